@@ -1,0 +1,39 @@
+# Every target sets up what it needs in the tree (.venv, .peers, .bench: ignored by git) and runs on a fresh machine.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: all test interop lint bench demo docs clean
+
+all: lint test
+
+$(VENV)/.installed: setup.cfg pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --upgrade pip setuptools
+	$(BIN)/python -m pip install -q --no-build-isolation --config-settings editable_mode=compat -e '.[dev,demo]'
+	touch $@
+
+test: $(VENV)/.installed
+	$(BIN)/python -m pytest --cov=metaproxy --cov-report=term:skip-covered $(ARGS)
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+interop: $(VENV)/.installed
+	tests/interop/install $(BIN)/python
+	$(BIN)/python -m pytest tests/interop $(ARGS)
+
+bench: $(VENV)/.installed
+	$(BIN)/python -m bench $(ARGS)
+
+demo: $(VENV)/.installed
+	$(BIN)/python -m demo $(ARGS)
+
+docs: $(VENV)/.installed
+	$(BIN)/python docs/generate.py
+
+clean:
+	rm -rf $(VENV) .peers .bench build *.egg-info
