@@ -1,0 +1,150 @@
+"""
+Counters and latency histograms as plain attributes: the path adds, `telemetry` reads when it is asked.
+
+Lives here: what is counted and the bucket bounds. Does not: names, labels or formats of any exposition.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+
+BOUNDS: tuple[float, ...] = (
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+)  # fmt: skip
+"""Upper bounds of the latency buckets, seconds; one more bucket holds what is slower."""
+
+
+class Histogram:
+    """Durations in seconds. `buckets[i]` counts those up to BOUNDS[i] and above BOUNDS[i-1]; the last has no bound."""
+
+    __slots__ = ("buckets", "total")
+
+    def __init__(self) -> None:
+        self.buckets = [0] * (len(BOUNDS) + 1)
+        self.total = 0.0
+
+    def add(self, duration: float) -> None:
+        self.buckets[bisect_left(BOUNDS, duration)] += 1
+        self.total += duration
+
+    @property
+    def count(self) -> int:
+        return sum(self.buckets)
+
+    def percentile(self, share: float) -> float | None:
+        """The duration, seconds, that `share` (0 to 1) of those seen did not exceed, interpolated; None when empty."""
+        count = self.count
+        if not count:
+            return None
+        rank, below = share * count, 0
+        for index, number in enumerate(self.buckets):
+            if number and below + number >= rank:
+                low = BOUNDS[index - 1] if index else 0.0
+                high = BOUNDS[index] if index < len(BOUNDS) else low
+                return low + (high - low) * (rank - below) / number
+            below += number
+        return BOUNDS[-1]
+
+
+class TargetCounts:
+    """The exchanges of one listener that one route sent to one cluster (or that the route answered itself)."""
+
+    __slots__ = ("latency", "outcomes", "request_bytes", "response_bytes")
+
+    def __init__(self) -> None:
+        self.outcomes: dict[str, int] = {}
+        self.latency = Histogram()
+        self.request_bytes = 0
+        self.response_bytes = 0
+
+
+class ListenerCounts:
+    """What a listener counts that belongs to no route."""
+
+    __slots__ = (
+        "active_exchanges", "bytes_received", "bytes_sent", "connections", "connections_active", "connections_refused",
+        "decode_errors", "destroyed_local_active", "destroyed_remote_active", "filter_errors", "heartbeats",
+        "idle_timeouts", "local_answers", "oneway", "requests", "stalled", "unmatched_responses",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        for name in self.__slots__:
+            setattr(self, name, 0)
+
+    active_exchanges: int
+    """Exchanges under way."""
+    bytes_received: int
+    bytes_sent: int
+    connections: int
+    """Accepted since the start."""
+    connections_active: int
+    connections_refused: int
+    """Closed on arrival: max_connections, or overload."""
+    decode_errors: int
+    """Connections closed because their bytes were not the protocol."""
+    destroyed_local_active: int
+    """Exchanges that were under way when the proxy closed their client's connection."""
+    destroyed_remote_active: int
+    """Exchanges that were under way when the client closed its connection."""
+    filter_errors: int
+    """Filter hooks that raised."""
+    heartbeats: int
+    """Heartbeats of clients, answered by the proxy."""
+    idle_timeouts: int
+    local_answers: int
+    """Requests that the codec answered itself (login, HELLO, PING of some protocols)."""
+    oneway: int
+    requests: int
+    """Exchanges begun, one-way included, heartbeats not."""
+    stalled: int
+    """Connections closed because the client took no byte for `stall_timeout` while answers waited."""
+    unmatched_responses: int
+    """Messages of kind RESPONSE or ERROR that a client sent."""
+
+
+class ClusterCounts:
+    """What a cluster counts that belongs to no endpoint."""
+
+    __slots__ = ("no_endpoint", "overflow_connections", "overflow_pending", "overflow_requests")
+
+    def __init__(self) -> None:
+        self.no_endpoint = 0
+        self.overflow_connections = 0
+        self.overflow_pending = 0
+        self.overflow_requests = 0
+
+
+class EndpointCounts:
+    """What is counted for one endpoint. `latency`: from the write of a request to its whole answer."""
+
+    __slots__ = (
+        "bytes_received", "bytes_sent", "connect_errors", "connect_timeouts", "connections", "decode_errors",
+        "errors", "heartbeats", "late", "latency", "requests", "resets", "successes", "timeouts", "unmatched",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        for name in self.__slots__:
+            setattr(self, name, 0)
+        self.latency = Histogram()
+
+    bytes_received: int
+    bytes_sent: int
+    connect_errors: int
+    connect_timeouts: int
+    connections: int
+    """Connections opened since the start."""
+    decode_errors: int
+    """Connections closed because the server's bytes were not the protocol."""
+    errors: int
+    """Answers that told of failure."""
+    heartbeats: int
+    late: int
+    """Answers that came after their exchange had ended; dropped."""
+    latency: Histogram
+    requests: int
+    resets: int
+    """Requests lost because their connection ended."""
+    successes: int
+    timeouts: int
+    unmatched: int
+    """Answers to nothing that was asked; dropped."""

@@ -1,0 +1,204 @@
+"""
+The contract of a plugin: codecs, sessions, filters, balancers and what the proxy hands to them.
+
+Lives here: the interfaces and, in words, what the proxy promises: when it calls what, in which order, how often.
+Does not: any behaviour. `metaproxy.testing` holds this contract as checks that a plugin's tests can run.
+
+What holds for all of them: the proxy is single-threaded; a call must not block and returns soon; an object that a
+configuration names is built once when the configuration is applied, serves until the next one replaces it, and is
+asked nothing after its last exchange ended. Times are seconds (float), sizes bytes (int).
+
+Three properties tell protocols apart; a codec declares them and the proxy does the rest:
+
+- *correlation*: answers are found by id, or by order (the proxy keeps the order of each connection).
+- *affinity*: any upstream connection will do, or the client needs one of its own. A message can change that while the
+  connection lives: see `Hold`.
+- *streams*: an exchange of more than one message each way (`Kind.STREAM_OPEN`, `STREAM_DATA`, `STREAM_CLOSE`), told
+  apart by `Message.id` on their connection.
+
+Two more have their place here. A protocol whose *server speaks first* says so with `server_first`: the proxy then opens
+the client's upstream connection when the client arrives. A protocol that logs in or negotiates on a new upstream
+connection does so in `ISession.open` and `ready`. A protocol that *tells its own topology* (redirects, broker lists)
+reads it in its session and reports `Message` metadata; what the addresses are worth is decided by an IDiscovery.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from zope.interface import Attribute, Interface
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+    from metaproxy.message import ErrorKind, Message, Mutation, Part, Reply, Side
+
+
+class ISession(Interface):
+    """
+    One connection as a codec sees it: both directions of it, and the state that they share.
+
+    The proxy makes one for each connection, Side.CLIENT towards clients and Side.SERVER towards servers, and drops it
+    with the connection. It calls `open` once and first, then `receive` for every read and `send` for every message.
+    """
+
+    error = Attribute("FrameError | None: set when the peer broke the protocol; nothing more is parsed after it.")
+    ready = Attribute("bool: whether requests may be sent. False only while a login or negotiation is under way.")
+    buffered = Attribute("int: bytes of an incomplete frame that the session holds.")
+
+    def open(profile: Hashable, credentials: Mapping[str, str]) -> bytes:
+        """
+        The bytes to write first on a new connection; usually b"". On the server's side only.
+
+        profile: `Message.profile` of the requests that the connection will carry. credentials: the cluster's
+        `credentials:`, may be empty. Answers to these bytes are the session's business and reach nobody else; a
+        refused login sets `error`.
+        """
+
+    def receive(data: bytes) -> list[Message]:
+        """
+        The messages that `data` completes, oldest first; [] while the next frame is incomplete.
+
+        Never raises for what a peer sent: the messages before a bad frame are returned and `error` is set. Messages
+        and error are the same however the stream was cut into calls. A frame over the bound is refused on its head.
+        """
+
+    def send(message: Message, id: int) -> bytes:
+        """
+        The bytes to write on this connection for `message`, which came from the connection on the other side (or was
+        made by the codec), under the id `id`. Usually the original frame with the id patched.
+        """
+
+    def drain() -> bytes:
+        """What tells the peer that this connection takes no new request; b"" where the protocol has no word for it."""
+
+
+class ICodec(Interface):
+    """
+    One protocol: how its bytes become messages and back. Holds configuration and no connection's state, so one object
+    serves a whole listener. Does no I/O, sets no timer, imports no Twisted: docs/how-to/write-a-codec.md.
+
+    The constructor's keyword arguments are the options that a configuration may give: `protocol: {name: quill, ...}`.
+    """
+
+    name = Attribute("str: the value of `protocol:` in a configuration, such as 'dubbo'.")
+    correlation = Attribute("Correlation.ID, or FIFO: answers come in the order of the requests.")
+    affinity = Attribute(
+        "Affinity.MESSAGE, or CONNECTION: a client's connection has one upstream connection of its own."
+    )
+    ordered = Attribute("bool: whether clients must get answers in the order of their requests. FIFO implies it.")
+    max_id = Attribute("int: the greatest id that the proxy may give to a message upstream; ids run from 1.")
+    connections = Attribute("str: 'multiplex', 'pool' or 'pinned': how upstream connections are used by default.")
+    server_first = Attribute("bool: the server speaks first, so an upstream connection is opened for each client.")
+    stateful = Attribute(
+        "bool: a client's session holds state (login, database), so it can't be rebuilt while it lives."
+    )
+    mutable = Attribute("str: '' when `mutate` works; else why not, shown when a configuration asks for mutations.")
+    keys = Attribute("dict[str, str]: the metadata keys that the codec can give, each with a line of description.")
+    hash_aliases = Attribute("dict[str, str]: key -> the key to hash in its place (Redis: 'key' -> 'tag').")
+
+    def session(side: Side, max_frame: int) -> ISession:
+        """A reader of what `side` sends on one new connection. max_frame: bytes allowed a frame, head included."""
+
+    def reply(request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes:
+        """
+        One whole frame that answers `request` under its own id with an error that its clients understand; b"" for a
+        request that gets no answer. text: at most 1 KiB. name: see Reply; an unknown name counts as "".
+        """
+
+    def mutate(message: Message, mutation: Mutation) -> bytes:
+        """
+        The frame of `message` with the mutation applied: other bytes of the frame stay as they are. Raises FrameError
+        when the frame can't be understood. Only called when `mutable` is ''.
+        """
+
+    def split(request: Message, owner: Callable[[str], Hashable]) -> list[Part] | None:
+        """
+        The pieces of a request that touches keys of several endpoints, one an endpoint; None when it is not to be
+        split. owner: tells for a key which endpoint has it (only equality counts). Only called with a hashing balancer.
+        """
+
+    def merge(request: Message, parts: Sequence[Part], answers: Sequence[Message]) -> bytes:
+        """The one answer to `request`, made of the answers to its parts, in the same order. Some may be errors."""
+
+
+class IExchange(Interface):
+    """One request and what answers it, as a filter sees it. The same object in every hook of one exchange."""
+
+    message = Attribute("Message: the request. A filter never changes it in place.")
+    response = Attribute("Message | None: the answer, once there is one.")
+    started = Attribute("float: when the request was read, seconds of the reactor's clock.")
+    ended = Attribute("float: when the exchange completed; 0.0 before.")
+    listener = Attribute("str: name of the listener.")
+    protocol = Attribute("str: name of the codec.")
+    route = Attribute("str: name of the route, or '-' when none matched.")
+    cluster = Attribute("str: name of the cluster, or '-' when none was picked.")
+    upstream_address = Attribute("str: the endpoint's `host:port`, or '-' before it was picked.")
+    outcome = Attribute(
+        "str: '' while under way, then 'ok', 'error', 'oneway', an ErrorKind's value, 'downstream_gone'."
+    )
+    details = Attribute("str: the text of a local reply, or ''.")
+    request_bytes = Attribute("int: bytes of the request's frame.")
+    response_bytes = Attribute("int: bytes of the answer's frame; 0 when none.")
+
+    def get(key: str) -> str | None:
+        """A metadata key of the request, or a fact of the peer: source.address, source.port, destination.port ..."""
+
+    def set(key: str, value: str) -> None:
+        """Have the codec put `key: value` into the request on its way up (in on_response: into the answer)."""
+
+    def remove(key: str) -> None:
+        """Have the codec remove a key from the request (in on_response: from the answer)."""
+
+
+class IFilter(Interface):
+    """
+    What acts on exchanges: limits, faults, auth, logs. It implements the hooks that it needs and no others: an absent
+    hook costs nothing. One object serves all connections of its listener (per-route options make another object).
+
+    Order: on_request first to last, on_response last to first, on_complete first to last. A filter whose on_request
+    was called has its on_complete called exactly once, whatever the end; on_response only when a server answered.
+    A hook that raises ends the exchange with an error of kind INTERNAL (FrameError: BAD_REQUEST), logged with its
+    traceback, once a filter and minute. The constructor's keyword arguments are its options in a configuration.
+    """
+
+    def on_request(exchange: IExchange) -> Reply | Deferred[Any] | None:
+        """Go on (None), answer now (Reply), or wait: the Deferred fires with None or a Reply, in bounded time."""
+
+    def on_response(exchange: IExchange) -> Reply | Deferred[Any] | None:
+        """`exchange.response` is there. Pass it (None), replace it (Reply), or wait. Not for one-way requests."""
+
+    def on_complete(exchange: IExchange) -> None:
+        """`exchange.outcome` is final. Must not wait, write or raise."""
+
+
+class IEndpoint(Interface):
+    """One address of a cluster, as a balancer sees it."""
+
+    address = Attribute("str: 'host:port', '[v6]:port' or 'unix:/path'.")
+    weight = Attribute("int: 1 or more.")
+    active = Attribute("int: exchanges under way on it, from this process.")
+    metadata = Attribute("dict[str, str]: as configured or discovered.")
+
+
+class ILoadBalancer(Interface):
+    """
+    Picks an endpoint. Built as `Balancer(endpoints, **options)` from usable endpoints only (at least one), and built
+    again whenever one joins, leaves, changes weight or health; so it needs no check for health in `pick`.
+    """
+
+    uses_hash = Attribute("bool: whether `pick` looks at the hash; if not, none is computed.")
+
+    def pick(hash_value: int) -> IEndpoint:
+        """The endpoint for one exchange. hash_value: 64-bit hash of the route's or balancer's key; 0 if unused."""
+
+
+class IDiscovery(Interface):
+    """Where a cluster's endpoints come from. Started with its cluster and stopped with it."""
+
+    def start(update: Callable[[Sequence[Mapping[str, Any]]], None], failed: Callable[[str], None]) -> None:
+        """Call `update` with the whole list, as `endpoints:` in a configuration has it, whenever it changes."""
+
+    def stop() -> None:
+        """No call of `update` after this."""

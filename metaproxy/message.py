@@ -1,0 +1,241 @@
+"""
+What crosses rooms: a message, its kind, a reply, an error kind, a frame error.
+
+Lives here: plain values, made once per message, that codecs, filters, routes and the data path hand to each other.
+Does not: anything that parses, decides or writes. This module imports nothing of metaproxy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from enum import Enum, IntEnum
+
+
+class Side(Enum):
+    """Whose bytes a session reads: CLIENT on a downstream connection, SERVER on an upstream one."""
+
+    CLIENT = "client"
+    SERVER = "server"
+
+
+class Correlation(Enum):
+    """How an answer finds its request: by an id in both, or by the order of the requests on the connection."""
+
+    ID = "id"
+    FIFO = "fifo"
+
+
+class Affinity(Enum):
+    """What state a client's connection carries: none (MESSAGE), or enough to need an upstream one of its own."""
+
+    MESSAGE = "message"
+    CONNECTION = "connection"
+
+
+class Kind(IntEnum):
+    """What a message is. A codec gives each message exactly one."""
+
+    REQUEST = 0
+    """From a client; exactly one answer comes back."""
+    ONEWAY = 1
+    """From a client; no answer ever comes. Its exchange is complete when the bytes were handed to the connection."""
+    RESPONSE = 2
+    """From a server: an answer that tells of success."""
+    ERROR = 3
+    """From a server: an answer that tells of failure. Routed back exactly as RESPONSE."""
+    HEARTBEAT = 4
+    """From either: answered with `Message.answer` by the proxy and never forwarded."""
+    EVENT = 5
+    """From a server: answers nothing (a push). Passed to the client on a pinned connection, dropped on a shared one."""
+    DRAIN = 6
+    """From a server: it wants no new request on this connection; what is in flight is still answered."""
+    STREAM_OPEN = 7
+    """Opens a stream: an exchange with more messages each way, which holds its upstream until both halves close."""
+    STREAM_DATA = 8
+    STREAM_CLOSE = 9
+
+
+KIND_NAMES: tuple[str, ...] = tuple(kind.name.lower() for kind in Kind)
+
+
+class Hold(IntEnum):
+    """What a request does to the binding between its client's connection and an upstream one."""
+
+    NONE = 0
+    WAIT = 1
+    """Starts only when all earlier exchanges of the connection are complete (it changes the session's profile)."""
+    EXCHANGE = 2
+    """Needs an upstream connection of its own until it is answered (a blocking command)."""
+    OPEN = 3
+    """From this message on the client has an upstream connection of its own (MULTI, SUBSCRIBE, BEGIN)."""
+    CLOSE = 4
+    """Once this message is answered (an EVENT: once it was passed on) that connection is released."""
+
+
+class ErrorKind(Enum):
+    """
+    Why the proxy answers a request itself; a codec maps each to its protocol's own error. The value is the name
+    that `reply:` takes in a configuration and that the `outcome` label and the access log show.
+    """
+
+    NOT_FOUND = "not_found"
+    """No route matched."""
+    NO_CLUSTER = "no_cluster"
+    """The route's cluster does not exist (any more)."""
+    NO_ENDPOINT = "no_endpoint"
+    """The cluster has no usable endpoint."""
+    CONNECT = "connect"
+    """The endpoint could not be reached or refused the login; nothing of the request was sent."""
+    RESET = "reset"
+    """The upstream connection ended before the answer was whole; the request may have been executed."""
+    TIMEOUT = "timeout"
+    """No answer within the time allowed; the request may have been executed."""
+    OVERLOAD = "overload"
+    """A bound of the proxy or of the cluster's breaker is reached."""
+    LIMITED = "limited"
+    """A rate limit refused the request."""
+    DENIED = "denied"
+    """A policy (auth, RBAC) refused the request."""
+    BAD_REQUEST = "bad_request"
+    """The frame is whole, but what routing needs of it cannot be decoded."""
+    BAD_RESPONSE = "bad_response"
+    """The server's bytes are not the protocol."""
+    UNSUPPORTED = "unsupported"
+    """The request cannot work through a proxy."""
+    DRAINING = "draining"
+    """The proxy is shutting down and takes no new request."""
+    INTERNAL = "internal"
+    """A filter or the proxy itself failed."""
+
+
+class FrameError(Exception):
+    """The peer's bytes are not the protocol. The text says what was read, and what would have been right."""
+
+
+class Reply:
+    """
+    A local answer that a filter gives instead of going on.
+
+    kind: which error, or None when `frame` is the complete answer; text: at most 1 KiB, shown to the client;
+    frame: the bytes to write, made by somebody who knows the protocol, or None to let the codec make them from
+    kind and text; name: the protocol's own name for the error where `kind` is not precise enough, else "".
+    """
+
+    __slots__ = ("frame", "kind", "name", "text")
+
+    def __init__(self, kind: ErrorKind | None, text: str = "", frame: bytes | None = None, name: str = "") -> None:
+        self.kind = kind
+        self.text = text
+        self.frame = frame
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"Reply({self.kind and self.kind.value}, {self.text!r})"
+
+
+class Message:
+    """
+    One message of a protocol: its bytes and what the codec read of it.
+
+    kind: see Kind. frame: the original bytes, whole, head included. id: what matches an answer to its request on a
+    connection (0 with Correlation.FIFO). metadata: str -> str, what is already known; None before the first look.
+    more: fills in the rest of `metadata` when a key is missed for the first time; it may raise FrameError, at most
+    once. answer: not None means that the codec answers the message itself with these bytes (b"": with nothing),
+    in order; it is not forwarded. hold: see Hold. profile: which state the upstream connection must be in (database,
+    protocol version, user), any hashable; connections of one profile serve all its requests.
+    """
+
+    __slots__ = ("answer", "frame", "hold", "id", "kind", "metadata", "more", "profile")
+
+    def __init__(
+        self,
+        kind: Kind,
+        frame: bytes,
+        id: int = 0,
+        metadata: dict[str, str] | None = None,
+        more: Callable[[Message], None] | None = None,
+        answer: bytes | None = None,
+        hold: Hold = Hold.NONE,
+        profile: Hashable = None,
+    ) -> None:
+        self.kind = kind
+        self.frame = frame
+        self.id = id
+        self.metadata = metadata
+        self.more = more
+        self.answer = answer
+        self.hold = hold
+        self.profile = profile
+
+    def get(self, key: str) -> str | None:
+        """
+        The value of a metadata key, or None. Keys are as the peer spelled them, and lower-cased as well.
+
+        Raises FrameError when the part of the frame that would hold it cannot be decoded: the first time only,
+        afterwards such a key is simply not there.
+        """
+        metadata = self.metadata
+        if metadata is not None:
+            value = metadata.get(key)
+            if value is not None:
+                return value
+        more = self.more
+        if more is not None:
+            self.more = None
+            more(self)
+            if self.metadata is not None:
+                value = self.metadata.get(key)
+                if value is not None:
+                    return value
+        return KIND_NAMES[self.kind] if key == "kind" else None
+
+    def known(self) -> Mapping[str, str]:
+        """All metadata, `kind` included; a frame that cannot be decoded further gives what was read before."""
+        try:
+            kind = self.get("kind") or ""
+        except FrameError:
+            kind = KIND_NAMES[self.kind]
+        return {"kind": kind, **(self.metadata or {})}
+
+    def __repr__(self) -> str:
+        return f"Message({self.kind.name}, id={self.id}, {len(self.frame)} bytes, {self.metadata})"
+
+    def __eq__(self, other: object) -> bool:
+        """Same kind, id, bytes, answer, hold, profile and metadata: for tests, never on the path."""
+        if not isinstance(other, Message):
+            return NotImplemented
+        mine = (self.kind, self.id, self.frame, self.answer, self.hold, self.profile)
+        theirs = (other.kind, other.id, other.frame, other.answer, other.hold, other.profile)
+        return mine == theirs and self.known() == other.known()
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class Part:
+    """
+    One piece of a request that was split over endpoints.
+
+    message: a whole request of its own; place: where its answer goes, as the codec's `merge` understands it.
+    """
+
+    __slots__ = ("message", "place")
+
+    def __init__(self, message: Message, place: object) -> None:
+        self.message = message
+        self.place = place
+
+
+class Mutation:
+    """
+    Changes to the metadata that a frame carries: `set` replaces or adds, `remove` deletes; keys as spelled here.
+    Removal happens first. One object serves a route; nobody changes it after it was built.
+    """
+
+    __slots__ = ("remove", "set")
+
+    def __init__(self, set: Mapping[str, str] | None = None, remove: tuple[str, ...] = ()) -> None:
+        self.set: dict[str, str] = dict(set or {})
+        self.remove = remove
+
+    def __repr__(self) -> str:
+        return f"Mutation(set={self.set}, remove={self.remove})"

@@ -1,0 +1,52 @@
+"""
+Durations, sizes and percentages as configurations write them.
+
+Lives here: the three notations, and the types by which a plugin's constructor says that an option is one of them.
+Does not: anything that knows where in a file a value stood.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NewType
+
+Seconds = NewType("Seconds", float)
+"""An option written `250ms`, `2s`, `5m`, `1h` or as a number of seconds."""
+Bytes = NewType("Bytes", int)
+"""An option written `64KiB`, `16MiB`, `1GiB` or as a number of bytes."""
+Percent = NewType("Percent", float)
+"""An option written as a number from 0 to 100."""
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h|d)")
+_SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)(B|KiB|MiB|GiB|KB|MB|GB)?")
+_BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+
+
+def seconds(value: object) -> Seconds:
+    """A duration in seconds. Raises ValueError with a text that says how to write one."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0:
+        return Seconds(float(value))
+    if isinstance(value, str):
+        match = _DURATION.fullmatch(value)
+        if match:
+            return Seconds(float(match[1]) * _SECONDS[match[2]])
+    raise ValueError(f"{value!r} is not a duration; write 15s, 500ms, 5m or a number of seconds")
+
+
+def size(value: object) -> Bytes:
+    """A size in bytes. Raises ValueError with a text that says how to write one."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return Bytes(value)
+    if isinstance(value, str):
+        match = _SIZE.fullmatch(value)
+        if match:
+            return Bytes(int(float(match[1]) * _BYTES[match[2] or "B"]))
+    raise ValueError(f"{value!r} is not a size; write 64KiB, 16MiB or a number of bytes")
+
+
+def percent(value: object) -> Percent:
+    """A percentage, 0 to 100. Raises ValueError with a text that says how to write one."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 100:
+        return Percent(float(value))
+    raise ValueError(f"{value!r} is not a percentage; write a number from 0 to 100, such as 25 or 0.5")
