@@ -154,20 +154,33 @@ class IExchange(Interface):
 
 class IFilter(Interface):
     """
-    What acts on exchanges: limits, faults, auth, logs. It implements the hooks that it needs and no others: an absent
-    hook costs nothing. One object serves all connections of its listener (per-route options make another object).
+    What acts on exchanges: limits, faults, auth, logs. It implements one or more of the three hooks below, as
+    `@implementer(IOnRequest, IOnComplete)`; an absent hook costs nothing. One object serves all connections of its
+    listener (per-route options make another object).
 
-    Order: on_request first to last, on_response last to first, on_complete first to last. A filter whose on_request
-    was called has its on_complete called exactly once, whatever the end; on_response only when a server answered.
-    A hook that raises ends the exchange with an error of kind INTERNAL (FrameError: BAD_REQUEST), logged with its
-    traceback, once a filter and minute. The constructor's keyword arguments are its options in a configuration.
+    Order: on_request first to last, on_response last to first, on_complete first to last. A hook that raises ends the
+    exchange with an error of kind INTERNAL (FrameError: BAD_REQUEST), logged with its traceback, once a filter and
+    minute. The constructor's keyword arguments are the filter's options in a configuration; one named `clock` is
+    handed the reactor's clock instead.
     """
+
+
+class IOnRequest(IFilter):
+    """Sees each request before it is forwarded."""
 
     def on_request(exchange: IExchange) -> Reply | Deferred[Any] | None:
         """Go on (None), answer now (Reply), or wait: the Deferred fires with None or a Reply, in bounded time."""
 
+
+class IOnResponse(IFilter):
+    """Sees each server's answer; not asked for one-way requests and local replies."""
+
     def on_response(exchange: IExchange) -> Reply | Deferred[Any] | None:
-        """`exchange.response` is there. Pass it (None), replace it (Reply), or wait. Not for one-way requests."""
+        """`exchange.response` is there. Pass it (None), replace it (Reply), or wait."""
+
+
+class IOnComplete(IFilter):
+    """Sees the end of each exchange, exactly once, whatever it was."""
 
     def on_complete(exchange: IExchange) -> None:
         """`exchange.outcome` is final. Must not wait, write or raise."""

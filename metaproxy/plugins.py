@@ -1,0 +1,359 @@
+"""
+Declaring, finding, checking and building plugins: codecs, filters, balancers, discoveries.
+
+Lives here: `Declaration` (how a plugin is made known), `Registry` (what is known now: `twisted.plugin` and the drop-in
+folders), and the conversion of a configuration's options to a constructor's arguments. Does not: any plugin; the
+decision when to look again (`service`).
+
+A plugin is a `Declaration` at the top level of a module in a `twisted/plugins` directory, or of a file in a drop-in
+folder. Built-in ones are found in the same way; a drop-in shadows any other of its name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import sys
+import traceback
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from twisted.plugin import IPlugin
+from twisted.python.reflect import namedAny
+from zope.interface import Attribute, implementer
+from zope.interface.exceptions import Invalid
+from zope.interface.interface import InterfaceClass
+from zope.interface.verify import verifyObject
+
+from metaproxy import units
+from metaproxy.interfaces import ICodec, IDiscovery, IFilter, ILoadBalancer, IOnComplete, IOnRequest, IOnResponse
+from twisted import plugin as twisted_plugin
+
+KINDS: dict[str, InterfaceClass] = {
+    "codec": ICodec,
+    "filter": IFilter,
+    "balancer": ILoadBalancer,
+    "discovery": IDiscovery,
+}
+"""What a plugin can be, by the name that errors and /plugins use."""
+
+
+class UnknownPlugin(LookupError):
+    """No plugin of that interface has that name. `name` and `known` tell which was asked for and which there are."""
+
+    def __init__(self, kind: str, name: str, known: list[str]) -> None:
+        super().__init__(f"no {kind} {name!r}")
+        self.name = name
+        self.known = known
+
+
+class OptionError(ValueError):
+    """An option that a plugin doesn't take. option: its name, or None when the fault is in them together."""
+
+    def __init__(self, option: str | None, text: str, known: Iterable[str] = ()) -> None:
+        super().__init__(text)
+        self.option = option
+        self.known = list(known)
+
+
+class PluginError(Exception):
+    """The plugin's author has to mend something: it can't be imported, or doesn't keep the interface."""
+
+
+class IDeclaration(IPlugin):
+    """A plugin made known without importing it."""
+
+    interface = Attribute("InterfaceClass: ICodec, IFilter, ILoadBalancer or IDiscovery.")
+    name = Attribute("str: by which a configuration refers to it.")
+
+    def load() -> Callable[..., object]:
+        """The class or factory."""
+
+
+@implementer(IDeclaration)
+class Declaration:
+    """`quill = Declaration(ICodec, "quill", "metaproxy.codecs.quill.Quill")`; target: a dotted name, or the class."""
+
+    def __init__(self, interface: InterfaceClass, name: str, target: str | Callable[..., object]) -> None:
+        self.interface = interface
+        self.name = name
+        self.target = target
+
+    def load(self) -> Callable[..., object]:
+        if not isinstance(self.target, str):
+            return self.target
+        try:
+            return typing.cast("Callable[..., object]", namedAny(self.target))
+        except Exception as error:
+            raise PluginError(
+                f"{self.name}: {self.target} can't be imported: {error}\n{traceback.format_exc()}"
+            ) from error
+
+
+class Known(typing.NamedTuple):
+    """A declaration and where it came from: the path of a drop-in file, or the name of a module."""
+
+    declaration: Declaration
+    origin: str
+
+
+def kind_of(interface: InterfaceClass) -> str:
+    """The word for an interface in errors and listings."""
+    return next(kind for kind, candidate in KINDS.items() if candidate is interface)
+
+
+HOOKS: dict[str, InterfaceClass] = {"on_request": IOnRequest, "on_response": IOnResponse, "on_complete": IOnComplete}
+"""The hooks that a filter may have; each that it has must keep its interface."""
+
+
+def verify(interface: InterfaceClass, built: object) -> None:
+    """Raises PluginError, in zope's words, unless `built` keeps the interface; of a filter, the hooks that it has."""
+    try:
+        verifyObject(interface, built)
+        if interface is IFilter:
+            hooks = [name for name in HOOKS if hasattr(built, name)]
+            if not hooks:
+                raise PluginError(f"{built!r} does nothing: a filter has one of {', '.join(HOOKS)}")
+            for name in hooks:
+                verifyObject(HOOKS[name], built, tentative=True)
+    except Invalid as error:
+        raise PluginError(str(error)) from error
+
+
+class Registry:
+    """
+    What plugins there are. `refresh` looks at the folders again and tells whether anything changed; all else answers
+    from what it saw last. `errors`: file -> traceback of each that could not be loaded; everything else goes on.
+    """
+
+    def __init__(self, folders: Iterable[str | Path] = ()) -> None:
+        self.folders = [Path(folder) for folder in folders]
+        self.errors: dict[str, str] = {}
+        self.generation = 0
+        self._installed: dict[tuple[str, str], Known] = {}
+        self._files: dict[Path, tuple[bytes, list[Known]]] = {}
+        self._known: dict[tuple[str, str], Known] = {}
+        self._installed_errors: dict[str, str] = {}
+        self._look_at_installed()
+        self.refresh()
+
+    def refresh(self, folders: Iterable[str | Path] | None = None) -> bool:
+        """Loads drop-in files that are new or have changed, forgets those that are gone. True when anything differs."""
+        if folders is not None:
+            self.folders = [Path(folder) for folder in folders]
+        found = {path for folder in self.folders if folder.is_dir() for path in folder.glob("*.py")}
+        changed = False
+        for path in [path for path in self._files if path not in found]:
+            del self._files[path]
+            self.errors.pop(str(path), None)
+            changed = True
+        for path in sorted(found):
+            changed |= self._load(path)
+        if changed or not self.generation:
+            self._known = dict(self._installed)
+            for _, known in self._files.values():
+                for one in known:
+                    self._known[kind_of(one.declaration.interface), one.declaration.name] = one
+            self.errors.update(self._installed_errors)
+            self.generation += 1
+        return changed
+
+    def names(self, interface: InterfaceClass) -> list[str]:
+        """The names that a configuration may use for this interface, sorted."""
+        return sorted(name for kind, name in self._known if kind == kind_of(interface))
+
+    def listing(self) -> list[dict[str, object]]:
+        """What /plugins shows: kind, name, origin and the first line of the documentation of each."""
+        rows: list[dict[str, object]] = []
+        for (kind, name), known in sorted(self._known.items()):
+            row: dict[str, object] = {"kind": kind, "name": name, "origin": known.origin}
+            try:
+                doc = inspect.getdoc(known.declaration.load()) or ""
+                row["about"] = " ".join(doc.split("\n\n")[0].split())
+            except PluginError as error:
+                row["error"] = str(error)
+            rows.append(row)
+        return rows
+
+    def load(self, interface: InterfaceClass, name: str) -> Callable[..., object]:
+        """The class that a name stands for. Raises UnknownPlugin, or PluginError when it can't be imported."""
+        known = self._known.get((kind_of(interface), name))
+        if known is None:
+            raise UnknownPlugin(kind_of(interface), name, self.names(interface))
+        return known.declaration.load()
+
+    def factory(
+        self,
+        interface: InterfaceClass,
+        name: str,
+        options: Mapping[str, object],
+        injected: Mapping[str, object] | None = None,
+    ) -> Callable[..., object]:
+        """
+        What builds the plugin with these options; whatever it is called with comes first (a balancer's endpoints).
+
+        injected: arguments of these names are given to constructors that have them (`clock`), and are no options.
+        The object is verified when it is built. Raises UnknownPlugin, PluginError, or OptionError for an option that
+        is not there, is missing, or has the wrong type.
+        """
+        target = self.load(interface, name)
+        skip = ("endpoints",) if interface is ILoadBalancer else ()
+        arguments = convert(target, options, injected or {}, skip)
+
+        def build(*first: object) -> object:
+            built = target(*first, **arguments)
+            verify(interface, built)
+            return built
+
+        return build
+
+    def _load(self, path: Path) -> bool:
+        """Loads one drop-in file if its content differs from what was loaded. True when it did."""
+        try:
+            source = path.read_bytes()
+        except OSError as error:
+            self.errors[str(path)] = str(error)
+            return False
+        digest = hashlib.sha256(source).digest()
+        before = self._files.get(path)
+        if before is not None and before[0] == digest:
+            return False
+        # A module object of its own per content: exchanges under way keep the old one alive until they end.
+        module = types.ModuleType(f"metaproxy_dropin_{path.stem}_{digest.hex()[:12]}")
+        module.__file__ = str(path)
+        sys.modules[module.__name__] = module  # typing.get_type_hints and pickling look modules up by name
+        try:
+            exec(compile(source, str(path), "exec"), module.__dict__)
+            declarations = [value for value in vars(module).values() if isinstance(value, Declaration)]
+            if not declarations:
+                raise PluginError("no Declaration at its top level, such as: mine = Declaration(ICodec, 'mine', Mine)")
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            sys.modules.pop(module.__name__, None)
+            self.errors[str(path)] = traceback.format_exc()
+            # What an earlier content of the file declared stays in force, as a refused configuration would.
+            self._files[path] = (digest, before[1] if before else [])
+            return True
+        self.errors.pop(str(path), None)
+        self._files[path] = (digest, [Known(one, str(path)) for one in declarations])
+        return True
+
+    def _look_at_installed(self) -> None:
+        """Reads the `twisted/plugins` directories; `getPlugins` merely logs a module that can't be imported."""
+        import twisted.plugins as package
+
+        readable = set(twisted_plugin.getCache(package))
+        for folder in package.__path__:
+            for path in sorted(Path(folder).glob("*.py")) if Path(folder).is_dir() else ():
+                if path.stem not in readable and path.stem != "__init__":
+                    self._installed_errors[str(path)] = _import_error(f"twisted.plugins.{path.stem}")
+        for found in twisted_plugin.getPlugins(IDeclaration):
+            declaration = typing.cast(Declaration, found)
+            origin = declaration.target if isinstance(declaration.target, str) else declaration.target.__module__
+            self._installed[kind_of(declaration.interface), declaration.name] = Known(declaration, origin)
+
+
+def _import_error(name: str) -> str:
+    try:
+        namedAny(name)
+    except Exception:
+        return traceback.format_exc()
+    return f"{name} holds no plugin"
+
+
+def parameters(target: Callable[..., object], skip: Iterable[str] = ()) -> dict[str, tuple[object, inspect.Parameter]]:
+    """name -> (type, parameter) of a plugin's options, in the order of its constructor."""
+    function = inspect.unwrap(getattr(target, "__init__", target)) if isinstance(target, type) else target
+    if function is object.__init__:
+        return {}
+    hints = typing.get_type_hints(function)
+    found = inspect.signature(target).parameters
+    return {name: (hints.get(name, object), found[name]) for name in found if name not in skip}
+
+
+def convert(
+    target: Callable[..., object],
+    options: Mapping[str, object],
+    injected: Mapping[str, object],
+    skip: Iterable[str] = (),
+) -> dict[str, object]:
+    """The keyword arguments of a plugin's constructor, converted to its annotations. Raises OptionError."""
+    takes = parameters(target, skip)
+    arguments = {name: injected[name] for name in takes if name in injected}
+    offered = [name for name in takes if name not in injected]
+    for name, value in options.items():
+        if name not in offered:
+            raise OptionError(name, f"no option {name!r}", offered)
+        try:
+            arguments[name] = _converted(takes[name][0], value)
+        except ValueError as error:
+            raise OptionError(name, str(error)) from error
+    for name in offered:
+        if name not in options and takes[name][1].default is inspect.Parameter.empty:
+            raise OptionError(None, f"option {name!r} is missing")
+    return arguments
+
+
+_NOTATIONS: dict[object, Callable[[object], object]] = {
+    units.Seconds: units.seconds,
+    units.Bytes: units.size,
+    units.Percent: units.percent,
+}
+_WORDS = {
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    bool: "true or false",
+    dict: "a mapping",
+    list: "a list",
+}
+
+
+def _converted(hint: object, value: object) -> object:
+    """`value` as the annotation wants it. Raises ValueError."""
+    notation = _NOTATIONS.get(hint)
+    if notation is not None:
+        return notation(value)
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        return _one_of(typing.get_args(hint), value)
+    if origin is typing.Literal:
+        if value not in typing.get_args(hint):
+            raise ValueError(f"{value!r} is none of {', '.join(map(str, typing.get_args(hint)))}")
+        return value
+    if origin in (list, tuple, dict):
+        return _collection(origin, typing.get_args(hint), value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(hint, type) or hint is object:
+        return value
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        raise ValueError(f"{value!r} is not {_WORDS.get(hint, hint.__name__)}")
+    return value
+
+
+def _one_of(hints: Iterable[object], value: object) -> object:
+    text = ""
+    for hint in hints:
+        if hint is type(None):
+            if value is None:
+                return None
+            continue
+        try:
+            return _converted(hint, value)
+        except ValueError as error:
+            text = text or str(error)
+    raise ValueError(text)
+
+
+def _collection(origin: type, hints: tuple[object, ...], value: object) -> object:
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise ValueError(f"{value!r} is not a mapping")
+        return {key: _converted(hints[1], item) for key, item in value.items()} if hints else value
+    if not isinstance(value, list):
+        raise ValueError(f"{value!r} is not a list")
+    return origin(_converted(hints[0], item) for item in value) if hints else origin(value)

@@ -1,0 +1,20 @@
+"""What metaproxy brings: names only, so that a plugin is imported when a configuration asks for it."""
+
+from twisted.application.service import ServiceMaker
+
+from metaproxy.interfaces import ICodec, IFilter, ILoadBalancer
+from metaproxy.plugins import Declaration
+
+metaproxy = ServiceMaker("metaproxy", "metaproxy.tap", "A layer-7 proxy for any protocol.", "metaproxy")
+
+dubbo = Declaration(ICodec, "dubbo", "metaproxy.codecs.dubbo.Dubbo")
+redis = Declaration(ICodec, "redis", "metaproxy.codecs.redis.Redis")
+thrift = Declaration(ICodec, "thrift", "metaproxy.codecs.thrift.Thrift")
+
+local_rate_limit = Declaration(IFilter, "local_rate_limit", "metaproxy.filters.local_rate_limit.LocalRateLimit")
+
+least_request = Declaration(ILoadBalancer, "least_request", "metaproxy.balancers.least_request.LeastRequest")
+maglev = Declaration(ILoadBalancer, "maglev", "metaproxy.balancers.maglev.Maglev")
+random = Declaration(ILoadBalancer, "random", "metaproxy.balancers.random.Random")
+ring_hash = Declaration(ILoadBalancer, "ring_hash", "metaproxy.balancers.ring_hash.RingHash")
+round_robin = Declaration(ILoadBalancer, "round_robin", "metaproxy.balancers.round_robin.RoundRobin")
