@@ -46,6 +46,8 @@ class ISession(Interface):
     error = Attribute("FrameError | None: set when the peer broke the protocol; nothing more is parsed after it.")
     ready = Attribute("bool: whether requests may be sent. False only while a login or negotiation is under way.")
     buffered = Attribute("int: bytes of an incomplete frame that the session holds.")
+    closing = Attribute("bool: the client said goodbye (QUIT): the proxy closes when its answers are written.")
+    reusable = Attribute("bool: a pinned upstream connection may serve another client: no state of the last is left.")
 
     def open(profile: Hashable, credentials: Mapping[str, str]) -> bytes:
         """

@@ -22,6 +22,8 @@ class Session:
     error: FrameError | None = None
     ready: bool = True
     buffered: int = 0
+    closing: bool = False
+    reusable: bool = True
 
     def open(self, profile: Hashable, credentials: Mapping[str, str]) -> bytes:
         return b""

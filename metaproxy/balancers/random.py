@@ -1,0 +1,29 @@
+"""
+`random`: any endpoint, by weight.
+
+Lives here: one draw. Does not: any memory of what was picked before.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from zope.interface import implementer
+
+from metaproxy.balancers.weighted import drawing
+from metaproxy.interfaces import IEndpoint, ILoadBalancer
+
+
+@implementer(ILoadBalancer)
+class Random:
+    """Each pick independent of all others, in proportion to the weights. seed: makes the picks reproducible."""
+
+    uses_hash = False
+
+    def __init__(self, endpoints: Sequence[IEndpoint], seed: int | None = None) -> None:
+        self._endpoints = tuple(endpoints)
+        self._draw = drawing([endpoint.weight for endpoint in endpoints], random.Random(seed).random)
+
+    def pick(self, hash_value: int) -> IEndpoint:
+        return self._endpoints[self._draw()]

@@ -1,0 +1,297 @@
+"""
+One connection that speaks Thrift: which Thrift, and its bytes as messages.
+
+Lives here: cutting the stream of each transport, the names' metadata, sequence numbers on the way out.
+Does not: the layouts (encodings, header, walk), or what is done to one frame (frames).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Hashable, Mapping
+
+from metaproxy.codecs.framing import Session
+from metaproxy.codecs.thrift import frames, header
+from metaproxy.codecs.thrift.encodings import CALL, ENCODINGS, MAX_NAME, REPLY, Encoding, signed
+from metaproxy.codecs.thrift.frames import FRAMED_BINARY, HEADER, PROFILES, UNFRAMED, Profile
+from metaproxy.codecs.thrift.walk import WALKS, Walk
+from metaproxy.message import FrameError, Hold, Kind, Message, Side
+
+UPGRADE = b"__can__finagle__trace__v3__"
+"""The name of the call by which Finagle's clients ask for TTwitter."""
+
+UNKNOWN_METHOD = 1
+
+_KINDS = (Kind.EVENT, Kind.REQUEST, Kind.RESPONSE, Kind.ERROR, Kind.ONEWAY)
+"""By message type. There is no type 0."""
+
+_REQUEST, _ERROR, _FREE = Kind.REQUEST, Kind.ERROR, Hold.NONE
+
+_I32 = struct.Struct(">i")
+_STRICT = struct.Struct(">HxBi")
+"""Behind a frame's length: 80 01, a byte that is ignored, type, length of the name."""
+
+_BIG = 4096
+"""Bytes from which a frame is better joined than added up."""
+
+
+class Names:
+    """What message names mean as metadata; remembered, for a service has few. One object a codec."""
+
+    _MOST, _LONGEST = 1024, 256
+
+    def __init__(self, multiplexed: bool) -> None:
+        self._multiplexed = multiplexed
+        self.tables: dict[Profile, dict[bytes, dict[str, str]]] = {profile: {} for profile in PROFILES}
+
+    def learn(self, profile: Profile, raw: bytes) -> dict[str, str]:
+        """The metadata of a message of this name; the caller copies it. raw: as on the wire."""
+        name = ENCODINGS[profile[1]].text(raw)
+        service, _, method = name.rpartition(":") if self._multiplexed else ("", "", name)
+        known = {"method": method, "operation": name, "transport": profile[0], "protocol": profile[1]}
+        if service:
+            known |= {"service": service, "operation": f"{service}/{method}"}
+        # The upgrade call is never remembered, so that only names not remembered need be compared with it.
+        if len(raw) <= self._LONGEST and raw != UPGRADE:
+            table = self.tables[profile]
+            if len(table) >= self._MOST:
+                table.clear()
+            table[raw] = known
+        return known
+
+
+def _more(message: Message) -> None:
+    """The rest of a message's metadata."""
+    if message.metadata is not None:
+        message.metadata["seqid"] = str(signed(message.id))
+
+
+def _more_header(message: Message) -> None:
+    """As `_more`, with the headers. One that is called as a key of ours does not count: routes must be able to trust it."""
+    _more(message)
+    pairs = header.metadata(message.frame)
+    pairs.pop("kind", None)
+    message.metadata = {**pairs, **(message.metadata or {})}
+
+
+class ThriftSession(Session):
+    """
+    transport, protocol: AUTO, or what the connection must speak. check: whether the structs of framed messages are
+    walked too, so that a frame holds one message and nothing else.
+    """
+
+    def __init__(
+        self, names: Names, side: Side, max_frame: int, transport: str, protocol: str, check: bool = False
+    ) -> None:
+        self._names = names
+        self._side = side
+        self._max = max_frame
+        self._wanted = transport, protocol
+        self._checked = check
+        self._profile: Profile | None = None
+        self._encoding: Encoding = ENCODINGS["binary"]
+        self._walk: Walk | None = None
+        self._chunks: list[bytes] = []
+        self._need = 4
+        self._tail = bytearray()
+        if (transport, protocol) in PROFILES:
+            self._speak(PROFILES[transport, protocol])
+
+    def open(self, profile: Hashable, credentials: Mapping[str, str]) -> bytes:
+        """A server speaks what its client speaks."""
+        if isinstance(profile, tuple) and profile in PROFILES:
+            self._speak(PROFILES[profile])
+        return b""
+
+    def _speak(self, profile: Profile) -> None:
+        self._profile = profile
+        self._encoding = ENCODINGS[profile[1]]
+        if profile[0] == UNFRAMED or self._checked:
+            self._walk = WALKS[profile[1]](self._max)
+
+    def receive(self, data: bytes) -> list[Message]:
+        if self.error is not None:
+            return []
+        messages: list[Message] = []
+        try:
+            if self._profile is None:
+                data = self._detected(data)
+                if self._profile is None:
+                    return messages
+            if self._profile[0] == UNFRAMED:
+                self._unframed(data, messages)
+            else:
+                self._framed(data, messages)
+        except FrameError as error:
+            self.error = error
+            self._chunks.clear()
+            self._tail.clear()
+            self.buffered = 0
+        return messages
+
+    def send(self, message: Message, id: int) -> bytes:
+        frame, profile = message.frame, message.profile
+        if profile is FRAMED_BINARY:
+            if message.id == id:
+                return frame
+            if frame[4] == 0x80:
+                at = 12 + _I32.unpack_from(frame, 8)[0]
+                if len(frame) < _BIG:
+                    return frame[:at] + _I32.pack(id) + frame[at + 4 :]
+                return b"".join((frame[:at], _I32.pack(id), memoryview(frame)[at + 4 :]))
+        # An answer under the right seqid may still have another number in its THeader: that is always written.
+        if message.id == id and (not isinstance(profile, tuple) or profile[0] != HEADER):
+            return frame
+        return frames.renumber(frame, frames.spoken(message), id)
+
+    def _detected(self, data: bytes) -> bytes:
+        """All bytes so far, once they show what the connection speaks."""
+        if self._chunks:
+            data = b"".join((*self._chunks, data))
+        profile = frames.detect(data, *self._wanted)
+        self._chunks = [] if profile else [data]
+        self.buffered = 0 if profile else len(data)
+        if profile:
+            self._speak(profile)
+        return data
+
+    def _framed(self, data: bytes, messages: list[Message]) -> None:
+        chunks = self._chunks
+        if chunks:
+            # Pieces are joined once, when the frame is whole: joining at each read is quadratic.
+            chunks.append(data)
+            self.buffered += len(data)
+            if self.buffered < self._need:
+                return
+            data = b"".join(chunks)
+            chunks.clear()
+            self.buffered = 0
+        fast = self._profile is FRAMED_BINARY and self._walk is None
+        offset = self._cut_strict(data, messages) if fast else self._cut(data, messages)
+        if offset < len(data):
+            chunks.append(data[offset:] if offset else data)
+            self.buffered = len(data) - offset
+
+    def _cut(self, data: bytes, messages: list[Message]) -> int:
+        """The frames that are whole in `data`, into `messages`; the offset of the first that is not."""
+        parse = self._header_message if self._profile and self._profile[0] == HEADER else self._framed_message
+        offset, end, most = 0, len(data), self._max - 4
+        self._need = 4
+        while end - offset >= 4:
+            (size,) = _I32.unpack_from(data, offset)
+            if not 1 <= size <= most:
+                raise self._bad_size(size)
+            stop = offset + 4 + size
+            if stop > end:
+                self._need = 4 + size
+                break
+            messages.append(parse(data[offset:stop]))
+            offset = stop
+        return offset
+
+    def _cut_strict(self, data: bytes, messages: list[Message]) -> int:
+        """As `_cut`, and the same but for speed: frames of strict binary whose name is known are read on the spot."""
+        i32, strict, known = _I32.unpack_from, _STRICT.unpack_from, self._names.tables[FRAMED_BINARY].get
+        offset, end, most = 0, len(data), self._max - 4
+        self._need = 4
+        while end - offset >= 4:
+            (size,) = i32(data, offset)
+            if not 1 <= size <= most:
+                raise self._bad_size(size)
+            stop = offset + 4 + size
+            if stop > end:
+                self._need = 4 + size
+                break
+            frame = data[offset:stop]
+            offset = stop
+            if size > 12:
+                version, type, length = strict(frame, 4)
+                at = 12 + length
+                if version == 0x8001 and 0 <= length <= MAX_NAME and at < size and 1 <= type <= 4:
+                    name = known(frame[12:at])
+                    if name is not None:
+                        kind = _KINDS[type]
+                        if type == REPLY and frame[at + 4] and b"\0\0" < frame[at + 5 : at + 7] < b"\x80":
+                            kind = _ERROR
+                        (seqid,) = i32(frame, at)
+                        messages.append(Message(kind, frame, seqid, name.copy(), _more, None, _FREE, FRAMED_BINARY))
+                        continue
+            messages.append(self._framed_message(frame))
+        return offset
+
+    def _bad_size(self, size: int) -> FrameError:
+        return FrameError(f"frame of {size + 4} bytes; allowed are 5 to {self._max}")
+
+    def _unframed(self, data: bytes, messages: list[Message]) -> None:
+        walk, tail = self._walk, self._tail
+        if walk is None:
+            return
+        source: bytes | bytearray = data
+        if tail:
+            tail += data
+            source = tail
+        offset = 0
+        try:
+            while offset < len(source):
+                stop = walk.walk(source, offset)
+                if stop < 0:
+                    break
+                frame = bytes(source[offset:stop])
+                offset = stop
+                messages.append(self._message(frame, frame, 0))
+        finally:
+            if source is tail:
+                del tail[:offset]
+            else:
+                tail += data[offset:]
+            self.buffered = len(tail)
+
+    def _framed_message(self, frame: bytes) -> Message:
+        self._check(frame, 4)
+        return self._message(frame, frame, 4)
+
+    def _check(self, source: bytes, at: int) -> None:
+        if self._walk is not None and self._walk.walk(source, at) != len(source):
+            raise FrameError(f"frame of {len(source)} bytes that does not hold just one message")
+
+    def _header_message(self, frame: bytes) -> Message:
+        sequence, number, transforms, _, at = header.read(frame)
+        if number != self._encoding.header_id:
+            raise FrameError(f"THeader with protocol {number}; the connection began with {self._encoding.name}")
+        source = frame
+        if transforms:
+            try:
+                source, at = header.undo(frame[at:], transforms, self._max), 0
+            except header.Unreadable as error:
+                return self._unreadable(frame, sequence, error)
+        self._check(source, at)
+        return self._message(frame, source, at, sequence)
+
+    def _message(self, frame: bytes, source: bytes, at: int, sequence: int | None = None) -> Message:
+        """The message at `at` of `source`, which is the frame or its payload. sequence: THeader's, if there is one."""
+        type, raw, seqid, _, _, body = self._encoding.head(source, at)
+        if not 1 <= type <= 4:
+            raise FrameError(f"message of type {type}; there are 1 call, 2 reply, 3 exception and 4 oneway")
+        kind = _KINDS[type]
+        if type == REPLY and self._encoding.failed(source, body):
+            kind = _ERROR
+        profile = self._profile or FRAMED_BINARY
+        known = self._names.tables[profile].get(raw) or self._names.learn(profile, raw)
+        id, more = seqid, _more
+        if sequence is not None:
+            more = _more_header
+            # A server's answer is found by the seqid, which all of them echo; Node's echo of the other may be stale.
+            id = frames.join_ids(sequence, seqid) if self._side is Side.CLIENT else seqid or sequence
+        message = Message(kind, frame, id, known.copy(), more, None, _FREE, profile)
+        if raw == UPGRADE and type == CALL and self._side is Side.CLIENT:
+            message.answer = frames.exception(frame, profile, id, UNKNOWN_METHOD, "TTwitter is not supported")
+        return message
+
+    def _unreadable(self, frame: bytes, sequence: int, error: header.Unreadable) -> Message:
+        """What can't be inflated is answered if a client sent it, and replaced by an exception if a server did."""
+        profile = self._profile or FRAMED_BINARY
+        known = {"transport": profile[0], "protocol": profile[1]}
+        said = frames.exception(frame, profile, sequence, error.number, str(error))
+        if self._side is Side.CLIENT:
+            return Message(_REQUEST, frame, sequence, known, _more_header, said, _FREE, profile)
+        return Message(_ERROR, said, sequence, known, _more_header, None, _FREE, profile)

@@ -1,0 +1,59 @@
+"""
+Addresses as configurations write them, and the sockets they stand for.
+
+Lives here: parsing `host:port`, `[v6]:port` and `unix:/path`. Does not: connections.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from typing import NamedTuple
+
+
+class Address(NamedTuple):
+    """family: AF_INET, AF_INET6 or AF_UNIX; host: IP literal, host name or path; port: 0 with AF_UNIX."""
+
+    family: int
+    host: str
+    port: int
+
+    @property
+    def sockaddr(self) -> str | tuple[str, int]:
+        return self.host if self.family == socket.AF_UNIX else (self.host, self.port)
+
+    @property
+    def literal(self) -> bool:
+        """Whether it can be used as it is, without asking a resolver."""
+        if self.family == socket.AF_UNIX:
+            return True
+        try:
+            ipaddress.ip_address(self.host)
+        except ValueError:
+            return False
+        return True
+
+
+def parse(text: str) -> Address:
+    """Raises ValueError with a text that says how to write an address."""
+    if text.startswith("unix:"):
+        return Address(socket.AF_UNIX, text[5:], 0)
+    host, colon, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+        family = socket.AF_INET6
+    else:
+        family = socket.AF_INET
+    if not colon or not host or not port.isdecimal() or int(port) > 65535 or (":" in host and family == socket.AF_INET):
+        raise ValueError(f"{text!r} is not an address; write host:port, [v6]:port or unix:/path")
+    return Address(family, host, int(port))
+
+
+def show(sockaddr: object) -> str:
+    """What getpeername and accept give, as `host:port`, `[v6]:port` or `unix:/path`."""
+    if isinstance(sockaddr, tuple):
+        host = str(sockaddr[0])
+        return f"[{host}]:{sockaddr[1]}" if ":" in host else f"{host}:{sockaddr[1]}"
+    if isinstance(sockaddr, bytes):
+        sockaddr = sockaddr.decode(errors="replace")
+    return f"unix:{sockaddr}"

@@ -1,0 +1,70 @@
+"""
+One try at one endpoint: a retry is the next, a part of a split request one of several.
+
+Lives here: `Attempt`, what is counted while it lasts, and how it ends exactly once. Does not: the choice of the
+endpoint; what the client is told (its owner's business).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from metaproxy.message import ErrorKind, Message
+
+if TYPE_CHECKING:
+    from metaproxy.cluster.cluster import Cluster
+    from metaproxy.cluster.endpoint import Endpoint
+    from metaproxy.proxy.upstream import Upstream
+
+
+class Owner(Protocol):
+    """Who wants the answer. Exactly one of the three is called, once; none after `Attempt.cancel`."""
+
+    def answered(self, attempt: Attempt, response: Message) -> None: ...
+
+    def sent(self, attempt: Attempt) -> None:
+        """A one-way request was handed to its connection."""
+
+    def failed(self, attempt: Attempt, kind: ErrorKind, text: str) -> None: ...
+
+
+class Attempt:
+    """
+    message: what is sent (mutations applied). connection: None until the pool found one. id: what it was sent under.
+    done: whether it ended; a late answer to it is dropped.
+    """
+
+    __slots__ = ("cluster", "connection", "done", "endpoint", "id", "message", "owner")
+
+    def __init__(self, owner: Owner, message: Message, cluster: Cluster, endpoint: Endpoint) -> None:
+        self.owner = owner
+        self.message = message
+        self.cluster = cluster
+        self.endpoint = endpoint
+        self.connection: Upstream | None = None
+        self.id = 0
+        self.done = False
+        cluster.breaker.requests += 1
+        endpoint.active += 1
+
+    def connections(self) -> tuple[Upstream, ...]:
+        """Which connections it is under way on."""
+        return () if self.connection is None else (self.connection,)
+
+    def finish(self) -> None:
+        """It is over, whatever its end; called exactly once."""
+        self.done = True
+        self.cluster.breaker.requests -= 1
+        self.endpoint.active -= 1
+
+    def fail(self, kind: ErrorKind, text: str) -> None:
+        if not self.done:
+            self.finish()
+            self.owner.failed(self, kind, text)
+
+    def cancel(self) -> None:
+        """Nobody wants the answer any more."""
+        if not self.done:
+            self.finish()
+            if self.connection is not None:
+                self.connection.cancelled(self)

@@ -1,0 +1,383 @@
+"""
+One client's connection: reads, bounds, orders, closes. What a message goes through is exchange.py's.
+
+Lives here: `Downstream`. Does not: filters, routes, upstream connections.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import Protocol
+from twisted.python.failure import Failure
+
+from metaproxy.message import Correlation, Hold, Kind, Message, Side
+from metaproxy.proxy.exchange import Exchange
+
+if TYPE_CHECKING:
+    from metaproxy.proxy.listener import Listener
+    from metaproxy.proxy.pool import Pool
+    from metaproxy.proxy.upstream import Upstream
+
+_REQUEST = Kind.REQUEST
+_ONEWAY = Kind.ONEWAY
+LINGER = 1.0
+"""Seconds an idle connection stays open after its client was told that the proxy drains, where a protocol can tell."""
+
+
+class _Answer:
+    """What the codec answered by itself: a place in the order of answers, and no exchange."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        self.data: bytes | None = data
+
+
+class Downstream(Protocol):
+    """
+    number: counts the listener's connections. facts: what routes and filters may know of the peer. inflight: exchanges
+    under way. pin: the upstream connection that is this client's own, if any. sticky: the shared connection of each
+    pool that its requests take, so that they can't overtake each other.
+    """
+
+    def __init__(self, listener: Listener, number: int) -> None:
+        snapshot = listener.snapshot
+        self.listener = listener
+        self.network = listener.network
+        self.number = number
+        self.facts: dict[str, str] = {}
+        self.inflight = 0
+        self.pin: Upstream | None = None
+        self.sticky: dict[Pool, Upstream] = {}
+        self.session = snapshot.codec.session(Side.CLIENT, snapshot.max_frame)
+        self.fingerprint = snapshot.fingerprint
+        self.last_active = self.network.turn.now
+        self._turn = self.network.turn
+        self._counts = listener.counts
+        self._ordered = snapshot.codec.ordered or snapshot.codec.correlation is Correlation.FIFO
+        self._queue: deque[Exchange | _Answer] = deque()
+        self._exchanges: dict[Exchange, None] = {}
+        self._held: deque[Message] = deque()
+        self._barrier: Exchange | None = None
+        self._out: list[bytes] = []
+        self._pauses: set[object] = set()
+        self._choked: list[Upstream] = []
+        self._stall: IDelayedCall | None = None
+        self._stall_mark = 0
+        self._leaving = False
+        self._gone = False
+
+    # -- a connection begins
+
+    def connectionMade(self) -> None:
+        peer = str(self.transport.getPeer())  # type: ignore[union-attr]
+        host = str(self.transport.getHost())  # type: ignore[union-attr]
+        for side, where in (("source", peer), ("destination", host)):
+            name, _, port = where.rpartition(":")
+            self.facts[f"{side}.address"] = name.strip("[]") if port.isdecimal() else where
+            self.facts[f"{side}.port"] = port if port.isdecimal() else ""
+        if self.listener.snapshot.codec.server_first:
+            # Opens the client's own upstream connection and sends nothing: the server's greeting comes as an event.
+            self._begin(Message(_ONEWAY, b"", hold=Hold.OPEN))
+
+    # -- reading
+
+    def dataReceived(self, data: bytes) -> None:
+        self._counts.bytes_received += len(data)
+        self.last_active = self._turn.now
+        if self.fingerprint is not self.listener.snapshot.fingerprint:
+            self._renew_session()
+        session = self.session
+        for message in session.receive(data):
+            if message.answer is None and not message.hold and not self._held and message.kind <= _ONEWAY:
+                self._begin(message)
+            else:
+                self._unusual(message)
+        if session.error is not None:
+            self._refuse(str(session.error))
+        elif self.inflight >= self.listener.snapshot.max_inflight:
+            self.pause("inflight")
+
+    def _begin(self, message: Message) -> None:
+        listener = self.listener
+        exchange = Exchange(self, message, listener.snapshot, self._turn.now)
+        self.inflight += 1
+        counts = self._counts
+        counts.requests += 1
+        counts.active_exchanges += 1
+        if message.kind is _ONEWAY:
+            counts.oneway += 1
+        elif self._ordered:
+            self._queue.append(exchange)
+        self._exchanges[exchange] = None
+        exchange.begin()
+
+    def _unusual(self, message: Message) -> None:
+        kind = message.kind
+        if kind == Kind.HEARTBEAT:
+            self._counts.heartbeats += 1
+            if message.answer:
+                self.write(message.answer)
+        elif kind > _ONEWAY:
+            # A client that answers: nobody asked it anything.
+            self._counts.unmatched_responses += 1
+        else:
+            self._held.append(message)
+            self._release()
+
+    def _release(self) -> None:
+        """Starts what had to wait for its turn: what binds or frees the connection, and what follows."""
+        held = self._held
+        while held and self._barrier is None and not self._gone:
+            message = held[0]
+            if message.hold and self.inflight and not (self.pin is not None and message.hold == Hold.OPEN):
+                return
+            held.popleft()
+            if message.answer is not None:
+                self._counts.local_answers += 1
+                self._answer(message.answer)
+                continue
+            if message.hold == Hold.CLOSE and self.pin is None:
+                message.hold = Hold.NONE
+            self._begin(message)
+            if message.hold >= Hold.EXCHANGE and message.hold != Hold.OPEN and self.inflight:
+                self._barrier = next(reversed(self._exchanges))
+
+    def _answer(self, data: bytes) -> None:
+        if self._ordered and self._queue:
+            self._queue.append(_Answer(data))
+        elif data:
+            self.write(data)
+        if self.session.closing:
+            self._leave()
+
+    def _refuse(self, text: str) -> None:
+        """The peer's bytes are not the protocol: this connection ends and nothing else."""
+        self._counts.decode_errors += 1
+        self.listener.bad_frame(str(self.facts.get("source.address")), text)
+        self.flush()
+        self.transport.loseConnection()  # type: ignore[union-attr]
+        self._end(self._counts_local)
+
+    def _renew_session(self) -> None:
+        """The codec was replaced: take the new one as soon as nothing of the old one's is under way."""
+        snapshot = self.listener.snapshot
+        if self.inflight or self._held or self.pin is not None or self.session.buffered:
+            return
+        self.fingerprint = snapshot.fingerprint
+        if not snapshot.codec.stateful:
+            self.session = snapshot.codec.session(Side.CLIENT, snapshot.max_frame)
+
+    # -- an exchange has ended
+
+    def finished(self, exchange: Exchange) -> None:
+        """Called once by each exchange, when it is complete."""
+        self.inflight -= 1
+        self._counts.active_exchanges -= 1
+        del self._exchanges[exchange]
+        if self._gone:
+            return
+        if exchange.message.kind is not _ONEWAY:
+            if self._ordered:
+                queue = self._queue
+                if exchange.data is None:
+                    exchange.data = b""
+                while queue and (data := queue[0].data) is not None:
+                    queue.popleft()
+                    if data:
+                        self.write(data)
+            elif exchange.data:
+                self.write(exchange.data)
+        if exchange.message.hold:
+            if exchange is self._barrier:
+                self._barrier = None
+            if exchange.message.hold == Hold.CLOSE:
+                self.unpin()
+        if self._held:
+            self._release()
+        if self._pauses and "inflight" in self._pauses and self.inflight <= self.listener.snapshot.max_inflight // 2:
+            self.resume("inflight")
+        if self._leaving and not self.inflight:
+            self._close_if_idle()
+
+    # -- writing
+
+    def write(self, data: bytes) -> None:
+        if not self._out:
+            self._turn.add(self)
+        self._out.append(data)
+
+    def flush(self) -> None:
+        out, self._out = self._out, []
+        if self._gone or not out:
+            return
+        self.last_active = self._turn.now
+        if len(out) == 1:
+            self._counts.bytes_sent += len(out[0])
+            self.transport.write(out[0])  # type: ignore[union-attr]
+        else:
+            self._counts.bytes_sent += sum(map(len, out))
+            self.transport.writeSequence(out)  # type: ignore[union-attr]
+
+    def event(self, message: Message) -> None:
+        """A server's push on this client's own connection."""
+        self.write(self.session.send(message, message.id))
+
+    # -- pauses: by reason, so that two who hold a connection must both let go
+
+    def pause(self, reason: object) -> None:
+        if not self._pauses:
+            self.transport.pauseProducing()  # type: ignore[union-attr]
+        self._pauses.add(reason)
+
+    def resume(self, reason: object) -> None:
+        self._pauses.discard(reason)
+        if not self._pauses and not self._gone:
+            self.transport.resumeProducing()  # type: ignore[union-attr]
+
+    def pauseProducing(self) -> None:
+        """Our transport: the client reads too slowly. Neither it nor who answers it is read until it caught up."""
+        self.pause("slow")
+        for exchange in self._exchanges:
+            attempt = exchange.attempt
+            for connection in attempt.connections() if attempt is not None else ():
+                self._choke(connection)
+        if self.pin is not None:
+            self._choke(self.pin)
+        if self._stall is None and self.listener.snapshot.stall_timeout > 0:
+            self._stall_mark = self._progress()
+            self._stall = self.network.clock.callLater(self.listener.snapshot.stall_timeout, self._stalled)
+
+    def _choke(self, connection: Upstream) -> None:
+        if self not in connection.paused_by:
+            connection.pause(self)
+            self._choked.append(connection)
+
+    def resumeProducing(self) -> None:
+        choked, self._choked = self._choked, []
+        for connection in choked:
+            connection.resume(self)
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
+        self.resume("slow")
+
+    def stopProducing(self) -> None:
+        """The transport ends; connectionLost follows."""
+
+    def _progress(self) -> int:
+        return int(getattr(self.transport, "buffered", 0))
+
+    def _stalled(self) -> None:
+        """Still slow after stall_timeout: whoever took something meanwhile may go on."""
+        self._stall = None
+        mark = self._progress()
+        if mark < self._stall_mark:
+            self._stall_mark = mark
+            self._stall = self.network.clock.callLater(self.listener.snapshot.stall_timeout, self._stalled)
+            return
+        self._counts.stalled += 1
+        self.transport.abortConnection()  # type: ignore[union-attr]
+
+    # -- a connection of its own
+
+    def pinned(self, connection: Upstream) -> None:
+        self.pin = connection
+
+    def unpin(self) -> None:
+        """The state is gone that needed it; the connection goes back, if nothing of ours is left on it."""
+        connection, self.pin = self.pin, None
+        if connection is None:
+            return
+        if connection.idle_and_clean():
+            connection.pool.give_back(connection)
+        else:
+            connection.lease = None
+            connection.drop()
+
+    def pin_lost(self, connection: Upstream) -> None:
+        """The server closed it: what the client believes of its state is no longer true."""
+        if self.pin is connection:
+            self.pin = None
+            if not self._gone:
+                self.flush()
+                self.transport.loseConnection()  # type: ignore[union-attr]
+                self._end(self._counts_local)
+
+    # -- leaving
+
+    def drain(self, linger: bool = True) -> None:
+        """Takes no new connection's worth of work: tells the client where its protocol can, closes when idle."""
+        if self._leaving or self._gone:
+            return
+        goodbye = self.session.drain()
+        if goodbye:
+            self.write(goodbye)
+        if goodbye and linger:
+            self.network.clock.callLater(LINGER, self._leave)
+        else:
+            self._leave()
+
+    def _leave(self) -> None:
+        self._leaving = True
+        if not self.inflight:
+            self._close_if_idle()
+
+    def _close_if_idle(self) -> None:
+        if not self.inflight and not self._held and not self._gone:
+            self.flush()
+            self.transport.loseConnection()  # type: ignore[union-attr]
+
+    def idle_for(self, now: float) -> float:
+        """Seconds since anything happened; 0 while an exchange is under way or a subscription is open (B12)."""
+        return 0.0 if self.inflight or self._held or self.pin is not None else now - self.last_active
+
+    def close(self) -> None:
+        """At once, whatever is under way."""
+        if not self._gone:
+            self.transport.abortConnection()  # type: ignore[union-attr]
+
+    def readConnectionLost(self) -> None:
+        """The client sends no more; what it asked is answered first (B10)."""
+        for exchange in list(self._exchanges):
+            if exchange.message.hold == Hold.EXCHANGE:
+                exchange.abandon("downstream_gone")  # it would take an element off a list for nobody
+        if self.pin is not None and not self.inflight:
+            self.transport.abortConnection()  # type: ignore[union-attr]
+            return
+        self._leave()
+
+    def connectionLost(self, reason: Failure = None) -> None:  # type: ignore[assignment]
+        self._end(self._counts_remote)
+
+    def _counts_local(self, number: int) -> None:
+        self._counts.destroyed_local_active += number
+
+    def _counts_remote(self, number: int) -> None:
+        self._counts.destroyed_remote_active += number
+
+    def _end(self, count: Any) -> None:
+        """Nothing can be told to the client any more: every exchange of its ends. Once."""
+        if self._gone:
+            return
+        self._gone = True
+        self._held.clear()
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
+        count(len(self._exchanges))
+        for exchange in list(self._exchanges):
+            exchange.abandon("downstream_gone")
+        self._queue.clear()
+        for connection in self._choked:
+            connection.resume(self)
+        self._choked = []
+        pin, self.pin = self.pin, None
+        if pin is not None:
+            pin.lease = None
+            pin.drop()
+        self.sticky.clear()
+        self.listener.left(self)

@@ -1,0 +1,483 @@
+"""
+One request and what answers it: the path that every exchange of every protocol takes.
+
+    begin -> match a route -> on_request, first to last -> pick cluster, endpoint, connection -> upstream
+    upstream -> answered -> on_response, last to first -> client (id and order restored) -> complete
+
+    anything may end it early: a filter's Reply, no route, no endpoint, a limit, a time-out, either side gone.
+    Whatever the end: `complete` runs exactly once, then on_complete of every filter.
+
+Lives here: `Exchange` and `SplitRequest`. Does not: sockets, connections, protocols.
+"""
+
+from __future__ import annotations
+
+import copy
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from metaproxy.cluster.cluster import Cluster
+from metaproxy.cluster.endpoint import Endpoint
+from metaproxy.counts import BOUNDS
+from metaproxy.interfaces import IExchange
+from metaproxy.message import ErrorKind, FrameError, Hold, Kind, Message, Mutation, Part, Reply
+from metaproxy.proxy.attempt import Attempt
+from metaproxy.proxy.pool import Pool
+from metaproxy.proxy.snapshot import ListenerSnapshot, Template
+
+if TYPE_CHECKING:
+    from metaproxy.proxy.deadlines import Deadlines
+    from metaproxy.proxy.downstream import Downstream
+    from metaproxy.proxy.upstream import Upstream
+    from metaproxy.routing.table import Route, Target
+
+log = Logger()
+
+_ONEWAY = Kind.ONEWAY
+_ERROR = Kind.ERROR
+
+
+@implementer(IExchange)
+class Exchange:
+    """
+    See IExchange. client: its downstream connection. data: the bytes that answer it, None until they are known.
+    attempt: what is under way for it: an Attempt or a SplitRequest.
+    """
+
+    __slots__ = (
+        "_changes", "_deadlines", "attempt", "client", "data", "details", "ended", "endpoint", "message", "outcome",
+        "reply_kind", "response", "response_bytes", "snapshot", "started", "target", "via",
+    )  # fmt: skip
+
+    def __init__(self, client: Downstream, message: Message, snapshot: ListenerSnapshot, started: float) -> None:
+        self.client = client
+        self.message = message
+        self.snapshot = snapshot
+        self.started = started
+        self.ended = 0.0
+        self.outcome = ""
+        self.details = ""
+        self.response: Message | None = None
+        self.response_bytes = 0
+        self.data: bytes | None = None
+        self.attempt: Attempt | SplitRequest | None = None
+        self.endpoint: Endpoint | None = None
+        self.target: Target | None = None
+        self.reply_kind: ErrorKind | None = None
+        self._deadlines: Deadlines | None = None
+        self._changes: Mutation | None = None
+        self.via: Route = snapshot.no_route
+        """The matched route, or the listener's pseudo-route for none."""
+
+    # -- the path up
+
+    def begin(self) -> None:
+        snapshot = self.snapshot
+        message = self.message
+        try:
+            route = snapshot.routes.match(message, self.client.facts)
+        except FrameError as error:
+            self._local(Reply(ErrorKind.BAD_REQUEST, str(error)))
+            return
+        if route is not None:
+            self.via = route
+        else:
+            route = self.via
+        if route.on_request:
+            self._ask(0)
+        else:
+            self._forward()
+
+    def _ask(self, start: int) -> None:
+        """The on_request hooks from number `start` on."""
+        hooks = self.via.on_request
+        for index in range(start, len(hooks)):
+            try:
+                answer = hooks[index](self)
+            except Exception:
+                self._filter_failed(hooks[index])
+                return
+            if answer is None:
+                continue
+            if isinstance(answer, Deferred):
+                self._watch()
+                answer.addBoth(self._resume, hooks[index], lambda: self._ask(index + 1))  # noqa: B023
+                return
+            self._local(answer)
+            return
+        self._forward()
+
+    def _resume(self, answer: Any, hook: Callable[..., Any], go_on: Callable[[], None]) -> None:
+        """A filter that waited has decided. The exchange may have ended meanwhile."""
+        if self.outcome:
+            return
+        if isinstance(answer, Failure):
+            self._filter_failed(hook, answer)
+        elif answer is None:
+            go_on()
+        else:
+            self._local(answer)
+
+    def _forward(self) -> None:
+        route = self.via
+        if route.reply is not None:
+            self._local(route.reply)
+            return
+        client = self.client
+        target = self.target = route.pick()
+        cluster = cast(Cluster, target.cluster)
+        message = self.message
+        try:
+            pin = client.pin
+            endpoint = pin.endpoint if pin is not None else cluster.pick(message, route.hash_keys, route.subset)
+            if endpoint is None:
+                cluster.counts.no_endpoint += 1
+                self._local(Reply(ErrorKind.NO_ENDPOINT, f"no usable endpoint in cluster {cluster.name}"))
+                return
+            if route.request is not None or self._changes is not None:
+                message = self._changed(message, cast("Template | None", route.request))
+            if cluster.splits and pin is None and self._split(cluster, message):
+                return
+        except FrameError as error:
+            self._local(Reply(ErrorKind.BAD_REQUEST, str(error)))
+            return
+        breaker = cluster.breaker
+        if breaker.requests >= breaker.max_requests:
+            cluster.counts.overflow_requests += 1
+            self._local(Reply(ErrorKind.OVERLOAD, f"cluster {cluster.name}: too many requests (breaker.max_requests)"))
+            return
+        self.endpoint = endpoint
+        if self._deadlines is None:
+            self._watch()
+        attempt = self.attempt = Attempt(self, message, cluster, endpoint)
+        if pin is not None:
+            pin.submit(attempt)
+        else:
+            pool_of(endpoint, cluster, client.network).start(attempt, client)
+
+    def _watch(self) -> None:
+        """Starts the clock, unless the client asked to wait for as long as it takes."""
+        if self._deadlines is not None or self.message.hold == Hold.EXCHANGE:
+            return
+        timeout = self.via.timeout
+        if timeout is None:
+            target = self.target
+            timeout = cast(Cluster, target.cluster).request_timeout if target is not None else DEFAULT_TIMEOUT
+        deadlines = self.client.network.deadlines.of(timeout)
+        if deadlines is not None:
+            self._deadlines = deadlines
+            deadlines.watch(self)
+
+    def _split(self, cluster: Cluster, message: Message) -> bool:
+        """Sends a request to all endpoints that own its keys; False when it goes to one, as most do."""
+        subset = self.via.subset
+        parts = cluster.codec.split(message, lambda key: cluster.owner(key, subset))
+        if parts is None:
+            return False
+        if not parts:
+            self._local(Reply(ErrorKind.UNSUPPORTED, "", name="CROSSSLOT"))
+            return True
+        if cluster.breaker.requests + len(parts) > cluster.breaker.max_requests:
+            cluster.counts.overflow_requests += 1
+            self._local(Reply(ErrorKind.OVERLOAD, f"cluster {cluster.name}: too many requests (breaker.max_requests)"))
+            return True
+        self._watch()
+        self.attempt = SplitRequest(self, message, parts, cluster)
+        self.attempt.start()
+        return True
+
+    # -- the path down (Owner)
+
+    def answered(self, attempt: Attempt, response: Message) -> None:
+        attempt.done = True  # Attempt.finish, inlined
+        attempt.cluster.breaker.requests -= 1
+        endpoint = attempt.endpoint
+        endpoint.active -= 1
+        counts = endpoint.counts
+        if response.kind is _ERROR:
+            counts.errors += 1
+        else:
+            counts.successes += 1
+        self.take(response)
+
+    def take(self, response: Message) -> None:
+        """The answer, from one endpoint or merged of several."""
+        self.response = response
+        hooks = self.via.on_response
+        if hooks:
+            self._changes = None
+            self._tell(len(hooks) - 1)
+        elif self.via.response is not None:
+            self._deliver_changed()
+        else:
+            # The common end, without detours.
+            client = self.client
+            self.data = data = client.session.send(response, self.message.id)
+            self.response_bytes = len(data)
+            self.complete("error" if response.kind is _ERROR else "ok")
+
+    def _tell(self, start: int) -> None:
+        """The on_response hooks from number `start` down."""
+        hooks = self.via.on_response
+        for index in range(start, -1, -1):
+            try:
+                answer = hooks[index](self)
+            except Exception:
+                self._filter_failed(hooks[index])
+                return
+            if answer is None:
+                continue
+            if isinstance(answer, Deferred):
+                answer.addBoth(self._resume, hooks[index], lambda: self._tell(index - 1))  # noqa: B023
+                return
+            self._local(answer)
+            return
+        self._deliver_changed()
+
+    def _deliver_changed(self) -> None:
+        response = cast(Message, self.response)
+        try:
+            if self.via.response is not None or self._changes is not None:
+                response = self._changed(response, cast("Template | None", self.via.response))
+            self.data = self.client.session.send(response, self.message.id)
+        except FrameError as error:
+            self._local(Reply(ErrorKind.BAD_RESPONSE, str(error)))
+            return
+        self.response_bytes = len(self.data)
+        self.complete("error" if response.kind is _ERROR else "ok")
+
+    def sent(self, attempt: Attempt) -> None:
+        self.complete("oneway")
+
+    def failed(self, attempt: Attempt, kind: ErrorKind, text: str) -> None:
+        self._local(Reply(kind, text))
+
+    # -- other ends
+
+    def time_out(self) -> None:
+        """Called by the deadlines' queue."""
+        self._deadlines = None
+        if self.outcome:
+            return
+        if self.endpoint is not None:
+            self.endpoint.counts.timeouts += 1
+        self._stop()
+        allowed = self.via.timeout
+        if allowed is None and self.target is not None:
+            allowed = cast(Cluster, self.target.cluster).request_timeout
+        self._local(Reply(ErrorKind.TIMEOUT, f"no answer within {allowed:g} s" if allowed else "no answer in time"))
+
+    def abandon(self, outcome: str) -> None:
+        """The client is gone: nobody is told anything."""
+        if not self.outcome:
+            self._stop()
+            self.complete(outcome)
+
+    def _stop(self) -> None:
+        if self.attempt is not None:
+            self.attempt.cancel()
+
+    def _local(self, reply: Reply) -> None:
+        """The proxy answers by itself."""
+        if self.outcome:
+            return
+        self._stop()
+        kind = reply.kind
+        self.reply_kind = kind
+        self.details = reply.text
+        self.response = None
+        if self.message.kind is _ONEWAY:
+            self.data = b""
+        elif reply.frame is not None:
+            self.data = reply.frame
+        else:
+            self.data = self._reply_frame(kind or ErrorKind.INTERNAL, reply)
+        self.response_bytes = len(self.data)
+        self.complete(kind.value if kind is not None else "ok")
+
+    def _reply_frame(self, kind: ErrorKind, reply: Reply) -> bytes:
+        text = reply.text
+        if kind is ErrorKind.NOT_FOUND and not self.message.more:
+            operation = self.message.get("operation")
+            text = f"{text} for {operation}" if operation else text
+        codec = self.snapshot.codec
+        try:
+            return cast(bytes, codec.reply(self.message, kind, text[:1024], reply.name))
+        except Exception:
+            log.failure("codec {codec} could not make an error answer", codec=codec.name)
+            return b""
+
+    def _filter_failed(self, hook: Callable[..., Any], failure: Failure | None = None) -> None:
+        failure = failure or Failure()
+        if failure.check(FrameError):
+            self._local(Reply(ErrorKind.BAD_REQUEST, failure.getErrorMessage()))
+            return
+        self.client.listener.filter_failed(hook, failure)
+        self._local(Reply(ErrorKind.INTERNAL, "a filter failed"))
+
+    def complete(self, outcome: str) -> None:
+        """The end, once. `data` is what the client gets; None when it is gone."""
+        if self.outcome:
+            return
+        client = self.client
+        self.outcome = outcome
+        self.ended = now = client.network.turn.now
+        if self._deadlines is not None:
+            self._deadlines.forget(self, None)
+        route = self.via
+        target = self.target
+        if target is None:
+            target = self.target = route.reply_target
+        counts = target.counts
+        outcomes = counts.outcomes
+        outcomes[outcome] = outcomes.get(outcome, 0) + 1
+        duration = now - self.started
+        bucket = bisect_left(BOUNDS, duration)
+        latency = counts.latency
+        latency.buckets[bucket] += 1
+        latency.total += duration
+        counts.request_bytes += len(self.message.frame)
+        counts.response_bytes += self.response_bytes
+        endpoint = self.endpoint
+        if endpoint is not None:
+            latency = endpoint.counts.latency
+            latency.buckets[bucket] += 1
+            latency.total += duration
+        for hook in route.on_complete:
+            try:
+                hook(self)
+            except Exception:
+                client.listener.filter_failed(hook, Failure())
+        client.finished(self)
+
+    # -- mutations
+
+    def set(self, key: str, value: str) -> None:
+        if self._changes is None:
+            self._changes = Mutation()
+        self._changes.set[key] = value
+
+    def remove(self, key: str) -> None:
+        if self._changes is None:
+            self._changes = Mutation()
+        self._changes.remove = (*self._changes.remove, key)
+
+    def _changed(self, message: Message, template: Template | None) -> Message:
+        """A copy of `message` with the route's mutation and then the filters' own applied. May raise FrameError."""
+        mutation = template.fill(self) if template is not None else Mutation()
+        if self._changes is not None:
+            mutation = Mutation({**mutation.set, **self._changes.set}, (*mutation.remove, *self._changes.remove))
+        self._changes = None
+        codec = self.snapshot.codec
+        if codec.mutable:
+            return message
+        changed = copy.copy(message)
+        changed.frame = codec.mutate(message, mutation)
+        return changed
+
+    # -- facts
+
+    def get(self, key: str) -> str | None:
+        value = self.message.get(key)
+        return value if value is not None else self.client.facts.get(key)
+
+    @property
+    def listener(self) -> str:
+        return self.snapshot.name
+
+    @property
+    def protocol(self) -> str:
+        return cast(str, self.snapshot.codec.name)
+
+    @property
+    def route(self) -> str:
+        return self.via.name
+
+    @property
+    def cluster(self) -> str:
+        target = self.target
+        return "-" if target is None or target.cluster is None else cast(Cluster, target.cluster).name
+
+    @property
+    def upstream_address(self) -> str:
+        return "-" if self.endpoint is None else self.endpoint.address
+
+    @property
+    def request_bytes(self) -> int:
+        return len(self.message.frame)
+
+
+DEFAULT_TIMEOUT = 15.0
+"""Seconds for an exchange that waits in a filter before its cluster is known, when its route has no timeout."""
+
+
+class SplitRequest:
+    """A request in pieces at several endpoints; the codec merges their answers when the last one is there."""
+
+    __slots__ = ("_answers", "_attempts", "_cluster", "_left", "_parts", "_request", "client", "exchange")
+
+    def __init__(self, exchange: Exchange, request: Message, parts: Sequence[Part], cluster: Cluster) -> None:
+        self.exchange = exchange
+        self.client = exchange.client
+        self._request = request
+        self._parts = parts
+        self._cluster = cluster
+        self._answers: dict[int, Message] = {}
+        self._attempts: list[Attempt] = []
+        self._left = len(parts)
+
+    def start(self) -> None:
+        exchange, cluster = self.exchange, self._cluster
+        for part in self._parts:
+            endpoint = cluster.pick(part.message, (), exchange.via.subset)
+            if endpoint is None:
+                exchange.failed(None, ErrorKind.NO_ENDPOINT, f"no usable endpoint in cluster {cluster.name}")  # type: ignore[arg-type]
+                return
+            attempt = Attempt(self, part.message, cluster, endpoint)
+            self._attempts.append(attempt)
+        for attempt in self._attempts:
+            if not attempt.done:
+                pool_of(attempt.endpoint, cluster, self.client.network).start(attempt, self.client)
+
+    def connections(self) -> tuple[Upstream, ...]:
+        """Which connections it is under way on."""
+        return tuple(attempt.connection for attempt in self._attempts if attempt.connection is not None)
+
+    def answered(self, attempt: Attempt, response: Message) -> None:
+        attempt.finish()
+        if response.kind is _ERROR:
+            attempt.endpoint.counts.errors += 1
+        else:
+            attempt.endpoint.counts.successes += 1
+        self._answers[self._attempts.index(attempt)] = response
+        self._left -= 1
+        if not self._left:
+            answers = [self._answers[index] for index in range(len(self._parts))]
+            frame = self._cluster.codec.merge(self._request, self._parts, answers)
+            kind = _ERROR if any(answer.kind == _ERROR for answer in answers) else Kind.RESPONSE
+            self.exchange.take(Message(kind, frame, self._request.id))
+
+    def sent(self, attempt: Attempt) -> None:
+        raise AssertionError("a one-way request is never split")
+
+    def failed(self, attempt: Attempt, kind: ErrorKind, text: str) -> None:
+        self.cancel()
+        self.exchange.failed(attempt, kind, text)
+
+    def cancel(self) -> None:
+        for attempt in self._attempts:
+            attempt.cancel()
+
+
+def pool_of(endpoint: Endpoint, cluster: Cluster, network: Any) -> Pool:
+    """The endpoint's pool, made on its first use."""
+    pool = endpoint.pool
+    if pool is None:
+        pool = endpoint.pool = Pool(cluster, endpoint, network)
+    return cast(Pool, pool)

@@ -1,0 +1,167 @@
+"""
+One listener: its sockets, its clients, the snapshot that new exchanges run on.
+
+Lives here: `Listener`: accepting and its bounds, idle clients, draining, log lines that are bounded in number.
+Does not: what a client's messages go through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from metaproxy.counts import ListenerCounts
+from metaproxy.proxy.address import Address
+from metaproxy.proxy.downstream import Downstream
+from metaproxy.proxy.snapshot import ListenerSnapshot
+
+log = Logger()
+
+LOG_EVERY = 60.0
+"""Seconds between two log lines about the same fault (a peer's bad frames, a filter that raises)."""
+MAX_SPEAKERS = 1024
+"""Different faults that are remembered for that; beyond, the memory starts afresh."""
+
+
+class Listener:
+    """`snapshot` is replaced by one assignment; an exchange under way goes on with the one it began with."""
+
+    def __init__(self, snapshot: ListenerSnapshot, network: Any) -> None:
+        self.snapshot = snapshot
+        self.network = network
+        self.counts = ListenerCounts()
+        self.clients: dict[Downstream, None] = {}
+        self.draining = False
+        self._sockets: dict[Address, Any] = {}
+        self._number = 0
+        self._spoke: dict[object, float] = {}
+        self._drained: list[Deferred[None]] = []
+        self._give_up: IDelayedCall | None = None
+
+    @property
+    def name(self) -> str:
+        return self.snapshot.name
+
+    def bound(self) -> list[str]:
+        """The addresses that it listens on, as the system tells them (a port 0 has become a number)."""
+        return [socket.bound for socket in self._sockets.values()]
+
+    def bind(self, addresses: Iterable[Address]) -> None:
+        """Listens on exactly these. Raises OSError, with nothing changed, when one can't be had."""
+        wanted = list(addresses)
+        new: dict[Address, Any] = {}
+        try:
+            for where in wanted:
+                if where not in self._sockets:
+                    new[where] = self.network.listen(where, self._accepted)
+        except OSError:
+            for socket in new.values():
+                socket.close()
+            raise
+        for where in [where for where in self._sockets if where not in wanted]:
+            self._sockets.pop(where).close()
+        self._sockets.update(new)
+
+    def _accepted(self, connection: Any) -> Downstream | None:
+        counts = self.counts
+        counts.connections += 1
+        if len(self.clients) >= self.snapshot.max_connections:
+            counts.connections_refused += 1
+            return None
+        counts.connections_active += 1
+        self._number += 1
+        client = Downstream(self, self._number)
+        self.clients[client] = None
+        return client
+
+    def left(self, client: Downstream) -> None:
+        """Called once by each client when its connection is over."""
+        if self.clients.pop(client, 0) is None:
+            self.counts.connections_active -= 1
+        if self.draining and not self.clients:
+            self._finish_drain()
+
+    # -- from time to time
+
+    def sweep(self, now: float) -> None:
+        """Closes clients that were idle for too long. Called every second or so."""
+        limit = self.snapshot.idle_timeout
+        if limit <= 0:
+            return
+        for client in list(self.clients):
+            if client.idle_for(now) >= limit:
+                self.counts.idle_timeouts += 1
+                client.close()
+
+    # -- draining
+
+    def drain(self) -> Deferred[None]:
+        """
+        Accepts no more, lets what is under way finish, closes idle connections, gives up after drain_timeout. Fires
+        when the last client is gone. Calling it again waits for the same end.
+        """
+        done: Deferred[None] = Deferred()
+        self._drained.append(done)
+        if not self.draining:
+            self.draining = True
+            self.bind(())
+            self._give_up = self.network.clock.callLater(self.snapshot.drain_timeout, self._out_of_patience)
+            for client in list(self.clients):
+                client.drain()
+        if not self.clients:
+            self._finish_drain()
+        return done
+
+    def _out_of_patience(self) -> None:
+        self._give_up = None
+        log.warn(
+            "listener {name}: {clients} connections closed after drain_timeout, {exchanges} exchanges under way",
+            name=self.name,
+            clients=len(self.clients),
+            exchanges=self.counts.active_exchanges,
+        )
+        self.close()
+
+    def close(self) -> None:
+        """Ends everything now."""
+        self.draining = True
+        self.bind(())
+        for client in list(self.clients):
+            client.close()
+        if not self.clients:
+            self._finish_drain()
+
+    def _finish_drain(self) -> None:
+        if self._give_up is not None:
+            self._give_up.cancel()
+            self._give_up = None
+        waiting, self._drained = self._drained, []
+        for done in waiting:
+            done.callback(None)
+
+    # -- faults, told a bounded number of times
+
+    def bad_frame(self, peer: str, text: str) -> None:
+        if self._may_speak((peer, "frame")):
+            log.warn("listener {name}: {peer} sent no {codec}: {text}; connection closed",
+                     name=self.name, peer=peer, codec=self.snapshot.codec.name, text=text)  # fmt: skip
+
+    def filter_failed(self, hook: Callable[..., Any], failure: Failure) -> None:
+        self.counts.filter_errors += 1
+        who = f"{type(getattr(hook, '__self__', hook)).__name__}.{getattr(hook, '__name__', 'hook')}"
+        if self._may_speak(who):
+            log.failure("listener {name}: filter {who} failed", failure=failure, name=self.name, who=who)
+
+    def _may_speak(self, about: object) -> bool:
+        now = self.network.clock.seconds()
+        if now - self._spoke.get(about, float("-inf")) < LOG_EVERY:
+            return False
+        if len(self._spoke) >= MAX_SPEAKERS:
+            self._spoke.clear()
+        self._spoke[about] = now
+        return True

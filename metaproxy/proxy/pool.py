@@ -1,0 +1,247 @@
+"""
+Which connection a request takes: shared (multiplexed), pooled (one exchange at a time) or pinned to a client.
+
+Lives here: `Pool`, the connections of this process to one endpoint. Does not: the choice of the endpoint, what is sent.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any
+
+from twisted.logger import Logger
+
+from metaproxy.cluster.cluster import Cluster
+from metaproxy.cluster.endpoint import Endpoint
+from metaproxy.message import ErrorKind, Hold
+from metaproxy.proxy import address
+from metaproxy.proxy.attempt import Attempt
+from metaproxy.proxy.upstream import Upstream, connection_class
+
+if TYPE_CHECKING:
+    from metaproxy.proxy.downstream import Downstream
+
+log = Logger()
+
+MAX_PROFILES = 256
+"""Different connection states (database, protocol version) kept per endpoint: clients choose them."""
+LOG_EVERY = 60.0
+"""Seconds between two log lines about the same endpoint's bad frames."""
+
+
+class Pool:
+    """The upstream connections to one endpoint of one cluster. Its settings are the cluster's."""
+
+    def __init__(self, cluster: Cluster, endpoint: Endpoint, network: Any) -> None:
+        self.cluster = cluster
+        self.endpoint = endpoint
+        self.network = network
+        self.codec = cluster.codec
+        self.settings = cluster.connections
+        self.connections: set[Upstream] = set()
+        self._address = address.parse(endpoint.address)
+        self._class = connection_class(self.codec.correlation)
+        self._shared: dict[Hashable, list[Upstream]] = {}
+        self._idle: dict[Hashable, list[Upstream]] = {}
+        self._queue: deque[tuple[Attempt, Downstream]] = deque()
+        self._multiplex = self.settings.mode == "multiplex"
+        self._pinned = self.settings.mode == "pinned"
+        self._keep_order = self.codec.ordered
+        self._retired = False
+        self._logged = float("-inf")
+
+    # -- a request wants a connection
+
+    def start(self, attempt: Attempt, client: Downstream) -> None:
+        """Send the attempt, now or when a connection is there; a bound that is reached fails it."""
+        hold = attempt.message.hold
+        if self._pinned or hold == Hold.OPEN:
+            self._pin(attempt, client)
+        elif self._multiplex and hold != Hold.EXCHANGE:
+            sticky = client.sticky.get(self)
+            if sticky is None or not (sticky.usable or self._must_stay(sticky, client)):
+                sticky = self._choose(attempt.message.profile, client)
+                if sticky is None:
+                    self._overflow(attempt)
+                    return
+            if sticky.profile != attempt.message.profile:
+                sticky = self._choose(attempt.message.profile, client)
+                if sticky is None:
+                    self._overflow(attempt)
+                    return
+            sticky.submit(attempt)
+        else:
+            self._lease(attempt, client)
+
+    def _must_stay(self, connection: Upstream, client: Downstream) -> bool:
+        """A client whose requests are under way on a connection keeps it, or its requests could overtake each other."""
+        return self._keep_order and connection.alive and client.inflight > 1
+
+    def _choose(self, profile: Hashable, client: Downstream) -> Upstream | None:
+        """A shared connection for a client's requests in that state; None when a bound is reached."""
+        group = self._shared.get(profile)
+        if group is None:
+            if len(self._shared) >= MAX_PROFILES:
+                return None
+            group = self._shared[profile] = []
+        usable = [connection for connection in group if connection.usable]
+        chosen = None
+        if len(usable) < self.settings.per_endpoint:
+            chosen = self._open(profile)
+        if chosen is not None:
+            group.append(chosen)
+        elif usable:
+            chosen = usable[client.number % len(usable)]
+        elif group:  # all are held up by slow readers or are leaving; waiting beats failing
+            chosen = next((one for one in group if one.alive), None)
+        if chosen is not None:
+            client.sticky[self] = chosen
+        return chosen
+
+    def _pin(self, attempt: Attempt, client: Downstream) -> None:
+        connection = self._take(attempt.message.profile)
+        if connection is None:
+            self._overflow(attempt)
+            return
+        connection.lease = client
+        client.pinned(connection)
+        connection.submit(attempt)
+
+    def _lease(self, attempt: Attempt, client: Downstream) -> None:
+        connection = self._take(attempt.message.profile)
+        if connection is not None:
+            connection.lease = attempt
+            connection.submit(attempt)
+            return
+        breaker = self.cluster.breaker
+        if breaker.pending >= breaker.max_pending or not self.connections:
+            self._overflow(attempt)
+            return
+        breaker.pending += 1
+        self._queue.append((attempt, client))
+
+    def _take(self, profile: Hashable) -> Upstream | None:
+        """A connection for one alone: an idle one, or a new one; None when a bound is reached."""
+        idle = self._idle.get(profile)
+        while idle:
+            connection = idle.pop()
+            if connection.usable:
+                return connection
+        return self._open(profile)
+
+    def _open(self, profile: Hashable) -> Upstream | None:
+        breaker = self.cluster.breaker
+        if breaker.connections >= breaker.max_connections:
+            self._close_an_idle_one()
+        if breaker.connections >= breaker.max_connections:
+            self.cluster.counts.overflow_connections += 1
+            return None
+        breaker.connections += 1
+        connection = self._class(self, profile)
+        self.connections.add(connection)
+        self.network.connect(self._address, connection, self.settings.connect_timeout)
+        return connection
+
+    def _close_an_idle_one(self) -> None:
+        """An idle connection in another state must not keep a request from getting its own."""
+        for idle in self._idle.values():
+            if idle:
+                idle.pop(0).drop()
+                return
+
+    def _overflow(self, attempt: Attempt) -> None:
+        self.cluster.counts.overflow_requests += 1
+        attempt.fail(ErrorKind.OVERLOAD, f"no connection to {self.endpoint.address} is free (breaker)")
+
+    # -- a connection is free, or gone
+
+    def give_back(self, connection: Upstream) -> None:
+        """Its lease is over: the next in the queue gets it, or it rests."""
+        connection.lease = None
+        if not connection.alive:
+            return
+        settings = self.settings
+        if not connection.usable or self._retired or self._worn_out(connection) or connection.busy():
+            connection.drop()
+            return
+        while self._queue:
+            attempt, _ = self._queue.popleft()
+            self.cluster.breaker.pending -= 1
+            if attempt.done:
+                continue
+            if attempt.message.profile == connection.profile:
+                connection.lease = attempt
+                connection.submit(attempt)
+            else:
+                connection.drop()
+                self._lease(attempt, _)
+            return
+        if settings.mode == "multiplex" and not self._shareable(connection):
+            connection.drop()
+            return
+        connection.idle_since = self.network.turn.now
+        self._idle.setdefault(connection.profile, []).append(connection)
+
+    def _shareable(self, connection: Upstream) -> bool:
+        """A leased connection in a multiplexing pool is kept for the next lease, a few of them."""
+        return len(self._idle.get(connection.profile, ())) < 16
+
+    def _worn_out(self, connection: Upstream) -> bool:
+        settings, now = self.settings, self.network.turn.now
+        too_old = settings.max_age > 0 and now - connection.opened >= settings.max_age
+        return too_old or 0 < settings.max_requests <= connection.requests
+
+    def closed(self, connection: Upstream) -> None:
+        """Called once by each connection when it ends."""
+        self.connections.discard(connection)
+        self.cluster.breaker.connections -= 1
+        for groups in (self._shared, self._idle):
+            group = groups.get(connection.profile)
+            if group and connection in group:
+                group.remove(connection)
+                if not group:
+                    del groups[connection.profile]
+        if self._queue:
+            self.network.soon(self._serve_queue)
+
+    def _serve_queue(self) -> None:
+        queue, self._queue = self._queue, deque()
+        self.cluster.breaker.pending -= len(queue)
+        for attempt, client in queue:
+            if not attempt.done:
+                self._lease(attempt, client)
+
+    # -- from time to time
+
+    def sweep(self, now: float) -> None:
+        """Closes what was idle for too long, lets worn out shared connections go. Called every second or so."""
+        limit = self.settings.idle_timeout
+        for idle in list(self._idle.values()):
+            for connection in list(idle):
+                if (limit > 0 and now - connection.idle_since >= limit) or self._worn_out(connection):
+                    connection.drop()
+        for group in list(self._shared.values()):
+            for connection in list(group):
+                if connection.busy():
+                    connection.idle_since = now
+                if self._worn_out(connection) or (limit > 0 and now - connection.idle_since >= limit):
+                    connection.retire()
+
+    def retire(self) -> None:
+        """Its cluster is replaced or the proxy drains: what is under way ends, nothing is kept."""
+        self._retired = True
+        for connection in list(self.connections):
+            connection.retire()
+
+    def close(self) -> None:
+        """Ends everything now."""
+        for connection in list(self.connections):
+            connection.drop()
+
+    def cluster_log(self, text: str) -> None:
+        """A line about an endpoint's fault, at most one a minute."""
+        now = self.network.clock.seconds()
+        if now - self._logged >= LOG_EVERY:
+            self._logged = now
+            log.warn("cluster {cluster}: {text}", cluster=self.cluster.name, text=text)

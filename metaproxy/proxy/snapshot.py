@@ -1,0 +1,87 @@
+"""
+What an exchange runs on: immutable once built; `config.build` builds it, nothing here knows of files.
+
+Lives here: `ListenerSnapshot`, `Snapshot`, and mutations whose values are filled in per exchange. Does not: sockets.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from metaproxy.cluster.cluster import Cluster
+from metaproxy.interfaces import ICodec, IExchange
+from metaproxy.message import ErrorKind, Mutation, Reply
+from metaproxy.routing.table import Route, RouteTable
+
+if TYPE_CHECKING:
+    from metaproxy.proxy.address import Address
+
+NO_ROUTE = Reply(ErrorKind.NOT_FOUND, "no route matched")
+
+
+class Template(Mutation):
+    """A mutation with values such as `%upstream_address%`: an attribute of the exchange, or else a metadata key."""
+
+    __slots__ = ("_filled",)
+
+    PLACE = re.compile(r"%([\w.\-]+)%")
+
+    def __init__(self, set: Mapping[str, str], remove: tuple[str, ...] = ()) -> None:
+        super().__init__(set, remove)
+        self._filled = [key for key, value in self.set.items() if self.PLACE.search(value)]
+
+    def fill(self, exchange: IExchange) -> Mutation:
+        if not self._filled:
+            return self
+        values = dict(self.set)
+        for key in self._filled:
+            values[key] = self.PLACE.sub(lambda match: _value(exchange, match[1]), values[key])
+        return Mutation(values, self.remove)
+
+
+PLACES = ("upstream_address", "listener", "protocol", "route", "cluster")
+"""The attributes of an exchange that a mutation's value may name; any other name is a metadata key."""
+
+
+def _value(exchange: IExchange, name: str) -> str:
+    if name in PLACES:
+        return str(getattr(exchange, name))
+    return exchange.get(name) or "-"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ListenerSnapshot:
+    """
+    One listener of a configuration. no_route: the pseudo-route of requests that match none, with the listener's
+    filters; its reply is NO_ROUTE. Times in seconds, 0 for no limit; max_frame in bytes; fingerprint: equal in two
+    snapshots when the codec is the same code with the same options.
+    """
+
+    name: str
+    addresses: tuple[Address, ...]
+    codec: ICodec
+    routes: RouteTable
+    no_route: Route
+    max_connections: int = 10000
+    max_frame: int = 16 << 20
+    max_inflight: int = 1024
+    idle_timeout: float = 3600.0
+    stall_timeout: float = 30.0
+    drain_timeout: float = 30.0
+    fingerprint: object = None
+    closers: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """A whole configuration as it runs. version: counts up from 1; source: where it came from; made: Unix time."""
+
+    version: int
+    source: str
+    made: float
+    listeners: Mapping[str, ListenerSnapshot] = field(default_factory=dict)
+    clusters: Mapping[str, Cluster] = field(default_factory=dict)
+    config: Any = None

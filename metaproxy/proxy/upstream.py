@@ -1,0 +1,424 @@
+"""
+One connection to an endpoint: sends requests, finds the exchange that an answer belongs to.
+
+Lives here: `Upstream` and its two kinds, by id and by order. Does not: which connection a request takes (`pool`), what
+happens with an answer (the attempt's owner).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.protocol import Protocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from metaproxy.message import ErrorKind, FrameError, Hold, Kind, Message, Side
+from metaproxy.proxy.attempt import Attempt
+
+if TYPE_CHECKING:
+    from metaproxy.proxy.downstream import Downstream
+    from metaproxy.proxy.pool import Pool
+
+log = Logger()
+
+_ONEWAY = Kind.ONEWAY
+_RESPONSE = Kind.RESPONSE
+_ERROR = Kind.ERROR
+
+
+class Upstream(Protocol):
+    """
+    profile: the state it was opened in. lease: who has it for himself: a client (pinned), an attempt (pooled), or
+    None (shared, or idle in its pool). usable: whether it takes new requests.
+    """
+
+    def __init__(self, pool: Pool, profile: Hashable) -> None:
+        self.pool = pool
+        self.profile = profile
+        self.endpoint = pool.endpoint
+        self.lease: Downstream | Attempt | None = None
+        self.usable = True
+        self.alive = True
+        self.requests = 0
+        self.opened = self.idle_since = pool.network.turn.now
+        self.paused_by: set[Downstream] = set()
+        self._turn = pool.network.turn
+        self._session = pool.codec.session(Side.SERVER, pool.settings.max_frame)
+        self._ready = False
+        self._retiring = False
+        self._waiting: deque[Attempt] = deque()
+        self._out: list[bytes] = []
+        self._choked = False
+        self._choking: set[Downstream] = set()
+        self._counts = pool.endpoint.counts
+
+    # -- a new connection
+
+    def connectionMade(self) -> None:
+        if not self.alive:  # dropped while it was on its way
+            self.transport.abortConnection()  # type: ignore[union-attr]
+            return
+        self._counts.connections += 1
+        hello = self._session.open(self.profile, self.pool.cluster.credentials)
+        if hello:
+            self._write(hello)
+        if self._session.ready:
+            self._become_ready()
+
+    def connectionFailed(self, text: str, timed_out: bool) -> None:
+        """Called by the network in place of makeConnection."""
+        if timed_out:
+            self._counts.connect_timeouts += 1
+        else:
+            self._counts.connect_errors += 1
+        self._over(ErrorKind.CONNECT, f"connect to {self.endpoint.address} failed: {text}")
+
+    def _become_ready(self) -> None:
+        self._ready = True
+        waiting, self._waiting = self._waiting, deque()
+        self.pool.cluster.breaker.pending -= len(waiting)
+        for attempt in waiting:
+            self._start(attempt)
+
+    # -- requests
+
+    def submit(self, attempt: Attempt) -> None:
+        """Send it, or keep it until the connection is ready."""
+        attempt.connection = self
+        if self._ready:
+            self._start(attempt)
+            return
+        breaker = self.pool.cluster.breaker
+        if breaker.pending >= breaker.max_pending:
+            self.pool.cluster.counts.overflow_pending += 1
+            attempt.fail(ErrorKind.OVERLOAD, "too many requests wait for a connection (breaker.max_pending)")
+            return
+        breaker.pending += 1
+        self._waiting.append(attempt)
+
+    def _start(self, attempt: Attempt) -> None:
+        raise NotImplementedError
+
+    def _unsendable(self, attempt: Attempt, error: FrameError) -> None:
+        attempt.fail(ErrorKind.BAD_REQUEST, str(error))
+
+    def pending(self) -> list[Attempt]:
+        """Attempts that were sent and are not answered."""
+        raise NotImplementedError
+
+    def busy(self) -> bool:
+        """Whether anything is sent and unanswered, or waits to be sent."""
+        raise NotImplementedError
+
+    def idle_and_clean(self) -> bool:
+        """Whether it can serve anybody: nothing is under way, no late answer is to come, no state is left."""
+        return self.alive and not self._waiting and not self.pending() and self._session.reusable
+
+    def cancelled(self, attempt: Attempt) -> None:
+        """The attempt's owner is gone; an answer that still comes is nobody's."""
+        try:
+            self._waiting.remove(attempt)
+        except ValueError:
+            self._forget(attempt)
+        else:
+            self.pool.cluster.breaker.pending -= 1
+        if self.lease is attempt:
+            self.drop()  # its answer is still to come, so it can't serve anybody else (B13)
+        elif self._retiring and not self.busy():
+            self.drop()
+
+    def _forget(self, attempt: Attempt) -> None:
+        raise NotImplementedError
+
+    # -- writing
+
+    def _write(self, data: bytes) -> None:
+        if not self._out:
+            self._turn.add(self)
+        self._out.append(data)
+
+    def flush(self) -> None:
+        out, self._out = self._out, []
+        if not self.alive or not out:
+            return
+        if len(out) == 1:
+            self._counts.bytes_sent += len(out[0])
+            self.transport.write(out[0])  # type: ignore[union-attr]
+        else:
+            self._counts.bytes_sent += sum(map(len, out))
+            self.transport.writeSequence(out)  # type: ignore[union-attr]
+
+    def pauseProducing(self) -> None:
+        """The server reads slowly: who sends to it waits."""
+        self._choked = True
+        for attempt in self.pending():
+            self.slow_down(attempt)
+
+    def slow_down(self, attempt: Attempt) -> None:
+        client = getattr(attempt.owner, "client", None)
+        if client is not None and client not in self._choking:
+            self._choking.add(client)
+            client.pause(self)
+
+    def resumeProducing(self) -> None:
+        self._choked = False
+        choking, self._choking = self._choking, set()
+        for client in choking:
+            client.resume(self)
+
+    def stopProducing(self) -> None:
+        """The transport ends; connectionLost follows."""
+
+    # -- a client that reads slowly
+
+    def pause(self, client: Downstream) -> None:
+        """Read no more until `client` took what there is for it. Meanwhile others take another connection."""
+        if self.alive and self._ready:
+            if not self.paused_by:
+                self.transport.pauseProducing()  # type: ignore[union-attr]
+            self.paused_by.add(client)
+            self.usable = False
+
+    def resume(self, client: Downstream) -> None:
+        self.paused_by.discard(client)
+        if self.alive and not self.paused_by:
+            self.usable = not self._retiring
+            self.transport.resumeProducing()  # type: ignore[union-attr]
+
+    # -- answers
+
+    def dataReceived(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    def _other(self, message: Message) -> None:
+        """What a server says that answers no request."""
+        if message.kind == Kind.EVENT:
+            client = self.lease
+            if client is not None and not isinstance(client, Attempt):
+                client.event(message)
+                if message.hold == Hold.CLOSE:
+                    client.unpin()
+            else:
+                self._counts.unmatched += 1
+        elif message.kind == Kind.HEARTBEAT:
+            self._counts.heartbeats += 1
+            if message.answer:
+                self._write(message.answer)
+        elif message.kind == Kind.DRAIN:
+            self.retire()
+        elif message.answer:  # a step of the session's own negotiation
+            self._write(message.answer)
+        else:
+            self._counts.unmatched += 1
+
+    def _after_read(self) -> None:
+        """What seldom follows a read: the session is ready now, the peer broke the protocol, a lease is over."""
+        error = self._session.error
+        if error is not None:
+            self._broken(error)
+        elif not self._ready and self._session.ready:
+            self._become_ready()
+        elif self._retiring and not self.busy():
+            self.drop()
+        elif isinstance(self.lease, Attempt) and self.lease.done:
+            self.pool.give_back(self)
+
+    def _broken(self, error: FrameError) -> None:
+        self._counts.decode_errors += 1
+        kind = ErrorKind.BAD_RESPONSE if self._ready else ErrorKind.CONNECT
+        self.pool.cluster_log(f"{self.endpoint.address}: {error}")
+        self._over(kind, f"{self.endpoint.address}: {error}")
+        self.transport.abortConnection()  # type: ignore[union-attr]
+
+    # -- the end
+
+    def retire(self) -> None:
+        """Take nothing new; close when the last answer is there."""
+        self._retiring = True
+        self.usable = False
+        if self.alive and not self.busy() and (self.lease is None or isinstance(self.lease, Attempt)):
+            self.drop()
+
+    def drop(self) -> None:
+        """Close now. Whoever still waits for an answer is told that the connection ended."""
+        if self.alive:
+            transport = self.transport
+            self._over(ErrorKind.RESET, f"{self.endpoint.address}: connection closed by the proxy")
+            if transport is not None:
+                transport.abortConnection()  # type: ignore[attr-defined]
+
+    def readConnectionLost(self) -> None:
+        """The server sends no more: nothing that is under way will be answered."""
+        self._over(ErrorKind.RESET, f"{self.endpoint.address} closed the connection")
+        self.transport.abortConnection()  # type: ignore[union-attr]
+
+    def connectionLost(self, reason: Failure = None) -> None:  # type: ignore[assignment]
+        self._over(ErrorKind.RESET, f"{self.endpoint.address}: connection lost: {reason.getErrorMessage()}")
+
+    def _over(self, kind: ErrorKind, text: str) -> None:
+        """Everything ends that depended on this connection. Once."""
+        if not self.alive:
+            return
+        self.alive = self.usable = False
+        waiting, self._waiting = self._waiting, deque()
+        self.pool.cluster.breaker.pending -= len(waiting)
+        lost = [*self.pending(), *waiting]
+        self._clear()
+        lease, self.lease = self.lease, None
+        self.resumeProducing()
+        self.paused_by.clear()
+        self.pool.closed(self)
+        for attempt in lost:
+            if not attempt.done:
+                self._counts.resets += kind is ErrorKind.RESET
+                attempt.fail(kind, text)
+        if lease is not None and not isinstance(lease, Attempt):
+            lease.pin_lost(self)
+
+    def _clear(self) -> None:
+        raise NotImplementedError
+
+
+class IdUpstream(Upstream):
+    """Answers carry the id under which the request was sent: ours, counted up for each connection."""
+
+    def __init__(self, pool: Pool, profile: Hashable) -> None:
+        super().__init__(pool, profile)
+        self._pending: dict[int, Attempt] = {}
+        self._next_id = 1
+        self._max_id: int = pool.codec.max_id
+
+    def _start(self, attempt: Attempt) -> None:
+        id = self._next_id
+        pending = self._pending
+        while id in pending:  # only after a wrap, with a request that is still unanswered
+            id = id + 1 if id < self._max_id else 1
+        self._next_id = id + 1 if id < self._max_id else 1
+        message = attempt.message
+        try:
+            data = self._session.send(message, id)
+        except FrameError as error:
+            self._unsendable(attempt, error)
+            return
+        out = self._out
+        if not out:
+            self._turn.add(self)
+        out.append(data)
+        self.requests += 1
+        self._counts.requests += 1
+        attempt.id = id
+        if message.kind is _ONEWAY:
+            attempt.finish()
+            attempt.owner.sent(attempt)
+            if self.lease is attempt:
+                self.pool.give_back(self)
+            return
+        pending[id] = attempt
+        if self._choked:
+            self.slow_down(attempt)
+
+    def dataReceived(self, data: bytes) -> None:
+        session = self._session
+        pop = self._pending.pop
+        self._counts.bytes_received += len(data)
+        for message in session.receive(data):
+            kind = message.kind
+            if kind is _RESPONSE or kind is _ERROR:
+                attempt = pop(message.id, None)
+                if attempt is not None:
+                    attempt.owner.answered(attempt, message)
+                elif 0 < message.id < self._next_id:
+                    self._counts.late += 1
+                else:
+                    self._counts.unmatched += 1
+            else:
+                self._other(message)
+        if session.error is not None or self._retiring or self.lease is not None or not self._ready:
+            self._after_read()
+
+    def pending(self) -> list[Attempt]:
+        return list(self._pending.values())
+
+    def busy(self) -> bool:
+        return bool(self._pending or self._waiting)
+
+    def _forget(self, attempt: Attempt) -> None:
+        self._pending.pop(attempt.id, None)
+
+    def _clear(self) -> None:
+        self._pending = {}
+
+
+class FifoUpstream(Upstream):
+    """Answers come in the order of the requests; a place in the queue outlives an attempt that was given up."""
+
+    def __init__(self, pool: Pool, profile: Hashable) -> None:
+        super().__init__(pool, profile)
+        self._pending: deque[Attempt] = deque()
+
+    def _start(self, attempt: Attempt) -> None:
+        message = attempt.message
+        try:
+            data = self._session.send(message, 0)
+        except FrameError as error:
+            self._unsendable(attempt, error)
+            return
+        if data:
+            out = self._out
+            if not out:
+                self._turn.add(self)
+            out.append(data)
+        self.requests += 1
+        self._counts.requests += 1
+        if message.kind is _ONEWAY:
+            attempt.finish()
+            attempt.owner.sent(attempt)
+            if self.lease is attempt:
+                self.pool.give_back(self)
+            return
+        self._pending.append(attempt)
+        if self._choked:
+            self.slow_down(attempt)
+
+    def dataReceived(self, data: bytes) -> None:
+        session = self._session
+        pending = self._pending
+        self._counts.bytes_received += len(data)
+        for message in session.receive(data):
+            kind = message.kind
+            if kind is _RESPONSE or kind is _ERROR:
+                if not pending:
+                    self._counts.unmatched += 1
+                    continue
+                attempt = pending.popleft()
+                if attempt.done:
+                    self._counts.late += 1
+                else:
+                    attempt.owner.answered(attempt, message)
+            else:
+                self._other(message)
+        if session.error is not None or self._retiring or self.lease is not None or not self._ready:
+            self._after_read()
+
+    def pending(self) -> list[Attempt]:
+        return list(self._pending)
+
+    def busy(self) -> bool:
+        return bool(self._waiting) or any(not attempt.done for attempt in self._pending)
+
+    def _forget(self, attempt: Attempt) -> None:
+        """Its place stays, so that the answer that still comes is not taken for the next one's."""
+        if self.lease is None and self._pending and self._pending[0] is attempt:
+            # The server is stuck on it: whatever is sent behind it would wait as well.
+            self.retire()
+
+    def _clear(self) -> None:
+        self._pending = deque()
+
+
+def connection_class(correlation: Any) -> type[Upstream]:
+    """The kind of connection for a codec's correlation."""
+    return IdUpstream if correlation.value == "id" else FifoUpstream

@@ -1,0 +1,348 @@
+"""
+The routes of a listener, compiled: which one a request takes, and which of its targets.
+
+Lives here: `Target`, `Route`, `RouteTable`. Does not: what a single condition means (`matcher`); clusters, filters and
+retries, which a route only carries for those who act on it.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from heapq import heappop, heappush
+from itertools import accumulate, product
+from typing import Any
+
+from metaproxy.counts import TargetCounts
+from metaproxy.message import Message, Mutation, Reply
+from metaproxy.routing.matcher import Condition
+
+MAX_KEYS = 256
+"""Entries that one route may take in an index; `in` lists that multiply to more are tested one by one instead."""
+
+MAX_SHOWN = 256
+"""Characters of a value that an explanation repeats; the value itself may be as long as a frame."""
+
+Hook = Callable[[Any], Any]
+
+
+class Target:
+    """
+    Where a route sends its share. cluster: an object with a `name`, or None for the route's own replies; weight: its
+    part of the sum of weights, 0 for none; counts: of the exchanges that went there.
+    """
+
+    __slots__ = ("cluster", "counts", "weight")
+
+    def __init__(self, cluster: Any, weight: int = 1, counts: TargetCounts | None = None) -> None:
+        self.cluster = cluster
+        self.weight = weight
+        self.counts = counts or TargetCounts()
+
+    @property
+    def name(self) -> str:
+        """The cluster's name; '-' for the route's own replies."""
+        return self.cluster.name if self.cluster is not None else "-"
+
+    def __repr__(self) -> str:
+        return f"Target({self.name}, {self.weight})"
+
+
+class Route:
+    """
+    One entry of `routes:`, resolved. Raises ValueError without a target or a reply, or when all weights are 0.
+
+    conditions: all must hold; percent: the share of what matches that it takes, the rest goes on to the next route;
+    timeout: seconds, None for the cluster's; hash_keys: metadata keys, () for the balancer's; subset: the metadata that
+    endpoints must have; request, response: mutations; reply: the answer in place of forwarding, counted at
+    reply_target, as are the proxy's own errors; on_request, on_response, on_complete: the bound hooks of the filters in
+    the order of their calls; retry, mirror: policies of whoever builds the snapshot.
+    """
+
+    __slots__ = (
+        "_bounds", "_uniform", "conditions", "hash_keys", "mirror", "name", "on_complete", "on_request", "on_response",
+        "percent", "reply", "reply_target", "request", "response", "retry", "subset", "targets", "timeout",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        name: str,
+        conditions: Sequence[Condition] = (),
+        targets: Sequence[Target] = (),
+        percent: float = 100.0,
+        timeout: float | None = None,
+        hash_keys: Sequence[str] = (),
+        subset: Mapping[str, str] | None = None,
+        request: Mutation | None = None,
+        response: Mutation | None = None,
+        reply: Reply | None = None,
+        on_request: tuple[Hook, ...] = (),
+        on_response: tuple[Hook, ...] = (),
+        on_complete: tuple[Hook, ...] = (),
+        retry: object = None,
+        mirror: object = None,
+    ) -> None:
+        self._bounds = tuple(accumulate(target.weight for target in targets))
+        if targets and (min(target.weight for target in targets) < 0 or not self._bounds[-1]):
+            raise ValueError(
+                f"weights {[target.weight for target in targets]}; at least one must be above 0, none below"
+            )
+        if not targets and reply is None:
+            raise ValueError("neither a cluster nor a reply; write cluster: NAME, or reply: {error: not_found}")
+        self.name = name
+        self.conditions = tuple(conditions)
+        self.targets = tuple(targets)
+        self.percent = percent
+        self.timeout = timeout
+        self.hash_keys = tuple(hash_keys)
+        self.subset = dict(subset) if subset is not None else None
+        self.request = request
+        self.response = response
+        self.reply = reply
+        self.reply_target = Target(None)
+        self.on_request = on_request
+        self.on_response = on_response
+        self.on_complete = on_complete
+        self.retry = retry
+        self.mirror = mirror
+        self._uniform = random.random
+
+    def draw_with(self, uniform: Callable[[], float]) -> None:
+        """Have `pick` draw its numbers of [0, 1) with `uniform`."""
+        self._uniform = uniform
+
+    def pick(self) -> Target:
+        """One of the targets, by weight; only a choice costs a random number. Not for a route that replies."""
+        targets = self.targets
+        if len(targets) == 1:
+            return targets[0]
+        bounds = self._bounds
+        return targets[bisect_right(bounds, self._uniform() * bounds[-1], 0, len(bounds) - 1)]
+
+    def describe(self) -> dict[str, object]:
+        """The route as JSON has it, with only what it was given."""
+        shown: dict[str, object] = {"name": self.name}
+        if self.conditions:
+            specs: dict[str, list[object]] = {}
+            for condition in self.conditions:
+                specs.setdefault(condition.name, []).append(dict(condition.spec))
+            # Resources of a control plane may ask two things of one key; a configuration file can't.
+            shown["match"] = {name: found[0] if len(found) == 1 else found for name, found in specs.items()}
+        if self.percent < 100:
+            shown["percent"] = self.percent
+        if self.targets:
+            shown["clusters"] = {target.name: target.weight for target in self.targets}
+        if self.reply is not None:
+            shown["reply"] = {"error": self.reply.kind and self.reply.kind.value, "message": self.reply.text}
+        if self.timeout is not None:
+            shown["timeout"] = self.timeout
+        if self.hash_keys:
+            shown["hash"] = list(self.hash_keys)
+        if self.subset is not None:
+            shown["subset"] = dict(self.subset)
+        for name, mutation in (("request", self.request), ("response", self.response)):
+            if mutation is not None:
+                shown[name] = {"set": dict(mutation.set), "remove": list(mutation.remove)}
+        for name, policy in (("retry", self.retry), ("mirror", self.mirror)):
+            if policy is not None:
+                shown[name] = repr(policy)
+        return shown
+
+    def __repr__(self) -> str:
+        return f"Route({self.name}, {list(self.conditions)}, {list(self.targets)})"
+
+
+class _Entry:
+    """A route as an index holds it. rest: conditions that the index leaves open; sure: nothing is left open."""
+
+    __slots__ = ("place", "rest", "route", "share", "sure")
+
+    def __init__(self, place: int, route: Route, rest: tuple[Condition, ...]) -> None:
+        self.place = place
+        self.route = route
+        self.rest = tuple((condition.name, condition.fact, condition.test) for condition in rest)
+        self.share = route.percent / 100.0
+        self.sure = not rest and self.share >= 1.0
+
+
+class _Index:
+    """
+    The routes that ask for exact values of the same keys, found by one look-up a key.
+
+    keys: (name, whether it is a fact), in the order of look-ups; root: value of the first key -> value of the second
+    -> ... -> entries in the order of their places (without keys: the entries); first: the least place in it; until: the
+    least place in the index that is asked next.
+    """
+
+    __slots__ = ("first", "keys", "root", "until")
+
+    def __init__(self, keys: tuple[tuple[str, bool], ...], first: int) -> None:
+        self.keys = keys
+        self.first = first
+        self.until = sys.maxsize
+        self.root: Any = {} if keys else []
+
+    def add(self, entry: _Entry, values: Sequence[Sequence[str]]) -> None:
+        for path in product(*values):
+            node = self.root
+            for value in path[:-1]:
+                node = node.setdefault(value, {})
+            entries = node.setdefault(path[-1], []) if path else node
+            # Behind an entry that takes whatever comes nothing is ever reached.
+            if not entries or not entries[-1].sure:
+                entries.append(entry)
+
+
+class RouteTable:
+    """
+    First match wins. Gives its routes `random` to draw with; a route belongs to one table.
+
+    What it costs is told by the number of different sets of keys that routes compare with exact values or `in` lists,
+    and by the routes with other conditions that no exact one tells apart; not by the number of routes.
+    """
+
+    __slots__ = ("_always", "_found_by", "_indexes", "_uniform", "routes")
+
+    def __init__(self, routes: Sequence[Route], random: random.Random) -> None:
+        self.routes = tuple(routes)
+        self._uniform = random.random
+        self._found_by: list[str] = []
+        self._indexes: list[_Index] = []
+        by_keys: dict[frozenset[tuple[str, bool]], _Index] = {}
+        for place, route in enumerate(self.routes):
+            route.draw_with(random.random)
+            self._found_by.append(self._add(by_keys, place, route))
+        # A route of this kind at the top is all that a table ever answers.
+        top = self.routes[0] if self.routes else None
+        self._always = top if top is not None and not top.conditions and top.percent >= 100 else None
+
+    def match(self, message: Message, facts: Mapping[str, str]) -> Route | None:
+        """
+        The route of a request, or None. facts: of its connection, such as source.address.
+
+        Raises FrameError when the message's metadata can't be decoded as far as a condition needs it; a route before
+        that one may still be found without it.
+        """
+        if self._always is not None:
+            return self._always
+        get = message.get
+        # Candidates: (place of the next entry, position of the index, entries, position of the entry in them).
+        waiting: list[tuple[int, int, list[_Entry], int]] = []
+        for position, index in enumerate(self._indexes):
+            # Routes above the first one of this index go first: most often its keys need no look at all.
+            while waiting and waiting[0][0] < index.first:
+                route = self._take(waiting, index.first, get, facts)
+                if route is not None:
+                    return route
+            node = index.root
+            for name, fact in index.keys:
+                node = node.get(facts.get(name) if fact else get(name))
+                if node is None:
+                    break
+            if node:
+                if not waiting and node[0].sure and node[0].place < index.until:
+                    return node[0].route
+                heappush(waiting, (node[0].place, position, node, 0))
+        while waiting:
+            route = self._take(waiting, sys.maxsize, get, facts)
+            if route is not None:
+                return route
+        return None
+
+    def explain(self, message: Message, facts: Mapping[str, str]) -> list[tuple[str, bool, str]]:
+        """
+        For each route its name, whether its conditions hold, and why it was or wasn't taken. A `percent` is told, not
+        drawn. Raises FrameError as `match` does.
+        """
+        told: list[tuple[str, bool, str]] = []
+        taken = ""
+        for route in self.routes:
+            failed = next((f for f in (_failure(c, message, facts) for c in route.conditions) if f), "")
+            if failed:
+                told.append((route.name, False, failed))
+                continue
+            reason = "all conditions hold" if route.conditions else "no conditions"
+            if taken:
+                reason += f", but {taken} comes first"
+            elif route.percent < 100:
+                reason += f"; takes {route.percent:g} % of such requests"
+            else:
+                taken = route.name
+            told.append((route.name, True, reason))
+        return told
+
+    def describe(self) -> list[dict[str, object]]:
+        """The routes in order as JSON has them, each with how it is found."""
+        return [route.describe() | {"found_by": how} for route, how in zip(self.routes, self._found_by, strict=True)]
+
+    def _add(self, by_keys: dict[frozenset[tuple[str, bool]], _Index], place: int, route: Route) -> str:
+        """Puts a route into the index of its keys; tells how it is found."""
+        if any(not index.keys and index.root[-1].sure for index in self._indexes):
+            return "never: a route above takes everything"
+        listed, rest = _split(route.conditions)
+        index = by_keys.get(frozenset(listed))
+        if index is None:
+            # The keys are asked in the order in which the first of the routes has them.
+            index = by_keys[frozenset(listed)] = _Index(tuple(listed), place)
+            if self._indexes:
+                self._indexes[-1].until = place
+            self._indexes.append(index)
+        index.add(_Entry(place, route, rest), [sorted(listed[key]) for key in index.keys])
+        how = [f"look-up of {', '.join(name for name, _ in index.keys)}"] if listed else []
+        if rest:
+            how.append(f"test of {', '.join(condition.name for condition in rest)}")
+        if route.percent < 100:
+            how.append("draw")
+        return ", then ".join(how) or "always"
+
+    def _take(
+        self,
+        waiting: list[tuple[int, int, list[_Entry], int]],
+        below: int,
+        get: Callable[[str], str | None],
+        facts: Mapping[str, str],
+    ) -> Route | None:
+        """The route of the first candidate, or of those after it below a place, of which all else holds, too."""
+        _, position, entries, at = heappop(waiting)
+        if waiting:
+            below = min(below, waiting[0][0])
+        for here in range(at, len(entries)):
+            entry = entries[here]
+            if entry.place >= below:
+                heappush(waiting, (entry.place, position, entries, here))
+                return None
+            if entry.sure:
+                return entry.route
+            for name, fact, test in entry.rest:
+                if not test(facts.get(name) if fact else get(name)):
+                    break
+            else:
+                if entry.share >= 1.0 or (entry.share > 0.0 and self._uniform() < entry.share):
+                    return entry.route
+        return None
+
+
+def _split(conditions: Sequence[Condition]) -> tuple[dict[tuple[str, bool], frozenset[str]], tuple[Condition, ...]]:
+    """What an index can answer, as (name, fact) -> values, and the conditions that are left to be tested."""
+    listed: dict[tuple[str, bool], frozenset[str]] = {}
+    rest: list[Condition] = []
+    size = 1
+    for condition in conditions:
+        key = condition.name, condition.fact
+        if condition.values is None or key in listed or size * len(condition.values) > MAX_KEYS:
+            rest.append(condition)
+        else:
+            listed[key] = condition.values
+            size *= len(condition.values)
+    return listed, tuple(rest)
+
+
+def _failure(condition: Condition, message: Message, facts: Mapping[str, str]) -> str:
+    """Why a condition doesn't hold, or ''."""
+    value = facts.get(condition.name) if condition.fact else message.get(condition.name)
+    if condition.test(value):
+        return ""
+    found = f"it is {value[:MAX_SHOWN]!r}" if value is not None else "there is none"
+    return f"{condition} wanted, {found}"

@@ -1,0 +1,58 @@
+"""
+`twistd metaproxy`: its options, and the services that they stand for.
+
+Lives here: `Options` and `makeService`. Does not: anything else.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from twisted.application.service import MultiService
+from twisted.python import usage
+
+from metaproxy.config.check import ConfigErrors
+from metaproxy.config.reload import check_file, make_services
+
+
+class Options(usage.Options):
+    synopsis = "[options]"
+    longdesc = "A layer-7 proxy for any protocol. Signals: SIGHUP reloads, SIGUSR1 reopens logs, SIGTERM drains and ends."
+    optParameters = [
+        ["config", "c", None, "The configuration file (YAML)."],
+    ]
+    optFlags = [
+        ["check", None, "Check the configuration, print what is wrong, and exit with 0 or 1."],
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["plugins"] = []
+
+    def opt_plugins(self, folder: str) -> None:
+        """A drop-in folder of plugins, besides the configuration's own; may be given several times."""
+        self["plugins"].append(folder)
+
+    def postOptions(self) -> None:
+        if not self["config"]:
+            raise usage.UsageError("--config FILE is missing")
+        if self["check"]:
+            self._check()
+
+    def _check(self) -> None:
+        try:
+            report = check_file(self["config"], self["plugins"])
+        except ConfigErrors as errors:
+            sys.stderr.write(f"{errors}\n")
+            raise SystemExit(1) from None
+        sys.stdout.write(report)
+        raise SystemExit(0)
+
+
+def makeService(options: Options) -> MultiService:
+    """Raises SystemExit with the configuration's errors on standard error."""
+    try:
+        return make_services(options["config"], options["plugins"])
+    except (ConfigErrors, OSError) as errors:
+        sys.stderr.write(f"{errors}\n")
+        raise SystemExit(1) from None
