@@ -110,7 +110,10 @@ class ProxyService(Service):
         moved: list[tuple[Listener, tuple[Any, ...]]] = []
         made: list[Listener] = []
         giving_up = {
-            where for name, old in self.listeners.items() if name not in snapshot.listeners for where in old.snapshot.addresses
+            where
+            for name, old in self.listeners.items()
+            if name not in snapshot.listeners
+            for where in old.snapshot.addresses
         }
         try:
             for name, new in snapshot.listeners.items():

@@ -17,7 +17,9 @@ from metaproxy.config.reload import check_file, make_services
 
 class Options(usage.Options):
     synopsis = "[options]"
-    longdesc = "A layer-7 proxy for any protocol. Signals: SIGHUP reloads, SIGUSR1 reopens logs, SIGTERM drains and ends."
+    longdesc = (
+        "A layer-7 proxy for any protocol. Signals: SIGHUP reloads, SIGUSR1 reopens logs, SIGTERM drains and ends."
+    )
     optParameters = [
         ["config", "c", None, "The configuration file (YAML)."],
     ]

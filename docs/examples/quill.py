@@ -15,7 +15,9 @@ class Quill(Codec):
     keys = {"service": "the service that is called"}
 
     def session(self, side: Side, max_frame: int) -> LengthFramed:
-        return LengthFramed(13, lambda data, at: 4 + HEAD.unpack_from(data, at)[0], self.parse, max_frame, self.renumber)
+        return LengthFramed(
+            13, lambda data, at: 4 + HEAD.unpack_from(data, at)[0], self.parse, max_frame, self.renumber
+        )
 
     def parse(self, frame: bytes) -> Message:
         _, id, n = HEAD.unpack_from(frame)

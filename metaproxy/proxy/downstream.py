@@ -7,7 +7,7 @@ Lives here: `Downstream`. Does not: filters, routes, upstream connections.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import Protocol
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 _REQUEST = Kind.REQUEST
 _ONEWAY = Kind.ONEWAY
+_ON_ITS_OWN = (Hold.OPEN, Hold.CLOSE)
+"""Once a client has a connection of its own, these go over it behind what is under way there."""
+_ENDS = (Hold.EXCHANGE, Hold.CLOSE)
+"""What follows these takes another connection, and so must wait for their answer."""
 LINGER = 1.0
 """Seconds an idle connection stays open after its client was told that the proxy drains, where a protocol can tell."""
 
@@ -62,6 +66,7 @@ class Downstream(Protocol):
         self._exchanges: dict[Exchange, None] = {}
         self._held: deque[Message] = deque()
         self._barrier: Exchange | None = None
+        self._blocked = False
         self._out: list[bytes] = []
         self._pauses: set[object] = set()
         self._choked: list[Upstream] = []
@@ -69,6 +74,7 @@ class Downstream(Protocol):
         self._stall_mark = 0
         self._leaving = False
         self._gone = False
+        self._closed = False
 
     # -- a connection begins
 
@@ -92,7 +98,7 @@ class Downstream(Protocol):
             self._renew_session()
         session = self.session
         for message in session.receive(data):
-            if message.answer is None and not message.hold and not self._held and message.kind <= _ONEWAY:
+            if message.answer is None and not message.hold and not self._blocked and message.kind <= _ONEWAY:
                 self._begin(message)
             else:
                 self._unusual(message)
@@ -101,7 +107,7 @@ class Downstream(Protocol):
         elif self.inflight >= self.listener.snapshot.max_inflight:
             self.pause("inflight")
 
-    def _begin(self, message: Message) -> None:
+    def _begin(self, message: Message) -> Exchange:
         listener = self.listener
         exchange = Exchange(self, message, listener.snapshot, self._turn.now)
         self.inflight += 1
@@ -114,6 +120,7 @@ class Downstream(Protocol):
             self._queue.append(exchange)
         self._exchanges[exchange] = None
         exchange.begin()
+        return exchange
 
     def _unusual(self, message: Message) -> None:
         kind = message.kind
@@ -133,18 +140,20 @@ class Downstream(Protocol):
         held = self._held
         while held and self._barrier is None and not self._gone:
             message = held[0]
-            if message.hold and self.inflight and not (self.pin is not None and message.hold == Hold.OPEN):
-                return
+            hold = message.hold
+            if hold and self.inflight and (self.pin is None or hold not in _ON_ITS_OWN):
+                break
             held.popleft()
             if message.answer is not None:
                 self._counts.local_answers += 1
                 self._answer(message.answer)
                 continue
-            if message.hold == Hold.CLOSE and self.pin is None:
-                message.hold = Hold.NONE
-            self._begin(message)
-            if message.hold >= Hold.EXCHANGE and message.hold != Hold.OPEN and self.inflight:
-                self._barrier = next(reversed(self._exchanges))
+            if hold == Hold.CLOSE and self.pin is None:
+                message.hold = hold = Hold.NONE
+            exchange = self._begin(message)
+            if hold in _ENDS and not exchange.outcome:
+                self._barrier = exchange
+        self._blocked = bool(held) or self._barrier is not None
 
     def _answer(self, data: bytes) -> None:
         if self._ordered and self._queue:
@@ -155,12 +164,12 @@ class Downstream(Protocol):
             self._leave()
 
     def _refuse(self, text: str) -> None:
-        """The peer's bytes are not the protocol: this connection ends and nothing else."""
-        self._counts.decode_errors += 1
-        self.listener.bad_frame(str(self.facts.get("source.address")), text)
-        self.flush()
-        self.transport.loseConnection()  # type: ignore[union-attr]
-        self._end(self._counts_local)
+        """The peer's bytes are not the protocol: nothing more is read, what came before is answered, and it ends."""
+        if "broken" not in self._pauses:
+            self._counts.decode_errors += 1
+            self.listener.bad_frame(str(self.facts.get("source.address")), text)
+            self.pause("broken")
+            self._leave()
 
     def _renew_session(self) -> None:
         """The codec was replaced: take the new one as soon as nothing of the old one's is under way."""
@@ -196,7 +205,7 @@ class Downstream(Protocol):
                 self._barrier = None
             if exchange.message.hold == Hold.CLOSE:
                 self.unpin()
-        if self._held:
+        if self._blocked:
             self._release()
         if self._pauses and "inflight" in self._pauses and self.inflight <= self.listener.snapshot.max_inflight // 2:
             self.resume("inflight")
@@ -280,6 +289,7 @@ class Downstream(Protocol):
             self._stall = self.network.clock.callLater(self.listener.snapshot.stall_timeout, self._stalled)
             return
         self._counts.stalled += 1
+        self._closed = True
         self.transport.abortConnection()  # type: ignore[union-attr]
 
     # -- a connection of its own
@@ -305,7 +315,7 @@ class Downstream(Protocol):
             if not self._gone:
                 self.flush()
                 self.transport.loseConnection()  # type: ignore[union-attr]
-                self._end(self._counts_local)
+                self._end(local=True)
 
     # -- leaving
 
@@ -338,6 +348,7 @@ class Downstream(Protocol):
     def close(self) -> None:
         """At once, whatever is under way."""
         if not self._gone:
+            self._closed = True
             self.transport.abortConnection()  # type: ignore[union-attr]
 
     def readConnectionLost(self) -> None:
@@ -351,16 +362,10 @@ class Downstream(Protocol):
         self._leave()
 
     def connectionLost(self, reason: Failure = None) -> None:  # type: ignore[assignment]
-        self._end(self._counts_remote)
+        self._end(local=self._closed)
 
-    def _counts_local(self, number: int) -> None:
-        self._counts.destroyed_local_active += number
-
-    def _counts_remote(self, number: int) -> None:
-        self._counts.destroyed_remote_active += number
-
-    def _end(self, count: Any) -> None:
-        """Nothing can be told to the client any more: every exchange of its ends. Once."""
+    def _end(self, local: bool) -> None:
+        """Nothing can be told to the client any more: every exchange of its ends. Once. local: the proxy closed."""
         if self._gone:
             return
         self._gone = True
@@ -368,7 +373,10 @@ class Downstream(Protocol):
         if self._stall is not None:
             self._stall.cancel()
             self._stall = None
-        count(len(self._exchanges))
+        if local:
+            self._counts.destroyed_local_active += len(self._exchanges)
+        else:
+            self._counts.destroyed_remote_active += len(self._exchanges)
         for exchange in list(self._exchanges):
             exchange.abandon("downstream_gone")
         self._queue.clear()

@@ -308,7 +308,7 @@ class Exchange:
             text = f"{text} for {operation}" if operation else text
         codec = self.snapshot.codec
         try:
-            return cast(bytes, codec.reply(self.message, kind, text[:1024], reply.name))
+            return codec.reply(self.message, kind, text[:1024], reply.name)
         except Exception:
             log.failure("codec {codec} could not make an error answer", codec=codec.name)
             return b""
