@@ -57,7 +57,7 @@ class Downstream(Protocol):
         self.pin: Upstream | None = None
         self.sticky: dict[Pool, Upstream] = {}
         self.session = snapshot.codec.session(Side.CLIENT, snapshot.max_frame)
-        self.fingerprint = snapshot.fingerprint
+        self.codec = snapshot.codec
         self.last_active = self.network.turn.now
         self._turn = self.network.turn
         self._counts = listener.counts
@@ -88,13 +88,15 @@ class Downstream(Protocol):
         if self.listener.snapshot.codec.server_first:
             # Opens the client's own upstream connection and sends nothing: the server's greeting comes as an event.
             self._begin(Message(_ONEWAY, b"", hold=Hold.OPEN))
+        if self.listener.draining:
+            self.drain()
 
     # -- reading
 
     def dataReceived(self, data: bytes) -> None:
         self._counts.bytes_received += len(data)
         self.last_active = self._turn.now
-        if self.fingerprint is not self.listener.snapshot.fingerprint:
+        if self.codec is not self.listener.snapshot.codec:
             self._renew_session()
         session = self.session
         for message in session.receive(data):
@@ -176,7 +178,7 @@ class Downstream(Protocol):
         snapshot = self.listener.snapshot
         if self.inflight or self._held or self.pin is not None or self.session.buffered:
             return
-        self.fingerprint = snapshot.fingerprint
+        self.codec = snapshot.codec
         if not snapshot.codec.stateful:
             self.session = snapshot.codec.session(Side.CLIENT, snapshot.max_frame)
 
@@ -321,7 +323,7 @@ class Downstream(Protocol):
 
     def drain(self, linger: bool = True) -> None:
         """Takes no new connection's worth of work: tells the client where its protocol can, closes when idle."""
-        if self._leaving or self._gone:
+        if self._leaving or self._gone or self.transport is None:  # None: its PROXY header is still to come
             return
         goodbye = self.session.drain()
         if goodbye:
@@ -347,9 +349,9 @@ class Downstream(Protocol):
 
     def close(self) -> None:
         """At once, whatever is under way."""
-        if not self._gone:
+        if not self._gone and self.transport is not None:
             self._closed = True
-            self.transport.abortConnection()  # type: ignore[union-attr]
+            self.transport.abortConnection()  # type: ignore[attr-defined]
 
     def readConnectionLost(self) -> None:
         """The client sends no more; what it asked is answered first (B10)."""

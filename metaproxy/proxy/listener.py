@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from metaproxy.counts import ListenerCounts
 from metaproxy.proxy.address import Address
 from metaproxy.proxy.downstream import Downstream
+from metaproxy.proxy.preface import Preface
 from metaproxy.proxy.snapshot import ListenerSnapshot
 
 log = Logger()
@@ -67,7 +68,7 @@ class Listener:
             self._sockets.pop(where).close()
         self._sockets.update(new)
 
-    def _accepted(self, connection: Any) -> Downstream | None:
+    def _accepted(self, connection: Any) -> Downstream | Preface | None:
         counts = self.counts
         counts.connections += 1
         if len(self.clients) >= self.snapshot.max_connections:
@@ -77,7 +78,7 @@ class Listener:
         self._number += 1
         client = Downstream(self, self._number)
         self.clients[client] = None
-        return client
+        return Preface(self, client) if self.snapshot.proxy_protocol else client
 
     def left(self, client: Downstream) -> None:
         """Called once by each client when its connection is over."""

@@ -56,8 +56,8 @@ def _value(exchange: IExchange, name: str) -> str:
 class ListenerSnapshot:
     """
     One listener of a configuration. no_route: the pseudo-route of requests that match none, with the listener's
-    filters; its reply is NO_ROUTE. Times in seconds, 0 for no limit; max_frame in bytes; fingerprint: equal in two
-    snapshots when the codec is the same code with the same options.
+    filters; its reply is NO_ROUTE. codec: the same object in two snapshots when it is the same code with the same
+    options. Times in seconds, 0 for no limit; max_frame in bytes. filters: their names in order, for listings.
     """
 
     name: str
@@ -71,8 +71,8 @@ class ListenerSnapshot:
     idle_timeout: float = 3600.0
     stall_timeout: float = 30.0
     drain_timeout: float = 30.0
-    fingerprint: object = None
-    closers: tuple[Any, ...] = ()
+    proxy_protocol: bool = False
+    filters: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,3 +85,4 @@ class Snapshot:
     listeners: Mapping[str, ListenerSnapshot] = field(default_factory=dict)
     clusters: Mapping[str, Cluster] = field(default_factory=dict)
     config: Any = None
+    config_build: Any = None

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from harness import LineCodec, Stage, answer, call
+from harness import LineCodec, Quill, Stage, answer, call
 
 from metaproxy.balancers.ring_hash import RingHash
 from metaproxy.cluster.cluster import ConnectionSettings
@@ -337,11 +337,11 @@ def test_a_server_that_speaks_first_is_asked_when_a_client_arrives() -> None:
 
 
 def test_a_replaced_codec_takes_over_between_two_requests_of_a_connection() -> None:
-    stage = Stage(fingerprint="old")
+    stage = Stage()
     client = stage.client()
     stage.say(client, call(1)[:5])
     session = stage.downstream(client).session
-    object.__setattr__(stage.snapshot, "fingerprint", "new")
+    object.__setattr__(stage.snapshot, "codec", Quill())
     stage.say(client, call(1)[5:])
     assert stage.downstream(client).session is session, "half a frame is in it"
     stage.say(stage.server, answer(1))

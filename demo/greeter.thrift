@@ -1,0 +1,3 @@
+service Greeter {
+  string sayHello(1: string who)
+}

@@ -1,0 +1,258 @@
+"""
+From a checked configuration to the snapshot that exchanges run on.
+
+Lives here: `Builder`, and what stays the same object from one snapshot to the next: codecs, filters with their buckets,
+clusters with their connections, counters. Does not: reading or checking; making a snapshot the one in force.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, cast
+
+from twisted.internet.interfaces import IReactorTime
+
+from metaproxy.cluster.breaker import Breaker
+from metaproxy.cluster.cluster import Cluster, ConnectionSettings
+from metaproxy.cluster.endpoint import Endpoint
+from metaproxy.config import model
+from metaproxy.counts import ClusterCounts, EndpointCounts, TargetCounts
+from metaproxy.interfaces import ICodec, IFilter, ILoadBalancer
+from metaproxy.message import ErrorKind
+from metaproxy.message import Reply as LocalReply
+from metaproxy.plugins import HOOKS, Registry
+from metaproxy.proxy import address
+from metaproxy.proxy.snapshot import NO_ROUTE, ListenerSnapshot, Snapshot, Template
+from metaproxy.routing.matcher import compile_condition
+from metaproxy.routing.table import Route, RouteTable, Target
+from metaproxy.telemetry.access_log import AccessLog, LogFiles
+
+
+def _key(use: model.Use) -> str:
+    """Equal for two uses of a plugin with equal options."""
+    return json.dumps([use.name, use.options], sort_keys=True, default=str)
+
+
+class Builder:
+    """
+    Keeps, from build to build, whatever a new configuration leaves as it was; the rest is made anew.
+
+    logs: the access logs' files; clock: handed to filters that ask for one.
+    """
+
+    def __init__(self, registry: Registry, clock: IReactorTime, logs: LogFiles) -> None:
+        self.registry = registry
+        self.logs = logs
+        self.injected: dict[str, object] = {"clock": clock}
+        self._kept: dict[object, object] = {}
+        self._clusters: dict[str, tuple[object, Cluster]] = {}
+        self._endpoint_counts: dict[tuple[str, str], EndpointCounts] = {}
+        self._cluster_counts: dict[str, ClusterCounts] = {}
+        self._counts: dict[tuple[str, str, str], TargetCounts] = {}
+        self._version = 0
+
+    def build(self, config: model.Config) -> Snapshot:
+        """A new snapshot; nothing is in force yet. `commit` it once it is. The configuration must have been checked."""
+        return _Build(self, config).snapshot(self._version + 1)
+
+    def commit(self, snapshot: Snapshot) -> None:
+        """`snapshot` is in force now: what only older ones used is forgotten."""
+        build = cast(_Build, snapshot.config_build)
+        self._version = snapshot.version
+        self._kept, self._clusters, self._counts = build.kept, build.clusters_made, build.counts
+        self._endpoint_counts, self._cluster_counts = build.endpoint_counts, build.cluster_counts
+        self.logs.keep(build.log_paths)
+
+
+class _Build:
+    """One build. What it takes over from the builder or makes is noted, and becomes the builder's by `commit`."""
+
+    def __init__(self, builder: Builder, config: model.Config) -> None:
+        self.builder = builder
+        self.config = config
+        self.registry = builder.registry
+        self.kept: dict[object, object] = {}
+        self.clusters_made: dict[str, tuple[object, Cluster]] = {}
+        self.counts: dict[tuple[str, str, str], TargetCounts] = {}
+        self.endpoint_counts: dict[tuple[str, str], EndpointCounts] = {}
+        self.cluster_counts: dict[str, ClusterCounts] = {}
+        self.log_paths: set[str] = set()
+
+    def snapshot(self, version: int) -> Snapshot:
+        clusters = self.clusters
+        listeners = {one.name: self._listener(one) for one in self.config.listeners}
+        return Snapshot(version, self.config.source, time.time(), listeners, clusters, self.config, self)
+
+    # -- what is kept from build to build
+
+    def _keep(self, key: tuple[object, ...], make: Callable[[], Any]) -> Any:
+        """The object of an earlier build under the same key, or a new one."""
+        if key not in self.kept:
+            before = self.builder._kept
+            self.kept[key] = before[key] if key in before else make()
+        return self.kept[key]
+
+    def _plugin(self, interface: Any, use: model.Use, place: object = None) -> Any:
+        """A codec or filter; the same object as before while its code, its options and its place are the same."""
+        code = self.registry.load(interface, use.name)
+        make = self.registry.factory(interface, use.name, use.options, self.builder.injected)
+        return self._keep((code, _key(use), place), make)
+
+    def _counts_of(self, listener: str, route: str, cluster: str) -> TargetCounts:
+        key = (listener, route, cluster)
+        found = self.counts[key] = self.builder._counts.get(key) or TargetCounts()
+        return found
+
+    # -- clusters
+
+    @cached_property
+    def clusters(self) -> Mapping[str, Cluster]:
+        made = {}
+        for one in self.config.clusters:
+            protocol = one.protocol or self._protocols.get(one.name)
+            if protocol is not None:  # else nobody sends anything there
+                made[one.name] = self._cluster(one, protocol)
+        return made
+
+    @cached_property
+    def _protocols(self) -> dict[str, model.Use]:
+        """Cluster -> the protocol of the listener that sends to it."""
+        return {
+            name: listener.protocol
+            for listener in self.config.listeners
+            for route in listener.routes
+            for name in (route.clusters or ([route.cluster] if route.cluster else []))
+        }
+
+    def _cluster(self, spec: model.Cluster, protocol: model.Use) -> Cluster:
+        codec = self._plugin(ICodec, protocol)
+        balancer = self.registry.factory(
+            ILoadBalancer, spec.balancer.name, spec.balancer.options, self.builder.injected
+        )
+        code = self.registry.load(ILoadBalancer, spec.balancer.name)
+        max_frame = max(
+            (one.max_frame for one in self.config.listeners if self._sends_to(one, spec.name)), default=16 << 20
+        )
+        identity = (spec, codec, code, max_frame)
+        before = self.builder._clusters.get(spec.name)
+        if before is not None and before[0] == identity:
+            cluster = before[1]
+        else:
+            cluster = self._new_cluster(spec, codec, cast(Any, balancer), max_frame)
+        self.clusters_made[spec.name] = (identity, cluster)
+        self.cluster_counts[spec.name] = cluster.counts
+        for endpoint in cluster.endpoints:
+            self.endpoint_counts[spec.name, endpoint.address] = endpoint.counts
+        return cluster
+
+    def _sends_to(self, listener: model.Listener, cluster: str) -> bool:
+        return any(cluster == route.cluster or cluster in (route.clusters or ()) for route in listener.routes)
+
+    def _new_cluster(
+        self,
+        spec: model.Cluster,
+        codec: ICodec,
+        balancer: Callable[[Sequence[Endpoint]], ILoadBalancer],
+        max_frame: int,
+    ) -> Cluster:
+        connections = spec.connections
+        cluster = Cluster(
+            spec.name,
+            codec,
+            [self._endpoint(spec.name, one) for one in spec.endpoints],
+            balancer,
+            balancer_name=spec.balancer.name,
+            breaker=Breaker(spec.breaker.max_connections, spec.breaker.max_pending, spec.breaker.max_requests),
+            connections=ConnectionSettings(
+                mode=connections.mode or codec.connections,
+                per_endpoint=connections.per_endpoint,
+                connect_timeout=spec.connect_timeout,
+                idle_timeout=connections.idle_timeout,
+                max_age=connections.max_age,
+                max_requests=connections.max_requests,
+                max_frame=max_frame,
+            ),
+            request_timeout=spec.request_timeout,
+            credentials=spec.credentials,
+        )
+        cluster.counts = self.builder._cluster_counts.get(spec.name) or cluster.counts
+        return cluster
+
+    def _endpoint(self, cluster: str, spec: model.Endpoint) -> Endpoint:
+        endpoint = Endpoint(spec.address, spec.weight, spec.metadata)
+        endpoint.counts = self.builder._endpoint_counts.get((cluster, spec.address)) or endpoint.counts
+        return endpoint
+
+    # -- listeners
+
+    def _listener(self, spec: model.Listener) -> ListenerSnapshot:
+        codec = self._plugin(ICodec, spec.protocol)
+        hooks = self._hooks(spec, {})
+        no_route = Route("-", reply=NO_ROUTE, **hooks)
+        no_route.reply_target = Target(None, counts=self._counts_of(spec.name, "-", "-"))
+        routes = [self._route(spec, index, route, codec) for index, route in enumerate(spec.routes)]
+        return ListenerSnapshot(
+            name=spec.name,
+            addresses=tuple(address.parse(where) for where in spec.listen),
+            codec=codec,
+            routes=RouteTable(routes, random.Random()),
+            no_route=no_route,
+            max_connections=spec.max_connections,
+            max_frame=spec.max_frame,
+            max_inflight=spec.max_inflight,
+            idle_timeout=spec.idle_timeout,
+            stall_timeout=spec.stall_timeout,
+            drain_timeout=spec.drain_timeout,
+            proxy_protocol=spec.proxy_protocol,
+            filters=tuple(use.name for use in spec.filters),
+        )
+
+    def _route(self, listener: model.Listener, index: int, spec: model.Route, codec: ICodec) -> Route:
+        name = spec.name or f"routes[{index}]"
+        shares = dict(spec.clusters) if spec.clusters else {spec.cluster: 1} if spec.cluster else {}
+        targets = [
+            Target(self.clusters[cluster], weight, self._counts_of(listener.name, name, cluster))
+            for cluster, weight in cast("dict[str, int]", shares).items()
+        ]
+        aliases = codec.hash_aliases
+        route = Route(
+            name,
+            conditions=[compile_condition(key, condition) for key, condition in spec.match.items()],
+            targets=targets,
+            percent=spec.percent,
+            timeout=spec.timeout,
+            hash_keys=[aliases.get(key, key) for key in spec.hash],
+            subset=spec.subset,
+            request=_template(spec.request),
+            response=_template(spec.response),
+            reply=LocalReply(ErrorKind(spec.reply.error), spec.reply.message) if spec.reply else None,
+            **self._hooks(listener, spec.filters, name),
+        )
+        route.reply_target = Target(None, counts=self._counts_of(listener.name, name, "-"))
+        return route
+
+    def _hooks(
+        self, listener: model.Listener, overrides: Mapping[str, model.Use | None], route: str = ""
+    ) -> dict[str, tuple[Callable[[Any], Any], ...]]:
+        """The bound hooks of a listener's filters, with a route's own options in their place; not of those `off`."""
+        filters: list[object] = []
+        for index, use in enumerate(listener.filters):
+            chosen = overrides.get(use.name, use)
+            if chosen is not None:
+                place = (listener.name, index, route if use.name in overrides else "")
+                filters.append(self._plugin(IFilter, chosen, place))
+        for log in listener.access_log:
+            self.log_paths.add(str(log.file))
+            key = ("access_log", str(log.file), log.format)
+            filters.append(
+                self._keep(key, lambda log=log: AccessLog(self.builder.logs.open(str(log.file)), log.format))
+            )
+        return {hook: tuple(getattr(one, hook) for one in filters if hasattr(one, hook)) for hook in HOOKS}
+
+
+def _template(spec: model.Mutations | None) -> Template | None:
+    return Template(spec.set, tuple(spec.remove)) if spec is not None else None

@@ -1,0 +1,237 @@
+"""
+Where the configuration comes from, again and again: at the start, by signal, by file change, by the admin API.
+
+Lives here: `Configuration` (what is in force, what was refused last), watching files, and `make_services`. Does not:
+what a configuration means (`check`, `build`), what runs (`service`).
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import MultiService, Service
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from metaproxy.config import model
+from metaproxy.config.build import Builder
+from metaproxy.config.check import ConfigErrors, Problem, check, plugin_folders
+from metaproxy.config.load import read
+from metaproxy.plugins import Registry
+from metaproxy.service import ProxyService
+from metaproxy.telemetry.access_log import LogFiles
+
+log = Logger()
+
+LOOK_EVERY = 1.0
+"""Seconds between looks at the configuration's file and the drop-in folders."""
+
+
+class Configuration(Service):
+    """
+    file: the path it is read from. text: what is in force, as it was written. refused: the last configuration that was
+    not taken ({"time", "source", "errors"}), None when the last one was. reloads: {"applied": n, "refused": n}.
+    """
+
+    name = "configuration"
+
+    def __init__(self, file: str, folders: Iterable[str], proxy: ProxyService, builder: Builder, reactor: Any) -> None:
+        self.file = file
+        self.text = ""
+        self.config = model.Config()
+        self.applied = 0.0
+        self.refused: dict[str, Any] | None = None
+        self.reloads = {"applied": 0, "refused": 0}
+        self._folders = [str(Path(folder).absolute()) for folder in folders]
+        self._proxy = proxy
+        self._registry = builder.registry
+        self._builder = builder
+        self._reactor = reactor
+        self._seen: object = None
+        self._watch = LoopingCall(self._look)
+        self._watch.clock = reactor
+
+    # -- what may be asked of it
+
+    def reload(self) -> list[str]:
+        """Reads the file again. The lines of what is wrong with it; [] when it was applied."""
+        try:
+            self._seen = _stamp(self.file)
+            text = read(self.file).decode("utf-8", "surrogateescape")
+        except OSError as error:
+            return self._refuse([f"{self.file}: {error.strerror}"], self.file)
+        return self.apply_text(text)
+
+    def check(self, text: str) -> tuple[list[Problem], dict[str, Any]]:
+        """What is wrong with a text, and what applying it would change; changes nothing."""
+        config, problems = self._checked(text)
+        if config is None:
+            return problems, {}
+        difference = model.diff(self.config, config)
+        return [], {
+            "listeners": difference.listeners._asdict(),
+            "clusters": difference.clusters._asdict(),
+            "sections": difference.sections,
+            "warnings": [str(warning) for warning in config.warnings],
+        }
+
+    def apply_text(self, text: str, source: str = "") -> list[str]:
+        """Checks a text and puts it in force. The lines of what is wrong with it; [] when it was applied."""
+        source = source or self.file
+        config, problems = self._checked(text)
+        if config is None:
+            return self._refuse([str(problem) for problem in problems], source)
+        try:
+            snapshot = self._builder.build(config)
+            self._proxy.apply(snapshot)
+        except OSError as error:
+            return self._refuse([f"{source}: {error}"], source)
+        self._builder.commit(snapshot)
+        self._note(config)
+        if not self.applied:
+            _settle_memory()
+        self.text, self.config, self.refused = text, config, None
+        self.applied = time.time()
+        self.reloads["applied"] += 1
+        return []
+
+    def dump(self) -> Any:
+        """The configuration in force, with defaults, as JSON has it; secrets masked."""
+        return model.as_data(self.config)
+
+    # -- watching
+
+    def startService(self) -> None:
+        super().startService()
+        self._watch.start(LOOK_EVERY, now=False)
+
+    def stopService(self) -> None:
+        super().stopService()
+        if self._watch.running:
+            self._watch.stop()
+
+    def _look(self) -> None:
+        if _stamp(self.file) not in (self._seen, None):
+            self.reload()
+        elif self._registry.refresh():
+            for path, trace in self._registry.errors.items():
+                log.error("plugin {path} can't be loaded:\n{trace}", path=path, trace=trace)
+            self.apply_text(self.text)
+
+    # -- how
+
+    def _checked(self, text: str) -> tuple[model.Config | None, list[Problem]]:
+        folders = [*plugin_folders(text, self.file), *self._folders]
+        if [Path(folder) for folder in folders] != self._registry.folders:
+            self._registry.refresh(folders)
+        return check(text, self.file, self._registry, injected=self._builder.injected)
+
+    def _refuse(self, lines: list[str], source: str) -> list[str]:
+        self.reloads["refused"] += 1
+        self.refused = {"time": time.time(), "source": source, "errors": lines}
+        if self.applied:
+            when = time.strftime("%H:%M:%S", time.localtime(self.applied))
+            log.error(
+                "{errors}\n{count} errors; the configuration loaded at {when} stays in force",
+                errors="\n".join(lines), count=len(lines), when=when,
+            )  # fmt: skip
+        return lines
+
+    def _note(self, config: model.Config) -> None:
+        for warning in config.warnings:
+            log.warn("{warning}", warning=str(warning))
+        if self.applied and config.admin != self.config.admin:
+            log.warn("{file}: admin: takes effect at the next start", file=self.file)
+        log.info(
+            "configuration {version} in force: {listeners} listeners, {clusters} clusters",
+            version=self._builder._version, listeners=len(config.listeners), clusters=len(config.clusters),
+        )  # fmt: skip
+
+
+def _stamp(file: str) -> object:
+    """Differs when the file was written or replaced; None while it is not there (it may be about to be moved in)."""
+    try:
+        stat = os.stat(file)
+    except OSError:
+        return None
+    return (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+
+
+def _settle_memory() -> None:
+    """
+    What the start loaded stays until the end: the collector need not walk it. And exchanges form no cycles, so that
+    collecting after each 700 of them, as is the default, finds nothing; measured on the data path: 7 percent.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
+def check_file(file: str, folders: Iterable[str]) -> str:
+    """A report of a configuration that is right, warnings included. Raises ConfigErrors."""
+    try:
+        text = read(file)
+    except OSError as error:
+        raise ConfigErrors([Problem(file, 1, 1, "", str(error.strerror))]) from error
+    registry = Registry([*plugin_folders(text, file), *folders])
+    config, problems = check(text, file, registry)
+    for path, trace in registry.errors.items():
+        problems.append(Problem(path, 1, 1, "", f"the plugin can't be loaded: {trace.strip().splitlines()[-1]}"))
+    if config is None or problems:
+        raise ConfigErrors(problems)
+    warnings = "".join(f"warning: {warning}\n" for warning in config.warnings)
+    return f"{warnings}{file}: {len(config.listeners)} listeners, {len(config.clusters)} clusters; nothing is wrong\n"
+
+
+def make_services(file: str, folders: Iterable[str]) -> MultiService:
+    """All that `twistd metaproxy` runs. Raises ConfigErrors, or OSError for an address that can't be had."""
+    from twisted.internet import reactor
+
+    from metaproxy.admin.service import AdminService
+    from metaproxy.proxy.transport import Network
+    from metaproxy.proxy.turn import Turn
+
+    clock: Any = reactor
+    registry = Registry()
+    proxy = ProxyService(Network(clock, Turn(clock)), registry)
+    logs = LogFiles(clock)
+    configuration = Configuration(file, folders, proxy, Builder(registry, clock, logs), clock)
+    _first(configuration)
+    for path, trace in registry.errors.items():
+        log.error("plugin {path} can't be loaded:\n{trace}", path=path, trace=trace)
+    services = MultiService()
+    logs.setServiceParent(services)
+    configuration.setServiceParent(services)
+    proxy.setServiceParent(services)
+    admin = configuration.config.admin
+    AdminService(proxy, configuration, admin.listen, admin.tokens, clock).setServiceParent(services)
+    _on_signals(clock, configuration, logs)
+    return services
+
+
+def _first(configuration: Configuration) -> None:
+    """The configuration to start with; there is none to fall back on."""
+    try:
+        text = read(configuration.file).decode("utf-8", "surrogateescape")
+    except OSError as error:
+        raise ConfigErrors([Problem(configuration.file, 1, 1, "", str(error.strerror))]) from error
+    problems, _ = configuration.check(text)
+    if problems:
+        raise ConfigErrors(problems)
+    errors = configuration.reload()
+    if errors:
+        raise OSError("\n".join(errors))
+
+
+def _on_signals(reactor: Any, configuration: Configuration, logs: LogFiles) -> None:
+    """SIGHUP: reload; SIGUSR1: reopen the access logs (after a rotation)."""
+    calls = {signal.SIGHUP: configuration.reload, signal.SIGUSR1: logs.reopen}
+    reactor.callWhenRunning(
+        lambda: [signal.signal(one, lambda *_, call=call: reactor.callFromThread(call)) for one, call in calls.items()]
+    )

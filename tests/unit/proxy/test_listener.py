@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from harness import LineCodec, Session, Stage, answer, call
+from twisted.internet.defer import Deferred
+
+from metaproxy.message import Side
+
+
+def fired(deferred: Deferred[None]) -> bool:
+    return deferred.called
+
+
+def test_beyond_max_connections_clients_are_refused_and_counted() -> None:
+    stage = Stage(max_connections=2)
+    first, _, third = stage.client(), stage.client(), stage.client()
+    assert third.closed
+    assert stage.listener.counts.connections_refused == 1
+    first.end()
+    assert not stage.client().closed
+
+
+def test_draining_closes_idle_clients_and_lets_others_finish() -> None:
+    stage = Stage()
+    idle, busy = stage.client(), stage.client()
+    stage.say(busy, call(1))
+    done = stage.listener.drain()
+    assert idle.closed and not busy.closed and not fired(done)
+    stage.say(stage.server, answer(1))
+    assert busy.take() == answer(1)
+    assert busy.closed and fired(done)
+
+
+def test_draining_gives_up_after_its_timeout() -> None:
+    stage = Stage(drain_timeout=10.0, request_timeout=100.0)
+    busy = stage.client()
+    stage.say(busy, call(1))
+    done = stage.listener.drain()
+    stage.clock.advance(9.9)
+    assert not busy.closed
+    stage.clock.advance(0.2)
+    assert busy.closed and fired(done)
+    assert stage.listener.counts.destroyed_local_active == 1
+
+
+def test_draining_tells_clients_where_the_protocol_can_b28() -> None:
+    class Polite(LineCodec):
+        def session(self, side: Side, max_frame: int) -> Session:  # type: ignore[override]
+            session = super().session(side, max_frame)
+            session.drain = lambda: b"going\n"  # type: ignore[method-assign]
+            return session
+
+    stage = Stage(codec=Polite())
+    client = stage.client()
+    stage.listener.drain()
+    stage.clock.advance(0)
+    assert client.take() == b"going\n"
+    assert not client.closed, "it may have sent a request that crosses our word"
+    stage.clock.advance(1.1)
+    assert client.closed
+
+
+def test_draining_twice_waits_for_the_same_end() -> None:
+    stage = Stage()
+    busy = stage.client()
+    stage.say(busy, call(1))
+    first, second = stage.listener.drain(), stage.listener.drain()
+    stage.say(stage.server, answer(1))
+    assert fired(first) and fired(second)
+
+
+def test_the_same_fault_is_told_once_a_minute() -> None:
+    stage = Stage()
+    assert stage.listener._may_speak("x")
+    assert not stage.listener._may_speak("x")
+    stage.clock.advance(61)
+    assert stage.listener._may_speak("x")
+
+
+def test_new_exchanges_run_on_the_new_snapshot_and_old_ones_end_on_theirs() -> None:
+    stage, other = Stage(), Stage()
+    client = stage.client()
+    stage.say(client, call(1))
+    stage.listener.snapshot = other.snapshot
+    stage.say(client, call(2))
+    old, new = stage.network.upstreams
+    stage.say(old, answer(1, b"old"))
+    stage.say(new, answer(1, b"new"))
+    assert client.take() == answer(1, b"old") + answer(2, b"new")

@@ -1,0 +1,229 @@
+"""The network over loopback: a real reactor, real sockets."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import pytest_twisted
+from twisted.internet import defer, reactor, task
+from twisted.internet.protocol import Protocol
+from twisted.python.failure import Failure
+
+from metaproxy.proxy.address import parse
+from metaproxy.proxy.transport import HIGH_WATER, Network
+from metaproxy.proxy.turn import Turn
+
+
+class Peer(Protocol):
+    """Notes what happens to it."""
+
+    def __init__(self, echo: bool = False) -> None:
+        self.echo = echo
+        self.received = b""
+        self.half_closed = False
+        self.lost: Failure | None = None
+        self.failed = ""
+        self.pauses = 0
+        self.resumes = 0
+
+    def dataReceived(self, data: bytes) -> None:
+        self.received += data
+        if self.echo:
+            self.transport.write(data)  # type: ignore[union-attr]
+
+    def readConnectionLost(self) -> None:
+        self.half_closed = True
+
+    def connectionLost(self, reason: Failure = None) -> None:  # type: ignore[assignment]
+        self.lost = reason
+
+    def connectionFailed(self, text: str, timed_out: bool) -> None:
+        self.failed = text
+
+    def pauseProducing(self) -> None:
+        self.pauses += 1
+
+    def resumeProducing(self) -> None:
+        self.resumes += 1
+
+
+@pytest.fixture
+def network() -> Iterator[Network]:
+    network = Network(reactor, Turn(reactor))  # type: ignore[arg-type]
+    yield network
+    network.close()
+
+
+@defer.inlineCallbacks
+def until(holds: Any) -> Any:
+    """Lets the reactor run until `holds()`, ten seconds at most."""
+    for _ in range(2000):
+        if holds():
+            return
+        yield task.deferLater(reactor, 0.005, lambda: None)  # type: ignore[arg-type]
+    raise AssertionError("it never came true")
+
+
+def served(network: Network, **options: Any) -> tuple[list[Peer], str]:
+    """A listening address, and the peers that it accepts."""
+    peers: list[Peer] = []
+
+    def accepted(connection: Any) -> Peer:
+        peers.append(Peer(**options))
+        return peers[-1]
+
+    return peers, network.listen(parse("127.0.0.1:0"), accepted).bound
+
+
+@pytest_twisted.inlineCallbacks
+def test_bytes_go_there_and_back(network: Network) -> Any:
+    peers, where = served(network, echo=True)
+    client = Peer()
+    network.connect(parse(where), client, 1.0)
+    yield until(lambda: client.transport is not None)
+    client.transport.write(b"hello")
+    yield until(lambda: client.received == b"hello")
+    assert client.transport.getPeer() == where
+    assert peers[0].transport.getHost() == where  # type: ignore[union-attr]
+
+
+@pytest_twisted.inlineCallbacks
+def test_a_unix_socket_works_alike_and_a_stale_one_is_replaced(network: Network, tmp_path: Any) -> Any:
+    path = tmp_path / "socket"
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(path))
+    network.listen(parse(f"unix:{path}"), lambda connection: Peer(echo=True))
+    client = Peer()
+    network.connect(parse(f"unix:{path}"), client, 1.0)
+    yield until(lambda: client.transport is not None)
+    client.transport.write(b"hello")
+    yield until(lambda: client.received == b"hello")
+
+
+@pytest_twisted.inlineCallbacks
+def test_a_refused_connection_is_told(network: Network) -> Any:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    client = Peer()
+    network.connect(parse(f"127.0.0.1:{port}"), client, 1.0)
+    yield until(lambda: client.failed)
+    assert "ECONNREFUSED" in client.failed
+
+
+@pytest_twisted.inlineCallbacks
+def test_an_address_that_is_taken_is_an_error_at_once(network: Network) -> Any:
+    _, where = served(network)
+    with pytest.raises(OSError):
+        network.listen(parse(where), lambda connection: None)
+    yield None
+
+
+@pytest_twisted.inlineCallbacks
+def test_a_host_name_is_resolved(network: Network) -> Any:
+    _, where = served(network)
+    client = Peer()
+    network.connect(parse(f"localhost:{where.rpartition(':')[2]}"), client, 1.0)
+    yield until(lambda: client.transport is not None)
+
+
+@pytest_twisted.inlineCallbacks
+def test_a_large_write_is_taken_piece_by_piece_and_pauses_its_producer(network: Network) -> Any:
+    peers, where = served(network)
+    client = Peer()
+    network.connect(parse(where), client, 1.0)
+    yield until(lambda: peers and peers[0].transport)
+    payload = bytes(range(256)) * 4096 * 32
+    peers[0].transport.writeSequence([payload[: 1 << 20], payload[1 << 20 :]])  # type: ignore[union-attr]
+    assert peers[0].pauses == 1
+    assert peers[0].transport.buffered > HIGH_WATER  # type: ignore[union-attr]
+    yield until(lambda: len(client.received) == len(payload))
+    assert client.received == payload
+    assert peers[0].resumes == 1
+    assert peers[0].transport.buffered == 0  # type: ignore[union-attr]
+
+
+@pytest_twisted.inlineCallbacks
+def test_closing_sends_what_was_written_first(network: Network) -> Any:
+    peers, where = served(network)
+    client = Peer()
+    network.connect(parse(where), client, 1.0)
+    yield until(lambda: peers and peers[0].transport)
+    payload = bytes(8 << 20)
+    peers[0].transport.write(payload)  # type: ignore[union-attr]
+    peers[0].transport.loseConnection()  # type: ignore[union-attr]
+    yield until(lambda: client.half_closed)
+    assert len(client.received) == len(payload)
+    assert peers[0].lost is not None
+
+
+@pytest_twisted.inlineCallbacks
+def test_a_half_close_is_told_and_writing_goes_on(network: Network) -> Any:
+    peers, where = served(network)
+    host, _, port = where.rpartition(":")
+    with socket.create_connection((host, int(port))) as client:
+        client.sendall(b"ask")
+        client.shutdown(socket.SHUT_WR)
+        yield until(lambda: peers and peers[0].half_closed)
+        peers[0].transport.write(b"answer")  # type: ignore[union-attr]
+        assert client.recv(100) == b"answer"
+
+
+@pytest_twisted.inlineCallbacks
+def test_a_reset_is_told_even_while_reading_is_paused(network: Network) -> Any:
+    peers, where = served(network)
+    host, _, port = where.rpartition(":")
+    client = socket.create_connection((host, int(port)))
+    yield until(lambda: peers and peers[0].transport)
+    peers[0].transport.pauseProducing()  # type: ignore[union-attr]
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+    client.close()
+    yield until(lambda: peers[0].lost is not None)
+
+
+@pytest_twisted.inlineCallbacks
+def test_a_paused_connection_reads_nothing(network: Network) -> Any:
+    peers, where = served(network)
+    client = Peer()
+    network.connect(parse(where), client, 1.0)
+    yield until(lambda: peers and peers[0].transport)
+    peers[0].transport.pauseProducing()  # type: ignore[union-attr]
+    client.transport.write(b"hello")
+    yield task.deferLater(reactor, 0.02, lambda: None)  # type: ignore[arg-type]
+    assert peers[0].received == b""
+    peers[0].transport.resumeProducing()  # type: ignore[union-attr]
+    yield until(lambda: peers[0].received == b"hello")
+
+
+@pytest_twisted.inlineCallbacks
+def test_an_error_in_one_protocol_costs_its_connection_alone(network: Network) -> Any:
+    class Broken(Peer):
+        def dataReceived(self, data: bytes) -> None:
+            raise ZeroDivisionError("our bug")
+
+    made: list[Peer] = []
+
+    def accepted(connection: Any) -> Peer:
+        made.append(Broken() if not made else Peer(echo=True))
+        return made[-1]
+
+    where = network.listen(parse("127.0.0.1:0"), accepted).bound
+    first, second = Peer(), Peer()
+    network.connect(parse(where), first, 1.0)
+    yield until(lambda: len(made) == 1 and first.transport is not None)
+    network.connect(parse(where), second, 1.0)
+    yield until(lambda: len(made) == 2 and second.transport is not None)
+    first.transport.write(b"x")
+    second.transport.write(b"y")
+    yield until(lambda: made[0].lost is not None and second.received == b"y")
+
+
+@pytest_twisted.inlineCallbacks
+def test_a_refused_acceptance_closes_the_socket(network: Network) -> Any:
+    where = network.listen(parse("127.0.0.1:0"), lambda connection: None).bound
+    client = Peer()
+    network.connect(parse(where), client, 1.0)
+    yield until(lambda: client.half_closed or client.lost is not None)
