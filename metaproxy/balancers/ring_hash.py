@@ -26,7 +26,8 @@ MAX_RING = 8 << 20
 class RingHash:
     """
     An endpoint stands at many places of a ring of 2**64, in proportion to its weight; a request goes to the first one
-    at or after its hash. When one of n endpoints leaves, only its keys move (1/n of all).
+    at or after its hash. When one of n endpoints leaves, its keys move, and about as many of the others', who get more
+    places to fill up the ring (as in Envoy; `maglev` moves fewer).
 
     minimum_ring_size: places at least; more spread the keys more evenly. maximum_ring_size: places at most, when very
     unequal weights ask for more. key: the metadata key, or keys, to hash; a route's `hash:` comes before it.

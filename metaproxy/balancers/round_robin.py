@@ -16,7 +16,7 @@ from zope.interface import implementer
 from metaproxy.interfaces import IEndpoint, ILoadBalancer
 
 MAX_SCHEDULE = 1 << 14
-"""Picks in a schedule. Weights whose sum, after division by what they have in common, exceeds it are scaled down and rounded."""
+"""Turns in a schedule. Weights whose sum, divided by what they have in common, exceeds it are scaled and rounded."""
 
 _GOLDEN = 0.6180339887498949
 """Multiples of the golden ratio, modulo 1, lie as far from each other as points can that are added one by one."""

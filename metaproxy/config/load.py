@@ -24,7 +24,7 @@ from yaml.reader import Reader
 MAX_BYTES = 16 << 20
 """Of a configuration."""
 MAX_DEPTH = 64
-"""Lists and mappings within each other."""
+"""Levels of values within values."""
 MAX_NODES = 500_000
 """Values, once every alias is replaced by what it stands for."""
 MAX_TEXT = 500
@@ -73,7 +73,8 @@ class ConfigErrors(Exception):
 class Node:
     """
     One value of the file. text: a scalar as it was written, variables replaced; filled: whether there were any;
-    broken: whether it was reported already, so that nothing more is to be said about it; line, column: where it begins, from 1; key, parent: where it hangs, key_line and key_column: where the key stood.
+    broken: whether it was reported already, so that nothing more is to be said about it; line, column: where it begins,
+    from 1; key, parent: where it hangs; key_line, key_column: where the key stood.
     A value that an alias stands for is a node of its own, with the place of the original.
     """
 
@@ -163,19 +164,25 @@ class _Unreadable(Exception):
 
 def _decoded(text: str | bytes) -> str:
     """Raises _Unreadable for what is too large, not UTF-8, or holds characters that YAML does not allow."""
+    # A lone surrogate is not UTF-8 either, whoever made a text of it: it becomes bytes that are told as such.
+    data = text.encode(errors="surrogatepass") if isinstance(text, str) else text
+    if len(data) > MAX_BYTES:
+        raise _Unreadable(f"the file has more than {MAX_BYTES >> 20} MiB")
     try:
-        data = text.encode() if isinstance(text, str) else text
-        if len(data) > MAX_BYTES:
-            raise _Unreadable(f"the file has more than {MAX_BYTES >> 20} MiB")
-        text = data.decode()
-    except UnicodeError as error:
-        raise _Unreadable(f"not a text in UTF-8: {error}") from None
-    unprintable = Reader.NON_PRINTABLE.search(text)
+        decoded = data.decode()
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode()
+        raise _Unreadable(f"the byte {data[error.start]:#x} is not UTF-8", *_end(before)) from None
+    unprintable = Reader.NON_PRINTABLE.search(decoded)
     if unprintable:
-        before = text[: unprintable.start()]
-        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-        raise _Unreadable(f"the character {unprintable[0]!r} is not allowed here", line, column)
-    return text
+        before = decoded[: unprintable.start()]
+        raise _Unreadable(f"the character {unprintable[0]!r} is not allowed here", *_end(before))
+    return decoded
+
+
+def _end(text: str) -> tuple[int, int]:
+    """The line and column, from 1, of what comes after this text."""
+    return text.count("\n") + 1, len(text) - text.rfind("\n")
 
 
 def _syntax(filename: str, error: yaml.MarkedYAMLError, text: str | bytes) -> Problem:
@@ -184,7 +191,7 @@ def _syntax(filename: str, error: yaml.MarkedYAMLError, text: str | bytes) -> Pr
     words = ", ".join(part for part in (error.context, error.problem) if part)
     lines = (text if isinstance(text, str) else text.decode(errors="replace")).splitlines()
     if line < len(lines) and "${" in lines[line]:
-        words += "; within {...} and [...] write a variable in quotes: \"${NAME}\""
+        words += '; within {...} and [...] write a variable in quotes: "${NAME}"'
     return Problem(filename, line + 1, column + 1, "", f"not YAML: {words}")
 
 
@@ -228,7 +235,7 @@ class _Tree:
         if self.nodes > MAX_NODES:
             raise self.unreadable(event, f"more than {MAX_NODES} values, aliases replaced")
         if depth > MAX_DEPTH:
-            raise self.unreadable(event, f"more than {MAX_DEPTH} lists and mappings within each other")
+            raise self.unreadable(event, f"more than {MAX_DEPTH} levels of values within values")
 
     def node(self, event: Any, depth: int, hang: tuple[Node, str | int, int, int] | None = None) -> Node:
         """The value that begins with this event. hang: where (see Node.hang)."""
@@ -303,7 +310,8 @@ class _Tree:
 
     def list(self, node: Node, event: Any, depth: int) -> None:
         self.untagged(node, event, "tag:yaml.org,2002:seq")
-        node.value = items = []
+        items: list[Node] = []
+        node.value = items
         for event in self.events:
             if isinstance(event, yaml.SequenceEndEvent):
                 break
@@ -311,7 +319,8 @@ class _Tree:
 
     def mapping(self, node: Node, event: Any, depth: int) -> None:
         self.untagged(node, event, "tag:yaml.org,2002:map")
-        node.value = entries = {}
+        entries: dict[str, Node] = {}
+        node.value = entries
         merged: list[Node] = []
         for event in self.events:
             if isinstance(event, yaml.MappingEndEvent):

@@ -1,296 +1,429 @@
 """
-How each kind of value is written in a configuration: what reads it, names it in the docs, and checks it in an editor.
+How single values are written in a configuration: texts, numbers, durations, addresses, names, paths, secrets.
 
-Lives here: `Kind` and its kinds, `option` (a field of the model), `Section` (a mapping of such fields), and `Reading`,
-what they read with. Does not: which options there are (`model`); rules between several of them (`check`).
+Lives here: a class for each; it says in one place what is read, what the docs call it and what an editor checks. Does
+not: what is made of several values (`shape`), which options there are (`model`).
 """
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import re
 import socket
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from abc import abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
-
-from zope.interface.interface import InterfaceClass
+from typing import Any, TypeVar
 
 from metaproxy import units
-from metaproxy.config.load import MAX_PROBLEMS, Node, Problem, resolve
-from metaproxy.interfaces import ICodec, IFilter, ILoadBalancer
-from metaproxy.plugins import OptionError, PluginError, UnknownPlugin, kind_of
+from metaproxy.config.load import Node, Scalar, resolve
+from metaproxy.config.reading import Kind, Reading, Schema, Secret, near
 from metaproxy.proxy import address
 from metaproxy.routing.matcher import compile_condition
 
 T = TypeVar("T")
-S = TypeVar("S", bound="Section")
 
-Schema = dict[str, Any]
-"""A JSON schema, draft 2020-12."""
-
-
-class Secret(str):
-    """A text that is shown as '****'. It is an ordinary text where it is used."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "'****'"
+MAX_NAME = 256
+"""Characters of the name of a listener, cluster, route or secret."""
+MAX_WHOLE = 2**31 - 1
+"""Where nothing else bounds a number: more than anybody means, and still a 32-bit number."""
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
-    """A plugin as a configuration asks for it."""
-
-    name: str
-    options: Mapping[str, object] = field(default_factory=dict)
+# -- what stands in the file
 
 
-class Section:
-    """
-    A mapping with fixed keys: a frozen dataclass whose fields are made by `option`.
-
-    SHORT: the key whose value alone may stand in the place of the mapping. ONE_OF: keys of which exactly one must be
-    given. LATER: keys that are known and refused, as this version does nothing with them.
-    """
-
-    __slots__ = ()
-    SHORT: ClassVar[str] = ""
-    ONE_OF: ClassVar[tuple[str, ...]] = ()
-    LATER: ClassVar[tuple[str, ...]] = ()
+def told(node: Node) -> str:
+    """A value in an error: short, and as it was written."""
+    if isinstance(node.value, (list, dict)):
+        return "a list" if isinstance(node.value, list) else "a mapping"
+    if node.value is None:
+        return "nothing"
+    return repr(node.text) if isinstance(node.value, str) or node.filled else node.text
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
-    """What the model says of one key. default: as one would write it, for the docs; None: there is none."""
-
-    kind: Kind[Any]
-    about: str
-    default: str | None
-    required: bool
+def scalar(node: Node) -> Scalar:
+    """A value that is meant to be no text; what variables made of a text in quotes counts as well."""
+    if isinstance(node.value, (list, dict)):
+        raise ValueError(f"{told(node)} where a single value belongs")
+    return resolve(node.text) if node.filled else node.value
 
 
-def option(kind: Kind[T], about: str, default: Any = MISSING, otherwise: str = "") -> T:
-    """
-    A key of a section. about: a line for the docs. default: as written in a configuration; without one the key is
-    required. otherwise: what the docs call the default where its value does not tell.
-    """
-    if default is MISSING:
-        return cast(T, field(metadata={"option": Option(kind, about, None, True)}))
-    shown = otherwise or ("" if default is None else kind.shown(default))
-    made = field(
-        default_factory=lambda: None if default is None else kind.default(default),
-        metadata={"option": Option(kind, about, shown, False)},
-    )
-    return cast(T, made)
+def text(node: Node) -> str:
+    """A value that is meant to be a text. Raises ValueError for numbers and the like, which want quotes."""
+    if isinstance(node.value, str) or node.filled:
+        return node.text
+    quotes = "" if node.value is None or isinstance(node.value, (list, dict)) else f"; write '{node.text}' in quotes"
+    raise ValueError(f"{told(node)} is not a text{quotes}")
 
 
-def options(section: type[Section]) -> dict[str, Option]:
-    """The keys of a section, in the model's order."""
-    return {one.name: one.metadata["option"] for one in fields(cast(Any, section)) if "option" in one.metadata}
+def entries(node: Node, words: str) -> dict[str, Node]:
+    """What stands in a mapping."""
+    if not isinstance(node.value, dict):
+        raise ValueError(f"{told(node)} is not {words}")
+    return node.value
 
 
-# -- reading
+def variable(schema: Schema, definitions: dict[str, Schema]) -> Schema:
+    """The schema of a value in whose place a variable may stand."""
+    definitions["variable"] = {"type": "string", "pattern": r"\$\{", "description": "${NAME} or ${NAME:-default}"}
+    return {"anyOf": [schema, {"$ref": "#/$defs/variable"}]}
 
 
-class Plugins(Protocol):
-    """What the checker asks of `metaproxy.plugins.Registry`."""
-
-    def factory(
-        self,
-        interface: InterfaceClass,
-        name: str,
-        options: Mapping[str, object],
-        injected: Mapping[str, object] | None = None,
-    ) -> Callable[..., object]: ...
+# -- single values
 
 
-class _Broken:
-    """Stands for a value that could not be read."""
+class Leaf(Kind[T]):
+    """A single value, which is read without looking at anything else."""
+
+    @abstractmethod
+    def parse(self, node: Node) -> T:
+        """As `read`."""
+
+    def read(self, node: Node, reading: Reading) -> T:
+        return self.parse(node)
+
+    def default(self, written: Any) -> T:
+        return self.parse(Node(written, 0, 0, text=str(written)))
 
 
-BROKEN: Any = _Broken()
+class Text(Leaf[str]):
+    """most: bytes in UTF-8."""
+
+    def __init__(self, most: int = 65536, empty: bool = False) -> None:
+        self._most = most
+        self._empty = empty
+
+    def parse(self, node: Node) -> str:
+        value = text(node)
+        if not value and not self._empty:
+            raise ValueError("an empty text")
+        size = len(value.encode(errors="replace"))
+        if size > self._most:
+            raise ValueError(f"a text of {size} bytes; allowed are {self._most}")
+        return value
+
+    def words(self) -> str:
+        return "a text"
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        return {"type": "string"}
 
 
-class Refused(Exception):
-    """A value that can't be read, and why is told already."""
+class Value(Leaf[str]):
+    """A text of which it does not matter whether it looks like a number: what a metadata key is set to."""
+
+    def parse(self, node: Node) -> str:
+        if isinstance(node.value, (list, dict)) or (node.value is None and not node.filled):
+            raise ValueError(f"{told(node)} is not a text")
+        return node.text
+
+    def words(self) -> str:
+        return "a text"
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        return {"type": ["string", "number", "boolean"]}
 
 
-@dataclass(slots=True)
-class _Made:
-    """A section or plugin that was read: where, and what stood at its keys; `built`: what a plugin's factory made."""
+class Flag(Leaf[bool]):
+    def parse(self, node: Node) -> bool:
+        value = scalar(node)
+        if isinstance(value, str):
+            value = _FLAGS.get(value, value)
+        if not isinstance(value, bool):
+            raise ValueError(f"{told(node)} is neither true nor false")
+        return value
 
-    value: object
-    node: Node
-    entries: Mapping[str, Node]
-    factory: Callable[..., object] | None = None
-    built: object = None
+    def words(self) -> str:
+        return "`true` or `false`"
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        return variable({"type": "boolean"}, definitions)
 
 
-class Reading:
-    """
-    What is found while one configuration is read.
+_FLAGS = {"yes": True, "on": True, "no": False, "off": False}
+"""What YAML 1.1 read as true and false, and many still write."""
 
-    folder: what relative paths start from; environ: the variables; injected: arguments that plugins' constructors get
-    besides their options; rules: section -> what else must hold for it, called with each one that was read.
-    """
 
-    def __init__(
-        self,
-        file: str,
-        folder: Path,
-        plugins: Plugins,
-        environ: Mapping[str, str],
-        injected: Mapping[str, object],
-        rules: Mapping[type, Sequence[Callable[[Any, Reading], None]]],
-    ) -> None:
-        self.folder = folder
-        self.environ = environ
-        self.problems: list[Problem] = []
-        self.warnings: list[Problem] = []
-        self.secrets: dict[str, Secret] = {}
-        self._file = file
-        self._plugins = plugins
-        self._injected = injected
-        self._rules = rules
-        self._made: dict[int, _Made] = {}
-        self._names: dict[str, dict[str, Node]] = {}
-        self._references: list[tuple[str, str, Node, bool]] = []
+class Whole(Leaf[int]):
+    def __init__(self, least: int = 0, most: int = MAX_WHOLE) -> None:
+        self._least = least
+        self._most = most
 
-    # -- what is wrong
+    def parse(self, node: Node) -> int:
+        value = scalar(node)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise ValueError(f"{told(node)} is not a whole number")
+        if not self._least <= value <= self._most:
+            raise ValueError(f"{value} is out of bounds; allowed are {self._least} to {self._most}")
+        return value
 
-    def problem(self, node: Node, text: str, key: bool = False) -> None:
-        """key: the fault is in the key at which the node hangs."""
-        if len(self.problems) < MAX_PROBLEMS:
-            self.problems.append(self._at(node, text, key))
+    def words(self) -> str:
+        return f"a whole number, {self._least} to {self._most}" if self._most < MAX_WHOLE else "a whole number"
 
-    def warn(self, node: Node, text: str) -> None:
-        if len(self.warnings) < MAX_PROBLEMS:
-            self.warnings.append(self._at(node, text, False))
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        return variable({"type": "integer", "minimum": self._least, "maximum": self._most}, definitions)
 
-    def _at(self, node: Node, text: str, key: bool) -> Problem:
-        for secret in self.secrets.values():
-            if secret:
-                text = text.replace(str(secret), "****")
-        line, column = (node.key_line, node.key_column) if key and node.key_line else (node.line, node.column)
-        return Problem(self._file, line, column, node.path, text)
 
-    # -- values
+class Duration(Leaf[units.Seconds]):
+    """least, most: as a configuration has them."""
 
-    def read(self, kind: Kind[T], node: Node) -> T:
-        """The value at a node, or BROKEN with the reason reported."""
-        if node.broken:
-            return cast(T, BROKEN)
-        try:
-            return kind.read(node, self)
-        except Refused:
-            return cast(T, BROKEN)
-        except (ValueError, OverflowError) as error:
-            self.problem(node, str(error))
-            return cast(T, BROKEN)
+    def __init__(self, least: str = "0s", most: str = "365d") -> None:
+        self._least, self._most = least, most
 
-    def remember(self, value: object, node: Node, entries: Mapping[str, Node]) -> _Made:
-        """Keeps where a section or plugin stood, and has the rules look at it."""
-        made = self._made[id(value)] = _Made(value, node, entries)
-        for rule in self._rules.get(type(value), ()):
-            rule(value, self)
-        return made
+    def parse(self, node: Node) -> units.Seconds:
+        value = units.seconds(scalar(node))
+        if not units.seconds(self._least) <= value <= units.seconds(self._most):
+            raise ValueError(f"{node.text} is out of bounds; allowed are {self._least} to {self._most}")
+        return value
 
-    def at(self, value: object, key: str = "") -> Node:
-        """Where a section that was read stood, or what is written at one of its keys."""
-        made = self._made[id(value)]
-        return made.entries.get(key, made.node)
+    def words(self) -> str:
+        return "a duration"
 
-    def gives(self, section: Section, key: str) -> bool:
-        """Whether a key is written, be it with its default."""
-        return key in self._made[id(section)].entries
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        definitions["duration"] = {
+            "anyOf": [
+                {"type": "number", "minimum": 0},
+                {"type": "string", "pattern": r"^\d+(\.\d+)?(us|ms|s|m|h|d)$|\$\{"},
+            ],
+            "description": "15s, 500ms, 5m or a number of seconds",
+        }
+        return {"$ref": "#/$defs/duration"}
 
-    # -- names
 
-    def define(self, what: str, name: str, node: Node, key: bool = False) -> None:
-        """`what`, such as 'cluster', has one of this name. Reports one that is there already."""
-        known = self._names.setdefault(what, {})
-        if name in known:
-            self.problem(node, f"a {what} {name!r} is there already, in line {known[name].line}", key)
-        else:
-            known[name] = node
+class Size(Leaf[units.Bytes]):
+    """least, most: as a configuration has them."""
 
-    def refer(self, what: str, name: str, node: Node, key: bool = False) -> None:
-        """At the end there must be a `what` of this name."""
-        self._references.append((what, name, node, key))
+    def __init__(self, least: str, most: str) -> None:
+        self._least, self._most = least, most
 
-    def check_references(self) -> None:
-        """Reports each name that refers to nothing."""
-        for what, name, node, key in self._references:
-            known = self._names.get(what, {})
-            if name not in known:
-                self.problem(node, f"no {what} {name!r}; {near(name, known, f'no {what} is defined')}", key)
+    def parse(self, node: Node) -> units.Bytes:
+        value = units.size(scalar(node))
+        if not units.size(self._least) <= value <= units.size(self._most):
+            raise ValueError(f"{node.text} is out of bounds; allowed are {self._least} to {self._most}")
+        return value
 
-    def secret(self, node: Node) -> Secret:
-        """The text that `{secret: NAME}` stands for. Secrets are read before everything else."""
-        name = _text(node)
-        known = self._names.get("secret", {})
-        if name not in known:
-            raise ValueError(f"no secret {name!r}; {near(name, known, 'no secret is defined')}")
-        if name not in self.secrets:
-            raise Refused
-        return self.secrets[name]
+    def words(self) -> str:
+        return f"a size, {self._least} to {self._most}"
 
-    # -- plugins
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        definitions["size"] = {
+            "anyOf": [
+                {"type": "integer", "minimum": 0},
+                {"type": "string", "pattern": r"^\d+(\.\d+)?(B|KiB|MiB|GiB|KB|MB|GB)?$|\$\{"},
+            ],
+            "description": "64KiB, 16MiB or a number of bytes",
+        }
+        return {"$ref": "#/$defs/size"}
 
-    def use(self, interface: InterfaceClass, name: str, at: Node, node: Node, entries: Mapping[str, Node]) -> Use:
-        """A plugin with its options. at: where its name stands; node: where it is written."""
-        # All options are looked at, so that two faults in them are told at once.
-        given = {key: self.read(PLAIN, child) for key, child in entries.items()}
-        sound = {key: value for key, value in given.items() if value is not BROKEN}
-        while True:
-            try:
-                factory = self._plugins.factory(interface, name, sound, self._injected)
-                break
-            except UnknownPlugin as error:
-                self.problem(at, f"{error}; {near(name, error.known, 'there is none')}", at is node)
-                raise Refused from None
-            except OptionError as error:
-                if error.option not in sound:
-                    if len(sound) == len(entries):
-                        self.problem(at, f"{name}: {error}")
-                    raise Refused from None
-                unknown = error.option not in error.known and bool(error.known)
-                text = f"{name}: {error}" + (f"; {near(error.option, error.known, '')}" if unknown else "")
-                self.problem(entries[error.option], text, unknown)
-                del sound[error.option]
-            except PluginError as error:
-                self.problem(at, str(error).partition("\n")[0])
-                raise Refused from None
-        if len(sound) < len(entries):
-            raise Refused
-        used = Use(name, given)
-        self.remember(used, at, entries).factory = factory
-        return used
 
-    def build(self, use: Use, *first: object) -> object:
-        """
-        The object of a plugin that was read, as it will be built again when the configuration is applied; None, with
-        the reason reported, if that fails.
-        """
-        made = self._made[id(use)]
-        if made.factory is None:
-            return None
-        try:
-            made.built = made.factory(*first)
-        except OptionError as error:
-            self.problem(made.entries.get(error.option or "", made.node), f"{use.name}: {error}")
-        except (ValueError, PluginError) as error:
-            self.problem(made.node, f"{use.name}: {str(error).partition(chr(10))[0]}")
-        except Exception as error:  # somebody else's constructor: what it raises is its author's mistake
-            self.problem(made.node, f"{use.name}: its constructor raises {type(error).__name__}: {error}")
-        return made.built
+class Share(Leaf[units.Percent]):
+    def parse(self, node: Node) -> units.Percent:
+        return units.percent(scalar(node))
 
-    def built(self, use: Use | None) -> Any:
-        """What `build` made of a plugin; None if it failed, or if no plugin was asked for."""
-        made = self._made.get(id(use))
-        return made.built if made is not None else None
+    def words(self) -> str:
+        return "a percentage, 0 to 100"
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        return variable({"type": "number", "minimum": 0, "maximum": 100}, definitions)
+
+
+class Choice(Leaf[str]):
+    def __init__(self, *words: str) -> None:
+        self._words = words
+
+    def parse(self, node: Node) -> str:
+        value = text(node)
+        if value not in self._words:
+            raise ValueError(f"{value!r} is not known here; {near(value, self._words, 'word')}")
+        return value
+
+    def words(self) -> str:
+        return ", ".join(f"`{word}`" for word in self._words[:-1]) + f" or `{self._words[-1]}`"
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        return variable({"enum": list(self._words)}, definitions)
+
+
+class WorkerCount(Leaf[int | str]):
+    """A number of processes, or `auto`."""
+
+    _number = Whole(1, 1024)
+
+    def parse(self, node: Node) -> int | str:
+        return "auto" if node.value == "auto" else self._number.parse(node)
+
+    def words(self) -> str:
+        return f"{self._number.words()}, or `auto`"
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        return {"anyOf": [{"const": "auto"}, self._number.schema(definitions)]}
+
+
+class Address(Leaf[str]):
+    """port: the least one that is allowed; 0 asks the system for a free one."""
+
+    def __init__(self, port: int = 0) -> None:
+        self._port = port
+
+    def parse(self, node: Node) -> str:
+        value = str(node.value) if isinstance(node.value, int) else text(node)
+        where = address.parse(value)
+        if where.family == socket.AF_UNIX:
+            if not where.host.startswith("/") or len(where.host.encode(errors="replace")) > 107 or "\0" in where.host:
+                raise ValueError(f"{value!r} is not the whole path of a socket, of 107 bytes at most; write unix:/path")
+        elif not self._port <= where.port <= 65535 or not _is_host(where):
+            raise ValueError(f"{value!r} is not an address; write host:port, [v6]:port or unix:/path")
+        return value
+
+    def words(self) -> str:
+        return "`host:port`, `[v6]:port` or `unix:/path`"
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        return {"type": "string", "pattern": r":\d+$|^unix:/|\$\{"}
+
+
+_HOST = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*\.?")
+
+
+def _is_host(where: address.Address) -> bool:
+    try:
+        version = ipaddress.ip_address(where.host).version
+    except ValueError:
+        # The last part of a name is never a number: 10.0.0.256 is a mistake and no name.
+        named = where.family == socket.AF_INET and _HOST.fullmatch(where.host) is not None
+        return named and not where.host.rstrip(".").rpartition(".")[2].isdigit()
+    return version == (6 if where.family == socket.AF_INET6 else 4)
+
+
+class Listen(Address):
+    """An address that the proxy listens at; no two may be the same."""
+
+    def read(self, node: Node, reading: Reading) -> str:
+        value = self.parse(node)
+        reading.addresses.append((address.parse(value), node))
+        return value
+
+
+class Name(Kind[str]):
+    """what: of what it is a name, of which no two may be the same; '' where that does not matter."""
+
+    def __init__(self, what: str = "") -> None:
+        self._what = what
+
+    def read(self, node: Node, reading: Reading) -> str:
+        name = check_name(text(node))
+        if self._what:
+            reading.define(self._what, name, node)
+        return name
+
+    def words(self) -> str:
+        return "a name"
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        return {"type": "string", "minLength": 1, "maxLength": MAX_NAME}
+
+
+def check_name(name: str) -> str:
+    """Raises ValueError for what would not fit into a line of a log, a label of a metric, an address of the API."""
+    if not name or len(name) > MAX_NAME or not name.isprintable() or name != name.strip():
+        raise ValueError(f"{name!r} is not a name; write 1 to {MAX_NAME} printable characters")
+    return name
+
+
+class Reference(Leaf[str]):
+    """The name of something that is defined anywhere in the file."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+
+    def parse(self, node: Node) -> str:
+        return text(node)
+
+    def read(self, node: Node, reading: Reading) -> str:
+        name = self.parse(node)
+        reading.refer(self.what, name, node)
+        return name
+
+    def words(self) -> str:
+        return f"the name of a {self.what}"
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        return {"type": "string"}
+
+
+class File(Kind[Path]):
+    """The path of a file or folder; a relative one starts where the configuration's file is."""
+
+    def read(self, node: Node, reading: Reading) -> Path:
+        value = text(node)
+        parts = [len(part.encode(errors="replace")) for part in value.split("/")]
+        if not value or "\0" in value or sum(parts) > 4000 or max(parts) > 255:
+            raise ValueError(f"{value!r} is not a path")
+        return reading.folder / value
+
+    def words(self) -> str:
+        return "a path"
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        return {"type": "string", "minLength": 1}
+
+
+class Hidden(Kind[Secret]):
+    """A text that is never shown; by_name: or `{secret: NAME}`, which stands for one."""
+
+    def __init__(self, by_name: bool = True) -> None:
+        self._by_name = by_name
+
+    def read(self, node: Node, reading: Reading) -> Secret:
+        name = secret_name(node) if self._by_name else None
+        return Secret(text(node)) if name is None else reading.secret(name)
+
+    def words(self) -> str:
+        return "a text, or `{secret: NAME}`" if self._by_name else "a text"
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        if not self._by_name:
+            return {"type": "string"}
+        definitions["hidden"] = {
+            "anyOf": [
+                {"type": "string"},
+                {
+                    "type": "object",
+                    "properties": {"secret": {"type": "string"}},
+                    "required": ["secret"],
+                    "additionalProperties": False,
+                },
+            ],
+            "description": "a text, or {secret: NAME}",
+        }
+        return {"$ref": "#/$defs/hidden"}
+
+
+def secret_name(node: Node) -> str | None:
+    """NAME where `{secret: NAME}` stands."""
+    if isinstance(node.value, dict) and list(node.value) == ["secret"]:
+        return text(node.value["secret"])
+    return None
+
+
+class Condition(Kind[object]):
+    """What the metadata key at which it stands must be; see docs/reference/routing.md."""
+
+    def read(self, node: Node, reading: Reading) -> object:
+        spec = _as_matched(node)
+        compile_condition(str(node.key), spec)
+        return spec
+
+    def words(self) -> str:
+        return "a text, or a [matcher](routing.md)"
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        return {"type": ["string", "number", "object"]}
+
+
+def _as_matched(node: Node) -> object:
+    if isinstance(node.value, list):
+        return [_as_matched(child) for child in node.value]
+    if isinstance(node.value, dict):
+        return {key: _as_matched(child) for key, child in node.value.items()}
+    # No matcher compares fractions; 1.10 is meant as it is written.
+    return node.text if isinstance(node.value, float) else node.value

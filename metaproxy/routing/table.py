@@ -78,6 +78,7 @@ class Route:
         request: Mutation | None = None,
         response: Mutation | None = None,
         reply: Reply | None = None,
+        reply_target: Target | None = None,
         on_request: tuple[Hook, ...] = (),
         on_response: tuple[Hook, ...] = (),
         on_complete: tuple[Hook, ...] = (),
@@ -101,7 +102,7 @@ class Route:
         self.request = request
         self.response = response
         self.reply = reply
-        self.reply_target = Target(None)
+        self.reply_target = reply_target or Target(None)
         self.on_request = on_request
         self.on_response = on_response
         self.on_complete = on_complete
@@ -306,8 +307,8 @@ class RouteTable:
     ) -> Route | None:
         """The route of the first candidate, or of those after it below a place, of which all else holds, too."""
         _, position, entries, at = heappop(waiting)
-        if waiting:
-            below = min(below, waiting[0][0])
+        if waiting and waiting[0][0] < below:
+            below = waiting[0][0]
         for here in range(at, len(entries)):
             entry = entries[here]
             if entry.place >= below:

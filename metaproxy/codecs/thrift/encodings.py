@@ -34,7 +34,9 @@ _U32 = struct.Struct(">I")
 
 
 def varint(data: Data, at: int, end: int) -> tuple[int, int]:
-    """The ULEB128 number at `at` and the offset behind it: -1 if it does not end before `end`. FrameError over 64 bits."""
+    """
+    The ULEB128 number at `at`, and the offset behind it: -1 if it does not end before `end`. FrameError over 10 bytes.
+    """
     value = shift = 0
     while at < end:
         byte = data[at]
@@ -185,9 +187,8 @@ class Compact(Encoding):
 
 
 _SPACE = rb"[ \t\r\n]*+"
-_JSON_TOKENS = (
-    rb"\[", rb"1", rb",", rb'"((?:[^"\\]++|\\.)*+)"', rb",", rb"([0-9]{1,3})", rb",", rb"(-?[0-9]{1,10})", rb",", rb"\{",
-)  # fmt: skip
+_JSON_NAME = rb'"((?:[^"\\]++|\\.)*+)"'
+_JSON_TOKENS = (rb"\[", rb"1", rb",", _JSON_NAME, rb",", rb"([0-9]{1,3})", rb",", rb"(-?[0-9]{1,10})", rb",", rb"\{")
 _JSON_HEAD = re.compile(_SPACE.join(_JSON_TOKENS), re.DOTALL)
 _JSON_FIELD = re.compile(rb'\{[ \t\r\n]*+"([0-9]{1,5})"')
 

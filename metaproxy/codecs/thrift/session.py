@@ -8,7 +8,7 @@ Does not: the layouts (encodings, header, walk), or what is done to one frame (f
 from __future__ import annotations
 
 import struct
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 
 from metaproxy.codecs.framing import Session
 from metaproxy.codecs.thrift import frames, header
@@ -67,7 +67,7 @@ def _more(message: Message) -> None:
 
 
 def _more_header(message: Message) -> None:
-    """As `_more`, with the headers. One that is called as a key of ours does not count: routes must be able to trust it."""
+    """As `_more`, with the headers. One called like a key of ours does not count: a client must not choose those."""
     _more(message)
     pairs = header.metadata(message.frame)
     pairs.pop("kind", None)
@@ -106,8 +106,7 @@ class ThriftSession(Session):
     def _speak(self, profile: Profile) -> None:
         self._profile = profile
         self._encoding = ENCODINGS[profile[1]]
-        if profile[0] == UNFRAMED or self._checked:
-            self._walk = WALKS[profile[1]](self._max)
+        self._walk = WALKS[profile[1]](self._max) if profile[0] == UNFRAMED or self._checked else None
 
     def receive(self, data: bytes) -> list[Message]:
         if self.error is not None:
@@ -174,7 +173,9 @@ class ThriftSession(Session):
 
     def _cut(self, data: bytes, messages: list[Message]) -> int:
         """The frames that are whole in `data`, into `messages`; the offset of the first that is not."""
-        parse = self._header_message if self._profile and self._profile[0] == HEADER else self._framed_message
+        parse: Callable[[bytes], Message | None] = self._framed_message
+        if self._profile and self._profile[0] == HEADER:
+            parse = self._header_message
         offset, end, most = 0, len(data), self._max - 4
         self._need = 4
         while end - offset >= 4:
@@ -185,7 +186,9 @@ class ThriftSession(Session):
             if stop > end:
                 self._need = 4 + size
                 break
-            messages.append(parse(data[offset:stop]))
+            message = parse(data[offset:stop])
+            if message is not None:
+                messages.append(message)
             offset = stop
         return offset
 
@@ -224,8 +227,7 @@ class ThriftSession(Session):
 
     def _unframed(self, data: bytes, messages: list[Message]) -> None:
         walk, tail = self._walk, self._tail
-        if walk is None:
-            return
+        assert walk is not None  # unframed connections always have one
         source: bytes | bytearray = data
         if tail:
             tail += data
@@ -254,10 +256,13 @@ class ThriftSession(Session):
         if self._walk is not None and self._walk.walk(source, at) != len(source):
             raise FrameError(f"frame of {len(source)} bytes that does not hold just one message")
 
-    def _header_message(self, frame: bytes) -> Message:
+    def _header_message(self, frame: bytes) -> Message | None:
+        """None: the frame is empty. C++ servers send such a one after each oneway call; its clients read over it."""
         sequence, number, transforms, _, at = header.read(frame)
         if number != self._encoding.header_id:
             raise FrameError(f"THeader with protocol {number}; the connection began with {self._encoding.name}")
+        if at == len(frame):
+            return None
         source = frame
         if transforms:
             try:

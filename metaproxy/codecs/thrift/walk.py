@@ -24,7 +24,7 @@ _STRING, _RECORD, _MAP, _LIST, _VARINT, _BAD = -1, -2, -3, -4, -5, -6
 
 _Group = list[int]
 _STRUCT: _Group = []
-"""On the stack: [] is a struct; [n, a, b] a container with n values left, of which the next is an a if n is even, else a b."""
+"""On the stack: [] is a struct; [n, a, b] a container, n values left, the next of them an a if n is even, else a b."""
 
 
 class Walk:

@@ -1,0 +1,86 @@
+"""
+Writes the parts of the documentation that the code knows best: `make docs`.
+
+Lives here: the tables of docs/reference/configuration.md, between `<!-- options: SECTION -->` and `<!-- end -->`, and
+docs/reference/config.schema.json for editors. Both come from metaproxy.config.model; a test checks that they are up to
+date. Does not: any text that a person wrote; what stands outside of the marks is left as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from metaproxy.config.model import Config
+from metaproxy.config.reading import Kind, Schema
+from metaproxy.config.shape import Nested, Section, about, options
+
+REFERENCE = Path(__file__).parent / "reference"
+PAGE = REFERENCE / "configuration.md"
+SCHEMA = REFERENCE / "config.schema.json"
+
+_MARKED = re.compile(r"(<!-- options: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def sections(section: type[Section] = Config) -> Iterator[type[Section]]:
+    """A section and all that stand within it."""
+    yield section
+    for option in options(section).values():
+        inner = _section(option.kind)
+        if inner is not None:
+            yield from sections(inner)
+
+
+def _section(kind: Kind[Any]) -> type[Section] | None:
+    """The section that a kind reads, alone or as the items of a list or mapping."""
+    while not isinstance(kind, Nested):
+        kind = getattr(kind, "kind", None)  # type: ignore[assignment]
+        if kind is None:
+            return None
+    section: type[Section] = kind.section
+    return section
+
+
+def table(section: type[Section]) -> str:
+    """The keys of a section."""
+    rows = ["| key | value | default | |", "|---|---|---|---|"]
+    for name, option in options(section).items():
+        default = "required" if option.required else option.default or ("one of" if name in section.ONE_OF else "none")
+        rows.append(f"| `{name}` | {option.kind.words()} | {default} | {option.about} |")
+    notes = [about(section), "", *rows]
+    if section.ONE_OF:
+        keys = ", ".join(f"`{name}`" for name in section.ONE_OF)
+        notes += ["", f"Exactly one of {keys} must be given."]
+    if section.LATER:
+        keys = ", ".join(f"`{name}`" for name in section.LATER)
+        notes += ["", f"Known, and refused as this version does nothing with them: {keys}."]
+    return "\n".join(notes) + "\n"
+
+
+def page(text: str) -> str:
+    """The page with its tables made anew. Raises ValueError unless each section has exactly one place in it."""
+    known = {section.__name__: section for section in sections()}
+    marked = [name for _, name, _ in _MARKED.findall(text)]
+    if sorted(marked) != sorted(known):
+        raise ValueError(f"marks for {', '.join(sorted(marked))}; sections are {', '.join(sorted(known))}")
+    return _MARKED.sub(lambda match: f"{match[1]}{table(known[match[2]])}{match[3]}", text)
+
+
+def schema() -> str:
+    """What an editor checks a configuration against."""
+    definitions: dict[str, Schema] = {}
+    whole = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A configuration of metaproxy",
+        **Nested(Config).schema(definitions),
+        "$defs": definitions,
+    }
+    return json.dumps(whole, indent=1, sort_keys=True) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(PAGE.read_text()))
+    SCHEMA.write_text(schema())

@@ -1,0 +1,289 @@
+"""
+From a configuration's text to a `Config`, or to everything that is wrong with it.
+
+Lives here: `check`, and the rules that look at several keys at once. Does not: what a single key may hold (`model`);
+making anything that runs (`build`).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from twisted.internet.task import Clock
+
+from metaproxy.cluster.endpoint import Endpoint
+from metaproxy.config import model
+from metaproxy.config.load import ConfigErrors, Node, Problem, load
+from metaproxy.config.reading import BROKEN, Plugins, Reading, Secret, near
+from metaproxy.config.shape import Nested, options
+from metaproxy.message import Affinity
+from metaproxy.proxy import address
+
+__all__ = ["ConfigErrors", "Problem", "check", "plugin_folders"]
+
+MAX_SECRET = 65536
+"""Bytes of a secret's file."""
+
+_ROOT = Nested(model.Config)
+
+
+def check(
+    text: str | bytes,
+    filename: str,
+    registry: Plugins,
+    environ: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+    injected: Mapping[str, object] | None = None,
+) -> tuple[model.Config | None, list[Problem]]:
+    """
+    The configuration, or None and all that is wrong with the text, in the order of the file. Raises nothing.
+
+    filename: as errors and `Config.source` have it; folder: what relative paths start from, the file's by default;
+    environ: the variables, the process's by default; injected: what plugins' constructors get besides their options,
+    here and when they are built in earnest; a clock that stands still by default. Codecs, filters and balancers are
+    built and forgotten again.
+    """
+    environ = os.environ if environ is None else environ
+    root, problems = load(text, filename, environ)
+    if root is None:
+        return None, problems
+    reading = Reading(filename, _folder(filename, folder), registry, environ, injected or {"clock": Clock()}, _RULES)
+    config = reading.read(_ROOT, root)
+    reading.check_references()
+    problems = sorted({*problems, *reading.problems}, key=lambda problem: (problem.line, problem.column, problem.path))
+    if problems or config is BROKEN:
+        return None, problems
+    warnings = sorted(reading.warnings, key=lambda problem: (problem.line, problem.column, problem.path))
+    return replace(config, source=filename, warnings=tuple(warnings)), []
+
+
+def plugin_folders(
+    text: str | bytes, filename: str, environ: Mapping[str, str] | None = None, folder: Path | None = None
+) -> list[Path]:
+    """The folders of `plugins:`, which a registry must know before it can serve `check`; [] where they are wrong."""
+    root, _ = load(text, filename, environ)
+    if root is None or not isinstance(root.value, dict) or "plugins" not in root.value:
+        return []
+    asks_for_none = cast(Plugins, None)
+    reading = Reading(filename, _folder(filename, folder), asks_for_none, {}, {}, {})
+    folders = reading.read(options(model.Config)["plugins"].kind, root.value["plugins"])
+    return [] if folders is BROKEN else list(folders)
+
+
+def _folder(filename: str, folder: Path | None) -> Path:
+    return Path(filename).absolute().parent if folder is None else folder
+
+
+# -- rules
+
+T = TypeVar("T")
+_RULES: dict[type, list[Callable[[Any, Reading], None]]] = {}
+
+
+def _rule(section: type[T]) -> Callable[[Callable[[T, Reading], None]], Callable[[T, Reading], None]]:
+    """Has the function called with each section of this type that was read."""
+
+    def add(function: Callable[[T, Reading], None]) -> Callable[[T, Reading], None]:
+        _RULES.setdefault(section, []).append(function)
+        return function
+
+    return add
+
+
+@_rule(model.SecretSource)
+def _read_secret(source: model.SecretSource, reading: Reading) -> None:
+    if source.value is not None:
+        text = str(source.value)
+    elif source.env is not None:
+        if source.env not in reading.environ:
+            reading.problem(reading.at(source, "env"), f"no environment variable {source.env}")
+            return
+        text = reading.environ[source.env]
+    else:
+        try:
+            text = _file_text(cast(Path, source.file))
+        except (OSError, ValueError) as error:
+            reading.problem(reading.at(source, "file"), f"{source.file}: {_reason(error)}")
+            return
+    reading.secrets[str(reading.at(source).key)] = Secret(text)
+
+
+def _file_text(path: Path) -> str:
+    """Raises OSError, or ValueError for what can't be a secret."""
+    if not path.is_file():  # opening a pipe would wait for its other end
+        raise ValueError("not a file" if path.exists() else "no such file")
+    with path.open("rb") as file:
+        data = file.read(MAX_SECRET + 1)
+    if len(data) > MAX_SECRET:
+        raise ValueError(f"more than {MAX_SECRET} bytes")
+    try:
+        return data.decode().removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        raise ValueError("not a text in UTF-8") from None
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
+
+
+@_rule(model.Admin)
+def _admin_is_guarded(admin: model.Admin, reading: Reading) -> None:
+    tokens = admin.tokens
+    if tokens is not None and tokens.read is None and tokens.write is None:
+        reading.problem(reading.at(admin, "tokens"), "no token; write read: or write:, or both")
+    if tokens is None and not reading.gives(admin, "tokens") and not admin.insecure and not _is_local(admin.listen):
+        text = f"others can reach {admin.listen}; give tokens:, or say insecure: true"
+        reading.problem(reading.at(admin, "listen"), text)
+
+
+def _is_local(text: str) -> bool:
+    where = address.parse(text)
+    if where.family == socket.AF_UNIX or where.host == "localhost":
+        return True
+    return where.literal and ip_address(where.host).is_loopback
+
+
+@_rule(model.Route)
+def _some_weight(route: model.Route, reading: Reading) -> None:
+    if route.clusters and not any(route.clusters.values()):
+        reading.problem(reading.at(route, "clusters"), "all weights are 0; one at least must be above")
+
+
+@_rule(model.AccessLog)
+def _log_can_be_written(log: model.AccessLog, reading: Reading) -> None:
+    if not os.path.isdir(log.file.parent):
+        reading.problem(reading.at(log, "file"), f"{log.file}: there is no such folder")
+    elif os.path.isdir(log.file):
+        reading.problem(reading.at(log, "file"), f"{log.file} is a folder")
+    if log.format not in LOG_FORMATS and "%" not in log.format:
+        text = f"{log.format!r} is no format; write text, json, or a line with operators such as %DURATION%"
+        reading.problem(reading.at(log, "format"), text)
+
+
+LOG_FORMATS = ("text", "json")
+
+
+@_rule(model.Listener)
+def _routes_can_be_reached(listener: model.Listener, reading: Reading) -> None:
+    if not listener.routes:
+        reading.warn(reading.at(listener), "no routes; every request is answered with not_found")
+    seen: dict[str, model.Route] = {}
+    catch_all: model.Route | None = None
+    for route in listener.routes:
+        if route.name in seen:
+            line = reading.at(seen[route.name], "name").line
+            reading.problem(reading.at(route, "name"), f"a route {route.name!r} is there already, in line {line}")
+        elif route.name:
+            seen[route.name] = route
+        if catch_all is not None:
+            before = reading.at(catch_all)
+            reading.warn(reading.at(route), f"never reached: {before.path}, in line {before.line}, takes every request")
+        elif not route.match and route.percent == 100:
+            catch_all = route
+
+
+@_rule(model.Listener)
+def _routes_fit_the_listener(listener: model.Listener, reading: Reading) -> None:
+    codec = reading.built(listener.protocol)
+    filters = [use.name for use in listener.filters]
+    written = reading.at(listener, "filters").value if reading.gives(listener, "filters") else []
+    for route in listener.routes:
+        for key in ("request", "response"):
+            if codec is not None and codec.mutable and getattr(route, key) is not None:
+                reading.problem(
+                    reading.at(route, key), f"messages of {listener.protocol.name} can't be changed: {codec.mutable}"
+                )
+        for name in route.filters:
+            if name not in filters and len(filters) == len(cast("list[Node]", written)):
+                at = cast("dict[str, Node]", reading.at(route, "filters").value)[name]
+                text = f"the listener has no filter {name!r}; {near(name, filters, 'filter')}"
+                reading.problem(at, text, key=True)
+
+
+@_rule(model.Cluster)
+def _endpoints_differ(cluster: model.Cluster, reading: Reading) -> None:
+    if not cluster.endpoints:
+        reading.warn(reading.at(cluster, "endpoints"), "no endpoints; every request is answered with no_endpoint")
+    seen: dict[str, model.Endpoint] = {}
+    for endpoint in cluster.endpoints:
+        if endpoint.address in seen:
+            line = reading.at(seen[endpoint.address]).line
+            reading.problem(reading.at(endpoint, "address"), f"{endpoint.address} is there already, in line {line}")
+        seen[endpoint.address] = endpoint
+
+
+@_rule(model.Cluster)
+def _balancer_can_be_built(cluster: model.Cluster, reading: Reading) -> None:
+    endpoints = [Endpoint(one.address, one.weight, one.metadata) for one in cluster.endpoints]
+    if endpoints:
+        reading.build(cluster.balancer, endpoints)
+
+
+@_rule(model.Config)
+def _addresses_differ(config: model.Config, reading: Reading) -> None:
+    taken = [] if reading.gives(config.admin, "listen") else [(address.parse(config.admin.listen), "admin, by default")]
+    for where, node in reading.addresses:
+        by = next((owner for other, owner in taken if _clash(where, other)), None)
+        if by is not None:
+            reading.problem(node, f"{node.text} is taken already, by {by}")
+        taken.append((where, f"{node.path} in line {node.line}"))
+
+
+def _clash(one: address.Address, other: address.Address) -> bool:
+    if one.family != other.family or one.port != other.port:
+        return False
+    if one.family != socket.AF_UNIX and one.port == 0:
+        return False
+    return one.host == other.host or bool({one.host, other.host} & {"0.0.0.0", "::"})
+
+
+@_rule(model.Config)
+def _clusters_fit_their_routes(config: model.Config, reading: Reading) -> None:
+    clusters = {cluster.name: cluster for cluster in config.clusters}
+    used: set[str] = set()
+    for listener in config.listeners:
+        for route in listener.routes:
+            for name in _targets(route):
+                used.add(name)
+                if name in clusters:
+                    _cluster_fits(listener, route, clusters[name], reading)
+    for cluster in config.clusters:
+        if cluster.name not in used:
+            reading.warn(reading.at(cluster, "name"), f"no route leads to cluster {cluster.name!r}")
+
+
+def _targets(route: model.Route) -> list[str]:
+    return [route.cluster] if route.cluster is not None else list(route.clusters or ())
+
+
+def _cluster_fits(listener: model.Listener, route: model.Route, cluster: model.Cluster, reading: Reading) -> None:
+    at = reading.at(route, "cluster" if route.cluster is not None else "clusters")
+    protocol = cluster.protocol or listener.protocol
+    if protocol.name != listener.protocol.name:
+        speaks = f"cluster {cluster.name!r} speaks {protocol.name}, clients of the listener {listener.protocol.name}"
+        reading.problem(at, f"{speaks}; metaproxy does not translate")
+        return
+    codec, mode = reading.built(protocol), cluster.connections.mode
+    if codec is not None and codec.affinity is Affinity.CONNECTION and mode not in (None, "pinned"):
+        needs = f"each client of {protocol.name} needs a connection of its own to cluster {cluster.name!r}"
+        reading.problem(at, f"{needs}; leave out its connections.mode ({mode}), or write pinned")
+    balancer = reading.built(cluster.balancer)
+    if route.hash and not getattr(balancer, "uses_hash", balancer is None and reading.gives(cluster, "balancer")):
+        text = f"has no effect: the balancer of cluster {cluster.name!r}, {cluster.balancer.name}, looks at no hash"
+        reading.warn(reading.at(route, "hash"), text)
+    if route.subset and not any(route.subset.items() <= one.metadata.items() for one in cluster.endpoints):
+        text = f"no endpoint of cluster {cluster.name!r} has {', '.join(f'{k}: {v}' for k, v in route.subset.items())}"
+        reading.warn(reading.at(route, "subset"), text)
+
+
+@_rule(model.Config)
+def _folders_exist(config: model.Config, reading: Reading) -> None:
+    for folder in config.plugins:
+        if not os.path.isdir(folder):
+            reading.warn(reading.at(config, "plugins"), f"{folder} is no folder, or not yet")

@@ -1,0 +1,315 @@
+"""
+What may be written in a configuration: every key with its kind, default, bounds and a line of documentation.
+
+Lives here: the sections, frozen and by value, as `check` hands them to whoever builds from them; `diff`. Does not: how
+values are written (`notation`, `shape`); rules between several keys (`check`). docs/reference/configuration.md and
+config.schema.json are made from this module (`make docs`).
+
+A key is added by one field. One that is known but not there yet stands in its section's LATER.
+"""
+
+# ruff: noqa: RUF009 - `option` makes a dataclass field, as dataclasses.field does
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+from metaproxy.config.load import Problem
+from metaproxy.config.notation import (
+    Address,
+    Choice,
+    Condition,
+    Duration,
+    File,
+    Flag,
+    Hidden,
+    Listen,
+    Name,
+    Reference,
+    Share,
+    Size,
+    Text,
+    Value,
+    Whole,
+    WorkerCount,
+)
+from metaproxy.config.reading import Secret, Use
+from metaproxy.config.shape import Filter, ListOf, MapOf, Named, Nested, Override, Section, option
+from metaproxy.interfaces import ICodec, ILoadBalancer
+from metaproxy.message import ErrorKind
+from metaproxy.units import Bytes, Percent, Seconds
+
+__all__ = [
+    "AccessLog", "Admin", "Breaker", "Changes", "Cluster", "Config", "Connections", "Difference", "Endpoint",
+    "Listener", "Mutations", "Node", "Reply", "Route", "Secret", "SecretSource", "Tokens", "Use", "as_data", "diff",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretSource(Section):
+    """
+    A text that is never shown; `{secret: NAME}` stands for it in `credentials`, `tokens` and the options of plugins.
+    """
+
+    ONE_OF: ClassVar = ("file", "env", "value")
+
+    file: Path | None = option(File(), "The file that holds it; a line break at its end is not part of it.", None)
+    env: str | None = option(Text(), "The environment variable that holds it.", None)
+    value: Secret | None = option(Hidden(by_name=False), "The text itself.", None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokens(Section):
+    """Bearer tokens of the admin API."""
+
+    read: Secret | None = option(Hidden(), "Allows whatever changes nothing.", None, "only `write` reads")
+    write: Secret | None = option(Hidden(), "Allows everything.", None, "nobody writes")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admin(Section):
+    """The HTTP API for operators."""
+
+    LATER: ClassVar = ("tls",)
+
+    listen: str = option(Listen(), "Where it listens.", "127.0.0.1:9901")
+    tokens: Tokens | None = option(Nested(Tokens), "Who may ask what. Without them everybody may ask everything.", None)
+    insecure: bool = option(Flag(), "Allow an address that others can reach, without tokens.", False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node(Section):
+    """Who this proxy is."""
+
+    id: str = option(Text(empty=True), "Its own name.", "")
+    cluster: str = option(Text(empty=True), "The service that it stands before.", "")
+    zone: str = option(Text(empty=True), "Where it runs.", "")
+    metadata: Mapping[str, str] = option(MapOf(Value(), "KEY"), "Whatever else tells who it is.", {})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mutations(Section):
+    """Changes of what a message carries besides its body, as the protocol understands it."""
+
+    set: Mapping[str, str] = option(
+        MapOf(Value(), "KEY"), "Replaced or added; `%upstream_address%` and the like are filled in.", {}
+    )
+    remove: tuple[str, ...] = option(ListOf(Text()), "Removed, before `set` adds.", ())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply(Section):
+    """An answer by the proxy itself."""
+
+    error: str = option(Choice(*(kind.value for kind in ErrorKind)), "Which error, in the protocol's own words.")
+    message: str = option(Text(1024, empty=True), "What the client is told, 1024 bytes at most.", "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route(Section):
+    """Which requests go where. The first route of a listener that matches a request takes it."""
+
+    ONE_OF: ClassVar = ("cluster", "clusters", "reply")
+    LATER: ClassVar = ("retry", "mirror", "sticky")
+
+    name: str = option(
+        Name(), "Shown in metrics and logs; unique in its listener.", "", "its place, such as `routes[2]`"
+    )
+    match: Mapping[str, object] = option(
+        MapOf(Condition(), "KEY"), "What the request's metadata must be, every entry of it.", {}, "every request"
+    )
+    percent: Percent = option(Share(), "The share of what matches that this route takes.", 100)
+    cluster: str | None = option(Reference("cluster"), "Where requests go.", None)
+    clusters: Mapping[str, int] | None = option(
+        MapOf(Whole(), "CLUSTER", 1, refers="cluster"), "Where requests go, by weight.", None
+    )
+    reply: Reply | None = option(Nested(Reply), "Answer here instead of forwarding.", None)
+    subset: Mapping[str, str] | None = option(
+        MapOf(Value(), "KEY", 1), "Only endpoints whose metadata agree.", None, "every endpoint"
+    )
+    timeout: Seconds | None = option(
+        Duration(), "Time until the answer must be there; 0 for no limit.", None, "the cluster's `request_timeout`"
+    )
+    hash: tuple[str, ...] = option(
+        ListOf(Text(), 1, alone=True), "Metadata keys that balancers such as `ring_hash` look at.", (), "the balancer's"
+    )
+    request: Mutations | None = option(Nested(Mutations), "Changes of the request.", None)
+    response: Mutations | None = option(Nested(Mutations), "Changes of the answer.", None)
+    filters: Mapping[str, Use | None] = option(
+        MapOf(Override(), "FILTER"), "Filters of the listener with other options, all of them given anew, or `off`.", {}
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessLog(Section):
+    """A file that gets a line for each exchange."""
+
+    file: Path = option(File(), "Where the lines go, such as `/dev/stdout`.")
+    format: str = option(Text(), "`text`, `json`, or a line with operators such as `%DURATION%`.", "text")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listener(Section):
+    """Where clients arrive, what protocol they speak, and what becomes of their requests."""
+
+    LATER: ClassVar = ("tls", "tracing")
+
+    name: str = option(Name("listener"), "Unique.")
+    listen: tuple[str, ...] = option(
+        ListOf(Listen(), 1, alone=True), "Where it listens; port 0 is a free one, unix:/path a socket in a folder."
+    )
+    protocol: Use = option(Named(ICodec), "What its clients speak.")
+    proxy_protocol: bool = option(
+        Flag(), "Clients come through a proxy that speaks the PROXY protocol, v1 or v2.", False
+    )
+    max_connections: int = option(Whole(1), "Clients at a time; more are refused.", 10000)
+    max_frame: Bytes = option(Size("64B", "1GiB"), "Of one message; a larger one ends its connection.", "16MiB")
+    max_inflight: int = option(Whole(1), "Requests under way for one client; it is read on when one is answered.", 1024)
+    idle_timeout: Seconds = option(Duration(), "A client without a request for so long is let go; 0: never.", "1h")
+    stall_timeout: Seconds = option(
+        Duration(), "A client that takes no byte for so long, while answers wait, is cut off; 0: never.", "30s"
+    )
+    drain_timeout: Seconds = option(Duration(), "Time that requests under way have to finish when it stops.", "30s")
+    filters: tuple[Use, ...] = option(ListOf(Filter()), "What requests pass, in this order.", ())
+    routes: tuple[Route, ...] = option(ListOf(Nested(Route), later=("rds",)), "First match wins.", ())
+    access_log: tuple[AccessLog, ...] = option(ListOf(Nested(AccessLog)), "Logs of its exchanges.", ())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint(Section):
+    """One address of a cluster."""
+
+    SHORT: ClassVar = "address"
+    LATER: ClassVar = ("zone", "priority")
+
+    address: str = option(Address(1), "Where a server listens.")
+    weight: int = option(Whole(1, 65536), "Its share of the requests, against the others' weights.", 1)
+    metadata: Mapping[str, str] = option(MapOf(Value(), "KEY"), "What a route's `subset` looks at.", {})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connections(Section):
+    """How the connections to a cluster's endpoints are used."""
+
+    mode: str | None = option(
+        Choice("multiplex", "pool", "pinned"),
+        "Shared by requests of all clients, taken by one request at a time, or one for each client.",
+        None,
+        "the protocol's",
+    )
+    per_endpoint: int = option(Whole(1, 4096), "Shared connections to each endpoint.", 1)
+    idle_timeout: Seconds = option(Duration(), "One without a request for so long is closed; 0: never.", "5m")
+    max_age: Seconds = option(Duration(), "One that is older takes no new request; 0 for no limit.", "0s")
+    max_requests: int = option(Whole(), "One that carried so many takes no new one; 0 for no limit.", 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Breaker(Section):
+    """Limits that keep a slow cluster from taking the proxy with it. What exceeds them is refused at once."""
+
+    LATER: ClassVar = ("max_retries", "retry_budget")
+
+    max_connections: int = option(Whole(1), "Connections to all of its endpoints.", 1024)
+    max_pending: int = option(Whole(), "Requests that wait for a connection.", 1024)
+    max_requests: int = option(Whole(1), "Requests under way.", 1024)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster(Section):
+    """Servers that do the same work."""
+
+    LATER: ClassVar = (
+        "discovery", "fallback", "health_check", "outlier", "panic_threshold", "slow_start", "locality", "tls",
+    )  # fmt: skip
+
+    name: str = option(Name("cluster"), "Unique.")
+    endpoints: tuple[Endpoint, ...] = option(ListOf(Nested(Endpoint)), "Its addresses.")
+    protocol: Use | None = option(Named(ICodec), "What its servers speak.", None, "the listener's")
+    balancer: Use = option(Named(ILoadBalancer), "Which endpoint a request goes to.", "round_robin")
+    connect_timeout: Seconds = option(Duration("1ms"), "Time until a connection must be there.", "1s")
+    request_timeout: Seconds = option(Duration(), "Time until the answer must be there; 0 for no limit.", "15s")
+    connections: Connections = option(Nested(Connections), "How connections are used.", {})
+    credentials: Mapping[str, Secret] = option(
+        MapOf(Hidden(), "KEY"), "How the proxy logs in, where the protocol has a login.", {}
+    )
+    breaker: Breaker = option(Nested(Breaker), "Limits.", {})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config(Section):
+    """
+    A whole configuration.
+
+    source: the file or place that it came from; warnings: what is odd in it, and works.
+    """
+
+    LATER: ClassVar = ("overload", "runtime", "xds", "tracing", "static_resources", "dynamic_resources")
+
+    # Secrets come first, as all that follows may need them.
+    secrets: Mapping[str, SecretSource] = option(
+        MapOf(Nested(SecretSource), defines="secret"), "Texts that are never shown.", {}
+    )
+    admin: Admin = option(Nested(Admin), "The HTTP API for operators.", {})
+    node: Node = option(Nested(Node), "Who this proxy is.", {})
+    workers: int | str = option(WorkerCount(), "Processes that share the listeners; `auto`: one a core.", 1)
+    plugins: tuple[Path, ...] = option(ListOf(File(), alone=True), "Folders with plugins, watched for changes.", ())
+    listeners: tuple[Listener, ...] = option(ListOf(Nested(Listener)), "Where clients arrive.", ())
+    clusters: tuple[Cluster, ...] = option(ListOf(Nested(Cluster)), "Where their requests go.", ())
+    source: str = field(default="", compare=False)
+    warnings: tuple[Problem, ...] = field(default=(), compare=False)
+
+
+# -- what a configuration is looked at for
+
+
+class Changes(NamedTuple):
+    """Names, each list sorted."""
+
+    added: list[str]
+    changed: list[str]
+    removed: list[str]
+
+
+class Difference(NamedTuple):
+    """sections: the other top-level keys that differ, such as 'admin'."""
+
+    listeners: Changes
+    clusters: Changes
+    sections: list[str]
+
+
+def diff(old: Config, new: Config) -> Difference:
+    """What applying `new` in the place of `old` would change."""
+    listed = ("listeners", "clusters", "source", "warnings")
+    others = [one.name for one in fields(Config) if one.name not in listed]
+    return Difference(
+        _changes(old.listeners, new.listeners),
+        _changes(old.clusters, new.clusters),
+        [name for name in others if getattr(old, name) != getattr(new, name)],
+    )
+
+
+def _changes(old: tuple[Any, ...], new: tuple[Any, ...]) -> Changes:
+    before, after = {one.name: one for one in old}, {one.name: one for one in new}
+    return Changes(
+        sorted(after.keys() - before.keys()),
+        sorted(name for name in after.keys() & before.keys() if after[name] != before[name]),
+        sorted(before.keys() - after.keys()),
+    )
+
+
+def as_data(value: Any) -> Any:
+    """A configuration or a part of it as JSON would have it, secrets masked: for showing it."""
+    if isinstance(value, Secret):
+        return "****"
+    if is_dataclass(value) and not isinstance(value, type):
+        shown = [one.name for one in fields(value) if one.compare]
+        return {name: as_data(getattr(value, name)) for name in shown if getattr(value, name) is not None}
+    if isinstance(value, Mapping):
+        return {str(key): as_data(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [as_data(item) for item in value]
+    return str(value) if isinstance(value, Path) else value

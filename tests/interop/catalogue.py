@@ -1,0 +1,180 @@
+"""
+The real peers: what each is called, whether it is installed, and how its programs are run.
+
+Lives here: names to command lines. Peers' names are those of the marker `peer(name)`: java, npm, dubbo-py, ...
+Does not: starting and ending them (running.py), installing them (install), what they serve (peers/).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from running import HERE, PEERS
+
+INSTALL = "tests/interop/install PYTHON"
+# One client and one server, small: quick to start and short of memory, not quick to run.
+JAVA = [
+    "java",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-Xmx256m",
+    "-cp",
+    f"{PEERS}/java/classes:{PEERS}/java/lib/*",
+]
+
+_NODE_MODULES = PEERS / "node" / "node_modules"
+_TOOLS: dict[str, list[str | Path]] = {
+    "java": ["java", PEERS / "java" / "classes", PEERS / "java" / "lib"],
+    "npm": ["node", _NODE_MODULES / "sofa-rpc-node"],
+    "apache": ["node", _NODE_MODULES / "apache-dubbo-js"],
+    "js": ["node", _NODE_MODULES / "thrift", PEERS / "gen" / "js"],
+    "ioredis": ["node", _NODE_MODULES / "ioredis"],
+    "py": [PEERS / "python" / "main" / "thrift", PEERS / "gen" / "py"],
+    "thriftpy2": [PEERS / "python" / "main" / "thriftpy2"],
+    "cpp": [PEERS / "bin" / "thrift-server", PEERS / "bin" / "thrift-client"],
+    "redis-py": [PEERS / "python" / "main" / "redis"],
+    "redis-server": ["redis-server"],
+    "redis-cli": ["redis-cli"],
+    "redis-benchmark": ["redis-benchmark"],
+    "dubbo-py": [PEERS / "python" / "dubbo-py"],
+    "dubbo-ssl-python": [PEERS / "python" / "dubbo-ssl-python"],
+    "python3-dubbo": [PEERS / "python" / "python3-dubbo"],
+}
+
+DUBBO_SERVERS = ("java", "npm", "dubbo-py")
+DUBBO_CLIENTS = ("java", "npm", "apache", "dubbo-py", "dubbo-ssl-python", "python3-dubbo")
+THRIFT_SERVERS = ("py", "js", "java", "cpp")
+THRIFT_CLIENTS = ("py", "thriftpy2", "js", "java", "cpp")
+
+
+def missing(name: str) -> str:
+    """Why the peer `name` cannot be run, "" when it can."""
+    for tool in _TOOLS[name]:
+        if not (tool.exists() if isinstance(tool, Path) else shutil.which(tool)):
+            return f"{name}: {tool} is not there; run {INSTALL}"
+    return ""
+
+
+@dataclass(frozen=True)
+class Command:
+    """How to run a program: its arguments, what is added to the environment, and how it reads a job."""
+
+    argv: list[str | Path]
+    env: Mapping[str, str] = field(default_factory=dict)
+    encode: Any = json.dumps
+
+
+def _python(program: str, library: str, *arguments: str) -> Command:
+    path = f"{PEERS}/python/{library}:{PEERS}/gen/py:{HERE}"
+    # Some of the libraries were written for a Python that had not deprecated what they use.
+    return Command([sys.executable, "-W", "ignore", HERE / program, *arguments], {"PYTHONPATH": path})
+
+
+def _node(program: str, *arguments: str) -> Command:
+    env = {"NODE_PATH": str(_NODE_MODULES), "HELLO_JS": str(PEERS / "gen" / "js")}
+    return Command(["node", "-r", HERE / "loopback.js", HERE / program, *arguments], env)
+
+
+def _java(program: str, *arguments: str) -> Command:
+    return Command([*JAVA, f"org.example.{program}", *arguments])
+
+
+def dubbo_server(peer: str, name: str, port: int, *parameters: str) -> Command:
+    """A provider of org.example.HelloService, version 1.0.0. parameters: key=value, for Java's URL."""
+    if peer == "java":
+        return _java("DubboServer", name, str(port), *parameters)
+    if peer == "npm":
+        return _node("dubbo/npm_server.js", name, str(port))
+    return _python("dubbo/py_server.py", "dubbo-py", name, str(port))
+
+
+def dubbo_client(peer: str) -> Command:
+    if peer == "java":
+        return _java("DubboClient")
+    if peer in ("npm", "apache"):
+        return _node(f"dubbo/{peer}_client.js")
+    return _python("dubbo/py_client.py", peer, peer)
+
+
+def thrift_server(peer: str, name: str, *specs: str) -> Command:
+    """Servers of Hello. specs: PORT:TRANSPORT:PROTOCOL[:mux], see peers/thrift/server.py."""
+    if peer == "java":
+        return _java("ThriftServer", name, *specs)
+    if peer == "js":
+        return _node("thrift/server.js", name, *specs)
+    if peer == "cpp":
+        return Command([PEERS / "bin" / "thrift-server", name, *specs])
+    return _python("thrift/server.py", "main", name, *specs)
+
+
+def thrift_client(peer: str) -> Command:
+    if peer == "java":
+        return _java("ThriftClient")
+    if peer == "js":
+        return _node("thrift/client.js")
+    if peer == "cpp":
+        return Command([PEERS / "bin" / "thrift-client"], encode=_words)
+    return _python("thrift/client.py" if peer == "py" else "thrift/thriftpy2_client.py", "main")
+
+
+def _words(job: Mapping[str, Any]) -> str:
+    """A job for the client in C++, which has its calls built in."""
+    return f"{job['port']} {job['transport']} {job['protocol']} {'mux' if job.get('mux') else 'plain'}"
+
+
+def ioredis_client() -> Command:
+    return _node("redis/ioredis_client.js")
+
+
+def redis_server(port: int, directory: Path, *options: str) -> Command:
+    base = ["--bind", "127.0.0.1", "--port", str(port), "--dir", str(directory), "--save", "", "--appendonly", "no"]
+    return Command(["redis-server", *base, *options])
+
+
+def thrift_pairs(peer: str) -> list[tuple[str, str]]:
+    """The transports and protocols that a peer has, server and client alike."""
+    plain = ("binary", "old", "compact", "json")
+    both = [(transport, protocol) for transport in ("buffered", "framed") for protocol in plain]
+    if peer == "thriftpy2":  # its JSON is a format of its own
+        return [pair for pair in both if pair[1] != "json"]
+    if peer in ("py", "js"):
+        return [*both, ("header", "binary"), ("header", "compact")]
+    if peer == "cpp":
+        return [*both, ("header", "binary")]
+    return both
+
+
+def version(peer: str) -> str:
+    """The peer's name with its version, for the record of a capture."""
+    if peer == "java":
+        libraries = sorted(each.stem for each in (PEERS / "java" / "lib").glob("*.jar"))
+        return ", ".join(each for each in libraries if re.match(r"(dubbo|libthrift)-\d", each)) + " (Java)"
+    npm = {
+        "npm": ("sofa-rpc-node", "dubbo-remoting"),
+        "apache": ("apache-dubbo-js",),
+        "js": ("thrift",),
+        "ioredis": ("ioredis",),
+    }
+    if peer in npm:
+        found = [(each, json.loads((_NODE_MODULES / each / "package.json").read_text())) for each in npm[peer]]
+        return ", ".join(f"{name} {package['version']}" for name, package in found) + " (npm)"
+    if peer == "cpp":
+        return subprocess.run(["thrift", "-version"], capture_output=True, text=True).stdout.strip() + " (C++, Debian)"
+    if peer == "redis-server":
+        return re.findall(r"v=(\S+)", subprocess.run([peer, "-v"], capture_output=True, text=True).stdout)[0].join(
+            ("redis-server ", " (Debian)")
+        )
+    package = {"py": "thrift", "redis-py": "redis"}.get(peer, peer)
+    for pins in HERE.glob("requirements*.txt"):
+        for line in pins.read_text().splitlines():
+            if line.startswith(package + "=="):
+                return f"{package} {line.split('==')[1]} (PyPI)"
+    raise KeyError(peer)

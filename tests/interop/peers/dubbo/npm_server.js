@@ -1,0 +1,27 @@
+// A Dubbo provider, sofa-rpc-node with dubbo-remoting: node -r loopback.js npm_server.js NAME PORT
+//
+// fail(why) answers status 20 with an exception, crash(why) status 80 with a text: the two ways this library has.
+'use strict';
+const { RpcServer } = require('sofa-rpc-node').server;
+const protocol = require('dubbo-remoting');
+
+const [name, port] = process.argv.slice(2);
+const notes = [];
+const quiet = { info() {}, debug() {}, warn: console.warn, error() {} };
+const server = new RpcServer({ logger: quiet, port: +port, publishAddress: '127.0.0.1', autoServe: false, protocol, codecType: 'hessian2' });
+
+server.createContext = request => request; // `this` in the methods below
+server.addService({ interfaceName: 'org.example.HelloService', version: '1.0.0' }, {
+  async sayHello(who) { return `hello ${who} from ${name}`; },
+  async add(a, b) { return a + b; },
+  async echo(value) { return value; },
+  async slow(milliseconds) { await new Promise(done => setTimeout(done, milliseconds)); return milliseconds; },
+  async fail(why) { return Object.assign(new Error(why), { stack: `Error: ${why}\n    at Object.fail (peer.js:1:1)` }); },
+  async crash(why) { throw new Error(why); },
+  async attachments() { return this.data.requestProps; },
+  async promote(person) { person.name = 'Dr. ' + person.name; return { $class: 'org.example.Person', $: person }; },
+  async note(text) { notes.push(text); return true; }, // answered even when the call was one-way
+  async nothing() { return null; }, // written as the result type itself: most clients cannot read that
+  async noted() { return notes; },
+});
+server.start().then(() => console.log('ready'));

@@ -1,0 +1,636 @@
+"""The Thrift codec on golden frames: every transport x protocol, errors, sequence numbers, detection. C13 .. C22."""
+
+import zlib
+
+import pytest
+from zope.interface.verify import verifyObject
+
+from metaproxy.codecs.thrift import Thrift
+from metaproxy.interfaces import ICodec, ISession
+from metaproxy.message import Correlation, ErrorKind, FrameError, Kind, Message, Mutation, Side
+
+MAX = 1 << 20
+
+# echo("hi"), seqid 7, in each encoding; a reply "hi" (field 0), one with a declared exception (field 1), void success.
+STRICT = bytes.fromhex("80010001 00000004 6563686f 00000007 0b 0001 00000002 6869 00")
+OLD = bytes.fromhex("00000004 6563686f 01 00000007 0b 0001 00000002 6869 00")
+COMPACT = bytes.fromhex("82 21 07 04 6563686f 18 02 6869 00")
+JSON = b'[1,"echo",1,7,{"1":{"str":"hi"}}]'
+CALLS = {"strict": STRICT, "old": OLD, "compact": COMPACT, "json": JSON}
+NAMES = {"strict": "binary", "old": "binary", "compact": "compact", "json": "json"}
+RESULTS = {
+    "strict": ("80010002 00000004 6563686f 00000007", "0b 0000 00000002 6869 00", "0c 0001 00 00", "00"),
+    "old": ("00000004 6563686f 02 00000007", "0b 0000 00000002 6869 00", "0c 0001 00 00", "00"),
+    "compact": ("82 41 07 04 6563686f", "08 00 02 6869 00", "1c 00 00", "00"),
+}
+JSON_RESULTS = ('{"0":{"str":"hi"}}]', '{"1":{"rec":{}}}]', "{}]")
+HEADER_IDS = {"strict": "00", "old": "00", "json": "01", "compact": "02"}
+
+
+def framed(message: bytes) -> bytes:
+    return len(message).to_bytes(4, "big") + message
+
+
+def headed(message: bytes, form: str, sequence: str = "00000007", infos: str = "01 01 016b 0176") -> bytes:
+    inside = bytes.fromhex(HEADER_IDS[form] + "00" + infos)
+    inside += bytes(-len(inside) % 4)
+    fixed = bytes.fromhex("0fff 0000" + sequence) + (len(inside) // 4).to_bytes(2, "big")
+    return framed(fixed + inside + message)
+
+
+def carried(transport: str, message: bytes, form: str) -> bytes:
+    return {"unframed": message, "framed": framed(message)}.get(transport) or headed(message, form)
+
+
+EVERY = [(transport, form) for transport in ("framed", "unframed", "header") for form in CALLS]
+every_pair = pytest.mark.parametrize(("transport", "form"), EVERY)
+
+
+def from_client(stream: bytes, codec: Thrift | None = None, max_frame: int = MAX) -> list[Message]:
+    session = (codec or Thrift()).session(Side.CLIENT, max_frame)
+    messages = session.receive(stream)
+    assert session.error is None
+    assert session.buffered == 0
+    return messages
+
+
+def from_server(stream: bytes, profile: tuple[str, str], codec: Thrift | None = None) -> list[Message]:
+    session = (codec or Thrift()).session(Side.SERVER, MAX)
+    assert session.open(profile, {}) == b""
+    messages = session.receive(stream)
+    assert session.error is None
+    return messages
+
+
+def result(form: str, which: int) -> bytes:
+    if form == "json":
+        return b'[1,"echo",2,7,' + JSON_RESULTS[which].encode()
+    return bytes.fromhex(RESULTS[form][0] + RESULTS[form][1 + which])
+
+
+def refusal(stream: bytes, codec: Thrift | None = None, max_frame: int = MAX) -> str:
+    session = (codec or Thrift()).session(Side.CLIENT, max_frame)
+    session.receive(stream)
+    assert isinstance(session.error, FrameError)
+    return str(session.error)
+
+
+# What it is
+
+
+def test_it_is_a_codec_and_its_sessions_are_sessions():
+    assert verifyObject(ICodec, Thrift())
+    assert verifyObject(ISession, Thrift().session(Side.CLIENT, MAX))
+
+
+def test_answers_are_found_by_id_and_go_back_in_order_from_pooled_connections():
+    codec = Thrift()
+    assert (codec.name, codec.correlation, codec.ordered) == ("thrift", Correlation.ID, True)
+    assert (codec.max_id, codec.connections) == (2**31 - 1, "pool")
+
+
+@pytest.mark.parametrize("options", [{"transport": "frame"}, {"protocol": "binary_strict"}])
+def test_an_option_that_does_not_exist_is_refused_with_those_that_do(options):
+    with pytest.raises(ValueError, match="is not one of auto, "):
+        Thrift(**options)
+
+
+# Golden frames
+
+
+@every_pair
+def test_a_call_is_a_request_whose_frame_is_the_bytes_that_came(transport, form):
+    frame = carried(transport, CALLS[form], form)
+    (message,) = from_client(frame)
+    assert (message.kind, message.id, message.frame) == (Kind.REQUEST, 7, frame)
+    assert message.profile == (transport, NAMES[form])
+
+
+@every_pair
+def test_a_call_has_its_metadata(transport, form):
+    (message,) = from_client(carried(transport, CALLS[form], form))
+    expected = {
+        "method": "echo",
+        "operation": "echo",
+        "kind": "request",
+        "transport": transport,
+        "protocol": NAMES[form],
+        "seqid": "7",
+    }
+    assert message.known() == expected | ({"k": "v"} if transport == "header" else {})
+
+
+def test_every_metadata_key_is_documented():
+    (message,) = from_client(headed(STRICT.replace(b"\4echo", b"\6a:echo"), "strict"), Thrift(multiplexed=True))
+    assert set(message.known()) - {"k"} == set(Thrift.keys) - {"<header>"}
+
+
+@every_pair
+def test_many_messages_in_one_read_all_arrive(transport, form):
+    frame = carried(transport, CALLS[form], form)
+    assert [message.frame for message in from_client(frame * 50)] == [frame] * 50
+
+
+@every_pair
+def test_a_message_that_comes_byte_by_byte_is_the_same(transport, form):
+    frame = carried(transport, CALLS[form], form)
+    session = Thrift().session(Side.CLIENT, MAX)
+    messages = [message for at in range(2 * len(frame)) for message in session.receive((frame * 2)[at : at + 1])]
+    assert messages == from_client(frame * 2)
+
+
+@every_pair
+@pytest.mark.parametrize(("which", "kind"), [(0, Kind.RESPONSE), (1, Kind.ERROR), (2, Kind.RESPONSE)])
+def test_a_reply_with_a_declared_exception_is_an_error_and_any_other_is_not(transport, form, which, kind):
+    frame = carried(transport, result(form, which), form)
+    (message,) = from_server(frame, (transport, NAMES[form]))
+    assert (message.kind, message.id, message.frame) == (kind, 7, frame)
+
+
+def test_a_reply_of_a_known_name_is_judged_as_one_of_a_new_name():
+    kinds = [m.kind for m in from_server(framed(result("strict", 1)) * 2, ("framed", "binary"))]
+    assert kinds == [Kind.ERROR, Kind.ERROR]
+
+
+def test_a_negative_first_field_is_no_declared_exception():
+    reply = bytes.fromhex("80010002 00000004 6563686f 00000007 08 ffff 00000001 00")
+    assert [m.kind for m in from_server(framed(reply) * 2, ("framed", "binary"))] == [Kind.RESPONSE] * 2
+
+
+def test_an_exception_message_is_an_error():
+    golden = bytes.fromhex(
+        "00000027 80010003 00000004 6563686f 00000007 0b0001 00000008 6e6f20726f757465 080002 00000006 00"
+    )
+    assert [message.kind for message in from_server(golden, ("framed", "binary"))] == [Kind.ERROR]
+
+
+@every_pair
+def test_c13_a_oneway_call_is_one_and_gets_no_answer(transport, form):
+    oneway = {
+        "strict": STRICT.replace(b"\x80\1\0\1", b"\x80\1\0\4"),
+        "old": OLD.replace(b"echo\1", b"echo\4"),
+        "compact": COMPACT.replace(b"\x82\x21", b"\x82\x81"),
+        "json": JSON.replace(b'"echo",1', b'"echo",4'),
+    }[form]
+    (message,) = from_client(carried(transport, oneway, form))
+    assert message.kind is Kind.ONEWAY
+    assert Thrift().reply(message, ErrorKind.TIMEOUT, "late") == b""
+
+
+# Names
+
+
+def test_with_multiplexed_the_service_is_what_precedes_the_last_colon():
+    call = STRICT.replace(b"\0\0\0\4echo", b"\0\0\0\x0bns:Svc:echo")
+    (message,) = from_client(framed(call), Thrift(multiplexed=True))
+    assert (message.get("service"), message.get("method"), message.get("operation")) == (
+        "ns:Svc",
+        "echo",
+        "ns:Svc/echo",
+    )
+
+
+def test_without_multiplexed_the_method_is_the_whole_name():
+    call = STRICT.replace(b"\0\0\0\4echo", b"\0\0\0\x08Svc:echo")
+    (message,) = from_client(framed(call))
+    assert (message.get("service"), message.get("method"), message.get("operation")) == (None, "Svc:echo", "Svc:echo")
+
+
+def test_a_json_name_is_shown_without_its_escapes_and_answered_with_them():
+    call = JSON.replace(b"echo", rb"\u0065cho\"")
+    (message,) = from_client(call)
+    assert message.get("method") == 'echo"'
+    assert Thrift().reply(message, ErrorKind.INTERNAL, "x").startswith(rb'[1,"\u0065cho\"",3,7,')
+
+
+def test_names_without_number_are_not_remembered_without_bound():
+    codec = Thrift()
+    session = codec.session(Side.CLIENT, MAX)
+    for number in range(5000):
+        name = b"%08d" % number
+        (message,) = session.receive(framed(STRICT.replace(b"\0\0\0\4echo", b"\0\0\0\x08" + name)))
+        assert message.get("method") == name.decode()
+    assert max(len(table) for table in codec._names.tables.values()) <= 1024
+
+
+def test_changing_one_messages_metadata_changes_no_other():
+    first, second = from_client(framed(STRICT) * 2)
+    assert first.metadata is not None
+    first.metadata["method"] = "other"
+    assert second.get("method") == "echo"
+
+
+# Error replies
+
+
+REPLIES = {
+    "strict": "80010003 00000004 6563686f 00000007 0b0001 00000008 6e6f20726f757465 080002 00000001 00",
+    "old": "00000004 6563686f 03 00000007 0b0001 00000008 6e6f20726f757465 080002 00000001 00",
+    "compact": "82 61 07 04 6563686f 18 08 6e6f20726f757465 15 02 00",
+}
+
+
+@every_pair
+def test_c15_an_error_comes_in_the_clients_own_transport_and_protocol(transport, form):
+    (request,) = from_client(carried(transport, CALLS[form], form))
+    body = b'[1,"echo",3,7,{"1":{"str":"no route"},"2":{"i32":1}}]'
+    if form != "json":
+        body = bytes.fromhex(REPLIES[form])
+    expected = headed(body, form, infos="") if transport == "header" else carried(transport, body, form)
+    assert Thrift().reply(request, ErrorKind.NOT_FOUND, "no route") == expected
+
+
+@every_pair
+def test_an_error_reply_is_read_as_an_error_under_the_requests_id(transport, form):
+    (request,) = from_client(carried(transport, CALLS[form], form))
+    reply = Thrift().reply(request, ErrorKind.RESET, 'caf\u00e9 "quoted"\n')
+    (message,) = from_server(reply, request.profile)
+    assert (message.kind, message.id, message.get("method")) == (Kind.ERROR, 7, "echo")
+
+
+TYPES = {
+    ErrorKind.NOT_FOUND: 1,
+    ErrorKind.OVERLOAD: 11,
+    ErrorKind.LIMITED: 11,
+    ErrorKind.TIMEOUT: 12,
+    ErrorKind.BAD_REQUEST: 7,
+    ErrorKind.BAD_RESPONSE: 7,
+}
+
+
+@pytest.mark.parametrize("kind", list(ErrorKind))
+def test_c15_each_error_has_its_type_and_the_others_are_internal(kind):
+    (request,) = from_client(framed(STRICT))
+    assert Thrift().reply(request, kind, "x")[-5:] == TYPES.get(kind, 6).to_bytes(4, "big") + b"\0"
+
+
+@pytest.mark.parametrize(
+    ("name", "type"), [("unknown", 0), ("missing_result", 5), ("injected_failure", 13), ("bad", 1)]
+)
+def test_thrifts_own_name_of_an_error_goes_before_its_kind(name, type):
+    (request,) = from_client(framed(STRICT))
+    assert Thrift().reply(request, ErrorKind.NOT_FOUND, "x", name)[-5:] == type.to_bytes(4, "big") + b"\0"
+
+
+def test_a_message_that_no_session_made_is_answered_by_the_look_of_its_frame():
+    request = Message(Kind.REQUEST, COMPACT, 7)
+    assert Thrift().reply(request, ErrorKind.NOT_FOUND, "no route").hex() == REPLIES["compact"].replace(" ", "")
+
+
+# Sequence numbers
+
+
+IDS = (0, 1, 127, 128, 16384, 2**31 - 1, -1, -(2**31))
+
+
+@every_pair
+@pytest.mark.parametrize("id", IDS)
+def test_a_message_goes_on_under_another_id_and_else_unchanged(transport, form, id):
+    frame = carried(transport, CALLS[form], form)
+    (message,) = from_client(frame)
+    sent = Thrift().session(Side.SERVER, MAX).send(message, id)
+    (again,) = from_client(sent)
+    assert (again.id, again.get("seqid")) == (id, str(id))
+    assert Thrift().session(Side.CLIENT, MAX).send(again, 7) == frame
+
+
+def test_a_big_frame_goes_on_under_another_id():
+    call = STRICT.replace(b"\0\0\0\2hi", (100_000).to_bytes(4, "big") + bytes(100_000))
+    (message,) = from_client(framed(call))
+    sent = Thrift().session(Side.SERVER, MAX).send(message, 9)
+    assert sent == framed(call.replace(b"echo\0\0\0\7", b"echo\0\0\0\x09"))
+
+
+def test_a_message_under_its_own_id_is_the_same_object():
+    (message,) = from_client(framed(STRICT))
+    assert Thrift().session(Side.SERVER, MAX).send(message, 7) is message.frame
+
+
+@pytest.mark.parametrize(("sequence", "seqid"), [(0, 7), (7, 0), (5, -3), (-1, 4), (-(2**31), 2**31 - 1)])
+def test_a_client_whose_theader_has_another_number_than_its_message_gets_both_back(sequence, seqid):
+    call = STRICT.replace(b"\0\0\0\7", seqid.to_bytes(4, "big", signed=True))
+    frame = headed(call, "strict", sequence.to_bytes(4, "big", signed=True).hex())
+    (request,) = from_client(frame)
+    upstream = Thrift().session(Side.SERVER, MAX).send(request, 1234)
+    assert (upstream[8:12], upstream.count((1234).to_bytes(4, "big"))) == ((1234).to_bytes(4, "big"), 2)
+    (answer,) = from_server(upstream, ("header", "binary"))
+    assert answer.id == 1234
+    assert Thrift().session(Side.CLIENT, MAX).send(answer, request.id) == frame
+    assert request.get("seqid") == str(seqid)
+
+
+def test_clients_that_all_use_seqid_0_have_ids_of_their_theaders():
+    calls = [headed(STRICT.replace(b"\0\0\0\7", bytes(4)), "strict", f"{n:08x}") for n in (1, 2)]
+    first, second = from_client(b"".join(calls))
+    assert first.id != second.id
+
+
+def test_a_servers_stale_theader_number_is_put_right():
+    stale = headed(result("strict", 0), "strict", "00000063")
+    (answer,) = from_server(stale, ("header", "binary"))
+    assert answer.id == 7
+    assert Thrift().session(Side.CLIENT, MAX).send(answer, 7)[8:12] == b"\0\0\0\7"
+
+
+def test_a_server_that_answers_with_seqid_0_is_found_by_its_theader():
+    (answer,) = from_server(headed(result("strict", 0).replace(b"\0\0\0\7", bytes(4)), "strict"), ("header", "binary"))
+    assert answer.id == 7
+
+
+# Detection
+
+
+def test_the_name_of_a_method_does_not_hide_that_old_binary_is_unframed():
+    (message,) = from_client(OLD)
+    assert message.profile == ("unframed", "binary")
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        "dabbc200 0000000000000007",
+        "50525043 00000028 00000021",
+        "09300000 00000064 0050",
+        "47455420 2f20485454502f312e31",
+        "16030100 a5010000",
+        "00000000 000000",
+        "ffffffff 80010001",
+        "00000004 65630068 6f 01",
+        "00000004 6563686f 05 00000007",
+        "00003000 6563686f 05",
+        "0000002c 0fff 0000 00000007 0002 07 00",
+    ],
+)
+def test_what_is_not_thrift_is_refused(stream):
+    assert refusal(bytes.fromhex(stream) + bytes(64))
+
+
+@pytest.mark.parametrize(("begun", "then"), [(a, b) for a in EVERY for b in EVERY if a[0] != b[0]])
+def test_a_client_does_not_change_its_transport(begun, then):
+    stream = carried(begun[0], CALLS[begun[1]], begun[1]) + carried(then[0], CALLS[then[1]], then[1])
+    session = Thrift().session(Side.CLIENT, MAX)
+    messages = session.receive(stream + bytes(64))
+    assert len(messages) == 1
+    assert session.error is not None
+
+
+@pytest.mark.parametrize("transport", ["framed", "unframed", "header"])
+@pytest.mark.parametrize(("begun", "then"), [("strict", "compact"), ("compact", "json"), ("json", "strict")])
+def test_a_client_does_not_change_its_protocol(transport, begun, then):
+    session = Thrift().session(Side.CLIENT, MAX)
+    messages = session.receive(carried(transport, CALLS[begun], begun) + carried(transport, CALLS[then], then))
+    assert len(messages) == 1
+    assert session.error is not None
+
+
+def test_strict_and_old_are_one_protocol():
+    assert len(from_client(framed(STRICT) + framed(OLD) + framed(STRICT))) == 3
+
+
+@every_pair
+def test_a_fixed_transport_and_protocol_takes_its_own_and_refuses_others(transport, form):
+    codec = Thrift(transport=transport, protocol=NAMES[form])
+    assert len(from_client(carried(transport, CALLS[form], form) * 2, codec)) == 2
+    others = [other for other in EVERY if other[0] != transport and NAMES[other[1]] != NAMES[form]]
+    for other in others:
+        assert refusal(carried(other[0], CALLS[other[1]], other[1]) + bytes(300), codec)
+
+
+@every_pair
+@pytest.mark.parametrize("fixed", ["transport", "protocol"])
+def test_one_of_the_two_may_be_fixed_and_the_other_is_found(transport, form, fixed):
+    option = {"transport": transport} if fixed == "transport" else {"protocol": NAMES[form]}
+    (message,) = from_client(carried(transport, CALLS[form], form), Thrift(**option))
+    assert message.profile == (transport, NAMES[form])
+
+
+def test_what_is_not_as_fixed_is_refused_with_what_it_is():
+    assert refusal(framed(COMPACT), Thrift(protocol="json")) == (
+        "framed compact Thrift; this listener takes transport auto, protocol json"
+    )
+
+
+def test_a_server_must_answer_as_its_client_asked():
+    session = Thrift().session(Side.SERVER, MAX)
+    session.open(("unframed", "compact"), {})
+    assert session.receive(framed(result("strict", 0))) == []
+    assert session.error is not None
+
+
+def test_a_server_session_without_a_profile_finds_out_itself():
+    session = Thrift().session(Side.SERVER, MAX)
+    session.open(None, {})
+    assert [m.profile for m in session.receive(framed(result("compact", 0)))] == [("framed", "compact")]
+
+
+# Bounds
+
+
+def test_a_frame_over_the_bound_is_refused_on_its_head():
+    assert refusal(bytes.fromhex("00000061 8001"), max_frame=100) == "frame of 101 bytes; allowed are 5 to 100"
+
+
+def test_a_frame_as_big_as_the_bound_is_taken():
+    assert len(from_client(framed(STRICT), max_frame=30)) == 1
+
+
+def test_a_frame_without_bytes_is_refused():
+    assert refusal(framed(STRICT) + bytes(4)) == "frame of 4 bytes; allowed are 5 to 1048576"
+
+
+def test_a_name_over_the_bound_is_refused():
+    call = STRICT.replace(b"\0\0\0\4echo", b"\0\0\x20\1" + b"e" * 8193)
+    assert refusal(framed(call)) == refusal(call) == "method name of 8193 bytes; allowed are 0 to 8192"
+
+
+def test_the_messages_before_a_bad_frame_count_and_nothing_after_it():
+    session = Thrift().session(Side.CLIENT, MAX)
+    messages = session.receive(framed(STRICT) * 2 + framed(b"\x80\2\0\1" + STRICT[4:]) + framed(STRICT))
+    assert len(messages) == 2
+    assert "begins with 80 01, not with 80 02" in str(session.error)
+    assert session.receive(framed(STRICT)) == []
+    assert session.buffered == 0
+
+
+@pytest.mark.parametrize("type", [0, 5, 255])
+def test_a_message_of_no_type_that_exists_is_refused(type):
+    call = STRICT[:3] + bytes([type]) + STRICT[4:]
+    assert refusal(framed(STRICT) + framed(call)).startswith(f"message of type {type};")
+
+
+def test_an_incomplete_frame_counts_as_buffered():
+    session = Thrift().session(Side.CLIENT, MAX)
+    for at, byte in enumerate(framed(STRICT)[:-1]):
+        assert session.receive(bytes([byte])) == []
+        assert session.buffered == at + 1
+
+
+# The original's faults
+
+
+def test_c14_headers_can_be_set_where_the_transport_has_any():
+    (message,) = from_client(headed(STRICT, "strict"))
+    mutated = Thrift().mutate(message, Mutation({"k": "w", "x-request-id": "1"}))
+    (again,) = from_client(mutated)
+    assert (again.get("k"), again.get("x-request-id")) == ("w", "1")
+
+
+@pytest.mark.parametrize(("options", "works"), [({}, True), ({"transport": "header"}, True)])
+def test_c14_mutation_is_offered_where_clients_may_come_with_theader(options, works):
+    assert Thrift(**options).mutable == ""
+
+
+@pytest.mark.parametrize("transport", ["framed", "unframed"])
+def test_c14_a_transport_without_headers_says_that_it_can_carry_none(transport):
+    assert transport in Thrift(transport=transport).mutable
+
+
+@pytest.mark.parametrize("transport", ["framed", "unframed"])
+def test_c14_a_client_without_theader_has_its_frame_unchanged(transport):
+    (message,) = from_client(carried(transport, STRICT, "strict"))
+    assert Thrift().mutate(message, Mutation({"a": "b"})) is message.frame
+
+
+@pytest.mark.parametrize("transport", ["framed", "unframed", "header"])
+def test_c16_false_inside_a_list_stays_false(transport):
+    # list<bool> [false, true, false], map<bool, bool> {false: false}: 02 is false in a container, 00 as well.
+    call = bytes.fromhex("82 21 07 04 6563686f 19 31 02 01 00 1b 01 11 02 02 00")
+    frame = carried(transport, call, "compact")
+    (message,) = from_client(frame)
+    sent = Thrift().session(Side.SERVER, MAX).send(message, 8)
+    assert sent[-16:] == frame[-16:]
+
+
+@every_pair
+def test_c17_what_is_not_the_id_stays_as_it_came(transport, form):
+    frame = carried(transport, CALLS[form], form)
+    (message,) = from_client(frame)
+    sent = Thrift().session(Side.SERVER, MAX).send(message, 8)
+    assert len(sent) == len(frame)
+    changed = [(old, new) for old, new in zip(frame, sent, strict=True) if old != new]
+    inner = (ord("7"), ord("8")) if form == "json" else (7, 8)
+    assert changed == ([(7, 8), inner] if transport == "header" else [inner])
+
+
+def test_c17_long_form_fields_flags_and_unknown_infos_survive():
+    long_form = bytes.fromhex("82 21 07 04 6563686f 08 02 02 6869 00")
+    flags = headed(long_form, "compact", infos="01 01 014b 0176 7f deadbeef").replace(
+        bytes.fromhex("0fff0000"), bytes.fromhex("0fff1234")
+    )
+    (message,) = from_client(flags)
+    assert message.known()["K"] == "v"
+    sent = Thrift().session(Side.SERVER, MAX).send(message, 8)
+    assert sent[:8] + sent[12:] == flags[:8] + flags[12:].replace(b"\x82\x21\7", b"\x82\x21\x08")
+
+
+def test_c17_a_uuid_passes():
+    call = bytes.fromhex("80010001 00000004 6563686f 00000007 10 0001" + "ab" * 16 + "00")
+    assert len(from_client(call * 2)) == 2
+
+
+@pytest.mark.parametrize("form", list(CALLS))
+def test_c18_a_head_that_does_not_end_in_its_frame_is_refused(form):
+    for size in range(1, 8):
+        assert refusal(framed(CALLS[form][:size]) * 2, Thrift("framed", NAMES[form]))
+
+
+@every_pair
+def test_c18_with_check_frames_a_frame_holds_one_message_and_no_more(transport, form):
+    codec = Thrift(check_frames=True)
+    assert len(from_client(carried(transport, CALLS[form], form) * 3, codec)) == 3
+    if transport != "unframed":
+        two_in_one = carried(transport, CALLS[form] * 2, form)
+        cut = carried(transport, CALLS[form][:-1], form)
+        assert "does not hold just one message" in refusal(two_in_one, codec)
+        assert "does not hold just one message" in refusal(cut, codec)
+
+
+@pytest.mark.parametrize("transport", ["framed", "unframed"])
+def test_c19_the_upgrade_to_ttwitter_is_declined_so_that_its_client_goes_on_plain(transport):
+    name = b"__can__finagle__trace__v3__"
+    golden = bytes.fromhex("80010001 0000001b") + name + bytes.fromhex("00000000 00")
+    upgrade, call = from_client(carried(transport, golden, "strict") + carried(transport, STRICT, "strict"))
+    assert upgrade.answer is not None
+    (answer,) = from_server(upgrade.answer, (transport, "binary"))
+    assert (answer.kind, answer.id, answer.get("method")) == (Kind.ERROR, 0, name.decode())
+    assert upgrade.answer[-5:] == b"\0\0\0\1\0"
+    assert call.answer is None
+
+
+def test_c19_a_second_upgrade_is_declined_as_the_first():
+    golden = bytes.fromhex("80010001 0000001b") + b"__can__finagle__trace__v3__" + bytes.fromhex("00000000 00")
+    assert [m.answer is None for m in from_client(framed(golden) * 2)] == [False, False]
+
+
+@every_pair
+def test_c20_a_frame_has_its_size(transport, form):
+    frame = carried(transport, CALLS[form], form)
+    assert len(from_client(frame)[0].frame) == len(frame)
+
+
+@pytest.mark.parametrize("form", ["old", "json"])
+def test_c22_old_binary_and_json_are_taken(form):
+    for transport in ("framed", "unframed", "header"):
+        assert len(from_client(carried(transport, CALLS[form], form))) == 1
+
+
+# Transformed payloads: see test_thrift_header.py for the layout
+
+
+def zipped(message: bytes, form: str = "strict", transforms: str = "01 01") -> bytes:
+    inside = bytes.fromhex(HEADER_IDS[form] + transforms)
+    inside += bytes(-len(inside) % 4)
+    fixed = bytes.fromhex("0fff 0000 00000007") + (len(inside) // 4).to_bytes(2, "big")
+    return framed(fixed + inside + message)
+
+
+@pytest.mark.parametrize("form", list(CALLS))
+def test_a_compressed_message_is_read_and_goes_on_compressed_under_another_id(form):
+    (message,) = from_client(zipped(zlib.compress(CALLS[form]), form))
+    assert (message.id, message.get("method")) == (7, "echo")
+    sent = Thrift().session(Side.SERVER, MAX).send(message, 300)
+    (again,) = from_client(sent)
+    assert (again.id, again.get("method")) == (300, "echo")
+    assert Thrift().session(Side.CLIENT, MAX).send(again, 7) == message.frame
+
+
+def test_a_message_compressed_twice_is_read():
+    (message,) = from_client(zipped(zlib.compress(zlib.compress(STRICT)), transforms="02 01 01"))
+    assert message.get("method") == "echo"
+
+
+def test_a_compressed_call_is_answered_plainly_by_its_name():
+    (message,) = from_client(zipped(zlib.compress(COMPACT), "compact"))
+    reply = Thrift().reply(message, ErrorKind.NOT_FOUND, "no route")
+    assert reply == headed(bytes.fromhex(REPLIES["compact"]), "compact", infos="")
+
+
+@pytest.mark.parametrize(
+    ("payload", "transforms", "type"),
+    [
+        (b"anything", "01 03", 8),
+        (b"anything", "02 01 02", 8),
+        (b"not zlib", "01 01", 7),
+        (zlib.compress(bytes(MAX + 1)), "01 01", 7),
+        (zlib.compress(zlib.compress(bytes(20 * MAX))), "02 01 01", 7),
+    ],
+)
+def test_a_payload_that_cannot_be_undone_is_answered_with_its_type_and_the_connection_goes_on(
+    payload, transforms, type
+):
+    session = Thrift().session(Side.CLIENT, MAX)
+    bad, good = session.receive(zipped(payload, transforms=transforms) + headed(STRICT, "strict"))
+    assert session.error is None
+    assert bad.answer is not None
+    (answer,) = from_server(bad.answer, ("header", "binary"))
+    assert (answer.kind, answer.id) == (Kind.ERROR, 7)
+    assert bad.answer[-5:] == type.to_bytes(4, "big") + b"\0"
+    assert good.get("method") == "echo"
+
+
+def test_an_answer_that_cannot_be_undone_becomes_an_error_for_its_client():
+    (message,) = from_server(zipped(b"??", transforms="01 03"), ("header", "binary"))
+    assert (message.kind, message.id, message.answer) == (Kind.ERROR, 7, None)
+    sent = Thrift().session(Side.CLIENT, MAX).send(message, 42)
+    (seen,) = from_server(sent, ("header", "binary"))
+    assert (seen.kind, seen.id, sent[-5:]) == (Kind.ERROR, 42, b"\0\0\0\x08\0")
