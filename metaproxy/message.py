@@ -139,8 +139,8 @@ class Message:
 
     kind: see Kind. frame: the original bytes, whole, head included. id: what matches an answer to its request on a
     connection (0 with Correlation.FIFO). metadata: str -> str, what is already known; None before the first look.
-    more: fills in the rest of `metadata` when a key is missed for the first time; it may raise FrameError, at most
-    once. answer: not None means that the codec answers the message itself with these bytes (b"": with nothing),
+    more: fills in more of `metadata` when a key is missed, and sets itself anew if there is still more behind it; it may
+    raise FrameError, once. answer: not None means that the codec answers the message itself with these bytes (b"": with nothing),
     in order; it is not forwarded. hold: see Hold. profile: which state the upstream connection must be in (database,
     protocol version, user), any hashable; connections of one profile serve all its requests.
     """
@@ -179,23 +179,26 @@ class Message:
             value = metadata.get(key)
             if value is not None:
                 return value
-        more = self.more
-        if more is not None:
+        if key == "kind":
+            return KIND_NAMES[self.kind]
+        while (more := self.more) is not None:
             self.more = None
             more(self)
             if self.metadata is not None:
                 value = self.metadata.get(key)
                 if value is not None:
                     return value
-        return KIND_NAMES[self.kind] if key == "kind" else None
+        return None
 
     def known(self) -> Mapping[str, str]:
         """All metadata, `kind` included; a frame that cannot be decoded further gives what was read before."""
         try:
-            kind = self.get("kind") or ""
+            while (more := self.more) is not None:
+                self.more = None
+                more(self)
         except FrameError:
-            kind = KIND_NAMES[self.kind]
-        return {"kind": kind, **(self.metadata or {})}
+            self.more = None
+        return {"kind": KIND_NAMES[self.kind], **(self.metadata or {})}
 
     def __repr__(self) -> str:
         return f"Message({self.kind.name}, id={self.id}, {len(self.frame)} bytes, {self.metadata})"

@@ -11,7 +11,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, cast
 
 from twisted.internet.interfaces import IReactorTime
@@ -191,9 +191,8 @@ class _Build:
 
     def _listener(self, spec: model.Listener) -> ListenerSnapshot:
         codec = self._plugin(ICodec, spec.protocol)
-        hooks = self._hooks(spec, {})
-        no_route = Route("-", reply=NO_ROUTE, **hooks)
-        no_route.reply_target = Target(None, counts=self._counts_of(spec.name, "-", "-"))
+        no_route = Route("-", reply=NO_ROUTE, reply_target=Target(None, counts=self._counts_of(spec.name, "-", "-")))
+        self._hook(no_route, spec, {})
         routes = [self._route(spec, index, route, codec) for index, route in enumerate(spec.routes)]
         return ListenerSnapshot(
             name=spec.name,
@@ -216,7 +215,7 @@ class _Build:
         shares = dict(spec.clusters) if spec.clusters else {spec.cluster: 1} if spec.cluster else {}
         targets = [
             Target(self.clusters[cluster], weight, self._counts_of(listener.name, name, cluster))
-            for cluster, weight in cast("dict[str, int]", shares).items()
+            for cluster, weight in shares.items()
         ]
         aliases = codec.hash_aliases
         route = Route(
@@ -230,28 +229,28 @@ class _Build:
             request=_template(spec.request),
             response=_template(spec.response),
             reply=LocalReply(ErrorKind(spec.reply.error), spec.reply.message) if spec.reply else None,
-            **self._hooks(listener, spec.filters, name),
+            reply_target=Target(None, counts=self._counts_of(listener.name, name, "-")),
         )
-        route.reply_target = Target(None, counts=self._counts_of(listener.name, name, "-"))
+        self._hook(route, listener, spec.filters)
         return route
 
-    def _hooks(
-        self, listener: model.Listener, overrides: Mapping[str, model.Use | None], route: str = ""
-    ) -> dict[str, tuple[Callable[[Any], Any], ...]]:
-        """The bound hooks of a listener's filters, with a route's own options in their place; not of those `off`."""
+    def _hook(self, route: Route, listener: model.Listener, overrides: Mapping[str, model.Use | None]) -> None:
+        """Gives a route the hooks of its listener's filters, its own options in their place; not of those `off`."""
         filters: list[object] = []
         for index, use in enumerate(listener.filters):
             chosen = overrides.get(use.name, use)
             if chosen is not None:
-                place = (listener.name, index, route if use.name in overrides else "")
+                place = (listener.name, index, route.name if use.name in overrides else "")
                 filters.append(self._plugin(IFilter, chosen, place))
         for log in listener.access_log:
             self.log_paths.add(str(log.file))
             key = ("access_log", str(log.file), log.format)
-            filters.append(
-                self._keep(key, lambda log=log: AccessLog(self.builder.logs.open(str(log.file)), log.format))
-            )
-        return {hook: tuple(getattr(one, hook) for one in filters if hasattr(one, hook)) for hook in HOOKS}
+            filters.append(self._keep(key, partial(self._access_log, log)))
+        for hook in HOOKS:
+            setattr(route, hook, tuple(getattr(one, hook) for one in filters if hasattr(one, hook)))
+
+    def _access_log(self, spec: model.AccessLog) -> AccessLog:
+        return AccessLog(self.builder.logs.open(str(spec.file)), spec.format)
 
 
 def _template(spec: model.Mutations | None) -> Template | None:

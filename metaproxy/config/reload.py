@@ -127,8 +127,8 @@ class Configuration(Service):
     # -- how
 
     def _checked(self, text: str) -> tuple[model.Config | None, list[Problem]]:
-        folders = [*plugin_folders(text, self.file), *self._folders]
-        if [Path(folder) for folder in folders] != self._registry.folders:
+        folders = [*plugin_folders(text, self.file), *map(Path, self._folders)]
+        if folders != self._registry.folders:
             self._registry.refresh(folders)
         return check(text, self.file, self._registry, injected=self._builder.injected)
 

@@ -12,12 +12,12 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from running import HERE, PEERS
+from running import HERE, PEERS, Jobs, Program
 
 INSTALL = "tests/interop/install PYTHON"
 # One client and one server, small: quick to start and short of memory, not quick to run.
@@ -70,6 +70,12 @@ class Command:
     argv: list[str | Path]
     env: Mapping[str, str] = field(default_factory=dict)
     encode: Any = json.dumps
+
+
+Start = Callable[..., Program]
+"""The fixtures `start` and `start_here`: start(command, ready=None)."""
+Clients = Callable[[Command], Jobs]
+"""The fixture `clients`: clients(command), the same program for the same command."""
 
 
 def _python(program: str, library: str, *arguments: str) -> Command:
@@ -178,3 +184,9 @@ def version(peer: str) -> str:
             if line.startswith(package + "=="):
                 return f"{package} {line.split('==')[1]} (PyPI)"
     raise KeyError(peer)
+
+
+def output(*argv: str, seconds: float = 60.0) -> str:
+    """What a program that ends by itself prints, stripped. Raises CalledProcessError when it fails."""
+    ran = subprocess.run(argv, capture_output=True, text=True, timeout=seconds, check=True, start_new_session=True)
+    return ran.stdout.strip()

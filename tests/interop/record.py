@@ -79,10 +79,10 @@ DUBBO_CALLS: list[tuple[str, dict[str, Any]]] = [
     ("attachments(): a map", {"method": "attachments", "attachments": {"tenant": "t1", "n": "7"}}),
     ("fail('why'): the declared exception", {"method": "fail", "args": ["why"]}),
     ("crash('why'): an exception or an error status", {"method": "crash", "args": ["why"]}),
-    ("note('n'): one-way", {"method": "note", "args": ["n"], "oneway": True}),
+    ("note('n'): one-way where the client can", {"method": "note", "args": ["n"], "oneway": True}),
     ("$echo('x')", {"method": "$echo", "args": ["x"]}),
     ("sayHello('bob') by generic invocation", {"method": "sayHello", "args": ["bob"], "generic": True}),
-    ("nothing(): a method that the provider does not have", {"method": "nothing", "timeout": 500}),
+    ("nothing(): a null result of the npm provider, no such method for Java", {"method": "nothing", "timeout": 500}),
 ]
 ONLY_JAVA = ("$echo('x')", "sayHello('bob') by generic invocation")
 

@@ -162,6 +162,10 @@ class Jobs:
             self._lines.put(line)
         self._lines.put(b"")
 
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
     def start(self, **job: Any) -> None:
         """Hands over a job without waiting for it; `finish` has its results. One job at a time."""
         assert self._process.stdin is not None
@@ -174,6 +178,8 @@ class Jobs:
         except queue.Empty:
             line = b""
         if not line:
+            self._process.kill()  # what it still says belongs to this job, not to the next
+            self._process.wait()
             raise NotReady(f"{self.argv} gave no results:\n{self.log.read_text(errors='replace')[-3000:]}")
         results: list[dict[str, Any]] = json.loads(line)
         return results

@@ -10,7 +10,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from metaproxy.config.check import check
-from metaproxy.config.load import load
+from metaproxy.config.load import load, resolve
 from metaproxy.config.model import (
     Admin,
     Breaker,
@@ -23,7 +23,7 @@ from metaproxy.config.model import (
     as_data,
     diff,
 )
-from metaproxy.config.shape import options
+from metaproxy.config.shape import Section, options
 from metaproxy.plugins import Registry
 
 REGISTRY = Registry([Path(__file__).parents[1] / "unit" / "config" / "dropins"])
@@ -31,7 +31,9 @@ FOLDER = Path("/etc")
 
 # -- right configurations
 
-NAMES = st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S"]), min_size=1, max_size=12)
+NAMES = st.text(
+    st.characters(codec="utf-8", categories=["L", "N", "P", "S"], exclude_characters="$"), min_size=1, max_size=12
+)
 METADATA = st.dictionaries(
     NAMES, st.text(st.characters(codec="ascii", categories=["L", "N"])) | st.integers(), max_size=3
 )
@@ -129,8 +131,20 @@ def configurations(draw: st.DrawFn) -> dict[str, Any]:
     return whole
 
 
+class Dumper(yaml.SafeDumper):
+    """PyYAML's, which does not quote texts that only this project reads as numbers, such as 0E0."""
+
+
+Dumper.add_representer(
+    str,
+    lambda dumper, text: dumper.represent_scalar(
+        "tag:yaml.org,2002:str", text, style=None if isinstance(resolve(text), str) else "'"
+    ),
+)
+
+
 def dumped(whole: object, **how: Any) -> str:
-    return yaml.safe_dump(whole, allow_unicode=True, sort_keys=False, width=10**6, **how)
+    return yaml.dump(whole, Dumper=Dumper, allow_unicode=True, sort_keys=False, width=10**6, **how)
 
 
 @given(configurations(), st.booleans())
@@ -145,31 +159,33 @@ def test_what_is_right_is_accepted(whole: dict[str, Any], flow: bool) -> None:
 
 # -- one key misspelt
 
-SECTIONS = {
-    "": Config, "admin": Admin, "listeners": Listener, "routes": Route, "clusters": Cluster, "endpoints": Endpoint,
-    "connections": Connections, "breaker": Breaker,
-}  # fmt: skip
+WITHIN: dict[type[Section], dict[str, type[Section]]] = {
+    Config: {"admin": Admin, "listeners": Listener, "clusters": Cluster},
+    Listener: {"routes": Route},
+    Cluster: {"endpoints": Endpoint, "connections": Connections, "breaker": Breaker},
+}
+SECTIONS = [Config, Admin, Listener, Route, Cluster, Endpoint, Connections, Breaker]
 
 
-def mappings(value: Any, key: str = "") -> list[tuple[str, dict[str, Any]]]:
-    """The sections in a configuration, each with the key that it stands at."""
+def mappings(value: Any, section: type[Section] = Config) -> list[tuple[type[Section], dict[str, Any]]]:
+    """The sections in a configuration, and what is written in each."""
     if isinstance(value, list):
-        return [found for item in value for found in mappings(item, key)]
-    if not isinstance(value, dict) or key not in SECTIONS:
+        return [found for item in value for found in mappings(item, section)]
+    if not isinstance(value, dict):
         return []
-    return [(key, value), *(found for name, item in value.items() for found in mappings(item, name))]
+    inner = WITHIN.get(section, {})
+    return [(section, value), *(one for key in inner if key in value for one in mappings(value[key], inner[key]))]
 
 
 @given(configurations(), st.data())
 def test_a_misspelt_key_is_one_problem_in_its_line_with_the_right_key(
     whole: dict[str, Any], data: st.DataObject
 ) -> None:
-    where, mapping = data.draw(st.sampled_from(mappings(whole)))
+    section, mapping = data.draw(st.sampled_from(mappings(whole)))
     assume(mapping)
     key = data.draw(st.sampled_from(list(mapping)))
     at = data.draw(st.integers(0, len(key) - 1))
     wrong = key[:at] + key[at] + key[at:]  # a letter twice
-    section = SECTIONS[where]
     assume(wrong not in options(section) and wrong not in section.LATER)
     items = [(wrong if name == key else name, value) for name, value in mapping.items()]
     mapping.clear()
@@ -187,7 +203,7 @@ def test_a_misspelt_key_is_one_problem_in_its_line_with_the_right_key(
 
 # -- anything
 
-KEYS = sorted({name for section in SECTIONS.values() for name in (*options(section), *section.LATER)})
+KEYS = sorted({name for section in SECTIONS for name in (*options(section), *section.LATER)})
 SCALARS = st.one_of(
     st.none(),
     st.booleans(),

@@ -42,8 +42,8 @@ NAMES: Final = {
 }  # fmt: skip
 
 _BODIES: Final[dict[int, Serialization]] = {2: Hessian2(), 23: Fastjson2()}
-_HEAD = struct.Struct(">HBBqI")
-_ID = struct.Struct(">q")
+_HEAD = struct.Struct(">HBBQI")
+_ID = struct.Struct(">Q")
 _SIZE = struct.Struct(">I")
 
 _STATUS_NAMES = {number: name for name, number in STATUSES.items()}
@@ -70,6 +70,8 @@ class DubboSession(Session):
             self._chunks.append(data)
             self.buffered += len(data)
             if self.buffered < self._need:
+                if self._need == HEAD:  # only a few bytes of a head: they may be wrong already
+                    self.error = _bad_magic(b"".join(self._chunks), 0)
                 return []
             data = b"".join(self._chunks)
             self._chunks.clear()
@@ -81,7 +83,7 @@ class DubboSession(Session):
         while end - at >= HEAD:
             magic, flags, status, id, length = unpack(data, at)
             if magic != MAGIC or length > most:
-                self.error = _bad_head(magic, length, most)
+                self.error = _bad_magic(data, at) or FrameError(f"body of {length} bytes; allowed are {most}")
                 return messages
             stop = at + HEAD + length
             if stop > end:
@@ -106,12 +108,11 @@ class DubboSession(Session):
         return messages
 
     def _hold(self, rest: bytes, need: int) -> None:
-        if not (rest.startswith(b"\xda\xbb") if len(rest) > 1 else rest == b"\xda"):
-            self.error = FrameError(f"magic dabb expected, {rest[:2].hex()} read")
-            return
-        self._chunks.append(rest)
-        self.buffered = len(rest)
-        self._need = need
+        self.error = _bad_magic(rest, 0)
+        if self.error is None:
+            self._chunks.append(rest)
+            self.buffered = len(rest)
+            self._need = need
 
     def _event(self, frame: bytes, flags: int, status: int, id: int) -> Message:
         """
@@ -138,10 +139,13 @@ class DubboSession(Session):
         return _HEAD.pack(MAGIC, REQUEST | EVENT | serialization, 0, 0, len(body)) + body
 
 
-def _bad_head(magic: int, length: int, most: int) -> FrameError:
-    if magic != MAGIC:
-        return FrameError(f"magic dabb expected, {magic:04x} read")
-    return FrameError(f"body of {length} bytes; allowed are {most}")
+def _bad_magic(data: bytes, at: int) -> FrameError | None:
+    """What is wrong at the first byte that differs, however many are there."""
+    for length in (1, 2):
+        read = data[at : at + length]
+        if not b"\xda\xbb".startswith(read):
+            return FrameError(f"magic dabb expected, {read.hex()} read")
+    return None
 
 
 def _event_text(frame: bytes, serialization: int) -> str:
