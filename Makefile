@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: all test interop lint bench demo docs clean
+.PHONY: all test interop soak lint bench demo docs clean
 
 all: lint test
 
@@ -25,6 +25,10 @@ lint: $(VENV)/.installed
 interop: $(VENV)/.installed
 	tests/interop/install $(BIN)/python
 	$(BIN)/python -m pytest tests/interop $(ARGS)
+
+# Long runs: reloads under load, a slow reader, ten thousand connections. SOAK_SECONDS=60 by default.
+soak: $(VENV)/.installed
+	$(BIN)/python -m pytest tests/soak -s $(ARGS)
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m bench $(ARGS)

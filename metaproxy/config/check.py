@@ -189,18 +189,26 @@ def _routes_can_be_reached(listener: model.Listener, reading: Reading) -> None:
 
 
 @_rule(model.Listener)
-def _routes_fit_the_listener(listener: model.Listener, reading: Reading) -> None:
+def _mutations_are_possible(listener: model.Listener, reading: Reading) -> None:
     codec = reading.built(listener.protocol)
-    filters = [use.name for use in listener.filters]
-    written = reading.at(listener, "filters").value if reading.gives(listener, "filters") else []
+    if codec is None or not codec.mutable:
+        return
+    text = f"messages of {listener.protocol.name} can't be changed: {codec.mutable}"
     for route in listener.routes:
         for key in ("request", "response"):
-            if codec is not None and codec.mutable and getattr(route, key) is not None:
-                reading.problem(
-                    reading.at(route, key), f"messages of {listener.protocol.name} can't be changed: {codec.mutable}"
-                )
+            if getattr(route, key) is not None:
+                reading.problem(reading.at(route, key), text)
+
+
+@_rule(model.Listener)
+def _overrides_override_something(listener: model.Listener, reading: Reading) -> None:
+    filters = [use.name for use in listener.filters]
+    written = reading.at(listener, "filters").value if reading.gives(listener, "filters") else []
+    if not isinstance(written, list) or len(written) != len(filters):
+        return  # one of them is told of already, and may be the one that is meant
+    for route in listener.routes:
         for name in route.filters:
-            if name not in filters and len(filters) == len(cast("list[Node]", written)):
+            if name not in filters:
                 at = cast("dict[str, Node]", reading.at(route, "filters").value)[name]
                 text = f"the listener has no filter {name!r}; {near(name, filters, 'filter')}"
                 reading.problem(at, text, key=True)

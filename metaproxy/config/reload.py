@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 import signal
 import time
 from collections.abc import Iterable
@@ -198,6 +199,7 @@ def make_services(file: str, folders: Iterable[str]) -> MultiService:
     from metaproxy.proxy.turn import Turn
 
     clock: Any = reactor
+    _raise_file_limit()
     registry = Registry()
     proxy = ProxyService(Network(clock, Turn(clock)), registry)
     logs = LogFiles(clock)
@@ -213,6 +215,13 @@ def make_services(file: str, folders: Iterable[str]) -> MultiService:
     AdminService(proxy, configuration, admin.listen, admin.tokens, clock).setServiceParent(services)
     _on_signals(clock, configuration, logs)
     return services
+
+
+def _raise_file_limit() -> None:
+    """Each connection is a file: the soft limit, often 1024, would end them long before `max_connections` does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _first(configuration: Configuration) -> None:

@@ -174,7 +174,8 @@ class Nested(Kind[S]):
         for key, known in options(section).items():
             if key in given:
                 values[key] = reading.read(known.kind, given[key])
-                whole = whole and (values[key] is not BROKEN or not known.required)
+                needed = known.required or key in section.ONE_OF
+                whole = whole and (values[key] is not BROKEN or not needed)
             elif known.required:
                 reading.problem(node, f"{key} is missing")
                 whole = False

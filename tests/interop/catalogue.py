@@ -20,15 +20,9 @@ from typing import Any
 from running import HERE, PEERS, Jobs, Program
 
 INSTALL = "tests/interop/install PYTHON"
-# One client and one server, small: quick to start and short of memory, not quick to run.
-JAVA = [
-    "java",
-    "-XX:+UseSerialGC",
-    "-XX:TieredStopAtLevel=1",
-    "-Xmx256m",
-    "-cp",
-    f"{PEERS}/java/classes:{PEERS}/java/lib/*",
-]
+# Small: quick to start and short of memory, not quick to run; and a provider that ends does not wait for its clients.
+JAVA = ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx256m", "-Ddubbo.service.shutdown.wait=100"]
+JAVA += ["-cp", f"{PEERS}/java/classes:{PEERS}/java/lib/*"]
 
 _NODE_MODULES = PEERS / "node" / "node_modules"
 _TOOLS: dict[str, list[str | Path]] = {
@@ -74,8 +68,8 @@ class Command:
 
 Start = Callable[..., Program]
 """The fixtures `start` and `start_here`: start(command, ready=None)."""
-Clients = Callable[[Command], Jobs]
-"""The fixture `clients`: clients(command), the same program for the same command."""
+Clients = Callable[..., Jobs]
+"""The fixture `clients`: clients(command, which=""), the same program for the same command and `which`."""
 
 
 def _python(program: str, library: str, *arguments: str) -> Command:

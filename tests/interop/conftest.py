@@ -73,12 +73,15 @@ def start_here(tmp_path: Path) -> Iterator[Start]:
 
 @pytest.fixture(scope="session")
 def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
-    """A client program by its command, started when it is first asked for and kept: a JVM starts once."""
+    """
+    clients(command, which=""): a client program, started when it is first asked for and kept: a JVM starts once.
+    Another `which` is another process, for a second job at the same time.
+    """
     directory = tmp_path_factory.mktemp("clients")
     made: dict[str, Jobs] = {}
 
-    def client(command: Command) -> Jobs:
-        name = " ".join(map(str, command.argv))
+    def client(command: Command, which: str = "") -> Jobs:
+        name = " ".join(map(str, [*command.argv, which]))
         if name not in made or not made[name].running:
             made[name] = Jobs(command.argv, directory / f"{len(made)}.log", command.env, command.encode)
         return made[name]

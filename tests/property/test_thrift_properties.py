@@ -298,6 +298,8 @@ cuts = st.lists(st.integers(0, 1 << 20), max_size=8)
 options = st.sampled_from(
     [Thrift(), Thrift(check_frames=True)]
     + [Thrift(transport=transport, protocol=PROTOCOLS[form]) for transport, form in PAIRS]
+    + [Thrift(transport=transport) for transport in ("framed", "unframed", "header")]
+    + [Thrift(protocol=protocol) for protocol in ("binary", "compact", "json")]
 )
 bounds = st.sampled_from([16, 40, 64, 100, MAX])
 

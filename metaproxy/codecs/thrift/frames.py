@@ -89,7 +89,7 @@ def _marked(data: bytes, at: int) -> str:
 def _old(data: bytes, at: int) -> str:
     """Old binary has no mark, but begins with the high byte of a name's length."""
     if data[at]:
-        raise _not_thrift(data)
+        raise _not_thrift(data, at + 2)
     return "binary"
 
 
@@ -116,8 +116,9 @@ def _unmarked(data: bytes) -> Profile | None:
     return UNFRAMED, "binary"
 
 
-def _not_thrift(data: bytes) -> FrameError:
-    return FrameError(f"not Thrift: the first bytes are {data[:6].hex(' ')}")
+def _not_thrift(data: bytes, seen: int = 6) -> FrameError:
+    """seen: bytes that it took to find out; no more are shown, so that the text is the same however they came."""
+    return FrameError(f"not Thrift: the first bytes are {data[:seen].hex(' ')}")
 
 
 def locate(frame: bytes, profile: Profile) -> tuple[Encoding, bytes, int]:

@@ -146,6 +146,12 @@ def test_a_route_must_make_sense_where_it_stands(text: str, problem: str) -> Non
     assert refused(text.replace("§", "")) == [f"1:{text.index('§') + 1}: listeners[0].{problem}"]
 
 
+def test_a_route_is_not_blamed_for_a_filter_that_is_written_wrong() -> None:
+    for filters in ("[{gate: {wiat: 1}}]", "[gaet]", "", "gate"):
+        text = mesh("[{cluster: demo, filters: {gate: off}}]", listener=f", filters: {filters}")
+        assert len(refused(text)) == 1
+
+
 def test_a_route_that_can_never_be_reached_is_a_warning() -> None:
     assert warned(mesh("[{cluster: demo}, {cluster: demo, match: {a: b}}]")) == [
         "1:90: listeners[0].routes[1]: never reached: listeners[0].routes[0], in line 1, takes every request"

@@ -12,6 +12,7 @@ const server = new RpcServer({ logger: quiet, port: +port, publishAddress: '127.
 
 server.createContext = request => request; // `this` in the methods below
 server.addService({ interfaceName: 'org.example.HelloService', version: '1.0.0' }, {
+  async whoami() { return name; },
   async sayHello(who) { return `hello ${who} from ${name}`; },
   async add(a, b) { return a + b; },
   async echo(value) { return value; },

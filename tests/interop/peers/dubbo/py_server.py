@@ -45,6 +45,7 @@ def crash(why: Any) -> None:
 
 service = dubbo.server.DubboService(PORT, "demo")
 for method, handler in {
+    "whoami": lambda: NAME,
     "sayHello": lambda who: f"hello {text(who)} from {NAME}",
     "add": lambda a, b: a + b,
     "echo": lambda value: value,

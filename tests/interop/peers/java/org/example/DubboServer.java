@@ -38,6 +38,12 @@ public class DubboServer implements HelloService {
     }
 
     @Override
+    public String whoami() {
+        sign();
+        return name;
+    }
+
+    @Override
     public String sayHello(String who) {
         sign();
         return "hello " + who + " from " + name;

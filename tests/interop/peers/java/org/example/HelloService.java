@@ -5,6 +5,8 @@ import java.util.Map;
 
 /** What the Dubbo peers serve. The npm and Python providers have the same methods, as far as their types allow. */
 public interface HelloService {
+    String whoami();
+
     String sayHello(String name);
 
     int add(int a, int b);

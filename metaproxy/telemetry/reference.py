@@ -1,0 +1,94 @@
+"""
+The tables of docs/reference/metrics.md and access-log.md, made from the code that they describe.
+
+Lives here: Markdown. Does not: any text that a person wrote. A test checks that the pages are up to date; `make docs`
+makes them so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+
+from metaproxy.telemetry.log_format import FIELDS, TEXT
+from metaproxy.telemetry.names import (
+    AERAKI,
+    BUILD,
+    CLUSTER,
+    ENDPOINT,
+    ENDPOINT_STATE,
+    ENVOY,
+    EXCHANGES,
+    LISTENER,
+    PROCESS,
+    RELOADS,
+    TARGET,
+    Family,
+)
+from metaproxy.telemetry.operators import FLAGS, OPERATORS
+
+
+def page(text: str) -> str:
+    """A page of the reference with what stands between `<!-- table: NAME -->` and `<!-- end -->` made anew."""
+    return _MARKED.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}{found[3]}", text)
+
+
+_MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (head, *rows)]
+    lines.insert(1, "|" + "---|" * len(list(head)))
+    return "\n".join(lines) + "\n"
+
+
+def _code(text: str) -> str:
+    return f"`{text}`" if text else ""
+
+
+def _metrics(*families: Family) -> str:
+    labels = families[0].labels
+    rows = [(_code(one.name), one.kind, one.about) for one in families]
+    note = f"Labels: {', '.join(_code(label) for label in labels)}.\n\n" if labels else ""
+    return note + _table(("metric", "kind", ""), rows)
+
+
+def _mapping(rows: Iterable[tuple[str, str, str]]) -> str:
+    shown = [(_code(theirs), _code(ours) or "none", note) for theirs, ours, note in rows]
+    return _table(("there", "here", ""), shown)
+
+
+def _operators() -> str:
+    rows = []
+    for name, operator in OPERATORS.items():
+        argument = f"({operator.argument})" if operator.argument else ""
+        rows.append((_code(f"%{name}{argument}%"), operator.about + (" Not in Envoy." if operator.ours else "")))
+    return _table(("operator", "value"), rows)
+
+
+def _flags() -> str:
+    rows = [(_code(outcome), _code(flag)) for outcome, flag in FLAGS.items()]
+    return _table(("outcome", "flag"), rows)
+
+
+def _fields() -> str:
+    return _table(("field", "value"), [(_code(name), _code(value)) for name, value in FIELDS.items()])
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "process": lambda: _metrics(*PROCESS),
+    "build": lambda: _metrics(BUILD),
+    "reloads": lambda: _metrics(RELOADS),
+    "listeners": lambda: _metrics(*LISTENER),
+    "outcomes": lambda: _metrics(EXCHANGES),
+    "exchanges": lambda: _metrics(*TARGET),
+    "clusters": lambda: _metrics(*CLUSTER),
+    "endpoints": lambda: _metrics(*ENDPOINT_STATE, *ENDPOINT),
+    "aeraki": lambda: _mapping(AERAKI),
+    "envoy": lambda: _mapping(ENVOY),
+    "operators": _operators,
+    "flags": _flags,
+    "fields": _fields,
+    "text": lambda: f"    {TEXT}\n",
+}
+"""By the NAME of a mark."""

@@ -1,0 +1,33 @@
+"""The pages that are made from code are as the code is. `make docs` makes them so."""
+
+from pathlib import Path
+
+import pytest
+
+from metaproxy.telemetry.names import FAMILIES
+from metaproxy.telemetry.operators import OPERATORS
+from metaproxy.telemetry.reference import TABLES, page
+
+REFERENCE = Path(__file__).parents[3] / "docs" / "reference"
+PAGES = ["metrics.md", "access-log.md"]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_up_to_date(name):
+    text = (REFERENCE / name).read_text()
+    assert page(text) == text
+
+
+def test_each_table_stands_in_a_page():
+    text = "".join((REFERENCE / name).read_text() for name in PAGES)
+    assert [name for name in TABLES if f"<!-- table: {name} -->" not in text] == []
+
+
+def test_each_metric_and_each_operator_is_documented():
+    text = "".join((REFERENCE / name).read_text() for name in PAGES)
+    assert [family.name for family in FAMILIES if f"| `{family.name}` |" not in text] == []
+    assert [name for name in OPERATORS if f"| `%{name}" not in text] == []
+
+
+def test_a_bar_within_a_cell_is_escaped():
+    assert '{outcome=~"ok\\|error"}' in TABLES["aeraki"]()

@@ -1,0 +1,98 @@
+"""What the documentation shows runs; what conf/ holds starts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_twisted
+from harness import HEAD, answer, call
+from twisted.internet import reactor
+
+from metaproxy.config.build import Builder
+from metaproxy.config.check import check
+from metaproxy.config.reload import Configuration
+from metaproxy.interfaces import ICodec, IFilter, ILoadBalancer
+from metaproxy.message import Kind, Side
+from metaproxy.plugins import Registry
+from metaproxy.proxy.address import Address, parse
+from metaproxy.proxy.transport import Network
+from metaproxy.proxy.turn import Turn
+from metaproxy.service import ProxyService
+from metaproxy.telemetry.access_log import LogFiles
+from metaproxy.testing import check_balancer, check_codec, check_filter
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "docs" / "examples"
+CONFIGURATIONS = sorted((ROOT / "conf").glob("*.yaml"))
+
+
+class AnyPort(Network):
+    """Takes a free loopback port in the place of every address that is asked for."""
+
+    def listen(self, where: Address, accepted: Any, backlog: int = 1024) -> Any:
+        return super().listen(parse("127.0.0.1:0"), accepted, backlog)
+
+
+@pytest.fixture
+def network() -> Iterator[AnyPort]:
+    network = AnyPort(reactor, Turn(reactor))  # type: ignore[arg-type]
+    yield network
+    network.close()
+
+
+@pytest.mark.parametrize("name", ["codec", "filter", "balancer"])
+def test_a_how_to_shows_the_example_as_it_is(name: str) -> None:
+    page = (ROOT / "docs" / "how-to" / f"write-a-{name}.md").read_text()
+    shown = {"codec": "quill.py", "filter": "tenants.py", "balancer": "turns.py"}[name]
+    assert (EXAMPLES / shown).read_text().rstrip() in page
+
+
+def test_the_codec_of_the_how_to_has_at_most_thirty_lines_and_keeps_the_contract() -> None:
+    code = [line for line in (EXAMPLES / "quill.py").read_text().splitlines() if line.strip()]
+    assert len(code) <= 30
+    make = Registry([EXAMPLES]).factory(ICodec, "quill", {})
+    check_codec(make(), client=[call(7), call(8, "other", b"x" * 100)], server=[answer(7), HEAD.pack(9, 7, 0x80)])
+    (message,) = make().session(Side.CLIENT, 100).receive(call(7))  # type: ignore[attr-defined]
+    assert (message.kind, message.get("service")) == (Kind.REQUEST, "echo")
+
+
+def test_the_filter_and_the_balancer_of_the_how_tos_keep_the_contract() -> None:
+    registry = Registry([EXAMPLES])
+    check_filter(registry.factory(IFilter, "tenants", {"allowed": ["blue"]})())
+    check_balancer(registry.factory(ILoadBalancer, "turns", {}), weighted=False)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("path", CONFIGURATIONS, ids=lambda path: path.name)
+@pytest_twisted.inlineCallbacks
+def test_a_configuration_of_conf_is_right_and_starts(path: Path, network: AnyPort) -> Any:
+    config, problems = check(path.read_text(), str(path), Registry())
+    assert not problems and config is not None and not config.warnings
+    registry = Registry()
+    proxy = ProxyService(network, registry)
+    configuration = Configuration(str(path), [], proxy, Builder(registry, reactor, LogFiles(reactor)), reactor)  # type: ignore[arg-type]
+    assert configuration.reload() == []
+    proxy.startService()
+    assert proxy.ready
+    assert [len(listener.bound()) for listener in proxy.listeners.values()] == [
+        len(listener.listen) for listener in config.listeners
+    ]
+    yield proxy.stopService()
+
+
+def test_the_readmes_configuration_is_right(tmp_path: Path) -> None:
+    page = (ROOT / "README.md").read_text()
+    text = page.partition("```yaml\n")[2].partition("```")[0]
+    assert check(text, "readme.yaml", Registry())[1] == []
+    tutorial = (ROOT / "docs" / "tutorial" / "first-proxy.md").read_text()
+    lines = tutorial.partition("```yaml\n")[2].partition("```")[0]
+    assert check("\n".join(line[3:] for line in lines.splitlines()), "first.yaml", Registry())[1] == []
+
+
+def test_links_between_the_pages_lead_somewhere() -> None:
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} links to {target}"
