@@ -1,8 +1,9 @@
 /*
- * The two ends of the bench, each on one thread and one epoll:
+ * The two ends of the bench, each on one thread and one epoll, and how it starts what stands between them:
  *
  *   load backend                     answers Dubbo and Thrift (framed or THeader, binary), prints its ports
  *   load ask --protocol P ... PORT   C connections x D requests in flight, prints one JSON object
+ *   load pin CORE COMMAND ...        the command, on that core only, ended by the kernel when the bench is gone
  *
  * Build: cc -O2 -o load load.c.  What the JSON holds: README.md.
  *
@@ -19,6 +20,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -684,12 +686,21 @@ static int read_options(int count, char **words) {
     return atoi(words[optind]);
 }
 
+static void run_pinned(int core, char **command) {
+    cpu_set_t cores;
+    CPU_ZERO(&cores);
+    CPU_SET(core, &cores);
+    if (sched_setaffinity(0, sizeof cores, &cores) != 0) die("sched_setaffinity");
+    execvp(command[0], command);
+    die(command[0]);
+}
+
 int main(int count, char **words) {
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* never outlives the bench */
-    signal(SIGPIPE, SIG_IGN);
     if (count == 2 && strcmp(words[1], "backend") == 0) backend();
     if (count > 2 && strcmp(words[1], "ask") == 0) return load(read_options(count - 1, words + 1));
+    if (count > 3 && strcmp(words[1], "pin") == 0) run_pinned(atoi(words[2]), words + 3);
     errno = 0;
-    die("usage: load backend | load ask --protocol NAME [options] PORT");
+    die("usage: load backend | load ask --protocol NAME [options] PORT | load pin CORE COMMAND ...");
     return 2;
 }

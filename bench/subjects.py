@@ -40,7 +40,7 @@ class Setting:
 class Subject:
     """
     program: its name in `programs`, empty when there is no proxy. routed: it has a route table. is_base: the filter of
-    Envoy that ratios are to.
+    Envoy that ratios are to. folder: where it is started, None for anywhere.
     """
 
     name: str

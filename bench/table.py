@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
+from operator import attrgetter
 from statistics import median
 from typing import Any
 
@@ -19,7 +20,7 @@ _FULL = 0.95
 
 _HEAD = (
     f"{'':24}{'requests/s':>10} {'min .. max':>17} {'p50 ms':>8} {'p99 ms':>8} {'p99.9 ms':>8}"
-    f" {'CPU µs':>8} {'min .. max':>15} {'proxy %':>7} {'load %':>6} {'MiB':>6} {'Envoy/it':>8}  errors"
+    f" {'CPU µs':>8} {'min .. max':>15} {'proxy %':>7} {'wait %':>6} {'load %':>6} {'MiB':>6} {'Envoy/it':>8}  errors"
 )
 
 
@@ -68,7 +69,7 @@ class Table:
                 **asdict(row.case),
                 "subject": row.subject.name,
                 "failure": row.failure,
-                "medians": {name: row.middle(lambda one, name=name: getattr(one, name)) for name in _NUMBERS},
+                "medians": {name: row.middle(attrgetter(name)) for name in _NUMBERS},
                 "envoy_cpu_ratio": self._ratio(row),
                 "rounds": [asdict(one) for one in row.rounds],
             }
@@ -93,13 +94,15 @@ class Table:
             return f"{name}  {row.failure}"
         load_busy = row.middle(lambda one: one.load_busy)
         proxy_busy = row.middle(lambda one: one.proxy_busy)
+        waited = row.middle(lambda one: one.proxy_waited)
         full = "*" if row.subject.program and (load_busy or 0) >= _FULL > (proxy_busy or 0) else " "
         return (
             f"{name}{_show(row.middle(_rate), 10, 0)}{full}{row.span(_rate, 0):>17}"
             f" {_show(row.middle(lambda one: one.p50), 8, 3)} {_show(row.middle(lambda one: one.p99), 8, 3)}"
             f" {_show(row.middle(lambda one: one.p999), 8, 3)} {_show(row.middle(_cpu), 8, 2)}"
             f" {row.span(_cpu, 1):>15} {_show(_percent(proxy_busy if row.subject.program else None), 7, 0)}"
-            f" {_show(_percent(load_busy), 6, 0)} {_show(row.middle(lambda one: one.peak), 6, 1)}"
+            f" {_show(_percent(waited if row.subject.program else None), 6, 0)} {_show(_percent(load_busy), 6, 0)}"
+            f" {_show(row.middle(lambda one: one.peak), 6, 1)}"
             f" {_show(self._ratio(row), 8, 2)}  {_errors(row)}"
         )
 
@@ -114,7 +117,7 @@ class Table:
 
 
 _NUMBERS = (
-    "requests_per_second", "p50", "p99", "p999", "cpu", "proxy_busy", "load_busy", "peak", "errors",
+    "requests_per_second", "p50", "p99", "p999", "cpu", "proxy_busy", "proxy_waited", "load_busy", "peak", "errors",
 )  # fmt: skip
 
 

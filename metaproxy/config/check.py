@@ -20,7 +20,7 @@ from twisted.internet.task import Clock
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.config import model
 from metaproxy.config.load import ConfigErrors, Node, Problem, load
-from metaproxy.config.reading import BROKEN, Plugins, Reading, Secret, near
+from metaproxy.config.reading import BROKEN, Enough, Plugins, Reading, Secret, near
 from metaproxy.config.shape import Nested, options
 from metaproxy.message import Affinity
 from metaproxy.proxy import address
@@ -54,8 +54,12 @@ def check(
     if root is None:
         return None, problems
     reading = Reading(filename, _folder(filename, folder), registry, environ, injected or {"clock": Clock()}, _RULES)
-    config = reading.read(_ROOT, root)
-    reading.check_references()
+    config = BROKEN
+    try:
+        config = reading.read(_ROOT, root)
+        reading.check_references()
+    except Enough:
+        pass
     problems = sorted({*problems, *reading.problems}, key=lambda problem: (problem.line, problem.column, problem.path))
     if problems or config is BROKEN:
         return None, problems
@@ -161,12 +165,6 @@ def _log_can_be_written(log: model.AccessLog, reading: Reading) -> None:
         reading.problem(reading.at(log, "file"), f"{log.file}: there is no such folder")
     elif os.path.isdir(log.file):
         reading.problem(reading.at(log, "file"), f"{log.file} is a folder")
-    if log.format not in LOG_FORMATS and "%" not in log.format:
-        text = f"{log.format!r} is no format; write text, json, or a line with operators such as %DURATION%"
-        reading.problem(reading.at(log, "format"), text)
-
-
-LOG_FORMATS = ("text", "json")
 
 
 @_rule(model.Listener)
@@ -202,9 +200,9 @@ def _mutations_are_possible(listener: model.Listener, reading: Reading) -> None:
 
 @_rule(model.Listener)
 def _overrides_override_something(listener: model.Listener, reading: Reading) -> None:
-    filters = [use.name for use in listener.filters]
+    filters = {use.name for use in listener.filters}
     written = reading.at(listener, "filters").value if reading.gives(listener, "filters") else []
-    if not isinstance(written, list) or len(written) != len(filters):
+    if not isinstance(written, list) or len(written) != len(listener.filters):
         return  # one of them is told of already, and may be the one that is meant
     for route in listener.routes:
         for name in route.filters:
@@ -235,25 +233,27 @@ def _balancer_can_be_built(cluster: model.Cluster, reading: Reading) -> None:
 
 @_rule(model.Config)
 def _addresses_differ(config: model.Config, reading: Reading) -> None:
-    taken = [] if reading.gives(config.admin, "listen") else [(address.parse(config.admin.listen), "admin, by default")]
+    taken: dict[tuple[int, int], dict[str, str]] = {}  # family and port -> host -> who listens there
+    if not reading.gives(config.admin, "listen"):
+        where = address.parse(config.admin.listen)
+        taken[where.family, where.port] = {where.host: "admin, by default"}
     for where, node in reading.addresses:
-        by = next((owner for other, owner in taken if _clash(where, other)), None)
+        hosts = taken.setdefault((where.family, where.port), {})
+        by = hosts.get(where.host)
+        if where.family != socket.AF_UNIX:
+            if not where.port:  # the system finds one that is free
+                continue
+            everywhere = "::" if where.family == socket.AF_INET6 else "0.0.0.0"
+            by = by or hosts.get(everywhere) or (next(iter(hosts.values()), None) if where.host == everywhere else None)
         if by is not None:
             reading.problem(node, f"{node.text} is taken already, by {by}")
-        taken.append((where, f"{node.path} in line {node.line}"))
-
-
-def _clash(one: address.Address, other: address.Address) -> bool:
-    if one.family != other.family or one.port != other.port:
-        return False
-    if one.family != socket.AF_UNIX and one.port == 0:
-        return False
-    return one.host == other.host or bool({one.host, other.host} & {"0.0.0.0", "::"})
+        hosts.setdefault(where.host, f"{node.path} in line {node.line}")
 
 
 @_rule(model.Config)
 def _clusters_fit_their_routes(config: model.Config, reading: Reading) -> None:
     clusters = {cluster.name: cluster for cluster in config.clusters}
+    kinds = {one.name: {frozenset(end.metadata.items()) for end in one.endpoints} for one in config.clusters}
     used: set[str] = set()
     for listener in config.listeners:
         for route in listener.routes:
@@ -261,6 +261,7 @@ def _clusters_fit_their_routes(config: model.Config, reading: Reading) -> None:
                 used.add(name)
                 if name in clusters:
                     _cluster_fits(listener, route, clusters[name], reading)
+                    _subset_is_there(route, name, kinds[name], reading)
     for cluster in config.clusters:
         if cluster.name not in used:
             reading.warn(reading.at(cluster, "name"), f"no route leads to cluster {cluster.name!r}")
@@ -285,8 +286,15 @@ def _cluster_fits(listener: model.Listener, route: model.Route, cluster: model.C
     if route.hash and not getattr(balancer, "uses_hash", balancer is None and reading.gives(cluster, "balancer")):
         text = f"has no effect: the balancer of cluster {cluster.name!r}, {cluster.balancer.name}, looks at no hash"
         reading.warn(reading.at(route, "hash"), text)
-    if route.subset and not any(route.subset.items() <= one.metadata.items() for one in cluster.endpoints):
-        text = f"no endpoint of cluster {cluster.name!r} has {', '.join(f'{k}: {v}' for k, v in route.subset.items())}"
+
+
+def _subset_is_there(
+    route: model.Route, cluster: str, kinds: set[frozenset[tuple[str, str]]], reading: Reading
+) -> None:
+    """kinds: the metadata that endpoints of the cluster have."""
+    subset = (route.subset or {}).items()
+    if subset and not any(subset <= kind for kind in kinds):
+        text = f"no endpoint of cluster {cluster!r} has {', '.join(f'{key}: {value}' for key, value in subset)}"
         reading.warn(reading.at(route, "subset"), text)
 
 

@@ -29,7 +29,7 @@ MAX_NODES = 500_000
 """Values, once every alias is replaced by what it stands for."""
 MAX_TEXT = 500
 """Characters of a problem's text, and of its path."""
-MAX_PROBLEMS = 1000
+MAX_PROBLEMS = 500
 """That are told of one file; whoever mends these is told the others next time."""
 
 Scalar = str | int | float | bool | None

@@ -27,6 +27,7 @@ from metaproxy.config.notation import (
     Flag,
     Hidden,
     Listen,
+    LogFormat,
     Name,
     Reference,
     Share,
@@ -148,7 +149,7 @@ class AccessLog(Section):
     """A file that gets a line for each exchange."""
 
     file: Path = option(File(), "Where the lines go, such as `/dev/stdout`.")
-    format: str = option(Text(), "`text`, `json`, or a line with operators such as `%DURATION%`.", "text")
+    format: str = option(LogFormat(), "What it shows of an exchange; an operator is `%DURATION%`, for example.", "text")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from metaproxy.config.load import Node, Scalar, resolve
 from metaproxy.config.reading import Kind, Reading, Schema, Secret, near
 from metaproxy.proxy import address
 from metaproxy.routing.matcher import compile_condition
+from metaproxy.telemetry.log_format import compile_format
 
 T = TypeVar("T")
 
@@ -256,6 +257,21 @@ class WorkerCount(Leaf[int | str]):
 
     def schema(self, definitions: dict[str, Schema]) -> Schema:
         return {"anyOf": [{"const": "auto"}, self._number.schema(definitions)]}
+
+
+class LogFormat(Leaf[str]):
+    """What a line of an access log shows; see docs/reference/access-log.md."""
+
+    def parse(self, node: Node) -> str:
+        value = text(node)
+        compile_format(value)
+        return value
+
+    def words(self) -> str:
+        return "`text`, `json`, or a line with operators"
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        return {"type": "string"}
 
 
 class Address(Leaf[str]):

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import difflib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from heapq import nsmallest
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, cast
 
@@ -25,6 +26,8 @@ T = TypeVar("T")
 Schema = dict[str, Any]
 """A JSON schema, draft 2020-12."""
 
+MAX_COMPARED = 500
+"""Names among which the nearest is looked for; comparing takes some microseconds each."""
 MAX_LISTED = 10
 """Names that an error lists when none is near to what was written."""
 MIN_MASKED = 4
@@ -62,6 +65,10 @@ class Plugins(Protocol):
 
 class Refused(Exception):
     """A value can't be read, and why is reported already."""
+
+
+class Enough(Exception):
+    """There are MAX_PROBLEMS problems: nothing more is looked for."""
 
 
 BROKEN: Any = type("Broken", (), {"__repr__": lambda self: "BROKEN"})()
@@ -136,9 +143,10 @@ class Reading:
     # -- what is wrong
 
     def problem(self, node: Node, text: str, key: bool = False) -> None:
-        """key: the fault is in the key at which the node hangs."""
-        if len(self.problems) < MAX_PROBLEMS:
-            self.problems.append(self._at(node, text, key))
+        """key: the fault is in the key at which the node hangs. Raises Enough."""
+        self.problems.append(self._at(node, text, key))
+        if len(self.problems) >= MAX_PROBLEMS:
+            raise Enough
 
     def warn(self, node: Node, text: str) -> None:
         if len(self.warnings) < MAX_PROBLEMS:
@@ -285,18 +293,19 @@ def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0]
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
+def nearest(name: str, known: Collection[str]) -> str | None:
     """The name that was meant, if one is near."""
-    return next(iter(difflib.get_close_matches(name[:256], list(known), 1)), None)
+    if len(known) > MAX_COMPARED:  # a mistake in the first letter is rare
+        known = [other for other in known if other[:1] == name[:1]][:MAX_COMPARED]
+    return next(iter(difflib.get_close_matches(name[:256], known, 1)), None)
 
 
-def near(name: str, known: Iterable[str], what: str) -> str:
+def near(name: str, known: Collection[str], what: str) -> str:
     """What to write in the place of a name that is not known: the nearest, else all; what: as which it was meant."""
-    names = sorted(known)
-    meant = nearest(name, names)
+    meant = nearest(name, known)
     if meant is not None:
         return f"did you mean {meant!r}?"
-    if not names:
+    if not known:
         return f"no {what} is defined"
-    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
-    return f"there is {', '.join(names[:MAX_LISTED])}{more}"
+    more = f" and {len(known) - MAX_LISTED} more" if len(known) > MAX_LISTED else ""
+    return f"there is {', '.join(nsmallest(MAX_LISTED, known))}{more}"

@@ -106,8 +106,12 @@ class Downstream(Protocol):
                 self._unusual(message)
         if session.error is not None:
             self._refuse(str(session.error))
-        elif self.inflight >= self.listener.snapshot.max_inflight:
+        elif self._backlog() >= self.listener.snapshot.max_inflight:
             self.pause("inflight")
+
+    def _backlog(self) -> int:
+        """What the client asked and did not get yet: under way, waiting for its place in the order, or for its turn."""
+        return max(self.inflight, len(self._queue)) + len(self._held)
 
     def _begin(self, message: Message) -> Exchange:
         listener = self.listener
@@ -209,7 +213,7 @@ class Downstream(Protocol):
                 self.unpin()
         if self._blocked:
             self._release()
-        if self._pauses and "inflight" in self._pauses and self.inflight <= self.listener.snapshot.max_inflight // 2:
+        if self._pauses and "inflight" in self._pauses and self._backlog() <= self.listener.snapshot.max_inflight // 2:
             self.resume("inflight")
         if self._leaving and not self.inflight:
             self._close_if_idle()

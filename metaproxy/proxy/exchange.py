@@ -29,7 +29,7 @@ from metaproxy.interfaces import IExchange
 from metaproxy.message import ErrorKind, FrameError, Hold, Kind, Message, Mutation, Part, Reply
 from metaproxy.proxy.attempt import Attempt
 from metaproxy.proxy.pool import Pool
-from metaproxy.proxy.snapshot import ListenerSnapshot, Template
+from metaproxy.proxy.snapshot import NO_ROUTE, ListenerSnapshot, Template
 
 if TYPE_CHECKING:
     from metaproxy.proxy.deadlines import Deadlines
@@ -303,9 +303,8 @@ class Exchange:
 
     def _reply_frame(self, kind: ErrorKind, reply: Reply) -> bytes:
         text = reply.text
-        if kind is ErrorKind.NOT_FOUND and not self.message.more:
-            operation = self.message.get("operation")
-            text = f"{text} for {operation}" if operation else text
+        if reply is NO_ROUTE and self.message.metadata and "operation" in self.message.metadata:
+            text = f"{text} for {self.message.metadata['operation']}"
         codec = self.snapshot.codec
         try:
             return codec.reply(self.message, kind, text[:1024], reply.name)

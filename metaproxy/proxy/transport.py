@@ -318,6 +318,8 @@ class Listening:
         if self._socket.fileno() >= 0:
             self._network.forget(self._socket.fileno())
             self._socket.close()
+            if self.address.family == socket.AF_UNIX:
+                os.unlink(self.address.host)
 
 
 class _Connecting:

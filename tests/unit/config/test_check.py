@@ -9,6 +9,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from metaproxy.config.check import MAX_SECRET, check, plugin_folders
+from metaproxy.config.load import MAX_PROBLEMS
 from metaproxy.config.model import Config
 from metaproxy.plugins import Registry
 
@@ -95,6 +96,15 @@ def test_variables_come_from_the_environment_unless_others_are_given(monkeypatch
     config, _ = check("workers: ${METAPROXY_TEST_WORKERS}", "x.yaml", REGISTRY)
     assert config is not None and config.workers == 3
     assert refused("workers: ${METAPROXY_TEST_WORKERS}") != []
+
+
+def test_a_file_in_which_everything_is_wrong_is_given_up_early() -> None:
+    assert len(refused("clusters:\n" + "- 5\n" * 10_000)) == MAX_PROBLEMS
+    assert len(refused("\n".join(f"k{i}: 1" for i in range(10_000)))) == MAX_PROBLEMS
+    routes = "".join(f"  - cluster: x{i}\n" for i in range(2_000))
+    clusters = "".join(f"- {{name: y{i}, endpoints: []}}\n" for i in range(2_000))
+    text = f"listeners:\n- name: a\n  listen: a:1\n  protocol: dubbo\n  routes:\n{routes}clusters:\n{clusters}"
+    assert len(refused(text)) == MAX_PROBLEMS
 
 
 def test_json_is_a_configuration_too() -> None:

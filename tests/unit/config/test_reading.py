@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from twisted.internet.task import Clock
 
-from metaproxy.config.load import Node
-from metaproxy.config.reading import MAX_LISTED, Reading, Refused, Secret, near, nearest
+from metaproxy.config.load import MAX_PROBLEMS, Node
+from metaproxy.config.reading import MAX_LISTED, Enough, Reading, Refused, Secret, near, nearest
 from metaproxy.interfaces import ICodec, IFilter
 from metaproxy.plugins import Registry
 
@@ -48,6 +48,17 @@ def test_the_nearest_name_is_offered_else_all_of_them() -> None:
 
 def test_looking_for_the_nearest_name_is_bounded() -> None:
     assert nearest("x" * 1_000_000, ["demo"]) is None
+    many = [f"a{i}" for i in range(100_000)] + ["demo"]
+    assert nearest("dmeo", many) == "demo"
+    assert nearest("emo", many) is None
+
+
+def test_after_so_many_problems_nothing_more_is_looked_for() -> None:
+    found = reading()
+    with pytest.raises(Enough):
+        for _ in range(MAX_PROBLEMS):
+            found.problem(node(), "x")
+    assert len(found.problems) == MAX_PROBLEMS
 
 
 def test_a_name_may_be_referred_to_before_and_after_it_is_defined() -> None:

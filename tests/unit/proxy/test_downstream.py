@@ -243,6 +243,18 @@ def test_reading_pauses_at_max_inflight_and_goes_on_at_half() -> None:
     assert not client.paused
 
 
+def test_reading_pauses_too_for_what_waits_behind_a_blocking_request() -> None:
+    stage = lines(max_inflight=4)
+    client = stage.client()
+    stage.say(client, b"block list\n")
+    stage.say(client, b"get a\nlocal\nget b\n")
+    assert client.paused
+    stage.say(stage.server, b"element\n")
+    stage.say(stage.network.upstreams[1], b"a\nb\n")
+    assert not client.paused
+    assert client.take() == b"element\na\nlocal\nb\n"
+
+
 def test_a_slow_client_pauses_itself_and_who_answers_it_b22() -> None:
     stage = Stage()
     client = stage.client()

@@ -49,6 +49,8 @@ serve(async job => {
     // Generated clients flush the transport, and then no header is written at all; servers flush the protocol.
     output.flush = () => { output.writeHeaders(); return flush(); };
   }
+  const connected = new Promise(done => connection.on('connect', done));
+  await Promise.race([connected, broken]).catch(() => {}); // or a one-way call might end before it was sent
   const results = [];
   for (const { method, args = [], headers = {} } of job.calls) {
     const given = method === 'echo' ? args.map(item) : args;
