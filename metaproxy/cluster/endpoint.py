@@ -31,5 +31,12 @@ class Endpoint:
         self.counts = EndpointCounts()
         self.pool: object = None
 
+    def answered(self, failed: bool) -> None:
+        """An answer came; failed: it told of failure. The common path counts this in line."""
+        if failed:
+            self.counts.errors += 1
+        else:
+            self.counts.successes += 1
+
     def __repr__(self) -> str:
         return f"Endpoint({self.address})"

@@ -63,6 +63,9 @@ class Codec:
     def mutate(self, message: Message, mutation: Mutation) -> bytes:
         raise FrameError(self.mutable)
 
+    def safe(self, request: Message) -> bool:
+        return False
+
     def split(self, request: Message, owner: Callable[[str], Hashable]) -> list[Part] | None:
         return None
 

@@ -2,7 +2,7 @@
 How single values are written in a configuration: texts, numbers, durations, addresses, names, paths, secrets.
 
 Lives here: a class for each; it says in one place what is read, what the docs call it and what an editor checks. Does
-not: what is made of several values (`shape`), which options there are (`model`).
+not: what is made of several values (`shape`), which options there are (`model`). Long, but each kind stands alone.
 """
 
 from __future__ import annotations
@@ -260,7 +260,7 @@ class WorkerCount(Leaf[int | str]):
 
 
 class LogFormat(Leaf[str]):
-    """What a line of an access log shows; see docs/reference/access-log.md."""
+    """What a line of an access log shows: the formats of `telemetry.log_format`."""
 
     def parse(self, node: Node) -> str:
         value = text(node)

@@ -24,12 +24,14 @@ from zope.interface import implementer
 
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
-from metaproxy.counts import BOUNDS
+from metaproxy.cluster.retry import RetryPolicy
+from metaproxy.counts import BOUNDS, TargetCounts
 from metaproxy.interfaces import IExchange
 from metaproxy.message import ErrorKind, FrameError, Hold, Kind, Message, Mutation, Part, Reply
 from metaproxy.proxy.attempt import Attempt
-from metaproxy.proxy.pool import Pool
+from metaproxy.proxy.pool import pool_of
 from metaproxy.proxy.snapshot import NO_ROUTE, ListenerSnapshot, Template
+from metaproxy.proxy.tries import Tries
 
 if TYPE_CHECKING:
     from metaproxy.proxy.deadlines import Deadlines
@@ -66,7 +68,7 @@ class Exchange:
         self.response: Message | None = None
         self.response_bytes = 0
         self.data: bytes | None = None
-        self.attempt: Attempt | SplitRequest | None = None
+        self.attempt: Attempt | SplitRequest | Tries | None = None
         self.endpoint: Endpoint | None = None
         self.target: Target | None = None
         self.reply_kind: ErrorKind | None = None
@@ -135,26 +137,31 @@ class Exchange:
         message = self.message
         try:
             pin = client.pin
-            endpoint = pin.endpoint if pin is not None else cluster.pick(message, route.hash_keys, route.subset)
-            if endpoint is None:
-                cluster.counts.no_endpoint += 1
-                self._local(Reply(ErrorKind.NO_ENDPOINT, f"no usable endpoint in cluster {cluster.name}"))
-                return
             if route.request is not None or self._changes is not None:
                 message = self._changed(message, cast("Template | None", route.request))
             if cluster.splits and pin is None and self._split(cluster, message):
                 return
+            if route.retry is not None and pin is None:
+                self._watch()
+                self.attempt = Tries(self, message, cluster, cast(RetryPolicy, route.retry))
+                self.attempt.start()
+                return
+            endpoint = pin.endpoint if pin is not None else cluster.pick(message, route.hash_keys, route.subset)
         except FrameError as error:
             self._local(Reply(ErrorKind.BAD_REQUEST, str(error)))
+            return
+        if endpoint is None:
+            cluster.counts.no_endpoint += 1
+            self._local(Reply(ErrorKind.NO_ENDPOINT, f"no usable endpoint in cluster {cluster.name}"))
             return
         breaker = cluster.breaker
         if breaker.requests >= breaker.max_requests:
             cluster.counts.overflow_requests += 1
             self._local(Reply(ErrorKind.OVERLOAD, f"cluster {cluster.name}: too many requests (breaker.max_requests)"))
             return
-        self.endpoint = endpoint
         if self._deadlines is None:
             self._watch()
+        self.endpoint = endpoint
         attempt = self.attempt = Attempt(self, message, cluster, endpoint)
         if pin is not None:
             pin.submit(attempt)
@@ -255,7 +262,7 @@ class Exchange:
     def sent(self, attempt: Attempt) -> None:
         self.complete("oneway")
 
-    def failed(self, attempt: Attempt, kind: ErrorKind, text: str) -> None:
+    def failed(self, attempt: Attempt | None, kind: ErrorKind, text: str) -> None:
         self._local(Reply(kind, text))
 
     # -- other ends
@@ -355,6 +362,10 @@ class Exchange:
                 client.listener.filter_failed(hook, Failure())
         client.finished(self)
 
+    def counts(self) -> TargetCounts:
+        """Where this exchange is counted."""
+        return (self.target or self.via.reply_target).counts
+
     # -- mutations
 
     def set(self, key: str, value: str) -> None:
@@ -436,7 +447,7 @@ class SplitRequest:
         for part in self._parts:
             endpoint = cluster.pick(part.message, (), exchange.via.subset)
             if endpoint is None:
-                exchange.failed(None, ErrorKind.NO_ENDPOINT, f"no usable endpoint in cluster {cluster.name}")  # type: ignore[arg-type]
+                exchange.failed(None, ErrorKind.NO_ENDPOINT, f"no usable endpoint in cluster {cluster.name}")
                 return
             attempt = Attempt(self, part.message, cluster, endpoint)
             self._attempts.append(attempt)
@@ -450,10 +461,7 @@ class SplitRequest:
 
     def answered(self, attempt: Attempt, response: Message) -> None:
         attempt.finish()
-        if response.kind is _ERROR:
-            attempt.endpoint.counts.errors += 1
-        else:
-            attempt.endpoint.counts.successes += 1
+        attempt.endpoint.answered(response.kind is _ERROR)
         self._answers[self._attempts.index(attempt)] = response
         self._left -= 1
         if not self._left:
@@ -472,11 +480,3 @@ class SplitRequest:
     def cancel(self) -> None:
         for attempt in self._attempts:
             attempt.cancel()
-
-
-def pool_of(endpoint: Endpoint, cluster: Cluster, network: Any) -> Pool:
-    """The endpoint's pool, made on its first use."""
-    pool = endpoint.pool
-    if pool is None:
-        pool = endpoint.pool = Pool(cluster, endpoint, network)
-    return cast(Pool, pool)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Hashable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.logger import Logger
 
@@ -245,3 +245,11 @@ class Pool:
         if now - self._logged >= LOG_EVERY:
             self._logged = now
             log.warn("cluster {cluster}: {text}", cluster=self.cluster.name, text=text)
+
+
+def pool_of(endpoint: Endpoint, cluster: Cluster, network: Any) -> Pool:
+    """The endpoint's pool, made on its first use."""
+    pool = endpoint.pool
+    if pool is None:
+        pool = endpoint.pool = Pool(cluster, endpoint, network)
+    return cast(Pool, pool)

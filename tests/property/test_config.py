@@ -8,7 +8,9 @@ from typing import Any
 import yaml
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
+from twisted.internet.task import Clock
 
+from metaproxy.config.build import Builder
 from metaproxy.config.check import check
 from metaproxy.config.load import load, resolve
 from metaproxy.config.model import (
@@ -25,6 +27,7 @@ from metaproxy.config.model import (
 )
 from metaproxy.config.shape import Section, options
 from metaproxy.plugins import Registry
+from metaproxy.telemetry.access_log import LogFiles
 
 REGISTRY = Registry([Path(__file__).parents[1] / "unit" / "config" / "dropins"])
 FOLDER = Path("/etc")
@@ -155,6 +158,17 @@ def test_what_is_right_is_accepted(whole: dict[str, Any], flow: bool) -> None:
     assert [one.name for one in config.listeners] == [one["name"] for one in whole["listeners"]]
     assert as_data(config)["clusters"][0]["name"] == whole["clusters"][0]["name"]
     assert diff(config, config) == (([], [], []), ([], [], []), [])
+
+
+@given(configurations())
+def test_what_is_accepted_can_be_built(whole: dict[str, Any]) -> None:
+    for listener in whole["listeners"]:
+        listener.pop("access_log", None)  # opens files
+    config, _ = check(dumped(whole), "x.yaml", REGISTRY, {}, FOLDER)
+    assert config is not None
+    clock = Clock()
+    snapshot = Builder(REGISTRY, clock, LogFiles(clock)).build(config)
+    assert list(snapshot.listeners) == [one["name"] for one in whole["listeners"]]
 
 
 # -- one key misspelt

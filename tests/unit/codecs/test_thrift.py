@@ -463,8 +463,20 @@ def test_a_frame_over_the_bound_is_refused_on_its_head():
     assert refusal(bytes.fromhex("00000061 8001"), max_frame=100) == "frame of 101 bytes; allowed are 5 to 100"
 
 
-def test_a_frame_as_big_as_the_bound_is_taken():
-    assert len(from_client(framed(STRICT), max_frame=30)) == 1
+@every_pair
+def test_a_message_as_big_as_the_bound_is_taken_and_no_bigger_one(transport, form):
+    frame = carried(transport, CALLS[form], form)
+    assert len(from_client(frame * 2, max_frame=len(frame))) == 2
+    assert "allowed are" in refusal(frame, max_frame=len(frame) - 1)
+
+
+@pytest.mark.parametrize("form", ["strict", "compact"])
+def test_the_pieces_of_a_big_frame_are_not_joined_before_it_is_whole(form):
+    # Joining at each read is quadratic: sixteen MiB that trickle in would stop the proxy for minutes.
+    session = Thrift().session(Side.CLIENT, MAX)
+    pieces = [(100_000).to_bytes(4, "big") + CALLS[form], *[bytes([at]) * 1000 for at in range(90)]]
+    assert [session.receive(piece) for piece in pieces] == [[]] * 91
+    assert [piece[:1] for piece in session._chunks] == [piece[:1] for piece in pieces]
 
 
 @pytest.mark.parametrize("form", list(CALLS))

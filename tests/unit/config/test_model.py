@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -140,7 +139,7 @@ LATER = [
 def generator() -> ModuleType:
     spec = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
     assert spec is not None and spec.loader is not None
-    module = sys.modules.setdefault("docs_generate", importlib.util.module_from_spec(spec))
+    module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 

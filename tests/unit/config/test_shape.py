@@ -190,6 +190,7 @@ def test_a_plugin_is_a_name_or_a_mapping_with_its_options() -> None:
     assert told("codec: {name: dubbo, depht: 3}") == ["codec.depht: dubbo: no option 'depht'; did you mean 'depth'?"]
     assert told("codec: {name: dubo}") == ["codec.name: no codec 'dubo'; did you mean 'dubbo'?"]
     assert told("codec: {name: dubbo, depth: 0}")[0].startswith("codec.name: dubbo: depth 0 is below 1")
+    assert told("codec: {name: held, size: 3}") == ["codec.size: held: 3 is odd"]
     assert told("codec: []") == ["codec: a list is not a text"]
 
 

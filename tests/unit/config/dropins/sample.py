@@ -10,7 +10,7 @@ from zope.interface import implementer
 from metaproxy.codecs.framing import Codec
 from metaproxy.interfaces import ICodec, IEndpoint, IExchange, IFilter, ILoadBalancer, IOnRequest
 from metaproxy.message import Affinity, Reply
-from metaproxy.plugins import Declaration
+from metaproxy.plugins import Declaration, OptionError
 from metaproxy.units import Seconds
 
 
@@ -33,10 +33,14 @@ class Mute(Codec):
 
 
 class Held(Codec):
-    """A codec whose clients need connections of their own."""
+    """A codec whose clients need connections of their own. size: even, as its constructor says of the option itself."""
 
     name = "held"
     affinity = Affinity.CONNECTION
+
+    def __init__(self, size: int = 2) -> None:
+        if size % 2:
+            raise OptionError("size", f"{size} is odd")
 
 
 class NoCodec:

@@ -1,0 +1,159 @@
+"""
+The configuration over HTTP: seen, checked, put in force; and the plugins that it can name.
+
+Lives here: /config_dump, /check, /config, /reload, /plugins. Does not: what a configuration means (`config`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from metaproxy.admin.resource import Answer, Ask, Endpoint, Refused, as_json, as_time
+from metaproxy.admin.view import View
+
+MASK = "****"
+
+_HIDDEN = re.compile(
+    r"auth|pass|passphrase|(.*_)?(passwords?|passwd|secret|tokens?|api_?key|private_?key|credentials?)"
+)
+"""Keys whose text is masked, although nobody said that it is a secret: a password in the options of a plugin."""
+
+
+class ConfigDump(Endpoint):
+    path = "/config_dump"
+    about = (
+        "The configuration in force with its defaults, what was compiled from it, and the last one that was refused."
+    )
+
+    def __init__(self, view: View) -> None:
+        self._proxy = view.proxy
+        self._configuration = view.configuration
+
+    def get(self, ask: Ask) -> Answer:
+        snapshot = self._proxy.snapshot
+        return as_json(
+            {
+                "version": snapshot.version if snapshot is not None else 0,
+                "source": snapshot.source if snapshot is not None else None,
+                "applied": as_time(self._configuration.applied),
+                "config": masked(self._configuration.dump()),
+                "compiled": _compiled(snapshot),
+                "refused": _refused(self._configuration.refused),
+                "reloads": dict(self._configuration.reloads),
+            }
+        )
+
+
+def _refused(refused: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return None if refused is None else {**refused, "time": as_time(refused["time"])}
+
+
+def _compiled(snapshot: Any) -> dict[str, Any]:
+    if snapshot is None:
+        return {"listeners": {}, "clusters": {}}
+    return {
+        "listeners": {
+            name: {"protocol": one.codec.name, "filters": list(one.filters), "routes": one.routes.describe()}
+            for name, one in snapshot.listeners.items()
+        },
+        "clusters": {
+            name: {
+                "protocol": one.codec.name,
+                "mode": one.connections.mode,
+                "balancer": one.balancer_name,
+                "hash": list(one.hash_keys),
+                "endpoints": [endpoint.address for endpoint in one.endpoints],
+            }
+            for name, one in snapshot.clusters.items()
+        },
+    }
+
+
+def masked(data: Any) -> Any:
+    """`data` with the texts of keys that sound like secrets replaced."""
+    if isinstance(data, Mapping):
+        return {
+            key: MASK if isinstance(value, str) and value and _HIDDEN.fullmatch(str(key).lower()) else masked(value)
+            for key, value in data.items()
+        }
+    return [masked(item) for item in data] if isinstance(data, (list, tuple)) else data
+
+
+class Check(Endpoint):
+    path = "/check"
+    about = "Body: a configuration. Its errors and warnings, and what it would change; changes nothing."
+
+    def __init__(self, view: View) -> None:
+        self._configuration = view.configuration
+
+    def post(self, ask: Ask) -> Answer:
+        problems, difference = self._configuration.check(ask.text())
+        return as_json(
+            {"valid": not problems, "errors": [_problem(one) for one in problems], "difference": difference or None}
+        )
+
+
+def _problem(problem: Any) -> dict[str, str]:
+    """`FILE:LINE:COLUMN: PLACE: what is wrong`, taken apart, and as it is."""
+    return _line(str(problem))
+
+
+_PLACE = re.compile(r"(.*?:\d+:\d+): (.*)", re.DOTALL)
+
+
+def _line(line: str) -> dict[str, str]:
+    found = _PLACE.fullmatch(line)
+    return {"error": found[2], "where": found[1]} if found else {"error": line, "where": ""}
+
+
+class Config(Endpoint):
+    path = "/config"
+    about = "Body: a configuration, checked and put in force until the next one; the file stays as it is."
+
+    def __init__(self, view: View) -> None:
+        self._proxy = view.proxy
+        self._configuration = view.configuration
+
+    def put(self, ask: Ask) -> Answer:
+        return _applied(self._configuration.apply_text(ask.text()), self._proxy)
+
+
+class Reload(Endpoint):
+    path = "/reload"
+    about = "Reads the configuration's file again and puts it in force."
+
+    def __init__(self, view: View) -> None:
+        self._proxy = view.proxy
+        self._configuration = view.configuration
+
+    def post(self, ask: Ask) -> Answer:
+        return _applied(self._configuration.reload(), self._proxy)
+
+
+def _applied(lines: list[str], proxy: Any) -> Answer:
+    version = proxy.snapshot.version if proxy.snapshot is not None else 0
+    if not lines:
+        return as_json({"applied": True, "version": version})
+    errors = [_line(line) for line in lines]
+    more = "" if len(errors) == 1 else f" (and {len(errors) - 1} more)"
+    raise Refused(400, errors[0]["error"] + more, errors[0]["where"], more={"errors": errors, "version": version})
+
+
+class Plugins(Endpoint):
+    path = "/plugins"
+    about = "Codecs, filters, balancers and discoveries with where they come from; files that can't be loaded, and why."
+
+    def __init__(self, view: View) -> None:
+        self._registry = view.proxy.registry
+
+    def get(self, ask: Ask) -> Answer:
+        registry = self._registry
+        return as_json(
+            {
+                "plugins": registry.listing(),
+                "folders": [str(folder) for folder in registry.folders],
+                "errors": [{"file": file, "traceback": text} for file, text in sorted(registry.errors.items())],
+            }
+        )

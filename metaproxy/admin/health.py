@@ -1,0 +1,69 @@
+"""
+Whether the proxy lives, whether it takes work, and what it is.
+
+Lives here: /healthz, /ready, /server_info. Does not: the health of endpoints (`traffic`).
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+
+import twisted
+from metaproxy.admin.resource import Answer, Ask, Endpoint, as_json, as_time
+from metaproxy.admin.view import View
+from metaproxy.telemetry.metrics import VERSION
+
+
+class Healthz(Endpoint):
+    path = "/healthz"
+    about = "200 as long as the process answers; for liveness probes. Needs no token."
+    open = True
+
+    def get(self, ask: Ask) -> Answer:
+        return as_json({"status": "ok"})
+
+
+class Ready(Endpoint):
+    path = "/ready"
+    about = (
+        "200 when a configuration is in force, its listeners are bound and nothing drains; else 503. Needs no token."
+    )
+    open = True
+
+    def __init__(self, view: View) -> None:
+        self._proxy = view.proxy
+
+    def get(self, ask: Ask) -> Answer:
+        proxy = self._proxy
+        if proxy.ready:
+            return as_json({"status": "ready"})
+        return as_json({"status": "draining" if proxy.draining else "starting"}, 503)
+
+
+class ServerInfo(Endpoint):
+    path = "/server_info"
+    about = "Version, state, uptime, and who this proxy is."
+
+    def __init__(self, view: View) -> None:
+        self._proxy = view.proxy
+        self._configuration = view.configuration
+
+    def get(self, ask: Ask) -> Answer:
+        proxy = self._proxy
+        return as_json(
+            {
+                "version": VERSION,
+                "state": "DRAINING" if proxy.draining else "LIVE",
+                "ready": proxy.ready,
+                "pid": os.getpid(),
+                "started": as_time(proxy.started),
+                "uptime_seconds": round(time.time() - proxy.started, 3),
+                "python": platform.python_version(),
+                "twisted": twisted.__version__,
+                "config_file": self._configuration.file,
+                "config_version": proxy.snapshot.version if proxy.snapshot is not None else 0,
+                "node": self._configuration.dump().get("node", {}),
+            }
+        )

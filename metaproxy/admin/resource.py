@@ -1,0 +1,264 @@
+"""
+The admin API's tree: which endpoint answers a request, and how answers and errors look.
+
+Lives here: `Endpoint`, `Ask`, `Answer`, `Refused`, `Root`. Does not: what an endpoint does (a module a family), who may
+ask (`guard`), sockets (`service`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Protocol
+from urllib.parse import parse_qsl, unquote
+
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.logger import Logger
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request
+from zope.interface import implementer
+
+log = Logger()
+
+METHODS = ("GET", "POST", "PUT", "DELETE")
+"""HEAD is answered where GET is."""
+
+Headers = Mapping[str, str]
+
+
+class Ask:
+    """A request. place: the parts of the path that stand for `{...}`; query: the last value of each parameter."""
+
+    __slots__ = ("_request", "body", "method", "place", "query")
+
+    def __init__(self, request: Request, method: str, place: Mapping[str, str]) -> None:
+        self._request = request
+        self.method = method
+        self.place = place
+        query = request.uri.partition(b"?")[2].decode("utf-8", "replace")
+        self.query = dict(parse_qsl(query, keep_blank_values=True))
+        self.body: bytes = request.content.read() if request.content is not None else b""
+
+    def header(self, name: str) -> str:
+        """Its first value, '' when it is not there."""
+        return _header(self._request, name) or ""
+
+    def text(self) -> str:
+        """The body. Refused when it is empty."""
+        if not self.body.strip():
+            raise Refused(400, "no body; send a configuration", "body")
+        return self.body.decode("utf-8", "surrogateescape")
+
+
+class Answer:
+    """body: bytes, or pieces that are made while the reactor goes on in between."""
+
+    __slots__ = ("body", "content_type", "headers", "status")
+
+    def __init__(
+        self,
+        body: bytes | Iterator[bytes],
+        content_type: str = "text/plain; charset=utf-8",
+        status: int = 200,
+        headers: Headers | None = None,
+    ) -> None:
+        self.body = body
+        self.content_type = content_type
+        self.status = status
+        self.headers = headers or {}
+
+
+class Refused(Exception):
+    """
+    An answer of 4xx: what is wrong, and where: a parameter, a header, a place in a configuration. more: other keys of
+    the JSON.
+    """
+
+    def __init__(
+        self, status: int, error: str, where: str, headers: Headers | None = None, more: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(error)
+        self.status = status
+        self.headers = headers or {}
+        self.content = {"error": error, "where": where, **(more or {})}
+
+    def answer(self) -> Answer:
+        return as_json(self.content, self.status, self.headers)
+
+
+def as_json(data: Any, status: int = 200, headers: Headers | None = None) -> Answer:
+    """Indented, keys sorted: pleasant to read, and equal for equal content."""
+    text = json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False, default=str) + "\n"
+    # A lone surrogate becomes an escape, which is what JSON has for it.
+    return Answer(text.encode("utf-8", "backslashreplace"), "application/json", status, headers)
+
+
+def as_time(unix: float) -> str | None:
+    """Unix time as people and machines read it; None for 0, which stands for never."""
+    if not unix:
+        return None
+    return datetime.fromtimestamp(unix, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """The end of an error about a name that is not there."""
+    near = difflib.get_close_matches(name, known, 1)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return f"there are {', '.join(map(repr, sorted(known)[:10]))}" if known else "there are none"
+
+
+class Endpoint:
+    """
+    One path, with a method of its own name in lower case for each of METHODS that it takes; each is given an Ask and
+    returns an Answer, or raises Refused.
+
+    path: such as '/clusters' or '/clusters/{name}'. about: a line for the index and the docs. open: whether anybody
+    may ask it, token or not.
+    """
+
+    path: ClassVar[str]
+    about: ClassVar[str]
+    open: ClassVar[bool] = False
+
+    def methods(self) -> list[str]:
+        return [method for method in METHODS if hasattr(self, method.lower())]
+
+
+class Checks(Protocol):
+    """What is asked of a guard.Guard."""
+
+    def check(self, method: str, header: Callable[[str], str | None], open: bool) -> None:
+        """Raises Refused unless who asks may ask this."""
+
+
+class Root(Resource):
+    """Answers every path. clock: the reactor's."""
+
+    isLeaf = True
+
+    def __init__(self, endpoints: Sequence[Endpoint], guard: Checks, clock: IReactorTime) -> None:
+        super().__init__()
+        self.endpoints = endpoints
+        self._guard = guard
+        self._clock = clock
+        self._exact = {endpoint.path: endpoint for endpoint in endpoints}
+
+    def render(self, request: Request) -> int:  # type: ignore[override]
+        try:
+            answer = self._answer(request)
+        except Refused as refused:
+            answer = refused.answer()
+        except Exception:
+            log.failure("admin: {method} {path}", method=request.method, path=request.path)
+            answer = as_json({"error": "internal error; the proxy's log has more", "where": "metaproxy"}, 500)
+        self._write(request, answer)
+        return NOT_DONE_YET  # type: ignore[no-any-return]
+
+    def _answer(self, request: Request) -> Answer:
+        asked = request.method.decode("latin-1")
+        method = "GET" if asked == "HEAD" else asked
+        endpoint, place = self._find(request.path.decode("latin-1"))
+        self._guard.check(method, lambda name: _header(request, name), endpoint is not None and endpoint.open)
+        if endpoint is None:
+            path = unquote(request.path.decode("latin-1"))
+            raise Refused(404, f"no endpoint {path[:200]!r}; {nearest(path, list(self._exact))}", "path")
+        call = getattr(endpoint, method.lower(), None) if method in METHODS else None
+        if call is None:
+            allowed = ", ".join(["HEAD", *endpoint.methods()] if hasattr(endpoint, "get") else endpoint.methods())
+            raise Refused(405, f"{endpoint.path} takes {allowed}", "method", {"Allow": allowed})
+        answer: Answer = call(Ask(request, method, place))
+        return answer
+
+    def _find(self, path: str) -> tuple[Endpoint | None, dict[str, str]]:
+        path = path.rstrip("/") or "/"
+        found = self._exact.get(path)
+        if found is not None:
+            return found, {}
+        parts = path.split("/")
+        for endpoint in self.endpoints:
+            wanted = endpoint.path.split("/")
+            if len(wanted) == len(parts):
+                place = {want[1:-1]: unquote(part) for want, part in zip(wanted, parts, strict=True) if want[:1] == "{"}
+                if place and all(w == p or w[:1] == "{" for w, p in zip(wanted, parts, strict=True)):
+                    return endpoint, place
+        return None, {}
+
+    def _write(self, request: Request, answer: Answer) -> None:
+        request.setResponseCode(answer.status)
+        headers = {"Content-Type": answer.content_type, **HEADERS, **answer.headers}
+        for name, value in headers.items():
+            request.setHeader(name.encode("latin-1"), value.encode("latin-1"))
+        body = answer.body
+        if isinstance(body, bytes):
+            request.setHeader(b"Content-Length", b"%d" % len(body))
+            request.write(b"" if request.method == b"HEAD" else body)
+            request.finish()
+        elif request.method == b"HEAD":
+            request.write(b"")
+            request.finish()
+        else:
+            Stream(request, body, self._clock).start()
+
+
+HEADERS: Headers = {
+    "Server": "metaproxy",
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+}
+"""Of every answer."""
+
+
+def _header(request: Request, name: str) -> str | None:
+    value = request.getHeader(name)
+    return value if value is None or isinstance(value, str) else value.decode("latin-1")
+
+
+@implementer(IPushProducer)
+class Stream:
+    """Writes a body piece by piece, one a turn of the reactor, as fast as the client takes it."""
+
+    def __init__(self, request: Request, pieces: Iterator[bytes], clock: IReactorTime) -> None:
+        self._request = request
+        self._pieces = pieces
+        self._clock = clock
+        self._call: IDelayedCall | None = None
+
+    def start(self) -> None:
+        self._request.registerProducer(self, True)
+        self._soon()
+
+    def _soon(self) -> None:
+        if self._call is None:
+            self._call = self._clock.callLater(0, self._next)
+
+    def _next(self) -> None:
+        self._call = None
+        try:
+            piece = next(self._pieces, None)
+        except Exception:
+            log.failure("admin: {path}: the answer breaks off", path=self._request.path)
+            self._request.loseConnection()
+            return
+        if piece is None:
+            self._request.unregisterProducer()
+            self._request.finish()
+            return
+        self._soon()
+        self._request.write(piece)  # may call pauseProducing
+
+    def pauseProducing(self) -> None:
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    def resumeProducing(self) -> None:
+        self._soon()
+
+    def stopProducing(self) -> None:
+        """The client is gone."""
+        self.pauseProducing()

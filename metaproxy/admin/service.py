@@ -1,0 +1,162 @@
+"""
+The admin API's server: one HTTP port, or a socket in a folder.
+
+Lives here: `AdminService`, the list of endpoints, the bound of a request's body. Does not: endpoints.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint, UNIXServerEndpoint
+from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.server import Request, Site
+
+from metaproxy.admin.configuration import Check, Config, ConfigDump, Plugins, Reload
+from metaproxy.admin.control import Drain, Quit
+from metaproxy.admin.figures import MetricsText, Stats
+from metaproxy.admin.guard import Guard
+from metaproxy.admin.health import Healthz, Ready, ServerInfo
+from metaproxy.admin.index import Index
+from metaproxy.admin.resource import Endpoint, Refused, Root
+from metaproxy.admin.traffic import Clusters, Listeners, Routes
+from metaproxy.admin.view import View
+from metaproxy.proxy import address
+from metaproxy.telemetry.metrics import Metrics
+
+log = Logger()
+
+MAX_BODY = 16 << 20
+"""Bytes of a request's body; as much as a configuration may have."""
+IDLE = 60.0
+"""Seconds that a connection may be silent."""
+
+
+def endpoints(view: View) -> list[Endpoint]:
+    """All of them, in the order in which the index has them."""
+    made: list[Endpoint] = [
+        Healthz(), Ready(view), ServerInfo(view), MetricsText(view), Stats(view), ConfigDump(view), Clusters(view),
+        Listeners(view), Routes(view), Plugins(view), Check(view), Config(view), Reload(view), Drain(view), Quit(view),
+    ]  # fmt: skip
+    return [Index(made), *made]
+
+
+class BoundedRequest(Request):
+    """Refuses a body over MAX_BODY on its head, or as soon as there is more."""
+
+    _left = MAX_BODY
+    _refused = False
+
+    def gotLength(self, length: int | None) -> None:
+        super().gotLength(0 if length is not None and length > MAX_BODY else length)
+        # Every body is taken as it is. Twisted would read that of a form for its fields, and `curl --data` says form.
+        self.requestHeaders.removeHeader(b"content-type")
+        if length is not None and length > MAX_BODY:
+            self._too_long()
+
+    def handleContentChunk(self, data: bytes) -> None:
+        self._left -= len(data)
+        if self._left < 0:
+            self._too_long()
+        if not self._refused:
+            super().handleContentChunk(data)
+
+    def _too_long(self) -> None:
+        if self._refused:
+            return
+        self._refused = True
+        answer = Refused(413, f"a body of more than {MAX_BODY} bytes", "body").answer()
+        assert isinstance(answer.body, bytes)
+        self.channel.transport.write(
+            b"HTTP/1.1 413 Content Too Large\r\nContent-Type: application/json\r\nConnection: close\r\n"
+            b"Content-Length: %d\r\n\r\n%b" % (len(answer.body), answer.body)
+        )
+        self.channel.loseConnection()
+
+    def process(self) -> None:
+        if not self._refused:
+            super().process()
+
+
+class AdminSite(Site):
+    """Writes no log line for each request; those that change something are logged where they are answered."""
+
+    displayTracebacks = False
+
+    def log(self, request: Request) -> None:
+        """See the class."""
+
+
+class AdminService(Service):
+    """
+    proxy: service.ProxyService; configuration: config.reload.Configuration; listen: `host:port`, `[v6]:port` or
+    `unix:/path`; tokens: see guard.Guard; logs: telemetry's LogFiles, for its counters. bound: the address that it
+    listens on, '' while it doesn't.
+
+    Starting it raises twisted.internet.error.CannotListenError when the address can't be had. While the proxy drains
+    it stays, so that one can see what is still under way.
+    """
+
+    name = "admin"
+
+    def __init__(
+        self, proxy: Any, configuration: Any, listen: str, tokens: Any, reactor: Any, logs: Any = None
+    ) -> None:
+        self.bound = ""
+        self._proxy = proxy
+        self._reactor = reactor
+        self._where = address.parse(listen)
+        self._port: IListeningPort | None = None
+        view = View(proxy, configuration, reactor, Metrics(proxy, configuration, logs))
+        names = () if self._where.literal else (self._where.host,)
+        self.root = Root(endpoints(view), Guard(tokens, names), reactor)
+        self.site = AdminSite(self.root, requestFactory=BoundedRequest, timeout=IDLE, reactor=reactor)
+
+    def startService(self) -> None:
+        failed: list[Failure] = []
+        self._endpoint().listen(self.site).addCallbacks(self._listening, failed.append)
+        if failed:
+            failed[0].raiseException()
+        super().startService()
+
+    def _endpoint(self) -> IStreamServerEndpoint:
+        where = self._where
+        if where.family == socket.AF_UNIX:
+            # Only the same user; a stale socket is removed when the process that left it is gone (its lock tells).
+            return UNIXServerEndpoint(self._reactor, where.host, mode=0o600, wantPID=1)
+        kind = TCP6ServerEndpoint if where.family == socket.AF_INET6 else TCP4ServerEndpoint
+        return kind(self._reactor, where.port, interface=where.host)
+
+    def _listening(self, port: IListeningPort) -> None:
+        self._port = port
+        host = port.getHost()
+        if self._where.family == socket.AF_UNIX:
+            self.bound = f"unix:{self._where.host}"
+        else:
+            self.bound = address.show((host.host, host.port))  # type: ignore[attr-defined]
+        log.info("admin API at {bound}", bound=self.bound)
+
+    def stopService(self) -> Deferred[None]:
+        super().stopService()
+        done: Deferred[None] = Deferred()
+        # Services are stopped one after the other in one turn: only after it one knows whether the proxy drains.
+        self._reactor.callLater(0, self._stop, done)
+        return done
+
+    def _stop(self, done: Deferred[None]) -> None:
+        if self._proxy.draining:
+            self._proxy.drain().addBoth(lambda _: self._close(done))
+        else:
+            self._close(done)
+
+    def _close(self, done: Deferred[None]) -> None:
+        port, self._port = self._port, None
+        self.bound = ""
+        closed = maybeDeferred(port.stopListening) if port is not None else maybeDeferred(lambda: None)
+        closed.addErrback(lambda failure: log.failure("admin: closing {where}", failure, where=self._where))
+        closed.addCallback(lambda _: done.callback(None))

@@ -1,0 +1,154 @@
+"""
+What flows where: clusters with their endpoints, listeners, routes.
+
+Lives here: /clusters, /listeners, /routes. Does not: changing any of them (`control`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from metaproxy.admin.resource import Answer, Ask, Endpoint, as_json
+from metaproxy.admin.view import View, counts, latency, target
+from metaproxy.proxy import address
+from metaproxy.proxy.attempt import Attempt
+
+
+class Clusters(Endpoint):
+    path = "/clusters"
+    about = "Clusters: limits, and their endpoints with health, requests, connections and latency."
+
+    def __init__(self, view: View) -> None:
+        self._proxy = view.proxy
+
+    def get(self, ask: Ask) -> Answer:
+        snapshot = self._proxy.snapshot
+        clusters = snapshot.clusters if snapshot is not None else {}
+        return as_json({"clusters": [_cluster(clusters[name]) for name in sorted(clusters)]})
+
+
+def _cluster(cluster: Any) -> dict[str, Any]:
+    breaker, settings = cluster.breaker, cluster.connections
+    return {
+        "name": cluster.name,
+        "protocol": cluster.codec.name,
+        "balancer": cluster.balancer_name,
+        "request_timeout_seconds": cluster.request_timeout,
+        "connections": {
+            "mode": settings.mode,
+            "per_endpoint": settings.per_endpoint,
+            "connect_timeout_seconds": settings.connect_timeout,
+        },
+        "breaker": {
+            "requests": {"active": breaker.requests, "limit": breaker.max_requests},
+            "connections": {"active": breaker.connections, "limit": breaker.max_connections},
+            "pending": {"active": breaker.pending, "limit": breaker.max_pending},
+        },
+        "counts": counts(cluster.counts),
+        "endpoints": [_endpoint(endpoint) for endpoint in cluster.endpoints],
+    }
+
+
+def _endpoint(endpoint: Any) -> dict[str, Any]:
+    found = endpoint.counts
+    connections = states(endpoint.pool.connections if endpoint.pool is not None else ())
+    return {
+        "address": endpoint.address,
+        "weight": endpoint.weight,
+        "metadata": dict(endpoint.metadata),
+        "health": "healthy",
+        "ejected": False,
+        "active": endpoint.active,
+        "counts": counts(found),
+        "connections": {"open": sum(connections.values()), **connections},
+        "latency_ms": latency(found.latency),
+    }
+
+
+STATES = ("connecting", "retiring", "paused", "pinned", "leased", "busy", "idle")
+"""What a connection to an endpoint can be; the first that holds is the one it counts for."""
+
+
+def states(connections: Any) -> dict[str, int]:
+    """
+    connecting: not there yet; retiring: takes nothing new; paused: a client reads too slowly; pinned: a client's own;
+    leased: taken by one exchange; busy: shared, with exchanges under way; idle: none of these.
+    """
+    found = Counter(_state(connection) for connection in list(connections))
+    return {state: found[state] for state in STATES}
+
+
+def _state(connection: Any) -> str:
+    if connection.transport is None:
+        return "connecting"
+    if connection.paused_by:
+        return "paused"
+    if not connection.usable:
+        return "retiring"
+    if connection.lease is not None:
+        return "leased" if isinstance(connection.lease, Attempt) else "pinned"
+    return "busy" if connection.busy() else "idle"
+
+
+class Listeners(Endpoint):
+    path = "/listeners"
+    about = "Listeners: addresses, protocol, filters, limits and counts; those that drain, too."
+
+    def __init__(self, view: View) -> None:
+        self._proxy = view.proxy
+
+    def get(self, ask: Ask) -> Answer:
+        proxy = self._proxy
+        listeners = [*proxy.listeners.values(), *proxy.leaving]
+        return as_json({"listeners": sorted(map(_listener, listeners), key=lambda one: (one["name"], one["state"]))})
+
+
+def _listener(listener: Any) -> dict[str, Any]:
+    snapshot = listener.snapshot
+    return {
+        "name": listener.name,
+        "state": "DRAINING" if listener.draining else "LISTENING",
+        "protocol": snapshot.codec.name,
+        "addresses": [address.show(where.sockaddr) for where in snapshot.addresses],
+        "bound": listener.bound(),
+        "filters": list(snapshot.filters),
+        "routes": len(snapshot.routes.routes),
+        "limits": {
+            "max_connections": snapshot.max_connections,
+            "max_frame_bytes": snapshot.max_frame,
+            "max_inflight": snapshot.max_inflight,
+            "idle_timeout_seconds": snapshot.idle_timeout,
+            "stall_timeout_seconds": snapshot.stall_timeout,
+            "drain_timeout_seconds": snapshot.drain_timeout,
+        },
+        "proxy_protocol": snapshot.proxy_protocol,
+        "counts": counts(listener.counts),
+    }
+
+
+class Routes(Endpoint):
+    path = "/routes"
+    about = "Routes by listener, in order: what they match, how they are found, and what each target got."
+
+    def __init__(self, view: View) -> None:
+        self._proxy = view.proxy
+
+    def get(self, ask: Ask) -> Answer:
+        listeners = self._proxy.listeners
+        return as_json({"listeners": [_routes(name, listeners[name].snapshot) for name in sorted(listeners)]})
+
+
+def _routes(name: str, snapshot: Any) -> dict[str, Any]:
+    table = snapshot.routes
+    shown = [
+        {**described, "targets": [target(one) for one in _targets(route)]}
+        for described, route in zip(table.describe(), table.routes, strict=True)
+    ]
+    return {"name": name, "routes": shown, "unmatched": target(snapshot.no_route.reply_target)}
+
+
+def _targets(route: Any) -> list[Any]:
+    """Where it sends requests; and, once there were any, the answers of the proxy itself before a cluster was picked."""
+    own = route.reply_target
+    return [*route.targets, own] if not route.targets or own.counts.outcomes else list(route.targets)

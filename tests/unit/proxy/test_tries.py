@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+from harness import HEAD, Quill, Stage, answer, call
+
+from metaproxy.cluster.breaker import Breaker
+from metaproxy.cluster.cluster import ConnectionSettings
+from metaproxy.cluster.retry import RetryPolicy
+from metaproxy.message import Message
+
+FAILURE = HEAD.pack(9, 1, 0x80)
+
+
+class Reads(Quill):
+    """Quill whose service `read` may be repeated."""
+
+    def safe(self, request: Message) -> bool:
+        return request.get("service") == "read"
+
+
+def retried(breaker: Breaker | None = None, endpoints: int = 2, **policy: object) -> Stage:
+    stage = Stage(codec=Reads(), endpoints=endpoints, breaker=breaker, connections=ConnectionSettings(mode="pool"))
+    defaults = {"attempts": 2, "on": ["connect", "reset", "timeout", "error"], "backoff": (0.1, 1.0)}
+    stage.route.retry = RetryPolicy(**{**defaults, **policy}, uniform=lambda: 1.0)  # type: ignore[arg-type]
+    return stage
+
+
+def test_a_request_that_never_left_is_tried_at_another_endpoint() -> None:
+    stage = retried()
+    stage.network.accept = False
+    client = stage.client()
+    stage.say(client, call(7, "write"))
+    first, protocol = stage.network.dialled[0]
+    stage.network.accept = True
+    protocol.connectionFailed("refused", False)
+    stage.clock.advance(0.1)
+    stage.clock.advance(0)
+    second, _ = stage.network.dialled[1]
+    assert second != first
+    stage.say(stage.server, answer(1))
+    assert client.take() == answer(7)
+    assert stage.route.targets[0].counts.retries == 1
+    assert stage.cluster.breaker.retries == 0
+
+
+def test_a_request_that_may_have_been_executed_is_repeated_only_if_that_is_safe() -> None:
+    stage = retried()
+    client = stage.client()
+    stage.say(client, call(7, "write"))
+    stage.server.end()
+    stage.clock.advance(0)
+    assert b"connection lost" in client.take()
+    stage.say(client, call(8, "read"))
+    stage.network.upstreams[1].end()
+    stage.clock.advance(0.2)
+    stage.clock.advance(0)
+    stage.say(stage.network.upstreams[2], answer(1))
+    assert client.take() == answer(8)
+
+
+def test_unsafe_repeats_whatever_it_is() -> None:
+    stage = retried(unsafe=True)
+    client = stage.client()
+    stage.say(client, call(7, "write"))
+    stage.server.end()
+    stage.clock.advance(0.2)
+    stage.clock.advance(0)
+    stage.say(stage.network.upstreams[1], answer(1))
+    assert client.take() == answer(7)
+
+
+def test_the_last_failure_is_what_the_client_gets() -> None:
+    stage = retried(attempts=1)
+    client = stage.client()
+    stage.say(client, call(7, "read"))
+    stage.say(stage.server, FAILURE)
+    assert client.take() == b""
+    stage.clock.advance(0.2)
+    stage.clock.advance(0)
+    stage.say(stage.network.upstreams[1], FAILURE + b"")
+    assert client.take() == HEAD.pack(9, 7, 0x80)
+    assert stage.route.targets[0].counts.outcomes == {"error": 1}
+
+
+def test_each_try_has_its_own_time_and_the_route_the_whole() -> None:
+    stage = retried(per_try_timeout=1.0, attempts=5)
+    stage.route.timeout = 2.5
+    client = stage.client()
+    stage.say(client, call(7, "read"))
+    for _ in range(30):
+        stage.clock.advance(0.1)
+    assert len(stage.network.upstreams) == 3
+    assert b"no answer within 2.5 s" in client.take()
+    assert stage.cluster.breaker.requests == 0
+
+
+def test_the_back_off_doubles_up_to_its_bound() -> None:
+    policy = RetryPolicy(9, backoff=(0.1, 0.5), uniform=lambda: 1.0)
+    assert [policy.delay(tries) for tries in (1, 2, 3, 4, 5)] == [0.1, 0.2, 0.4, 0.5, 0.5]
+
+
+def test_the_budget_bounds_retries_under_way() -> None:
+    stage = retried(breaker=Breaker(max_retries=1), unsafe=True)
+    client = stage.client()
+    for id in (1, 2):
+        stage.say(client, call(id))
+    for wire in list(stage.network.upstreams):
+        wire.end()
+    stage.clock.advance(0.2)
+    stage.clock.advance(0)
+    stage.network.upstreams[2].end()
+    stage.clock.advance(0)
+    assert stage.cluster.breaker.retries in (0, 1)
+    for _ in range(20):
+        stage.clock.advance(1)
+    assert stage.cluster.breaker.retries == stage.cluster.breaker.requests == 0
+
+
+def test_a_hedge_is_sent_beside_a_slow_first_try_and_the_first_answer_wins() -> None:
+    stage = retried(hedge_after=0.5)
+    client = stage.client()
+    stage.say(client, call(7, "read"))
+    stage.clock.advance(0.5)
+    stage.clock.advance(0)
+    slow, hedge = stage.network.upstreams
+    assert hedge.take() == call(1, "read")
+    stage.say(hedge, answer(1))
+    assert client.take() == answer(7)
+    assert slow.closed, "its answer is still to come, so it can't serve anybody else"
+    assert stage.route.targets[0].counts.hedges == 1
+    assert stage.cluster.breaker.requests == 0
+
+
+def test_what_is_not_safe_is_never_hedged() -> None:
+    stage = retried(hedge_after=0.5)
+    client = stage.client()
+    stage.say(client, call(7, "write"))
+    stage.clock.advance(1)
+    assert len(stage.network.upstreams) == 1
+
+
+def test_a_client_that_leaves_ends_all_tries() -> None:
+    stage = retried(hedge_after=0.5)
+    client = stage.client()
+    stage.say(client, call(7, "read"))
+    stage.clock.advance(0.5)
+    client.end()
+    stage.clock.advance(10)
+    assert stage.cluster.breaker.requests == stage.cluster.breaker.retries == 0
+    assert all(wire.closed for wire in stage.network.upstreams)
