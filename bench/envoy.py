@@ -15,8 +15,13 @@ _NETWORK = f"{_TYPES}.filters.network"
 _MANY = 100_000  # Envoy's own circuit breaker limits, 1024, are below what the loads keep in flight
 
 
-def bootstrap(network_filter: Json, listen: int, admin: int, backend: int, cluster_extras: Json | None = None) -> Json:
-    """One listener with this filter in front of one cluster, `backend`, with one endpoint; ports on loopback."""
+def bootstrap(network_filter: Json, listen: int, admin: int, backend: int, buffer: int | None = None) -> Json:
+    """
+    One listener with this filter in front of one cluster, `backend`, with one endpoint; ports on loopback.
+
+    buffer: bytes that a connection may buffer, None for Envoy's 1 MiB.
+    """
+    buffers = {} if buffer is None else {"per_connection_buffer_limit_bytes": buffer}
     limits = {"max_connections": _MANY, "max_pending_requests": _MANY, "max_requests": _MANY}
     cluster = {
         "name": "backend",
@@ -27,9 +32,10 @@ def bootstrap(network_filter: Json, listen: int, admin: int, backend: int, clust
             "cluster_name": "backend",
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": _address(backend)}}]}],
         },
-        **(cluster_extras or {}),
+        **buffers,
     }
-    listener = {"name": "bench", "address": _address(listen), "filter_chains": [{"filters": [network_filter]}]}
+    chains = [{"filters": [network_filter]}]
+    listener = {"name": "bench", "address": _address(listen), "filter_chains": chains, **buffers}
     return {
         "admin": {"address": _address(admin)},
         "static_resources": {"listeners": [listener], "clusters": [cluster]},

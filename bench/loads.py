@@ -42,15 +42,16 @@ class Case:
         size = f"{self.body // 1024} KiB" if self.body >= 1024 else f"{self.body} B"
         routes = "" if self.protocol == "redis" else f", {self.routes} route{'s' * (self.routes > 1)}"
         name = f"{self.protocol} {self.command.upper()}".strip()
-        return f"{name}, {self.connections} connections x {self.depth} in flight, {size}{routes}"
+        connections = f"{self.connections} connection{'s' * (self.connections > 1)}"
+        return f"{name}, {connections} x {self.depth} in flight, {size}{routes}"
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
     """
     One measured window. Latencies in ms; cpu: µs of the proxy a request; proxy_busy, load_busy: share of its core that
-    the proxy, or load and backend together, used; proxy_waited: share of the time in which the proxy was ready to run
-    and others had its core; peak: MiB. What is a proxy's is None without one.
+    the proxy, or load and backend together, used; proxy_waited: share of the time in which one of its
+    threads was ready to run and others had its core; peak: MiB. What is a proxy's is None without one.
     """
 
     requests_per_second: float
@@ -95,7 +96,7 @@ class Backends:
         if proxy is not None:
             command += ["--proxy", _ids(proxy)]
             proxy.forget_peak()
-        began, waited = time.monotonic(), proxy.waited() if proxy else 0.0
+        began, before = time.monotonic(), proxy.waited() if proxy else {}
         try:
             ran = subprocess.run(
                 [*command, str(port)], check=False, capture_output=True, text=True, timeout=warmup + seconds + 10
@@ -104,7 +105,8 @@ class Backends:
             raise LoadFailed("the load generator did not end") from error
         if ran.returncode != 0:
             raise LoadFailed(ran.stderr.strip())
-        waited = proxy.waited() - waited if proxy else 0.0
+        after = proxy.waited() if proxy else {}
+        waited = max((after[task] - before.get(task, 0.0) for task in after), default=0.0)
         return _result(json.loads(ran.stdout), proxy, waited / (time.monotonic() - began))
 
 

@@ -84,10 +84,10 @@ class Running:
                     found.extend(int(child) for child in children.read_text().split())
         return found
 
-    def waited(self) -> float:
-        """Seconds that its threads were ready to run and did not, because others had their core."""
-        tasks = [task for pid in self.ids() for task in Path(f"/proc/{pid}/task").glob("*/schedstat")]
-        return sum(_waited(task) for task in tasks) / 1e9
+    def waited(self) -> dict[str, float]:
+        """Seconds that each of its threads was ready to run and did not, because others had the core."""
+        tasks = [task for pid in self.ids() for task in Path(f"/proc/{pid}/task").iterdir()]
+        return {task.name: _waited(task / "schedstat") for task in tasks}
 
     def forget_peak(self) -> None:
         """Lets the peak of memory begin anew, where the kernel allows it."""
@@ -119,10 +119,10 @@ def wait_for(what: str, seconds: float, process: Running, ready: Callable[[], ob
         time.sleep(0.02)
 
 
-def _waited(schedstat: Path) -> int:
+def _waited(schedstat: Path) -> float:
     with suppress(OSError):
-        return int(schedstat.read_text().split()[1])
-    return 0
+        return int(schedstat.read_text().split()[1]) / 1e9
+    return 0.0
 
 
 def _peak(pid: int) -> int:

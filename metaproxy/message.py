@@ -141,8 +141,8 @@ class Message:
     connection (0 with Correlation.FIFO). metadata: str -> str, what is already known; None before the first look.
     more: fills in more of `metadata` when a key is missed, and sets itself anew while there is still more behind it; it
     may raise FrameError, once. answer: not None means that the codec answers the message itself with these bytes (b"":
-    with nothing), in order; it is not forwarded. hold: see Hold. profile: which state the upstream connection must be in
-    (database, protocol version, user), any hashable; connections of one profile serve all its requests.
+    with nothing), in order; it is not forwarded. hold: see Hold. profile: which state the upstream connection must be
+    in (database, protocol version, user), any hashable; connections of one profile serve all its requests.
     """
 
     __slots__ = ("answer", "frame", "hold", "id", "kind", "metadata", "more", "profile")

@@ -15,17 +15,13 @@ from metaproxy.admin.view import View
 
 MASK = "****"
 
-_HIDDEN = re.compile(
-    r"auth|pass|passphrase|(.*_)?(passwords?|passwd|secret|tokens?|api_?key|private_?key|credentials?)"
-)
+_HIDDEN = re.compile(r"auth|pass(phrase)?|(.*_)?(passwords?|passwd|secret|tokens?|api_?key|private_?key|credentials?)")
 """Keys whose text is masked, although nobody said that it is a secret: a password in the options of a plugin."""
 
 
 class ConfigDump(Endpoint):
     path = "/config_dump"
-    about = (
-        "The configuration in force with its defaults, what was compiled from it, and the last one that was refused."
-    )
+    about = "The configuration in force with its defaults, what was compiled from it, and the last refused one."
 
     def __init__(self, view: View) -> None:
         self._proxy = view.proxy
@@ -91,21 +87,17 @@ class Check(Endpoint):
     def post(self, ask: Ask) -> Answer:
         problems, difference = self._configuration.check(ask.text())
         return as_json(
-            {"valid": not problems, "errors": [_problem(one) for one in problems], "difference": difference or None}
+            {"valid": not problems, "errors": [_line(str(one)) for one in problems], "difference": difference or None}
         )
-
-
-def _problem(problem: Any) -> dict[str, str]:
-    """`FILE:LINE:COLUMN: PLACE: what is wrong`, taken apart, and as it is."""
-    return _line(str(problem))
 
 
 _PLACE = re.compile(r"(.*?:\d+:\d+): (.*)", re.DOTALL)
 
 
 def _line(line: str) -> dict[str, str]:
+    """`FILE:LINE:COLUMN: what is wrong`, taken apart."""
     found = _PLACE.fullmatch(line)
-    return {"error": found[2], "where": found[1]} if found else {"error": line, "where": ""}
+    return {"error": found[2], "where": found[1]} if found else {"error": line, "where": "configuration"}
 
 
 class Config(Endpoint):

@@ -42,8 +42,11 @@ class Quit(Endpoint):
 
     def __init__(self, view: View) -> None:
         self._reactor = view.reactor
+        self._asked = False
 
     def post(self, ask: Ask) -> Answer:
-        log.info("admin: quitting")
-        self._reactor.callLater(QUIT_AFTER, self._reactor.stop)
+        if not self._asked:
+            self._asked = True
+            log.info("admin: quitting")
+            self._reactor.callLater(QUIT_AFTER, self._reactor.stop)
         return as_json({"quitting": True})

@@ -18,7 +18,7 @@ from metaproxy.telemetry.metrics import VERSION
 
 class Healthz(Endpoint):
     path = "/healthz"
-    about = "200 as long as the process answers; for liveness probes. Needs no token."
+    about = "200 as long as the process answers; for liveness probes. No token."
     open = True
 
     def get(self, ask: Ask) -> Answer:
@@ -27,9 +27,7 @@ class Healthz(Endpoint):
 
 class Ready(Endpoint):
     path = "/ready"
-    about = (
-        "200 when a configuration is in force, its listeners are bound and nothing drains; else 503. Needs no token."
-    )
+    about = "200 when a configuration is in force, its listeners are bound and it does not drain, else 503. No token."
     open = True
 
     def __init__(self, view: View) -> None:

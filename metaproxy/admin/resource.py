@@ -88,11 +88,15 @@ class Refused(Exception):
         return as_json(self.content, self.status, self.headers)
 
 
-def as_json(data: Any, status: int = 200, headers: Headers | None = None) -> Answer:
-    """Indented, keys sorted: pleasant to read, and equal for equal content."""
+def encoded(data: Any) -> bytes:
+    """JSON: indented, keys sorted; pleasant to read, and equal for equal content."""
     text = json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False, default=str) + "\n"
     # A lone surrogate becomes an escape, which is what JSON has for it.
-    return Answer(text.encode("utf-8", "backslashreplace"), "application/json", status, headers)
+    return text.encode("utf-8", "backslashreplace")
+
+
+def as_json(data: Any, status: int = 200, headers: Headers | None = None) -> Answer:
+    return Answer(encoded(data), "application/json", status, headers)
 
 
 def as_time(unix: float) -> str | None:
@@ -146,7 +150,7 @@ class Root(Resource):
         self._clock = clock
         self._exact = {endpoint.path: endpoint for endpoint in endpoints}
 
-    def render(self, request: Request) -> int:  # type: ignore[override]
+    def render(self, request: Request) -> int:
         try:
             answer = self._answer(request)
         except Refused as refused:
@@ -155,7 +159,7 @@ class Root(Resource):
             log.failure("admin: {method} {path}", method=request.method, path=request.path)
             answer = as_json({"error": "internal error; the proxy's log has more", "where": "metaproxy"}, 500)
         self._write(request, answer)
-        return NOT_DONE_YET  # type: ignore[no-any-return]
+        return NOT_DONE_YET
 
     def _answer(self, request: Request) -> Answer:
         asked = request.method.decode("latin-1")
@@ -229,6 +233,7 @@ class Stream:
         self._call: IDelayedCall | None = None
 
     def start(self) -> None:
+        self._request.notifyFinish().addErrback(lambda gone: self.stopProducing())
         self._request.registerProducer(self, True)
         self._soon()
 

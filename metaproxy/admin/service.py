@@ -23,7 +23,7 @@ from metaproxy.admin.figures import MetricsText, Stats
 from metaproxy.admin.guard import Guard
 from metaproxy.admin.health import Healthz, Ready, ServerInfo
 from metaproxy.admin.index import Index
-from metaproxy.admin.resource import Endpoint, Refused, Root
+from metaproxy.admin.resource import Endpoint, Root, encoded
 from metaproxy.admin.traffic import Clusters, Listeners, Routes
 from metaproxy.admin.view import View
 from metaproxy.proxy import address
@@ -70,11 +70,11 @@ class BoundedRequest(Request):
         if self._refused:
             return
         self._refused = True
-        answer = Refused(413, f"a body of more than {MAX_BODY} bytes", "body").answer()
-        assert isinstance(answer.body, bytes)
-        self.channel.transport.write(
+        self.requestHeaders.removeHeader(b"expect")  # or the client would be told to go on
+        body = encoded({"error": f"a body of more than {MAX_BODY} bytes", "where": "body"})
+        self.channel.write(
             b"HTTP/1.1 413 Content Too Large\r\nContent-Type: application/json\r\nConnection: close\r\n"
-            b"Content-Length: %d\r\n\r\n%b" % (len(answer.body), answer.body)
+            b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
         )
         self.channel.loseConnection()
 
@@ -88,7 +88,7 @@ class AdminSite(Site):
 
     displayTracebacks = False
 
-    def log(self, request: Request) -> None:
+    def log(self, request: Any) -> None:
         """See the class."""
 
 

@@ -44,6 +44,7 @@ def _cluster(cluster: Any) -> dict[str, Any]:
             "requests": {"active": breaker.requests, "limit": breaker.max_requests},
             "connections": {"active": breaker.connections, "limit": breaker.max_connections},
             "pending": {"active": breaker.pending, "limit": breaker.max_pending},
+            "retries": {"active": breaker.retries, "limit": breaker.max_retries},
         },
         "counts": counts(cluster.counts),
         "endpoints": [_endpoint(endpoint) for endpoint in cluster.endpoints],
@@ -149,6 +150,6 @@ def _routes(name: str, snapshot: Any) -> dict[str, Any]:
 
 
 def _targets(route: Any) -> list[Any]:
-    """Where it sends requests; and, once there were any, the answers of the proxy itself before a cluster was picked."""
+    """Where it sends requests and, once there were any, the proxy's own answers before a cluster was picked."""
     own = route.reply_target
     return [*route.targets, own] if not route.targets or own.counts.outcomes else list(route.targets)

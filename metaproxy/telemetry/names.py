@@ -162,6 +162,14 @@ TARGET = _families(
     ),
     ("metaproxy_exchange_request_bytes_total", "counter", "Bytes of requests.", _of("request_bytes")),
     ("metaproxy_exchange_response_bytes_total", "counter", "Bytes of answers.", _of("response_bytes")),
+    ("metaproxy_exchange_retries_total", "counter", "Further tries, after one that failed.", _of("retries")),
+    ("metaproxy_exchange_hedges_total", "counter", "Further tries, beside one that took long.", _of("hedges")),
+    (
+        "metaproxy_exchange_mirror_differences_total",
+        "counter",
+        "Answers of mirrors that were compared and differed.",
+        _of("differences"),
+    ),
 )
 """Of a metaproxy.counts.TargetCounts; as long as nothing was counted, there is no series."""
 
@@ -174,6 +182,8 @@ CLUSTER = _families(
     ("metaproxy_cluster_connections_limit", "gauge", "breaker.max_connections.", _of("breaker.max_connections")),
     ("metaproxy_cluster_requests_pending", "gauge", "Requests that wait for a connection.", _of("breaker.pending")),
     ("metaproxy_cluster_requests_pending_limit", "gauge", "breaker.max_pending.", _of("breaker.max_pending")),
+    ("metaproxy_cluster_retries_active", "gauge", "Further tries under way.", _of("breaker.retries")),
+    ("metaproxy_cluster_retries_limit", "gauge", "breaker.max_retries.", _of("breaker.max_retries")),
     (
         "metaproxy_cluster_no_endpoint_total",
         "counter",
@@ -314,6 +324,7 @@ ENVOY: tuple[tuple[str, str, str], ...] = (
     ("cluster.<name>.upstream_rq_active", "metaproxy_cluster_requests_active", ""),
     ("cluster.<name>.upstream_rq_time", "metaproxy_endpoint_duration_seconds", "seconds"),
     ("cluster.<name>.upstream_rq_timeout", "metaproxy_endpoint_timeouts_total", ""),
+    ("cluster.<name>.upstream_rq_retry", "metaproxy_exchange_retries_total", ""),
     ("cluster.<name>.upstream_rq_rx_reset", "metaproxy_endpoint_resets_total", ""),
     ("cluster.<name>.upstream_rq_pending_active", "metaproxy_cluster_requests_pending", ""),
     ("cluster.<name>.upstream_rq_pending_overflow", "metaproxy_cluster_overflow_pending_total", ""),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 
+from metaproxy.counts import BOUNDS
 from metaproxy.telemetry.log_format import FIELDS, TEXT
 from metaproxy.telemetry.names import (
     AERAKI,
@@ -75,6 +76,11 @@ def _fields() -> str:
     return _table(("field", "value"), [(_code(name), _code(value)) for name, value in FIELDS.items()])
 
 
+def _buckets() -> str:
+    shown = [f"{bound * 1000:g} ms" if bound < 1 else f"{bound:g} s" for bound in BOUNDS]
+    return f"Buckets end at {', '.join(shown)}; what took longer is in the last one.\n"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "process": lambda: _metrics(*PROCESS),
     "build": lambda: _metrics(BUILD),
@@ -89,6 +95,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "operators": _operators,
     "flags": _flags,
     "fields": _fields,
+    "buckets": _buckets,
     "text": lambda: f"    {TEXT}\n",
 }
 """By the NAME of a mark."""

@@ -7,9 +7,11 @@ Lives here: writing its configuration, starting it, asking its admin interface, 
 from __future__ import annotations
 
 import json
+import re
 import sys
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -75,6 +77,15 @@ class Proxy:
         """The counters, flat."""
         counters: dict[str, Any] = self.admin("/stats?format=json")
         return counters
+
+    def outcomes(self) -> dict[str, int]:
+        """How many exchanges ended in which way, since it started."""
+        counted: Counter[str] = Counter()
+        for name, value in self.stats().items():
+            found = re.match(r'metaproxy_exchanges_total\{.*outcome="(\w+)"', name)
+            if found and value:
+                counted[found[1]] += int(value)
+        return dict(counted)
 
     def log(self) -> str:
         return self._program.text()

@@ -227,7 +227,7 @@ def test_a_provider_killed_in_the_middle_fails_its_own_calls_only(
     killed = start_here(catalogue.dubbo_server("npm", "victim", victim))
     start_here(catalogue.dubbo_server("npm", "other", other))
     rules = [{"match": {"method": "slow"}, "cluster": "victim"}, {"cluster": "other"}]
-    proxy(
+    between = proxy(
         {
             "listeners": [listener("in", port, "dubbo", rules)],
             "clusters": [cluster("victim", victim), cluster("other", other)],
@@ -247,3 +247,6 @@ def test_a_provider_killed_in_the_middle_fails_its_own_calls_only(
     start_here(catalogue.dubbo_server("npm", "again", victim))
     assert eventually(lambda: one(waiting, port, "slow", 1).get("value") == 1)
     assert one(bystander, port, "whoami")["value"] == "other"
+    outcomes = between.outcomes()
+    assert set(outcomes) == {"ok", "reset", "connect"}
+    assert outcomes["reset"] == 1

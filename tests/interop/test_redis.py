@@ -500,7 +500,7 @@ def test_a_server_killed_in_the_middle_fails_its_own_commands_only(
     killed = start_redis(start_here, tmp_path / "victim", victim)
     start_redis(start_here, tmp_path / "other", other)
     rules = [{"match": {"key": {"prefix": "v:"}}, "cluster": "victim"}, {"cluster": "other"}]
-    proxy(
+    between = proxy(
         {
             "listeners": [listener("in", port, "redis", rules)],
             "clusters": [cluster("victim", victim), cluster("other", other)],
@@ -528,6 +528,9 @@ def test_a_server_killed_in_the_middle_fails_its_own_commands_only(
     start_redis(start_here, tmp_path / "again", victim)
     assert eventually(lambda: said(bystander, "SET", "v:a", "2") is True or said(bystander, "SET", "v:a", "2") == "OK")
     assert connect(victim).get("v:a") == "2"
+    outcomes = between.outcomes()
+    assert set(outcomes) == {"ok", "reset", "connect"}
+    assert outcomes["reset"] == 1
 
 
 def test_a_pipeline_that_loses_one_of_its_servers_is_answered_in_order_with_errors_in_their_places(

@@ -223,7 +223,7 @@ def test_a_server_killed_in_the_middle_fails_its_own_calls_only(
     killed = start_here(catalogue.thrift_server("py", "victim", f"{victim}:{spec}"))
     start_here(catalogue.thrift_server("py", "other", f"{other}:{spec}"))
     rules = [{"match": {"method": "slow"}, "cluster": "victim"}, {"cluster": "other"}]
-    proxy(
+    between = proxy(
         {
             "listeners": [listener("in", port, "thrift", rules)],
             "clusters": [cluster("victim", victim), cluster("other", other)],
@@ -244,3 +244,6 @@ def test_a_server_killed_in_the_middle_fails_its_own_calls_only(
     start_here(catalogue.thrift_server("py", "again", f"{victim}:{spec}"))
     assert eventually(lambda: one(waiting, port, cell, "slow", 1).get("value") == 1)
     assert one(bystander, port, cell, "sayHello", "b")["value"] == "hello b from other"
+    outcomes = between.outcomes()
+    assert set(outcomes) == {"ok", "reset", "connect"}
+    assert outcomes["reset"] == 1

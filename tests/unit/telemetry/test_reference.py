@@ -1,9 +1,14 @@
 """The pages that are made from code are as the code is. `make docs` makes them so."""
 
+import json
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 
+from metaproxy.message import ErrorKind
+from metaproxy.telemetry.log_format import FIELDS, compile_format
 from metaproxy.telemetry.names import FAMILIES
 from metaproxy.telemetry.operators import OPERATORS
 from metaproxy.telemetry.reference import TABLES, page
@@ -27,6 +32,19 @@ def test_each_metric_and_each_operator_is_documented():
     text = "".join((REFERENCE / name).read_text() for name in PAGES)
     assert [family.name for family in FAMILIES if f"| `{family.name}` |" not in text] == []
     assert [name for name in OPERATORS if f"| `%{name}" not in text] == []
+
+
+def test_the_examples_of_the_access_log_are_true():
+    text = (REFERENCE / "access-log.md").read_text()
+    ((example,), (shown,)) = (re.findall(rf"```{kind}\n(.*?)```", text, re.DOTALL) for kind in ("yaml", "json"))
+    for log in yaml.safe_load(example)["listeners"][0]["access_log"]:
+        assert compile_format(log["format"]).reads
+    assert list(json.loads(shown)) == list(FIELDS)
+
+
+def test_each_outcome_is_documented():
+    text = (REFERENCE / "metrics.md").read_text()
+    assert [kind.value for kind in ErrorKind if f"`{kind.value}`" not in text] == []
 
 
 def test_a_bar_within_a_cell_is_escaped():

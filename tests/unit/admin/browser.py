@@ -1,0 +1,138 @@
+"""
+The admin API in memory: a proxy, a configuration, and somebody who asks.
+
+Lives here: `Desk`. Does not: assertions; sockets.
+"""
+
+from __future__ import annotations
+
+import json
+from http.client import HTTPResponse
+from io import BytesIO
+from typing import Any
+
+from running import Running
+from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionDone
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+
+from metaproxy.admin.service import AdminService
+from metaproxy.telemetry.log_files import LogFiles
+
+GOOD = "listeners: []\n"
+
+
+class FakeConfiguration:
+    """What config.reload.Configuration is to the admin API: a text that has the word `wrong` is."""
+
+    def __init__(self, running: Running) -> None:
+        self.file = "demo.yaml"
+        self.applied = 1700000001.5
+        self.refused: dict[str, Any] | None = None
+        self.reloads = {"applied": 1, "refused": 0}
+        self.content = GOOD
+        self._running = running
+
+    def check(self, text: str) -> tuple[list[str], dict[str, Any]]:
+        if "wrong" in text:
+            return ["demo.yaml:7:18: listeners[0].routes[1].cluster: no cluster 'dmeo'", "demo.yaml:9:1: worse"], {}
+        return [], {"listeners": {"added": ["back"], "changed": [], "removed": []}, "warnings": []}
+
+    def apply_text(self, text: str) -> list[str]:
+        problems, _ = self.check(text)
+        if problems:
+            self.reloads["refused"] += 1
+            self.refused = {"time": 1700000002.0, "source": "demo.yaml", "errors": problems}
+            return problems
+        self.reloads["applied"] += 1
+        self._running.apply(self._running.proxy.snapshot.version + 1)
+        return []
+
+    def reload(self) -> list[str]:
+        return self.apply_text(self.content)
+
+    def dump(self) -> Any:
+        return {
+            "node": {"id": "sidecar-1", "cluster": "demo"},
+            "listeners": [{"name": "front", "protocol": {"name": "redis", "options": {"auth": "hunter2"}}}],
+            "clusters": [{"name": "demo", "credentials": {"user": "app", "password": "hunter2"}}],
+        }
+
+
+class Response:
+    def __init__(self, data: bytes, method: str) -> None:
+        class Socket:
+            def makefile(self, mode: str) -> BytesIO:
+                return BytesIO(data)
+
+        response = HTTPResponse(Socket(), method=method)  # type: ignore[arg-type]
+        response.begin()
+        self.status = response.status
+        self.headers = {name.lower(): value for name, value in response.getheaders()}
+        self.body = response.read()
+
+    @property
+    def json(self) -> Any:
+        assert self.headers["content-type"] == "application/json"
+        return json.loads(self.body)
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+
+class Connection:
+    """One HTTP connection. `gone` ends it from the client's side."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.channel = desk.admin.site.buildProtocol(IPv4Address("TCP", "127.0.0.1", 4000))
+        self.transport = StringTransport()
+        self.channel.makeConnection(self.transport)
+
+    def send(self, data: bytes) -> None:
+        self.channel.dataReceived(data)
+
+    def gone(self) -> None:
+        self.channel.connectionLost(Failure(ConnectionDone()))
+
+    def take(self) -> bytes:
+        """What was answered by the time that nothing more happens."""
+        size = -1
+        while size != len(self.transport.value()):
+            size = len(self.transport.value())
+            self.desk.clock.advance(0)
+        data = self.transport.value()
+        self.transport.clear()
+        return data
+
+
+class Desk:
+    """running: the proxy. tokens: see AdminService."""
+
+    def __init__(self, tokens: Any = None, listen: str = "127.0.0.1:9901", **options: Any) -> None:
+        self.running = Running(**options)
+        self.proxy = self.running.proxy
+        self.configuration = FakeConfiguration(self.running)
+        self.clock: Any = self.running.network.clock
+        self.stopped: list[float] = []
+        self.clock.stop = lambda: self.stopped.append(self.clock.seconds())
+        self.logs = LogFiles(self.clock)
+        self.admin = AdminService(self.proxy, self.configuration, listen, tokens, self.clock, self.logs)
+
+    def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> Response:
+        """headers: with underscores for dashes; Host is 127.0.0.1:9901 unless given."""
+        given = {"host": "127.0.0.1:9901", **{name.replace("_", "-"): value for name, value in headers.items()}}
+        lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in given.items() if value)]
+        if body:
+            lines.append(f"content-length: {len(body)}")
+        connection = Connection(self)
+        connection.send("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
+        return Response(connection.take(), method)
+
+    def get(self, path: str, **headers: str) -> Response:
+        return self.ask("GET", path, **headers)
+
+    def post(self, path: str, body: str = "", **headers: str) -> Response:
+        return self.ask("POST", path, body.encode("utf-8", "surrogateescape"), **headers)

@@ -1,0 +1,39 @@
+import os
+
+from browser import Desk
+
+
+def test_alive_is_whoever_answers():
+    assert Desk().get("/healthz").json == {"status": "ok"}
+
+
+def test_ready_is_a_proxy_with_a_configuration_that_does_not_drain():
+    desk = Desk()
+    assert (desk.get("/ready").status, desk.get("/ready").json) == (200, {"status": "ready"})
+    desk.post("/drain")
+    assert (desk.get("/ready").status, desk.get("/ready").json) == (503, {"status": "draining"})
+    assert desk.get("/healthz").status == 200
+
+
+def test_not_ready_before_the_first_configuration():
+    desk = Desk()
+    desk.proxy.snapshot = None
+    assert (desk.get("/ready").status, desk.get("/ready").json) == (503, {"status": "starting"})
+    assert desk.get("/server_info").json["config_version"] == 0
+
+
+def test_server_info_tells_who_this_is():
+    desk = Desk()
+    desk.proxy.started -= 90
+    info = desk.get("/server_info").json
+    assert info["state"] == "LIVE"
+    assert info["pid"] == os.getpid()
+    assert info["node"] == {"id": "sidecar-1", "cluster": "demo"}
+    assert (info["config_file"], info["config_version"]) == ("demo.yaml", 1)
+    assert 90 <= info["uptime_seconds"] < 1000
+    assert set(info) == {
+        "version", "state", "ready", "pid", "started", "uptime_seconds", "python", "twisted", "config_file",
+        "config_version", "node",
+    }  # fmt: skip
+    desk.post("/drain")
+    assert desk.get("/server_info").json["state"] == "DRAINING"

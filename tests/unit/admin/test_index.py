@@ -1,0 +1,27 @@
+from browser import Desk
+
+from metaproxy.admin.index import Index
+from metaproxy.admin.resource import Answer, Ask, Endpoint
+
+
+def test_the_index_has_every_endpoint_and_links_what_can_be_looked_at():
+    desk = Desk()
+    response = desk.get("/")
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    for endpoint in desk.admin.root.endpoints:
+        assert endpoint.path in response.text
+    assert '<a href="/clusters">/clusters</a>' in response.text
+    assert '<a href="/quit">' not in response.text
+
+
+def test_nothing_is_markup_that_was_not_meant_so():
+    class Odd(Endpoint):
+        path = "/<b>"
+        about = "1 < 2"
+
+        def get(self, ask: Ask) -> Answer:
+            return Answer(b"")
+
+    page = Index([Odd()])._page.decode()
+    assert "/&lt;b&gt;" in page
+    assert "1 &lt; 2" in page

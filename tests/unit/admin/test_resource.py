@@ -1,0 +1,263 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from browser import Connection, Desk
+
+from metaproxy.admin.resource import Answer, Ask, Endpoint, Refused, Root, as_json, as_time, nearest
+from metaproxy.admin.service import MAX_BODY
+
+
+class Nobody:
+    """Lets everybody in."""
+
+    def check(self, *asked: object) -> None:
+        pass
+
+
+class Named(Endpoint):
+    path = "/things/{name}/parts/{part}"
+    about = "A part."
+
+    def put(self, ask: Ask) -> Answer:
+        return as_json(
+            {"place": dict(ask.place), "query": ask.query, "body": ask.body.decode(), "x": ask.header("x-x")}
+        )
+
+
+class Broken(Endpoint):
+    path = "/broken"
+    about = "Fails."
+
+    def get(self, ask: Ask) -> Answer:
+        raise ZeroDivisionError("our bug")
+
+
+class Endless(Endpoint):
+    """pieces: how many were made."""
+
+    path = "/endless"
+    about = "Does not end."
+    made = 0
+
+    def get(self, ask: Ask) -> Answer:
+        return Answer(self.pieces())
+
+    def pieces(self) -> Iterator[bytes]:
+        while True:
+            self.made += 1
+            yield b"x" * 100
+
+
+class BreaksOff(Endpoint):
+    path = "/breaks_off"
+    about = "Fails in the middle."
+
+    def get(self, ask: Ask) -> Answer:
+        def pieces() -> Iterator[bytes]:
+            yield b"one"
+            raise ZeroDivisionError("our bug")
+
+        return Answer(pieces())
+
+
+def desk_with(*endpoints: Endpoint) -> Desk:
+    desk = Desk()
+    desk.admin.site.resource = Root(endpoints, Nobody(), desk.clock)
+    return desk
+
+
+def test_a_path_that_is_not_there_is_told_with_the_nearest_one():
+    response = Desk().get("/cluster")
+    assert response.status == 404
+    assert response.json == {"error": "no endpoint '/cluster'; did you mean '/clusters'?", "where": "path"}
+
+
+@pytest.mark.parametrize("path", ["/clusters/", "/clusters?x=1", "/clusters//"])
+def test_a_path_may_end_in_a_slash_and_have_a_query(path):
+    assert Desk().get(path).status == 200
+
+
+def test_a_method_that_is_not_taken_is_told_with_those_that_are():
+    response = Desk().post("/clusters")
+    assert response.status == 405
+    assert response.headers["allow"] == "HEAD, GET"
+    assert response.json == {"error": "/clusters takes HEAD, GET", "where": "method"}
+    assert Desk().get("/reload").headers["allow"] == "POST"
+    assert Desk().ask("BREW", "/config").headers["allow"] == "PUT"
+    assert Desk().ask("OPTIONS", "/clusters").status == 405
+
+
+def test_no_name_of_the_code_is_a_method():
+    assert Desk().ask("METHODS", "/clusters").status == 405
+    assert Desk().ask("__INIT__", "/clusters").status == 405
+
+
+@pytest.mark.parametrize("path", ["/", "/clusters", "/healthz"])
+def test_head_is_get_without_the_body(path):
+    desk = Desk()
+    whole, head = desk.get(path), desk.ask("HEAD", path)
+    assert head.status == whole.status == 200
+    assert head.body == b""
+    dropped = {"date"}
+    assert {k: v for k, v in head.headers.items() if k not in dropped} == {
+        k: v for k, v in whole.headers.items() if k not in dropped
+    }
+
+
+def test_head_of_what_comes_in_pieces_makes_none():
+    endless = Endless()
+    response = desk_with(endless).ask("HEAD", "/endless")
+    assert (response.status, response.body, endless.made) == (200, b"", 0)
+
+
+def test_parts_of_a_path_the_query_and_the_body_reach_the_endpoint():
+    desk = desk_with(Named())
+    response = desk.ask("PUT", "/things/a%2Fb/parts/%C3%BC?x=1&x=2&empty=", b"hello", x_x="y")
+    assert response.json == {
+        "place": {"name": "a/b", "part": "ü"}, "query": {"x": "2", "empty": ""}, "body": "hello", "x": "y",
+    }  # fmt: skip
+    assert desk.ask("PUT", "/things/a/pieces/b").status == 404
+    assert desk.ask("PUT", "/things/a").status == 404
+
+
+def test_a_form_is_a_body_like_any_other():
+    response = desk_with(Named()).ask(
+        "PUT", "/things/a/parts/b", b"a=1&b=2", content_type="application/x-www-form-urlencoded"
+    )
+    assert response.json["body"] == "a=1&b=2"
+    desk = Desk()
+    answer = desk.post("/check", "--x\r\nbroken", content_type="multipart/form-data; boundary=x")
+    assert answer.json["valid"] is True
+
+
+def test_our_own_fault_is_no_traceback_for_the_client():
+    response = desk_with(Broken()).get("/broken")
+    assert response.status == 500
+    assert response.json == {"error": "internal error; the proxy's log has more", "where": "metaproxy"}
+
+
+def test_no_answer_is_kept_framed_or_guessed_at():
+    headers = Desk().get("/clusters").headers
+    assert headers["cache-control"] == "no-store"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["x-frame-options"] == "DENY"
+    assert headers["server"] == "metaproxy"
+
+
+def test_json_is_indented_sorted_and_survives_any_text():
+    answer = as_json({"b": "ü \udc80", "a": [1]})
+    assert answer.body == '{\n  "a": [\n    1\n  ],\n  "b": "ü \\udc80"\n}\n'.encode()
+    assert json.loads(answer.body)["b"] == "ü \udc80"
+
+
+def test_times_are_utc_and_nothing_is_never():
+    assert as_time(1700000000.25) == "2023-11-14T22:13:20.250Z"
+    assert as_time(0) is None
+
+
+def test_an_unknown_name_is_told_with_the_nearest_or_all():
+    assert nearest("fornt", ["front", "back"]) == "did you mean 'front'?"
+    assert nearest("x", ["front", "back"]) == "there are 'back', 'front'"
+    assert nearest("x", []) == "there are none"
+
+
+def test_a_refusal_may_tell_more():
+    answer = Refused(400, "no", "here", more={"errors": [1]}).answer()
+    assert isinstance(answer.body, bytes)
+    assert json.loads(answer.body) == {"error": "no", "where": "here", "errors": [1]}
+
+
+# -- bodies that come in pieces
+
+
+def start(desk: Desk, path: str) -> Connection:
+    connection = Connection(desk)
+    connection.send(f"GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
+    return connection
+
+
+def test_pieces_are_made_one_a_turn():
+    endless = Endless()
+    desk = desk_with(endless)
+    start(desk, "/endless")
+    for made in (1, 2, 3):
+        desk.clock.advance(0)
+        assert endless.made == made
+
+
+def test_a_client_that_reads_slowly_holds_the_pieces_up():
+    endless = Endless()
+    desk = desk_with(endless)
+    connection = start(desk, "/endless")
+    desk.clock.advance(0)
+    connection.channel.pauseProducing()
+    for _ in range(5):
+        desk.clock.advance(0)
+    assert endless.made == 1
+    connection.channel.resumeProducing()
+    desk.clock.advance(0)
+    assert endless.made == 2
+
+
+def test_a_client_that_is_gone_gets_no_more_pieces():
+    endless = Endless()
+    desk = desk_with(endless)
+    connection = start(desk, "/endless")
+    desk.clock.advance(0)
+    connection.gone()
+    for _ in range(5):
+        desk.clock.advance(0)
+    assert endless.made == 1
+
+
+def test_an_answer_that_fails_in_the_middle_is_seen_to_be_cut():
+    desk = desk_with(BreaksOff())
+    connection = start(desk, "/breaks_off")
+    desk.clock.advance(0)
+    desk.clock.advance(0)
+    answer = connection.transport.value()
+    assert answer.endswith(b"3\r\none\r\n")  # no last chunk
+    assert connection.transport.disconnecting
+
+
+# -- bodies that are too long
+
+
+def test_a_body_that_says_that_it_is_too_long_is_refused_on_its_head():
+    connection = Connection(Desk())
+    head = f"PUT /config HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: {MAX_BODY + 1}\r\n\r\n"
+    connection.send(head.encode())
+    answer = connection.take()
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2]) == {
+        "error": f"a body of more than {MAX_BODY} bytes", "where": "body",
+    }  # fmt: skip
+    assert connection.transport.disconnecting
+
+
+def test_a_body_that_does_not_say_how_long_it_is_is_refused_when_it_is_too_long():
+    desk = Desk()
+    connection = Connection(desk)
+    connection.send(b"PUT /config HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n")
+    chunk = b"100000\r\n" + b"#" * (1 << 20) + b"\r\n"
+    for _ in range(MAX_BODY >> 20):
+        connection.send(chunk)
+    assert connection.transport.value() == b""
+    connection.send(chunk + b"0\r\n\r\n")
+    assert connection.take().startswith(b"HTTP/1.1 413 ")
+    assert desk.configuration.reloads["applied"] == 1
+
+
+def test_the_longest_body_is_taken():
+    response = Desk().ask("POST", "/check", b"#" * MAX_BODY)
+    assert response.json["valid"] is True
+
+
+def test_two_requests_may_share_a_connection():
+    connection = Connection(Desk())
+    for _ in range(2):
+        connection.send(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        assert connection.take().startswith(b"HTTP/1.1 200 ")

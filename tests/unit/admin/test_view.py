@@ -1,0 +1,19 @@
+from metaproxy.admin.view import counts, latency
+from metaproxy.counts import ClusterCounts, EndpointCounts, Histogram
+
+
+def test_percentiles_are_milliseconds():
+    histogram = Histogram()
+    assert latency(histogram) == {"p50": None, "p90": None, "p99": None}
+    for _ in range(100):
+        histogram.add(0.002)
+    assert latency(histogram) == {"p50": 1.75, "p90": 2.35, "p99": 2.485}
+
+
+def test_all_counters_are_shown_and_nothing_else():
+    endpoint = EndpointCounts()
+    endpoint.requests = 5
+    shown = counts(endpoint)
+    assert shown["requests"] == 5
+    assert set(shown) == set(EndpointCounts.__slots__) - {"latency"}
+    assert "no_endpoint" not in counts(ClusterCounts(), but=["no_endpoint"])
