@@ -7,6 +7,7 @@ Lives here: `Case`, `Result`, the backends. Does not: how proxies start (`subjec
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import time
@@ -121,13 +122,20 @@ def backends(load: str, redis: str, protocols: list[str], bodies: tuple[int, ...
         processes = dict.fromkeys(ports, ours)
         if "redis" in protocols:
             (port,) = free_ports(1)
-            command = [redis, "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no"]
-            server = stack.enter_context(Running([*command, "--dir", str(folder)], folder / "redis.log"))
+            server = Running(_redis_command(load, redis, port, folder), folder / "redis.log")
+            processes["redis"] = stack.enter_context(server)
             wait_for("redis-server", _START, server, lambda: _pings(port))
-            ports["redis"], processes["redis"] = port, server
+            ports["redis"] = port
             for body in bodies:
                 _fill_redis(port, body)
         yield Backends(load, ports, processes)
+
+
+def _redis_command(load: str, redis: str, port: int, folder: Path) -> list[str]:
+    """Through `load pin`, so that it ends with the bench."""
+    (core,) = os.sched_getaffinity(0)
+    command = [load, "pin", str(core), redis, "--bind", "127.0.0.1", "--port", str(port)]
+    return [*command, "--save", "", "--appendonly", "no", "--dir", str(folder)]
 
 
 def _fill_redis(port: int, body: int) -> None:

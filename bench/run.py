@@ -65,8 +65,8 @@ def run(plan: Plan, programs: dict[str, Program], cores: Cores, folder: Path) ->
     folder: a temporary one, for configurations and logs.
     """
     table = Table()
-    redis = programs["redis-server"]
-    with backends(programs["load"].path, redis.path, plan.protocols, (SMALL, LARGE), folder) as behind:
+    load, redis = programs["load"], programs["redis-server"]
+    with backends(load.path, redis.path, plan.protocols, (SMALL, LARGE), folder) as behind:
         bench = _Bench(plan, programs, cores, folder, behind, table)
         for number in range(plan.rounds):
             for protocol in plan.protocols:

@@ -333,6 +333,7 @@ class Exchange:
             return
         client = self.client
         self.outcome = outcome
+        self.attempt = None  # it points back here: without the cycle memory is free at once, not at the next collection
         self.ended = now = client.network.turn.now
         if self._deadlines is not None:
             self._deadlines.forget(self, None)
@@ -451,7 +452,7 @@ class SplitRequest:
                 return
             attempt = Attempt(self, part.message, cluster, endpoint)
             self._attempts.append(attempt)
-        for attempt in self._attempts:
+        for attempt in list(self._attempts):
             if not attempt.done:
                 pool_of(attempt.endpoint, cluster, self.client.network).start(attempt, self.client)
 
@@ -466,6 +467,7 @@ class SplitRequest:
         self._left -= 1
         if not self._left:
             answers = [self._answers[index] for index in range(len(self._parts))]
+            self._attempts = []
             frame = self._cluster.codec.merge(self._request, self._parts, answers)
             kind = _ERROR if any(answer.kind == _ERROR for answer in answers) else Kind.RESPONSE
             self.exchange.take(Message(kind, frame, self._request.id))
@@ -478,5 +480,6 @@ class SplitRequest:
         self.exchange.failed(attempt, kind, text)
 
     def cancel(self) -> None:
-        for attempt in self._attempts:
+        attempts, self._attempts = self._attempts, []
+        for attempt in attempts:
             attempt.cancel()

@@ -250,7 +250,9 @@ class Connection:
         self.buffered = 0
         self._network.forget(self._fd)
         self._socket.close()
-        self.protocol.connectionLost(DONE if failure is None else Failure(error.ConnectionLost(str(failure))))
+        self._want_read = False
+        protocol, self.protocol, self.producer = self.protocol, None, None  # it points back here: no cycle is left
+        protocol.connectionLost(DONE if failure is None else Failure(error.ConnectionLost(str(failure))))
 
     # -- facts
 

@@ -208,7 +208,10 @@ def test_ten_thousand_idle_and_two_thousand_busy_connections(proxy: Proxy) -> No
             await client.finish()
         base = memory(proxy.pid)
         idle = await clients(proxy.port, 10_000, 0)
-        while proxy.stats().get("listener.front.connections_active", 0) < 10_000:
+        name = 'metaproxy_listener_connections_active{listener="front",protocol="quill"}'
+        deadline = time.monotonic() + 30
+        while proxy.stats()[name] < 10_000:
+            assert time.monotonic() < deadline, proxy.stats()[name]
             await asyncio.sleep(0.1)
         each = (memory(proxy.pid) - base) / 10_000
         busy = await clients(proxy.port, 2_000, 1)

@@ -5,11 +5,12 @@ What all serializations of a Dubbo body have in common.
     response  with status 20: result type, then by type a value or throwable, then by type attachments; else a message
 
 Source: org.apache.dubbo.rpc.protocol.dubbo.DubboCodec. Lives here: `Body`, what a serialization has to give, and the
-changing of attachments. Does not: any serialization (`serializations`); the frame's head (`frame`); metadata keys.
+changing of attachments. Does not: any serialization (`hessian2` ...); the frame's head (`frame`); metadata keys.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -21,6 +22,8 @@ MAX_ARGUMENTS: Final = 255
 """Parameters of a Java method."""
 MAX_PAIRS: Final = 4096
 """Attachments of one message."""
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 Pair = tuple[str | None, str | None, bytes, bool]
 """
@@ -102,6 +105,13 @@ def kept(pairs: Sequence[Pair], mutation: Mutation) -> list[bytes]:
         else:
             left.append(raw)
     return left
+
+
+def well_formed(text: str) -> str:
+    """A pair of surrogates becomes its character, one alone U+FFFD: nobody could write it in UTF-8."""
+    if text.isascii() or _SURROGATE.search(text) is None:
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def arguments(types: str) -> int:

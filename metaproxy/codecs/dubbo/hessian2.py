@@ -1,416 +1,116 @@
 """
-Hessian 2, as far as a proxy needs it: strings, numbers and maps are read, everything else is stepped over.
+Serialization 2, hessian2: the items are Hessian 2 values, one after the other.
 
-Source: the Hessian 2.0 serialization protocol, and what Dubbo's Java implementation (hessian-lite) does where that is
-vague. Lives here: `Reader`, and the writing of strings. Does not: objects; the layout of a Dubbo body (`serializations`).
-
-A string's length counts UTF-16 units, each written as UTF-8 on its own: a character beyond U+FFFF is two groups of three
-bytes (CESU-8). Java refuses groups of four bytes; dubbo-py writes them and counts each as one, others as two.
+Source: org.apache.dubbo.common.serialize.hessian2. Lives here: where the items of such a body are, a fast way to read
+the attachments that most peers send, and the writing of strings. Does not: reading other values (`hessian2_reader`).
 """
 
 from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable
-from functools import lru_cache
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
-from metaproxy.codecs.dubbo.body import MAX_PAIRS, Pair
+from metaproxy.codecs.dubbo.body import HEAD, MAX_PAIRS, Attachments, Body, Pair
+from metaproxy.codecs.dubbo.hessian2_reader import CHUNK, END, LAST_CHUNK, NULL, REFERENCE, SOME, Reader, simple_values
 from metaproxy.message import FrameError
 
-MAX_DEPTH: Final = 64
-"""Lists, maps and objects in each other that are followed; what is deeper is refused."""
-MAX_DEFINITIONS: Final = 1024
-"""Class definitions in one body."""
+T = TypeVar("T")
 
-NULL, TRUE, FALSE, END = 0x4E, 0x54, 0x46, 0x5A
-UNTYPED_MAP, TYPED_MAP, REFERENCE, DEFINITION, OBJECT = 0x48, 0x4D, 0x51, 0x43, 0x4F
-LAST_CHUNK, CHUNK = 0x53, 0x52
-
-_INT = struct.Struct(">i")
-_LONG = struct.Struct(">q")
-_DOUBLE = struct.Struct(">d")
-
-_FOLLOWING = bytes(range(0x80, 0xC0))
-"""The bytes of a UTF-8 group but the first."""
-_GROUPS_OF_FOUR = bytes(range(0xF0, 0x100))
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_GROUP_OF_FOUR = re.compile(b"[\xf0-\xff]")
 
 
-def _sizes() -> bytes:
-    """Size of a value by its code, the code included, where that fixes it; else 0."""
-    sizes = bytearray(256)
-    for size, codes in (
-        (1, (NULL, TRUE, FALSE, 0x5B, 0x5C, *range(0x80, 0xC0), *range(0xD8, 0xF0))),
-        (2, (0x5D, *range(0xC0, 0xD0), *range(0xF0, 0x100))),
-        (3, (0x5E, *range(0xD0, 0xD8), *range(0x38, 0x40))),
-        (5, (0x49, 0x59, 0x4B, 0x5F)),
-        (9, (0x4C, 0x44, 0x4A)),
-    ):
-        for code in codes:
-            sizes[code] = size
-    return bytes(sizes)
+class Hessian2(Body):
+    """Serialization 2."""
 
-
-_SIZES: Final = _sizes()
-_NESTED: Final = frozenset((DEFINITION, UNTYPED_MAP, TYPED_MAP, OBJECT, REFERENCE, *range(0x55, 0x59))) | frozenset(
-    (*range(0x60, 0x80),)
-)
-"""Codes of what later values may refer to, or may itself refer to earlier ones."""
-
-
-def _simple_value() -> bytes:
-    """A regular expression for a value of fixed size, or a short ASCII string."""
-    sized = []
-    for size in (1, 2, 3, 5, 9):
-        codes = b"".join(b"\\x%02x" % code for code in range(256) if _SIZES[code] == size)
-        sized.append(b"[%s]" % codes + (b"[\\x00-\\xff]{%d}" % (size - 1) if size > 1 else b""))
-    strings = [b"\\x%02x[\\x00-\\x7f]{%d}" % (length, length) for length in range(0x20)]
-    return b"(?:" + b"|".join(sized + strings) + b")"
-
-
-_SIMPLE: Final = _simple_value()
-_SOME_SIMPLE: Final = re.compile(_SIMPLE + b"{1,256}")
-
-
-@lru_cache(64)
-def simple_values(count: int) -> re.Pattern[bytes]:
-    """What matches so many simple values. Stepping over them at once takes a tenth of the time that each alone takes."""
-    return re.compile(_SIMPLE + b"{%d}" % count)
-
-
-class Reader:
-    """
-    Reads one body from `at` on. Every method raises FrameError for what is not Hessian 2, and stays within `data`.
-
-    wide: UTF-16 units that a UTF-8 group of four bytes counts as, 1 or 2.
-    """
-
-    __slots__ = ("_definitions", "_places", "at", "data", "wide")
-
-    def __init__(self, data: bytes, at: int = 0, wide: int = 1) -> None:
-        self.data = data
-        self.at = at
-        self.wide = wide
-        # Where each list, map and object began, in the order in which references number them.
-        self._places: list[int] = []
-        # The number of fields of each class defined.
-        self._definitions: list[int] = []
-
-    def string(self) -> str:
-        """A string; null is an empty one."""
-        code = self.peek()
-        if code == NULL:
-            self.at += 1
-            return ""
-        if not _is_string(code):
-            raise FrameError(f"Hessian 2: a string expected at {self.at}, code {code:#04x} read")
-        pieces = [self._chunk(self._byte())]
-        while code == CHUNK:
-            code = self._byte()
-            pieces.append(self._chunk(code))
-        return _joined(pieces)
-
-    def integer(self) -> int:
-        code = self.peek()
-        value = self._number(code)
-        if not isinstance(value, int):
-            raise FrameError(f"Hessian 2: an int expected at {self.at}, code {code:#04x} read")
-        self.at += _SIZES[code]
-        return value
-
-    def text(self) -> str | None:
-        """The next value as text: of a string, a number, a truth value; None for everything else, stepped over."""
-        code = self.peek()
-        if _is_string(code):
-            return self.string()
-        number = self._number(code)
-        self.skip()
-        if number is not None:
-            return str(number)
-        return {TRUE: "true", FALSE: "false"}.get(code)
-
-    def pairs(self) -> list[Pair]:
-        """What follows the code and type of a map, to its end."""
-        found: list[Pair] = []
-        data = self.data
-        while (code := self.peek()) != END:
-            start = self.at
-            key = None
-            if _is_string(code):
-                key = self.string()
-            else:
-                self.skip()
-            nested = code in _NESTED or self.peek() in _NESTED
-            text = self.text()
-            if len(found) >= MAX_PAIRS:
-                raise FrameError(f"Hessian 2: a map of more than {MAX_PAIRS} attachments")
-            found.append((key, text, data[start : self.at], nested))
-        self.at += 1
-        return found
-
-    def begin_map(self) -> bytes:
-        """The code of a map and its type, as written; afterwards `pairs` reads the rest."""
-        start = self.at
-        self._places.append(start)
-        code = self._byte()
-        if code == TYPED_MAP:
-            self._type()
-        elif code != UNTYPED_MAP:
-            raise FrameError(f"Hessian 2: a map expected at {start}, code {code:#04x} read")
-        return self.data[start : self.at]
-
-    def referred(self) -> Reader:
-        """A reader at the map that a reference means, which `self` steps over."""
-        start = self.at
-        self.at += 1
-        number = self.integer()
-        if not 0 <= number < len(self._places):
-            raise FrameError(f"Hessian 2: a reference to value {number} of {len(self._places)} at {start}")
-        other = Reader(self.data, self._places[number], self.wide)
-        other._definitions = self._definitions
-        return other
-
-    def skip(self, depth: int = 0) -> None:
-        """Steps over one value that lies in `depth` others."""
-        code = self.peek()
-        if size := _SIZES[code]:
-            self._step(size)
-        elif _is_string(code):
-            self._skip_string()
-        else:
-            if depth > MAX_DEPTH:
-                raise FrameError(f"Hessian 2: values nested deeper than {MAX_DEPTH}")
-            skip = _SKIPS[code]
-            if skip is None:
-                raise FrameError(f"Hessian 2: code {code:#04x} at {self.at} begins no value")
-            skip(self, depth + 1)
-
-    def skip_values(self, count: int, depth: int = 0) -> None:
-        """Steps over so many values."""
-        while count > 0:
-            size = count if count <= 32 else 32 if count < 1024 else 1024
-            found = simple_values(size).match(self.data, self.at)
-            if found is not None:
-                self.at = found.end()
-            else:
-                for _ in range(size):
-                    self.skip(depth)
-            count -= size
-
-    def peek(self) -> int:
-        """The code of the next value."""
+    def head_end(self, frame: bytes) -> int:
+        at = HEAD
         try:
-            return self.data[self.at]
+            for _ in range(5):
+                length = frame[at]
+                if length <= 0x1F:
+                    at += 1 + length
+                elif 0x30 <= length <= 0x33:
+                    at += 2 + (length - 0x30 << 8 | frame[at + 1])
+                elif length == NULL:
+                    at += 1
+                else:
+                    return 0
         except IndexError:
-            raise FrameError(f"Hessian 2: the body ends at {self.at}, where a value is missing") from None
+            return 0
+        # Beyond ASCII a string has more bytes than its length says.
+        return at if at <= len(frame) and frame[HEAD:at].isascii() else 0
 
-    # -- pieces
+    def head(self, frame: bytes) -> tuple[list[str], int]:
+        def strings(reader: Reader) -> tuple[list[str], int]:
+            return [reader.string() for _ in range(5)], reader.at
 
-    def _byte(self) -> int:
-        value = self.peek()
-        self.at += 1
-        return value
+        return self._either(frame, HEAD, strings)
 
-    def _step(self, size: int) -> None:
-        self.at += size
-        if self.at > len(self.data):
-            raise FrameError(f"Hessian 2: a value reaches {self.at - len(self.data)} bytes beyond the body")
+    def first_argument(self, frame: bytes, at: int) -> str | None:
+        return Reader(frame, at).text()
 
-    def _length(self, code: int, fixed: int, short: int) -> int:
-        """The length behind a code of a string or binary: `fixed` is the code of length 0, `short` that of 10 bits."""
-        if fixed <= code <= fixed + 0x1F and code < short:
-            return code - fixed
-        if short <= code <= short + 3:
-            return (code - short) << 8 | self._byte()
-        return self._byte() << 8 | self._byte()
+    def result(self, frame: bytes) -> tuple[int | None, int]:
+        code = frame[HEAD] if len(frame) > HEAD else 0
+        if 0x90 <= code <= 0x95:
+            return code - 0x90, HEAD + 1
+        if code == NULL:  # npm's dubbo-remoting, for a method that returns nothing
+            return None, HEAD
+        reader = Reader(frame, HEAD)
+        return reader.integer(), reader.at
 
-    def _chunk(self, code: int) -> str:
-        """One chunk of a string, of which the code was read. Surrogates stay as they are."""
-        if not _is_string(code):
-            raise FrameError(f"Hessian 2: a string goes on at {self.at - 1} with code {code:#04x}")
-        units = self._length(code, 0, 0x30)
-        data, start = self.data, self.at
-        end = self.at = start + units
-        piece = data[start:end]
-        if len(piece) == units and piece.isascii():
-            return piece.decode("ascii")
-        end = self.at = self._end_of(units, start)
+    def attachments(self, frame: bytes, at: int, skip: int) -> Attachments:
+        skipped = simple_values(skip).match(frame, at) if skip <= SOME else None
+        if skipped is not None:
+            start = skipped.end()
+            plain = plain_pairs(frame, start)
+            if plain is not None:
+                return start, plain[1], b"H", plain[0]
+        return self._either(frame, at, lambda reader: _after(reader, skip))
+
+    def pair(self, key: str, value: str) -> bytes:
+        return write_string(key) + write_string(value)
+
+    def map(self, opening: bytes, raws: Sequence[bytes]) -> bytes:
+        return opening + b"".join(raws) + b"Z"
+
+    def string(self, text: str) -> bytes:
+        return write_string(text)
+
+    def event(self, frame: bytes) -> str:
+        return Reader(frame, HEAD).text() or ""
+
+    @staticmethod
+    def _either(frame: bytes, at: int, read: Callable[[Reader], T]) -> T:
+        """What `read` gives, whichever way the writer counts characters beyond U+FFFF; see `hessian2_reader`."""
         try:
-            # It must be well-formed, or a reader that trusts each group's first byte would see another end.
-            return data[start:end].decode("utf-8", "surrogatepass")
-        except UnicodeDecodeError as error:
-            raise FrameError(f"Hessian 2: the string at {start} is no UTF-8: {error.reason}") from error
-
-    def _end_of(self, units: int, at: int) -> int:
-        """Where so many UTF-16 units end: counted are the first bytes of groups, a block at a time."""
-        data, left = self.data, units
-        while left > 0:
-            block = data[at : at + left]
-            firsts = block.translate(None, _FOLLOWING)
-            left -= len(firsts)
-            if self.wide == 2:
-                left -= len(firsts) - len(firsts.translate(None, _GROUPS_OF_FOUR))
-            if left < 0 or not firsts:
-                raise FrameError(f"Hessian 2: a string of {units} units at {self.at} is no UTF-8, or beyond the body")
-            at = self._group_end(at + len(block) - 1)
-        return at
-
-    def _group_end(self, at: int) -> int:
-        """Where the UTF-8 group ends that the byte at `at` belongs to."""
-        for first in range(at, at - 4, -1):
-            lead = self.data[first]
-            if lead & 0xC0 != 0x80:
-                return first + (1 if lead < 0x80 else 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4)
-        raise FrameError(f"Hessian 2: no UTF-8 at {at}")
-
-    def _number(self, code: int) -> int | float | None:
-        """The number at `at`, which stays; None when there is none."""
-        if 0x80 <= code <= 0xBF:
-            return code - 0x90
-        if 0xD8 <= code <= 0xEF:
-            return code - 0xE0
-        if code not in _NUMBERS:
-            return None
-        raw = self.data[self.at + 1 : self.at + _SIZES[code]]
-        if len(raw) < _SIZES[code] - 1:
-            raise FrameError(f"Hessian 2: the number at {self.at} reaches beyond the body")
-        return _NUMBERS[code](code, raw)
-
-    def _skip_string(self) -> None:
-        code = self._byte()
-        self._chunk(code)
-        while code == CHUNK:
-            code = self._byte()
-            self._chunk(code)
-
-    def _type(self) -> None:
-        """A type's name, or the number of one that was named before."""
-        if _is_string(self.peek()):
-            self._skip_string()
-        else:
-            self.integer()
-
-    def _skip_binary(self, depth: int) -> None:
-        code = 0x41
-        while code == 0x41:
-            code = self._byte()
-            if not (0x20 <= code <= 0x2F or 0x34 <= code <= 0x37 or code in (0x41, 0x42)):
-                raise FrameError(f"Hessian 2: a binary goes on at {self.at - 1} with code {code:#04x}")
-            self._step(self._length(code, 0x20, 0x34))
-
-    def _skip_list(self, depth: int) -> None:
-        self._places.append(self.at)
-        code = self._byte()
-        if code in (0x55, 0x56) or 0x70 <= code <= 0x77:
-            self._type()
-        if code in (0x55, 0x57):
-            self._skip_to_end(depth)
-        else:
-            self.skip_values(self._count() if code in (0x56, 0x58) else code & 7, depth)
-
-    def _skip_map(self, depth: int) -> None:
-        self.begin_map()
-        self._skip_to_end(depth)
-
-    def _skip_to_end(self, depth: int) -> None:
-        while self.peek() != END:
-            found = _SOME_SIMPLE.match(self.data, self.at)
-            if found is not None:
-                self.at = found.end()
-            else:
-                self.skip(depth)
-        self.at += 1
-
-    def _skip_definition(self, depth: int) -> None:
-        """Class definitions, and the value that they stand in front of."""
-        while self.peek() == DEFINITION:
-            if len(self._definitions) >= MAX_DEFINITIONS:
-                raise FrameError(f"Hessian 2: more than {MAX_DEFINITIONS} classes")
-            self.at += 1
-            self._skip_string()
-            fields = self._count()
-            for _ in range(fields):
-                self._skip_string()
-            self._definitions.append(fields)
-        self.skip(depth - 1)
-
-    def _skip_object(self, depth: int) -> None:
-        start = self.at
-        self._places.append(start)
-        code = self._byte()
-        number = self.integer() if code == OBJECT else code - 0x60
-        if not 0 <= number < len(self._definitions):
-            raise FrameError(f"Hessian 2: an object of class {number} of {len(self._definitions)} at {start}")
-        self.skip_values(self._definitions[number], depth)
-
-    def _skip_reference(self, depth: int) -> None:
-        self.at += 1
-        self.integer()
-
-    def _count(self) -> int:
-        """A number of values that follow; each takes a byte at least."""
-        count, left = self.integer(), len(self.data) - self.at
-        if not 0 <= count <= left:
-            raise FrameError(f"Hessian 2: {count} values announced in {left} bytes")
-        return count
+            return read(Reader(frame, at))
+        except FrameError as error:
+            if _GROUP_OF_FOUR.search(frame, at) is None:
+                raise
+            try:
+                return read(Reader(frame, at, wide=2))
+            except FrameError:
+                raise error from None
 
 
-def _skips() -> tuple[Callable[[Reader, int], None] | None, ...]:
-    skips: list[Callable[[Reader, int], None] | None] = [None] * 256
-    for skip, codes in (
-        (Reader._skip_binary, (0x41, 0x42, *range(0x20, 0x30), *range(0x34, 0x38))),
-        (Reader._skip_list, (*range(0x55, 0x59), *range(0x70, 0x80))),
-        (Reader._skip_map, (UNTYPED_MAP, TYPED_MAP)),
-        (Reader._skip_definition, (DEFINITION,)),
-        (Reader._skip_object, (OBJECT, *range(0x60, 0x70))),
-        (Reader._skip_reference, (REFERENCE,)),
-    ):
-        for code in codes:
-            skips[code] = skip
-    return tuple(skips)
-
-
-_SKIPS: Final = _skips()
-
-
-def _is_string(code: int) -> bool:
-    return code <= 0x1F or 0x30 <= code <= 0x33 or code in (LAST_CHUNK, CHUNK)
-
-
-def _numbers() -> dict[int, Callable[[int, bytes], int | float]]:
-    """Code of a number -> what makes it of the code and the bytes behind."""
-    numbers: dict[int, Callable[[int, bytes], int | float]] = {
-        0x49: lambda _, raw: int(_INT.unpack(raw)[0]),
-        0x59: lambda _, raw: int(_INT.unpack(raw)[0]),
-        0x4C: lambda _, raw: int(_LONG.unpack(raw)[0]),
-        0x44: lambda _, raw: float(_DOUBLE.unpack(raw)[0]),
-        0x5B: lambda code, raw: 0.0,
-        0x5C: lambda code, raw: 1.0,
-        0x5D: lambda _, raw: float(int.from_bytes(raw, "big", signed=True)),
-        0x5E: lambda _, raw: float(int.from_bytes(raw, "big", signed=True)),
-        0x5F: lambda _, raw: _INT.unpack(raw)[0] / 1000,
-    }
-    for zero, codes in ((0xC8, range(0xC0, 0xD0)), (0xF8, range(0xF0, 0x100))):
-        numbers |= dict.fromkeys(codes, lambda code, raw, zero=zero: (code - zero << 8) + raw[0])  # type: ignore[misc]
-    for zero, codes in ((0xD4, range(0xD0, 0xD8)), (0x3C, range(0x38, 0x40))):
-        numbers |= dict.fromkeys(
-            codes,
-            lambda code, raw, zero=zero: (code - zero << 16) + (raw[0] << 8 | raw[1]),  # type: ignore[misc]
-        )
-    return numbers
-
-
-_NUMBERS: Final = _numbers()
-
-
-def _joined(pieces: list[str]) -> str:
-    """A pair of surrogates, which may lie in two chunks, becomes its character; one alone U+FFFD."""
-    text = pieces[0] if len(pieces) == 1 else "".join(pieces)
-    if text.isascii() or _SURROGATE.search(text) is None:
-        return text
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+def _after(reader: Reader, skip: int) -> Attachments:
+    """The attachments after `skip` values."""
+    reader.skip_values(skip)
+    data, start = reader.data, reader.at
+    plain = plain_pairs(data, start)
+    if plain is not None:
+        return start, plain[1], b"H", plain[0]
+    if start == len(data):
+        return start, start, b"H", ()
+    code = reader.peek()
+    if code == NULL:
+        return start, start + 1, b"H", ()
+    map_reader = reader.referred() if code == REFERENCE else reader
+    opening = map_reader.begin_map()
+    pairs = map_reader.pairs()
+    return start, reader.at, opening, pairs
 
 
 def plain_pairs(data: bytes, at: int) -> tuple[list[Pair], int] | None:

@@ -2,7 +2,7 @@
 JSONB, the bytes of fastjson2, as far as a proxy needs it: strings, numbers and maps are read, the rest is stepped over.
 
 Source: com.alibaba.fastjson2.JSONB.Constants and the bytes that fastjson2 2.0.56 writes. Lives here: `Reader` of one
-document, and the writing of strings. Does not: objects; the layout of a Dubbo body (`serializations`).
+document, and the writing of strings. Does not: objects; the layout of a Dubbo body (`fastjson2`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,14 @@ CHAR, BINARY, TYPED, REFERENCE, ARRAY, END, OBJECT, SYMBOL = 0x90, 0x91, 0x92, 0
 NULL, FALSE, TRUE = 0xAF, 0xB0, 0xB1
 
 # What Java calls ASCII may be Latin-1.
-_CHARSETS: Final = {0x79: "latin-1", 0x7A: "utf-8", 0x7B: "utf-16", 0x7C: "utf-16-le", 0x7D: "utf-16-be", 0x7E: "gb18030"}
+_CHARSETS: Final = {
+    0x79: "latin-1",
+    0x7A: "utf-8",
+    0x7B: "utf-16",
+    0x7C: "utf-16-le",
+    0x7D: "utf-16-be",
+    0x7E: "gb18030",
+}
 _NESTED: Final = frozenset((SYMBOL, TYPED, REFERENCE, OBJECT, *range(0x94, 0xA5)))
 _FLOAT = struct.Struct(">f")
 _DOUBLE = struct.Struct(">d")
@@ -72,10 +79,11 @@ class Reader:
         if text is not None:
             return text
         number = self._integer(code)
-        if number is None:
-            number = self._float(code)
         if number is not None:
             return str(number)
+        fraction = self._float(code)
+        if fraction is not None:
+            return str(fraction)
         self.at = start
         self.skip()
         return {TRUE: "true", FALSE: "false"}.get(code)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from metaproxy.cluster.cluster import Cluster
 from metaproxy.codecs.framing import LengthFramed
 from metaproxy.interfaces import IExchange, IOnComplete, IOnRequest, IOnResponse
 from metaproxy.message import ErrorKind, FrameError, Kind, Message, Mutation, Reply, Side
+from metaproxy.proxy.exchange import Exchange
 from metaproxy.proxy.snapshot import Template
 from metaproxy.routing.matcher import compile_condition
 from metaproxy.routing.table import Route, Target
@@ -385,3 +387,18 @@ def test_the_codecs_error_decodes_to_the_requests_id() -> None:
     (message,) = session.receive(client.take())
     assert (message.kind, message.id) == (Kind.ERROR, 31)
     assert stage.codec.session(Side.SERVER, 10).error is None
+
+
+def test_an_exchange_that_has_ended_is_freed_without_the_collector() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        stage = Stage()
+        client = stage.client()
+        before = sum(isinstance(one, Exchange) for one in gc.get_objects())
+        stage.say(client, b"".join(call(id) for id in range(50)))
+        stage.say(stage.server, b"".join(answer(id) for id in range(1, 51)))
+        assert sum(isinstance(one, Exchange) for one in gc.get_objects()) == before
+    finally:
+        gc.enable()
+    assert stage.route.targets[0].counts.outcomes == {"ok": 50}

@@ -1,0 +1,172 @@
+"""
+The metadata of Dubbo's messages, decoded in two steps when somebody asks.
+
+The first step reads the five strings in front of a request's arguments, or a response's result type; it knows most of
+them, as the same few calls come again and again. The second steps over the arguments and reads the attachments.
+
+Lives here: the keys, `Head`, the two steps. Does not: any serialization (`body`, `hessian2` ...); frames (`frame`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from metaproxy.codecs.dubbo.body import HEAD, Body, Pair, arguments
+from metaproxy.codecs.dubbo.fastjson2 import Fastjson2
+from metaproxy.codecs.dubbo.hessian2 import Hessian2
+from metaproxy.codecs.dubbo.json_lines import JsonLines
+from metaproxy.codecs.dubbo.protobuf import Protobuf
+from metaproxy.message import FrameError, Message
+
+KEYS: Final = {
+    "interface": "the service's path, usually the name of its Java interface",
+    "method": "the method; $invoke or $invokeAsync for a generic call",
+    "operation": "interface/method",
+    "kind": "request, oneway, heartbeat, response, error (status other than ok, or an exception), event or drain",
+    "service.version": "the service's version in front of the method; the attachment `version` is usually the same",
+    "types": "the parameters' JVM descriptors, such as Ljava/lang/String;I",
+    "dubbo": "the version of the client's protocol, such as 2.0.2",
+    "serialization": "name of the serialization, such as hessian2; its number where it has no name",
+    "generic.method": "the method that a generic call means",
+    "status": "of an answer: ok, server_timeout, service_not_found ...; its number where it has no name",
+    "result": "type of an ok answer: 0 exception, 1 value, 2 nothing; 3, 4, 5 the same with attachments",
+    "<attachment>": "value of each attachment that is a string, number or truth value, as spelled and in lower case",
+    "attachment.<key>": "value of an attachment whose name is one of the keys above",
+}
+OWN: Final = frozenset(key for key in KEYS if "<" not in key)
+"""What no attachment can stand for, or a client could make a route see another method than the server does."""
+
+NAMES: Final = {
+    2: "hessian2", 3: "java", 4: "compactedjava", 6: "fastjson", 7: "nativejava", 8: "kryo", 9: "fst",
+    10: "native-hessian", 11: "avro", 12: "protostuff", 16: "gson", 18: "jackson", 21: "protobuf-json",
+    22: "protobuf", 23: "fastjson2", 25: "kryo2", 27: "msgpack", 28: "fury", 31: "custom-msgpack",
+}  # fmt: skip
+"""Serializations by their ids."""
+BODIES: Final[dict[int, Body]] = {2: Hessian2(), 6: JsonLines(), 16: JsonLines(), 22: Protobuf(), 23: Fastjson2()}
+"""Those whose bodies can be read."""
+
+SERIALIZATION: Final = 0x1F
+OK: Final = 20
+STATUSES: Final = {
+    20: "ok", 25: "serialization_error", 30: "client_timeout", 31: "server_timeout", 35: "channel_inactive",
+    40: "bad_request", 50: "bad_response", 60: "service_not_found", 70: "service_error", 80: "server_error",
+    90: "client_error", 100: "server_threadpool_exhausted",
+}  # fmt: skip
+
+_GENERIC = frozenset(("$invoke", "$invokeAsync"))
+_MAX_HEADS = 1024
+"""Heads that are kept for each serialization; when there are more, all are forgotten."""
+_MAX_HEAD = 1024
+"""Bytes of a head that is kept."""
+_HEADS: dict[int, dict[bytes, Head]] = {number: {} for number in BODIES}
+
+_SERIALIZATIONS: Final = [{"serialization": NAMES.get(number, str(number))} for number in range(SERIALIZATION + 1)]
+
+
+class Head:
+    """What all requests have in common that begin with the same five strings. metadata is shared: nobody changes it."""
+
+    __slots__ = ("_arguments", "_body", "_generic", "_types", "end", "metadata")
+
+    def __init__(self, number: int, items: Sequence[str], end: int) -> None:
+        version, service, service_version, method, types = items
+        self.end = end
+        self.metadata = {
+            **_SERIALIZATIONS[number],
+            "interface": service,
+            "method": method,
+            "operation": f"{service}/{method}",
+            "service.version": service_version,
+            "types": types,
+            "dubbo": version,
+        }
+        self._body = BODIES[number]
+        self._generic = method in _GENERIC
+        self._types = types
+        self._arguments = -1
+
+    def arguments(self) -> int:
+        """The number of arguments. Raises FrameError when the parameter types do not tell it."""
+        if self._arguments < 0:
+            self._arguments = arguments(self._types)
+        return self._arguments
+
+    def read_rest(self, message: Message) -> None:
+        """The second step: the method that a generic call means, and the attachments."""
+        frame = message.frame
+        metadata = message.metadata = self.metadata.copy()
+        if self._generic:
+            method = self._body.first_argument(frame, self.end)
+            if method is not None:
+                metadata["generic.method"] = method
+        merge(metadata, self._body.attachments(frame, self.end, self.arguments())[3])
+
+
+def head_of(number: int, frame: bytes) -> Head:
+    """The head of a request in a serialization of BODIES. Raises FrameError."""
+    body = BODIES[number]
+    end = body.head_end(frame)
+    if not HEAD < end <= HEAD + _MAX_HEAD:
+        return Head(number, *body.head(frame))
+    heads, raw = _HEADS[number], frame[HEAD:end]
+    known = heads.get(raw)
+    if known is None:
+        known = Head(number, *body.head(frame))
+        if len(heads) >= _MAX_HEADS:
+            heads.clear()
+        heads[raw] = known
+    return known
+
+
+def read_call(message: Message) -> None:
+    """The first step for a request. Raises FrameError."""
+    frame = message.frame
+    number = frame[2] & SERIALIZATION
+    if number not in BODIES:
+        message.metadata = _SERIALIZATIONS[number]
+        return
+    try:
+        head = head_of(number, frame)
+    except FrameError:
+        message.metadata = _SERIALIZATIONS[number]
+        raise
+    message.metadata = head.metadata
+    message.more = head.read_rest
+
+
+def read_result(message: Message) -> None:
+    """The first step for a response. Raises FrameError."""
+    frame = message.frame
+    number, status = frame[2] & SERIALIZATION, frame[3]
+    metadata = message.metadata = {**_SERIALIZATIONS[number], "status": STATUSES.get(status) or str(status)}
+    body = BODIES.get(number)
+    if body is not None and status == OK:
+        result, _ = body.result(frame)
+        if result is not None:
+            metadata["result"] = str(result)
+            if 3 <= result <= 5:
+                message.more = _read_attachments
+
+
+def _read_attachments(message: Message) -> None:
+    """The second step for a response."""
+    frame = message.frame
+    body = BODIES[frame[2] & SERIALIZATION]
+    result, at = body.result(frame)
+    metadata = message.metadata = dict(message.metadata or ())
+    merge(metadata, body.attachments(frame, at, result != 5)[3])
+
+
+def merge(metadata: dict[str, str], pairs: Sequence[Pair]) -> None:
+    """Adds attachments, under their lower-cased names too where those are free."""
+    for key, text, _, _ in pairs:
+        if key is None or text is None:
+            continue
+        if key in OWN:
+            metadata[f"attachment.{key}"] = text
+            continue
+        metadata[key] = text
+        lower = key.lower()
+        if lower != key:
+            metadata.setdefault(lower, text)
