@@ -24,7 +24,7 @@ class Breaker:
         self,
         max_connections: int = 1024,
         max_pending: int = 1024,
-        max_requests: int = 1024,
+        max_requests: int = 65536,
         max_retries: int = 3,
         retry_budget: float = 0.0,
     ) -> None:

@@ -81,6 +81,7 @@ class _Build:
         self.endpoint_counts: dict[tuple[str, str], EndpointCounts] = {}
         self.cluster_counts: dict[str, ClusterCounts] = {}
         self.log_paths: set[str] = set()
+        self.hooks: dict[tuple[Callable[[Any], Any], ...], tuple[Callable[[Any], Any], ...]] = {}
 
     def snapshot(self, version: int) -> Snapshot:
         clusters = self.clusters
@@ -247,7 +248,9 @@ class _Build:
             key = ("access_log", str(log.file), log.format)
             filters.append(self._keep(key, partial(self._access_log, log)))
         for hook in HOOKS:
-            setattr(route, hook, tuple(getattr(one, hook) for one in filters if hasattr(one, hook)))
+            hooks = tuple(getattr(one, hook) for one in filters if hasattr(one, hook))
+            # One tuple for all routes with the same filters: a thousand routes then touch no more memory than one.
+            setattr(route, hook, self.hooks.setdefault(hooks, hooks))
 
     def _access_log(self, spec: model.AccessLog) -> AccessLog:
         return AccessLog(self.builder.logs.open(str(spec.file)), spec.format)

@@ -215,7 +215,7 @@ class Breaker(Section):
 
     max_connections: int = option(Whole(1), "Connections to all of its endpoints.", 1024)
     max_pending: int = option(Whole(), "Requests that wait for a connection.", 1024)
-    max_requests: int = option(Whole(1), "Requests under way.", 1024)
+    max_requests: int = option(Whole(1), "Requests under way; pipelining clients have many.", 65536)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

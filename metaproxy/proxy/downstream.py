@@ -61,6 +61,7 @@ class Downstream(Protocol):
         self.last_active = self.network.turn.now
         self._turn = self.network.turn
         self._counts = listener.counts
+        self._limit = snapshot.max_inflight
         self._ordered = snapshot.codec.ordered or snapshot.codec.correlation is Correlation.FIFO
         self._queue: deque[Exchange | _Answer] = deque()
         self._exchanges: dict[Exchange, None] = {}
@@ -106,7 +107,7 @@ class Downstream(Protocol):
                 self._unusual(message)
         if session.error is not None:
             self._refuse(str(session.error))
-        elif self._backlog() >= self.listener.snapshot.max_inflight:
+        elif self._backlog() >= self._limit:
             self.pause("inflight")
 
     def _backlog(self) -> int:
@@ -117,6 +118,8 @@ class Downstream(Protocol):
         listener = self.listener
         exchange = Exchange(self, message, listener.snapshot, self._turn.now)
         self.inflight += 1
+        if self.inflight >= self._limit:
+            self._blocked = True
         counts = self._counts
         counts.requests += 1
         counts.active_exchanges += 1
@@ -144,7 +147,7 @@ class Downstream(Protocol):
     def _release(self) -> None:
         """Starts what had to wait for its turn: what binds or frees the connection, and what follows."""
         held = self._held
-        while held and self._barrier is None and not self._gone:
+        while held and self._barrier is None and self.inflight < self._limit and not self._gone:
             message = held[0]
             hold = message.hold
             if hold and self.inflight and (self.pin is None or hold not in _ON_ITS_OWN):
@@ -159,7 +162,7 @@ class Downstream(Protocol):
             exchange = self._begin(message)
             if hold in _ENDS and not exchange.outcome:
                 self._barrier = exchange
-        self._blocked = bool(held) or self._barrier is not None
+        self._blocked = bool(held) or self._barrier is not None or self.inflight >= self._limit
 
     def _answer(self, data: bytes) -> None:
         if self._ordered and self._queue:
@@ -213,7 +216,7 @@ class Downstream(Protocol):
                 self.unpin()
         if self._blocked:
             self._release()
-        if self._pauses and "inflight" in self._pauses and self._backlog() <= self.listener.snapshot.max_inflight // 2:
+        if self._pauses and "inflight" in self._pauses and self._backlog() <= self._limit // 2:
             self.resume("inflight")
         if self._leaving and not self.inflight:
             self._close_if_idle()

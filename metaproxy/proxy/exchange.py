@@ -184,6 +184,8 @@ class Exchange:
     def _split(self, cluster: Cluster, message: Message) -> bool:
         """Sends a request to all endpoints that own its keys; False when it goes to one, as most do."""
         subset = self.via.subset
+        if (self.via.hash_keys or cluster.hash_keys) != (cluster.codec.hash_aliases.get("key", "key"),):
+            return False  # endpoints are not told apart by the key
         parts = cluster.codec.split(message, lambda key: cluster.owner(key, subset))
         if parts is None:
             return False
@@ -446,7 +448,7 @@ class SplitRequest:
     def start(self) -> None:
         exchange, cluster = self.exchange, self._cluster
         for part in self._parts:
-            endpoint = cluster.pick(part.message, (), exchange.via.subset)
+            endpoint = cluster.pick(part.message, exchange.via.hash_keys, exchange.via.subset)
             if endpoint is None:
                 exchange.failed(None, ErrorKind.NO_ENDPOINT, f"no usable endpoint in cluster {cluster.name}")
                 return

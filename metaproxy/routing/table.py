@@ -188,9 +188,10 @@ class _Index:
     def add(self, entry: _Entry, values: Sequence[Sequence[str]]) -> None:
         for path in product(*values):
             node = self.root
+            # Interned, as codecs intern what they read: equal texts are one object, and found without comparing.
             for value in path[:-1]:
-                node = node.setdefault(value, {})
-            entries = node.setdefault(path[-1], []) if path else node
+                node = node.setdefault(sys.intern(value), {})
+            entries = node.setdefault(sys.intern(path[-1]), []) if path else node
             # Behind an entry that takes whatever comes nothing is ever reached.
             if not entries or not entries[-1].sure:
                 entries.append(entry)

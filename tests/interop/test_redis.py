@@ -51,7 +51,7 @@ ROUTES: list[dict[str, Any]] = [
     {"name": "blue", "match": {"key": {"prefix": "blue:"}}, "cluster": "blue"},
     {
         "name": "no-flush",
-        "match": {"command": "flushall"},
+        "match": {"command": "FLUSHALL"},
         "reply": {"error": "denied", "message": "flush it yourself"},
     },
     {"name": "named", "match": {"key": {"regex": "[a-z]+:.*"}}, "cluster": "one"},

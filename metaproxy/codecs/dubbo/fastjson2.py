@@ -45,7 +45,7 @@ class Fastjson2(Body):
         return jsonb.Reader(frame, *_counted(frame, at)).text()
 
     def result(self, frame: bytes) -> tuple[int | None, int]:
-        if frame[HEAD : HEAD + 5] == b"\0\0\0\2\xbd":  # a byte, which is what Java writes
+        if frame[HEAD : HEAD + 5] == b"\0\0\0\2\xbd" and len(frame) > HEAD + 5:  # a byte, which is what Java writes
             return frame[HEAD + 5], HEAD + 6
         start, end = _counted(frame, HEAD)
         return _whole(jsonb.Reader(frame, start, end), jsonb.Reader.integer), end

@@ -23,6 +23,8 @@ MAX_DEPTH: Final = 64
 """Lists, maps and objects in each other that are followed; what is deeper is refused."""
 MAX_DEFINITIONS: Final = 1024
 """Class definitions in one body."""
+MAX_NESTED: Final = 1 << 20
+"""Lists, maps and objects in one body; to step over so many takes half a second."""
 
 NULL, TRUE, FALSE, END = 0x4E, 0x54, 0x46, 0x5A
 UNTYPED_MAP, TYPED_MAP, REFERENCE, DEFINITION, OBJECT = 0x48, 0x4D, 0x51, 0x43, 0x4F
@@ -192,8 +194,10 @@ class Reader:
         elif _is_string(code):
             self._skip_string()
         else:
-            if depth > MAX_DEPTH:
+            if depth >= MAX_DEPTH:
                 raise FrameError(f"Hessian 2: values nested deeper than {MAX_DEPTH}")
+            if len(self._places) > MAX_NESTED:
+                raise FrameError(f"Hessian 2: more than {MAX_NESTED} lists, maps and objects")
             skip = _SKIPS[code]
             if skip is None:
                 raise FrameError(f"Hessian 2: code {code:#04x} at {self.at} begins no value")

@@ -57,7 +57,7 @@ class JsonLines(Body):
             at = _line_end(frame, at)
         if at == len(frame):
             return at, at, b"{", ()
-        end = _line_end(frame, at)
+        end = frame.find(b"\n", at) + 1 or len(frame)
         try:
             line = frame[at:end].decode().strip()
             pairs = [] if line == "null" else list(islice(_members(line), MAX_PAIRS + 1))
@@ -86,11 +86,9 @@ def _written(text: str) -> str:
 
 def _line_end(frame: bytes, at: int) -> int:
     end = frame.find(b"\n", at) + 1
-    if end:
-        return end
-    if at >= len(frame):
-        raise FrameError(f"JSON: a line expected at {at}, where the body ends")
-    return len(frame)
+    if not end:
+        raise FrameError(f"JSON: a line expected at {at}; the frame has {len(frame)} bytes")
+    return end
 
 
 def _json(frame: bytes, at: int) -> Any:

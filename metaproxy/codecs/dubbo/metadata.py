@@ -32,7 +32,7 @@ KEYS: Final = {
     "status": "of an answer: ok, server_timeout, service_not_found ...; its number where it has no name",
     "result": "type of an ok answer: 0 exception, 1 value, 2 nothing; 3, 4, 5 the same with attachments",
     "<attachment>": "value of each attachment that is a string, number or truth value, as spelled and in lower case",
-    "attachment.<key>": "value of an attachment whose name is one of the keys above",
+    "attachment.<key>": "value of an attachment whose name, in any case, is one of the keys above",
 }
 OWN: Final = frozenset(key for key in KEYS if "<" not in key)
 """What no attachment can stand for, or a client could make a route see another method than the server does."""
@@ -163,10 +163,9 @@ def merge(metadata: dict[str, str], pairs: Sequence[Pair]) -> None:
     for key, text, _, _ in pairs:
         if key is None or text is None:
             continue
-        if key in OWN:
-            metadata[f"attachment.{key}"] = text
-            continue
-        metadata[key] = text
         lower = key.lower()
+        if lower in OWN:
+            key, lower = f"attachment.{key}", f"attachment.{lower}"
+        metadata[key] = text
         if lower != key:
             metadata.setdefault(lower, text)
