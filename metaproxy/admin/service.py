@@ -87,6 +87,7 @@ class AdminSite(Site):
     """Writes no log line for each request; those that change something are logged where they are answered."""
 
     displayTracebacks = False
+    noisy = False
 
     def log(self, request: Any) -> None:
         """See the class."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import select
+import stat
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -219,13 +220,18 @@ class LogFile:
 
     def _open(self) -> None:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+        standard = _STANDARD.get(self.path)
+        if standard is not None and stat.S_ISREG(os.fstat(standard).st_mode):
+            # Who redirected it to a file writes there, too: with one position for both, nobody overwrites the other.
+            self._fd = os.dup(standard)
+            return
         try:
             self._fd = os.open(self.path, flags, 0o640)
         except OSError:
             # Standard output may be a socket, or another user's pipe: neither can be opened a second time.
-            if self.path not in _STANDARD:
+            if standard is None:
                 raise
-            self._fd = os.dup(_STANDARD[self.path])
+            self._fd = os.dup(standard)
 
     def _close(self) -> None:
         fd, self._fd = self._fd, -1

@@ -37,7 +37,8 @@ class FakeConfiguration:
     def check(self, text: str) -> tuple[list[str], dict[str, Any]]:
         if "wrong" in text:
             return ["demo.yaml:7:18: listeners[0].routes[1].cluster: no cluster 'dmeo'", "demo.yaml:9:1: worse"], {}
-        return [], {"listeners": {"added": ["back"], "changed": [], "removed": []}, "warnings": []}
+        same = {"added": [], "changed": [], "removed": []}
+        return [], {"listeners": {**same, "added": ["back"]}, "clusters": same, "sections": [], "warnings": []}
 
     def apply_text(self, text: str) -> list[str]:
         problems, _ = self.check(text)

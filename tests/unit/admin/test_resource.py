@@ -202,11 +202,11 @@ def test_a_client_that_reads_slowly_holds_the_pieces_up():
     desk = desk_with(endless)
     connection = start(desk, "/endless")
     turn(desk)
-    connection.channel.pauseProducing()
+    connection.transport.producer.pauseProducing()
     for _ in range(5):
         turn(desk)
     assert endless.made == 1
-    connection.channel.resumeProducing()
+    connection.transport.producer.resumeProducing()
     turn(desk)
     assert endless.made == 2
 

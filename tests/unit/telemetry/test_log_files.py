@@ -234,6 +234,17 @@ def test_standard_output_that_is_a_socket_can_be_written(desk, monkeypatch):
     theirs.close()
 
 
+def test_standard_output_that_is_a_file_keeps_one_position_for_all_who_write(desk, path, monkeypatch):
+    with path.open("wb", buffering=0) as output:
+        monkeypatch.setattr(log_files, "_STANDARD", {str(path): output.fileno()})
+        output.write(b"log 1\n")
+        file = desk.files.open(str(path))
+        file.write("access\n")
+        desk.settle()
+        output.write(b"log 2\n")
+    assert path.read_text() == "log 1\naccess\nlog 2\n"
+
+
 def test_a_surrogate_does_not_end_the_log(desk, path):
     desk.files.open(str(path)).write("\udc80 ü\n")
     desk.settle()
