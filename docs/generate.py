@@ -2,8 +2,8 @@
 Writes the parts of the documentation that the code knows best: `make docs`.
 
 Lives here: the tables of docs/reference/configuration.md, between `<!-- options: SECTION -->` and `<!-- end -->`, and
-docs/reference/config.schema.json for editors. Both come from metaproxy.config.model; a test checks that they are up to
-date. Does not: any text that a person wrote; what stands outside of the marks is left as it is.
+docs/reference/config.schema.json for editors, which come from metaproxy.config.model; and those of metrics.md and
+access-log.md, which come from metaproxy.telemetry. Tests check that all are up to date. Does not: any text that a person wrote; what stands outside of the marks is left as it is.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 from metaproxy.config.model import Config
 from metaproxy.config.reading import Kind, Schema
 from metaproxy.config.shape import Nested, Section, about, options
+from metaproxy.telemetry import reference
 
 REFERENCE = Path(__file__).parent / "reference"
 PAGE = REFERENCE / "configuration.md"
@@ -84,3 +85,6 @@ def schema() -> str:
 if __name__ == "__main__":
     PAGE.write_text(page(PAGE.read_text()))
     SCHEMA.write_text(schema())
+    for name in ("metrics.md", "access-log.md"):
+        other = REFERENCE / name
+        other.write_text(reference.page(other.read_text()))

@@ -71,7 +71,10 @@ class Configuration(Service):
 
     def check(self, text: str) -> tuple[list[Problem], dict[str, Any]]:
         """What is wrong with a text, and what applying it would change; changes nothing."""
-        config, problems = self._checked(text)
+        folders = self._folders_of(text)
+        # Looked at apart: asking must not change what is known.
+        registry = self._registry if folders == self._registry.folders else Registry(folders)
+        config, problems = check(text, self.file, registry)
         if config is None:
             return problems, {}
         difference = model.diff(self.config, config)
@@ -128,10 +131,13 @@ class Configuration(Service):
     # -- how
 
     def _checked(self, text: str) -> tuple[model.Config | None, list[Problem]]:
-        folders = [*plugin_folders(text, self.file), *map(Path, self._folders)]
+        folders = self._folders_of(text)
         if folders != self._registry.folders:
             self._registry.refresh(folders)
         return check(text, self.file, self._registry, injected=self._builder.injected)
+
+    def _folders_of(self, text: str) -> list[Path]:
+        return [*plugin_folders(text, self.file), *map(Path, self._folders)]
 
     def _refuse(self, lines: list[str], source: str) -> list[str]:
         self.reloads["refused"] += 1
@@ -212,7 +218,7 @@ def make_services(file: str, folders: Iterable[str]) -> MultiService:
     configuration.setServiceParent(services)
     proxy.setServiceParent(services)
     admin = configuration.config.admin
-    AdminService(proxy, configuration, admin.listen, admin.tokens, clock).setServiceParent(services)
+    AdminService(proxy, configuration, admin.listen, admin.tokens, clock, logs).setServiceParent(services)
     _on_signals(clock, configuration, logs)
     return services
 

@@ -397,8 +397,9 @@ class Exchange:
     # -- facts
 
     def get(self, key: str) -> str | None:
-        value = self.message.get(key)
-        return value if value is not None else self.client.facts.get(key)
+        # Facts first: metadata come from the client, which could name a source of its own.
+        fact = self.client.facts.get(key)
+        return fact if fact is not None else self.message.get(key)
 
     @property
     def listener(self) -> str:

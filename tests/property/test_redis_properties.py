@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from metaproxy.codecs.redis import Redis, resp
 from metaproxy.message import Side
 
-WORDS = st.lists(st.binary(max_size=20), min_size=1, max_size=6).filter(lambda words: words[0].isalpha())
+NAMES = st.sampled_from([b"GET", b"set", b"MULTI", b"EXEC", b"SUBSCRIBE", b"BLPOP", b"Client", b"SELECT", b"nonsense"])
+WORDS = st.tuples(NAMES, st.lists(st.binary(max_size=20), max_size=5)).map(lambda pair: [pair[0], *pair[1]])
 REPLY = st.recursive(
     st.one_of(
         st.integers(-(2**63), 2**63 - 1).map(lambda n: b":%d\r\n" % n),

@@ -22,6 +22,8 @@ MAX_ARGUMENTS: Final = 255
 """Parameters of a Java method."""
 MAX_PAIRS: Final = 4096
 """Attachments of one message."""
+MAX_PLAIN: Final = 1 << 16
+"""Bytes of a map that is read the fast way, which does not look at MAX_PAIRS until its end."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from metaproxy.codecs.dubbo import jsonb
-from metaproxy.codecs.dubbo.body import HEAD, MAX_PAIRS, Attachments, Body, Pair
+from metaproxy.codecs.dubbo.body import HEAD, MAX_PAIRS, MAX_PLAIN, Attachments, Body, Pair
 from metaproxy.message import FrameError
 
 T = TypeVar("T")
@@ -105,7 +105,13 @@ def plain_pairs(data: bytes, start: int, end: int) -> list[Pair] | None:
     maps of attachments are. Several times as fast as a Reader.
     """
     raw = data[start + 1 : end - 1]
-    if data[start:end][:1] != b"\xa6" or data[end - 1] != jsonb.END or not raw.isascii():
+    if (
+        end - start < 2
+        or data[start] != jsonb.OBJECT
+        or data[end - 1] != jsonb.END
+        or len(raw) > MAX_PLAIN
+        or not raw.isascii()
+    ):
         return None
     text = raw.decode("ascii")
     found: list[Pair] = []

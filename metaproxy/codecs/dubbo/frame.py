@@ -32,7 +32,8 @@ _THROWN = frozenset((0x90, 0x93))
 """The first byte of a Hessian 2 response that brings an exception, without and with attachments."""
 
 # Looked up for every frame: an enumeration's members are slow to reach.
-_KIND_REQUEST, _KIND_RESPONSE, _KIND_ERROR = Kind.REQUEST, Kind.RESPONSE, Kind.ERROR
+_KIND_REQUEST, _KIND_ONEWAY, _KIND_EVENT = Kind.REQUEST, Kind.ONEWAY, Kind.EVENT
+_KIND_RESPONSE, _KIND_ERROR = Kind.RESPONSE, Kind.ERROR
 
 
 class DubboSession(Session):
@@ -73,7 +74,8 @@ class DubboSession(Session):
             elif shape & EVENT:
                 add(self._event(frame, flags, id))
             elif shape & REQUEST:
-                add(self._call(frame, shape, id))
+                # One-way; or a server's, which calls back an argument of an earlier request.
+                add(Message(_KIND_ONEWAY if client else _KIND_EVENT, frame, id, None, read_call))
             else:
                 kind = _KIND_RESPONSE
                 if status != OK:
@@ -135,11 +137,7 @@ class DubboSession(Session):
             return FrameError(f"body of {length - (1 << 32)} bytes; a length is not negative")
         return FrameError(f"frame of {HEAD + length} bytes; allowed are {HEAD} to {self._max}")
 
-    # -- the rarer kinds
-
-    def _call(self, frame: bytes, shape: int, id: int) -> Message:
-        """A one-way call; or a server's, which calls back an argument of an earlier request."""
-        return Message(Kind.ONEWAY if self._client else Kind.EVENT, frame, id, None, read_call)
+    # -- heartbeats and other events
 
     def _event(self, frame: bytes, flags: int, id: int) -> Message:
         """

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from metaproxy.codecs.dubbo.body import HEAD, MAX_PAIRS, Attachments, Body, Pair
+from metaproxy.codecs.dubbo.body import HEAD, MAX_PAIRS, MAX_PLAIN, Attachments, Body, Pair
 from metaproxy.codecs.dubbo.hessian2_reader import CHUNK, END, LAST_CHUNK, NULL, REFERENCE, SOME, Reader, simple_values
 from metaproxy.message import FrameError
 
@@ -115,11 +115,11 @@ def _after(reader: Reader, skip: int) -> Attachments:
 
 def plain_pairs(data: bytes, at: int) -> tuple[list[Pair], int] | None:
     """
-    The pairs of a map at `at`, and where it ends; None unless it is an untyped one of unchunked ASCII strings and ends
-    the data, as nearly all maps of attachments do. Several times as fast as a Reader.
+    The pairs of a map at `at`, and where it ends; None unless it is an untyped one of unchunked ASCII strings with
+    nothing but ASCII behind, as nearly all maps of attachments are. Several times as fast as a Reader.
     """
     raw = data[at:]
-    if raw[:1] != b"H" or not raw.isascii():
+    if raw[:1] != b"H" or len(raw) > MAX_PLAIN or not raw.isascii():
         return None
     text = raw.decode("ascii")
     found: list[Pair] = []

@@ -367,6 +367,22 @@ def test_facts_of_the_peer_can_be_routed_on() -> None:
     assert error_text(client.take()) == "near"
 
 
+def test_a_client_can_not_name_a_source_of_its_own() -> None:
+    class Lying(type(Stage().codec)):  # type: ignore[misc]
+        def parse(self, frame: bytes) -> Message:
+            message = super().parse(frame)
+            if message.metadata is not None:
+                message.metadata["source.address"] = "10.0.0.1"
+            return message
+
+    seen: list[str | None] = []
+    log: list[str] = []
+    recorder = Recorder("a", log, request=lambda exchange: seen.append(exchange.get("source.address")))
+    stage = Stage(codec=Lying(), hooks=hooks(recorder))
+    stage.say(stage.client(), call(1))
+    assert seen == ["127.0.0.9"]
+
+
 def test_a_codec_that_cannot_make_an_error_leaves_the_connection_alone() -> None:
     class Mute(type(Stage().codec)):  # type: ignore[misc]
         def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes:
