@@ -2,8 +2,9 @@
 Writes the parts of the documentation that the code knows best: `make docs`.
 
 Lives here: the tables of docs/reference/configuration.md, between `<!-- options: SECTION -->` and `<!-- end -->`, and
-docs/reference/config.schema.json for editors, which come from metaproxy.config.model; and those of metrics.md and
-access-log.md, which come from metaproxy.telemetry. Tests check that all are up to date. Does not: any text that a person wrote; what stands outside of the marks is left as it is.
+docs/reference/config.schema.json for editors, from metaproxy.config.model; those of metrics.md and access-log.md, from
+metaproxy.telemetry. Tests check that all are up to date. Does not: any text that a person wrote; what stands outside of
+the marks is left as it is.
 """
 
 from __future__ import annotations

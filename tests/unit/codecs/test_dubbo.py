@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from metaproxy.codecs.dubbo import Dubbo
+from metaproxy.codecs.dubbo import Dubbo, hessian2_reader, metadata
 from metaproxy.message import ErrorKind, FrameError, Kind, Message, Mutation, Side
 from metaproxy.testing import check_codec
 
@@ -332,15 +332,29 @@ def test_types_that_name_no_parameters_leave_interface_and_method_readable(types
     assert message.get("group") is None
 
 
+def test_a_method_may_have_as_many_parameters_as_java_allows():
+    body = CALL + bytes([0x30, 255]) + b"I" * 255 + b"\x90" * 255 + bytes.fromhex("48 0161 0162 5a")
+    assert read(frame("c200", body)).get("a") == "b"
+
+
 def test_null_strings_count_as_empty():
     message = read(frame("c200", "4e 0161 4e 0162 4e 4e"))
     assert (message.get("operation"), message.get("service.version"), message.get("dubbo")) == ("a/b", "", "")
 
 
-def test_many_different_calls_do_not_mix():
+def test_many_different_calls_do_not_mix_and_are_not_all_remembered():
     for number in range(3000):
         body = CALL[:-5] + string(f"m{number}") + b"\0HZ"
         assert read(frame("c200", body)).get("method") == f"m{number}"
+    assert len(metadata._HEADS[2]) <= 1024
+
+
+def test_characters_beyond_the_first_plane_count_as_their_writer_counts_them():
+    for length in ("02", "03"):
+        message = read(request(f"{length} 61f09f9880 48 0161 0162 5a", "I"))
+        assert message.get("a") == "b"
+    with pytest.raises(FrameError, match="a map expected at 51, code 0x18 read"):
+        read(request("02 61f09f9880 18", "I")).get("a")
 
 
 def test_a_call_that_cannot_be_read_says_so_once_and_keeps_its_frame():
@@ -607,6 +621,18 @@ def test_c11_nesting_is_bounded(opening, closing):
     assert nested(64).get("a") == "b"
     with pytest.raises(FrameError, match="nested deeper than 64"):
         nested(65).get("a")
+
+
+def test_c11_class_definitions_do_not_count_as_nesting():
+    objects = "".join(f"43 00 91 00 4f {0x90 + number:02x}" for number in range(47))
+    assert read(request("57" * 17 + objects + "90" + "5a" * 17 + "48 0161 0162 5a", "I")).get("a") == "b"
+
+
+def test_c11_the_number_of_lists_maps_and_objects_is_bounded(monkeypatch):
+    monkeypatch.setattr(hessian2_reader, "MAX_NESTED", 10)
+    assert read(request("57" + "78" * 9 + "5a 48 0161 0162 5a", "I")).get("a") == "b"
+    with pytest.raises(FrameError, match="more than 10 lists, maps and objects"):
+        read(request("57" + "78" * 12 + "5a 48 0161 0162 5a", "I")).get("a")
 
 
 def test_c11_the_number_of_class_definitions_is_bounded():
