@@ -95,20 +95,20 @@ class LengthFramed(Session):
         self._parse = parse
         self._max = max_frame
         self._renumber = renumber
-        self._chunks: list[bytes] = []
+        self._held = bytearray()
         self._need = head
 
     def receive(self, data: bytes) -> list[Message]:
         if self.error is not None:
             return []
-        if self._chunks:
-            # Pieces are joined once, when the frame is whole: joining at each read is quadratic.
-            self._chunks.append(data)
+        if self.buffered:
+            # A frame that trickles in costs its bytes and no more: joining at each read would be quadratic.
+            self._held += data
             self.buffered += len(data)
             if self.buffered < self._need:
                 return []
-            data = b"".join(self._chunks)
-            self._chunks.clear()
+            data = bytes(self._held)
+            self._held = bytearray()
             self.buffered = 0
         messages: list[Message] = []
         offset, end, head = 0, len(data), self._head
@@ -128,7 +128,7 @@ class LengthFramed(Session):
             self.error = error
             return messages
         if offset < end:
-            self._chunks.append(data[offset:] if offset else data)
+            self._held += data[offset:] if offset else data
             self.buffered = end - offset
             self._need = need
         return messages

@@ -63,3 +63,14 @@ def test_random_bytes_raise_nothing(side: Side, pieces: list[bytes]) -> None:
 @given(st.lists(st.binary(max_size=10), min_size=1))
 def test_arguments_come_back_as_they_were_written(words: list[bytes]) -> None:
     assert resp.arguments(resp.encode(words)) == words
+
+
+def test_a_value_that_trickles_in_costs_its_bytes_and_no_more() -> None:
+    session = Redis().session(Side.SERVER, 1 << 20)
+    session.open(None, {})
+    session.receive(b"$300000\r\n")
+    for _ in range(300000):
+        assert session.receive(b"x") == []
+    held = session._cutter._chunks
+    assert len(held) <= 3
+    assert [len(message.frame) for message in session.receive(b"\r\n")] == [300011]

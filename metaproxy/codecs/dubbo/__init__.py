@@ -1,4 +1,4 @@
-"""Dubbo's own protocol: `codec` has the frame and the codec, `body` the serializations, the others their values."""
+"""Dubbo's own protocol: `codec`, `frame` and `metadata` for all of it, `body` and the others for its serializations."""
 
 from metaproxy.codecs.dubbo.codec import Dubbo
 

@@ -21,6 +21,9 @@ MAX_INLINE = 65536
 MAX_ITEMS = 1024 * 1024
 """Arguments of a command, as redis-server allows; values of one level of a reply are bounded by the frame's size."""
 
+SMALL = 4096
+"""Pieces of a value that are smaller are collected: an object for each would cost more than its bytes."""
+
 COMMAND = re.compile(rb"\*(\d{1,7})\r\n\$(\d{1,9})\r\n([^\r\n]{1,64})\r\n")
 """The head of a command: number of arguments, length of the name, name."""
 
@@ -43,7 +46,7 @@ class Cutter:
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self._chunks: list[bytes] = []
+        self._chunks: list[bytes | bytearray] = []
         self._buffer: bytearray | None = None
         self._need = 0
         self._opaque = False
@@ -58,7 +61,13 @@ class Cutter:
         if self._buffer is not None:
             self._buffer += data
             return self._buffer if self.size >= self._need else None
-        self._chunks.append(data)
+        last = self._chunks[-1]
+        if len(data) >= SMALL:
+            self._chunks.append(data)
+        elif isinstance(last, bytearray):
+            last += data
+        else:
+            self._chunks.append(bytearray(data))
         return b"".join(self._chunks) if self.size >= self._need else None
 
     @property
