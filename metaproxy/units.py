@@ -8,6 +8,7 @@ Does not: anything that knows where in a file a value stood.
 from __future__ import annotations
 
 import re
+import sys
 from typing import NewType
 
 Seconds = NewType("Seconds", float)
@@ -21,16 +22,18 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h|d)")
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)(B|KiB|MiB|GiB|KB|MB|GB)?")
 _BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+_MOST = sys.float_info.max
+"""What is written beyond it counts as it: whoever bounds an option can say so, and no timer is set for ever."""
 
 
 def seconds(value: object) -> Seconds:
-    """A duration in seconds. Raises ValueError with a text that says how to write one."""
+    """A duration in seconds, never infinite. Raises ValueError with a text that says how to write one."""
     if isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0:
-        return Seconds(float(value))
+        return Seconds(float(min(value, _MOST)))
     if isinstance(value, str):
         match = _DURATION.fullmatch(value)
         if match:
-            return Seconds(float(match[1]) * _SECONDS[match[2]])
+            return Seconds(min(float(match[1]) * _SECONDS[match[2]], _MOST))
     raise ValueError(f"{value!r} is not a duration; write 15s, 500ms, 5m or a number of seconds")
 
 
@@ -41,7 +44,7 @@ def size(value: object) -> Bytes:
     if isinstance(value, str):
         match = _SIZE.fullmatch(value)
         if match:
-            return Bytes(int(float(match[1]) * _BYTES[match[2] or "B"]))
+            return Bytes(int(min(float(match[1]) * _BYTES[match[2] or "B"], _MOST)))
     raise ValueError(f"{value!r} is not a size; write 64KiB, 16MiB or a number of bytes")
 
 

@@ -255,7 +255,7 @@ class Config(Section):
     )
     admin: Admin = option(Nested(Admin), "The HTTP API for operators.", {})
     node: Node = option(Nested(Node), "Who this proxy is.", {})
-    workers: int | str = option(WorkerCount(), "Processes that share the listeners; `auto`: one a core.", 1)
+    workers: int = option(WorkerCount(), "Processes that share the listeners.", 1)
     plugins: tuple[Path, ...] = option(ListOf(File(), alone=True), "Folders with plugins, watched for changes.", ())
     listeners: tuple[Listener, ...] = option(ListOf(Nested(Listener)), "Where clients arrive.", ())
     clusters: tuple[Cluster, ...] = option(ListOf(Nested(Cluster)), "Where their requests go.", ())

@@ -244,19 +244,19 @@ class Choice(Leaf[str]):
         return variable({"enum": list(self._words)}, definitions)
 
 
-class WorkerCount(Leaf[int | str]):
-    """A number of processes, or `auto`."""
+class WorkerCount(Leaf[int]):
+    """A number of processes: one, as this version has no more."""
 
-    _number = Whole(1, 1024)
-
-    def parse(self, node: Node) -> int | str:
-        return "auto" if node.value == "auto" else self._number.parse(node)
+    def parse(self, node: Node) -> int:
+        if node.value != 1 or isinstance(node.value, bool):
+            raise ValueError(f"{told(node)}: more than one process is not supported yet in this version; write 1")
+        return 1
 
     def words(self) -> str:
-        return f"{self._number.words()}, or `auto`"
+        return "`1`"
 
     def schema(self, definitions: dict[str, Schema]) -> Schema:
-        return {"anyOf": [{"const": "auto"}, self._number.schema(definitions)]}
+        return {"const": 1}
 
 
 class LogFormat(Leaf[str]):

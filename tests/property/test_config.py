@@ -91,7 +91,7 @@ def configurations(draw: st.DrawFn) -> dict[str, Any]:
         section(
             admin=section(listen=st.just("127.0.0.1:9901"), insecure=st.booleans(), tokens=st.just({"write": "t"})),
             node=section(id=NAMES, zone=NAMES, metadata=METADATA),
-            workers=st.integers(1, 8) | st.just("auto"),
+            workers=st.just(1),
             secrets=st.just({"unused": {"value": "x"}}),
         )
     )

@@ -1,4 +1,4 @@
-"""Redis: `codec` what the proxy asks, `session` what a connection remembers, `resp` framing, `commands` tables."""
+"""Redis: `codec` what the proxy asks, `client` and `server` what a connection remembers, `resp` framing."""
 
 from metaproxy.codecs.redis.codec import Redis
 

@@ -1,7 +1,7 @@
 """
 The Redis codec: options, errors, and requests that several servers answer together.
 
-Lives here: `Redis`. Does not: framing (`resp`), what a connection remembers (`session`).
+Lives here: `Redis`. Does not: framing (`resp`), what a connection remembers (`client`, `server`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 
 from metaproxy.codecs.framing import Codec, Session
 from metaproxy.codecs.redis import commands, resp
-from metaproxy.codecs.redis.session import Accounts, ClientSession, ServerSession, read_command, tag, without_multi
+from metaproxy.codecs.redis.accounts import Accounts
+from metaproxy.codecs.redis.client import ClientSession
+from metaproxy.codecs.redis.metadata import read_command, tag, without_multi
+from metaproxy.codecs.redis.server import ServerSession
 from metaproxy.message import Affinity, Correlation, ErrorKind, Kind, Message, Part, Side
 
 ERRORS: dict[ErrorKind, str] = {

@@ -2,7 +2,7 @@
 What is known of Redis' commands: where their keys stand, which only read, which bind a connection.
 
 Source: COMMAND of Redis 7.0. Lives here: tables, and `keys`, which reads them. Does not: how a command is written
-(`resp`), what a session does with it (`session`).
+(`resp`), what a session does with it (`client`).
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ RESP2 and RESP3: where commands and replies end.
               * ~ >  N values                  %  N pairs      |  N pairs of attributes, then the reply itself
 
 Source: the Redis serialization protocol specification. Lives here: `Cutter`, which holds what is incomplete, and the
-two ways to step over a message. Does not: what commands mean (`session`).
+two ways to step over a message. Does not: what commands mean (`client`).
 """
 
 from __future__ import annotations

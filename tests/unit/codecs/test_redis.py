@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from metaproxy.codecs.redis import Redis, commands, resp
-from metaproxy.codecs.redis.session import MULTI, tag
+from metaproxy.codecs.redis.metadata import MULTI, tag
 from metaproxy.message import ErrorKind, FrameError, Hold, Kind, Message, Part, Side
 from metaproxy.testing import check_codec
 

@@ -92,10 +92,16 @@ def test_what_is_no_configuration_at_all_is_refused(text: str) -> None:
 
 
 def test_variables_come_from_the_environment_unless_others_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("METAPROXY_TEST_WORKERS", "3")
-    config, _ = check("workers: ${METAPROXY_TEST_WORKERS}", "x.yaml", REGISTRY)
-    assert config is not None and config.workers == 3
-    assert refused("workers: ${METAPROXY_TEST_WORKERS}") != []
+    monkeypatch.setenv("METAPROXY_TEST_ID", "three")
+    config, _ = check("node: {id: '${METAPROXY_TEST_ID}'}", "x.yaml", REGISTRY)
+    assert config is not None and config.node.id == "three"
+    assert refused("node: {id: '${METAPROXY_TEST_ID}'}") != []
+
+
+def test_more_than_one_process_is_refused_for_nothing_would_come_of_it() -> None:
+    for number in ("2", "auto", "0", "true"):
+        (problem,) = refused(f"workers: {number}")
+        assert "not supported yet" in str(problem)
 
 
 def test_a_file_in_which_everything_is_wrong_is_given_up_early() -> None:

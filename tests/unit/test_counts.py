@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import pytest
+
+from metaproxy.counts import BOUNDS, ClusterCounts, EndpointCounts, Histogram, ListenerCounts, TargetCounts
+
+
+def test_the_bounds_of_the_buckets_rise() -> None:
+    assert list(BOUNDS) == sorted(set(BOUNDS))
+    assert BOUNDS[0] > 0
+
+
+@pytest.mark.parametrize(
+    ("duration", "bucket"),
+    [(0.0, 0), (0.0001, 0), (0.00011, 1), (1.0, BOUNDS.index(1.0)), (60.0, len(BOUNDS) - 1), (60.1, len(BOUNDS))],
+)
+def test_a_duration_is_counted_in_the_bucket_whose_upper_bound_it_does_not_exceed(duration: float, bucket: int) -> None:
+    histogram = Histogram()
+    histogram.add(duration)
+    assert [index for index, number in enumerate(histogram.buckets) if number] == [bucket]
+    assert (histogram.count, histogram.total) == (1, duration)
+
+
+def test_an_empty_histogram_has_no_percentile() -> None:
+    assert Histogram().percentile(0.5) is None
+
+
+def test_a_percentile_lies_in_its_bucket() -> None:
+    histogram = Histogram()
+    for _ in range(90):
+        histogram.add(0.002)
+    for _ in range(10):
+        histogram.add(0.2)
+    median, late = histogram.percentile(0.5), histogram.percentile(0.99)
+    assert median is not None and 0.001 < median <= 0.0025
+    assert late is not None and 0.1 < late <= 0.25
+    assert histogram.percentile(0.0) == 0.001
+    assert histogram.percentile(1.0) == 0.25
+
+
+def test_percentiles_never_fall_as_the_share_rises() -> None:
+    histogram = Histogram()
+    for step in range(1, 200):
+        histogram.add(step * step / 500)
+    shown = [histogram.percentile(share / 100) or 0.0 for share in range(101)]
+    assert shown == sorted(shown)
+
+
+def test_what_is_slower_than_every_bound_is_shown_as_the_last_bound() -> None:
+    histogram = Histogram()
+    histogram.add(1000.0)
+    assert histogram.percentile(0.5) == BOUNDS[-1]
+
+
+@pytest.mark.parametrize("kind", [ListenerCounts, ClusterCounts, EndpointCounts])
+def test_every_counter_starts_at_nothing(kind: type) -> None:
+    counts = kind()
+    numbers = [getattr(counts, name) for name in kind.__slots__ if name != "latency"]
+    assert numbers == [0] * len(numbers)
+
+
+def test_two_of_a_kind_share_nothing() -> None:
+    one, other = TargetCounts(), TargetCounts()
+    one.outcomes["ok"] = 1
+    one.latency.add(1.0)
+    assert other.outcomes == {}
+    assert other.latency.count == 0
+
+
+@pytest.mark.parametrize("kind", [ListenerCounts, ClusterCounts, EndpointCounts, TargetCounts, Histogram])
+def test_a_counter_that_is_misspelt_is_an_error(kind: type) -> None:
+    with pytest.raises(AttributeError):
+        kind().requets = 1
