@@ -8,6 +8,7 @@ with the admin address on the screen, until Ctrl-C.
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import socket
 import subprocess
@@ -121,7 +122,7 @@ def counted(admin: str) -> list[str]:
     """What the proxy itself counted of it."""
     with urllib.request.urlopen(f"http://{admin}/metrics", timeout=5) as answer:
         lines = answer.read().decode().splitlines()
-    return [line for line in lines if line.startswith("metaproxy_requests_total{")]
+    return [line for line in lines if line.startswith("metaproxy_exchanges_total{") and not line.endswith(" 0.0")]
 
 
 def run(once: bool) -> None:
@@ -156,6 +157,7 @@ def run(once: bool) -> None:
 
 
 def main() -> None:
+    logging.basicConfig(level=logging.ERROR)  # the Dubbo client library reports each event that it does not know
     parser = argparse.ArgumentParser(prog="make demo ARGS=...", description=__doc__)
     parser.add_argument("--once", action="store_true", help="end when the calls are made")
     run(parser.parse_args().once)

@@ -11,12 +11,14 @@ folder. Built-in ones are found in the same way; a drop-in shadows any other of 
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import inspect
 import sys
 import traceback
 import types
 import typing
+from collections import abc
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -99,6 +101,14 @@ class Known(typing.NamedTuple):
     origin: str
 
 
+class _File(typing.NamedTuple):
+    """A drop-in file as last read. known: what it declares, or its last sound content did; error: a traceback."""
+
+    digest: bytes
+    known: list[Known]
+    error: str
+
+
 def kind_of(interface: InterfaceClass) -> str:
     """The word for an interface in errors and listings."""
     return next(kind for kind, candidate in KINDS.items() if candidate is interface)
@@ -125,7 +135,8 @@ def verify(interface: InterfaceClass, built: object) -> None:
 class Registry:
     """
     What plugins there are. `refresh` looks at the folders again and tells whether anything changed; all else answers
-    from what it saw last. `errors`: file -> traceback of each that could not be loaded; everything else goes on.
+    from what it saw last. `errors`: file -> traceback of each that could not be loaded; everything else goes on. Of two
+    plugins of a name the one in the later folder wins, in one folder that in the later file.
     """
 
     def __init__(self, folders: Iterable[str | Path] = ()) -> None:
@@ -133,7 +144,7 @@ class Registry:
         self.errors: dict[str, str] = {}
         self.generation = 0
         self._installed: dict[tuple[str, str], Known] = {}
-        self._files: dict[Path, tuple[bytes, list[Known]]] = {}
+        self._files: dict[Path, _File] = {}
         self._known: dict[tuple[str, str], Known] = {}
         self._installed_errors: dict[str, str] = {}
         self._look_at_installed()
@@ -143,22 +154,35 @@ class Registry:
         """Loads drop-in files that are new or have changed, forgets those that are gone. True when anything differs."""
         if folders is not None:
             self.folders = [Path(folder) for folder in folders]
-        found = {path for folder in self.folders if folder.is_dir() for path in folder.glob("*.py")}
-        changed = False
-        for path in [path for path in self._files if path not in found]:
-            del self._files[path]
-            self.errors.pop(str(path), None)
-            changed = True
-        for path in sorted(found):
-            changed |= self._load(path)
+        found = dict.fromkeys(path for folder in self.folders for path in sorted(folder.glob("*.py")))
+        before, files, errors = self._files, dict[Path, _File](), dict(self._installed_errors)
+        for path in found:
+            known = before.get(path)
+            try:
+                known = _loaded(path, known)
+            except OSError as error:  # its plugins stay, if there were any
+                errors[str(path)] = str(error)
+            if known is not None:
+                files[path] = known
+                if known.error:
+                    errors.setdefault(str(path), known.error)
+        self._files, self.errors = files, errors
+        changed = list(before.items()) != list(files.items())
         if changed or not self.generation:
             self._known = dict(self._installed)
-            for _, known in self._files.values():
-                for one in known:
+            for file in files.values():
+                for one in file.known:
                     self._known[kind_of(one.declaration.interface), one.declaration.name] = one
-            self.errors.update(self._installed_errors)
             self.generation += 1
         return changed
+
+    def copy(self) -> Registry:
+        """Another one that knows the same, to try something with: this one stays as it is."""
+        return copy.copy(self)  # what one refreshes is replaced in it, never changed in place
+
+    def take(self, other: Registry) -> None:
+        """Knows from now on what `other`, a copy, does."""
+        vars(self).update(vars(other))
 
     def names(self, interface: InterfaceClass) -> list[str]:
         """The names that a configuration may use for this interface, sorted."""
@@ -209,38 +233,6 @@ class Registry:
 
         return build
 
-    def _load(self, path: Path) -> bool:
-        """Loads one drop-in file if its content differs from what was loaded. True when it did."""
-        try:
-            source = path.read_bytes()
-        except OSError as error:
-            self.errors[str(path)] = str(error)
-            return False
-        digest = hashlib.sha256(source).digest()
-        before = self._files.get(path)
-        if before is not None and before[0] == digest:
-            return False
-        # A module object of its own per content: exchanges under way keep the old one alive until they end.
-        module = types.ModuleType(f"metaproxy_dropin_{path.stem}_{digest.hex()[:12]}")
-        module.__file__ = str(path)
-        sys.modules[module.__name__] = module  # typing.get_type_hints and pickling look modules up by name
-        try:
-            exec(compile(source, str(path), "exec"), module.__dict__)
-            declarations = [value for value in vars(module).values() if isinstance(value, Declaration)]
-            if not declarations:
-                raise PluginError("no Declaration at its top level, such as: mine = Declaration(ICodec, 'mine', Mine)")
-        except BaseException as error:
-            if isinstance(error, KeyboardInterrupt):
-                raise
-            sys.modules.pop(module.__name__, None)
-            self.errors[str(path)] = traceback.format_exc()
-            # What an earlier content of the file declared stays in force, as a refused configuration would.
-            self._files[path] = (digest, before[1] if before else [])
-            return True
-        self.errors.pop(str(path), None)
-        self._files[path] = (digest, [Known(one, str(path)) for one in declarations])
-        return True
-
     def _look_at_installed(self) -> None:
         """Reads the `twisted/plugins` directories; `getPlugins` merely logs a module that can't be imported."""
         import twisted.plugins as package
@@ -254,6 +246,31 @@ class Registry:
             declaration = typing.cast(Declaration, found)
             origin = declaration.target if isinstance(declaration.target, str) else declaration.target.__module__
             self._installed[kind_of(declaration.interface), declaration.name] = Known(declaration, origin)
+
+
+def _loaded(path: Path, before: _File | None) -> _File:
+    """A drop-in file as it is now; `before` itself if it did not change. Raises OSError when it can't be read."""
+    source = path.read_bytes()
+    digest = hashlib.sha256(source).digest()
+    if before is not None and before.digest == digest:
+        return before
+    # A module object of its own per content: exchanges under way keep the old one alive until they end.
+    place = hashlib.sha256(bytes(path)).hexdigest()[:12]
+    module = types.ModuleType(f"metaproxy_dropin_{path.stem}_{place}_{digest.hex()[:12]}")
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module  # typing.get_type_hints and pickling look modules up by name
+    try:
+        exec(compile(source, str(path), "exec"), module.__dict__)
+        declarations = [value for value in vars(module).values() if isinstance(value, Declaration)]
+        if not declarations:
+            raise PluginError("no Declaration at its top level, such as: mine = Declaration(ICodec, 'mine', Mine)")
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        sys.modules.pop(module.__name__, None)
+        # What an earlier content of the file declared stays in force, as a refused configuration would.
+        return _File(digest, before.known if before is not None else [], traceback.format_exc())
+    return _File(digest, [Known(one, str(path)) for one in declarations], "")
 
 
 def _import_error(name: str) -> str:
@@ -271,7 +288,11 @@ def parameters(target: Callable[..., object], skip: Iterable[str] = ()) -> dict[
         return {}
     hints = typing.get_type_hints(function)
     found = inspect.signature(target).parameters
-    return {name: (hints.get(name, object), found[name]) for name in found if name not in skip}
+    return {
+        name: (hints.get(name, object), parameter)
+        for name, parameter in found.items()
+        if name not in skip and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    }
 
 
 def convert(
@@ -310,6 +331,12 @@ _WORDS = {
     dict: "a mapping",
     list: "a list",
 }
+_COLLECTIONS: dict[object, type] = {
+    **{kind: kind for kind in (list, tuple, set, frozenset, dict)},
+    **dict.fromkeys((abc.Sequence, abc.Collection, abc.Iterable), list),
+    abc.Mapping: dict,
+}
+"""What an option is made of that is annotated with one of these and what it holds: `Sequence[str]`."""
 
 
 def _converted(hint: object, value: object) -> object:
@@ -324,8 +351,8 @@ def _converted(hint: object, value: object) -> object:
         if value not in typing.get_args(hint):
             raise ValueError(f"{value!r} is none of {', '.join(map(str, typing.get_args(hint)))}")
         return value
-    if origin in (list, tuple, dict):
-        return _collection(origin, typing.get_args(hint), value)
+    if origin in _COLLECTIONS:
+        return _collection(_COLLECTIONS[origin], typing.get_args(hint), value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(hint, type) or hint is object:

@@ -7,6 +7,7 @@ Lives here: `ProxyService` (listeners, sweeps, draining) and its `apply`. Does n
 
 from __future__ import annotations
 
+import errno
 import time
 from typing import Any
 
@@ -91,9 +92,12 @@ class ProxyService(Service):
 
     def apply(self, snapshot: Snapshot) -> None:
         """
-        Makes `snapshot` the one in force. Raises OSError when an address can't be had; then nothing has changed.
-        Connections stay where their listener stays; exchanges under way end on the snapshot they began with.
+        Makes `snapshot` the one in force. Raises OSError when an address can't be had, or the proxy drains; then
+        nothing has changed. A listener that drains by itself goes on to do so; only a restart, or another name, opens
+        it again. Connections stay where their listener stays; exchanges under way end on the snapshot they began with.
         """
+        if self.draining:
+            raise OSError(errno.ESHUTDOWN, "the proxy drains and takes no new configuration")
         self._bind(snapshot)
         for name in [name for name in self.listeners if name not in snapshot.listeners]:
             self._let_go(self.listeners.pop(name))
@@ -120,12 +124,12 @@ class ProxyService(Service):
                 if giving_up & set(new.addresses):
                     self._release(giving_up & set(new.addresses), snapshot)
                 listener = self.listeners.get(name)
-                if listener is None or listener.draining:
+                if listener is None:
                     listener = Listener(new, self.network)
                     made.append(listener)
                     listener.bind(new.addresses)
                     self.listeners[name] = listener
-                elif listener.snapshot.addresses != new.addresses:
+                elif listener.snapshot.addresses != new.addresses and not listener.draining:
                     moved.append((listener, listener.snapshot.addresses))
                     listener.bind(new.addresses)
         except OSError:

@@ -249,10 +249,10 @@ class Reading:
                 self.problem(at, f"{error}; {near(name, error.known, kind_of(interface))}", key)
                 raise Refused from None
             except PluginError as error:
-                self.problem(at, _first_line(error), key)
+                self.problem(at, _one_line(error), key)
                 raise Refused from None
             except Exception as error:  # somebody else's code: its annotations can't be read, or worse
-                self.problem(at, f"{name}: {type(error).__name__}: {_first_line(error)}", key)
+                self.problem(at, f"{name}: {type(error).__name__}: {_one_line(error)}", key)
                 raise Refused from None
         if len(sound) < len(given):
             raise Refused
@@ -279,9 +279,9 @@ class Reading:
         except OptionError as error:
             self.problem(made.entries.get(error.option or "", made.node), f"{use.name}: {error}")
         except (ValueError, PluginError) as error:
-            self.problem(made.node, f"{use.name}: {_first_line(error)}")
+            self.problem(made.node, f"{use.name}: {_one_line(error)}")
         except Exception as error:  # somebody else's constructor: whatever it raises is its author's mistake
-            self.problem(made.node, f"{use.name}: its constructor raises {type(error).__name__}: {_first_line(error)}")
+            self.problem(made.node, f"{use.name}: its constructor raises {type(error).__name__}: {_one_line(error)}")
 
     def built(self, use: Use | None) -> Any:
         """What `build` made of a plugin; None if it failed, or if nobody asked for the plugin."""
@@ -289,8 +289,8 @@ class Reading:
         return made.built if made is not None else None
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).partition("Traceback")[0].split())[:500]
 
 
 def nearest(name: str, known: Collection[str]) -> str | None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import resource
 import signal
+import socket
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,6 +27,7 @@ from metaproxy.config.build import Builder
 from metaproxy.config.check import ConfigErrors, Problem, check, plugin_folders
 from metaproxy.config.load import read
 from metaproxy.plugins import Registry
+from metaproxy.proxy import address
 from metaproxy.service import ProxyService
 from metaproxy.telemetry.access_log import LogFiles
 
@@ -95,7 +98,7 @@ class Configuration(Service):
             snapshot = self._builder.build(config)
             self._proxy.apply(snapshot)
         except OSError as error:
-            return self._refuse([f"{source}: {error}"], source)
+            return self._refuse([f"{source}: {error.strerror or error}"], source)
         self._builder.commit(snapshot)
         self._note(config)
         if not self.applied:
@@ -126,7 +129,10 @@ class Configuration(Service):
         elif self._registry.refresh():
             for path, trace in self._registry.errors.items():
                 log.error("plugin {path} can't be loaded:\n{trace}", path=path, trace=trace)
-            self.apply_text(self.text)
+            if self.refused is not None:
+                self.reload()  # what was refused may have waited for this plugin
+            else:
+                self.apply_text(self.text)
 
     # -- how
 
@@ -156,9 +162,15 @@ class Configuration(Service):
         if self.applied and config.admin != self.config.admin:
             log.warn("{file}: admin: takes effect at the next start", file=self.file)
         log.info(
-            "configuration {version} in force: {listeners} listeners, {clusters} clusters",
-            version=self._builder._version, listeners=len(config.listeners), clusters=len(config.clusters),
-        )  # fmt: skip
+            "configuration {version} in force: {listeners}", version=self._builder._version, listeners=self._bound()
+        )
+
+    def _bound(self) -> str:
+        """What listens where, for the log."""
+        listeners = self._proxy.listeners.values()
+        return (
+            ", ".join(f"{one.name} at {' '.join(one.bound()) or 'no address'}" for one in listeners) or "no listeners"
+        )
 
 
 def _stamp(file: str) -> object:
@@ -189,7 +201,8 @@ def check_file(file: str, folders: Iterable[str]) -> str:
     registry = Registry([*plugin_folders(text, file), *folders])
     config, problems = check(text, file, registry)
     for path, trace in registry.errors.items():
-        problems.append(Problem(path, 1, 1, "", f"the plugin can't be loaded: {trace.strip().splitlines()[-1]}"))
+        line = int(([*re.findall(rf'File "{re.escape(path)}", line (\d+)', trace)] or ["1"])[-1])
+        problems.append(Problem(path, line, 1, "", f"the plugin can't be loaded: {trace.strip().splitlines()[-1]}"))
     if config is None or problems:
         raise ConfigErrors(problems)
     warnings = "".join(f"warning: {warning}\n" for warning in config.warnings)
@@ -218,6 +231,7 @@ def make_services(file: str, folders: Iterable[str]) -> MultiService:
     configuration.setServiceParent(services)
     proxy.setServiceParent(services)
     admin = configuration.config.admin
+    _must_be_free(admin.listen)
     AdminService(proxy, configuration, admin.listen, admin.tokens, clock, logs).setServiceParent(services)
     _on_signals(clock, configuration, logs)
     return services
@@ -228,6 +242,20 @@ def _raise_file_limit() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _must_be_free(where: str) -> None:
+    """Raises OSError for an admin address that can't be had, while there is still somebody to tell it to."""
+    at = address.parse(where)
+    if at.family == socket.AF_UNIX or not at.literal:
+        return
+    with socket.socket(at.family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(at.sockaddr)
+            probe.listen()
+        except OSError as error:
+            raise OSError(error.errno, f"admin.listen: {where}: {error.strerror}") from error
 
 
 def _first(configuration: Configuration) -> None:

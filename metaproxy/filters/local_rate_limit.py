@@ -20,14 +20,14 @@ class LocalRateLimit:
     """
     Refuses what exceeds `limit` requests per `per`; an empty bucket refills evenly.
 
-    limit: requests; per: seconds; burst: tokens a full bucket holds, `limit` by default.
+    limit: requests; per: seconds; burst: tokens a full bucket holds, 1 or more; `limit` by default.
     """
 
     def __init__(self, limit: float, per: Seconds = _SECOND, burst: float = 0.0) -> None:
         if limit <= 0 or per <= 0:
             raise ValueError("limit and per must be greater than 0")
-        if burst < 0:
-            raise ValueError("burst must not be negative")
+        if burst and burst < 1:
+            raise ValueError("burst must be 1 or more, or nothing would ever pass")
         self._rate = limit / per
         self._burst = burst or max(limit, 1.0)
         self._tokens = self._burst

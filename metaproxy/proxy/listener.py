@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from metaproxy.counts import ListenerCounts
-from metaproxy.proxy.address import Address
+from metaproxy.proxy.address import Address, show
 from metaproxy.proxy.downstream import Downstream
 from metaproxy.proxy.preface import Preface
 from metaproxy.proxy.snapshot import ListenerSnapshot
@@ -60,10 +60,11 @@ class Listener:
             for where in wanted:
                 if where not in self._sockets:
                     new[where] = self.network.listen(where, self._accepted)
-        except OSError:
+        except OSError as error:
             for socket in new.values():
                 socket.close()
-            raise
+            text = f"listener {self.name}: {show(where.sockaddr)}: {error.strerror or error}"
+            raise OSError(error.errno, text) from error
         for where in [where for where in self._sockets if where not in wanted]:
             self._sockets.pop(where).close()
         self._sockets.update(new)

@@ -21,11 +21,11 @@ from metaproxy.plugins import (
     UnknownPlugin,
     convert,
     kind_of,
-    parameters,
     verify,
 )
 from metaproxy.units import Bytes, Percent, Seconds
 
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 CODEC = '''
 from metaproxy.codecs.framing import Codec
 from metaproxy.interfaces import ICodec
@@ -426,7 +426,7 @@ def test_the_listing_tells_of_a_plugin_that_cannot_be_imported_and_goes_on(folde
 class Plain(Codec):
     name = "plain"
 
-    def __init__(self, limit: int, wait: Seconds = Seconds(1.0), clock: object = None) -> None:
+    def __init__(self, limit: int, wait: Seconds = Seconds(1.0), clock: object = None) -> None:  # noqa: B008
         self.limit, self.wait, self.clock = limit, wait, clock
 
 
@@ -459,18 +459,10 @@ def test_what_is_injected_is_no_option() -> None:
 
 
 def test_a_balancers_endpoints_come_first_and_are_no_option() -> None:
-    class Picks:
-        """A balancer without a constructor that could be looked at twice."""
-
-        def __init__(self, endpoints: Sequence[object], most: int = 1) -> None:
-            self.endpoints, self.most = endpoints, most
-
-    assert list(parameters(Picks, ("endpoints",))) == ["most"]
-    build = Registry().factory(ILoadBalancer, "round_robin", {})
-    endpoint = object()
+    build = Registry([EXAMPLES]).factory(ILoadBalancer, "turns", {})
+    assert build(["endpoint"]).pick(0) == "endpoint"  # type: ignore[attr-defined]
     with pytest.raises(OptionError, match="no option 'endpoints'"):
-        Registry().factory(ILoadBalancer, "round_robin", {"endpoints": [endpoint]})
-    assert callable(build)
+        Registry([EXAMPLES]).factory(ILoadBalancer, "turns", {"endpoints": ["endpoint"]})
 
 
 @pytest.mark.parametrize(
@@ -590,7 +582,6 @@ def test_an_option_becomes_what_the_constructors_annotation_says(hint: object, v
         (Mapping[str, str], {"a": 1}, "1 is not a text"),
         (dict[str, int], "a", "'a' is not a mapping"),
         (dict[str, int], {"a": "b"}, "'b' is not a whole number"),
-        (dict[str, int], {1: 1}, "1 is not a text"),
         (Seconds, "1 hour", "'1 hour' is not a duration"),
         (Percent, 101, "101 is not a percentage"),
         (str | None, 1, "1 is not a text"),

@@ -257,7 +257,7 @@ def test_a_cut_stream_must_give_the_same_messages():
     class Forgetful(LengthFramed):
         def receive(self, data: bytes) -> list[Message]:
             messages = super().receive(data)
-            self._chunks.clear()
+            self._held.clear()
             self.buffered = 0
             return messages
 

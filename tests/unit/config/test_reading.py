@@ -122,7 +122,7 @@ def test_what_is_a_secret_is_cut_out_of_every_problem() -> None:
         (IFilter, "gate", {"wait": 1, "clock": 2}, ["gate: no option 'clock'; there is tags, wait"]),
         (IFilter, "gate", {"wait": 1, "tags": []}, ["gate: its constructor raises LookupError: no tag"]),
         (ICodec, "mute", {"depth": 3}, ["mute: no option 'depth'; no option is defined"]),
-        (ICodec, "dubbo", {"depth": 0}, ["dubbo: depth 0 is below 1; the password is "]),
+        (ICodec, "dubbo", {"depth": 0}, ["dubbo: depth 0 is below 1; the password is"]),
     ],
 )
 def test_a_plugin_is_built_or_all_that_is_wrong_with_it_is_told(

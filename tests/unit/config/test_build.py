@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.task import Clock
+
+from metaproxy.config.build import Builder
+from metaproxy.config.check import check
+from metaproxy.plugins import Registry
+from metaproxy.proxy.snapshot import NO_ROUTE, Snapshot
+from metaproxy.telemetry.access_log import LogFiles
+
+EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
+REGISTRY = Registry([EXAMPLES])
+
+
+def build(routes: list[dict[str, Any]], protocol: str = "dubbo", **more: Any) -> Snapshot:
+    config, problems = check(
+        json.dumps(
+            {
+                "listeners": [
+                    {
+                        "name": "front", "listen": "127.0.0.1:0", "protocol": protocol, "routes": routes,
+                        "filters": [{"local_rate_limit": {"limit": 10}}], **more.pop("listener", {}),
+                    }
+                ],
+                "clusters": [{"name": "one", "endpoints": ["127.0.0.1:1"], **more}],
+            }
+        ),
+        "x.yaml",
+        REGISTRY,
+    )  # fmt: skip
+    assert config is not None, [str(problem) for problem in problems]
+    return Builder(REGISTRY, Clock(), LogFiles(Clock())).build(config)  # type: ignore[arg-type]
+
+
+def test_a_route_has_its_listeners_filters_or_its_own_or_none() -> None:
+    snapshot = build(
+        [
+            {"name": "own", "match": {"method": "a"}, "cluster": "one", "filters": {"local_rate_limit": {"limit": 5}}},
+            {"name": "off", "match": {"method": "b"}, "cluster": "one", "filters": {"local_rate_limit": "off"}},
+            {"name": "same", "cluster": "one"},
+        ]
+    )
+    listener = snapshot.listeners["front"]
+    own, off, same = listener.routes.routes
+    assert off.on_request == ()
+    assert same.on_request is listener.no_route.on_request
+    assert own.on_request and own.on_request != same.on_request
+    assert listener.no_route.reply is NO_ROUTE
+
+
+def test_routes_carry_what_was_written() -> None:
+    snapshot = build(
+        [
+            {
+                "cluster": "one", "timeout": "2s", "subset": {"v": "1"}, "hash": ["tenant"], "percent": 50,
+                "request": {"set": {"a": "%route%"}, "remove": ["b"]}, "response": {"set": {"c": "d"}},
+            },
+            {"reply": {"error": "denied", "message": "no"}},
+        ]
+    )  # fmt: skip
+    first, second = snapshot.listeners["front"].routes.routes
+    assert (first.name, first.timeout, first.subset, first.hash_keys) == ("routes[0]", 2.0, {"v": "1"}, ("tenant",))
+    assert first.request is not None and (first.request.set, first.request.remove) == ({"a": "%route%"}, ("b",))
+    assert first.response is not None and first.response.set == {"c": "d"}
+    assert second.reply is not None and second.reply.text == "no"
+
+
+def test_a_hash_of_redis_keys_looks_at_their_tags() -> None:
+    snapshot = build(
+        [{"cluster": "one", "hash": ["key"]}], protocol="redis", balancer={"name": "maglev", "key": ["key"]}
+    )
+    assert snapshot.listeners["front"].routes.routes[0].hash_keys == ("tag",)
+    assert snapshot.clusters["one"].hash_keys == ("tag",)
+
+
+def test_a_cluster_uses_connections_as_its_protocol_does_unless_told_otherwise() -> None:
+    assert build([{"cluster": "one"}]).clusters["one"].connections.mode == "multiplex"
+    assert build([{"cluster": "one"}], protocol="thrift").clusters["one"].connections.mode == "pool"
+    told = build([{"cluster": "one"}], protocol="thrift", connections={"mode": "multiplex", "per_endpoint": 3})
+    assert (told.clusters["one"].connections.mode, told.clusters["one"].connections.per_endpoint) == ("multiplex", 3)
+
+
+def test_listeners_of_one_protocol_and_its_clusters_share_a_codec() -> None:
+    snapshot = build([{"cluster": "one"}])
+    assert snapshot.clusters["one"].codec is snapshot.listeners["front"].codec
+
+
+def test_an_access_log_is_the_last_to_see_an_exchange(tmp_path: Path) -> None:
+    log = {"access_log": [{"file": str(tmp_path / "a.log"), "format": "json"}]}
+    (hook,) = build([{"cluster": "one"}], listener=log).listeners["front"].routes.routes[0].on_complete
+    assert type(hook.__self__).__name__ == "AccessLog"

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from harness import Stage
+
+from metaproxy.message import ErrorKind, Mutation
+from metaproxy.proxy.snapshot import NO_ROUTE, PLACES, Snapshot, Template
+
+
+class FakeExchange:
+    """What a template may ask of an exchange."""
+
+    upstream_address = "127.0.0.1:1000"
+    listener = "front"
+    protocol = "quill"
+    route = "all"
+    cluster = "demo"
+
+    def __init__(self, **metadata: str) -> None:
+        self._metadata = metadata
+
+    def get(self, key: str) -> str | None:
+        return self._metadata.get(key)
+
+
+def filled(text: str, **metadata: str) -> str:
+    exchange: Any = FakeExchange(**metadata)
+    return Template({"key": text}).fill(exchange).set["key"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("%upstream_address%", "127.0.0.1:1000"),
+        ("%listener%/%protocol%/%route%/%cluster%", "front/quill/all/demo"),
+        ("to %upstream_address%!", "to 127.0.0.1:1000!"),
+        ("%user%", "alice"),
+        ("%source.address%", "-"),
+        ("%no-such-key%", "-"),
+        ("100%", "100%"),
+        ("50% of %user%", "50% of alice"),
+        ("%%", "%%"),
+        ("% user %", "% user %"),
+        ("", ""),
+    ],
+)
+def test_places_in_a_value_are_filled_in_for_each_exchange(text: str, shown: str) -> None:
+    assert filled(text, user="alice") == shown
+
+
+def test_what_a_client_wrote_is_not_filled_in_again() -> None:
+    assert filled("%user%", user="%upstream_address%") == "%upstream_address%"
+
+
+def test_a_value_without_places_is_the_same_mutation_for_every_exchange() -> None:
+    template = Template({"key": "plain"}, ("gone",))
+    exchange: Any = FakeExchange()
+    assert template.fill(exchange) is template
+    assert isinstance(template, Mutation)
+    assert template.remove == ("gone",)
+
+
+def test_filling_in_leaves_the_template_as_it_is() -> None:
+    template = Template({"a": "%user%", "b": "plain"}, ("gone",))
+    one: Any = FakeExchange(user="alice")
+    other: Any = FakeExchange(user="bob")
+    first, second = template.fill(one), template.fill(other)
+    assert (first.set, second.set) == ({"a": "alice", "b": "plain"}, {"a": "bob", "b": "plain"})
+    assert first.remove == ("gone",)
+    assert template.set["a"] == "%user%"
+
+
+def test_each_place_is_something_that_an_exchange_has() -> None:
+    from metaproxy.interfaces import IExchange
+
+    assert set(PLACES) <= set(IExchange.names(all=True))
+
+
+def test_a_snapshot_cannot_be_changed() -> None:
+    snapshot = Snapshot(1, "demo.yaml", 0.0)
+    for made in (snapshot, Stage().snapshot):
+        name: Any = next(iter(dataclasses.fields(made))).name
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(made, name, "other")
+        assert not hasattr(made, "__dict__")
+
+
+def test_the_reply_for_no_route_says_so() -> None:
+    assert (NO_ROUTE.kind, NO_ROUTE.text) == (ErrorKind.NOT_FOUND, "no route matched")

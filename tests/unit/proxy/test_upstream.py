@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+
+from harness import LineCodec, Lines, Quill, Stage, answer, call
+
+from metaproxy.message import FrameError, Side
+
+
+class LoginSession(Lines):
+    """Logs in with a line, and is ready when the server says so."""
+
+    ready = False
+
+    def open(self, profile: Hashable, credentials: Mapping[str, str]) -> bytes:
+        return b"login\n"
+
+    def receive(self, data: bytes) -> list:  # type: ignore[type-arg]
+        messages = super().receive(data)
+        if not self.ready and messages:
+            first = messages.pop(0)
+            if first.frame == b"welcome\n":
+                self.ready = True
+            else:
+                self.error = FrameError("login refused")
+        return messages
+
+
+class Login(LineCodec):
+    def session(self, side: Side, max_frame: int) -> Lines:
+        return LoginSession(side) if side is Side.SERVER else Lines(side)
+
+
+def test_requests_wait_until_the_connection_is_logged_in() -> None:
+    stage = Stage(codec=Login())
+    client = stage.client()
+    stage.say(client, b"get a\n")
+    assert stage.server.take() == b"login\n"
+    assert stage.cluster.breaker.pending == 1
+    stage.say(stage.server, b"welcome\n")
+    assert stage.server.take() == b"get a\n"
+    assert stage.cluster.breaker.pending == 0
+
+
+def test_a_refused_login_fails_who_waits_and_the_connection() -> None:
+    stage = Stage(codec=Login())
+    client = stage.client()
+    stage.say(client, b"get a\n")
+    stage.say(stage.server, b"no\n")
+    assert b"fail connect" in client.take() and b"login refused" not in client.take()
+    assert stage.server.closed
+
+
+def test_ids_start_again_below_the_codecs_greatest_and_pass_over_those_in_use() -> None:
+    codec = Quill()
+    codec.max_id = 3
+    stage = Stage(codec=codec)
+    client = stage.client()
+    stage.say(client, call(10) + call(11) + call(12))
+    stage.say(stage.server, answer(1) + answer(3))
+    stage.server.take()
+    stage.say(client, call(13) + call(14))
+    assert stage.server.take() == call(1) + call(3)
+    stage.say(stage.server, answer(3) + answer(2) + answer(1))
+    assert client.take() == answer(10) + answer(12) + answer(14) + answer(11) + answer(13)
+
+
+def test_a_server_that_half_closes_owes_nothing_any_more() -> None:
+    stage = Stage()
+    client = stage.client()
+    stage.say(client, call(1))
+    stage.finish(stage.server)
+    assert b"closed the connection" in client.take()
+    assert stage.endpoints[0].counts.resets == 1
+
+
+def test_bytes_are_counted_both_ways() -> None:
+    stage = Stage()
+    client = stage.client()
+    stage.say(client, call(1))
+    stage.say(stage.server, answer(1))
+    counts = stage.endpoints[0].counts
+    assert (counts.bytes_sent, counts.bytes_received) == (len(call(1)), len(answer(1)))
+    assert (counts.requests, counts.successes, counts.connections) == (1, 1, 1)

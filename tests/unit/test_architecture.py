@@ -1,0 +1,219 @@
+"""The arrows between rooms, read from the imports; and that each module has its tests."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "metaproxy"
+
+LAYERS: list[set[str]] = [
+    {"message", "units", "counts"},
+    {"interfaces"},
+    {"plugins"},
+    {"filters", "balancers", "routing", "codecs", "discovery"},
+    {"cluster"},  # a cluster hashes as its balancers do: balancers.hashing
+    {"proxy", "telemetry"},
+    {"service"},
+    {"config"},  # an access log's format and a listener's address are checked by who will read them
+    {"admin", "xds"},
+    {"config.reload"},  # puts the process together, so that `service` need know neither files nor the admin API
+    {"tap"},
+]
+"""From the ground up. A room may import those of lower layers, and nothing of its own layer but itself."""
+
+ASIDE = {"testing", "__main__"}
+"""For plugin authors and for the command line: nobody imports them, and they may import anything below `tap`."""
+
+ALLOWED: dict[str, set[str]] = {
+    "message": set(),
+    "units": set(),
+    "counts": set(),
+    "interfaces": {"message"},
+    "codecs": {"message", "interfaces", "units"},
+    "routing": {"message", "counts", "interfaces", "units"},
+}
+"""Rooms that may import less than their layer allows. Codecs and routing are to run bare, without plugins."""
+
+NO_TWISTED = ("codecs", "routing", "balancers", "message", "units", "counts")
+"""Rooms that import nothing of Twisted. `interfaces` names its Deferred for type checkers only."""
+
+REACTOR_ROOMS = {"proxy", "discovery", "xds", "admin", "service", "config.reload", "tap", "telemetry", "config"}
+"""Rooms that may import twisted.internet when they run; telemetry has a thread write, config needs a Clock to check."""
+
+
+class Import(NamedTuple):
+    """module: who imports; name: the dotted name that is imported; runtime: not for type checkers only."""
+
+    module: str
+    name: str
+    runtime: bool
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports_of(module: str, source: str) -> Iterator[Import]:
+    tree = ast.parse(source)
+    typing_only = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        runtime = id(node) not in typing_only
+        if isinstance(node, ast.Import):
+            yield from (Import(module, alias.name, runtime) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{module}: a relative import in line {node.lineno} hides which room it means"
+            yield from (Import(module, f"{node.module}.{alias.name}", runtime) for alias in node.names)
+
+
+def room(name: str) -> str:
+    """The room of a dotted name: metaproxy.codecs.dubbo.frame -> codecs."""
+    parts = name.split(".")[1:]
+    return "config.reload" if parts[:2] == ["config", "reload"] else parts[0] if parts else ""
+
+
+SOURCES = sorted(SOURCE.rglob("*.py"))
+IMPORTS = [one for path in SOURCES for one in imports_of(module_name(path), path.read_text())]
+OURS = [one for one in IMPORTS if one.name.split(".")[0] == "metaproxy"]
+ROOMS = {room(module_name(path)) for path in SOURCES} - {""}
+HEIGHT = {name: height for height, layer in enumerate(LAYERS) for name in layer}
+
+
+def test_every_room_has_its_place() -> None:
+    assert HEIGHT.keys() | ASIDE >= ROOMS
+
+
+def test_arrows_point_down() -> None:
+    wrong = [
+        f"{one.module} imports {one.name}"
+        for one in OURS
+        if (own := room(one.module)) not in ASIDE
+        and (other := room(one.name)) != own
+        and (other in ASIDE or HEIGHT[other] >= HEIGHT[own])
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("name", ALLOWED)
+def test_a_room_that_is_to_run_bare_imports_nothing_else(name: str) -> None:
+    used = {room(one.name) for one in OURS if room(one.module) == name} - {name}
+    assert used <= ALLOWED[name]
+
+
+def test_codecs_and_what_decides_import_nothing_of_twisted() -> None:
+    wrong = [
+        f"{one.module} imports {one.name}"
+        for one in IMPORTS
+        if one.name.split(".")[0] == "twisted" and room(one.module) in NO_TWISTED and one.runtime
+    ]
+    assert wrong == []
+
+
+def test_only_rooms_that_have_sockets_files_or_timers_import_the_reactors_package() -> None:
+    wrong = [
+        f"{one.module} imports {one.name}"
+        for one in IMPORTS
+        if one.name.startswith("twisted.internet")
+        and one.runtime
+        and room(one.module) not in REACTOR_ROOMS | ASIDE
+        and not one.name.startswith("twisted.internet.interfaces")  # to say what a clock is
+    ]
+    assert wrong == []
+
+
+def test_the_reactor_itself_is_imported_where_the_process_is_put_together_and_nowhere_else() -> None:
+    importers = {one.module for one in IMPORTS if one.name == "twisted.internet.reactor"}
+    assert importers <= {"metaproxy.config.reload"}
+
+
+@pytest.mark.parametrize("name", ["proxy", "cluster", "routing", "service", "admin", "telemetry"])
+def test_no_codec_is_known_by_name(name: str) -> None:
+    codecs = {path.stem for path in (SOURCE / "codecs").iterdir() if not path.name.startswith("_")} - {"framing"}
+    assert codecs >= {"dubbo", "thrift"}
+    paths = [path for path in SOURCES if room(module_name(path)) == name]
+    assert paths
+    for path in paths:
+        assert not any(room(one.name) == "codecs" for one in OURS if one.module == module_name(path))
+        named = {
+            node.value
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Constant) and node.value in codecs
+        }
+        assert named == set(), path
+
+
+def test_codecs_do_not_import_each_other() -> None:
+    def protocol(name: str) -> str:
+        return name.split(".")[2] if name.count(".") > 1 else ""
+
+    wrong = [
+        f"{one.module} imports {one.name}"
+        for one in OURS
+        if room(one.module) == room(one.name) == "codecs"
+        and protocol(one.name) not in (protocol(one.module), "framing")
+    ]
+    assert wrong == []
+
+
+def test_nothing_is_called_by_a_word_that_says_nothing() -> None:
+    words = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "base"}
+    assert [str(path) for path in SOURCES if path.stem in words] == []
+
+
+# -- tests/unit mirrors metaproxy
+
+EXCEPTIONS: dict[str, str] = {
+    "metaproxy.__main__": "starts twistd, as test_tap.py shows in a process of its own",
+    "metaproxy.interfaces": "holds no behaviour; test_testing.py checks what keeps it",
+    "metaproxy.codecs.framing": "each codec's tests, and test_docs.py",
+    "metaproxy.codecs.dubbo": "a package: test_dubbo.py and its neighbours",
+    "metaproxy.codecs.thrift": "a package: test_thrift.py and its neighbours",
+    "metaproxy.codecs.redis": "a package: test_redis.py and its neighbours",
+}
+"""Modules without a test file of their name, and where their tests are."""
+
+
+def files_of_tests() -> set[tuple[str, str]]:
+    """(room, test file) of each test file there is."""
+    unit = Path(__file__).parent
+    return {(".".join(path.parent.relative_to(unit).parts), path.stem) for path in unit.rglob("test_*.py")}
+
+
+def has_tests(module: str, found: set[tuple[str, str]]) -> bool:
+    """By its own name, by its room's too where that is taken (pytest wants each only once), or with more behind it."""
+    *parents, name = module.split(".")[1:]
+    folder = ".".join(parents)
+    own = (f"test_{name}", f"test_{'_'.join(parents)}_{name}")
+    return any(where == folder and (file in own or file.startswith(f"test_{name}_")) for where, file in found)
+
+
+def tested_modules() -> list[str]:
+    """Modules, a codec's package counting as one."""
+    names = set()
+    for path in SOURCES:
+        if path.name == "__init__.py":
+            continue
+        parts = module_name(path).split(".")
+        names.add(".".join(parts[:3]) if parts[1] == "codecs" else ".".join(parts))
+    return sorted(names)
+
+
+@pytest.mark.parametrize("module", tested_modules())
+def test_each_module_has_its_tests(module: str) -> None:
+    assert module in EXCEPTIONS or has_tests(module, files_of_tests())
+
+
+def test_the_exceptions_exist() -> None:
+    assert set(EXCEPTIONS) <= set(tested_modules())
+    for name in ("dubbo", "thrift", "redis"):
+        assert any(file.startswith(f"test_{name}") for _, file in files_of_tests())
