@@ -19,6 +19,7 @@ from twisted.internet.interfaces import IReactorTime
 from metaproxy.cluster.breaker import Breaker
 from metaproxy.cluster.cluster import Cluster, ConnectionSettings
 from metaproxy.cluster.endpoint import Endpoint
+from metaproxy.cluster.retry import RetryPolicy
 from metaproxy.config import model
 from metaproxy.counts import ClusterCounts, EndpointCounts, TargetCounts
 from metaproxy.interfaces import ICodec, IFilter, ILoadBalancer
@@ -167,7 +168,7 @@ class _Build:
             [self._endpoint(spec.name, one) for one in spec.endpoints],
             balancer,
             balancer_name=spec.balancer.name,
-            breaker=Breaker(spec.breaker.max_connections, spec.breaker.max_pending, spec.breaker.max_requests),
+            breaker=_breaker(spec.breaker),
             connections=ConnectionSettings(
                 mode=connections.mode or codec.connections,
                 per_endpoint=connections.per_endpoint,
@@ -227,6 +228,7 @@ class _Build:
             timeout=spec.timeout,
             hash_keys=[aliases.get(key, key) for key in spec.hash],
             subset=spec.subset,
+            retry=_retry(spec.retry),
             request=_template(spec.request),
             response=_template(spec.response),
             reply=LocalReply(ErrorKind(spec.reply.error), spec.reply.message) if spec.reply else None,
@@ -258,3 +260,13 @@ class _Build:
 
 def _template(spec: model.Mutations | None) -> Template | None:
     return Template(spec.set, tuple(spec.remove)) if spec is not None else None
+
+
+def _breaker(spec: model.Breaker) -> Breaker:
+    return Breaker(spec.max_connections, spec.max_pending, spec.max_requests, spec.max_retries, spec.retry_budget)
+
+
+def _retry(spec: model.Retry | None) -> RetryPolicy | None:
+    if spec is None:
+        return None
+    return RetryPolicy(spec.attempts, spec.on, spec.per_try_timeout, spec.backoff, spec.unsafe, spec.hedge_after)

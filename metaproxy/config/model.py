@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
+from metaproxy.cluster.retry import REASONS
 from metaproxy.config.load import Problem
 from metaproxy.config.notation import (
     Address,
@@ -32,6 +33,7 @@ from metaproxy.config.notation import (
     Reference,
     Share,
     Size,
+    Span,
     Text,
     Value,
     Whole,
@@ -45,7 +47,8 @@ from metaproxy.units import Bytes, Percent, Seconds
 
 __all__ = [
     "AccessLog", "Admin", "Breaker", "Changes", "Cluster", "Config", "Connections", "Difference", "Endpoint",
-    "Listener", "Mutations", "Node", "Reply", "Route", "Secret", "SecretSource", "Tokens", "Use", "as_data", "diff",
+    "Listener", "Mutations", "Node", "Reply", "Retry", "Route", "Secret", "SecretSource", "Tokens", "Use", "as_data",
+    "diff",
 ]  # fmt: skip
 
 
@@ -110,11 +113,35 @@ class Reply(Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Retry(Section):
+    """
+    When a failed request is tried again, at another endpoint if there is one. What a server may have executed is
+    repeated only if the protocol tells that this is safe (Redis commands that read), or with `unsafe`.
+    """
+
+    attempts: int = option(Whole(1, 100), "Further tries after the first.", 1)
+    on: tuple[str, ...] = option(
+        ListOf(Choice(*REASONS), 1), "What counts as failed; `error` is an answer that tells of failure.",
+        ("connect", "overload"),
+    )  # fmt: skip
+    per_try_timeout: Seconds = option(Duration(), "Time for each try; 0: only the route's `timeout` ends it.", "0s")
+    backoff: tuple[Seconds, Seconds] = option(
+        Span(),
+        "Waiting before a further try: doubled from the first to the second value, with full jitter.",
+        "25ms..250ms",
+    )
+    hedge_after: Seconds = option(
+        Duration(), "Time after which a second try is sent beside the first, if repeating is safe; 0: never.", "0s"
+    )
+    unsafe: bool = option(Flag(), "Repeat also what a server may have executed.", False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Route(Section):
     """Which requests go where. The first route of a listener that matches a request takes it."""
 
     ONE_OF: ClassVar = ("cluster", "clusters", "reply")
-    LATER: ClassVar = ("retry", "mirror", "sticky")
+    LATER: ClassVar = ("mirror", "sticky")
 
     name: str = option(
         Name(), "Shown in metrics and logs; unique in its listener.", "", "its place, such as `routes[2]`"
@@ -137,6 +164,7 @@ class Route(Section):
     hash: tuple[str, ...] = option(
         ListOf(Text(), 1, alone=True), "Metadata keys that balancers such as `ring_hash` look at.", (), "the balancer's"
     )
+    retry: Retry | None = option(Nested(Retry), "When a failed request is tried again.", None, "never")
     request: Mutations | None = option(Nested(Mutations), "Changes of the request.", None)
     response: Mutations | None = option(Nested(Mutations), "Changes of the answer.", None)
     filters: Mapping[str, Use | None] = option(
@@ -211,11 +239,13 @@ class Connections(Section):
 class Breaker(Section):
     """Limits that keep a slow cluster from taking the proxy with it. What exceeds them is refused at once."""
 
-    LATER: ClassVar = ("max_retries", "retry_budget")
-
     max_connections: int = option(Whole(1), "Connections to all of its endpoints.", 1024)
     max_pending: int = option(Whole(), "Requests that wait for a connection.", 1024)
     max_requests: int = option(Whole(1), "Requests under way; pipelining clients have many.", 65536)
+    max_retries: int = option(Whole(), "Further tries under way.", 3)
+    retry_budget: Percent = option(
+        Share(), "In the place of `max_retries`: further tries as a share of the requests under way, three at least.", 0
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -190,6 +190,30 @@ class Duration(Leaf[units.Seconds]):
         return {"$ref": "#/$defs/duration"}
 
 
+class Span(Leaf[tuple[units.Seconds, units.Seconds]]):
+    """A least and a greatest duration, written `25ms..250ms`; one alone stands for both."""
+
+    def parse(self, node: Node) -> tuple[units.Seconds, units.Seconds]:
+        least, dots, most = text(node).partition("..")
+        try:
+            found = units.seconds(least), units.seconds(most if dots else least)
+        except ValueError:
+            found = None
+        if found is None or found[0] > found[1]:
+            raise ValueError(f"{told(node)} is no range of durations; write 25ms..250ms")
+        return found
+
+    def default(self, written: Any) -> tuple[units.Seconds, units.Seconds]:
+        least, _, most = str(written).partition("..")
+        return units.seconds(least), units.seconds(most)
+
+    def words(self) -> str:
+        return "two durations, `25ms..250ms`"
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        return {"type": "string", "pattern": r"^\d+(\.\d+)?(us|ms|s|m|h|d)(\.\.\d+(\.\d+)?(us|ms|s|m|h|d))?$|\$\{"}
+
+
 class Size(Leaf[units.Bytes]):
     """least, most: as a configuration has them."""
 

@@ -370,6 +370,28 @@ def test_a_ring_that_lost_a_server_answers_what_the_others_have(
     assert answered == kept and len(kept) < 60
 
 
+def test_a_read_is_tried_again_at_another_server_when_one_is_gone(
+    connect: Connect, start_here: Start, proxy: Callable[..., Proxy], tmp_path: Path
+) -> None:
+    port, bare, *ports = (free_port() for _ in range(4))
+    servers = [start_redis(start_here, tmp_path / str(each), each) for each in ports]
+    for each in ports:
+        connect(each).set("k", "v")
+    again = {"attempts": 2, "on": ["connect", "reset"], "backoff": "1ms..5ms"}
+    proxy(
+        {
+            "listeners": [
+                listener("again", port, "redis", [{"cluster": "both", "retry": again}]),
+                listener("once", bare, "redis", [{"cluster": "both"}]),
+            ],
+            "clusters": [cluster("both", *ports)],
+        }
+    )
+    servers[0].kill()
+    assert [said(connect(port), "GET", "k") for _ in range(20)] == ["v"] * 20
+    assert any("error" in said(connect(bare), "GET", "k") for _ in range(20))
+
+
 def test_a_pipeline_over_the_ring_keeps_its_order(mesh: Mesh, connect: Connect) -> None:
     pipe = connect(mesh.ring).pipeline(transaction=False)
     for i in range(500):

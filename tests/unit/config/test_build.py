@@ -6,8 +6,10 @@ from typing import Any
 
 from twisted.internet.task import Clock
 
+from metaproxy.cluster.retry import RetryPolicy
 from metaproxy.config.build import Builder
 from metaproxy.config.check import check
+from metaproxy.message import ErrorKind
 from metaproxy.plugins import Registry
 from metaproxy.proxy.snapshot import NO_ROUTE, Snapshot
 from metaproxy.telemetry.access_log import LogFiles
@@ -93,3 +95,20 @@ def test_an_access_log_is_the_last_to_see_an_exchange(tmp_path: Path) -> None:
     log = {"access_log": [{"file": str(tmp_path / "a.log"), "format": "json"}]}
     (hook,) = build([{"cluster": "one"}], listener=log).listeners["front"].routes.routes[0].on_complete
     assert type(hook.__self__).__name__ == "AccessLog"
+
+
+def test_a_retry_policy_is_built_as_written_and_its_budget_is_the_clusters() -> None:
+    written = {
+        "attempts": 3,
+        "on": ["reset", "timeout"],
+        "per_try_timeout": "500ms",
+        "backoff": "10ms..1s",
+        "unsafe": True,
+    }
+    snapshot = build([{"cluster": "one", "retry": written}, {"cluster": "one"}], breaker={"retry_budget": 10})
+    policy, without = (route.retry for route in snapshot.listeners["front"].routes.routes)
+    assert without is None
+    assert isinstance(policy, RetryPolicy)
+    assert (policy.attempts, policy.per_try_timeout, policy.backoff, policy.unsafe) == (3, 0.5, (0.01, 1.0), True)
+    assert policy.allows(ErrorKind.RESET, 1, False) and not policy.allows(ErrorKind.CONNECT, 1, True)
+    assert snapshot.clusters["one"].breaker.retry_budget == 10
