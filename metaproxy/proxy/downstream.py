@@ -7,6 +7,7 @@ Lives here: `Downstream`. Does not: filters, routes, upstream connections.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IDelayedCall
@@ -43,8 +44,9 @@ class _Answer:
 class Downstream(Protocol):
     """
     number: counts the listener's connections. facts: what routes and filters may know of the peer. inflight: exchanges
-    under way. pin: the upstream connection that is this client's own, if any. sticky: the shared connection of each
-    pool that its requests take, so that they can't overtake each other.
+    under way. pin: the upstream connection that has its state, if any: all its requests go there. own: those that are
+    its own because a cluster's `mode` is pinned; see pool.own_place. sticky: the shared connection of each pool that
+    its requests take, so that they can't overtake each other.
     """
 
     def __init__(self, listener: Listener, number: int) -> None:
@@ -55,6 +57,7 @@ class Downstream(Protocol):
         self.facts: dict[str, str] = {}
         self.inflight = 0
         self.pin: Upstream | None = None
+        self.own: dict[tuple[str, str, Hashable], Upstream] = {}
         self.sticky: dict[Pool, Upstream] = {}
         self.session = snapshot.codec.session(Side.CLIENT, snapshot.max_frame)
         self.codec = snapshot.codec
@@ -183,7 +186,7 @@ class Downstream(Protocol):
     def _renew_session(self) -> None:
         """The codec was replaced: take the new one as soon as nothing of the old one's is under way."""
         snapshot = self.listener.snapshot
-        if self.inflight or self._held or self.pin is not None or self.session.buffered:
+        if self.inflight or self._held or self._pins() or self.session.buffered:
             return
         self.codec = snapshot.codec
         if not snapshot.codec.stateful:
@@ -263,8 +266,8 @@ class Downstream(Protocol):
             attempt = exchange.attempt
             for connection in attempt.connections() if attempt is not None else ():
                 self._choke(connection)
-        if self.pin is not None:
-            self._choke(self.pin)
+        for connection in self._pins():
+            self._choke(connection)
         if self._stall is None and self.listener.snapshot.stall_timeout > 0:
             self._stall_mark = self._progress()
             self._stall = self.network.clock.callLater(self.listener.snapshot.stall_timeout, self._stalled)
@@ -306,6 +309,9 @@ class Downstream(Protocol):
     def pinned(self, connection: Upstream) -> None:
         self.pin = connection
 
+    def _pins(self) -> list[Upstream]:
+        return [*self.own.values(), *([self.pin] if self.pin is not None else [])]
+
     def unpin(self) -> None:
         """The state is gone that needed it; the connection goes back, if nothing of ours is left on it."""
         connection, self.pin = self.pin, None
@@ -319,8 +325,9 @@ class Downstream(Protocol):
 
     def pin_lost(self, connection: Upstream) -> None:
         """The server closed it: what the client believes of its state is no longer true."""
-        if self.pin is connection:
+        if connection in self._pins():
             self.pin = None
+            self.own = {place: own for place, own in self.own.items() if own is not connection}
             if not self._gone:
                 self.flush()
                 self.transport.loseConnection()  # type: ignore[union-attr]
@@ -392,9 +399,10 @@ class Downstream(Protocol):
         for connection in self._choked:
             connection.resume(self)
         self._choked = []
-        pin, self.pin = self.pin, None
-        if pin is not None:
+        pins = self._pins()
+        self.pin, self.own = None, {}
+        for pin in pins:
             pin.lease = None
-            pin.drop()
+            pin.let_go()
         self.sticky.clear()
         self.listener.left(self)

@@ -29,7 +29,7 @@ from metaproxy.counts import BOUNDS, TargetCounts
 from metaproxy.interfaces import IExchange
 from metaproxy.message import ErrorKind, FrameError, Hold, Kind, Message, Mutation, Part, Reply
 from metaproxy.proxy.attempt import Attempt
-from metaproxy.proxy.pool import pool_of
+from metaproxy.proxy.pool import own_place, pool_of
 from metaproxy.proxy.snapshot import NO_ROUTE, ListenerSnapshot, Template
 from metaproxy.proxy.tries import Tries
 
@@ -137,6 +137,8 @@ class Exchange:
         message = self.message
         try:
             pin = client.pin
+            if pin is None and client.own:
+                pin = client.own.get(own_place(cluster, None, message.profile))
             if route.request is not None or self._changes is not None:
                 message = self._changed(message, cast("Template | None", route.request))
             if cluster.splits and pin is None and self._split(cluster, message):
@@ -159,8 +161,7 @@ class Exchange:
             cluster.counts.overflow_requests += 1
             self._local(Reply(ErrorKind.OVERLOAD, f"cluster {cluster.name}: too many requests (breaker.max_requests)"))
             return
-        if self._deadlines is None:
-            self._watch()
+        self._watch()
         self.endpoint = endpoint
         attempt = self.attempt = Attempt(self, message, cluster, endpoint)
         if pin is not None:
@@ -169,16 +170,20 @@ class Exchange:
             pool_of(endpoint, cluster, client.network).start(attempt, client)
 
     def _watch(self) -> None:
-        """Starts the clock, unless the client asked to wait for as long as it takes."""
-        if self._deadlines is not None or self.message.hold == Hold.EXCHANGE:
+        """Starts the clock, unless the client asked to wait for as long as it takes; the cluster's once it is known."""
+        if self.message.hold == Hold.EXCHANGE:
             return
         timeout = self.via.timeout
         if timeout is None:
             target = self.target
             timeout = cast(Cluster, target.cluster).request_timeout if target is not None else DEFAULT_TIMEOUT
-        deadlines = self.client.network.deadlines.of(timeout)
+        before, deadlines = self._deadlines, self.client.network.deadlines.of(timeout)
+        if deadlines is before:
+            return
+        if before is not None:
+            before.forget(self, None)
+        self._deadlines = deadlines
         if deadlines is not None:
-            self._deadlines = deadlines
             deadlines.watch(self)
 
     def _split(self, cluster: Cluster, message: Message) -> bool:

@@ -7,7 +7,7 @@ Does not: what a client's messages go through.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -38,7 +38,7 @@ class Listener:
         self.counts = ListenerCounts()
         self.clients: dict[Downstream, None] = {}
         self.draining = False
-        self._sockets: dict[Address, Any] = {}
+        self.sockets: dict[Address, Any] = {}
         self._number = 0
         self._spoke: dict[object, float] = {}
         self._drained: list[Deferred[None]] = []
@@ -50,24 +50,24 @@ class Listener:
 
     def bound(self) -> list[str]:
         """The addresses that it listens on, as the system tells them (a port 0 has become a number)."""
-        return [socket.bound for socket in self._sockets.values()]
+        return [socket.bound for socket in self.sockets.values()]
 
-    def bind(self, addresses: Iterable[Address]) -> None:
-        """Listens on exactly these. Raises OSError, with nothing changed, when one can't be had."""
-        wanted = list(addresses)
-        new: dict[Address, Any] = {}
+    def open(self, where: Address) -> Any:
+        """A listening socket whose clients come here; not in `sockets` yet. Raises OSError that tells who and where."""
         try:
-            for where in wanted:
-                if where not in self._sockets:
-                    new[where] = self.network.listen(where, self._accepted)
+            return self.network.listen(where, self._accepted)
         except OSError as error:
-            for socket in new.values():
-                socket.close()
             text = f"listener {self.name}: {show(where.sockaddr)}: {error.strerror or error}"
             raise OSError(error.errno, text) from error
-        for where in [where for where in self._sockets if where not in wanted]:
-            self._sockets.pop(where).close()
-        self._sockets.update(new)
+
+    def take(self, socket: Any) -> None:
+        """The clients of a listening socket of another listener come here from now on; not in `sockets` yet."""
+        socket.hand_to(self._accepted)
+
+    def _stop_listening(self) -> None:
+        sockets, self.sockets = self.sockets, {}
+        for socket in sockets.values():
+            socket.close()
 
     def _accepted(self, connection: Any) -> Downstream | Preface | None:
         counts = self.counts
@@ -111,7 +111,7 @@ class Listener:
         self._drained.append(done)
         if not self.draining:
             self.draining = True
-            self.bind(())
+            self._stop_listening()
             self._give_up = self.network.clock.callLater(self.snapshot.drain_timeout, self._out_of_patience)
             for client in list(self.clients):
                 client.drain()
@@ -132,7 +132,7 @@ class Listener:
     def close(self) -> None:
         """Ends everything now."""
         self.draining = True
-        self.bind(())
+        self._stop_listening()
         for client in list(self.clients):
             client.close()
         if not self.clients:

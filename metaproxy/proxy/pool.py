@@ -14,7 +14,7 @@ from twisted.logger import Logger
 
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
-from metaproxy.message import ErrorKind, Hold
+from metaproxy.message import Affinity, ErrorKind, Hold
 from metaproxy.proxy import address
 from metaproxy.proxy.attempt import Attempt
 from metaproxy.proxy.upstream import Upstream, connection_class
@@ -57,7 +57,7 @@ class Pool:
         """Send the attempt, now or when a connection is there; a bound that is reached fails it."""
         hold = attempt.message.hold
         if self._pinned or hold == Hold.OPEN:
-            self._pin(attempt, client)
+            self._pin(attempt, client, hold == Hold.OPEN or self.codec.affinity is Affinity.CONNECTION)
         elif self._multiplex and hold != Hold.EXCHANGE:
             sticky = client.sticky.get(self)
             if sticky is None or not (sticky.usable or self._must_stay(sticky, client)):
@@ -80,17 +80,15 @@ class Pool:
 
     def _choose(self, profile: Hashable, client: Downstream) -> Upstream | None:
         """A shared connection for a client's requests in that state; None when a bound is reached."""
-        group = self._shared.get(profile)
-        if group is None:
-            if len(self._shared) >= MAX_PROFILES:
-                return None
-            group = self._shared[profile] = []
+        group = self._shared.get(profile, [])
+        if not group and len(self._shared) >= MAX_PROFILES:
+            return None
         usable = [connection for connection in group if connection.usable]
         chosen = None
         if len(usable) < self.settings.per_endpoint:
             chosen = self._open(profile)
         if chosen is not None:
-            group.append(chosen)
+            self._shared[profile] = [*group, chosen]
         elif usable:
             chosen = usable[client.number % len(usable)]
         elif group:  # all are held up by slow readers or are leaving; waiting beats failing
@@ -99,13 +97,21 @@ class Pool:
             client.sticky[self] = chosen
         return chosen
 
-    def _pin(self, attempt: Attempt, client: Downstream) -> None:
-        connection = self._take(attempt.message.profile)
+    def _pin(self, attempt: Attempt, client: Downstream, stateful: bool) -> None:
+        """stateful: what the client asks from now on depends on it, wherever it would be routed."""
+        profile = attempt.message.profile
+        place = own_place(self.cluster, self.endpoint, profile)
+        connection = client.pin if stateful else client.own.get(place)
         if connection is None:
-            self._overflow(attempt)
-            return
-        connection.lease = client
-        client.pinned(connection)
+            connection = self._take(profile)
+            if connection is None:
+                self._overflow(attempt)
+                return
+            connection.lease = client
+            if stateful:
+                client.pinned(connection)
+            else:
+                client.own[place] = connection
         connection.submit(attempt)
 
     def _lease(self, attempt: Attempt, client: Downstream) -> None:
@@ -144,11 +150,13 @@ class Pool:
         return connection
 
     def _close_an_idle_one(self) -> None:
-        """An idle connection in another state must not keep a request from getting its own."""
-        for idle in self._idle.values():
-            if idle:
-                idle.pop(0).drop()
-                return
+        """An idle connection in another state, or to another endpoint, must not keep a request from getting its own."""
+        pools = [endpoint.pool for endpoint in self.cluster.endpoints if endpoint.pool is not None]
+        for pool in (self, *cast("list[Pool]", pools)):
+            for idle in pool._idle.values():
+                if idle:
+                    idle.pop(0).let_go()
+                    return
 
     def _overflow(self, attempt: Attempt) -> None:
         self.cluster.counts.overflow_requests += 1
@@ -162,8 +170,11 @@ class Pool:
         if not connection.alive:
             return
         settings = self.settings
-        if not connection.usable or self._retired or self._worn_out(connection) or connection.busy():
+        if connection.busy():
             connection.drop()
+            return
+        if not connection.usable or self._retired or self._worn_out(connection):
+            connection.let_go()
             return
         while self._queue:
             attempt, _ = self._queue.popleft()
@@ -220,7 +231,7 @@ class Pool:
         for idle in list(self._idle.values()):
             for connection in list(idle):
                 if (limit > 0 and now - connection.idle_since >= limit) or self._worn_out(connection):
-                    connection.drop()
+                    connection.let_go()
         for group in list(self._shared.values()):
             for connection in list(group):
                 if connection.busy():
@@ -245,6 +256,14 @@ class Pool:
         if now - self._logged >= LOG_EVERY:
             self._logged = now
             log.warn("cluster {cluster}: {text}", cluster=self.cluster.name, text=text)
+
+
+def own_place(cluster: Cluster, endpoint: Endpoint | None, profile: Hashable) -> tuple[str, str, Hashable]:
+    """
+    What a client has a connection of its own for, with `mode: pinned`: a cluster, by name as it may be replaced, and a
+    state; each endpoint where keys belong to endpoints.
+    """
+    return cluster.name, endpoint.address if endpoint is not None and cluster.uses_hash else "", profile
 
 
 def pool_of(endpoint: Endpoint, cluster: Cluster, network: Any) -> Pool:

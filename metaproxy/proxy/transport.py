@@ -315,6 +315,10 @@ class Listening:
         if self._socket.fileno() >= 0:
             self._network.modify(self._socket.fileno(), READ)
 
+    def hand_to(self, accepted: Callable[[Connection], Any]) -> None:
+        """Another listener's from now on; who connected and was not accepted yet comes to it."""
+        self._accepted = accepted
+
     def close(self) -> None:
         """Accepts no more; connections that are there stay."""
         if self._socket.fileno() >= 0:

@@ -6,13 +6,18 @@ Lives here: `Turn`, which knows the time and who has something to flush. Does no
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+log = Logger()
 
 
 class Flushable(Protocol):
     """A connection that collects what is to be written."""
+
+    transport: Any
 
     def flush(self) -> None: ...
 
@@ -61,4 +66,9 @@ class Turn:
         while self._dirty:
             dirty, self._dirty = self._dirty, []
             for connection in dirty:
-                connection.flush()
+                try:
+                    connection.flush()
+                except Exception:
+                    # A codec gave something else than bytes: that costs this connection, and no other its turn.
+                    log.failure("{connection}: closed after an internal error", connection=connection)
+                    connection.transport.abortConnection()

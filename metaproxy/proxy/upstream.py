@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 log = Logger()
 
+GOODBYE = 30.0
+"""Seconds that a server has to take what was written to a connection that is let go."""
+
 _ONEWAY = Kind.ONEWAY
 _RESPONSE = Kind.RESPONSE
 _ERROR = Kind.ERROR
@@ -81,7 +84,8 @@ class Upstream(Protocol):
         waiting, self._waiting = self._waiting, deque()
         self.pool.cluster.breaker.pending -= len(waiting)
         for attempt in waiting:
-            self._start(attempt)
+            if not attempt.done:  # one before it may have ended it
+                self._start(attempt)
 
     # -- requests
 
@@ -127,8 +131,8 @@ class Upstream(Protocol):
             self.pool.cluster.breaker.pending -= 1
         if self.lease is attempt:
             self.drop()  # its answer is still to come, so it can't serve anybody else (B13)
-        elif self._retiring and not self.busy():
-            self.drop()
+        elif self._retiring:
+            self._leave_if_idle()
 
     def _forget(self, attempt: Attempt) -> None:
         raise NotImplementedError
@@ -221,8 +225,8 @@ class Upstream(Protocol):
             self._broken(error)
         elif not self._ready and self._session.ready:
             self._become_ready()
-        elif self._retiring and not self.busy():
-            self.drop()
+        elif self._retiring:
+            self._leave_if_idle()
         elif isinstance(self.lease, Attempt) and self.lease.done:
             self.pool.give_back(self)
 
@@ -236,11 +240,29 @@ class Upstream(Protocol):
     # -- the end
 
     def retire(self) -> None:
-        """Take nothing new; close when the last answer is there."""
+        """Take nothing new; close when the last answer is there, and no client has state on it."""
         self._retiring = True
         self.usable = False
-        if self.alive and not self.busy() and (self.lease is None or isinstance(self.lease, Attempt)):
+        self._leave_if_idle()
+
+    def _leave_if_idle(self) -> None:
+        lease = self.lease
+        if not self.busy() and (lease is None or isinstance(lease, Attempt)):
+            self.let_go()
+
+    def let_go(self) -> None:
+        """Close, but not before what was written has left: it may be a request that wants no answer."""
+        if not self.alive:
+            return
+        if self.pending() or self.transport is None:
             self.drop()
+            return
+        self.flush()
+        transport: Any = self.transport
+        self._over(ErrorKind.RESET, f"{self.endpoint.address}: connection closed by the proxy")
+        transport.loseConnection()
+        if transport.buffered:
+            self.pool.network.clock.callLater(GOODBYE, transport.abortConnection)
 
     def drop(self) -> None:
         """Close now. Whoever still waits for an answer is told that the connection ended."""
