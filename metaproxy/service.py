@@ -8,8 +8,10 @@ Lives here: `ProxyService` (listeners, sweeps, draining) and its `apply`. Does n
 from __future__ import annotations
 
 import errno
+import socket
 import time
 from typing import Any
+from weakref import WeakSet
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
@@ -18,6 +20,7 @@ from twisted.logger import Logger
 
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.plugins import Registry
+from metaproxy.proxy.address import Address
 from metaproxy.proxy.listener import Listener
 from metaproxy.proxy.pool import Pool
 from metaproxy.proxy.snapshot import Snapshot
@@ -44,7 +47,7 @@ class ProxyService(Service):
         self.snapshot: Snapshot | None = None
         self.started = time.time()
         self.draining = False
-        self._retired: set[Cluster] = set()
+        self._retired: WeakSet[Cluster] = WeakSet()
         self._sweeper = LoopingCall(self._sweep)
         self._sweeper.clock = network.clock
 
@@ -110,42 +113,33 @@ class ProxyService(Service):
                 self._retire(cluster)
 
     def _bind(self, snapshot: Snapshot) -> None:
-        """Binds what is new before anything is let go, and takes it back when one address can't be had."""
-        moved: list[tuple[Listener, tuple[Any, ...]]] = []
-        made: list[Listener] = []
-        giving_up = {
-            where
-            for name, old in self.listeners.items()
-            if name not in snapshot.listeners
-            for where in old.snapshot.addresses
+        """
+        Gives each listener its sockets, those that are there and new ones, and closes what nobody wants any more.
+        Raises OSError with nothing changed. A socket stays open when its address moves to another listener: nobody who
+        connects is turned away.
+        """
+        listeners = {
+            name: self.listeners.get(name) or Listener(new, self.network) for name, new in snapshot.listeners.items()
         }
-        try:
-            for name, new in snapshot.listeners.items():
-                if giving_up & set(new.addresses):
-                    self._release(giving_up & set(new.addresses), snapshot)
-                listener = self.listeners.get(name)
-                if listener is None:
-                    listener = Listener(new, self.network)
-                    made.append(listener)
-                    listener.bind(new.addresses)
-                    self.listeners[name] = listener
-                elif listener.snapshot.addresses != new.addresses and not listener.draining:
-                    moved.append((listener, listener.snapshot.addresses))
-                    listener.bind(new.addresses)
-        except OSError:
-            for listener in made:
-                listener.close()
-                if self.listeners.get(listener.name) is listener:
-                    del self.listeners[listener.name]
-            for listener, addresses in moved:
-                listener.bind(addresses)
-            raise
-
-    def _release(self, addresses: set[Any], snapshot: Snapshot) -> None:
-        """A listener that goes away frees an address that another one is to have in the same configuration."""
-        for name, listener in self.listeners.items():
-            if name not in snapshot.listeners and addresses & set(listener.snapshot.addresses):
-                listener.bind(where for where in listener.snapshot.addresses if where not in addresses)
+        wanted = [
+            (listener, where)
+            for name, listener in listeners.items()
+            if not listener.draining
+            for where in snapshot.listeners[name].addresses
+        ]
+        spare = {(old, where): one for old in self.listeners.values() for where, one in old.sockets.items()}
+        sockets = {place: spare.pop(place) for place in wanted if place in spare}
+        moved = _moved([place for place in wanted if place not in sockets], spare)
+        sockets |= moved
+        sockets |= _opened([place for place in wanted if place not in sockets], spare)
+        for (listener, _), one in moved.items():
+            listener.take(one)
+        for listener in {*listeners.values(), *self.listeners.values()}:
+            listener.sockets = {where: one for (owner, where), one in sockets.items() if owner is listener}
+        for one in spare.values():
+            one.close()
+        for name, listener in listeners.items():
+            self.listeners.setdefault(name, listener)
 
     def _let_go(self, listener: Listener) -> None:
         self.leaving.add(listener)
@@ -166,12 +160,53 @@ class ProxyService(Service):
         clusters = self.snapshot.clusters.values() if self.snapshot is not None else ()
         for pool in pools(clusters):
             pool.sweep(now)
-        for cluster in list(self._retired):
-            left = [pool for pool in pools([cluster]) if pool.connections]
-            for pool in left:
-                pool.retire()
-            if not left and not cluster.breaker.requests:
-                self._retired.discard(cluster)
+        for pool in pools(
+            list(self._retired)
+        ):  # an exchange that waited in a filter may have opened a connection since
+            pool.retire()
+
+
+Place = tuple[Listener, Address]
+"""Where a listener listens, or is to."""
+
+
+def _moved(wanted: list[Place], spare: dict[Place, Any]) -> dict[Place, Any]:
+    """The sockets of `spare`, from which they are taken, whose addresses others want."""
+    moved: dict[Place, Any] = {}
+    for listener, where in wanted:
+        if where.port or where.family == socket.AF_UNIX:  # of free ports each listener has its own
+            before = next((place for place in spare if place[1] == where), None)
+            if before is not None:
+                moved[listener, where] = spare.pop(before)
+    return moved
+
+
+def _opened(wanted: list[Place], spare: dict[Place, Any]) -> dict[Place, Any]:
+    """
+    New sockets. Raises OSError with nothing changed. One of `spare` that is in the way is closed: nobody can have
+    0.0.0.0:80 and 127.0.0.1:80 at a time.
+    """
+    opened: dict[Place, Any] = {}
+    closed: list[Place] = []
+    try:
+        for listener, where in wanted:
+            try:
+                opened[listener, where] = listener.open(where)
+            except OSError as error:
+                in_the_way = [place for place in spare if where.port and place[1].port == where.port]
+                if error.errno != errno.EADDRINUSE or not in_the_way:
+                    raise
+                for place in in_the_way:
+                    spare.pop(place).close()
+                closed += in_the_way
+                opened[listener, where] = listener.open(where)
+    except OSError:
+        for one in opened.values():
+            one.close()
+        for listener, where in closed:
+            listener.sockets[where] = listener.open(where)
+        raise
+    return opened
 
 
 def pools(clusters: Any) -> list[Pool]:

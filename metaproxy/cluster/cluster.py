@@ -50,8 +50,8 @@ class Cluster:
     """
 
     __slots__ = (
-        "_by_subset", "_make_balancer", "balancer", "balancer_name", "breaker", "codec", "connections", "counts",
-        "credentials", "endpoints", "hash_keys", "name", "request_timeout", "retired", "splits", "uses_hash",
+        "__weakref__", "_by_subset", "_make_balancer", "balancer", "balancer_name", "breaker", "codec", "connections",
+        "counts", "credentials", "endpoints", "hash_keys", "name", "request_timeout", "retired", "splits", "uses_hash",
     )  # fmt: skip
 
     def __init__(

@@ -94,6 +94,8 @@ class Pool:
         elif group:  # all are held up by slow readers or are leaving; waiting beats failing
             chosen = next((one for one in group if one.alive), None)
         if chosen is not None:
+            # Those that are gone belong to endpoints of earlier configurations, as often as not.
+            client.sticky = {pool: one for pool, one in client.sticky.items() if one.alive}
             client.sticky[self] = chosen
         return chosen
 

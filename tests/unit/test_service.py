@@ -77,7 +77,7 @@ def test_a_retired_cluster_is_emptied_when_its_last_answer_is_there() -> None:
     stage.say(stage.server, answer(1))
     assert client.take() == answer(1) and stage.server.closed
     stage.clock.advance(1)
-    assert not stage.service._retired
+    assert stage.cluster.breaker.connections == 0
 
 
 def test_a_proxy_that_drains_takes_no_configuration() -> None:
