@@ -128,6 +128,10 @@ def verify(interface: InterfaceClass, built: object) -> None:
                 raise PluginError(f"{built!r} does nothing: a filter has one of {', '.join(HOOKS)}")
             for name in hooks:
                 verifyObject(HOOKS[name], built, tentative=True)
+                if inspect.iscoroutinefunction(getattr(built, name)):
+                    raise PluginError(
+                        f"{name} is a coroutine function, and nobody awaits it: return Deferred.fromCoroutine(...)"
+                    )
     except Invalid as error:
         raise PluginError(str(error)) from error
 

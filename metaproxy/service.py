@@ -28,7 +28,9 @@ from metaproxy.proxy.snapshot import Snapshot
 log = Logger()
 
 SWEEP_EVERY = 1.0
-"""Seconds between looks for idle connections; a time-out shorter than 10 s is looked for ten times as often."""
+"""Seconds between looks for idle connections: with ten thousand of them a look takes more than a millisecond."""
+SHORT = 10.0
+"""Seconds; a time-out that is shorter is looked for ten times as often."""
 
 
 class ProxyService(Service):
@@ -48,6 +50,7 @@ class ProxyService(Service):
         self.started = time.time()
         self.draining = False
         self._retired: WeakSet[Cluster] = WeakSet()
+        self._swept = 0.0
         self._sweeper = LoopingCall(self._sweep)
         self._sweeper.clock = network.clock
 
@@ -155,15 +158,18 @@ class ProxyService(Service):
 
     def _sweep(self) -> None:
         now = self.network.turn.refresh()
+        everything = now - self._swept >= SWEEP_EVERY
         for listener in (*self.listeners.values(), *self.leaving):
-            listener.sweep(now)
-        clusters = self.snapshot.clusters.values() if self.snapshot is not None else ()
-        for pool in pools(clusters):
-            pool.sweep(now)
-        for pool in pools(
-            list(self._retired)
-        ):  # an exchange that waited in a filter may have opened a connection since
-            pool.retire()
+            if everything or listener.snapshot.idle_timeout < SHORT:
+                listener.sweep(now)
+        for pool in pools(self.snapshot.clusters.values() if self.snapshot is not None else ()):
+            if everything or pool.settings.idle_timeout < SHORT:
+                pool.sweep(now)
+        if everything:
+            self._swept = now
+            # An exchange that waited in a filter meanwhile may have opened a connection to a cluster of before.
+            for pool in pools(list(self._retired)):
+                pool.retire()
 
 
 Place = tuple[Listener, Address]

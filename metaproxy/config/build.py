@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any, cast
@@ -31,6 +32,9 @@ from metaproxy.proxy.snapshot import NO_ROUTE, ListenerSnapshot, Snapshot, Templ
 from metaproxy.routing.matcher import compile_condition
 from metaproxy.routing.table import Route, RouteTable, Target
 from metaproxy.telemetry.access_log import AccessLog, LogFiles
+
+Hooks = tuple[tuple[Callable[[Any], Any], ...], ...]
+"""The bound methods of each of HOOKS, in the order of the filters."""
 
 
 def _key(use: model.Use) -> str:
@@ -82,7 +86,8 @@ class _Build:
         self.endpoint_counts: dict[tuple[str, str], EndpointCounts] = {}
         self.cluster_counts: dict[str, ClusterCounts] = {}
         self.log_paths: set[str] = set()
-        self.hooks: dict[tuple[Callable[[Any], Any], ...], tuple[Callable[[Any], Any], ...]] = {}
+        self.hooks: dict[str, Hooks] = {}
+        self.same_hooks: dict[Hooks, Hooks] = {}
 
     def snapshot(self, version: int) -> Snapshot:
         clusters = self.clusters
@@ -101,7 +106,10 @@ class _Build:
     def _plugin(self, interface: Any, use: model.Use, place: object = None) -> Any:
         """A codec or filter; the same object as before while its code, its options and its place are the same."""
         code = self.registry.load(interface, use.name)
-        make = self.registry.factory(interface, use.name, use.options, self.builder.injected)
+
+        def make() -> object:
+            return self.registry.factory(interface, use.name, use.options, self.builder.injected)()
+
         return self._keep((code, _key(use), place), make)
 
     def _counts_of(self, listener: str, route: str, cluster: str) -> TargetCounts:
@@ -239,20 +247,35 @@ class _Build:
 
     def _hook(self, route: Route, listener: model.Listener, overrides: Mapping[str, model.Use | None]) -> None:
         """Gives a route the hooks of its listener's filters, its own options in their place; not of those `off`."""
+        found = self.hooks.get(listener.name) if not overrides else None
+        if found is None:
+            filters = self._filters(route, listener, overrides)
+            found = tuple(tuple(getattr(one, hook) for one in filters if hasattr(one, hook)) for hook in HOOKS)
+            # The same tuples for all routes with the same filters: a thousand then touch no more memory than one.
+            found = self.same_hooks.setdefault(found, found)
+            if not overrides:
+                self.hooks[listener.name] = found
+        for hook, methods in zip(HOOKS, found, strict=True):
+            setattr(route, hook, methods)
+
+    def _filters(
+        self, route: Route, listener: model.Listener, overrides: Mapping[str, model.Use | None]
+    ) -> list[object]:
+        """The filters of a route, in order, access logs last."""
         filters: list[object] = []
-        for index, use in enumerate(listener.filters):
+        names: Counter[str] = Counter()
+        for use in listener.filters:
+            names[use.name] += 1
             chosen = overrides.get(use.name, use)
             if chosen is not None:
-                place = (listener.name, index, route.name if use.name in overrides else "")
+                # Which of its name it is: whatever else comes before it, its bucket stays.
+                place = (listener.name, names[use.name], route.name if use.name in overrides else "")
                 filters.append(self._plugin(IFilter, chosen, place))
         for log in listener.access_log:
             self.log_paths.add(str(log.file))
             key = ("access_log", str(log.file), log.format)
             filters.append(self._keep(key, partial(self._access_log, log)))
-        for hook in HOOKS:
-            hooks = tuple(getattr(one, hook) for one in filters if hasattr(one, hook))
-            # One tuple for all routes with the same filters: a thousand routes then touch no more memory than one.
-            setattr(route, hook, self.hooks.setdefault(hooks, hooks))
+        return filters
 
     def _access_log(self, spec: model.AccessLog) -> AccessLog:
         return AccessLog(self.builder.logs.open(str(spec.file)), spec.format)

@@ -58,6 +58,7 @@ class Configuration(Service):
         self._builder = builder
         self._reactor = reactor
         self._seen: object = None
+        self._file_waits = False  # it was refused, and nothing was put in force since
         self._watch = LoopingCall(self._look)
         self._watch.clock = reactor
 
@@ -67,17 +68,16 @@ class Configuration(Service):
         """Reads the file again. The lines of what is wrong with it; [] when it was applied."""
         try:
             self._seen = _stamp(self.file)
-            text = read(self.file).decode("utf-8", "surrogateescape")
+            text = read(self.file)
         except OSError as error:
             return self._refuse([f"{self.file}: {error.strerror}"], self.file)
-        return self.apply_text(text)
+        lines = self.apply_text(text)
+        self._file_waits = bool(lines)
+        return lines
 
-    def check(self, text: str) -> tuple[list[Problem], dict[str, Any]]:
+    def check(self, text: str | bytes) -> tuple[list[Problem], dict[str, Any]]:
         """What is wrong with a text, and what applying it would change; changes nothing."""
-        folders = self._folders_of(text)
-        # Looked at apart: asking must not change what is known.
-        registry = self._registry if folders == self._registry.folders else Registry(folders)
-        config, problems = check(text, self.file, registry)
+        config, problems = check(text, self.file, self._registry_for(text))
         if config is None:
             return problems, {}
         difference = model.diff(self.config, config)
@@ -88,22 +88,32 @@ class Configuration(Service):
             "warnings": [str(warning) for warning in config.warnings],
         }
 
-    def apply_text(self, text: str, source: str = "") -> list[str]:
+    def apply_text(self, text: str | bytes, source: str = "") -> list[str]:
         """Checks a text and puts it in force. The lines of what is wrong with it; [] when it was applied."""
         source = source or self.file
-        config, problems = self._checked(text)
+        registry = self._registry_for(text)
+        config, problems = check(text, self.file, registry, injected=self._builder.injected)
         if config is None:
             return self._refuse([str(problem) for problem in problems], source)
+        before = self._registry.copy()
+        self._registry.take(registry)
         try:
             snapshot = self._builder.build(config)
             self._proxy.apply(snapshot)
-        except OSError as error:
-            return self._refuse([f"{source}: {error.strerror or error}"], source)
+        except Exception as error:
+            self._registry.take(before)
+            if isinstance(error, OSError):
+                return self._refuse([f"{source}: {error.strerror or error}"], source)
+            # A plugin that did what it was checked for once and no more, or our bug: neither ends the watch.
+            log.failure("{source}: could not be put in force", source=source)
+            return self._refuse([f"{source}: {type(error).__name__}: {error}"], source)
+        self._tell_of_plugins(before)
         self._builder.commit(snapshot)
         self._note(config)
         if not self.applied:
             _settle_memory()
-        self.text, self.config, self.refused = text, config, None
+        self.text, self.config, self.refused = text if isinstance(text, str) else text.decode(), config, None
+        self._file_waits = False
         self.applied = time.time()
         self.reloads["applied"] += 1
         return []
@@ -126,24 +136,32 @@ class Configuration(Service):
     def _look(self) -> None:
         if _stamp(self.file) not in (self._seen, None):
             self.reload()
-        elif self._registry.refresh():
-            for path, trace in self._registry.errors.items():
+            return
+        before = self._registry.copy()
+        if self._registry.refresh():
+            self._tell_of_plugins(before)
+            self._plugins_changed()
+
+    def _plugins_changed(self) -> None:
+        """The file may have been refused for want of what came; if it still is, what is in force takes the new code."""
+        if self._file_waits and not self.reload():
+            return
+        waits, refused = self._file_waits, self.refused
+        if not self.apply_text(self.text) and waits:
+            self._file_waits, self.refused = waits, refused
+
+    def _tell_of_plugins(self, before: Registry) -> None:
+        for path, trace in self._registry.errors.items():
+            if self.applied and before.errors.get(path) != trace:
                 log.error("plugin {path} can't be loaded:\n{trace}", path=path, trace=trace)
-            if self.refused is not None:
-                self.reload()  # what was refused may have waited for this plugin
-            else:
-                self.apply_text(self.text)
 
     # -- how
 
-    def _checked(self, text: str) -> tuple[model.Config | None, list[Problem]]:
-        folders = self._folders_of(text)
-        if folders != self._registry.folders:
-            self._registry.refresh(folders)
-        return check(text, self.file, self._registry, injected=self._builder.injected)
-
-    def _folders_of(self, text: str) -> list[Path]:
-        return [*plugin_folders(text, self.file), *map(Path, self._folders)]
+    def _registry_for(self, text: str | bytes) -> Registry:
+        """The plugins as they are now in the folders that a text names; those in use stay as they are."""
+        registry = self._registry.copy()
+        registry.refresh([*plugin_folders(text, self.file), *map(Path, self._folders)])
+        return registry
 
     def _refuse(self, lines: list[str], source: str) -> list[str]:
         self.reloads["refused"] += 1
@@ -261,7 +279,7 @@ def _must_be_free(where: str) -> None:
 def _first(configuration: Configuration) -> None:
     """The configuration to start with; there is none to fall back on."""
     try:
-        text = read(configuration.file).decode("utf-8", "surrogateescape")
+        text = read(configuration.file)
     except OSError as error:
         raise ConfigErrors([Problem(configuration.file, 1, 1, "", str(error.strerror))]) from error
     problems, _ = configuration.check(text)

@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 
+from metaproxy.interfaces import ICodec
 from metaproxy.message import Correlation, Hold, Kind, Message, Side
 from metaproxy.proxy.exchange import Exchange
 
@@ -30,6 +31,10 @@ _ENDS = (Hold.EXCHANGE, Hold.CLOSE)
 """What follows these takes another connection, and so must wait for their answer."""
 LINGER = 1.0
 """Seconds an idle connection stays open after its client was told that the proxy drains, where a protocol can tell."""
+
+
+def _is_ordered(codec: ICodec) -> bool:
+    return bool(codec.ordered or codec.correlation is Correlation.FIFO)
 
 
 class _Answer:
@@ -65,7 +70,7 @@ class Downstream(Protocol):
         self._turn = self.network.turn
         self._counts = listener.counts
         self._limit = snapshot.max_inflight
-        self._ordered = snapshot.codec.ordered or snapshot.codec.correlation is Correlation.FIFO
+        self._ordered = _is_ordered(snapshot.codec)
         self._queue: deque[Exchange | _Answer] = deque()
         self._exchanges: dict[Exchange, None] = {}
         self._held: deque[Message] = deque()
@@ -112,6 +117,8 @@ class Downstream(Protocol):
             self._refuse(str(session.error))
         elif self._backlog() >= self._limit:
             self.pause("inflight")
+        elif self._leaving and not self.inflight:
+            self._close_if_idle()
 
     def _backlog(self) -> int:
         """What the client asked and did not get yet: under way, waiting for its place in the order, or for its turn."""
@@ -189,6 +196,7 @@ class Downstream(Protocol):
         if self.inflight or self._held or self._pins() or self.session.buffered:
             return
         self.codec = snapshot.codec
+        self._ordered = _is_ordered(snapshot.codec)
         if not snapshot.codec.stateful:
             self.session = snapshot.codec.session(Side.CLIENT, snapshot.max_frame)
 
@@ -354,6 +362,8 @@ class Downstream(Protocol):
 
     def _close_if_idle(self) -> None:
         if not self.inflight and not self._held and not self._gone:
+            if not self._pauses and not self.session.closing and getattr(self.transport, "unread", False):
+                return  # asked before it could know: that is read and answered first
             self.flush()
             self.transport.loseConnection()  # type: ignore[union-attr]
 

@@ -111,7 +111,7 @@ class Exchange:
                 self._watch()
                 answer.addBoth(self._resume, hooks[index], lambda: self._ask(index + 1))  # noqa: B023
                 return
-            self._local(answer)
+            self._decided(answer, hooks[index])
             return
         self._forward()
 
@@ -124,7 +124,15 @@ class Exchange:
         elif answer is None:
             go_on()
         else:
+            self._decided(answer, hook)
+
+    def _decided(self, answer: object, hook: Callable[..., Any]) -> None:
+        """A filter answers in the place of a server."""
+        if isinstance(answer, Reply):
             self._local(answer)
+        else:
+            text = f"it gave {answer!r:.100}; it may give None, a Reply, or a Deferred that fires with one of these"
+            self._filter_failed(hook, Failure(TypeError(text)))
 
     def _forward(self) -> None:
         route = self.via
@@ -250,7 +258,7 @@ class Exchange:
             if isinstance(answer, Deferred):
                 answer.addBoth(self._resume, hooks[index], lambda: self._tell(index - 1))  # noqa: B023
                 return
-            self._local(answer)
+            self._decided(answer, hooks[index])
             return
         self._deliver_changed()
 
@@ -321,7 +329,10 @@ class Exchange:
             text = f"{text} for {self.message.metadata['operation']}"
         codec = self.snapshot.codec
         try:
-            return codec.reply(self.message, kind, text[:1024], reply.name)
+            frame = codec.reply(self.message, kind, text[:1024], reply.name)
+            if not isinstance(frame, bytes):
+                raise TypeError(f"reply gave {frame!r:.100}, which is not bytes")
+            return frame
         except Exception:
             log.failure("codec {codec} could not make an error answer", codec=codec.name)
             return b""

@@ -75,9 +75,9 @@ class Listener:
         if len(self.clients) >= self.snapshot.max_connections:
             counts.connections_refused += 1
             return None
-        counts.connections_active += 1
         self._number += 1
         client = Downstream(self, self._number)
+        counts.connections_active += 1
         self.clients[client] = None
         return Preface(self, client) if self.snapshot.proxy_protocol else client
 

@@ -256,6 +256,14 @@ class Connection:
 
     # -- facts
 
+    @property
+    def unread(self) -> bool:
+        """Whether bytes have come that were not read yet."""
+        try:
+            return bool(self._socket.recv(1, socket.MSG_PEEK))
+        except OSError:
+            return False
+
     def getPeer(self) -> str:
         return self.peer
 

@@ -187,7 +187,9 @@ class Upstream(Protocol):
             self.usable = False
 
     def resume(self, client: Downstream) -> None:
-        self.paused_by.discard(client)
+        if client not in self.paused_by:  # it was not there yet, or has ended since
+            return
+        self.paused_by.remove(client)
         if self.alive and not self.paused_by:
             self.usable = not self._retiring
             self.transport.resumeProducing()  # type: ignore[union-attr]

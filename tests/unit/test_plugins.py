@@ -513,6 +513,16 @@ def test_a_filter_is_verified_by_the_hooks_that_it_has() -> None:
         verify(IFilter, OnRequest())
 
 
+def test_a_hook_that_is_a_coroutine_is_refused_before_anybody_asks_it() -> None:
+    """It would give what nobody waits for."""
+
+    async def on_request(self: object, exchange: object) -> None:
+        return None
+
+    with pytest.raises(PluginError, match="on_request is a coroutine function, and nobody awaits it"):
+        verify(IFilter, implements(IFilter, on_request=on_request))
+
+
 # -- options
 
 Options = Mapping[str, object]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import gc
 import random
@@ -330,6 +331,33 @@ def test_stopping_gives_up_after_drain_timeout() -> None:
     running.network.clock.advance(2)
     assert stopped.called
     assert client.closed and running.network.upstreams[0].closed
+
+
+# -- idle clients
+
+
+class Looked:
+    """How often a listener was asked to look for idle clients."""
+
+    def __init__(self, running: Running, idle_timeout: float) -> None:
+        snapshot = dataclasses.replace(running.listener("one", A), idle_timeout=idle_timeout)
+        running.apply(snapshot)
+        self.times = 0
+        running.proxy.listeners["one"].sweep = self._sweep  # type: ignore[method-assign]
+
+    def _sweep(self, now: float) -> None:
+        self.times += 1
+
+
+@pytest.mark.parametrize(("idle_timeout", "looks"), [(3600.0, 10), (10.0, 10), (9.0, 100)])
+def test_idle_clients_are_looked_for_every_second_and_more_often_when_their_time_is_short(
+    idle_timeout: float, looks: int
+) -> None:
+    running = Running()
+    looked = Looked(running, idle_timeout)
+    for _ in range(100):
+        running.network.clock.advance(0.1)
+    assert looks - 1 <= looked.times <= looks
 
 
 # -- on loopback

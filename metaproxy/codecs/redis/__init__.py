@@ -1,4 +1,4 @@
-"""Redis: `codec` what the proxy asks, `client` and `server` what a connection remembers, `resp` framing."""
+"""Redis: `codec` what the proxy asks, `client` and `server` what their connections remember, `resp` framing."""
 
 from metaproxy.codecs.redis.codec import Redis
 

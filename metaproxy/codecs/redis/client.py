@@ -1,411 +1,326 @@
 """
-A client's connection: its commands, and what it may do; those about the connection itself are answered here.
+A client's connection: which commands are answered, refused, or bound to an upstream connection of the client's own.
 
-Lives here: `ClientSession`. Does not: framing (`resp`), tables (`commands`), what a server sends (`server`).
+    free --- WATCH, the first command behind MULTI, SUBSCRIBE, MONITOR (Hold.OPEN) ---> bound
+    bound --- EXEC, DISCARD, UNWATCH, RESET (Hold.CLOSE), the event that ends the last subscription ---> free
+    bound --- that event while requests were unanswered ---> lingering --- the next command (Hold.CLOSE) ---> free
+
+A bound client's commands have a profile of their own kind (`metadata.Profile`), so that none of them can reach a
+connection that clients share when the client, for whatever reason, did not get its own.
+
+Lives here: `ClientSession`. Does not: cutting the stream (`stream`); what is answered to AUTH, HELLO, SELECT and CLIENT
+(`identity`); replies (`server`).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from typing import cast
 
-from metaproxy.codecs.framing import Session
 from metaproxy.codecs.redis import commands, resp
-from metaproxy.codecs.redis.accounts import Accounts
-from metaproxy.codecs.redis.metadata import MULTI, read_command
-from metaproxy.codecs.redis.resp import COMMAND, INCOMPLETE, Cutter
+from metaproxy.codecs.redis.identity import NOAUTH, OK, Identity, error_probe, unsubscribed
+from metaproxy.codecs.redis.metadata import ANYBODY, MULTI, Profile, read, reader
+from metaproxy.codecs.redis.stream import CommandStream
 from metaproxy.message import FrameError, Hold, Kind, Message
 
-OK = b"+OK\r\n"
-NOAUTH = b"-NOAUTH Authentication required.\r\n"
-WRONGPASS = b"-WRONGPASS invalid username-password pair or user is disabled.\r\n"
-VERSION = b"7.0.0"
-"""What HELLO tells: clients ask it for what a server can do."""
-
-_REQUEST = Kind.REQUEST
-
-_PLAIN = re.compile(rb"\*([123])\r\n\$(\d\d?)\r\n([a-zA-Z]+)\r\n(?:\$(\d{1,9})\r\n)?")
-"""The head of a command of one to three arguments, with the length of the second."""
-
-_CONNECTION = frozenset(
-    ("AUTH", "HELLO", "SELECT", "CLIENT", "QUIT", "RESET", "MULTI", "EXEC", "DISCARD", "WATCH", "UNWATCH", "MONITOR")
-)
-_SPECIAL = (
-    _CONNECTION
-    | {"XREAD", "XREADGROUP"}
-    | commands.BLOCKING
-    | commands.SUBSCRIBE
-    | commands.UNSUBSCRIBE
-    | commands.REFUSED.keys()
-)
-"""Commands that need a look when they are read; all else is passed on as it is."""
+_REQUEST, _EVENT, _NONE = Kind.REQUEST, Kind.EVENT, Hold.NONE
+_BEFORE_LOGIN = frozenset((b"AUTH", b"HELLO", b"QUIT", b"RESET"))
+_NEVER_QUEUED = frozenset((b"AUTH", b"HELLO", b"MONITOR", b"SELECT")) | commands.SUBSCRIBE | commands.UNSUBSCRIBE
+"""What inside MULTI would be answered out of turn, or change what only EXEC may change."""
+_BOUND = b"-ERR HELLO can't change the protocol of a connection that watches, monitors or is subscribed\r\n"
+_RESET = b"+RESET\r\n"
+_NOT_SUBSCRIBED = commands.STATE - {b"QUIT", b"RESET"}
+"""What RESP2 does not allow while subscribed, of the commands that the server does not get to see."""
 
 
-def _known() -> dict[bytes, bool]:
-    """Whether a command is special, in both spellings that clients use: the common one then costs one look-up."""
-    common = "SET SETEX INCR DECR HSET LPUSH RPUSH LPOP RPOP SADD SREM ZADD EXPIRE"
-    known = {}
-    for name in (*commands.READS, *commands.KEYLESS, *commands.PLACES, *commands.COUNTED, *_SPECIAL, *common.split()):
-        known[name.encode()] = known[name.lower().encode()] = name in _SPECIAL
-    return known
+class ClientSession(CommandStream):
+    """identity: who the client is. heads: see `commands.heads`. denied: commands that are refused, in upper case."""
 
-
-_KNOWN = _known()
-
-
-class ClientSession(Session):
-    """Reads what a client sends."""
-
-    def __init__(self, max_frame: int, accounts: Accounts, databases: int, denied: frozenset[str]) -> None:
-        self._cutter = Cutter(max_frame)
-        self._accounts = accounts
-        self._databases = databases
+    def __init__(self, max_frame: int, identity: Identity, heads: dict[bytes, int], denied: frozenset[bytes]) -> None:
+        super().__init__(max_frame, heads)
+        self._who = identity
         self._denied = denied
-        self._logged_in = not accounts
-        self._resp = 2
-        self._database = 0
-        self._profile: tuple[int, int] | None = None
-        self._name = b""
-        self._in_transaction = False
-        self._opening = False
-        self._watching = False
-        self._subscribed = False
-        self._monitoring = False
-
-    # -- framing
-
-    def receive(self, data: bytes) -> list[Message]:
-        if self.error is not None:
-            return []
-        cutter = self._cutter
-        messages: list[Message] = []
-        whole: bytes | bytearray | None = data
-        if cutter.size:
-            whole = cutter.add(data)
-            if whole is None:
-                self.buffered = cutter.size
-                return messages
-        try:
-            at, rest = self._cut(cast("bytes | bytearray", whole), messages)
-        except FrameError as error:
-            self.error = error
-            return messages
-        cutter.keep(rest, at)
-        self.buffered = cutter.size
-        return messages
-
-    def _cut(self, data: bytes | bytearray, messages: list[Message]) -> tuple[int, bytes | bytearray]:
-        """Adds the whole commands to `messages`; where what is left begins, and in which data."""
-        at = 0
-        if isinstance(data, bytes) and self._is_plain():
-            at = self._cut_plain(data, messages)
-        end = len(data)
-        while at < end:
-            if data[at] != 0x2A:
-                stop = self._inline(data, at, messages)
-                if stop < 0:
-                    break
-                at = stop
-                continue
-            stop = self._cutter.command(data, at)
-            if stop < 0:
-                break
-            if isinstance(data, bytearray):
-                data = bytes(data)
-            head = COMMAND.match(data, at)
-            if head is not None:
-                frame = data[at:stop] if at or stop < end else data
-                messages.append(self._look(head[3].upper().decode("latin-1"), frame))
-            elif stop - at > 5 or data[at : at + 2] not in (b"*0", b"*-"):
-                raise FrameError("a command whose name is empty, longer than 64 bytes or no text")
-            at = stop
-        return at, data
-
-    def _is_plain(self) -> bool:
-        """Whether a command that is nothing special is passed on without a look."""
-        return self._logged_in and not self._denied and not self._opening and not self._cutter.stepping
-
-    def _cut_plain(self, data: bytes, messages: list[Message]) -> int:
-        """
-        The same for the commands that most traffic is made of, as far as they stand at the beginning: known, nothing
-        special, with two arguments at most. Whatever is not so, or not whole, is left to `_cut`.
-        """
-        at, end = 0, len(data)
-        match, known, add, profile, most = _PLAIN.match, _KNOWN.get, messages.append, self._profile, self._cutter.most
-        while head := match(data, at):
-            number, length, name, first = head.groups()
-            if known(name) is not False or int(length) != len(name):
-                break
-            stop = head.end()
-            if number == b"1":
-                stop = head.end(3) + 2
-            elif first is None:
-                break
-            else:
-                stop += int(first) + 2
-                if number == b"3":
-                    line = data.find(b"\r\n", stop, stop + 12)
-                    if line < 0 or data[stop - 2 : stop + 1] != b"\r\n$" or not data[stop + 1 : line].isdigit():
-                        break
-                    stop = line + 4 + int(data[stop + 1 : line])
-            if stop > end or stop - at > most or data[stop - 2 : stop] != b"\r\n":
-                break
-            frame = data[at:stop] if at or stop < end else data
-            add(Message(_REQUEST, frame, 0, None, read_command, profile=profile))
-            at = stop
-        return at
-
-    def _inline(self, data: bytes | bytearray, at: int, messages: list[Message]) -> int:
-        """A line of words; -1 while it is incomplete."""
-        line = data.find(b"\n", at, at + resp.MAX_INLINE)
-        if line < 0:
-            if len(data) - at >= resp.MAX_INLINE:
-                raise FrameError(f"inline command of more than {resp.MAX_INLINE} bytes")
-            self._cutter.await_line(len(data) - at)
-            return INCOMPLETE
-        words = resp.split_inline(bytes(data[at:line]))
-        if words:
-            messages.append(self._look(words[0].upper().decode("latin-1"), resp.encode(words)))
-        return line + 1
+        self._transaction = False
+        self._opening = False  # MULTI was answered; the next command takes it along
+        self._watching = self._subscribed = self._monitoring = False
+        self._lingering = False  # bound, though nothing is left that asks for it
+        self._blocking = False  # a blocking command was said while subscribed, which RESP3 allows
+        self._resetting = False  # RESET is not answered: what still comes is of the time before it
+        self._settle()
 
     # -- what a command is
 
-    def _look(self, name: str, frame: bytes) -> Message:
-        message = Message(_REQUEST, frame, 0, None, read_command, profile=self._profile)
-        if not self._logged_in and name not in ("AUTH", "HELLO", "QUIT", "RESET"):
+    def _take(self, frame: bytes, messages: list[Message]) -> None:
+        """A whole command in RESP."""
+        names = resp.arguments(frame, 1)
+        if not names:  # *0 and *-1 are nothing, for redis-server too
+            return
+        name = names[0].upper()
+        message = Message(_REQUEST, frame, 0, None, self._more, None, _NONE, self._profile)
+        if self._who.user is None and name not in _BEFORE_LOGIN:
             message.answer = NOAUTH
-        elif name in self._denied:
-            message.answer = b"-NOPERM %s is not allowed here\r\n" % name.encode("latin-1")
-        elif name in commands.REFUSED:
-            text = f"-ERR {name} does not work through this proxy: {commands.REFUSED[name]}\r\n"
-            message.answer = text.encode()
-        elif name in commands.BLOCKING:
-            self._block(message)
-        elif name in commands.SUBSCRIBE:
-            self._subscribed = True
-            message.kind, message.hold = Kind.ONEWAY, Hold.OPEN
-        elif name in commands.UNSUBSCRIBE:
-            self._unsubscribe(message, name)
         else:
-            special = _ACTIONS.get(name)
-            if special is not None:
-                special(self, message)
-        if self._opening and name != "MULTI" and message.answer is None:
-            self._opening = False
-            message.frame = MULTI + frame
-            message.hold = Hold.OPEN
-        return message
+            self._look(name, message, messages)
+        messages.append(message)
+
+    def _look(self, name: bytes, message: Message, before: list[Message]) -> None:
+        if name in commands.NO_COMMANDS:
+            raise FrameError("HTTP, not Redis")
+        refusal = self._refusal(name, message)
+        if refusal:
+            self._refuse(message, refusal)
+        elif name == b"QUIT":
+            self._goodbye(message, before)
+        elif name in commands.SPECIAL:
+            action = _ACTIONS.get(name)
+            if action is not None:
+                action(self, message)
+            elif name in commands.BLOCKING:
+                self._block(name, message)
+            elif name in commands.SUBSCRIBE:
+                self._subscribe(message)
+            elif name in commands.UNSUBSCRIBE:
+                self._unsubscribe(message)
+        if message.answer is None:
+            if self._opening:
+                self._begin(message)
+            elif self._lingering:
+                self._linger(message)
+
+    def _refusal(self, name: bytes, message: Message) -> str:
+        """The error for what is not to be done, without its `-`; or nothing."""
+        shown = name.decode("latin-1")
+        if name in self._denied:
+            return f"NOPERM {shown} is not allowed here"
+        if name not in commands.SPECIAL:
+            return ""
+        why = commands.REFUSED.get(name)
+        if why is None and name in commands.REFUSED_WITH:
+            words = [word.upper() for word in resp.arguments(message.frame, 3)[1:]] or [b""]
+            if words != [b"REPLY", b"ON"]:
+                why = commands.REFUSED_WITH[name].get(words[0])
+                shown = f"{shown} {words[0].decode('latin-1')}"
+            if why is None and self._transaction and name == b"CLIENT" and words[0] not in commands.CLIENT_FORWARDED:
+                why = "inside MULTI"
+        if why is None and self._transaction and name in _NEVER_QUEUED:
+            why = "inside MULTI"
+        if why is not None:
+            return f"ERR {shown} does not work through this proxy: {why}"
+        if self._subscribed and self._who.version == 2 and name in _NOT_SUBSCRIBED:
+            shown = name.decode().lower()
+            return (
+                f"ERR Can't execute '{shown}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed"
+                " in this context"
+            )
+        return ""
+
+    def _refuse(self, message: Message, error: str) -> None:
+        """Inside MULTI the server must take notice, or EXEC would do the rest without what was refused."""
+        if self._transaction:
+            message.known()  # while the frame is the client's
+            message.frame = error_probe(error.partition(" ")[2])
+        else:
+            message.answer = b"-%b\r\n" % error.encode("utf-8", "replace")
+
+    # -- the connection's state
 
     def _bound(self) -> bool:
-        """Whether the client has an upstream connection of its own now."""
-        return self._in_transaction or self._watching or self._subscribed or self._monitoring
+        """Whether the client has, or will have by now, an upstream connection of its own."""
+        return self._needs_its_own() or self._lingering
 
-    def _block(self, message: Message) -> None:
-        if not self._in_transaction:
-            message.hold = Hold.NONE if self._bound() else Hold.EXCHANGE
+    def _needs_its_own(self) -> bool:
+        return (self._transaction and not self._opening) or self._watching or self._subscribed or self._monitoring
 
-    def _read_stream(self, message: Message) -> None:
-        if any(argument.upper() == b"BLOCK" for argument in resp.arguments(message.frame)[1:8]):
-            self._block(message)
+    def _settle(self) -> None:
+        """What the commands from here on need."""
+        who = self._who
+        self._shared: Profile = None if who.version == 2 and not who.database else (who.version, who.database)
+        bound = self._bound()
+        self._profile = (who.version, who.database, "own") if bound else self._shared
+        self._plain = who.user is not None and not self._opening and not self._lingering
+        self._blocking = self._blocking and bound
+
+    def _release(self, message: Message) -> None:
+        """One reason less to be bound; the last one goes with this message's answer."""
+        if not self._bound():
+            message.hold = Hold.CLOSE
+        self._settle()
+
+    def _open(self, message: Message) -> None:
+        message.hold = Hold.OPEN
+        self._settle()
+
+    def _linger(self, message: Message) -> None:
+        """The release that no event could bring goes with a command that needs no connection of its own."""
+        if message.hold is _NONE and message.kind is _REQUEST and not self._needs_its_own():
+            message.hold = Hold.CLOSE
+            self._lingering = False
+            self._settle()
+
+    # -- transactions
 
     def _multi(self, message: Message) -> None:
         """
-        Answered here when it is the first that binds the connection: which server it should go to, the next command
-        tells by its key. That one takes it along.
+        Answered here when it is the first that binds the client: which server it is for, the next command tells by its
+        key. That one takes it along.
         """
-        if self._in_transaction:
+        if self._transaction or not _is_alone(message):
             return
-        if not self._bound():
+        if self._bound():
+            self._transaction = True
+            self._open(message)
+        else:
+            self._transaction = self._opening = True
             message.answer = OK
-            self._opening = True
-        self._in_transaction = True
+            self._settle()
+
+    def _begin(self, message: Message) -> None:
+        """The first command of a transaction."""
+        self._opening = False
+        message.frame = MULTI + message.frame
+        if message.more is not None:
+            message.more = reader(self._who.user or ANYBODY, len(MULTI))
+        self._open(message)
 
     def _exec(self, message: Message) -> None:
-        if not self._in_transaction:
-            return
-        self._in_transaction = False
-        if self._opening:
-            self._opening = False
-            message.answer = b"*0\r\n"
-            return
-        self._watching = False
-        message.hold = Hold.NONE if self._bound() else Hold.CLOSE
+        self._end(message, b"*0\r\n")
 
     def _discard(self, message: Message) -> None:
-        opening = self._opening
-        self._exec(message)
-        if opening:
-            message.answer = OK
+        self._end(message, OK)
+
+    def _end(self, message: Message, empty: bytes) -> None:
+        if not self._transaction or not _is_alone(message):
+            return
+        self._transaction = False
+        if self._opening:
+            self._opening = False
+            message.answer = empty
+            self._settle()
+        else:
+            self._watching = False
+            self._release(message)
 
     def _watch(self, message: Message) -> None:
-        if not self._in_transaction:
+        if not self._transaction:
             self._watching = True
-            message.hold = Hold.OPEN
+            self._open(message)
 
     def _unwatch(self, message: Message) -> None:
-        if self._watching and not self._in_transaction:
+        if self._watching and not self._transaction and _is_alone(message):
             self._watching = False
-            message.hold = Hold.NONE if self._bound() else Hold.CLOSE
+            self._release(message)
+
+    # -- what else binds
+
+    def _block(self, name: bytes, message: Message) -> None:
+        if self._transaction or (self._subscribed and self._who.version == 2):  # the latter the server refuses
+            return
+        if commands.blocks(name, lambda: resp.arguments(message.frame)):
+            message.hold = Hold.EXCHANGE
+            self._blocking = self._blocking or self._subscribed
+
+    def _subscribe(self, message: Message) -> None:
+        message.kind = Kind.ONEWAY
+        message.profile = self._shared
+        self._subscribed = True
+        self._lingering = False
+        self._open(message)
+
+    def _unsubscribe(self, message: Message) -> None:
+        if self._subscribed:
+            message.kind = Kind.ONEWAY
+        else:
+            message.answer = unsubscribed(resp.arguments(message.frame), self._who.version)
 
     def _monitor(self, message: Message) -> None:
         self._monitoring = True
-        message.hold = Hold.OPEN
-
-    def _unsubscribe(self, message: Message, name: str) -> None:
-        if self._subscribed:
-            message.kind = Kind.ONEWAY
-            return
-        word = name.lower().encode()
-        channels: list[bytes | None] = [*resp.arguments(message.frame)[1:]] or [None]
-        message.answer = b"".join(self._unsubscribed(word, channel) for channel in channels)
-
-    def _unsubscribed(self, word: bytes, channel: bytes | None) -> bytes:
-        null = b"_\r\n" if self._resp == 3 else b"$-1\r\n"
-        what = null if channel is None else b"$%d\r\n%b\r\n" % (len(channel), channel)
-        return b"%c3\r\n$%d\r\n%b\r\n%b:0\r\n" % (b">" if self._resp == 3 else b"*", len(word), word, what)
+        self._open(message)
 
     # -- what is answered here
 
     def _auth(self, message: Message) -> None:
-        arguments = resp.arguments(message.frame)
-        if len(arguments) not in (2, 3):
-            message.answer = b"-ERR wrong number of arguments for 'auth' command\r\n"
-        elif not self._accounts:
-            message.answer = (
-                b"-ERR AUTH <password> called without any password configured for the default user. Are you sure your "
-                b"configuration is correct?\r\n"
-            )
-        else:
-            user = arguments[1] if len(arguments) == 3 else b"default"
-            message.answer = OK if self._log_in(user, arguments[-1]) else WRONGPASS
+        message.answer = self._who.auth(resp.arguments(message.frame))
+        self._logged_in()
 
-    def _log_in(self, user: bytes, password: bytes) -> bool:
-        if self._accounts.accept(user.decode("utf-8", "replace"), password):
-            self._logged_in = True
-            return True
-        return False
+    def _logged_in(self) -> None:
+        user = self._who.user or ANYBODY
+        self._more = read if user == ANYBODY else reader(user)
+        self._settle()
 
     def _hello(self, message: Message) -> None:
-        arguments = resp.arguments(message.frame)
-        message.answer = self._hello_answer(arguments[1:])
-        self._settle(message)
-
-    def _hello_answer(self, rest: list[bytes]) -> bytes:
-        version = self._resp
-        if rest:
-            if rest[0] not in (b"2", b"3"):
-                return b"-NOPROTO unsupported protocol version\r\n"
-            if self._bound():
-                return b"-ERR HELLO can't change the protocol while this connection is bound\r\n"
-            version = int(rest[0])
-        at = 1
-        name = self._name
-        while at < len(rest):
-            word = rest[at].upper()
-            if word == b"AUTH" and at + 2 < len(rest):
-                if not self._accounts or not self._log_in(rest[at + 1], rest[at + 2]):
-                    return WRONGPASS
-                at += 3
-            elif word == b"SETNAME" and at + 1 < len(rest):
-                name = rest[at + 1]
-                at += 2
-            else:
-                return b"-ERR Syntax error in HELLO option '%b'\r\n" % rest[at][:64].replace(b"\r", b" ").replace(
-                    b"\n", b" "
-                )
-        if not self._logged_in:
-            return (
-                b"-NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH \
-<user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time\r\n"
-            )
-        self._resp, self._name = version, name
-        return self._introduction()
-
-    def _introduction(self) -> bytes:
-        facts = (
-            b"$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$%d\r\n%b\r\n$5\r\nproto\r\n:%d\r\n$2\r\nid\r\n:1\r\n"
-            b"$4\r\nmode\r\n$10\r\nstandalone\r\n$4\r\nrole\r\n$6\r\nmaster\r\n$7\r\nmodules\r\n*0\r\n"
-        ) % (len(VERSION), VERSION, self._resp)
-        return (b"%7\r\n" if self._resp == 3 else b"*14\r\n") + facts
+        words = resp.arguments(message.frame)
+        version = self._who.version
+        if self._bound() and len(words) > 1 and words[1] != b"%d" % version:
+            message.answer = _BOUND
+            return
+        message.answer = self._who.hello(words)
+        self._logged_in()
+        if self._who.version != version:
+            message.hold = Hold.WAIT
 
     def _select(self, message: Message) -> None:
-        arguments = resp.arguments(message.frame)
-        if len(arguments) != 2 or not arguments[1].isdigit() or len(arguments[1]) > 9:
-            message.answer = b"-ERR invalid DB index\r\n"
-            return
-        number = int(arguments[1])
-        if number >= self._databases:
-            message.answer = b"-ERR DB index is out of range\r\n"
-            return
-        self._database = number
-        if self._bound():  # its own connection has a database of its own
-            self._profile = self._new_profile()
-            return
-        message.answer = OK
-        self._settle(message)
-
-    def _settle(self, message: Message) -> None:
-        """From here on requests need an upstream connection in another state; those before it are answered first."""
-        self._profile = self._new_profile()
-        message.hold = Hold.WAIT
-
-    def _new_profile(self) -> tuple[int, int] | None:
-        profile = (self._resp, self._database)
-        return None if profile == (2, 0) else profile
+        answer = self._who.select(resp.arguments(message.frame))
+        if answer is not OK or not self._bound():
+            message.answer = answer
+            message.hold = Hold.WAIT if answer is OK else _NONE
+        self._settle()
 
     def _client(self, message: Message) -> None:
-        arguments = resp.arguments(message.frame)
-        word = arguments[1].upper().decode("latin-1") if len(arguments) > 1 else ""
-        rest = [argument.upper() for argument in arguments[2:]]
-        if word == "SETNAME" and len(rest) == 1:
-            self._name = arguments[2]
-            message.answer = OK
-        elif word == "GETNAME":
-            message.answer = b"$%d\r\n%b\r\n" % (len(self._name), self._name) if self._name else self._null()
-        elif word == "ID":
-            message.answer = b":1\r\n"
-        elif word in ("SETINFO", "NO-EVICT", "NO-TOUCH") or (word, rest) in (
-            ("REPLY", [b"ON"]),
-            ("TRACKING", [b"OFF"]),
-        ):
-            message.answer = OK
-        elif word in commands.REFUSED_CLIENT:
-            text = f"-ERR CLIENT {word} does not work through this proxy: {commands.REFUSED_CLIENT[word]}\r\n"
-            message.answer = text.encode()
-
-    def _null(self) -> bytes:
-        return b"_\r\n" if self._resp == 3 else b"$-1\r\n"
-
-    def _quit(self, message: Message) -> None:
-        message.answer = OK
-        message.hold = Hold.WAIT
-        self.closing = True
+        words = resp.arguments(message.frame)
+        if len(words) > 1 and words[1].upper() not in commands.CLIENT_FORWARDED:
+            message.answer = self._who.client(words)
 
     def _reset(self, message: Message) -> None:
-        bound = self._bound() and not self._opening
-        self._in_transaction = self._opening = self._watching = self._subscribed = self._monitoring = False
-        self._resp, self._database, self._name = 2, 0, b""
-        self._profile = None
-        self._logged_in = not self._accounts
+        bound = self._bound()
+        self._transaction = self._opening = self._watching = self._subscribed = self._monitoring = False
+        self._lingering = False
+        self._who.reset()
+        self._logged_in()
         if bound:
             message.hold = Hold.CLOSE
+            self._resetting = True
         else:
-            message.answer = b"+RESET\r\n"
+            message.answer = _RESET
             message.hold = Hold.WAIT
+
+    def _goodbye(self, message: Message, before: list[Message]) -> None:
+        """
+        The proxy closes at the next answer of the codec's when it finds `closing` set. That must be this one: with
+        others before it in the same read the client is left to close, as clients do.
+        """
+        message.answer = OK
+        self._quit = True
+        self.closing = all(other.answer is None for other in before)
 
     # -- the other direction
 
     def send(self, message: Message, id: int) -> bytes:
-        if message.hold is Hold.CLOSE and message.kind is Kind.EVENT:
-            self._subscribed = False
+        if message.kind is _EVENT and message.metadata is not None:
+            self._unsubscribed(message)
+        elif self._resetting and message.frame == _RESET:
+            self._resetting = False
         return message.frame
 
+    def _unsubscribed(self, message: Message) -> None:
+        """
+        The last subscription is over. Behind a blocking command there may be another one waiting, already read, to be
+        sent: such a client stays as it is.
+        """
+        released = message.hold is Hold.CLOSE
+        if not self._subscribed or self._resetting or (self._blocking and not released):
+            return
+        self._subscribed = False
+        self._lingering = not released and not self._needs_its_own()
+        self._settle()
 
-_ACTIONS: dict[str, Callable[[ClientSession, Message], None]] = {
-    "AUTH": ClientSession._auth, "HELLO": ClientSession._hello, "SELECT": ClientSession._select,
-    "CLIENT": ClientSession._client, "QUIT": ClientSession._quit, "RESET": ClientSession._reset,
-    "MULTI": ClientSession._multi, "EXEC": ClientSession._exec, "DISCARD": ClientSession._discard,
-    "WATCH": ClientSession._watch, "UNWATCH": ClientSession._unwatch, "MONITOR": ClientSession._monitor,
-    "XREAD": ClientSession._read_stream, "XREADGROUP": ClientSession._read_stream,
+
+def _is_alone(message: Message) -> bool:
+    """Whether a command has no arguments: with some, these do nothing but fail."""
+    return message.frame.startswith(b"*1\r\n")
+
+
+_ACTIONS: dict[bytes, Callable[[ClientSession, Message], None]] = {
+    b"AUTH": ClientSession._auth, b"CLIENT": ClientSession._client, b"DISCARD": ClientSession._discard,
+    b"EXEC": ClientSession._exec, b"HELLO": ClientSession._hello, b"MONITOR": ClientSession._monitor,
+    b"MULTI": ClientSession._multi, b"RESET": ClientSession._reset, b"SELECT": ClientSession._select,
+    b"UNWATCH": ClientSession._unwatch, b"WATCH": ClientSession._watch,
 }  # fmt: skip

@@ -1,37 +1,52 @@
 """
-What routes, logs and balancers may know of a command: its metadata.
+What routes and balancers may know of a command: its name, keys, hash tag, user and database.
 
-Lives here: `read_command`, which reads them when somebody asks, and hash tags. Does not: the table of key positions
+Lives here: `reader`, which makes the `Message.more` of a session's commands. Does not: where a command has its keys
 (`commands`).
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import cast
 
 from metaproxy.codecs.redis import commands, resp
 from metaproxy.message import Message
 
-MULTI = b"*1\r\n$5\r\nMULTI\r\n"
+KEYS = {
+    "command": "the command, in upper case",
+    "key": "its first key",
+    "keys": "all its keys, with blanks between",
+    "tag": "of the first key the part in {}, or else all of it; of PUBLISH and SUBSCRIBE the channel",
+    "database": "the number that was selected",
+    "user": "who is logged in, `default` without a name",
+    "operation": "the command",
+}
+
+MULTI = resp.encode([b"MULTI"])
+"""Goes in front of the first command of a transaction: where that is sent to, its key tells."""
+
+Profile = tuple[int, int] | tuple[int, int, str] | None
+"""
+RESP version and database of the connection that a command needs; None for (2, 0). With a third item the command only
+makes sense on the connection that its client has for itself: see `server`.
+"""
+
+_HEAD = re.compile(rb"\*\d+\r\n\$(\d+)\r\n([^\r\n]{1,64})\r\n(?:\$(\d+)\r\n)?")
+"""Length and name of the command, length of its first argument."""
+_LONGEST = 64
+"""Bytes of a command's name that are shown: what is longer is none."""
+_CHANNELS = frozenset(("PUBLISH", "SUBSCRIBE"))
 
 
-def read_command(message: Message) -> None:
-    """Message.more of a command: its name, keys and state."""
-    arguments = resp.arguments(without_multi(message.frame))
-    name = arguments[0].decode("latin-1").upper() if arguments else ""
-    metadata = message.metadata = {"command": name, "operation": name}
-    _, database = cast("tuple[int, int]", message.profile or (2, 0))
-    metadata["database"] = str(database)
-    keys = [key.decode("utf-8", "surrogateescape") for key in commands.keys(name, arguments)]
-    if keys:
-        metadata["key"] = keys[0]
-        metadata["keys"] = " ".join(keys)
-        metadata["tag"] = tag(keys[0])
+def database(profile: Profile) -> int:
+    return profile[1] if profile is not None else 0
 
 
-def without_multi(frame: bytes) -> bytes:
-    """The first command of a transaction carries its MULTI in front."""
-    return frame[len(MULTI) :] if frame.startswith(MULTI) and len(frame) > len(MULTI) else frame
+def text(key: bytes) -> str:
+    """Equal bytes are equal texts, and the other way round, UTF-8 or not."""
+    return key.decode("utf-8", "surrogateescape")
 
 
 def tag(key: str) -> str:
@@ -42,3 +57,40 @@ def tag(key: str) -> str:
         if end > start + 1:
             return key[start + 1 : end]
     return key
+
+
+def reader(user: str, skip: int = 0) -> Callable[[Message], None]:
+    """The `Message.more` of commands of `user`, which begin at `skip` in their frames."""
+
+    def read_command(message: Message) -> None:
+        frame = message.frame
+        head = _HEAD.match(frame, skip)
+        if head is not None and int(head[1]) == len(head[2]):
+            raw, length = head[2], head[3]
+        else:
+            raw, length = resp.arguments(frame, 1, skip)[0][:_LONGEST], None
+        name = raw.upper().decode("latin-1")
+        number = str(database(cast(Profile, message.profile)))
+        metadata = message.metadata = {"command": name, "operation": name, "database": number, "user": user}
+        if name in commands.MANY or name in commands.PLACES:
+            message.more = read_keys
+        elif head is not None and length is not None and (name in _CHANNELS or name not in commands.KEYLESS):
+            start = head.end()
+            key = text(frame[start : start + int(length)])
+            metadata["tag"] = tag(key)
+            if name not in _CHANNELS:
+                metadata["key"] = metadata["keys"] = key
+
+    def read_keys(message: Message) -> None:
+        metadata = cast("dict[str, str]", message.metadata)
+        keys = [text(key) for key in commands.keys(metadata["command"], resp.arguments(message.frame, at=skip))]
+        if keys:
+            metadata["key"] = keys[0]
+            metadata["keys"] = " ".join(keys)
+            metadata["tag"] = tag(keys[0])
+
+    return read_command
+
+
+ANYBODY = "default"
+read = reader(ANYBODY)

@@ -1,206 +1,280 @@
 r"""
-RESP2 and RESP3: where commands and replies end.
+RESP2 and RESP3: where commands and replies end, and what they are made of.
 
-    command   *N\r\n, then N times $LENGTH\r\nBYTES\r\n; or an inline command, a line of words
-    reply     + - : , # ( _   a line           $ ! =  LENGTH\r\nBYTES\r\n (length -1: null)
-              * ~ >  N values                  %  N pairs      |  N pairs of attributes, then the reply itself
+    command   *N\r\n, then N times $LENGTH\r\nBYTES\r\n; or a line of words, an inline command (`inline`)
+    reply     + - : , # ( _   a line           $ ! =  LENGTH\r\nBYTES\r\n, or $-1\r\n: a null
+              * ~ >  N values, or *-1\r\n      %  N pairs      |  N pairs of attributes, then the value itself
 
-Source: the Redis serialization protocol specification. Lives here: `Cutter`, which holds what is incomplete, and the
-two ways to step over a message. Does not: what commands mean (`client`).
+Of RESP3 the streamed forms ($?, *?) are refused: no server sends them. Source: the Redis serialization protocol
+specification. Lives here: `Scanner`, which steps over messages; `Held`, which keeps the pieces of one; writing commands
+and taking them apart. Does not: what commands mean (`client`), what replies mean (`server`).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from metaproxy.message import FrameError
 
-MAX_INLINE = 65536
+CRLF = b"\r\n"
+MAX_LINE = 1 << 16
 """Bytes of a line: an inline command, a status, an error, a number."""
-MAX_ITEMS = 1024 * 1024
-"""Arguments of a command, as redis-server allows; values of one level of a reply are bounded by the frame's size."""
-
+MAX_HEAD = 22
+"""Bytes of a line that only tells a number, its first byte included."""
+MAX_ITEMS = 1 << 20
+"""Arguments of a command, as redis-server allows. The values of a reply are bounded by its size alone."""
+MAX_DEPTH = 32
 SMALL = 4096
-"""Pieces of a value that are smaller are collected: an object for each would cost more than its bytes."""
-
-COMMAND = re.compile(rb"\*(\d{1,7})\r\n\$(\d{1,9})\r\n([^\r\n]{1,64})\r\n")
-"""The head of a command: number of arguments, length of the name, name."""
-
-LINES = frozenset(b"+-:,#(_")
-BULKS = frozenset(b"$!=")
-LISTS = frozenset(b"*~>")
+"""Pieces of a message that are smaller are collected: an object for each would cost more than its bytes."""
 
 INCOMPLETE = -1
 
+SIZES: dict[bytes, int] = {b"$%d" % size: size for size in range(2048)}
+"""The heads of small values: a look-up costs a third of reading digits."""
 
-class Cutter:
+BULK, ARRAY, PUSH, ATTRIBUTE, MAP, ERROR, BULK_ERROR = b"$*>|%-!"
+_LINES = frozenset(b"+-:,#(_")
+_LONG = frozenset(b"+-,(")
+"""Lines that may be long. The others tell a number or nothing."""
+_BULKS = frozenset(b"$!=")
+_LISTS = frozenset(b"*~>")
+_PAIRS = frozenset(b"%|")
+_REPLIES = _LINES | _BULKS | _LISTS | _PAIRS
+_LEAST = 3
+"""Bytes of the smallest value, `_` and a line end."""
+
+
+class Scanner:
     """
-    The bytes of an incomplete message, and how far it was stepped over, so that no byte is looked at twice.
+    Steps over one message after another, in whatever pieces they come; no byte is looked at twice. most: bytes that a
+    message may have, refused as soon as its heads tell that it has more.
 
-    Inside of a value pieces are kept as they came and joined once, when it is whole: a large one is copied once.
-    Between values they go into one growing buffer, so that a message that trickles in costs no more than its bytes.
+    code: what the reply is (its first byte, behind attributes). Whether it was a `*`, `-` or `>` decides what it means.
     """
 
-    __slots__ = ("_at", "_buffer", "_chunks", "_left", "_need", "_opaque", "most", "size")
+    __slots__ = ("_above", "_line", "_owed", "_size", "_skip", "code", "most")
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self._chunks: list[bytes | bytearray] = []
-        self._buffer: bytearray | None = None
-        self._need = 0
-        self._opaque = False
-        self._at = 0
-        self._left = 0
-        self.size = 0
-        """Bytes held."""
+        self.code = 0
+        self._size = 0  # bytes of the message that were stepped over
+        self._owed = 1  # values still to come where we are
+        self._above: list[int] = []  # the same of the lists that we are in
+        self._skip = 0  # bytes of a value still to come, its line end included
+        self._line = b""  # the beginning of a line whose end has not come
 
-    def add(self, data: bytes) -> bytes | bytearray | None:
-        """All that is there, once it is worth looking at; None while more of a value must come first."""
-        self.size += len(data)
-        if self._buffer is not None:
-            self._buffer += data
-            return self._buffer if self.size >= self._need else None
-        last = self._chunks[-1]
-        if len(data) >= SMALL:
-            self._chunks.append(data)
-        elif isinstance(last, bytearray):
-            last += data
-        else:
-            self._chunks.append(bytearray(data))
-        return b"".join(self._chunks) if self.size >= self._need else None
+    def scan(self, data: bytes, at: int) -> int:
+        """
+        Where in `data` the message ends that begins at `at`, or goes on there, if the last call gave INCOMPLETE.
 
-    @property
-    def stepping(self) -> bool:
-        """Whether a message was stepped over in part."""
-        return self._at > 0
-
-    def await_line(self, size: int) -> None:
-        """An inline command is incomplete."""
-        self._between(0, 0, size)
-
-    def keep(self, data: bytes | bytearray, at: int) -> None:
-        """`data` from `at` on is incomplete; nothing is kept if that is nothing."""
-        rest = data[at:] if at else data
-        self.size = len(rest)
-        self._chunks = []
-        if not rest:
-            self._buffer = None
-        elif self._opaque and isinstance(rest, bytes):
-            self._buffer = None
-            self._chunks = [rest]
-        elif isinstance(rest, bytes):
-            self._buffer = bytearray(rest)
-        else:
-            self._buffer = rest
-
-    # -- stepping over one message from `start` on, which must be where the last one ended: its end, or INCOMPLETE
-
-    def command(self, data: bytes | bytearray, start: int) -> int:
-        """A command in RESP. Raises FrameError."""
-        at, left = self._at, self._left
-        if not at:
-            count, at = self._line_number(data, start, start, b"*", MAX_ITEMS)
-            if at < 0:
+        Raises FrameError, at the same byte however the stream was cut; the scanner is of no use afterwards.
+        """
+        if self._skip:
+            at = self._skip_value(data, at)
+        elif self._line:
+            at = self._finish_line(data, at)
+        if at < 0:
+            return INCOMPLETE
+        end, most = len(data), self.most
+        size = self._size - at  # so that the message has `size + place` bytes up to any place in `data`
+        while self._owed:
+            if self._above:
+                at = self._small_values(data, at, most - size)
+                if not self._owed:
+                    break
+            if at >= end:
+                self._size = size + at
                 return INCOMPLETE
-            if count <= 0:
-                return at
-            left = count
-            at -= start
-        end = len(data)
-        while left:
-            length, next_at = self._line_number(data, start, start + at, b"$", self.most)
-            if next_at < 0:
-                self._at, self._left = at, left
-                return INCOMPLETE
-            stop = next_at + length + 2
-            if stop - start > self.most:
-                raise FrameError(f"command of more than {self.most} bytes")
-            if stop > end:
-                return self._inside(at, left, stop - start)
-            if data[stop - 2 : stop] != b"\r\n":
-                raise FrameError(f"an argument of {length} bytes is not followed by a line end")
-            at = stop - start
-            left -= 1
-        self._at = self._left = 0
-        return start + at
-
-    def reply(self, data: bytes | bytearray, start: int) -> int:
-        """A reply, however it is nested. Raises FrameError."""
-        at, left = self._at, self._left or 1
-        end = len(data)
-        while left:
-            here = start + at
-            if here >= end:
-                return self._between(at, left, end - start)
-            code = data[here]
-            line = data.find(b"\r\n", here, here + MAX_INLINE)
+            code = data[at]
+            limit = self._limit(code, most - size - at)
+            line = data.find(CRLF, at, at + limit + 2)
             if line < 0:
-                if end - here >= MAX_INLINE:
-                    raise FrameError(f"a line of more than {MAX_INLINE} bytes")
-                return self._between(at, left, end - start)
-            stop = line + 2
-            if code in LINES:
-                left -= 1
-            elif code in BULKS:
-                length = _number(bytes(data[here + 1 : line]))
-                if length >= 0:
-                    stop += length + 2
-                    if stop - start <= self.most and stop > end:
-                        return self._inside(at, left, stop - start)
-                    if stop <= end and data[stop - 2 : stop] != b"\r\n":
-                        raise FrameError(f"a value of {length} bytes is not followed by a line end")
-                left -= 1
-            else:
-                left += _values(code, bytes(data[here + 1 : line]))
-            at = stop - start
-            if at + 3 * left > self.most:  # no value has less than three bytes
-                raise FrameError(f"reply of more than {self.most} bytes")
-        self._at = self._left = 0
-        return start + at
+                self._size = size + at
+                self._line = data[at:]
+                self._refuse_long_line(code, limit)
+                return INCOMPLETE
+            skip = self._head(code, data[at + 1 : line], size + line + 2)
+            at = line + 2
+            if skip:
+                self._skip = skip
+                self._size = size + at
+                at = self._skip_value(data, at)
+                if at < 0:
+                    return INCOMPLETE
+        self._owed = 1
+        self._size = 0
+        return at
 
-    def _inside(self, at: int, left: int, need: int) -> int:
-        """The message goes on for `need` bytes at least, up to there with bytes that tell nothing."""
-        self._at, self._left, self._need, self._opaque = at, left, need, True
-        return INCOMPLETE
+    def _small_values(self, data: bytes, at: int, bound: int) -> int:
+        """Over the small values that a list goes on with, which most are. bound: where in `data` it must end."""
+        owed, size_of, find = self._owed, SIZES.get, data.find
+        while owed:
+            line = find(CRLF, at, at + 8)
+            size = size_of(data[at:line])
+            if size is None or line < 0:
+                break
+            stop = line + 4 + size
+            if data[stop - 2 : stop] != CRLF or stop > bound:
+                break
+            at = stop
+            owed -= 1
+        self._owed = owed
+        if not owed:
+            self._leave()
+        return at
 
-    def _between(self, at: int, left: int, size: int) -> int:
-        """Each further byte may tell something."""
-        self._at, self._left, self._need, self._opaque = at, left, size + 1, False
-        return INCOMPLETE
-
-    def _line_number(self, data: bytes | bytearray, start: int, here: int, code: bytes, most: int) -> tuple[int, int]:
-        """The number behind `code`, and where the next line begins: INCOMPLETE until that is there."""
+    def _skip_value(self, data: bytes, at: int) -> int:
+        """Over the bytes of a value and the line end behind them."""
+        stop = at + self._skip
         end = len(data)
-        if here < end and data[here] != code[0]:
-            raise FrameError(f"{code.decode()!r} expected, {bytes(data[here : here + 1])!r} read")
-        line = data.find(b"\r\n", here, here + 24)
+        if stop <= end:
+            if data[max(stop - 2, at) : stop] != CRLF[-min(self._skip, 2) :]:
+                raise FrameError("a value is not followed by a line end")
+            self._size += self._skip
+            self._skip = 0
+            return stop
+        if stop - end == 1 and end > at and data[-1] != 0x0D:
+            raise FrameError("a value is not followed by a line end")
+        self._size += end - at
+        self._skip = stop - end
+        return INCOMPLETE
+
+    def _finish_line(self, data: bytes, at: int) -> int:
+        """Over the rest of a line."""
+        begun = self._line
+        code = begun[0]
+        limit = self._limit(code, self.most - self._size)
+        whole = begun + data[at : at + limit + 2 - len(begun)]
+        line = whole.find(CRLF)
         if line < 0:
-            if end - here >= 24:
-                raise FrameError(f"a number expected, {bytes(data[here + 1 : here + 24])!r} read")
-            self._between(0, 0, end - start)
-            return 0, INCOMPLETE
-        number = _number(bytes(data[here + 1 : line]))
-        if number > most or (number < 0 and code == b"$"):
-            raise FrameError(f"{code.decode()}{number}; allowed are 0 to {most}")
-        return number, line + 2
+            self._line = whole
+            self._refuse_long_line(code, limit)
+            return INCOMPLETE
+        self._line = b""
+        self._size += line + 2
+        at += line + 2 - len(begun)
+        self._skip = self._head(code, whole[1:line], self._size)
+        return self._skip_value(data, at) if self._skip else at
+
+    def _limit(self, code: int, left: int) -> int:
+        """How long the line may be that `code` begins, without its end, when `left` more bytes are allowed."""
+        if code not in _REPLIES:
+            raise FrameError(f"no reply begins with {bytes((code,))!r}")
+        return min(MAX_LINE if code in _LONG else MAX_HEAD, left - 2)
+
+    def _refuse_long_line(self, code: int, limit: int) -> None:
+        """Raises if the line that was begun can't end in time any more."""
+        if len(self._line) < limit + 2:
+            return
+        if limit < (MAX_LINE if code in _LONG else MAX_HEAD):
+            raise self._too_much()
+        raise FrameError(f"a line of more than {limit} bytes: {self._line[:MAX_HEAD]!r}")
+
+    def _head(self, code: int, digits: bytes, size: int) -> int:
+        """
+        Takes in one line, with which the message has `size` bytes: how many bytes of a value follow, line end included.
+        """
+        if not self._above and code != ATTRIBUTE:
+            self.code = code
+        if code in _LINES:
+            self._done()
+            return 0
+        number = _number(digits)
+        if code in _BULKS:
+            self._done()
+            if number < 0:
+                return 0
+            if size + number + 2 > self.most:
+                raise self._too_much()
+            return number + 2
+        if code in _PAIRS:
+            number *= 2
+        self._enter(code, number, size)
+        return 0
+
+    def _enter(self, code: int, number: int, size: int) -> None:
+        """Into a list of `number` values."""
+        if code != ATTRIBUTE:  # attributes come on top of the value that they are about
+            self._owed -= 1
+        if number > 0:
+            if size + _LEAST * number > self.most:
+                raise self._too_much()
+            if len(self._above) >= MAX_DEPTH:
+                raise FrameError(f"lists in more than {MAX_DEPTH} levels")
+            self._above.append(self._owed)
+            self._owed = number
+        else:
+            self._leave()
+
+    def _done(self) -> None:
+        self._owed -= 1
+        self._leave()
+
+    def _leave(self) -> None:
+        """Out of the lists that are complete."""
+        while not self._owed and self._above:
+            self._owed = self._above.pop()
+
+    def _too_much(self) -> FrameError:
+        return FrameError(f"a message of more than {self.most} bytes")
+
+
+class CommandScanner(Scanner):
+    """The same for commands: one list of values. As strict as redis-server, to whom what passes here is sent on."""
+
+    __slots__ = ()
+
+    def _limit(self, code: int, left: int) -> int:
+        wanted = BULK if self._above else ARRAY
+        if code != wanted:
+            raise FrameError(f"{chr(wanted)!r} expected, {bytes((code,))!r} read")
+        return min(MAX_HEAD, left - 2)
+
+    def _head(self, code: int, digits: bytes, size: int) -> int:
+        number = _number(digits)
+        if digits != b"%d" % number or (code == BULK and number < 0) or (code == ARRAY and number > MAX_ITEMS):
+            most = self.most if code == BULK else MAX_ITEMS
+            raise FrameError(f"{chr(code)}{digits.decode('latin-1')}; allowed are 0 to {most}")
+        return super()._head(code, digits, size)
 
 
 def _number(digits: bytes) -> int:
-    body = digits[1:] if digits[:1] in (b"-", b"+") else digits
-    if not body.isdigit() or len(body) > 20:
-        raise FrameError(f"a number expected, {digits[:24]!r} read")
-    return int(digits)
+    """-1, a null, or what is not negative. Raises FrameError."""
+    if digits.isdigit():
+        return int(digits)
+    if digits[:1] == b"-" and digits[1:].isdigit():
+        return -1
+    raise FrameError(f"a number expected, {digits[:MAX_HEAD]!r} read")
 
 
-def _values(code: int, digits: bytes) -> int:
-    """By how much the number of values to come changes behind the head of an aggregate."""
-    if code not in b"*~>%|":
-        raise FrameError(f"no reply begins with {bytes((code,))!r}")
-    number = max(_number(digits), 0)  # *-1 is a null
-    if code in LISTS:
-        return number - 1
-    return 2 * number - 1 if code == 0x25 else 2 * number
+class Held:
+    """The pieces of an incomplete message, joined once, when it is whole. size: bytes."""
+
+    __slots__ = ("_pieces", "size")
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes | bytearray] = []
+        self.size = 0
+
+    def add(self, piece: bytes) -> None:
+        self.size += len(piece)
+        if len(piece) >= SMALL:
+            self._pieces.append(piece)
+        elif self._pieces and isinstance(self._pieces[-1], bytearray):
+            self._pieces[-1] += piece
+        else:
+            self._pieces.append(bytearray(piece))
+
+    def take(self, last: bytes) -> bytes:
+        """All of them, and `last`."""
+        self._pieces.append(last)
+        whole = b"".join(self._pieces)
+        self.drop()
+        return whole
+
+    def drop(self) -> None:
+        self._pieces = []
+        self.size = 0
 
 
 def encode(arguments: Iterable[bytes]) -> bytes:
@@ -209,73 +283,34 @@ def encode(arguments: Iterable[bytes]) -> bytes:
     return b"".join((b"*%d\r\n" % len(items), *(b"$%d\r\n%b\r\n" % (len(item), item) for item in items)))
 
 
-def arguments(frame: bytes) -> list[bytes]:
-    """The arguments of a whole command in RESP."""
-    found = []
-    at = frame.index(b"\r\n") + 2
-    while at < len(frame):
-        line = frame.index(b"\r\n", at)
-        length = int(frame[at + 1 : line])
-        found.append(frame[line + 2 : line + 2 + length])
-        at = line + 4 + length
+def arguments(frame: bytes, most: int = MAX_ITEMS, at: int = 0) -> list[bytes]:
+    """The first `most` arguments of a whole command, which begins at `at`."""
+    found: list[bytes] = []
+    line = frame.index(CRLF, at)
+    left = min(int(frame[at + 1 : line]), most)
+    while left > 0:
+        at = line + 2
+        line = frame.index(CRLF, at)
+        start = line + 2
+        line = start + int(frame[at + 1 : line])
+        found.append(frame[start:line])
+        left -= 1
     return found
 
 
-_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "a": "\a"}
+def bulk(value: bytes) -> bytes:
+    return b"$%d\r\n%b\r\n" % (len(value), value)
 
 
-def split_inline(line: bytes) -> list[bytes]:
-    """
-    The words of an inline command, quoted as redis-cli and redis-server take it: "..." with escapes, '...' without.
-    Raises FrameError for quotes that do not match.
-    """
-    text = line.decode("latin-1")
-    words: list[bytes] = []
-    at = 0
-    while True:
-        while at < len(text) and text[at] in " \t\r\n\0":
-            at += 1
-        if at >= len(text):
-            return words
-        word, at = _word(text, at)
-        words.append(word.encode("latin-1"))
-
-
-def _word(text: str, at: int) -> tuple[str, int]:
-    out: list[str] = []
-    while at < len(text) and text[at] not in " \t\r\n\0":
-        char = text[at]
-        if char in "\"'":
-            piece, at = _quoted(text, at)
-            out.append(piece)
-            if at < len(text) and text[at] not in " \t\r\n\0":
-                raise FrameError("unbalanced quotes in request")
-        else:
-            out.append(char)
-            at += 1
-    return "".join(out), at
-
-
-def _quoted(text: str, at: int) -> tuple[str, int]:
-    quote = text[at]
-    out: list[str] = []
-    at += 1
-    while at < len(text):
-        char = text[at]
-        if char == quote:
-            return "".join(out), at + 1
-        if char == "\\" and quote == '"' and at + 1 < len(text):
-            hexadecimal = re.match(r"\\x([0-9a-fA-F]{2})", text[at : at + 4])
-            if hexadecimal:
-                out.append(chr(int(hexadecimal[1], 16)))
-                at += 4
-                continue
-            out.append(_ESCAPES.get(text[at + 1], text[at + 1]))
-            at += 2
-        elif char == "\\" and text[at + 1 : at + 2] == "'":
-            out.append("'")
-            at += 2
-        else:
-            out.append(char)
-            at += 1
-    raise FrameError("unbalanced quotes in request")
+def values(frame: bytes) -> list[bytes]:
+    """The values of an array, each as it stands there; [] if `frame`, a whole reply, is none."""
+    if frame[0] != ARRAY:
+        return []
+    found: list[bytes] = []
+    scanner = Scanner(len(frame))
+    at = frame.index(CRLF) + 2
+    while at < len(frame):
+        stop = scanner.scan(frame, at)
+        found.append(frame[at:stop])
+        at = stop
+    return found

@@ -1,366 +1,441 @@
+"""The Redis codec: its contract, what it tells of commands, what it answers itself, what it refuses, its errors."""
+
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import pytest
+from redis_words import MAX, answer, client, command, read, said, server
 
-from metaproxy.codecs.redis import Redis, commands, resp
-from metaproxy.codecs.redis.metadata import MULTI, tag
-from metaproxy.message import ErrorKind, FrameError, Hold, Kind, Message, Part, Side
+from metaproxy.codecs.redis import Redis, commands
+from metaproxy.codecs.redis.metadata import tag
+from metaproxy.message import Correlation, ErrorKind, Hold, Kind, Message, Side
 from metaproxy.testing import check_codec
 
-GOLDEN = sorted((Path(__file__).parents[2] / "golden" / "redis").glob("*.json"))
+REPLIES = [
+    b"+OK\r\n", b":1\r\n", b"$5\r\nhello\r\n", b"$-1\r\n", b"*-1\r\n", b"*2\r\n$1\r\na\r\n*1\r\n:5\r\n", b"-ERR x\r\n",
+    b"%1\r\n+a\r\n:1\r\n", b"|1\r\n+k\r\n+v\r\n*0\r\n", b"~2\r\n#t\r\n,1.5\r\n", b"=7\r\ntxt:abc\r\n",
+    b"(12345678901234567890\r\n", b"_\r\n", b"!5\r\nERR x\r\n", b"*0\r\n", b"$0\r\n\r\n", b"%0\r\n",
+]  # fmt: skip
+COMMANDS = [
+    "GET a", "set a hi", "PING", "MGET a b", "BLPOP l 0", "SUBSCRIBE c", "EVAL x 1 a", "Get a", "FLUSHALL",
+    "SET a b EX 10 NX GET KEEPTTL 1 2 3", "CLIENT GETNAME", "SELECT 0", "SHUTDOWN", "NOSUCH.COMMAND with 1",
+]  # fmt: skip
 
 
-def command(*words: str | bytes) -> bytes:
-    return resp.encode([word.encode() if isinstance(word, str) else word for word in words])
+def test_it_keeps_the_contract():
+    check_codec(Redis(), client=[*map(said, COMMANDS), command("SET", "k", b"\r\n" * 3000)], server=REPLIES)
 
 
-def client(**options: object) -> object:
-    return Redis(**options).session(Side.CLIENT, 1 << 20)  # type: ignore[arg-type]
+def test_it_keeps_the_contract_in_resp3_and_with_options():
+    def prepare(session, side):
+        if side is Side.CLIENT:
+            session.receive(said("HELLO 3 AUTH anna pw"))
+        elif not session.ready:
+            session.receive(b"%0\r\n")
+
+    codec = Redis(auth={"users": {"anna": "pw"}}, deny=["KEYS"])
+    frames = [*map(said, COMMANDS[:8]), said("KEYS *")]
+    check_codec(codec, client=frames, server=[*REPLIES, b">2\r\n+invalidate\r\n_\r\n"], prepare=prepare)
 
 
-def read(session: object, *words: str) -> Message:
-    (message,) = session.receive(command(*words))  # type: ignore[attr-defined]
-    assert isinstance(message, Message)
-    return message
-
-
-def server(profile: tuple[int, int] | None = None) -> object:
-    session = Redis().session(Side.SERVER, 1 << 20)
-    session.open(profile, {})
-    return session
-
-
-def test_the_contract_holds() -> None:
-    check_codec(
-        Redis(),
-        client=[
-            command("GET", "a"), command("SET", "a", "hi"), command("PING"), command("MGET", "a", "b"),
-            command("BLPOP", "l", "0"),
-        ],
-        server=[
-            b"+OK\r\n", b":1\r\n", b"$5\r\nhello\r\n", b"$-1\r\n", b"*-1\r\n", b"*2\r\n$1\r\na\r\n*1\r\n:5\r\n",
-            b"%1\r\n+a\r\n:1\r\n", b"-ERR x\r\n", b"|1\r\n+k\r\n+v\r\n*0\r\n", b"~2\r\n#t\r\n,1.5\r\n",
-            b"=7\r\ntxt:abc\r\n",
-            b"(12345678901234567890\r\n", b"_\r\n", b"!5\r\nERR x\r\n", b"*0\r\n", b"$0\r\n\r\n",
-        ],
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
-def test_what_real_peers_sent_is_decoded_to_its_last_byte(path: Path) -> None:
+def test_answers_come_in_order_over_shared_connections():
     codec = Redis()
-    for exchange in json.loads(path.read_text())["exchanges"]:
-        sides = {"client": codec.session(Side.CLIENT, 1 << 24), "server": codec.session(Side.SERVER, 1 << 24)}
-        for frame in exchange["frames"]:
-            session = sides[frame["from"]]
-            for message in session.receive(bytes.fromhex(frame["hex"].replace(" ", ""))):
-                if frame["from"] == "client":
-                    sides["server"].send(message, 0)
-                    assert message.get("command")
-                else:
-                    sides["client"].send(message, 0)
-        for session in sides.values():
-            assert session.error is None and session.buffered == 0
+    assert (codec.name, codec.correlation, codec.ordered, codec.stateful) == ("redis", Correlation.FIFO, True, True)
+    assert codec.connections == "multiplex"
+    assert codec.hash_aliases == {"key": "tag"}
+
+
+# Metadata
 
 
 @pytest.mark.parametrize(
-    ("words", "expected"),
+    ("text", "expected"),
     [
-        (["get", "k"], ["k"]),
-        (["MSET", "a", "1", "b", "2"], ["a", "b"]),
-        (["BLPOP", "a", "b", "0"], ["a", "b"]),
-        (["EVAL", "return 1", "2", "a", "b", "arg"], ["a", "b"]),
-        (["ZUNIONSTORE", "out", "2", "a", "b"], ["out", "a", "b"]),
-        (["XREAD", "COUNT", "2", "STREAMS", "s1", "s2", "0", "0"], ["s1", "s2"]),
-        (["BITOP", "AND", "dest", "a", "b"], ["dest", "a", "b"]),
-        (["OBJECT", "ENCODING", "k"], ["k"]),
-        (["RENAME", "a", "b"], ["a", "b"]),
-        (["PING"], []),
-        (["INFO", "memory"], []),
+        ("get k", {"command": "GET", "key": "k", "keys": "k", "tag": "k"}),
+        ("HSET {h}x f v", {"command": "HSET", "key": "{h}x", "keys": "{h}x", "tag": "h"}),
+        ("MSET {t}a 1 b 2", {"command": "MSET", "key": "{t}a", "keys": "{t}a b", "tag": "t"}),
+        ("INFO memory", {"command": "INFO"}),
+        ("GET", {"command": "GET"}),
+        ("EVAL x 0 arg", {"command": "EVAL"}),
+        ("PUBLISH {c}news hi", {"command": "PUBLISH", "tag": "c"}),
+        ("SUBSCRIBE news", {"command": "SUBSCRIBE", "tag": "news"}),
+        ("XINFO HELP", {"command": "XINFO"}),
+        ("NOSUCH.COMMAND k", {"command": "NOSUCH.COMMAND", "key": "k", "keys": "k", "tag": "k"}),
     ],
 )
-def test_keys_are_found_where_the_command_has_them(words: list[str], expected: list[str]) -> None:
-    message = read(client(), *words)
-    assert message.get("command") == words[0].upper()
-    assert (message.get("keys") or "").split() == expected
+def test_a_command_tells_its_name_keys_tag_user_and_database(text, expected):
+    message = read(client(), text)
+    kind = message.kind.name.lower()
+    common = {"kind": kind, "operation": expected["command"], "user": "default", "database": "0"}
+    assert message.known() == {**common, **expected}
+
+
+def test_nothing_is_decoded_before_it_is_asked_for():
+    assert read(client(), "GET k").metadata is None
+
+
+@pytest.mark.parametrize("key", ["key", "keys", "tag", "user", "database", "command", "operation"])
+def test_each_key_can_be_asked_for_first(key):
+    assert read(client(), "MSET a 1 b 2").get(key) is not None
+
+
+def test_the_user_who_logged_in_is_told_and_the_database_that_was_selected():
+    session = client(auth={"users": {"anna": "pw"}})
+    answer(session, "AUTH anna pw")
+    answer(session, "SELECT 3")
+    message = read(session, "GET k")
+    assert (message.get("user"), message.get("database")) == ("anna", "3")
 
 
 @pytest.mark.parametrize(
-    ("key", "expected"), [("a", "a"), ("x{a}y", "a"), ("x{}y", "x{}y"), ("{a", "{a"), ("a}{b}{c}", "b")]
+    ("key", "expected"), [("a", "a"), ("x{a}y", "a"), ("x{}y", "x{}y"), ("{a", "{a"), ("a}{b}{c}", "b"), ("", "")]
 )
-def test_the_tag_is_what_stands_between_the_first_braces(key: str, expected: str) -> None:
+def test_the_tag_is_what_stands_between_the_first_braces(key, expected):
     assert tag(key) == expected
-    assert read(client(), "GET", key).get("tag") == expected
 
 
-def test_keys_that_are_no_utf8_stay_apart() -> None:
-    session = client()
-    (one,) = session.receive(command("GET", b"\xff"))  # type: ignore[attr-defined]
-    (two,) = session.receive(command("GET", b"\xfe"))  # type: ignore[attr-defined]
+def test_keys_that_are_no_utf8_stay_apart_and_come_back():
+    one, two = client().receive(command("GET", b"\xff") + command("GET", b"\xfe"))
     assert one.get("key") != two.get("key")
+    assert one.get("key").encode("utf-8", "surrogateescape") == b"\xff"
 
 
-def test_inline_commands_are_forwarded_as_arrays() -> None:
-    (message,) = client().receive(b"set  key 'a b' \"\\x41\\n\"\r\n")  # type: ignore[attr-defined]
-    assert resp.arguments(message.frame) == [b"set", b"key", b"a b", b"A\n"]
-    assert client().receive(b"\r\n  \r\n") == []  # type: ignore[attr-defined]
+def test_a_name_with_a_line_end_in_it_is_not_taken_for_what_stands_before():
+    (message,) = client().receive(command(b"GET\r\n$1", "k"))
+    assert message.get("command") == "GET\r\n$1"
+    assert message.get("key") is None
 
 
-def test_unbalanced_quotes_break_the_protocol() -> None:
+def test_of_an_endless_name_only_the_beginning_is_told():
+    (message,) = client().receive(command("x" * 5000))
+    assert message.get("command") == "X" * 64
+
+
+# What the codec answers
+
+
+def test_select_moves_the_client_to_connections_of_that_database():
     session = client()
-    assert session.receive(b"set 'a\r\n") == []  # type: ignore[attr-defined]
-    assert str(session.error) == "unbalanced quotes in request"  # type: ignore[attr-defined]
-
-
-def test_a_command_over_the_bound_is_refused_on_its_head() -> None:
-    session = Redis().session(Side.CLIENT, 1000)
-    session.receive(b"*2\r\n$3\r\nGET\r\n$1000\r\n")
-    assert "more than 1000 bytes" in str(session.error)
-    assert session.buffered == 0
-
-
-def test_a_reply_over_the_bound_is_refused_before_its_values_come() -> None:
-    session = Redis().session(Side.SERVER, 1000)
-    session.receive(b"*400\r\n")
-    assert "more than 1000 bytes" in str(session.error)
-
-
-# -- answered by the codec
-
-
-def test_select_moves_the_client_to_connections_of_that_database() -> None:
-    session = client()
-    assert read(session, "GET", "a").profile is None
-    selected = read(session, "SELECT", "3")
+    assert read(session, "GET a").profile is None
+    selected = read(session, "SELECT 3")
     assert (selected.answer, selected.hold) == (b"+OK\r\n", Hold.WAIT)
-    message = read(session, "GET", "a")
-    assert message.profile == (2, 3) and message.get("database") == "3"
-    assert read(session, "SELECT", "16").answer == b"-ERR DB index is out of range\r\n"
-    read(session, "SELECT", "0")
-    assert read(session, "GET", "a").profile is None
-
-
-def test_hello_3_moves_the_client_to_resp3() -> None:
-    session = client()
-    answer = read(session, "HELLO", "3", "SETNAME", "me").answer
-    assert answer is not None and answer.startswith(b"%7\r\n") and b"proto\r\n:3" in answer
-    assert read(session, "GET", "a").profile == (3, 0)
-    assert read(session, "CLIENT", "GETNAME").answer == b"$2\r\nme\r\n"
-    assert read(session, "HELLO", "4").answer == b"-NOPROTO unsupported protocol version\r\n"
-
-
-def test_without_login_nothing_but_the_login_is_taken() -> None:
-    session = client(auth={"password": "sesame", "users": {"anna": "pw"}})
-    assert read(session, "GET", "a").answer == b"-NOAUTH Authentication required.\r\n"
-    assert read(session, "AUTH", "wrong").answer.startswith(b"-WRONGPASS")  # type: ignore[union-attr]
-    assert read(session, "AUTH", "anna", "sesame").answer.startswith(b"-WRONGPASS")  # type: ignore[union-attr]
-    assert read(session, "HELLO", "3").answer.startswith(b"-NOAUTH")  # type: ignore[union-attr]
-    assert read(session, "AUTH", "sesame").answer == b"+OK\r\n"
-    assert read(session, "GET", "a").answer is None
-    other = client(auth="sesame")
-    assert b"proto" in (read(other, "HELLO", "2", "AUTH", "default", "sesame").answer or b"")
-    assert read(other, "GET", "a").answer is None
-
-
-@pytest.mark.parametrize("auth", [{}, {"pasword": "x"}, {"users": {"a": ""}}, {"users": "x"}, ""])
-def test_an_auth_that_names_nobody_is_an_error_of_the_configuration(auth: object) -> None:
-    with pytest.raises(ValueError):
-        Redis(auth=auth)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("name", sorted(commands.REFUSED))
-def test_what_cannot_work_through_a_proxy_is_refused_with_the_reason(name: str) -> None:
-    answer = read(client(), name).answer or b""
-    assert answer.startswith(b"-ERR") and commands.REFUSED[name].encode() in answer
-
-
-def test_denied_commands_are_refused_in_any_spelling() -> None:
-    session = client(deny=["flushall"])
-    assert read(session, "FlushAll").answer == b"-NOPERM FLUSHALL is not allowed here\r\n"
-    assert read(session, "GET", "a").answer is None
-
-
-def test_quit_closes_after_its_answer() -> None:
-    session = client()
-    assert read(session, "QUIT").answer == b"+OK\r\n"
-    assert session.closing  # type: ignore[attr-defined]
-
-
-# -- what binds a connection
-
-
-def test_a_transaction_goes_where_its_first_command_goes() -> None:
-    session = client()
-    assert read(session, "MULTI").answer == b"+OK\r\n"
-    first = read(session, "SET", "k", "v")
-    assert first.hold is Hold.OPEN and first.frame == MULTI + command("SET", "k", "v")
-    assert first.get("key") == "k"
-    assert read(session, "INCR", "n").hold is Hold.NONE
-    assert read(session, "EXEC").hold is Hold.CLOSE
-    assert read(session, "GET", "k").hold is Hold.NONE
-
-
-def test_an_empty_transaction_needs_no_server() -> None:
-    session = client()
-    read(session, "MULTI")
-    assert read(session, "EXEC").answer == b"*0\r\n"
-    read(session, "MULTI")
-    assert read(session, "DISCARD").answer == b"+OK\r\n"
-    assert read(session, "GET", "k").hold is Hold.NONE
-
-
-def test_the_answer_to_the_multi_that_went_along_reaches_nobody() -> None:
-    upstream = server()
-    upstream.send(Message(Kind.REQUEST, MULTI + command("INCR", "n"), hold=Hold.OPEN), 0)  # type: ignore[attr-defined]
-    assert not upstream.reusable  # type: ignore[attr-defined]
-    assert [m.frame for m in upstream.receive(b"+OK\r\n+QUEUED\r\n")] == [b"+QUEUED\r\n"]  # type: ignore[attr-defined]
-    upstream.send(Message(Kind.REQUEST, command("EXEC"), hold=Hold.CLOSE), 0)  # type: ignore[attr-defined]
-    assert upstream.reusable  # type: ignore[attr-defined]
-
-
-def test_watch_binds_until_exec_or_unwatch() -> None:
-    session = client()
-    assert read(session, "WATCH", "k").hold is Hold.OPEN
-    assert read(session, "MULTI").answer is None, "the connection is known already"
-    assert read(session, "SET", "k", "1").hold is Hold.NONE
-    assert read(session, "EXEC").hold is Hold.CLOSE
-    read(session, "WATCH", "k")
-    assert read(session, "UNWATCH").hold is Hold.CLOSE
+    assert read(session, "GET a").profile == (2, 3)
+    answer(session, "SELECT 0")
+    assert read(session, "GET a").profile is None
 
 
 @pytest.mark.parametrize(
-    "words", [["BLPOP", "l", "0"], ["XREAD", "BLOCK", "0", "STREAMS", "s", "$"], ["WAIT", "1", "0"]]
+    ("text", "error"),
+    [
+        ("SELECT 4", b"-ERR DB index is out of range\r\n"),
+        ("SELECT -1", b"-ERR DB index is out of range\r\n"),
+        ("SELECT a", b"-ERR value is not an integer or out of range\r\n"),
+        ("SELECT", b"-ERR wrong number of arguments for 'select' command\r\n"),
+    ],
 )
-def test_blocking_commands_have_a_connection_of_their_own_unless_in_a_transaction(words: list[str]) -> None:
+def test_a_database_that_is_not_there_can_not_be_selected(text, error):
+    session = client(databases=4)
+    answer(session, "SELECT 3")
+    message = read(session, text)
+    assert (message.answer, message.hold) == (error, Hold.NONE)
+    assert read(session, "GET a").profile == (2, 3)
+
+
+def test_hello_3_moves_the_client_to_resp3():
     session = client()
-    assert read(session, *words).hold is Hold.EXCHANGE
-    read(session, "WATCH", "k")
-    assert read(session, *words).hold is Hold.NONE
+    hello = read(session, "HELLO 3 SETNAME me")
+    assert hello.answer.startswith(b"%7\r\n$6\r\nserver\r\n$5\r\nredis\r\n")
+    assert b"$5\r\nproto\r\n:3\r\n" in hello.answer
+    assert hello.hold is Hold.WAIT
+    assert read(session, "GET a").profile == (3, 0)
+    assert answer(session, "CLIENT GETNAME") == b"$2\r\nme\r\n"
+    assert answer(session, "HELLO 2").startswith(b"*14\r\n")
+    assert read(session, "GET a").profile is None
 
 
-def test_xread_without_block_is_an_ordinary_command() -> None:
-    assert read(client(), "XREAD", "STREAMS", "s", "0").hold is Hold.NONE
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("HELLO 4", b"-NOPROTO unsupported protocol version\r\n"),
+        ("HELLO x", b"-ERR Protocol version is not an integer or out of range\r\n"),
+        ("HELLO 3 FOO", b"-ERR Syntax error in HELLO option 'FOO'\r\n"),
+        ("HELLO 3 AUTH default", b"-ERR Syntax error in HELLO option 'AUTH'\r\n"),
+        ("HELLO 3 AUTH bob pw", b"-WRONGPASS invalid username-password pair or user is disabled.\r\n"),
+        ("HELLO 3 SETNAME \x7f", b"-ERR Client names cannot contain spaces, newlines or special characters.\r\n"),
+    ],
+)
+def test_a_hello_with_a_fault_changes_nothing(text, error):
+    session = client()
+    assert answer(session, text) == error
+    assert read(session, "GET a").profile is None
 
 
-@pytest.mark.parametrize("push", [b"*", b">"])
-def test_what_a_subscription_brings_are_events_and_its_end_frees_the_connection(push: bytes) -> None:
-    session, upstream = client(), server((3, 0) if push == b">" else None)
-    if push == b">":
-        upstream.receive(b"%0\r\n")  # type: ignore[attr-defined]
-    subscribe = read(session, "SUBSCRIBE", "a", "b")
-    assert (subscribe.kind, subscribe.hold) == (Kind.ONEWAY, Hold.OPEN)
-    upstream.send(subscribe, 0)  # type: ignore[attr-defined]
-    brought = upstream.receive(  # type: ignore[attr-defined]
-        push + b"3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n" + push + b"3\r\n$7\r\nmessage\r\n$1\r\na\r\n$2\r\nhi\r\n"
-    )
-    assert [message.kind for message in brought] == [Kind.EVENT, Kind.EVENT]
-    assert not upstream.reusable  # type: ignore[attr-defined]
-    assert read(session, "UNSUBSCRIBE").kind is Kind.ONEWAY
-    (last,) = upstream.receive(push + b"3\r\n$11\r\nunsubscribe\r\n$1\r\na\r\n:0\r\n")  # type: ignore[attr-defined]
-    assert (last.kind, last.hold) == (Kind.EVENT, Hold.CLOSE)
-    session.send(last, 0)  # type: ignore[attr-defined]
-    assert upstream.reusable  # type: ignore[attr-defined]
-    assert read(session, "UNSUBSCRIBE", "x").answer == b"*3\r\n$11\r\nunsubscribe\r\n$1\r\nx\r\n:0\r\n"
+NOAUTH = b"-NOAUTH Authentication required.\r\n"
+WRONGPASS = b"-WRONGPASS invalid username-password pair or user is disabled.\r\n"
+GUARDED = {"password": "sesame", "users": {"anna": "pw"}}
 
 
-def test_a_ping_of_a_subscriber_is_answered_although_it_looks_like_a_message() -> None:
-    upstream = server()
-    upstream.send(Message(Kind.ONEWAY, command("SUBSCRIBE", "a"), hold=Hold.OPEN), 0)  # type: ignore[attr-defined]
-    (message,) = upstream.receive(b"*2\r\n$4\r\npong\r\n$0\r\n\r\n")  # type: ignore[attr-defined]
-    assert message.kind is Kind.RESPONSE
+@pytest.mark.parametrize("text", ["GET a", "MULTI", "SUBSCRIBE a", "SELECT 1", "CLIENT ID", "SHUTDOWN", "nosuch"])
+def test_without_login_nothing_but_the_login_is_taken(text):
+    session = client(auth=GUARDED)
+    assert answer(session, text) == NOAUTH
+    assert answer(session, "AUTH sesame") == b"+OK\r\n"
+    assert read(session, "GET a").answer is None
 
 
-def test_a_monitor_gets_its_answer_and_then_events() -> None:
-    session, upstream = client(), server()
-    upstream.send(read(session, "MONITOR"), 0)  # type: ignore[attr-defined]
-    kinds = [message.kind for message in upstream.receive(b'+OK\r\n+1.0 [0 x] "GET"\r\n')]  # type: ignore[attr-defined]
-    assert kinds == [Kind.RESPONSE, Kind.EVENT]
+@pytest.mark.parametrize(
+    "text", ["AUTH wrong", "AUTH anna sesame", "AUTH bob pw", "HELLO 3 AUTH anna wrong", "AUTH pw"]
+)
+def test_a_wrong_password_or_name_does_not_log_in(text):
+    session = client(auth=GUARDED)
+    assert answer(session, text) == WRONGPASS
+    assert answer(session, "GET a") == NOAUTH
 
 
-# -- logging in upstream
+@pytest.mark.parametrize(
+    "text",
+    ["AUTH sesame", "AUTH default sesame", "AUTH anna pw", "HELLO 2 AUTH anna pw", "HELLO 3 AUTH default sesame"],
+)
+def test_each_way_to_log_in_works(text):
+    session = client(auth=GUARDED)
+    assert answer(session, text)[:1] in b"+*%"
+    assert read(session, "GET a").answer is None
 
 
-def test_a_new_connection_logs_in_and_selects_before_anything_else() -> None:
-    session = Redis().session(Side.SERVER, 1000)
-    sent = session.open((2, 5), {"user": "app", "password": "pw"})
-    assert sent == command("AUTH", "app", "pw") + command("SELECT", "5")
-    assert not session.ready
-    assert session.receive(b"+OK\r\n+OK\r\n$1\r\nv\r\n") == [Message(Kind.RESPONSE, b"$1\r\nv\r\n")]
-    assert session.ready
+def test_an_unknown_name_has_no_empty_password():
+    session = client(auth=GUARDED)
+    (message,) = session.receive(command("AUTH", "bob", ""))
+    assert message.answer == WRONGPASS
 
 
-def test_a_refused_login_is_an_error_with_the_servers_words() -> None:
-    session = Redis().session(Side.SERVER, 1000)
-    session.open(None, {"password": "wrong"})
-    session.receive(b"-WRONGPASS invalid\r\n")
-    assert str(session.error) == "login refused: WRONGPASS invalid"
+def test_a_text_as_auth_is_the_password():
+    session = client(auth="sesame")
+    assert answer(session, "HELLO 3").startswith(b"-NOAUTH HELLO must be called")
+    assert answer(session, "AUTH sesame") == b"+OK\r\n"
 
 
-def test_resp3_is_asked_for_with_the_login() -> None:
-    session = Redis().session(Side.SERVER, 1000)
-    assert session.open((3, 0), {"password": "pw"}) == command("HELLO", "3", "AUTH", "default", "pw")
+def test_without_passwords_auth_is_answered_as_redis_server_does():
+    assert answer(client(), "AUTH x").startswith(b"-ERR AUTH <password> called without any password")
+    assert answer(client(), "AUTH default x") == b"+OK\r\n"
+    assert answer(client(), "AUTH bob x") == WRONGPASS
+    assert answer(client(), "AUTH a b c") == b"-ERR wrong number of arguments for 'auth' command\r\n"
 
 
-# -- several servers
+@pytest.mark.parametrize("auth", [{}, {"pasword": "x"}, {"users": {"a": ""}}, {"users": "x"}, "", {"password": 1}])
+def test_an_auth_that_names_nobody_is_an_error_of_the_configuration(auth):
+    with pytest.raises(ValueError, match=r"auth|password"):
+        Redis(auth=auth)
 
 
-def split(*words: str, owners: dict[str, int]) -> list[Part] | None:
-    return Redis().split(read(client(), *words), lambda value: owners[value])
+@pytest.mark.parametrize("databases", [0, 16385])
+def test_there_is_at_least_one_database(databases):
+    with pytest.raises(ValueError, match="databases"):
+        Redis(databases=databases)
 
 
-def test_a_command_of_many_keys_is_split_by_owner_and_merged_in_order() -> None:
-    request = read(client(), "MGET", "a", "b", "c", "d")
-    parts = Redis().split(request, lambda value: value in "bd")
-    assert parts is not None
-    assert [resp.arguments(part.message.frame)[1:] for part in parts] == [[b"a", b"c"], [b"b", b"d"]]
-    answers = [Message(Kind.RESPONSE, b"*2\r\n$1\r\nA\r\n$-1\r\n"), Message(Kind.RESPONSE, b"*2\r\n$1\r\nB\r\n_\r\n")]
-    assert Redis().merge(request, parts, answers) == b"*4\r\n$1\r\nA\r\n$1\r\nB\r\n$-1\r\n_\r\n"
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("CLIENT SETNAME me", b"+OK\r\n"),
+        ("client setinfo LIB-NAME redis-py", b"+OK\r\n"),
+        ("CLIENT GETNAME", b"$-1\r\n"),
+        ("CLIENT ID", b":1\r\n"),
+        ("CLIENT NO-EVICT ON", b"+OK\r\n"),
+        ("CLIENT NO-TOUCH off", b"+OK\r\n"),
+        ("CLIENT NO-TOUCH maybe", b"-ERR syntax error\r\n"),
+        ("CLIENT REPLY ON", b"+OK\r\n"),
+        ("CLIENT MAINT_NOTIFICATIONS ON", b"-ERR unknown subcommand 'MAINT_NOTIFICATIONS'. Try CLIENT HELP.\r\n"),
+        ("CLIENT CAPA redirect", b"-ERR unknown subcommand 'CAPA'. Try CLIENT HELP.\r\n"),
+        ("RESET", b"+RESET\r\n"),
+        ("UNSUBSCRIBE", b"*3\r\n$11\r\nunsubscribe\r\n$-1\r\n:0\r\n"),
+        (
+            "PUNSUBSCRIBE a b",
+            b"*3\r\n$12\r\npunsubscribe\r\n$1\r\na\r\n:0\r\n*3\r\n$12\r\npunsubscribe\r\n$1\r\nb\r\n:0\r\n",
+        ),
+    ],
+)
+def test_what_is_about_the_clients_connection_is_answered_here(text, expected):
+    assert answer(client(), text) == expected
 
 
-def test_numbers_are_added_and_an_error_of_a_part_is_the_answer() -> None:
-    request = read(client(), "DEL", "a", "b")
-    parts = Redis().split(request, lambda value: value)
-    assert parts is not None
-    good = [Message(Kind.RESPONSE, b":1\r\n"), Message(Kind.RESPONSE, b":1\r\n")]
-    assert Redis().merge(request, parts, good) == b":2\r\n"
-    bad = [good[0], Message(Kind.ERROR, b"-ERR x\r\n")]
-    assert Redis().merge(request, parts, bad) == b"-ERR x\r\n"
+def test_answers_have_the_clients_resp_version():
+    session = client()
+    answer(session, "HELLO 3")
+    assert answer(session, "CLIENT GETNAME") == b"_\r\n"
+    assert answer(session, "UNSUBSCRIBE") == b">3\r\n$11\r\nunsubscribe\r\n_\r\n:0\r\n"
 
 
-def test_mset_keeps_each_value_with_its_key() -> None:
-    parts = split("MSET", "a", "1", "b", "2", owners={"a": 1, "b": 2})
-    assert parts is not None
-    assert [resp.arguments(part.message.frame) for part in parts] == [[b"MSET", b"a", b"1"], [b"MSET", b"b", b"2"]]
+def test_each_client_has_a_number_of_its_own():
+    codec = Redis()
+    first, second = codec.session(Side.CLIENT, MAX), codec.session(Side.CLIENT, MAX)
+    assert answer(first, "CLIENT ID") != answer(second, "CLIENT ID")
 
 
-def test_keys_of_one_owner_need_no_splitting_and_others_can_not_be_split() -> None:
-    assert split("MGET", "{t}a", "{t}b", owners={"t": 1}) is None
-    assert split("GET", "a", owners={}) is None
-    assert split("RENAME", "a", "b", owners={"a": 1, "b": 2}) == []
-    assert Redis().reply(read(client(), "RENAME", "a", "b"), ErrorKind.UNSUPPORTED, "", "CROSSSLOT") == (
-        b"-CROSSSLOT Keys in request don't belong to the same endpoint\r\n"
-    )
+@pytest.mark.parametrize(
+    "text", ["PING", "ECHO a", "COMMAND DOCS", "CONFIG GET *", "INFO", "CLIENT LIST", "CLIENT INFO"]
+)
+def test_what_asks_for_the_server_is_forwarded(text):
+    message = read(client(), text)
+    assert (message.answer, message.kind, message.hold) == (None, Kind.REQUEST, Hold.NONE)
 
 
-# -- errors
+def test_reset_forgets_login_name_database_and_version():
+    session = client(auth="sesame")
+    for text in ("HELLO 3 AUTH default sesame SETNAME me", "SELECT 5", "RESET"):
+        answer(session, text)
+    assert answer(session, "GET a") == NOAUTH
+    answer(session, "AUTH sesame")
+    assert answer(session, "CLIENT GETNAME") == b"$-1\r\n"
+    assert read(session, "GET a").profile is None
+
+
+def test_quit_closes_after_its_answer_and_nothing_is_read_behind_it():
+    session = client()
+    get, quit = session.receive(said("GET a") + said("QUIT") + said("SET a 1"))
+    assert (get.answer, quit.answer) == (None, b"+OK\r\n")
+    assert session.closing
+    assert session.receive(said("SET a 1")) == []
+
+
+def test_quit_behind_another_answer_of_the_codec_leaves_the_closing_to_the_client():
+    # The proxy would close at the first of the two, and lose what stands between them.
+    session = client()
+    assert len(session.receive(said("SELECT 1") + said("SET a 1") + said("QUIT"))) == 3
+    assert not session.closing
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(name.decode() for name in sorted(commands.REFUSED)),
+        *(f"{name.decode()} {word.decode()}" for name, words in commands.REFUSED_WITH.items() for word in words),
+        "CLIENT REPLY OFF", "CLIENT REPLY SKIP", "client kill id 3", "CLIENT TRACKING OFF", "module load x",
+    ],
+)  # fmt: skip
+def test_what_cannot_work_through_a_proxy_is_refused_with_the_reason(text):
+    error = answer(client(), text).decode()
+    name = " ".join(text.upper().split()[: 1 if text.encode() in commands.REFUSED else 2])
+    assert error.startswith(f"-ERR {name} does not work through this proxy: ")
+    assert error.endswith("\r\n") and error.count("\r\n") == 1
+
+
+@pytest.mark.parametrize("text", ["MODULE LIST", "SCRIPT LOAD x", "ACL WHOAMI", "CLIENT"])
+def test_their_harmless_subcommands_are_forwarded(text):
+    assert read(client(), text).answer is None
+
+
+@pytest.mark.parametrize("text", ["FLUSHALL", "FlushAll", "get a", "GET a"])
+def test_denied_commands_are_refused_in_any_spelling(text):
+    session = client(deny=["flushall", "GET"])
+    name = text.split()[0].upper().encode()
+    assert answer(session, text) == b"-NOPERM %b is not allowed here\r\n" % name
+    assert read(session, "SET a 1").answer is None
+
+
+@pytest.mark.parametrize("line", [b"POST / HTTP/1.1\r\n", b"Host: a\r\n"])
+def test_http_that_strayed_here_ends_the_connection(line):
+    session = client()
+    assert session.receive(line) == []
+    assert str(session.error) == "HTTP, not Redis"
+
+
+# Errors
 
 
 @pytest.mark.parametrize("kind", list(ErrorKind))
-def test_every_error_is_one_line(kind: ErrorKind) -> None:
-    frame = Redis().reply(read(client(), "GET", "a"), kind, "one\r\ntwo")
-    assert frame.startswith(b"-") and frame.count(b"\r\n") == 1 and b"one  two" in frame
-    assert Redis().reply(read(client(), "SUBSCRIBE", "a"), kind, "x") == b""
+def test_every_error_is_one_line_that_begins_with_a_word(kind):
+    frame = Redis().reply(read(client(), "GET a"), kind, "one\r\ntwo")
+    word = b"NOPERM" if kind is ErrorKind.DENIED else b"ERR"
+    assert frame == b"-%b one  two\r\n" % word
 
 
-def test_a_filters_own_word_begins_the_error() -> None:
-    assert Redis().reply(read(client(), "GET", "a"), ErrorKind.OVERLOAD, "later", "LOADING") == b"-LOADING later\r\n"
+def test_an_error_without_a_text_tells_its_kind():
+    assert Redis().reply(read(client(), "GET a"), ErrorKind.TIMEOUT, "") == b"-ERR timeout\r\n"
 
 
-@pytest.mark.parametrize("line", [b"*x\r\n", b"*1\r\n+a\r\n", b"*1\r\n$-5\r\n", b"*99999999\r\n", b"*1\r\n$3\r\nabcde"])
-def test_what_is_no_command_breaks_the_protocol(line: bytes) -> None:
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("LOADING", b"-LOADING later\r\n"),
+        ("TRYAGAIN", b"-TRYAGAIN later\r\n"),
+        ("CROSSSLOT", b"-CROSSSLOT later\r\n"),
+        ("no such name", b"-ERR later\r\n"),
+        ("X\r\n", b"-ERR later\r\n"),
+    ],
+)
+def test_a_filter_can_name_the_word_of_an_error(name, expected):
+    assert Redis().reply(read(client(), "GET a"), ErrorKind.OVERLOAD, "later", name) == expected
+
+
+def test_keys_of_several_servers_are_told_as_redis_cluster_would():
+    error = b"-CROSSSLOT Keys in request don't belong to the same endpoint\r\n"
+    assert Redis().reply(read(client(), "RENAME a b"), ErrorKind.UNSUPPORTED, "", name="CROSSSLOT") == error
+
+
+def test_a_subscription_gets_no_answer_of_the_proxy():
+    assert Redis().reply(read(client(), "SUBSCRIBE a"), ErrorKind.NOT_FOUND, "x") == b""
+
+
+@pytest.mark.parametrize(("text", "safe"), [("GET a", True), ("mget a b", True), ("SET a 1", False), ("EXEC", False)])
+def test_only_reads_may_be_executed_twice(text, safe):
+    assert Redis().safe(read(client(), text)) is safe
+
+
+def test_a_read_that_begins_a_transaction_may_not_be_executed_twice():
     session = client()
-    assert session.receive(line) == []  # type: ignore[attr-defined]
-    assert isinstance(session.error, FrameError)  # type: ignore[attr-defined]
+    answer(session, "MULTI")
+    assert not Redis().safe(read(session, "GET a"))
+
+
+# Logging in upstream
+
+
+@pytest.mark.parametrize(
+    ("profile", "credentials", "sent"),
+    [
+        (None, {}, b""),
+        (None, {"password": "pw"}, command("AUTH", "pw")),
+        ((2, 5), {"user": "app", "password": "pw"}, command("AUTH", "app", "pw") + command("SELECT", "5")),
+        ((3, 0), {}, command("HELLO", "3")),
+        ((3, 7), {"password": "pw"}, command("HELLO", "3", "AUTH", "default", "pw") + command("SELECT", "7")),
+    ],
+)
+def test_a_new_connection_logs_in_and_selects_before_anything_else(profile, credentials, sent):
+    session = Redis().session(Side.SERVER, MAX)
+    assert session.open(profile, credentials) == sent
+    assert session.ready is (not sent)
+
+
+def test_the_answers_to_the_login_reach_nobody():
+    session = Redis().session(Side.SERVER, MAX)
+    session.open((3, 5), {})
+    assert session.receive(b"%1\r\n+proto\r\n:3\r\n") == []
+    assert not session.ready
+    assert session.receive(b"+OK\r\n$1\r\nv\r\n") == [Message(Kind.RESPONSE, b"$1\r\nv\r\n")]
+    assert session.ready
+
+
+@pytest.mark.parametrize("error", [b"-WRONGPASS invalid\r\n", b"!17\r\nWRONGPASS invalid\r\n"])
+def test_a_refused_login_is_an_error_with_the_servers_words(error):
+    session = Redis().session(Side.SERVER, MAX)
+    session.open(None, {"password": "wrong"})
+    assert session.receive(error + b"+OK\r\n") == []
+    assert str(session.error).startswith("login refused: ") and "WRONGPASS invalid" in str(session.error)
+
+
+@pytest.mark.parametrize(
+    ("frame", "kind"),
+    [
+        (b"+OK\r\n", Kind.RESPONSE),
+        (b"-ERR x\r\n", Kind.ERROR),
+        (b"!5\r\nERR x\r\n", Kind.ERROR),
+        (b"|1\r\n+a\r\n+b\r\n-ERR x\r\n", Kind.ERROR),
+        (b"|1\r\n+a\r\n-b\r\n+OK\r\n", Kind.RESPONSE),
+        (b"*1\r\n-ERR x\r\n", Kind.RESPONSE),
+        (b">2\r\n+invalidate\r\n_\r\n", Kind.EVENT),
+    ],
+)
+def test_errors_and_pushes_are_told_from_answers(frame, kind):
+    assert server((3, 0)).receive(frame) == [Message(kind, frame)]

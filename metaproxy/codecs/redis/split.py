@@ -1,0 +1,78 @@
+"""
+A command whose keys several servers own: cut in one for each, and the answers put together.
+
+Lives here: `split`, `merge`. Does not: who owns a key (the cluster's balancer), sending (the proxy).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import cast
+
+from metaproxy.codecs.redis import commands, resp
+from metaproxy.codecs.redis.metadata import ANYBODY, MULTI, reader, tag, text
+from metaproxy.message import Hold, Kind, Message, Part
+
+
+def split(request: Message, owner: Callable[[str], Hashable]) -> list[Part] | None:
+    """See ICodec. [] for a command that can't be cut."""
+    name = request.get("command") or ""
+    if name not in commands.MANY or request.kind is Kind.ONEWAY:
+        return None
+    opening = request.hold is Hold.OPEN and request.frame.startswith(MULTI)
+    arguments = resp.arguments(request.frame, at=len(MULTI) if opening else 0)
+    keys = commands.keys(name, arguments)
+    owners = [owner(tag(text(key))) for key in keys]
+    if all(one == owners[0] for one in owners):
+        return None
+    width = commands.SPLIT.get(name)
+    if width is None or opening:
+        return []
+    if (len(arguments) - 1) % width:
+        return None  # an MSET without the last value: the first server says so, and does nothing
+    places: dict[Hashable, list[int]] = {}
+    for place, one in enumerate(owners):
+        places.setdefault(one, []).append(place)
+    return [_part(request, arguments, mine, width) for mine in places.values()]
+
+
+def _part(request: Message, arguments: Sequence[bytes], places: list[int], width: int) -> Part:
+    """The piece with the keys at `places`; with metadata of its own, so that it goes where its keys belong."""
+    chosen = [arguments[1 + place * width + extra] for place in places for extra in range(width)]
+    frame = resp.encode([arguments[0], *chosen])
+    more = reader(request.get("user") or ANYBODY)
+    return Part(Message(Kind.REQUEST, frame, more=more, profile=request.profile), places)
+
+
+def merge(request: Message, parts: Sequence[Part], answers: Sequence[Message]) -> bytes:
+    """The answer to `request`; an error of a part is the answer, whatever the other parts did."""
+    for answer in answers:
+        if answer.kind is Kind.ERROR:
+            return answer.frame
+    name = request.get("command")
+    if name == "MSET":
+        return answers[0].frame
+    try:
+        if name == "MGET":
+            return _in_place(parts, answers)
+        return b":%d\r\n" % sum(_number(answer.frame) for answer in answers)
+    except ValueError as error:
+        return b"-ERR an endpoint's answer to a part of the command makes no sense: %b\r\n" % str(error).encode()
+
+
+def _number(frame: bytes) -> int:
+    if frame[:1] != b":":
+        raise ValueError(f"a number expected, {frame[:20]!r} read")
+    return int(frame[1:-2])
+
+
+def _in_place(parts: Sequence[Part], answers: Sequence[Message]) -> bytes:
+    """The values of several answers to MGET, in the order of the keys of the one request."""
+    found: dict[int, bytes] = {}
+    for part, answer in zip(parts, answers, strict=True):
+        places = cast("list[int]", part.place)
+        values = resp.values(answer.frame)
+        if len(values) != len(places):
+            raise ValueError(f"{len(places)} values expected, {len(values)} read")
+        found.update(zip(places, values, strict=True))
+    return b"*%d\r\n" % len(found) + b"".join(found[place] for place in range(len(found)))

@@ -1,0 +1,48 @@
+"""How the tests of the Redis codec write commands, and what a client's or a server's session makes of bytes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from metaproxy.codecs.framing import Session
+from metaproxy.codecs.redis import Redis
+from metaproxy.message import Message, Side
+
+MAX = 1 << 20
+
+
+def command(*words: str | bytes) -> bytes:
+    items = [word.encode() if isinstance(word, str) else word for word in words]
+    return b"*%d\r\n" % len(items) + b"".join(b"$%d\r\n%b\r\n" % (len(item), item) for item in items)
+
+
+def said(text: str) -> bytes:
+    """A command whose words have no blanks."""
+    return command(*text.split())
+
+
+def client(**options: Any) -> Session:
+    return Redis(**options).session(Side.CLIENT, MAX)
+
+
+def server(profile: tuple[int, int] | None = None) -> Session:
+    """A server's session, logged in."""
+    session = Redis().session(Side.SERVER, MAX)
+    greetings = session.open(profile, {}).count(b"*")
+    assert session.receive(b"+OK\r\n" * greetings) == []
+    assert session.ready
+    return session
+
+
+def read(session: Session, text: str) -> Message:
+    """The one message of a command whose words have no blanks."""
+    (message,) = session.receive(said(text))
+    assert session.error is None
+    return message
+
+
+def answer(session: Session, text: str) -> bytes:
+    """What the codec itself answers to a command."""
+    message = read(session, text)
+    assert message.answer is not None
+    return message.answer

@@ -1,0 +1,400 @@
+"""What stays the same object from one configuration to the next, and what is made anew."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.defer import succeed
+from twisted.internet.task import Clock
+
+from metaproxy.config.build import Builder
+from metaproxy.config.check import check
+from metaproxy.plugins import Registry
+from metaproxy.proxy.snapshot import Snapshot
+from metaproxy.telemetry.access_log import LogFiles
+
+PLUGINS = '''
+from zope.interface import implementer
+from metaproxy.codecs.framing import Codec, LengthFramed
+from metaproxy.interfaces import ICodec, IFilter, ILoadBalancer, IOnComplete, IOnRequest, IOnResponse
+from metaproxy.plugins import Declaration
+
+class Mine(Codec):
+    name = "mine"
+    mutable = ""
+    hash_aliases = {"key": "tag"}
+
+    def __init__(self, depth: int = 1):
+        self.depth = depth
+
+    def session(self, side, max_frame):
+        return LengthFramed(1, lambda data, at: 1, None, max_frame)
+
+    def reply(self, request, kind, text, name=""):
+        return b""
+
+@implementer(IOnRequest, IOnResponse, IOnComplete)
+class Three:
+    """Has every hook."""
+
+    def __init__(self, clock, size: int = 1):
+        self.clock, self.size = clock, size
+
+    def on_request(self, exchange):
+        return None
+
+    def on_response(self, exchange):
+        return None
+
+    def on_complete(self, exchange):
+        return None
+
+@implementer(ILoadBalancer)
+class First:
+    uses_hash = True
+
+    def __init__(self, endpoints, key: str = "key", other: int = 1):
+        self.endpoints, self.keys = endpoints, (key,)
+
+    def pick(self, hash_value):
+        return self.endpoints[0]
+
+mine = Declaration(ICodec, "mine", Mine)
+three = Declaration(IFilter, "three", Three)
+first = Declaration(ILoadBalancer, "first", First)
+'''
+
+RATE = {"local_rate_limit": {"limit": 10}}
+THREE = {"three": {"size": 2}}
+
+
+def listener(name: str = "front", routes: list[dict[str, Any]] | None = None, **more: Any) -> dict[str, Any]:
+    given = routes if routes is not None else [{"name": "all", "cluster": "one"}]
+    return {"name": name, "listen": "127.0.0.1:0", "protocol": "mine", "routes": given, **more}
+
+
+def cluster(name: str = "one", **more: Any) -> dict[str, Any]:
+    return {"name": name, "endpoints": ["127.0.0.1:1"], **more}
+
+
+class Works:
+    """A builder with drop-in plugins of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "plugins.py"
+        self.file.write_text(PLUGINS)
+        self.registry = Registry([folder])
+        self.clock = Clock()
+        self.logs = LogFiles(self.clock, run=lambda call: succeed(call()))
+        self.builder = Builder(self.registry, self.clock, self.logs)  # type: ignore[arg-type]
+
+    def only_build(self, *listeners: dict[str, Any], clusters: Any = ()) -> Snapshot:
+        text = json.dumps({"listeners": listeners or [listener()], "clusters": clusters or [cluster()]})
+        config, problems = check(text, "x.yaml", self.registry)
+        assert config is not None, [str(problem) for problem in problems]
+        return self.builder.build(config)
+
+    def put(self, *listeners: dict[str, Any], clusters: Any = ()) -> Snapshot:
+        snapshot = self.only_build(*listeners, clusters=clusters)
+        self.builder.commit(snapshot)
+        return snapshot
+
+
+@pytest.fixture
+def works(tmp_path: Path) -> Works:
+    return Works(tmp_path)
+
+
+def filters(snapshot: Snapshot, route: int = 0, name: str = "front") -> list[Any]:
+    """The filters of a route, by their on_request hooks."""
+    return [hook.__self__ for hook in snapshot.listeners[name].routes.routes[route].on_request]
+
+
+# -- codecs
+
+
+def test_a_codec_stays_while_its_options_do(works: Works) -> None:
+    before, same, other = (works.put(listener(protocol={"name": "mine", "depth": depth})) for depth in (1, 1, 2))
+    assert same.listeners["front"].codec is before.listeners["front"].codec
+    assert other.listeners["front"].codec is not before.listeners["front"].codec
+    assert other.listeners["front"].codec.depth == 2  # type: ignore[attr-defined]
+
+
+def test_equal_options_are_equal_in_whichever_order_and_with_defaults_or_not(works: Works) -> None:
+    before = works.put(listener(protocol={"name": "mine", "depth": 1}))
+    assert works.put(listener(protocol={"depth": 1, "name": "mine"})).listeners["front"].codec is (
+        before.listeners["front"].codec
+    )
+
+
+def test_new_code_of_a_plugin_makes_everything_anew_that_is_made_of_it(works: Works) -> None:
+    given = listener(filters=[THREE]), cluster(balancer="first")
+    before = works.put(given[0], clusters=[given[1]])
+    works.file.write_text(PLUGINS + "\n# mended\n")
+    works.registry.refresh()
+    after = works.put(given[0], clusters=[given[1]])
+    assert after.listeners["front"].codec is not before.listeners["front"].codec
+    assert filters(after) != filters(before)
+    assert after.clusters["one"] is not before.clusters["one"]
+    assert type(after.clusters["one"].balancer) is not type(before.clusters["one"].balancer)
+
+
+def test_a_cluster_follows_the_protocol_of_who_sends_to_it(works: Works) -> None:
+    before = works.put(listener(protocol={"name": "mine", "depth": 3}))
+    assert before.clusters["one"].codec is before.listeners["front"].codec
+    own = works.put(
+        listener(protocol={"name": "mine", "depth": 3}), clusters=[cluster(protocol={"name": "mine", "depth": 4})]
+    )
+    assert own.clusters["one"].codec.depth == 4  # type: ignore[attr-defined]
+    assert own.listeners["front"].codec is before.listeners["front"].codec
+
+
+def test_a_cluster_that_nobody_sends_to_is_not_made(works: Works) -> None:
+    snapshot = works.put(clusters=[cluster(), cluster("spare"), cluster("own", protocol="mine")])
+    assert sorted(snapshot.clusters) == ["one", "own"]
+
+
+# -- filters
+
+
+def test_a_bucket_stays_through_whatever_does_not_concern_it(works: Works) -> None:
+    before = works.put(listener(filters=[RATE]))
+    after = works.put(
+        listener(filters=[RATE], routes=[{"name": "new", "match": {"a": "b"}, "cluster": "two"}, {"cluster": "one"}],
+                 max_connections=7),
+        clusters=[cluster(), cluster("two")],
+    )  # fmt: skip
+    assert filters(after, 0) == filters(after, 1) == filters(before)
+
+
+def test_a_bucket_stays_when_another_filter_comes_before_it(works: Works) -> None:
+    before = works.put(listener(filters=[RATE]))
+    (bucket,) = filters(before)
+    assert filters(works.put(listener(filters=[THREE, RATE])))[1] is bucket
+    assert filters(works.put(listener(filters=[RATE, THREE])))[0] is bucket
+
+
+def test_other_options_are_another_bucket(works: Works) -> None:
+    before = works.put(listener(filters=[RATE]))
+    after = works.put(listener(filters=[{"local_rate_limit": {"limit": 11}}]))
+    assert filters(after) != filters(before)
+
+
+def test_the_same_filter_twice_is_two_and_each_stays(works: Works) -> None:
+    before = works.put(listener(filters=[RATE, RATE]))
+    one, two = filters(before)
+    assert one is not two
+    assert filters(works.put(listener(filters=[RATE, RATE]))) == [one, two]
+
+
+def test_each_listener_has_buckets_of_its_own(works: Works) -> None:
+    snapshot = works.put(listener(filters=[RATE]), listener("back", filters=[RATE]))
+    assert filters(snapshot) != filters(snapshot, name="back")
+
+
+def test_a_routes_own_options_are_a_bucket_of_its_own_that_stays(works: Works) -> None:
+    routes = [
+        {"name": "a", "match": {"x": "1"}, "cluster": "one", "filters": {"local_rate_limit": {"limit": 5}}},
+        {"name": "b", "match": {"x": "2"}, "cluster": "one", "filters": {"local_rate_limit": {"limit": 5}}},
+        {"name": "c", "match": {"x": "3"}, "cluster": "one", "filters": {"local_rate_limit": {"limit": 10}}},
+        {"name": "all", "cluster": "one"},
+    ]
+    before = works.put(listener(filters=[RATE], routes=routes))
+    buckets = [filters(before, route)[0] for route in range(4)]
+    assert len(set(map(id, buckets))) == 4, "a route that gives options has its own bucket, be they the same"
+    after = works.put(listener(filters=[RATE], routes=[*reversed(routes[:3]), routes[3]]))
+    assert [filters(after, route)[0] for route in (2, 1, 0, 3)] == buckets
+
+
+def test_off_takes_every_hook_of_a_filter_from_a_route_and_of_no_other(works: Works) -> None:
+    routes = [
+        {"name": "off", "match": {"x": "1"}, "cluster": "one", "filters": {"three": "off"}},
+        {"name": "all", "cluster": "one"},
+    ]
+    snapshot = works.put(listener(filters=[THREE, RATE], routes=routes))
+    off, on = snapshot.listeners["front"].routes.routes
+    assert [len(hooks) for hooks in (off.on_request, off.on_response, off.on_complete)] == [1, 0, 0]
+    assert [len(hooks) for hooks in (on.on_request, on.on_response, on.on_complete)] == [2, 1, 1]
+
+
+def test_requests_that_match_no_route_have_the_listeners_filters(works: Works) -> None:
+    snapshot = works.put(listener(filters=[THREE]))
+    assert snapshot.listeners["front"].no_route.on_request == snapshot.listeners["front"].routes.routes[0].on_request
+    assert snapshot.listeners["front"].filters == ("three",)
+
+
+def test_a_filter_is_handed_the_clock_that_it_asks_for(works: Works) -> None:
+    (three,) = filters(works.put(listener(filters=[THREE])))
+    assert (three.clock, three.size) == (works.clock, 2)
+
+
+def test_routes_with_the_same_filters_share_their_hooks(works: Works) -> None:
+    routes = [{"match": {"x": str(number)}, "cluster": "one"} for number in range(50)]
+    made = works.put(listener(filters=[THREE, RATE], routes=routes)).listeners["front"].routes.routes
+    assert len({id(route.on_request) for route in made}) == 1
+
+
+# -- clusters
+
+
+SAME = [
+    {},
+    {"max_connections": 5},
+    {"filters": [RATE]},
+    {"idle_timeout": "5s"},
+    {"routes": [{"cluster": "one", "timeout": "1s"}]},
+]
+
+
+@pytest.mark.parametrize("change", SAME, ids=str)
+def test_a_cluster_and_its_connections_stay_when_only_its_listener_changes(
+    works: Works, change: dict[str, Any]
+) -> None:
+    before = works.put().clusters["one"]
+    before.endpoints[0].pool = pool = object()
+    after = works.put(listener(**change)).clusters["one"]
+    assert after is before
+    assert after.endpoints[0].pool is pool
+
+
+CHANGES = [
+    {"endpoints": ["127.0.0.1:2"]},
+    {"endpoints": ["127.0.0.1:1", "127.0.0.1:2"]},
+    {"endpoints": [{"address": "127.0.0.1:1", "weight": 2}]},
+    {"endpoints": [{"address": "127.0.0.1:1", "metadata": {"a": "b"}}]},
+    {"balancer": "first"},
+    {"breaker": {"max_requests": 7}},
+    {"connections": {"per_endpoint": 2}},
+    {"request_timeout": "3s"},
+    {"connect_timeout": "3s"},
+    {"credentials": {"password": "x"}},
+    {"protocol": {"name": "mine", "depth": 2}},
+]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=str)
+def test_a_cluster_that_is_written_in_another_way_is_made_anew_and_counts_on(
+    works: Works, change: dict[str, Any]
+) -> None:
+    before = works.put().clusters["one"]
+    after = works.put(clusters=[cluster(**change)]).clusters["one"]
+    assert after is not before
+    assert after.counts is before.counts
+    for endpoint in after.endpoints:
+        assert (endpoint.counts is before.endpoints[0].counts) == (endpoint.address == "127.0.0.1:1")
+        assert endpoint.pool is None
+
+
+def test_a_balancer_with_other_options_is_another_cluster(works: Works) -> None:
+    one, same, other = (
+        works.put(clusters=[cluster(balancer={"name": "first", "other": number})]).clusters["one"]
+        for number in (1, 1, 2)
+    )
+    assert same is one
+    assert other is not one
+
+
+def test_a_cluster_has_room_for_the_largest_frame_that_may_come(works: Works) -> None:
+    two = [listener(max_frame="1MiB"), listener("back", max_frame="2MiB")]
+    before = works.put(*two).clusters["one"]
+    assert before.connections.max_frame == 2 << 20
+    after = works.put(two[0]).clusters["one"]
+    assert after.connections.max_frame == 1 << 20
+
+
+def test_the_balancers_key_is_the_codecs_own_word_for_it(works: Works) -> None:
+    snapshot = works.put(
+        listener(routes=[{"cluster": "one", "hash": ["key", "user"]}]), clusters=[cluster(balancer="first")]
+    )
+    assert snapshot.clusters["one"].hash_keys == ("tag",)
+    assert snapshot.listeners["front"].routes.routes[0].hash_keys == ("tag", "user")
+
+
+# -- counts
+
+
+def test_a_route_counts_on_by_its_name_and_its_clusters(works: Works) -> None:
+    def targets(snapshot: Snapshot, route: int = 0) -> dict[str, Any]:
+        return {one.name: one.counts for one in snapshot.listeners["front"].routes.routes[route].targets}
+
+    two = [cluster(), cluster("two")]
+    before = targets(works.put(listener(routes=[{"name": "all", "clusters": {"one": 1, "two": 1}}]), clusters=two))
+    routes = [{"name": "new", "match": {"a": "b"}, "cluster": "two"}, {"name": "all", "clusters": {"one": 9, "two": 1}}]
+    snapshot = works.put(listener(routes=routes), clusters=two)
+    after = targets(snapshot, 1)
+    assert after["one"] is before["one"] and after["two"] is before["two"]
+    assert targets(snapshot, 0)["two"] is not before["two"]
+
+
+def test_what_nobody_names_any_more_is_forgotten(works: Works) -> None:
+    before = works.put(listener(filters=[RATE]), clusters=[cluster()])
+    works.put(listener(name="other", routes=[{"reply": {"error": "denied"}}]), clusters=[cluster("two")])
+    after = works.put(listener(filters=[RATE]), clusters=[cluster()])
+    assert filters(after) != filters(before)
+    assert after.clusters["one"].counts is not before.clusters["one"].counts
+    route = before.listeners["front"].routes.routes[0]
+    assert after.listeners["front"].routes.routes[0].targets[0].counts is not route.targets[0].counts
+
+
+# -- builds that never come into force
+
+
+def test_a_build_that_is_not_put_in_force_leaves_no_trace(works: Works) -> None:
+    before = works.put(listener(filters=[RATE]))
+    other = {"local_rate_limit": {"limit": 99}}
+    refused = works.only_build(listener(filters=[other]), clusters=[cluster("one", request_timeout="9s")])
+    after = works.put(listener(filters=[RATE]))
+    assert (before.version, refused.version, after.version) == (1, 2, 2)
+    assert after.clusters["one"] is before.clusters["one"]
+    assert filters(after) == filters(before)
+    assert refused.clusters["one"] is not before.clusters["one"]
+    assert not before.clusters["one"].retired
+
+
+def test_log_files_are_kept_open_while_a_configuration_in_force_names_them(works: Works, tmp_path: Path) -> None:
+    def log(name: str) -> dict[str, Any]:
+        return listener(access_log=[{"file": str(tmp_path / name)}])
+
+    def hook(snapshot: Snapshot) -> Any:
+        return snapshot.listeners["front"].routes.routes[0].on_complete[-1].__self__
+
+    first = works.put(log("a.log"))
+    file = works.logs.open(str(tmp_path / "a.log"))
+    works.only_build(log("b.log"))
+    assert works.logs.open(str(tmp_path / "a.log")) is file
+    same = works.put(log("a.log"))
+    assert hook(same) is hook(first)
+    assert hook(works.put(log("b.log"))) is not hook(first)
+
+
+# -- routes
+
+
+def test_texts_of_a_mutation_are_filled_in_and_those_without_places_are_not(works: Works) -> None:
+    given = {
+        "cluster": "one",
+        "request": {"set": {"a": "%route%", "b": "c"}, "remove": ["d"]},
+        "response": {"remove": ["e"]},
+    }
+    (route,) = works.put(listener(routes=[given])).listeners["front"].routes.routes
+    exchange: Any = type("Exchange", (), {"route": "routes[0]"})()
+    filled = route.request.fill(exchange)  # type: ignore[union-attr]
+    assert (filled.set, filled.remove) == ({"a": "routes[0]", "b": "c"}, ("d",))
+    assert route.response is not None and (route.response.set, route.response.remove) == ({}, ("e",))
+
+
+def test_weights_of_0_take_nothing_and_keep_their_place(works: Works) -> None:
+    snapshot = works.put(listener(routes=[{"clusters": {"one": 0, "two": 3}}]), clusters=[cluster(), cluster("two")])
+    (route,) = snapshot.listeners["front"].routes.routes
+    assert [(target.name, target.weight) for target in route.targets] == [("one", 0), ("two", 3)]
+    assert {route.pick().name for _ in range(50)} == {"two"}
+
+
+def test_what_was_built_says_where_it_came_from(works: Works) -> None:
+    snapshot = works.put()
+    assert (snapshot.version, snapshot.source) == (1, "x.yaml")
+    assert snapshot.config.listeners[0].name == "front"
+    assert works.put().version == 2

@@ -1,0 +1,137 @@
+"""What filters and codecs of others give, and what becomes of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from harness import HEAD, Quill, Stage, answer, call
+from twisted.internet.defer import Deferred, fail, succeed
+
+from metaproxy.message import ErrorKind, FrameError, Message, Mutation, Reply
+
+INTERNAL = HEAD.pack(9 + len("a filter failed"), 7, 0x80) + b"a filter failed"
+
+
+async def coroutine() -> None:
+    """What `async def on_request` would give."""
+
+
+WRONG = [True, False, 0, "", "text", b"bytes", {}, ErrorKind.DENIED]
+
+
+@pytest.mark.parametrize("given", WRONG, ids=repr)
+@pytest.mark.parametrize("hook", ["on_request", "on_response"])
+@pytest.mark.parametrize("waits", [False, True])
+def test_what_a_filter_must_not_give_costs_its_exchange_and_no_other(hook: str, given: object, waits: bool) -> None:
+    result: Any = succeed(given) if waits else given
+    stage = Stage(hooks={hook: (lambda exchange: result if exchange.message.id == 7 else None,)})
+    client = stage.client()
+    stage.say(client, call(7))
+    if hook == "on_response":
+        stage.say(stage.server, answer(1))
+    assert client.take() == INTERNAL
+    assert (
+        stage.route.targets[0].counts.outcomes.get("internal", 0)
+        + (stage.route.reply_target.counts.outcomes.get("internal", 0))
+        == 1
+    )
+    assert stage.listener.counts.filter_errors == 1
+    stage.say(client, call(8))
+    stage.say(stage.server, answer(2 if hook == "on_response" else 1))
+    assert client.take() == answer(8)
+    assert stage.cluster.breaker.requests == 0
+
+
+def test_a_coroutine_is_told_as_what_it_is() -> None:
+    made = coroutine()
+    stage = Stage(hooks={"on_request": (lambda exchange: made,)})
+    client = stage.client()
+    stage.say(client, call(7))
+    assert client.take() == INTERNAL
+    made.close()
+
+
+def test_a_deferred_that_fails_is_a_filter_that_raises() -> None:
+    stage = Stage(hooks={"on_request": (lambda exchange: fail(ValueError("oops")),)})
+    client = stage.client()
+    stage.say(client, call(7))
+    assert client.take() == INTERNAL
+    assert stage.listener.counts.filter_errors == 1
+
+
+def test_a_deferred_that_fails_with_a_frame_error_is_the_clients_fault() -> None:
+    stage = Stage(hooks={"on_request": (lambda exchange: fail(FrameError("no such key")),)})
+    client = stage.client()
+    stage.say(client, call(7))
+    assert b"no such key" in client.take()
+    assert stage.route.reply_target.counts.outcomes == {"bad_request": 1}
+    assert stage.listener.counts.filter_errors == 0
+
+
+def test_a_deferred_that_fires_with_a_reply_answers() -> None:
+    waiting: Deferred[Reply] = Deferred()
+    stage = Stage(hooks={"on_response": (lambda exchange: waiting,)})
+    client = stage.client()
+    stage.say(client, call(7))
+    stage.say(stage.server, answer(1))
+    assert client.take() == b""
+    waiting.callback(Reply(ErrorKind.DENIED, "not for you"))
+    stage.clock.advance(0)
+    assert b"not for you" in client.take()
+    assert stage.route.targets[0].counts.outcomes == {"denied": 1}
+
+
+def test_a_whole_frame_of_a_filter_is_passed_as_it_is() -> None:
+    frame = answer(7, b"from a cache")
+    stage = Stage(hooks={"on_request": (lambda exchange: Reply(None, frame=frame),)})
+    client = stage.client()
+    stage.say(client, call(7))
+    assert client.take() == frame
+    assert stage.route.reply_target.counts.outcomes == {"ok": 1}
+
+
+def test_a_hook_that_waits_longer_than_the_request_may_is_not_resumed_and_the_server_not_asked() -> None:
+    waiting: Deferred[None] = Deferred()
+    stage = Stage(hooks={"on_request": (lambda exchange: waiting,)})
+    client = stage.client()
+    stage.say(client, call(7))
+    stage.clock.advance(15.0)
+    assert b"no answer in time" in client.take()
+    waiting.callback(None)
+    stage.clock.advance(0)
+    assert stage.network.dialled == []
+
+
+def test_a_codec_that_cannot_change_an_answer_tells_the_client_so() -> None:
+    class Stubborn(Quill):
+        mutable = ""
+
+        def mutate(self, message: Message, mutation: Mutation) -> bytes:
+            raise FrameError("attachments end too early")
+
+    stage = Stage(codec=Stubborn(), hooks={"on_response": (lambda exchange: exchange.set("a", "b"),)})
+    client = stage.client()
+    stage.say(client, call(7))
+    stage.say(stage.server, answer(1))
+    assert b"attachments end too early" in client.take()
+    assert stage.route.targets[0].counts.outcomes == {"bad_response": 1}
+    assert stage.cluster.breaker.requests == 0
+
+
+def test_new_code_of_a_codec_that_keeps_the_order_keeps_it_for_clients_that_are_there() -> None:
+    class Ordered(Quill):
+        ordered = True
+
+    stage = Stage()
+    client = stage.client()
+    stage.say(client, call(1))
+    stage.say(stage.server, answer(1))
+    client.take()
+    stage.listener.snapshot = dataclasses.replace(stage.snapshot, codec=Ordered())
+    stage.say(client, call(7) + call(8))
+    stage.say(stage.server, answer(3))
+    assert client.take() == b""
+    stage.say(stage.server, answer(2))
+    assert client.take() == answer(7) + answer(8)
