@@ -169,7 +169,17 @@ class IFilter(Interface):
     Order: on_request first to last, on_response last to first, on_complete first to last. A hook that raises ends the
     exchange with an error of kind INTERNAL (FrameError: BAD_REQUEST), logged with its traceback, once a filter and
     minute. The constructor's keyword arguments are the filter's options in a configuration; one named `clock` is
-    handed the reactor's clock instead.
+    handed the reactor's clock instead, one named `node` the configuration's `node:` (id, cluster, zone, metadata).
+
+    A filter is also built, stopped and forgotten when a configuration is merely checked: what it opens it opens with
+    the first exchange. It may have, besides its hooks:
+
+    - stop() -> Deferred | None: called once, when no configuration names it any more or the proxy ends; exchanges that
+      are under way may still ask it. At the end of the proxy the Deferred is waited for; it fires in bounded time.
+    - counters: dict[str, int], event -> how often; shown as metaproxy_filter_events_total.
+    - gauges: dict[str, float], name -> value now; shown as metaproxy_filter_value. The keys of both are words of the
+      code or of the configuration, never of a peer.
+    - collect() -> iterable of prometheus_client Metrics, for metrics under names of its own.
     """
 
 

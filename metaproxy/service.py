@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import socket
 import time
+from collections.abc import Callable
 from typing import Any
 from weakref import WeakSet
 
@@ -23,7 +24,8 @@ from metaproxy.plugins import Registry
 from metaproxy.proxy.address import Address
 from metaproxy.proxy.listener import Listener
 from metaproxy.proxy.pool import Pool
-from metaproxy.proxy.snapshot import Snapshot
+from metaproxy.proxy.snapshot import FilterUse, Snapshot
+from metaproxy.routing.table import Route
 
 log = Logger()
 
@@ -51,6 +53,7 @@ class ProxyService(Service):
         self.draining = False
         self._retired: WeakSet[Cluster] = WeakSet()
         self._swept = 0.0
+        self._watchers: list[Callable[[Any], None]] = []
         self._sweeper = LoopingCall(self._sweep)
         self._sweeper.clock = network.clock
 
@@ -67,7 +70,7 @@ class ProxyService(Service):
         done.addCallback(lambda _: self._close())
         return done
 
-    def _close(self) -> None:
+    def _close(self) -> Deferred[Any]:
         if self._sweeper.running:
             self._sweeper.stop()
         clusters = set(self._retired)
@@ -75,6 +78,13 @@ class ProxyService(Service):
             clusters.update(self.snapshot.clusters.values())
         for pool in pools(clusters):
             pool.close()
+        stops = [one.plugin.stop() for one in self._filters() if hasattr(one.plugin, "stop")]
+        return DeferredList([one for one in stops if isinstance(one, Deferred)])
+
+    def _filters(self) -> list[FilterUse]:
+        """Those in force, each object once."""
+        filters = self.snapshot.filters if self.snapshot is not None else ()
+        return list({id(one.plugin): one for one in filters}.values())
 
     def drain(self, name: str | None = None) -> Deferred[None]:
         """
@@ -94,6 +104,22 @@ class ProxyService(Service):
         """Listeners bound, a configuration applied, not draining."""
         return self.snapshot is not None and not self.draining and bool(self.running)
 
+    # -- who looks
+
+    def watch(self, hook: Callable[[Any], None]) -> None:
+        """Have `hook` called with every exchange that completes, until `unwatch`; it costs nothing before and after."""
+        self._watchers.append(hook)
+        _watch(self.snapshot, [hook])
+
+    def unwatch(self, hook: Callable[[Any], None]) -> None:
+        """Exchanges that are under way since before the last change of the configuration may still call it."""
+        self._watchers.remove(hook)
+        for route in _routes(self.snapshot):
+            hooks = list(route.on_complete)
+            if hook in hooks:
+                hooks.remove(hook)
+                route.on_complete = tuple(hooks)
+
     # -- configuration
 
     def apply(self, snapshot: Snapshot) -> None:
@@ -111,6 +137,7 @@ class ProxyService(Service):
             listener.snapshot = snapshot.listeners[name]
         before = self.snapshot
         self.snapshot = snapshot
+        _watch(snapshot, self._watchers)
         if before is not None:
             for cluster in set(before.clusters.values()) - set(snapshot.clusters.values()):
                 self._retire(cluster)
@@ -170,6 +197,17 @@ class ProxyService(Service):
             # An exchange that waited in a filter meanwhile may have opened a connection to a cluster of before.
             for pool in pools(list(self._retired)):
                 pool.retire()
+
+
+def _routes(snapshot: Snapshot | None) -> list[Route]:
+    listeners = snapshot.listeners.values() if snapshot is not None else ()
+    return [route for one in listeners for route in (*one.routes.routes, one.no_route)]
+
+
+def _watch(snapshot: Snapshot | None, hooks: list[Callable[[Any], None]]) -> None:
+    if hooks:
+        for route in _routes(snapshot):
+            route.on_complete = (*route.on_complete, *(hook for hook in hooks if hook not in route.on_complete))
 
 
 Place = tuple[Listener, Address]

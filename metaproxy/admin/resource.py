@@ -148,7 +148,7 @@ class Root(Resource):
         self.endpoints = endpoints
         self._guard = guard
         self._clock = clock
-        self._exact = {endpoint.path: endpoint for endpoint in endpoints}
+        self._exact = {endpoint.path: endpoint for endpoint in endpoints if "{" not in endpoint.path}
 
     def render(self, request: Request) -> int:
         try:

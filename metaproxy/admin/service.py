@@ -24,6 +24,7 @@ from metaproxy.admin.guard import Guard
 from metaproxy.admin.health import Healthz, Ready, ServerInfo
 from metaproxy.admin.index import Index
 from metaproxy.admin.resource import Endpoint, Root, encoded
+from metaproxy.admin.runtime import Runtime, RuntimeValue
 from metaproxy.admin.traffic import Clusters, Listeners, Routes
 from metaproxy.admin.view import View
 from metaproxy.proxy import address
@@ -42,6 +43,7 @@ def endpoints(view: View) -> list[Endpoint]:
     made: list[Endpoint] = [
         Healthz(), Ready(view), ServerInfo(view), MetricsText(view), Stats(view), ConfigDump(view), Clusters(view),
         Listeners(view), Routes(view), Plugins(view), Check(view), Config(view), Reload(view), Drain(view), Quit(view),
+        Runtime(view), RuntimeValue(view),
     ]  # fmt: skip
     return [Index(made), *made]
 

@@ -16,6 +16,7 @@ from functools import cached_property, partial
 from typing import Any, cast
 
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from metaproxy.cluster.breaker import Breaker
 from metaproxy.cluster.cluster import Cluster, ConnectionSettings
@@ -26,12 +27,14 @@ from metaproxy.counts import ClusterCounts, EndpointCounts, TargetCounts
 from metaproxy.interfaces import ICodec, IFilter, ILoadBalancer
 from metaproxy.message import ErrorKind
 from metaproxy.message import Reply as LocalReply
-from metaproxy.plugins import HOOKS, Registry
+from metaproxy.plugins import HOOKS, Registry, parameters
 from metaproxy.proxy import address
-from metaproxy.proxy.snapshot import NO_ROUTE, ListenerSnapshot, Snapshot, Template
+from metaproxy.proxy.snapshot import NO_ROUTE, FilterUse, ListenerSnapshot, Snapshot, Template
 from metaproxy.routing.matcher import compile_condition
 from metaproxy.routing.table import Route, RouteTable, Target
 from metaproxy.telemetry.access_log import AccessLog, LogFiles
+
+log = Logger()
 
 Hooks = tuple[tuple[Callable[[Any], Any], ...], ...]
 """The bound methods of each of HOOKS, in the order of the filters."""
@@ -46,13 +49,14 @@ class Builder:
     """
     Keeps, from build to build, whatever a new configuration leaves as it was; the rest is made anew.
 
-    logs: the access logs' files; clock: handed to filters that ask for one.
+    logs: the access logs' files; `injected`: what filters are handed that ask for it, besides the `node:` of the
+    configuration.
     """
 
     def __init__(self, registry: Registry, clock: IReactorTime, logs: LogFiles) -> None:
         self.registry = registry
         self.logs = logs
-        self.injected: dict[str, object] = {"clock": clock}
+        self.injected: dict[str, object] = {"clock": clock, "node": model.Node()}
         self._kept: dict[object, object] = {}
         self._clusters: dict[str, tuple[object, Cluster]] = {}
         self._endpoint_counts: dict[tuple[str, str], EndpointCounts] = {}
@@ -68,6 +72,10 @@ class Builder:
         """`snapshot` is in force now: what only older ones used is forgotten."""
         build = cast(_Build, snapshot.config_build)
         self._version = snapshot.version
+        kept = {id(one) for one in build.kept.values()}
+        for key, one in self._kept.items():
+            if key not in build.kept and id(one) not in kept and hasattr(one, "stop"):
+                _stop(one)
         self._kept, self._clusters, self._counts = build.kept, build.clusters_made, build.counts
         self._endpoint_counts, self._cluster_counts = build.endpoint_counts, build.cluster_counts
         self.logs.keep(build.log_paths)
@@ -80,19 +88,22 @@ class _Build:
         self.builder = builder
         self.config = config
         self.registry = builder.registry
+        self.injected = {**builder.injected, "node": config.node}
         self.kept: dict[object, object] = {}
         self.clusters_made: dict[str, tuple[object, Cluster]] = {}
         self.counts: dict[tuple[str, str, str], TargetCounts] = {}
         self.endpoint_counts: dict[tuple[str, str], EndpointCounts] = {}
         self.cluster_counts: dict[str, ClusterCounts] = {}
         self.log_paths: set[str] = set()
+        self.filters: list[FilterUse] = []
         self.hooks: dict[str, Hooks] = {}
         self.same_hooks: dict[Hooks, Hooks] = {}
 
     def snapshot(self, version: int) -> Snapshot:
         clusters = self.clusters
         listeners = {one.name: self._listener(one) for one in self.config.listeners}
-        return Snapshot(version, self.config.source, time.time(), listeners, clusters, self.config, self)
+        filters = list({(one.listener, one.name, id(one.plugin)): one for one in self.filters}.values())
+        return Snapshot(version, self.config.source, time.time(), listeners, clusters, filters, self.config, self)
 
     # -- what is kept from build to build
 
@@ -108,9 +119,10 @@ class _Build:
         code = self.registry.load(interface, use.name)
 
         def make() -> object:
-            return self.registry.factory(interface, use.name, use.options, self.builder.injected)()
+            return self.registry.factory(interface, use.name, use.options, self.injected)()
 
-        return self._keep((code, _key(use), place), make)
+        node = self.config.node if "node" in parameters(code) else None
+        return self._keep((code, _key(use), place, node and json.dumps(model.as_data(node), sort_keys=True)), make)
 
     def _counts_of(self, listener: str, route: str, cluster: str) -> TargetCounts:
         key = (listener, route, cluster)
@@ -140,9 +152,7 @@ class _Build:
 
     def _cluster(self, spec: model.Cluster, protocol: model.Use) -> Cluster:
         codec = self._plugin(ICodec, protocol)
-        balancer = self.registry.factory(
-            ILoadBalancer, spec.balancer.name, spec.balancer.options, self.builder.injected
-        )
+        balancer = self.registry.factory(ILoadBalancer, spec.balancer.name, spec.balancer.options, self.injected)
         code = self.registry.load(ILoadBalancer, spec.balancer.name)
         max_frame = max(
             (one.max_frame for one in self.config.listeners if self._sends_to(one, spec.name)), default=16 << 20
@@ -271,6 +281,7 @@ class _Build:
                 # Which of its name it is: whatever else comes before it, its bucket stays.
                 place = (listener.name, names[use.name], route.name if use.name in overrides else "")
                 filters.append(self._plugin(IFilter, chosen, place))
+                self.filters.append(FilterUse(listener.name, use.name, filters[-1]))
         for log in listener.access_log:
             self.log_paths.add(str(log.file))
             key = ("access_log", str(log.file), log.format)
@@ -279,6 +290,14 @@ class _Build:
 
     def _access_log(self, spec: model.AccessLog) -> AccessLog:
         return AccessLog(self.builder.logs.open(str(spec.file)), spec.format)
+
+
+def _stop(plugin: Any) -> None:
+    """Nothing asks it any more but exchanges that are under way. What fails in it concerns nobody else."""
+    try:
+        plugin.stop()
+    except Exception:
+        log.failure("{plugin}: stop failed", plugin=type(plugin).__name__)
 
 
 def _template(spec: model.Mutations | None) -> Template | None:

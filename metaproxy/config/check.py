@@ -19,7 +19,7 @@ from twisted.internet.task import Clock
 
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.config import model
-from metaproxy.config.load import ConfigErrors, Node, Problem, load
+from metaproxy.config.load import ConfigErrors, Node, Problem, Scalar, load
 from metaproxy.config.reading import BROKEN, Enough, Plugins, Reading, Secret, near
 from metaproxy.config.shape import Nested, options
 from metaproxy.message import Affinity
@@ -40,20 +40,29 @@ def check(
     environ: Mapping[str, str] | None = None,
     folder: Path | None = None,
     injected: Mapping[str, object] | None = None,
+    runtime: Mapping[str, Scalar] | None = None,
 ) -> tuple[model.Config | None, list[Problem]]:
     """
     The configuration, or None and all that is wrong with the text, in the order of the file. Raises nothing.
 
     filename: as errors and `Config.source` have it; folder: what relative paths start from, the file's by default;
     environ: the variables, the process's by default; injected: what plugins' constructors get besides their options,
-    here and when they are built in earnest; a clock that stands still by default. Codecs, filters and balancers are
+    here and when they are built in earnest; a clock that stands still by default; runtime: values that were changed
+    live, in the place of those of `runtime:`. Codecs, filters and balancers are
     built and forgotten again.
     """
     environ = os.environ if environ is None else environ
-    root, problems = load(text, filename, environ)
+    root, problems = load(text, filename, environ, runtime)
     if root is None:
         return None, problems
-    reading = Reading(filename, _folder(filename, folder), registry, environ, injected or {"clock": Clock()}, _RULES)
+    reading = Reading(
+        filename,
+        _folder(filename, folder),
+        registry,
+        environ,
+        injected or {"clock": Clock(), "node": model.Node()},
+        _RULES,
+    )
     config = BROKEN
     try:
         config = reading.read(_ROOT, root)

@@ -2,7 +2,7 @@
 From the text of a configuration to a tree of nodes that know where they stood.
 
 Lives here: `Problem`, `Node`, `load`: YAML with bounds on size, depth and aliases; `${ENVIRONMENT}` variables; merge
-keys. Does not: what keys there are and what may stand at them (`model`, `notation`).
+keys; `{runtime: NAME}`. Does not: what keys there are and what may stand at them (`model`, `notation`).
 
 Plain scalars mean what YAML 1.2 makes of them, and less: `off`, `no` and `1_000` are texts, and so is each number that
 would not be written back as it stood (`007`, `0x1f`, `+5`), for it may have been meant as one.
@@ -14,6 +14,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -134,16 +135,21 @@ def read(path: str | Path) -> bytes:
 
 
 def load(
-    text: str | bytes, filename: str, environ: Mapping[str, str] | None = None
+    text: str | bytes,
+    filename: str,
+    environ: Mapping[str, str] | None = None,
+    runtime: Mapping[str, Scalar] | None = None,
 ) -> tuple[Node | None, list[Problem]]:
     """
     The tree of a configuration's text, and what is wrong with it as YAML. The tree is None when it can't be read at
-    all. environ: the variables; those of the process by default. Raises nothing, whatever the text.
+    all. environ: the variables; those of the process by default. runtime: values in the place of those that the text
+    gives in its `runtime:`; a name that is not there is ignored. Raises nothing, whatever the text.
     """
     tree = _Tree(filename, os.environ if environ is None else environ)
     root: Node | None = None
     try:
         root = tree.read(_decoded(text))
+        _Live(tree, root, runtime or {}).fill()
     except _Unreadable as error:
         tree.problems.append(Problem(filename, error.line, error.column, "", str(error)))
     except yaml.MarkedYAMLError as error:
@@ -365,6 +371,50 @@ class _Tree:
     def untagged(self, node: Node, event: Any, usual: str) -> None:
         if event.tag not in (None, "!", usual):
             self.problem(node, f"the tag {event.tag} has no meaning here; leave it out")
+
+
+@dataclass(slots=True)
+class _Live:
+    """Puts the values of `runtime:` where `{runtime: NAME}` asks for them."""
+
+    tree: _Tree
+    root: Node
+    overrides: Mapping[str, Scalar]
+
+    def fill(self) -> None:
+        table = self.root.value.get("runtime") if isinstance(self.root.value, dict) else None
+        names = table.value if table is not None and isinstance(table.value, dict) else {}
+        for name, value in self.overrides.items():
+            if name in names:
+                names[name].value, names[name].text = value, _written(value)
+        below = self.root.value.items() if isinstance(self.root.value, dict) else ()
+        waiting = [child for key, child in below if key != "runtime"]
+        while waiting:
+            node = waiting.pop()
+            if isinstance(node.value, dict):
+                if node.value.keys() == {"runtime"} and not isinstance(node.value["runtime"].value, (list, dict)):
+                    self.put(node, node.value["runtime"], names)
+                else:
+                    waiting += node.value.values()
+            elif isinstance(node.value, list):
+                waiting += node.value
+
+    def put(self, node: Node, name: Node, names: Mapping[str, Node]) -> None:
+        known = names.get(name.text)
+        if known is None:
+            near = get_close_matches(name.text, names, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"write runtime: {{{name.text}: VALUE}} at the top level"
+            self.tree.problem(name, f"no runtime value {name.text[:100]!r}; {hint}")
+            node.broken = True
+        elif not isinstance(known.value, (list, dict)):
+            node.value, node.text, node.broken = known.value, known.text, known.broken
+
+
+def _written(value: Scalar) -> str:
+    """A value as a file would have it."""
+    if value is None or isinstance(value, bool):
+        return str(value).lower() if value is not None else ""
+    return str(value)
 
 
 def _place(event: Any) -> tuple[int, int]:

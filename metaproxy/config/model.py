@@ -28,6 +28,7 @@ from metaproxy.config.notation import (
     Flag,
     Hidden,
     Listen,
+    Live,
     LogFormat,
     Name,
     Reference,
@@ -277,11 +278,16 @@ class Config(Section):
     source: the file or place that it came from; warnings: what is odd in it, and works.
     """
 
-    LATER: ClassVar = ("overload", "runtime", "xds", "tracing", "static_resources", "dynamic_resources")
+    LATER: ClassVar = ("overload", "xds", "tracing", "static_resources", "dynamic_resources")
 
     # Secrets come first, as all that follows may need them.
     secrets: Mapping[str, SecretSource] = option(
         MapOf(Nested(SecretSource), defines="secret"), "Texts that are never shown.", {}
+    )
+    runtime: Mapping[str, object] = option(
+        MapOf(Live()),
+        "Values that are changed live; `{runtime: NAME}` stands for one in the place of any text, number or flag.",
+        {},
     )
     admin: Admin = option(Nested(Admin), "The HTTP API for operators.", {})
     node: Node = option(Nested(Node), "Who this proxy is.", {})

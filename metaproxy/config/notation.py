@@ -64,8 +64,19 @@ def entries(node: Node, words: str) -> dict[str, Node]:
 
 
 def variable(schema: Schema, definitions: dict[str, Schema]) -> Schema:
-    """The schema of a value in whose place a variable may stand."""
-    definitions["variable"] = {"type": "string", "pattern": r"\$\{", "description": "${NAME} or ${NAME:-default}"}
+    """The schema of a value in whose place a variable or a live value may stand."""
+    definitions["variable"] = {
+        "description": "${NAME} or ${NAME:-default}, or {runtime: NAME}",
+        "anyOf": [
+            {"type": "string", "pattern": r"\$\{"},
+            {
+                "type": "object",
+                "properties": {"runtime": {"type": "string"}},
+                "required": ["runtime"],
+                "additionalProperties": False,
+            },
+        ],
+    }
     return {"anyOf": [schema, {"$ref": "#/$defs/variable"}]}
 
 
@@ -119,6 +130,21 @@ class Value(Leaf[str]):
 
     def words(self) -> str:
         return "a text"
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        return {"type": ["string", "number", "boolean"]}
+
+
+class Live(Leaf[object]):
+    """A text, a number or a flag: what it must be is told where it is used."""
+
+    def parse(self, node: Node) -> object:
+        if isinstance(node.value, (list, dict)) or node.value is None:
+            raise ValueError(f"{told(node)} is no text, number or flag")
+        return node.value
+
+    def words(self) -> str:
+        return "a text, a number, or `true` or `false`"
 
     def schema(self, definitions: dict[str, Schema]) -> Schema:
         return {"type": ["string", "number", "boolean"]}

@@ -276,6 +276,9 @@ class Reading:
             return
         try:
             made.built = made.factory(*first)
+            stop = getattr(made.built, "stop", None)
+            if stop is not None:
+                stop()
         except OptionError as error:
             self.problem(made.entries.get(error.option or "", made.node), f"{use.name}: {error}")
         except (ValueError, PluginError) as error:

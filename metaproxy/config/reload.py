@@ -25,7 +25,7 @@ from twisted.logger import Logger
 from metaproxy.config import model
 from metaproxy.config.build import Builder
 from metaproxy.config.check import ConfigErrors, Problem, check, plugin_folders
-from metaproxy.config.load import read
+from metaproxy.config.load import Scalar, load, read
 from metaproxy.plugins import Registry
 from metaproxy.proxy import address
 from metaproxy.service import ProxyService
@@ -40,7 +40,9 @@ LOOK_EVERY = 1.0
 class Configuration(Service):
     """
     file: the path it is read from. text: what is in force, as it was written. refused: the last configuration that was
-    not taken ({"time", "source", "errors"}), None when the last one was. reloads: {"applied": n, "refused": n}.
+    not taken ({"time", "source", "errors"}), None when the last one was. reloads: {"applied": n, "refused": n}. live:
+    values of `runtime:` that were changed since the start; they stay, whatever configuration comes, while it knows the
+    name; defaults: what the configuration says of them.
     """
 
     name = "configuration"
@@ -57,6 +59,8 @@ class Configuration(Service):
         self._registry = builder.registry
         self._builder = builder
         self._reactor = reactor
+        self.live: dict[str, Scalar] = {}
+        self.defaults: dict[str, Any] = {}
         self._seen: object = None
         self._file_waits = False  # it was refused, and nothing was put in force since
         self._watch = LoopingCall(self._look)
@@ -77,7 +81,7 @@ class Configuration(Service):
 
     def check(self, text: str | bytes) -> tuple[list[Problem], dict[str, Any]]:
         """What is wrong with a text, and what applying it would change; changes nothing."""
-        config, problems = check(text, self.file, self._registry_for(text))
+        config, problems = check(text, self.file, self._registry_for(text), runtime=self.live)
         if config is None:
             return problems, {}
         difference = model.diff(self.config, config)
@@ -92,7 +96,7 @@ class Configuration(Service):
         """Checks a text and puts it in force. The lines of what is wrong with it; [] when it was applied."""
         source = source or self.file
         registry = self._registry_for(text)
-        config, problems = check(text, self.file, registry, injected=self._builder.injected)
+        config, problems = check(text, self.file, registry, injected=self._builder.injected, runtime=self.live)
         if config is None:
             return self._refuse([str(problem) for problem in problems], source)
         before = self._registry.copy()
@@ -114,9 +118,25 @@ class Configuration(Service):
             _settle_memory()
         self.text, self.config, self.refused = text if isinstance(text, str) else text.decode(), config, None
         self._file_waits = False
+        self.live = {name: value for name, value in self.live.items() if name in config.runtime}
+        self.defaults = _runtime(text, self.file) if self.live else dict(config.runtime)
         self.applied = time.time()
         self.reloads["applied"] += 1
         return []
+
+    def set_live(self, name: str, value: Scalar) -> list[str]:
+        """
+        Gives a value of `runtime:` another one; None: the one that is written. The lines of what is wrong with the
+        configuration then; [] when it is in force. Raises KeyError for a name that it does not have.
+        """
+        if name not in self.config.runtime:
+            raise KeyError(name)
+        before = self.live
+        self.live = {key: one for key, one in before.items() if key != name} | ({} if value is None else {name: value})
+        lines = self._again()
+        if lines:
+            self.live = before
+        return lines
 
     def dump(self) -> Any:
         """The configuration in force, with defaults, as JSON has it; secrets masked."""
@@ -146,9 +166,15 @@ class Configuration(Service):
         """The file may have been refused for want of what came; if it still is, what is in force takes the new code."""
         if self._file_waits and not self.reload():
             return
+        self._again()
+
+    def _again(self) -> list[str]:
+        """Puts what is in force in force anew, as something changed that it refers to."""
         waits, refused = self._file_waits, self.refused
-        if not self.apply_text(self.text) and waits:
+        lines = self.apply_text(self.text)
+        if not lines and waits:
             self._file_waits, self.refused = waits, refused
+        return lines
 
     def _tell_of_plugins(self, before: Registry) -> None:
         for path, trace in self._registry.errors.items():
@@ -189,6 +215,17 @@ class Configuration(Service):
         return (
             ", ".join(f"{one.name} at {' '.join(one.bound()) or 'no address'}" for one in listeners) or "no listeners"
         )
+
+
+def _runtime(text: str | bytes, file: str) -> dict[str, Any]:
+    """`runtime:` as it is written, in a text that is right."""
+    root, _ = load(text, file)
+    found = root.value.get("runtime") if root is not None and isinstance(root.value, dict) else None
+    return (
+        {name: node.value for name, node in found.value.items()}
+        if found is not None and isinstance(found.value, dict)
+        else {}
+    )
 
 
 def _stamp(file: str) -> object:

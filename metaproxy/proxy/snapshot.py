@@ -7,9 +7,9 @@ Lives here: `ListenerSnapshot`, `Snapshot`, and mutations whose values are fille
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.interfaces import ICodec, IExchange
@@ -75,14 +75,26 @@ class ListenerSnapshot:
     filters: tuple[str, ...] = ()
 
 
+class FilterUse(NamedTuple):
+    """A filter as it runs: plugin is its object, which several routes share, or listeners when it is an access log."""
+
+    listener: str
+    name: str
+    plugin: Any
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
-    """A whole configuration as it runs. version: counts up from 1; source: where it came from; made: Unix time."""
+    """
+    A whole configuration as it runs. version: counts up from 1; source: where it came from; made: Unix time; filters:
+    the objects that act on its exchanges, for their counters and their end.
+    """
 
     version: int
     source: str
     made: float
     listeners: Mapping[str, ListenerSnapshot] = field(default_factory=dict)
     clusters: Mapping[str, Cluster] = field(default_factory=dict)
+    filters: Sequence[FilterUse] = ()
     config: Any = None
     config_build: Any = None

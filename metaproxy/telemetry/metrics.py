@@ -77,6 +77,9 @@ class Metrics(Collector):
             else:
                 yield from _numbers(family, rows)
 
+        for one in {id(one.plugin): one.plugin for one in self._filters() if hasattr(one.plugin, "collect")}.values():
+            yield from one.collect()
+
     def flat(self) -> dict[str, float]:
         """Series, as `name{label="value"}`, -> number; of a histogram its count, sum and QUANTILES. Sorted."""
         found: dict[str, float] = {}
@@ -113,6 +116,12 @@ class Metrics(Collector):
         yield from _rows(names.ENDPOINT_STATE, endpoints)
         counts = {labels: _distinct(one.counts for one in found) for labels, found in endpoints.items()}
         yield from _rows(names.ENDPOINT, counts)
+        filters = self._filters()
+        yield names.FILTER_EVENTS, _by_key(filters, "counters")
+        yield names.FILTER_VALUES, _by_key(filters, "gauges")
+
+    def _filters(self) -> Sequence[Any]:
+        return self._proxy.snapshot.filters if self._proxy.snapshot is not None else ()
 
     def _listeners(self) -> dict[tuple[str, ...], list[Any]]:
         return {
@@ -221,6 +230,16 @@ def _outcomes(targets: Mapping[tuple[str, ...], list[Any]]) -> Iterator[Row]:
     for labels, found in targets.items():
         for outcome in dict.fromkeys(outcome for counts in found for outcome in counts.outcomes):
             yield (*labels, outcome), sum(counts.outcomes.get(outcome, 0) for counts in found)
+
+
+def _by_key(filters: Sequence[Any], attribute: str) -> list[Row]:
+    """The entries of a mapping that filters may have; those of one name in one listener are added up."""
+    found: dict[tuple[str, ...], float] = {}
+    for one in filters:
+        for key, value in getattr(one.plugin, attribute, {}).items():
+            labels = (one.listener, one.name, key)
+            found[labels] = found.get(labels, 0) + value
+    return list(found.items())
 
 
 # -- Metrics of prometheus_client

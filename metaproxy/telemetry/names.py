@@ -76,6 +76,21 @@ RELOADS = Family(
     "metaproxy_config_reloads_total", "counter", "Configurations offered, by what became of them.", ("result",), int
 )
 
+FILTER_EVENTS = Family(
+    "metaproxy_filter_events_total",
+    "counter",
+    "What a filter counts; see the reference of filters.",
+    ("listener", "filter", "event"),
+    int,
+)
+FILTER_VALUES = Family(
+    "metaproxy_filter_value",
+    "gauge",
+    "What a filter measures; see the reference of filters.",
+    ("listener", "filter", "name"),
+    float,
+)
+
 LISTENER = _families(
     ("listener", "protocol"),
     ("metaproxy_listener_connections_total", "counter", "Connections accepted.", _of("connections")),
@@ -267,6 +282,7 @@ ENDPOINT = _families(
 
 FAMILIES: tuple[Family, ...] = (
     BUILD, *PROCESS, RELOADS, *LISTENER, EXCHANGES, *TARGET, *CLUSTER, *ENDPOINT_STATE, *ENDPOINT,
+    FILTER_EVENTS, FILTER_VALUES,
 )  # fmt: skip
 """In the order in which they are shown."""
 

@@ -118,3 +118,29 @@ def test_idle_clients_are_found_by_the_sweep() -> None:
     for _ in range(60):
         stage.clock.advance(0.1)
     assert client.closed
+
+
+def test_who_watches_sees_exchanges_while_it_watches_and_over_new_configurations() -> None:
+    stage = Running()
+    stage.put("a")
+    client = stage.client()
+    seen: list[str] = []
+
+    def hook(exchange: Any) -> None:
+        seen.append(exchange.outcome)
+
+    def exchange(id: int) -> None:
+        stage.say(client, call(id))
+        stage.say(stage.server, answer(id))
+
+    exchange(1)
+    stage.service.watch(hook)
+    exchange(2)
+    assert seen == ["ok"]
+    stage.put("a")
+    exchange(3)
+    assert seen == ["ok", "ok"]
+    stage.service.unwatch(hook)
+    exchange(4)
+    assert seen == ["ok", "ok"]
+    assert all(hook not in route.on_complete for route in stage.snapshot.routes.routes)

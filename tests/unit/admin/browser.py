@@ -18,6 +18,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from metaproxy.admin.service import AdminService
+from metaproxy.config.model import Config
 from metaproxy.telemetry.log_files import LogFiles
 
 GOOD = "listeners: []\n"
@@ -32,7 +33,17 @@ class FakeConfiguration:
         self.refused: dict[str, Any] | None = None
         self.reloads = {"applied": 1, "refused": 0}
         self.content = GOOD
+        self.config = Config(runtime={"canary": 10})
+        self.defaults = {"canary": 10}
+        self.live: dict[str, Any] = {}
         self._running = running
+
+    def set_live(self, name: str, value: Any) -> list[str]:
+        if value == "wrong":
+            return ["demo.yaml:1:1: wrong"]
+        self.live = {} if value is None else {name: value}
+        self.config = Config(runtime={**self.defaults, **self.live})
+        return []
 
     def check(self, text: str) -> tuple[list[str], dict[str, Any]]:
         if "wrong" in text:

@@ -112,7 +112,6 @@ dynamic_resources: {}
 """
 LATER = [
     "overload",
-    "runtime",
     "listeners[0].tls",
     "listeners[0].routes[0].mirror",
     "listeners[0].tracing",

@@ -1,0 +1,89 @@
+"""
+Values of `runtime:`, seen and changed while the proxy runs.
+
+Lives here: /runtime, /runtime/{name}. Does not: what a value is used for; that is
+checked as the whole configuration is.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from twisted.logger import Logger
+
+from metaproxy.admin.resource import Answer, Ask, Endpoint, Refused, as_json, nearest
+from metaproxy.admin.view import View
+
+log = Logger()
+
+MAX_SHOWN = 100
+"""Characters of a value in the log."""
+
+
+class Runtime(Endpoint):
+    path = "/runtime"
+    about = "Live values: what is in force, what the configuration says, and whether they differ."
+
+    def __init__(self, view: View) -> None:
+        self._configuration = view.configuration
+
+    def get(self, ask: Ask) -> Answer:
+        values = {name: _shown(self._configuration, name) for name in self._configuration.config.runtime}
+        return as_json({"runtime": values})
+
+
+class RuntimeValue(Endpoint):
+    path = "/runtime/{name}"
+    about = "PUT a text, number or flag (JSON): in force at once, until the next start. DELETE goes back to the file's."
+
+    def __init__(self, view: View) -> None:
+        self._configuration = view.configuration
+
+    def get(self, ask: Ask) -> Answer:
+        name = self._name(ask)
+        return as_json({"name": name, **_shown(self._configuration, name)})
+
+    def put(self, ask: Ask) -> Answer:
+        name = self._name(ask)
+        value = _value(ask.body)
+        self._change(name, value)
+        log.info("admin: runtime {name} is {value!r} now", name=name, value=str(value)[:MAX_SHOWN])
+        return as_json({"name": name, **_shown(self._configuration, name)})
+
+    def delete(self, ask: Ask) -> Answer:
+        name = self._name(ask)
+        self._change(name, None)
+        log.info("admin: runtime {name} is what the configuration says", name=name)
+        return as_json({"name": name, **_shown(self._configuration, name)})
+
+    def _name(self, ask: Ask) -> str:
+        name = ask.place["name"]
+        known = list(self._configuration.config.runtime)
+        if name not in known:
+            raise Refused(404, f"no runtime value {name[:200]!r}; {nearest(name, known)}", "name")
+        return name
+
+    def _change(self, name: str, value: Any) -> None:
+        lines = self._configuration.set_live(name, value)
+        if lines:
+            raise Refused(400, lines[0], "body", more={"errors": lines})
+
+
+def _shown(configuration: Any, name: str) -> dict[str, Any]:
+    live = configuration.live
+    return {
+        "value": configuration.config.runtime[name],
+        "default": configuration.defaults.get(name),
+        "overridden": name in live,
+    }
+
+
+def _value(body: bytes) -> str | int | float | bool:
+    try:
+        value = json.loads(body)
+    except ValueError:
+        raise Refused(400, 'not JSON; write 25, true or "text"', "body") from None
+    if not isinstance(value, (str, int, float)) or value != value or value in (float("inf"), float("-inf")):
+        raise Refused(400, "neither a text, a number nor a flag", "body")
+    return value
