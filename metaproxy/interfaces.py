@@ -106,7 +106,8 @@ class ICodec(Interface):
     def reply(request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes:
         """
         One whole frame that answers `request` under its own id with an error that its clients understand; b"" for a
-        request that gets no answer. text: at most 1 KiB. name: see Reply; an unknown name counts as "".
+        request that gets no answer, unless it opens a state (SUBSCRIBE), whose client waits for that. text: at most
+        1 KiB. name: see Reply; an unknown name counts as "".
         """
 
     def mutate(message: Message, mutation: Mutation) -> bytes:
@@ -124,7 +125,8 @@ class ICodec(Interface):
     def split(request: Message, owner: Callable[[str], Hashable]) -> list[Part] | None:
         """
         The pieces of a request that touches keys of several endpoints, one an endpoint; None when it is not to be
-        split. owner: tells for a key which endpoint has it (only equality counts). Only called with a hashing balancer.
+        split; [] when its keys are at several endpoints and it can't be split: it is refused (Reply.name CROSSSLOT).
+        owner: tells for a key which endpoint has it (only equality counts). Only called with a hashing balancer.
         """
 
     def merge(request: Message, parts: Sequence[Part], answers: Sequence[Message]) -> bytes:

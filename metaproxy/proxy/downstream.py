@@ -115,6 +115,8 @@ class Downstream(Protocol):
                 self._unusual(message)
         if session.error is not None:
             self._refuse(str(session.error))
+        elif session.closing:
+            self._leave()
         elif self._backlog() >= self._limit:
             self.pause("inflight")
         elif self._leaving and not self.inflight:
@@ -179,8 +181,6 @@ class Downstream(Protocol):
             self._queue.append(_Answer(data))
         elif data:
             self.write(data)
-        if self.session.closing:
-            self._leave()
 
     def _refuse(self, text: str) -> None:
         """The peer's bytes are not the protocol: nothing more is read, what came before is answered, and it ends."""
@@ -220,7 +220,12 @@ class Downstream(Protocol):
                         self.write(data)
             elif exchange.data:
                 self.write(exchange.data)
+        elif exchange.data:  # a refused request that gets no answer of its own, but may get an error
+            self._answer(exchange.data)
         if exchange.message.hold:
+            if exchange.message.hold == Hold.OPEN and self.pin is None:
+                self._state_refused(exchange)
+                return
             if exchange is self._barrier:
                 self._barrier = None
             if exchange.message.hold == Hold.CLOSE:
@@ -231,6 +236,13 @@ class Downstream(Protocol):
             self.resume("inflight")
         if self._leaving and not self.inflight:
             self._close_if_idle()
+
+    def _state_refused(self, exchange: Exchange) -> None:
+        """The state that client and codec believe in from now on is nowhere: the client gets the error and no more."""
+        self._held.clear()
+        self._barrier, self._blocked = exchange, True
+        self.pause("refused")
+        self._leave()
 
     # -- writing
 

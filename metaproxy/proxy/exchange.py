@@ -314,9 +314,7 @@ class Exchange:
         self.reply_kind = kind
         self.details = reply.text
         self.response = None
-        if self.message.kind is _ONEWAY:
-            self.data = b""
-        elif reply.frame is not None:
+        if reply.frame is not None and self.message.kind is not _ONEWAY:
             self.data = reply.frame
         else:
             self.data = self._reply_frame(kind or ErrorKind.INTERNAL, reply)

@@ -108,6 +108,8 @@ class Upstream(Protocol):
 
     def _unsendable(self, attempt: Attempt, error: FrameError) -> None:
         attempt.fail(ErrorKind.BAD_REQUEST, str(error))
+        if self.lease is attempt:
+            self.pool.give_back(self)
 
     def pending(self) -> list[Attempt]:
         """Attempts that were sent and are not answered."""

@@ -430,7 +430,7 @@ def test_parts_of_a_split_must_be_whole_requests_and_more_than_one():
         def split(self, request: Message, owner: Callable[[str], object]) -> list[Part] | None:
             return [Part(Message(Kind.REQUEST, b"get"), 0), Part(request, 1)]
 
-    assert refusal(Single(), *LINES) == "client[0]: split() gave 1 parts; give None when it is not to be split"
+    assert refusal(Single(), *LINES) == "client[0]: split() gave one part; give None when it is not to be split"
     assert refusal(Torn(), *LINES).startswith("client[0]: part 0 of split(): 0 messages instead of one")
 
 

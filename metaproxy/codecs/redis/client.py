@@ -59,17 +59,17 @@ class ClientSession(CommandStream):
         if self._who.user is None and name not in _BEFORE_LOGIN:
             message.answer = NOAUTH
         else:
-            self._look(name, message, messages)
+            self._look(name, message)
         messages.append(message)
 
-    def _look(self, name: bytes, message: Message, before: list[Message]) -> None:
+    def _look(self, name: bytes, message: Message) -> None:
         if name in commands.NO_COMMANDS:
             raise FrameError("HTTP, not Redis")
         refusal = self._refusal(name, message)
         if refusal:
             self._refuse(message, refusal)
         elif name == b"QUIT":
-            self._goodbye(message, before)
+            self._goodbye(message)
         elif name in commands.SPECIAL:
             action = _ACTIONS.get(name)
             if action is not None:
@@ -282,14 +282,9 @@ class ClientSession(CommandStream):
             message.answer = _RESET
             message.hold = Hold.WAIT
 
-    def _goodbye(self, message: Message, before: list[Message]) -> None:
-        """
-        The proxy closes at the next answer of the codec's when it finds `closing` set. That must be this one: with
-        others before it in the same read the client is left to close, as clients do.
-        """
+    def _goodbye(self, message: Message) -> None:
         message.answer = OK
-        self._quit = True
-        self.closing = all(other.answer is None for other in before)
+        self._quit = self.closing = True
 
     # -- the other direction
 

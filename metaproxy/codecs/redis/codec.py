@@ -18,7 +18,7 @@ from metaproxy.codecs.redis.client import ClientSession
 from metaproxy.codecs.redis.identity import Identity
 from metaproxy.codecs.redis.metadata import KEYS
 from metaproxy.codecs.redis.server import ServerSession
-from metaproxy.message import Affinity, Correlation, ErrorKind, Kind, Message, Part, Side
+from metaproxy.message import Affinity, Correlation, ErrorKind, Message, Part, Side
 
 WORDS: dict[ErrorKind, str] = {
     ErrorKind.NOT_FOUND: "ERR", ErrorKind.NO_CLUSTER: "ERR", ErrorKind.NO_ENDPOINT: "ERR", ErrorKind.CONNECT: "ERR",
@@ -67,8 +67,6 @@ class Redis(Codec):
 
     def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes:
         """name: any word of upper-case letters and digits, such as LOADING."""
-        if request.kind is Kind.ONEWAY:
-            return b""
         if _WORD.fullmatch(name):
             line = f"{name} {text or (_CROSSSLOT if name == 'CROSSSLOT' else kind.value)}"
         else:

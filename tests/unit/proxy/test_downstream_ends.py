@@ -7,7 +7,7 @@ from typing import Any
 from harness import HEAD, LineCodec, Quill, Stage, Wire, answer, call
 
 from metaproxy.cluster.cluster import ConnectionSettings
-from metaproxy.message import ErrorKind, Message, Side
+from metaproxy.message import ErrorKind, Message, Reply, Side
 
 
 def with_unread(stage: Stage) -> tuple[Wire, Any]:
@@ -132,3 +132,37 @@ def test_a_client_that_becomes_slow_while_its_server_is_being_reached_goes_on_af
     stage.clock.advance(0)
     stage.say(stage.server, answer(1))
     assert client.take() == answer(7)
+
+
+def test_what_was_asked_before_a_goodbye_in_the_same_read_is_answered_first() -> None:
+    stage = Stage(codec=LineCodec())
+    client = stage.client()
+    stage.say(client, b"local\nget a\nbye\n")
+    assert client.take() == b"local\n" and not client.closed
+    stage.say(stage.server, b"value\n")
+    assert client.take() == b"value\nbye\n"
+    assert client.closed
+
+
+class Told(LineCodec):
+    def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes:
+        return f"fail {kind.value}\n".encode()
+
+
+def test_a_client_whose_state_is_refused_gets_the_error_and_is_closed_with_what_it_sent_behind_it() -> None:
+    for word in (b"subscribe a", b"begin"):
+        stage = Stage(codec=Told(), hooks={"on_request": (lambda exchange: Reply(ErrorKind.DENIED),)})
+        client = stage.client()
+        stage.say(client, word + b"\nget a\nget b\n")
+        assert client.take() == b"fail denied\n"
+        assert client.closed
+        assert stage.network.upstreams == []
+        assert stage.listener.counts.active_exchanges == 0
+
+
+def test_a_refused_request_that_leaves_no_state_costs_no_connection() -> None:
+    stage = Stage(codec=Told(), hooks={"on_request": (lambda exchange: Reply(ErrorKind.DENIED),)})
+    client = stage.client()
+    stage.say(client, b"get a\nend\nblock a\n")
+    assert client.take() == b"fail denied\n" * 3
+    assert not client.closed

@@ -17,7 +17,7 @@ from metaproxy.cluster.breaker import Breaker
 from metaproxy.cluster.cluster import Cluster, ConnectionSettings
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.retry import RetryPolicy
-from metaproxy.message import Kind, Message
+from metaproxy.message import FrameError, Kind, Message
 from metaproxy.proxy.upstream import FifoUpstream, IdUpstream, connection_class
 from metaproxy.routing.matcher import compile_condition
 from metaproxy.routing.table import Route, RouteTable, Target
@@ -348,3 +348,29 @@ def test_a_failed_answer_of_a_server_is_no_bad_frame() -> None:
     assert client.take() == HEAD.pack(9, 7, 0x80)
     assert stage.endpoints[0].counts.errors == 1
     assert stage.endpoints[0].counts.decode_errors == 0
+
+
+@pytest.mark.parametrize(
+    ("codec", "request_", "frame"), [(Quill(), call(1), answer(1)), (LineCodec(), b"get a\n", b"v\n")]
+)
+def test_a_request_that_the_codec_cannot_send_gives_the_connection_back(
+    codec: Any, request_: bytes, frame: bytes
+) -> None:
+    stage = Stage(codec=codec, connections=pooled())
+    client = stage.client()
+    stage.say(client, request_)
+    stage.say(stage.server, frame)
+    client.take()
+    (connection,) = stage.endpoints[0].pool.connections  # type: ignore[attr-defined]
+
+    def refuse(message: Message, id: int) -> bytes:
+        raise FrameError("no")
+
+    connection._session.send, good = refuse, connection._session.send
+    stage.say(client, request_)
+    assert b"no" in client.take()
+    connection._session.send = good
+    stage.say(client, request_)
+    stage.say(stage.server, answer(3) if isinstance(codec, Quill) else frame)
+    assert client.take() == frame
+    assert len(stage.network.upstreams) == 1
