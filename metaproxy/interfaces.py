@@ -148,12 +148,17 @@ class IExchange(Interface):
     outcome = Attribute(
         "str: '' while under way, then 'ok', 'error', 'oneway', an ErrorKind's value, 'downstream_gone'."
     )
-    details = Attribute("str: the text of a local reply, or ''.")
+    details = Attribute(
+        "str: what logs tell of it: of a local reply, or what a filter put there, bounded; '' if nothing."
+    )
     request_bytes = Attribute("int: bytes of the request's frame.")
     response_bytes = Attribute("int: bytes of the answer's frame; 0 when none.")
 
     def get(key: str) -> str | None:
-        """A metadata key of the request, or a fact of the peer: source.address, source.port, destination.port ..."""
+        """
+        A metadata key of the request, or a fact of the peer: source.address, source.port, destination.port ... No
+        metadata stand in for a fact that is not known.
+        """
 
     def set(key: str, value: str) -> None:
         """Have the codec put `key: value` into the request on its way up (in on_response: into the answer)."""

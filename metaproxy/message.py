@@ -118,16 +118,25 @@ class Reply:
 
     kind: which error, or None when `frame` is the complete answer; text: at most 1 KiB, shown to the client;
     frame: the bytes to write, made by somebody who knows the protocol, or None to let the codec make them from
-    kind and text; name: the protocol's own name for the error where `kind` is not precise enough, else "".
+    kind and text; name: the protocol's own name for the error where `kind` is not precise enough, else ""; details:
+    what logs show in place of `text`, where operators may know more than clients.
     """
 
-    __slots__ = ("frame", "kind", "name", "text")
+    __slots__ = ("details", "frame", "kind", "name", "text")
 
-    def __init__(self, kind: ErrorKind | None, text: str = "", frame: bytes | None = None, name: str = "") -> None:
+    def __init__(
+        self,
+        kind: ErrorKind | None,
+        text: str = "",
+        frame: bytes | None = None,
+        name: str = "",
+        details: str = "",
+    ) -> None:
         self.kind = kind
         self.text = text
         self.frame = frame
         self.name = name
+        self.details = details or text
 
     def __repr__(self) -> str:
         return f"Reply({self.kind and self.kind.value}, {self.text!r})"

@@ -32,6 +32,7 @@ from metaproxy.proxy.attempt import Attempt
 from metaproxy.proxy.pool import own_place, pool_of
 from metaproxy.proxy.snapshot import NO_ROUTE, ListenerSnapshot, Template
 from metaproxy.proxy.tries import Tries
+from metaproxy.routing.matcher import FACTS
 
 if TYPE_CHECKING:
     from metaproxy.proxy.deadlines import Deadlines
@@ -312,7 +313,7 @@ class Exchange:
         self._stop()
         kind = reply.kind
         self.reply_kind = kind
-        self.details = reply.text
+        self.details = reply.details
         self.response = None
         if reply.frame is not None and self.message.kind is not _ONEWAY:
             self.data = reply.frame
@@ -411,9 +412,11 @@ class Exchange:
     # -- facts
 
     def get(self, key: str) -> str | None:
-        # Facts first: metadata come from the client, which could name a source of its own.
+        # Facts first: metadata come from the client, which could name a source of its own, also where there is none.
         fact = self.client.facts.get(key)
-        return fact if fact is not None else self.message.get(key)
+        if fact is not None or key.startswith(FACTS):
+            return fact
+        return self.message.get(key)
 
     @property
     def listener(self) -> str:

@@ -239,7 +239,9 @@ OPERATORS: Mapping[str, Operator] = {
         ours=True,
     ),
     "RESPONSE_CODE": Operator(_code, "0 for `ok` and `oneway`, else 1.", number=True),
-    "RESPONSE_CODE_DETAILS": Operator(_attribute("details"), "What the proxy told the client.", told=True),
+    "RESPONSE_CODE_DETAILS": Operator(
+        _attribute("details"), "What the proxy told the client, or filters noted.", told=True
+    ),
     "RESPONSE_FLAGS": Operator(_flags, "The outcome as a flag of Envoy's, see below."),
     "BYTES_RECEIVED": Operator(_attribute("request_bytes"), "Bytes of the request.", number=True),
     "BYTES_SENT": Operator(_attribute("response_bytes"), "Bytes of the answer, 0 when none was sent.", number=True),

@@ -16,7 +16,8 @@ LAYERS: list[set[str]] = [
     {"message", "units", "counts"},
     {"interfaces"},
     {"plugins"},
-    {"filters", "balancers", "routing", "codecs", "discovery"},
+    {"routing"},  # filters ask the same conditions as routes
+    {"filters", "balancers", "codecs", "discovery"},
     {"cluster"},  # a cluster hashes as its balancers do: balancers.hashing
     {"proxy", "telemetry"},
     {"service"},

@@ -125,3 +125,8 @@ def test_it_imports_nothing_of_ours() -> None:
     tree = ast.parse(Path(str(module.__file__)).read_text())
     names = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert names == {"__future__", "collections.abc", "enum"}
+
+
+def test_logs_show_the_text_of_a_reply_unless_they_are_to_show_something_else() -> None:
+    assert Reply(ErrorKind.DENIED, "no").details == "no"
+    assert Reply(ErrorKind.DENIED, "no", details="policy 7").details == "policy 7"

@@ -12,6 +12,7 @@ redis = Declaration(ICodec, "redis", "metaproxy.codecs.redis.Redis")
 thrift = Declaration(ICodec, "thrift", "metaproxy.codecs.thrift.Thrift")
 
 local_rate_limit = Declaration(IFilter, "local_rate_limit", "metaproxy.filters.local_rate_limit.LocalRateLimit")
+rbac = Declaration(IFilter, "rbac", "metaproxy.filters.rbac.Rbac")
 
 least_request = Declaration(ILoadBalancer, "least_request", "metaproxy.balancers.least_request.LeastRequest")
 maglev = Declaration(ILoadBalancer, "maglev", "metaproxy.balancers.maglev.Maglev")

@@ -135,3 +135,12 @@ def test_new_code_of_a_codec_that_keeps_the_order_keeps_it_for_clients_that_are_
     assert client.take() == b""
     stage.say(stage.server, answer(2))
     assert client.take() == answer(7) + answer(8)
+
+
+def test_the_client_sees_the_text_of_a_reply_and_the_logs_its_details() -> None:
+    seen: list[str] = []
+    refuse = lambda exchange: Reply(ErrorKind.DENIED, "no", details="policy 7")  # noqa: E731
+    stage = Stage(hooks={"on_request": (refuse,), "on_complete": (lambda exchange: seen.append(exchange.details),)})
+    client = stage.client()
+    stage.say(client, call(1))
+    assert (b"no" in client.written, b"policy 7" in client.written, seen) == (True, False, ["policy 7"])

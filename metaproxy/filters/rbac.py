@@ -1,0 +1,192 @@
+"""
+`rbac`: who may ask what.
+
+Lives here: policies, what follows from those that match, shadow policies. Does not: how conditions are compared and
+found (`routing.expression`); who a peer is (facts of its connection, such as source.identity, or its metadata).
+
+Semantics: Envoy's "Role Based Access Control" filter, its DENY rules before its ALLOW rules, as Istio and Aeraki stack
+them. docs/reference/filters.md says where ours differ.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from zope.interface import implementer
+
+from metaproxy.interfaces import IExchange, IOnRequest
+from metaproxy.message import ErrorKind, FrameError, Reply
+from metaproxy.plugins import OptionError
+from metaproxy.routing.expression import ALWAYS, Expression, FirstMatch, Get, all_of, any_of
+
+ALLOW, DENY, LOG = ACTIONS = ("allow", "deny", "log")
+NONE = "none"
+"""What stands for the policy where none matched; no policy may be called so."""
+MAX_NAME = 128
+"""Characters of a policy's name, which every line of an access log may repeat."""
+
+_KEYS = ("action", "permissions", "principals")
+_NAME = re.compile(rf"[\x21-\x7e]{{1,{MAX_NAME}}}")
+_TEXT = "rbac: access denied"
+
+
+class Verdict(NamedTuple):
+    """What policies say to a request: whether it may pass, which of them decided, and how that is told."""
+
+    allowed: bool
+    policy: str
+    details: str
+
+    @classmethod
+    def of(cls, allowed: bool, policy: str, prefix: str) -> Verdict:
+        done = "allowed" if allowed else "denied"
+        return cls(allowed, policy, f"{prefix}_{done}_matched_policy[{policy}]")
+
+
+class Policies:
+    """
+    The policies of one filter, compiled: who is refused, who may pass, what is logged. written: name -> policy, in
+    order; prefix: how what is told of them begins. Raises ValueError.
+    """
+
+    def __init__(self, written: Mapping[str, object], prefix: str) -> None:
+        compiled = {name: _compiled(name, policy) for name, policy in written.items()}
+        self._deny, self._allow, self._log = (_of_action(compiled, action) for action in (DENY, ALLOW, LOG))
+        self._verdicts = {
+            allowed: {name: Verdict.of(allowed, name, prefix) for name in (*compiled, NONE)}
+            for allowed in (False, True)
+        }
+
+    def judge(self, get: Get) -> Verdict:
+        """Raises FrameError when metadata that a policy asks for can't be decoded."""
+        if self._deny is not None:
+            name = self._deny(get)
+            if name is not None:
+                return self._verdicts[False][name]
+        if self._allow is None:
+            return self._verdicts[True][NONE]
+        name = self._allow(get)
+        return self._verdicts[name is not None][name or NONE]
+
+    def logs(self, get: Get) -> str | None:
+        """The first policy with the action log that matches."""
+        return self._log(get) if self._log is not None else None
+
+
+def _of_action(compiled: Mapping[str, tuple[str, Expression]], action: str) -> Callable[[Get], str | None] | None:
+    """What finds the first policy of an action that matches; None without any."""
+    chosen = {name: expression for name, (does, expression) in compiled.items() if does == action}
+    if not chosen:
+        return None
+    names: tuple[str | None, ...] = (*chosen, None)
+    find = FirstMatch(list(chosen.values())).find
+    return lambda get: names[find(get)]  # -1 where none matches: the last
+
+
+def _compiled(name: str, policy: object) -> tuple[str, Expression]:
+    """Action and condition of a policy. Raises ValueError."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or name == NONE:
+        raise ValueError(f"{name!r:.150} is no name of a policy; write 1 to {MAX_NAME} letters without spaces")
+    if not isinstance(policy, Mapping):
+        raise ValueError(f"{name}: {policy!r:.100} is not a policy; write {{action: allow, principals: [...]}}")
+    for key in policy:
+        if key not in _KEYS:
+            near = difflib.get_close_matches(str(key), _KEYS, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(_KEYS)}"
+            raise ValueError(f"{name}: unknown key {key!r}; {hint}")
+    action = policy.get("action", ALLOW)
+    if action not in ACTIONS:
+        raise ValueError(f"{name}: action: {action!r:.100} is none of {', '.join(ACTIONS)}")
+    return action, all_of([_either(name, key, policy) for key in _KEYS[1:]])
+
+
+def _either(name: str, key: str, policy: Mapping[str, object]) -> Expression:
+    """What `permissions` or `principals` ask: one of the list; anything without a list; nothing passes an empty one."""
+    if key not in policy:
+        return ALWAYS
+    try:
+        return any_of(policy[key])
+    except ValueError as error:
+        raise ValueError(f"{name}: {key}: {error}") from None
+
+
+@implementer(IOnRequest)
+class Rbac:
+    """
+    policies: name -> {action: allow, deny or log; permissions: [...]; principals: [...]}; shadow: the same, which are
+    evaluated, counted and told, and never enforced; per_policy: whether `counters` has an entry for each policy.
+    """
+
+    def __init__(
+        self,
+        policies: dict[str, object] | None = None,
+        shadow: dict[str, object] | None = None,
+        per_policy: bool = False,
+    ) -> None:
+        if not policies and not shadow:
+            raise ValueError("no policy, so everything would pass; write policies: {NAME: {...}} or shadow:")
+        self._policies = _policies("policies", policies, "rbac_access")
+        self._shadow = _policies("shadow", shadow, "rbac_shadow")
+        self._per_policy = per_policy
+        self.counters = {"allowed": 0, "denied": 0, "logged": 0, "shadow_allowed": 0, "shadow_denied": 0}
+
+    def on_request(self, exchange: IExchange) -> Reply | None:
+        get = exchange.get
+        policies = self._policies
+        if policies is None:
+            _tell(exchange, self._judge_in_the_shadow(exchange))
+            return None
+        # What is enforced comes first: it meets what can't be decoded, and refuses it.
+        verdict = policies.judge(get)
+        self._count("", verdict)
+        told = self._judge_in_the_shadow(exchange) if self._shadow is not None else ""
+        if not verdict.allowed:
+            return Reply(ErrorKind.DENIED, _TEXT, details=f"{verdict.details}; {told}" if told else verdict.details)
+        if verdict.policy is not NONE:
+            _tell(exchange, verdict.details)
+        if told:
+            _tell(exchange, told)
+        logged = policies.logs(get)
+        if logged is not None:
+            self.counters["logged"] += 1
+            _tell(exchange, f"rbac_logged_matched_policy[{logged}]")
+        return None
+
+    def _judge_in_the_shadow(self, exchange: IExchange) -> str:
+        """Evaluates the shadow policies and tells what they would have done. Never raises for what a peer sent."""
+        assert self._shadow is not None
+        more = exchange.message.more
+        try:
+            verdict = self._shadow.judge(exchange.get)
+        except FrameError:
+            # It is told once only, and whoever enforces something behind us must meet it, too.
+            exchange.message.more = more
+            verdict = Verdict.of(False, NONE, "rbac_shadow")
+        self._count("shadow_", verdict)
+        return verdict.details
+
+    def _count(self, prefix: str, verdict: Verdict) -> None:
+        name = f"{prefix}allowed" if verdict.allowed else f"{prefix}denied"
+        counters = self.counters
+        counters[name] += 1
+        if self._per_policy:
+            own = f"{name}:{verdict.policy}"
+            counters[own] = counters.get(own, 0) + 1
+
+
+def _tell(exchange: IExchange, text: str) -> None:
+    """Adds to what the access log and the tap show of the exchange."""
+    before = exchange.details
+    exchange.details = f"{before}; {text}" if before else text
+
+
+def _policies(option: str, written: dict[str, object] | None, prefix: str) -> Policies | None:
+    if not written:
+        return None
+    try:
+        return Policies(written, prefix)
+    except ValueError as error:
+        raise OptionError(option, f"{option}: {error}") from None

@@ -1,0 +1,152 @@
+"""
+Who may call what, as real Dubbo, Thrift and Redis clients see it.
+
+Lives here: refusals in each client's own words, permissions, shadow policies, what the access log tells. Does not: the
+semantics of policies (tests/unit/filters/test_rbac.py).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import catalogue
+import pytest
+from catalogue import Clients, Start
+from proxied import Proxy, cluster, listener
+from running import answers, eventually, free_port
+
+peer = pytest.mark.peer
+SERVICE = "org.example.HelloService"
+
+RBAC: dict[str, Any] = {
+    "policies": {
+        "nobody-adds": {"action": "deny", "permissions": [{"method": "add"}, {"command": "FLUSHALL"}]},
+        "neighbours": {"principals": [{"source.address": {"cidr": "127.0.0.0/8"}}]},
+    },
+    "shadow": {"greeters": {"permissions": [{"method": {"prefix": "say"}}, {"command": "GET"}]}},
+}
+STRANGERS: dict[str, Any] = {"policies": {"far": {"principals": [{"source.address": {"cidr": "10.0.0.0/8"}}]}}}
+
+
+class Mesh(NamedTuple):
+    """Ports of listeners: `guarded` have RBAC, `closed` STRANGERS, `open` nothing; by protocol."""
+
+    proxy: Proxy
+    log: Path
+    guarded: dict[str, int]
+    closed: dict[str, int]
+    open: dict[str, int]
+
+
+@pytest.fixture(scope="module")
+def mesh(start: Start, shared_proxy: Callable[..., Proxy], tmp_path_factory: pytest.TempPathFactory) -> Mesh:
+    directory = tmp_path_factory.mktemp("rbac")
+    ports = {name: free_port() for name in ("dubbo", "thrift", "redis")}
+    start(catalogue.dubbo_server("npm", "alpha", ports["dubbo"]))
+    start(catalogue.thrift_server("py", "alpha", f"{ports['thrift']}:framed:binary"), lambda: answers(ports["thrift"]))
+    start(catalogue.redis_server(ports["redis"], directory), lambda: answers(ports["redis"]))
+    found: dict[str, dict[str, int]] = {}
+    listeners = []
+    for name, options in (("guarded", RBAC), ("closed", STRANGERS), ("open", None)):
+        found[name] = {protocol: free_port() for protocol in ports}
+        for protocol, port in found[name].items():
+            filters = [{"rbac": options}] if options else []
+            log = [{"file": str(directory / "access.json"), "format": "json"}]
+            routes = [{"cluster": protocol}]
+            listeners.append(listener(f"{name}-{protocol}", port, protocol, routes, filters=filters, access_log=log))
+    config = {"listeners": listeners, "clusters": [cluster(name, port) for name, port in ports.items()]}
+    return Mesh(shared_proxy(config), directory / "access.json", **found)
+
+
+REFUSED = [
+    pytest.param("java", "org.apache.dubbo.rpc.RpcException", marks=peer("java", "npm")),
+    pytest.param("npm", "Error", marks=peer("npm")),
+    pytest.param("dubbo-py", "RuntimeError", marks=peer("dubbo-py", "npm")),
+]
+
+
+@pytest.mark.parametrize("name, raised", REFUSED)
+def test_a_dubbo_client_is_refused_what_a_policy_denies_and_keeps_the_rest(
+    name: str, raised: str, clients: Clients, mesh: Mesh
+) -> None:
+    calls = [{"method": "add", "args": [3, 4]}, {"method": "whoami"}]
+    jobs = clients(catalogue.dubbo_client(name))
+    added, who = jobs.run(port=mesh.guarded["dubbo"], calls=calls)
+    assert added["error"]["class"] == raised
+    assert "rbac: access denied" in added["error"]["message"]
+    assert who["value"] == "alpha"
+    assert jobs.run(port=mesh.open["dubbo"], calls=calls[:1])[0]["value"] == 7
+
+
+@pytest.mark.parametrize("name, raised", REFUSED)
+def test_a_dubbo_client_from_an_address_that_no_policy_allows_is_refused_everything(
+    name: str, raised: str, clients: Clients, mesh: Mesh
+) -> None:
+    (who,) = clients(catalogue.dubbo_client(name)).run(port=mesh.closed["dubbo"], calls=[{"method": "whoami"}])
+    assert (who["error"]["class"], "rbac: access denied" in who["error"]["message"]) == (raised, True)
+
+
+@pytest.mark.parametrize("name", [pytest.param(each, marks=peer(each, "py")) for each in ("py", "js", "java")])
+def test_a_thrift_client_is_refused_with_an_application_exception(name: str, clients: Clients, mesh: Mesh) -> None:
+    calls = [{"method": "add", "args": [3, 4]}, {"method": "sayHello", "args": ["bob"]}]
+    options = {"transport": "framed", "protocol": "binary", "mux": False}
+    jobs = clients(catalogue.thrift_client(name))
+    added, hello = jobs.run(port=mesh.guarded["thrift"], calls=calls, **options)
+    assert "ApplicationException" in added["error"]["class"]
+    assert "rbac: access denied" in added["error"]["message"]
+    assert hello["value"] == "hello bob from alpha"
+    assert jobs.run(port=mesh.open["thrift"], calls=calls, **options)[0]["value"] == 7
+
+
+@peer("redis-py", "redis-server")
+@pytest.mark.parametrize("resp", [2, 3])
+def test_redis_py_raises_no_permission(resp: int, mesh: Mesh) -> None:
+    import redis
+
+    with redis.Redis(port=mesh.guarded["redis"], protocol=resp, decode_responses=True) as client:
+        client.set("kept", "1")
+        with pytest.raises(redis.exceptions.NoPermissionError, match="rbac: access denied"):
+            client.flushall()
+        pipeline = client.pipeline(transaction=False)
+        pipeline.get("kept").execute_command("FLUSHALL").get("kept")
+        results = pipeline.execute(raise_on_error=False)
+        assert (results[0], results[2]) == ("1", "1")
+        assert isinstance(results[1], redis.exceptions.NoPermissionError)
+    with redis.Redis(port=mesh.open["redis"], protocol=resp, decode_responses=True) as client:
+        assert client.flushall() is True
+        assert client.get("kept") is None
+
+
+@peer("redis-py", "redis-server")
+def test_counters_and_the_access_log_tell_which_policy_decided(mesh: Mesh) -> None:
+    import redis
+
+    def counted(event: str) -> float:
+        labels = ('listener="guarded-redis"', 'filter="rbac"', f'event="{event}"')
+        (found,) = (value for name, value in mesh.proxy.stats().items() if all(label in name for label in labels))
+        return float(found)
+
+    names = ("allowed", "denied", "shadow_allowed", "shadow_denied")
+    before = {name: counted(name) for name in names}
+    with redis.Redis(port=mesh.guarded["redis"], driver_info=None) as client:
+        client.get("a")
+        client.execute_command("EXISTS", "a")
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            client.flushall()
+    assert {name: counted(name) - before[name] for name in names} == {
+        "allowed": 2, "denied": 1, "shadow_allowed": 1, "shadow_denied": 2,
+    }  # fmt: skip
+
+    def told() -> dict[str, str]:
+        lines = [json.loads(line) for line in mesh.log.read_text().splitlines()]
+        return {each["operation"]: each["details"] for each in lines if each["listener"] == "guarded-redis"}
+
+    assert eventually(lambda: {"GET", "EXISTS", "FLUSHALL"} <= set(told()))
+    assert told()["GET"] == (
+        "rbac_access_allowed_matched_policy[neighbours]; rbac_shadow_allowed_matched_policy[greeters]"
+    )
+    assert told()["EXISTS"].endswith("rbac_shadow_denied_matched_policy[none]")
+    assert told()["FLUSHALL"].startswith("rbac_access_denied_matched_policy[nobody-adds]")
