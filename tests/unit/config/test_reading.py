@@ -108,7 +108,6 @@ def test_what_is_a_secret_is_cut_out_of_every_problem() -> None:
     [
         (ICodec, "dubbo", {"depth": 3}, []),
         (ICodec, "dubo", {"depth": 3}, ["no codec 'dubo'; did you mean 'dubbo'?"]),
-        (IFilter, "dubbo", {}, ["no filter 'dubbo'; there is gate, local_rate_limit, unreadable"]),
         (ICodec, "dubbo", {"dept": 3}, ["dubbo: no option 'dept'; did you mean 'depth'?"]),
         (
             ICodec,
@@ -131,6 +130,14 @@ def test_a_plugin_is_built_or_all_that_is_wrong_with_it_is_told(
     found = reading()
     try_use(found, interface, name, **options)
     assert texts(found) == expected
+
+
+def test_the_plugins_that_are_there_are_listed_when_none_is_near() -> None:
+    found = reading()
+    try_use(found, IFilter, "dubbo")
+    (told,) = texts(found)
+    assert told.startswith("no filter 'dubbo'; there is ")
+    assert "gate, " in told
 
 
 @pytest.mark.parametrize(
