@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from metaproxy.admin.resource import Answer, Ask, Endpoint, Refused, as_json, as_time
-from metaproxy.admin.view import View
+from metaproxy.admin.view import View, refused
 
 MASK = "****"
 
@@ -36,14 +36,10 @@ class ConfigDump(Endpoint):
                 "applied": as_time(self._configuration.applied),
                 "config": masked(self._configuration.dump()),
                 "compiled": _compiled(snapshot),
-                "refused": _refused(self._configuration.refused),
+                "refused": refused(self._configuration.refused),
                 "reloads": dict(self._configuration.reloads),
             }
         )
-
-
-def _refused(refused: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    return None if refused is None else {**refused, "time": as_time(refused["time"])}
 
 
 def _compiled(snapshot: Any) -> dict[str, Any]:

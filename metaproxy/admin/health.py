@@ -12,7 +12,7 @@ import time
 
 import twisted
 from metaproxy.admin.resource import Answer, Ask, Endpoint, as_json, as_time
-from metaproxy.admin.view import View
+from metaproxy.admin.view import View, refused
 from metaproxy.telemetry.metrics import VERSION
 
 
@@ -62,6 +62,8 @@ class ServerInfo(Endpoint):
                 "twisted": twisted.__version__,
                 "config_file": self._configuration.file,
                 "config_version": proxy.snapshot.version if proxy.snapshot is not None else 0,
+                "config_applied": as_time(self._configuration.applied),
+                "refused": refused(self._configuration.refused),
                 "node": self._configuration.dump().get("node", {}),
             }
         )

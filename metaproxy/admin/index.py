@@ -1,5 +1,5 @@
 """
-The page at `/`: which endpoints there are.
+The page at `/help`: which endpoints there are.
 
 Lives here: a list. Does not: any of them.
 """
@@ -30,8 +30,9 @@ dt {{ margin-top: .7rem }} dd {{ margin-left: 0; opacity: .75 }} code, a {{ font
 
 
 class Index(Endpoint):
-    path = "/"
-    about = "This list."
+    path = "/help"
+    about = "This list. No token."
+    open = True
 
     def __init__(self, endpoints: Sequence[Endpoint]) -> None:
         entries = "\n".join(_entry(endpoint) for endpoint in (self, *endpoints))
@@ -44,5 +45,7 @@ class Index(Endpoint):
 def _entry(endpoint: Endpoint) -> str:
     methods = endpoint.methods()
     path = escape(endpoint.path)
-    shown = f'<a href="{path}">{path}</a>' if "GET" in methods else f"<code>{path}</code>"
+    linked = "GET" in methods and "{" not in path
+    # Relative, as all links here are: something in front may have put the API under a path of its own.
+    shown = f'<a href="{path.lstrip("/") or "./"}">{path}</a>' if linked else f"<code>{path}</code>"
     return f"<dt>{', '.join(methods)} {shown}</dt><dd>{escape(endpoint.about)}</dd>"

@@ -20,9 +20,11 @@ from twisted.web.server import Request, Site
 from metaproxy.admin.configuration import Check, Config, ConfigDump, Plugins, Reload
 from metaproxy.admin.control import Drain, Quit
 from metaproxy.admin.figures import MetricsText, Stats
+from metaproxy.admin.flows import FlowsNow
 from metaproxy.admin.guard import Guard
 from metaproxy.admin.health import Healthz, Ready, ServerInfo
 from metaproxy.admin.index import Index
+from metaproxy.admin.page import Page, Static
 from metaproxy.admin.resource import Endpoint, Root, encoded
 from metaproxy.admin.runtime import Runtime, RuntimeValue
 from metaproxy.admin.traffic import Clusters, Listeners, Routes
@@ -44,8 +46,9 @@ def endpoints(view: View) -> list[Endpoint]:
         Healthz(), Ready(view), ServerInfo(view), MetricsText(view), Stats(view), ConfigDump(view), Clusters(view),
         Listeners(view), Routes(view), Plugins(view), Check(view), Config(view), Reload(view), Drain(view), Quit(view),
         Runtime(view), RuntimeValue(view),
+        FlowsNow(view),
     ]  # fmt: skip
-    return [Index(made), *made]
+    return [Page(), Index(made), *made, Static()]
 
 
 class BoundedRequest(Request):

@@ -6,10 +6,11 @@ Lives here: `View`; counts, latencies and outcomes as JSON has them. Does not: e
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from metaproxy.admin.resource import as_time
 from metaproxy.counts import Histogram
 from metaproxy.telemetry.metrics import Metrics
 
@@ -30,6 +31,11 @@ def latency(histogram: Histogram) -> dict[str, float | None]:
     """Percentiles in milliseconds, None as long as there is none."""
     found = {name: histogram.percentile(share) for name, share in PERCENTILES}
     return {name: value if value is None else round(value * 1000, 3) for name, value in found.items()}
+
+
+def refused(one: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The configuration that was refused last, while none was applied after it: when, what, and its errors."""
+    return None if one is None else {**one, "time": as_time(one["time"])}
 
 
 def counts(one: object, but: Iterable[str] = ()) -> dict[str, int]:

@@ -1,0 +1,71 @@
+"""
+The live page at `/`: plain files that a browser runs over the rest of this API.
+
+Lives here: serving them from the package. Does not: anything that the page shows; the page itself (`static/`).
+
+Anybody may load it, token or not, as a browser can't send one with a page: it has no data, and asks for the token.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import PurePath
+
+from metaproxy.admin.resource import Answer, Ask, Endpoint, Refused, nearest
+
+TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
+}
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""
+What a browser lets the page do: run and fetch what comes from here, nothing inline, nothing from elsewhere. So a name
+that a client chose could not run as a script even if the page showed it as markup.
+"""
+
+_HEADERS = {"Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer"}
+
+
+def read() -> dict[str, Answer]:
+    """The files by name."""
+    found = {}
+    for file in files("metaproxy.admin").joinpath("static").iterdir():
+        content_type = TYPES.get(PurePath(file.name).suffix)
+        if content_type is not None:
+            found[file.name] = Answer(file.read_bytes(), content_type, headers=_HEADERS)
+    return found
+
+
+class Page(Endpoint):
+    path = "/"
+    about = "The live page: what flows where, what is wrong, endpoints, live values, tap. No token; it asks for one."
+    open = True
+
+    def __init__(self) -> None:
+        self._page = read()["index.html"]
+
+    def get(self, ask: Ask) -> Answer:
+        return self._page
+
+
+class Static(Endpoint):
+    path = "/static/{name}"
+    about = "What the live page is made of. No token."
+    open = True
+
+    def __init__(self) -> None:
+        self._files = read()
+
+    def get(self, ask: Ask) -> Answer:
+        name = ask.place["name"]
+        found = self._files.get(name)
+        if found is None:
+            raise Refused(404, f"no file {name[:200]!r}; {nearest(name, list(self._files))}", "path")
+        return found

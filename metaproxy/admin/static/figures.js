@@ -1,0 +1,230 @@
+// What the page says, made from what the API says: rates, shares, and what is wrong. Nothing here touches the page.
+
+// -- numbers as texts
+
+export function rate(value) {
+  if (value === null || value === undefined) return "–";
+  if (value >= 1e6) return `${(value / 1e6).toFixed(1)}M`;
+  if (value >= 1e4) return `${(value / 1e3).toFixed(1)}k`;
+  if (value >= 100 || value === 0) return value.toFixed(0);
+  return value >= 0.1 ? value.toFixed(1) : "<0.1";
+}
+
+export function ms(value) {
+  if (value === null || value === undefined) return "–";
+  if (value >= 1000) return `${(value / 1000).toFixed(1)} s`;
+  if (value >= 100) return `${value.toFixed(0)} ms`;
+  return `${value.toFixed(value >= 10 ? 1 : 2)} ms`;
+}
+
+export function percent(part, whole) {
+  if (!whole) return "–";
+  const value = (100 * part) / whole;
+  if (value === 0) return "0 %";
+  if (value < 0.1) return "<0.1 %";
+  return value < 10 || (value > 99 && value < 100) ? `${(Math.floor(value * 10) / 10).toFixed(1)} %` : `${Math.round(value)} %`;
+}
+
+export function ago(seconds) {
+  if (seconds < 90) return `${Math.max(0, Math.round(seconds))} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 129600) return `${Math.round(seconds / 3600)} h`;
+  return `${Math.round(seconds / 86400)} days`;
+}
+
+export const clock = (time) => (time ? new Date(time).toLocaleTimeString([], { hour12: false }) : "–");
+
+export const plural = (number, one, more = `${one}s`) => `${number} ${number === 1 ? one : more}`;
+
+// -- counters, which only grow, as what was added lately
+
+export class Counters {
+  constructor() {
+    this.samples = [];
+  }
+
+  add(time, values) {
+    this.samples.push({ time, values });
+    while (this.samples.length > 2 && time - this.samples[1].time > 60000) this.samples.shift();
+    if (this.samples.length > 64) this.samples.splice(1, 1);
+  }
+
+  // [seconds, key -> added] over about the last `seconds`; before there are two samples, [0, nothing].
+  lately(seconds) {
+    const last = this.samples.at(-1);
+    if (this.samples.length < 2) return [0, () => 0];
+    const from = last.time - seconds * 1000 - 500;
+    const first = this.samples.find((one) => one.time >= from && one !== last) || this.samples.at(-2);
+    return [
+      (last.time - first.time) / 1000,
+      (key) => {
+        const now = last.values.get(key) || 0;
+        const before = first.values.get(key) || 0;
+        return now >= before ? now - before : now; // counted anew after a change of the configuration
+      },
+    ];
+  }
+}
+
+const WELL = new Set(["ok", "oneway"]);
+
+export const failed = (outcomes) =>
+  Object.entries(outcomes).reduce((sum, [name, number]) => (WELL.has(name) ? sum : sum + number), 0);
+
+export function told(outcomes) {
+  return Object.entries(outcomes)
+    .filter(([name]) => !WELL.has(name))
+    .sort((a, b) => b[1] - a[1])
+    .map(([name, number]) => `${name.replaceAll("_", " ")} ${number}`)
+    .join(", ");
+}
+
+const LOST = ["errors", "timeouts", "resets", "connect_errors", "connect_timeouts", "decode_errors"];
+export const endpointErrors = (counts) => LOST.reduce((sum, name) => sum + (counts[name] || 0), 0);
+
+export function clusterCounters(clusters) {
+  const values = new Map();
+  for (const cluster of clusters) {
+    for (const [name, value] of Object.entries(cluster.counts)) values.set(`${cluster.name}|${name}`, value);
+    for (const one of cluster.endpoints) {
+      values.set(`${cluster.name}|${one.address}|requests`, one.counts.requests);
+      values.set(`${cluster.name}|${one.address}|errors`, endpointErrors(one.counts));
+    }
+  }
+  return values;
+}
+
+export function routeCounters(listeners) {
+  const values = new Map();
+  for (const listener of listeners) {
+    const unmatched = { targets: [listener.unmatched] };
+    [...listener.routes, unmatched].forEach((route, index) => {
+      for (const target of route.targets) {
+        const key = `${listener.name}|${index}|${target.cluster}`;
+        values.set(`${key}|all`, target.exchanges);
+        values.set(`${key}|failed`, failed(target.outcomes));
+        values.set(`${key}|differences`, target.differences);
+      }
+    });
+  }
+  return values;
+}
+
+// -- what a flow, an endpoint, a route is
+
+export function groups(flows) {
+  const found = new Map();
+  for (const flow of flows) {
+    const key = `${flow.caller}\n${flow.cluster}`;
+    if (!found.has(key)) found.set(key, { key, caller: flow.caller, cluster: flow.cluster, rate: 0, errors: 0, rows: [] });
+    const group = found.get(key);
+    group.rate += flow.rate;
+    group.errors += flow.errors;
+    group.rows.push(flow);
+  }
+  const order = (a, b) => b.errors - a.errors || b.rate - a.rate;
+  return [...found.values()].map((group) => ({ ...group, rows: group.rows.sort(order) })).sort(order);
+}
+
+export const matches = (text, ...words) => !text || words.some((word) => String(word).toLowerCase().includes(text.toLowerCase()));
+
+export function endpointState(endpoint) {
+  if (endpoint.draining || endpoint.health === "draining") return "draining";
+  if (endpoint.ejected) return "ejected";
+  return endpoint.health;
+}
+
+export const usable = (endpoint) => endpointState(endpoint) === "healthy";
+
+const SIGNS = { exact: "=", prefix: "starts with", suffix: "ends with", contains: "contains", regex: "~", in: "in", range: "in", cidr: "in", present: "present:" };
+
+export function condition(match) {
+  const parts = Object.entries(match || {}).map(([key, test]) => {
+    if (typeof test !== "object" || test === null) return `${key} = ${test}`;
+    const shown = Object.entries(test).filter(([name]) => name !== "not");
+    const text = shown.map(([name, value]) => `${SIGNS[name] || name} ${Array.isArray(value) ? value.join(" | ") : value}`);
+    return `${test.not === true ? "not " : ""}${key} ${text.join(" and ")}`;
+  });
+  return parts.join(", ") || "everything";
+}
+
+// -- what is wrong, worst first
+
+const RANK = { bad: 0, warn: 1, note: 2 };
+
+export function problems(state) {
+  const found = [...ofServer(state), ...ofClusters(state), ...ofFlows(state), ...ofPlugins(state), ...ofRuntime(state)];
+  return found.sort((a, b) => RANK[a.level] - RANK[b.level]);
+}
+
+function* ofServer({ lost, server }) {
+  if (lost) yield { level: "bad", what: "The proxy does not answer", detail: `Last answer at ${clock(lost)}. What stands below is from then.` };
+  if (!server) return;
+  if (server.state === "DRAINING") yield { level: "bad", what: "The proxy drains", detail: "It accepts no connection and ends when the last client is gone." };
+  else if (!server.ready) yield { level: "bad", what: "The proxy is not ready", detail: "Its listeners are not bound, or no configuration is in force." };
+  if (server.refused) {
+    const inForce = server.config_version ? `version ${server.config_version} of ${clock(server.config_applied)} stays in force` : "none is in force";
+    yield { level: "bad", what: "The configuration was refused", detail: `${server.refused.source} at ${clock(server.refused.time)}; ${inForce}.`, lines: server.refused.errors, place: "refused" };
+  }
+}
+
+function* ofClusters({ clusters, clusterCounts, seconds }) {
+  const [span, added] = clusterCounts.lately(seconds);
+  for (const cluster of clusters || []) {
+    const { name, endpoints, breaker } = cluster;
+    const out = endpoints.filter((one) => !usable(one));
+    const place = `cluster-${name}`;
+    if (cluster.paused) yield { level: "warn", what: `Cluster ${name} is paused`, detail: "Its requests wait until it is resumed.", place };
+    if (!endpoints.length) yield { level: "warn", what: `Cluster ${name} has no endpoint`, detail: "", place };
+    else if (out.length) {
+      const wanted = out.every((one) => endpointState(one) === "draining");
+      const level = out.length === endpoints.length ? "bad" : wanted ? "note" : "warn";
+      const which = out.slice(0, 5).map((one) => `${one.address} ${endpointState(one)}`).join(", ");
+      yield { level, what: `Cluster ${name}: ${out.length} of ${plural(endpoints.length, "endpoint")} out`, detail: which + (out.length > 5 ? ", …" : ""), place };
+    }
+    for (const [key, text] of OVERFLOWS) {
+      const number = added(`${name}|${key}`);
+      if (number) yield { level: "bad", what: `Cluster ${name}: ${text}`, detail: `${plural(number, "request")} in the last ${ago(span)}`, place };
+    }
+    for (const [what, { active, limit }] of Object.entries(breaker)) {
+      if (limit && active >= limit) yield { level: "warn", what: `Cluster ${name}: the breaker's limit of ${what} is reached`, detail: `${active} of ${limit}`, place };
+    }
+  }
+}
+
+const OVERFLOWS = [
+  ["no_endpoint", "no usable endpoint"],
+  ["overflow_requests", "too many requests for the breaker"],
+  ["overflow_pending", "too many requests waiting"],
+];
+
+function* ofFlows({ flows }) {
+  const clusters = new Map();
+  for (const flow of flows ? flows.flows : []) {
+    const one = clusters.get(flow.cluster) || { all: 0, errors: 0, outcomes: {}, operations: [] };
+    one.all += flow.exchanges;
+    one.errors += flow.errors;
+    for (const [name, number] of Object.entries(flow.outcomes)) one.outcomes[name] = (one.outcomes[name] || 0) + number;
+    if (flow.errors) one.operations.push(flow.operation);
+    clusters.set(flow.cluster, one);
+  }
+  for (const [name, one] of clusters) {
+    const share = one.errors / one.all;
+    if (share < 0.01) continue;
+    const what = name === "-" ? "answered by the proxy without a cluster" : `of cluster ${name} failed`;
+    const operations = [...new Set(one.operations)].slice(0, 3).join(", ");
+    yield { level: share >= 0.1 ? "bad" : "warn", what: `${percent(one.errors, one.all)} ${what}`, detail: `${told(one.outcomes)}: ${operations}`, place: "traffic" };
+  }
+}
+
+function* ofPlugins({ plugins }) {
+  for (const one of plugins ? plugins.errors.slice(0, 3) : []) {
+    yield { level: "warn", what: `Plugin ${one.file} can't be loaded`, lines: [one.traceback.trim().split("\n").at(-1)] };
+  }
+}
+
+function* ofRuntime({ runtime }) {
+  for (const [name, one] of Object.entries(runtime || {})) {
+    if (one.overridden) yield { level: "note", what: `${name} is ${JSON.stringify(one.value)}`, detail: `the configuration says ${JSON.stringify(one.default)}`, place: "runtime" };
+  }
+}

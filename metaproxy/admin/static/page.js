@@ -1,0 +1,151 @@
+// The page: what it knows, how it asks for it, and the order in which it tells: what is wrong comes first.
+
+import { Poll, token } from "./api.js";
+import { Clusters } from "./clusters.js";
+import { ago, clock, clusterCounters, Counters, plural, problems, routeCounters } from "./figures.js";
+import { html, render, useEffect, useReducer, useRef, useState } from "./htm-preact.js";
+import { Badge } from "./parts.js";
+import { Routes } from "./routes.js";
+import { Runtime } from "./runtime.js";
+import { Tap } from "./tap.js";
+import { Totals, Traffic } from "./traffic.js";
+
+const WINDOWS = [10, 30, 60];
+const HISTORY = 60;
+
+const state = {
+  server: null, flows: null, clusters: null, routes: null, listeners: null, runtime: null, plugins: null,
+  clusterCounts: new Counters(), routeCounts: new Counters(), history: [],
+  seconds: 10, paused: false, locked: null, lost: null, answered: 0, slow: {},
+};
+let redraw = () => {};
+
+function poll(name, path, every, take) {
+  return new Poll(path, every, () => state.paused || state.locked !== null, (answer) => {
+    take(answer);
+    delete state.slow[name];
+    state.lost = null;
+    state.answered = Date.now();
+    redraw();
+  }, (error) => {
+    if (error.status === 401) state.locked = token.get() ? "That token is not valid." : "";
+    else if (error.status === 0) state.lost = state.answered || Date.now();
+    else state.slow[name] = error.message;
+    redraw();
+  });
+}
+
+const polls = {
+  server: poll("state", () => "server_info", 2000, (answer) => (state.server = answer)),
+  flows: poll("traffic", () => `flows?seconds=${state.seconds}&limit=500`, 1500, (answer) => {
+    state.flows = answer;
+    state.history = [...state.history, { rate: answer.total.rate, errors: answer.total.error_rate }].slice(-HISTORY);
+  }),
+  clusters: poll("clusters", () => "clusters", 2000, (answer) => {
+    state.clusters = answer.clusters;
+    state.clusterCounts.add(Date.now(), clusterCounters(answer.clusters));
+  }),
+  routes: poll("routes", () => "routes", 2000, (answer) => {
+    state.routes = answer.listeners;
+    state.routeCounts.add(Date.now(), routeCounters(answer.listeners));
+  }),
+  listeners: poll("listeners", () => "listeners", 4000, (answer) => (state.listeners = answer.listeners)),
+  runtime: poll("live values", () => "runtime", 3000, (answer) => (state.runtime = answer.runtime)),
+  plugins: poll("plugins", () => "plugins", 20000, (answer) => (state.plugins = answer)),
+};
+const pollAll = () => Promise.all(Object.values(polls).map((one) => one.now()));
+
+function Page() {
+  const [, draw] = useReducer((number) => number + 1, 0);
+  const frame = useRef(0);
+  useEffect(() => {
+    redraw = () => (frame.current = frame.current || requestAnimationFrame(() => ((frame.current = 0), draw())));
+    const seen = () => !document.hidden && pollAll();
+    document.addEventListener("visibilitychange", seen);
+    pollAll();
+    return () => document.removeEventListener("visibilitychange", seen);
+  }, []);
+  if (state.locked !== null) return html`<${Login} />`;
+  const { server, flows, history, clusters, listeners, routes, runtime, seconds } = state;
+  return html`
+    <${Header} />
+    <main>
+      <${Problems} found=${problems(state)} known=${server !== null || state.lost !== null} />
+      <${Totals} flows=${flows} history=${history} clusters=${clusters} listeners=${listeners} />
+      <${Runtime} runtime=${runtime} again=${() => Promise.all([polls.runtime.now(), polls.routes.now(), polls.server.now()])} />
+      <${Traffic} flows=${flows} />
+      <${Routes} routes=${routes} counters=${state.routeCounts} seconds=${seconds} />
+      <${Clusters} clusters=${clusters} counters=${state.clusterCounts} seconds=${seconds} again=${() => polls.clusters.now()} />
+      <${Tap} listeners=${listeners} />
+    </main>
+    <footer>${server && html`metaproxy ${server.version}, process ${server.pid}, Python ${server.python}, Twisted ${server.twisted}`}</footer>`;
+}
+
+function Header() {
+  const { server, lost, paused, seconds } = state;
+  const [kind, word] = lost ? ["bad", "no answer"] : !server ? ["plain", "asking"] : server.state === "DRAINING" ? ["bad", "draining"] : server.ready ? ["good", "ready"] : ["bad", "not ready"];
+  const node = server && [server.node.id, server.node.cluster].filter(Boolean).join(" · ");
+  const choose = (number) => {
+    state.seconds = number;
+    polls.flows.now();
+    redraw();
+  };
+  const pause = () => {
+    state.paused = !paused;
+    if (!state.paused) pollAll();
+    redraw();
+  };
+  return html`<header>
+    <h1><img src="static/icon.svg" alt="" width="26" height="26" />metaproxy</h1>
+    <${Badge} kind=${kind}>${word}<//>
+    <span class="facts">
+      ${server && html`${node && html`<b>${node}</b> `}configuration <b>${server.config_version}</b> of ${clock(server.config_applied)}, up ${ago(server.uptime_seconds)}`}
+    </span>
+    <span class="tools">
+      <span role="group" aria-label="Seconds to look back" class="choice">
+        ${WINDOWS.map((number) => html`<button key=${number} aria-pressed=${number === seconds} onClick=${() => choose(number)}>${number} s</button>`)}
+      </span>
+      <button aria-pressed=${paused} onClick=${pause}>${paused ? "Go on" : "Hold"}</button>
+      <a href="help">API</a>
+      ${token.get() && html`<button onClick=${() => { token.set(""); state.locked = ""; redraw(); }}>Forget token</button>`}
+    </span>
+  </header>`;
+}
+
+function Problems({ found, known }) {
+  const slow = Object.entries(state.slow);
+  if (!known) return null;
+  const worst = found.filter((one) => one.level !== "note");
+  return html`<section class="problems" aria-label="What is wrong" role="status">
+    ${!worst.length && html`<p class="fine"><span aria-hidden="true">✓</span> Nothing is wrong</p>`}
+    ${found.slice(0, 12).map((one) => html`<div key=${one.what} class=${`problem ${one.level}`}>
+      <b>${one.place && one.place !== "refused" ? html`<a href=${`#${one.place}`}>${one.what}</a>` : one.what}</b>
+      ${one.detail && html`<span>${one.detail}</span>`}
+      ${one.lines && html`<ul>${one.lines.slice(0, 10).map((line) => html`<li key=${line}><code>${line}</code></li>`)}</ul>`}
+      ${one.lines && one.lines.length > 10 && html`<span>and ${plural(one.lines.length - 10, "more error", "more errors")}</span>`}
+    </div>`)}
+    ${found.length > 12 && html`<p class="muted">and ${found.length - 12} more</p>`}
+    ${slow.map(([name, text]) => html`<div key=${name} class="problem warn"><b>No ${name}</b><span>${text}</span></div>`)}
+  </section>`;
+}
+
+function Login() {
+  const [text, setText] = useState("");
+  const enter = (event) => {
+    event.preventDefault();
+    token.set(text.trim());
+    state.locked = null;
+    redraw();
+    pollAll();
+  };
+  return html`<form class="login" onSubmit=${enter}>
+    <h1><img src="static/icon.svg" alt="" width="26" height="26" />metaproxy</h1>
+    <label for="token">Token</label>
+    <input id="token" type="password" autocomplete="off" value=${text} onInput=${(event) => setText(event.target.value)} autofocus />
+    <p class="muted">Of <code>admin: tokens:</code> in the configuration; <code>read</code> looks, <code>write</code> changes. Kept until this tab closes.</p>
+    ${state.locked && html`<p class="wrong" role="alert">${state.locked}</p>`}
+    <button class="main">Look</button>
+  </form>`;
+}
+
+render(html`<${Page} />`, document.getElementById("page"));

@@ -1,0 +1,170 @@
+"""
+Who sends what where, over the last seconds: exchanges by caller, cluster and operation, in slices of time.
+
+Lives here: `Flows`, whose `on_complete` adds and whose `read` sums up. Does not: when anybody looks (`admin.flows`).
+
+Memory is bounded whatever clients send: KEPT seconds in slices of STEP, MAX_ROWS a slice; names are cut.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from heapq import nlargest
+from typing import Any, NamedTuple
+
+from metaproxy.counts import Histogram
+from metaproxy.message import FrameError
+
+STEP = 2.0
+"""Seconds of a slice: how smoothly the window slides."""
+KEPT = 60.0
+"""Seconds, the longest window."""
+MAX_ROWS = 1000
+"""Flows of a slice that are told apart; the rest of it is counted together."""
+MAX_NAME = 200
+"""Characters of a name that a client chose."""
+
+CALLERS = ("source.identity", "remote.application", "source.address")
+"""
+Who called, the first that there is: the certificate's name, the application as Dubbo's clients name themselves, the
+address. The second one is what a client says of itself: good for looking, no ground for letting anybody in.
+"""
+
+WELL = ("ok", "oneway")
+"""Outcomes that are no error."""
+
+
+class Flow(NamedTuple):
+    """What a row is about. A name that is not there is '-'."""
+
+    caller: str
+    listener: str
+    protocol: str
+    route: str
+    cluster: str
+    operation: str
+
+
+class Tally:
+    """What was counted of one flow, or of several."""
+
+    __slots__ = ("latency", "outcomes")
+
+    def __init__(self) -> None:
+        self.outcomes: dict[str, int] = {}
+        self.latency = Histogram()
+
+    def add(self, outcome: str, duration: float) -> None:
+        self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
+        self.latency.add(duration)
+
+    def take(self, other: Tally) -> None:
+        for outcome, number in other.outcomes.items():
+            self.outcomes[outcome] = self.outcomes.get(outcome, 0) + number
+        mine, theirs = self.latency, other.latency
+        mine.buckets = [one + two for one, two in zip(mine.buckets, theirs.buckets, strict=True)]
+        mine.total += theirs.total
+
+    @property
+    def count(self) -> int:
+        return sum(self.outcomes.values())
+
+    @property
+    def errors(self) -> int:
+        return sum(number for outcome, number in self.outcomes.items() if outcome not in WELL)
+
+
+class Reading(NamedTuple):
+    """
+    seconds: how long was looked at. rows: those with errors first, then by how many exchanges they had. other: what is
+    in no row, None when everything is; total: all of it.
+    """
+
+    seconds: float
+    rows: Sequence[tuple[Flow, Tally]]
+    other: Tally | None
+    total: Tally
+
+
+class _Slice:
+    __slots__ = ("number", "other", "rows")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.rows: dict[Flow, Tally] = {}
+        self.other: Tally | None = None
+
+
+class Flows:
+    """began: seconds of the reactor's clock. callers: the keys that tell who called; the first that is there counts."""
+
+    def __init__(self, began: float, callers: Iterable[str] = CALLERS) -> None:
+        self._began = began
+        self._callers = tuple(callers)
+        self._slices: deque[_Slice] = deque(maxlen=int(KEPT / STEP))
+
+    def on_complete(self, exchange: Any) -> None:
+        """Counts an exchange that ended. A hook of IOnComplete."""
+        ended = exchange.ended
+        number = int(ended // STEP)
+        slices = self._slices
+        if not slices or slices[-1].number < number:
+            slices.append(_Slice(number))
+        now = slices[-1]
+        flow = Flow(
+            self._caller(exchange),
+            exchange.listener,
+            exchange.protocol,
+            exchange.route,
+            exchange.cluster,
+            _told(exchange, "operation") or "-",
+        )
+        tally = now.rows.get(flow)
+        if tally is None:
+            if len(now.rows) < MAX_ROWS:
+                tally = now.rows[flow] = Tally()
+            else:
+                tally = now.other = now.other or Tally()
+        tally.add(exchange.outcome, max(ended - exchange.started, 0.0))
+
+    def _caller(self, exchange: Any) -> str:
+        for key in self._callers:
+            value = _told(exchange, key)
+            if value:
+                return value
+        return "-"
+
+    def read(self, now: float, seconds: float, limit: int = MAX_ROWS) -> Reading:
+        """The last `seconds` before `now`, whole slices of it. limit: how many rows at most."""
+        first = int(now // STEP) - max(int(seconds / STEP), 1) + 1
+        rows: dict[Flow, Tally] = {}
+        rest = Tally()
+        total = Tally()
+        for one in self._slices:
+            if one.number < first:
+                continue
+            for flow, tally in one.rows.items():
+                rows.setdefault(flow, Tally()).take(tally)
+                total.take(tally)
+            if one.other is not None:
+                rest.take(one.other)
+                total.take(one.other)
+        shown = nlargest(limit, rows.items(), key=lambda row: (row[1].errors, row[1].count))
+        if len(shown) < len(rows):
+            for flow, _ in shown:
+                del rows[flow]
+            for tally in rows.values():
+                rest.take(tally)
+        # Of the first second nobody knows yet how many exchanges a second has.
+        looked = max(now - max(first * STEP, self._began), 1.0)
+        return Reading(looked, shown, rest if rest.outcomes else None, total)
+
+
+def _told(exchange: Any, key: str) -> str | None:
+    """A key that is there and can be read, cut."""
+    try:
+        value: str | None = exchange.get(key)
+    except FrameError:
+        return None
+    return value[:MAX_NAME] if value else None
