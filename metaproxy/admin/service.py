@@ -48,7 +48,8 @@ def endpoints(view: View) -> list[Endpoint]:
         Runtime(view), RuntimeValue(view),
         FlowsNow(view),
     ]  # fmt: skip
-    return [Page(), Index(made), *made, Static()]
+    made = [Page(), *made, Static()]
+    return [Index(made), *made]
 
 
 class BoundedRequest(Request):

@@ -33,7 +33,17 @@ def test_server_info_tells_who_this_is():
     assert 90 <= info["uptime_seconds"] < 1000
     assert set(info) == {
         "version", "state", "ready", "pid", "started", "uptime_seconds", "python", "twisted", "config_file",
-        "config_version", "node",
+        "config_version", "config_applied", "refused", "node",
     }  # fmt: skip
+    assert info["config_applied"] == "2023-11-14T22:13:21.500Z"
     desk.post("/drain")
     assert desk.get("/server_info").json["state"] == "DRAINING"
+
+
+def test_server_info_has_the_configuration_that_was_refused_until_one_is_applied():
+    desk = Desk()
+    assert desk.get("/server_info").json["refused"] is None
+    desk.ask("PUT", "/config", b"wrong")
+    refused = desk.get("/server_info").json["refused"]
+    assert (refused["source"], len(refused["errors"])) == ("demo.yaml", 2)
+    assert refused["time"].startswith("2023-11-14T")

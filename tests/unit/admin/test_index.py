@@ -6,12 +6,14 @@ from metaproxy.admin.resource import Answer, Ask, Endpoint
 
 def test_the_index_has_every_endpoint_and_links_what_can_be_looked_at():
     desk = Desk()
-    response = desk.get("/")
+    response = desk.get("/help")
     assert response.headers["content-type"] == "text/html; charset=utf-8"
     for endpoint in desk.admin.root.endpoints:
         assert endpoint.path in response.text
-    assert '<a href="/clusters">/clusters</a>' in response.text
-    assert '<a href="/quit">' not in response.text
+    assert '<a href="clusters">/clusters</a>' in response.text
+    assert '<a href="./">/</a>' in response.text
+    assert "<code>/quit</code>" in response.text
+    assert "<code>/static/{name}</code>" in response.text
 
 
 def test_nothing_is_markup_that_was_not_meant_so():
