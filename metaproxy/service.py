@@ -11,7 +11,7 @@ import errno
 import socket
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 from weakref import WeakSet
 
 from twisted.application.service import Service
@@ -197,6 +197,8 @@ class ProxyService(Service):
             # An exchange that waited in a filter meanwhile may have opened a connection to a cluster of before.
             for pool in pools(list(self._retired)):
                 pool.retire()
+            for cluster in self.snapshot.clusters.values() if self.snapshot is not None else ():
+                cluster.forget()
 
 
 def _routes(snapshot: Snapshot | None) -> list[Route]:
@@ -254,5 +256,10 @@ def _opened(wanted: list[Place], spare: dict[Place, Any]) -> dict[Place, Any]:
 
 
 def pools(clusters: Any) -> list[Pool]:
-    """The pools that these clusters' endpoints have so far."""
-    return [endpoint.pool for cluster in clusters for endpoint in cluster.endpoints if endpoint.pool is not None]
+    """The pools that these clusters' endpoints have so far, those on their way out included."""
+    return [
+        cast(Pool, endpoint.pool)
+        for cluster in clusters
+        for endpoint in (*cluster.endpoints, *cluster.leaving)
+        if endpoint.pool is not None
+    ]

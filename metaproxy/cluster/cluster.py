@@ -46,12 +46,13 @@ class Cluster:
     """
     codec: of the upstream side; make_balancer(endpoints): a new balancer over usable endpoints; request_timeout:
     seconds, 0 for none; hash_keys: what the balancer hashes where a route says nothing else; credentials: how the
-    proxy logs in upstream.
+    proxy logs in upstream. leaving: endpoints that are no longer among `endpoints`, as long as they are in use.
     """
 
     __slots__ = (
         "__weakref__", "_by_subset", "_make_balancer", "balancer", "balancer_name", "breaker", "codec", "connections",
-        "counts", "credentials", "endpoints", "hash_keys", "name", "request_timeout", "retired", "splits", "uses_hash",
+        "counts", "credentials", "endpoints", "hash_keys", "leaving", "name", "request_timeout", "retired", "splits",
+        "uses_hash",
     )  # fmt: skip
 
     def __init__(
@@ -76,13 +77,63 @@ class Cluster:
         self.balancer_name = balancer_name
         self.counts = ClusterCounts()
         self.retired = False
+        self.leaving: list[Endpoint] = []
+        self.balancer: ILoadBalancer | None = None
+        self.uses_hash = self.splits = False
+        self.hash_keys: tuple[str, ...] = ()
         self._make_balancer = make_balancer
         self._by_subset: dict[tuple[tuple[str, str], ...], ILoadBalancer | None] = {}
-        self.balancer = make_balancer(self.endpoints) if self.endpoints else None
+        self.refresh()
+
+    # -- who is picked from
+
+    def update(self, endpoints: Sequence[Endpoint]) -> None:
+        """
+        These are the endpoints now. One of an address that was there before stays the same object, with connections
+        and counts, and takes weight and metadata; what is new joins; of what is gone the connections are let go when
+        the exchanges on them have ended.
+        """
+        before = {endpoint.address: endpoint for endpoint in self.endpoints}
+        state = [endpoint.configured() for endpoint in self.endpoints]
+        now: list[Endpoint] = []
+        for wanted in endpoints:
+            endpoint = before.pop(wanted.address, None)
+            if endpoint is None:
+                endpoint = self._returning(wanted)
+            if endpoint is not wanted:
+                endpoint.take(wanted)
+            now.append(endpoint)
+        self.endpoints = now
+        self.leaving += before.values()
+        for endpoint in before.values():
+            if endpoint.pool is not None:
+                endpoint.pool.retire()
+        self.forget()
+        if [endpoint.configured() for endpoint in now] != state:
+            self.refresh()
+
+    def _returning(self, wanted: Endpoint) -> Endpoint:
+        """An endpoint that comes back while it is leaving takes its counts along; its old connections still end."""
+        for endpoint in self.leaving:
+            if endpoint.address == wanted.address:
+                wanted.counts = endpoint.counts
+        return wanted
+
+    def forget(self) -> None:
+        """Drops endpoints that left and have come to their end. Called from time to time."""
+        if self.leaving:
+            self.leaving = [endpoint for endpoint in self.leaving if endpoint.in_use]
+
+    def refresh(self) -> None:
+        """Balances anew over the endpoints as they are now."""
+        self.balancer = self._make_balancer(self.endpoints) if self.endpoints else None
+        self._by_subset = {}
         self.uses_hash = self.balancer is not None and self.balancer.uses_hash
         self.splits = self.uses_hash and len(self.endpoints) > 1
-        aliases = codec.hash_aliases
+        aliases = self.codec.hash_aliases
         self.hash_keys = tuple(aliases.get(key, key) for key in getattr(self.balancer, "keys", ()))
+
+    # -- picking
 
     def pick(self, message: Message, keys: Sequence[str], subset: Mapping[str, str] | None) -> Endpoint | None:
         """

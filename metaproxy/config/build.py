@@ -12,6 +12,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any, cast
 
@@ -78,6 +79,8 @@ class Builder:
                 _stop(one)
         self._kept, self._clusters, self._counts = build.kept, build.clusters_made, build.counts
         self._endpoint_counts, self._cluster_counts = build.endpoint_counts, build.cluster_counts
+        for cluster, endpoints in build.updates:
+            cluster.update(endpoints)
         self.logs.keep(build.log_paths)
 
 
@@ -94,6 +97,7 @@ class _Build:
         self.counts: dict[tuple[str, str, str], TargetCounts] = {}
         self.endpoint_counts: dict[tuple[str, str], EndpointCounts] = {}
         self.cluster_counts: dict[str, ClusterCounts] = {}
+        self.updates: list[tuple[Cluster, list[Endpoint]]] = []
         self.log_paths: set[str] = set()
         self.filters: list[FilterUse] = []
         self.hooks: dict[str, Hooks] = {}
@@ -157,15 +161,17 @@ class _Build:
         max_frame = max(
             (one.max_frame for one in self.config.listeners if self._sends_to(one, spec.name)), default=16 << 20
         )
-        identity = (spec, codec, code, max_frame)
+        identity = (replace(spec, endpoints=()), codec, code, max_frame)
         before = self.builder._clusters.get(spec.name)
+        endpoints = [self._endpoint(spec.name, one) for one in spec.endpoints]
         if before is not None and before[0] == identity:
             cluster = before[1]
+            self.updates.append((cluster, endpoints))
         else:
-            cluster = self._new_cluster(spec, codec, cast(Any, balancer), max_frame)
+            cluster = self._new_cluster(spec, codec, endpoints, cast(Any, balancer), max_frame)
         self.clusters_made[spec.name] = (identity, cluster)
         self.cluster_counts[spec.name] = cluster.counts
-        for endpoint in cluster.endpoints:
+        for endpoint in endpoints:
             self.endpoint_counts[spec.name, endpoint.address] = endpoint.counts
         return cluster
 
@@ -176,6 +182,7 @@ class _Build:
         self,
         spec: model.Cluster,
         codec: ICodec,
+        endpoints: list[Endpoint],
         balancer: Callable[[Sequence[Endpoint]], ILoadBalancer],
         max_frame: int,
     ) -> Cluster:
@@ -183,7 +190,7 @@ class _Build:
         cluster = Cluster(
             spec.name,
             codec,
-            [self._endpoint(spec.name, one) for one in spec.endpoints],
+            endpoints,
             balancer,
             balancer_name=spec.balancer.name,
             breaker=_breaker(spec.breaker),

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from harness import Stage, answer, call
 
+from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.plugins import Registry
 from metaproxy.proxy.address import Address, parse, show
 from metaproxy.proxy.snapshot import ListenerSnapshot, Snapshot
-from metaproxy.service import ProxyService
+from metaproxy.service import ProxyService, pools
 
 
 class Socket:
@@ -65,6 +66,24 @@ def test_a_listener_that_is_gone_lets_its_clients_finish() -> None:
     stage.say(stage.server, answer(1))
     assert client.take() == answer(1) and client.closed
     assert not stage.service.leaving
+
+
+def test_an_endpoint_that_is_taken_out_answers_what_it_has_and_is_closed() -> None:
+    stage = Running(endpoints=2)
+    stage.put("a")
+    client = stage.client()
+    stage.say(client, call(1) + call(2))
+    out, stays = sorted(stage.network.upstreams, key=lambda wire: wire.peer)
+    stage.cluster.update([Endpoint(stays.peer)])
+    for id in (3, 4):
+        stage.say(client, call(id))
+    assert out.take().count(b"echo") == 1 and stays.take().count(b"echo") == 3
+    assert not out.closed and len(pools([stage.cluster])) == 2
+    client.take()
+    stage.say(out, answer(1))
+    assert client.take() and out.closed and not stays.closed
+    stage.clock.advance(1)
+    assert stage.cluster.leaving == [] and stage.cluster.breaker.connections == 1
 
 
 def test_a_retired_cluster_is_emptied_when_its_last_answer_is_there() -> None:

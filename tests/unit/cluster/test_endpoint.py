@@ -27,3 +27,31 @@ def test_answers_are_counted_as_what_they_told() -> None:
 def test_it_has_no_connections_before_somebody_needs_one() -> None:
     assert Endpoint("127.0.0.1:80").pool is None
     assert repr(Endpoint("[::1]:80")) == "Endpoint([::1]:80)"
+
+
+class Pool:
+    def __init__(self) -> None:
+        self.connections: set[object] = set()
+        self.retired = False
+
+    def retire(self) -> None:
+        self.retired = True
+
+
+def test_it_is_in_use_while_an_exchange_is_under_way_or_a_connection_is_open() -> None:
+    endpoint = Endpoint("127.0.0.1:80")
+    pool = endpoint.pool = Pool()
+    assert not endpoint.in_use
+    pool.connections.add(1)
+    assert endpoint.in_use
+    pool.connections.clear()
+    endpoint.active = 1
+    assert endpoint.in_use
+
+
+def test_it_takes_what_is_configured_and_nothing_else() -> None:
+    endpoint, other = Endpoint("127.0.0.1:80"), Endpoint("127.0.0.1:80", 3, {"a": "b"})
+    counts, before = endpoint.counts, endpoint.configured()
+    endpoint.take(other)
+    assert (endpoint.weight, endpoint.metadata, endpoint.counts) == (3, {"a": "b"}, counts)
+    assert endpoint.configured() != before

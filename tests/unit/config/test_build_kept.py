@@ -261,10 +261,6 @@ def test_a_cluster_and_its_connections_stay_when_only_its_listener_changes(
 
 
 CHANGES = [
-    {"endpoints": ["127.0.0.1:2"]},
-    {"endpoints": ["127.0.0.1:1", "127.0.0.1:2"]},
-    {"endpoints": [{"address": "127.0.0.1:1", "weight": 2}]},
-    {"endpoints": [{"address": "127.0.0.1:1", "metadata": {"a": "b"}}]},
     {"balancer": "first"},
     {"breaker": {"max_requests": 7}},
     {"connections": {"per_endpoint": 2}},
@@ -286,6 +282,24 @@ def test_a_cluster_that_is_written_in_another_way_is_made_anew_and_counts_on(
     for endpoint in after.endpoints:
         assert (endpoint.counts is before.endpoints[0].counts) == (endpoint.address == "127.0.0.1:1")
         assert endpoint.pool is None
+
+
+def test_other_endpoints_are_taken_in_place_once_the_configuration_is_in_force(works: Works) -> None:
+    before = works.put(clusters=[cluster(endpoints=["127.0.0.1:1", "127.0.0.1:2"])]).clusters["one"]
+    first, second = before.endpoints
+    written = [{"address": "127.0.0.1:1", "weight": 2, "metadata": {"a": "b"}}, "127.0.0.1:3"]
+    snapshot = works.only_build(clusters=[cluster(endpoints=written)])
+    assert before.endpoints == [first, second] and first.weight == 1, "building has no effect"
+    works.builder.commit(snapshot)
+    assert snapshot.clusters["one"] is before
+    assert before.endpoints[0] is first and (first.weight, first.metadata) == (2, {"a": "b"})
+    assert [one.address for one in before.endpoints] == ["127.0.0.1:1", "127.0.0.1:3"]
+    assert first.counts is works.put(clusters=[cluster(endpoints=written[:1])]).clusters["one"].endpoints[0].counts
+
+
+def test_a_cluster_whose_endpoints_stay_keeps_its_balancer(works: Works) -> None:
+    before = works.put().clusters["one"].balancer
+    assert works.put(listener(max_connections=5)).clusters["one"].balancer is before
 
 
 def test_a_balancer_with_other_options_is_another_cluster(works: Works) -> None:

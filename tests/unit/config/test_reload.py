@@ -198,7 +198,7 @@ def test_what_did_not_change_stays_the_same_object(tmp_path: Path) -> None:
 def test_what_changed_is_made_anew(tmp_path: Path) -> None:
     stand = Stand(tmp_path, config())
     before = stand.snapshot
-    stand.write(config(limit=5).replace('"127.0.0.1:1"', '"127.0.0.1:2"'))
+    stand.write(config(limit=5).replace('"endpoints"', '"request_timeout": "3s", "endpoints"'))
     stand.configuration.reload()
     after = stand.snapshot
     assert after.clusters["one"] is not before.clusters["one"]
