@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "metaproxy"
 
 LAYERS: list[set[str]] = [
-    {"message", "units", "counts"},
+    {"message", "units", "counts", "grpc_calls"},
     {"interfaces"},
     {"plugins"},
     {"routing"},  # filters ask the same conditions as routes
@@ -35,6 +35,7 @@ ALLOWED: dict[str, set[str]] = {
     "message": set(),
     "units": set(),
     "counts": set(),
+    "grpc_calls": set(),
     "interfaces": {"message"},
     "codecs": {"message", "interfaces", "units"},
     "routing": {"message", "counts", "interfaces", "units"},
@@ -44,7 +45,18 @@ ALLOWED: dict[str, set[str]] = {
 NO_TWISTED = ("codecs", "routing", "balancers", "message", "units", "counts")
 """Rooms that import nothing of Twisted. `interfaces` names its Deferred for type checkers only."""
 
-REACTOR_ROOMS = {"proxy", "discovery", "xds", "admin", "service", "config.reload", "tap", "telemetry", "config"}
+REACTOR_ROOMS = {
+    "grpc_calls",
+    "proxy",
+    "discovery",
+    "xds",
+    "admin",
+    "service",
+    "config.reload",
+    "tap",
+    "telemetry",
+    "config",
+}
 """Rooms that may import twisted.internet when they run; telemetry has a thread write, config needs a Clock to check."""
 
 
