@@ -49,16 +49,35 @@ class Histogram:
 class TargetCounts:
     """The exchanges of one listener that one route sent to one cluster (or that the route answered itself)."""
 
-    __slots__ = ("differences", "hedges", "latency", "outcomes", "request_bytes", "response_bytes", "retries")
+    __slots__ = ("fallbacks", "hedges", "latency", "outcomes", "request_bytes", "response_bytes", "retries")
 
     def __init__(self) -> None:
         self.outcomes: dict[str, int] = {}
         self.retries = 0
         self.hedges = 0
-        self.differences = 0
+        self.fallbacks = 0
         self.latency = Histogram()
         self.request_bytes = 0
         self.response_bytes = 0
+
+
+class MirrorCounts:
+    """The copies of requests that one route sent to one cluster besides."""
+
+    __slots__ = ("compared", "differences", "dropped", "failures", "requests")
+
+    def __init__(self) -> None:
+        for name in self.__slots__:
+            setattr(self, name, 0)
+
+    compared: int
+    """Answers that were compared with the original's."""
+    differences: int
+    dropped: int
+    """Copies that were not sent: too many under way, or no endpoint."""
+    failures: int
+    """Copies without an answer."""
+    requests: int
 
 
 class ListenerCounts:

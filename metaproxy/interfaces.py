@@ -160,6 +160,9 @@ class IExchange(Interface):
         metadata stand in for a fact that is not known.
         """
 
+    def limit(seconds: float) -> None:
+        """In on_request: give the exchange at most this time from `started` on, if it is less than what it has."""
+
     def set(key: str, value: str) -> None:
         """Have the codec put `key: value` into the request on its way up (in on_response: into the answer)."""
 

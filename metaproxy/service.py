@@ -10,12 +10,13 @@ from __future__ import annotations
 import errno
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 from weakref import WeakSet
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
@@ -23,6 +24,7 @@ from metaproxy.cluster.cluster import Cluster
 from metaproxy.plugins import Registry
 from metaproxy.proxy.address import Address
 from metaproxy.proxy.listener import Listener
+from metaproxy.proxy.pause import Pause
 from metaproxy.proxy.pool import Pool
 from metaproxy.proxy.snapshot import FilterUse, Snapshot
 from metaproxy.routing.table import Route
@@ -53,6 +55,7 @@ class ProxyService(Service):
         self.draining = False
         self._retired: WeakSet[Cluster] = WeakSet()
         self._swept = 0.0
+        self._pauses: dict[str, tuple[Pause, IDelayedCall]] = {}
         self._watchers: list[Callable[[Any], None]] = []
         self._sweeper = LoopingCall(self._sweep)
         self._sweeper.clock = network.clock
@@ -73,6 +76,8 @@ class ProxyService(Service):
     def _close(self) -> Deferred[Any]:
         if self._sweeper.running:
             self._sweeper.stop()
+        for name in list(self._pauses):
+            self.resume(name)
         clusters = set(self._retired)
         if self.snapshot is not None:
             clusters.update(self.snapshot.clusters.values())
@@ -93,6 +98,8 @@ class ProxyService(Service):
         if name is not None:
             return self.listeners[name].drain()
         self.draining = True
+        for held in list(self._pauses):
+            self.resume(held)
         listeners = [*self.listeners.values(), *self.leaving]
         waiting = DeferredList([listener.drain() for listener in listeners])
         done: Deferred[None] = Deferred()
@@ -120,6 +127,43 @@ class ProxyService(Service):
                 hooks.remove(hook)
                 route.on_complete = tuple(hooks)
 
+    # -- holding a cluster's requests
+
+    def pause(self, name: str, most: int, seconds: float) -> Pause:
+        """
+        Holds what is sent to a cluster, `most` exchanges, for `seconds` at most; what is under way goes on. It lasts
+        over new configurations. LookupError: no cluster of that name.
+        """
+        cluster = self.clusters[name]
+        self._end_pause(name)
+        pause = cluster.held = Pause(self.network.clock, most)
+        self._pauses[name] = pause, self.network.clock.callLater(seconds, self.resume, name)
+        return pause
+
+    def resume(self, name: str) -> tuple[Pause | None, int]:
+        """Lets go on what was held: the pause that is over, None when there was none, and how many went on."""
+        pause = self._end_pause(name)
+        cluster = self.clusters.get(name)
+        if pause is None:
+            return None, 0
+        released = pause.release(cluster)
+        log.info("cluster {name}: {count} held requests go on", name=name, count=released)
+        return pause, released
+
+    def _end_pause(self, name: str) -> Pause | None:
+        pause, timer = self._pauses.pop(name, (None, None))
+        if timer is not None and timer.active():
+            timer.cancel()
+        cluster = self.clusters.get(name)
+        if cluster is not None:
+            cluster.held = None
+        return pause
+
+    @property
+    def clusters(self) -> Mapping[str, Cluster]:
+        """Those in force, by name."""
+        return self.snapshot.clusters if self.snapshot is not None else {}
+
     # -- configuration
 
     def apply(self, snapshot: Snapshot) -> None:
@@ -138,6 +182,9 @@ class ProxyService(Service):
         before = self.snapshot
         self.snapshot = snapshot
         _watch(snapshot, self._watchers)
+        for name, (pause, _) in self._pauses.items():
+            if name in snapshot.clusters:
+                snapshot.clusters[name].held = pause
         if before is not None:
             for cluster in set(before.clusters.values()) - set(snapshot.clusters.values()):
                 self._retire(cluster)
@@ -209,6 +256,8 @@ def _routes(snapshot: Snapshot | None) -> list[Route]:
 def _watch(snapshot: Snapshot | None, hooks: list[Callable[[Any], None]]) -> None:
     if hooks:
         for route in _routes(snapshot):
+            if route.mirror is not None:
+                route.mirror.watchers = hooks  # type: ignore[attr-defined]
             route.on_complete = (*route.on_complete, *(hook for hook in hooks if hook not in route.on_complete))
 
 

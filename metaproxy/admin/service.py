@@ -27,6 +27,7 @@ from metaproxy.admin.index import Index
 from metaproxy.admin.page import Page, Static
 from metaproxy.admin.resource import Endpoint, Root, encoded
 from metaproxy.admin.runtime import Runtime, RuntimeValue
+from metaproxy.admin.switch import Pause, Resume
 from metaproxy.admin.traffic import Clusters, Listeners, Routes
 from metaproxy.admin.view import View
 from metaproxy.proxy import address
@@ -45,7 +46,7 @@ def endpoints(view: View) -> list[Endpoint]:
     made: list[Endpoint] = [
         Healthz(), Ready(view), ServerInfo(view), MetricsText(view), Stats(view), ConfigDump(view), Clusters(view),
         Listeners(view), Routes(view), Plugins(view), Check(view), Config(view), Reload(view), Drain(view), Quit(view),
-        Runtime(view), RuntimeValue(view),
+        Runtime(view), RuntimeValue(view), Pause(view), Resume(view),
         FlowsNow(view),
     ]  # fmt: skip
     made = [Page(), *made, Static()]

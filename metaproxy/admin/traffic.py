@@ -150,6 +150,9 @@ def _routes(name: str, snapshot: Any) -> dict[str, Any]:
 
 
 def _targets(route: Any) -> list[Any]:
-    """Where it sends requests and, once there were any, the proxy's own answers before a cluster was picked."""
+    """
+    Where it sends requests with what each falls back to and, once there were any, the proxy's own answers before a
+    cluster was picked.
+    """
     own = route.reply_target
-    return [*route.targets, own] if not route.targets or own.counts.outcomes else list(route.targets)
+    return [one for one in route.all_targets() if one is not own or not route.targets or own.counts.outcomes]

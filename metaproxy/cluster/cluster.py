@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from typing import cast
+from typing import Any, cast
 
 from metaproxy.balancers.hashing import hash_values
 from metaproxy.cluster.breaker import Breaker
@@ -46,13 +46,14 @@ class Cluster:
     """
     codec: of the upstream side; make_balancer(endpoints): a new balancer over usable endpoints; request_timeout:
     seconds, 0 for none; hash_keys: what the balancer hashes where a route says nothing else; credentials: how the
-    proxy logs in upstream. leaving: endpoints that are no longer among `endpoints`, as long as they are in use.
+    proxy logs in upstream. leaving: endpoints that are no longer among `endpoints`, as long as they are in use; held:
+    the proxy.pause.Pause that requests wait in, None for none.
     """
 
     __slots__ = (
         "__weakref__", "_by_subset", "_make_balancer", "balancer", "balancer_name", "breaker", "codec", "connections",
-        "counts", "credentials", "endpoints", "hash_keys", "leaving", "name", "request_timeout", "retired", "splits",
-        "uses_hash",
+        "counts", "credentials", "endpoints", "hash_keys", "held", "leaving", "name", "request_timeout", "retired",
+        "splits", "uses_hash",
     )  # fmt: skip
 
     def __init__(
@@ -81,6 +82,7 @@ class Cluster:
         self.balancer: ILoadBalancer | None = None
         self.uses_hash = self.splits = False
         self.hash_keys: tuple[str, ...] = ()
+        self.held: Any = None
         self._make_balancer = make_balancer
         self._by_subset: dict[tuple[tuple[str, str], ...], ILoadBalancer | None] = {}
         self.refresh()

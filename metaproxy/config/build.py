@@ -24,14 +24,16 @@ from metaproxy.cluster.cluster import Cluster, ConnectionSettings
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.retry import RetryPolicy
 from metaproxy.config import model
-from metaproxy.counts import ClusterCounts, EndpointCounts, TargetCounts
+from metaproxy.counts import ClusterCounts, EndpointCounts, MirrorCounts, TargetCounts
 from metaproxy.interfaces import ICodec, IFilter, ILoadBalancer
 from metaproxy.message import ErrorKind
 from metaproxy.message import Reply as LocalReply
 from metaproxy.plugins import HOOKS, Registry, parameters
 from metaproxy.proxy import address
+from metaproxy.proxy.mirror import Mirror, MirrorTarget
 from metaproxy.proxy.snapshot import NO_ROUTE, FilterUse, ListenerSnapshot, Snapshot, Template
 from metaproxy.routing.matcher import compile_condition
+from metaproxy.routing.sticky import Sticking
 from metaproxy.routing.table import Route, RouteTable, Target
 from metaproxy.telemetry.access_log import AccessLog, LogFiles
 
@@ -139,28 +141,21 @@ class _Build:
     def clusters(self) -> Mapping[str, Cluster]:
         made = {}
         for one in self.config.clusters:
-            protocol = one.protocol or self._protocols.get(one.name)
+            senders = self._senders.get(one.name)
+            protocol = one.protocol or (senders[0].protocol if senders else None)
             if protocol is not None:  # else nobody sends anything there
                 made[one.name] = self._cluster(one, protocol)
         return made
 
     @cached_property
-    def _protocols(self) -> dict[str, model.Use]:
-        """Cluster -> the protocol of the listener that sends to it."""
-        return {
-            name: listener.protocol
-            for listener in self.config.listeners
-            for route in listener.routes
-            for name in (route.clusters or ([route.cluster] if route.cluster else []))
-        }
+    def _senders(self) -> dict[str, list[model.Listener]]:
+        return model.senders(self.config)
 
     def _cluster(self, spec: model.Cluster, protocol: model.Use) -> Cluster:
         codec = self._plugin(ICodec, protocol)
         balancer = self.registry.factory(ILoadBalancer, spec.balancer.name, spec.balancer.options, self.injected)
         code = self.registry.load(ILoadBalancer, spec.balancer.name)
-        max_frame = max(
-            (one.max_frame for one in self.config.listeners if self._sends_to(one, spec.name)), default=16 << 20
-        )
+        max_frame = max((one.max_frame for one in self._senders.get(spec.name, ())), default=16 << 20)
         identity = (replace(spec, endpoints=()), codec, code, max_frame)
         before = self.builder._clusters.get(spec.name)
         endpoints = [self._endpoint(spec.name, one) for one in spec.endpoints]
@@ -174,9 +169,6 @@ class _Build:
         for endpoint in endpoints:
             self.endpoint_counts[spec.name, endpoint.address] = endpoint.counts
         return cluster
-
-    def _sends_to(self, listener: model.Listener, cluster: str) -> bool:
-        return any(cluster == route.cluster or cluster in (route.clusters or ()) for route in listener.routes)
 
     def _new_cluster(
         self,
@@ -240,10 +232,7 @@ class _Build:
     def _route(self, listener: model.Listener, index: int, spec: model.Route, codec: ICodec) -> Route:
         name = spec.name or f"routes[{index}]"
         shares = dict(spec.clusters) if spec.clusters else {spec.cluster: 1} if spec.cluster else {}
-        targets = [
-            Target(self.clusters[cluster], weight, self._counts_of(listener.name, name, cluster))
-            for cluster, weight in shares.items()
-        ]
+        targets = [self._target(listener, name, cluster, weight) for cluster, weight in shares.items()]
         aliases = codec.hash_aliases
         route = Route(
             name,
@@ -254,6 +243,8 @@ class _Build:
             hash_keys=[aliases.get(key, key) for key in spec.hash],
             subset=spec.subset,
             retry=_retry(spec.retry),
+            mirror=self._mirror(listener, name, spec.mirror),
+            sticky=Sticking(spec.sticky) if spec.sticky else None,
             request=_template(spec.request),
             response=_template(spec.response),
             reply=LocalReply(ErrorKind(spec.reply.error), spec.reply.message) if spec.reply else None,
@@ -261,6 +252,27 @@ class _Build:
         )
         self._hook(route, listener, spec.filters)
         return route
+
+    def _target(self, listener: model.Listener, route: str, cluster: str, weight: int) -> Target:
+        """With the clusters of its `fallback:`, and of theirs, each once."""
+        names, waiting = [cluster], [cluster]
+        specs = {one.name: one for one in self.config.clusters}
+        while waiting:
+            further = [name for name in specs[waiting.pop(0)].fallback if name not in names]
+            names += further
+            waiting += further
+        target: Target | None = None
+        for name in reversed(names):
+            counts = self._counts_of(listener.name, route, name)
+            target = Target(self.clusters[name], weight, counts, target)
+        return cast(Target, target)
+
+    def _mirror(self, listener: model.Listener, route: str, specs: Sequence[model.Mirror]) -> Mirror | None:
+        targets = []
+        for one in specs:
+            counts = self._keep(("mirror", listener.name, route, one.cluster), MirrorCounts)
+            targets.append(MirrorTarget(self.clusters[one.cluster], one.percent / 100.0, one.compare, counts))
+        return Mirror(targets, random.random) if targets else None
 
     def _hook(self, route: Route, listener: model.Listener, overrides: Mapping[str, model.Use | None]) -> None:
         """Gives a route the hooks of its listener's filters, its own options in their place; not of those `off`."""
@@ -274,6 +286,8 @@ class _Build:
                 self.hooks[listener.name] = found
         for hook, methods in zip(HOOKS, found, strict=True):
             setattr(route, hook, methods)
+        if isinstance(route.mirror, Mirror):
+            route.on_complete = (*route.on_complete, *route.mirror.hooks)
 
     def _filters(
         self, route: Route, listener: model.Listener, overrides: Mapping[str, model.Use | None]

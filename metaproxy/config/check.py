@@ -263,17 +263,38 @@ def _addresses_differ(config: model.Config, reading: Reading) -> None:
 def _clusters_fit_their_routes(config: model.Config, reading: Reading) -> None:
     clusters = {cluster.name: cluster for cluster in config.clusters}
     kinds = {one.name: {frozenset(end.metadata.items()) for end in one.endpoints} for one in config.clusters}
-    used: set[str] = set()
     for listener in config.listeners:
         for route in listener.routes:
-            for name in _targets(route):
-                used.add(name)
+            for name in model.clusters_of(route):
                 if name in clusters:
                     _cluster_fits(listener, route, clusters[name], reading)
+            for name in _targets(route):
+                if name in clusters:
                     _subset_is_there(route, name, kinds[name], reading)
+    used = model.senders(config)
     for cluster in config.clusters:
+        _fallback_fits(cluster, clusters, used, reading)
         if cluster.name not in used:
             reading.warn(reading.at(cluster, "name"), f"no route leads to cluster {cluster.name!r}")
+
+
+def _fallback_fits(
+    cluster: model.Cluster,
+    clusters: Mapping[str, model.Cluster],
+    used: Mapping[str, list[model.Listener]],
+    reading: Reading,
+) -> None:
+    for name in cluster.fallback:
+        other = clusters.get(name)
+        if name == cluster.name:
+            reading.problem(reading.at(cluster, "fallback"), "a cluster can't fall back to itself")
+        elif other is not None:
+            for listener in used.get(cluster.name, ()):
+                protocol = other.protocol or listener.protocol
+                if protocol.name != listener.protocol.name:
+                    text = f"cluster {name!r} speaks {protocol.name}, requests come from {listener.protocol.name}"
+                    reading.problem(reading.at(cluster, "fallback"), text)
+                    break
 
 
 def _targets(route: model.Route) -> list[str]:
@@ -281,13 +302,16 @@ def _targets(route: model.Route) -> list[str]:
 
 
 def _cluster_fits(listener: model.Listener, route: model.Route, cluster: model.Cluster, reading: Reading) -> None:
-    at = reading.at(route, "cluster" if route.cluster is not None else "clusters")
+    key = "mirror" if cluster.name not in _targets(route) else "cluster" if route.cluster is not None else "clusters"
+    at = reading.at(route, key)
     protocol = cluster.protocol or listener.protocol
     if protocol.name != listener.protocol.name:
         speaks = f"cluster {cluster.name!r} speaks {protocol.name}, clients of the listener {listener.protocol.name}"
         reading.problem(at, f"{speaks}; metaproxy does not translate")
         return
     codec, mode = reading.built(protocol), cluster.connections.mode
+    if codec is not None and codec.affinity is Affinity.CONNECTION and key == "mirror":
+        reading.problem(at, f"clients of {protocol.name} have a state on their connection; a copy would miss it")
     if codec is not None and codec.affinity is Affinity.CONNECTION and mode not in (None, "pinned"):
         needs = f"each client of {protocol.name} needs a connection of its own to cluster {cluster.name!r}"
         reading.problem(at, f"{needs}; leave out its connections.mode ({mode}), or write pinned")

@@ -48,7 +48,7 @@ from metaproxy.units import Bytes, Percent, Seconds
 
 __all__ = [
     "AccessLog", "Admin", "Breaker", "Changes", "Cluster", "Config", "Connections", "Difference", "Endpoint",
-    "Listener", "Mutations", "Node", "Reply", "Retry", "Route", "Secret", "SecretSource", "Tokens", "Use", "as_data",
+    "Listener", "Mirror", "Mutations", "Node", "Reply", "Retry", "Route", "Secret", "SecretSource", "Tokens", "Use", "as_data",
     "diff",
 ]  # fmt: skip
 
@@ -138,12 +138,21 @@ class Retry(Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Mirror(Section):
+    """A cluster that gets copies of requests, beside the one that answers; nobody waits for it."""
+
+    SHORT: ClassVar = "cluster"
+
+    cluster: str = option(Reference("cluster"), "Where copies go.")
+    percent: Percent = option(Share(), "The share of the route's requests that is copied.", 100)
+    compare: bool = option(Flag(), "Compare its answers with the original ones; differences are counted.", False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Route(Section):
     """Which requests go where. The first route of a listener that matches a request takes it."""
 
     ONE_OF: ClassVar = ("cluster", "clusters", "reply")
-    LATER: ClassVar = ("mirror", "sticky")
-
     name: str = option(
         Name(), "Shown in metrics and logs; unique in its listener.", "", "its place, such as `routes[2]`"
     )
@@ -165,6 +174,13 @@ class Route(Section):
     hash: tuple[str, ...] = option(
         ListOf(Text(), 1, alone=True), "Metadata keys that balancers such as `ring_hash` look at.", (), "the balancer's"
     )
+    sticky: tuple[str, ...] = option(
+        ListOf(Text(), 1, alone=True),
+        "Metadata keys: callers with equal values stay on the same side of `clusters` and `percent`.",
+        (),
+        "chance",
+    )
+    mirror: tuple[Mirror, ...] = option(ListOf(Nested(Mirror), alone=True), "Clusters that get copies.", ())
     retry: Retry | None = option(Nested(Retry), "When a failed request is tried again.", None, "never")
     request: Mutations | None = option(Nested(Mutations), "Changes of the request.", None)
     response: Mutations | None = option(Nested(Mutations), "Changes of the answer.", None)
@@ -254,12 +270,15 @@ class Cluster(Section):
     """Servers that do the same work."""
 
     LATER: ClassVar = (
-        "discovery", "fallback", "health_check", "outlier", "panic_threshold", "slow_start", "locality", "tls",
+        "discovery", "health_check", "outlier", "panic_threshold", "slow_start", "locality", "tls",
     )  # fmt: skip
 
     name: str = option(Name("cluster"), "Unique.")
     endpoints: tuple[Endpoint, ...] = option(ListOf(Nested(Endpoint)), "Its addresses.")
     protocol: Use | None = option(Named(ICodec), "What its servers speak.", None, "the listener's")
+    fallback: tuple[str, ...] = option(
+        ListOf(Reference("cluster"), alone=True), "Clusters to try when none of its endpoints can serve.", ()
+    )
     balancer: Use = option(Named(ILoadBalancer), "Which endpoint a request goes to.", "round_robin")
     connect_timeout: Seconds = option(Duration("1ms"), "Time until a connection must be there.", "1s")
     request_timeout: Seconds = option(Duration(), "Time until the answer must be there; 0 for no limit.", "15s")
@@ -300,6 +319,28 @@ class Config(Section):
 
 
 # -- what a configuration is looked at for
+
+
+def clusters_of(route: Route) -> list[str]:
+    """The clusters that a route names: where its requests go, then where copies go."""
+    direct = [route.cluster] if route.cluster is not None else list(route.clusters or ())
+    return [*direct, *(mirror.cluster for mirror in route.mirror)]
+
+
+def senders(config: Config) -> dict[str, list[Listener]]:
+    """Cluster -> the listeners whose requests may come to it, be it as a copy or by `fallback`."""
+    fallback = {one.name: one.fallback for one in config.clusters}
+    found: dict[str, list[Listener]] = {}
+    for listener in config.listeners:
+        waiting = [name for route in listener.routes for name in clusters_of(route)]
+        seen: set[str] = set()
+        while waiting:
+            name = waiting.pop()
+            if name not in seen:
+                seen.add(name)
+                found.setdefault(name, []).append(listener)
+                waiting += fallback.get(name, ())
+    return found
 
 
 class Changes(NamedTuple):

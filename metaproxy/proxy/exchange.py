@@ -7,14 +7,14 @@ One request and what answers it: the path that every exchange of every protocol 
     anything may end it early: a filter's Reply, no route, no endpoint, a limit, a time-out, either side gone.
     Whatever the end: `complete` runs exactly once, then on_complete of every filter.
 
-Lives here: `Exchange` and `SplitRequest`. Does not: sockets, connections, protocols.
+Lives here: `Exchange`. Does not: sockets, connections, protocols.
 """
 
 from __future__ import annotations
 
 import copy
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.defer import Deferred
@@ -27,17 +27,18 @@ from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.retry import RetryPolicy
 from metaproxy.counts import BOUNDS, TargetCounts
 from metaproxy.interfaces import IExchange
-from metaproxy.message import ErrorKind, FrameError, Hold, Kind, Message, Mutation, Part, Reply
+from metaproxy.message import ErrorKind, FrameError, Hold, Kind, Message, Mutation, Reply
 from metaproxy.proxy.attempt import Attempt
 from metaproxy.proxy.pool import own_place, pool_of
 from metaproxy.proxy.snapshot import NO_ROUTE, ListenerSnapshot, Template
+from metaproxy.proxy.split_request import SplitRequest
 from metaproxy.proxy.tries import Tries
 from metaproxy.routing.matcher import FACTS
 
 if TYPE_CHECKING:
     from metaproxy.proxy.deadlines import Deadlines
     from metaproxy.proxy.downstream import Downstream
-    from metaproxy.proxy.upstream import Upstream
+    from metaproxy.proxy.mirror import Mirror
     from metaproxy.routing.table import Route, Target
 
 log = Logger()
@@ -54,7 +55,7 @@ class Exchange:
     """
 
     __slots__ = (
-        "_changes", "_deadlines", "attempt", "client", "data", "details", "ended", "endpoint", "message", "outcome",
+        "_changes", "_deadlines", "_limit", "attempt", "client", "data", "details", "ended", "endpoint", "message", "outcome",
         "reply_kind", "response", "response_bytes", "snapshot", "started", "target", "via",
     )  # fmt: skip
 
@@ -75,6 +76,7 @@ class Exchange:
         self.reply_kind: ErrorKind | None = None
         self._deadlines: Deadlines | None = None
         self._changes: Mutation | None = None
+        self._limit = 0.0
         self.via: Route = snapshot.no_route
         """The matched route, or the listener's pseudo-route for none."""
 
@@ -136,19 +138,26 @@ class Exchange:
             self._filter_failed(hook, Failure(TypeError(text)))
 
     def _forward(self) -> None:
+        """Sends it to its target, which is picked now unless that was done before: it was held, or falls back."""
         route = self.via
         if route.reply is not None:
             self._local(route.reply)
             return
         client = self.client
-        target = self.target = route.pick()
-        cluster = cast(Cluster, target.cluster)
-        message = self.message
+        target = self.target
         try:
+            if target is None:
+                target = route.pick() if route.sticky is None else route.stick(self.message.get, client.facts)
+                self.target = target
+            cluster = cast(Cluster, target.cluster)
+            message = self.message
             pin = client.pin
             if pin is None and client.own:
                 pin = client.own.get(own_place(cluster, None, message.profile))
-            if route.request is not None or self._changes is not None:
+            if pin is None and (cluster.held is not None or cluster.balancer is None) and self._detained(cluster):
+                return
+            changes = self._changes
+            if route.request is not None or changes is not None:
                 message = self._changed(message, cast("Template | None", route.request))
             if cluster.splits and pin is None and self._split(cluster, message):
                 return
@@ -156,14 +165,15 @@ class Exchange:
                 self._watch()
                 self.attempt = Tries(self, message, cluster, cast(RetryPolicy, route.retry))
                 self.attempt.start()
+                self._mirror(message)
                 return
             endpoint = pin.endpoint if pin is not None else cluster.pick(message, route.hash_keys, route.subset)
         except FrameError as error:
             self._local(Reply(ErrorKind.BAD_REQUEST, str(error)))
             return
         if endpoint is None:
-            cluster.counts.no_endpoint += 1
-            self._local(Reply(ErrorKind.NO_ENDPOINT, f"no usable endpoint in cluster {cluster.name}"))
+            self._changes = changes
+            self._no_endpoint(cluster)
             return
         breaker = cluster.breaker
         if breaker.requests >= breaker.max_requests:
@@ -177,15 +187,50 @@ class Exchange:
             pin.submit(attempt)
         else:
             pool_of(endpoint, cluster, client.network).start(attempt, client)
+        if route.mirror is not None:
+            self._mirror(message)
+
+    def _mirror(self, message: Message) -> None:
+        mirror = cast("Mirror | None", self.via.mirror)
+        if mirror is not None:
+            mirror.copy(self, message)
+
+    def _detained(self, cluster: Cluster) -> bool:
+        """Held until the cluster goes on, or sent elsewhere as the cluster has no endpoint at all."""
+        if cluster.held is not None:
+            self._watch()
+            cluster.held.take(self)
+            return True
+        if cast("Target", self.target).fallback is None:
+            return False
+        self._no_endpoint(cluster)
+        return True
+
+    def _no_endpoint(self, cluster: Cluster) -> None:
+        """Goes to the next cluster of `fallback:`, if there is one."""
+        cluster.counts.no_endpoint += 1
+        target = cast("Target", self.target)
+        if target.fallback is None:
+            self._local(Reply(ErrorKind.NO_ENDPOINT, f"no usable endpoint in cluster {cluster.name}"))
+            return
+        target.counts.fallbacks += 1
+        self.target = target.fallback
+        self._forward()
+
+    def released(self, cluster: Cluster | None) -> None:
+        """Its cluster goes on. cluster: what has its name now, None for nothing. It may have ended while it was held."""
+        target = self.target
+        if self.outcome or target is None:
+            return
+        if cluster is not None and cluster is not target.cluster:
+            self.target = type(target)(cluster, target.weight, target.counts, target.fallback)
+        self._forward()
 
     def _watch(self) -> None:
         """Starts the clock, unless the client asked to wait for as long as it takes; the cluster's once it is known."""
         if self.message.hold == Hold.EXCHANGE:
             return
-        timeout = self.via.timeout
-        if timeout is None:
-            target = self.target
-            timeout = cast(Cluster, target.cluster).request_timeout if target is not None else DEFAULT_TIMEOUT
+        timeout = self._allowed()
         before, deadlines = self._deadlines, self.client.network.deadlines.of(timeout)
         if deadlines is before:
             return
@@ -194,6 +239,18 @@ class Exchange:
         self._deadlines = deadlines
         if deadlines is not None:
             deadlines.watch(self)
+
+    def _allowed(self) -> float:
+        """Seconds, 0 for no limit: the route's, the cluster's, or less if a filter said so."""
+        timeout = self.via.timeout
+        if timeout is None:
+            target = self.target
+            timeout = cast(Cluster, target.cluster).request_timeout if target is not None else DEFAULT_TIMEOUT
+        limit = self._limit
+        return timeout if not limit or 0 < timeout < limit else limit
+
+    def limit(self, seconds: float) -> None:
+        self._limit = seconds
 
     def _split(self, cluster: Cluster, message: Message) -> bool:
         """Sends a request to all endpoints that own its keys; False when it goes to one, as most do."""
@@ -213,6 +270,7 @@ class Exchange:
         self._watch()
         self.attempt = SplitRequest(self, message, parts, cluster)
         self.attempt.start()
+        self._mirror(message)
         return True
 
     # -- the path down (Owner)
@@ -291,10 +349,7 @@ class Exchange:
         if self.endpoint is not None:
             self.endpoint.counts.timeouts += 1
         self._stop()
-        allowed = self.via.timeout
-        if allowed is None and self.target is not None:
-            allowed = cast(Cluster, self.target.cluster).request_timeout
-        self._local(Reply(ErrorKind.TIMEOUT, f"no answer within {allowed:g} s" if allowed else "no answer in time"))
+        self._local(Reply(ErrorKind.TIMEOUT, f"no answer within {self._allowed():g} s"))
 
     def abandon(self, outcome: str) -> None:
         """The client is gone: nobody is told anything."""
@@ -446,60 +501,3 @@ class Exchange:
 
 DEFAULT_TIMEOUT = 15.0
 """Seconds for an exchange that waits in a filter before its cluster is known, when its route has no timeout."""
-
-
-class SplitRequest:
-    """A request in pieces at several endpoints; the codec merges their answers when the last one is there."""
-
-    __slots__ = ("_answers", "_attempts", "_cluster", "_left", "_parts", "_request", "client", "exchange")
-
-    def __init__(self, exchange: Exchange, request: Message, parts: Sequence[Part], cluster: Cluster) -> None:
-        self.exchange = exchange
-        self.client = exchange.client
-        self._request = request
-        self._parts = parts
-        self._cluster = cluster
-        self._answers: dict[int, Message] = {}
-        self._attempts: list[Attempt] = []
-        self._left = len(parts)
-
-    def start(self) -> None:
-        exchange, cluster = self.exchange, self._cluster
-        for part in self._parts:
-            endpoint = cluster.pick(part.message, exchange.via.hash_keys, exchange.via.subset)
-            if endpoint is None:
-                exchange.failed(None, ErrorKind.NO_ENDPOINT, f"no usable endpoint in cluster {cluster.name}")
-                return
-            attempt = Attempt(self, part.message, cluster, endpoint)
-            self._attempts.append(attempt)
-        for attempt in list(self._attempts):
-            if not attempt.done:
-                pool_of(attempt.endpoint, cluster, self.client.network).start(attempt, self.client)
-
-    def connections(self) -> tuple[Upstream, ...]:
-        """Which connections it is under way on."""
-        return tuple(attempt.connection for attempt in self._attempts if attempt.connection is not None)
-
-    def answered(self, attempt: Attempt, response: Message) -> None:
-        attempt.finish()
-        attempt.endpoint.answered(response.kind is _ERROR)
-        self._answers[self._attempts.index(attempt)] = response
-        self._left -= 1
-        if not self._left:
-            answers = [self._answers[index] for index in range(len(self._parts))]
-            self._attempts = []
-            frame = self._cluster.codec.merge(self._request, self._parts, answers)
-            kind = _ERROR if any(answer.kind == _ERROR for answer in answers) else Kind.RESPONSE
-            self.exchange.take(Message(kind, frame, self._request.id))
-
-    def sent(self, attempt: Attempt) -> None:
-        raise AssertionError("a one-way request is never split")
-
-    def failed(self, attempt: Attempt, kind: ErrorKind, text: str) -> None:
-        self.cancel()
-        self.exchange.failed(attempt, kind, text)
-
-    def cancel(self) -> None:
-        attempts, self._attempts = self._attempts, []
-        for attempt in attempts:
-            attempt.cancel()

@@ -27,19 +27,31 @@ MAX_SHOWN = 256
 
 Hook = Callable[[Any], Any]
 
+Sticky = Callable[[Callable[[str], "str | None"], Mapping[str, str], int], "float | None"]
+"""
+What draws a number of [0, 1) for a request by its metadata and its connection's facts, always the same for equal ones;
+None when they are not there. The last argument tells draws apart that are to have nothing in common.
+"""
+PERCENT, WEIGHTS = 1, 2
+"""The two draws of a route."""
+
 
 class Target:
     """
     Where a route sends its share. cluster: an object with a `name`, or None for the route's own replies; weight: its
-    part of the sum of weights, 0 for none; counts: of the exchanges that went there.
+    part of the sum of weights, 0 for none; counts: of the exchanges that went there; fallback: the target to try when
+    the cluster has no usable endpoint.
     """
 
-    __slots__ = ("cluster", "counts", "weight")
+    __slots__ = ("cluster", "counts", "fallback", "weight")
 
-    def __init__(self, cluster: Any, weight: int = 1, counts: TargetCounts | None = None) -> None:
+    def __init__(
+        self, cluster: Any, weight: int = 1, counts: TargetCounts | None = None, fallback: Target | None = None
+    ) -> None:
         self.cluster = cluster
         self.weight = weight
         self.counts = counts or TargetCounts()
+        self.fallback = fallback
 
     @property
     def name(self) -> str:
@@ -58,12 +70,13 @@ class Route:
     timeout: seconds, None for the cluster's; hash_keys: metadata keys, () for the balancer's; subset: the metadata that
     endpoints must have; request, response: mutations; reply: the answer in place of forwarding, counted at
     reply_target, as are the proxy's own errors; on_request, on_response, on_complete: the bound hooks of the filters in
-    the order of their calls; retry, mirror: policies of whoever builds the snapshot.
+    the order of their calls; retry, mirror: policies of whoever builds the snapshot; sticky: what draws in the place of
+    chance, so that a caller stays where it is.
     """
 
     __slots__ = (
         "_bounds", "_uniform", "conditions", "hash_keys", "mirror", "name", "on_complete", "on_request", "on_response",
-        "percent", "reply", "reply_target", "request", "response", "retry", "subset", "targets", "timeout",
+        "percent", "reply", "reply_target", "request", "response", "retry", "sticky", "subset", "targets", "timeout",
     )  # fmt: skip
 
     def __init__(
@@ -84,6 +97,7 @@ class Route:
         on_complete: tuple[Hook, ...] = (),
         retry: object = None,
         mirror: object = None,
+        sticky: Sticky | None = None,
     ) -> None:
         self._bounds = tuple(accumulate(target.weight for target in targets))
         if targets and (min(target.weight for target in targets) < 0 or not self._bounds[-1]):
@@ -108,6 +122,7 @@ class Route:
         self.on_complete = on_complete
         self.retry = retry
         self.mirror = mirror
+        self.sticky = sticky
         self._uniform = random.random
 
     def draw_with(self, uniform: Callable[[], float]) -> None:
@@ -121,6 +136,23 @@ class Route:
             return targets[0]
         bounds = self._bounds
         return targets[bisect_right(bounds, self._uniform() * bounds[-1], 0, len(bounds) - 1)]
+
+    def stick(self, get: Callable[[str], str | None], facts: Mapping[str, str]) -> Target:
+        """As `pick`, for a route with `sticky`. May raise FrameError."""
+        draw = self.sticky(get, facts, WEIGHTS) if self.sticky is not None and len(self.targets) > 1 else None
+        if draw is None:
+            return self.pick()
+        return self.targets[bisect_right(self._bounds, draw * self._bounds[-1], 0, len(self._bounds) - 1)]
+
+    def all_targets(self) -> list[Target]:
+        """Where its exchanges may be counted: its targets with what each falls back to, and its own replies."""
+        found: list[Target] = []
+        for target in (*self.targets, self.reply_target):
+            one: Target | None = target
+            while one is not None:
+                found.append(one)
+                one = one.fallback
+        return found
 
     def describe(self) -> dict[str, object]:
         """The route as JSON has it, with only what it was given."""
@@ -146,7 +178,7 @@ class Route:
         for name, mutation in (("request", self.request), ("response", self.response)):
             if mutation is not None:
                 shown[name] = {"set": dict(mutation.set), "remove": list(mutation.remove)}
-        for name, policy in (("retry", self.retry), ("mirror", self.mirror)):
+        for name, policy in (("retry", self.retry), ("mirror", self.mirror), ("sticky", self.sticky)):
             if policy is not None:
                 shown[name] = repr(policy)
         return shown
@@ -158,13 +190,14 @@ class Route:
 class _Entry:
     """A route as an index holds it. rest: conditions that the index leaves open; sure: nothing is left open."""
 
-    __slots__ = ("place", "rest", "route", "share", "sure")
+    __slots__ = ("place", "rest", "route", "share", "sticky", "sure")
 
     def __init__(self, place: int, route: Route, rest: tuple[Condition, ...]) -> None:
         self.place = place
         self.route = route
         self.rest = tuple((condition.name, condition.fact, condition.test) for condition in rest)
         self.share = route.percent / 100.0
+        self.sticky = route.sticky
         self.sure = not rest and self.share >= 1.0
 
 
@@ -321,9 +354,13 @@ class RouteTable:
                 if not test(facts.get(name) if fact else get(name)):
                     break
             else:
-                if entry.share >= 1.0 or (entry.share > 0.0 and self._uniform() < entry.share):
+                if entry.share >= 1.0 or (entry.share > 0.0 and self._draw(entry, get, facts) < entry.share):
                     return entry.route
         return None
+
+    def _draw(self, entry: _Entry, get: Callable[[str], str | None], facts: Mapping[str, str]) -> float:
+        drawn = entry.sticky(get, facts, PERCENT) if entry.sticky is not None else None
+        return self._uniform() if drawn is None else drawn
 
 
 def _split(conditions: Sequence[Condition]) -> tuple[dict[tuple[str, bool], frozenset[str]], tuple[Condition, ...]]:

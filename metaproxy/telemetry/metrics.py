@@ -108,6 +108,7 @@ class Metrics(Collector):
         targets = self._targets()
         yield names.EXCHANGES, list(_outcomes(targets))
         yield from _rows(names.TARGET, {labels: counts for labels, counts in targets.items() if _used(counts)})
+        yield from _rows(names.MIRROR, self._mirrors())
         clusters = self._proxy.snapshot.clusters if self._proxy.snapshot is not None else {}
         yield from _rows(names.CLUSTER, {(name,): [cluster] for name, cluster in clusters.items()})
         endpoints = _grouped(
@@ -119,6 +120,14 @@ class Metrics(Collector):
         filters = self._filters()
         yield names.FILTER_EVENTS, _by_key(filters, "counters")
         yield names.FILTER_VALUES, _by_key(filters, "gauges")
+
+    def _mirrors(self) -> dict[tuple[str, ...], list[Any]]:
+        return _grouped(
+            ((name, listener.snapshot.codec.name, route.name, target.name), target.counts)
+            for name, listener in self._proxy.listeners.items()
+            for route in listener.snapshot.routes.routes
+            for target in (route.mirror.targets if route.mirror is not None else ())
+        )
 
     def _filters(self) -> Sequence[Any]:
         return self._proxy.snapshot.filters if self._proxy.snapshot is not None else ()
@@ -133,7 +142,7 @@ class Metrics(Collector):
             ((name, listener.snapshot.codec.name, route.name, target.name), target.counts)
             for name, listener in self._proxy.listeners.items()
             for route in (*listener.snapshot.routes.routes, listener.snapshot.no_route)
-            for target in (*route.targets, route.reply_target)
+            for target in route.all_targets()
         )
         return {labels: _distinct(counts) for labels, counts in found.items()}
 

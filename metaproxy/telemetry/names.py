@@ -180,13 +180,28 @@ TARGET = _families(
     ("metaproxy_exchange_retries_total", "counter", "Further tries, after one that failed.", _of("retries")),
     ("metaproxy_exchange_hedges_total", "counter", "Further tries, beside one that took long.", _of("hedges")),
     (
-        "metaproxy_exchange_mirror_differences_total",
+        "metaproxy_exchange_fallbacks_total",
         "counter",
-        "Answers of mirrors that were compared and differed.",
-        _of("differences"),
+        "Exchanges sent on to a cluster of `fallback`, as this one had no usable endpoint.",
+        _of("fallbacks"),
     ),
 )
 """Of a metaproxy.counts.TargetCounts; as long as nothing was counted, there is no series."""
+
+MIRROR = _families(
+    _EXCHANGE,
+    ("metaproxy_mirror_requests_total", "counter", "Copies of requests that were sent.", _of("requests")),
+    ("metaproxy_mirror_failures_total", "counter", "Copies that got no answer.", _of("failures")),
+    (
+        "metaproxy_mirror_dropped_total",
+        "counter",
+        "Copies that were not sent: too many are under way, or the cluster has no usable endpoint.",
+        _of("dropped"),
+    ),
+    ("metaproxy_mirror_compared_total", "counter", "Answers that were compared with the original.", _of("compared")),
+    ("metaproxy_mirror_differences_total", "counter", "Answers that differed from the original.", _of("differences")),
+)
+"""Of a metaproxy.counts.MirrorCounts; the cluster is the mirror."""
 
 CLUSTER = _families(
     ("cluster",),
@@ -281,7 +296,7 @@ ENDPOINT = _families(
 """Of a metaproxy.counts.EndpointCounts."""
 
 FAMILIES: tuple[Family, ...] = (
-    BUILD, *PROCESS, RELOADS, *LISTENER, EXCHANGES, *TARGET, *CLUSTER, *ENDPOINT_STATE, *ENDPOINT,
+    BUILD, *PROCESS, RELOADS, *LISTENER, EXCHANGES, *TARGET, *MIRROR, *CLUSTER, *ENDPOINT_STATE, *ENDPOINT,
     FILTER_EVENTS, FILTER_VALUES,
 )  # fmt: skip
 """In the order in which they are shown."""

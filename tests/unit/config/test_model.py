@@ -74,7 +74,8 @@ listeners:
         timeout: 2s
         retry: {attempts: 2, on: [connect, reset], per_try_timeout: 500ms, backoff: 25ms..250ms, hedge_after: 100ms}
         hash: [user]
-        mirror: [{cluster: shadow, percent: 100}]
+        sticky: user
+        mirror: [{cluster: demo-v1, percent: 100}]
         request: {set: {tenant: blue}, remove: [debug]}
         response: {set: {served-by: "%upstream_address%"}}
         filters: {local_rate_limit: {limit: 10, per: 1s}, gate: off}
@@ -94,7 +95,7 @@ clusters:
     connect_timeout: 1s
     request_timeout: 15s
     connections: {mode: multiplex, per_endpoint: 2, idle_timeout: 5m, max_age: 1h, max_requests: 1000000}
-    fallback: [demo-dr]
+    fallback: [demo-v1]
     credentials: {user: app, password: {secret: redis-password}}
     breaker: {max_connections: 1024, max_pending: 1024, max_requests: 1024, max_retries: 3, retry_budget: 20}
     health_check: {interval: 5s, timeout: 1s, healthy: 2, unhealthy: 3, kind: tcp}
@@ -113,12 +114,10 @@ dynamic_resources: {}
 LATER = [
     "overload",
     "listeners[0].tls",
-    "listeners[0].routes[0].mirror",
     "listeners[0].tracing",
     "clusters[0].endpoints[1].zone",
     "clusters[0].endpoints[1].priority",
     "clusters[0].discovery",
-    "clusters[0].fallback",
     "clusters[0].health_check",
     "clusters[0].outlier",
     "clusters[0].panic_threshold",

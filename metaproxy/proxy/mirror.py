@@ -1,0 +1,247 @@
+"""
+Copies of requests for other clusters: sent beside the original, which never waits for them and never fails by them.
+
+Lives here: `Mirror` (a route's), `MirrorTarget` (one cluster of it), `Copy` (one request on its way), and the comparison
+of answers. Does not: which cluster the original goes to.
+
+Envoy's `request_mirror_policies` are the reference: fire and forget, the answer dropped. Comparing is not in Envoy.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from twisted.logger import Logger
+
+from metaproxy.cluster.cluster import Cluster
+from metaproxy.counts import MirrorCounts
+from metaproxy.message import ErrorKind, FrameError, Hold, Kind, Message, Side
+from metaproxy.proxy.attempt import Attempt
+from metaproxy.proxy.pool import pool_of
+
+if TYPE_CHECKING:
+    from metaproxy.proxy.exchange import Exchange
+    from metaproxy.proxy.upstream import Upstream
+
+log = Logger()
+
+MAX_COPIES = 1024
+"""Copies under way for one target; more are dropped."""
+MAX_BYTES = 64 << 20
+"""Of their frames."""
+MAX_ANSWER = 1 << 20
+"""Bytes of an answer that is compared; a longer one is told as such by its size only."""
+KEPT = 16
+"""Differences that are kept for whoever looks."""
+
+
+class Nobody:
+    """Stands where a client does, for the pools: copies of all clients share connections, and nobody is slowed down."""
+
+    def __init__(self, network: Any) -> None:
+        self.network = network
+        self.number = 0
+        self.inflight = 0
+        self.pin: Upstream | None = None
+        self.own: dict[Any, Upstream] = {}
+        self.sticky: dict[Any, Upstream] = {}
+        self.slow: set[object] = set()
+
+    def pause(self, reason: object) -> None:
+        """The mirror reads slowly: no copies until it caught up."""
+        self.slow.add(reason)
+
+    def resume(self, reason: object) -> None:
+        self.slow.discard(reason)
+
+    def pin_lost(self, connection: Upstream) -> None:
+        self.own = {place: own for place, own in self.own.items() if own is not connection}
+
+    def event(self, message: Message) -> None:
+        """A push that nobody asked for."""
+
+
+class MirrorTarget:
+    """share: of the route's requests, 0 to 1; compare: whether answers are; last: (operation, what differs)."""
+
+    def __init__(self, cluster: Cluster, share: float = 1.0, compare: bool = False, counts: Any = None) -> None:
+        self.cluster = cluster
+        self.share = share
+        self.compare = compare
+        self.counts: MirrorCounts = counts or MirrorCounts()
+        self.last: deque[tuple[str, str]] = deque(maxlen=KEPT)
+        self.copies = 0
+        self.bytes = 0
+        self._nobody: Nobody | None = None
+
+    @property
+    def name(self) -> str:
+        return self.cluster.name
+
+    def send(self, exchange: Exchange, message: Message) -> Copy | None:
+        """The copy on its way; None when it was not sent."""
+        nobody = self._nobody
+        if nobody is None:
+            nobody = self._nobody = Nobody(exchange.client.network)
+        cluster, route = self.cluster, exchange.via
+        breaker = cluster.breaker
+        endpoint = None
+        crowded = self.copies >= MAX_COPIES or self.bytes >= MAX_BYTES or breaker.requests >= breaker.max_requests
+        if not crowded and not nobody.slow:
+            endpoint = cluster.pick(message, route.hash_keys, None)
+        if endpoint is None:
+            self.counts.dropped += 1
+            return None
+        self.counts.requests += 1
+        copy = Copy(self, nobody, exchange, message)
+        copy.attempt = attempt = Attempt(copy, message, cluster, endpoint)
+        deadlines = nobody.network.deadlines.of(cluster.request_timeout)
+        if deadlines is not None:
+            deadlines.watch(copy)
+        pool_of(endpoint, cluster, nobody.network).start(attempt, nobody)  # type: ignore[arg-type]
+        return copy
+
+
+class Copy:
+    """
+    One request on its way to a mirror (attempt.Owner, deadlines.Timed). Both its end and the original's must be known
+    before they are compared.
+    """
+
+    __slots__ = ("_answer", "_size", "_theirs", "_waits", "attempt", "client", "done", "exchange", "started", "target")
+
+    def __init__(self, target: MirrorTarget, client: Nobody, exchange: Exchange, message: Message) -> None:
+        self.target = target
+        self.client = client
+        self.exchange = exchange
+        self.started = client.network.turn.now
+        self.attempt: Attempt | None = None
+        self.done = False
+        self._answer: Message | None = None
+        self._waits = target.compare
+        self._size = len(message.frame)
+        target.copies += 1
+        target.bytes += self._size
+
+    def answered(self, attempt: Attempt, response: Message) -> None:
+        attempt.finish()
+        attempt.endpoint.answered(response.kind is Kind.ERROR)
+        self._answer = response
+        self._end()
+
+    def sent(self, attempt: Attempt) -> None:
+        self._end()
+
+    def failed(self, attempt: Attempt | None, kind: ErrorKind, text: str) -> None:
+        self.target.counts.failures += 1
+        self._end()
+
+    def time_out(self) -> None:
+        if not self.done and self.attempt is not None:
+            self.attempt.endpoint.counts.timeouts += 1
+            self.attempt.cancel()
+            self.failed(None, ErrorKind.TIMEOUT, "")
+
+    def _end(self) -> None:
+        if self.done:
+            return
+        self.done = True
+        self.attempt = None
+        self.target.copies -= 1
+        self.target.bytes -= self._size
+        if self.exchange.outcome:
+            self.compare()
+
+    def compare(self) -> None:
+        """Called when either has ended; compares once both have, and both were answered by servers."""
+        exchange, answer = self.exchange, self._answer
+        if not self._waits or not self.done or not exchange.outcome:
+            return
+        self._waits = False
+        if answer is None or exchange.response is None:
+            return
+        counts = self.target.counts
+        counts.compared += 1
+        text = difference(exchange, exchange.response, answer)
+        if text:
+            counts.differences += 1
+            operation = (exchange.message.metadata or {}).get("operation", "-")
+            self.target.last.append((operation[:200], text))
+            exchange.via.mirror.told(exchange, self.target.name, answer, text)  # type: ignore[attr-defined]
+
+
+class Mirror:
+    """`mirror:` of a route. watchers: the hooks of service.ProxyService.watch, told of differences, too."""
+
+    def __init__(self, targets: Sequence[MirrorTarget], uniform: Callable[[], float]) -> None:
+        self.targets = tuple(targets)
+        self.watchers: Sequence[Callable[[Any], None]] = ()
+        self._uniform = uniform
+        self._compares = any(target.compare for target in targets)
+        self._open: dict[Exchange, list[Copy]] = {}
+
+    def copy(self, exchange: Exchange, message: Message) -> None:
+        """
+        Sends copies of a request that was just forwarded. Not of one that binds a connection, or of a client that has
+        its own: what a mirror would make of the rest of a transaction is anybody's guess.
+        """
+        if message.hold is not Hold.NONE or exchange.client.pin is not None:
+            return
+        for target in self.targets:
+            if target.share >= 1.0 or self._uniform() < target.share:
+                try:
+                    copy = target.send(exchange, message)
+                except FrameError:
+                    target.counts.dropped += 1
+                    continue
+                if copy is not None and target.compare and not exchange.outcome:
+                    self._open.setdefault(exchange, []).append(copy)
+
+    def completed(self, exchange: Exchange) -> None:
+        """The on_complete hook of routes whose mirrors compare."""
+        for copy in self._open.pop(exchange, ()):
+            copy.compare()
+
+    @property
+    def hooks(self) -> tuple[Callable[[Any], None], ...]:
+        return (self.completed,) if self._compares else ()
+
+    def told(self, exchange: Exchange, cluster: str, answer: Message, text: str) -> None:
+        """Whoever watches and has `on_difference(exchange, cluster, answer, text)` is told of it."""
+        for hook in self.watchers:
+            tell = getattr(getattr(hook, "__self__", None), "on_difference", None)
+            if tell is not None:
+                tell(exchange, cluster, answer, text)
+
+    def __repr__(self) -> str:
+        shown = [
+            f"{target.name} {target.share * 100:g} %{', compared' if target.compare else ''}" for target in self.targets
+        ]
+        return f"Mirror({', '.join(shown)})"
+
+
+def difference(exchange: Exchange, one: Message, other: Message) -> str:
+    """In which way two answers to one request differ; '' when they do not. Ids are left out."""
+    if one.kind is not other.kind:
+        return f"{one.kind.name.lower()} became {other.kind.name.lower()}"
+    if max(len(one.frame), len(other.frame)) > MAX_ANSWER:
+        sizes = len(one.frame), len(other.frame)
+        return f"{sizes[0]} bytes became {sizes[1]}" if sizes[0] != sizes[1] else ""
+    before, after = _without_id(exchange, one), _without_id(exchange, other)
+    if before == after:
+        return ""
+    place = next((at for at, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), -1)
+    if place < 0:
+        return f"{len(before)} bytes became {len(after)}"
+    return f"byte {place} differs: {before[place : place + 32]!r} became {after[place : place + 32]!r}"
+
+
+def _without_id(exchange: Exchange, message: Message) -> bytes:
+    """The frame as it is under one id, whatever it came with."""
+    session = exchange.snapshot.codec.session(Side.CLIENT, exchange.snapshot.max_frame)
+    try:
+        return bytes(session.send(message, 1))
+    except FrameError:
+        return message.frame

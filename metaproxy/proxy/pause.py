@@ -1,0 +1,60 @@
+"""
+Holding a cluster's requests while something is done to it: its endpoints are replaced, its servers restarted.
+
+Lives here: `Pause`. Does not: the decision to hold and to go on (`service`, by the admin API).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted.internet.interfaces import IReactorTime
+
+from metaproxy.message import ErrorKind
+
+if TYPE_CHECKING:
+    from metaproxy.cluster.cluster import Cluster
+    from metaproxy.proxy.exchange import Exchange
+
+
+class Pause:
+    """
+    A bounded queue of exchanges. Each keeps its own deadline while it waits. most: how many may wait; more are refused
+    with OVERLOAD. longest: seconds that the one waited that waited longest, of those released.
+    """
+
+    def __init__(self, clock: IReactorTime, most: int) -> None:
+        self.most = most
+        self.since = clock.seconds()
+        self.longest = 0.0
+        self.refused = 0
+        self._clock = clock
+        self._waiting: dict[Exchange, float] = {}
+
+    def take(self, exchange: Exchange) -> None:
+        if len(self._waiting) >= self.most:
+            self._waiting = {one: since for one, since in self._waiting.items() if not one.outcome}
+        if len(self._waiting) >= self.most:
+            self.refused += 1
+            exchange.failed(None, ErrorKind.OVERLOAD, "the cluster is paused, and too many requests wait for it")
+            return
+        self._waiting[exchange] = self._clock.seconds()
+
+    def __len__(self) -> int:
+        """Exchanges that wait."""
+        return sum(not one.outcome for one in self._waiting)
+
+    def release(self, cluster: Cluster | None) -> int:
+        """
+        Has all of them go on, in the order in which they came; how many. cluster: what has the name now, not held any
+        more; None when nothing has.
+        """
+        waiting, self._waiting = self._waiting, {}
+        now = self._clock.seconds()
+        released = 0
+        for exchange, since in waiting.items():
+            if not exchange.outcome:
+                self.longest = max(self.longest, now - since)
+                released += 1
+                exchange.released(cluster)
+        return released

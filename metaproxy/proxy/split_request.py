@@ -1,0 +1,79 @@
+"""
+A request in pieces: keys that several endpoints own, one part for each.
+
+Lives here: `SplitRequest`, which an exchange has in the place of its only attempt. Does not: what is split and how its
+answers are put together (the codec's business).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from metaproxy.cluster.cluster import Cluster
+from metaproxy.message import ErrorKind, Kind, Message, Part
+from metaproxy.proxy.attempt import Attempt
+from metaproxy.proxy.pool import pool_of
+
+if TYPE_CHECKING:
+    from metaproxy.proxy.exchange import Exchange
+    from metaproxy.proxy.upstream import Upstream
+
+_ERROR = Kind.ERROR
+
+
+class SplitRequest:
+    """A request in pieces at several endpoints; the codec merges their answers when the last one is there."""
+
+    __slots__ = ("_answers", "_attempts", "_cluster", "_left", "_parts", "_request", "client", "exchange")
+
+    def __init__(self, exchange: Exchange, request: Message, parts: Sequence[Part], cluster: Cluster) -> None:
+        self.exchange = exchange
+        self.client = exchange.client
+        self._request = request
+        self._parts = parts
+        self._cluster = cluster
+        self._answers: dict[int, Message] = {}
+        self._attempts: list[Attempt] = []
+        self._left = len(parts)
+
+    def start(self) -> None:
+        exchange, cluster = self.exchange, self._cluster
+        for part in self._parts:
+            endpoint = cluster.pick(part.message, exchange.via.hash_keys, exchange.via.subset)
+            if endpoint is None:
+                exchange.failed(None, ErrorKind.NO_ENDPOINT, f"no usable endpoint in cluster {cluster.name}")
+                return
+            attempt = Attempt(self, part.message, cluster, endpoint)
+            self._attempts.append(attempt)
+        for attempt in list(self._attempts):
+            if not attempt.done:
+                pool_of(attempt.endpoint, cluster, self.client.network).start(attempt, self.client)
+
+    def connections(self) -> tuple[Upstream, ...]:
+        """Which connections it is under way on."""
+        return tuple(attempt.connection for attempt in self._attempts if attempt.connection is not None)
+
+    def answered(self, attempt: Attempt, response: Message) -> None:
+        attempt.finish()
+        attempt.endpoint.answered(response.kind is _ERROR)
+        self._answers[self._attempts.index(attempt)] = response
+        self._left -= 1
+        if not self._left:
+            answers = [self._answers[index] for index in range(len(self._parts))]
+            self._attempts = []
+            frame = self._cluster.codec.merge(self._request, self._parts, answers)
+            kind = _ERROR if any(answer.kind == _ERROR for answer in answers) else Kind.RESPONSE
+            self.exchange.take(Message(kind, frame, self._request.id))
+
+    def sent(self, attempt: Attempt) -> None:
+        raise AssertionError("a one-way request is never split")
+
+    def failed(self, attempt: Attempt, kind: ErrorKind, text: str) -> None:
+        self.cancel()
+        self.exchange.failed(attempt, kind, text)
+
+    def cancel(self) -> None:
+        attempts, self._attempts = self._attempts, []
+        for attempt in attempts:
+            attempt.cancel()
