@@ -48,8 +48,8 @@ from metaproxy.units import Bytes, Percent, Seconds
 
 __all__ = [
     "AccessLog", "Admin", "Breaker", "Changes", "Cluster", "Config", "Connections", "Difference", "Endpoint",
-    "Listener", "Mirror", "Mutations", "Node", "Reply", "Retry", "Route", "Secret", "SecretSource", "Tokens", "Use", "as_data",
-    "diff",
+    "Listener", "Mirror", "Mutations", "Node", "Reply", "Retry", "Route", "Secret", "SecretSource", "Tokens", "Use",
+    "as_data", "diff",
 ]  # fmt: skip
 
 

@@ -55,8 +55,8 @@ class Exchange:
     """
 
     __slots__ = (
-        "_changes", "_deadlines", "_limit", "attempt", "client", "data", "details", "ended", "endpoint", "message", "outcome",
-        "reply_kind", "response", "response_bytes", "snapshot", "started", "target", "via",
+        "_changes", "_deadlines", "_limit", "attempt", "client", "data", "details", "ended", "endpoint", "message",
+        "outcome", "reply_kind", "response", "response_bytes", "snapshot", "started", "target", "via",
     )  # fmt: skip
 
     def __init__(self, client: Downstream, message: Message, snapshot: ListenerSnapshot, started: float) -> None:
@@ -218,7 +218,7 @@ class Exchange:
         self._forward()
 
     def released(self, cluster: Cluster | None) -> None:
-        """Its cluster goes on. cluster: what has its name now, None for nothing. It may have ended while it was held."""
+        """Its cluster goes on. cluster: what has its name now, None for nothing. It may have ended meanwhile."""
         target = self.target
         if self.outcome or target is None:
             return

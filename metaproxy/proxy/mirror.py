@@ -1,8 +1,8 @@
 """
 Copies of requests for other clusters: sent beside the original, which never waits for them and never fails by them.
 
-Lives here: `Mirror` (a route's), `MirrorTarget` (one cluster of it), `Copy` (one request on its way), and the comparison
-of answers. Does not: which cluster the original goes to.
+Lives here: `Mirror` (a route's), `MirrorTarget` (one cluster of it), `Copy` (one request on its way), and the
+comparison of answers. Does not: which cluster the original goes to.
 
 Envoy's `request_mirror_policies` are the reference: fire and forget, the answer dropped. Comparing is not in Envoy.
 """
@@ -167,7 +167,7 @@ class Copy:
         text = difference(exchange, exchange.response, answer)
         if text:
             counts.differences += 1
-            operation = (exchange.message.metadata or {}).get("operation", "-")
+            operation = exchange.message.known().get("operation", "-")
             self.target.last.append((operation[:200], text))
             exchange.via.mirror.told(exchange, self.target.name, answer, text)  # type: ignore[attr-defined]
 

@@ -54,6 +54,7 @@ def test_one_part_that_fails_fails_the_whole_and_frees_the_others() -> None:
     client, keys = one.client(), two_keys(one)
     one.say(client, f"get {keys[0]} {keys[1]}\n".encode())
     one.network.upstreams[0].end()
+    one.clock.advance(0)
     assert client.take().startswith(b"fail reset")
     assert [endpoint.active for endpoint in one.endpoints] == [0, 0]
     assert one.route.targets[0].counts.outcomes == {ErrorKind.RESET.value: 1}

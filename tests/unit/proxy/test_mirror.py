@@ -1,0 +1,220 @@
+"""Copies of requests: they never slow or fail the original, and are compared if asked."""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import Any
+
+import pytest
+from harness import LineCodec, Quill, Stage, Wire, answer, call
+
+from metaproxy.balancers.round_robin import RoundRobin
+from metaproxy.cluster.breaker import Breaker
+from metaproxy.cluster.cluster import Cluster
+from metaproxy.cluster.endpoint import Endpoint
+from metaproxy.message import ErrorKind, Message, Reply
+from metaproxy.proxy import mirror as module
+from metaproxy.proxy.mirror import Mirror, MirrorTarget
+
+
+class Mirrored(Stage):
+    """A stage whose route copies to a cluster `shadow` at 127.0.0.1:2000."""
+
+    def __init__(self, share: float = 1.0, compare: bool = False, most: int = 100, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.shadow = Cluster(
+            "shadow", self.codec, [Endpoint("127.0.0.1:2000")], RoundRobin, breaker=Breaker(max_requests=most),
+            request_timeout=5.0,
+        )  # fmt: skip
+        self.target = MirrorTarget(self.shadow, share, compare)
+        self.mirror = Mirror([self.target], random.Random(3).random)
+        route = self.snapshot.routes.routes[0]
+        route.mirror = self.mirror
+        route.on_complete = (*route.on_complete, *self.mirror.hooks)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        found = {name: getattr(self.target.counts, name) for name in type(self.target.counts).__slots__}
+        return {name: number for name, number in found.items() if number}
+
+    def wire(self, port: int) -> Wire:
+        return next(wire for wire in self.network.upstreams if wire.peer.endswith(f":{port}"))
+
+    @property
+    def main(self) -> Wire:
+        return self.wire(1000)
+
+    @property
+    def other(self) -> Wire:
+        return self.wire(2000)
+
+
+def test_a_copy_is_sent_and_its_answer_dropped() -> None:
+    stage = Mirrored()
+    client = stage.client()
+    stage.say(client, call(7))
+    assert stage.main.take() == stage.other.take() == call(1)
+    stage.say(stage.other, answer(1, b"of the mirror"))
+    assert client.take() == b""
+    stage.say(stage.main, answer(1))
+    assert client.take() == answer(7)
+    assert stage.counts == {"requests": 1}
+    assert stage.target.copies == stage.target.bytes == stage.shadow.breaker.requests == 0
+
+
+def test_a_copy_carries_the_changes_of_the_request() -> None:
+    class Marking(Quill):
+        mutable = ""
+
+        def mutate(self, message: Message, mutation: Any) -> bytes:
+            return message.frame[:-2] + mutation.set["mark"].encode()
+
+    stage = Mirrored(codec=Marking(), hooks={"on_request": (lambda exchange: exchange.set("mark", "OK"),)})
+    stage.say(stage.client(), call(7))
+    assert stage.main.take() == stage.other.take() == call(1, body=b"OK")
+
+
+def test_a_mirror_that_is_silent_costs_the_original_nothing_and_is_given_up() -> None:
+    stage = Mirrored()
+    client = stage.client()
+    stage.say(client, call(7))
+    stage.say(stage.main, answer(1))
+    assert client.take() == answer(7)
+    stage.clock.advance(5.0)
+    assert stage.counts == {"requests": 1, "failures": 1}
+    assert stage.target.copies == stage.shadow.breaker.requests == 0
+
+
+def test_a_mirror_whose_bytes_are_not_the_protocol_loses_its_connection_and_no_more_b2() -> None:
+    stage = Mirrored()
+    client = stage.client()
+    stage.say(client, call(7))
+    stage.say(stage.other, b"\xff" * 64)
+    assert stage.counts == {"requests": 1, "failures": 1}
+    stage.say(stage.main, answer(1))
+    assert client.take() == answer(7)
+
+
+def test_a_mirror_that_refuses_connections_is_counted() -> None:
+    stage = Mirrored()
+    client = stage.client()
+    stage.network.accept = False
+    stage.say(client, call(7))
+    for _, protocol in stage.network.dialled:
+        if protocol.endpoint.address.endswith(":2000"):
+            protocol.connectionFailed("refused", False)
+    assert stage.counts == {"requests": 1, "failures": 1}
+    assert client.take() == b""
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.25, 1.0])
+def test_the_share_is_kept(share: float) -> None:
+    count = 4000
+    stage = Mirrored(share=share, most=count + 1)
+    client = stage.client()
+    for number in range(count):
+        stage.say(client, call(1))
+        stage.say(stage.main, answer(number + 1))
+        if stage.target.copies:
+            stage.say(stage.other, answer(stage.target.counts.requests))
+    sent = stage.target.counts.requests
+    assert abs(sent - share * count) <= 5 * math.sqrt(count * share * (1 - share))
+    assert stage.target.copies == 0
+
+
+def test_what_was_not_forwarded_is_not_copied() -> None:
+    stage = Mirrored(hooks={"on_request": (lambda exchange: Reply(ErrorKind.DENIED),)})
+    stage.say(stage.client(), call(7))
+    assert stage.network.dialled == []
+    stage = Mirrored(endpoints=0)
+    stage.say(stage.client(), call(7))
+    assert stage.network.dialled == []
+
+
+def test_more_copies_than_the_bounds_are_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    for setting in ({"most": 1}, {}):
+        stage = Mirrored(**setting)
+        if not setting:
+            monkeypatch.setattr(module, "MAX_COPIES", 1)
+        client = stage.client()
+        stage.say(client, call(7))
+        stage.say(client, call(8))
+        assert stage.counts == {"requests": 1, "dropped": 1}
+
+
+def test_a_mirror_that_reads_slowly_gets_nothing_until_it_caught_up_and_the_client_is_not_paused() -> None:
+    stage = Mirrored()
+    client = stage.client()
+    stage.say(client, call(7))
+    stage.other.protocol.pauseProducing()
+    assert not client.paused
+    stage.say(client, call(8))
+    assert stage.counts == {"requests": 1, "dropped": 1}
+    stage.other.protocol.resumeProducing()
+    stage.say(client, call(9))
+    assert stage.counts == {"requests": 2, "dropped": 1}
+
+
+def test_a_client_that_is_gone_leaves_its_copies() -> None:
+    stage = Mirrored(compare=True)
+    client = stage.client()
+    stage.say(client, call(7))
+    client.end()
+    stage.say(stage.other, answer(1))
+    assert stage.counts == {"requests": 1}
+    assert stage.target.copies == 0
+
+
+def test_requests_that_bind_a_connection_are_not_copied() -> None:
+    stage = Mirrored(codec=LineCodec())
+    client = stage.client()
+    stage.say(client, b"begin\n")
+    stage.say(stage.main, b"ok\n")
+    stage.say(client, b"get a\n")
+    assert stage.counts == {}
+
+
+def test_a_oneway_request_is_copied() -> None:
+    stage = Mirrored(codec=LineCodec())
+    stage.say(stage.client(), b"tell a\n")
+    assert stage.other.take() == b"tell a\n"
+    assert stage.counts == {"requests": 1} and stage.target.copies == 0
+
+
+@pytest.mark.parametrize("mirror_first", [True, False])
+def test_answers_are_compared_whichever_comes_first(mirror_first: bool) -> None:
+    stage = Mirrored(compare=True)
+    client = stage.client()
+    told: list[tuple[str, str]] = []
+
+    class Watcher:
+        def on_complete(self, exchange: Any) -> None:
+            """Only differences are of interest."""
+
+        def on_difference(self, exchange: Any, cluster: str, answer: Message, text: str) -> None:
+            told.append((cluster, text))
+
+    stage.mirror.watchers = [Watcher().on_complete]
+    for id, body in ((1, b"hi"), (2, b"ho")):
+        stage.say(client, call(7))
+        pieces = [(stage.main, answer(id)), (stage.other, answer(id, body))]
+        for wire, data in reversed(pieces) if mirror_first else pieces:
+            stage.say(wire, data)
+    assert stage.counts == {"requests": 2, "compared": 2, "differences": 1}
+    assert told == [("shadow", "byte 14 differs: b'i' became b'o'")]
+    assert list(stage.target.last) == [("-", told[0][1])]
+    assert stage.mirror._open == {}
+
+
+def test_an_answer_that_became_an_error_differs() -> None:
+    stage = Mirrored(codec=LineCodec(), compare=True)
+    client = stage.client()
+    stage.say(client, b"get a\n")
+    stage.say(stage.main, b"1\n")
+    stage.say(stage.other, b"fail x\n")
+    assert stage.target.last[0] == ("get", "response became error")
+    stage.say(client, b"get a\n")
+    stage.say(stage.main, b"1\n")
+    stage.say(stage.other, b"12\n")
+    assert stage.target.last[1][1].startswith("byte 1 differs")
