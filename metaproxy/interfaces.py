@@ -32,7 +32,7 @@ from zope.interface import Attribute, Interface
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
-    from metaproxy.message import ErrorKind, Message, Mutation, Part, Reply, Side
+    from metaproxy.message import Ending, ErrorKind, Message, Mutation, Part, Reply, Side
 
 
 class ISession(Interface):
@@ -168,6 +168,12 @@ class IExchange(Interface):
 
     def remove(key: str) -> None:
         """Have the codec remove a key from the request (in on_response: from the answer)."""
+
+    def alter(change: Callable[[bytes], bytes], ending: Ending | None = None) -> None:
+        """
+        In on_response: have `change` make other bytes of those that answer the client, which the codec made; ending:
+        what becomes of its connection then. One filter an exchange; local replies are not altered.
+        """
 
 
 class IFilter(Interface):

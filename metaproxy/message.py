@@ -112,6 +112,15 @@ class FrameError(Exception):
     """The peer's bytes are not the protocol. The text says what was read, and what would have been right."""
 
 
+class Ending(Enum):
+    """What an answer may do to its client's connection."""
+
+    CLOSE = "close"
+    """It is closed once these bytes were sent: what was asked before them is answered, nothing after them is."""
+    RESET = "reset"
+    """It is reset at once, and nothing more is sent."""
+
+
 class Reply:
     """
     A local answer that a filter gives instead of going on.
@@ -119,10 +128,11 @@ class Reply:
     kind: which error, or None when `frame` is the complete answer; text: at most 1 KiB, shown to the client;
     frame: the bytes to write, made by somebody who knows the protocol, or None to let the codec make them from
     kind and text; name: the protocol's own name for the error where `kind` is not precise enough, else ""; details:
-    what logs show in place of `text`, where operators may know more than clients.
+    what logs show in place of `text`, where operators may know more than clients; ending: what becomes of the client's
+    connection, None for nothing.
     """
 
-    __slots__ = ("details", "frame", "kind", "name", "text")
+    __slots__ = ("details", "ending", "frame", "kind", "name", "text")
 
     def __init__(
         self,
@@ -131,12 +141,14 @@ class Reply:
         frame: bytes | None = None,
         name: str = "",
         details: str = "",
+        ending: Ending | None = None,
     ) -> None:
         self.kind = kind
         self.text = text
         self.frame = frame
         self.name = name
         self.details = details or text
+        self.ending = ending
 
     def __repr__(self) -> str:
         return f"Reply({self.kind and self.kind.value}, {self.text!r})"

@@ -29,6 +29,8 @@ _ON_ITS_OWN = (Hold.OPEN, Hold.CLOSE)
 """Once a client has a connection of its own, these go over it behind what is under way there."""
 _ENDS = (Hold.EXCHANGE, Hold.CLOSE)
 """What follows these takes another connection, and so must wait for their answer."""
+_ENDING = "ending"
+"""The reason for the pause of a connection that takes nothing more, see end_behind."""
 LINGER = 1.0
 """Seconds an idle connection stays open after its client was told that the proxy drains, where a protocol can tell."""
 
@@ -159,6 +161,9 @@ class Downstream(Protocol):
     def _release(self) -> None:
         """Starts what had to wait for its turn: what binds or frees the connection, and what follows."""
         held = self._held
+        if _ENDING in self._pauses:
+            held.clear()
+            return
         while held and self._barrier is None and self.inflight < self._limit and not self._gone:
             message = held[0]
             hold = message.hold
@@ -231,6 +236,8 @@ class Downstream(Protocol):
             if exchange.message.hold == Hold.CLOSE:
                 self.unpin()
         if self._blocked:
+            if exchange is self._barrier:
+                self._barrier = None
             self._release()
         if self._pauses and "inflight" in self._pauses and self._backlog() <= self._limit // 2:
             self.resume("inflight")
@@ -243,6 +250,48 @@ class Downstream(Protocol):
         self._barrier, self._blocked = exchange, True
         self.pause("refused")
         self._leave()
+
+    # -- what filters do to the connection of their exchange
+
+    def wait_for(self, exchange: Exchange) -> None:
+        """
+        A filter takes its time. Where answers come in the order of requests, requests are executed in it, too: what
+        the client sent next goes to no server before this one.
+        """
+        if self.codec.correlation is Correlation.FIFO and self._barrier is None:
+            self._barrier = exchange
+            self._blocked = True
+
+    def waited_for(self, exchange: Exchange) -> None:
+        """It is on its way."""
+        if self._barrier is exchange and exchange.message.hold not in _ENDS:
+            self._barrier = None
+            self._release()
+
+    def end_behind(self, exchange: Exchange) -> None:
+        """Nothing is sent behind what answers `exchange`, which is about to complete; then the connection closes."""
+        self.pause(_ENDING)
+        self._blocked = self._leaving = True
+        self._held.clear()
+        if exchange.message.kind is _ONEWAY:  # has no place among the answers
+            return
+        later = list(self._exchanges)
+        if self._ordered:
+            queue = list(self._queue)
+            place = queue.index(exchange)
+            self._queue = deque(queue[: place + 1])
+            later = [one for one in queue[place:] if isinstance(one, Exchange)]
+        for other in later:
+            if other is not exchange:
+                other.abandon("downstream_gone")
+
+    def reset(self) -> None:
+        """Ends the connection as a crash would: the client sees a reset."""
+        if not self._gone:
+            self._closed = True
+            # What wraps another transport, as TLS does, may only know how to abort.
+            transport = self.transport
+            getattr(transport, "resetConnection", transport.abortConnection)()  # type: ignore[union-attr]
 
     # -- writing
 

@@ -27,7 +27,7 @@ from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.retry import RetryPolicy
 from metaproxy.counts import BOUNDS, TargetCounts
 from metaproxy.interfaces import IExchange
-from metaproxy.message import ErrorKind, FrameError, Hold, Kind, Message, Mutation, Reply
+from metaproxy.message import Ending, ErrorKind, FrameError, Hold, Kind, Message, Mutation, Reply
 from metaproxy.proxy.attempt import Attempt
 from metaproxy.proxy.pool import own_place, pool_of
 from metaproxy.proxy.snapshot import NO_ROUTE, ListenerSnapshot, Template
@@ -55,8 +55,8 @@ class Exchange:
     """
 
     __slots__ = (
-        "_changes", "_deadlines", "_limit", "attempt", "client", "data", "details", "ended", "endpoint", "message",
-        "outcome", "reply_kind", "response", "response_bytes", "snapshot", "started", "target", "via",
+        "_alteration", "_changes", "_deadlines", "_limit", "attempt", "client", "data", "details", "ended", "endpoint",
+        "message", "outcome", "reply_kind", "response", "response_bytes", "snapshot", "started", "target", "via",
     )  # fmt: skip
 
     def __init__(self, client: Downstream, message: Message, snapshot: ListenerSnapshot, started: float) -> None:
@@ -112,16 +112,20 @@ class Exchange:
                 continue
             if isinstance(answer, Deferred):
                 self._watch()
+                self.client.wait_for(self)
                 answer.addBoth(self._resume, hooks[index], lambda: self._ask(index + 1))  # noqa: B023
                 return
             self._decided(answer, hooks[index])
             return
         self._forward()
+        if start:
+            self.client.waited_for(self)
 
     def _resume(self, answer: Any, hook: Callable[..., Any], go_on: Callable[[], None]) -> None:
         """A filter that waited has decided. The exchange may have ended meanwhile."""
         if self.outcome:
             return
+        self.client.network.turn.refresh()
         if isinstance(answer, Failure):
             self._filter_failed(hook, answer)
         elif answer is None:
@@ -330,8 +334,33 @@ class Exchange:
         except FrameError as error:
             self._local(Reply(ErrorKind.BAD_RESPONSE, str(error)))
             return
+        outcome = "error" if response.kind is _ERROR else "ok"
+        alteration = getattr(self, "_alteration", None)  # a slot that is filled when a filter asks for it
+        if alteration is not None:
+            self._alter(outcome, *alteration)
+            return
         self.response_bytes = len(self.data)
-        self.complete("error" if response.kind is _ERROR else "ok")
+        self.complete(outcome)
+
+    def alter(self, change: Callable[[bytes], bytes], ending: Ending | None = None) -> None:
+        self._alteration = change, ending
+
+    def _alter(self, outcome: str, change: Callable[[bytes], bytes], ending: Ending | None) -> None:
+        try:
+            self.data = change(cast(bytes, self.data))
+        except Exception:
+            self._filter_failed(change)
+            return
+        self.response_bytes = len(self.data)
+        self._end(outcome, ending)
+
+    def _end(self, outcome: str, ending: Ending | None) -> None:
+        """Completes, and ends the client's connection if that is asked for."""
+        if ending is Ending.CLOSE:
+            self.client.end_behind(self)
+        self.complete(outcome)
+        if ending is Ending.RESET:
+            self.client.reset()
 
     def sent(self, attempt: Attempt) -> None:
         self.complete("oneway")
@@ -346,6 +375,7 @@ class Exchange:
         self._deadlines = None
         if self.outcome:
             return
+        self.client.network.turn.refresh()
         if self.endpoint is not None:
             self.endpoint.counts.timeouts += 1
         self._stop()
@@ -375,7 +405,7 @@ class Exchange:
         else:
             self.data = self._reply_frame(kind or ErrorKind.INTERNAL, reply)
         self.response_bytes = len(self.data)
-        self.complete(kind.value if kind is not None else "ok")
+        self._end(kind.value if kind is not None else "ok", reply.ending)
 
     def _reply_frame(self, kind: ErrorKind, reply: Reply) -> bytes:
         text = reply.text

@@ -16,6 +16,7 @@ import errno
 import os
 import select
 import socket
+import struct
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -35,6 +36,7 @@ log = Logger()
 
 READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
+_NO_LINGER = struct.pack("ii", 1, 0)
 _BROKEN = select.EPOLLERR | select.EPOLLHUP
 READ_SIZE = 65536
 """Bytes of one recv: what malloc still serves from its heap. Larger ones cost a page fault for each page."""
@@ -223,6 +225,12 @@ class Connection:
             self.buffered = 0
             self._watch_reads(False)
             self._network.soon(self._close_now)
+
+    def resetConnection(self) -> None:
+        """As abortConnection, and the peer is told of it by a reset in place of a regular end."""
+        if self._socket.family != socket.AF_UNIX and not self._broken:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        self.abortConnection()
 
     def loseWriteConnection(self) -> None:
         self.loseConnection()

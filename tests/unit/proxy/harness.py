@@ -54,6 +54,7 @@ class Wire:
         self.protocol: Any = None
         self.paused = False
         self.closed = False
+        self.was_reset = False
         self.buffered = 0
 
     def getHost(self) -> str:
@@ -79,6 +80,10 @@ class Wire:
         self.end()
 
     def abortConnection(self) -> None:
+        self.end()
+
+    def resetConnection(self) -> None:
+        self.was_reset = True
         self.end()
 
     def end(self) -> None:
