@@ -215,7 +215,7 @@ def _distinct(counts: Iterable[Any]) -> list[Any]:
 
 
 def _used(counts: list[Any]) -> bool:
-    return any(one.outcomes for one in counts)
+    return any(one.outcomes or one.fallbacks for one in counts)
 
 
 def _rows(families: Iterable[Family], found: Mapping[tuple[str, ...], list[Any]]) -> Iterator[tuple[Family, list[Row]]]:

@@ -11,6 +11,7 @@ dubbo = Declaration(ICodec, "dubbo", "metaproxy.codecs.dubbo.Dubbo")
 redis = Declaration(ICodec, "redis", "metaproxy.codecs.redis.Redis")
 thrift = Declaration(ICodec, "thrift", "metaproxy.codecs.thrift.Thrift")
 
+deadline = Declaration(IFilter, "deadline", "metaproxy.filters.deadline.Deadline")
 local_rate_limit = Declaration(IFilter, "local_rate_limit", "metaproxy.filters.local_rate_limit.LocalRateLimit")
 rbac = Declaration(IFilter, "rbac", "metaproxy.filters.rbac.Rbac")
 
