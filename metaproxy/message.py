@@ -129,10 +129,10 @@ class Reply:
     frame: the bytes to write, made by somebody who knows the protocol, or None to let the codec make them from
     kind and text; name: the protocol's own name for the error where `kind` is not precise enough, else ""; details:
     what logs show in place of `text`, where operators may know more than clients; ending: what becomes of the client's
-    connection, None for nothing.
+    connection, None for nothing; metadata: put into the codec's frame where the protocol's errors can carry them.
     """
 
-    __slots__ = ("details", "ending", "frame", "kind", "name", "text")
+    __slots__ = ("details", "ending", "frame", "kind", "metadata", "name", "text")
 
     def __init__(
         self,
@@ -142,6 +142,7 @@ class Reply:
         name: str = "",
         details: str = "",
         ending: Ending | None = None,
+        metadata: Mapping[str, str] | None = None,
     ) -> None:
         self.kind = kind
         self.text = text
@@ -149,6 +150,7 @@ class Reply:
         self.name = name
         self.details = details or text
         self.ending = ending
+        self.metadata = metadata
 
     def __repr__(self) -> str:
         return f"Reply({self.kind and self.kind.value}, {self.text!r})"

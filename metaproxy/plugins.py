@@ -52,11 +52,17 @@ class UnknownPlugin(LookupError):
 
 
 class OptionError(ValueError):
-    """An option that a plugin doesn't take. option: its name, or None when the fault is in them together."""
+    """
+    An option that a plugin doesn't take. option: its name, or None when the fault is in them together; path: the keys
+    and places within it, such as (2, "limit"), that lead to what is wrong.
+    """
 
-    def __init__(self, option: str | None, text: str, known: Iterable[str] = ()) -> None:
+    def __init__(
+        self, option: str | None, text: str, known: Iterable[str] = (), path: Iterable[str | int] = ()
+    ) -> None:
         super().__init__(text)
         self.option = option
+        self.path = tuple(path)
         self.known = list(known)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import nsmallest
 from pathlib import Path
@@ -280,7 +280,7 @@ class Reading:
             if stop is not None:
                 stop()
         except OptionError as error:
-            self.problem(made.entries.get(error.option or "", made.node), f"{use.name}: {error}")
+            self.problem(_place(made.entries.get(error.option or "", made.node), error.path), f"{use.name}: {error}")
         except (ValueError, PluginError) as error:
             self.problem(made.node, f"{use.name}: {_one_line(error)}")
         except Exception as error:  # somebody else's constructor: whatever it raises is its author's mistake
@@ -290,6 +290,19 @@ class Reading:
         """What `build` made of a plugin; None if it failed, or if nobody asked for the plugin."""
         made = self._made.get(id(use))
         return made.built if made is not None else None
+
+
+def _place(node: Node, path: Iterable[str | int]) -> Node:
+    """Where a path within an option leads, as far as it is in the file."""
+    for step in path:
+        inner = node.value
+        if isinstance(inner, dict) and step in inner:
+            node = inner[str(step)]
+        elif isinstance(inner, list) and isinstance(step, int) and step < len(inner):
+            node = inner[step]
+        else:
+            break
+    return node
 
 
 def _one_line(error: Exception) -> str:

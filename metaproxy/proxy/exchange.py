@@ -416,6 +416,10 @@ class Exchange:
             frame = codec.reply(self.message, kind, text[:1024], reply.name)
             if not isinstance(frame, bytes):
                 raise TypeError(f"reply gave {frame!r:.100}, which is not bytes")
+            if reply.metadata and frame and not codec.mutable:
+                error = copy.copy(self.message)
+                error.kind, error.frame = _ERROR, frame
+                frame = codec.mutate(error, Mutation(reply.metadata))
             return frame
         except Exception:
             log.failure("codec {codec} could not make an error answer", codec=codec.name)

@@ -15,10 +15,18 @@ from metaproxy.units import Seconds
 
 
 class At:
-    """An exchange that began at a time."""
+    """An exchange that began at a time, with metadata; what is put into its answer is in `told`."""
 
-    def __init__(self, started: float) -> None:
+    def __init__(self, started: float, **metadata: str) -> None:
         self.started = started
+        self.metadata = metadata
+        self.told: dict[str, str] = {}
+
+    def get(self, key: str) -> str | None:
+        return self.metadata.get(key)
+
+    def set(self, key: str, value: str) -> None:
+        self.told[key] = value
 
 
 def passed(limit: LocalRateLimit, *times: float) -> list[bool]:
@@ -91,9 +99,130 @@ def test_options_with_which_nothing_could_pass_are_refused(options: dict[str, ob
         build()
 
 
-def test_limit_must_be_there() -> None:
-    with pytest.raises(OptionError, match="option 'limit' is missing"):
-        Registry().factory(IFilter, "local_rate_limit", {})
+@pytest.mark.parametrize("options", [{}, {"conditions": []}])
+def test_a_limit_or_conditions_must_be_there(options: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="limit is missing; write how many"):
+        Registry().factory(IFilter, "local_rate_limit", options)()
+
+
+def ask(limit: LocalRateLimit, started: float, **metadata: str) -> bool:
+    """Whether a request with these metadata goes on."""
+    exchange: Any = At(started, **metadata)
+    return limit.on_request(exchange) is None
+
+
+def test_with_refill_interval_all_tokens_come_at_once_at_the_end_of_each_interval() -> None:
+    """The original's max_tokens 3, tokens_per_fill 2, fill_interval 10 s."""
+    limit = LocalRateLimit(2, Seconds(10.0), burst=3, refill="interval")
+    assert passed(limit, 100.0, 101.0, 102.0, 109.9) == [True, True, True, False]
+    assert passed(limit, 110.0, 111.0, 112.0) == [True, True, False]
+    assert passed(limit, 200.0, 200.0, 200.0, 200.0) == [True, True, True, False]
+
+
+def test_the_first_condition_that_holds_decides_alone() -> None:
+    limit = LocalRateLimit(
+        1,
+        conditions=[
+            {"match": {"method": "pay", "user": {"present": True}}, "limit": 2, "per": "1m"},
+            {"match": {"method": {"prefix": "p"}}, "limit": 1},
+        ],
+    )
+    assert [ask(limit, 5.0, method="pay", user="ann") for _ in range(3)] == [True, True, False]
+    assert [ask(limit, 5.0, method="pay") for _ in range(2)] == [True, False]
+    assert [ask(limit, 5.0, method="buy") for _ in range(2)] == [True, False]
+
+
+def test_a_condition_without_a_match_holds_always() -> None:
+    limit = LocalRateLimit(100, conditions=[{"match": {}, "limit": 1}])
+    assert [ask(limit, 5.0, method="pay"), ask(limit, 5.0)] == [True, False]
+
+
+def test_where_no_condition_holds_and_there_is_no_limit_everything_passes() -> None:
+    limit = LocalRateLimit(conditions=[{"match": {"method": "pay"}, "limit": 1}])
+    assert all(ask(limit, 5.0, method="buy") for _ in range(100))
+    assert limit.counters == {"ok": 0, "rate_limited": 0}
+
+
+def test_each_value_of_the_key_has_a_bucket_of_its_own() -> None:
+    limit = LocalRateLimit(1, key="user")
+    asked = [ask(limit, 5.0, user=user) for user in ("ann", "bob", "ann", "bob", "ann")]
+    assert asked == [True, True, False, False, False]
+    assert [ask(limit, 5.0), ask(limit, 5.0, user="")] == [True, False], "a missing key is a value like another"
+
+
+def test_several_keys_tell_callers_apart_together() -> None:
+    limit = LocalRateLimit(1, key=["user", "method"])
+    assert [ask(limit, 5.0, user=user, method=method) for user in "ab" for method in "xyx"] == [True, True, False] * 2
+
+
+def test_a_condition_may_have_keys_too() -> None:
+    limit = LocalRateLimit(conditions=[{"match": {"method": "pay"}, "limit": 1, "key": "user"}])
+    assert [ask(limit, 5.0, method="pay", user=user) for user in "aba"] == [True, True, False]
+
+
+def test_of_more_values_than_allowed_the_one_that_was_silent_for_longest_is_forgotten() -> None:
+    limit = LocalRateLimit(1, key="user", max_keys=2)
+    assert [ask(limit, 5.0, user=user) for user in "abacab"] == [True, True, False, True, False, True]
+    assert limit.gauges == {"buckets": 2}
+
+
+@given(st.lists(st.text(max_size=400), max_size=50), st.integers(1, 5))
+def test_whatever_values_come_their_number_and_size_stay_bounded(values: list[str], most: int) -> None:
+    limit = LocalRateLimit(1, key="user", max_keys=most)
+    for value in values:
+        ask(limit, 5.0, user=value)
+    (buckets,) = (one for one in limit._buckets if one is not None)
+    assert len(buckets) <= most
+    assert all(len(str(value)) <= 128 for value in buckets._found)
+
+
+def test_passed_and_refused_requests_are_counted() -> None:
+    limit = LocalRateLimit(2)
+    passed(limit, *[5.0] * 5)
+    assert limit.counters == {"ok": 2, "rate_limited": 3}
+
+
+def test_with_headers_an_answer_tells_what_is_left_and_a_refusal_when_to_come_back() -> None:
+    limit = LocalRateLimit(2, Seconds(10.0), headers=True)
+    check_filter(limit)
+    exchanges: list[Any] = [At(5.0) for _ in range(3)]
+    replies = [limit.on_request(exchange) for exchange in exchanges]
+    for exchange in exchanges[:2]:
+        assert limit.on_response(exchange) is None
+    assert [one.told.get("x-ratelimit-remaining") for one in exchanges] == ["1", "0", None]
+    assert exchanges[0].told["x-ratelimit-limit"] == "2, 2;w=10"
+    assert exchanges[1].told["x-ratelimit-reset"] == "5"
+    assert replies[2] is not None and replies[2].text == "local_rate_limit: too many requests; retry in 5 s"
+    assert replies[2].metadata is not None and replies[2].metadata["x-ratelimit-remaining"] == "0"
+    for exchange in exchanges:
+        limit.on_complete(exchange)
+    assert limit._notes is not None and len(limit._notes) == 0
+
+
+def test_without_headers_there_is_no_hook_for_answers() -> None:
+    limit = LocalRateLimit(1)
+    assert not hasattr(limit, "on_response") and not hasattr(limit, "on_complete")
+
+
+@pytest.mark.parametrize(
+    ("conditions", "path", "told"),
+    [
+        ([{"limit": 1}, {"limit": "x"}], (1, "limit"), "'x' is not a number"),
+        ([{"limit": 0}], (0,), "limit and per must be greater than 0"),
+        ([{"limit": 1, "math": {}}], (0, "math"), "no option 'math'; there are limit, match, per"),
+        ([{"match": {}}], (0,), "option 'limit' is missing"),
+        ([{"limit": 1, "match": {"method": {"prefx": "a"}}}], (0, "match", "method"), "did you mean 'prefix'"),
+        ([{"limit": 1, "max_keys": 0}], (0, "max_keys"), "0 is less than 1"),
+        (["x"], (0,), "'x' is not a mapping"),
+    ],
+)
+def test_what_is_wrong_in_a_condition_is_told_with_its_place(
+    conditions: list[object], path: tuple[object, ...], told: str
+) -> None:
+    with pytest.raises(OptionError) as caught:
+        LocalRateLimit(1, conditions=conditions)
+    assert (caught.value.option, caught.value.path) == ("conditions", path)
+    assert told in str(caught.value)
 
 
 @given(

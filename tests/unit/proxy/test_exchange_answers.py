@@ -144,3 +144,22 @@ def test_the_client_sees_the_text_of_a_reply_and_the_logs_its_details() -> None:
     client = stage.client()
     stage.say(client, call(1))
     assert (b"no" in client.written, b"policy 7" in client.written, seen) == (True, False, ["policy 7"])
+
+
+class Labelled(Quill):
+    """Quill, with room for metadata behind a message."""
+
+    mutable = ""
+
+    def mutate(self, message: Message, mutation: Mutation) -> bytes:
+        return message.frame + repr(mutation.set).encode()
+
+
+@pytest.mark.parametrize("codec", [Quill(), Labelled()], ids=["no-place", "a-place"])
+def test_metadata_of_a_refusal_are_put_into_it_where_the_protocol_has_a_place(codec: Quill) -> None:
+    refusal = Reply(ErrorKind.LIMITED, "slowly", metadata={"left": "0"})
+    stage = Stage(codec, hooks={"on_request": (lambda exchange: refusal,)})
+    client = stage.client()
+    stage.say(client, call(7))
+    plain = codec.reply(Message(None, b"", 7), ErrorKind.LIMITED, "slowly")  # type: ignore[arg-type]
+    assert client.take() == (plain if codec.mutable else plain + b"{'left': '0'}")
