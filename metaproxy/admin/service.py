@@ -19,6 +19,7 @@ from twisted.web.server import Request, Site
 
 from metaproxy.admin.configuration import Check, Config, ConfigDump, Plugins, Reload
 from metaproxy.admin.control import Drain, Quit
+from metaproxy.admin.endpoints import DrainEndpoint, EjectEndpoint, RestoreEndpoint
 from metaproxy.admin.figures import MetricsText, Stats
 from metaproxy.admin.flows import FlowsNow
 from metaproxy.admin.guard import Guard
@@ -47,7 +48,7 @@ def endpoints(view: View) -> list[Endpoint]:
         Healthz(), Ready(view), ServerInfo(view), MetricsText(view), Stats(view), ConfigDump(view), Clusters(view),
         Listeners(view), Routes(view), Plugins(view), Check(view), Config(view), Reload(view), Drain(view), Quit(view),
         Runtime(view), RuntimeValue(view), Pause(view), Resume(view),
-        FlowsNow(view),
+        FlowsNow(view), DrainEndpoint(view), EjectEndpoint(view), RestoreEndpoint(view),
     ]  # fmt: skip
     made = [Page(), *made, Static()]
     return [Index(made), *made]

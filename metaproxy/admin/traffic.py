@@ -47,6 +47,10 @@ def _cluster(cluster: Any) -> dict[str, Any]:
             "retries": {"active": breaker.retries, "limit": breaker.max_retries},
         },
         "counts": counts(cluster.counts),
+        "levels": [
+            {"share": round(level.share, 4), "endpoints": [endpoint.address for endpoint, _ in level.members]}
+            for level in cluster.levels
+        ],
         "endpoints": [_endpoint(endpoint) for endpoint in cluster.endpoints],
     }
 
@@ -56,10 +60,14 @@ def _endpoint(endpoint: Any) -> dict[str, Any]:
     connections = states(endpoint.pool.connections if endpoint.pool is not None else ())
     return {
         "address": endpoint.address,
-        "weight": endpoint.weight,
+        "weight": endpoint.configured_weight,
+        "priority": endpoint.priority,
+        "zone": endpoint.zone,
         "metadata": dict(endpoint.metadata),
-        "health": "healthy",
-        "ejected": False,
+        "health": "healthy" if endpoint.healthy else "unhealthy",
+        "checked": endpoint.checked,
+        "ejected": endpoint.ejected,
+        "drained": endpoint.drained,
         "active": endpoint.active,
         "counts": counts(found),
         "connections": {"open": sum(connections.values()), **connections},

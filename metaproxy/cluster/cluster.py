@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from math import inf
+from typing import Any, NamedTuple, cast
 
 from metaproxy.balancers.hashing import hash_values
 from metaproxy.cluster.breaker import Breaker
 from metaproxy.cluster.endpoint import Endpoint
+from metaproxy.cluster.levels import Levels
+from metaproxy.cluster.plan import Level, Settings, plan
 from metaproxy.counts import ClusterCounts
 from metaproxy.interfaces import ICodec, ILoadBalancer
 from metaproxy.message import Message
@@ -46,14 +49,14 @@ class Cluster:
     """
     codec: of the upstream side; make_balancer(endpoints): a new balancer over usable endpoints; request_timeout:
     seconds, 0 for none; hash_keys: what the balancer hashes where a route says nothing else; credentials: how the
-    proxy logs in upstream. leaving: endpoints that are no longer among `endpoints`, as long as they are in use; held:
-    the proxy.pause.Pause that requests wait in, None for none.
+    proxy logs in upstream; settings: of the plan. leaving: endpoints that are no longer among `endpoints`, as long as
+    they are in use; held: the proxy.pause.Pause that requests wait in, None for none.
     """
 
     __slots__ = (
-        "__weakref__", "_by_subset", "_make_balancer", "balancer", "balancer_name", "breaker", "codec", "connections",
-        "counts", "credentials", "endpoints", "hash_keys", "held", "leaving", "name", "request_timeout", "retired",
-        "splits", "uses_hash",
+        "__weakref__", "_by_subset", "_make_balancer", "_plan", "_stale", "balancer", "balancer_name", "breaker",
+        "codec", "connections", "counts", "credentials", "endpoints", "hash_keys", "held", "leaving", "name",
+        "request_timeout", "retired", "settings", "splits", "uses_hash",
     )  # fmt: skip
 
     def __init__(
@@ -67,6 +70,7 @@ class Cluster:
         connections: ConnectionSettings | None = None,
         request_timeout: float = 15.0,
         credentials: Mapping[str, str] | None = None,
+        settings: Settings | None = None,
     ) -> None:
         self.name = name
         self.codec = codec
@@ -83,8 +87,11 @@ class Cluster:
         self.uses_hash = self.splits = False
         self.hash_keys: tuple[str, ...] = ()
         self.held: Any = None
+        self.settings = settings or Settings()
         self._make_balancer = make_balancer
-        self._by_subset: dict[tuple[tuple[str, str], ...], ILoadBalancer | None] = {}
+        self._plan = Balanced((), None)
+        self._by_subset: dict[tuple[tuple[str, str], ...], Balanced] = {}
+        self._stale: set[tuple[tuple[str, str], ...]] = set()
         self.refresh()
 
     # -- who is picked from
@@ -127,13 +134,60 @@ class Cluster:
             self.leaving = [endpoint for endpoint in self.leaving if endpoint.in_use]
 
     def refresh(self) -> None:
-        """Balances anew over the endpoints as they are now."""
-        self.balancer = self._make_balancer(self.endpoints) if self.endpoints else None
-        self._by_subset = {}
-        self.uses_hash = self.balancer is not None and self.balancer.uses_hash
-        self.splits = self.uses_hash and len(self.endpoints) > 1
+        """Plans anew from what is known of the endpoints; whatever comes out the same goes on as it is."""
+        for endpoint in self.endpoints:
+            endpoint.weight = endpoint.configured_weight
+        before, self._plan = self._plan, self._balanced(self._plan, self.endpoints)
+        self._stale = set(self._by_subset)
+        self.balancer = self._plan.balancer
+        if self._plan is before or self.balancer is None:  # while nobody can be picked, it hashes as it did
+            return
+        self.uses_hash = self.balancer.uses_hash
+        self.splits = self.uses_hash and sum(len(level.members) for level in self._plan.levels) > 1
         aliases = self.codec.hash_aliases
         self.hash_keys = tuple(aliases.get(key, key) for key in getattr(self.balancer, "keys", ()))
+
+    def _balanced(self, before: Balanced, endpoints: Sequence[Endpoint]) -> Balanced:
+        """`before` itself if its plan is still right, else a new one, with those of its balancers that are."""
+        levels = plan(endpoints, self.settings)
+        if levels == before.levels:
+            return before
+        kept = before.parts()
+        balancers = [
+            kept[level.members] if level.members in kept else self._make_balancer([each for each, _ in level.members])
+            for level in levels
+        ]
+        if len(balancers) > 1:
+            return Balanced(levels, Levels([level.share for level in levels], balancers))
+        return Balanced(levels, balancers[0] if balancers else None)
+
+    # -- what an operator says
+
+    def drain(self, endpoint: Endpoint) -> None:
+        """Takes an endpoint out of service: what is under way on it ends, its connections close, nothing new comes."""
+        endpoint.drained = True
+        self.refresh()
+        if endpoint.pool is not None:
+            endpoint.pool.retire()
+
+    def eject(self, endpoint: Endpoint) -> None:
+        """Treats an endpoint as failing until it is restored; its connections stay."""
+        endpoint.ejected_until = inf
+        self.refresh()
+
+    def restore(self, endpoint: Endpoint) -> None:
+        """Takes back what `drain`, `eject` or an outlier detection decided. Health checks keep their verdict."""
+        endpoint.drained = False
+        endpoint.ejected_until = 0.0
+        endpoint.ejections = 0
+        if endpoint.pool is not None:
+            endpoint.pool.resume()
+        self.refresh()
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """Where requests without a subset go, and in what shares."""
+        return self._plan.levels
 
     # -- picking
 
@@ -163,7 +217,23 @@ class Cluster:
 
     def _subset(self, subset: Mapping[str, str]) -> ILoadBalancer | None:
         wanted = tuple(sorted(subset.items()))
-        if wanted not in self._by_subset:
+        found = self._by_subset.get(wanted)
+        if found is None or wanted in self._stale:
             members = [e for e in self.endpoints if all(e.metadata.get(key) == value for key, value in wanted)]
-            self._by_subset[wanted] = self._make_balancer(members) if members else None
-        return self._by_subset[wanted]
+            found = self._by_subset[wanted] = self._balanced(found or Balanced((), None), members)
+            self._stale.discard(wanted)
+        return found.balancer
+
+
+class Balanced(NamedTuple):
+    """A plan and the balancer that follows it, None when there is nobody to pick."""
+
+    levels: tuple[Level, ...]
+    balancer: ILoadBalancer | None
+
+    def parts(self) -> dict[tuple[tuple[Endpoint, int], ...], ILoadBalancer]:
+        """The balancer of each level, by its members."""
+        if self.balancer is None:
+            return {}
+        parts = self.balancer.balancers if isinstance(self.balancer, Levels) else [self.balancer]
+        return {level.members: part for level, part in zip(self.levels, parts, strict=True)}

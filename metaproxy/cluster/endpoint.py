@@ -24,32 +24,78 @@ class Connections(Protocol):
     def retire(self) -> None:
         """What is under way ends, nothing is kept."""
 
+    def resume(self) -> None:
+        """Connections are kept again."""
+
 
 @implementer(IEndpoint)
 class Endpoint:
     """
-    address: 'host:port', '[v6]:port' or 'unix:/path'. active: exchanges under way on it. pool: the connections to it,
-    owned by `proxy.pool`, which sets it; None before the first.
+    address: 'host:port', '[v6]:port' or 'unix:/path'. weight: what a balancer goes by: configured_weight, or a part of
+    it while the endpoint starts slowly. priority: 0 before 1 and so on; zone: where it runs, '' for nowhere known.
+    active: exchanges under way on it. pool: the connections to it, owned by `proxy.pool`, which sets it; None before
+    the first.
+
+    checked: whether a health check has decided about it; healthy: what it decided. drained: an operator takes it out of
+    service. ejected_until: seconds of the reactor's clock, 0 for not ejected, inf for until an operator restores it;
+    ejections: how often, which goes down again in good times. started: when it joined or became healthy, seconds of
+    the clock, while it starts slowly, else None.
     """
 
-    __slots__ = ("active", "address", "counts", "metadata", "pool", "weight")
+    __slots__ = (
+        "active", "address", "checked", "configured_weight", "counts", "drained", "ejected_until", "ejections",
+        "healthy", "metadata", "pool", "priority", "started", "weight", "zone",
+    )  # fmt: skip
 
-    def __init__(self, address: str, weight: int = 1, metadata: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        address: str,
+        weight: int = 1,
+        metadata: Mapping[str, str] | None = None,
+        priority: int = 0,
+        zone: str = "",
+    ) -> None:
         self.address = address
-        self.weight = weight
+        self.weight = self.configured_weight = weight
         self.metadata: dict[str, str] = dict(metadata or {})
+        self.priority = priority
+        self.zone = zone
         self.active = 0
         self.counts = EndpointCounts()
         self.pool: Connections | None = None
+        self.checked = False
+        self.healthy = True
+        self.drained = False
+        self.ejected_until = 0.0
+        self.ejections = 0
+        self.started: float | None = None
+
+    # -- what is known of it
+
+    @property
+    def ejected(self) -> bool:
+        return self.ejected_until > 0
+
+    @property
+    def usable(self) -> bool:
+        """Whether requests should go to it."""
+        return self.healthy and not self.ejected_until and not self.drained
 
     def take(self, other: Endpoint) -> None:
         """Be as `other`, of the same address, is configured; connections, counts and what is under way stay."""
-        self.weight = other.weight
+        self.configured_weight = other.configured_weight
         self.metadata = other.metadata
+        self.priority = other.priority
+        self.zone = other.zone
+
+    def inherit(self, other: Endpoint) -> None:
+        """Take over what is known of `other`, which a new configuration of the cluster replaces by this one."""
+        self.checked, self.healthy, self.drained = other.checked, other.healthy, other.drained
+        self.ejected_until, self.ejections, self.started = other.ejected_until, other.ejections, other.started
 
     def configured(self) -> tuple[object, ...]:
-        """Equal while nothing that `update` may change has changed."""
-        return self, self.weight, self.metadata
+        """Equal while nothing that `take` may change has changed."""
+        return self, self.configured_weight, self.metadata, self.priority, self.zone
 
     @property
     def in_use(self) -> bool:

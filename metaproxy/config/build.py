@@ -22,6 +22,7 @@ from twisted.logger import Logger
 from metaproxy.cluster.breaker import Breaker
 from metaproxy.cluster.cluster import Cluster, ConnectionSettings
 from metaproxy.cluster.endpoint import Endpoint
+from metaproxy.cluster.plan import Settings
 from metaproxy.cluster.retry import RetryPolicy
 from metaproxy.config import model
 from metaproxy.counts import ClusterCounts, EndpointCounts, MirrorCounts, TargetCounts
@@ -36,6 +37,7 @@ from metaproxy.routing.matcher import compile_condition
 from metaproxy.routing.sticky import Sticking
 from metaproxy.routing.table import Route, RouteTable, Target
 from metaproxy.telemetry.access_log import AccessLog, LogFiles
+from metaproxy.units import Percent
 
 log = Logger()
 
@@ -156,13 +158,16 @@ class _Build:
         balancer = self.registry.factory(ILoadBalancer, spec.balancer.name, spec.balancer.options, self.injected)
         code = self.registry.load(ILoadBalancer, spec.balancer.name)
         max_frame = max((one.max_frame for one in self._senders.get(spec.name, ())), default=16 << 20)
-        identity = (replace(spec, endpoints=()), codec, code, max_frame)
+        zone = self.config.node.zone if spec.locality is not None else ""
+        identity = (replace(spec, endpoints=()), codec, code, max_frame, zone)
         before = self.builder._clusters.get(spec.name)
         endpoints = [self._endpoint(spec.name, one) for one in spec.endpoints]
         if before is not None and before[0] == identity:
             cluster = before[1]
             self.updates.append((cluster, endpoints))
         else:
+            if before is not None:
+                _inherit(endpoints, before[1])
             cluster = self._new_cluster(spec, codec, endpoints, cast(Any, balancer), max_frame)
         self.clusters_made[spec.name] = (identity, cluster)
         self.cluster_counts[spec.name] = cluster.counts
@@ -197,12 +202,13 @@ class _Build:
             ),
             request_timeout=spec.request_timeout,
             credentials=spec.credentials,
+            settings=_settings(spec, self.config.node.zone),
         )
         cluster.counts = self.builder._cluster_counts.get(spec.name) or cluster.counts
         return cluster
 
     def _endpoint(self, cluster: str, spec: model.Endpoint) -> Endpoint:
-        endpoint = Endpoint(spec.address, spec.weight, spec.metadata)
+        endpoint = Endpoint(spec.address, spec.weight, spec.metadata, spec.priority, spec.zone)
         endpoint.counts = self.builder._endpoint_counts.get((cluster, spec.address)) or endpoint.counts
         return endpoint
 
@@ -319,6 +325,21 @@ def _stop(plugin: Any) -> None:
         plugin.stop()
     except Exception:
         log.failure("{plugin}: stop failed", plugin=type(plugin).__name__)
+
+
+def _inherit(endpoints: Sequence[Endpoint], cluster: Cluster) -> None:
+    """What is known of an endpoint outlasts the cluster that it was in."""
+    before = {endpoint.address: endpoint for endpoint in cluster.endpoints}
+    for endpoint in endpoints:
+        if endpoint.address in before:
+            endpoint.inherit(before[endpoint.address])
+
+
+def _settings(spec: model.Cluster, zone: str) -> Settings:
+    panic = spec.panic_threshold
+    if panic is None:
+        panic = Percent(0.0 if spec.fallback else 50.0)
+    return Settings(panic) if spec.locality is None else Settings(panic, zone, spec.locality.min_healthy)
 
 
 def _template(spec: model.Mutations | None) -> Template | None:

@@ -332,6 +332,15 @@ def _subset_is_there(
 
 
 @_rule(model.Config)
+def _zone_is_known(config: model.Config, reading: Reading) -> None:
+    for cluster in config.clusters:
+        if cluster.locality is not None and not config.node.zone:
+            reading.warn(
+                reading.at(cluster, "locality"), "has no effect: node.zone, the proxy's own zone, is not given"
+            )
+
+
+@_rule(model.Config)
 def _folders_exist(config: model.Config, reading: Reading) -> None:
     for folder in config.plugins:
         if not os.path.isdir(folder):

@@ -48,7 +48,8 @@ from metaproxy.units import Bytes, Percent, Seconds
 
 __all__ = [
     "AccessLog", "Admin", "Breaker", "Changes", "Cluster", "Config", "Connections", "Difference", "Endpoint",
-    "Listener", "Mirror", "Mutations", "Node", "Reply", "Retry", "Route", "Secret", "SecretSource", "Tokens", "Use",
+    "Listener", "Locality", "Mirror", "Mutations", "Node", "Reply", "Retry", "Route", "Secret", "SecretSource",
+    "Tokens", "Use",
     "as_data", "diff",
 ]  # fmt: skip
 
@@ -229,11 +230,22 @@ class Endpoint(Section):
     """One address of a cluster."""
 
     SHORT: ClassVar = "address"
-    LATER: ClassVar = ("zone", "priority")
 
     address: str = option(Address(1), "Where a server listens.")
     weight: int = option(Whole(1, 65536), "Its share of the requests, against the others' weights.", 1)
+    zone: str = option(Text(empty=True), "Where it runs; see the cluster's `locality`.", "")
+    priority: int = option(Whole(0, 127), "0 is used first; the next as far as those before it have failed.", 0)
     metadata: Mapping[str, str] = option(MapOf(Value(), "KEY"), "What a route's `subset` looks at.", {})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Locality(Section):
+    """Which of the usable endpoints of a priority come first."""
+
+    prefer: str = option(Choice("zone"), "Those in the proxy's own zone, which is the `zone` of `node`.", "zone")
+    min_healthy: Percent = option(
+        Share(), "The zone takes every request while so many of its endpoints are usable; below, its part of it.", 70
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,7 +282,7 @@ class Cluster(Section):
     """Servers that do the same work."""
 
     LATER: ClassVar = (
-        "discovery", "health_check", "outlier", "panic_threshold", "slow_start", "locality", "tls",
+        "discovery", "health_check", "outlier", "slow_start", "tls",
     )  # fmt: skip
 
     name: str = option(Name("cluster"), "Unique.")
@@ -287,6 +299,13 @@ class Cluster(Section):
         MapOf(Hidden(), "KEY"), "How the proxy logs in, where the protocol has a login.", {}
     )
     breaker: Breaker = option(Nested(Breaker), "Limits.", {})
+    panic_threshold: Percent | None = option(
+        Share(),
+        "With fewer of its endpoints usable, a priority uses them all, as if they were; 0: never.",
+        None,
+        "`50`, or `0` with `fallback`",
+    )
+    locality: Locality | None = option(Nested(Locality), "Which endpoints come first.", None, "none")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -247,6 +247,10 @@ class Pool:
         for connection in list(self.connections):
             connection.retire()
 
+    def resume(self) -> None:
+        """An endpoint that was drained is in service again."""
+        self._retired = False
+
     def close(self) -> None:
         """Ends everything now."""
         for connection in list(self.connections):

@@ -206,6 +206,12 @@ MIRROR = _families(
 CLUSTER = _families(
     ("cluster",),
     ("metaproxy_cluster_endpoints", "gauge", "Endpoints.", lambda cluster: len(cluster.endpoints)),
+    (
+        "metaproxy_cluster_endpoints_usable",
+        "gauge",
+        "Those of them that are healthy, and neither ejected nor drained.",
+        lambda cluster: sum(endpoint.usable for endpoint in cluster.endpoints),
+    ),
     ("metaproxy_cluster_requests_active", "gauge", "Requests under way.", _of("breaker.requests")),
     ("metaproxy_cluster_requests_limit", "gauge", "breaker.max_requests.", _of("breaker.max_requests")),
     ("metaproxy_cluster_connections_active", "gauge", "Connections open or on their way.", _of("breaker.connections")),
@@ -246,7 +252,10 @@ _ENDPOINT = ("cluster", "endpoint")
 ENDPOINT_STATE = _families(
     _ENDPOINT,
     ("metaproxy_endpoint_requests_active", "gauge", "Exchanges under way on it.", _of("active")),
-    ("metaproxy_endpoint_weight", "gauge", "Its weight.", _of("weight")),
+    ("metaproxy_endpoint_weight", "gauge", "Its weight.", _of("configured_weight")),
+    ("metaproxy_endpoint_healthy", "gauge", "0 while health checks say that it is not.", _of("healthy")),
+    ("metaproxy_endpoint_ejected", "gauge", "1 while it is ejected.", _of("ejected")),
+    ("metaproxy_endpoint_drained", "gauge", "1 while an operator has taken it out of service.", _of("drained")),
 )
 """Of a cluster.Endpoint."""
 

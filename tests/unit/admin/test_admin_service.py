@@ -164,7 +164,9 @@ def test_each_example_in_json_has_the_keys_of_an_answer():
         example = re.search(r"```json\n(.*?)```", text, re.DOTALL)
         if example is not None:
             told = desk.ask(
-                method, path.format(name="demo" if "clusters" in path else "canary"), bodies.get(heading, "").encode()
+                method,
+                path.format(name="demo" if "clusters" in path else "canary", cluster="demo", address="127.0.0.1:1000"),
+                bodies.get(heading, "").encode(),
             ).json
             assert heading == "POST /drain" or shape(json.loads(example[1]), told) == [], heading
             assert json.loads(example[1]).keys() == told.keys(), heading

@@ -37,6 +37,9 @@ class Pool:
     def retire(self) -> None:
         self.retired = True
 
+    def resume(self) -> None:
+        self.retired = False
+
 
 def test_it_is_in_use_while_an_exchange_is_under_way_or_a_connection_is_open() -> None:
     endpoint = Endpoint("127.0.0.1:80")
@@ -53,5 +56,5 @@ def test_it_takes_what_is_configured_and_nothing_else() -> None:
     endpoint, other = Endpoint("127.0.0.1:80"), Endpoint("127.0.0.1:80", 3, {"a": "b"})
     counts, before = endpoint.counts, endpoint.configured()
     endpoint.take(other)
-    assert (endpoint.weight, endpoint.metadata, endpoint.counts) == (3, {"a": "b"}, counts)
+    assert (endpoint.configured_weight, endpoint.metadata, endpoint.counts) == (3, {"a": "b"}, counts)
     assert endpoint.configured() != before

@@ -297,6 +297,42 @@ def test_other_endpoints_are_taken_in_place_once_the_configuration_is_in_force(w
     assert first.counts is works.put(clusters=[cluster(endpoints=written[:1])]).clusters["one"].endpoints[0].counts
 
 
+def test_what_is_known_of_an_endpoint_outlasts_the_cluster_that_it_was_in(works: Works) -> None:
+    before = works.put().clusters["one"]
+    before.drain(before.endpoints[0])
+    after = works.put(clusters=[cluster(request_timeout="3s")]).clusters["one"]
+    assert after is not before and after.endpoints[0].drained
+    assert after.levels == ()
+
+
+def test_priorities_zones_and_panic_are_built_as_written(works: Works) -> None:
+    written = [{"address": "127.0.0.1:1", "zone": "b", "priority": 2}]
+    made = works.put(clusters=[cluster(endpoints=written, panic_threshold=20)]).clusters["one"]
+    assert (made.endpoints[0].zone, made.endpoints[0].priority) == ("b", 2)
+    assert (made.settings.panic_threshold, made.settings.zone) == (20, "")
+
+
+def test_a_cluster_falls_back_rather_than_panics(works: Works) -> None:
+    made = works.put(clusters=[cluster(fallback=["dr"]), cluster("dr", protocol="mine")]).clusters
+    assert (made["one"].settings.panic_threshold, made["dr"].settings.panic_threshold) == (0, 50)
+
+
+def test_the_own_zone_is_the_nodes_and_matters_only_where_it_is_preferred(works: Works) -> None:
+    def put(zone: str, **more: Any) -> Any:
+        text = json.dumps({"node": {"zone": zone}, "listeners": [listener()], "clusters": [cluster(**more)]})
+        config, problems = check(text, "x.yaml", works.registry)
+        assert config is not None, problems
+        snapshot = works.builder.build(config)
+        works.builder.commit(snapshot)
+        return snapshot.clusters["one"]
+
+    without = put("a")
+    assert put("b") is without
+    preferring = put("b", locality={"min_healthy": 80})
+    assert (preferring.settings.zone, preferring.settings.min_healthy) == ("b", 80)
+    assert put("a", locality={"min_healthy": 80}) is not preferring
+
+
 def test_a_cluster_whose_endpoints_stay_keeps_its_balancer(works: Works) -> None:
     before = works.put().clusters["one"].balancer
     assert works.put(listener(max_connections=5)).clusters["one"].balancer is before

@@ -185,6 +185,12 @@ def test_a_subset_that_no_endpoint_is_in_is_a_warning() -> None:
     assert warning.endswith("listeners[0].routes[0].subset: no endpoint of cluster 'demo' has version: v2")
 
 
+def test_a_preference_of_a_zone_that_the_proxy_does_not_know_is_a_warning() -> None:
+    (warning,) = warned(mesh(cluster=", locality: {min_healthy: 80}"))
+    assert warning.endswith("locality: has no effect: node.zone, the proxy's own zone, is not given")
+    assert warned(mesh(cluster=", locality: {}") + "node: {zone: a}\n") == []
+
+
 def test_a_hash_that_the_balancer_does_not_look_at_is_a_warning() -> None:
     for balancer in ("", ", balancer: round_robin"):
         (warning,) = warned(mesh("[{cluster: demo, hash: user}]", cluster=balancer))
