@@ -58,6 +58,11 @@ class Plan:
         return HEAVY_LOADS if self.quick else RPC_LOADS
 
 
+def _is_plain(case: Case) -> bool:
+    """What the cost of a feature is measured with."""
+    return case.body == SMALL and case.routes == 1 and (case.connections, case.depth) in HEAVY_LOADS
+
+
 def run(plan: Plan, programs: dict[str, Program], cores: Cores, folder: Path) -> Table:
     """
     Every round goes through all subjects, each started anew, so that what disturbs the machine disturbs all alike.
@@ -88,7 +93,7 @@ class _Bench:
 
     def measure(self, subject: Subject, protocol: str) -> None:
         """One round of a subject: started once for each number of routes, then asked every case with as many."""
-        cases = self.plan.cases(protocol)
+        cases = [one for one in self.plan.cases(protocol) if not subject.feature or _is_plain(one)]
         for routes in sorted({case.routes for case in cases if case.routes == 1 or subject.routed}):
             rows = [self.table.row(case, subject) for case in cases if case.routes == routes]
             if any(row.failure for row in rows):

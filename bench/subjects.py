@@ -7,7 +7,7 @@ Lives here: `Subject`, the list of them. Does not: Envoy's configurations (`envo
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,8 @@ class Setting:
 class Subject:
     """
     program: its name in `programs`, empty when there is no proxy. routed: it has a route table. is_base: the filter of
-    Envoy that ratios are to. folder: where it is started, None for anywhere.
+    Envoy that ratios are to. folder: where it is started, None for anywhere. feature: one thing more than "metaproxy,
+    bare" has: measured with small requests and one route, and told as what it costs.
     """
 
     name: str
@@ -52,15 +53,25 @@ class Subject:
     routed: bool = True
     is_base: bool = False
     folder: Path | None = None
+    feature: bool = False
 
 
 def _no_command(setting: Setting) -> list[str]:
     raise AssertionError("nothing is started when there is no proxy")
 
 
-def _metaproxy(connections: dict[str, Any] | None = None) -> Callable[[Setting], list[str]]:
+LIMIT = {"local_rate_limit": {"limit": _MANY, "per": "1s", "burst": _MANY}}
+
+
+def _metaproxy(
+    connections: dict[str, Any] | None = None,
+    filters: Sequence[dict[str, Any]] = (LIMIT,),
+    listener_keys: dict[str, Any] | None = None,
+    keys: dict[str, Any] | None = None,
+) -> Callable[[Setting], list[str]]:
+    """listener_keys, keys: more of the listener and of the whole configuration."""
+
     def command(setting: Setting) -> list[str]:
-        limit = {"limit": _MANY, "per": "1s", "burst": _MANY}
         limits = dict.fromkeys(("max_connections", "max_pending", "max_requests"), 100_000)
         cluster = {"name": "backend", "endpoints": [f"127.0.0.1:{setting.backend}"], "breaker": limits}
         listener = {
@@ -68,10 +79,12 @@ def _metaproxy(connections: dict[str, Any] | None = None) -> Callable[[Setting],
             "listen": f"127.0.0.1:{setting.listen}",
             "protocol": "thrift" if setting.protocol == "theader" else setting.protocol,
             "drain_timeout": "1s",
-            "filters": [{"local_rate_limit": limit}],
+            "filters": list(filters),
             "routes": _metaproxy_routes(setting),
+            **(listener_keys or {}),
         }
         config = {
+            **(keys or {}),
             "admin": {"listen": f"127.0.0.1:{setting.admin}"},
             "listeners": [listener],
             "clusters": [cluster | ({"connections": connections} if connections else {})],
@@ -150,6 +163,36 @@ def _nutcracker(setting: Setting) -> list[str]:
     return [setting.program, "-c", str(path), "-s", str(setting.admin), "-a", "127.0.0.1"]
 
 
+BARE = "metaproxy, bare"
+
+
+def _policies(count: int) -> dict[str, Any]:
+    """As many policies; the last one lets the load's requests pass."""
+    policies = {
+        f"team-{number}": {
+            "permissions": [{"interface": f"org.example.Service{number}", "method": {"in": ["get", "list"]}}],
+            "principals": [{"source.address": {"cidr": f"10.{number}.0.0/16"}}],
+        }
+        for number in range(count - 1)
+    }
+    return {"policies": {**policies, "load": {"principals": [{"source.address": {"cidr": "127.0.0.0/8"}}]}}}
+
+
+def _feature(name: str, **more: Any) -> Subject:
+    """metaproxy with nothing but routes, and one thing more."""
+    command = _metaproxy(**{"filters": (), **more})
+    return Subject(name, "metaproxy", ("dubbo",), command, folder=ROOT, feature=True)
+
+
+FEATURES = [
+    _feature(BARE),
+    _feature("+ local limit", filters=(LIMIT,)),
+    _feature("+ RBAC, 100 policies", filters=({"rbac": _policies(100)},)),
+    _feature("+ access log, text", listener_keys={"access_log": [{"file": "/dev/null"}]}),
+    _feature("+ access log, JSON", listener_keys={"access_log": [{"file": "/dev/null", "format": "json"}]}),
+]
+"""What each costs is told beside the first."""
+
 SUBJECTS = [
     Subject("direct, no proxy", "", ALL, _no_command, routed=False),
     Subject("metaproxy", "metaproxy", ALL, _metaproxy(), folder=ROOT),
@@ -172,4 +215,5 @@ SUBJECTS = [
     Subject("nutcracker", "nutcracker", ("redis",), _nutcracker, routed=False),
     Subject("envoy tcp_proxy", "envoy", ALL, _envoy(lambda _: envoy.tcp_proxy()), routed=False),
     Subject("haproxy tcp", "haproxy", ALL, _haproxy, routed=False),
+    *FEATURES,
 ]

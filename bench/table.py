@@ -12,7 +12,7 @@ from statistics import median
 from typing import Any
 
 from bench.loads import MANY_ROUTES, Case, Result
-from bench.subjects import Subject
+from bench.subjects import BARE, Subject
 
 _FULL = 0.95
 """A core counts as full from this share on."""
@@ -70,7 +70,7 @@ class Table:
         lines = [" " * 24 + " ".join(f"{name:>{width}}" for name, width, _ in _COLUMNS) + "  errors"]
         for case in dict.fromkeys(case for case, _ in self._rows):
             lines += ["", str(case), *(self._line(row) for row in self._of(case))]
-        return "\n".join([*lines, "", *self._costs_of_routes(), *self._disturbance()])
+        return "\n".join([*lines, "", *self._costs_of_routes(), *self._costs_of_features(), *self._disturbance()])
 
     def data(self) -> list[dict[str, Any]]:
         """A mapping a row: the case, the subject, medians, the ratio, and each round as it was measured."""
@@ -109,6 +109,16 @@ class Table:
             if row.case.routes == MANY_ROUTES and many and few:
                 load = f"{row.case.protocol}, {row.case.connections} x {row.case.depth}"
                 yield f"{MANY_ROUTES} routes against 1, {load}: {row.subject.name:22} CPU {many / few - 1:+.0%}"
+
+
+    def _costs_of_features(self) -> Iterator[str]:
+        """How much more CPU a request costs with one thing more than nothing."""
+        for row in self._rows.values():
+            bare = self._rows.get((row.case, BARE))
+            own, without = row.middle("cpu"), bare.middle("cpu") if bare else None
+            if row.subject.feature and row is not bare and own and without:
+                load = f"{row.case.protocol}, {row.case.connections} x {row.case.depth}"
+                yield f"{load}: {row.subject.name:22} {own - without:+.2f} µs, CPU {own / without - 1:+.0%}"
 
 
 def _number(value: float | None, digits: int) -> str:
