@@ -110,7 +110,6 @@ class Table:
                 load = f"{row.case.protocol}, {row.case.connections} x {row.case.depth}"
                 yield f"{MANY_ROUTES} routes against 1, {load}: {row.subject.name:22} CPU {many / few - 1:+.0%}"
 
-
     def _costs_of_features(self) -> Iterator[str]:
         """How much more CPU a request costs with one thing more than nothing."""
         for row in self._rows.values():
