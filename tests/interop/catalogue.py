@@ -38,6 +38,7 @@ _TOOLS: dict[str, list[str | Path]] = {
     "redis-server": ["redis-server"],
     "redis-cli": ["redis-cli"],
     "redis-benchmark": ["redis-benchmark"],
+    "chromium": ["chromium"],
     "dubbo-py": [PEERS / "python" / "dubbo-py"],
     "dubbo-ssl-python": [PEERS / "python" / "dubbo-ssl-python"],
     "python3-dubbo": [PEERS / "python" / "python3-dubbo"],

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 import websocket
 from running import Program, eventually
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+PROGRAM = "chromium"
 FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-extensions",
     "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -27,18 +26,13 @@ FLAGS = (
 """It runs as whoever runs the tests, in a container too, and reaches nothing but 127.0.0.1."""
 
 
-def found() -> str:
-    """The program, "" when there is none."""
-    return next((path for name in NAMES if (path := shutil.which(name))), "")
-
-
 class Browser:
     """directory: where its profile and log are kept."""
 
     def __init__(self, directory: Path) -> None:
         self._profile = directory / "profile"
         self._program = Program(
-            [found(), *FLAGS, f"--user-data-dir={self._profile}", "about:blank"],
+            [PROGRAM, *FLAGS, f"--user-data-dir={self._profile}", "about:blank"],
             directory / "chromium.log",
             ready=(self._profile / "DevToolsActivePort").exists,
             env={"HOME": str(directory)},

@@ -27,7 +27,7 @@ class Proxy:
     """
     `twistd -n metaproxy` on a configuration, ready when the constructor returns.
 
-    config: as in a file, without `admin:`; it is given a free port. url: of the admin interface.
+    config: as in a file; its admin interface is given a free port. url: of the admin interface.
     """
 
     def __init__(self, config: Mapping[str, Any], directory: Path) -> None:
@@ -35,7 +35,7 @@ class Proxy:
         self.url = f"http://127.0.0.1:{admin}"
         self.directory = directory
         self.file = directory / "metaproxy.yaml"
-        self._admin = {"admin": {"listen": f"127.0.0.1:{admin}"}}
+        self._admin = {"listen": f"127.0.0.1:{admin}"}
         self.write(config)
         self._program = Program(
             [TWISTD, "-n", "--pidfile=", "metaproxy", "--config", self.file],
@@ -47,7 +47,8 @@ class Proxy:
 
     def write(self, config: Mapping[str, Any]) -> None:
         """Puts another configuration into the file that it runs on."""
-        self.file.write_text(yaml.safe_dump({**self._admin, **config}, sort_keys=False))
+        admin = {**self._admin, **config.get("admin", {})}
+        self.file.write_text(yaml.safe_dump({**config, "admin": admin}, sort_keys=False))
 
     def _ready(self) -> bool:
         try:

@@ -75,7 +75,7 @@ export function told(outcomes) {
   return Object.entries(outcomes)
     .filter(([name]) => !WELL.has(name))
     .sort((a, b) => b[1] - a[1])
-    .map(([name, number]) => `${name.replaceAll("_", " ")} ${number}`)
+    .map(([name, number]) => `${name.replaceAll("_", " ")}: ${number}`)
     .join(", ");
 }
 
@@ -139,7 +139,8 @@ export const usable = (endpoint) => endpointState(endpoint) === "healthy";
 const SIGNS = { exact: "=", prefix: "starts with", suffix: "ends with", contains: "contains", regex: "~", in: "in", range: "in", cidr: "in", present: "present:" };
 
 export function condition(match) {
-  const parts = Object.entries(match || {}).map(([key, test]) => {
+  const tests = Object.entries(match || {}).flatMap(([key, test]) => (Array.isArray(test) ? test : [test]).map((one) => [key, one]));
+  const parts = tests.map(([key, test]) => {
     if (typeof test !== "object" || test === null) return `${key} = ${test}`;
     const shown = Object.entries(test).filter(([name]) => name !== "not");
     const text = shown.map(([name, value]) => `${SIGNS[name] || name} ${Array.isArray(value) ? value.join(" | ") : value}`);
@@ -147,6 +148,43 @@ export function condition(match) {
   });
   return parts.join(", ") || "everything";
 }
+
+// Routes one after the other that ask for the same are one split: of what the first lets by, the next takes its percent.
+// Each target has the share that it is to get (null: nobody said) of all that comes to the split.
+export function splits(listener) {
+  const found = [];
+  listener.routes.forEach((route, index) => {
+    const asks = JSON.stringify(route.match || {});
+    const before = found.at(-1);
+    if (before && before.asks === asks && before.left < 1) before.routes.push({ ...route, index });
+    else found.push({ listener: listener.name, asks, match: route.match, left: 1, routes: [{ ...route, index }] });
+    const split = found.at(-1);
+    const takes = (split.left * (route.percent === undefined || route.percent === null ? 100 : route.percent)) / 100;
+    split.routes.at(-1).takes = takes;
+    split.left -= takes;
+    if (takes === 0 && split.left === 1) split.left = 1 - 1e-12; // at 0 % it still is the first of a split
+  });
+  return found;
+}
+
+export function targets(split) {
+  return split.routes.flatMap((route) => {
+    const weights = route.clusters || {};
+    const whole = Object.values(weights).reduce((sum, one) => sum + Number(one), 0);
+    return route.targets.map((target) => ({
+      key: `${split.listener}|${route.index}|${target.cluster}`,
+      name: target.cluster === null ? "answered by the proxy" : target.cluster,
+      own: target.cluster === null,
+      route: split.routes.length > 1 ? route.name : "",
+      wanted: target.cluster in weights && whole ? (route.takes * Number(weights[target.cluster])) / whole : null,
+      differences: target.differences,
+      p99: target.latency_ms.p99,
+    }));
+  });
+}
+
+// A colour for each cluster, the same wherever it stands; with more than six they come again.
+export const colours = (clusters) => new Map((clusters || []).map((one, index) => [one.name, `c${index % 6}`]));
 
 // -- what is wrong, worst first
 
@@ -211,9 +249,9 @@ function* ofFlows({ flows }) {
   for (const [name, one] of clusters) {
     const share = one.errors / one.all;
     if (share < 0.01) continue;
-    const what = name === "-" ? "answered by the proxy without a cluster" : `of cluster ${name} failed`;
+    const what = name === "-" ? "of requests without a cluster failed" : `of requests to ${name} failed`;
     const operations = [...new Set(one.operations)].slice(0, 3).join(", ");
-    yield { level: share >= 0.1 ? "bad" : "warn", what: `${percent(one.errors, one.all)} ${what}`, detail: `${told(one.outcomes)}: ${operations}`, place: "traffic" };
+    yield { level: share >= 0.1 ? "bad" : "warn", what: `${percent(one.errors, one.all)} ${what}`, detail: `${told(one.outcomes)} in the last ${ago(flows.seconds)} (${operations})`, place: "traffic" };
   }
 }
 

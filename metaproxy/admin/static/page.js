@@ -12,6 +12,7 @@ import { Totals, Traffic } from "./traffic.js";
 
 const WINDOWS = [10, 30, 60];
 const HISTORY = 60;
+const SECTIONS = [["traffic", "Traffic"], ["runtime", "Live values"], ["routes", "Routes"], ["clusters", "Clusters"], ["tap", "Tap"]];
 
 const state = {
   server: null, flows: null, clusters: null, routes: null, listeners: null, runtime: null, plugins: null,
@@ -72,9 +73,9 @@ function Page() {
     <main>
       <${Problems} found=${problems(state)} known=${server !== null || state.lost !== null} />
       <${Totals} flows=${flows} history=${history} clusters=${clusters} listeners=${listeners} />
-      <${Runtime} runtime=${runtime} again=${() => Promise.all([polls.runtime.now(), polls.routes.now(), polls.server.now()])} />
       <${Traffic} flows=${flows} />
-      <${Routes} routes=${routes} counters=${state.routeCounts} seconds=${seconds} />
+      <${Runtime} runtime=${runtime} again=${() => Promise.all([polls.runtime.now(), polls.routes.now(), polls.server.now()])} />
+      <${Routes} routes=${routes} clusters=${clusters} counters=${state.routeCounts} seconds=${seconds} />
       <${Clusters} clusters=${clusters} counters=${state.clusterCounts} seconds=${seconds} again=${() => polls.clusters.now()} />
       <${Tap} listeners=${listeners} />
     </main>
@@ -82,7 +83,7 @@ function Page() {
 }
 
 function Header() {
-  const { server, lost, paused, seconds } = state;
+  const { server, lost, paused, seconds, runtime } = state;
   const [kind, word] = lost ? ["bad", "no answer"] : !server ? ["plain", "asking"] : server.state === "DRAINING" ? ["bad", "draining"] : server.ready ? ["good", "ready"] : ["bad", "not ready"];
   const node = server && [server.node.id, server.node.cluster].filter(Boolean).join(" · ");
   const choose = (number) => {
@@ -109,7 +110,10 @@ function Header() {
       <a href="help">API</a>
       ${token.get() && html`<button onClick=${() => { token.set(""); state.locked = ""; redraw(); }}>Forget token</button>`}
     </span>
-  </header>`;
+  </header>
+  <nav aria-label="Sections"><ul>
+    ${SECTIONS.filter(([id]) => id !== "runtime" || Object.keys(runtime || {}).length).map(([id, title]) => html`<li key=${id}><a href=${`#${id}`}>${title}</a></li>`)}
+  </ul></nav>`;
 }
 
 function Problems({ found, known }) {

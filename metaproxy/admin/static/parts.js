@@ -73,6 +73,6 @@ export function Spark({ values, label }) {
 export function Shares({ parts }) {
   const whole = parts.reduce((sum, part) => sum + part.value, 0);
   return html`<div class="shares" aria-hidden="true">
-    ${parts.map((part, index) => whole > 0 && part.value > 0 && html`<i key=${part.name} class=${part.kind || `c${index % 6}`} style=${{ flexGrow: part.value / whole }}></i>`)}
+    ${parts.map((part) => whole > 0 && part.value > 0 && html`<i key=${part.key} class=${part.kind} style=${{ flexGrow: part.value / whole }}></i>`)}
   </div>`;
 }

@@ -1,60 +1,54 @@
-// The routes in the order in which they are tried, with the share that each target really gets.
+// The routes in the order in which they are tried, with the share that each target really gets beside the one it is to get.
 
 import { html, useState } from "./htm-preact.js";
-import { condition, matches, ms, percent, rate } from "./figures.js";
+import { colours, condition, matches, ms, percent, rate, splits, targets } from "./figures.js";
 import { Badge, Empty, Find, Section, Shares, useSome } from "./parts.js";
 
-export function Routes({ routes, counters, seconds }) {
+export function Routes({ routes, clusters, counters, seconds }) {
+  const colour = colours(clusters);
   const [text, setText] = useState("");
   const [span, added] = counters.lately(seconds);
-  const all = (routes || []).flatMap((listener) => [
-    ...listener.routes.map((route, index) => ({ listener: listener.name, index, ...route })),
-    { listener: listener.name, index: listener.routes.length, name: "-", targets: [listener.unmatched], unmatched: true },
-  ]);
-  const found = all.filter((route) => matches(text, route.listener, route.name, ...route.targets.map((one) => one.cluster)));
-  const shown = found.filter((route) => !route.unmatched || route.targets[0].exchanges > 0);
-  const [some, more] = useSome(shown, 50);
+  const all = (routes || []).flatMap((listener) => [...splits(listener), unmatched(listener)].filter(Boolean));
+  const found = all.filter((one) => matches(text, one.listener, ...one.routes.flatMap((route) => [route.name, ...route.targets.map((target) => target.cluster)])));
+  const [some, more] = useSome(found, 50);
   const aside = html`<span class="muted">${span ? `shares of the last ${Math.round(span)} s` : ""}</span>
     <${Find} label="Find a route, listener, cluster" value=${text} set=${setText} />`;
   return html`<${Section} id="routes" title="Routes" aside=${aside}>
-    ${!shown.length && html`<${Empty}>${all.length > 1 ? "Nothing has that in its name." : "The configuration has no route."}<//>`}
-    <ul class="routes">${some.map((route) => html`<${Route} key=${`${route.listener} ${route.index}`} route=${route} added=${added} span=${span} />`)}</ul>
+    ${!found.length && html`<${Empty}>${all.length ? "Nothing has that in its name." : "The configuration has no route."}<//>`}
+    <ul class="routes">${some.map((one) => html`<${Split} key=${`${one.listener} ${one.routes[0].index}`} split=${one} colour=${colour} added=${added} span=${span} />`)}</ul>
     ${more}
   <//>`;
 }
 
-function Route({ route, added, span }) {
-  const key = (target, what) => `${route.listener}|${route.index}|${target.cluster}|${what}`;
-  const weights = route.clusters || {};
-  const allWeight = Object.values(weights).reduce((sum, one) => sum + Number(one), 0);
-  const parts = route.targets.map((target) => ({
-    name: target.cluster === null ? "answered by the proxy" : target.cluster,
-    kind: target.cluster === null ? "own" : "",
-    value: added(key(target, "all")),
-    failed: added(key(target, "failed")),
-    differences: target.differences,
-    weight: allWeight && target.cluster in weights ? Number(weights[target.cluster]) / allWeight : null,
-    p99: target.latency_ms.p99,
-  }));
+function unmatched(listener) {
+  const target = listener.unmatched;
+  if (!target.exchanges) return null;
+  return { listener: listener.name, routes: [{ name: "no route matched", index: listener.routes.length, takes: 1, targets: [target] }] };
+}
+
+function Split({ split, colour, added, span }) {
+  const parts = targets(split).map((one) => ({ ...one, kind: one.own ? "own" : colour.get(one.name), value: added(`${one.key}|all`), failed: added(`${one.key}|failed`) }));
   const whole = parts.reduce((sum, part) => sum + part.value, 0);
-  const traits = [
-    route.percent !== undefined && route.percent !== null && `only ${route.percent} % of these`,
-    route.reply && `answers ${route.reply.error || ""} itself`,
-  ].filter(Boolean);
-  return html`<li class=${route.unmatched ? "unmatched" : ""}>
+  const rest = split.left > 0.0001 ? `, only ${percent(1 - split.left, 1)} of these` : "";
+  const replies = split.routes.some((route) => route.reply) ? ", answered by the proxy itself" : "";
+  return html`<li>
     <div class="route">
-      <strong>${route.unmatched ? "no route matched" : route.name}</strong> <${Badge} kind="plain">${route.listener}<//>
-      <span class="match">${!route.unmatched && condition(route.match)}${traits.length > 0 && `, ${traits.join(", ")}`}</span>
+      <strong>${split.routes.map((route) => route.name).join(", ")}</strong> <${Badge} kind="plain">${split.listener}<//>
+      <span class="match">${split.asks && condition(split.match)}${rest}${replies}</span>
       <span class="n muted">${rate(span ? whole / span : null)} a second</span>
     </div>
     <${Shares} parts=${parts} />
-    <ul class="targets">${parts.map((part, index) => html`<li key=${part.name}>
-      <i class=${`dot ${part.kind || `c${index % 6}`}`}></i><span class="name">${part.name}</span>
-      <b>${whole ? percent(part.value, whole) : "–"}</b>
-      ${part.weight !== null && html`<span class="muted">of ${percent(part.weight, 1)} wanted</span>`}
-      ${part.failed > 0 && html`<span class="wrong">${percent(part.failed, part.value)} errors</span>`}
-      ${part.differences > 0 && html`<span class="warn">${part.differences} answers differ</span>`}
-      <span class="muted">p99 ${ms(part.p99)}</span>
-    </li>`)}</ul>
+    <ul class="targets">${parts.map((part) => html`<${Target} key=${part.key} part=${part} whole=${whole} alone=${parts.length === 1} />`)}</ul>
+  </li>`;
+}
+
+function Target({ part, whole, alone }) {
+  return html`<li>
+    <span class="name"><i class=${`dot ${part.kind}`}></i>${part.name}</span>
+    ${!alone && html`<b>${percent(part.value, whole)}</b>`}
+    ${!alone && part.wanted !== null && html`<span class="muted">wanted ${percent(part.wanted, 1)}</span>`}
+    ${part.failed > 0 && html`<span class="wrong">${percent(part.failed, part.value)} errors</span>`}
+    ${part.differences > 0 && html`<span class="warn">${part.differences} answers differ</span>`}
+    <span class="muted">p99 ${ms(part.p99)}</span>
   </li>`;
 }

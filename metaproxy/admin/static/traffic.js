@@ -14,8 +14,8 @@ export function Totals({ flows, history, clusters, listeners }) {
       <${Spark} values=${history.map((one) => one.rate)} label="Requests a second lately" /></div>
     <div class=${wrong ? "wrong" : ""}><dt>Errors</dt><dd>${total ? percent(total.errors, total.exchanges) : "–"}</dd>
       <${Spark} values=${history.map((one) => one.errors)} label="Errors a second lately" /></div>
-    <div><dt>Half are faster than</dt><dd>${ms(total && total.latency_ms.p50)}</dd></div>
-    <div><dt>99 % are faster than</dt><dd>${ms(total && total.latency_ms.p99)}</dd></div>
+    <div><dt>Latency, p50</dt><dd>${ms(total && total.latency_ms.p50)}</dd></div>
+    <div><dt>Latency, p99</dt><dd>${ms(total && total.latency_ms.p99)}</dd></div>
     <div><dt>Under way</dt><dd>${active}</dd></div>
     <div><dt>Clients connected</dt><dd>${connected}</dd></div>
   </dl>`;
@@ -50,7 +50,7 @@ function Row({ row, most }) {
       ${row.cluster === "-" ? html`<span class="muted">none (${row.route === "-" ? "no route" : row.route})</span>` : row.cluster}
     </td>
     <td class="operation">${row.operation} <${Badge} kind="plain">${row.protocol}<//></td>
-    <td class="n" data-label="per second"><span class="bar" aria-hidden="true"><i style=${{ width: `${(100 * row.rate) / most}%` }}></i></span>${rate(row.rate)}</td>
+    <td class="n" data-label="per second"><span class="bar" aria-hidden="true"><i style=${{ width: `${(100 * row.rate) / most}%` }}></i></span><span class="value">${rate(row.rate)}</span></td>
     <td class="n errors" data-label="errors">${percent(row.errors, row.exchanges)}${row.errors > 0 && html`<small>${told(row.outcomes)}</small>`}</td>
     <td class="n" data-label="p50">${ms(row.latency_ms.p50)}</td>
     <td class="n" data-label="p99">${ms(row.latency_ms.p99)}</td>

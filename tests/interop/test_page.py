@@ -1,0 +1,408 @@
+"""
+The live page in a real browser, over a real proxy under the load of real Dubbo, Thrift and Redis clients.
+
+Each test says what somebody who looks at the page can see or do; none looks at how it is made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import catalogue
+import pytest
+from chromium import Browser, Page
+from proxied import Proxy, cluster, listener
+from running import Jobs, answers, eventually, free_port
+
+pytestmark = pytest.mark.peer("chromium", "dubbo-py", "py", "redis-server", "redis-py")
+
+HELLO = "org.example.HelloService"
+SCRIPT = "<script>alert(1)</script>"
+ROUND = 60  # calls of a client before it draws breath: the machine is to have some left for the browser
+
+
+class Load:
+    """Clients that call until they are stopped."""
+
+    def __init__(self, directory: Path, dubbo: int, thrift: int, redis: int) -> None:
+        self._directory, self._over = directory, threading.Event()
+        calls = [self._dubbo(dubbo, "web"), self._dubbo(dubbo, "cart"), self._thrift(thrift), self._redis(redis)]
+        self._threads = [threading.Thread(target=self._go_on, args=[call], daemon=True) for call in calls]
+        for thread in self._threads:
+            thread.start()
+
+    def _go_on(self, call: Callable[[], None]) -> None:
+        while not self._over.is_set():
+            call()
+            self._over.wait(0.05)
+
+    def _jobs(self, command: catalogue.Command, name: str) -> Jobs:
+        return Jobs(command.argv, self._directory / f"{name}.log", command.env, command.encode)
+
+    def _dubbo(self, port: int, application: str) -> Callable[[], None]:
+        jobs = self._jobs(catalogue.dubbo_client("dubbo-py"), application)
+        attachments = {"remote.application": application}
+        calls = [{"method": "sayHello", "args": [application], "attachments": attachments}] * ROUND
+        return lambda: _ended(jobs.run(port=port, calls=calls))
+
+    def _thrift(self, port: int) -> Callable[[], None]:
+        jobs = self._jobs(catalogue.thrift_client("py"), "thrift")
+        calls = [{"method": "sayHello", "args": ["x"]}] * ROUND
+        return lambda: _ended(jobs.run(port=port, transport="framed", protocol="binary", calls=calls))
+
+    def _redis(self, port: int) -> Callable[[], None]:
+        import redis
+
+        client = redis.Redis(port=port)
+
+        def call() -> None:
+            for number in range(ROUND):
+                client.set(f"key{number}", "value")
+            with contextlib.suppress(redis.ResponseError):
+                client.execute_command(SCRIPT)
+
+        return call
+
+    def stop(self) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join(20)
+
+
+def _ended(results: list[dict[str, Any]]) -> None:
+    assert len(results) == ROUND
+
+
+class Shop:
+    """The proxy between clients and servers; config: what it runs on."""
+
+    def __init__(self, proxy: Proxy, config: dict[str, Any]) -> None:
+        self.proxy, self.config = proxy, config
+
+
+@pytest.fixture(scope="module")
+def shop(start: Any, shared_proxy: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    directory = tmp_path_factory.mktemp("load")
+    v1, v2, orders, sessions = (free_port() for _ in range(4))
+    start(catalogue.dubbo_server("dubbo-py", "v1", v1))
+    start(catalogue.dubbo_server("dubbo-py", "v2", v2))
+    start(catalogue.thrift_server("py", "orders", f"{orders}:framed:binary"))
+    start(catalogue.redis_server(sessions, directory), lambda: answers(sessions))
+    hello = {"match": {"interface": HELLO}}
+    front = {name: free_port() for name in ("dubbo", "thrift", "redis")}
+    config = {
+        "node": {"id": "sidecar-1", "cluster": "shop"},
+        "runtime": {"canary": 1, "maintenance": False},
+        "listeners": [
+            listener(
+                "dubbo-in", front["dubbo"], "dubbo",
+                [
+                    {"name": "canary", **hello, "percent": {"runtime": "canary"}, "cluster": "hello-v2"},
+                    {"name": "stable", **hello, "cluster": "hello-v1"},
+                ],
+            ),
+            listener("thrift-in", front["thrift"], "thrift", [{"name": "orders", "cluster": "orders"}]),
+            listener("redis-in", front["redis"], "redis", [{"name": "sessions", "cluster": "sessions"}]),
+        ],
+        "clusters": [
+            cluster("hello-v1", v1), cluster("hello-v2", v2), cluster("orders", orders), cluster("sessions", sessions),
+        ],
+    }  # fmt: skip
+    proxy = shared_proxy(config)
+    load = Load(directory, front["dubbo"], front["thrift"], front["redis"])
+    yield Shop(proxy, config)
+    load.stop()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    browser = Browser(tmp_path_factory.mktemp("browser"))
+    yield browser
+    browser.stop()
+
+
+Look = Callable[..., Page]
+
+
+@pytest.fixture
+def look(browser: Browser) -> Iterator[Look]:
+    """look(proxy, **options of Browser.open): the page. What it complained of, or asked elsewhere, fails the test."""
+    opened: list[tuple[Page, Proxy]] = []
+
+    def look(proxy: Proxy, **options: Any) -> Page:
+        page = browser.open(f"{proxy.url}/", **options)
+        opened.append((page, proxy))
+        return page
+
+    yield look
+    for page, proxy in opened:
+        page.run("1")  # what has been said until now has arrived
+        assert page.complaints == []
+        assert [url for url in page.asked if not url.startswith(f"{proxy.url}/")] == []
+        page.close()
+
+
+def rows(page: Page, table: str) -> list[str]:
+    found: list[str] = page.run(f"[...document.querySelectorAll('{table} tbody tr')].map(one => one.textContent)")
+    return found
+
+
+def test_it_shows_who_calls_what_through_which_cluster(shop: Shop, look: Look) -> None:
+    page = look(shop.proxy)
+    assert page.shows("ready", "header")
+    assert page.shows("sidecar-1", "header")
+    wanted = (("web", "hello-v1", "sayHello"), ("cart", "hello-v1", "sayHello"), ("127.0.0.1", "orders", "sayHello"))
+    for words in (*wanted, ("127.0.0.1", "sessions", "SET")):
+        assert eventually(lambda words=words: any(all(w in row for w in words) for row in rows(page, ".flows")), 15), (
+            words
+        )
+    shown = next(row for row in rows(page, ".flows") if "orders" in row)
+    assert re.search(r"[1-9][\d.]*k?0 %[\d.]+ ms[\d.]+ ms$", shown), shown
+
+
+def test_what_a_client_calls_a_script_is_a_text(shop: Shop, look: Look) -> None:
+    page = look(shop.proxy)
+    assert page.shows(SCRIPT.upper(), ".flows")
+    assert page.run("document.querySelectorAll('#page script').length") == 0
+
+
+def test_what_fails_is_told_first(shop: Shop, look: Look) -> None:
+    page = look(shop.proxy)
+    assert page.shows("of requests to sessions failed", ".problems .problem:first-child")
+    assert page.shows(SCRIPT.upper(), ".problems")
+
+
+def split(page: Page) -> dict[str, float]:
+    """What the page says of the canary's route: cluster -> share that it has, in percent."""
+    found = re.findall(r"(hello-v\d) <?([\d.]+|–) %", page.text(".routes > li:first-child .targets"))
+    return {name: float(share) for name, share in found}
+
+
+def test_the_slider_moves_the_split_and_the_page_shows_that_it_did(shop: Shop, look: Look) -> None:
+    page = look(shop.proxy)
+    assert eventually(lambda: 0 < split(page).get("hello-v1", 0), 15, 0.1)
+    assert split(page)["hello-v2"] < 10
+    slider = "#value-canary"
+    assert page.run(f"document.querySelector('{slider}').value") == "1"
+    page.run(f"document.querySelector('{slider}').focus()")
+    page.press("End", 35)
+    assert eventually(lambda: shop.proxy.admin("/runtime/canary")["value"] == 100, 10)
+    assert eventually(lambda: split(page).get("hello-v2", 0) > 99, 20, 0.2), page.text("#routes")
+    assert page.shows("canary is 100", ".problems")
+    page.write("input[aria-label='canary, exactly']", "50")
+    page.press("Enter", 13, "\r")
+    assert eventually(lambda: shop.proxy.admin("/runtime/canary")["value"] == 50, 10)
+    assert eventually(lambda: all(40 < share < 60 for share in split(page).values()) and split(page), 25, 0.2), split(
+        page
+    )
+    counted = shop.proxy.admin("/routes")["listeners"][0]["routes"][0]["targets"][0]["exchanges"]
+    assert counted > 0
+    page.click("#runtime button[aria-label^='Reset']")
+    assert eventually(lambda: shop.proxy.admin("/runtime/canary")["value"] == 1, 10)
+    assert page.shows("as configured", "#runtime")
+
+
+def test_a_switch_is_a_switch(shop: Shop, look: Look) -> None:
+    page = look(shop.proxy)
+    page.click("#value-maintenance")
+    assert eventually(lambda: shop.proxy.admin("/runtime/maintenance")["value"] is True, 10)
+    page.click("#runtime button[aria-label='Reset maintenance']")
+    assert eventually(lambda: shop.proxy.admin("/runtime/maintenance")["value"] is False, 10)
+
+
+def test_a_refused_configuration_is_told_with_its_error_until_a_good_one_comes(shop: Shop, look: Look) -> None:
+    page = look(shop.proxy)
+    assert page.shows("configuration", "header")
+    broken = json.loads(json.dumps(shop.config))
+    broken["listeners"][1]["routes"][0]["cluster"] = "ordres"
+    shop.proxy.write(broken)
+    assert page.shows("The configuration was refused", ".problem.bad")
+    assert page.shows("no cluster 'ordres'; did you mean 'orders'?", ".problem.bad code")
+    assert page.shows("stays in force", ".problem.bad")
+    shop.proxy.write(shop.config)
+    assert eventually(lambda: "refused" not in page.text(".problems"), 15)
+
+
+def test_it_says_so_when_the_proxy_does_not_answer_and_when_it_does_again(proxy: Any, browser: Browser) -> None:
+    gone = proxy({"listeners": []})
+    page = browser.open(f"{gone.url}/")  # complains of connections that fail, and may
+    assert page.shows("Nothing is wrong", ".problems")
+    page.run("window.asks = fetch, window.fetch = () => Promise.reject(new TypeError('down')), 0")
+    assert page.shows("The proxy does not answer", ".problem.bad")
+    assert page.shows("no answer", "header")
+    page.run("window.fetch = window.asks, 0")
+    assert page.shows("Nothing is wrong", ".problems")
+    page.close()
+
+
+def test_a_cluster_without_a_server_is_told_with_what_its_clients_get(proxy: Any, look: Look, free_port: Any) -> None:
+    import redis
+
+    port = free_port()
+    one = proxy(
+        {
+            "listeners": [listener("in", port, "redis", [{"cluster": "lost"}])],
+            "clusters": [cluster("lost", free_port())],
+        }
+    )
+    page = look(one)
+    assert page.shows("Nothing is wrong", ".problems")
+
+    def call() -> bool:
+        with contextlib.suppress(redis.RedisError):
+            redis.Redis(port=port).get("key")
+        return "of requests to lost failed" in page.text(".problem.bad") and "connect" in page.text(".problem.bad")
+
+    assert eventually(call, 20, 0.2)
+
+
+def test_where_tokens_are_asked_for_it_asks_for_one_and_says_what_it_may_not_do(
+    proxy: Any, browser: Browser, tmp_path: Path
+) -> None:
+    for name in ("reader", "writer"):
+        (tmp_path / name).write_text(f"{name}-token\n")
+    one = proxy(
+        {
+            "admin": {"tokens": {"read": {"secret": "reader"}, "write": {"secret": "writer"}}},
+            "secrets": {name: {"file": str(tmp_path / name)} for name in ("reader", "writer")},
+            "runtime": {"canary": 1},
+        }
+    )
+    page = browser.open(f"{one.url}/")  # what it complains of is 401 and 403
+    for token, answer in (("wrong", "That token is not valid"), ("reader-token", "canary")):
+        assert page.shows("Token")
+        page.write("#token", token)
+        page.press("Enter", 13, "\r")
+        assert page.shows(answer), token
+    page.write("input[aria-label='canary, exactly']", "50")
+    page.press("Enter", 13, "\r")
+    assert page.shows("Not changed: this token only reads", "#runtime")
+    assert page.run("Object.values(sessionStorage)") == ["reader-token"]
+    assert page.run("Object.keys(localStorage).length + document.cookie.length") == 0
+    assert not any("token" in url for url in page.asked)
+    page.click("header .tools > button:last-child")
+    page.write("#token", "writer-token")
+    page.press("Enter", 13, "\r")
+    assert page.shows("as configured", "#runtime")
+    page.write("input[aria-label='canary, exactly']", "50")
+    page.press("Enter", 13, "\r")
+    assert page.shows("canary is 50", ".problems")
+    page.close()
+
+
+@pytest.mark.parametrize("width, phone", [(1280, False), (390, True)])
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_it_fits_and_everything_has_a_name(
+    shop: Shop, look: Look, tmp_path: Path, width: int, phone: bool, dark: bool
+) -> None:
+    page = look(shop.proxy, width=width, phone=phone, dark=dark)
+    assert page.shows("sayHello", ".flows")
+    page.picture(tmp_path / "page.png")
+    assert page.run("document.documentElement.scrollWidth") <= width
+    assert unreadable(page) == []
+    tree = page.send("Accessibility.getFullAXTree")["nodes"]
+    used = [one for one in tree if one.get("role", {}).get("value") in INTERACTIVE]
+    assert len(used) > 15
+    assert [one["role"]["value"] for one in used if not one.get("name", {}).get("value")] == []
+
+
+INTERACTIVE = {"button", "slider", "spinbutton", "switch", "checkbox", "textbox", "searchbox", "combobox", "link"}
+
+CONTRAST = """(() => {
+  const parse = (text) => text.match(/[\\d.]+/g).map(Number);
+  const light = (rgb) => rgb.slice(0, 3).map((c) => c / 255).map((c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, c, index) => sum + c * [0.2126, 0.7152, 0.0722][index], 0);
+  const ground = (one) => {
+    for (; one; one = one.parentElement) {
+      const colour = parse(getComputedStyle(one).backgroundColor);
+      if (colour.length < 4 || colour[3] > 0.99) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const texts = [...document.querySelectorAll('#page *')].filter((one) => [...one.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim()));
+  return texts.filter((one) => one.checkVisibility() && !one.closest('option, .same .caller, .same .cluster')).map((one) => {
+    const [a, b] = [light(parse(getComputedStyle(one).color)), light(ground(one))].sort((x, y) => y - x);
+    return [(a + 0.05) / (b + 0.05), one.className, one.textContent.slice(0, 40)];
+  }).filter(([contrast]) => contrast < 4.5);
+})()"""
+
+
+def unreadable(page: Page) -> list[Any]:
+    """Texts whose contrast to what is behind them is under that of WCAG 2 AA (a name that is repeated is hidden)."""
+    found: list[Any] = page.run(CONTRAST)
+    return found
+
+
+def test_a_keyboard_reaches_what_a_mouse_does(shop: Shop, look: Look) -> None:
+    page = look(shop.proxy)
+    assert page.shows("sayHello", ".flows")
+    reached = set()
+    for _ in range(60):
+        page.press("Tab", 9)
+        reached.add(page.run("(e => e.id || e.ariaLabel || e.innerText || e.tagName)(document.activeElement)"))
+    assert {"value-canary", "Hold", "30 s", "Pause hello-v1"} <= reached
+
+
+def test_thousands_of_rows_stay_out_of_the_page_until_they_are_asked_for(
+    proxy: Any, look: Look, free_port: Any
+) -> None:
+    import redis
+
+    many = [
+        {"name": f"cluster-{number}", "endpoints": [f"127.0.0.{1 + number % 200}:{10000 + each}" for each in range(40)]}
+        for number in range(60)
+    ]
+    routes = [{"name": f"route-{n}", "match": {"key": f"key-{n}"}, "cluster": f"cluster-{n % 60}"} for n in range(1000)]
+    port = free_port()
+    one = proxy(
+        {
+            "listeners": [listener("in", port, "redis", [*routes, {"reply": {"error": "denied", "message": "no"}}])],
+            "clusters": many,
+        }
+    )
+    page = look(one)
+    assert page.shows("cluster-0", "#clusters")
+    pipe = redis.Redis(port=port).pipeline(transaction=False)
+    for number in range(3000):
+        pipe.execute_command(f"MADE-UP-{number}")
+    pipe.execute(raise_on_error=False)
+    assert page.shows("more of", "#traffic")
+    assert page.shows("more of", "#routes")
+    assert page.shows("more of", "#clusters")
+    assert page.run("document.querySelectorAll('*').length") < 6000
+    page.write("#clusters .find", "cluster-59")
+    assert page.shows("cluster-59", "#clusters")
+    assert eventually(lambda: page.run("document.querySelectorAll('details.cluster').length") == 1)
+    page.click("#traffic .more")
+    assert eventually(lambda: len(rows(page, ".flows")) > 50)
+
+
+def test_it_asks_nothing_while_it_is_hidden_or_held(shop: Shop, look: Look) -> None:
+    page = look(shop.proxy)
+    assert page.shows("sayHello", ".flows")
+
+    def asks() -> bool:
+        """Whether it asks for anything within the longest time between two polls."""
+        page.run("1")
+        before = len(page.asked)
+        time.sleep(4.5)
+        page.run("1")
+        return len(page.asked) > before + 2  # one or two were under way
+
+    assert asks()
+    page.click("header .tools > button")
+    assert page.text("header .tools > button") == "Go on"
+    assert not asks()
+    page.click("header .tools > button")
+    assert asks()
+    page.run("Object.defineProperty(document, 'hidden', {value: true, configurable: true}), 0")
+    assert not asks()
+    page.run("delete document.hidden, document.dispatchEvent(new Event('visibilitychange')), 0")
+    assert asks()
