@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from metaproxy.admin.resource import Answer, Ask, Endpoint, as_json
+from metaproxy.admin.resource import Answer, Ask, Endpoint, as_json, as_json_list
 from metaproxy.admin.view import View, counts, latency, target
 from metaproxy.proxy import address
 from metaproxy.proxy.attempt import Attempt
@@ -25,7 +25,7 @@ class Clusters(Endpoint):
     def get(self, ask: Ask) -> Answer:
         snapshot = self._proxy.snapshot
         clusters = snapshot.clusters if snapshot is not None else {}
-        return as_json({"clusters": [_cluster(clusters[name]) for name in sorted(clusters)]})
+        return as_json_list("clusters", [clusters[name] for name in sorted(clusters)], _cluster)
 
 
 def _cluster(cluster: Any) -> dict[str, Any]:
@@ -51,6 +51,7 @@ def _cluster(cluster: Any) -> dict[str, Any]:
             {"share": round(level.share, 4), "endpoints": [endpoint.address for endpoint, _ in level.members]}
             for level in cluster.levels
         ],
+        "paused": None if cluster.held is None else {"waiting": len(cluster.held), "most": cluster.held.most},
         "endpoints": [_endpoint(endpoint) for endpoint in cluster.endpoints],
     }
 
@@ -145,16 +146,35 @@ class Routes(Endpoint):
 
     def get(self, ask: Ask) -> Answer:
         listeners = self._proxy.listeners
-        return as_json({"listeners": [_routes(name, listeners[name].snapshot) for name in sorted(listeners)]})
+        found = [(name, listeners[name].snapshot) for name in sorted(listeners)]
+        return as_json_list("listeners", found, lambda one: _routes(*one))
 
 
 def _routes(name: str, snapshot: Any) -> dict[str, Any]:
     table = snapshot.routes
     shown = [
-        {**described, "targets": [target(one) for one in _targets(route)]}
+        {**described, "targets": [target(one) for one in _targets(route)], "mirrors": _mirrors(route)}
         for described, route in zip(table.describe(), table.routes, strict=True)
     ]
     return {"name": name, "routes": shown, "unmatched": target(snapshot.no_route.reply_target)}
+
+
+def _mirrors(route: Any) -> list[dict[str, Any]]:
+    """The clusters that get copies, with the last answers that differed: operation, and how."""
+    return [
+        {
+            "cluster": one.name,
+            "percent": 100.0 * one.share,
+            "compare": one.compare,
+            **counts(one.counts),
+            "last": [{"operation": operation[:MAX_SHOWN], "differs": how[:MAX_SHOWN]} for operation, how in one.last],
+        }
+        for one in (route.mirror.targets if route.mirror is not None else ())
+    ]
+
+
+MAX_SHOWN = 200
+"""Characters of what a peer sent."""
 
 
 def _targets(route: Any) -> list[Any]:

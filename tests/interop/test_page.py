@@ -187,7 +187,7 @@ def split(page: Page) -> dict[str, float]:
 
 def test_the_slider_moves_the_split_and_the_page_shows_that_it_did(shop: Shop, look: Look) -> None:
     page = look(shop.proxy)
-    assert eventually(lambda: 0 < split(page).get("hello-v1", 0), 15, 0.1)
+    assert eventually(lambda: split(page).get("hello-v1", 0) > 0, 15, 0.1)
     assert split(page)["hello-v2"] < 10
     slider = "#value-canary"
     assert page.run(f"document.querySelector('{slider}').value") == "1"
@@ -317,8 +317,8 @@ INTERACTIVE = {"button", "slider", "spinbutton", "switch", "checkbox", "textbox"
 
 CONTRAST = """(() => {
   const parse = (text) => text.match(/[\\d.]+/g).map(Number);
-  const light = (rgb) => rgb.slice(0, 3).map((c) => c / 255).map((c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
-    .reduce((sum, c, index) => sum + c * [0.2126, 0.7152, 0.0722][index], 0);
+  const linear = (part) => (part / 255 <= 0.03928 ? part / 255 / 12.92 : ((part / 255 + 0.055) / 1.055) ** 2.4);
+  const light = ([red, green, blue]) => 0.2126 * linear(red) + 0.7152 * linear(green) + 0.0722 * linear(blue);
   const ground = (one) => {
     for (; one; one = one.parentElement) {
       const colour = parse(getComputedStyle(one).backgroundColor);
@@ -326,8 +326,9 @@ CONTRAST = """(() => {
     }
     return [255, 255, 255];
   };
-  const texts = [...document.querySelectorAll('#page *')].filter((one) => [...one.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim()));
-  return texts.filter((one) => one.checkVisibility() && !one.closest('option, .same .caller, .same .cluster')).map((one) => {
+  const spoken = (one) => [...one.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+  const shown = (one) => one.checkVisibility() && !one.closest('option, .same .caller, .same .cluster');
+  return [...document.querySelectorAll('#page *')].filter((one) => spoken(one) && shown(one)).map((one) => {
     const [a, b] = [light(parse(getComputedStyle(one).color)), light(ground(one))].sort((x, y) => y - x);
     return [(a + 0.05) / (b + 0.05), one.className, one.textContent.slice(0, 40)];
   }).filter(([contrast]) => contrast < 4.5);
@@ -356,7 +357,7 @@ def test_thousands_of_rows_stay_out_of_the_page_until_they_are_asked_for(
     import redis
 
     many = [
-        {"name": f"cluster-{number}", "endpoints": [f"127.0.0.{1 + number % 200}:{10000 + each}" for each in range(40)]}
+        {"name": f"cluster-{number}", "endpoints": [f"127.0.1.{number}:{10000 + each}" for each in range(40)]}
         for number in range(60)
     ]
     routes = [{"name": f"route-{n}", "match": {"key": f"key-{n}"}, "cluster": f"cluster-{n % 60}"} for n in range(1000)]
@@ -376,7 +377,7 @@ def test_thousands_of_rows_stay_out_of_the_page_until_they_are_asked_for(
     assert page.shows("more of", "#traffic")
     assert page.shows("more of", "#routes")
     assert page.shows("more of", "#clusters")
-    assert page.run("document.querySelectorAll('*').length") < 6000
+    assert page.run("document.querySelectorAll('*').length") < 4000
     page.write("#clusters .find", "cluster-59")
     assert page.shows("cluster-59", "#clusters")
     assert eventually(lambda: page.run("document.querySelectorAll('details.cluster').length") == 1)
@@ -398,7 +399,7 @@ def test_it_asks_nothing_while_it_is_hidden_or_held(shop: Shop, look: Look) -> N
 
     assert asks()
     page.click("header .tools > button")
-    assert page.text("header .tools > button") == "Go on"
+    assert page.shows("Go on", "header")
     assert not asks()
     page.click("header .tools > button")
     assert asks()

@@ -53,6 +53,16 @@ export async function* lines(path, signal) {
   }
 }
 
+// One request at a time: the proxy has other work, and each is timed without those before it.
+let turn = Promise.resolve();
+function inTurn(work) {
+  const mine = turn.then(work);
+  turn = mine.catch(() => {});
+  return mine;
+}
+
+const SLOWEST = 30000;
+
 // Asks for `path()` every `every` ms, more seldom when answering takes the proxy long: it is asked for a twentieth of
 // its time at most. Rests while the page is hidden or `resting()`. taken(answer), failed(ApiError).
 export class Poll {
@@ -64,16 +74,23 @@ export class Poll {
     clearTimeout(this.timer);
     if (this.busy || document.hidden || this.resting()) return;
     this.busy = true;
-    const began = performance.now();
+    let took = 0;
     try {
-      this.taken(await ask(this.path()));
+      const answer = await inTurn(async () => {
+        const began = performance.now();
+        try {
+          return await ask(this.path());
+        } finally {
+          took = performance.now() - began;
+        }
+      });
+      this.taken(answer);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       this.failed(error);
     } finally {
       this.busy = false;
-      const took = performance.now() - began;
-      this.timer = setTimeout(() => this.now(), Math.max(this.every, 20 * took));
+      this.timer = setTimeout(() => this.now(), Math.min(Math.max(this.every, 20 * took), SLOWEST));
     }
   }
 }

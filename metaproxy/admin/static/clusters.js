@@ -16,12 +16,14 @@ export function Clusters({ clusters, counters, seconds, again }) {
   const aside = html`<${Find} label="Find a cluster, address" value=${text} set=${setText} />`;
   return html`<${Section} id="clusters" title="Clusters and endpoints" aside=${aside}>
     ${!found.length && html`<${Empty}>${all.length ? "Nothing has that in its name." : "The configuration has no cluster."}<//>`}
-    ${some.map((one) => html`<${Cluster} key=${one.name} cluster=${one} open=${all.length <= 12} text=${text} span=${span} added=${added} again=${again} />`)}
+    ${some.map((one) => html`<${Cluster} key=${one.name} cluster=${one} wanted=${found.length <= 12} text=${text} span=${span} added=${added} again=${again} />`)}
     ${more}
   <//>`;
 }
 
-function Cluster({ cluster, open, text, span, added, again }) {
+function Cluster({ cluster, wanted, text, span, added, again }) {
+  const [chosen, choose] = useState(null);
+  const open = chosen === null ? wanted || cluster.out > 0 : chosen;
   const { name, endpoints, out, breaker } = cluster;
   const inside = matches(text, name) ? endpoints : endpoints.filter((one) => matches(text, one.address));
   const order = [...inside].sort((a, b) => usable(a) - usable(b));
@@ -32,7 +34,7 @@ function Cluster({ cluster, open, text, span, added, again }) {
     again();
   };
   const kind = !endpoints.length || out === endpoints.length ? "bad" : out ? "warn" : "good";
-  return html`<details class="cluster" id=${`cluster-${name}`} open=${open || out > 0}>
+  return html`<details class="cluster" id=${`cluster-${name}`} open=${open} onToggle=${(event) => event.target.open !== open && choose(event.target.open)}>
     <summary>
       <strong>${name}</strong> <${Badge} kind="plain">${cluster.protocol}<//>
       <${Badge} kind=${kind}>${endpoints.length ? `${endpoints.length - out} of ${endpoints.length} usable` : "no endpoint"}<//>
@@ -42,11 +44,11 @@ function Cluster({ cluster, open, text, span, added, again }) {
     <div class="actions">
       ${cluster.paused ? html`<${Action} label="Resume" about=${name} ask=${false} run=${change("resume")} />` : html`<${Action} label="Pause" about=${name} run=${change("pause")} />`}
     </div>
-    ${endpoints.length > 0 && html`<table class="endpoints">
+    ${open && endpoints.length > 0 && html`<table class="endpoints">
       <thead><tr><th>State</th><th>Endpoint</th><th class="n">Active</th><th class="n">Per second</th><th class="n">Errors</th><th class="n">p99</th><th>Do</th></tr></thead>
       <tbody>${some.map((one) => html`<${Endpoint} key=${one.address} cluster=${name} endpoint=${one} span=${span} added=${added} change=${change} />`)}</tbody>
     </table>`}
-    ${more}
+    ${open && more}
   </details>`;
 }
 

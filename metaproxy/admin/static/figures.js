@@ -99,12 +99,15 @@ export function routeCounters(listeners) {
   for (const listener of listeners) {
     const unmatched = { targets: [listener.unmatched] };
     [...listener.routes, unmatched].forEach((route, index) => {
-      for (const target of route.targets) {
-        const key = `${listener.name}|${index}|${target.cluster}`;
+      route.targets.forEach((target, number) => {
+        const key = `${listener.name}|${index}|${number}`;
         values.set(`${key}|all`, target.exchanges);
         values.set(`${key}|failed`, failed(target.outcomes));
-        values.set(`${key}|differences`, target.differences);
-      }
+      });
+      (route.mirrors || []).forEach((mirror, number) => {
+        const key = `${listener.name}|${index}|mirror${number}`;
+        for (const what of ["requests", "failures", "dropped", "differences", "compared"]) values.set(`${key}|${what}`, mirror[what]);
+      });
     });
   }
   return values;
@@ -171,16 +174,19 @@ export function targets(split) {
   return split.routes.flatMap((route) => {
     const weights = route.clusters || {};
     const whole = Object.values(weights).reduce((sum, one) => sum + Number(one), 0);
-    return route.targets.map((target) => ({
-      key: `${split.listener}|${route.index}|${target.cluster}`,
+    return route.targets.map((target, number) => ({
+      key: `${split.listener}|${route.index}|${number}`,
       name: target.cluster === null ? "answered by the proxy" : target.cluster,
       own: target.cluster === null,
       route: split.routes.length > 1 ? route.name : "",
       wanted: target.cluster in weights && whole ? (route.takes * Number(weights[target.cluster])) / whole : null,
-      differences: target.differences,
       p99: target.latency_ms.p99,
     }));
   });
+}
+
+export function mirrors(split) {
+  return split.routes.flatMap((route) => (route.mirrors || []).map((mirror, number) => ({ ...mirror, key: `${split.listener}|${route.index}|mirror${number}` })));
 }
 
 // A colour for each cluster, the same wherever it stands; with more than six they come again.
@@ -212,7 +218,7 @@ function* ofClusters({ clusters, clusterCounts, seconds }) {
     const { name, endpoints, breaker } = cluster;
     const out = endpoints.filter((one) => !usable(one));
     const place = `cluster-${name}`;
-    if (cluster.paused) yield { level: "warn", what: `Cluster ${name} is paused`, detail: "Its requests wait until it is resumed.", place };
+    if (cluster.paused) yield { level: "warn", what: `Cluster ${name} is paused`, detail: `${plural(cluster.paused.waiting, "request waits", "requests wait")} until it is resumed; it takes ${cluster.paused.most} at most.`, place };
     if (!endpoints.length) yield { level: "warn", what: `Cluster ${name} has no endpoint`, detail: "", place };
     else if (out.length) {
       const wanted = out.every((one) => endpointState(one) === "draining");

@@ -1,7 +1,7 @@
 // The routes in the order in which they are tried, with the share that each target really gets beside the one it is to get.
 
 import { html, useState } from "./htm-preact.js";
-import { colours, condition, matches, ms, percent, rate, splits, targets } from "./figures.js";
+import { colours, condition, matches, mirrors, ms, percent, plural, rate, splits, targets } from "./figures.js";
 import { Badge, Empty, Find, Section, Shares, useSome } from "./parts.js";
 
 export function Routes({ routes, clusters, counters, seconds }) {
@@ -39,6 +39,7 @@ function Split({ split, colour, added, span }) {
     </div>
     <${Shares} parts=${parts} />
     <ul class="targets">${parts.map((part) => html`<${Target} key=${part.key} part=${part} whole=${whole} alone=${parts.length === 1} />`)}</ul>
+    ${mirrors(split).map((one) => html`<${Copies} key=${one.key} mirror=${one} added=${added} />`)}
   </li>`;
 }
 
@@ -48,7 +49,20 @@ function Target({ part, whole, alone }) {
     ${!alone && html`<b>${percent(part.value, whole)}</b>`}
     ${!alone && part.wanted !== null && html`<span class="muted">wanted ${percent(part.wanted, 1)}</span>`}
     ${part.failed > 0 && html`<span class="wrong">${percent(part.failed, part.value)} errors</span>`}
-    ${part.differences > 0 && html`<span class="warn">${part.differences} answers differ</span>`}
     <span class="muted">p99 ${ms(part.p99)}</span>
   </li>`;
+}
+
+function Copies({ mirror, added }) {
+  const [requests, failures, dropped, compared, differences] = ["requests", "failures", "dropped", "compared", "differences"].map((what) => added(`${mirror.key}|${what}`));
+  return html`<div class="copies">
+    <span>${mirror.percent < 100 ? `${mirror.percent} % ` : ""}copied to <b>${mirror.cluster}</b></span>
+    <span class="muted">${plural(requests, "copy", "copies")}</span>
+    ${failures > 0 && html`<span class="warn">${failures} without an answer</span>`}
+    ${dropped > 0 && html`<span class="warn">${dropped} not sent</span>`}
+    ${mirror.compare && html`<span class=${differences ? "warn" : "muted"}>${differences ? `${differences} of ${compared} answers differ` : `${compared} compared, none differs`}</span>`}
+    ${mirror.last.length > 0 && html`<details><summary>The last that differed</summary>
+      <ul>${[...mirror.last].reverse().map((one, index) => html`<li key=${index}><code>${one.operation}: ${one.differs}</code></li>`)}</ul>
+    </details>`}
+  </div>`;
 }

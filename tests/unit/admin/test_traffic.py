@@ -6,8 +6,10 @@ import pytest
 from browser import Desk
 from harness import call
 
+from metaproxy.admin.resource import as_json_list, encoded
 from metaproxy.admin.traffic import STATES, states
 from metaproxy.proxy.attempt import Attempt
+from metaproxy.proxy.mirror import Mirror, MirrorTarget
 
 
 def test_a_cluster_is_shown_with_limits_and_endpoints():
@@ -113,3 +115,33 @@ def test_without_a_configuration_there_is_nothing_and_no_fault():
     desk.proxy.listeners = {}
     assert desk.get("/clusters").json == {"clusters": []}
     assert desk.get("/listeners").json == desk.get("/routes").json == {"listeners": []}
+
+
+def test_a_paused_cluster_is_shown_with_how_many_wait():
+    desk = Desk()
+    assert desk.get("/clusters").json["clusters"][0]["paused"] is None
+    desk.post("/clusters/demo/pause?most=5")
+    desk.running.say(desk.running.client(), call(1))
+    assert desk.get("/clusters").json["clusters"][0]["paused"] == {"waiting": 1, "most": 5}
+
+
+def test_mirrors_are_shown_with_the_last_answers_that_differed():
+    desk = Desk()
+    assert desk.get("/routes").json["listeners"][0]["routes"][0]["mirrors"] == []
+    shadow = MirrorTarget(desk.running.cluster, share=0.25, compare=True)
+    shadow.counts.requests, shadow.counts.differences = 7, 1
+    shadow.last.append(("echo", "x" * 1000))
+    desk.proxy.listeners["front"].snapshot.routes.routes[0].mirror = Mirror([shadow], lambda: 0.5)
+    (mirror,) = desk.get("/routes").json["listeners"][0]["routes"][0]["mirrors"]
+    assert (mirror["cluster"], mirror["percent"], mirror["compare"]) == ("demo", 25.0, True)
+    assert (mirror["requests"], mirror["differences"], mirror["dropped"]) == (7, 1, 0)
+    assert mirror["last"] == [{"operation": "echo", "differs": "x" * 200}]
+
+
+def test_a_long_list_comes_in_pieces_and_is_the_same():
+    items = [{"name": f"n\n{number}", "more": [1, {"a": {}}]} for number in range(40)]
+    answer = as_json_list("things", items, lambda one: one)
+    assert len(list(answer.body)) == 41
+    whole = b"".join(as_json_list("things", items, lambda one: one).body)
+    assert whole == encoded({"things": items})
+    assert as_json_list("things", items[:2], lambda one: one).body == encoded({"things": items[:2]})
