@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from zope.interface import implementer
 
+from metaproxy.filters.notes import note
 from metaproxy.interfaces import IExchange, IOnRequest
 from metaproxy.message import ErrorKind, FrameError, Reply
 from metaproxy.plugins import OptionError
@@ -137,22 +138,21 @@ class Rbac:
         get = exchange.get
         policies = self._policies
         if policies is None:
-            _tell(exchange, self._judge_in_the_shadow(exchange))
+            note(exchange, self._judge_in_the_shadow(exchange))
             return None
         # What is enforced comes first: it meets what can't be decoded, and refuses it.
         verdict = policies.judge(get)
         self._count("", verdict)
-        told = self._judge_in_the_shadow(exchange) if self._shadow is not None else ""
+        if self._shadow is not None:
+            note(exchange, self._judge_in_the_shadow(exchange))
         if not verdict.allowed:
-            return Reply(ErrorKind.DENIED, _TEXT, details=f"{verdict.details}; {told}" if told else verdict.details)
+            return Reply(ErrorKind.DENIED, _TEXT, details=verdict.details)
         if verdict.policy is not NONE:
-            _tell(exchange, verdict.details)
-        if told:
-            _tell(exchange, told)
+            note(exchange, verdict.details)
         logged = policies.logs(get)
         if logged is not None:
             self.counters["logged"] += 1
-            _tell(exchange, f"rbac_logged_matched_policy[{logged}]")
+            note(exchange, f"rbac_logged_matched_policy[{logged}]")
         return None
 
     def _judge_in_the_shadow(self, exchange: IExchange) -> str:
@@ -175,12 +175,6 @@ class Rbac:
         if self._per_policy:
             own = f"{name}:{verdict.policy}"
             counters[own] = counters.get(own, 0) + 1
-
-
-def _tell(exchange: IExchange, text: str) -> None:
-    """Adds to what the access log and the tap show of the exchange."""
-    before = exchange.details
-    exchange.details = f"{before}; {text}" if before else text
 
 
 def _policies(option: str, written: dict[str, object] | None, prefix: str) -> Policies | None:

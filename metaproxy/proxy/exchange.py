@@ -398,7 +398,8 @@ class Exchange:
         self._stop()
         kind = reply.kind
         self.reply_kind = kind
-        self.details = reply.details
+        # Behind what filters noted of it.
+        self.details = f"{self.details}; {reply.details}" if self.details else reply.details
         self.response = None
         if reply.frame is not None and self.message.kind is not _ONEWAY:
             self.data = reply.frame

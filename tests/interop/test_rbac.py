@@ -146,7 +146,7 @@ def test_counters_and_the_access_log_tell_which_policy_decided(mesh: Mesh) -> No
 
     assert eventually(lambda: {"GET", "EXISTS", "FLUSHALL"} <= set(told()))
     assert told()["GET"] == (
-        "rbac_access_allowed_matched_policy[neighbours]; rbac_shadow_allowed_matched_policy[greeters]"
+        "rbac_shadow_allowed_matched_policy[greeters]; rbac_access_allowed_matched_policy[neighbours]"
     )
-    assert told()["EXISTS"].endswith("rbac_shadow_denied_matched_policy[none]")
-    assert told()["FLUSHALL"].startswith("rbac_access_denied_matched_policy[nobody-adds]")
+    assert told()["EXISTS"].startswith("rbac_shadow_denied_matched_policy[none]")
+    assert told()["FLUSHALL"].endswith("rbac_access_denied_matched_policy[nobody-adds]")

@@ -36,7 +36,7 @@ def told(rbac: Rbac, **known: str) -> str:
     """What the access log would show."""
     exchange: Any = Asked(known)
     reply = rbac.on_request(exchange)
-    return exchange.details if reply is None else reply.details
+    return "; ".join(text for text in (exchange.details, reply and reply.details) if text)
 
 
 def allow(**conditions: object) -> dict[str, object]:
@@ -104,7 +104,7 @@ def test_shadow_policies_are_counted_and_told_and_never_enforced() -> None:
 
 def test_shadow_policies_are_asked_whatever_the_enforced_ones_decide() -> None:
     rbac = Rbac({"foes": deny(user="bob")}, shadow={"friends": allow(user="ann")})
-    assert told(rbac, user="bob") == "rbac_access_denied_matched_policy[foes]; rbac_shadow_denied_matched_policy[none]"
+    assert told(rbac, user="bob") == "rbac_shadow_denied_matched_policy[none]; rbac_access_denied_matched_policy[foes]"
     assert told(rbac, user="cid") == "rbac_shadow_denied_matched_policy[none]"
     assert (rbac.counters["shadow_denied"], rbac.counters["denied"], rbac.counters["allowed"]) == (2, 1, 1)
 
