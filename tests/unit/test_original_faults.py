@@ -1,7 +1,7 @@
 """
 Faults of Aeraki's proxy that have no test in their own place, each by its number: what ours does instead.
 
-The others are tested where the code is: B1, B4, B8, B9, B11, B23 and B27 with exchanges, B10, B12, B13, B14 and B22
+The others are tested where the code is: B2 with mirrors, B1, B4, B8, B9, B11, B23 and B27 with exchanges, B10, B12, B13, B14 and B22
 with clients' connections, B28 with listeners and pools, the codecs' C1 to C22 with the codecs.
 """
 
@@ -93,3 +93,14 @@ def test_b25_an_unknown_codec_is_noticed_when_the_configuration_is_checked(tmp_p
     config, problems = check(text, "a.yaml", Registry())
     assert config is None
     assert "no codec 'dubo'; did you mean 'dubbo'?" in str(problems[0])
+
+
+def test_b17_a_mirror_without_a_percentage_copies_everything() -> None:
+    text = """
+listeners:
+  - {name: front, listen: "127.0.0.1:0", protocol: dubbo, routes: [{cluster: a, mirror: [{cluster: b}]}]}
+clusters: [{name: a, endpoints: ["127.0.0.1:1"]}, {name: b, endpoints: ["127.0.0.1:2"]}]
+"""
+    config, problems = check(text, "b17.yaml", Registry())
+    assert problems == [] and config is not None
+    assert config.listeners[0].routes[0].mirror[0].percent == 100
