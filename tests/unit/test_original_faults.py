@@ -1,8 +1,8 @@
 """
 Faults of Aeraki's proxy that have no test in their own place, each by its number: what ours does instead.
 
-The others are tested where the code is: B2 with mirrors, B1, B4, B8, B9, B11, B23 and B27 with exchanges, B10, B12, B13, B14 and B22
-with clients' connections, B28 with listeners and pools, the codecs' C1 to C22 with the codecs.
+The others are tested where the code is: B2 with mirrors, B1, B4, B8, B9, B11, B23 and B27 with exchanges, B10, B12,
+B13, B14 and B22 with clients' connections, B28 with listeners and pools, the codecs' C1 to C22 with the codecs.
 """
 
 from __future__ import annotations
