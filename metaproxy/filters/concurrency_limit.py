@@ -108,10 +108,9 @@ class ConcurrencyLimit:
             return
         lane.under_way -= 1
         gradient = lane.gradient
-        if gradient is None:
-            if not lane.under_way:
-                del self._lanes[lane.key]
-        elif exchange.outcome in _SAMPLED and exchange.message.hold is not Hold.EXCHANGE:
+        if not lane.under_way and (gradient is None or len(self._lanes) > self._most):
+            del self._lanes[lane.key]
+        elif gradient is not None and exchange.outcome in _SAMPLED and exchange.message.hold is not Hold.EXCHANGE:
             gradient.record(exchange.started, exchange.ended)
 
     def _lane(self, key: Hashable, now: float) -> _Lane:
