@@ -163,6 +163,12 @@ class IExchange(Interface):
     def limit(seconds: float) -> None:
         """In on_request: give the exchange at most this time from `started` on, if it is less than what it has."""
 
+    def learn(key: str, value: str | None) -> None:
+        """
+        Have `get(key)` give this value from now on (None: none), whatever the client wrote: to the filters that follow,
+        mutations and logs. It is not sent, see `set`; routes have been matched before. Facts of the peer stay.
+        """
+
     def set(key: str, value: str) -> None:
         """Have the codec put `key: value` into the request on its way up (in on_response: into the answer)."""
 

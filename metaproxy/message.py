@@ -223,6 +223,11 @@ class Message:
             self.more = None
         return {"kind": KIND_NAMES[self.kind], **(self.metadata or {})}
 
+    def spellings(self, key: str) -> tuple[str, ...]:
+        """How the peer wrote a key that it may have written in any case, possibly more than once: what to remove."""
+        lower = key.lower()
+        return tuple(one for one in self.known() if one.lower() == lower)
+
     def __repr__(self) -> str:
         return f"Message({self.kind.name}, id={self.id}, {len(self.frame)} bytes, {self.metadata})"
 

@@ -55,8 +55,9 @@ class Exchange:
     """
 
     __slots__ = (
-        "_alteration", "_changes", "_deadlines", "_limit", "attempt", "client", "data", "details", "ended", "endpoint",
-        "message", "outcome", "reply_kind", "response", "response_bytes", "snapshot", "started", "target", "via",
+        "_alteration", "_changes", "_deadlines", "_learnt", "_limit", "attempt", "client", "data", "details", "ended",
+        "endpoint", "message", "outcome", "reply_kind", "response", "response_bytes", "snapshot", "started", "target",
+        "via",
     )  # fmt: skip
 
     def __init__(self, client: Downstream, message: Message, snapshot: ListenerSnapshot, started: float) -> None:
@@ -77,6 +78,7 @@ class Exchange:
         self._deadlines: Deadlines | None = None
         self._changes: Mutation | None = None
         self._limit = 0.0
+        self._learnt: dict[str, str | None] | None = None
         self.via: Route = snapshot.no_route
         """The matched route, or the listener's pseudo-route for none."""
 
@@ -506,7 +508,14 @@ class Exchange:
         fact = self.client.facts.get(key)
         if fact is not None or key.startswith(FACTS):
             return fact
+        if self._learnt is not None and key in self._learnt:
+            return self._learnt[key]
         return self.message.get(key)
+
+    def learn(self, key: str, value: str | None) -> None:
+        if self._learnt is None:
+            self._learnt = {}
+        self._learnt[key] = self._learnt[key.lower()] = value
 
     @property
     def listener(self) -> str:

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "metaproxy"
 
 LAYERS: list[set[str]] = [
-    {"message", "units", "counts", "grpc_calls"},
+    {"message", "units", "counts", "grpc_calls", "http_calls"},
     {"interfaces"},
     {"plugins"},
     {"routing"},  # filters ask the same conditions as routes
@@ -36,6 +36,7 @@ ALLOWED: dict[str, set[str]] = {
     "units": set(),
     "counts": set(),
     "grpc_calls": set(),
+    "http_calls": set(),
     "interfaces": {"message"},
     "codecs": {"message", "interfaces", "units"},
     "routing": {"message", "counts", "interfaces", "units"},
@@ -47,6 +48,7 @@ NO_TWISTED = ("codecs", "routing", "balancers", "message", "units", "counts")
 
 REACTOR_ROOMS = {
     "grpc_calls",
+    "http_calls",
     "proxy",
     "discovery",
     "xds",

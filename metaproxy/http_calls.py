@@ -1,0 +1,160 @@
+"""
+HTTP calls from the reactor: to an authorization service, to who publishes keys.
+
+Lives here: `HttpCalls`, connections that calls share, bounds of time and size. Does not: what is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple, cast
+from urllib.parse import urlsplit
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import Protocol
+from twisted.python.failure import Failure
+from twisted.web.client import Agent, HTTPConnectionPool, PotentialDataLoss, ResponseDone
+from twisted.web.http_headers import Headers
+
+MAX_BODY = 1 << 20
+_IDLE = 60.0
+"""Seconds that a connection is kept for the next call."""
+_CONNECTIONS = 8
+"""That wait for a next call; more may be under way."""
+
+
+class HttpFailed(Exception):
+    """A call without an answer. The text says why, in a line."""
+
+
+class Answer(NamedTuple):
+    """What came back. headers: names in lower case, in the order in which they came."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+def check_url(url: str) -> str:
+    """The URL, if calls can go there. Raises ValueError."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"{url!r} is not a URL; write one such as http://127.0.0.1:8080/path")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("a URL with a user or password in it would be shown in logs; leave them out")
+    return url
+
+
+class HttpCalls:
+    """reactor: what the Deferreds fire in. Connections are opened by the first call and kept until `close`."""
+
+    def __init__(self, reactor: IReactorTime) -> None:
+        self._reactor = reactor
+        self._pool: Any = None
+        self._client: Any = None
+
+    def call(
+        self,
+        method: str,
+        url: str,
+        timeout: float,
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
+        most: int = MAX_BODY,
+    ) -> Deferred[Answer]:
+        """
+        Fires with the answer, whatever its status, or fails with HttpFailed: after `timeout` seconds, for a body of
+        more than `most` bytes, when nobody can be reached. Redirects are answers; no cookie is kept.
+        """
+        if self._client is None:
+            self._open(timeout)
+        sent = Headers()
+        for name, value in headers:
+            sent.addRawHeader(name, value.encode("utf-8", "surrogateescape"))
+        made: Deferred[Any] = self._client.request(
+            method, url, headers=sent, data=body or None, allow_redirects=False, unbuffered=True, reactor=self._reactor
+        )
+        made.addCallback(_read, most)
+        made.addTimeout(timeout, self._reactor, onTimeoutCancel=_too_late)
+        made.addErrback(_told)
+        return made
+
+    def _open(self, timeout: float) -> None:
+        from http.cookiejar import DefaultCookiePolicy
+
+        from treq.client import HTTPClient, IndexableCookieJar
+
+        reactor = cast(Any, self._reactor)
+        self._pool = HTTPConnectionPool(reactor, persistent=True)
+        self._pool.cachedConnectionTimeout = _IDLE
+        self._pool.maxPersistentPerHost = _CONNECTIONS
+        self._pool.retryAutomatically = False  # what was asked may have been counted
+        no_cookies = IndexableCookieJar(DefaultCookiePolicy(allowed_domains=[]))
+        self._client = HTTPClient(Agent(reactor, pool=self._pool, connectTimeout=timeout), no_cookies)
+
+    def close(self) -> Deferred[None] | None:
+        """Closes the connections that wait for a next call. Those under way end by themselves."""
+        pool, self._pool, self._client = self._pool, None, None
+        return cast("Deferred[None]", pool.closeCachedConnections()) if pool is not None else None
+
+
+class _Body(Protocol):
+    """Collects a body up to a bound."""
+
+    def __init__(self, most: int) -> None:
+        self.done: Deferred[bytes] = Deferred(lambda _: self._give_up())
+        self._most = most
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def dataReceived(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size > self._most:
+            if not self.done.called:
+                self.done.errback(HttpFailed(f"an answer of more than {self._most} bytes"))
+            self._give_up()
+        else:
+            self._pieces.append(data)
+
+    def _give_up(self) -> None:
+        if self.transport is not None:
+            self.transport.loseConnection()
+
+    def connectionLost(self, reason: Failure = Failure(ConnectionDone())) -> None:  # noqa: B008
+        if self.done.called:
+            return
+        if reason.check(ResponseDone, PotentialDataLoss):
+            self.done.callback(b"".join(self._pieces))
+        else:
+            self.done.errback(HttpFailed("the connection ended before the answer was whole"))
+
+
+def _read(response: Any, most: int) -> Deferred[Answer]:
+    body = _Body(most)
+    headers = [
+        (name.decode("latin-1").lower(), value.decode("utf-8", "replace"))
+        for name, values in response.headers.getAllRawHeaders()
+        for value in values
+    ]
+    response.deliverBody(body)
+    read: Deferred[Any] = body.done
+    return read.addCallback(lambda data: Answer(response.code, headers, data))
+
+
+def _too_late(_: object, seconds: float) -> None:
+    raise HttpFailed(f"no answer in {seconds:g} s")
+
+
+def _told(failure: Failure) -> Failure:
+    """Whatever went wrong as HttpFailed."""
+    if failure.check(HttpFailed):
+        return failure
+    error = failure.value
+    for inner in getattr(error, "reasons", ()):  # of twisted.web's ResponseFailed and its relatives
+        error = inner.value
+    if isinstance(error, CancelledError):
+        return Failure(HttpFailed("given up"))
+    text = " ".join(str(error).split())[:200]
+    return Failure(HttpFailed(text or type(error).__name__))
