@@ -31,10 +31,10 @@ class Owner(Protocol):
 class Attempt:
     """
     message: what is sent (mutations applied). connection: None until the pool found one. id: what it was sent under.
-    done: whether it ended; a late answer to it is dropped.
+    done: whether it ended; a late answer to it is dropped. begun: whether some of the answer had come when it failed.
     """
 
-    __slots__ = ("cluster", "connection", "done", "endpoint", "id", "message", "owner")
+    __slots__ = ("begun", "cluster", "connection", "done", "endpoint", "id", "message", "owner")
 
     def __init__(self, owner: Owner, message: Message, cluster: Cluster, endpoint: Endpoint) -> None:
         self.owner = owner
@@ -43,7 +43,7 @@ class Attempt:
         self.endpoint = endpoint
         self.connection: Upstream | None = None
         self.id = 0
-        self.done = False
+        self.done = self.begun = False
         cluster.breaker.requests += 1
         endpoint.active += 1
 

@@ -39,6 +39,7 @@ class _Patience:
         attempt = self.attempt
         if not attempt.done:
             attempt.endpoint.counts.timeouts += 1
+            attempt.begun = attempt.connection is not None and attempt.connection.answering(attempt)
             attempt.cancel()
             attempt.owner.failed(attempt, ErrorKind.TIMEOUT, "no answer within per_try_timeout")
 
@@ -168,10 +169,11 @@ class Tries:
 
     def failed(self, attempt: Attempt, kind: ErrorKind, text: str) -> None:
         self._forget(attempt)
-        self._lost(kind, text)
+        self._lost(kind, text, final=attempt.begun)
 
-    def _lost(self, kind: ErrorKind, text: str) -> None:
-        if not self._live and not self._again(kind):
+    def _lost(self, kind: ErrorKind, text: str, final: bool = False) -> None:
+        """final: nothing is tried again once some of an answer has come."""
+        if not self._live and (final or not self._again(kind)):
             self._stop_timer()
             self.exchange.failed(None, kind, text)
 

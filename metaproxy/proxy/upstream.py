@@ -115,6 +115,13 @@ class Upstream(Protocol):
         """Attempts that were sent and are not answered."""
         raise NotImplementedError
 
+    def answering(self, attempt: Attempt) -> bool:
+        """
+        Whether the first bytes of its answer may have come. What is read of an incomplete frame does not tell whose it
+        is where answers go by id: it may be any of those under way.
+        """
+        return bool(self._session.buffered) and attempt in self.pending()
+
     def busy(self) -> bool:
         """Whether anything is sent and unanswered, or waits to be sent."""
         raise NotImplementedError
@@ -291,6 +298,8 @@ class Upstream(Protocol):
         self.alive = self.usable = False
         waiting, self._waiting = self._waiting, deque()
         self.pool.cluster.breaker.pending -= len(waiting)
+        for attempt in self.pending() if self._session.buffered else ():
+            attempt.begun = self.answering(attempt)
         lost = [*self.pending(), *waiting]
         self._clear()
         lease, self.lease = self.lease, None
@@ -428,6 +437,9 @@ class FifoUpstream(Upstream):
                 self._other(message)
         if session.error is not None or self._retiring or self.lease is not None or not self._ready:
             self._after_read()
+
+    def answering(self, attempt: Attempt) -> bool:
+        return bool(self._session.buffered and self._pending and self._pending[0] is attempt)
 
     def pending(self) -> list[Attempt]:
         return list(self._pending)

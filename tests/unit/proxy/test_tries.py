@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from harness import HEAD, Quill, Stage, answer, call
+from harness import HEAD, LineCodec, Quill, Stage, answer, call
 
 from metaproxy.cluster.breaker import Breaker
 from metaproxy.cluster.cluster import ConnectionSettings
@@ -147,3 +147,42 @@ def test_a_client_that_leaves_ends_all_tries() -> None:
     stage.clock.advance(10)
     assert stage.cluster.breaker.requests == stage.cluster.breaker.retries == 0
     assert all(wire.closed for wire in stage.network.upstreams)
+
+
+def test_nothing_is_repeated_once_a_byte_of_the_answer_has_come() -> None:
+    for policy in ({"unsafe": True}, {}):
+        stage = retried(**policy)
+        client = stage.client()
+        stage.say(client, call(7, "read"))
+        stage.say(stage.server, answer(1)[:7])
+        stage.server.end()
+        stage.clock.advance(5)
+        assert b"connection lost" in client.take()
+        assert stage.route.targets[0].counts.retries == 0
+
+
+def test_a_try_whose_answer_has_begun_is_not_repeated_when_its_time_is_over() -> None:
+    stage = retried(per_try_timeout=1.0)
+    client = stage.client()
+    stage.say(client, call(7, "read"))
+    stage.say(stage.server, answer(1)[:7])
+    stage.clock.advance(1.0)
+    stage.clock.advance(1.0)
+    assert b"per_try_timeout" in client.take()
+    assert len(stage.network.dialled) == 1
+
+
+def test_in_a_pipeline_only_the_one_that_is_being_answered_is_lost_for_good() -> None:
+    class ReadLines(LineCodec):
+        def safe(self, request: Message) -> bool:
+            return True
+
+    stage = Stage(codec=ReadLines(), endpoints=2)
+    stage.route.retry = RetryPolicy(1, ["reset"], backoff=(0.1, 0.1), uniform=lambda: 1.0)  # type: ignore[arg-type]
+    client = stage.client()
+    stage.say(client, b"get a\nget b\nget c\n")
+    server = next(wire for wire in stage.network.upstreams if wire.take())
+    stage.say(server, b"1\n2")
+    server.end()
+    counts = stage.route.targets[0].counts
+    assert counts.outcomes["ok"] == 1 and counts.outcomes["reset"] == 1
