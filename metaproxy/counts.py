@@ -127,9 +127,14 @@ class ListenerCounts:
 class ClusterCounts:
     """What a cluster counts that belongs to no endpoint."""
 
-    __slots__ = ("no_endpoint", "overflow_connections", "overflow_pending", "overflow_requests")
+    __slots__ = (
+        "ejections", "ejections_refused", "no_endpoint", "overflow_connections", "overflow_pending",
+        "overflow_requests",
+    )  # fmt: skip
 
     def __init__(self) -> None:
+        self.ejections: dict[str, int] = {}
+        self.ejections_refused = 0
         self.no_endpoint = 0
         self.overflow_connections = 0
         self.overflow_pending = 0

@@ -79,8 +79,9 @@ class ProxyService(Service):
         for name in list(self._pauses):
             self.resume(name)
         clusters = set(self._retired)
-        if self.snapshot is not None:
-            clusters.update(self.snapshot.clusters.values())
+        for cluster in self.clusters.values():
+            cluster.stop()
+            clusters.add(cluster)
         for pool in pools(clusters):
             pool.close()
         stops = [one.plugin.stop() for one in self._filters() if hasattr(one.plugin, "stop")]
@@ -185,9 +186,11 @@ class ProxyService(Service):
         for name, (pause, _) in self._pauses.items():
             if name in snapshot.clusters:
                 snapshot.clusters[name].held = pause
-        if before is not None:
-            for cluster in set(before.clusters.values()) - set(snapshot.clusters.values()):
-                self._retire(cluster)
+        old = set(before.clusters.values()) if before is not None else set()
+        for cluster in old - set(snapshot.clusters.values()):
+            self._retire(cluster)
+        for cluster in set(snapshot.clusters.values()) - old:
+            cluster.start(self.network)
 
     def _bind(self, snapshot: Snapshot) -> None:
         """
@@ -224,6 +227,7 @@ class ProxyService(Service):
 
     def _retire(self, cluster: Cluster) -> None:
         cluster.retired = True
+        cluster.stop()
         self._retired.add(cluster)
         for pool in pools([cluster]):
             pool.retire()

@@ -9,12 +9,13 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from math import inf
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 from metaproxy.balancers.hashing import hash_values
 from metaproxy.cluster.breaker import Breaker
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.levels import Levels
+from metaproxy.cluster.notes import Notes
 from metaproxy.cluster.plan import Level, Settings, plan
 from metaproxy.counts import ClusterCounts
 from metaproxy.interfaces import ICodec, ILoadBalancer
@@ -45,6 +46,17 @@ class ConnectionSettings:
         self.max_frame = max_frame
 
 
+class Attendant(Protocol):
+    """Who finds out about the endpoints of a cluster while it is in force: checks, outlier detection, discovery."""
+
+    def start(self, cluster: Cluster, network: Any) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def changed(self) -> None:
+        """The cluster has other endpoints, or an operator restored one. Only between start and stop."""
+
+
 class Cluster:
     """
     codec: of the upstream side; make_balancer(endpoints): a new balancer over usable endpoints; request_timeout:
@@ -54,9 +66,9 @@ class Cluster:
     """
 
     __slots__ = (
-        "__weakref__", "_by_subset", "_make_balancer", "_plan", "_stale", "balancer", "balancer_name", "breaker",
-        "codec", "connections", "counts", "credentials", "endpoints", "hash_keys", "held", "leaving", "name",
-        "request_timeout", "retired", "settings", "splits", "uses_hash",
+        "__weakref__", "_by_subset", "_make_balancer", "_notes", "_plan", "_stale", "attendants", "balancer",
+        "balancer_name", "breaker", "codec", "connections", "counts", "credentials", "endpoints", "hash_keys", "held",
+        "leaving", "name", "request_timeout", "retired", "settings", "splits", "uses_hash",
     )  # fmt: skip
 
     def __init__(
@@ -71,6 +83,7 @@ class Cluster:
         request_timeout: float = 15.0,
         credentials: Mapping[str, str] | None = None,
         settings: Settings | None = None,
+        attendants: Sequence[Attendant] = (),
     ) -> None:
         self.name = name
         self.codec = codec
@@ -88,11 +101,31 @@ class Cluster:
         self.hash_keys: tuple[str, ...] = ()
         self.held: Any = None
         self.settings = settings or Settings()
+        self.attendants = tuple(attendants)
+        self._notes: Notes | None = None
         self._make_balancer = make_balancer
         self._plan = Balanced((), None)
         self._by_subset: dict[tuple[tuple[str, str], ...], Balanced] = {}
         self._stale: set[tuple[tuple[str, str], ...]] = set()
         self.refresh()
+
+    # -- life
+
+    def start(self, network: Any) -> None:
+        """It is in force from now on. network: of the data path, with its clock."""
+        self._notes = Notes(self.name, network.clock.seconds)
+        for attendant in self.attendants:
+            attendant.start(self, network)
+
+    def stop(self) -> None:
+        """It is not in force any more."""
+        for attendant in self.attendants:
+            attendant.stop()
+
+    def tell(self, text: str) -> None:
+        """A line in the log, unless there were many."""
+        if self._notes is not None:
+            self._notes.tell(text)
 
     # -- who is picked from
 
@@ -119,7 +152,12 @@ class Cluster:
                 endpoint.pool.retire()
         self.forget()
         if [endpoint.configured() for endpoint in now] != state:
+            self._changed()
             self.refresh()
+
+    def _changed(self) -> None:
+        for attendant in self.attendants:
+            attendant.changed()
 
     def _returning(self, wanted: Endpoint) -> Endpoint:
         """An endpoint that comes back while it is leaving takes its counts along; its old connections still end."""
@@ -180,6 +218,7 @@ class Cluster:
         endpoint.drained = False
         endpoint.ejected_until = 0.0
         endpoint.ejections = 0
+        self._changed()
         if endpoint.pool is not None:
             endpoint.pool.resume()
         self.refresh()

@@ -7,12 +7,15 @@ Lives here: `Endpoint`. Does not: its connections (`proxy.pool`), the choice bet
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from zope.interface import implementer
 
 from metaproxy.counts import EndpointCounts
 from metaproxy.interfaces import IEndpoint
+
+if TYPE_CHECKING:
+    from metaproxy.cluster.outlier import Watch
 
 
 class Connections(Protocol):
@@ -39,12 +42,12 @@ class Endpoint:
     checked: whether a health check has decided about it; healthy: what it decided. drained: an operator takes it out of
     service. ejected_until: seconds of the reactor's clock, 0 for not ejected, inf for until an operator restores it;
     ejections: how often, which goes down again in good times. started: when it joined or became healthy, seconds of
-    the clock, while it starts slowly, else None.
+    the clock, while it starts slowly, else None. watch: who is told of failures, None for nobody.
     """
 
     __slots__ = (
         "active", "address", "checked", "configured_weight", "counts", "drained", "ejected_until", "ejections",
-        "healthy", "metadata", "pool", "priority", "started", "weight", "zone",
+        "healthy", "metadata", "pool", "priority", "started", "watch", "weight", "zone",
     )  # fmt: skip
 
     def __init__(
@@ -69,6 +72,7 @@ class Endpoint:
         self.ejected_until = 0.0
         self.ejections = 0
         self.started: float | None = None
+        self.watch: Watch | None = None
 
     # -- what is known of it
 
@@ -106,8 +110,22 @@ class Endpoint:
         """An answer came; failed: it told of failure. The common path counts this in line."""
         if failed:
             self.counts.errors += 1
+            if self.watch is not None:
+                self.watch.erred()
         else:
             self.counts.successes += 1
+
+    def timed_out(self) -> None:
+        """No answer came in time."""
+        self.counts.timeouts += 1
+        if self.watch is not None:
+            self.watch.lost()
+
+    def lost(self, reset: bool) -> None:
+        """No answer will come: there is no connection, or it ended; reset: while a request was under way on it."""
+        self.counts.resets += reset
+        if self.watch is not None:
+            self.watch.lost()
 
     def __repr__(self) -> str:
         return f"Endpoint({self.address})"

@@ -12,16 +12,19 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cached_property, partial
+from math import inf
 from typing import Any, cast
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from metaproxy.cluster.breaker import Breaker
-from metaproxy.cluster.cluster import Cluster, ConnectionSettings
+from metaproxy.cluster.cluster import Attendant, Cluster, ConnectionSettings
 from metaproxy.cluster.endpoint import Endpoint
+from metaproxy.cluster.outlier import Outliers
+from metaproxy.cluster.outlier import Settings as OutlierSettings
 from metaproxy.cluster.plan import Settings
 from metaproxy.cluster.retry import RetryPolicy
 from metaproxy.config import model
@@ -167,7 +170,7 @@ class _Build:
             self.updates.append((cluster, endpoints))
         else:
             if before is not None:
-                _inherit(endpoints, before[1])
+                _inherit(endpoints, before[1], spec)
             cluster = self._new_cluster(spec, codec, endpoints, cast(Any, balancer), max_frame)
         self.clusters_made[spec.name] = (identity, cluster)
         self.cluster_counts[spec.name] = cluster.counts
@@ -203,9 +206,18 @@ class _Build:
             request_timeout=spec.request_timeout,
             credentials=spec.credentials,
             settings=_settings(spec, self.config.node.zone),
+            attendants=self._attendants(spec),
         )
         cluster.counts = self.builder._cluster_counts.get(spec.name) or cluster.counts
         return cluster
+
+    def _attendants(self, spec: model.Cluster) -> list[Attendant]:
+        """Who looks after the endpoints. They do nothing before the cluster is in force."""
+        clock = cast(IReactorTime, self.injected["clock"])
+        found: list[Attendant] = []
+        if spec.outlier is not None:
+            found.append(Outliers(_outlier(spec.outlier), clock))
+        return found
 
     def _endpoint(self, cluster: str, spec: model.Endpoint) -> Endpoint:
         endpoint = Endpoint(spec.address, spec.weight, spec.metadata, spec.priority, spec.zone)
@@ -327,12 +339,19 @@ def _stop(plugin: Any) -> None:
         log.failure("{plugin}: stop failed", plugin=type(plugin).__name__)
 
 
-def _inherit(endpoints: Sequence[Endpoint], cluster: Cluster) -> None:
-    """What is known of an endpoint outlasts the cluster that it was in."""
+def _inherit(endpoints: Sequence[Endpoint], cluster: Cluster, spec: model.Cluster) -> None:
+    """What is known of an endpoint outlasts the cluster that it was in, unless nobody would revise it any more."""
     before = {endpoint.address: endpoint for endpoint in cluster.endpoints}
     for endpoint in endpoints:
         if endpoint.address in before:
             endpoint.inherit(before[endpoint.address])
+        if spec.outlier is None and endpoint.ejected_until < inf:
+            endpoint.ejected_until = 0.0
+
+
+def _outlier(spec: model.Outlier) -> OutlierSettings:
+    given = {one.name: getattr(spec, one.name) for one in fields(spec) if one.name != "latency"}
+    return OutlierSettings(**given, latency=spec.latency.p99 if spec.latency is not None else 0.0)
 
 
 def _settings(spec: model.Cluster, zone: str) -> Settings:

@@ -23,6 +23,7 @@ from metaproxy.config.notation import (
     Address,
     Choice,
     Condition,
+    Decimal,
     Duration,
     File,
     Flag,
@@ -48,8 +49,8 @@ from metaproxy.units import Bytes, Percent, Seconds
 
 __all__ = [
     "AccessLog", "Admin", "Breaker", "Changes", "Cluster", "Config", "Connections", "Difference", "Endpoint",
-    "Listener", "Locality", "Mirror", "Mutations", "Node", "Reply", "Retry", "Route", "Secret", "SecretSource",
-    "Tokens", "Use",
+    "Latency", "Listener", "Locality", "Mirror", "Mutations", "Node", "Outlier", "Reply", "Retry", "Route", "Secret",
+    "SecretSource", "Tokens", "Use",
     "as_data", "diff",
 ]  # fmt: skip
 
@@ -278,11 +279,41 @@ class Breaker(Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Latency(Section):
+    """How long an endpoint may take."""
+
+    p99: Seconds = option(Duration("1ms"), "The time that 99 of 100 requests of an interval must not exceed.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlier(Section):
+    """
+    When an endpoint is ejected: left alone for a time, as its requests fail more than those of the others. Failed are
+    answers that tell of failure, and requests without an answer: no connection, none in time, or one that ended.
+    """
+
+    consecutive_errors: int = option(Whole(), "Failures in a row; 0: never.", 5)
+    consecutive_local: int = option(Whole(), "With `split`: requests in a row without an answer; 0: never.", 5)
+    success_rate: float = option(
+        Decimal(), "Standard deviations that its rate of success is below the mean, in an interval; 0: never.", 1.9
+    )
+    failure_percent: Percent = option(Share(), "Share of its requests that fail in an interval; 0: never.", 0)
+    latency: Latency | None = option(Nested(Latency), "How long an endpoint may take.", None, "never")
+    interval: Seconds = option(Duration("100ms"), "Time between two looks at rates and latency.", "10s")
+    ejection_time: Seconds = option(Duration("1ms"), "How long the first time; twice as long the second.", "30s")
+    max_ejection_time: Seconds = option(Duration("1ms"), "How long at most.", "5m")
+    max_ejected: Percent = option(Share(), "Share of the endpoints at a time; one at least, unless it is 0.", 50)
+    min_hosts: int = option(Whole(1), "Endpoints with `min_requests` without which rates are not looked at.", 5)
+    min_requests: int = option(Whole(1), "Requests of an interval without which an endpoint's rates don't count.", 100)
+    split: bool = option(Flag(), "Requests without an answer are told apart from answers that tell of failure.", False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster(Section):
     """Servers that do the same work."""
 
     LATER: ClassVar = (
-        "discovery", "health_check", "outlier", "slow_start", "tls",
+        "discovery", "health_check", "slow_start", "tls",
     )  # fmt: skip
 
     name: str = option(Name("cluster"), "Unique.")
@@ -306,6 +337,7 @@ class Cluster(Section):
         "`50`, or `0` with `fallback`",
     )
     locality: Locality | None = option(Nested(Locality), "Which endpoints come first.", None, "none")
+    outlier: Outlier | None = option(Nested(Outlier), "When an endpoint is ejected.", None, "never")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

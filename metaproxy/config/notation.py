@@ -277,6 +277,22 @@ class Share(Leaf[units.Percent]):
         return variable({"type": "number", "minimum": 0, "maximum": 100}, definitions)
 
 
+class Decimal(Leaf[float]):
+    """A number from 0, fractions allowed."""
+
+    def parse(self, node: Node) -> float:
+        value = scalar(node)
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value <= MAX_WHOLE:
+            raise ValueError(f"{told(node)} is not a number from 0, such as 1.9")
+        return float(value)
+
+    def words(self) -> str:
+        return "a number"
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        return variable({"type": "number", "minimum": 0}, definitions)
+
+
 class Choice(Leaf[str]):
     def __init__(self, *words: str) -> None:
         self._words = words

@@ -289,6 +289,8 @@ class Exchange:
         counts = endpoint.counts
         if response.kind is _ERROR:
             counts.errors += 1
+            if endpoint.watch is not None:
+                endpoint.watch.erred()
         else:
             counts.successes += 1
         self.take(response)
@@ -379,7 +381,7 @@ class Exchange:
             return
         self.client.network.turn.refresh()
         if self.endpoint is not None:
-            self.endpoint.counts.timeouts += 1
+            self.endpoint.timed_out()
         self._stop()
         self._local(Reply(ErrorKind.TIMEOUT, f"no answer within {self._allowed():g} s"))
 

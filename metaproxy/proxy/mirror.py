@@ -140,7 +140,7 @@ class Copy:
 
     def time_out(self) -> None:
         if not self.done and self.attempt is not None:
-            self.attempt.endpoint.counts.timeouts += 1
+            self.attempt.endpoint.timed_out()
             self.attempt.cancel()
             self.failed(None, ErrorKind.TIMEOUT, "")
 

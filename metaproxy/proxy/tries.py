@@ -38,7 +38,7 @@ class _Patience:
     def time_out(self) -> None:
         attempt = self.attempt
         if not attempt.done:
-            attempt.endpoint.counts.timeouts += 1
+            attempt.endpoint.timed_out()
             attempt.begun = attempt.connection is not None and attempt.connection.answering(attempt)
             attempt.cancel()
             attempt.owner.failed(attempt, ErrorKind.TIMEOUT, "no answer within per_try_timeout")

@@ -270,7 +270,7 @@ class Upstream(Protocol):
             return
         self.flush()
         transport: Any = self.transport
-        self._over(ErrorKind.RESET, f"{self.endpoint.address}: connection closed by the proxy")
+        self._over(ErrorKind.RESET, f"{self.endpoint.address}: connection closed by the proxy", ours=True)
         transport.loseConnection()
         if transport.buffered:
             self.pool.network.clock.callLater(GOODBYE, transport.abortConnection)
@@ -279,7 +279,7 @@ class Upstream(Protocol):
         """Close now. Whoever still waits for an answer is told that the connection ended."""
         if self.alive:
             transport = self.transport
-            self._over(ErrorKind.RESET, f"{self.endpoint.address}: connection closed by the proxy")
+            self._over(ErrorKind.RESET, f"{self.endpoint.address}: connection closed by the proxy", ours=True)
             if transport is not None:
                 transport.abortConnection()  # type: ignore[attr-defined]
 
@@ -291,8 +291,8 @@ class Upstream(Protocol):
     def connectionLost(self, reason: Failure = None) -> None:  # type: ignore[assignment]
         self._over(ErrorKind.RESET, f"{self.endpoint.address}: connection lost: {reason.getErrorMessage()}")
 
-    def _over(self, kind: ErrorKind, text: str) -> None:
-        """Everything ends that depended on this connection. Once."""
+    def _over(self, kind: ErrorKind, text: str, ours: bool = False) -> None:
+        """Everything ends that depended on this connection. Once. ours: by the proxy's own decision."""
         if not self.alive:
             return
         self.alive = self.usable = False
@@ -308,7 +308,10 @@ class Upstream(Protocol):
         self.pool.closed(self)
         for attempt in lost:
             if not attempt.done:
-                self._counts.resets += kind is ErrorKind.RESET
+                if ours:
+                    self._counts.resets += 1
+                else:
+                    self.endpoint.lost(reset=kind is ErrorKind.RESET)
                 attempt.fail(kind, text)
         if lease is not None and not isinstance(lease, Attempt):
             lease.pin_lost(self)

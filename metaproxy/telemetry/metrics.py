@@ -111,6 +111,10 @@ class Metrics(Collector):
         yield from _rows(names.MIRROR, self._mirrors())
         clusters = self._proxy.snapshot.clusters if self._proxy.snapshot is not None else {}
         yield from _rows(names.CLUSTER, {(name,): [cluster] for name, cluster in clusters.items()})
+        yield (
+            names.EJECTIONS,
+            [((name, cause), n) for name, one in clusters.items() for cause, n in one.counts.ejections.items()],
+        )
         endpoints = _grouped(
             ((name, endpoint.address), endpoint) for name, cluster in clusters.items() for endpoint in cluster.endpoints
         )

@@ -244,8 +244,22 @@ CLUSTER = _families(
         "Requests refused, as max_pending waited already.",
         _of("counts.overflow_pending"),
     ),
+    (
+        "metaproxy_cluster_ejections_refused_total",
+        "counter",
+        "Endpoints that failed and stayed, as outlier.max_ejected were out already.",
+        _of("counts.ejections_refused"),
+    ),
 )
 """Of a cluster.Cluster."""
+
+EJECTIONS = Family(
+    "metaproxy_cluster_ejections_total",
+    "counter",
+    "Endpoints ejected, by cause; see outlier.",
+    ("cluster", "cause"),
+    int,
+)
 
 _ENDPOINT = ("cluster", "endpoint")
 
@@ -305,7 +319,7 @@ ENDPOINT = _families(
 """Of a metaproxy.counts.EndpointCounts."""
 
 FAMILIES: tuple[Family, ...] = (
-    BUILD, *PROCESS, RELOADS, *LISTENER, EXCHANGES, *TARGET, *MIRROR, *CLUSTER, *ENDPOINT_STATE, *ENDPOINT,
+    BUILD, *PROCESS, RELOADS, *LISTENER, EXCHANGES, *TARGET, *MIRROR, *CLUSTER, EJECTIONS, *ENDPOINT_STATE, *ENDPOINT,
     FILTER_EVENTS, FILTER_VALUES,
 )  # fmt: skip
 """In the order in which they are shown."""
@@ -377,6 +391,9 @@ ENVOY: tuple[tuple[str, str, str], ...] = (
     ("cluster.<name>.upstream_cx_rx_bytes_total", "metaproxy_endpoint_received_bytes_total", ""),
     ("cluster.<name>.upstream_cx_tx_bytes_total", "metaproxy_endpoint_sent_bytes_total", ""),
     ("cluster.<name>.upstream_cx_none_healthy", "metaproxy_cluster_no_endpoint_total", ""),
+    ("cluster.<name>.membership_healthy", "metaproxy_cluster_endpoints_usable", "without those that are drained"),
+    ("cluster.<name>.outlier_detection.ejections_enforced_<type>", "metaproxy_cluster_ejections_total", "by cause"),
+    ("cluster.<name>.outlier_detection.ejections_overflow", "metaproxy_cluster_ejections_refused_total", ""),
     ("cluster.<name>.membership_total", "metaproxy_cluster_endpoints", ""),
     ("listener.<address>.downstream_cx_total", "metaproxy_listener_connections_total", ""),
     ("listener.<address>.downstream_cx_active", "metaproxy_listener_connections_active", ""),

@@ -186,7 +186,7 @@ def shape(example: Any, told: Any, place: str = "") -> list[str]:
 FREE = tuple(
     f".{key}"
     for key in (
-        "routes[0].clusters", "match", "outcomes", "metadata", "config", "node", "compiled.listeners",
+        "routes[0].clusters", "match", "outcomes", "ejections", "metadata", "config", "node", "compiled.listeners",
         "compiled.clusters",
     )
 )  # fmt: skip

@@ -317,6 +317,23 @@ def test_a_cluster_falls_back_rather_than_panics(works: Works) -> None:
     assert (made["one"].settings.panic_threshold, made["dr"].settings.panic_threshold) == (0, 50)
 
 
+def test_an_outlier_detection_is_built_as_written_or_not_at_all(works: Works) -> None:
+    assert works.put().clusters["one"].attendants == ()
+    written = {"consecutive_errors": 7, "latency": {"p99": "500ms"}, "split": True, "success_rate": 2.5}
+    (outliers,) = works.put(clusters=[cluster(outlier=written)]).clusters["one"].attendants
+    settings = outliers.settings  # type: ignore[attr-defined]
+    assert (settings.consecutive_errors, settings.latency, settings.split) == (7, 0.5, True)
+    assert (settings.success_rate, settings.failure_percent, settings.ejection_time) == (2.5, 0, 30)
+
+
+def test_an_ejection_outlasts_its_cluster_only_where_somebody_ends_it(works: Works) -> None:
+    before = works.put(clusters=[cluster(outlier={})]).clusters["one"]
+    before.endpoints[0].ejected_until = 20.0
+    again = works.put(clusters=[cluster(outlier={}, request_timeout="3s")]).clusters["one"]
+    assert again.endpoints[0].ejected_until == 20.0
+    assert not works.put().clusters["one"].endpoints[0].ejected
+
+
 def test_the_own_zone_is_the_nodes_and_matters_only_where_it_is_preferred(works: Works) -> None:
     def put(zone: str, **more: Any) -> Any:
         text = json.dumps({"node": {"zone": zone}, "listeners": [listener()], "clusters": [cluster(**more)]})
