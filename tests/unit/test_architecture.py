@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "metaproxy"
 
 LAYERS: list[set[str]] = [
-    {"message", "units", "counts", "grpc_calls", "http_calls"},
+    {"message", "units", "counts", "grpc_calls", "http_calls", "redis_calls"},
     {"interfaces"},
     {"plugins"},
     {"routing"},  # filters ask the same conditions as routes
@@ -37,6 +37,7 @@ ALLOWED: dict[str, set[str]] = {
     "counts": set(),
     "grpc_calls": set(),
     "http_calls": set(),
+    "redis_calls": set(),
     "interfaces": {"message"},
     "codecs": {"message", "interfaces", "units"},
     "routing": {"message", "counts", "interfaces", "units"},
@@ -49,6 +50,7 @@ NO_TWISTED = ("codecs", "routing", "balancers", "message", "units", "counts")
 REACTOR_ROOMS = {
     "grpc_calls",
     "http_calls",
+    "redis_calls",
     "proxy",
     "discovery",
     "xds",

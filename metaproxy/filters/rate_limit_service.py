@@ -1,0 +1,85 @@
+"""
+A rate limit service: envoy.service.ratelimit.v3.RateLimitService over gRPC.
+
+Lives here: requests and answers as messages of that service. Does not: calls (`metaproxy.grpc_calls`); what is asked.
+Needs the extra `grpc`, so it is imported when a configuration names a service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from metaproxy.filters.descriptors import Asked
+from metaproxy.filters.quota import Quota
+from metaproxy.filters.windows import Decision
+from metaproxy.grpc_calls import CallFailed, Method, MissingExtra
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+try:
+    from envoy.extensions.common.ratelimit.v3.ratelimit_pb2 import RateLimitDescriptor
+    from envoy.service.ratelimit.v3.rls_pb2 import RateLimitRequest, RateLimitResponse
+    from envoy.type.v3.ratelimit_unit_pb2 import RateLimitUnit
+except ImportError as error:
+    raise MissingExtra("xds-protos is not installed; install it with: pip install 'metaproxy[grpc]'") from error
+
+PATH = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit"
+MOST_HEADERS = 32
+"""Headers of an answer that are passed on."""
+
+_Unit = RateLimitResponse.RateLimit.Unit
+_SECONDS = {
+    _Unit.SECOND: 1, _Unit.MINUTE: 60, _Unit.HOUR: 3600, _Unit.DAY: 86400, _Unit.WEEK: 7 * 86400,
+    _Unit.MONTH: 30 * 86400, _Unit.YEAR: 365 * 86400,
+}  # fmt: skip
+
+
+class RateLimitService:
+    """The service at `target`. timeout: seconds for each call; reactor: the one that runs, also a clock in a check."""
+
+    failures: tuple[type[Exception], ...] = (CallFailed,)
+
+    def __init__(self, target: str, domain: str, timeout: float, reactor: Any) -> None:
+        self._domain = domain
+        self._timeout = timeout
+        self._method = Method(target, PATH, RateLimitRequest, RateLimitResponse, reactor)
+
+    def ask(self, asked: Sequence[Asked], hits: int) -> Deferred[Decision]:
+        request = RateLimitRequest(domain=self._domain, hits_addend=hits)
+        for one in asked:
+            descriptor = request.descriptors.add()
+            for key, value in one.entries:
+                descriptor.entries.add(key=key, value=value.encode("utf-8", "replace").decode())
+            if one.limit is not None:
+                unit = RateLimitUnit.Value(one.limit.unit.upper())
+                override = RateLimitDescriptor.RateLimitOverride(requests_per_unit=one.limit.requests, unit=unit)
+                descriptor.limit.CopyFrom(override)
+        return self._method.call(request, self._timeout).addCallback(decision)
+
+    def stop(self) -> None:
+        self._method.close()
+
+
+def decision(response: Any) -> Decision:
+    """What an answer of the service says. What it does not know passes."""
+    passed = response.overall_code != RateLimitResponse.OVER_LIMIT
+    request, answer = _headers(response.request_headers_to_add), _headers(response.response_headers_to_add)
+    quotas = [_quota(status) for status in response.statuses if status.current_limit.unit in _SECONDS]
+    return Decision(passed, min(quotas, key=lambda quota: quota.remaining, default=None), request, answer)
+
+
+def _quota(status: Any) -> Quota:
+    limit = status.current_limit
+    reset = status.duration_until_reset
+    remaining = status.limit_remaining
+    return Quota(limit.requests_per_unit, _SECONDS[limit.unit], remaining, reset.seconds + reset.nanos / 1e9)
+
+
+def _headers(headers: Iterable[Any]) -> Mapping[str, str]:
+    found: dict[str, str] = {}
+    for header in headers:
+        if len(found) < MOST_HEADERS:
+            found[header.key] = header.value or header.raw_value.decode("utf-8", "replace")
+    return found

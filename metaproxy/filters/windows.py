@@ -1,0 +1,122 @@
+"""
+Fixed windows of time: so many requests in each second, minute, hour or day.
+
+Lives here: what is counted under which name, what follows from the counts, and the two who count: `InProcess`, and
+`OnRedis` for proxies that share a Redis. Does not: token buckets (`bucket`); a service (`rate_limit_service`).
+
+Windows are those of envoyproxy/ratelimit: they begin at multiples of the unit since the epoch, and what is refused
+counts, too.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from urllib.parse import quote
+
+from twisted.internet.interfaces import IReactorTime
+
+from metaproxy.filters.descriptors import Asked, Limit
+from metaproxy.filters.quota import Quota
+from metaproxy.redis_calls import Redis, RedisFailed
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+_NOTHING: Mapping[str, str] = {}
+
+
+class Decision(NamedTuple):
+    """quota: of the descriptor that has the least left; request, response: metadata that are to be added to them."""
+
+    passed: bool
+    quota: Quota | None = None
+    request: Mapping[str, str] = _NOTHING
+    response: Mapping[str, str] = _NOTHING
+
+
+def name_of(domain: str, asked: Asked, start: int) -> str:
+    """DOMAIN|KEY=VALUE|...|UNIT|START: what is counted under one name. Quoted, so that no value looks like another."""
+    parts = [f"{_quoted(key)}={_quoted(value)}" for key, value in asked.entries]
+    return "|".join([domain, *parts, cast(Limit, asked.limit).unit, str(start)])
+
+
+def _quoted(text: str) -> str:
+    return quote(text, safe="/.:@$", errors="surrogatepass")
+
+
+def start_of(limit: Limit, now: float) -> int:
+    """Seconds since the epoch at which the window began."""
+    return int(now // limit.seconds) * limit.seconds
+
+
+def decide(asked: Sequence[Asked], counted: Sequence[int], now: float) -> Decision:
+    """counted: how many there were of each in its window, this request included."""
+    passed, least = True, None
+    for one, count in zip(asked, counted, strict=True):
+        limit = cast(Limit, one.limit)
+        left = limit.requests - count
+        passed = passed and left >= 0
+        if least is None or left < least.remaining:
+            reset = start_of(limit, now) + limit.seconds - now
+            least = Quota(limit.requests, limit.seconds, left, reset)
+    return Decision(passed, least)
+
+
+class InProcess:
+    """Counts in this process. Of more than `most` names those that began first are forgotten."""
+
+    failures: tuple[type[Exception], ...] = ()
+
+    def __init__(self, clock: IReactorTime, most: int) -> None:
+        self._clock = clock
+        self._most = most
+        self._counts: OrderedDict[Hashable, list[int]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+    def ask(self, asked: Sequence[Asked], hits: int) -> Decision:
+        now = self._clock.seconds()
+        return decide(asked, [self._add(one, start_of(cast(Limit, one.limit), now), hits) for one in asked], now)
+
+    def _add(self, asked: Asked, start: int, hits: int) -> int:
+        counts = self._counts
+        name = (asked.entries, cast(Limit, asked.limit).unit)
+        found = counts.get(name)
+        if found is None or found[0] != start:
+            found = counts[name] = [start, 0]
+            counts.move_to_end(name)
+            if len(counts) > self._most:
+                counts.popitem(last=False)
+        found[1] += hits
+        return found[1]
+
+    def stop(self) -> None:
+        self._counts.clear()
+
+
+class OnRedis:
+    """Counts on a Redis, together with all others that use it: INCRBY and EXPIRE, in one pipeline a request."""
+
+    failures: tuple[type[Exception], ...] = (RedisFailed,)
+
+    def __init__(self, domain: str, clock: IReactorTime, redis: Redis, prefix: str) -> None:
+        self._domain = prefix + domain
+        self._clock = clock
+        self._redis = redis
+
+    def ask(self, asked: Sequence[Asked], hits: int) -> Deferred[Decision]:
+        now = self._clock.seconds()
+        commands: list[Sequence[bytes]] = []
+        for one in asked:
+            limit = cast(Limit, one.limit)
+            name = name_of(self._domain, one, start_of(limit, now)).encode()
+            commands.append((b"INCRBY", name, b"%d" % hits))
+            commands.append((b"EXPIRE", name, b"%d" % limit.seconds))
+        answers: Deferred[Any] = self._redis.call(commands)
+        return answers.addCallback(lambda found: decide(asked, found[::2], now))
+
+    def stop(self) -> None:
+        self._redis.close()
