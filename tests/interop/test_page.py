@@ -90,8 +90,9 @@ class Shop:
 @pytest.fixture(scope="module")
 def shop(start: Any, shared_proxy: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     directory = tmp_path_factory.mktemp("load")
-    v1, v2, orders, sessions = (free_port() for _ in range(4))
-    start(catalogue.dubbo_server("dubbo-py", "v1", v1))
+    v1, also_v1, v2, orders, sessions = (free_port() for _ in range(5))
+    for port in (v1, also_v1):
+        start(catalogue.dubbo_server("dubbo-py", "v1", port))
     start(catalogue.dubbo_server("dubbo-py", "v2", v2))
     start(catalogue.thrift_server("py", "orders", f"{orders}:framed:binary"))
     start(catalogue.redis_server(sessions, directory), lambda: answers(sessions))
@@ -112,7 +113,8 @@ def shop(start: Any, shared_proxy: Any, tmp_path_factory: pytest.TempPathFactory
             listener("redis-in", front["redis"], "redis", [{"name": "sessions", "cluster": "sessions"}]),
         ],
         "clusters": [
-            cluster("hello-v1", v1), cluster("hello-v2", v2), cluster("orders", orders), cluster("sessions", sessions),
+            cluster("hello-v1", v1, also_v1), cluster("hello-v2", v2), cluster("orders", orders),
+            cluster("sessions", sessions),
         ],
     }  # fmt: skip
     proxy = shared_proxy(config)
@@ -215,6 +217,61 @@ def test_a_switch_is_a_switch(shop: Shop, look: Look) -> None:
     assert eventually(lambda: shop.proxy.admin("/runtime/maintenance")["value"] is True, 10)
     page.click("#runtime button[aria-label='Reset maintenance']")
     assert eventually(lambda: shop.proxy.admin("/runtime/maintenance")["value"] is False, 10)
+
+
+def button(page: Page, label: str) -> None:
+    """Presses one that asks whether one is sure."""
+    page.click(f"button[aria-label^='{label}']")
+    word, _, rest = label.partition(" ")
+    page.click(f"button[aria-label^='{word}: sure? {rest}']")
+
+
+def requests_of(shop: Shop, address: str) -> int:
+    clusters = shop.proxy.admin("/clusters")["clusters"]
+    return next(
+        each["counts"]["requests"] for one in clusters for each in one["endpoints"] if each["address"] == address
+    )
+
+
+@pytest.mark.parametrize("what, state", [("Drain", "drained"), ("Eject", "ejected")])
+def test_an_endpoint_is_taken_out_and_back_by_its_buttons(shop: Shop, look: Look, what: str, state: str) -> None:
+    address = shop.config["clusters"][0]["endpoints"][1]
+    page = look(shop.proxy)
+    button(page, f"{what} {address}")
+    assert page.shows(f"{state} {address}", "#cluster-hello-v1")
+    assert page.shows("Cluster hello-v1: 1 of 2 endpoints out", ".problems")
+    assert page.shows("1 of 2 usable", "#cluster-hello-v1")
+    before = requests_of(shop, address)  # of a client that is answered before it calls again, none is under way
+    other = shop.config["clusters"][0]["endpoints"][0]
+    served = requests_of(shop, other)
+    assert eventually(lambda: requests_of(shop, other) > served + ROUND, 10)
+    assert requests_of(shop, address) == before
+    page.click(f"button[aria-label='Restore {address}']")
+    assert page.shows("2 of 2 usable", "#cluster-hello-v1")
+    assert eventually(lambda: requests_of(shop, address) > before, 10)
+
+
+def test_a_button_that_is_pressed_once_does_nothing(shop: Shop, look: Look) -> None:
+    address = shop.config["clusters"][0]["endpoints"][1]
+    page = look(shop.proxy)
+    page.click(f"button[aria-label='Drain {address}']")
+    assert page.shows("Drain: sure?", "#clusters")
+    found = next(one for one in shop.proxy.admin("/clusters")["clusters"] if one["name"] == "hello-v1")
+    assert [one["drained"] for one in found["endpoints"]] == [False, False]
+
+
+def test_a_cluster_is_paused_and_goes_on(shop: Shop, look: Look) -> None:
+    page = look(shop.proxy)
+    button(page, "Pause orders")
+    assert page.shows("paused, 1 wait", "#cluster-orders")  # its only client waits for an answer
+    assert page.shows("Cluster orders is paused", ".problems")
+    page.click("button[aria-label='Resume orders']")
+    assert eventually(lambda: "paused" not in page.text("#cluster-orders"), 10)
+    orders = next(one for one in shop.proxy.admin("/clusters")["clusters"] if one["name"] == "orders")
+    assert orders["paused"] is None
+    assert eventually(
+        lambda: requests_of(shop, orders["endpoints"][0]["address"]) > orders["endpoints"][0]["counts"]["requests"]
+    )
 
 
 def test_a_refused_configuration_is_told_with_its_error_until_a_good_one_comes(shop: Shop, look: Look) -> None:

@@ -4,10 +4,11 @@
 const KEY = "metaproxy.token";
 
 export class ApiError extends Error {
-  constructor(status, error, more = {}) {
+  // used: the token that was sent.
+  constructor(status, error, used = "") {
     super(error);
     this.status = status;
-    this.more = more;
+    this.used = used;
   }
 }
 
@@ -17,7 +18,8 @@ export const token = {
 };
 
 export async function open(path, method = "GET", body = undefined, signal = undefined) {
-  const headers = token.get() ? { Authorization: `Bearer ${token.get()}` } : {};
+  const used = token.get();
+  const headers = used ? { Authorization: `Bearer ${used}` } : {};
   let answer;
   try {
     answer = await fetch(path, { method, body, headers, signal, cache: "no-store" });
@@ -26,7 +28,7 @@ export async function open(path, method = "GET", body = undefined, signal = unde
   }
   if (answer.ok) return answer;
   const told = await answer.json().catch(() => ({}));
-  throw new ApiError(answer.status, told.error || `status ${answer.status}`, told);
+  throw new ApiError(answer.status, told.error || `status ${answer.status}`, used);
 }
 
 export async function ask(path, method = "GET", body = undefined) {
@@ -62,6 +64,7 @@ function inTurn(work) {
 }
 
 const SLOWEST = 30000;
+const RESTS = -1;
 
 // Asks for `path()` every `every` ms, more seldom when answering takes the proxy long: it is asked for a twentieth of
 // its time at most. Rests while the page is hidden or `resting()`. taken(answer), failed(ApiError).
@@ -78,6 +81,7 @@ export class Poll {
     try {
       const answer = await inTurn(async () => {
         const began = performance.now();
+        if (this.resting()) throw new ApiError(RESTS, "at rest");
         try {
           return await ask(this.path());
         } finally {
@@ -87,7 +91,7 @@ export class Poll {
       this.taken(answer);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      this.failed(error);
+      if (error.status !== RESTS) this.failed(error);
     } finally {
       this.busy = false;
       this.timer = setTimeout(() => this.now(), Math.min(Math.max(this.every, 20 * took), SLOWEST));

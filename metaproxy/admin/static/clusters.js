@@ -2,10 +2,10 @@
 
 import { ask } from "./api.js";
 import { html, useState } from "./htm-preact.js";
-import { endpointState, matches, ms, percent, plural, rate, usable } from "./figures.js";
+import { endpointState, matches, ms, percent, rate, usable } from "./figures.js";
 import { Action, Badge, Empty, Find, Section, useSome } from "./parts.js";
 
-const KIND = { healthy: "good", draining: "note", ejected: "warn" };
+const KIND = { healthy: "good", draining: "note", drained: "note", ejected: "warn" };
 
 export function Clusters({ clusters, counters, seconds, again }) {
   const [text, setText] = useState("");
@@ -38,7 +38,7 @@ function Cluster({ cluster, wanted, text, span, added, again }) {
     <summary>
       <strong>${name}</strong> <${Badge} kind="plain">${cluster.protocol}<//>
       <${Badge} kind=${kind}>${endpoints.length ? `${endpoints.length - out} of ${endpoints.length} usable` : "no endpoint"}<//>
-      ${cluster.paused && html`<${Badge} kind="warn">paused<//>`}
+      ${cluster.paused && html`<${Badge} kind="warn">paused, ${cluster.paused.waiting} wait<//>`}
       <span class="muted">${cluster.balancer.replaceAll("_", " ")}, ${breaker.requests.active} of ${breaker.requests.limit} requests under way</span>
     </summary>
     <div class="actions">
@@ -58,7 +58,8 @@ function Endpoint({ cluster, endpoint, span, added, change }) {
   const requests = added(`${cluster}|${address}|requests`);
   const errors = added(`${cluster}|${address}|errors`);
   const place = (what) => change(`endpoints/${encodeURIComponent(address)}/${what}`);
-  const traits = Object.entries({ ...endpoint.metadata, ...(endpoint.weight === 1 ? {} : { weight: endpoint.weight }) });
+  const { metadata, weight, priority, zone } = endpoint;
+  const traits = Object.entries({ ...metadata, ...(zone && { zone }), ...(priority && { priority }), ...(weight !== 1 && { weight }) });
   return html`<tr class=${state === "healthy" ? "" : "failing"}>
     <td class="state"><${Badge} kind=${KIND[state] || "bad"}>${state}<//></td>
     <td class="operation">${address}<small>${traits.map(([key, value]) => `${key} ${value}`).join(", ")}</small></td>
@@ -67,10 +68,9 @@ function Endpoint({ cluster, endpoint, span, added, change }) {
     <td class="n errors" data-label="errors">${percent(errors, requests)}</td>
     <td class="n" data-label="p99">${ms(endpoint.latency_ms.p99)}</td>
     <td class="do">
-      ${state !== "draining" && state !== "ejected" && html`<${Action} label="Drain" about=${address} run=${place("drain")} /> <${Action} label="Eject" about=${address} run=${place("eject")} />`}
-      ${state !== "healthy" && html`<${Action} label="Restore" about=${address} ask=${false} run=${place("restore")} />`}
+      ${!endpoint.drained && html`<${Action} label="Drain" about=${address} run=${place("drain")} />`}
+      ${!endpoint.drained && !endpoint.ejected && html` <${Action} label="Eject" about=${address} run=${place("eject")} />`}
+      ${(endpoint.drained || endpoint.ejected) && html` <${Action} label="Restore" about=${address} ask=${false} run=${place("restore")} />`}
     </td>
   </tr>`;
 }
-
-export const summary = (clusters) => plural((clusters || []).length, "cluster");

@@ -132,9 +132,8 @@ export function groups(flows) {
 export const matches = (text, ...words) => !text || words.some((word) => String(word).toLowerCase().includes(text.toLowerCase()));
 
 export function endpointState(endpoint) {
-  if (endpoint.draining || endpoint.health === "draining") return "draining";
-  if (endpoint.ejected) return "ejected";
-  return endpoint.health;
+  if (endpoint.drained) return endpoint.active ? "draining" : "drained";
+  return endpoint.ejected ? "ejected" : endpoint.health;
 }
 
 export const usable = (endpoint) => endpointState(endpoint) === "healthy";
@@ -221,7 +220,7 @@ function* ofClusters({ clusters, clusterCounts, seconds }) {
     if (cluster.paused) yield { level: "warn", what: `Cluster ${name} is paused`, detail: `${plural(cluster.paused.waiting, "request waits", "requests wait")} until it is resumed; it takes ${cluster.paused.most} at most.`, place };
     if (!endpoints.length) yield { level: "warn", what: `Cluster ${name} has no endpoint`, detail: "", place };
     else if (out.length) {
-      const wanted = out.every((one) => endpointState(one) === "draining");
+      const wanted = out.every((one) => one.drained);
       const level = out.length === endpoints.length ? "bad" : wanted ? "note" : "warn";
       const which = out.slice(0, 5).map((one) => `${one.address} ${endpointState(one)}`).join(", ");
       yield { level, what: `Cluster ${name}: ${out.length} of ${plural(endpoints.length, "endpoint")} out`, detail: which + (out.length > 5 ? ", …" : ""), place };

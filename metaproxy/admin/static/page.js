@@ -29,7 +29,8 @@ function poll(name, path, every, take) {
     state.answered = Date.now();
     redraw();
   }, (error) => {
-    if (error.status === 401) state.locked = token.get() ? "That token is not valid." : "";
+    if (error.status === 401 && error.used === token.get()) state.locked = error.used ? "That token is not valid." : "";
+    else if (error.status === 401) return; // meanwhile another token was given
     else if (error.status === 0) state.lost = state.answered || Date.now();
     else state.slow[name] = error.message;
     redraw();
