@@ -118,10 +118,15 @@ class Page:
         """Whether it shows that, soon."""
         return bool(eventually(lambda: text in self.text(selector), seconds, 0.1))
 
-    def click(self, selector: str) -> None:
-        """Presses the mouse on the middle of an element, which has to be there soon."""
+    def _place(self, selector: str) -> str:
+        """What finds the element, which has to be there soon."""
         place = f"document.querySelector({json.dumps(selector)})"
         assert eventually(lambda: self.run(f"!!{place}"), 10), f"no {selector} in: {self.text()[:2000]}"
+        return place
+
+    def click(self, selector: str) -> None:
+        """Presses the mouse on the middle of an element."""
+        place = self._place(selector)
         self.run(f"{place}.scrollIntoView({{block: 'center'}})")
         x, y = self.run(f"(r => [r.x + r.width / 2, r.y + r.height / 2])({place}.getBoundingClientRect())")
         for what in ("mousePressed", "mouseReleased"):
@@ -129,7 +134,7 @@ class Page:
 
     def write(self, selector: str, text: str) -> None:
         """Types into a field, in the place of what it has."""
-        self.run(f"(e => (e.focus(), e.select && e.select()))(document.querySelector({json.dumps(selector)}))")
+        self.run(f"(e => (e.focus(), e.select && e.select()))({self._place(selector)})")
         self.send("Input.insertText", text=text)
 
     def press(self, key: str, code: int, text: str = "") -> None:
