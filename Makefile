@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: all test interop soak lint bench demo docs clean
+.PHONY: all test interop soak chaos lint bench demo docs clean
 
 all: lint test
 
@@ -28,7 +28,12 @@ interop: $(VENV)/.installed
 
 # Long runs: reloads under load, a slow reader, ten thousand connections. SOAK_SECONDS=60 by default.
 soak: $(VENV)/.installed
-	$(BIN)/python -m pytest tests/soak -s $(ARGS)
+	$(BIN)/python -m pytest tests/soak/test_soak.py -s $(ARGS)
+
+# Servers killed, stalled, restarted and cut off under load: needs root, for network namespaces. CHAOS_SECONDS=60.
+chaos: $(VENV)/.installed
+	tests/interop/install $(BIN)/python
+	$(BIN)/python -m pytest tests/soak/test_chaos.py -s $(ARGS)
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m bench $(ARGS)
