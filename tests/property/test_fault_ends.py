@@ -1,0 +1,95 @@
+"""
+Whatever faults hit whatever happens besides: every exchange still completes exactly once, every client gets its own
+answers only, and no fault, timer or count stays behind.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness import HEAD
+from hypothesis import given
+from hypothesis import strategies as st
+from test_exchanges import STEPS, FifoPlay, Play
+
+from metaproxy.cluster.breaker import Breaker
+from metaproxy.filters.fault import fault
+from metaproxy.plugins import HOOKS
+
+FAULTS: list[dict[str, object]] = [
+    {"percentage": 10, "delay": "0s..8s"},
+    {"percentage": 10, "delay": "2s", "error": "overload"},
+    {"percentage": 10, "error": {"kind": "timeout", "message": "fault"}},
+    {"percentage": 10, "reset": "request"},
+    {"percentage": 5, "reset": "answer", "delay_answer": "1s"},
+    {"percentage": 10, "rate": 10},
+    {"percentage": 10, "truncate": 3},
+    {"percentage": 5, "truncate": 2, "rate": 10},
+]
+
+
+class Slot:
+    """A clock that is the stage's as soon as there is one."""
+
+    stage: Any = None
+
+    def callLater(self, seconds: float, call: Any, *args: Any) -> Any:
+        return self.stage.clock.callLater(seconds, call, *args)
+
+
+def faulty(play: Play, seed: int) -> Any:
+    """Puts the filter in front of a play's route."""
+    clock: Any = Slot()
+    clock.stage = play.stage
+    filter = fault(FAULTS, clock, seed=seed, max_active=5)
+    route = play.stage.route
+    for hook in HOOKS:
+        setattr(route, hook, (getattr(filter, hook), *getattr(route, hook)))
+    return filter
+
+
+def settle(play: Play, filter: Any) -> None:
+    """Time for what waits; then nothing of the filter's is left."""
+    for _ in range(40):
+        play.stage.clock.advance(1.0)
+    assert filter.gauges == {"active": sum(not exchange.outcome for exchange in filter._active)}
+
+
+class ById(Play):
+    def requests(self, data: bytes) -> list[bytes]:
+        """A frame that is cut is the last one, and none."""
+        found = []
+        while len(data) >= HEAD.size and len(data) >= 4 + HEAD.unpack_from(data)[0]:
+            size = 4 + HEAD.unpack_from(data)[0]
+            found.append(data[:size])
+            data = data[size:]
+        return found
+
+
+@given(STEPS, st.sampled_from(["multiplex", "pool", "pinned"]), st.integers(0, 1000))
+def test_answers_with_ids(steps: list[tuple[str, int]], mode: str, seed: int) -> None:
+    play = ById(mode, Breaker())
+    filter = faulty(play, seed)
+    play.run(steps)
+    settle(play, filter)
+    play.check()
+    assert filter.gauges == {"active": 0}
+
+
+@given(STEPS, st.sampled_from(["multiplex", "pool"]), st.integers(0, 1000))
+def test_answers_without_ids(steps: list[tuple[str, int]], mode: str, seed: int) -> None:
+    play = FifoPlay(mode, Breaker())
+    filter = faulty(play, seed)
+    play.run(steps)
+    settle(play, filter)
+    ends, counts = play.ends, play.stage.listener.counts
+    assert set(ends.seen.values()) <= {1}
+    assert len(ends.seen) == counts.requests - counts.active_exchanges
+    for which, wire in enumerate(play.clients):
+        # What is cut is the last thing that is sent.
+        whole = wire.written[: wire.written.rfind(b"\n") + 1]
+        assert wire.closed or whole == wire.written
+        wanted = iter(play.order[which])
+        assert all(body in wanted for body in play.bodies(whole)), "an answer out of order, twice, or somebody else's"
+    held = {exchange for wire in play.clients for exchange in play.stage.downstream(wire)._exchanges}
+    assert set(filter._active) <= held
