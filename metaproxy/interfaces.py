@@ -110,6 +110,9 @@ class ICodec(Interface):
         1 KiB. name: see Reply; an unknown name counts as "".
         """
 
+    def knows(name: str) -> bool:
+        """Whether `reply` has an error of this name: asked when a configuration is checked that uses one."""
+
     def mutate(message: Message, mutation: Mutation) -> bytes:
         """
         The frame of `message` with the mutation applied: other bytes of the frame stay as they are. Raises FrameError
@@ -202,6 +205,7 @@ class IFilter(Interface):
     - gauges: dict[str, float], name -> value now; shown as metaproxy_filter_value. The keys of both are words of the
       code or of the configuration, never of a peer.
     - collect() -> iterable of prometheus_client Metrics, for metrics under names of its own.
+    - error_names: the protocol's own names that its Replies may have; the codec must know them.
     """
 
 

@@ -60,6 +60,9 @@ class Codec:
     def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes:
         raise NotImplementedError
 
+    def knows(self, name: str) -> bool:
+        return False
+
     def mutate(self, message: Message, mutation: Mutation) -> bytes:
         raise FrameError(self.mutable)
 

@@ -208,6 +208,18 @@ def _mutations_are_possible(listener: model.Listener, reading: Reading) -> None:
 
 
 @_rule(model.Listener)
+def _codecs_know_the_errors_of_filters(listener: model.Listener, reading: Reading) -> None:
+    codec = reading.built(listener.protocol)
+    if codec is None:
+        return
+    overrides = (use for route in listener.routes for use in route.filters.values() if use is not None)
+    for use in (*listener.filters, *overrides):
+        for name in getattr(reading.built(use), "error_names", ()):
+            if not codec.knows(name):
+                reading.problem(reading.at(use), f"{use.name}: {listener.protocol.name} has no error {name!r}")
+
+
+@_rule(model.Listener)
 def _overrides_override_something(listener: model.Listener, reading: Reading) -> None:
     filters = {use.name for use in listener.filters}
     written = reading.at(listener, "filters").value if reading.gives(listener, "filters") else []

@@ -10,7 +10,7 @@ Semantics: Envoy's "Fault Injection" filter. docs/reference/filters.md says wher
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -50,10 +50,11 @@ def fault(
             plans.append(Plan(written, f"faults[{place}]", callers))
         except ValueError as error:
             raise OptionError("faults", f"faults[{place}]: {error}") from None
+    names = sorted({plan.error[2] for plan in plans if plan.error is not None and plan.error[2]})
     # What is not asked for must not even be asked about: no hook for answers without a fault that hits them.
     plans = [plan for plan in plans if plan.percentage > 0]
     kind = AnswerFaults if any(plan.hits_answers for plan in plans) else Faults
-    return kind(plans, clock, seed, max_active, key)
+    return kind(plans, clock, seed, max_active, key, names)
 
 
 class _Active:
@@ -70,8 +71,17 @@ class _Active:
 class Faults:
     """The filter, where no fault hits answers."""
 
-    def __init__(self, plans: Sequence[Plan], clock: IReactorTime, seed: int | None, max_active: int, key: str) -> None:
+    def __init__(
+        self,
+        plans: Sequence[Plan],
+        clock: IReactorTime,
+        seed: int | None,
+        max_active: int,
+        key: str,
+        error_names: Collection[str],
+    ) -> None:
         self.counters = dict.fromkeys(EVENTS, 0)
+        self.error_names = error_names
         self._plans = tuple(plans)
         self._clock = clock
         self._max_active = max_active

@@ -40,6 +40,8 @@ FAULTS: dict[str, dict[str, Any]] = {
     "some": {"percentage": 30, "error": {"name": "TRYAGAIN", "message": "some"}},
 }
 """What each listener does to every request, when its switch is on."""
+NAMES = {"timeout": "dubbo", "internal": "thrift", "loading": "redis", "some": "redis"}
+"""Faults whose error has a name that only one protocol knows."""
 
 
 class Mesh(NamedTuple):
@@ -59,12 +61,19 @@ def mesh(start: Start, shared_proxy: Callable[..., Proxy], tmp_path_factory: pyt
         lambda: answers(servers["thrift"]),
     )
     start(catalogue.redis_server(servers["redis"], directory), lambda: answers(servers["redis"]))
-    ports = {(protocol, name): free_port() for protocol in servers for name in (*FAULTS, "off", "live")}
+    kinds = (*FAULTS, "off", "live")
+    ports = {
+        (protocol, name): free_port() for protocol in servers for name in kinds if NAMES.get(name, protocol) == protocol
+    }
     listeners = []
     for (protocol, name), port in ports.items():
         share = {"off": 0, "live": {"runtime": "share"}}.get(name, FAULTS.get(name, {}).get("percentage", 100))
         kinds = FAULTS if name == "off" else {name: FAULTS.get(name, FAULTS["denied"])}
-        faults = [{**fault, "name": kind, "percentage": share} for kind, fault in kinds.items()]
+        faults = [
+            {**fault, "name": kind, "percentage": share}
+            for kind, fault in kinds.items()
+            if NAMES.get(kind, protocol) == protocol
+        ]
         options = {"faults": faults, "seed": 5, "key": "source.port"}
         routes = [{"cluster": protocol, "timeout": "10s"}]
         listeners.append(listener(f"{protocol}-{name}", port, protocol, routes, filters=[{"fault": options}]))

@@ -49,6 +49,9 @@ class Dubbo(Codec):
         message = b"" if body is None else body.string(text)
         return HEADER.pack(MAGIC, number, NAMED.get(name) or ERRORS[kind], request.id, len(message)) + message
 
+    def knows(self, name: str) -> bool:
+        return name in NAMED
+
     def mutate(self, message: Message, mutation: Mutation) -> bytes:
         """
         The frame with attachments set and removed. What has no place for them stays as it is: serializations that can't

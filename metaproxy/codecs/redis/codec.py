@@ -73,6 +73,9 @@ class Redis(Codec):
             line = f"{WORDS[kind]} {text or kind.value}"
         return b"-%b\r\n" % line.replace("\r", " ").replace("\n", " ").encode("utf-8", "replace")
 
+    def knows(self, name: str) -> bool:
+        return _WORD.fullmatch(name) is not None
+
     def safe(self, request: Message) -> bool:
         return not request.hold and request.get("command") in commands.READS
 

@@ -90,6 +90,9 @@ class Thrift(Codec):
         number = EXCEPTIONS.get(name, _ERRORS.get(kind, EXCEPTIONS["internal_error"]))
         return frames.exception(request.frame, frames.spoken(request), request.id, number, text)
 
+    def knows(self, name: str) -> bool:
+        return name in EXCEPTIONS
+
     def mutate(self, message: Message, mutation: Mutation) -> bytes:
         """Headers of THeader are changed; a client that came without THeader has its frame unchanged."""
         if frames.spoken(message)[0] != HEADER:

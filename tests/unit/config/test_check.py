@@ -419,3 +419,21 @@ def test_folders_that_cannot_be_read_are_none(text: str) -> None:
 
 def test_a_folder_that_is_not_there_is_a_warning() -> None:
     assert warned("plugins: [/nowhere/at/all]") == ["1:10: plugins: /nowhere/at/all is no folder, or not yet"]
+
+
+# -- names of errors
+
+
+def test_a_fault_names_errors_that_the_listeners_protocol_has() -> None:
+    filters = ", filters: [{fault: {faults: [{error: {name: LOADING}}]}}]"
+    (told,) = refused(mesh(listener=filters, protocol="thrift"))
+    assert told.endswith("listeners[0].filters[0].fault: fault: thrift has no error 'LOADING'")
+    accepted(mesh(listener=filters, protocol="redis"))
+
+
+def test_the_same_holds_for_the_options_that_a_route_gives() -> None:
+    routes = "[{cluster: demo, filters: {fault: {faults: [{error: {name: NAME}}]}}}]"
+    filters = ", filters: [{fault: {faults: []}}]"
+    (told,) = refused(mesh(routes.replace("NAME", "LOADING"), "thrift", filters))
+    assert told.endswith("routes[0].filters.fault: fault: thrift has no error 'LOADING'")
+    accepted(mesh(routes.replace("NAME", "internal_error"), "thrift", filters))
