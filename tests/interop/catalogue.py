@@ -39,6 +39,7 @@ _TOOLS: dict[str, list[str | Path]] = {
     "redis-cli": ["redis-cli"],
     "redis-benchmark": ["redis-benchmark"],
     "chromium": ["chromium"],
+    "ratelimit": [PEERS / "bin" / "ratelimit"],
     "dubbo-py": [PEERS / "python" / "dubbo-py"],
     "dubbo-ssl-python": [PEERS / "python" / "dubbo-ssl-python"],
     "python3-dubbo": [PEERS / "python" / "python3-dubbo"],
@@ -138,6 +139,17 @@ def ioredis_client() -> Command:
 def redis_server(port: int, directory: Path, *options: str) -> Command:
     base = ["--bind", "127.0.0.1", "--port", str(port), "--dir", str(directory), "--save", "", "--appendonly", "no"]
     return Command(["redis-server", *base, *options])
+
+
+def rate_limit_service(port: int, health: int, debug: int, redis: int, directory: Path) -> Command:
+    """envoyproxy/ratelimit with its counters on a Redis; limits are in ratelimit/config/*.yaml of the directory."""
+    env = {
+        "BACKEND_TYPE": "redis", "REDIS_SOCKET_TYPE": "tcp", "REDIS_URL": f"127.0.0.1:{redis}", "USE_STATSD": "false",
+        "RUNTIME_ROOT": str(directory), "RUNTIME_SUBDIRECTORY": "ratelimit", "RUNTIME_WATCH_ROOT": "false",
+        "GRPC_HOST": "127.0.0.1", "GRPC_PORT": str(port), "HOST": "127.0.0.1", "PORT": str(health),
+        "DEBUG_HOST": "127.0.0.1", "DEBUG_PORT": str(debug), "LIMIT_RESPONSE_HEADERS_ENABLED": "true",
+    }  # fmt: skip
+    return Command([PEERS / "bin" / "ratelimit"], env)
 
 
 def thrift_pairs(peer: str) -> list[tuple[str, str]]:
