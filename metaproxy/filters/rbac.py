@@ -24,6 +24,7 @@ from metaproxy.plugins import OptionError
 from metaproxy.routing.expression import ALWAYS, Expression, FirstMatch, Get, all_of, any_of
 
 ALLOW, DENY, LOG = ACTIONS = ("allow", "deny", "log")
+ENFORCED, SHADOW = "access", "shadow"
 NONE = "none"
 """What stands for the policy where none matched; no policy may be called so."""
 MAX_NAME = 128
@@ -35,30 +36,34 @@ _TEXT = "rbac: access denied"
 
 
 class Verdict(NamedTuple):
-    """What policies say to a request: whether it may pass, which of them decided, and how that is told."""
+    """
+    What policies say to a request: whether it may pass, which of them decided, as what that is counted, and how it is
+    told.
+    """
 
     allowed: bool
     policy: str
+    event: str
     details: str
 
     @classmethod
-    def of(cls, allowed: bool, policy: str, prefix: str) -> Verdict:
+    def of(cls, allowed: bool, policy: str, kind: str) -> Verdict:
         done = "allowed" if allowed else "denied"
-        return cls(allowed, policy, f"{prefix}_{done}_matched_policy[{policy}]")
+        event = f"{SHADOW}_{done}" if kind == SHADOW else done
+        return cls(allowed, policy, event, f"rbac_{kind}_{done}_matched_policy[{policy}]")
 
 
 class Policies:
     """
     The policies of one filter, compiled: who is refused, who may pass, what is logged. written: name -> policy, in
-    order; prefix: how what is told of them begins. Raises ValueError.
+    order; kind: ENFORCED or SHADOW. Raises ValueError.
     """
 
-    def __init__(self, written: Mapping[str, object], prefix: str) -> None:
+    def __init__(self, written: Mapping[str, object], kind: str) -> None:
         compiled = {name: _compiled(name, policy) for name, policy in written.items()}
         self._deny, self._allow, self._log = (_of_action(compiled, action) for action in (DENY, ALLOW, LOG))
         self._verdicts = {
-            allowed: {name: Verdict.of(allowed, name, prefix) for name in (*compiled, NONE)}
-            for allowed in (False, True)
+            allowed: {name: Verdict.of(allowed, name, kind) for name in (*compiled, NONE)} for allowed in (False, True)
         }
 
     def judge(self, get: Get) -> Verdict:
@@ -129,8 +134,8 @@ class Rbac:
     ) -> None:
         if not policies and not shadow:
             raise ValueError("no policy, so everything would pass; write policies: {NAME: {...}} or shadow:")
-        self._policies = _policies("policies", policies, "rbac_access")
-        self._shadow = _policies("shadow", shadow, "rbac_shadow")
+        self._policies = _policies("policies", policies, ENFORCED)
+        self._shadow = _policies("shadow", shadow, SHADOW)
         self._per_policy = per_policy
         self.counters = {"allowed": 0, "denied": 0, "logged": 0, "shadow_allowed": 0, "shadow_denied": 0}
 
@@ -142,7 +147,7 @@ class Rbac:
             return None
         # What is enforced comes first: it meets what can't be decoded, and refuses it.
         verdict = policies.judge(get)
-        self._count("", verdict)
+        self._count(verdict)
         if self._shadow is not None:
             note(exchange, self._judge_in_the_shadow(exchange))
         if not verdict.allowed:
@@ -164,23 +169,22 @@ class Rbac:
         except FrameError:
             # It is told once only, and whoever enforces something behind us must meet it, too.
             exchange.message.more = more
-            verdict = Verdict.of(False, NONE, "rbac_shadow")
-        self._count("shadow_", verdict)
+            verdict = Verdict.of(False, NONE, SHADOW)
+        self._count(verdict)
         return verdict.details
 
-    def _count(self, prefix: str, verdict: Verdict) -> None:
-        name = f"{prefix}allowed" if verdict.allowed else f"{prefix}denied"
+    def _count(self, verdict: Verdict) -> None:
         counters = self.counters
-        counters[name] += 1
+        counters[verdict.event] += 1
         if self._per_policy:
-            own = f"{name}:{verdict.policy}"
+            own = f"{verdict.event}:{verdict.policy}"
             counters[own] = counters.get(own, 0) + 1
 
 
-def _policies(option: str, written: dict[str, object] | None, prefix: str) -> Policies | None:
+def _policies(option: str, written: dict[str, object] | None, kind: str) -> Policies | None:
     if not written:
         return None
     try:
-        return Policies(written, prefix)
+        return Policies(written, kind)
     except ValueError as error:
         raise OptionError(option, f"{option}: {error}") from None
