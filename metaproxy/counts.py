@@ -128,11 +128,13 @@ class ClusterCounts:
     """What a cluster counts that belongs to no endpoint."""
 
     __slots__ = (
-        "ejections", "ejections_refused", "no_endpoint", "overflow_connections", "overflow_pending",
-        "overflow_requests",
+        "check_failures", "checks", "ejections", "ejections_refused", "no_endpoint", "overflow_connections",
+        "overflow_pending", "overflow_requests",
     )  # fmt: skip
 
     def __init__(self) -> None:
+        self.checks = 0
+        self.check_failures = 0
         self.ejections: dict[str, int] = {}
         self.ejections_refused = 0
         self.no_endpoint = 0

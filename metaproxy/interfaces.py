@@ -132,6 +132,15 @@ class ICodec(Interface):
         owner: tells for a key which endpoint has it (only equality counts). Only called with a hashing balancer.
         """
 
+    def probe() -> Message | None:
+        """
+        What a health check of `kind: codec` asks: a request (or HEARTBEAT) that every server answers and that changes
+        nothing, such as a ping. It is sent on a connection that is opened with its `profile`. None: there is none.
+        """
+
+    def alive(answer: Message) -> bool:
+        """Whether a server that answers the probe with this RESPONSE, ERROR or HEARTBEAT can serve requests."""
+
     def merge(request: Message, parts: Sequence[Part], answers: Sequence[Message]) -> bytes:
         """The one answer to `request`, made of the answers to its parts, in the same order. Some may be errors."""
 

@@ -63,6 +63,7 @@ def check_codec(
     _check_replies(bench)
     _check_mutations(bench)
     _check_splits(bench)
+    _check_probe(bench)
 
 
 def check_filter(filter: object) -> None:
@@ -149,6 +150,24 @@ def _verify(interface: type, built: object) -> None:
 
 def _hex(data: bytes) -> str:
     return f"bytes.fromhex({data[:200].hex()!r}){' ...' if len(data) > 200 else ''} ({len(data)} bytes)"
+
+
+def _check_probe(bench: _Bench) -> None:
+    """What health checks ask is one message, that a server can read and that is answered."""
+    probe = bench.codec.probe()
+    if probe is None:
+        return
+    asks = (Kind.REQUEST, Kind.HEARTBEAT)
+    _need(isinstance(probe, Message) and probe.kind in asks, f"probe() gave {probe!r}; give a REQUEST or HEARTBEAT")
+    session = bench.codec.session(Side.SERVER, bench.max_frame)
+    session.open(probe.profile, {})
+    frame = session.send(probe, 1)
+    read = bench.codec.session(Side.CLIENT, bench.max_frame).receive(frame)
+    _need(len(read) == 1 and read[0].kind in asks, f"a server reads {read} of the probe {_hex(frame)}, not one request")
+    answer = bench.codec.reply(read[0], ErrorKind.INTERNAL, "no")
+    for message in bench.session(Side.SERVER).receive(answer):
+        told = bench.codec.alive(message)
+        _need(isinstance(told, bool), f"alive() gave {told!r}; give True or False")
 
 
 class _Bench:

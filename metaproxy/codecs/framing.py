@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from zope.interface import implementer
 
 from metaproxy.interfaces import ICodec, ISession
-from metaproxy.message import Affinity, Correlation, ErrorKind, FrameError, Message, Mutation, Part, Side
+from metaproxy.message import Affinity, Correlation, ErrorKind, FrameError, Kind, Message, Mutation, Part, Side
 
 
 @implementer(ISession)
@@ -71,6 +71,12 @@ class Codec:
 
     def split(self, request: Message, owner: Callable[[str], Hashable]) -> list[Part] | None:
         return None
+
+    def probe(self) -> Message | None:
+        return None
+
+    def alive(self, answer: Message) -> bool:
+        return answer.kind is not Kind.ERROR
 
     def merge(self, request: Message, parts: Sequence[Part], answers: Sequence[Message]) -> bytes:
         raise NotImplementedError

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,8 @@ from twisted.logger import Logger
 from metaproxy.cluster.breaker import Breaker
 from metaproxy.cluster.cluster import Attendant, Cluster, ConnectionSettings
 from metaproxy.cluster.endpoint import Endpoint
+from metaproxy.cluster.health import HealthChecks
+from metaproxy.cluster.health import Settings as HealthSettings
 from metaproxy.cluster.outlier import Outliers
 from metaproxy.cluster.outlier import Settings as OutlierSettings
 from metaproxy.cluster.plan import Settings
@@ -35,6 +38,8 @@ from metaproxy.message import Reply as LocalReply
 from metaproxy.plugins import HOOKS, Registry, parameters
 from metaproxy.proxy import address
 from metaproxy.proxy.mirror import Mirror, MirrorTarget
+from metaproxy.proxy.probes import Codec as CodecProbe
+from metaproxy.proxy.probes import Http, Make, Probes, Script, Tcp
 from metaproxy.proxy.snapshot import NO_ROUTE, FilterUse, ListenerSnapshot, Snapshot, Template
 from metaproxy.routing.matcher import compile_condition
 from metaproxy.routing.sticky import Sticking
@@ -215,6 +220,8 @@ class _Build:
         """Who looks after the endpoints. They do nothing before the cluster is in force."""
         clock = cast(IReactorTime, self.injected["clock"])
         found: list[Attendant] = []
+        if spec.health_check is not None:
+            found.append(_health_checks(spec.health_check, clock))
         if spec.outlier is not None:
             found.append(Outliers(_outlier(spec.outlier), clock))
         return found
@@ -347,6 +354,23 @@ def _inherit(endpoints: Sequence[Endpoint], cluster: Cluster, spec: model.Cluste
             endpoint.inherit(before[endpoint.address])
         if spec.outlier is None and endpoint.ejected_until < inf:
             endpoint.ejected_until = 0.0
+        if spec.health_check is None:
+            endpoint.checked, endpoint.healthy = False, True
+
+
+def _health_checks(spec: model.HealthCheck, clock: IReactorTime) -> HealthChecks:
+    settings = HealthSettings(spec.interval, spec.timeout, spec.healthy, spec.unhealthy, spec.jitter)
+    return HealthChecks(settings, Probes([_probe(one) for one in spec.kind]), clock)
+
+
+def _probe(kind: str | model.Check) -> Make:
+    if isinstance(kind, str) and kind != "http":
+        return {"tcp": Tcp, "codec": CodecProbe}[kind]
+    if isinstance(kind, str) or kind.http is not None:
+        http = model.Http() if isinstance(kind, str) else cast(model.Http, kind.http)
+        return partial(Http, http.path, http.host, http.port, http.status)
+    script = cast(model.Script, kind.script)
+    return partial(Script, script.send, re.compile(script.expect.encode("latin-1"), re.DOTALL))
 
 
 def _outlier(spec: model.Outlier) -> OutlierSettings:

@@ -322,6 +322,7 @@ def _cluster_fits(listener: model.Listener, route: model.Route, cluster: model.C
         reading.problem(at, f"{speaks}; metaproxy does not translate")
         return
     codec, mode = reading.built(protocol), cluster.connections.mode
+    _probe_is_there(cluster, codec, reading)
     if codec is not None and codec.affinity is Affinity.CONNECTION and key == "mirror":
         reading.problem(at, f"clients of {protocol.name} have a state on their connection; a copy would miss it")
     if codec is not None and codec.affinity is Affinity.CONNECTION and mode not in (None, "pinned"):
@@ -331,6 +332,18 @@ def _cluster_fits(listener: model.Listener, route: model.Route, cluster: model.C
     if route.hash and not getattr(balancer, "uses_hash", balancer is None and reading.gives(cluster, "balancer")):
         text = f"has no effect: the balancer of cluster {cluster.name!r}, {cluster.balancer.name}, looks at no hash"
         reading.warn(reading.at(route, "hash"), text)
+
+
+@_rule(model.Cluster)
+def _own_probe_is_there(cluster: model.Cluster, reading: Reading) -> None:
+    _probe_is_there(cluster, reading.built(cluster.protocol), reading)
+
+
+def _probe_is_there(cluster: model.Cluster, codec: Any, reading: Reading) -> None:
+    check = cluster.health_check
+    if check is not None and codec is not None and "codec" in check.kind and codec.probe() is None:
+        text = f"{codec.name} has no probe, at least with these options; see its page, or write tcp"
+        reading.problem(reading.at(check, "kind"), text)
 
 
 def _subset_is_there(

@@ -27,31 +27,33 @@ from metaproxy.config.notation import (
     Duration,
     File,
     Flag,
+    Hex,
     Hidden,
     Listen,
     Live,
     LogFormat,
     Name,
     Reference,
+    Regex,
     Share,
     Size,
     Span,
     Text,
+    UrlPath,
     Value,
     Whole,
     WorkerCount,
 )
 from metaproxy.config.reading import Secret, Use
-from metaproxy.config.shape import Filter, ListOf, MapOf, Named, Nested, Override, Section, option
+from metaproxy.config.shape import Filter, ListOf, MapOf, Named, Nested, OneCheck, Override, Section, option
 from metaproxy.interfaces import ICodec, ILoadBalancer
 from metaproxy.message import ErrorKind
 from metaproxy.units import Bytes, Percent, Seconds
 
 __all__ = [
-    "AccessLog", "Admin", "Breaker", "Changes", "Cluster", "Config", "Connections", "Difference", "Endpoint",
-    "Latency", "Listener", "Locality", "Mirror", "Mutations", "Node", "Outlier", "Reply", "Retry", "Route", "Secret",
-    "SecretSource", "Tokens", "Use",
-    "as_data", "diff",
+    "AccessLog", "Admin", "Breaker", "Changes", "Check", "Cluster", "Config", "Connections", "Difference", "Endpoint",
+    "HealthCheck", "Http", "Latency", "Listener", "Locality", "Mirror", "Mutations", "Node", "Outlier", "Reply",
+    "Retry", "Route", "Script", "Secret", "SecretSource", "Tokens", "Use", "as_data", "diff",
 ]  # fmt: skip
 
 
@@ -279,6 +281,50 @@ class Breaker(Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Http(Section):
+    """A GET, over plain HTTP/1.1."""
+
+    path: str = option(UrlPath(), "What is asked for.", "/")
+    host: str = option(Text(empty=True), "The `Host` header.", "", "the endpoint's address")
+    port: int = option(Whole(0, 65535), "Where, on the endpoint's host.", 0, "the endpoint's port")
+    status: tuple[int, ...] = option(ListOf(Whole(100, 599), 1, alone=True), "Answers that pass.", (), "200 to 299")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script(Section):
+    """Bytes to send, and what must come."""
+
+    send: bytes = option(Hex(), "In hexadecimal digits; empty to only listen.", "")
+    expect: str = option(
+        Regex(), "Found anywhere in what comes, up to 64 KiB, where each byte is one character, such as `\\x00`."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check(Section):
+    """A kind of health check that has options."""
+
+    ONE_OF: ClassVar = ("http", "script")
+
+    http: Http | None = option(Nested(Http), "A GET that must be answered.", None)
+    script: Script | None = option(Nested(Script), "Bytes that must be answered.", None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthCheck(Section):
+    """How endpoints are asked whether they can serve."""
+
+    interval: Seconds = option(Duration("10ms"), "Time from one check of an endpoint to the next.", "5s")
+    jitter: Percent = option(Share(), "Share of the interval that is added at random.", 10)
+    timeout: Seconds = option(Duration("1ms"), "Time for a whole check.", "1s")
+    healthy: int = option(Whole(1, 1000), "Checks in a row that must pass before it is used again.", 2)
+    unhealthy: int = option(Whole(1, 1000), "Checks in a row that must fail before it is not.", 3)
+    kind: tuple[str | Check, ...] = option(
+        ListOf(OneCheck(Check), 1, alone=True), "What is asked; of several all must pass.", ("tcp",), "`tcp`"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Latency(Section):
     """How long an endpoint may take."""
 
@@ -313,7 +359,7 @@ class Cluster(Section):
     """Servers that do the same work."""
 
     LATER: ClassVar = (
-        "discovery", "health_check", "slow_start", "tls",
+        "discovery", "slow_start", "tls",
     )  # fmt: skip
 
     name: str = option(Name("cluster"), "Unique.")
@@ -337,6 +383,7 @@ class Cluster(Section):
         "`50`, or `0` with `fallback`",
     )
     locality: Locality | None = option(Nested(Locality), "Which endpoints come first.", None, "none")
+    health_check: HealthCheck | None = option(Nested(HealthCheck), "How endpoints are asked.", None, "never")
     outlier: Outlier | None = option(Nested(Outlier), "When an endpoint is ejected.", None, "never")
 
 

@@ -310,6 +310,57 @@ class Choice(Leaf[str]):
         return variable({"enum": list(self._words)}, definitions)
 
 
+class Hex(Leaf[bytes]):
+    """Bytes, two hexadecimal digits each; blanks between them don't count."""
+
+    def parse(self, node: Node) -> bytes:
+        value = text(node) if node.value != "" else ""
+        try:
+            return bytes.fromhex(value)
+        except ValueError:
+            raise ValueError(f"{told(node)} is not hexadecimal; write two digits a byte, such as 0d0a") from None
+
+    def words(self) -> str:
+        return "hexadecimal digits"
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        return variable({"type": "string", "pattern": r"^([0-9a-fA-F]{2}\s*)*$"}, definitions)
+
+
+class Regex(Leaf[str]):
+    """A regular expression of Python."""
+
+    def parse(self, node: Node) -> str:
+        value = text(node)
+        try:
+            re.compile(value.encode("latin-1"))
+        except UnicodeEncodeError:
+            raise ValueError(f"{told(node)} has a character that is no byte; write it as \\xhh") from None
+        except (re.error, RecursionError, OverflowError) as error:
+            raise ValueError(f"{told(node)} is not a regular expression: {error}") from None
+        return value
+
+    def words(self) -> str:
+        return "a regular expression"
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        return variable({"type": "string", "format": "regex"}, definitions)
+
+
+class UrlPath(Leaf[str]):
+    def parse(self, node: Node) -> str:
+        value = text(node)
+        if not re.fullmatch(r"/[!-~]*", value):
+            raise ValueError(f"{told(node)} is not a path; write one such as /health, blanks as %20")
+        return value
+
+    def words(self) -> str:
+        return "a path, with a query if need be"
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        return variable({"type": "string", "pattern": "^/"}, definitions)
+
+
 class WorkerCount(Leaf[int]):
     """A number of processes: one, as this version has no more."""
 

@@ -242,6 +242,34 @@ class Nested(Kind[S]):
         return {"anyOf": [known[section.SHORT].kind.schema(definitions), whole]} if section.SHORT else whole
 
 
+class OneCheck(Kind["str | S"]):
+    """A kind of health check: its name, or `{name: {options}}` where it has some."""
+
+    WORDS = ("tcp", "codec", "http")
+
+    def __init__(self, section: type[S]) -> None:
+        self.kind = Nested(section)
+
+    def read(self, node: Node, reading: Reading) -> str | S:
+        if isinstance(node.value, dict):
+            return self.kind.read(node, reading)
+        word = text(node)
+        if word not in self.WORDS:
+            known = (*self.WORDS, "script")
+            hint = "write {script: {expect: ...}}" if word == "script" else near(word, known, "kind of health check")
+            raise ValueError(f"no health check {word!r}; {hint}")
+        return word
+
+    def default(self, written: Any) -> str | S:
+        return str(written)
+
+    def words(self) -> str:
+        return f"`tcp`, `codec`, `http`, or {self.kind.words()}"
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        return {"anyOf": [{"enum": list(self.WORDS)}, self.kind.schema(definitions)]}
+
+
 class Plain(Kind[object]):
     """Whatever stands there, as Python has it; `{secret: NAME}` is replaced."""
 

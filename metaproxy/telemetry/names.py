@@ -244,6 +244,13 @@ CLUSTER = _families(
         "Requests refused, as max_pending waited already.",
         _of("counts.overflow_pending"),
     ),
+    ("metaproxy_cluster_health_checks_total", "counter", "Health checks begun.", _of("counts.checks")),
+    (
+        "metaproxy_cluster_health_check_failures_total",
+        "counter",
+        "Health checks that failed.",
+        _of("counts.check_failures"),
+    ),
     (
         "metaproxy_cluster_ejections_refused_total",
         "counter",
@@ -394,6 +401,8 @@ ENVOY: tuple[tuple[str, str, str], ...] = (
     ("cluster.<name>.membership_healthy", "metaproxy_cluster_endpoints_usable", "without those that are drained"),
     ("cluster.<name>.outlier_detection.ejections_enforced_<type>", "metaproxy_cluster_ejections_total", "by cause"),
     ("cluster.<name>.outlier_detection.ejections_overflow", "metaproxy_cluster_ejections_refused_total", ""),
+    ("cluster.<name>.health_check.attempt", "metaproxy_cluster_health_checks_total", ""),
+    ("cluster.<name>.health_check.failure", "metaproxy_cluster_health_check_failures_total", ""),
     ("cluster.<name>.membership_total", "metaproxy_cluster_endpoints", ""),
     ("listener.<address>.downstream_cx_total", "metaproxy_listener_connections_total", ""),
     ("listener.<address>.downstream_cx_active", "metaproxy_listener_connections_active", ""),

@@ -11,7 +11,7 @@ import struct
 from typing import Final
 
 from metaproxy.codecs.dubbo.body import HEAD
-from metaproxy.codecs.dubbo.frame import EVENT, HEADER, MAGIC, REQUEST, DubboSession
+from metaproxy.codecs.dubbo.frame import EVENT, HEADER, HESSIAN2, MAGIC, REQUEST, TWO_WAY, DubboSession
 from metaproxy.codecs.dubbo.metadata import BODIES, KEYS, OK, SERIALIZATION, STATUSES, head_of
 from metaproxy.codecs.framing import Codec
 from metaproxy.message import ErrorKind, Kind, Message, Mutation, Side
@@ -38,6 +38,13 @@ class Dubbo(Codec):
 
     def session(self, side: Side, max_frame: int) -> DubboSession:
         return DubboSession(side, max_frame)
+
+    def probe(self) -> Message:
+        """A heartbeat, in hessian2, which every server reads."""
+        return Message(Kind.HEARTBEAT, HEADER.pack(MAGIC, REQUEST | TWO_WAY | EVENT | HESSIAN2, 0, 1, 1) + b"N", 1)
+
+    def alive(self, answer: Message) -> bool:
+        return answer.kind is Kind.HEARTBEAT and answer.frame[3] == OK
 
     def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes:
         if request.kind is Kind.ONEWAY:

@@ -18,7 +18,7 @@ from metaproxy.codecs.redis.client import ClientSession
 from metaproxy.codecs.redis.identity import Identity
 from metaproxy.codecs.redis.metadata import KEYS
 from metaproxy.codecs.redis.server import ServerSession
-from metaproxy.message import Affinity, Correlation, ErrorKind, Message, Part, Side
+from metaproxy.message import Affinity, Correlation, ErrorKind, Kind, Message, Part, Side
 
 WORDS: dict[ErrorKind, str] = {
     ErrorKind.NOT_FOUND: "ERR", ErrorKind.NO_CLUSTER: "ERR", ErrorKind.NO_ENDPOINT: "ERR", ErrorKind.CONNECT: "ERR",
@@ -78,6 +78,13 @@ class Redis(Codec):
 
     def safe(self, request: Message) -> bool:
         return not request.hold and request.get("command") in commands.READS
+
+    def probe(self) -> Message:
+        return Message(Kind.REQUEST, b"*1\r\n$4\r\nPING\r\n", 0, {"command": "PING"})
+
+    def alive(self, answer: Message) -> bool:
+        """One that asks for a login serves those who log in; one that is loading its data serves nobody."""
+        return answer.kind is not Kind.ERROR or answer.frame.startswith((b"-NOAUTH", b"-NOPERM"))
 
     def split(self, request: Message, owner: Callable[[str], Hashable]) -> list[Part] | None:
         return pieces.split(request, owner)

@@ -76,6 +76,7 @@ class Thrift(Codec):
         self._transport = transport
         self._protocol = protocol
         self._check_frames = check_frames
+        self.multiplexed = multiplexed
         self._names = Names(multiplexed)
         self.mutable = ""
         if transport in (FRAMED, UNFRAMED):
@@ -83,6 +84,19 @@ class Thrift(Codec):
 
     def session(self, side: Side, max_frame: int) -> ThriftSession:
         return ThriftSession(self._names, side, max_frame, self._transport, self._protocol, self._check_frames)
+
+    def probe(self) -> Message | None:
+        """
+        A call that no service has: it is answered with an exception. None where one can't know what servers speak, and
+        for multiplexed ones: many close the connection when they don't know the service.
+        """
+        profile = frames.PROFILES.get((self._transport, "binary" if self._protocol == AUTO else self._protocol))
+        if profile is None or self.multiplexed:
+            return None
+        return Message(Kind.REQUEST, frames.call(profile, b"metaproxyHealthCheck", 1), 1, None, None, profile=profile)
+
+    def alive(self, answer: Message) -> bool:
+        return True
 
     def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes:
         if request.kind is Kind.ONEWAY:

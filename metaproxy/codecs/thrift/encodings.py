@@ -103,6 +103,10 @@ class Encoding:
         """A message of type Exception: {1: text, 2: number}. name: as on the wire."""
         raise NotImplementedError
 
+    def call(self, name: bytes, seqid: int) -> bytes:
+        """A call without arguments."""
+        raise NotImplementedError
+
     def text(self, name: bytes) -> str:
         """A name as on the wire, for people and routes."""
         return name.decode("utf-8", "replace")
@@ -138,6 +142,9 @@ class Binary(Encoding):
     def exception(self, name: bytes, seqid: int, number: int, text: str) -> bytes:
         head = b"\x80\x01\0" + bytes((EXCEPTION,)) + _I32.pack(len(name)) + name
         return head + _I32.pack(seqid) + self._struct(number, text)
+
+    def call(self, name: bytes, seqid: int) -> bytes:
+        return b"\x80\x01\0" + bytes((CALL,)) + _I32.pack(len(name)) + name + _I32.pack(seqid) + b"\0"
 
     def _struct(self, number: int, text: str) -> bytes:
         raw = text.encode("utf-8", "replace")
@@ -185,6 +192,9 @@ class Compact(Encoding):
         head = bytes((0x82, EXCEPTION << 5 | 1)) + self.seqid(seqid) + to_varint(len(name)) + name
         return head + b"\x18" + to_varint(len(raw)) + raw + b"\x15" + to_varint(number << 1) + b"\0"
 
+    def call(self, name: bytes, seqid: int) -> bytes:
+        return bytes((0x82, CALL << 5 | 1)) + self.seqid(seqid) + to_varint(len(name)) + name + b"\0"
+
 
 _SPACE = rb"[ \t\r\n]*+"
 _JSON_NAME = rb'"((?:[^"\\]++|\\.)*+)"'
@@ -218,6 +228,9 @@ class Json(Encoding):
     def exception(self, name: bytes, seqid: int, number: int, text: str) -> bytes:
         said = json.dumps(text, ensure_ascii=False).encode("utf-8", "replace")
         return b'[1,"%b",%d,%d,{"1":{"str":%b},"2":{"i32":%d}}]' % (name, EXCEPTION, seqid, said, number)
+
+    def call(self, name: bytes, seqid: int) -> bytes:
+        return b'[1,"%b",%d,%d,{}]' % (name, CALL, seqid)
 
     def text(self, name: bytes) -> str:
         plain = name.decode("utf-8", "replace")

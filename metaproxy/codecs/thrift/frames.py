@@ -189,7 +189,16 @@ def exception(frame: bytes, profile: Profile, id: int, number: int, text: str) -
     except (FrameError, header.Unreadable):
         pass
     sequence, seqid = split_id(id)
-    message = encoding.exception(name, seqid, number, text)
+    return _framed(transport, encoding, sequence, encoding.exception(name, seqid, number, text))
+
+
+def call(profile: Profile, name: bytes, id: int) -> bytes:
+    """A call without arguments."""
+    encoding = ENCODINGS[profile[1]]
+    return _framed(profile[0], encoding, id, encoding.call(name, id))
+
+
+def _framed(transport: str, encoding: Encoding, sequence: int, message: bytes) -> bytes:
     if transport == HEADER:
         return header.build(sequence, encoding.header_id, message)
     return _SIZE.pack(len(message)) + message if transport == FRAMED else message

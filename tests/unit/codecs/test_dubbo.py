@@ -651,3 +651,14 @@ def test_c11_the_number_of_attachments_is_bounded():
 def test_c12_the_body_of_an_error_is_a_string_and_nothing_else():
     data = Dubbo().reply(read(REQUEST), ErrorKind.INTERNAL, "\u4e2d" * 40)
     assert data[16:] == b"\x30\x28" + "\u4e2d".encode() * 40
+
+
+def test_the_probe_is_a_heartbeat_and_its_answer_is_one_that_is_ok():
+    codec = Dubbo()
+    probe = codec.probe()
+    assert probe.frame == bytes.fromhex("dabbe2000000000000000001000000014e")
+    (read,) = codec.session(Side.CLIENT, 1 << 20).receive(probe.frame)
+    assert read.kind is Kind.HEARTBEAT and read.answer
+    (answer,) = codec.session(Side.SERVER, 1 << 20).receive(read.answer)
+    assert codec.alive(answer)
+    assert not codec.alive(Message(Kind.HEARTBEAT, answer.frame[:3] + b"\x50" + answer.frame[4:]))

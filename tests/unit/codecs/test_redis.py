@@ -438,3 +438,14 @@ def test_a_refused_login_is_an_error_with_the_servers_words(error):
 )
 def test_errors_and_pushes_are_told_from_answers(frame, kind):
     assert server((3, 0)).receive(frame) == [Message(kind, frame)]
+
+
+def test_a_server_that_asks_for_a_login_is_alive_and_one_that_loads_is_not():
+    codec = Redis()
+    assert codec.probe().frame == b"*1\r\n$4\r\nPING\r\n"
+    told = {
+        frame: codec.alive(Message(Kind.ERROR, frame))
+        for frame in (b"-NOAUTH Authentication required.\r\n", b"-LOADING x\r\n", b"-MASTERDOWN x\r\n", b"-ERR x\r\n")
+    }
+    assert list(told.values()) == [True, False, False, False]
+    assert codec.alive(Message(Kind.RESPONSE, b"+PONG\r\n"))

@@ -694,3 +694,23 @@ def test_an_answer_that_cannot_be_undone_becomes_an_error_for_its_client():
     sent = Thrift().session(Side.CLIENT, MAX).send(message, 42)
     (seen,) = from_server(sent, ("header", "binary"))
     assert (seen.kind, seen.id, sent[-5:]) == (Kind.ERROR, 42, b"\0\0\0\x08\0")
+
+
+@pytest.mark.parametrize("protocol", ["binary", "compact", "json", "auto"])
+@pytest.mark.parametrize("transport", ["framed", "unframed", "header"])
+def test_the_probe_is_a_call_of_what_no_service_has(transport, protocol):
+    codec = Thrift(transport=transport, protocol=protocol)
+    probe = codec.probe()
+    assert probe is not None
+    (read,) = codec.session(Side.CLIENT, 1 << 20).receive(probe.frame)
+    assert (read.kind, read.get("method"), read.id) == (Kind.REQUEST, "metaproxyHealthCheck", 1)
+    session = codec.session(Side.SERVER, 1 << 20)
+    session.open(probe.profile, {})
+    answers = session.receive(codec.reply(read, ErrorKind.NOT_FOUND, "no such method"))
+    assert [codec.alive(answer) for answer in answers] == [True]
+
+
+def test_there_is_no_probe_where_one_cannot_know_what_servers_speak():
+    assert Thrift().probe() is None
+    assert Thrift(protocol="compact").probe() is None
+    assert Thrift(transport="framed", multiplexed=True).probe() is None

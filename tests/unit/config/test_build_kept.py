@@ -326,6 +326,26 @@ def test_an_outlier_detection_is_built_as_written_or_not_at_all(works: Works) ->
     assert (settings.success_rate, settings.failure_percent, settings.ejection_time) == (2.5, 0, 30)
 
 
+def test_health_checks_are_built_as_written(works: Works) -> None:
+    written = {
+        "interval": "2s", "unhealthy": 5, "jitter": 0,
+        "kind": ["tcp", "http", {"script": {"send": "0d0a", "expect": "a"}}],
+    }  # fmt: skip
+    (checks,) = works.put(clusters=[cluster(health_check=written)]).clusters["one"].attendants
+    settings = checks.settings  # type: ignore[attr-defined]
+    assert (settings.interval, settings.timeout, settings.healthy, settings.unhealthy) == (2, 1, 2, 5)
+    probes = [make(None, None, None) for make in checks._probe.kinds]  # type: ignore[attr-defined]
+    assert [type(one).__name__ for one in probes] == ["Tcp", "Http", "Script"]
+
+
+def test_what_a_health_check_found_outlasts_its_cluster_only_where_there_is_one(works: Works) -> None:
+    before = works.put(clusters=[cluster(health_check={})]).clusters["one"]
+    before.endpoints[0].checked, before.endpoints[0].healthy = True, False
+    again = works.put(clusters=[cluster(health_check={"interval": "1s"})]).clusters["one"]
+    assert again.endpoints[0].checked and not again.endpoints[0].healthy
+    assert works.put().clusters["one"].endpoints[0].healthy
+
+
 def test_an_ejection_outlasts_its_cluster_only_where_somebody_ends_it(works: Works) -> None:
     before = works.put(clusters=[cluster(outlier={})]).clusters["one"]
     before.endpoints[0].ejected_until = 20.0

@@ -437,3 +437,45 @@ def test_the_same_holds_for_the_options_that_a_route_gives() -> None:
     (told,) = refused(mesh(routes.replace("NAME", "LOADING"), "thrift", filters))
     assert told.endswith("routes[0].filters.fault: fault: thrift has no error 'LOADING'")
     accepted(mesh(routes.replace("NAME", "internal_error"), "thrift", filters))
+
+
+# -- health checks
+
+
+def test_a_health_check_is_read_in_each_of_its_forms() -> None:
+    def kinds(text: str) -> object:
+        check = accepted(mesh(protocol="redis", cluster=f", health_check: {{kind: {text}}}")).clusters[0].health_check
+        assert check is not None
+        return check.kind
+
+    assert kinds("tcp") == ("tcp",)
+    assert kinds("[tcp, codec]") == ("tcp", "codec")
+    (script,) = kinds("{script: {send: 0d0a, expect: '^[+]PONG'}}")  # type: ignore[misc]
+    assert (script.script.send, script.script.expect) == (b"\r\n", "^[+]PONG")
+    (http,) = kinds("{http: {path: /health, status: [200, 204]}}")  # type: ignore[misc]
+    assert (http.http.path, http.http.status) == ("/health", (200, 204))
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("ping", "no health check 'ping'; there is codec, http, script, tcp"),
+        ("tpc", "no health check 'tpc'; did you mean 'tcp'?"),
+        ("script", "no health check 'script'; write {script: {expect: ...}}"),
+        ("{script: {}}", "expect is missing"),
+        ("{http: {}, script: {expect: a}}", "exclude each other"),
+    ],
+)
+def test_a_health_check_that_is_none_is_told(kind: str, text: str) -> None:
+    (told,) = refused(mesh(cluster=f", health_check: {{kind: {kind}}}"))
+    assert text in told
+
+
+def test_a_codec_that_has_no_probe_can_not_be_checked_by_it() -> None:
+    check = ", health_check: {kind: codec}"
+    (told,) = refused(mesh(protocol="thrift", cluster=check))
+    assert told.endswith("kind: thrift has no probe, at least with these options; see its page, or write tcp")
+    (told,) = refused(mesh(protocol="thrift", cluster=f"{check}, protocol: thrift"))
+    assert "thrift has no probe" in told
+    assert accepted(mesh(protocol="{name: thrift, transport: framed}", cluster=check))
+    assert accepted(mesh(protocol="redis", cluster=check))

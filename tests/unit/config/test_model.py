@@ -116,7 +116,6 @@ LATER = [
     "listeners[0].tls",
     "listeners[0].tracing",
     "clusters[0].discovery",
-    "clusters[0].health_check",
     "clusters[0].slow_start",
     "clusters[0].tls",
     "xds",

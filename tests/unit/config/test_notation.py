@@ -11,17 +11,21 @@ from metaproxy.config.notation import (
     Address,
     Choice,
     Condition,
+    Decimal,
     Duration,
     File,
     Flag,
+    Hex,
     Hidden,
     Listen,
     Name,
     Reference,
+    Regex,
     Share,
     Size,
     Span,
     Text,
+    UrlPath,
     Value,
     Whole,
     WorkerCount,
@@ -189,3 +193,22 @@ def test_a_default_is_read_as_a_configuration_would_be() -> None:
     assert Whole().default(7) == 7
     with pytest.raises(ValueError):
         Whole(1, 5).default(6)
+
+
+@pytest.mark.parametrize(("text", "value"), [("50 49", b"PI"), ("0D0a", b"\r\n"), ("''", b"")])
+def test_bytes_are_written_in_hexadecimal(text, value):
+    assert outcome(Hex(), text) == (value, [])
+
+
+def test_what_is_no_hexadecimal_regex_or_path_is_told():
+    assert "is not hexadecimal; write two digits a byte" in outcome(Hex(), "0x5")[1][0]
+    assert "is not a regular expression: " in outcome(Regex(), '"(PONG"')[1][0]
+    assert "no byte" in outcome(Regex(), "\u20ac")[1][0]
+    assert "is not a path" in outcome(UrlPath(), "health")[1][0]
+    assert "is not a path" in outcome(UrlPath(), '"/he alth"')[1][0]
+    assert "is not a number from 0" in outcome(Decimal(), "-1")[1][0]
+
+
+def test_a_decimal_is_a_number():
+    assert outcome(Decimal(), "1.9") == (1.9, [])
+    assert outcome(Decimal(), "2") == (2.0, [])

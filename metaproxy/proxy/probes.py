@@ -1,0 +1,259 @@
+"""
+What a health check asks an endpoint, each time over a connection of its own.
+
+Lives here: the kinds of checks (tcp, codec, http, script) and `Probes`, which makes them one after the other. Does not:
+when, and what follows (`cluster.health`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import Protocol
+from twisted.python.failure import Failure
+
+from metaproxy.cluster.cluster import Cluster
+from metaproxy.cluster.endpoint import Endpoint
+from metaproxy.cluster.health import Done
+from metaproxy.message import FrameError, Kind, Message, Side
+from metaproxy.proxy import address
+
+if TYPE_CHECKING:
+    from metaproxy.proxy.address import Address
+
+MOST = 64 << 10
+"""Bytes that a server may answer."""
+
+
+class Probe(Protocol):
+    """One connection. A kind says with `passed` or `failed` how it went; the first word counts."""
+
+    def __init__(self, cluster: Cluster, endpoint: Endpoint, done: Done) -> None:
+        self.cluster = cluster
+        self.endpoint = endpoint
+        self._done: Done | None = done
+        self._received = 0
+
+    def where(self) -> Address:
+        return address.parse(self.endpoint.address)
+
+    # -- its end
+
+    def passed(self) -> None:
+        self._over(True, "")
+
+    def failed(self, text: str) -> None:
+        self._over(False, text)
+
+    def _over(self, well: bool, text: str) -> None:
+        done, self._done = self._done, None
+        self.leave()
+        if done is not None:
+            done(well, text)
+
+    def leave(self) -> None:
+        """Nobody wants to know any more."""
+        self._done = None
+        if self.transport is not None:
+            transport, self.transport = self.transport, None
+            transport.abortConnection()  # type: ignore[attr-defined]
+
+    # -- what comes
+
+    def connectionMade(self) -> None:
+        if self._done is None:
+            self.leave()
+        else:
+            self.begin()
+
+    def connectionFailed(self, text: str, timed_out: bool) -> None:
+        """Called by the network in place of makeConnection."""
+        self.failed(f"no connection: {text}")
+
+    def dataReceived(self, data: bytes) -> None:
+        self._received += len(data)
+        if self._done is None:
+            return
+        if self._received > MOST:
+            self.failed(f"more than {MOST} bytes in answer")
+        else:
+            self.received(data)
+
+    def readConnectionLost(self) -> None:
+        self.failed("the server closed the connection")
+
+    def connectionLost(self, reason: Failure = None) -> None:  # type: ignore[assignment]
+        self.failed("the connection was lost")
+
+    # Connections apply back-pressure to who writes; a probe writes a few bytes once.
+
+    def pauseProducing(self) -> None: ...
+
+    def resumeProducing(self) -> None: ...
+
+    def stopProducing(self) -> None: ...
+
+    def write(self, data: bytes) -> None:
+        if data and self.transport is not None:
+            self.transport.write(data)
+
+    # -- of each kind
+
+    def begin(self) -> None:
+        raise NotImplementedError
+
+    def received(self, data: bytes) -> None:
+        """What comes is of no interest."""
+
+
+class Tcp(Probe):
+    """Whether somebody listens."""
+
+    def begin(self) -> None:
+        self.passed()
+
+
+class Codec(Probe):
+    """Whether the server answers the protocol's own question; on a connection that is logged in as others are."""
+
+    def begin(self) -> None:
+        codec = self.cluster.codec
+        self._question: Message | None = codec.probe()
+        assert self._question is not None  # the configuration was checked
+        self._session = codec.session(Side.SERVER, MOST)
+        self.write(self._session.open(self._question.profile, self.cluster.credentials))
+        self._ask()
+
+    def _ask(self) -> None:
+        if self._session.ready and self._question is not None:
+            question, self._question = self._question, None
+            self.write(self._session.send(question, 1))
+
+    def received(self, data: bytes) -> None:
+        try:
+            for message in self._session.receive(data):
+                self._heard(message)
+        except FrameError as error:
+            self.failed(str(error))
+        if self._session.error is not None:
+            self.failed(str(self._session.error))
+        self._ask()
+
+    def _heard(self, message: Message) -> None:
+        if message.answer:  # the server asks how we are, or goes on with a negotiation
+            self.write(message.answer)
+        elif message.kind is Kind.DRAIN:
+            self.failed("the server drains")
+        elif message.kind in (Kind.RESPONSE, Kind.ERROR, Kind.HEARTBEAT) and self._question is None:
+            if self.cluster.codec.alive(message):
+                self.passed()
+            else:
+                self.failed(f"it answered {message.frame[:100]!r}")
+
+
+class Http(Probe):
+    """
+    GET of a path. port: 0 for the endpoint's own; host: '' for the endpoint's address; statuses: () for 200 to 299.
+    """
+
+    def __init__(self, path: str, host: str, port: int, statuses: Sequence[int], *one: Any) -> None:
+        super().__init__(*one)
+        self._path, self._host, self._port, self._statuses = path, host, port, statuses
+        self._head = b""
+
+    def where(self) -> Address:
+        where = super().where()
+        return where._replace(port=self._port) if self._port else where
+
+    def begin(self) -> None:
+        host = self._host or address.show(self.where().sockaddr)
+        self.write(
+            f"GET {self._path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: metaproxy-health-check\r\nAccept: */*\r\n"
+            "Connection: close\r\n\r\n".encode("latin-1")
+        )
+
+    def received(self, data: bytes) -> None:
+        self._head += data
+        line, end, _ = self._head.partition(b"\r\n")
+        if not end:
+            return
+        found = re.match(rb"HTTP/1\.[01] (\d{3})(?: |$)", line)
+        if found is None:
+            self.failed(f"not HTTP: {line[:100]!r}")
+            return
+        status = int(found[1])
+        if status in self._statuses if self._statuses else 200 <= status < 300:
+            self.passed()
+        else:
+            self.failed(f"status {status}")
+
+
+class Script(Probe):
+    """send: the bytes to say; expect: what all that comes, one character a byte, must hold somewhere."""
+
+    def __init__(self, send: bytes, expect: re.Pattern[bytes], *one: Any) -> None:
+        super().__init__(*one)
+        self._send, self._expect = send, expect
+        self._heard = b""
+
+    def begin(self) -> None:
+        self.write(self._send)
+
+    def received(self, data: bytes) -> None:
+        self._heard += data
+        if self._expect.search(self._heard):
+            self.passed()
+
+
+Make = Callable[[Cluster, Endpoint, Done], Probe]
+
+
+class Probes:
+    """kinds: what each check makes, one after the other; all must pass, within one time-out."""
+
+    def __init__(self, kinds: Sequence[Make]) -> None:
+        self.kinds = tuple(kinds)
+
+    def __call__(
+        self, cluster: Cluster, endpoint: Endpoint, network: Any, timeout: float, done: Done
+    ) -> Callable[[], None]:
+        return _Check(self.kinds, cluster, endpoint, network, timeout, done).cancel
+
+
+class _Check:
+    """One check of one endpoint."""
+
+    def __init__(
+        self, kinds: Sequence[Make], cluster: Cluster, endpoint: Endpoint, network: Any, timeout: float, done: Done
+    ) -> None:
+        self._left = list(kinds)
+        self._cluster, self._endpoint, self._network, self._done = cluster, endpoint, network, done
+        self._timeout = timeout
+        self._probe: Probe | None = None
+        self._timer: IDelayedCall = network.clock.callLater(timeout, self._late)
+        self._next()
+
+    def _next(self) -> None:
+        self._probe = self._left.pop(0)(self._cluster, self._endpoint, self._told)
+        self._network.connect(self._probe.where(), self._probe, self._timeout)
+
+    def _told(self, well: bool, text: str) -> None:
+        if well and self._left:
+            self._next()
+            return
+        self._timer.cancel()
+        self._done(well, text)
+
+    def _late(self) -> None:
+        if self._probe is not None:
+            self._probe.leave()
+        self._done(False, f"no answer within {self._timeout:g} s")
+
+    def cancel(self) -> None:
+        if self._timer.active():
+            self._timer.cancel()
+        if self._probe is not None:
+            self._probe.leave()

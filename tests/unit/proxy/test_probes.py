@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import Any
+
+import pytest
+from harness import HEAD, MemoryNetwork, Wire
+from quill import Quill
+
+from metaproxy.balancers.round_robin import RoundRobin
+from metaproxy.cluster.cluster import Cluster
+from metaproxy.cluster.endpoint import Endpoint
+from metaproxy.codecs.redis import Redis
+from metaproxy.message import Kind, Message
+from metaproxy.proxy.probes import MOST, Codec, Http, Probes, Script, Tcp
+
+
+class Check:
+    """One check, under way. told: how it went, None before."""
+
+    def __init__(self, *kinds: Any, codec: Any = None, credentials: Any = None, accept: bool = True) -> None:
+        self.network = MemoryNetwork()
+        self.network.accept = accept
+        self.endpoint = Endpoint("127.0.0.1:1000")
+        self.cluster = Cluster("demo", codec or Quill(), [self.endpoint], RoundRobin, credentials=credentials)
+        self.told: tuple[bool, str] | None = None
+        self.times = 0
+        self.cancel = Probes(kinds)(self.cluster, self.endpoint, self.network, 1.0, self._done)
+        self.network.clock.advance(0)
+
+    def _done(self, well: bool, text: str) -> None:
+        self.told = well, text
+        self.times += 1
+
+    @property
+    def wire(self) -> Wire:
+        return self.network.upstreams[-1]
+
+    def say(self, data: bytes) -> None:
+        self.wire.protocol.dataReceived(data)
+        self.network.clock.advance(0)
+
+
+def over(check: Check) -> bool:
+    return check.wire.closed and check.network.clock.getDelayedCalls() == []
+
+
+def test_tcp_passes_when_somebody_listens():
+    check = Check(Tcp)
+    assert check.told == (True, "") and over(check)
+    assert check.network.dialled[0][0] == "127.0.0.1:1000"
+
+
+def test_a_connection_that_is_refused_fails():
+    check = Check(Tcp, accept=False)
+    check.network.dialled[0][1].connectionFailed("ECONNREFUSED", False)
+    assert check.told == (False, "no connection: ECONNREFUSED")
+    assert check.network.clock.getDelayedCalls() == []
+
+
+def test_no_answer_in_time_fails_once_whatever_comes_then():
+    check = Check(Codec, codec=Redis())
+    check.network.clock.advance(1.0)
+    assert check.told == (False, "no answer within 1 s") and over(check)
+    check.say(b"+PONG\r\n")
+    assert check.times == 1
+
+
+def test_a_connection_that_is_there_too_late_is_closed():
+    check = Check(Tcp, accept=False)
+    check.network.clock.advance(1.0)
+    wire = check.network.establish(check.network.dialled[0][1], "127.0.0.1:1000")
+    assert wire.closed and check.times == 1
+
+
+@pytest.mark.parametrize("end", ["readConnectionLost", "connectionLost"])
+def test_a_server_that_hangs_up_fails(end):
+    check = Check(Codec, codec=Redis())
+    getattr(check.wire.protocol, end)()
+    assert check.told is not None and not check.told[0] and over(check)
+
+
+def test_cancelled_it_says_nothing_and_leaves_nothing():
+    check = Check(Codec, codec=Redis())
+    check.cancel()
+    assert check.told is None and over(check)
+    check.say(b"+PONG\r\n")
+    assert check.told is None
+
+
+def test_too_long_an_answer_fails():
+    check = Check(partial(Script, b"", re.compile(b"never")))
+    check.say(bytes(MOST))
+    assert check.told is None
+    check.say(b"x")
+    assert check.told == (False, f"more than {MOST} bytes in answer")
+
+
+# -- codec
+
+
+@pytest.mark.parametrize(
+    ("answer", "well"),
+    [(b"+PONG\r\n", True), (b"-NOAUTH Authentication required.\r\n", True), (b"-LOADING Redis is loading\r\n", False)],
+)
+def test_the_codec_says_what_is_asked_and_what_the_answer_means(answer, well):
+    check = Check(Codec, codec=Redis())
+    assert check.wire.take() == b"*1\r\n$4\r\nPING\r\n"
+    check.say(answer)
+    assert check.told is not None and check.told[0] is well and over(check)
+
+
+def test_the_codec_logs_in_first():
+    check = Check(Codec, codec=Redis(), credentials={"password": "secret"})
+    assert check.wire.take() == b"*2\r\n$4\r\nAUTH\r\n$6\r\nsecret\r\n"
+    check.say(b"+OK\r\n")
+    assert check.wire.take() == b"*1\r\n$4\r\nPING\r\n" and check.told is None
+    check.say(b"+PONG\r\n")
+    assert check.told == (True, "")
+
+
+def test_a_refused_login_fails_and_the_text_is_the_servers():
+    check = Check(Codec, codec=Redis(), credentials={"password": "secret"})
+    check.say(b"-WRONGPASS invalid\r\n")
+    assert check.told is not None and not check.told[0] and "WRONGPASS" in check.told[1]
+
+
+def test_bytes_of_another_protocol_fail():
+    check = Check(Codec, codec=Redis())
+    check.say(b"SSH-2.0-OpenSSH\r\n")
+    assert check.told is not None and not check.told[0]
+
+
+class Asking(Quill):
+    """A codec whose servers ask, say goodbye, and answer with a body that says how they are."""
+
+    def parse(self, frame: bytes) -> Message:
+        body = frame[13:]
+        if body == b"how are you":
+            return Message(Kind.HEARTBEAT, frame, 1, answer=b"fine")
+        return Message(Kind.DRAIN, frame, 1) if body == b"bye" else super().parse(frame)
+
+    def probe(self) -> Message:
+        return Message(Kind.REQUEST, HEAD.pack(13, 1, 4) + b"ping", 1, {})
+
+    def alive(self, answer: Message) -> bool:
+        return answer.frame.endswith(b"well")
+
+
+def quill(body: bytes) -> bytes:
+    return HEAD.pack(9 + len(body), 1, 0) + body
+
+
+def test_a_server_that_asks_first_is_answered_and_one_that_drains_is_not_well():
+    check = Check(Codec, codec=Asking())
+    check.say(quill(b"how are you"))
+    assert check.wire.take().endswith(b"pingfine") and check.told is None
+    check.say(quill(b"well"))
+    assert check.told == (True, "")
+    check = Check(Codec, codec=Asking())
+    check.say(quill(b"bye"))
+    assert check.told == (False, "the server drains")
+
+
+# -- http
+
+
+def http(path: str = "/health", host: str = "", port: int = 0, statuses: tuple[int, ...] = ()) -> Any:
+    return partial(Http, path, host, port, statuses)
+
+
+def test_http_asks_for_the_path():
+    check = Check(http())
+    assert check.wire.take().startswith(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1:1000\r\n")
+    check.say(b"HTTP/1.1 20")
+    assert check.told is None
+    check.say(b"0 OK\r\n")
+    assert check.told == (True, "") and over(check)
+
+
+def test_http_on_another_port_under_another_name():
+    check = Check(http(host="demo.svc", port=8080))
+    assert check.network.dialled[0][0] == "127.0.0.1:8080"
+    assert b"\r\nHost: demo.svc\r\n" in check.wire.take()
+
+
+@pytest.mark.parametrize(
+    ("line", "statuses", "told"),
+    [
+        (b"HTTP/1.0 204 \r\n", (), (True, "")),
+        (b"HTTP/1.1 503 Busy\r\n", (), (False, "status 503")),
+        (b"HTTP/1.1 503 Busy\r\n", (200, 503), (True, "")),
+        (b"HTTP/1.1 204 No\r\n", (200, 503), (False, "status 204")),
+        (b"+PONG\r\n", (), (False, "not HTTP: b'+PONG'")),
+        (b"HTTP/1.1 2000 No\r\n", (), (False, "not HTTP: b'HTTP/1.1 2000 No'")),
+    ],
+)
+def test_http_looks_at_the_status(line, statuses, told):
+    check = Check(http(statuses=statuses))
+    check.say(line)
+    assert check.told == told
+
+
+# -- script, and several
+
+
+def test_a_script_sends_and_expects():
+    check = Check(partial(Script, b"PING\r\n", re.compile(rb"^\+PO.G\r\n", re.DOTALL)))
+    assert check.wire.take() == b"PING\r\n"
+    check.say(b"+PO")
+    assert check.told is None
+    check.say(b"NG\r\n")
+    assert check.told == (True, "")
+
+
+def test_of_several_all_must_pass_in_one_time():
+    check = Check(Tcp, http())
+    assert check.told is None
+    check.network.clock.advance(0)
+    assert len(check.network.upstreams) == 2 and check.network.upstreams[0].closed
+    check.say(b"HTTP/1.1 500 No\r\n")
+    assert check.told == (False, "status 500")
+    check = Check(Tcp, http())
+    check.network.clock.advance(1.0)
+    assert check.told == (False, "no answer within 1 s")
