@@ -7,16 +7,11 @@ Lives here: /config_dump, /check, /config, /reload, /plugins. Does not: what a c
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from metaproxy.admin.resource import Answer, Ask, Endpoint, Refused, as_json, as_time
 from metaproxy.admin.view import View, refused
-
-MASK = "****"
-
-_HIDDEN = re.compile(r"auth|pass(phrase)?|(.*_)?(passwords?|passwd|secret|tokens?|api_?key|private_?key|credentials?)")
-"""Keys whose text is masked, although nobody said that it is a secret: a password in the options of a plugin."""
+from metaproxy.telemetry.secret_keys import masked
 
 
 class ConfigDump(Endpoint):
@@ -61,16 +56,6 @@ def _compiled(snapshot: Any) -> dict[str, Any]:
             for name, one in snapshot.clusters.items()
         },
     }
-
-
-def masked(data: Any) -> Any:
-    """`data` with the texts of keys that sound like secrets replaced."""
-    if isinstance(data, Mapping):
-        return {
-            key: MASK if isinstance(value, str) and value and _HIDDEN.fullmatch(str(key).lower()) else masked(value)
-            for key, value in data.items()
-        }
-    return [masked(item) for item in data] if isinstance(data, (list, tuple)) else data
 
 
 class Check(Endpoint):

@@ -20,6 +20,8 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
+from metaproxy.admin.live import Live
+
 log = Logger()
 
 METHODS = ("GET", "POST", "PUT", "DELETE")
@@ -53,13 +55,13 @@ class Ask:
 
 
 class Answer:
-    """body: bytes, or pieces that are made while the reactor goes on in between."""
+    """body: bytes, pieces that are made while the reactor goes on in between, or lines as they come."""
 
     __slots__ = ("body", "content_type", "headers", "status")
 
     def __init__(
         self,
-        body: bytes | Iterator[bytes],
+        body: bytes | Iterator[bytes] | Live,
         content_type: str = "text/plain; charset=utf-8",
         status: int = 200,
         headers: Headers | None = None,
@@ -225,6 +227,10 @@ class Root(Resource):
         elif request.method == b"HEAD":
             request.write(b"")
             request.finish()
+            if isinstance(body, Live):
+                body.stopProducing()
+        elif isinstance(body, Live):
+            body.begin(request, self._clock)
         else:
             Stream(request, body, self._clock).start()
 

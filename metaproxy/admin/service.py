@@ -20,15 +20,18 @@ from twisted.web.server import Request, Site
 from metaproxy.admin.configuration import Check, Config, ConfigDump, Plugins, Reload
 from metaproxy.admin.control import Drain, Quit
 from metaproxy.admin.endpoints import DrainEndpoint, EjectEndpoint, RestoreEndpoint
+from metaproxy.admin.explain import Explain
 from metaproxy.admin.figures import MetricsText, Stats
 from metaproxy.admin.flows import FlowsNow
 from metaproxy.admin.guard import Guard
 from metaproxy.admin.health import Healthz, Ready, ServerInfo
 from metaproxy.admin.index import Index
+from metaproxy.admin.log_levels import Logging, LoggingLevel
 from metaproxy.admin.page import Page, Static
 from metaproxy.admin.resource import Endpoint, Root, encoded
 from metaproxy.admin.runtime import Runtime, RuntimeValue
 from metaproxy.admin.switch import Pause, Resume
+from metaproxy.admin.tap import Tap
 from metaproxy.admin.traffic import Clusters, Listeners, Routes
 from metaproxy.admin.view import View
 from metaproxy.proxy import address
@@ -49,6 +52,7 @@ def endpoints(view: View) -> list[Endpoint]:
         Listeners(view), Routes(view), Plugins(view), Check(view), Config(view), Reload(view), Drain(view), Quit(view),
         Runtime(view), RuntimeValue(view), Pause(view), Resume(view),
         FlowsNow(view), DrainEndpoint(view), EjectEndpoint(view), RestoreEndpoint(view),
+        Tap(view), Explain(view), Logging(view), LoggingLevel(view),
     ]  # fmt: skip
     made = [Page(), *made, Static()]
     return [Index(made), *made]
@@ -123,6 +127,7 @@ class AdminService(Service):
         self._port: IListeningPort | None = None
         view = View(proxy, configuration, reactor, Metrics(proxy, configuration, logs))
         names = () if self._where.literal else (self._where.host,)
+        self._levels = view.levels
         self.root = Root(endpoints(view), Guard(tokens, names), reactor)
         self.site = AdminSite(self.root, requestFactory=BoundedRequest, timeout=IDLE, reactor=reactor)
 
@@ -131,6 +136,7 @@ class AdminService(Service):
         self._endpoint().listen(self.site).addCallbacks(self._listening, failed.append)
         if failed:
             failed[0].raiseException()
+        self._levels.start()
         super().startService()
 
     def _endpoint(self) -> IStreamServerEndpoint:
@@ -152,6 +158,7 @@ class AdminService(Service):
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
+        self._levels.stop()
         done: Deferred[None] = Deferred()
         # Services are stopped one after the other in one turn: only after it one knows whether the proxy drains.
         self._reactor.callLater(0, self._stop, done)

@@ -7,11 +7,12 @@ Lives here: `View`; counts, latencies and outcomes as JSON has them. Does not: e
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from metaproxy.admin.resource import as_time
 from metaproxy.counts import Histogram
+from metaproxy.telemetry.log_levels import LogLevels
 from metaproxy.telemetry.metrics import Metrics
 
 PERCENTILES = (("p50", 0.5), ("p90", 0.9), ("p99", 0.99))
@@ -25,6 +26,7 @@ class View:
     configuration: Any
     reactor: Any
     metrics: Metrics
+    levels: LogLevels = field(default_factory=LogLevels)
 
 
 def latency(histogram: Histogram) -> dict[str, float | None]:

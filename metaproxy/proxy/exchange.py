@@ -57,8 +57,9 @@ class Exchange:
     __slots__ = (
         "_alteration", "_changes", "_deadlines", "_learnt", "_limit", "attempt", "client", "data", "details", "ended",
         "endpoint", "message", "outcome", "reply_kind", "response", "response_bytes", "snapshot", "started", "target",
-        "via",
+        "tries", "via",
     )  # fmt: skip
+    tries: int
 
     def __init__(self, client: Downstream, message: Message, snapshot: ListenerSnapshot, started: float) -> None:
         self.client = client
@@ -539,6 +540,12 @@ class Exchange:
     @property
     def upstream_address(self) -> str:
         return "-" if self.endpoint is None else self.endpoint.address
+
+    @property
+    def attempts(self) -> int:
+        """How often it was sent; the pieces of a split request count each."""
+        made: int | None = getattr(self, "tries", None)  # a slot that only several fill
+        return made if made is not None else int(self.endpoint is not None)
 
     @property
     def request_bytes(self) -> int:

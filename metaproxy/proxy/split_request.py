@@ -39,6 +39,7 @@ class SplitRequest:
 
     def start(self) -> None:
         exchange, cluster = self.exchange, self._cluster
+        exchange.tries = len(self._parts)
         for part in self._parts:
             endpoint = cluster.pick(part.message, exchange.via.hash_keys, exchange.via.subset)
             if endpoint is None:

@@ -109,6 +109,7 @@ class Tries:
         attempt = Attempt(self, self._message, cluster, endpoint)
         self.exchange.endpoint = endpoint
         self._live.append(attempt)
+        self.exchange.tries = self._made
         if self._made > 1:
             self._further.append(attempt)
             cluster.breaker.retries += 1

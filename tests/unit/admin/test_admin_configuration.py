@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from browser import Desk
 
-from metaproxy.admin.configuration import masked
 from metaproxy.plugins import Registry
+from metaproxy.telemetry.secret_keys import masked
 
 ERRORS = [
     {"error": "listeners[0].routes[1].cluster: no cluster 'dmeo'", "where": "demo.yaml:7:18"},

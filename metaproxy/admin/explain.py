@@ -1,0 +1,239 @@
+"""
+Where a request would go, and why: nothing is sent, and nothing that decides about others is moved.
+
+Lives here: /explain. Does not: routing (`routing.table`), the choice of endpoints (`cluster`), which it only asks.
+
+What chance or a turn decides is told as shares: to ask a balancer that goes round would be to take somebody's turn. One
+that hashes always gives the same answer, and so is asked.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from metaproxy.admin.resource import Answer, Ask, Endpoint, Refused, as_json, nearest
+from metaproxy.admin.view import View
+from metaproxy.cluster.plan import plan
+from metaproxy.message import KIND_NAMES, FrameError, Kind, Message, Side
+from metaproxy.plugins import HOOKS
+from metaproxy.routing.matcher import FACTS
+from metaproxy.routing.table import PERCENT, WEIGHTS, Route
+from metaproxy.telemetry.decoded import metadata
+from metaproxy.telemetry.reasons import picked_by
+
+MAX_BODY = 1 << 20
+"""Bytes of a question."""
+
+
+class Explain(Endpoint):
+    path = "/explain"
+    about = (
+        'Body: {"listener": NAME, "metadata": {KEY: VALUE}} or, for metadata, "frame": HEX. Where such a request would '
+        "go, and why; sends nothing."
+    )
+
+    def __init__(self, view: View) -> None:
+        self._proxy = view.proxy
+
+    def post(self, ask: Ask) -> Answer:
+        asked = _question(ask)
+        listeners = self._proxy.listeners
+        name = asked.get("listener") or (next(iter(listeners)) if len(listeners) == 1 else "")
+        if name not in listeners:
+            raise Refused(404, f"no listener {str(name)[:200]!r}; {nearest(str(name), list(listeners))}", "listener")
+        snapshot = listeners[name].snapshot
+        message, facts = _message(asked, snapshot)
+        try:
+            return as_json(_explained(snapshot, message, facts, self._proxy.snapshot))
+        except FrameError as error:
+            raise Refused(400, f"what routes ask for can't be decoded: {error}", "frame") from None
+
+
+# -- the question
+
+
+def _question(ask: Ask) -> dict[str, Any]:
+    if len(ask.body) > MAX_BODY:
+        raise Refused(413, f"a question of more than {MAX_BODY} bytes", "body")
+    try:
+        asked = json.loads(ask.body)
+    except ValueError:
+        asked = None
+    if not isinstance(asked, dict) or ("metadata" in asked) == ("frame" in asked):
+        text = 'write {"listener": NAME, "metadata": {KEY: VALUE}}, or "frame": HEX in the place of metadata'
+        raise Refused(400, text, "body")
+    unknown = sorted(asked.keys() - {"listener", "metadata", "frame"})
+    if unknown:
+        raise Refused(
+            400, f"no key {unknown[0][:100]!r}; {nearest(unknown[0], ['listener', 'metadata', 'frame'])}", "body"
+        )
+    return asked
+
+
+def _message(asked: dict[str, Any], snapshot: Any) -> tuple[Message, dict[str, str]]:
+    """The request that is asked about, and the facts of its connection as far as they are given."""
+    if "frame" in asked:
+        return _decoded(asked["frame"], snapshot), {}
+    given = asked["metadata"]
+    if not isinstance(given, dict) or not all(isinstance(value, str) for value in given.values()):
+        raise Refused(400, "metadata is no mapping of texts", "metadata")
+    facts = {key: value for key, value in given.items() if key.startswith(FACTS)}
+    told = {key: value for key, value in given.items() if key not in facts}
+    kind = told.pop("kind", "request")
+    if kind not in ("request", "oneway"):
+        raise Refused(400, f"kind {kind[:100]!r}; write request or oneway", "metadata")
+    known = {**{key.lower(): value for key, value in told.items()}, **told}
+    return Message(Kind[kind.upper()], b"", 0, known), facts
+
+
+def _decoded(frame: object, snapshot: Any) -> Message:
+    try:
+        data = bytes.fromhex(frame if isinstance(frame, str) else "no")
+    except ValueError:
+        raise Refused(400, "frame is no text of hexadecimal digits, two for each byte", "frame") from None
+    session = snapshot.codec.session(Side.CLIENT, snapshot.max_frame)
+    messages = session.receive(data)
+    if not messages:
+        why = (
+            str(session.error) if session.error else f"{len(data)} bytes are no whole message of {snapshot.codec.name}"
+        )
+        raise Refused(400, why, "frame")
+    message: Message = messages[-1]
+    return message
+
+
+# -- the answer
+
+
+def _explained(listener: Any, message: Message, facts: dict[str, str], snapshot: Any) -> dict[str, Any]:
+    told = listener.routes.explain(message, facts)
+    route, routes = _routes(listener, told, message, facts)
+    answer: dict[str, Any] = {
+        "listener": listener.name,
+        "protocol": listener.codec.name,
+        "request": {"kind": KIND_NAMES[message.kind], "metadata": metadata(message)},
+        "answered_by": "route",
+        "route": route.name,
+        "routes": routes,
+        "filters": _filters(listener, route, snapshot),
+        "targets": [],
+    }
+    if message.answer is not None or message.kind > Kind.ONEWAY:
+        answer["answered_by"] = "codec"
+    elif route.reply is not None:
+        kind = route.reply.kind
+        answer["reply"] = {"error": kind.value if kind is not None else None, "message": route.reply.text}
+    else:
+        answer["answered_by"] = "cluster"
+        answer["targets"] = _targets(route, message, facts)
+        answer["mirrors"] = [
+            {"cluster": one.name, "percent": 100.0 * one.share} for one in getattr(route.mirror, "targets", ())
+        ]
+        timeout = route.timeout
+        answer["timeout_seconds"] = route.targets[0].cluster.request_timeout if timeout is None else timeout
+        answer["retry"] = repr(route.retry) if route.retry is not None else None
+    return answer
+
+
+def _routes(
+    listener: Any, told: list[tuple[str, bool, str]], message: Message, facts: dict[str, str]
+) -> tuple[Route, list[dict[str, Any]]]:
+    """The route that would surely take it, and all of them with why, or why not."""
+    taken: Route | None = None
+    shown = []
+    for route, (name, holds, reason) in zip(listener.routes.routes, told, strict=True):
+        takes = "no"
+        if holds and taken is None:
+            draw = route.sticky(message.get, facts, PERCENT) if route.sticky is not None else None
+            if route.percent >= 100 or (draw is not None and draw * 100 < route.percent):
+                taken, takes = route, "yes"
+            elif draw is None and route.percent > 0:
+                takes = f"{route.percent:g} %"
+        shown.append({"name": name, "takes": takes, "why": reason})
+    return taken or listener.no_route, shown
+
+
+def _filters(listener: Any, route: Route, snapshot: Any) -> list[dict[str, Any]]:
+    """The listener's filters in order, with the hooks of each that would be called; none: it is off for the route."""
+    names = {id(use.plugin): use.name for use in snapshot.filters}
+    acting: dict[str, list[str]] = {}
+    for hook in HOOKS:
+        for bound in getattr(route, hook):
+            name = names.get(id(getattr(bound, "__self__", None)))
+            if name is not None and hook not in acting.setdefault(name, []):
+                acting[name].append(hook)
+    shown = list(dict.fromkeys([*listener.filters, *acting]))
+    return [{"name": name, "acts": name in acting, "hooks": acting.get(name, [])} for name in shown]
+
+
+def _targets(route: Route, message: Message, facts: dict[str, str]) -> list[dict[str, Any]]:
+    """Where the route sends its requests: the shares, and in each cluster the endpoint, or its candidates."""
+    draw = route.sticky(message.get, facts, WEIGHTS) if route.sticky is not None and len(route.targets) > 1 else None
+    stuck = route.stick(message.get, facts) if draw is not None else None
+    total = sum(one.weight for one in route.targets)
+    shown = []
+    for one in route.targets:
+        share = one.weight / total if stuck is None else float(one is stuck)
+        shown.append({"share": round(share, 4), **_cluster(one.cluster, route, message), "fallback": _fallback(one)})
+    return shown
+
+
+def _fallback(target: Any) -> list[str]:
+    names = []
+    while target.fallback is not None:
+        target = target.fallback
+        names.append(target.name)
+    return names
+
+
+def _cluster(cluster: Any, route: Route, message: Message) -> dict[str, Any]:
+    wanted = route.subset or {}
+    fits = [one for one in cluster.endpoints if all(one.metadata.get(key) == wanted[key] for key in wanted)]
+    levels = plan(fits, cluster.settings)
+    shares = {
+        one: level.share * weight / sum(weight for _, weight in level.members)
+        for level in levels
+        for one, weight in level.members
+    }
+    endpoint, how = _endpoint(cluster, route, message, list(shares))
+    return {
+        "cluster": cluster.name,
+        "endpoint": endpoint,
+        "how": how,
+        "endpoints": [
+            {
+                "address": one.address,
+                "share": round(shares.get(one, 0.0), 4),
+                "why_not": "" if one in shares else _why_not(one, one in fits),
+            }
+            for one in cluster.endpoints
+        ],
+    }
+
+
+def _endpoint(cluster: Any, route: Route, message: Message, members: list[Any]) -> tuple[str | None, str]:
+    """Its address, None when chance or a turn decides; and how it is found."""
+    if cluster.held is not None:
+        return None, "the cluster is paused: it would wait"
+    if not members:
+        return None, "no endpoint is usable"
+    if len(members) == 1:
+        return members[0].address, "the only one"
+    how = picked_by(cluster, route)
+    if cluster.uses_hash:
+        keys = route.hash_keys or cluster.hash_keys
+        if any(message.get(key) is not None for key in keys):
+            return cluster.pick(message, route.hash_keys, route.subset).address, how
+        return None, f"{how}; the request has none of these keys, and so goes to any"
+    return None, f"{how}: a turn, a draw or the load decides, see the shares"
+
+
+def _why_not(endpoint: Any, fits: bool) -> str:
+    if not fits:
+        return "not of the route's subset"
+    if endpoint.drained:
+        return "drained"
+    if endpoint.ejected:
+        return "ejected"
+    return "others come first" if endpoint.healthy else "unhealthy"

@@ -1,0 +1,108 @@
+"""
+A look into the traffic: exchanges as they end, decoded, a line of JSON each.
+
+Lives here: /tap, and its bounds. Does not: what a line says (`telemetry.decoded`), sending it (`live`).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from metaproxy.admin.flows import number
+from metaproxy.admin.live import Live
+from metaproxy.admin.resource import Answer, Ask, Endpoint, Refused, nearest
+from metaproxy.admin.view import View
+from metaproxy.filters.bucket import Bucket, Filling
+from metaproxy.message import Message
+from metaproxy.telemetry.choosing import Choice, compile_match
+from metaproxy.telemetry.decoded import decoded, metadata
+
+MAX_TAPS = 8
+"""Taps at a time, by whomever."""
+MAX_LIMIT = 1_000_000
+RATE, MAX_RATE = 100.0, 10_000.0
+"""Lines a second: what nobody asks for more than, and what is given at most. Making one takes some 50 µs."""
+
+
+class Tap(Endpoint):
+    path = "/tap"
+    about = (
+        "A stream of exchanges as they end, decoded, a line of JSON each, of `listener=`, that `match=`; `limit=` ends "
+        "it, `rate=` bounds it."
+    )
+
+    def __init__(self, view: View) -> None:
+        self._proxy = view.proxy
+        self._clock = view.reactor
+        self._open: set[_Lines] = set()
+
+    def get(self, ask: Ask) -> Answer:
+        choice = chosen(self._proxy, ask.query.get("listener", ""), ask.query.get("match", ""))
+        limit = int(number(ask, "limit", MAX_LIMIT, 1, MAX_LIMIT))
+        rate = number(ask, "rate", RATE, 1, MAX_RATE)
+        if len(self._open) >= MAX_TAPS:
+            raise Refused(429, f"{MAX_TAPS} taps are open; end one of them", "path")
+        lines = _Lines(choice, limit, rate, self._clock)
+        self._open.add(lines)
+        hook = lines.on_complete
+        self._proxy.watch(hook)
+
+        def ended() -> None:
+            self._open.discard(lines)
+            self._proxy.unwatch(hook)
+
+        lines.body = Live(ended)
+        return Answer(lines.body, "application/x-ndjson")
+
+
+def chosen(proxy: Any, listener: str, match: str) -> Choice:
+    """Refused when there is no such listener, or `match` makes no sense."""
+    if listener and listener not in proxy.listeners:
+        raise Refused(404, f"no listener {listener[:200]!r}; {nearest(listener, list(proxy.listeners))}", "listener")
+    try:
+        return compile_match(match, listener)
+    except ValueError as error:
+        raise Refused(400, str(error), "match") from None
+
+
+class _Lines:
+    """limit: how many, then it ends; rate: a second."""
+
+    body: Live
+
+    def __init__(self, choice: Choice, limit: int, rate: float, clock: Any) -> None:
+        self._choice = choice
+        self._left = limit
+        self._filling = Filling(rate, 1.0, max(rate, 1.0), True)
+        self._bucket = Bucket(max(rate, 1.0))
+        self._clock = clock
+        self._offset = time.time() - clock.seconds()
+
+    def on_complete(self, exchange: Any) -> None:
+        """A hook of ProxyService.watch."""
+        if self._choice(exchange) and self._may():
+            self._put(decoded(exchange, self._offset))
+
+    def on_difference(self, exchange: Any, cluster: str, answer: Message, text: str) -> None:
+        """A mirror answered something else (proxy.mirror)."""
+        if self._choice(exchange) and self._may():
+            shown = {"cluster": cluster, "differs": text, "metadata": metadata(answer)}
+            self._put({**decoded(exchange, self._offset), "mirror": shown})
+
+    def _may(self) -> bool:
+        if not self._left:
+            return False
+        if not self._bucket.take(self._filling, self._clock.seconds()):
+            self.body.lost += 1
+            return False
+        return self.body.room()
+
+    def _put(self, told: dict[str, Any]) -> None:
+        if self.body.lost:
+            told["lost"] = self.body.lost
+        self._left -= 1
+        self.body.put(json.dumps(told, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n")
+        if not self._left:
+            self.body.end()

@@ -1,0 +1,34 @@
+"""
+Which keys have values that nobody is to see, whatever anybody called a secret.
+
+Lives here: `sounds_secret`, `masked`. Does not: secrets that the configuration names (config.reading.Secret).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+MASK = "****"
+
+_HIDDEN = re.compile(
+    r"auth|authorization|cookie|pass(phrase)?"
+    r"|(.*_)?(passwords?|passwd|secret|tokens?|jwt|api_?key|private_?key|access_?key|credentials?)"
+)
+_JOINTS = re.compile(r"[-.\s]")
+
+
+def sounds_secret(key: str) -> bool:
+    """Whether a key names something like a password: `password`, `x-api-key`, `db.credentials`, in any case."""
+    return _HIDDEN.fullmatch(_JOINTS.sub("_", key.lower())) is not None
+
+
+def masked(data: Any) -> Any:
+    """`data` with the texts of keys that sound like secrets replaced."""
+    if isinstance(data, Mapping):
+        return {
+            key: MASK if isinstance(value, str) and value and sounds_secret(str(key)) else masked(value)
+            for key, value in data.items()
+        }
+    return [masked(item) for item in data] if isinstance(data, (list, tuple)) else data

@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from browser import Connection, Desk
+from harness import call
+
+from metaproxy.admin.live import MAX_WAITING, SIGN_OF_LIFE
+from metaproxy.admin.tap import MAX_TAPS
+
+
+class Reader:
+    """Somebody who reads a tap."""
+
+    def __init__(self, desk: Desk, query: str = "") -> None:
+        self.connection = Connection(desk)
+        self.connection.send(f"GET /tap?{query} HTTP/1.1\r\nhost: 127.0.0.1:9901\r\n\r\n".encode())
+        self.head = self.connection.take()
+        self.ended = False
+
+    def raw(self) -> bytes:
+        data, body = self.connection.take(), b""
+        while data:
+            size, _, data = data.partition(b"\r\n")
+            length = int(size, 16)
+            self.ended = self.ended or not length
+            body, data = body + data[:length], data[length + 2 :]
+        return body
+
+    def lines(self):
+        return [json.loads(line) for line in self.raw().splitlines() if line]
+
+
+def traffic(desk: Desk, *services: str) -> None:
+    client = desk.running.client()
+    for service in services:
+        desk.running.exchange(client, service)
+
+
+def test_exchanges_come_as_they_end():
+    desk = Desk()
+    reader = Reader(desk)
+    assert b"200 OK" in reader.head
+    assert b"application/x-ndjson" in reader.head
+    traffic(desk, "echo")
+    (line,) = reader.lines()
+    assert (line["route"], line["outcome"], line["request"]["metadata"]) == ("main", "ok", {"service": "echo"})
+    traffic(desk, "gone")
+    (line,) = reader.lines()
+    assert (line["outcome"], line["details"]) == ("denied", "not here")
+
+
+def test_nothing_is_hooked_before_the_first_reader_and_after_the_last():
+    desk = Desk()
+    route = desk.proxy.listeners["front"].snapshot.routes.routes[0]
+    assert route.on_complete == ()
+    reader = Reader(desk)
+    assert len(route.on_complete) == 1
+    reader.connection.gone()
+    assert route.on_complete == ()
+    calls = desk.clock.getDelayedCalls()
+    assert [one for one in calls if one.getTime() - desk.clock.seconds() > 10] == []
+
+
+def test_a_limit_ends_it():
+    desk = Desk()
+    reader = Reader(desk, "limit=2")
+    traffic(desk, "echo", "echo", "echo")
+    assert len(reader.lines()) == 2
+    assert reader.ended
+    assert desk.proxy._watchers == []
+
+
+def test_a_match_chooses():
+    desk = Desk()
+    one, other = Reader(desk, "match=outcome%3Ddenied"), Reader(desk, "match=service:+echo&listener=front")
+    traffic(desk, "echo", "gone")
+    assert [line["outcome"] for line in one.lines()] == ["denied"]
+    assert [line["outcome"] for line in other.lines()] == ["ok"]
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "where"),
+    [
+        ("match=nonsense", 400, "match"),
+        ("match=%7B", 400, "match"),
+        ("limit=0", 400, "limit"),
+        ("rate=x", 400, "rate"),
+        ("listener=frnt", 404, "listener"),
+    ],
+)
+def test_a_parameter_that_makes_no_sense_is_refused_and_nothing_is_hooked(query, status, where):
+    desk = Desk()
+    refused = desk.get(f"/tap?{query}")
+    assert (refused.status, refused.json["where"]) == (status, where)
+    assert desk.proxy._watchers == []
+
+
+def test_more_than_a_rate_is_lost_and_told():
+    desk = Desk()
+    reader = Reader(desk, "rate=2")
+    client = desk.running.client()
+    for _ in range(5):
+        desk.running.exchange(client, "echo", 0)
+    assert len(reader.lines()) == 2
+    desk.clock.advance(1)
+    desk.running.exchange(client, "echo", 0)
+    (line,) = reader.lines()
+    assert line["lost"] == 3
+
+
+def test_a_reader_who_does_not_read_loses_lines_and_is_told_how_many():
+    desk = Desk()
+    reader = Reader(desk, "rate=10000")
+    producer = reader.connection.transport.producer
+    producer.pauseProducing()
+    client = desk.running.client()
+    sent = 0
+    live = next(iter(desk.proxy._watchers)).__self__.body
+    while not live.lost:
+        desk.running.exchange(client, "echo", 0)
+        sent += 1
+    for _ in range(10):
+        desk.running.exchange(client, "echo", 0)
+    assert live._size < MAX_WAITING + 4096
+    assert reader.raw() == b""
+    producer.resumeProducing()
+    desk.clock.advance(1)
+    desk.running.exchange(client, "echo", 0)
+    lines = reader.lines()
+    assert len(lines) == sent
+    assert lines[-1]["lost"] == 11
+    assert "lost" not in lines[-2]
+
+
+def test_a_reader_who_takes_nothing_for_long_is_cut_off():
+    desk = Desk()
+    reader = Reader(desk)
+    reader.connection.transport.producer.pauseProducing()
+    desk.clock.advance(SIGN_OF_LIFE + 1)
+    assert reader.connection.transport.disconnected
+
+
+def test_a_silent_tap_shows_that_it_lives():
+    desk = Desk()
+    reader = Reader(desk)
+    for _ in range(3):
+        desk.clock.advance(SIGN_OF_LIFE)
+        assert reader.raw() == b"\n"
+
+
+def test_the_number_of_taps_is_bounded():
+    desk = Desk()
+    readers = [Reader(desk) for _ in range(MAX_TAPS)]
+    assert desk.get("/tap").status == 429
+    readers[0].connection.gone()
+    assert b"200 OK" in Reader(desk).head
+
+
+def test_head_opens_no_tap():
+    desk = Desk()
+    assert desk.ask("HEAD", "/tap").status == 200
+    assert desk.proxy._watchers == []
+
+
+def test_it_goes_on_over_a_change_of_the_configuration():
+    desk = Desk()
+    reader = Reader(desk)
+    desk.running.apply(2)
+    traffic(desk, "echo")
+    assert len(reader.lines()) == 1
+
+
+def test_secrets_are_masked(monkeypatch):
+    desk = Desk()
+    reader = Reader(desk)
+
+    def spy(exchange):
+        exchange.message.metadata["token"] = "hunter2"
+
+    desk.proxy._watchers.insert(0, spy)
+    desk.running.apply(2)
+    traffic(desk, "echo")
+    raw = reader.raw()
+    assert b'"token": "****"' in raw
+    assert b"hunter2" not in raw
+
+
+def test_a_client_that_leaves_is_an_exchange_too():
+    desk = Desk()
+    reader = Reader(desk)
+    client = desk.running.client()
+    desk.running.say(client, call(1))
+    client.end()
+    assert [line["outcome"] for line in reader.lines()] == ["downstream_gone"]

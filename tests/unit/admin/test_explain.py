@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import json
+import random
+from types import SimpleNamespace
+
+import pytest
+from browser import Desk
+from harness import call
+
+from metaproxy.balancers.ring_hash import RingHash
+from metaproxy.cluster.cluster import Cluster
+from metaproxy.proxy.snapshot import FilterUse
+from metaproxy.routing.matcher import compile_condition
+from metaproxy.routing.sticky import Sticking
+from metaproxy.routing.table import Route, RouteTable, Target
+
+
+def explain(desk, expect=200, **asked):
+    answer = desk.post("/explain", json.dumps({"listener": "front", **asked}))
+    assert answer.status == expect, answer.text
+    return answer.json
+
+
+def replace(desk, *routes):
+    """Puts other routes in force."""
+    table = RouteTable(routes, random.Random(1))
+    object.__setattr__(desk.proxy.listeners["front"].snapshot, "routes", table)
+
+
+def test_it_tells_the_route_the_cluster_and_why_the_others_would_not():
+    told = explain(Desk(), metadata={"Service": "echo"})
+    assert (told["route"], told["answered_by"], told["protocol"]) == ("main", "cluster", "quill")
+    assert [(one["name"], one["takes"]) for one in told["routes"]] == [("main", "yes"), ("gone", "no")]
+    assert "it is 'echo'" in told["routes"][1]["why"]
+    (target,) = told["targets"]
+    assert (target["cluster"], target["share"], target["endpoint"]) == ("demo", 1.0, None)
+    assert [(one["address"], one["share"]) for one in target["endpoints"]] == [
+        ("127.0.0.1:1000", 0.3333),
+        ("127.0.0.1:1001", 0.6667),
+    ]
+    assert told["timeout_seconds"] == 2.0
+
+
+def test_a_frame_is_decoded_as_the_listener_does():
+    told = explain(Desk(), frame=call(7, "gone").hex())
+    assert (told["route"], told["answered_by"]) == ("gone", "route")
+    assert told["reply"] == {"error": "denied", "message": "not here"}
+    assert told["request"]["metadata"] == {"service": "gone"}
+
+
+def test_it_sends_nothing_and_takes_nobodys_turn():
+    desk = Desk()
+    for _ in range(3):
+        explain(desk, metadata={"service": "echo"})
+    assert desk.running.network.dialled == []
+    other = Desk()
+    picks = [one.running.cluster.balancer for one in (desk, other)]
+    turns = [[balancer.pick(0).address for _ in range(3)] for balancer in picks]
+    assert sorted(turns[0]) == sorted(turns[1])
+    assert desk.running.cluster.breaker.requests == 0
+    assert not any(one.counts.outcomes for one in desk.proxy.listeners["front"].snapshot.routes.routes[0].targets)
+
+
+def test_a_request_that_no_route_takes_is_told_so():
+    told = explain(Desk(), metadata={"service": "unknown"})
+    assert (told["route"], told["answered_by"]) == ("-", "route")
+    assert told["reply"]["error"] == "not_found"
+    assert {one["takes"] for one in told["routes"]} == {"no"}
+
+
+def test_an_endpoint_that_is_out_is_told_with_the_reason_and_the_rest_shares():
+    desk = Desk()
+    cluster = desk.running.cluster
+    cluster.drain(desk.running.endpoints[1])
+    (target,) = explain(desk, metadata={"service": "echo"})["targets"]
+    assert (target["endpoint"], target["how"]) == ("127.0.0.1:1000", "the only one")
+    assert [one["why_not"] for one in target["endpoints"]] == ["", "drained"]
+
+
+def test_a_hashing_balancer_tells_the_very_endpoint():
+    desk = Desk()
+    cluster = Cluster("ring", desk.running.cluster.codec, desk.running.endpoints, lambda all: RingHash(all, key="user"))
+    replace(desk, Route("all", [], [Target(cluster)]))
+    for user in ("a", "b", "c", "d"):
+        (target,) = explain(desk, metadata={"user": user})["targets"]
+        message = SimpleNamespace(get={"user": user}.get)
+        assert target["endpoint"] == cluster.pick(message, (), None).address
+    (target,) = explain(desk, metadata={"service": "x"})["targets"]
+    assert target["endpoint"] is None
+    assert "none of these keys" in target["how"]
+
+
+def test_what_chance_decides_is_told_as_shares_and_what_sticks_as_it_is():
+    desk = Desk()
+    cluster = desk.running.cluster
+    replace(
+        desk,
+        Route("some", [], [Target(cluster)], percent=25),
+        Route("all", [], [Target(cluster, 90), Target(cluster, 10)]),
+    )
+    told = explain(desk, metadata={})
+    assert [one["takes"] for one in told["routes"]] == ["25 %", "yes"]
+    assert [one["share"] for one in told["targets"]] == [0.9, 0.1]
+    replace(desk, Route("all", [], [Target(cluster, 50), Target(cluster, 50)], sticky=Sticking(["user"])))
+    stuck = [one["share"] for one in explain(desk, metadata={"user": "bob"})["targets"]]
+    assert sorted(stuck) == [0.0, 1.0]
+    assert stuck == [one["share"] for one in explain(desk, metadata={"user": "bob"})["targets"]]
+
+
+def test_facts_of_the_connection_may_be_given():
+    desk = Desk()
+    replace(
+        desk,
+        Route("inside", [compile_condition("source.address", {"cidr": "10.0.0.0/8"})], [Target(desk.running.cluster)]),
+    )
+    assert explain(desk, metadata={"source.address": "10.1.2.3"})["route"] == "inside"
+    assert explain(desk, metadata={"source.address": "9.1.2.3"})["route"] == "-"
+
+
+def test_it_tells_which_filters_would_act():
+    class Limit:
+        def on_request(self, exchange):
+            return None
+
+        def on_complete(self, exchange):
+            pass
+
+    limit = Limit()
+    desk = Desk(hooks={"on_request": (limit.on_request,), "on_complete": (limit.on_complete,)})
+    object.__setattr__(desk.proxy.snapshot, "filters", [FilterUse("front", "local_rate_limit", limit)])
+    told = explain(desk, metadata={"service": "echo"})
+    assert told["filters"] == [{"name": "local_rate_limit", "acts": True, "hooks": ["on_request", "on_complete"]}]
+    assert explain(Desk(), metadata={"service": "echo"})["filters"] == [
+        {"name": "local_rate_limit", "acts": False, "hooks": []}
+    ]
+
+
+def test_secrets_are_masked_in_the_answer():
+    assert explain(Desk(), metadata={"token": "hunter2"})["request"]["metadata"] == {"token": "****"}
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "where"),
+    [
+        ("", 400, "body"),
+        ("[]", 400, "body"),
+        ('{"listener": "front"}', 400, "body"),
+        ('{"metadata": {}, "frame": ""}', 400, "body"),
+        ('{"metadata": {}, "frme": ""}', 400, "body"),
+        ('{"metadata": {"a": 1}}', 400, "metadata"),
+        ('{"metadata": {"kind": "event"}}', 400, "metadata"),
+        ('{"frame": "xyz"}', 400, "frame"),
+        ('{"frame": "00"}', 400, "frame"),
+        ('{"frame": 7}', 400, "frame"),
+        ('{"listener": "frnt", "metadata": {}}', 404, "listener"),
+    ],
+)
+def test_a_question_that_makes_no_sense_is_refused(body, status, where):
+    answer = Desk().post("/explain", body)
+    assert (answer.status, answer.json["where"]) == (status, where)

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import pytest
+from twisted.logger import Logger, LogPublisher
+
+from metaproxy.telemetry.log_levels import MAX_NAMESPACES, LogLevels
+
+
+class Log:
+    """A publisher with one observer, and loggers of two namespaces."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self.publisher = LogPublisher(self.observe)
+        self.levels = LogLevels(self.publisher)
+        self.levels.start()
+
+    def observe(self, event):
+        self.seen.append(event["log_format"])
+
+    def say(self, level, namespace="metaproxy.proxy.pool"):
+        getattr(Logger(namespace, observer=self.publisher), level)(f"{namespace} {level}")
+        seen, self.seen = self.seen, []
+        return bool(seen)
+
+
+def test_by_default_debug_is_left_out():
+    log = Log()
+    assert [log.say(level) for level in ("debug", "info", "error")] == [False, True, True]
+
+
+def test_a_level_holds_for_what_is_below_a_namespace_and_nothing_beside_it():
+    log = Log()
+    log.levels.set("metaproxy.proxy", "debug")
+    assert log.say("debug")
+    assert not log.say("debug", "metaproxy.admin")
+    log.levels.set("metaproxy.proxy.pool", "error")
+    assert not log.say("warn")
+    assert log.say("debug", "metaproxy.proxy.turn")
+    assert log.levels.level("metaproxy.proxy.pool") == "error"
+
+
+def test_a_level_that_is_taken_back_leaves_the_others():
+    log = Log()
+    log.levels.set("metaproxy", "error")
+    log.levels.set("metaproxy.proxy", "debug")
+    log.levels.set("metaproxy.proxy", None)
+    assert (log.say("info"), log.say("error")) == (False, True)
+    assert log.levels.chosen == {"metaproxy": "error"}
+
+
+def test_nothing_is_filtered_any_more_once_it_stopped():
+    log = Log()
+    log.levels.start()
+    log.levels.stop()
+    assert log.say("debug")
+    assert len(log.publisher._observers) == 1
+
+
+@pytest.mark.parametrize(("namespace", "level"), [("a b", "info"), ("", "info"), ("x" * 300, "info"), ("a", "loud")])
+def test_what_makes_no_sense_is_refused(namespace, level):
+    with pytest.raises(ValueError, match="write one"):
+        LogLevels(LogPublisher()).set(namespace, level)
+
+
+def test_namespaces_with_a_level_of_their_own_are_bounded():
+    levels = LogLevels(LogPublisher())
+    for number in range(MAX_NAMESPACES):
+        levels.set(f"n{number}", "warn")
+    with pytest.raises(ValueError, match="take one back"):
+        levels.set("another", "warn")
+    levels.set("n0", "error")
+
+
+def test_the_listing_has_our_loggers_and_what_was_set():
+    levels = LogLevels(LogPublisher())
+    levels.set("twisted", "error")
+    listing = levels.listing()
+    assert (listing["metaproxy"], listing["twisted"]) == ("info", "error")
