@@ -15,14 +15,14 @@ from zope.interface import implementer
 
 from metaproxy.filters.descriptors import Asked, descriptors
 from metaproxy.filters.options import made, matching
-from metaproxy.filters.quota import Notes
+from metaproxy.filters.quota import ALL, Notes, is_enforced
 from metaproxy.filters.windows import Decision, InProcess, OnRedis
 from metaproxy.interfaces import IExchange, IOnRequest
 from metaproxy.message import ErrorKind, Reply
 from metaproxy.plugins import OptionError
 from metaproxy.redis_calls import Redis
 from metaproxy.routing.expression import ALWAYS
-from metaproxy.units import Seconds
+from metaproxy.units import Percent, Seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,8 +78,9 @@ class GlobalRateLimit:
 
     descriptors: what is counted; service: who counts, this process if nobody is named; domain: sets these limits apart
     from others of the service; match: which requests are counted; timeout: seconds for an answer; on_failure: what
-    happens without one; hits_addend: as how many a request counts; headers: whether answers tell what is left;
-    max_keys: values that this process counts at a time.
+    happens without one; enforced: percent of what is over the limit that is refused, the rest is only counted;
+    hits_addend: as how many a request counts; headers: whether answers tell what is left; max_keys: values that this
+    process counts at a time.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class GlobalRateLimit:
         match: dict[str, object] | None = None,
         timeout: Seconds = _TIMEOUT,
         on_failure: Literal["allow", "deny"] = "allow",
+        enforced: Percent = ALL,
         hits_addend: int = 1,
         headers: bool = False,
         max_keys: int = 10000,
@@ -107,12 +109,13 @@ class GlobalRateLimit:
         expression = matching(match)
         self._holds = None if expression is ALWAYS else expression.holds
         self._hits = hits_addend
+        self._enforced = enforced
         self._deny = on_failure == "deny"
         self._headers = headers
-        self._service = _service(where, domain, timeout, clock, max_keys)
+        self._service = _service(where, domain, timeout, clock, max_keys, headers)
         self._notes = Notes(self) if headers or (where is not None and where.grpc) else None
         self._failing = False
-        self.counters = {"ok": 0, "over_limit": 0, "error": 0, "failure_mode_allowed": 0}
+        self.counters = {"ok": 0, "over_limit": 0, "enforced": 0, "error": 0, "failure_mode_allowed": 0}
 
     def on_request(self, exchange: IExchange) -> Reply | Deferred[Any] | None:
         get = exchange.get
@@ -136,10 +139,14 @@ class GlobalRateLimit:
         told: dict[str, str] = dict(decision.response)
         if self._headers and decision.quota is not None:
             told.update(decision.quota.metadata())
-        if not decision.passed:
+        if decision.passed:
+            self.counters["ok"] += 1
+        else:
             self.counters["over_limit"] += 1
-            return Reply(ErrorKind.LIMITED, self._text(decision), details=_TEXT, metadata=told) if told else _REFUSAL
-        self.counters["ok"] += 1
+            if is_enforced(self._enforced):
+                self.counters["enforced"] += 1
+                text = self._text(decision)
+                return Reply(ErrorKind.LIMITED, text, details=_TEXT, metadata=told) if told else _REFUSAL
         for key, value in decision.request.items():
             exchange.set(key, value)
         if told and self._notes is not None:
@@ -174,12 +181,14 @@ def _descriptors(written: list[object], where: _Where | None) -> list[Any]:
     return found
 
 
-def _service(where: _Where | None, domain: str, timeout: float, clock: IReactorTime, most: int) -> Service:
+def _service(
+    where: _Where | None, domain: str, timeout: float, clock: IReactorTime, most: int, quotas: bool
+) -> Service:
     if where is None:
-        return InProcess(clock, most)
+        return InProcess(clock, most, quotas)
     if where.redis:
         redis = Redis(where.redis, clock, timeout, where.user, where.password, where.database)
-        return OnRedis(domain, clock, redis, where.prefix)
+        return OnRedis(domain, clock, redis, where.prefix, quotas)
     from metaproxy.filters.rate_limit_service import RateLimitService  # grpcio is there only if somebody wants it
 
     return RateLimitService(where.grpc, domain, timeout, clock)

@@ -14,12 +14,12 @@ from zope.interface import implementer
 
 from metaproxy.filters.bucket import Bucket, Buckets, Filling
 from metaproxy.filters.options import made, matching
-from metaproxy.filters.quota import Notes, Quota
+from metaproxy.filters.quota import ALL, Notes, Quota, is_enforced
 from metaproxy.interfaces import IExchange, IOnRequest
 from metaproxy.message import ErrorKind, Reply
 from metaproxy.plugins import OptionError
 from metaproxy.routing.expression import Expression, FirstMatch
-from metaproxy.units import Seconds
+from metaproxy.units import Percent, Seconds
 
 _SECOND = Seconds(1.0)
 _TEXT = "local_rate_limit: too many requests"
@@ -70,7 +70,8 @@ class LocalRateLimit:
     limit: requests; without it only `conditions` limit. per: seconds; burst: tokens a full bucket holds, 1 or more;
     `limit` by default. refill: token by token (steady), or `limit` of them each `per` (interval). key: metadata keys of
     whose values each has a bucket of its own, `max_keys` of them at most. conditions: the first whose `match` holds
-    takes the place of all that, with a limit of its own. headers: whether answers tell what is left.
+    takes the place of all that, with a limit of its own. enforced: percent of what is over the limit that is
+    refused, the rest is only counted. headers: whether answers tell what is left.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class LocalRateLimit:
         key: str | list[str] = "",
         max_keys: int = MOST_KEYS,
         conditions: list[object] | None = None,
+        enforced: Percent = ALL,
         headers: bool = False,
     ) -> None:
         if limit is None and not conditions:
@@ -94,8 +96,9 @@ class LocalRateLimit:
         self._find: Callable[[Callable[[str], str | None]], int] | None = None
         if listed:
             self._find = FirstMatch([one.match for one in listed]).find
+        self._enforced = enforced
         self._notes = Notes(self) if headers else None
-        self.counters = {"ok": 0, "rate_limited": 0}
+        self.counters = {"ok": 0, "rate_limited": 0, "enforced": 0}
 
     @property
     def gauges(self) -> dict[str, float]:
@@ -110,7 +113,12 @@ class LocalRateLimit:
         now = exchange.started
         bucket = buckets.of(exchange)
         passed = bucket.take(buckets.filling, now)
-        self.counters["ok" if passed else "rate_limited"] += 1
+        if passed:
+            self.counters["ok"] += 1
+        else:
+            self.counters["rate_limited"] += 1
+            passed = not is_enforced(self._enforced)
+            self.counters["enforced"] += not passed
         if self._notes is not None:
             return self._told(exchange, self._notes, buckets.filling, bucket, passed)
         return None if passed else _REFUSAL

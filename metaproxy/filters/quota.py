@@ -1,7 +1,8 @@
 """
 What is left of a limit, told to clients: metadata of the answer, where the protocol can carry them.
 
-Lives here: `Quota` and how it is written, `Notes`, which keeps what an exchange's answer is to tell. Does not: limits.
+Lives here: `Quota` and how it is written, `Notes`, which keeps what an exchange's answer is to tell, and how much of a
+limit is enforced. Does not: limits.
 
 The names and the form are those of Envoy's rate limit filters, which follow the third draft of the RateLimit headers.
 """
@@ -9,14 +10,23 @@ The names and the form are those of Envoy's rate limit filters, which follow the
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from zope.interface import directlyProvides, providedBy
 
 from metaproxy.interfaces import IExchange, IOnComplete, IOnResponse
+from metaproxy.units import Percent
 
 LIMIT, REMAINING, RESET = "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"
+
+ALL = Percent(100.0)
+
+
+def is_enforced(percent: float, rng: random.Random | None = None) -> bool:
+    """Whether one request that is over a limit is refused, of which so many percent are."""
+    return percent >= 100 or (percent > 0 and (rng or random).random() * 100 < percent)
 
 
 class Quota(NamedTuple):

@@ -51,17 +51,23 @@ def start_of(limit: Limit, now: float) -> int:
     return int(now // limit.seconds) * limit.seconds
 
 
-def decide(asked: Sequence[Asked], counted: Sequence[int], now: float) -> Decision:
-    """counted: how many there were of each in its window, this request included."""
-    passed, least = True, None
+PASSED, REFUSED = Decision(True), Decision(False)
+
+
+def decide(asked: Sequence[Asked], counted: Sequence[int], now: float, quotas: bool) -> Decision:
+    """counted: how many there were of each in its window, this request included; quotas: whether they are wanted."""
+    least: tuple[int, Limit] | None = None
     for one, count in zip(asked, counted, strict=True):
         limit = cast(Limit, one.limit)
         left = limit.requests - count
-        passed = passed and left >= 0
-        if least is None or left < least.remaining:
-            reset = start_of(limit, now) + limit.seconds - now
-            least = Quota(limit.requests, limit.seconds, left, reset)
-    return Decision(passed, least)
+        if least is None or left < least[0]:
+            least = left, limit
+    assert least is not None
+    left, limit = least
+    if not quotas:
+        return PASSED if left >= 0 else REFUSED
+    reset = start_of(limit, now) + limit.seconds - now
+    return Decision(left >= 0, Quota(limit.requests, limit.seconds, left, reset))
 
 
 class InProcess:
@@ -69,7 +75,8 @@ class InProcess:
 
     failures: tuple[type[Exception], ...] = ()
 
-    def __init__(self, clock: IReactorTime, most: int) -> None:
+    def __init__(self, clock: IReactorTime, most: int, quotas: bool = True) -> None:
+        self._quotas = quotas
         self._clock = clock
         self._most = most
         self._counts: OrderedDict[Hashable, list[int]] = OrderedDict()
@@ -79,7 +86,8 @@ class InProcess:
 
     def ask(self, asked: Sequence[Asked], hits: int) -> Decision:
         now = self._clock.seconds()
-        return decide(asked, [self._add(one, start_of(cast(Limit, one.limit), now), hits) for one in asked], now)
+        counted = [self._add(one, start_of(cast(Limit, one.limit), now), hits) for one in asked]
+        return decide(asked, counted, now, self._quotas)
 
     def _add(self, asked: Asked, start: int, hits: int) -> int:
         counts = self._counts
@@ -102,7 +110,8 @@ class OnRedis:
 
     failures: tuple[type[Exception], ...] = (RedisFailed,)
 
-    def __init__(self, domain: str, clock: IReactorTime, redis: Redis, prefix: str) -> None:
+    def __init__(self, domain: str, clock: IReactorTime, redis: Redis, prefix: str, quotas: bool = True) -> None:
+        self._quotas = quotas
         self._domain = prefix + domain
         self._clock = clock
         self._redis = redis
@@ -116,7 +125,7 @@ class OnRedis:
             commands.append((b"INCRBY", name, b"%d" % hits))
             commands.append((b"EXPIRE", name, b"%d" % limit.seconds))
         answers: Deferred[Any] = self._redis.call(commands)
-        return answers.addCallback(lambda found: decide(asked, found[::2], now))
+        return answers.addCallback(lambda found: decide(asked, found[::2], now, self._quotas))
 
     def stop(self) -> None:
         self._redis.close()

@@ -7,6 +7,7 @@ not: when a bucket has a token, what the gradient finds (tests/unit/filters).
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -304,7 +305,77 @@ def test_when_the_service_dies_on_failure_decides(
     assert [passed(one) for one in asked("redis", ports["redis"], clients, 4)] == [True] * 4
     assert all("the limit can't be asked" in one for one in asked("thrift", ports["thrift"], clients, 2))
     assert events(between, "redis", "global_rate_limit") == {
-        "ok": 3, "over_limit": 1, "error": 4, "failure_mode_allowed": 4,
+        "ok": 3, "over_limit": 1, "enforced": 1, "error": 4, "failure_mode_allowed": 4,
     }  # fmt: skip
     assert events(between, "thrift", "global_rate_limit")["error"] == 2
     assert between.log().count("global_rate_limit: UNAVAILABLE") == 2, "once for each filter that can't ask"
+
+
+@pytest.fixture(params=["redis", pytest.param("grpc", marks=peer("ratelimit"))])
+def counting(request: pytest.FixtureRequest, start_here: Start, tmp_path: Path) -> tuple[dict[str, str], Program]:
+    """Who counts, as `service:` has it, and the program: for tests that have it hang."""
+    if request.param == "grpc":
+        service: RateLimitService = request.getfixturevalue("service")
+        return {"grpc": f"127.0.0.1:{service.port}"}, service.program
+    port = free_port()
+    (tmp_path / "counters").mkdir()
+    program = start_here(catalogue.redis_server(port, tmp_path / "counters"), lambda: answers(port))
+    return {"redis": f"127.0.0.1:{port}"}, program
+
+
+def test_B7_who_counts_may_hang_and_only_what_is_counted_waits(
+    servers: Servers, counting: tuple[dict[str, str], Program], proxy: Callable[..., Proxy]
+) -> None:
+    import redis
+
+    where, program = counting
+    ports, config = limited(servers, lambda name: globally(where, name, timeout="30s"))
+    proxy(config)
+    options: dict[str, Any] = {"port": ports["redis"], "driver_info": None, "socket_timeout": 10}
+    waiting = redis.Connection(**options)
+    waiting.connect()
+    waiting.send_command("INCR", "n")
+    waiting.read_response()
+    program.signal(signal.SIGSTOP)
+    try:
+        waiting.send_command("INCR", "n")
+        with redis.Redis(**options) as other:
+            assert [other.ping() for _ in range(20)] == [True] * 20
+        assert not waiting.can_read(timeout=0)
+    finally:
+        program.signal(signal.SIGCONT)
+    assert isinstance(waiting.read_response(), int)
+    waiting.disconnect()
+
+
+def test_B7_an_answer_that_does_not_come_in_time_is_not_waited_for_and_later_ones_count_again(
+    servers: Servers, counting: tuple[dict[str, str], Program], clients: Clients, proxy: Callable[..., Proxy]
+) -> None:
+    where, program = counting
+    ports, config = limited(servers, lambda name: globally(where, name, timeout="100ms"))
+    between = proxy(config)
+    assert eventually(lambda: passed(asked("redis", ports["redis"], clients)[0]) and counted(between, "ok"))
+    program.signal(signal.SIGSTOP)
+    try:
+        assert [passed(one) for one in asked("redis", ports["redis"], clients, 5)] == [True] * 5
+    finally:
+        program.signal(signal.SIGCONT)
+    assert counted(between, "failure_mode_allowed") >= 5
+    assert eventually(lambda: not passed(asked("redis", ports["redis"], clients)[0]), 20)
+    assert counted(between, "over_limit") == 1
+
+
+def counted(between: Proxy, event: str) -> int:
+    return events(between, "redis", "global_rate_limit")[event]
+
+
+def test_a_limit_is_tried_without_refusing_anybody_and_enforced_live(
+    servers: Servers, clients: Clients, proxy: Callable[..., Proxy]
+) -> None:
+    options = {"limit": 1, "per": "1h", "enforced": {"runtime": "limit-enforced"}}
+    ports, config = limited(servers, lambda name: [{"local_rate_limit": options}])
+    between = proxy({"runtime": {"limit-enforced": 0}, **config})
+    assert all(passed(one) for one in asked("redis", ports["redis"], clients, 5))
+    assert events(between, "redis", "local_rate_limit") == {"ok": 1, "rate_limited": 4, "enforced": 0}
+    between.admin("/runtime/limit-enforced", "PUT", b"100")
+    assert [passed(one) for one in asked("redis", ports["redis"], clients, 3)] == [True, False, False]

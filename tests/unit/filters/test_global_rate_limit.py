@@ -16,7 +16,7 @@ from metaproxy.interfaces import IFilter
 from metaproxy.message import ErrorKind, Reply
 from metaproxy.plugins import OptionError, Registry
 from metaproxy.testing import check_filter
-from metaproxy.units import Seconds
+from metaproxy.units import Percent, Seconds
 
 LIMIT = {"requests_per_unit": 2, "unit": "minute"}
 BY_USER = {"entries": [{"key": "user", "from": "user"}], "limit": LIMIT}
@@ -86,7 +86,7 @@ def test_without_a_service_it_counts_in_this_process() -> None:
     replies = [found.on_request(Asking(user=user)) for user in ("ann", "ann", "ann", "bob")]
     assert [reply is None for reply in replies] == [True, True, False, True]
     assert (replies[2].kind, replies[2].text) == (ErrorKind.LIMITED, "global_rate_limit: too many requests")
-    assert found.counters == {"ok": 3, "over_limit": 1, "error": 0, "failure_mode_allowed": 0}
+    assert found.counters == {"ok": 3, "over_limit": 1, "enforced": 1, "error": 0, "failure_mode_allowed": 0}
 
 
 def test_B7_an_empty_match_asks_for_every_request_and_another_for_those_that_it_holds() -> None:
@@ -123,7 +123,7 @@ def test_B7_a_limiter_without_an_address_that_answers_is_counted_and_refuses_nob
     result = outcome(found.on_request(Asking(user="ann")))
     service.answers[0].errback(Broken("away"))
     assert result == [None]
-    assert found.counters == {"ok": 0, "over_limit": 0, "error": 1, "failure_mode_allowed": 1}
+    assert found.counters == {"ok": 0, "over_limit": 0, "enforced": 0, "error": 1, "failure_mode_allowed": 1}
 
 
 def test_on_failure_deny_refuses_what_can_not_be_asked() -> None:
@@ -132,7 +132,7 @@ def test_on_failure_deny_refuses_what_can_not_be_asked() -> None:
     service.answers[0].errback(Broken("away"))
     (reply,) = result
     assert (reply.kind, reply.text) == (ErrorKind.LIMITED, "global_rate_limit: the limit can't be asked")
-    assert found.counters == {"ok": 0, "over_limit": 0, "error": 1, "failure_mode_allowed": 0}
+    assert found.counters == {"ok": 0, "over_limit": 0, "enforced": 0, "error": 1, "failure_mode_allowed": 0}
 
 
 def test_a_mistake_of_ours_is_no_failure_of_the_service() -> None:
@@ -189,6 +189,15 @@ def test_what_is_left_is_told_if_that_is_asked_for(headers: bool) -> None:
     else:
         assert not hasattr(found, "on_response")
         assert (replies[2].text, replies[2].metadata) == ("global_rate_limit: too many requests", None)
+
+
+def test_with_nothing_enforced_everything_passes_and_what_would_be_refused_is_counted() -> None:
+    found = limiter(enforced=Percent(0.0), headers=True)
+    exchanges = [Asking(user="ann") for _ in range(3)]
+    assert [found.on_request(exchange) for exchange in exchanges] == [None] * 3
+    assert (found.counters["over_limit"], found.counters["enforced"]) == (1, 0)
+    found.on_response(exchanges[2])
+    assert exchanges[2].told["x-ratelimit-remaining"] == "0"
 
 
 def test_stop_stops_who_counts() -> None:

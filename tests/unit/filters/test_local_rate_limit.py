@@ -3,15 +3,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from harness import Stage, call
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metaproxy.codecs.thrift import Thrift
 from metaproxy.filters.local_rate_limit import LocalRateLimit
 from metaproxy.interfaces import IFilter
-from metaproxy.message import ErrorKind
+from metaproxy.message import ErrorKind, Kind, Side
 from metaproxy.plugins import OptionError, Registry
 from metaproxy.testing import check_filter
-from metaproxy.units import Seconds
+from metaproxy.units import Percent, Seconds
 
 
 class At:
@@ -140,7 +142,7 @@ def test_a_condition_without_a_match_holds_always() -> None:
 def test_where_no_condition_holds_and_there_is_no_limit_everything_passes() -> None:
     limit = LocalRateLimit(conditions=[{"match": {"method": "pay"}, "limit": 1}])
     assert all(ask(limit, 5.0, method="buy") for _ in range(100))
-    assert limit.counters == {"ok": 0, "rate_limited": 0}
+    assert limit.counters == {"ok": 0, "rate_limited": 0, "enforced": 0}
 
 
 def test_each_value_of_the_key_has_a_bucket_of_its_own() -> None:
@@ -179,7 +181,7 @@ def test_whatever_values_come_their_number_and_size_stay_bounded(values: list[st
 def test_passed_and_refused_requests_are_counted() -> None:
     limit = LocalRateLimit(2)
     passed(limit, *[5.0] * 5)
-    assert limit.counters == {"ok": 2, "rate_limited": 3}
+    assert limit.counters == {"ok": 2, "rate_limited": 3, "enforced": 3}
 
 
 def test_with_headers_an_answer_tells_what_is_left_and_a_refusal_when_to_come_back() -> None:
@@ -239,3 +241,38 @@ def test_in_no_stretch_of_time_more_pass_than_the_burst_and_what_was_filled_in_i
         for last in range(first, len(went), 7):
             allowed = burst + (went[last] - went[first]) * limit / per
             assert last - first + 1 <= allowed + 1e-6
+
+
+def test_with_nothing_enforced_everything_passes_and_what_would_be_refused_is_counted() -> None:
+    limit = LocalRateLimit(2, enforced=Percent(0.0))
+    assert all(passed(limit, *[5.0] * 5))
+    assert limit.counters == {"ok": 2, "rate_limited": 3, "enforced": 0}
+
+
+def test_on_the_whole_path_tokens_come_with_the_time() -> None:
+    limit = LocalRateLimit(1, Seconds(2.0))
+    stage = Stage(hooks={"on_request": (limit.on_request,)})
+    client = stage.client()
+    passes = []
+    for id in range(1, 8):
+        stage.say(client, call(id))
+        (data,) = [client.take()]
+        passes.append(data == b"")
+        stage.clock.advance(0.5)
+    assert passes == [True, False, False, False, True, False, False]
+
+
+THRIFT_CALL = bytes.fromhex("80010001 00000004 6563686f 00000007 0b 0001 00000002 6869 00")
+"""echo("hi"), strict binary; see test_thrift_header.py"""
+
+
+def test_a_refusal_in_theader_carries_what_is_left() -> None:
+    limit = LocalRateLimit(1, Seconds(10.0), headers=True)
+    stage = Stage(Thrift(), hooks={"on_request": (limit.on_request,)})
+    client = stage.client()
+    head = bytes.fromhex("0fff 0000 00000007 0001 00000000")
+    assert ask(limit, 0.0)
+    stage.say(client, (len(head + THRIFT_CALL)).to_bytes(4, "big") + head + THRIFT_CALL)
+    (refusal,) = Thrift().session(Side.SERVER, 1 << 20).receive(client.take())
+    assert refusal.kind is Kind.ERROR
+    assert (refusal.get("x-ratelimit-remaining"), refusal.get("x-ratelimit-reset")) == ("0", "10")

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import random
 from typing import Any
 
 from zope.interface import implementer
 
-from metaproxy.filters.quota import Notes, Quota
+from metaproxy.filters.quota import Notes, Quota, is_enforced
 from metaproxy.interfaces import IExchange, IOnRequest
 from metaproxy.testing import check_filter
 
@@ -57,3 +58,10 @@ def test_what_was_noted_is_forgotten_at_the_end() -> None:
     assert len(noting.notes) == 1
     noting.on_complete(exchange)
     assert len(noting.notes) == 0
+
+
+def test_so_many_percent_are_enforced() -> None:
+    """Of 10000 with 30%: 3000 +- 5 standard deviations of 46."""
+    rng = random.Random(3)
+    assert abs(sum(is_enforced(30.0, rng) for _ in range(10000)) - 3000) < 230
+    assert all(is_enforced(100.0) for _ in range(100)) and not any(is_enforced(0.0) for _ in range(100))

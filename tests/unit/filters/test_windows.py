@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 
 from metaproxy.filters.descriptors import Asked, Limit
 from metaproxy.filters.quota import Quota
-from metaproxy.filters.windows import Decision, InProcess, OnRedis, name_of
+from metaproxy.filters.windows import PASSED, REFUSED, Decision, InProcess, OnRedis, name_of
 
 TWO_A_MINUTE = Limit(2, "minute")
 
@@ -78,6 +78,11 @@ def test_the_number_of_counts_is_bounded(users: list[int], most: int) -> None:
     for number in users:
         counts.ask([user(str(number))], 1)
         assert len(counts) <= most
+
+
+def test_no_quota_is_made_where_none_is_wanted() -> None:
+    counts = InProcess(at(70), 100, quotas=False)  # type: ignore[arg-type]
+    assert [counts.ask([user("ann"), user("bob", Limit(1, "hour"))], 1) for _ in range(2)] == [PASSED, REFUSED]
 
 
 class Fake:
