@@ -91,6 +91,11 @@ class ClientSession(CommandStream):
         shown = name.decode("latin-1")
         if name in self._denied:
             return f"NOPERM {shown} is not allowed here"
+        rules = self._who.rules
+        if rules is not None:
+            refused = rules.refusal(name, lambda: resp.arguments(message.frame))
+            if refused:
+                return refused
         if name not in commands.SPECIAL:
             return ""
         why = commands.REFUSED.get(name)
@@ -119,7 +124,8 @@ class ClientSession(CommandStream):
             message.known()  # while the frame is the client's
             message.frame = error_probe(error.partition(" ")[2])
         else:
-            message.answer = b"-%b\r\n" % error.encode("utf-8", "replace")
+            line = error.replace("\r", " ").replace("\n", " ")
+            message.answer = b"-%b\r\n" % line.encode("utf-8", "replace")
 
     # -- the connection's state
 
@@ -136,7 +142,7 @@ class ClientSession(CommandStream):
         self._shared: Profile = None if who.version == 2 and not who.database else (who.version, who.database)
         bound = self._bound()
         self._profile = (who.version, who.database, "own") if bound else self._shared
-        self._plain = who.user is not None and not self._opening and not self._lingering
+        self._plain = who.user is not None and who.rules is None and not self._opening and not self._lingering
         self._blocking = self._blocking and bound
 
     def _release(self, message: Message) -> None:

@@ -36,8 +36,8 @@ _CROSSSLOT = "Keys in request don't belong to the same endpoint"
 
 class Redis(Codec):
     """
-    Redis, RESP2 and RESP3. auth: the password of clients, or {password: ...}, or {users: {name: password}}; databases:
-    how many there are to SELECT; deny: commands that clients may not use.
+    Redis, RESP2 and RESP3. auth: the password of clients, or {password: ...}, or {users: {name: password}}; users: who
+    may do what, see `accounts`; databases: how many there are to SELECT; deny: commands that clients may not use.
     """
 
     name = "redis"
@@ -49,11 +49,15 @@ class Redis(Codec):
     hash_aliases = {"key": "tag"}
 
     def __init__(
-        self, auth: str | dict[str, object] | None = None, databases: int = 16, deny: list[str] | None = None
+        self,
+        auth: object = None,
+        databases: int = 16,
+        deny: list[str] | None = None,
+        users: object = None,
     ) -> None:
         if not 1 <= databases <= 16384:
             raise ValueError("databases must be 1 to 16384")
-        self._accounts = accounts(auth)
+        self._accounts = accounts(auth, users)
         self._databases = databases
         self._denied = frozenset(name.upper().encode() for name in deny or ())
         self._heads = commands.heads(self._denied)

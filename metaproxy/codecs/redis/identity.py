@@ -7,7 +7,8 @@ answers. Does not: what that state changes for the commands that follow (`client
 
 from __future__ import annotations
 
-from metaproxy.codecs.redis.accounts import Accounts
+from metaproxy.codecs.redis.accounts import Account, Accounts
+from metaproxy.codecs.redis.acl import Rules
 from metaproxy.codecs.redis.metadata import ANYBODY
 from metaproxy.codecs.redis.resp import bulk, encode
 
@@ -36,11 +37,12 @@ def arity(name: bytes) -> bytes:
 
 class Identity:
     """
-    user: who is logged in, None for nobody. version: of RESP. database: the selected one. number: what CLIENT ID tells.
-    Each method takes the arguments of a command, itself in front, and gives the answer.
+    user: who is logged in, None for nobody. rules: what it may do, None for everything. version: of RESP. database: the
+    selected one. number: what CLIENT ID tells. Each method takes the arguments of a command, itself in front, and gives
+    the answer.
     """
 
-    __slots__ = ("_accounts", "_databases", "_name", "database", "number", "user", "version")
+    __slots__ = ("_accounts", "_databases", "_name", "database", "number", "rules", "user", "version")
 
     def __init__(self, accounts: Accounts, databases: int, number: int) -> None:
         self._accounts = accounts
@@ -50,17 +52,21 @@ class Identity:
 
     def reset(self) -> None:
         """As a new connection is."""
-        self.user = None if self._accounts else ANYBODY
+        self._is(self._accounts.newcomer)
         self.version = 2
         self.database = 0
         self._name = b""
+
+    def _is(self, account: Account | None) -> None:
+        self.user: str | None = account.name if account is not None else None
+        self.rules: Rules | None = account.rules if account is not None else None
 
     def null(self) -> bytes:
         return b"_\r\n" if self.version == 3 else b"$-1\r\n"
 
     def auth(self, arguments: list[bytes]) -> bytes:
         if len(arguments) == 2:
-            if not self._accounts:
+            if self._accounts.asks_no_password:
                 return _NO_PASSWORD
             return self._log_in(ANYBODY.encode(), arguments[1])
         if len(arguments) == 3:
@@ -71,7 +77,7 @@ class Identity:
         accepted = self._accounts.accept(user, password)
         if accepted is None:
             return WRONGPASS
-        self.user = accepted
+        self._is(accepted)
         return OK
 
     def hello(self, arguments: list[bytes]) -> bytes:

@@ -312,3 +312,17 @@ def test_a_configuration_is_shown_as_json_with_secrets_masked() -> None:
 
 def test_sections_have_no_keys_but_those_of_the_model() -> None:
     assert all(issubclass(section, Section) and not hasattr(section(), "__dict__") for section in (Admin, Tokens))
+
+
+def test_options_that_hold_secrets_are_masked_also_where_they_are_written_out() -> None:
+    options = {
+        "auth": {"password": "hunter2", "users": {"ann": "hunter3"}},
+        "users": [{"name": "ann", "password": "hunter4", "passwords": ["hunter5"], "nopass": True, "rules": "+get"}],
+        "providers": {"main": {"shared_secret": "hunter6", "issuer": "me"}},
+    }
+    shown = as_data(Use("redis", options))
+    assert "hunter" not in str(shown)
+    assert shown["options"]["users"][0] == {
+        "name": "ann", "password": "****", "passwords": ["****"], "nopass": True, "rules": "+get",
+    }  # fmt: skip
+    assert shown["options"]["providers"]["main"]["issuer"] == "me"
