@@ -127,8 +127,13 @@ class Page:
     def click(self, selector: str) -> None:
         """Presses the mouse on the middle of an element."""
         place = self._place(selector)
-        self.run(f"{place}.scrollIntoView({{block: 'center'}})")
-        x, y = self.run(f"(r => [r.x + r.width / 2, r.y + r.height / 2])({place}.getBoundingClientRect())")
+        where = f"(r => [r.x + r.width / 2, r.y + r.height / 2])({place}.getBoundingClientRect())"
+        # A page that is being filled moves what is to be pressed: it has to stand where it stood.
+        steps = f"(async () => {{ {place}.scrollIntoView({{block: 'center'}}); const before = {where}; "
+        steps += f"await new Promise((go) => setTimeout(go, 120)); return [before, {where}]; }})()"
+        seen = eventually(lambda: (found := self.run(steps))[0] == found[1] and found[1], 10)
+        assert seen, f"{selector} does not stand still"
+        x, y = seen
         for what in ("mousePressed", "mouseReleased"):
             self.send("Input.dispatchMouseEvent", type=what, x=x, y=y, button="left", clickCount=1)
 
