@@ -30,6 +30,10 @@ HERE = Path(__file__).parent
 CONFIG = HERE.parent / "conf" / "demo.yaml"
 CALLS = 20
 """Calls of each protocol before the shares are shown."""
+ROUND = 5.0
+"""Seconds of calling on until it is told what came of it."""
+PAUSE = 0.02
+"""Between two calls of each, seconds: the live page has something to show, and the machine to do other things."""
 PATIENCE = 30.0
 """Seconds that anything may take to start."""
 
@@ -53,7 +57,7 @@ class Processes:
         self._running.append(
             subprocess.Popen(
                 [sys.executable, *arguments], cwd=HERE.parent, env={**os.environ, **(environ or {})},
-                stdout=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL, start_new_session=True,  # Ctrl-C is for us, who end them
             )
         )  # fmt: skip
 
@@ -115,7 +119,21 @@ def show(protocol: str, call: Callable[[], str], calls: int) -> None:
         print(f"  {protocol:6}  {answer}")
         answers[answer.rpartition(" ")[2]] += 1
     shares = ", ".join(f"{name} {100 * count / calls:.0f}%" for name, count in sorted(answers.items()))
-    print(f"  {protocol:6}  -> {shares}   (the route says 80:20)\n")
+    print(f"  {protocol:6}  -> {shares}   (the file says 80:20)\n")
+
+
+def call_on(callers: dict[str, Callable[[], str]]) -> None:
+    """Calls all of them for a while, and then prints the share that each version got."""
+    answers: dict[str, Counter[str]] = {protocol: Counter() for protocol in callers}
+    deadline = time.monotonic() + ROUND
+    while time.monotonic() < deadline:
+        for protocol, call in callers.items():
+            answers[protocol][call().rpartition(" ")[2]] += 1
+        time.sleep(PAUSE)
+    for protocol, found in answers.items():
+        whole = found.total()
+        shares = ", ".join(f"{name} {100 * count / whole:.0f}%" for name, count in sorted(found.items()))
+        print(f"  {protocol:6}  {whole} calls -> {shares}")
 
 
 def counted(admin: str) -> list[str]:
@@ -139,17 +157,15 @@ def run(once: bool) -> None:
         )
         for name in names:
             wait_for(at[name], processes)
-        print(f"\nmetaproxy runs {CONFIG.relative_to(HERE.parent)}; its admin page: http://{at['ADMIN']}/\n")
+        print(f"\nmetaproxy runs {CONFIG.relative_to(HERE.parent)}; its live page: http://{at['ADMIN']}/\n")
         callers = {"dubbo": dubbo_caller(at["DUBBO"]), "thrift": thrift_caller(at["THRIFT"])}
         for protocol, call in callers.items():
             show(protocol, call, CALLS)
         print("What the proxy counted (GET /metrics):")
         print("\n".join(f"  {line}" for line in counted(at["ADMIN"])))
         while not once:
-            print(f"\nCalling on. Admin page: http://{at['ADMIN']}/   Ctrl-C ends.\n", flush=True)
-            time.sleep(5)
-            for protocol, call in callers.items():
-                show(protocol, call, 5)
+            print(f"\nCalling on. Live page: http://{at['ADMIN']}/   Ctrl-C ends.\n", flush=True)
+            call_on(callers)
     except KeyboardInterrupt:
         print()
     finally:

@@ -97,16 +97,17 @@ def shop(start: Any, shared_proxy: Any, tmp_path_factory: pytest.TempPathFactory
     start(catalogue.thrift_server("py", "orders", f"{orders}:framed:binary"))
     start(catalogue.redis_server(sessions, directory), lambda: answers(sessions))
     hello = {"match": {"interface": HELLO}}
+    shadow = {"cluster": "hello-v2", "percent": {"runtime": "shadow"}, "compare": True}
     front = {name: free_port() for name in ("dubbo", "thrift", "redis")}
     config = {
         "node": {"id": "sidecar-1", "cluster": "shop"},
-        "runtime": {"canary": 1, "maintenance": False},
+        "runtime": {"canary": 1, "maintenance": False, "shadow": 0},
         "listeners": [
             listener(
                 "dubbo-in", front["dubbo"], "dubbo",
                 [
                     {"name": "canary", **hello, "percent": {"runtime": "canary"}, "cluster": "hello-v2"},
-                    {"name": "stable", **hello, "cluster": "hello-v1"},
+                    {"name": "stable", **hello, "cluster": "hello-v1", "mirror": shadow},
                 ],
             ),
             listener("thrift-in", front["thrift"], "thrift", [{"name": "orders", "cluster": "orders"}]),
@@ -217,6 +218,17 @@ def test_a_switch_is_a_switch(shop: Shop, look: Look) -> None:
     assert eventually(lambda: shop.proxy.admin("/runtime/maintenance")["value"] is True, 10)
     page.click("#runtime button[aria-label='Reset maintenance']")
     assert eventually(lambda: shop.proxy.admin("/runtime/maintenance")["value"] is False, 10)
+
+
+def test_copies_are_shown_with_how_many_answers_differ(shop: Shop, look: Look) -> None:
+    page = look(shop.proxy)
+    assert page.shows("0 % copied to hello-v2", "#routes")
+    shop.proxy.admin("/runtime/shadow", "PUT", b"50")
+    assert page.shows("50 % copied to hello-v2", "#routes")
+    assert eventually(lambda: re.search(r"[1-9]\d* of \d+ answers differ", page.text("#routes")), 15)
+    page.click(".copies summary")
+    assert page.shows(f"{HELLO}/sayHello: byte", ".copies li:first-child")
+    shop.proxy.admin("/runtime/shadow", "DELETE")
 
 
 def button(page: Page, label: str) -> None:

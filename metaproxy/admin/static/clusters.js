@@ -60,7 +60,7 @@ function Endpoint({ cluster, endpoint, span, added, change }) {
   const place = (what) => change(`endpoints/${encodeURIComponent(address)}/${what}`);
   const { metadata, weight, priority, zone } = endpoint;
   const traits = Object.entries({ ...metadata, ...(zone && { zone }), ...(priority && { priority }), ...(weight !== 1 && { weight }) });
-  return html`<tr class=${state === "healthy" ? "" : "failing"}>
+  return html`<tr class=${errors > 0 ? "failing" : ""}>
     <td class="state"><${Badge} kind=${KIND[state] || "bad"}>${state}<//></td>
     <td class="operation">${address}<small>${traits.map(([key, value]) => `${key} ${value}`).join(", ")}</small></td>
     <td class="n" data-label="active">${endpoint.active}</td>

@@ -17,7 +17,7 @@ const SECTIONS = [["traffic", "Traffic"], ["runtime", "Live values"], ["routes",
 const state = {
   server: null, flows: null, clusters: null, routes: null, listeners: null, runtime: null, plugins: null,
   clusterCounts: new Counters(), routeCounts: new Counters(), history: [],
-  seconds: 10, paused: false, locked: null, lost: null, answered: 0, slow: {},
+  seconds: 10, paused: false, locked: null, lost: null, answered: 0, slow: {}, wanted: null,
 };
 let redraw = () => {};
 
@@ -57,6 +57,15 @@ const polls = {
 };
 const pollAll = () => Promise.all(Object.values(polls).map((one) => one.now()));
 
+// The tap takes a list of key=value, or JSON where a value has a character that means something there.
+function tap({ listener, cluster, operation }) {
+  const match = cluster === "-" ? { operation } : { operation, cluster };
+  const plain = !Object.values(match).some((value) => /[,={:]/.test(value) || value.trim() !== value);
+  const text = plain ? Object.entries(match).map(([key, value]) => `${key}=${value}`).join(", ") : JSON.stringify(match);
+  state.wanted = { listener, match: text };
+  redraw();
+}
+
 function Page() {
   const [, draw] = useReducer((number) => number + 1, 0);
   const frame = useRef(0);
@@ -74,11 +83,11 @@ function Page() {
     <main>
       <${Problems} found=${problems(state)} known=${server !== null || state.lost !== null} />
       <${Totals} flows=${flows} history=${history} clusters=${clusters} listeners=${listeners} />
-      <${Traffic} flows=${flows} />
+      <${Traffic} flows=${flows} tap=${tap} />
       <${Runtime} runtime=${runtime} again=${() => Promise.all([polls.runtime.now(), polls.routes.now(), polls.server.now()])} />
       <${Routes} routes=${routes} clusters=${clusters} counters=${state.routeCounts} seconds=${seconds} />
       <${Clusters} clusters=${clusters} counters=${state.clusterCounts} seconds=${seconds} again=${() => polls.clusters.now()} />
-      <${Tap} listeners=${listeners} />
+      <${Tap} listeners=${listeners} wanted=${state.wanted} />
     </main>
     <footer>${server && html`metaproxy ${server.version}, process ${server.pid}, Python ${server.python}, Twisted ${server.twisted}`}</footer>`;
 }

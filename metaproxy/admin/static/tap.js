@@ -2,12 +2,13 @@
 
 import { lines } from "./api.js";
 import { html, useEffect, useRef, useState } from "./htm-preact.js";
-import { ms } from "./figures.js";
+import { clock, ms } from "./figures.js";
 import { Badge, Empty, Section } from "./parts.js";
 
 const KEPT = 100;
 
-export function Tap({ listeners }) {
+// wanted: {listener, match} that another section asks for, anew each time.
+export function Tap({ listeners, wanted }) {
   const [listener, setListener] = useState("");
   const [match, setMatch] = useState("");
   const [limit, setLimit] = useState(20);
@@ -15,23 +16,35 @@ export function Tap({ listeners }) {
   const [state, setState] = useState("");
   const stop = useRef(null);
   useEffect(() => () => stop.current && stop.current.abort(), []);
+  useEffect(() => {
+    if (!wanted) return;
+    setListener(wanted.listener);
+    setMatch(wanted.match);
+    listen(wanted.listener, wanted.match);
+    document.getElementById("tap").scrollIntoView();
+  }, [wanted]);
 
-  const start = async (event) => {
-    event.preventDefault();
+  const listen = async (listener, match) => {
+    if (stop.current) stop.current.abort();
     const control = (stop.current = new AbortController());
     const query = new URLSearchParams({ limit: String(limit) });
     if (listener) query.set("listener", listener);
     if (match.trim()) query.set("match", match.trim());
     setFound([]);
     setState("running");
+    let told = "";
     try {
       for await (const one of lines(`tap?${query}`, control.signal)) setFound((before) => [one, ...before].slice(0, KEPT));
-      setState("");
     } catch (error) {
-      const missing = error.status === 404 ? "This proxy has no tap." : error.message;
-      setState(control.signal.aborted ? "" : missing);
+      told = error.status === 404 && !listener ? "This proxy has no tap." : error.message;
     }
+    if (stop.current !== control) return; // another one runs
     stop.current = null;
+    setState(control.signal.aborted ? "" : told);
+  };
+  const start = (event) => {
+    event.preventDefault();
+    listen(listener, match);
   };
   const running = state === "running";
   return html`<${Section} id="tap" title="Tap">
@@ -40,13 +53,13 @@ export function Tap({ listeners }) {
         <option value="">all</option>
         ${(listeners || []).map((one) => html`<option key=${one.name} value=${one.name}>${one.name}</option>`)}
       </select></label>
-      <label class="wide">Match <input type="text" value=${match} placeholder="operation: sayHello" onInput=${(event) => setMatch(event.target.value)} /></label>
+      <label class="wide">Match <input type="text" value=${match} placeholder="outcome=timeout, cluster=demo" onInput=${(event) => setMatch(event.target.value)} /></label>
       <label>Exchanges <input type="number" min="1" max=${KEPT} value=${limit} onChange=${(event) => setLimit(event.target.valueAsNumber || 20)} /></label>
       ${running ? html`<button type="button" onClick=${() => stop.current.abort()}>Stop</button>` : html`<button class="main">Listen</button>`}
     </form>
     <p class="muted" role="status">${running ? `Listening: ${found.length} of ${limit}.` : ""}</p>
     ${!running && state && html`<p class="wrong" role="alert">${state}</p>`}
-    ${!running && !state && !found.length && html`<${Empty}>Shows exchanges one by one, decoded, as they end. Costs nothing while it is closed.<//>`}
+    ${!running && !state && !found.length && html`<${Empty}>Shows exchanges one by one, decoded, as they end, each with why it went where it went. Costs nothing while it is closed.<//>`}
     <ol class="exchanges">${found.map((one, index) => html`<${Exchange} key=${found.length - index} one=${one} />`)}</ol>
   <//>`;
 }
@@ -55,11 +68,39 @@ function Exchange({ one }) {
   const well = one.outcome === "ok" || one.outcome === "oneway";
   return html`<li><details>
     <summary>
-      <${Badge} kind=${well ? "good" : "bad"}>${one.outcome || "?"}<//>
-      <span class="operation">${one.operation || ""}</span>
-      <span class="muted">${one.source || one.listener || ""} → ${one.cluster || "–"}</span>
+      <${Badge} kind=${well ? "good" : "bad"}>${one.outcome}<//>
+      ${one.mirror && html`<${Badge} kind="warn">copy differs<//>`}
+      <span class="operation">${one.operation}</span>
+      <span class="muted">${one.source} → ${one.endpoint === "-" ? one.cluster : `${one.cluster} ${one.endpoint}`}</span>
       <span class="n">${ms(one.duration_ms)}</span>
     </summary>
-    <pre>${JSON.stringify(one, null, 2)}</pre>
+    <${Words} of=${facts(one)} />
+    <div class="messages">
+      <${Message} title="Request" message=${one.request} />
+      <${Message} title="Answer" message=${one.response} />
+      ${one.mirror && html`<${Message} title=${`Answer of ${one.mirror.cluster}`} message=${one.mirror} />`}
+    </div>
+    <details><summary>As JSON</summary><pre>${JSON.stringify(one, null, 2)}</pre></details>
   </details></li>`;
+}
+
+function facts(one) {
+  const why = one.why || {};
+  const passed = (why.passed_over || []).map((each) => `${each.route}: ${each.why}`).join("; ");
+  return {
+    time: clock(one.time), listener: one.listener, details: one.details,
+    [`route ${one.route}`]: why.route, "routes passed over": passed, [`cluster ${one.cluster}`]: why.cluster,
+    [`endpoint ${one.endpoint}`]: why.endpoint, differs: one.mirror && one.mirror.differs, lost: one.lost,
+  };
+}
+
+function Words({ of }) {
+  const shown = Object.entries(of || {}).filter(([, value]) => value !== undefined && value !== null && value !== "");
+  return html`<dl class="words">${shown.map(([key, value]) => html`<div key=${key}><dt>${key}</dt><dd>${String(value)}</dd></div>`)}</dl>`;
+}
+
+function Message({ title, message }) {
+  if (!message) return html`<div><h3>${title}</h3><p class="muted">none</p></div>`;
+  const size = message.bytes === undefined ? "" : `, ${message.bytes} bytes`;
+  return html`<div><h3>${title}<span class="muted">${message.kind ? ` ${message.kind}` : ""}${size}</span></h3><${Words} of=${message.metadata} /></div>`;
 }

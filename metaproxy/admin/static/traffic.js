@@ -21,7 +21,8 @@ export function Totals({ flows, history, clusters, listeners }) {
   </dl>`;
 }
 
-export function Traffic({ flows }) {
+// tap(flow): to look at its exchanges one by one.
+export function Traffic({ flows, tap }) {
   const [text, setText] = useState("");
   const found = groups(flows ? flows.flows : []).map((group) => ({
     ...group,
@@ -36,20 +37,20 @@ export function Traffic({ flows }) {
     ${!rows.length && html`<${Empty}>${flows && flows.flows.length ? "Nothing has that in its name." : "No request ended while this page looked."}<//>`}
     ${rows.length > 0 && html`<table class="flows">
       <thead><tr><th>Caller</th><th>Cluster</th><th>Operation</th><th class="n">Per second</th><th class="n">Errors</th><th class="n">p50</th><th class="n">p99</th></tr></thead>
-      <tbody>${some.map((row) => html`<${Row} key=${[row.caller, row.listener, row.route, row.cluster, row.operation].join("\n")} row=${row} most=${most} />`)}</tbody>
+      <tbody>${some.map((row) => html`<${Row} key=${[row.caller, row.listener, row.route, row.cluster, row.operation].join("\n")} row=${row} most=${most} tap=${tap} />`)}</tbody>
     </table>`}
     ${more}
     ${flows && flows.other && html`<p class="muted">Besides: ${rate(flows.other.rate)} a second of smaller flows, ${percent(flows.other.errors, flows.other.exchanges)} errors.</p>`}
   <//>`;
 }
 
-function Row({ row, most }) {
+function Row({ row, most, tap }) {
   return html`<tr class=${`${row.first ? "first" : "same"} ${row.errors ? "failing" : ""}`}>
     <td class="caller" title=${row.caller}>${row.caller}</td>
     <td class="cluster" title=${`listener ${row.listener}, route ${row.route}`}>
       ${row.cluster === "-" ? html`<span class="muted">none (${row.route === "-" ? "no route" : row.route})</span>` : row.cluster}
     </td>
-    <td class="operation">${row.operation} <${Badge} kind="plain">${row.protocol}<//></td>
+    <td class="operation"><button class="text" title="Look at single exchanges" aria-label=${`Tap ${row.operation}`} onClick=${() => tap(row)}>${row.operation}</button> <${Badge} kind="plain">${row.protocol}<//></td>
     <td class="n" data-label="per second"><span class="bar" aria-hidden="true"><i style=${{ width: `${(100 * row.rate) / most}%` }}></i></span><span class="value">${rate(row.rate)}</span></td>
     <td class="n errors" data-label="errors">${percent(row.errors, row.exchanges)}${row.errors > 0 && html`<small>${told(row.outcomes)}</small>`}</td>
     <td class="n" data-label="p50">${ms(row.latency_ms.p50)}</td>
