@@ -86,10 +86,6 @@ class Method(Generic[Q, A]):
         Fires with the answer, or fails with CallFailed: after `timeout` seconds with DEADLINE_EXCEEDED, at once with
         UNAVAILABLE while nobody can be reached. To cancel the Deferred cancels the call.
         """
-        if self._closed:
-            raised: Deferred[A] = Deferred()
-            raised.errback(CallFailed("UNAVAILABLE", "not in use any more"))
-            return raised
         start = self._start or self._open()
         self._under_way += 1
         future = start(request, timeout=timeout, metadata=metadata or None)
@@ -98,7 +94,7 @@ class Method(Generic[Q, A]):
         return deferred
 
     def close(self) -> None:
-        """No call from now on. Those under way go on, and the last one lets go of the channel."""
+        """The last call that is under way, or that somebody who is late still makes, lets go of the channel."""
         self._closed = True
         if not self._under_way:
             self._let_go()

@@ -153,9 +153,7 @@ class Redis:
         now = self._reactor.seconds()
         call = _Call(commands, now, self._timeout)
         connection = self._connection
-        if self._closed:
-            call.fail("not in use any more")
-        elif connection is not None:
+        if connection is not None:
             if len(connection.waiting) >= MOST:
                 call.fail(f"{MOST} calls wait for an answer")
             else:
@@ -173,12 +171,10 @@ class Redis:
         return call.deferred
 
     def close(self) -> None:
-        """No call from now on. Those under way go on, and the last one ends the connection."""
+        """The last call that is under way, or that somebody who is late still makes, ends the connection."""
         self._closed = True
         if self._connection is not None and not self._connection.waiting:
-            self._connection.transport.loseConnection()  # type: ignore[union-attr]
-        elif self._connecting is not None and not self._unsent:
-            self._connecting.cancel()
+            self.idle(self._connection)
 
     # -- the connection
 
@@ -240,7 +236,8 @@ class Redis:
 
     def idle(self, connection: _Connection) -> None:
         """Nothing is under way."""
-        if self._closed:
+        if self._closed and connection is self._connection:
+            self._connection = None
             connection.transport.loseConnection()  # type: ignore[union-attr]
 
     # -- time-outs: all calls have the same, so the oldest one comes first

@@ -7,7 +7,9 @@ not: when a bucket has a token, what the gradient finds (tests/unit/filters).
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -379,3 +381,47 @@ def test_a_limit_is_tried_without_refusing_anybody_and_enforced_live(
     assert events(between, "redis", "local_rate_limit") == {"ok": 1, "rate_limited": 4, "enforced": 0}
     between.admin("/runtime/limit-enforced", "PUT", b"100")
     assert [passed(one) for one in asked("redis", ports["redis"], clients, 3)] == [True, False, False]
+
+
+def test_configurations_change_under_load_and_no_request_fails_and_no_connection_stays(
+    servers: Servers, counting: tuple[dict[str, str], Program], proxy: Callable[..., Proxy]
+) -> None:
+    import redis
+
+    where, _ = counting
+    ports, config = limited(servers, lambda name: [])
+    between = proxy(config)
+    over, failed, done = threading.Event(), list[Exception](), list[int]()
+
+    def ask() -> None:
+        number = 0
+        with redis.Redis(port=ports["redis"], driver_info=None, socket_timeout=10) as client:
+            while not over.is_set():
+                try:
+                    client.get("n")
+                    number += 1
+                except Exception as error:
+                    failed.append(error)
+                    return
+        done.append(number)
+
+    asking = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in asking:
+        thread.start()
+    opened = []
+    for number in range(15):
+        every = globally(where, "redis", match={}, timeout="5s", on_failure="deny", domain=f"d{number}")
+        config["listeners"][PROTOCOLS.index("redis")]["filters"] = every
+        every[0]["global_rate_limit"]["descriptors"] = [
+            {"entries": [{"key": "a", "value": "b"}], "limit": {"requests_per_unit": 10**9, "unit": "day"}}
+        ]
+        between.write(config)
+        assert between.ask("/reload", "POST")[0] == 200
+        opened.append(len(os.listdir(f"/proc/{between.pid}/fd")))
+    over.set()
+    for thread in asking:
+        thread.join(20)
+    assert failed == []
+    assert len(done) == 4 and all(done)
+    assert max(opened[5:]) <= max(opened[:5]) + 2, f"file descriptors after each change: {opened}"
+    assert events(between, "redis", "global_rate_limit")["error"] == 0
