@@ -175,6 +175,8 @@ class IExchange(Interface):
     def limit(seconds: float) -> None:
         """In on_request: give the exchange at most this time from `started` on, if it is less than what it has."""
 
+    learnt = Attribute("dict[str, str | None] | None: what `learn` was told; None when nothing.")
+
     def learn(key: str, value: str | None) -> None:
         """
         Have `get(key)` give this value from now on (None: none), whatever the client wrote: to the filters that follow,

@@ -317,8 +317,10 @@ class _Build:
     def _filters(
         self, route: Route, listener: model.Listener, overrides: Mapping[str, model.Use | None]
     ) -> list[object]:
-        """The filters of a route, in order, access logs last."""
+        """The filters of a route, in order: tracing first, access logs last."""
         filters: list[object] = []
+        if listener.tracing is not None:
+            filters.append(self._tracing(listener, listener.tracing))
         names: Counter[str] = Counter()
         for use in listener.filters:
             names[use.name] += 1
@@ -330,12 +332,29 @@ class _Build:
                 self.filters.append(FilterUse(listener.name, use.name, filters[-1]))
         for log in listener.access_log:
             self.log_paths.add(str(log.file))
-            key = ("access_log", str(log.file), log.format)
+            key = ("access_log", str(log.file), log.format, log.fields and json.dumps(dict(log.fields)))
             filters.append(self._keep(key, partial(self._access_log, log)))
         return filters
 
     def _access_log(self, spec: model.AccessLog) -> AccessLog:
-        return AccessLog(self.builder.logs.open(str(spec.file)), spec.format)
+        return AccessLog(self.builder.logs.open(str(spec.file)), spec.format, spec.fields)
+
+    def _tracing(self, listener: model.Listener, spec: model.ListenerTracing) -> object:
+        # Imports OpenTelemetry, an extra.
+        from metaproxy.config.build_tracing import spans, tracing
+
+        config, clock = self.config, self.builder.injected["clock"]
+        node, codec = config.node, self._plugin(ICodec, listener.protocol)
+        key = json.dumps(model.as_data([config.tracing, node.id, node.cluster, node.zone]), sort_keys=True)
+        secret = config.tracing and tuple(str(one) for one in config.tracing.headers.values())
+        sent = self._keep(("spans", key, secret), partial(spans, config, clock))
+        options = json.dumps(model.as_data(spec), sort_keys=True)
+        one = self._keep(
+            ("tracing", listener.name, options, id(sent), id(codec)),
+            partial(tracing, spec, node, codec, sent, clock, None),
+        )
+        self.filters += [FilterUse(listener.name, "tracing", one), FilterUse(listener.name, "tracing", sent)]
+        return one
 
 
 def _stop(plugin: Any) -> None:

@@ -11,6 +11,7 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -174,6 +175,28 @@ def _log_can_be_written(log: model.AccessLog, reading: Reading) -> None:
         reading.problem(reading.at(log, "file"), f"{log.file}: there is no such folder")
     elif os.path.isdir(log.file):
         reading.problem(reading.at(log, "file"), f"{log.file} is a folder")
+
+
+@_rule(model.AccessLog)
+def _one_format(log: model.AccessLog, reading: Reading) -> None:
+    if log.fields is not None and log.format not in ("text", "json"):
+        reading.problem(reading.at(log, "fields"), "beside a `format` of its own; leave one of them out")
+
+
+@_rule(model.Tracing)
+def _opentelemetry_is_there(tracing: model.Tracing, reading: Reading) -> None:
+    if find_spec("opentelemetry") is None or find_spec("opentelemetry.sdk") is None:
+        reading.problem(reading.at(tracing), "OpenTelemetry is not installed; pip install 'metaproxy[tracing]'")
+
+
+@_rule(model.Config)
+def _spans_go_somewhere(config: model.Config, reading: Reading) -> None:
+    if config.tracing is not None or any(problem.path.startswith("tracing") for problem in reading.problems):
+        return
+    for listener in config.listeners:
+        if listener.tracing is not None:
+            text = "nothing says where spans go; write `tracing: {exporter: otlp, url: ...}` at the top"
+            reading.problem(reading.at(listener, "tracing"), text)
 
 
 @_rule(model.Listener)

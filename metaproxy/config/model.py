@@ -31,6 +31,7 @@ from metaproxy.config.notation import (
     Hidden,
     Listen,
     Live,
+    LogField,
     LogFormat,
     Name,
     Reference,
@@ -39,21 +40,23 @@ from metaproxy.config.notation import (
     Size,
     Span,
     Text,
+    Url,
     UrlPath,
     Value,
     Whole,
     WorkerCount,
 )
 from metaproxy.config.reading import Secret, Use
-from metaproxy.config.shape import Filter, ListOf, MapOf, Named, Nested, OneCheck, Override, Section, option
+from metaproxy.config.shape import Filter, ListOf, MapOf, Named, Nested, OneCheck, Override, Section, Tree, option
 from metaproxy.interfaces import ICodec, ILoadBalancer
 from metaproxy.message import ErrorKind
 from metaproxy.units import Bytes, Percent, Seconds
 
 __all__ = [
-    "AccessLog", "Admin", "Breaker", "Changes", "Check", "Cluster", "Config", "Connections", "Difference", "Endpoint",
-    "HealthCheck", "Http", "Latency", "Listener", "Locality", "Mirror", "Mutations", "Node", "Outlier", "Reply",
-    "Retry", "Route", "Script", "Secret", "SecretSource", "Tokens", "Use", "as_data", "diff",
+    "AccessLog", "Admin", "Breaker", "Changes", "Check", "Cluster", "Config", "Connections", "CustomTag", "Difference",
+    "Endpoint", "HealthCheck", "Http", "Latency", "Listener", "ListenerTracing", "Locality", "Mirror", "Mutations",
+    "Node", "Outlier", "Reply", "Retry", "Route", "Script", "Secret", "SecretSource", "Tokens", "Tracing", "Use",
+    "as_data", "diff",
 ]  # fmt: skip
 
 
@@ -96,7 +99,9 @@ class Node(Section):
     id: str = option(Text(empty=True), "Its own name.", "")
     cluster: str = option(Text(empty=True), "The service that it stands before.", "")
     zone: str = option(Text(empty=True), "Where it runs.", "")
-    metadata: Mapping[str, str] = option(MapOf(Value(), "KEY"), "Whatever else tells who it is.", {})
+    metadata: Mapping[str, object] = option(
+        MapOf(Tree(), "KEY"), "Whatever else tells who it is; Istio's `NAME`, `LABELS` and the like.", {}
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,13 +204,72 @@ class AccessLog(Section):
 
     file: Path = option(File(), "Where the lines go, such as `/dev/stdout`.")
     format: str = option(LogFormat(), "What it shows of an exchange; an operator is `%DURATION%`, for example.", "text")
+    fields: Mapping[str, str] | None = option(
+        MapOf(LogField(), "FIELD", 1), "Lines of JSON with these fields, in the place of `format`.", None
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomTag(Section):
+    """A tag of one's own on each span."""
+
+    ONE_OF: ClassVar = ("metadata", "literal", "env")
+
+    metadata: str | None = option(Text(), "The metadata key of the request whose value it is.", None)
+    literal: str | None = option(Value(), "Its value.", None)
+    env: str | None = option(Text(), "The environment variable whose value it is.", None)
+    default: str = option(Value(), "Its value where there is no such key or variable.", "", "no tag")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenerTracing(Section):
+    """Which of a listener's requests are traced, and what their spans tell."""
+
+    sampling: Percent = option(Share(), "The share of the requests that come without a request id.", 100)
+    client_sampling: Percent = option(Share(), "The share of those that have `x-client-trace-id`.", 100)
+    overall_sampling: Percent = option(Share(), "No more than this share is traced, for whatever reason.", 100)
+    follow_context: bool = option(
+        Flag(), "One without a request id, but with a trace context, is traced as that context says.", False
+    )
+    trust: bool = option(
+        Flag(), "Believe request ids, trace contexts and `x-envoy-force-trace` of clients; else they are removed.", True
+    )
+    direction: str = option(
+        Choice("inbound", "outbound", "unspecified"), "Whether clients or servers are this proxy's own.", "unspecified"
+    )
+    propagation: tuple[str, ...] = option(
+        ListOf(Choice("w3c", "b3multi", "b3"), 1, alone=True),
+        "How a request tells the next one which span it belongs to.",
+        ["w3c", "b3multi"],
+    )
+    metadata: tuple[str, ...] = option(
+        ListOf(Text()), "Metadata keys that become tags, `*`: all of them, credentials masked.", ["*"]
+    )
+    tags: Mapping[str, CustomTag] = option(MapOf(Nested(CustomTag), "TAG"), "Tags of one's own.", {})
+    max_tag_length: int = option(Whole(16, 65536), "Characters of a tag's value.", 256)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tracing(Section):
+    """Where spans go. Listeners with `tracing:` make them; extra `tracing` must be installed."""
+
+    exporter: str = option(Choice("otlp", "zipkin"), "What the collector speaks: OTLP over HTTP, or Zipkin v2 JSON.")
+    url: str = option(
+        Url(), "Where it listens.", "",
+        "`http://127.0.0.1:4318/v1/traces` or `http://127.0.0.1:9411/api/v2/spans`",
+    )  # fmt: skip
+    service: str = option(Text(empty=True), "Under which name it shows spans.", "", "`node.cluster`, or `metaproxy`")
+    headers: Mapping[str, Secret] = option(MapOf(Hidden(), "NAME"), "Sent with each request to it.", {})
+    timeout: Seconds = option(Duration("10ms"), "Time for one request to it.", "5s")
+    interval: Seconds = option(Duration("10ms"), "How long a span waits for others at most.", "1s")
+    max_queue: int = option(Whole(1, 1000000), "Spans that wait; more are dropped.", 4096)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener(Section):
     """Where clients arrive, what protocol they speak, and what becomes of their requests."""
 
-    LATER: ClassVar = ("tls", "tracing")
+    LATER: ClassVar = ("tls",)
 
     name: str = option(Name("listener"), "Unique.")
     listen: tuple[str, ...] = option(
@@ -226,6 +290,9 @@ class Listener(Section):
     filters: tuple[Use, ...] = option(ListOf(Filter()), "What requests pass, in this order.", ())
     routes: tuple[Route, ...] = option(ListOf(Nested(Route), later=("rds",)), "First match wins.", ())
     access_log: tuple[AccessLog, ...] = option(ListOf(Nested(AccessLog)), "Logs of its exchanges.", ())
+    tracing: ListenerTracing | None = option(
+        Nested(ListenerTracing), "Which of its exchanges have spans.", None, "none"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -395,7 +462,7 @@ class Config(Section):
     source: the file or place that it came from; warnings: what is odd in it, and works.
     """
 
-    LATER: ClassVar = ("overload", "xds", "tracing", "static_resources", "dynamic_resources")
+    LATER: ClassVar = ("overload", "xds", "static_resources", "dynamic_resources")
 
     # Secrets come first, as all that follows may need them.
     secrets: Mapping[str, SecretSource] = option(
@@ -410,6 +477,7 @@ class Config(Section):
     node: Node = option(Nested(Node), "Who this proxy is.", {})
     workers: int = option(WorkerCount(), "Processes that share the listeners.", 1)
     plugins: tuple[Path, ...] = option(ListOf(File(), alone=True), "Folders with plugins, watched for changes.", ())
+    tracing: Tracing | None = option(Nested(Tracing), "Where spans go.", None, "nowhere")
     listeners: tuple[Listener, ...] = option(ListOf(Nested(Listener)), "Where clients arrive.", ())
     clusters: tuple[Cluster, ...] = option(ListOf(Nested(Cluster)), "Where their requests go.", ())
     source: str = field(default="", compare=False)

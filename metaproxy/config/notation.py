@@ -391,6 +391,37 @@ class LogFormat(Leaf[str]):
         return {"type": "string"}
 
 
+class LogField(Leaf[str]):
+    """A text with the operators of `telemetry.log_format`."""
+
+    def parse(self, node: Node) -> str:
+        value = text(node)
+        compile_format({"field": value})
+        return value
+
+    def words(self) -> str:
+        return "a text with operators"
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        return {"type": "string"}
+
+
+class Url(Leaf[str]):
+    """Empty where there is a default."""
+
+    def parse(self, node: Node) -> str:
+        value = text(node)
+        if value and not re.fullmatch(r"https?://[^\s/]+(/\S*)?", value):
+            raise ValueError(f"{value!r} is no URL; write one such as http://127.0.0.1:4318/v1/traces")
+        return value
+
+    def words(self) -> str:
+        return "a URL, http or https"
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        return variable({"type": "string", "pattern": "^https?://"}, definitions)
+
+
 class Address(Leaf[str]):
     """port: the least one that is allowed; 0 asks the system for a free one."""
 

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, TypeVar, cast
 from zope.interface.interface import InterfaceClass
 
 from metaproxy.config.load import Node
-from metaproxy.config.notation import check_name, entries, secret_name, text, told
+from metaproxy.config.notation import Value, check_name, entries, secret_name, text, told
 from metaproxy.config.reading import BROKEN, Kind, Reading, Refused, Schema, Use, near, nearest
 from metaproxy.interfaces import IFilter, ILoadBalancer
 from metaproxy.plugins import kind_of
@@ -155,6 +155,30 @@ class MapOf(Kind[Mapping[str, T]]):
 
     def schema(self, definitions: dict[str, Schema]) -> Schema:
         return {"type": "object", "additionalProperties": self.kind.schema(definitions), "minProperties": self._least}
+
+
+class Tree(Kind[object]):
+    """A text, or a mapping or a list of the same; numbers and flags are texts, as they were written."""
+
+    def read(self, node: Node, reading: Reading) -> object:
+        if isinstance(node.value, dict):
+            return {str(name): reading.read(self, child) for name, child in node.value.items()}
+        if isinstance(node.value, list):
+            return [reading.read(self, child) for child in node.value]
+        return Value().parse(node)
+
+    def words(self) -> str:
+        return "a text, or a mapping or list of texts"
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        definitions["tree"] = {
+            "anyOf": [
+                {"type": ["string", "number", "boolean"]},
+                {"type": "object", "additionalProperties": {"$ref": "#/$defs/tree"}},
+                {"type": "array", "items": {"$ref": "#/$defs/tree"}},
+            ]
+        }
+        return {"$ref": "#/$defs/tree"}
 
 
 class Nested(Kind[S]):

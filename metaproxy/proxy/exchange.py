@@ -55,8 +55,8 @@ class Exchange:
     """
 
     __slots__ = (
-        "_alteration", "_changes", "_deadlines", "_learnt", "_limit", "attempt", "client", "data", "details", "ended",
-        "endpoint", "message", "outcome", "reply_kind", "response", "response_bytes", "snapshot", "started", "target",
+        "_alteration", "_changes", "_deadlines", "_limit", "attempt", "client", "data", "details", "ended", "endpoint",
+        "learnt", "message", "outcome", "reply_kind", "response", "response_bytes", "snapshot", "started", "target",
         "tries", "via",
     )  # fmt: skip
     tries: int
@@ -79,7 +79,7 @@ class Exchange:
         self._deadlines: Deadlines | None = None
         self._changes: Mutation | None = None
         self._limit = 0.0
-        self._learnt: dict[str, str | None] | None = None
+        self.learnt: dict[str, str | None] | None = None
         self.via: Route = snapshot.no_route
         """The matched route, or the listener's pseudo-route for none."""
 
@@ -511,14 +511,14 @@ class Exchange:
         fact = self.client.facts.get(key)
         if fact is not None or key.startswith(FACTS):
             return fact
-        if self._learnt is not None and key in self._learnt:
-            return self._learnt[key]
+        if self.learnt is not None and key in self.learnt:
+            return self.learnt[key]
         return self.message.get(key)
 
     def learn(self, key: str, value: str | None) -> None:
-        if self._learnt is None:
-            self._learnt = {}
-        self._learnt[key] = self._learnt[key.lower()] = value
+        if self.learnt is None:
+            self.learnt = {}
+        self.learnt[key] = self.learnt[key.lower()] = value
 
     @property
     def listener(self) -> str:

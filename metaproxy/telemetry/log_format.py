@@ -40,6 +40,8 @@ FIELDS: Mapping[str, str] = {
     "route": "%ROUTE_NAME%",
     "cluster": "%UPSTREAM_CLUSTER%",
     "upstream": "%UPSTREAM_HOST%",
+    "request_id": "%STREAM_ID%",
+    "trace_id": "%TRACE_ID%",
 }
 """What `format: json` stands for. The names stay; new ones may join them."""
 

@@ -161,6 +161,16 @@ def _flags(argument: str) -> Read:
     return lambda exchange: FLAGS.get(exchange.outcome, "-")
 
 
+def _learnt(key: str) -> Callable[[str], Read]:
+    """What a filter of ours found out, which no client can send."""
+
+    def read(exchange: Any) -> str | None:
+        learnt = exchange.learnt
+        return None if learnt is None else learnt.get(key)
+
+    return lambda argument: read
+
+
 def _environment(argument: str) -> Read:
     value = os.environ.get(argument, "-")
     return lambda exchange: value
@@ -247,6 +257,10 @@ OPERATORS: Mapping[str, Operator] = {
     "BYTES_SENT": Operator(_attribute("response_bytes"), "Bytes of the answer, 0 when none was sent.", number=True),
     "ROUTE_NAME": Operator(_attribute("route"), "The route's name."),
     "UPSTREAM_CLUSTER": Operator(_attribute("cluster"), "The cluster's name."),
+    "STREAM_ID": Operator(
+        _learnt("x-request-id"), "The request id, the client's or made here, of listeners with `tracing:`.", True
+    ),
+    "TRACE_ID": Operator(_learnt("trace.id"), "The trace's id, of requests that are traced.", told=True),
     "UPSTREAM_HOST": Operator(_attribute("upstream_address"), "The endpoint that was picked."),
     "DOWNSTREAM_REMOTE_ADDRESS": Operator(_address("source"), "The client's address.", told=True),
     "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT": Operator(_address("source", False), "Without its port.", told=True),

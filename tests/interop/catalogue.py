@@ -34,6 +34,8 @@ _TOOLS: dict[str, list[str | Path]] = {
     "py": [PEERS / "python" / "main" / "thrift", PEERS / "gen" / "py"],
     "thriftpy2": [PEERS / "python" / "main" / "thriftpy2"],
     "cpp": [PEERS / "bin" / "thrift-server", PEERS / "bin" / "thrift-client"],
+    "otlp": [PEERS / "python" / "oteltest"],
+    "zipkin": ["java", PEERS / "zipkin" / "zipkin-server.jar"],
     "redis-py": [PEERS / "python" / "main" / "redis"],
     "redis-server": ["redis-server"],
     "redis-cli": ["redis-cli"],
@@ -150,6 +152,20 @@ def rate_limit_service(port: int, health: int, debug: int, redis: int, directory
         "DEBUG_HOST": "127.0.0.1", "DEBUG_PORT": str(debug), "LIMIT_RESPONSE_HEADERS_ENABLED": "true",
     }  # fmt: skip
     return Command([PEERS / "bin" / "ratelimit"], env)
+
+
+def otlp_sink(port: int, file: Path) -> Command:
+    """A collector that writes what it is sent into a file."""
+    # -S: without the site's packages, of which xds-protos has files of the same names as opentelemetry-proto.
+    path = f"{PEERS}/python/oteltest"
+    return Command([sys.executable, "-S", HERE / "otlp" / "sink.py", str(port), str(file)], {"PYTHONPATH": path})
+
+
+def zipkin_server(port: int) -> Command:
+    """A Zipkin that keeps its spans in memory, on 127.0.0.1."""
+    where = [f"-Darmeria.ports[0].{key}" for key in ("ip=127.0.0.1", f"port={port}", "protocols[0]=http")]
+    small = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx192m", "-DSTORAGE_TYPE=mem"]
+    return Command(["java", *small, *where, "-jar", PEERS / "zipkin" / "zipkin-server.jar"])
 
 
 def thrift_pairs(peer: str) -> list[tuple[str, str]]:

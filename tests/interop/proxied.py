@@ -35,6 +35,7 @@ class Proxy:
         self.url = f"http://127.0.0.1:{admin}"
         self.directory = directory
         self.file = directory / "metaproxy.yaml"
+        self._over = False
         self._admin = {"listen": f"127.0.0.1:{admin}"}
         self.write(config)
         self._program = Program(
@@ -92,7 +93,10 @@ class Proxy:
         return self._program.text()
 
     def stop(self) -> None:
-        """Ends it; fails the test when it did not end by itself, or when its log holds a traceback."""
+        """Ends it, once; fails the test when it did not end by itself, or when its log holds a traceback."""
+        if self._over:
+            return
+        self._over = True
         ended = self._program.running
         self._program.signal(15)
         status = self._program.wait(DRAINED)

@@ -114,12 +114,10 @@ dynamic_resources: {}
 LATER = [
     "overload",
     "listeners[0].tls",
-    "listeners[0].tracing",
     "clusters[0].discovery",
     "clusters[0].slow_start",
     "clusters[0].tls",
     "xds",
-    "tracing",
     "static_resources",
     "dynamic_resources",
 ]

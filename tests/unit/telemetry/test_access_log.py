@@ -70,7 +70,7 @@ def test_an_exchange_of_the_path_has_all_that_the_usual_formats_show(tmp_path):
     assert shown == {
         "listener": "front", "protocol": "quill", "operation": None, "outcome": "denied", "flags": "UAEX",
         "details": "not here", "duration_ms": 0.0, "bytes_received": 19, "bytes_sent": 21, "client": "127.0.0.9:4321",
-        "route": "gone", "cluster": None, "upstream": None,
+        "route": "gone", "cluster": None, "upstream": None, "request_id": None, "trace_id": None,
     }  # fmt: skip
 
 

@@ -28,6 +28,7 @@ class FakeExchange:
         self.upstream_address = "127.0.0.1:1000"
         self.outcome, self.details = "ok", ""
         self.request_bytes, self.response_bytes = 120, 48
+        self.learnt: dict[str, str | None] | None = None
         facts = {"source.address": "127.0.0.9", "source.port": "4321"}
         self.client = FakeClient({**facts, "destination.address": "::1", "destination.port": "80"})
         for name, value in changes.items():
@@ -177,6 +178,7 @@ def test_json_has_types():
         "time": "2023-11-14T22:13:20.250Z", "listener": "front", "protocol": "dubbo", "operation": "org.Demo/hi",
         "outcome": "ok", "flags": None, "details": None, "duration_ms": 2.0, "bytes_received": 120, "bytes_sent": 48,
         "client": "127.0.0.9:4321", "route": "main", "cluster": "demo", "upstream": "127.0.0.1:1000",
+        "request_id": None, "trace_id": None,
     }  # fmt: skip
 
 

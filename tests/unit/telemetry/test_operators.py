@@ -12,6 +12,20 @@ def test_each_operator_can_be_used_and_shows_something(name, monkeypatch):
     assert line(f"%{name}{argument}%", FakeExchange({"key": "value", "operation": "a/b"})).strip()
 
 
+def test_ids_are_those_that_tracing_found_out_and_no_client_can_forge_them():
+    told = {"x-request-id": "forged", "trace.id": "forged"}
+    assert line("%STREAM_ID% %TRACE_ID%", FakeExchange(told)) == "- -\n"
+    learnt = {"x-request-id": "abc", "trace.id": "0af7"}
+    assert line("%STREAM_ID% %TRACE_ID%", FakeExchange(told, learnt=learnt)) == "abc 0af7\n"
+
+
+def test_b23_every_way_in_which_the_proxy_fails_a_request_that_envoy_has_a_flag_for_shows_it():
+    without = {"unsupported", "draining", "internal"}
+    assert {kind.value for kind in ErrorKind} - without | {"downstream_gone"} == set(FLAGS)
+    for outcome, flag in FLAGS.items():
+        assert line("%RESPONSE_FLAGS% %RESPONSE_CODE%", FakeExchange(outcome=outcome)) == f"{flag} 1\n"
+
+
 def test_environment_and_host_are_those_of_the_start(monkeypatch):
     monkeypatch.setenv("POD", "a\nb")
     assert line("%ENVIRONMENT(POD)% %ENVIRONMENT(NONE_SUCH)%") == "a\\nb -\n"
