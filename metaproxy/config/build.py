@@ -40,6 +40,7 @@ from metaproxy.proxy import address
 from metaproxy.proxy.mirror import Mirror, MirrorTarget
 from metaproxy.proxy.probes import Codec as CodecProbe
 from metaproxy.proxy.probes import Http, Make, Probes, Script, Tcp
+from metaproxy.proxy.reserved import EdgeTable
 from metaproxy.proxy.snapshot import NO_ROUTE, FilterUse, ListenerSnapshot, Snapshot, Template
 from metaproxy.routing.matcher import compile_condition
 from metaproxy.routing.sticky import Sticking
@@ -242,7 +243,7 @@ class _Build:
             name=spec.name,
             addresses=tuple(address.parse(where) for where in spec.listen),
             codec=codec,
-            routes=RouteTable(routes, random.Random()),
+            routes=_table(spec, routes, codec),
             no_route=no_route,
             max_connections=spec.max_connections,
             max_frame=spec.max_frame,
@@ -402,6 +403,13 @@ def _settings(spec: model.Cluster, zone: str) -> Settings:
     if panic is None:
         panic = Percent(0.0 if spec.fallback else 50.0)
     return Settings(panic) if spec.locality is None else Settings(panic, zone, spec.locality.min_healthy)
+
+
+def _table(listener: model.Listener, routes: Sequence[Route], codec: ICodec) -> RouteTable:
+    """A listener's routes. Where a protocol has no place for metadata no client can set any."""
+    if listener.reserved_keys == "strip" and not codec.mutable:
+        return EdgeTable(routes, random.Random(), codec)
+    return RouteTable(routes, random.Random())
 
 
 def _template(spec: model.Mutations | None) -> Template | None:

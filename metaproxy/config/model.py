@@ -287,6 +287,11 @@ class Listener(Section):
         Duration(), "A client that takes no byte for so long, while answers wait, is cut off; 0: never.", "30s"
     )
     drain_timeout: Seconds = option(Duration(), "Time that requests under way have to finish when it stops.", "30s")
+    reserved_keys: str = option(
+        Choice("keep", "strip"),
+        "What becomes of metadata that only proxies may set (`x-request-id`, `x-envoy-*` ...) when clients send them.",
+        "keep",
+    )
     filters: tuple[Use, ...] = option(ListOf(Filter()), "What requests pass, in this order.", ())
     routes: tuple[Route, ...] = option(ListOf(Nested(Route), later=("rds",)), "First match wins.", ())
     access_log: tuple[AccessLog, ...] = option(ListOf(Nested(AccessLog)), "Logs of its exchanges.", ())
