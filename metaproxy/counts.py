@@ -86,7 +86,7 @@ class ListenerCounts:
     __slots__ = (
         "active_exchanges", "bytes_received", "bytes_sent", "connections", "connections_active", "connections_refused",
         "decode_errors", "destroyed_local_active", "destroyed_remote_active", "filter_errors", "heartbeats",
-        "idle_timeouts", "local_answers", "oneway", "requests", "stalled", "unmatched_responses",
+        "idle_timeouts", "local_answers", "oneway", "requests", "stalled", "tls_errors", "unmatched_responses",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -120,6 +120,8 @@ class ListenerCounts:
     """Exchanges begun, one-way included, heartbeats not."""
     stalled: int
     """Connections closed because the client took no byte for `stall_timeout` while answers waited."""
+    tls_errors: int
+    """Connections closed as their TLS handshake failed."""
     unmatched_responses: int
     """Messages of kind RESPONSE or ERROR that a client sent."""
 

@@ -23,9 +23,14 @@ from metaproxy.message import Message
 
 
 class ConnectionSettings:
-    """`connections:` of a configuration. mode: 'multiplex', 'pool' or 'pinned'; times in seconds, 0 for no limit."""
+    """
+    `connections:` of a configuration. mode: 'multiplex', 'pool' or 'pinned'; times in seconds, 0 for no limit; tls: a
+    proxy.tls.ClientTls, None for plain connections.
+    """
 
-    __slots__ = ("connect_timeout", "idle_timeout", "max_age", "max_frame", "max_requests", "mode", "per_endpoint")
+    __slots__ = (
+        "connect_timeout", "idle_timeout", "max_age", "max_frame", "max_requests", "mode", "per_endpoint", "tls",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -36,7 +41,9 @@ class ConnectionSettings:
         max_age: float = 0.0,
         max_requests: int = 0,
         max_frame: int = 16 << 20,
+        tls: Any = None,
     ) -> None:
+        self.tls = tls
         self.mode = mode
         self.per_endpoint = per_endpoint
         self.connect_timeout = connect_timeout

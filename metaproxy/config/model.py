@@ -74,6 +74,62 @@ class SecretSource(Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate(Section):
+    """A certificate for clients that ask for one of its names (SNI)."""
+
+    certificate: Path = option(File(), "It and its chain, PEM.")
+    key: Path = option(File(), "Its key, PEM, without a passphrase.")
+    names: tuple[str, ...] = option(
+        ListOf(Text(253)), "Names that it is for; `*.example.org` for all of a domain.", (), "those in the certificate"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerTls(Section):
+    """TLS towards clients. Files are read again when they change; connections that are there keep what they have."""
+
+    certificate: Path = option(File(), "The certificate and its chain, PEM.")
+    key: Path = option(File(), "Its key, PEM, without a passphrase.")
+    certificates: tuple[Certificate, ...] = option(
+        ListOf(Nested(Certificate)), "More of them, chosen by the name that a client asks for.", ()
+    )
+    client_ca: Path | None = option(File(), "Who signs clients' certificates, PEM.", None, "clients show none")
+    require_client_certificate: bool = option(
+        Flag(), "Refuse clients without one that `client_ca` signed; else it is checked if it is there.", False
+    )
+    min_version: str = option(Choice("1.2", "1.3"), "Of TLS.", "1.2")
+    ciphers: str = option(Text(), "Of TLS 1.2, in OpenSSL's words.", "", "those of Python")
+    alpn: tuple[str, ...] = option(ListOf(Text(255)), "Protocols to agree on, the preferred one first.", ())
+    handshake_timeout: Seconds = option(Duration("10ms"), "Time that a client's handshake may take.", "10s")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientTls(Section):
+    """TLS towards servers. Files are read again when they change."""
+
+    ca: Path | None = option(File(), "Who signs the servers' certificates, PEM.", None, "the system's authorities")
+    server_name: str | None = option(
+        Text(253), "What a server's certificate must name, and what it is asked for.", None, "the endpoint's host"
+    )
+    certificate: Path | None = option(File(), "The proxy's own, with its chain, PEM.", None)
+    key: Path | None = option(File(), "Its key, PEM, without a passphrase.", None)
+    verify: bool = option(Flag(), "Check the servers' certificates; without it anybody can be the server.", True)
+    min_version: str = option(Choice("1.2", "1.3"), "Of TLS.", "1.2")
+    ciphers: str = option(Text(), "Of TLS 1.2, in OpenSSL's words.", "", "those of Python")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdminTls(Section):
+    """TLS of the admin API; takes effect at the start."""
+
+    certificate: Path = option(File(), "The certificate and its chain, PEM.")
+    key: Path = option(File(), "Its key, PEM, without a passphrase.")
+    client_ca: Path | None = option(
+        File(), "Who signs clients' certificates, PEM; clients without one are refused.", None
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tokens(Section):
     """Bearer tokens of the admin API."""
 
@@ -85,9 +141,8 @@ class Tokens(Section):
 class Admin(Section):
     """The HTTP API for operators."""
 
-    LATER: ClassVar = ("tls",)
-
     listen: str = option(Listen(), "Where it listens.", "127.0.0.1:9901")
+    tls: AdminTls | None = option(Nested(AdminTls), "TLS.", None)
     tokens: Tokens | None = option(Nested(Tokens), "Who may ask what. Without them everybody may ask everything.", None)
     insecure: bool = option(Flag(), "Allow an address that others can reach, without tokens.", False)
 

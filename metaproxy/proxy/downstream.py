@@ -96,6 +96,7 @@ class Downstream(Protocol):
             name, _, port = where.rpartition(":")
             self.facts[f"{side}.address"] = name.strip("[]") if port.isdecimal() else where
             self.facts[f"{side}.port"] = port if port.isdecimal() else ""
+        self.facts.update(getattr(self.transport, "facts", ()))
         if self.listener.snapshot.codec.server_first:
             # Opens the client's own upstream connection and sends nothing: the server's greeting comes as an event.
             self._begin(Message(_ONEWAY, b"", hold=Hold.OPEN))

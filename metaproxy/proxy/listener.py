@@ -8,6 +8,7 @@ Does not: what a client's messages go through.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -20,6 +21,7 @@ from metaproxy.proxy.address import Address, show
 from metaproxy.proxy.downstream import Downstream
 from metaproxy.proxy.preface import Preface
 from metaproxy.proxy.snapshot import ListenerSnapshot
+from metaproxy.proxy.tls import Secured
 
 log = Logger()
 
@@ -69,7 +71,8 @@ class Listener:
         for socket in sockets.values():
             socket.close()
 
-    def _accepted(self, connection: Any) -> Downstream | Preface | None:
+    def _accepted(self, connection: Any) -> Any:
+        """The protocol of a new connection: the client, behind a PROXY header and TLS; None: it is refused."""
         counts = self.counts
         counts.connections += 1
         if len(self.clients) >= self.snapshot.max_connections:
@@ -79,7 +82,17 @@ class Listener:
         client = Downstream(self, self._number)
         counts.connections_active += 1
         self.clients[client] = None
-        return Preface(self, client) if self.snapshot.proxy_protocol else client
+        behind: Any = client
+        if self.snapshot.tls is not None:
+            behind = Secured(self.snapshot.tls, client, self.network.clock, partial(self._not_secured, client))
+        return Preface(self, client, behind) if self.snapshot.proxy_protocol else behind
+
+    def _not_secured(self, client: Downstream, text: str, timed_out: bool) -> None:
+        """A client whose TLS handshake failed: whoever scans ports must not fill the log."""
+        self.counts.tls_errors += 1
+        if self._may_speak("tls"):
+            log.warn("listener {name}: {text}", name=self.name, text=text)
+        self.left(client)
 
     def left(self, client: Downstream) -> None:
         """Called once by each client when its connection is over."""

@@ -17,6 +17,7 @@ from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.message import Affinity, ErrorKind, Hold
 from metaproxy.proxy import address
 from metaproxy.proxy.attempt import Attempt
+from metaproxy.proxy.tls import Secured
 from metaproxy.proxy.upstream import Upstream, connection_class
 
 if TYPE_CHECKING:
@@ -148,7 +149,11 @@ class Pool:
         breaker.connections += 1
         connection = self._class(self, profile)
         self.connections.add(connection)
-        self.network.connect(self._address, connection, self.settings.connect_timeout)
+        tls = self.settings.tls
+        protocol: Any = connection
+        if tls is not None:
+            protocol = Secured(tls, connection, self.network.clock, connection.connectionFailed, self._address.host)
+        self.network.connect(self._address, protocol, self.settings.connect_timeout)
         return connection
 
     def _close_an_idle_one(self) -> None:

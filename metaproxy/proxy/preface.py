@@ -96,11 +96,12 @@ def _parse_v2(data: bytes) -> Told | None:
 
 
 class Preface(Protocol):
-    """Reads the header, then takes itself out of the way."""
+    """Reads the header, then takes itself out of the way. behind: what follows it, TLS or the client itself."""
 
-    def __init__(self, listener: Listener, client: Downstream) -> None:
+    def __init__(self, listener: Listener, client: Downstream, behind: Any = None) -> None:
         self._listener = listener
         self._client = client
+        self._behind = behind or client
         self._data = b""
         self._timer: IDelayedCall | None = listener.network.clock.callLater(PATIENCE, self._too_late)
 
@@ -119,10 +120,10 @@ class Preface(Protocol):
         connection: Any = self.transport
         if told.source:
             connection.peer, connection.host = told.source, told.destination
-        connection.protocol = connection.producer = self._client
-        self._client.makeConnection(connection)
+        connection.protocol = connection.producer = self._behind
+        self._behind.makeConnection(connection)
         if len(self._data) > told.length:
-            self._client.dataReceived(self._data[told.length :])
+            self._behind.dataReceived(self._data[told.length :])
 
     def _refuse(self, text: str) -> None:
         self._listener.counts.decode_errors += 1

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.interfaces import ICodec, IExchange
 from metaproxy.message import ErrorKind, Mutation, Reply
+from metaproxy.proxy.tls import ServerTls
 from metaproxy.routing.table import Route, RouteTable
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class ListenerSnapshot:
     stall_timeout: float = 30.0
     drain_timeout: float = 30.0
     proxy_protocol: bool = False
+    tls: ServerTls | None = None
     filters: tuple[str, ...] = ()
 
 

@@ -125,6 +125,12 @@ LISTENER = _families(
         _of("decode_errors"),
     ),
     (
+        "metaproxy_listener_tls_handshake_errors_total",
+        "counter",
+        "Connections closed, as their TLS handshake failed.",
+        _of("tls_errors"),
+    ),
+    (
         "metaproxy_listener_destroyed_local_exchanges_total",
         "counter",
         "Exchanges that were under way when the proxy closed their client's connection.",

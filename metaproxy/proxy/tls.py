@@ -1,0 +1,341 @@
+"""
+TLS between a socket and the protocol that reads it.
+
+Lives here: `Secured`, which stands in the place of a connection's protocol and gives the protocol behind it plain bytes
+and a transport of its own; `ServerTls` and `ClientTls`, what is needed to begin. Does not: files and certificates
+(`certificates`), sockets (`transport`).
+
+It is the standard library's `ssl` on memory buffers: it sees no socket, so it works behind a PROXY header that was read
+too far, over any transport, and in tests without any. A connection without TLS passes nothing of this.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+
+READ_SIZE = 65536
+"""Bytes of one read of what was decrypted."""
+
+
+class ServerTls:
+    """A listener's side. context: exchanged when certificates change; connections that are there keep theirs."""
+
+    __slots__ = ("context", "not_after", "patience")
+
+    def __init__(self, context: ssl.SSLContext, patience: float = 10.0, not_after: float = 0.0) -> None:
+        self.context = context
+        self.patience = patience
+        self.not_after = not_after
+
+
+class ClientTls:
+    """A cluster's side. server_name: what its servers' certificates must name, None for the host that is dialled."""
+
+    __slots__ = ("context", "patience", "server_name")
+
+    def __init__(self, context: ssl.SSLContext, server_name: str | None = None, patience: float = 10.0) -> None:
+        self.context = context
+        self.server_name = server_name
+        self.patience = patience
+
+
+class Owner(Protocol):
+    """Who is told when it does not come to a connection. Exactly one of `Secured`'s protocol and this is."""
+
+    def __call__(self, text: str, timed_out: bool) -> None: ...
+
+
+class Secured:
+    """
+    The protocol of a socket. inner: the protocol behind it, whose makeConnection is called once the handshake is done;
+    failed(text, timed_out): it was not, and the socket is closed.
+    """
+
+    def __init__(
+        self,
+        side: ServerTls | ClientTls,
+        inner: Any,
+        clock: IReactorTime,
+        failed: Owner,
+        host: str | None = None,
+    ) -> None:
+        self.inner = inner
+        self.transport: Any = None
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        if isinstance(side, ServerTls):
+            self._tls = side.context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        else:
+            self._tls = side.context.wrap_bio(self._incoming, self._outgoing, server_hostname=side.server_name or host)
+        self._clock = clock
+        self._patience = side.patience
+        self._failed = failed
+        self._timer: IDelayedCall | None = None
+        self._plain: _Plain | None = None
+        self._over = False
+
+    # -- the socket's protocol
+
+    def makeConnection(self, transport: Any) -> None:
+        self.transport = transport
+        self._timer = self._clock.callLater(self._patience, self._too_late)
+        self._shake()
+
+    def connectionFailed(self, text: str, timed_out: bool) -> None:
+        """There was not even a socket."""
+        self._fail(text, timed_out)
+
+    def dataReceived(self, data: bytes) -> None:
+        self._incoming.write(data)
+        if self._plain is None:
+            self._shake()
+        if self._plain is not None:
+            self._read()
+
+    def readConnectionLost(self) -> None:
+        """The peer sends no more. A protocol with frames notices by itself when it stopped in the middle of one."""
+        self._incoming.write_eof()
+        if self._plain is None:
+            self._fail("the connection was closed during the TLS handshake", False)
+        elif not self._over:
+            self._read()
+
+    def connectionLost(self, reason: Failure) -> None:
+        self._stop_timer()
+        if self._plain is None:
+            self._fail(f"the connection was lost during the TLS handshake: {reason.getErrorMessage()}", False)
+        else:
+            self.inner.connectionLost(reason)
+
+    def pauseProducing(self) -> None:
+        """The socket is full."""
+        if self._plain is not None:
+            self.inner.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        if self._plain is not None:
+            self.inner.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """The transport ends; connectionLost follows."""
+
+    # -- the handshake
+
+    def _shake(self) -> None:
+        if self._over:
+            return
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            self._flush()
+            return
+        except (ssl.SSLError, ssl.CertificateError) as error:
+            self._flush()  # an alert tells the peer why
+            self._fail(f"TLS handshake: {reason_of(error)}", False)
+            return
+        self._stop_timer()
+        self._flush()
+        self._plain = _Plain(self)
+        self.inner.makeConnection(self._plain)
+
+    def _too_late(self) -> None:
+        self._timer = None
+        self._fail(f"no TLS handshake within {self._patience:g} s", True)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+
+    def _fail(self, text: str, timed_out: bool) -> None:
+        """The end before the beginning."""
+        if self._over:
+            return
+        self._over = True
+        self._stop_timer()
+        if self.transport is not None:
+            self.transport.loseConnection()
+        self._failed(text, timed_out)
+
+    # -- bytes
+
+    def _flush(self) -> None:
+        data = self._outgoing.read()
+        if data:
+            self.transport.write(data)
+
+    def _read(self) -> None:
+        """Hands over what can be decrypted, as long as the protocol wants it."""
+        plain, inner = self._plain, self.inner
+        assert plain is not None
+        while not plain.paused and not self._over:
+            try:
+                data = self._tls.read(READ_SIZE)
+            except ssl.SSLWantReadError:
+                self._flush()  # an answer to a change of keys
+                return
+            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+                data = b""
+            except ssl.SSLError as error:
+                self._over = True
+                self._flush()
+                plain.error = reason_of(error)
+                self.transport.abortConnection()
+                return
+            if not data:
+                self._over = True
+                inner.readConnectionLost()
+                return
+            inner.dataReceived(data)
+
+    def write(self, data: bytes) -> None:
+        try:
+            self._tls.write(data)
+        except ssl.SSLError:  # it is over, and connectionLost is on its way
+            return
+        self._flush()
+
+    def read_on(self) -> None:
+        """The protocol reads again: what was decrypted meanwhile comes before what the socket has."""
+        if self._plain is not None and not self._plain.paused:
+            self._read()
+
+    def goodbye(self) -> None:
+        """Tells the peer that nothing follows; its own goodbye is not waited for."""
+        try:
+            self._tls.unwrap()
+        except (ssl.SSLError, OSError, ValueError):
+            pass
+        self._flush()
+
+    def pending(self) -> bool:
+        return bool(self._tls.pending() or self._incoming.pending)
+
+    @property
+    def tls(self) -> ssl.SSLObject:
+        return self._tls
+
+
+class _Plain:
+    """The transport of the protocol behind TLS: what `transport.Connection` is to others."""
+
+    disconnecting = False
+
+    def __init__(self, secured: Secured) -> None:
+        self._secured = secured
+        self._socket = secured.transport
+        self._closing = False
+        self.paused = False
+        self.error = ""
+        self.facts: Mapping[str, str] = facts(secured.tls)
+
+    def write(self, data: bytes) -> None:
+        if not self._closing:
+            self._secured.write(data)
+
+    def writeSequence(self, pieces: list[bytes]) -> None:
+        self.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+    def pauseProducing(self) -> None:
+        self.paused = True
+        self._socket.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        self.paused = False
+        self._socket.resumeProducing()
+        if self._secured.pending():
+            self._secured._clock.callLater(0, self._secured.read_on)
+
+    def stopProducing(self) -> None:
+        self.loseConnection()
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """The protocol behind it is told of a full socket as it is."""
+
+    def unregisterProducer(self) -> None:
+        """See registerProducer."""
+
+    def loseConnection(self) -> None:
+        if not self._closing:
+            self._closing = True
+            self._secured.goodbye()
+            self._socket.loseConnection()
+
+    def loseWriteConnection(self) -> None:
+        self.loseConnection()
+
+    def abortConnection(self) -> None:
+        self._closing = True
+        self._socket.abortConnection()
+
+    def resetConnection(self) -> None:
+        self._closing = True
+        getattr(self._socket, "resetConnection", self._socket.abortConnection)()
+
+    @property
+    def buffered(self) -> int:
+        return int(self._socket.buffered)
+
+    @property
+    def unread(self) -> bool:
+        return self._secured.pending() or bool(getattr(self._socket, "unread", False))
+
+    def getPeer(self) -> str:
+        return str(self._socket.getPeer())
+
+    def getHost(self) -> str:
+        return str(self._socket.getHost())
+
+
+def reason_of(error: Exception) -> str:
+    """What went wrong, in words of OpenSSL and without its places in C."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate refused: {error.verify_message}"
+    reason = getattr(error, "reason", None)
+    return str(reason or error).lower().replace("_", " ")
+
+
+def facts(tls: ssl.SSLObject) -> dict[str, str]:
+    """
+    What is known of a connection by TLS, for routes, filters and logs; only what the handshake proved.
+
+    source.identity: of the client's certificate the first URI (SPIFFE), else DNS name, else common name. tls.sni: the
+    name that a client asked for.
+    """
+    found = {"tls.version": tls.version() or ""}
+    name = getattr(tls, "asked_name", None)
+    if name:
+        found["tls.sni"] = str(name)
+    certificate: Any = tls.getpeercert() or {}
+    subject = {key: value for part in certificate.get("subject", ()) for key, value in part}
+    names: dict[str, list[str]] = {}
+    for kind, value in certificate.get("subjectAltName", ()):
+        names.setdefault(kind, []).append(value)
+    identity = next((values[0] for kind in ("URI", "DNS") if (values := names.get(kind))), subject.get("commonName"))
+    if identity:
+        found["source.identity"] = identity
+    if subject:
+        found["source.subject"] = ",".join(f"{key}={value}" for key, value in subject.items())
+    for kind, key in (("URI", "source.uri_san"), ("DNS", "source.dns_san")):
+        if kind in names:
+            found[key] = ",".join(names[kind])
+    return found
+
+
+def choose(by_name: Mapping[str, ssl.SSLContext]) -> Callable[[Any, str | None, ssl.SSLContext], None]:
+    """An `sni_callback` that takes the context of the name that is asked for, `*.example.org` included."""
+
+    def chosen(tls: Any, name: str | None, _: ssl.SSLContext) -> None:
+        if name is None:
+            return
+        name = name.lower()
+        tls.asked_name = name
+        context = by_name.get(name) or by_name.get("*." + name.partition(".")[2])
+        if context is not None:
+            tls.context = context
+
+    return chosen
