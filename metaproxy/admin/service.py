@@ -11,7 +11,7 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint, UNIXServerEndpoint
+from twisted.internet.endpoints import SSL4ServerEndpoint, TCP4ServerEndpoint, TCP6ServerEndpoint, UNIXServerEndpoint
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -118,9 +118,10 @@ class AdminService(Service):
     name = "admin"
 
     def __init__(
-        self, proxy: Any, configuration: Any, listen: str, tokens: Any, reactor: Any, logs: Any = None
+        self, proxy: Any, configuration: Any, listen: str, tokens: Any, reactor: Any, logs: Any = None, tls: Any = None
     ) -> None:
         self.bound = ""
+        self._tls = tls
         self._proxy = proxy
         self._reactor = reactor
         self._where = address.parse(listen)
@@ -144,6 +145,8 @@ class AdminService(Service):
         if where.family == socket.AF_UNIX:
             # Only the same user; a stale socket is removed when the process that left it is gone (its lock tells).
             return UNIXServerEndpoint(self._reactor, where.host, mode=0o600, wantPID=1)
+        if self._tls is not None:
+            return SSL4ServerEndpoint(self._reactor, where.port, self._tls, interface=where.host)
         kind = TCP6ServerEndpoint if where.family == socket.AF_INET6 else TCP4ServerEndpoint
         return kind(self._reactor, where.port, interface=where.host)
 

@@ -31,6 +31,7 @@ from metaproxy.cluster.outlier import Settings as OutlierSettings
 from metaproxy.cluster.plan import Settings
 from metaproxy.cluster.retry import RetryPolicy
 from metaproxy.config import model
+from metaproxy.config.tls import client_tls, server_tls
 from metaproxy.counts import ClusterCounts, EndpointCounts, MirrorCounts, TargetCounts
 from metaproxy.interfaces import ICodec, IFilter, ILoadBalancer
 from metaproxy.message import ErrorKind
@@ -42,6 +43,7 @@ from metaproxy.proxy.probes import Codec as CodecProbe
 from metaproxy.proxy.probes import Http, Make, Probes, Script, Tcp
 from metaproxy.proxy.reserved import EdgeTable
 from metaproxy.proxy.snapshot import NO_ROUTE, FilterUse, ListenerSnapshot, Snapshot, Template
+from metaproxy.proxy.tls import ClientTls
 from metaproxy.routing.matcher import compile_condition
 from metaproxy.routing.sticky import Sticking
 from metaproxy.routing.table import Route, RouteTable, Target
@@ -92,7 +94,8 @@ class Builder:
                 _stop(one)
         self._kept, self._clusters, self._counts = build.kept, build.clusters_made, build.counts
         self._endpoint_counts, self._cluster_counts = build.endpoint_counts, build.cluster_counts
-        for cluster, endpoints in build.updates:
+        for cluster, endpoints, tls in build.updates:
+            cluster.connections.tls = tls
             cluster.update(endpoints)
         self.logs.keep(build.log_paths)
 
@@ -110,7 +113,7 @@ class _Build:
         self.counts: dict[tuple[str, str, str], TargetCounts] = {}
         self.endpoint_counts: dict[tuple[str, str], EndpointCounts] = {}
         self.cluster_counts: dict[str, ClusterCounts] = {}
-        self.updates: list[tuple[Cluster, list[Endpoint]]] = []
+        self.updates: list[tuple[Cluster, list[Endpoint], ClientTls | None]] = []
         self.log_paths: set[str] = set()
         self.filters: list[FilterUse] = []
         self.hooks: dict[str, Hooks] = {}
@@ -173,7 +176,7 @@ class _Build:
         endpoints = [self._endpoint(spec.name, one) for one in spec.endpoints]
         if before is not None and before[0] == identity:
             cluster = before[1]
-            self.updates.append((cluster, endpoints))
+            self.updates.append((cluster, endpoints, self._client_tls(spec)))
         else:
             if before is not None:
                 _inherit(endpoints, before[1], spec)
@@ -208,6 +211,7 @@ class _Build:
                 max_age=connections.max_age,
                 max_requests=connections.max_requests,
                 max_frame=max_frame,
+                tls=self._client_tls(spec),
             ),
             request_timeout=spec.request_timeout,
             credentials=spec.credentials,
@@ -216,6 +220,10 @@ class _Build:
         )
         cluster.counts = self.builder._cluster_counts.get(spec.name) or cluster.counts
         return cluster
+
+    def _client_tls(self, spec: model.Cluster) -> ClientTls | None:
+        """Made anew each time: its files may have changed, and connections that are there keep what they have."""
+        return client_tls(spec.tls, spec.connect_timeout * 5) if spec.tls is not None else None
 
     def _attendants(self, spec: model.Cluster) -> list[Attendant]:
         """Who looks after the endpoints. They do nothing before the cluster is in force."""
@@ -252,6 +260,7 @@ class _Build:
             stall_timeout=spec.stall_timeout,
             drain_timeout=spec.drain_timeout,
             proxy_protocol=spec.proxy_protocol,
+            tls=server_tls(spec.tls) if spec.tls is not None else None,
             filters=tuple(use.name for use in spec.filters),
         )
 

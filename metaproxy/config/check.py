@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.util import find_spec
@@ -23,6 +24,7 @@ from metaproxy.config import model
 from metaproxy.config.load import ConfigErrors, Node, Problem, Scalar, load
 from metaproxy.config.reading import BROKEN, Enough, Plugins, Reading, Secret, near
 from metaproxy.config.shape import Nested, options
+from metaproxy.config.tls import CertificateError, admin_options, client_tls, server_tls
 from metaproxy.message import Affinity
 from metaproxy.proxy import address
 
@@ -149,11 +151,44 @@ def _reason(error: OSError | ValueError) -> str:
 @_rule(model.Admin)
 def _admin_is_guarded(admin: model.Admin, reading: Reading) -> None:
     tokens = admin.tokens
+    if admin.tls is not None:
+        _reports(reading, admin.tls, lambda: admin_options(cast(model.AdminTls, admin.tls)))
     if tokens is not None and tokens.read is None and tokens.write is None:
         reading.problem(reading.at(admin, "tokens"), "no token; write read: or write:, or both")
     if tokens is None and not reading.gives(admin, "tokens") and not admin.insecure and not _is_local(admin.listen):
-        text = f"others can reach {admin.listen}; give tokens:, or say insecure: true"
+        if reading.gives(admin, "tls"):
+            if admin.tls is not None and admin.tls.client_ca is None:
+                text = f"whoever reaches {admin.listen} may ask everything: give tokens:, or tls.client_ca"
+                reading.warn(reading.at(admin, "tls"), text)
+            return
+        text = f"others can reach {admin.listen}; give tokens: or tls:, or say insecure: true"
         reading.problem(reading.at(admin, "listen"), text)
+
+
+T_co = TypeVar("T_co")
+
+
+def _reports(reading: Reading, section: object, make: Callable[[], T_co]) -> T_co | None:
+    """What `make` gives, or None with its CertificateError reported at the option that is at fault."""
+    try:
+        return make()
+    except CertificateError as error:
+        reading.problem(reading.at(section, error.option), str(error))
+        return None
+
+
+@_rule(model.ServerTls)
+def _server_can_use_its_certificates(tls: model.ServerTls, reading: Reading) -> None:
+    made = _reports(reading, tls, lambda: server_tls(tls))
+    if made is not None and made.not_after < time.time():
+        reading.warn(reading.at(tls, "certificate"), "a certificate has expired")
+
+
+@_rule(model.ClientTls)
+def _client_can_use_its_certificates(tls: model.ClientTls, reading: Reading) -> None:
+    _reports(reading, tls, lambda: client_tls(tls, 1.0))
+    if not tls.verify:
+        reading.warn(reading.at(tls, "verify"), "servers are not verified: anybody on the way can be one")
 
 
 def _is_local(text: str) -> bool:

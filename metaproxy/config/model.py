@@ -53,10 +53,10 @@ from metaproxy.message import ErrorKind
 from metaproxy.units import Bytes, Percent, Seconds
 
 __all__ = [
-    "AccessLog", "Admin", "Breaker", "Changes", "Check", "Cluster", "Config", "Connections", "CustomTag", "Difference",
-    "Endpoint", "HealthCheck", "Http", "Latency", "Listener", "ListenerTracing", "Locality", "Mirror", "Mutations",
-    "Node", "Outlier", "Reply", "Retry", "Route", "Script", "Secret", "SecretSource", "Tokens", "Tracing", "Use",
-    "as_data", "diff",
+    "AccessLog", "Admin", "AdminTls", "Breaker", "Certificate", "Changes", "Check", "ClientTls", "Cluster", "Config",
+    "Connections", "CustomTag", "Difference", "Endpoint", "HealthCheck", "Http", "Latency", "Listener",
+    "ListenerTracing", "Locality", "Mirror", "Mutations", "Node", "Outlier", "Reply", "Retry", "Route", "Script",
+    "Secret", "SecretSource", "ServerTls", "Tokens", "Tracing", "Use", "as_data", "diff",
 ]  # fmt: skip
 
 
@@ -98,7 +98,7 @@ class ServerTls(Section):
         Flag(), "Refuse clients without one that `client_ca` signed; else it is checked if it is there.", False
     )
     min_version: str = option(Choice("1.2", "1.3"), "Of TLS.", "1.2")
-    ciphers: str = option(Text(), "Of TLS 1.2, in OpenSSL's words.", "", "those of Python")
+    ciphers: str = option(Text(empty=True), "Of TLS 1.2, in OpenSSL's words.", "", "those of Python")
     alpn: tuple[str, ...] = option(ListOf(Text(255)), "Protocols to agree on, the preferred one first.", ())
     handshake_timeout: Seconds = option(Duration("10ms"), "Time that a client's handshake may take.", "10s")
 
@@ -115,7 +115,7 @@ class ClientTls(Section):
     key: Path | None = option(File(), "Its key, PEM, without a passphrase.", None)
     verify: bool = option(Flag(), "Check the servers' certificates; without it anybody can be the server.", True)
     min_version: str = option(Choice("1.2", "1.3"), "Of TLS.", "1.2")
-    ciphers: str = option(Text(), "Of TLS 1.2, in OpenSSL's words.", "", "those of Python")
+    ciphers: str = option(Text(empty=True), "Of TLS 1.2, in OpenSSL's words.", "", "those of Python")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -323,14 +323,12 @@ class Tracing(Section):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener(Section):
     """Where clients arrive, what protocol they speak, and what becomes of their requests."""
-
-    LATER: ClassVar = ("tls",)
-
     name: str = option(Name("listener"), "Unique.")
     listen: tuple[str, ...] = option(
         ListOf(Listen(), 1, alone=True), "Where it listens; port 0 is a free one, unix:/path a socket in a folder."
     )
     protocol: Use = option(Named(ICodec), "What its clients speak.")
+    tls: ServerTls | None = option(Nested(ServerTls), "TLS towards clients.", None)
     proxy_protocol: bool = option(
         Flag(), "Clients come through a proxy that speaks the PROXY protocol, v1 or v2.", False
     )
@@ -486,7 +484,7 @@ class Cluster(Section):
     """Servers that do the same work."""
 
     LATER: ClassVar = (
-        "discovery", "slow_start", "tls",
+        "discovery", "slow_start",
     )  # fmt: skip
 
     name: str = option(Name("cluster"), "Unique.")
@@ -498,6 +496,7 @@ class Cluster(Section):
     balancer: Use = option(Named(ILoadBalancer), "Which endpoint a request goes to.", "round_robin")
     connect_timeout: Seconds = option(Duration("1ms"), "Time until a connection must be there.", "1s")
     request_timeout: Seconds = option(Duration(), "Time until the answer must be there; 0 for no limit.", "15s")
+    tls: ClientTls | None = option(Nested(ClientTls), "TLS towards its servers.", None)
     connections: Connections = option(Nested(Connections), "How connections are used.", {})
     credentials: Mapping[str, Secret] = option(
         MapOf(Hidden(), "KEY"), "How the proxy logs in, where the protocol has a login.", {}
@@ -545,6 +544,20 @@ class Config(Section):
 
 
 # -- what a configuration is looked at for
+
+
+def files_of(config: Config) -> set[Path]:
+    """Files whose content is part of the configuration: those of secrets, certificates and keys."""
+    found = {one.file for one in config.secrets.values()}
+    for listener in config.listeners:
+        tls = listener.tls
+        if tls is not None:
+            found.update((tls.certificate, tls.key, tls.client_ca))
+            found.update(path for one in tls.certificates for path in (one.certificate, one.key))
+    for cluster in config.clusters:
+        if cluster.tls is not None:
+            found.update((cluster.tls.ca, cluster.tls.certificate, cluster.tls.key))
+    return {path for path in found if path is not None}
 
 
 def clusters_of(route: Route) -> list[str]:

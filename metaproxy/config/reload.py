@@ -26,6 +26,7 @@ from metaproxy.config import model
 from metaproxy.config.build import Builder
 from metaproxy.config.check import ConfigErrors, Problem, check, plugin_folders
 from metaproxy.config.load import Scalar, load, read
+from metaproxy.config.tls import admin_options
 from metaproxy.plugins import Registry
 from metaproxy.proxy import address
 from metaproxy.service import ProxyService
@@ -61,6 +62,7 @@ class Configuration(Service):
         self._reactor = reactor
         self.live: dict[str, Scalar] = {}
         self.defaults: dict[str, Any] = {}
+        self._file_stamps: dict[Path, object] = {}
         self._seen: object = None
         self._file_waits = False  # it was refused, and nothing was put in force since
         self._watch = LoopingCall(self._look)
@@ -118,6 +120,7 @@ class Configuration(Service):
             _settle_memory()
         self.text, self.config, self.refused = text if isinstance(text, str) else text.decode(), config, None
         self._file_waits = False
+        self._file_stamps = self._stamps()
         self.live = {name: value for name, value in self.live.items() if name in config.runtime}
         self.defaults = _runtime(text, self.file) if self.live else dict(config.runtime)
         self.applied = time.time()
@@ -161,6 +164,14 @@ class Configuration(Service):
         if self._registry.refresh():
             self._tell_of_plugins(before)
             self._plugins_changed()
+        stamps = self._stamps()
+        if stamps != self._file_stamps:
+            self._file_stamps = stamps
+            self._again()
+
+    def _stamps(self) -> dict[Path, object]:
+        """Of certificates, keys and secrets: what is in them is part of the configuration."""
+        return {path: _stamp(str(path)) for path in model.files_of(self.config)}
 
     def _plugins_changed(self) -> None:
         """The file may have been refused for want of what came; if it still is, what is in force takes the new code."""
@@ -287,7 +298,8 @@ def make_services(file: str, folders: Iterable[str]) -> MultiService:
     proxy.setServiceParent(services)
     admin = configuration.config.admin
     _must_be_free(admin.listen)
-    AdminService(proxy, configuration, admin.listen, admin.tokens, clock, logs).setServiceParent(services)
+    tls = admin_options(admin.tls) if admin.tls is not None else None
+    AdminService(proxy, configuration, admin.listen, admin.tokens, clock, logs, tls).setServiceParent(services)
     _on_signals(clock, configuration, logs)
     return services
 

@@ -1,8 +1,8 @@
 """
 From files with certificates and keys to TLS contexts.
 
-Lives here: `server_context`, `client_context`, what a certificate names and when it ends. Does not: connections (`tls`);
-when files are read again (`config.reload`). Needs the extra `tls`.
+Lives here: `server_context`, `client_context`, what a certificate names and when it ends. Does not: connections
+(`tls`); when files are read again (`config.reload`). Needs the extra `tls`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def server_context(
     A listener's context, and when the first of its certificates ends (Unix time). The first pair is for clients that
     ask for no name, or for none that the others have. Raises CertificateError.
     """
-    contexts, ends = {}, []
+    contexts: dict[str, ssl.SSLContext] = {}
+    ends: list[float] = []
     made: list[ssl.SSLContext] = []
     for pair in pairs:
         context = _base(ssl.PROTOCOL_TLS_SERVER, min_version, ciphers)

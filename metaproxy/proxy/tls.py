@@ -296,7 +296,7 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"certificate refused: {error.verify_message}"
     reason = getattr(error, "reason", None)
-    return str(reason or error).lower().replace("_", " ")
+    return str(reason or (error.args[-1] if error.args else error)).lower().replace("_", " ")
 
 
 def facts(tls: ssl.SSLObject) -> dict[str, str]:

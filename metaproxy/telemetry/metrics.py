@@ -105,6 +105,14 @@ class Metrics(Collector):
         if self._configuration is not None:
             yield names.RELOADS, [((result,), number) for result, number in self._configuration.reloads.items()]
         yield from _rows(names.LISTENER, self._listeners())
+        yield (
+            names.CERTIFICATE,
+            [
+                ((name, one.snapshot.codec.name), one.snapshot.tls.not_after)
+                for name, one in self._proxy.listeners.items()
+                if one.snapshot.tls is not None
+            ],
+        )
         targets = self._targets()
         yield names.EXCHANGES, list(_outcomes(targets))
         yield from _rows(names.TARGET, {labels: counts for labels, counts in targets.items() if _used(counts)})

@@ -173,6 +173,13 @@ EXCHANGES = Family(
     (*_EXCHANGE, "outcome"),
     _of("outcomes"),
 )
+CERTIFICATE = Family(
+    "metaproxy_listener_certificate_not_after_seconds",
+    "gauge",
+    "Unix time at which the first of a listener's certificates ends.",
+    ("listener", "protocol"),
+    float,
+)
 TARGET = _families(
     _EXCHANGE,
     (
@@ -332,7 +339,8 @@ ENDPOINT = _families(
 """Of a metaproxy.counts.EndpointCounts."""
 
 FAMILIES: tuple[Family, ...] = (
-    BUILD, *PROCESS, RELOADS, *LISTENER, EXCHANGES, *TARGET, *MIRROR, *CLUSTER, EJECTIONS, *ENDPOINT_STATE, *ENDPOINT,
+    BUILD, *PROCESS, RELOADS, *LISTENER, CERTIFICATE, EXCHANGES, *TARGET, *MIRROR, *CLUSTER, EJECTIONS,
+    *ENDPOINT_STATE, *ENDPOINT,
     FILTER_EVENTS, FILTER_VALUES,
 )  # fmt: skip
 """In the order in which they are shown."""

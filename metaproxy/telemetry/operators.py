@@ -176,6 +176,11 @@ def _environment(argument: str) -> Read:
     return lambda exchange: value
 
 
+def _fact(name: str) -> Callable[[str], Read]:
+    """Another fact of the client's connection."""
+    return lambda argument: lambda exchange: exchange.client.facts.get(name)
+
+
 def _hostname(argument: str) -> Read:
     value = socket.gethostname()
     return lambda exchange: value
@@ -268,6 +273,11 @@ OPERATORS: Mapping[str, Operator] = {
     "DOWNSTREAM_LOCAL_ADDRESS": Operator(_address("destination"), "The address that the client reached.", told=True),
     "DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT": Operator(_address("destination", False), "Without its port.", told=True),
     "DOWNSTREAM_LOCAL_PORT": Operator(_port("destination"), "The port alone."),
+    "DOWNSTREAM_PEER_URI_SAN": Operator(_fact("source.uri_san"), "The URIs of the client's certificate."),
+    "DOWNSTREAM_PEER_DNS_SAN": Operator(_fact("source.dns_san"), "The DNS names of the client's certificate."),
+    "DOWNSTREAM_PEER_SUBJECT": Operator(_fact("source.subject"), "The subject of the client's certificate."),
+    "DOWNSTREAM_TLS_VERSION": Operator(_fact("tls.version"), "The version of TLS."),
+    "REQUESTED_SERVER_NAME": Operator(_fact("tls.sni"), "The name that the client asked for (SNI)."),
     "HOSTNAME": Operator(_hostname, "The name of the machine."),
     "ENVIRONMENT": Operator(_environment, "An environment variable, as it was at the start.", True, "KEY"),
 }

@@ -15,6 +15,7 @@ from metaproxy.telemetry.log_format import FIELDS, TEXT
 from metaproxy.telemetry.names import (
     AERAKI,
     BUILD,
+    CERTIFICATE,
     CLUSTER,
     EJECTIONS,
     ENDPOINT,
@@ -89,7 +90,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "process": lambda: _metrics(*PROCESS),
     "build": lambda: _metrics(BUILD),
     "reloads": lambda: _metrics(RELOADS),
-    "listeners": lambda: _metrics(*LISTENER),
+    "listeners": lambda: _metrics(*LISTENER, CERTIFICATE),
     "outcomes": lambda: _metrics(EXCHANGES),
     "exchanges": lambda: _metrics(*TARGET),
     "mirrors": lambda: _metrics(*MIRROR),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -66,9 +68,20 @@ def test_the_filter_and_the_balancer_of_the_how_tos_keep_the_contract() -> None:
     check_balancer(registry.factory(ILoadBalancer, "turns", {}), weighted=False)  # type: ignore[arg-type]
 
 
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where conf/certificates.py wrote what conf/tls.yaml needs."""
+    folder: Path = tmp_path_factory.mktemp("certificates")
+    subprocess.run([sys.executable, ROOT / "conf" / "certificates.py", folder], check=True)
+    return folder
+
+
 @pytest.mark.parametrize("path", CONFIGURATIONS, ids=lambda path: path.name)
 @pytest_twisted.inlineCallbacks
-def test_a_configuration_of_conf_is_right_and_starts(path: Path, network: AnyPort) -> Any:
+def test_a_configuration_of_conf_is_right_and_starts(
+    path: Path, network: AnyPort, certificates: Path, monkeypatch: pytest.MonkeyPatch
+) -> Any:
+    monkeypatch.setenv("CERTIFICATES", str(certificates))
     config, problems = check(path.read_text(), str(path), Registry())
     assert not problems and config is not None and not config.warnings
     registry = Registry()

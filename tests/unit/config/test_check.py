@@ -70,7 +70,7 @@ listeners:
 clusters:
   - name: demo
     endpoints: [127.0.0.1:20881, 127.0.0.1:0]
-    tls: {}
+    tls: {veriyf: true}
     request_timeout: 15 s
 """
     assert refused(text) == [
@@ -81,7 +81,7 @@ clusters:
         "8:18: listeners[0].routes[0].cluster: no cluster 'dmeo'; did you mean 'demo'?",
         "10:18: listeners[0].routes[1].timeout: no environment variable NONE; ${NONE:-default} would give it a default",
         "13:34: clusters[0].endpoints[1]: '127.0.0.1:0' is not an address; write host:port, [v6]:port or unix:/path",
-        "14:5: clusters[0].tls: not supported yet in this version",
+        "14:11: clusters[0].tls.veriyf: unknown key 'veriyf'; did you mean 'verify'?",
         "15:22: clusters[0].request_timeout: '15 s' is not a duration; write 15s, 500ms, 5m or a number of seconds",
     ]
 
@@ -327,7 +327,7 @@ def test_the_admin_address_is_local_or_guarded(admin: str) -> None:
 @pytest.mark.parametrize("address", ["0.0.0.0:1", "'[::]:1'", "10.0.0.1:1", "example.org:1", "localhost.example.org:1"])
 def test_an_admin_address_that_others_can_reach_is_refused(address: str) -> None:
     (problem,) = refused(f"admin: {{listen: {address}}}")
-    assert "give tokens:, or say insecure: true" in problem
+    assert "give tokens: or tls:, or say insecure: true" in problem
     assert problem.startswith("1:17: admin.listen: others can reach ")
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from authority import Authority
 
 from metaproxy.config.check import check
 from metaproxy.config.model import (
@@ -35,6 +37,10 @@ HERE = Path(__file__).parent
 DOCS = HERE.parents[2] / "docs"
 REGISTRY = Registry([HERE / "dropins"])
 
+_AUTHORITY = Authority(Path(tempfile.mkdtemp(prefix="metaproxy-test-")), "ca")
+_AUTHORITY.issue("proxy", "proxy", file="proxy")
+ENVIRON = {"PKI": str(_AUTHORITY.folder)}
+
 # Every key that a configuration may have, now or later: users' files and checks from outside rely on these names.
 EVERY_KEY = """
 admin:
@@ -50,7 +56,11 @@ listeners:
   - name: dubbo-in
     listen: 0.0.0.0:20880
     protocol: dubbo
-    tls: {certificate: c.pem, key: k.pem, client_ca: ca.pem, require_client_certificate: true}
+    tls:
+      certificate: "${PKI}/proxy.pem"
+      key: "${PKI}/proxy.key"
+      client_ca: "${PKI}/ca.pem"
+      require_client_certificate: true
     proxy_protocol: false
     max_connections: 10000
     max_frame: 16MiB
@@ -103,7 +113,7 @@ clusters:
     panic_threshold: 50
     slow_start: 30s
     locality: {prefer: zone, min_healthy: 70}
-    tls: {ca: ca.pem, server_name: demo}
+    tls: {ca: "${PKI}/ca.pem", server_name: demo}
   - {name: demo-v1, endpoints: ["127.0.0.1:1"]}
 xds: {server: "127.0.0.1:18000", transport: grpc, resources: [listeners, clusters, routes, endpoints]}
 secrets: {redis-password: {value: a}, admin-read: {value: b}, admin-write: {value: c}}
@@ -113,10 +123,8 @@ dynamic_resources: {}
 """
 LATER = [
     "overload",
-    "listeners[0].tls",
     "clusters[0].discovery",
     "clusters[0].slow_start",
-    "clusters[0].tls",
     "xds",
     "static_resources",
     "dynamic_resources",
@@ -135,7 +143,7 @@ def generator() -> ModuleType:
 
 
 def test_every_key_is_known_and_those_that_do_nothing_yet_are_refused() -> None:
-    config, problems = check(EVERY_KEY, "demo.yaml", REGISTRY, {})
+    config, problems = check(EVERY_KEY, "demo.yaml", REGISTRY, ENVIRON)
     assert config is None
     assert {problem.text for problem in problems} == {"not supported yet in this version"}
     assert [problem.path for problem in problems] == LATER
@@ -143,12 +151,12 @@ def test_every_key_is_known_and_those_that_do_nothing_yet_are_refused() -> None:
 
 def test_the_keys_that_are_there_are_read() -> None:
     lines = EVERY_KEY.splitlines()
-    for problem in check(EVERY_KEY, "demo.yaml", REGISTRY, {})[1]:
+    for problem in check(EVERY_KEY, "demo.yaml", REGISTRY, ENVIRON)[1]:
         line = lines[problem.line - 1]
         key = re.escape(problem.path.rpartition(".")[2])
         one = re.compile(rf", {key}: [^,}}]*" if line.strip().startswith(("- {", "breaker")) else rf"^\s*{key}:.*")
         lines[problem.line - 1] = one.sub("", line)
-    config, problems = check("\n".join(lines), "demo.yaml", REGISTRY, {})
+    config, problems = check("\n".join(lines), "demo.yaml", REGISTRY, ENVIRON)
     assert problems == []
     assert config is not None
     listener, cluster = config.listeners[0], config.clusters[0]

@@ -1,0 +1,81 @@
+"""
+From the `tls:` sections of a configuration to what connections begin with.
+
+Lives here: `server_tls`, `client_tls`, `admin_options`. Does not: reading certificates (`proxy.certificates`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from metaproxy.config import model
+from metaproxy.proxy.certificates import CertificateError, Pair, client_context, server_context
+from metaproxy.proxy.tls import ClientTls, ServerTls
+
+__all__ = ["CertificateError", "admin_options", "client_tls", "server_tls"]
+
+
+def server_tls(spec: model.ServerTls) -> ServerTls:
+    """Raises CertificateError."""
+    if spec.require_client_certificate and spec.client_ca is None:
+        raise CertificateError("require_client_certificate", "client_ca is missing: who signs them")
+    pairs = [Pair(spec.certificate, spec.key), *(Pair(*one) for one in _more(spec))]
+    context, not_after = server_context(
+        pairs, spec.client_ca, spec.require_client_certificate, spec.min_version, spec.alpn, spec.ciphers
+    )
+    return ServerTls(context, spec.handshake_timeout, not_after)
+
+
+def _more(spec: model.ServerTls) -> list[tuple[Any, ...]]:
+    return [(one.certificate, one.key, one.names) for one in spec.certificates]
+
+
+def client_tls(spec: model.ClientTls, patience: float) -> ClientTls:
+    """patience: seconds for a handshake. Raises CertificateError."""
+    if (spec.certificate is None) != (spec.key is None):
+        given, missing = ("certificate", "key") if spec.key is None else ("key", "certificate")
+        raise CertificateError(given, f"{missing} is missing")
+    pair = None
+    if spec.certificate is not None and spec.key is not None:
+        pair = Pair(spec.certificate, spec.key)
+    context = client_context(spec.ca, pair, spec.verify, True, spec.min_version, spec.ciphers)
+    return ClientTls(context, spec.server_name, patience)
+
+
+def admin_options(spec: model.AdminTls) -> Any:
+    """What a Twisted endpoint is given. Raises CertificateError."""
+    # Read once more by the same rules as a listener's, whose errors say more than OpenSSL's.
+    server_context([Pair(spec.certificate, spec.key)], spec.client_ca, spec.client_ca is not None)
+    try:
+        from twisted.internet.ssl import (
+            Certificate,
+            CertificateOptions,
+            KeyPair,
+            PrivateCertificate,
+            trustRootFromCertificates,
+        )
+    except ImportError:
+        raise CertificateError("certificate", "TLS needs the extra `tls`: pip install 'metaproxy[tls]'") from None
+    certificates = [Certificate.loadPEM(text) for text in _blocks(spec.certificate.read_bytes())]
+    own = PrivateCertificate.fromCertificateAndKeyPair(certificates[0], KeyPair.load(spec.key.read_bytes(), _pem()))
+    trust = None
+    if spec.client_ca is not None:
+        trust = trustRootFromCertificates([Certificate.loadPEM(text) for text in _blocks(spec.client_ca.read_bytes())])
+    return CertificateOptions(
+        privateKey=own.privateKey.original,
+        certificate=own.original,
+        extraCertChain=[one.original for one in certificates[1:]],
+        trustRoot=trust,
+    )
+
+
+def _pem() -> int:
+    from OpenSSL.crypto import FILETYPE_PEM
+
+    return int(FILETYPE_PEM)
+
+
+def _blocks(data: bytes) -> list[bytes]:
+    """The certificates of a PEM file, one by one."""
+    end = b"-----END CERTIFICATE-----"
+    return [block + end + b"\n" for block in data.split(end)[:-1]]

@@ -1,0 +1,329 @@
+"""TLS in memory: both ends of it, with and without certificates that fit."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import Any
+
+import pytest
+from authority import Authority, Issued
+from harness import Stage, Wire, answer, call
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from metaproxy.proxy.certificates import Pair, client_context, server_context
+from metaproxy.proxy.tls import ClientTls, Secured, ServerTls
+
+
+class Chest:
+    """Certificates that all tests of this module share."""
+
+    def __init__(self, folder: Path) -> None:
+        self.authority = Authority(folder)
+        self.server = self.authority.issue("proxy", "proxy.example.org", "127.0.0.1")
+        self.other = self.authority.issue("other", "other.example.org", "*.wild.example.org")
+        self.client = self.authority.issue("app", "app.example.org", uri="spiffe://mesh/ns/demo/sa/app")
+        self.stranger = Authority(folder, "stranger").issue("stranger", "proxy.example.org")
+
+
+@pytest.fixture(scope="module")
+def chest(tmp_path_factory: pytest.TempPathFactory) -> Chest:
+    return Chest(tmp_path_factory.mktemp("certificates"))
+
+
+class Peer:
+    """The other end: plain `ssl`, as any client or server has it."""
+
+    def __init__(self, context: ssl.SSLContext, wire: Wire, server: bool = False, name: str | None = None) -> None:
+        self.wire = wire
+        self.into, self.out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.into, self.out, server_side=server, server_hostname=name)
+        self.plain = b""
+        self.error = ""
+        self.ended = False
+
+    def talk(self, stage: Any) -> None:
+        """Bytes go to and fro until nobody says anything more."""
+        for _ in range(20):
+            self.into.write(self.wire.take())
+            self._step()
+            data = self.out.read()
+            if not data and not self.wire.written:
+                return
+            if data and not self.wire.closed:
+                stage.say(self.wire, data)
+
+    def _step(self) -> None:
+        try:
+            self.tls.do_handshake()
+            while data := self.tls.read(65536):
+                self.plain += data
+            self.ended = True
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLZeroReturnError:
+            self.ended = True
+        except ssl.SSLError as error:
+            self.error = str(error)
+
+    def send(self, stage: Any, data: bytes, cut: int = 0) -> None:
+        """cut: bytes of one read."""
+        self.tls.write(data)
+        sealed = self.out.read()
+        for at in range(0, len(sealed), cut or len(sealed)):
+            stage.say(self.wire, sealed[at : at + (cut or len(sealed))])
+        self.talk(stage)
+
+    def take(self) -> bytes:
+        data, self.plain = self.plain, b""
+        return data
+
+
+def client_of(chest: Chest, own: Issued | None = None, ca: Path | None = None) -> ssl.SSLContext:
+    return client_context(ca or chest.authority.ca, Pair(*own) if own is not None else None)
+
+
+def secured(chest: Chest, *more: Issued, **options: Any) -> Stage:
+    context, _ = server_context([Pair(*chest.server), *(Pair(*one) for one in more)], **options)
+    return Stage(tls=ServerTls(context))
+
+
+def connect(stage: Stage, context: ssl.SSLContext, name: str = "proxy.example.org") -> Peer:
+    peer = Peer(context, stage.client(), name=name)
+    peer.talk(stage)
+    return peer
+
+
+def facts(stage: Stage) -> dict[str, str]:
+    (client,) = stage.listener.clients
+    return client.facts
+
+
+def test_requests_and_answers_pass(chest: Chest) -> None:
+    stage = secured(chest)
+    peer = connect(stage, client_of(chest))
+    peer.send(stage, call(7))
+    stage.say(stage.server, answer(1))
+    peer.talk(stage)
+    assert peer.take() == answer(7)
+    assert facts(stage)["tls.version"] == "TLSv1.3"
+    assert facts(stage)["tls.sni"] == "proxy.example.org"
+    assert "source.identity" not in facts(stage)
+
+
+def test_a_client_certificate_tells_who_it_is(chest: Chest) -> None:
+    stage = secured(chest, client_ca=chest.authority.ca, require=True)
+    connect(stage, client_of(chest, chest.client))
+    assert facts(stage)["source.identity"] == "spiffe://mesh/ns/demo/sa/app"
+    assert facts(stage)["source.subject"] == "commonName=app"
+    assert facts(stage)["source.dns_san"] == "app.example.org"
+
+
+@pytest.mark.parametrize("own", [None, "stranger"])
+def test_a_client_without_a_certificate_of_ours_is_refused_counted_and_leaves_nothing(
+    chest: Chest, own: str | None
+) -> None:
+    stage = secured(chest, client_ca=chest.authority.ca, require=True)
+    peer = connect(stage, client_of(chest, chest.stranger if own else None))
+    assert peer.wire.closed
+    assert stage.listener.counts.tls_errors == 1
+    assert stage.listener.clients == {} and stage.listener.counts.connections_active == 0
+
+
+def test_where_certificates_are_asked_for_and_not_required_one_may_come_without(chest: Chest) -> None:
+    stage = secured(chest, client_ca=chest.authority.ca)
+    connect(stage, client_of(chest))
+    assert "source.identity" not in facts(stage)
+    stage = secured(chest, client_ca=chest.authority.ca)
+    assert connect(stage, client_of(chest, chest.stranger)).wire.closed
+
+
+@pytest.mark.parametrize(
+    ("name", "subject"),
+    [("other.example.org", "other"), ("a.wild.example.org", "other"), ("PROXY.example.org", "proxy")],
+)
+def test_the_name_that_is_asked_for_chooses_the_certificate(chest: Chest, name: str, subject: str) -> None:
+    stage = secured(chest, chest.other)
+    peer = connect(stage, client_of(chest), name)
+    certificate: Any = peer.tls.getpeercert()
+    assert certificate["subject"] == ((("commonName", subject),),)
+
+
+def test_what_is_no_tls_is_refused(chest: Chest) -> None:
+    stage = secured(chest)
+    wire = stage.client()
+    stage.say(wire, call(7))
+    assert wire.closed and stage.listener.counts.tls_errors == 1
+    assert stage.listener.counts.requests == 0
+
+
+def test_a_client_that_says_nothing_is_let_go(chest: Chest) -> None:
+    stage = secured(chest)
+    wire = stage.client()
+    stage.clock.advance(9.9)
+    assert not wire.closed
+    stage.clock.advance(0.2)
+    assert wire.closed and stage.listener.clients == {} and stage.listener.counts.tls_errors == 1
+
+
+def test_a_client_that_leaves_in_the_middle_of_the_handshake_leaves_nothing(chest: Chest) -> None:
+    for half_close in (True, False):
+        stage = secured(chest)
+        wire = stage.client()
+        stage.say(wire, b"\x16\x03\x01")
+        if half_close:
+            stage.finish(wire)
+        else:
+            wire.end()
+        assert wire.closed and stage.listener.clients == {}
+
+
+@settings(max_examples=25, deadline=None)
+@given(cut=st.integers(1, 40), sizes=st.lists(st.integers(0, 40_000), min_size=1, max_size=4))
+def test_any_split_of_the_sealed_bytes_decodes_the_same(chest: Chest, cut: int, sizes: list[int]) -> None:
+    stage = secured(chest)
+    peer = connect(stage, client_of(chest))
+    bodies = [bytes([index]) * size for index, size in enumerate(sizes)]
+    peer.send(stage, b"".join(call(7 + index, body=body) for index, body in enumerate(bodies)), cut * 97)
+    assert stage.server.take() == b"".join(call(1 + index, body=body) for index, body in enumerate(bodies))
+    for index, body in enumerate(bodies):
+        stage.say(stage.server, answer(1 + index, body))
+    peer.talk(stage)
+    assert peer.take() == b"".join(answer(7 + index, body) for index, body in enumerate(bodies))
+
+
+def test_what_was_decrypted_while_the_client_was_paused_comes_when_it_goes_on(chest: Chest) -> None:
+    stage = secured(chest)
+    peer = connect(stage, client_of(chest))
+    (client,) = stage.listener.clients
+    client.pause("test")
+    peer.send(stage, call(7))
+    assert stage.listener.counts.requests == 0
+    assert client.transport.unread  # type: ignore[union-attr]
+    client.resume("test")
+    stage.clock.advance(0)
+    assert stage.listener.counts.requests == 1
+
+
+def test_a_full_socket_pauses_and_resumes_who_writes(chest: Chest) -> None:
+    stage = secured(chest)
+    peer = connect(stage, client_of(chest))
+    (client,) = stage.listener.clients
+    peer.wire.protocol.pauseProducing()
+    assert "slow" in client._pauses
+    peer.wire.protocol.resumeProducing()
+    assert client._pauses == set()
+
+
+def test_a_client_that_says_goodbye_gets_its_answers_first(chest: Chest) -> None:
+    stage = secured(chest)
+    peer = connect(stage, client_of(chest))
+    peer.send(stage, call(7))
+    with pytest.raises(ssl.SSLWantReadError):
+        peer.tls.unwrap()
+    stage.say(peer.wire, peer.out.read())
+    assert not peer.wire.closed
+    stage.say(stage.server, answer(1))
+    peer.into.write(peer.wire.take())
+    assert peer.wire.closed
+    assert peer.tls.read(1000) == answer(7)
+
+
+def test_bytes_that_were_tampered_with_end_the_connection(chest: Chest) -> None:
+    stage = secured(chest)
+    peer = connect(stage, client_of(chest))
+    peer.tls.write(call(7))
+    sealed = bytearray(peer.out.read())
+    sealed[-1] ^= 1
+    stage.say(peer.wire, bytes(sealed))
+    assert peer.wire.closed and stage.listener.counts.requests == 0 and stage.listener.clients == {}
+
+
+def test_a_proxy_header_comes_before_tls_even_in_the_same_read(chest: Chest) -> None:
+    context, _ = server_context([Pair(*chest.server)])
+    stage = Stage(tls=ServerTls(context), proxy_protocol=True)
+    peer = Peer(client_of(chest), stage.client(), name="proxy.example.org")
+    with pytest.raises(ssl.SSLWantReadError):
+        peer.tls.do_handshake()
+    stage.say(peer.wire, b"PROXY TCP4 192.0.2.7 192.0.2.8 4711 80\r\n" + peer.out.read())
+    peer.talk(stage)
+    peer.send(stage, call(7))
+    assert facts(stage)["source.address"] == "192.0.2.7"
+    assert facts(stage)["tls.version"] == "TLSv1.3"
+    assert stage.listener.counts.requests == 1
+
+
+# -- towards servers
+
+
+def upstream(chest: Chest, **options: Any) -> Stage:
+    stage = Stage()
+    context = client_context(chest.authority.ca, **options)
+    stage.cluster.connections.tls = ClientTls(context, options.get("server_name", "proxy.example.org"))
+    return stage
+
+
+def serve(stage: Stage, context: ssl.SSLContext) -> Peer:
+    peer = Peer(context, stage.network.upstreams[-1], server=True)
+    peer.talk(stage)
+    return peer
+
+
+def test_a_servers_certificate_is_checked_and_requests_pass(chest: Chest) -> None:
+    stage = upstream(chest)
+    client = stage.client()
+    stage.say(client, call(7))
+    peer = serve(stage, server_context([Pair(*chest.server)])[0])
+    assert peer.take() == call(1)
+    peer.send(stage, answer(1))
+    assert client.take() == answer(7)
+
+
+def test_the_proxy_shows_its_own_certificate(chest: Chest) -> None:
+    stage = upstream(chest, pair=Pair(*chest.client))
+    stage.say(stage.client(), call(7))
+    peer = serve(stage, server_context([Pair(*chest.server)], chest.authority.ca, require=True)[0])
+    certificate: Any = peer.tls.getpeercert()
+    assert ("URI", "spiffe://mesh/ns/demo/sa/app") in certificate["subjectAltName"]
+
+
+@pytest.mark.parametrize("wrong", ["name", "authority"])
+def test_a_server_that_is_somebody_else_gets_nothing(chest: Chest, wrong: str) -> None:
+    stage = upstream(chest)
+    client = stage.client()
+    stage.say(client, call(7))
+    peer = serve(stage, server_context([Pair(*(chest.other if wrong == "name" else chest.stranger))])[0])
+    stage.clock.advance(0)
+    assert b"certificate refused" in client.take()
+    assert peer.take() == b""
+    assert stage.endpoints[0].counts.connect_errors == 1 and stage.cluster.breaker.connections == 0
+
+
+def test_without_verify_anybody_is_taken(chest: Chest) -> None:
+    stage = Stage()
+    stage.cluster.connections.tls = ClientTls(client_context(verify=False), "proxy.example.org")
+    stage.say(stage.client(), call(7))
+    assert serve(stage, server_context([Pair(*chest.stranger)])[0]).take() == call(1)
+
+
+def test_a_server_that_does_not_shake_hands_is_a_connect_time_out(chest: Chest) -> None:
+    stage = upstream(chest)
+    client = stage.client()
+    stage.say(client, call(7))
+    stage.clock.advance(10.0)
+    assert b"no TLS handshake within 10 s" in client.take()
+    assert stage.endpoints[0].counts.connect_timeouts == 1
+    assert stage.network.upstreams[0].closed
+
+
+def test_a_refused_connection_is_told_as_without_tls(chest: Chest) -> None:
+    stage = upstream(chest)
+    stage.network.accept = False
+    client = stage.client()
+    stage.say(client, call(7))
+    (_, protocol) = stage.network.dialled[0]
+    assert isinstance(protocol, Secured)
+    protocol.connectionFailed("ECONNREFUSED", False)
+    stage.clock.advance(0)
+    assert b"ECONNREFUSED" in client.take()
