@@ -20,6 +20,7 @@ from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.health import Done
 from metaproxy.message import FrameError, Kind, Message, Side
 from metaproxy.proxy import address
+from metaproxy.proxy.tls import Secured
 
 if TYPE_CHECKING:
     from metaproxy.proxy.address import Address
@@ -29,7 +30,12 @@ MOST = 64 << 10
 
 
 class Probe(Protocol):
-    """One connection. A kind says with `passed` or `failed` how it went; the first word counts."""
+    """
+    One connection. A kind says with `passed` or `failed` how it went; the first word counts. secured: whether it speaks
+    TLS where the cluster does.
+    """
+
+    secured = True
 
     def __init__(self, cluster: Cluster, endpoint: Endpoint, done: Done) -> None:
         self.cluster = cluster
@@ -112,6 +118,8 @@ class Probe(Protocol):
 class Tcp(Probe):
     """Whether somebody listens."""
 
+    secured = False
+
     def begin(self) -> None:
         self.passed()
 
@@ -163,6 +171,7 @@ class Http(Probe):
         super().__init__(*one)
         self._path, self._host, self._port, self._statuses = path, host, port, statuses
         self._head = b""
+        self.secured = not port  # another port is another server
 
     def where(self) -> Address:
         where = super().where()
@@ -237,8 +246,12 @@ class _Check:
         self._next()
 
     def _next(self) -> None:
-        self._probe = self._left.pop(0)(self._cluster, self._endpoint, self._told)
-        self._network.connect(self._probe.where(), self._probe, self._timeout)
+        probe = self._probe = self._left.pop(0)(self._cluster, self._endpoint, self._told)
+        tls, where = self._cluster.connections.tls, probe.where()
+        behind: Any = probe
+        if tls is not None and probe.secured:
+            behind = Secured(tls, probe, self._network.clock, probe.connectionFailed, where.host)
+        self._network.connect(where, behind, self._timeout)
 
     def _told(self, well: bool, text: str) -> None:
         if well and self._left:

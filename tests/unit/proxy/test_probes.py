@@ -13,7 +13,9 @@ from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.codecs.redis import Redis
 from metaproxy.message import Kind, Message
+from metaproxy.proxy.certificates import client_context
 from metaproxy.proxy.probes import MOST, Codec, Http, Probes, Script, Tcp
+from metaproxy.proxy.tls import ClientTls, Secured
 
 
 class Check:
@@ -224,3 +226,14 @@ def test_of_several_all_must_pass_in_one_time():
     check = Check(Tcp, http())
     check.network.clock.advance(1.0)
     assert check.told == (False, "no answer within 1 s")
+
+
+def test_where_the_cluster_speaks_tls_checks_do_too_but_for_tcp_and_another_port():
+    tls = ClientTls(client_context(verify=False), "demo")
+    for kind, secured in ((Tcp, False), (Codec, True), (http(), True), (http(port=81), False)):
+        network = MemoryNetwork()
+        endpoint = Endpoint("127.0.0.1:1000")
+        cluster = Cluster("demo", Redis(), [endpoint], RoundRobin)
+        cluster.connections.tls = tls
+        Probes([kind])(cluster, endpoint, network, 1.0, lambda well, text: None)
+        assert isinstance(network.dialled[0][1], Secured) is secured
