@@ -323,6 +323,7 @@ class Tracing(Section):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener(Section):
     """Where clients arrive, what protocol they speak, and what becomes of their requests."""
+
     name: str = option(Name("listener"), "Unique.")
     listen: tuple[str, ...] = option(
         ListOf(Listen(), 1, alone=True), "Where it listens; port 0 is a free one, unix:/path a socket in a folder."
