@@ -165,10 +165,13 @@ class Message:
     more: fills in more of `metadata` when a key is missed, and sets itself anew while there is still more behind it; it
     may raise FrameError, once. answer: not None means that the codec answers the message itself with these bytes (b"":
     with nothing), in order; it is not forwarded. hold: see Hold. profile: which state the upstream connection must be
-    in (database, protocol version, user), any hashable; connections of one profile serve all its requests.
+    in (database, protocol version, user), any hashable; connections of one profile serve all its requests. refused: is
+    there only if a codec set it, for a request of a transaction: refused(message, text) gives the frame that makes the
+    server fail all of it, for a request that the proxy answers itself.
     """
 
-    __slots__ = ("answer", "frame", "hold", "id", "kind", "metadata", "more", "profile")
+    __slots__ = ("answer", "frame", "hold", "id", "kind", "metadata", "more", "profile", "refused")
+    refused: Callable[[Message, str], bytes]
 
     def __init__(
         self,

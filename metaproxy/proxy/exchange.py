@@ -30,6 +30,7 @@ from metaproxy.interfaces import IExchange
 from metaproxy.message import Ending, ErrorKind, FrameError, Hold, Kind, Message, Mutation, Reply
 from metaproxy.proxy.attempt import Attempt
 from metaproxy.proxy.pool import own_place, pool_of
+from metaproxy.proxy.refusal import refuse
 from metaproxy.proxy.snapshot import NO_ROUTE, ListenerSnapshot, Template
 from metaproxy.proxy.split_request import SplitRequest
 from metaproxy.proxy.tries import Tries
@@ -398,6 +399,16 @@ class Exchange:
 
     def _local(self, reply: Reply) -> None:
         """The proxy answers by itself."""
+        if not self.outcome and not refuse(self, reply):
+            self.answer_locally(reply)
+
+    def refuse_by(self, attempt: Attempt) -> None:
+        """What goes to the server in its place is on its way."""
+        self._watch()
+        self.endpoint = attempt.endpoint
+        self.attempt = attempt
+
+    def answer_locally(self, reply: Reply) -> None:
         if self.outcome:
             return
         self._stop()

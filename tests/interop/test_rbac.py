@@ -121,6 +121,28 @@ def test_redis_py_raises_no_permission(resp: int, mesh: Mesh) -> None:
 
 
 @peer("redis-py", "redis-server")
+@pytest.mark.parametrize("first", [True, False], ids=["first", "later"])
+@pytest.mark.parametrize("resp", [2, 3])
+def test_nothing_of_a_transaction_is_done_when_a_part_of_it_is_refused(resp: int, first: bool, mesh: Mesh) -> None:
+    import redis
+
+    with redis.Redis(port=mesh.guarded["redis"], protocol=resp, decode_responses=True) as client:
+        client.set("whole", "1")
+        pipeline = client.pipeline(transaction=True)
+        if first:
+            pipeline.flushall().set("whole", "2")
+        else:
+            pipeline.set("whole", "2").flushall()
+        with pytest.raises(redis.exceptions.NoPermissionError, match="rbac: access denied"):
+            pipeline.set("whole", "3").execute()
+        assert client.get("whole") == "1"
+        assert client.pipeline(transaction=True).set("whole", "4").get("whole").execute() == [True, "4"]
+    with redis.Redis(port=mesh.open["redis"], protocol=resp, decode_responses=True) as client:
+        pipeline = client.pipeline(transaction=True).set("whole", "2").flushall()
+        assert pipeline.execute() == [True, True]
+
+
+@peer("redis-py", "redis-server")
 def test_counters_and_the_access_log_tell_which_policy_decided(mesh: Mesh) -> None:
     import redis
 

@@ -60,6 +60,8 @@ class ClientSession(CommandStream):
             message.answer = NOAUTH
         else:
             self._look(name, message)
+            if self._transaction and message.answer is None:
+                message.refused = _failing
         messages.append(message)
 
     def _look(self, name: bytes, message: Message) -> None:
@@ -142,7 +144,7 @@ class ClientSession(CommandStream):
         self._shared: Profile = None if who.version == 2 and not who.database else (who.version, who.database)
         bound = self._bound()
         self._profile = (who.version, who.database, "own") if bound else self._shared
-        self._plain = who.user is not None and who.rules is None and not self._opening and not self._lingering
+        self._plain = who.user is not None and who.rules is None and not self._transaction and not self._lingering
         self._blocking = self._blocking and bound
 
     def _release(self, message: Message) -> None:
@@ -312,6 +314,11 @@ class ClientSession(CommandStream):
         self._subscribed = False
         self._lingering = not released and not self._needs_its_own()
         self._settle()
+
+
+def _failing(message: Message, text: str) -> bytes:
+    """What makes EXEC fail when a command of the transaction was refused; its first one opens it nevertheless."""
+    return (MULTI if message.frame.startswith(MULTI) else b"") + error_probe(text)
 
 
 def _is_alone(message: Message) -> bool:

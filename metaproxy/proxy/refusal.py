@@ -1,0 +1,80 @@
+"""
+A request that the proxy answers itself though it belongs to a transaction: the server is made to fail all of it.
+
+Without that it would carry out the rest at the end, and nobody had asked for a part. Lives here: `refuse` and
+`Refusal`. Does not: what the server is sent (`Message.refused`, the codec's).
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, cast
+
+from metaproxy.cluster.cluster import Cluster
+from metaproxy.cluster.endpoint import Endpoint
+from metaproxy.message import ErrorKind, FrameError, Message, Reply
+from metaproxy.proxy.attempt import Attempt
+from metaproxy.proxy.pool import pool_of
+
+if TYPE_CHECKING:
+    from metaproxy.proxy.exchange import Exchange
+
+
+class Refusal:
+    """Owns the attempt that goes in the place of a refused request; then the client has its answer, whatever came."""
+
+    __slots__ = ("client", "exchange", "reply")
+
+    def __init__(self, exchange: Exchange, reply: Reply) -> None:
+        self.client = exchange.client
+        self.exchange = exchange
+        self.reply = reply
+
+    def answered(self, attempt: Attempt, response: Message) -> None:
+        attempt.finish()
+        self.exchange.answer_locally(self.reply)
+
+    def sent(self, attempt: Attempt) -> None:
+        self.exchange.answer_locally(self.reply)
+
+    def failed(self, attempt: Attempt, kind: ErrorKind, text: str) -> None:
+        self.exchange.answer_locally(self.reply)
+
+
+def refuse(exchange: Exchange, reply: Reply) -> bool:
+    """Starts that for an exchange that was not sent anywhere yet. False when there is no server to tell."""
+    refused = getattr(exchange.message, "refused", None)
+    if refused is None or exchange.attempt is not None or reply.ending is not None:
+        return False
+    client = exchange.client
+    pin = client.pin
+    found = (pin.pool.cluster, pin.endpoint) if pin is not None else _server(exchange)
+    if found is None:
+        return False
+    cluster, endpoint = found
+    message = copy.copy(exchange.message)
+    message.frame = refused(exchange.message, reply.text)
+    attempt = Attempt(Refusal(exchange, reply), message, cluster, endpoint)
+    exchange.refuse_by(attempt)
+    if pin is not None:
+        pin.submit(attempt)
+    else:
+        pool_of(endpoint, cluster, client.network).start(attempt, client)
+    return True
+
+
+def _server(exchange: Exchange) -> tuple[Cluster, Endpoint] | None:
+    """Where the first request of a transaction would have gone."""
+    route = exchange.via
+    if not route.targets:
+        return None
+    target = route.pick() if route.sticky is None else route.stick(exchange.message.get, exchange.client.facts)
+    cluster = cast(Cluster, target.cluster)
+    try:
+        endpoint = cluster.pick(exchange.message, route.hash_keys, route.subset) if cluster.held is None else None
+    except FrameError:
+        return None
+    if endpoint is None:
+        return None
+    exchange.target = target
+    return cluster, endpoint
