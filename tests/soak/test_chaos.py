@@ -16,6 +16,7 @@ import resource
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -27,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from authority import Authority
 from callers import Caller, Dubbo, Redis, Thrift, run
 
 ROOT = Path(__file__).parents[2]
@@ -127,13 +129,19 @@ class Proxy:
     def __init__(self, folder: Path, clusters: dict[str, list[str]]) -> None:
         self.file, self.log = folder / "chaos.yaml", folder / "proxy.log"
         self.clusters = clusters
-        self.ports = {name: free_port() for name in clusters}
+        self.ports = {name: free_port() for name in (*clusters, "redis-tls")}
+        self.authority = Authority(folder, "ca")
+        self.rotate()
         self.admin = free_port()
         self.write(0)
         with self.log.open("ab") as log:
             command = [sys.executable, "-m", "metaproxy", "--config", str(self.file)]
             self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
         wait_for(lambda: answers("127.0.0.1", self.admin), self.log)
+
+    def rotate(self) -> None:
+        """Another certificate; what is only half written is refused, and the old one stays in force."""
+        self.authority.issue("proxy", "localhost", "127.0.0.1", file="proxy")
 
     def write(self, number: int) -> None:
         """Differs with each number: a weight, a retry's wait, a cluster's bound, the order of endpoints."""
@@ -142,8 +150,9 @@ class Proxy:
             "admin": {"listen": f"127.0.0.1:{self.admin}"},
             "listeners": [
                 {
-                    "name": name, "listen": f"127.0.0.1:{port}", "protocol": name,
-                    "routes": [{"name": "all", "cluster": name, "retry": retry}],
+                    "name": name, "listen": f"127.0.0.1:{port}", "protocol": name.partition("-")[0],
+                    "routes": [{"name": "all", "cluster": name.partition("-")[0], "retry": retry}],
+                    **({"tls": {"certificate": "proxy.pem", "key": "proxy.key"}} if name.endswith("-tls") else {}),
                 }
                 for name, port in self.ports.items()
             ],
@@ -156,6 +165,8 @@ class Proxy:
                     ],
                     "connect_timeout": "300ms", "request_timeout": "1s",
                     "connections": {"idle_timeout": "2s"},
+                    "health_check": {"interval": "500ms", "timeout": "300ms", "healthy": 1, "unhealthy": 2},
+                    "outlier": {"consecutive_errors": 20, "interval": "1s", "ejection_time": "1s"},
                     "breaker": {"max_retries": 1000, "max_connections": 500 + number % 2},
                 }
                 for name, addresses in self.clusters.items()
@@ -203,17 +214,21 @@ class Proxy:
 class Load(threading.Thread):
     """The callers, in a loop of their own."""
 
-    def __init__(self, ports: dict[str, int]) -> None:
+    def __init__(self, ports: dict[str, int], ca: Path) -> None:
         super().__init__(daemon=True)
+        self.tls_port = ports["redis-tls"]
+        self.context = ssl.create_default_context(cafile=str(ca))
         self.plan = [
             (Dubbo, ports["dubbo"], 6, 4), (Thrift, ports["thrift"], 6, 1), (Redis, ports["redis"], 6, 4),
+            (Redis, ports["redis-tls"], 4, 4),
         ]  # fmt: skip
         self.made: list[Caller] = []
         self.stopping = False
 
     def run(self) -> None:
         def connect(loop: asyncio.AbstractEventLoop, caller: Caller, port: int) -> Any:
-            return loop.create_connection(lambda: caller, "127.0.0.1", port)
+            secured = {"ssl": self.context, "server_hostname": "localhost"} if port == self.tls_port else {}
+            return loop.create_connection(lambda: caller, "127.0.0.1", port, **secured)
 
         asyncio.run(self._run(connect))
 
@@ -254,6 +269,17 @@ def chaos(servers: dict[str, list[Server]], space: Space, until: float, done: Co
         time.sleep(rng.uniform(0.1, 0.5))
 
 
+def come_and_go(proxy: Proxy, done: Counter[str]) -> None:
+    """A client that connects by TLS, asks once and leaves: certificates are only looked at then."""
+    context = ssl.create_default_context(cafile=str(proxy.authority.ca))
+    with socket.create_connection(("127.0.0.1", proxy.ports["redis-tls"]), 5) as plain:
+        secured = context.wrap_socket(plain, server_hostname="localhost")
+        secured.sendall(Redis.call(0, "once"))
+        done["visit"] += 1
+        done["visit answered"] += secured.recv(1000)[:1] in (b"$", b"-")
+        secured.close()
+
+
 @pytest.fixture
 def servers(tmp_path: Path) -> Iterator[tuple[dict[str, list[Server]], Space]]:
     if os.geteuid() != 0 or shutil.which("ip") is None:
@@ -286,7 +312,7 @@ def test_every_request_has_one_end_whatever_happens(
 ) -> None:
     groups, space = servers
     proxy = Proxy(tmp_path, {name: [f"{one.host}:{one.port}" for one in group] for name, group in groups.items()})
-    load = Load(proxy.ports)
+    load = Load(proxy.ports, proxy.authority.ca)
     load.ended = threading.Event()
     done: Counter[str] = Counter()
     try:
@@ -299,6 +325,10 @@ def test_every_request_has_one_end_whatever_happens(
         while time.monotonic() < until:
             done["reload"] += 1
             proxy.reload(done["reload"])
+            if done["reload"] % 4 == 0:
+                done["rotation"] += 1
+                proxy.rotate()
+            come_and_go(proxy, done)
             time.sleep(0.5)
         trouble.join(30)
         load.stopping = True
@@ -306,7 +336,7 @@ def test_every_request_has_one_end_whatever_happens(
         callers = load.made
         time.sleep(6)  # connections that are not needed any more are let go
         after_memory, after_descriptors = proxy.memory(), proxy.descriptors()
-        sent = sum(caller.sent for caller in callers)
+        sent = sum(caller.sent for caller in callers) + done["visit"]
         seen = sum((caller.outcomes for caller in callers), Counter())
         told = proxy.outcomes()
         late, active = (
@@ -324,9 +354,10 @@ def test_every_request_has_one_end_whatever_happens(
         print(f"; descriptors {descriptors} -> {after_descriptors}")
     assert [text for caller in callers for text in caller.wrong] == []
     assert sum(caller.owed for caller in callers) == 0 and active == 0
-    assert sum(seen.values()) == sent == sum(told.values())
-    assert seen["ok"] == told["ok"] and told["ok"] > 0.5 * sent
-    assert all(done[what] for what in ("kill", "restart", "stall", "cut", "reload"))
+    assert done["visit answered"] == done["visit"]
+    assert sum(seen.values()) + done["visit"] == sent == sum(told.values())
+    assert 0 <= told["ok"] - seen["ok"] <= done["visit"] and told["ok"] > 0.5 * sent
+    assert all(done[what] for what in ("kill", "restart", "stall", "cut", "reload", "rotation"))
     assert after_memory - memory < 24 * MIB
     assert after_descriptors <= descriptors + 8
     assert "Traceback" not in proxy.log.read_text()
