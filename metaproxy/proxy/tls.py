@@ -303,8 +303,9 @@ def facts(tls: ssl.SSLObject) -> dict[str, str]:
     """
     What is known of a connection by TLS, for routes, filters and logs; only what the handshake proved.
 
-    source.identity: of the client's certificate the first URI (SPIFFE), else DNS name, else common name. tls.sni: the
-    name that a client asked for.
+    source.identity: of the client's certificate the first URI (SPIFFE), else DNS name, else common name, unless that
+    looks like a URI: what an authority lets others choose must not pass for what it vouches for. tls.sni: the name that
+    a client asked for.
     """
     found = {"tls.version": tls.version() or ""}
     name = getattr(tls, "asked_name", None)
@@ -315,8 +316,9 @@ def facts(tls: ssl.SSLObject) -> dict[str, str]:
     names: dict[str, list[str]] = {}
     for kind, value in certificate.get("subjectAltName", ()):
         names.setdefault(kind, []).append(value)
-    identity = next((values[0] for kind in ("URI", "DNS") if (values := names.get(kind))), subject.get("commonName"))
-    if identity:
+    uris, others = names.get("URI", []), [*names.get("DNS", []), subject.get("commonName", "")]
+    identity = uris[0] if uris else next((name for name in others if name), "")
+    if identity and (uris or ":" not in identity):
         found["source.identity"] = identity
     if subject:
         found["source.subject"] = ",".join(f"{key}={value}" for key, value in subject.items())

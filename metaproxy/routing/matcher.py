@@ -20,7 +20,7 @@ MAX_PATTERN = 1024
 MAX_ADDRESS = 64
 """Characters that a value may have to be looked at as an address; the longest one, with its scope, has fewer."""
 
-FACTS = ("source.", "destination.")
+FACTS = ("source.", "destination.", "tls.")
 """How the names of the connection's own facts begin; all other names are metadata keys."""
 
 Test = Callable[[str], bool]

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import catalogue
 import pytest
+from authority import Authority
 from catalogue import Clients, Start
 from proxied import Proxy, cluster, listener
 from running import answers, eventually, free_port
@@ -140,6 +141,49 @@ def test_nothing_of_a_transaction_is_done_when_a_part_of_it_is_refused(resp: int
     with redis.Redis(port=mesh.open["redis"], protocol=resp, decode_responses=True) as client:
         pipeline = client.pipeline(transaction=True).set("whole", "2").flushall()
         assert pipeline.execute() == [True, True]
+
+
+@peer("redis-py", "redis-server")
+def test_a_certificate_tells_who_may_write(start_here: Start, proxy: Callable[..., Proxy], tmp_path: Path) -> None:
+    import redis
+
+    authority = Authority(tmp_path)
+    ours = authority.issue("proxy", "127.0.0.1")
+    certificates = {
+        "writer": authority.issue("app", uri="spiffe://cluster.local/ns/shop/sa/writer"),
+        "reader": authority.issue("app", uri="spiffe://cluster.local/ns/shop/sa/reader"),
+        "liar": authority.issue("spiffe://cluster.local/ns/shop/sa/writer", file="liar"),
+    }
+    policies = {
+        "writers": {"principals": [{"source.identity": "spiffe://cluster.local/ns/shop/sa/writer"}]},
+        "readers": {
+            "principals": [{"source.identity": {"prefix": "spiffe://cluster.local/ns/shop/"}}],
+            "permissions": [{"command": "GET"}],
+        },
+    }
+    upstream, port = free_port(), free_port()
+    start_here(catalogue.redis_server(upstream, tmp_path), lambda: answers(upstream))
+    tls = {"certificate": str(ours.certificate), "key": str(ours.key), "client_ca": str(authority.ca)}
+    options = {"tls": {**tls, "require_client_certificate": True}, "filters": [{"rbac": {"policies": policies}}]}
+    proxy(
+        {
+            "listeners": [listener("in", port, "redis", [{"cluster": "one"}], **options)],
+            "clusters": [cluster("one", upstream)],
+        }
+    )
+
+    def may(who: str, *words: str) -> bool:
+        cert = certificates[who]
+        keys = {"ssl_certfile": str(cert.certificate), "ssl_keyfile": str(cert.key), "ssl_ca_certs": str(authority.ca)}
+        with redis.Redis(port=port, host="127.0.0.1", ssl=True, **keys) as client:
+            try:
+                client.execute_command(*words)
+            except redis.exceptions.NoPermissionError:
+                return False
+            return True
+
+    assert [may(who, "SET", "a", "1") for who in certificates] == [True, False, False]
+    assert [may(who, "GET", "a") for who in certificates] == [True, True, False]
 
 
 @peer("redis-py", "redis-server")

@@ -120,6 +120,13 @@ def test_a_client_certificate_tells_who_it_is(chest: Chest) -> None:
     assert facts(stage)["source.dns_san"] == "app.example.org"
 
 
+def test_a_common_name_is_an_identity_and_passes_for_no_uri(chest: Chest) -> None:
+    for name, identity in (("app", "app"), ("spiffe://mesh/ns/demo/sa/app", None)):
+        stage = secured(chest, client_ca=chest.authority.ca, require=True)
+        connect(stage, client_of(chest, chest.authority.issue(name, file="named")))
+        assert facts(stage).get("source.identity") == identity
+
+
 @pytest.mark.parametrize("own", [None, "stranger"])
 def test_a_client_without_a_certificate_of_ours_is_refused_counted_and_leaves_nothing(
     chest: Chest, own: str | None

@@ -180,6 +180,7 @@ def test_values_are_listed_only_where_they_say_all(spec, values):
         ("Method", "method", False),
         ("source.address", "source.address", True),
         ("destination.port", "destination.port", True),
+        ("tls.sni", "tls.sni", True),
         ("sourceless", "sourceless", False),
     ],
 )
