@@ -26,6 +26,7 @@ from prometheus_client.utils import floatToGoString
 import twisted
 from metaproxy.counts import BOUNDS, Histogram
 from metaproxy.telemetry import names
+from metaproxy.telemetry.collected import cut, merged
 from metaproxy.telemetry.names import Family
 
 PIECE = 200
@@ -77,8 +78,8 @@ class Metrics(Collector):
             else:
                 yield from _numbers(family, rows)
 
-        for one in {id(one.plugin): one.plugin for one in self._filters() if hasattr(one.plugin, "collect")}.values():
-            yield from one.collect()
+        for metric in self._collected():
+            yield from cut(metric, PIECE)
 
     def flat(self) -> dict[str, float]:
         """Series, as `name{label="value"}`, -> number; of a histogram its count, sum and QUANTILES. Sorted."""
@@ -93,7 +94,17 @@ class Metrics(Collector):
                         found[quantile] = value.percentile(share) or 0.0
                 else:
                     found[series(family.name, family.labels, labels)] = value
+        for metric in self._collected():
+            for sample in metric.samples:
+                if not sample.name.endswith(("_bucket", "_created")):
+                    found[series(sample.name, list(sample.labels), list(sample.labels.values()))] = sample.value
         return {name: _short(found[name]) for name in sorted(found)}
+
+    def _collected(self) -> list[Metric]:
+        """What filters collect under names of their own."""
+        return merged(
+            {id(one.plugin): one.plugin for one in self._filters() if hasattr(one.plugin, "collect")}.values()
+        )
 
     def _read(self) -> Iterator[tuple[Family, list[Row]]]:
         """Families in the order of names.FAMILIES; the rows of one are read at one time."""

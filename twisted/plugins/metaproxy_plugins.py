@@ -16,7 +16,9 @@ concurrency_limit = Declaration(IFilter, "concurrency_limit", "metaproxy.filters
 fault = Declaration(IFilter, "fault", "metaproxy.filters.fault.fault")
 jwt = Declaration(IFilter, "jwt", "metaproxy.filters.jwt.Jwt")
 global_rate_limit = Declaration(IFilter, "global_rate_limit", "metaproxy.filters.global_rate_limit.GlobalRateLimit")
+istio_stats = Declaration(IFilter, "istio_stats", "metaproxy.filters.istio_stats.IstioStats")
 local_rate_limit = Declaration(IFilter, "local_rate_limit", "metaproxy.filters.local_rate_limit.LocalRateLimit")
+metadata_exchange = Declaration(IFilter, "metadata_exchange", "metaproxy.filters.metadata_exchange.MetadataExchange")
 rbac = Declaration(IFilter, "rbac", "metaproxy.filters.rbac.Rbac")
 
 least_request = Declaration(ILoadBalancer, "least_request", "metaproxy.balancers.least_request.LeastRequest")

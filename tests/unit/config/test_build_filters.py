@@ -135,4 +135,4 @@ def test_counters_gauges_and_metrics_of_their_own_are_shown(tmp_path: Path) -> N
     assert flat['metaproxy_filter_events_total{event="seen",filter="counting",listener="front"}'] == 3
     assert flat['metaproxy_filter_value{filter="counting",listener="front",name="level"}'] == 1.5
     text = b"".join(exposition(metrics.pieces(), "")[1]).decode()
-    assert "theirs_total 1.0" in text
+    assert "theirs_total 3.0" in text  # one family, one series: both filters count it

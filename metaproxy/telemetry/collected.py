@@ -1,0 +1,42 @@
+"""
+Metrics under names of their own, which filters collect, as families that a scraper takes.
+
+Lives here: `merged`: several filters may collect one family, as one is built for each listener. Does not: the
+proxy's own metrics (`metrics`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from prometheus_client.core import Metric
+from prometheus_client.samples import Sample
+
+
+def merged(collectors: Iterable[Any]) -> list[Metric]:
+    """Each family once, each series of it once: what several collectors count under the same labels is added up."""
+    families: dict[str, Metric] = {}
+    places: dict[tuple[Any, ...], int] = {}
+    for collector in collectors:
+        for metric in collector.collect():
+            family = families.get(metric.name)
+            if family is None:
+                family = families[metric.name] = Metric(metric.name, metric.documentation, metric.type, metric.unit)
+            for sample in metric.samples:
+                key = (sample.name, *sorted(sample.labels.items()))
+                place = places.setdefault(key, len(family.samples))
+                if place == len(family.samples):
+                    family.samples.append(sample)
+                else:
+                    before = family.samples[place]
+                    family.samples[place] = Sample(sample.name, sample.labels, before.value + sample.value)
+    return list(families.values())
+
+
+def cut(metric: Metric, size: int) -> Iterator[Metric]:
+    """The same family as several, `size` samples each."""
+    for start in range(0, len(metric.samples) or 1, size):
+        piece = Metric(metric.name, metric.documentation, metric.type, metric.unit)
+        piece.samples = metric.samples[start : start + size]
+        yield piece
