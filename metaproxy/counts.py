@@ -130,12 +130,14 @@ class ClusterCounts:
     """What a cluster counts that belongs to no endpoint."""
 
     __slots__ = (
-        "check_failures", "checks", "ejections", "ejections_refused", "no_endpoint", "overflow_connections",
-        "overflow_pending", "overflow_requests",
+        "check_failures", "checks", "discoveries", "discovery_failures", "ejections", "ejections_refused",
+        "no_endpoint", "overflow_connections", "overflow_pending", "overflow_requests",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.checks = 0
+        self.discoveries = 0
+        self.discovery_failures = 0
         self.check_failures = 0
         self.ejections: dict[str, int] = {}
         self.ejections_refused = 0

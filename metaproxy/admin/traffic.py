@@ -69,6 +69,7 @@ def _endpoint(endpoint: Any) -> dict[str, Any]:
         "checked": endpoint.checked,
         "ejected": endpoint.ejected,
         "drained": endpoint.drained,
+        "starting": endpoint.started is not None,
         "active": endpoint.active,
         "counts": counts(found),
         "connections": {"open": sum(connections.values()), **connections},

@@ -17,6 +17,7 @@ from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.levels import Levels
 from metaproxy.cluster.notes import Notes
 from metaproxy.cluster.plan import Level, Settings, plan
+from metaproxy.cluster.slow_start import SlowStart
 from metaproxy.counts import ClusterCounts
 from metaproxy.interfaces import ICodec, ILoadBalancer
 from metaproxy.message import Message
@@ -75,7 +76,7 @@ class Cluster:
     __slots__ = (
         "__weakref__", "_by_subset", "_make_balancer", "_notes", "_plan", "_stale", "attendants", "balancer",
         "balancer_name", "breaker", "codec", "connections", "counts", "credentials", "endpoints", "hash_keys", "held",
-        "leaving", "name", "request_timeout", "retired", "settings", "splits", "uses_hash",
+        "leaving", "name", "request_timeout", "retired", "settings", "slow_start", "splits", "uses_hash",
     )  # fmt: skip
 
     def __init__(
@@ -91,6 +92,7 @@ class Cluster:
         credentials: Mapping[str, str] | None = None,
         settings: Settings | None = None,
         attendants: Sequence[Attendant] = (),
+        slow_start: SlowStart | None = None,
     ) -> None:
         self.name = name
         self.codec = codec
@@ -108,7 +110,8 @@ class Cluster:
         self.hash_keys: tuple[str, ...] = ()
         self.held: Any = None
         self.settings = settings or Settings()
-        self.attendants = tuple(attendants)
+        self.slow_start = slow_start
+        self.attendants = (*attendants, *([slow_start] if slow_start is not None else []))
         self._notes: Notes | None = None
         self._make_balancer = make_balancer
         self._plan = Balanced((), None)
@@ -180,8 +183,7 @@ class Cluster:
 
     def refresh(self) -> None:
         """Plans anew from what is known of the endpoints; whatever comes out the same goes on as it is."""
-        for endpoint in self.endpoints:
-            endpoint.weight = endpoint.configured_weight
+        self._weigh()
         before, self._plan = self._plan, self._balanced(self._plan, self.endpoints)
         self._stale = set(self._by_subset)
         self.balancer = self._plan.balancer
@@ -191,6 +193,21 @@ class Cluster:
         self.splits = self.uses_hash and sum(len(level.members) for level in self._plan.levels) > 1
         aliases = self.codec.hash_aliases
         self.hash_keys = tuple(aliases.get(key, key) for key in getattr(self.balancer, "keys", ()))
+
+    def _weigh(self) -> None:
+        """Gives endpoints the weights that balancers go by: in hundredths while one of them starts slowly."""
+        slow_start = self.slow_start
+        starting = slow_start is not None and not self.uses_hash and any(e.started is not None for e in self.endpoints)
+        for endpoint in self.endpoints:
+            endpoint.weight = endpoint.configured_weight
+            if slow_start is not None and starting:
+                endpoint.weight *= slow_start.percent(endpoint)
+
+    def recovered(self, endpoint: Endpoint) -> None:
+        """Checks found an endpoint healthy that was not."""
+        if self.slow_start is not None:
+            self.slow_start.begin(endpoint)
+        self.refresh()
 
     def _balanced(self, before: Balanced, endpoints: Sequence[Endpoint]) -> Balanced:
         """`before` itself if its plan is still right, else a new one, with those of its balancers that are."""
@@ -222,6 +239,8 @@ class Cluster:
 
     def restore(self, endpoint: Endpoint) -> None:
         """Takes back what `drain`, `eject` or an outlier detection decided. Health checks keep their verdict."""
+        if not endpoint.usable and self.slow_start is not None:
+            self.slow_start.begin(endpoint)
         endpoint.drained = False
         endpoint.ejected_until = 0.0
         endpoint.ejections = 0

@@ -163,4 +163,7 @@ class HealthChecks:
         endpoint.healthy = well
         assert self._cluster is not None
         self._cluster.tell(f"{endpoint.address} is {'healthy' if well else f'unhealthy: {text}'}")
-        self._cluster.refresh()
+        if well:
+            self._cluster.recovered(endpoint)
+        else:
+            self._cluster.refresh()

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import json
 import random
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import cached_property, partial
-from math import inf
 from typing import Any, cast
 
 from twisted.internet.interfaces import IReactorTime
@@ -24,23 +22,18 @@ from twisted.logger import Logger
 from metaproxy.cluster.breaker import Breaker
 from metaproxy.cluster.cluster import Attendant, Cluster, ConnectionSettings
 from metaproxy.cluster.endpoint import Endpoint
-from metaproxy.cluster.health import HealthChecks
-from metaproxy.cluster.health import Settings as HealthSettings
-from metaproxy.cluster.outlier import Outliers
-from metaproxy.cluster.outlier import Settings as OutlierSettings
-from metaproxy.cluster.plan import Settings
+from metaproxy.cluster.membership import Membership
 from metaproxy.cluster.retry import RetryPolicy
-from metaproxy.config import model
+from metaproxy.cluster.slow_start import SlowStart
+from metaproxy.config import clusters, model
 from metaproxy.config.tls import client_tls, server_tls
 from metaproxy.counts import ClusterCounts, EndpointCounts, MirrorCounts, TargetCounts
-from metaproxy.interfaces import ICodec, IFilter, ILoadBalancer
+from metaproxy.interfaces import ICodec, IDiscovery, IFilter, ILoadBalancer
 from metaproxy.message import ErrorKind
 from metaproxy.message import Reply as LocalReply
 from metaproxy.plugins import HOOKS, Registry, parameters
 from metaproxy.proxy import address
 from metaproxy.proxy.mirror import Mirror, MirrorTarget
-from metaproxy.proxy.probes import Codec as CodecProbe
-from metaproxy.proxy.probes import Http, Make, Probes, Script, Tcp
 from metaproxy.proxy.reserved import EdgeTable
 from metaproxy.proxy.snapshot import NO_ROUTE, FilterUse, ListenerSnapshot, Snapshot, Template
 from metaproxy.proxy.tls import ClientTls
@@ -48,7 +41,6 @@ from metaproxy.routing.matcher import compile_condition
 from metaproxy.routing.sticky import Sticking
 from metaproxy.routing.table import Route, RouteTable, Target
 from metaproxy.telemetry.access_log import AccessLog, LogFiles
-from metaproxy.units import Percent
 
 log = Logger()
 
@@ -96,7 +88,8 @@ class Builder:
         self._endpoint_counts, self._cluster_counts = build.endpoint_counts, build.cluster_counts
         for cluster, endpoints, tls in build.updates:
             cluster.connections.tls = tls
-            cluster.update(endpoints)
+            if endpoints is not None:  # else its discovery knows
+                cluster.update(endpoints)
         self.logs.keep(build.log_paths)
 
 
@@ -113,7 +106,7 @@ class _Build:
         self.counts: dict[tuple[str, str, str], TargetCounts] = {}
         self.endpoint_counts: dict[tuple[str, str], EndpointCounts] = {}
         self.cluster_counts: dict[str, ClusterCounts] = {}
-        self.updates: list[tuple[Cluster, list[Endpoint], ClientTls | None]] = []
+        self.updates: list[tuple[Cluster, list[Endpoint] | None, ClientTls | None]] = []
         self.log_paths: set[str] = set()
         self.filters: list[FilterUse] = []
         self.hooks: dict[str, Hooks] = {}
@@ -168,7 +161,9 @@ class _Build:
     def _cluster(self, spec: model.Cluster, protocol: model.Use) -> Cluster:
         codec = self._plugin(ICodec, protocol)
         balancer = self.registry.factory(ILoadBalancer, spec.balancer.name, spec.balancer.options, self.injected)
-        code = self.registry.load(ILoadBalancer, spec.balancer.name)
+        code = [self.registry.load(ILoadBalancer, spec.balancer.name)]
+        if spec.discovery is not None:
+            code.append(self.registry.load(IDiscovery, spec.discovery.name))
         max_frame = max((one.max_frame for one in self._senders.get(spec.name, ())), default=16 << 20)
         zone = self.config.node.zone if spec.locality is not None else ""
         identity = (replace(spec, endpoints=()), codec, code, max_frame, zone)
@@ -176,10 +171,13 @@ class _Build:
         endpoints = [self._endpoint(spec.name, one) for one in spec.endpoints]
         if before is not None and before[0] == identity:
             cluster = before[1]
-            self.updates.append((cluster, endpoints, self._client_tls(spec)))
+            found = endpoints if spec.discovery is None else None
+            self.updates.append((cluster, found, self._client_tls(spec)))
         else:
             if before is not None:
-                _inherit(endpoints, before[1], spec)
+                if spec.discovery is not None:
+                    endpoints = clusters.copies(before[1].endpoints)
+                clusters.inherit(endpoints, before[1], spec)
             cluster = self._new_cluster(spec, codec, endpoints, cast(Any, balancer), max_frame)
         self.clusters_made[spec.name] = (identity, cluster)
         self.cluster_counts[spec.name] = cluster.counts
@@ -215,8 +213,9 @@ class _Build:
             ),
             request_timeout=spec.request_timeout,
             credentials=spec.credentials,
-            settings=_settings(spec, self.config.node.zone),
+            settings=clusters.settings(spec, self.config.node.zone),
             attendants=self._attendants(spec),
+            slow_start=SlowStart(spec.slow_start, self._clock) if spec.slow_start else None,
         )
         cluster.counts = self.builder._cluster_counts.get(spec.name) or cluster.counts
         return cluster
@@ -225,18 +224,21 @@ class _Build:
         """Made anew each time: its files may have changed, and connections that are there keep what they have."""
         return client_tls(spec.tls, spec.connect_timeout * 5) if spec.tls is not None else None
 
+    @property
+    def _clock(self) -> IReactorTime:
+        return cast(IReactorTime, self.injected["clock"])
+
     def _attendants(self, spec: model.Cluster) -> list[Attendant]:
         """Who looks after the endpoints. They do nothing before the cluster is in force."""
-        clock = cast(IReactorTime, self.injected["clock"])
-        found: list[Attendant] = []
-        if spec.health_check is not None:
-            found.append(_health_checks(spec.health_check, clock))
-        if spec.outlier is not None:
-            found.append(Outliers(_outlier(spec.outlier), clock))
+        found = clusters.attendants(spec, self._clock)
+        use = spec.discovery
+        if use is not None:
+            discovery = self.registry.factory(IDiscovery, use.name, use.options, self.injected)()
+            found.append(Membership(cast(Any, discovery), clusters.endpoints_of))
         return found
 
     def _endpoint(self, cluster: str, spec: model.Endpoint) -> Endpoint:
-        endpoint = Endpoint(spec.address, spec.weight, spec.metadata, spec.priority, spec.zone)
+        endpoint = clusters.endpoint(spec)
         endpoint.counts = self.builder._endpoint_counts.get((cluster, spec.address)) or endpoint.counts
         return endpoint
 
@@ -373,45 +375,6 @@ def _stop(plugin: Any) -> None:
         plugin.stop()
     except Exception:
         log.failure("{plugin}: stop failed", plugin=type(plugin).__name__)
-
-
-def _inherit(endpoints: Sequence[Endpoint], cluster: Cluster, spec: model.Cluster) -> None:
-    """What is known of an endpoint outlasts the cluster that it was in, unless nobody would revise it any more."""
-    before = {endpoint.address: endpoint for endpoint in cluster.endpoints}
-    for endpoint in endpoints:
-        if endpoint.address in before:
-            endpoint.inherit(before[endpoint.address])
-        if spec.outlier is None and endpoint.ejected_until < inf:
-            endpoint.ejected_until = 0.0
-        if spec.health_check is None:
-            endpoint.checked, endpoint.healthy = False, True
-
-
-def _health_checks(spec: model.HealthCheck, clock: IReactorTime) -> HealthChecks:
-    settings = HealthSettings(spec.interval, spec.timeout, spec.healthy, spec.unhealthy, spec.jitter)
-    return HealthChecks(settings, Probes([_probe(one) for one in spec.kind]), clock)
-
-
-def _probe(kind: str | model.Check) -> Make:
-    if isinstance(kind, str) and kind != "http":
-        return {"tcp": Tcp, "codec": CodecProbe}[kind]
-    if isinstance(kind, str) or kind.http is not None:
-        http = model.Http() if isinstance(kind, str) else cast(model.Http, kind.http)
-        return partial(Http, http.path, http.host, http.port, http.status)
-    script = cast(model.Script, kind.script)
-    return partial(Script, script.send, re.compile(script.expect.encode("latin-1"), re.DOTALL))
-
-
-def _outlier(spec: model.Outlier) -> OutlierSettings:
-    given = {one.name: getattr(spec, one.name) for one in fields(spec) if one.name != "latency"}
-    return OutlierSettings(**given, latency=spec.latency.p99 if spec.latency is not None else 0.0)
-
-
-def _settings(spec: model.Cluster, zone: str) -> Settings:
-    panic = spec.panic_threshold
-    if panic is None:
-        panic = Percent(0.0 if spec.fallback else 50.0)
-    return Settings(panic) if spec.locality is None else Settings(panic, zone, spec.locality.min_healthy)
 
 
 def _table(listener: model.Listener, routes: Sequence[Route], codec: ICodec) -> RouteTable:

@@ -293,7 +293,12 @@ def _overrides_override_something(listener: model.Listener, reading: Reading) ->
 
 @_rule(model.Cluster)
 def _endpoints_differ(cluster: model.Cluster, reading: Reading) -> None:
-    if not cluster.endpoints:
+    if cluster.discovery is not None and reading.gives(cluster, "endpoints"):
+        text = "endpoints and discovery exclude each other; write one of them"
+        reading.problem(reading.at(cluster, "endpoints"), text)
+    elif not reading.gives(cluster, "endpoints") and not reading.gives(cluster, "discovery"):
+        reading.problem(reading.at(cluster), "endpoints is missing")
+    elif not cluster.endpoints and not reading.gives(cluster, "discovery"):
         reading.warn(reading.at(cluster, "endpoints"), "no endpoints; every request is answered with no_endpoint")
     seen: dict[str, model.Endpoint] = {}
     for endpoint in cluster.endpoints:
@@ -306,6 +311,8 @@ def _endpoints_differ(cluster: model.Cluster, reading: Reading) -> None:
 @_rule(model.Cluster)
 def _balancer_can_be_built(cluster: model.Cluster, reading: Reading) -> None:
     endpoints = [Endpoint(one.address, one.weight, one.metadata) for one in cluster.endpoints]
+    if cluster.discovery is not None:
+        endpoints = [Endpoint("127.0.0.1:1")]  # any will do to see whether the options are right
     if endpoints:
         reading.build(cluster.balancer, endpoints)
 
@@ -339,7 +346,7 @@ def _clusters_fit_their_routes(config: model.Config, reading: Reading) -> None:
                 if name in clusters:
                     _cluster_fits(listener, route, clusters[name], reading)
             for name in _targets(route):
-                if name in clusters:
+                if name in clusters and clusters[name].discovery is None:
                     _subset_is_there(route, name, kinds[name], reading)
     used = model.senders(config)
     for cluster in config.clusters:
@@ -412,6 +419,13 @@ def _subset_is_there(
     if subset and not any(subset <= kind for kind in kinds):
         text = f"no endpoint of cluster {cluster!r} has {', '.join(f'{key}: {value}' for key, value in subset)}"
         reading.warn(reading.at(route, "subset"), text)
+
+
+@_rule(model.Cluster)
+def _slow_start_has_an_effect(cluster: model.Cluster, reading: Reading) -> None:
+    if cluster.slow_start and getattr(reading.built(cluster.balancer), "uses_hash", False):
+        text = f"has no effect: keys would move to and fro with the weights of {cluster.balancer.name}"
+        reading.warn(reading.at(cluster, "slow_start"), text)
 
 
 @_rule(model.Config)

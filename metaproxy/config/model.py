@@ -47,7 +47,19 @@ from metaproxy.config.notation import (
     WorkerCount,
 )
 from metaproxy.config.reading import Secret, Use
-from metaproxy.config.shape import Filter, ListOf, MapOf, Named, Nested, OneCheck, Override, Section, Tree, option
+from metaproxy.config.shape import (
+    Discovery,
+    Filter,
+    ListOf,
+    MapOf,
+    Named,
+    Nested,
+    OneCheck,
+    Override,
+    Section,
+    Tree,
+    option,
+)
 from metaproxy.interfaces import ICodec, ILoadBalancer
 from metaproxy.message import ErrorKind
 from metaproxy.units import Bytes, Percent, Seconds
@@ -484,12 +496,9 @@ class Outlier(Section):
 class Cluster(Section):
     """Servers that do the same work."""
 
-    LATER: ClassVar = (
-        "discovery", "slow_start",
-    )  # fmt: skip
-
     name: str = option(Name("cluster"), "Unique.")
-    endpoints: tuple[Endpoint, ...] = option(ListOf(Nested(Endpoint)), "Its addresses.")
+    endpoints: tuple[Endpoint, ...] = option(ListOf(Nested(Endpoint)), "Its addresses.", (), "required, or `discovery`")
+    discovery: Use | None = option(Discovery(), "In the place of `endpoints`: where they are found.", None)
     protocol: Use | None = option(Named(ICodec), "What its servers speak.", None, "the listener's")
     fallback: tuple[str, ...] = option(
         ListOf(Reference("cluster"), alone=True), "Clusters to try when none of its endpoints can serve.", ()
@@ -510,6 +519,9 @@ class Cluster(Section):
         "`50`, or `0` with `fallback`",
     )
     locality: Locality | None = option(Nested(Locality), "Which endpoints come first.", None, "none")
+    slow_start: Seconds = option(
+        Duration(), "Time in which the weight of a new or recovered endpoint grows from a tenth to all of it.", "0s"
+    )
     health_check: HealthCheck | None = option(Nested(HealthCheck), "How endpoints are asked.", None, "never")
     outlier: Outlier | None = option(Nested(Outlier), "When an endpoint is ejected.", None, "never")
 

@@ -54,6 +54,8 @@ class Use:
 class Plugins(Protocol):
     """What is asked of `metaproxy.plugins.Registry`."""
 
+    def names(self, interface: InterfaceClass) -> list[str]: ...
+
     def factory(
         self,
         interface: InterfaceClass,
@@ -259,6 +261,10 @@ class Reading:
         use = Use(name, given)
         self._made[id(use)] = _Made(use, at, entries, factory)
         return use
+
+    def names(self, interface: InterfaceClass) -> list[str]:
+        """Of the plugins that there are."""
+        return list(self._plugins.names(interface))
 
     def _bad_option(self, node: Node, name: str, error: OptionError) -> None:
         if error.known or str(error).startswith("no option"):

@@ -8,15 +8,15 @@ Lives here: `Section` and `option`, of which the model is made, and the kinds th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any, ClassVar, TypeVar, cast
 
 from zope.interface.interface import InterfaceClass
 
 from metaproxy.config.load import Node
-from metaproxy.config.notation import Value, check_name, entries, secret_name, text, told
+from metaproxy.config.notation import File, Value, check_name, entries, secret_name, text, told
 from metaproxy.config.reading import BROKEN, Kind, Reading, Refused, Schema, Use, near, nearest
-from metaproxy.interfaces import IFilter, ILoadBalancer
+from metaproxy.interfaces import IDiscovery, IFilter, ILoadBalancer
 from metaproxy.plugins import kind_of
 
 T = TypeVar("T")
@@ -264,6 +264,36 @@ class Nested(Kind[S]):
                 schema["oneOf"] = [{"required": [key]} for key in section.ONE_OF]
         whole: Schema = {"$ref": f"#/$defs/{name}"}
         return {"anyOf": [known[section.SHORT].kind.schema(definitions), whole]} if section.SHORT else whole
+
+
+class Discovery(Kind[Use]):
+    """Where endpoints come from: `{NAME: TARGET, ...}`, the rest being the plugin's options."""
+
+    def read(self, node: Node, reading: Reading) -> Use:
+        found = dict(entries(node, "a mapping such as {dns: demo.svc:20880, refresh: 5s}"))
+        known = reading.names(IDiscovery)
+        names = [key for key in found if key in known]
+        if len(names) > 1:
+            reading.problem(found[names[1]], f"{' and '.join(names)} exclude each other; write one of them", key=True)
+            raise Refused
+        if not found:
+            raise ValueError(f"an empty mapping; write {near('', known, 'discovery')}")
+        name = names[0] if names else next((key for key in found if nearest(key, known)), next(iter(found)))
+        at = found.pop(name)
+        if name not in known:
+            reading.problem(at, f"no discovery {name!r}; {near(name, known, 'discovery')}", key=True)
+            raise Refused
+        found["target"] = at
+        if name == "file":
+            path = reading.read(File(), at)
+            found["target"] = at if path is BROKEN else replace(at, value=str(path), text=str(path))
+        return plugin(IDiscovery, name, at, found, reading, key=True)
+
+    def words(self) -> str:
+        return "`{dns: ...}`, `{file: ...}` or another discovery, with its options beside"
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        return {"type": "object", "minProperties": 1}
 
 
 class OneCheck(Kind["str | S"]):

@@ -257,6 +257,18 @@ CLUSTER = _families(
         "Requests refused, as max_pending waited already.",
         _of("counts.overflow_pending"),
     ),
+    (
+        "metaproxy_cluster_discoveries_total",
+        "counter",
+        "Lists of endpoints that its discovery gave.",
+        _of("counts.discoveries"),
+    ),
+    (
+        "metaproxy_cluster_discovery_failures_total",
+        "counter",
+        "Failures of its discovery; the last list stays.",
+        _of("counts.discovery_failures"),
+    ),
     ("metaproxy_cluster_health_checks_total", "counter", "Health checks begun.", _of("counts.checks")),
     (
         "metaproxy_cluster_health_check_failures_total",
@@ -415,6 +427,8 @@ ENVOY: tuple[tuple[str, str, str], ...] = (
     ("cluster.<name>.membership_healthy", "metaproxy_cluster_endpoints_usable", "without those that are drained"),
     ("cluster.<name>.outlier_detection.ejections_enforced_<type>", "metaproxy_cluster_ejections_total", "by cause"),
     ("cluster.<name>.outlier_detection.ejections_overflow", "metaproxy_cluster_ejections_refused_total", ""),
+    ("cluster.<name>.update_success", "metaproxy_cluster_discoveries_total", "lists that differ"),
+    ("cluster.<name>.update_failure", "metaproxy_cluster_discovery_failures_total", ""),
     ("cluster.<name>.health_check.attempt", "metaproxy_cluster_health_checks_total", ""),
     ("cluster.<name>.health_check.failure", "metaproxy_cluster_health_check_failures_total", ""),
     ("cluster.<name>.membership_total", "metaproxy_cluster_endpoints", ""),

@@ -2,7 +2,7 @@
 
 from twisted.application.service import ServiceMaker
 
-from metaproxy.interfaces import ICodec, IFilter, ILoadBalancer
+from metaproxy.interfaces import ICodec, IDiscovery, IFilter, ILoadBalancer
 from metaproxy.plugins import Declaration
 
 metaproxy = ServiceMaker("metaproxy", "metaproxy.tap", "A layer-7 proxy for any protocol.", "metaproxy")
@@ -26,3 +26,6 @@ maglev = Declaration(ILoadBalancer, "maglev", "metaproxy.balancers.maglev.Maglev
 random = Declaration(ILoadBalancer, "random", "metaproxy.balancers.random.Random")
 ring_hash = Declaration(ILoadBalancer, "ring_hash", "metaproxy.balancers.ring_hash.RingHash")
 round_robin = Declaration(ILoadBalancer, "round_robin", "metaproxy.balancers.round_robin.RoundRobin")
+
+dns = Declaration(IDiscovery, "dns", "metaproxy.discovery.dns.Dns")
+file = Declaration(IDiscovery, "file", "metaproxy.discovery.file.File")

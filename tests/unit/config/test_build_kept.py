@@ -326,6 +326,12 @@ def test_an_outlier_detection_is_built_as_written_or_not_at_all(works: Works) ->
     assert (settings.success_rate, settings.failure_percent, settings.ejection_time) == (2.5, 0, 30)
 
 
+def test_a_slow_start_is_built_where_it_is_written(works: Works) -> None:
+    assert works.put().clusters["one"].slow_start is None
+    slow_start = works.put(clusters=[cluster(slow_start="30s")]).clusters["one"].slow_start
+    assert slow_start is not None and slow_start.window == 30.0
+
+
 def test_health_checks_are_built_as_written(works: Works) -> None:
     written = {
         "interval": "2s", "unhealthy": 5, "jitter": 0,

@@ -185,6 +185,12 @@ def test_a_subset_that_no_endpoint_is_in_is_a_warning() -> None:
     assert warning.endswith("listeners[0].routes[0].subset: no endpoint of cluster 'demo' has version: v2")
 
 
+def test_a_slow_start_of_a_balancer_that_hashes_is_a_warning() -> None:
+    (warning,) = warned(mesh(cluster=", slow_start: 30s, balancer: {name: maglev, key: user}"))
+    assert warning.endswith("slow_start: has no effect: keys would move to and fro with the weights of maglev")
+    assert warned(mesh(cluster=", slow_start: 30s")) == []
+
+
 def test_a_preference_of_a_zone_that_the_proxy_does_not_know_is_a_warning() -> None:
     (warning,) = warned(mesh(cluster=", locality: {min_healthy: 80}"))
     assert warning.endswith("locality: has no effect: node.zone, the proxy's own zone, is not given")

@@ -99,7 +99,6 @@ clusters:
     endpoints:
       - 127.0.0.1:20881
       - {address: 127.0.0.1:20882, weight: 2, zone: b, priority: 0, metadata: {version: v2}}
-    discovery: {dns: demo.svc:20880, refresh: 5s}
     protocol: dubbo
     balancer: {name: ring_hash, key: [interface, user]}
     connect_timeout: 1s
@@ -114,7 +113,7 @@ clusters:
     slow_start: 30s
     locality: {prefer: zone, min_healthy: 70}
     tls: {ca: "${PKI}/ca.pem", server_name: demo}
-  - {name: demo-v1, endpoints: ["127.0.0.1:1"]}
+  - {name: demo-v1, discovery: {dns: "demo.svc:20880", refresh: 5s}}
 xds: {server: "127.0.0.1:18000", transport: grpc, resources: [listeners, clusters, routes, endpoints]}
 secrets: {redis-password: {value: a}, admin-read: {value: b}, admin-write: {value: c}}
 tracing: {exporter: zipkin, url: "http://127.0.0.1:9411/api/v2/spans"}
@@ -123,8 +122,6 @@ dynamic_resources: {}
 """
 LATER = [
     "overload",
-    "clusters[0].discovery",
-    "clusters[0].slow_start",
     "xds",
     "static_resources",
     "dynamic_resources",

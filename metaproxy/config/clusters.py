@@ -1,0 +1,114 @@
+"""
+What looks after a cluster's endpoints, from what was written: plan, checks, outlier detection, discovery.
+
+Lives here: settings and attendants of one cluster, and endpoints that a discovery found. Does not: the cluster itself
+(`build`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from functools import partial
+from math import inf
+from pathlib import Path
+from typing import Any, cast
+
+from twisted.internet.interfaces import IReactorTime
+
+from metaproxy.cluster.cluster import Attendant, Cluster
+from metaproxy.cluster.endpoint import Endpoint
+from metaproxy.cluster.health import HealthChecks
+from metaproxy.cluster.health import Settings as HealthSettings
+from metaproxy.cluster.outlier import Outliers
+from metaproxy.cluster.outlier import Settings as OutlierSettings
+from metaproxy.cluster.plan import Settings
+from metaproxy.config import model
+from metaproxy.config.load import load
+from metaproxy.config.reading import BROKEN, Reading
+from metaproxy.config.shape import ListOf, Nested
+from metaproxy.proxy.probes import Codec as CodecProbe
+from metaproxy.proxy.probes import Http, Make, Probes, Script, Tcp
+from metaproxy.units import Percent
+
+_ENDPOINTS = ListOf(Nested(model.Endpoint))
+
+
+def attendants(spec: model.Cluster, clock: IReactorTime) -> list[Attendant]:
+    found: list[Attendant] = []
+    if spec.health_check is not None:
+        found.append(_health_checks(spec.health_check, clock))
+    if spec.outlier is not None:
+        found.append(Outliers(_outlier(spec.outlier), clock))
+    return found
+
+
+def endpoints_of(items: Sequence[Mapping[str, Any]]) -> list[Endpoint]:
+    """Endpoints as a discovery found them. Raises ValueError with all that is wrong with one, or with several."""
+    root, problems = load(json.dumps({"endpoints": items}, default=str), "discovery", {})
+    if root is None or not isinstance(root.value, dict):
+        raise ValueError(str(problems[0]) if problems else "no endpoints")
+    reading = Reading("discovery", Path("/"), cast(Any, None), {}, {}, {})
+    read = reading.read(_ENDPOINTS, root.value["endpoints"])
+    problems = [*problems, *reading.problems]
+    if problems or read is BROKEN:
+        raise ValueError("; ".join(f"{one.path}: {one.text}" for one in problems[:3]))
+    found = {one.address: endpoint(one) for one in read}
+    if len(found) < len(read):
+        raise ValueError("an address is there twice")
+    return list(found.values())
+
+
+def endpoint(spec: model.Endpoint) -> Endpoint:
+    return Endpoint(spec.address, spec.weight, spec.metadata, spec.priority, spec.zone)
+
+
+def copies(endpoints: Sequence[Endpoint]) -> list[Endpoint]:
+    """Those that a discovery found for a cluster, for the one that replaces it: used until it finds others."""
+    made = []
+    for one in endpoints:
+        copy = Endpoint(one.address, one.configured_weight, one.metadata, one.priority, one.zone)
+        copy.counts = one.counts
+        made.append(copy)
+    return made
+
+
+def inherit(endpoints: Sequence[Endpoint], cluster: Cluster, spec: model.Cluster) -> None:
+    """What is known of an endpoint outlasts the cluster that it was in, unless nobody would revise it any more."""
+    before = {endpoint.address: endpoint for endpoint in cluster.endpoints}
+    for endpoint in endpoints:
+        if endpoint.address in before:
+            endpoint.inherit(before[endpoint.address])
+        if spec.outlier is None and endpoint.ejected_until < inf:
+            endpoint.ejected_until = 0.0
+        if spec.health_check is None:
+            endpoint.checked, endpoint.healthy = False, True
+
+
+def _health_checks(spec: model.HealthCheck, clock: IReactorTime) -> HealthChecks:
+    settings = HealthSettings(spec.interval, spec.timeout, spec.healthy, spec.unhealthy, spec.jitter)
+    return HealthChecks(settings, Probes([_probe(one) for one in spec.kind]), clock)
+
+
+def _probe(kind: str | model.Check) -> Make:
+    if isinstance(kind, str) and kind != "http":
+        return {"tcp": Tcp, "codec": CodecProbe}[kind]
+    if isinstance(kind, str) or kind.http is not None:
+        http = model.Http() if isinstance(kind, str) else cast(model.Http, kind.http)
+        return partial(Http, http.path, http.host, http.port, http.status)
+    script = cast(model.Script, kind.script)
+    return partial(Script, script.send, re.compile(script.expect.encode("latin-1"), re.DOTALL))
+
+
+def _outlier(spec: model.Outlier) -> OutlierSettings:
+    given = {one.name: getattr(spec, one.name) for one in fields(spec) if one.name != "latency"}
+    return OutlierSettings(**given, latency=spec.latency.p99 if spec.latency is not None else 0.0)
+
+
+def settings(spec: model.Cluster, zone: str) -> Settings:
+    panic = spec.panic_threshold
+    if panic is None:
+        panic = Percent(0.0 if spec.fallback else 50.0)
+    return Settings(panic) if spec.locality is None else Settings(panic, zone, spec.locality.min_healthy)

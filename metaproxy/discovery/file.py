@@ -1,0 +1,90 @@
+"""
+Endpoints from a file that somebody else writes.
+
+Lives here: `File`, and watching it. Does not: what an endpoint may be (whoever is told checks that).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import yaml
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from zope.interface import implementer
+
+from metaproxy.interfaces import IDiscovery
+from metaproxy.units import Seconds
+
+MOST = 4 << 20
+"""Bytes that the file may have."""
+
+
+@implementer(IDiscovery)
+class File:
+    """
+    target: the path of a file in YAML or JSON that holds what `endpoints:` may have: a list, or a mapping with it.
+    refresh: time between two looks at whether it has changed.
+
+    A file that is gone or can't be read changes nothing; write a new one beside it and rename that.
+    """
+
+    def __init__(self, target: str, clock: IReactorTime, refresh: Seconds = Seconds(1.0)) -> None:  # noqa: B008
+        if not refresh:
+            raise ValueError("refresh: 0 would look without a pause; write 1s")
+        self._path = target
+        self._clock = clock
+        self._refresh = refresh
+        self._seen: object = None
+        self._timer: IDelayedCall | None = None
+        self._update: Callable[[Sequence[Mapping[str, Any]]], None] | None = None
+        self._failed: Callable[[str], None] | None = None
+
+    def start(self, update: Callable[[Sequence[Mapping[str, Any]]], None], failed: Callable[[str], None]) -> None:
+        self._update, self._failed = update, failed
+        self._look()
+
+    def stop(self) -> None:
+        self._update = self._failed = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        self._timer = self._clock.callLater(self._refresh, self._look)
+        stamp = _stamp(self._path)
+        if stamp == self._seen:
+            return
+        self._seen = stamp
+        assert self._update is not None and self._failed is not None
+        try:
+            endpoints = _read(self._path)
+        except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+            text = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
+            self._failed(f"{self._path}: {str(text)[:200]}")
+        else:
+            self._update(endpoints)
+
+
+def _stamp(path: str) -> object:
+    """Differs when the file was written or replaced."""
+    try:
+        stat = os.stat(path)
+    except OSError as error:
+        return error.errno
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+def _read(path: str) -> list[Any]:
+    """Raises OSError, ValueError or YAMLError."""
+    with open(path, "rb") as file:
+        data = file.read(MOST + 1)
+    if len(data) > MOST:
+        raise ValueError(f"more than {MOST} bytes")
+    found = yaml.safe_load(data)
+    if isinstance(found, dict):
+        found = found.get("endpoints")
+    if not isinstance(found, list):
+        raise ValueError("no list of endpoints")
+    return found

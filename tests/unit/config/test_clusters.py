@@ -1,0 +1,107 @@
+"""Endpoints that are found, and clusters whose endpoints are."""
+
+from __future__ import annotations
+
+import pytest
+from test_build_kept import Works, cluster, works  # noqa: F401 - a fixture
+from test_check import accepted, mesh, refused, warned
+
+from metaproxy.cluster.membership import Membership
+from metaproxy.config.clusters import endpoints_of
+
+
+def test_what_was_found_is_read_as_endpoints_are() -> None:
+    bare, whole = endpoints_of(
+        ["127.0.0.1:1", {"address": "127.0.0.1:2", "weight": 3, "zone": "b", "priority": 1, "metadata": {"v": 2}}]  # type: ignore[list-item]
+    )
+    assert (bare.address, bare.configured_weight) == ("127.0.0.1:1", 1)
+    assert (whole.configured_weight, whole.zone, whole.priority, whole.metadata) == (3, "b", 1, {"v": "2"})
+    assert endpoints_of([]) == []
+
+
+@pytest.mark.parametrize(
+    ("items", "text"),
+    [
+        (["nowhere"], "endpoints\\[0\\]: 'nowhere' is not an address"),
+        ([{"address": "a:1", "wieght": 2}], "did you mean 'weight'"),
+        ([{}], "address is missing"),
+        (["a:1", "a:1"], "twice"),
+        ([["a:1"]], "is not"),
+        (["${HOME}:1"], "no environment variable"),
+    ],
+)
+def test_what_is_no_endpoint_is_told(items: list[object], text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        endpoints_of(items)  # type: ignore[arg-type]
+
+
+def written(discovery: str, more: str = "") -> str:
+    return mesh(protocol="redis").replace("endpoints: [127.0.0.1:20881]", f"discovery: {discovery}{more}")
+
+
+def test_a_discovery_is_read_by_its_name_whatever_comes_first() -> None:
+    use = accepted(written("{refresh: 5s, dns: demo.svc:20880}")).clusters[0].discovery
+    assert use is not None and (use.name, use.options) == ("dns", {"target": "demo.svc:20880", "refresh": "5s"})
+    assert warned(written("{dns: demo.svc:20880}")) == []
+
+
+def test_a_files_path_starts_where_the_configuration_is() -> None:
+    use = accepted(written("{file: demo.yaml}")).clusters[0].discovery
+    assert use is not None and use.options == {"target": "/etc/demo.yaml"}
+
+
+@pytest.mark.parametrize(
+    ("discovery", "text"),
+    [
+        ("{dsn: demo.svc:1}", "discovery.dsn: no discovery 'dsn'; did you mean 'dns'?"),
+        ("{etcd: demo}", "no discovery 'etcd'; there is dns, file"),
+        ("{dns: demo.svc}", "dns: 'demo.svc' is neither host:port nor _service._tcp.name"),
+        ("{dns: demo.svc:1, refersh: 5s}", "dns: no option 'refersh'; did you mean 'refresh'?"),
+        ("{dns: demo.svc:1, file: a}", "dns and file exclude each other"),
+        ("{}", "an empty mapping"),
+        ("dns", "a mapping such as"),
+        ("{dns: 'demo.svc:1'}, endpoints: [127.0.0.1:1]", "endpoints and discovery exclude each other"),
+    ],
+)
+def test_a_discovery_that_is_wrong_is_told(discovery: str, text: str) -> None:
+    told = refused(written(discovery))
+    assert len(told) == 1 and text in told[0]
+
+
+def test_a_cluster_has_endpoints_or_a_discovery() -> None:
+    (told,) = refused("clusters: [{name: demo, protocol: redis}]")
+    assert told.endswith("clusters[0]: endpoints is missing")
+
+
+def test_a_balancers_options_are_checked_without_any_endpoint() -> None:
+    (told,) = refused(written("{dns: demo.svc:1}", ", balancer: {name: maglev, table_size: 4}"))
+    assert "is not a prime" in told
+
+
+FOUND = {"discovery": {"file": "/nowhere.yaml"}}
+
+
+def found(**more: object) -> dict[str, object]:
+    one = cluster(**FOUND, **more)
+    del one["endpoints"]
+    return one
+
+
+def test_a_reload_leaves_what_was_found(works: Works) -> None:  # noqa: F811
+    before = works.put(clusters=[found()]).clusters["one"]
+    (membership,) = before.attendants
+    assert isinstance(membership, Membership)
+    before.update(endpoints_of(["127.0.0.1:1"]))  # type: ignore[list-item]
+    after = works.put(clusters=[found()]).clusters["one"]
+    assert after is before and len(after.endpoints) == 1
+
+
+def test_a_cluster_that_is_replaced_begins_with_what_was_found(works: Works) -> None:  # noqa: F811
+    before = works.put(clusters=[found()]).clusters["one"]
+    before.update(endpoints_of(["127.0.0.1:1"]))  # type: ignore[list-item]
+    before.drain(before.endpoints[0])
+    after = works.put(clusters=[found(request_timeout="3s")]).clusters["one"]
+    assert after is not before
+    (endpoint,) = after.endpoints
+    assert endpoint is not before.endpoints[0] and endpoint.counts is before.endpoints[0].counts
+    assert endpoint.drained
