@@ -170,7 +170,6 @@ class Http(Probe):
     def __init__(self, path: str, host: str, port: int, statuses: Sequence[int], *one: Any) -> None:
         super().__init__(*one)
         self._path, self._host, self._port, self._statuses = path, host, port, statuses
-        self.elsewhere = port != 0
         self._head = b""
         self.secured = not port  # another port is another server
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-import ssl
 from functools import partial
 from typing import Any
 
@@ -164,27 +163,6 @@ def test_a_server_that_asks_first_is_answered_and_one_that_drains_is_not_well():
     check = Check(Codec, codec=Asking())
     check.say(quill(b"bye"))
     assert check.told == (False, "the server drains")
-
-
-# -- TLS
-
-
-class Tls:
-    """A ClientTls whose handshake a test watches: what was dialled is a Secured."""
-
-    patience, server_name = 5.0, None
-
-    def __init__(self) -> None:
-        self.context = ssl.create_default_context()
-
-
-def test_with_the_clusters_tls_a_check_shakes_hands_and_an_http_port_of_its_own_does_not():
-    for kind, secured in ((Tcp, True), (http(), True), (http(port=8080), False)):
-        network = MemoryNetwork()
-        cluster = Cluster("demo", Quill(), [Endpoint("127.0.0.1:1000")], RoundRobin)
-        cluster.connections.tls = Tls()
-        Probes([kind])(cluster, cluster.endpoints[0], network, 1.0, lambda well, text: None)
-        assert isinstance(network.dialled[0][1], Secured) is secured
 
 
 # -- http
