@@ -15,6 +15,7 @@ deadline = Declaration(IFilter, "deadline", "metaproxy.filters.deadline.Deadline
 concurrency_limit = Declaration(IFilter, "concurrency_limit", "metaproxy.filters.concurrency_limit.ConcurrencyLimit")
 fault = Declaration(IFilter, "fault", "metaproxy.filters.fault.fault")
 jwt = Declaration(IFilter, "jwt", "metaproxy.filters.jwt.Jwt")
+ext_authz = Declaration(IFilter, "ext_authz", "metaproxy.filters.ext_authz.ExtAuthz")
 global_rate_limit = Declaration(IFilter, "global_rate_limit", "metaproxy.filters.global_rate_limit.GlobalRateLimit")
 istio_stats = Declaration(IFilter, "istio_stats", "metaproxy.filters.istio_stats.IstioStats")
 local_rate_limit = Declaration(IFilter, "local_rate_limit", "metaproxy.filters.local_rate_limit.LocalRateLimit")
