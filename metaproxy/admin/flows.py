@@ -99,7 +99,7 @@ def _figures(tally: Tally, seconds: float) -> dict[str, Any]:
         "errors": errors,
         "error_rate": round(errors / seconds, 3),
         "outcomes": dict(tally.outcomes),
-        "latency_ms": {name: _ms(tally.latency.percentile(share)) for name, share in (("p50", 0.5), ("p99", 0.99))},
+        "latency_ms": {name: _ms(tally.percentile(share)) for name, share in (("p50", 0.5), ("p99", 0.99))},
     }
 
 

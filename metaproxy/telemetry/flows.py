@@ -8,12 +8,13 @@ Memory is bounded whatever clients send: KEPT seconds in slices of STEP, MAX_ROW
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Sequence
 from heapq import nlargest
 from typing import Any, NamedTuple
 
-from metaproxy.counts import Histogram
+from metaproxy.counts import BOUNDS, Histogram
 from metaproxy.message import FrameError
 
 STEP = 2.0
@@ -47,24 +48,32 @@ class Flow(NamedTuple):
 
 
 class Tally:
-    """What was counted of one flow, or of several."""
+    """What was counted of one flow, or of several. buckets: of counts.Histogram, those that are not empty."""
 
-    __slots__ = ("latency", "outcomes")
+    __slots__ = ("buckets", "outcomes")
 
     def __init__(self) -> None:
         self.outcomes: dict[str, int] = {}
-        self.latency = Histogram()
+        self.buckets: dict[int, int] = {}
 
     def add(self, outcome: str, duration: float) -> None:
         self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
-        self.latency.add(duration)
+        bucket = bisect_left(BOUNDS, duration)
+        self.buckets[bucket] = self.buckets.get(bucket, 0) + 1
 
     def take(self, other: Tally) -> None:
+        outcomes, buckets = self.outcomes, self.buckets
         for outcome, number in other.outcomes.items():
-            self.outcomes[outcome] = self.outcomes.get(outcome, 0) + number
-        mine, theirs = self.latency, other.latency
-        mine.buckets = [one + two for one, two in zip(mine.buckets, theirs.buckets, strict=True)]
-        mine.total += theirs.total
+            outcomes[outcome] = outcomes.get(outcome, 0) + number
+        for bucket, number in other.buckets.items():
+            buckets[bucket] = buckets.get(bucket, 0) + number
+
+    def percentile(self, share: float) -> float | None:
+        """As counts.Histogram has it."""
+        found = Histogram()
+        for bucket, number in self.buckets.items():
+            found.buckets[bucket] = number
+        return found.percentile(share)
 
     @property
     def count(self) -> int:
@@ -140,22 +149,24 @@ class Flows:
         first = int(now // STEP) - max(int(seconds / STEP), 1) + 1
         rows: dict[Flow, Tally] = {}
         rest = Tally()
-        total = Tally()
         for one in self._slices:
             if one.number < first:
                 continue
             for flow, tally in one.rows.items():
-                rows.setdefault(flow, Tally()).take(tally)
-                total.take(tally)
+                found = rows.get(flow)
+                if found is None:
+                    found = rows[flow] = Tally()
+                found.take(tally)
             if one.other is not None:
                 rest.take(one.other)
-                total.take(one.other)
         shown = nlargest(limit, rows.items(), key=lambda row: (row[1].errors, row[1].count))
-        if len(shown) < len(rows):
-            for flow, _ in shown:
-                del rows[flow]
-            for tally in rows.values():
-                rest.take(tally)
+        total = Tally()
+        for flow, tally in shown:
+            total.take(tally)
+            del rows[flow]
+        for tally in rows.values():
+            rest.take(tally)
+        total.take(rest)
         # Of the first second nobody knows yet how many exchanges a second has.
         looked = max(now - max(first * STEP, self._began), 1.0)
         return Reading(looked, shown, rest if rest.outcomes else None, total)
