@@ -286,6 +286,34 @@ def test_a_cluster_is_paused_and_goes_on(shop: Shop, look: Look) -> None:
     )
 
 
+def test_single_exchanges_are_looked_into_by_pressing_an_operation(shop: Shop, look: Look) -> None:
+    page = look(shop.proxy)
+    page.click(f"button[aria-label='Tap {SCRIPT.upper()}']")
+    assert page.shows(SCRIPT.upper(), ".exchanges li")
+    assert page.text(".exchanges li").startswith("error")
+    page.click(".exchanges li summary")
+    for told in ("route sessions", "user default", "Request ", "Answer error"):
+        assert page.shows(told, ".exchanges li"), page.text(".exchanges li")
+    assert page.run("document.querySelectorAll('#page script').length") == 0
+    page.click("#tap form button")
+    assert page.shows("Listen", "#tap form")
+
+
+def test_the_tap_shows_what_is_matched_and_says_what_is_wrong_with_a_match(shop: Shop, look: Look) -> None:
+    page = look(shop.proxy)
+    page.write("#tap input[type=text]", "nonsense")
+    page.press("Enter", 13, "\r")
+    assert page.shows("'nonsense' is no condition", "#tap")
+    page.complaints = [one for one in page.complaints if "400 (Bad Request)" not in one]  # the browser's own word for it
+    page.write("#tap input[type=text]", "remote.application=cart")
+    page.write("#tap input[type=number]", "7")
+    page.press("Enter", 13, "\r")
+    assert eventually(lambda: page.run("document.querySelectorAll('.exchanges > li').length") == 7, 15)
+    assert page.shows("Listen", "#tap form")
+    assert "cart" in page.run("document.querySelector('.exchanges').textContent")
+    assert "orders" not in page.text(".exchanges")
+
+
 def test_a_refused_configuration_is_told_with_its_error_until_a_good_one_comes(shop: Shop, look: Look) -> None:
     page = look(shop.proxy)
     assert page.shows("configuration", "header")

@@ -34,7 +34,7 @@ export function Tap({ listeners, wanted }) {
     setState("running");
     let told = "";
     try {
-      for await (const one of lines(`tap?${query}`, control.signal)) setFound((before) => [one, ...before].slice(0, KEPT));
+      for await (const one of lines(`tap?${query}`, control.signal)) setFound((before) => [...before, one].slice(-KEPT)); // at the end: nothing moves that somebody reads
     } catch (error) {
       told = error.status === 404 && !listener ? "This proxy has no tap." : error.message;
     }
@@ -60,7 +60,7 @@ export function Tap({ listeners, wanted }) {
     <p class="muted" role="status">${running ? `Listening: ${found.length} of ${limit}.` : ""}</p>
     ${!running && state && html`<p class="wrong" role="alert">${state}</p>`}
     ${!running && !state && !found.length && html`<${Empty}>Shows exchanges one by one, decoded, as they end, each with why it went where it went. Costs nothing while it is closed.<//>`}
-    <ol class="exchanges">${found.map((one, index) => html`<${Exchange} key=${found.length - index} one=${one} />`)}</ol>
+    <ol class="exchanges">${found.map((one, index) => html`<${Exchange} key=${index} one=${one} />`)}</ol>
   <//>`;
 }
 
@@ -101,6 +101,7 @@ function Words({ of }) {
 
 function Message({ title, message }) {
   if (!message) return html`<div><h3>${title}</h3><p class="muted">none</p></div>`;
-  const size = message.bytes === undefined ? "" : `, ${message.bytes} bytes`;
-  return html`<div><h3>${title}<span class="muted">${message.kind ? ` ${message.kind}` : ""}${size}</span></h3><${Words} of=${message.metadata} /></div>`;
+  const kind = ["request", "response"].includes(message.kind) ? "" : message.kind;
+  const about = [kind, message.bytes === undefined ? "" : `${message.bytes} bytes`].filter(Boolean).join(", ");
+  return html`<div><h3>${title} <span class="muted">${about}</span></h3><${Words} of=${message.metadata} /></div>`;
 }
