@@ -212,6 +212,18 @@ def test_the_slider_moves_the_split_and_the_page_shows_that_it_did(shop: Shop, l
     assert page.shows("as configured", "#runtime")
 
 
+def test_what_is_being_typed_stays_while_the_page_is_drawn_anew(shop: Shop, look: Look) -> None:
+    page = look(shop.proxy)
+    field = "input[aria-label='canary, exactly']"
+    page.write(field, "37")
+    drawn = len(page.asked)
+    assert eventually(lambda: page.run("1") and len(page.asked) > drawn + 6, 15)
+    assert page.run(f'document.querySelector("{field}").value') == "37"
+    assert shop.proxy.admin("/runtime/canary")["value"] == 1
+    page.press("Escape", 27)
+    assert eventually(lambda: page.run(f'document.querySelector("{field}").value') == "1", 5)
+
+
 def test_a_switch_is_a_switch(shop: Shop, look: Look) -> None:
     page = look(shop.proxy)
     page.click("#value-maintenance")
@@ -304,7 +316,9 @@ def test_the_tap_shows_what_is_matched_and_says_what_is_wrong_with_a_match(shop:
     page.write("#tap input[type=text]", "nonsense")
     page.press("Enter", 13, "\r")
     assert page.shows("'nonsense' is no condition", "#tap")
-    page.complaints = [one for one in page.complaints if "400 (Bad Request)" not in one]  # the browser's own word for it
+    page.complaints = [
+        one for one in page.complaints if "400 (Bad Request)" not in one
+    ]  # the browser's own word for it
     page.write("#tap input[type=text]", "remote.application=cart")
     page.write("#tap input[type=number]", "7")
     page.press("Enter", 13, "\r")

@@ -15,6 +15,7 @@ export function Runtime({ runtime, again }) {
 const isShare = (one) => [one.value, one.default].every((each) => typeof each === "number" && each >= 0 && each <= 100);
 
 function Value({ name, one, again }) {
+  // What is being typed or dragged, null when nothing is: the page is drawn anew every second or two, and must not undo it.
   const [draft, setDraft] = useState(null);
   const [wrong, setWrong] = useState("");
   const [busy, setBusy] = useState(false);
@@ -40,7 +41,7 @@ function Value({ name, one, again }) {
   const shown = draft === null ? one.value : draft;
   return html`<li>
     <label for=${`value-${name}`}>${name}</label>
-    <${Control} name=${name} one=${one} shown=${shown} setDraft=${setDraft} send=${send} />
+    <${Control} name=${name} one=${one} shown=${shown} setDraft=${setDraft} send=${send} busy=${busy} />
     <span class="about">
       ${busy ? html`<span class="muted">…</span>` : one.overridden ? html`<${Badge} kind="note">changed<//> <span class="muted">the configuration says ${JSON.stringify(one.default)}</span>` : html`<span class="muted">as configured</span>`}
       ${one.overridden && !busy && html`<${Action} label="Reset" about=${name} ask=${false} run=${reset} />`}
@@ -49,24 +50,25 @@ function Value({ name, one, again }) {
   </li>`;
 }
 
-function Control({ name, one, shown, setDraft, send }) {
+function Control({ name, one, shown, setDraft, send, busy }) {
   const id = `value-${name}`;
-  const number = (event) => {
-    const value = event.target.valueAsNumber;
-    if (Number.isFinite(value)) send(value);
+  const number = (event) => (Number.isFinite(event.target.valueAsNumber) ? send(event.target.valueAsNumber) : setDraft(null));
+  const typed = {
+    value: shown,
+    onInput: (event) => setDraft(event.target.value),
+    onBlur: () => busy || setDraft(null),
+    onKeyDown: (event) => event.key === "Escape" && setDraft(null),
   };
   if (typeof one.value === "boolean") {
     return html`<input id=${id} type="checkbox" role="switch" checked=${shown} onChange=${(event) => send(event.target.checked)} />`;
   }
   if (isShare(one)) {
     return html`<span class="slider">
-      <input id=${id} type="range" min="0" max="100" step="1" value=${shown}
+      <input id=${id} type="range" min="0" max="100" step="1" value=${Number(shown)}
         onInput=${(event) => setDraft(event.target.valueAsNumber)} onChange=${number} />
-      <input type="number" min="0" max="100" step="any" aria-label=${`${name}, exactly`} value=${shown} onChange=${number} />
+      <input type="number" min="0" max="100" step="any" aria-label=${`${name}, exactly`} ...${typed} onChange=${number} />
     </span>`;
   }
-  if (typeof one.value === "number") {
-    return html`<input id=${id} type="number" step="any" value=${shown} onChange=${number} />`;
-  }
-  return html`<input id=${id} type="text" value=${shown} onChange=${(event) => send(event.target.value)} />`;
+  if (typeof one.value === "number") return html`<input id=${id} type="number" step="any" ...${typed} onChange=${number} />`;
+  return html`<input id=${id} type="text" ...${typed} onChange=${(event) => send(event.target.value)} />`;
 }
