@@ -216,6 +216,8 @@ class IFilter(Interface):
     - gauges: dict[str, float], name -> value now; shown as metaproxy_filter_value. The keys of both are words of the
       code or of the configuration, never of a peer.
     - collect() -> iterable of prometheus_client Metrics, for metrics under names of its own.
+    - explain(get) -> str: what it would do with a request whose metadata and facts `get` gives, for /explain: a few
+      words, nothing counted. May raise FrameError, as `get` does.
     - error_names: the protocol's own names that its Replies may have; the codec must know them.
     """
 

@@ -10,6 +10,7 @@ that hashes always gives the same answer, and so is asked.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from metaproxy.admin.resource import Answer, Ask, Endpoint, Refused, as_json, nearest
@@ -116,7 +117,7 @@ def _explained(listener: Any, message: Message, facts: dict[str, str], snapshot:
         "answered_by": "route",
         "route": route.name,
         "routes": routes,
-        "filters": _filters(listener, route, snapshot),
+        "filters": _filters(listener, route, snapshot, lambda key: _known(key, message, facts)),
         "targets": [],
     }
     if message.answer is not None or message.kind > Kind.ONEWAY:
@@ -154,17 +155,31 @@ def _routes(
     return taken or listener.no_route, shown
 
 
-def _filters(listener: Any, route: Route, snapshot: Any) -> list[dict[str, Any]]:
-    """The listener's filters in order, with the hooks of each that would be called; none: it is off for the route."""
+def _known(key: str, message: Message, facts: dict[str, str]) -> str | None:
+    return facts.get(key) if key.startswith(FACTS) else message.get(key)
+
+
+def _filters(listener: Any, route: Route, snapshot: Any, get: Callable[[str], str | None]) -> list[dict[str, Any]]:
+    """
+    The listener's filters in order, with the hooks of each that would be called (none: it is off for the route), and
+    what it says of the request if it can tell.
+    """
     names = {id(use.plugin): use.name for use in snapshot.filters}
     acting: dict[str, list[str]] = {}
+    says: dict[str, list[str]] = {}
     for hook in HOOKS:
         for bound in getattr(route, hook):
             name = names.get(id(getattr(bound, "__self__", None)))
             if name is not None and hook not in acting.setdefault(name, []):
                 acting[name].append(hook)
+            if name is not None and hook == "on_request" and hasattr(bound.__self__, "explain"):
+                says.setdefault(name, []).append(bound.__self__.explain(get))
     shown = list(dict.fromkeys([*listener.filters, *acting]))
-    return [{"name": name, "acts": name in acting, "hooks": acting.get(name, [])} for name in shown]
+    return [
+        {"name": name, "acts": name in acting, "hooks": acting.get(name, [])}
+        | ({"says": "; ".join(says[name])} if name in says else {})
+        for name in shown
+    ]
 
 
 def _targets(route: Route, message: Message, facts: dict[str, str]) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ from metaproxy.filters.notes import note
 from metaproxy.interfaces import IExchange, IOnComplete, IOnRequest, IOnResponse
 from metaproxy.message import Ending, ErrorKind, FrameError, Reply
 from metaproxy.plugins import OptionError
+from metaproxy.routing.expression import Get
 
 EVENTS = (
     "delays", "answer_delays", "errors", "resets", "throttles", "truncations", "corruptions", "overflow",
@@ -116,6 +117,15 @@ class Faults:
             active = self._active.pop(exchange, None)
             if active is not None and active.timer is not None:
                 active.timer.cancel()
+
+    def explain(self, get: Get) -> str:
+        """Turns of a caller are told, not counted."""
+        told = [
+            f"{plan.name} ({plan.percentage:g} %{', turns of its caller' if plan.turns else ''})"
+            for plan in self._plans
+            if plan.holds is None or plan.holds(get)
+        ]
+        return f"may hit it: {', '.join(told)}" if told else "no fault for it"
 
     def _choose(self, exchange: IExchange) -> Plan | None:
         """

@@ -160,6 +160,11 @@ class Rbac:
             note(exchange, f"rbac_logged_matched_policy[{logged}]")
         return None
 
+    def explain(self, get: Get) -> str:
+        told = [one.judge(get).details for one in (self._policies, self._shadow) if one is not None]
+        logged = self._policies.logs(get) if self._policies is not None else None
+        return "; ".join([*told, *([f"rbac_logged_matched_policy[{logged}]"] if logged is not None else [])])
+
     def _judge_in_the_shadow(self, exchange: IExchange) -> str:
         """Evaluates the shadow policies and tells what they would have done. Never raises for what a peer sent."""
         assert self._shadow is not None

@@ -136,6 +136,21 @@ def test_it_tells_which_filters_would_act():
     ]
 
 
+def test_a_filter_says_what_it_would_do_if_it_can_tell():
+    class Gate:
+        def on_request(self, exchange):
+            raise AssertionError("nothing is asked")
+
+        def explain(self, get):
+            return f"{get('service')} from {get('source.address')}, {get('source.identity')}"
+
+    gate = Gate()
+    desk = Desk(hooks={"on_request": (gate.on_request,)})
+    object.__setattr__(desk.proxy.snapshot, "filters", [FilterUse("front", "local_rate_limit", gate)])
+    told = explain(desk, metadata={"service": "echo", "source.address": "10.1.2.3"})
+    assert told["filters"][0]["says"] == "echo from 10.1.2.3, None"
+
+
 def test_secrets_are_masked_in_the_answer():
     assert explain(Desk(), metadata={"token": "hunter2"})["request"]["metadata"] == {"token": "****"}
 

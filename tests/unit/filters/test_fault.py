@@ -309,3 +309,13 @@ def test_a_one_way_request_gets_no_answer_also_when_it_fails() -> None:
     stage.say(client, b"tell x\n")
     assert (client.written, stage.network.upstreams, filter.counters["errors"]) == (b"", [], 1)
     assert [end[0] for end in stage.ends] == ["timeout"]
+
+
+def test_it_explains_which_faults_may_hit_and_counts_no_turn() -> None:
+    filter = faults(
+        {"name": "slow", "percentage": 10, "delay": "1s", "match": {"method": "pay"}},
+        {"name": "first", "percentage": 100, "error": "timeout", "first": 1, "match": {"method": "pay"}},
+    )
+    assert filter.explain({"method": "pay"}.get) == "may hit it: slow (10 %), first (100 %, turns of its caller)"
+    assert filter.explain({"method": "get"}.get) == "no fault for it"
+    assert hits(filter, 1, method="pay") != [""]

@@ -286,3 +286,19 @@ def test_authorization_policy_not_interfaces_and_not_methods_exclude_each_of_the
     rbac = Rbac({"rule[0]": {"permissions": [operation]}})
     assert passes(rbac, interface="org.Open", method="get")
     assert not passes(rbac, interface="org.Open", method="stop")
+
+
+# -- what would happen
+
+
+def test_it_explains_what_it_would_do_and_counts_nothing() -> None:
+    policies = {"foes": deny(user="bob"), "odd": {"action": "log", "principals": [{"user": "ann"}]}}
+    rbac = Rbac(policies, shadow={"friends": allow(user="cid")})
+    assert rbac.explain({"user": "bob"}.get) == (
+        "rbac_access_denied_matched_policy[foes]; rbac_shadow_denied_matched_policy[none]"
+    )
+    assert rbac.explain({"user": "ann"}.get) == (
+        "rbac_access_allowed_matched_policy[none]; rbac_shadow_denied_matched_policy[none]; "
+        "rbac_logged_matched_policy[odd]"
+    )
+    assert set(rbac.counters.values()) == {0}
