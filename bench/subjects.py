@@ -190,6 +190,11 @@ FEATURES = [
     _feature("+ RBAC, 100 policies", filters=({"rbac": _policies(100)},)),
     _feature("+ access log, text", listener_keys={"access_log": [{"file": "/dev/null"}]}),
     _feature("+ access log, JSON", listener_keys={"access_log": [{"file": "/dev/null", "format": "json"}]}),
+    _feature(
+        "+ tracing, 1 %",
+        listener_keys={"tracing": {"sampling": 1}},
+        keys={"tracing": {"exporter": "otlp", "url": "http://127.0.0.1:9/v1/traces"}},
+    ),
 ]
 """What each costs is told beside the first."""
 

@@ -504,16 +504,28 @@ class Exchange:
 
     def _changed(self, message: Message, template: Template | None) -> Message:
         """A copy of `message` with the route's mutation and then the filters' own applied. May raise FrameError."""
-        mutation = template.fill(self) if template is not None else Mutation()
-        if self._changes is not None:
-            mutation = Mutation({**mutation.set, **self._changes.set}, (*mutation.remove, *self._changes.remove))
-        self._changes = None
+        changes, self._changes = self._changes, None
         codec = self.snapshot.codec
         if codec.mutable:
             return message
-        changed = copy.copy(message)
-        changed.frame = codec.mutate(message, mutation)
-        return changed
+        if template is None:
+            mutation = cast(Mutation, changes)
+        else:
+            mutation = template.fill(self)
+            if changes is not None:
+                mutation = Mutation({**mutation.set, **changes.set}, (*mutation.remove, *changes.remove))
+        frame = codec.mutate(message, mutation)
+        # Several times as fast as copy.copy.
+        return Message(
+            message.kind,
+            frame,
+            message.id,
+            message.metadata,
+            message.more,
+            message.answer,
+            message.hold,
+            message.profile,
+        )
 
     # -- facts
 

@@ -152,8 +152,12 @@ def plain_pairs(data: bytes, at: int) -> tuple[list[Pair], int] | None:
 
 def write_string(text: str) -> bytes:
     """A string as Java reads it: chunks of at most 32767 units, characters beyond U+FFFF as two groups."""
-    if text.isascii() and len(text) <= 0x1F:
-        return bytes((len(text),)) + text.encode()
+    if text.isascii():
+        size = len(text)
+        if size <= 0x1F:
+            return bytes((size,)) + text.encode()
+        if size <= 0x3FF:
+            return bytes((0x30 | size >> 8, size & 0xFF)) + text.encode()
     wide = text.encode("utf-16-be", "surrogatepass")
     pieces = [wide[at : at + 0xFFFE] for at in range(0, len(wide), 0xFFFE)] or [b""]
     out = bytearray()
