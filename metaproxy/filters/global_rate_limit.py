@@ -16,6 +16,7 @@ from zope.interface import implementer
 from metaproxy.filters.descriptors import Asked, descriptors
 from metaproxy.filters.options import made, matching
 from metaproxy.filters.quota import ALL, Notes, is_enforced
+from metaproxy.filters.remembered import Remembered
 from metaproxy.filters.windows import Decision, InProcess, OnRedis
 from metaproxy.interfaces import IExchange, IOnRequest
 from metaproxy.message import ErrorKind, Reply
@@ -79,8 +80,9 @@ class GlobalRateLimit:
     descriptors: what is counted; service: who counts, this process if nobody is named; domain: sets these limits apart
     from others of the service; match: which requests are counted; timeout: seconds for an answer; on_failure: what
     happens without one; enforced: percent of what is over the limit that is refused, the rest is only counted;
-    hits_addend: as how many a request counts; headers: whether answers tell what is left; max_keys: values that this
-    process counts at a time.
+    hits_addend: as how many a request counts; headers: whether answers tell what is left; remember_over_limit: whether
+    what a service said to be over its limit is refused until its window ends, without asking; max_keys: values that
+    this process counts or remembers at a time.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class GlobalRateLimit:
         enforced: Percent = ALL,
         hits_addend: int = 1,
         headers: bool = False,
+        remember_over_limit: bool = False,
         max_keys: int = 10000,
     ) -> None:
         for option, value in (("hits_addend", hits_addend), ("max_keys", max_keys)):
@@ -112,7 +115,12 @@ class GlobalRateLimit:
         self._enforced = enforced
         self._deny = on_failure == "deny"
         self._headers = headers
-        self._service = _service(where, domain, timeout, clock, max_keys, headers)
+        if where is None and remember_over_limit:
+            raise OptionError("remember_over_limit", "there is no service that would be asked less")
+        quotas = headers or remember_over_limit
+        self._service = _service(where, domain, timeout, clock, max_keys, quotas)
+        if remember_over_limit:
+            self._service = Remembered(self._service, clock, max_keys)
         self._notes = Notes(self) if headers or (where is not None and where.grpc) else None
         self._failing = False
         self.counters = {"ok": 0, "over_limit": 0, "enforced": 0, "error": 0, "failure_mode_allowed": 0}

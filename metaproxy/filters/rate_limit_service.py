@@ -66,8 +66,16 @@ def decision(response: Any) -> Decision:
     """What an answer of the service says. What it does not know passes."""
     passed = response.overall_code != RateLimitResponse.OVER_LIMIT
     request, answer = _headers(response.request_headers_to_add), _headers(response.response_headers_to_add)
-    quotas = [_quota(status) for status in response.statuses if status.current_limit.unit in _SECONDS]
-    return Decision(passed, min(quotas, key=lambda quota: quota.remaining, default=None), request, answer)
+    quotas = {
+        place: _quota(status) for place, status in enumerate(response.statuses) if status.current_limit.unit in _SECONDS
+    }
+    over = [
+        (place, quota)
+        for place, quota in quotas.items()
+        if response.statuses[place].code == RateLimitResponse.OVER_LIMIT
+    ]
+    least = min(quotas.values(), key=lambda quota: quota.remaining, default=None)
+    return Decision(passed, least, request, answer, over)
 
 
 def _quota(status: Any) -> Quota:

@@ -28,12 +28,16 @@ _NOTHING: Mapping[str, str] = {}
 
 
 class Decision(NamedTuple):
-    """quota: of the descriptor that has the least left; request, response: metadata that are to be added to them."""
+    """
+    quota: of the descriptor that has the least left; request, response: metadata that are to be added to them; over:
+    place and quota of each descriptor that is over its limit and stays so until the quota's reset.
+    """
 
     passed: bool
     quota: Quota | None = None
     request: Mapping[str, str] = _NOTHING
     response: Mapping[str, str] = _NOTHING
+    over: Sequence[tuple[int, Quota]] = ()
 
 
 def name_of(domain: str, asked: Asked, start: int) -> str:
@@ -56,18 +60,18 @@ PASSED, REFUSED = Decision(True), Decision(False)
 
 def decide(asked: Sequence[Asked], counted: Sequence[int], now: float, quotas: bool) -> Decision:
     """counted: how many there were of each in its window, this request included; quotas: whether they are wanted."""
-    least: tuple[int, Limit] | None = None
+    if not quotas:
+        for one, count in zip(asked, counted, strict=True):
+            if count > cast(Limit, one.limit).requests:
+                return REFUSED
+        return PASSED
+    found = []
     for one, count in zip(asked, counted, strict=True):
         limit = cast(Limit, one.limit)
-        left = limit.requests - count
-        if least is None or left < least[0]:
-            least = left, limit
-    assert least is not None
-    left, limit = least
-    if not quotas:
-        return PASSED if left >= 0 else REFUSED
-    reset = start_of(limit, now) + limit.seconds - now
-    return Decision(left >= 0, Quota(limit.requests, limit.seconds, left, reset))
+        reset = start_of(limit, now) + limit.seconds - now
+        found.append(Quota(limit.requests, limit.seconds, limit.requests - count, reset))
+    over = [(place, quota) for place, quota in enumerate(found) if quota.remaining < 0]
+    return Decision(not over, min(found, key=lambda quota: quota.remaining), over=over)
 
 
 class InProcess:

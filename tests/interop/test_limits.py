@@ -425,3 +425,17 @@ def test_configurations_change_under_load_and_no_request_fails_and_no_connection
     assert len(done) == 4 and all(done)
     assert max(opened[5:]) <= max(opened[:5]) + 2, f"file descriptors after each change: {opened}"
     assert events(between, "redis", "global_rate_limit")["error"] == 0
+
+
+def test_a_flood_over_the_limit_is_refused_without_asking_if_that_is_wanted(
+    servers: Servers, counting: tuple[dict[str, str], Program], clients: Clients, proxy: Callable[..., Proxy]
+) -> None:
+    where, program = counting
+    options = {"on_failure": "allow", "timeout": "1s", "remember_over_limit": True}
+    ports, config = limited(servers, lambda name: globally(where, name, **options))
+    between = proxy(config)
+    assert [passed(one) for one in asked("redis", ports["redis"], clients, 5)] == [True] * 3 + [False] * 2
+    program.kill()
+    assert not any(passed(one) for one in asked("redis", ports["redis"], clients, 20))
+    assert counted(between, "error") == 0
+    assert all(passed(one) for one in asked("thrift", ports["thrift"], clients, 4)), "nobody is there to be asked"

@@ -200,6 +200,18 @@ def test_with_nothing_enforced_everything_passes_and_what_would_be_refused_is_co
     assert exchanges[2].told["x-ratelimit-remaining"] == "0"
 
 
+def test_what_is_remembered_to_be_over_its_limit_is_refused_without_asking() -> None:
+    found = limiter(service={"redis": "127.0.0.1:1"}, remember_over_limit=True)
+    service = found._service._service = Service()
+    outcome(found.on_request(Asking(user="ann")))
+    service.answers[0].callback(Decision(False, over=[(0, Quota(2, 60, -1, 50))]))
+    reply = found.on_request(Asking(user="ann"))
+    assert (reply.kind, len(service.asked)) == (ErrorKind.LIMITED, 1)
+    found.on_request(Asking(user="bob"))
+    assert len(service.asked) == 2
+    assert found.counters["over_limit"] == 2
+
+
 def test_stop_stops_who_counts() -> None:
     found, service = asking_a_service()
     found.stop()
@@ -220,6 +232,7 @@ def test_stop_stops_who_counts() -> None:
         ({"timeout": 0}, "must be greater than 0"),
         ({"hits_addend": 0}, "0 is less than 1"),
         ({"domain": ""}, "an empty text"),
+        ({"remember_over_limit": True}, "no service that would be asked less"),
         ({"on_failure": "shrug"}, "'shrug' is none of allow, deny"),
     ],
 )

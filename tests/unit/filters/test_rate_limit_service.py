@@ -71,6 +71,13 @@ def test_the_quota_is_that_of_the_status_with_the_least_left() -> None:
     assert decision(RateLimitResponse(statuses=[unlimited])).quota is None
 
 
+def test_descriptors_that_are_over_their_limit_are_named_with_their_place() -> None:
+    limit = RateLimitResponse.RateLimit(requests_per_unit=5, unit=2)
+    over = RateLimitResponse.DescriptorStatus(code=OVER, current_limit=limit, duration_until_reset=Duration(seconds=9))
+    unlimited = RateLimitResponse.DescriptorStatus(code=OK)
+    assert decision(RateLimitResponse(overall_code=OVER, statuses=[unlimited, over])).over == [(1, Quota(5, 60, 0, 9))]
+
+
 def test_headers_for_request_and_answer_are_taken_over_and_bounded() -> None:
     many = [HeaderValue(key=f"k{number}", value="v") for number in range(MOST_HEADERS + 5)]
     raw = HeaderValue(key="raw", raw_value=b"\xff")

@@ -115,7 +115,7 @@ def test_on_redis_each_descriptor_is_counted_and_expires_in_one_pipeline() -> No
         ]
     ]
     redis.answer.callback([3, 1, 3, 1])
-    assert decisions == [Decision(False, Quota(2, 60, -1, 55))]
+    assert decisions == [Decision(False, Quota(2, 60, -1, 55), over=[(0, Quota(2, 60, -1, 55))])]
     counts.stop()
     assert redis.closed
 
