@@ -184,11 +184,20 @@ def _feature(name: str, **more: Any) -> Subject:
     return Subject(name, "metaproxy", ("dubbo",), command, folder=ROOT, feature=True)
 
 
+NOWHERE = {"tracing": {"exporter": "otlp", "url": "http://127.0.0.1:9/v1/traces"}}
+"""A collector that is away: spans are made, queued and lost."""
+
 FEATURES = [
     _feature(BARE),
     _feature("+ local limit", filters=(LIMIT,)),
     _feature("+ RBAC, 100 policies", filters=({"rbac": _policies(100)},)),
     _feature("+ access log, text", listener_keys={"access_log": [{"file": "/dev/null"}]}),
+    _feature("+ tracing, 1%", listener_keys={"tracing": {"sampling": 1}}, keys=NOWHERE),
+    _feature(
+        "+ tracing, 1%, no other ids",
+        listener_keys={"tracing": {"sampling": 1, "request_ids": "traced"}},
+        keys=NOWHERE,
+    ),
     _feature("+ access log, JSON", listener_keys={"access_log": [{"file": "/dev/null", "format": "json"}]}),
     _feature(
         "+ tracing, 1 %",

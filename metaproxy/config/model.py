@@ -301,6 +301,11 @@ class ListenerTracing(Section):
     trust: bool = option(
         Flag(), "Believe request ids, trace contexts and `x-envoy-force-trace` of clients; else they are removed.", True
     )
+    request_ids: str = option(
+        Choice("all", "traced"),
+        "Which requests get a request id, where the client sent none; `traced` spares the others the decoding.",
+        "all",
+    )
     direction: str = option(
         Choice("inbound", "outbound", "unspecified"), "Whether clients or servers are this proxy's own.", "unspecified"
     )

@@ -157,8 +157,22 @@ def _code(argument: str) -> Read:
     return lambda exchange: 0 if exchange.outcome in ("ok", "oneway") else 1
 
 
+def flags(exchange: Any) -> str:
+    """Of an exchange that is over; with URX when its route's retries were used up."""
+    flag = FLAGS.get(exchange.outcome, "-")
+    if flag != "-":
+        retry = exchange.via.retry
+        if retry is not None and exchange.attempts > retry.attempts:
+            return f"{flag},URX"
+    return flag
+
+
 def _flags(argument: str) -> Read:
-    return lambda exchange: FLAGS.get(exchange.outcome, "-")
+    return flags
+
+
+def _connect_failure(argument: str) -> Read:
+    return lambda exchange: exchange.details if exchange.outcome == ErrorKind.CONNECT.value else None
 
 
 def _learnt(key: str) -> Callable[[str], Read]:
@@ -177,7 +191,7 @@ def _environment(argument: str) -> Read:
 
 
 def _fact(name: str) -> Callable[[str], Read]:
-    """Another fact of the client's connection."""
+    """Another fact of the client's connection; a certificate, or a name asked for, is what the client made it."""
     return lambda argument: lambda exchange: exchange.client.facts.get(name)
 
 
@@ -267,17 +281,23 @@ OPERATORS: Mapping[str, Operator] = {
     ),
     "TRACE_ID": Operator(_learnt("trace.id"), "The trace's id, of requests that are traced.", told=True),
     "UPSTREAM_HOST": Operator(_attribute("upstream_address"), "The endpoint that was picked."),
+    "UPSTREAM_REQUEST_ATTEMPT_COUNT": Operator(
+        _attribute("attempts"), "How often it was sent; 0 when it never was.", number=True
+    ),
+    "UPSTREAM_TRANSPORT_FAILURE_REASON": Operator(
+        _connect_failure, "Why no connection could be had, where the outcome is `connect`.", told=True
+    ),
     "DOWNSTREAM_REMOTE_ADDRESS": Operator(_address("source"), "The client's address.", told=True),
     "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT": Operator(_address("source", False), "Without its port.", told=True),
     "DOWNSTREAM_REMOTE_PORT": Operator(_port("source"), "The port alone."),
     "DOWNSTREAM_LOCAL_ADDRESS": Operator(_address("destination"), "The address that the client reached.", told=True),
     "DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT": Operator(_address("destination", False), "Without its port.", told=True),
     "DOWNSTREAM_LOCAL_PORT": Operator(_port("destination"), "The port alone."),
-    "DOWNSTREAM_PEER_URI_SAN": Operator(_fact("source.uri_san"), "The URIs of the client's certificate."),
-    "DOWNSTREAM_PEER_DNS_SAN": Operator(_fact("source.dns_san"), "The DNS names of the client's certificate."),
-    "DOWNSTREAM_PEER_SUBJECT": Operator(_fact("source.subject"), "The subject of the client's certificate."),
-    "DOWNSTREAM_TLS_VERSION": Operator(_fact("tls.version"), "The version of TLS."),
-    "REQUESTED_SERVER_NAME": Operator(_fact("tls.sni"), "The name that the client asked for (SNI)."),
+    "DOWNSTREAM_PEER_URI_SAN": Operator(_fact("source.uri_san"), "The URIs of the client's certificate.", True),
+    "DOWNSTREAM_PEER_DNS_SAN": Operator(_fact("source.dns_san"), "The DNS names of the client's certificate.", True),
+    "DOWNSTREAM_PEER_SUBJECT": Operator(_fact("source.subject"), "The subject of the client's certificate.", True),
+    "DOWNSTREAM_TLS_VERSION": Operator(_fact("tls.version"), "The version of TLS.", True),
+    "REQUESTED_SERVER_NAME": Operator(_fact("tls.sni"), "The name that the client asked for (SNI).", True),
     "HOSTNAME": Operator(_hostname, "The name of the machine."),
     "ENVIRONMENT": Operator(_environment, "An environment variable, as it was at the start.", True, "KEY"),
 }

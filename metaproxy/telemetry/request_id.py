@@ -44,3 +44,8 @@ def marked(id: str, reason: str) -> str:
 def draw(id: str) -> int:
     """0 to 9999, the same wherever one looks at the id: what is below a share in 1/100 percent belongs to it."""
     return int(id[:8], 16) % 10000
+
+
+def draw_of(bits: int) -> int:
+    """The draw of `fresh(bits)`."""
+    return (bits >> 96) % 10000

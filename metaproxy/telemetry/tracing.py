@@ -5,7 +5,7 @@ Lives here: `Tracing`, one object a listener: the request's id, the decision, th
 Does not: ids (`request_id`), formats of context (`propagation`), exporting (`spans`).
 
 Decision and ids are Envoy's, as Aeraki's proxy has them. What is not traced costs its id, and that only where the
-client sent none.
+client sent none; with `sparing` not even that.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from zope.interface import implementer
 from metaproxy.interfaces import IOnComplete, IOnRequest
 from metaproxy.message import FrameError
 from metaproxy.telemetry import request_id
-from metaproxy.telemetry.operators import FLAGS
+from metaproxy.telemetry.operators import flags
 from metaproxy.telemetry.request_id import CLIENT, FORCED, FRESH, SAMPLED, TRACED
 
 if TYPE_CHECKING:
@@ -37,6 +37,13 @@ CLAIMS = (
 """What a client may say of tracing, besides its request id."""
 TRACE_ID = "trace.id"
 """Under which the trace's id is learnt."""
+
+WORDS = (b"x-request-id", b"trace")
+"""Without these a frame has neither an id nor a wish to be traced; `trace` is part of several keys."""
+CONTEXT_WORDS = (b"b3", b"x-ot-span-context")
+"""Together with `trace`: without these it has no context either."""
+SHORT = 4096
+"""Bytes of a frame that are searched: in longer ones searching is no cheaper than decoding."""
 
 MAX_METADATA = 64
 """Metadata keys of one message that become tags; a peer may send more."""
@@ -69,8 +76,8 @@ class CustomTag:
 class Policy:
     """
     What a listener's `tracing:` says. client, sampling, overall: shares in percent; follow: whether a request that
-    comes with a context is traced as that says; trust: whether what clients send is believed at all; metadata: keys
-    that become tags, "*" is all of them; tags: the user's own.
+    comes with a context is traced as that says; trust: whether what clients send is believed at all; sparing: whether
+    only what is traced gets an id; metadata: keys that become tags, "*" is all of them; tags: the user's own.
     """
 
     sampling: float = 100.0
@@ -78,6 +85,7 @@ class Policy:
     overall: float = 100.0
     follow: bool = False
     trust: bool = True
+    sparing: bool = False
     direction: str = "unspecified"
     max_tag_length: int = 256
     metadata: Sequence[str] = ("*",)
@@ -87,8 +95,9 @@ class Policy:
 @implementer(IOnRequest, IOnComplete)
 class Tracing:
     """
-    spans: where they go; carries: whether the protocol can carry an id and a context; node_id, zone: who this proxy is;
-    offset: what makes Unix time of the clock that exchanges are timed with; rng: for ids and for clients' share.
+    spans: where they go; carries: whether the protocol can carry an id and a context; literal: whether its frames have
+    metadata keys as they are, so that one can see without decoding that there is none of ours; node_id, zone: who this
+    proxy is; offset: what makes Unix time of the clock that exchanges are timed with; rng: for ids and clients' share.
     """
 
     def __init__(
@@ -98,6 +107,7 @@ class Tracing:
         policy: Policy,
         *,
         carries: bool,
+        literal: bool = False,
         node_id: str = "",
         zone: str = "",
         offset: float = 0.0,
@@ -110,11 +120,14 @@ class Tracing:
         self._propagation = propagation
         self._policy = policy
         self._carries = carries
+        self._sparing = policy.sparing and literal and carries
         self._offset = offset
         self._rng = rng or random.Random(os.urandom(16))
         self._bits = self._rng.getrandbits
         self._sampling = round(policy.sampling * 100)
         self._overall = round(policy.overall * 100)
+        self._most = min(self._sampling, self._overall)
+        self._words = WORDS if policy.trust and not policy.follow else (*WORDS, *CONTEXT_WORDS)
         self._prefix = MADE_OF[policy.direction]
         self._kind = SpanKind.CLIENT if policy.direction == "outbound" else SpanKind.SERVER
         self._fixed = {"component": "proxy"}
@@ -125,7 +138,13 @@ class Tracing:
 
     def on_request(self, exchange: Any) -> None:
         carries = self._carries
-        id = None
+        id = made = None
+        if self._sparing and self._silent(exchange.message.frame):
+            bits = self._bits(128)
+            if request_id.draw_of(bits) >= self._most:
+                self.counters["untraced"] += 1
+                return
+            made = request_id.fresh(bits)
         if carries:
             try:
                 id = exchange.get(request_id.KEY)
@@ -135,10 +154,13 @@ class Tracing:
                 id = None
                 self._distrust(exchange)
         if id is None:
-            id = request_id.fresh(self._bits(128))
+            id = made or request_id.fresh(self._bits(128))
             reason = self._decide(exchange, id, carries)
             if reason is not FRESH:
                 id = request_id.marked(id, reason)
+            elif self._sparing:
+                self.counters["untraced"] += 1
+                return
             if carries:
                 exchange.set(request_id.KEY, id)
         else:
@@ -164,6 +186,16 @@ class Tracing:
             if get(FORCE) is not None:
                 return FORCED
         return SAMPLED if draw < self._sampling else FRESH
+
+    def _silent(self, frame: bytes) -> bool:
+        """Whether a frame surely says nothing that the decision depends on, by its bytes."""
+        if len(frame) > SHORT:
+            return False
+        lower = frame.lower()
+        for word in self._words:  # noqa: SIM110 - a generator would cost as much again
+            if word in lower:
+                return False
+        return True
 
     def _distrust(self, exchange: Any) -> None:
         """Nothing that the client says of tracing gets further than here."""
@@ -218,7 +250,7 @@ class Tracing:
             "route": exchange.route,
             "protocol": exchange.protocol,
             "outcome": outcome,
-            "response_flags": FLAGS.get(outcome, "-"),
+            "response_flags": flags(exchange),
         }
         client = _get(exchange.get, CLIENT_TRACE)
         if client is not None:

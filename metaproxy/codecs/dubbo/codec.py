@@ -34,6 +34,7 @@ class Dubbo(Codec):
 
     name = "dubbo"
     mutable = ""
+    literal = True
     keys = KEYS
 
     def session(self, side: Side, max_frame: int) -> DubboSession:

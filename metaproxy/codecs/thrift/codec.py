@@ -52,6 +52,7 @@ class Thrift(Codec):
     name = "thrift"
     correlation = Correlation.ID
     affinity = Affinity.MESSAGE
+    literal = True
     ordered = True
     """Most clients take the next answer for theirs; Python's all have seqid 0."""
     max_id = (1 << 31) - 1

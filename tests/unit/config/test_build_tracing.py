@@ -99,6 +99,21 @@ def test_what_is_written_reaches_what_it_is_for(tmp_path: Path, monkeypatch: pyt
     exporter.shutdown()
 
 
+def test_the_share_may_be_a_live_value(tmp_path: Path) -> None:
+    text = json.loads(config({"sampling": {"runtime": "share"}}, tracing=OTLP))
+    stand = Stand(tmp_path, json.dumps({**text, "runtime": {"share": 3}}))
+    assert stand.errors == []
+    (made,), _ = plugins(stand)
+    assert made._policy.sampling == 3
+
+
+def test_only_a_codec_that_says_so_has_its_frames_searched(tmp_path: Path) -> None:
+    for protocol, spared in (("dubbo", True), ("quill", False)):
+        stand = Stand(tmp_path, config({"request_ids": "traced"}, tracing=OTLP, protocol=protocol))
+        (made,), _ = plugins(stand)
+        assert made._sparing == spared
+
+
 def test_a_listener_that_traces_needs_a_collector() -> None:
     (problem,) = problems(config({}))
     assert problem == "nothing says where spans go; write `tracing: {exporter: otlp, url: ...}` at the top"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ class FakeExchange:
         self.outcome, self.details = "ok", ""
         self.request_bytes, self.response_bytes = 120, 48
         self.learnt: dict[str, str | None] | None = None
+        self.attempts, self.via = 1, SimpleNamespace(retry=None)
         facts = {"source.address": "127.0.0.9", "source.port": "4321"}
         self.client = FakeClient({**facts, "destination.address": "::1", "destination.port": "80"})
         for name, value in changes.items():

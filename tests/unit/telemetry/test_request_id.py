@@ -34,6 +34,8 @@ def test_draws_are_the_same_wherever_they_are_made_and_spread_evenly() -> None:
     assert request_id.draw("0000270f-0000-4000-8000-000000000000") == 9999
     assert request_id.draw("00002710-0000-4000-8000-000000000000") == 0
     rng = random.Random(7)
+    for bits in (0, 1 << 127, *(rng.getrandbits(128) for _ in range(100))):
+        assert request_id.draw_of(bits) == request_id.draw(request_id.fresh(bits))
     tenths = Counter(request_id.draw(request_id.fresh(rng.getrandbits(128))) // 1000 for _ in range(20000))
     # 2000 each; 5 standard deviations of a binomial are 212.
     assert all(abs(number - 2000) < 212 for number in tenths.values()) and len(tenths) == 10

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -51,6 +52,7 @@ class FakeExchange:
         self.upstream_address, self.outcome, self.details = "127.0.0.1:1000", "ok", ""
         self.request_bytes, self.response_bytes = 120, 48
         self.learnt: dict[str, str | None] | None = None
+        self.attempts, self.via = 1, SimpleNamespace(retry=None)
         self.changes: dict[str, str] = {}
         self.removed: list[str] = []
 
@@ -71,12 +73,21 @@ class FakeExchange:
         self.removed.append(key)
 
 
-def tracing(carries: bool = True, names: tuple[str, ...] = ("w3c",), seed: int = 1, **policy: Any) -> tuple[Any, Kept]:
+def tracing(
+    carries: bool = True, literal: bool = False, names: tuple[str, ...] = ("w3c",), seed: int = 1, **policy: Any
+) -> tuple[Any, Kept]:
     kept = Kept()
     made = Tracing(
-        kept, Propagation(names), Policy(**policy), carries=carries, node_id="n1", zone="z1", offset=1000.0,  # type: ignore[arg-type]
+        kept,  # type: ignore[arg-type]
+        Propagation(names),
+        Policy(**policy),
+        carries=carries,
+        literal=literal,
+        node_id="n1",
+        zone="z1",
+        offset=1000.0,
         rng=random.Random(seed),
-    )  # fmt: skip
+    )
     return made, kept
 
 
@@ -183,6 +194,36 @@ def test_b26_what_clients_claim_is_removed_where_they_are_not_trusted() -> None:
     made, kept = tracing(trust=False)
     run(made, FakeExchange(**claims))
     assert kept.spans[0].parent is None
+
+
+def test_only_what_is_traced_needs_an_id() -> None:
+    made, kept = tracing(literal=True, sparing=True, sampling=5)
+    exchanges = [run(made) for _ in range(2000)]
+    told = [exchange for exchange in exchanges if exchange.changes]
+    assert len(told) == len(kept.spans) == made.counters["traced"]
+    assert abs(len(told) / 2000 - 0.05) < 5 * (0.05 * 0.95 / 2000) ** 0.5
+    assert all(exchange.changes["x-request-id"][14] == "9" for exchange in told)
+    assert made.counters["untraced"] == 2000 - len(told)
+
+
+@pytest.mark.parametrize("key", ["x-request-id", "X-Envoy-Force-Trace", "x-client-trace-id", "TraceParent", "B3"])
+def test_what_may_say_something_of_tracing_is_looked_at(key: str) -> None:
+    made, kept = tracing(literal=True, sparing=True, sampling=0, follow=True)
+    exchange = FakeExchange(
+        **{key.lower(): {"x-request-id": IDS["9"], "TraceParent": W3C, "B3": f"{TRACE}-{SPAN}-1"}.get(key, "1")}
+    )
+    exchange.message.frame = b"...." + key.encode() + b"...."
+    run(made, exchange)
+    assert len(kept.spans) == 1
+
+
+def test_a_long_frame_is_decoded_rather_than_searched_and_other_codecs_are_always() -> None:
+    for literal, frame in ((True, b"x" * 5000), (False, b"short")):
+        made, kept = tracing(literal=literal, sparing=True, sampling=0)
+        exchange = FakeExchange(**{"x-request-id": IDS["9"]})
+        exchange.message.frame = frame
+        run(made, exchange)
+        assert len(kept.spans) == 1
 
 
 # -- the span
