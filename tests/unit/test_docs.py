@@ -109,3 +109,11 @@ def test_links_between_the_pages_lead_somewhere() -> None:
     for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} links to {target}"
+
+
+def test_each_filter_has_its_section_once_and_in_order() -> None:
+    page = (ROOT / "docs" / "reference" / "filters.md").read_text()
+    sections = re.findall(r"^## (\w+)\n\n(?=[^#\s])", page, re.MULTILINE)
+    assert len(sections) == page.count("\n## "), "a section without a text"
+    declared = [row["name"] for row in Registry().listing() if row["kind"] == "filter"]
+    assert [name for name in sections if name.islower()] == sorted(map(str, declared))
