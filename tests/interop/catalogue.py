@@ -34,6 +34,7 @@ _TOOLS: dict[str, list[str | Path]] = {
     "py": [PEERS / "python" / "main" / "thrift", PEERS / "gen" / "py"],
     "thriftpy2": [PEERS / "python" / "main" / "thriftpy2"],
     "cpp": [PEERS / "bin" / "thrift-server", PEERS / "bin" / "thrift-client"],
+    "envoy": [PEERS / "python" / "envoy" / "envoy" / "_bin" / "envoy"],
     "otlp": [PEERS / "python" / "oteltest"],
     "zipkin": ["java", PEERS / "zipkin" / "zipkin-server.jar"],
     "redis-py": [PEERS / "python" / "main" / "redis"],
@@ -166,6 +167,11 @@ def zipkin_server(port: int) -> Command:
     where = [f"-Darmeria.ports[0].{key}" for key in ("ip=127.0.0.1", f"port={port}", "protocols[0]=http")]
     small = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx192m", "-DSTORAGE_TYPE=mem"]
     return Command(["java", *small, *where, "-jar", PEERS / "zipkin" / "zipkin-server.jar"])
+
+
+def envoy(bootstrap: Path) -> Command:
+    argv: list[str | Path] = [*_TOOLS["envoy"], "-c", bootstrap, "--concurrency", "1", "--disable-hot-restart"]
+    return Command(argv)
 
 
 def thrift_pairs(peer: str) -> list[tuple[str, str]]:
