@@ -25,6 +25,7 @@ SERVICE = "org.example.HelloService"
 RBAC: dict[str, Any] = {
     "policies": {
         "nobody-adds": {"action": "deny", "permissions": [{"method": "add"}, {"command": "FLUSHALL"}]},
+        "no-red-tenants": {"action": "deny", "principals": [{"tenant": "red", "not": {"user": {"prefix": "admin"}}}]},
         "neighbours": {"principals": [{"source.address": {"cidr": "127.0.0.0/8"}}]},
     },
     "shadow": {"greeters": {"permissions": [{"method": {"prefix": "say"}}, {"command": "GET"}]}},
@@ -80,6 +81,20 @@ def test_a_dubbo_client_is_refused_what_a_policy_denies_and_keeps_the_rest(
     assert "rbac: access denied" in added["error"]["message"]
     assert who["value"] == "alpha"
     assert jobs.run(port=mesh.open["dubbo"], calls=calls[:1])[0]["value"] == 7
+
+
+@pytest.mark.parametrize("name", [pytest.param(each, marks=peer(each, "npm")) for each in ("java", "npm")])
+def test_attachments_tell_who_may_call(name: str, clients: Clients, mesh: Mesh) -> None:
+    tenants = [
+        {"tenant": "blue"},
+        {"tenant": "red"},
+        {"tenant": "red", "user": "bob"},
+        {"tenant": "red", "user": "admin1"},
+    ]
+    calls = [{"method": "whoami", "attachments": attachments} for attachments in tenants]
+    results = clients(catalogue.dubbo_client(name)).run(port=mesh.guarded["dubbo"], calls=calls)
+    assert [result.get("value") for result in results] == ["alpha", None, None, "alpha"]
+    assert all("rbac: access denied" in results[place]["error"]["message"] for place in (1, 2))
 
 
 @pytest.mark.parametrize("name, raised", REFUSED)
