@@ -157,7 +157,7 @@ class Exchange:
             if target is None:
                 target = route.pick() if route.sticky is None else route.stick(self.message.get, client.facts)
                 self.target = target
-            cluster = cast(Cluster, target.cluster)
+            cluster: Cluster = target.cluster
             message = self.message
             pin = client.pin
             if pin is None and client.own:
@@ -238,7 +238,10 @@ class Exchange:
         """Starts the clock, unless the client asked to wait for as long as it takes; the cluster's once it is known."""
         if self.message.hold == Hold.EXCHANGE:
             return
-        timeout = self._allowed()
+        timeout = self.via.timeout
+        if timeout is None or self._limit:
+            target = self.target
+            timeout = self._allowed() if self._limit or target is None else target.cluster.request_timeout
         before, deadlines = self._deadlines, self.client.network.deadlines.of(timeout)
         if deadlines is before:
             return
