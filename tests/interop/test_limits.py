@@ -184,10 +184,10 @@ def test_so_many_calls_at_a_time_and_no_more(
 ) -> None:
     ports, config = limited(servers, lambda name: [{"concurrency_limit": options}] if options else [])
     proxy(config)
-    calls = [{"method": "slow", "args": [700]}] * 20
+    calls = [{"method": "slow", "args": [1500]}] * 20
     jobs = clients(catalogue.dubbo_client("npm"))
     results = jobs.run(port=ports["dubbo"], calls=calls, together=True)
-    assert [one.get("value") for one in results].count(700) == at_a_time, results
+    assert [one.get("value") for one in results].count(1500) == at_a_time, results
     refused = [one["error"]["message"] for one in results if "error" in one]
     assert all("concurrency_limit: too many requests under way" in one for one in refused)
     assert jobs.run(port=ports["dubbo"], calls=[ADD])[0]["value"] == 7, "there is room again"
