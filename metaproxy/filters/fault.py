@@ -50,7 +50,7 @@ def fault(
         try:
             plans.append(Plan(written, f"faults[{place}]", callers))
         except ValueError as error:
-            raise OptionError("faults", f"faults[{place}]: {error}") from None
+            raise OptionError("faults", f"faults[{place}]: {error}", path=(place,)) from None
     names = sorted({plan.error[2] for plan in plans if plan.error is not None and plan.error[2]})
     # What is not asked for must not even be asked about: no hook for answers without a fault that hits them.
     plans = [plan for plan in plans if plan.percentage > 0]

@@ -55,12 +55,11 @@ class Verdict(NamedTuple):
 
 class Policies:
     """
-    The policies of one filter, compiled: who is refused, who may pass, what is logged. written: name -> policy, in
-    order; kind: ENFORCED or SHADOW. Raises ValueError.
+    The policies of one filter: who is refused, who may pass, what is logged. compiled: name -> action and condition, in
+    order; kind: ENFORCED or SHADOW.
     """
 
-    def __init__(self, written: Mapping[str, object], kind: str) -> None:
-        compiled = {name: _compiled(name, policy) for name, policy in written.items()}
+    def __init__(self, compiled: Mapping[str, tuple[str, Expression]], kind: str) -> None:
         self._deny, self._allow, self._log = (_of_action(compiled, action) for action in (DENY, ALLOW, LOG))
         self._verdicts = {
             allowed: {name: Verdict.of(allowed, name, kind) for name in (*compiled, NONE)} for allowed in (False, True)
@@ -189,7 +188,10 @@ class Rbac:
 def _policies(option: str, written: dict[str, object] | None, kind: str) -> Policies | None:
     if not written:
         return None
-    try:
-        return Policies(written, kind)
-    except ValueError as error:
-        raise OptionError(option, f"{option}: {error}") from None
+    compiled = {}
+    for name, policy in written.items():
+        try:
+            compiled[name] = _compiled(name, policy)
+        except ValueError as error:
+            raise OptionError(option, f"{option}: {error}", path=(name,)) from None
+    return Policies(compiled, kind)

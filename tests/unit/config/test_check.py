@@ -427,6 +427,22 @@ def test_a_folder_that_is_not_there_is_a_warning() -> None:
     assert warned("plugins: [/nowhere/at/all]") == ["1:10: plugins: /nowhere/at/all is no folder, or not yet"]
 
 
+# -- what is wrong deep within filters
+
+
+def test_a_wrong_policy_and_a_wrong_fault_are_told_with_their_lines() -> None:
+    filters = """, filters: [
+  {rbac: {policies: {
+    good: {},
+    bad: {permissions: [{method: {prefx: a}}]}}}},
+  {fault: {faults: [
+    {delay: 1s},
+    {dely: 1s}]}}]"""
+    first, second = refused(mesh(listener=filters, protocol="thrift"))
+    assert first.startswith("4:") and "policies: bad: permissions: method: no matcher 'prefx'" in first
+    assert second.startswith("7:") and "faults[1]: unknown key 'dely'; did you mean 'delay'?" in second
+
+
 # -- names of errors
 
 
