@@ -16,8 +16,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from opentelemetry.exporter.otlp.json.http import OTLPSpanExporter
-from opentelemetry.exporter.zipkin.json import ZipkinExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
@@ -44,9 +42,13 @@ DEFAULT_URLS = {"otlp": "http://127.0.0.1:4318/v1/traces", "zipkin": "http://127
 
 def make_exporter(name: str, url: str, headers: Mapping[str, str], timeout: float) -> SpanExporter:
     """name: of DEFAULT_URLS. timeout: seconds for one request, repetitions included."""
+    # Each with libraries of its own, which nobody else need wait for.
     if name == "otlp":
+        from opentelemetry.exporter.otlp.json.http import OTLPSpanExporter
+
         return OTLPSpanExporter(endpoint=url, headers=dict(headers), timeout=timeout)
     import requests
+    from opentelemetry.exporter.zipkin.json import ZipkinExporter
 
     session = requests.Session()
     session.headers.update(headers)

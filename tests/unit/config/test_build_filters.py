@@ -134,5 +134,6 @@ def test_counters_gauges_and_metrics_of_their_own_are_shown(tmp_path: Path) -> N
     flat = metrics.flat()
     assert flat['metaproxy_filter_events_total{event="seen",filter="counting",listener="front"}'] == 3
     assert flat['metaproxy_filter_value{filter="counting",listener="front",name="level"}'] == 1.5
+    assert flat["theirs_total"] == 3
     text = b"".join(exposition(metrics.pieces(), "")[1]).decode()
     assert "theirs_total 3.0" in text  # one family, one series: both filters count it

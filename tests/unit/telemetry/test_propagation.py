@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import random
+
 import pytest
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState
 
@@ -52,6 +54,42 @@ def test_the_first_of_the_formats_asked_for_counts() -> None:
 )
 def test_what_is_no_context_is_none(metadata: dict[str, str]) -> None:
     assert Propagation(["w3c", "b3", "b3multi"]).extract(metadata.get) is None
+
+
+def test_whatever_a_client_sends_there_is_a_context_or_none() -> None:
+    rng = random.Random(11)
+    pieces = [
+        TRACE,
+        SPAN,
+        "00",
+        "01",
+        "ff",
+        "-",
+        "1",
+        "d",
+        "=",
+        ",",
+        "vendor",
+        "\u00fc",
+        "\ufffd",
+        "\x00",
+        " ",
+        "z" * 600,
+    ]
+    keys = ["traceparent", "tracestate", *MULTI, "x-b3-flags", "x-b3-parentspanid", *SINGLE]
+    valid = {**W3C, **MULTI, **SINGLE}
+    found = 0
+    for _ in range(2000):
+        metadata = {key: valid[key] for key in keys if key in valid and rng.random() < 0.3}
+        for key in rng.sample(keys, 2):
+            metadata[key] = "".join(rng.choices(pieces, k=rng.randrange(5)))
+        propagation = Propagation(rng.choice([["w3c"], ["b3"], ["b3multi", "w3c"]]))
+        parent = propagation.extract(metadata.get)
+        found += parent is not None
+        changes: dict[str, str] = {}
+        propagation.inject(own(), parent, metadata.get, changes.__setitem__)
+        assert changes and all(value.isprintable() for value in changes.values())
+    assert 100 < found < 1900
 
 
 def test_each_format_asked_for_is_written() -> None:
