@@ -199,11 +199,6 @@ FEATURES = [
         keys=NOWHERE,
     ),
     _feature("+ access log, JSON", listener_keys={"access_log": [{"file": "/dev/null", "format": "json"}]}),
-    _feature(
-        "+ tracing, 1 %",
-        listener_keys={"tracing": {"sampling": 1}},
-        keys={"tracing": {"exporter": "otlp", "url": "http://127.0.0.1:9/v1/traces"}},
-    ),
 ]
 """What each costs is told beside the first."""
 
