@@ -288,7 +288,7 @@ def _switch(running: Proxy, config: dict[str, Any], name: str, port: int) -> flo
     )
     found = next(one for one in config["clusters"] if one["name"] == name)
     found["endpoints"] = [f"127.0.0.1:{port}"]
-    running.admin("/config", "PUT", yaml.safe_dump({**running._admin, **config}).encode())
+    running.admin("/config", "PUT", yaml.safe_dump({"admin": running._admin, **config}).encode())
     told: float = running.admin(f"/clusters/{name}/resume", "POST")["longest_wait_ms"]
     return told
 
