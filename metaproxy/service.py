@@ -53,6 +53,7 @@ class ProxyService(Service):
         self.snapshot: Snapshot | None = None
         self.started = time.time()
         self.draining = False
+        self._warm = False
         self._retired: WeakSet[Cluster] = WeakSet()
         self._swept = 0.0
         self._pauses: dict[str, tuple[Pause, IDelayedCall]] = {}
@@ -109,8 +110,12 @@ class ProxyService(Service):
 
     @property
     def ready(self) -> bool:
-        """Listeners bound, a configuration applied, not draining."""
-        return self.snapshot is not None and not self.draining and bool(self.running)
+        """Listeners bound, a configuration applied, its endpoints looked for once, not draining."""
+        if self.snapshot is None or self.draining or not self.running:
+            return False
+        # Only at first: a reload that adds a cluster must not have clients turned away from the others.
+        self._warm = self._warm or all(cluster.warm for cluster in self.clusters.values())
+        return self._warm
 
     # -- who looks
 

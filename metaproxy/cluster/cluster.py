@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from typing import Any, NamedTuple, Protocol, cast
 
+from twisted.logger import Logger
+
 from metaproxy.balancers.hashing import hash_values
 from metaproxy.cluster.breaker import Breaker
 from metaproxy.cluster.endpoint import Endpoint
@@ -21,6 +23,8 @@ from metaproxy.cluster.slow_start import SlowStart
 from metaproxy.counts import ClusterCounts
 from metaproxy.interfaces import ICodec, ILoadBalancer
 from metaproxy.message import Message
+
+log = Logger()
 
 
 class ConnectionSettings:
@@ -117,7 +121,8 @@ class Cluster:
         self._plan = Balanced((), None)
         self._by_subset: dict[tuple[tuple[str, str], ...], Balanced] = {}
         self._stale: set[tuple[tuple[str, str], ...]] = set()
-        self.refresh()
+        self._plan = self._balanced(self._plan, self.endpoints)  # here a balancer that can't be built is refused
+        self._adopt()
 
     # -- life
 
@@ -126,6 +131,11 @@ class Cluster:
         self._notes = Notes(self.name, network.clock.seconds)
         for attendant in self.attendants:
             attendant.start(self, network)
+
+    @property
+    def warm(self) -> bool:
+        """Whether all who look for its endpoints have found them once, or failed to."""
+        return all(getattr(attendant, "warm", True) for attendant in self.attendants)
 
     def stop(self) -> None:
         """It is not in force any more."""
@@ -184,10 +194,15 @@ class Cluster:
     def refresh(self) -> None:
         """Plans anew from what is known of the endpoints; whatever comes out the same goes on as it is."""
         self._weigh()
-        before, self._plan = self._plan, self._balanced(self._plan, self.endpoints)
+        before, self._plan = self._plan, self._rebalanced(self._plan, self.endpoints)
         self._stale = set(self._by_subset)
+        if self._plan is not before:
+            self._adopt()
+
+    def _adopt(self) -> None:
+        """Balances by the plan from now on."""
         self.balancer = self._plan.balancer
-        if self._plan is before or self.balancer is None:  # while nobody can be picked, it hashes as it did
+        if self.balancer is None:  # while nobody can be picked, it hashes as it did
             return
         self.uses_hash = self.balancer.uses_hash
         self.splits = self.uses_hash and sum(len(level.members) for level in self._plan.levels) > 1
@@ -208,6 +223,14 @@ class Cluster:
         if self.slow_start is not None:
             self.slow_start.begin(endpoint)
         self.refresh()
+
+    def _rebalanced(self, before: Balanced, endpoints: Sequence[Endpoint]) -> Balanced:
+        """As `_balanced`, when it is too late to refuse a balancer: the one before goes on."""
+        try:
+            return self._balanced(before, endpoints)
+        except Exception:
+            log.failure("cluster {name}: balancer {balancer} failed", name=self.name, balancer=self.balancer_name)
+            return before
 
     def _balanced(self, before: Balanced, endpoints: Sequence[Endpoint]) -> Balanced:
         """`before` itself if its plan is still right, else a new one, with those of its balancers that are."""
@@ -285,7 +308,7 @@ class Cluster:
         found = self._by_subset.get(wanted)
         if found is None or wanted in self._stale:
             members = [e for e in self.endpoints if all(e.metadata.get(key) == value for key, value in wanted)]
-            found = self._by_subset[wanted] = self._balanced(found or Balanced((), None), members)
+            found = self._by_subset[wanted] = self._rebalanced(found or Balanced((), None), members)
             self._stale.discard(wanted)
         return found.balancer
 

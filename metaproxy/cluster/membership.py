@@ -20,12 +20,16 @@ MOST = 10_000
 
 
 class Membership:
-    """read(items): endpoints of what a discovery found; raises ValueError for what can't be one."""
+    """
+    read(items): endpoints of what a discovery found; raises ValueError for what can't be one. warm: whether there was
+    an answer, or a failure.
+    """
 
     def __init__(self, discovery: IDiscovery, read: Callable[[Sequence[Mapping[str, Any]]], list[Endpoint]]) -> None:
         self.discovery = discovery
         self._read = read
         self._cluster: Cluster | None = None
+        self.warm = False
 
     def start(self, cluster: Cluster, network: Any) -> None:
         self._cluster = cluster
@@ -53,6 +57,7 @@ class Membership:
             return
         before = {endpoint.address for endpoint in cluster.endpoints}
         now = {endpoint.address for endpoint in endpoints}
+        self.warm = True
         cluster.counts.discoveries += 1
         cluster.update(endpoints)
         if before != now:
@@ -61,6 +66,7 @@ class Membership:
     def _failed(self, text: str) -> None:
         """The last answer stays."""
         if self._cluster is not None:
+            self.warm = True
             self._cluster.counts.discovery_failures += 1
             self._cluster.tell(text)
 

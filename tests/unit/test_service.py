@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -54,6 +55,18 @@ def test_ready_means_running_with_a_configuration_and_not_draining() -> None:
     assert stage.service.ready
     stage.service.drain()
     assert not stage.service.ready
+
+
+def test_ready_waits_for_the_first_endpoints_and_not_for_later_ones() -> None:
+    stage = Running()
+    cold = SimpleNamespace(warm=False, start=lambda cluster, network: None, stop=lambda: None, changed=lambda: None)
+    stage.cluster.attendants = (cold,)
+    stage.put("a")
+    assert not stage.service.ready
+    cold.warm = True
+    assert stage.service.ready
+    cold.warm = False
+    assert stage.service.ready
 
 
 def test_a_listener_that_is_gone_lets_its_clients_finish() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from test_cluster_update import made, picked
 from test_endpoint import Pool
+from twisted.logger import globalLogPublisher
 
 from metaproxy.balancers.ring_hash import RingHash
 from metaproxy.balancers.round_robin import RoundRobin
@@ -103,3 +105,26 @@ def test_a_cluster_that_hashes_goes_on_to_know_its_key_while_nobody_can_be_picke
         one.drain(endpoint)
     assert one.pick(REQUEST, (), None) is None
     assert one.uses_hash and one.hash_keys == ("user",)
+
+
+class Picky(RoundRobin):
+    """Can't be built over one endpoint."""
+
+    def __init__(self, endpoints):
+        if len(endpoints) < 2:
+            raise ValueError("too few for me")
+        super().__init__(endpoints)
+
+
+def test_a_balancer_that_fails_is_refused_at_first_and_later_the_one_before_goes_on():
+    with pytest.raises(ValueError, match="too few"):
+        Cluster("demo", Codec(), made("a:1"), Picky)
+    one = Cluster("demo", Codec(), made("a:1", "b:1"), Picky)
+    before = one.balancer
+    told: list[object] = []
+    globalLogPublisher.addObserver(told.append)
+    try:
+        one.drain(one.endpoints[0])
+    finally:
+        globalLogPublisher.removeObserver(told.append)
+    assert one.balancer is before and len(told) == 1

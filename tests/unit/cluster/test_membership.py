@@ -78,3 +78,13 @@ def test_a_stopped_cluster_is_told_nothing_and_stops_its_discovery_once():
     discovery.failed("x")
     assert discovery.stops == 1
     assert cluster.endpoints == [] and cluster.counts.discovery_failures == 0
+
+
+def test_a_cluster_is_warm_once_there_was_an_answer_or_a_failure():
+    discovery, cluster, _ = works()
+    assert not cluster.warm
+    discovery.failed("x")
+    assert cluster.warm
+    discovery, cluster, _ = works()
+    discovery.update([])
+    assert cluster.warm
