@@ -322,7 +322,8 @@ def test_the_tap_shows_what_is_matched_and_says_what_is_wrong_with_a_match(shop:
     page.write("#tap input[type=text]", "remote.application=cart")
     page.write("#tap input[type=number]", "7")
     page.press("Enter", 13, "\r")
-    assert eventually(lambda: page.run("document.querySelectorAll('.exchanges > li').length") == 7, 15)
+    found = lambda: page.run("document.querySelectorAll('.exchanges > li').length")  # noqa: E731
+    assert eventually(lambda: found() == 7, 15), page.text("#tap")
     assert page.shows("Listen", "#tap form")
     assert "cart" in page.run("document.querySelector('.exchanges').textContent")
     assert "orders" not in page.text(".exchanges")
