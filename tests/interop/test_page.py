@@ -170,6 +170,14 @@ def test_it_shows_who_calls_what_through_which_cluster(shop: Shop, look: Look) -
     assert re.search(r"[1-9][\d.]*k?0 %[\d.]+ ms[\d.]+ ms$", shown), shown
 
 
+def test_callers_are_told_apart_by_another_key(shop: Shop, look: Look) -> None:
+    page = look(shop.proxy)
+    page.write("#traffic .key", "user")
+    page.press("Enter", 13, "\r")
+    assert eventually(lambda: any(row.startswith("default") and "sessions" in row for row in rows(page, ".flows")), 15)
+    assert not any(row.startswith("cart") for row in rows(page, ".flows"))
+
+
 def test_what_a_client_calls_a_script_is_a_text(shop: Shop, look: Look) -> None:
     page = look(shop.proxy)
     assert page.shows(SCRIPT.upper(), ".flows")

@@ -17,7 +17,7 @@ const SECTIONS = [["traffic", "Traffic"], ["runtime", "Live values"], ["routes",
 const state = {
   server: null, flows: null, clusters: null, routes: null, listeners: null, runtime: null, plugins: null,
   clusterCounts: new Counters(), routeCounts: new Counters(), history: [],
-  seconds: 10, paused: false, locked: null, lost: null, answered: 0, slow: {}, wanted: null,
+  seconds: 10, paused: false, locked: null, lost: null, answered: 0, slow: {}, wanted: null, caller: "",
 };
 let redraw = () => {};
 
@@ -39,7 +39,7 @@ function poll(name, path, every, take) {
 
 const polls = {
   server: poll("state", () => "server_info", 2000, (answer) => (state.server = answer)),
-  flows: poll("traffic", () => `flows?seconds=${state.seconds}&limit=500`, 1500, (answer) => {
+  flows: poll("traffic", () => `flows?${new URLSearchParams({ seconds: state.seconds, limit: 500, caller: state.caller })}`, 1500, (answer) => {
     state.flows = answer;
     state.history = [...state.history, { rate: answer.total.rate, errors: answer.total.error_rate }].slice(-HISTORY);
   }),
@@ -66,6 +66,11 @@ function tap({ listener, cluster, operation }) {
   redraw();
 }
 
+function callers(key) {
+  state.caller = key;
+  polls.flows.now();
+}
+
 function Page() {
   const [, draw] = useReducer((number) => number + 1, 0);
   const frame = useRef(0);
@@ -83,7 +88,7 @@ function Page() {
     <main>
       <${Problems} found=${problems(state)} known=${server !== null || state.lost !== null} />
       <${Totals} flows=${flows} history=${history} clusters=${clusters} listeners=${listeners} />
-      <${Traffic} flows=${flows} tap=${tap} />
+      <${Traffic} flows=${flows} tap=${tap} callers=${callers} />
       <${Runtime} runtime=${runtime} again=${() => Promise.all([polls.runtime.now(), polls.routes.now(), polls.server.now()])} />
       <${Routes} routes=${routes} clusters=${clusters} counters=${state.routeCounts} seconds=${seconds} />
       <${Clusters} clusters=${clusters} counters=${state.clusterCounts} seconds=${seconds} again=${() => polls.clusters.now()} />

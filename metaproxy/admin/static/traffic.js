@@ -21,8 +21,8 @@ export function Totals({ flows, history, clusters, listeners }) {
   </dl>`;
 }
 
-// tap(flow): to look at its exchanges one by one.
-export function Traffic({ flows, tap }) {
+// tap(flow): to look at its exchanges one by one. callers(key): to tell callers apart by another key.
+export function Traffic({ flows, tap, callers }) {
   const [text, setText] = useState("");
   const found = groups(flows ? flows.flows : []).map((group) => ({
     ...group,
@@ -32,6 +32,8 @@ export function Traffic({ flows, tap }) {
   const [some, more] = useSome(rows, 50);
   const most = Math.max(...some.map((row) => row.rate), 0.001);
   const aside = html`<span class="muted">${flows ? `the last ${Math.round(flows.seconds)} s` : ""}</span>
+    <input class="key" type="text" aria-label="Metadata key that tells callers apart" placeholder="callers by key" autocapitalize="off" spellcheck="false"
+      onChange=${(event) => callers(event.target.value.trim())} />
     <${Find} label="Find a caller, cluster, operation" value=${text} set=${setText} />`;
   return html`<${Section} id="traffic" title="Traffic" aside=${aside}>
     ${!rows.length && html`<${Empty}>${flows && flows.flows.length ? "Nothing has that in its name." : "No request ended while this page looked."}<//>`}

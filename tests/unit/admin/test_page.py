@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from browser import Desk
 
 from metaproxy.admin.page import POLICY, TYPES, read
+from metaproxy.message import ErrorKind
 
 FILES = sorted(read())
 OURS = [name for name in FILES if not name.startswith("htm-preact")]
@@ -61,3 +63,26 @@ def test_the_library_has_its_licence_beside_it():
     text = read()["htm-preact.LICENSE.txt"].body.decode()
     assert "Apache License" in text
     assert "The MIT License" in text
+
+
+# -- what the page says is explained
+
+ON_CALL = (Path(__file__).parents[3] / "docs" / "how-to" / "on-call.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "phrase",
+    [
+        "The proxy does not answer", "The proxy is not ready", "The proxy drains", "The configuration was refused",
+        "no usable endpoint", "has no endpoint", "too many requests for the breaker", "too many requests waiting",
+        "the breaker's limit of", "is paused", "can't be loaded",
+    ],
+)  # fmt: skip
+def test_what_the_page_calls_wrong_is_explained_to_who_is_on_call(phrase):
+    assert phrase in read()["figures.js"].body.decode()
+    assert phrase in ON_CALL
+
+
+@pytest.mark.parametrize("outcome", [*(kind.value for kind in ErrorKind), "error", "downstream_gone"])
+def test_each_way_to_fail_is_explained_to_who_is_on_call(outcome):
+    assert f"| `{outcome}` |" in ON_CALL
