@@ -26,7 +26,7 @@ from metaproxy.config.reading import BROKEN, Enough, Plugins, Reading, Secret, n
 from metaproxy.config.shape import Nested, options
 from metaproxy.config.tls import CertificateError, admin_options, client_tls, server_tls
 from metaproxy.message import Affinity
-from metaproxy.proxy import address
+from metaproxy.proxy import address, certificates
 
 __all__ = ["ConfigErrors", "Problem", "check", "plugin_folders"]
 
@@ -153,6 +153,8 @@ def _admin_is_guarded(admin: model.Admin, reading: Reading) -> None:
     tokens = admin.tokens
     if admin.tls is not None:
         _reports(reading, admin.tls, lambda: admin_options(cast(model.AdminTls, admin.tls)))
+        if admin.listen.startswith("unix:"):
+            reading.problem(reading.at(admin, "tls"), "not over a Unix socket: only its user can reach it")
     if tokens is not None and tokens.read is None and tokens.write is None:
         reading.problem(reading.at(admin, "tokens"), "no token; write read: or write:, or both")
     if tokens is None and not reading.gives(admin, "tokens") and not admin.insecure and not _is_local(admin.listen):
@@ -179,16 +181,23 @@ def _reports(reading: Reading, section: object, make: Callable[[], T_co]) -> T_c
 
 @_rule(model.ServerTls)
 def _server_can_use_its_certificates(tls: model.ServerTls, reading: Reading) -> None:
-    made = _reports(reading, tls, lambda: server_tls(tls))
-    if made is not None and made.not_after < time.time():
-        reading.warn(reading.at(tls, "certificate"), "a certificate has expired")
+    if _reports(reading, tls, lambda: server_tls(tls)) is not None:
+        own: list[model.ServerTls | model.Certificate] = [tls, *tls.certificates]
+        for one in own:
+            _tell_of_its_end(one.certificate, reading.at(one, "certificate"), reading)
 
 
 @_rule(model.ClientTls)
 def _client_can_use_its_certificates(tls: model.ClientTls, reading: Reading) -> None:
-    _reports(reading, tls, lambda: client_tls(tls, 1.0))
+    if _reports(reading, tls, lambda: client_tls(tls, 1.0)) is not None and tls.certificate is not None:
+        _tell_of_its_end(tls.certificate, reading.at(tls, "certificate"), reading)
     if not tls.verify:
         reading.warn(reading.at(tls, "verify"), "servers are not verified: anybody on the way can be one")
+
+
+def _tell_of_its_end(path: Path, place: Any, reading: Reading) -> None:
+    if certificates.read(path).not_after < time.time():
+        reading.warn(place, f"{path}: the certificate has expired")
 
 
 def _is_local(text: str) -> bool:

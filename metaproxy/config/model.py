@@ -132,7 +132,7 @@ class ClientTls(Section):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdminTls(Section):
-    """TLS of the admin API; takes effect at the start."""
+    """TLS of the admin API. Its files are read again when they change; switching it on or off waits for a start."""
 
     certificate: Path = option(File(), "The certificate and its chain, PEM.")
     key: Path = option(File(), "Its key, PEM, without a passphrase.")
@@ -575,6 +575,8 @@ def files_of(config: Config) -> set[Path]:
     for cluster in config.clusters:
         if cluster.tls is not None:
             found.update((cluster.tls.ca, cluster.tls.certificate, cluster.tls.key))
+    if config.admin.tls is not None:
+        found.update((config.admin.tls.certificate, config.admin.tls.key, config.admin.tls.client_ca))
     return {path for path in found if path is not None}
 
 

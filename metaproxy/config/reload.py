@@ -26,7 +26,7 @@ from metaproxy.config import model
 from metaproxy.config.build import Builder
 from metaproxy.config.check import ConfigErrors, Problem, check, plugin_folders
 from metaproxy.config.load import Scalar, load, read
-from metaproxy.config.tls import admin_options
+from metaproxy.config.tls import AdminContexts, CertificateError, admin_options
 from metaproxy.plugins import Registry
 from metaproxy.proxy import address
 from metaproxy.service import ProxyService
@@ -43,7 +43,8 @@ class Configuration(Service):
     file: the path it is read from. text: what is in force, as it was written. refused: the last configuration that was
     not taken ({"time", "source", "errors"}), None when the last one was. reloads: {"applied": n, "refused": n}. live:
     values of `runtime:` that were changed since the start; they stay, whatever configuration comes, while it knows the
-    name; defaults: what the configuration says of them.
+    name; defaults: what the configuration says of them. admin_tls: what the admin API's connections begin with, if it
+    speaks TLS.
     """
 
     name = "configuration"
@@ -62,6 +63,7 @@ class Configuration(Service):
         self._reactor = reactor
         self.live: dict[str, Scalar] = {}
         self.defaults: dict[str, Any] = {}
+        self.admin_tls: AdminContexts | None = None
         self._file_stamps: dict[Path, object] = {}
         self._seen: object = None
         self._file_waits = False  # it was refused, and nothing was put in force since
@@ -98,6 +100,7 @@ class Configuration(Service):
         """Checks a text and puts it in force. The lines of what is wrong with it; [] when it was applied."""
         source = source or self.file
         registry = self._registry_for(text)
+        stamps = self._stamps()  # before they are read: what changes meanwhile is seen at the next look
         config, problems = check(text, self.file, registry, injected=self._builder.injected, runtime=self.live)
         if config is None:
             return self._refuse([str(problem) for problem in problems], source)
@@ -105,22 +108,26 @@ class Configuration(Service):
         self._registry.take(registry)
         try:
             snapshot = self._builder.build(config)
+            admin_tls = self._admin_options(config)
             self._proxy.apply(snapshot)
         except Exception as error:
             self._registry.take(before)
-            if isinstance(error, OSError):
-                return self._refuse([f"{source}: {error.strerror or error}"], source)
+            if isinstance(error, OSError | CertificateError):
+                return self._refuse([f"{source}: {getattr(error, 'strerror', None) or error}"], source)
             # A plugin that did what it was checked for once and no more, or our bug: neither ends the watch.
             log.failure("{source}: could not be put in force", source=source)
             return self._refuse([f"{source}: {type(error).__name__}: {error}"], source)
         self._tell_of_plugins(before)
         self._builder.commit(snapshot)
+        if self.admin_tls is not None and admin_tls is not None:
+            self.admin_tls.options = admin_tls
         self._note(config)
         if not self.applied:
             _settle_memory()
         self.text, self.config, self.refused = text if isinstance(text, str) else text.decode(), config, None
         self._file_waits = False
-        self._file_stamps = self._stamps()
+        now = self._stamps()
+        self._file_stamps = now | {path: stamp for path, stamp in stamps.items() if path in now}
         self.live = {name: value for name, value in self.live.items() if name in config.runtime}
         self.defaults = _runtime(text, self.file) if self.live else dict(config.runtime)
         self.applied = time.time()
@@ -163,18 +170,22 @@ class Configuration(Service):
         before = self._registry.copy()
         if self._registry.refresh():
             self._tell_of_plugins(before)
-            self._plugins_changed()
+            self._parts_changed()
         stamps = self._stamps()
         if stamps != self._file_stamps:
             self._file_stamps = stamps
-            self._again()
+            self._parts_changed()
 
     def _stamps(self) -> dict[Path, object]:
         """Of certificates, keys and secrets: what is in them is part of the configuration."""
         return {path: _stamp(str(path)) for path in model.files_of(self.config)}
 
-    def _plugins_changed(self) -> None:
-        """The file may have been refused for want of what came; if it still is, what is in force takes the new code."""
+    def _admin_options(self, config: model.Config) -> Any:
+        tls = config.admin.tls
+        return admin_options(tls) if self.admin_tls is not None and tls is not None else None
+
+    def _parts_changed(self) -> None:
+        """The file may have been refused for want of what came; if it still is, what is in force takes what is new."""
         if self._file_waits and not self.reload():
             return
         self._again()
@@ -298,7 +309,7 @@ def make_services(file: str, folders: Iterable[str]) -> MultiService:
     proxy.setServiceParent(services)
     admin = configuration.config.admin
     _must_be_free(admin.listen)
-    tls = admin_options(admin.tls) if admin.tls is not None else None
+    tls = configuration.admin_tls = AdminContexts(admin_options(admin.tls)) if admin.tls is not None else None
     AdminService(proxy, configuration, admin.listen, admin.tokens, clock, logs, tls).setServiceParent(services)
     _on_signals(clock, configuration, logs)
     return services

@@ -1,7 +1,8 @@
 """
 From the `tls:` sections of a configuration to what connections begin with.
 
-Lives here: `server_tls`, `client_tls`, `admin_options`. Does not: reading certificates (`proxy.certificates`).
+Lives here: `server_tls`, `client_tls`, `admin_options`, `AdminContexts`. Does not: reading certificates
+(`proxy.certificates`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from metaproxy.config import model
 from metaproxy.proxy.certificates import CertificateError, Pair, client_context, server_context
 from metaproxy.proxy.tls import ClientTls, ServerTls
 
-__all__ = ["CertificateError", "admin_options", "client_tls", "server_tls"]
+__all__ = ["AdminContexts", "CertificateError", "admin_options", "client_tls", "server_tls"]
 
 
 def server_tls(spec: model.ServerTls) -> ServerTls:
@@ -67,6 +68,20 @@ def admin_options(spec: model.AdminTls) -> Any:
         extraCertChain=[one.original for one in certificates[1:]],
         trustRoot=trust,
     )
+
+
+class AdminContexts:
+    """
+    What a Twisted endpoint asks at each connection; options: exchanged when files change.
+
+    It has no interface of Twisted's on purpose: an endpoint keeps what those that have one made at its start.
+    """
+
+    def __init__(self, options: Any) -> None:
+        self.options = options
+
+    def getContext(self) -> Any:
+        return self.options.getContext()
 
 
 def _pem() -> int:

@@ -76,7 +76,8 @@ class Secured:
         self._failed = failed
         self._timer: IDelayedCall | None = None
         self._plain: _Plain | None = None
-        self._over = False
+        self._ended = False  # the socket brings no more
+        self._over = False  # nothing more is handed to `inner`
 
     # -- the socket's protocol
 
@@ -90,6 +91,8 @@ class Secured:
         self._fail(text, timed_out)
 
     def dataReceived(self, data: bytes) -> None:
+        if self._over:  # bytes after the peer's goodbye would only pile up
+            return
         self._incoming.write(data)
         if self._plain is None:
             self._shake()
@@ -99,6 +102,7 @@ class Secured:
     def readConnectionLost(self) -> None:
         """The peer sends no more. A protocol with frames notices by itself when it stopped in the middle of one."""
         self._incoming.write_eof()
+        self._ended = True
         if self._plain is None:
             self._fail("the connection was closed during the TLS handshake", False)
         elif not self._over:
@@ -106,10 +110,14 @@ class Secured:
 
     def connectionLost(self, reason: Failure) -> None:
         self._stop_timer()
-        if self._plain is None:
+        inner, plain = self.inner, self._plain
+        if plain is None:
             self._fail(f"the connection was lost during the TLS handshake: {reason.getErrorMessage()}", False)
-        else:
-            self.inner.connectionLost(reason)
+            self.inner = None
+            return
+        self._over = plain.closing = True
+        self.inner = self._plain = None  # they point back here: no cycle is left
+        inner.connectionLost(reason)
 
     def pauseProducing(self) -> None:
         """The socket is full."""
@@ -172,7 +180,7 @@ class Secured:
         """Hands over what can be decrypted, as long as the protocol wants it."""
         plain, inner = self._plain, self.inner
         assert plain is not None
-        while not plain.paused and not self._over:
+        while not (plain.paused or plain.closing or self._over):
             try:
                 data = self._tls.read(READ_SIZE)
             except ssl.SSLWantReadError:
@@ -215,6 +223,10 @@ class Secured:
     def pending(self) -> bool:
         return bool(self._tls.pending() or self._incoming.pending)
 
+    def owes(self) -> bool:
+        """Whether something is to be told that no event of the socket will bring: bytes, or their end."""
+        return not self._over and (self._ended or self.pending())
+
     @property
     def tls(self) -> ssl.SSLObject:
         return self._tls
@@ -228,13 +240,13 @@ class _Plain:
     def __init__(self, secured: Secured) -> None:
         self._secured = secured
         self._socket = secured.transport
-        self._closing = False
+        self.closing = False
         self.paused = False
         self.error = ""
         self.facts: Mapping[str, str] = facts(secured.tls)
 
     def write(self, data: bytes) -> None:
-        if not self._closing:
+        if not self.closing:
             self._secured.write(data)
 
     def writeSequence(self, pieces: list[bytes]) -> None:
@@ -247,7 +259,7 @@ class _Plain:
     def resumeProducing(self) -> None:
         self.paused = False
         self._socket.resumeProducing()
-        if self._secured.pending():
+        if self._secured.owes():
             self._secured._clock.callLater(0, self._secured.read_on)
 
     def stopProducing(self) -> None:
@@ -260,8 +272,8 @@ class _Plain:
         """See registerProducer."""
 
     def loseConnection(self) -> None:
-        if not self._closing:
-            self._closing = True
+        if not self.closing:
+            self.closing = True
             self._secured.goodbye()
             self._socket.loseConnection()
 
@@ -269,11 +281,11 @@ class _Plain:
         self.loseConnection()
 
     def abortConnection(self) -> None:
-        self._closing = True
+        self.closing = True
         self._socket.abortConnection()
 
     def resetConnection(self) -> None:
-        self._closing = True
+        self.closing = True
         getattr(self._socket, "resetConnection", self._socket.abortConnection)()
 
     @property

@@ -12,6 +12,7 @@ import json
 import socket
 import ssl
 import threading
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -200,6 +201,44 @@ def test_thrifts_own_tls_socket_is_served(start_here: Start, clients: Clients, p
     protocol.readFieldBegin()
     assert protocol.readString() == "hello bob from alpha"
     transport.close()
+
+
+class Operated(Proxy):
+    """A proxy whose admin API speaks TLS; context: who asks it."""
+
+    def __init__(self, config: dict[str, Any], directory: Path, context: ssl.SSLContext) -> None:
+        self.context = context
+        super().__init__(config, directory)
+
+    def ask(self, path: str, method: str = "GET", body: bytes | None = None) -> tuple[int, str]:
+        request = urllib.request.Request(self.url.replace("http:", "https:") + path, data=body, method=method)
+        with urllib.request.urlopen(request, timeout=5, context=self.context) as answer:
+            return answer.status, answer.read().decode()
+
+
+def test_the_admin_api_asks_for_certificates_and_takes_new_ones(pki: Pki, tmp_path: Path) -> None:
+    own = pki.authority.issue("admin", "localhost", "127.0.0.1", file="admin")
+    context = ssl.create_default_context(cafile=pki.ca)
+    context.load_cert_chain(pki.app.certificate, pki.app.key)
+    nobody = ssl.create_default_context(cafile=pki.ca)
+    running = Operated({"admin": {"tls": {**pair(own), "client_ca": pki.ca}}}, tmp_path, context)
+    where = ("127.0.0.1", int(running.url.rpartition(":")[2]))
+
+    def serial() -> Any:
+        with context.wrap_socket(socket.create_connection(where, 5), server_hostname="localhost") as secured:
+            return secured.getpeercert()["serialNumber"]  # type: ignore[index]
+
+    try:
+        first = serial()
+        with nobody.wrap_socket(socket.create_connection(where, 5), server_hostname="localhost") as refused:
+            refused.sendall(b"GET /config_dump HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            with pytest.raises(ssl.SSLError):
+                refused.recv(1000)
+        pki.authority.issue("admin", "localhost", "127.0.0.1", file="admin")
+        assert eventually(lambda: serial() != first, 10)
+        assert running.ask("/ready")[0] == 200
+    finally:
+        running.stop()
 
 
 @peer("redis-py", "redis-server")

@@ -13,7 +13,7 @@ from test_reload import Stand
 
 from metaproxy.config import model
 from metaproxy.config.reload import LOOK_EVERY
-from metaproxy.config.tls import CertificateError, admin_options, client_tls, server_tls
+from metaproxy.config.tls import AdminContexts, CertificateError, admin_options, client_tls, server_tls
 
 EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
 
@@ -68,10 +68,17 @@ def test_what_is_wrong_is_told_with_its_place(
 
 
 def test_an_expired_certificate_is_a_warning(authority: Authority, tmp_path: Path) -> None:
-    authority.issue("proxy", "proxy", file="proxy", days=-1)
-    stand = Stand(tmp_path, config({}))
-    assert stand.errors == []
-    assert any("has expired" in str(warning) for warning in stand.configuration.config.warnings)
+    authority.issue("proxy", "proxy", file="old", days=-1)
+    old = {"certificate": "old.pem", "key": "old.key"}
+    for listener, cluster, place in (
+        (old, None, "listeners[0].tls.certificate"),
+        ({"certificates": [old]}, None, "listeners[0].tls.certificates[0].certificate"),
+        (None, old, "clusters[0].tls.certificate"),
+    ):
+        stand = Stand(tmp_path, config(listener, cluster))
+        assert stand.errors == []
+        (warning,) = map(str, stand.configuration.config.warnings)
+        assert "old.pem: the certificate has expired" in warning and place in warning
 
 
 def test_servers_that_are_not_verified_are_a_warning(authority: Authority, tmp_path: Path) -> None:
@@ -149,3 +156,67 @@ def test_each_section_makes_what_connections_begin_with(authority: Authority, tm
     assert admin_options(model.AdminTls(**pair, client_ca=authority.ca)).getContext() is not None
     with pytest.raises(CertificateError, match="certificate is missing"):
         client_tls(model.ClientTls(key=tmp_path / "proxy.key"), 1.0)
+
+
+def test_the_admin_apis_files_are_read_again_and_what_does_not_fit_changes_nothing(
+    authority: Authority, tmp_path: Path
+) -> None:
+    admin = {"tls": {"certificate": "proxy.pem", "key": "proxy.key"}}
+    stand = Stand(tmp_path, config(admin=admin))
+    spec = stand.configuration.config.admin.tls
+    assert spec is not None
+    contexts = stand.configuration.admin_tls = AdminContexts(admin_options(spec))
+    stand.configuration.startService()
+    before, context = contexts.options, contexts.getContext()
+    new = authority.issue("proxy", "proxy", file="new")
+    shutil.copy(new.certificate, tmp_path / "proxy.pem")
+    stand.network.clock.advance(LOOK_EVERY)
+    assert contexts.options is before and stand.configuration.reloads["refused"] == 1
+    shutil.copy(new.key, tmp_path / "proxy.key")
+    stand.network.clock.advance(LOOK_EVERY)
+    assert contexts.options is not before and contexts.getContext() is not context
+    stand.configuration.stopService()
+
+
+def test_tls_over_a_unix_socket_is_refused(authority: Authority, tmp_path: Path) -> None:
+    admin = {"listen": "unix:/tmp/admin", "tls": {"certificate": "proxy.pem", "key": "proxy.key"}}
+    assert "not over a Unix socket" in Stand(tmp_path, config(admin=admin)).errors[0]
+
+
+def test_a_file_that_changes_while_it_is_read_is_read_again(
+    authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand = Stand(tmp_path, config({}))
+    stand.configuration.startService()
+    build = stand.configuration._builder.build
+
+    def slow(one: Any) -> Any:
+        made = build(one)
+        authority.issue("proxy", "proxy", file="proxy")
+        monkeypatch.undo()
+        return made
+
+    monkeypatch.setattr(stand.configuration._builder, "build", slow)
+    authority.issue("proxy", "proxy", file="proxy")
+    stand.network.clock.advance(LOOK_EVERY)
+    assert stand.snapshot.version == 2
+    stand.network.clock.advance(LOOK_EVERY)
+    assert stand.snapshot.version == 3
+    stand.configuration.stopService()
+
+
+def test_a_configuration_that_was_refused_for_its_certificates_comes_with_them(
+    authority: Authority, tmp_path: Path
+) -> None:
+    stand = Stand(tmp_path, config({}))
+    stand.configuration.startService()
+    new = authority.issue("proxy", "proxy", file="new")
+    shutil.copy(new.certificate, tmp_path / "proxy.pem")
+    Path(stand.configuration.file).write_text(config({"min_version": "1.3"}))
+    stand.network.clock.advance(LOOK_EVERY)
+    assert stand.configuration.refused is not None
+    shutil.copy(new.key, tmp_path / "proxy.key")
+    stand.network.clock.advance(LOOK_EVERY)
+    assert stand.configuration.refused is None
+    assert stand.configuration.config.listeners[0].tls.min_version == "1.3"  # type: ignore[union-attr]
+    stand.configuration.stopService()

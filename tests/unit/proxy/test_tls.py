@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import ssl
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from authority import Authority, Issued
 from harness import Stage, Wire, answer, call
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.internet.task import Clock
 
 from metaproxy.proxy.certificates import Pair, client_context, server_context
 from metaproxy.proxy.tls import ClientTls, Secured, ServerTls
@@ -235,6 +238,89 @@ def test_a_client_that_says_goodbye_gets_its_answers_first(chest: Chest) -> None
     peer.into.write(peer.wire.take())
     assert peer.wire.closed
     assert peer.tls.read(1000) == answer(7)
+
+
+def test_the_end_is_told_to_a_client_that_was_paused_when_it_came(chest: Chest) -> None:
+    stage = secured(chest)
+    peer = connect(stage, client_of(chest))
+    (client,) = stage.listener.clients
+    client.pause("test")
+    stage.finish(peer.wire)
+    assert not peer.wire.closed
+    client.resume("test")
+    stage.clock.advance(0)
+    assert peer.wire.closed and stage.listener.clients == {}
+
+
+def test_nothing_is_kept_of_what_comes_after_a_goodbye(chest: Chest) -> None:
+    stage = secured(chest)
+    peer = connect(stage, client_of(chest))
+    peer.send(stage, call(7))
+    with pytest.raises(ssl.SSLWantReadError):
+        peer.tls.unwrap()
+    secured_by = peer.wire.protocol
+    stage.say(peer.wire, peer.out.read())
+    for _ in range(10):
+        stage.say(peer.wire, b"x" * 65536)
+    assert secured_by._incoming.pending == 0
+    stage.say(stage.server, answer(1))
+    peer.into.write(peer.wire.take())
+    assert peer.tls.read(1000) == answer(7)
+
+
+class Taker:
+    """A protocol that ends its connection at the first bytes."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    def makeConnection(self, transport: Any) -> None:
+        self.transport = transport
+
+    def dataReceived(self, data: bytes) -> None:
+        self.told.append(data)
+        self.transport.loseConnection()
+
+    def readConnectionLost(self) -> None:
+        self.told.append("end")
+
+    def connectionLost(self, reason: Any) -> None:
+        self.told.append("lost")
+
+
+class Late(Wire):
+    """Ends in a turn of its own, as a socket does."""
+
+    def loseConnection(self) -> None:
+        """See end."""
+
+
+def test_who_closed_is_given_no_more_bytes_and_is_let_go_without_the_collector(chest: Chest) -> None:
+    inner, clock, wire = Taker(), Clock(), Late()
+    side = ServerTls(server_context([Pair(*chest.server)])[0])
+    wire.protocol = Secured(side, inner, clock, lambda text, timed_out: None)
+    wire.protocol.makeConnection(wire)
+    peer = Peer(client_of(chest), wire, name="proxy.example.org")
+
+    class Direct:
+        def say(self, wire: Wire, data: bytes) -> None:
+            wire.protocol.dataReceived(data)
+
+    peer.talk(Direct())
+    peer.tls.write(b"one")
+    peer.tls.write(b"two")
+    wire.protocol.dataReceived(peer.out.read())
+    assert inner.told == [b"one"]
+    gone = weakref.ref(wire.protocol)
+    gc.disable()
+    try:
+        wire.end()
+        wire.protocol = None
+        del inner.transport
+        assert gone() is None
+    finally:
+        gc.enable()
+    assert inner.told == [b"one", "lost"]
 
 
 def test_bytes_that_were_tampered_with_end_the_connection(chest: Chest) -> None:
