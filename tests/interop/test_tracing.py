@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -211,6 +212,29 @@ def test_zipkin_shows_failures(start_here: Start, clients: Clients, proxy: Calla
 
 
 @peer("otlp")
+@peer("redis-server")
+@peer("redis-py")
+def test_a_protocol_that_carries_nothing_has_spans_all_the_same(
+    start_here: Start, proxy: Callable[..., Proxy], otlp: Collector, tmp_path: Path
+) -> None:
+    import redis
+
+    server, port = free_port(), free_port()
+    start_here(catalogue.redis_server(server, tmp_path), lambda: answers(server))
+    made = listener("in", port, "redis", [{"cluster": "up"}], tracing={})
+    tracing = {"exporter": "otlp", "url": otlp.url, "interval": "50ms"}
+    proxy({"tracing": tracing, "listeners": [made], "clusters": [cluster("up", server)]})
+    with redis.Redis(port=port, socket_timeout=5) as client:
+        assert client.set("user:1", "hidden-value") and client.get("user:1") == b"hidden-value"
+    names = {"ingress SET", "ingress GET"}
+    assert eventually(lambda: names <= {span["name"] for span in otlp.spans()}), otlp.spans()
+    spans = {span["name"]: span for span in otlp.spans()}
+    assert spans["ingress SET"]["tags"]["request metadata: key"] == "user:1"
+    assert len({spans[name]["traceId"] for name in names}) == 2
+    assert "hidden-value" not in otlp.file.read_text()
+
+
+@peer("otlp")
 @peer("npm")
 def test_b23_the_access_log_has_the_ids_of_a_traced_call(
     start_here: Start, clients: Clients, proxy: Callable[..., Proxy], otlp: Collector, tmp_path: Path
@@ -274,3 +298,22 @@ def test_spans_that_wait_are_sent_when_the_proxy_ends(
     assert otlp.spans() == []
     one.stop()
     assert len(otlp.spans()) == 20
+
+
+@peer("npm")
+@pytest.mark.parametrize("exporter", ["otlp", "zipkin"])
+def test_the_end_does_not_wait_for_a_collector_that_never_answers(
+    exporter: str, start_here: Start, clients: Clients, proxy: Callable[..., Proxy]
+) -> None:
+    server, port = free_port(), free_port()
+    start_here(catalogue.dubbo_server("npm", "alpha", server))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        tracing = {"exporter": exporter, "url": url, "interval": "10ms", "timeout": "5m"}
+        made = listener("in", port, "dubbo", [{"cluster": "up"}], tracing={})
+        one = proxy({"tracing": tracing, "listeners": [made], "clusters": [cluster("up", server)]})
+        assert call(clients(catalogue.dubbo_client("npm")), port, "add", 3, 4)["value"] == 7
+        silent.settimeout(10)
+        taken, _ = silent.accept()  # the spans are on their way
+        one.stop()  # fails unless it ends by itself, long before five minutes
+        taken.close()
