@@ -387,6 +387,8 @@ class Exchange:
         self.client.network.turn.refresh()
         if self.endpoint is not None:
             self.endpoint.timed_out()
+        elif isinstance(self.attempt, SplitRequest):
+            self.attempt.timed_out()
         self._stop()
         self._local(Reply(ErrorKind.TIMEOUT, f"no answer within {self._allowed():g} s"))
 

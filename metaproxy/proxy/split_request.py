@@ -74,6 +74,12 @@ class SplitRequest:
         self.cancel()
         self.exchange.failed(attempt, kind, text)
 
+    def timed_out(self) -> None:
+        """Those that have not answered are late; `cancel` follows."""
+        for attempt in self._attempts:
+            if not attempt.done:
+                attempt.endpoint.timed_out()
+
     def cancel(self) -> None:
         attempts, self._attempts = self._attempts, []
         for attempt in attempts:

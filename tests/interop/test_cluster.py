@@ -171,13 +171,13 @@ def test_a_thrift_server_is_alive_when_it_answers_what_it_does_not_know(start_he
     good, other = free_port(), free_port()
     start_here(catalogue.thrift_server("py", "good", f"{good}:framed:binary"), lambda: answers(good))
     # Another protocol on the port: somebody listens, but not who should.
-    start_here(catalogue.thrift_server("py", "bad", f"{other}:unframed:compact"), lambda: answers(other))
+    start_here(catalogue.thrift_server("py", "bad", f"{other}:buffered:compact"), lambda: answers(other))
     thrift = {"name": "thrift", "transport": "framed"}
     running = proxy(
         two(free_port(), free_port(), good, other, protocol=thrift, health_check={**CHECK, "kind": "codec"})
     )
     assert becomes(running, good, True, "checked")
-    assert becomes(running, other, "unhealthy")
+    assert becomes(running, other, "unhealthy") and answers(other)
     assert state(running, good) == "healthy"
 
 

@@ -58,3 +58,15 @@ def test_one_part_that_fails_fails_the_whole_and_frees_the_others() -> None:
     assert client.take().startswith(b"fail reset")
     assert [endpoint.active for endpoint in one.endpoints] == [0, 0]
     assert one.route.targets[0].counts.outcomes == {ErrorKind.RESET.value: 1}
+
+
+def test_only_the_endpoint_that_did_not_answer_its_part_in_time_is_late() -> None:
+    one = stage()
+    client, keys = one.client(), two_keys(one)
+    one.say(client, f"get {keys[0]} {keys[1]}\n".encode())
+    prompt, late = one.network.upstreams
+    one.say(prompt, b"first\n")
+    one.clock.advance(15.1)
+    assert client.take().startswith(b"fail timeout")
+    timeouts = {endpoint.address: endpoint.counts.timeouts for endpoint in one.endpoints}
+    assert timeouts == {prompt.peer: 0, late.peer: 1}
