@@ -381,6 +381,7 @@ def test_a_cluster_without_a_server_is_told_with_what_its_clients_get(proxy: Any
         return "of requests to lost failed" in page.text(".problem.bad") and "connect" in page.text(".problem.bad")
 
     assert eventually(call, 20, 0.2)
+    assert page.shows("of lost fails", ".problem.warn")
 
 
 def test_where_tokens_are_asked_for_it_asks_for_one_and_says_what_it_may_not_do(

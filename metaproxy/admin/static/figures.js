@@ -87,7 +87,8 @@ export function clusterCounters(clusters) {
   for (const cluster of clusters) {
     for (const [name, value] of Object.entries(cluster.counts)) values.set(`${cluster.name}|${name}`, value);
     for (const one of cluster.endpoints) {
-      values.set(`${cluster.name}|${one.address}|requests`, one.counts.requests);
+      // A connection that can't be had is a try as well, although no request was written.
+      values.set(`${cluster.name}|${one.address}|requests`, one.counts.requests + one.counts.connect_errors + one.counts.connect_timeouts);
       values.set(`${cluster.name}|${one.address}|errors`, endpointErrors(one.counts));
     }
   }
@@ -224,6 +225,11 @@ function* ofClusters({ clusters, clusterCounts, seconds }) {
       const level = out.length === endpoints.length ? "bad" : wanted ? "note" : "warn";
       const which = out.slice(0, 5).map((one) => `${one.address} ${endpointState(one)}`).join(", ");
       yield { level, what: `Cluster ${name}: ${out.length} of ${plural(endpoints.length, "endpoint")} out`, detail: which + (out.length > 5 ? ", …" : ""), place };
+    }
+    for (const one of endpoints.filter(usable)) {
+      const [tries, errors] = ["requests", "errors"].map((what) => added(`${name}|${one.address}|${what}`));
+      if (errors < 3 || errors < tries / 2) continue;
+      yield { level: "warn", what: `Endpoint ${one.address} of ${name} fails`, detail: `${errors} of ${plural(tries, "try", "tries")} in the last ${ago(span)}, and it is still used`, place };
     }
     for (const [key, text] of OVERFLOWS) {
       const number = added(`${name}|${key}`);
