@@ -125,6 +125,12 @@ class ICodec(Interface):
         try has failed or a mirror is configured. May raise FrameError.
         """
 
+    def confidential(request: Message) -> bool:
+        """
+        Whether the request, or what answers it, holds a secret by the protocol's own rules: a login, a password that is
+        set. It is left out of recordings. Only asked while somebody records. May raise FrameError.
+        """
+
     def split(request: Message, owner: Callable[[str], Hashable]) -> list[Part] | None:
         """
         The pieces of a request that touches keys of several endpoints, one an endpoint; None when it is not to be

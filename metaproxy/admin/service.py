@@ -28,6 +28,7 @@ from metaproxy.admin.health import Healthz, Ready, ServerInfo
 from metaproxy.admin.index import Index
 from metaproxy.admin.log_levels import Logging, LoggingLevel
 from metaproxy.admin.page import Page, Static
+from metaproxy.admin.record import Record
 from metaproxy.admin.resource import Endpoint, Root, encoded
 from metaproxy.admin.runtime import Runtime, RuntimeValue
 from metaproxy.admin.switch import Pause, Resume
@@ -52,7 +53,7 @@ def endpoints(view: View) -> list[Endpoint]:
         Listeners(view), Routes(view), Plugins(view), Check(view), Config(view), Reload(view), Drain(view), Quit(view),
         Runtime(view), RuntimeValue(view), Pause(view), Resume(view),
         FlowsNow(view), DrainEndpoint(view), EjectEndpoint(view), RestoreEndpoint(view),
-        Tap(view), Explain(view), Logging(view), LoggingLevel(view),
+        Tap(view), Explain(view), Logging(view), LoggingLevel(view), Record(view),
     ]  # fmt: skip
     made = [Page(), *made, Static()]
     return [Index(made), *made]
@@ -126,7 +127,7 @@ class AdminService(Service):
         self._reactor = reactor
         self._where = address.parse(listen)
         self._port: IListeningPort | None = None
-        view = View(proxy, configuration, reactor, Metrics(proxy, configuration, logs))
+        view = View(proxy, configuration, reactor, Metrics(proxy, configuration, logs), logs=logs)
         names = () if self._where.literal else (self._where.host,)
         self._levels = view.levels
         self.root = Root(endpoints(view), Guard(tokens, names), reactor)

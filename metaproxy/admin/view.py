@@ -20,13 +20,17 @@ PERCENTILES = (("p50", 0.5), ("p90", 0.9), ("p99", 0.99))
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """proxy: service.ProxyService; configuration: config.reload.Configuration; reactor: IReactorCore and -Time."""
+    """
+    proxy: service.ProxyService; configuration: config.reload.Configuration; reactor: IReactorCore and -Time; logs:
+    telemetry's LogFiles.
+    """
 
     proxy: Any
     configuration: Any
     reactor: Any
     metrics: Metrics
     levels: LogLevels = field(default_factory=LogLevels)
+    logs: Any = None
 
 
 def latency(histogram: Histogram) -> dict[str, float | None]:

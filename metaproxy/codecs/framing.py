@@ -69,6 +69,9 @@ class Codec:
     def safe(self, request: Message) -> bool:
         return False
 
+    def confidential(self, request: Message) -> bool:
+        return False
+
     def split(self, request: Message, owner: Callable[[str], Hashable]) -> list[Part] | None:
         return None
 

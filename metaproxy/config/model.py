@@ -67,8 +67,8 @@ from metaproxy.units import Bytes, Percent, Seconds
 __all__ = [
     "AccessLog", "Admin", "AdminTls", "Breaker", "Certificate", "Changes", "Check", "ClientTls", "Cluster", "Config",
     "Connections", "CustomTag", "Difference", "Endpoint", "HealthCheck", "Http", "Latency", "Listener",
-    "ListenerTracing", "Locality", "Mirror", "Mutations", "Node", "Outlier", "Reply", "Retry", "Route", "Script",
-    "Secret", "SecretSource", "ServerTls", "Tokens", "Tracing", "Use", "as_data", "diff",
+    "ListenerTracing", "Locality", "Mirror", "Mutations", "Node", "Outlier", "Record", "Reply", "Retry", "Route",
+    "Script", "Secret", "SecretSource", "ServerTls", "Tokens", "Tracing", "Use", "as_data", "diff",
 ]  # fmt: skip
 
 
@@ -157,6 +157,17 @@ class Admin(Section):
     tls: AdminTls | None = option(Nested(AdminTls), "TLS.", None)
     tokens: Tokens | None = option(Nested(Tokens), "Who may ask what. Without them everybody may ask everything.", None)
     insecure: bool = option(Flag(), "Allow an address that others can reach, without tokens.", False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record(Section):
+    """What may be recorded over the admin API: exchanges with their frames, to files of the proxy's machine."""
+
+    folder: Path | None = option(
+        File(), "Where the files are.", None, "a folder of the proxy's user in the one for temporary files"
+    )
+    max_bytes: Bytes = option(Size("64KiB", "1GiB"), "Of one file; a recording that asks for more is refused.", "64MiB")
+    max_time: Seconds = option(Duration("1s"), "How long one may last.", "1h")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -551,6 +562,7 @@ class Config(Section):
         {},
     )
     admin: Admin = option(Nested(Admin), "The HTTP API for operators.", {})
+    record: Record = option(Nested(Record), "What may be recorded.", {})
     node: Node = option(Nested(Node), "Who this proxy is.", {})
     workers: int = option(WorkerCount(), "Processes that share the listeners.", 1)
     plugins: tuple[Path, ...] = option(ListOf(File(), alone=True), "Folders with plugins, watched for changes.", ())

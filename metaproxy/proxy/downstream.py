@@ -7,7 +7,7 @@ Lives here: `Downstream`. Does not: filters, routes, upstream connections.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IDelayedCall
@@ -205,6 +205,10 @@ class Downstream(Protocol):
         self._ordered = _is_ordered(snapshot.codec)
         if not snapshot.codec.stateful:
             self.session = snapshot.codec.session(Side.CLIENT, snapshot.max_frame)
+
+    def under_way(self) -> Iterator[Exchange]:
+        """Its exchanges that are not complete, the last one first."""
+        return reversed(self._exchanges)
 
     # -- an exchange has ended
 

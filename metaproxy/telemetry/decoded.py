@@ -12,7 +12,7 @@ from typing import Any
 
 from metaproxy.message import KIND_NAMES, FrameError, Message
 from metaproxy.telemetry.reasons import why
-from metaproxy.telemetry.secret_keys import MASK, sounds_secret
+from metaproxy.telemetry.secret_keys import MASK, looks_secret
 
 MAX_KEYS = 64
 """Keys of one message that are shown."""
@@ -79,4 +79,7 @@ def metadata(message: Message) -> dict[str, str]:
     known.pop("kind", None)
     spelled = {key.lower() for key in known if key != key.lower()}
     shown = [key for key in known if key not in spelled][:MAX_KEYS]
-    return {key[:MAX_VALUE]: MASK if known[key] and sounds_secret(key) else known[key][:MAX_VALUE] for key in shown}
+    return {
+        key[:MAX_VALUE]: MASK if known[key] and looks_secret(key, known[key]) else known[key][:MAX_VALUE]
+        for key in shown
+    }

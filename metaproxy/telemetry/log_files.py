@@ -75,7 +75,7 @@ class LogFile:
         self.path = path
         self.clock = clock
         self._run = run
-        self._counts = counts
+        self.counts = counts
         self._lines: list[str] = []
         self._size = 0
         self._rest = b""
@@ -90,7 +90,7 @@ class LogFile:
         """line: with its line break. Costs an append; never raises, never waits."""
         size = self._size + len(line)
         if size > MAX_BUFFER:
-            self._counts.dropped += 1
+            self.counts.dropped += 1
             return
         self._size = size
         self._lines.append(line)
@@ -129,21 +129,21 @@ class LogFile:
         self._run(lambda: self._put(before, lines)).addCallbacks(self._put_done, self._put_failed, (len(lines),))
 
     def _put_done(self, written: _Written, lines: int) -> None:
-        self._counts.lines += lines
+        self.counts.lines += lines
         before, self._rest = len(self._rest), written.rest
         if written.error is not None:
             lost = written.rest.count(b"\n")
             self._rest = b""
-            self._counts.lines -= lost
-            self._counts.dropped += lost
-            self._counts.errors += 1
+            self.counts.lines -= lost
+            self.counts.dropped += lost
+            self.counts.errors += 1
             self._complain(written.error)
         self._size = len(self._rest) + sum(map(len, self._lines))
         self._over(slow=bool(self._rest) and len(self._rest) >= before)
 
     def _put_failed(self, failure: Failure) -> None:
         """Our bug, or a thread pool that takes no more work (the reactor is at its end)."""
-        self._counts.errors += 1
+        self.counts.errors += 1
         self._size = sum(map(len, self._lines))
         log.failure("{path}: lines were lost", failure=failure, path=self.path)
         self._over(slow=True)
@@ -265,6 +265,10 @@ class LogFiles(Service):
         if path not in self._files:
             self._files[path] = LogFile(path, self._clock, self._run, self.counts)
         return self._files[path]
+
+    def single(self, path: str) -> LogFile:
+        """One that nobody else writes to, with counts of its own. Whoever asked for it ends it (`let_go`, `finish`)."""
+        return LogFile(path, self._clock, self._run, LogCounts())
 
     def keep(self, paths: Iterable[str]) -> None:
         """Closes the files that are none of these, once what they have is written."""

@@ -1,7 +1,8 @@
 """
 Which keys have values that nobody is to see, whatever anybody called a secret.
 
-Lives here: `sounds_secret`, `masked`. Does not: secrets that the configuration names (config.reading.Secret).
+Lives here: `sounds_secret`, `looks_secret`, `masked`. Does not: secrets that the
+configuration names (config.reading.Secret).
 """
 
 from __future__ import annotations
@@ -16,12 +17,19 @@ _HIDDEN = re.compile(
     r"auth|authorization|cookie|pass(phrase)?"
     r"|(.*_)?(passwords?|passwd|secret|tokens?|jwt|api_?key|private_?key|access_?key|credentials?)"
 )
+_TOKEN = re.compile(r"(?i:bearer |basic )\S+|eyJ[\w-]+\.[\w-]+\.[\w-]*")
+"""What a value looks like that logs somebody in wherever it stands: an Authorization header's, a signed token."""
 _JOINTS = re.compile(r"[-.\s]")
 
 
 def sounds_secret(key: str) -> bool:
     """Whether a key names something like a password: `password`, `x-api-key`, `db.credentials`, in any case."""
     return _HIDDEN.fullmatch(_JOINTS.sub("_", key.lower())) is not None
+
+
+def looks_secret(key: str, value: str) -> bool:
+    """Whether a metadata key, or its value, shows a secret."""
+    return sounds_secret(key) or _TOKEN.fullmatch(value) is not None
 
 
 def masked(data: Any) -> Any:

@@ -20,11 +20,11 @@ LAYERS: list[set[str]] = [
     {"filters", "balancers", "codecs", "discovery"},
     {"cluster"},  # a cluster hashes as its balancers do: balancers.hashing
     {"proxy", "telemetry"},
-    {"service"},
+    {"service", "recording"},
     {"config"},  # an access log's format and a listener's address are checked by who will read them
     {"admin", "xds"},
     {"config.reload"},  # puts the process together, so that `service` need know neither files nor the admin API
-    {"tap"},
+    {"tap", "cli"},
 ]
 """From the ground up. A room may import those of lower layers, and nothing of its own layer but itself."""
 
@@ -60,6 +60,8 @@ REACTOR_ROOMS = {
     "tap",
     "telemetry",
     "config",
+    "recording",
+    "cli",
 }
 """Rooms that may import twisted.internet when they run; telemetry has a thread write, config needs a Clock to check."""
 
@@ -151,7 +153,7 @@ def test_only_rooms_that_have_sockets_files_or_timers_import_the_reactors_packag
 
 def test_the_reactor_itself_is_imported_where_the_process_is_put_together_and_nowhere_else() -> None:
     importers = {one.module for one in IMPORTS if one.name == "twisted.internet.reactor"}
-    assert importers <= {"metaproxy.config.reload"}
+    assert importers <= {"metaproxy.config.reload", "metaproxy.cli.replay"}
 
 
 @pytest.mark.parametrize("name", ["proxy", "cluster", "routing", "service", "admin", "telemetry"])

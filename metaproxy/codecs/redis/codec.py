@@ -90,6 +90,9 @@ class Redis(Codec):
         """One that asks for a login serves those who log in; one that is loading its data serves nobody."""
         return answer.kind is not Kind.ERROR or answer.frame.startswith((b"-NOAUTH", b"-NOPERM"))
 
+    def confidential(self, request: Message) -> bool:
+        return request.get("command") in commands.CONFIDENTIAL
+
     def split(self, request: Message, owner: Callable[[str], Hashable]) -> list[Part] | None:
         return pieces.split(request, owner)
 

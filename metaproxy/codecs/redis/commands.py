@@ -92,6 +92,9 @@ WRITES = _names(
 )
 """Those with one key, or none; with READS, PLACES and COUNTED what most traffic is made of."""
 
+CONFIDENTIAL = _names("ACL AUTH CONFIG HELLO MIGRATE SENTINEL")
+"""Hold passwords, or may tell them."""
+
 BLOCKING = frozenset(
     b"BLMOVE BLMPOP BLPOP BRPOP BRPOPLPUSH BZMPOP BZPOPMAX BZPOPMIN WAIT WAITAOF XREAD XREADGROUP".split()
 )

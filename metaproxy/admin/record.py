@@ -1,0 +1,171 @@
+"""
+Writing exchanges to a file, to send them again later: `metaproxy replay`.
+
+Lives here: /record; where files may be, and that one recording runs at a time. Does not: what is written
+(`recording.recorder`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from twisted.logger import Logger
+
+from metaproxy import units
+from metaproxy.admin.resource import Answer, Ask, Endpoint, Refused, as_json, nearest
+from metaproxy.admin.tap import chosen
+from metaproxy.admin.view import View
+from metaproxy.recording.recorder import Recorder
+
+log = Logger()
+
+KEYS = ("file", "listener", "match", "max_bytes", "max_seconds")
+MAX_SECONDS = 600.0
+"""How long a recording lasts that does not say."""
+LEAST = 64 << 10
+"""Bytes that a recording may have at least."""
+_NAME = re.compile(r"[A-Za-z0-9][\w.\-]{0,127}", re.ASCII)
+
+
+class Record(Endpoint):
+    path = "/record"
+    about = (
+        'POST {"file": NAME, "listener", "match", "max_bytes", "max_seconds"}, all optional: writes exchanges with '
+        "their frames to a file on the proxy's machine. GET tells how far it is, DELETE ends it."
+    )
+
+    def __init__(self, view: View) -> None:
+        self._proxy = view.proxy
+        self._configuration = view.configuration
+        self._reactor = view.reactor
+        self._logs = view.logs
+        self._recorder: Recorder | None = None
+        self._hook: Any = None
+        if hasattr(view.reactor, "addSystemEventTrigger"):
+            view.reactor.addSystemEventTrigger("after", "shutdown", self._finish)
+
+    def get(self, ask: Ask) -> Answer:
+        return as_json(self._told())
+
+    def post(self, ask: Ask) -> Answer:
+        asked = _asked(ask.body)
+        limits = self._configuration.config.record
+        choice = chosen(self._proxy, _text(asked, "listener"), _text(asked, "match"))
+        max_bytes = _number(asked, "max_bytes", units.size, limits.max_bytes, LEAST, limits.max_bytes)
+        default = min(MAX_SECONDS, limits.max_time)
+        max_seconds = _number(asked, "max_seconds", units.seconds, default, 0.001, limits.max_time)
+        if self._recording:
+            raise Refused(409, "a recording is under way; DELETE /record ends it", "path")
+        path = _made(limits.folder, _text(asked, "file"))
+        told = {key: asked[key] for key in ("listener", "match") if asked.get(key)}
+        recorder = Recorder(self._logs.single(str(path)), choice, int(max_bytes), max_seconds, self._ended, **told)
+        self._recorder, self._hook = recorder, recorder.on_complete
+        self._proxy.watch(self._hook)
+        log.info("admin: recording to {path}", path=str(path))
+        return as_json(self._told())
+
+    def delete(self, ask: Ask) -> Answer:
+        if not self._recording or self._recorder is None:
+            raise Refused(404, "nothing is being recorded", "path")
+        self._recorder.stop("request")
+        return as_json(self._told())
+
+    @property
+    def _recording(self) -> bool:
+        return self._recorder is not None and not self._recorder.why
+
+    def _ended(self) -> None:
+        recorder = self._recorder
+        self._proxy.unwatch(self._hook)
+        if recorder is not None:
+            log.info(
+                "admin: recorded {count} exchanges to {path}, ended by {why}",
+                count=recorder.exchanges, path=recorder.file.path, why=recorder.why,
+            )  # fmt: skip
+
+    def _finish(self) -> None:
+        """At the end of the process, when no thread writes any more."""
+        if self._recording and self._recorder is not None:
+            self._recorder.stop("the proxy ended")
+        if self._recorder is not None:
+            self._recorder.file.finish()
+
+    def _told(self) -> dict[str, Any]:
+        recorder = self._recorder
+        if recorder is None:
+            return {"recording": False, "file": None, "exchanges": 0}
+        return {"recording": self._recording, "file": recorder.file.path, **recorder.figures()}
+
+
+def _asked(body: bytes) -> dict[str, Any]:
+    try:
+        asked = json.loads(body) if body.strip() else {}
+    except ValueError:
+        asked = None
+    if not isinstance(asked, dict):
+        raise Refused(400, 'not a JSON object; write {"file": "NAME", "listener": NAME, "match": ...}', "body")
+    for key in asked:
+        if key not in KEYS:
+            raise Refused(400, f"no key {key[:100]!r}; {nearest(key, KEYS)}", "body")
+    return asked
+
+
+def _text(asked: dict[str, Any], key: str) -> str:
+    value = asked.get(key) or ""
+    if key == "match" and isinstance(value, dict):
+        return json.dumps(value)
+    if not isinstance(value, str):
+        raise Refused(400, f"{key} is not a text", key)
+    return value
+
+
+def _number(asked: dict[str, Any], key: str, read: Any, default: float, least: float, most: float) -> float:
+    try:
+        value: float = read(asked.get(key, default))
+    except ValueError as error:
+        raise Refused(400, str(error), key) from None
+    if not least <= value <= most:
+        raise Refused(400, f"{value:g} is out of bounds; allowed are {least:g} to {most:g}", key)
+    return value
+
+
+# -- files
+
+
+def _made(folder: Path | None, name: str) -> Path:
+    """A new file, empty, that only this user can read. Refused where there is one, or where no file may be."""
+    path = Path(name or time.strftime("recording-%Y%m%dT%H%M%SZ.jsonl", time.gmtime()))
+    try:
+        where = _own_folder() if folder is None else folder.absolute()
+        if path.is_absolute() and path.parent == where:
+            path = Path(path.name)
+        if str(path) != path.name or not _NAME.fullmatch(path.name):
+            text = f"{name[:200]!r} is no name of a file in {where}; write one such as monday.jsonl"
+            raise Refused(400, text, "file")
+        where.mkdir(mode=0o700, exist_ok=True)
+        os.close(os.open(where / path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        raise Refused(409, f"{path} is there already; choose another name", "file") from None
+    except OSError as error:
+        raise Refused(400, f"{error.filename}: {error.strerror}", "file") from None
+    return where / path
+
+
+def _own_folder() -> Path:
+    """One that nobody else can have put there, or look into: other users write to the folder that it is in."""
+    where = Path(tempfile.gettempdir()) / f"metaproxy-{os.getuid()}"
+    try:
+        where.mkdir(mode=0o700)
+    except FileExistsError:
+        found = where.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+            text = f"{where} is not this user's alone; write record: {{folder: ...}} in the configuration"
+            raise Refused(400, text, "file") from None
+    return where

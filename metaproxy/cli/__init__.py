@@ -1,0 +1,1 @@
+"""The command `metaproxy`: a module for each of its commands."""

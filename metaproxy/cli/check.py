@@ -1,0 +1,40 @@
+"""
+`metaproxy check FILE`: what is wrong with a configuration, without a proxy.
+
+Lives here: the command. Does not: checking (`config.check`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from metaproxy.cli.client import Admin
+from metaproxy.cli.output import Output
+from metaproxy.config.check import ConfigErrors
+from metaproxy.config.reload import check_file
+
+
+def add(commands: Any, common: Any) -> None:
+    made = commands.add_parser("check", parents=[common], help="check a configuration file; 1 when it is wrong")
+    made.add_argument("file", metavar="FILE")
+    made.add_argument(
+        "--plugins", metavar="FOLDER", action="append", default=[], help="a drop-in folder, besides its own"
+    )
+    made.set_defaults(run=run)
+
+
+def run(given: Any, admin: Admin, output: Output) -> int:
+    try:
+        report = check_file(given.file, given.plugins)
+    except ConfigErrors as errors:
+        if output.as_json:
+            output.json({"valid": False, "errors": [str(one) for one in errors.problems]})
+        else:
+            output.error(str(errors))
+        return 1
+    if output.as_json:
+        warnings = [line.removeprefix("warning: ") for line in report.splitlines() if line.startswith("warning: ")]
+        output.json({"valid": True, "errors": [], "warnings": warnings})
+    else:
+        output.show(*report.splitlines())
+    return 0

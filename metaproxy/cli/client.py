@@ -1,0 +1,118 @@
+"""
+The admin API, as commands ask it.
+
+Lives here: `Admin`, over TCP or a socket in a folder, and `AdminError`. Does not: what is asked.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+DEFAULT = "http://127.0.0.1:9901"
+TIMEOUT = 30.0
+"""Seconds for an answer; a stream has a sign of life more often."""
+
+
+class AdminError(Exception):
+    """The API can't be reached, or refused. status: 0 when it can't be reached."""
+
+    def __init__(self, text: str, status: int = 0, content: Mapping[str, Any] | None = None) -> None:
+        super().__init__(text)
+        self.status = status
+        self.content = content or {}
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+class Admin:
+    """where: `http://host:port`, `host:port` or `unix:/path`. Raises ValueError for anything else."""
+
+    def __init__(self, where: str = DEFAULT, token: str = "", timeout: float = TIMEOUT) -> None:
+        self.where = where
+        self._token = token
+        self._timeout = timeout
+        self._unix = where.removeprefix("unix:") if where.startswith("unix:") else ""
+        url = urlsplit(where if "//" in where else f"http://{where}")
+        try:
+            self._port = url.port or 80
+        except ValueError:
+            self._port = 0
+        self._host, self._prefix = url.hostname or "", "" if self._unix else url.path.rstrip("/")
+        if not self._unix and (url.scheme != "http" or not self._host or not self._port):
+            raise ValueError(f"{where!r} is no admin API; write http://127.0.0.1:9901 or unix:/run/metaproxy.sock")
+
+    def _open(self, method: str, path: str, body: bytes | None) -> http.client.HTTPResponse:
+        connection: http.client.HTTPConnection
+        if self._unix:
+            connection = _UnixConnection(self._unix, self._timeout)
+        else:
+            connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        try:
+            connection.request(method, f"{self._prefix}{path}", body, headers)
+            answer = connection.getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise AdminError(f"{self.where}: {text}") from error
+        return answer
+
+    def ask(
+        self, method: str, path: str, body: bytes | None = None, query: Mapping[str, Any] | None = None, also: int = 200
+    ) -> Any:
+        """The decoded answer. Raises AdminError, unless its status is 200 or `also`."""
+        answer = self._open(method, path + _query(query), body)
+        try:
+            text = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise AdminError(f"{self.where}: {error}") from error
+        if answer.status not in (200, also):
+            raise self._error(answer.status, text)
+        return _decoded(text)
+
+    def get(self, path: str, **query: Any) -> Any:
+        return self.ask("GET", path, query=query)
+
+    def lines(self, path: str, **query: Any) -> Iterator[dict[str, Any]]:
+        """What a stream brings, as it comes."""
+        answer = self._open("GET", path + _query(query), None)
+        if answer.status != 200:
+            raise self._error(answer.status, answer.read())
+        try:
+            for line in answer:
+                if line.strip():
+                    yield _decoded(line)
+        except (OSError, http.client.HTTPException) as error:
+            raise AdminError(f"{self.where}: {error}") from error
+
+    def _error(self, status: int, text: bytes) -> AdminError:
+        try:
+            content = json.loads(text)
+            return AdminError(f"{self.where}: {content['error']}", status, content)
+        except (ValueError, KeyError, TypeError):
+            return AdminError(f"{self.where}: status {status}; is it an admin API of metaproxy?", status)
+
+
+def _query(query: Mapping[str, Any] | None) -> str:
+    given = {key: value for key, value in (query or {}).items() if value not in (None, "")}
+    return f"?{urlencode(given)}" if given else ""
+
+
+def _decoded(text: bytes) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise AdminError(f"the answer is no JSON: {text[:100]!r}") from None

@@ -1,0 +1,75 @@
+"""
+`metaproxy COMMAND`: what people and scripts ask a running proxy (docs/reference/command-line.md).
+
+Lives here: the arguments that all commands take, exit codes, errors. Does not: any command (a module each).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from metaproxy.cli import check, config, drain, record, replay, status, tap, top
+from metaproxy.cli.client import DEFAULT, Admin, AdminError
+from metaproxy.cli.output import Output, to_stderr
+
+OK, NO, USAGE, UNREACHABLE = 0, 1, 2, 3
+"""Exit codes: done; the answer is no (see each command); wrong arguments; the admin API refused, or is away."""
+
+COMMANDS = (check, status, top, tap, drain, config, record, replay)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        to_stderr(f"{message}; see {self.prog} --help")
+        raise SystemExit(USAGE)
+
+
+def parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    common.add_argument(
+        "--admin", metavar="URL", help=f"the admin API: {DEFAULT} (or METAPROXY_ADMIN), or unix:/path of its socket"
+    )
+    common.add_argument("--token", help="its token (better: METAPROXY_TOKEN, which no list of processes shows)")
+    common.add_argument("--json", action="store_true", help="for scripts: JSON in the place of tables")
+    made = _Parser(
+        prog="metaproxy",
+        description="Asks a running metaproxy, and sends recorded traffic again.",
+        parents=[common],
+        epilog="Exit codes: 0 done, 1 the answer is no, 2 wrong arguments, 3 no admin API there, or it refused. The "
+        "proxy itself is started by: twistd -n metaproxy --config FILE",
+    )
+    commands = made.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
+    for module in COMMANDS:
+        module.add(commands, common)
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit code."""
+    given = parser().parse_args(arguments)
+    output = Output(getattr(given, "json", False))
+    try:
+        where = getattr(given, "admin", None) or os.environ.get("METAPROXY_ADMIN") or DEFAULT
+        token = getattr(given, "token", None) or os.environ.get("METAPROXY_TOKEN") or ""
+        code: int = given.run(given, Admin(where, token), output)
+        return code
+    except AdminError as error:
+        output.error(str(error))
+        return UNREACHABLE
+    except ValueError as error:
+        output.error(str(error))
+        return USAGE
+    except KeyboardInterrupt:
+        return OK
+    except BrokenPipeError:
+        # Whoever read has enough; Python would complain once more when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+
+
+def script() -> NoReturn:
+    raise SystemExit(main())

@@ -1,0 +1,96 @@
+"""
+What commands write: tables for people, JSON for scripts, errors to standard error.
+
+Lives here: `Output`, tables, numbers as people read them. Does not: what is written.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from metaproxy.telemetry.log_format import harmless
+
+GOOD, BAD, DIM = "green", "red", "dim"
+WELL = ("ok", "oneway")
+
+
+class Output:
+    """as_json: whether scripts read it. console, errors: where to, for tests."""
+
+    def __init__(self, as_json: bool = False, console: Console | None = None, errors: Console | None = None) -> None:
+        self.as_json = as_json
+        self.console = console or Console(highlight=False, soft_wrap=True)
+        self.errors = errors or Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def json(self, data: Any, one_line: bool = False) -> None:
+        text = json.dumps(data) if one_line else json.dumps(data, indent=2, sort_keys=True)
+        self.console.file.write(text + "\n")
+        self.console.file.flush()
+
+    def show(self, *what: Any) -> None:
+        for one in what:
+            self.console.print(text(one) if isinstance(one, str) else one)
+
+    def error(self, message: str) -> None:
+        for line in message.splitlines():
+            self.errors.print(Text.assemble(("metaproxy: ", BAD), harmless_line(line)))
+
+    @property
+    def live(self) -> bool:
+        """Whether there is a terminal to draw on."""
+        return self.console.is_terminal and not self.as_json
+
+
+def text(value: object, style: str = "") -> Text:
+    """Whatever it is, a peer may have written it: no line break, no escape sequence."""
+    return Text(harmless_line(str(value)), style=style)
+
+
+def harmless_line(line: str) -> str:
+    return line if line.isprintable() else harmless(line, len(line)).replace('\\"', '"')
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
+    """columns: those that begin with `>` are right-aligned."""
+    made = Table(title=title or None, box=SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+    for name in columns:
+        right = name.startswith(">")
+        made.add_column(name.lstrip(">"), justify="right" if right else "left", overflow="fold", no_wrap=right)
+    for row in rows:
+        made.add_row(*(cell if isinstance(cell, Text) else text(cell) for cell in row))
+    return made
+
+
+def ms(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if value < 10 else f"{value:.0f}"
+
+
+def rate(value: float) -> str:
+    return f"{value:.1f}" if value < 100 else f"{value:.0f}"
+
+
+def size(value: float) -> str:
+    for unit in ("B", "KiB", "MiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} GiB"
+
+
+def outcome(name: str) -> Text:
+    return text(name, GOOD if name in WELL else BAD)
+
+
+def to_stderr(message: str) -> None:
+    """Where there is no Output yet."""
+    sys.stderr.write(f"metaproxy: {message}\n")

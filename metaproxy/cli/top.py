@@ -1,0 +1,75 @@
+"""
+`metaproxy top`: what flows now, by cluster and operation, drawn anew every two seconds.
+
+Lives here: the command. Does not: counting (the proxy's /flows).
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from rich.console import Group
+from rich.live import Live
+from rich.text import Text
+
+from metaproxy.cli.client import Admin
+from metaproxy.cli.output import BAD, DIM, Output, ms, rate, table, text
+
+EVERY = 2.0
+"""Seconds between two looks; the proxy's own slices are as long."""
+ROWS = 30
+
+
+def add(commands: Any, common: Any) -> None:
+    made = commands.add_parser("top", parents=[common], help="what flows now: rates, errors, latency; until Ctrl-C")
+    made.add_argument("--seconds", type=float, default=10.0, help="how far to look back, 2 to 60 (default: 10)")
+    made.add_argument("--rows", type=int, default=ROWS, help=f"rows that are shown (default: {ROWS})")
+    made.add_argument("--by", metavar="KEY", help="tell callers apart by this metadata key, such as user")
+    made.add_argument("--once", action="store_true", help="look once, and end; so it is without a terminal")
+    made.set_defaults(run=run)
+
+
+def run(given: Any, admin: Admin, output: Output) -> int:
+    def look() -> Any:
+        return admin.get("/flows", seconds=f"{given.seconds:g}", limit=given.rows, caller=given.by)
+
+    found = look()  # the first look begins to count
+    if given.once or not output.live:
+        if not found["total"]["exchanges"]:
+            time.sleep(min(given.seconds, EVERY) + 0.1)
+            found = look()
+        if output.as_json:
+            output.json(found)
+        else:
+            output.show(shown(found))
+        return 0
+    with Live(shown(found), console=output.console, screen=True, auto_refresh=False) as live:
+        while True:
+            time.sleep(EVERY)
+            live.update(shown(look()), refresh=True)
+
+
+def shown(found: dict[str, Any]) -> Group:
+    total = found["total"]
+    latency = total["latency_ms"]
+    head = Text.assemble(
+        ("metaproxy top  ", "bold"), f"{rate(total['rate'])} exchanges/s, ",
+        (f"{rate(total['error_rate'])} errors/s", BAD if total["errors"] else ""),
+        f", p50 {ms(latency['p50'])} ms, p99 {ms(latency['p99'])} ms",
+        (f"  over {found['seconds']:.0f} s", DIM),
+    )  # fmt: skip
+    columns = ["caller", "operation", "route", "cluster", ">/s", ">errors/s", ">p50 ms", ">p99 ms", "outcomes"]
+    rows = [_row(one) for one in found["flows"]]
+    if found["other"] is not None:
+        rows.append(_row({**found["other"], "caller": "others", "operation": "", "route": "", "cluster": ""}))
+    return Group(head, table("", columns, rows) if rows else text("nothing ended so far", DIM))
+
+
+def _row(one: dict[str, Any]) -> list[Any]:
+    failed = {name: count for name, count in one["outcomes"].items() if name not in ("ok", "oneway")}
+    return [
+        one["caller"], one["operation"], one["route"], one["cluster"], rate(one["rate"]),
+        text(rate(one["error_rate"]), BAD if one["errors"] else ""), ms(one["latency_ms"]["p50"]),
+        ms(one["latency_ms"]["p99"]), text(" ".join(f"{name} {count}" for name, count in failed.items()), BAD),
+    ]  # fmt: skip

@@ -1,0 +1,1 @@
+"""Exchanges written to a file, sent again, and their answers compared."""

@@ -1,0 +1,192 @@
+"""
+The file of a recording, version 1: lines of JSON (docs/how-to/replay-traffic.md has its layout).
+
+Lives here: `Entry` and `Frame`, their lines, `read`. Does not: what is recorded (`recorder`), sending it (`player`).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from metaproxy.message import Hold, Kind, Message
+
+FORMAT, VERSION = "metaproxy-recording", 1
+MAX_LINE = 8 << 20
+"""Characters of a line that is read."""
+
+
+class BadRecording(ValueError):
+    """A file that is no recording, or one that can't be read. The text tells the line."""
+
+
+@dataclass(slots=True)
+class Frame:
+    """A message: its bytes as they were read, and what the codec made of it."""
+
+    kind: Kind
+    data: bytes
+    id: int = 0
+    hold: Hold = Hold.NONE
+    profile: Hashable = None
+    metadata: dict[str, str] | None = None
+
+    @classmethod
+    def of(cls, message: Message, data: bytes, metadata: dict[str, str]) -> Frame:
+        return cls(message.kind, data, message.id, message.hold, message.profile, metadata)
+
+    def json(self) -> dict[str, Any]:
+        shown: dict[str, Any] = {"kind": self.kind.name.lower(), "id": self.id}
+        if self.hold:
+            shown["hold"] = self.hold.name.lower()
+        if self.profile is not None and _plain(self.profile):
+            shown["profile"] = self.profile
+        shown["metadata"] = self.metadata or {}
+        shown["frame"] = base64.b64encode(self.data).decode()
+        return shown
+
+    @classmethod
+    def read(cls, data: Any) -> Frame:
+        return cls(
+            Kind[data["kind"].upper()],
+            base64.b64decode(data["frame"], validate=True),
+            int(data["id"]),
+            Hold[data.get("hold", "none").upper()],
+            _hashable(data.get("profile")),
+            dict(data.get("metadata") or {}),
+        )
+
+
+@dataclass(slots=True)
+class Entry:
+    """
+    One exchange. number: counts requests in the order in which they were read; start: seconds since the recording
+    began; duration: until its end; connection: the client's, unique in the recording.
+    """
+
+    number: int
+    start: float
+    duration: float
+    connection: str
+    request: Frame
+    response: Frame | None = None
+    source: str = "-"
+    listener: str = "-"
+    protocol: str = ""
+    operation: str = "-"
+    route: str = "-"
+    cluster: str = "-"
+    endpoint: str = "-"
+    outcome: str = "ok"
+    details: str = ""
+    redacted: tuple[str, ...] = ()
+
+    @property
+    def end(self) -> float:
+        return self.start + self.duration
+
+    @property
+    def answered(self) -> bool:
+        """Whether a server had it. What the proxy answered by itself is nothing to send again."""
+        return self.response is not None or self.endpoint != "-"
+
+    def line(self) -> str:
+        shown = {name: getattr(self, name) for name in _PLAIN}
+        shown["start"], shown["duration"] = round(self.start, 6), round(self.duration, 6)
+        shown["request"] = self.request.json()
+        shown["response"] = self.response.json() if self.response is not None else None
+        return _json(shown)
+
+    @classmethod
+    def read(cls, data: Any) -> Entry:
+        plain = {name: data[name] for name in _PLAIN if name in data}
+        plain["redacted"] = tuple(data.get("redacted", ()))
+        response = data.get("response")
+        return cls(
+            **plain,
+            request=Frame.read(data["request"]),
+            response=Frame.read(response) if response is not None else None,
+        )
+
+
+_PLAIN = (
+    "number", "start", "duration", "connection", "source", "listener", "protocol", "operation", "route", "cluster",
+    "endpoint", "outcome", "details", "redacted",
+)  # fmt: skip
+
+
+def _json(data: Any) -> str:
+    return json.dumps(data, ensure_ascii=False).encode("utf-8", "backslashreplace").decode() + "\n"
+
+
+def _plain(profile: object) -> bool:
+    """Whether a profile is the same when it was read again."""
+    if isinstance(profile, tuple):
+        return all(map(_plain, profile))
+    return profile is None or isinstance(profile, (str, int, float, bool))
+
+
+def _hashable(profile: Any) -> Hashable:
+    return tuple(map(_hashable, profile)) if isinstance(profile, list) else profile
+
+
+def head(started: str, **told: Any) -> str:
+    """The first line."""
+    return _json({"format": FORMAT, "version": VERSION, "started": started, **told})
+
+
+def foot(**told: Any) -> str:
+    """The last line; missing where the process was killed."""
+    return _json({"end": told})
+
+
+@dataclass(slots=True)
+class Recording:
+    """
+    head: its first line. entries: in the order in which requests were read. end: what the last line tells, None when
+    there is none. broken: what is wrong with the last line, which a crash may have cut; '' for nothing.
+    """
+
+    head: dict[str, Any]
+    entries: list[Entry]
+    end: dict[str, Any] | None = None
+    broken: str = ""
+
+
+def read(lines: Iterable[str]) -> Recording:
+    """Raises BadRecording."""
+    found: Recording | None = None
+    for number, line in enumerate(lines, 1):
+        if found is not None and found.broken:
+            raise BadRecording(found.broken)
+        if len(line) > MAX_LINE:
+            raise BadRecording(f"line {number}: {len(line)} characters; allowed are {MAX_LINE}")
+        try:
+            data = json.loads(line)
+            if found is None:
+                found = Recording(_checked(data), [])
+            elif "end" in data:
+                found.end = data["end"]
+            else:
+                found.entries.append(Entry.read(data))
+        except BadRecording:
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            if found is None:
+                raise BadRecording("line 1: not the head of a recording") from None
+            found.broken = f"line {number}: no exchange ({type(error).__name__}: {error})"
+    if found is None:
+        raise BadRecording("the file is empty")
+    found.entries.sort(key=lambda entry: (entry.start, entry.number))
+    return found
+
+
+def _checked(data: Any) -> dict[str, Any]:
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise BadRecording("line 1: not the head of a recording")
+    if data.get("version") != VERSION:
+        raise BadRecording(f"line 1: version {data.get('version')}; this metaproxy reads version {VERSION}")
+    return data

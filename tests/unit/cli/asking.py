@@ -1,0 +1,62 @@
+"""
+Commands run against the admin API in memory.
+
+Lives here: `Terminal`. Does not: assertions.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+from browser import Desk
+from rich.console import Console
+from twisted.internet.defer import succeed
+
+from metaproxy.cli.client import Admin, _decoded
+from metaproxy.cli.main import parser
+from metaproxy.cli.output import Output
+
+
+class DeskAdmin(Admin):
+    """Asks a Desk in the place of a socket."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self.desk = desk
+
+    def ask(self, method: str, path: str, body: bytes | None = None, query: Any = None, also: int = 200) -> Any:
+        given = "&".join(f"{key}={value}" for key, value in (query or {}).items() if value not in (None, ""))
+        answer = self.desk.ask(method, f"{path}?{given}" if given else path, body or b"")
+        if answer.status not in (200, also):
+            raise self._error(answer.status, answer.body)
+        return _decoded(answer.body)
+
+
+class Terminal:
+    """run(*arguments): the exit code; `out` and `err` are what was written since."""
+
+    def __init__(self, **options: Any) -> None:
+        self.desk = Desk(**options)
+        self.desk.logs._run = lambda write: succeed(write())
+        self.admin: Any = DeskAdmin(self.desk)
+        self.out = self.err = ""
+
+    def run(self, *arguments: str) -> int:
+        given = parser().parse_args(arguments)
+        out, err = io.StringIO(), io.StringIO()
+        wide = {"width": 200, "highlight": False, "soft_wrap": True}
+        output = Output(getattr(given, "json", False), Console(file=out, **wide), Console(file=err, **wide))
+        code: int = given.run(given, self.admin, output)
+        self.out, self.err = out.getvalue(), err.getvalue()
+        return code
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    def traffic(self, *services: str) -> None:
+        client = self.desk.running.client()
+        for service in services:
+            self.desk.running.exchange(client, service)

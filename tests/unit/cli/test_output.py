@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from metaproxy.cli.output import Output, harmless_line, ms, rate, size, table
+
+
+def test_numbers_are_short():
+    assert [ms(None), ms(0.123), ms(12.6)] == ["-", "0.12", "13"]
+    assert [rate(0.25), rate(99.94), rate(1234.5)] == ["0.2", "99.9", "1234"]
+    assert [size(10), size(2048), size(5 << 20), size(3 << 30)] == ["10 B", "2.0 KiB", "5.0 MiB", "3.0 GiB"]
+
+
+def test_what_is_written_can_not_leave_its_line():
+    assert harmless_line('say "hi"') == 'say "hi"'
+    assert harmless_line("a\x1b[2J\nb") == "a\\x1b[2J\\nb"
+
+
+def test_errors_go_to_standard_error_line_by_line():
+    out, err = io.StringIO(), io.StringIO()
+    output = Output(console=Console(file=out), errors=Console(file=err))
+    output.error("one\ntwo [red]x[/red]")
+    assert out.getvalue() == ""
+    assert err.getvalue() == "metaproxy: one\nmetaproxy: two [red]x[/red]\n"
+
+
+def test_a_table_keeps_its_columns():
+    out = io.StringIO()
+    Console(file=out, width=60).print(table("Things", ["name", ">count"], [["a", 1], ["bb", 22]]))
+    lines = [line.split() for line in out.getvalue().splitlines() if line.strip()]
+    assert lines[0] == ["Things"]
+    assert lines[-2:] == [["a", "1"], ["bb", "22"]]

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from asking import Terminal
+
+
+def test_it_shows_rates_errors_and_latency_by_operation_and_cluster():
+    terminal = Terminal()
+    terminal.desk.get("/flows")
+    terminal.traffic("echo", "echo", "gone")
+    assert terminal.run("top", "--by", "service") == 0
+    assert terminal.out.startswith("metaproxy top")
+    rows = [line.split() for line in terminal.out.splitlines()]
+    # Who asks by another key begins to count anew.
+    assert ["nothing", "ended", "so", "far"] in rows
+    terminal.traffic("echo", "gone")
+    terminal.run("top", "--by", "service")
+    rows = [line.split() for line in terminal.out.splitlines()]
+    echo = next(row for row in rows if row[:1] == ["echo"])
+    gone = next(row for row in rows if row[:1] == ["gone"])
+    assert (echo[3], echo[5]) == ("demo", "0.0")
+    assert gone[-2:] == ["denied", "1"]
+
+
+def test_scripts_get_json():
+    terminal = Terminal()
+    terminal.desk.get("/flows")
+    terminal.traffic("echo")
+    assert terminal.run("top", "--json", "--seconds", "4") == 0
+    assert terminal.json["total"]["exchanges"] == 1

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metaproxy.message import Hold, Kind
+from metaproxy.recording.entries import BadRecording, Entry, Frame, foot, head, read
+
+
+def entry(number=0, start=0.0, **more):
+    request = Frame(Kind.REQUEST, b"\x00ask\xff", 7, Hold.OPEN, (3, 1, "own"), {"key": "k"})
+    response = Frame(Kind.ERROR, b"no", 9)
+    return Entry(**{
+        "number": number, "start": start, "duration": 0.25, "connection": "front/1", "request": request,
+        "response": response, "endpoint": "127.0.0.1:1", "redacted": ("token",), **more,
+    })  # fmt: skip
+
+
+def lines(*entries):
+    return [head("2026-01-31T09:00:00.000Z"), *(one.line() for one in entries), foot(exchanges=len(entries))]
+
+
+def test_what_is_written_is_read_again():
+    found = read(lines(entry()))
+    one = found.entries[0]
+    assert (one.request.data, one.request.id, one.request.hold) == (b"\x00ask\xff", 7, Hold.OPEN)
+    assert one.request.profile == (3, 1, "own")
+    assert one.response.kind is Kind.ERROR
+    assert one == Entry(**{name: getattr(entry(), name) for name in Entry.__slots__ if name != "response"},
+                        response=Frame(Kind.ERROR, b"no", 9, metadata={}))  # fmt: skip
+    assert (found.head["version"], found.end, found.broken) == (1, {"exchanges": 1}, "")
+
+
+@given(st.binary(max_size=200), st.text(max_size=50))
+def test_any_bytes_and_texts_pass(data, text):
+    one = entry(request=Frame(Kind.ONEWAY, data, 0, metadata={"x": text}), response=None, operation=text)
+    line = one.line()
+    assert line.endswith("\n")
+    assert "\n" not in line[:-1]
+    assert read(lines(one)).entries[0].request.data == data
+
+
+def test_exchanges_come_in_the_order_in_which_they_were_read_whatever_ended_first():
+    found = read(lines(entry(2, 1.0), entry(1, 1.0), entry(0, 0.5), entry(3, 0.7)))
+    assert [one.number for one in found.entries] == [0, 3, 1, 2]
+
+
+def test_a_profile_that_would_not_come_back_the_same_is_left_out():
+    frame = Frame(Kind.REQUEST, b"", profile=(1, object()))
+    assert "profile" not in frame.json()
+
+
+def test_a_file_that_a_crash_cut_is_read_up_to_there():
+    whole = lines(entry(0), entry(1))
+    found = read([*whole[:2], whole[2][:40]])
+    assert len(found.entries) == 1
+    assert found.broken.startswith("line 3")
+    assert found.end is None
+
+
+def test_only_what_a_server_had_counts_as_answered():
+    assert entry().answered
+    assert entry(response=None).answered
+    assert not entry(response=None, endpoint="-").answered
+
+
+BAD = [
+    ([], "empty"),
+    (["{}"], "line 1: not the head"),
+    (["hello"], "line 1: not the head"),
+    (["[]"], "line 1: not the head"),
+    ([json.dumps({"format": "metaproxy-recording", "version": 2})], "version 2; this metaproxy reads version 1"),
+    ([head("x"), '{"number": 1}', foot()], "line 2: no exchange"),
+    ([head("x"), entry().line().replace('"request"', '"ask"', 1), foot()], "line 2"),
+    ([head("x"), entry().line().replace('"kind": "request"', '"kind": "wish"'), foot()], "line 2"),
+]
+
+
+@pytest.mark.parametrize(("text", "why"), BAD)
+def test_what_is_no_recording_is_refused_with_its_line(text, why):
+    with pytest.raises(BadRecording, match=why):
+        read(text)

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from harness import answer, call
+from running import Running
+from twisted.internet.defer import succeed
+
+from metaproxy.recording import recorder as module
+from metaproxy.recording.entries import read
+from metaproxy.recording.recorder import Recorder
+from metaproxy.telemetry.choosing import compile_match
+from metaproxy.telemetry.log_files import LogFiles
+
+
+class Studio:
+    """A proxy that is recorded to `file`."""
+
+    def __init__(self, folder: Path, match: str = "", max_bytes: int = 1 << 20, max_seconds: float = 60.0) -> None:
+        self.running = Running()
+        self.clock = self.running.network.clock
+        logs = LogFiles(self.clock, lambda write: succeed(write()))
+        self.path = folder / "tape.jsonl"
+        self.ended = 0
+        file = logs.single(str(self.path))
+        self.recorder = Recorder(file, compile_match(match), max_bytes, max_seconds, self._end, listener="front")
+        self.running.proxy.watch(self.recorder.on_complete)
+
+    def _end(self) -> None:
+        self.ended += 1
+
+    def read(self):
+        self.clock.advance(1)
+        return read(self.path.read_text().splitlines())
+
+
+def test_exchanges_are_written_with_both_frames_and_times(tmp_path):
+    studio = Studio(tmp_path)
+    client = studio.running.client()
+    studio.clock.advance(2)
+    studio.running.exchange(client, "echo")
+    studio.recorder.stop("request")
+    found = studio.read()
+    (one,) = found.entries
+    assert (one.start, round(one.duration, 6), one.connection) == (2.0, 0.003, "front/1")
+    assert one.request.data == call(1)
+    assert one.response.data[12:] == answer(1)[12:]
+    assert (one.outcome, one.route, one.protocol) == ("ok", "main", "quill")
+    assert found.head["listener"] == "front"
+    assert (found.end["exchanges"], found.end["ended_by"]) == (1, "request")
+    assert studio.ended == 1
+
+
+def test_requests_are_numbered_as_they_were_read_although_others_end_first(tmp_path):
+    studio = Studio(tmp_path)
+    client = studio.running.client()
+    studio.running.say(client, call(1, body=b"1") + call(2, body=b"2") + call(3, body=b"3"))
+    wires = studio.running.network.upstreams
+    sent = [(wire, frame[4:12], frame[-1:]) for wire in wires for frame in _frames(wire.take())]
+    for wire, id, _ in sorted(sent, key=lambda one: one[2], reverse=True):
+        studio.running.say(wire, answer(int.from_bytes(id, "big")), 0.001)
+    studio.running.exchange(client, "echo")
+    studio.recorder.stop("request")
+    found = studio.read()
+    assert [(one.number, one.request.data[-1:]) for one in found.entries] == [
+        (0, b"1"), (1, b"2"), (2, b"3"), (3, b"i"),
+    ]  # fmt: skip
+    ends = [one.end for one in found.entries[:3]]
+    assert ends == sorted(ends, reverse=True)
+    assert studio.recorder._numbers == {}
+
+
+def _frames(data: bytes):
+    while data:
+        size = 4 + int.from_bytes(data[:4], "big")
+        yield data[:size]
+        data = data[size:]
+
+
+def test_a_match_chooses(tmp_path):
+    studio = Studio(tmp_path, "outcome=denied")
+    client = studio.running.client()
+    for service in ("echo", "gone", "echo"):
+        studio.running.exchange(client, service)
+    studio.recorder.stop("request")
+    assert [one.outcome for one in studio.read().entries] == ["denied"]
+
+
+def test_it_ends_by_size_and_the_file_is_no_larger(tmp_path):
+    studio = Studio(tmp_path, max_bytes=8000)
+    client = studio.running.client()
+    for _ in range(100):
+        studio.running.exchange(client)
+    found = studio.read()
+    assert studio.recorder.why == "max_bytes"
+    assert 5000 < studio.path.stat().st_size <= 8000
+    assert found.end["exchanges"] == len(found.entries) == studio.recorder.exchanges
+    assert studio.ended == 1
+
+
+def test_it_ends_by_time(tmp_path):
+    studio = Studio(tmp_path, max_seconds=5)
+    studio.clock.advance(5)
+    assert (studio.recorder.why, studio.ended) == ("max_seconds", 1)
+    studio.recorder.stop("request")
+    assert studio.read().end["ended_by"] == "max_seconds"
+
+
+def test_large_frames_and_secrets_are_left_out_and_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "MAX_FRAME", 100)
+    studio = Studio(tmp_path)
+    client = studio.running.client()
+    studio.running.say(client, call(1, "gone", bytes(200)))
+
+    def spy(exchange):
+        exchange.message.metadata["password"] = "hunter2"
+
+    studio.running.proxy._watchers.insert(0, spy)
+    studio.running.apply(2)
+    studio.running.exchange(client)
+    studio.recorder.stop("request")
+    found = studio.read()
+    assert found.entries == []
+    assert found.end["left_out"] == {"secret": 1, "large": 1, "undecodable": 0, "lost": 0}
+    assert "hunter2" not in studio.path.read_text()
+
+
+def test_what_the_disk_does_not_take_is_lost_and_told(tmp_path):
+    studio = Studio(tmp_path)
+    studio.recorder.file.path = str(tmp_path / "no" / "such" / "folder")
+    studio.running.exchange(studio.running.client())
+    studio.clock.advance(1)
+    assert studio.recorder.lost == 2
+    assert json.loads(json.dumps(studio.recorder.figures()))["left_out"]["lost"] == 2
