@@ -77,7 +77,7 @@ class Secured:
         self._timer: IDelayedCall | None = None
         self._plain: _Plain | None = None
         self._ended = False  # the socket brings no more
-        self._over = False  # nothing more is handed to `inner`
+        self.over = False  # nothing more is handed to `inner`
 
     # -- the socket's protocol
 
@@ -91,7 +91,7 @@ class Secured:
         self._fail(text, timed_out)
 
     def dataReceived(self, data: bytes) -> None:
-        if self._over:  # bytes after the peer's goodbye would only pile up
+        if self.over:  # bytes after the peer's goodbye would only pile up
             return
         self._incoming.write(data)
         if self._plain is None:
@@ -105,7 +105,7 @@ class Secured:
         self._ended = True
         if self._plain is None:
             self._fail("the connection was closed during the TLS handshake", False)
-        elif not self._over:
+        elif not self.over:
             self._read()
 
     def connectionLost(self, reason: Failure) -> None:
@@ -115,7 +115,7 @@ class Secured:
             self._fail(f"the connection was lost during the TLS handshake: {reason.getErrorMessage()}", False)
             self.inner = None
             return
-        self._over = plain.closing = True
+        self.over = plain.closing = True
         self.inner = self._plain = None  # they point back here: no cycle is left
         inner.connectionLost(reason)
 
@@ -134,7 +134,7 @@ class Secured:
     # -- the handshake
 
     def _shake(self) -> None:
-        if self._over:
+        if self.over:
             return
         try:
             self._tls.do_handshake()
@@ -161,9 +161,9 @@ class Secured:
 
     def _fail(self, text: str, timed_out: bool) -> None:
         """The end before the beginning."""
-        if self._over:
+        if self.over:
             return
-        self._over = True
+        self.over = True
         self._stop_timer()
         if self.transport is not None:
             self.transport.loseConnection()
@@ -180,7 +180,7 @@ class Secured:
         """Hands over what can be decrypted, as long as the protocol wants it."""
         plain, inner = self._plain, self.inner
         assert plain is not None
-        while not (plain.paused or plain.closing or self._over):
+        while not (plain.paused or plain.closing or self.over):
             try:
                 data = self._tls.read(READ_SIZE)
             except ssl.SSLWantReadError:
@@ -189,13 +189,13 @@ class Secured:
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
                 data = b""
             except ssl.SSLError as error:
-                self._over = True
+                self.over = True
                 self._flush()
                 plain.error = reason_of(error)
                 self.transport.abortConnection()
                 return
             if not data:
-                self._over = True
+                self.over = True
                 inner.readConnectionLost()
                 return
             inner.dataReceived(data)
@@ -225,7 +225,7 @@ class Secured:
 
     def owes(self) -> bool:
         """Whether something is to be told that no event of the socket will bring: bytes, or their end."""
-        return not self._over and (self._ended or self.pending())
+        return not self.over and (self._ended or self.pending())
 
     @property
     def tls(self) -> ssl.SSLObject:
@@ -294,7 +294,8 @@ class _Plain:
 
     @property
     def unread(self) -> bool:
-        return self._secured.pending() or bool(getattr(self._socket, "unread", False))
+        secured = self._secured
+        return not secured.over and (secured.pending() or bool(getattr(self._socket, "unread", False)))
 
     def getPeer(self) -> str:
         return str(self._socket.getPeer())

@@ -268,6 +268,15 @@ def test_nothing_is_kept_of_what_comes_after_a_goodbye(chest: Chest) -> None:
     assert peer.tls.read(1000) == answer(7)
 
 
+def test_what_comes_together_with_a_goodbye_keeps_no_connection_open(chest: Chest) -> None:
+    stage = secured(chest)
+    peer = connect(stage, client_of(chest))
+    with pytest.raises(ssl.SSLWantReadError):
+        peer.tls.unwrap()
+    stage.say(peer.wire, peer.out.read() + b"x" * 100)
+    assert peer.wire.closed and stage.listener.clients == {}
+
+
 class Taker:
     """A protocol that ends its connection at the first bytes."""
 
