@@ -15,7 +15,7 @@ $(VENV)/.installed: setup.cfg pyproject.toml
 	touch $@
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest --cov=metaproxy --cov-report=term:skip-covered $(ARGS)
+	$(BIN)/python -m pytest -n auto --cov=metaproxy --cov-report=term:skip-covered $(ARGS)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
