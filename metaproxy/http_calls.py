@@ -6,11 +6,12 @@ Lives here: `HttpCalls`, connections that calls share, bounds of time and size. 
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterable
 from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Protocol
@@ -44,6 +45,8 @@ def check_url(url: str) -> str:
         raise ValueError(f"{url!r} is not a URL; write one such as http://127.0.0.1:8080/path")
     if parts.username is not None or parts.password is not None:
         raise ValueError("a URL with a user or password in it would be shown in logs; leave them out")
+    if parts.scheme == "https" and importlib.util.find_spec("OpenSSL") is None:
+        raise ValueError("https needs pyOpenSSL; install it with: pip install 'metaproxy[tls]'")
     return url
 
 
@@ -73,8 +76,15 @@ class HttpCalls:
         sent = Headers()
         for name, value in headers:
             sent.addRawHeader(name, value.encode("utf-8", "surrogateescape"))
-        made: Deferred[Any] = self._client.request(
-            method, url, headers=sent, data=body or None, allow_redirects=False, unbuffered=True, reactor=self._reactor
+        made: Deferred[Any] = maybeDeferred(
+            self._client.request,
+            method,
+            url,
+            headers=sent,
+            data=body or None,
+            allow_redirects=False,
+            unbuffered=True,
+            reactor=self._reactor,
         )
         made.addCallback(_read, most)
         made.addTimeout(timeout, self._reactor, onTimeoutCancel=_too_late)

@@ -17,6 +17,7 @@ from zope.interface import implementer
 
 from metaproxy.interfaces import IExchange, IOnRequest
 from metaproxy.message import ErrorKind, Reply
+from metaproxy.plugins import OptionError
 
 if TYPE_CHECKING:
     from metaproxy.filters.jwt_tokens import Provider, Verified
@@ -41,18 +42,15 @@ class Jwt:
         except ImportError as error:
             raise ValueError(f"{error}; install it with: pip install 'metaproxy[jwt]'") from error
         if not providers:
-            raise ValueError("providers: name one at least")
+            raise OptionError("providers", "name one at least")
         if cache < 0:
-            raise ValueError("cache must be 0 or more")
+            raise OptionError("cache", "must be 0 or more")
         self.counters = dict.fromkeys(
             ("allowed", "denied", "jwt_cache_hit", "jwt_cache_miss", "jwks_fetch_success", "jwks_fetch_failed"), 0
         )
-        try:
-            self._providers = [
-                jwt_tokens.provider(name, options, clock, self.counters, cache) for name, options in providers.items()
-            ]
-        except ValueError as error:
-            raise ValueError(f"providers.{error}") from None
+        self._providers = [
+            jwt_tokens.provider(name, options, clock, self.counters, cache) for name, options in providers.items()
+        ]
         self._require = require
         self._owned = {key: None for one in self._providers for key in one.claims.values()}
         self._refused, self._missing, self._not_yet = jwt_tokens.Refused, jwt_tokens.Missing, jwt_tokens.NotYet

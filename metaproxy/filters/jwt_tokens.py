@@ -19,8 +19,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from metaproxy.filters.jwt_keys import SYMMETRIC, TYPES, BadKeys, FileKeys, FixedKeys, KeySet, RemoteKeys, shared_secret
+from metaproxy.filters.options import made
 from metaproxy.http_calls import Answer, HttpCalls, HttpFailed, check_url
-from metaproxy.plugins import OptionError, convert
+from metaproxy.plugins import OptionError
 from metaproxy.units import Bytes, Seconds
 
 _SKEW = Seconds(60.0)
@@ -224,27 +225,19 @@ class Provider:
 
 
 def provider(name: str, options: object, clock: IReactorTime, counters: dict[str, int], cache: int) -> Provider:
-    """What a configuration says of it. Raises ValueError."""
-    if not isinstance(options, dict):
-        raise ValueError(f"{name}: {options!r:.100} is not a mapping with the options of a provider")
-    injected = {"name": name, "clock": clock, "counters": counters, "cache": cache}
-    try:
-        return Provider(**convert(Provider, options, injected))  # type: ignore[arg-type]
-    except OptionError as error:
-        raise ValueError(f"{name}: {error.option + ': ' if error.option else ''}{error}") from None
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from None
+    """What a configuration says of it. Raises OptionError."""
+    return made(Provider, options, "providers", name, name=name, clock=clock, counters=counters, cache=cache)
 
 
 def _checked(algorithms: list[str]) -> list[str]:
     if not algorithms:
-        raise ValueError("algorithms: name one at least, such as RS256")
+        raise OptionError("algorithms", "name one at least, such as RS256")
     for name in algorithms:
         if name not in TYPES:
-            raise ValueError(f"algorithms: {name!r} is none of {', '.join(TYPES)}")
+            raise OptionError("algorithms", f"{name!r} is none of {', '.join(TYPES)}")
     if 0 < len(SYMMETRIC.intersection(algorithms)) < len(set(algorithms)):
         # Or a token could be signed with the public key, taken for a shared secret.
-        raise ValueError("algorithms: symmetric ones (HS...) and asymmetric ones can't be mixed")
+        raise OptionError("algorithms", "symmetric ones (HS...) and asymmetric ones can't be mixed")
     return algorithms
 
 
@@ -255,17 +248,16 @@ def _source(
         raise ValueError("write jwks: {file: PATH}, {url: URL} or {inline: TEXT}; or shared_secret: {secret: NAME}")
     if secret:
         if not SYMMETRIC.issuperset(algorithms):
-            raise ValueError("shared_secret is for HS256, HS384 and HS512 only; public keys go into jwks")
+            raise OptionError("shared_secret", "it is for HS256, HS384 and HS512 only; public keys go into jwks")
         try:
             return FixedKeys(shared_secret(secret, algorithms))
         except ValueError as error:
-            raise ValueError(f"shared_secret: {error}") from None
+            raise OptionError("shared_secret", str(error)) from None
+    where = made(Jwks, jwks, "jwks")
     try:
-        return Jwks(**convert(Jwks, jwks or {}, {})).source(clock, counters)  # type: ignore[arg-type]
-    except OptionError as error:
-        raise ValueError(f"jwks: {error.option + ': ' if error.option else ''}{error}") from None
+        return where.source(clock, counters)
     except ValueError as error:
-        raise ValueError(f"jwks: {error}") from None
+        raise OptionError("jwks", str(error)) from None
 
 
 def _decoded(token: str) -> tuple[dict[str, Any], dict[str, Any]]:

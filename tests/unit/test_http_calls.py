@@ -161,3 +161,15 @@ def test_what_is_no_url_is_refused() -> None:
     with pytest.raises(ValueError, match="leave them out") as raised:
         check_url("http://user:pw@a/")
     assert "pw@" not in str(raised.value)
+
+
+def test_https_without_its_packages_is_told_when_the_configuration_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert check_url("https://example.org/") == "https://example.org/"
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"metaproxy\[tls\]"):
+        check_url("https://example.org/")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_call_that_can_not_even_begin_fails_as_any_other(calls: HttpCalls) -> None:
+    assert "gopher" in await failure(calls.call("GET", "gopher://127.0.0.1/", 5))

@@ -10,6 +10,7 @@ from twisted.internet.task import Clock
 
 from metaproxy.filters.jwt_keys import LOOK
 from metaproxy.filters.jwt_tokens import Missing, NotYet, Provider, Refused, provider
+from metaproxy.plugins import OptionError
 
 SECRET = "correct horse battery staple, twice over"
 COUNTERS = ("jwt_cache_hit", "jwt_cache_miss", "jwks_fetch_success", "jwks_fetch_failed")
@@ -199,35 +200,37 @@ def test_keys_from_a_url_are_waited_for() -> None:
 
 
 @pytest.mark.parametrize(
-    "options, told",
+    "options, path, told",
     [
-        ({"algorithms": []}, "main: algorithms: name one"),
-        ({"algorithms": ["none"]}, "main: algorithms: 'none' is none of HS256"),
-        ({"algorithms": ["HS256", "RS256"]}, "can't be mixed"),
-        ({"jwks": None}, "main: write jwks"),
-        ({"shared_secret": SECRET}, "main: write jwks"),
-        ({"jwks": None, "shared_secret": SECRET}, "for HS256, HS384 and HS512 only"),
-        ({"jwks": None, "shared_secret": "short", "algorithms": ["HS256"]}, "shared_secret: 32 bytes at least"),
-        ({"jwks": {}}, "main: write jwks"),
-        ({"jwks": {"file": "a", "url": "http://b"}}, "jwks: write exactly one"),
-        ({"jwks": {"url": "ftp://b"}}, "jwks: 'ftp://b' is not a URL"),
-        ({"jwks": {"url": "http://u:pw@b"}}, "would be shown"),
-        ({"jwks": {"url": "http://b", "refresh": "0s"}}, "jwks: refresh must be 1s"),
-        ({"jwks": {"url": "http://b", "refresh": "soon"}}, "jwks: refresh: 'soon' is not a duration"),
-        ({"jwks": {"file": "/no/such/file"}}, "jwks: /no/such/file: No such file"),
-        ({"jwks": {"inline": "{"}}, "jwks: not JSON"),
-        ({"key": ""}, "key must name"),
-        ({"clock_skew": -1}, "clock_skew"),
-        ({"issuers": "x"}, "main: issuers: no option 'issuers'"),
-        ({"audiences": "x"}, "main: audiences: 'x' is not a list"),
+        ({"algorithms": []}, "algorithms", "name one"),
+        ({"algorithms": ["none"]}, "algorithms", "'none' is none of HS256"),
+        ({"algorithms": ["HS256", "RS256"]}, "algorithms", "can't be mixed"),
+        ({"jwks": None}, "", "write jwks"),
+        ({"shared_secret": SECRET}, "", "write jwks"),
+        ({"jwks": None, "shared_secret": SECRET}, "shared_secret", "for HS256, HS384 and HS512 only"),
+        ({"jwks": None, "shared_secret": "short", "algorithms": ["HS256"]}, "shared_secret", "32 bytes at least"),
+        ({"jwks": {}}, "", "write jwks"),
+        ({"jwks": {"file": "a", "url": "http://b"}}, "jwks", "write exactly one"),
+        ({"jwks": {"url": "ftp://b"}}, "jwks", "'ftp://b' is not a URL"),
+        ({"jwks": {"url": "http://u:pw@b"}}, "jwks", "would be shown"),
+        ({"jwks": {"url": "http://b", "refresh": "0s"}}, "jwks", "refresh must be 1s"),
+        ({"jwks": {"url": "http://b", "refresh": "soon"}}, "jwks.refresh", "'soon' is not a duration"),
+        ({"jwks": {"file": "/no/such/file"}}, "jwks", "/no/such/file: No such file"),
+        ({"jwks": {"inline": "{"}}, "jwks", "not JSON"),
+        ({"key": ""}, "", "key must name"),
+        ({"clock_skew": -1}, "clock_skew", "is not a duration"),
+        ({"issuers": "x"}, "issuers", "no option 'issuers'"),
+        ({"audiences": "x"}, "audiences", "'x' is not a list"),
     ],
 )
-def test_what_is_wrong_with_a_provider_is_told(options: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValueError, match=told.replace("(", r"\(")) as raised:
+def test_what_is_wrong_with_a_provider_is_told_with_its_place(options: dict[str, Any], path: str, told: str) -> None:
+    with pytest.raises(OptionError, match=told.replace("(", r"\(")) as raised:
         made(**options)
+    assert raised.value.option == "providers"
+    assert raised.value.path == ("main", *filter(None, path.split(".")))
     assert SECRET not in str(raised.value)
 
 
 def test_a_provider_is_a_mapping() -> None:
-    with pytest.raises(ValueError, match="main: 'x' is not a mapping"):
+    with pytest.raises(ValueError, match="'x' is not a mapping"):
         provider("main", "x", Clock(), {}, 1)
