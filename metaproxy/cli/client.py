@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import ssl
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -39,26 +40,34 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class Admin:
-    """where: `http://host:port`, `host:port` or `unix:/path`. Raises ValueError for anything else."""
+    """
+    where: `http://host:port`, `https://host:port`, `host:port` or `unix:/path`. ca: who signed its certificate, by
+    default whom the system trusts; certificate: with its key, where it asks for one. Raises ValueError.
+    """
 
-    def __init__(self, where: str = DEFAULT, token: str = "", timeout: float = TIMEOUT) -> None:
+    def __init__(
+        self, where: str = DEFAULT, token: str = "", timeout: float = TIMEOUT, ca: str = "", certificate: str = ""
+    ) -> None:
         self.where = where
         self._token = token
         self._timeout = timeout
         self._unix = where.removeprefix("unix:") if where.startswith("unix:") else ""
         url = urlsplit(where if "//" in where else f"http://{where}")
+        self._tls = _context(ca, certificate) if url.scheme == "https" else None
         try:
-            self._port = url.port or 80
+            self._port = url.port or (80 if self._tls is None else 443)
         except ValueError:
             self._port = 0
         self._host, self._prefix = url.hostname or "", "" if self._unix else url.path.rstrip("/")
-        if not self._unix and (url.scheme != "http" or not self._host or not self._port):
+        if not self._unix and (url.scheme not in ("http", "https") or not self._host or not self._port):
             raise ValueError(f"{where!r} is no admin API; write http://127.0.0.1:9901 or unix:/run/metaproxy.sock")
 
     def _open(self, method: str, path: str, body: bytes | None) -> http.client.HTTPResponse:
         connection: http.client.HTTPConnection
         if self._unix:
             connection = _UnixConnection(self._unix, self._timeout)
+        elif self._tls is not None:
+            connection = http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout, context=self._tls)
         else:
             connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
@@ -104,6 +113,16 @@ class Admin:
             return AdminError(f"{self.where}: {content['error']}", status, content)
         except (ValueError, KeyError, TypeError):
             return AdminError(f"{self.where}: status {status}; is it an admin API of metaproxy?", status)
+
+
+def _context(ca: str, certificate: str) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=ca or None)
+        if certificate:
+            context.load_cert_chain(certificate)
+    except OSError as error:  # ssl.SSLError is one
+        raise ValueError(f"{ca} {certificate}".strip() + f": {error.strerror or error}") from None
+    return context
 
 
 def _query(query: Mapping[str, Any] | None) -> str:

@@ -34,6 +34,8 @@ def parser() -> argparse.ArgumentParser:
         "--admin", metavar="URL", help=f"the admin API: {DEFAULT} (or METAPROXY_ADMIN), or unix:/path of its socket"
     )
     common.add_argument("--token", help="its token (better: METAPROXY_TOKEN, which no list of processes shows)")
+    common.add_argument("--ca", metavar="FILE", help="with https: who signed its certificate (or METAPROXY_CA)")
+    common.add_argument("--certificate", metavar="FILE", help="with https: one's own (or METAPROXY_CERTIFICATE)")
     common.add_argument("--json", action="store_true", help="for scripts: JSON in the place of tables")
     made = _Parser(
         prog="metaproxy",
@@ -53,9 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser().parse_args(arguments)
     output = Output(getattr(given, "json", False))
     try:
-        where = getattr(given, "admin", None) or os.environ.get("METAPROXY_ADMIN") or DEFAULT
-        token = getattr(given, "token", None) or os.environ.get("METAPROXY_TOKEN") or ""
-        code: int = given.run(given, Admin(where, token), output)
+        where, token, ca, certificate = (_told(given, name) for name in ("admin", "token", "ca", "certificate"))
+        admin = Admin(where or DEFAULT, token, ca=ca, certificate=certificate)
+        code: int = given.run(given, admin, output)
         return code
     except AdminError as error:
         output.error(str(error))
@@ -69,6 +71,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read has enough; Python would complain once more when it flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
+
+
+def _told(given: argparse.Namespace, name: str) -> str:
+    """An argument, or what the environment has in its place."""
+    return getattr(given, name, None) or os.environ.get(f"METAPROXY_{name.upper()}", "")
 
 
 def script() -> NoReturn:

@@ -38,6 +38,7 @@ class Output:
     def show(self, *what: Any) -> None:
         for one in what:
             self.console.print(text(one) if isinstance(one, str) else one)
+        self.console.file.flush()  # a pipe's reader waits for a line, not for a full buffer
 
     def error(self, message: str) -> None:
         for line in message.splitlines():

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import socketserver
+import ssl
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from authority import Authority
 
 from metaproxy.cli.client import Admin, AdminError
 
@@ -81,6 +83,35 @@ def test_a_refusal_has_the_apis_own_words(where):
         list(Admin(where).lines("/no"))
     with pytest.raises(AdminError, match="is it an admin API"):
         Admin(where).get("/html")
+
+
+def test_an_api_with_tls_is_asked_when_its_certificate_is_trusted_and_shown_ones_own(tmp_path):
+    authority = Authority(tmp_path)
+    served, mine = authority.issue("api", "127.0.0.1"), authority.issue("me")
+    both = tmp_path / "both.pem"
+    both.write_bytes(mine.certificate.read_bytes() + mine.key.read_bytes())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(served.certificate, served.key)
+    context.load_verify_locations(authority.ca)
+    context.verify_mode = ssl.CERT_REQUIRED
+    server: Any = socketserver.TCPServer(("127.0.0.1", 0), Handler)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.handle_error = lambda *_: None
+    where = f"https://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        assert Admin(where, ca=str(authority.ca), certificate=str(both)).get("/stats") == {"a": 1}
+        with pytest.raises(AdminError, match="CERTIFICATE_VERIFY_FAILED"):
+            Admin(where, certificate=str(both)).get("/stats")
+        with pytest.raises(AdminError):
+            Admin(where, ca=str(authority.ca)).get("/stats")
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    with pytest.raises(ValueError, match=r"nowhere\.pem: No such file"):
+        Admin(where, ca="nowhere.pem")
 
 
 def test_an_api_that_is_not_there_is_told():

@@ -43,7 +43,7 @@ def test_address_and_token_come_from_the_environment_unless_they_are_given(monke
     made = []
 
     class Admin:
-        def __init__(self, where, token):
+        def __init__(self, where, token, ca, certificate):
             made.append((where, token))
 
     monkeypatch.setattr(module, "Admin", Admin)
@@ -80,4 +80,4 @@ def options(command: list[str]) -> set[str]:
     for name in command:
         found = next(one for one in found._actions if hasattr(one, "choices") and one.choices).choices[name]
     named = {one.option_strings[0] for one in found._actions if one.option_strings}
-    return named - {"-h", "--admin", "--token", "--json"}
+    return named - {"-h", "--admin", "--token", "--ca", "--certificate", "--json"}

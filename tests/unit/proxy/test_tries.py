@@ -186,3 +186,17 @@ def test_in_a_pipeline_only_the_one_that_is_being_answered_is_lost_for_good() ->
     server.end()
     counts = stage.route.targets[0].counts
     assert counts.outcomes["ok"] == 1 and counts.outcomes["reset"] == 1
+
+
+def test_an_exchange_tells_how_often_it_was_sent() -> None:
+    stage, told = retried(), []
+    stage.route.on_complete = (lambda exchange: told.append(exchange.attempts),)
+    client = stage.client()
+    stage.say(client, call(7, "read"))
+    stage.server.end()
+    stage.clock.advance(0.2)
+    stage.clock.advance(0)
+    stage.say(stage.network.upstreams[1], answer(1))
+    stage.say(client, call(8, "read"))
+    stage.say(stage.network.upstreams[2], answer(1))
+    assert told == [2, 1]
