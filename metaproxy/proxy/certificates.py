@@ -52,7 +52,7 @@ def server_context(
     A listener's context, and when the first of its certificates ends (Unix time). The first pair is for clients that
     ask for no name, or for none that the others have. Raises CertificateError.
     """
-    contexts: dict[str, ssl.SSLContext] = {}
+    contexts: dict[str, ssl.SSLContext | None] = {}
     ends: list[float] = []
     made: list[ssl.SSLContext] = []
     for pair in pairs:
@@ -66,7 +66,7 @@ def server_context(
         told = read(pair.certificate)
         ends.append(told.not_after)
         for name in pair.names or told.names:
-            contexts.setdefault(name.lower(), context)
+            contexts.setdefault(name.lower(), context if made else None)
         made.append(context)
     if len(made) > 1 or contexts:
         made[0].sni_callback = choose(contexts)

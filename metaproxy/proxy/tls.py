@@ -341,15 +341,18 @@ def facts(tls: ssl.SSLObject) -> dict[str, str]:
     return found
 
 
-def choose(by_name: Mapping[str, ssl.SSLContext]) -> Callable[[Any, str | None, ssl.SSLContext], None]:
-    """An `sni_callback` that takes the context of the name that is asked for, `*.example.org` included."""
+def choose(by_name: Mapping[str, ssl.SSLContext | None]) -> Callable[[Any, str | None, ssl.SSLContext], None]:
+    """
+    An `sni_callback` that takes the context of the name that is asked for, `*.example.org` included. None: the context
+    that it is set at, which it must not hold: old ones would wait for the collector.
+    """
 
     def chosen(tls: Any, name: str | None, _: ssl.SSLContext) -> None:
         if name is None:
             return
         name = name.lower()
         tls.asked_name = name
-        context = by_name.get(name) or by_name.get("*." + name.partition(".")[2])
+        context = by_name[name] if name in by_name else by_name.get("*." + name.partition(".")[2])
         if context is not None:
             tls.context = context
 

@@ -160,6 +160,25 @@ def test_the_name_that_is_asked_for_chooses_the_certificate(chest: Chest, name: 
     assert certificate["subject"] == ((("commonName", subject),),)
 
 
+def test_an_exact_name_of_the_first_certificate_comes_before_anothers_wildcard(chest: Chest) -> None:
+    wild = chest.authority.issue("wild", "*.example.org", file="wild")
+    peer = connect(secured(chest, wild), client_of(chest), "proxy.example.org")
+    assert peer.tls.getpeercert()["subject"] == ((("commonName", "proxy"),),)  # type: ignore[index]
+    peer = connect(secured(chest, wild), client_of(chest), "else.example.org")
+    assert peer.tls.getpeercert()["subject"] == ((("commonName", "wild"),),)  # type: ignore[index]
+
+
+def test_contexts_that_were_exchanged_are_let_go_without_the_collector(chest: Chest) -> None:
+    gc.disable()
+    try:
+        context, _ = server_context([Pair(*chest.server), Pair(*chest.other)])
+        gone = weakref.ref(context)
+        del context
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
 def test_what_is_no_tls_is_refused(chest: Chest) -> None:
     stage = secured(chest)
     wire = stage.client()
