@@ -8,6 +8,7 @@ from harness import call
 
 from metaproxy.admin.live import MAX_WAITING, SIGN_OF_LIFE
 from metaproxy.admin.tap import MAX_TAPS
+from metaproxy.message import Kind, Message
 
 
 class Reader:
@@ -194,3 +195,19 @@ def test_a_client_that_leaves_is_an_exchange_too():
     desk.running.say(client, call(1))
     client.end()
     assert [line["outcome"] for line in reader.lines()] == ["downstream_gone"]
+
+
+def test_a_mirror_that_answers_something_else_is_told_with_the_exchange():
+    desk = Desk()
+    reader = Reader(desk, "match=service=echo")
+    seen = []
+    desk.proxy.watch(seen.append)
+    traffic(desk, "echo", "gone")
+    reader.lines()
+    tap = next(iter(desk.proxy._watchers)).__self__
+    answer = Message(Kind.RESPONSE, b"", metadata={"token": "hunter2"})
+    for exchange in seen:
+        tap.on_difference(exchange, "v2", answer, "byte 3 differs")
+    (line,) = reader.lines()
+    assert line["mirror"] == {"cluster": "v2", "differs": "byte 3 differs", "metadata": {"token": "****"}}
+    assert line["route"] == "main"
