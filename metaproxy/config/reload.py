@@ -14,7 +14,7 @@ import resource
 import signal
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from pathlib import Path
 from typing import Any
 
@@ -217,8 +217,8 @@ class Configuration(Service):
         if self.applied:
             when = time.strftime("%H:%M:%S", time.localtime(self.applied))
             log.error(
-                "{errors}\n{count} errors; the configuration loaded at {when} stays in force",
-                errors="\n".join(lines), count=len(lines), when=when,
+                "{errors}\n{count}; the configuration loaded at {when} stays in force",
+                errors="\n".join(lines), count=_count(lines, "error"), when=when,
             )  # fmt: skip
         return lines
 
@@ -283,7 +283,12 @@ def check_file(file: str, folders: Iterable[str]) -> str:
     if config is None or problems:
         raise ConfigErrors(problems)
     warnings = "".join(f"warning: {warning}\n" for warning in config.warnings)
-    return f"{warnings}{file}: {len(config.listeners)} listeners, {len(config.clusters)} clusters; nothing is wrong\n"
+    found = f"{_count(config.listeners, 'listener')}, {_count(config.clusters, 'cluster')}"
+    return f"{warnings}{file}: {found}; nothing is wrong\n"
+
+
+def _count(things: Sized, name: str) -> str:
+    return f"{len(things)} {name}" if len(things) == 1 else f"{len(things)} {name}s"
 
 
 def make_services(file: str, folders: Iterable[str]) -> MultiService:

@@ -54,7 +54,7 @@ def test_check_tells_that_nothing_is_wrong_and_what_there_is(file: Path, capsys:
     with pytest.raises(SystemExit) as ended:
         parsed("--config", file, "--plugins", EXAMPLES, "--check")
     assert ended.value.code == 0
-    assert capsys.readouterr().out.endswith(f"{file}: 1 listeners, 0 clusters; nothing is wrong\n")
+    assert capsys.readouterr().out.endswith(f"{file}: 1 listener, 0 clusters; nothing is wrong\n")
 
 
 def test_check_shows_warnings_and_is_content(file: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -210,7 +210,7 @@ def test_what_changed_is_made_anew(tmp_path: Path) -> None:
 def test_a_report_tells_what_is_wrong_or_that_nothing_is(tmp_path: Path) -> None:
     file = tmp_path / "proxy.yaml"
     file.write_text(config())
-    assert "1 listeners, 2 clusters; nothing is wrong" in check_file(str(file), [])
+    assert "1 listener, 2 clusters; nothing is wrong" in check_file(str(file), [])
     file.write_text("listeners: [{nam: x}]")
     with pytest.raises(ConfigErrors, match="did you mean 'name'"):
         check_file(str(file), [])
