@@ -37,6 +37,8 @@ sys.path.insert(0, str(INTEROP))
 import catalogue  # noqa: E402
 
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "60"))
+WARMUP = 100
+"""Reloads before memory is looked at."""
 MIB = 1 << 20
 SPACE, HOST, INSIDE = "metaproxy-chaos", "10.211.7.1", "10.211.7.2"
 
@@ -317,7 +319,9 @@ def test_every_request_has_one_end_whatever_happens(
     done: Counter[str] = Counter()
     try:
         load.start()
-        time.sleep(3)
+        for number in range(WARMUP):  # the first reloads fill caches and the heap's gaps; what grows then is a leak
+            proxy.reload(number)
+            time.sleep(0.05)
         memory, descriptors = proxy.memory(), proxy.descriptors()
         until = time.monotonic() + SECONDS
         trouble = threading.Thread(target=chaos, args=(groups, space, until, done), daemon=True)
@@ -358,6 +362,6 @@ def test_every_request_has_one_end_whatever_happens(
     assert sum(seen.values()) + done["visit"] == sent == sum(told.values())
     assert 0 <= told["ok"] - seen["ok"] <= done["visit"] and told["ok"] > 0.5 * sent
     assert all(done[what] for what in ("kill", "restart", "stall", "cut", "reload", "rotation"))
-    assert after_memory - memory < 24 * MIB
+    assert after_memory - memory < 12 * MIB
     assert after_descriptors <= descriptors + 8
     assert "Traceback" not in proxy.log.read_text()
