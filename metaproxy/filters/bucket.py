@@ -87,7 +87,7 @@ class Buckets:
         self.filling = filling
         self._keys = keys
         self._most = most
-        self._alone = Bucket(filling.burst)
+        self.alone = Bucket(filling.burst)
         self._found: OrderedDict[Hashable, Bucket] = OrderedDict()
 
     def __len__(self) -> int:
@@ -96,7 +96,7 @@ class Buckets:
     def of(self, exchange: IExchange) -> Bucket:
         """The bucket that an exchange takes from."""
         if not self._keys:
-            return self._alone
+            return self.alone
         found = self._found
         value = value_of(exchange, self._keys)
         bucket = found.get(value)

@@ -12,7 +12,7 @@ from typing import Literal
 
 from zope.interface import implementer
 
-from metaproxy.filters.bucket import Bucket, Buckets, Filling
+from metaproxy.filters.bucket import ENOUGH, Bucket, Buckets, Filling
 from metaproxy.filters.options import made, matching
 from metaproxy.filters.quota import ALL, Notes, Quota, is_enforced
 from metaproxy.interfaces import IExchange, IOnRequest
@@ -98,6 +98,9 @@ class LocalRateLimit:
             self._find = FirstMatch([one.match for one in listed]).find
         self._enforced = enforced
         self._notes = Notes(self) if headers else None
+        # The common case, without detours: one bucket for all, of which nobody is told.
+        alone = self._rest is not None and not listed and not key and not headers
+        self._only: Bucket | None = self._rest.alone if alone and self._rest is not None else None
         self.counters = {"ok": 0, "rate_limited": 0, "enforced": 0}
 
     @property
@@ -105,6 +108,14 @@ class LocalRateLimit:
         return {"buckets": sum(len(one) for one in self._buckets if one is not None)}
 
     def on_request(self, exchange: IExchange) -> Reply | None:
+        bucket = self._only
+        if bucket is not None and exchange.started <= bucket.filled and bucket.tokens >= ENOUGH:
+            bucket.tokens -= 1.0
+            self.counters["ok"] += 1
+            return None
+        return self._decide(exchange)
+
+    def _decide(self, exchange: IExchange) -> Reply | None:
         find = self._find
         # Where no condition holds it is -1: the last ones, which are the filter's own.
         buckets = self._rest if find is None else self._buckets[find(exchange.get)]
