@@ -112,6 +112,16 @@ class Program:
     def signal(self, number: int) -> None:
         if self.running:
             self._process.send_signal(number)
+        if number == signal.SIGSTOP:  # its threads stop one after the other
+            eventually(self._stands)
+
+    def _stands(self) -> bool:
+        """Whether all of its threads are stopped."""
+        try:
+            stats = [path.read_text() for path in Path(f"/proc/{self._process.pid}/task").glob("*/stat")]
+        except OSError:  # one ended meanwhile
+            return False
+        return all(stat.rpartition(")")[2].split()[0] in "TtZX" for stat in stats)
 
     def wait(self, seconds: float) -> int | None:
         """Its exit status, or None when it still runs after so many seconds."""

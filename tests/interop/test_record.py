@@ -47,7 +47,7 @@ class Tape:
     def stop(self) -> Path:
         told = run("record", "--admin", self.proxy.url, "--stop")
         file = Path(told["file"])
-        assert eventually(lambda: '{"end": ' in file.read_text())
+        assert eventually(lambda: file.exists() and '{"end": ' in file.read_text())
         assert file.stat().st_mode & 0o077 == 0
         return file
 

@@ -145,6 +145,7 @@ def test_a_secret_is_nowhere_in_what_the_proxy_says(
     assert eventually(taken, 10, 0.2)
     said.append(str(running.admin("/config_dump")))
     time.sleep(0.5)
+    assert eventually(log.exists)
     everything = "\n".join([*said, running.log(), log.read_text()])
     assert "RuntimeError" in running.log()  # the traceback is there, without what the frame held
     assert canary not in everything and new not in everything
