@@ -9,6 +9,9 @@ a time and imported by one name.
 
     def test_quill_keeps_the_contract():
         check_codec(Quill(), client=[CALL_7, PING], server=[ANSWER_7, ERROR_7])
+
+Longer than most modules: what plugin authors import is one name, `metaproxy.testing`, with the checks of all
+interfaces.
 """
 
 from __future__ import annotations

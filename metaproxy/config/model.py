@@ -6,6 +6,9 @@ values are written (`notation`, `shape`); rules between several keys (`check`). 
 config.schema.json are made from this module (`make docs`).
 
 A key is added by one field. One that is known but not there yet stands in its section's LATER.
+
+Longer than most modules: it is the list of all keys, which docs and schema are made of, and a reader looks for one
+key.
 """
 
 # ruff: noqa: RUF009 - `option` makes a dataclass field, as dataclasses.field does

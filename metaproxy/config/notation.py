@@ -3,6 +3,8 @@ How single values are written in a configuration: texts, numbers, durations, add
 
 Lives here: a class for each; it says in one place what is read, what the docs call it and what an editor checks. Does
 not: what is made of several values (`shape`), which options there are (`model`). Long, but each kind stands alone.
+
+Longer than most modules: a list of small kinds that have nothing in common but their base.
 """
 
 from __future__ import annotations

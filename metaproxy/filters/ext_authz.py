@@ -14,13 +14,13 @@ from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from metaproxy.filters.authorization import Asked, Decision, TooMuch, asked, change
 from metaproxy.filters.notes import note
 from metaproxy.filters.options import made, matching
 from metaproxy.filters.quota import Notes
+from metaproxy.filters.trouble import Trouble
 from metaproxy.interfaces import IExchange, IOnRequest
 from metaproxy.message import ErrorKind, Reply
 from metaproxy.plugins import OptionError
@@ -30,8 +30,6 @@ from metaproxy.units import Bytes, Seconds
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
     from twisted.python.failure import Failure
-
-log = Logger()
 
 _TIMEOUT, _TTL = Seconds(0.2), Seconds(10.0)
 _METADATA = Bytes(65536)
@@ -155,7 +153,7 @@ class ExtAuthz:
         self._most = max_metadata
         self._context = context or {}
         self._clock = clock
-        self._failing = False
+        self._trouble = Trouble("ext_authz", "the authorization service answers again", clock)
         self._notes = Notes(self) if where.grpc else None
         self.counters = dict.fromkeys(("ok", "denied", "error", "failure_mode_allowed", "cached"), 0)
 
@@ -181,9 +179,7 @@ class ExtAuthz:
         return self._service.stop()
 
     def _answered(self, decision: Decision, exchange: IExchange, key: Hashable) -> Reply | None:
-        if self._failing:
-            self._failing = False
-            log.info("ext_authz: the authorization service answers again")
+        self._trouble.answered()
         if self._kept is not None:
             self._kept.keep(key, decision, self._clock.seconds())
         return None if exchange.outcome else self._decided(decision, exchange)
@@ -205,9 +201,7 @@ class ExtAuthz:
         if failure.check(*self._service.failures) is None:
             return failure
         self.counters["error"] += 1
-        if not self._failing:
-            self._failing = True
-            log.warn("ext_authz: {reason}", reason=failure.getErrorMessage())
+        self._trouble.failed(failure.getErrorMessage())
         if not self._open:
             return _FAILED
         self.counters["failure_mode_allowed"] += 1

@@ -10,13 +10,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from metaproxy.filters.descriptors import Asked, descriptors
 from metaproxy.filters.options import made, matching
 from metaproxy.filters.quota import ALL, Notes, is_enforced
 from metaproxy.filters.remembered import Remembered
+from metaproxy.filters.trouble import Trouble
 from metaproxy.filters.windows import Decision, InProcess, OnRedis
 from metaproxy.interfaces import IExchange, IOnRequest
 from metaproxy.message import ErrorKind, Reply
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
     from twisted.internet.defer import Deferred
     from twisted.python.failure import Failure
-
-log = Logger()
 
 _TIMEOUT = Seconds(0.02)
 _TEXT = "global_rate_limit: too many requests"
@@ -122,7 +120,7 @@ class GlobalRateLimit:
         if remember_over_limit:
             self._service = Remembered(self._service, clock, max_keys)
         self._notes = Notes(self) if headers or (where is not None and where.grpc) else None
-        self._failing = False
+        self._trouble = Trouble("global_rate_limit", "the limit is asked again", clock)
         self.counters = {"ok": 0, "over_limit": 0, "enforced": 0, "error": 0, "failure_mode_allowed": 0}
 
     def on_request(self, exchange: IExchange) -> Reply | Deferred[Any] | None:
@@ -141,9 +139,7 @@ class GlobalRateLimit:
         self._service.stop()
 
     def _decided(self, decision: Decision, exchange: IExchange) -> Reply | None:
-        if self._failing:
-            self._failing = False
-            log.info("global_rate_limit: the limit is asked again")
+        self._trouble.answered()
         told: dict[str, str] = dict(decision.response)
         if self._headers and decision.quota is not None:
             told.update(decision.quota.metadata())
@@ -171,9 +167,7 @@ class GlobalRateLimit:
         if failure.check(*self._service.failures) is None:
             return failure
         self.counters["error"] += 1
-        if not self._failing:
-            self._failing = True
-            log.warn("global_rate_limit: {reason}", reason=failure.getErrorMessage())
+        self._trouble.failed(failure.getErrorMessage())
         if self._deny:
             return _FAILED
         self.counters["failure_mode_allowed"] += 1

@@ -8,6 +8,8 @@ One request and what answers it: the path that every exchange of every protocol 
     Whatever the end: `complete` runs exactly once, then on_complete of every filter.
 
 Lives here: `Exchange`. Does not: sockets, connections, protocols.
+
+Longer than most modules: the path of an exchange is to be read in one place, in the order in which it happens.
 """
 
 from __future__ import annotations

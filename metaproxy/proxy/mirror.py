@@ -115,7 +115,8 @@ class Copy:
     def __init__(self, target: MirrorTarget, client: Nobody, exchange: Exchange, message: Message) -> None:
         self.target = target
         self.client = client
-        self.exchange = exchange
+        # An original that is not compared need not be kept until the mirror answers.
+        self.exchange = exchange if target.compare else None
         self.started = client.network.turn.now
         self.attempt: Attempt | None = None
         self.done = False
@@ -151,13 +152,18 @@ class Copy:
         self.attempt = None
         self.target.copies -= 1
         self.target.bytes -= self._size
-        if self.exchange.outcome:
-            self.compare()
+        self.compare()
+
+    def hold(self, size: int) -> None:
+        """The original's answer, of so many bytes, waits for the mirror's: it counts as bytes under way."""
+        if not self.done:
+            self._size += size
+            self.target.bytes += size
 
     def compare(self) -> None:
         """Called when either has ended; compares once both have, and both were answered by servers."""
         exchange, answer = self.exchange, self._answer
-        if not self._waits or not self.done or not exchange.outcome:
+        if exchange is None or not self._waits or not self.done or not exchange.outcome:
             return
         self._waits = False
         if answer is None or exchange.response is None:
@@ -202,6 +208,7 @@ class Mirror:
     def completed(self, exchange: Exchange) -> None:
         """The on_complete hook of routes whose mirrors compare."""
         for copy in self._open.pop(exchange, ()):
+            copy.hold(exchange.response_bytes)
             copy.compare()
 
     @property

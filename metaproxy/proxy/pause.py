@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from metaproxy.proxy.exchange import Exchange
 
 
+LOOK_EVERY = 1.0
+"""Seconds between looks for exchanges that ended while they waited: a full queue would else be walked each time."""
+
+
 class Pause:
     """
     A bounded queue of exchanges. Each keeps its own deadline while it waits. most: how many may wait; more are refused
@@ -30,15 +34,18 @@ class Pause:
         self.refused = 0
         self._clock = clock
         self._waiting: dict[Exchange, float] = {}
+        self._looked = float("-inf")
 
     def take(self, exchange: Exchange) -> None:
-        if len(self._waiting) >= self.most:
+        now = self._clock.seconds()
+        if len(self._waiting) >= self.most and now - self._looked >= LOOK_EVERY:
+            self._looked = now
             self._waiting = {one: since for one, since in self._waiting.items() if not one.outcome}
         if len(self._waiting) >= self.most:
             self.refused += 1
             exchange.failed(None, ErrorKind.OVERLOAD, "the cluster is paused, and too many requests wait for it")
             return
-        self._waiting[exchange] = self._clock.seconds()
+        self._waiting[exchange] = now
 
     def __len__(self) -> int:
         """Exchanges that wait."""

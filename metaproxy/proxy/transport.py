@@ -8,6 +8,8 @@ Why not the reactor's own transports: they cost a log context, several calls and
 as all the rest of an exchange. An epoll descriptor is itself readable when one of its sockets is, so the reactor sees a
 single reader: it calls `doRead` once, all ready sockets are read in one loop, and what they caused to be written leaves
 at the end of it (`Turn`). It works under every reactor that can watch a descriptor, and gives turns a clear end.
+
+Longer than most modules: the epoll, what listens, what connects and what is connected share its registrations.
 """
 
 from __future__ import annotations

@@ -218,3 +218,24 @@ def test_an_answer_that_became_an_error_differs() -> None:
     stage.say(stage.main, b"1\n")
     stage.say(stage.other, b"12\n")
     assert stage.target.last[1][1].startswith("byte 1 differs")
+
+
+def test_an_original_that_is_not_compared_is_not_kept_for_the_mirror() -> None:
+    stage = Mirrored()
+    client = stage.client()
+    kept: list[Any] = []
+    send = stage.target.send
+    stage.target.send = lambda exchange, message: kept.append(send(exchange, message)) or kept[-1]  # type: ignore
+    stage.say(client, call(7))
+    assert kept[0].exchange is None
+
+
+def test_answers_that_wait_to_be_compared_count_as_bytes_under_way() -> None:
+    stage = Mirrored(compare=True)
+    client = stage.client()
+    stage.say(client, call(7))
+    assert stage.target.bytes == len(call(7))
+    stage.say(stage.main, answer(1, b"x" * 500))
+    assert stage.target.bytes == len(call(7)) + len(answer(1, b"x" * 500))
+    stage.clock.advance(5.0)
+    assert stage.target.bytes == 0 and stage.counts == {"requests": 1, "failures": 1}

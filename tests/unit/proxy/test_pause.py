@@ -55,6 +55,9 @@ def test_more_than_the_bound_is_refused_as_overload_and_room_is_made_by_those_th
     assert b"paused" in second.take() and pause.refused == 1
     first.end()
     stage.say(second, call(9))
+    assert b"paused" in second.take()  # a full queue is looked through once a second and not for each that comes
+    stage.clock.advance(1.0)
+    stage.say(second, call(9))
     assert second.take() == b"" and len(pause) == 1
 
 
