@@ -239,6 +239,114 @@ def test_requests_fail_over_to_the_next_priority_and_back(servers: Callable[...,
     assert asked(port) == {"near": 20}
 
 
+@redis_peers
+def test_requests_stay_in_the_own_zone_and_leave_it_when_nobody_is_left(
+    servers: Callable[..., Redis], proxy: Proxies
+) -> None:
+    here, there = servers("here"), servers("there")
+    port, bare = free_port(), free_port()
+    config = two(port, bare, here.port, there.port, health_check=CHECK)
+    for one in config["clusters"]:
+        one["endpoints"] = [
+            {"address": address, "zone": zone} for address, zone in zip(one["endpoints"], "ab", strict=True)
+        ]
+    config["clusters"][0]["locality"] = {"prefer": "zone"}
+    running = proxy({"node": {"zone": "a"}, **config})
+    assert becomes(running, here.port, True, "checked")
+    assert asked(port) == {"here": 20}
+    assert asked(bare) == {"here": 10, "there": 10}, "without a preference zones do not matter"
+    here.program.kill()
+    assert becomes(running, here.port, "unhealthy")
+    assert asked(port) == {"there": 20}
+
+
+@redis_peers
+def test_an_endpoint_that_recovers_begins_with_a_small_share(servers: Callable[..., Redis], proxy: Proxies) -> None:
+    old, new = servers("old"), servers("new")
+    port, bare = free_port(), free_port()
+    checks = {**CHECK, "kind": "codec"}
+    running = proxy(two(port, bare, old.port, new.port, health_check=checks, slow_start="5m"))
+    assert becomes(running, new.port, True, "checked")
+    new.stall()
+    assert becomes(running, new.port, "unhealthy")
+    new.go_on()
+    assert becomes(running, new.port, "healthy")
+    share = asked(port, 110)["new"]
+    assert 1 <= share <= 20, "a tenth of its weight against all of the other's: 10 of 110"
+    assert asked(bare, 20)["new"] == 10
+
+
+@redis_peers
+def test_an_endpoint_that_is_slower_than_allowed_is_ejected(servers: Callable[..., Redis], proxy: Proxies) -> None:
+    import redis
+
+    quick, slow = servers("quick"), servers("slow")
+    port, bare = free_port(), free_port()
+    outlier = {
+        "latency": {"p99": "50ms"}, "interval": "500ms", "ejection_time": "30s", "success_rate": 0, "consecutive_errors": 0, "max_ejected": 50,
+    }  # fmt: skip
+    running = proxy(two(port, bare, quick.port, slow.port, outlier=outlier))
+    with redis.Redis(port=slow.port) as busy:
+        busy.config_set("busy-reply-threshold", 0)  # it runs what is slow to the end before it answers anybody
+
+        def slowly() -> bool:
+            busy.eval("local t = redis.call('TIME'); local e = t[1] * 1000000 + t[2] + 100000; repeat t = "
+                      "redis.call('TIME') until t[1] * 1000000 + t[2] > e", 0)  # fmt: skip
+            return bool(state(running, slow.port, "ejected"))
+
+        over = threading.Event()
+
+        def ask() -> None:
+            while not over.is_set():
+                asked(port, 20)
+
+        threads = [threading.Thread(target=ask) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        try:
+            assert eventually(slowly, SLOW)
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join(SLOW)
+    assert asked(port) == {"quick": 20}
+    assert set(asked(bare)) == {"quick", "slow"}
+
+
+@redis_peers
+@pytest.mark.parametrize("kind", ["script", "http"])
+def test_a_server_whose_script_or_page_is_wrong_is_taken_out(
+    kind: str, servers: Callable[..., Redis], proxy: Proxies, start_here: Start, tmp_path: Path
+) -> None:
+    one, other = servers("one"), servers("other")
+    port, bare, page = free_port(), free_port(), free_port()
+    (tmp_path / "page").mkdir()
+    (tmp_path / "page" / "health").write_text("well")
+    command = Command([sys.executable, "-m", "http.server", str(page), "-b", "127.0.0.1", "-d", str(tmp_path / "page")])
+    start_here(command, lambda: answers(page))
+    kinds: dict[str, Any] = {
+        "script": {"script": {"send": b"GET ill\r\n".hex(), "expect": "^[$]-1"}},
+        "http": {"http": {"path": "/health", "port": page}},
+    }
+    running = proxy(
+        two(port, bare, one.port, other.port, health_check={**CHECK, "kind": kinds[kind]}, panic_threshold=0)
+    )
+    assert becomes(running, one.port, "healthy") and asked(port) == {"one": 10, "other": 10}
+    if kind == "script":
+        import redis
+
+        with redis.Redis(port=one.port) as direct:
+            direct.set("ill", "1")
+        assert becomes(running, one.port, "unhealthy")
+        assert asked(port) == {"other": 20}
+    else:
+        (tmp_path / "page" / "health").unlink()
+        assert becomes(running, one.port, "unhealthy") and becomes(running, other.port, "unhealthy")
+        assert asked(port, 3) == {"error": 3}
+        assert "status 404" in running.log()
+    assert asked(bare) == {"one": 10, "other": 10}
+
+
 # -- drain
 
 
