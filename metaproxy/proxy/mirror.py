@@ -17,7 +17,8 @@ from twisted.logger import Logger
 
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.counts import MirrorCounts
-from metaproxy.message import ErrorKind, FrameError, Hold, Kind, Message, Side
+from metaproxy.differing import place, under_one_id
+from metaproxy.message import ErrorKind, FrameError, Hold, Kind, Message
 from metaproxy.proxy.attempt import Attempt
 from metaproxy.proxy.pool import pool_of
 
@@ -236,19 +237,11 @@ def difference(exchange: Exchange, one: Message, other: Message) -> str:
     if max(len(one.frame), len(other.frame)) > MAX_ANSWER:
         sizes = len(one.frame), len(other.frame)
         return f"{sizes[0]} bytes became {sizes[1]}" if sizes[0] != sizes[1] else ""
-    before, after = _without_id(exchange, one), _without_id(exchange, other)
-    if before == after:
+    codec, most = exchange.snapshot.codec, exchange.snapshot.max_frame
+    before, after = under_one_id(codec, one, most), under_one_id(codec, other, most)
+    at = place(before, after)
+    if at is None:
         return ""
-    place = next((at for at, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), -1)
-    if place < 0:
+    if at == min(len(before), len(after)):
         return f"{len(before)} bytes became {len(after)}"
-    return f"byte {place} differs: {before[place : place + 32]!r} became {after[place : place + 32]!r}"
-
-
-def _without_id(exchange: Exchange, message: Message) -> bytes:
-    """The frame as it is under one id, whatever it came with."""
-    session = exchange.snapshot.codec.session(Side.CLIENT, exchange.snapshot.max_frame)
-    try:
-        return bytes(session.send(message, 1))
-    except FrameError:
-        return message.frame
+    return f"byte {at} differs: {before[at : at + 32]!r} became {after[at : at + 32]!r}"

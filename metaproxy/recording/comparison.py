@@ -10,8 +10,9 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable
 
+from metaproxy.differing import place, under_one_id
 from metaproxy.interfaces import ICodec
-from metaproxy.message import FrameError, Message, Mutation, Side
+from metaproxy.message import FrameError, Message, Mutation
 from metaproxy.recording.entries import Entry
 from metaproxy.recording.redaction import redacted
 
@@ -32,15 +33,14 @@ def difference(codec: ICodec, entry: Entry, answer: Message, ignore: Iterable[st
     recorded.kind, recorded.frame, recorded.id = entry.response.kind, entry.response.data, entry.response.id
     recorded.metadata, recorded.more = dict(entry.response.metadata or {}), None
     before, after = (_comparable(codec, one, entry, tuple(ignore)) for one in (recorded, answer))
-    if before == after and recorded.kind is answer.kind:
+    at = place(before, after)
+    if at is None and recorded.kind is answer.kind:
         return ""
-    place = next((at for at, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), None)
-    if place is None:
-        place = min(len(before), len(after))
-    words = f"{_shown(before, place)} became {_shown(after, place)}"
+    at = len(before) if at is None else at
+    words = f"{_shown(before, at)} became {_shown(after, at)}"
     if recorded.kind is not answer.kind:
         return f"{recorded.kind.name.lower()} became {answer.kind.name.lower()}: {words}"
-    return f"from byte {place} on: {words}"
+    return f"from byte {at} on: {words}"
 
 
 def _comparable(codec: ICodec, message: Message, entry: Entry, ignore: tuple[str, ...]) -> bytes:
@@ -53,9 +53,9 @@ def _comparable(codec: ICodec, message: Message, entry: Entry, ignore: tuple[str
         if entry.redacted:
             masked = redacted(codec, changed)
             changed.frame = masked[0] if masked is not None else changed.frame
-        return bytes(codec.session(Side.CLIENT, MAX_FRAME).send(changed, 1))
     except FrameError:
         return changed.frame
+    return under_one_id(codec, changed, MAX_FRAME)
 
 
 def _shown(data: bytes, place: int) -> str:

@@ -283,7 +283,8 @@ def test_an_endpoint_that_is_slower_than_allowed_is_ejected(servers: Callable[..
     quick, slow = servers("quick"), servers("slow")
     port, bare = free_port(), free_port()
     outlier = {
-        "latency": {"p99": "50ms"}, "interval": "500ms", "ejection_time": "30s", "success_rate": 0, "consecutive_errors": 0, "max_ejected": 50,
+        "latency": {"p99": "50ms"}, "interval": "500ms", "ejection_time": "30s", "success_rate": 0,
+        "consecutive_errors": 0, "max_ejected": 50,
     }  # fmt: skip
     running = proxy(two(port, bare, quick.port, slow.port, outlier=outlier))
     with redis.Redis(port=slow.port) as busy:

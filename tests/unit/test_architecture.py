@@ -15,7 +15,7 @@ SOURCE = ROOT / "metaproxy"
 LAYERS: list[set[str]] = [
     {"message", "units", "counts", "grpc_calls", "http_calls", "redis_calls"},
     {"interfaces"},
-    {"plugins"},
+    {"plugins", "differing"},
     {"routing"},  # filters ask the same conditions as routes
     {"filters", "balancers", "codecs", "discovery"},
     {"cluster"},  # a cluster hashes as its balancers do: balancers.hashing
