@@ -8,10 +8,10 @@ ARGS ?=
 
 all: lint test
 
-$(VENV)/.installed: setup.cfg pyproject.toml
+$(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --upgrade pip setuptools
-	$(BIN)/python -m pip install -q --no-build-isolation --config-settings editable_mode=compat -e '.[dev,demo]'
+	$(BIN)/python -m pip install -q -c constraints.txt --upgrade pip setuptools wheel
+	$(BIN)/python -m pip install -q -c constraints.txt --no-build-isolation --config-settings editable_mode=compat -e '.[dev,demo]'
 	touch $@
 
 test: $(VENV)/.installed

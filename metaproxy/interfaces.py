@@ -75,6 +75,17 @@ class ISession(Interface):
     def drain() -> bytes:
         """What tells the peer that this connection takes no new request; b"" where the protocol has no word for it."""
 
+    def owed() -> bytes:
+        """
+        The last words to a peer whose bytes broke the protocol (`-ERR Protocol error`), in the protocol's own form.
+        Asked once, after `error` was set; written behind the answers to what came before, then the connection closes.
+        Optional: a session without it says nothing.
+        """
+
+
+OPTIONAL = frozenset({"owed", "sequential"})
+"""Names of the interfaces above and below that came later: what is written without them goes on working."""
+
 
 class ICodec(Interface):
     """
@@ -90,6 +101,10 @@ class ICodec(Interface):
         "Affinity.MESSAGE, or CONNECTION: a client's connection has one upstream connection of its own."
     )
     ordered = Attribute("bool: whether clients must get answers in the order of their requests. FIFO implies it.")
+    sequential = Attribute(
+        "bool: a client's requests stay on one upstream connection while any is under way, so that its answers come as "
+        "that server gives them; one that never gets an answer holds up none behind it. Optional, False if absent."
+    )
     max_id = Attribute("int: the greatest id that the proxy may give to a message upstream; ids run from 1.")
     connections = Attribute("str: 'multiplex', 'pool' or 'pinned': how upstream connections are used by default.")
     server_first = Attribute("bool: the server speaks first, so an upstream connection is opened for each client.")
@@ -106,8 +121,8 @@ class ICodec(Interface):
     def reply(request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes:
         """
         One whole frame that answers `request` under its own id with an error that its clients understand; b"" for a
-        request that gets no answer, unless it opens a state (SUBSCRIBE), whose client waits for that. text: at most
-        1 KiB. name: see Reply; an unknown name counts as "".
+        request that gets no answer, unless it opens a state (SUBSCRIBE), whose client waits for that. A FinalFrame ends
+        the client's connection behind it. text: at most 1 KiB. name: see Reply; an unknown name counts as "".
         """
 
     def knows(name: str) -> bool:

@@ -53,6 +53,16 @@ class Kind(IntEnum):
     """Opens a stream: an exchange with more messages each way, which holds its upstream until both halves close."""
     STREAM_DATA = 8
     STREAM_CLOSE = 9
+    SKIPPED = 10
+    """
+    From a server: an answer over the bound, read to its end and dropped. `id` as on a RESPONSE; `frame`: b"" or a text
+    of the reason. The exchange ends BAD_RESPONSE; all others of the connection go on.
+    """
+    SILENCE = 11
+    """
+    From a server: a request is known to get no answer (a quiet command, a call that was one-way after all). `id` as on
+    a RESPONSE; with Correlation.FIFO the oldest unanswered one. The exchange completes, and the client gets nothing.
+    """
 
 
 KIND_NAMES: tuple[str, ...] = tuple(kind.name.lower() for kind in Kind)
@@ -119,6 +129,12 @@ class Ending(Enum):
     """It is closed once these bytes were sent: what was asked before them is answered, nothing after them is."""
     RESET = "reset"
     """It is reset at once, and nothing more is sent."""
+
+
+class FinalFrame(bytes):
+    """What `ICodec.reply` gives for an error after which the client's connection ends (STOMP): written, then closed."""
+
+    __slots__ = ()
 
 
 class Reply:

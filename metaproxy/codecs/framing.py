@@ -37,6 +37,9 @@ class Session:
     def drain(self) -> bytes:
         return b""
 
+    def owed(self) -> bytes:
+        return b""
+
 
 @implementer(ICodec)
 class Codec:
@@ -46,6 +49,7 @@ class Codec:
     correlation = Correlation.ID
     affinity = Affinity.MESSAGE
     ordered = False
+    sequential = False
     max_id = (1 << 63) - 1
     connections = "multiplex"
     server_first = False
