@@ -2,20 +2,32 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+LATEST := .venv-latest
 ARGS ?=
 
-.PHONY: all test interop soak chaos lint bench demo docs clean
+.PHONY: all test test-latest interop soak chaos lint bench demo docs reference lock clean
 
 all: lint test
 
 $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q -c constraints.txt --upgrade pip setuptools wheel
-	$(BIN)/python -m pip install -q -c constraints.txt --no-build-isolation --config-settings editable_mode=compat -e '.[dev,demo]'
+	$(BIN)/python -m pip install -q -c constraints.txt --no-build-isolation -e '.[dev,demo]'
 	touch $@
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -n auto --cov=metaproxy --cov-report=term:skip-covered $(ARGS)
+
+# The unit tests with the newest versions that setup.cfg allows, in a place of their own: .ci/run reports how they end.
+test-latest:
+	test -x $(LATEST)/bin/python || $(PYTHON) -m venv $(LATEST)
+	$(LATEST)/bin/python -m pip install -q --upgrade pip setuptools wheel
+	$(LATEST)/bin/python -m pip install -q --upgrade --upgrade-strategy eager --no-build-isolation -e '.[dev,demo]'
+	$(LATEST)/bin/python -m pytest tests/unit -n auto $(ARGS)
+
+# Writes constraints.txt, the versions that every other target installs, from a fresh install of all extras.
+lock:
+	tools/lock $(PYTHON)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
@@ -41,8 +53,17 @@ bench: $(VENV)/.installed
 demo: $(VENV)/.installed
 	$(BIN)/python -m demo $(ARGS)
 
-docs: $(VENV)/.installed
+# The site, from docs/ into .site (open .site/index.html). Any warning is an error.
+docs: reference $(VENV)/.docs
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs .site $(ARGS)
+
+# The parts of docs/ that the code knows best.
+reference: $(VENV)/.installed
 	$(BIN)/python docs/generate.py
 
+$(VENV)/.docs: $(VENV)/.installed
+	$(BIN)/python -m pip install -q -c constraints.txt --no-build-isolation -e '.[docs]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) .peers .bench build *.egg-info
+	rm -rf $(VENV) $(LATEST) .peers .bench .site build *.egg-info

@@ -1,0 +1,66 @@
+"""What is installed, and from which file each fact about it comes."""
+
+from __future__ import annotations
+
+import configparser
+import re
+import tomllib
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import metaproxy
+
+ROOT = Path(__file__).parents[2]
+
+
+def setup() -> configparser.ConfigParser:
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    return parser
+
+
+def requirements() -> list[Requirement]:
+    parser = setup()
+    lists = [parser["options"]["install_requires"], *dict(parser["options.extras_require"]).values()]
+    lines = (line.partition("#")[0].strip() for text in lists for line in text.splitlines())
+    return [Requirement(line) for line in lines if line]
+
+
+def pins() -> dict[str, str]:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    found = dict(line.split("==") for line in lines if not line.startswith("#"))
+    return {canonicalize_name(name): version for name, version in found.items()}
+
+
+def test_every_requirement_has_a_pinned_version_that_it_allows() -> None:
+    pinned = pins()
+    for requirement in requirements():
+        version = pinned.get(canonicalize_name(requirement.name))
+        assert version is not None, f"{requirement.name} is not in constraints.txt: run make lock"
+        assert requirement.specifier.contains(version, prereleases=True), f"{requirement}: run make lock"
+
+
+def test_the_tools_that_install_are_pinned_too() -> None:
+    assert pins().keys() >= {"pip", "setuptools", "wheel"}
+
+
+def test_each_package_is_pinned_once() -> None:
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    names = [canonicalize_name(line.partition("==")[0]) for line in lines]
+    assert len(names) == len(set(names))
+
+
+def test_the_version_has_one_source() -> None:
+    assert re.fullmatch(r"\d+\.\d+\.\d+(\.dev\d+)?", metaproxy.__version__)
+    assert setup()["metadata"]["version"] == "attr: metaproxy.__version__"
+
+
+def test_no_fact_of_the_package_stands_in_both_files() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    parser = setup()
+    assert set(parser["metadata"]) == {"version"}
+    assert set(project["dynamic"]) == {"version", "dependencies", "optional-dependencies", "scripts"}
+    assert not set(project) & set(project["dynamic"])
+    assert "python_requires" not in parser["options"]
