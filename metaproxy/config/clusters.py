@@ -8,7 +8,6 @@ Lives here: settings and attendants of one cluster, and endpoints that a discove
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import partial
@@ -31,6 +30,7 @@ from metaproxy.config.reading import BROKEN, Reading
 from metaproxy.config.shape import ListOf, Nested
 from metaproxy.proxy.probes import Codec as CodecProbe
 from metaproxy.proxy.probes import Http, Make, Probes, Script, Tcp
+from metaproxy.routing.pattern import compile_bytes
 from metaproxy.units import Percent
 
 _ENDPOINTS = ListOf(Nested(model.Endpoint))
@@ -99,7 +99,7 @@ def _probe(kind: str | model.Check) -> Make:
         http = model.Http() if isinstance(kind, str) else cast(model.Http, kind.http)
         return partial(Http, http.path, http.host, http.port, http.status)
     script = cast(model.Script, kind.script)
-    return partial(Script, script.send, re.compile(script.expect.encode("latin-1"), re.DOTALL))
+    return partial(Script, script.send, compile_bytes(script.expect))
 
 
 def _outlier(spec: model.Outlier) -> OutlierSettings:

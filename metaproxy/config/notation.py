@@ -21,6 +21,7 @@ from metaproxy.config.load import Node, Scalar, resolve
 from metaproxy.config.reading import Kind, Reading, Schema, Secret, near
 from metaproxy.proxy import address
 from metaproxy.routing.matcher import compile_condition
+from metaproxy.routing.pattern import compile_bytes
 from metaproxy.telemetry.log_format import compile_format
 
 T = TypeVar("T")
@@ -330,15 +331,13 @@ class Hex(Leaf[bytes]):
 
 
 class Regex(Leaf[str]):
-    """A regular expression of Python."""
+    """A regular expression of RE2, of bytes."""
 
     def parse(self, node: Node) -> str:
         value = text(node)
         try:
-            re.compile(value.encode("latin-1"))
-        except UnicodeEncodeError:
-            raise ValueError(f"{told(node)} has a character that is no byte; write it as \\xhh") from None
-        except (re.error, RecursionError, OverflowError) as error:
+            compile_bytes(value)
+        except ValueError as error:
             raise ValueError(f"{told(node)} is not a regular expression: {error}") from None
         return value
 

@@ -21,6 +21,7 @@ from metaproxy.cluster.health import Done
 from metaproxy.message import FrameError, Kind, Message, Side
 from metaproxy.proxy import address
 from metaproxy.proxy.tls import Secured
+from metaproxy.routing.pattern import Searchable
 
 if TYPE_CHECKING:
     from metaproxy.proxy.address import Address
@@ -203,7 +204,7 @@ class Http(Probe):
 class Script(Probe):
     """send: the bytes to say; expect: what all that comes, one character a byte, must hold somewhere."""
 
-    def __init__(self, send: bytes, expect: re.Pattern[bytes], *one: Any) -> None:
+    def __init__(self, send: bytes, expect: Searchable, *one: Any) -> None:
         super().__init__(*one)
         self._send, self._expect = send, expect
         self._heard = b""

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
+from metaproxy.routing.pattern import compile_text
+
 MAX_PATTERN = 1024
 """Characters of a regular expression; a longer one is a list in disguise, and slow."""
 MAX_ADDRESS = 64
@@ -183,11 +185,9 @@ def _regex(value: object, _: bool) -> tuple[object, Test]:
     if len(text) > MAX_PATTERN:
         raise ValueError(f"regex of {len(text)} characters; allowed are {MAX_PATTERN}; for a list write in: [a, b]")
     try:
-        # ASCII gives \d, \w, \s and \b the meaning that they have in RE2.
-        match = re.compile(text, re.ASCII).fullmatch
-    except (re.error, ValueError, OverflowError, RecursionError) as error:
+        return text, compile_text(text)
+    except ValueError as error:
         raise ValueError(f"regex: {_json(text)} is not a regular expression: {error}") from None
-    return text, lambda value: match(value) is not None
 
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")  # 64 bits and their sign; int() alone would take 1_000 and other scripts

@@ -264,7 +264,7 @@ def test_a_wrong_condition_is_refused_with_what_to_write(spec, text):
 
 
 @pytest.mark.parametrize("pattern", ["(a", "(?u)a", "a{99999999999}", "(" * 500 + ")" * 499])
-def test_a_pattern_that_python_can_not_compile_is_refused_in_python_s_words(pattern):
+def test_a_pattern_that_can_not_be_compiled_is_refused_with_the_reason(pattern):
     assert refusal({"regex": pattern}).startswith(f'regex: "{pattern}" is not a regular expression: ')
 
 
