@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 from weakref import WeakSet
 
@@ -24,6 +24,8 @@ from metaproxy.cluster.cluster import Cluster
 from metaproxy.plugins import Registry
 from metaproxy.proxy.address import Address
 from metaproxy.proxy.listener import Listener
+from metaproxy.proxy.memory import held_by_client
+from metaproxy.proxy.overload import Holder
 from metaproxy.proxy.pause import Pause
 from metaproxy.proxy.pool import Pool
 from metaproxy.proxy.snapshot import FilterUse, Snapshot
@@ -66,6 +68,7 @@ class ProxyService(Service):
     def startService(self) -> None:
         super().startService()
         self._sweeper.start(SWEEP_EVERY / 10, now=False)
+        self.network.overload.start(self._holders)
 
     def stopService(self) -> Deferred[None]:
         """Drains: fires when the last exchange is answered, or drain_timeout has passed."""
@@ -77,6 +80,7 @@ class ProxyService(Service):
     def _close(self) -> Deferred[Any]:
         if self._sweeper.running:
             self._sweeper.stop()
+        self.network.overload.stop()
         for name in list(self._pauses):
             self.resume(name)
         clusters = set(self._retired)
@@ -187,6 +191,7 @@ class ProxyService(Service):
             listener.snapshot = snapshot.listeners[name]
         before = self.snapshot
         self.snapshot = snapshot
+        self.network.overload.limit(snapshot.overload)
         _watch(snapshot, self._watchers)
         for name, (pause, _) in self._pauses.items():
             if name in snapshot.clusters:
@@ -255,6 +260,15 @@ class ProxyService(Service):
                 pool.retire()
             for cluster in self.snapshot.clusters.values() if self.snapshot is not None else ():
                 cluster.forget()
+
+    def _holders(self) -> Iterator[Holder]:
+        """The connections with what they hold: an upstream one costs all who share it, so it goes last."""
+        for listener in (*self.listeners.values(), *self.leaving):
+            for client in listener.clients:
+                yield Holder(held_by_client(client), client.close)
+        for pool in pools({*self.clusters.values(), *self._retired}):
+            for connection in pool.connections:
+                yield Holder(connection.held(), connection.drop, last=True)
 
 
 def _routes(snapshot: Snapshot | None) -> list[Route]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import time
+from typing import Any
 
 import twisted
 from metaproxy.admin.resource import Answer, Ask, Endpoint, as_json, as_time
@@ -64,6 +65,22 @@ class ServerInfo(Endpoint):
                 "config_version": proxy.snapshot.version if proxy.snapshot is not None else 0,
                 "config_applied": as_time(self._configuration.applied),
                 "refused": refused(self._configuration.refused),
+                "overload": overload(proxy.network.overload),
                 "node": self._configuration.dump().get("node", {}),
             }
         )
+
+
+def overload(monitor: Any) -> dict[str, Any]:
+    """What the process takes, how much it may take, and what it refuses because of that. Limits are 0 for none."""
+    return {
+        "state": monitor.state,
+        "reason": monitor.reason,
+        "memory_bytes": int(monitor.memory.value),
+        "max_memory_bytes": int(monitor.memory.limit),
+        "lag_ms": round(1000 * monitor.lag.value, 3),
+        "max_lag_ms": round(1000 * monitor.lag.limit, 3),
+        "refused_connections": monitor.refused_connections,
+        "shed_requests": monitor.shed_requests,
+        "closed_connections": monitor.closed_connections,
+    }

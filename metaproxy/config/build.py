@@ -33,7 +33,9 @@ from metaproxy.message import ErrorKind
 from metaproxy.message import Reply as LocalReply
 from metaproxy.plugins import HOOKS, Registry, parameters
 from metaproxy.proxy import address
+from metaproxy.proxy.memory import available
 from metaproxy.proxy.mirror import Mirror, MirrorTarget
+from metaproxy.proxy.overload import OverloadLimits
 from metaproxy.proxy.reserved import EdgeTable
 from metaproxy.proxy.snapshot import NO_ROUTE, FilterUse, ListenerSnapshot, Snapshot, Template
 from metaproxy.proxy.tls import ClientTls
@@ -116,7 +118,9 @@ class _Build:
         clusters = self.clusters
         listeners = {one.name: self._listener(one) for one in self.config.listeners}
         filters = list({(one.listener, one.name, id(one.plugin)): one for one in self.filters}.values())
-        return Snapshot(version, self.config.source, time.time(), listeners, clusters, filters, self.config, self)
+        limits = overload_limits(self.config.overload)
+        source, made = self.config.source, time.time()
+        return Snapshot(version, source, made, listeners, clusters, filters, limits, self.config, self)
 
     # -- what is kept from build to build
 
@@ -382,6 +386,15 @@ def _table(listener: model.Listener, routes: Sequence[Route], codec: ICodec) -> 
     if listener.reserved_keys == "strip" and not codec.mutable:
         return EdgeTable(routes, random.Random(), codec)
     return RouteTable(routes, random.Random())
+
+
+SHARE_OF_MEMORY = 0.75
+"""Of the memory that there is, which the process may take when nothing is configured."""
+
+
+def overload_limits(spec: model.Overload) -> OverloadLimits:
+    most = int(available() * SHARE_OF_MEMORY) if spec.max_memory is None else spec.max_memory
+    return OverloadLimits(most, spec.max_lag)
 
 
 def _template(spec: model.Mutations | None) -> Template | None:

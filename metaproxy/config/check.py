@@ -446,6 +446,17 @@ def _zone_is_known(config: model.Config, reading: Reading) -> None:
             )
 
 
+LITTLE = 64 << 20
+"""Bytes that the process takes before it has done anything, about."""
+
+
+@_rule(model.Overload)
+def _there_is_room_for_the_process(overload: model.Overload, reading: Reading) -> None:
+    if overload.max_memory and overload.max_memory < LITTLE:
+        text = "the process alone takes about 64 MiB: it would refuse everything"
+        reading.warn(reading.at(overload, "max_memory"), text)
+
+
 @_rule(model.Config)
 def _folders_exist(config: model.Config, reading: Reading) -> None:
     for folder in config.plugins:

@@ -70,8 +70,8 @@ from metaproxy.units import Bytes, Percent, Seconds
 __all__ = [
     "AccessLog", "Admin", "AdminTls", "Breaker", "Certificate", "Changes", "Check", "ClientTls", "Cluster", "Config",
     "Connections", "CustomTag", "Difference", "Endpoint", "HealthCheck", "Http", "Latency", "Listener",
-    "ListenerTracing", "Locality", "Mirror", "Mutations", "Node", "Outlier", "Record", "Reply", "Retry", "Route",
-    "Script", "Secret", "SecretSource", "ServerTls", "Tokens", "Tracing", "Use", "as_data", "diff",
+    "ListenerTracing", "Locality", "Mirror", "Mutations", "Node", "Outlier", "Overload", "Record", "Reply", "Retry",
+    "Route", "Script", "Secret", "SecretSource", "ServerTls", "Tokens", "Tracing", "Use", "as_data", "diff",
 ]  # fmt: skip
 
 
@@ -183,6 +183,22 @@ class Node(Section):
     metadata: Mapping[str, object] = option(
         MapOf(Tree(), "KEY"), "Whatever else tells who it is; Istio's `NAME`, `LABELS` and the like.", {}
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overload(Section):
+    """
+    What the process may take. Beyond it refuses new connections, then requests, and for memory it closes the
+    connections that hold the most.
+    """
+
+    max_memory: Bytes | None = option(
+        Size("0B", "1024GiB"),
+        "Memory that the process may have; 0 for no limit.",
+        None,
+        "75 % of what its cgroup allows, or of the machine's",
+    )
+    max_lag: Seconds = option(Duration(), "How late the event loop may be; 0 for no limit.", "0s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -553,7 +569,7 @@ class Config(Section):
     source: the file or place that it came from; warnings: what is odd in it, and works.
     """
 
-    LATER: ClassVar = ("overload", "xds", "static_resources", "dynamic_resources")
+    LATER: ClassVar = ("xds", "static_resources", "dynamic_resources")
 
     # Secrets come first, as all that follows may need them.
     secrets: Mapping[str, SecretSource] = option(
@@ -568,6 +584,7 @@ class Config(Section):
     record: Record = option(Nested(Record), "What may be recorded.", {})
     node: Node = option(Nested(Node), "Who this proxy is.", {})
     workers: int = option(WorkerCount(), "Processes that share the listeners.", 1)
+    overload: Overload = option(Nested(Overload), "What the process may take before it refuses work.", {})
     plugins: tuple[Path, ...] = option(ListOf(File(), alone=True), "Folders with plugins, watched for changes.", ())
     tracing: Tracing | None = option(Nested(Tracing), "Where spans go.", None, "nowhere")
     listeners: tuple[Listener, ...] = option(ListOf(Nested(Listener)), "Where clients arrive.", ())

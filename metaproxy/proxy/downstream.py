@@ -15,7 +15,7 @@ from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 
 from metaproxy.interfaces import ICodec
-from metaproxy.message import Correlation, Hold, Kind, Message, Side
+from metaproxy.message import Correlation, ErrorKind, Hold, Kind, Message, Side
 from metaproxy.proxy.exchange import Exchange
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ class Downstream(Protocol):
         self.codec = snapshot.codec
         self.last_active = self.network.turn.now
         self._turn = self.network.turn
+        self._overload = self.network.overload
         self._counts = listener.counts
         self._limit = snapshot.max_inflight
         self._ordered = _is_ordered(snapshot.codec)
@@ -143,7 +144,10 @@ class Downstream(Protocol):
         elif self._ordered:
             self._queue.append(exchange)
         self._exchanges[exchange] = None
-        exchange.begin()
+        if self._overload.shedding:
+            exchange.failed(None, ErrorKind.OVERLOAD, self._overload.shed())
+        else:
+            exchange.begin()
         return exchange
 
     def _unusual(self, message: Message) -> None:

@@ -78,6 +78,10 @@ class Listener:
         if len(self.clients) >= self.snapshot.max_connections:
             counts.connections_refused += 1
             return None
+        if self.network.overload.refusing:
+            counts.connections_refused += 1
+            self.network.overload.refuse()
+            return None
         self._number += 1
         client = Downstream(self, self._number)
         counts.connections_active += 1

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.interfaces import ICodec, IExchange
 from metaproxy.message import ErrorKind, Mutation, Reply
+from metaproxy.proxy.overload import NO_LIMITS, OverloadLimits
 from metaproxy.proxy.tls import ServerTls
 from metaproxy.routing.table import Route, RouteTable
 
@@ -98,5 +99,6 @@ class Snapshot:
     listeners: Mapping[str, ListenerSnapshot] = field(default_factory=dict)
     clusters: Mapping[str, Cluster] = field(default_factory=dict)
     filters: Sequence[FilterUse] = ()
+    overload: OverloadLimits = NO_LIMITS
     config: Any = None
     config_build: Any = None

@@ -32,6 +32,7 @@ from zope.interface import implementer
 from metaproxy.proxy import address
 from metaproxy.proxy.address import Address
 from metaproxy.proxy.deadlines import DeadlineQueues
+from metaproxy.proxy.overload import OverloadMonitor
 from metaproxy.proxy.turn import Turn
 
 log = Logger()
@@ -400,6 +401,7 @@ class Network:
         self.clock = reactor
         self.turn = turn
         self.deadlines = DeadlineQueues(reactor)
+        self.overload = OverloadMonitor(reactor)
         self._reactor = reactor
         self._epoll = select.epoll()
         self._watched: dict[int, Any] = {}

@@ -126,6 +126,10 @@ class Upstream(Protocol):
         """Whether anything is sent and unanswered, or waits to be sent."""
         raise NotImplementedError
 
+    def held(self) -> int:
+        """Bytes kept for it: an unfinished answer, and requests that the server did not take."""
+        return int(self._session.buffered + getattr(self.transport, "buffered", 0))
+
     def idle_and_clean(self) -> bool:
         """Whether it can serve anybody: nothing is under way, no late answer is to come, no state is left."""
         return self.alive and not self._waiting and not self.pending() and self._session.reusable

@@ -113,6 +113,9 @@ class Metrics(Collector):
         process = _Process.of(self._proxy, self._configuration, self._logs)
         for family in names.PROCESS:
             yield family, [((), float(family.read(process)))]
+        overload = self._proxy.network.overload
+        levels = (overload.memory, overload.lag)
+        yield names.OVERLOAD, [((one.option.rpartition(".")[2],), one.level) for one in levels]
         if self._configuration is not None:
             yield names.RELOADS, [((result,), number) for result, number in self._configuration.reloads.items()]
         yield from _rows(names.LISTENER, self._listeners())
@@ -179,6 +182,12 @@ class _Process:
     draining: bool
     version: int
     plugin_errors: int
+    memory: int
+    memory_limit: int
+    lag: float
+    refused_connections: int
+    shed_requests: int
+    closed_connections: int
     last_reload_success: bool = True
     applied: float = 0.0
     refused: float = 0.0
@@ -190,7 +199,13 @@ class _Process:
     def of(cls, proxy: Any, configuration: Any, logs: Any) -> _Process:
         version = proxy.snapshot.version if proxy.snapshot is not None else 0
         uptime = max(time.time() - proxy.started, 0.0)
-        made = cls(uptime, proxy.ready, proxy.draining, version, len(proxy.registry.errors))
+        overload = proxy.network.overload
+        made = cls(
+            uptime, proxy.ready, proxy.draining, version, len(proxy.registry.errors),
+            memory=overload.memory.value, memory_limit=overload.memory.limit, lag=overload.lag.value,
+            refused_connections=overload.refused_connections, shed_requests=overload.shed_requests,
+            closed_connections=overload.closed_connections,
+        )  # fmt: skip
         if configuration is not None:
             refused = configuration.refused
             made = replace(

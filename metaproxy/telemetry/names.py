@@ -60,6 +60,32 @@ PROCESS = _families(
         _of("refused"),
     ),
     ("metaproxy_plugin_errors", "gauge", "Plugin files that can't be loaded; see /plugins.", _of("plugin_errors")),
+    ("metaproxy_memory_bytes", "gauge", "Resident memory of the process; see `overload`.", _of("memory")),
+    ("metaproxy_memory_limit_bytes", "gauge", "`overload.max_memory`, or its default; 0: none.", _of("memory_limit")),
+    (
+        "metaproxy_event_loop_lag_seconds",
+        "gauge",
+        "How late the event loop was at the last look.",
+        _of("lag"),
+    ),
+    (
+        "metaproxy_overload_refused_connections_total",
+        "counter",
+        "Connections refused as the process was overloaded.",
+        _of("refused_connections"),
+    ),
+    (
+        "metaproxy_overload_shed_requests_total",
+        "counter",
+        "Requests refused as the process was overloaded.",
+        _of("shed_requests"),
+    ),
+    (
+        "metaproxy_overload_closed_connections_total",
+        "counter",
+        "Connections closed to get memory back.",
+        _of("closed_connections"),
+    ),
     ("metaproxy_access_log_lines_total", "counter", "Lines written, of all files.", _of("log_lines")),
     (
         "metaproxy_access_log_dropped_lines_total",
@@ -74,6 +100,14 @@ PROCESS = _families(
 BUILD = Family("metaproxy_build_info", "gauge", "Always 1.", ("python", "twisted", "version"), _of("build"))
 RELOADS = Family(
     "metaproxy_config_reloads_total", "counter", "Configurations offered, by what became of them.", ("result",), int
+)
+
+OVERLOAD = Family(
+    "metaproxy_overload_state",
+    "gauge",
+    "What is done as a limit is reached: 0 nothing, 1 new connections are refused, 2 requests, too.",
+    ("limit",),
+    int,
 )
 
 FILTER_EVENTS = Family(
@@ -351,7 +385,7 @@ ENDPOINT = _families(
 """Of a metaproxy.counts.EndpointCounts."""
 
 FAMILIES: tuple[Family, ...] = (
-    BUILD, *PROCESS, RELOADS, *LISTENER, CERTIFICATE, EXCHANGES, *TARGET, *MIRROR, *CLUSTER, EJECTIONS,
+    BUILD, *PROCESS, OVERLOAD, RELOADS, *LISTENER, CERTIFICATE, EXCHANGES, *TARGET, *MIRROR, *CLUSTER, EJECTIONS,
     *ENDPOINT_STATE, *ENDPOINT,
     FILTER_EVENTS, FILTER_VALUES,
 )  # fmt: skip

@@ -26,6 +26,7 @@ from metaproxy.telemetry.names import (
     FILTER_VALUES,
     LISTENER,
     MIRROR,
+    OVERLOAD,
     PROCESS,
     RELOADS,
     TARGET,
@@ -88,6 +89,7 @@ def _buckets() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "process": lambda: _metrics(*PROCESS),
+    "overload": lambda: _metrics(OVERLOAD),
     "build": lambda: _metrics(BUILD),
     "reloads": lambda: _metrics(RELOADS),
     "listeners": lambda: _metrics(*LISTENER, CERTIFICATE),

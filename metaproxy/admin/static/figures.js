@@ -34,6 +34,8 @@ export function ago(seconds) {
 
 export const clock = (time) => (time ? new Date(time).toLocaleTimeString([], { hour12: false }) : "–");
 
+export const size = (bytes) => (bytes >= 1 << 30 ? `${(bytes / (1 << 30)).toFixed(1)} GiB` : `${Math.round(bytes / (1 << 20))} MiB`);
+
 export const plural = (number, one, more = `${one}s`) => `${number} ${number === 1 ? one : more}`;
 
 // -- counters, which only grow, as what was added lately
@@ -206,6 +208,14 @@ function* ofServer({ lost, server }) {
   if (!server) return;
   if (server.state === "DRAINING") yield { level: "bad", what: "The proxy drains", detail: "It accepts no connection and ends when the last client is gone." };
   else if (!server.ready) yield { level: "bad", what: "The proxy is not ready", detail: "Its listeners are not bound, or no configuration is in force." };
+  const { overload } = server;
+  if (overload && overload.state !== "ok") {
+    const what = overload.state === "shedding" ? "The proxy refuses requests" : "The proxy refuses new connections";
+    const memory = overload.reason.endsWith("max_memory");
+    const [now, most] = memory ? [size(overload.memory_bytes), size(overload.max_memory_bytes)] : [`${Math.round(overload.lag_ms)} ms`, `${overload.max_lag_ms} ms`];
+    const refused = `since its start ${plural(overload.refused_connections, "connection")} and ${plural(overload.shed_requests, "request")} were refused`;
+    yield { level: overload.state === "shedding" ? "bad" : "warn", what: `${what}, because ${overload.reason} is reached`, detail: `${memory ? "Memory" : "Lag"} is ${now} of ${most}; ${refused}.` };
+  }
   if (server.refused) {
     const inForce = server.config_version ? `version ${server.config_version} of ${clock(server.config_applied)} stays in force` : "none is in force";
     yield { level: "bad", what: "The configuration was refused", detail: `${server.refused.source} at ${clock(server.refused.time)}; ${inForce}.`, lines: server.refused.errors, place: "refused" };

@@ -2,6 +2,8 @@ import os
 
 from browser import Desk
 
+from metaproxy.proxy.overload import OverloadLimits
+
 
 def test_alive_is_whoever_answers():
     assert Desk().get("/healthz").json == {"status": "ok"}
@@ -33,7 +35,7 @@ def test_server_info_tells_who_this_is():
     assert 90 <= info["uptime_seconds"] < 1000
     assert set(info) == {
         "version", "state", "ready", "pid", "started", "uptime_seconds", "python", "twisted", "config_file",
-        "config_version", "config_applied", "refused", "node",
+        "config_version", "config_applied", "refused", "node", "overload",
     }  # fmt: skip
     assert info["config_applied"] == "2023-11-14T22:13:21.500Z"
     desk.post("/drain")
@@ -47,3 +49,13 @@ def test_server_info_has_the_configuration_that_was_refused_until_one_is_applied
     refused = desk.get("/server_info").json["refused"]
     assert (refused["source"], len(refused["errors"])) == ("demo.yaml", 2)
     assert refused["time"].startswith("2023-11-14T")
+
+
+def test_server_info_tells_what_is_refused_and_why():
+    desk = Desk()
+    assert desk.get("/server_info").json["overload"]["state"] == "ok"
+    desk.proxy.network.overload.limit(OverloadLimits(max_memory=1))
+    desk.proxy.network.clock.pump([0.1, 0.1])
+    overload = desk.get("/server_info").json["overload"]
+    assert (overload["state"], overload["reason"]) == ("shedding", "overload.max_memory")
+    assert overload["memory_bytes"] > overload["max_memory_bytes"] == 1

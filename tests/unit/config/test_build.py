@@ -11,6 +11,8 @@ from metaproxy.config.build import Builder
 from metaproxy.config.check import check
 from metaproxy.message import ErrorKind
 from metaproxy.plugins import Registry
+from metaproxy.proxy.memory import available
+from metaproxy.proxy.overload import OverloadLimits
 from metaproxy.proxy.snapshot import NO_ROUTE, Snapshot
 from metaproxy.telemetry.access_log import LogFiles
 
@@ -112,3 +114,21 @@ def test_a_retry_policy_is_built_as_written_and_its_budget_is_the_clusters() -> 
     assert (policy.attempts, policy.per_try_timeout, policy.backoff, policy.unsafe) == (3, 0.5, (0.01, 1.0), True)
     assert policy.allows(ErrorKind.RESET, 1, False) and not policy.allows(ErrorKind.CONNECT, 1, True)
     assert snapshot.clusters["one"].breaker.retry_budget == 10
+
+
+def test_overload_has_the_limits_that_were_written_or_a_share_of_the_memory_that_there_is() -> None:
+    def limits(overload: str) -> OverloadLimits:
+        config, problems = check(f"overload: {overload}", "x.yaml", REGISTRY)
+        assert config is not None, problems
+        return Builder(REGISTRY, Clock(), LogFiles(Clock())).build(config).overload  # type: ignore[arg-type]
+
+    assert limits("{max_memory: 1GiB, max_lag: 100ms}") == OverloadLimits(1 << 30, 0.1)
+    assert limits("{max_memory: 0}") == OverloadLimits()
+    assert limits("{}") == OverloadLimits(int(available() * 0.75), 0.0)
+
+
+def test_too_little_memory_for_the_process_is_warned_of() -> None:
+    config, _ = check("overload: {max_memory: 8MiB}", "x.yaml", REGISTRY)
+    assert config is not None
+    (warning,) = config.warnings
+    assert (warning.path, "would refuse everything" in warning.text) == ("overload.max_memory", True)

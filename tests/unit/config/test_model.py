@@ -121,7 +121,6 @@ static_resources: {}
 dynamic_resources: {}
 """
 LATER = [
-    "overload",
     "xds",
     "static_resources",
     "dynamic_resources",

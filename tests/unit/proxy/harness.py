@@ -26,6 +26,7 @@ from metaproxy.proxy import address
 from metaproxy.proxy.deadlines import DeadlineQueues
 from metaproxy.proxy.downstream import Downstream
 from metaproxy.proxy.listener import Listener
+from metaproxy.proxy.overload import OverloadMonitor
 from metaproxy.proxy.snapshot import NO_ROUTE, ListenerSnapshot
 from metaproxy.proxy.turn import Turn
 from metaproxy.routing.table import Route, RouteTable, Target
@@ -104,6 +105,7 @@ class MemoryNetwork:
         self.clock = Clock()
         self.turn = Turn(self.clock)
         self.deadlines = DeadlineQueues(self.clock)
+        self.overload = OverloadMonitor(self.clock)
         self.dialled: list[tuple[str, Any]] = []
         self.upstreams: list[Wire] = []
         self.accept = True

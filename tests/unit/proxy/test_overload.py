@@ -1,0 +1,295 @@
+"""What is refused when memory or time are short, and when it is taken again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from harness import LineCodec, Stage, Wire, answer, call
+from twisted.internet.task import Clock
+from twisted.logger import globalLogPublisher
+
+from metaproxy.proxy.memory import held_by_client
+from metaproxy.proxy.overload import Holder, OverloadLimits, OverloadMonitor
+
+MIB = 1 << 20
+LIMIT = 100 * MIB
+
+
+class Memory:
+    """What the process takes: as much as it is set to, and what `stage`'s clients hold."""
+
+    def __init__(self) -> None:
+        self.base = 10 * MIB
+        self.stage: Stage | None = None
+        self.reclaimed = 0
+
+    def read(self) -> int:
+        clients = self.stage.listener.clients if self.stage is not None else ()
+        return self.base + sum(held_by_client(client) for client in clients)
+
+    def reclaim(self) -> None:
+        self.reclaimed += 1
+
+
+class Watched(Stage):
+    """A stage whose proxy is watched, as ProxyService has it watched."""
+
+    def __init__(self, memory: int = LIMIT, lag: float = 0.0, **settings: object) -> None:
+        super().__init__(**settings)  # type: ignore[arg-type]
+        self.memory = Memory()
+        self.memory.stage = self
+        self.monitor = OverloadMonitor(self.clock, self.memory.read, self.memory.reclaim)
+        self.network.overload = self.monitor
+        self.monitor.limit(OverloadLimits(memory, lag))
+        self.monitor.start(self.holders)
+
+    def holders(self) -> Iterator[Holder]:
+        for client in self.listener.clients:
+            yield Holder(held_by_client(client), client.close)
+
+    def looks(self, number: int, late: float = 0.0) -> None:
+        for _ in range(number):
+            self.clock.advance(0.1 + late)
+
+
+def unfinished(size: int) -> bytes:
+    return call(1, body=bytes(size + 100))[:size]
+
+
+@pytest.fixture
+def lines() -> Iterator[list[str]]:
+    found: list[str] = []
+
+    def observe(event: dict[str, object]) -> None:
+        if event.get("log_namespace") == "metaproxy.proxy.overload":
+            found.append(str(event["log_format"]))
+
+    globalLogPublisher.addObserver(observe)
+    yield found
+    globalLogPublisher.removeObserver(observe)
+
+
+def test_within_its_limits_nothing_is_refused() -> None:
+    stage = Watched(lag=0.1)
+    client = stage.client()
+    stage.looks(100)
+    stage.say(client, call(1))
+    stage.say(stage.server, answer(1))
+    assert client.take() == answer(1)
+    assert stage.monitor.state == "ok" and stage.monitor.reason == ""
+
+
+def test_beyond_a_limit_connections_are_refused_and_still_beyond_requests_with_the_protocols_error() -> None:
+    stage = Watched(codec=LineCodec())
+    client = stage.client()
+    stage.memory.base = LIMIT + 1
+    stage.looks(1)
+    assert stage.monitor.state == "refusing" and stage.client().closed
+    stage.say(client, b"get a\n")
+    assert client.take() == b"" and stage.server.take() == b"get a\n"
+    stage.looks(1)
+    assert stage.monitor.state == "shedding" and stage.client().closed
+    stage.say(client, b"get b\n")
+    stage.say(stage.server, b"a\n")
+    first, second = client.take().splitlines()
+    assert first == b"a" and second.startswith(b"fail overload") and b"overload.max_memory" in second
+    assert (stage.monitor.refused_connections, stage.monitor.shed_requests) == (2, 1)
+    assert stage.listener.counts.connections_refused == 2
+    assert stage.no_route.reply_target.counts.outcomes == {"overload": 1}
+
+
+def test_a_late_event_loop_refuses_as_short_memory_does_and_closes_nobody() -> None:
+    stage = Watched(lag=0.05)
+    client = stage.client()
+    stage.say(client, unfinished(MIB))
+    stage.looks(1, late=0.06)
+    assert stage.monitor.state == "ok", "before the first look nothing is due"
+    stage.looks(2, late=0.06)
+    assert stage.monitor.state == "shedding" and stage.monitor.reason == "overload.max_lag"
+    other = next(iter(stage.listener.clients))
+    assert stage.client().closed and not client.closed and held_by_client(other) == MIB
+    assert stage.monitor.lag.value == pytest.approx(0.06)
+
+
+def test_without_a_limit_nothing_is_ever_refused() -> None:
+    stage = Watched(memory=0, lag=0.0)
+    stage.memory.base = 1 << 60
+    stage.looks(5, late=10.0)
+    assert stage.monitor.state == "ok" and not stage.client().closed
+
+
+def test_a_limit_that_is_lifted_ends_what_it_caused_at_the_next_look() -> None:
+    stage = Watched()
+    stage.memory.base = 2 * LIMIT
+    stage.looks(2)
+    stage.monitor.limit(OverloadLimits())
+    stage.looks(1)
+    assert not stage.monitor.refusing and not stage.monitor.shedding
+
+
+def test_the_connections_that_hold_the_most_are_closed_until_it_fits_and_the_others_go_on() -> None:
+    stage = Watched()
+    stage.memory.base = 40 * MIB
+    sizes = [MIB, 20 * MIB, 2 * MIB, 15 * MIB, 10 * MIB, 5 * MIB, 12 * MIB]
+    wires = []
+    for size in sizes:
+        wire = stage.client()
+        stage.downstream(wire).session.buffered = size
+        wires.append(wire)
+    small = stage.client()
+    stage.say(small, call(7))
+    stage.looks(2)
+    assert [size for size, wire in zip(sizes, wires, strict=True) if wire.closed] == [20 * MIB]
+    stage.memory.base = 62 * MIB
+    stage.looks(1)
+    assert [size for size, wire in zip(sizes, wires, strict=True) if wire.closed] == [20 * MIB, 15 * MIB, 12 * MIB]
+    assert stage.monitor.closed_connections == 3 and stage.memory.reclaimed == 1
+    stage.say(stage.server, answer(1))
+    assert small.take() == answer(7)
+
+
+def test_ten_thousand_unfinished_frames_stay_within_the_budget() -> None:
+    stage = Watched(max_connections=20000)
+    part = unfinished(16 * 1024)
+    highest = 0
+    for number in range(10000):
+        wire = stage.client()
+        if not wire.closed:
+            stage.network.turn.begin()
+            wire.protocol.dataReceived(part)
+            stage.network.turn.end()
+        if number % 500 == 499:
+            highest = max(highest, stage.memory.read())
+            stage.looks(1)
+    assert highest <= LIMIT + 500 * len(part)
+    stage.looks(20)
+    assert stage.memory.read() <= LIMIT and stage.monitor.state == "ok"
+    assert stage.monitor.refused_connections > 0 and stage.monitor.closed_connections > 0
+    assert not stage.client().closed
+
+
+def test_trickled_frames_are_found_as_whole_ones_are() -> None:
+    stage = Watched()
+    stage.memory.base = LIMIT - MIB
+    slow, other = stage.client(), stage.client()
+    data = unfinished(2 * MIB)
+    for start in range(0, len(data), 65536):
+        stage.say(slow, data[start : start + 65536])
+        stage.looks(0)
+    stage.looks(2)
+    assert slow.closed and not other.closed
+
+
+def test_requests_that_are_under_way_count_as_held() -> None:
+    stage = Watched()
+    stage.memory.base = LIMIT - MIB
+    asks, other = stage.client(), stage.client()
+    stage.say(asks, call(1, body=bytes(2 * MIB)))
+    stage.looks(2)
+    assert asks.closed and not other.closed
+    assert stage.route.targets[0].counts.outcomes == {"downstream_gone": 1}
+
+
+def test_what_holds_little_is_left_alone_and_garbage_is_collected_instead() -> None:
+    stage = Watched()
+    clients = [stage.client() for _ in range(10)]
+    for client in clients:
+        stage.say(client, call(1)[:10])
+    stage.memory.base = 2 * LIMIT
+    stage.looks(50)
+    assert not any(client.closed for client in clients)
+    assert stage.memory.reclaimed == 1, "it takes time, so it is not done at every look"
+    stage.looks(50)
+    assert stage.memory.reclaimed == 2
+
+
+def test_connections_to_servers_go_last() -> None:
+    clock, closed = Clock(), []
+    monitor = OverloadMonitor(clock, lambda: 2 * LIMIT if len(closed) < 3 else 0, lambda: None)
+    sizes = [(90 * MIB, True), (40 * MIB, False), (50 * MIB, False)]
+    holders = [Holder(size, lambda size=size: closed.append(size), last) for size, last in sizes]  # type: ignore[misc]
+    monitor.limit(OverloadLimits(LIMIT))
+    monitor.start(lambda: holders)
+    clock.pump([0.1, 0.1])
+    assert closed == [50 * MIB, 40 * MIB, 90 * MIB]
+
+
+def test_it_is_left_step_by_step_after_a_calm_while() -> None:
+    stage = Watched()
+    stage.memory.base = LIMIT + 1
+    stage.looks(2)
+    stage.memory.base = LIMIT // 2
+    states = []
+    for _ in range(11):
+        stage.looks(1)
+        states.append(stage.monitor.state)
+    assert states == ["shedding"] * 4 + ["refusing"] * 5 + ["ok"] * 2
+
+
+def test_it_does_not_flap_around_its_limit_and_does_not_stay_for_ever() -> None:
+    stage = Watched()
+    changes, before = 0, "ok"
+    for number in range(200):
+        stage.memory.base = LIMIT + (MIB if number % 4 == 0 else -MIB)
+        stage.looks(1)
+        changes += stage.monitor.state != before
+        before = stage.monitor.state
+    assert changes == 2 and before == "shedding"
+    stage.memory.base = LIMIT - MIB  # freed memory is not always given back
+    stage.looks(46)
+    assert stage.monitor.shedding
+    stage.looks(51)
+    assert not stage.monitor.refusing
+
+
+def test_its_log_lines_are_bounded_however_often_it_comes_and_goes(lines: list[str]) -> None:
+    stage = Watched()
+    for _ in range(20):
+        client = stage.client()
+        stage.say(client, unfinished(MIB))
+        stage.memory.base = LIMIT
+        stage.looks(2)
+        assert client.closed
+        stage.memory.base = 0
+        stage.looks(12)
+    assert len(lines) == 4  # connections, requests, closed, over: one a minute of each
+
+
+def test_a_request_in_a_transaction_is_shed_so_that_the_server_fails_it() -> None:
+    stage = Watched(codec=LineCodec())
+    client = stage.client()
+    stage.say(client, b"begin\n")
+    stage.say(stage.server, b"begun\n")
+    stage.memory.base = 2 * LIMIT
+    stage.looks(2)
+    client.take()
+    stage.say(client, b"set a\n")
+    assert client.take().startswith(b"fail overload") and not client.closed
+
+
+def test_a_one_way_request_is_dropped_and_counted() -> None:
+    stage = Watched(codec=LineCodec())
+    client = stage.client()
+    stage.memory.base = 2 * LIMIT
+    stage.looks(2)
+    stage.say(client, b"tell a\n")
+    assert client.take() == b"" and stage.monitor.shed_requests == 1
+    assert stage.network.upstreams == []
+
+
+def test_once_stopped_it_refuses_nothing_and_has_no_timer() -> None:
+    stage = Watched()
+    stage.memory.base = 2 * LIMIT
+    stage.looks(2)
+    stage.monitor.stop()
+    assert not stage.monitor.refusing and not stage.monitor.shedding and stage.clock.getDelayedCalls() == []
+    stage.monitor.stop()
+
+
+def test_tls_clients_and_those_behind_a_proxy_header_are_refused_alike() -> None:
+    stage = Watched(proxy_protocol=True)
+    stage.memory.base = 2 * LIMIT
+    stage.looks(1)
+    wire = Wire()
+    assert stage.listener._accepted(wire) is None
