@@ -15,6 +15,8 @@ from typing import Any, Generic, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 
+from metaproxy.support.extras import install
+
 
 class MissingExtra(ValueError, ImportError):
     """The packages are not installed. A ValueError, so that a configuration that needs them is told so by line."""
@@ -23,7 +25,7 @@ class MissingExtra(ValueError, ImportError):
 try:
     import grpc
 except ImportError as error:
-    raise MissingExtra("gRPC is not installed; install it with: pip install 'metaproxy[grpc]'") from error
+    raise MissingExtra(f"gRPC is not installed; install it with: {install('grpc')}") from error
 
 Q = TypeVar("Q")
 A = TypeVar("A")

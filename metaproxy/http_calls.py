@@ -19,6 +19,8 @@ from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool, PotentialDataLoss, ResponseDone
 from twisted.web.http_headers import Headers
 
+from metaproxy.support.extras import install
+
 MAX_BODY = 1 << 20
 _IDLE = 60.0
 """Seconds that a connection is kept for the next call."""
@@ -46,7 +48,7 @@ def check_url(url: str) -> str:
     if parts.username is not None or parts.password is not None:
         raise ValueError("a URL with a user or password in it would be shown in logs; leave them out")
     if parts.scheme == "https" and importlib.util.find_spec("OpenSSL") is None:
-        raise ValueError("https needs pyOpenSSL; install it with: pip install 'metaproxy[tls]'")
+        raise ValueError(f"https needs pyOpenSSL; install it with: {install('tls')}")
     return url
 
 

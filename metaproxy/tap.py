@@ -13,6 +13,7 @@ from twisted.python import usage
 
 from metaproxy.config.check import ConfigErrors
 from metaproxy.config.reload import check_file, make_services
+from metaproxy.support.version import version_line
 
 
 class Options(usage.Options):
@@ -34,6 +35,11 @@ class Options(usage.Options):
     def opt_plugins(self, folder: str) -> None:
         """A drop-in folder of plugins, besides the configuration's own; may be given several times."""
         self["plugins"].append(folder)
+
+    def opt_version(self) -> None:
+        """Print the versions of metaproxy, Python and Twisted, and exit."""
+        sys.stdout.write(f"{version_line()}\n")
+        raise SystemExit(0)
 
     def postOptions(self) -> None:
         if not self["config"]:

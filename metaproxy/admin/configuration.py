@@ -60,16 +60,31 @@ def _compiled(snapshot: Any) -> dict[str, Any]:
 
 class Check(Endpoint):
     path = "/check"
-    about = "Body: a configuration. Its errors and warnings, and what it would change; changes nothing."
+    about = (
+        "Body: a configuration. Its errors and warnings, and what it would change; changes nothing. `file=` is what "
+        "errors call it."
+    )
 
     def __init__(self, view: View) -> None:
         self._configuration = view.configuration
 
     def post(self, ask: Ask) -> Answer:
-        problems, difference = self._configuration.check(ask.text())
+        problems, difference = self._configuration.check(ask.text(), _source(ask))
         return as_json(
             {"valid": not problems, "errors": [_line(str(one)) for one in problems], "difference": difference or None}
         )
+
+
+MAX_FILE = 1024
+"""Characters of a `file`."""
+
+
+def _source(ask: Ask) -> str:
+    """What errors call the body. It is not that of the proxy's own file, whose lines are others."""
+    name = ask.query.get("file") or "body"
+    if len(name) > MAX_FILE or not name.isprintable():
+        raise Refused(400, f"file: write a name of up to {MAX_FILE} printable characters", "file")
+    return name
 
 
 _PLACE = re.compile(r"(.*?:\d+:\d+): (.*)", re.DOTALL)
@@ -90,7 +105,7 @@ class Config(Endpoint):
         self._configuration = view.configuration
 
     def put(self, ask: Ask) -> Answer:
-        return _applied(self._configuration.apply_text(ask.text()), self._proxy)
+        return _applied(self._configuration.apply_text(ask.text(), _source(ask)), self._proxy)
 
 
 class Reload(Endpoint):

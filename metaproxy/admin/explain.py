@@ -20,6 +20,7 @@ from metaproxy.message import KIND_NAMES, FrameError, Kind, Message, Side
 from metaproxy.plugins import HOOKS
 from metaproxy.routing.matcher import FACTS
 from metaproxy.routing.table import PERCENT, WEIGHTS, Route
+from metaproxy.support.words import words
 from metaproxy.telemetry.decoded import metadata
 from metaproxy.telemetry.reasons import picked_by
 
@@ -133,7 +134,7 @@ def _explained(listener: Any, message: Message, facts: dict[str, str], snapshot:
         ]
         timeout = route.timeout
         answer["timeout_seconds"] = route.targets[0].cluster.request_timeout if timeout is None else timeout
-        answer["retry"] = repr(route.retry) if route.retry is not None else None
+        answer["retry"] = words(route.retry) if route.retry is not None else None
     return answer
 
 
@@ -173,7 +174,7 @@ def _filters(listener: Any, route: Route, snapshot: Any, get: Callable[[str], st
             if name is not None and hook not in acting.setdefault(name, []):
                 acting[name].append(hook)
             if name is not None and hook == "on_request" and hasattr(bound.__self__, "explain"):
-                says.setdefault(name, []).append(bound.__self__.explain(get))
+                says.setdefault(name, []).append(words(bound.__self__.explain(get)))
     shown = list(dict.fromkeys([*listener.filters, *acting]))
     return [
         {"name": name, "acts": name in acting, "hooks": acting.get(name, [])}

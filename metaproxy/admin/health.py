@@ -12,13 +12,14 @@ import time
 from typing import Any
 
 import twisted
+from metaproxy import __version__
 from metaproxy.admin.resource import Answer, Ask, Endpoint, as_json, as_time
 from metaproxy.admin.view import View, refused
-from metaproxy.telemetry.metrics import VERSION
 
 
 class Healthz(Endpoint):
     path = "/healthz"
+    aliases = ("/livez", "/live")
     about = "200 as long as the process answers; for liveness probes. No token."
     open = True
 
@@ -28,6 +29,7 @@ class Healthz(Endpoint):
 
 class Ready(Endpoint):
     path = "/ready"
+    aliases = ("/readyz",)
     about = "200 when a configuration is in force, its listeners are bound and it does not drain, else 503. No token."
     open = True
 
@@ -53,7 +55,7 @@ class ServerInfo(Endpoint):
         proxy = self._proxy
         return as_json(
             {
-                "version": VERSION,
+                "version": __version__,
                 "state": "DRAINING" if proxy.draining else "LIVE",
                 "ready": proxy.ready,
                 "pid": os.getpid(),

@@ -48,4 +48,5 @@ def _entry(endpoint: Endpoint) -> str:
     linked = "GET" in methods and "{" not in path
     # Relative, as all links here are: something in front may have put the API under a path of its own.
     shown = f'<a href="{path.lstrip("/") or "./"}">{path}</a>' if linked else f"<code>{path}</code>"
-    return f"<dt>{', '.join(methods)} {shown}</dt><dd>{escape(endpoint.about)}</dd>"
+    also = f" Also {' and '.join(map(escape, endpoint.aliases))}." if endpoint.aliases else ""
+    return f"<dt>{', '.join(methods)} {shown}</dt><dd>{escape(endpoint.about)}{also}</dd>"

@@ -21,6 +21,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
 from metaproxy.admin.live import Live
+from metaproxy.support.words import words
 
 log = Logger()
 
@@ -92,7 +93,7 @@ class Refused(Exception):
 
 def encoded(data: Any) -> bytes:
     """JSON: indented, keys sorted; pleasant to read, and equal for equal content."""
-    text = json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False, default=str) + "\n"
+    text = json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False, default=words) + "\n"
     # A lone surrogate becomes an escape, which is what JSON has for it.
     return text.encode("utf-8", "backslashreplace")
 
@@ -143,11 +144,12 @@ class Endpoint:
     One path, with a method of its own name in lower case for each of METHODS that it takes; each is given an Ask and
     returns an Answer, or raises Refused.
 
-    path: such as '/clusters' or '/clusters/{name}'. about: a line for the index and the docs. open: whether anybody
-    may ask it, token or not.
+    path: such as '/clusters' or '/clusters/{name}'. aliases: other names for it, without `{`. about: a line for the
+    index and the docs. open: whether anybody may ask it, token or not.
     """
 
     path: ClassVar[str]
+    aliases: ClassVar[tuple[str, ...]] = ()
     about: ClassVar[str]
     open: ClassVar[bool] = False
 
@@ -172,7 +174,9 @@ class Root(Resource):
         self.endpoints = endpoints
         self._guard = guard
         self._clock = clock
-        self._exact = {endpoint.path: endpoint for endpoint in endpoints if "{" not in endpoint.path}
+        self._exact = {
+            path: endpoint for endpoint in endpoints for path in (endpoint.path, *endpoint.aliases) if "{" not in path
+        }
 
     def render(self, request: Request) -> int:
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from metaproxy.admin.flows import number
@@ -61,10 +62,24 @@ def chosen(proxy: Any, listener: str, match: str) -> Choice:
     """Refused when there is no such listener, or `match` makes no sense."""
     if listener and listener not in proxy.listeners:
         raise Refused(404, f"no listener {listener[:200]!r}; {nearest(listener, list(proxy.listeners))}", "listener")
+    snapshots = [one.snapshot for name, one in proxy.listeners.items() if not listener or name == listener]
+    keys = {key.lower() for one in snapshots for key in one.codec.keys}
     try:
-        return compile_match(match, listener)
+        return compile_match(match, listener, _known(proxy, snapshots), keys)
     except ValueError as error:
         raise Refused(400, str(error), "match") from None
+
+
+def _known(proxy: Any, snapshots: Iterable[Any]) -> dict[str, list[str]]:
+    """The names of the configuration in force that an exchange can have, by the key that asks for them."""
+    clusters = proxy.snapshot.clusters if proxy.snapshot is not None else {}
+    found = {
+        "listener": [one.name for one in snapshots],
+        "protocol": [one.codec.name for one in snapshots],
+        "route": [route.name for one in snapshots for route in (*one.routes.routes, one.no_route)],
+        "cluster": [*clusters, "-"],
+    }
+    return {key: list(dict.fromkeys(names)) for key, names in found.items()}
 
 
 class _Lines:

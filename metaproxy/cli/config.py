@@ -12,6 +12,8 @@ from typing import Any
 from metaproxy.cli.client import Admin
 from metaproxy.cli.output import BAD, GOOD, Output, text
 
+MAX_FILE = 1024
+"""Characters of a path that are sent, its end: errors begin with it."""
 _SIGNS = (("added", "+", GOOD), ("changed", "~", "yellow"), ("removed", "-", BAD))
 
 
@@ -29,7 +31,7 @@ def run(given: Any, admin: Admin, output: Output) -> int:
         body = Path(given.file).read_bytes()
     except OSError as error:
         raise ValueError(f"{given.file}: {error.strerror}") from None
-    told = admin.ask("POST", "/check", body)
+    told = admin.ask("POST", "/check", body, {"file": given.file[-MAX_FILE:]})
     difference = told["difference"] or {}
     changes = [
         (sign, kind[:-1], name, style)

@@ -15,6 +15,7 @@ from typing import NoReturn
 from metaproxy.cli import check, config, drain, record, replay, status, tap, top
 from metaproxy.cli.client import DEFAULT, Admin, AdminError
 from metaproxy.cli.output import Output, to_stderr
+from metaproxy.support.version import version_line
 
 OK, NO, USAGE, UNREACHABLE = 0, 1, 2, 3
 """Exit codes: done; the answer is no (see each command); wrong arguments; the admin API refused, or is away."""
@@ -44,6 +45,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="Exit codes: 0 done, 1 the answer is no, 2 wrong arguments, 3 no admin API there, or it refused. The "
         "proxy itself is started by: twistd -n metaproxy --config FILE",
     )
+    made.add_argument("--version", action="version", version=version_line(), help="print the version and exit")
     commands = made.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
     for module in COMMANDS:
         module.add(commands, common)

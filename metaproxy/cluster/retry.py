@@ -35,7 +35,9 @@ class RetryPolicy:
     is sent beside the first, 0 for never.
     """
 
-    __slots__ = ("_kinds", "_uniform", "attempts", "backoff", "hedge_after", "on_error", "per_try_timeout", "unsafe")
+    __slots__ = (
+        "_kinds", "_uniform", "attempts", "backoff", "hedge_after", "on", "on_error", "per_try_timeout", "unsafe",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -48,6 +50,7 @@ class RetryPolicy:
         uniform: Callable[[], float] = random.random,
     ) -> None:
         names = list(on)
+        self.on = tuple(names)
         self.attempts = attempts
         self.on_error = "error" in names
         self.per_try_timeout = per_try_timeout
@@ -56,6 +59,18 @@ class RetryPolicy:
         self.hedge_after = hedge_after
         self._kinds = frozenset().union(*(REASONS[name] for name in names)) if names else frozenset()
         self._uniform = uniform
+
+    def __str__(self) -> str:
+        """Such as `2 more tries on connect, reset; each within 0.5 s`."""
+        more = f"{self.attempts} more {'try' if self.attempts == 1 else 'tries'} on {', '.join(self.on) or 'nothing'}"
+        parts = [more]
+        if self.per_try_timeout:
+            parts.append(f"each within {self.per_try_timeout:g} s")
+        if self.unsafe:
+            parts.append("also where it may be executed twice")
+        if self.hedge_after:
+            parts.append(f"a second one beside the first after {self.hedge_after:g} s")
+        return "; ".join(parts)
 
     def allows(self, kind: ErrorKind | None, tries: int, safe: bool) -> bool:
         """

@@ -27,6 +27,7 @@ from metaproxy.config.shape import Nested, options
 from metaproxy.config.tls import CertificateError, admin_options, client_tls, server_tls
 from metaproxy.message import Affinity
 from metaproxy.proxy import address, certificates
+from metaproxy.support.extras import install
 
 __all__ = ["ConfigErrors", "Problem", "check", "plugin_folders"]
 
@@ -230,7 +231,7 @@ def _one_format(log: model.AccessLog, reading: Reading) -> None:
 @_rule(model.Tracing)
 def _opentelemetry_is_there(tracing: model.Tracing, reading: Reading) -> None:
     if find_spec("opentelemetry") is None or find_spec("opentelemetry.sdk") is None:
-        reading.problem(reading.at(tracing), "OpenTelemetry is not installed; pip install 'metaproxy[tracing]'")
+        reading.problem(reading.at(tracing), f"OpenTelemetry is not installed; {install('tracing')}")
 
 
 @_rule(model.Config)

@@ -52,6 +52,8 @@ class Configuration(Service):
     def __init__(self, file: str, folders: Iterable[str], proxy: ProxyService, builder: Builder, reactor: Any) -> None:
         self.file = file
         self.text = ""
+        self._source = file
+        self._folder = Path(file).absolute().parent
         self.config = model.Config()
         self.applied = 0.0
         self.refused: dict[str, Any] | None = None
@@ -83,9 +85,14 @@ class Configuration(Service):
         self._file_waits = bool(lines)
         return lines
 
-    def check(self, text: str | bytes) -> tuple[list[Problem], dict[str, Any]]:
-        """What is wrong with a text, and what applying it would change; changes nothing."""
-        config, problems = check(text, self.file, self._registry_for(text), runtime=self.live)
+    def check(self, text: str | bytes, source: str = "") -> tuple[list[Problem], dict[str, Any]]:
+        """
+        What is wrong with a text, and what applying it would change; changes nothing. source: what errors call it;
+        relative paths start from the folder of the proxy's own file all the same.
+        """
+        config, problems = check(
+            text, source or self.file, self._registry_for(text), folder=self._folder, runtime=self.live
+        )
         if config is None:
             return problems, {}
         difference = model.diff(self.config, config)
@@ -97,11 +104,16 @@ class Configuration(Service):
         }
 
     def apply_text(self, text: str | bytes, source: str = "") -> list[str]:
-        """Checks a text and puts it in force. The lines of what is wrong with it; [] when it was applied."""
+        """
+        Checks a text and puts it in force. The lines of what is wrong with it; [] when it was applied. source: as of
+        `check`.
+        """
         source = source or self.file
         registry = self._registry_for(text)
         stamps = self._stamps()  # before they are read: what changes meanwhile is seen at the next look
-        config, problems = check(text, self.file, registry, injected=self._builder.injected, runtime=self.live)
+        config, problems = check(
+            text, source, registry, folder=self._folder, injected=self._builder.injected, runtime=self.live
+        )
         if config is None:
             return self._refuse([str(problem) for problem in problems], source)
         before = self._registry.copy()
@@ -125,6 +137,7 @@ class Configuration(Service):
         if not self.applied:
             _settle_memory()
         self.text, self.config, self.refused = text if isinstance(text, str) else text.decode(), config, None
+        self._source = source
         self._file_waits = False
         now = self._stamps()
         self._file_stamps = now | {path: stamp for path, stamp in stamps.items() if path in now}
@@ -193,7 +206,7 @@ class Configuration(Service):
     def _again(self) -> list[str]:
         """Puts what is in force in force anew, as something changed that it refers to."""
         waits, refused = self._file_waits, self.refused
-        lines = self.apply_text(self.text)
+        lines = self.apply_text(self.text, self._source)
         if not lines and waits:
             self._file_waits, self.refused = waits, refused
         return lines

@@ -12,6 +12,7 @@ from typing import Any
 from metaproxy.config import model
 from metaproxy.proxy.certificates import CertificateError, Pair, client_context, server_context
 from metaproxy.proxy.tls import ClientTls, ServerTls
+from metaproxy.support.extras import install
 
 __all__ = ["AdminContexts", "CertificateError", "admin_options", "client_tls", "server_tls"]
 
@@ -56,7 +57,7 @@ def admin_options(spec: model.AdminTls) -> Any:
             trustRootFromCertificates,
         )
     except ImportError:
-        raise CertificateError("certificate", "TLS needs the extra `tls`: pip install 'metaproxy[tls]'") from None
+        raise CertificateError("certificate", f"TLS needs the extra `tls`: {install('tls')}") from None
     certificates = [Certificate.loadPEM(text) for text in _blocks(spec.certificate.read_bytes())]
     own = PrivateCertificate.fromCertificateAndKeyPair(certificates[0], KeyPair.load(spec.key.read_bytes(), _pem()))
     trust = None

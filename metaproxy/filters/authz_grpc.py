@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from metaproxy.filters.authorization import MOST_CHANGES, Asked, Decision, denied
 from metaproxy.grpc_calls import CallFailed, Method, MissingExtra
+from metaproxy.support.extras import install
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 try:
     from envoy.service.auth.v3.external_auth_pb2 import CheckRequest, CheckResponse
 except ImportError as error:
-    raise MissingExtra("xds-protos is not installed; install it with: pip install 'metaproxy[grpc]'") from error
+    raise MissingExtra(f"xds-protos is not installed; install it with: {install('grpc')}") from error
 
 PATH = "/envoy.service.auth.v3.Authorization/Check"
 

@@ -18,6 +18,7 @@ from zope.interface import implementer
 from metaproxy.interfaces import IExchange, IOnRequest
 from metaproxy.message import ErrorKind, Reply
 from metaproxy.plugins import OptionError
+from metaproxy.support.extras import install
 
 if TYPE_CHECKING:
     from metaproxy.filters.jwt_tokens import Provider, Verified
@@ -40,7 +41,7 @@ class Jwt:
         try:
             from metaproxy.filters import jwt_tokens
         except ImportError as error:
-            raise ValueError(f"{error}; install it with: pip install 'metaproxy[jwt]'") from error
+            raise ValueError(f"{error}; install it with: {install('jwt')}") from error
         if not providers:
             raise OptionError("providers", "name one at least")
         if cache < 0:

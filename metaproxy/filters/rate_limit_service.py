@@ -14,6 +14,7 @@ from metaproxy.filters.descriptors import Asked
 from metaproxy.filters.quota import Quota
 from metaproxy.filters.windows import Decision
 from metaproxy.grpc_calls import CallFailed, Method, MissingExtra
+from metaproxy.support.extras import install
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -23,7 +24,7 @@ try:
     from envoy.service.ratelimit.v3.rls_pb2 import RateLimitRequest, RateLimitResponse
     from envoy.type.v3.ratelimit_unit_pb2 import RateLimitUnit
 except ImportError as error:
-    raise MissingExtra("xds-protos is not installed; install it with: pip install 'metaproxy[grpc]'") from error
+    raise MissingExtra(f"xds-protos is not installed; install it with: {install('grpc')}") from error
 
 PATH = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit"
 MOST_HEADERS = 32

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from metaproxy.proxy.tls import choose, reason_of
+from metaproxy.support.extras import install
 
 VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
@@ -143,7 +144,7 @@ def read(path: Path) -> Told:
     try:
         from cryptography import x509
     except ImportError:
-        text = "TLS needs the extra `tls`: pip install 'metaproxy[tls]'"
+        text = f"TLS needs the extra `tls`: {install('tls')}"
         raise CertificateError("certificate", text) from None
     try:
         certificate = x509.load_pem_x509_certificate(path.read_bytes())

@@ -223,11 +223,14 @@ class Mirror:
             if tell is not None:
                 tell(exchange, cluster, answer, text)
 
-    def __repr__(self) -> str:
-        shown = [
+    def __str__(self) -> str:
+        """Such as `shadow 25 %, compared`."""
+        return ", ".join(
             f"{target.name} {target.share * 100:g} %{', compared' if target.compare else ''}" for target in self.targets
-        ]
-        return f"Mirror({', '.join(shown)})"
+        )
+
+    def __repr__(self) -> str:
+        return f"Mirror({self})"
 
 
 def difference(exchange: Exchange, one: Message, other: Message) -> str:

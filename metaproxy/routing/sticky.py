@@ -33,5 +33,8 @@ class Sticking:
         text = "\0".join(value or "" for value in values)
         return xxhash.xxh64_intdigest(text.encode("utf-8", "surrogateescape"), seed=draw) / _WHOLE
 
+    def __str__(self) -> str:
+        return ", ".join(self.keys)
+
     def __repr__(self) -> str:
-        return f"Sticking({', '.join(self.keys)})"
+        return f"Sticking({self})"

@@ -18,6 +18,7 @@ from typing import Any
 from metaproxy.counts import TargetCounts
 from metaproxy.message import Message, Mutation, Reply
 from metaproxy.routing.matcher import Condition
+from metaproxy.support.words import words
 
 MAX_KEYS = 256
 """Entries that one route may take in an index; `in` lists that multiply to more are tested one by one instead."""
@@ -180,7 +181,7 @@ class Route:
                 shown[name] = {"set": dict(mutation.set), "remove": list(mutation.remove)}
         for name, policy in (("retry", self.retry), ("mirror", self.mirror), ("sticky", self.sticky)):
             if policy is not None:
-                shown[name] = repr(policy)
+                shown[name] = words(policy)
         return shown
 
     def __repr__(self) -> str:

@@ -1,37 +1,52 @@
 """
 Which exchanges somebody wants to see: `match` of a tap or a recording.
 
-Lives here: `compile_match`. Does not: what conditions mean (`routing.matcher`, `routing.expression`).
+Lives here: `compile_match`, and the check that what it asks for can be there. Does not: what conditions mean
+(`routing.matcher`, `routing.expression`).
 """
 
 from __future__ import annotations
 
+import difflib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
-from metaproxy.message import FrameError
-from metaproxy.routing.expression import compile_expression
+from metaproxy.message import KIND_NAMES, ErrorKind, FrameError
+from metaproxy.routing.expression import WORDS, compile_expression
+from metaproxy.routing.matcher import compile_condition
 
 MAX_TEXT = 4096
 """Characters of a `match`."""
 OWN = ("cluster", "listener", "outcome", "protocol", "route", "upstream_address")
 """What is asked of the exchange itself; every other key is metadata of the request, or a fact of its connection."""
 
+OUTCOMES = ("ok", "error", "oneway", "downstream_gone", *(kind.value for kind in ErrorKind))
+"""How an exchange can end."""
+CLOSED: Mapping[str, Collection[str]] = {"outcome": OUTCOMES, "kind": KIND_NAMES}
+"""Keys of which all values are known in every proxy; others (listeners, routes ...) depend on its configuration."""
+MAX_LISTED = 20
+"""Values that an error lists where none is near."""
+
 Choice = Callable[[Any], bool]
 """Of an exchange that ended: whether it is wanted."""
 
 
-def compile_match(text: str, listener: str = "") -> Choice:
+def compile_match(
+    text: str, listener: str = "", known: Mapping[str, Collection[str]] | None = None, keys: Collection[str] = ()
+) -> Choice:
     """
     text: '' for all; `key=value` or `key: value`, several of them with commas between; or the conditions of a route's
-    `match:` as JSON, with `and`, `or` and `not`. Raises ValueError with what to write instead.
+    `match:` as JSON, with `and`, `or` and `not`. known: key -> all the values that it can have, besides CLOSED; keys:
+    metadata keys that codecs are known to give. Raises ValueError with what to write instead.
     """
     if len(text) > MAX_TEXT:
         raise ValueError(f"match of {len(text)} characters; allowed are {MAX_TEXT}")
     text = text.strip()
     spec = _spec(text) if text else {}
     holds = compile_expression(spec).holds if spec else None
+    for key, condition in _conditions(spec):
+        _check(key, condition, {**CLOSED, **(known or {})}, keys)
 
     def wanted(exchange: Any) -> bool:
         if listener and exchange.listener != listener:
@@ -44,6 +59,54 @@ def compile_match(text: str, listener: str = "") -> Choice:
             return False
 
     return wanted
+
+
+def _conditions(spec: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Every condition of an expression that was compiled, however deep it stands: its key, and what it asks."""
+    for key, value in spec.items():
+        if key in ("and", "or"):
+            for inner in value:
+                yield from _conditions(inner)
+        elif key == "not":
+            yield from _conditions(value)
+        elif key not in WORDS:
+            yield key, value
+
+
+def _check(key: str, condition: Any, known: Mapping[str, Collection[str]], keys: Collection[str]) -> None:
+    """Raises ValueError for a condition that no exchange can ever meet, or, with `not`, that every one meets."""
+    key = key.lower()
+    if key not in known:
+        near = difflib.get_close_matches(key, [*OWN, "kind"], 1, 0.8)
+        if near and key not in (*OWN, *keys):
+            raise ValueError(f"no key {key[:100]!r}; did you mean {near[0]!r}?")
+        return
+    for value in _exact(condition):
+        if value not in known[key]:
+            raise ValueError(f"{key} is never {value[:100]!r}; {_instead(value, known[key])}")
+    if isinstance(condition, Mapping) and not condition.get("not") and "default" not in condition:
+        test = compile_condition(key, condition).test
+        if not any(map(test, known[key])):
+            raise ValueError(f"no {key} has {json.dumps(condition)[:200]}; {_instead('', known[key])}")
+
+
+def _exact(condition: Any) -> list[str]:
+    """The values that a condition compares with as they are."""
+    if not isinstance(condition, Mapping):
+        return [str(condition)]
+    if condition.get("ignore_case"):
+        return []
+    return [str(condition["exact"])] if "exact" in condition else [str(value) for value in condition.get("in", ())]
+
+
+def _instead(value: str, known: Collection[str]) -> str:
+    folded = {one.lower(): one for one in known}
+    near = difflib.get_close_matches(value.lower(), folded, 1)
+    if near:
+        return f"did you mean {folded[near[0]]!r}?"
+    listed = ", ".join(map(repr, list(known)[:MAX_LISTED]))
+    more = f" and {len(known) - MAX_LISTED} more" if len(known) > MAX_LISTED else ""
+    return f"there are {listed}{more}" if known else "there are none"
 
 
 def _spec(text: str) -> dict[str, Any]:

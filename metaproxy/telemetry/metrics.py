@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib import metadata
 from itertools import accumulate
 from typing import Any, cast
 
@@ -24,6 +23,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 import twisted
+from metaproxy import __version__
 from metaproxy.counts import BOUNDS, Histogram
 from metaproxy.telemetry import names
 from metaproxy.telemetry.collected import cut, merged
@@ -33,11 +33,6 @@ PIECE = 200
 """Samples that are made at a time."""
 QUANTILES = (0.5, 0.9, 0.99)
 """Of histograms, in the flat mapping."""
-
-try:
-    VERSION = metadata.version("metaproxy")
-except metadata.PackageNotFoundError:  # run from a source tree
-    VERSION = "unknown"
 
 _LE = (*(floatToGoString(bound) for bound in BOUNDS), "+Inf")
 
@@ -108,7 +103,7 @@ class Metrics(Collector):
 
     def _read(self) -> Iterator[tuple[Family, list[Row]]]:
         """Families in the order of names.FAMILIES; the rows of one are read at one time."""
-        build = (sys.version.split()[0], twisted.__version__, VERSION)
+        build = (sys.version.split()[0], twisted.__version__, __version__)
         yield names.BUILD, [(build, 1.0)]
         process = _Process.of(self._proxy, self._configuration, self._logs)
         for family in names.PROCESS:

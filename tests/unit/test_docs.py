@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from configparser import ConfigParser
 from pathlib import Path
 from typing import Any
 
@@ -118,3 +119,29 @@ def test_each_filter_has_its_section_once_and_in_order() -> None:
     assert len(sections) == page.count("\n## "), "a section without a text"
     declared = [row["name"] for row in Registry().listing() if row["kind"] == "filter"]
     assert [name for name in sections if name.islower()] == sorted(map(str, declared))
+
+
+def _extras(page: str) -> list[str]:
+    """The extras that a text asks to install."""
+    found = re.findall(r"pip install[^`\n]*?\[([\w, ]+)\]", page)
+    return [extra.strip() for one in found for extra in one.split(",")]
+
+
+def test_what_is_to_be_installed_can_be() -> None:
+    setup = ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    known = set(setup["options.extras_require"])
+    pages = [
+        ROOT / "README.md",
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "conf").glob("*"),
+        *(ROOT / "metaproxy").rglob("*.py"),
+    ]
+    for page in pages:
+        text = page.read_text()
+        assert "metaproxy[" not in re.sub(r"\w\.metaproxy\[", "", text), (
+            f"{page.relative_to(ROOT)}: no index has metaproxy"
+        )
+        assert set(_extras(text)) <= {*known, "{extra}"}, page.relative_to(ROOT)
+        assert set(re.findall(r"\binstall\('(\w+)'\)", text)) <= known, page.relative_to(ROOT)
+    assert "tls" in _extras((ROOT / "docs" / "how-to" / "encrypt-connections.md").read_text())

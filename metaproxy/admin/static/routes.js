@@ -31,11 +31,11 @@ function Split({ split, colour, added, span }) {
   const whole = parts.reduce((sum, part) => sum + part.value, 0);
   const rest = split.left > 0.0001 ? `, only ${percent(1 - split.left, 1)} of these` : "";
   const replies = split.routes.some((route) => route.reply) ? ", answered by the proxy itself" : "";
-  const kept = split.routes.map((route) => /\((.+)\)/.exec(route.sticky || "")).find(Boolean);
+  const kept = split.routes.map((route) => route.sticky).find(Boolean);
   return html`<li>
     <div class="route">
       <strong>${split.routes.map((route) => route.name).join(", ")}</strong> <${Badge} kind="plain">${split.listener}<//>
-      <span class="match">${split.asks && condition(split.match)}${rest}${replies}${kept && `, kept by ${kept[1]}`}</span>
+      <span class="match">${split.asks && condition(split.match)}${rest}${replies}${kept && `, kept by ${kept}`}</span>
       <span class="n muted">${rate(span ? whole / span : null)} a second</span>
     </div>
     <${Shares} parts=${parts} />

@@ -45,17 +45,17 @@ class FakeConfiguration:
         self.config = Config(runtime={**self.defaults, **self.live})
         return []
 
-    def check(self, text: str) -> tuple[list[str], dict[str, Any]]:
+    def check(self, text: str, source: str = "demo.yaml") -> tuple[list[str], dict[str, Any]]:
         if "wrong" in text:
-            return ["demo.yaml:7:18: listeners[0].routes[1].cluster: no cluster 'dmeo'", "demo.yaml:9:1: worse"], {}
+            return [f"{source}:7:18: listeners[0].routes[1].cluster: no cluster 'dmeo'", f"{source}:9:1: worse"], {}
         same = {"added": [], "changed": [], "removed": []}
         return [], {"listeners": {**same, "added": ["back"]}, "clusters": same, "sections": [], "warnings": []}
 
-    def apply_text(self, text: str) -> list[str]:
-        problems, _ = self.check(text)
+    def apply_text(self, text: str, source: str = "demo.yaml") -> list[str]:
+        problems, _ = self.check(text, source)
         if problems:
             self.reloads["refused"] += 1
-            self.refused = {"time": 1700000002.0, "source": "demo.yaml", "errors": problems}
+            self.refused = {"time": 1700000002.0, "source": source, "errors": problems}
             return problems
         self.reloads["applied"] += 1
         self._running.apply(self._running.proxy.snapshot.version + 1)

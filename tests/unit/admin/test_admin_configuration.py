@@ -6,10 +6,12 @@ from browser import Desk
 from metaproxy.plugins import Registry
 from metaproxy.telemetry.secret_keys import masked
 
-ERRORS = [
-    {"error": "listeners[0].routes[1].cluster: no cluster 'dmeo'", "where": "demo.yaml:7:18"},
-    {"error": "worse", "where": "demo.yaml:9:1"},
-]
+
+def errors(source="body"):
+    return [
+        {"error": "listeners[0].routes[1].cluster: no cluster 'dmeo'", "where": f"{source}:7:18"},
+        {"error": "worse", "where": f"{source}:9:1"},
+    ]
 
 
 def test_the_dump_has_what_is_in_force_and_what_was_compiled():
@@ -55,8 +57,8 @@ def test_a_refused_configuration_is_shown_and_changes_nothing():
     response = desk.ask("PUT", "/config", b"wrong: yes\n")
     assert response.status == 400
     assert response.json == {
-        "error": "listeners[0].routes[1].cluster: no cluster 'dmeo' (and 1 more)", "where": "demo.yaml:7:18",
-        "errors": ERRORS, "version": 1,
+        "error": "listeners[0].routes[1].cluster: no cluster 'dmeo' (and 1 more)", "where": "body:7:18",
+        "errors": errors(), "version": 1,
     }  # fmt: skip
     dump = desk.get("/config_dump").json
     assert dump["version"] == 1
@@ -75,8 +77,21 @@ def test_a_configuration_is_put_in_force():
 def test_a_check_tells_errors_and_changes_nothing():
     desk = Desk()
     response = desk.post("/check", "wrong: yes\n")
-    assert (response.status, response.json) == (200, {"valid": False, "errors": ERRORS, "difference": None})
+    assert (response.status, response.json) == (200, {"valid": False, "errors": errors(), "difference": None})
     assert desk.configuration.reloads == {"applied": 1, "refused": 0}
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/check"), ("PUT", "/config")])
+def test_errors_name_the_file_that_was_sent_and_never_the_one_in_force(method, path):
+    told = Desk().ask(method, f"{path}?file=/tmp/new.yaml", b"wrong: yes\n").json
+    assert told["errors"] == errors("/tmp/new.yaml")
+    assert Desk().ask(method, path, b"wrong: yes\n").json["errors"] == errors("body")
+
+
+@pytest.mark.parametrize("name", ["a%0Ab", "x" * 1025])
+def test_a_name_that_would_not_fit_in_a_line_is_refused(name):
+    response = Desk().post(f"/check?file={name}", "listeners: []\n")
+    assert (response.status, response.json["where"]) == (400, "file")
 
 
 def test_a_check_tells_the_difference():
@@ -97,7 +112,7 @@ def test_without_a_body_nothing_is_done(method, path):
 def test_bytes_that_are_no_text_reach_the_checker_as_they_are():
     desk = Desk()
     seen: list[str] = []
-    desk.configuration.check = lambda text: (seen.append(text), ([], {}))[1]  # type: ignore[method-assign]
+    desk.configuration.check = lambda text, source: (seen.append(text), ([], {}))[1]  # type: ignore[method-assign]
     desk.ask("POST", "/check", b"a: \xff\n")
     assert seen == ["a: \udcff\n"]
 
@@ -107,7 +122,7 @@ def test_the_file_is_read_again():
     assert desk.post("/reload").json == {"applied": True, "version": 2}
     desk.configuration.content = "wrong: yes\n"
     response = desk.post("/reload")
-    assert (response.status, response.json["errors"]) == (400, ERRORS)
+    assert (response.status, response.json["errors"]) == (400, errors("demo.yaml"))
 
 
 def test_a_file_that_cant_be_read_is_told():

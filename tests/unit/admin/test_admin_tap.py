@@ -211,3 +211,15 @@ def test_a_mirror_that_answers_something_else_is_told_with_the_exchange():
     (line,) = reader.lines()
     assert line["mirror"] == {"cluster": "v2", "differs": "byte 3 differs", "metadata": {"token": "****"}}
     assert line["route"] == "main"
+
+
+@pytest.mark.parametrize(
+    ("match", "meant"),
+    [("outcome=conect", "connect"), ("cluster=dmeo", "demo"), ("route=mian", "main"), ("listener=frnt", "front")],
+)
+def test_a_value_that_can_not_be_is_refused_by_tap_and_record(match, meant):
+    desk = Desk()
+    for response in (desk.get(f"/tap?match={match}"), desk.post("/record", json.dumps({"match": match}))):
+        assert (response.status, response.json["where"]) == (400, "match")
+        assert f"did you mean {meant!r}?" in response.json["error"]
+    assert desk.proxy._watchers == []

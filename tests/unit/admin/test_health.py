@@ -1,4 +1,5 @@
 import os
+from types import SimpleNamespace
 
 from browser import Desk
 
@@ -15,6 +16,16 @@ def test_ready_is_a_proxy_with_a_configuration_that_does_not_drain():
     desk.post("/drain")
     assert (desk.get("/ready").status, desk.get("/ready").json) == (503, {"status": "draining"})
     assert desk.get("/healthz").status == 200
+
+
+def test_probes_ask_under_the_names_that_they_know_too():
+    desk = Desk(tokens=SimpleNamespace(read="r", write="w"))
+    for path in ("/live", "/livez", "/healthz", "/readyz", "/ready"):
+        assert desk.get(path).status == desk.ask("HEAD", path).status == 200
+    assert desk.get("/livez").json == desk.get("/healthz").json
+    assert all(path in desk.get("/help").text for path in ("/live", "/livez", "/readyz"))
+    desk.proxy.drain()
+    assert [desk.get(path).status for path in ("/ready", "/readyz", "/livez")] == [503, 503, 200]
 
 
 def test_not_ready_before_the_first_configuration():
@@ -47,7 +58,7 @@ def test_server_info_has_the_configuration_that_was_refused_until_one_is_applied
     assert desk.get("/server_info").json["refused"] is None
     desk.ask("PUT", "/config", b"wrong")
     refused = desk.get("/server_info").json["refused"]
-    assert (refused["source"], len(refused["errors"])) == ("demo.yaml", 2)
+    assert (refused["source"], len(refused["errors"])) == ("body", 2)
     assert refused["time"].startswith("2023-11-14T")
 
 

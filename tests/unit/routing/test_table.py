@@ -342,7 +342,7 @@ def test_a_description_keeps_both_conditions_on_one_key_and_names_policies():
         [Route("a", both, [Target(Cluster("c"))], retry="twice", mirror="shadow")], NoRandom()
     ).describe()
     assert described["match"] == {"x": [{"prefix": "a"}, {"suffix": "b"}]}
-    assert (described["retry"], described["mirror"]) == ("'twice'", "'shadow'")
+    assert (described["retry"], described["mirror"]) == ("twice", "shadow")
 
 
 def test_routes_and_targets_read_well():
