@@ -16,6 +16,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 
 from metaproxy.codecs.redis.acl_table import ALWAYS, CATEGORIES, CONTAINERS, NAMES, READ, WRITE, accesses
+from metaproxy.codecs.redis.commands import plain
 
 _DENIED = "NOPERM this user has no permissions to run the '{}' command"
 _KEY = "NOPERM this user has no permissions to access one of the keys used as arguments"
@@ -274,6 +275,6 @@ class Rules:
 def _looks_elsewhere(words: list[bytes]) -> Iterator[str]:
     """The options of a SORT that have it look at other keys than its own."""
     for place, word in enumerate(words[2:-1], 2):
-        upper = word.upper()
+        upper = plain(word).upper()
         if upper == b"GET" or (upper == b"BY" and b"*" in words[place + 1]):
             yield upper.decode()

@@ -226,4 +226,4 @@ def accesses(name: str, arguments: Sequence[bytes]) -> list[tuple[bytes, int]]:
 
 
 def _words(arguments: Sequence[bytes]) -> set[bytes]:
-    return {argument.upper() for argument in arguments}
+    return {commands.plain(argument).upper() for argument in arguments}

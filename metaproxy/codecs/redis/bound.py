@@ -15,7 +15,7 @@ from collections import deque
 
 from metaproxy.codecs.redis import commands, resp
 from metaproxy.codecs.redis.metadata import MULTI
-from metaproxy.message import Hold, Kind, Message
+from metaproxy.message import FrameError, Hold, Kind, Message
 
 _EVENT = re.compile(rb"[*>][34]\r\n\$\d+\r\n([ps]?message|[ps]?(?:un)?subscribe)\r\n")
 """How begins what a subscription brings, in RESP3 and RESP2."""
@@ -54,6 +54,7 @@ class Bound:
 
     def __init__(self, unanswered: int) -> None:
         self._due: deque[int | _Confirmations] = deque([_PLAIN] * unanswered)
+        self._requests = unanswered  # of those that are due, how many are no confirmations
         self._transaction = self._watching = self._monitoring = False
         self._strayed = False  # in another database or user than its profile says, or in a state that is not known
         self._subscribed = [0, 0, 0]
@@ -74,16 +75,17 @@ class Bound:
         if frame.startswith(MULTI) and len(frame) > len(MULTI):
             at = len(MULTI)
             self._due.append(_SWALLOWED)
+            self._requests += 1
             self._transaction = True
         (name,) = resp.arguments(frame, 1, at)
         name = name.upper()
         count = int(frame[at + 1 : frame.index(resp.CRLF, at)]) - 1
         if name in commands.SUBSCRIBE or name in commands.UNSUBSCRIBE:
-            behind = any(not isinstance(due, _Confirmations) for due in self._due)
             left = None if name in commands.UNSUBSCRIBE and not count else count
-            self._due.append(_Confirmations(name.lower(), left, behind))
+            self._due.append(_Confirmations(name.lower(), left, self._requests > 0))
         else:
             self._due.append(self._note(name, count))
+            self._requests += 1
 
     def _note(self, name: bytes, count: int) -> int:
         """What the request changes."""
@@ -120,10 +122,28 @@ class Bound:
             return [Message(Kind.EVENT, frame)]
         if self._due:
             self._due.popleft()
+            self._requests -= not confirming
         if confirming:
             # The one answer to a SUBSCRIBE that was refused; a server that gives another has lost its thread.
             return [self._close_if_over(Message(Kind.EVENT, frame), confirming)]
         return self._answered(frame, code in (resp.ERROR, resp.BULK_ERROR), due)
+
+    def skipped(self, beginning: bytes, code: int, reason: str) -> list[Message]:
+        """
+        A reply that was dropped since it is too large. beginning: its first bytes. Raises FrameError if it answers no
+        request: a subscriber that misses a message must know, and so loses its connection.
+        """
+        due = self._due[0] if self._due else None
+        subscribed = code == resp.ARRAY and any(self._subscribed) and _EVENT.match(beginning)
+        monitored = self._monitoring and _MONITORED.match(beginning)
+        if not isinstance(due, int) or due == _SWALLOWED or code == resp.PUSH or subscribed or monitored:
+            raise FrameError(reason.replace("an answer", "a message", 1))
+        self._due.popleft()
+        self._requests -= 1
+        answer = self._answered(b"", False, due)
+        if answer[0].kind is Kind.RESPONSE:
+            answer = [Message(Kind.SKIPPED, reason.encode())]
+        return answer
 
     def _answered(self, frame: bytes, failed: bool, due: object) -> list[Message]:
         if due == _SWALLOWED:
@@ -143,7 +163,7 @@ class Bound:
     def _event(self, frame: bytes, word: bytes, confirming: _Confirmations | None) -> Message:
         message = Message(Kind.EVENT, frame)
         kind = _KINDS.get(word)
-        count = _COUNT.search(frame)
+        count = _COUNT.search(frame, max(0, len(frame) - 32)) if kind is not None else None
         if kind is None or count is None:
             return message
         before = self._subscribed[_SHARDS] if kind == _SHARDS else sum(self._subscribed[:_SHARDS])
@@ -161,7 +181,7 @@ class Bound:
         unanswered: the answer to one may come in the same read, and then lets what waited for it go on this connection
         before the event is passed on. In that case the client's session releases it, with its next command.
         """
-        if any(self._subscribed) or any(isinstance(due, _Confirmations) for due in self._due):
+        if any(self._subscribed) or len(self._due) > self._requests:
             return message
         message.metadata = OVER
         if not self._due and not self._held() and confirming is not None and not confirming.behind:

@@ -17,8 +17,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from metaproxy.codecs.redis import commands, resp
-from metaproxy.codecs.redis.identity import NOAUTH, OK, Identity, error_probe, unsubscribed
+from metaproxy.codecs.redis.identity import NOAUTH, OK, ONE_LINE, Identity, error_probe, unsubscribed
 from metaproxy.codecs.redis.metadata import ANYBODY, MULTI, Profile, read, reader
+from metaproxy.codecs.redis.names import unknown
 from metaproxy.codecs.redis.stream import CommandStream
 from metaproxy.message import FrameError, Hold, Kind, Message
 
@@ -67,7 +68,7 @@ class ClientSession(CommandStream):
     def _look(self, name: bytes, message: Message) -> None:
         if name in commands.NO_COMMANDS:
             raise FrameError("HTTP, not Redis")
-        refusal = self._refusal(name, message)
+        refusal = unknown(name, lambda: resp.arguments(message.frame)) or self._refusal(name, message).encode()
         if refusal:
             self._refuse(message, refusal)
         elif name == b"QUIT":
@@ -120,14 +121,13 @@ class ClientSession(CommandStream):
             )
         return ""
 
-    def _refuse(self, message: Message, error: str) -> None:
+    def _refuse(self, message: Message, error: bytes) -> None:
         """Inside MULTI the server must take notice, or EXEC would do the rest without what was refused."""
         if self._transaction:
             message.known()  # while the frame is the client's
-            message.frame = error_probe(error.partition(" ")[2])
+            message.frame = error_probe(error.partition(b" ")[2].decode("latin-1"))
         else:
-            line = error.replace("\r", " ").replace("\n", " ")
-            message.answer = b"-%b\r\n" % line.encode("utf-8", "replace")
+            message.answer = b"-%b\r\n" % error.translate(ONE_LINE)
 
     # -- the connection's state
 
@@ -146,6 +146,7 @@ class ClientSession(CommandStream):
         self._profile = (who.version, who.database, "own") if bound else self._shared
         self._plain = who.user is not None and who.rules is None and not self._transaction and not self._lingering
         self._blocking = self._blocking and bound
+        self._scanner.stranger = who.user is None
 
     def _release(self, message: Message) -> None:
         """One reason less to be bound; the last one goes with this message's answer."""

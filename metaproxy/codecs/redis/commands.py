@@ -138,6 +138,12 @@ CLIENT_FORWARDED = frozenset((b"GETREDIR", b"HELP", b"INFO", b"LIST", b"TRACKING
 NO_COMMANDS = frozenset((b"HOST:", b"POST"))
 """HTTP that strayed here: redis-server closes its connection, which must not be one that clients share."""
 
+CONTAINERS = frozenset(
+    b"ACL CLIENT CLUSTER COMMAND CONFIG DEBUG FUNCTION LATENCY MEMORY MODULE OBJECT PFDEBUG PUBSUB SCRIPT SENTINEL"
+    b" SLOWLOG XGROUP XINFO".split()
+)
+"""Commands whose first argument is a name, too."""
+
 SPECIAL = STATE | BLOCKING | SUBSCRIBE | UNSUBSCRIBE | REFUSED.keys() | REFUSED_WITH.keys() | NO_COMMANDS
 """Commands that need a look when they are read; all others are passed on as they are."""
 
@@ -146,6 +152,11 @@ SPLIT: dict[str, int] = {"DEL": 1, "EXISTS": 1, "MGET": 1, "MSET": 2, "TOUCH": 1
 
 MANY = frozenset((*COUNTED, *STREAMS, *STORING, *(name for name, place in PLACES.items() if place[0] != place[1])))
 """Commands that may have several keys."""
+
+
+def plain(word: bytes) -> bytes:
+    """What redis-server sees of a word when it compares it with one that it knows: it ends at a NUL."""
+    return word.partition(b"\0")[0]
 
 
 def keys(name: str, arguments: Sequence[bytes]) -> list[bytes]:
@@ -162,7 +173,7 @@ def keys(name: str, arguments: Sequence[bytes]) -> list[bytes]:
     found = list(arguments[first : (len(arguments) + last if last < 0 else last) + 1 : step])
     if name in STORING:
         words = STORING[name]
-        found += [key for word, key in pairwise(arguments) if word.upper() in words]
+        found += [key for word, key in pairwise(arguments) if plain(word).upper() in words]
     return found
 
 
@@ -177,24 +188,29 @@ def _counted(name: str, arguments: Sequence[bytes]) -> list[bytes]:
 
 
 def _of_streams(arguments: Sequence[bytes]) -> list[bytes]:
-    for place, argument in enumerate(arguments):
-        if argument.upper() == b"STREAMS":
-            rest = arguments[place + 1 :]
-            return list(rest[: len(rest) // 2])
-    return []
+    rest = arguments[_options(arguments)[0] :]
+    return list(rest[: len(rest) // 2])
+
+
+_WITH_VALUES = {b"BLOCK": 1, b"COUNT": 1, b"GROUP": 2, b"NOACK": 0, b"CLAIM": 1}
+"""The options of XREAD and XREADGROUP in front of STREAMS, and how many values each has: these may be any words."""
+
+
+def _options(arguments: Sequence[bytes]) -> tuple[int, bool]:
+    """Of XREAD and XREADGROUP: where the streams begin, behind all if nowhere; whether BLOCK stands before them."""
+    place, blocking = 1, False
+    while place < len(arguments):
+        word = plain(arguments[place]).upper()
+        if word == b"STREAMS":
+            return place + 1, blocking
+        blocking = blocking or word == b"BLOCK"
+        place += 1 + _WITH_VALUES.get(word, 0)  # an option that is not known: better one BLOCK too many than one missed
+    return len(arguments), blocking
 
 
 def blocks(name: bytes, arguments: Callable[[], list[bytes]]) -> bool:
     """Whether the command, one of BLOCKING, may be answered late."""
-    if name not in (b"XREAD", b"XREADGROUP"):
-        return True
-    for argument in arguments():
-        word = argument.upper()
-        if word == b"STREAMS":
-            return False
-        if word == b"BLOCK":
-            return True
-    return False
+    return name not in (b"XREAD", b"XREADGROUP") or _options(arguments())[1]
 
 
 def _heads(names: set[str]) -> dict[bytes, int]:
@@ -210,7 +226,7 @@ def _heads(names: set[str]) -> dict[bytes, int]:
     return heads
 
 
-HEADS = _heads({*READS, *WRITES, *PLACES, *COUNTED, *STORING} - {name.decode() for name in SPECIAL})
+HEADS = _heads({*READS, *WRITES, *PLACES, *COUNTED, *STORING} - {name.decode() for name in SPECIAL | CONTAINERS})
 
 
 def heads(denied: frozenset[bytes]) -> dict[bytes, int]:

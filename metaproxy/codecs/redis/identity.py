@@ -24,6 +24,10 @@ _HELLO_FIRST = (
     b"<pass> option can be used to authenticate the client and select the RESP protocol version at the same time\r\n"
 )
 _BAD_NAME = b"-ERR Client names cannot contain spaces, newlines or special characters.\r\n"
+ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
+"""What errors are translated with: they end at the first line end."""
+_MOST_WORDS = 12
+"""Words of a HELLO; three times what it can say."""
 _SYNTAX = b"-ERR syntax error\r\n"
 _NO_INTEGER = b"-ERR value is not an integer or out of range\r\n"
 VERSION = b"7.0.0"
@@ -89,6 +93,8 @@ class Identity:
             if arguments[1] not in (b"2", b"3"):
                 return b"-NOPROTO unsupported protocol version\r\n"
             version = int(arguments[1])
+        if len(arguments) > _MOST_WORDS:
+            return b"-ERR Syntax error in HELLO option '%b'\r\n" % _line(arguments[_MOST_WORDS])
         rest = arguments[2:]
         while rest:
             word = rest[0].upper()
@@ -154,7 +160,7 @@ def _is_name(name: bytes) -> bool:
 
 def _line(word: bytes) -> bytes:
     """As it may stand in an error."""
-    return word[:64].replace(b"\r", b" ").replace(b"\n", b" ")
+    return word[:64].translate(ONE_LINE)
 
 
 def unsubscribed(arguments: list[bytes], version: int) -> bytes:
@@ -166,5 +172,9 @@ def unsubscribed(arguments: list[bytes], version: int) -> bytes:
 
 
 def error_probe(text: str) -> bytes:
-    """A command that no server has, and so answers with an error that holds `text`; a transaction fails by it."""
-    return encode([text.encode("utf-8", "replace")])
+    """
+    A command that no server has, and so answers with an error that holds `text`; a transaction fails by it. Its name
+    has a blank in it and no control character, so that no text can be the name of a command.
+    """
+    name = "".join(one if one >= " " else "?" for one in text[:1024])
+    return encode([(name if " " in name else f"refused: {name}").encode("utf-8", "replace")])

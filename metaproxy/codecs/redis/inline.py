@@ -1,36 +1,43 @@
 r"""
 Inline commands: a line of words, as people type it into a terminal.
 
-Words are told apart by blanks; in "..." \n \r \t \b \a, \xHH and \ before any other byte are escapes, in '...' only \'
-is. Source: sdssplitargs of redis-server. Lives here: `words`. Does not: where the line ends (`client`).
+Words are told apart by blanks; \v and \f are blanks before a word and behind a quote, not behind other bytes. In "..."
+\n \r \t \b \a, \xHH and \ before any other byte are escapes, in '...' only \' is.
+
+Source: sdssplitargs of redis-server. Lives here: `words`. Does not: where the line ends (`stream`).
 """
 
 from __future__ import annotations
 
 import re
 
-from metaproxy.message import FrameError
+from metaproxy.codecs.redis.command_scanner import ProtocolError
 
 _WORD = re.compile(rb"""[^ \t\r\n"']+|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\'|\\(?!'))*'""", re.DOTALL)
 _ESCAPE = re.compile(rb"\\(?:x([0-9a-fA-F]{2})|(.))", re.DOTALL)
-_BLANKS = b" \t\r\n"
+_ENDS = b" \t\r\n"
+_BLANKS = b" \t\r\n\v\f"
 _LETTERS = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"a": b"\a"}
 
 
 def words(line: bytes) -> list[bytes]:
-    """Raises FrameError for quotes that do not match."""
+    """
+    Raises ProtocolError for quotes that do not match, and for a NUL: behind one redis-server sees no end of the line,
+    and refuses it once it is too long.
+    """
+    if b"\0" in line:
+        raise ProtocolError("too big inline request", "a NUL in an inline command")
     found: list[bytes] = []
-    line = line.partition(b"\0")[0]  # as it is for redis-server
     at, end = 0, len(line)
     while at < end:
         if line[at] in _BLANKS:
             at += 1
             continue
         word = b""
-        while at < end and line[at] not in _BLANKS:
+        while at < end and line[at] not in _ENDS:
             match = _WORD.match(line, at)
             if match is None:
-                raise FrameError("unbalanced quotes in an inline command")
+                raise ProtocolError("unbalanced quotes in request")
             at = match.end()
             piece = match[0]
             if piece[:1] not in b"\"'":
@@ -38,7 +45,7 @@ def words(line: bytes) -> list[bytes]:
                 continue
             word += _unquoted(piece)
             if at < end and line[at] not in _BLANKS:
-                raise FrameError("a closing quote is followed by no blank in an inline command")
+                raise ProtocolError("unbalanced quotes in request", "a closing quote is followed by no blank")
         found.append(word)
     return found
 

@@ -6,24 +6,26 @@ RESP2 and RESP3: where commands and replies end, and what they are made of.
               * ~ >  N values, or *-1\r\n      %  N pairs      |  N pairs of attributes, then the value itself
 
 Of RESP3 the streamed forms ($?, *?) are refused: no server sends them. Source: the Redis serialization protocol
-specification. Lives here: `Scanner`, which steps over messages; `Held`, which keeps the pieces of one; writing commands
-and taking them apart. Does not: what commands mean (`client`), what replies mean (`server`).
+specification. Lives here: `Scanner`, which steps over replies; `Held`, which keeps the pieces of a message; writing
+commands and taking them apart. Does not: where commands end (`command_scanner`), what they and replies mean (`client`,
+`server`).
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
+from math import inf
 
 from metaproxy.message import FrameError
 
 CRLF = b"\r\n"
-MAX_LINE = 1 << 16
-"""Bytes of a line: an inline command, a status, an error, a number."""
 MAX_HEAD = 22
 """Bytes of a line that only tells a number, its first byte included."""
-MAX_ITEMS = 1 << 20
-"""Arguments of a command, as redis-server allows. The values of a reply are bounded by its size alone."""
-MAX_DEPTH = 32
+MAX_DEPTH = 1 << 16
+"""Lists of a reply that are not complete, one within the other. The values of a reply are bounded by its size alone."""
+BEGINNING = 64
+"""Bytes that are kept of what is dropped."""
 SMALL = 4096
 """Pieces of a message that are smaller are collected: an object for each would cost more than its bytes."""
 
@@ -35,7 +37,7 @@ SIZES: dict[bytes, int] = {b"$%d" % size: size for size in range(2048)}
 BULK, ARRAY, PUSH, ATTRIBUTE, MAP, ERROR, BULK_ERROR = b"$*>|%-!"
 _LINES = frozenset(b"+-:,#(_")
 _LONG = frozenset(b"+-,(")
-"""Lines that may be long. The others tell a number or nothing."""
+"""Lines that may be as long as a reply. The others tell a number or nothing."""
 _BULKS = frozenset(b"$!=")
 _LISTS = frozenset(b"*~>")
 _PAIRS = frozenset(b"%|")
@@ -46,66 +48,66 @@ _LEAST = 3
 
 class Scanner:
     """
-    Steps over one message after another, in whatever pieces they come; no byte is looked at twice. most: bytes that a
-    message may have, refused as soon as its heads tell that it has more.
+    Steps over one reply after another, in whatever pieces they come; no byte is looked at twice. most: bytes that a
+    reply may have.
 
     code: what the reply is (its first byte, behind attributes). Whether it was a `*`, `-` or `>` decides what it means.
+    over: whether the reply that was or is being stepped over has more bytes than `most`, known as soon as its heads
+    tell it; it is stepped over all the same, to its end.
     """
 
-    __slots__ = ("_above", "_line", "_owed", "_size", "_skip", "code", "most")
+    __slots__ = ("_above", "_bound", "_in_text", "_line", "_owed", "_size", "_skip", "_whole", "code", "most", "over")
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.code = 0
-        self._size = 0  # bytes of the message that were stepped over
-        self._owed = 1  # values still to come where we are
-        self._above: list[int] = []  # the same of the lists that we are in
+        self.over = False
+        self._bound: float = most
+        self._whole = True  # whether the next byte begins a reply
+        self._size = 0  # bytes of the reply that were stepped over
+        self._owed = 0  # values still to come where we are
+        self._above: list[int] = []  # the same of the lists that we are in, where any are
         self._skip = 0  # bytes of a value still to come, its line end included
-        self._line = b""  # the beginning of a line whose end has not come
+        self._line = b""  # the beginning of a short line whose end has not come
+        self._in_text = 0  # in a long line: 2 behind its \\r, else 1
 
     def scan(self, data: bytes, at: int) -> int:
         """
-        Where in `data` the message ends that begins at `at`, or goes on there, if the last call gave INCOMPLETE.
+        Where in `data` the reply ends that begins at `at`, or goes on there, if the last call gave INCOMPLETE.
 
         Raises FrameError, at the same byte however the stream was cut; the scanner is of no use afterwards.
         """
+        if self._whole:
+            self._whole = self.over = False
+            self._bound = self.most
+            self.code = self._size = 0
+            self._owed = 1
         if self._skip:
             at = self._skip_value(data, at)
+        elif self._in_text:
+            at = self._finish_text(data, at)
         elif self._line:
             at = self._finish_line(data, at)
         if at < 0:
             return INCOMPLETE
-        end, most = len(data), self.most
-        size = self._size - at  # so that the message has `size + place` bytes up to any place in `data`
+        end = len(data)
+        size = self._size - at  # so that the reply has `size + place` bytes up to any place in `data`
         while self._owed:
-            if self._above:
-                at = self._small_values(data, at, most - size)
+            if self._owed > 1 or self._above:
+                at = self._small_values(data, at, self._bound - size)
                 if not self._owed:
                     break
+            self._size = size + at
             if at >= end:
-                self._size = size + at
                 return INCOMPLETE
             code = data[at]
-            limit = self._limit(code, most - size - at)
-            line = data.find(CRLF, at, at + limit + 2)
-            if line < 0:
-                self._size = size + at
-                self._line = data[at:]
-                self._refuse_long_line(code, limit)
+            at = self._text(code, data, at) if code in _LONG else self._short(code, data, at)
+            if at < 0:
                 return INCOMPLETE
-            skip = self._head(code, data[at + 1 : line], size + line + 2)
-            at = line + 2
-            if skip:
-                self._skip = skip
-                self._size = size + at
-                at = self._skip_value(data, at)
-                if at < 0:
-                    return INCOMPLETE
-        self._owed = 1
-        self._size = 0
+        self._whole = True
         return at
 
-    def _small_values(self, data: bytes, at: int, bound: int) -> int:
+    def _small_values(self, data: bytes, at: int, bound: float) -> int:
         """Over the small values that a list goes on with, which most are. bound: where in `data` it must end."""
         owed, size_of, find = self._owed, SIZES.get, data.find
         while owed:
@@ -139,72 +141,101 @@ class Scanner:
         self._skip = stop - end
         return INCOMPLETE
 
+    # -- lines
+
+    def _text(self, code: int, data: bytes, at: int) -> int:
+        """Over a line that may be long, of which nothing but its kind matters; to its end, or to that of `data`."""
+        if not (self.code or self._above):
+            self.code = code
+        return self._to_line_end(data, at)
+
+    def _finish_text(self, data: bytes, at: int) -> int:
+        """Over the rest of such a line."""
+        if self._in_text == 2 and data[at : at + 1] == b"\n":
+            self._grow(1)
+            self._in_text = 0
+            self._done()
+            return at + 1
+        return self._to_line_end(data, at)
+
+    def _to_line_end(self, data: bytes, at: int) -> int:
+        line = data.find(CRLF, at)
+        if line < 0:
+            self._grow(len(data) - at)
+            if at < len(data):
+                self._in_text = 2 if data[-1] == 0x0D else 1
+            return INCOMPLETE
+        self._grow(line + 2 - at)
+        self._in_text = 0
+        self._done()
+        return line + 2
+
+    def _short(self, code: int, data: bytes, at: int) -> int:
+        """Over a line that tells a number or nothing, and the value behind it."""
+        if code not in _REPLIES:
+            raise FrameError(f"no reply begins with {bytes((code,))!r}")
+        line = data.find(CRLF, at, at + MAX_HEAD + 2)
+        if line < 0:
+            self._line = data[at : at + MAX_HEAD + 2]
+            self._refuse_long_line()
+            return INCOMPLETE
+        self._grow(line + 2 - at)
+        self._head(code, data[at + 1 : line])
+        return self._skip_value(data, line + 2) if self._skip else line + 2
+
     def _finish_line(self, data: bytes, at: int) -> int:
-        """Over the rest of a line."""
+        """Over the rest of a short line."""
         begun = self._line
-        code = begun[0]
-        limit = self._limit(code, self.most - self._size)
-        whole = begun + data[at : at + limit + 2 - len(begun)]
+        whole = begun + data[at : at + MAX_HEAD + 2 - len(begun)]
         line = whole.find(CRLF)
         if line < 0:
             self._line = whole
-            self._refuse_long_line(code, limit)
+            self._refuse_long_line()
             return INCOMPLETE
         self._line = b""
-        self._size += line + 2
+        self._grow(line + 2)
         at += line + 2 - len(begun)
-        self._skip = self._head(code, whole[1:line], self._size)
+        self._head(begun[0], whole[1:line])
         return self._skip_value(data, at) if self._skip else at
 
-    def _limit(self, code: int, left: int) -> int:
-        """How long the line may be that `code` begins, without its end, when `left` more bytes are allowed."""
-        if code not in _REPLIES:
-            raise FrameError(f"no reply begins with {bytes((code,))!r}")
-        return min(MAX_LINE if code in _LONG else MAX_HEAD, left - 2)
-
-    def _refuse_long_line(self, code: int, limit: int) -> None:
+    def _refuse_long_line(self) -> None:
         """Raises if the line that was begun can't end in time any more."""
-        if len(self._line) < limit + 2:
-            return
-        if limit < (MAX_LINE if code in _LONG else MAX_HEAD):
-            raise self._too_much()
-        raise FrameError(f"a line of more than {limit} bytes: {self._line[:MAX_HEAD]!r}")
+        if len(self._line) >= MAX_HEAD + 2:
+            raise FrameError(f"a line of more than {MAX_HEAD} bytes: {self._line[:MAX_HEAD]!r}")
 
-    def _head(self, code: int, digits: bytes, size: int) -> int:
-        """
-        Takes in one line, with which the message has `size` bytes: how many bytes of a value follow, line end included.
-        """
-        if not self._above and code != ATTRIBUTE:
+    # -- what a line tells
+
+    def _head(self, code: int, digits: bytes) -> None:
+        """Takes in one short line: a value is to be skipped now, or a list was entered."""
+        if not (self.code or self._above) and code != ATTRIBUTE:
             self.code = code
         if code in _LINES:
             self._done()
-            return 0
+            return
         number = _number(digits)
         if code in _BULKS:
             self._done()
-            if number < 0:
-                return 0
-            if size + number + 2 > self.most:
-                raise self._too_much()
-            return number + 2
+            if number >= 0:
+                self._skip = number + 2
+                self._expect(number + 2)
+            return
         if code in _PAIRS:
             number *= 2
-        self._enter(code, number, size)
-        return 0
+        self._enter(code, number)
 
-    def _enter(self, code: int, number: int, size: int) -> None:
+    def _enter(self, code: int, number: int) -> None:
         """Into a list of `number` values."""
         if code != ATTRIBUTE:  # attributes come on top of the value that they are about
             self._owed -= 1
-        if number > 0:
-            if size + _LEAST * number > self.most:
-                raise self._too_much()
+        if number <= 0:
+            self._leave()
+            return
+        self._expect(_LEAST * number)
+        if self._owed:  # behind the last value of a list there is nothing to come back to
             if len(self._above) >= MAX_DEPTH:
                 raise FrameError(f"lists in more than {MAX_DEPTH} levels")
             self._above.append(self._owed)
-            self._owed = number
-        else:
-            self._leave()
+        self._owed = number
 
     def _done(self) -> None:
         self._owed -= 1
@@ -212,30 +243,19 @@ class Scanner:
 
     def _leave(self) -> None:
         """Out of the lists that are complete."""
-        while not self._owed and self._above:
+        if not self._owed and self._above:
             self._owed = self._above.pop()
 
-    def _too_much(self) -> FrameError:
-        return FrameError(f"a message of more than {self.most} bytes")
+    def _grow(self, size: int) -> None:
+        """`size` more bytes were stepped over."""
+        self._size += size
+        self._expect(0)
 
-
-class CommandScanner(Scanner):
-    """The same for commands: one list of values. As strict as redis-server, to whom what passes here is sent on."""
-
-    __slots__ = ()
-
-    def _limit(self, code: int, left: int) -> int:
-        wanted = BULK if self._above else ARRAY
-        if code != wanted:
-            raise FrameError(f"{chr(wanted)!r} expected, {bytes((code,))!r} read")
-        return min(MAX_HEAD, left - 2)
-
-    def _head(self, code: int, digits: bytes, size: int) -> int:
-        number = _number(digits)
-        if digits != b"%d" % number or (code == BULK and number < 0) or (code == ARRAY and number > MAX_ITEMS):
-            most = self.most if code == BULK else MAX_ITEMS
-            raise FrameError(f"{chr(code)}{digits.decode('latin-1')}; allowed are 0 to {most}")
-        return super()._head(code, digits, size)
+    def _expect(self, size: int) -> None:
+        """At least `size` more bytes are to come."""
+        if self._size + size > self._bound:
+            self.over = True
+            self._bound = inf
 
 
 def _number(digits: bytes) -> int:
@@ -272,6 +292,16 @@ class Held:
         self.drop()
         return whole
 
+    def cut(self, piece: bytes) -> None:
+        """Adds a piece of a message that is dropped: of the whole its first BEGINNING bytes are kept, no more."""
+        if self.size < BEGINNING:
+            self.add(piece[:BEGINNING])
+        if self.size > BEGINNING:
+            # What is small was joined: the second piece is a large one, if there is any.
+            beginning = b"".join(self._pieces[:2])[:BEGINNING]
+            self.drop()
+            self.add(beginning)
+
     def drop(self) -> None:
         self._pieces = []
         self.size = 0
@@ -283,14 +313,14 @@ def encode(arguments: Iterable[bytes]) -> bytes:
     return b"".join((b"*%d\r\n" % len(items), *(b"$%d\r\n%b\r\n" % (len(item), item) for item in items)))
 
 
-def arguments(frame: bytes, most: int = MAX_ITEMS, at: int = 0) -> list[bytes]:
-    """The first `most` arguments of a whole command, which begins at `at`."""
+def arguments(frame: bytes, most: int = sys.maxsize, at: int = 0) -> list[bytes]:
+    """The first `most` arguments of a whole command, which begins at `at`; whatever stands behind each \\r."""
     found: list[bytes] = []
-    line = frame.index(CRLF, at)
+    line = frame.index(b"\r", at)
     left = min(int(frame[at + 1 : line]), most)
     while left > 0:
         at = line + 2
-        line = frame.index(CRLF, at)
+        line = frame.index(b"\r", at)
         start = line + 2
         line = start + int(frame[at + 1 : line])
         found.append(frame[start:line])

@@ -19,7 +19,7 @@ from metaproxy.codecs.redis import resp
 from metaproxy.codecs.redis.bound import Bound
 from metaproxy.codecs.redis.identity import error_probe
 from metaproxy.codecs.redis.metadata import ANYBODY, Profile
-from metaproxy.codecs.redis.resp import CRLF, MAX_HEAD, MAX_LINE, Held, Scanner
+from metaproxy.codecs.redis.resp import BEGINNING, CRLF, MAX_HEAD, Held, Scanner
 from metaproxy.message import FrameError, Hold, Kind, Message
 
 _RESPONSE, _ERROR, _EVENT = Kind.RESPONSE, Kind.ERROR, Kind.EVENT
@@ -103,9 +103,13 @@ class ServerSession(Session):
         if self._held.size:
             at = self._scanner.scan(data, 0)
             if at < 0:
-                self._held.add(data)
+                self._hold(data)
                 return
-            self._take(self._held.take(data[:at]), messages)
+            if self._scanner.over:
+                self._hold(data[:at])
+                self._skip(self._held.take(b""), messages)
+            else:
+                self._take(self._held.take(data[:at]), messages)
         end = len(data)
         while at < end:
             if self._plain:
@@ -114,17 +118,27 @@ class ServerSession(Session):
                     return
             stop = self._scanner.scan(data, at)
             if stop < 0:
-                self._held.add(data[at:])
+                self._hold(data[at:])
                 return
-            self._take(data[at:stop], messages)
+            if self._scanner.over:
+                self._skip(data[at : min(stop, at + BEGINNING)], messages)
+            else:
+                self._take(data[at:stop], messages)
             at = stop
+
+    def _hold(self, piece: bytes) -> None:
+        """Keeps a piece of a reply that is not whole; of one that is too large no more than its beginning."""
+        if self._scanner.over:
+            self._held.cut(piece)
+        else:
+            self._held.add(piece)
 
     def _burst(self, data: bytes, at: int, messages: list[Message]) -> int:
         """Cuts off whole lines and values, up to a reply that needs a closer look: where that is."""
         find, size_of, add = data.find, _SIZES.get, messages.append
         most, end = self._most, len(data)
         while at < end:
-            line = find(CRLF, at, at + MAX_LINE + 2)
+            line = find(CRLF, at)
             if line < 0:
                 return at
             code = data[at]
@@ -160,6 +174,20 @@ class ServerSession(Session):
             messages.append(Message(_EVENT, frame))
         else:
             messages.append(Message(_ERROR if code in (resp.ERROR, resp.BULK_ERROR) else _RESPONSE, frame))
+
+    def _skip(self, beginning: bytes, messages: list[Message]) -> None:
+        """A reply with more bytes than are allowed has come to its end. beginning: its first bytes."""
+        reason = f"an answer of more than {self._most} bytes (max_frame)"
+        if self._greetings:
+            raise FrameError(f"at the login {reason}")
+        if self._bound is not None:
+            messages += self._bound.skipped(beginning, self._scanner.code, reason)
+            self.reusable = self._bound.clean
+        elif self._scanner.code == resp.PUSH:
+            self._unanswered += 1
+            messages.append(Message(_EVENT, b""))
+        else:
+            messages.append(Message(Kind.SKIPPED, reason.encode()))
 
     def _greeted(self, frame: bytes, code: int) -> None:
         """An answer to what `open` sent."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from metaproxy.codecs.framing import Session
 from metaproxy.codecs.redis import inline, resp
+from metaproxy.codecs.redis.command_scanner import MAX_LINE, CommandScanner, ProtocolError
 from metaproxy.codecs.redis.metadata import Profile, read
-from metaproxy.codecs.redis.resp import CRLF, SIZES, CommandScanner, Held
+from metaproxy.codecs.redis.resp import CRLF, SIZES, Held
 from metaproxy.message import FrameError, Hold, Kind, Message
 
 _REQUEST, _NONE = Kind.REQUEST, Hold.NONE
@@ -49,11 +50,21 @@ class CommandStream(Session):
         self.buffered = self._held.size
         return messages
 
+    def owed(self) -> bytes:
+        """What redis-server says before it closes; of HTTP it says nothing."""
+        return self.error.line() if isinstance(self.error, ProtocolError) else b""
+
+    def _command(self, frame: bytes, messages: list[Message]) -> None:
+        """What the scanner stepped over."""
+        if not self._scanner.regular:  # nobody but redis-server reads it as it is
+            frame = resp.encode(resp.arguments(frame))
+        self._take(frame, messages)
+
     def _read(self, data: bytes, messages: list[Message]) -> None:
         at = 0
         if self._held.size:
             if self._in_line:
-                if b"\n" not in data and self._held.size + len(data) < self._line_limit():
+                if b"\n" not in data and self._held.size + len(data) <= self._line_limit():
                     self._held.add(data)
                     return
                 data = self._held.take(data)
@@ -63,7 +74,7 @@ class CommandStream(Session):
                 if at < 0:
                     self._held.add(data)
                     return
-                self._take(self._held.take(data[:at]), messages)
+                self._command(self._held.take(data[:at]), messages)
         end = len(data)
         while at < end and not self._quit:
             if self._plain:
@@ -75,7 +86,7 @@ class CommandStream(Session):
                 self._held.add(data[at:])
                 return
             if data[at] == _STAR:
-                self._take(data[at:stop], messages)
+                self._command(data[at:stop], messages)
             at = stop
 
     def _burst(self, data: bytes, at: int, messages: list[Message]) -> int:
@@ -111,21 +122,21 @@ class CommandStream(Session):
             at = stop
 
     def _line_limit(self) -> int:
-        return min(resp.MAX_LINE, self._most)
+        return min(MAX_LINE, self._most)
 
     def _line(self, data: bytes, at: int, messages: list[Message]) -> int:
         """An inline command; where it ends, or INCOMPLETE."""
         limit = self._line_limit()
-        stop = data.find(b"\n", at, at + limit)
+        stop = data.find(b"\n", at, at + limit + 1)
         if stop < 0:
-            if len(data) - at >= limit:
-                raise FrameError(f"an inline command of more than {limit} bytes")
+            if len(data) - at > limit:
+                raise ProtocolError("too big inline request", f"an inline command of more than {limit} bytes")
             self._in_line = True
             return resp.INCOMPLETE
         words = inline.words(data[at:stop])
         if words:
             frame = resp.encode(words)
             if len(frame) > self._most:
-                raise FrameError(f"a message of more than {self._most} bytes")
+                raise ProtocolError("too big inline request", f"a message of more than {self._most} bytes")
             self._take(frame, messages)
         return stop + 1

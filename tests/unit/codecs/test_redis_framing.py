@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from redis_words import client, command, server
 
 from metaproxy.codecs.framing import Session
 from metaproxy.codecs.redis import Redis, inline, resp
-from metaproxy.message import Side
+from metaproxy.codecs.redis.command_scanner import CommandScanner
+from metaproxy.message import Kind, Side
 
 
 def sessions(most: int) -> tuple[Session, Session]:
@@ -37,30 +40,86 @@ def test_a_lone_command_is_not_copied():
     assert client().receive(frame)[0].frame is frame
 
 
+BROKEN = [
+    (b"*x\r\n", "invalid multibulk length"),
+    (b"*\r\n", "invalid multibulk length"),
+    (b"*01\r\n", "invalid multibulk length"),
+    (b"*-0\r\n", "invalid multibulk length"),
+    (b"*+1\r\n", "invalid multibulk length"),
+    (b"*1 \r\n", "invalid multibulk length"),
+    (b"*2147483648\r\n", "invalid multibulk length"),
+    (b"*1\r\n+a\r\n", "expected '$', got '+'"),
+    (b"*1\r\n*1\r\n", "expected '$', got '*'"),
+    (b"*1\r\n\r\n", "expected '$', got ' '"),
+    (b"*1\r\n\n\r\n", "expected '$', got ' '"),
+    (b"*1\r\n\xff\r\n", "expected '$', got '\xff'"),
+    (b"*1\r\n$-1\r\n", "invalid bulk length"),
+    (b"*1\r\n$+3\r\n", "invalid bulk length"),
+    (b"*1\r\n$03\r\n", "invalid bulk length"),
+    (b"*1\r\n$\r\n", "invalid bulk length"),
+    (b"*2\r\n$3\r\nGET\r\n$01\r\na\r\n", "invalid bulk length"),
+    (b"*1\r\n$00000000000000000000003\r\n", "invalid bulk length"),
+    (b"*1\r\n$" + b"9" * 20 + b"\r\n", "invalid bulk length"),
+    (b"*1\r\n$536870913\r\n", "invalid bulk length"),
+    (b"*" + b"1" * 65536, "too big mbulk count string"),
+    (b"*1\r\n$" + b"1" * 65536, "too big bulk count string"),
+    (b"x" * 65537, "too big inline request"),
+    (b"get a\0b\r\n", "too big inline request"),
+    (b"set 'a\r\n", "unbalanced quotes in request"),
+]
+
+
+@pytest.mark.parametrize(("stream", "words"), BROKEN)
+def test_what_redis_server_does_not_take_is_refused_in_its_words_and_never_sent_on(stream, words):
+    for pieces in ([stream], [stream[:-1], stream[-1:]], [bytes((byte,)) for byte in stream]):
+        session = client()
+        assert [message for piece in pieces for message in session.receive(piece)] == []
+        assert session.owed() == f"-ERR Protocol error: {words}\r\n".encode("latin-1")
+        assert session.buffered == 0
+
+
+def test_nothing_is_owed_while_nothing_is_broken():
+    session = client()
+    session.receive(command("GET", "k")[:-1])
+    assert session.owed() == b""
+
+
+def test_http_that_strayed_here_gets_no_word():
+    session = client()
+    assert session.receive(b"POST / HTTP/1.1\r\nHost: a\r\n") == []
+    assert (session.error is None, session.owed()) == (False, b"")
+
+
 @pytest.mark.parametrize(
-    ("stream", "error"),
+    "stream",
     [
-        (b"*x\r\n", "a number expected"),
-        (b"*1\r\n+a\r\n", "'$' expected, b'+' read"),
-        (b"*1\r\n*", "'$' expected, b'*' read"),
-        (b"*1\r\n$-1\r\n", "$-1; allowed are"),
-        (b"*1\r\n$+3\r\n", "a number expected"),
-        (b"*1\r\n$03\r\n", "$03; allowed are"),
-        (b"*2\r\n$3\r\nGET\r\n$01\r\na\r\n", "$01; allowed are"),
-        (b"*01\r\n", "*01; allowed are"),
-        (b"*1048577\r\n", "*1048577; allowed are 0 to 1048576"),
-        (b"*1\r\n$3\r\nabcde", "a value is not followed by a line end"),
-        (b"*1\r\n$3\r\nabc\rd", "a value is not followed by a line end"),
-        (b"*2\r\n$3\r\nGET\r\n$1\r\nabc", "a value is not followed by a line end"),
-        (b"*1\r\n$00000000000000000000003\r\n", "a line of more than 22 bytes"),
-        (b"*1\r\n$" + b"9" * 20 + b"\r\n", "a message of more than"),
+        b"*2\r\n$3\r\nGETxx$1\r\nkxx",
+        b"*2\rx$3\rxGET\r\n$1\rxk\r\n",
+        b"*2\r\n$3\r\nGET\r\r$1\r\nk\n\n",
+        b"*2\r\n$3\r\nGET\r\n$1\r\nk**",
     ],
 )
-def test_what_redis_server_would_not_take_is_never_sent_on_to_it(stream, error):
-    assert error in refusal(client(), stream)
-    slowly = client()
-    assert [slowly.receive(bytes((byte,))) for byte in stream] == [[]] * len(stream)
-    assert error in str(slowly.error)
+def test_line_ends_that_redis_server_does_not_look_at_are_put_right(stream):
+    for cut in range(1, len(stream)):
+        session = client()
+        found = session.receive(stream[:cut]) + session.receive(stream[cut:] + command("PING"))
+        assert [message.frame for message in found] == [command("GET", "k"), command("PING")]
+
+
+def test_a_command_may_have_more_than_a_million_arguments():
+    frame = command("MGET", *["k"] * 1_100_000)
+    session = Redis().session(Side.CLIENT, 16 << 20)
+    assert [message.frame == frame for message in session.receive(frame)] == [True]
+
+
+def test_who_is_not_logged_in_may_say_little():
+    for head, words in ((b"*11\r\n", "multibulk"), (b"*1\r\n$16385\r\n", "bulk")):
+        session = client(auth="secret")
+        assert session.receive(head) == []
+        assert session.owed() == f"-ERR Protocol error: unauthenticated {words} length\r\n".encode()
+        session = client(auth="secret")
+        assert [message.answer for message in session.receive(command("AUTH", "secret") + head)] == [b"+OK\r\n"]
+        assert session.error is None
 
 
 def test_the_commands_before_a_bad_one_count():
@@ -79,7 +138,7 @@ def test_nothing_is_no_command(nothing):
 
 @pytest.mark.parametrize(
     "head",
-    [b"*2\r\n$3\r\nGET\r\n$984\r\n", b"*334\r\n", b"*1\r\n$99999999\r\n", b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$975\r\n"],
+    [b"*2\r\n$3\r\nGET\r\n$984\r\n", b"*167\r\n", b"*1\r\n$99999999\r\n", b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$975\r\n"],
 )
 def test_a_command_over_the_bound_is_refused_on_its_head(head):
     assert refusal(sessions(1000)[0], head) == "a message of more than 1000 bytes"
@@ -102,7 +161,7 @@ def test_a_command_of_just_the_bound_is_taken():
         (b"get 'it\\'s' 'a\\n'", [b"get", b"it's", b"a\\n"]),
         (b'a"b c"', [b"ab c"]),
         (b"\ta\t''", [b"a", b""]),
-        (b"get a\0b", [b"get", b"a"]),
+        (b"\v\fget a\vb \v c", [b"get", b"a\vb", b"c"]),
     ],
 )
 def test_a_line_is_words_as_redis_server_reads_them(line, words):
@@ -120,8 +179,8 @@ def test_inline_commands_are_forwarded_as_arrays():
 
 
 def test_an_inline_command_is_bounded():
-    assert refusal(client(), b"x" * 65536) == "an inline command of more than 65536 bytes"
-    assert refusal(sessions(1000)[0], b"x" * 1000) == "an inline command of more than 1000 bytes"
+    assert refusal(client(), b"x" * 65537) == "an inline command of more than 65536 bytes"
+    assert refusal(sessions(1000)[0], b"x" * 1001) == "an inline command of more than 1000 bytes"
     assert refusal(sessions(100)[0], b"a " * 30 + b"\n") == "a message of more than 100 bytes"
 
 
@@ -145,8 +204,7 @@ def test_an_inline_command_and_an_array_follow_each_other():
         (b"*a\r\n", "a number expected"),
         (b"$3\r\nabcd\r\n", "a value is not followed by a line end"),
         (b"$" + b"1" * 30, "a line of more than 22 bytes"),
-        (b"+" + b"x" * 65537, "a line of more than 65536 bytes"),
-        (b"*1\r\n" * 33, "lists in more than 32 levels"),
+        (b"*2\r\n" * 65538, "lists in more than 65536 levels"),
     ],
 )
 def test_what_is_no_reply_breaks_the_protocol(stream, error):
@@ -156,14 +214,95 @@ def test_what_is_no_reply_breaks_the_protocol(stream, error):
     assert error in str(slowly.error)
 
 
-def test_lists_may_be_nested_in_32_levels():
-    frame = b"*1\r\n" * 32 + b":1\r\n"
-    assert [message.frame for message in server().receive(frame)] == [frame]
+def test_lists_may_be_nested_in_many_levels():
+    for frame in (b"*1\r\n" * 30000 + b":1\r\n", b"*2\r\n" * 30000 + b":1\r\n" + b"_\r\n" * 30000):
+        assert [message.frame for message in server().receive(frame)] == [frame]
 
 
-@pytest.mark.parametrize("head", [b"*400\r\n", b"$993\r\n", b"%200\r\n", b"*1\r\n$990\r\n", b"+" + b"x" * 999])
-def test_a_reply_over_the_bound_is_refused_before_it_comes(head):
-    assert refusal(sessions(1000)[1], head) == "a message of more than 1000 bytes"
+TOO_LARGE = [
+    b"*400\r\n" + b"_\r\n" * 400,
+    b"$993\r\n" + b"x" * 993 + b"\r\n",
+    b"%200\r\n" + b":1\r\n" * 400,
+    b"*1\r\n$990\r\n" + b"x" * 990 + b"\r\n",
+    b"+" + b"x" * 999 + b"\r\n",
+    b"-ERR " + b"x\r" * 600 + b"\r\n",
+    b"*3\r\n" + b":12\r\n" * 2 + b"*2\r\n$1000\r\n" + b"x" * 1000 + b"\r\n*200\r\n" + b"$-1\r\n" * 200,
+    b"|1\r\n+k\r\n+" + b"v" * 1000 + b"\r\n*1\r\n*1\r\n:1\r\n",
+]
+
+
+@pytest.mark.parametrize("reply", TOO_LARGE)
+@pytest.mark.parametrize("size", [1, 7, 100, 10**6])
+def test_a_reply_over_the_bound_is_read_to_its_end_and_dropped_and_those_around_it_pass(reply, size):
+    session = sessions(1000)[1]
+    stream = b"+before\r\n" + reply + b"$5\r\nafter\r\n"
+    found = []
+    for at in range(0, len(stream), size):
+        found += session.receive(stream[at : at + size])
+        assert session.buffered <= 1000
+    before, skipped, after = found
+    assert (before.frame, after.frame) == (b"+before\r\n", b"$5\r\nafter\r\n")
+    assert (skipped.kind, skipped.id) == (Kind.SKIPPED, 0)
+    assert skipped.frame == b"an answer of more than 1000 bytes (max_frame)"
+    assert session.error is None
+
+
+def test_of_a_reply_that_is_dropped_next_to_nothing_is_held():
+    session = sessions(1000)[1]
+    session.receive(b"*100000\r\n")
+    for _ in range(99):
+        assert session.receive(b"$3\r\nabc\r\n" * 1000) == []
+        assert session.buffered <= resp.BEGINNING
+    assert [message.kind for message in session.receive(b"$3\r\nabc\r\n" * 1000)] == [Kind.SKIPPED]
+    assert session.buffered == 0
+
+
+def test_a_push_over_the_bound_that_nobody_waits_for_answers_nobody():
+    session = sessions(1000)[1]
+    (push, reply) = session.receive(b">2\r\n+invalidate\r\n$2000\r\n" + b"x" * 2000 + b"\r\n:1\r\n")
+    assert (push.kind, push.frame, reply.frame) == (Kind.EVENT, b"", b":1\r\n")
+
+
+def own_connection(*said: bytes) -> Session:
+    """A connection that a client has for itself, on which it said that."""
+    reader, session = sessions(1000)
+    for frame in said:
+        for message in reader.receive(frame):
+            if message.answer is None:
+                session.send(message, 0)
+    return session
+
+
+LARGE = b"$2000\r\n" + b"x" * 2000 + b"\r\n"
+
+
+def test_an_answer_over_the_bound_on_a_clients_own_connection_is_dropped_and_the_next_one_passes():
+    session = own_connection(command("WATCH", "k"), command("GET", "k"), command("UNWATCH"))
+    watched, skipped, unwatched = session.receive(b"+OK\r\n" + LARGE + b"+OK\r\n")
+    assert [one.kind for one in (watched, skipped, unwatched)] == [Kind.RESPONSE, Kind.SKIPPED, Kind.RESPONSE]
+    assert session.reusable
+
+
+def test_so_is_what_exec_answers():
+    session = own_connection(command("MULTI"), command("GET", "k"), command("EXEC"))
+    queued, skipped = session.receive(b"+OK\r\n+QUEUED\r\n*1\r\n" + LARGE)
+    assert (queued.frame, skipped.kind) == (b"+QUEUED\r\n", Kind.SKIPPED)
+    assert session.reusable
+
+
+@pytest.mark.parametrize("head", [b"*3\r\n", b">3\r\n"])
+def test_a_subscriber_that_would_miss_a_message_loses_its_connection(head):
+    session = own_connection(command("SUBSCRIBE", "c"))
+    assert len(session.receive(b"*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n")) == 1
+    assert session.receive(head + b"$7\r\nmessage\r\n$1\r\nc\r\n" + LARGE) == []
+    assert str(session.error) == "a message of more than 1000 bytes (max_frame)"
+
+
+def test_an_answer_to_the_login_over_the_bound_ends_the_connection():
+    session = Redis().session(Side.SERVER, 1000)
+    session.open((3, 0), {})
+    assert session.receive(b"+" + b"x" * 2000 + b"\r\n") == []
+    assert "at the login" in str(session.error)
 
 
 def test_a_line_may_be_long_where_it_tells_more_than_a_number():
@@ -180,14 +319,19 @@ def test_a_line_may_be_long_where_it_tells_more_than_a_number():
 def count_scanned(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many bytes each look at a stream had before it."""
     seen: list[int] = []
-    scan = resp.Scanner.scan
-
-    def counted(self: resp.Scanner, data: bytes, at: int) -> int:
-        seen.append(len(data) - at)
-        return scan(self, data, at)
-
-    monkeypatch.setattr(resp.Scanner, "scan", counted)
+    for scanner in (resp.Scanner, CommandScanner):
+        count_in(scanner, seen, monkeypatch)
     return seen
+
+
+def count_in(scanner: Any, seen: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    scan = scanner.scan
+
+    def counted(self: Any, data: bytes, at: int) -> int:
+        seen.append(len(data) - at)
+        return int(scan(self, data, at))
+
+    monkeypatch.setattr(scanner, "scan", counted)
 
 
 def test_a_large_array_in_many_reads_is_looked_at_once(monkeypatch):
