@@ -20,6 +20,7 @@ import types
 import typing
 from collections import abc
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from twisted.plugin import IPlugin
@@ -88,12 +89,15 @@ class Declaration:
         self.interface = interface
         self.name = name
         self.target = target
+        self._loaded: Callable[..., object] | None = None
 
     def load(self) -> Callable[..., object]:
         if not isinstance(self.target, str):
             return self.target
         try:
-            return typing.cast("Callable[..., object]", namedAny(self.target))
+            if self._loaded is None:
+                self._loaded = typing.cast("Callable[..., object]", namedAny(self.target))
+            return self._loaded
         except Exception as error:
             raise PluginError(
                 f"{self.name}: {self.target} can't be imported: {error}\n{traceback.format_exc()}"
@@ -293,6 +297,14 @@ def _import_error(name: str) -> str:
 
 def parameters(target: Callable[..., object], skip: Iterable[str] = ()) -> dict[str, tuple[object, inspect.Parameter]]:
     """name -> (type, parameter) of a plugin's options, in the order of its constructor."""
+    try:
+        return {name: one for name, one in _parameters(target).items() if name not in skip}
+    except TypeError:  # an object that can't be hashed
+        return {name: one for name, one in _parameters.__wrapped__(target).items() if name not in skip}
+
+
+@lru_cache(maxsize=256)
+def _parameters(target: Callable[..., object]) -> dict[str, tuple[object, inspect.Parameter]]:
     function = inspect.unwrap(getattr(target, "__init__", target)) if isinstance(target, type) else target
     if function is object.__init__:
         return {}
@@ -301,7 +313,7 @@ def parameters(target: Callable[..., object], skip: Iterable[str] = ()) -> dict[
     return {
         name: (hints.get(name, object), parameter)
         for name, parameter in found.items()
-        if name not in skip and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     }
 
 

@@ -7,7 +7,10 @@ Lives here: /config_dump, /check, /config, /reload, /plugins. Does not: what a c
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any
+
+from twisted.internet.defer import Deferred
 
 from metaproxy.admin.resource import Answer, Ask, Endpoint, Refused, as_json, as_time
 from metaproxy.admin.view import View, refused
@@ -68,11 +71,17 @@ class Check(Endpoint):
     def __init__(self, view: View) -> None:
         self._configuration = view.configuration
 
-    def post(self, ask: Ask) -> Answer:
-        problems, difference = self._configuration.check(ask.text(), _source(ask))
-        return as_json(
-            {"valid": not problems, "errors": [_line(str(one)) for one in problems], "difference": difference or None}
+    def post(self, ask: Ask) -> Deferred[Answer]:
+        return self._configuration.slices.run(partial(self._configuration.check, ask.text(), _source(ask))).addCallback(
+            _checked
         )
+
+
+def _checked(found: tuple[list[Any], dict[str, Any]]) -> Answer:
+    problems, difference = found
+    return as_json(
+        {"valid": not problems, "errors": [_line(str(one)) for one in problems], "difference": difference or None}
+    )
 
 
 MAX_FILE = 1024
@@ -104,8 +113,9 @@ class Config(Endpoint):
         self._proxy = view.proxy
         self._configuration = view.configuration
 
-    def put(self, ask: Ask) -> Answer:
-        return _applied(self._configuration.apply_text(ask.text(), _source(ask)), self._proxy)
+    def put(self, ask: Ask) -> Deferred[Answer]:
+        work = partial(self._configuration.apply_text, ask.text(), _source(ask))
+        return self._configuration.slices.run(work).addCallback(_applied, self._proxy)
 
 
 class Reload(Endpoint):
@@ -116,8 +126,8 @@ class Reload(Endpoint):
         self._proxy = view.proxy
         self._configuration = view.configuration
 
-    def post(self, ask: Ask) -> Answer:
-        return _applied(self._configuration.reload(), self._proxy)
+    def post(self, ask: Ask) -> Deferred[Answer]:
+        return self._configuration.slices.run(self._configuration.reload).addCallback(_applied, self._proxy)
 
 
 def _applied(lines: list[str], proxy: Any) -> Answer:

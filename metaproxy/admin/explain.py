@@ -9,7 +9,6 @@ that hashes always gives the same answer, and so is asked.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -41,7 +40,10 @@ class Explain(Endpoint):
     def post(self, ask: Ask) -> Answer:
         asked = _question(ask)
         listeners = self._proxy.listeners
-        name = asked.get("listener") or (next(iter(listeners)) if len(listeners) == 1 else "")
+        name = asked.get("listener", "")
+        if not isinstance(name, str):
+            raise Refused(400, "listener is no text", "listener")
+        name = name or (next(iter(listeners)) if len(listeners) == 1 else "")
         if name not in listeners:
             raise Refused(404, f"no listener {str(name)[:200]!r}; {nearest(str(name), list(listeners))}", "listener")
         snapshot = listeners[name].snapshot
@@ -56,15 +58,10 @@ class Explain(Endpoint):
 
 
 def _question(ask: Ask) -> dict[str, Any]:
-    if len(ask.body) > MAX_BODY:
-        raise Refused(413, f"a question of more than {MAX_BODY} bytes", "body")
-    try:
-        asked = json.loads(ask.body)
-    except ValueError:
-        asked = None
+    shape = '{"listener": NAME, "metadata": {KEY: VALUE}}, or "frame": HEX in the place of metadata'
+    asked = ask.json(shape, MAX_BODY)
     if not isinstance(asked, dict) or ("metadata" in asked) == ("frame" in asked):
-        text = 'write {"listener": NAME, "metadata": {KEY: VALUE}}, or "frame": HEX in the place of metadata'
-        raise Refused(400, text, "body")
+        raise Refused(400, f"write {shape}", "body")
     unknown = sorted(asked.keys() - {"listener", "metadata", "frame"})
     if unknown:
         raise Refused(

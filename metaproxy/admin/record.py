@@ -31,6 +31,7 @@ MAX_SECONDS = 600.0
 """How long a recording lasts that does not say."""
 LEAST = 64 << 10
 """Bytes that a recording may have at least."""
+_SHAPE = '{"file": "NAME", "listener": NAME, "match": ...}'
 _NAME = re.compile(r"[A-Za-z0-9][\w.\-]{0,127}", re.ASCII)
 
 
@@ -55,7 +56,7 @@ class Record(Endpoint):
         return as_json(self._told())
 
     def post(self, ask: Ask) -> Answer:
-        asked = _asked(ask.body)
+        asked = _asked(ask)
         limits = self._configuration.config.record
         choice = chosen(self._proxy, _text(asked, "listener"), _text(asked, "match"))
         max_bytes = _number(asked, "max_bytes", units.size, limits.max_bytes, LEAST, limits.max_bytes)
@@ -104,13 +105,11 @@ class Record(Endpoint):
         return {"recording": self._recording, "file": recorder.file.path, **recorder.figures()}
 
 
-def _asked(body: bytes) -> dict[str, Any]:
-    try:
-        asked = json.loads(body) if body.strip() else {}
-    except ValueError:
-        asked = None
+def _asked(ask: Ask) -> dict[str, Any]:
+    asked = ask.json(_SHAPE)
+    asked = {} if asked is None and not ask.body.strip() else asked
     if not isinstance(asked, dict):
-        raise Refused(400, 'not a JSON object; write {"file": "NAME", "listener": NAME, "match": ...}', "body")
+        raise Refused(400, f"not a JSON object; write {_SHAPE}", "body")
     for key in asked:
         if key not in KEYS:
             raise Refused(400, f"no key {key[:100]!r}; {nearest(key, KEYS)}", "body")
@@ -118,7 +117,8 @@ def _asked(body: bytes) -> dict[str, Any]:
 
 
 def _text(asked: dict[str, Any], key: str) -> str:
-    value = asked.get(key) or ""
+    value = asked.get(key)
+    value = "" if value is None or (key == "match" and not value) else value
     if key == "match" and isinstance(value, dict):
         return json.dumps(value)
     if not isinstance(value, str):

@@ -14,19 +14,25 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, Protocol
 from urllib.parse import parse_qsl, unquote
 
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
 from metaproxy.admin.live import Live
+from metaproxy.support.bounded_json import loads
 from metaproxy.support.words import words
 
 log = Logger()
 
 METHODS = ("GET", "POST", "PUT", "DELETE")
 """HEAD is answered where GET is."""
+
+MAX_JSON = 1 << 20
+"""Bytes of a body of JSON; a configuration, which is none, may have more."""
 
 Headers = Mapping[str, str]
 
@@ -53,6 +59,18 @@ class Ask:
         if not self.body.strip():
             raise Refused(400, "no body; send a configuration", "body")
         return self.body.decode("utf-8", "surrogateescape")
+
+    def json(self, shape: str, most: int = MAX_JSON) -> Any:
+        """The body as JSON; None when it is empty. Refused when it is none, too long or deep; shape: what to write."""
+        if len(self.body) > most:
+            raise Refused(413, f"a body of {len(self.body)} bytes; allowed are {most}", "body")
+        if not self.body.strip():
+            return None
+        try:
+            return loads(self.body)
+        except ValueError as error:
+            why = str(error) if "levels" in str(error) else "not JSON"
+            raise Refused(400, f"{why}; write {shape}", "body") from None
 
 
 class Answer:
@@ -142,7 +160,7 @@ def nearest(name: str, known: Sequence[str]) -> str:
 class Endpoint:
     """
     One path, with a method of its own name in lower case for each of METHODS that it takes; each is given an Ask and
-    returns an Answer, or raises Refused.
+    returns an Answer, or a Deferred of one, or raises Refused.
 
     path: such as '/clusters' or '/clusters/{name}'. aliases: other names for it, without `{`. about: a line for the
     index and the docs. open: whether anybody may ask it, token or not.
@@ -179,17 +197,15 @@ class Root(Resource):
         }
 
     def render(self, request: Request) -> int:
-        try:
-            answer = self._answer(request)
-        except Refused as refused:
-            answer = refused.answer()
-        except Exception:
-            log.failure("admin: {method} {path}", method=request.method, path=request.path)
-            answer = as_json({"error": "internal error; the proxy's log has more", "where": "metaproxy"}, 500)
-        self._write(request, answer)
+        gone: list[object] = []
+        request.notifyFinish().addErrback(gone.append)
+        answered: Callable[[Request], Any] = self._answer  # now or later
+        done: Deferred[Any] = maybeDeferred(answered, request)
+        done.addErrback(_failed, request)
+        done.addCallback(lambda answer: None if gone else self._write(request, answer))
         return NOT_DONE_YET
 
-    def _answer(self, request: Request) -> Answer:
+    def _answer(self, request: Request) -> Answer | Deferred[Answer]:
         asked = request.method.decode("latin-1")
         method = "GET" if asked == "HEAD" else asked
         endpoint, place = self._find(request.path.decode("latin-1"))
@@ -201,7 +217,7 @@ class Root(Resource):
         if call is None:
             allowed = ", ".join(["HEAD", *endpoint.methods()] if hasattr(endpoint, "get") else endpoint.methods())
             raise Refused(405, f"{endpoint.path} takes {allowed}", "method", {"Allow": allowed})
-        answer: Answer = call(Ask(request, method, place))
+        answer: Answer | Deferred[Answer] = call(Ask(request, method, place))
         return answer
 
     def _find(self, path: str) -> tuple[Endpoint | None, dict[str, str]]:
@@ -237,6 +253,14 @@ class Root(Resource):
             body.begin(request, self._clock)
         else:
             Stream(request, body, self._clock).start()
+
+
+def _failed(failure: Failure, request: Request) -> Answer:
+    """The answer to a request that was refused, or that met a bug of ours."""
+    if isinstance(failure.value, Refused):
+        return failure.value.answer()
+    log.failure("admin: {method} {path}", failure, method=request.method, path=request.path)
+    return as_json({"error": "internal error; the proxy's log has more", "where": "metaproxy"}, 500)
 
 
 HEADERS: Headers = {

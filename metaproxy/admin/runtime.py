@@ -7,9 +7,11 @@ checked as the whole configuration is.
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from metaproxy.admin.resource import Answer, Ask, Endpoint, Refused, as_json, nearest
@@ -17,6 +19,8 @@ from metaproxy.admin.view import View
 
 log = Logger()
 
+MAX_VALUE = 64 << 10
+"""Characters of a value."""
 MAX_SHOWN = 100
 """Characters of a value in the log."""
 
@@ -44,17 +48,18 @@ class RuntimeValue(Endpoint):
         name = self._name(ask)
         return as_json({"name": name, **_shown(self._configuration, name)})
 
-    def put(self, ask: Ask) -> Answer:
-        name = self._name(ask)
-        value = _value(ask.body)
-        self._change(name, value)
-        log.info("admin: runtime {name} is {value!r} now", name=name, value=str(value)[:MAX_SHOWN])
-        return as_json({"name": name, **_shown(self._configuration, name)})
+    def put(self, ask: Ask) -> Deferred[Answer]:
+        name, value = self._name(ask), _value(ask)
+        told = partial(log.info, "admin: runtime {name} is {value!r} now", name=name, value=str(value)[:MAX_SHOWN])
+        return self._change(name, value).addCallback(lambda _: self._changed(name, told))
 
-    def delete(self, ask: Ask) -> Answer:
+    def delete(self, ask: Ask) -> Deferred[Answer]:
         name = self._name(ask)
-        self._change(name, None)
-        log.info("admin: runtime {name} is what the configuration says", name=name)
+        told = partial(log.info, "admin: runtime {name} is what the configuration says", name=name)
+        return self._change(name, None).addCallback(lambda _: self._changed(name, told))
+
+    def _changed(self, name: str, told: Callable[[], None]) -> Answer:
+        told()
         return as_json({"name": name, **_shown(self._configuration, name)})
 
     def _name(self, ask: Ask) -> str:
@@ -64,10 +69,15 @@ class RuntimeValue(Endpoint):
             raise Refused(404, f"no runtime value {name[:200]!r}; {nearest(name, known)}", "name")
         return name
 
-    def _change(self, name: str, value: Any) -> None:
-        lines = self._configuration.set_live(name, value)
-        if lines:
-            raise Refused(400, lines[0], "body", more={"errors": lines})
+    def _change(self, name: str, value: Any) -> Deferred[None]:
+        def done(lines: list[str]) -> None:
+            if lines:
+                raise Refused(400, lines[0], "body", more={"errors": lines})
+
+        changed: Deferred[list[str]] = self._configuration.slices.run(
+            partial(self._configuration.set_live, name, value)
+        )
+        return changed.addCallback(done)
 
 
 def _shown(configuration: Any, name: str) -> dict[str, Any]:
@@ -79,11 +89,10 @@ def _shown(configuration: Any, name: str) -> dict[str, Any]:
     }
 
 
-def _value(body: bytes) -> str | int | float | bool:
-    try:
-        value = json.loads(body)
-    except ValueError:
-        raise Refused(400, 'not JSON; write 25, true or "text"', "body") from None
+def _value(ask: Ask) -> str | int | float | bool:
+    value = ask.json('25, true or "text"')
     if not isinstance(value, (str, int, float)) or value != value or value in (float("inf"), float("-inf")):
         raise Refused(400, "neither a text, a number nor a flag", "body")
+    if isinstance(value, str) and len(value) > MAX_VALUE:
+        raise Refused(413, f"a text of {len(value)} characters; allowed are {MAX_VALUE}", "body")
     return value

@@ -26,6 +26,7 @@ from metaproxy.cluster.membership import Membership
 from metaproxy.cluster.retry import RetryPolicy
 from metaproxy.cluster.slow_start import SlowStart
 from metaproxy.config import clusters, model
+from metaproxy.config.slices import checkpoint
 from metaproxy.config.tls import client_tls, server_tls
 from metaproxy.counts import ClusterCounts, EndpointCounts, MirrorCounts, TargetCounts
 from metaproxy.interfaces import ICodec, IDiscovery, IFilter, ILoadBalancer
@@ -163,6 +164,7 @@ class _Build:
         return model.senders(self.config)
 
     def _cluster(self, spec: model.Cluster, protocol: model.Use) -> Cluster:
+        checkpoint()
         codec = self._plugin(ICodec, protocol)
         balancer = self.registry.factory(ILoadBalancer, spec.balancer.name, spec.balancer.options, self.injected)
         code = [self.registry.load(ILoadBalancer, spec.balancer.name)]
@@ -249,6 +251,7 @@ class _Build:
     # -- listeners
 
     def _listener(self, spec: model.Listener) -> ListenerSnapshot:
+        checkpoint()
         codec = self._plugin(ICodec, spec.protocol)
         no_route = Route("-", reply=NO_ROUTE, reply_target=Target(None, counts=self._counts_of(spec.name, "-", "-")))
         self._hook(no_route, spec, {})
@@ -271,6 +274,7 @@ class _Build:
         )
 
     def _route(self, listener: model.Listener, index: int, spec: model.Route, codec: ICodec) -> Route:
+        checkpoint()
         name = spec.name or f"routes[{index}]"
         shares = dict(spec.clusters) if spec.clusters else {spec.cluster: 1} if spec.cluster else {}
         targets = [self._target(listener, name, cluster, weight) for cluster, weight in shares.items()]

@@ -22,6 +22,9 @@ from typing import Any
 import yaml
 from yaml.reader import Reader
 
+from metaproxy.config.aliases import MAX_ALIASED, too_many
+from metaproxy.config.slices import checkpoint
+
 MAX_BYTES = 16 << 20
 """Of a configuration."""
 MAX_DEPTH = 64
@@ -148,7 +151,9 @@ def load(
     tree = _Tree(filename, os.environ if environ is None else environ)
     root: Node | None = None
     try:
-        root = tree.read(_decoded(text))
+        decoded = _decoded(text)
+        _check_aliases(decoded)
+        root = tree.read(decoded)
         _Live(tree, root, runtime or {}).fill()
     except _Unreadable as error:
         tree.problems.append(Problem(filename, error.line, error.column, "", str(error)))
@@ -157,6 +162,15 @@ def load(
     except yaml.YAMLError as error:
         tree.problems.append(Problem(filename, 1, 1, "", str(error)))
     return root, tree.problems
+
+
+def _check_aliases(text: str) -> None:
+    """Raises _Unreadable for aliases that stand for too much, before any is replaced."""
+    if "*" in text:
+        event = too_many(yaml.parse(text, Loader=_Parser))
+        if event is not None:
+            words = f"aliases stand for more than {MAX_ALIASED} values; write out less with them"
+            raise _Unreadable(words, event.start_mark.line + 1, event.start_mark.column + 1)
 
 
 class _Unreadable(Exception):
@@ -237,6 +251,7 @@ class _Tree:
 
     def count(self, event: Any, depth: int) -> None:
         """Called for each node before it is made; what is under it is one deeper."""
+        checkpoint()
         self.nodes += 1
         if self.nodes > MAX_NODES:
             raise self.unreadable(event, f"more than {MAX_NODES} values, aliases replaced")

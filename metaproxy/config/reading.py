@@ -18,6 +18,7 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 from zope.interface.interface import InterfaceClass
 
 from metaproxy.config.load import MAX_PROBLEMS, Node, Problem
+from metaproxy.config.slices import checkpoint
 from metaproxy.plugins import OptionError, PluginError, UnknownPlugin, kind_of
 from metaproxy.proxy.address import Address
 
@@ -165,6 +166,7 @@ class Reading:
 
     def read(self, kind: Kind[T], node: Node) -> T:
         """The value at a node, or BROKEN with the reason reported."""
+        checkpoint()
         if not node.broken:
             try:
                 return kind.read(node, self)

@@ -14,7 +14,8 @@ import resource
 import signal
 import socket
 import time
-from collections.abc import Iterable, Sized
+from collections.abc import Callable, Iterable, Sized
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from metaproxy.config import model
 from metaproxy.config.build import Builder
 from metaproxy.config.check import ConfigErrors, Problem, check, plugin_folders
 from metaproxy.config.load import Scalar, load, read
+from metaproxy.config.slices import Slices, in_reactor
 from metaproxy.config.tls import AdminContexts, CertificateError, admin_options
 from metaproxy.plugins import Registry
 from metaproxy.proxy import address
@@ -44,7 +46,8 @@ class Configuration(Service):
     not taken ({"time", "source", "errors"}), None when the last one was. reloads: {"applied": n, "refused": n}. live:
     values of `runtime:` that were changed since the start; they stay, whatever configuration comes, while it knows the
     name; defaults: what the configuration says of them. admin_tls: what the admin API's connections begin with, if it
-    speaks TLS.
+    speaks TLS. slices: in which whatever checks or applies a configuration is run, so that a large one delays no
+    exchange; all else that does so must take its turn there.
     """
 
     name = "configuration"
@@ -68,6 +71,7 @@ class Configuration(Service):
         self.admin_tls: AdminContexts | None = None
         self._file_stamps: dict[Path, object] = {}
         self._seen: object = None
+        self.slices = Slices(reactor)
         self._file_waits = False  # it was refused, and nothing was put in force since
         self._watch = LoopingCall(self._look)
         self._watch.clock = reactor
@@ -121,7 +125,7 @@ class Configuration(Service):
         try:
             snapshot = self._builder.build(config)
             admin_tls = self._admin_options(config)
-            self._proxy.apply(snapshot)
+            in_reactor(partial(self._proxy.apply, snapshot))
         except Exception as error:
             self._registry.take(before)
             if isinstance(error, OSError | CertificateError):
@@ -177,17 +181,23 @@ class Configuration(Service):
             self._watch.stop()
 
     def _look(self) -> None:
+        if self.slices.busy:  # it is looked at a second later
+            return
         if _stamp(self.file) not in (self._seen, None):
-            self.reload()
+            self.soon(self.reload)
             return
         before = self._registry.copy()
-        if self._registry.refresh():
+        changed = self._registry.refresh()
+        if changed:
             self._tell_of_plugins(before)
-            self._parts_changed()
         stamps = self._stamps()
-        if stamps != self._file_stamps:
+        if changed or stamps != self._file_stamps:
             self._file_stamps = stamps
-            self._parts_changed()
+            self.soon(self._parts_changed)
+
+    def soon(self, work: Callable[[], object]) -> None:
+        """Does in slices what reads or applies a configuration."""
+        self.slices.run(work).addErrback(lambda failure: log.failure("{file}: not applied", failure, file=self.file))
 
     def _stamps(self) -> dict[Path, object]:
         """Of certificates, keys and secrets: what is in them is part of the configuration."""
@@ -370,7 +380,7 @@ def _first(configuration: Configuration) -> None:
 
 def _on_signals(reactor: Any, configuration: Configuration, logs: LogFiles) -> None:
     """SIGHUP: reload; SIGUSR1: reopen the access logs (after a rotation)."""
-    calls = {signal.SIGHUP: configuration.reload, signal.SIGUSR1: logs.reopen}
+    calls = {signal.SIGHUP: partial(configuration.soon, configuration.reload), signal.SIGUSR1: logs.reopen}
     reactor.callWhenRunning(
         lambda: [signal.signal(one, lambda *_, call=call: reactor.callFromThread(call)) for one, call in calls.items()]
     )

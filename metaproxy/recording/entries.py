@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from metaproxy.message import Hold, Kind, Message
+from metaproxy.support.bounded_json import loads
 
 FORMAT, VERSION = "metaproxy-recording", 1
 MAX_LINE = 8 << 20
@@ -165,7 +166,7 @@ def read(lines: Iterable[str]) -> Recording:
         if len(line) > MAX_LINE:
             raise BadRecording(f"line {number}: {len(line)} characters; allowed are {MAX_LINE}")
         try:
-            data = json.loads(line)
+            data = loads(line)
             if found is None:
                 found = Recording(_checked(data), [])
             elif "end" in data:

@@ -15,6 +15,7 @@ from typing import Any
 from metaproxy.message import KIND_NAMES, ErrorKind, FrameError
 from metaproxy.routing.expression import WORDS, compile_expression
 from metaproxy.routing.matcher import compile_condition
+from metaproxy.support.bounded_json import loads
 
 MAX_TEXT = 4096
 """Characters of a `match`."""
@@ -112,7 +113,7 @@ def _instead(value: str, known: Collection[str]) -> str:
 def _spec(text: str) -> dict[str, Any]:
     if text.startswith("{"):
         try:
-            spec = json.loads(text)
+            spec = loads(text)
         except ValueError as error:
             raise ValueError(f'not JSON: {error}; write {{"method": {{"prefix": "say"}}}}') from None
         if not spec:

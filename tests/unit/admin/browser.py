@@ -14,11 +14,13 @@ from typing import Any
 from running import Running
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone
+from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from metaproxy.admin.service import AdminService
 from metaproxy.config.model import Config
+from metaproxy.config.slices import Slices
 from metaproxy.telemetry.log_files import LogFiles
 
 GOOD = "listeners: []\n"
@@ -37,6 +39,7 @@ class FakeConfiguration:
         self.defaults = {"canary": 10}
         self.live: dict[str, Any] = {}
         self._running = running
+        self.slices = Slices(Clock())
 
     def set_live(self, name: str, value: Any) -> list[str]:
         if value == "wrong":

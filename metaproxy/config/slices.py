@@ -1,0 +1,144 @@
+"""
+Work that takes seconds, done in slices: between them the reactor serves its connections.
+
+Lives here: `Slices`, which runs one piece of work after the other; `checkpoint`, which the work calls often; and
+`in_reactor`, for a step that must be done in the reactor's own thread. Does not: any work.
+
+The work runs in a thread of its own, and the reactor's thread waits while it does: so only one of them ever runs, and
+whatever the work calls (constructors of plugins) is as single-threaded as everything else. A thread pool would have two
+threads in plugins at a time, and a generator would make each function on the way one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any, Generic, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+
+T = TypeVar("T")
+
+FIRST, SLICE = 0.02, 0.005
+"""Seconds that the work has at once, and after that with each turn of the reactor."""
+
+_current = threading.local()
+
+
+def checkpoint() -> None:
+    """Called by the work wherever it may be interrupted; costs next to nothing elsewhere."""
+    worker: _Worker[Any] | None = getattr(_current, "worker", None)
+    if worker is not None and perf_counter() >= worker.deadline:
+        worker.yield_()
+
+
+def in_reactor(call: Callable[[], T]) -> T:
+    """What `call` returns, or raises, called in the reactor's thread; at once where that is the thread already."""
+    worker: _Worker[Any] | None = getattr(_current, "worker", None)
+    return call() if worker is None else worker.ask(call)
+
+
+class _Worker(Generic[T]):
+    """deadline: when the slice ends, in seconds of perf_counter. result: of the work, a Failure if it failed."""
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        self.deadline = 0.0
+        self.done = False
+        self.result: T | Failure | None = None
+        self._work = work
+        self._wanted: Callable[[], Any] | None = None
+        self._given: Any = None
+        self._go, self._back = threading.Semaphore(0), threading.Semaphore(0)
+        # A daemon: the end of the process does not wait for work that nobody resumes.
+        threading.Thread(target=self._run, name="metaproxy-slices", daemon=True).start()
+
+    # -- in the reactor's thread
+
+    def resume(self, seconds: float) -> None:
+        """Lets the work go on for a slice."""
+        self.deadline = perf_counter() + seconds
+        self._go.release()
+        self._back.acquire()
+        while self._wanted is not None:
+            wanted, self._wanted = self._wanted, None
+            try:
+                self._given = wanted()
+            except BaseException:
+                self._given = Failure()
+            self._go.release()
+            self._back.acquire()
+
+    # -- in the work's thread
+
+    def yield_(self) -> None:
+        self._back.release()
+        self._go.acquire()
+
+    def ask(self, call: Callable[[], Any]) -> Any:
+        self._wanted = call
+        self.yield_()
+        given, self._given = self._given, None
+        if isinstance(given, Failure):
+            given.raiseException()
+        return given
+
+    def _run(self) -> None:
+        self._go.acquire()
+        _current.worker = self
+        try:
+            self.result = self._work()
+        except BaseException:
+            self.result = Failure()
+        self.done = True
+        self._back.release()
+
+
+class Slices:
+    """Runs pieces of work, the first at once, each other when those before it are done."""
+
+    def __init__(self, clock: IReactorTime, first: float = FIRST, then: float = SLICE) -> None:
+        self._clock = clock
+        self._first = first
+        self._then = then
+        self._waiting: deque[tuple[Callable[[], Any], Deferred[Any]]] = deque()
+        self._worker: _Worker[Any] | None = None
+
+    @property
+    def busy(self) -> bool:
+        return self._worker is not None or bool(self._waiting)
+
+    def run(self, work: Callable[[], T]) -> Deferred[T]:
+        """Fires with what the work returns, or fails with what it raises; at once if it takes less than a slice."""
+        done: Deferred[T] = Deferred()
+        self._waiting.append((work, done))
+        if self._worker is None:
+            self._begin()
+        return done
+
+    def _begin(self) -> None:
+        self._worker = _Worker(self._waiting[0][0])
+        self._step(self._first)
+
+    def _step(self, seconds: float) -> None:
+        worker = self._worker
+        assert worker is not None
+        worker.resume(seconds)
+        if not worker.done:
+            self._clock.callLater(0, self._step, self._then)
+            return
+        self._worker = None
+        _, done = self._waiting.popleft()
+        if self._waiting:
+            self._clock.callLater(0, self._begin_next)
+        if isinstance(worker.result, Failure):
+            done.errback(worker.result)
+        else:
+            done.callback(worker.result)
+
+    def _begin_next(self) -> None:
+        if self._worker is None and self._waiting:
+            self._begin()

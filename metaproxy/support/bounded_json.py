@@ -1,0 +1,31 @@
+"""
+JSON that somebody sent: read with a bound on its levels, so that nothing that walks through it can run out of stack.
+
+Lives here: `loads`. Does not: bounds on the bytes (the reader of the body knows what it may have).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+MAX_DEPTH = 64
+"""Levels of values within values, as in a configuration."""
+
+
+def loads(text: str | bytes, depth: int = MAX_DEPTH) -> Any:
+    """The value. Raises ValueError for what is not JSON, and for what is nested more than `depth` levels deep."""
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise ValueError(f"more than {depth} levels of values within values") from None
+    level = [value]
+    for _ in range(depth + 1):
+        level = [child for one in level if isinstance(one, (dict, list)) for child in _children(one)]
+        if not level:
+            return value
+    raise ValueError(f"more than {depth} levels of values within values")
+
+
+def _children(value: dict[str, Any] | list[Any]) -> Any:
+    return value.values() if isinstance(value, dict) else value

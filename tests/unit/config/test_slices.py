@@ -1,0 +1,133 @@
+"""Work in slices: the reactor goes on in between, and never more than one thread runs."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from twisted.internet.task import Clock
+
+from metaproxy.config.build import Builder
+from metaproxy.config.check import check
+from metaproxy.config.slices import Slices, checkpoint, in_reactor
+from metaproxy.plugins import Registry
+from metaproxy.telemetry.access_log import LogFiles
+
+
+def fired(deferred):
+    found = []
+    deferred.addBoth(found.append)
+    return found
+
+
+class Turns:
+    """A reactor whose turns are taken one by one."""
+
+    def __init__(self):
+        self.calls = []
+
+    def callLater(self, seconds, function, *arguments):
+        self.calls.append((function, arguments))
+
+    def turn(self):
+        calls, self.calls = self.calls, []
+        for function, arguments in calls:
+            function(*arguments)
+
+
+def test_short_work_is_done_at_once():
+    assert fired(Slices(Clock()).run(lambda: 5)) == [5]
+
+
+def test_long_work_lets_the_reactor_go_on_at_each_checkpoint():
+    clock, seen = Turns(), []
+
+    def work():
+        for i in range(3):
+            seen.append(i)
+            checkpoint()
+        return "done"
+
+    found = fired(Slices(clock, 0.0, 0.0).run(work))
+    assert (seen, found) == ([0], [])
+    clock.turn()
+    assert (seen, found) == ([0, 1], [])
+    clock.turn()
+    clock.turn()
+    assert (seen, found) == ([0, 1, 2], ["done"])
+
+
+def test_work_waits_for_the_work_before_it():
+    clock, seen = Turns(), []
+    slices = Slices(clock, 0.0, 0.0)
+
+    def work(name):
+        seen.append(f"{name} begins")
+        checkpoint()
+        seen.append(f"{name} ends")
+
+    for name in ("one", "two"):
+        slices.run(lambda name=name: work(name))
+    for _ in range(5):
+        clock.turn()
+    assert seen == ["one begins", "one ends", "two begins", "two ends"]
+    assert not slices.busy
+
+
+def test_what_work_raises_fails_the_deferred_and_the_next_work_goes_on():
+    clock = Clock()
+    slices = Slices(clock)
+
+    def work():
+        raise KeyError("x")
+
+    first, second = fired(slices.run(work)), fired(slices.run(lambda: 1))
+    clock.advance(0)
+    assert first[0].check(KeyError)
+    assert second == [1]
+
+
+def test_a_step_of_the_reactors_own_thread_is_done_there():
+    found = fired(Slices(Clock()).run(lambda: (threading.current_thread(), in_reactor(threading.current_thread))))
+    assert found[0][0] is not threading.current_thread()
+    assert found[0][1] is threading.current_thread()
+
+
+def test_what_that_step_raises_reaches_the_work():
+    def step():
+        raise OSError("taken")
+
+    def work():
+        with pytest.raises(OSError, match="taken"):
+            in_reactor(step)
+        return "caught"
+
+    assert fired(Slices(Clock()).run(work)) == ["caught"]
+
+
+def test_outside_of_slices_both_are_plain_calls():
+    checkpoint()
+    assert in_reactor(lambda: 3) == 3
+
+
+def test_a_large_configuration_is_checked_and_built_in_many_slices():
+    registry, turns = Registry(), Turns()
+    listeners = "".join(
+        f"- {{name: l{i}, listen: '127.0.0.1:{i + 1000}', protocol: redis, routes: [{{cluster: c}}]}}\n"
+        for i in range(100)
+    )
+    text = f"listeners:\n{listeners}clusters: [{{name: c, endpoints: ['127.0.0.1:1']}}]\n"
+    builder = Builder(registry, Clock(), LogFiles(Clock()))
+
+    def work():
+        config, problems = check(text, "large.yaml", registry)
+        assert config is not None and problems == []
+        return builder.build(config)
+
+    found = fired(Slices(turns, 0.0, 0.0).run(work))
+    count = 0
+    while not found:
+        turns.turn()
+        count += 1
+    assert len(found[0].listeners) == 100
+    assert count > 1000
