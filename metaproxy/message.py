@@ -172,6 +172,20 @@ class Reply:
         return f"Reply({self.kind and self.kind.value}, {self.text!r})"
 
 
+class Both(tuple[str, ...]):
+    """
+    What `Message.values` gives for a key that means all of its values at once, such as a call that names the method and
+    is carried by another: a condition on it holds when one of them meets it.
+    """
+
+    __slots__ = ()
+
+
+def unreadable(key: str) -> tuple[str | None, ...]:
+    """What `Message.unclear` is where metadata can't be read: what was not read before may be anything."""
+    return ()
+
+
 class Message:
     """
     One message of a protocol: its bytes and what the codec read of it.
@@ -183,11 +197,13 @@ class Message:
     with nothing), in order; it is not forwarded. hold: see Hold. profile: which state the upstream connection must be
     in (database, protocol version, user), any hashable; connections of one profile serve all its requests. refused: is
     there only if a codec set it, for a request of a transaction: refused(message, text) gives the frame that makes the
-    server fail all of it, for a request that the proxy answers itself.
+    server fail all of it, for a request that the proxy answers itself. unclear: is there only where a receiver may see
+    another value than `get` gives: see `values`.
     """
 
-    __slots__ = ("answer", "frame", "hold", "id", "kind", "metadata", "more", "profile", "refused")
+    __slots__ = ("answer", "frame", "hold", "id", "kind", "metadata", "more", "profile", "refused", "unclear")
     refused: Callable[[Message, str], bytes]
+    unclear: Callable[[str], tuple[str | None, ...] | None]
 
     def __init__(
         self,
@@ -225,12 +241,37 @@ class Message:
             return KIND_NAMES[self.kind]
         while (more := self.more) is not None:
             self.more = None
-            more(self)
+            try:
+                more(self)
+            except FrameError:
+                self.unclear = unreadable
+                raise
             if self.metadata is not None:
                 value = self.metadata.get(key)
                 if value is not None:
                     return value
         return None
+
+    def values(self, key: str) -> tuple[str | None, ...]:
+        """
+        All values of which a receiver may see any under a key in lower case: usually the one that `get` gives. () where
+        nothing can be known of it: it may have any value. For what must not be fooled; may raise FrameError once.
+
+        A codec says so by `unclear`, which it sets once it has read the metadata: a function of a key that gives these
+        values, or None where `get` gives all there is to know.
+        """
+        self.read()
+        value = self.get(key)
+        unclear = getattr(self, "unclear", None)
+        values: tuple[str | None, ...] | None = unclear(key) if unclear is not None else None
+        if values is None or (unclear is unreadable and value is not None):
+            return (value,)
+        return values
+
+    def read(self) -> None:
+        """Reads all metadata. Raises FrameError when they can't be decoded, once."""
+        while self.more is not None:
+            self.get("")
 
     def known(self) -> Mapping[str, str]:
         """All metadata, `kind` included; a frame that cannot be decoded further gives what was read before."""
@@ -240,6 +281,7 @@ class Message:
                 more(self)
         except FrameError:
             self.more = None
+            self.unclear = unreadable
         return {"kind": KIND_NAMES[self.kind], **(self.metadata or {})}
 
     def spellings(self, key: str) -> tuple[str, ...]:

@@ -19,9 +19,10 @@ from zope.interface import implementer
 
 from metaproxy.filters.notes import note
 from metaproxy.interfaces import IExchange, IOnRequest
-from metaproxy.message import ErrorKind, FrameError, Reply
+from metaproxy.message import ErrorKind, FrameError, Message, Reply
 from metaproxy.plugins import OptionError
-from metaproxy.routing.expression import ALWAYS, Expression, FirstMatch, Get, all_of, any_of
+from metaproxy.routing.expression import ALWAYS, Expression, FirstMatch, Get, Values, all_of, any_of
+from metaproxy.routing.matcher import FACTS
 
 ALLOW, DENY, LOG = ACTIONS = ("allow", "deny", "log")
 ENFORCED, SHADOW = "access", "shadow"
@@ -61,6 +62,7 @@ class Policies:
 
     def __init__(self, compiled: Mapping[str, tuple[str, Expression]], kind: str) -> None:
         self._deny, self._allow, self._log = (_of_action(compiled, action) for action in (DENY, ALLOW, LOG))
+        self._compiled = compiled
         self._verdicts = {
             allowed: {name: Verdict.of(allowed, name, kind) for name in (*compiled, NONE)} for allowed in (False, True)
         }
@@ -75,6 +77,23 @@ class Policies:
             return self._verdicts[True][NONE]
         name = self._allow(get)
         return self._verdicts[name is not None][name or NONE]
+
+    def judge_unclear(self, values: Values) -> Verdict:
+        """
+        As `judge`, for a request of which the server may see other values than we do: a policy that denies matches if
+        it may match, one that allows only if it surely does.
+        """
+        allowing, allowed = False, ""
+        for name, (action, expression) in self._compiled.items():
+            if action == LOG or (action == ALLOW and allowed):
+                continue
+            surely = expression.surely(values)
+            if action == DENY and surely is not False:
+                return self._verdicts[False][name]
+            if action == ALLOW:
+                allowing = True
+                allowed = name if surely else ""
+        return self._verdicts[bool(allowed) or not allowing][allowed or NONE]
 
     def logs(self, get: Get) -> str | None:
         """The first policy with the action log that matches."""
@@ -146,6 +165,8 @@ class Rbac:
             return None
         # What is enforced comes first: it meets what can't be decoded, and refuses it.
         verdict = policies.judge(get)
+        if verdict.allowed and _is_unclear(exchange.message):
+            verdict = policies.judge_unclear(_values_of(exchange))
         self._count(verdict)
         if self._shadow is not None:
             note(exchange, self._judge_in_the_shadow(exchange))
@@ -170,6 +191,8 @@ class Rbac:
         more = exchange.message.more
         try:
             verdict = self._shadow.judge(exchange.get)
+            if verdict.allowed and _is_unclear(exchange.message):
+                verdict = self._shadow.judge_unclear(_values_of(exchange))
         except FrameError:
             # It is told once only, and whoever enforces something behind us must meet it, too.
             exchange.message.more = more
@@ -183,6 +206,28 @@ class Rbac:
         if self._per_policy:
             own = f"{verdict.event}:{verdict.policy}"
             counters[own] = counters.get(own, 0) + 1
+
+
+def _is_unclear(message: Message) -> bool:
+    """
+    Whether a server may see other values than `get` gave. What a policy asked for may be said again further on in the
+    frame, so that is read too. Raises FrameError when it can't be decoded.
+    """
+    if message.more is not None and message.metadata is not None:
+        message.read()
+    return hasattr(message, "unclear")
+
+
+def _values_of(exchange: IExchange) -> Values:
+    """`exchange.get`, with all values that the server may see."""
+    message = exchange.message
+
+    def values(key: str) -> tuple[str | None, ...]:
+        if key.startswith(FACTS) or (exchange.learnt is not None and key in exchange.learnt):
+            return (exchange.get(key),)
+        return message.values(key)
+
+    return values
 
 
 def _policies(option: str, written: dict[str, object] | None, kind: str) -> Policies | None:

@@ -13,11 +13,15 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
+from metaproxy.message import Both
 from metaproxy.routing.matcher import Condition, compile_condition
 
 Get = Callable[[str], "str | None"]
 """Gives the value of a metadata key or fact, such as `IExchange.get`."""
+Values = Callable[[str], "tuple[str | None, ...]"]
+"""Gives all values that a key may have, () where it may have any, such as `Message.values`."""
 Test = Callable[[Get], bool]
+Verdict = Callable[[Values], "bool | None"]
 
 MAX_DEPTH = 16
 """How deep expressions may stand within each other."""
@@ -31,16 +35,18 @@ WORDS = ("and", "or", "not", "any")
 class Expression(NamedTuple):
     """
     holds(get): whether it is true. needs: key -> the values of which it must have one, or the expression is false;
-    exact: whether these are all that it asks.
+    exact: whether these are all that it asks; surely(values): whether it is true or false whichever of its values each
+    key has, None where that depends.
     """
 
     holds: Test
     needs: Mapping[str, frozenset[str]]
     exact: bool
+    surely: Verdict
 
 
-ALWAYS = Expression(lambda get: True, {}, True)
-NEVER = Expression(lambda get: False, {}, False)
+ALWAYS = Expression(lambda get: True, {}, True, lambda values: True)
+NEVER = Expression(lambda get: False, {}, False, lambda values: False)
 
 
 def compile_expression(spec: object, depth: int = 0) -> Expression:
@@ -87,13 +93,50 @@ def _list(specs: object) -> Sequence[object]:
 def _leaf(condition: Condition) -> Expression:
     name, test, values = condition.name, condition.test, condition.values
     needs = {name: values} if values is not None else {}
-    return Expression(lambda get: test(get(name)), needs, values is not None)
+    surely = _each(name, test, bool(condition.spec.get("not")))
+    return Expression(lambda get: test(get(name)), needs, values is not None, surely)
+
+
+def _each(name: str, test: Callable[[str | None], bool], inverted: bool = False) -> Verdict:
+    """What a test of one key says to all of its values."""
+
+    def surely(values: Values) -> bool | None:
+        given = values(name)
+        found = {test(value) for value in given}
+        if len(found) == 1:
+            return found.pop()
+        # One of Both has to meet a condition; that none does is what an inverted one asks.
+        return not inverted if isinstance(given, Both) else None
+
+    return surely
 
 
 def _not(inner: Expression) -> Expression:
     """True wherever the inner one is not: also where a key is missing, unlike a condition's own `not: true`."""
-    holds = inner.holds
-    return Expression(lambda get: not holds(get), {}, False)
+    holds, inner_surely = inner.holds, inner.surely
+
+    def surely(values: Values) -> bool | None:
+        found = inner_surely(values)
+        return None if found is None else not found
+
+    return Expression(lambda get: not holds(get), {}, False, surely)
+
+
+def _joined(parts: Sequence[Expression], decisive: bool) -> Verdict:
+    """What all of one or more parts say, of which one that is `decisive` decides: False for "and", True for "or"."""
+    verdicts = tuple(part.surely for part in parts)
+
+    def surely(values: Values) -> bool | None:
+        result: bool | None = not decisive
+        for verdict in verdicts:
+            found = verdict(values)
+            if found is decisive:
+                return decisive
+            if found is None:
+                result = None
+        return result
+
+    return surely
 
 
 def all_of(parts: Sequence[Expression]) -> Expression:
@@ -112,7 +155,7 @@ def all_of(parts: Sequence[Expression]) -> Expression:
                 return False
         return True
 
-    return Expression(holds, needs, all(part.exact for part in parts))
+    return Expression(holds, needs, all(part.exact for part in parts), _joined(parts, False))
 
 
 def _one_of(parts: Sequence[Expression]) -> Expression:
@@ -129,7 +172,7 @@ def _one_of(parts: Sequence[Expression]) -> Expression:
     exact = all(part.exact and part.needs.keys() == needs.keys() for part in parts) and len(needs) == 1
     if exact:
         ((name, listed),) = needs.items()
-        return Expression(lambda get: get(name) in listed, needs, True)
+        return Expression(lambda get: get(name) in listed, needs, True, _each(name, lambda value: value in listed))
     tests = tuple(part.holds for part in parts)
 
     def holds(get: Get) -> bool:
@@ -138,7 +181,7 @@ def _one_of(parts: Sequence[Expression]) -> Expression:
                 return True
         return False
 
-    return Expression(holds, needs, False)
+    return Expression(holds, needs, False, _joined(parts, True))
 
 
 class _Group:

@@ -9,7 +9,7 @@ Lives here: the keys, `Head`, the two steps. Does not: any serialization (`body`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from metaproxy.codecs.dubbo.body import HEAD, Body, Pair, arguments
@@ -17,11 +17,11 @@ from metaproxy.codecs.dubbo.fastjson2 import Fastjson2
 from metaproxy.codecs.dubbo.hessian2 import Hessian2
 from metaproxy.codecs.dubbo.json_lines import JsonLines
 from metaproxy.codecs.dubbo.protobuf import Protobuf
-from metaproxy.message import FrameError, Message
+from metaproxy.message import Both, FrameError, Message, unreadable
 
 KEYS: Final = {
     "interface": "the service's path, usually the name of its Java interface",
-    "method": "the method; $invoke or $invokeAsync for a generic call",
+    "method": "the method; $invoke or $invokeAsync for a generic call (rules of rbac hold for `generic.method` too)",
     "operation": "interface/method",
     "kind": "request, oneway, heartbeat, response, error (status other than ok, or an exception), event or drain",
     "service.version": "the service's version in front of the method; the attachment `version` is usually the same",
@@ -55,6 +55,8 @@ STATUSES: Final = {
 }  # fmt: skip
 
 _GENERIC = frozenset(("$invoke", "$invokeAsync"))
+_BLANKS = "".join(map(chr, range(0x21)))
+"""What Java takes away around the name of the method that a generic call means."""
 _MAX_HEADS = 1024
 """Heads that are kept for each serialization; when there are more, all are forgotten."""
 _MAX_HEAD = 1024
@@ -99,8 +101,16 @@ class Head:
         if self._generic:
             method = self._body.first_argument(frame, self.end)
             if method is not None:
-                metadata["generic.method"] = method
-        merge(metadata, self._body.attachments(frame, self.end, self.arguments())[3])
+                metadata["generic.method"] = method.strip(_BLANKS)
+        clear = merge(metadata, pairs := self._body.attachments(frame, self.end, self.arguments())[3])
+        path, version = metadata.get("path"), metadata.get("version")
+        if (
+            not clear
+            or self._generic
+            or (path is not None and path != metadata["interface"])
+            or (version is not None and version != metadata["service.version"])
+        ):
+            message.unclear = Unclear(metadata, pairs)
 
 
 def head_of(number: int, frame: bytes) -> Head:
@@ -125,6 +135,7 @@ def read_call(message: Message) -> None:
     number = frame[2] & SERIALIZATION
     if number not in BODIES:
         message.metadata = _SERIALIZATIONS[number]
+        message.unclear = unreadable
         return
     try:
         head = head_of(number, frame)
@@ -158,14 +169,75 @@ def _read_attachments(message: Message) -> None:
     merge(metadata, body.attachments(frame, at, result != 5)[3])
 
 
-def merge(metadata: dict[str, str], pairs: Sequence[Pair]) -> None:
-    """Adds attachments, under their lower-cased names too where those are free."""
+def merge(metadata: dict[str, str], pairs: Sequence[Pair]) -> bool:
+    """
+    Adds attachments, under their lower-cased names too where those are free. False if a server may see others than
+    these: one is there twice, or has a key or value that is no text to us.
+    """
+    expected, clear = len(metadata), True
     for key, text, _, _ in pairs:
         if key is None or text is None:
+            clear = False
             continue
         lower = key.lower()
         if lower in OWN:
             key, lower = f"attachment.{key}", f"attachment.{lower}"
         metadata[key] = text
+        expected += 1
         if lower != key:
             metadata.setdefault(lower, text)
+            expected += 1
+    return clear and len(metadata) == expected
+
+
+class Unclear:
+    """
+    `Message.unclear` of a request whose attachments are no map of different texts, or say again what stands in front.
+
+    A server takes the one or the other of an attachment that is there twice, and Java's the service and its version of
+    the attachments `path` and `version` where there are such. Objects as values, and keys that are no strings, may turn
+    into any text. A generic call is one of the method that it means as well.
+    """
+
+    __slots__ = ("_hidden", "_values")
+
+    def __init__(self, metadata: Mapping[str, str], pairs: Sequence[Pair]) -> None:
+        self._hidden = any(key is None for key, _, _, _ in pairs)
+        self._values: dict[str, tuple[str | None, ...]] = {
+            key: texts for key, texts in _attached(pairs).items() if len(texts) != 1
+        }
+        services = _either(metadata["interface"], metadata.get("path"))
+        methods: tuple[str | None, ...] = (metadata["method"],)
+        if metadata["method"] in _GENERIC:
+            target = metadata.get("generic.method")
+            methods = self._values["method"] = () if target is None else Both((metadata["method"], target))
+        if len(services) > 1:
+            self._values["interface"] = services
+        self._values["service.version"] = _either(metadata["service.version"], metadata.get("version"))
+        operations = tuple(f"{service}/{method}" for service in services for method in methods)
+        self._values["operation"] = Both(operations) if len(services) == 1 and methods else operations
+
+    def __call__(self, key: str) -> tuple[str | None, ...] | None:
+        values = self._values.get(key)
+        return () if values is None and self._hidden and key not in OWN else values
+
+
+def _attached(pairs: Sequence[Pair]) -> dict[str, tuple[str | None, ...]]:
+    """The different values of each attachment, in whatever case its key is written; () of one that may be any."""
+    found: dict[str, tuple[str | None, ...]] = {}
+    for key, text, _, nested in pairs:
+        if key is None:
+            continue
+        lower = key.lower()
+        if lower in OWN:
+            lower = f"attachment.{lower}"
+        values = found.get(lower, (text,))
+        if (text is None and nested) or not values:
+            found[lower] = ()
+        else:
+            found[lower] = values if text in values else (*values, text)
+    return found
+
+
+def _either(one: str, other: str | None) -> tuple[str | None, ...]:
+    return (one,) if other is None or other == one else (one, other)
