@@ -42,7 +42,8 @@ class Fastjson2(Body):
         return texts, at
 
     def first_argument(self, frame: bytes, at: int) -> str | None:
-        return jsonb.Reader(frame, *_counted(frame, at)).text()
+        reader = jsonb.Reader(frame, *_counted(frame, at))
+        return reader.string() if reader.is_string() else None
 
     def result(self, frame: bytes) -> tuple[int | None, int]:
         if frame[HEAD : HEAD + 5] == b"\0\0\0\2\xbd" and len(frame) > HEAD + 5:  # a byte, which is what Java writes

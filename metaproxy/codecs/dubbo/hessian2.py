@@ -13,7 +13,18 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from metaproxy.codecs.dubbo.body import HEAD, MAX_PAIRS, MAX_PLAIN, Attachments, Body, Pair
-from metaproxy.codecs.dubbo.hessian2_reader import CHUNK, END, LAST_CHUNK, NULL, REFERENCE, SOME, Reader, simple_values
+from metaproxy.codecs.dubbo.hessian2_reader import (
+    CHUNK,
+    END,
+    LAST_CHUNK,
+    NULL,
+    REFERENCE,
+    SOME,
+    Reader,
+    TooMuch,
+    is_string,
+    simple_values,
+)
 from metaproxy.message import FrameError
 
 T = TypeVar("T")
@@ -49,7 +60,8 @@ class Hessian2(Body):
         return self._either(frame, HEAD, strings)
 
     def first_argument(self, frame: bytes, at: int) -> str | None:
-        return Reader(frame, at).text()
+        reader = Reader(frame, at)
+        return reader.string() if is_string(reader.peek()) else None
 
     def result(self, frame: bytes) -> tuple[int | None, int]:
         code = frame[HEAD] if len(frame) > HEAD else 0
@@ -86,6 +98,8 @@ class Hessian2(Body):
         """What `read` gives, whichever way the writer counts characters beyond U+FFFF; see `hessian2_reader`."""
         try:
             return read(Reader(frame, at))
+        except TooMuch:
+            raise
         except FrameError as error:
             if _GROUP_OF_FOUR.search(frame, at) is None:
                 raise

@@ -23,8 +23,10 @@ MAX_DEPTH: Final = 64
 """Lists, maps and objects in each other that are followed; what is deeper is refused."""
 MAX_DEFINITIONS: Final = 1024
 """Class definitions in one body."""
-MAX_NESTED: Final = 1 << 20
-"""Lists, maps and objects in one body; to step over so many takes half a second."""
+MAX_STEPS: Final = 1 << 18
+"""Values of one body that are stepped over one by one, some 25 ms of work; a run of simple ones takes no step."""
+DEAR: Final = 8
+"""Steps that each list, map, object, class, reference, piece of a string and piece of bytes counts as."""
 
 NULL, TRUE, FALSE, END = 0x4E, 0x54, 0x46, 0x5A
 UNTYPED_MAP, TYPED_MAP, REFERENCE, DEFINITION, OBJECT = 0x48, 0x4D, 0x51, 0x43, 0x4F
@@ -94,6 +96,10 @@ def simple_values(count: int) -> re.Pattern[bytes]:
     return re.compile(_SIMPLE + b"{%d}" % count)
 
 
+class TooMuch(FrameError):
+    """A body of more values than are stepped over. That does not change with the way in which they are counted."""
+
+
 class Reader:
     """
     Reads one body from `at` on. Every method raises FrameError for what is not Hessian 2, and stays within `data`.
@@ -101,7 +107,7 @@ class Reader:
     wide: UTF-16 units that a UTF-8 group of four bytes counts as, 1 or 2.
     """
 
-    __slots__ = ("_definitions", "_places", "at", "data", "wide")
+    __slots__ = ("_definitions", "_places", "_steps", "at", "data", "wide")
 
     def __init__(self, data: bytes, at: int = 0, wide: int = 1) -> None:
         self.data = data
@@ -111,6 +117,7 @@ class Reader:
         self._places: list[int] = []
         # The number of fields of each class defined.
         self._definitions: list[int] = []
+        self._steps = MAX_STEPS
 
     def string(self) -> str:
         """A string; null is an empty one."""
@@ -118,10 +125,11 @@ class Reader:
         if code == NULL:
             self.at += 1
             return ""
-        if not _is_string(code):
+        if not is_string(code):
             raise FrameError(f"Hessian 2: a string expected at {self.at}, code {code:#04x} read")
         pieces = [self._chunk(self._byte())]
         while code == CHUNK:
+            self._spend(DEAR)
             code = self._byte()
             pieces.append(self._chunk(code))
         return well_formed(pieces[0] if len(pieces) == 1 else "".join(pieces))
@@ -137,7 +145,7 @@ class Reader:
     def text(self) -> str | None:
         """The next value as text: of a string, a number, a truth value; None for everything else, stepped over."""
         code = self.peek()
-        if _is_string(code):
+        if is_string(code):
             return self.string()
         number = self._number(code)
         self.skip()
@@ -152,7 +160,7 @@ class Reader:
         while (code := self.peek()) != END:
             start = self.at
             key = None
-            if _is_string(code):
+            if is_string(code):
                 key = self.string()
             else:
                 self.skip()
@@ -184,6 +192,7 @@ class Reader:
             raise FrameError(f"Hessian 2: a reference to value {number} of {len(self._places)} at {start}")
         other = Reader(self.data, self._places[number], self.wide)
         other._definitions = self._definitions
+        other._steps = self._steps
         return other
 
     def skip(self, depth: int = 0) -> None:
@@ -191,13 +200,12 @@ class Reader:
         code = self.peek()
         if size := _SIZES[code]:
             self._step(size)
-        elif _is_string(code):
+        elif is_string(code):
             self._skip_string()
         else:
             if depth >= MAX_DEPTH:
                 raise FrameError(f"Hessian 2: values nested deeper than {MAX_DEPTH}")
-            if len(self._places) > MAX_NESTED:
-                raise FrameError(f"Hessian 2: more than {MAX_NESTED} lists, maps and objects")
+            self._spend(DEAR)
             skip = _SKIPS[code]
             if skip is None:
                 raise FrameError(f"Hessian 2: code {code:#04x} at {self.at} begins no value")
@@ -211,8 +219,7 @@ class Reader:
             if found is not None:
                 self.at = found.end()
             else:
-                for _ in range(size):
-                    self.skip(depth)
+                self._skip_each(size, depth)
             count -= size
 
     def peek(self) -> int:
@@ -223,6 +230,27 @@ class Reader:
             raise FrameError(f"Hessian 2: the body ends at {self.at}, where a value is missing") from None
 
     # -- pieces
+
+    def _skip_each(self, count: int, depth: int) -> None:
+        """Steps over so many values, of which not all are simple."""
+        self._spend(count)
+        data, sizes, at = self.data, _SIZES, self.at
+        end = len(data)
+        for _ in range(count):
+            size = sizes[data[at]] if at < end else 0
+            if size:
+                at += size
+            else:
+                self.at = at
+                self.skip(depth)
+                at = self.at
+        self.at = at
+        self._step(0)
+
+    def _spend(self, steps: int) -> None:
+        self._steps -= steps
+        if self._steps < 0:
+            raise TooMuch(f"Hessian 2: more than {MAX_STEPS // DEAR} lists, maps, objects and strings to step over")
 
     def _byte(self) -> int:
         value = self.peek()
@@ -244,7 +272,7 @@ class Reader:
 
     def _chunk(self, code: int) -> str:
         """One chunk of a string, of which the code was read. Surrogates stay as they are."""
-        if not _is_string(code):
+        if not is_string(code):
             raise FrameError(f"Hessian 2: a string goes on at {self.at - 1} with code {code:#04x}")
         units = self._length(code, 0, 0x30)
         data, start = self.data, self.at
@@ -300,15 +328,17 @@ class Reader:
         return value / 1000 if code == 0x5F else float(value)
 
     def _skip_string(self) -> None:
+        self._spend(DEAR)
         code = self._byte()
         self._chunk(code)
         while code == CHUNK:
+            self._spend(DEAR)
             code = self._byte()
             self._chunk(code)
 
     def _type(self) -> None:
         """A type's name, or the number of one that was named before."""
-        if _is_string(self.peek()):
+        if is_string(self.peek()):
             self._skip_string()
         else:
             self.integer()
@@ -316,6 +346,7 @@ class Reader:
     def _skip_binary(self, depth: int) -> None:
         code = 0x41
         while code == 0x41:
+            self._spend(DEAR)
             code = self._byte()
             if not (0x20 <= code <= 0x2F or 0x34 <= code <= 0x37 or code in (0x41, 0x42)):
                 raise FrameError(f"Hessian 2: a binary goes on at {self.at - 1} with code {code:#04x}")
@@ -347,6 +378,7 @@ class Reader:
     def _skip_definition(self, depth: int) -> None:
         """Class definitions, and the value that they stand in front of."""
         while self.peek() == DEFINITION:
+            self._spend(DEAR)
             if len(self._definitions) >= MAX_DEFINITIONS:
                 raise FrameError(f"Hessian 2: more than {MAX_DEFINITIONS} classes")
             self.at += 1
@@ -396,5 +428,6 @@ def _skips() -> tuple[Callable[[Reader, int], None] | None, ...]:
 _SKIPS: Final = _skips()
 
 
-def _is_string(code: int) -> bool:
+def is_string(code: int) -> bool:
+    """Whether a value of this code is a string."""
     return code <= 0x1F or 0x30 <= code <= 0x33 or code in (LAST_CHUNK, CHUNK)

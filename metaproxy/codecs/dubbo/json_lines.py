@@ -11,12 +11,16 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 from metaproxy.codecs.dubbo.body import HEAD, MAX_PAIRS, Attachments, Body, Pair, well_formed
 from metaproxy.message import FrameError
 
+MAX_NESTED: Final = 1 << 15
+"""Lists and objects in the attachments of one message."""
+
 _SPACE = re.compile(r"[ \t\r]*")
+_RESULT = re.compile(rb"[ \t\r]*(?:(-?[0-9]{1,9})|null)[ \t\r]*\n")
 _JSON = json.JSONDecoder()
 
 
@@ -35,22 +39,19 @@ class JsonLines(Body):
         texts: list[str] = []
         at = HEAD
         for _ in range(5):
-            text = _json(frame, at)
-            if text is not None and not isinstance(text, str):
-                raise FrameError(f"JSON: a string expected at {at}, {text!r:.64} read")
-            texts.append(well_formed(text or ""))
+            texts.append(_string(frame, at) or "")
             at = _line_end(frame, at)
         return texts, at
 
     def first_argument(self, frame: bytes, at: int) -> str | None:
-        value = _json(frame, at)
-        return well_formed(value) if isinstance(value, str) else None
+        return _string(frame, at) if _first(frame, at) == b'"' else None
 
     def result(self, frame: bytes) -> tuple[int | None, int]:
-        value = _json(frame, HEAD)
-        if value is not None and type(value) is not int:
-            raise FrameError(f"JSON: a result type expected, {value!r:.64} read")
-        return value, _line_end(frame, HEAD)
+        end = _line_end(frame, HEAD)
+        found = _RESULT.fullmatch(frame, HEAD, end)
+        if found is None:
+            raise FrameError(f"JSON: a result type expected, {frame[HEAD : min(end, HEAD + 64)]!r} read")
+        return int(found[1]) if found[1] else None, end
 
     def attachments(self, frame: bytes, at: int, skip: int) -> Attachments:
         for _ in range(skip):
@@ -58,6 +59,9 @@ class JsonLines(Body):
         if at == len(frame):
             return at, at, b"{", ()
         end = frame.find(b"\n", at) + 1 or len(frame)
+        nested = frame.count(b"[", at, end) + frame.count(b"{", at, end)
+        if nested > MAX_NESTED:
+            raise FrameError(f"JSON: {nested} lists and objects in the attachments; allowed are {MAX_NESTED}")
         try:
             line = frame[at:end].decode().strip()
             pairs = [] if line == "null" else list(islice(_members(line), MAX_PAIRS + 1))
@@ -89,6 +93,19 @@ def _line_end(frame: bytes, at: int) -> int:
     if not end:
         raise FrameError(f"JSON: a line expected at {at}; the frame has {len(frame)} bytes")
     return end
+
+
+def _first(frame: bytes, at: int) -> bytes:
+    """The first byte of a line that is no blank."""
+    return frame[at : _line_end(frame, at)].lstrip()[:1]
+
+
+def _string(frame: bytes, at: int) -> str | None:
+    """The line at `at`, a string or null. Nothing else is decoded, whatever its size."""
+    if _first(frame, at) not in (b'"', b"n"):
+        raise FrameError(f"JSON: a string expected at {at}, {frame[at : min(_line_end(frame, at), at + 64)]!r} read")
+    text = _json(frame, at)
+    return None if text is None else well_formed(text)
 
 
 def _json(frame: bytes, at: int) -> Any:

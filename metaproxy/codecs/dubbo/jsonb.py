@@ -15,6 +15,8 @@ from metaproxy.message import FrameError
 
 MAX_DEPTH: Final = 64
 """Arrays and objects in each other that are followed; what is deeper is refused."""
+MAX_STEPS: Final = 1 << 15
+"""Values of one document that are stepped over, some 25 ms of work."""
 
 CHAR, BINARY, TYPED, REFERENCE, ARRAY, END, OBJECT, SYMBOL = 0x90, 0x91, 0x92, 0x93, 0xA4, 0xA5, 0xA6, 0x7F
 NULL, FALSE, TRUE = 0xAF, 0xB0, 0xB1
@@ -45,12 +47,18 @@ _INTS: Final = {0x48: 4, 0xBC: 2, 0xBD: 1, 0xBE: 8, 0xBF: 4}
 class Reader:
     """Reads one document, which lies in `data` from `at` to `end`. Every method raises FrameError for what is none."""
 
-    __slots__ = ("at", "data", "end")
+    __slots__ = ("_steps", "at", "data", "end")
 
     def __init__(self, data: bytes, at: int, end: int) -> None:
         self.data = data
         self.at = at
         self.end = end
+        self._steps = 0
+
+    def is_string(self) -> bool:
+        """Whether the next value is a string."""
+        code = self.peek()
+        return 0x49 <= code <= 0x78 or code in _CHARSETS
 
     def string(self) -> str:
         """A string; null is an empty one."""
@@ -122,6 +130,9 @@ class Reader:
         """Steps over one value that lies in `depth` others."""
         if depth > MAX_DEPTH:
             raise FrameError(f"JSONB: values nested deeper than {MAX_DEPTH}")
+        self._steps += 1
+        if self._steps > MAX_STEPS:
+            raise FrameError(f"JSONB: more than {MAX_STEPS} values that are stepped over")
         start = self.at
         code = self._byte()
         if self._step_over_text(code) or self._integer(code) is not None:

@@ -10,9 +10,13 @@ protobuf encoding as they take. Does not: arguments and results, which are messa
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from metaproxy.codecs.dubbo.body import HEAD, MAX_PAIRS, Attachments, Body, Pair
 from metaproxy.message import FrameError
+
+MAX_FIELDS: Final = 8
+"""Fields of a StringValue, an Int32Value or an entry of a map, which have one or two."""
 
 
 class Protobuf(Body):
@@ -56,10 +60,8 @@ class Protobuf(Body):
         pairs: list[Pair] = []
         start, end = _delimited(frame, at)
         begin = start
-        for number, wire, value, stop in _fields(frame, start, end):
+        for number, wire, value, stop in _fields(frame, start, end, MAX_PAIRS):
             key, text = _entry(frame, value, stop) if (number, wire) == (1, 2) else (None, None)
-            if len(pairs) >= MAX_PAIRS:
-                raise FrameError(f"protobuf: a map of more than {MAX_PAIRS} attachments")
             pairs.append((key, text, frame[begin:stop], False))
             begin = stop
         return at, end, b"", pairs
@@ -116,9 +118,12 @@ def _delimited(frame: bytes, at: int) -> tuple[int, int]:
     return start, end
 
 
-def _fields(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """Number, wire type, start and end of the value of each field of a message."""
+def _fields(data: bytes, at: int, end: int, most: int = MAX_FIELDS) -> Iterator[tuple[int, int, int, int]]:
+    """Number, wire type, start and end of the value of each field of a message, which may have so many."""
     while at < end:
+        most -= 1
+        if most < 0:
+            raise FrameError(f"protobuf: a message that ends at {end} has too many fields")
         tag, at = _varint(data, at)
         number, wire = tag >> 3, tag & 7
         if wire == 0:

@@ -629,9 +629,9 @@ def test_c11_class_definitions_do_not_count_as_nesting():
 
 
 def test_c11_the_number_of_lists_maps_and_objects_is_bounded(monkeypatch):
-    monkeypatch.setattr(hessian2_reader, "MAX_NESTED", 10)
+    monkeypatch.setattr(hessian2_reader, "MAX_STEPS", 88)
     assert read(request("57" + "78" * 9 + "5a 48 0161 0162 5a", "I")).get("a") == "b"
-    with pytest.raises(FrameError, match="more than 10 lists, maps and objects"):
+    with pytest.raises(FrameError, match="more than 11 lists, maps, objects and strings"):
         read(request("57" + "78" * 12 + "5a 48 0161 0162 5a", "I")).get("a")
 
 
