@@ -13,18 +13,17 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from metaproxy.codecs.dubbo.body import HEAD, MAX_PAIRS, MAX_PLAIN, Attachments, Body, Pair
-from metaproxy.codecs.dubbo.hessian2_reader import (
+from metaproxy.codecs.dubbo.hessian2_codes import (
     CHUNK,
     END,
     LAST_CHUNK,
     NULL,
     REFERENCE,
     SOME,
-    Reader,
-    TooMuch,
     is_string,
     simple_values,
 )
+from metaproxy.codecs.dubbo.hessian2_reader import Reader, TooMuch
 from metaproxy.message import FrameError
 
 T = TypeVar("T")

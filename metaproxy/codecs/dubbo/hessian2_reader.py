@@ -10,13 +10,32 @@ three bytes (CESU-8). Java refuses groups of four bytes; dubbo-py writes them an
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Callable
-from functools import cache
 from typing import Final
 
 from metaproxy.codecs.dubbo.body import MAX_PAIRS, Pair, well_formed
+from metaproxy.codecs.dubbo.hessian2_codes import (
+    CHUNK,
+    DEFINITION,
+    END,
+    FALSE,
+    MANY,
+    NESTED,
+    NULL,
+    NUMBERS,
+    OBJECT,
+    REFERENCE,
+    SIZES,
+    SOME,
+    SOME_SIMPLE,
+    TRUE,
+    TYPED_MAP,
+    UNTYPED_MAP,
+    ZEROS,
+    is_string,
+    simple_values,
+)
 from metaproxy.message import FrameError
 
 MAX_DEPTH: Final = 64
@@ -28,72 +47,11 @@ MAX_STEPS: Final = 1 << 18
 DEAR: Final = 8
 """Steps that each list, map, object, class, reference, piece of a string and piece of bytes counts as."""
 
-NULL, TRUE, FALSE, END = 0x4E, 0x54, 0x46, 0x5A
-UNTYPED_MAP, TYPED_MAP, REFERENCE, DEFINITION, OBJECT = 0x48, 0x4D, 0x51, 0x43, 0x4F
-LAST_CHUNK, CHUNK = 0x53, 0x52
-
 _DOUBLE = struct.Struct(">d")
 
 _FOLLOWING = bytes(range(0x80, 0xC0))
 """The bytes of a UTF-8 group but the first."""
 _GROUPS_OF_FOUR = bytes(range(0xF0, 0x100))
-
-
-def _sizes() -> bytes:
-    """Size of a value by its code, the code included, where that fixes it; else 0."""
-    sizes = bytearray(256)
-    for size, codes in (
-        (1, (NULL, TRUE, FALSE, 0x5B, 0x5C, *range(0x80, 0xC0), *range(0xD8, 0xF0))),
-        (2, (0x5D, *range(0xC0, 0xD0), *range(0xF0, 0x100))),
-        (3, (0x5E, *range(0xD0, 0xD8), *range(0x38, 0x40))),
-        (5, (0x49, 0x59, 0x4B, 0x5F)),
-        (9, (0x4C, 0x44, 0x4A)),
-    ):
-        for code in codes:
-            sizes[code] = size
-    return bytes(sizes)
-
-
-_SIZES: Final = _sizes()
-_ZEROS: Final = {
-    code: zero
-    for zero, codes in (
-        (0x90, range(0x80, 0xC0)), (0xC8, range(0xC0, 0xD0)), (0xD4, range(0xD0, 0xD8)),
-        (0xE0, range(0xD8, 0xF0)), (0xF8, range(0xF0, 0x100)), (0x3C, range(0x38, 0x40)),
-    )
-    for code in codes
-}  # fmt: skip
-"""Codes that are the highest byte of an int or long, each with the code that stands for a highest byte of 0."""
-_NUMBERS: Final = frozenset((*_ZEROS, 0x49, 0x59, 0x4C, 0x44, *range(0x5B, 0x60)))
-_NESTED: Final = frozenset(
-    (DEFINITION, UNTYPED_MAP, TYPED_MAP, OBJECT, REFERENCE, *range(0x55, 0x59), *range(0x60, 0x80))
-)
-"""Codes of what later values may refer to, or may itself refer to earlier ones."""
-
-
-def _simple_value() -> bytes:
-    """A regular expression for a value of fixed size, or a short ASCII string."""
-    sized = []
-    for size in (1, 2, 3, 5, 9):
-        codes = b"".join(b"\\x%02x" % code for code in range(256) if _SIZES[code] == size)
-        sized.append(b"[%s]" % codes + (b"[\\x00-\\xff]{%d}" % (size - 1) if size > 1 else b""))
-    strings = [b"\\x%02x[\\x00-\\x7f]{%d}" % (length, length) for length in range(0x20)]
-    return b"(?:" + b"|".join(sized + strings) + b")"
-
-
-SOME: Final = 32
-MANY: Final = 1024
-_SIMPLE: Final = _simple_value()
-_SOME_SIMPLE: Final = re.compile(_SIMPLE + b"{1,256}")
-
-
-@cache
-def simple_values(count: int) -> re.Pattern[bytes]:
-    """
-    What matches so many simple values, at most SOME or just MANY. To step over them at once takes a tenth of the time
-    that each alone takes. Slow when it is first asked for a count.
-    """
-    return re.compile(_SIMPLE + b"{%d}" % count)
 
 
 class TooMuch(FrameError):
@@ -139,7 +97,7 @@ class Reader:
         value = self._number(code)
         if not isinstance(value, int):
             raise FrameError(f"Hessian 2: an int expected at {self.at}, code {code:#04x} read")
-        self.at += _SIZES[code]
+        self.at += SIZES[code]
         return value
 
     def text(self) -> str | None:
@@ -164,7 +122,7 @@ class Reader:
                 key = self.string()
             else:
                 self.skip()
-            nested = code in _NESTED or self.peek() in _NESTED
+            nested = code in NESTED or self.peek() in NESTED
             text = self.text()
             if len(found) >= MAX_PAIRS:
                 raise FrameError(f"Hessian 2: a map of more than {MAX_PAIRS} attachments")
@@ -198,7 +156,7 @@ class Reader:
     def skip(self, depth: int = 0) -> None:
         """Steps over one value that lies in `depth` others."""
         code = self.peek()
-        if size := _SIZES[code]:
+        if size := SIZES[code]:
             self._step(size)
         elif is_string(code):
             self._skip_string()
@@ -234,7 +192,7 @@ class Reader:
     def _skip_each(self, count: int, depth: int) -> None:
         """Steps over so many values, of which not all are simple."""
         self._spend(count)
-        data, sizes, at = self.data, _SIZES, self.at
+        data, sizes, at = self.data, SIZES, self.at
         end = len(data)
         for _ in range(count):
             size = sizes[data[at]] if at < end else 0
@@ -311,13 +269,13 @@ class Reader:
 
     def _number(self, code: int) -> int | float | None:
         """The number at `at`, which stays; None when there is none."""
-        if code not in _NUMBERS:
+        if code not in NUMBERS:
             return None
-        raw = self.data[self.at + 1 : self.at + _SIZES[code]]
-        if len(raw) < _SIZES[code] - 1:
+        raw = self.data[self.at + 1 : self.at + SIZES[code]]
+        if len(raw) < SIZES[code] - 1:
             raise FrameError(f"Hessian 2: the number at {self.at} reaches beyond the body")
-        if code in _ZEROS:
-            return (code - _ZEROS[code] << 8 * len(raw)) + int.from_bytes(raw, "big")
+        if code in ZEROS:
+            return (code - ZEROS[code] << 8 * len(raw)) + int.from_bytes(raw, "big")
         if code in (0x5B, 0x5C):
             return float(code - 0x5B)
         if code == 0x44:
@@ -368,7 +326,7 @@ class Reader:
 
     def _skip_to_end(self, depth: int) -> None:
         while self.peek() != END:
-            found = _SOME_SIMPLE.match(self.data, self.at)
+            found = SOME_SIMPLE.match(self.data, self.at)
             if found is not None:
                 self.at = found.end()
             else:
@@ -426,8 +384,3 @@ def _skips() -> tuple[Callable[[Reader, int], None] | None, ...]:
 
 
 _SKIPS: Final = _skips()
-
-
-def is_string(code: int) -> bool:
-    """Whether a value of this code is a string."""
-    return code <= 0x1F or 0x30 <= code <= 0x33 or code in (LAST_CHUNK, CHUNK)
