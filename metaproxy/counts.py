@@ -85,13 +85,15 @@ class ListenerCounts:
 
     __slots__ = (
         "active_exchanges", "bytes_received", "bytes_sent", "connections", "connections_active", "connections_refused",
-        "decode_errors", "destroyed_local_active", "destroyed_remote_active", "filter_errors", "heartbeats",
-        "idle_timeouts", "local_answers", "oneway", "requests", "stalled", "tls_errors", "unmatched_responses",
+        "decode_errors", "destroyed_local_active", "destroyed_remote_active", "events", "filter_errors", "heartbeats",
+        "idle_timeouts", "local_answers", "oneway", "overfull", "plugin_errors", "requests", "stalled", "tls_errors",
+        "unmatched_responses",
     )  # fmt: skip
 
     def __init__(self) -> None:
         for name in self.__slots__:
             setattr(self, name, 0)
+        self.plugin_errors = {}
 
     active_exchanges: int
     """Exchanges under way."""
@@ -108,6 +110,8 @@ class ListenerCounts:
     """Exchanges that were under way when the proxy closed their client's connection."""
     destroyed_remote_active: int
     """Exchanges that were under way when the client closed its connection."""
+    events: int
+    """Pushes of servers that were passed on to clients."""
     filter_errors: int
     """Filter hooks that raised."""
     heartbeats: int
@@ -116,6 +120,10 @@ class ListenerCounts:
     local_answers: int
     """Requests that the codec answered itself (login, HELLO, PING of some protocols)."""
     oneway: int
+    overfull: int
+    """Connections closed because far more than `max_buffered` waited for a client that does not read."""
+    plugin_errors: dict[str, int]
+    """Class.method of a codec, filter or balancer -> how often it raised, or gave what it may not give."""
     requests: int
     """Exchanges begun, one-way included, heartbeats not."""
     stalled: int
@@ -131,10 +139,11 @@ class ClusterCounts:
 
     __slots__ = (
         "check_failures", "checks", "discoveries", "discovery_failures", "ejections", "ejections_refused",
-        "no_endpoint", "overflow_connections", "overflow_pending", "overflow_requests",
+        "no_endpoint", "overflow_connections", "overflow_pending", "overflow_requests", "plugin_errors",
     )  # fmt: skip
 
     def __init__(self) -> None:
+        self.plugin_errors: dict[str, int] = {}
         self.checks = 0
         self.discoveries = 0
         self.discovery_failures = 0

@@ -49,6 +49,11 @@ class ISession(Interface):
     closing = Attribute("bool: the client said goodbye (QUIT): the proxy closes when its answers are written.")
     reusable = Attribute("bool: a pinned upstream connection may serve another client: no state of the last is left.")
 
+    fenced = Attribute(
+        "bool: `send` puts a question behind a one-way request (a fence), and what comes before its answer is dropped: "
+        "so a server that answers one-way requests can shift no answers. Optional, False if absent."
+    )
+
     def open(profile: Hashable, credentials: Mapping[str, str]) -> bytes:
         """
         The bytes to write first on a new connection; usually b"". On the server's side only.
@@ -83,7 +88,7 @@ class ISession(Interface):
         """
 
 
-OPTIONAL = frozenset({"owed", "sequential"})
+OPTIONAL = frozenset({"fenced", "owed", "sequential"})
 """Names of the interfaces above and below that came later: what is written without them goes on working."""
 
 

@@ -273,6 +273,18 @@ class Message:
         while self.more is not None:
             self.get("")
 
+    def with_frame(self, frame: bytes) -> Message:
+        """A copy with other bytes; all else, also what a codec set besides, is the same."""
+        # Several times as fast as copy.copy.
+        other = Message(self.kind, frame, self.id, self.metadata, self.more, self.answer, self.hold, self.profile)
+        refused = getattr(self, "refused", None)
+        if refused is not None:
+            other.refused = refused
+        unclear = getattr(self, "unclear", None)
+        if unclear is not None:
+            other.unclear = unclear
+        return other
+
     def known(self) -> Mapping[str, str]:
         """All metadata, `kind` included; a frame that cannot be decoded further gives what was read before."""
         try:

@@ -129,6 +129,7 @@ def _listener(listener: Any) -> dict[str, Any]:
             "max_connections": snapshot.max_connections,
             "max_frame_bytes": snapshot.max_frame,
             "max_inflight": snapshot.max_inflight,
+            "max_buffered_bytes": snapshot.max_buffered,
             "idle_timeout_seconds": snapshot.idle_timeout,
             "stall_timeout_seconds": snapshot.stall_timeout,
             "drain_timeout_seconds": snapshot.drain_timeout,

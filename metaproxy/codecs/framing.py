@@ -24,6 +24,7 @@ class Session:
     buffered: int = 0
     closing: bool = False
     reusable: bool = True
+    fenced: bool = False
 
     def open(self, profile: Hashable, credentials: Mapping[str, str]) -> bytes:
         return b""

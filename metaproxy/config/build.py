@@ -265,6 +265,7 @@ class _Build:
             max_connections=spec.max_connections,
             max_frame=spec.max_frame,
             max_inflight=spec.max_inflight,
+            max_buffered=spec.max_buffered,
             idle_timeout=spec.idle_timeout,
             stall_timeout=spec.stall_timeout,
             drain_timeout=spec.drain_timeout,

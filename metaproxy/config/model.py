@@ -383,6 +383,12 @@ class Listener(Section):
     max_connections: int = option(Whole(1), "Clients at a time; more are refused.", 10000)
     max_frame: Bytes = option(Size("64B", "1GiB"), "Of one message; a larger one ends its connection.", "16MiB")
     max_inflight: int = option(Whole(1), "Requests under way for one client; it is read on when one is answered.", 1024)
+    max_buffered: Bytes = option(
+        Size("64KiB", "64GiB"),
+        "Bytes kept for one client: answers that it has not read or that wait for one before them, requests that wait. "
+        "Beyond, it is read no more; as many requests are under way as their answers have room here.",
+        "16MiB",
+    )
     idle_timeout: Seconds = option(Duration(), "A client without a request for so long is let go; 0: never.", "1h")
     stall_timeout: Seconds = option(
         Duration(), "A client that takes no byte for so long, while answers wait, is cut off; 0: never.", "30s"

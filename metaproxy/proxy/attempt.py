@@ -7,25 +7,15 @@ endpoint; what the client is told (its owner's business).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from metaproxy.message import ErrorKind, Message
+from metaproxy.proxy.roles import Requester
 
 if TYPE_CHECKING:
     from metaproxy.cluster.cluster import Cluster
     from metaproxy.cluster.endpoint import Endpoint
     from metaproxy.proxy.upstream import Upstream
-
-
-class Owner(Protocol):
-    """Who wants the answer. Exactly one of the three is called, once; none after `Attempt.cancel`."""
-
-    def answered(self, attempt: Attempt, response: Message) -> None: ...
-
-    def sent(self, attempt: Attempt) -> None:
-        """A one-way request was handed to its connection."""
-
-    def failed(self, attempt: Attempt, kind: ErrorKind, text: str) -> None: ...
 
 
 class Attempt:
@@ -36,7 +26,7 @@ class Attempt:
 
     __slots__ = ("begun", "cluster", "connection", "done", "endpoint", "id", "message", "owner")
 
-    def __init__(self, owner: Owner, message: Message, cluster: Cluster, endpoint: Endpoint) -> None:
+    def __init__(self, owner: Requester, message: Message, cluster: Cluster, endpoint: Endpoint) -> None:
         self.owner = owner
         self.message = message
         self.cluster = cluster
@@ -44,8 +34,8 @@ class Attempt:
         self.connection: Upstream | None = None
         self.id = 0
         self.done = self.begun = False
+        endpoint.active += 1  # first: what a balancer picked may be no endpoint
         cluster.breaker.requests += 1
-        endpoint.active += 1
 
     def connections(self) -> tuple[Upstream, ...]:
         """Which connections it is under way on."""

@@ -9,6 +9,10 @@ from __future__ import annotations
 from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+
+AT_ONCE = 256
+"""Exchanges that time out in one turn: when a server hangs that thousands wait for, others go on between."""
 
 
 class Timed(Protocol):
@@ -17,6 +21,9 @@ class Timed(Protocol):
     started: float
 
     def time_out(self) -> None: ...
+
+    def broke(self, failure: Failure) -> None:
+        """See roles.Requester: `time_out` raised."""
 
 
 class Deadlines:
@@ -46,14 +53,21 @@ class Deadlines:
 
     def _sweep(self) -> None:
         self._timer = None
-        while self._waiting:
+        for _ in range(AT_ONCE):
+            if not self._waiting:
+                return
             oldest = next(iter(self._waiting))
             rest = self._rest(oldest)
             if rest > 1e-6:
                 self._timer = self._clock.callLater(rest, self._sweep)
                 return
             del self._waiting[oldest]
-            oldest.time_out()
+            try:
+                oldest.time_out()
+            except BaseException:
+                oldest.broke(Failure())
+        if self._waiting and self._timer is None:
+            self._timer = self._clock.callLater(0, self._sweep)
 
 
 class DeadlineQueues:

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 
 from metaproxy.interfaces import ICodec
 from metaproxy.message import Correlation, ErrorKind, Hold, Kind, Message, Side
+from metaproxy.proxy.culprit import culprit
 from metaproxy.proxy.exchange import Exchange
 
 if TYPE_CHECKING:
@@ -29,6 +30,15 @@ _ON_ITS_OWN = (Hold.OPEN, Hold.CLOSE)
 """Once a client has a connection of its own, these go over it behind what is under way there."""
 _ENDS = (Hold.EXCHANGE, Hold.CLOSE)
 """What follows these takes another connection, and so must wait for their answer."""
+WINDOW = 32
+"""Exchanges under way for a client whose answers were not seen yet; then as many as `max_buffered` has room for."""
+OVERFULL = 4
+"""
+How many times `max_buffered` may wait for a client that does not read, before it is closed: what is asked for on a
+connection that others share is read in their interest.
+"""
+_SLOW, _BEHIND = "slow", "behind"
+"""Reasons for starting nothing more: the client reads slowly; too many answers wait for one before them."""
 _ENDING = "ending"
 """The reason for the pause of a connection that takes nothing more, see end_behind."""
 LINGER = 1.0
@@ -66,16 +76,28 @@ class Downstream(Protocol):
         self.pin: Upstream | None = None
         self.own: dict[tuple[str, str, Hashable], Upstream] = {}
         self.sticky: dict[Pool, Upstream] = {}
+        self.leases: dict[Pool, Upstream] = {}
         self.session = snapshot.codec.session(Side.CLIENT, snapshot.max_frame)
         self.codec = snapshot.codec
         self.last_active = self.network.turn.now
         self._turn = self.network.turn
         self._overload = self.network.overload
         self._counts = listener.counts
-        self._limit = snapshot.max_inflight
+        self._most = snapshot.max_inflight
+        self._budget = snapshot.max_buffered
+        self._estimate = self._budget // WINDOW
+        self._roomy = self._budget // self._most
+        self._limit = min(WINDOW, self._most)
+        self._sequential = bool(getattr(snapshot.codec, "sequential", False))
+        self._last_answered: tuple[object, int] = (None, 0)
+        self._behind = 0
+        self._intake = 0
+        self._look_again = 0
+        self._withheld: set[str] = set()
+        self._last_words = b""
         self._ordered = _is_ordered(snapshot.codec)
         self._queue: deque[Exchange | _Answer] = deque()
-        self._exchanges: dict[Exchange, None] = {}
+        self._exchanges: dict[Exchange, int] = {}
         self._held: deque[Message] = deque()
         self._barrier: Exchange | None = None
         self._blocked = False
@@ -112,11 +134,16 @@ class Downstream(Protocol):
         if self.codec is not self.listener.snapshot.codec:
             self._renew_session()
         session = self.session
-        for message in session.receive(data):
-            if message.answer is None and not message.hold and not self._blocked and message.kind <= _ONEWAY:
-                self._begin(message)
-            else:
-                self._unusual(message)
+        try:
+            for message in session.receive(data):
+                if message.answer is None and not message.hold and not self._blocked and message.kind <= _ONEWAY:
+                    self._begin(message)
+                else:
+                    self._unusual(message)
+        except BaseException:
+            self._codec_failed(Failure())
+            return
+        self._intake += len(data)
         if session.error is not None:
             self._refuse(str(session.error))
         elif session.closing:
@@ -125,6 +152,32 @@ class Downstream(Protocol):
             self.pause("inflight")
         elif self._leaving and not self.inflight:
             self._close_if_idle()
+        if self._intake > self._budget:
+            self._weigh()
+
+    def _codec_failed(self, failure: Failure) -> None:
+        """The codec raised while it read: as for a bad frame, what came before is answered."""
+        who = culprit(failure, f"codec {self.codec.name}")
+        self.listener.plugin_failed(who, failure)
+        self._refuse(f"{who} failed")
+
+    def unflushable(self, failure: Failure) -> None:
+        """See turn.Flushable: the codec's `send` or `reply` gave something else than bytes."""
+        self.listener.plugin_failed(f"codec {self.codec.name}: send", failure)
+        self.close()
+
+    def _weigh(self) -> None:
+        """
+        Reads no more while the requests that are under way or wait hold more bytes than `max_buffered`. They are added
+        up once as many bytes were read, and again when half of them have ended: so a byte costs the same in any case.
+        """
+        self._intake = sum(len(exchange.message.frame) for exchange in self._exchanges)
+        self._intake += sum(len(message.frame) for message in self._held)
+        if self._intake > self._budget:
+            self._look_again = self._backlog() // 2
+            self.pause("buffered")
+        elif "buffered" in self._pauses:
+            self.resume("buffered")
 
     def _backlog(self) -> int:
         """What the client asked and did not get yet: under way, waiting for its place in the order, or for its turn."""
@@ -143,11 +196,14 @@ class Downstream(Protocol):
             counts.oneway += 1
         elif self._ordered:
             self._queue.append(exchange)
-        self._exchanges[exchange] = None
-        if self._overload.shedding:
-            exchange.failed(None, ErrorKind.OVERLOAD, self._overload.shed())
-        else:
-            exchange.begin()
+        self._exchanges[exchange] = counts.requests
+        try:
+            if self._overload.shedding:
+                exchange.failed(None, ErrorKind.OVERLOAD, self._overload.shed())
+            else:
+                exchange.begin()
+        except BaseException:
+            exchange.broke(Failure())
         return exchange
 
     def _unusual(self, message: Message) -> None:
@@ -169,7 +225,7 @@ class Downstream(Protocol):
         if _ENDING in self._pauses:
             held.clear()
             return
-        while held and self._barrier is None and self.inflight < self._limit and not self._gone:
+        while held and self._barrier is None and self.inflight < self._limit and not (self._gone or self._withheld):
             message = held[0]
             hold = message.hold
             if hold and self.inflight and (self.pin is None or hold not in _ON_ITS_OWN):
@@ -184,11 +240,12 @@ class Downstream(Protocol):
             exchange = self._begin(message)
             if hold in _ENDS and not exchange.outcome:
                 self._barrier = exchange
-        self._blocked = bool(held) or self._barrier is not None or self.inflight >= self._limit
+        self._blocked = bool(held) or self._barrier is not None or self.inflight >= self._limit or bool(self._withheld)
 
     def _answer(self, data: bytes) -> None:
         if self._ordered and self._queue:
             self._queue.append(_Answer(data))
+            self._keep(len(data))
         elif data:
             self.write(data)
 
@@ -198,6 +255,11 @@ class Downstream(Protocol):
             self._counts.decode_errors += 1
             self.listener.bad_frame(str(self.facts.get("source.address")), text)
             self.pause("broken")
+            try:
+                owed = getattr(self.session, "owed", None)
+                self._last_words = owed() if owed is not None else b""
+            except BaseException:
+                self.listener.plugin_failed(culprit(Failure(), f"codec {self.codec.name}"), Failure())
             self._leave()
 
     def _renew_session(self) -> None:
@@ -207,6 +269,7 @@ class Downstream(Protocol):
             return
         self.codec = snapshot.codec
         self._ordered = _is_ordered(snapshot.codec)
+        self._sequential = bool(getattr(snapshot.codec, "sequential", False))
         if not snapshot.codec.stateful:
             self.session = snapshot.codec.session(Side.CLIENT, snapshot.max_frame)
 
@@ -220,18 +283,24 @@ class Downstream(Protocol):
         """Called once by each exchange, when it is complete."""
         self.inflight -= 1
         self._counts.active_exchanges -= 1
-        del self._exchanges[exchange]
+        number = self._exchanges.pop(exchange)
         if self._gone:
             return
+        if self._sequential and exchange.response is not None:
+            self._last_answered = exchange.endpoint, number
         if exchange.message.kind is not _ONEWAY:
             if self._ordered:
                 queue = self._queue
                 if exchange.data is None:
                     exchange.data = b""
-                while queue and (data := queue[0].data) is not None:
+                if queue and queue[0] is exchange:
                     queue.popleft()
-                    if data:
-                        self.write(data)
+                    if exchange.data:
+                        self.write(exchange.data)
+                    if queue and queue[0].data is not None:
+                        self._write_on()
+                else:
+                    self._keep(len(exchange.data))
             elif exchange.data:
                 self.write(exchange.data)
         elif exchange.data:  # a refused request that gets no answer of its own, but may get an error
@@ -248,10 +317,66 @@ class Downstream(Protocol):
             if exchange is self._barrier:
                 self._barrier = None
             self._release()
-        if self._pauses and "inflight" in self._pauses and self._backlog() <= self._limit // 2:
-            self.resume("inflight")
+        if self._pauses:
+            self._read_on()
         if self._leaving and not self.inflight:
             self._close_if_idle()
+
+    def _write_on(self) -> None:
+        """Writes the answers that only waited for the one before them."""
+        queue = self._queue
+        while queue and (data := queue[0].data) is not None:
+            queue.popleft()
+            self._behind -= len(data)
+            if data:
+                self.write(data)
+        if _BEHIND in self._withheld and self._behind <= self._budget // 2:
+            self._withheld.discard(_BEHIND)
+            self.resume(_BEHIND)
+
+    def _keep(self, size: int) -> None:
+        """An answer that waits for the one before it: bytes that count as what the client may have waiting."""
+        self._behind += size
+        if size > self._roomy:
+            self._adapt(size)
+        if self._behind > self._budget * OVERFULL:
+            self._overfull()
+        elif self._behind > self._budget and _BEHIND not in self._withheld:
+            self._withhold(_BEHIND)
+
+    def _withhold(self, reason: str) -> None:
+        """Reads nothing more from the client, and starts nothing more of what was read."""
+        self._withheld.add(reason)
+        self._blocked = True
+        self.pause(reason)
+
+    def _overfull(self) -> None:
+        self._counts.overfull += 1
+        self.close()
+
+    def _read_on(self) -> None:
+        """Some of what was under way has ended: enough to read the client again?"""
+        if "inflight" in self._pauses and self._backlog() <= self._limit // 2:
+            self.resume("inflight")
+        if "buffered" in self._pauses and self._backlog() <= self._look_again:
+            self._weigh()
+
+    def _adapt(self, size: int) -> None:
+        """
+        Answers are of this size, bytes: so many exchanges may be under way that their answers fit `max_buffered`.
+        A client whose answers were not seen yet begins with a few.
+        """
+        self._estimate = max(size, self._estimate // 2, 1)
+        self._limit = max(1, min(self._most, self._budget // self._estimate))
+        if self._blocked:
+            self._release()
+        if self._pauses:
+            self._read_on()
+
+    def passed_over(self, exchange: Exchange) -> bool:
+        """Whether the server, which takes this client's requests in their order, has answered a later one."""
+        endpoint, number = self._last_answered
+        return endpoint is not None and endpoint is exchange.endpoint and self._exchanges[exchange] < number
 
     def _state_refused(self, exchange: Exchange) -> None:
         """The state that client and codec believe in from now on is nowhere: the client gets the error and no more."""
@@ -314,15 +439,40 @@ class Downstream(Protocol):
         if self._gone or not out:
             return
         self.last_active = self._turn.now
-        if len(out) == 1:
-            self._counts.bytes_sent += len(out[0])
+        number = len(out)
+        if number == 1:
+            size = len(out[0])
             self.transport.write(out[0])  # type: ignore[union-attr]
         else:
-            self._counts.bytes_sent += sum(map(len, out))
+            size = sum(map(len, out))
             self.transport.writeSequence(out)  # type: ignore[union-attr]
+        self._counts.bytes_sent += size
+        if size > self._roomy * number or self._limit < self._most:
+            self._adapt(size // number)
+        if self._withheld:
+            self._look_at_output()
+
+    def _look_at_output(self) -> None:
+        """
+        What comes for a client that reads slowly, on connections that others share, is kept; beyond `max_buffered`
+        those are left to it alone as soon as nothing else is under way on them, and read no more.
+        """
+        waiting = self._progress()
+        if waiting > self._budget * OVERFULL:
+            self._overfull()
+        elif waiting > self._budget:
+            for connection in self._connections():
+                connection.pause_if_alone(self)
+                self._choked.append(connection)
+
+    def _connections(self) -> set[Upstream]:
+        """The upstream connections on which its exchanges are under way."""
+        attempts = [exchange.attempt for exchange in self._exchanges if exchange.attempt is not None]
+        return {connection for attempt in attempts for connection in attempt.connections()}
 
     def event(self, message: Message) -> None:
         """A server's push on this client's own connection."""
+        self._counts.events += 1
         self.write(self.session.send(message, message.id))
 
     # -- pauses: by reason, so that two who hold a connection must both let go
@@ -338,31 +488,30 @@ class Downstream(Protocol):
             self.transport.resumeProducing()  # type: ignore[union-attr]
 
     def pauseProducing(self) -> None:
-        """Our transport: the client reads too slowly. Neither it nor who answers it is read until it caught up."""
-        self.pause("slow")
-        for exchange in self._exchanges:
-            attempt = exchange.attempt
-            for connection in attempt.connections() if attempt is not None else ():
-                self._choke(connection)
-        for connection in self._pins():
-            self._choke(connection)
+        """
+        Our transport: the client reads too slowly. Neither it nor a connection that it has alone is read until it
+        caught up; nothing more of it is sent anywhere.
+        """
+        self._withhold(_SLOW)
+        for connection in (*self._connections(), *self._pins()):
+            connection.pause(self)
+            self._choked.append(connection)
         if self._stall is None and self.listener.snapshot.stall_timeout > 0:
             self._stall_mark = self._progress()
             self._stall = self.network.clock.callLater(self.listener.snapshot.stall_timeout, self._stalled)
-
-    def _choke(self, connection: Upstream) -> None:
-        if self not in connection.paused_by:
-            connection.pause(self)
-            self._choked.append(connection)
 
     def resumeProducing(self) -> None:
         choked, self._choked = self._choked, []
         for connection in choked:
             connection.resume(self)
+            connection.recover()
         if self._stall is not None:
             self._stall.cancel()
             self._stall = None
-        self.resume("slow")
+        self._withheld.discard(_SLOW)
+        self.resume(_SLOW)
+        if self._blocked and not self._gone:
+            self._release()
 
     def stopProducing(self) -> None:
         """The transport ends; connectionLost follows."""
@@ -434,6 +583,9 @@ class Downstream(Protocol):
         if not self.inflight and not self._held and not self._gone:
             if not self._pauses and not self.session.closing and getattr(self.transport, "unread", False):
                 return  # asked before it could know: that is read and answered first
+            if self._last_words:
+                self.write(self._last_words)
+                self._last_words = b""
             self.flush()
             self.transport.loseConnection()  # type: ignore[union-attr]
 
@@ -449,9 +601,14 @@ class Downstream(Protocol):
 
     def readConnectionLost(self) -> None:
         """The client sends no more; what it asked is answered first (B10)."""
-        for exchange in list(self._exchanges):
-            if exchange.message.hold == Hold.EXCHANGE:
-                exchange.abandon("downstream_gone")  # it would take an element off a list for nobody
+        blocking = [exchange for exchange in self._exchanges if exchange.message.hold == Hold.EXCHANGE]
+        if blocking:
+            # It would take an element off a list that no client gets. What stands behind it is not run either.
+            self.end_behind(blocking[0])
+            for exchange in blocking:
+                exchange.abandon("downstream_gone")
+        while any(message.hold == Hold.EXCHANGE for message in self._held):
+            self._held.pop()
         if self.pin is not None and not self.inflight:
             self.transport.abortConnection()  # type: ignore[union-attr]
             return
@@ -481,8 +638,9 @@ class Downstream(Protocol):
         self._choked = []
         pins = self._pins()
         self.pin, self.own = None, {}
-        for pin in pins:
+        for pin in (*pins, *(one for one in self.sticky.values() if one.lease is self)):
             pin.lease = None
             pin.let_go()
         self.sticky.clear()
+        self.leases.clear()
         self.listener.left(self)

@@ -29,8 +29,9 @@ from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.retry import RetryPolicy
 from metaproxy.counts import BOUNDS, TargetCounts
 from metaproxy.interfaces import IExchange
-from metaproxy.message import Ending, ErrorKind, FrameError, Hold, Kind, Message, Mutation, Reply
+from metaproxy.message import Ending, ErrorKind, FinalFrame, FrameError, Hold, Kind, Message, Mutation, Reply
 from metaproxy.proxy.attempt import Attempt
+from metaproxy.proxy.culprit import culprit
 from metaproxy.proxy.pool import own_place, pool_of
 from metaproxy.proxy.refusal import refuse
 from metaproxy.proxy.snapshot import NO_ROUTE, ListenerSnapshot, Template
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 log = Logger()
 
 _ONEWAY = Kind.ONEWAY
+_EXCHANGE = Hold.EXCHANGE
 _ERROR = Kind.ERROR
 
 
@@ -111,7 +113,7 @@ class Exchange:
         for index in range(start, len(hooks)):
             try:
                 answer = hooks[index](self)
-            except Exception:
+            except BaseException:  # also SystemExit: no plugin may end the reading of everybody's sockets
                 self._filter_failed(hooks[index])
                 return
             if answer is None:
@@ -191,8 +193,8 @@ class Exchange:
             self._local(Reply(ErrorKind.OVERLOAD, f"cluster {cluster.name}: too many requests (breaker.max_requests)"))
             return
         self._watch()
-        self.endpoint = endpoint
         attempt = self.attempt = Attempt(self, message, cluster, endpoint)
+        self.endpoint = endpoint
         if pin is not None:
             pin.submit(attempt)
         else:
@@ -238,7 +240,7 @@ class Exchange:
 
     def _watch(self) -> None:
         """Starts the clock, unless the client asked to wait for as long as it takes; the cluster's once it is known."""
-        if self.message.hold == Hold.EXCHANGE:
+        if self.message.hold is _EXCHANGE:
             return
         timeout = self.via.timeout
         if timeout is None or self._limit:
@@ -324,7 +326,7 @@ class Exchange:
         for index in range(start, -1, -1):
             try:
                 answer = hooks[index](self)
-            except Exception:
+            except BaseException:  # also SystemExit: no plugin may end the reading of everybody's sockets
                 self._filter_failed(hooks[index])
                 return
             if answer is None:
@@ -359,7 +361,7 @@ class Exchange:
     def _alter(self, outcome: str, change: Callable[[bytes], bytes], ending: Ending | None) -> None:
         try:
             self.data = change(cast(bytes, self.data))
-        except Exception:
+        except BaseException:
             self._filter_failed(change)
             return
         self.response_bytes = len(self.data)
@@ -387,6 +389,11 @@ class Exchange:
         if self.outcome:
             return
         self.client.network.turn.refresh()
+        if self.client.passed_over(self):
+            # Its server answered what came behind it: it wanted no answer, and its client waits for none.
+            self._stop()
+            self.complete("oneway")
+            return
         if self.endpoint is not None:
             self.endpoint.timed_out()
         elif isinstance(self.attempt, SplitRequest):
@@ -429,15 +436,34 @@ class Exchange:
         else:
             self.data = self._reply_frame(kind or ErrorKind.INTERNAL, reply)
         self.response_bytes = len(self.data)
-        self._end(kind.value if kind is not None else "ok", reply.ending)
+        ending = Ending.CLOSE if type(self.data) is FinalFrame else reply.ending
+        self._end(self.reply_kind.value if self.reply_kind is not None else "ok", ending)
+
+    def broke(self, failure: Failure) -> None:
+        """
+        Code that was called for this exchange raised what it may not raise: the plugin is named and counted, and the
+        exchange ends at once, as INTERNAL.
+        """
+        listener = self.client.listener
+        listener.plugin_failed(culprit(failure, f"codec {self.snapshot.codec.name}"), failure)
+        if self.outcome:
+            return
+        reply = Reply(ErrorKind.INTERNAL, "a plugin of the proxy failed")
+        try:
+            self.answer_locally(reply)
+        except BaseException:
+            listener.plugin_failed(culprit(Failure(), "metaproxy"), Failure())
+            self.reply_kind, self.data = ErrorKind.INTERNAL, b""
+            self._end("internal", Ending.CLOSE)
 
     def _reply_frame(self, kind: ErrorKind, reply: Reply) -> bytes:
+        """The codec's error frame. Without one the client would wait for ever: its connection ends instead."""
         text = reply.text
         if reply is NO_ROUTE and self.message.metadata and "operation" in self.message.metadata:
             text = f"{text} for {self.message.metadata['operation']}"
         codec = self.snapshot.codec
         try:
-            frame = codec.reply(self.message, kind, text[:1024], reply.name)
+            frame: bytes = codec.reply(self.message, kind, text[:1024], reply.name)
             if not isinstance(frame, bytes):
                 raise TypeError(f"reply gave {frame!r:.100}, which is not bytes")
             if reply.metadata and frame and not codec.mutable:
@@ -445,9 +471,11 @@ class Exchange:
                 error.kind, error.frame = _ERROR, frame
                 frame = codec.mutate(error, Mutation(reply.metadata))
             return frame
-        except Exception:
-            log.failure("codec {codec} could not make an error answer", codec=codec.name)
-            return b""
+        except BaseException:
+            failure = Failure()
+            self.client.listener.plugin_failed(culprit(failure, f"codec {codec.name}: reply"), failure)
+            self.reply_kind = ErrorKind.INTERNAL
+            return FinalFrame()
 
     def _filter_failed(self, hook: Callable[..., Any], failure: Failure | None = None) -> None:
         failure = failure or Failure()
@@ -489,7 +517,7 @@ class Exchange:
         for hook in route.on_complete:
             try:
                 hook(self)
-            except Exception:
+            except BaseException:
                 client.listener.filter_failed(hook, Failure())
         client.finished(self)
 
@@ -522,17 +550,7 @@ class Exchange:
             if changes is not None:
                 mutation = Mutation({**mutation.set, **changes.set}, (*mutation.remove, *changes.remove))
         frame = codec.mutate(message, mutation)
-        # Several times as fast as copy.copy.
-        return Message(
-            message.kind,
-            frame,
-            message.id,
-            message.metadata,
-            message.more,
-            message.answer,
-            message.hold,
-            message.profile,
-        )
+        return message.with_frame(frame)
 
     # -- facts
 

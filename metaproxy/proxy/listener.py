@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 
 from metaproxy.counts import ListenerCounts
 from metaproxy.proxy.address import Address, show
+from metaproxy.proxy.culprit import culprit
 from metaproxy.proxy.downstream import Downstream
 from metaproxy.proxy.preface import Preface
 from metaproxy.proxy.snapshot import ListenerSnapshot
@@ -131,7 +132,11 @@ class Listener:
             self._stop_listening()
             self._give_up = self.network.clock.callLater(self.snapshot.drain_timeout, self._out_of_patience)
             for client in list(self.clients):
-                client.drain()
+                try:
+                    client.drain()
+                except BaseException:  # its codec's goodbye
+                    self.plugin_failed(culprit(Failure(), f"codec {self.snapshot.codec.name}"), Failure())
+                    client.close()
         if not self.clients:
             self._finish_drain()
         return done
@@ -172,9 +177,16 @@ class Listener:
 
     def filter_failed(self, hook: Callable[..., Any], failure: Failure) -> None:
         self.counts.filter_errors += 1
-        who = f"{type(getattr(hook, '__self__', hook)).__name__}.{getattr(hook, '__name__', 'hook')}"
+        self.plugin_failed(
+            f"{type(getattr(hook, '__self__', hook)).__name__}.{getattr(hook, '__name__', 'hook')}", failure
+        )
+
+    def plugin_failed(self, who: str, failure: Failure) -> None:
+        """who: the class and method of a filter, codec or balancer that raised; counted, and logged now and then."""
+        errors = self.counts.plugin_errors
+        errors[who] = errors.get(who, 0) + 1
         if self._may_speak(who):
-            log.failure("listener {name}: filter {who} failed", failure=failure, name=self.name, who=who)
+            log.failure("listener {name}: {who} failed", failure=failure, name=self.name, who=who)
 
     def _may_speak(self, about: object) -> bool:
         now = self.network.clock.seconds()

@@ -14,12 +14,14 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.counts import MirrorCounts
 from metaproxy.differing import place, under_one_id
 from metaproxy.message import ErrorKind, FrameError, Hold, Kind, Message
 from metaproxy.proxy.attempt import Attempt
+from metaproxy.proxy.culprit import culprit
 from metaproxy.proxy.pool import pool_of
 
 if TYPE_CHECKING:
@@ -48,14 +50,13 @@ class Nobody:
         self.pin: Upstream | None = None
         self.own: dict[Any, Upstream] = {}
         self.sticky: dict[Any, Upstream] = {}
-        self.slow: set[object] = set()
+        self.leases: dict[Any, Upstream] = {}
 
-    def pause(self, reason: object) -> None:
-        """The mirror reads slowly: no copies until it caught up."""
-        self.slow.add(reason)
+    def pinned(self, connection: Upstream) -> None:
+        self.pin = connection
 
-    def resume(self, reason: object) -> None:
-        self.slow.discard(reason)
+    def unpin(self) -> None:
+        self.pin = None
 
     def pin_lost(self, connection: Upstream) -> None:
         self.own = {place: own for place, own in self.own.items() if own is not connection}
@@ -90,7 +91,7 @@ class MirrorTarget:
         breaker = cluster.breaker
         endpoint = None
         crowded = self.copies >= MAX_COPIES or self.bytes >= MAX_BYTES or breaker.requests >= breaker.max_requests
-        if not crowded and not nobody.slow:
+        if not crowded and not any(connection.choked for connection in nobody.sticky.values()):
             endpoint = cluster.pick(message, route.hash_keys, None)
         if endpoint is None:
             self.counts.dropped += 1
@@ -101,7 +102,7 @@ class MirrorTarget:
         deadlines = nobody.network.deadlines.of(cluster.request_timeout)
         if deadlines is not None:
             deadlines.watch(copy)
-        pool_of(endpoint, cluster, nobody.network).start(attempt, nobody)  # type: ignore[arg-type]
+        pool_of(endpoint, cluster, nobody.network).start(attempt, nobody)
         return copy
 
 
@@ -139,6 +140,10 @@ class Copy:
     def failed(self, attempt: Attempt | None, kind: ErrorKind, text: str) -> None:
         self.target.counts.failures += 1
         self._end()
+
+    def broke(self, failure: Failure) -> None:
+        log.failure("mirror {target} failed", failure=failure, target=self.target.name)
+        self.failed(None, ErrorKind.INTERNAL, "")
 
     def time_out(self) -> None:
         if not self.done and self.attempt is not None:
@@ -202,6 +207,10 @@ class Mirror:
                     copy = target.send(exchange, message)
                 except FrameError:
                     target.counts.dropped += 1
+                    continue
+                except BaseException:
+                    target.counts.dropped += 1
+                    exchange.client.listener.plugin_failed(culprit(Failure(), "mirror"), Failure())
                     continue
                 if copy is not None and target.compare and not exchange.outcome:
                     self._open.setdefault(exchange, []).append(copy)

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Hashable
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.message import Affinity, ErrorKind, Hold
 from metaproxy.proxy import address
 from metaproxy.proxy.attempt import Attempt
+from metaproxy.proxy.roles import Client
 from metaproxy.proxy.tls import Secured
 from metaproxy.proxy.upstream import Upstream, connection_class
 
-if TYPE_CHECKING:
-    from metaproxy.proxy.downstream import Downstream
+_OPEN, _EXCHANGE = Hold.OPEN, Hold.EXCHANGE
 
 log = Logger()
 
@@ -45,21 +46,23 @@ class Pool:
         self._class = connection_class(self.codec.correlation)
         self._shared: dict[Hashable, list[Upstream]] = {}
         self._idle: dict[Hashable, list[Upstream]] = {}
-        self._queue: deque[tuple[Attempt, Downstream]] = deque()
+        self._queue: deque[tuple[Attempt, Client]] = deque()
         self._multiplex = self.settings.mode == "multiplex"
         self._pinned = self.settings.mode == "pinned"
-        self._keep_order = self.codec.ordered
+        self._sequential = bool(getattr(self.codec, "sequential", False))
+        self._keep_order = self.codec.ordered or self._sequential
         self._retired = False
         self._logged = float("-inf")
+        self._codec_logged: dict[str, float] = {}
 
     # -- a request wants a connection
 
-    def start(self, attempt: Attempt, client: Downstream) -> None:
+    def start(self, attempt: Attempt, client: Client) -> None:
         """Send the attempt, now or when a connection is there; a bound that is reached fails it."""
         hold = attempt.message.hold
-        if self._pinned or hold == Hold.OPEN:
-            self._pin(attempt, client, hold == Hold.OPEN or self.codec.affinity is Affinity.CONNECTION)
-        elif self._multiplex and hold != Hold.EXCHANGE:
+        if self._pinned or hold is _OPEN:
+            self._pin(attempt, client, hold is _OPEN or self.codec.affinity is Affinity.CONNECTION)
+        elif self._multiplex and hold is not _EXCHANGE:
             sticky = client.sticky.get(self)
             if sticky is None or not (sticky.usable or self._must_stay(sticky, client)):
                 sticky = self._choose(attempt.message.profile, client)
@@ -75,11 +78,16 @@ class Pool:
         else:
             self._lease(attempt, client)
 
-    def _must_stay(self, connection: Upstream, client: Downstream) -> bool:
-        """A client whose requests are under way on a connection keeps it, or its requests could overtake each other."""
+    def _must_stay(self, connection: Upstream, client: Client) -> bool:
+        """
+        A client keeps the connection that is reserved for it, and the one on which its requests are under way, as they
+        could overtake each other.
+        """
+        if connection.reserved:
+            return connection.lease is client and connection.alive
         return self._keep_order and connection.alive and client.inflight > 1
 
-    def _choose(self, profile: Hashable, client: Downstream) -> Upstream | None:
+    def _choose(self, profile: Hashable, client: Client) -> Upstream | None:
         """A shared connection for a client's requests in that state; None when a bound is reached."""
         group = self._shared.get(profile, [])
         if not group and len(self._shared) >= MAX_PROFILES:
@@ -100,7 +108,20 @@ class Pool:
             client.sticky[self] = chosen
         return chosen
 
-    def _pin(self, attempt: Attempt, client: Downstream, stateful: bool) -> None:
+    def reserve(self, connection: Upstream, client: Client) -> None:
+        """
+        A one-way request was sent on a shared connection where answers go by order. A server that answers it against
+        the rules shifts the answers of those behind it: from now on these are the same client's.
+        """
+        group = self._shared.get(connection.profile)
+        if group and connection in group:
+            group.remove(connection)
+            if not group:
+                del self._shared[connection.profile]
+        connection.usable, connection.reserved, connection.lease = False, True, client
+        client.sticky[self] = connection
+
+    def _pin(self, attempt: Attempt, client: Client, stateful: bool) -> None:
         """stateful: what the client asks from now on depends on it, wherever it would be routed."""
         profile = attempt.message.profile
         place = own_place(self.cluster, self.endpoint, profile)
@@ -117,11 +138,12 @@ class Pool:
                 client.own[place] = connection
         connection.submit(attempt)
 
-    def _lease(self, attempt: Attempt, client: Downstream) -> None:
+    def _lease(self, attempt: Attempt, client: Client) -> None:
+        if self._sequential and self._follow(attempt, client):
+            return
         connection = self._take(attempt.message.profile)
         if connection is not None:
-            connection.lease = attempt
-            connection.submit(attempt)
+            self._give(connection, attempt, client)
             return
         breaker = self.cluster.breaker
         if breaker.pending >= breaker.max_pending or not self.connections:
@@ -129,6 +151,21 @@ class Pool:
             return
         breaker.pending += 1
         self._queue.append((attempt, client))
+
+    def _follow(self, attempt: Attempt, client: Client) -> bool:
+        """Sends a request behind those of its client that are under way. False when there are none."""
+        connection = client.leases.get(self)
+        if connection is None or not connection.usable or connection.profile != attempt.message.profile:
+            return False
+        connection.lease = attempt
+        connection.submit(attempt)
+        return True
+
+    def _give(self, connection: Upstream, attempt: Attempt, client: Client) -> None:
+        connection.lease = attempt
+        if self._sequential:
+            client.leases[self] = connection
+        connection.submit(attempt)
 
     def _take(self, profile: Hashable) -> Upstream | None:
         """A connection for one alone: an idle one, or a new one; None when a bound is reached."""
@@ -173,6 +210,8 @@ class Pool:
 
     def give_back(self, connection: Upstream) -> None:
         """Its lease is over: the next in the queue gets it, or it rests."""
+        if self._sequential and isinstance(connection.lease, Attempt):
+            connection.lease.owner.client.leases.pop(self, None)
         connection.lease = None
         if not connection.alive:
             return
@@ -180,20 +219,22 @@ class Pool:
         if connection.busy():
             connection.drop()
             return
+        if not connection.clean():
+            connection.let_go()
+            return
         if not connection.usable or self._retired or self._worn_out(connection):
             connection.let_go()
             return
         while self._queue:
-            attempt, _ = self._queue.popleft()
+            attempt, client = self._queue.popleft()
             self.cluster.breaker.pending -= 1
-            if attempt.done:
+            if attempt.done or (self._sequential and self._follow(attempt, client)):
                 continue
             if attempt.message.profile == connection.profile:
-                connection.lease = attempt
-                connection.submit(attempt)
+                self._give(connection, attempt, client)
             else:
                 connection.drop()
-                self._lease(attempt, _)
+                self._lease(attempt, client)
             return
         if settings.mode == "multiplex" and not self._shareable(connection):
             connection.drop()
@@ -224,9 +265,13 @@ class Pool:
             self.network.soon(self._serve_queue)
 
     def _serve_queue(self) -> None:
-        queue, self._queue = self._queue, deque()
-        self.cluster.breaker.pending -= len(queue)
-        for attempt, client in queue:
+        """The first ones that wait get the connections that may be opened now; those behind them stay in the queue."""
+        breaker = self.cluster.breaker
+        while self._queue:
+            if breaker.connections >= breaker.max_connections and self.connections:
+                return
+            attempt, client = self._queue.popleft()
+            breaker.pending -= 1
             if not attempt.done:
                 self._lease(attempt, client)
 
@@ -260,6 +305,15 @@ class Pool:
         """Ends everything now."""
         for connection in list(self.connections):
             connection.drop()
+
+    def codec_failed(self, who: str, failure: Failure) -> None:
+        """Counts and logs that the codec raised, at most once a minute for each method."""
+        errors = self.cluster.counts.plugin_errors
+        errors[who] = errors.get(who, 0) + 1
+        now = self.network.clock.seconds()
+        if now - self._codec_logged.get(who, float("-inf")) >= LOG_EVERY:
+            self._codec_logged[who] = now
+            log.failure("cluster {cluster}: {who} failed", failure=failure, cluster=self.cluster.name, who=who)
 
     def cluster_log(self, text: str) -> None:
         """A line about an endpoint's fault, at most one a minute."""

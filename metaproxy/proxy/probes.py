@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import Protocol
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from metaproxy.cluster.cluster import Cluster
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 MOST = 64 << 10
 """Bytes that a server may answer."""
+
+
+log = Logger()
 
 
 class Probe(Protocol):
@@ -147,6 +151,9 @@ class Codec(Probe):
                 self._heard(message)
         except FrameError as error:
             self.failed(str(error))
+        except BaseException as error:
+            log.failure("cluster {name}: the codec's health check failed", name=self.cluster.name)
+            self.failed(f"codec {self.cluster.codec.name}: {error!r:.200}")
         if self._session.error is not None:
             self.failed(str(self._session.error))
         self._ask()

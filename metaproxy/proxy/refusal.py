@@ -10,6 +10,8 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, cast
 
+from twisted.python.failure import Failure
+
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.message import ErrorKind, FrameError, Message, Reply
@@ -39,6 +41,9 @@ class Refusal:
 
     def failed(self, attempt: Attempt, kind: ErrorKind, text: str) -> None:
         self.exchange.answer_locally(self.reply)
+
+    def broke(self, failure: Failure) -> None:
+        self.exchange.broke(failure)
 
 
 def refuse(exchange: Exchange, reply: Reply) -> bool:

@@ -59,7 +59,8 @@ class ListenerSnapshot:
     """
     One listener of a configuration. no_route: the pseudo-route of requests that match none, with the listener's
     filters; its reply is NO_ROUTE. codec: the same object in two snapshots when it is the same code with the same
-    options. Times in seconds, 0 for no limit; max_frame in bytes. filters: their names in order, for listings.
+    options. Times in seconds, 0 for no limit; max_frame and max_buffered in bytes. filters: their names in order, for
+    listings.
     """
 
     name: str
@@ -70,6 +71,7 @@ class ListenerSnapshot:
     max_connections: int = 10000
     max_frame: int = 16 << 20
     max_inflight: int = 1024
+    max_buffered: int = 16 << 20
     idle_timeout: float = 3600.0
     stall_timeout: float = 30.0
     drain_timeout: float = 30.0

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from twisted.python.failure import Failure
+
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.message import ErrorKind, Kind, Message, Part
 from metaproxy.proxy.attempt import Attempt
@@ -25,7 +27,7 @@ _ERROR = Kind.ERROR
 class SplitRequest:
     """A request in pieces at several endpoints; the codec merges their answers when the last one is there."""
 
-    __slots__ = ("_answers", "_attempts", "_cluster", "_left", "_parts", "_request", "client", "exchange")
+    __slots__ = ("_answers", "_attempts", "_cluster", "_left", "_parts", "_places", "_request", "client", "exchange")
 
     def __init__(self, exchange: Exchange, request: Message, parts: Sequence[Part], cluster: Cluster) -> None:
         self.exchange = exchange
@@ -35,6 +37,7 @@ class SplitRequest:
         self._cluster = cluster
         self._answers: dict[int, Message] = {}
         self._attempts: list[Attempt] = []
+        self._places: dict[Attempt, int] = {}
         self._left = len(parts)
 
     def start(self) -> None:
@@ -46,6 +49,7 @@ class SplitRequest:
                 exchange.failed(None, ErrorKind.NO_ENDPOINT, f"no usable endpoint in cluster {cluster.name}")
                 return
             attempt = Attempt(self, part.message, cluster, endpoint)
+            self._places[attempt] = len(self._attempts)
             self._attempts.append(attempt)
         for attempt in list(self._attempts):
             if not attempt.done:
@@ -58,7 +62,7 @@ class SplitRequest:
     def answered(self, attempt: Attempt, response: Message) -> None:
         attempt.finish()
         attempt.endpoint.answered(response.kind is _ERROR)
-        self._answers[self._attempts.index(attempt)] = response
+        self._answers[self._places[attempt]] = response
         self._left -= 1
         if not self._left:
             answers = [self._answers[index] for index in range(len(self._parts))]
@@ -68,7 +72,11 @@ class SplitRequest:
             self.exchange.take(Message(kind, frame, self._request.id))
 
     def sent(self, attempt: Attempt) -> None:
-        raise AssertionError("a one-way request is never split")
+        """A piece that gets no answer leaves nothing to merge."""
+        self.failed(attempt, ErrorKind.BAD_RESPONSE, "a server did not answer its part of a request")
+
+    def broke(self, failure: Failure) -> None:
+        self.exchange.broke(failure)
 
     def failed(self, attempt: Attempt, kind: ErrorKind, text: str) -> None:
         self.cancel()

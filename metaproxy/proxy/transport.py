@@ -47,6 +47,8 @@ JOIN_LIMIT = 65536
 """Up to here pieces are joined for one send; beyond, copying costs more than handing the kernel a vector."""
 HIGH_WATER = 256 * 1024
 """Bytes waiting for a slow peer at which who feeds it is paused; resumed at a quarter."""
+UNREAD = 64
+"""Reads of READ_SIZE at most before a connection closes."""
 ROUNDS = 8
 """How often `doRead` asks its epoll before it lets the reactor see to timers and other readers."""
 ACCEPTS = 64
@@ -199,6 +201,7 @@ class Connection:
                 self.producer.resumeProducing()
         if not out:
             if self._closing:
+                self._discard_unread()
                 self._lose(None)
                 return
             self._watch()
@@ -227,7 +230,7 @@ class Connection:
             self._out.clear()
             self.buffered = 0
             self._watch_reads(False)
-            self._network.soon(self._close_now)
+            self._network.soon(self._abort_now)
 
     def resetConnection(self) -> None:
         """As abortConnection, and the peer is told of it by a reset in place of a regular end."""
@@ -240,7 +243,20 @@ class Connection:
 
     def _close_now(self) -> None:
         if not self._out:
+            self._discard_unread()
             self._lose(None)
+
+    def _abort_now(self) -> None:
+        self._lose(None)
+
+    def _discard_unread(self) -> None:
+        """Bytes that were never read would turn the end into a reset, and the peer would lose our last words."""
+        try:
+            for _ in range(UNREAD):
+                if not self._recv(READ_SIZE):
+                    return
+        except OSError:
+            return
 
     def _fail_later(self, failure: OSError) -> None:
         """A write that fails is reported from the next turn: who writes is in the middle of something."""
@@ -324,7 +340,11 @@ class Listening:
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = Connection(self._network, sock, self.bound, peer)
-        protocol = self._accepted(connection)
+        try:
+            protocol = self._accepted(connection)
+        except BaseException:
+            log.failure("{where}: a new connection was closed after an internal error", where=self.bound)
+            protocol = None
         if protocol is None:
             sock.close()
             return
@@ -462,7 +482,7 @@ class Network:
         for call in calls:
             try:
                 call()
-            except Exception:
+            except BaseException:
                 log.failure("while ending a connection")
 
     def close(self) -> None:
@@ -522,7 +542,7 @@ class Network:
                         one.read()
                     else:
                         one.on_events(event)
-                except Exception:
+                except BaseException:  # also SystemExit: out of here the reactor would stop reading for ever
                     # Our bug: it costs the connection that met it and no other.
                     log.failure("{peer}: closed after an internal error", peer=getattr(one, "peer", ""))
                     if isinstance(one, Connection):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
 
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
@@ -42,6 +43,9 @@ class _Patience:
             attempt.begun = attempt.connection is not None and attempt.connection.answering(attempt)
             attempt.cancel()
             attempt.owner.failed(attempt, ErrorKind.TIMEOUT, "no answer within per_try_timeout")
+
+    def broke(self, failure: Failure) -> None:
+        self.attempt.owner.broke(failure)
 
 
 class Tries:
@@ -132,6 +136,12 @@ class Tries:
 
     def _hedge(self) -> None:
         self._timer = None
+        try:
+            self._hedge_now()
+        except BaseException:
+            self.exchange.broke(Failure())
+
+    def _hedge_now(self) -> None:
         if (
             self._policy.allows(ErrorKind.CONNECT, self._made, True)
             and self._safe()
@@ -150,7 +160,10 @@ class Tries:
             self._further.remove(attempt)
             self._cluster.breaker.retries -= 1
 
-    # -- its end (Owner)
+    # -- its end (Requester)
+
+    def broke(self, failure: Failure) -> None:
+        self.exchange.broke(failure)
 
     def answered(self, attempt: Attempt, response: Message) -> None:
         attempt.finish()
@@ -195,7 +208,10 @@ class Tries:
 
     def _once_more(self) -> None:
         self._timer = None
-        self._try()
+        try:
+            self._try()
+        except BaseException:
+            self.exchange.broke(Failure())
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

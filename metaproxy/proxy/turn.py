@@ -9,9 +9,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
-
-log = Logger()
+from twisted.python.failure import Failure
 
 
 class Flushable(Protocol):
@@ -20,6 +18,9 @@ class Flushable(Protocol):
     transport: Any
 
     def flush(self) -> None: ...
+
+    def unflushable(self, failure: Failure) -> None:
+        """What was to be written is no bytes: end the connection, and say whose fault it is."""
 
 
 class Turn:
@@ -68,7 +69,6 @@ class Turn:
             for connection in dirty:
                 try:
                     connection.flush()
-                except Exception:
+                except BaseException:
                     # A codec gave something else than bytes: that costs this connection, and no other its turn.
-                    log.failure("{connection}: closed after an internal error", connection=connection)
-                    connection.transport.abortConnection()
+                    connection.unflushable(Failure())

@@ -17,9 +17,10 @@ from twisted.python.failure import Failure
 
 from metaproxy.message import ErrorKind, FrameError, Hold, Kind, Message, Side
 from metaproxy.proxy.attempt import Attempt
+from metaproxy.proxy.culprit import culprit
+from metaproxy.proxy.roles import Client
 
 if TYPE_CHECKING:
-    from metaproxy.proxy.downstream import Downstream
     from metaproxy.proxy.pool import Pool
 
 log = Logger()
@@ -34,28 +35,32 @@ _ERROR = Kind.ERROR
 
 class Upstream(Protocol):
     """
-    profile: the state it was opened in. lease: who has it for himself: a client (pinned), an attempt (pooled), or
-    None (shared, or idle in its pool). usable: whether it takes new requests.
+    profile: the state it was opened in. lease: who has it alone: a client (pinned, or reserved), an attempt (pooled;
+    the newest one where its client's requests stay together), or None (shared, or idle in its pool). usable: whether it
+    takes new requests. reserved: shared before, until its client sent a one-way request whose answer, if the server
+    gives one against the rules, could not be told from another's. choked: its server does not take what was written.
     """
 
     def __init__(self, pool: Pool, profile: Hashable) -> None:
         self.pool = pool
         self.profile = profile
         self.endpoint = pool.endpoint
-        self.lease: Downstream | Attempt | None = None
+        self.lease: Client | Attempt | None = None
         self.usable = True
         self.alive = True
         self.requests = 0
         self.opened = self.idle_since = pool.network.turn.now
-        self.paused_by: set[Downstream] = set()
+        self.paused_by: set[Client] = set()
+        self.reserved = False
+        self._spoilt = False
+        self.choked = False
         self._turn = pool.network.turn
         self._session = pool.codec.session(Side.SERVER, pool.settings.max_frame)
         self._ready = False
         self._retiring = False
-        self._waiting: deque[Attempt] = deque()
+        self._waiting: dict[Attempt, None] = {}
+        self._pends = 0
         self._out: list[bytes] = []
-        self._choked = False
-        self._choking: set[Downstream] = set()
         self._counts = pool.endpoint.counts
 
     # -- a new connection
@@ -65,7 +70,11 @@ class Upstream(Protocol):
             self.transport.abortConnection()  # type: ignore[union-attr]
             return
         self._counts.connections += 1
-        hello = self._session.open(self.profile, self.pool.cluster.credentials)
+        try:
+            hello = self._session.open(self.profile, self.pool.cluster.credentials)
+        except BaseException:
+            self._codec_failed(Failure())
+            return
         if hello:
             self._write(hello)
         if self._session.ready:
@@ -81,19 +90,29 @@ class Upstream(Protocol):
 
     def _become_ready(self) -> None:
         self._ready = True
-        waiting, self._waiting = self._waiting, deque()
-        self.pool.cluster.breaker.pending -= len(waiting)
+        self.pool.cluster.breaker.pending -= self._pends
+        self._pends = 0
+        self._start_waiting()
+
+    def _start_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, {}
         for attempt in waiting:
             if not attempt.done:  # one before it may have ended it
-                self._start(attempt)
+                try:
+                    self._start(attempt)
+                except BaseException:
+                    attempt.owner.broke(Failure())
 
     # -- requests
 
     def submit(self, attempt: Attempt) -> None:
-        """Send it, or keep it until the connection is ready."""
+        """Send it, or keep it until the connection is ready and its server reads."""
         attempt.connection = self
         if self._ready:
-            self._start(attempt)
+            if self.choked:
+                self._waiting[attempt] = None
+            else:
+                self._start(attempt)
             return
         breaker = self.pool.cluster.breaker
         if breaker.pending >= breaker.max_pending:
@@ -101,7 +120,8 @@ class Upstream(Protocol):
             attempt.fail(ErrorKind.OVERLOAD, "too many requests wait for a connection (breaker.max_pending)")
             return
         breaker.pending += 1
-        self._waiting.append(attempt)
+        self._pends += 1
+        self._waiting[attempt] = None
 
     def _start(self, attempt: Attempt) -> None:
         raise NotImplementedError
@@ -110,6 +130,13 @@ class Upstream(Protocol):
         attempt.fail(ErrorKind.BAD_REQUEST, str(error))
         if self.lease is attempt:
             self.pool.give_back(self)
+
+    def _not_sent(self, attempt: Attempt) -> None:
+        """The codec failed: what it may have written of its state is not known."""
+        attempt.connection = None
+        self.retire()
+        if self.lease is attempt:
+            self.drop()
 
     def pending(self) -> list[Attempt]:
         """Attempts that were sent and are not answered."""
@@ -120,30 +147,51 @@ class Upstream(Protocol):
         Whether the first bytes of its answer may have come. What is read of an incomplete frame does not tell whose it
         is where answers go by id: it may be any of those under way.
         """
-        return bool(self._session.buffered) and attempt in self.pending()
-
-    def busy(self) -> bool:
-        """Whether anything is sent and unanswered, or waits to be sent."""
         raise NotImplementedError
 
     def held(self) -> int:
         """Bytes kept for it: an unfinished answer, and requests that the server did not take."""
         return int(self._session.buffered + getattr(self.transport, "buffered", 0))
 
+    def busy(self) -> bool:
+        """Whether anything is sent and unanswered, or waits to be sent. Costs the same however much is under way."""
+        raise NotImplementedError
+
+    def owing(self) -> bool:
+        """Whether the server may still answer something: also to what was given up."""
+        raise NotImplementedError
+
+    def alone(self, client: Client) -> bool:
+        """Whether all that is under way or waits here is `client`'s."""
+        return all(one.done or one.owner.client is client for one in (*self.pending(), *self._waiting))
+
     def idle_and_clean(self) -> bool:
-        """Whether it can serve anybody: nothing is under way, no late answer is to come, no state is left."""
-        return self.alive and not self._waiting and not self.pending() and self._session.reusable
+        """Whether it can serve any client: nothing is under way, no late answer is to come, no state is left."""
+        return self.alive and not self._waiting and not self.owing() and self._session.reusable
+
+    def clean(self) -> bool:
+        """Whether no state of the one who had it is left, as far as the codec can tell."""
+        return bool(self._session.reusable)
 
     def cancelled(self, attempt: Attempt) -> None:
-        """The attempt's owner is gone; an answer that still comes is nobody's."""
-        try:
-            self._waiting.remove(attempt)
-        except ValueError:
-            self._forget(attempt)
+        """The attempt's owner does not want the answer any more."""
+        if self._waiting.pop(attempt, 0) is None:
+            if not self._ready:
+                self._pends -= 1
+                self.pool.cluster.breaker.pending -= 1
         else:
-            self.pool.cluster.breaker.pending -= 1
-        if self.lease is attempt:
-            self.drop()  # its answer is still to come, so it can't serve anybody else (B13)
+            self._forget(attempt)
+            if self.choked:
+                self.retire()  # the server does not even read: what is sent behind would wait as well
+        lease = self.lease
+        if lease is attempt:
+            # Its answer is still to come, so no other can have the connection.
+            if self.busy():
+                self._spoilt, self.usable = True, False  # what is under way before it, of the same client, goes on
+            else:
+                self.drop()
+        elif isinstance(lease, Attempt) and lease.done and not self.busy():
+            self.pool.give_back(self)  # one that was never answered stood before one that was
         elif self._retiring:
             self._leave_if_idle()
 
@@ -169,42 +217,55 @@ class Upstream(Protocol):
             self.transport.writeSequence(out)  # type: ignore[union-attr]
 
     def pauseProducing(self) -> None:
-        """The server reads slowly: who sends to it waits."""
-        self._choked = True
-        for attempt in self.pending():
-            self.slow_down(attempt)
-
-    def slow_down(self, attempt: Attempt) -> None:
-        client = getattr(attempt.owner, "client", None)
-        if client is not None and client not in self._choking:
-            self._choking.add(client)
-            client.pause(self)
+        """
+        The server reads slowly: what is for it waits here, and nothing else does. A client that goes on sending meets
+        its own bounds, max_inflight and max_buffered.
+        """
+        self.choked = True
 
     def resumeProducing(self) -> None:
-        self._choked = False
-        choking, self._choking = self._choking, set()
-        for client in choking:
-            client.resume(self)
+        self.choked = False
+        if self._waiting and self._ready:
+            self._start_waiting()
 
     def stopProducing(self) -> None:
         """The transport ends; connectionLost follows."""
 
     # -- a client that reads slowly
 
-    def pause(self, client: Downstream) -> None:
-        """Read no more until `client` took what there is for it. Meanwhile others take another connection."""
-        if self.alive and self._ready:
+    def pause(self, client: Client) -> None:
+        """
+        Read no more until `client` took what there is for it. A connection that others share goes on: their answers
+        come behind the client's, which are bounded by what it may have under way.
+        """
+        if self.alive and self._ready and self.lease is not None:
+            self._pause(client)
+
+    def pause_if_alone(self, client: Client) -> None:
+        """As `pause`, on a shared connection too, once nothing but `client`'s is under way; no other is sent to it."""
+        if self.alive and self._ready and client not in self.paused_by:
+            self.usable = False
+            if self.alone(client):
+                self._pause(client)
+
+    def _pause(self, client: Client) -> None:
+        if client not in self.paused_by:
             if not self.paused_by:
                 self.transport.pauseProducing()  # type: ignore[union-attr]
             self.paused_by.add(client)
             self.usable = False
 
-    def resume(self, client: Downstream) -> None:
+    def recover(self) -> None:
+        """A client that read slowly caught up."""
+        if self.alive and not self.paused_by:
+            self.usable = not (self._retiring or self.reserved or self._spoilt)
+
+    def resume(self, client: Client) -> None:
         if client not in self.paused_by:  # it was not there yet, or has ended since
             return
         self.paused_by.remove(client)
         if self.alive and not self.paused_by:
-            self.usable = not self._retiring
+            self.recover()
             self.transport.resumeProducing()  # type: ignore[union-attr]
 
     # -- answers
@@ -228,10 +289,47 @@ class Upstream(Protocol):
                 self._write(message.answer)
         elif message.kind == Kind.DRAIN:
             self.retire()
+        elif message.kind == Kind.SKIPPED or message.kind == Kind.SILENCE:
+            self._unanswered(message)
         elif message.answer:  # a step of the session's own negotiation
             self._write(message.answer)
         else:
             self._counts.unmatched += 1
+
+    def _unanswered(self, message: Message) -> None:
+        """The server's session says that a request has no answer, or none that could be read."""
+        attempt = self._answered_by(message)
+        if attempt is None or attempt.done:
+            self._counts.late += 1
+            return
+        try:
+            if message.kind == Kind.SILENCE:
+                attempt.finish()
+                attempt.owner.sent(attempt)
+            else:
+                text = message.frame.decode("utf-8", "replace")[:500] or "the answer is over max_frame"
+                attempt.fail(ErrorKind.BAD_RESPONSE, f"{self.endpoint.address}: {text}")
+        except BaseException:
+            attempt.owner.broke(Failure())
+
+    def _answered_by(self, message: Message) -> Attempt | None:
+        """Takes the attempt that a message answers off what is pending."""
+        raise NotImplementedError
+
+    def _codec_failed(self, failure: Failure) -> None:
+        """The codec itself failed: everything on this connection ends, and says so."""
+        self._end_by_codec(culprit(failure, f"codec {self.pool.codec.name}"), failure)
+
+    def unflushable(self, failure: Failure) -> None:
+        """See turn.Flushable: the codec's `send` gave something else than bytes."""
+        self._end_by_codec(f"codec {self.pool.codec.name}: send", failure)
+
+    def _end_by_codec(self, who: str, failure: Failure) -> None:
+        self._counts.decode_errors += 1
+        self.pool.codec_failed(who, failure)
+        self._over(ErrorKind.INTERNAL, f"{who} failed")
+        if self.transport is not None:
+            self.transport.abortConnection()  # type: ignore[attr-defined]
 
     def _after_read(self) -> None:
         """What seldom follows a read: the session is ready now, the peer broke the protocol, a lease is over."""
@@ -242,7 +340,7 @@ class Upstream(Protocol):
             self._become_ready()
         elif self._retiring:
             self._leave_if_idle()
-        elif isinstance(self.lease, Attempt) and self.lease.done:
+        elif isinstance(self.lease, Attempt) and self.lease.done and not self.busy():
             self.pool.give_back(self)
 
     def _broken(self, error: FrameError) -> None:
@@ -269,7 +367,7 @@ class Upstream(Protocol):
         """Close, but not before what was written has left: it may be a request that wants no answer."""
         if not self.alive:
             return
-        if self.pending() or self.transport is None:
+        if self.owing() or self.transport is None:
             self.drop()
             return
         self.flush()
@@ -300,14 +398,14 @@ class Upstream(Protocol):
         if not self.alive:
             return
         self.alive = self.usable = False
-        waiting, self._waiting = self._waiting, deque()
-        self.pool.cluster.breaker.pending -= len(waiting)
-        for attempt in self.pending() if self._session.buffered else ():
-            attempt.begun = self.answering(attempt)
+        waiting, self._waiting = self._waiting, {}
+        self.pool.cluster.breaker.pending -= self._pends
+        self._pends = 0
+        if self._session.buffered:
+            self._mark_begun()
         lost = [*self.pending(), *waiting]
         self._clear()
         lease, self.lease = self.lease, None
-        self.resumeProducing()
         self.paused_by.clear()
         self.pool.closed(self)
         for attempt in lost:
@@ -316,9 +414,16 @@ class Upstream(Protocol):
                     self._counts.resets += 1
                 else:
                     self.endpoint.lost(reset=kind is ErrorKind.RESET)
-                attempt.fail(kind, text)
+                try:
+                    attempt.fail(kind, text)
+                except BaseException:
+                    attempt.owner.broke(Failure())
         if lease is not None and not isinstance(lease, Attempt):
             lease.pin_lost(self)
+
+    def _mark_begun(self) -> None:
+        """The answers, or the answer, of which some bytes may have come: nothing of theirs is tried again."""
+        raise NotImplementedError
 
     def _clear(self) -> None:
         raise NotImplementedError
@@ -345,6 +450,9 @@ class IdUpstream(Upstream):
         except FrameError as error:
             self._unsendable(attempt, error)
             return
+        except BaseException:
+            self._not_sent(attempt)
+            raise
         out = self._out
         if not out:
             self._turn.add(self)
@@ -359,33 +467,52 @@ class IdUpstream(Upstream):
                 self.pool.give_back(self)
             return
         pending[id] = attempt
-        if self._choked:
-            self.slow_down(attempt)
 
     def dataReceived(self, data: bytes) -> None:
         session = self._session
         pop = self._pending.pop
         self._counts.bytes_received += len(data)
-        for message in session.receive(data):
-            kind = message.kind
-            if kind is _RESPONSE or kind is _ERROR:
-                attempt = pop(message.id, None)
-                if attempt is not None:
-                    attempt.owner.answered(attempt, message)
-                elif 0 < message.id < self._next_id:
-                    self._counts.late += 1
+        attempt = None
+        try:
+            for message in session.receive(data):
+                kind = message.kind
+                if kind is _RESPONSE or kind is _ERROR:
+                    attempt = pop(message.id, None)
+                    if attempt is not None:
+                        try:
+                            attempt.owner.answered(attempt, message)
+                        except BaseException:
+                            attempt.owner.broke(Failure())
+                    elif 0 < message.id < self._next_id:
+                        self._counts.late += 1
+                    else:
+                        self._counts.unmatched += 1
                 else:
-                    self._counts.unmatched += 1
-            else:
-                self._other(message)
+                    self._other(message)
+        except BaseException:
+            self._codec_failed(Failure())
+            return
         if session.error is not None or self._retiring or self.lease is not None or not self._ready:
             self._after_read()
 
     def pending(self) -> list[Attempt]:
         return list(self._pending.values())
 
+    def answering(self, attempt: Attempt) -> bool:
+        return bool(self._session.buffered) and self._pending.get(attempt.id) is attempt
+
+    def _mark_begun(self) -> None:
+        for attempt in self._pending.values():
+            attempt.begun = True
+
     def busy(self) -> bool:
         return bool(self._pending or self._waiting)
+
+    def owing(self) -> bool:
+        return bool(self._pending)
+
+    def _answered_by(self, message: Message) -> Attempt | None:
+        return self._pending.pop(message.id, None)
 
     def _forget(self, attempt: Attempt) -> None:
         self._pending.pop(attempt.id, None)
@@ -395,11 +522,15 @@ class IdUpstream(Upstream):
 
 
 class FifoUpstream(Upstream):
-    """Answers come in the order of the requests; a place in the queue outlives an attempt that was given up."""
+    """
+    Answers come in the order of the requests; a place in the queue outlives an attempt that was given up: those are
+    counted, so that no question needs a look at all places.
+    """
 
     def __init__(self, pool: Pool, profile: Hashable) -> None:
         super().__init__(pool, profile)
         self._pending: deque[Attempt] = deque()
+        self._given_up = 0
 
     def _start(self, attempt: Attempt) -> None:
         message = attempt.message
@@ -408,6 +539,9 @@ class FifoUpstream(Upstream):
         except FrameError as error:
             self._unsendable(attempt, error)
             return
+        except BaseException:
+            self._not_sent(attempt)
+            raise
         if data:
             out = self._out
             if not out:
@@ -420,48 +554,81 @@ class FifoUpstream(Upstream):
             attempt.owner.sent(attempt)
             if self.lease is attempt:
                 self.pool.give_back(self)
+            elif self.lease is None and not getattr(self._session, "fenced", False):
+                self.pool.reserve(self, attempt.owner.client)
             return
         self._pending.append(attempt)
-        if self._choked:
-            self.slow_down(attempt)
 
     def dataReceived(self, data: bytes) -> None:
         session = self._session
         pending = self._pending
         self._counts.bytes_received += len(data)
-        for message in session.receive(data):
-            kind = message.kind
-            if kind is _RESPONSE or kind is _ERROR:
-                if not pending:
-                    self._counts.unmatched += 1
-                    continue
-                attempt = pending.popleft()
-                if attempt.done:
-                    self._counts.late += 1
+        try:
+            for message in session.receive(data):
+                kind = message.kind
+                if kind is _RESPONSE or kind is _ERROR:
+                    if not pending:
+                        self._answers_nothing()
+                        return
+                    attempt = pending.popleft()
+                    if attempt.done:
+                        self._given_up -= 1
+                        self._counts.late += 1
+                    else:
+                        try:
+                            attempt.owner.answered(attempt, message)
+                        except BaseException:
+                            attempt.owner.broke(Failure())
                 else:
-                    attempt.owner.answered(attempt, message)
-            else:
-                self._other(message)
+                    self._other(message)
+        except BaseException:
+            self._codec_failed(Failure())
+            return
         if session.error is not None or self._retiring or self.lease is not None or not self._ready:
             self._after_read()
 
+    def _answers_nothing(self) -> None:
+        """The order is lost: what comes from now on would be handed to the wrong request."""
+        self._counts.unmatched += 1
+        text = f"{self.endpoint.address}: an answer to nothing that was asked; connection closed"
+        self.pool.cluster_log(text)
+        self._over(ErrorKind.RESET, text)
+        self.transport.abortConnection()  # type: ignore[union-attr]
+
+    def _answered_by(self, message: Message) -> Attempt | None:
+        if not self._pending:
+            return None
+        attempt = self._pending.popleft()
+        if attempt.done:
+            self._given_up -= 1
+        return attempt
+
     def answering(self, attempt: Attempt) -> bool:
         return bool(self._session.buffered and self._pending and self._pending[0] is attempt)
+
+    def _mark_begun(self) -> None:
+        if self._pending:
+            self._pending[0].begun = True
 
     def pending(self) -> list[Attempt]:
         return list(self._pending)
 
     def busy(self) -> bool:
-        return bool(self._waiting) or any(not attempt.done for attempt in self._pending)
+        return bool(self._waiting) or len(self._pending) > self._given_up
+
+    def owing(self) -> bool:
+        return bool(self._pending)
 
     def _forget(self, attempt: Attempt) -> None:
         """Its place stays, so that the answer that still comes is not taken for the next one's."""
+        self._given_up += 1
         if self.lease is None and self._pending and self._pending[0] is attempt:
             # The server is stuck on it: whatever is sent behind it would wait as well.
             self.retire()
 
     def _clear(self) -> None:
         self._pending = deque()
+        self._given_up = 0
 
 
 def connection_class(correlation: Any) -> type[Upstream]:

@@ -122,6 +122,7 @@ class Metrics(Collector):
                 if one.snapshot.tls is not None
             ],
         )
+        yield names.PLUGIN_ERRORS, list(self._plugin_errors())
         targets = self._targets()
         yield names.EXCHANGES, list(_outcomes(targets))
         yield from _rows(names.TARGET, {labels: counts for labels, counts in targets.items() if _used(counts)})
@@ -141,6 +142,15 @@ class Metrics(Collector):
         filters = self._filters()
         yield names.FILTER_EVENTS, _by_key(filters, "counters")
         yield names.FILTER_VALUES, _by_key(filters, "gauges")
+
+    def _plugin_errors(self) -> Iterator[Row]:
+        for name, listener in self._proxy.listeners.items():
+            for method, number in listener.counts.plugin_errors.items():
+                yield (name, "-", method), number
+        clusters = self._proxy.snapshot.clusters if self._proxy.snapshot is not None else {}
+        for name, cluster in clusters.items():
+            for method, number in cluster.counts.plugin_errors.items():
+                yield ("-", name, method), number
 
     def _mirrors(self) -> dict[tuple[str, ...], list[Any]]:
         return _grouped(

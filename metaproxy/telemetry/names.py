@@ -188,6 +188,18 @@ LISTENER = _families(
         "Connections closed, as the client took nothing for stall_timeout.",
         _of("stalled"),
     ),
+    (
+        "metaproxy_listener_overfull_connections_total",
+        "counter",
+        "Connections closed, as far more than max_buffered waited for a client that does not read.",
+        _of("overfull"),
+    ),
+    (
+        "metaproxy_listener_events_total",
+        "counter",
+        "Pushes of servers that were passed on to clients.",
+        _of("events"),
+    ),
     ("metaproxy_listener_filter_errors_total", "counter", "Hooks of filters that raised.", _of("filter_errors")),
     (
         "metaproxy_listener_unmatched_responses_total",
@@ -197,6 +209,14 @@ LISTENER = _families(
     ),
 )
 """Of a metaproxy.counts.ListenerCounts. A listener that is taken out of the configuration takes its series along."""
+
+PLUGIN_ERRORS = Family(
+    "metaproxy_plugin_failures_total",
+    "counter",
+    "Methods of codecs, filters and balancers that raised or gave what they may not, by listener or cluster.",
+    ("listener", "cluster", "method"),
+    int,
+)
 
 _EXCHANGE = ("listener", "protocol", "route", "cluster")
 
@@ -385,7 +405,8 @@ ENDPOINT = _families(
 """Of a metaproxy.counts.EndpointCounts."""
 
 FAMILIES: tuple[Family, ...] = (
-    BUILD, *PROCESS, OVERLOAD, RELOADS, *LISTENER, CERTIFICATE, EXCHANGES, *TARGET, *MIRROR, *CLUSTER, EJECTIONS,
+    BUILD, *PROCESS, OVERLOAD, RELOADS, *LISTENER, CERTIFICATE, PLUGIN_ERRORS, EXCHANGES, *TARGET, *MIRROR, *CLUSTER,
+    EJECTIONS,
     *ENDPOINT_STATE, *ENDPOINT,
     FILTER_EVENTS, FILTER_VALUES,
 )  # fmt: skip

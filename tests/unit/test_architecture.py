@@ -197,6 +197,7 @@ def test_nothing_is_called_by_a_word_that_says_nothing() -> None:
 EXCEPTIONS: dict[str, str] = {
     "metaproxy.__main__": "starts twistd, as test_tap.py shows in a process of its own",
     "metaproxy.interfaces": "holds no behaviour; test_testing.py checks what keeps it",
+    "metaproxy.proxy.roles": "holds no behaviour: what the parts of the data path are to each other",
     "metaproxy.codecs.framing": "each codec's tests, and test_docs.py",
     "metaproxy.codecs.dubbo": "a package: test_dubbo.py and its neighbours",
     "metaproxy.codecs.thrift": "a package: test_thrift.py and its neighbours",

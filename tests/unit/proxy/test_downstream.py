@@ -255,23 +255,38 @@ def test_reading_pauses_too_for_what_waits_behind_a_blocking_request() -> None:
     assert client.take() == b"element\na\nlocal\nb\n"
 
 
-def test_a_slow_client_pauses_itself_and_who_answers_it_b22() -> None:
-    stage = Stage()
+def test_a_slow_client_pauses_itself_and_the_connection_that_it_has_alone() -> None:
+    stage = Stage(connections=ConnectionSettings(mode="pool"))
     client = stage.client()
-    stage.say(client, call(1) + call(2))
+    stage.say(client, call(1))
     stage.downstream(client).pauseProducing()
     assert client.paused and stage.server.paused
     stage.downstream(client).resumeProducing()
     assert not client.paused and not stage.server.paused
 
 
-def test_others_take_another_connection_while_a_slow_client_holds_one_up() -> None:
+def test_a_slow_client_pauses_no_connection_that_others_share() -> None:
     stage = Stage()
     slow, other = stage.client(), stage.client()
     stage.say(slow, call(1))
-    stage.downstream(slow).pauseProducing()
     stage.say(other, call(1))
-    assert stage.network.upstreams[1].take() == call(1)
+    stage.downstream(slow).pauseProducing()
+    assert slow.paused and not stage.server.paused
+    stage.say(stage.server, answer(1) + answer(2))
+    assert other.take() == answer(1)
+
+
+def test_nothing_more_of_a_slow_client_is_sent_until_it_caught_up() -> None:
+    stage = Stage()
+    client = stage.client()
+    stage.say(client, call(1))
+    stage.downstream(client).pauseProducing()
+    stage.server.take()
+    stage.say(client, call(2))  # was on its way already
+    assert stage.server.take() == b""
+    stage.downstream(client).resumeProducing()
+    stage.clock.advance(0)
+    assert stage.server.take() == call(2)
 
 
 def test_a_client_that_takes_nothing_for_stall_timeout_is_closed() -> None:
@@ -289,14 +304,29 @@ def test_a_client_that_takes_nothing_for_stall_timeout_is_closed() -> None:
     assert not stage.server.paused
 
 
-def test_a_slow_server_pauses_its_clients_until_it_reads_again() -> None:
+def test_what_is_for_a_slow_server_waits_and_its_client_is_read_on() -> None:
     stage = Stage()
     client = stage.client()
     stage.say(client, call(1))
+    stage.server.take()
     stage.server.protocol.pauseProducing()
-    assert client.paused
+    stage.say(client, call(2) + call(3))
+    assert stage.server.take() == b"" and not client.paused
     stage.server.protocol.resumeProducing()
-    assert not client.paused
+    stage.clock.advance(0)
+    assert stage.server.take() == call(2) + call(3)
+
+
+def test_a_server_that_does_not_read_costs_a_request_its_time_out_and_no_other() -> None:
+    stage = Stage(request_timeout=5.0)
+    client = stage.client()
+    stage.say(client, call(1))
+    stage.server.protocol.pauseProducing()
+    stage.say(client, call(2))
+    stage.clock.advance(5.1)
+    assert client.take().count(b"no answer within 5 s") == 2
+    stage.say(client, call(3))
+    assert stage.network.upstreams[-1].take() == call(1), "on another connection"
 
 
 def test_two_reasons_to_pause_must_both_be_gone() -> None:
@@ -366,8 +396,8 @@ def test_a_replaced_codec_takes_over_between_two_requests_of_a_connection() -> N
 def test_keys_of_one_client_go_where_the_ring_says() -> None:
     stage = Stage(codec=LineCodec(), endpoints=3, balancer=lambda endpoints: RingHash(endpoints, key=["key"]))
     client = stage.client()
-    stage.say(client, b"".join(b"get k%d\n" % number for number in range(30)))
+    stage.say(client, b"".join(b"get k%d\n" % number for number in range(15)))
     taken = [wire.take() for wire in stage.network.upstreams]
     assert len(taken) == 3
-    stage.say(client, b"".join(b"get k%d\n" % number for number in range(30)))
+    stage.say(client, b"".join(b"get k%d\n" % number for number in range(15)))
     assert [wire.take() for wire in stage.network.upstreams] == taken

@@ -76,9 +76,11 @@ def test_a_codec_whose_error_is_no_bytes_costs_its_client_and_no_other() -> None
     stage.say(client, call(7))
     stage.say(other, call(8))
     assert stage.route.name == "all"
-    assert stage.no_route.reply_target.counts.outcomes == {"not_found": 2}
+    assert stage.no_route.reply_target.counts.outcomes == {"internal": 2}
     assert stage.listener.counts.active_exchanges == 0
     assert (client.take(), other.take()) == (b"", b"")
+    assert client.closed and other.closed, "else they would wait for ever"
+    assert stage.listener.counts.plugin_errors == {"codec quill: reply": 2}
 
 
 def test_a_client_whose_session_cannot_be_made_is_not_counted_as_there() -> None:

@@ -19,7 +19,7 @@ def command(*words: str) -> bytes:
     return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word.encode()) for word in words)
 
 
-PROBE = command("no")
+PROBE = command("refused: no")
 MULTI, EXEC = command("MULTI"), command("EXEC")
 
 

@@ -337,7 +337,8 @@ def test_a_codec_that_gives_no_bytes_costs_the_connection_and_no_other() -> None
     assert closed.take() == b""
     stage.say(open_one, answer(2))
     assert good.take() == answer(8)
-    assert b"connection lost" in bad.take()
+    assert b"codec quill: send failed" in bad.take()
+    assert stage.cluster.counts.plugin_errors == {"codec quill: send": 1}
 
 
 def test_a_failed_answer_of_a_server_is_no_bad_frame() -> None:

@@ -84,7 +84,7 @@ def test_gauges_show_what_is_under_way():
     assert len(on_endpoints) == sum(on_endpoints) == 2
 
 
-OTHER = ("latency", "ejections")
+OTHER = ("latency", "ejections", "plugin_errors")
 """What is not a number."""
 
 
@@ -208,3 +208,13 @@ def test_the_content_type_follows_what_is_accepted():
 
 def test_labels_are_quoted():
     assert series("m", ("b", "a"), ('x"\\\n', "y")) == 'm{a="y",b="x\\"\\\\\\n"}'
+
+
+def test_failures_of_plugins_are_shown_by_method_where_they_happened():
+    running = Running()
+    next(iter(running.proxy.listeners.values())).counts.plugin_errors["Quill.reply"] = 2
+    running.cluster.counts.plugin_errors["Quill.send"] = 3
+    flat = Metrics(running.proxy).flat()
+    found = {name: value for name, value in flat.items() if name.startswith("metaproxy_plugin_failures_total")}
+    assert sorted(found.values()) == [2, 3]
+    assert all('method="Quill.' in name for name in found)

@@ -25,7 +25,7 @@ def test_a_name_keeps_the_conventions(family):
         assert family.name.endswith("_seconds")
     assert set(family.labels) <= {
         "listener", "protocol", "route", "cluster", "endpoint", "outcome", "result", "python", "twisted", "version",
-        "filter", "event", "name", "cause", "limit",
+        "filter", "event", "name", "cause", "limit", "method",
     }  # fmt: skip
     assert family.about.endswith(".")
 
