@@ -1,13 +1,50 @@
-"""What all tests share: hypothesis' bounds, and the folder of the data path's harness on the path."""
+"""
+What all tests share: hypothesis' bounds, the folder of the data path's harness on the path, what coverage measures.
 
+Coverage traces every line that runs, which more than doubles the time of all tests. So it is off where it tells
+nothing: while tests are collected (pytest rewrites thousands of asserts), and in the properties, whose lines the unit
+tests run, too.
+"""
+
+import importlib
+import pkgutil
 import sys
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 
-sys.path.insert(0, str(Path(__file__).parent / "unit" / "proxy"))
+import metaproxy
+
+HERE = Path(__file__).parent
+
+sys.path.insert(0, str(HERE / "unit" / "proxy"))
 
 settings.register_profile(
     "metaproxy", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 settings.load_profile("metaproxy")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, Any, Any]:
+    coverage = session.config.pluginmanager.getplugin("_cov")
+    measured = getattr(coverage, "cov_controller", None)
+    if measured is None or session.config.getoption("dist", "no") != "no":  # not measured, or measured by the workers
+        return (yield)
+    for module in pkgutil.walk_packages(metaproxy.__path__, "metaproxy."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)  # its definitions count as run
+    measured.pause()
+    try:
+        return (yield)
+    finally:
+        measured.resume()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(HERE / "property") and item.config.pluginmanager.getplugin("_cov"):
+            item.add_marker("no_cover")
