@@ -7,6 +7,7 @@ import re
 import tomllib
 from pathlib import Path
 
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -64,3 +65,18 @@ def test_no_fact_of_the_package_stands_in_both_files() -> None:
     assert set(project["dynamic"]) == {"version", "dependencies", "optional-dependencies", "scripts"}
     assert not set(project) & set(project["dynamic"])
     assert "python_requires" not in parser["options"]
+
+
+def test_the_public_workflow_runs_what_ci_runs_with_a_python_that_is_supported() -> None:
+    job = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())["jobs"]["ci"]
+    assert "bash .ci/run" in [step.get("run") for step in job["steps"]]
+    python = job["container"]["image"].partition(":")[2].partition("-")[0]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert f"Programming Language :: Python :: {python}" in project["classifiers"]
+
+
+def test_a_page_is_in_a_folder_that_the_site_takes() -> None:
+    docs = ROOT / "docs"
+    taken = re.findall(r"^(\S+/\*|\w+)$", (docs / "index.md").read_text(), re.MULTILINE)
+    pages = {page for pattern in taken for page in docs.glob(f"{pattern}.md")} | {docs / "index.md"}
+    assert set(docs.rglob("*.md")) == pages
