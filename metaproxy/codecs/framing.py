@@ -1,8 +1,10 @@
 """
 What the sessions of all codecs share: cutting a stream into frames, bounds, and a codec's defaults.
 
-Lives here: `Codec` (defaults of ICodec), `Session` (defaults of ISession), `LengthFramed` (a session for every
-protocol whose frame says its length in a head of fixed size). Does not: any protocol's layout; sockets.
+Lives here: `Codec` (defaults of ICodec), `Session` (defaults of ISession), and the sessions of whole families:
+`LengthFramed` (a head of fixed size tells the frame's), `VariableHead` and `VarintFramed` (the head's own size varies),
+`Delimited` and `Lines` (an end is looked for; blocks of announced length may follow). Does not: any protocol's layout;
+sockets.
 """
 
 from __future__ import annotations
@@ -154,3 +156,211 @@ class LengthFramed(Session):
         if self._renumber is None or message.id == id:
             return message.frame
         return self._renumber(message.frame, id)
+
+
+class VariableHead(Session):
+    """
+    Frames whose head tells their size and has no fixed size itself, such as a varint.
+
+    size(data, offset) -> bytes of the frame that starts there, head included; 0 while its head is not whole. most:
+    bytes that a head may have. parse and renumber are those of `LengthFramed`. All may raise FrameError.
+    """
+
+    def __init__(
+        self,
+        size: Callable[[bytes, int], int],
+        parse: Callable[[bytes], Message],
+        max_frame: int,
+        renumber: Callable[[bytes, int], bytes] | None = None,
+        most: int = 16,
+    ) -> None:
+        self._size = size
+        self._parse = parse
+        self._max = max_frame
+        self._renumber = renumber
+        self._most = most
+        self._held = bytearray()
+        self._need = 0
+
+    def receive(self, data: bytes) -> list[Message]:
+        messages: list[Message] = []
+        if self.error is not None:
+            return messages
+        if self.buffered:
+            self._held += data
+            self.buffered += len(data)
+            if self.buffered < self._need:
+                return messages
+            data = bytes(self._held)
+        self._held = bytearray()
+        self.buffered = 0
+        offset, end = 0, len(data)
+        try:
+            while offset < end:
+                size = self._size(data, offset)
+                # Without a size the head is short, so that looking at it again with each read costs little.
+                self._need = size or 1
+                if not size and end - offset >= self._most:
+                    raise FrameError(f"no length within {self._most} bytes: {data[offset : offset + self._most].hex()}")
+                if size < 0 or size > self._max or (not size and end - offset > self._max):
+                    raise FrameError(f"frame of {size or end - offset} bytes; allowed are 1 to {self._max}")
+                stop = offset + size
+                if not size or stop > end:
+                    break
+                messages.append(self._parse(data[offset:stop]))
+                offset = stop
+        except FrameError as error:
+            self.error = error
+            return messages
+        if offset < end:
+            self._held += data[offset:] if offset else data
+            self.buffered = end - offset
+        return messages
+
+    def send(self, message: Message, id: int) -> bytes:
+        if self._renumber is None or message.id == id:
+            return message.frame
+        return self._renumber(message.frame, id)
+
+
+class VarintFramed(VariableHead):
+    """Frames behind their length as a varint (base 128, the lowest seven bits first), which does not count itself."""
+
+    def __init__(
+        self,
+        parse: Callable[[bytes], Message],
+        max_frame: int,
+        renumber: Callable[[bytes, int], bytes] | None = None,
+    ) -> None:
+        super().__init__(varint_size, parse, max_frame, renumber, most=10)
+
+
+def varint_size(data: bytes, offset: int) -> int:
+    """Bytes of a varint and of what it says follows; 0 while the varint is not whole."""
+    length, at = read_varint(data, offset)
+    return at - offset + length if at else 0
+
+
+def read_varint(data: bytes, offset: int) -> tuple[int, int]:
+    """A varint of at most ten bytes, and where it ends; (0, 0) while it is not whole."""
+    value = 0
+    for shift, byte in enumerate(data[offset : offset + 10]):
+        value |= (byte & 0x7F) << (7 * shift)
+        if byte < 0x80:
+            return value, offset + shift + 1
+    return 0, 0
+
+
+def write_varint(value: int) -> bytes:
+    """The varint of a number that is not negative."""
+    written = bytearray()
+    while value > 0x7F:
+        written.append(value & 0x7F | 0x80)
+        value >>= 7
+    written.append(value)
+    return bytes(written)
+
+
+class Delimited(Session):
+    """
+    Frames that end with a delimiter, and may go on behind it: with a block of announced length, with more lines.
+
+    parse(frame) -> its Message; delimiter: what ends a line; block(line) -> bytes that follow a line and belong to its
+    frame, their own end included, 0 for none; last(line) -> whether the frame is complete with that line (and its
+    block); most: bytes that a line may have without its end, None for as many as a frame. `line` comes without its
+    delimiter. All may raise FrameError. Frames pass as they are; work is linear however they come.
+    """
+
+    def __init__(
+        self,
+        parse: Callable[[bytes], Message],
+        max_frame: int,
+        delimiter: bytes = b"\n",
+        block: Callable[[bytes], int] | None = None,
+        last: Callable[[bytes], bool] | None = None,
+        most: int | None = None,
+    ) -> None:
+        self._parse = parse
+        self._max = max_frame
+        self._delimiter = delimiter
+        self._block = block
+        self._last = last
+        self._most = max_frame if most is None else most
+        self._held = bytearray()
+        # Of the frame that is under way, counted from its start:
+        self._line = 0  # where its current line begins
+        self._seek = 0  # up to where there is no delimiter
+        self._need = 0  # where the current line's block ends, 0 while the line is not whole
+        self._ends = False  # whether the frame ends there
+
+    def receive(self, data: bytes) -> list[Message]:
+        messages: list[Message] = []
+        if self.error is not None:
+            return messages
+        held = self._held
+        buffer: bytes | bytearray = data
+        if held:
+            held += data
+            buffer = held
+        offset = 0
+        try:
+            while offset < len(buffer):
+                stop = self._end_of_frame(buffer, offset)
+                if stop < 0:
+                    break
+                messages.append(self._parse(bytes(buffer[offset:stop])))
+                offset = stop
+        except FrameError as error:
+            self.error = error
+            self._held = bytearray()
+            self.buffered = 0
+            return messages
+        if buffer is held:
+            del held[:offset]
+        elif offset < len(data):
+            held += data[offset:]
+        self.buffered = len(held)
+        return messages
+
+    def _end_of_frame(self, buffer: bytes | bytearray, offset: int) -> int:
+        """Where the frame that begins at `offset` ends; -1 while that is not there. Goes on where it stopped."""
+        size = len(buffer) - offset
+        while True:
+            if self._need:
+                if size < self._need:
+                    return -1
+                stop, self._line, self._need = self._need, self._need, 0
+                self._seek = stop
+                if self._ends:
+                    self._line = self._seek = 0
+                    return offset + stop
+            if not self._take_line(buffer, offset, size):
+                return -1
+
+    def _take_line(self, buffer: bytes | bytearray, offset: int, size: int) -> bool:
+        """Look for the end of the current line, and at what follows it; False while it is not there."""
+        width = len(self._delimiter)
+        most = min(self._most, self._max - self._line - width)
+        at = buffer.find(self._delimiter, offset + self._seek, offset + self._line + most + width)
+        if at < 0:
+            if size - self._line >= most + width:
+                raise FrameError(f"no end of a line within {most} bytes")
+            self._seek = max(self._line, size - width + 1)
+            return False
+        line = self._strip(bytes(buffer[offset + self._line : at]))
+        block = self._block(line) if self._block is not None else 0
+        self._need = at - offset + width + block
+        self._ends = self._last is None or self._last(line)
+        if block < 0 or self._need > self._max:
+            raise FrameError(f"a line announces {block} bytes; a frame has at most {self._max}")
+        return True
+
+    def _strip(self, line: bytes) -> bytes:
+        return line
+
+
+class Lines(Delimited):
+    r"""Lines of text that end with \n or \r\n: see `Delimited`; `line` comes without either."""
+
+    def _strip(self, line: bytes) -> bytes:
+        return line[:-1] if line.endswith(b"\r") else line

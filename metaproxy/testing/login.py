@@ -1,0 +1,79 @@
+"""
+What a session does on a new connection to a server: what it says, whom the answers reach, and a login that is refused.
+
+Lives here: `check_login`. Does not: a client's login, whose answers are `Message.answer`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from metaproxy.message import ErrorKind, Kind, Message, Side
+from metaproxy.testing.bench import Bench
+from metaproxy.testing.report import need, shorten
+
+_CREDENTIALS: tuple[dict[str, str], ...] = (
+    {},
+    {"username": "anna", "password": "secret"},
+    {"user": "anna", "password": "secret"},
+)
+
+
+def check_login(bench: Bench) -> None:
+    for credentials in (bench.credentials, *_CREDENTIALS):
+        session = bench.bare(Side.SERVER)
+        opening = bench.call(f"open() with credentials {sorted(credentials)}", session.open, bench.profile, credentials)
+        need(isinstance(opening, bytes), f"open() gave {opening!r}; it must give bytes, b'' for nothing to say")
+        if not opening and bench.prepare is None and not bench.codec.server_first:
+            need(session.ready, "open() said nothing, but the session is not ready: what does it wait for?")
+        if not session.ready:
+            _check_refused(bench, credentials)
+    _check_prepared(bench)
+
+
+def _check_refused(bench: Bench, credentials: Any) -> None:
+    """An error in the place of the login's answer."""
+    _, request = next(bench.requests())
+    refusal = bench.call("reply()", bench.codec.reply, request, ErrorKind.DENIED, "no such user", "")
+    session = bench.bare(Side.SERVER)
+    session.open(bench.profile, credentials)
+    said = bench.feed(session, [refusal], bench.max_frame)
+    need(
+        not said or session.error is not None,
+        f"a login was refused, and the session gave {shorten(said)}: the answers to open() reach nobody else",
+        refusal,
+    )
+    if session.buffered == 0 or session.ready:
+        need(
+            session.error is not None,
+            "a login was refused by an error, and `error` is not set: requests would be sent on, or wait for ever",
+            refusal,
+        )
+
+
+def _check_prepared(bench: Bench) -> None:
+    """What `prepare` feeds before the session is ready answers open()."""
+    if bench.prepare is None:
+        return
+    session: Any = bench.bare(Side.SERVER)
+    bench.open(session)
+    receive = session.receive
+    leaked: list[Message] = []
+
+    def watched(data: bytes) -> list[Message]:
+        before = session.ready
+        messages: list[Message] = receive(data)
+        if not before:
+            leaked.extend(message for message in messages if message.kind in (Kind.RESPONSE, Kind.ERROR))
+        return messages
+
+    try:
+        session.receive = watched
+    except AttributeError:  # slots
+        return
+    bench.prepare(session, Side.SERVER)
+    need(
+        not leaked,
+        f"the login's answer gave {shorten(leaked)}; the answers to open() are the session's business and reach nobody"
+        " else",
+    )

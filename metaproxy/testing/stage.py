@@ -1,0 +1,191 @@
+"""
+The data path in memory: a real listener, cluster and clients over a network whose connections are kept in lists.
+
+Lives here: `Stage`, which puts them together around a codec and filters; `Wire`, one connection in memory;
+`MemoryNetwork`. Does not: assertions. No socket, no timer: a test turns `Stage.clock`.
+
+    stage = Stage(Quill(), hooks={"on_request": (tenants.on_request,)})
+    client = stage.client()
+    stage.say(client, CALL)            # a client's bytes arrive
+    assert stage.server.take() == ...  # what the server was sent
+    stage.say(stage.server, ANSWER)
+    assert client.take() == ...
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+
+from metaproxy.balancers.round_robin import RoundRobin
+from metaproxy.cluster.breaker import Breaker
+from metaproxy.cluster.cluster import Cluster, ConnectionSettings
+from metaproxy.cluster.endpoint import Endpoint
+from metaproxy.interfaces import ICodec
+from metaproxy.proxy import address
+from metaproxy.proxy.deadlines import DeadlineQueues
+from metaproxy.proxy.downstream import Downstream
+from metaproxy.proxy.listener import Listener
+from metaproxy.proxy.overload import OverloadMonitor
+from metaproxy.proxy.snapshot import NO_ROUTE, ListenerSnapshot
+from metaproxy.proxy.turn import Turn
+from metaproxy.routing.table import Route, RouteTable, Target
+
+
+class Wire:
+    """One connection in memory: what was written to it, and the protocol that reads it."""
+
+    def __init__(self, host: str = "127.0.0.1:1", peer: str = "127.0.0.1:2") -> None:
+        self.host, self.peer = host, peer
+        self.written = b""
+        self.writes = 0
+        self.protocol: Any = None
+        self.paused = False
+        self.closed = False
+        self.was_reset = False
+        self.buffered = 0
+
+    def getHost(self) -> str:
+        return self.host
+
+    def getPeer(self) -> str:
+        return self.peer
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+        self.writes += 1
+
+    def writeSequence(self, pieces: list[bytes]) -> None:
+        self.write(b"".join(pieces))
+
+    def pauseProducing(self) -> None:
+        self.paused = True
+
+    def resumeProducing(self) -> None:
+        self.paused = False
+
+    def loseConnection(self) -> None:
+        self.end()
+
+    def abortConnection(self) -> None:
+        self.end()
+
+    def resetConnection(self) -> None:
+        self.was_reset = True
+        self.end()
+
+    def end(self) -> None:
+        if not self.closed:
+            self.closed = True
+            self.protocol.connectionLost(Failure(ConnectionDone()))
+
+    def take(self) -> bytes:
+        """What was written since the last look."""
+        data, self.written = self.written, b""
+        return data
+
+
+class MemoryNetwork:
+    """What proxy.transport.Network does, in memory. `dialled`: (address, protocol) of each connect, oldest first."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.turn = Turn(self.clock)
+        self.deadlines = DeadlineQueues(self.clock)
+        self.overload = OverloadMonitor(self.clock)
+        self.dialled: list[tuple[str, Any]] = []
+        self.upstreams: list[Wire] = []
+        self.accept = True
+
+    def connect(self, where: address.Address, protocol: Any, timeout: float) -> None:
+        self.dialled.append((address.show(where.sockaddr), protocol))
+        if self.accept:
+            self.clock.callLater(0, self.establish, protocol, address.show(where.sockaddr))
+
+    def establish(self, protocol: Any, peer: str) -> Wire:
+        wire = Wire(peer=peer)
+        wire.protocol = protocol
+        self.upstreams.append(wire)
+        protocol.makeConnection(wire)
+        return wire
+
+    def listen(self, where: address.Address, accepted: Any) -> Any:
+        raise OSError("not in memory")
+
+    def soon(self, call: Any) -> None:
+        self.clock.callLater(0, call)
+
+
+class Stage:
+    """
+    One listener, one cluster with `endpoints` addresses, routes to it. hooks: of a filter, by name, each a tuple.
+
+    Reads are turns, as in production: what they cause is written when `say` returns.
+    """
+
+    def __init__(
+        self,
+        codec: ICodec,
+        endpoints: int = 1,
+        routes: Sequence[Route] | None = None,
+        balancer: Any = RoundRobin,
+        hooks: dict[str, Any] | None = None,
+        breaker: Breaker | None = None,
+        connections: ConnectionSettings | None = None,
+        request_timeout: float = 15.0,
+        **settings: Any,
+    ) -> None:
+        self.network = MemoryNetwork()
+        self.clock = self.network.clock
+        self.codec = codec
+        self.endpoints = [Endpoint(f"127.0.0.1:{1000 + number}") for number in range(endpoints)]
+        settings_up = connections or ConnectionSettings(mode=self.codec.connections)
+        self.cluster = Cluster(
+            "demo", self.codec, self.endpoints, balancer, breaker=breaker, connections=settings_up,
+            request_timeout=request_timeout,
+        )  # fmt: skip
+        hooks = dict(hooks or {})
+        self.route = Route("all", targets=[Target(self.cluster)], **hooks)
+        table = RouteTable(routes if routes is not None else [self.route], random.Random(1))
+        self.no_route = Route("-", reply=NO_ROUTE, **hooks)
+        self.snapshot = ListenerSnapshot("front", (), self.codec, table, self.no_route, **settings)
+        self.listener = Listener(self.snapshot, self.network)
+
+    def client(self) -> Wire:
+        wire = Wire(host="127.0.0.1:80", peer="127.0.0.9:4321")
+        protocol = self.listener._accepted(wire)
+        if protocol is None:
+            wire.closed = True
+            return wire
+        wire.protocol = protocol
+        protocol.makeConnection(wire)
+        return wire
+
+    def say(self, wire: Wire, data: bytes) -> None:
+        """`data` arrives on `wire`, in a turn of its own."""
+        self.network.turn.begin()
+        wire.protocol.dataReceived(data)
+        self.network.turn.end()
+        self.clock.advance(0)
+
+    def finish(self, wire: Wire) -> None:
+        """The peer of `wire` sends its FIN."""
+        self.network.turn.begin()
+        wire.protocol.readConnectionLost()
+        self.network.turn.end()
+        self.clock.advance(0)
+
+    @property
+    def server(self) -> Wire:
+        """The only upstream connection."""
+        (wire,) = self.network.upstreams
+        return wire
+
+    def downstream(self, wire: Wire) -> Downstream:
+        protocol: Downstream = wire.protocol
+        return protocol

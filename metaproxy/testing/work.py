@@ -1,0 +1,116 @@
+"""
+How much work a session does, in counts: a quadratic one is found without a stop-watch.
+
+Lives here: `Work`, which adds up lines of Python that ran, bytes that were copied or searched, and bytes allocated;
+`shortest`, for what only C code does and nothing can count. Does not: what is too much.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import tracemalloc
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, SupportsIndex
+
+
+class CountedBytes(bytes):
+    """Bytes that add what is copied of them, and what is searched in them, to `CountedBytes.touched`."""
+
+    touched = 0
+
+    def __getitem__(self, key: Any) -> Any:
+        found = bytes.__getitem__(self, key)
+        return found if isinstance(found, int) else _counted(found)
+
+    def __add__(self, other: Any) -> bytes:
+        return _counted(bytes.__add__(self, other))
+
+    def __iter__(self) -> Any:
+        CountedBytes.touched += len(self)
+        return bytes.__iter__(self)
+
+    def find(self, sub: Any, start: SupportsIndex | None = 0, end: SupportsIndex | None = None) -> int:
+        found = bytes.find(self, sub, start, end)
+        stop = len(self) if end is None else min(len(self), int(end))
+        CountedBytes.touched += max(0, (found if found >= 0 else stop) - int(start or 0))
+        return found
+
+    def index(self, sub: Any, start: SupportsIndex | None = 0, end: SupportsIndex | None = None) -> int:
+        found = self.find(sub, start, end)
+        if found < 0:
+            raise ValueError("subsection not found")
+        return found
+
+    def split(self, *arguments: Any, **options: Any) -> list[bytes]:
+        return [_counted(piece) for piece in bytes.split(self, *arguments, **options)]
+
+    def splitlines(self, keepends: bool = False) -> list[bytes]:
+        return [_counted(piece) for piece in bytes.splitlines(self, keepends)]
+
+    def partition(self, separator: Any) -> tuple[bytes, bytes, bytes]:
+        head, middle, tail = bytes.partition(self, separator)
+        return _counted(head), middle, _counted(tail)
+
+    def rpartition(self, separator: Any) -> tuple[bytes, bytes, bytes]:
+        head, middle, tail = bytes.rpartition(self, separator)
+        return _counted(head), middle, _counted(tail)
+
+    def count(self, *arguments: Any) -> int:
+        CountedBytes.touched += len(self)
+        return bytes.count(self, *arguments)
+
+
+def _counted(data: bytes) -> CountedBytes:
+    CountedBytes.touched += len(data)
+    return CountedBytes(data)
+
+
+class Work:
+    """Measures one call after another; `total` is the sum of lines, bytes touched and, if asked for, allocated."""
+
+    def __init__(self, allocations: bool = False) -> None:
+        self.total = 0
+        self._allocations = allocations
+
+    def __enter__(self) -> Work:
+        self._mine = self._allocations and not tracemalloc.is_tracing()
+        if self._mine:
+            tracemalloc.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._mine:
+            tracemalloc.stop()
+
+    def of(self, call: Callable[[], object]) -> object:
+        """What `call` gives; its work is added."""
+        touched = CountedBytes.touched
+        trace = sys.gettrace()
+        before = 0
+        if self._allocations:
+            tracemalloc.reset_peak()
+            before = tracemalloc.get_traced_memory()[0]
+        sys.settrace(self._event)
+        try:
+            return call()
+        finally:
+            sys.settrace(trace)
+            self.total += CountedBytes.touched - touched
+            if self._allocations:
+                self.total += max(0, tracemalloc.get_traced_memory()[1] - before)
+
+    def _event(self, frame: FrameType, event: str, argument: object) -> Any:
+        self.total += 1
+        return self._event
+
+
+def shortest(call: Callable[[], object], times: int) -> float:
+    """Seconds of CPU of the shortest of several calls: what else the machine does can only make a call longer."""
+    found = float("inf")
+    for _ in range(times):
+        start = time.thread_time()
+        call()
+        found = min(found, time.thread_time() - start)
+    return found
