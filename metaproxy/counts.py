@@ -6,12 +6,33 @@ Lives here: what is counted and the bucket bounds. Does not: names, labels or fo
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
+from collections.abc import Mapping
 
-BOUNDS: tuple[float, ...] = (
+EXPOSED: tuple[float, ...] = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
 )  # fmt: skip
-"""Upper bounds of the latency buckets, seconds; one more bucket holds what is slower."""
+"""The bounds that expositions show, seconds: few, as each is a series for each target and endpoint."""
+
+RATIO = 1.1
+"""How far apart two bounds are at most: so a percentile is wrong by a tenth at most."""
+LEAST = 0.00001
+"""The first bound, seconds; nothing that crosses a proxy takes less."""
+
+
+def _between(low: float, high: float) -> list[float]:
+    """Bounds above `low` up to `high`, each at most RATIO times the one before, rounded to five digits."""
+    steps = math.ceil(math.log(high / low) / math.log(RATIO) - 1e-9)
+    inner = (low * (high / low) ** (step / steps) for step in range(1, steps))
+    return [*(float(f"{bound:.5g}") for bound in inner), high]
+
+
+BOUNDS: tuple[float, ...] = (
+    LEAST,
+    *(bound for low, high in zip((LEAST, *EXPOSED), EXPOSED, strict=False) for bound in _between(low, high)),
+)
+"""Upper bounds of the latency buckets, seconds, those of EXPOSED among them; one more bucket holds what is slower."""
 
 
 class Histogram:
@@ -19,9 +40,12 @@ class Histogram:
 
     __slots__ = ("buckets", "total")
 
-    def __init__(self) -> None:
+    def __init__(self, buckets: Mapping[int, int] | None = None) -> None:
+        """buckets: those that are not empty, by their place."""
         self.buckets = [0] * (len(BOUNDS) + 1)
         self.total = 0.0
+        for index, number in (buckets or {}).items():
+            self.buckets[index] = number
 
     def add(self, duration: float) -> None:
         self.buckets[bisect_left(BOUNDS, duration)] += 1
@@ -44,6 +68,10 @@ class Histogram:
                 return low + (high - low) * (rank - below) / number
             below += number
         return BOUNDS[-1]
+
+    def slower(self, duration: float) -> int:
+        """How many took longer than `duration`, or than the bound above it."""
+        return sum(self.buckets[bisect_left(BOUNDS, duration) + 1 :])
 
 
 class TargetCounts:

@@ -28,6 +28,7 @@ from metaproxy.admin.health import Healthz, Ready, ServerInfo
 from metaproxy.admin.index import Index
 from metaproxy.admin.log_levels import Logging, LoggingLevel
 from metaproxy.admin.page import Page, Static
+from metaproxy.admin.problems import Problems
 from metaproxy.admin.record import Record
 from metaproxy.admin.resource import Endpoint, Root, encoded
 from metaproxy.admin.runtime import Runtime, RuntimeValue
@@ -50,8 +51,8 @@ def endpoints(view: View) -> list[Endpoint]:
     """All of them, in the order in which the index has them."""
     made: list[Endpoint] = [
         Healthz(), Ready(view), ServerInfo(view), MetricsText(view), Stats(view), ConfigDump(view), Clusters(view),
-        Listeners(view), Routes(view), Plugins(view), Check(view), Config(view), Reload(view), Drain(view), Quit(view),
-        Runtime(view), RuntimeValue(view), Pause(view), Resume(view),
+        Listeners(view), Routes(view), Problems(view), Plugins(view), Check(view), Config(view), Reload(view),
+        Drain(view), Quit(view), Runtime(view), RuntimeValue(view), Pause(view), Resume(view),
         FlowsNow(view), DrainEndpoint(view), EjectEndpoint(view), RestoreEndpoint(view),
         Tap(view), Explain(view), Logging(view), LoggingLevel(view), Record(view),
     ]  # fmt: skip
@@ -130,6 +131,7 @@ class AdminService(Service):
         view = View(proxy, configuration, reactor, Metrics(proxy, configuration, logs), logs=logs)
         names = () if self._where.literal else (self._where.host,)
         self._levels = view.levels
+        self.windows = view.windows
         self.root = Root(endpoints(view), Guard(tokens, names), reactor)
         self.site = AdminSite(self.root, requestFactory=BoundedRequest, timeout=IDLE, reactor=reactor)
 
@@ -139,6 +141,7 @@ class AdminService(Service):
         if failed:
             failed[0].raiseException()
         self._levels.start()
+        self.windows.start()
         super().startService()
 
     def _endpoint(self) -> IStreamServerEndpoint:
@@ -163,6 +166,7 @@ class AdminService(Service):
     def stopService(self) -> Deferred[None]:
         super().stopService()
         self._levels.stop()
+        self.windows.stop()
         done: Deferred[None] = Deferred()
         # Services are stopped one after the other in one turn: only after it one knows whether the proxy drains.
         self._reactor.callLater(0, self._stop, done)

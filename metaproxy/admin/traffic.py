@@ -9,26 +9,31 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from metaproxy.admin.flows import number
 from metaproxy.admin.resource import Answer, Ask, Endpoint, as_json, as_json_list
-from metaproxy.admin.view import View, counts, latency, target
+from metaproxy.admin.view import SECONDS, View, counts, latency, target
 from metaproxy.proxy import address
 from metaproxy.proxy.attempt import Attempt
+from metaproxy.telemetry.windows import KEPT, STEP, Added
 
 
 class Clusters(Endpoint):
     path = "/clusters"
-    about = "Clusters: limits, and their endpoints with health, requests, connections and latency."
+    about = (
+        "Clusters: limits, and their endpoints with health, requests, connections and the latency of the last "
+        "`seconds=`."
+    )
 
     def __init__(self, view: View) -> None:
-        self._proxy = view.proxy
+        self._view = view
 
     def get(self, ask: Ask) -> Answer:
-        snapshot = self._proxy.snapshot
-        clusters = snapshot.clusters if snapshot is not None else {}
-        return as_json_list("clusters", [clusters[name] for name in sorted(clusters)], _cluster)
+        seconds = number(ask, "seconds", SECONDS, STEP, KEPT)
+        clusters = [one for _, one in sorted(self._view.proxy.clusters.items())]
+        return as_json_list("clusters", clusters, lambda one: _cluster(self._view, one, seconds))
 
 
-def _cluster(cluster: Any) -> dict[str, Any]:
+def _cluster(view: View, cluster: Any, seconds: float) -> dict[str, Any]:
     breaker, settings = cluster.breaker, cluster.connections
     return {
         "name": cluster.name,
@@ -52,11 +57,22 @@ def _cluster(cluster: Any) -> dict[str, Any]:
             for level in cluster.levels
         ],
         "paused": None if cluster.held is None else {"waiting": len(cluster.held), "most": cluster.held.most},
-        "endpoints": [_endpoint(endpoint) for endpoint in cluster.endpoints],
+        "latency_ms": latency(_whole(view, cluster, seconds)),
+        "latency_60s_ms": latency(_whole(view, cluster, KEPT)),
+        "endpoints": [_endpoint(view, endpoint, seconds) for endpoint in cluster.endpoints],
     }
 
 
-def _endpoint(endpoint: Any) -> dict[str, Any]:
+def _whole(view: View, cluster: Any, seconds: float) -> Added:
+    """What was added to all endpoints of a cluster."""
+    whole = Added()
+    for endpoint in cluster.endpoints:
+        whole.take(view.windows.read(endpoint.counts, seconds))
+    return whole
+
+
+def _endpoint(view: View, endpoint: Any, seconds: float) -> dict[str, Any]:
+    added = view.windows.read(endpoint.counts, seconds)
     found = endpoint.counts
     connections = states(endpoint.pool.connections if endpoint.pool is not None else ())
     return {
@@ -73,7 +89,12 @@ def _endpoint(endpoint: Any) -> dict[str, Any]:
         "active": endpoint.active,
         "counts": counts(found),
         "connections": {"open": sum(connections.values()), **connections},
-        "latency_ms": latency(found.latency),
+        "lately": {
+            "seconds": round(view.windows.span(seconds), 3),
+            "tries": added["tries"],
+            "failed": added["failed"],
+        },
+        **view.lately(found, seconds),
     }
 
 
@@ -141,24 +162,32 @@ def _listener(listener: Any) -> dict[str, Any]:
 
 class Routes(Endpoint):
     path = "/routes"
-    about = "Routes by listener, in order: what they match, how they are found, and what each target got."
+    about = (
+        "Routes by listener, in order: what they match, how they are found, and what each target got, with the "
+        "latency of the last `seconds=`."
+    )
 
     def __init__(self, view: View) -> None:
-        self._proxy = view.proxy
+        self._view = view
 
     def get(self, ask: Ask) -> Answer:
-        listeners = self._proxy.listeners
+        seconds = number(ask, "seconds", SECONDS, STEP, KEPT)
+        listeners = self._view.proxy.listeners
         found = [(name, listeners[name].snapshot) for name in sorted(listeners)]
-        return as_json_list("listeners", found, lambda one: _routes(*one))
+        return as_json_list("listeners", found, lambda one: _routes(self._view, one[0], one[1], seconds))
 
 
-def _routes(name: str, snapshot: Any) -> dict[str, Any]:
+def _routes(view: View, name: str, snapshot: Any, seconds: float) -> dict[str, Any]:
     table = snapshot.routes
     shown = [
-        {**described, "targets": [target(one) for one in _targets(route)], "mirrors": _mirrors(route)}
+        {
+            **described,
+            "targets": [target(view, one, seconds) for one in _targets(route)],
+            "mirrors": _mirrors(route),
+        }
         for described, route in zip(table.describe(), table.routes, strict=True)
     ]
-    return {"name": name, "routes": shown, "unmatched": target(snapshot.no_route.reply_target)}
+    return {"name": name, "routes": shown, "unmatched": target(view, snapshot.no_route.reply_target, seconds)}
 
 
 def _mirrors(route: Any) -> list[dict[str, Any]]:

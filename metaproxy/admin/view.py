@@ -6,7 +6,7 @@ Lives here: `View`; counts, latencies and outcomes as JSON has them. Does not: e
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,15 +14,20 @@ from metaproxy.admin.resource import as_time
 from metaproxy.counts import Histogram
 from metaproxy.telemetry.log_levels import LogLevels
 from metaproxy.telemetry.metrics import Metrics
+from metaproxy.telemetry.windows import KEPT, Added, Windows, sources
 
 PERCENTILES = (("p50", 0.5), ("p90", 0.9), ("p99", 0.99))
+SECONDS = 10.0
+"""How far it is looked back when nothing else is asked for."""
+WELL = ("ok", "oneway")
+"""Outcomes that are no error."""
 
 
 @dataclass(frozen=True, slots=True)
 class View:
     """
     proxy: service.ProxyService; configuration: config.reload.Configuration; reactor: IReactorCore and -Time; logs:
-    telemetry's LogFiles.
+    telemetry's LogFiles; windows: what was counted lately.
     """
 
     proxy: Any
@@ -31,10 +36,38 @@ class View:
     metrics: Metrics
     levels: LogLevels = field(default_factory=LogLevels)
     logs: Any = None
+    windows: Windows = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "windows", Windows(lambda: sources(self.proxy), self.reactor))
+
+    def targets(self) -> Iterator[tuple[Any, Any]]:
+        """Each route of each listener with each of its targets, those that share one set of counts once."""
+        seen: set[int] = set()
+        for listener in self.proxy.listeners.values():
+            for route in (*listener.snapshot.routes.routes, listener.snapshot.no_route):
+                for target in route.all_targets():
+                    if id(target.counts) not in seen:
+                        seen.add(id(target.counts))
+                        yield route, target
+
+    def lately(self, counts: Any, seconds: float) -> dict[str, Any]:
+        """The latencies of an endpoint's or a target's counts, and the p99 that is usual for it."""
+        read = self.windows.read
+        usual = self.windows.usual(counts)
+        value = None if usual is None else usual.value
+        return {
+            "latency_ms": latency(read(counts, seconds)),
+            "latency_60s_ms": latency(read(counts, KEPT)),
+            "latency_total_ms": latency(counts.latency),
+            "usual_p99_ms": None if value is None else round(1000 * value, 3),
+        }
 
 
-def latency(histogram: Histogram) -> dict[str, float | None]:
+def latency(histogram: Histogram | Added) -> dict[str, float | None]:
     """Percentiles in milliseconds, None as long as there is none."""
+    if isinstance(histogram, Added):
+        histogram = histogram.histogram()
     found = {name: histogram.percentile(share) for name, share in PERCENTILES}
     return {name: value if value is None else round(value * 1000, 3) for name, value in found.items()}
 
@@ -50,13 +83,34 @@ def counts(one: object, but: Iterable[str] = ()) -> dict[str, int]:
     return {name: getattr(one, name) for name in slots if name not in but and name not in ("latency", "outcomes")}
 
 
-def target(one: Any) -> dict[str, Any]:
+def failed(outcomes: Mapping[str, int]) -> int:
+    """How many of them are errors."""
+    return sum(number for outcome, number in outcomes.items() if outcome not in WELL)
+
+
+def endpoint_state(endpoint: Any) -> str:
+    """One word for it: healthy, unhealthy, ejected, drained, or draining while something is under way on it."""
+    if endpoint.drained:
+        return "draining" if endpoint.active else "drained"
+    if endpoint.ejected:
+        return "ejected"
+    return "healthy" if endpoint.healthy else "unhealthy"
+
+
+def shown_ms(seconds: float) -> str:
+    """A duration as people read it."""
+    if seconds >= 1:
+        return f"{seconds:.1f} s"
+    return f"{1000 * seconds:.0f} ms" if seconds >= 0.1 else f"{1000 * seconds:.3g} ms"
+
+
+def target(view: View, one: Any, seconds: float) -> dict[str, Any]:
     """What a route sent to one of its targets."""
     found = one.counts
     return {
         "cluster": None if one.cluster is None else one.name,
         "exchanges": found.latency.count,
         "outcomes": dict(found.outcomes),
-        "latency_ms": latency(found.latency),
+        **view.lately(found, seconds),
         **counts(found),
     }

@@ -70,10 +70,7 @@ class Tally:
 
     def percentile(self, share: float) -> float | None:
         """As counts.Histogram has it."""
-        found = Histogram()
-        for bucket, number in self.buckets.items():
-            found.buckets[bucket] = number
-        return found.percentile(share)
+        return Histogram(self.buckets).percentile(share)
 
     @property
     def count(self) -> int:

@@ -24,7 +24,7 @@ from prometheus_client.utils import floatToGoString
 
 import twisted
 from metaproxy import __version__
-from metaproxy.counts import BOUNDS, Histogram
+from metaproxy.counts import BOUNDS, EXPOSED, Histogram
 from metaproxy.telemetry import names
 from metaproxy.telemetry.collected import cut, merged
 from metaproxy.telemetry.names import Family
@@ -34,7 +34,9 @@ PIECE = 200
 QUANTILES = (0.5, 0.9, 0.99)
 """Of histograms, in the flat mapping."""
 
-_LE = (*(floatToGoString(bound) for bound in BOUNDS), "+Inf")
+_LE = (*(floatToGoString(bound) for bound in EXPOSED), "+Inf")
+_ENDS = (*(BOUNDS.index(bound) for bound in EXPOSED), len(BOUNDS))
+"""The bucket in which each of _LE ends: what is exposed is coarser than what is counted."""
 
 Value = float | Histogram
 Row = tuple[tuple[str, ...], Value]
@@ -312,8 +314,9 @@ def _histogram(family: Family, rows: list[Row]) -> Iterator[Metric]:
         metric = HistogramMetricFamily(family.name, family.about, labels=family.labels)
         for labels, value in rows[start : start + step]:
             histogram = cast(Histogram, value)
-            counts = accumulate(histogram.buckets)
-            metric.add_metric(labels, list(zip(_LE, counts, strict=True)), histogram.total)
+            counts = list(accumulate(histogram.buckets))
+            buckets = [(le, counts[end]) for le, end in zip(_LE, _ENDS, strict=True)]
+            metric.add_metric(labels, buckets, histogram.total)
         yield metric
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 
-from metaproxy.counts import BOUNDS
+from metaproxy.counts import EXPOSED
 from metaproxy.telemetry.log_format import FIELDS, TEXT
 from metaproxy.telemetry.names import (
     AERAKI,
@@ -84,7 +84,7 @@ def _fields() -> str:
 
 
 def _buckets() -> str:
-    shown = [f"{bound * 1000:g} ms" if bound < 1 else f"{bound:g} s" for bound in BOUNDS]
+    shown = [f"{bound * 1000:g} ms" if bound < 1 else f"{bound:g} s" for bound in EXPOSED]
     return f"Buckets end at {', '.join(shown)}; what took longer is in the last one.\n"
 
 

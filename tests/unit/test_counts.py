@@ -1,18 +1,60 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
-from metaproxy.counts import BOUNDS, ClusterCounts, EndpointCounts, Histogram, ListenerCounts, TargetCounts
+from metaproxy.counts import (
+    BOUNDS,
+    EXPOSED,
+    RATIO,
+    ClusterCounts,
+    EndpointCounts,
+    Histogram,
+    ListenerCounts,
+    TargetCounts,
+)
 
 
 def test_the_bounds_of_the_buckets_rise() -> None:
     assert list(BOUNDS) == sorted(set(BOUNDS))
     assert BOUNDS[0] > 0
+    assert set(EXPOSED) <= set(BOUNDS), "what is exposed could not be summed up"
+    assert all(high / low < RATIO + 0.001 for low, high in pairwise(BOUNDS))
+
+
+@pytest.mark.parametrize("duration", [0.00003, 0.00012, 0.0007, 0.0013, 0.0076, 0.033, 0.17, 0.8, 3.3, 17.0, 59.0])
+def test_a_percentile_is_wrong_by_a_tenth_at_most(duration: float) -> None:
+    histogram = Histogram()
+    for _ in range(1000):
+        histogram.add(duration)
+    for share in (0.01, 0.5, 0.9, 0.99, 0.999, 1.0):
+        assert histogram.percentile(share) == pytest.approx(duration, rel=0.1)
+
+
+def test_a_slow_one_in_twenty_is_seen_at_the_share_that_it_has() -> None:
+    histogram = Histogram()
+    for _ in range(95):
+        histogram.add(0.001)
+    for _ in range(5):
+        histogram.add(0.8)
+    assert histogram.percentile(0.9) == pytest.approx(0.001, rel=0.1)
+    assert histogram.percentile(0.99) == pytest.approx(0.8, rel=0.1)
+    assert (histogram.slower(0.002), histogram.slower(0.0001), histogram.slower(100.0)) == (5, 100, 0)
 
 
 @pytest.mark.parametrize(
     ("duration", "bucket"),
-    [(0.0, 0), (0.0001, 0), (0.00011, 1), (1.0, BOUNDS.index(1.0)), (60.0, len(BOUNDS) - 1), (60.1, len(BOUNDS))],
+    [
+        (0.0, 0),
+        (BOUNDS[0], 0),
+        (BOUNDS[0] * 1.01, 1),
+        (0.001, BOUNDS.index(0.001)),
+        (1.0, BOUNDS.index(1.0)),
+        (1.01, BOUNDS.index(1.0) + 1),
+        (60.0, len(BOUNDS) - 1),
+        (60.1, len(BOUNDS)),
+    ],
 )
 def test_a_duration_is_counted_in_the_bucket_whose_upper_bound_it_does_not_exceed(duration: float, bucket: int) -> None:
     histogram = Histogram()
@@ -34,8 +76,8 @@ def test_a_percentile_lies_in_its_bucket() -> None:
     median, late = histogram.percentile(0.5), histogram.percentile(0.99)
     assert median is not None and 0.001 < median <= 0.0025
     assert late is not None and 0.1 < late <= 0.25
-    assert histogram.percentile(0.0) == 0.001
-    assert histogram.percentile(1.0) == 0.25
+    assert histogram.percentile(0.0) == pytest.approx(0.002, rel=0.1)
+    assert histogram.percentile(1.0) == pytest.approx(0.2, rel=0.1)
 
 
 def test_percentiles_never_fall_as_the_share_rises() -> None:

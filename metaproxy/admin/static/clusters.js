@@ -3,7 +3,7 @@
 import { ask } from "./api.js";
 import { html, useState } from "./htm-preact.js";
 import { endpointState, matches, ms, percent, rate, usable } from "./figures.js";
-import { Action, Badge, Empty, Find, Section, useSome } from "./parts.js";
+import { Action, Badge, Empty, Find, Section, Usually, useSome } from "./parts.js";
 
 const KIND = { healthy: "good", draining: "note", drained: "note", ejected: "warn" };
 
@@ -66,7 +66,7 @@ function Endpoint({ cluster, endpoint, span, added, change }) {
     <td class="n" data-label="active">${endpoint.active}</td>
     <td class="n" data-label="per second">${rate(span ? requests / span : null)}</td>
     <td class="n errors" data-label="errors">${percent(errors, requests)}</td>
-    <td class="n" data-label="p99">${ms(endpoint.latency_ms.p99)}</td>
+    <td class="n" data-label="p99">${ms(endpoint.latency_ms.p99)}<${Usually} of=${endpoint} /></td>
     <td class="do">
       ${!endpoint.drained && html`<${Action} label="Drain" about=${address} run=${place("drain")} />`}
       ${!endpoint.drained && !endpoint.ejected && html` <${Action} label="Eject" about=${address} run=${place("eject")} />`}

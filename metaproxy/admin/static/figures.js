@@ -34,8 +34,6 @@ export function ago(seconds) {
 
 export const clock = (time) => (time ? new Date(time).toLocaleTimeString([], { hour12: false }) : "–");
 
-export const size = (bytes) => (bytes >= 1 << 30 ? `${(bytes / (1 << 30)).toFixed(1)} GiB` : `${Math.round(bytes / (1 << 20))} MiB`);
-
 export const plural = (number, one, more = `${one}s`) => `${number} ${number === 1 ? one : more}`;
 
 // -- counters, which only grow, as what was added lately
@@ -118,6 +116,10 @@ export function routeCounters(listeners) {
 
 // -- what a flow, an endpoint, a route is
 
+// As the proxy's rule has it: three times the usual p99, and 5 ms.
+export const unusual = ({ latency_ms, usual_p99_ms }) =>
+  latency_ms.p99 !== null && usual_p99_ms !== null && latency_ms.p99 > Math.max(3 * usual_p99_ms, usual_p99_ms + 5);
+
 export function groups(flows) {
   const found = new Map();
   for (const flow of flows) {
@@ -183,6 +185,8 @@ export function targets(split) {
       route: split.routes.length > 1 ? route.name : "",
       wanted: target.cluster in weights && whole ? (route.takes * Number(weights[target.cluster])) / whole : null,
       p99: target.latency_ms.p99,
+      latency_ms: target.latency_ms,
+      usual_p99_ms: target.usual_p99_ms,
     }));
   });
 }
@@ -194,96 +198,9 @@ export function mirrors(split) {
 // A colour for each cluster, the same wherever it stands; with more than six they come again.
 export const colours = (clusters) => new Map((clusters || []).map((one, index) => [one.name, `c${index % 6}`]));
 
-// -- what is wrong, worst first
+// -- what is wrong, worst first: as the proxy says, and that it says nothing
 
-const RANK = { bad: 0, warn: 1, note: 2 };
-
-export function problems(state) {
-  const found = [...ofServer(state), ...ofClusters(state), ...ofFlows(state), ...ofPlugins(state), ...ofRuntime(state)];
-  return found.sort((a, b) => RANK[a.level] - RANK[b.level]);
-}
-
-function* ofServer({ lost, server }) {
-  if (lost) yield { level: "bad", what: "The proxy does not answer", detail: `Last answer at ${clock(lost)}. What stands below is from then.` };
-  if (!server) return;
-  if (server.state === "DRAINING") yield { level: "bad", what: "The proxy drains", detail: "It accepts no connection and ends when the last client is gone." };
-  else if (!server.ready) yield { level: "bad", what: "The proxy is not ready", detail: "Its listeners are not bound, or no configuration is in force." };
-  const { overload } = server;
-  if (overload && overload.state !== "ok") {
-    const what = overload.state === "shedding" ? "The proxy refuses requests" : "The proxy refuses new connections";
-    const memory = overload.reason.endsWith("max_memory");
-    const [now, most] = memory ? [size(overload.memory_bytes), size(overload.max_memory_bytes)] : [`${Math.round(overload.lag_ms)} ms`, `${overload.max_lag_ms} ms`];
-    const refused = `since its start ${plural(overload.refused_connections, "connection")} and ${plural(overload.shed_requests, "request")} were refused`;
-    yield { level: overload.state === "shedding" ? "bad" : "warn", what: `${what}, because ${overload.reason} is reached`, detail: `${memory ? "Memory" : "Lag"} is ${now} of ${most}; ${refused}.` };
-  }
-  if (server.refused) {
-    const inForce = server.config_version ? `version ${server.config_version} of ${clock(server.config_applied)} stays in force` : "none is in force";
-    yield { level: "bad", what: "The configuration was refused", detail: `${server.refused.source} at ${clock(server.refused.time)}; ${inForce}.`, lines: server.refused.errors, place: "refused" };
-  }
-}
-
-function* ofClusters({ clusters, clusterCounts, seconds }) {
-  const [span, added] = clusterCounts.lately(seconds);
-  for (const cluster of clusters || []) {
-    const { name, endpoints, breaker } = cluster;
-    const out = endpoints.filter((one) => !usable(one));
-    const place = `cluster-${name}`;
-    if (cluster.paused) yield { level: "warn", what: `Cluster ${name} is paused`, detail: `${plural(cluster.paused.waiting, "request waits", "requests wait")} until it is resumed; it takes ${cluster.paused.most} at most.`, place };
-    if (!endpoints.length) yield { level: "warn", what: `Cluster ${name} has no endpoint`, detail: "", place };
-    else if (out.length) {
-      const wanted = out.every((one) => one.drained);
-      const level = out.length === endpoints.length ? "bad" : wanted ? "note" : "warn";
-      const which = out.slice(0, 5).map((one) => `${one.address} ${endpointState(one)}`).join(", ");
-      yield { level, what: `Cluster ${name}: ${out.length} of ${plural(endpoints.length, "endpoint")} out`, detail: which + (out.length > 5 ? ", …" : ""), place };
-    }
-    for (const one of endpoints.filter(usable)) {
-      const [tries, errors] = ["requests", "errors"].map((what) => added(`${name}|${one.address}|${what}`));
-      if (errors < 3 || errors < tries / 2) continue;
-      yield { level: "warn", what: `Endpoint ${one.address} of ${name} fails`, detail: `${errors} of ${plural(tries, "try", "tries")} in the last ${ago(span)}, and it is still used`, place };
-    }
-    for (const [key, text] of OVERFLOWS) {
-      const number = added(`${name}|${key}`);
-      if (number) yield { level: "bad", what: `Cluster ${name}: ${text}`, detail: `${plural(number, "request")} in the last ${ago(span)}`, place };
-    }
-    for (const [what, { active, limit }] of Object.entries(breaker)) {
-      if (limit && active >= limit) yield { level: "warn", what: `Cluster ${name}: the breaker's limit of ${what} is reached`, detail: `${active} of ${limit}`, place };
-    }
-  }
-}
-
-const OVERFLOWS = [
-  ["no_endpoint", "no usable endpoint"],
-  ["overflow_requests", "too many requests for the breaker"],
-  ["overflow_pending", "too many requests waiting"],
-];
-
-function* ofFlows({ flows }) {
-  const clusters = new Map();
-  for (const flow of flows ? flows.flows : []) {
-    const one = clusters.get(flow.cluster) || { all: 0, errors: 0, outcomes: {}, operations: [] };
-    one.all += flow.exchanges;
-    one.errors += flow.errors;
-    for (const [name, number] of Object.entries(flow.outcomes)) one.outcomes[name] = (one.outcomes[name] || 0) + number;
-    if (flow.errors) one.operations.push(flow.operation);
-    clusters.set(flow.cluster, one);
-  }
-  for (const [name, one] of clusters) {
-    const share = one.errors / one.all;
-    if (share < 0.01) continue;
-    const what = name === "-" ? "of requests without a cluster failed" : `of requests to ${name} failed`;
-    const operations = [...new Set(one.operations)].slice(0, 3).join(", ");
-    yield { level: share >= 0.1 ? "bad" : "warn", what: `${percent(one.errors, one.all)} ${what}`, detail: `${told(one.outcomes)} in the last ${ago(flows.seconds)} (${operations})`, place: "traffic" };
-  }
-}
-
-function* ofPlugins({ plugins }) {
-  for (const one of plugins ? plugins.errors.slice(0, 3) : []) {
-    yield { level: "warn", what: `Plugin ${one.file} can't be loaded`, lines: [one.traceback.trim().split("\n").at(-1)] };
-  }
-}
-
-function* ofRuntime({ runtime }) {
-  for (const [name, one] of Object.entries(runtime || {})) {
-    if (one.overridden) yield { level: "note", what: `${name} is ${JSON.stringify(one.value)}`, detail: `the configuration says ${JSON.stringify(one.default)}`, place: "runtime" };
-  }
+export function problems({ lost, problems }) {
+  const silent = { level: "bad", what: "The proxy does not answer", detail: `Last answer at ${clock(lost)}. What stands below is from then.` };
+  return [...(lost ? [silent] : []), ...(problems || [])];
 }

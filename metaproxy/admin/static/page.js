@@ -15,7 +15,7 @@ const HISTORY = 60;
 const SECTIONS = [["traffic", "Traffic"], ["runtime", "Live values"], ["routes", "Routes"], ["clusters", "Clusters"], ["tap", "Tap"]];
 
 const state = {
-  server: null, flows: null, clusters: null, routes: null, listeners: null, runtime: null, plugins: null,
+  server: null, problems: null, flows: null, clusters: null, routes: null, listeners: null, runtime: null,
   clusterCounts: new Counters(), routeCounts: new Counters(), history: [],
   seconds: 10, paused: false, locked: null, lost: null, answered: 0, slow: {}, wanted: null, caller: "",
 };
@@ -39,21 +39,21 @@ function poll(name, path, every, take) {
 
 const polls = {
   server: poll("state", () => "server_info", 2000, (answer) => (state.server = answer)),
+  problems: poll("problems", () => `problems?seconds=${state.seconds}`, 2000, (answer) => (state.problems = answer.problems)),
   flows: poll("traffic", () => `flows?${new URLSearchParams({ seconds: state.seconds, limit: 500, caller: state.caller })}`, 1500, (answer) => {
     state.flows = answer;
     state.history = [...state.history, { rate: answer.total.rate, errors: answer.total.error_rate }].slice(-HISTORY);
   }),
-  clusters: poll("clusters", () => "clusters", 2000, (answer) => {
+  clusters: poll("clusters", () => `clusters?seconds=${state.seconds}`, 2000, (answer) => {
     state.clusters = answer.clusters;
     state.clusterCounts.add(Date.now(), clusterCounters(answer.clusters));
   }),
-  routes: poll("routes", () => "routes", 2000, (answer) => {
+  routes: poll("routes", () => `routes?seconds=${state.seconds}`, 2000, (answer) => {
     state.routes = answer.listeners;
     state.routeCounts.add(Date.now(), routeCounters(answer.listeners));
   }),
   listeners: poll("listeners", () => "listeners", 4000, (answer) => (state.listeners = answer.listeners)),
   runtime: poll("live values", () => "runtime", 3000, (answer) => (state.runtime = answer.runtime)),
-  plugins: poll("plugins", () => "plugins", 20000, (answer) => (state.plugins = answer)),
 };
 const pollAll = () => Promise.all(Object.values(polls).map((one) => one.now()));
 
@@ -86,12 +86,12 @@ function Page() {
   return html`
     <${Header} />
     <main>
-      <${Problems} found=${problems(state)} known=${server !== null || state.lost !== null} />
+      <${Problems} found=${problems(state)} known=${state.problems !== null || state.lost !== null} />
       <${Totals} flows=${flows} history=${history} clusters=${clusters} listeners=${listeners} />
       <${Traffic} flows=${flows} tap=${tap} callers=${callers} />
-      <${Runtime} runtime=${runtime} again=${() => Promise.all([polls.runtime.now(), polls.routes.now(), polls.server.now()])} />
+      <${Runtime} runtime=${runtime} again=${() => Promise.all([polls.runtime, polls.routes, polls.server, polls.problems].map((one) => one.now()))} />
       <${Routes} routes=${routes} clusters=${clusters} counters=${state.routeCounts} seconds=${seconds} />
-      <${Clusters} clusters=${clusters} counters=${state.clusterCounts} seconds=${seconds} again=${() => polls.clusters.now()} />
+      <${Clusters} clusters=${clusters} counters=${state.clusterCounts} seconds=${seconds} again=${() => Promise.all([polls.clusters.now(), polls.problems.now()])} />
       <${Tap} listeners=${listeners} wanted=${state.wanted} />
     </main>
     <footer>${server && html`metaproxy ${server.version}, process ${server.pid}, Python ${server.python}, Twisted ${server.twisted}`}</footer>`;
@@ -103,7 +103,7 @@ function Header() {
   const node = server && [server.node.id, server.node.cluster].filter(Boolean).join(" · ");
   const choose = (number) => {
     state.seconds = number;
-    polls.flows.now();
+    for (const poll of [polls.flows, polls.problems, polls.clusters, polls.routes]) poll.now();
     redraw();
   };
   const pause = () => {

@@ -1,5 +1,6 @@
 // Small parts that several sections are made of.
 
+import { ms, unusual } from "./figures.js";
 import { html, useEffect, useRef, useState } from "./htm-preact.js";
 
 export function Section({ id, title, aside, children }) {
@@ -14,6 +15,9 @@ export const Empty = ({ children }) => html`<p class="empty">${children}</p>`;
 export function Badge({ kind, children }) {
   return html`<span class=${`badge ${kind}`}>${children}</span>`;
 }
+
+// Beside a p99 that is far from what it usually is.
+export const Usually = ({ of }) => unusual(of) && html`<small class="warn">usually ${ms(of.usual_p99_ms)}</small>`;
 
 export function Find({ label, value, set }) {
   return html`<input class="find" type="search" aria-label=${label} placeholder=${label} value=${value}

@@ -2,7 +2,7 @@
 
 import { html, useState } from "./htm-preact.js";
 import { colours, condition, matches, mirrors, ms, percent, plural, rate, splits, targets } from "./figures.js";
-import { Badge, Empty, Find, Section, Shares, useSome } from "./parts.js";
+import { Badge, Empty, Find, Section, Shares, Usually, useSome } from "./parts.js";
 
 export function Routes({ routes, clusters, counters, seconds }) {
   const colour = colours(clusters);
@@ -50,7 +50,7 @@ function Target({ part, whole, alone }) {
     ${!alone && html`<b>${percent(part.value, whole)}</b>`}
     ${!alone && part.wanted !== null && html`<span class="muted">wanted ${percent(part.wanted, 1)}</span>`}
     ${part.failed > 0 && html`<span class="wrong">${percent(part.failed, part.value)} errors</span>`}
-    <span class="muted">p99 ${ms(part.p99)}</span>
+    <span class="muted">p99 ${ms(part.p99)}</span><${Usually} of=${part} />
   </li>`;
 }
 

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from browser import Desk
 
+from metaproxy.admin import problems, slow
 from metaproxy.admin.page import POLICY, TYPES, read
 from metaproxy.message import ErrorKind
 
@@ -76,10 +77,12 @@ ON_CALL = (Path(__file__).parents[3] / "docs" / "how-to" / "on-call.md").read_te
         "The proxy does not answer", "The proxy is not ready", "The proxy drains", "The configuration was refused",
         "no usable endpoint", "has no endpoint", "too many requests for the breaker", "too many requests waiting",
         "the breaker's limit of", "is paused", "can't be loaded", "and it is still used",
+        "times its usual",
     ],
 )  # fmt: skip
 def test_what_the_page_calls_wrong_is_explained_to_who_is_on_call(phrase):
-    assert phrase in read()["figures.js"].body.decode()
+    said = [read()["figures.js"].body.decode(), *(Path(one.__file__).read_text() for one in (problems, slow))]
+    assert any(phrase in text for text in said)
     assert phrase in ON_CALL
 
 

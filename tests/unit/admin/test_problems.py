@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import pytest
+from browser import Desk
+from harness import answer, call
+
+
+def told(desk: Desk, query: str = "") -> list[tuple[str, str]]:
+    """Level and what of each problem."""
+    return [(one["level"], one["what"]) for one in desk.get(f"/problems{query}").json["problems"]]
+
+
+def kinds(desk: Desk, query: str = "") -> list[str]:
+    return [one["kind"] for one in desk.get(f"/problems{query}").json["problems"]]
+
+
+def test_nothing_is_wrong_with_a_proxy_that_works():
+    desk = Desk()
+    desk.running.exchange(desk.running.client())
+    assert desk.get("/problems").json == {"worst": "none", "problems": []}
+
+
+def test_a_proxy_that_takes_no_work_is_bad():
+    desk = Desk()
+    desk.proxy.drain()
+    assert told(desk) == [("bad", "The proxy drains")]
+    desk = Desk()
+    desk.proxy.snapshot = None
+    assert told(desk)[0] == ("bad", "The proxy is not ready")
+
+
+def test_a_configuration_that_was_refused_comes_with_its_errors():
+    desk = Desk()
+    desk.ask("PUT", "/config?file=new.yaml", b"wrong")
+    (one,) = desk.get("/problems").json["problems"]
+    assert (one["level"], one["kind"], one["what"]) == ("bad", "refused", "The configuration was refused")
+    assert one["lines"][0].startswith("new.yaml:7:18: ")
+    assert "version 1 of 22:13:21 UTC stays in force" in one["detail"]
+
+
+def test_endpoints_that_are_out_are_bad_when_all_are_and_a_note_when_somebody_wanted_it():
+    desk = Desk()
+    first, second = desk.running.endpoints
+    desk.running.cluster.drain(first)
+    assert told(desk) == [("note", "Cluster demo: 1 of 2 endpoints out")]
+    desk.running.cluster.restore(first)
+    desk.running.cluster.eject(first)
+    (one,) = desk.get("/problems").json["problems"]
+    assert (one["level"], one["endpoints"], one["cluster"]) == ("warn", ["127.0.0.1:1000"], "demo")
+    assert one["detail"] == "127.0.0.1:1000 ejected"
+    desk.running.cluster.eject(second)
+    assert told(desk) == [("bad", "Cluster demo: 2 of 2 endpoints out")]
+    assert desk.get("/problems").json["worst"] == "bad"
+
+
+def test_a_cluster_without_an_endpoint_and_one_that_is_paused_are_told():
+    desk = Desk()
+    desk.running.cluster.endpoints = []
+    assert ("warn", "Cluster demo has no endpoint") in told(desk)
+    desk = Desk()
+    desk.post("/clusters/demo/pause?most=5")
+    desk.running.say(desk.running.client(), call(1))
+    (one,) = desk.get("/problems").json["problems"]
+    assert (one["level"], one["what"]) == ("warn", "Cluster demo is paused")
+    assert "1 request waits until it is resumed; it takes 5 at most" in one["detail"]
+
+
+def test_requests_that_fail_are_bad_from_ten_on():
+    desk = Desk()
+    client = desk.running.client()
+    for _ in range(3):
+        desk.running.exchange(client, "gone")
+    assert told(desk) == [("warn", "100 % of requests without a cluster failed")]
+    for _ in range(7):
+        desk.running.exchange(client, "gone")
+    (one,) = desk.get("/problems").json["problems"]
+    assert (one["level"], one["detail"]) == ("bad", "denied: 10 in the last 10 s (routes gone)")
+
+
+def test_few_failures_among_many_are_told_from_a_hundredth_on():
+    desk = Desk()
+    counts = desk.proxy.listeners["front"].snapshot.routes.routes[0].targets[0].counts
+    counts.outcomes.update(ok=1990, timeout=10)
+    assert kinds(desk) == []
+    counts.outcomes.update(timeout=25)
+    assert told(desk) == [("warn", "1.2 % of requests to demo failed")]
+
+
+def test_an_endpoint_that_fails_half_of_its_tries_and_is_still_used_is_told():
+    desk = Desk()
+    counts = desk.running.endpoints[1].counts
+    counts.requests, counts.errors, counts.connect_errors = 3, 2, 0
+    assert kinds(desk) == []
+    counts.connect_errors = 1
+    assert told(desk) == [("warn", "Endpoint 127.0.0.1:1001 of demo fails")]
+    desk.running.cluster.eject(desk.running.endpoints[1])
+    assert kinds(desk) == ["endpoints_out"]
+
+
+@pytest.mark.parametrize("key", ["no_endpoint", "overflow_requests", "overflow_pending"])
+def test_requests_that_a_cluster_could_not_take_are_bad(key):
+    desk = Desk()
+    setattr(desk.running.cluster.counts, key, 2)
+    (one,) = desk.get("/problems").json["problems"]
+    assert (one["level"], one["kind"], one["detail"]) == ("bad", key, "2 requests in the last 10 s")
+
+
+def test_a_breaker_that_is_full_is_told():
+    desk = Desk()
+    client = desk.running.client()
+    for id in range(3):
+        desk.running.say(client, call(id))
+    assert told(desk) == [("warn", "Cluster demo: the breaker's limit of requests is reached")]
+
+
+def test_a_plugin_that_can_not_be_loaded_and_a_value_that_was_changed_are_told():
+    desk = Desk()
+    desk.proxy.registry = type(desk.proxy.registry)()
+    desk.proxy.registry.errors["/p/bad.py"] = "Traceback\n  ...\nSyntaxError: no\n"
+    desk.ask("PUT", "/runtime/canary", b"100")
+    plugin, runtime = desk.get("/problems").json["problems"]
+    assert (plugin["level"], plugin["lines"]) == ("warn", ["SyntaxError: no"])
+    assert (runtime["level"], runtime["what"], runtime["detail"]) == (
+        "note", "canary is 100", "the configuration says 10",
+    )  # fmt: skip
+
+
+def test_the_worst_stands_first():
+    desk = Desk()
+    desk.ask("PUT", "/runtime/canary", b"100")
+    desk.running.cluster.eject(desk.running.endpoints[0])
+    desk.running.cluster.counts.no_endpoint = 1
+    assert [level for level, _ in told(desk)] == ["bad", "warn", "note"]
+
+
+def test_what_is_over_is_no_problem_any_more():
+    desk = Desk()
+    desk.admin.windows.start()
+    desk.running.cluster.counts.no_endpoint = 1
+    desk.clock.advance(2.0)
+    assert kinds(desk) == ["no_endpoint"]
+    for _ in range(5):
+        desk.clock.advance(2.0)
+    assert kinds(desk) == []
+    assert kinds(desk, "?seconds=60") == ["no_endpoint"]
+
+
+@pytest.mark.parametrize("seconds", ["0", "61", "x"])
+@pytest.mark.parametrize("path", ["/problems", "/clusters", "/routes"])
+def test_a_window_is_two_to_sixty_seconds(path, seconds):
+    response = Desk().get(f"{path}?seconds={seconds}")
+    assert (response.status, response.json["where"]) == (400, "seconds")
+
+
+def test_it_answers_while_an_exchange_is_under_way():
+    desk = Desk()
+    client = desk.running.client()
+    desk.running.say(client, call(1))
+    assert kinds(desk) == []
+    wire = desk.running.network.upstreams[0]
+    desk.running.say(wire, answer(int.from_bytes(wire.take()[4:12], "big")), 0.5)
+    assert kinds(desk) == []
