@@ -14,6 +14,7 @@ from typing import Any
 
 from metaproxy.admin.resource import Answer, Ask, Endpoint, Refused, as_json, nearest
 from metaproxy.admin.view import View
+from metaproxy.cluster.original_destination import FACT, OriginalDestinationCluster
 from metaproxy.cluster.plan import plan
 from metaproxy.message import KIND_NAMES, FrameError, Kind, Message, Side
 from metaproxy.plugins import HOOKS
@@ -188,7 +189,9 @@ def _targets(route: Route, message: Message, facts: dict[str, str]) -> list[dict
     shown = []
     for one in route.targets:
         share = one.weight / total if stuck is None else float(one is stuck)
-        shown.append({"share": round(share, 4), **_cluster(one.cluster, route, message), "fallback": _fallback(one)})
+        shown.append(
+            {"share": round(share, 4), **_cluster(one.cluster, route, message, facts), "fallback": _fallback(one)}
+        )
     return shown
 
 
@@ -200,7 +203,7 @@ def _fallback(target: Any) -> list[str]:
     return names
 
 
-def _cluster(cluster: Any, route: Route, message: Message) -> dict[str, Any]:
+def _cluster(cluster: Any, route: Route, message: Message, facts: dict[str, str]) -> dict[str, Any]:
     wanted = route.subset or {}
     fits = [one for one in cluster.endpoints if all(one.metadata.get(key) == wanted[key] for key in wanted)]
     levels = plan(fits, cluster.settings)
@@ -209,7 +212,7 @@ def _cluster(cluster: Any, route: Route, message: Message) -> dict[str, Any]:
         for level in levels
         for one, weight in level.members
     }
-    endpoint, how = _endpoint(cluster, route, message, list(shares))
+    endpoint, how = _endpoint(cluster, route, message, facts, list(shares))
     return {
         "cluster": cluster.name,
         "endpoint": endpoint,
@@ -225,10 +228,14 @@ def _cluster(cluster: Any, route: Route, message: Message) -> dict[str, Any]:
     }
 
 
-def _endpoint(cluster: Any, route: Route, message: Message, members: list[Any]) -> tuple[str | None, str]:
+def _endpoint(
+    cluster: Any, route: Route, message: Message, facts: dict[str, str], members: list[Any]
+) -> tuple[str | None, str]:
     """Its address, None when chance or a turn decides; and how it is found."""
     if cluster.held is not None:
         return None, "the cluster is paused: it would wait"
+    if isinstance(cluster, OriginalDestinationCluster):
+        return facts.get(FACT), f"the fact {FACT}: where the client meant to go"
     if not members:
         return None, "no endpoint is usable"
     if len(members) == 1:
@@ -236,8 +243,8 @@ def _endpoint(cluster: Any, route: Route, message: Message, members: list[Any]) 
     how = picked_by(cluster, route)
     if cluster.uses_hash:
         keys = route.hash_keys or cluster.hash_keys
-        if any(message.get(key) is not None for key in keys):
-            return cluster.pick(message, route.hash_keys, route.subset).address, how
+        if any(_known(key, message, facts) is not None for key in keys):
+            return cluster.pick(message, route.hash_keys, route.subset, facts).address, how
         return None, f"{how}; the request has none of these keys, and so goes to any"
     return None, f"{how}: a turn, a draw or the load decides, see the shares"
 

@@ -23,18 +23,23 @@ from metaproxy.cluster.slow_start import SlowStart
 from metaproxy.counts import ClusterCounts
 from metaproxy.interfaces import ICodec, ILoadBalancer
 from metaproxy.message import Message
+from metaproxy.routing.hash_keys import ConnectionKeys, hash_keys
 
 log = Logger()
+
+NO_FACTS: Mapping[str, str] = {}
+"""Of a request that came over no connection."""
 
 
 class ConnectionSettings:
     """
     `connections:` of a configuration. mode: 'multiplex', 'pool' or 'pinned'; times in seconds, 0 for no limit; tls: a
-    proxy.tls.ClientTls, None for plain connections.
+    proxy.tls.ClientTls, None for plain connections; keepalive: idle, interval, count of TCP keep-alive.
     """
 
     __slots__ = (
-        "connect_timeout", "idle_timeout", "max_age", "max_frame", "max_requests", "mode", "per_endpoint", "tls",
+        "connect_timeout", "idle_timeout", "keepalive", "max_age", "max_frame", "max_requests", "mode", "per_endpoint",
+        "tls",
     )  # fmt: skip
 
     def __init__(
@@ -47,8 +52,10 @@ class ConnectionSettings:
         max_requests: int = 0,
         max_frame: int = 16 << 20,
         tls: Any = None,
+        keepalive: tuple[float, float, int] | None = None,
     ) -> None:
         self.tls = tls
+        self.keepalive = keepalive
         self.mode = mode
         self.per_endpoint = per_endpoint
         self.connect_timeout = connect_timeout
@@ -206,8 +213,7 @@ class Cluster:
             return
         self.uses_hash = self.balancer.uses_hash
         self.splits = self.uses_hash and sum(len(level.members) for level in self._plan.levels) > 1
-        aliases = self.codec.hash_aliases
-        self.hash_keys = tuple(aliases.get(key, key) for key in getattr(self.balancer, "keys", ()))
+        self.hash_keys = hash_keys(getattr(self.balancer, "keys", ()), self.codec.hash_aliases)
 
     def _weigh(self) -> None:
         """Gives endpoints the weights that balancers go by: in hundredths while one of them starts slowly."""
@@ -279,21 +285,31 @@ class Cluster:
 
     # -- picking
 
-    def pick(self, message: Message, keys: Sequence[str], subset: Mapping[str, str] | None) -> Endpoint | None:
+    def pick(
+        self,
+        message: Message,
+        keys: Sequence[str],
+        subset: Mapping[str, str] | None,
+        facts: Mapping[str, str] = NO_FACTS,
+    ) -> Endpoint | None:
         """
-        The endpoint for a message, None when no usable one is left. keys: a route's own hash keys, else (). May raise
-        FrameError when a key to hash can't be decoded.
+        The endpoint for a message, None when no usable one is left. keys: a route's own hash keys, else (); facts: of
+        its connection. May raise FrameError when a key to hash can't be decoded.
         """
         balancer = self.balancer if subset is None else self._subset(subset)
         if balancer is None:
             return None
         if not self.uses_hash:
             return cast(Endpoint, balancer.pick(0))
-        return cast(Endpoint, balancer.pick(self.hash(message, keys)))
+        return cast(Endpoint, balancer.pick(self.hash(message, keys, facts)))
 
-    def hash(self, message: Message, keys: Sequence[str]) -> int:
-        """64 bits of the keys' values; random when none is there, so that such requests spread (B5)."""
-        found = hash_values([message.get(key) for key in keys or self.hash_keys])
+    def hash(self, message: Message, keys: Sequence[str], facts: Mapping[str, str] = NO_FACTS) -> int:
+        """64 bits of the keys' values; random when none is there, so that such requests spread."""
+        keys = keys or self.hash_keys
+        if type(keys) is ConnectionKeys:
+            found = hash_values(keys.values(message.get, facts))
+        else:
+            found = hash_values([message.get(key) for key in keys])
         return random.getrandbits(64) if found is None else found
 
     def owner(self, value: str, subset: Mapping[str, str] | None = None) -> Endpoint | None:

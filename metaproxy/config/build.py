@@ -23,6 +23,7 @@ from metaproxy.cluster.breaker import Breaker
 from metaproxy.cluster.cluster import Attendant, Cluster, ConnectionSettings
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.membership import Membership
+from metaproxy.cluster.original_destination import OriginalDestinationCluster
 from metaproxy.cluster.retry import RetryPolicy
 from metaproxy.cluster.slow_start import SlowStart
 from metaproxy.config import clusters, model
@@ -40,6 +41,7 @@ from metaproxy.proxy.overload import OverloadLimits
 from metaproxy.proxy.reserved import EdgeTable
 from metaproxy.proxy.snapshot import NO_ROUTE, FilterUse, ListenerSnapshot, Snapshot, Template
 from metaproxy.proxy.tls import ClientTls
+from metaproxy.routing.hash_keys import hash_keys
 from metaproxy.routing.matcher import compile_condition
 from metaproxy.routing.sticky import Sticking
 from metaproxy.routing.table import Route, RouteTable, Target
@@ -168,7 +170,7 @@ class _Build:
         codec = self._plugin(ICodec, protocol)
         balancer = self.registry.factory(ILoadBalancer, spec.balancer.name, spec.balancer.options, self.injected)
         code = [self.registry.load(ILoadBalancer, spec.balancer.name)]
-        if spec.discovery is not None:
+        if spec.discovery is not None and not spec.has_original_destination:
             code.append(self.registry.load(IDiscovery, spec.discovery.name))
         max_frame = max((one.max_frame for one in self._senders.get(spec.name, ())), default=16 << 20)
         zone = self.config.node.zone if spec.locality is not None else ""
@@ -200,12 +202,13 @@ class _Build:
         max_frame: int,
     ) -> Cluster:
         connections = spec.connections
-        cluster = Cluster(
+        kind = OriginalDestinationCluster if spec.has_original_destination else Cluster
+        cluster = kind(
             spec.name,
             codec,
             endpoints,
             balancer,
-            balancer_name=spec.balancer.name,
+            balancer_name="original_destination" if kind is not Cluster else spec.balancer.name,
             breaker=_breaker(spec.breaker),
             connections=ConnectionSettings(
                 mode=connections.mode or codec.connections,
@@ -216,6 +219,7 @@ class _Build:
                 max_requests=connections.max_requests,
                 max_frame=max_frame,
                 tls=self._client_tls(spec),
+                keepalive=_keepalive(spec.keepalive),
             ),
             request_timeout=spec.request_timeout,
             credentials=spec.credentials,
@@ -238,7 +242,7 @@ class _Build:
         """Who looks after the endpoints. They do nothing before the cluster is in force."""
         found = clusters.attendants(spec, self._clock)
         use = spec.discovery
-        if use is not None:
+        if use is not None and not spec.has_original_destination:
             discovery = self.registry.factory(IDiscovery, use.name, use.options, self.injected)()
             found.append(Membership(cast(Any, discovery), clusters.endpoints_of))
         return found
@@ -270,6 +274,8 @@ class _Build:
             stall_timeout=spec.stall_timeout,
             drain_timeout=spec.drain_timeout,
             proxy_protocol=spec.proxy_protocol,
+            original_destination=spec.original_destination,
+            keepalive=_keepalive(spec.keepalive),
             tls=server_tls(spec.tls) if spec.tls is not None else None,
             filters=tuple(use.name for use in spec.filters),
         )
@@ -279,14 +285,13 @@ class _Build:
         name = spec.name or f"routes[{index}]"
         shares = dict(spec.clusters) if spec.clusters else {spec.cluster: 1} if spec.cluster else {}
         targets = [self._target(listener, name, cluster, weight) for cluster, weight in shares.items()]
-        aliases = codec.hash_aliases
         route = Route(
             name,
             conditions=[compile_condition(key, condition) for key, condition in spec.match.items()],
             targets=targets,
             percent=spec.percent,
             timeout=spec.timeout,
-            hash_keys=[aliases.get(key, key) for key in spec.hash],
+            hash_keys=hash_keys(spec.hash, codec.hash_aliases),
             subset=spec.subset,
             retry=_retry(spec.retry),
             mirror=self._mirror(listener, name, spec.mirror),
@@ -400,6 +405,10 @@ SHARE_OF_MEMORY = 0.75
 def overload_limits(spec: model.Overload) -> OverloadLimits:
     most = int(available() * SHARE_OF_MEMORY) if spec.max_memory is None else spec.max_memory
     return OverloadLimits(most, spec.max_lag)
+
+
+def _keepalive(spec: model.KeepAlive | None) -> tuple[float, float, int] | None:
+    return (spec.idle, spec.interval, spec.count) if spec is not None else None
 
 
 def _template(spec: model.Mutations | None) -> Template | None:

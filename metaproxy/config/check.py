@@ -431,6 +431,23 @@ def _subset_is_there(
         reading.warn(reading.at(route, "subset"), text)
 
 
+@_rule(model.Config)
+def _original_destinations_are_known(config: model.Config, reading: Reading) -> None:
+    used = model.senders(config)
+    for cluster in config.clusters:
+        if not cluster.has_original_destination:
+            continue
+        if reading.gives(cluster, "balancer"):
+            text = "has no effect: with discovery original_destination the client's connection decides"
+            reading.warn(reading.at(cluster, "balancer"), text)
+        for listener in used.get(cluster.name, ()):
+            if not listener.original_destination:
+                text = (
+                    f"listener {listener.name!r} leads here and does not know it: original_destination: true is missing"
+                )
+                reading.problem(reading.at(cluster, "discovery"), text)
+
+
 @_rule(model.Cluster)
 def _slow_start_has_an_effect(cluster: model.Cluster, reading: Reading) -> None:
     if cluster.slow_start and getattr(reading.built(cluster.balancer), "uses_hash", False):

@@ -69,7 +69,7 @@ from metaproxy.units import Bytes, Percent, Seconds
 
 __all__ = [
     "AccessLog", "Admin", "AdminTls", "Breaker", "Certificate", "Changes", "Check", "ClientTls", "Cluster", "Config",
-    "Connections", "CustomTag", "Difference", "Endpoint", "HealthCheck", "Http", "Latency", "Listener",
+    "Connections", "CustomTag", "Difference", "Endpoint", "HealthCheck", "Http", "KeepAlive", "Latency", "Listener",
     "ListenerTracing", "Locality", "Mirror", "Mutations", "Node", "Outlier", "Overload", "Record", "Reply", "Retry",
     "Route", "Script", "Secret", "SecretSource", "ServerTls", "Tokens", "Tracing", "Use", "as_data", "diff",
 ]  # fmt: skip
@@ -126,6 +126,14 @@ class ClientTls(Section):
     server_name: str | None = option(
         Text(253), "What a server's certificate must name, and what it is asked for.", None, "the endpoint's host"
     )
+    subject_alt_names: tuple[str, ...] = option(
+        ListOf(Text(2048), 1, alone=True),
+        "URIs (SPIFFE) and DNS names: a server's certificate must have one of them, exactly so, as an alternative "
+        "name. `server_name` is then only what it is asked for.",
+        (),
+        "`server_name` decides",
+    )
+    alpn: tuple[str, ...] = option(ListOf(Text(255)), "Protocols to agree on, the preferred one first.", ())
     certificate: Path | None = option(File(), "The proxy's own, with its chain, PEM.", None)
     key: Path | None = option(File(), "Its key, PEM, without a passphrase.", None)
     verify: bool = option(Flag(), "Check the servers' certificates; without it anybody can be the server.", True)
@@ -278,7 +286,10 @@ class Route(Section):
         Duration(), "Time until the answer must be there; 0 for no limit.", None, "the cluster's `request_timeout`"
     )
     hash: tuple[str, ...] = option(
-        ListOf(Text(), 1, alone=True), "Metadata keys that balancers such as `ring_hash` look at.", (), "the balancer's"
+        ListOf(Text(), 1, alone=True),
+        "Metadata keys, or facts such as `source.address`, that balancers such as `ring_hash` look at.",
+        (),
+        "the balancer's",
     )
     sticky: tuple[str, ...] = option(
         ListOf(Text(), 1, alone=True),
@@ -368,6 +379,19 @@ class Tracing(Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeepAlive(Section):
+    """
+    TCP keep-alive: a peer that is gone without a word is noticed, and routers on the way don't forget the connection.
+    """
+
+    idle: Seconds = option(
+        Duration("1s", "9h"), "Silence after which the peer's system is asked, whole seconds.", "60s"
+    )
+    interval: Seconds = option(Duration("1s", "9h"), "Time from one question without an answer to the next.", "10s")
+    count: int = option(Whole(1, 127), "Questions without an answer after which the connection is lost.", 3)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Listener(Section):
     """Where clients arrive, what protocol they speak, and what becomes of their requests."""
 
@@ -380,6 +404,13 @@ class Listener(Section):
     proxy_protocol: bool = option(
         Flag(), "Clients come through a proxy that speaks the PROXY protocol, v1 or v2.", False
     )
+    original_destination: bool = option(
+        Flag(),
+        "Connections were redirected here (nftables, iptables): `destination.address` is where their clients meant to "
+        "go, and clusters may go there.",
+        False,
+    )
+    keepalive: KeepAlive | None = option(Nested(KeepAlive), "TCP keep-alive towards clients.", None, "off")
     max_connections: int = option(Whole(1), "Clients at a time; more are refused.", 10000)
     max_frame: Bytes = option(Size("64B", "1GiB"), "Of one message; a larger one ends its connection.", "16MiB")
     max_inflight: int = option(Whole(1), "Requests under way for one client; it is read on when one is answered.", 1024)
@@ -549,6 +580,7 @@ class Cluster(Section):
     request_timeout: Seconds = option(Duration(), "Time until the answer must be there; 0 for no limit.", "15s")
     tls: ClientTls | None = option(Nested(ClientTls), "TLS towards its servers.", None)
     connections: Connections = option(Nested(Connections), "How connections are used.", {})
+    keepalive: KeepAlive | None = option(Nested(KeepAlive), "TCP keep-alive towards its servers.", None, "off")
     credentials: Mapping[str, Secret] = option(
         MapOf(Hidden(), "KEY"), "How the proxy logs in, where the protocol has a login.", {}
     )
@@ -565,6 +597,11 @@ class Cluster(Section):
     )
     health_check: HealthCheck | None = option(Nested(HealthCheck), "How endpoints are asked.", None, "never")
     outlier: Outlier | None = option(Nested(Outlier), "When an endpoint is ejected.", None, "never")
+
+    @property
+    def has_original_destination(self) -> bool:
+        """Whether requests go where their clients' connections were meant to go."""
+        return self.discovery is not None and self.discovery.name == Discovery.ORIGINAL_DESTINATION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -267,9 +267,16 @@ class Nested(Kind[S]):
 
 
 class Discovery(Kind[Use]):
-    """Where endpoints come from: `{NAME: TARGET, ...}`, the rest being the plugin's options."""
+    """
+    Where endpoints come from: `{NAME: TARGET, ...}`, the rest being the plugin's options. `original_destination` is no
+    plugin: the client's connection tells.
+    """
+
+    ORIGINAL_DESTINATION: ClassVar = "original_destination"
 
     def read(self, node: Node, reading: Reading) -> Use:
+        if node.value == self.ORIGINAL_DESTINATION:
+            return Use(self.ORIGINAL_DESTINATION)
         found = dict(entries(node, "a mapping such as {dns: demo.svc:20880, refresh: 5s}"))
         known = reading.names(IDiscovery)
         names = [key for key in found if key in known]
@@ -290,10 +297,10 @@ class Discovery(Kind[Use]):
         return plugin(IDiscovery, name, at, found, reading, key=True)
 
     def words(self) -> str:
-        return "`{dns: ...}`, `{file: ...}` or another discovery, with its options beside"
+        return "`{dns: ...}`, `{file: ...}` or another discovery, with its options beside; or `original_destination`"
 
     def schema(self, definitions: dict[str, Schema]) -> Schema:
-        return {"type": "object", "minProperties": 1}
+        return {"anyOf": [{"type": "object", "minProperties": 1}, {"const": self.ORIGINAL_DESTINATION}]}
 
 
 class OneCheck(Kind["str | S"]):

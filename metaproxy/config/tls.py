@@ -40,8 +40,11 @@ def client_tls(spec: model.ClientTls, patience: float) -> ClientTls:
     pair = None
     if spec.certificate is not None and spec.key is not None:
         pair = Pair(spec.certificate, spec.key)
-    context = client_context(spec.ca, pair, spec.verify, True, spec.min_version, spec.ciphers)
-    return ClientTls(context, spec.server_name, patience)
+    if spec.subject_alt_names and not spec.verify:
+        raise CertificateError("subject_alt_names", "verify: false looks at no certificate; leave one of them out")
+    names = [name if "://" in name else name.lower() for name in spec.subject_alt_names]
+    context = client_context(spec.ca, pair, spec.verify, not names, spec.min_version, spec.ciphers, spec.alpn)
+    return ClientTls(context, spec.server_name, patience, names)
 
 
 def admin_options(spec: model.AdminTls) -> Any:

@@ -81,6 +81,7 @@ def client_context(
     check_name: bool = True,
     min_version: str = "1.2",
     ciphers: str = "",
+    alpn: Sequence[str] = (),
 ) -> ssl.SSLContext:
     """A cluster's context. ca: None for those of the system. Raises CertificateError."""
     context = _base(ssl.PROTOCOL_TLS_CLIENT, min_version, ciphers)
@@ -92,6 +93,8 @@ def client_context(
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
     if pair is not None:
         _load_pair(context, pair)
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
     return context
 
 

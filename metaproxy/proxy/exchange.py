@@ -179,7 +179,9 @@ class Exchange:
                 self.attempt.start()
                 self._mirror(message)
                 return
-            endpoint = pin.endpoint if pin is not None else cluster.pick(message, route.hash_keys, route.subset)
+            endpoint = (
+                pin.endpoint if pin is not None else cluster.pick(message, route.hash_keys, route.subset, client.facts)
+            )
         except FrameError as error:
             self._local(Reply(ErrorKind.BAD_REQUEST, str(error)))
             return

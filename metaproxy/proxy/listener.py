@@ -87,6 +87,11 @@ class Listener:
         client = Downstream(self, self._number)
         counts.connections_active += 1
         self.clients[client] = None
+        settings = self.snapshot
+        if settings.keepalive is not None:
+            connection.keep_alive(*settings.keepalive)
+        if settings.original_destination:
+            connection.find_original_destination()
         behind: Any = client
         if self.snapshot.tls is not None:
             behind = Secured(self.snapshot.tls, client, self.network.clock, partial(self._not_secured, client))

@@ -92,7 +92,7 @@ class MirrorTarget:
         endpoint = None
         crowded = self.copies >= MAX_COPIES or self.bytes >= MAX_BYTES or breaker.requests >= breaker.max_requests
         if not crowded and not any(connection.choked for connection in nobody.sticky.values()):
-            endpoint = cluster.pick(message, route.hash_keys, None)
+            endpoint = cluster.pick(message, route.hash_keys, None, exchange.client.facts)
         if endpoint is None:
             self.counts.dropped += 1
             return None

@@ -73,10 +73,13 @@ def _server(exchange: Exchange) -> tuple[Cluster, Endpoint] | None:
     route = exchange.via
     if not route.targets:
         return None
-    target = route.pick() if route.sticky is None else route.stick(exchange.message.get, exchange.client.facts)
+    facts = exchange.client.facts
+    target = route.pick() if route.sticky is None else route.stick(exchange.message.get, facts)
     cluster = cast(Cluster, target.cluster)
     try:
-        endpoint = cluster.pick(exchange.message, route.hash_keys, route.subset) if cluster.held is None else None
+        endpoint = (
+            cluster.pick(exchange.message, route.hash_keys, route.subset, facts) if cluster.held is None else None
+        )
     except FrameError:
         return None
     if endpoint is None:

@@ -59,8 +59,8 @@ class ListenerSnapshot:
     """
     One listener of a configuration. no_route: the pseudo-route of requests that match none, with the listener's
     filters; its reply is NO_ROUTE. codec: the same object in two snapshots when it is the same code with the same
-    options. Times in seconds, 0 for no limit; max_frame and max_buffered in bytes. filters: their names in order, for
-    listings.
+    options. Times in seconds, 0 for no limit; max_frame and max_buffered in bytes. keepalive: idle, interval, count.
+    filters: their names in order, for listings.
     """
 
     name: str
@@ -76,6 +76,8 @@ class ListenerSnapshot:
     stall_timeout: float = 30.0
     drain_timeout: float = 30.0
     proxy_protocol: bool = False
+    original_destination: bool = False
+    keepalive: tuple[float, float, int] | None = None
     tls: ServerTls | None = None
     filters: tuple[str, ...] = ()
 

@@ -41,10 +41,10 @@ class SplitRequest:
         self._left = len(parts)
 
     def start(self) -> None:
-        exchange, cluster = self.exchange, self._cluster
+        exchange, cluster, route = self.exchange, self._cluster, self.exchange.via
         exchange.tries = len(self._parts)
         for part in self._parts:
-            endpoint = cluster.pick(part.message, exchange.via.hash_keys, exchange.via.subset)
+            endpoint = cluster.pick(part.message, route.hash_keys, route.subset, exchange.client.facts)
             if endpoint is None:
                 exchange.failed(None, ErrorKind.NO_ENDPOINT, f"no usable endpoint in cluster {cluster.name}")
                 return

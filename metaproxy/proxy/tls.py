@@ -12,7 +12,7 @@ too far, over any transport, and in tests without any. A connection without TLS 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -34,14 +34,24 @@ class ServerTls:
 
 
 class ClientTls:
-    """A cluster's side. server_name: what its servers' certificates must name, None for the host that is dialled."""
+    """
+    A cluster's side. server_name: what its servers' certificates must name, None for the host that is dialled;
+    names: alternative names of which a certificate must have one, in the place of that; () for any.
+    """
 
-    __slots__ = ("context", "patience", "server_name")
+    __slots__ = ("context", "names", "patience", "server_name")
 
-    def __init__(self, context: ssl.SSLContext, server_name: str | None = None, patience: float = 10.0) -> None:
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        server_name: str | None = None,
+        patience: float = 10.0,
+        names: Collection[str] = (),
+    ) -> None:
         self.context = context
         self.server_name = server_name
         self.patience = patience
+        self.names = frozenset(names)
 
 
 class Owner(Protocol):
@@ -71,6 +81,7 @@ class Secured:
             self._tls = side.context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         else:
             self._tls = side.context.wrap_bio(self._incoming, self._outgoing, server_hostname=side.server_name or host)
+        self._names = side.names if isinstance(side, ClientTls) else frozenset()
         self._clock = clock
         self._patience = side.patience
         self._failed = failed
@@ -144,6 +155,9 @@ class Secured:
         except (ssl.SSLError, ssl.CertificateError) as error:
             self._flush()  # an alert tells the peer why
             self._fail(f"TLS handshake: {reason_of(error)}", False)
+            return
+        if self._names and (missing := _missing_name(self._tls.getpeercert() or {}, self._names)):
+            self._fail(f"TLS handshake: {missing}", False)
             return
         self._stop_timer()
         self._flush()
@@ -243,7 +257,7 @@ class _Plain:
         self.closing = False
         self.paused = False
         self.error = ""
-        self.facts: Mapping[str, str] = facts(secured.tls)
+        self.facts: Mapping[str, str] = {**getattr(self._socket, "facts", {}), **facts(secured.tls)}
 
     def write(self, data: bytes) -> None:
         if not self.closing:
@@ -288,6 +302,9 @@ class _Plain:
         self.closing = True
         getattr(self._socket, "resetConnection", self._socket.abortConnection)()
 
+    def keep_alive(self, idle: float, interval: float, count: int) -> None:
+        self._socket.keep_alive(idle, interval, count)
+
     @property
     def buffered(self) -> int:
         return int(self._socket.buffered)
@@ -302,6 +319,16 @@ class _Plain:
 
     def getHost(self) -> str:
         return str(self._socket.getHost())
+
+
+def _missing_name(certificate: Mapping[str, Any], wanted: Collection[str]) -> str:
+    """What is wrong with a server's certificate, '' for nothing: one of its URIs or DNS names must be wanted."""
+    found = [name.lower() if kind == "DNS" else name for kind, name in certificate.get("subjectAltName", ())
+             if kind in ("DNS", "URI")]  # fmt: skip
+    if not wanted.isdisjoint(found):  # type: ignore[attr-defined]
+        return ""
+    has = ", ".join(found[:5]) or "none"
+    return f"certificate refused: it has none of the subject_alt_names {', '.join(sorted(wanted))}; it has {has[:500]}"
 
 
 def reason_of(error: Exception) -> str:

@@ -20,7 +20,7 @@ import select
 import socket
 import struct
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.internet import error
@@ -33,6 +33,7 @@ from metaproxy.proxy import address
 from metaproxy.proxy.address import Address
 from metaproxy.proxy.deadlines import DeadlineQueues
 from metaproxy.proxy.overload import OverloadMonitor
+from metaproxy.proxy.socket_options import keep_alive, original_destination
 from metaproxy.proxy.turn import Turn
 
 log = Logger()
@@ -55,6 +56,7 @@ ACCEPTS = 64
 """Connections accepted a turn, so that a flood of them does not starve those that are there."""
 
 DONE = Failure(error.ConnectionDone())
+_NO_FACTS: Mapping[str, str] = {}
 
 
 class Connection:
@@ -69,7 +71,7 @@ class Connection:
 
     __slots__ = (
         "_broken", "_closing", "_ended", "_events", "_fd", "_network", "_out", "_recv", "_send", "_socket",
-        "_waiting_for_room", "_want_read", "buffered", "host", "peer", "producer", "protocol",
+        "_waiting_for_room", "_want_read", "buffered", "facts", "host", "peer", "producer", "protocol",
     )  # fmt: skip
 
     def __init__(self, network: Network, sock: socket.socket, host: str, peer: str) -> None:
@@ -86,6 +88,7 @@ class Connection:
         self._broken = False
         self._waiting_for_room = False
         self.buffered = 0
+        self.facts: Mapping[str, str] = _NO_FACTS
         self.host = host
         self.peer = peer
         self.protocol: Any = None
@@ -290,6 +293,20 @@ class Connection:
             return bool(self._socket.recv(1, socket.MSG_PEEK))
         except OSError:
             return False
+
+    def keep_alive(self, idle: float, interval: float, count: int) -> None:
+        """Have the system ask a silent peer whether it is there; seconds, whole ones. Nothing for a Unix socket."""
+        if self._socket.family != socket.AF_UNIX:
+            keep_alive(self._socket, idle, interval, count)
+
+    def find_original_destination(self) -> None:
+        """
+        Take as the own address the one that the client meant, if the connection was redirected here; then it is the
+        fact destination.original as well.
+        """
+        meant, self.host = original_destination(self._socket, self.host)
+        if meant:
+            self.facts = {"destination.original": meant}
 
     def getPeer(self) -> str:
         return self.peer

@@ -70,6 +70,8 @@ class Upstream(Protocol):
             self.transport.abortConnection()  # type: ignore[union-attr]
             return
         self._counts.connections += 1
+        if self.pool.settings.keepalive is not None:
+            self.transport.keep_alive(*self.pool.settings.keepalive)  # type: ignore[union-attr]
         try:
             hello = self._session.open(self.profile, self.pool.cluster.credentials)
         except BaseException:

@@ -112,7 +112,7 @@ class Route:
         self.targets = tuple(targets)
         self.percent = percent
         self.timeout = timeout
-        self.hash_keys = tuple(hash_keys)
+        self.hash_keys = hash_keys if isinstance(hash_keys, tuple) else tuple(hash_keys)
         self.subset = dict(subset) if subset is not None else None
         self.request = request
         self.response = response

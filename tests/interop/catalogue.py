@@ -39,6 +39,7 @@ _TOOLS: dict[str, list[str | Path]] = {
     "zipkin": ["java", PEERS / "zipkin" / "zipkin-server.jar"],
     "redis-py": [PEERS / "python" / "main" / "redis"],
     "redis-server": ["redis-server"],
+    "nft": ["nft"],
     "redis-cli": ["redis-cli"],
     "redis-benchmark": ["redis-benchmark"],
     "chromium": ["chromium"],

@@ -56,6 +56,45 @@ def tls_client(port: int, pki: Pki, own: Issued | None = None, **options: Any) -
 
 
 @peer("redis-py", "redis-server")
+@pytest.mark.parametrize("server_name", [None, "whatever.internal"])
+def test_a_server_is_known_by_its_spiffe_name(
+    start_here: Start, proxy: Proxies, pki: Pki, tmp_path: Path, server_name: str | None
+) -> None:
+    import redis
+
+    server, right, wrong = free_port(), free_port(), free_port()
+    files = ["--tls-cert-file", str(pki.app.certificate), "--tls-key-file", str(pki.app.key)]
+    start_here(
+        catalogue.redis_server(0, tmp_path, "--tls-port", str(server), *files, "--tls-auth-clients", "no"),
+        lambda: answers(server),
+    )
+    named = {"server_name": server_name} if server_name else {}
+
+    def upstream(*names: str) -> dict[str, Any]:
+        return {"ca": pki.ca, "subject_alt_names": list(names), **named}
+
+    proxy(
+        {
+            "listeners": [
+                listener("right", right, "redis", [{"cluster": "app"}]),
+                listener("wrong", wrong, "redis", [{"cluster": "other"}]),
+            ],
+            "clusters": [
+                cluster("app", server, tls=upstream("db.internal", "spiffe://mesh/app"), keepalive={}),
+                cluster("other", server, tls=upstream("spiffe://mesh/other")),
+            ],
+        }
+    )
+    with redis.Redis(port=right, retry=None) as client:
+        assert client.ping()
+    with (
+        redis.Redis(port=wrong, retry=None) as client,
+        pytest.raises(redis.exceptions.RedisError, match="it has spiffe://mesh/app"),
+    ):
+        client.ping()
+
+
+@peer("redis-py", "redis-server")
 def test_redis_speaks_tls_on_both_sides_and_certificates_say_who_may_what(
     start_here: Start, proxy: Proxies, pki: Pki, tmp_path: Path
 ) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from twisted.internet.task import Clock
 
+from metaproxy.cluster.original_destination import OriginalDestinationCluster
 from metaproxy.cluster.retry import RetryPolicy
 from metaproxy.config.build import Builder
 from metaproxy.config.check import check
@@ -14,6 +15,7 @@ from metaproxy.plugins import Registry
 from metaproxy.proxy.memory import available
 from metaproxy.proxy.overload import OverloadLimits
 from metaproxy.proxy.snapshot import NO_ROUTE, Snapshot
+from metaproxy.routing.hash_keys import ConnectionKeys
 from metaproxy.telemetry.access_log import LogFiles
 
 EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
@@ -132,3 +134,49 @@ def test_too_little_memory_for_the_process_is_warned_of() -> None:
     assert config is not None
     (warning,) = config.warnings
     assert (warning.path, "would refuse everything" in warning.text) == ("overload.max_memory", True)
+
+
+def test_keep_alive_and_original_destination_reach_listeners_and_clusters() -> None:
+    keepalive = {"idle": "1m", "interval": 5, "count": 2}
+    snapshot = build(
+        [{"cluster": "one"}],
+        listener={"keepalive": {}, "original_destination": True},
+        keepalive=keepalive,
+    )
+    assert snapshot.listeners["front"].keepalive == (60.0, 10.0, 3)
+    assert snapshot.listeners["front"].original_destination
+    assert snapshot.clusters["one"].connections.keepalive == (60.0, 5.0, 2)
+    assert build([{"cluster": "one"}]).clusters["one"].connections.keepalive is None
+
+
+def meant(listener: str, cluster: str = "") -> tuple[Any, list[str]]:
+    text = f"""
+listeners: [{{name: front, listen: "127.0.0.1:0", protocol: dubbo, routes: [{{cluster: meant}}], {listener}}}]
+clusters: [{{name: meant, discovery: original_destination{cluster}}}]
+"""
+    config, problems = check(text, "x.yaml", REGISTRY)
+    return config, [str(one) for one in (problems or config.warnings)]  # type: ignore[union-attr]
+
+
+def test_a_cluster_may_be_where_clients_meant_to_go() -> None:
+    config, told = meant("original_destination: true")
+    assert told == []
+    snapshot = Builder(REGISTRY, Clock(), LogFiles(Clock())).build(config)  # type: ignore[arg-type]
+    assert isinstance(snapshot.clusters["meant"], OriginalDestinationCluster)
+
+
+def test_a_listener_that_does_not_know_the_original_destination_can_not_lead_there() -> None:
+    config, told = meant("max_inflight: 5")
+    assert config is None
+    assert "clusters[0].discovery: listener 'front' leads here" in told[0] and "original_destination: true" in told[0]
+
+
+def test_a_balancer_has_no_say_over_original_destinations() -> None:
+    _, told = meant("original_destination: true", ", balancer: random")
+    assert len(told) == 1 and "has no effect" in told[0]
+
+
+def test_a_route_hashes_facts_of_the_connection() -> None:
+    snapshot = build([{"cluster": "one", "hash": ["source.address", "user"]}], balancer="ring_hash")
+    (route,) = snapshot.listeners["front"].routes.routes
+    assert isinstance(route.hash_keys, ConnectionKeys) and route.hash_keys == ("source.address", "user")

@@ -57,6 +57,8 @@ def test_both_sides_get_their_contexts(authority: Authority, tmp_path: Path) -> 
         ({"min_version": "1.1"}, None, "tls.min_version", "1.1"),
         (None, {"ca": "proxy.key"}, "clusters[0].tls.ca", "no certificates in PEM"),
         (None, {"certificate": "proxy.pem"}, "clusters[0].tls.certificate", "key is missing"),
+        (None, {"subject_alt_names": ["a"], "verify": False}, "tls.subject_alt_names", "looks at no certificate"),
+        (None, {"subject_alt_names": []}, "clusters[0].tls.subject_alt_names", "write at least 1"),
         (None, {"serve_name": "x"}, "clusters[0].tls", "did you mean 'server_name'"),
     ],
 )
@@ -65,6 +67,15 @@ def test_what_is_wrong_is_told_with_its_place(
 ) -> None:
     errors = "\n".join(Stand(tmp_path, config(listener, cluster)).errors)
     assert place in errors and text in errors
+
+
+def test_alternative_names_take_the_place_of_the_host_name(authority: Authority, tmp_path: Path) -> None:
+    names = ["spiffe://Mesh/App", "API.example.org"]
+    stand = Stand(tmp_path, config(None, {"ca": "ca.pem", "subject_alt_names": names, "alpn": ["h2"]}))
+    assert stand.errors == []
+    tls = stand.snapshot.clusters["one"].connections.tls
+    assert tls.names == {"spiffe://Mesh/App", "api.example.org"}
+    assert tls.context.check_hostname is False and tls.context.verify_mode.name == "CERT_REQUIRED"
 
 
 def test_an_expired_certificate_is_a_warning(authority: Authority, tmp_path: Path) -> None:

@@ -421,6 +421,59 @@ def test_a_server_that_is_somebody_else_gets_nothing(chest: Chest, wrong: str) -
     assert stage.endpoints[0].counts.connect_errors == 1 and stage.cluster.breaker.connections == 0
 
 
+SPIFFE = "spiffe://mesh/ns/demo/sa/app"
+
+
+def named(chest: Chest, *names: str, server_name: str | None = None) -> Stage:
+    stage = Stage()
+    context = client_context(chest.authority.ca, check_name=False)
+    stage.cluster.connections.tls = ClientTls(context, server_name, names=names)
+    return stage
+
+
+@pytest.mark.parametrize("server_name", [None, "other.internal"])
+@pytest.mark.parametrize("names", [(SPIFFE,), ("app.example.org",), ("other.example.org", SPIFFE)])
+def test_one_alternative_name_that_is_asked_for_is_enough_whatever_the_host_is(
+    chest: Chest, names: tuple[str, ...], server_name: str | None
+) -> None:
+    stage = named(chest, *names, server_name=server_name)
+    stage.say(stage.client(), call(7))
+    peer = serve(stage, server_context([Pair(*chest.client)])[0])
+    assert peer.take() == call(1)
+    assert getattr(peer.tls, "asked_name", None) == server_name
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["spiffe://mesh/ns/demo/sa/ap", "spiffe://mesh/ns/demo/sa/app/", SPIFFE.upper(), "example.org", "*.example.org"],
+)  # fmt: skip
+def test_a_server_with_other_alternative_names_gets_nothing_and_the_error_says_both(chest: Chest, name: str) -> None:
+    stage = named(chest, name)
+    client = stage.client()
+    stage.say(client, call(7))
+    peer = serve(stage, server_context([Pair(*chest.client)])[0])
+    text = client.take().decode(errors="replace")
+    assert f"none of the subject_alt_names {name}" in text and SPIFFE in text and "app.example.org" in text
+    assert peer.take() == b"" and peer.wire.closed
+    assert stage.endpoints[0].counts.connect_errors == 1 and stage.cluster.breaker.connections == 0
+
+
+def test_a_wildcard_of_the_certificate_stands_for_itself_alone(chest: Chest) -> None:
+    stage = named(chest, "a.wild.example.org")
+    client = stage.client()
+    stage.say(client, call(7))
+    serve(stage, server_context([Pair(*chest.other)])[0])
+    assert b"none of the subject_alt_names" in client.take()
+
+
+def test_the_right_name_of_another_authority_is_refused(chest: Chest) -> None:
+    stage = named(chest, "proxy.example.org")
+    client = stage.client()
+    stage.say(client, call(7))
+    serve(stage, server_context([Pair(*chest.stranger)])[0])
+    assert b"certificate refused" in client.take()
+
+
 def test_without_verify_anybody_is_taken(chest: Chest) -> None:
     stage = Stage()
     stage.cluster.connections.tls = ClientTls(client_context(verify=False), "proxy.example.org")
