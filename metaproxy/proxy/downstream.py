@@ -638,9 +638,12 @@ class Downstream(Protocol):
         self._choked = []
         pins = self._pins()
         self.pin, self.own = None, {}
-        for pin in (*pins, *(one for one in self.sticky.values() if one.lease is self)):
+        for pin in pins:
             pin.lease = None
             pin.let_go()
+        for reserved in [one for one in self.sticky.values() if one.lease is self]:
+            reserved.lease = None
+            reserved.retire()  # what others had sent on it before is still answered
         self.sticky.clear()
         self.leases.clear()
         self.listener.left(self)
