@@ -240,7 +240,7 @@ class Upstream(Protocol):
         Read no more until `client` took what there is for it. A connection that others share goes on: their answers
         come behind the client's, which are bounded by what it may have under way.
         """
-        if self.alive and self._ready and self.lease is not None:
+        if self.alive and self._ready and self.lease is not None and (not self.reserved or self.alone(client)):
             self._pause(client)
 
     def pause_if_alone(self, client: Client) -> None:
