@@ -17,6 +17,8 @@ from metaproxy.codecs.redis.accounts import accounts
 from metaproxy.codecs.redis.client import ClientSession
 from metaproxy.codecs.redis.identity import Identity
 from metaproxy.codecs.redis.metadata import KEYS
+from metaproxy.codecs.redis.pinned_client import PinnedClient, is_answered
+from metaproxy.codecs.redis.pinned_server import PinnedServer
 from metaproxy.codecs.redis.server import ServerSession
 from metaproxy.message import Affinity, Correlation, ErrorKind, Kind, Message, Part, Side
 
@@ -37,7 +39,9 @@ _CROSSSLOT = "Keys in request don't belong to the same endpoint"
 class Redis(Codec):
     """
     Redis, RESP2 and RESP3. auth: the password of clients, or {password: ...}, or {users: {name: password}}; users: who
-    may do what, see `accounts`; databases: how many there are to SELECT; deny: commands that clients may not use.
+    may do what, see `accounts`; databases: how many there are to SELECT; deny: commands that clients may not use; mode:
+    `shared`, connections are shared and some commands refused, or `pinned`, each client has one of its own and
+    everything passes.
     """
 
     name = "redis"
@@ -54,7 +58,18 @@ class Redis(Codec):
         databases: int = 16,
         deny: list[str] | None = None,
         users: object = None,
+        mode: str = "shared",
     ) -> None:
+        if mode not in ("shared", "pinned"):
+            raise ValueError(f"mode is {mode!r}; write shared or pinned")
+        self._pinned = mode == "pinned"
+        if self._pinned:
+            if auth is not None or users is not None or databases != 16:
+                what = "with mode: pinned logins and SELECT are the server's"
+                raise ValueError(f"{what}: leave out auth, users and databases, or write mode: shared")
+            self.affinity = Affinity.CONNECTION
+            self.connections = "pinned"
+            self.keys = {key: text for key, text in KEYS.items() if key not in ("user", "database")}
         if not 1 <= databases <= 16384:
             raise ValueError("databases must be 1 to 16384")
         self._accounts = accounts(auth, users)
@@ -64,6 +79,10 @@ class Redis(Codec):
         self._numbers = itertools.count(1)
 
     def session(self, side: Side, max_frame: int) -> Session:
+        if self._pinned:
+            if side is Side.SERVER:
+                return PinnedServer(max_frame)
+            return PinnedClient(max_frame, self._heads, self._denied)
         if side is Side.SERVER:
             return ServerSession(max_frame)
         identity = Identity(self._accounts, self._databases, next(self._numbers))
@@ -71,6 +90,8 @@ class Redis(Codec):
 
     def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes:
         """name: any word of upper-case letters and digits, such as LOADING."""
+        if self._pinned and not is_answered(request, kind):
+            return b""
         if _WORD.fullmatch(name):
             line = f"{name} {text or (_CROSSSLOT if name == 'CROSSSLOT' else kind.value)}"
         else:
@@ -81,7 +102,7 @@ class Redis(Codec):
         return _WORD.fullmatch(name) is not None
 
     def safe(self, request: Message) -> bool:
-        return not request.hold and request.get("command") in commands.READS
+        return not self._pinned and not request.hold and request.get("command") in commands.READS
 
     def probe(self) -> Message:
         return Message(Kind.REQUEST, b"*1\r\n$4\r\nPING\r\n", 0, {"command": "PING"})
@@ -94,7 +115,7 @@ class Redis(Codec):
         return request.get("command") in commands.CONFIDENTIAL
 
     def split(self, request: Message, owner: Callable[[str], Hashable]) -> list[Part] | None:
-        return pieces.split(request, owner)
+        return None if self._pinned else pieces.split(request, owner)
 
     def merge(self, request: Message, parts: Sequence[Part], answers: Sequence[Message]) -> bytes:
         return pieces.merge(request, parts, answers)
