@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 LATEST := .venv-latest
 ARGS ?=
 
-.PHONY: all test test-latest interop soak chaos lint bench demo docs reference lock clean
+.PHONY: all test test-latest interop interop-suites soak chaos lint bench demo docs reference lock clean
 
 all: lint test
 
@@ -37,6 +37,10 @@ lint: $(VENV)/.installed
 interop: $(VENV)/.installed
 	tests/interop/install $(BIN)/python
 	$(BIN)/python -m pytest tests/interop $(ARGS)
+
+# The suites of Redis drivers, direct and through metaproxy; see docs/how-to/run-driver-suites.md. Fetches nothing.
+interop-suites: $(VENV)/.installed
+	$(BIN)/python tests/suites/run.py $(ARGS)
 
 # Long runs: reloads under load, a slow reader, ten thousand connections. SOAK_SECONDS=60 by default.
 soak: $(VENV)/.installed

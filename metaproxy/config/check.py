@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from ipaddress import ip_address
@@ -361,6 +361,7 @@ def _clusters_fit_their_routes(config: model.Config, reading: Reading) -> None:
     used = model.senders(config)
     for cluster in config.clusters:
         _fallback_fits(cluster, clusters, used, reading)
+        _connections_fit(cluster, used.get(cluster.name, ()), reading)
         if cluster.name not in used:
             reading.warn(reading.at(cluster, "name"), f"no route leads to cluster {cluster.name!r}")
 
@@ -386,6 +387,17 @@ def _fallback_fits(
 
 def _targets(route: model.Route) -> list[str]:
     return [route.cluster] if route.cluster is not None else list(route.clusters or ())
+
+
+def _connections_fit(cluster: model.Cluster, senders: Sequence[model.Listener], reading: Reading) -> None:
+    """Clients with connections of their own and clients that share them can't use the same cluster."""
+    for listener in senders:
+        ours = reading.built(cluster.protocol or senders[0].protocol)
+        theirs = reading.built(listener.protocol)
+        if ours is not None and theirs is not None and ours.affinity is not theirs.affinity:
+            other = "the cluster's own protocol" if cluster.protocol else f"listener {senders[0].name!r}"
+            text = f"clients of listener {listener.name!r} and {other} differ in whether connections are shared (mode)"
+            reading.problem(reading.at(cluster, "name"), f"{text}; give each a cluster of its own")
 
 
 def _cluster_fits(listener: model.Listener, route: model.Route, cluster: model.Cluster, reading: Reading) -> None:

@@ -27,6 +27,9 @@ ROOT = Path(__file__).resolve().parents[2]
 EXPECTED = Path(__file__).with_name("expected.txt")
 PORT, BEHIND = 6379, 6399
 WAYS = ("direct", "proxied")
+BOUNDS = ("max_connections", "max_pending", "max_requests")
+MANY = 20000
+"""Connections at a time: some tests leave theirs open."""
 ENDS_IN = 15.0
 Results = dict[str, str]
 
@@ -145,10 +148,13 @@ def _proxy(directory: Path) -> subprocess.Popen[bytes]:
                 "listen": f"127.0.0.1:{PORT}",
                 "protocol": {"name": "redis", "mode": "pinned"},
                 "max_frame": "512MiB",
+                "max_connections": MANY,
                 "routes": [{"cluster": "redis"}],
             }
         ],
-        "clusters": [{"name": "redis", "endpoints": [f"127.0.0.1:{BEHIND}"]}],
+        "clusters": [
+            {"name": "redis", "endpoints": [f"127.0.0.1:{BEHIND}"], "breaker": dict.fromkeys(BOUNDS, MANY)},
+        ],
     }
     file = directory / "metaproxy.yaml"
     file.write_text(yaml.safe_dump(config, sort_keys=False))

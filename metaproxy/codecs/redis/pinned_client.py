@@ -13,13 +13,12 @@ Lives here: `PinnedClient` and its messages, `Command`. Does not: cutting the st
 from __future__ import annotations
 
 from metaproxy.codecs.redis import commands, metadata, resp
-from metaproxy.codecs.redis.identity import error_probe
+from metaproxy.codecs.redis.identity import ONE_LINE, error_probe
+from metaproxy.codecs.redis.names import unknown
 from metaproxy.codecs.redis.stream import CommandStream
 from metaproxy.message import ErrorKind, Hold, Kind, Message
 
 _REQUEST, _ONEWAY, _NONE = Kind.REQUEST, Kind.ONEWAY, Hold.NONE
-_CONTAINERS = frozenset((b"CLIENT",))
-"""Commands of which the subcommand decides something here."""
 SYNC = frozenset((b"SYNC", b"PSYNC"))
 """Behind these the server sends its data and no replies any more."""
 SPECIAL = (
@@ -65,7 +64,7 @@ class PinnedClient(CommandStream):
 
     def _take(self, frame: bytes, messages: list[Message]) -> None:
         """A whole command in RESP."""
-        words = resp.arguments(frame, 3)
+        words = resp.arguments(frame, 2)
         if not words:  # *0 and *-1 are nothing, for redis-server too
             return
         name = words[0].upper()
@@ -74,7 +73,7 @@ class PinnedClient(CommandStream):
         messages.append(message)
         quiet = self._silent or self._skip or self._stream
         self._skip = False
-        error = self._refusal(name, words)
+        error = self._refusal(name, frame)
         if error:
             self._refuse(message, error, quiet)
         else:
@@ -87,25 +86,23 @@ class PinnedClient(CommandStream):
                 message.hold = _NONE
         self._settle()
 
-    def _refusal(self, name: bytes, words: list[bytes]) -> str:
+    def _refusal(self, name: bytes, frame: bytes) -> bytes:
         """The error for what is not to be done, without its `-`; or nothing."""
-        if not _is_word(name):  # redis-server compares names up to a NUL: `deny` and access rules would miss it
-            return "ERR unknown command: its name is not made of printable ASCII"
-        if name in _CONTAINERS and len(words) > 1 and b"\0" in words[1]:
-            return f"ERR unknown subcommand of {name.decode()}: its name holds a NUL"
         if name in self._denied:
-            return f"NOPERM {name.decode()} is not allowed here"
-        return ""
+            return b"NOPERM %b is not allowed here" % name
+        if b"\0" in frame:  # in a name: `deny` and access rules would miss what it stands for
+            return unknown(name, lambda: resp.arguments(frame))
+        return b""
 
-    def _refuse(self, message: Command, error: str, quiet: bool) -> None:
+    def _refuse(self, message: Command, error: bytes, quiet: bool) -> None:
         """Inside MULTI the server must take notice, or EXEC would do the rest without what was refused."""
         if self._transaction:
             message.known()  # while the frame is the client's
-            message.frame = error_probe(error.partition(" ")[2])
+            message.frame = error_probe(error.partition(b" ")[2].decode("latin-1"))
             if quiet:
                 message.kind = _ONEWAY
         else:
-            message.answer = b"" if quiet else b"-%b\r\n" % error.encode("utf-8", "replace")
+            message.answer = b"" if quiet else b"-%b\r\n" % error.translate(ONE_LINE)
 
     def _special(self, name: bytes, words: list[bytes], message: Command, quiet: bool) -> bool:
         """What the command changes, and whether it has no reply."""
@@ -208,7 +205,3 @@ def is_answered(request: Message, kind: ErrorKind) -> bool:
 def _failing(message: Message, text: str) -> bytes:
     """What makes EXEC fail when a command of the transaction was refused."""
     return error_probe(text)
-
-
-def _is_word(name: bytes) -> bool:
-    return name.isascii() and name.decode().isprintable() and b" " not in name and name != b""

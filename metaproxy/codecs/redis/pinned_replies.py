@@ -182,8 +182,8 @@ class Replies:
 
     # -- what comes
 
-    def received(self, frame: bytes, code: int) -> list[Message]:
-        """What a whole reply is; code: its first byte, behind attributes."""
+    def received(self, frame: bytes, code: int, whole: bool = True) -> list[Message]:
+        """What a reply is; code: its first byte, behind attributes; whole: False if only its beginning is there."""
         messages: list[Message] = []
         due = self._next(messages)
         word = due.word if due is not None else b""
@@ -205,7 +205,7 @@ class Replies:
         failed = code == resp.ERROR or code == resp.BULK_ERROR
         self._pop(due)
         if word:
-            self._done(due, frame, code, failed)
+            self._done(due, frame, code, failed or not whole)
         self._answer(frame, due, _ERROR if failed else _RESPONSE, messages)
         return messages
 

@@ -54,6 +54,8 @@ class PinnedServer(ServerSession):
             if self._unanswered == 0:
                 break
             if message.kind is not _EVENT:
+                if message.kind is Kind.SKIPPED:
+                    message.frame = b""
                 message.kind = _EVENT
                 self._unanswered += 1
 
@@ -71,6 +73,20 @@ class PinnedServer(ServerSession):
             super()._take(frame, messages)
         else:
             messages += self._replies.received(frame, self._scanner.code)
+
+    def _skip(self, beginning: bytes, messages: list[Message]) -> None:
+        """A reply with more bytes than are allowed has come to its end."""
+        before = len(messages)
+        if self._plain or self._greetings:
+            super()._skip(beginning, messages)
+            return
+        messages += self._replies.received(beginning, self._scanner.code, whole=False)
+        for message in messages[before:]:
+            if message.kind is _EVENT:
+                message.frame = b""
+            elif message.kind is not Kind.SILENCE:
+                message.kind = Kind.SKIPPED
+                message.frame = b"an answer of more than %d bytes (max_frame)" % self._most
 
     # -- replication
 

@@ -21,7 +21,7 @@ COMMANDS = [
 ]  # fmt: skip
 REPLIES = [
     b"+OK\r\n", b":1\r\n", b"$-1\r\n", b"*2\r\n$1\r\na\r\n*1\r\n:5\r\n", b"-ERR x\r\n", b"%1\r\n+a\r\n:1\r\n",
-    b"!5\r\nERR x\r\n", b">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\nk\r\n",
+    b"!5\r\nERR x\r\n", b">2\r\n+invalidate\r\n_\r\n", b"$30\r\nhello hello hello hello hello \r\n",
 ]  # fmt: skip
 
 
@@ -263,6 +263,19 @@ def test_the_clusters_credentials_log_in_before_the_client():
     assert (server.ready, server.receive(b"+OK\r\n"), server.ready) == (False, [], True)
 
 
+def test_an_answer_over_the_bound_is_skipped_and_the_next_one_is_right():
+    server = Redis(mode="pinned").session(Side.SERVER, 1000)
+    server.open(None, {})
+    client = session_of(Side.CLIENT)
+    large = b"$3000\r\n" + b"x" * 3000 + b"\r\n"
+    for text in ("GET large", "SUBSCRIBE x", "GET large", "PING"):
+        server.send(read(client, text), 0)
+    data = large + pushed("subscribe", "x", 1) + large + b"+PONG\r\n"
+    assert [message.kind for message in server.receive(data)] == [Kind.SKIPPED, RESPONSE, Kind.SKIPPED, RESPONSE]
+    assert [message.frame for message in server.receive(pushed("message", "x", "y" * 2000))] == [b""]
+    assert server.error is None
+
+
 # CLIENT REPLY
 
 
@@ -376,9 +389,7 @@ def test_denied_commands_are_refused_in_any_spelling():
     assert read(session, "GET a").kind is REQUEST
 
 
-@pytest.mark.parametrize(
-    "words", [("FLUSHALL\0",), ("FLUSH\0ALL",), ("\0",), ("",), ("FLUSH ALL",), ("CLIENT", "REPLY\0x", "OFF"), ("É",)]
-)
+@pytest.mark.parametrize("words", [("FLUSHALL\0",), ("FLUSH\0ALL",), ("\0",), ("CLIENT", "REPLY\0x", "OFF")])
 def test_a_name_that_redis_would_read_as_another_is_refused(words):
     (message,) = Redis(mode="pinned", deny=["FLUSHALL"]).session(Side.CLIENT, MAX).receive(command(*words))
     assert message.answer is not None and message.answer.startswith(b"-ERR unknown ")
@@ -389,7 +400,7 @@ def test_what_is_refused_inside_a_transaction_makes_exec_fail():
     _, denied, later = both.client.receive(said("MULTI") + said("KEYS *") + said("SET a 1"))
     assert denied.answer is None and denied.frame == command("KEYS is not allowed here")
     assert denied.get("command") == "KEYS"
-    assert later.refused(later, "no") == command("no")
+    assert later.refused(later, "not now") == command("not now")
     both.client.receive(said("EXEC"))
     assert not hasattr(read(both.client, "SET a 1"), "refused")
 

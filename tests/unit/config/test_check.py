@@ -275,6 +275,35 @@ def test_a_cluster_without_endpoints_is_a_warning_and_one_without_the_key_is_wro
     assert refused("clusters: [{name: a}]") == ["1:12: clusters[0]: endpoints is missing"]
 
 
+TWO_MODES = """
+listeners:
+  - {name: a, listen: "127.0.0.1:1", protocol: redis, routes: [{cluster: demo}]}
+  - {name: b, listen: "127.0.0.1:2", protocol: {name: redis, mode: pinned}, routes: [{cluster: demo}]}
+clusters:
+  - {name: demo, endpoints: ["127.0.0.1:3"]}
+"""
+
+
+def test_clients_with_connections_of_their_own_and_others_have_clusters_of_their_own() -> None:
+    (problem,) = refused(TWO_MODES)
+    assert "clients of listener 'b' and listener 'a' differ in whether connections are shared (mode)" in problem
+    assert problem.endswith("give each a cluster of its own")
+    accepted(TWO_MODES.replace("protocol: redis", "protocol: {name: redis, mode: pinned}"))
+    own = TWO_MODES.replace("protocol: redis,", "protocol: {name: redis, mode: pinned},").replace(
+        '"127.0.0.1:3"]', '"127.0.0.1:3"], protocol: redis'
+    )
+    assert all("the cluster's own protocol differ" in problem for problem in refused(own))
+
+
+def test_a_pinned_protocol_needs_no_connections_mode_and_takes_no_other() -> None:
+    text = TWO_MODES.replace("protocol: redis,", "protocol: {name: redis, mode: pinned},")
+    assert accepted(text).clusters[0].connections.mode is None
+    assert (
+        "leave out its connections.mode (multiplex), or write pinned"
+        in refused(text.replace('"127.0.0.1:3"]', '"127.0.0.1:3"], connections: {mode: multiplex}'))[0]
+    )
+
+
 def test_a_cluster_speaks_what_its_clients_speak() -> None:
     (problem,) = refused(mesh(cluster=", protocol: mute"))
     assert problem.endswith("cluster 'demo' speaks mute, clients of the listener dubbo; metaproxy does not translate")
