@@ -127,7 +127,8 @@ class ICodec(Interface):
         """
         One whole frame that answers `request` under its own id with an error that its clients understand; b"" for a
         request that gets no answer, unless it opens a state (SUBSCRIBE), whose client waits for that. A FinalFrame ends
-        the client's connection behind it. text: at most 1 KiB. name: see Reply; an unknown name counts as "".
+        the client's connection behind it, an empty one without a word. text: at most 1 KiB. name: see Reply; an unknown
+        name counts as "".
         """
 
     def knows(name: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 
-from metaproxy.message import Correlation, ErrorKind, FrameError, Kind, Message, Side
+from metaproxy.message import Correlation, ErrorKind, FinalFrame, FrameError, Kind, Message, Side
 from metaproxy.testing.bench import FORWARDED, OTHER, Bench
 from metaproxy.testing.report import need, shorten
 
@@ -101,8 +101,8 @@ def _check_reply(bench: Bench, what: str, request: Message, kind: ErrorKind, tex
     data = bench.call(what, bench.codec.reply, request, kind, text, name, data=request.frame)
     need(isinstance(data, bytes), f"{what} gave {data!r:.200}; it must give bytes")
     need(
-        bool(data) or request.kind is not Kind.REQUEST,
-        f"{what} gave b''; the client of a REQUEST waits for an answer. Is it ONEWAY?",
+        bool(data) or request.kind is not Kind.REQUEST or isinstance(data, FinalFrame),
+        f"{what} gave b''; the client of a REQUEST waits for an answer. Is it ONEWAY? FinalFrame() closes without one",
         request.frame,
     )
     if not data:

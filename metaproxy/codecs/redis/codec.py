@@ -20,7 +20,7 @@ from metaproxy.codecs.redis.metadata import KEYS
 from metaproxy.codecs.redis.pinned_client import PinnedClient, is_answered
 from metaproxy.codecs.redis.pinned_server import PinnedServer
 from metaproxy.codecs.redis.server import ServerSession
-from metaproxy.message import Affinity, Correlation, ErrorKind, Kind, Message, Part, Side
+from metaproxy.message import Affinity, Correlation, ErrorKind, FinalFrame, Kind, Message, Part, Side
 
 WORDS: dict[ErrorKind, str] = {
     ErrorKind.NOT_FOUND: "ERR", ErrorKind.NO_CLUSTER: "ERR", ErrorKind.NO_ENDPOINT: "ERR", ErrorKind.CONNECT: "ERR",
@@ -91,7 +91,7 @@ class Redis(Codec):
     def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes:
         """name: any word of upper-case letters and digits, such as LOADING."""
         if self._pinned and not is_answered(request, kind):
-            return b""
+            return FinalFrame() if kind is ErrorKind.RESET else b""
         if _WORD.fullmatch(name):
             line = f"{name} {text or (_CROSSSLOT if name == 'CROSSSLOT' else kind.value)}"
         else:
