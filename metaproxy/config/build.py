@@ -38,6 +38,7 @@ from metaproxy.proxy import address
 from metaproxy.proxy.memory import available
 from metaproxy.proxy.mirror import Mirror, MirrorTarget
 from metaproxy.proxy.overload import OverloadLimits
+from metaproxy.proxy.preface import Trusted
 from metaproxy.proxy.reserved import EdgeTable
 from metaproxy.proxy.snapshot import NO_ROUTE, FilterUse, ListenerSnapshot, Snapshot, Template
 from metaproxy.proxy.tls import ClientTls
@@ -273,9 +274,10 @@ class _Build:
             idle_timeout=spec.idle_timeout,
             stall_timeout=spec.stall_timeout,
             drain_timeout=spec.drain_timeout,
-            proxy_protocol=spec.proxy_protocol,
             original_destination=spec.original_destination,
             keepalive=_keepalive(spec.keepalive),
+            proxy_protocol=bool(spec.proxy_protocol),
+            proxy_trusted=None if isinstance(spec.proxy_protocol, bool) else Trusted(spec.proxy_protocol.trusted),
             tls=server_tls(spec.tls) if spec.tls is not None else None,
             filters=tuple(use.name for use in spec.filters),
         )

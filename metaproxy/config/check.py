@@ -264,6 +264,13 @@ def _routes_can_be_reached(listener: model.Listener, reading: Reading) -> None:
 
 
 @_rule(model.Listener)
+def _not_everybody_tells_who_clients_are(listener: model.Listener, reading: Reading) -> None:
+    if listener.proxy_protocol is True and not all(map(_is_local, listener.listen)):
+        text = "anyone who connects may claim any address; write {trusted: [NETWORK]}, of the proxies in front"
+        reading.warn(reading.at(listener, "proxy_protocol"), text)
+
+
+@_rule(model.Listener)
 def _mutations_are_possible(listener: model.Listener, reading: Reading) -> None:
     codec = reading.built(listener.protocol)
     if codec is None or not codec.mutable:

@@ -41,6 +41,7 @@ from metaproxy.config.notation import (
     Regex,
     Share,
     Size,
+    Source,
     Span,
     Text,
     Url,
@@ -53,6 +54,7 @@ from metaproxy.config.reading import Secret, Use
 from metaproxy.config.shape import (
     Discovery,
     Filter,
+    FlagOr,
     ListOf,
     MapOf,
     Named,
@@ -392,6 +394,15 @@ class KeepAlive(Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProxyProtocol(Section):
+    """Who may tell, by a PROXY header, which client it speaks for. Connections from elsewhere are refused."""
+
+    trusted: tuple[str, ...] = option(
+        ListOf(Source(), 1, alone=True), "Networks of the proxies in front; `unix`: who connects to a Unix socket."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Listener(Section):
     """Where clients arrive, what protocol they speak, and what becomes of their requests."""
 
@@ -401,8 +412,10 @@ class Listener(Section):
     )
     protocol: Use = option(Named(ICodec), "What its clients speak.")
     tls: ServerTls | None = option(Nested(ServerTls), "TLS towards clients.", None)
-    proxy_protocol: bool = option(
-        Flag(), "Clients come through a proxy that speaks the PROXY protocol, v1 or v2.", False
+    proxy_protocol: bool | ProxyProtocol = option(
+        FlagOr(ProxyProtocol),
+        "Clients come through a proxy that speaks the PROXY protocol, v1 or v2. `true` believes every sender.",
+        False,
     )
     original_destination: bool = option(
         Flag(),

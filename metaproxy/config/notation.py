@@ -20,6 +20,7 @@ from metaproxy import units
 from metaproxy.config.load import Node, Scalar, resolve
 from metaproxy.config.reading import Kind, Reading, Schema, Secret, near
 from metaproxy.proxy import address
+from metaproxy.proxy.preface import Trusted
 from metaproxy.routing.matcher import compile_condition
 from metaproxy.routing.pattern import compile_bytes
 from metaproxy.telemetry.log_format import compile_format
@@ -346,6 +347,21 @@ class Regex(Leaf[str]):
 
     def schema(self, definitions: dict[str, Schema]) -> Schema:
         return variable({"type": "string", "format": "regex"}, definitions)
+
+
+class Source(Leaf[str]):
+    """Where connections come from: a network, an address, or `unix`."""
+
+    def parse(self, node: Node) -> str:
+        value = text(node)
+        Trusted([value])
+        return value
+
+    def words(self) -> str:
+        return "a network such as `10.0.0.0/8`, an address, or `unix`"
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        return variable({"type": "string"}, definitions)
 
 
 class UrlPath(Leaf[str]):

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, TypeVar, cast
 from zope.interface.interface import InterfaceClass
 
 from metaproxy.config.load import Node
-from metaproxy.config.notation import File, Value, check_name, entries, secret_name, text, told
+from metaproxy.config.notation import File, Flag, Value, check_name, entries, secret_name, text, told
 from metaproxy.config.reading import BROKEN, Kind, Reading, Refused, Schema, Use, near, nearest
 from metaproxy.interfaces import IDiscovery, IFilter, ILoadBalancer
 from metaproxy.plugins import kind_of
@@ -264,6 +264,23 @@ class Nested(Kind[S]):
                 schema["oneOf"] = [{"required": [key]} for key in section.ONE_OF]
         whole: Schema = {"$ref": f"#/$defs/{name}"}
         return {"anyOf": [known[section.SHORT].kind.schema(definitions), whole]} if section.SHORT else whole
+
+
+class FlagOr(Kind["bool | S"]):
+    """`true` or `false`, or a section."""
+
+    def __init__(self, section: type[S]) -> None:
+        self._flag = Flag()
+        self.kind = Nested(section)
+
+    def read(self, node: Node, reading: Reading) -> bool | S:
+        return self.kind.read(node, reading) if isinstance(node.value, dict) else self._flag.read(node, reading)
+
+    def words(self) -> str:
+        return f"{self._flag.words()}, or {self.kind.words()}"
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        return {"anyOf": [self._flag.schema(definitions), self.kind.schema(definitions)]}
 
 
 class Discovery(Kind[Use]):

@@ -83,6 +83,11 @@ class Listener:
             counts.connections_refused += 1
             self.network.overload.refuse()
             return None
+        trusted = self.snapshot.proxy_trusted
+        if trusted is not None and not trusted(connection.peer):
+            counts.connections_refused += 1
+            self._not_trusted(connection.peer)
+            return None
         self._number += 1
         client = Downstream(self, self._number)
         counts.connections_active += 1
@@ -96,6 +101,12 @@ class Listener:
         if self.snapshot.tls is not None:
             behind = Secured(self.snapshot.tls, client, self.network.clock, partial(self._not_secured, client))
         return Preface(self, client, behind) if self.snapshot.proxy_protocol else behind
+
+    def _not_trusted(self, peer: str) -> None:
+        host = peer.rpartition(":")[0]
+        if self._may_speak((host, "PROXY")):
+            text = "listener {name}: {peer} is none of proxy_protocol.trusted; connection refused"
+            log.warn(text, name=self.name, peer=peer)
 
     def _not_secured(self, client: Downstream, text: str, timed_out: bool) -> None:
         """A client whose TLS handshake failed: whoever scans ports must not fill the log."""

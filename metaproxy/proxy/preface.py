@@ -4,14 +4,15 @@ The PROXY protocol in front of a client's first byte: who the client is, told by
     v1:  "PROXY TCP4 192.0.2.1 192.0.2.2 4711 80\\r\\n", at most 107 bytes; TCP6; "PROXY UNKNOWN ...\\r\\n"
     v2:  12 bytes of signature | version 2, command | family, transport | length 2 | addresses | TLVs, not read
 
-Source: haproxy's doc/proxy-protocol.txt, version 2.2. Lives here: `parse` and `Preface`, which reads it and then hands
-the connection to its client's protocol. Does not: what the addresses are used for.
+Source: haproxy's doc/proxy-protocol.txt, version 2.2. Lives here: `parse`; `Trusted`, who may send it; `Preface`, which
+reads it and then hands the connection to its client's protocol. Does not: what the addresses are used for.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import struct
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from twisted.internet.interfaces import IDelayedCall
@@ -20,6 +21,7 @@ from twisted.python.failure import Failure
 
 from metaproxy.message import FrameError
 from metaproxy.proxy import address
+from metaproxy.routing.matcher import compile_condition
 
 if TYPE_CHECKING:
     from metaproxy.proxy.downstream import Downstream
@@ -33,6 +35,26 @@ PATIENCE = 5.0
 """Seconds that a connection may take to send it: the proxy before us knows it already."""
 
 _V2 = struct.Struct(">12sBBH")
+
+
+UNIX = "unix"
+"""What stands for the clients of Unix sockets among the networks that are trusted."""
+
+
+class Trusted:
+    """Who may send the header. networks: CIDR, single addresses, and UNIX. Raises ValueError for what is none."""
+
+    def __init__(self, networks: Sequence[str]) -> None:
+        self.networks = tuple(networks)
+        cidr = [one for one in networks if one != UNIX]
+        self._unix = len(cidr) < len(networks)
+        self._holds = compile_condition("source.address", {"cidr": cidr}).test if cidr else lambda value: False
+
+    def __call__(self, peer: str) -> bool:
+        """peer: as `address.show` writes it. IPv4 addresses count in whatever form the socket has them."""
+        if peer.startswith("unix:"):
+            return self._unix
+        return self._holds(peer.rpartition(":")[0].strip("[]"))
 
 
 class Told(NamedTuple):

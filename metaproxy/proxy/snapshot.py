@@ -7,7 +7,7 @@ Lives here: `ListenerSnapshot`, `Snapshot`, and mutations whose values are fille
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -60,7 +60,8 @@ class ListenerSnapshot:
     One listener of a configuration. no_route: the pseudo-route of requests that match none, with the listener's
     filters; its reply is NO_ROUTE. codec: the same object in two snapshots when it is the same code with the same
     options. Times in seconds, 0 for no limit; max_frame and max_buffered in bytes. keepalive: idle, interval, count.
-    filters: their names in order, for listings.
+    filters: their names in order, for listings. proxy_trusted: tells of a peer whether it may send a PROXY header;
+    None: all may.
     """
 
     name: str
@@ -78,6 +79,7 @@ class ListenerSnapshot:
     proxy_protocol: bool = False
     original_destination: bool = False
     keepalive: tuple[float, float, int] | None = None
+    proxy_trusted: Callable[[str], bool] | None = None
     tls: ServerTls | None = None
     filters: tuple[str, ...] = ()
 

@@ -137,7 +137,7 @@ LISTENER = _families(
     (
         "metaproxy_listener_connections_refused_total",
         "counter",
-        "Connections closed on arrival, as a bound is reached.",
+        "Connections closed on arrival: a bound is reached, or their source is not trusted.",
         _of("connections_refused"),
     ),
     ("metaproxy_listener_received_bytes_total", "counter", "Bytes read from clients.", _of("bytes_received")),

@@ -530,3 +530,33 @@ def test_a_codec_that_has_no_probe_can_not_be_checked_by_it() -> None:
     assert "thrift has no probe" in told
     assert accepted(mesh(protocol="{name: thrift, transport: framed}", cluster=check))
     assert accepted(mesh(protocol="redis", cluster=check))
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:1", "[::]:1", "192.0.2.1:1"])
+def test_a_proxy_header_that_is_believed_from_anyone_is_warned_of(listen):
+    text = f"listeners: [{{name: l, listen: '{listen}', protocol: redis, proxy_protocol: true}}]"
+    config, problems = check(text, "x.yaml", Registry())
+    assert problems == []
+    assert any("trusted" in warning.text for warning in config.warnings)
+
+
+@pytest.mark.parametrize("written", ["{trusted: [10.0.0.0/8, unix]}", "{trusted: 10.0.0.0/8}", "false"])
+def test_a_proxy_header_of_trusted_networks_is_not(written):
+    text = f"listeners: [{{name: l, listen: '0.0.0.0:1', protocol: redis, proxy_protocol: {written}}}]"
+    config, problems = check(text, "x.yaml", Registry())
+    assert problems == []
+    assert not any("trusted" in warning.text for warning in config.warnings)
+
+
+@pytest.mark.parametrize(
+    ("written", "part"),
+    [
+        ("{trusted: [10.0.0.1/8]}", "10.0.0.0/8"), ("{trusted: []}", "at least 1"), ("{}", "trusted is missing"),
+        ("{trustde: [10.0.0.0/8]}", "did you mean 'trusted'?"), ("maybe", "neither true nor false"),
+    ],
+)  # fmt: skip
+def test_a_wrong_list_of_trusted_networks_is_refused_with_what_to_write(written, part):
+    text = f"listeners: [{{name: l, listen: '0.0.0.0:1', protocol: redis, proxy_protocol: {written}}}]"
+    config, problems = check(text, "x.yaml", Registry())
+    assert config is None
+    assert part in problems[0].text

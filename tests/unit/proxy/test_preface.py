@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metaproxy.message import FrameError
-from metaproxy.proxy.preface import PATIENCE, parse
+from metaproxy.proxy.preface import PATIENCE, Trusted, parse
 
 V1 = b"PROXY TCP4 192.0.2.1 192.0.2.2 4711 80\r\n"
 V2 = bytes.fromhex("0d0a0d0a000d0a515549540a2111000cc0000201c000020212670050")
@@ -83,3 +83,49 @@ def test_a_client_that_says_nothing_is_closed_after_a_while() -> None:
     wire = stage.client()
     stage.clock.advance(PATIENCE)
     assert wire.closed
+
+
+NETWORKS = ["10.0.0.0/8", "192.0.2.7", "fd00::/8", "::ffff:198.51.100.0/120"]
+
+
+@pytest.mark.parametrize(
+    ("peer", "trusted"),
+    [
+        ("10.1.2.3:4711", True), ("11.1.2.3:4711", False), ("192.0.2.7:1", True), ("192.0.2.8:1", False),
+        ("[fd00::1]:4711", True), ("[fe80::1%eth0]:4711", False), ("[::1]:4711", False),
+        ("[::ffff:10.1.2.3]:4711", True), ("[::ffff:11.1.2.3]:4711", False), ("198.51.100.9:1", True),
+        ("unix:", False), ("unix:client", False), ("", False), ("nonsense", False),
+    ],
+)  # fmt: skip
+def test_only_the_networks_that_are_listed_are_trusted(peer: str, trusted: bool) -> None:
+    assert Trusted(NETWORKS)(peer) is trusted
+
+
+@pytest.mark.parametrize("peer", ["unix:", "unix:client", "unix:/run/client.sock"])
+def test_clients_of_unix_sockets_are_trusted_by_their_own_word(peer: str) -> None:
+    assert Trusted(["unix"])(peer)
+    assert not Trusted(["unix"])("10.0.0.1:1")
+
+
+@pytest.mark.parametrize("network", ["10.0.0.1/8", "10.0.0.0/33", "localhost", "", "10.0.0.0-10.0.0.9"])
+def test_what_is_no_network_is_refused(network: str) -> None:
+    with pytest.raises(ValueError, match="cidr"):
+        Trusted([network])
+
+
+@pytest.mark.parametrize("header", [V1, V2, V2_LOCAL, b"PROXY UNKNOWN\r\n"])
+def test_a_source_that_is_not_trusted_is_refused_before_its_header_is_read(header: bytes) -> None:
+    stage = Stage(proxy_protocol=True, proxy_trusted=Trusted(["10.0.0.0/8"]))
+    wire = stage.client()
+    assert wire.closed
+    counts = stage.listener.counts
+    assert (counts.connections, counts.connections_refused, counts.connections_active) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("header", [V1, V2])
+def test_a_trusted_source_is_believed(header: bytes) -> None:
+    stage = Stage(proxy_protocol=True, proxy_trusted=Trusted(["127.0.0.0/8"]))
+    wire = stage.client()
+    stage.say(wire, header + call(7))
+    assert stage.downstream(wire).facts["source.address"] == "192.0.2.1"
+    assert stage.listener.counts.connections_refused == 0
