@@ -72,9 +72,9 @@ class Check(Endpoint):
         self._configuration = view.configuration
 
     def post(self, ask: Ask) -> Deferred[Answer]:
-        return self._configuration.slices.run(partial(self._configuration.check, ask.text(), _source(ask))).addCallback(
-            _checked
-        )
+        return self._configuration.slices.run(
+            partial(self._configuration.check_put, ask.text(), _source(ask))
+        ).addCallback(_checked)
 
 
 def _checked(found: tuple[list[Any], dict[str, Any]]) -> Answer:
@@ -114,7 +114,7 @@ class Config(Endpoint):
         self._configuration = view.configuration
 
     def put(self, ask: Ask) -> Deferred[Answer]:
-        work = partial(self._configuration.apply_text, ask.text(), _source(ask))
+        work = partial(self._configuration.put_text, ask.text(), _source(ask))
         return self._configuration.slices.run(work).addCallback(_applied, self._proxy)
 
 

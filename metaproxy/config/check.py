@@ -22,6 +22,8 @@ from twisted.internet.task import Clock
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.config import model
 from metaproxy.config.load import ConfigErrors, Node, Problem, Scalar, load
+from metaproxy.config.named_files import Confinement, NamedFile, named_files, place
+from metaproxy.config.permissions import who_else_writes
 from metaproxy.config.reading import BROKEN, Enough, Plugins, Reading, Secret, near
 from metaproxy.config.shape import Nested, options
 from metaproxy.config.tls import CertificateError, admin_options, client_tls, server_tls
@@ -45,6 +47,7 @@ def check(
     folder: Path | None = None,
     injected: Mapping[str, object] | None = None,
     runtime: Mapping[str, Scalar] | None = None,
+    confined: Confinement | None = None,
 ) -> tuple[model.Config | None, list[Problem]]:
     """
     The configuration, or None and all that is wrong with the text, in the order of the file. Raises nothing.
@@ -52,8 +55,8 @@ def check(
     filename: as errors and `Config.source` have it; folder: what relative paths start from, the file's by default;
     environ: the variables, the process's by default; injected: what plugins' constructors get besides their options,
     here and when they are built in earnest; a clock that stands still by default; runtime: values that were changed
-    live, in the place of those of `runtime:`. Codecs, filters and balancers are
-    built and forgotten again.
+    live, in the place of those of `runtime:`; confined: refuses files. Codecs, filters and balancers are built and
+    forgotten again.
     """
     environ = os.environ if environ is None else environ
     root, problems = load(text, filename, environ, runtime)
@@ -69,8 +72,10 @@ def check(
     )
     config = BROKEN
     try:
+        _plugins_are_allowed(root, reading, confined)
         config = reading.read(_ROOT, root)
         reading.check_references()
+        _files_are_allowed(config, root, reading, registry, confined)
     except Enough:
         pass
     problems = sorted({*problems, *reading.problems}, key=lambda problem: (problem.line, problem.column, problem.path))
@@ -78,6 +83,26 @@ def check(
         return None, problems
     warnings = sorted(reading.warnings, key=lambda problem: (problem.line, problem.column, problem.path))
     return replace(config, source=filename, warnings=tuple(warnings)), []
+
+
+def _plugins_are_allowed(root: Node, reading: Reading, confined: Confinement | None) -> None:
+    """Before anything else is looked at: what follows would miss the plugins. Raises Enough."""
+    node = root.value.get("plugins") if isinstance(root.value, dict) else None
+    if confined is None or node is None:
+        return
+    folders = reading.read(options(model.Config)["plugins"].kind, node)
+    named = [NamedFile(("plugins", i), "plugins", str(one)) for i, one in enumerate(folders or ())]
+    refused = list(confined.refused(named))
+    for one, text in refused:
+        reading.problem(place(root, one.keys), text)
+    if refused:
+        raise Enough
+
+
+def _files_are_allowed(config: Any, root: Node, reading: Reading, registry: Any, confined: Confinement | None) -> None:
+    if confined is not None and config is not BROKEN and not reading.problems:
+        for one, text in confined.refused(named_files(config, registry.load)):
+            reading.problem(place(root, one.keys), text)
 
 
 def plugin_folders(
@@ -499,3 +524,6 @@ def _folders_exist(config: model.Config, reading: Reading) -> None:
     for folder in config.plugins:
         if not os.path.isdir(folder):
             reading.warn(reading.at(config, "plugins"), f"{folder} is no folder, or not yet")
+    for folder in dict.fromkeys((*config.plugins, *reading.folders)):
+        for text in who_else_writes(folder):
+            reading.warn(reading.at(config, "plugins"), text)

@@ -264,6 +264,11 @@ class Reading:
         self._made[id(use)] = _Made(use, at, entries, factory)
         return use
 
+    @property
+    def folders(self) -> list[Path]:
+        """From which plugins come, those of the command line included."""
+        return list(getattr(self._plugins, "folders", ()))
+
     def names(self, interface: InterfaceClass) -> list[str]:
         """Of the plugins that there are."""
         return list(self._plugins.names(interface))

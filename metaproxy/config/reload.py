@@ -7,12 +7,9 @@ what a configuration means (`check`, `build`), what runs (`service`).
 
 from __future__ import annotations
 
-import gc
 import os
 import re
-import resource
 import signal
-import socket
 import time
 from collections.abc import Callable, Iterable, Sized
 from functools import partial
@@ -27,10 +24,11 @@ from metaproxy.config import model
 from metaproxy.config.build import Builder
 from metaproxy.config.check import ConfigErrors, Problem, check, plugin_folders
 from metaproxy.config.load import Scalar, load, read
+from metaproxy.config.named_files import Confinement, NamedFile, named_files
+from metaproxy.config.process import must_be_free, raise_file_limit, settle_memory
 from metaproxy.config.slices import Slices, in_reactor
 from metaproxy.config.tls import AdminContexts, CertificateError, admin_options
 from metaproxy.plugins import Registry
-from metaproxy.proxy import address
 from metaproxy.service import ProxyService
 from metaproxy.telemetry.access_log import LogFiles
 
@@ -69,6 +67,8 @@ class Configuration(Service):
         self.live: dict[str, Scalar] = {}
         self.defaults: dict[str, Any] = {}
         self.admin_tls: AdminContexts | None = None
+        self._open = False  # whether anybody who reaches the admin API may ask everything
+        self._files: list[NamedFile] = []
         self._file_stamps: dict[Path, object] = {}
         self._seen: object = None
         self.slices = Slices(reactor)
@@ -89,13 +89,20 @@ class Configuration(Service):
         self._file_waits = bool(lines)
         return lines
 
-    def check(self, text: str | bytes, source: str = "") -> tuple[list[Problem], dict[str, Any]]:
+    def check_put(self, text: str | bytes, source: str = "") -> tuple[list[Problem], dict[str, Any]]:
+        """As `check`, for somebody who may not be known; see `put_text`."""
+        return self.check(text, source, self._confinement())
+
+    def check(
+        self, text: str | bytes, source: str = "", confined: Confinement | None = None
+    ) -> tuple[list[Problem], dict[str, Any]]:
         """
         What is wrong with a text, and what applying it would change; changes nothing. source: what errors call it;
-        relative paths start from the folder of the proxy's own file all the same.
+        relative paths start from the folder of the proxy's own file all the same. confined: as of `apply_text`.
         """
+        registry = self._registry_for(text, confined)
         config, problems = check(
-            text, source or self.file, self._registry_for(text), folder=self._folder, runtime=self.live
+            text, source or self.file, registry, folder=self._folder, runtime=self.live, confined=confined
         )
         if config is None:
             return problems, {}
@@ -107,17 +114,22 @@ class Configuration(Service):
             "warnings": [str(warning) for warning in config.warnings],
         }
 
-    def apply_text(self, text: str | bytes, source: str = "") -> list[str]:
+    def put_text(self, text: str | bytes, source: str = "") -> list[str]:
+        """As `apply_text`, for somebody who may not be known: without tokens no file can be named that was not."""
+        return self.apply_text(text, source, self._confinement())
+
+    def apply_text(self, text: str | bytes, source: str = "", confined: Confinement | None = None) -> list[str]:
         """
         Checks a text and puts it in force. The lines of what is wrong with it; [] when it was applied. source: as of
-        `check`.
+        `check`; confined: what keeps it to the files that are named already.
         """
         source = source or self.file
-        registry = self._registry_for(text)
+        registry = self._registry_for(text, confined)
         stamps = self._stamps()  # before they are read: what changes meanwhile is seen at the next look
         config, problems = check(
-            text, source, registry, folder=self._folder, injected=self._builder.injected, runtime=self.live
-        )
+            text, source, registry, folder=self._folder, injected=self._builder.injected, runtime=self.live,
+            confined=confined,
+        )  # fmt: skip
         if config is None:
             return self._refuse([str(problem) for problem in problems], source)
         before = self._registry.copy()
@@ -134,12 +146,15 @@ class Configuration(Service):
             log.failure("{source}: could not be put in force", source=source)
             return self._refuse([f"{source}: {type(error).__name__}: {error}"], source)
         self._tell_of_plugins(before)
-        self._builder.commit(snapshot)
+        in_reactor(partial(self._builder.commit, snapshot))
         if self.admin_tls is not None and admin_tls is not None:
             self.admin_tls.options = admin_tls
         self._note(config)
         if not self.applied:
-            _settle_memory()
+            self._open = is_open(config.admin)
+            settle_memory()
+        if confined is None and source == self.file:
+            self._files = [*named_files(config, self._registry.load)]
         self.text, self.config, self.refused = text if isinstance(text, str) else text.decode(), config, None
         self._source = source
         self._file_waits = False
@@ -160,7 +175,7 @@ class Configuration(Service):
             raise KeyError(name)
         before = self.live
         self.live = {key: one for key, one in before.items() if key != name} | ({} if value is None else {name: value})
-        lines = self._again()
+        lines = self._again(self._confinement())
         if lines:
             self.live = before
         return lines
@@ -213,10 +228,10 @@ class Configuration(Service):
             return
         self._again()
 
-    def _again(self) -> list[str]:
+    def _again(self, confined: Confinement | None = None) -> list[str]:
         """Puts what is in force in force anew, as something changed that it refers to."""
         waits, refused = self._file_waits, self.refused
-        lines = self.apply_text(self.text, self._source)
+        lines = self.apply_text(self.text, self._source, confined)
         if not lines and waits:
             self._file_waits, self.refused = waits, refused
         return lines
@@ -228,11 +243,18 @@ class Configuration(Service):
 
     # -- how
 
-    def _registry_for(self, text: str | bytes) -> Registry:
+    def _registry_for(self, text: str | bytes, confined: Confinement | None = None) -> Registry:
         """The plugins as they are now in the folders that a text names; those in use stay as they are."""
         registry = self._registry.copy()
-        registry.refresh([*plugin_folders(text, self.file), *map(Path, self._folders)])
+        folders = plugin_folders(text, self.file)
+        if confined is not None:
+            folders = confined.folders(folders)
+        registry.refresh([*folders, *map(Path, self._folders)])
         return registry
+
+    def _confinement(self) -> Confinement | None:
+        """What anybody who reaches the admin API may name: the files of the last configuration that was not theirs."""
+        return Confinement(self._files) if self.applied and self._open else None
 
     def _refuse(self, lines: list[str], source: str) -> list[str]:
         self.reloads["refused"] += 1
@@ -262,6 +284,12 @@ class Configuration(Service):
         )
 
 
+def is_open(admin: model.Admin) -> bool:
+    """Whether the admin API knows nobody who asks: no tokens, no certificates of clients, no socket of one user's."""
+    known = admin.tokens is not None or (admin.tls is not None and admin.tls.client_ca is not None)
+    return not known and not admin.listen.startswith("unix:")
+
+
 def _runtime(text: str | bytes, file: str) -> dict[str, Any]:
     """`runtime:` as it is written, in a text that is right."""
     root, _ = load(text, file)
@@ -280,16 +308,6 @@ def _stamp(file: str) -> object:
     except OSError:
         return None
     return (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-
-
-def _settle_memory() -> None:
-    """
-    What the start loaded stays until the end: the collector need not walk it. And exchanges form no cycles, so that
-    collecting after each 700 of them, as is the default, finds nothing; measured on the data path: 7 percent.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
 
 
 def check_file(file: str, folders: Iterable[str]) -> str:
@@ -323,7 +341,7 @@ def make_services(file: str, folders: Iterable[str]) -> MultiService:
     from metaproxy.proxy.turn import Turn
 
     clock: Any = reactor
-    _raise_file_limit()
+    raise_file_limit()
     registry = Registry()
     proxy = ProxyService(Network(clock, Turn(clock)), registry)
     logs = LogFiles(clock)
@@ -336,32 +354,11 @@ def make_services(file: str, folders: Iterable[str]) -> MultiService:
     configuration.setServiceParent(services)
     proxy.setServiceParent(services)
     admin = configuration.config.admin
-    _must_be_free(admin.listen)
+    must_be_free(admin.listen)
     tls = configuration.admin_tls = AdminContexts(admin_options(admin.tls)) if admin.tls is not None else None
     AdminService(proxy, configuration, admin.listen, admin.tokens, clock, logs, tls).setServiceParent(services)
     _on_signals(clock, configuration, logs)
     return services
-
-
-def _raise_file_limit() -> None:
-    """Each connection is a file: the soft limit, often 1024, would end them long before `max_connections` does."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _must_be_free(where: str) -> None:
-    """Raises OSError for an admin address that can't be had, while there is still somebody to tell it to."""
-    at = address.parse(where)
-    if at.family == socket.AF_UNIX or not at.literal:
-        return
-    with socket.socket(at.family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(at.sockaddr)
-            probe.listen()
-        except OSError as error:
-            raise OSError(error.errno, f"admin.listen: {where}: {error.strerror}") from error
 
 
 def _first(configuration: Configuration) -> None:

@@ -30,6 +30,9 @@ class File:
     A file that is gone or can't be read changes nothing; write a new one beside it and rename that.
     """
 
+    files = ("target",)
+    """The options that name files."""
+
     def __init__(self, target: str, clock: IReactorTime, refresh: Seconds = Seconds(1.0)) -> None:  # noqa: B008
         if not refresh:
             raise ValueError("refresh: 0 would look without a pause; write 1s")

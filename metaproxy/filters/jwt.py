@@ -35,6 +35,9 @@ class Jwt:
     kept for each provider.
     """
 
+    files = ("providers.*.jwks.file",)
+    """The options that name files."""
+
     def __init__(
         self, providers: dict[str, object], clock: IReactorTime, require: Needs = "any", cache: int = 1000
     ) -> None:

@@ -64,6 +64,12 @@ class FakeConfiguration:
         self._running.apply(self._running.proxy.snapshot.version + 1)
         return []
 
+    def put_text(self, text: str, source: str = "demo.yaml") -> list[str]:
+        return self.apply_text(text, source)
+
+    def check_put(self, text: str, source: str = "demo.yaml") -> tuple[list[str], dict[str, Any]]:
+        return self.check(text, source)
+
     def reload(self) -> list[str]:
         return self.apply_text(self.content)
 
