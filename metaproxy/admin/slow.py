@@ -15,7 +15,7 @@ from metaproxy.telemetry.windows import KEPT
 LEAST = 5
 """Slow answers in the window: fewer are chance, whatever share they are."""
 FEW = 20
-"""Answers in the window below which a minute is looked at in its place."""
+"""Answers in the window below which a minute is looked at as well."""
 
 
 class _Slow(NamedTuple):
@@ -64,11 +64,12 @@ def _how(view: View, counts: Any, seconds: float) -> _Slow | None:
     usual = view.windows.usual(counts)
     if usual is None or usual.value is None:
         return None
-    added = view.windows.read(counts, seconds)
-    if added.count < FEW and seconds < KEPT:
-        seconds = KEPT
-        added = view.windows.read(counts, seconds)
-    p99 = added.percentile(0.99)
-    if p99 is None or p99 <= usual.bound() or added.slower(usual.bound()) < LEAST:
-        return None
-    return _Slow(p99, usual.value, seconds)
+    bound = usual.bound()
+    for window in sorted({seconds, KEPT}):
+        added = view.windows.read(counts, window)
+        p99 = added.percentile(0.99)
+        if p99 is not None and p99 > bound and added.slower(bound) >= LEAST:
+            return _Slow(p99, usual.value, window)
+        if added.count >= FEW:
+            break
+    return None

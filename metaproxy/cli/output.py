@@ -1,7 +1,7 @@
 """
 What commands write: tables for people, JSON for scripts, errors to standard error.
 
-Lives here: `Output`, tables, numbers as people read them. Does not: what is written.
+Lives here: `Output`, numbers as people read them. Does not: what is written; how a table is laid out (`table`).
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from metaproxy.cli.table import Table
 from metaproxy.telemetry.log_format import harmless
 
 GOOD, BAD, DIM = "green", "red", "dim"
@@ -27,8 +26,8 @@ class Output:
 
     def __init__(self, as_json: bool = False, console: Console | None = None, errors: Console | None = None) -> None:
         self.as_json = as_json
-        self.console = console or Console(highlight=False, soft_wrap=True)
-        self.errors = errors or Console(stderr=True, highlight=False, soft_wrap=True)
+        self.console = console or Console(highlight=False)
+        self.errors = errors or Console(stderr=True, highlight=False)
 
     def json(self, data: Any, one_line: bool = False) -> None:
         text = json.dumps(data) if one_line else json.dumps(data, indent=2, sort_keys=True)
@@ -36,13 +35,15 @@ class Output:
         self.console.file.flush()
 
     def show(self, *what: Any) -> None:
+        """A long line of text goes on in the next one at a space on a terminal, and stays one line anywhere else."""
         for one in what:
-            self.console.print(text(one) if isinstance(one, str) else one)
+            self.console.print(text(one) if isinstance(one, str) else one, soft_wrap=not self.console.is_terminal)
         self.console.file.flush()  # a pipe's reader waits for a line, not for a full buffer
 
     def error(self, message: str) -> None:
         for line in message.splitlines():
-            self.errors.print(Text.assemble(("metaproxy: ", BAD), harmless_line(line)))
+            shown = Text.assemble(("metaproxy: ", BAD), harmless_line(line))
+            self.errors.print(shown, soft_wrap=not self.errors.is_terminal)
 
     @property
     def live(self) -> bool:
@@ -59,15 +60,10 @@ def harmless_line(line: str) -> str:
     return line if line.isprintable() else harmless(line, len(line)).replace('\\"', '"')
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
-    """columns: those that begin with `>` are right-aligned."""
-    made = Table(title=title or None, box=SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
-    for name in columns:
-        right = name.startswith(">")
-        made.add_column(name.lstrip(">"), justify="right" if right else "left", overflow="fold", no_wrap=right)
-    for row in rows:
-        made.add_row(*(cell if isinstance(cell, Text) else text(cell) for cell in row))
-    return made
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], drop: Sequence[str] = ()) -> Table:
+    """See table.Table; cells may be whatever has a text."""
+    cells = [[cell if isinstance(cell, Text) else text(cell) for cell in row] for row in rows]
+    return Table(title, columns, cells, drop)
 
 
 def ms(value: float | None) -> str:

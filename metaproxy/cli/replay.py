@@ -247,7 +247,7 @@ def _show(told: dict[str, Any], compared: bool, output: Output) -> None:
         output.show(table("Failed", ["error", ">requests"], counted))
     if differences:
         rows = [[one["number"], one["operation"], one["differs"]] for one in differences[:SHOWN]]
-        output.show(table("Differences", [">request", "operation", "how"], rows))
+        output.show(table("Differences", [">request", "operation", "how"], rows, ["operation"]))
     if compared:
         words = f"{told['compared']} answers compared, {len(differences)} differ"
         output.show(text(words, BAD if differences else GOOD))

@@ -1,5 +1,5 @@
 """
-`metaproxy status`: whether it is ready, what listens, which endpoints are out.
+`metaproxy status`: whether it is ready, what is wrong, what listens, how the endpoints do.
 
 Lives here: the command. Does not: figures over time (`top`).
 """
@@ -11,23 +11,50 @@ from typing import Any
 from rich.text import Text
 
 from metaproxy.cli.client import Admin
-from metaproxy.cli.output import BAD, DIM, GOOD, Output, ms, table, text
+from metaproxy.cli.output import BAD, DIM, GOOD, Output, ms, rate, table, text
+
+FAIL_ON = ("never", "not-ready", "degraded", "problems")
+"""From what on it ends with 1; each includes those before it."""
 
 
 def add(commands: Any, common: Any) -> None:
-    made = commands.add_parser("status", parents=[common], help="state, listeners, endpoints; 1 when it is not ready")
+    made = commands.add_parser("status", parents=[common], help="state, what is wrong, listeners, endpoints")
+    made.add_argument("--seconds", type=float, default=10.0, help="how far to look back, 2 to 60 (default: 10)")
+    made.add_argument(
+        "--fail-on",
+        choices=FAIL_ON,
+        default="degraded",
+        help="end with 1 when it is not ready, when something is bad such as a cluster without a usable endpoint "
+        "(degraded, the default), when anything is wrong (problems), or never",
+    )
     made.set_defaults(run=run)
 
 
 def run(given: Any, admin: Admin, output: Output) -> int:
+    seconds = f"{given.seconds:g}"
     info = admin.get("/server_info")
+    found = admin.get("/problems", seconds=seconds)
     listeners = admin.get("/listeners")["listeners"]
-    clusters = admin.get("/clusters")["clusters"]
+    clusters = admin.get("/clusters", seconds=seconds)["clusters"]
     if output.as_json:
-        output.json({"server": info, "listeners": listeners, "clusters": clusters})
+        output.json(
+            {
+                "server": info,
+                "worst": found["worst"],
+                "problems": found["problems"],
+                "listeners": listeners,
+                "clusters": clusters,
+            }
+        )
     else:
-        output.show(_head(info, admin.where), *_refused(info), _listeners(listeners), _clusters(clusters))
-    return 0 if info["ready"] else 1
+        output.show(_head(info, admin.where), *_problems(found["problems"]), "")
+        output.show(_listeners(listeners), _clusters(clusters, seconds))
+    return 1 if _fails(info["ready"], found["worst"], given.fail_on) else 0
+
+
+def _fails(ready: bool, worst: str, fail_on: str) -> bool:
+    found = [not ready, worst == "bad", worst in ("bad", "warn")]
+    return any(found[: FAIL_ON.index(fail_on)])
 
 
 def _head(info: dict[str, Any], where: str) -> Text:
@@ -41,13 +68,18 @@ def _head(info: dict[str, Any], where: str) -> Text:
     )  # fmt: skip
 
 
-def _refused(info: dict[str, Any]) -> list[Text]:
-    """The configuration that waits to be mended."""
-    one = info["refused"]
-    if one is None:
-        return []
-    lines = [text(f"the configuration of {one['time']} was refused:", BAD)]
-    return [*lines, *(text(f"  {error}") for error in one["errors"])]
+_STYLES = {"bad": BAD, "warn": "yellow", "note": DIM}
+
+
+def _problems(found: list[dict[str, Any]]) -> list[Text]:
+    """A line each, and more where a problem has lines of its own, as a configuration that was refused."""
+    lines = []
+    for one in found:
+        lines.append(Text.assemble((f"{one['level']:4} ", _STYLES[one["level"]]), text(one["what"])))
+        if one["detail"]:
+            lines[-1].append_text(text(f": {one['detail']}", DIM))
+        lines += [text(f"     {line}") for line in one.get("lines", ())]
+    return lines or [text("nothing is wrong", GOOD)]
 
 
 def _ago(seconds: float) -> str:
@@ -74,14 +106,17 @@ def _listeners(listeners: list[dict[str, Any]]) -> Any:
             ]
             for one in listeners
         ],
+        drop=["bad frames", "protocol", "requests", "under way", "address", "clients"],
     )
 
 
-def _clusters(clusters: list[dict[str, Any]]) -> Any:
+def _clusters(clusters: list[dict[str, Any]], seconds: str) -> Any:
+    columns = ["cluster", "endpoint", "health", ">weight", ">under way", ">/s", ">errors", ">p50 ms", ">p99 ms"]
     return table(
-        "Endpoints",
-        ["cluster", "endpoint", "health", ">weight", ">under way", ">requests", ">errors", ">p50 ms", ">p99 ms"],
+        f"Endpoints, the last {seconds} s",
+        [*columns, ">usual p99"],
         [_endpoint(cluster, one) for cluster in clusters for one in cluster["endpoints"] or [None]],
+        drop=["weight", "under way", "usual p99", "p50 ms", "/s", "errors", "p99 ms"],
     )
 
 
@@ -90,13 +125,12 @@ def _endpoint(cluster: dict[str, Any], one: dict[str, Any] | None) -> list[Any]:
     if cluster["paused"] is not None:
         name.append(f" paused, {cluster['paused']['waiting']} wait", style=BAD)
     if one is None:
-        return [name, text("no endpoints", BAD), "", "", "", "", "", "", ""]
+        return [name, "", text("no endpoint", BAD), *[""] * 7]
     well = one["health"] == "healthy"
     out = next((word for word in ("drained", "ejected") if one[word]), "" if well else one["health"])
-    found = one["counts"]
-    failed = sum(found[key] for key in ("errors", "timeouts", "resets", "connect_errors", "connect_timeouts"))
+    found, latency, usual = one["lately"], one["latency_ms"], one["usual_p99_ms"]
     return [
         name, one["address"], text(out or "healthy", BAD if out else GOOD), one["weight"], one["active"],
-        found["requests"], text(failed, BAD if failed else ""), ms(one["latency_ms"]["p50"]),
-        ms(one["latency_ms"]["p99"]),
+        rate(found["tries"] / found["seconds"]), text(found["failed"], BAD if found["failed"] else ""),
+        ms(latency["p50"]), ms(latency["p99"]), ms(usual),
     ]  # fmt: skip

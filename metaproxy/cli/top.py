@@ -63,7 +63,8 @@ def shown(found: dict[str, Any]) -> Group:
     rows = [_row(one) for one in found["flows"]]
     if found["other"] is not None:
         rows.append(_row({**found["other"], "caller": "others", "operation": "", "route": "", "cluster": ""}))
-    return Group(head, table("", columns, rows) if rows else text("nothing ended so far", DIM))
+    drop = ["caller", "route", "p50 ms", "outcomes", "p99 ms", "cluster"]
+    return Group(head, table("", columns, rows, drop) if rows else text("nothing ended so far", DIM))
 
 
 def _row(one: dict[str, Any]) -> list[Any]:

@@ -73,6 +73,25 @@ def test_one_client_that_waits_for_each_answer_is_enough():
     assert len(bench.slow()) == 1
 
 
+def test_a_busy_client_that_has_to_wait_now_is_seen_although_a_minute_has_thousands_of_quick_answers():
+    bench = Bench()
+    bench.serve(60, 0.001, rate=50)
+    bench.serve(10, 0.8, rate=1)
+    assert len(bench.slow()) == 1
+
+
+def test_few_answers_are_looked_at_over_a_minute():
+    bench = Bench()
+    bench.serve(60, 0.001, rate=50)
+    bench.desk.clock.advance(60.0)
+    for _ in range(6):
+        bench.endpoints[0].latency.add(0.8)
+        for _ in range(3):
+            bench.desk.clock.advance(2.0)
+    (one,) = bench.slow()
+    assert "in the last 60 s" in one["detail"]
+
+
 def test_all_endpoints_of_a_cluster_are_one_problem_and_its_route_is_none():
     bench = Bench()
     bench.serve(60, 0.001, 0.002)

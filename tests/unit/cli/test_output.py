@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from metaproxy.cli.output import Output, harmless_line, ms, rate, size, table
+from metaproxy.cli.output import Output, harmless_line, ms, rate, size
 
 
 def test_numbers_are_short():
@@ -24,11 +24,3 @@ def test_errors_go_to_standard_error_line_by_line():
     output.error("one\ntwo [red]x[/red]")
     assert out.getvalue() == ""
     assert err.getvalue() == "metaproxy: one\nmetaproxy: two [red]x[/red]\n"
-
-
-def test_a_table_keeps_its_columns():
-    out = io.StringIO()
-    Console(file=out, width=60).print(table("Things", ["name", ">count"], [["a", 1], ["bb", 22]]))
-    lines = [line.split() for line in out.getvalue().splitlines() if line.strip()]
-    assert lines[0] == ["Things"]
-    assert lines[-2:] == [["a", "1"], ["bb", "22"]]
