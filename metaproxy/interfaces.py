@@ -126,9 +126,9 @@ class ICodec(Interface):
     def reply(request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes:
         """
         One whole frame that answers `request` under its own id with an error that its clients understand; b"" for a
-        request that gets no answer, unless it opens a state (SUBSCRIBE), whose client waits for that. A FinalFrame ends
-        the client's connection behind it, an empty one without a word. text: at most 1 KiB. name: see Reply; an unknown
-        name counts as "".
+        request that gets no answer, unless it opens a state (SUBSCRIBE), whose client waits for that: its connection
+        closes behind the error. A FinalFrame ends the client's connection behind it, an empty one without a word. text:
+        at most 1 KiB. name: see Reply; an unknown name counts as "".
         """
 
     def knows(name: str) -> bool:
@@ -152,11 +152,14 @@ class ICodec(Interface):
         set. It is left out of recordings. Only asked while somebody records. May raise FrameError.
         """
 
-    def split(request: Message, owner: Callable[[str], Hashable]) -> list[Part] | None:
+    def split(request: Message, owner: Callable[[str], Hashable]) -> list[Part] | bytes | None:
         """
         The pieces of a request that touches keys of several endpoints, one an endpoint; None when it is not to be
         split; [] when its keys are at several endpoints and it can't be split: it is refused (Reply.name CROSSSLOT).
-        owner: tells for a key which endpoint has it (only equality counts). Only called with a hashing balancer.
+        Bytes are the whole answer; a FrameError is the reason for which it is refused. Only called with a hashing
+        balancer. owner: tells for a key which endpoint has it (only equality counts). `owner.bound`: the endpoint of
+        the connection that the client has for itself, None without one; a request for it is never split, and refused
+        by []. `owner.everyone()`: all endpoints, for `Part.endpoint`; [] while one of them is not usable.
         """
 
     def probe() -> Message | None:

@@ -319,14 +319,16 @@ class Part:
     """
     One piece of a request that was split over endpoints.
 
-    message: a whole request of its own; place: where its answer goes, as the codec's `merge` understands it.
+    message: a whole request of its own; place: where its answer goes, as the codec's `merge` understands it; endpoint:
+    where it is sent, one that `owner` of ICodec.split gave; None for where its key belongs.
     """
 
-    __slots__ = ("message", "place")
+    __slots__ = ("endpoint", "message", "place")
 
-    def __init__(self, message: Message, place: object) -> None:
+    def __init__(self, message: Message, place: object, endpoint: object = None) -> None:
         self.message = message
         self.place = place
+        self.endpoint = endpoint
 
 
 class Mutation:

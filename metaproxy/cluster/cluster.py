@@ -212,7 +212,7 @@ class Cluster:
         if self.balancer is None:  # while nobody can be picked, it hashes as it did
             return
         self.uses_hash = self.balancer.uses_hash
-        self.splits = self.uses_hash and sum(len(level.members) for level in self._plan.levels) > 1
+        self.splits = self.uses_hash and len(self.endpoints) > 1
         self.hash_keys = hash_keys(getattr(self.balancer, "keys", ()), self.codec.hash_aliases)
 
     def _weigh(self) -> None:

@@ -79,7 +79,7 @@ class Codec:
     def confidential(self, request: Message) -> bool:
         return False
 
-    def split(self, request: Message, owner: Callable[[str], Hashable]) -> list[Part] | None:
+    def split(self, request: Message, owner: Callable[[str], Hashable]) -> list[Part] | bytes | None:
         return None
 
     def probe(self) -> Message | None:

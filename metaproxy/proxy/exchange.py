@@ -32,6 +32,7 @@ from metaproxy.interfaces import IExchange
 from metaproxy.message import Ending, ErrorKind, FinalFrame, FrameError, Hold, Kind, Message, Mutation, Reply
 from metaproxy.proxy.attempt import Attempt
 from metaproxy.proxy.culprit import culprit
+from metaproxy.proxy.owners import Owners
 from metaproxy.proxy.pool import own_place, pool_of
 from metaproxy.proxy.refusal import refuse
 from metaproxy.proxy.snapshot import NO_ROUTE, ListenerSnapshot, Template
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from metaproxy.proxy.deadlines import Deadlines
     from metaproxy.proxy.downstream import Downstream
     from metaproxy.proxy.mirror import Mirror
+    from metaproxy.proxy.upstream import Upstream
     from metaproxy.routing.table import Route, Target
 
 log = Logger()
@@ -171,7 +173,9 @@ class Exchange:
             changes = self._changes
             if route.request is not None or changes is not None:
                 message = self._changed(message, cast("Template | None", route.request))
-            if cluster.splits and pin is None and self._split(cluster, message):
+            if (cluster.splits or (pin is not None and self._astray(cluster, pin))) and self._split(
+                cluster, message, pin
+            ):
                 return
             if route.retry is not None and pin is None:
                 self._watch()
@@ -269,14 +273,30 @@ class Exchange:
     def limit(self, seconds: float) -> None:
         self._limit = seconds
 
-    def _split(self, cluster: Cluster, message: Message) -> bool:
+    def _astray(self, cluster: Cluster, pin: Upstream) -> bool:
+        """Whether the client's own connection is in another cluster than all that the route leads to."""
+        if cluster.name == pin.pool.cluster.name:
+            return False
+        target: Target | None
+        for target in self.via.targets:
+            while target is not None:
+                if cast(Cluster, target.cluster).name == pin.pool.cluster.name:
+                    return False
+                target = target.fallback
+        return True
+
+    def _split(self, cluster: Cluster, message: Message, pin: Upstream | None) -> bool:
         """Sends a request to all endpoints that own its keys; False when it goes to one, as most do."""
         subset = self.via.subset
-        if (self.via.hash_keys or cluster.hash_keys) != (cluster.codec.hash_aliases.get("key", "key"),):
+        by_key = (cluster.codec.hash_aliases.get("key", "key"),)
+        if cluster.splits and (self.via.hash_keys or cluster.hash_keys) != by_key:
             return False  # endpoints are not told apart by the key
-        parts = cluster.codec.split(message, lambda key: cluster.owner(key, subset))
-        if parts is None:
+        parts = cluster.codec.split(message, Owners(cluster, subset, pin))
+        if parts is None or (pin is not None and parts):
             return False
+        if isinstance(parts, bytes):
+            self._local(Reply(None, frame=parts))
+            return True
         if not parts:
             self._local(Reply(ErrorKind.UNSUPPORTED, "", name="CROSSSLOT"))
             return True

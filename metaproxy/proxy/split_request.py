@@ -8,7 +8,7 @@ answers are put together (the codec's business).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from twisted.python.failure import Failure
 
@@ -18,6 +18,7 @@ from metaproxy.proxy.attempt import Attempt
 from metaproxy.proxy.pool import pool_of
 
 if TYPE_CHECKING:
+    from metaproxy.cluster.endpoint import Endpoint
     from metaproxy.proxy.exchange import Exchange
     from metaproxy.proxy.upstream import Upstream
 
@@ -44,7 +45,9 @@ class SplitRequest:
         exchange, cluster, route = self.exchange, self._cluster, self.exchange.via
         exchange.tries = len(self._parts)
         for part in self._parts:
-            endpoint = cluster.pick(part.message, route.hash_keys, route.subset, exchange.client.facts)
+            endpoint = cast("Endpoint | None", part.endpoint)
+            if endpoint is None:
+                endpoint = cluster.pick(part.message, route.hash_keys, route.subset, exchange.client.facts)
             if endpoint is None:
                 exchange.failed(None, ErrorKind.NO_ENDPOINT, f"no usable endpoint in cluster {cluster.name}")
                 return

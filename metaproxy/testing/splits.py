@@ -56,8 +56,10 @@ def _split(bench: Bench, what: str, request: Message, owner: _Owner) -> list[Par
         parts = bench.call(f"{what}: split()", bench.codec.split, request, owner, data=request.frame, refusal=True)
     except FrameError:
         return None
+    if isinstance(parts, bytes):  # the codec answers by itself
+        return None
     listed = parts is None or (isinstance(parts, list) and all(isinstance(part, Part) for part in parts))
-    need(listed, f"{what}: split() gave {parts!r:.200}; it must give a list of Parts, or None", request.frame)
+    need(listed, f"{what}: split() gave {parts!r:.200}; it must give a list of Parts, bytes or None", request.frame)
     return parts
 
 

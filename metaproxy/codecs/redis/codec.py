@@ -114,7 +114,7 @@ class Redis(Codec):
     def confidential(self, request: Message) -> bool:
         return request.get("command") in commands.CONFIDENTIAL
 
-    def split(self, request: Message, owner: Callable[[str], Hashable]) -> list[Part] | None:
+    def split(self, request: Message, owner: Callable[[str], Hashable]) -> list[Part] | bytes | None:
         return None if self._pinned else pieces.split(request, owner)
 
     def merge(self, request: Message, parts: Sequence[Part], answers: Sequence[Message]) -> bytes:

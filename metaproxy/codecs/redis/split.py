@@ -1,7 +1,8 @@
 """
 A command whose keys several servers own: cut in one for each, and the answers put together.
 
-Lives here: `split`, `merge`. Does not: who owns a key (the cluster's balancer), sending (the proxy).
+Lives here: `split`, `merge`. Does not: commands without a key (`several`), who owns a key (the cluster's balancer),
+sending (the proxy).
 """
 
 from __future__ import annotations
@@ -9,20 +10,30 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import cast
 
-from metaproxy.codecs.redis import commands, resp
+from metaproxy.codecs.redis import commands, resp, several
 from metaproxy.codecs.redis.metadata import ANYBODY, MULTI, reader, tag, text
 from metaproxy.message import Hold, Kind, Message, Part
 
 
-def split(request: Message, owner: Callable[[str], Hashable]) -> list[Part] | None:
-    """See ICodec. [] for a command that can't be cut."""
-    name = request.get("command") or ""
-    if name not in commands.MANY or request.kind is Kind.ONEWAY:
+def split(request: Message, owner: Callable[[str], Hashable]) -> list[Part] | bytes | None:
+    """See ICodec. [] for a command that can't be cut, or whose key is not where its client's own connection leads."""
+    if request.kind is Kind.ONEWAY:
         return None
+    name = request.get("command") or ""
+    bound = getattr(owner, "bound", None)
+    if name not in commands.MANY and name not in several.NAMES:
+        key = request.get("tag") if bound is not None else None
+        return [] if key is not None and owner(key) != bound else None
     opening = request.hold is Hold.OPEN and request.frame.startswith(MULTI)
     arguments = resp.arguments(request.frame, at=len(MULTI) if opening else 0)
+    if name in several.NAMES and hasattr(owner, "everyone"):
+        found = several.split(name, request, owner, arguments, alone=opening or bound is not None)
+        if found is not None or name in commands.KEYLESS:
+            return found
     keys = commands.keys(name, arguments)
     owners = [owner(tag(text(key))) for key in keys]
+    if bound is not None:
+        return [] if any(one != bound for one in owners) else None
     if all(one == owners[0] for one in owners):
         return None
     width = commands.SPLIT.get(name)
@@ -53,6 +64,8 @@ def merge(request: Message, parts: Sequence[Part], answers: Sequence[Message]) -
     if name == "MSET":
         return answers[0].frame
     try:
+        if name in several.NAMES:
+            return several.merge(request, parts, answers)
         if name == "MGET":
             return _in_place(parts, answers)
         return b":%d\r\n" % sum(_number(answer.frame) for answer in answers)
