@@ -245,6 +245,10 @@ class IFilter(Interface):
     - counters: dict[str, int], event -> how often; shown as metaproxy_filter_events_total.
     - gauges: dict[str, float], name -> value now; shown as metaproxy_filter_value. The keys of both are words of the
       code or of the configuration, never of a peer.
+    - inherit(previous): called once, as a new configuration comes into force, with the filter of this name that stood
+      in the same place of the listener until then, perhaps with other options or of older code: take over what should
+      survive (buckets, caches, what is under way), and leave `previous` usable for exchanges that are under way in it.
+      `counters` are carried over by the proxy.
     - collect() -> iterable of prometheus_client Metrics, for metrics under names of its own.
     - explain(get) -> str: what it would do with a request whose metadata and facts `get` gives, for /explain: a few
       words, nothing counted. May raise FrameError, as `get` does.

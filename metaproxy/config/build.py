@@ -27,6 +27,7 @@ from metaproxy.cluster.original_destination import OriginalDestinationCluster
 from metaproxy.cluster.retry import RetryPolicy
 from metaproxy.cluster.slow_start import SlowStart
 from metaproxy.config import clusters, model
+from metaproxy.config.inheritance import Place, succeed
 from metaproxy.config.slices import checkpoint
 from metaproxy.config.tls import client_tls, server_tls
 from metaproxy.counts import ClusterCounts, EndpointCounts, MirrorCounts, TargetCounts
@@ -76,6 +77,7 @@ class Builder:
         self._endpoint_counts: dict[tuple[str, str], EndpointCounts] = {}
         self._cluster_counts: dict[str, ClusterCounts] = {}
         self._counts: dict[tuple[str, str, str], TargetCounts] = {}
+        self._places: dict[Place, Any] = {}
         self._version = 0
 
     def build(self, config: model.Config) -> Snapshot:
@@ -86,6 +88,8 @@ class Builder:
         """`snapshot` is in force now: what only older ones used is forgotten."""
         build = cast(_Build, snapshot.config_build)
         self._version = snapshot.version
+        succeed(self._places, build.places)
+        self._places = build.places
         kept = {id(one) for one in build.kept.values()}
         for key, one in self._kept.items():
             if key not in build.kept and id(one) not in kept and hasattr(one, "stop"):
@@ -115,6 +119,7 @@ class _Build:
         self.updates: list[tuple[Cluster, list[Endpoint] | None, ClientTls | None]] = []
         self.log_paths: set[str] = set()
         self.filters: list[FilterUse] = []
+        self.places: dict[Place, Any] = {}
         self.hooks: dict[str, Hooks] = {}
         self.same_hooks: dict[Hooks, Hooks] = {}
 
@@ -357,6 +362,7 @@ class _Build:
                 # Which of its name it is: whatever else comes before it, its bucket stays.
                 place = (listener.name, names[use.name], route.name if use.name in overrides else "")
                 filters.append(self._plugin(IFilter, chosen, place))
+                self.places[use.name, *place] = filters[-1]
                 self.filters.append(FilterUse(listener.name, use.name, filters[-1]))
         for log in listener.access_log:
             self.log_paths.add(str(log.file))
@@ -381,6 +387,8 @@ class _Build:
             ("tracing", listener.name, options, id(sent), id(codec)),
             partial(tracing, spec, node, codec, sent, clock, None),
         )
+        self.places["tracing", listener.name, 1, ""] = one
+        self.places["spans", "", 1, ""] = sent
         self.filters += [FilterUse(listener.name, "tracing", one), FilterUse(listener.name, "tracing", sent)]
         return one
 

@@ -90,6 +90,19 @@ class Buckets:
         self.alone = Bucket(filling.burst)
         self._found: OrderedDict[Hashable, Bucket] = OrderedDict()
 
+    def inherit(self, before: Buckets) -> None:
+        """Goes on with what is left in those of before, if they are told apart by the same keys."""
+        if before._keys != self._keys:
+            return
+        self.alone, self._found = before.alone, before._found
+        while len(self._found) > self._most:
+            self._found.popitem(last=False)
+        filling = self.filling
+        for bucket in (self.alone, *self._found.values()):
+            bucket.tokens = min(bucket.tokens, filling.burst)
+            if not filling.steady and (before.filling.steady or before.filling.per != filling.per):
+                bucket.filled -= bucket.filled % filling.per
+
     def __len__(self) -> int:
         return len(self._found) if self._keys else 1
 

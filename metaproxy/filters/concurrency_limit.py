@@ -16,7 +16,7 @@ from metaproxy.filters.bucket import value_of
 from metaproxy.filters.gradient import Adaptive, Gradient
 from metaproxy.filters.options import made
 from metaproxy.interfaces import IExchange, IOnComplete, IOnRequest
-from metaproxy.message import ErrorKind, Hold, Reply
+from metaproxy.message import ErrorKind, FrameError, Hold, Reply
 from metaproxy.plugins import OptionError
 
 _REFUSAL = Reply(ErrorKind.OVERLOAD, "concurrency_limit: too many requests under way")
@@ -66,6 +66,32 @@ class ConcurrencyLimit:
         self._lanes: OrderedDict[Hashable, _Lane] = OrderedDict()
         self._under_way: dict[IExchange, _Lane] = {}
         self.counters = {"ok": 0, "blocked": 0}
+
+    def inherit(self, previous: object) -> None:
+        """Goes on with what is under way, and with the limits that were found."""
+        if not isinstance(previous, ConcurrencyLimit):
+            return
+        # Exchanges that are under way end with the old one: both look into the same tables from now on.
+        self._lanes, self._under_way = previous._lanes, previous._under_way
+        if previous._keys != self._keys:
+            self._lanes.clear()
+            for exchange in self._under_way:
+                self._under_way[exchange] = lane = self._lane(self._key(exchange), exchange.started)
+                lane.under_way += 1
+        for lane in self._lanes.values():
+            if self._adaptive is None:
+                lane.gradient = None
+            elif lane.gradient is None:
+                lane.gradient = Gradient(self._adaptive, self._rng, 0.0)
+            else:
+                lane.gradient.adapt(self._adaptive, 0.0)
+
+    def _key(self, exchange: IExchange) -> Hashable:
+        """As `on_request` has it, of an exchange that came here before."""
+        try:
+            return value_of(exchange, self._keys) if self._keys else ()
+        except FrameError:
+            return ("",) * len(self._keys) if len(self._keys) > 1 else ""
 
     @property
     def gauges(self) -> dict[str, float]:

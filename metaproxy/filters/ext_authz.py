@@ -9,6 +9,7 @@ Semantics: Envoy's "External Authorization" filter. docs/reference/filters.md sa
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -99,6 +100,12 @@ class _Kept:
     def key(self, exchange: IExchange) -> Hashable:
         return tuple([exchange.get(key) for key in self._keys])
 
+    def inherit(self, before: _Kept) -> None:
+        if before._keys == self._keys:
+            self._kept = before._kept
+            while len(self._kept) > self._most:
+                del self._kept[next(iter(self._kept))]
+
     def find(self, key: Hashable, now: float) -> Decision | None:
         found = self._kept.get(key)
         if found is None:
@@ -140,6 +147,7 @@ class ExtAuthz:
     ) -> None:
         if timeout <= 0:
             raise OptionError("timeout", "must be greater than 0, or nothing would ever be asked")
+        self._asked_about = json.dumps([service, metadata, context], sort_keys=True, default=str)
         where = made(_Where, service, "service")
         expression = matching(match)
         self._holds = None if expression is ALWAYS else expression.holds
@@ -174,6 +182,14 @@ class ExtAuthz:
             return _TOO_MUCH
         asking = self._service.ask(what)
         return asking.addCallbacks(self._answered, self._failed, callbackArgs=(exchange, key), errbackArgs=(exchange,))
+
+    def inherit(self, previous: object) -> None:
+        """Goes on with the decisions of the same service about the same, and with what the log has of it."""
+        if not isinstance(previous, ExtAuthz) or previous._asked_about != self._asked_about:
+            return
+        self._trouble = previous._trouble
+        if self._kept is not None and previous._kept is not None:
+            self._kept.inherit(previous._kept)
 
     def stop(self) -> Deferred[None] | None:
         return self._service.stop()

@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
-from metaproxy.filters.fault_plan import MAX_DELAY, Plan
+from metaproxy.filters.fault_plan import MAX_DELAY, Plan, Turns
 from metaproxy.filters.notes import note
 from metaproxy.interfaces import IExchange, IOnComplete, IOnRequest, IOnResponse
 from metaproxy.message import Ending, ErrorKind, FrameError, Reply
@@ -52,10 +52,11 @@ def fault(
         except ValueError as error:
             raise OptionError("faults", f"faults[{place}]: {error}", path=(place,)) from None
     names = sorted({plan.error[2] for plan in plans if plan.error is not None and plan.error[2]})
+    turns = {plan.name: plan.turns for plan in plans if plan.turns is not None}
     # What is not asked for must not even be asked about: no hook for answers without a fault that hits them.
     plans = [plan for plan in plans if plan.percentage > 0]
     kind = AnswerFaults if any(plan.hits_answers for plan in plans) else Faults
-    return kind(plans, clock, seed, max_active, key, names)
+    return kind(plans, clock, seed, max_active, key, names, turns)
 
 
 class _Active:
@@ -80,10 +81,13 @@ class Faults:
         max_active: int,
         key: str,
         error_names: Collection[str],
+        turns: Mapping[str, Turns],
     ) -> None:
         self.counters = dict.fromkeys(EVENTS, 0)
         self.error_names = error_names
         self._plans = tuple(plans)
+        self._turns = turns  # also of plans that hit nobody at present
+        self._told_apart = (seed, key)
         self._clock = clock
         self._max_active = max_active
         self._key = key
@@ -91,6 +95,19 @@ class Faults:
         # Two of them, so that who is hit does not depend on what the hits look like.
         self._uniform = random.Random(seed).random
         self._shapes = random.Random(None if seed is None else f"{seed}: shapes")
+
+    def inherit(self, previous: object) -> None:
+        """Goes on with what is under way, the turns of callers, and the numbers of the same seed."""
+        if not isinstance(previous, Faults):
+            return
+        self._active = previous._active
+        seed, key = self._told_apart
+        if previous._told_apart[0] == seed:
+            self._uniform, self._shapes = previous._uniform, previous._shapes
+        if previous._told_apart[1] == key:
+            for name, turns in self._turns.items():
+                if name in previous._turns:
+                    turns.inherit(previous._turns[name])
 
     @property
     def gauges(self) -> Mapping[str, float]:

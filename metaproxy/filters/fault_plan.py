@@ -42,6 +42,9 @@ class Turns:
         self._callers = callers
         self._counts: dict[str, int] = {}
 
+    def inherit(self, before: Turns) -> None:
+        self._counts = before._counts
+
     def due(self, caller: str) -> bool:
         """Counts one more request of a caller, and tells whether it is one that is to fail."""
         counts = self._counts

@@ -7,6 +7,7 @@ Lives here: which requests ask, what becomes of them, what counts as a failure. 
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from twisted.internet.interfaces import IReactorTime
@@ -105,6 +106,7 @@ class GlobalRateLimit:
             raise OptionError("timeout", "must be greater than 0, or nothing would ever be asked")
         if not domain:
             raise OptionError("domain", "an empty text")
+        self._asked_at = (domain, json.dumps(service, sort_keys=True, default=str))
         where = None if service is None else made(_Where, service, "service")
         self._descriptors = _descriptors(descriptors, where)
         expression = matching(match)
@@ -134,6 +136,15 @@ class GlobalRateLimit:
         if isinstance(decision, Decision):
             return self._decided(decision, exchange)
         return decision.addCallbacks(self._decided, self._failed, callbackArgs=(exchange,))
+
+    def inherit(self, previous: object) -> None:
+        """Goes on with its counts, and with what the same service said to be over its limit."""
+        if not isinstance(previous, GlobalRateLimit) or previous._asked_at != self._asked_at:
+            return
+        self._trouble = previous._trouble
+        mine: Any = self._service
+        if isinstance(mine, (InProcess, Remembered)) and type(mine) is type(previous._service):
+            mine.inherit(previous._service)  # type: ignore[arg-type]  # of the same class
 
     def stop(self) -> None:
         self._service.stop()

@@ -117,6 +117,19 @@ class Gradient:
         if not self.min_rtt:
             self._measure(now)
 
+    def adapt(self, options: Adaptive, now: float) -> None:
+        """Goes on with other options, as far as they allow what was found."""
+        least = options.min_rtt.min_concurrency
+        self._options = options
+        if options.min_rtt.fixed:
+            self.min_rtt = options.min_rtt.fixed
+            self.limit = self._deferred if self.measuring else self.limit
+            self.measuring, self._due = False, math.inf
+        elif not self.measuring and self._due == math.inf:  # it was fixed before
+            self._measure(now)
+        self._deferred = max(least, min(options.max_limit, self._deferred))
+        self.limit = least if self.measuring else max(least, min(options.max_limit, self.limit))
+
     def turn(self, now: float) -> None:
         """Does what is due by now."""
         if self.measuring:

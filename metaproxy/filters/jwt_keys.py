@@ -212,6 +212,16 @@ class RemoteKeys:
     def current(self, now: float) -> KeySet | None:
         return self._keys
 
+    def inherit(self, before: RemoteKeys) -> None:
+        """Begins with the keys of the same URL, and fetches them again when that was due, or sooner if it says so."""
+        if before._url != self._url or before._keys is None or self._keys is not None:
+            return
+        self._keys, self._body, self._asked = before._keys, before._body, before._asked
+        due = self._clock.seconds() if before._asked is None else before._asked + self._refresh
+        if before._failures:  # the next try is due sooner than that
+            due = self._clock.seconds()
+        self._next = self._clock.callLater(max(0.0, due - self._clock.seconds()), self._start)
+
     def fetched(self, now: float) -> Deferred[None] | None:
         if self._under_way is None:
             if self._stopped or (self._asked is not None and 0 <= now - self._asked < LOOK):

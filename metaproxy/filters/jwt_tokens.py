@@ -150,6 +150,10 @@ class Provider:
             raise Refused(f"a token of more than {self._most} bytes")
         return value
 
+    def inherit(self, before: Provider) -> None:
+        if isinstance(self._keys, RemoteKeys) and isinstance(before._keys, RemoteKeys):
+            self._keys.inherit(before._keys)
+
     def verify(self, token: str) -> Verified:
         """Raises Refused, or NotYet."""
         now = self._clock.seconds()

@@ -7,6 +7,7 @@ limits shared between processes (`global_rate_limit`).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Literal
 
@@ -59,6 +60,7 @@ class _Condition:
         max_keys: int = MOST_KEYS,
     ) -> None:
         self.match: Expression = matching(match)
+        self.name = json.dumps(match or {}, sort_keys=True, default=str)
         self.buckets = _buckets(_filling(limit, per, burst, refill), key, max_keys)
 
 
@@ -93,6 +95,7 @@ class LocalRateLimit:
         self._rest = None if limit is None else _buckets(_filling(limit, per, burst, refill), key, max_keys)
         listed = [made(_Condition, one, "conditions", place) for place, one in enumerate(conditions or ())]
         self._buckets = (*(one.buckets for one in listed), self._rest)
+        self._names = [*(one.name for one in listed), ""]
         self._find: Callable[[Callable[[str], str | None]], int] | None = None
         if listed:
             self._find = FirstMatch([one.match for one in listed]).find
@@ -102,6 +105,20 @@ class LocalRateLimit:
         alone = self._rest is not None and not listed and not key and not headers
         self._only: Bucket | None = self._rest.alone if alone and self._rest is not None else None
         self.counters = {"ok": 0, "rate_limited": 0, "enforced": 0}
+
+    def inherit(self, previous: object) -> None:
+        """Goes on with its buckets; those of a condition with those of the same condition, wherever it stood."""
+        if not isinstance(previous, LocalRateLimit):
+            return
+        before = list(zip(previous._names, previous._buckets, strict=True))
+        for name, buckets in zip(self._names, self._buckets, strict=True):
+            place = next((place for place, (other, _) in enumerate(before) if other == name), None)
+            if place is not None:
+                _, found = before.pop(place)
+                if buckets is not None and found is not None:
+                    buckets.inherit(found)
+        if self._only is not None and self._rest is not None:
+            self._only = self._rest.alone
 
     @property
     def gauges(self) -> dict[str, float]:

@@ -47,6 +47,11 @@ class Remembered:
         answer: Deferred[Decision] = self._service.ask(asked, hits)
         return answer.addCallback(self._noted, asked)
 
+    def inherit(self, before: Remembered) -> None:
+        self._over = before._over
+        while len(self._over) > self._most:
+            self._over.popitem(last=False)
+
     def stop(self) -> None:
         self._service.stop()
 

@@ -88,6 +88,11 @@ class InProcess:
     def __len__(self) -> int:
         return len(self._counts)
 
+    def inherit(self, before: InProcess) -> None:
+        self._counts = before._counts
+        while len(self._counts) > self._most:
+            self._counts.popitem(last=False)
+
     def ask(self, asked: Sequence[Asked], hits: int) -> Decision:
         now = self._clock.seconds()
         counted = [self._add(one, start_of(cast(Limit, one.limit), now), hits) for one in asked]

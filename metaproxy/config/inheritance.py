@@ -1,0 +1,60 @@
+"""
+What a filter that is made anew takes over from the one that stood in its place: counts survive every configuration.
+
+Lives here: `succeed`, for all filters of a configuration. Does not: which object stands where (`build`); the state of a
+filter, such as its buckets, which its own `inherit` takes over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+from twisted.logger import Logger
+
+log = Logger()
+
+Place = tuple[str, str, int, str]
+"""Name of the filter, listener, which of its name it is, and the route whose options it has, '' for all others."""
+
+
+def succeed(before: Mapping[Place, Any], now: Mapping[Place, Any]) -> None:
+    """
+    Has each filter of `now` take over from the one of `before` in its place. One whose place is gone leaves its counts
+    to another of its name: the sum of a listener's must not go back.
+    """
+    for place, new in now.items():
+        old = before.get(place)
+        if old is not None and old is not new:
+            _inherit(new, old)
+    for place, old in before.items():
+        if place not in now:
+            name, listener, number, _ = place
+            heir = now.get((name, listener, number, "")) or now.get((name, listener, 1, ""))
+            if heir is not None and heir is not old:
+                _add_counts(heir, old)
+
+
+def _inherit(new: Any, old: Any) -> None:
+    inherit = getattr(new, "inherit", None)
+    if inherit is not None:
+        try:
+            inherit(old)
+        except Exception:
+            log.failure("{plugin}: inherit failed; it begins without what was before", plugin=type(new).__name__)
+    counts = getattr(new, "counters", None)
+    # A filter whose own `inherit` has carried them over has some already.
+    if isinstance(counts, MutableMapping) and not any(counts.values()):
+        _add_counts(new, old)
+
+
+def _add_counts(new: Any, old: Any) -> None:
+    mine, before = getattr(new, "counters", None), getattr(old, "counters", None)
+    if not isinstance(mine, MutableMapping) or not isinstance(before, Mapping) or mine is before:
+        return
+    for event, number in before.items():
+        mine[event] = mine.get(event, 0) + number
+    try:
+        old.counters = mine  # exchanges that are under way end with the old one
+    except AttributeError:  # its class does not let it be changed: what these count is not seen
+        pass
