@@ -13,7 +13,6 @@ from metaproxy.admin.flows import number
 from metaproxy.admin.resource import Answer, Ask, Endpoint, as_json, as_json_list
 from metaproxy.admin.view import SECONDS, View, counts, latency, target
 from metaproxy.proxy import address
-from metaproxy.proxy.attempt import Attempt
 from metaproxy.telemetry.windows import KEPT, STEP, Added
 
 
@@ -118,8 +117,10 @@ def _state(connection: Any) -> str:
         return "paused"
     if not connection.usable:
         return "retiring"
+    if connection.holder is not None:
+        return "pinned"
     if connection.lease is not None:
-        return "leased" if isinstance(connection.lease, Attempt) else "pinned"
+        return "leased"
     return "busy" if connection.busy() else "idle"
 
 

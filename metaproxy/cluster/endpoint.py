@@ -6,29 +6,13 @@ Lives here: `Endpoint`. Does not: its connections (`proxy.pool`), the choice bet
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Mapping
 
 from zope.interface import implementer
 
+from metaproxy.cluster.roles import Connections, FailureMonitor
 from metaproxy.counts import EndpointCounts
 from metaproxy.interfaces import IEndpoint
-
-if TYPE_CHECKING:
-    from metaproxy.cluster.outlier import Watch
-
-
-class Connections(Protocol):
-    """What a cluster needs to know of the pool that `proxy` gives an endpoint."""
-
-    @property
-    def connections(self) -> Collection[object]: ...
-
-    def retire(self) -> None:
-        """What is under way ends, nothing is kept."""
-
-    def resume(self) -> None:
-        """Connections are kept again."""
 
 
 @implementer(IEndpoint)
@@ -72,7 +56,7 @@ class Endpoint:
         self.ejected_until = 0.0
         self.ejections = 0
         self.started: float | None = None
-        self.watch: Watch | None = None
+        self.watch: FailureMonitor | None = None
 
     # -- what is known of it
 

@@ -11,15 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import sqrt
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from metaproxy.cluster.endpoint import Endpoint
+from metaproxy.cluster.roles import EndpointSet
 from metaproxy.counts import Histogram
-
-if TYPE_CHECKING:
-    from metaproxy.cluster.cluster import Cluster
-    from metaproxy.cluster.endpoint import Endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +124,14 @@ class Outliers:
     def __init__(self, settings: Settings, clock: IReactorTime) -> None:
         self.settings = settings
         self._clock = clock
-        self._cluster: Cluster | None = None
+        self._cluster: EndpointSet[Endpoint] | None = None
         self._timer: IDelayedCall | None = None
         self._returns: dict[Endpoint, IDelayedCall] = {}
+        self._watches: dict[Endpoint, Watch] = {}
 
     # -- life
 
-    def start(self, cluster: Cluster, network: Any) -> None:
+    def start(self, cluster: EndpointSet[Endpoint], network: object) -> None:
         self._cluster = cluster
         self.changed()
         self._timer = self._clock.callLater(self.settings.interval, self._look)
@@ -142,8 +141,9 @@ class Outliers:
             if timer is not None and timer.active():
                 timer.cancel()
         self._returns.clear()
-        for endpoint in self._cluster.endpoints if self._cluster is not None else ():
+        for endpoint in self._watches:
             endpoint.watch = None
+        self._watches.clear()
         self._cluster = None
 
     def changed(self) -> None:
@@ -153,11 +153,11 @@ class Outliers:
             timer = self._returns.pop(endpoint)
             if timer.active():
                 timer.cancel()
-            if endpoint.watch is not None:
-                endpoint.watch.forget()
+            if endpoint in self._watches:
+                self._watches[endpoint].forget()
+        before, self._watches = self._watches, {}
         for endpoint in endpoints:
-            if endpoint.watch is None:
-                endpoint.watch = Watch(self, endpoint)
+            self._watches[endpoint] = endpoint.watch = before.get(endpoint) or Watch(self, endpoint)
             if endpoint.ejected and endpoint not in self._returns and endpoint.ejected_until < float("inf"):
                 self._arrange(endpoint)
 
@@ -191,8 +191,8 @@ class Outliers:
     def _back(self, endpoint: Endpoint) -> None:
         self._returns.pop(endpoint, None)
         endpoint.ejected_until = 0.0
-        if endpoint.watch is not None:
-            endpoint.watch.forget()
+        if endpoint in self._watches:
+            self._watches[endpoint].forget()
         if self._cluster is not None:
             self._cluster.tell(f"{endpoint.address} is used again")
             self._cluster.refresh()
@@ -201,12 +201,9 @@ class Outliers:
 
     def _look(self) -> None:
         self._timer = self._clock.callLater(self.settings.interval, self._look)
-        cluster, settings = self._cluster, self.settings
-        assert cluster is not None
+        settings = self.settings
         added: dict[Watch, Seen] = {}
-        for endpoint in cluster.endpoints:
-            watch = endpoint.watch
-            assert watch is not None
+        for endpoint, watch in self._watches.items():
             now = Seen.of(watch)
             added[watch] = now.since(watch.seen)
             watch.seen = now

@@ -7,13 +7,10 @@ weights (`cluster`). Semantics: Envoy's slow start with `aggression` 1 and `min_
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-if TYPE_CHECKING:
-    from metaproxy.cluster.cluster import Cluster
-    from metaproxy.cluster.endpoint import Endpoint
+from metaproxy.cluster.endpoint import Endpoint
+from metaproxy.cluster.roles import EndpointSet
 
 STEPS = 20
 """Weights grow so many times: each time balancers are built anew."""
@@ -30,11 +27,11 @@ class SlowStart:
     def __init__(self, window: float, clock: IReactorTime) -> None:
         self.window = window
         self._clock = clock
-        self._cluster: Cluster | None = None
+        self._cluster: EndpointSet[Endpoint] | None = None
         self._known: set[Endpoint] = set()
         self._timer: IDelayedCall | None = None
 
-    def start(self, cluster: Cluster, network: Any) -> None:
+    def start(self, cluster: EndpointSet[Endpoint], network: object) -> None:
         self._cluster = cluster
         self._known = set(cluster.endpoints)
         self._arrange()
@@ -52,7 +49,7 @@ class SlowStart:
                 self.begin(endpoint)
 
     def begin(self, endpoint: Endpoint) -> None:
-        """Whoever calls it refreshes the cluster."""
+        """The caller must call cluster.refresh()."""
         if self._cluster is not None:
             endpoint.started = self._clock.seconds()
             self._arrange()

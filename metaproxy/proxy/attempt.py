@@ -7,15 +7,10 @@ endpoint; what the client is told (its owner's business).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from metaproxy.cluster.cluster import Cluster
+from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.message import ErrorKind, Message
-from metaproxy.proxy.roles import Requester
-
-if TYPE_CHECKING:
-    from metaproxy.cluster.cluster import Cluster
-    from metaproxy.cluster.endpoint import Endpoint
-    from metaproxy.proxy.upstream import Upstream
+from metaproxy.proxy.roles import Requester, UpstreamConnection
 
 
 class Attempt:
@@ -31,13 +26,13 @@ class Attempt:
         self.message = message
         self.cluster = cluster
         self.endpoint = endpoint
-        self.connection: Upstream | None = None
+        self.connection: UpstreamConnection | None = None
         self.id = 0
         self.done = self.begun = False
         endpoint.active += 1  # first: what a balancer picked may be no endpoint
         cluster.breaker.requests += 1
 
-    def connections(self) -> tuple[Upstream, ...]:
+    def connections(self) -> tuple[UpstreamConnection, ...]:
         """Which connections it is under way on."""
         return () if self.connection is None else (self.connection,)
 

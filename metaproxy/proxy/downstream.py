@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Hashable, Iterator
-from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import Protocol
@@ -18,11 +17,7 @@ from metaproxy.interfaces import ICodec
 from metaproxy.message import Correlation, ErrorKind, Hold, Kind, Message, Side
 from metaproxy.proxy.culprit import culprit
 from metaproxy.proxy.exchange import Exchange
-
-if TYPE_CHECKING:
-    from metaproxy.proxy.listener import Listener
-    from metaproxy.proxy.pool import Pool
-    from metaproxy.proxy.upstream import Upstream
+from metaproxy.proxy.roles import ClientOwner, ConnectionOwner, OpenExchange, UpstreamConnection
 
 _REQUEST = Kind.REQUEST
 _ONEWAY = Kind.ONEWAY
@@ -66,17 +61,17 @@ class Downstream(Protocol):
     its requests take, so that they can't overtake each other.
     """
 
-    def __init__(self, listener: Listener, number: int) -> None:
+    def __init__(self, listener: ClientOwner, number: int) -> None:
         snapshot = listener.snapshot
         self.listener = listener
         self.network = listener.network
         self.number = number
         self.facts: dict[str, str] = {}
         self.inflight = 0
-        self.pin: Upstream | None = None
-        self.own: dict[tuple[str, str, Hashable], Upstream] = {}
-        self.sticky: dict[Pool, Upstream] = {}
-        self.leases: dict[Pool, Upstream] = {}
+        self.pin: UpstreamConnection | None = None
+        self.own: dict[tuple[str, str, Hashable], UpstreamConnection] = {}
+        self.sticky: dict[ConnectionOwner, UpstreamConnection] = {}
+        self.leases: dict[ConnectionOwner, UpstreamConnection] = {}
         self.session = snapshot.codec.session(Side.CLIENT, snapshot.max_frame)
         self.codec = snapshot.codec
         self.last_active = self.network.turn.now
@@ -96,14 +91,14 @@ class Downstream(Protocol):
         self._withheld: set[str] = set()
         self._last_words = b""
         self._ordered = _is_ordered(snapshot.codec)
-        self._queue: deque[Exchange | _Answer] = deque()
-        self._exchanges: dict[Exchange, int] = {}
+        self._queue: deque[OpenExchange | _Answer] = deque()
+        self._exchanges: dict[OpenExchange, int] = {}
         self._held: deque[Message] = deque()
-        self._barrier: Exchange | None = None
+        self._barrier: OpenExchange | None = None
         self._blocked = False
         self._out: list[bytes] = []
         self._pauses: set[object] = set()
-        self._choked: list[Upstream] = []
+        self._choked: list[UpstreamConnection] = []
         self._stall: IDelayedCall | None = None
         self._stall_mark = 0
         self._leaving = False
@@ -273,13 +268,13 @@ class Downstream(Protocol):
         if not snapshot.codec.stateful:
             self.session = snapshot.codec.session(Side.CLIENT, snapshot.max_frame)
 
-    def under_way(self) -> Iterator[Exchange]:
+    def under_way(self) -> Iterator[OpenExchange]:
         """Its exchanges that are not complete, the last one first."""
         return reversed(self._exchanges)
 
     # -- an exchange has ended
 
-    def finished(self, exchange: Exchange) -> None:
+    def finished(self, exchange: OpenExchange) -> None:
         """Called once by each exchange, when it is complete."""
         self.inflight -= 1
         self._counts.active_exchanges -= 1
@@ -373,12 +368,12 @@ class Downstream(Protocol):
         if self._pauses:
             self._read_on()
 
-    def passed_over(self, exchange: Exchange) -> bool:
+    def passed_over(self, exchange: OpenExchange) -> bool:
         """Whether the server, which takes this client's requests in their order, has answered a later one."""
         endpoint, number = self._last_answered
         return endpoint is not None and endpoint is exchange.endpoint and self._exchanges[exchange] < number
 
-    def _state_refused(self, exchange: Exchange) -> None:
+    def _state_refused(self, exchange: OpenExchange) -> None:
         """The state that client and codec believe in from now on is nowhere: the client gets the error and no more."""
         self._held.clear()
         self._barrier, self._blocked = exchange, True
@@ -387,7 +382,7 @@ class Downstream(Protocol):
 
     # -- what filters do to the connection of their exchange
 
-    def wait_for(self, exchange: Exchange) -> None:
+    def wait_for(self, exchange: OpenExchange) -> None:
         """
         A filter takes its time. Where answers come in the order of requests, requests are executed in it, too: what
         the client sent next goes to no server before this one.
@@ -396,13 +391,13 @@ class Downstream(Protocol):
             self._barrier = exchange
             self._blocked = True
 
-    def waited_for(self, exchange: Exchange) -> None:
+    def waited_for(self, exchange: OpenExchange) -> None:
         """It is on its way."""
         if self._barrier is exchange and exchange.message.hold not in _ENDS:
             self._barrier = None
             self._release()
 
-    def end_behind(self, exchange: Exchange) -> None:
+    def end_behind(self, exchange: OpenExchange) -> None:
         """Nothing is sent behind what answers `exchange`, which is about to complete; then the connection closes."""
         self.pause(_ENDING)
         self._blocked = self._leaving = True
@@ -465,7 +460,7 @@ class Downstream(Protocol):
                 connection.pause_if_alone(self)
                 self._choked.append(connection)
 
-    def _connections(self) -> set[Upstream]:
+    def _connections(self) -> set[UpstreamConnection]:
         """The upstream connections on which its exchanges are under way."""
         attempts = [exchange.attempt for exchange in self._exchanges if exchange.attempt is not None]
         return {connection for attempt in attempts for connection in attempt.connections()}
@@ -533,10 +528,10 @@ class Downstream(Protocol):
 
     # -- a connection of its own
 
-    def pinned(self, connection: Upstream) -> None:
+    def pinned(self, connection: UpstreamConnection) -> None:
         self.pin = connection
 
-    def _pins(self) -> list[Upstream]:
+    def _pins(self) -> list[UpstreamConnection]:
         return [*self.own.values(), *([self.pin] if self.pin is not None else [])]
 
     def unpin(self) -> None:
@@ -547,10 +542,10 @@ class Downstream(Protocol):
         if connection.idle_and_clean():
             connection.pool.give_back(connection)
         else:
-            connection.lease = None
+            connection.holder = None
             connection.drop()
 
-    def pin_lost(self, connection: Upstream) -> None:
+    def pin_lost(self, connection: UpstreamConnection) -> None:
         """The server closed it: what the client believes of its state is no longer true."""
         if connection in self._pins():
             self.pin = None
@@ -639,10 +634,10 @@ class Downstream(Protocol):
         pins = self._pins()
         self.pin, self.own = None, {}
         for pin in pins:
-            pin.lease = None
+            pin.holder = None
             pin.let_go()
-        for reserved in [one for one in self.sticky.values() if one.lease is self]:
-            reserved.lease = None
+        for reserved in [one for one in self.sticky.values() if one.holder is self]:
+            reserved.holder = None
             reserved.retire()  # what others had sent on it before is still answered
         self.sticky.clear()
         self.leases.clear()

@@ -17,7 +17,7 @@ from __future__ import annotations
 import copy
 from bisect import bisect_left
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -32,20 +32,17 @@ from metaproxy.interfaces import IExchange
 from metaproxy.message import Ending, ErrorKind, FinalFrame, FrameError, Hold, Kind, Message, Mutation, Reply
 from metaproxy.proxy.attempt import Attempt
 from metaproxy.proxy.culprit import culprit
+from metaproxy.proxy.deadlines import Deadlines
+from metaproxy.proxy.mirror import Mirror
 from metaproxy.proxy.owners import Owners
 from metaproxy.proxy.pool import own_place, pool_of
 from metaproxy.proxy.refusal import refuse
+from metaproxy.proxy.roles import ExchangeClient, Try, Undertaking, UpstreamConnection
 from metaproxy.proxy.snapshot import NO_ROUTE, ListenerSnapshot, Template
 from metaproxy.proxy.split_request import SplitRequest
 from metaproxy.proxy.tries import Tries
 from metaproxy.routing.matcher import FACTS
-
-if TYPE_CHECKING:
-    from metaproxy.proxy.deadlines import Deadlines
-    from metaproxy.proxy.downstream import Downstream
-    from metaproxy.proxy.mirror import Mirror
-    from metaproxy.proxy.upstream import Upstream
-    from metaproxy.routing.table import Route, Target
+from metaproxy.routing.table import Route, Target
 
 log = Logger()
 
@@ -68,7 +65,7 @@ class Exchange:
     )  # fmt: skip
     tries: int
 
-    def __init__(self, client: Downstream, message: Message, snapshot: ListenerSnapshot, started: float) -> None:
+    def __init__(self, client: ExchangeClient, message: Message, snapshot: ListenerSnapshot, started: float) -> None:
         self.client = client
         self.message = message
         self.snapshot = snapshot
@@ -79,7 +76,7 @@ class Exchange:
         self.response: Message | None = None
         self.response_bytes = 0
         self.data: bytes | None = None
-        self.attempt: Attempt | SplitRequest | Tries | None = None
+        self.attempt: Undertaking | None = None
         self.endpoint: Endpoint | None = None
         self.target: Target | None = None
         self.reply_kind: ErrorKind | None = None
@@ -273,7 +270,7 @@ class Exchange:
     def limit(self, seconds: float) -> None:
         self._limit = seconds
 
-    def _astray(self, cluster: Cluster, pin: Upstream) -> bool:
+    def _astray(self, cluster: Cluster, pin: UpstreamConnection) -> bool:
         """Whether the client's own connection is in another cluster than all that the route leads to."""
         if cluster.name == pin.pool.cluster.name:
             return False
@@ -285,7 +282,7 @@ class Exchange:
                 target = target.fallback
         return True
 
-    def _split(self, cluster: Cluster, message: Message, pin: Upstream | None) -> bool:
+    def _split(self, cluster: Cluster, message: Message, pin: UpstreamConnection | None) -> bool:
         """Sends a request to all endpoints that own its keys; False when it goes to one, as most do."""
         subset = self.via.subset
         by_key = (cluster.codec.hash_aliases.get("key", "key"),)
@@ -312,7 +309,7 @@ class Exchange:
 
     # -- the path down (Owner)
 
-    def answered(self, attempt: Attempt, response: Message) -> None:
+    def answered(self, attempt: Try, response: Message) -> None:
         attempt.done = True  # Attempt.finish, inlined
         attempt.cluster.breaker.requests -= 1
         endpoint = attempt.endpoint
@@ -397,10 +394,10 @@ class Exchange:
         if ending is Ending.RESET:
             self.client.reset()
 
-    def sent(self, attempt: Attempt) -> None:
+    def sent(self, attempt: Try) -> None:
         self.complete("oneway")
 
-    def failed(self, attempt: Attempt | None, kind: ErrorKind, text: str) -> None:
+    def failed(self, attempt: Try | None, kind: ErrorKind, text: str) -> None:
         self._local(Reply(kind, text))
 
     # -- other ends
@@ -438,7 +435,7 @@ class Exchange:
         if not self.outcome and not refuse(self, reply):
             self.answer_locally(reply)
 
-    def refuse_by(self, attempt: Attempt) -> None:
+    def refuse_by(self, attempt: Try) -> None:
         """What goes to the server in its place is on its way."""
         self._watch()
         self.endpoint = attempt.endpoint

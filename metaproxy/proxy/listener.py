@@ -21,6 +21,7 @@ from metaproxy.proxy.address import Address, show
 from metaproxy.proxy.culprit import culprit
 from metaproxy.proxy.downstream import Downstream
 from metaproxy.proxy.preface import Preface
+from metaproxy.proxy.roles import Leaving, Network
 from metaproxy.proxy.snapshot import ListenerSnapshot
 from metaproxy.proxy.tls import Secured
 
@@ -35,11 +36,11 @@ MAX_SPEAKERS = 1024
 class Listener:
     """`snapshot` is replaced by one assignment; an exchange under way goes on with the one it began with."""
 
-    def __init__(self, snapshot: ListenerSnapshot, network: Any) -> None:
+    def __init__(self, snapshot: ListenerSnapshot, network: Network) -> None:
         self.snapshot = snapshot
         self.network = network
         self.counts = ListenerCounts()
-        self.clients: dict[Downstream, None] = {}
+        self.clients: dict[Leaving, None] = {}
         self.draining = False
         self.sockets: dict[Address, Any] = {}
         self._number = 0
@@ -115,7 +116,7 @@ class Listener:
             log.warn("listener {name}: {text}", name=self.name, text=text)
         self.left(client)
 
-    def left(self, client: Downstream) -> None:
+    def left(self, client: Leaving) -> None:
         """Called once by each client when its connection is over."""
         if self.clients.pop(client, 0) is None:
             self.counts.connections_active -= 1

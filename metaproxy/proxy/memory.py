@@ -72,11 +72,12 @@ def give_back() -> None:
 _TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None)
 
 
-class Exchange(Protocol):
-    message: Message
+class Request(Protocol):
+    @property
+    def message(self) -> Message: ...
 
 
-class Client(Protocol):
+class HoldingClient(Protocol):
     """What is looked at of a downstream connection."""
 
     @property
@@ -85,10 +86,10 @@ class Client(Protocol):
     @property
     def transport(self) -> object: ...
 
-    def under_way(self) -> Iterator[Exchange]: ...
+    def under_way(self) -> Iterator[Request]: ...
 
 
-def held_by_client(client: Client) -> int:
+def held_by_client(client: HoldingClient) -> int:
     """Bytes kept for a client: an unfinished frame, answers that it did not take, requests that are under way."""
     held = int(client.session.buffered) + int(getattr(client.transport, "buffered", 0))
     for exchange in client.under_way():

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -23,10 +23,7 @@ from metaproxy.message import ErrorKind, FrameError, Hold, Kind, Message
 from metaproxy.proxy.attempt import Attempt
 from metaproxy.proxy.culprit import culprit
 from metaproxy.proxy.pool import pool_of
-
-if TYPE_CHECKING:
-    from metaproxy.proxy.exchange import Exchange
-    from metaproxy.proxy.upstream import Upstream
+from metaproxy.proxy.roles import OpenExchange, Try, UpstreamConnection
 
 log = Logger()
 
@@ -47,18 +44,18 @@ class Nobody:
         self.network = network
         self.number = 0
         self.inflight = 0
-        self.pin: Upstream | None = None
-        self.own: dict[Any, Upstream] = {}
-        self.sticky: dict[Any, Upstream] = {}
-        self.leases: dict[Any, Upstream] = {}
+        self.pin: UpstreamConnection | None = None
+        self.own: dict[Any, UpstreamConnection] = {}
+        self.sticky: dict[Any, UpstreamConnection] = {}
+        self.leases: dict[Any, UpstreamConnection] = {}
 
-    def pinned(self, connection: Upstream) -> None:
+    def pinned(self, connection: UpstreamConnection) -> None:
         self.pin = connection
 
     def unpin(self) -> None:
         self.pin = None
 
-    def pin_lost(self, connection: Upstream) -> None:
+    def pin_lost(self, connection: UpstreamConnection) -> None:
         self.own = {place: own for place, own in self.own.items() if own is not connection}
 
     def event(self, message: Message) -> None:
@@ -82,7 +79,7 @@ class MirrorTarget:
     def name(self) -> str:
         return self.cluster.name
 
-    def send(self, exchange: Exchange, message: Message) -> Copy | None:
+    def send(self, exchange: OpenExchange, message: Message) -> Copy | None:
         """The copy on its way; None when it was not sent."""
         nobody = self._nobody
         if nobody is None:
@@ -114,7 +111,7 @@ class Copy:
 
     __slots__ = ("_answer", "_size", "_theirs", "_waits", "attempt", "client", "done", "exchange", "started", "target")
 
-    def __init__(self, target: MirrorTarget, client: Nobody, exchange: Exchange, message: Message) -> None:
+    def __init__(self, target: MirrorTarget, client: Nobody, exchange: OpenExchange, message: Message) -> None:
         self.target = target
         self.client = client
         # An original that is not compared need not be kept until the mirror answers.
@@ -128,16 +125,16 @@ class Copy:
         target.copies += 1
         target.bytes += self._size
 
-    def answered(self, attempt: Attempt, response: Message) -> None:
+    def answered(self, attempt: Try, response: Message) -> None:
         attempt.finish()
         attempt.endpoint.answered(response.kind is Kind.ERROR)
         self._answer = response
         self._end()
 
-    def sent(self, attempt: Attempt) -> None:
+    def sent(self, attempt: Try) -> None:
         self._end()
 
-    def failed(self, attempt: Attempt | None, kind: ErrorKind, text: str) -> None:
+    def failed(self, attempt: Try | None, kind: ErrorKind, text: str) -> None:
         self.target.counts.failures += 1
         self._end()
 
@@ -192,9 +189,9 @@ class Mirror:
         self.watchers: Sequence[Callable[[Any], None]] = ()
         self._uniform = uniform
         self._compares = any(target.compare for target in targets)
-        self._open: dict[Exchange, list[Copy]] = {}
+        self._open: dict[OpenExchange, list[Copy]] = {}
 
-    def copy(self, exchange: Exchange, message: Message) -> None:
+    def copy(self, exchange: OpenExchange, message: Message) -> None:
         """
         Sends copies of a request that was just forwarded. Not of one that binds a connection, or of a client that has
         its own: what a mirror would make of the rest of a transaction is anybody's guess.
@@ -215,7 +212,7 @@ class Mirror:
                 if copy is not None and target.compare and not exchange.outcome:
                     self._open.setdefault(exchange, []).append(copy)
 
-    def completed(self, exchange: Exchange) -> None:
+    def completed(self, exchange: OpenExchange) -> None:
         """The on_complete hook of routes whose mirrors compare."""
         for copy in self._open.pop(exchange, ()):
             copy.hold(exchange.response_bytes)
@@ -225,7 +222,7 @@ class Mirror:
     def hooks(self) -> tuple[Callable[[Any], None], ...]:
         return (self.completed,) if self._compares else ()
 
-    def told(self, exchange: Exchange, cluster: str, answer: Message, text: str) -> None:
+    def told(self, exchange: OpenExchange, cluster: str, answer: Message, text: str) -> None:
         """Whoever watches and has `on_difference(exchange, cluster, answer, text)` is told of it."""
         for hook in self.watchers:
             tell = getattr(getattr(hook, "__self__", None), "on_difference", None)
@@ -242,7 +239,7 @@ class Mirror:
         return f"Mirror({self})"
 
 
-def difference(exchange: Exchange, one: Message, other: Message) -> str:
+def difference(exchange: OpenExchange, one: Message, other: Message) -> str:
     """In which way two answers to one request differ; '' when they do not. Ids are left out."""
     if one.kind is not other.kind:
         return f"{one.kind.name.lower()} became {other.kind.name.lower()}"

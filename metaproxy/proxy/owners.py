@@ -7,13 +7,10 @@ Lives here: `Owners`. Does not: the splitting (the codec's), sending (`split_req
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
-
-if TYPE_CHECKING:
-    from metaproxy.proxy.upstream import Upstream
+from metaproxy.proxy.roles import UpstreamConnection
 
 
 class Owners:
@@ -24,7 +21,7 @@ class Owners:
 
     __slots__ = ("_cluster", "_subset", "bound")
 
-    def __init__(self, cluster: Cluster, subset: Mapping[str, str] | None, pin: Upstream | None) -> None:
+    def __init__(self, cluster: Cluster, subset: Mapping[str, str] | None, pin: UpstreamConnection | None) -> None:
         self._cluster = cluster
         self._subset = subset
         self.bound = pin.endpoint if pin is not None else None

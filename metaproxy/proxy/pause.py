@@ -6,16 +6,11 @@ Lives here: `Pause`. Does not: the decision to hold and to go on (`service`, by 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from twisted.internet.interfaces import IReactorTime
 
+from metaproxy.cluster.cluster import Cluster
 from metaproxy.message import ErrorKind
-
-if TYPE_CHECKING:
-    from metaproxy.cluster.cluster import Cluster
-    from metaproxy.proxy.exchange import Exchange
-
+from metaproxy.proxy.roles import OpenExchange
 
 LOOK_EVERY = 1.0
 """Seconds between looks for exchanges that ended while they waited: a full queue would else be walked each time."""
@@ -33,10 +28,10 @@ class Pause:
         self.longest = 0.0
         self.refused = 0
         self._clock = clock
-        self._waiting: dict[Exchange, float] = {}
+        self._waiting: dict[OpenExchange, float] = {}
         self._looked = float("-inf")
 
-    def take(self, exchange: Exchange) -> None:
+    def take(self, exchange: OpenExchange) -> None:
         now = self._clock.seconds()
         if len(self._waiting) >= self.most and now - self._looked >= LOOK_EVERY:
             self._looked = now

@@ -17,10 +17,9 @@ from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.message import Affinity, ErrorKind, Hold
 from metaproxy.proxy import address
-from metaproxy.proxy.attempt import Attempt
-from metaproxy.proxy.roles import Client
+from metaproxy.proxy.roles import Client, Network, Try, UpstreamConnection
 from metaproxy.proxy.tls import Secured
-from metaproxy.proxy.upstream import Upstream, connection_class
+from metaproxy.proxy.upstream import connection_class
 
 _OPEN, _EXCHANGE = Hold.OPEN, Hold.EXCHANGE
 
@@ -35,18 +34,18 @@ LOG_EVERY = 60.0
 class Pool:
     """The upstream connections to one endpoint of one cluster. Its settings are the cluster's."""
 
-    def __init__(self, cluster: Cluster, endpoint: Endpoint, network: Any) -> None:
+    def __init__(self, cluster: Cluster, endpoint: Endpoint, network: Network) -> None:
         self.cluster = cluster
         self.endpoint = endpoint
         self.network = network
         self.codec = cluster.codec
         self.settings = cluster.connections
-        self.connections: set[Upstream] = set()
+        self.connections: set[UpstreamConnection] = set()
         self._address = address.parse(endpoint.address)
         self._class = connection_class(self.codec.correlation)
-        self._shared: dict[Hashable, list[Upstream]] = {}
-        self._idle: dict[Hashable, list[Upstream]] = {}
-        self._queue: deque[tuple[Attempt, Client]] = deque()
+        self._shared: dict[Hashable, list[UpstreamConnection]] = {}
+        self._idle: dict[Hashable, list[UpstreamConnection]] = {}
+        self._queue: deque[tuple[Try, Client]] = deque()
         self._multiplex = self.settings.mode == "multiplex"
         self._pinned = self.settings.mode == "pinned"
         self._sequential = bool(getattr(self.codec, "sequential", False))
@@ -57,7 +56,7 @@ class Pool:
 
     # -- a request wants a connection
 
-    def start(self, attempt: Attempt, client: Client) -> None:
+    def start(self, attempt: Try, client: Client) -> None:
         """Send the attempt, now or when a connection is there; a bound that is reached fails it."""
         hold = attempt.message.hold
         if self._pinned or hold is _OPEN:
@@ -78,16 +77,16 @@ class Pool:
         else:
             self._lease(attempt, client)
 
-    def _must_stay(self, connection: Upstream, client: Client) -> bool:
+    def _must_stay(self, connection: UpstreamConnection, client: Client) -> bool:
         """
         A client keeps the connection that is reserved for it, and the one on which its requests are under way, as they
         could overtake each other.
         """
         if connection.reserved:
-            return connection.lease is client and connection.alive
+            return connection.holder is client and connection.alive
         return self._keep_order and connection.alive and client.inflight > 1
 
-    def _choose(self, profile: Hashable, client: Client) -> Upstream | None:
+    def _choose(self, profile: Hashable, client: Client) -> UpstreamConnection | None:
         """A shared connection for a client's requests in that state; None when a bound is reached."""
         group = self._shared.get(profile, [])
         if not group and len(self._shared) >= MAX_PROFILES:
@@ -108,7 +107,7 @@ class Pool:
             client.sticky[self] = chosen
         return chosen
 
-    def reserve(self, connection: Upstream, client: Client) -> None:
+    def reserve(self, connection: UpstreamConnection, client: Client) -> None:
         """
         A one-way request was sent on a shared connection where answers go by order. A server that answers it against
         the rules shifts the answers of those behind it: from now on these are the same client's.
@@ -118,10 +117,10 @@ class Pool:
             group.remove(connection)
             if not group:
                 del self._shared[connection.profile]
-        connection.usable, connection.reserved, connection.lease = False, True, client
+        connection.usable, connection.reserved, connection.holder = False, True, client
         client.sticky[self] = connection
 
-    def _pin(self, attempt: Attempt, client: Client, stateful: bool) -> None:
+    def _pin(self, attempt: Try, client: Client, stateful: bool) -> None:
         """stateful: what the client asks from now on depends on it, wherever it would be routed."""
         profile = attempt.message.profile
         place = own_place(self.cluster, self.endpoint, profile)
@@ -131,14 +130,14 @@ class Pool:
             if connection is None:
                 self._overflow(attempt)
                 return
-            connection.lease = client
+            connection.holder = client
             if stateful:
                 client.pinned(connection)
             else:
                 client.own[place] = connection
         connection.submit(attempt)
 
-    def _lease(self, attempt: Attempt, client: Client) -> None:
+    def _lease(self, attempt: Try, client: Client) -> None:
         if self._sequential and self._follow(attempt, client):
             return
         connection = self._take(attempt.message.profile)
@@ -152,7 +151,7 @@ class Pool:
         breaker.pending += 1
         self._queue.append((attempt, client))
 
-    def _follow(self, attempt: Attempt, client: Client) -> bool:
+    def _follow(self, attempt: Try, client: Client) -> bool:
         """Sends a request behind those of its client that are under way. False when there are none."""
         connection = client.leases.get(self)
         if connection is None or not connection.usable or connection.profile != attempt.message.profile:
@@ -161,13 +160,13 @@ class Pool:
         connection.submit(attempt)
         return True
 
-    def _give(self, connection: Upstream, attempt: Attempt, client: Client) -> None:
+    def _give(self, connection: UpstreamConnection, attempt: Try, client: Client) -> None:
         connection.lease = attempt
         if self._sequential:
             client.leases[self] = connection
         connection.submit(attempt)
 
-    def _take(self, profile: Hashable) -> Upstream | None:
+    def _take(self, profile: Hashable) -> UpstreamConnection | None:
         """A connection for one alone: an idle one, or a new one; None when a bound is reached."""
         idle = self._idle.get(profile)
         while idle:
@@ -176,7 +175,7 @@ class Pool:
                 return connection
         return self._open(profile)
 
-    def _open(self, profile: Hashable) -> Upstream | None:
+    def _open(self, profile: Hashable) -> UpstreamConnection | None:
         breaker = self.cluster.breaker
         if breaker.connections >= breaker.max_connections:
             self._close_an_idle_one()
@@ -202,17 +201,17 @@ class Pool:
                     idle.pop(0).let_go()
                     return
 
-    def _overflow(self, attempt: Attempt) -> None:
+    def _overflow(self, attempt: Try) -> None:
         self.cluster.counts.overflow_requests += 1
         attempt.fail(ErrorKind.OVERLOAD, f"no connection to {self.endpoint.address} is free (breaker)")
 
     # -- a connection is free, or gone
 
-    def give_back(self, connection: Upstream) -> None:
+    def give_back(self, connection: UpstreamConnection) -> None:
         """Its lease is over: the next in the queue gets it, or it rests."""
-        if self._sequential and isinstance(connection.lease, Attempt):
+        if self._sequential and connection.lease is not None:
             connection.lease.owner.client.leases.pop(self, None)
-        connection.lease = None
+        connection.lease = connection.holder = None
         if not connection.alive:
             return
         settings = self.settings
@@ -242,16 +241,16 @@ class Pool:
         connection.idle_since = self.network.turn.now
         self._idle.setdefault(connection.profile, []).append(connection)
 
-    def _shareable(self, connection: Upstream) -> bool:
+    def _shareable(self, connection: UpstreamConnection) -> bool:
         """A leased connection in a multiplexing pool is kept for the next lease, a few of them."""
         return len(self._idle.get(connection.profile, ())) < 16
 
-    def _worn_out(self, connection: Upstream) -> bool:
+    def _worn_out(self, connection: UpstreamConnection) -> bool:
         settings, now = self.settings, self.network.turn.now
         too_old = settings.max_age > 0 and now - connection.opened >= settings.max_age
         return too_old or 0 < settings.max_requests <= connection.requests
 
-    def closed(self, connection: Upstream) -> None:
+    def closed(self, connection: UpstreamConnection) -> None:
         """Called once by each connection when it ends."""
         self.connections.discard(connection)
         self.cluster.breaker.connections -= 1
@@ -331,7 +330,7 @@ def own_place(cluster: Cluster, endpoint: Endpoint | None, profile: Hashable) ->
     return cluster.name, endpoint.address if endpoint is not None and cluster.uses_hash else "", profile
 
 
-def pool_of(endpoint: Endpoint, cluster: Cluster, network: Any) -> Pool:
+def pool_of(endpoint: Endpoint, cluster: Cluster, network: Network) -> Pool:
     """The endpoint's pool, made on its first use."""
     pool = endpoint.pool
     if pool is None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import ipaddress
 import struct
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import Protocol
@@ -21,11 +21,8 @@ from twisted.python.failure import Failure
 
 from metaproxy.message import FrameError
 from metaproxy.proxy import address
+from metaproxy.proxy.roles import ClientOwner, Leaving
 from metaproxy.routing.matcher import compile_condition
-
-if TYPE_CHECKING:
-    from metaproxy.proxy.downstream import Downstream
-    from metaproxy.proxy.listener import Listener
 
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 MAX_V1 = 107
@@ -120,10 +117,10 @@ def _parse_v2(data: bytes) -> Told | None:
 class Preface(Protocol):
     """Reads the header, then takes itself out of the way. behind: what follows it, TLS or the client itself."""
 
-    def __init__(self, listener: Listener, client: Downstream, behind: Any = None) -> None:
+    def __init__(self, listener: ClientOwner, client: Leaving, behind: Any = None) -> None:
         self._listener = listener
         self._client = client
-        self._behind = behind or client
+        self._behind: Any = behind or client
         self._data = b""
         self._timer: IDelayedCall | None = listener.network.clock.callLater(PATIENCE, self._too_late)
 

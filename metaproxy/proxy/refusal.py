@@ -8,7 +8,7 @@ Without that it would carry out the rest at the end, and nobody had asked for a 
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from twisted.python.failure import Failure
 
@@ -17,9 +17,7 @@ from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.message import ErrorKind, FrameError, Message, Reply
 from metaproxy.proxy.attempt import Attempt
 from metaproxy.proxy.pool import pool_of
-
-if TYPE_CHECKING:
-    from metaproxy.proxy.exchange import Exchange
+from metaproxy.proxy.roles import OpenExchange, Try
 
 
 class Refusal:
@@ -27,26 +25,26 @@ class Refusal:
 
     __slots__ = ("client", "exchange", "reply")
 
-    def __init__(self, exchange: Exchange, reply: Reply) -> None:
+    def __init__(self, exchange: OpenExchange, reply: Reply) -> None:
         self.client = exchange.client
         self.exchange = exchange
         self.reply = reply
 
-    def answered(self, attempt: Attempt, response: Message) -> None:
+    def answered(self, attempt: Try, response: Message) -> None:
         attempt.finish()
         self.exchange.answer_locally(self.reply)
 
-    def sent(self, attempt: Attempt) -> None:
+    def sent(self, attempt: Try) -> None:
         self.exchange.answer_locally(self.reply)
 
-    def failed(self, attempt: Attempt, kind: ErrorKind, text: str) -> None:
+    def failed(self, attempt: Try, kind: ErrorKind, text: str) -> None:
         self.exchange.answer_locally(self.reply)
 
     def broke(self, failure: Failure) -> None:
         self.exchange.broke(failure)
 
 
-def refuse(exchange: Exchange, reply: Reply) -> bool:
+def refuse(exchange: OpenExchange, reply: Reply) -> bool:
     """Starts that for an exchange that was not sent anywhere yet. False when there is no server to tell."""
     refused = getattr(exchange.message, "refused", None)
     if refused is None or exchange.attempt is not None or reply.ending is not None:
@@ -68,7 +66,7 @@ def refuse(exchange: Exchange, reply: Reply) -> bool:
     return True
 
 
-def _server(exchange: Exchange) -> tuple[Cluster, Endpoint] | None:
+def _server(exchange: OpenExchange) -> tuple[Cluster, Endpoint] | None:
     """Where the first request of a transaction would have gone."""
     route = exchange.via
     if not route.targets:

@@ -8,19 +8,16 @@ answers are put together (the codec's business).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from twisted.python.failure import Failure
 
 from metaproxy.cluster.cluster import Cluster
+from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.message import ErrorKind, Kind, Message, Part
 from metaproxy.proxy.attempt import Attempt
 from metaproxy.proxy.pool import pool_of
-
-if TYPE_CHECKING:
-    from metaproxy.cluster.endpoint import Endpoint
-    from metaproxy.proxy.exchange import Exchange
-    from metaproxy.proxy.upstream import Upstream
+from metaproxy.proxy.roles import OpenExchange, Try, UpstreamConnection
 
 _ERROR = Kind.ERROR
 
@@ -30,7 +27,7 @@ class SplitRequest:
 
     __slots__ = ("_answers", "_attempts", "_cluster", "_left", "_parts", "_places", "_request", "client", "exchange")
 
-    def __init__(self, exchange: Exchange, request: Message, parts: Sequence[Part], cluster: Cluster) -> None:
+    def __init__(self, exchange: OpenExchange, request: Message, parts: Sequence[Part], cluster: Cluster) -> None:
         self.exchange = exchange
         self.client = exchange.client
         self._request = request
@@ -38,7 +35,7 @@ class SplitRequest:
         self._cluster = cluster
         self._answers: dict[int, Message] = {}
         self._attempts: list[Attempt] = []
-        self._places: dict[Attempt, int] = {}
+        self._places: dict[Try, int] = {}
         self._left = len(parts)
 
     def start(self) -> None:
@@ -58,11 +55,11 @@ class SplitRequest:
             if not attempt.done:
                 pool_of(attempt.endpoint, cluster, self.client.network).start(attempt, self.client)
 
-    def connections(self) -> tuple[Upstream, ...]:
+    def connections(self) -> tuple[UpstreamConnection, ...]:
         """Which connections it is under way on."""
         return tuple(attempt.connection for attempt in self._attempts if attempt.connection is not None)
 
-    def answered(self, attempt: Attempt, response: Message) -> None:
+    def answered(self, attempt: Try, response: Message) -> None:
         attempt.finish()
         attempt.endpoint.answered(response.kind is _ERROR)
         self._answers[self._places[attempt]] = response
@@ -74,14 +71,14 @@ class SplitRequest:
             kind = _ERROR if any(answer.kind == _ERROR for answer in answers) else Kind.RESPONSE
             self.exchange.take(Message(kind, frame, self._request.id))
 
-    def sent(self, attempt: Attempt) -> None:
+    def sent(self, attempt: Try) -> None:
         """A piece that gets no answer leaves nothing to merge."""
         self.failed(attempt, ErrorKind.BAD_RESPONSE, "a server did not answer its part of a request")
 
     def broke(self, failure: Failure) -> None:
         self.exchange.broke(failure)
 
-    def failed(self, attempt: Attempt, kind: ErrorKind, text: str) -> None:
+    def failed(self, attempt: Try, kind: ErrorKind, text: str) -> None:
         self.cancel()
         self.exchange.failed(attempt, kind, text)
 

@@ -7,8 +7,6 @@ whether another try is allowed (`cluster.retry`).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
@@ -18,10 +16,7 @@ from metaproxy.cluster.retry import RetryPolicy, within_budget
 from metaproxy.message import ErrorKind, FrameError, Kind, Message
 from metaproxy.proxy.attempt import Attempt
 from metaproxy.proxy.pool import pool_of
-
-if TYPE_CHECKING:
-    from metaproxy.proxy.exchange import Exchange
-    from metaproxy.proxy.upstream import Upstream
+from metaproxy.proxy.roles import OpenExchange, Try, UpstreamConnection
 
 OTHER_PICKS = 3
 """How often the balancer is asked for an endpoint that was not tried yet."""
@@ -32,7 +27,7 @@ class _Patience:
 
     __slots__ = ("attempt", "started")
 
-    def __init__(self, attempt: Attempt, started: float) -> None:
+    def __init__(self, attempt: Try, started: float) -> None:
         self.attempt = attempt
         self.started = started
 
@@ -64,7 +59,7 @@ class Tries:
         "exchange",
     )
 
-    def __init__(self, exchange: Exchange, message: Message, cluster: Cluster, policy: RetryPolicy) -> None:
+    def __init__(self, exchange: OpenExchange, message: Message, cluster: Cluster, policy: RetryPolicy) -> None:
         self.exchange = exchange
         self.client = exchange.client
         self._message = message
@@ -82,7 +77,7 @@ class Tries:
             self._timer = self.client.network.clock.callLater(hedge_after, self._hedge)
         self._try()
 
-    def connections(self) -> tuple[Upstream, ...]:
+    def connections(self) -> tuple[UpstreamConnection, ...]:
         """Which connections it is under way on."""
         return tuple(attempt.connection for attempt in self._live if attempt.connection is not None)
 
@@ -153,7 +148,7 @@ class Tries:
     def _safe(self) -> bool:
         return self._policy.unsafe or self._cluster.codec.safe(self.exchange.message)
 
-    def _forget(self, attempt: Attempt) -> None:
+    def _forget(self, attempt: Try) -> None:
         if attempt in self._live:
             self._live.remove(attempt)
         if attempt in self._further:
@@ -165,7 +160,7 @@ class Tries:
     def broke(self, failure: Failure) -> None:
         self.exchange.broke(failure)
 
-    def answered(self, attempt: Attempt, response: Message) -> None:
+    def answered(self, attempt: Try, response: Message) -> None:
         attempt.finish()
         self._forget(attempt)
         failed = response.kind is Kind.ERROR
@@ -176,12 +171,12 @@ class Tries:
         self.exchange.endpoint = attempt.endpoint
         self.exchange.take(response)
 
-    def sent(self, attempt: Attempt) -> None:
+    def sent(self, attempt: Try) -> None:
         self._forget(attempt)
         self.cancel()
         self.exchange.sent(attempt)
 
-    def failed(self, attempt: Attempt, kind: ErrorKind, text: str) -> None:
+    def failed(self, attempt: Try, kind: ErrorKind, text: str) -> None:
         self._forget(attempt)
         self._lost(kind, text, final=attempt.begun)
 

@@ -9,19 +9,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Hashable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from metaproxy.message import ErrorKind, FrameError, Hold, Kind, Message, Side
-from metaproxy.proxy.attempt import Attempt
 from metaproxy.proxy.culprit import culprit
-from metaproxy.proxy.roles import Client
-
-if TYPE_CHECKING:
-    from metaproxy.proxy.pool import Pool
+from metaproxy.proxy.roles import Client, ConnectionOwner, Try
 
 log = Logger()
 
@@ -35,17 +31,19 @@ _ERROR = Kind.ERROR
 
 class Upstream(Protocol):
     """
-    profile: the state it was opened in. lease: who has it alone: a client (pinned, or reserved), an attempt (pooled;
-    the newest one where its client's requests stay together), or None (shared, or idle in its pool). usable: whether it
-    takes new requests. reserved: shared before, until its client sent a one-way request whose answer, if the server
-    gives one against the rules, could not be told from another's. choked: its server does not take what was written.
+    profile: the state it was opened in. holder: the client that has it alone, pinned or reserved; lease: the attempt
+    that has it alone, pooled, and the newest one where its client's requests stay together; None and None: shared, or
+    idle in its pool. usable: whether it takes new requests. reserved: shared before, until its client sent a one-way
+    request whose answer, if the server gives one against the rules, could not be told from another's. choked: its
+    server does not take what was written.
     """
 
-    def __init__(self, pool: Pool, profile: Hashable) -> None:
+    def __init__(self, pool: ConnectionOwner, profile: Hashable) -> None:
         self.pool = pool
         self.profile = profile
         self.endpoint = pool.endpoint
-        self.lease: Client | Attempt | None = None
+        self.holder: Client | None = None
+        self.lease: Try | None = None
         self.usable = True
         self.alive = True
         self.requests = 0
@@ -58,7 +56,7 @@ class Upstream(Protocol):
         self._session = pool.codec.session(Side.SERVER, pool.settings.max_frame)
         self._ready = False
         self._retiring = False
-        self._waiting: dict[Attempt, None] = {}
+        self._waiting: dict[Try, None] = {}
         self._pends = 0
         self._out: list[bytes] = []
         self._counts = pool.endpoint.counts
@@ -107,7 +105,7 @@ class Upstream(Protocol):
 
     # -- requests
 
-    def submit(self, attempt: Attempt) -> None:
+    def submit(self, attempt: Try) -> None:
         """Send it, or keep it until the connection is ready and its server reads."""
         attempt.connection = self
         if self._ready:
@@ -125,26 +123,26 @@ class Upstream(Protocol):
         self._pends += 1
         self._waiting[attempt] = None
 
-    def _start(self, attempt: Attempt) -> None:
+    def _start(self, attempt: Try) -> None:
         raise NotImplementedError
 
-    def _unsendable(self, attempt: Attempt, error: FrameError) -> None:
+    def _unsendable(self, attempt: Try, error: FrameError) -> None:
         attempt.fail(ErrorKind.BAD_REQUEST, str(error))
         if self.lease is attempt:
             self.pool.give_back(self)
 
-    def _not_sent(self, attempt: Attempt) -> None:
+    def _not_sent(self, attempt: Try) -> None:
         """The codec failed: what it may have written of its state is not known."""
         attempt.connection = None
         self.retire()
         if self.lease is attempt:
             self.drop()
 
-    def pending(self) -> list[Attempt]:
+    def pending(self) -> list[Try]:
         """Attempts that were sent and are not answered."""
         raise NotImplementedError
 
-    def answering(self, attempt: Attempt) -> bool:
+    def answering(self, attempt: Try) -> bool:
         """
         Whether the first bytes of its answer may have come. What is read of an incomplete frame does not tell whose it
         is where answers go by id: it may be any of those under way.
@@ -175,7 +173,7 @@ class Upstream(Protocol):
         """Whether no state of the one who had it is left, as far as the codec can tell."""
         return bool(self._session.reusable)
 
-    def cancelled(self, attempt: Attempt) -> None:
+    def cancelled(self, attempt: Try) -> None:
         """The attempt's owner does not want the answer any more."""
         if self._waiting.pop(attempt, 0) is None:
             if not self._ready:
@@ -192,12 +190,12 @@ class Upstream(Protocol):
                 self._spoilt, self.usable = True, False  # what is under way before it, of the same client, goes on
             else:
                 self.drop()
-        elif isinstance(lease, Attempt) and lease.done and not self.busy():
+        elif lease is not None and lease.done and not self.busy():
             self.pool.give_back(self)  # one that was never answered stood before one that was
         elif self._retiring:
             self._leave_if_idle()
 
-    def _forget(self, attempt: Attempt) -> None:
+    def _forget(self, attempt: Try) -> None:
         raise NotImplementedError
 
     # -- writing
@@ -240,8 +238,12 @@ class Upstream(Protocol):
         Read no more until `client` took what there is for it. A connection that others share goes on: their answers
         come behind the client's, which are bounded by what it may have under way.
         """
-        if self.alive and self._ready and self.lease is not None and (not self.reserved or self.alone(client)):
+        if self.alive and self._ready and self._taken() and (not self.reserved or self.alone(client)):
             self._pause(client)
+
+    def _taken(self) -> bool:
+        """Whether one client or attempt has it alone."""
+        return self.holder is not None or self.lease is not None
 
     def pause_if_alone(self, client: Client) -> None:
         """As `pause`, on a shared connection too, once nothing but `client`'s is under way; no other is sent to it."""
@@ -278,8 +280,8 @@ class Upstream(Protocol):
     def _other(self, message: Message) -> None:
         """What a server says that answers no request."""
         if message.kind == Kind.EVENT:
-            client = self.lease
-            if client is not None and not isinstance(client, Attempt):
+            client = self.holder
+            if client is not None:
                 client.event(message)
                 if message.hold == Hold.CLOSE:
                     client.unpin()
@@ -314,7 +316,7 @@ class Upstream(Protocol):
         except BaseException:
             attempt.owner.broke(Failure())
 
-    def _answered_by(self, message: Message) -> Attempt | None:
+    def _answered_by(self, message: Message) -> Try | None:
         """Takes the attempt that a message answers off what is pending."""
         raise NotImplementedError
 
@@ -342,7 +344,7 @@ class Upstream(Protocol):
             self._become_ready()
         elif self._retiring:
             self._leave_if_idle()
-        elif isinstance(self.lease, Attempt) and self.lease.done and not self.busy():
+        elif self.lease is not None and self.lease.done and not self.busy():
             self.pool.give_back(self)
 
     def _broken(self, error: FrameError) -> None:
@@ -361,8 +363,7 @@ class Upstream(Protocol):
         self._leave_if_idle()
 
     def _leave_if_idle(self) -> None:
-        lease = self.lease
-        if not self.busy() and (lease is None or isinstance(lease, Attempt)):
+        if not self.busy() and self.holder is None:
             self.let_go()
 
     def let_go(self) -> None:
@@ -407,7 +408,7 @@ class Upstream(Protocol):
             self._mark_begun()
         lost = [*self.pending(), *waiting]
         self._clear()
-        lease, self.lease = self.lease, None
+        holder, self.holder, self.lease = self.holder, None, None
         self.paused_by.clear()
         self.pool.closed(self)
         for attempt in lost:
@@ -420,8 +421,8 @@ class Upstream(Protocol):
                     attempt.fail(kind, text)
                 except BaseException:
                     attempt.owner.broke(Failure())
-        if lease is not None and not isinstance(lease, Attempt):
-            lease.pin_lost(self)
+        if holder is not None:
+            holder.pin_lost(self)
 
     def _mark_begun(self) -> None:
         """The answers, or the answer, of which some bytes may have come: nothing of theirs is tried again."""
@@ -434,13 +435,13 @@ class Upstream(Protocol):
 class IdUpstream(Upstream):
     """Answers carry the id under which the request was sent: ours, counted up for each connection."""
 
-    def __init__(self, pool: Pool, profile: Hashable) -> None:
+    def __init__(self, pool: ConnectionOwner, profile: Hashable) -> None:
         super().__init__(pool, profile)
-        self._pending: dict[int, Attempt] = {}
+        self._pending: dict[int, Try] = {}
         self._next_id = 1
         self._max_id: int = pool.codec.max_id
 
-    def _start(self, attempt: Attempt) -> None:
+    def _start(self, attempt: Try) -> None:
         id = self._next_id
         pending = self._pending
         while id in pending:  # only after a wrap, with a request that is still unanswered
@@ -497,10 +498,10 @@ class IdUpstream(Upstream):
         if session.error is not None or self._retiring or self.lease is not None or not self._ready:
             self._after_read()
 
-    def pending(self) -> list[Attempt]:
+    def pending(self) -> list[Try]:
         return list(self._pending.values())
 
-    def answering(self, attempt: Attempt) -> bool:
+    def answering(self, attempt: Try) -> bool:
         return bool(self._session.buffered) and self._pending.get(attempt.id) is attempt
 
     def _mark_begun(self) -> None:
@@ -513,10 +514,10 @@ class IdUpstream(Upstream):
     def owing(self) -> bool:
         return bool(self._pending)
 
-    def _answered_by(self, message: Message) -> Attempt | None:
+    def _answered_by(self, message: Message) -> Try | None:
         return self._pending.pop(message.id, None)
 
-    def _forget(self, attempt: Attempt) -> None:
+    def _forget(self, attempt: Try) -> None:
         self._pending.pop(attempt.id, None)
 
     def _clear(self) -> None:
@@ -529,12 +530,12 @@ class FifoUpstream(Upstream):
     counted, so that no question needs a look at all places.
     """
 
-    def __init__(self, pool: Pool, profile: Hashable) -> None:
+    def __init__(self, pool: ConnectionOwner, profile: Hashable) -> None:
         super().__init__(pool, profile)
-        self._pending: deque[Attempt] = deque()
+        self._pending: deque[Try] = deque()
         self._given_up = 0
 
-    def _start(self, attempt: Attempt) -> None:
+    def _start(self, attempt: Try) -> None:
         message = attempt.message
         try:
             data = self._session.send(message, 0)
@@ -556,7 +557,7 @@ class FifoUpstream(Upstream):
             attempt.owner.sent(attempt)
             if self.lease is attempt:
                 self.pool.give_back(self)
-            elif self.lease is None and not getattr(self._session, "fenced", False):
+            elif not self._taken() and not getattr(self._session, "fenced", False):
                 self.pool.reserve(self, attempt.owner.client)
             return
         self._pending.append(attempt)
@@ -597,7 +598,7 @@ class FifoUpstream(Upstream):
         self._over(ErrorKind.RESET, text)
         self.transport.abortConnection()  # type: ignore[union-attr]
 
-    def _answered_by(self, message: Message) -> Attempt | None:
+    def _answered_by(self, message: Message) -> Try | None:
         if not self._pending:
             return None
         attempt = self._pending.popleft()
@@ -605,14 +606,14 @@ class FifoUpstream(Upstream):
             self._given_up -= 1
         return attempt
 
-    def answering(self, attempt: Attempt) -> bool:
+    def answering(self, attempt: Try) -> bool:
         return bool(self._session.buffered and self._pending and self._pending[0] is attempt)
 
     def _mark_begun(self) -> None:
         if self._pending:
             self._pending[0].begun = True
 
-    def pending(self) -> list[Attempt]:
+    def pending(self) -> list[Try]:
         return list(self._pending)
 
     def busy(self) -> bool:
@@ -621,10 +622,10 @@ class FifoUpstream(Upstream):
     def owing(self) -> bool:
         return bool(self._pending)
 
-    def _forget(self, attempt: Attempt) -> None:
+    def _forget(self, attempt: Try) -> None:
         """Its place stays, so that the answer that still comes is not taken for the next one's."""
         self._given_up += 1
-        if self.lease is None and self._pending and self._pending[0] is attempt:
+        if not self._taken() and self._pending and self._pending[0] is attempt:
             # The server is stuck on it: whatever is sent behind it would wait as well.
             self.retire()
 

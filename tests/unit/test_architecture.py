@@ -198,6 +198,7 @@ EXCEPTIONS: dict[str, str] = {
     "metaproxy.__main__": "starts twistd, as test_tap.py shows in a process of its own",
     "metaproxy.interfaces": "holds no behaviour; test_testing.py checks what keeps it",
     "metaproxy.proxy.roles": "holds no behaviour: what the parts of the data path are to each other",
+    "metaproxy.cluster.roles": "holds no behaviour, as above",
     "metaproxy.codecs.framing": "each codec's tests, and test_docs.py",
     "metaproxy.codecs.dubbo": "a package: test_dubbo.py and its neighbours",
     "metaproxy.codecs.thrift": "a package: test_thrift.py and its neighbours",
@@ -241,3 +242,32 @@ def test_the_exceptions_exist() -> None:
     assert set(EXCEPTIONS) <= set(tested_modules())
     for name in ("dubbo", "thrift", "redis"):
         assert any(file.startswith(f"test_{name}") for _, file in files_of_tests())
+
+
+# -- no circle, types included
+
+
+def circles(imports: dict[str, set[str]]) -> list[set[str]]:
+    """Groups of modules that import each other, directly or not."""
+    reach = {module: set(found) for module, found in imports.items()}
+    for middle in reach:
+        for found in reach.values():
+            if middle in found:
+                found |= reach[middle]
+    groups = {frozenset(other for other in reach[one] if one in reach[other]) for one in reach if one in reach[one]}
+    return [set(group) for group in groups]
+
+
+def test_no_modules_import_each_other_not_even_for_types() -> None:
+    modules = {module_name(path) for path in SOURCES}
+    imports: dict[str, set[str]] = {module: set() for module in modules}
+    for one in OURS:
+        name = one.name if one.name in modules else one.name.rpartition(".")[0]
+        # A package's own __init__ is how its modules are reached, and no import that anybody wrote.
+        if name in modules and name != one.module and not one.module.startswith(f"{name}."):
+            imports[one.module].add(name)
+    assert circles(imports) == []
+
+
+def test_a_circle_is_found() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [{"a", "b", "c"}]

@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from browser import Desk
 from harness import call
 
 from metaproxy.admin.resource import as_json_list, encoded
 from metaproxy.admin.traffic import STATES, states
-from metaproxy.proxy.attempt import Attempt
 from metaproxy.proxy.mirror import Mirror, MirrorTarget
 
 
@@ -47,7 +44,8 @@ class FakeConnection:
         self.transport = None if state == "connecting" else object()
         self.usable = state not in ("retiring", "paused")
         self.paused_by = {object()} if state == "paused" else set()
-        self.lease: Any = {"pinned": object(), "leased": object.__new__(Attempt)}.get(state)
+        self.holder = object() if state == "pinned" else None
+        self.lease = object() if state == "leased" else None
         self._busy = state == "busy"
 
     def busy(self) -> bool:
