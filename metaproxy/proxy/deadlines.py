@@ -52,22 +52,21 @@ class Deadlines:
         return exchange.started + self.timeout - self._clock.seconds()
 
     def _sweep(self) -> None:
-        self._timer = None
+        # The timer that fired keeps its place meanwhile: what a time-out starts must not set one for its own deadline,
+        # which would leave those of before waiting for it.
         for _ in range(AT_ONCE):
-            if not self._waiting:
-                return
-            oldest = next(iter(self._waiting))
-            rest = self._rest(oldest)
-            if rest > 1e-6:
-                self._timer = self._clock.callLater(rest, self._sweep)
-                return
+            oldest = next(iter(self._waiting), None)
+            if oldest is None or self._rest(oldest) > 1e-6:
+                break
             del self._waiting[oldest]
             try:
                 oldest.time_out()
             except BaseException:
                 oldest.broke(Failure())
-        if self._waiting and self._timer is None:
-            self._timer = self._clock.callLater(0, self._sweep)
+        self._timer = None
+        oldest = next(iter(self._waiting), None)
+        if oldest is not None:
+            self._timer = self._clock.callLater(max(0.0, self._rest(oldest)), self._sweep)
 
 
 class DeadlineQueues:
