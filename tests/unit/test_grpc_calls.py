@@ -171,7 +171,7 @@ def test_without_grpcio_the_import_says_what_to_install(monkeypatch: pytest.Monk
 
     monkeypatch.delitem(sys.modules, "metaproxy.grpc_calls")
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ValueError, match=r"pip install 'metaproxy\[grpc\]'"):
+    with pytest.raises(ValueError, match=r"pip install '\.\[grpc\]'"):
         importlib.import_module("metaproxy.grpc_calls")
 
 

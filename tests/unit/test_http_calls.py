@@ -166,7 +166,7 @@ def test_what_is_no_url_is_refused() -> None:
 def test_https_without_its_packages_is_told_when_the_configuration_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     assert check_url("https://example.org/") == "https://example.org/"
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ValueError, match=r"metaproxy\[tls\]"):
+    with pytest.raises(ValueError, match=r"\.\[tls\]"):
         check_url("https://example.org/")
 
 

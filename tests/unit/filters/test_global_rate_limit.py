@@ -252,6 +252,6 @@ def test_without_grpcio_a_service_is_refused_with_what_to_install(monkeypatch: p
     for module in ("metaproxy.grpc_calls", "metaproxy.filters.rate_limit_service"):
         monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ValueError, match=r"pip install 'metaproxy\[grpc\]'"):
+    with pytest.raises(ValueError, match=r"pip install '\.\[grpc\]'"):
         limiter(service={"grpc": "127.0.0.1:1"})
     limiter(service={"redis": "127.0.0.1:1"})
