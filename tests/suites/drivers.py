@@ -83,9 +83,10 @@ def _ioredis(folder: Path, reports: Path) -> list[str]:
 
 
 def _go_redis(folder: Path, reports: Path) -> list[str]:
+    left_out = "Cluster|Sentinel|Ring|TLS|[Uu]niversal|Command Tips|JSON|Search|Probabilistic|RedisTimeseries|Vector"
     return [
         "go", "test", "-json", "-count=1", "-timeout=20m", "-skip=Example|Benchmark|Fuzz|TLS|Cluster|Sentinel|Ring",
-        ".", f"-ginkgo.junit-report={reports}/report.xml", "-ginkgo.skip=Cluster|Sentinel|Ring|TLS|[Uu]niversal",
+        ".", f"-ginkgo.junit-report={reports}/report.xml", f"-ginkgo.skip={left_out}", "-ginkgo.seed=1",
     ]  # fmt: skip
 
 

@@ -32,6 +32,8 @@ MANY = 20000
 """Connections at a time: some tests leave theirs open."""
 ENDS_IN = 15.0
 Results = dict[str, str]
+NAMESPACE = ("unshare", "--map-root-user", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
+"""Ports of its own, and nothing that is left of a run that was stopped."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -57,7 +59,7 @@ def _compare(name: str, folder: Path, limit: float) -> int:
     for way in WAYS:
         command = [sys.executable, __file__, name, "--folder", folder, "--limit", limit, "--inside", way]
         began = time.monotonic()
-        subprocess.run(["unshare", "--net", "--map-root-user", *map(str, command)], check=False)
+        subprocess.run([*NAMESPACE, *map(str, command)], check=False)
         results[way] = suite.results(_reports(folder / name, way))
         counted = Counter(results[way].values())
         figures = ", ".join(f"{counted[each]} {each}" for each in ("passed", "failed", "skipped"))

@@ -19,13 +19,13 @@ from metaproxy.codecs.redis.stream import CommandStream
 from metaproxy.message import ErrorKind, Hold, Kind, Message
 
 _REQUEST, _ONEWAY, _NONE = Kind.REQUEST, Kind.ONEWAY, Hold.NONE
-SYNC = frozenset((b"SYNC", b"PSYNC"))
-"""Behind these the server sends its data and no replies any more."""
+SYNC = {b"SYNC": 1, b"PSYNC": 3}
+"""Behind these, with so many words, the server sends its data and no replies any more."""
 SPECIAL = (
     commands.SUBSCRIBE
     | commands.UNSUBSCRIBE
     | commands.BLOCKING
-    | SYNC
+    | SYNC.keys()
     | frozenset(b"CLIENT DISCARD EXEC HELLO MONITOR MULTI QUIT REPLCONF RESET".split())
 )
 """Commands that need a look. All others have one reply and change nothing that the proxy must know of."""
@@ -116,6 +116,7 @@ class PinnedClient(CommandStream):
             self._transaction = self._transaction and not alone
         elif name == b"QUIT":
             self._quit = self.closing = True
+            quiet = quiet and not self._stream
         elif name == b"RESET":
             if alone:
                 self._change(message)
@@ -129,7 +130,7 @@ class PinnedClient(CommandStream):
                 self._monitor = True
         elif name in SYNC:
             message.hold = Hold.EXCHANGE
-            if not self._transaction:
+            if not self._transaction and message.frame.startswith(b"*%d\r\n" % SYNC[name]):
                 self._change(message)
                 self._stream = True
         elif name == b"REPLCONF":

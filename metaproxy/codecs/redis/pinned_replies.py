@@ -301,6 +301,6 @@ class Replies:
 _NOTED = (
     commands.SUBSCRIBE
     | commands.UNSUBSCRIBE
-    | SYNC
+    | SYNC.keys()
     | frozenset(b"DISCARD EXEC HELLO MONITOR MULTI REPLCONF RESET".split())
 )

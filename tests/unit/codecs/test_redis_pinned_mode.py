@@ -379,6 +379,12 @@ def test_a_refused_synchronisation_is_an_error_and_no_more():
     assert both.kinds(b"-NOMASTERLINK no\r\n+PONG\r\n") == [ERROR, EVENT]
 
 
+def test_a_synchronisation_with_too_many_words_is_like_any_other_command():
+    both = Both()
+    assert [each.kind for each in both.says("SYNC now", "GET a", "QUIT")] == [REQUEST] * 3
+    assert both.kinds(b"-ERR wrong number\r\n$1\r\n1\r\n+OK\r\n") == [ERROR, RESPONSE, RESPONSE]
+
+
 # Refusals
 
 
