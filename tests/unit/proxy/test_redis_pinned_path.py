@@ -207,3 +207,12 @@ def test_a_filter_that_takes_its_time_holds_up_what_is_behind():
     refuses.waiting[0].callback(None)
     stage.clock.advance(0)
     assert stage.server.take() == said("GET a", "SUBSCRIBE x")
+
+
+def test_what_stands_behind_a_blocking_command_is_not_run_when_the_client_stops_sending():
+    stage = stage_of()
+    client = stage.client()
+    speak(stage, client, "BLPOP l 0", "SET behind 1")
+    stage.finish(client)
+    assert client.closed and stage.server.closed
+    assert (client.take(), stage.server.take()) == (b"", said("BLPOP l 0"))
