@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from twisted.internet.task import Clock
 
-from metaproxy.proxy.deadlines import DeadlineQueues, Deadlines
+from metaproxy.proxy.deadlines import AT_ONCE, DeadlineQueues, Deadlines
 
 
 class Timed:
@@ -57,3 +57,23 @@ def test_equal_timeouts_share_a_queue_and_none_has_none() -> None:
     assert queues.of(2.0) is queues.of(2.0)
     assert queues.of(2.0) is not queues.of(3.0)
     assert queues.of(0) is None
+
+
+def test_a_request_that_starts_as_another_times_out_holds_up_nobody() -> None:
+    clock = Clock()
+    deadlines = Deadlines(clock, 2.0)
+
+    class Followed(Timed):
+        """The end of one lets another start, as where a client may have only so many under way."""
+
+        def time_out(self) -> None:
+            super().time_out()
+            deadlines.watch(Timed(clock.seconds()))
+
+    exchanges = [Followed(0.0) for _ in range(3 * AT_ONCE)]
+    for exchange in exchanges:
+        deadlines.watch(exchange)
+    clock.advance(2.0)
+    clock.pump([0.0] * 3)
+    assert all(one.timed_out == 1 for one in exchanges)
+    assert len(clock.getDelayedCalls()) == 1
