@@ -57,6 +57,7 @@ class Bench:
         self.profile: Hashable = None
         self._watchdog = watchdog
         self._verified: set[Side] = set()
+        self.long: dict[Side, Any] = {}  # see `bounds`
         for side, name in ((Side.CLIENT, "client"), (Side.SERVER, "server")):
             need(bool(frames[side]), f"{name}=[] checks nothing; give at least one whole frame")
             for i, frame in enumerate(frames[side]):

@@ -12,7 +12,7 @@ from metaproxy.interfaces import ICodec
 from metaproxy.message import Side
 from metaproxy.testing.answers import check_probe, check_replies, check_send
 from metaproxy.testing.bench import Bench, Prepare
-from metaproxy.testing.bounds import check_bounds, check_growth
+from metaproxy.testing.bounds import check_bounds, check_costs, check_growth
 from metaproxy.testing.declaration import check_declaration, check_sessions
 from metaproxy.testing.frames import check_holds, check_single_frames
 from metaproxy.testing.login import check_login
@@ -47,6 +47,7 @@ def check_codec(
         bench = Bench(codec, frames, max_frame, prepare, credentials or {}, list(login), watchdog)
         check_declaration(codec)
         check_single_frames(bench)
+        check_costs(bench)
         check_sessions(bench)
         check_login(bench)
         check_holds(bench)

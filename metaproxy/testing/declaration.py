@@ -84,6 +84,10 @@ def _check_drain(bench: Bench, side: Side) -> None:
             f"drain() of the {side.value}'s session gave what its peer can't read: {messages}, error {reader.error!s}",
             word,
         )
+        answers = [
+            message.kind.name for message in messages if message.kind in (Kind.RESPONSE, Kind.ERROR, Kind.REQUEST)
+        ]
+        need(not answers, f"drain() of the {side.value}'s session gave a {', '.join(answers)}, no DRAIN", word)
 
 
 def _check_owed(bench: Bench, side: Side) -> None:
@@ -111,6 +115,7 @@ def _check_closing(bench: Bench) -> None:
     ended = []
     for frame in bench.frames[Side.CLIENT]:
         messages, session = bench.read(Side.CLIENT, [frame])
+        _check_flags(Side.CLIENT, session)
         if any(message.kind is Kind.REQUEST and message.answer is None for message in messages):
             ended.append(session.closing)
     need(not ended or not all(ended), "closing is set by every request; set it when the client says goodbye")

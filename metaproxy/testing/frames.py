@@ -29,8 +29,9 @@ def check_single_frames(bench: Bench) -> None:
         _check_message(bench, what, message)
         kinds.append(message.kind)
     need(
-        any(kind in (*_ANSWERS, Kind.STREAM_OPEN, Kind.SILENCE) for kind in kinds),
-        f"no frame of server=[...] answers a request; they are {', '.join(kind.name for kind in kinds)}",
+        Kind.RESPONSE in kinds or Kind.STREAM_OPEN in kinds,
+        "no frame of server=[...] answers a request with success; give one. They are"
+        f" {', '.join(kind.name for kind in kinds)}",
     )
     for side in Side:
         _check_prefixes(bench, side)
@@ -55,6 +56,7 @@ def _check_message(bench: Bench, what: str, message: Message) -> None:
     )
     need(isinstance(message.hold, Hold), f"{what}: hold is {message.hold!r}, no Hold", frame)
     bench.call(f"{what}: hash(profile)", hash, message.profile, data=frame)
+    need(message.kind is not Kind.SKIPPED, f"{what}: SKIPPED, but it has no more bytes than max_frame", frame)
     before = (message.kind, message.id, message.frame, message.answer, message.hold)
     bench.look(what, message)
     after = (message.kind, message.id, message.frame, message.answer, message.hold)
@@ -98,7 +100,7 @@ def _check_prefixes(bench: Bench, side: Side) -> None:
     """`buffered` counts what there is of an incomplete frame."""
     for i, frame in enumerate(bench.frames[side][:4]):
         for length in {1, len(frame) // 2, len(frame) - 1} - {0, len(frame)}:
-            messages, session = bench.read(side, [frame[:length]])
+            messages, session = bench.read(side, [frame[: length // 2], frame[length // 2 : length]])
             if messages:
                 continue
             need(
@@ -112,6 +114,25 @@ def _check_prefixes(bench: Bench, side: Side) -> None:
                 " there",
                 frame[:length],
             )
+            bench.feed(session, [frame[length:]], bench.max_frame)
+            need(
+                session.error is not None or session.buffered == 0,
+                f"{side.value}[{i}]: buffered is {session.buffered} once the frame came whole, in pieces",
+                frame,
+            )
+            _check_behind(bench, side, frame, length)
+
+
+def _check_behind(bench: Bench, side: Side, frame: bytes, length: int) -> None:
+    """A whole frame and the beginning of another in one read."""
+    messages, session = bench.read(side, [frame + frame[:length]])
+    if len(messages) == 1 and session.error is None and not session.closing:
+        need(
+            session.buffered == length,
+            f"buffered is {session.buffered} when a whole frame of the {side.value} and {length} bytes of the next are"
+            " there; it counts what is incomplete",
+            frame + frame[:length],
+        )
 
 
 def _check_answer(bench: Bench, side: Side, what: str, message: Message) -> None:

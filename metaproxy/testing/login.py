@@ -16,6 +16,8 @@ _CREDENTIALS: tuple[dict[str, str], ...] = (
     {},
     {"username": "anna", "password": "secret"},
     {"user": "anna", "password": "secret"},
+    {"username": "anna"},
+    {"password": "secret"},
 )
 
 
@@ -24,6 +26,7 @@ def check_login(bench: Bench) -> None:
         session = bench.bare(Side.SERVER)
         opening = bench.call(f"open() with credentials {sorted(credentials)}", session.open, bench.profile, credentials)
         need(isinstance(opening, bytes), f"open() gave {opening!r}; it must give bytes, b'' for nothing to say")
+        need(isinstance(session.ready, bool), f"ready is {session.ready!r} behind open(); it must be True or False")
         if not opening and bench.prepare is None and not bench.codec.server_first:
             need(session.ready, "open() said nothing, but the session is not ready: what does it wait for?")
         if not session.ready:

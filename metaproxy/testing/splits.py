@@ -128,6 +128,12 @@ def _check_part(bench: Bench, name: str, request: Message, part: Part, owner: _O
     )
     keys = again.keys
     routed = _hashed(bench, message)
+    reads = _hashed(bench, piece)
+    need(
+        routed == reads,
+        f"{name} says that it is for the endpoint of {routed!r}; its bytes decode with {reads!r}",
+        message.frame,
+    )
     if not keys:
         keys = [key for key in owner.known if key == routed] if routed is not None else []
     else:
@@ -213,6 +219,27 @@ def _check_partial(
         )
 
 
+def _check_all_count(
+    bench: Bench, what: str, request: Message, parts: Sequence[Part], usable: Sequence[Message]
+) -> None:
+    """Where the answers of two parts count, those of all do. (An MSET is answered by any of its OKs.)"""
+    for one, other in itertools.islice(itertools.combinations(usable, 2), 6):
+        before = _check_merged(bench, f"{what}: merge()", request, parts, [one] * len(parts)).frame
+        counts = []
+        for i in range(len(parts)):
+            answers = [other if i == place else one for place in range(len(parts))]
+            counts.append(_check_merged(bench, f"{what}: merge()", request, parts, answers).frame != before)
+        need(
+            sum(counts) < 2 or all(counts),
+            f"{what}: merge() gives the same bytes whatever the answers to the parts {shorten(_places(counts))} are",
+            before,
+        )
+
+
+def _places(counts: Sequence[bool]) -> list[int]:
+    return [i for i, counted in enumerate(counts) if not counted]
+
+
 def _check_order(bench: Bench, what: str, request: Message, successes: Sequence[Message]) -> None:
     """
     However the keys are spread, the merged answer is the same: with two endpoints, whose parts hold every other key, as
@@ -227,6 +254,7 @@ def _check_order(bench: Bench, what: str, request: Message, successes: Sequence[
         for answer in successes
         if _check_merged(bench, f"{what}: merge()", request, alone, [answer] * len(alone)).kind is Kind.RESPONSE
     ]
+    _check_all_count(bench, what, request, alone, usable)
     for pair in itertools.islice(itertools.permutations(usable, 2), _MOST_MERGES):
         by_key = [pair[i % 3 > 0] for i in range(len(alone))]
         wanted = _check_merged(bench, f"{what}: merge()", request, alone, by_key)

@@ -7,6 +7,7 @@ Lives here: `check_cuts`, `check_isolation`, `check_damage`. Does not: bounds an
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator, Sequence
 
 from metaproxy.interfaces import ISession
@@ -14,7 +15,7 @@ from metaproxy.message import Message, Side
 from metaproxy.testing.bench import Bench
 from metaproxy.testing.report import fault, hexdump, need, shorten
 
-_STREAMS = 200
+_STREAMS = 120
 """Streams of random or damaged bytes that a session of each side is fed."""
 _PLACES = 24
 """Bytes at the start of a frame that are replaced one by one."""
@@ -187,12 +188,16 @@ def _spoilt(frames: Sequence[bytes]) -> Iterator[bytes]:
             for value in _VALUES:
                 if frame[place] != value:
                     yield frame[:place] + bytes([value]) + frame[place + 1 :]
-            yield frame[:place] + bytes([frame[place] ^ 0x20]) + frame[place + 1 :]
+            for other in (frame[place] ^ 0x20, frame[place] - 1, frame[place] - 2, frame[place] - 4, frame[place] + 1):
+                yield frame[:place] + bytes([other & 0xFF]) + frame[place + 1 :]
             if place % 2 == 0:
                 for width in (2, 4, 8):
                     for byte in (b"\xff", b"\x00"):
                         run = byte * (width - 1)
                         yield frame[:place] + run + (b"\xfb" if byte == b"\xff" else b"\x01") + frame[place + width :]
+        for number in list(re.finditer(rb"[0-9]+", frame))[:4]:
+            for digits in (b"-1", b"-5", b"0", b"99999999999", b"1e3", b""):
+                yield frame[: number.start()] + digits + frame[number.end() :]
         for size in range(1, min(5, len(frame))):
             yield frame[: len(frame) - size] + frame
 
