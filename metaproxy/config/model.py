@@ -425,7 +425,11 @@ class Listener(Section):
     )
     keepalive: KeepAlive | None = option(Nested(KeepAlive), "TCP keep-alive towards clients.", None, "off")
     max_connections: int = option(Whole(1), "Clients at a time; more are refused.", 10000)
-    max_frame: Bytes = option(Size("64B", "1GiB"), "Of one message; a larger one ends its connection.", "16MiB")
+    max_frame: Bytes = option(
+        Size("64B", "1GiB"),
+        "Of one message; a larger request ends its connection.",
+        "16MiB",
+    )
     max_inflight: int = option(Whole(1), "Requests under way for one client; it is read on when one is answered.", 1024)
     max_buffered: Bytes = option(
         Size("64KiB", "64GiB"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Hashable, Iterator
+from itertools import takewhile
 
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import Protocol
@@ -602,8 +603,7 @@ class Downstream(Protocol):
             self.end_behind(blocking[0])
             for exchange in blocking:
                 exchange.abandon("downstream_gone")
-        while any(message.hold == Hold.EXCHANGE for message in self._held):
-            self._held.pop()
+        self._held = deque(takewhile(lambda message: message.hold != Hold.EXCHANGE, self._held))
         if self.pin is not None and not self.inflight:
             self.transport.abortConnection()  # type: ignore[union-attr]
             return

@@ -33,6 +33,8 @@ The word that an error begins with. Clients act on some: at LOADING and TRYAGAIN
 they look for another server. None of these would be true here, so all but one are the plain ERR.
 """
 _WORD = re.compile(r"[A-Z][A-Z0-9]{1,31}")
+_COMMAND = re.compile(r"[!-{}~]+")
+"""The name of a command: printable, and without the | that stands before a subcommand in rules."""
 _CROSSSLOT = "Keys in request don't belong to the same endpoint"
 
 
@@ -74,6 +76,9 @@ class Redis(Codec):
             raise ValueError("databases must be 1 to 16384")
         self._accounts = accounts(auth, users)
         self._databases = databases
+        for each in deny or ():
+            if not _COMMAND.fullmatch(each):
+                raise ValueError(f"deny has {each!r}, which is no name of a command; users.rules deny subcommands")
         self._denied = frozenset(name.upper().encode() for name in deny or ())
         self._heads = commands.heads(self._denied)
         self._numbers = itertools.count(1)

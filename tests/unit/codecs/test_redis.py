@@ -325,6 +325,12 @@ def test_their_harmless_subcommands_are_forwarded(text):
     assert read(client(), text).answer is None
 
 
+@pytest.mark.parametrize("name", ["CONFIG|SET", "CONFIG SET", "", "GET\0"])
+def test_what_can_be_denied_is_a_command_by_its_name(name):
+    with pytest.raises(ValueError, match=r"deny has .* is no name of a command"):
+        Redis(deny=["GET", name])
+
+
 @pytest.mark.parametrize("text", ["FLUSHALL", "FlushAll", "get a", "GET a"])
 def test_denied_commands_are_refused_in_any_spelling(text):
     session = client(deny=["flushall", "GET"])
