@@ -238,6 +238,13 @@ def test_each_module_has_its_tests(module: str) -> None:
     assert module in EXCEPTIONS or has_tests(module, files_of_tests())
 
 
+def test_each_test_file_has_a_name_of_its_own() -> None:
+    """Two of one name stop the whole run of pytest, and no run of a part of the tests shows it."""
+    tests = Path(__file__).parents[1]
+    names = [path.name for folder in ("unit", "property") for path in (tests / folder).rglob("test_*.py")]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
+
+
 def test_the_exceptions_exist() -> None:
     assert set(EXCEPTIONS) <= set(tested_modules())
     for name in ("dubbo", "thrift", "redis"):
