@@ -7,19 +7,17 @@ One request and what answers it: the path that every exchange of every protocol 
     anything may end it early: a filter's Reply, no route, no endpoint, a limit, a time-out, either side gone.
     Whatever the end: `complete` runs exactly once, then on_complete of every filter.
 
-Lives here: `Exchange`. Does not: sockets, connections, protocols.
+Lives here: `Exchange`. Does not: sockets, connections, protocols; the hooks of filters (`filter_chain`), its time
+(`request_timeout`), the bytes of an answer that the proxy makes (`local_answer`).
 
-Longer than most modules: the path of an exchange is to be read in one place, in the order in which it happens.
 """
 
 from __future__ import annotations
 
-import copy
 from bisect import bisect_left
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
-from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -30,6 +28,7 @@ from metaproxy.cluster.retry import RetryPolicy
 from metaproxy.counts import BOUNDS, TargetCounts
 from metaproxy.interfaces import IExchange
 from metaproxy.message import Ending, ErrorKind, FinalFrame, FrameError, Hold, Kind, Message, Mutation, Reply
+from metaproxy.proxy import filter_chain, local_answer, request_timeout
 from metaproxy.proxy.attempt import Attempt
 from metaproxy.proxy.culprit import culprit
 from metaproxy.proxy.deadlines import Deadlines
@@ -38,7 +37,7 @@ from metaproxy.proxy.owners import Owners
 from metaproxy.proxy.pool import own_place, pool_of
 from metaproxy.proxy.refusal import refuse
 from metaproxy.proxy.roles import ExchangeClient, Try, Undertaking, UpstreamConnection
-from metaproxy.proxy.snapshot import NO_ROUTE, ListenerSnapshot, Template
+from metaproxy.proxy.snapshot import ListenerSnapshot, Template
 from metaproxy.proxy.split_request import SplitRequest
 from metaproxy.proxy.tries import Tries
 from metaproxy.routing.matcher import FACTS
@@ -55,12 +54,13 @@ _ERROR = Kind.ERROR
 class Exchange:
     """
     See IExchange. client: its downstream connection. data: the bytes that answer it, None until they are known.
-    attempt: what is under way for it: an Attempt or a SplitRequest.
+    attempt: what is under way for it: an Attempt or a SplitRequest. deadlines: the queue that it waits in; time_limit:
+    see request_timeout.
     """
 
     __slots__ = (
-        "_alteration", "_changes", "_deadlines", "_limit", "attempt", "client", "data", "details", "ended", "endpoint",
-        "learnt", "message", "outcome", "reply_kind", "response", "response_bytes", "snapshot", "started", "target",
+        "_alteration", "_changes", "attempt", "client", "data", "deadlines", "details", "ended", "endpoint", "learnt",
+        "message", "outcome", "reply_kind", "response", "response_bytes", "snapshot", "started", "target", "time_limit",
         "tries", "via",
     )  # fmt: skip
     tries: int
@@ -80,9 +80,9 @@ class Exchange:
         self.endpoint: Endpoint | None = None
         self.target: Target | None = None
         self.reply_kind: ErrorKind | None = None
-        self._deadlines: Deadlines | None = None
+        self.deadlines: Deadlines | None = None
         self._changes: Mutation | None = None
-        self._limit = 0.0
+        self.time_limit = 0.0
         self.learnt: dict[str, str | None] | None = None
         self.via: Route = snapshot.no_route
         """The matched route, or the listener's pseudo-route for none."""
@@ -95,64 +95,22 @@ class Exchange:
         try:
             route = snapshot.routes.match(message, self.client.facts)
         except FrameError as error:
-            self._local(Reply(ErrorKind.BAD_REQUEST, str(error)))
+            self.local(Reply(ErrorKind.BAD_REQUEST, str(error)))
             return
         if route is not None:
             self.via = route
         else:
             route = self.via
         if route.on_request:
-            self._ask(0)
+            filter_chain.ask(self)
         else:
-            self._forward()
+            self.forward()
 
-    def _ask(self, start: int) -> None:
-        """The on_request hooks from number `start` on."""
-        hooks = self.via.on_request
-        for index in range(start, len(hooks)):
-            try:
-                answer = hooks[index](self)
-            except BaseException:  # also SystemExit: no plugin may end the reading of everybody's sockets
-                self._filter_failed(hooks[index])
-                return
-            if answer is None:
-                continue
-            if isinstance(answer, Deferred):
-                self._watch()
-                self.client.wait_for(self)
-                answer.addBoth(self._resume, hooks[index], lambda: self._ask(index + 1))  # noqa: B023
-                return
-            self._decided(answer, hooks[index])
-            return
-        self._forward()
-        if start:
-            self.client.waited_for(self)
-
-    def _resume(self, answer: Any, hook: Callable[..., Any], go_on: Callable[[], None]) -> None:
-        """A filter that waited has decided. The exchange may have ended meanwhile."""
-        if self.outcome:
-            return
-        self.client.network.turn.refresh()
-        if isinstance(answer, Failure):
-            self._filter_failed(hook, answer)
-        elif answer is None:
-            go_on()
-        else:
-            self._decided(answer, hook)
-
-    def _decided(self, answer: object, hook: Callable[..., Any]) -> None:
-        """A filter answers in the place of a server."""
-        if isinstance(answer, Reply):
-            self._local(answer)
-        else:
-            text = f"it gave {answer!r:.100}; it may give None, a Reply, or a Deferred that fires with one of these"
-            self._filter_failed(hook, Failure(TypeError(text)))
-
-    def _forward(self) -> None:
+    def forward(self) -> None:
         """Sends it to its target, which is picked now unless that was done before: it was held, or falls back."""
         route = self.via
         if route.reply is not None:
-            self._local(route.reply)
+            self.local(route.reply)
             return
         client = self.client
         target = self.target
@@ -175,7 +133,7 @@ class Exchange:
             ):
                 return
             if route.retry is not None and pin is None:
-                self._watch()
+                request_timeout.watch(self)
                 self.attempt = Tries(self, message, cluster, cast(RetryPolicy, route.retry))
                 self.attempt.start()
                 self._mirror(message)
@@ -184,7 +142,7 @@ class Exchange:
                 pin.endpoint if pin is not None else cluster.pick(message, route.hash_keys, route.subset, client.facts)
             )
         except FrameError as error:
-            self._local(Reply(ErrorKind.BAD_REQUEST, str(error)))
+            self.local(Reply(ErrorKind.BAD_REQUEST, str(error)))
             return
         if endpoint is None:
             self._changes = changes
@@ -193,9 +151,9 @@ class Exchange:
         breaker = cluster.breaker
         if breaker.requests >= breaker.max_requests:
             cluster.counts.overflow_requests += 1
-            self._local(Reply(ErrorKind.OVERLOAD, f"cluster {cluster.name}: too many requests (breaker.max_requests)"))
+            self.local(Reply(ErrorKind.OVERLOAD, f"cluster {cluster.name}: too many requests (breaker.max_requests)"))
             return
-        self._watch()
+        request_timeout.watch(self)
         attempt = self.attempt = Attempt(self, message, cluster, endpoint)
         self.endpoint = endpoint
         if pin is not None:
@@ -213,7 +171,7 @@ class Exchange:
     def _detained(self, cluster: Cluster) -> bool:
         """Held until the cluster goes on, or sent elsewhere as the cluster has no endpoint at all."""
         if cluster.held is not None:
-            self._watch()
+            request_timeout.watch(self)
             cluster.held.take(self)
             return True
         if cast("Target", self.target).fallback is None:
@@ -226,11 +184,11 @@ class Exchange:
         cluster.counts.no_endpoint += 1
         target = cast("Target", self.target)
         if target.fallback is None:
-            self._local(Reply(ErrorKind.NO_ENDPOINT, f"no usable endpoint in cluster {cluster.name}"))
+            self.local(Reply(ErrorKind.NO_ENDPOINT, f"no usable endpoint in cluster {cluster.name}"))
             return
         target.counts.fallbacks += 1
         self.target = target.fallback
-        self._forward()
+        self.forward()
 
     def released(self, cluster: Cluster | None) -> None:
         """Its cluster goes on. cluster: what has its name now, None for nothing. It may have ended meanwhile."""
@@ -239,36 +197,13 @@ class Exchange:
             return
         if cluster is not None and cluster is not target.cluster:
             self.target = type(target)(cluster, target.weight, target.counts, target.fallback)
-        self._forward()
+        self.forward()
 
-    def _watch(self) -> None:
-        """Starts the clock, unless the client asked to wait for as long as it takes; the cluster's once it is known."""
-        if self.message.hold is _EXCHANGE:
-            return
-        timeout = self.via.timeout
-        if timeout is None or self._limit:
-            target = self.target
-            timeout = self._allowed() if self._limit or target is None else target.cluster.request_timeout
-        before, deadlines = self._deadlines, self.client.network.deadlines.of(timeout)
-        if deadlines is before:
-            return
-        if before is not None:
-            before.forget(self, None)
-        self._deadlines = deadlines
-        if deadlines is not None:
-            deadlines.watch(self)
-
-    def _allowed(self) -> float:
-        """Seconds, 0 for no limit: the route's, the cluster's, or less if a filter said so."""
-        timeout = self.via.timeout
-        if timeout is None:
-            target = self.target
-            timeout = cast(Cluster, target.cluster).request_timeout if target is not None else DEFAULT_TIMEOUT
-        limit = self._limit
-        return timeout if not limit or 0 < timeout < limit else limit
+    def watch(self) -> None:
+        request_timeout.watch(self)
 
     def limit(self, seconds: float) -> None:
-        self._limit = seconds
+        self.time_limit = seconds
 
     def _astray(self, cluster: Cluster, pin: UpstreamConnection) -> bool:
         """Whether the client's own connection is in another cluster than all that the route leads to."""
@@ -292,16 +227,16 @@ class Exchange:
         if parts is None or (pin is not None and parts):
             return False
         if isinstance(parts, bytes):
-            self._local(Reply(None, frame=parts))
+            self.local(Reply(None, frame=parts))
             return True
         if not parts:
-            self._local(Reply(ErrorKind.UNSUPPORTED, "", name="CROSSSLOT"))
+            self.local(Reply(ErrorKind.UNSUPPORTED, "", name="CROSSSLOT"))
             return True
         if cluster.breaker.requests + len(parts) > cluster.breaker.max_requests:
             cluster.counts.overflow_requests += 1
-            self._local(Reply(ErrorKind.OVERLOAD, f"cluster {cluster.name}: too many requests (breaker.max_requests)"))
+            self.local(Reply(ErrorKind.OVERLOAD, f"cluster {cluster.name}: too many requests (breaker.max_requests)"))
             return True
-        self._watch()
+        request_timeout.watch(self)
         self.attempt = SplitRequest(self, message, parts, cluster)
         self.attempt.start()
         self._mirror(message)
@@ -329,9 +264,9 @@ class Exchange:
         hooks = self.via.on_response
         if hooks:
             self._changes = None
-            self._tell(len(hooks) - 1)
+            filter_chain.tell(self, len(hooks) - 1)
         elif self.via.response is not None:
-            self._deliver_changed()
+            self.deliver()
         else:
             # The common end, without detours.
             client = self.client
@@ -339,32 +274,14 @@ class Exchange:
             self.response_bytes = len(data)
             self.complete("error" if response.kind is _ERROR else "ok")
 
-    def _tell(self, start: int) -> None:
-        """The on_response hooks from number `start` down."""
-        hooks = self.via.on_response
-        for index in range(start, -1, -1):
-            try:
-                answer = hooks[index](self)
-            except BaseException:  # also SystemExit: no plugin may end the reading of everybody's sockets
-                self._filter_failed(hooks[index])
-                return
-            if answer is None:
-                continue
-            if isinstance(answer, Deferred):
-                answer.addBoth(self._resume, hooks[index], lambda: self._tell(index - 1))  # noqa: B023
-                return
-            self._decided(answer, hooks[index])
-            return
-        self._deliver_changed()
-
-    def _deliver_changed(self) -> None:
+    def deliver(self) -> None:
         response = cast(Message, self.response)
         try:
             if self.via.response is not None or self._changes is not None:
                 response = self._changed(response, cast("Template | None", self.via.response))
             self.data = self.client.session.send(response, self.message.id)
         except FrameError as error:
-            self._local(Reply(ErrorKind.BAD_RESPONSE, str(error)))
+            self.local(Reply(ErrorKind.BAD_RESPONSE, str(error)))
             return
         outcome = "error" if response.kind is _ERROR else "ok"
         alteration = getattr(self, "_alteration", None)  # a slot that is filled when a filter asks for it
@@ -381,7 +298,7 @@ class Exchange:
         try:
             self.data = change(cast(bytes, self.data))
         except BaseException:
-            self._filter_failed(change)
+            filter_chain.failed(self, change, Failure())
             return
         self.response_bytes = len(self.data)
         self._end(outcome, ending)
@@ -398,13 +315,13 @@ class Exchange:
         self.complete("oneway")
 
     def failed(self, attempt: Try | None, kind: ErrorKind, text: str) -> None:
-        self._local(Reply(kind, text))
+        self.local(Reply(kind, text))
 
     # -- other ends
 
     def time_out(self) -> None:
         """Called by the deadlines' queue."""
-        self._deadlines = None
+        self.deadlines = None
         if self.outcome:
             return
         self.client.network.turn.refresh()
@@ -418,7 +335,7 @@ class Exchange:
         elif isinstance(self.attempt, SplitRequest):
             self.attempt.timed_out()
         self._stop()
-        self._local(Reply(ErrorKind.TIMEOUT, f"no answer within {self._allowed():g} s"))
+        self.local(Reply(ErrorKind.TIMEOUT, f"no answer within {request_timeout.allowed(self):g} s"))
 
     def abandon(self, outcome: str) -> None:
         """The client is gone: nobody is told anything."""
@@ -430,14 +347,14 @@ class Exchange:
         if self.attempt is not None:
             self.attempt.cancel()
 
-    def _local(self, reply: Reply) -> None:
+    def local(self, reply: Reply) -> None:
         """The proxy answers by itself."""
         if not self.outcome and not refuse(self, reply):
             self.answer_locally(reply)
 
     def refuse_by(self, attempt: Try) -> None:
         """What goes to the server in its place is on its way."""
-        self._watch()
+        request_timeout.watch(self)
         self.endpoint = attempt.endpoint
         self.attempt = attempt
 
@@ -450,10 +367,7 @@ class Exchange:
         # Behind what filters noted of it.
         self.details = f"{self.details}; {reply.details}" if self.details else reply.details
         self.response = None
-        if reply.frame is not None and self.message.kind is not _ONEWAY:
-            self.data = reply.frame
-        else:
-            self.data = self._reply_frame(kind or ErrorKind.INTERNAL, reply)
+        self.data = local_answer.frame(self, reply)
         self.response_bytes = len(self.data)
         ending = Ending.CLOSE if type(self.data) is FinalFrame else reply.ending
         self._end(self.reply_kind.value if self.reply_kind is not None else "ok", ending)
@@ -475,35 +389,6 @@ class Exchange:
             self.reply_kind, self.data = ErrorKind.INTERNAL, b""
             self._end("internal", Ending.CLOSE)
 
-    def _reply_frame(self, kind: ErrorKind, reply: Reply) -> bytes:
-        """The codec's error frame. Without one the client would wait for ever: its connection ends instead."""
-        text = reply.text
-        if reply is NO_ROUTE and self.message.metadata and "operation" in self.message.metadata:
-            text = f"{text} for {self.message.metadata['operation']}"
-        codec = self.snapshot.codec
-        try:
-            frame: bytes = codec.reply(self.message, kind, text[:1024], reply.name)
-            if not isinstance(frame, bytes):
-                raise TypeError(f"reply gave {frame!r:.100}, which is not bytes")
-            if reply.metadata and frame and not codec.mutable:
-                error = copy.copy(self.message)
-                error.kind, error.frame = _ERROR, frame
-                frame = codec.mutate(error, Mutation(reply.metadata))
-            return frame
-        except BaseException:
-            failure = Failure()
-            self.client.listener.plugin_failed(culprit(failure, f"codec {codec.name}: reply"), failure)
-            self.reply_kind = ErrorKind.INTERNAL
-            return FinalFrame()
-
-    def _filter_failed(self, hook: Callable[..., Any], failure: Failure | None = None) -> None:
-        failure = failure or Failure()
-        if failure.check(FrameError):
-            self._local(Reply(ErrorKind.BAD_REQUEST, failure.getErrorMessage()))
-            return
-        self.client.listener.filter_failed(hook, failure)
-        self._local(Reply(ErrorKind.INTERNAL, "a filter failed"))
-
     def complete(self, outcome: str) -> None:
         """The end, once. `data` is what the client gets; None when it is gone."""
         if self.outcome:
@@ -512,8 +397,8 @@ class Exchange:
         self.outcome = outcome
         self.attempt = None  # it points back here: without the cycle memory is free at once, not at the next collection
         self.ended = now = client.network.turn.now
-        if self._deadlines is not None:
-            self._deadlines.forget(self, None)
+        if self.deadlines is not None:
+            self.deadlines.forget(self, None)
         route = self.via
         target = self.target
         if target is None:
@@ -617,7 +502,3 @@ class Exchange:
     @property
     def request_bytes(self) -> int:
         return len(self.message.frame)
-
-
-DEFAULT_TIMEOUT = 15.0
-"""Seconds for an exchange that waits in a filter before its cluster is known, when its route has no timeout."""

@@ -1,0 +1,61 @@
+"""
+What a client gets when the proxy answers by itself: the protocol's own error, made by the codec.
+
+Lives here: `frame`. Does not: when that happens (`exchange`, filters).
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Protocol
+
+from twisted.python.failure import Failure
+
+from metaproxy.message import ErrorKind, FinalFrame, Kind, Message, Mutation, Reply
+from metaproxy.proxy.culprit import culprit
+from metaproxy.proxy.roles import ExchangeClient
+from metaproxy.proxy.snapshot import NO_ROUTE, ListenerSnapshot
+
+
+class Answerable(Protocol):
+    """An exchange that the proxy answers. reply_kind: of the answer; None for no error."""
+
+    reply_kind: ErrorKind | None
+
+    @property
+    def client(self) -> ExchangeClient: ...
+    @property
+    def message(self) -> Message: ...
+    @property
+    def snapshot(self) -> ListenerSnapshot: ...
+
+
+def frame(exchange: Answerable, reply: Reply) -> bytes:
+    """
+    The bytes of the answer. A codec that can't make them is named and counted: the answer is then an empty FinalFrame,
+    as a client that waits for ever would be worse off than one whose connection ends.
+    """
+    if reply.frame is not None and exchange.message.kind is not Kind.ONEWAY:
+        return reply.frame
+    codec = exchange.snapshot.codec
+    try:
+        return _error(exchange, reply)
+    except BaseException:
+        failure = Failure()
+        exchange.client.listener.plugin_failed(culprit(failure, f"codec {codec.name}: reply"), failure)
+        exchange.reply_kind = ErrorKind.INTERNAL
+        return FinalFrame()
+
+
+def _error(exchange: Answerable, reply: Reply) -> bytes:
+    text, message, codec = reply.text, exchange.message, exchange.snapshot.codec
+    if reply is NO_ROUTE and message.metadata and "operation" in message.metadata:
+        text = f"{text} for {message.metadata['operation']}"
+    made: bytes = codec.reply(message, reply.kind or ErrorKind.INTERNAL, text[:1024], reply.name)
+    if not isinstance(made, bytes):
+        raise TypeError(f"reply gave {made!r:.100}, which is not bytes")
+    if reply.metadata and made and not codec.mutable:
+        error = copy.copy(message)
+        error.kind, error.frame = Kind.ERROR, made
+        made = codec.mutate(error, Mutation(reply.metadata))
+    return made

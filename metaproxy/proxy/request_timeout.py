@@ -1,0 +1,65 @@
+"""
+How long an exchange may take: its route's time, its cluster's, or less if a filter said so.
+
+Lives here: `watch` and `allowed`. Does not: the queues that time is kept in (`deadlines`), what a time-out does
+(`Exchange.time_out`).
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, cast
+
+from metaproxy.cluster.cluster import Cluster
+from metaproxy.message import Hold, Message
+from metaproxy.proxy.deadlines import Deadlines, Timed
+from metaproxy.proxy.roles import ExchangeClient
+from metaproxy.routing.table import Route, Target
+
+DEFAULT = 15.0
+"""Seconds for an exchange that waits in a filter before its cluster is known, when its route has no time-out."""
+_EXCHANGE = Hold.EXCHANGE
+
+
+class Bounded(Timed, Protocol):
+    """An exchange, as its time sees it. time_limit: what a filter allows, 0 for no limit."""
+
+    deadlines: Deadlines | None
+    time_limit: float
+
+    @property
+    def client(self) -> ExchangeClient: ...
+    @property
+    def message(self) -> Message: ...
+    @property
+    def via(self) -> Route: ...
+    @property
+    def target(self) -> Target | None: ...
+
+
+def watch(exchange: Bounded) -> None:
+    """Starts the clock, unless the client asked to wait for as long as it takes; the cluster's once it is known."""
+    if exchange.message.hold is _EXCHANGE:
+        return
+    timeout = exchange.via.timeout
+    if timeout is None or exchange.time_limit:
+        target = exchange.target
+        known = target is not None and not exchange.time_limit
+        timeout = target.cluster.request_timeout if known else allowed(exchange)  # type: ignore[union-attr]
+    before, deadlines = exchange.deadlines, exchange.client.network.deadlines.of(timeout)
+    if deadlines is before:
+        return
+    if before is not None:
+        before.forget(exchange, None)
+    exchange.deadlines = deadlines
+    if deadlines is not None:
+        deadlines.watch(exchange)
+
+
+def allowed(exchange: Bounded) -> float:
+    """Seconds, 0 for no limit."""
+    timeout = exchange.via.timeout
+    if timeout is None:
+        target = exchange.target
+        timeout = cast(Cluster, target.cluster).request_timeout if target is not None else DEFAULT
+    limit = exchange.time_limit
+    return timeout if not limit or 0 < timeout < limit else limit
