@@ -54,6 +54,12 @@ class _Answer:
         self.data: bytes | None = data
 
 
+class _Event(_Answer):
+    """A push that came behind answers which filters still keep: its place is behind these."""
+
+    __slots__ = ()
+
+
 class Downstream(Protocol):
     """
     number: counts the listener's connections. facts: what routes and filters may know of the peer. inflight: exchanges
@@ -469,7 +475,24 @@ class Downstream(Protocol):
     def event(self, message: Message) -> None:
         """A server's push on this client's own connection."""
         self._counts.events += 1
-        self.write(self.session.send(message, message.id))
+        data = self.session.send(message, message.id)
+        place = self._answered() if self._queue else 0
+        if place:
+            self._queue.insert(place, _Event(data))
+        else:
+            self.write(data)
+
+    def _answered(self) -> int:
+        """How many of the queue, from its front on, the server has answered or pushed: filters look at the answers."""
+        first = self._queue[0]
+        if isinstance(first, _Answer) or first.response is None:
+            return 0
+        place = len(self._queue)
+        for waiting in reversed(self._queue):
+            if isinstance(waiting, _Event) or (not isinstance(waiting, _Answer) and waiting.response is not None):
+                break
+            place -= 1
+        return place
 
     # -- pauses: by reason, so that two who hold a connection must both let go
 

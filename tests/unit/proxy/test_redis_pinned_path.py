@@ -216,3 +216,29 @@ def test_what_stands_behind_a_blocking_command_is_not_run_when_the_client_stops_
     stage.finish(client)
     assert client.closed and stage.server.closed
     assert (client.take(), stage.server.take()) == (b"", said("BLPOP l 0"))
+
+
+def test_a_push_does_not_overtake_an_answer_that_a_filter_delays():
+    delayed: list[Deferred[Any]] = []
+
+    def delay(exchange: Any) -> Any:
+        if exchange.get("command") == "SUBSCRIBE":
+            delayed.append(Deferred())
+            return delayed[0]
+        return None
+
+    stage = Stage(Redis(mode="pinned"), hooks={"on_response": (delay,)})
+    client = stage.client()
+    speak(stage, client, "SUBSCRIBE x", "PING")
+    news = b"*3\r\n$7\r\nmessage\r\n$1\r\nx\r\n$2\r\nhi\r\n"
+    pong = b"*2\r\n$4\r\npong\r\n$0\r\n\r\n"
+    stage.say(stage.server, confirmed("x", 1) + news + news)
+    assert client.take() == b""
+    stage.say(stage.server, pong + news)
+    assert client.take() == b""
+    delayed[0].callback(None)
+    stage.clock.advance(0)
+    assert client.take() == confirmed("x", 1) + news + news + pong + news
+    speak(stage, client, "PING")
+    stage.say(stage.server, news)
+    assert client.take() == news
