@@ -251,6 +251,23 @@ def test_what_was_sent_before_the_client_stopped_sending_is_answered(
     assert heard[0] == heard[1] == b"+OK\r\n$1\r\n1\r\n:1\r\n"
 
 
+def test_a_server_that_shuts_down_closes_its_clients_without_a_word(
+    start_here: Start, proxy: Callable[..., Proxy], tmp_path: Path
+) -> None:
+    server, through = free_port(), free_port()
+    start_here(catalogue.redis_server(server, tmp_path), lambda: answers(server))
+    listeners = [listener("through", through, {"name": "redis", "mode": "pinned"}, [{"cluster": "one"}])]
+    proxy({"listeners": listeners, "clusters": [cluster("one", server)]})
+    waiting, talk = Talk(through), Talk(through)
+    waiting.ask("PING")
+    waiting.say("BLPOP nothing 0")
+    talk.ask("SET a 1")
+    talk.say("SHUTDOWN NOSAVE")
+    assert talk.rest() == waiting.rest() == b""
+    talk.close()
+    waiting.close()
+
+
 def test_redis_pys_pipelines_locks_and_subscriptions_work(ports: Ports) -> None:
     import redis
 

@@ -9,6 +9,7 @@ from redis_words import MAX, answer, command, read, said
 
 from metaproxy.codecs.framing import Session
 from metaproxy.codecs.redis import Redis
+from metaproxy.codecs.redis.pinned_client import SPECIAL, Command
 from metaproxy.message import Affinity, ErrorKind, Hold, Kind, Message, Side
 from metaproxy.testing import check_codec
 
@@ -108,6 +109,13 @@ def test_user_and_database_are_no_metadata_as_only_the_server_knows_them():
 def test_everything_passes_as_a_request(text):
     (message,) = Redis(mode="pinned").session(Side.CLIENT, MAX).receive(said(text))
     assert (message.kind, message.answer, message.frame) == (REQUEST, None, said(text))
+
+
+@pytest.mark.parametrize("name", sorted(SPECIAL))
+def test_a_command_that_needs_a_look_gets_it_however_it_is_spelled(name):
+    for spelled in (name, name.lower(), name.title()):
+        (message,) = session_of(Side.CLIENT).receive(command(spelled, "x", "y"))
+        assert type(message) is Command
 
 
 @pytest.mark.parametrize("text", ["BLPOP l 0", "WAIT 1 0", "XREAD BLOCK 0 STREAMS s 0", "SYNC", "PSYNC ? -1"])
