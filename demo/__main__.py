@@ -2,17 +2,14 @@
 `make demo`: greeters in two versions, metaproxy before them, real clients, and what came of it.
 
 Everything runs on free ports of the loopback interface. `--once` ends when the calls are made; else it goes on calling,
-with the admin address on the screen, until Ctrl-C.
+with the admin address on the screen, until Ctrl-C, SIGTERM or SIGHUP.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
-import os
 import socket
-import subprocess
-import sys
 import time
 import urllib.request
 from collections import Counter
@@ -25,6 +22,7 @@ from thriftpy2.rpc import make_client
 from thriftpy2.transport import TFramedTransportFactory
 
 from demo.dubbo_greeter import INTERFACE
+from demo.processes import Processes, end_on_signals
 
 HERE = Path(__file__).parent
 CONFIG = HERE.parent / "conf" / "demo.yaml"
@@ -45,35 +43,6 @@ def free_ports(names: list[str]) -> dict[str, str]:
     for one in sockets:
         one.close()
     return addresses
-
-
-class Processes:
-    """What the demo starts, and ends again."""
-
-    def __init__(self) -> None:
-        self._running: list[subprocess.Popen[bytes]] = []
-
-    def start(self, *arguments: str, environ: dict[str, str] | None = None) -> None:
-        self._running.append(
-            subprocess.Popen(
-                [sys.executable, *arguments], cwd=HERE.parent, env={**os.environ, **(environ or {})},
-                stdout=subprocess.DEVNULL, start_new_session=True,  # Ctrl-C is for us, who end them
-            )
-        )  # fmt: skip
-
-    def check(self) -> None:
-        for one in self._running:
-            if one.poll() is not None:
-                raise SystemExit(f"{one.args!r} ended with status {one.returncode}")
-
-    def stop(self) -> None:
-        for one in self._running:
-            one.terminate()
-        for one in self._running:
-            try:
-                one.wait(10)
-            except subprocess.TimeoutExpired:
-                one.kill()
 
 
 def wait_for(address: str, processes: Processes) -> None:
@@ -146,6 +115,7 @@ def counted(admin: str) -> list[str]:
 def run(once: bool) -> None:
     names = ["ADMIN", "DUBBO", "THRIFT", "DUBBO_V1", "DUBBO_V2", "THRIFT_V1", "THRIFT_V2"]
     at = free_ports(names)
+    end_on_signals()
     processes = Processes()
     try:
         for protocol in ("dubbo", "thrift"):
