@@ -17,7 +17,7 @@ export function Badge({ kind, children }) {
 }
 
 // Beside a p99 that is far from what it usually is.
-export const Usually = ({ of }) => unusual(of) && html`<small class="warn">usually ${ms(of.usual_p99_ms)}</small>`;
+export const Usually = ({ of }) => unusual(of) && html`<small>usually ${ms(of.usual_p99_ms)}</small>`;
 
 export function Find({ label, value, set }) {
   return html`<input class="find" type="search" aria-label=${label} placeholder=${label} value=${value}

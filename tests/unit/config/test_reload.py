@@ -153,6 +153,24 @@ def test_asking_changes_nothing(tmp_path: Path) -> None:
     assert problems
 
 
+def test_errors_name_the_text_that_has_them_and_not_the_file_in_force(tmp_path: Path) -> None:
+    stand = Stand(tmp_path, config())
+    problems, _ = stand.configuration.check("listeners: 5", "elsewhere/new.yaml")
+    assert [str(one).partition(":")[0] for one in problems] == ["elsewhere/new.yaml"]
+    (line,) = stand.configuration.apply_text("listeners: 5", "body")
+    assert line.startswith("body:1:")
+    assert stand.configuration.refused is not None
+    assert stand.configuration.refused["source"] == "body"
+
+
+def test_a_text_that_was_put_keeps_its_name_when_it_is_put_in_force_again(tmp_path: Path) -> None:
+    stand = Stand(tmp_path, config())
+    assert stand.configuration.apply_text(config(weights=2), "body") == []
+    assert stand.configuration.config.source == "body"
+    stand.configuration._again()
+    assert stand.configuration.config.source == "body"
+
+
 def test_an_address_that_can_not_be_had_leaves_everything_as_it_was(tmp_path: Path) -> None:
     stand = Stand(tmp_path, config())
     stand.network.taken = {7001}
