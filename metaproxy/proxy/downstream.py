@@ -102,7 +102,7 @@ class Downstream(Protocol):
         self._exchanges: dict[OpenExchange, int] = {}
         self._held: deque[Message] = deque()
         self._barrier: OpenExchange | None = None
-        self._blocked = False
+        self._blocked = self._releasing = False
         self._out: list[bytes] = []
         self._pauses: set[object] = set()
         self._choked: list[UpstreamConnection] = []
@@ -227,21 +227,27 @@ class Downstream(Protocol):
         if _ENDING in self._pauses:
             held.clear()
             return
-        while held and self._barrier is None and self.inflight < self._limit and not (self._gone or self._withheld):
-            message = held[0]
-            hold = message.hold
-            if hold and self.inflight and (self.pin is None or hold not in _ON_ITS_OWN):
-                break
-            held.popleft()
-            if message.answer is not None:
-                self._counts.local_answers += 1
-                self._answer(message.answer)
-                continue
-            if hold == Hold.CLOSE and self.pin is None:
-                message.hold = hold = Hold.NONE
-            exchange = self._begin(message)
-            if hold in _ENDS and not exchange.outcome:
-                self._barrier = exchange
+        if self._releasing:  # what was just started has ended: the loop below goes on
+            return
+        self._releasing = True
+        try:
+            while held and self._barrier is None and self.inflight < self._limit and not (self._gone or self._withheld):
+                message = held[0]
+                hold = message.hold
+                if hold and self.inflight and (self.pin is None or hold not in _ON_ITS_OWN):
+                    break
+                held.popleft()
+                if message.answer is not None:
+                    self._counts.local_answers += 1
+                    self._answer(message.answer)
+                    continue
+                if hold == Hold.CLOSE and self.pin is None:
+                    message.hold = hold = Hold.NONE
+                exchange = self._begin(message)
+                if hold in _ENDS and not exchange.outcome:
+                    self._barrier = exchange
+        finally:
+            self._releasing = False
         self._blocked = bool(held) or self._barrier is not None or self.inflight >= self._limit or bool(self._withheld)
 
     def _answer(self, data: bytes) -> None:
@@ -626,7 +632,9 @@ class Downstream(Protocol):
             self.end_behind(blocking[0])
             for exchange in blocking:
                 exchange.abandon("downstream_gone")
-        self._held = deque(takewhile(lambda message: message.hold != Hold.EXCHANGE, self._held))
+        kept = list(takewhile(lambda message: message.hold != Hold.EXCHANGE, self._held))
+        self._held.clear()
+        self._held.extend(kept)
         if self.pin is not None and not self.inflight:
             self.transport.abortConnection()  # type: ignore[union-attr]
             return

@@ -54,7 +54,7 @@ class Upstream(Protocol):
         self.choked = False
         self._turn = pool.network.turn
         self._session = pool.codec.session(Side.SERVER, pool.settings.max_frame)
-        self._ready = False
+        self._ready = self._starting = False
         self._retiring = False
         self._waiting: dict[Try, None] = {}
         self._pends = 0
@@ -95,13 +95,16 @@ class Upstream(Protocol):
         self._start_waiting()
 
     def _start_waiting(self) -> None:
-        waiting, self._waiting = self._waiting, {}
-        for attempt in waiting:
-            if not attempt.done:  # one before it may have ended it
-                try:
-                    self._start(attempt)
-                except BaseException:
-                    attempt.owner.broke(Failure())
+        self._starting = True  # what is submitted meanwhile, as a one-way ended, waits behind the others
+        while self._waiting:
+            waiting, self._waiting = self._waiting, {}
+            for attempt in waiting:
+                if not attempt.done:  # one before it may have ended it
+                    try:
+                        self._start(attempt)
+                    except BaseException:
+                        attempt.owner.broke(Failure())
+        self._starting = False
 
     # -- requests
 
@@ -109,7 +112,7 @@ class Upstream(Protocol):
         """Send it, or keep it until the connection is ready and its server reads."""
         attempt.connection = self
         if self._ready:
-            if self.choked:
+            if self.choked or self._starting:
                 self._waiting[attempt] = None
             else:
                 self._start(attempt)

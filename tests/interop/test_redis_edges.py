@@ -463,3 +463,9 @@ def test_a_command_that_is_denied_is_answered_with_the_error_and_the_connection_
     with Line(port) as line:
         assert line.ask(*words).startswith(b"-NOPERM ")
         assert line.ask("ECHO", "behind") == b"$6\r\nbehind\r\n"
+
+
+@pytest.mark.parametrize("count", [1, 100, 5000])
+def test_many_subscriptions_at_once_are_confirmed_in_their_order_also_before_a_goodbye(count: int, mesh: Mesh) -> None:
+    data = b"".join(command("SUBSCRIBE", f"c{number}") for number in range(count)) + command("QUIT")
+    assert heard(mesh.plain, data) == heard(mesh.one, data)

@@ -292,7 +292,9 @@ class ClientSession(CommandStream):
             message.hold = Hold.WAIT
 
     def _goodbye(self, message: Message) -> None:
-        message.answer = OK
+        """The server's answer comes behind the confirmations that are still to come; of others ours will do."""
+        if not self._needs_its_own():
+            message.answer = OK
         self._quit = self.closing = True
 
     # -- the other direction

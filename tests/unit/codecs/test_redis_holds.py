@@ -605,3 +605,21 @@ def test_reset_forgets_a_transaction_that_no_server_knows_of():
     answer(session, "MULTI")
     assert answer(session, "RESET") == b"+RESET\r\n"
     assert read(session, "SET k v").frame == said("SET k v")
+
+
+def test_a_subscriber_that_quits_is_answered_by_its_server_behind_the_confirmations():
+    session, upstream = client(), server()
+    for text in ("SUBSCRIBE a", "QUIT"):
+        message = sent(session, upstream, text)
+    assert (message.answer, message.kind, message.hold) == (None, Kind.REQUEST, Hold.NONE)
+    assert session.closing
+    confirmed, quit = came(session, upstream, confirm("subscribe", "a", 1) + b"+OK\r\n")
+    assert (confirmed.kind, quit.kind, quit.frame) == (Kind.EVENT, Kind.RESPONSE, b"+OK\r\n")
+
+
+@pytest.mark.parametrize("texts", [[], ["MULTI"], ["WATCH a", "UNWATCH"]])
+def test_of_other_clients_the_proxy_says_goodbye(texts):
+    session = client()
+    for text in [*texts, "QUIT"]:
+        message = read(session, text)
+    assert message.answer == b"+OK\r\n"

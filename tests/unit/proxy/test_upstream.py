@@ -82,3 +82,25 @@ def test_bytes_are_counted_both_ways() -> None:
     counts = stage.endpoints[0].counts
     assert (counts.bytes_sent, counts.bytes_received) == (len(call(1)), len(answer(1)))
     assert (counts.requests, counts.successes, counts.connections) == (1, 1, 1)
+
+
+def test_what_is_submitted_while_those_who_waited_are_sent_does_not_overtake_them() -> None:
+    stage = Stage(codec=Login())
+    client = stage.client()
+    lines = [f"subscribe {number}\n".encode() for number in range(200)]
+    stage.say(client, b"".join(lines))
+    assert stage.server.take() == b"login\n"
+    stage.say(stage.server, b"welcome\n")
+    assert stage.server.take() == b"".join(lines)
+
+
+def test_thousands_of_one_ways_that_bind_their_client_are_sent_in_their_order() -> None:
+    stage = Stage(codec=Login())
+    client = stage.client()
+    lines = [f"subscribe {number}\n".encode() for number in range(5000)]
+    stage.say(client, b"".join(lines[:1]))
+    stage.say(stage.server, b"welcome\n")
+    stage.server.take()
+    stage.say(client, b"".join(lines[1:]))
+    assert stage.server.take() == b"".join(lines[1:])
+    assert client.take() == b""
