@@ -444,6 +444,9 @@ def _cluster_fits(listener: model.Listener, route: model.Route, cluster: model.C
     _probe_is_there(cluster, codec, reading)
     if codec is not None and codec.affinity is Affinity.CONNECTION and key == "mirror":
         reading.problem(at, f"clients of {protocol.name} have a state on their connection; a copy would miss it")
+    if codec is not None and codec.affinity is Affinity.CONNECTION and route.retry is not None:
+        text = f"has no effect behind a client's first request: clients of {protocol.name} have a state on a connection"
+        reading.warn(reading.at(route, "retry"), text)
     if codec is not None and codec.affinity is Affinity.CONNECTION and mode not in (None, "pinned"):
         needs = f"each client of {protocol.name} needs a connection of its own to cluster {cluster.name!r}"
         reading.problem(at, f"{needs}; leave out its connections.mode ({mode}), or write pinned")

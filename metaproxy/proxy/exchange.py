@@ -132,6 +132,8 @@ class Exchange:
                 cluster, message, pin
             ):
                 return
+            if pin is not None and cluster is not pin.pool.cluster and cluster.name != pin.pool.cluster.name:
+                cluster = self._follow(pin)
             if route.retry is not None and pin is None:
                 request_timeout.watch(self)
                 self.attempt = Tries(self, message, cluster, cast(RetryPolicy, route.retry))
@@ -207,15 +209,23 @@ class Exchange:
 
     def _astray(self, cluster: Cluster, pin: UpstreamConnection) -> bool:
         """Whether the client's own connection is in another cluster than all that the route leads to."""
-        if cluster.name == pin.pool.cluster.name:
-            return False
+        return cluster.name != pin.pool.cluster.name and self._target_at(pin) is None
+
+    def _target_at(self, pin: UpstreamConnection) -> Target | None:
+        """The route's target that the client's own connection leads to, if there is one."""
         target: Target | None
         for target in self.via.targets:
             while target is not None:
                 if cast(Cluster, target.cluster).name == pin.pool.cluster.name:
-                    return False
+                    return target
                 target = target.fallback
-        return True
+        return None
+
+    def _follow(self, pin: UpstreamConnection) -> Cluster:
+        """Count and log the request where it goes: to the client's own connection, whatever the route drew."""
+        cluster, drawn = pin.pool.cluster, cast("Target", self.target)
+        self.target = self._target_at(pin) or type(drawn)(cluster, drawn.weight, drawn.counts)
+        return cluster
 
     def _split(self, cluster: Cluster, message: Message, pin: UpstreamConnection | None) -> bool:
         """Sends a request to all endpoints that own its keys; False when it goes to one, as most do."""

@@ -295,6 +295,12 @@ def test_clients_with_connections_of_their_own_and_others_have_clusters_of_their
     assert all("the cluster's own protocol differ" in problem for problem in refused(own))
 
 
+def test_a_retry_for_clients_with_connections_of_their_own_is_warned_of() -> None:
+    text = TWO_MODES.replace("protocol: redis,", "protocol: {name: redis, mode: pinned},")
+    (warning,) = warned(text.replace("[{cluster: demo}]", "[{cluster: demo, retry: {attempts: 2}}]", 1))
+    assert "has no effect behind a client's first request" in warning
+
+
 def test_a_pinned_protocol_needs_no_connections_mode_and_takes_no_other() -> None:
     text = TWO_MODES.replace("protocol: redis,", "protocol: {name: redis, mode: pinned},")
     assert accepted(text).clusters[0].connections.mode is None

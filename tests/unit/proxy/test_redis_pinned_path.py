@@ -76,12 +76,30 @@ def test_the_first_command_picks_the_cluster_and_later_ones_stay():
         Route("other", [compile_condition("key", "b")], [Target(other)]),
         Route("first", targets=[Target(first)]),
     ]
+    seen: list[tuple[str, str]] = []
+    for route in routes:
+        route.on_complete = (lambda exchange: seen.append((exchange.route, exchange.cluster)),)
+    first.name, other.name = "first", "other"
     stage = Stage(Redis(mode="pinned"), routes=routes)
     client = stage.client()
     speak(stage, client, "GET a", "GET b", "GET c")
     assert stage.server.take() == said("GET a", "GET b")
     stage.say(stage.server, OK + OK)
     assert client.take() == OK + OK + b"-NOPERM no\r\n"
+    assert sorted(seen) == [("first", "first"), ("no", "-"), ("other", "first")]
+
+
+def test_where_a_route_has_several_clusters_each_command_counts_where_its_client_is():
+    clusters = [Stage(Redis(mode="pinned")).cluster for _ in range(2)]
+    for number, cluster in enumerate(clusters):
+        cluster.name = f"number-{number}"
+    targets = [Target(cluster) for cluster in clusters]
+    stage = Stage(Redis(mode="pinned"), routes=[Route("split", targets=targets)])
+    for _ in range(8):
+        speak(stage, stage.client(), *["PING"] * 5)
+        stage.say(stage.network.upstreams[-1], b"+PONG\r\n" * 5)
+    counted = [target.counts.outcomes.get("ok", 0) for target in targets]
+    assert sum(counted) == 40 and all(count % 5 == 0 for count in counted)
 
 
 def test_a_refusal_is_answered_in_order_and_keeps_the_connection():
