@@ -2,8 +2,8 @@
 What all tests share: hypothesis' bounds, the folder of the data path's harness on the path, what coverage measures.
 
 Coverage traces every line that runs, which more than doubles the time of all tests. So it is off where it tells
-nothing: while tests are collected (pytest rewrites thousands of asserts), and in the properties, whose lines the unit
-tests run, too.
+nothing: while tests are collected (pytest rewrites thousands of asserts), and in properties, golden bytes and those
+tests that count work by a tracer of their own, whose lines other tests run, too.
 """
 
 import importlib
@@ -46,5 +46,5 @@ def pytest_collection(session: pytest.Session) -> Generator[None, Any, Any]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.is_relative_to(HERE / "property") and item.config.pluginmanager.getplugin("_cov"):
+        if item.path.is_relative_to(HERE / "property") or item.path.stem.endswith(("_golden", "_work")):
             item.add_marker("no_cover")

@@ -21,6 +21,7 @@ def equal(count: int) -> list[FakeEndpoint]:
     return [FakeEndpoint(f"10.0.{i // 256}.{i % 256}:20880") for i in range(count)]
 
 
+@pytest.mark.no_cover  # tables of 65537 entries
 def test_maglev_keeps_the_contract_and_moves_few_keys_of_other_endpoints():
     check_balancer(Maglev, disruption=0.01)
 
@@ -70,12 +71,14 @@ def moved_entries(count: int, size: int) -> float:
     return sum(old is not new for old, new in kept) / len(kept)
 
 
+@pytest.mark.no_cover  # tables of 65537 entries
 def test_when_one_endpoint_leaves_few_entries_of_others_move():
     """The paper's section 5.3 measures this disruption; at 65537 entries it is below a per cent."""
     assert moved_entries(10, 65537) < 0.01
     assert moved_entries(100, 65537) < 0.01
 
 
+@pytest.mark.no_cover  # tables of 65537 entries
 def test_a_larger_table_moves_fewer_entries():
     """Also section 5.3: that is what a table has so many more entries than endpoints for."""
     assert moved_entries(100, 65537) < 0.6 * moved_entries(100, 1009)
