@@ -119,6 +119,8 @@ class Answers(Lines):
     go to the wrong clients. So `version` is sent behind each as a fence, and what comes up to its answer is dropped.
     """
 
+    fenced = True
+
     def __init__(self, max_frame: int) -> None:
         super().__init__(self.parse, max_frame, block=size_of, last=lambda line: not line.startswith(b"VALUE "))
         self._fences: deque[bool] = deque()  # for each answer that is to come: whether it is a fence's

@@ -24,11 +24,28 @@ def check_send(bench: Bench) -> None:
                 continue
             # Behind a one-way request may stand a fence, whose answer the session swallows.
             fenced = message.kind is Kind.ONEWAY
+            if fenced and side is Side.CLIENT:
+                _check_fence(bench, what, message)
             same = sent(bench, other, message, message.id, what)
             same_meaning(what, message, bench.one(side, same, f"{what}, sent on", fenced), same)
             if codec.correlation is Correlation.ID:
                 for id in ids(codec.max_id):
                     _check_renumbered(bench, side, what, message, id)
+
+
+def _check_fence(bench: Bench, what: str, message: Message) -> None:
+    """A session that sends more than the one-way request says so, and only such a one does."""
+    session = bench.session(Side.SERVER)
+    fenced = getattr(session, "fenced", False)
+    need(isinstance(fenced, bool), f"fenced is {fenced!r}; it must be True or False")
+    data = bench.call(f"{what}: send()", session.send, message, message.id, data=message.frame)
+    longer = isinstance(data, bytes) and len(data) > len(message.frame)
+    need(
+        longer == fenced,
+        f"{what}: send() gave {'a fence behind' if longer else 'nothing behind'} a one-way request, and `fenced` is"
+        f" {fenced}",
+        data if isinstance(data, bytes) else message.frame,
+    )
 
 
 def ids(most: int) -> list[int]:

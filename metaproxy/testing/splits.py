@@ -15,6 +15,7 @@ from metaproxy.testing.bench import Bench
 from metaproxy.testing.report import need, shorten
 
 _MOST_MERGES = 24
+_ANSWERS = (Kind.RESPONSE, Kind.ERROR)
 
 
 def check_splits(bench: Bench) -> None:
@@ -23,14 +24,19 @@ def check_splits(bench: Bench) -> None:
         parts = _split(bench, what, request, owner)
         asked = bool(owner.keys)
         need(
-            parts is None,
+            parts is None or isinstance(parts, _Done),
             f"{what}: split() gave {shorten(parts or [])} though one endpoint owns all keys; give None when it is not"
             " to be split" + ("" if asked else ", and ask `owner` whose each key is"),
             request.frame,
         )
         for owners in (2, 3, 1000):
             _check_split(bench, f"{what}, over {owners} endpoints", request, owners)
+        _check_everywhere(bench, f"{what}, over 3 endpoints", request)
         _check_merge(bench, what, request)
+
+
+class _Done(list[Part]):
+    """No parts: the codec has answered the request by itself, or refused it."""
 
 
 class _Owner:
@@ -39,12 +45,24 @@ class _Owner:
     def __init__(self, place: Callable[[int], Hashable]) -> None:
         self.keys: list[str] = []
         self.known: dict[str, Hashable] = {}
+        self.bound: Hashable = None
         self._place = place
 
     def __call__(self, key: str) -> Hashable:
         need(isinstance(key, str), f"split() asked for the owner of {key!r}; keys are str")
         self.keys.append(key)
         return self.known.setdefault(key, self._place(len(self.known)))
+
+
+class _Everyone(_Owner):
+    """Knows all endpoints, too, for what is sent to each."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(lambda number: f"endpoint {number % count}")
+        self._all = [f"endpoint {number}" for number in range(count)]
+
+    def everyone(self) -> list[str]:
+        return list(self._all)
 
 
 def _over(count: int) -> _Owner:
@@ -54,10 +72,14 @@ def _over(count: int) -> _Owner:
 def _split(bench: Bench, what: str, request: Message, owner: _Owner) -> list[Part] | None:
     try:
         parts = bench.call(f"{what}: split()", bench.codec.split, request, owner, data=request.frame, refusal=True)
-    except FrameError:
-        return None
+    except FrameError:  # refused, with a reason
+        return _Done()
     if isinstance(parts, bytes):  # the codec answers by itself
         return None
+    if isinstance(parts, bytes):  # the whole answer
+        answer = bench.one(Side.SERVER, parts, f"{what}: the answer of split()")
+        need(answer.kind in _ANSWERS, f"{what}: split() gave bytes that are a {answer.kind.name}, no answer", parts)
+        return _Done()
     listed = parts is None or (isinstance(parts, list) and all(isinstance(part, Part) for part in parts))
     need(listed, f"{what}: split() gave {parts!r:.200}; it must give a list of Parts, bytes or None", request.frame)
     return parts
@@ -96,6 +118,23 @@ def _check_split(bench: Bench, what: str, request: Message, owners: int) -> None
     lost, new = asked - Counter(found), Counter(found) - _most(owner.keys)
     need(not lost, f"{what}: the parts of split() lack the keys {shorten(list(lost))}", frame)
     need(not new, f"{what}: the parts of split() have {shorten(list(new))} more often than the request", frame)
+
+
+def _check_everywhere(bench: Bench, what: str, request: Message) -> None:
+    """Parts for all endpoints are requests, each for one of them, and errors of all make an error."""
+    owner = _Everyone(3)
+    parts = _split(bench, what, request, owner)
+    if not parts or all(part.endpoint is None for part in parts):
+        return
+    for i, part in enumerate(parts):
+        name = f"{what}: part {i} of split()"
+        piece = bench.one(Side.CLIENT, part.message.frame, name)
+        need(piece.kind is Kind.REQUEST, f"{name} is {piece.kind.name}, no REQUEST", part.message.frame)
+        known = [*owner.everyone(), *owner.known.values(), None]
+        need(part.endpoint in known, f"{name} is for {part.endpoint!r}, which `owner` did not give", request.frame)
+    refusals = [_refusal(bench, part) for part in parts]
+    merged = _check_merged(bench, f"{what}: merge() of errors only", request, parts, refusals)
+    need(merged.kind is Kind.ERROR, f"{what}: merge() of errors only decodes as {merged.kind.name}", merged.frame)
 
 
 def _distinct(keys: Sequence[str]) -> Counter[str]:
