@@ -3,8 +3,8 @@ Writes the parts of the documentation that the code knows best: `make docs`.
 
 Lives here: the tables of docs/reference/configuration.md, between `<!-- options: SECTION -->` and `<!-- end -->`, and
 docs/reference/config.schema.json for editors, from metaproxy.config.model; those of metrics.md and access-log.md, from
-metaproxy.telemetry. Tests check that all are up to date. Does not: any text that a person wrote; what stands outside of
-the marks is left as it is.
+metaproxy.telemetry; interfaces.md and messages.md, which `interface_pages` makes. Tests check that all are up to date.
+Does not: any text that a person wrote; what stands outside of the marks is left as it is.
 """
 
 from __future__ import annotations
@@ -84,6 +84,10 @@ def schema() -> str:
 
 
 if __name__ == "__main__":
+    import interface_pages
+
+    (REFERENCE / "interfaces.md").write_text(interface_pages.interfaces())
+    (REFERENCE / "messages.md").write_text(interface_pages.messages())
     PAGE.write_text(page(PAGE.read_text()))
     SCHEMA.write_text(schema())
     for name in ("metrics.md", "access-log.md"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from metaproxy.config.build import Builder
 from metaproxy.config.check import check
 from metaproxy.config.reload import Configuration
 from metaproxy.interfaces import ICodec, IFilter, ILoadBalancer
-from metaproxy.message import Kind, Side
+from metaproxy.message import ErrorKind, Kind, Side
 from metaproxy.plugins import Registry
 from metaproxy.proxy.address import Address, parse
 from metaproxy.proxy.transport import Network
@@ -47,11 +48,51 @@ def network() -> Iterator[AnyPort]:
     network.close()
 
 
-@pytest.mark.parametrize("name", ["codec", "filter", "balancer"])
+SHOWN = {
+    "codec": "quill.py", "fifo-codec": "crate.py", "stateful-codec": "ledger.py", "filter": "tenants.py",
+    "balancer": "turns.py", "discovery": "sheds.py",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SHOWN)
 def test_a_how_to_shows_the_example_as_it_is(name: str) -> None:
     page = (ROOT / "docs" / "how-to" / f"write-a-{name}.md").read_text()
-    shown = {"codec": "quill.py", "filter": "tenants.py", "balancer": "turns.py"}[name]
-    assert (EXAMPLES / shown).read_text().rstrip() in page
+    assert (EXAMPLES / SHOWN[name]).read_text().rstrip() in page
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_the_tests_that_a_how_to_shows_pass(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    page = (ROOT / "docs" / "how-to" / f"write-a-{name}.md").read_text()
+    ran = 0
+    for sample in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        if "def test_" not in sample:
+            continue
+        names: dict[str, Any] = {}
+        exec(compile(sample, f"write-a-{name}.md", "exec"), names)
+        for test, function in list(names.items()):
+            if test.startswith("test_"):
+                function(*([tmp_path] if function.__code__.co_argcount else []))
+                ran += 1
+    assert ran or name == "balancer"
+
+
+def test_the_pages_of_the_contract_are_made_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    pages = importlib.import_module("interface_pages")
+    reference = ROOT / "docs" / "reference"
+    assert (reference / "interfaces.md").read_text() == pages.interfaces(), "run docs/generate.py"
+    assert (reference / "messages.md").read_text() == pages.messages(), "run docs/generate.py"
+    for kind in ErrorKind:
+        assert f"| `{kind.name}` (`{kind.value}`) |" in pages.messages()
+    for name in ("ISession", "ICodec", "IExchange", "IFilter", "IDiscovery"):
+        assert f"\n## {name}\n" in pages.interfaces()
+
+
+def test_the_codec_with_a_varint_keeps_the_contract() -> None:
+    codec: Any = Registry([EXAMPLES]).factory(ICodec, "pebble", {})()
+    client = [codec.frame(7, b"\0echo\0hi"), codec.frame(300, b"\1tell\0hi")]
+    check_codec(codec, client=client, server=[codec.frame(7, b"\2hi"), codec.frame(7, b"\3no")])
 
 
 def test_the_codec_of_the_how_to_has_at_most_thirty_lines_and_keeps_the_contract() -> None:
