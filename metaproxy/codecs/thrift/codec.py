@@ -7,10 +7,13 @@ it for users. Does not: layouts and streams, which are the other modules of this
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from metaproxy.codecs.framing import Codec
-from metaproxy.codecs.thrift import frames, header
+from metaproxy.codecs.thrift import frames
+from metaproxy.codecs.thrift.detection import spoken
 from metaproxy.codecs.thrift.encodings import ENCODINGS
-from metaproxy.codecs.thrift.frames import AUTO, FRAMED, HEADER, TRANSPORTS, UNFRAMED
+from metaproxy.codecs.thrift.frames import AUTO, CARRIERS, FRAMED, PROFILES, TRANSPORTS, UNFRAMED
 from metaproxy.codecs.thrift.session import Names, ThriftSession
 from metaproxy.message import Affinity, Correlation, ErrorKind, Kind, Message, Mutation, Side
 
@@ -41,20 +44,31 @@ _ERRORS: dict[ErrorKind, int] = {
     ErrorKind.BAD_RESPONSE: EXCEPTIONS["protocol_error"],
 }
 
+_FORMS = tuple(
+    PROFILES[transport, protocol]
+    for transports in ((FRAMED, UNFRAMED), CARRIERS)
+    for protocol in ENCODINGS
+    for transport in transports
+    if (transport, protocol) in PROFILES
+)
+"""What servers are asked in, where one can't know what they speak: the most usual first."""
+
 
 class Thrift(Codec):
     """
-    transport: auto, framed, unframed or header; protocol: auto, binary, compact or json: what clients must speak, auto
-    takes what each of them speaks. multiplexed: names are `service:method`. check_frames: whether framed messages are
-    walked to their end too, and a frame that holds more or less than one is refused.
+    transport: auto, framed, unframed, header or ttheader; protocol: auto, binary, compact or json: what clients must
+    speak, auto takes what each of them speaks. multiplexed: names are `service:method`. check_frames: whether framed
+    messages are walked to their end too, and a frame that holds more or less than one is refused. oneway: methods that
+    get no answer, whatever they are sent as; `method`, or `service:method` where names are multiplexed.
     """
 
     name = "thrift"
     correlation = Correlation.ID
     affinity = Affinity.MESSAGE
     literal = True
-    ordered = True
-    """Most clients take the next answer for theirs; Python's all have seqid 0."""
+    ordered = False
+    sequential = True
+    """Most clients take the next answer for theirs; but a oneway call may look like one that has an answer to come."""
     max_id = (1 << 31) - 1
     connections = "pool"
     """Most servers work on one request of a connection at a time."""
@@ -63,56 +77,88 @@ class Thrift(Codec):
         "service": "with `multiplexed`: what precedes the last colon of the name, where it has one",
         "operation": "service/method, or just the method",
         "kind": "request, oneway, response or error (an exception, declared ones too)",
-        "transport": "framed, unframed or header",
+        "transport": "framed, unframed, header or ttheader",
         "protocol": "binary, compact or json",
         "seqid": "sequence number of the message, as its sender gave it",
-        "<header>": "value of each header of THeader, under its name as sent and in lower case",
+        "<header>": "value of each header of THeader or TTHeader, under its name as sent and in lower case; numbered "
+        "ones are ttheader.to_method and the like, or ttheader.99; the token is ttheader.acl_token",
     }
 
     def __init__(
-        self, transport: str = AUTO, protocol: str = AUTO, multiplexed: bool = False, check_frames: bool = False
+        self,
+        transport: str = AUTO,
+        protocol: str = AUTO,
+        multiplexed: bool = False,
+        check_frames: bool = False,
+        oneway: list[str] | None = None,
     ) -> None:
         _one_of("transport", transport, (AUTO, *TRANSPORTS))
         _one_of("protocol", protocol, (AUTO, *ENCODINGS))
+        if AUTO not in (transport, protocol) and (transport, protocol) not in PROFILES:
+            raise ValueError(f"protocol: {transport} has no {protocol}; write binary or compact")
         self._transport = transport
         self._protocol = protocol
         self._check_frames = check_frames
         self.multiplexed = multiplexed
-        self._names = Names(multiplexed)
+        self._names = Names(multiplexed, _methods(oneway or ()))
+        self._forms = [form for form in _FORMS if transport in (AUTO, form[0]) and protocol in (AUTO, form[1])]
+        self._form = 0
+        self._unanswered = 0
+        self._answered = False
         self.mutable = ""
         if transport in (FRAMED, UNFRAMED):
-            self.mutable = f"{transport} Thrift has no place for metadata; only transport header has"
+            self.mutable = f"{transport} Thrift has no place for metadata; only transports header and ttheader have"
 
     def session(self, side: Side, max_frame: int) -> ThriftSession:
         return ThriftSession(self._names, side, max_frame, self._transport, self._protocol, self._check_frames)
 
     def probe(self) -> Message | None:
         """
-        A call that no service has: it is answered with an exception. None where one can't know what servers speak, and
-        for multiplexed ones: many close the connection when they don't know the service.
+        A call that no service has: it is answered with an exception. Where it is not said what servers speak, probes go
+        through the forms until one is answered, and stay with that one. None for multiplexed ones: many servers close
+        the connection when they don't know the service.
         """
-        profile = frames.PROFILES.get((self._transport, "binary" if self._protocol == AUTO else self._protocol))
-        if profile is None or self.multiplexed:
+        if self.multiplexed:
             return None
+        turn, self._unanswered = self._unanswered, self._unanswered + 1
+        place = self._form
+        if not self._answered:
+            # The first twice: whether there is a probe is also asked when a configuration is checked.
+            place += max(turn - 1, 0)
+        elif turn & 1:
+            # Every other time the one that was answered before: a server that was down has not changed.
+            place += (turn + 1) // 2
+        profile = self._forms[place % len(self._forms)]
         return Message(Kind.REQUEST, frames.call(profile, b"metaproxyHealthCheck", 1), 1, None, None, profile=profile)
 
     def alive(self, answer: Message) -> bool:
+        if answer.profile in self._forms:
+            self._form = self._forms.index(answer.profile)
+            self._answered = True
+        self._unanswered = 0
         return True
 
     def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes:
         if request.kind is Kind.ONEWAY:
             return b""
         number = EXCEPTIONS.get(name, _ERRORS.get(kind, EXCEPTIONS["internal_error"]))
-        return frames.exception(request.frame, frames.spoken(request), request.id, number, text)
+        return frames.exception(request.frame, spoken(request), request.id, number, text)
 
     def knows(self, name: str) -> bool:
         return name in EXCEPTIONS
 
     def mutate(self, message: Message, mutation: Mutation) -> bytes:
-        """Headers of THeader are changed; a client that came without THeader has its frame unchanged."""
-        if frames.spoken(message)[0] != HEADER:
-            return message.frame
-        return header.mutate(message.frame, mutation)
+        """Headers of THeader and TTHeader are changed; a client that came without has its frame unchanged."""
+        carrier = CARRIERS.get(spoken(message)[0])
+        changed: bytes = message.frame if carrier is None else carrier.mutate(message.frame, mutation)
+        return changed
+
+
+def _methods(names: Sequence[str]) -> Sequence[str]:
+    for name in names:
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"oneway: {name!r:.100} is no name of a method; write oneway: [note, log]")
+    return names
 
 
 def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:

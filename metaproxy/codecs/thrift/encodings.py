@@ -17,14 +17,16 @@ import json
 import re
 import struct
 
+from metaproxy.codecs.thrift.heads import (
+    CALL,
+    EXCEPTION,
+    MAX_NAME,
+    Data,
+    check_binary,
+    check_compact,
+    check_json,
+)
 from metaproxy.message import FrameError
-
-CALL, REPLY, EXCEPTION, ONEWAY = 1, 2, 3, 4
-
-MAX_NAME = 8192
-"""Bytes of a message's name. The protocols set no bound; names are what we keep, log and compare."""
-
-Data = bytes | bytearray
 
 Head = tuple[int, bytes, int, int, int, int]
 """Of a message: type, name as on the wire, seqid, where the seqid begins and ends, where the struct begins."""
@@ -91,6 +93,10 @@ class Encoding:
         """The head of the message that begins at `at` and ends with `data`. Raises FrameError."""
         raise NotImplementedError
 
+    def check(self, data: Data, at: int, end: int) -> None:
+        """Raises WrongByte for the first byte from `at` on that no head of a message has."""
+        raise NotImplementedError
+
     def seqid(self, seqid: int) -> bytes:
         """A signed 32-bit sequence number as a head holds it."""
         raise NotImplementedError
@@ -114,6 +120,9 @@ class Encoding:
 
 class Binary(Encoding):
     name, header_id = "binary", 0
+
+    def check(self, data: Data, at: int, end: int) -> None:
+        check_binary(data, at, end)
 
     def head(self, data: bytes, at: int) -> Head:
         end = len(data)
@@ -162,6 +171,9 @@ class OldBinary(Binary):
 class Compact(Encoding):
     name, header_id = "compact", 2
 
+    def check(self, data: Data, at: int, end: int) -> None:
+        check_compact(data, at, end)
+
     def head(self, data: bytes, at: int) -> Head:
         end = len(data)
         if end - at < 5:
@@ -205,6 +217,9 @@ _JSON_FIELD = re.compile(rb'\{[ \t\r\n]*+"([0-9]{1,5})"')
 
 class Json(Encoding):
     name, header_id = "json", 1
+
+    def check(self, data: Data, at: int, end: int) -> None:
+        check_json(data, at, end)
 
     def head(self, data: bytes, at: int) -> Head:
         found = _JSON_HEAD.match(data, at)

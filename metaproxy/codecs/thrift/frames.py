@@ -1,27 +1,36 @@
 """
-A whole message in whatever stands around it: nothing (unframed), a length (framed), THeader (header).
+A whole message in whatever stands around it: nothing (unframed), a length (framed), THeader (header), TTHeader.
 
-Lives here: the pairs of transport and encoding, how they are told apart, and what is done to a frame of any pair: find
+Lives here: the pairs of transport and encoding, and what is done to a frame of any pair: look at its first bytes, find
 the message inside, give it another sequence number, answer it with an exception.
-Does not: streams (session), names and metadata.
+Does not: which pair a connection speaks (detection), streams (session), names and metadata.
 """
 
 from __future__ import annotations
 
 import struct
+from types import ModuleType
 
-from metaproxy.codecs.thrift import header
-from metaproxy.codecs.thrift.encodings import BINARY, ENCODINGS, MAX_NAME, OLD_BINARY, Encoding, signed, varint
-from metaproxy.message import FrameError, Message
+from metaproxy.codecs.thrift import header, ttheader
+from metaproxy.codecs.thrift.carrier import Carried, Unreadable, redo, undo, with_payload
+from metaproxy.codecs.thrift.encodings import BINARY, ENCODINGS, OLD_BINARY, Encoding, signed
+from metaproxy.codecs.thrift.heads import Data, check_size
+from metaproxy.message import FrameError
 
-AUTO, FRAMED, UNFRAMED, HEADER = "auto", "framed", "unframed", "header"
-TRANSPORTS = (FRAMED, UNFRAMED, HEADER)
+AUTO, FRAMED, UNFRAMED, HEADER, TTHEADER = "auto", "framed", "unframed", "header", "ttheader"
+TRANSPORTS = (FRAMED, UNFRAMED, HEADER, TTHEADER)
+
+CARRIERS: dict[str, ModuleType] = {HEADER: header, TTHEADER: ttheader}
+"""The transports that carry headers; both modules have the same functions."""
 
 Profile = tuple[str, str]
 """Transport and protocol: what a client speaks, so what its upstream connection must speak."""
 
 PROFILES: dict[Profile, Profile] = {
-    (transport, name): (transport, name) for transport in TRANSPORTS for name in ENCODINGS
+    (transport, name): (transport, name)
+    for transport in TRANSPORTS
+    for name in ENCODINGS
+    if transport not in CARRIERS or name in CARRIERS[transport].PROTOCOLS.values()
 }
 """Each to itself: the one object of each pair, so that the path can compare by identity."""
 
@@ -30,95 +39,26 @@ FRAMED_BINARY = PROFILES[FRAMED, "binary"]
 UNBOUNDED = 1 << 62
 
 _SIZE = struct.Struct(">i")
-_BY_HEADER_ID = {encoding.header_id: encoding.name for encoding in ENCODINGS.values()}
 
 
-def detect(data: bytes, transport: str = AUTO, protocol: str = AUTO) -> Profile | None:
+def check(data: Data, at: int, profile: Profile, most: int) -> None:
     """
-    What the first bytes of a connection show; None: more are needed. transport, protocol: AUTO, or what it must be.
-
-    Raises FrameError when it is not Thrift, or not as asked for.
+    Raises WrongByte for the first byte of the frame that begins at `at`, whole or not, which its head can't have.
+    most: bytes allowed.
     """
-    if transport != AUTO and protocol != AUTO:
-        return PROFILES[transport, protocol]
-    found = _shown(data, transport)
-    if found is None:
-        return None
-    if protocol not in (AUTO, found[1]) or transport not in (AUTO, found[0]):
-        raise FrameError(f"{' '.join(found)} Thrift; this listener takes transport {transport}, protocol {protocol}")
-    return PROFILES[found]
-
-
-def spoken(message: Message) -> Profile:
-    """The pair that a message came in; one that our sessions did not make shows it like the begin of a connection."""
-    profile = message.profile
-    if isinstance(profile, tuple) and profile in PROFILES:
-        return PROFILES[profile]
-    return detect(message.frame) or FRAMED_BINARY
-
-
-def _shown(data: bytes, transport: str) -> Profile | None:
-    if len(data) < 2:
-        return None
-    if transport in (AUTO, UNFRAMED):
-        plain = _marked(data, 0)
-        if plain or transport == UNFRAMED:
-            return UNFRAMED, plain or _old(data, 0)
-    if len(data) < 6:
-        return None
-    if data[4:6] == header.MAGIC:
-        return _header_protocol(data)
-    if _SIZE.unpack_from(data)[0] > 0:
-        framed = _marked(data, 4)
-        if framed or data[4] == 0 or transport != AUTO:
-            return FRAMED, framed or _old(data, 4)
-        return _unmarked(data)
-    raise _not_thrift(data)
-
-
-def _marked(data: bytes, at: int) -> str:
-    """The encoding whose mark stands at `at`; "" where there is none."""
-    first, second = data[at], data[at + 1]
-    if first == 0x80 and second == 1:
-        return "binary"
-    if first == 0x82 and second & 0x1F == 1:
-        return "compact"
-    return "json" if first == 0x5B else ""
-
-
-def _old(data: bytes, at: int) -> str:
-    """Old binary has no mark, but begins with the high byte of a name's length."""
-    if data[at]:
-        raise _not_thrift(data, at + 2)
-    return "binary"
-
-
-def _header_protocol(data: bytes) -> Profile | None:
-    number, after = varint(data, 14, min(len(data), 24))
-    if after < 0:
-        return None
-    if number not in _BY_HEADER_ID:
-        raise FrameError(f"THeader with protocol {number}; known are 0 binary, 1 JSON and 2 compact")
-    return HEADER, _BY_HEADER_ID[number]
-
-
-def _unmarked(data: bytes) -> Profile | None:
-    """Unframed old binary: a name of printable ASCII, then a message type."""
-    (length,) = _SIZE.unpack_from(data)
-    if length > MAX_NAME:
-        raise _not_thrift(data)
-    stop = 4 + length
-    if len(data) <= stop:
-        return None
-    name = data[4:stop]
-    if not (1 <= data[stop] <= 4 and name.isascii() and name.decode("ascii").isprintable()):
-        raise _not_thrift(data)
-    return UNFRAMED, "binary"
-
-
-def _not_thrift(data: bytes, seen: int = 6) -> FrameError:
-    """seen: bytes that it took to find out; no more are shown, so that the text is the same however they came."""
-    return FrameError(f"not Thrift: the first bytes are {data[:seen].hex(' ')}")
+    transport, encoding, end = profile[0], ENCODINGS[profile[1]], len(data)
+    start: int | None = at
+    if transport == FRAMED:
+        size = check_size(data, at, end, 5, most)
+        start, end = at + 4, end if size is None else min(end, at + 4 + size)
+    elif transport in CARRIERS:
+        carrier = CARRIERS[transport]
+        start = carrier.check(data, at, end, most, encoding.header_id)
+        if start is not None and start < end:
+            start = carrier.start(data, start)
+            end = min(end, at + 4 + int.from_bytes(data[at : at + 4], "big"))
+    if start is not None:
+        encoding.check(data, start, end)
 
 
 def locate(frame: bytes, profile: Profile) -> tuple[Encoding, bytes, int]:
@@ -128,19 +68,23 @@ def locate(frame: bytes, profile: Profile) -> tuple[Encoding, bytes, int]:
         return encoding, frame, 4
     if profile[0] == UNFRAMED:
         return encoding, frame, 0
-    _, _, transforms, _, end = header.read(frame)
+    carrier = CARRIERS[profile[0]]
+    _, _, transforms, _, end = carrier.read(frame)
     if not transforms:
-        return encoding, frame, end
+        return encoding, frame, carrier.start(frame, end)
+    if isinstance(frame, Carried):
+        return encoding, frame.payload, carrier.start(frame.payload, 0)
     # Bounded: the session that received the frame inflated it within its bound before it let it pass.
-    return encoding, header.undo(frame[end:], transforms, UNBOUNDED), 0
+    payload = undo(frame[end:], transforms, UNBOUNDED)
+    return encoding, payload, carrier.start(payload, 0)
 
 
 def join_ids(sequence: int, seqid: int) -> int:
     """
-    One id for a request that has THeader's sequence number and the message's seqid.
+    One id for a request that has a sequence number in front (THeader, TTHeader) and the message's seqid.
 
-    The seqid where both are equal (Python, C++). Node leaves the first at 0, fbthrift the second, and all want both
-    back: then more than 32 bits, of which `split_id` makes the two again.
+    The seqid where both are equal (Python, C++, Kitex). Node leaves the first at 0, fbthrift the second, and all want
+    both back: then more than 32 bits, of which `split_id` makes the two again.
     """
     if sequence == seqid:
         return seqid
@@ -148,7 +92,7 @@ def join_ids(sequence: int, seqid: int) -> int:
 
 
 def split_id(id: int) -> tuple[int, int]:
-    """THeader's sequence number and the message's seqid, of what `join_ids` made, or of a plain id."""
+    """The sequence number in front and the message's seqid, of what `join_ids` made, or of a plain id."""
     if id == signed(id):
         return id, id
     return signed(id >> 32 ^ id), signed(id)
@@ -156,8 +100,8 @@ def split_id(id: int) -> tuple[int, int]:
 
 def renumber(frame: bytes, profile: Profile, id: int) -> bytes:
     """The frame under another id; lengths are corrected where its digits or its varint are more or fewer."""
-    if profile[0] == HEADER:
-        return _renumber_header(frame, profile, id)
+    if profile[0] in CARRIERS:
+        return _renumber_carried(frame, profile, id)
     encoding = ENCODINGS[profile[1]]
     _, _, _, start, stop, _ = encoding.head(frame, 4 if profile[0] == FRAMED else 0)
     seqid = encoding.seqid(signed(id))
@@ -167,15 +111,15 @@ def renumber(frame: bytes, profile: Profile, id: int) -> bytes:
     return frame[:start] + seqid + frame[stop:]
 
 
-def _renumber_header(frame: bytes, profile: Profile, id: int) -> bytes:
+def _renumber_carried(frame: bytes, profile: Profile, id: int) -> bytes:
     sequence, seqid = split_id(id)
-    _, _, transforms, _, end = header.read(frame)
-    encoding, source, at = ENCODINGS[profile[1]], frame, end
-    if transforms:
-        source, at = header.undo(frame[end:], transforms, UNBOUNDED), 0
+    _, _, transforms, _, end = CARRIERS[profile[0]].read(frame)
+    encoding, source, at = locate(frame, profile)
     _, _, _, start, stop, _ = encoding.head(source, at)
-    payload = source[at:start] + encoding.seqid(seqid) + source[stop:]
-    return header.with_payload(frame, end, sequence, header.redo(payload, transforms) if transforms else payload)
+    message = b"".join((source[at:start], encoding.seqid(seqid), source[stop:]))
+    if at > (0 if transforms else end):  # a length of its own
+        message = _SIZE.pack(len(message)) + message
+    return with_payload(frame, end, sequence, redo(message, transforms))
 
 
 def exception(frame: bytes, profile: Profile, id: int, number: int, text: str) -> bytes:
@@ -186,19 +130,20 @@ def exception(frame: bytes, profile: Profile, id: int, number: int, text: str) -
         name = encoding.head(source, at)[1]
         if encoding is BINARY and source[at] < 0x80:
             encoding = OLD_BINARY
-    except (FrameError, header.Unreadable):
+    except (FrameError, Unreadable):
         pass
     sequence, seqid = split_id(id)
-    return _framed(transport, encoding, sequence, encoding.exception(name, seqid, number, text))
+    return _framed(transport, encoding, sequence, encoding.exception(name, seqid, number, text), frame)
 
 
 def call(profile: Profile, name: bytes, id: int) -> bytes:
     """A call without arguments."""
     encoding = ENCODINGS[profile[1]]
-    return _framed(profile[0], encoding, id, encoding.call(name, id))
+    return _framed(profile[0], encoding, id, encoding.call(name, id), b"")
 
 
-def _framed(transport: str, encoding: Encoding, sequence: int, message: bytes) -> bytes:
-    if transport == HEADER:
-        return header.build(sequence, encoding.header_id, message)
+def _framed(transport: str, encoding: Encoding, sequence: int, message: bytes, like: bytes) -> bytes:
+    if transport in CARRIERS:
+        made: bytes = CARRIERS[transport].build(sequence, encoding.header_id, message, like)
+        return made
     return _SIZE.pack(len(message)) + message if transport == FRAMED else message

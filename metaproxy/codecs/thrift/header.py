@@ -5,52 +5,54 @@ THeader: a frame whose message comes with headers, and may be compressed.
     | size 4 | 0fff | flags | sequence | n 2   | protocol, transforms, infos, padding: varints ...    | message |
 
 Source: Apache Thrift, doc/specs/HeaderFormat.md, and its C++, Python and Node libraries; fbthrift for info 2.
-Lives here: this layout; its key-value infos, read and changed; its transforms, undone within a bound and done again.
-Does not: the message inside (encodings), nor which session may speak THeader.
+Lives here: this layout; its key-value infos, read and changed. Does not: what it shares with Kitex's TTHeader
+(carrier), the message inside (encodings), nor which session may speak THeader.
 """
 
 from __future__ import annotations
 
-import struct
-import zlib
-from collections.abc import Sequence
-
-from metaproxy.codecs.thrift.encodings import to_varint, whole_varint
+from metaproxy.codecs.thrift.carrier import FIXED, MAX_TRANSFORMS, Found, Head, Pairs, check_fixed, collected
+from metaproxy.codecs.thrift.carrier import with_head as _with_head
+from metaproxy.codecs.thrift.encodings import to_varint, varint, whole_varint
+from metaproxy.codecs.thrift.heads import Data, WrongByte
 from metaproxy.message import FrameError, Mutation
 
-MAGIC = b"\x0f\xff"
-ZLIB = 1
-INVALID_TRANSFORM, PROTOCOL_ERROR = 8, 7
+MAGIC = 0x0FFF
+PROTOCOLS = {0: "binary", 1: "json", 2: "compact"}
 
-_MAX_TRANSFORMS = 8
 _KEY_VALUE, _PERSISTENT = 1, 2
 """Both hold pairs. The second (fbthrift's alone) stands for all later messages of its connection too."""
 
-_FIXED = struct.Struct(">iHHiH")
-_SIZE = struct.Struct(">i")
-_WORDS = struct.Struct(">H")
 
-Head = tuple[int, int, tuple[int, ...], int, int]
-"""Sequence number, number of the protocol, transforms as sent, where the infos begin, where the payload begins."""
+def check(data: Data, at: int, end: int, most: int, protocol: int | None) -> int | None:
+    """
+    Raises WrongByte for the first byte of a frame that can't be right. protocol: the number that it must have, None for
+    any. Gives where a plain message begins, if that can be seen.
+    """
+    stop = check_fixed(data, at, end, most, MAGIC, "THeader")
+    if stop is None or at + 14 >= end:
+        return None
+    number, after = varint(data, at + 14, min(end, stop))
+    if after < 0:
+        return None
+    check_protocol(at + 14, number, protocol)
+    return stop if after < min(end, stop) and data[after] == 0 else None
 
-Pairs = list[tuple[bytes, bytes]]
 
-
-class Unreadable(Exception):
-    """The payload can't be undone. number: the type of TApplicationException that says so."""
-
-    def __init__(self, number: int, text: str) -> None:
-        super().__init__(text)
-        self.number = number
+def check_protocol(at: int, number: int, wanted: int | None) -> None:
+    if number not in PROTOCOLS:
+        raise WrongByte(at, f"THeader with protocol {number}; known are 0 binary, 1 JSON and 2 compact")
+    if wanted is not None and number != wanted:
+        raise WrongByte(at, f"THeader with protocol {number}; the connection began with {PROTOCOLS[wanted]}")
 
 
 def read(frame: bytes) -> Head:
     """The head of a whole THeader frame. Raises FrameError."""
     if len(frame) < 18:
         raise FrameError(f"THeader frame of {len(frame)} bytes; the least is 18")
-    _, magic, _, sequence, words = _FIXED.unpack_from(frame)
+    _, magic, _, sequence, words = FIXED.unpack_from(frame)
     end = 14 + 4 * words
-    if magic != 0x0FFF:
+    if magic != MAGIC:
         raise FrameError(f"a THeader frame has 0f ff at byte 4, not {frame[4:6].hex(' ')}")
     if not 14 < end <= len(frame):
         raise FrameError(f"THeader of {4 * words} bytes in a frame of {len(frame)}")
@@ -58,8 +60,8 @@ def read(frame: bytes) -> Head:
     count, at = whole_varint(frame, at, end)
     if not count:
         return sequence, protocol, (), at, end
-    if count > _MAX_TRANSFORMS:
-        raise FrameError(f"THeader with {count} transforms; allowed are {_MAX_TRANSFORMS}")
+    if count > MAX_TRANSFORMS:
+        raise FrameError(f"THeader with {count} transforms; allowed are {MAX_TRANSFORMS}")
     transforms = []
     for _ in range(count):
         transform, at = whole_varint(frame, at, end)
@@ -67,51 +69,27 @@ def read(frame: bytes) -> Head:
     return sequence, protocol, tuple(transforms), at, end
 
 
-def undo(payload: bytes, transforms: Sequence[int], limit: int) -> bytes:
-    """The payload without its transforms, of at most `limit` bytes at any stage. Raises Unreadable."""
-    for transform in transforms:
-        if transform != ZLIB:
-            raise Unreadable(INVALID_TRANSFORM, f"transform {transform} is not supported; send zlib (1) or none")
-    for _ in transforms:
-        try:
-            payload = zlib.decompressobj().decompress(payload, limit + 1)
-        except zlib.error as error:
-            raise Unreadable(PROTOCOL_ERROR, f"the payload is not zlib: {error}")
-        if len(payload) > limit:
-            raise Unreadable(PROTOCOL_ERROR, f"the payload inflates to more than {limit} bytes")
-    return payload
+def start(frame: bytes, end: int) -> int:
+    """Where the message of a plain payload, which begins at `end`, begins."""
+    return end
 
 
-def redo(payload: bytes, transforms: Sequence[int]) -> bytes:
-    """The payload under transforms that `undo` took away."""
-    for _ in transforms:
-        payload = zlib.compress(payload)
-    return payload
-
-
-def build(sequence: int, protocol: int, payload: bytes) -> bytes:
-    """A frame of ours: no flags, transforms or infos."""
+def build(sequence: int, protocol: int, payload: bytes, like: bytes = b"") -> bytes:
+    """A frame of ours: no flags, transforms or infos. like: the frame that it answers."""
     inside = to_varint(protocol) + b"\0"
     inside += bytes(-len(inside) % 4)
-    size = 10 + len(inside) + len(payload)
-    return _FIXED.pack(size, 0x0FFF, 0, sequence, len(inside) // 4) + inside + payload
+    return FIXED.pack(10 + len(inside) + len(payload), MAGIC, 0, sequence, len(inside) // 4) + inside + payload
 
 
-def with_payload(frame: bytes, end: int, sequence: int, payload: bytes) -> bytes:
-    """The frame with another sequence number, and another payload behind `end`."""
-    return b"".join((_SIZE.pack(end - 4 + len(payload)), frame[4:8], _SIZE.pack(sequence), frame[12:end], payload))
-
-
-def metadata(frame: bytes) -> dict[str, str]:
-    """The pairs of a frame, keys as spelled and lower-cased; of equal keys the last counts. Raises FrameError."""
+def metadata(frame: bytes) -> Found:
+    """
+    The pairs of a frame. Of equal keys in one block the last counts, and any pair goes before a persistent one, as in
+    fbthrift; Apache's libraries know no persistent ones. Raises FrameError.
+    """
     _, _, _, at, end = read(frame)
-    found: dict[str, str] = {}
-    for _, pairs in _infos(frame, at, end)[0]:
-        for key, value in pairs:
-            spelled, text = key.decode("utf-8", "replace"), value.decode("utf-8", "replace")
-            found[spelled.lower()] = text
-            found[spelled] = text
-    return found
+    infos = _infos(frame, at, end)[0]
+    persistent = [pair for number, pairs in infos if number == _PERSISTENT for pair in pairs]
+    return collected([*persistent, *(pair for number, pairs in infos if number == _KEY_VALUE for pair in pairs)])
 
 
 def mutate(frame: bytes, mutation: Mutation) -> bytes:
@@ -127,11 +105,7 @@ def mutate(frame: bytes, mutation: Mutation) -> bytes:
         kept.insert(0, (_KEY_VALUE, []))
     kept[0][1].extend(added)
     inside = frame[14:at] + b"".join(_info(number, pairs) for number, pairs in kept if pairs) + rest
-    inside += bytes(-len(inside) % 4)
-    if len(inside) >= 4 * 16384:
-        raise FrameError(f"headers of {len(inside)} bytes; THeader allows 65532")
-    size = len(frame) - end + 10 + len(inside)
-    return b"".join((_SIZE.pack(size), frame[4:12], _WORDS.pack(len(inside) // 4), inside, frame[end:]))
+    return _with_head(frame, end, inside, "THeader")
 
 
 def _infos(frame: bytes, at: int, end: int) -> tuple[list[tuple[int, Pairs]], bytes]:

@@ -8,13 +8,16 @@ Does not: the layouts (encodings, header, walk), or what is done to one frame (f
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 
 from metaproxy.codecs.framing import Session
-from metaproxy.codecs.thrift import frames, header
-from metaproxy.codecs.thrift.encodings import CALL, ENCODINGS, MAX_NAME, REPLY, Encoding, signed
-from metaproxy.codecs.thrift.frames import FRAMED_BINARY, HEADER, PROFILES, UNFRAMED, Profile
-from metaproxy.codecs.thrift.walk import WALKS, Walk
+from metaproxy.codecs.thrift import frames
+from metaproxy.codecs.thrift.carrier import Carried, Unreadable, undo
+from metaproxy.codecs.thrift.detection import detect, spoken
+from metaproxy.codecs.thrift.encodings import ENCODINGS, Encoding, signed
+from metaproxy.codecs.thrift.frames import CARRIERS, FRAMED_BINARY, PROFILES, UNFRAMED, Profile
+from metaproxy.codecs.thrift.heads import CALL, EXCEPTION, MAX_NAME, REPLY, Data, check_type
+from metaproxy.codecs.thrift.walk import OTHER_WALKS, WALKS, Walk
 from metaproxy.message import FrameError, Hold, Kind, Message, Side
 
 UPGRADE = b"__can__finagle__trace__v3__"
@@ -25,11 +28,14 @@ UNKNOWN_METHOD = 1
 _KINDS = (Kind.EVENT, Kind.REQUEST, Kind.RESPONSE, Kind.ERROR, Kind.ONEWAY)
 """By message type. There is no type 0."""
 
-_REQUEST, _ERROR, _FREE = Kind.REQUEST, Kind.ERROR, Hold.NONE
+_REQUEST, _ONEWAY, _ERROR, _FREE = Kind.REQUEST, Kind.ONEWAY, Kind.ERROR, Hold.NONE
 
 _I32 = struct.Struct(">i")
 _STRICT = struct.Struct(">HxBi")
 """Behind a frame's length: 80 01, a byte that is ignored, type, length of the name."""
+
+_LOOK = 512
+"""Bytes of a frame that is not whole which are looked at each time that more of it come."""
 
 _BIG = 4096
 """Bytes from which a frame is better joined than added up."""
@@ -40,8 +46,9 @@ class Names:
 
     _MOST, _LONGEST = 1024, 256
 
-    def __init__(self, multiplexed: bool) -> None:
+    def __init__(self, multiplexed: bool, oneway: Iterable[str] = ()) -> None:
         self._multiplexed = multiplexed
+        self._oneway = frozenset(oneway)
         self.tables: dict[Profile, dict[bytes, dict[str, str]]] = {profile: {} for profile in PROFILES}
 
     def learn(self, profile: Profile, raw: bytes) -> dict[str, str]:
@@ -51,13 +58,21 @@ class Names:
         known = {"method": method, "operation": name, "transport": profile[0], "protocol": profile[1]}
         if service:
             known |= {"service": service, "operation": f"{service}/{method}"}
-        # The upgrade call is never remembered, so that only names not remembered need be compared with it.
-        if len(raw) <= self._LONGEST and raw != UPGRADE:
+        # Never remembered are the upgrade call and oneway methods: only other names need be compared with them.
+        if len(raw) <= self._LONGEST and raw != UPGRADE and not self.is_oneway(known):
             table = self.tables[profile]
             if len(table) >= self._MOST:
                 table.clear()
             table[raw] = known
         return known
+
+    def is_oneway(self, known: Mapping[str, str]) -> bool:
+        """Whether calls of this name, or method of any service, get no answer although they may be sent as others."""
+        return bool(self._oneway) and (known["method"] in self._oneway or self._full_name(known) in self._oneway)
+
+    @staticmethod
+    def _full_name(known: Mapping[str, str]) -> str:
+        return f"{known['service']}:{known['method']}" if "service" in known else known["method"]
 
 
 def _more(message: Message) -> None:
@@ -69,9 +84,14 @@ def _more(message: Message) -> None:
 def _more_header(message: Message) -> None:
     """As `_more`, with the headers. One called like a key of ours does not count: a client must not choose those."""
     _more(message)
-    pairs = header.metadata(message.frame)
+    profile = message.profile
+    assert isinstance(profile, tuple)
+    pairs, several = CARRIERS[profile[0]].metadata(message.frame)
     pairs.pop("kind", None)
-    message.metadata = {**pairs, **(message.metadata or {})}
+    own = message.metadata or {}
+    message.metadata = {**pairs, **own}
+    if several:
+        message.unclear = {key: values for key, values in several.items() if key not in own and key != "kind"}.get
 
 
 class ThriftSession(Session):
@@ -91,8 +111,10 @@ class ThriftSession(Session):
         self._profile: Profile | None = None
         self._encoding: Encoding = ENCODINGS["binary"]
         self._walk: Walk | None = None
+        self._other: Walk | None = None
         self._chunks: list[bytes] = []
         self._need = 4
+        self._seen = 0
         self._tail = bytearray()
         if (transport, protocol) in PROFILES:
             self._speak(PROFILES[transport, protocol])
@@ -107,6 +129,8 @@ class ThriftSession(Session):
         self._profile = profile
         self._encoding = ENCODINGS[profile[1]]
         self._walk = WALKS[profile[1]](self._max) if profile[0] == UNFRAMED or self._checked else None
+        other = OTHER_WALKS.get(profile[1])
+        self._other = other(self._max) if other is not None and self._checked and profile[0] != UNFRAMED else None
 
     def receive(self, data: bytes) -> list[Message]:
         if self.error is not None:
@@ -139,15 +163,15 @@ class ThriftSession(Session):
                     return frame[:at] + _I32.pack(id) + frame[at + 4 :]
                 return b"".join((frame[:at], _I32.pack(id), memoryview(frame)[at + 4 :]))
         # An answer under the right seqid may still have another number in its THeader: that is always written.
-        if message.id == id and (not isinstance(profile, tuple) or profile[0] != HEADER):
+        if message.id == id and (not isinstance(profile, tuple) or profile[0] not in CARRIERS):
             return frame
-        return frames.renumber(frame, frames.spoken(message), id)
+        return frames.renumber(frame, spoken(message), id)
 
     def _detected(self, data: bytes) -> bytes:
         """All bytes so far, once they show what the connection speaks."""
         if self._chunks:
             data = b"".join((*self._chunks, data))
-        profile = frames.detect(data, *self._wanted)
+        profile = detect(data, *self._wanted, self._max)
         self._chunks = [] if profile else [data]
         self.buffered = 0 if profile else len(data)
         if profile:
@@ -161,6 +185,8 @@ class ThriftSession(Session):
             chunks.append(data)
             self.buffered += len(data)
             if self.buffered < self._need:
+                if self._seen < _LOOK:
+                    self._look()
                 return
             data = b"".join(chunks)
             chunks.clear()
@@ -170,23 +196,34 @@ class ThriftSession(Session):
         if offset < len(data):
             chunks.append(data[offset:] if offset else data)
             self.buffered = len(data) - offset
+            self._look()
+
+    def _look(self) -> None:
+        """Raises FrameError if the frame that is not whole begins with what none begins with."""
+        chunks = self._chunks
+        head = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        self._seen = len(head)
+        self._check_head(head, 0)
+
+    def _check_head(self, data: Data, at: int) -> None:
+        frames.check(data, at, self._profile or FRAMED_BINARY, self._max)
 
     def _cut(self, data: bytes, messages: list[Message]) -> int:
         """The frames that are whole in `data`, into `messages`; the offset of the first that is not."""
         parse: Callable[[bytes], Message | None] = self._framed_message
-        if self._profile and self._profile[0] == HEADER:
-            parse = self._header_message
+        if self._profile and self._profile[0] in CARRIERS:
+            parse = self._carried_message
         offset, end, most = 0, len(data), self._max - 4
         self._need = 4
         while end - offset >= 4:
             (size,) = _I32.unpack_from(data, offset)
             if not 1 <= size <= most:
-                raise self._bad_size(size)
+                raise self._bad_size(data, offset)
             stop = offset + 4 + size
             if stop > end:
                 self._need = 4 + size
                 break
-            message = parse(data[offset:stop])
+            message = self._parsed(parse, data[offset:stop])
             if message is not None:
                 messages.append(message)
             offset = stop
@@ -200,7 +237,7 @@ class ThriftSession(Session):
         while end - offset >= 4:
             (size,) = i32(data, offset)
             if not 1 <= size <= most:
-                raise self._bad_size(size)
+                raise self._bad_size(data, offset)
             stop = offset + 4 + size
             if stop > end:
                 self._need = 4 + size
@@ -219,11 +256,22 @@ class ThriftSession(Session):
                         (seqid,) = i32(frame, at)
                         messages.append(Message(kind, frame, seqid, name.copy(), _more, None, _FREE, FRAMED_BINARY))
                         continue
-            messages.append(self._framed_message(frame))
+            message = self._parsed(self._framed_message, frame)
+            if message is not None:
+                messages.append(message)
         return offset
 
-    def _bad_size(self, size: int) -> FrameError:
-        return FrameError(f"frame of {size + 4} bytes; allowed are 5 to {self._max}")
+    def _bad_size(self, data: bytes, offset: int) -> FrameError:
+        self._check_head(data[offset : offset + 4], 0)
+        return FrameError(f"frame of {_I32.unpack_from(data, offset)[0] + 4} bytes; allowed are 5 to {self._max}")
+
+    def _parsed(self, parse: Callable[[bytes], Message | None], frame: bytes) -> Message | None:
+        """What `parse` makes of a whole frame. A wrong head is told as if the frame had come byte by byte."""
+        try:
+            return parse(frame)
+        except FrameError:
+            self._check_head(frame, 0)
+            raise
 
     def _unframed(self, data: bytes, messages: list[Message]) -> None:
         walk, tail = self._walk, self._tail
@@ -232,15 +280,22 @@ class ThriftSession(Session):
         if tail:
             tail += data
             source = tail
-        offset = 0
+        begin = offset = 0
         try:
             while offset < len(source):
-                stop = walk.walk(source, offset)
+                begin = offset
+                stop = walk.walk(source, begin)
                 if stop < 0:
+                    self._check_head(source, offset)
                     break
-                frame = bytes(source[offset:stop])
+                frame = bytes(source[begin:stop])
                 offset = stop
-                messages.append(self._message(frame, frame, 0))
+                message = self._message(frame, frame, 0)
+                if message is not None:
+                    messages.append(message)
+        except FrameError:
+            self._check_head(source, begin)
+            raise
         finally:
             if source is tail:
                 del tail[:offset]
@@ -248,40 +303,61 @@ class ThriftSession(Session):
                 tail += data[offset:]
             self.buffered = len(tail)
 
-    def _framed_message(self, frame: bytes) -> Message:
+    def _framed_message(self, frame: bytes) -> Message | None:
         self._check(frame, 4)
         return self._message(frame, frame, 4)
 
     def _check(self, source: bytes, at: int) -> None:
-        if self._walk is not None and self._walk.walk(source, at) != len(source):
+        """Raises FrameError unless just one message stands in `source` from `at` on. Not asked for: anything may."""
+        if self._walk is None or self._walks_to_end(self._walk, source, at):
+            return
+        # The same type has two sizes in two families of libraries: the one that fitted is tried first from now on.
+        if self._other is None or not self._walks_to_end(self._other, source, at):
             raise FrameError(f"frame of {len(source)} bytes that does not hold just one message")
+        self._walk, self._other = self._other, self._walk
 
-    def _header_message(self, frame: bytes) -> Message | None:
+    @staticmethod
+    def _walks_to_end(walk: Walk, source: bytes, at: int) -> bool:
+        walk.begin()
+        try:
+            return walk.walk(source, at) == len(source)
+        except FrameError:
+            return False
+
+    def _carried_message(self, frame: bytes) -> Message | None:
         """None: the frame is empty. C++ servers send such a one after each oneway call; its clients read over it."""
-        sequence, number, transforms, _, at = header.read(frame)
-        if number != self._encoding.header_id:
-            raise FrameError(f"THeader with protocol {number}; the connection began with {self._encoding.name}")
+        carrier = CARRIERS[(self._profile or FRAMED_BINARY)[0]]
+        sequence, number, transforms, _, at = carrier.read(frame)
+        carrier.check_protocol(14, number, self._encoding.header_id)
         if at == len(frame):
             return None
         source = frame
         if transforms:
             try:
-                source, at = header.undo(frame[at:], transforms, self._max), 0
-            except header.Unreadable as error:
+                source, at = undo(frame[at:], transforms, self._max), 0
+            except Unreadable as error:
                 return self._unreadable(frame, sequence, error)
+            frame = Carried.of(frame, source)
+        at = carrier.start(source, at)
         self._check(source, at)
         return self._message(frame, source, at, sequence)
 
-    def _message(self, frame: bytes, source: bytes, at: int, sequence: int | None = None) -> Message:
-        """The message at `at` of `source`, which is the frame or its payload. sequence: THeader's, if there is one."""
+    def _message(self, frame: bytes, source: bytes, at: int, sequence: int | None = None) -> Message | None:
+        """
+        The message at `at` of `source`, which is the frame or its payload; None for an answer that nobody waits for.
+        sequence: THeader's or TTHeader's, if there is one.
+        """
         type, raw, seqid, _, _, body = self._encoding.head(source, at)
-        if not 1 <= type <= 4:
-            raise FrameError(f"message of type {type}; there are 1 call, 2 reply, 3 exception and 4 oneway")
+        check_type(at, type)
         kind = _KINDS[type]
         if type == REPLY and self._encoding.failed(source, body):
             kind = _ERROR
         profile = self._profile or FRAMED_BINARY
         known = self._names.tables[profile].get(raw) or self._names.learn(profile, raw)
+        if raw not in self._names.tables[profile] and self._names.is_oneway(known):
+            if type in (REPLY, EXCEPTION):
+                return None
+            kind = _ONEWAY
         id, more = seqid, _more
         if sequence is not None:
             more = _more_header
@@ -292,7 +368,7 @@ class ThriftSession(Session):
             message.answer = frames.exception(frame, profile, id, UNKNOWN_METHOD, "TTwitter is not supported")
         return message
 
-    def _unreadable(self, frame: bytes, sequence: int, error: header.Unreadable) -> Message:
+    def _unreadable(self, frame: bytes, sequence: int, error: Unreadable) -> Message:
         """What can't be inflated is answered if a client sent it, and replaced by an exception if a server did."""
         profile = self._profile or FRAMED_BINARY
         known = {"transport": profile[0], "protocol": profile[1]}

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Mapping
 
-from metaproxy.codecs.thrift.encodings import Data, check_name, varint
+from metaproxy.codecs.thrift.encodings import check_name, varint
+from metaproxy.codecs.thrift.heads import Data
 from metaproxy.message import FrameError
 
 MAX_DEPTH = 64
@@ -38,6 +40,10 @@ class Walk:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
+        self._at = 0
+
+    def begin(self) -> None:
+        """Forgets a message that was not walked to its end."""
         self._at = 0
 
     def walk(self, data: Data, start: int) -> int:
@@ -79,16 +85,22 @@ class _StructWalk(Walk):
     """What binary and compact have in common: structs of typed fields, containers of counted values."""
 
     __slots__ = ("_stack",)
+    _empties: Mapping[int, tuple[re.Pattern[bytes], int]] = {}
+    """How a type's values are skipped -> many empty ones, and the bytes of each."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
         self._stack: list[_Group] = []
 
+    def begin(self) -> None:
+        super().begin()
+        self._stack.clear()
+
     def _run(self, data: Data, at: int, stop: int, top: int) -> int:
         stack = self._stack
         if not stack:
             stack.append(_STRUCT)
-        field, sized = self._field, self._sized
+        field, sized, skip_empty = self._field, self._sized, self._skip_empty
         while stack:
             group = stack[-1]
             if not group:
@@ -104,11 +116,15 @@ class _StructWalk(Walk):
                 continue
             else:
                 size, after = group[1 + (group[0] & 1)], at
-                if size == _VARINT and group[1] == group[2]:
-                    at = _skip_varints(group, data, at, stop)
-                    if group[0]:
-                        break
-                    continue
+                if size < 0 and group[1] == group[2]:
+                    if size == _VARINT:
+                        at = _skip_varints(group, data, at, stop)
+                        if group[0]:
+                            break
+                        continue
+                    at, after = skip_empty(group, data, at, stop), at
+                    if at != after:
+                        continue
             inner = None
             if size >= 0:
                 after += size
@@ -138,6 +154,16 @@ class _StructWalk(Walk):
         """
         raise NotImplementedError
 
+    def _skip_empty(self, group: _Group, data: Data, at: int, stop: int) -> int:
+        """Skips at once as many of the container's values as are empty and there."""
+        empty = self._empties.get(group[1])
+        if empty is None:
+            return at
+        expression, size = empty
+        end = expression.match(data, at, min(stop, at + group[0] * size)).end()  # type: ignore[union-attr]
+        group[0] -= (end - at) // size
+        return end
+
     def _values(self, at: int, count: int, first: int, second: int) -> tuple[int, _Group | None]:
         """`count` values, or if there is a `second` type, pairs; all begin at `at`."""
         if _BAD in (first, second):
@@ -153,13 +179,21 @@ class _StructWalk(Walk):
 _NONE = 0
 """In place of a second type: a list or set has one type."""
 
-_BINARY = (_BAD, _BAD, 1, 1, 8, _BAD, 2, _BAD, 4, _BAD, 8, _STRING, _RECORD, _MAP, _LIST, _LIST, 16) + (_BAD,) * 239
+_BINARY: tuple[int, ...] = (_BAD, _BAD, 1, 1, 8, _BAD, 2, _BAD, 4, _BAD, 8, _STRING, _RECORD, _MAP, _LIST, _LIST, 16)
+_BINARY += (_BAD, _BAD, 4) + (_BAD,) * 236
+"""19 is the float of fbthrift."""
 
 
 class BinaryWalk(_StructWalk):
     """Strict and old."""
 
     __slots__ = ()
+    _empties = {
+        _STRING: (re.compile(b"(?:\0{4})*+"), 4),
+        _RECORD: (re.compile(b"\0*+"), 1),
+        _LIST: (re.compile(b"(?:[\2-\4\6\x08\x0a-\x10\x13]\0{4})*+"), 5),
+        _MAP: (re.compile(b"(?:..\0{4})*+", re.DOTALL), 6),
+    }
 
     def _begin(self, data: Data, start: int, stop: int) -> int:
         if stop - start < 8:
@@ -193,6 +227,13 @@ _COMPACT = (_BAD, 1, 1, 1, _VARINT, _VARINT, _VARINT, 8, _STRING, _LIST, _LIST, 
 _COMPACT_FIELD = (_BAD, 0, 0, *_COMPACT[3:])
 """As a field a bool has no bytes: its value is its type."""
 
+_FLOAT = 13
+
+
+def _with_float(types: tuple[int, ...]) -> tuple[int, ...]:
+    return (*types[:_FLOAT], 4, *types[_FLOAT + 1 :])
+
+
 _CONTINUED = bytes(range(0x80, 0x100))
 
 
@@ -206,7 +247,17 @@ def _skip_varints(group: _Group, data: Data, at: int, stop: int) -> int:
 
 
 class CompactWalk(_StructWalk):
+    """As Apache's libraries write it."""
+
     __slots__ = ()
+    _empties = {
+        _STRING: (re.compile(b"\0*+"), 1),
+        _RECORD: (re.compile(b"\0*+"), 1),
+        _LIST: (re.compile(b"[\0-\x0f]*+"), 1),
+        _MAP: (re.compile(b"\0*+"), 1),
+    }
+    _types: tuple[int, ...] = _COMPACT
+    _field_types: tuple[int, ...] = _COMPACT_FIELD
 
     def _begin(self, data: Data, start: int, stop: int) -> int:
         if stop - start < 4:
@@ -223,9 +274,9 @@ class CompactWalk(_StructWalk):
     def _field(self, data: Data, at: int, stop: int) -> tuple[int, int]:
         first = data[at]
         if first >= 0x10:
-            return _COMPACT_FIELD[first & 15], at + 1
+            return self._field_types[first & 15], at + 1
         _, after = varint(data, at + 1, stop)
-        return _COMPACT_FIELD[first] if after >= 0 else _VARINT, after
+        return self._field_types[first] if after >= 0 else _VARINT, after
 
     def _sized(self, data: Data, at: int, stop: int, size: int) -> tuple[int, _Group | None]:
         if size == _RECORD:
@@ -243,7 +294,7 @@ class CompactWalk(_StructWalk):
             return after, None
         if after >= stop:
             return -1, None
-        return self._values(after + 1, number, _COMPACT[data[after] >> 4], _COMPACT[data[after] & 15])
+        return self._values(after + 1, number, self._types[data[after] >> 4], self._types[data[after] & 15])
 
     def _list(self, data: Data, at: int, stop: int) -> tuple[int, _Group | None]:
         if at >= stop:
@@ -253,7 +304,7 @@ class CompactWalk(_StructWalk):
             count, after = varint(data, after, stop)
             if after < 0:
                 return -1, None
-        return self._values(after, count, _COMPACT[kind], _NONE) if count else (after, None)
+        return self._values(after, count, self._types[kind], _NONE) if count else (after, None)
 
 
 _JSON_DEPTH = 2 + 3 * MAX_DEPTH
@@ -273,6 +324,11 @@ class JsonWalk(Walk):
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
         self._closes = bytearray()
+        self._inside = False
+
+    def begin(self) -> None:
+        super().begin()
+        self._closes.clear()
         self._inside = False
 
     def _begin(self, data: Data, start: int, stop: int) -> int:
@@ -310,5 +366,16 @@ class JsonWalk(Walk):
                 raise FrameError(f"JSON that closes with {chr(mark)} what it did not open so")
         return at
 
+
+class FbthriftCompactWalk(CompactWalk):
+    """As fbthrift writes it: type 13, a UUID of 16 bytes to Apache's libraries, is a float of four."""
+
+    __slots__ = ()
+    _types = _with_float(_COMPACT)
+    _field_types = _with_float(_COMPACT_FIELD)
+
+
+OTHER_WALKS: dict[str, type[Walk]] = {"compact": FbthriftCompactWalk}
+"""What else may be right of an encoding. Only where a frame shows its end: of the first that fits the walk is taken."""
 
 WALKS: dict[str, type[Walk]] = {"binary": BinaryWalk, "compact": CompactWalk, "json": JsonWalk}

@@ -6,6 +6,7 @@ import pytest
 from zope.interface.verify import verifyObject
 
 from metaproxy.codecs.thrift import Thrift
+from metaproxy.codecs.thrift.frames import PROFILES
 from metaproxy.interfaces import ICodec, ISession
 from metaproxy.message import Correlation, ErrorKind, FrameError, Kind, Message, Mutation, Side
 from metaproxy.testing import check_codec
@@ -90,9 +91,10 @@ def test_it_is_a_codec_and_its_sessions_are_sessions():
     assert verifyObject(ISession, Thrift().session(Side.CLIENT, MAX))
 
 
-def test_answers_are_found_by_id_and_go_back_in_order_from_pooled_connections():
+def test_answers_are_found_by_id_and_go_back_as_one_pooled_connection_gives_them():
     codec = Thrift()
-    assert (codec.name, codec.correlation, codec.ordered) == ("thrift", Correlation.ID, True)
+    assert (codec.name, codec.correlation, codec.ordered) == ("thrift", Correlation.ID, False)
+    assert codec.sequential
     assert (codec.max_id, codec.connections) == (2**31 - 1, "pool")
 
 
@@ -654,9 +656,19 @@ def test_a_payload_may_inflate_to_the_bound_and_no_further():
         assert (message.answer is not None) == answered
 
 
-def test_a_message_compressed_twice_is_read():
-    (message,) = from_client(zipped(zlib.compress(zlib.compress(STRICT)), transforms="02 01 01"))
-    assert message.get("method") == "echo"
+def test_a_message_is_inflated_once_however_it_goes_on(monkeypatch):
+    real, inflated = zlib.decompressobj, []
+    monkeypatch.setattr(zlib, "decompressobj", lambda: inflated.append(1) or real())
+    codec = Thrift()
+    session = codec.session(Side.CLIENT, MAX)
+    (message,) = session.receive(zipped(zlib.compress(STRICT)))
+    changed = codec.mutate(message, Mutation({"a": "b"}))
+    other = Message(Kind.REQUEST, changed, message.id, message.metadata, message.more, profile=message.profile)
+    sent = codec.session(Side.SERVER, MAX).send(other, 42)
+    codec.reply(message, ErrorKind.TIMEOUT, "late")
+    assert len(inflated) == 1
+    (seen,) = from_client(sent)
+    assert (seen.id, seen.get("a"), seen.get("method")) == (42, "b", "echo")
 
 
 def test_a_compressed_call_is_answered_plainly_by_its_name():
@@ -672,7 +684,8 @@ def test_a_compressed_call_is_answered_plainly_by_its_name():
         (b"anything", "02 01 02", 8),
         (b"not zlib", "01 01", 7),
         (zlib.compress(bytes(MAX + 1)), "01 01", 7),
-        (zlib.compress(zlib.compress(bytes(20 * MAX))), "02 01 01", 7),
+        (zlib.compress(zlib.compress(STRICT)), "02 01 01", 8),
+        (zlib.compress(STRICT), "08 01 01 01 01 01 01 01 01", 8),
     ],
 )
 def test_a_payload_that_cannot_be_undone_is_answered_with_its_type_and_the_connection_goes_on(
@@ -696,8 +709,8 @@ def test_an_answer_that_cannot_be_undone_becomes_an_error_for_its_client():
     assert (seen.kind, seen.id, sent[-5:]) == (Kind.ERROR, 42, b"\0\0\0\x08\0")
 
 
-@pytest.mark.parametrize("protocol", ["binary", "compact", "json", "auto"])
-@pytest.mark.parametrize("transport", ["framed", "unframed", "header"])
+@pytest.mark.parametrize("protocol", ["binary", "compact", "auto"])
+@pytest.mark.parametrize("transport", ["framed", "unframed", "header", "ttheader", "auto"])
 def test_the_probe_is_a_call_of_what_no_service_has(transport, protocol):
     codec = Thrift(transport=transport, protocol=protocol)
     probe = codec.probe()
@@ -710,7 +723,59 @@ def test_the_probe_is_a_call_of_what_no_service_has(transport, protocol):
     assert [codec.alive(answer) for answer in answers] == [True]
 
 
-def test_there_is_no_probe_where_one_cannot_know_what_servers_speak():
-    assert Thrift().probe() is None
-    assert Thrift(protocol="compact").probe() is None
+def asked(codec: Thrift, times: int) -> list[tuple[str, str]]:
+    return [probe.profile for probe in (codec.probe() for _ in range(times)) if probe is not None]
+
+
+def test_where_a_transport_or_protocol_is_not_said_probes_go_through_all_until_one_is_answered():
+    codec = Thrift()
+    forms = asked(codec, 40)
+    assert list(dict.fromkeys(forms))[:3] == [("framed", "binary"), ("unframed", "binary"), ("framed", "compact")]
+    assert set(forms) == set(PROFILES)
+    assert set(asked(Thrift(protocol="compact"), 40)) == {form for form in PROFILES if form[1] == "compact"}
+    assert set(asked(Thrift(transport="unframed"), 40)) == {form for form in PROFILES if form[0] == "unframed"}
+
+
+def test_probes_stay_with_the_form_that_was_answered():
+    codec = Thrift()
+    while (probe := codec.probe()).profile != ("unframed", "compact"):
+        pass
+    session = codec.session(Side.SERVER, MAX)
+    session.open(probe.profile, {})
+    (answer,) = session.receive(result("compact", 0))
+    assert codec.alive(answer)
+    assert asked(codec, 1) == [("unframed", "compact")]
+    assert codec.alive(answer)
+    assert asked(codec, 1) == [("unframed", "compact")]
+
+
+def test_a_server_that_was_down_is_asked_as_before_every_other_time():
+    codec = Thrift()
+    (answer,) = from_server(framed(result("compact", 0)), ("framed", "compact"))
+    codec.alive(answer)
+    assert asked(codec, 9)[::2] == [("framed", "compact")] * 5
+
+
+def test_there_is_no_probe_for_multiplexed_services():
     assert Thrift(transport="framed", multiplexed=True).probe() is None
+    assert Thrift(multiplexed=True).probe() is None
+
+
+FLOATS = {
+    "strict": STRICT[:16] + bytes.fromhex("13 0001 3fc00000 0f 0002 13 00000002 3fc00000 3fc00000 00"),
+    "compact": COMPACT[:8] + bytes.fromhex("1d 3fc00000 19 2d 3fc00000 3fc00000 00"),
+}
+
+
+@pytest.mark.parametrize("form", list(FLOATS))
+@pytest.mark.parametrize("transport", ["framed", "header"])
+def test_with_check_frames_a_float_of_fbthrifts_passes_as_a_uuid_does(transport, form):
+    codec = Thrift(check_frames=True)
+    uuid = {
+        "strict": STRICT[:16] + b"\x10\0\1" + bytes(16) + b"\0",
+        "compact": COMPACT[:8] + b"\x1d" + bytes(16) + b"\0",
+    }
+    frames = [carried(transport, message, form) for message in (FLOATS[form], uuid[form], FLOATS[form], CALLS[form])]
+    assert len(from_client(b"".join(frames), codec)) == 4
+    assert "just one message" in refusal(carried(transport, FLOATS[form] + b"\0", form), codec)
+    assert refusal(carried(transport, FLOATS[form][:-1], form), codec)

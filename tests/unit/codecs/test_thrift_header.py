@@ -3,6 +3,7 @@
 import pytest
 
 from metaproxy.codecs.thrift import Thrift, header
+from metaproxy.filters.rbac import Rbac
 from metaproxy.message import FrameError, Kind, Message, Mutation, Side
 
 CALL = bytes.fromhex("80010001 00000004 6563686f 00000007 0b 0001 00000002 6869 00")
@@ -39,6 +40,42 @@ def test_headers_are_metadata_as_spelled_and_in_lower_case():
 
 def test_of_equal_headers_the_last_counts():
     assert message(frame("00 00 01 02 016b 0161 016b 0162")).get("k") == "b"
+
+
+TWICE = [
+    "00 00 01 02 06 74656e616e74 05 61646d696e 06 54656e616e74 01 78",
+    "00 00 01 02 06 54656e616e74 01 78 06 74656e616e74 05 61646d696e",
+    "00 00 01 01 06 74656e616e74 05 61646d696e 02 01 06 74656e616e74 01 78",
+    "00 00 02 01 06 74656e616e74 01 78 01 01 06 74656e616e74 05 61646d696e",
+]
+
+
+@pytest.mark.parametrize("inside", TWICE)
+def test_of_a_header_in_two_spellings_or_blocks_a_server_may_see_either(inside):
+    found = message(frame(inside))
+    assert set(found.values("tenant")) == {"admin", "x"}
+    assert found.get("tenant") == "admin"  # as spelled so, and not a persistent one, as servers take it
+
+
+@pytest.mark.parametrize("inside", TWICE)
+def test_a_policy_that_denies_sees_each_of_them(inside):
+    class Asked:
+        learnt = None
+
+        def __init__(self, asked: Message) -> None:
+            self.message = asked
+            self.details = ""
+            self.get = asked.get
+
+    for value, passes in (("admin", False), ("x", False), ("other", True)):
+        rbac = Rbac({"one": {"action": "deny", "principals": [{"tenant": value}]}})
+        assert (rbac.on_request(Asked(message(frame(inside)))) is None) == passes
+    assert Rbac({"one": {"principals": [{"tenant": "admin"}]}}).on_request(Asked(message(frame(inside)))) is not None
+
+
+def test_a_header_that_is_there_once_is_all_that_a_server_sees():
+    found = message(ONE)
+    assert (found.values("k"), found.values("absent"), hasattr(found, "unclear")) == (("v",), (None,), False)
 
 
 def test_several_blocks_of_headers_are_read():
