@@ -530,10 +530,12 @@ def test_a_health_check_that_is_none_is_told(kind: str, text: str) -> None:
 
 def test_a_codec_that_has_no_probe_can_not_be_checked_by_it() -> None:
     check = ", health_check: {kind: codec}"
-    (told,) = refused(mesh(protocol="thrift", cluster=check))
+    multiplexed = "{name: thrift, multiplexed: true}"
+    (told,) = refused(mesh(protocol=multiplexed, cluster=check))
     assert told.endswith("kind: thrift has no probe, at least with these options; see its page, or write tcp")
-    (told,) = refused(mesh(protocol="thrift", cluster=f"{check}, protocol: thrift"))
+    (told,) = refused(mesh(protocol="thrift", cluster=f"{check}, protocol: {multiplexed}"))
     assert "thrift has no probe" in told
+    assert accepted(mesh(protocol="thrift", cluster=check))
     assert accepted(mesh(protocol="{name: thrift, transport: framed}", cluster=check))
     assert accepted(mesh(protocol="redis", cluster=check))
 
