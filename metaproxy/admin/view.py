@@ -67,6 +67,8 @@ class View:
 def latency(histogram: Histogram | Added) -> dict[str, float | None]:
     """Percentiles in milliseconds, None as long as there is none."""
     if isinstance(histogram, Added):
+        if not histogram.buckets:
+            return {name: None for name, _ in PERCENTILES}
         histogram = histogram.histogram()
     found = {name: histogram.percentile(share) for name, share in PERCENTILES}
     return {name: value if value is None else round(value * 1000, 3) for name, value in found.items()}

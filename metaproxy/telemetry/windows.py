@@ -225,13 +225,13 @@ class Windows:
 
     def read(self, counts: Any, seconds: float) -> Added:
         """What was added to `counts`, one of the sources, in the last `seconds` (up to KEPT)."""
+        if id(counts) not in self._tracks:
+            # All that are new at once: to look each up among thousands would take as many looks at all of them.
+            for source in self._sources():
+                if id(source.counts) not in self._tracks:
+                    self._track(source)
         track = self._tracks.get(id(counts))
-        if track is None:
-            found = next((one for one in self._sources() if one.counts is counts), None)
-            if found is None:
-                return Added()
-            track = self._track(found)
-        return track.read(self._clock.seconds(), seconds)
+        return Added() if track is None else track.read(self._clock.seconds(), seconds)
 
     def span(self, seconds: float) -> float:
         """How long a window of `seconds` is in truth: whole slices and what came since, and not before the start."""

@@ -200,7 +200,15 @@ export const colours = (clusters) => new Map((clusters || []).map((one, index) =
 
 // -- what is wrong, worst first: as the proxy says, and that it says nothing
 
-export function problems({ lost, problems }) {
+export function problems({ lost, problems, flows }) {
   const silent = { level: "bad", what: "The proxy does not answer", detail: `Last answer at ${clock(lost)}. What stands below is from then.` };
-  return [...(lost ? [silent] : []), ...(problems || [])];
+  return [...(lost ? [silent] : []), ...(problems || []).map((one) => withOperations(one, flows))];
+}
+
+// Which operations fail only the traffic says, which is counted while somebody looks.
+function withOperations(problem, flows) {
+  if (problem.kind !== "requests_fail") return problem;
+  const failing = (flows ? flows.flows : []).filter((flow) => flow.errors && flow.cluster === (problem.cluster || "-"));
+  const operations = [...new Set(failing.map((flow) => flow.operation))].slice(0, 3).join(", ");
+  return operations ? { ...problem, detail: `${problem.detail}: ${operations}` } : problem;
 }
