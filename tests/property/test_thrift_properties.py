@@ -35,7 +35,7 @@ PAIRS += [("header", form) for form in SUBPROTOCOLS]
 
 # Drawn and not parametrized: pytest-twisted wraps a hypothesis test once for each parameter, and then cannot run it.
 every_pair = st.sampled_from(PAIRS)
-many = settings(max_examples=300, deadline=None)
+many = settings(max_examples=200, deadline=None)
 
 # Values as (type, what), where what is a Python value, or for containers and structs a list of values.
 
