@@ -54,6 +54,7 @@ def check_linear(job: Job, size: int, allocations: bool = False) -> None:
 
 # -- what peers send
 
+PINNED = partial(Redis, mode="pinned")
 CODECS: dict[str, tuple[Callable[[], ICodec], str]] = {
     "dubbo": (Dubbo, "dubbo/npm.json"),
     "thrift framed binary": (Thrift, "thrift/py-framed-binary.json"),
@@ -64,6 +65,7 @@ CODECS: dict[str, tuple[Callable[[], ICodec], str]] = {
     "thrift header": (Thrift, "thrift/py-header-binary.json"),
     "thrift header zlib": (Thrift, "thrift/py-header-binary-zlib.json"),
     "redis": (Redis, "redis/redis-py-resp3.json"),
+    "redis pinned": (PINNED, "redis/redis-py-resp3.json"),
     "redis inline": (Redis, "redis/inline.json"),
 }
 SIDES = {Side.CLIENT: "client", Side.SERVER: "server"}
@@ -203,6 +205,8 @@ HUGE: dict[str, tuple[Callable[[], ICodec], Side, Callable[[int], bytes], int]] 
     "redis line": (Redis, Side.CLIENT, lambda size: b"SET k " + b"x" * size + b"\r\n", 32768),
     "redis inline words": (Redis, Side.CLIENT, lambda size: b"MGET" + b" k" * size + b"\r\n", 8000),
     "redis logins": (Redis, Side.CLIENT, redis_logins, 2000),
+    "redis pinned channels": (PINNED, Side.CLIENT, lambda size: redis_words(b"SUBSCRIBE", *[b"k"] * size), 8000),
+    "redis pinned name": (PINNED, Side.CLIENT, lambda size: redis_words(b"x\0" * size, b"k"), 32768),
     "redis name": (Redis, Side.CLIENT, lambda size: redis_words(b"x" * size, b"k"), 65536),
     "thrift text": (Thrift, Side.CLIENT, thrift_text, MEBI),
     "thrift lists": (Thrift, Side.CLIENT, thrift_list, 8000),

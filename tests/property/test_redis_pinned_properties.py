@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from metaproxy.codecs.redis import Redis
@@ -187,6 +187,7 @@ def test_commands_are_the_same_however_the_stream_is_cut(texts: list[str], cuts:
 
 
 @given(st.lists(COMMAND, max_size=25), CUTS)
+@example(["SUBSCRIBE x", "client reply skip", "PSUBSCRIBE x", "SUBSCRIBE x", "PSUBSCRIBE x x"], [])
 @many
 def test_what_a_server_sends_reaches_the_client_whole_and_in_order_whatever_it_refused(
     texts: list[str], cuts: list[int]

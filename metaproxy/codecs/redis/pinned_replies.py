@@ -196,7 +196,7 @@ class Replies:
                 self._pushed(frame, pushed[1] if pushed is not None else b"", confirming, messages)
                 return messages
         elif self._monitoring and _MONITORED.match(frame):
-            messages.append(Message(_EVENT, frame))
+            self._event(frame, due, messages)
             return messages
         if due is None:
             self._off = self._skip = False  # the server does answer: it refused CLIENT REPLY
@@ -267,7 +267,7 @@ class Replies:
     def _pushed(self, frame: bytes, word: bytes, confirming: _Due | None, messages: list[Message]) -> None:
         self._counted(word, frame)
         if confirming is None or confirming.word != word:
-            messages.append(Message(_EVENT, frame))
+            self._event(frame, confirming, messages)
             return
         if confirming.left is None:
             more = self._subscribed[_KINDS[word]] > 0
@@ -281,9 +281,16 @@ class Replies:
         confirming.pieces.append(frame)
         confirming.size += len(frame)
         if confirming.size > MOST_HELD:
-            messages.append(Message(_EVENT, b"".join(confirming.pieces)))
-            confirming.pieces.clear()
-            confirming.size = 0
+            self._event(b"", confirming, messages)
+
+    def _event(self, frame: bytes, due: _Due | None, messages: list[Message]) -> None:
+        """What answers nothing; behind the confirmations that are held, as the server sent it."""
+        if due is not None and due.pieces:
+            messages.append(Message(_EVENT, b"".join(due.pieces)))
+            due.pieces.clear()
+            due.size = 0
+        if frame:
+            messages.append(Message(_EVENT, frame))
 
     def _counted(self, word: bytes, frame: bytes) -> None:
         """A confirmation tells how many subscriptions there are: of channels and patterns together, or of shards."""

@@ -204,6 +204,15 @@ def test_confirmations_without_end_are_passed_on_before_the_last():
     assert b"".join(frame for _, frame in found) == b"".join(answers)
 
 
+def test_confirmations_that_are_held_are_not_overtaken():
+    both = Both()
+    both.says("SUBSCRIBE x")
+    both.hears(pushed("subscribe", "x", 1))
+    both.says("PSUBSCRIBE p q")
+    first, news, second = pushed("psubscribe", "p", 2), pushed("message", "x", "hi"), pushed("psubscribe", "q", 3)
+    assert both.hears(first + news + second) == [(EVENT, first), (EVENT, news), (RESPONSE, second)]
+
+
 def test_invalidations_are_events_in_resp3_and_in_resp2():
     both = resp3()
     both.says("CLIENT TRACKING on", "GET a")
