@@ -7,7 +7,7 @@ Lives here: `HttpCalls`, connections that calls share, bounds of time and size. 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
@@ -18,6 +18,8 @@ from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool, PotentialDataLoss, ResponseDone
 from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgentEndpointFactory
+from zope.interface import implementer
 
 from metaproxy.support.extras import install
 
@@ -53,10 +55,14 @@ def check_url(url: str) -> str:
 
 
 class HttpCalls:
-    """reactor: what the Deferreds fire in. Connections are opened by the first call and kept until `close`."""
+    """
+    reactor: what the Deferreds fire in. Connections are opened by the first call and kept until `close`. connector: the
+    IStreamClientEndpoint for the host of a URL, where its name and port do not say where it is.
+    """
 
-    def __init__(self, reactor: IReactorTime) -> None:
+    def __init__(self, reactor: IReactorTime, connector: Callable[[str], Any] | None = None) -> None:
         self._reactor = reactor
+        self._connector = connector
         self._pool: Any = None
         self._client: Any = None
 
@@ -104,12 +110,25 @@ class HttpCalls:
         self._pool.maxPersistentPerHost = _CONNECTIONS
         self._pool.retryAutomatically = False  # what was asked may have been counted
         no_cookies = IndexableCookieJar(DefaultCookiePolicy(allowed_domains=[]))
-        self._client = HTTPClient(Agent(reactor, pool=self._pool, connectTimeout=timeout), no_cookies)
+        if self._connector is None:
+            agent = Agent(reactor, pool=self._pool, connectTimeout=timeout)
+        else:
+            agent = Agent.usingEndpointFactory(reactor, _Connectors(self._connector), self._pool)
+        self._client = HTTPClient(agent, no_cookies)
 
     def close(self) -> Deferred[None] | None:
         """Closes the connections that wait for a next call. Those under way end by themselves."""
         pool, self._pool, self._client = self._pool, None, None
         return cast("Deferred[None]", pool.closeCachedConnections()) if pool is not None else None
+
+
+@implementer(IAgentEndpointFactory)
+class _Connectors:
+    def __init__(self, connector: Callable[[str], Any]) -> None:
+        self._connector = connector
+
+    def endpointForURI(self, uri: Any) -> Any:
+        return self._connector(uri.host.decode("ascii"))
 
 
 class _Body(Protocol):

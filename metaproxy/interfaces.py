@@ -253,6 +253,8 @@ class IFilter(Interface):
     - explain(get) -> str: what it would do with a request whose metadata and facts `get` gives, for /explain: a few
       words, nothing counted. May raise FrameError, as `get` does.
     - error_names: the protocol's own names that its Replies may have; the codec must know them.
+    - asks: the names of clusters that it asks as services; the configuration must have them. A constructor's argument
+      named `clusters` is handed what finds them: see metaproxy.filters.service_cluster.Clusters.
     """
 
 

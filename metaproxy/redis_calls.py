@@ -9,7 +9,7 @@ that we send has them.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
@@ -121,12 +121,21 @@ class Redis:
     A server at `target`, HOST:PORT or unix:/path, in plain text. The connection is opened by the first call.
 
     reactor: with IReactorTime, IReactorTCP and the like. timeout: seconds for each call, the connecting included. user,
-    password: for AUTH; database: for SELECT, 0 for none.
+    password: for AUTH; database: for SELECT, 0 for none; connector: gives the IStreamClientEndpoint for each
+    connection, in the place of the target's, or raises LookupError.
     """
 
     def __init__(
-        self, target: str, reactor: Any, timeout: float, user: str = "", password: str = "", database: int = 0
+        self,
+        target: str,
+        reactor: Any,
+        timeout: float,
+        user: str = "",
+        password: str = "",
+        database: int = 0,
+        connector: Callable[[], Any] | None = None,
     ) -> None:
+        self._connector = connector or (lambda: _endpoint(target, reactor))
         self._reactor = reactor
         self._timeout = timeout
         self._target = target
@@ -179,15 +188,18 @@ class Redis:
     # -- the connection
 
     def _connect(self) -> None:
-        self._connecting = _endpoint(self._target, self._reactor).connect(
-            Factory.forProtocol(lambda: _Connection(self))
-        )
+        try:
+            connector = self._connector()
+        except LookupError:
+            self._unreachable(Failure())
+            return
+        self._connecting = connector.connect(Factory.forProtocol(lambda: _Connection(self)))
         self._connecting.addCallbacks(self._connected, self._unreachable)
 
     def _connected(self, connection: _Connection) -> None:
         self._connecting = None
         self._connection = connection
-        if not self._target.startswith("unix:"):
+        if hasattr(connection.transport, "setTcpNoDelay"):
             connection.transport.setTcpNoDelay(True)  # type: ignore[union-attr]
         if self._greeting:
             greeting = _Call(self._greeting, self._reactor.seconds(), STALLED)

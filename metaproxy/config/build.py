@@ -26,6 +26,7 @@ from metaproxy.cluster.membership import Membership
 from metaproxy.cluster.original_destination import OriginalDestinationCluster
 from metaproxy.cluster.retry import RetryPolicy
 from metaproxy.cluster.slow_start import SlowStart
+from metaproxy.codecs.framing import Codec
 from metaproxy.config import clusters, model
 from metaproxy.config.inheritance import Place, succeed
 from metaproxy.config.slices import checkpoint
@@ -41,6 +42,7 @@ from metaproxy.proxy.mirror import Mirror, MirrorTarget
 from metaproxy.proxy.overload import OverloadLimits
 from metaproxy.proxy.preface import Trusted
 from metaproxy.proxy.reserved import EdgeTable
+from metaproxy.proxy.service_clusters import ServiceClusters
 from metaproxy.proxy.snapshot import NO_ROUTE, FilterUse, ListenerSnapshot, Snapshot, Template
 from metaproxy.proxy.tls import ClientTls
 from metaproxy.routing.hash_keys import hash_keys
@@ -60,6 +62,10 @@ def _key(use: model.Use) -> str:
     return json.dumps([use.name, use.options], sort_keys=True, default=str)
 
 
+_NO_PROTOCOL = Codec()
+"""Of a cluster that only filters ask: what is said there is their business."""
+
+
 class Builder:
     """
     Keeps, from build to build, whatever a new configuration leaves as it was; the rest is made anew.
@@ -71,7 +77,8 @@ class Builder:
     def __init__(self, registry: Registry, clock: IReactorTime, logs: LogFiles) -> None:
         self.registry = registry
         self.logs = logs
-        self.injected: dict[str, object] = {"clock": clock, "node": model.Node()}
+        self._service_clusters = ServiceClusters(clock)
+        self.injected: dict[str, object] = {"clock": clock, "node": model.Node(), "clusters": self._service_clusters}
         self._kept: dict[object, object] = {}
         self._clusters: dict[str, tuple[object, Cluster]] = {}
         self._endpoint_counts: dict[tuple[str, str], EndpointCounts] = {}
@@ -88,6 +95,7 @@ class Builder:
         """`snapshot` is in force now: what only older ones used is forgotten."""
         build = cast(_Build, snapshot.config_build)
         self._version = snapshot.version
+        self._service_clusters.clusters = snapshot.clusters
         succeed(self._places, build.places)
         self._places = build.places
         kept = {id(one) for one in build.kept.values()}
@@ -163,17 +171,22 @@ class _Build:
         for one in self.config.clusters:
             senders = self._senders.get(one.name)
             protocol = one.protocol or (senders[0].protocol if senders else None)
-            if protocol is not None:  # else nobody sends anything there
-                made[one.name] = self._cluster(one, protocol)
+            if protocol is not None:
+                made[one.name] = self._cluster(one, self._plugin(ICodec, protocol))
+            elif one.name in self._asked:  # else nobody sends anything there
+                made[one.name] = self._cluster(one, _NO_PROTOCOL)
         return made
+
+    @cached_property
+    def _asked(self) -> dict[str, bool]:
+        return model.asked(self.config)
 
     @cached_property
     def _senders(self) -> dict[str, list[model.Listener]]:
         return model.senders(self.config)
 
-    def _cluster(self, spec: model.Cluster, protocol: model.Use) -> Cluster:
+    def _cluster(self, spec: model.Cluster, codec: ICodec) -> Cluster:
         checkpoint()
-        codec = self._plugin(ICodec, protocol)
         balancer = self.registry.factory(ILoadBalancer, spec.balancer.name, spec.balancer.options, self.injected)
         code = [self.registry.load(ILoadBalancer, spec.balancer.name)]
         if spec.discovery is not None and not spec.has_original_destination:
@@ -238,7 +251,12 @@ class _Build:
 
     def _client_tls(self, spec: model.Cluster) -> ClientTls | None:
         """Made anew each time: its files may have changed, and connections that are there keep what they have."""
-        return client_tls(spec.tls, spec.connect_timeout * 5) if spec.tls is not None else None
+        tls = spec.tls
+        if tls is None:
+            return None
+        if self._asked.get(spec.name) and not tls.alpn:
+            tls = replace(tls, alpn=("h2",))  # gRPC's servers ask for it
+        return client_tls(tls, spec.connect_timeout * 5)
 
     @property
     def _clock(self) -> IReactorTime:

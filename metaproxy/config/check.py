@@ -29,6 +29,7 @@ from metaproxy.config.shape import Nested, options
 from metaproxy.config.tls import CertificateError, admin_options, client_tls, server_tls
 from metaproxy.message import Affinity
 from metaproxy.proxy import address, certificates
+from metaproxy.proxy.service_clusters import ServiceClusters
 from metaproxy.support.extras import install
 
 __all__ = ["ConfigErrors", "Problem", "check", "plugin_folders"]
@@ -67,7 +68,7 @@ def check(
         _folder(filename, folder),
         registry,
         environ,
-        injected or {"clock": Clock(), "node": model.Node()},
+        injected or {"clock": Clock(), "node": model.Node(), "clusters": ServiceClusters(Clock())},
         _RULES,
     )
     config = BROKEN
@@ -390,12 +391,35 @@ def _clusters_fit_their_routes(config: model.Config, reading: Reading) -> None:
             for name in _targets(route):
                 if name in clusters and clusters[name].discovery is None:
                     _subset_is_there(route, name, kinds[name], reading)
-    used = model.senders(config)
+    used, asked = model.senders(config), model.asked(config)
+    _services_are_there(config, clusters, reading)
     for cluster in config.clusters:
+        _service_can_be_checked(cluster, cluster.name in asked and cluster.name not in used, reading)
         _fallback_fits(cluster, clusters, used, reading)
         _connections_fit(cluster, used.get(cluster.name, ()), reading)
-        if cluster.name not in used:
+        if cluster.name not in used and cluster.name not in asked:
             reading.warn(reading.at(cluster, "name"), f"no route leads to cluster {cluster.name!r}")
+
+
+def _services_are_there(config: model.Config, clusters: Mapping[str, model.Cluster], reading: Reading) -> None:
+    """Filters tell by `asks` which clusters they ask."""
+    for listener in config.listeners:
+        overrides = (use for route in listener.routes for use in route.filters.values() if use is not None)
+        for use in (*listener.filters, *overrides):
+            for name in getattr(reading.built(use), "asks", ()):
+                if name not in clusters:
+                    text = f"{use.name}: service.cluster: no cluster {name!r}; {near(name, clusters, 'cluster')}"
+                    reading.problem(reading.at(use), text)
+                elif clusters[name].has_original_destination:
+                    text = f"{use.name}: service.cluster: {name!r} is where clients meant to go, and no service"
+                    reading.problem(reading.at(use), text)
+
+
+def _service_can_be_checked(cluster: model.Cluster, only_asked: bool, reading: Reading) -> None:
+    check = cluster.health_check
+    if only_asked and cluster.protocol is None and check is not None and "codec" in check.kind:
+        text = "the cluster has no protocol, as only filters ask it; write tcp or http"
+        reading.problem(reading.at(check, "kind"), text)
 
 
 def _fallback_fits(

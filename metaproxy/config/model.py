@@ -678,6 +678,18 @@ def clusters_of(route: Route) -> list[str]:
     return [*direct, *(mirror.cluster for mirror in route.mirror)]
 
 
+def asked(config: Config) -> dict[str, bool]:
+    """The clusters that filters may ask as services -> whether one of them does so over gRPC."""
+    found: dict[str, bool] = {}
+    for listener in config.listeners:
+        uses = [*listener.filters, *(use for route in listener.routes for use in route.filters.values())]
+        for service in [use.options.get("service") for use in uses if use is not None]:
+            name = service.get("cluster") if isinstance(service, Mapping) else None
+            if isinstance(name, str) and isinstance(service, Mapping):
+                found[name] = found.get(name, False) or not ("http" in service or service.get("kind") == "redis")
+    return found
+
+
 def senders(config: Config) -> dict[str, list[Listener]]:
     """Cluster -> the listeners whose requests may come to it, be it as a copy or by `fallback`."""
     fallback = {one.name: one.fallback for one in config.clusters}

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from metaproxy.filters.authorization import MOST_CHANGES, Asked, Decision, denied
+from metaproxy.filters.service_cluster import Clusters, GrpcToCluster
 from metaproxy.grpc_calls import CallFailed, Method, MissingExtra
 from metaproxy.support.extras import install
 
@@ -26,13 +27,24 @@ PATH = "/envoy.service.auth.v3.Authorization/Check"
 
 
 class GrpcService:
-    """The service at `target`. timeout: seconds for each call; reactor: the one that runs, also a clock in a check."""
+    """
+    The service at `target`, or in a cluster. timeout: seconds for each call; reactor: the one that runs, also a clock
+    in a check.
+    """
 
     failures: tuple[type[Exception], ...] = (CallFailed,)
 
-    def __init__(self, target: str, timeout: float, reactor: Any) -> None:
+    def __init__(self, target: str, timeout: float, reactor: Any, clusters: Clusters | None = None) -> None:
+        """target: a cluster's name when clusters are given."""
         self._timeout = timeout
-        self._method = Method(target, PATH, CheckRequest, CheckResponse, reactor)
+
+        def method(target: str) -> Method[CheckRequest, CheckResponse]:
+            return Method(target, PATH, CheckRequest, CheckResponse, reactor)
+
+        if clusters is not None:
+            self._method: Any = GrpcToCluster(clusters, target, method, CallFailed, reactor)
+        else:
+            self._method = method(target)
 
     def ask(self, asked: Asked) -> Deferred[Decision]:
         return self._method.call(check_request(asked), self._timeout).addCallback(decision)

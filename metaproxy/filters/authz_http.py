@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from metaproxy.filters.authorization import MOST_CHANGES, Asked, Decision, denied
+from metaproxy.filters.service_cluster import Clusters, HttpToCluster
 from metaproxy.http_calls import Answer, HttpCalls, HttpFailed
 
 if TYPE_CHECKING:
@@ -44,19 +45,28 @@ class HttpService:
     """
     The service at `url`, behind which the operation stands. timeout: seconds for each call; headers: sent with each;
     upstream: names of an answer's headers that become the request's metadata; reactor: the one that runs, also a clock
-    in a check.
+    in a check; cluster: where it is, of the clusters, in the place of the URL's host.
     """
 
     failures: tuple[type[Exception], ...] = (HttpFailed,)
 
     def __init__(
-        self, url: str, timeout: float, headers: Sequence[tuple[str, str]], upstream: Sequence[str], reactor: Any
+        self,
+        url: str,
+        timeout: float,
+        headers: Sequence[tuple[str, str]],
+        upstream: Sequence[str],
+        reactor: Any,
+        clusters: Clusters | None = None,
+        cluster: str = "",
     ) -> None:
         self._url = url.rstrip("/")
         self._timeout = timeout
         self._headers = headers
         self._upstream = frozenset(name.lower() for name in upstream)
-        self._calls = HttpCalls(reactor)
+        self._calls: HttpCalls | HttpToCluster = HttpCalls(reactor)
+        if clusters is not None:
+            self._calls = HttpToCluster(clusters, cluster, reactor)
 
     def ask(self, asked: Asked) -> Deferred[Decision]:
         url = f"{self._url}/{path(asked.operation)}"

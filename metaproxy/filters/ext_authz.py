@@ -21,6 +21,7 @@ from metaproxy.filters.authorization import Asked, Decision, TooMuch, asked, cha
 from metaproxy.filters.notes import note
 from metaproxy.filters.options import made, matching
 from metaproxy.filters.quota import Notes
+from metaproxy.filters.service_cluster import Clusters, check_known
 from metaproxy.filters.trouble import Trouble
 from metaproxy.interfaces import IExchange, IOnRequest
 from metaproxy.message import ErrorKind, Reply
@@ -54,7 +55,7 @@ class Service(Protocol):
 class _Where:
     """
     `service:`. grpc: HOST:PORT; http: a URL, with `headers` that are sent and `upstream_headers` of the answer that the
-    request gets.
+    request gets; cluster: where it is, over gRPC, or over HTTP with a URL beside.
     """
 
     def __init__(
@@ -63,26 +64,31 @@ class _Where:
         http: str = "",
         headers: dict[str, str] | None = None,
         upstream_headers: list[str] | None = None,
+        cluster: str = "",
     ) -> None:
-        if bool(grpc) == bool(http):
-            raise ValueError("write grpc: HOST:PORT, or http: URL; one of them")
-        if grpc and (headers or upstream_headers):
+        if bool(grpc) + bool(http or cluster) != 1:
+            raise ValueError("write grpc: HOST:PORT, or http: URL, or cluster: NAME with http or without; one of them")
+        if not http and (headers or upstream_headers):
             raise ValueError("headers and upstream_headers go with http")
         if grpc and not _ADDRESS.fullmatch(grpc):
             raise OptionError("grpc", f"{grpc!r:.100} is not an address; write HOST:PORT or unix:/path")
-        self.grpc, self.http = grpc, http
+        if cluster and http.startswith("https:"):
+            raise OptionError("http", "the cluster's `tls` decides; write http://")
+        self.grpc, self.http, self.cluster = grpc, http, cluster
         self.headers = list((headers or {}).items())
         self.upstream_headers = upstream_headers or []
 
-    def service(self, timeout: float, clock: IReactorTime) -> Service:
-        if self.grpc:
+    def service(self, timeout: float, clock: IReactorTime, clusters: Clusters | None) -> Service:
+        known = check_known(clusters, self.cluster) if self.cluster else None
+        if not self.http:
             from metaproxy.filters.authz_grpc import GrpcService  # grpcio is there only if somebody wants it
 
-            return GrpcService(self.grpc, timeout, clock)
+            return GrpcService(self.grpc or self.cluster, timeout, clock, known)
         from metaproxy.filters.authz_http import HttpService
         from metaproxy.http_calls import check_url
 
-        return HttpService(check_url(self.http), timeout, self.headers, self.upstream_headers, clock)
+        url = check_url(self.http)
+        return HttpService(url, timeout, self.headers, self.upstream_headers, clock, known, self.cluster)
 
 
 class _Kept:
@@ -144,6 +150,7 @@ class ExtAuthz:
         max_metadata: Bytes = _METADATA,
         context: dict[str, str] | None = None,
         cache: dict[str, object] | None = None,
+        clusters: Clusters | None = None,
     ) -> None:
         if timeout <= 0:
             raise OptionError("timeout", "must be greater than 0, or nothing would ever be asked")
@@ -152,7 +159,9 @@ class ExtAuthz:
         expression = matching(match)
         self._holds = None if expression is ALWAYS else expression.holds
         try:
-            self._service = where.service(timeout, clock)
+            self._service = where.service(timeout, clock, clusters)
+        except OptionError:
+            raise
         except ValueError as error:
             raise OptionError("service", str(error)) from None
         self._kept = made(_Kept, cache, "cache") if cache is not None else None
@@ -162,7 +171,8 @@ class ExtAuthz:
         self._context = context or {}
         self._clock = clock
         self._trouble = Trouble("ext_authz", "the authorization service answers again", clock)
-        self._notes = Notes(self) if where.grpc else None
+        self.asks = tuple(filter(None, [where.cluster]))
+        self._notes = Notes(self) if not where.http else None
         self.counters = dict.fromkeys(("ok", "denied", "error", "failure_mode_allowed", "cached"), 0)
 
     def on_request(self, exchange: IExchange) -> Reply | Deferred[Any] | None:

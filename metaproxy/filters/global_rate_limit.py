@@ -8,6 +8,7 @@ Lives here: which requests ask, what becomes of them, what counts as a failure. 
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from twisted.internet.interfaces import IReactorTime
@@ -17,6 +18,7 @@ from metaproxy.filters.descriptors import Asked, descriptors
 from metaproxy.filters.options import made, matching
 from metaproxy.filters.quota import ALL, Notes, is_enforced
 from metaproxy.filters.remembered import Remembered
+from metaproxy.filters.service_cluster import Clusters, check_known, no_endpoint
 from metaproxy.filters.trouble import Trouble
 from metaproxy.filters.windows import Decision, InProcess, OnRedis
 from metaproxy.interfaces import IExchange, IOnRequest
@@ -49,17 +51,33 @@ class Service(Protocol):
 
 
 class _Where:
-    """`service:`. grpc: HOST:PORT of a rate limit service; redis: HOST:PORT of a Redis, with how to log in there."""
+    """
+    `service:`. grpc: HOST:PORT of a rate limit service; redis: HOST:PORT of a Redis, with how to log in there; cluster:
+    where it is, with kind: what it is.
+    """
 
     def __init__(
-        self, grpc: str = "", redis: str = "", user: str = "", password: str = "", database: int = 0, prefix: str = ""
+        self,
+        grpc: str = "",
+        redis: str = "",
+        user: str = "",
+        password: str = "",
+        database: int = 0,
+        prefix: str = "",
+        cluster: str = "",
+        kind: Literal["grpc", "redis", ""] = "",
     ) -> None:
-        if bool(grpc) == bool(redis):
-            raise ValueError("write grpc: HOST:PORT, or redis: HOST:PORT; one of them")
-        if grpc and (user or password or database or prefix):
+        if bool(grpc) + bool(redis) + bool(cluster) != 1:
+            raise ValueError("write grpc: HOST:PORT, or redis: HOST:PORT, or cluster: NAME; one of them")
+        if kind and not cluster:
+            raise OptionError("kind", "goes with cluster")
+        self.cluster = cluster
+        self.redis = redis or (cluster if kind == "redis" else "")
+        self.grpc = "" if self.redis else grpc or cluster
+        if self.grpc and (user or password or database or prefix):
             raise ValueError("user, password, database and prefix go with redis")
-        _check_target("grpc" if grpc else "redis", grpc or redis)
-        self.grpc, self.redis = grpc, redis
+        if not cluster:
+            _check_target("grpc" if grpc else "redis", grpc or redis)
         self.user, self.password, self.database, self.prefix = user, password, database, prefix
 
 
@@ -98,6 +116,7 @@ class GlobalRateLimit:
         headers: bool = False,
         remember_over_limit: bool = False,
         max_keys: int = 10000,
+        clusters: Clusters | None = None,
     ) -> None:
         for option, value in (("hits_addend", hits_addend), ("max_keys", max_keys)):
             if not 1 <= value < 1 << 32:
@@ -118,7 +137,10 @@ class GlobalRateLimit:
         if where is None and remember_over_limit:
             raise OptionError("remember_over_limit", "there is no service that would be asked less")
         quotas = headers or remember_over_limit
-        self._service = _service(where, domain, timeout, clock, max_keys, quotas)
+        if where is not None and where.cluster:
+            check_known(clusters, where.cluster)
+        self.asks = () if where is None or not where.cluster else (where.cluster,)
+        self._service = _service(where, domain, timeout, clock, max_keys, quotas, clusters)
         if remember_over_limit:
             self._service = Remembered(self._service, clock, max_keys)
         self._notes = Notes(self) if headers or (where is not None and where.grpc) else None
@@ -195,13 +217,29 @@ def _descriptors(written: list[object], where: _Where | None) -> list[Any]:
 
 
 def _service(
-    where: _Where | None, domain: str, timeout: float, clock: IReactorTime, most: int, quotas: bool
+    where: _Where | None,
+    domain: str,
+    timeout: float,
+    clock: IReactorTime,
+    most: int,
+    quotas: bool,
+    clusters: Clusters | None,
 ) -> Service:
     if where is None:
         return InProcess(clock, most, quotas)
     if where.redis:
-        redis = Redis(where.redis, clock, timeout, where.user, where.password, where.database)
+        connector = partial(_connector, clusters, where.cluster) if where.cluster and clusters is not None else None
+        redis = Redis(where.redis, clock, timeout, where.user, where.password, where.database, connector)
         return OnRedis(domain, clock, redis, where.prefix, quotas)
     from metaproxy.filters.rate_limit_service import RateLimitService  # grpcio is there only if somebody wants it
 
-    return RateLimitService(where.grpc, domain, timeout, clock)
+    return RateLimitService(where.grpc, domain, timeout, clock, clusters if where.cluster else None)
+
+
+def _connector(clusters: Clusters, name: str) -> Any:
+    """For one connection of a Redis: all calls share it. Raises LookupError."""
+    picked = clusters.pick(name)
+    if picked is None:
+        raise LookupError(no_endpoint(name))
+    picked.end(True)
+    return picked.connector()

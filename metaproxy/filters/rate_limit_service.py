@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from metaproxy.filters.descriptors import Asked
 from metaproxy.filters.quota import Quota
+from metaproxy.filters.service_cluster import Clusters, GrpcToCluster
 from metaproxy.filters.windows import Decision
 from metaproxy.grpc_calls import CallFailed, Method, MissingExtra
 from metaproxy.support.extras import install
@@ -38,14 +39,27 @@ _SECONDS = {
 
 
 class RateLimitService:
-    """The service at `target`. timeout: seconds for each call; reactor: the one that runs, also a clock in a check."""
+    """
+    The service at `target`, or in a cluster. timeout: seconds for each call; reactor: the one that runs, also a clock
+    in a check.
+    """
 
     failures: tuple[type[Exception], ...] = (CallFailed,)
 
-    def __init__(self, target: str, domain: str, timeout: float, reactor: Any) -> None:
+    def __init__(
+        self, target: str, domain: str, timeout: float, reactor: Any, clusters: Clusters | None = None
+    ) -> None:
+        """target: a cluster's name when clusters are given."""
         self._domain = domain
         self._timeout = timeout
-        self._method = Method(target, PATH, RateLimitRequest, RateLimitResponse, reactor)
+
+        def method(target: str) -> Method[RateLimitRequest, RateLimitResponse]:
+            return Method(target, PATH, RateLimitRequest, RateLimitResponse, reactor)
+
+        if clusters is not None:
+            self._method: Any = GrpcToCluster(clusters, target, method, CallFailed, reactor)
+        else:
+            self._method = method(target)
 
     def ask(self, asked: Sequence[Asked], hits: int) -> Deferred[Decision]:
         request = RateLimitRequest(domain=self._domain, hits_addend=hits)

@@ -15,7 +15,7 @@ SOURCE = ROOT / "metaproxy"
 LAYERS: list[set[str]] = [
     {"__version__"},
     {"support"},
-    {"message", "units", "counts", "grpc_calls", "http_calls", "redis_calls"},
+    {"message", "units", "counts", "grpc_calls", "http_calls", "redis_calls", "relay"},
     {"interfaces"},
     {"plugins", "differing"},
     {"routing"},  # filters ask the same conditions as routes
@@ -40,6 +40,7 @@ ALLOWED: dict[str, set[str]] = {
     "grpc_calls": {"support"},
     "http_calls": {"support"},
     "redis_calls": set(),
+    "relay": set(),
     "interfaces": {"message"},
     "codecs": {"message", "interfaces", "units"},
     "routing": {"message", "counts", "interfaces", "units", "support"},
@@ -53,6 +54,7 @@ REACTOR_ROOMS = {
     "grpc_calls",
     "http_calls",
     "redis_calls",
+    "relay",
     "proxy",
     "discovery",
     "xds",

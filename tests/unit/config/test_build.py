@@ -180,3 +180,39 @@ def test_a_route_hashes_facts_of_the_connection() -> None:
     snapshot = build([{"cluster": "one", "hash": ["source.address", "user"]}], balancer="ring_hash")
     (route,) = snapshot.listeners["front"].routes.routes
     assert isinstance(route.hash_keys, ConnectionKeys) and route.hash_keys == ("source.address", "user")
+
+
+def asking(cluster: str, name: str = "authz") -> tuple[Any, list[str]]:
+    text = f"""
+listeners:
+  - name: front
+    listen: "127.0.0.1:0"
+    protocol: dubbo
+    routes: [{{reply: {{error: denied}}}}]
+    filters: [{{ext_authz: {{service: {{cluster: {name}}}}}}}]
+clusters: [{{name: authz, endpoints: ["127.0.0.1:1"]{cluster}}}]
+"""
+    config, problems = check(text, "x.yaml", REGISTRY)
+    return config, [str(one) for one in (problems or config.warnings)]  # type: ignore[union-attr]
+
+
+def test_a_cluster_that_only_filters_ask_needs_no_protocol_and_no_route() -> None:
+    config, told = asking("")
+    assert told == []
+    builder = Builder(REGISTRY, Clock(), LogFiles(Clock()))  # type: ignore[arg-type]
+    snapshot = builder.build(config)
+    clusters: Any = builder.injected["clusters"]
+    assert clusters.pick("authz") is None, "it is not in force yet"
+    builder.commit(snapshot)
+    assert clusters.pick("authz").address == "127.0.0.1:1"
+
+
+def test_a_service_in_a_cluster_that_is_not_there_is_refused_with_the_name_that_was_meant() -> None:
+    config, told = asking("", "auth")
+    assert config is None
+    assert "service.cluster: no cluster 'auth'; did you mean 'authz'?" in told[0]
+
+
+def test_a_cluster_without_a_protocol_can_not_be_checked_by_it() -> None:
+    config, told = asking(", health_check: {kind: codec}")
+    assert config is None and "only filters ask it" in told[0]

@@ -1,0 +1,149 @@
+"""
+Clusters as services that the proxy itself asks: an authorization service, a rate limit service.
+
+Lives here: `ServiceClusters`, which picks endpoints, counts calls and connects with the cluster's TLS. Does not: what
+is asked (`filters`); clients' exchanges, which go through pools.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint, UNIXClientEndpoint
+from twisted.internet.error import ConnectError
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from metaproxy.cluster.cluster import Cluster
+from metaproxy.cluster.endpoint import Endpoint
+from metaproxy.message import Kind, Message
+from metaproxy.proxy import address
+from metaproxy.proxy.tls import ClientTls, Secured
+
+
+class ServiceClusters:
+    """clusters: those in force, by name; whoever puts a configuration in force sets it."""
+
+    def __init__(self, reactor: Any) -> None:
+        self.clusters: Mapping[str, Cluster] = {}
+        self._reactor = reactor
+
+    def pick(self, name: str) -> ServiceEndpoint | None:
+        """See filters.service_cluster.Clusters."""
+        cluster = self.clusters.get(name)
+        if cluster is None:
+            return None
+        breaker = cluster.breaker
+        if breaker.requests >= breaker.max_requests:
+            cluster.counts.overflow_requests += 1
+            return None
+        endpoint = cluster.pick(Message(Kind.REQUEST, b"", 0, {}), (), None)
+        if endpoint is None:
+            cluster.counts.no_endpoint += 1
+            return None
+        return ServiceEndpoint(self._reactor, cluster, endpoint)
+
+
+class ServiceEndpoint:
+    """One call, which is under way from now on. See filters.service_cluster.Picked."""
+
+    def __init__(self, reactor: Any, cluster: Cluster, endpoint: Endpoint) -> None:
+        self.address = endpoint.address
+        self._reactor = reactor
+        self._cluster = cluster
+        self._endpoint = endpoint
+        cluster.breaker.requests += 1
+        endpoint.active += 1
+        endpoint.counts.requests += 1
+
+    @property
+    def secured(self) -> bool:
+        return self._cluster.connections.tls is not None
+
+    def connector(self) -> _Connector:
+        settings = self._cluster.connections
+        return _Connector(self._reactor, self._cluster, self._endpoint, settings.tls, settings.connect_timeout)
+
+    def end(self, well: bool) -> None:
+        self._cluster.breaker.requests -= 1
+        self._endpoint.active -= 1
+        if well:
+            self._endpoint.counts.successes += 1
+        else:
+            self._endpoint.lost(reset=False)
+
+
+@implementer(IStreamClientEndpoint)
+class _Connector:
+    """Connects to an endpoint of a cluster, over its TLS where it has one."""
+
+    def __init__(
+        self, reactor: Any, cluster: Cluster, endpoint: Endpoint, tls: ClientTls | None, timeout: float
+    ) -> None:
+        self._reactor = reactor
+        self._cluster = cluster
+        self._endpoint = endpoint
+        self._tls = tls
+        self._timeout = timeout
+        self._where = address.parse(endpoint.address)
+
+    def connect(self, protocolFactory: Any) -> Deferred[Any]:
+        counts = self._endpoint.counts
+        counts.connections += 1
+        made: Deferred[Any] = Deferred()
+
+        def failed(text: str, timed_out: bool = False) -> None:
+            if timed_out:
+                counts.connect_timeouts += 1
+            else:
+                counts.connect_errors += 1
+            self._cluster.tell(f"{self._endpoint.address}: {text}")
+            if not made.called:
+                made.errback(Failure(ConnectError(string=f"{self._endpoint.address}: {text}")))
+
+        def build() -> Any:
+            behind = _Behind(protocolFactory.buildProtocol(None), made.callback)
+            if self._tls is None:
+                return behind
+            return Secured(self._tls, behind, self._reactor, failed, self._where.host)
+
+        factory = Factory.forProtocol(build)
+        factory.noisy = False
+        self._plain().connect(factory).addErrback(lambda failure: failed(failure.getErrorMessage()))
+        return made
+
+    def _plain(self) -> Any:
+        where, timeout = self._where, self._timeout
+        if where.family == socket.AF_UNIX:
+            return UNIXClientEndpoint(self._reactor, where.host, timeout=timeout)
+        if not where.literal:
+            return HostnameEndpoint(self._reactor, where.host, where.port, timeout=timeout)
+        kind = TCP6ClientEndpoint if where.family == socket.AF_INET6 else TCP4ClientEndpoint
+        return kind(self._reactor, where.host, where.port, timeout=timeout)
+
+
+class _Behind(Protocol):
+    """The protocol of who asks, behind TLS or none; told of the connection once it can be used."""
+
+    def __init__(self, inner: Any, connected: Callable[[Any], None]) -> None:
+        self._inner = inner
+        self._connected = connected
+
+    def connectionMade(self) -> None:
+        self._inner.makeConnection(self.transport)
+        self._connected(self._inner)
+
+    def dataReceived(self, data: bytes) -> None:
+        self._inner.dataReceived(data)
+
+    def readConnectionLost(self) -> None:
+        """The peer's end of TLS; nobody here goes on with half a connection."""
+        self.transport.loseConnection()  # type: ignore[union-attr]
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._inner.connectionLost(reason)

@@ -1,0 +1,87 @@
+"""
+A socket that only this user can reach, whose connections go on over connections of ours: for libraries that connect by
+themselves, and can't be given a transport.
+
+Lives here: `Relay`. Does not: where connections go to, and their TLS (who makes it says so).
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.protocol import Factory, connectionDone
+from twisted.internet.protocol import Protocol as Connection
+from twisted.python.failure import Failure
+
+
+class Relay:
+    """target: where it listens, as gRPC writes it; connector: gives the IStreamClientEndpoint of each connection."""
+
+    def __init__(self, reactor: Any, connector: Callable[[], Any]) -> None:
+        self.connector = connector
+        self._folder = Path(tempfile.mkdtemp(prefix="metaproxy-"))
+        path = self._folder / "grpc"
+        self.target = f"unix:{path}"
+        factory = Factory()
+        factory.noisy = False
+        factory.buildProtocol = lambda address: _Here(self)  # type: ignore[method-assign,assignment]
+        self._port = reactor.listenUNIX(str(path), factory, mode=0o600)
+
+    def close(self) -> None:
+        """Connections that are there end with their calls."""
+        self._port.stopListening()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class _Here(Connection):
+    """gRPC's side. What it says before the other side is there waits; HTTP/2's windows bound it."""
+
+    def __init__(self, relay: Relay) -> None:
+        self._relay = relay
+        self._there: _There | None = None
+        self._waiting: list[bytes] = []
+        self._over = False
+
+    def connectionMade(self) -> None:
+        factory = Factory.forProtocol(lambda: _There(self))
+        factory.noisy = False
+        self._relay.connector().connect(factory).addErrback(lambda _: self.transport.abortConnection())  # type: ignore[union-attr]
+
+    def joined(self, there: _There) -> None:
+        if self._over:
+            there.transport.loseConnection()  # type: ignore[union-attr]
+            return
+        self._there = there
+        there.transport.writeSequence(self._waiting)  # type: ignore[union-attr]
+        self._waiting = []
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._there is None:
+            self._waiting.append(data)
+        else:
+            self._there.transport.write(data)  # type: ignore[union-attr]
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._over = True
+        if self._there is not None:
+            self._there.transport.loseConnection()  # type: ignore[union-attr]
+
+
+class _There(Connection):
+    """The endpoint's side."""
+
+    def __init__(self, here: _Here) -> None:
+        self._here = here
+
+    def connectionMade(self) -> None:
+        self._here.joined(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        self._here.transport.write(data)  # type: ignore[union-attr]
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._here.transport.loseConnection()  # type: ignore[union-attr]
