@@ -142,6 +142,21 @@ def test_many_sources_are_copied_some_at_a_time():
     assert waits == [0, 0, 0, STEP]
 
 
+def test_thousands_of_new_sources_are_found_in_one_look_at_all_of_them():
+    one = Watched(others=1000)
+    looks = 0
+
+    def sources():
+        nonlocal looks
+        looks += 1
+        return one.sources
+
+    windows = Windows(sources, one.clock)
+    for source in one.sources:
+        windows.read(source.counts, 10.0)
+    assert looks == 1
+
+
 def test_it_ends():
     one = Watched()
     one.windows.stop()
