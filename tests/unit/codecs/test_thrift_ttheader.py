@@ -64,6 +64,23 @@ def test_a_call_and_its_headers_are_metadata():
     }  # fmt: skip
 
 
+def test_a_frame_that_cloudwegos_own_library_wrote_is_read():
+    """github.com/cloudwego/gopkg v0.1.4, ttheader.EncodeToBytes, with a message of ours behind."""
+    message = read(
+        bytes.fromhex(
+            "0000004b 1000000000000007000c 0000 110006736563726574 010001000654656e616e74000462657461"
+            "100002000900046563686f0006000473686f7000 80010001000000046563686f0000000700"
+        )
+    )
+    assert (message.get("method"), message.id) == ("echo", 7)
+    assert [message.get(f"ttheader.{key}") for key in ("to_service", "to_method", "acl_token")] == [
+        "shop",
+        "echo",
+        "secret",
+    ]
+    assert message.get("tenant") == "beta"
+
+
 def test_a_number_without_a_name_shows_under_its_number():
     assert read(frame("10 0001 03e7 0001 78")).get("ttheader.999") == "x"
 
