@@ -2,7 +2,7 @@
 What all tests share: hypothesis' bounds, the folder of the data path's harness on the path, what coverage measures.
 
 Coverage traces every line that runs, which more than doubles the time of all tests. So it is off where it tells
-nothing: while tests are collected (pytest rewrites thousands of asserts), and in properties, golden bytes and those
+nothing: while tests are collected (pytest rewrites thousands of asserts), and in properties, golden bytes, mutants and those
 tests that count work by a tracer of their own, whose lines other tests run, too.
 """
 
@@ -46,5 +46,5 @@ def pytest_collection(session: pytest.Session) -> Generator[None, Any, Any]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.is_relative_to(HERE / "property") or item.path.stem.endswith(("_golden", "_work")):
+        if item.path.is_relative_to(HERE / "property") or item.path.stem.endswith(("_golden", "_work", "_mutants")):
             item.add_marker("no_cover")
