@@ -2,8 +2,8 @@
 What all tests share: hypothesis' bounds, the folder of the data path's harness on the path, what coverage measures.
 
 Coverage traces every line that runs, which more than doubles the time of all tests. So it is off where it tells
-nothing: while tests are collected (pytest rewrites thousands of asserts), and in properties, golden bytes, mutants and those
-tests that count work by a tracer of their own, whose lines other tests run, too.
+nothing: while tests are collected (pytest rewrites thousands of asserts), and in properties, golden bytes, mutants and
+those tests that count work by a tracer of their own, whose lines other tests run, too.
 """
 
 import importlib
