@@ -15,7 +15,7 @@ key.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -683,11 +683,21 @@ def asked(config: Config) -> dict[str, bool]:
     found: dict[str, bool] = {}
     for listener in config.listeners:
         uses = [*listener.filters, *(use for route in listener.routes for use in route.filters.values())]
-        for service in [use.options.get("service") for use in uses if use is not None]:
-            name = service.get("cluster") if isinstance(service, Mapping) else None
-            if isinstance(name, str) and isinstance(service, Mapping):
-                found[name] = found.get(name, False) or not ("http" in service or service.get("kind") == "redis")
+        for service in [one for use in uses if use is not None for one in _places(use.options)]:
+            name = service["cluster"]
+            over_grpc = not ("http" in service or "url" in service or service.get("kind") == "redis")
+            found[name] = found.get(name, False) or over_grpc
     return found
+
+
+def _places(options: object) -> Iterator[Mapping[str, Any]]:
+    """The mappings within a filter's options that name a cluster: `service:` and `jwks:`, wherever they stand."""
+    if isinstance(options, Mapping):
+        for key, inner in options.items():
+            if key in ("service", "jwks") and isinstance(inner, Mapping) and isinstance(inner.get("cluster"), str):
+                yield inner
+            else:
+                yield from _places(inner)
 
 
 def senders(config: Config) -> dict[str, list[Listener]]:

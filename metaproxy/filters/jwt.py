@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
+from metaproxy.filters.service_cluster import Clusters
 from metaproxy.interfaces import IExchange, IOnRequest
 from metaproxy.message import ErrorKind, Reply
 from metaproxy.plugins import OptionError
@@ -39,7 +40,12 @@ class Jwt:
     """The options that name files."""
 
     def __init__(
-        self, providers: dict[str, object], clock: IReactorTime, require: Needs = "any", cache: int = 1000
+        self,
+        providers: dict[str, object],
+        clock: IReactorTime,
+        require: Needs = "any",
+        cache: int = 1000,
+        clusters: Clusters | None = None,
     ) -> None:
         try:
             from metaproxy.filters import jwt_tokens
@@ -53,8 +59,10 @@ class Jwt:
             ("allowed", "denied", "jwt_cache_hit", "jwt_cache_miss", "jwks_fetch_success", "jwks_fetch_failed"), 0
         )
         self._providers = [
-            jwt_tokens.provider(name, options, clock, self.counters, cache) for name, options in providers.items()
+            jwt_tokens.provider(name, options, clock, self.counters, cache, clusters)
+            for name, options in providers.items()
         ]
+        self.asks = tuple(name for one in self._providers for name in one.asks)
         self._require = require
         self._owned = {key: None for one in self._providers for key in one.claims.values()}
         self._refused, self._missing, self._not_yet = jwt_tokens.Refused, jwt_tokens.Missing, jwt_tokens.NotYet

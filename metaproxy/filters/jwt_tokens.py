@@ -20,6 +20,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from metaproxy.filters.jwt_keys import SYMMETRIC, TYPES, BadKeys, FileKeys, FixedKeys, KeySet, RemoteKeys, shared_secret
 from metaproxy.filters.options import made
+from metaproxy.filters.service_cluster import Clusters, HttpToCluster, check_known
 from metaproxy.http_calls import Answer, HttpCalls, HttpFailed, check_url
 from metaproxy.plugins import OptionError
 from metaproxy.units import Bytes, Seconds
@@ -57,7 +58,10 @@ class Verified(NamedTuple):
 
 
 class Jwks:
-    """Where keys come from: exactly one of file, url and inline. refresh, timeout: of a url, in seconds."""
+    """
+    Where keys come from: exactly one of file, url and inline. refresh, timeout: of a url, in seconds; cluster: where
+    the url is, in the place of its host.
+    """
 
     def __init__(
         self,
@@ -66,15 +70,22 @@ class Jwks:
         inline: str = "",
         refresh: Seconds = _REFRESH,
         timeout: Seconds = _TIMEOUT,
+        cluster: str = "",
     ) -> None:
         if sum(map(bool, (file, url, inline))) != 1:
             raise ValueError("write exactly one of file, url and inline")
         if refresh < 1 or timeout <= 0:
             raise ValueError("refresh must be 1s or more, timeout more than 0s")
-        self.file, self.url, self.inline = file, url and check_url(url), inline
+        if cluster and (not url or url.startswith("https:")):
+            raise ValueError(
+                "cluster goes with a url such as http://login.example.org/keys; the cluster's `tls` decides"
+            )
+        self.file, self.url, self.inline, self.cluster = file, url and check_url(url), inline, cluster
         self.refresh, self.timeout = refresh, timeout
 
-    def source(self, clock: IReactorTime, counters: dict[str, int]) -> FixedKeys | RemoteKeys:
+    def source(
+        self, clock: IReactorTime, counters: dict[str, int], clusters: Clusters | None
+    ) -> FixedKeys | RemoteKeys:
         """Raises ValueError for keys that can't be used."""
         if self.inline:
             return FixedKeys(KeySet(self.inline))
@@ -83,7 +94,9 @@ class Jwks:
                 return FileKeys(self.file, counters)
             except OSError as error:
                 raise ValueError(f"{self.file}: {error.strerror}") from None
-        calls = HttpCalls(clock)
+        calls: HttpCalls | HttpToCluster = HttpCalls(clock)
+        if self.cluster:
+            calls = HttpToCluster(check_known(clusters, self.cluster), self.cluster, clock)
 
         def fetch() -> Deferred[bytes]:
             asked: Deferred[Any] = calls.call("GET", self.url, self.timeout)
@@ -123,6 +136,7 @@ class Provider:
         clock_skew: Seconds = _SKEW,
         claims_to_metadata: dict[str, str] | None = None,
         max_token: Bytes = _TOKEN,
+        clusters: Clusters | None = None,
     ) -> None:
         if not key or max_token < 1:
             raise ValueError("key must name a metadata key, max_token be 1 or more")
@@ -133,7 +147,8 @@ class Provider:
         self._prefix, self._most = prefix.lower(), max_token
         self._skew = clock_skew
         self._clock, self._counters = clock, counters
-        self._keys = _source(jwks, shared_secret, algorithms, clock, counters)
+        self.asks = tuple(name for name in [(jwks or {}).get("cluster")] if isinstance(name, str))
+        self._keys = _source(jwks, shared_secret, algorithms, clock, counters, clusters)
         self._known: dict[str, Verified] = {}
         self._cache = cache
 
@@ -228,9 +243,17 @@ class Provider:
         return found
 
 
-def provider(name: str, options: object, clock: IReactorTime, counters: dict[str, int], cache: int) -> Provider:
+def provider(
+    name: str,
+    options: object,
+    clock: IReactorTime,
+    counters: dict[str, int],
+    cache: int,
+    clusters: Clusters | None = None,
+) -> Provider:
     """What a configuration says of it. Raises OptionError."""
-    return made(Provider, options, "providers", name, name=name, clock=clock, counters=counters, cache=cache)
+    given: dict[str, Any] = {"clock": clock, "counters": counters, "cache": cache, "clusters": clusters}
+    return made(Provider, options, "providers", name, name=name, **given)
 
 
 def _checked(algorithms: list[str]) -> list[str]:
@@ -246,7 +269,12 @@ def _checked(algorithms: list[str]) -> list[str]:
 
 
 def _source(
-    jwks: dict[str, object] | None, secret: str, algorithms: list[str], clock: IReactorTime, counters: dict[str, int]
+    jwks: dict[str, object] | None,
+    secret: str,
+    algorithms: list[str],
+    clock: IReactorTime,
+    counters: dict[str, int],
+    clusters: Clusters | None,
 ) -> FixedKeys | RemoteKeys:
     if bool(jwks) == bool(secret):
         raise ValueError("write jwks: {file: PATH}, {url: URL} or {inline: TEXT}; or shared_secret: {secret: NAME}")
@@ -259,7 +287,7 @@ def _source(
             raise OptionError("shared_secret", str(error)) from None
     where = made(Jwks, jwks, "jwks")
     try:
-        return where.source(clock, counters)
+        return where.source(clock, counters, clusters)
     except ValueError as error:
         raise OptionError("jwks", str(error)) from None
 

@@ -10,6 +10,7 @@ from twisted.internet.task import Clock
 
 from metaproxy.filters.ext_authz import ExtAuthz
 from metaproxy.filters.global_rate_limit import GlobalRateLimit
+from metaproxy.filters.jwt import Jwt
 from metaproxy.filters.service_cluster import GrpcToCluster, HttpToCluster
 from metaproxy.http_calls import HttpFailed
 from metaproxy.plugins import OptionError
@@ -132,3 +133,14 @@ def test_a_filter_tells_which_clusters_it_asks() -> None:
 def test_a_filter_that_is_built_without_clusters_says_so() -> None:
     with pytest.raises(OptionError, match="no clusters here"):
         ExtAuthz({"cluster": "a"}, Clock())
+
+
+def test_keys_of_tokens_are_fetched_from_a_cluster() -> None:
+    def filter(**jwks: object) -> Jwt:
+        return Jwt({"one": {"algorithms": ["RS256"], "jwks": jwks}}, Clock(), clusters=Clusters())
+
+    assert filter(url="http://login.example.org/keys", cluster="login").asks == ("login",)
+    with pytest.raises(OptionError, match="the cluster's `tls` decides"):
+        filter(url="https://login.example.org/keys", cluster="login")
+    with pytest.raises(OptionError, match="cluster goes with a url"):
+        filter(inline='{"keys": []}', cluster="login")
