@@ -6,7 +6,9 @@ Lives here: `check_mutations`. Does not: which frames have a place for metadata;
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from difflib import SequenceMatcher
 
 from metaproxy.message import Correlation, FrameError, Message, Mutation, Side
 from metaproxy.testing.answers import same_meaning, sent
@@ -183,13 +185,26 @@ def _check_bytes(what: str, before: bytes, after: bytes) -> None:
             f"{what}: it has {len(after)} bytes, and had {len(before)}: a key was set, and bytes are gone", after
         )
     for place in _differences(before, after, added):
-        if not _is_number(before, after, place, added):
+        if not _is_number(before, after, place, added) and not _only_digits_differ(before, after):
             raise fault(
                 f"{what}: byte {place[0]} of the frame was {before[place[0]]:02x} and is {after[place[1]]:02x}, which"
                 " is no length, count or checksum: other bytes of the frame stay as they are. Before:"
                 f" {before[:200].hex(' ')}. After:",
                 after,
             )
+
+
+def _only_digits_differ(before: bytes, after: bytes) -> bool:
+    """Whether a decimal length has grown by a digit: then all between it and what was put in has moved."""
+    old, new = re.findall(rb"[0-9]+|[^0-9]", before), re.findall(rb"[0-9]+|[^0-9]", after)
+    grown = False
+    for kind, start, stop, other, _ in SequenceMatcher(None, old, new, False).get_opcodes():
+        numbers = (*old[start:stop], *new[other : other + stop - start])
+        if kind == "replace" and all(token.isdigit() for token in numbers):
+            grown = grown or len(new[other]) > len(old[start])
+        elif kind in ("replace", "delete"):
+            return False
+    return grown
 
 
 def _differences(before: bytes, after: bytes, added: int) -> list[tuple[int, int]]:
