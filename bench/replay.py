@@ -263,10 +263,11 @@ def nanoseconds(replay: Replay, seconds: float) -> int:
     settle(replay)
     figures: list[float] = []
     end = time.monotonic() + seconds
+    marks: list[int] = []
     while time.monotonic() < end:
-        marks: list[int] = []
         replay.cycle(lambda: marks.append(time.thread_time_ns()))
         figures.append(sum(marks[1::2]) - sum(marks[::2]))
+        marks.clear()
     return round(sorted(figures)[len(figures) // 10] / replay.size)
 
 

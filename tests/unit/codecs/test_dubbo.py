@@ -662,3 +662,15 @@ def test_the_probe_is_a_heartbeat_and_its_answer_is_one_that_is_ok():
     (answer,) = codec.session(Side.SERVER, 1 << 20).receive(read.answer)
     assert codec.alive(answer)
     assert not codec.alive(Message(Kind.HEARTBEAT, answer.frame[:3] + b"\x50" + answer.frame[4:]))
+
+
+def test_a_head_that_begins_like_the_one_before_is_read_as_itself() -> None:
+    def request(method: str, types: str = "") -> bytes:
+        words = ("2.0.2", "org.example.Demo", "0.0.0", method, types)
+        body = b"".join(bytes([len(word)]) + word.encode() for word in words) + b"Z"
+        return struct.pack(">HBBQI", 0xDABB, 0xC2, 0, 7, len(body)) + body
+
+    for methods in (("say", "sayAll"), ("sayAll", "say"), ("say", "say")):
+        for method in methods:
+            (message,) = Dubbo().session(Side.CLIENT, 1 << 20).receive(request(method))
+            assert message.get("method") == method
