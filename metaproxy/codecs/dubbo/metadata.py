@@ -130,7 +130,7 @@ def head_of(number: int, frame: bytes) -> Head:
 
 
 _last: tuple[bytes, int, Head | None] = (b"", -1, None)
-"""The last head that was read: its bytes, its serialization, what they say. Most of the time the next one is the same."""
+"""The last head that was read: its bytes, its serialization, what they say. Mostly the next one is the same."""
 
 
 def read_call(message: Message) -> None:
