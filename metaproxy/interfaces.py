@@ -88,7 +88,7 @@ class ISession(Interface):
         """
 
 
-OPTIONAL = frozenset({"fenced", "owed", "sequential"})
+OPTIONAL = frozenset({"fenced", "open_keys", "owed", "sequential", "upper_keys"})
 """Names of the interfaces above and below that came later: what is written without them goes on working."""
 
 
@@ -118,6 +118,11 @@ class ICodec(Interface):
     )
     mutable = Attribute("str: '' when `mutate` works; else why not, shown when a configuration asks for mutations.")
     keys = Attribute("dict[str, str]: the metadata keys that the codec can give, each with a line of description.")
+    open_keys = Attribute(
+        "bool | None: whether messages may have other keys than `keys`, chosen by senders (headers, attachments). "
+        "Optional; None, as without it: not known, so that a key that is not listed is only warned of."
+    )
+    upper_keys = Attribute("tuple of str: the keys whose values are always in upper case (a command). Optional.")
     hash_aliases = Attribute("dict[str, str]: key -> the key to hash in its place (Redis: 'key' -> 'tag').")
 
     def session(side: Side, max_frame: int) -> ISession:

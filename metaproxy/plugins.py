@@ -12,6 +12,7 @@ folder. Built-in ones are found in the same way; a drop-in shadows any other of 
 from __future__ import annotations
 
 import copy
+import difflib
 import hashlib
 import inspect
 import sys
@@ -22,16 +23,26 @@ from collections import abc
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from twisted.plugin import IPlugin
 from twisted.python.reflect import namedAny
 from zope.interface import Attribute, implementer
-from zope.interface.exceptions import Invalid
+from zope.interface.exceptions import BrokenImplementation, Invalid
 from zope.interface.interface import InterfaceClass
 from zope.interface.verify import verifyObject
 
 from metaproxy import units
-from metaproxy.interfaces import ICodec, IDiscovery, IFilter, ILoadBalancer, IOnComplete, IOnRequest, IOnResponse
+from metaproxy.interfaces import (
+    OPTIONAL,
+    ICodec,
+    IDiscovery,
+    IFilter,
+    ILoadBalancer,
+    IOnComplete,
+    IOnRequest,
+    IOnResponse,
+)
 from twisted import plugin as twisted_plugin
 
 KINDS: dict[str, InterfaceClass] = {
@@ -131,11 +142,14 @@ HOOKS: dict[str, InterfaceClass] = {"on_request": IOnRequest, "on_response": IOn
 def verify(interface: InterfaceClass, built: object) -> None:
     """Raises PluginError, in zope's words, unless `built` keeps the interface; of a filter, the hooks that it has."""
     try:
-        verifyObject(interface, built)
+        _verified(interface, built)
         if interface is IFilter:
             hooks = [name for name in HOOKS if hasattr(built, name)]
             if not hooks:
-                raise PluginError(f"{built!r} does nothing: a filter has one of {', '.join(HOOKS)}")
+                known = [name for name in dir(built) if not name.startswith("_")]
+                near = next((near for hook in HOOKS for near in difflib.get_close_matches(hook, known, 1, 0.75)), "")
+                hint = f"; did you mean it by {near!r}?" if near else ""
+                raise PluginError(f"{built!r} does nothing: a filter has one of {', '.join(HOOKS)}{hint}")
             for name in hooks:
                 verifyObject(HOOKS[name], built, tentative=True)
                 if inspect.iscoroutinefunction(getattr(built, name)):
@@ -146,16 +160,35 @@ def verify(interface: InterfaceClass, built: object) -> None:
         raise PluginError(str(error)) from error
 
 
+def _verified(interface: InterfaceClass, built: object) -> None:
+    """Raises Invalid for what the interface asks for, but for names that came later."""
+    try:
+        verifyObject(interface, built)
+    except Invalid as error:
+        found = getattr(error, "exceptions", [error])
+        left = [one for one in found if not isinstance(one, BrokenImplementation) or _name(one) not in OPTIONAL]
+        if left:
+            raise left[0] if len(left) == 1 else error from None
+
+
+def _name(error: BrokenImplementation) -> str:
+    """Of what is missing; zope gives the name, or what the interface has under it."""
+    name: Any = error.args[1]
+    return str(getattr(name, "__name__", name))
+
+
 class Registry:
     """
     What plugins there are. `refresh` looks at the folders again and tells whether anything changed; all else answers
     from what it saw last. `errors`: file -> traceback of each that could not be loaded; everything else goes on. Of two
-    plugins of a name the one in the later folder wins, in one folder that in the later file.
+    plugins of a name the one in the later folder wins, in one folder that in the later file. blamed: drop-in file ->
+    digest of the content that failed when it was tried, and why.
     """
 
     def __init__(self, folders: Iterable[str | Path] = ()) -> None:
         self.folders = [Path(folder) for folder in folders]
         self.errors: dict[str, str] = {}
+        self.blamed: dict[Path, tuple[bytes, str]] = {}
         self.generation = 0
         self._installed: dict[tuple[str, str], Known] = {}
         self._files: dict[Path, _File] = {}
@@ -180,6 +213,9 @@ class Registry:
                 files[path] = known
                 if known.error:
                     errors.setdefault(str(path), known.error)
+        for path, (digest, text) in self.blamed.items():
+            if path in files and files[path].digest == digest:
+                errors.setdefault(str(path), text)
         self._files, self.errors = files, errors
         changed = list(before.items()) != list(files.items())
         if changed or not self.generation:
@@ -201,6 +237,24 @@ class Registry:
     def names(self, interface: InterfaceClass) -> list[str]:
         """The names that a configuration may use for this interface, sorted."""
         return sorted(name for kind, name in self._known if kind == kind_of(interface))
+
+    def origin(self, interface: InterfaceClass, name: str) -> Path | None:
+        """The drop-in file that a plugin comes from; None if it is installed, or not there."""
+        known = self._known.get((kind_of(interface), name))
+        path = Path(known.origin) if known is not None else None
+        return path if path in self._files else None
+
+    def blame(self, interface: InterfaceClass, name: str, text: str) -> None:
+        """A plugin fails when it is tried: `errors` has it under its file, until that changes."""
+        path = self.origin(interface, name)
+        if path is not None:
+            self.blamed = {**self.blamed, path: (self._files[path].digest, text)}
+            self.errors = {**self.errors, str(path): text}
+
+    def note_blame(self, other: Registry) -> None:
+        """Knows what `other`, a copy, found to fail; all else stays."""
+        self.blamed = {**self.blamed, **other.blamed}
+        self.errors = {**{str(path): text for path, (_, text) in other.blamed.items()}, **self.errors}
 
     def listing(self) -> list[dict[str, object]]:
         """What /plugins shows: kind, name, origin and the first line of the documentation of each."""

@@ -59,6 +59,8 @@ class Codec:
     stateful = False
     mutable = "the protocol has no place for metadata"
     keys: dict[str, str] = {}
+    open_keys: bool | None = None
+    upper_keys: tuple[str, ...] = ()
     hash_aliases: dict[str, str] = {}
 
     def session(self, side: Side, max_frame: int) -> Session:

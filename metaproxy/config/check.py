@@ -24,6 +24,7 @@ from metaproxy.config import model
 from metaproxy.config.load import ConfigErrors, Node, Problem, Scalar, load
 from metaproxy.config.named_files import Confinement, NamedFile, named_files, place
 from metaproxy.config.permissions import who_else_writes
+from metaproxy.config.plugin_problems import file_problems
 from metaproxy.config.reading import BROKEN, Enough, Plugins, Reading, Secret, near
 from metaproxy.config.shape import Nested, options
 from metaproxy.config.tls import CertificateError, admin_options, client_tls, server_tls
@@ -81,7 +82,9 @@ def check(
         pass
     problems = sorted({*problems, *reading.problems}, key=lambda problem: (problem.line, problem.column, problem.path))
     if problems or config is BROKEN:
-        return None, problems
+        # What a file that can't be loaded was to bring is missing for that reason: it comes first.
+        causes = file_problems(getattr(registry, "errors", {})) if reading.unknown_plugins else []
+        return None, [*causes, *problems]
     warnings = sorted(reading.warnings, key=lambda problem: (problem.line, problem.column, problem.path))
     return replace(config, source=filename, warnings=tuple(warnings)), []
 

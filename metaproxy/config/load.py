@@ -167,9 +167,10 @@ def load(
 def _check_aliases(text: str) -> None:
     """Raises _Unreadable for aliases that stand for too much, before any is replaced."""
     if "*" in text:
-        event = too_many(yaml.parse(text, Loader=_Parser))
+        most = min(MAX_ALIASED, MAX_NODES)
+        event = too_many(yaml.parse(text, Loader=_Parser), most)
         if event is not None:
-            words = f"aliases stand for more than {MAX_ALIASED} values; write out less with them"
+            words = f"more than {most} values, aliases replaced"
             raise _Unreadable(words, event.start_mark.line + 1, event.start_mark.column + 1)
 
 

@@ -19,6 +19,8 @@ from zope.interface.interface import InterfaceClass
 
 from metaproxy.config.load import MAX_PROBLEMS, Node, Problem
 from metaproxy.config.slices import checkpoint
+from metaproxy.config.smoke import slips, smoke, watched
+from metaproxy.interfaces import ICodec
 from metaproxy.plugins import OptionError, PluginError, UnknownPlugin, kind_of
 from metaproxy.proxy.address import Address
 
@@ -110,6 +112,7 @@ class _Made:
     node: Node
     entries: Mapping[str, Node]
     factory: Callable[..., object] | None = None
+    interface: InterfaceClass | None = None
     built: object = None
 
 
@@ -117,7 +120,8 @@ class Reading:
     """
     folder: what relative paths start from; environ: the variables; injected: arguments that the constructors of plugins
     get besides their options. `secrets` is filled by the rule that reads them, `addresses` with each one that the proxy
-    is to listen at; `problems` and `warnings` are the outcome.
+    is to listen at; `problems` and `warnings` are the outcome; unknown_plugins: whether one of them
+    is a plugin that is not there.
     """
 
     def __init__(
@@ -135,12 +139,14 @@ class Reading:
         self.warnings: list[Problem] = []
         self.secrets: dict[str, Secret] = {}
         self.addresses: list[tuple[Address, Node]] = []
+        self.unknown_plugins = False
         self._file = file
         self._plugins = plugins
         self._injected = injected
         self._rules = rules
         self._made: dict[int, _Made] = {}  # by identity; the value is kept, so that it stays one
         self._names: dict[str, dict[str, Node]] = {}
+        self._codecs: dict[object, object] = {}
         self._references: list[tuple[str, str, Node, bool]] = []
 
     # -- what is wrong
@@ -250,6 +256,7 @@ class Reading:
                 self._bad_option(entries[error.option], name, error)
                 del sound[error.option]
             except UnknownPlugin as error:
+                self.unknown_plugins = True
                 self.problem(at, f"{error}; {near(name, error.known, kind_of(interface))}", key)
                 raise Refused from None
             except PluginError as error:
@@ -261,7 +268,7 @@ class Reading:
         if len(sound) < len(given):
             raise Refused
         use = Use(name, given)
-        self._made[id(use)] = _Made(use, at, entries, factory)
+        self._made[id(use)] = _Made(use, at, entries, factory, interface)
         return use
 
     @property
@@ -288,16 +295,40 @@ class Reading:
         if made is None or made.factory is None:  # a default, which nobody wrote
             return
         try:
-            made.built = made.factory(*first)
-            stop = getattr(made.built, "stop", None)
-            if stop is not None:
-                stop()
+            made.built = self._tried(made, use, first)
         except OptionError as error:
             self.problem(_place(made.entries.get(error.option or "", made.node), error.path), f"{use.name}: {error}")
-        except (ValueError, PluginError) as error:
+        except PluginError as error:
+            self._blame(made, use, _one_line(error))
+        except ValueError as error:
             self.problem(made.node, f"{use.name}: {_one_line(error)}")
         except Exception as error:  # somebody else's constructor: whatever it raises is its author's mistake
             self.problem(made.node, f"{use.name}: its constructor raises {type(error).__name__}: {_one_line(error)}")
+
+    def _tried(self, made: _Made, use: Use, first: tuple[object, ...]) -> object:
+        """The plugin, once it has passed its trial; the same codec is built and tried once a configuration."""
+        interface = made.interface
+        key = (use.name, repr(sorted(use.options.items(), key=str))) if interface is ICodec else None
+        if key in self._codecs:
+            return self._codecs[key]
+        built = watched(lambda: cast(Callable[..., object], made.factory)(*first))
+        endpoints = cast(Sequence[object], first[0] if first else ())
+        watched(lambda: smoke(cast(InterfaceClass, interface), built, endpoints))
+        for text in slips(cast(InterfaceClass, interface), built):
+            self.warn(made.node, f"{use.name}: {text}")
+        if hasattr(built, "stop"):
+            built.stop()
+        if key is not None:
+            self._codecs[key] = built
+        return built
+
+    def _blame(self, made: _Made, use: Use, text: str) -> None:
+        """The author of a plugin has to mend it: told with its file, and at /plugins."""
+        origin = getattr(self._plugins, "origin", lambda *_: None)(made.interface, use.name)
+        told = f"{use.name}: {text}" if origin is None else f"{use.name}: {text}; in {origin}"
+        if origin is not None:
+            self._plugins.blame(made.interface, use.name, told)  # type: ignore[attr-defined]  # it told the origin
+        self.problem(made.node, told)
 
     def built(self, use: Use | None) -> Any:
         """What `build` made of a plugin; None if it failed, or if nobody asked for the plugin."""

@@ -8,7 +8,6 @@ what a configuration means (`check`, `build`), what runs (`service`).
 from __future__ import annotations
 
 import os
-import re
 import signal
 import time
 from collections.abc import Callable, Iterable, Sized
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.application.service import MultiService, Service
-from twisted.internet.task import LoopingCall
+from twisted.internet.task import Clock, LoopingCall
 from twisted.logger import Logger
 
 from metaproxy.config import model
@@ -25,6 +24,7 @@ from metaproxy.config.build import Builder
 from metaproxy.config.check import ConfigErrors, Problem, check, plugin_folders
 from metaproxy.config.load import Scalar, load, read
 from metaproxy.config.named_files import Confinement, NamedFile, named_files
+from metaproxy.config.plugin_problems import file_problems, try_unused
 from metaproxy.config.process import must_be_free, raise_file_limit, settle_memory
 from metaproxy.config.slices import Slices, in_reactor
 from metaproxy.config.tls import AdminContexts, CertificateError, admin_options
@@ -131,6 +131,7 @@ class Configuration(Service):
             confined=confined,
         )  # fmt: skip
         if config is None:
+            self._registry.note_blame(registry)
             return self._refuse([str(problem) for problem in problems], source)
         before = self._registry.copy()
         self._registry.take(registry)
@@ -318,9 +319,9 @@ def check_file(file: str, folders: Iterable[str]) -> str:
         raise ConfigErrors([Problem(file, 1, 1, "", str(error.strerror))]) from error
     registry = Registry([*plugin_folders(text, file), *folders])
     config, problems = check(text, file, registry)
-    for path, trace in registry.errors.items():
-        line = int(([*re.findall(rf'File "{re.escape(path)}", line (\d+)', trace)] or ["1"])[-1])
-        problems.append(Problem(path, line, 1, "", f"the plugin can't be loaded: {trace.strip().splitlines()[-1]}"))
+    try_unused(registry, {"clock": Clock(), "node": model.Node()})
+    # The cause first: what a configuration misses may be in a file that can't be loaded.
+    problems = [*dict.fromkeys([*file_problems(registry.errors), *problems])]
     if config is None or problems:
         raise ConfigErrors(problems)
     warnings = "".join(f"warning: {warning}\n" for warning in config.warnings)

@@ -7,14 +7,21 @@ from collections.abc import Sequence
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from metaproxy.codecs.framing import Codec
+from metaproxy.codecs.framing import Codec, LengthFramed
 from metaproxy.interfaces import ICodec, IEndpoint, IExchange, IFilter, ILoadBalancer, IOnRequest
-from metaproxy.message import Affinity, Reply
+from metaproxy.message import Affinity, Reply, Side
 from metaproxy.plugins import Declaration, OptionError
 from metaproxy.units import Seconds
 
 
-class Dubbo(Codec):
+class Framed(Codec):
+    """Messages of a byte that tells the length, and so many bytes."""
+
+    def session(self, side: Side, max_frame: int) -> LengthFramed:
+        return LengthFramed(1, lambda data, at: data[at] + 1, None, max_frame)  # type: ignore[arg-type]
+
+
+class Dubbo(Framed):
     """A codec whose messages can be changed. depth: at least 1."""
 
     name = "dubbo"
@@ -25,14 +32,14 @@ class Dubbo(Codec):
             raise ValueError(f"depth {depth} is below 1; the password is {password}")
 
 
-class Mute(Codec):
+class Mute(Framed):
     """A codec whose messages can't be changed."""
 
     name = "mute"
     mutable = "the protocol has no place for metadata"
 
 
-class Held(Codec):
+class Held(Framed):
     """A codec whose clients need connections of their own. size: even, as its constructor says of the option itself."""
 
     name = "held"

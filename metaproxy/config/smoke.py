@@ -1,0 +1,260 @@
+"""
+A plugin tried out before it is believed: a mistake of its author refuses a configuration, and costs no client anything.
+
+Lives here: `smoke`, for each kind of plugin: types of attributes, sessions of both sides, a pick; `watched`, which ends
+what does not come back; names that were meant. Does not: what a plugin does with real bytes (`metaproxy.testing`).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from time import perf_counter
+from types import FrameType
+from typing import Any, NamedTuple, TypeVar
+
+from zope.interface.interface import InterfaceClass, Method
+
+from metaproxy.interfaces import OPTIONAL, ICodec, IDiscovery, IFilter, ILoadBalancer, ISession
+from metaproxy.message import Affinity, Correlation, FrameError, Side
+from metaproxy.plugins import HOOKS, PluginError, kind_of
+
+T = TypeVar("T")
+
+PATIENCE = 2.0
+"""Seconds that a plugin may take to be built, and to be tried."""
+MAX_FRAME = 65536
+_NEAR = 0.85
+"""How alike two names must be for one to be a slip of the other."""
+
+CONNECTIONS = ("multiplex", "pool", "pinned")
+
+
+class TooLong(PluginError):
+    """It did not come back in time."""
+
+
+def watched(call: Callable[[], T], seconds: float = PATIENCE) -> T:
+    """
+    What `call` gives. Raises TooLong where its Python takes longer; what waits in a function of C can't be ended.
+    A timer and a signal were rejected: a check may run in another thread than the first.
+    """
+    until = perf_counter() + seconds
+
+    def trace(frame: FrameType, event: str, argument: object) -> Any:
+        frame.f_trace_opcodes = True  # a loop within one line has no other events
+        if perf_counter() > until:
+            sys.settrace(None)
+            raise TooLong(f"does not come back: {frame.f_code.co_filename}, line {frame.f_lineno}")
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        return call()
+    finally:
+        sys.settrace(before)
+
+
+def smoke(interface: InterfaceClass, built: Any, endpoints: Sequence[Any] = ()) -> None:
+    """Raises PluginError with what to write. endpoints: those that a balancer was built with."""
+    if interface is ICodec:
+        _codec(built)
+    elif interface is IFilter:
+        _filter(built)
+    elif interface is ILoadBalancer:
+        _balancer(built, endpoints)
+    elif interface is IDiscovery:
+        for name in ("start", "stop"):
+            _callable(built, name, "")
+
+
+def slips(interface: InterfaceClass, built: Any) -> Iterator[str]:
+    """Names of a plugin that are nearly those of its interface, which it has not: what was meant is never called."""
+    known = {*interface.names(all=True), *(_FILTER if interface is IFilter else ())}
+    own = _own_names(built)
+    for name in own:
+        if name not in known:
+            near = get_close_matches(name, known - own, 1, _NEAR)
+            if near:
+                yield f"{name}: no {kind_of(interface)} has that; did you mean {near[0]!r}?"
+
+
+def _own_names(built: object) -> set[str]:
+    """What the classes of a plugin, not those of metaproxy that they derive from, define in public."""
+    found: set[str] = set()
+    for one in type(built).__mro__:
+        if one is not object and not one.__module__.startswith(("metaproxy.", "zope.", "typing")):
+            found.update(name for name in vars(one) if not name.startswith("_"))
+    return found
+
+
+# -- codecs
+
+
+class _Wanted(NamedTuple):
+    """What an attribute must be: whether a value is, and the words for it."""
+
+    test: Callable[[Any], bool]
+    words: str
+
+
+def _flag(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _texts(value: object) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(one, str) for pair in value.items() for one in pair)
+
+
+_FLAG = _Wanted(_flag, "True or False")
+_TEXTS = _Wanted(_texts, 'a dict of texts, {"service": "the service that is called"}')
+_CODEC: Mapping[str, _Wanted] = {
+    "name": _Wanted(lambda value: isinstance(value, str) and bool(value), "a text"),
+    "correlation": _Wanted(
+        lambda value: isinstance(value, Correlation), "Correlation.ID or Correlation.FIFO, of metaproxy.message"
+    ),
+    "affinity": _Wanted(
+        lambda value: isinstance(value, Affinity), "Affinity.MESSAGE or Affinity.CONNECTION, of metaproxy.message"
+    ),
+    "connections": _Wanted(lambda value: value in CONNECTIONS, f"one of {', '.join(map(repr, CONNECTIONS))}"),
+    "max_id": _Wanted(
+        lambda value: isinstance(value, int) and not isinstance(value, bool) and value > 0, "a whole number above 0"
+    ),
+    "mutable": _Wanted(lambda value: isinstance(value, str), "'' or a text that says why not"),
+    "keys": _TEXTS,
+    "hash_aliases": _TEXTS,
+    **dict.fromkeys(("ordered", "sequential", "server_first", "stateful"), _FLAG),
+    "open_keys": _Wanted(lambda value: value is None or isinstance(value, bool), "True, False or None"),
+    "upper_keys": _Wanted(
+        lambda value: not isinstance(value, str) and isinstance(value, Collection), "a tuple of keys"
+    ),
+}
+_SESSION: Mapping[str, _Wanted] = {
+    "error": _Wanted(
+        lambda value: value is None or isinstance(value, FrameError), "None at the beginning, later a FrameError"
+    ),
+    "buffered": _Wanted(lambda value: isinstance(value, int) and not isinstance(value, bool), "a number of bytes"),
+    **dict.fromkeys(("ready", "closing", "reusable", "fenced"), _FLAG),
+}
+
+
+def _codec(codec: Any) -> None:
+    _attributes(codec, _CODEC, "")
+    for name in _methods(ICodec):
+        _callable(codec, name, "")
+    for side in Side:
+        where = f"session(Side.{side.name}, {MAX_FRAME})"
+        session = _called(where, lambda side=side: codec.session(side, MAX_FRAME), codec, "session")  # type: ignore[misc]
+        _session(session, side, where)
+
+
+def _session(session: Any, side: Side, where: str) -> None:
+    if session is None:
+        raise PluginError(f"{where} gives None; return a session")
+    where = f"{where} gives a {type(session).__name__} whose "
+    _attributes(session, _SESSION, where)
+    for name in _methods(ISession):
+        _callable(session, name, where)
+    if side is Side.SERVER:
+        _opened(session, where)
+    found = _called(f"{where}receive(b'')", lambda: session.receive(b""), session, "receive")
+    if not isinstance(found, list):
+        raise PluginError(f"{where}receive(b'') gives {_told(found)}; return a list of messages, [] for none")
+    _attributes(session, _SESSION, where)
+    if session.error is not None:
+        raise PluginError(f"{where}receive(b'') sets error to {session.error!r}; nothing was read, so nothing is wrong")
+
+
+def _opened(session: Any, where: str) -> None:
+    try:
+        found = session.open(None, {})
+    except PluginError:
+        raise
+    except Exception as error:
+        if "None" in str(error):  # its requests have profiles of their own, and None is none of these
+            return
+        raise PluginError(f"{where}open(None, {{}}) raises {type(error).__name__}: {error}") from error
+    if not isinstance(found, (bytes, bytearray)):
+        raise PluginError(f"{where}open(None, {{}}) gives {_told(found)}; return bytes, b'' for none")
+
+
+def _methods(interface: InterfaceClass) -> list[str]:
+    return [name for name, one in interface.namesAndDescriptions(all=True) if isinstance(one, Method)]
+
+
+def _called(words: str, call: Callable[[], Any], owner: object, name: str) -> Any:
+    try:
+        return call()
+    except PluginError:
+        raise
+    except NotImplementedError as error:
+        hint = _hint(owner, name)
+        raise PluginError(f"{words} is not written{hint or f'; write def {name}'}") from error
+    except Exception as error:
+        raise PluginError(f"{words} raises {type(error).__name__}: {error}{_hint(owner, name)}") from error
+
+
+# -- filters, balancers
+
+_FILTER = (*HOOKS, "stop", "counters", "gauges", "collect", "explain", "inherit", "error_names")
+
+
+def _filter(built: Any) -> None:
+    for name in (*HOOKS, "stop", "collect", "explain", "inherit"):
+        if hasattr(built, name):
+            _callable(built, name, "")
+    for name, kind in (("counters", int), ("gauges", (int, float))):
+        value = getattr(built, name, {})
+        if not isinstance(value, Mapping) or not all(
+            isinstance(key, str) and isinstance(one, kind) for key, one in value.items()
+        ):
+            raise PluginError(f"{name} is {_told(value)}; write a dict, name -> number")
+    names = getattr(built, "error_names", ())
+    if isinstance(names, str) or not isinstance(names, Collection):
+        raise PluginError(f"error_names is {_told(names)}; write a tuple of names")
+
+
+def _balancer(built: Any, endpoints: Sequence[Any]) -> None:
+    _attributes(built, {"uses_hash": _FLAG}, "")
+    _callable(built, "pick", "")
+    if endpoints:
+        found = _called("pick(0)", lambda: built.pick(0), built, "pick")
+        if not any(found is one for one in endpoints):
+            raise PluginError(f"pick(0) gives {_told(found)}; return one of the endpoints that it was built with")
+
+
+# -- words
+
+
+def _attributes(owner: Any, wanted: Mapping[str, _Wanted], where: str) -> None:
+    for name, (test, words) in wanted.items():
+        try:
+            value = getattr(owner, name)
+        except AttributeError:
+            if name in OPTIONAL:
+                continue
+            raise PluginError(f"{where}{name} is missing{_hint(owner, name)}; write {words}") from None
+        if not test(value):
+            raise PluginError(f"{where}{name} is {_told(value)}; write {words}")
+
+
+def _callable(owner: Any, name: str, where: str) -> None:
+    value = getattr(owner, name, None)
+    if value is None and name in OPTIONAL:
+        return
+    if value is None:
+        raise PluginError(f"{where}{name} is missing{_hint(owner, name)}; write def {name}")
+    if not callable(value):
+        raise PluginError(f"{where}{name} is {_told(value)}; write def {name}")
+
+
+def _hint(owner: object, name: str) -> str:
+    """The name that was written in the place of the right one."""
+    near = get_close_matches(name, _own_names(owner) - {name}, 1, 0.75)
+    return f"; did you mean it by {near[0]!r}?" if near else ""
+
+
+def _told(value: object) -> str:
+    return f"{value!r:.60} ({type(value).__name__})" if value is not None else "None"
