@@ -21,6 +21,7 @@ from twisted.internet.task import Clock
 
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.config import model
+from metaproxy.config.known_keys import check_keys
 from metaproxy.config.load import ConfigErrors, Node, Problem, Scalar, load
 from metaproxy.config.named_files import Confinement, NamedFile, named_files, place
 from metaproxy.config.permissions import who_else_writes
@@ -297,6 +298,13 @@ def _not_everybody_tells_who_clients_are(listener: model.Listener, reading: Read
     if listener.proxy_protocol is True and not all(map(_is_local, listener.listen)):
         text = "anyone who connects may claim any address; write {trusted: [NETWORK]}, of the proxies in front"
         reading.warn(reading.at(listener, "proxy_protocol"), text)
+
+
+@_rule(model.Listener)
+def _keys_are_known(listener: model.Listener, reading: Reading) -> None:
+    codec = reading.built(listener.protocol)
+    if codec is not None:
+        check_keys(listener, codec, reading)
 
 
 @_rule(model.Listener)

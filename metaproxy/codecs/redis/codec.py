@@ -52,6 +52,8 @@ class Redis(Codec):
     ordered = True
     stateful = True
     keys = KEYS
+    open_keys = False
+    upper_keys = ("command", "operation")
     hash_aliases = {"key": "tag"}
 
     def __init__(
