@@ -186,10 +186,10 @@ class Replay:
 
     def _made_network(self) -> Any:
         from metaproxy.proxy import transport
-        from metaproxy.proxy.turn import Turn
+        from metaproxy.proxy.flush_queue import FlushQueue
 
         clock = FakeReactor()
-        network: Any = transport.Network(clock, Turn(clock))
+        network: Any = transport.Network(clock, FlushQueue(clock))
         network._epoll = FakePoll()
         network.connect = self._connect
         network.listen = lambda where, accepted, backlog=0: SimpleNamespace(
@@ -198,11 +198,11 @@ class Replay:
         return network
 
     def _listener(self, text: str) -> Callable[[Any], Any]:
+        from metaproxy.app.application import Configuration
+        from metaproxy.app.service import ProxyService
         from metaproxy.config.build import Builder
-        from metaproxy.config.reload import Configuration
         from metaproxy.plugins import Registry
-        from metaproxy.service import ProxyService
-        from metaproxy.telemetry.log_files import LogFiles
+        from metaproxy.telemetry.access_log.files import LogFiles
 
         registry, clock = Registry(), self._network.clock
         proxy = ProxyService(self._network, registry)

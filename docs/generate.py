@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from metaproxy.config.model import Config
-from metaproxy.config.reading import Kind, Schema
-from metaproxy.config.shape import Nested, Section, about, options
+from metaproxy.config.schema.reading import Kind, Schema
+from metaproxy.config.schema.shape import Nested, Section, about, options
 from metaproxy.telemetry import reference
 
 REFERENCE = Path(__file__).parent / "reference"

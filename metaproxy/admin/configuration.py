@@ -12,7 +12,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from metaproxy.admin.resource import Answer, Ask, Endpoint, Refused, as_json, as_time
+from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, HttpError, as_json, as_time
 from metaproxy.admin.view import View, refused
 from metaproxy.telemetry.secret_keys import masked
 
@@ -25,7 +25,7 @@ class ConfigDump(Endpoint):
         self._proxy = view.proxy
         self._configuration = view.configuration
 
-    def get(self, ask: Ask) -> Answer:
+    def get(self, ask: AdminRequest) -> AdminResponse:
         snapshot = self._proxy.snapshot
         return as_json(
             {
@@ -71,13 +71,13 @@ class Check(Endpoint):
     def __init__(self, view: View) -> None:
         self._configuration = view.configuration
 
-    def post(self, ask: Ask) -> Deferred[Answer]:
+    def post(self, ask: AdminRequest) -> Deferred[AdminResponse]:
         return self._configuration.slices.run(
             partial(self._configuration.check_put, ask.text(), _source(ask))
         ).addCallback(_checked)
 
 
-def _checked(found: tuple[list[Any], dict[str, Any]]) -> Answer:
+def _checked(found: tuple[list[Any], dict[str, Any]]) -> AdminResponse:
     problems, difference = found
     return as_json(
         {"valid": not problems, "errors": [_line(str(one)) for one in problems], "difference": difference or None}
@@ -88,11 +88,11 @@ MAX_FILE = 1024
 """Characters of a `file`."""
 
 
-def _source(ask: Ask) -> str:
+def _source(ask: AdminRequest) -> str:
     """What errors call the body. It is not that of the proxy's own file, whose lines are others."""
     name = ask.query.get("file") or "body"
     if len(name) > MAX_FILE or not name.isprintable():
-        raise Refused(400, f"file: write a name of up to {MAX_FILE} printable characters", "file")
+        raise HttpError(400, f"file: write a name of up to {MAX_FILE} printable characters", "file")
     return name
 
 
@@ -113,7 +113,7 @@ class Config(Endpoint):
         self._proxy = view.proxy
         self._configuration = view.configuration
 
-    def put(self, ask: Ask) -> Deferred[Answer]:
+    def put(self, ask: AdminRequest) -> Deferred[AdminResponse]:
         work = partial(self._configuration.put_text, ask.text(), _source(ask))
         return self._configuration.slices.run(work).addCallback(_applied, self._proxy)
 
@@ -126,17 +126,17 @@ class Reload(Endpoint):
         self._proxy = view.proxy
         self._configuration = view.configuration
 
-    def post(self, ask: Ask) -> Deferred[Answer]:
+    def post(self, ask: AdminRequest) -> Deferred[AdminResponse]:
         return self._configuration.slices.run(self._configuration.reload).addCallback(_applied, self._proxy)
 
 
-def _applied(lines: list[str], proxy: Any) -> Answer:
+def _applied(lines: list[str], proxy: Any) -> AdminResponse:
     version = proxy.snapshot.version if proxy.snapshot is not None else 0
     if not lines:
         return as_json({"applied": True, "version": version})
     errors = [_line(line) for line in lines]
     more = "" if len(errors) == 1 else f" (and {len(errors) - 1} more)"
-    raise Refused(400, errors[0]["error"] + more, errors[0]["where"], more={"errors": errors, "version": version})
+    raise HttpError(400, errors[0]["error"] + more, errors[0]["where"], more={"errors": errors, "version": version})
 
 
 class Plugins(Endpoint):
@@ -146,7 +146,7 @@ class Plugins(Endpoint):
     def __init__(self, view: View) -> None:
         self._registry = view.proxy.registry
 
-    def get(self, ask: Ask) -> Answer:
+    def get(self, ask: AdminRequest) -> AdminResponse:
         registry = self._registry
         return as_json(
             {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from twisted.logger import Logger
 
-from metaproxy.admin.resource import Answer, Ask, Endpoint, Refused, as_json, nearest
+from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, HttpError, as_json, nearest
 from metaproxy.admin.view import View
 
 log = Logger()
@@ -24,11 +24,11 @@ class Drain(Endpoint):
     def __init__(self, view: View) -> None:
         self._proxy = view.proxy
 
-    def post(self, ask: Ask) -> Answer:
+    def post(self, ask: AdminRequest) -> AdminResponse:
         listeners = self._proxy.listeners
         name = ask.query.get("listener")
         if name is not None and name not in listeners:
-            raise Refused(404, f"no listener {name[:200]!r}; {nearest(name, list(listeners))}", "listener")
+            raise HttpError(404, f"no listener {name[:200]!r}; {nearest(name, list(listeners))}", "listener")
         names = sorted(listeners) if name is None else [name]
         left = {one: listeners[one].counts.connections_active for one in names}
         log.info("admin: draining {names}", names=", ".join(names))
@@ -44,7 +44,7 @@ class Quit(Endpoint):
         self._reactor = view.reactor
         self._asked = False
 
-    def post(self, ask: Ask) -> Answer:
+    def post(self, ask: AdminRequest) -> AdminResponse:
         if not self._asked:
             self._asked = True
             log.info("admin: quitting")

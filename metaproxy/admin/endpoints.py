@@ -10,7 +10,7 @@ from typing import Any
 
 from twisted.logger import Logger
 
-from metaproxy.admin.resource import Answer, Ask, Endpoint, Refused, as_json, nearest
+from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, HttpError, as_json, nearest
 from metaproxy.admin.view import View
 
 log = Logger()
@@ -24,21 +24,21 @@ class _One(Endpoint):
     def __init__(self, view: View) -> None:
         self._proxy = view.proxy
 
-    def _find(self, ask: Ask) -> tuple[Any, Any]:
+    def _find(self, ask: AdminRequest) -> tuple[Any, Any]:
         """Cluster and endpoint. Refused when one of them is not there."""
         snapshot = self._proxy.snapshot
         clusters = snapshot.clusters if snapshot is not None else {}
         name, address = ask.place["cluster"], ask.place["address"]
         if name not in clusters:
-            raise Refused(404, f"no cluster {name[:200]!r}; {nearest(name, list(clusters))}", "cluster")
+            raise HttpError(404, f"no cluster {name[:200]!r}; {nearest(name, list(clusters))}", "cluster")
         cluster = clusters[name]
         endpoints = {endpoint.address: endpoint for endpoint in cluster.endpoints}
         if address not in endpoints:
             text = f"cluster {name} has no endpoint {address[:200]!r}; {nearest(address, list(endpoints))}"
-            raise Refused(404, text, "address")
+            raise HttpError(404, text, "address")
         return cluster, endpoints[address]
 
-    def _done(self, what: str, cluster: Any, endpoint: Any) -> Answer:
+    def _done(self, what: str, cluster: Any, endpoint: Any) -> AdminResponse:
         log.info("admin: {what} endpoint {address} of cluster {cluster}", what=what, address=endpoint.address,
                  cluster=cluster.name)  # fmt: skip
         return as_json(
@@ -59,7 +59,7 @@ class DrainEndpoint(_One):
     path = f"{_PATH}drain"
     about = "Nothing new goes to the endpoint; what is under way on it ends, its connections close. Answers at once."
 
-    def post(self, ask: Ask) -> Answer:
+    def post(self, ask: AdminRequest) -> AdminResponse:
         cluster, endpoint = self._find(ask)
         cluster.drain(endpoint)
         return self._done("drained", cluster, endpoint)
@@ -69,7 +69,7 @@ class EjectEndpoint(_One):
     path = f"{_PATH}eject"
     about = "Treats the endpoint as failing until it is restored; in a panic it is used all the same."
 
-    def post(self, ask: Ask) -> Answer:
+    def post(self, ask: AdminRequest) -> AdminResponse:
         cluster, endpoint = self._find(ask)
         cluster.eject(endpoint)
         return self._done("ejected", cluster, endpoint)
@@ -79,7 +79,7 @@ class RestoreEndpoint(_One):
     path = f"{_PATH}restore"
     about = "Ends a drain or an ejection, whoever ordered it."
 
-    def post(self, ask: Ask) -> Answer:
+    def post(self, ask: AdminRequest) -> AdminResponse:
         cluster, endpoint = self._find(ask)
         cluster.restore(endpoint)
         return self._done("restored", cluster, endpoint)

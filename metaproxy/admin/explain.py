@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from metaproxy.admin.resource import Answer, Ask, Endpoint, Refused, as_json, nearest
+from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, HttpError, as_json, nearest
 from metaproxy.admin.view import View
 from metaproxy.cluster.original_destination import FACT, OriginalDestinationCluster
 from metaproxy.cluster.plan import plan
@@ -21,8 +21,8 @@ from metaproxy.plugins import HOOKS
 from metaproxy.routing.matcher import FACTS
 from metaproxy.routing.table import PERCENT, WEIGHTS, Route
 from metaproxy.support.words import words
-from metaproxy.telemetry.decoded import metadata
-from metaproxy.telemetry.reasons import picked_by
+from metaproxy.telemetry.inspect.decoded import metadata
+from metaproxy.telemetry.inspect.reasons import picked_by
 
 MAX_BODY = 1 << 20
 """Bytes of a question."""
@@ -38,34 +38,34 @@ class Explain(Endpoint):
     def __init__(self, view: View) -> None:
         self._proxy = view.proxy
 
-    def post(self, ask: Ask) -> Answer:
+    def post(self, ask: AdminRequest) -> AdminResponse:
         asked = _question(ask)
         listeners = self._proxy.listeners
         name = asked.get("listener", "")
         if not isinstance(name, str):
-            raise Refused(400, "listener is no text", "listener")
+            raise HttpError(400, "listener is no text", "listener")
         name = name or (next(iter(listeners)) if len(listeners) == 1 else "")
         if name not in listeners:
-            raise Refused(404, f"no listener {str(name)[:200]!r}; {nearest(str(name), list(listeners))}", "listener")
+            raise HttpError(404, f"no listener {str(name)[:200]!r}; {nearest(str(name), list(listeners))}", "listener")
         snapshot = listeners[name].snapshot
         message, facts = _message(asked, snapshot)
         try:
             return as_json(_explained(snapshot, message, facts, self._proxy.snapshot))
         except FrameError as error:
-            raise Refused(400, f"what routes ask for can't be decoded: {error}", "frame") from None
+            raise HttpError(400, f"what routes ask for can't be decoded: {error}", "frame") from None
 
 
 # -- the question
 
 
-def _question(ask: Ask) -> dict[str, Any]:
+def _question(ask: AdminRequest) -> dict[str, Any]:
     shape = '{"listener": NAME, "metadata": {KEY: VALUE}}, or "frame": HEX in the place of metadata'
     asked = ask.json(shape, MAX_BODY)
     if not isinstance(asked, dict) or ("metadata" in asked) == ("frame" in asked):
-        raise Refused(400, f"write {shape}", "body")
+        raise HttpError(400, f"write {shape}", "body")
     unknown = sorted(asked.keys() - {"listener", "metadata", "frame"})
     if unknown:
-        raise Refused(
+        raise HttpError(
             400, f"no key {unknown[0][:100]!r}; {nearest(unknown[0], ['listener', 'metadata', 'frame'])}", "body"
         )
     return asked
@@ -77,12 +77,12 @@ def _message(asked: dict[str, Any], snapshot: Any) -> tuple[Message, dict[str, s
         return _decoded(asked["frame"], snapshot), {}
     given = asked["metadata"]
     if not isinstance(given, dict) or not all(isinstance(value, str) for value in given.values()):
-        raise Refused(400, "metadata is no mapping of texts", "metadata")
+        raise HttpError(400, "metadata is no mapping of texts", "metadata")
     facts = {key: value for key, value in given.items() if key.startswith(FACTS)}
     told = {key: value for key, value in given.items() if key not in facts}
     kind = told.pop("kind", "request")
     if kind not in ("request", "oneway"):
-        raise Refused(400, f"kind {kind[:100]!r}; write request or oneway", "metadata")
+        raise HttpError(400, f"kind {kind[:100]!r}; write request or oneway", "metadata")
     known = {**{key.lower(): value for key, value in told.items()}, **told}
     return Message(Kind[kind.upper()], b"", 0, known), facts
 
@@ -91,14 +91,14 @@ def _decoded(frame: object, snapshot: Any) -> Message:
     try:
         data = bytes.fromhex(frame if isinstance(frame, str) else "no")
     except ValueError:
-        raise Refused(400, "frame is no text of hexadecimal digits, two for each byte", "frame") from None
+        raise HttpError(400, "frame is no text of hexadecimal digits, two for each byte", "frame") from None
     session = snapshot.codec.session(Side.CLIENT, snapshot.max_frame)
     messages = session.receive(data)
     if not messages:
         why = (
             str(session.error) if session.error else f"{len(data)} bytes are no whole message of {snapshot.codec.name}"
         )
-        raise Refused(400, why, "frame")
+        raise HttpError(400, why, "frame")
     message: Message = messages[-1]
     return message
 
@@ -145,7 +145,7 @@ def _routes(
     for route, (name, holds, reason) in zip(listener.routes.routes, told, strict=True):
         takes = "no"
         if holds and taken is None:
-            draw = route.sticky(message.get, facts, PERCENT) if route.sticky is not None else None
+            draw = route.split_by_hash(message.get, facts, PERCENT) if route.split_by_hash is not None else None
             if route.percent >= 100 or (draw is not None and draw * 100 < route.percent):
                 taken, takes = route, "yes"
             elif draw is None and route.percent > 0:
@@ -183,7 +183,11 @@ def _filters(listener: Any, route: Route, snapshot: Any, get: Callable[[str], st
 
 def _targets(route: Route, message: Message, facts: dict[str, str]) -> list[dict[str, Any]]:
     """Where the route sends its requests: the shares, and in each cluster the endpoint, or its candidates."""
-    draw = route.sticky(message.get, facts, WEIGHTS) if route.sticky is not None and len(route.targets) > 1 else None
+    draw = (
+        route.split_by_hash(message.get, facts, WEIGHTS)
+        if route.split_by_hash is not None and len(route.targets) > 1
+        else None
+    )
     stuck = route.stick(message.get, facts) if draw is not None else None
     total = sum(one.weight for one in route.targets)
     shown = []

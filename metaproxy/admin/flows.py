@@ -10,9 +10,9 @@ from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall
 
-from metaproxy.admin.resource import Answer, Ask, Endpoint, Refused, as_json
+from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, HttpError, as_json
 from metaproxy.admin.view import View
-from metaproxy.telemetry.flows import CALLERS, KEPT, MAX_ROWS, STEP, Flows, Tally
+from metaproxy.telemetry.inspect.flows import CALLERS, KEPT, MAX_ROWS, STEP, Flows, Tally
 
 LOOKED = 30.0
 """Seconds after the last request until nothing is counted any more."""
@@ -35,7 +35,7 @@ class FlowsNow(Endpoint):
         self._clock = view.reactor
         self._watches: dict[str, _Watch] = {}
 
-    def get(self, ask: Ask) -> Answer:
+    def get(self, ask: AdminRequest) -> AdminResponse:
         seconds = number(ask, "seconds", SECONDS, STEP, KEPT)
         limit = int(number(ask, "limit", ROWS, 1, MAX_ROWS))
         flows = self._flows(ask.query.get("caller", ""))
@@ -56,7 +56,7 @@ class FlowsNow(Endpoint):
         if watch is None:
             if len(self._watches) >= MAX_KEYS:
                 text = f"{MAX_KEYS} other keys are being looked at; ask again {LOOKED:g} s after one of them was"
-                raise Refused(400, text, "caller")
+                raise HttpError(400, text, "caller")
             flows = Flows(self._clock.seconds(), [key] if key else CALLERS)
             watch = self._watches[key] = _Watch(flows, self._clock.callLater(LOOKED, self._forget, key))
             self._proxy.watch(watch.hook)
@@ -77,7 +77,7 @@ class _Watch:
         self.end = end
 
 
-def number(ask: Ask, name: str, default: float, least: float, most: float) -> float:
+def number(ask: AdminRequest, name: str, default: float, least: float, most: float) -> float:
     """A parameter. Refused unless it is a number between `least` and `most`."""
     text = ask.query.get(name)
     if text is None:
@@ -87,7 +87,7 @@ def number(ask: Ask, name: str, default: float, least: float, most: float) -> fl
     except ValueError:
         value = least - 1
     if not least <= value <= most:
-        raise Refused(400, f"{name}={text[:100]!r}; write a number from {least:g} to {most:g}", name)
+        raise HttpError(400, f"{name}={text[:100]!r}; write a number from {least:g} to {most:g}", name)
     return value
 
 

@@ -17,7 +17,7 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from metaproxy.admin.resource import Refused
+from metaproxy.admin.resource import HttpError
 
 Header = Callable[[str], str | None]
 """Name -> value, None when it is not there."""
@@ -55,9 +55,9 @@ class Guard:
         is_read = _same(self._read, token)
         if scheme.lower() != "bearer" or not (is_write or is_read):
             challenge = {"WWW-Authenticate": 'Bearer realm="metaproxy"'}
-            raise Refused(401, "no valid token; send `Authorization: Bearer TOKEN`", "Authorization", challenge)
+            raise HttpError(401, "no valid token; send `Authorization: Bearer TOKEN`", "Authorization", challenge)
         if writes and not is_write:
-            raise Refused(403, "this token only reads", "Authorization")
+            raise HttpError(403, "this token only reads", "Authorization")
 
     def _check_host(self, header: Header) -> None:
         host = header("host")
@@ -66,7 +66,7 @@ class Guard:
         name = _name(host)
         if name not in self._names and not _is_ours(name):
             text = f"{name[:200]!r} is no name of this API; use its IP address or localhost, or give it tokens"
-            raise Refused(421, text, "Host")
+            raise HttpError(421, text, "Host")
 
 
 def _secret(value: str | None) -> bytes | None:
@@ -97,6 +97,6 @@ def _is_ours(name: str) -> bool:
 def _check_origin(header: Header) -> None:
     origin = header("origin")
     if origin is not None and origin.partition("://")[2].lower() != (header("host") or "").lower():
-        raise Refused(403, f"a page of {origin[:200]} may not change anything here", "Origin")
+        raise HttpError(403, f"a page of {origin[:200]} may not change anything here", "Origin")
     if (header("sec-fetch-site") or "none") not in ("none", "same-origin"):
-        raise Refused(403, "a page of another site may not change anything here", "Sec-Fetch-Site")
+        raise HttpError(403, "a page of another site may not change anything here", "Sec-Fetch-Site")

@@ -13,7 +13,7 @@ from typing import Any
 
 import twisted
 from metaproxy import __version__
-from metaproxy.admin.resource import Answer, Ask, Endpoint, as_json, as_time
+from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, as_json, as_time
 from metaproxy.admin.view import View, refused
 
 
@@ -23,7 +23,7 @@ class Healthz(Endpoint):
     about = "200 as long as the process answers; for liveness probes. No token."
     open = True
 
-    def get(self, ask: Ask) -> Answer:
+    def get(self, ask: AdminRequest) -> AdminResponse:
         return as_json({"status": "ok"})
 
 
@@ -36,7 +36,7 @@ class Ready(Endpoint):
     def __init__(self, view: View) -> None:
         self._proxy = view.proxy
 
-    def get(self, ask: Ask) -> Answer:
+    def get(self, ask: AdminRequest) -> AdminResponse:
         proxy = self._proxy
         if proxy.ready:
             return as_json({"status": "ready"})
@@ -51,7 +51,7 @@ class ServerInfo(Endpoint):
         self._proxy = view.proxy
         self._configuration = view.configuration
 
-    def get(self, ask: Ask) -> Answer:
+    def get(self, ask: AdminRequest) -> AdminResponse:
         proxy = self._proxy
         return as_json(
             {

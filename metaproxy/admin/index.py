@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from metaproxy.admin.resource import Answer, Ask, Endpoint
+from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -38,8 +38,8 @@ class Index(Endpoint):
         entries = "\n".join(_entry(endpoint) for endpoint in (self, *endpoints))
         self._page = _PAGE.format(entries=entries).encode()
 
-    def get(self, ask: Ask) -> Answer:
-        return Answer(self._page, "text/html; charset=utf-8")
+    def get(self, ask: AdminRequest) -> AdminResponse:
+        return AdminResponse(self._page, "text/html; charset=utf-8")
 
 
 def _entry(endpoint: Endpoint) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from twisted.logger import Logger
 
-from metaproxy.admin.resource import Answer, Ask, Endpoint, Refused, as_json
+from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, HttpError, as_json
 from metaproxy.admin.view import View
 from metaproxy.telemetry.log_levels import DEFAULT, LogLevels
 
@@ -22,7 +22,7 @@ class Logging(Endpoint):
     def __init__(self, view: View) -> None:
         self._levels = view.levels
 
-    def get(self, ask: Ask) -> Answer:
+    def get(self, ask: AdminRequest) -> AdminResponse:
         levels = self._levels
         return as_json({"default": DEFAULT, "set": levels.chosen, "levels": levels.listing()})
 
@@ -34,23 +34,23 @@ class LoggingLevel(Endpoint):
     def __init__(self, view: View) -> None:
         self._levels: LogLevels = view.levels
 
-    def get(self, ask: Ask) -> Answer:
+    def get(self, ask: AdminRequest) -> AdminResponse:
         return self._told(ask.place["namespace"])
 
-    def put(self, ask: Ask) -> Answer:
+    def put(self, ask: AdminRequest) -> AdminResponse:
         level = ask.body.decode("utf-8", "replace").strip().strip('"').lower()
         return self._change(ask.place["namespace"], level)
 
-    def delete(self, ask: Ask) -> Answer:
+    def delete(self, ask: AdminRequest) -> AdminResponse:
         return self._change(ask.place["namespace"], None)
 
-    def _change(self, namespace: str, level: str | None) -> Answer:
+    def _change(self, namespace: str, level: str | None) -> AdminResponse:
         try:
             self._levels.set(namespace, level)
         except ValueError as error:
-            raise Refused(400, str(error), "namespace" if "namespace" in str(error) else "body") from None
+            raise HttpError(400, str(error), "namespace" if "namespace" in str(error) else "body") from None
         log.info("admin: {name} logs from {least} on", name=namespace, least=self._levels.level(namespace))
         return self._told(namespace)
 
-    def _told(self, namespace: str) -> Answer:
+    def _told(self, namespace: str) -> AdminResponse:
         return as_json({"namespace": namespace[:200], "level": self._levels.level(namespace)})

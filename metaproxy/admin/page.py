@@ -11,7 +11,7 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import PurePath
 
-from metaproxy.admin.resource import Answer, Ask, Endpoint, Refused, nearest
+from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, HttpError, nearest
 
 TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -33,13 +33,13 @@ that a client chose could not run as a script even if the page showed it as mark
 _HEADERS = {"Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer"}
 
 
-def read() -> dict[str, Answer]:
+def read() -> dict[str, AdminResponse]:
     """The files by name."""
     found = {}
     for file in files("metaproxy.admin").joinpath("static").iterdir():
         content_type = TYPES.get(PurePath(file.name).suffix)
         if content_type is not None:
-            found[file.name] = Answer(file.read_bytes(), content_type, headers=_HEADERS)
+            found[file.name] = AdminResponse(file.read_bytes(), content_type, headers=_HEADERS)
     return found
 
 
@@ -51,7 +51,7 @@ class Page(Endpoint):
     def __init__(self) -> None:
         self._page = read()["index.html"]
 
-    def get(self, ask: Ask) -> Answer:
+    def get(self, ask: AdminRequest) -> AdminResponse:
         return self._page
 
 
@@ -63,9 +63,9 @@ class Static(Endpoint):
     def __init__(self) -> None:
         self._files = read()
 
-    def get(self, ask: Ask) -> Answer:
+    def get(self, ask: AdminRequest) -> AdminResponse:
         name = ask.place["name"]
         found = self._files.get(name)
         if found is None:
-            raise Refused(404, f"no file {name[:200]!r}; {nearest(name, list(self._files))}", "path")
+            raise HttpError(404, f"no file {name[:200]!r}; {nearest(name, list(self._files))}", "path")
         return found

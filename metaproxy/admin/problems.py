@@ -15,10 +15,10 @@ from typing import Any
 
 from metaproxy.admin.flows import number
 from metaproxy.admin.health import overload
-from metaproxy.admin.resource import Answer, Ask, Endpoint, as_json
+from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, as_json
 from metaproxy.admin.slow import slow
 from metaproxy.admin.view import SECONDS, View, endpoint_state, failed
-from metaproxy.telemetry.windows import KEPT, STEP
+from metaproxy.telemetry.metrics.windows import KEPT, STEP
 
 BAD, WARN, NOTE = LEVELS = ("bad", "warn", "note")
 """Requests fail; they may soon, or some are slow; no fault, but good to know."""
@@ -43,7 +43,7 @@ class Problems(Endpoint):
     def __init__(self, view: View) -> None:
         self._view = view
 
-    def get(self, ask: Ask) -> Answer:
+    def get(self, ask: AdminRequest) -> AdminResponse:
         found = problems(self._view, number(ask, "seconds", SECONDS, STEP, KEPT))
         return as_json({"worst": found[0]["level"] if found else "none", "problems": found})
 

@@ -19,7 +19,7 @@ from typing import Any
 from twisted.logger import Logger
 
 from metaproxy import units
-from metaproxy.admin.resource import Answer, Ask, Endpoint, Refused, as_json, nearest
+from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, HttpError, as_json, nearest
 from metaproxy.admin.tap import chosen
 from metaproxy.admin.view import View
 from metaproxy.recording.recorder import Recorder
@@ -52,10 +52,10 @@ class Record(Endpoint):
         if hasattr(view.reactor, "addSystemEventTrigger"):
             view.reactor.addSystemEventTrigger("after", "shutdown", self._finish)
 
-    def get(self, ask: Ask) -> Answer:
+    def get(self, ask: AdminRequest) -> AdminResponse:
         return as_json(self._told())
 
-    def post(self, ask: Ask) -> Answer:
+    def post(self, ask: AdminRequest) -> AdminResponse:
         asked = _asked(ask)
         limits = self._configuration.config.record
         choice = chosen(self._proxy, _text(asked, "listener"), _text(asked, "match"))
@@ -63,7 +63,7 @@ class Record(Endpoint):
         default = min(MAX_SECONDS, limits.max_time)
         max_seconds = _number(asked, "max_seconds", units.seconds, default, 0.001, limits.max_time)
         if self._recording:
-            raise Refused(409, "a recording is under way; DELETE /record ends it", "path")
+            raise HttpError(409, "a recording is under way; DELETE /record ends it", "path")
         path = _made(limits.folder, _text(asked, "file"))
         told = {key: asked[key] for key in ("listener", "match") if asked.get(key)}
         recorder = Recorder(self._logs.single(str(path)), choice, int(max_bytes), max_seconds, self._ended, **told)
@@ -72,9 +72,9 @@ class Record(Endpoint):
         log.info("admin: recording to {path}", path=str(path))
         return as_json(self._told())
 
-    def delete(self, ask: Ask) -> Answer:
+    def delete(self, ask: AdminRequest) -> AdminResponse:
         if not self._recording or self._recorder is None:
-            raise Refused(404, "nothing is being recorded", "path")
+            raise HttpError(404, "nothing is being recorded", "path")
         self._recorder.stop("request")
         return as_json(self._told())
 
@@ -105,14 +105,14 @@ class Record(Endpoint):
         return {"recording": self._recording, "file": recorder.file.path, **recorder.figures()}
 
 
-def _asked(ask: Ask) -> dict[str, Any]:
+def _asked(ask: AdminRequest) -> dict[str, Any]:
     asked = ask.json(_SHAPE)
     asked = {} if asked is None and not ask.body.strip() else asked
     if not isinstance(asked, dict):
-        raise Refused(400, f"not a JSON object; write {_SHAPE}", "body")
+        raise HttpError(400, f"not a JSON object; write {_SHAPE}", "body")
     for key in asked:
         if key not in KEYS:
-            raise Refused(400, f"no key {key[:100]!r}; {nearest(key, KEYS)}", "body")
+            raise HttpError(400, f"no key {key[:100]!r}; {nearest(key, KEYS)}", "body")
     return asked
 
 
@@ -122,7 +122,7 @@ def _text(asked: dict[str, Any], key: str) -> str:
     if key == "match" and isinstance(value, dict):
         return json.dumps(value)
     if not isinstance(value, str):
-        raise Refused(400, f"{key} is not a text", key)
+        raise HttpError(400, f"{key} is not a text", key)
     return value
 
 
@@ -130,9 +130,9 @@ def _number(asked: dict[str, Any], key: str, read: Any, default: float, least: f
     try:
         value: float = read(asked.get(key, default))
     except ValueError as error:
-        raise Refused(400, str(error), key) from None
+        raise HttpError(400, str(error), key) from None
     if not least <= value <= most:
-        raise Refused(400, f"{value:g} is out of bounds; allowed are {least:g} to {most:g}", key)
+        raise HttpError(400, f"{value:g} is out of bounds; allowed are {least:g} to {most:g}", key)
     return value
 
 
@@ -148,13 +148,13 @@ def _made(folder: Path | None, name: str) -> Path:
             path = Path(path.name)
         if str(path) != path.name or not _NAME.fullmatch(path.name):
             text = f"{name[:200]!r} is no name of a file in {where}; write one such as monday.jsonl"
-            raise Refused(400, text, "file")
+            raise HttpError(400, text, "file")
         where.mkdir(mode=0o700, exist_ok=True)
         os.close(os.open(where / path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
     except FileExistsError:
-        raise Refused(409, f"{path} is there already; choose another name", "file") from None
+        raise HttpError(409, f"{path} is there already; choose another name", "file") from None
     except OSError as error:
-        raise Refused(400, f"{error.filename}: {error.strerror}", "file") from None
+        raise HttpError(400, f"{error.filename}: {error.strerror}", "file") from None
     return where / path
 
 
@@ -167,5 +167,5 @@ def _own_folder() -> Path:
         found = where.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
             text = f"{where} is not this user's alone; write record: {{folder: ...}} in the configuration"
-            raise Refused(400, text, "file") from None
+            raise HttpError(400, text, "file") from None
     return where

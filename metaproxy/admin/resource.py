@@ -1,8 +1,8 @@
 """
 The admin API's tree: which endpoint answers a request, and how answers and errors look.
 
-Lives here: `Endpoint`, `Ask`, `Answer`, `Refused`, `Root`. Does not: what an endpoint does (a module a family), who may
-ask (`guard`), sockets (`service`).
+Lives here: `Endpoint`, `AdminRequest`, `AdminResponse`, `HttpError`, `Root`. Does not: what an endpoint does (a module
+a family), who may ask (`guard`), sockets (`service`).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ MAX_JSON = 1 << 20
 Headers = Mapping[str, str]
 
 
-class Ask:
+class AdminRequest:
     """A request. place: the parts of the path that stand for `{...}`; query: the last value of each parameter."""
 
     __slots__ = ("_request", "body", "method", "place", "query")
@@ -57,23 +57,23 @@ class Ask:
     def text(self) -> str:
         """The body. Refused when it is empty."""
         if not self.body.strip():
-            raise Refused(400, "no body; send a configuration", "body")
+            raise HttpError(400, "no body; send a configuration", "body")
         return self.body.decode("utf-8", "surrogateescape")
 
     def json(self, shape: str, most: int = MAX_JSON) -> Any:
         """The body as JSON; None when it is empty. Refused when it is none, too long or deep; shape: what to write."""
         if len(self.body) > most:
-            raise Refused(413, f"a body of {len(self.body)} bytes; allowed are {most}", "body")
+            raise HttpError(413, f"a body of {len(self.body)} bytes; allowed are {most}", "body")
         if not self.body.strip():
             return None
         try:
             return loads(self.body)
         except ValueError as error:
             why = str(error) if "levels" in str(error) else "not JSON"
-            raise Refused(400, f"{why}; write {shape}", "body") from None
+            raise HttpError(400, f"{why}; write {shape}", "body") from None
 
 
-class Answer:
+class AdminResponse:
     """body: bytes, pieces that are made while the reactor goes on in between, or lines as they come."""
 
     __slots__ = ("body", "content_type", "headers", "status")
@@ -91,7 +91,7 @@ class Answer:
         self.headers = headers or {}
 
 
-class Refused(Exception):
+class HttpError(Exception):
     """
     An answer of 4xx: what is wrong, and where: a parameter, a header, a place in a configuration. more: other keys of
     the JSON.
@@ -105,7 +105,7 @@ class Refused(Exception):
         self.headers = headers or {}
         self.content = {"error": error, "where": where, **(more or {})}
 
-    def answer(self) -> Answer:
+    def answer(self) -> AdminResponse:
         return as_json(self.content, self.status, self.headers)
 
 
@@ -116,22 +116,22 @@ def encoded(data: Any) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
-def as_json(data: Any, status: int = 200, headers: Headers | None = None) -> Answer:
-    return Answer(encoded(data), "application/json", status, headers)
+def as_json(data: Any, status: int = 200, headers: Headers | None = None) -> AdminResponse:
+    return AdminResponse(encoded(data), "application/json", status, headers)
 
 
 AT_ONCE = 16
 """Items of a list that are answered in one piece."""
 
 
-def as_json_list(name: str, items: Sequence[Any], show: Callable[[Any], Any]) -> Answer:
+def as_json_list(name: str, items: Sequence[Any], show: Callable[[Any], Any]) -> AdminResponse:
     """
     `{name: [...]}`, as `as_json` has it; a long list is made item by item while the proxy does its work in between.
     show: what JSON has for an item.
     """
     if len(items) <= AT_ONCE:
         return as_json({name: [show(item) for item in items]})
-    return Answer(_list_pieces(name, items, show), "application/json")
+    return AdminResponse(_list_pieces(name, items, show), "application/json")
 
 
 def _list_pieces(name: str, items: Sequence[Any], show: Callable[[Any], Any]) -> Iterator[bytes]:
@@ -205,19 +205,19 @@ class Root(Resource):
         done.addCallback(lambda answer: None if gone else self._write(request, answer))
         return NOT_DONE_YET
 
-    def _answer(self, request: Request) -> Answer | Deferred[Answer]:
+    def _answer(self, request: Request) -> AdminResponse | Deferred[AdminResponse]:
         asked = request.method.decode("latin-1")
         method = "GET" if asked == "HEAD" else asked
         endpoint, place = self._find(request.path.decode("latin-1"))
         self._guard.check(method, lambda name: _header(request, name), endpoint is not None and endpoint.open)
         if endpoint is None:
             path = unquote(request.path.decode("latin-1"))
-            raise Refused(404, f"no endpoint {path[:200]!r}; {nearest(path, list(self._exact))}", "path")
+            raise HttpError(404, f"no endpoint {path[:200]!r}; {nearest(path, list(self._exact))}", "path")
         call = getattr(endpoint, method.lower(), None) if method in METHODS else None
         if call is None:
             allowed = ", ".join(["HEAD", *endpoint.methods()] if hasattr(endpoint, "get") else endpoint.methods())
-            raise Refused(405, f"{endpoint.path} takes {allowed}", "method", {"Allow": allowed})
-        answer: Answer | Deferred[Answer] = call(Ask(request, method, place))
+            raise HttpError(405, f"{endpoint.path} takes {allowed}", "method", {"Allow": allowed})
+        answer: AdminResponse | Deferred[AdminResponse] = call(AdminRequest(request, method, place))
         return answer
 
     def _find(self, path: str) -> tuple[Endpoint | None, dict[str, str]]:
@@ -234,7 +234,7 @@ class Root(Resource):
                     return endpoint, place
         return None, {}
 
-    def _write(self, request: Request, answer: Answer) -> None:
+    def _write(self, request: Request, answer: AdminResponse) -> None:
         request.setResponseCode(answer.status)
         headers = {"Content-Type": answer.content_type, **HEADERS, **answer.headers}
         for name, value in headers.items():
@@ -255,9 +255,9 @@ class Root(Resource):
             Stream(request, body, self._clock).start()
 
 
-def _failed(failure: Failure, request: Request) -> Answer:
+def _failed(failure: Failure, request: Request) -> AdminResponse:
     """The answer to a request that was refused, or that met a bug of ours."""
-    if isinstance(failure.value, Refused):
+    if isinstance(failure.value, HttpError):
         return failure.value.answer()
     log.failure("admin: {method} {path}", failure, method=request.method, path=request.path)
     return as_json({"error": "internal error; the proxy's log has more", "where": "metaproxy"}, 500)

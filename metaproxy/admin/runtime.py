@@ -14,7 +14,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from metaproxy.admin.resource import Answer, Ask, Endpoint, Refused, as_json, nearest
+from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, HttpError, as_json, nearest
 from metaproxy.admin.view import View
 
 log = Logger()
@@ -32,7 +32,7 @@ class Runtime(Endpoint):
     def __init__(self, view: View) -> None:
         self._configuration = view.configuration
 
-    def get(self, ask: Ask) -> Answer:
+    def get(self, ask: AdminRequest) -> AdminResponse:
         values = {name: _shown(self._configuration, name) for name in self._configuration.config.runtime}
         return as_json({"runtime": values})
 
@@ -44,35 +44,35 @@ class RuntimeValue(Endpoint):
     def __init__(self, view: View) -> None:
         self._configuration = view.configuration
 
-    def get(self, ask: Ask) -> Answer:
+    def get(self, ask: AdminRequest) -> AdminResponse:
         name = self._name(ask)
         return as_json({"name": name, **_shown(self._configuration, name)})
 
-    def put(self, ask: Ask) -> Deferred[Answer]:
+    def put(self, ask: AdminRequest) -> Deferred[AdminResponse]:
         name, value = self._name(ask), _value(ask)
         told = partial(log.info, "admin: runtime {name} is {value!r} now", name=name, value=str(value)[:MAX_SHOWN])
         return self._change(name, value).addCallback(lambda _: self._changed(name, told))
 
-    def delete(self, ask: Ask) -> Deferred[Answer]:
+    def delete(self, ask: AdminRequest) -> Deferred[AdminResponse]:
         name = self._name(ask)
         told = partial(log.info, "admin: runtime {name} is what the configuration says", name=name)
         return self._change(name, None).addCallback(lambda _: self._changed(name, told))
 
-    def _changed(self, name: str, told: Callable[[], None]) -> Answer:
+    def _changed(self, name: str, told: Callable[[], None]) -> AdminResponse:
         told()
         return as_json({"name": name, **_shown(self._configuration, name)})
 
-    def _name(self, ask: Ask) -> str:
+    def _name(self, ask: AdminRequest) -> str:
         name = ask.place["name"]
         known = list(self._configuration.config.runtime)
         if name not in known:
-            raise Refused(404, f"no runtime value {name[:200]!r}; {nearest(name, known)}", "name")
+            raise HttpError(404, f"no runtime value {name[:200]!r}; {nearest(name, known)}", "name")
         return name
 
     def _change(self, name: str, value: Any) -> Deferred[None]:
         def done(lines: list[str]) -> None:
             if lines:
-                raise Refused(400, lines[0], "body", more={"errors": lines})
+                raise HttpError(400, lines[0], "body", more={"errors": lines})
 
         changed: Deferred[list[str]] = self._configuration.slices.run(
             partial(self._configuration.set_live, name, value)
@@ -89,10 +89,10 @@ def _shown(configuration: Any, name: str) -> dict[str, Any]:
     }
 
 
-def _value(ask: Ask) -> str | int | float | bool:
+def _value(ask: AdminRequest) -> str | int | float | bool:
     value = ask.json('25, true or "text"')
     if not isinstance(value, (str, int, float)) or value != value or value in (float("inf"), float("-inf")):
-        raise Refused(400, "neither a text, a number nor a flag", "body")
+        raise HttpError(400, "neither a text, a number nor a flag", "body")
     if isinstance(value, str) and len(value) > MAX_VALUE:
-        raise Refused(413, f"a text of {len(value)} characters; allowed are {MAX_VALUE}", "body")
+        raise HttpError(413, f"a text of {len(value)} characters; allowed are {MAX_VALUE}", "body")
     return value

@@ -21,23 +21,23 @@ from metaproxy.admin.configuration import Check, Config, ConfigDump, Plugins, Re
 from metaproxy.admin.control import Drain, Quit
 from metaproxy.admin.endpoints import DrainEndpoint, EjectEndpoint, RestoreEndpoint
 from metaproxy.admin.explain import Explain
-from metaproxy.admin.figures import MetricsText, Stats
 from metaproxy.admin.flows import FlowsNow
 from metaproxy.admin.guard import Guard
 from metaproxy.admin.health import Healthz, Ready, ServerInfo
 from metaproxy.admin.index import Index
 from metaproxy.admin.log_levels import Logging, LoggingLevel
+from metaproxy.admin.metrics import MetricsText, Stats
 from metaproxy.admin.page import Page, Static
+from metaproxy.admin.pause import Pause, Resume
 from metaproxy.admin.problems import Problems
 from metaproxy.admin.record import Record
 from metaproxy.admin.resource import Endpoint, Root, encoded
 from metaproxy.admin.runtime import Runtime, RuntimeValue
-from metaproxy.admin.switch import Pause, Resume
 from metaproxy.admin.tap import Tap
 from metaproxy.admin.traffic import Clusters, Listeners, Routes
 from metaproxy.admin.view import View
-from metaproxy.proxy import address
-from metaproxy.telemetry.metrics import Metrics
+from metaproxy.support import addresses as address
+from metaproxy.telemetry.metrics.collector import Metrics
 
 log = Logger()
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from metaproxy.admin.view import View, shown_ms
-from metaproxy.telemetry.windows import KEPT
+from metaproxy.telemetry.metrics.windows import KEPT
 
 LEAST = 5
 """Slow answers in the window: fewer are chance, whatever share they are."""

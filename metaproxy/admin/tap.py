@@ -13,12 +13,12 @@ from typing import Any
 
 from metaproxy.admin.flows import number
 from metaproxy.admin.live import Live
-from metaproxy.admin.resource import Answer, Ask, Endpoint, Refused, nearest
+from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, HttpError, nearest
 from metaproxy.admin.view import View
-from metaproxy.filters.bucket import Bucket, Filling
+from metaproxy.filters.rate_limit.token_bucket import Bucket, Filling
 from metaproxy.message import Message
-from metaproxy.telemetry.choosing import Choice, compile_match
-from metaproxy.telemetry.decoded import decoded, metadata
+from metaproxy.telemetry.inspect.decoded import decoded, metadata
+from metaproxy.telemetry.inspect.exchange_match import Choice, compile_match
 
 MAX_TAPS = 8
 """Taps at a time, by whomever."""
@@ -39,12 +39,12 @@ class Tap(Endpoint):
         self._clock = view.reactor
         self._open: set[_Lines] = set()
 
-    def get(self, ask: Ask) -> Answer:
+    def get(self, ask: AdminRequest) -> AdminResponse:
         choice = chosen(self._proxy, ask.query.get("listener", ""), ask.query.get("match", ""))
         limit = int(number(ask, "limit", MAX_LIMIT, 1, MAX_LIMIT))
         rate = number(ask, "rate", RATE, 1, MAX_RATE)
         if len(self._open) >= MAX_TAPS:
-            raise Refused(429, f"{MAX_TAPS} taps are open; end one of them", "path")
+            raise HttpError(429, f"{MAX_TAPS} taps are open; end one of them", "path")
         lines = _Lines(choice, limit, rate, self._clock)
         self._open.add(lines)
         hook = lines.on_complete
@@ -55,19 +55,19 @@ class Tap(Endpoint):
             self._proxy.unwatch(hook)
 
         lines.body = Live(ended)
-        return Answer(lines.body, "application/x-ndjson")
+        return AdminResponse(lines.body, "application/x-ndjson")
 
 
 def chosen(proxy: Any, listener: str, match: str) -> Choice:
     """Refused when there is no such listener, or `match` makes no sense."""
     if listener and listener not in proxy.listeners:
-        raise Refused(404, f"no listener {listener[:200]!r}; {nearest(listener, list(proxy.listeners))}", "listener")
+        raise HttpError(404, f"no listener {listener[:200]!r}; {nearest(listener, list(proxy.listeners))}", "listener")
     snapshots = [one.snapshot for name, one in proxy.listeners.items() if not listener or name == listener]
     keys = {key.lower() for one in snapshots for key in one.codec.keys}
     try:
         return compile_match(match, listener, _known(proxy, snapshots), keys)
     except ValueError as error:
-        raise Refused(400, str(error), "match") from None
+        raise HttpError(400, str(error), "match") from None
 
 
 def _known(proxy: Any, snapshots: Iterable[Any]) -> dict[str, list[str]]:

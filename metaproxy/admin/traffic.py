@@ -10,10 +10,10 @@ from collections import Counter
 from typing import Any
 
 from metaproxy.admin.flows import number
-from metaproxy.admin.resource import Answer, Ask, Endpoint, as_json, as_json_list
+from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, as_json, as_json_list
 from metaproxy.admin.view import SECONDS, View, counts, latency, target
-from metaproxy.proxy import address
-from metaproxy.telemetry.windows import KEPT, STEP, Added
+from metaproxy.support import addresses as address
+from metaproxy.telemetry.metrics.windows import KEPT, STEP, Added
 
 
 class Clusters(Endpoint):
@@ -26,7 +26,7 @@ class Clusters(Endpoint):
     def __init__(self, view: View) -> None:
         self._view = view
 
-    def get(self, ask: Ask) -> Answer:
+    def get(self, ask: AdminRequest) -> AdminResponse:
         seconds = number(ask, "seconds", SECONDS, STEP, KEPT)
         clusters = [one for _, one in sorted(self._view.proxy.clusters.items())]
         return as_json_list("clusters", clusters, lambda one: _cluster(self._view, one, seconds))
@@ -131,7 +131,7 @@ class Listeners(Endpoint):
     def __init__(self, view: View) -> None:
         self._proxy = view.proxy
 
-    def get(self, ask: Ask) -> Answer:
+    def get(self, ask: AdminRequest) -> AdminResponse:
         proxy = self._proxy
         listeners = [*proxy.listeners.values(), *proxy.leaving]
         return as_json({"listeners": sorted(map(_listener, listeners), key=lambda one: (one["name"], one["state"]))})
@@ -171,7 +171,7 @@ class Routes(Endpoint):
     def __init__(self, view: View) -> None:
         self._view = view
 
-    def get(self, ask: Ask) -> Answer:
+    def get(self, ask: AdminRequest) -> AdminResponse:
         seconds = number(ask, "seconds", SECONDS, STEP, KEPT)
         listeners = self._view.proxy.listeners
         found = [(name, listeners[name].snapshot) for name in sorted(listeners)]

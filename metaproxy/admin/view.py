@@ -13,8 +13,8 @@ from typing import Any
 from metaproxy.admin.resource import as_time
 from metaproxy.counts import Histogram
 from metaproxy.telemetry.log_levels import LogLevels
-from metaproxy.telemetry.metrics import Metrics
-from metaproxy.telemetry.windows import KEPT, Added, Windows, sources
+from metaproxy.telemetry.metrics.collector import Metrics
+from metaproxy.telemetry.metrics.windows import KEPT, Added, Windows, sources
 
 PERCENTILES = (("p50", 0.5), ("p90", 0.9), ("p99", 0.99))
 SECONDS = 10.0

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from metaproxy.app.application import check_file
 from metaproxy.cli.client import Admin
 from metaproxy.cli.output import Output
 from metaproxy.config.check import ConfigErrors
-from metaproxy.config.reload import check_file
 
 
 def add(commands: Any, common: Any) -> None:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from metaproxy.cli.table import Table
-from metaproxy.telemetry.log_format import harmless
+from metaproxy.telemetry.access_log.format import harmless
 
 GOOD, BAD, DIM = "green", "red", "dim"
 WELL = ("ok", "oneway")

@@ -22,10 +22,10 @@ from metaproxy.cli.client import Admin
 from metaproxy.cli.output import BAD, DIM, GOOD, Output, ms, table, text
 from metaproxy.interfaces import ICodec
 from metaproxy.plugins import OptionError, Registry, UnknownPlugin
-from metaproxy.proxy import address
 from metaproxy.recording.comparison import difference
 from metaproxy.recording.entries import BadRecording, Entry, Recording, read
 from metaproxy.recording.player import Call, Pace, Player
+from metaproxy.support import addresses as address
 
 CONNECT = 5.0
 SHOWN = 20

@@ -17,13 +17,13 @@ from metaproxy.balancers.hashing import hash_values
 from metaproxy.cluster.breaker import Breaker
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.levels import Levels
-from metaproxy.cluster.notes import Notes
 from metaproxy.cluster.plan import Level, Settings, plan
 from metaproxy.cluster.slow_start import SlowStart
 from metaproxy.counts import ClusterCounts
 from metaproxy.interfaces import ICodec, ILoadBalancer
 from metaproxy.message import Message
 from metaproxy.routing.hash_keys import ConnectionKeys, hash_keys
+from metaproxy.support.log_throttle import LogThrottle
 
 log = Logger()
 
@@ -65,7 +65,7 @@ class ConnectionSettings:
         self.max_frame = max_frame
 
 
-class Attendant(Protocol):
+class ClusterMonitor(Protocol):
     """Who finds out about the endpoints of a cluster while it is in force: checks, outlier detection, discovery."""
 
     def start(self, cluster: Cluster, network: Any) -> None: ...
@@ -85,9 +85,31 @@ class Cluster:
     """
 
     __slots__ = (
-        "__weakref__", "_by_subset", "_make_balancer", "_notes", "_plan", "_stale", "attendants", "balancer",
-        "balancer_name", "breaker", "codec", "connections", "counts", "credentials", "endpoints", "hash_keys", "held",
-        "leaving", "name", "request_timeout", "retired", "settings", "slow_start", "splits", "uses_hash",
+        "__weakref__",
+        "_by_subset",
+        "_make_balancer",
+        "_notes",
+        "_plan",
+        "_stale",
+        "balancer",
+        "balancer_name",
+        "breaker",
+        "codec",
+        "connections",
+        "counts",
+        "credentials",
+        "endpoints",
+        "hash_keys",
+        "held",
+        "leaving",
+        "monitors",
+        "name",
+        "request_timeout",
+        "retired",
+        "settings",
+        "slow_start",
+        "splits",
+        "uses_hash",
     )  # fmt: skip
 
     def __init__(
@@ -102,7 +124,7 @@ class Cluster:
         request_timeout: float = 15.0,
         credentials: Mapping[str, str] | None = None,
         settings: Settings | None = None,
-        attendants: Sequence[Attendant] = (),
+        monitors: Sequence[ClusterMonitor] = (),
         slow_start: SlowStart | None = None,
     ) -> None:
         self.name = name
@@ -122,8 +144,8 @@ class Cluster:
         self.held: Any = None
         self.settings = settings or Settings()
         self.slow_start = slow_start
-        self.attendants = (*attendants, *([slow_start] if slow_start is not None else []))
-        self._notes: Notes | None = None
+        self.monitors = (*monitors, *([slow_start] if slow_start is not None else []))
+        self._notes: LogThrottle | None = None
         self._make_balancer = make_balancer
         self._plan = Balanced((), None)
         self._by_subset: dict[tuple[tuple[str, str], ...], Balanced] = {}
@@ -135,18 +157,18 @@ class Cluster:
 
     def start(self, network: Any) -> None:
         """It is in force from now on. network: of the data path, with its clock."""
-        self._notes = Notes(self.name, network.clock.seconds)
-        for attendant in self.attendants:
+        self._notes = LogThrottle(self.name, network.clock.seconds)
+        for attendant in self.monitors:
             attendant.start(self, network)
 
     @property
     def warm(self) -> bool:
         """Whether all who look for its endpoints have found them once, or failed to."""
-        return all(getattr(attendant, "warm", True) for attendant in self.attendants)
+        return all(getattr(attendant, "warm", True) for attendant in self.monitors)
 
     def stop(self) -> None:
         """It is not in force any more."""
-        for attendant in self.attendants:
+        for attendant in self.monitors:
             attendant.stop()
 
     def tell(self, text: str) -> None:
@@ -183,7 +205,7 @@ class Cluster:
             self.refresh()
 
     def _changed(self) -> None:
-        for attendant in self.attendants:
+        for attendant in self.monitors:
             attendant.changed()
 
     def _returning(self, wanted: Endpoint) -> Endpoint:

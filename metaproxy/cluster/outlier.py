@@ -1,9 +1,9 @@
 """
 Finding endpoints that fail more than the others, by what their requests come to, and keeping away from them for a time.
 
-Lives here: `Outliers`, of a cluster, and `Watch`, of an endpoint: when to eject, for how long. Does not: what follows
-(`cluster`), active checks (`health`). Semantics: Envoy's outlier detection. A success costs nothing: what it counted
-anyway is looked at when the next failure comes, or at the interval.
+Lives here: `OutlierDetector`, of a cluster, and `EndpointMonitor`, of an endpoint: when to eject, for how long. Does
+not: what follows (`cluster`), active checks (`health`). Semantics: Envoy's outlier detection. A success costs nothing:
+what it counted anyway is looked at when the next failure comes, or at the interval.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Settings:
     split: bool = False
 
 
-class Watch:
+class EndpointMonitor:
     """
     What `proxy` tells of an endpoint's failures; `Endpoint.watch` while there is an outlier detection. losses: failures
     without an answer.
@@ -51,10 +51,10 @@ class Watch:
 
     __slots__ = ("_answers", "_errors", "_lost", "_outliers", "_successes", "endpoint", "losses", "seen")
 
-    def __init__(self, outliers: Outliers, endpoint: Endpoint) -> None:
+    def __init__(self, outliers: OutlierDetector, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self.losses = 0
-        self.seen = Seen.of(self)
+        self.seen = CountsSnapshot.of(self)
         self._outliers = outliers
         self.forget()
 
@@ -93,7 +93,7 @@ class Watch:
             self._outliers.eject(self, "consecutive_local")
 
 
-class Seen(NamedTuple):
+class CountsSnapshot(NamedTuple):
     """An endpoint's counts at one time, or what was added to them since another."""
 
     successes: int
@@ -102,13 +102,13 @@ class Seen(NamedTuple):
     buckets: tuple[int, ...]
 
     @classmethod
-    def of(cls, watch: Watch) -> Seen:
+    def of(cls, watch: EndpointMonitor) -> CountsSnapshot:
         counts = watch.endpoint.counts
         return cls(counts.successes, counts.errors, watch.losses, tuple(counts.latency.buckets))
 
-    def since(self, before: Seen) -> Seen:
+    def since(self, before: CountsSnapshot) -> CountsSnapshot:
         buckets = tuple(now - then for now, then in zip(self.buckets, before.buckets, strict=True))
-        return Seen(
+        return CountsSnapshot(
             self.successes - before.successes, self.errors - before.errors, self.losses - before.losses, buckets
         )
 
@@ -118,7 +118,7 @@ class Seen(NamedTuple):
         return histogram.percentile(0.99) or 0.0
 
 
-class Outliers:
+class OutlierDetector:
     """The outlier detection of a cluster, from `start` to `stop`. Ejections go on when another takes its place."""
 
     def __init__(self, settings: Settings, clock: IReactorTime) -> None:
@@ -127,7 +127,7 @@ class Outliers:
         self._cluster: EndpointSet[Endpoint] | None = None
         self._timer: IDelayedCall | None = None
         self._returns: dict[Endpoint, IDelayedCall] = {}
-        self._watches: dict[Endpoint, Watch] = {}
+        self._watches: dict[Endpoint, EndpointMonitor] = {}
 
     # -- life
 
@@ -157,13 +157,13 @@ class Outliers:
                 self._watches[endpoint].forget()
         before, self._watches = self._watches, {}
         for endpoint in endpoints:
-            self._watches[endpoint] = endpoint.watch = before.get(endpoint) or Watch(self, endpoint)
+            self._watches[endpoint] = endpoint.watch = before.get(endpoint) or EndpointMonitor(self, endpoint)
             if endpoint.ejected and endpoint not in self._returns and endpoint.ejected_until < float("inf"):
                 self._arrange(endpoint)
 
     # -- out and back
 
-    def eject(self, watch: Watch, cause: str) -> None:
+    def eject(self, watch: EndpointMonitor, cause: str) -> None:
         endpoint, cluster, settings = watch.endpoint, self._cluster, self.settings
         if cluster is None or endpoint.ejected or endpoint not in cluster.endpoints:
             return
@@ -202,9 +202,9 @@ class Outliers:
     def _look(self) -> None:
         self._timer = self._clock.callLater(self.settings.interval, self._look)
         settings = self.settings
-        added: dict[Watch, Seen] = {}
+        added: dict[EndpointMonitor, CountsSnapshot] = {}
         for endpoint, watch in self._watches.items():
-            now = Seen.of(watch)
+            now = CountsSnapshot.of(watch)
             added[watch] = now.since(watch.seen)
             watch.seen = now
             if not endpoint.ejected and endpoint.ejections:
@@ -217,10 +217,12 @@ class Outliers:
                 if sum(one.buckets) >= settings.min_requests and one.p99() > settings.latency:
                     self.eject(watch, "latency")
 
-    def _compare(self, added: dict[Watch, Seen], outcome: Callable[[Seen], tuple[int, int]]) -> None:
+    def _compare(
+        self, added: dict[EndpointMonitor, CountsSnapshot], outcome: Callable[[CountsSnapshot], tuple[int, int]]
+    ) -> None:
         """Ejects by the rates of the last interval."""
         settings = self.settings
-        rates: dict[Watch, float] = {}
+        rates: dict[EndpointMonitor, float] = {}
         for watch, one in added.items():
             successes, total = outcome(one)
             if total >= max(1, settings.min_requests) and not watch.endpoint.ejected:
@@ -243,13 +245,13 @@ def threshold(rates: Sequence[float], factor: float) -> float:
     return mean - factor * deviation
 
 
-def _all(one: Seen) -> tuple[int, int]:
+def _all(one: CountsSnapshot) -> tuple[int, int]:
     return one.successes, one.successes + one.errors + one.losses
 
 
-def _answered(one: Seen) -> tuple[int, int]:
+def _answered(one: CountsSnapshot) -> tuple[int, int]:
     return one.successes, one.successes + one.errors
 
 
-def _local(one: Seen) -> tuple[int, int]:
+def _local(one: CountsSnapshot) -> tuple[int, int]:
     return one.successes + one.errors, one.successes + one.errors + one.losses

@@ -20,7 +20,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from metaproxy.cluster.breaker import Breaker
-from metaproxy.cluster.cluster import Attendant, Cluster, ConnectionSettings
+from metaproxy.cluster.cluster import Cluster, ClusterMonitor, ConnectionSettings
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.membership import Membership
 from metaproxy.cluster.original_destination import OriginalDestinationCluster
@@ -36,12 +36,11 @@ from metaproxy.interfaces import ICodec, IDiscovery, IFilter, ILoadBalancer
 from metaproxy.message import ErrorKind
 from metaproxy.message import Reply as LocalReply
 from metaproxy.plugins import HOOKS, Registry, parameters
-from metaproxy.proxy import address
 from metaproxy.proxy.memory import available
 from metaproxy.proxy.mirror import Mirror, MirrorTarget
 from metaproxy.proxy.overload import OverloadLimits
-from metaproxy.proxy.preface import Trusted
-from metaproxy.proxy.reserved import EdgeTable
+from metaproxy.proxy.proxy_protocol import Trusted
+from metaproxy.proxy.reserved_keys import ReservedKeyStripper
 from metaproxy.proxy.service_clusters import ServiceClusters
 from metaproxy.proxy.snapshot import NO_ROUTE, FilterUse, ListenerSnapshot, Snapshot, Template
 from metaproxy.proxy.tls import ClientTls
@@ -49,7 +48,8 @@ from metaproxy.routing.hash_keys import hash_keys
 from metaproxy.routing.matcher import compile_condition
 from metaproxy.routing.sticky import Sticking
 from metaproxy.routing.table import Route, RouteTable, Target
-from metaproxy.telemetry.access_log import AccessLog, LogFiles
+from metaproxy.support import addresses as address
+from metaproxy.telemetry.access_log.filter import AccessLog, LogFiles
 
 log = Logger()
 
@@ -243,7 +243,7 @@ class _Build:
             request_timeout=spec.request_timeout,
             credentials=spec.credentials,
             settings=clusters.settings(spec, self.config.node.zone),
-            attendants=self._attendants(spec),
+            monitors=self._attendants(spec),
             slow_start=SlowStart(spec.slow_start, self._clock) if spec.slow_start else None,
         )
         cluster.counts = self.builder._cluster_counts.get(spec.name) or cluster.counts
@@ -262,9 +262,9 @@ class _Build:
     def _clock(self) -> IReactorTime:
         return cast(IReactorTime, self.injected["clock"])
 
-    def _attendants(self, spec: model.Cluster) -> list[Attendant]:
+    def _attendants(self, spec: model.Cluster) -> list[ClusterMonitor]:
         """Who looks after the endpoints. They do nothing before the cluster is in force."""
-        found = clusters.attendants(spec, self._clock)
+        found = clusters.monitors(spec, self._clock)
         use = spec.discovery
         if use is not None and not spec.has_original_destination:
             discovery = self.registry.factory(IDiscovery, use.name, use.options, self.injected)()
@@ -422,7 +422,7 @@ def _stop(plugin: Any) -> None:
 def _table(listener: model.Listener, routes: Sequence[Route], codec: ICodec) -> RouteTable:
     """A listener's routes. Where a protocol has no place for metadata no client can set any."""
     if listener.reserved_keys == "strip" and not codec.mutable:
-        return EdgeTable(routes, random.Random(), codec)
+        return ReservedKeyStripper(routes, random.Random(), codec)
     return RouteTable(routes, random.Random())
 
 

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from metaproxy.config import model
 from metaproxy.interfaces import ICodec
-from metaproxy.telemetry.tracing import CustomTag, Policy, Tracing
+from metaproxy.telemetry.tracing.filter import CustomTag, Policy, Tracing
 
 if TYPE_CHECKING:
-    from metaproxy.telemetry.spans import Spans
+    from metaproxy.telemetry.tracing.spans import Spans
 
 SAME_CLOCK = 1.0
 """Seconds by which two clocks may differ and still be the same one, read twice."""
@@ -28,7 +28,7 @@ SAME_CLOCK = 1.0
 
 def spans(config: model.Config, clock: Any) -> Spans:
     """Of a configuration with `tracing:`."""
-    from metaproxy.telemetry.spans import DEFAULT_URLS, Spans, make_exporter
+    from metaproxy.telemetry.tracing.spans import DEFAULT_URLS, Spans, make_exporter
 
     spec, node = config.tracing, config.node
     assert spec is not None
@@ -45,7 +45,7 @@ def tracing(
     spec: model.ListenerTracing, node: model.Node, codec: ICodec, spans: Spans, clock: Any, rng: random.Random | None
 ) -> Tracing:
     """What gives a listener's exchanges their ids and spans."""
-    from metaproxy.telemetry.propagation import Propagation
+    from metaproxy.telemetry.tracing.propagation import Propagation
 
     offset = time.time() - clock.seconds()
     policy = Policy(

@@ -22,16 +22,17 @@ from twisted.internet.task import Clock
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.config import model
 from metaproxy.config.known_keys import check_keys
-from metaproxy.config.load import ConfigErrors, Node, Problem, Scalar, load
 from metaproxy.config.named_files import Confinement, NamedFile, named_files, place
 from metaproxy.config.permissions import who_else_writes
 from metaproxy.config.plugin_problems import file_problems
-from metaproxy.config.reading import BROKEN, Enough, Plugins, Reading, Secret, near
-from metaproxy.config.shape import Nested, options
+from metaproxy.config.schema.load import ConfigErrors, Node, Problem, Scalar, load
+from metaproxy.config.schema.reading import BROKEN, Enough, Plugins, Reading, Secret, near
+from metaproxy.config.schema.shape import Nested, options
 from metaproxy.config.tls import CertificateError, admin_options, client_tls, server_tls
 from metaproxy.message import Affinity
-from metaproxy.proxy import address, certificates
+from metaproxy.proxy import certificates
 from metaproxy.proxy.service_clusters import ServiceClusters
+from metaproxy.support import addresses as address
 from metaproxy.support.extras import install
 
 __all__ = ["ConfigErrors", "Problem", "check", "plugin_folders"]

@@ -17,17 +17,17 @@ from typing import Any, cast
 
 from twisted.internet.interfaces import IReactorTime
 
-from metaproxy.cluster.cluster import Attendant, Cluster
+from metaproxy.cluster.cluster import Cluster, ClusterMonitor
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.health import HealthChecks
 from metaproxy.cluster.health import Settings as HealthSettings
-from metaproxy.cluster.outlier import Outliers
+from metaproxy.cluster.outlier import OutlierDetector
 from metaproxy.cluster.outlier import Settings as OutlierSettings
 from metaproxy.cluster.plan import Settings
 from metaproxy.config import model
-from metaproxy.config.load import load
-from metaproxy.config.reading import BROKEN, Reading
-from metaproxy.config.shape import ListOf, Nested
+from metaproxy.config.schema.load import load
+from metaproxy.config.schema.reading import BROKEN, Reading
+from metaproxy.config.schema.shape import ListOf, Nested
 from metaproxy.proxy.probes import Codec as CodecProbe
 from metaproxy.proxy.probes import Http, Make, Probes, Script, Tcp
 from metaproxy.routing.pattern import compile_bytes
@@ -36,12 +36,12 @@ from metaproxy.units import Percent
 _ENDPOINTS = ListOf(Nested(model.Endpoint))
 
 
-def attendants(spec: model.Cluster, clock: IReactorTime) -> list[Attendant]:
-    found: list[Attendant] = []
+def monitors(spec: model.Cluster, clock: IReactorTime) -> list[ClusterMonitor]:
+    found: list[ClusterMonitor] = []
     if spec.health_check is not None:
         found.append(_health_checks(spec.health_check, clock))
     if spec.outlier is not None:
-        found.append(Outliers(_outlier(spec.outlier), clock))
+        found.append(OutlierDetector(_outlier(spec.outlier), clock))
     return found
 
 

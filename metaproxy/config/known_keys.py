@@ -11,8 +11,8 @@ from difflib import get_close_matches
 from typing import Any
 
 from metaproxy.config import model
-from metaproxy.config.load import Node
-from metaproxy.config.reading import Reading, near
+from metaproxy.config.schema.load import Node
+from metaproxy.config.schema.reading import Reading, near
 from metaproxy.routing.matcher import FACTS, compile_condition
 
 _NEAR = 0.75

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 from metaproxy.cluster.retry import REASONS
-from metaproxy.config.load import Problem
-from metaproxy.config.notation import (
+from metaproxy.config.schema.load import Problem
+from metaproxy.config.schema.notation import (
     Address,
     Choice,
     Condition,
@@ -50,8 +50,8 @@ from metaproxy.config.notation import (
     Whole,
     WorkerCount,
 )
-from metaproxy.config.reading import Secret, Use
-from metaproxy.config.shape import (
+from metaproxy.config.schema.reading import Secret, Use
+from metaproxy.config.schema.shape import (
     Discovery,
     Filter,
     FlagOr,

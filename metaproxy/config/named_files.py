@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 from zope.interface.interface import InterfaceClass
 
-from metaproxy.config.load import Node
-from metaproxy.config.reading import Use
+from metaproxy.config.schema.load import Node
+from metaproxy.config.schema.reading import Use
 from metaproxy.interfaces import ICodec, IDiscovery, IFilter, ILoadBalancer
 
 _PLUGINS: Mapping[str, InterfaceClass] = {

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from metaproxy.config.load import Problem
+from metaproxy.config.schema.load import Problem
 from metaproxy.config.smoke import smoke, watched
 from metaproxy.interfaces import ICodec, IDiscovery, IFilter
 from metaproxy.plugins import PluginError, Registry

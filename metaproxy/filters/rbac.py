@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from zope.interface import implementer
 
-from metaproxy.filters.notes import note
+from metaproxy.filters.details import note
 from metaproxy.interfaces import IExchange, IOnRequest
 from metaproxy.message import ErrorKind, FrameError, Message, Reply
 from metaproxy.plugins import OptionError

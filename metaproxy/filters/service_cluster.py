@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
-from metaproxy.http_calls import MAX_BODY, Answer, HttpCalls, HttpFailed
+from metaproxy.clients.http import MAX_BODY, Answer, HttpCalls, HttpFailed
+from metaproxy.clients.relay import Relay
 from metaproxy.plugins import OptionError
-from metaproxy.relay import Relay
 
 MOST = 1000
 """Endpoints whose connections are kept; a discovery may have brought many in the course of time."""

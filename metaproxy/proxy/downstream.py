@@ -63,9 +63,9 @@ class _Event(_Answer):
 class Downstream(Protocol):
     """
     number: counts the listener's connections. facts: what routes and filters may know of the peer. inflight: exchanges
-    under way. pin: the upstream connection that has its state, if any: all its requests go there. own: those that are
-    its own because a cluster's `mode` is pinned; see pool.own_place. sticky: the shared connection of each pool that
-    its requests take, so that they can't overtake each other.
+    under way. session_pin: the upstream connection that has its state, if any: all its requests go there.
+    pinned_by_cluster: those that are its own because a cluster's `mode` is pinned; see pool.pin_key. shared_by_pool:
+    the connection of each pool that its requests take, so that they can't overtake each other.
     """
 
     def __init__(self, listener: ClientOwner, number: int) -> None:
@@ -75,9 +75,9 @@ class Downstream(Protocol):
         self.number = number
         self.facts: dict[str, str] = {}
         self.inflight = 0
-        self.pin: UpstreamConnection | None = None
-        self.own: dict[tuple[str, str, Hashable], UpstreamConnection] = {}
-        self.sticky: dict[ConnectionOwner, UpstreamConnection] = {}
+        self.session_pin: UpstreamConnection | None = None
+        self.pinned_by_cluster: dict[tuple[str, str, Hashable], UpstreamConnection] = {}
+        self.shared_by_pool: dict[ConnectionOwner, UpstreamConnection] = {}
         self.leases: dict[ConnectionOwner, UpstreamConnection] = {}
         self.session = snapshot.codec.session(Side.CLIENT, snapshot.max_frame)
         self.codec = snapshot.codec
@@ -234,14 +234,14 @@ class Downstream(Protocol):
             while held and self._barrier is None and self.inflight < self._limit and not (self._gone or self._withheld):
                 message = held[0]
                 hold = message.hold
-                if hold and self.inflight and (self.pin is None or hold not in _ON_ITS_OWN):
+                if hold and self.inflight and (self.session_pin is None or hold not in _ON_ITS_OWN):
                     break
                 held.popleft()
                 if message.answer is not None:
                     self._counts.local_answers += 1
                     self._answer(message.answer)
                     continue
-                if hold == Hold.CLOSE and self.pin is None:
+                if hold == Hold.CLOSE and self.session_pin is None:
                     message.hold = hold = Hold.NONE
                 exchange = self._begin(message)
                 if hold in _ENDS and not exchange.outcome:
@@ -314,7 +314,7 @@ class Downstream(Protocol):
         elif exchange.data:  # a refused request that gets no answer of its own, but may get an error
             self._answer(exchange.data)
         if exchange.message.hold:
-            if exchange.message.hold == Hold.OPEN and self.pin is None:
+            if exchange.message.hold == Hold.OPEN and self.session_pin is None:
                 self._state_refused(exchange)
                 return
             if exchange is self._barrier:
@@ -559,14 +559,14 @@ class Downstream(Protocol):
     # -- a connection of its own
 
     def pinned(self, connection: UpstreamConnection) -> None:
-        self.pin = connection
+        self.session_pin = connection
 
     def _pins(self) -> list[UpstreamConnection]:
-        return [*self.own.values(), *([self.pin] if self.pin is not None else [])]
+        return [*self.pinned_by_cluster.values(), *([self.session_pin] if self.session_pin is not None else [])]
 
     def unpin(self) -> None:
         """The state is gone that needed it; the connection goes back, if nothing of ours is left on it."""
-        connection, self.pin = self.pin, None
+        connection, self.session_pin = self.session_pin, None
         if connection is None:
             return
         if connection.idle_and_clean():
@@ -578,8 +578,10 @@ class Downstream(Protocol):
     def pin_lost(self, connection: UpstreamConnection) -> None:
         """The server closed it: what the client believes of its state is no longer true."""
         if connection in self._pins():
-            self.pin = None
-            self.own = {place: own for place, own in self.own.items() if own is not connection}
+            self.session_pin = None
+            self.pinned_by_cluster = {
+                place: own for place, own in self.pinned_by_cluster.items() if own is not connection
+            }
             if not self._gone:
                 self.flush()
                 self.transport.loseConnection()  # type: ignore[union-attr]
@@ -616,7 +618,7 @@ class Downstream(Protocol):
 
     def idle_for(self, now: float) -> float:
         """Seconds since anything happened; 0 while an exchange is under way or a subscription is open (B12)."""
-        return 0.0 if self.inflight or self._held or self.pin is not None else now - self.last_active
+        return 0.0 if self.inflight or self._held or self.session_pin is not None else now - self.last_active
 
     def close(self) -> None:
         """At once, whatever is under way."""
@@ -635,7 +637,7 @@ class Downstream(Protocol):
         kept = list(takewhile(lambda message: message.hold != Hold.EXCHANGE, self._held))
         self._held.clear()
         self._held.extend(kept)
-        if self.pin is not None and not self.inflight:
+        if self.session_pin is not None and not self.inflight:
             self.transport.abortConnection()  # type: ignore[union-attr]
             return
         self._leave()
@@ -663,13 +665,13 @@ class Downstream(Protocol):
             connection.resume(self)
         self._choked = []
         pins = self._pins()
-        self.pin, self.own = None, {}
+        self.session_pin, self.pinned_by_cluster = None, {}
         for pin in pins:
             pin.holder = None
             pin.let_go()
-        for reserved in [one for one in self.sticky.values() if one.holder is self]:
+        for reserved in [one for one in self.shared_by_pool.values() if one.holder is self]:
             reserved.holder = None
             reserved.retire()  # what others had sent on it before is still answered
-        self.sticky.clear()
+        self.shared_by_pool.clear()
         self.leases.clear()
         self.listener.left(self)

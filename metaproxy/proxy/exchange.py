@@ -34,12 +34,12 @@ from metaproxy.proxy.culprit import culprit
 from metaproxy.proxy.deadlines import Deadlines
 from metaproxy.proxy.mirror import Mirror
 from metaproxy.proxy.owners import Owners
-from metaproxy.proxy.pool import own_place, pool_of
-from metaproxy.proxy.refusal import refuse
+from metaproxy.proxy.pool import pin_key, pool_of
+from metaproxy.proxy.retry_state import RetryState
 from metaproxy.proxy.roles import ExchangeClient, Try, Undertaking, UpstreamConnection
 from metaproxy.proxy.snapshot import ListenerSnapshot, Template
 from metaproxy.proxy.split_request import SplitRequest
-from metaproxy.proxy.tries import Tries
+from metaproxy.proxy.transaction_abort import refuse
 from metaproxy.routing.matcher import FACTS
 from metaproxy.routing.table import Route, Target
 
@@ -59,9 +59,27 @@ class Exchange:
     """
 
     __slots__ = (
-        "_alteration", "_changes", "attempt", "client", "data", "deadlines", "details", "ended", "endpoint", "learnt",
-        "message", "outcome", "reply_kind", "response", "response_bytes", "snapshot", "started", "target", "time_limit",
-        "tries", "via",
+        "_alteration",
+        "_changes",
+        "attempt",
+        "client",
+        "data",
+        "deadlines",
+        "details",
+        "ended",
+        "endpoint",
+        "learnt",
+        "matched_route",
+        "message",
+        "outcome",
+        "reply_kind",
+        "response",
+        "response_bytes",
+        "snapshot",
+        "started",
+        "target",
+        "time_limit",
+        "tries",
     )  # fmt: skip
     tries: int
 
@@ -84,7 +102,7 @@ class Exchange:
         self._changes: Mutation | None = None
         self.time_limit = 0.0
         self.learnt: dict[str, str | None] | None = None
-        self.via: Route = snapshot.no_route
+        self.matched_route: Route = snapshot.no_route
         """The matched route, or the listener's pseudo-route for none."""
 
     # -- the path up
@@ -98,9 +116,9 @@ class Exchange:
             self.local(Reply(ErrorKind.BAD_REQUEST, str(error)))
             return
         if route is not None:
-            self.via = route
+            self.matched_route = route
         else:
-            route = self.via
+            route = self.matched_route
         if route.on_request:
             filter_chain.ask(self)
         else:
@@ -108,7 +126,7 @@ class Exchange:
 
     def forward(self) -> None:
         """Sends it to its target, which is picked now unless that was done before: it was held, or falls back."""
-        route = self.via
+        route = self.matched_route
         if route.reply is not None:
             self.local(route.reply)
             return
@@ -116,13 +134,13 @@ class Exchange:
         target = self.target
         try:
             if target is None:
-                target = route.pick() if route.sticky is None else route.stick(self.message.get, client.facts)
+                target = route.pick() if route.split_by_hash is None else route.stick(self.message.get, client.facts)
                 self.target = target
             cluster: Cluster = target.cluster
             message = self.message
-            pin = client.pin
-            if pin is None and client.own:
-                pin = client.own.get(own_place(cluster, None, message.profile))
+            pin = client.session_pin
+            if pin is None and client.pinned_by_cluster:
+                pin = client.pinned_by_cluster.get(pin_key(cluster, None, message.profile))
             if pin is None and (cluster.held is not None or cluster.balancer is None) and self._detained(cluster):
                 return
             changes = self._changes
@@ -136,7 +154,7 @@ class Exchange:
                 cluster = self._follow(pin)
             if route.retry is not None and pin is None:
                 request_timeout.watch(self)
-                self.attempt = Tries(self, message, cluster, cast(RetryPolicy, route.retry))
+                self.attempt = RetryState(self, message, cluster, cast(RetryPolicy, route.retry))
                 self.attempt.start()
                 self._mirror(message)
                 return
@@ -166,7 +184,7 @@ class Exchange:
             self._mirror(message)
 
     def _mirror(self, message: Message) -> None:
-        mirror = cast("Mirror | None", self.via.mirror)
+        mirror = cast("Mirror | None", self.matched_route.mirror)
         if mirror is not None:
             mirror.copy(self, message)
 
@@ -214,7 +232,7 @@ class Exchange:
     def _target_at(self, pin: UpstreamConnection) -> Target | None:
         """The route's target that the client's own connection leads to, if there is one."""
         target: Target | None
-        for target in self.via.targets:
+        for target in self.matched_route.targets:
             while target is not None:
                 if cast(Cluster, target.cluster).name == pin.pool.cluster.name:
                     return target
@@ -229,9 +247,9 @@ class Exchange:
 
     def _split(self, cluster: Cluster, message: Message, pin: UpstreamConnection | None) -> bool:
         """Sends a request to all endpoints that own its keys; False when it goes to one, as most do."""
-        subset = self.via.subset
+        subset = self.matched_route.subset
         by_key = (cluster.codec.hash_aliases.get("key", "key"),)
-        if cluster.splits and (self.via.hash_keys or cluster.hash_keys) != by_key:
+        if cluster.splits and (self.matched_route.hash_keys or cluster.hash_keys) != by_key:
             return False  # endpoints are not told apart by the key
         parts = cluster.codec.split(message, Owners(cluster, subset, pin))
         if parts is None or (pin is not None and parts):
@@ -271,11 +289,11 @@ class Exchange:
     def take(self, response: Message) -> None:
         """The answer, from one endpoint or merged of several."""
         self.response = response
-        hooks = self.via.on_response
+        hooks = self.matched_route.on_response
         if hooks:
             self._changes = None
             filter_chain.tell(self, len(hooks) - 1)
-        elif self.via.response is not None:
+        elif self.matched_route.response is not None:
             self.deliver()
         else:
             # The common end, without detours.
@@ -287,8 +305,8 @@ class Exchange:
     def deliver(self) -> None:
         response = cast(Message, self.response)
         try:
-            if self.via.response is not None or self._changes is not None:
-                response = self._changed(response, cast("Template | None", self.via.response))
+            if self.matched_route.response is not None or self._changes is not None:
+                response = self._changed(response, cast("Template | None", self.matched_route.response))
             self.data = self.client.session.send(response, self.message.id)
         except FrameError as error:
             self.local(Reply(ErrorKind.BAD_RESPONSE, str(error)))
@@ -409,7 +427,7 @@ class Exchange:
         self.ended = now = client.network.turn.now
         if self.deadlines is not None:
             self.deadlines.forget(self, None)
-        route = self.via
+        route = self.matched_route
         target = self.target
         if target is None:
             target = self.target = route.reply_target
@@ -437,7 +455,7 @@ class Exchange:
 
     def counts(self) -> TargetCounts:
         """Where this exchange is counted."""
-        return (self.target or self.via.reply_target).counts
+        return (self.target or self.matched_route.reply_target).counts
 
     # -- mutations
 
@@ -492,7 +510,7 @@ class Exchange:
 
     @property
     def route(self) -> str:
-        return self.via.name
+        return self.matched_route.name
 
     @property
     def cluster(self) -> str:

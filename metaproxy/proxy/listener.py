@@ -17,13 +17,13 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from metaproxy.counts import ListenerCounts
-from metaproxy.proxy.address import Address, show
 from metaproxy.proxy.culprit import culprit
 from metaproxy.proxy.downstream import Downstream
-from metaproxy.proxy.preface import Preface
+from metaproxy.proxy.proxy_protocol import ProxyProtocol
 from metaproxy.proxy.roles import Leaving, Network
 from metaproxy.proxy.snapshot import ListenerSnapshot
-from metaproxy.proxy.tls import Secured
+from metaproxy.proxy.tls import TlsTransport
+from metaproxy.support.addresses import Address, show
 
 log = Logger()
 
@@ -100,8 +100,8 @@ class Listener:
             connection.find_original_destination()
         behind: Any = client
         if self.snapshot.tls is not None:
-            behind = Secured(self.snapshot.tls, client, self.network.clock, partial(self._not_secured, client))
-        return Preface(self, client, behind) if self.snapshot.proxy_protocol else behind
+            behind = TlsTransport(self.snapshot.tls, client, self.network.clock, partial(self._not_secured, client))
+        return ProxyProtocol(self, client, behind) if self.snapshot.proxy_protocol else behind
 
     def _not_trusted(self, peer: str) -> None:
         host = peer.rpartition(":")[0]

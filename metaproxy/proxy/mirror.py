@@ -37,26 +37,26 @@ KEPT = 16
 """Differences that are kept for whoever looks."""
 
 
-class Nobody:
+class MirrorClient:
     """Stands where a client does, for the pools: copies of all clients share connections, and nobody is slowed down."""
 
     def __init__(self, network: Any) -> None:
         self.network = network
         self.number = 0
         self.inflight = 0
-        self.pin: UpstreamConnection | None = None
-        self.own: dict[Any, UpstreamConnection] = {}
-        self.sticky: dict[Any, UpstreamConnection] = {}
+        self.session_pin: UpstreamConnection | None = None
+        self.pinned_by_cluster: dict[Any, UpstreamConnection] = {}
+        self.shared_by_pool: dict[Any, UpstreamConnection] = {}
         self.leases: dict[Any, UpstreamConnection] = {}
 
     def pinned(self, connection: UpstreamConnection) -> None:
-        self.pin = connection
+        self.session_pin = connection
 
     def unpin(self) -> None:
-        self.pin = None
+        self.session_pin = None
 
     def pin_lost(self, connection: UpstreamConnection) -> None:
-        self.own = {place: own for place, own in self.own.items() if own is not connection}
+        self.pinned_by_cluster = {place: own for place, own in self.pinned_by_cluster.items() if own is not connection}
 
     def event(self, message: Message) -> None:
         """A push that nobody asked for."""
@@ -73,7 +73,7 @@ class MirrorTarget:
         self.last: deque[tuple[str, str]] = deque(maxlen=KEPT)
         self.copies = 0
         self.bytes = 0
-        self._nobody: Nobody | None = None
+        self._nobody: MirrorClient | None = None
 
     @property
     def name(self) -> str:
@@ -83,12 +83,12 @@ class MirrorTarget:
         """The copy on its way; None when it was not sent."""
         nobody = self._nobody
         if nobody is None:
-            nobody = self._nobody = Nobody(exchange.client.network)
-        cluster, route = self.cluster, exchange.via
+            nobody = self._nobody = MirrorClient(exchange.client.network)
+        cluster, route = self.cluster, exchange.matched_route
         breaker = cluster.breaker
         endpoint = None
         crowded = self.copies >= MAX_COPIES or self.bytes >= MAX_BYTES or breaker.requests >= breaker.max_requests
-        if not crowded and not any(connection.choked for connection in nobody.sticky.values()):
+        if not crowded and not any(connection.choked for connection in nobody.shared_by_pool.values()):
             endpoint = cluster.pick(message, route.hash_keys, None, exchange.client.facts)
         if endpoint is None:
             self.counts.dropped += 1
@@ -111,7 +111,7 @@ class Copy:
 
     __slots__ = ("_answer", "_size", "_theirs", "_waits", "attempt", "client", "done", "exchange", "started", "target")
 
-    def __init__(self, target: MirrorTarget, client: Nobody, exchange: OpenExchange, message: Message) -> None:
+    def __init__(self, target: MirrorTarget, client: MirrorClient, exchange: OpenExchange, message: Message) -> None:
         self.target = target
         self.client = client
         # An original that is not compared need not be kept until the mirror answers.
@@ -178,7 +178,7 @@ class Copy:
             counts.differences += 1
             operation = exchange.message.known().get("operation", "-")
             self.target.last.append((operation[:200], text))
-            exchange.via.mirror.told(exchange, self.target.name, answer, text)  # type: ignore[attr-defined]
+            exchange.matched_route.mirror.told(exchange, self.target.name, answer, text)  # type: ignore[attr-defined]
 
 
 class Mirror:
@@ -196,7 +196,7 @@ class Mirror:
         Sends copies of a request that was just forwarded. Not of one that binds a connection, or of a client that has
         its own: what a mirror would make of the rest of a transaction is anybody's guess.
         """
-        if message.hold is not Hold.NONE or exchange.client.pin is not None:
+        if message.hold is not Hold.NONE or exchange.client.session_pin is not None:
             return
         for target in self.targets:
             if target.share >= 1.0 or self._uniform() < target.share:

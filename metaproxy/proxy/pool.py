@@ -16,10 +16,10 @@ from twisted.python.failure import Failure
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.message import Affinity, ErrorKind, Hold
-from metaproxy.proxy import address
 from metaproxy.proxy.roles import Client, Network, Try, UpstreamConnection
-from metaproxy.proxy.tls import Secured
+from metaproxy.proxy.tls import TlsTransport
 from metaproxy.proxy.upstream import connection_class
+from metaproxy.support import addresses as address
 
 _OPEN, _EXCHANGE = Hold.OPEN, Hold.EXCHANGE
 
@@ -62,7 +62,7 @@ class Pool:
         if self._pinned or hold is _OPEN:
             self._pin(attempt, client, hold is _OPEN or self.codec.affinity is Affinity.CONNECTION)
         elif self._multiplex and hold is not _EXCHANGE:
-            sticky = client.sticky.get(self)
+            sticky = client.shared_by_pool.get(self)
             if sticky is None or not (sticky.usable or self._must_stay(sticky, client)):
                 sticky = self._choose(attempt.message.profile, client)
                 if sticky is None:
@@ -103,8 +103,8 @@ class Pool:
             chosen = next((one for one in group if one.alive), None)
         if chosen is not None:
             # Those that are gone belong to endpoints of earlier configurations, as often as not.
-            client.sticky = {pool: one for pool, one in client.sticky.items() if one.alive}
-            client.sticky[self] = chosen
+            client.shared_by_pool = {pool: one for pool, one in client.shared_by_pool.items() if one.alive}
+            client.shared_by_pool[self] = chosen
         return chosen
 
     def reserve(self, connection: UpstreamConnection, client: Client) -> None:
@@ -118,13 +118,13 @@ class Pool:
             if not group:
                 del self._shared[connection.profile]
         connection.usable, connection.reserved, connection.holder = False, True, client
-        client.sticky[self] = connection
+        client.shared_by_pool[self] = connection
 
     def _pin(self, attempt: Try, client: Client, stateful: bool) -> None:
         """stateful: what the client asks from now on depends on it, wherever it would be routed."""
         profile = attempt.message.profile
-        place = own_place(self.cluster, self.endpoint, profile)
-        connection = client.pin if stateful else client.own.get(place)
+        place = pin_key(self.cluster, self.endpoint, profile)
+        connection = client.session_pin if stateful else client.pinned_by_cluster.get(place)
         if connection is None:
             connection = self._take(profile)
             if connection is None:
@@ -134,7 +134,7 @@ class Pool:
             if stateful:
                 client.pinned(connection)
             else:
-                client.own[place] = connection
+                client.pinned_by_cluster[place] = connection
         connection.submit(attempt)
 
     def _lease(self, attempt: Try, client: Client) -> None:
@@ -188,7 +188,9 @@ class Pool:
         tls = self.settings.tls
         protocol: Any = connection
         if tls is not None:
-            protocol = Secured(tls, connection, self.network.clock, connection.connectionFailed, self._address.host)
+            protocol = TlsTransport(
+                tls, connection, self.network.clock, connection.connectionFailed, self._address.host
+            )
         self.network.connect(self._address, protocol, self.settings.connect_timeout)
         return connection
 
@@ -322,7 +324,7 @@ class Pool:
             log.warn("cluster {cluster}: {text}", cluster=self.cluster.name, text=text)
 
 
-def own_place(cluster: Cluster, endpoint: Endpoint | None, profile: Hashable) -> tuple[str, str, Hashable]:
+def pin_key(cluster: Cluster, endpoint: Endpoint | None, profile: Hashable) -> tuple[str, str, Hashable]:
     """
     What a client has a connection of its own for, with `mode: pinned`: a cluster, by name as it may be replaced, and a
     state; each endpoint where keys belong to endpoints.

@@ -20,12 +20,12 @@ from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.health import Done
 from metaproxy.message import FrameError, Kind, Message, Side
-from metaproxy.proxy import address
-from metaproxy.proxy.tls import Secured
+from metaproxy.proxy.tls import TlsTransport
 from metaproxy.routing.pattern import Searchable
+from metaproxy.support import addresses as address
 
 if TYPE_CHECKING:
-    from metaproxy.proxy.address import Address
+    from metaproxy.support.addresses import Address
 
 MOST = 64 << 10
 """Bytes that a server may answer."""
@@ -258,7 +258,7 @@ class _Check:
         tls, where = self._cluster.connections.tls, probe.where()
         behind: Any = probe
         if tls is not None and probe.secured:
-            behind = Secured(tls, probe, self._network.clock, probe.connectionFailed, where.host)
+            behind = TlsTransport(tls, probe, self._network.clock, probe.connectionFailed, where.host)
         self._network.connect(where, behind, self._timeout)
 
     def _told(self, well: bool, text: str) -> None:

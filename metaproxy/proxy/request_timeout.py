@@ -31,7 +31,7 @@ class Bounded(Timed, Protocol):
     @property
     def message(self) -> Message: ...
     @property
-    def via(self) -> Route: ...
+    def matched_route(self) -> Route: ...
     @property
     def target(self) -> Target | None: ...
 
@@ -40,7 +40,7 @@ def watch(exchange: Bounded) -> None:
     """Starts the clock, unless the client asked to wait for as long as it takes; the cluster's once it is known."""
     if exchange.message.hold is _EXCHANGE:
         return
-    timeout = exchange.via.timeout
+    timeout = exchange.matched_route.timeout
     if timeout is None or exchange.time_limit:
         target = exchange.target
         known = target is not None and not exchange.time_limit
@@ -57,7 +57,7 @@ def watch(exchange: Bounded) -> None:
 
 def allowed(exchange: Bounded) -> float:
     """Seconds, 0 for no limit."""
-    timeout = exchange.via.timeout
+    timeout = exchange.matched_route.timeout
     if timeout is None:
         target = exchange.target
         timeout = cast(Cluster, target.cluster).request_timeout if target is not None else DEFAULT

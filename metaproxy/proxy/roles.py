@@ -20,12 +20,12 @@ from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.counts import ListenerCounts, TargetCounts
 from metaproxy.interfaces import ICodec, ISession
 from metaproxy.message import ErrorKind, Message, Reply
-from metaproxy.proxy.address import Address
 from metaproxy.proxy.deadlines import DeadlineQueues
+from metaproxy.proxy.flush_queue import FlushQueue
 from metaproxy.proxy.overload import OverloadMonitor
 from metaproxy.proxy.snapshot import ListenerSnapshot
-from metaproxy.proxy.turn import Turn
 from metaproxy.routing.table import Route, Target
+from metaproxy.support.addresses import Address
 
 
 class Network(Protocol):
@@ -34,7 +34,7 @@ class Network(Protocol):
     @property
     def clock(self) -> IReactorTime: ...
     @property
-    def turn(self) -> Turn: ...
+    def turn(self) -> FlushQueue: ...
     @property
     def deadlines(self) -> DeadlineQueues: ...
     @property
@@ -174,14 +174,14 @@ class Client(Protocol):
     """
     Whose requests pools and connections carry: a downstream connection, or a mirror.
 
-    number: spreads clients over shared connections. inflight: exchanges under way. pin: the connection that holds its
-    state; own: those that `mode: pinned` gives it; sticky: the shared one of each pool that its requests take; leases:
+    number: spreads clients over shared connections. inflight: exchanges under way. session_pin: the connection with its
+    state; pinned_by_cluster: those of `mode: pinned`; shared_by_pool: the one of each pool that it uses; leases:
     the pooled one that its requests stay on while any is under way.
     """
 
-    pin: UpstreamConnection | None
-    own: dict[tuple[str, str, Hashable], UpstreamConnection]
-    sticky: dict[ConnectionOwner, UpstreamConnection]
+    session_pin: UpstreamConnection | None
+    pinned_by_cluster: dict[tuple[str, str, Hashable], UpstreamConnection]
+    shared_by_pool: dict[ConnectionOwner, UpstreamConnection]
     leases: dict[ConnectionOwner, UpstreamConnection]
 
     @property
@@ -273,7 +273,7 @@ class OpenExchange(Protocol):
     @property
     def snapshot(self) -> ListenerSnapshot: ...
     @property
-    def via(self) -> Route: ...
+    def matched_route(self) -> Route: ...
     @property
     def outcome(self) -> str: ...
     @property

@@ -22,8 +22,8 @@ from zope.interface import implementer
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.message import Kind, Message
-from metaproxy.proxy import address
-from metaproxy.proxy.tls import ClientTls, Secured
+from metaproxy.proxy.tls import ClientTls, TlsTransport
+from metaproxy.support import addresses as address
 
 
 class ServiceClusters:
@@ -110,7 +110,7 @@ class _Connector:
             behind = _Behind(protocolFactory.buildProtocol(None), made.callback)
             if self._tls is None:
                 return behind
-            return Secured(self._tls, behind, self._reactor, failed, self._where.host)
+            return TlsTransport(self._tls, behind, self._reactor, failed, self._where.host)
 
         factory = Factory.forProtocol(build)
         factory.noisy = False

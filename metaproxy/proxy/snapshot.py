@@ -19,7 +19,7 @@ from metaproxy.proxy.tls import ServerTls
 from metaproxy.routing.table import Route, RouteTable
 
 if TYPE_CHECKING:
-    from metaproxy.proxy.address import Address
+    from metaproxy.support.addresses import Address
 
 NO_ROUTE = Reply(ErrorKind.NOT_FOUND, "no route matched")
 

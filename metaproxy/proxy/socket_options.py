@@ -10,7 +10,7 @@ import ipaddress
 import socket
 import struct
 
-from metaproxy.proxy.address import show
+from metaproxy.support.addresses import show
 
 SO_ORIGINAL_DST = 80
 """Of linux/netfilter_ipv4.h; IP6T_SO_ORIGINAL_DST of linux/netfilter_ipv6/ip6_tables.h is the same number."""

@@ -39,7 +39,7 @@ class SplitRequest:
         self._left = len(parts)
 
     def start(self) -> None:
-        exchange, cluster, route = self.exchange, self._cluster, self.exchange.via
+        exchange, cluster, route = self.exchange, self._cluster, self.exchange.matched_route
         exchange.tries = len(self._parts)
         for part in self._parts:
             endpoint = cast("Endpoint | None", part.endpoint)

@@ -1,8 +1,8 @@
 """
 TLS between a socket and the protocol that reads it.
 
-Lives here: `Secured`, which stands in the place of a connection's protocol and gives the protocol behind it plain bytes
-and a transport of its own; `ServerTls` and `ClientTls`, what is needed to begin. Does not: files and certificates
+Lives here: `TlsTransport`, which stands in the place of a connection's protocol and gives the protocol behind it plain
+bytes and a transport of its own; `ServerTls` and `ClientTls`, what is needed to begin. Does not: files and certificates
 (`certificates`), sockets (`transport`).
 
 It is the standard library's `ssl` on memory buffers: it sees no socket, so it works behind a PROXY header that was read
@@ -55,12 +55,12 @@ class ClientTls:
 
 
 class Owner(Protocol):
-    """Who is told when it does not come to a connection. Exactly one of `Secured`'s protocol and this is."""
+    """Who is told when it does not come to a connection. Exactly one of `TlsTransport`'s protocol and this is."""
 
     def __call__(self, text: str, timed_out: bool) -> None: ...
 
 
-class Secured:
+class TlsTransport:
     """
     The protocol of a socket. inner: the protocol behind it, whose makeConnection is called once the handshake is done;
     failed(text, timed_out): it was not, and the socket is closed.
@@ -251,7 +251,7 @@ class _Plain:
 
     disconnecting = False
 
-    def __init__(self, secured: Secured) -> None:
+    def __init__(self, secured: TlsTransport) -> None:
         self._secured = secured
         self._socket = secured.transport
         self.closing = False

@@ -7,7 +7,7 @@ Does not: protocols, pools, anything that knows what the bytes mean.
 Why not the reactor's own transports: they cost a log context, several calls and a 64 KiB allocation each event, as much
 as all the rest of an exchange. An epoll descriptor is itself readable when one of its sockets is, so the reactor sees a
 single reader: it calls `doRead` once, all ready sockets are read in one loop, and what they caused to be written leaves
-at the end of it (`Turn`). It works under every reactor that can watch a descriptor, and gives turns a clear end.
+at the end of it (`FlushQueue`). It works under every reactor that can watch a descriptor, and gives turns a clear end.
 
 Longer than most modules: the epoll, what listens, what connects and what is connected share its registrations.
 """
@@ -29,12 +29,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from metaproxy.proxy import address
-from metaproxy.proxy.address import Address
 from metaproxy.proxy.deadlines import DeadlineQueues
+from metaproxy.proxy.flush_queue import FlushQueue
 from metaproxy.proxy.overload import OverloadMonitor
 from metaproxy.proxy.socket_options import keep_alive, original_destination
-from metaproxy.proxy.turn import Turn
+from metaproxy.support import addresses as address
+from metaproxy.support.addresses import Address
 
 log = Logger()
 
@@ -434,7 +434,7 @@ class Network:
     connect() gives its protocol either makeConnection (then dataReceived ...) or connectionFailed(text, timed_out).
     """
 
-    def __init__(self, reactor: Any, turn: Turn) -> None:
+    def __init__(self, reactor: Any, turn: FlushQueue) -> None:
         self.clock = reactor
         self.turn = turn
         self.deadlines = DeadlineQueues(reactor)

@@ -16,9 +16,9 @@ from twisted.internet.interfaces import IDelayedCall
 from metaproxy.message import FrameError
 from metaproxy.recording.entries import Entry, Frame, foot, head
 from metaproxy.recording.redaction import redacted
-from metaproxy.telemetry.choosing import Choice
-from metaproxy.telemetry.decoded import as_time, metadata, source, told
-from metaproxy.telemetry.log_files import LogFile
+from metaproxy.telemetry.access_log.files import LogFile
+from metaproxy.telemetry.inspect.decoded import as_time, metadata, source, told
+from metaproxy.telemetry.inspect.exchange_match import Choice
 
 MAX_FRAME = 1 << 20
 """Bytes of a frame; an exchange with a larger one is left out."""

@@ -71,13 +71,14 @@ class Route:
     timeout: seconds, None for the cluster's; hash_keys: metadata keys, () for the balancer's; subset: the metadata that
     endpoints must have; request, response: mutations; reply: the answer in place of forwarding, counted at
     reply_target, as are the proxy's own errors; on_request, on_response, on_complete: the bound hooks of the filters in
-    the order of their calls; retry, mirror: policies of whoever builds the snapshot; sticky: what draws in the place of
-    chance, so that a caller stays where it is.
+    the order of their calls; retry, mirror: policies of whoever builds the snapshot; split_by_hash: what draws in place
+    of chance, so that a caller stays where it is.
     """
 
     __slots__ = (
         "_bounds", "_uniform", "conditions", "hash_keys", "mirror", "name", "on_complete", "on_request", "on_response",
-        "percent", "reply", "reply_target", "request", "response", "retry", "sticky", "subset", "targets", "timeout",
+        "percent", "reply", "reply_target", "request", "response", "retry", "split_by_hash", "subset", "targets",
+        "timeout",
     )  # fmt: skip
 
     def __init__(
@@ -123,7 +124,7 @@ class Route:
         self.on_complete = on_complete
         self.retry = retry
         self.mirror = mirror
-        self.sticky = sticky
+        self.split_by_hash = sticky
         self._uniform = random.random
 
     def draw_with(self, uniform: Callable[[], float]) -> None:
@@ -140,7 +141,11 @@ class Route:
 
     def stick(self, get: Callable[[str], str | None], facts: Mapping[str, str]) -> Target:
         """As `pick`, for a route with `sticky`. May raise FrameError."""
-        draw = self.sticky(get, facts, WEIGHTS) if self.sticky is not None and len(self.targets) > 1 else None
+        draw = (
+            self.split_by_hash(get, facts, WEIGHTS)
+            if self.split_by_hash is not None and len(self.targets) > 1
+            else None
+        )
         if draw is None:
             return self.pick()
         return self.targets[bisect_right(self._bounds, draw * self._bounds[-1], 0, len(self._bounds) - 1)]
@@ -179,7 +184,7 @@ class Route:
         for name, mutation in (("request", self.request), ("response", self.response)):
             if mutation is not None:
                 shown[name] = {"set": dict(mutation.set), "remove": list(mutation.remove)}
-        for name, policy in (("retry", self.retry), ("mirror", self.mirror), ("sticky", self.sticky)):
+        for name, policy in (("retry", self.retry), ("mirror", self.mirror), ("sticky", self.split_by_hash)):
             if policy is not None:
                 shown[name] = words(policy)
         return shown
@@ -191,14 +196,14 @@ class Route:
 class _Entry:
     """A route as an index holds it. rest: conditions that the index leaves open; sure: nothing is left open."""
 
-    __slots__ = ("place", "rest", "route", "share", "sticky", "sure")
+    __slots__ = ("place", "rest", "route", "share", "split_by_hash", "sure")
 
     def __init__(self, place: int, route: Route, rest: tuple[Condition, ...]) -> None:
         self.place = place
         self.route = route
         self.rest = tuple((condition.name, condition.fact, condition.test) for condition in rest)
         self.share = route.percent / 100.0
-        self.sticky = route.sticky
+        self.split_by_hash = route.split_by_hash
         self.sure = not rest and self.share >= 1.0
 
 
@@ -360,7 +365,7 @@ class RouteTable:
         return None
 
     def _draw(self, entry: _Entry, get: Callable[[str], str | None], facts: Mapping[str, str]) -> float:
-        drawn = entry.sticky(get, facts, PERCENT) if entry.sticky is not None else None
+        drawn = entry.split_by_hash(get, facts, PERCENT) if entry.split_by_hash is not None else None
         return self._uniform() if drawn is None else drawn
 
 

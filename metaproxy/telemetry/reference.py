@@ -11,8 +11,9 @@ import re
 from collections.abc import Callable, Iterable
 
 from metaproxy.counts import EXPOSED
-from metaproxy.telemetry.log_format import FIELDS, TEXT
-from metaproxy.telemetry.names import (
+from metaproxy.telemetry.access_log.format import FIELDS, TEXT
+from metaproxy.telemetry.access_log.operators import FLAGS, OPERATORS
+from metaproxy.telemetry.metrics.families import (
     AERAKI,
     BUILD,
     CERTIFICATE,
@@ -33,7 +34,6 @@ from metaproxy.telemetry.names import (
     TARGET,
     Family,
 )
-from metaproxy.telemetry.operators import FLAGS, OPERATORS
 
 
 def page(text: str) -> str:

@@ -27,14 +27,14 @@ from metaproxy.cluster.breaker import Breaker
 from metaproxy.cluster.cluster import Cluster, ConnectionSettings
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.interfaces import ICodec
-from metaproxy.proxy import address
 from metaproxy.proxy.deadlines import DeadlineQueues
 from metaproxy.proxy.downstream import Downstream
+from metaproxy.proxy.flush_queue import FlushQueue
 from metaproxy.proxy.listener import Listener
 from metaproxy.proxy.overload import OverloadMonitor
 from metaproxy.proxy.snapshot import NO_ROUTE, ListenerSnapshot
-from metaproxy.proxy.turn import Turn
 from metaproxy.routing.table import Route, RouteTable, Target
+from metaproxy.support import addresses as address
 
 
 class Wire:
@@ -95,7 +95,7 @@ class MemoryNetwork:
 
     def __init__(self) -> None:
         self.clock = Clock()
-        self.turn = Turn(self.clock)
+        self.turn = FlushQueue(self.clock)
         self.deadlines = DeadlineQueues(self.clock)
         self.overload = OverloadMonitor(self.clock)
         self.dialled: list[tuple[str, Any]] = []

@@ -12,7 +12,6 @@ from twisted.internet.task import Clock
 
 from metaproxy.config.build import Builder
 from metaproxy.config.check import check
-from metaproxy.config.load import load, resolve
 from metaproxy.config.model import (
     Admin,
     Breaker,
@@ -25,9 +24,10 @@ from metaproxy.config.model import (
     as_data,
     diff,
 )
-from metaproxy.config.shape import Section, options
+from metaproxy.config.schema.load import load, resolve
+from metaproxy.config.schema.shape import Section, options
 from metaproxy.plugins import Registry
-from metaproxy.telemetry.access_log import LogFiles
+from metaproxy.telemetry.access_log.filter import LogFiles
 
 REGISTRY = Registry([Path(__file__).parents[1] / "unit" / "config" / "dropins"])
 FOLDER = Path("/etc")

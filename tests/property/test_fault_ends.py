@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from test_exchanges import STEPS, FifoPlay, Play
 
 from metaproxy.cluster.breaker import Breaker
-from metaproxy.filters.fault import fault
+from metaproxy.filters.fault.filter import fault
 from metaproxy.plugins import HOOKS
 
 FAULTS: list[dict[str, object]] = [

@@ -255,7 +255,7 @@ class Play:
             alive = [one for pool in pools for one in pool.connections]
             assert all(one.alive for one in alive)
             assert cluster.breaker.connections == len(alive)
-            held = [one for wire in self.clients for one in self.stage.downstream(wire).own.values()]
+            held = [one for wire in self.clients for one in self.stage.downstream(wire).pinned_by_cluster.values()]
             assert not cluster.retired or all(one in held for one in alive), "nothing is kept for a replaced cluster"
         for body in self.filter.told:
             assert self.arrived[body] == 1, "a one-way request that is counted as sent was written"

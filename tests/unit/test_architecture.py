@@ -15,17 +15,17 @@ SOURCE = ROOT / "metaproxy"
 LAYERS: list[set[str]] = [
     {"__version__"},
     {"support"},
-    {"message", "units", "counts", "grpc_calls", "http_calls", "redis_calls", "relay"},
+    {"message", "units", "counts", "clients"},
     {"interfaces"},
     {"plugins", "differing"},
     {"routing"},  # filters ask the same conditions as routes
     {"filters", "balancers", "codecs", "discovery"},
     {"cluster"},  # a cluster hashes as its balancers do: balancers.hashing
     {"proxy", "telemetry"},
-    {"service", "recording"},
+    {"app.service", "recording"},
     {"config"},  # an access log's format and a listener's address are checked by who will read them
     {"admin", "xds"},
-    {"config.reload"},  # puts the process together, so that `service` need know neither files nor the admin API
+    {"app"},  # puts the process together, so that its `service` need know neither files nor the admin API
     {"tap", "cli"},
 ]
 """From the ground up. A room may import those of lower layers, and nothing of its own layer but itself."""
@@ -37,10 +37,7 @@ ALLOWED: dict[str, set[str]] = {
     "message": set(),
     "units": set(),
     "counts": set(),
-    "grpc_calls": {"support"},
-    "http_calls": {"support"},
-    "redis_calls": set(),
-    "relay": set(),
+    "clients": {"support"},
     "interfaces": {"message"},
     "codecs": {"message", "interfaces", "units"},
     "routing": {"message", "counts", "interfaces", "units", "support"},
@@ -51,16 +48,13 @@ NO_TWISTED = ("codecs", "routing", "balancers", "message", "units", "counts")
 """Rooms that import nothing of Twisted. `interfaces` names its Deferred for type checkers only."""
 
 REACTOR_ROOMS = {
-    "grpc_calls",
-    "http_calls",
-    "redis_calls",
-    "relay",
+    "clients",
     "proxy",
     "discovery",
     "xds",
     "admin",
-    "service",
-    "config.reload",
+    "app.service",
+    "app",
     "tap",
     "telemetry",
     "config",
@@ -102,7 +96,7 @@ def imports_of(module: str, source: str) -> Iterator[Import]:
 def room(name: str) -> str:
     """The room of a dotted name: metaproxy.codecs.dubbo.frame -> codecs."""
     parts = name.split(".")[1:]
-    return "config.reload" if parts[:2] == ["config", "reload"] else parts[0] if parts else ""
+    return "app.service" if parts[:2] == ["app", "service"] else parts[0] if parts else ""
 
 
 SOURCES = sorted(SOURCE.rglob("*.py"))
@@ -157,10 +151,10 @@ def test_only_rooms_that_have_sockets_files_or_timers_import_the_reactors_packag
 
 def test_the_reactor_itself_is_imported_where_the_process_is_put_together_and_nowhere_else() -> None:
     importers = {one.module for one in IMPORTS if one.name == "twisted.internet.reactor"}
-    assert importers <= {"metaproxy.config.reload", "metaproxy.cli.replay"}
+    assert importers <= {"metaproxy.app.application", "metaproxy.cli.replay"}
 
 
-@pytest.mark.parametrize("name", ["proxy", "cluster", "routing", "service", "admin", "telemetry"])
+@pytest.mark.parametrize("name", ["proxy", "cluster", "routing", "app", "app.service", "admin", "telemetry"])
 def test_no_codec_is_known_by_name(name: str) -> None:
     codecs = {path.stem for path in (SOURCE / "codecs").iterdir() if not path.name.startswith("_")} - {"framing"}
     assert codecs >= {"dubbo", "thrift"}
@@ -216,11 +210,13 @@ def files_of_tests() -> set[tuple[str, str]]:
 
 
 def has_tests(module: str, found: set[tuple[str, str]]) -> bool:
-    """By its own name, by its room's too where that is taken (pytest wants each only once), or with more behind it."""
-    *parents, name = module.split(".")[1:]
+    """By its name, its folder's or room's too where that is taken (pytest wants each once), or with more behind."""
+    *parents, name = module.rstrip("_").split(".")[1:]
     folder = ".".join(parents)
-    own = (f"test_{name}", f"test_{'_'.join(parents)}_{name}")
-    return any(where == folder and (file in own or file.startswith(f"test_{name}_")) for where, file in found)
+    own = {f"test_{name}", f"test_{'_'.join(parents)}_{name}", f"test_{(parents or [name])[-1]}_{name}"}
+    return any(
+        where == folder and (file in own or file.startswith((*(f"{one}_" for one in own),))) for where, file in found
+    )
 
 
 def tested_modules() -> list[str]:

@@ -16,17 +16,17 @@ import pytest_twisted
 from harness import HEAD, answer, call
 from twisted.internet import reactor
 
+from metaproxy.app.application import Configuration
+from metaproxy.app.service import ProxyService
 from metaproxy.config.build import Builder
 from metaproxy.config.check import check
-from metaproxy.config.reload import Configuration
 from metaproxy.interfaces import ICodec, IFilter, ILoadBalancer
 from metaproxy.message import ErrorKind, Kind, Side
 from metaproxy.plugins import Registry
-from metaproxy.proxy.address import Address, parse
+from metaproxy.proxy.flush_queue import FlushQueue
 from metaproxy.proxy.transport import Network
-from metaproxy.proxy.turn import Turn
-from metaproxy.service import ProxyService
-from metaproxy.telemetry.access_log import LogFiles
+from metaproxy.support.addresses import Address, parse
+from metaproxy.telemetry.access_log.filter import LogFiles
 from metaproxy.testing import check_balancer, check_codec, check_filter
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +43,7 @@ class AnyPort(Network):
 
 @pytest.fixture
 def network() -> Iterator[AnyPort]:
-    network = AnyPort(reactor, Turn(reactor))  # type: ignore[arg-type]
+    network = AnyPort(reactor, FlushQueue(reactor))  # type: ignore[arg-type]
     yield network
     network.close()
 

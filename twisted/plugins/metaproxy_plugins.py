@@ -12,14 +12,18 @@ redis = Declaration(ICodec, "redis", "metaproxy.codecs.redis.Redis")
 thrift = Declaration(ICodec, "thrift", "metaproxy.codecs.thrift.Thrift")
 
 deadline = Declaration(IFilter, "deadline", "metaproxy.filters.deadline.Deadline")
-concurrency_limit = Declaration(IFilter, "concurrency_limit", "metaproxy.filters.concurrency_limit.ConcurrencyLimit")
-fault = Declaration(IFilter, "fault", "metaproxy.filters.fault.fault")
-jwt = Declaration(IFilter, "jwt", "metaproxy.filters.jwt.Jwt")
-ext_authz = Declaration(IFilter, "ext_authz", "metaproxy.filters.ext_authz.ExtAuthz")
-global_rate_limit = Declaration(IFilter, "global_rate_limit", "metaproxy.filters.global_rate_limit.GlobalRateLimit")
-istio_stats = Declaration(IFilter, "istio_stats", "metaproxy.filters.istio_stats.IstioStats")
-local_rate_limit = Declaration(IFilter, "local_rate_limit", "metaproxy.filters.local_rate_limit.LocalRateLimit")
-metadata_exchange = Declaration(IFilter, "metadata_exchange", "metaproxy.filters.metadata_exchange.MetadataExchange")
+concurrency_limit = Declaration(
+    IFilter, "concurrency_limit", "metaproxy.filters.concurrency_limit.filter.ConcurrencyLimit"
+)
+fault = Declaration(IFilter, "fault", "metaproxy.filters.fault.filter.fault")
+jwt = Declaration(IFilter, "jwt", "metaproxy.filters.jwt.filter.Jwt")
+ext_authz = Declaration(IFilter, "ext_authz", "metaproxy.filters.ext_authz.filter.ExtAuthz")
+global_rate_limit = Declaration(IFilter, "global_rate_limit", "metaproxy.filters.rate_limit.global_.GlobalRateLimit")
+istio_stats = Declaration(IFilter, "istio_stats", "metaproxy.filters.istio.stats.IstioStats")
+local_rate_limit = Declaration(IFilter, "local_rate_limit", "metaproxy.filters.rate_limit.local.LocalRateLimit")
+metadata_exchange = Declaration(
+    IFilter, "metadata_exchange", "metaproxy.filters.istio.metadata_exchange.MetadataExchange"
+)
 rbac = Declaration(IFilter, "rbac", "metaproxy.filters.rbac.Rbac")
 
 least_request = Declaration(ILoadBalancer, "least_request", "metaproxy.balancers.least_request.LeastRequest")

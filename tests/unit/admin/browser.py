@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 from metaproxy.admin.service import AdminService
 from metaproxy.config.model import Config
 from metaproxy.config.slices import Slices
-from metaproxy.telemetry.log_files import LogFiles
+from metaproxy.telemetry.access_log.files import LogFiles
 
 GOOD = "listeners: []\n"
 

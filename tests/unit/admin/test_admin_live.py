@@ -3,7 +3,7 @@ from __future__ import annotations
 from browser import Connection, Desk
 
 from metaproxy.admin.live import Live
-from metaproxy.admin.resource import Answer, Ask, Endpoint
+from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint
 
 
 class Feed(Endpoint):
@@ -17,8 +17,8 @@ class Feed(Endpoint):
     def _end(self) -> None:
         self.ended += 1
 
-    def get(self, ask: Ask) -> Answer:
-        return Answer(self.body, "text/plain")
+    def get(self, ask: AdminRequest) -> AdminResponse:
+        return AdminResponse(self.body, "text/plain")
 
 
 def opened():

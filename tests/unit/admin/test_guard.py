@@ -4,7 +4,7 @@ import pytest
 from browser import Desk
 
 from metaproxy.admin.guard import Guard
-from metaproxy.admin.resource import Refused
+from metaproxy.admin.resource import HttpError
 
 
 class Tokens:
@@ -151,5 +151,5 @@ def test_a_malformed_origin_is_refused_and_no_fault_of_ours():
 
 
 def test_whatever_is_not_get_is_a_write():
-    with pytest.raises(Refused):
+    with pytest.raises(HttpError):
         Guard().check("BREW", {"host": "localhost", "origin": "http://evil.example"}.get)

@@ -1,7 +1,7 @@
 from browser import Desk
 
 from metaproxy.admin.index import Index
-from metaproxy.admin.resource import Answer, Ask, Endpoint
+from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint
 
 
 def test_the_index_has_every_endpoint_and_links_what_can_be_looked_at():
@@ -21,8 +21,8 @@ def test_nothing_is_markup_that_was_not_meant_so():
         path = "/<b>"
         about = "1 < 2"
 
-        def get(self, ask: Ask) -> Answer:
-            return Answer(b"")
+        def get(self, ask: AdminRequest) -> AdminResponse:
+            return AdminResponse(b"")
 
     page = Index([Odd()])._page.decode()
     assert "/&lt;b&gt;" in page

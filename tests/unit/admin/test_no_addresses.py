@@ -22,7 +22,7 @@ from metaproxy.proxy.snapshot import Template
 from metaproxy.routing.sticky import Sticking
 from metaproxy.routing.table import Route, RouteTable, Target
 from metaproxy.support.words import words
-from metaproxy.telemetry.log_files import LogFiles
+from metaproxy.telemetry.access_log.files import LogFiles
 
 CONF = Path(__file__).parents[3] / "conf"
 ADDRESS = " at 0x"

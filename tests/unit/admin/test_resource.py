@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from browser import Connection, Desk
 
-from metaproxy.admin.resource import Answer, Ask, Endpoint, Refused, Root, as_json, as_time, nearest
+from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, HttpError, Root, as_json, as_time, nearest
 from metaproxy.admin.service import MAX_BODY
 
 
@@ -21,7 +21,7 @@ class Named(Endpoint):
     path = "/things/{name}/parts/{part}"
     about = "A part."
 
-    def put(self, ask: Ask) -> Answer:
+    def put(self, ask: AdminRequest) -> AdminResponse:
         return as_json(
             {"place": dict(ask.place), "query": ask.query, "body": ask.body.decode(), "x": ask.header("x-x")}
         )
@@ -31,7 +31,7 @@ class Broken(Endpoint):
     path = "/broken"
     about = "Fails."
 
-    def get(self, ask: Ask) -> Answer:
+    def get(self, ask: AdminRequest) -> AdminResponse:
         raise ZeroDivisionError("our bug")
 
 
@@ -42,8 +42,8 @@ class Endless(Endpoint):
     about = "Does not end."
     made = 0
 
-    def get(self, ask: Ask) -> Answer:
-        return Answer(self.pieces())
+    def get(self, ask: AdminRequest) -> AdminResponse:
+        return AdminResponse(self.pieces())
 
     def pieces(self) -> Iterator[bytes]:
         while True:
@@ -55,12 +55,12 @@ class BreaksOff(Endpoint):
     path = "/breaks_off"
     about = "Fails in the middle."
 
-    def get(self, ask: Ask) -> Answer:
+    def get(self, ask: AdminRequest) -> AdminResponse:
         def pieces() -> Iterator[bytes]:
             yield b"one"
             raise ZeroDivisionError("our bug")
 
-        return Answer(pieces())
+        return AdminResponse(pieces())
 
 
 def desk_with(*endpoints: Endpoint) -> Desk:
@@ -165,7 +165,7 @@ def test_an_unknown_name_is_told_with_the_nearest_or_all():
 
 
 def test_a_refusal_may_tell_more():
-    answer = Refused(400, "no", "here", more={"errors": [1]}).answer()
+    answer = HttpError(400, "no", "here", more={"errors": [1]}).answer()
     assert isinstance(answer.body, bytes)
     assert json.loads(answer.body) == {"error": "no", "where": "here", "errors": [1]}
 

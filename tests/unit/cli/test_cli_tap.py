@@ -4,7 +4,7 @@ import json
 
 from asking import Terminal
 
-from metaproxy.telemetry.decoded import decoded
+from metaproxy.telemetry.inspect.decoded import decoded
 
 
 class Lines:

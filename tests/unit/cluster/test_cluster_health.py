@@ -25,7 +25,7 @@ class Works:
         self.cancelled: list[str] = []
         self.checks = HealthChecks(Settings(**settings), self.probe, self.clock, lambda: uniform)
         self.endpoints = [Endpoint(f"a:{port}") for port in range(1, number + 1)]
-        self.cluster = Cluster("demo", Codec(), self.endpoints, RoundRobin, attendants=[self.checks])
+        self.cluster = Cluster("demo", Codec(), self.endpoints, RoundRobin, monitors=[self.checks])
 
     def start(self) -> Works:
         self.cluster.start(Network(self.clock))

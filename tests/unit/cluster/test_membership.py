@@ -35,7 +35,7 @@ def read(items: Any) -> list[Endpoint]:
 
 def works() -> tuple[Discovery, Cluster, list[str]]:
     discovery, told = Discovery(), []
-    cluster = Cluster("demo", Codec(), [], RoundRobin, attendants=[Membership(discovery, read)])  # type: ignore[arg-type]
+    cluster = Cluster("demo", Codec(), [], RoundRobin, monitors=[Membership(discovery, read)])  # type: ignore[arg-type]
     cluster.start(Network(Clock()))
     cluster._notes = SimpleNamespace(tell=told.append)  # type: ignore[assignment]
     return discovery, cluster, told

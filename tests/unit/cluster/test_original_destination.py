@@ -69,13 +69,13 @@ def test_a_client_that_scans_addresses_fills_no_memory(monkeypatch: pytest.Monke
 def test_outlier_detection_and_checks_are_told_of_endpoints_that_come() -> None:
     told: list[str] = []
 
-    class Attendant:
+    class ClusterMonitor:
         def start(self, cluster: Cluster, network: Any) -> None: ...
         def stop(self) -> None: ...
         def changed(self) -> None:
             told.append("changed")
 
-    one = cluster(attendants=[Attendant()])
+    one = cluster(monitors=[ClusterMonitor()])
     one.start(Stage().network)
     pick(one, "10.0.0.1:80")
     pick(one, "10.0.0.1:80")

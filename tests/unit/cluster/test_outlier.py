@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from metaproxy.balancers.round_robin import RoundRobin
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
-from metaproxy.cluster.outlier import Outliers, Settings, threshold
+from metaproxy.cluster.outlier import OutlierDetector, Settings, threshold
 from metaproxy.codecs.framing import Codec
 
 
@@ -24,9 +24,9 @@ class Works:
 
     def __init__(self, number: int = 4, **settings: Any) -> None:
         self.clock = Clock()
-        self.outliers = Outliers(Settings(**settings), self.clock)
+        self.outliers = OutlierDetector(Settings(**settings), self.clock)
         self.endpoints = [Endpoint(f"a:{port}") for port in range(1, number + 1)]
-        self.cluster = Cluster("demo", Codec(), self.endpoints, RoundRobin, attendants=[self.outliers])
+        self.cluster = Cluster("demo", Codec(), self.endpoints, RoundRobin, monitors=[self.outliers])
         self.cluster.start(Network(self.clock))
 
     def errors(self, number: int, of: int = 0) -> None:
@@ -271,7 +271,7 @@ def test_an_ejection_goes_on_when_the_cluster_is_replaced():
     again = [Endpoint("a:1"), Endpoint("a:2")]
     for new, old in zip(again, works.endpoints, strict=True):
         new.inherit(old)
-    cluster = Cluster("demo", Codec(), again, RoundRobin, attendants=[Outliers(Settings(), works.clock)])
+    cluster = Cluster("demo", Codec(), again, RoundRobin, monitors=[OutlierDetector(Settings(), works.clock)])
     cluster.start(Network(works.clock))
     assert again[0].ejected
     works.clock.advance(20.1)

@@ -16,7 +16,7 @@ from metaproxy.proxy.memory import available
 from metaproxy.proxy.overload import OverloadLimits
 from metaproxy.proxy.snapshot import NO_ROUTE, Snapshot
 from metaproxy.routing.hash_keys import ConnectionKeys
-from metaproxy.telemetry.access_log import LogFiles
+from metaproxy.telemetry.access_log.filter import LogFiles
 
 EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
 REGISTRY = Registry([EXAMPLES])

@@ -10,7 +10,7 @@ from test_reload import Stand
 from twisted.internet.defer import Deferred
 from twisted.logger import globalLogPublisher
 
-from metaproxy.telemetry.metrics import Metrics, exposition
+from metaproxy.telemetry.metrics.collector import Metrics, exposition
 
 FILTER = """
 from prometheus_client.core import CounterMetricFamily

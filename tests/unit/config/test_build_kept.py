@@ -14,7 +14,7 @@ from metaproxy.config.build import Builder
 from metaproxy.config.check import check
 from metaproxy.plugins import Registry
 from metaproxy.proxy.snapshot import Snapshot
-from metaproxy.telemetry.access_log import LogFiles
+from metaproxy.telemetry.access_log.filter import LogFiles
 
 PLUGINS = '''
 from zope.interface import implementer
@@ -318,9 +318,9 @@ def test_a_cluster_falls_back_rather_than_panics(works: Works) -> None:
 
 
 def test_an_outlier_detection_is_built_as_written_or_not_at_all(works: Works) -> None:
-    assert works.put().clusters["one"].attendants == ()
+    assert works.put().clusters["one"].monitors == ()
     written = {"consecutive_errors": 7, "latency": {"p99": "500ms"}, "split": True, "success_rate": 2.5}
-    (outliers,) = works.put(clusters=[cluster(outlier=written)]).clusters["one"].attendants
+    (outliers,) = works.put(clusters=[cluster(outlier=written)]).clusters["one"].monitors
     settings = outliers.settings  # type: ignore[attr-defined]
     assert (settings.consecutive_errors, settings.latency, settings.split) == (7, 0.5, True)
     assert (settings.success_rate, settings.failure_percent, settings.ejection_time) == (2.5, 0, 30)
@@ -337,7 +337,7 @@ def test_health_checks_are_built_as_written(works: Works) -> None:
         "interval": "2s", "unhealthy": 5, "jitter": 0,
         "kind": ["tcp", "http", {"script": {"send": "0d0a", "expect": "a"}}],
     }  # fmt: skip
-    (checks,) = works.put(clusters=[cluster(health_check=written)]).clusters["one"].attendants
+    (checks,) = works.put(clusters=[cluster(health_check=written)]).clusters["one"].monitors
     settings = checks.settings  # type: ignore[attr-defined]
     assert (settings.interval, settings.timeout, settings.healthy, settings.unhealthy) == (2, 1, 2, 5)
     probes = [make(None, None, None) for make in checks._probe.kinds]  # type: ignore[attr-defined]

@@ -12,8 +12,8 @@ from test_reload import Stand
 
 from metaproxy.config.check import check
 from metaproxy.plugins import Registry
-from metaproxy.telemetry.spans import Spans
-from metaproxy.telemetry.tracing import Tracing
+from metaproxy.telemetry.tracing.filter import Tracing
+from metaproxy.telemetry.tracing.spans import Spans
 
 EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
 

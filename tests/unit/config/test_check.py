@@ -9,8 +9,8 @@ import pytest
 from twisted.internet.task import Clock
 
 from metaproxy.config.check import MAX_SECRET, check, plugin_folders
-from metaproxy.config.load import MAX_PROBLEMS
 from metaproxy.config.model import Config
+from metaproxy.config.schema.load import MAX_PROBLEMS
 from metaproxy.plugins import Registry
 
 REGISTRY = Registry([Path(__file__).parent / "dropins"])

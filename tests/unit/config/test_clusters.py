@@ -89,7 +89,7 @@ def found(**more: object) -> dict[str, object]:
 
 def test_a_reload_leaves_what_was_found(works: Works) -> None:  # noqa: F811
     before = works.put(clusters=[found()]).clusters["one"]
-    (membership,) = before.attendants
+    (membership,) = before.monitors
     assert isinstance(membership, Membership)
     before.update(endpoints_of(["127.0.0.1:1"]))  # type: ignore[list-item]
     after = works.put(clusters=[found()]).clusters["one"]

@@ -30,7 +30,7 @@ from metaproxy.config.model import (
     as_data,
     diff,
 )
-from metaproxy.config.shape import Section, about, options
+from metaproxy.config.schema.shape import Section, about, options
 from metaproxy.plugins import Registry
 
 HERE = Path(__file__).parent

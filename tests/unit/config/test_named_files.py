@@ -8,13 +8,13 @@ import pytest
 import yaml
 from harness import MemoryNetwork
 
+from metaproxy.app.application import Configuration
+from metaproxy.app.service import ProxyService
 from metaproxy.config.build import Builder
 from metaproxy.config.check import check
 from metaproxy.config.named_files import named_files
-from metaproxy.config.reload import Configuration
 from metaproxy.plugins import Registry
-from metaproxy.service import ProxyService
-from metaproxy.telemetry.access_log import LogFiles
+from metaproxy.telemetry.access_log.filter import LogFiles
 
 PLUGIN = """
 from zope.interface import implementer

@@ -11,7 +11,7 @@ from metaproxy.config.build import Builder
 from metaproxy.config.check import check
 from metaproxy.config.slices import Slices, checkpoint, in_reactor
 from metaproxy.plugins import Registry
-from metaproxy.telemetry.access_log import LogFiles
+from metaproxy.telemetry.access_log.filter import LogFiles
 
 
 def fired(deferred):

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from test_reload import Stand
 
+from metaproxy.app.application import LOOK_EVERY, check_file
 from metaproxy.config.check import ConfigErrors, check
-from metaproxy.config.reload import LOOK_EVERY, check_file
 from metaproxy.config.smoke import TooLong, slips, smoke, watched
 from metaproxy.interfaces import ICodec, IDiscovery, IFilter, ILoadBalancer
 from metaproxy.plugins import PluginError, Registry

@@ -11,8 +11,8 @@ import pytest
 from authority import Authority
 from test_reload import Stand
 
+from metaproxy.app.application import LOOK_EVERY
 from metaproxy.config import model
-from metaproxy.config.reload import LOOK_EVERY
 from metaproxy.config.tls import AdminContexts, CertificateError, admin_options, client_tls, server_tls
 
 EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"

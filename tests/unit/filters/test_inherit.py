@@ -10,13 +10,13 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
 from metaproxy.config.model import Node
-from metaproxy.filters.concurrency_limit import ConcurrencyLimit
-from metaproxy.filters.ext_authz import ExtAuthz
-from metaproxy.filters.fault import fault
-from metaproxy.filters.global_rate_limit import GlobalRateLimit
-from metaproxy.filters.istio_stats import IstioStats
-from metaproxy.filters.jwt_keys import RemoteKeys
-from metaproxy.filters.local_rate_limit import LocalRateLimit
+from metaproxy.filters.concurrency_limit.filter import ConcurrencyLimit
+from metaproxy.filters.ext_authz.filter import ExtAuthz
+from metaproxy.filters.fault.filter import fault
+from metaproxy.filters.istio.stats import IstioStats
+from metaproxy.filters.jwt.keys import RemoteKeys
+from metaproxy.filters.rate_limit.global_ import GlobalRateLimit
+from metaproxy.filters.rate_limit.local import LocalRateLimit
 from metaproxy.message import Kind, Message
 
 

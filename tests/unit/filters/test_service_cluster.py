@@ -8,11 +8,11 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from metaproxy.filters.ext_authz import ExtAuthz
-from metaproxy.filters.global_rate_limit import GlobalRateLimit
-from metaproxy.filters.jwt import Jwt
+from metaproxy.clients.http import HttpFailed
+from metaproxy.filters.ext_authz.filter import ExtAuthz
+from metaproxy.filters.jwt.filter import Jwt
+from metaproxy.filters.rate_limit.global_ import GlobalRateLimit
 from metaproxy.filters.service_cluster import GrpcToCluster, HttpToCluster
-from metaproxy.http_calls import HttpFailed
 from metaproxy.plugins import OptionError
 
 DESCRIPTOR = {"entries": [{"key": "user", "from": "user"}], "limit": {"requests_per_unit": 1, "unit": "hour"}}

@@ -128,7 +128,7 @@ def test_a_transaction_has_a_connection_of_its_own_until_it_ends() -> None:
     stage.say(own, b"ok\nqueued\ndone\n")
     assert client.take() == b"ok\nqueued\ndone\n"
     assert shared.take() == b"get y\n", "what follows goes over the shared connection again"
-    assert stage.downstream(client).pin is None
+    assert stage.downstream(client).session_pin is None
 
 
 def test_a_connection_that_was_a_clients_own_serves_the_next_such_client() -> None:
@@ -191,7 +191,7 @@ def test_the_last_unsubscription_gives_the_connection_back() -> None:
     stage.say(client, b"unsubscribe news\n")
     stage.say(stage.server, b"unsubscribed\n")
     assert client.take() == b"unsubscribed\n"
-    assert stage.downstream(client).pin is None
+    assert stage.downstream(client).session_pin is None
     assert not stage.server.closed
 
 

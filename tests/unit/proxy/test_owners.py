@@ -39,6 +39,6 @@ def test_a_client_is_bound_to_the_endpoint_of_its_own_connection() -> None:
     one = stage()
     client = one.client()
     one.say(client, b"begin k\n")
-    pin = one.downstream(client).pin
+    pin = one.downstream(client).session_pin
     assert pin is not None
     assert Owners(one.cluster, None, cast(Any, pin)).bound is one.cluster.owner("k")

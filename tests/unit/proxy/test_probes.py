@@ -15,7 +15,7 @@ from metaproxy.codecs.redis import Redis
 from metaproxy.message import Kind, Message
 from metaproxy.proxy.certificates import client_context
 from metaproxy.proxy.probes import MOST, Codec, Http, Probes, Script, Tcp
-from metaproxy.proxy.tls import ClientTls, Secured
+from metaproxy.proxy.tls import ClientTls, TlsTransport
 
 
 class Check:
@@ -236,4 +236,4 @@ def test_where_the_cluster_speaks_tls_checks_do_too_but_for_tcp_and_another_port
         cluster = Cluster("demo", Redis(), [endpoint], RoundRobin)
         cluster.connections.tls = tls
         Probes([kind])(cluster, endpoint, network, 1.0, lambda well, text: None)
-        assert isinstance(network.dialled[0][1], Secured) is secured
+        assert isinstance(network.dialled[0][1], TlsTransport) is secured

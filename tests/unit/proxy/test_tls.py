@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
 from metaproxy.proxy.certificates import Pair, client_context, server_context
-from metaproxy.proxy.tls import ClientTls, Secured, ServerTls
+from metaproxy.proxy.tls import ClientTls, ServerTls, TlsTransport
 
 
 class Chest:
@@ -326,7 +326,7 @@ class Late(Wire):
 def test_who_closed_is_given_no_more_bytes_and_is_let_go_without_the_collector(chest: Chest) -> None:
     inner, clock, wire = Taker(), Clock(), Late()
     side = ServerTls(server_context([Pair(*chest.server)])[0])
-    wire.protocol = Secured(side, inner, clock, lambda text, timed_out: None)
+    wire.protocol = TlsTransport(side, inner, clock, lambda text, timed_out: None)
     wire.protocol.makeConnection(wire)
     peer = Peer(client_of(chest), wire, name="proxy.example.org")
 
@@ -497,7 +497,7 @@ def test_a_refused_connection_is_told_as_without_tls(chest: Chest) -> None:
     client = stage.client()
     stage.say(client, call(7))
     (_, protocol) = stage.network.dialled[0]
-    assert isinstance(protocol, Secured)
+    assert isinstance(protocol, TlsTransport)
     protocol.connectionFailed("ECONNREFUSED", False)
     stage.clock.advance(0)
     assert b"ECONNREFUSED" in client.take()

@@ -12,9 +12,9 @@ from twisted.internet import defer, reactor, task
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 
-from metaproxy.proxy.address import parse
+from metaproxy.proxy.flush_queue import FlushQueue
 from metaproxy.proxy.transport import HIGH_WATER, Network
-from metaproxy.proxy.turn import Turn
+from metaproxy.support.addresses import parse
 
 
 class Peer(Protocol):
@@ -52,7 +52,7 @@ class Peer(Protocol):
 
 @pytest.fixture
 def network() -> Iterator[Network]:
-    network = Network(reactor, Turn(reactor))  # type: ignore[arg-type]
+    network = Network(reactor, FlushQueue(reactor))  # type: ignore[arg-type]
     yield network
     network.close()
 

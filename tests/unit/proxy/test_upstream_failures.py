@@ -5,14 +5,14 @@ from __future__ import annotations
 from harness import LineCodec, Stage, call
 
 from metaproxy.cluster.cluster import ConnectionSettings
-from metaproxy.cluster.outlier import Outliers, Settings
+from metaproxy.cluster.outlier import OutlierDetector, Settings
 from metaproxy.cluster.retry import RetryPolicy
 
 
 def watched(stage: Stage, errors: int = 2, local: int = 3) -> Stage:
     """With a detection that tells apart what the server answered and what it did not."""
     settings = Settings(consecutive_errors=errors, consecutive_local=local, split=True, max_ejected=100)
-    stage.cluster.attendants = (Outliers(settings, stage.clock),)
+    stage.cluster.monitors = (OutlierDetector(settings, stage.clock),)
     stage.cluster.start(stage.network)
     return stage
 

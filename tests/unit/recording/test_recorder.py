@@ -10,8 +10,8 @@ from twisted.internet.defer import succeed
 from metaproxy.recording import recorder as module
 from metaproxy.recording.entries import read
 from metaproxy.recording.recorder import Recorder
-from metaproxy.telemetry.choosing import compile_match
-from metaproxy.telemetry.log_files import LogFiles
+from metaproxy.telemetry.access_log.files import LogFiles
+from metaproxy.telemetry.inspect.exchange_match import compile_match
 
 
 class Studio:

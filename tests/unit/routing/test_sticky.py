@@ -66,7 +66,7 @@ def test_a_percentage_sticks_too_and_has_nothing_to_do_with_the_weights() -> Non
     def place(user: str) -> str:
         route = table.match(request(user=user), {})
         assert route is not None
-        return side(route, user) if route.sticky is not None else route.name
+        return side(route, user) if route.split_by_hash is not None else route.name
 
     found = [place(user) for user in USERS]
     assert found == [place(user) for user in USERS]

@@ -12,17 +12,17 @@ from typing import Any
 
 from harness import MemoryNetwork, Quill, Wire, answer, call
 
+from metaproxy.app.service import ProxyService
 from metaproxy.balancers.round_robin import RoundRobin
 from metaproxy.cluster.breaker import Breaker
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.message import ErrorKind, Reply
 from metaproxy.plugins import Registry
-from metaproxy.proxy import address
 from metaproxy.proxy.snapshot import NO_ROUTE, ListenerSnapshot, Snapshot
 from metaproxy.routing.matcher import compile_condition
 from metaproxy.routing.table import Route, RouteTable, Target
-from metaproxy.service import ProxyService
+from metaproxy.support import addresses as address
 
 REGISTRY = Registry()
 

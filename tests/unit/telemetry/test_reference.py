@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from metaproxy.message import ErrorKind
-from metaproxy.telemetry.log_format import FIELDS, compile_format
-from metaproxy.telemetry.names import FAMILIES
-from metaproxy.telemetry.operators import OPERATORS
+from metaproxy.telemetry.access_log.format import FIELDS, compile_format
+from metaproxy.telemetry.access_log.operators import OPERATORS
+from metaproxy.telemetry.metrics.families import FAMILIES
 from metaproxy.telemetry.reference import TABLES, page
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference"

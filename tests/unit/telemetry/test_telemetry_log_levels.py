@@ -36,7 +36,7 @@ def test_a_level_holds_for_what_is_below_a_namespace_and_nothing_beside_it():
     assert not log.say("debug", "metaproxy.admin")
     log.levels.set("metaproxy.proxy.pool", "error")
     assert not log.say("warn")
-    assert log.say("debug", "metaproxy.proxy.turn")
+    assert log.say("debug", "metaproxy.proxy.flush_queue")
     assert log.levels.level("metaproxy.proxy.pool") == "error"
 
 

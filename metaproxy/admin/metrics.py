@@ -1,0 +1,80 @@
+"""
+The counters: for Prometheus, and flat for everybody else.
+
+Lives here: /metrics, /stats. Does not: names and values (`telemetry.metrics`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from fnmatch import translate
+from itertools import chain
+
+from prometheus_client import GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector, CollectorRegistry
+
+from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, HttpError, as_json
+from metaproxy.admin.view import View
+from metaproxy.telemetry.metrics.collector import exposition
+
+MAX_FILTER = 256
+"""Characters of a `filter`."""
+
+
+class MetricsText(Endpoint):
+    path = "/metrics"
+    about = "Prometheus text; OpenMetrics when Accept asks for it."
+
+    def __init__(self, view: View) -> None:
+        self._metrics = view.metrics
+        self._process = _process()
+
+    def get(self, ask: AdminRequest) -> AdminResponse:
+        content_type, pieces = exposition(self._pieces(), ask.header("accept"))
+        return AdminResponse(pieces, content_type)
+
+    def _pieces(self) -> Iterator[Metric]:
+        return chain(self._metrics.pieces(), *(collector.collect() for collector in self._process))
+
+
+def _process() -> tuple[Collector, ...]:
+    """Memory, descriptors, CPU time, garbage collection, the version of Python."""
+    nowhere = CollectorRegistry()
+    return ProcessCollector(registry=nowhere), PlatformCollector(registry=nowhere), GCCollector(registry=nowhere)
+
+
+class Stats(Endpoint):
+    path = "/stats"
+    about = "The same counters, flat: `name: value` lines, or `format=json`; `filter=` picks names."
+
+    def __init__(self, view: View) -> None:
+        self._metrics = view.metrics
+
+    def get(self, ask: AdminRequest) -> AdminResponse:
+        format = ask.query.get("format", "text")
+        if format not in ("text", "json"):
+            raise HttpError(400, f"no format {format[:100]!r}; write text or json", "format")
+        wanted = name_filter(ask.query.get("filter", ""))
+        found = {name: value for name, value in self._metrics.flat().items() if wanted(name)}
+        if format == "json":
+            return as_json(found)
+        return AdminResponse("".join(f"{name}: {value}\n" for name, value in found.items()).encode())
+
+
+def name_filter(text: str) -> Callable[[str], bool]:
+    """
+    Whether a name has `text` in it. `*` (or `.*`) stands for anything, `a|b` for either, `^` and `$` for the ends; that
+    is what people write to Envoy, whose filter is a regular expression. Those can be made to run for hours.
+    """
+    if len(text) > MAX_FILTER:
+        raise HttpError(400, f"a filter of {len(text)} characters; allowed are {MAX_FILTER}", "filter")
+    patterns = []
+    for part in text.split("|"):
+        start = "" if part.startswith("^") else "*"
+        end = "" if part.endswith("$") else "*"
+        middle = part.removeprefix("^").removesuffix("$").replace(".*", "*")
+        escaped = middle.replace("[", "[[]").replace("?", "[?]")
+        patterns.append(re.compile(translate(start + escaped + end)))
+    return lambda name: any(pattern.match(name) for pattern in patterns)

@@ -1,0 +1,337 @@
+"""
+Snapshot -> services: what runs, and how a new configuration takes the place of the old.
+
+Lives here: `ProxyService` (listeners, sweeps, draining) and its `apply`. Does not: reading configurations
+(`config.reload`), the admin interface (`admin`), the command line (`tap`).
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, cast
+from weakref import WeakSet
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from metaproxy.cluster.cluster import Cluster
+from metaproxy.plugins import Registry
+from metaproxy.proxy.listener import Listener
+from metaproxy.proxy.memory import held_by_client
+from metaproxy.proxy.overload import Holder
+from metaproxy.proxy.pause import Pause
+from metaproxy.proxy.pool import Pool
+from metaproxy.proxy.snapshot import FilterUse, Snapshot
+from metaproxy.routing.table import Route
+from metaproxy.support.addresses import Address
+
+log = Logger()
+
+SWEEP_EVERY = 1.0
+"""Seconds between looks for idle connections: with ten thousand of them a look takes more than a millisecond."""
+SHORT = 10.0
+"""Seconds; a time-out that is shorter is looked for ten times as often."""
+
+
+class ProxyService(Service):
+    """
+    listeners: by name. snapshot: the one in force, None before the first. started: Unix time of the start.
+    `network` is proxy.transport.Network, or what a test puts in its place.
+    """
+
+    name = "proxy"
+
+    def __init__(self, network: Any, registry: Registry) -> None:
+        self.network = network
+        self.registry = registry
+        self.listeners: dict[str, Listener] = {}
+        self.leaving: set[Listener] = set()
+        self.snapshot: Snapshot | None = None
+        self.started = time.time()
+        self.draining = False
+        self._warm = False
+        self._retired: WeakSet[Cluster] = WeakSet()
+        self._swept = 0.0
+        self._pauses: dict[str, tuple[Pause, IDelayedCall]] = {}
+        self._watchers: list[Callable[[Any], None]] = []
+        self._sweeper = LoopingCall(self._sweep)
+        self._sweeper.clock = network.clock
+
+    # -- life
+
+    def startService(self) -> None:
+        super().startService()
+        self._sweeper.start(SWEEP_EVERY / 10, now=False)
+        self.network.overload.start(self._holders)
+
+    def stopService(self) -> Deferred[None]:
+        """Drains: fires when the last exchange is answered, or drain_timeout has passed."""
+        super().stopService()
+        done = self.drain()
+        done.addCallback(lambda _: self._close())
+        return done
+
+    def _close(self) -> Deferred[Any]:
+        if self._sweeper.running:
+            self._sweeper.stop()
+        self.network.overload.stop()
+        for name in list(self._pauses):
+            self.resume(name)
+        clusters = set(self._retired)
+        for cluster in self.clusters.values():
+            cluster.stop()
+            clusters.add(cluster)
+        for pool in pools(clusters):
+            pool.close()
+        stops = [one.plugin.stop() for one in self._filters() if hasattr(one.plugin, "stop")]
+        return DeferredList([one for one in stops if isinstance(one, Deferred)])
+
+    def _filters(self) -> list[FilterUse]:
+        """Those in force, each object once."""
+        filters = self.snapshot.filters if self.snapshot is not None else ()
+        return list({id(one.plugin): one for one in filters}.values())
+
+    def drain(self, name: str | None = None) -> Deferred[None]:
+        """
+        Lets one listener, or all, finish. Fires when the last client is gone. LookupError: no listener of that name.
+        """
+        if name is not None:
+            return self.listeners[name].drain()
+        self.draining = True
+        for held in list(self._pauses):
+            self.resume(held)
+        listeners = [*self.listeners.values(), *self.leaving]
+        waiting = DeferredList([listener.drain() for listener in listeners])
+        done: Deferred[None] = Deferred()
+        waiting.addCallback(lambda _: done.callback(None))
+        return done
+
+    @property
+    def ready(self) -> bool:
+        """Listeners bound, a configuration applied, its endpoints looked for once, not draining."""
+        if self.snapshot is None or self.draining or not self.running:
+            return False
+        # Only at first: a reload that adds a cluster must not have clients turned away from the others.
+        self._warm = self._warm or all(cluster.warm for cluster in self.clusters.values())
+        return self._warm
+
+    # -- who looks
+
+    def watch(self, hook: Callable[[Any], None]) -> None:
+        """Have `hook` called with every exchange that completes, until `unwatch`; it costs nothing before and after."""
+        self._watchers.append(hook)
+        _watch(self.snapshot, [hook])
+
+    def unwatch(self, hook: Callable[[Any], None]) -> None:
+        """Exchanges that are under way since before the last change of the configuration may still call it."""
+        self._watchers.remove(hook)
+        for route in _routes(self.snapshot):
+            hooks = list(route.on_complete)
+            if hook in hooks:
+                hooks.remove(hook)
+                route.on_complete = tuple(hooks)
+
+    # -- holding a cluster's requests
+
+    def pause(self, name: str, most: int, seconds: float) -> Pause:
+        """
+        Holds what is sent to a cluster, `most` exchanges, for `seconds` at most; what is under way goes on. It lasts
+        over new configurations. LookupError: no cluster of that name.
+        """
+        cluster = self.clusters[name]
+        self._end_pause(name)
+        pause = cluster.held = Pause(self.network.clock, most)
+        self._pauses[name] = pause, self.network.clock.callLater(seconds, self.resume, name)
+        return pause
+
+    def resume(self, name: str) -> tuple[Pause | None, int]:
+        """Lets go on what was held: the pause that is over, None when there was none, and how many went on."""
+        pause = self._end_pause(name)
+        cluster = self.clusters.get(name)
+        if pause is None:
+            return None, 0
+        released = pause.release(cluster)
+        log.info("cluster {name}: {count} held requests go on", name=name, count=released)
+        return pause, released
+
+    def _end_pause(self, name: str) -> Pause | None:
+        pause, timer = self._pauses.pop(name, (None, None))
+        if timer is not None and timer.active():
+            timer.cancel()
+        cluster = self.clusters.get(name)
+        if cluster is not None:
+            cluster.held = None
+        return pause
+
+    @property
+    def clusters(self) -> Mapping[str, Cluster]:
+        """Those in force, by name."""
+        return self.snapshot.clusters if self.snapshot is not None else {}
+
+    # -- configuration
+
+    def apply(self, snapshot: Snapshot) -> None:
+        """
+        Makes `snapshot` the one in force. Raises OSError when an address can't be had, or the proxy drains; then
+        nothing has changed. A listener that drains by itself goes on to do so; only a restart, or another name, opens
+        it again. Connections stay where their listener stays; exchanges under way end on the snapshot they began with.
+        """
+        if self.draining:
+            raise OSError(errno.ESHUTDOWN, "the proxy drains and takes no new configuration")
+        self._bind(snapshot)
+        for name in [name for name in self.listeners if name not in snapshot.listeners]:
+            self._let_go(self.listeners.pop(name))
+        for name, listener in self.listeners.items():
+            listener.snapshot = snapshot.listeners[name]
+        before = self.snapshot
+        self.snapshot = snapshot
+        self.network.overload.limit(snapshot.overload)
+        _watch(snapshot, self._watchers)
+        for name, (pause, _) in self._pauses.items():
+            if name in snapshot.clusters:
+                snapshot.clusters[name].held = pause
+        old = set(before.clusters.values()) if before is not None else set()
+        for cluster in old - set(snapshot.clusters.values()):
+            self._retire(cluster)
+        for cluster in set(snapshot.clusters.values()) - old:
+            cluster.start(self.network)
+
+    def _bind(self, snapshot: Snapshot) -> None:
+        """
+        Gives each listener its sockets, those that are there and new ones, and closes what nobody wants any more.
+        Raises OSError with nothing changed. A socket stays open when its address moves to another listener: nobody who
+        connects is turned away.
+        """
+        listeners = {
+            name: self.listeners.get(name) or Listener(new, self.network) for name, new in snapshot.listeners.items()
+        }
+        wanted = [
+            (listener, where)
+            for name, listener in listeners.items()
+            if not listener.draining
+            for where in snapshot.listeners[name].addresses
+        ]
+        spare = {(old, where): one for old in self.listeners.values() for where, one in old.sockets.items()}
+        sockets = {place: spare.pop(place) for place in wanted if place in spare}
+        moved = _moved([place for place in wanted if place not in sockets], spare)
+        sockets |= moved
+        sockets |= _opened([place for place in wanted if place not in sockets], spare)
+        for (listener, _), one in moved.items():
+            listener.take(one)
+        for listener in {*listeners.values(), *self.listeners.values()}:
+            listener.sockets = {where: one for (owner, where), one in sockets.items() if owner is listener}
+        for one in spare.values():
+            one.close()
+        for name, listener in listeners.items():
+            self.listeners.setdefault(name, listener)
+
+    def _let_go(self, listener: Listener) -> None:
+        self.leaving.add(listener)
+        listener.drain().addCallback(lambda _: self.leaving.discard(listener))
+
+    def _retire(self, cluster: Cluster) -> None:
+        cluster.retired = True
+        cluster.stop()
+        self._retired.add(cluster)
+        for pool in pools([cluster]):
+            pool.retire()
+
+    # -- from time to time
+
+    def _sweep(self) -> None:
+        now = self.network.turn.refresh()
+        everything = now - self._swept >= SWEEP_EVERY
+        for listener in (*self.listeners.values(), *self.leaving):
+            if everything or listener.snapshot.idle_timeout < SHORT:
+                listener.sweep(now)
+        for pool in pools(self.snapshot.clusters.values() if self.snapshot is not None else ()):
+            if everything or pool.settings.idle_timeout < SHORT:
+                pool.sweep(now)
+        if everything:
+            self._swept = now
+            # An exchange that waited in a filter meanwhile may have opened a connection to a cluster of before.
+            for pool in pools(list(self._retired)):
+                pool.retire()
+            for cluster in self.snapshot.clusters.values() if self.snapshot is not None else ():
+                cluster.forget()
+
+    def _holders(self) -> Iterator[Holder]:
+        """The connections with what they hold: an upstream one costs all who share it, so it goes last."""
+        for listener in (*self.listeners.values(), *self.leaving):
+            for client in listener.clients:
+                yield Holder(held_by_client(client), client.close)
+        for pool in pools({*self.clusters.values(), *self._retired}):
+            for connection in pool.connections:
+                yield Holder(connection.held(), connection.drop, last=True)
+
+
+def _routes(snapshot: Snapshot | None) -> list[Route]:
+    listeners = snapshot.listeners.values() if snapshot is not None else ()
+    return [route for one in listeners for route in (*one.routes.routes, one.no_route)]
+
+
+def _watch(snapshot: Snapshot | None, hooks: list[Callable[[Any], None]]) -> None:
+    if hooks:
+        for route in _routes(snapshot):
+            if route.mirror is not None:
+                route.mirror.watchers = hooks  # type: ignore[attr-defined]
+            route.on_complete = (*route.on_complete, *(hook for hook in hooks if hook not in route.on_complete))
+
+
+Place = tuple[Listener, Address]
+"""Where a listener listens, or is to."""
+
+
+def _moved(wanted: list[Place], spare: dict[Place, Any]) -> dict[Place, Any]:
+    """The sockets of `spare`, from which they are taken, whose addresses others want."""
+    moved: dict[Place, Any] = {}
+    for listener, where in wanted:
+        if where.port or where.family == socket.AF_UNIX:  # of free ports each listener has its own
+            before = next((place for place in spare if place[1] == where), None)
+            if before is not None:
+                moved[listener, where] = spare.pop(before)
+    return moved
+
+
+def _opened(wanted: list[Place], spare: dict[Place, Any]) -> dict[Place, Any]:
+    """
+    New sockets. Raises OSError with nothing changed. One of `spare` that is in the way is closed: nobody can have
+    0.0.0.0:80 and 127.0.0.1:80 at a time.
+    """
+    opened: dict[Place, Any] = {}
+    closed: list[Place] = []
+    try:
+        for listener, where in wanted:
+            try:
+                opened[listener, where] = listener.open(where)
+            except OSError as error:
+                in_the_way = [place for place in spare if where.port and place[1].port == where.port]
+                if error.errno != errno.EADDRINUSE or not in_the_way:
+                    raise
+                for place in in_the_way:
+                    spare.pop(place).close()
+                closed += in_the_way
+                opened[listener, where] = listener.open(where)
+    except OSError:
+        for one in opened.values():
+            one.close()
+        for listener, where in closed:
+            listener.sockets[where] = listener.open(where)
+        raise
+    return opened
+
+
+def pools(clusters: Any) -> list[Pool]:
+    """The pools that these clusters' endpoints have so far, those on their way out included."""
+    return [
+        cast(Pool, endpoint.pool)
+        for cluster in clusters
+        for endpoint in (*cluster.endpoints, *cluster.leaving)
+        if endpoint.pool is not None
+    ]

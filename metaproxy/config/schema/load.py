@@ -1,0 +1,437 @@
+"""
+From the text of a configuration to a tree of nodes that know where they stood.
+
+Lives here: `Problem`, `Node`, `load`: YAML with bounds on size, depth and aliases; `${ENVIRONMENT}` variables; merge
+keys; `{runtime: NAME}`. Does not: what keys there are and what may stand at them (`model`, `notation`).
+
+Plain scalars mean what YAML 1.2 makes of them, and less: `off`, `no` and `1_000` are texts, and so is each number that
+would not be written back as it stood (`007`, `0x1f`, `+5`), for it may have been meant as one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import yaml
+from yaml.reader import Reader
+
+from metaproxy.config.schema.aliases import MAX_ALIASED, too_many
+from metaproxy.config.slices import checkpoint
+
+MAX_BYTES = 16 << 20
+"""Of a configuration."""
+MAX_DEPTH = 64
+"""Levels of values within values."""
+MAX_NODES = 500_000
+"""Values, once every alias is replaced by what it stands for."""
+MAX_TEXT = 500
+"""Characters of a problem's text, and of its path."""
+MAX_PROBLEMS = 500
+"""That are told of one file; whoever mends these is told the others next time."""
+
+Scalar = str | int | float | bool | None
+
+_Parser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""Read by events only, so that depth and aliases are bounded while they are read. libyaml's is ten times as fast."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """What is wrong at one place. line, column: from 1; path: such as listeners[0].routes[2].cluster, may be ''."""
+
+    file: str
+    line: int
+    column: int
+    path: str
+    text: str
+
+    def __post_init__(self) -> None:
+        # Both may quote what a file of megabytes holds; a line of a log or an answer of the admin API shall not.
+        for name in ("path", "text"):
+            value = getattr(self, name)
+            if len(value) > MAX_TEXT:
+                object.__setattr__(self, name, f"{value[: MAX_TEXT // 2]} ... {value[-MAX_TEXT // 4 :]}")
+
+    def __str__(self) -> str:
+        path = f"{self.path}: " if self.path else ""
+        return f"{self.file}:{self.line}:{self.column}: {path}{self.text}"
+
+
+class ConfigErrors(Exception):
+    """A configuration that is refused; `problems` holds all that is wrong with it, in the order of the file."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        count = "1 error" if len(problems) == 1 else f"{len(problems)} errors"
+        super().__init__("\n".join([*map(str, problems), count]))
+        self.problems = problems
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """
+    One value of the file. text: a scalar as it was written, variables replaced; filled: whether there were any;
+    broken: whether it was reported already, so that nothing more is to be said about it; line, column: where it begins,
+    from 1; key, parent: where it hangs; key_line, key_column: where the key stood.
+    A value that an alias stands for is a node of its own, with the place of the original.
+    """
+
+    value: Scalar | list[Node] | dict[str, Node]
+    line: int
+    column: int
+    text: str = ""
+    filled: bool = False
+    broken: bool = False
+    parent: Node | None = None
+    key: str | int | None = None
+    key_line: int = 0
+    key_column: int = 0
+
+    @property
+    def path(self) -> str:
+        """Such as listeners[0].routes[2].match['source.address']."""
+        parts: list[str] = []
+        node: Node | None = self
+        while node is not None and node.key is not None:
+            parts.append(_step(node.key))
+            node = node.parent
+        return "".join(reversed(parts)).removeprefix(".")
+
+    def hang(self, parent: Node, key: str | int, line: int = 0, column: int = 0) -> Node:
+        """Makes it what stands at `key` of `parent`; line and column: of a mapping's key."""
+        self.parent, self.key, self.key_line, self.key_column = parent, key, line, column
+        return self
+
+
+def _step(key: str | int) -> str:
+    if isinstance(key, int):
+        return f"[{key}]"
+    return f".{key}" if re.fullmatch(r"[\w-]+", key) else f"[{key!r}]"
+
+
+def resolve(text: str) -> Scalar:
+    """What a plain scalar means."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    if _FLOAT.fullmatch(text) and isfinite(float(text)):
+        return float(text)
+    return text
+
+
+_WORDS: dict[str, Scalar] = {"": None, "~": None, "null": None, "true": True, "false": False}
+_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,29}")
+_FLOAT = re.compile(r"-?(?:0|[1-9][0-9]{0,29})(?:\.[0-9]{1,30})?(?:[eE][-+]?[0-9]{1,3})?")
+
+
+def read(path: str | Path) -> bytes:
+    """The bytes of a configuration's file, one more than are allowed at most. Raises OSError."""
+    with open(path, "rb") as file:
+        return file.read(MAX_BYTES + 1)
+
+
+def load(
+    text: str | bytes,
+    filename: str,
+    environ: Mapping[str, str] | None = None,
+    runtime: Mapping[str, Scalar] | None = None,
+) -> tuple[Node | None, list[Problem]]:
+    """
+    The tree of a configuration's text, and what is wrong with it as YAML. The tree is None when it can't be read at
+    all. environ: the variables; those of the process by default. runtime: values in the place of those that the text
+    gives in its `runtime:`; a name that is not there is ignored. Raises nothing, whatever the text.
+    """
+    tree = _Tree(filename, os.environ if environ is None else environ)
+    root: Node | None = None
+    try:
+        decoded = _decoded(text)
+        _check_aliases(decoded)
+        root = tree.read(decoded)
+        _Live(tree, root, runtime or {}).fill()
+    except _Unreadable as error:
+        tree.problems.append(Problem(filename, error.line, error.column, "", str(error)))
+    except yaml.MarkedYAMLError as error:
+        tree.problems.append(_syntax(filename, error, text))
+    except yaml.YAMLError as error:
+        tree.problems.append(Problem(filename, 1, 1, "", str(error)))
+    return root, tree.problems
+
+
+def _check_aliases(text: str) -> None:
+    """Raises _Unreadable for aliases that stand for too much, before any is replaced."""
+    if "*" in text:
+        most = min(MAX_ALIASED, MAX_NODES)
+        event = too_many(yaml.parse(text, Loader=_Parser), most)
+        if event is not None:
+            words = f"more than {most} values, aliases replaced"
+            raise _Unreadable(words, event.start_mark.line + 1, event.start_mark.column + 1)
+
+
+class _Unreadable(Exception):
+    """Nothing more can be made of the text. line, column: from 1."""
+
+    def __init__(self, text: str, line: int = 1, column: int = 1) -> None:
+        super().__init__(text)
+        self.line = line
+        self.column = column
+
+
+def _decoded(text: str | bytes) -> str:
+    """Raises _Unreadable for what is too large, not UTF-8, or holds characters that YAML does not allow."""
+    # A lone surrogate is not UTF-8 either, whoever made a text of it: it becomes bytes that are told as such.
+    data = text.encode(errors="surrogatepass") if isinstance(text, str) else text
+    if len(data) > MAX_BYTES:
+        raise _Unreadable(f"the file has more than {MAX_BYTES >> 20} MiB")
+    try:
+        decoded = data.decode()
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode()
+        raise _Unreadable(f"the byte {data[error.start]:#x} is not UTF-8", *_end(before)) from None
+    unprintable = Reader.NON_PRINTABLE.search(decoded)
+    if unprintable:
+        before = decoded[: unprintable.start()]
+        raise _Unreadable(f"the character {unprintable[0]!r} is not allowed here", *_end(before))
+    return decoded
+
+
+def _end(text: str) -> tuple[int, int]:
+    """The line and column, from 1, of what comes after this text."""
+    return text.count("\n") + 1, len(text) - text.rfind("\n")
+
+
+def _syntax(filename: str, error: yaml.MarkedYAMLError, text: str | bytes) -> Problem:
+    mark = error.problem_mark or error.context_mark
+    line, column = (mark.line, mark.column) if mark else (0, 0)
+    words = ", ".join(part for part in (error.context, error.problem) if part)
+    lines = (text if isinstance(text, str) else text.decode(errors="replace")).splitlines()
+    if line < len(lines) and "${" in lines[line]:
+        words += '; within {...} and [...] write a variable in quotes: "${NAME}"'
+    return Problem(filename, line + 1, column + 1, "", f"not YAML: {words}")
+
+
+_VARIABLE = re.compile(r"\$\$\{|\$\{([A-Za-z_]\w*)(?::-((?:(?!\$\{)[^}])*))?\}|\$\{", re.ASCII)
+
+
+@dataclass(slots=True)
+class _Tree:
+    """Makes nodes of the parser's events."""
+
+    file: str
+    environ: Mapping[str, str]
+    problems: list[Problem] = field(default_factory=list)
+    anchors: dict[str, Node | None] = field(default_factory=dict)  # None: its end was not reached yet
+    nodes: int = 0
+    events: Iterator[Any] = field(default_factory=lambda: iter(()))
+
+    def read(self, text: str) -> Node:
+        self.events = yaml.parse(text, Loader=_Parser)
+        next(self.events)  # the start of the stream
+        if isinstance(next(self.events), yaml.StreamEndEvent):
+            raise _Unreadable("the file is empty; write at least listeners: and clusters:")
+        root = self.node(next(self.events), 1)
+        next(self.events)  # the end of the document
+        event = next(self.events)
+        if not isinstance(event, yaml.StreamEndEvent):
+            raise self.unreadable(event, "a second document; a configuration is one")
+        return root
+
+    def unreadable(self, event: Any, text: str) -> _Unreadable:
+        return _Unreadable(text, event.start_mark.line + 1, event.start_mark.column + 1)
+
+    def problem(self, node: Node, text: str) -> None:
+        node.broken = True
+        if len(self.problems) < MAX_PROBLEMS:
+            self.problems.append(Problem(self.file, node.line, node.column, node.path, text))
+
+    def count(self, event: Any, depth: int) -> None:
+        """Called for each node before it is made; what is under it is one deeper."""
+        checkpoint()
+        self.nodes += 1
+        if self.nodes > MAX_NODES:
+            raise self.unreadable(event, f"more than {MAX_NODES} values, aliases replaced")
+        if depth > MAX_DEPTH:
+            raise self.unreadable(event, f"more than {MAX_DEPTH} levels of values within values")
+
+    def node(self, event: Any, depth: int, hang: tuple[Node, str | int, int, int] | None = None) -> Node:
+        """The value that begins with this event. hang: where (see Node.hang)."""
+        if isinstance(event, yaml.AliasEvent):
+            return self.alias(event, depth, hang)
+        self.count(event, depth)
+        node = Node(None, event.start_mark.line + 1, event.start_mark.column + 1)
+        if hang is not None:
+            node.hang(*hang)
+        if event.anchor is not None:
+            self.anchors[event.anchor] = None
+        if isinstance(event, yaml.ScalarEvent):
+            self.scalar(node, event)
+        elif isinstance(event, yaml.SequenceStartEvent):
+            self.list(node, event, depth)
+        else:
+            self.mapping(node, event, depth)
+        if event.anchor is not None:
+            self.anchors[event.anchor] = node
+        return node
+
+    def alias(self, event: Any, depth: int, hang: tuple[Node, str | int, int, int] | None) -> Node:
+        original = self.anchors.get(event.anchor)
+        if original is None:
+            within = event.anchor in self.anchors
+            text = f"*{event.anchor} stands for a value that it is part of" if within else f"no anchor &{event.anchor}"
+            raise self.unreadable(event, text)
+        copy = self.copy(original, event, depth)
+        return copy.hang(*hang) if hang is not None else copy
+
+    def copy(self, original: Node, event: Any, depth: int) -> Node:
+        self.count(event, depth)
+        copy = Node(original.value, original.line, original.column, original.text, original.filled, original.broken)
+        children = original.value
+        if isinstance(children, list):
+            copy.value = [self.copy(child, event, depth + 1).hang(copy, i) for i, child in enumerate(children)]
+        elif isinstance(children, dict):
+            copy.value = {
+                key: self.copy(child, event, depth + 1).hang(copy, key, child.key_line, child.key_column)
+                for key, child in children.items()
+            }
+        return copy
+
+    def scalar(self, node: Node, event: Any) -> None:
+        node.text = event.value
+        if "${" in event.value:
+            self.fill(node)
+        if event.tag is None and event.implicit[0]:
+            node.value = resolve(node.text)
+        elif event.tag in (None, "!", "tag:yaml.org,2002:str"):
+            node.value = node.text
+        else:
+            self.problem(node, f"the tag {event.tag} has no meaning here; leave it out")
+
+    def fill(self, node: Node) -> None:
+        """Replaces the variables in the text of a node."""
+
+        def value(match: re.Match[str]) -> str:
+            if match[0] == "$${":
+                return "${"
+            node.filled = True
+            name, default = match[1], match[2]
+            if name is None:
+                self.problem(node, "${ begins a variable: write ${NAME} or ${NAME:-default}; $${ stands for ${ itself")
+            elif name in self.environ:
+                return self.environ[name]
+            elif default is None:
+                self.problem(node, f"no environment variable {name}; ${{{name}:-default}} would give it a default")
+            return default or ""
+
+        node.text = _VARIABLE.sub(value, node.text)
+
+    def list(self, node: Node, event: Any, depth: int) -> None:
+        self.untagged(node, event, "tag:yaml.org,2002:seq")
+        items: list[Node] = []
+        node.value = items
+        for event in self.events:
+            if isinstance(event, yaml.SequenceEndEvent):
+                break
+            items.append(self.node(event, depth + 1, (node, len(items), 0, 0)))
+
+    def mapping(self, node: Node, event: Any, depth: int) -> None:
+        self.untagged(node, event, "tag:yaml.org,2002:map")
+        entries: dict[str, Node] = {}
+        node.value = entries
+        merged: list[Node] = []
+        for event in self.events:
+            if isinstance(event, yaml.MappingEndEvent):
+                break
+            key, plain = self.key(event)
+            child = self.node(next(self.events), depth + 1, (node, key, *_place(event)))
+            if plain and key == "<<":
+                merged += child.value if isinstance(child.value, list) else [child]
+            elif key in entries:
+                first = entries[key]
+                place = Node(None, *_place(event)).hang(node, key)
+                self.problem(place, f"the key {key!r} is there already, in line {first.key_line}")
+            else:
+                entries[key] = child
+        for source in merged:
+            self.merge(node, entries, source)
+
+    def merge(self, node: Node, entries: dict[str, Node], source: Node) -> None:
+        """What stands in the mapping itself goes before what is merged; of several merged, the first does."""
+        if not isinstance(source.value, dict):
+            self.problem(source, "<<: merges a mapping, or a list of mappings")
+            return
+        for key, child in source.value.items():
+            if key not in entries:
+                # `source` may have an anchor of its own, so that what it holds is copied once more by an alias; that
+                # copies values and keys, and never asks for the parent.
+                entries[key] = child.hang(node, key, child.key_line, child.key_column)
+
+    def key(self, event: Any) -> tuple[str, bool]:
+        """A key, and whether it stood there without quotes. Keys are texts, whatever they look like (`on`, `1`)."""
+        if isinstance(event, yaml.ScalarEvent):
+            self.count(event, 0)
+            if event.anchor is not None:
+                self.anchors[event.anchor] = Node(event.value, *_place(event), text=event.value)
+            return event.value, bool(event.implicit[0])
+        if isinstance(event, yaml.AliasEvent):
+            node = self.alias(event, 0, None)
+            if not isinstance(node.value, (list, dict)):
+                return node.text, False
+        raise self.unreadable(event, "a list or a mapping can't be a key; write a text")
+
+    def untagged(self, node: Node, event: Any, usual: str) -> None:
+        if event.tag not in (None, "!", usual):
+            self.problem(node, f"the tag {event.tag} has no meaning here; leave it out")
+
+
+@dataclass(slots=True)
+class _Live:
+    """Puts the values of `runtime:` where `{runtime: NAME}` asks for them."""
+
+    tree: _Tree
+    root: Node
+    overrides: Mapping[str, Scalar]
+
+    def fill(self) -> None:
+        table = self.root.value.get("runtime") if isinstance(self.root.value, dict) else None
+        names = table.value if table is not None and isinstance(table.value, dict) else {}
+        for name, value in self.overrides.items():
+            if name in names:
+                names[name].value, names[name].text = value, _written(value)
+        below = self.root.value.items() if isinstance(self.root.value, dict) else ()
+        waiting = [child for key, child in below if key != "runtime"]
+        while waiting:
+            node = waiting.pop()
+            if isinstance(node.value, dict):
+                if node.value.keys() == {"runtime"} and not isinstance(node.value["runtime"].value, (list, dict)):
+                    self.put(node, node.value["runtime"], names)
+                else:
+                    waiting += node.value.values()
+            elif isinstance(node.value, list):
+                waiting += node.value
+
+    def put(self, node: Node, name: Node, names: Mapping[str, Node]) -> None:
+        known = names.get(name.text)
+        if known is None:
+            near = get_close_matches(name.text, names, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"write runtime: {{{name.text}: VALUE}} at the top level"
+            self.tree.problem(name, f"no runtime value {name.text[:100]!r}; {hint}")
+            node.broken = True
+        elif not isinstance(known.value, (list, dict)):
+            node.value, node.text, node.broken = known.value, known.text, known.broken
+
+
+def _written(value: Scalar) -> str:
+    """A value as a file would have it."""
+    if value is None or isinstance(value, bool):
+        return str(value).lower() if value is not None else ""
+    return str(value)
+
+
+def _place(event: Any) -> tuple[int, int]:
+    return event.start_mark.line + 1, event.start_mark.column + 1

@@ -1,0 +1,371 @@
+"""
+What is gathered while one configuration is read: values, names, plugins, and everything that is wrong.
+
+Lives here: `Reading`; `Kind`, which reads one kind of value with it; what plugins and secrets are read as. Does not:
+the kinds (`notation`), the options (`model`), rules between several options (`check`).
+"""
+
+from __future__ import annotations
+
+import difflib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from heapq import nsmallest
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar, cast
+
+from zope.interface.interface import InterfaceClass
+
+from metaproxy.config.schema.load import MAX_PROBLEMS, Node, Problem
+from metaproxy.config.slices import checkpoint
+from metaproxy.config.smoke import slips, smoke, watched
+from metaproxy.interfaces import ICodec
+from metaproxy.plugins import OptionError, PluginError, UnknownPlugin, kind_of
+from metaproxy.support.addresses import Address
+
+T = TypeVar("T")
+
+Schema = dict[str, Any]
+"""A JSON schema, draft 2020-12."""
+
+MAX_COMPARED = 500
+"""Names among which the nearest is looked for; comparing takes some microseconds each."""
+MAX_LISTED = 10
+"""Names that an error lists when none is near to what was written."""
+MIN_MASKED = 4
+"""Characters of a secret that is cut out of errors; a shorter one would rather be told by the holes it leaves."""
+
+
+class Secret(str):
+    """A text that is shown as '****'. It is an ordinary text where it is used."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'****'"
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A plugin as a configuration asks for it."""
+
+    name: str
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+class Plugins(Protocol):
+    """What is asked of `metaproxy.plugins.Registry`."""
+
+    def names(self, interface: InterfaceClass) -> list[str]: ...
+
+    def factory(
+        self,
+        interface: InterfaceClass,
+        name: str,
+        options: Mapping[str, object],
+        injected: Mapping[str, object] | None = None,
+    ) -> Callable[..., object]: ...
+
+
+class Refused(Exception):
+    """A value can't be read, and why is reported already."""
+
+
+class Enough(Exception):
+    """There are MAX_PROBLEMS problems: nothing more is looked for."""
+
+
+BROKEN: Any = type("Broken", (), {"__repr__": lambda self: "BROKEN"})()
+"""What stands for a value that could not be read."""
+
+
+class Kind(ABC, Generic[T]):
+    """One kind of value: how it is read, named in the docs, and described to an editor."""
+
+    @abstractmethod
+    def read(self, node: Node, reading: Reading) -> T:
+        """The value. Raises ValueError with a text that says what to write, or Refused when it reported that itself."""
+
+    def default(self, written: Any) -> T:
+        """The value of an option that is not given. written: as the model has it."""
+        return cast(T, written)
+
+    @abstractmethod
+    def words(self) -> str:
+        """What may be written, for the docs: `a duration`."""
+
+    @abstractmethod
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        """The JSON schema; `definitions` collects what has a name."""
+
+
+Rules = Mapping[type, Sequence[Callable[[Any, "Reading"], None]]]
+"""Section -> what must hold for it besides: called with each section that was read; reports what it finds."""
+
+
+@dataclass(slots=True)
+class _Made:
+    """A section or plugin that was read, where it stood, and what stood at its keys; of a plugin, its object."""
+
+    value: object
+    node: Node
+    entries: Mapping[str, Node]
+    factory: Callable[..., object] | None = None
+    interface: InterfaceClass | None = None
+    built: object = None
+
+
+class Reading:
+    """
+    folder: what relative paths start from; environ: the variables; injected: arguments that the constructors of plugins
+    get besides their options. `secrets` is filled by the rule that reads them, `addresses` with each one that the proxy
+    is to listen at; `problems` and `warnings` are the outcome; unknown_plugins: whether one of them
+    is a plugin that is not there.
+    """
+
+    def __init__(
+        self,
+        file: str,
+        folder: Path,
+        plugins: Plugins,
+        environ: Mapping[str, str],
+        injected: Mapping[str, object],
+        rules: Rules,
+    ) -> None:
+        self.folder = folder
+        self.environ = environ
+        self.problems: list[Problem] = []
+        self.warnings: list[Problem] = []
+        self.secrets: dict[str, Secret] = {}
+        self.addresses: list[tuple[Address, Node]] = []
+        self.unknown_plugins = False
+        self._file = file
+        self._plugins = plugins
+        self._injected = injected
+        self._rules = rules
+        self._made: dict[int, _Made] = {}  # by identity; the value is kept, so that it stays one
+        self._names: dict[str, dict[str, Node]] = {}
+        self._codecs: dict[object, object] = {}
+        self._references: list[tuple[str, str, Node, bool]] = []
+
+    # -- what is wrong
+
+    def problem(self, node: Node, text: str, key: bool = False) -> None:
+        """key: the fault is in the key at which the node hangs. Raises Enough."""
+        self.problems.append(self._at(node, text, key))
+        if len(self.problems) >= MAX_PROBLEMS:
+            raise Enough
+
+    def warn(self, node: Node, text: str) -> None:
+        if len(self.warnings) < MAX_PROBLEMS:
+            self.warnings.append(self._at(node, text, False))
+
+    def _at(self, node: Node, text: str, key: bool) -> Problem:
+        for secret in self.secrets.values():
+            if len(secret) >= MIN_MASKED:
+                text = text.replace(secret, "****")
+        line, column = (node.key_line, node.key_column) if key and node.key_line else (node.line, node.column)
+        return Problem(self._file, line, column, node.path, text)
+
+    # -- values
+
+    def read(self, kind: Kind[T], node: Node) -> T:
+        """The value at a node, or BROKEN with the reason reported."""
+        checkpoint()
+        if not node.broken:
+            try:
+                return kind.read(node, self)
+            except (ValueError, OverflowError) as error:
+                self.problem(node, str(error))
+            except Refused:
+                pass
+        return cast(T, BROKEN)
+
+    def keep(self, section: object, node: Node, entries: Mapping[str, Node]) -> None:
+        """A section was read: remembers where it stood, and has its rules look at it. entries: key -> value's node."""
+        self._made[id(section)] = _Made(section, node, entries)
+        for rule in self._rules.get(type(section), ()):
+            rule(section, self)
+
+    def at(self, section: object, key: str = "") -> Node:
+        """What is written at a key of a section that was read, else where the whole of it stands."""
+        made = self._made[id(section)]
+        return made.entries.get(key, made.node)
+
+    def gives(self, section: object, key: str) -> bool:
+        """Whether a key is written, be it with its default."""
+        return id(section) in self._made and key in self._made[id(section)].entries
+
+    # -- names
+
+    def define(self, what: str, name: str, node: Node, key: bool = False) -> None:
+        """`what`, such as 'cluster', has one of this name. Reports one that is there already."""
+        known = self._names.setdefault(what, {})
+        if name in known:
+            self.problem(node, f"a {what} {name!r} is there already, in line {known[name].line}", key)
+        else:
+            known[name] = node
+
+    def refer(self, what: str, name: str, node: Node, key: bool = False) -> None:
+        """When everything is read there must be a `what` of this name."""
+        self._references.append((what, name, node, key))
+
+    def check_references(self) -> None:
+        """Reports each name that refers to nothing."""
+        for what, name, node, key in self._references:
+            known = self._names.get(what, {})
+            if name not in known:
+                self.problem(node, f"no {what} {name!r}; {near(name, known, what)}", key)
+
+    def secret(self, name: str) -> Secret:
+        """The text of a secret. All of them are read before anything else."""
+        known = self._names.get("secret", {})
+        if name not in known:
+            raise ValueError(f"no secret {name!r}; {near(name, known, 'secret')}")
+        if name not in self.secrets:
+            raise Refused
+        return self.secrets[name]
+
+    # -- plugins
+
+    def use(
+        self,
+        interface: InterfaceClass,
+        name: str,
+        at: Node,
+        entries: Mapping[str, Node],
+        given: Mapping[str, object],
+        key: bool = False,
+    ) -> Use:
+        """
+        A plugin and its options. at: where its name stands, as the node's key or not; entries: option -> node; given:
+        option -> value or BROKEN. Raises Refused unless there is such a plugin and it takes them all; each that it
+        does not take is reported.
+        """
+        sound = {key: value for key, value in given.items() if value is not BROKEN}
+        factory = None
+        while factory is None:
+            try:
+                factory = self._plugins.factory(interface, name, sound, self._injected)
+            except OptionError as error:
+                if error.option not in sound:
+                    if len(sound) == len(given):  # else what is missing may be what was reported
+                        self.problem(at, f"{name}: {error}", key)
+                    raise Refused from None
+                self._bad_option(entries[error.option], name, error)
+                del sound[error.option]
+            except UnknownPlugin as error:
+                self.unknown_plugins = True
+                self.problem(at, f"{error}; {near(name, error.known, kind_of(interface))}", key)
+                raise Refused from None
+            except PluginError as error:
+                self.problem(at, _one_line(error), key)
+                raise Refused from None
+            except Exception as error:  # somebody else's code: its annotations can't be read, or worse
+                self.problem(at, f"{name}: {type(error).__name__}: {_one_line(error)}", key)
+                raise Refused from None
+        if len(sound) < len(given):
+            raise Refused
+        use = Use(name, given)
+        self._made[id(use)] = _Made(use, at, entries, factory, interface)
+        return use
+
+    @property
+    def folders(self) -> list[Path]:
+        """From which plugins come, those of the command line included."""
+        return list(getattr(self._plugins, "folders", ()))
+
+    def names(self, interface: InterfaceClass) -> list[str]:
+        """Of the plugins that there are."""
+        return list(self._plugins.names(interface))
+
+    def _bad_option(self, node: Node, name: str, error: OptionError) -> None:
+        if error.known or str(error).startswith("no option"):
+            self.problem(node, f"{name}: {error}; {near(str(error.option), error.known, 'option')}", key=True)
+        else:
+            self.problem(node, f"{name}: {error}")
+
+    def build(self, use: Use, *first: object) -> None:
+        """
+        Builds a plugin that was read as it will be built when the configuration is applied, and reports if that fails.
+        first: the arguments before its options.
+        """
+        made = self._made.get(id(use))
+        if made is None or made.factory is None:  # a default, which nobody wrote
+            return
+        try:
+            made.built = self._tried(made, use, first)
+        except OptionError as error:
+            self.problem(_place(made.entries.get(error.option or "", made.node), error.path), f"{use.name}: {error}")
+        except PluginError as error:
+            self._blame(made, use, _one_line(error))
+        except ValueError as error:
+            self.problem(made.node, f"{use.name}: {_one_line(error)}")
+        except Exception as error:  # somebody else's constructor: whatever it raises is its author's mistake
+            self.problem(made.node, f"{use.name}: its constructor raises {type(error).__name__}: {_one_line(error)}")
+
+    def _tried(self, made: _Made, use: Use, first: tuple[object, ...]) -> object:
+        """The plugin, once it has passed its trial; the same codec is built and tried once a configuration."""
+        interface = made.interface
+        key = (use.name, repr(sorted(use.options.items(), key=str))) if interface is ICodec else None
+        if key in self._codecs:
+            return self._codecs[key]
+        built = watched(lambda: cast(Callable[..., object], made.factory)(*first))
+        endpoints = cast(Sequence[object], first[0] if first else ())
+        watched(lambda: smoke(cast(InterfaceClass, interface), built, endpoints))
+        for text in slips(cast(InterfaceClass, interface), built):
+            self.warn(made.node, f"{use.name}: {text}")
+        if hasattr(built, "stop"):
+            built.stop()
+        if key is not None:
+            self._codecs[key] = built
+        return built
+
+    def _blame(self, made: _Made, use: Use, text: str) -> None:
+        """The author of a plugin has to mend it: told with its file, and at /plugins."""
+        origin = getattr(self._plugins, "origin", lambda *_: None)(made.interface, use.name)
+        told = f"{use.name}: {text}" if origin is None else f"{use.name}: {text}; in {origin}"
+        if origin is not None:
+            self._plugins.blame(made.interface, use.name, told)  # type: ignore[attr-defined]  # it told the origin
+        self.problem(made.node, told)
+
+    def built(self, use: Use | None) -> Any:
+        """What `build` made of a plugin; None if it failed, or if nobody asked for the plugin."""
+        made = self._made.get(id(use))
+        return made.built if made is not None else None
+
+
+def _place(node: Node, path: Iterable[str | int]) -> Node:
+    """Where a path within an option leads, as far as it is in the file."""
+    for step in path:
+        inner = node.value
+        if isinstance(inner, dict) and step in inner:
+            node = inner[str(step)]
+        elif isinstance(inner, list) and isinstance(step, int) and step < len(inner):
+            node = inner[step]
+        else:
+            break
+    return node
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).partition("Traceback")[0].split())[:500]
+
+
+def nearest(name: str, known: Collection[str]) -> str | None:
+    """The name that was meant, if one is near."""
+    if len(known) > MAX_COMPARED:  # a mistake in the first letter is rare
+        known = [other for other in known if other[:1] == name[:1]][:MAX_COMPARED]
+    return next(iter(difflib.get_close_matches(name[:256], known, 1)), None)
+
+
+def near(name: str, known: Collection[str], what: str) -> str:
+    """What to write in the place of a name that is not known: the nearest, else all; what: as which it was meant."""
+    meant = nearest(name, known)
+    if meant is not None:
+        return f"did you mean {meant!r}?"
+    if not known:
+        return f"no {what} is defined"
+    more = f" and {len(known) - MAX_LISTED} more" if len(known) > MAX_LISTED else ""
+    return f"there is {', '.join(nsmallest(MAX_LISTED, known))}{more}"

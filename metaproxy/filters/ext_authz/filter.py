@@ -1,0 +1,235 @@
+"""
+`ext_authz`: a service outside decides which requests may pass.
+
+Lives here: which requests ask, decisions that are kept, what becomes of a request. Does not: what is told and answered
+(`authorization`), and over what (`authz_grpc`, `authz_http`).
+
+Semantics: Envoy's "External Authorization" filter. docs/reference/filters.md says where ours differ.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from metaproxy.filters.details import note
+from metaproxy.filters.ext_authz.authorization import Asked, Decision, TooMuch, asked, change
+from metaproxy.filters.options import made, matching
+from metaproxy.filters.outage_log import OutageLog
+from metaproxy.filters.rate_limit.quota_headers import ResponseMetadata
+from metaproxy.filters.service_cluster import Clusters, check_known
+from metaproxy.interfaces import IExchange, IOnRequest
+from metaproxy.message import ErrorKind, Reply
+from metaproxy.plugins import OptionError
+from metaproxy.routing.expression import ALWAYS
+from metaproxy.units import Bytes, Seconds
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+    from twisted.python.failure import Failure
+
+_TIMEOUT, _TTL = Seconds(0.2), Seconds(10.0)
+_METADATA = Bytes(65536)
+_ADDRESS = re.compile(r"unix:/.+|(?:\[[0-9a-fA-F:.]+\]|[^\[\]:/\s]+):\d{1,5}")
+_FAILED = Reply(ErrorKind.DENIED, "ext_authz: the authorization service can't be asked", details="ext_authz_error")
+_TOO_MUCH = Reply(
+    ErrorKind.BAD_REQUEST, "ext_authz: more metadata than may be asked about", details="ext_authz_metadata_too_large"
+)
+
+
+class Service(Protocol):
+    """Who decides. failures: what its Deferreds fail with when it can't be asked."""
+
+    failures: tuple[type[Exception], ...]
+
+    def ask(self, asked: Asked) -> Deferred[Decision]: ...
+
+    def stop(self) -> Deferred[None] | None: ...
+
+
+class _Where:
+    """
+    `service:`. grpc: HOST:PORT; http: a URL, with `headers` that are sent and `upstream_headers` of the answer that the
+    request gets; cluster: where it is, over gRPC, or over HTTP with a URL beside.
+    """
+
+    def __init__(
+        self,
+        grpc: str = "",
+        http: str = "",
+        headers: dict[str, str] | None = None,
+        upstream_headers: list[str] | None = None,
+        cluster: str = "",
+    ) -> None:
+        if bool(grpc) + bool(http or cluster) != 1:
+            raise ValueError("write grpc: HOST:PORT, or http: URL, or cluster: NAME with http or without; one of them")
+        if not http and (headers or upstream_headers):
+            raise ValueError("headers and upstream_headers go with http")
+        if grpc and not _ADDRESS.fullmatch(grpc):
+            raise OptionError("grpc", f"{grpc!r:.100} is not an address; write HOST:PORT or unix:/path")
+        if cluster and http.startswith("https:"):
+            raise OptionError("http", "the cluster's `tls` decides; write http://")
+        self.grpc, self.http, self.cluster = grpc, http, cluster
+        self.headers = list((headers or {}).items())
+        self.upstream_headers = upstream_headers or []
+
+    def service(self, timeout: float, clock: IReactorTime, clusters: Clusters | None) -> Service:
+        known = check_known(clusters, self.cluster) if self.cluster else None
+        if not self.http:
+            from metaproxy.filters.ext_authz.grpc import GrpcService  # grpcio is there only if somebody wants it
+
+            return GrpcService(self.grpc or self.cluster, timeout, clock, known)
+        from metaproxy.clients.http import check_url
+        from metaproxy.filters.ext_authz.http import HttpService
+
+        url = check_url(self.http)
+        return HttpService(url, timeout, self.headers, self.upstream_headers, clock, known, self.cluster)
+
+
+class _Kept:
+    """`cache:`. Decisions by the values of `key`, each for `ttl` seconds, `max` at a time."""
+
+    def __init__(self, key: list[str], ttl: Seconds = _TTL, max: int = 1000) -> None:
+        if not key or ttl <= 0 or max < 1:
+            raise ValueError("key must name one metadata key at least, ttl and max be greater than 0")
+        self._keys, self._ttl, self._most = tuple(key), ttl, max
+        self._kept: dict[Hashable, tuple[float, Decision]] = {}
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def key(self, exchange: IExchange) -> Hashable:
+        return tuple([exchange.get(key) for key in self._keys])
+
+    def inherit(self, before: _Kept) -> None:
+        if before._keys == self._keys:
+            self._kept = before._kept
+            while len(self._kept) > self._most:
+                del self._kept[next(iter(self._kept))]
+
+    def find(self, key: Hashable, now: float) -> Decision | None:
+        found = self._kept.get(key)
+        if found is None:
+            return None
+        if now >= found[0]:
+            del self._kept[key]
+            return None
+        return found[1]
+
+    def keep(self, key: Hashable, decision: Decision, now: float) -> None:
+        kept = self._kept
+        kept.pop(key, None)
+        if len(kept) >= self._most:
+            del kept[next(iter(kept))]  # the oldest, which is the first to end
+        kept[key] = now + self._ttl, decision
+
+
+@implementer(IOnRequest)
+class ExtAuthz:
+    """
+    Asks a service about each request, and refuses what it refuses.
+
+    service: whom; match: which requests are asked about; timeout: seconds for an answer; fail: whether requests pass
+    (`open`) or not (`closed`) without one; metadata: keys that are told, all if none is named; max_metadata: characters
+    of them; context: told with each request; cache: decisions that are kept.
+    """
+
+    def __init__(
+        self,
+        service: dict[str, object],
+        clock: IReactorTime,
+        match: dict[str, object] | None = None,
+        timeout: Seconds = _TIMEOUT,
+        fail: Literal["open", "closed"] = "closed",
+        metadata: list[str] | None = None,
+        max_metadata: Bytes = _METADATA,
+        context: dict[str, str] | None = None,
+        cache: dict[str, object] | None = None,
+        clusters: Clusters | None = None,
+    ) -> None:
+        if timeout <= 0:
+            raise OptionError("timeout", "must be greater than 0, or nothing would ever be asked")
+        self._asked_about = json.dumps([service, metadata, context], sort_keys=True, default=str)
+        where = made(_Where, service, "service")
+        expression = matching(match)
+        self._holds = None if expression is ALWAYS else expression.holds
+        try:
+            self._service = where.service(timeout, clock, clusters)
+        except OptionError:
+            raise
+        except ValueError as error:
+            raise OptionError("service", str(error)) from None
+        self._kept = made(_Kept, cache, "cache") if cache is not None else None
+        self._open = fail == "open"
+        self._metadata = metadata or []
+        self._most = max_metadata
+        self._context = context or {}
+        self._clock = clock
+        self._trouble = OutageLog("ext_authz", "the authorization service answers again", clock)
+        self.asks = tuple(filter(None, [where.cluster]))
+        self._notes = ResponseMetadata(self) if not where.http else None
+        self.counters = dict.fromkeys(("ok", "denied", "error", "failure_mode_allowed", "cached"), 0)
+
+    def on_request(self, exchange: IExchange) -> Reply | Deferred[Any] | None:
+        if self._holds is not None and not self._holds(exchange.get):
+            return None
+        key = None
+        if self._kept is not None:
+            key = self._kept.key(exchange)
+            decision = self._kept.find(key, self._clock.seconds())
+            if decision is not None:
+                self.counters["cached"] += 1
+                return self._decided(decision, exchange)
+        try:
+            what = asked(exchange, self._metadata, self._context, self._most)
+        except TooMuch:
+            self.counters["denied"] += 1
+            return _TOO_MUCH
+        asking = self._service.ask(what)
+        return asking.addCallbacks(self._answered, self._failed, callbackArgs=(exchange, key), errbackArgs=(exchange,))
+
+    def inherit(self, previous: object) -> None:
+        """Goes on with the decisions of the same service about the same, and with what the log has of it."""
+        if not isinstance(previous, ExtAuthz) or previous._asked_about != self._asked_about:
+            return
+        self._trouble = previous._trouble
+        if self._kept is not None and previous._kept is not None:
+            self._kept.inherit(previous._kept)
+
+    def stop(self) -> Deferred[None] | None:
+        return self._service.stop()
+
+    def _answered(self, decision: Decision, exchange: IExchange, key: Hashable) -> Reply | None:
+        self._trouble.answered()
+        if self._kept is not None:
+            self._kept.keep(key, decision, self._clock.seconds())
+        return None if exchange.outcome else self._decided(decision, exchange)
+
+    def _decided(self, decision: Decision, exchange: IExchange) -> Reply | None:
+        if not decision.passed:
+            self.counters["denied"] += 1
+            text = f"ext_authz: {decision.text}"
+            return Reply(decision.kind, text[:1024], details="ext_authz_denied", metadata=dict(decision.answer))
+        self.counters["ok"] += 1
+        if decision.set or decision.append or decision.remove:
+            change(exchange, decision)
+        if decision.answer and self._notes is not None:
+            self._notes.note(exchange, decision.answer)
+        return None
+
+    def _failed(self, failure: Failure, exchange: IExchange) -> Reply | Failure | None:
+        """The service can't be asked. All else that fails is a mistake of ours, and told as such."""
+        if failure.check(*self._service.failures) is None:
+            return failure
+        self.counters["error"] += 1
+        self._trouble.failed(failure.getErrorMessage())
+        if not self._open:
+            return _FAILED
+        self.counters["failure_mode_allowed"] += 1
+        note(exchange, "ext_authz_failure_mode_allowed")
+        return None

@@ -1,0 +1,223 @@
+"""
+`fault`: requests fail, wait or lose their answers on purpose.
+
+Lives here: which fault hits an exchange, what is under way, and its end. Does not: what a configuration may ask for
+(`fault_plan`).
+
+Semantics: Envoy's "Fault Injection" filter. docs/reference/filters.md says where ours differ.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from zope.interface import implementer
+
+from metaproxy.filters.details import note
+from metaproxy.filters.fault.plan import MAX_DELAY, Plan, Turns
+from metaproxy.interfaces import IExchange, IOnComplete, IOnRequest, IOnResponse
+from metaproxy.message import Ending, ErrorKind, FrameError, Reply
+from metaproxy.plugins import OptionError
+from metaproxy.routing.expression import Get
+
+EVENTS = (
+    "delays", "answer_delays", "errors", "resets", "throttles", "truncations", "corruptions", "overflow",
+)  # fmt: skip
+
+
+def fault(
+    faults: list[dict[str, object]],
+    clock: IReactorTime,
+    seed: int | None = None,
+    max_active: int = 100,
+    key: str = "source.address",
+    callers: int = 10000,
+) -> Faults:
+    """
+    Delays, errors, resets, slow, cut or corrupted answers for a share of the requests.
+
+    faults: see fault_plan.Plan; seed: the same number draws the same again; max_active: exchanges with a fault at a
+    time, others are left alone; key: what tells callers apart; callers: how many of them are remembered.
+    """
+    if max_active < 1 or callers < 1:
+        raise ValueError("max_active and callers must be 1 or more")
+    plans = []
+    for place, written in enumerate(faults):
+        try:
+            plans.append(Plan(written, f"faults[{place}]", callers))
+        except ValueError as error:
+            raise OptionError("faults", f"faults[{place}]: {error}", path=(place,)) from None
+    names = sorted({plan.error[2] for plan in plans if plan.error is not None and plan.error[2]})
+    turns = {plan.name: plan.turns for plan in plans if plan.turns is not None}
+    # What is not asked for must not even be asked about: no hook for answers without a fault that hits them.
+    plans = [plan for plan in plans if plan.percentage > 0]
+    kind = AnswerFaults if any(plan.hits_answers for plan in plans) else Faults
+    return kind(plans, clock, seed, max_active, key, names, turns)
+
+
+class _Active:
+    """A fault that has hit an exchange. timer: what it waits for."""
+
+    __slots__ = ("plan", "timer")
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.timer: IDelayedCall | None = None
+
+
+@implementer(IOnRequest, IOnComplete)
+class Faults:
+    """The filter, where no fault hits answers."""
+
+    def __init__(
+        self,
+        plans: Sequence[Plan],
+        clock: IReactorTime,
+        seed: int | None,
+        max_active: int,
+        key: str,
+        error_names: Collection[str],
+        turns: Mapping[str, Turns],
+    ) -> None:
+        self.counters = dict.fromkeys(EVENTS, 0)
+        self.error_names = error_names
+        self._plans = tuple(plans)
+        self._turns = turns  # also of plans that hit nobody at present
+        self._told_apart = (seed, key)
+        self._clock = clock
+        self._max_active = max_active
+        self._key = key
+        self._active: dict[IExchange, _Active] = {}
+        # Two of them, so that who is hit does not depend on what the hits look like.
+        self._uniform = random.Random(seed).random
+        self._shapes = random.Random(None if seed is None else f"{seed}: shapes")
+
+    def inherit(self, previous: object) -> None:
+        """Goes on with what is under way, the turns of callers, and the numbers of the same seed."""
+        if not isinstance(previous, Faults):
+            return
+        self._active = previous._active
+        seed, key = self._told_apart
+        if previous._told_apart[0] == seed:
+            self._uniform, self._shapes = previous._uniform, previous._shapes
+        if previous._told_apart[1] == key:
+            for name, turns in self._turns.items():
+                if name in previous._turns:
+                    turns.inherit(previous._turns[name])
+
+    @property
+    def gauges(self) -> Mapping[str, float]:
+        return {"active": len(self._active)}
+
+    def on_request(self, exchange: IExchange) -> Reply | Deferred[Any] | None:
+        if not self._plans:
+            return None
+        plan = self._choose(exchange)
+        if plan is None:
+            return None
+        if len(self._active) >= self._max_active:
+            self.counters["overflow"] += 1
+            return None
+        active = self._active[exchange] = _Active(plan)
+        note(exchange, f"fault_injected[{plan.name}]")
+        if plan.delay is None:
+            return self._fail(plan)
+        self.counters["delays"] += 1
+        return self._later(active, plan.delay(self._shapes), lambda: self._fail(plan))
+
+    def on_complete(self, exchange: IExchange) -> None:
+        if self._active:
+            active = self._active.pop(exchange, None)
+            if active is not None and active.timer is not None:
+                active.timer.cancel()
+
+    def explain(self, get: Get) -> str:
+        """Turns of a caller are told, not counted."""
+        told = [
+            f"{plan.name} ({plan.percentage:g} %{', turns of its caller' if plan.turns else ''})"
+            for plan in self._plans
+            if plan.holds is None or plan.holds(get)
+        ]
+        return f"may hit it: {', '.join(told)}" if told else "no fault for it"
+
+    def _choose(self, exchange: IExchange) -> Plan | None:
+        """
+        The fault that hits a request, if any does. One number is drawn for all that match it, so that each hits its own
+        percentage of them, and no two the same.
+        """
+        more = exchange.message.more
+        try:
+            matching = [plan for plan in self._plans if plan.holds is None or plan.holds(exchange.get)]
+            caller = exchange.get(self._key) or "" if any(plan.turns for plan in matching) else ""
+        except FrameError:
+            # It is told once only: left for those to whom it matters.
+            exchange.message.more = more
+            return None
+        due = [plan for plan in matching if plan.turns is None or plan.turns.due(caller)]
+        if not due:
+            return None
+        drawn = self._uniform() * 100.0
+        for plan in due:
+            drawn -= plan.percentage
+            if drawn < 0:
+                return plan
+        return None
+
+    def _fail(self, plan: Plan) -> Reply | None:
+        """What becomes of the request itself."""
+        if plan.error is not None:
+            self.counters["errors"] += 1
+            kind, text, name = plan.error
+            return Reply(kind, text, name=name)
+        return self._reset() if plan.reset == "request" else None
+
+    def _reset(self) -> Reply:
+        self.counters["resets"] += 1
+        return Reply(ErrorKind.RESET, "connection reset", frame=b"", ending=Ending.RESET)
+
+    def _later(self, active: _Active, seconds: float, result: Callable[[], Reply | None]) -> Deferred[Any]:
+        """Fires after so many seconds, unless the exchange ends before."""
+        waiting: Deferred[Any] = Deferred()
+
+        def fire() -> None:
+            active.timer = None
+            waiting.callback(result())
+
+        active.timer = self._clock.callLater(seconds, fire)
+        return waiting
+
+
+@implementer(IOnRequest, IOnResponse, IOnComplete)
+class AnswerFaults(Faults):
+    """The filter, where faults hit answers too."""
+
+    def on_response(self, exchange: IExchange) -> Reply | Deferred[Any] | None:
+        active = self._active.get(exchange)
+        if active is None:
+            return None
+        plan, counters = active.plan, self.counters
+        seconds = 0.0
+        if plan.delay_answer is not None:
+            counters["answer_delays"] += 1
+            seconds += plan.delay_answer(self._shapes)
+        if plan.rate:
+            counters["throttles"] += 1
+            seconds += len(exchange.response.frame) / plan.rate
+        if seconds > 0:
+            return self._later(active, min(seconds, MAX_DELAY), lambda: self._spoil(exchange, plan))
+        return self._spoil(exchange, plan)
+
+    def _spoil(self, exchange: IExchange, plan: Plan) -> Reply | None:
+        """What becomes of the answer."""
+        if plan.reset == "answer":
+            return self._reset()
+        change = plan.change(self._shapes)
+        if change is not None:
+            self.counters["corruptions"] += plan.corrupt is not None
+            self.counters["truncations"] += plan.truncate is not None
+            exchange.alter(change, Ending.CLOSE if plan.truncate is not None else None)
+        return None

@@ -1,0 +1,51 @@
+"""
+`metadata_exchange`: proxies on both sides of a call tell each other who they are.
+
+Lives here: who tells whom when. Does not: what is told (`peer_metadata`), metrics (`istio_stats`).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from zope.interface import implementer
+
+from metaproxy.filters.istio.peer_metadata import ID_KEY, KEY, encode
+from metaproxy.interfaces import IExchange, IOnRequest, IOnResponse
+
+Direction = Literal["inbound", "outbound", "unspecified"]
+
+
+@implementer(IOnRequest, IOnResponse)
+class MetadataExchange:
+    """
+    Puts this node's metadata into requests (outbound) or answers (inbound), as Istio's proxies do.
+
+    direction: outbound, inbound, or unspecified: nothing is put anywhere; strip: what the other side told is removed
+    before the application sees it.
+    """
+
+    def __init__(self, node: Any, direction: Direction = "unspecified", strip: bool = False) -> None:
+        self._id = node.id
+        self._text = encode(node.metadata)
+        self._outbound = direction == "outbound"
+        self._inbound = direction == "inbound"
+        self._strip = strip
+
+    def on_request(self, exchange: IExchange) -> None:
+        if self._outbound:
+            self._tell(exchange)
+        elif self._inbound and self._strip:
+            exchange.remove(KEY)
+            exchange.remove(ID_KEY)
+
+    def on_response(self, exchange: IExchange) -> None:
+        if self._inbound:
+            self._tell(exchange)
+        elif self._outbound and self._strip:
+            exchange.remove(KEY)
+            exchange.remove(ID_KEY)
+
+    def _tell(self, exchange: IExchange) -> None:
+        exchange.set(KEY, self._text)
+        exchange.set(ID_KEY, self._id)

@@ -1,0 +1,334 @@
+"""
+`jwt`: one issuer of tokens, and what it takes for a token of its to be good.
+
+Lives here: `Provider`: its options, verification (by PyJWT), tokens that were verified before. Does not: which
+providers a request must satisfy, what becomes of the request (`jwt`); where keys come from (`jwt_keys`).
+
+No error has a piece of a token in it, nor of a key.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from typing import Any, NamedTuple
+
+import jwt
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from metaproxy.clients.http import Answer, HttpCalls, HttpFailed, check_url
+from metaproxy.filters.jwt.keys import SYMMETRIC, TYPES, BadKeys, FileKeys, FixedKeys, KeySet, RemoteKeys, shared_secret
+from metaproxy.filters.options import made
+from metaproxy.filters.service_cluster import Clusters, HttpToCluster, check_known
+from metaproxy.plugins import OptionError
+from metaproxy.units import Bytes, Seconds
+
+_SKEW = Seconds(60.0)
+_TOKEN = Bytes(8192)
+_REFRESH, _TIMEOUT = Seconds(600.0), Seconds(5.0)
+_CHECKS = dict.fromkeys(("exp", "nbf", "iat", "sub", "jti"), False)
+"""What PyJWT leaves to us: times are compared again whenever a token is, and by the reactor's clock."""
+
+
+class Refused(Exception):
+    """The token is not good; the text says why."""
+
+
+class Missing(Refused):
+    """There is no token."""
+
+
+class NotYet(Exception):
+    """Nobody can tell until keys have been fetched. waiting: fires then."""
+
+    def __init__(self, waiting: Deferred[None]) -> None:
+        super().__init__()
+        self.waiting = waiting
+
+
+class Verified(NamedTuple):
+    """A good token: metadata that its claims stand for, from and until when it is good, the keys that said so."""
+
+    metadata: dict[str, str]
+    start: float
+    end: float
+    keys: KeySet
+
+
+class Jwks:
+    """
+    Where keys come from: exactly one of file, url and inline. refresh, timeout: of a url, in seconds; cluster: where
+    the url is, in the place of its host.
+    """
+
+    def __init__(
+        self,
+        file: str = "",
+        url: str = "",
+        inline: str = "",
+        refresh: Seconds = _REFRESH,
+        timeout: Seconds = _TIMEOUT,
+        cluster: str = "",
+    ) -> None:
+        if sum(map(bool, (file, url, inline))) != 1:
+            raise ValueError("write exactly one of file, url and inline")
+        if refresh < 1 or timeout <= 0:
+            raise ValueError("refresh must be 1s or more, timeout more than 0s")
+        if cluster and (not url or url.startswith("https:")):
+            raise ValueError(
+                "cluster goes with a url such as http://login.example.org/keys; the cluster's `tls` decides"
+            )
+        self.file, self.url, self.inline, self.cluster = file, url and check_url(url), inline, cluster
+        self.refresh, self.timeout = refresh, timeout
+
+    def source(
+        self, clock: IReactorTime, counters: dict[str, int], clusters: Clusters | None
+    ) -> FixedKeys | RemoteKeys:
+        """Raises ValueError for keys that can't be used."""
+        if self.inline:
+            return FixedKeys(KeySet(self.inline))
+        if self.file:
+            try:
+                return FileKeys(self.file, counters)
+            except OSError as error:
+                raise ValueError(f"{self.file}: {error.strerror}") from None
+        calls: HttpCalls | HttpToCluster = HttpCalls(clock)
+        if self.cluster:
+            calls = HttpToCluster(check_known(clusters, self.cluster), self.cluster, clock)
+
+        def fetch() -> Deferred[bytes]:
+            asked: Deferred[Any] = calls.call("GET", self.url, self.timeout)
+            return asked.addCallback(_body)
+
+        return RemoteKeys(self.url, self.refresh, clock, fetch, counters, calls.close)
+
+
+def _body(answer: Answer) -> bytes:
+    if answer.status != 200:
+        raise HttpFailed(f"status {answer.status}")
+    return answer.body
+
+
+class Provider:
+    """
+    issuer: the `iss` of its tokens; audiences: one of which must be in `aud`; algorithms: those it signs with; jwks:
+    see Jwks; shared_secret: in its place, for HS256 and its like; key: the metadata key that has the token, behind
+    `prefix` or without; forward: whether servers get to see it; clock_skew: seconds; claims_to_metadata: claim ->
+    metadata key; max_token: bytes.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        clock: IReactorTime,
+        counters: dict[str, int],
+        cache: int,
+        algorithms: list[str],
+        issuer: str = "",
+        audiences: list[str] | None = None,
+        jwks: dict[str, object] | None = None,
+        shared_secret: str = "",
+        key: str = "authorization",
+        prefix: str = "Bearer ",
+        forward: bool = False,
+        clock_skew: Seconds = _SKEW,
+        claims_to_metadata: dict[str, str] | None = None,
+        max_token: Bytes = _TOKEN,
+        clusters: Clusters | None = None,
+    ) -> None:
+        if not key or max_token < 1:
+            raise ValueError("key must name a metadata key, max_token be 1 or more")
+        self.name, self.key, self.forward = name, key, forward
+        self.claims = dict(claims_to_metadata or {})
+        self._algorithms = _checked(algorithms)
+        self._issuer, self._audiences = issuer, list(audiences or ())
+        self._prefix, self._most = prefix.lower(), max_token
+        self._skew = clock_skew
+        self._clock, self._counters = clock, counters
+        self.asks = tuple(name for name in [(jwks or {}).get("cluster")] if isinstance(name, str))
+        self._keys = _source(jwks, shared_secret, algorithms, clock, counters, clusters)
+        self._known: dict[str, Verified] = {}
+        self._cache = cache
+
+    def stop(self) -> Deferred[None] | None:
+        return self._keys.stop()
+
+    def token_of(self, value: str | None) -> str:
+        """The token in the value of the metadata key. Raises Refused."""
+        if value is None:
+            raise Missing(f"no token in {self.key}")
+        if value[: len(self._prefix)].lower() == self._prefix:
+            value = value[len(self._prefix) :]
+        if len(value) > self._most:
+            raise Refused(f"a token of more than {self._most} bytes")
+        return value
+
+    def inherit(self, before: Provider) -> None:
+        if isinstance(self._keys, RemoteKeys) and isinstance(before._keys, RemoteKeys):
+            self._keys.inherit(before._keys)
+
+    def verify(self, token: str) -> Verified:
+        """Raises Refused, or NotYet."""
+        now = self._clock.seconds()
+        found = self._known.get(token)
+        if found is not None and found.keys is self._keys.current(now):
+            self._counters["jwt_cache_hit"] += 1
+        else:
+            self._counters["jwt_cache_miss"] += 1
+            found = self._verified(token, now)
+            self._keep(token, found)
+        if now > found.end + self._skew:
+            self._known.pop(token, None)
+            raise Refused("the token has expired")
+        if now < found.start - self._skew:
+            raise Refused("the token is not valid yet")
+        return found
+
+    def _keep(self, token: str, verified: Verified) -> None:
+        known = self._known
+        if not self._cache:
+            return
+        known.pop(token, None)
+        if len(known) >= self._cache:
+            del known[next(iter(known))]  # the oldest: less to do for each request than the one not used for longest
+        known[token] = verified
+
+    def _verified(self, token: str, now: float) -> Verified:
+        header, claims = _decoded(token)
+        algorithm, name = header.get("alg"), header.get("kid")
+        if algorithm not in self._algorithms:
+            raise Refused(f"the token's algorithm is none of {', '.join(self._algorithms)}")
+        if self._issuer and claims.get("iss") != self._issuer:
+            raise Refused(f"the token is not from {self._issuer}")
+        keys = self._keys.current(now)
+        try:
+            suiting = keys.find(algorithm, name if isinstance(name, str) else None) if keys is not None else []
+        except BadKeys as error:
+            raise Refused(str(error)) from None
+        if keys is None or not suiting:
+            waiting = self._keys.fetched(now)
+            if waiting is not None:
+                raise NotYet(waiting)
+            keys = self._keys.current(now)
+            what = "no key for the token's kid and algorithm" if keys is not None else "no keys could be fetched so far"
+            raise Refused(f"{self.name}: {what}")
+        claims = self._checked_by(token, algorithm, suiting)
+        start, end = _time(claims, "nbf", -math.inf), _time(claims, "exp", math.inf)
+        return Verified(self._metadata(claims), start, end, keys)
+
+    def _checked_by(self, token: str, algorithm: str, keys: list[Any]) -> dict[str, Any]:
+        options: Any = {f"verify_{name}": check for name, check in _CHECKS.items()}
+        options["verify_aud"] = bool(self._audiences)
+        for key in keys:
+            try:
+                return jwt.decode(
+                    token, key, [algorithm], options, audience=self._audiences or None, issuer=self._issuer or None
+                )
+            except jwt.InvalidSignatureError:
+                continue
+            except (jwt.InvalidAudienceError, jwt.MissingRequiredClaimError):
+                raise Refused(f"the token is not for {' or '.join(self._audiences)}") from None
+            except (jwt.PyJWTError, ValueError, TypeError):
+                raise Refused("the token can't be verified") from None
+        raise Refused("the token's signature is wrong")
+
+    def _metadata(self, claims: dict[str, Any]) -> dict[str, str]:
+        found = {}
+        for claim, key in self.claims.items():
+            value = _claim(claims, claim)
+            if value is not None:
+                found[key] = _text(value)
+        return found
+
+
+def provider(
+    name: str,
+    options: object,
+    clock: IReactorTime,
+    counters: dict[str, int],
+    cache: int,
+    clusters: Clusters | None = None,
+) -> Provider:
+    """What a configuration says of it. Raises OptionError."""
+    given: dict[str, Any] = {"clock": clock, "counters": counters, "cache": cache, "clusters": clusters}
+    return made(Provider, options, "providers", name, name=name, **given)
+
+
+def _checked(algorithms: list[str]) -> list[str]:
+    if not algorithms:
+        raise OptionError("algorithms", "name one at least, such as RS256")
+    for name in algorithms:
+        if name not in TYPES:
+            raise OptionError("algorithms", f"{name!r} is none of {', '.join(TYPES)}")
+    if 0 < len(SYMMETRIC.intersection(algorithms)) < len(set(algorithms)):
+        # Or a token could be signed with the public key, taken for a shared secret.
+        raise OptionError("algorithms", "symmetric ones (HS...) and asymmetric ones can't be mixed")
+    return algorithms
+
+
+def _source(
+    jwks: dict[str, object] | None,
+    secret: str,
+    algorithms: list[str],
+    clock: IReactorTime,
+    counters: dict[str, int],
+    clusters: Clusters | None,
+) -> FixedKeys | RemoteKeys:
+    if bool(jwks) == bool(secret):
+        raise ValueError("write jwks: {file: PATH}, {url: URL} or {inline: TEXT}; or shared_secret: {secret: NAME}")
+    if secret:
+        if not SYMMETRIC.issuperset(algorithms):
+            raise OptionError("shared_secret", "it is for HS256, HS384 and HS512 only; public keys go into jwks")
+        try:
+            return FixedKeys(shared_secret(secret, algorithms))
+        except ValueError as error:
+            raise OptionError("shared_secret", str(error)) from None
+    where = made(Jwks, jwks, "jwks")
+    try:
+        return where.source(clock, counters, clusters)
+    except ValueError as error:
+        raise OptionError("jwks", str(error)) from None
+
+
+def _decoded(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Header and claims, not verified: what tells which key to verify with. Raises Refused."""
+    pieces = token.split(".")
+    try:
+        header, claims = (json.loads(base64.urlsafe_b64decode(piece + "===")) for piece in pieces[:2])
+        if len(pieces) != 3 or not isinstance(header, dict) or not isinstance(claims, dict):
+            raise ValueError
+    except (ValueError, RecursionError):
+        raise Refused("not a JSON Web Token") from None
+    return header, claims
+
+
+def _time(claims: dict[str, Any], name: str, otherwise: float) -> float:
+    value = claims.get(name)
+    if value is None:
+        return otherwise
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 1e15:
+        raise Refused(f"the token's {name} is not a time")
+    return float(value)
+
+
+def _claim(claims: dict[str, Any], path: str) -> Any:
+    """The claim of this name; or else what stands under it, its dots leading deeper."""
+    if path in claims:
+        return claims[path]
+    value: Any = claims
+    for name in path.split("."):
+        if not isinstance(value, dict):
+            return None
+        value = value.get(name)
+    return value
+
+
+def _text(value: Any) -> str:
+    """As metadata have it: texts as they are, lists of them with commas between, the rest as JSON."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
+        return ",".join(value)
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)

@@ -1,0 +1,245 @@
+"""
+`global_rate_limit`: limits that many proxies share.
+
+Lives here: which requests ask, what becomes of them, what counts as a failure. Does not: who counts (`windows`,
+`rate_limit_service`); by what (`descriptors`).
+"""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from metaproxy.clients.redis import Redis
+from metaproxy.filters.options import made, matching
+from metaproxy.filters.outage_log import OutageLog
+from metaproxy.filters.rate_limit.descriptors import Asked, descriptors
+from metaproxy.filters.rate_limit.fixed_window import Decision, InProcess, OnRedis
+from metaproxy.filters.rate_limit.over_limit_cache import OverLimitCache
+from metaproxy.filters.rate_limit.quota_headers import ALL, ResponseMetadata, is_enforced
+from metaproxy.filters.service_cluster import Clusters, check_known, no_endpoint
+from metaproxy.interfaces import IExchange, IOnRequest
+from metaproxy.message import ErrorKind, Reply
+from metaproxy.plugins import OptionError
+from metaproxy.routing.expression import ALWAYS
+from metaproxy.units import Percent, Seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from twisted.internet.defer import Deferred
+    from twisted.python.failure import Failure
+
+_TIMEOUT = Seconds(0.02)
+_TEXT = "global_rate_limit: too many requests"
+_REFUSAL = Reply(ErrorKind.LIMITED, _TEXT)
+_FAILED = Reply(ErrorKind.LIMITED, "global_rate_limit: the limit can't be asked", details="global_rate_limit: failed")
+
+
+class Service(Protocol):
+    """Who counts. failures: what its Deferreds may fail with when it can't be asked."""
+
+    failures: tuple[type[Exception], ...]
+
+    def ask(self, asked: Sequence[Asked], hits: int) -> Decision | Deferred[Decision]: ...
+
+    def stop(self) -> None: ...
+
+
+class _Where:
+    """
+    `service:`. grpc: HOST:PORT of a rate limit service; redis: HOST:PORT of a Redis, with how to log in there; cluster:
+    where it is, with kind: what it is.
+    """
+
+    def __init__(
+        self,
+        grpc: str = "",
+        redis: str = "",
+        user: str = "",
+        password: str = "",
+        database: int = 0,
+        prefix: str = "",
+        cluster: str = "",
+        kind: Literal["grpc", "redis", ""] = "",
+    ) -> None:
+        if bool(grpc) + bool(redis) + bool(cluster) != 1:
+            raise ValueError("write grpc: HOST:PORT, or redis: HOST:PORT, or cluster: NAME; one of them")
+        if kind and not cluster:
+            raise OptionError("kind", "goes with cluster")
+        self.cluster = cluster
+        self.redis = redis or (cluster if kind == "redis" else "")
+        self.grpc = "" if self.redis else grpc or cluster
+        if self.grpc and (user or password or database or prefix):
+            raise ValueError("user, password, database and prefix go with redis")
+        if not cluster:
+            _check_target("grpc" if grpc else "redis", grpc or redis)
+        self.user, self.password, self.database, self.prefix = user, password, database, prefix
+
+
+def _check_target(option: str, target: str) -> None:
+    host, _, port = target.rpartition(":")
+    if target.startswith("unix:/"):
+        return
+    if not host or not port.isascii() or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise OptionError(option, f"{target!r:.100} is not an address; write HOST:PORT or unix:/path")
+
+
+@implementer(IOnRequest)
+class GlobalRateLimit:
+    """
+    Refuses what exceeds limits that are counted for all proxies together.
+
+    descriptors: what is counted; service: who counts, this process if nobody is named; domain: sets these limits apart
+    from others of the service; match: which requests are counted; timeout: seconds for an answer; on_failure: what
+    happens without one; enforced: percent of what is over the limit that is refused, the rest is only counted;
+    hits_addend: as how many a request counts; headers: whether answers tell what is left; remember_over_limit: whether
+    what a service said to be over its limit is refused until its window ends, without asking; max_keys: values that
+    this process counts or remembers at a time.
+    """
+
+    def __init__(
+        self,
+        descriptors: list[object],
+        clock: IReactorTime,
+        service: dict[str, object] | None = None,
+        domain: str = "metaproxy",
+        match: dict[str, object] | None = None,
+        timeout: Seconds = _TIMEOUT,
+        on_failure: Literal["allow", "deny"] = "allow",
+        enforced: Percent = ALL,
+        hits_addend: int = 1,
+        headers: bool = False,
+        remember_over_limit: bool = False,
+        max_keys: int = 10000,
+        clusters: Clusters | None = None,
+    ) -> None:
+        for option, value in (("hits_addend", hits_addend), ("max_keys", max_keys)):
+            if not 1 <= value < 1 << 32:
+                raise OptionError(option, f"{value} is less than 1, or more than 32 bits")
+        if timeout <= 0:
+            raise OptionError("timeout", "must be greater than 0, or nothing would ever be asked")
+        if not domain:
+            raise OptionError("domain", "an empty text")
+        self._asked_at = (domain, json.dumps(service, sort_keys=True, default=str))
+        where = None if service is None else made(_Where, service, "service")
+        self._descriptors = _descriptors(descriptors, where)
+        expression = matching(match)
+        self._holds = None if expression is ALWAYS else expression.holds
+        self._hits = hits_addend
+        self._enforced = enforced
+        self._deny = on_failure == "deny"
+        self._headers = headers
+        if where is None and remember_over_limit:
+            raise OptionError("remember_over_limit", "there is no service that would be asked less")
+        quotas = headers or remember_over_limit
+        if where is not None and where.cluster:
+            check_known(clusters, where.cluster)
+        self.asks = () if where is None or not where.cluster else (where.cluster,)
+        self._service = _service(where, domain, timeout, clock, max_keys, quotas, clusters)
+        if remember_over_limit:
+            self._service = OverLimitCache(self._service, clock, max_keys)
+        self._notes = ResponseMetadata(self) if headers or (where is not None and where.grpc) else None
+        self._trouble = OutageLog("global_rate_limit", "the limit is asked again", clock)
+        self.counters = {"ok": 0, "over_limit": 0, "enforced": 0, "error": 0, "failure_mode_allowed": 0}
+
+    def on_request(self, exchange: IExchange) -> Reply | Deferred[Any] | None:
+        get = exchange.get
+        if self._holds is not None and not self._holds(get):
+            return None
+        asked = [one for one in [descriptor.asked(get) for descriptor in self._descriptors] if one is not None]
+        if not asked:
+            return None
+        decision = self._service.ask(asked, self._hits)
+        if isinstance(decision, Decision):
+            return self._decided(decision, exchange)
+        return decision.addCallbacks(self._decided, self._failed, callbackArgs=(exchange,))
+
+    def inherit(self, previous: object) -> None:
+        """Goes on with its counts, and with what the same service said to be over its limit."""
+        if not isinstance(previous, GlobalRateLimit) or previous._asked_at != self._asked_at:
+            return
+        self._trouble = previous._trouble
+        mine: Any = self._service
+        if isinstance(mine, (InProcess, OverLimitCache)) and type(mine) is type(previous._service):
+            mine.inherit(previous._service)  # type: ignore[arg-type]  # of the same class
+
+    def stop(self) -> None:
+        self._service.stop()
+
+    def _decided(self, decision: Decision, exchange: IExchange) -> Reply | None:
+        self._trouble.answered()
+        told: dict[str, str] = dict(decision.response)
+        if self._headers and decision.quota is not None:
+            told.update(decision.quota.metadata())
+        if decision.passed:
+            self.counters["ok"] += 1
+        else:
+            self.counters["over_limit"] += 1
+            if is_enforced(self._enforced):
+                self.counters["enforced"] += 1
+                text = self._text(decision)
+                return Reply(ErrorKind.LIMITED, text, details=_TEXT, metadata=told) if told else _REFUSAL
+        for key, value in decision.request.items():
+            exchange.set(key, value)
+        if told and self._notes is not None:
+            self._notes.note(exchange, told)
+        return None
+
+    def _text(self, decision: Decision) -> str:
+        if not self._headers or decision.quota is None:
+            return _TEXT
+        return f"{_TEXT}; retry in {decision.quota.reset:.3g} s"
+
+    def _failed(self, failure: Failure) -> Reply | Failure | None:
+        """The limit can't be asked. All else that fails is a mistake of ours, and told as such."""
+        if failure.check(*self._service.failures) is None:
+            return failure
+        self.counters["error"] += 1
+        self._trouble.failed(failure.getErrorMessage())
+        if self._deny:
+            return _FAILED
+        self.counters["failure_mode_allowed"] += 1
+        return None
+
+
+def _descriptors(written: list[object], where: _Where | None) -> list[Any]:
+    found = descriptors(written)
+    for place, one in enumerate(found):
+        if one.limit is None and (where is None or where.redis):
+            text = "limit is missing, as no rate limit service knows it; write {entries: [...], limit: {...}}"
+            raise OptionError("descriptors", text, path=(place,))
+    return found
+
+
+def _service(
+    where: _Where | None,
+    domain: str,
+    timeout: float,
+    clock: IReactorTime,
+    most: int,
+    quotas: bool,
+    clusters: Clusters | None,
+) -> Service:
+    if where is None:
+        return InProcess(clock, most, quotas)
+    if where.redis:
+        connector = partial(_connector, clusters, where.cluster) if where.cluster and clusters is not None else None
+        redis = Redis(where.redis, clock, timeout, where.user, where.password, where.database, connector)
+        return OnRedis(domain, clock, redis, where.prefix, quotas)
+    from metaproxy.filters.rate_limit.service import RateLimitService  # grpcio is there only if somebody wants it
+
+    return RateLimitService(where.grpc, domain, timeout, clock, clusters if where.cluster else None)
+
+
+def _connector(clusters: Clusters, name: str) -> Any:
+    """For one connection of a Redis: all calls share it. Raises LookupError."""
+    picked = clusters.pick(name)
+    if picked is None:
+        raise LookupError(no_endpoint(name))
+    picked.end(True)
+    return picked.connector()

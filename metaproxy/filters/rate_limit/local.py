@@ -1,0 +1,162 @@
+"""
+`local_rate_limit`: token buckets in this process.
+
+Lives here: which bucket a request takes its token from, and what it is told. Does not: how buckets fill (`bucket`);
+limits shared between processes (`global_rate_limit`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Literal
+
+from zope.interface import implementer
+
+from metaproxy.filters.options import made, matching
+from metaproxy.filters.rate_limit.quota_headers import ALL, Quota, ResponseMetadata, is_enforced
+from metaproxy.filters.rate_limit.token_bucket import ENOUGH, Bucket, Buckets, Filling
+from metaproxy.interfaces import IExchange, IOnRequest
+from metaproxy.message import ErrorKind, Reply
+from metaproxy.plugins import OptionError
+from metaproxy.routing.expression import Expression, FirstMatch
+from metaproxy.units import Percent, Seconds
+
+_SECOND = Seconds(1.0)
+_TEXT = "local_rate_limit: too many requests"
+_REFUSAL = Reply(ErrorKind.LIMITED, _TEXT)
+MOST_KEYS = 10000
+
+Refill = Literal["steady", "interval"]
+
+
+def _filling(limit: float, per: float, burst: float, refill: str) -> Filling:
+    """Raises ValueError for what would let nothing pass, ever."""
+    if limit <= 0 or per <= 0:
+        raise ValueError("limit and per must be greater than 0")
+    if burst and burst < 1:
+        raise ValueError("burst must be 1 or more, or nothing would ever pass")
+    return Filling(limit, per, burst or max(limit, 1.0), refill == "steady")
+
+
+def _buckets(filling: Filling, key: str | list[str], max_keys: int) -> Buckets:
+    if max_keys < 1:
+        raise OptionError("max_keys", f"{max_keys} is less than 1")
+    keys = (key,) if isinstance(key, str) and key else tuple(key)
+    return Buckets(filling, keys, max_keys)
+
+
+class _Condition:
+    """An item of `conditions`."""
+
+    def __init__(
+        self,
+        limit: float,
+        match: dict[str, object] | None = None,
+        per: Seconds = _SECOND,
+        burst: float = 0.0,
+        refill: Refill = "steady",
+        key: str | list[str] = "",
+        max_keys: int = MOST_KEYS,
+    ) -> None:
+        self.match: Expression = matching(match)
+        self.name = json.dumps(match or {}, sort_keys=True, default=str)
+        self.buckets = _buckets(_filling(limit, per, burst, refill), key, max_keys)
+
+
+@implementer(IOnRequest)
+class LocalRateLimit:
+    """
+    Refuses what exceeds `limit` requests per `per`.
+
+    limit: requests; without it only `conditions` limit. per: seconds; burst: tokens a full bucket holds, 1 or more;
+    `limit` by default. refill: token by token (steady), or `limit` of them each `per` (interval). key: metadata keys of
+    whose values each has a bucket of its own, `max_keys` of them at most. conditions: the first whose `match` holds
+    takes the place of all that, with a limit of its own. enforced: percent of what is over the limit that is
+    refused, the rest is only counted. headers: whether answers tell what is left.
+    """
+
+    def __init__(
+        self,
+        limit: float | None = None,
+        per: Seconds = _SECOND,
+        burst: float = 0.0,
+        refill: Refill = "steady",
+        key: str | list[str] = "",
+        max_keys: int = MOST_KEYS,
+        conditions: list[object] | None = None,
+        enforced: Percent = ALL,
+        headers: bool = False,
+    ) -> None:
+        if limit is None and not conditions:
+            raise ValueError("limit is missing; write how many requests may pass, or conditions that say so")
+        if limit is None and (burst or key):
+            raise ValueError("burst and key go with limit, and limit is missing")
+        self._rest = None if limit is None else _buckets(_filling(limit, per, burst, refill), key, max_keys)
+        listed = [made(_Condition, one, "conditions", place) for place, one in enumerate(conditions or ())]
+        self._buckets = (*(one.buckets for one in listed), self._rest)
+        self._names = [*(one.name for one in listed), ""]
+        self._find: Callable[[Callable[[str], str | None]], int] | None = None
+        if listed:
+            self._find = FirstMatch([one.match for one in listed]).find
+        self._enforced = enforced
+        self._notes = ResponseMetadata(self) if headers else None
+        # The common case, without detours: one bucket for all, of which nobody is told.
+        alone = self._rest is not None and not listed and not key and not headers
+        self._only: Bucket | None = self._rest.alone if alone and self._rest is not None else None
+        self.counters = {"ok": 0, "rate_limited": 0, "enforced": 0}
+
+    def inherit(self, previous: object) -> None:
+        """Goes on with its buckets; those of a condition with those of the same condition, wherever it stood."""
+        if not isinstance(previous, LocalRateLimit):
+            return
+        before = list(zip(previous._names, previous._buckets, strict=True))
+        for name, buckets in zip(self._names, self._buckets, strict=True):
+            place = next((place for place, (other, _) in enumerate(before) if other == name), None)
+            if place is not None:
+                _, found = before.pop(place)
+                if buckets is not None and found is not None:
+                    buckets.inherit(found)
+        if self._only is not None and self._rest is not None:
+            self._only = self._rest.alone
+
+    @property
+    def gauges(self) -> dict[str, float]:
+        return {"buckets": sum(len(one) for one in self._buckets if one is not None)}
+
+    def on_request(self, exchange: IExchange) -> Reply | None:
+        bucket = self._only
+        if bucket is not None and exchange.started <= bucket.filled and bucket.tokens >= ENOUGH:
+            bucket.tokens -= 1.0
+            self.counters["ok"] += 1
+            return None
+        return self._decide(exchange)
+
+    def _decide(self, exchange: IExchange) -> Reply | None:
+        find = self._find
+        # Where no condition holds it is -1: the last ones, which are the filter's own.
+        buckets = self._rest if find is None else self._buckets[find(exchange.get)]
+        if buckets is None:
+            return None
+        now = exchange.started
+        bucket = buckets.of(exchange)
+        passed = bucket.take(buckets.filling, now)
+        if passed:
+            self.counters["ok"] += 1
+        else:
+            self.counters["rate_limited"] += 1
+            passed = not is_enforced(self._enforced)
+            self.counters["enforced"] += not passed
+        if self._notes is not None:
+            return self._told(exchange, self._notes, buckets.filling, bucket, passed)
+        return None if passed else _REFUSAL
+
+    def _told(
+        self, exchange: IExchange, notes: ResponseMetadata, filling: Filling, bucket: Bucket, passed: bool
+    ) -> Reply | None:
+        wait = bucket.wait(filling, exchange.started)
+        metadata = Quota(filling.amount, filling.per, bucket.tokens, wait).metadata()
+        if passed:
+            notes.note(exchange, metadata)
+            return None
+        return Reply(ErrorKind.LIMITED, f"{_TEXT}; retry in {wait:.3g} s", details=_TEXT, metadata=metadata)

@@ -1,0 +1,63 @@
+"""
+What a service has said to be over its limit: known here until its window ends, so that a flood is not asked about.
+
+Lives here: `OverLimitCache`, which stands before a service. Does not: services (`windows`, `rate_limit_service`).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import IReactorTime
+
+from metaproxy.filters.rate_limit.descriptors import Asked
+from metaproxy.filters.rate_limit.fixed_window import Decision
+from metaproxy.filters.rate_limit.quota_headers import Quota
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+
+class OverLimitCache:
+    """service: who is asked; most: descriptors that are remembered, of more the oldest are forgotten."""
+
+    def __init__(self, service: Any, clock: IReactorTime, most: int) -> None:
+        self.failures: tuple[type[Exception], ...] = service.failures
+        self._service = service
+        self._clock = clock
+        self._most = most
+        self._over: OrderedDict[Asked, tuple[float, Quota]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._over)
+
+    def ask(self, asked: Sequence[Asked], hits: int) -> Decision | Deferred[Decision]:
+        if self._over:
+            now = self._clock.seconds()
+            for one in asked:
+                found = self._over.get(one)
+                if found is None:
+                    continue
+                until, quota = found
+                if now < until:
+                    return Decision(False, Quota(quota.limit, quota.per, 0, until - now))
+                del self._over[one]
+        answer: Deferred[Decision] = self._service.ask(asked, hits)
+        return answer.addCallback(self._noted, asked)
+
+    def inherit(self, before: OverLimitCache) -> None:
+        self._over = before._over
+        while len(self._over) > self._most:
+            self._over.popitem(last=False)
+
+    def stop(self) -> None:
+        self._service.stop()
+
+    def _noted(self, decision: Decision, asked: Sequence[Asked]) -> Decision:
+        for place, quota in decision.over:
+            if len(self._over) >= self._most:
+                self._over.popitem(last=False)
+            self._over[asked[place]] = (self._clock.seconds() + quota.reset, quota)
+        return decision

@@ -1,0 +1,214 @@
+"""
+Several tries for one exchange: further ones after a failure, with back-off, and a hedge beside a slow first one.
+
+Lives here: `RetryState`, which an exchange has in the place of its only attempt when its route has a retry policy. Does
+not: whether another try is allowed (`cluster.retry`).
+"""
+
+from __future__ import annotations
+
+from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
+
+from metaproxy.cluster.cluster import Cluster
+from metaproxy.cluster.endpoint import Endpoint
+from metaproxy.cluster.retry import RetryPolicy, within_budget
+from metaproxy.message import ErrorKind, FrameError, Kind, Message
+from metaproxy.proxy.attempt import Attempt
+from metaproxy.proxy.pool import pool_of
+from metaproxy.proxy.roles import OpenExchange, Try, UpstreamConnection
+
+OTHER_PICKS = 3
+"""How often the balancer is asked for an endpoint that was not tried yet."""
+
+
+class _Patience:
+    """The time of one try: what `proxy.deadlines` watches."""
+
+    __slots__ = ("attempt", "started")
+
+    def __init__(self, attempt: Try, started: float) -> None:
+        self.attempt = attempt
+        self.started = started
+
+    def time_out(self) -> None:
+        attempt = self.attempt
+        if not attempt.done:
+            attempt.endpoint.timed_out()
+            attempt.begun = attempt.connection is not None and attempt.connection.answering(attempt)
+            attempt.cancel()
+            attempt.owner.failed(attempt, ErrorKind.TIMEOUT, "no answer within per_try_timeout")
+
+    def broke(self, failure: Failure) -> None:
+        self.attempt.owner.broke(failure)
+
+
+class RetryState:
+    """Owns the attempts of one exchange. The first good answer is taken; the others are cancelled."""
+
+    __slots__ = (
+        "_cluster",
+        "_further",
+        "_live",
+        "_made",
+        "_message",
+        "_policy",
+        "_timer",
+        "_tried",
+        "client",
+        "exchange",
+    )
+
+    def __init__(self, exchange: OpenExchange, message: Message, cluster: Cluster, policy: RetryPolicy) -> None:
+        self.exchange = exchange
+        self.client = exchange.client
+        self._message = message
+        self._cluster = cluster
+        self._policy = policy
+        self._live: list[Attempt] = []
+        self._tried: list[Endpoint] = []
+        self._further: list[Attempt] = []
+        self._made = 0
+        self._timer: IDelayedCall | None = None
+
+    def start(self) -> None:
+        hedge_after = self._policy.hedge_after
+        if hedge_after > 0 and self._message.kind is not Kind.ONEWAY:
+            self._timer = self.client.network.clock.callLater(hedge_after, self._hedge)
+        self._try()
+
+    def connections(self) -> tuple[UpstreamConnection, ...]:
+        """Which connections it is under way on."""
+        return tuple(attempt.connection for attempt in self._live if attempt.connection is not None)
+
+    def cancel(self) -> None:
+        self._stop_timer()
+        for attempt in list(self._live):
+            self._forget(attempt)
+            attempt.cancel()
+
+    # -- a try
+
+    def _try(self) -> None:
+        cluster = self._cluster
+        self._made += 1
+        try:
+            endpoint = self._pick()
+        except FrameError as error:
+            self.exchange.failed(None, ErrorKind.BAD_REQUEST, str(error))
+            return
+        if endpoint is None:
+            cluster.counts.no_endpoint += 1
+            self._lost(ErrorKind.NO_ENDPOINT, f"no usable endpoint in cluster {cluster.name}")
+            return
+        if cluster.breaker.requests >= cluster.breaker.max_requests:
+            cluster.counts.overflow_requests += 1
+            self._lost(ErrorKind.OVERLOAD, f"cluster {cluster.name}: too many requests (breaker.max_requests)")
+            return
+        attempt = Attempt(self, self._message, cluster, endpoint)
+        self.exchange.endpoint = endpoint
+        self._live.append(attempt)
+        self.exchange.tries = self._made
+        if self._made > 1:
+            self._further.append(attempt)
+            cluster.breaker.retries += 1
+        patience = self.client.network.deadlines.of(self._policy.per_try_timeout)
+        if patience is not None:
+            patience.watch(_Patience(attempt, self.client.network.turn.refresh()))
+        pool_of(endpoint, cluster, self.client.network).start(attempt, self.client)
+
+    def _pick(self) -> Endpoint | None:
+        """An endpoint that was not tried yet, if the balancer gives one."""
+        route = self.exchange.matched_route
+        endpoint = self._cluster.pick(self._message, route.hash_keys, route.subset, self.client.facts)
+        for _ in range(OTHER_PICKS if self._tried else 0):
+            if endpoint not in self._tried:
+                break
+            endpoint = self._cluster.pick(self._message, route.hash_keys, route.subset, self.client.facts)
+        if endpoint is not None:
+            self._tried.append(endpoint)
+        return endpoint
+
+    def _hedge(self) -> None:
+        self._timer = None
+        try:
+            self._hedge_now()
+        except BaseException:
+            self.exchange.broke(Failure())
+
+    def _hedge_now(self) -> None:
+        if (
+            self._policy.allows(ErrorKind.CONNECT, self._made, True)
+            and self._safe()
+            and within_budget(self._cluster.breaker)
+        ):
+            self.exchange.counts().hedges += 1
+            self._try()
+
+    def _safe(self) -> bool:
+        return self._policy.unsafe or self._cluster.codec.safe(self.exchange.message)
+
+    def _forget(self, attempt: Try) -> None:
+        if attempt in self._live:
+            self._live.remove(attempt)
+        if attempt in self._further:
+            self._further.remove(attempt)
+            self._cluster.breaker.retries -= 1
+
+    # -- its end (Requester)
+
+    def broke(self, failure: Failure) -> None:
+        self.exchange.broke(failure)
+
+    def answered(self, attempt: Try, response: Message) -> None:
+        attempt.finish()
+        self._forget(attempt)
+        failed = response.kind is Kind.ERROR
+        attempt.endpoint.answered(failed)
+        if failed and (self._live or self._again(None)):
+            return
+        self.cancel()
+        self.exchange.endpoint = attempt.endpoint
+        self.exchange.take(response)
+
+    def sent(self, attempt: Try) -> None:
+        self._forget(attempt)
+        self.cancel()
+        self.exchange.sent(attempt)
+
+    def failed(self, attempt: Try, kind: ErrorKind, text: str) -> None:
+        self._forget(attempt)
+        self._lost(kind, text, final=attempt.begun)
+
+    def _lost(self, kind: ErrorKind, text: str, final: bool = False) -> None:
+        """final: nothing is tried again once some of an answer has come."""
+        if not self._live and (final or not self._again(kind)):
+            self._stop_timer()
+            self.exchange.failed(None, kind, text)
+
+    def _again(self, kind: ErrorKind | None) -> bool:
+        """Arranges for another try, if one is allowed."""
+        policy = self._policy
+        if not policy.allows(kind, self._made, True) or not within_budget(self._cluster.breaker):
+            return False
+        try:
+            if not policy.allows(kind, self._made, self._safe()):
+                return False
+        except FrameError:
+            return False
+        self._stop_timer()
+        self.exchange.counts().retries += 1
+        self._timer = self.client.network.clock.callLater(policy.delay(self._made), self._once_more)
+        return True
+
+    def _once_more(self) -> None:
+        self._timer = None
+        try:
+            self._try()
+        except BaseException:
+            self.exchange.broke(Failure())
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,358 @@
+"""
+The counters of a running proxy as Prometheus metrics and as a flat mapping, read when somebody asks.
+
+Lives here: `Metrics`, which walks listeners, routes, clusters and endpoints; `exposition`, text in pieces. Does not:
+names and labels (`names`), counting (`counts`: the path adds to plain attributes, and nothing is done here for it).
+
+A thousand routes are some ten thousand lines. So they are made in pieces that take a millisecond or two, and whoever
+writes them lets the reactor go on in between.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import Any, cast
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+import twisted
+from metaproxy import __version__
+from metaproxy.counts import BOUNDS, EXPOSED, Histogram
+from metaproxy.telemetry.metrics import families as names
+from metaproxy.telemetry.metrics.families import Family
+from metaproxy.telemetry.metrics.merge import cut, merged
+
+PIECE = 200
+"""Samples that are made at a time."""
+QUANTILES = (0.5, 0.9, 0.99)
+"""Of histograms, in the flat mapping."""
+
+_LE = (*(floatToGoString(bound) for bound in EXPOSED), "+Inf")
+_ENDS = (*(BOUNDS.index(bound) for bound in EXPOSED), len(BOUNDS))
+"""The bucket in which each of _LE ends: what is exposed is coarser than what is counted."""
+
+Value = float | Histogram
+Row = tuple[tuple[str, ...], Value]
+"""The values of a family's labels, in their order, and the value."""
+
+
+class Metrics(Collector):
+    """
+    proxy: a service.ProxyService. configuration: a config.reload.Configuration, or None; logs: a log_files.LogFiles,
+    or None: their metrics are then absent, or 0.
+    """
+
+    def __init__(self, proxy: Any, configuration: Any = None, logs: Any = None) -> None:
+        self._proxy = proxy
+        self._configuration = configuration
+        self._logs = logs
+
+    def collect(self) -> Iterator[Metric]:
+        """Each family whole, as prometheus_client's registries want it."""
+        whole: Metric | None = None
+        for piece in self.pieces():
+            if whole is None or whole.name != piece.name:
+                if whole is not None:
+                    yield whole
+                whole = piece
+            else:
+                whole.samples.extend(piece.samples)
+        if whole is not None:
+            yield whole
+
+    def pieces(self) -> Iterator[Metric]:
+        """The same, but a family of many series comes as several Metrics of one name, one after the other."""
+        for family, rows in self._read():
+            if family.kind == "histogram":
+                yield from _histogram(family, rows)
+            else:
+                yield from _numbers(family, rows)
+
+        for metric in self._collected():
+            yield from cut(metric, PIECE)
+
+    def flat(self) -> dict[str, float]:
+        """Series, as `name{label="value"}`, -> number; of a histogram its count, sum and QUANTILES. Sorted."""
+        found: dict[str, float] = {}
+        for family, rows in self._read():
+            for labels, value in rows:
+                if isinstance(value, Histogram):
+                    found[series(f"{family.name}_count", family.labels, labels)] = value.count
+                    found[series(f"{family.name}_sum", family.labels, labels)] = value.total
+                    for share in QUANTILES:
+                        quantile = series(family.name, (*family.labels, "quantile"), (*labels, str(share)))
+                        found[quantile] = value.percentile(share) or 0.0
+                else:
+                    found[series(family.name, family.labels, labels)] = value
+        for metric in self._collected():
+            for sample in metric.samples:
+                if not sample.name.endswith(("_bucket", "_created")):
+                    found[series(sample.name, list(sample.labels), list(sample.labels.values()))] = sample.value
+        return {name: _short(found[name]) for name in sorted(found)}
+
+    def _collected(self) -> list[Metric]:
+        """What filters collect under names of their own."""
+        return merged(
+            {id(one.plugin): one.plugin for one in self._filters() if hasattr(one.plugin, "collect")}.values()
+        )
+
+    def _read(self) -> Iterator[tuple[Family, list[Row]]]:
+        """Families in the order of names.FAMILIES; the rows of one are read at one time."""
+        build = (sys.version.split()[0], twisted.__version__, __version__)
+        yield names.BUILD, [(build, 1.0)]
+        process = _Process.of(self._proxy, self._configuration, self._logs)
+        for family in names.PROCESS:
+            yield family, [((), float(family.read(process)))]
+        overload = self._proxy.network.overload
+        levels = (overload.memory, overload.lag)
+        yield names.OVERLOAD, [((one.option.rpartition(".")[2],), one.level) for one in levels]
+        if self._configuration is not None:
+            yield names.RELOADS, [((result,), number) for result, number in self._configuration.reloads.items()]
+        yield from _rows(names.LISTENER, self._listeners())
+        yield (
+            names.CERTIFICATE,
+            [
+                ((name, one.snapshot.codec.name), one.snapshot.tls.not_after)
+                for name, one in self._proxy.listeners.items()
+                if one.snapshot.tls is not None
+            ],
+        )
+        yield names.PLUGIN_ERRORS, list(self._plugin_errors())
+        targets = self._targets()
+        yield names.EXCHANGES, list(_outcomes(targets))
+        yield from _rows(names.TARGET, {labels: counts for labels, counts in targets.items() if _used(counts)})
+        yield from _rows(names.MIRROR, self._mirrors())
+        clusters = self._proxy.snapshot.clusters if self._proxy.snapshot is not None else {}
+        yield from _rows(names.CLUSTER, {(name,): [cluster] for name, cluster in clusters.items()})
+        yield (
+            names.EJECTIONS,
+            [((name, cause), n) for name, one in clusters.items() for cause, n in one.counts.ejections.items()],
+        )
+        endpoints = _grouped(
+            ((name, endpoint.address), endpoint) for name, cluster in clusters.items() for endpoint in cluster.endpoints
+        )
+        yield from _rows(names.ENDPOINT_STATE, endpoints)
+        counts = {labels: _distinct(one.counts for one in found) for labels, found in endpoints.items()}
+        yield from _rows(names.ENDPOINT, counts)
+        filters = self._filters()
+        yield names.FILTER_EVENTS, _by_key(filters, "counters")
+        yield names.FILTER_VALUES, _by_key(filters, "gauges")
+
+    def _plugin_errors(self) -> Iterator[Row]:
+        for name, listener in self._proxy.listeners.items():
+            for method, number in listener.counts.plugin_errors.items():
+                yield (name, "-", method), number
+        clusters = self._proxy.snapshot.clusters if self._proxy.snapshot is not None else {}
+        for name, cluster in clusters.items():
+            for method, number in cluster.counts.plugin_errors.items():
+                yield ("-", name, method), number
+
+    def _mirrors(self) -> dict[tuple[str, ...], list[Any]]:
+        return _grouped(
+            ((name, listener.snapshot.codec.name, route.name, target.name), target.counts)
+            for name, listener in self._proxy.listeners.items()
+            for route in listener.snapshot.routes.routes
+            for target in (route.mirror.targets if route.mirror is not None else ())
+        )
+
+    def _filters(self) -> Sequence[Any]:
+        return self._proxy.snapshot.filters if self._proxy.snapshot is not None else ()
+
+    def _listeners(self) -> dict[tuple[str, ...], list[Any]]:
+        return {
+            (name, listener.snapshot.codec.name): [listener.counts] for name, listener in self._proxy.listeners.items()
+        }
+
+    def _targets(self) -> dict[tuple[str, ...], list[Any]]:
+        found = _grouped(
+            ((name, listener.snapshot.codec.name, route.name, target.name), target.counts)
+            for name, listener in self._proxy.listeners.items()
+            for route in (*listener.snapshot.routes.routes, listener.snapshot.no_route)
+            for target in route.all_targets()
+        )
+        return {labels: _distinct(counts) for labels, counts in found.items()}
+
+
+@dataclass(slots=True)
+class _Process:
+    """What names.PROCESS reads."""
+
+    uptime: float
+    ready: bool
+    draining: bool
+    version: int
+    plugin_errors: int
+    memory: int
+    memory_limit: int
+    lag: float
+    refused_connections: int
+    shed_requests: int
+    closed_connections: int
+    last_reload_success: bool = True
+    applied: float = 0.0
+    refused: float = 0.0
+    log_lines: int = 0
+    log_dropped: int = 0
+    log_errors: int = 0
+
+    @classmethod
+    def of(cls, proxy: Any, configuration: Any, logs: Any) -> _Process:
+        version = proxy.snapshot.version if proxy.snapshot is not None else 0
+        uptime = max(time.time() - proxy.started, 0.0)
+        overload = proxy.network.overload
+        made = cls(
+            uptime, proxy.ready, proxy.draining, version, len(proxy.registry.errors),
+            memory=overload.memory.value, memory_limit=overload.memory.limit, lag=overload.lag.value,
+            refused_connections=overload.refused_connections, shed_requests=overload.shed_requests,
+            closed_connections=overload.closed_connections,
+        )  # fmt: skip
+        if configuration is not None:
+            refused = configuration.refused
+            made = replace(
+                made,
+                last_reload_success=refused is None,
+                applied=configuration.applied,
+                refused=refused["time"] if refused is not None else 0.0,
+            )
+        if logs is not None:
+            counts = logs.counts
+            made = replace(made, log_lines=counts.lines, log_dropped=counts.dropped, log_errors=counts.errors)
+        return made
+
+
+def series(name: str, labels: Sequence[str], values: Sequence[str]) -> str:
+    """`name{label="value"}` as the text format has it, labels sorted."""
+    if not labels:
+        return name
+    quoted = (f'{label}="{_quoted(value)}"' for label, value in sorted(zip(labels, values, strict=True)))
+    return f"{name}{{{','.join(quoted)}}}"
+
+
+def _short(value: float) -> float:
+    """What people read: whole numbers without a point, seconds to the microsecond."""
+    return int(value) if value == int(value) else round(value, 6)
+
+
+def _quoted(value: str) -> str:
+    return value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+
+
+# -- reading
+
+
+def _grouped(pairs: Iterable[tuple[tuple[str, ...], Any]]) -> dict[tuple[str, ...], list[Any]]:
+    """By labels: a series must be there once, although two routes may have one name, or one address stand twice."""
+    found: dict[tuple[str, ...], list[Any]] = {}
+    for labels, one in pairs:
+        found.setdefault(labels, []).append(one)
+    return found
+
+
+def _distinct(counts: Iterable[Any]) -> list[Any]:
+    return list({id(one): one for one in counts}.values())
+
+
+def _used(counts: list[Any]) -> bool:
+    return any(one.outcomes or one.fallbacks for one in counts)
+
+
+def _rows(families: Iterable[Family], found: Mapping[tuple[str, ...], list[Any]]) -> Iterator[tuple[Family, list[Row]]]:
+    for family in families:
+        yield family, [(labels, _sum([family.read(one) for one in sources])) for labels, sources in found.items()]
+
+
+def _sum(values: list[Any]) -> Value:
+    """A histogram is copied, as it goes on counting while it is written."""
+    if not isinstance(values[0], Histogram):
+        return cast(float, values[0] if len(values) == 1 else sum(values))
+    whole = Histogram()
+    whole.buckets = values[0].buckets.copy()
+    for other in values[1:]:
+        whole.buckets = [one + another for one, another in zip(whole.buckets, other.buckets, strict=True)]
+    whole.total = sum(one.total for one in values)
+    return whole
+
+
+def _outcomes(targets: Mapping[tuple[str, ...], list[Any]]) -> Iterator[Row]:
+    for labels, found in targets.items():
+        for outcome in dict.fromkeys(outcome for counts in found for outcome in counts.outcomes):
+            yield (*labels, outcome), sum(counts.outcomes.get(outcome, 0) for counts in found)
+
+
+def _by_key(filters: Sequence[Any], attribute: str) -> list[Row]:
+    """The entries of a mapping that filters may have; those of one name in one listener are added up."""
+    found: dict[tuple[str, ...], float] = {}
+    for one in filters:
+        for key, value in getattr(one.plugin, attribute, {}).items():
+            labels = (one.listener, one.name, key)
+            found[labels] = found.get(labels, 0) + value
+    return list(found.items())
+
+
+# -- Metrics of prometheus_client
+
+
+def _numbers(family: Family, rows: list[Row]) -> Iterator[Metric]:
+    kind = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
+    for start in range(0, len(rows) or 1, PIECE):
+        metric = kind(family.name, family.about, labels=family.labels)
+        for labels, value in rows[start : start + PIECE]:
+            metric.add_metric(labels, cast(float, value))
+        yield metric
+
+
+def _histogram(family: Family, rows: list[Row]) -> Iterator[Metric]:
+    step = max(PIECE // (len(_LE) + 2), 1)
+    for start in range(0, len(rows) or 1, step):
+        metric = HistogramMetricFamily(family.name, family.about, labels=family.labels)
+        for labels, value in rows[start : start + step]:
+            histogram = cast(Histogram, value)
+            counts = list(accumulate(histogram.buckets))
+            buckets = [(le, counts[end]) for le, end in zip(_LE, _ENDS, strict=True)]
+            metric.add_metric(labels, buckets, histogram.total)
+        yield metric
+
+
+# -- text
+
+
+class _Piece(Collector):
+    """What an encoder takes for a whole registry."""
+
+    def __init__(self, metric: Metric) -> None:
+        self._metric = metric
+
+    def collect(self) -> Iterator[Metric]:
+        yield self._metric
+
+
+_EOF = b"# EOF\n"
+
+
+def exposition(metrics: Iterable[Metric], accept: str) -> tuple[str, Iterator[bytes]]:
+    """
+    The content type and the text, in pieces. metrics: of several with one name, one after the other, the first gives
+    the head. accept: the header of the request, which asks for OpenMetrics or not.
+    """
+    encode, content_type = choose_encoder(accept)
+    return content_type, _pieces(metrics, encode, "openmetrics" in content_type)
+
+
+def _pieces(metrics: Iterable[Metric], encode: Any, openmetrics: bool) -> Iterator[bytes]:
+    name = ""
+    for metric in metrics:
+        text: bytes = encode(_Piece(metric)).removesuffix(_EOF)
+        if metric.name == name:
+            while text.startswith(b"#"):
+                text = text[text.index(b"\n") + 1 :]
+        name = metric.name
+        yield text
+    if openmetrics:
+        yield _EOF

@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import MemoryNetwork
+
+from metaproxy.app.application import LOOK_EVERY, Configuration, check_file
+from metaproxy.app.service import ProxyService
+from metaproxy.config.build import Builder
+from metaproxy.config.check import ConfigErrors
+from metaproxy.plugins import Registry
+from metaproxy.support.addresses import Address, show
+from metaproxy.telemetry.access_log.filter import LogFiles
+
+EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
+
+
+class Bound:
+    def __init__(self, where: Address) -> None:
+        self.bound = show(where.sockaddr)
+        self.closed = False
+
+    def hand_to(self, accepted: Any) -> None:
+        self.accepted = accepted
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Listening(MemoryNetwork):
+    """Lets listeners listen, but for the ports in `taken`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken: set[int] = set()
+        self.sockets: list[Bound] = []
+
+    def listen(self, where: Address, accepted: Any) -> Any:
+        if where.port in self.taken:
+            raise OSError(98, "Address already in use")
+        self.sockets.append(Bound(where))
+        return self.sockets[-1]
+
+
+def config(weights: int = 1, port: int = 7000, listeners: int = 1, limit: int = 100, folder: Path = EXAMPLES) -> str:
+    return json.dumps(
+        {
+            "plugins": [str(folder)],
+            "listeners": [
+                {
+                    "name": f"front{number}", "listen": f"127.0.0.1:{port + number}", "protocol": "quill",
+                    "filters": [{"local_rate_limit": {"limit": limit}}],
+                    "routes": [{"name": "all", "clusters": {"one": weights, "two": 1}}],
+                }
+                for number in range(listeners)
+            ],
+            "clusters": [{"name": name, "endpoints": ["127.0.0.1:1"]} for name in ("one", "two")],
+        }
+    )  # fmt: skip
+
+
+class Stand:
+    """A configuration file, what reads it, what runs on it."""
+
+    def __init__(self, tmp_path: Path, text: str) -> None:
+        self.file = tmp_path / "proxy.yaml"
+        self.file.write_text(text)
+        self.network = Listening()
+        self.registry = Registry()
+        self.proxy = ProxyService(self.network, self.registry)
+        self.builder = Builder(self.registry, self.network.clock, LogFiles(self.network.clock))
+        self.configuration = Configuration(str(self.file), [], self.proxy, self.builder, self.network.clock)
+        self.errors = self.configuration.reload()
+
+    @property
+    def snapshot(self) -> Any:
+        return self.proxy.snapshot
+
+    def write(self, text: str) -> None:
+        self.file.write_text(text)
+        os.utime(self.file, ns=(0, int(self.file.stat().st_mtime_ns) + 1))
+
+
+def test_a_configuration_is_read_checked_built_and_in_force(tmp_path: Path) -> None:
+    stand = Stand(tmp_path, config())
+    assert stand.errors == []
+    assert stand.snapshot.version == 1
+    assert stand.proxy.listeners["front0"].bound() == ["127.0.0.1:7000"]
+    assert stand.configuration.reloads == {"applied": 1, "refused": 0}
+
+
+def test_a_refused_configuration_leaves_the_old_one_in_force_and_is_shown(tmp_path: Path) -> None:
+    stand = Stand(tmp_path, config())
+    before = stand.snapshot
+    stand.write(config().replace('"one": 1', '"oen": 1'))
+    (error,) = stand.configuration.reload()
+    assert "no cluster 'oen'; did you mean 'one'?" in error
+    assert stand.snapshot is before
+    assert stand.configuration.refused is not None and stand.configuration.refused["errors"] == [error]
+    stand.write(config(weights=2))
+    assert stand.configuration.reload() == []
+    assert stand.configuration.refused is None
+
+
+def test_a_file_that_has_vanished_is_an_error_and_no_more(tmp_path: Path) -> None:
+    stand = Stand(tmp_path, config())
+    stand.file.unlink()
+    assert "No such file" in stand.configuration.reload()[0]
+    assert stand.snapshot.version == 1
+
+
+def test_a_change_of_the_file_is_noticed(tmp_path: Path) -> None:
+    stand = Stand(tmp_path, config())
+    stand.configuration.startService()
+    stand.write(config(weights=3))
+    stand.network.clock.advance(LOOK_EVERY)
+    assert stand.snapshot.version == 2
+    stand.network.clock.advance(LOOK_EVERY)
+    assert stand.snapshot.version == 2
+    stand.configuration.stopService()
+
+
+def test_a_changed_drop_in_takes_effect_and_a_broken_one_does_not(tmp_path: Path) -> None:
+    folder = tmp_path / "plugins"
+    folder.mkdir()
+    source = (EXAMPLES / "quill.py").read_text()
+    (folder / "quill.py").write_text(source)
+    stand = Stand(tmp_path, config(folder=folder))
+    stand.configuration.startService()
+    codec = stand.snapshot.listeners["front0"].codec
+    (folder / "quill.py").write_text(source + "\n# changed\n")
+    stand.network.clock.advance(LOOK_EVERY)
+    changed = stand.snapshot.listeners["front0"].codec
+    assert changed is not codec
+    (folder / "quill.py").write_text("1 / 0")
+    stand.network.clock.advance(LOOK_EVERY)
+    assert stand.snapshot.listeners["front0"].codec is changed
+    assert "ZeroDivisionError" in next(iter(stand.registry.errors.values()))
+    stand.configuration.stopService()
+
+
+def test_asking_changes_nothing(tmp_path: Path) -> None:
+    stand = Stand(tmp_path, config())
+    problems, difference = stand.configuration.check(config(weights=2, listeners=2))
+    assert problems == []
+    assert difference["listeners"] == {"added": ["front1"], "changed": ["front0"], "removed": []}
+    assert stand.snapshot.version == 1
+    problems, _ = stand.configuration.check("listeners: 5")
+    assert problems
+
+
+def test_errors_name_the_text_that_has_them_and_not_the_file_in_force(tmp_path: Path) -> None:
+    stand = Stand(tmp_path, config())
+    problems, _ = stand.configuration.check("listeners: 5", "elsewhere/new.yaml")
+    assert [str(one).partition(":")[0] for one in problems] == ["elsewhere/new.yaml"]
+    (line,) = stand.configuration.apply_text("listeners: 5", "body")
+    assert line.startswith("body:1:")
+    assert stand.configuration.refused is not None
+    assert stand.configuration.refused["source"] == "body"
+
+
+def test_a_text_that_was_put_keeps_its_name_when_it_is_put_in_force_again(tmp_path: Path) -> None:
+    stand = Stand(tmp_path, config())
+    assert stand.configuration.apply_text(config(weights=2), "body") == []
+    assert stand.configuration.config.source == "body"
+    stand.configuration._again()
+    assert stand.configuration.config.source == "body"
+
+
+def test_an_address_that_can_not_be_had_leaves_everything_as_it_was(tmp_path: Path) -> None:
+    stand = Stand(tmp_path, config())
+    stand.network.taken = {7001}
+    stand.write(config(listeners=2))
+    assert "Address already in use" in stand.configuration.reload()[0]
+    assert sorted(stand.proxy.listeners) == ["front0"]
+    assert stand.snapshot.version == 1
+    assert not stand.network.sockets[0].closed
+
+
+def test_listeners_come_and_go(tmp_path: Path) -> None:
+    stand = Stand(tmp_path, config(listeners=2))
+    first = stand.proxy.listeners["front0"]
+    stand.write(config(listeners=1))
+    stand.configuration.reload()
+    assert stand.proxy.listeners == {"front0": first}
+    assert [socket.closed for socket in stand.network.sockets] == [False, True]
+
+
+def test_an_address_can_move_from_one_listener_to_another(tmp_path: Path) -> None:
+    stand = Stand(tmp_path, config())
+    stand.network.taken = set()
+    stand.write(config().replace("front0", "other"))
+    assert stand.configuration.reload() == []
+    assert stand.proxy.listeners["other"].bound() == ["127.0.0.1:7000"]
+    assert [socket.closed for socket in stand.network.sockets] == [False], "nobody who connects is turned away"
+
+
+def test_what_did_not_change_stays_the_same_object(tmp_path: Path) -> None:
+    stand = Stand(tmp_path, config())
+    before = stand.snapshot
+    stand.write(config(weights=2))
+    stand.configuration.reload()
+    after = stand.snapshot
+    assert after.clusters["one"] is before.clusters["one"]
+    old, new = before.listeners["front0"], after.listeners["front0"]
+    assert new.codec is old.codec
+    assert new.routes.routes[0].on_request == old.routes.routes[0].on_request, "the bucket keeps its tokens"
+    assert new.routes.routes[0].targets[0].counts is old.routes.routes[0].targets[0].counts
+    assert new.routes.routes[0].targets[0].weight == 2
+
+
+def test_what_changed_is_made_anew(tmp_path: Path) -> None:
+    stand = Stand(tmp_path, config())
+    before = stand.snapshot
+    stand.write(config(limit=5).replace('"endpoints"', '"request_timeout": "3s", "endpoints"'))
+    stand.configuration.reload()
+    after = stand.snapshot
+    assert after.clusters["one"] is not before.clusters["one"]
+    assert before.clusters["one"].retired
+    old, new = before.listeners["front0"], after.listeners["front0"]
+    assert new.routes.routes[0].on_request != old.routes.routes[0].on_request
+
+
+def test_a_report_tells_what_is_wrong_or_that_nothing_is(tmp_path: Path) -> None:
+    file = tmp_path / "proxy.yaml"
+    file.write_text(config())
+    assert "1 listener, 2 clusters; nothing is wrong" in check_file(str(file), [])
+    file.write_text("listeners: [{nam: x}]")
+    with pytest.raises(ConfigErrors, match="did you mean 'name'"):
+        check_file(str(file), [])
+    with pytest.raises(ConfigErrors, match="No such file"):
+        check_file(str(tmp_path / "missing.yaml"), [])
+    (tmp_path / "bad.py").write_text("1 / 0")
+    file.write_text(config())
+    with pytest.raises(ConfigErrors, match="ZeroDivisionError"):
+        check_file(str(file), [str(tmp_path)])

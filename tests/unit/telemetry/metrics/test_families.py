@@ -1,0 +1,45 @@
+import re
+
+import pytest
+
+from metaproxy.telemetry.metrics.families import AERAKI, ENVOY, FAMILIES
+
+ORIGINAL = set(
+    """
+    request request_twoway request_oneway request_event request_stream request_decoding_success request_decoding_error
+    request_active request_time_ms response response_decoding_success response_success response_error
+    response_business_exception response_decoding_error response_error_caused_connection_close
+    local_response_business_exception local_response_error local_response_success cx_destroy_local_with_active_rq
+    cx_destroy_remote_with_active_rq idle_timeout local_rate_limit.ok local_rate_limit.rate_limited
+    """.split()  # noqa: SIM905 - a list of as many quoted words is no easier to read
+)
+"""The statistics of Aeraki's proxy, from its documentation and source."""
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_a_name_keeps_the_conventions(family):
+    assert re.fullmatch(r"metaproxy_[a-z_]+", family.name)
+    assert (family.kind == "counter") == family.name.endswith("_total")
+    assert not re.search(r"_ms$|_ms_|milliseconds|count$|sum$|bucket$", family.name)
+    if family.kind == "histogram":
+        assert family.name.endswith("_seconds")
+    assert set(family.labels) <= {
+        "listener", "protocol", "route", "cluster", "endpoint", "outcome", "result", "python", "twisted", "version",
+        "filter", "event", "name", "cause", "limit", "method",
+    }  # fmt: skip
+    assert family.about.endswith(".")
+
+
+def test_a_name_stands_once():
+    assert len({family.name for family in FAMILIES}) == len(FAMILIES)
+
+
+def test_each_statistic_of_the_original_is_mapped():
+    assert {theirs for theirs, _, _ in AERAKI} == ORIGINAL
+
+
+@pytest.mark.parametrize(("theirs", "ours", "note"), AERAKI + ENVOY)
+def test_a_mapping_names_metrics_that_are_there(theirs, ours, note):
+    known = {family.name for family in FAMILIES}
+    assert set(re.findall(r"metaproxy_\w+", ours)) <= known
+    assert ours or note

@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+from harness import Quill, call
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as read_text
+from running import Running
+
+from metaproxy.balancers.round_robin import RoundRobin
+from metaproxy.cluster.cluster import Cluster
+from metaproxy.cluster.endpoint import Endpoint
+from metaproxy.counts import ClusterCounts, EndpointCounts, ListenerCounts, TargetCounts
+from metaproxy.proxy.snapshot import Snapshot
+from metaproxy.telemetry.access_log.files import LogCounts
+from metaproxy.telemetry.metrics import families as names
+from metaproxy.telemetry.metrics.collector import PIECE, Metrics, exposition, series
+
+OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+
+
+class FakeConfiguration:
+    applied = 1700000001.0
+    refused = {"time": 1700000002.0, "errors": ["demo.yaml:1:1: no"]}
+    reloads = {"applied": 3, "refused": 1}
+
+
+class FakeLogs:
+    def __init__(self) -> None:
+        self.counts = LogCounts()
+        self.counts.lines, self.counts.dropped, self.counts.errors = 7, 5, 2
+
+
+def text(metrics: Metrics, accept: str = "") -> str:
+    return b"".join(exposition(metrics.pieces(), accept)[1]).decode()
+
+
+def test_exchanges_are_counted_by_listener_route_cluster_and_outcome():
+    running = Running()
+    client = running.client()
+    for service in ("echo", "echo", "gone", "nobody"):
+        running.exchange(client, service)
+    flat = Metrics(running.proxy).flat()
+    exchanges = {name: value for name, value in flat.items() if name.startswith("metaproxy_exchanges_total")}
+    front = 'listener="front",outcome="{}",protocol="quill",route="{}"'
+    assert exchanges == {
+        f'metaproxy_exchanges_total{{cluster="demo",{front.format("ok", "main")}}}': 2,
+        f'metaproxy_exchanges_total{{cluster="-",{front.format("denied", "gone")}}}': 1,
+        f'metaproxy_exchanges_total{{cluster="-",{front.format("not_found", "-")}}}': 1,
+    }
+
+
+def test_latencies_are_histograms_in_seconds():
+    running = Running()
+    client = running.client()
+    running.exchange(client, lasts=0.003)
+    running.exchange(client, lasts=0.2)
+    (family,) = [one for one in read_text(text(Metrics(running.proxy))) if one.name == names.TARGET[0].name]
+    found = {
+        (one.name.rpartition("_")[2], one.labels.get("le")): one.value
+        for one in family.samples
+        if one.labels["route"] == "main"
+    }
+    assert found["bucket", "0.0025"] == 0
+    assert found["bucket", "0.005"] == 1
+    assert found["bucket", "+Inf"] == found["count", None] == 2
+    assert found["sum", None] == pytest.approx(0.203)
+
+
+def test_gauges_show_what_is_under_way():
+    running = Running()
+    client = running.client()
+    running.say(client, call(1) + call(2))
+    flat = Metrics(running.proxy).flat()
+    assert flat['metaproxy_listener_connections_active{listener="front",protocol="quill"}'] == 1
+    assert flat['metaproxy_listener_exchanges_active{listener="front",protocol="quill"}'] == 2
+    assert flat['metaproxy_cluster_requests_active{cluster="demo"}'] == 2
+    assert flat['metaproxy_cluster_requests_limit{cluster="demo"}'] == 3
+    assert flat['metaproxy_cluster_connections_active{cluster="demo"}'] == len(running.network.upstreams)
+    on_endpoints = [value for name, value in flat.items() if name.startswith("metaproxy_endpoint_requests_active{")]
+    assert len(on_endpoints) == sum(on_endpoints) == 2
+
+
+OTHER = ("latency", "ejections", "plugin_errors")
+"""What is not a number."""
+
+
+@pytest.mark.parametrize(
+    ("counts", "families", "place"),
+    [
+        (ListenerCounts, names.LISTENER, lambda one: one.proxy.listeners["front"]),
+        (ClusterCounts, names.CLUSTER, lambda one: one.cluster),
+        (EndpointCounts, names.ENDPOINT, lambda one: one.endpoints[0]),
+    ],
+)
+def test_whatever_is_counted_is_shown(counts, families, place):
+    running = Running()
+    here = place(running).counts
+    numbers = {name: 1000003 + index for index, name in enumerate(counts.__slots__) if name not in OTHER}
+    for name, number in numbers.items():
+        setattr(here, name, number)
+    flat = Metrics(running.proxy).flat()
+    shown = {value for name, value in flat.items() if name.partition("{")[0] in {one.name for one in families}}
+    assert set(numbers.values()) <= shown
+
+
+def test_all_that_a_target_counts_is_shown():
+    counts = TargetCounts()
+    marks = {name: object() for name in TargetCounts.__slots__}
+    for name, mark in marks.items():
+        setattr(counts, name, mark)
+    shown = {id(one.read(counts)) for one in (names.EXCHANGES, *names.TARGET)}
+    assert [name for name, mark in marks.items() if id(mark) not in shown] == []
+
+
+def test_the_configuration_the_logs_and_the_build_are_told():
+    running = Running()
+    flat = Metrics(running.proxy, FakeConfiguration(), FakeLogs()).flat()
+    assert flat["metaproxy_config_version"] == 1
+    assert flat["metaproxy_config_last_reload_success"] == 0
+    assert flat['metaproxy_config_reloads_total{result="applied"}'] == 3
+    assert flat['metaproxy_config_reloads_total{result="refused"}'] == 1
+    assert flat["metaproxy_config_applied_timestamp_seconds"] == 1700000001
+    assert flat["metaproxy_config_refused_timestamp_seconds"] == 1700000002
+    assert flat["metaproxy_access_log_lines_total"] == 7
+    assert flat["metaproxy_access_log_dropped_lines_total"] == 5
+    assert flat["metaproxy_access_log_errors_total"] == 2
+    assert [value for name, value in flat.items() if name.startswith("metaproxy_build_info{")] == [1]
+
+
+def test_without_a_configuration_in_force_there_are_still_metrics():
+    running = Running()
+    running.proxy.snapshot = None
+    running.proxy.listeners = {}
+    flat = Metrics(running.proxy).flat()
+    assert flat["metaproxy_config_version"] == 0
+    assert flat["metaproxy_ready"] == 0
+
+
+def test_what_a_client_sends_makes_no_series():
+    running = Running()
+    client = running.client()
+    running.exchange(client, "nobody")
+    before = Metrics(running.proxy).flat().keys()
+    for number in range(20):
+        running.exchange(client, f"nobody{number}")
+    assert Metrics(running.proxy).flat().keys() == before
+
+
+def test_a_route_that_nobody_took_has_no_series():
+    running = Running(routes=5)
+    running.exchange(running.client())
+    assert "extra" not in text(Metrics(running.proxy))
+
+
+def test_an_address_that_stands_twice_in_a_cluster_is_one_series():
+    running = Running()
+    endpoints = [Endpoint("127.0.0.1:7"), Endpoint("127.0.0.1:7"), Endpoint("127.0.0.1:7")]
+    endpoints[0].counts.requests, endpoints[1].counts.requests = 2, 3
+    endpoints[2].counts = endpoints[1].counts
+    twice = Cluster("twice", Quill(), endpoints, RoundRobin)
+    running.proxy.snapshot = Snapshot(2, "", 0.0, {}, {"twice": twice})
+    flat = Metrics(running.proxy).flat()
+    assert flat['metaproxy_endpoint_requests_total{cluster="twice",endpoint="127.0.0.1:7"}'] == 5
+    assert flat['metaproxy_endpoint_weight{cluster="twice",endpoint="127.0.0.1:7"}'] == 3
+
+
+def many_series() -> Metrics:
+    """So many that several families come in pieces."""
+    running = Running(routes=PIECE + 1)
+    for route in running.proxy.listeners["front"].snapshot.routes.routes:
+        target = route.targets[0] if route.targets else route.reply_target
+        target.counts.outcomes["ok"] = 1
+        target.counts.latency.add(0.01)
+    return Metrics(running.proxy, FakeConfiguration(), FakeLogs())
+
+
+@pytest.mark.parametrize(("accept", "generate"), [("", generate_latest), (OPENMETRICS, generate_openmetrics)])
+def test_the_pieces_are_together_what_the_library_writes_at_once(accept, generate):
+    metrics = many_series()
+    registry = CollectorRegistry()
+    registry.register(metrics)
+    pieces = list(exposition(metrics.pieces(), accept)[1])
+    assert len(pieces) > len(names.FAMILIES)
+    uptime = re.compile(r"metaproxy_uptime_seconds \S+")
+    assert uptime.sub("", b"".join(pieces).decode()) == uptime.sub("", generate(registry).decode())
+
+
+def test_a_piece_is_small():
+    assert max(len(piece.samples) for piece in many_series().pieces()) <= PIECE
+
+
+def test_the_text_can_be_read_as_openmetrics():
+    families = {one.name: one for one in read_openmetrics(text(many_series(), OPENMETRICS))}
+    assert families["metaproxy_exchanges"].type == "counter"
+    assert families["metaproxy_exchange_duration_seconds"].type == "histogram"
+    assert len(families) == len(names.FAMILIES)
+
+
+def test_the_content_type_follows_what_is_accepted():
+    metrics = Metrics(Running().proxy)
+    assert exposition(metrics.pieces(), OPENMETRICS)[0].startswith("application/openmetrics-text")
+    assert exposition(metrics.pieces(), "*/*")[0].startswith("text/plain; version=0.0.4")
+
+
+def test_labels_are_quoted():
+    assert series("m", ("b", "a"), ('x"\\\n', "y")) == 'm{a="y",b="x\\"\\\\\\n"}'
+
+
+def test_failures_of_plugins_are_shown_by_method_where_they_happened():
+    running = Running()
+    next(iter(running.proxy.listeners.values())).counts.plugin_errors["Quill.reply"] = 2
+    running.cluster.counts.plugin_errors["Quill.send"] = 3
+    flat = Metrics(running.proxy).flat()
+    found = {name: value for name, value in flat.items() if name.startswith("metaproxy_plugin_failures_total")}
+    assert sorted(found.values()) == [2, 3]
+    assert all('method="Quill.' in name for name in found)
