@@ -1,5 +1,5 @@
 """
-What all tests share: hypothesis' bounds, the folder of the data path's harness on the path, what coverage measures.
+What all tests share: hypothesis' bounds, the folder of what tests share on the path, what coverage measures.
 
 Coverage traces every line that runs, which more than doubles the time of all tests. So it is off where it tells
 nothing: while tests are collected (pytest rewrites thousands of asserts), and in properties, golden bytes, mutants and
@@ -20,7 +20,7 @@ import metaproxy
 
 HERE = Path(__file__).parent
 
-sys.path.insert(0, str(HERE / "unit" / "proxy"))
+sys.path.insert(0, str(HERE / "shared"))
 
 settings.register_profile(
     "metaproxy", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]

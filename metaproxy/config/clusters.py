@@ -1,7 +1,7 @@
 """
 What looks after a cluster's endpoints, from what was written: plan, checks, outlier detection, discovery.
 
-Lives here: settings and attendants of one cluster, and endpoints that a discovery found. Does not: the cluster itself
+Lives here: settings and monitors of one cluster, and endpoints that a discovery found. Does not: the cluster itself
 (`build`).
 """
 

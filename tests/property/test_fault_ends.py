@@ -10,7 +10,7 @@ from typing import Any
 from harness import HEAD
 from hypothesis import given
 from hypothesis import strategies as st
-from test_exchanges import STEPS, FifoPlay, Play
+from plays import STEPS, FifoPlay, Play
 
 from metaproxy.cluster.breaker import Breaker
 from metaproxy.filters.fault.filter import fault

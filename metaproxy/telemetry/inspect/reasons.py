@@ -62,7 +62,7 @@ def _cluster(exchange: Any) -> str:
         return "the route's only one"
     total = sum(one.weight for one in route.targets)
     weight = route.targets[names.index(target.name)].weight
-    by = "drawn" if route.split_by_hash is None else f"by {', '.join(route.sticky.keys)}"
+    by = "drawn" if route.split_by_hash is None else f"by {', '.join(route.split_by_hash.keys)}"
     return f"{by}, weight {weight} of {total}"
 
 

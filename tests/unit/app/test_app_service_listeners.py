@@ -410,7 +410,7 @@ def test_a_socket_in_a_folder_moves_and_goes_with_its_listener(network: Network,
 
 @pytest_twisted.inlineCallbacks
 def test_who_connected_before_an_address_moved_and_was_not_accepted_yet_is_served_after(network: Network) -> Any:
-    from test_transport import until
+    from waiting import until
 
     running = Running(network)
     where = f"127.0.0.1:{free_port()}"

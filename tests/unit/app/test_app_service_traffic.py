@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import pytest_twisted
 from harness import HEAD, answer, call
-from test_transport import until
 from twisted.internet import protocol, reactor
 from twisted.internet.task import LoopingCall, deferLater
+from waiting import until
 
 from metaproxy.app.application import Configuration
 from metaproxy.app.service import ProxyService, pools
@@ -23,7 +23,7 @@ from metaproxy.proxy.flush_queue import FlushQueue
 from metaproxy.proxy.transport import Network
 from metaproxy.telemetry.access_log.filter import LogFiles
 
-EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
 SECONDS = 1.5
 """How long there is traffic."""
 RELOAD_EVERY = 0.04

@@ -1,49 +1,15 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
-from typing import Any
 
 import pytest
-from harness import MemoryNetwork
+from stand import Stand
 
-from metaproxy.app.application import LOOK_EVERY, Configuration, check_file
-from metaproxy.app.service import ProxyService
-from metaproxy.config.build import Builder
+from metaproxy.app.application import LOOK_EVERY, check_file
 from metaproxy.config.check import ConfigErrors
-from metaproxy.plugins import Registry
-from metaproxy.support.addresses import Address, show
-from metaproxy.telemetry.access_log.filter import LogFiles
 
 EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
-
-
-class Bound:
-    def __init__(self, where: Address) -> None:
-        self.bound = show(where.sockaddr)
-        self.closed = False
-
-    def hand_to(self, accepted: Any) -> None:
-        self.accepted = accepted
-
-    def close(self) -> None:
-        self.closed = True
-
-
-class Listening(MemoryNetwork):
-    """Lets listeners listen, but for the ports in `taken`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.taken: set[int] = set()
-        self.sockets: list[Bound] = []
-
-    def listen(self, where: Address, accepted: Any) -> Any:
-        if where.port in self.taken:
-            raise OSError(98, "Address already in use")
-        self.sockets.append(Bound(where))
-        return self.sockets[-1]
 
 
 def config(weights: int = 1, port: int = 7000, listeners: int = 1, limit: int = 100, folder: Path = EXAMPLES) -> str:
@@ -61,28 +27,6 @@ def config(weights: int = 1, port: int = 7000, listeners: int = 1, limit: int = 
             "clusters": [{"name": name, "endpoints": ["127.0.0.1:1"]} for name in ("one", "two")],
         }
     )  # fmt: skip
-
-
-class Stand:
-    """A configuration file, what reads it, what runs on it."""
-
-    def __init__(self, tmp_path: Path, text: str) -> None:
-        self.file = tmp_path / "proxy.yaml"
-        self.file.write_text(text)
-        self.network = Listening()
-        self.registry = Registry()
-        self.proxy = ProxyService(self.network, self.registry)
-        self.builder = Builder(self.registry, self.network.clock, LogFiles(self.network.clock))
-        self.configuration = Configuration(str(self.file), [], self.proxy, self.builder, self.network.clock)
-        self.errors = self.configuration.reload()
-
-    @property
-    def snapshot(self) -> Any:
-        return self.proxy.snapshot
-
-    def write(self, text: str) -> None:
-        self.file.write_text(text)
-        os.utime(self.file, ns=(0, int(self.file.stat().st_mtime_ns) + 1))
 
 
 def test_a_configuration_is_read_checked_built_and_in_force(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from test_outlier import Network
+from cluster_network import Network
 from twisted.internet.task import Clock
 
 from metaproxy.balancers.round_robin import RoundRobin

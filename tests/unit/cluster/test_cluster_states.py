@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from test_cluster_update import made, picked
-from test_endpoint import Pool
+from cluster_picks import made, picked
+from cluster_pool import Pool
 from twisted.logger import globalLogPublisher
 
 from metaproxy.balancers.ring_hash import RingHash

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from test_endpoint import Pool
+from cluster_picks import made, picked
+from cluster_pool import Pool
 
 from metaproxy.balancers.ring_hash import RingHash
 from metaproxy.balancers.round_robin import RoundRobin
@@ -11,14 +12,6 @@ from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.codecs.framing import Codec
 from metaproxy.message import Kind, Message
-
-
-def made(*addresses: str, weight: int = 1) -> list[Endpoint]:
-    return [Endpoint(address, weight) for address in addresses]
-
-
-def picked(cluster: Cluster, times: int = 12) -> set[str]:
-    return {str(cluster.pick(Message(Kind.REQUEST, b"", 1, {}), (), None)) for _ in range(times)}
 
 
 def test_who_stays_is_the_same_object_who_joins_is_picked_who_leaves_is_not() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from cluster_pool import Pool
 from zope.interface.verify import verifyObject
 
 from metaproxy.cluster.endpoint import Endpoint
@@ -27,18 +28,6 @@ def test_answers_are_counted_as_what_they_told() -> None:
 def test_it_has_no_connections_before_somebody_needs_one() -> None:
     assert Endpoint("127.0.0.1:80").pool is None
     assert repr(Endpoint("[::1]:80")) == "Endpoint([::1]:80)"
-
-
-class Pool:
-    def __init__(self) -> None:
-        self.connections: set[object] = set()
-        self.retired = False
-
-    def retire(self) -> None:
-        self.retired = True
-
-    def resume(self) -> None:
-        self.retired = False
 
 
 def test_it_is_in_use_while_an_exchange_is_under_way_or_a_connection_is_open() -> None:

@@ -3,8 +3,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from test_cluster_update import picked
-from test_outlier import Network
+from cluster_network import Network
+from cluster_picks import picked
 from twisted.internet.task import Clock
 
 from metaproxy.balancers.round_robin import RoundRobin

@@ -4,7 +4,8 @@ from math import inf
 from typing import Any
 
 import pytest
-from test_endpoint import Pool
+from cluster_network import Network
+from cluster_pool import Pool
 from twisted.internet.task import Clock
 
 from metaproxy.balancers.round_robin import RoundRobin
@@ -12,11 +13,6 @@ from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.outlier import OutlierDetector, Settings, threshold
 from metaproxy.codecs.framing import Codec
-
-
-class Network:
-    def __init__(self, clock: Clock) -> None:
-        self.clock = clock
 
 
 class Works:

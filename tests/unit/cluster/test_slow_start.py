@@ -4,7 +4,7 @@ from collections import Counter
 from itertools import pairwise
 
 import pytest
-from test_outlier import Network
+from cluster_network import Network
 from twisted.internet.task import Clock
 
 from metaproxy.balancers.ring_hash import RingHash

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from test_reload import Stand
+from stand import Stand
 from twisted.internet.defer import Deferred
 from twisted.logger import globalLogPublisher
 

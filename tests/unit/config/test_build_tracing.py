@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from opentelemetry.exporter.zipkin.json import ZipkinExporter
-from test_reload import Stand
+from stand import Stand
 
 from metaproxy.config.check import check
 from metaproxy.plugins import Registry

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from test_build_kept import Works, cluster, works  # noqa: F401 - a fixture
-from test_check import accepted, mesh, refused, warned
+from checked import accepted, mesh, refused, warned
+from works import Works, cluster
 
 from metaproxy.cluster.membership import Membership
 from metaproxy.config.clusters import endpoints_of
@@ -87,7 +87,7 @@ def found(**more: object) -> dict[str, object]:
     return one
 
 
-def test_a_reload_leaves_what_was_found(works: Works) -> None:  # noqa: F811
+def test_a_reload_leaves_what_was_found(works: Works) -> None:
     before = works.put(clusters=[found()]).clusters["one"]
     (membership,) = before.monitors
     assert isinstance(membership, Membership)
@@ -96,7 +96,7 @@ def test_a_reload_leaves_what_was_found(works: Works) -> None:  # noqa: F811
     assert after is before and len(after.endpoints) == 1
 
 
-def test_a_cluster_that_is_replaced_begins_with_what_was_found(works: Works) -> None:  # noqa: F811
+def test_a_cluster_that_is_replaced_begins_with_what_was_found(works: Works) -> None:
     before = works.put(clusters=[found()]).clusters["one"]
     before.update(endpoints_of(["127.0.0.1:1"]))  # type: ignore[list-item]
     before.drain(before.endpoints[0])

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_reload import Stand
+from stand import Stand
 
 from metaproxy.config.inheritance import succeed
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_reload import Stand
+from stand import Stand
 
 from metaproxy.app.application import LOOK_EVERY, check_file
 from metaproxy.config.check import ConfigErrors, check

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from authority import Authority
-from test_reload import Stand
+from stand import Stand
 
 from metaproxy.app.application import LOOK_EVERY
 from metaproxy.config import model

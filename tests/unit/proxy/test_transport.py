@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from twisted.internet import defer, reactor, task
+from twisted.internet import reactor, task
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
+from waiting import until
 
 from metaproxy.proxy.flush_queue import FlushQueue
 from metaproxy.proxy.transport import HIGH_WATER, Network
@@ -55,16 +56,6 @@ def network() -> Iterator[Network]:
     network = Network(reactor, FlushQueue(reactor))  # type: ignore[arg-type]
     yield network
     network.close()
-
-
-@defer.inlineCallbacks
-def until(holds: Any) -> Any:
-    """Lets the reactor run until `holds()`, ten seconds at most."""
-    for _ in range(2000):
-        if holds():
-            return
-        yield task.deferLater(reactor, 0.005, lambda: None)  # type: ignore[arg-type]
-    raise AssertionError("it never came true")
 
 
 def served(network: Network, **options: Any) -> tuple[list[Peer], str]:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from harness import answer, call
-from running import Running
+from running_proxy import Running
 from twisted.internet.defer import succeed
 
 from metaproxy.recording import recorder as module

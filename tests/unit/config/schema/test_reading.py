@@ -12,7 +12,7 @@ from metaproxy.config.schema.reading import MAX_LISTED, Enough, Reading, Refused
 from metaproxy.interfaces import ICodec, IFilter
 from metaproxy.plugins import Registry
 
-REGISTRY = Registry([Path(__file__).parent / "dropins"])
+REGISTRY = Registry([Path(__file__).parents[1] / "dropins"])
 
 
 def reading() -> Reading:

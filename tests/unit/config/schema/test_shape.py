@@ -31,7 +31,7 @@ from metaproxy.interfaces import ICodec
 from metaproxy.plugins import Registry
 from metaproxy.units import Seconds
 
-REGISTRY = Registry([Path(__file__).parent / "dropins"])
+REGISTRY = Registry([Path(__file__).parents[1] / "dropins"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 import pytest
 import pytest_twisted
+from authz_calls import ASKED
 from envoy.config.core.v3 import base_pb2
 from envoy.service.auth.v3 import external_auth_pb2, external_auth_pb2_grpc
 from google.protobuf import wrappers_pb2
@@ -16,24 +17,11 @@ from google.rpc import code_pb2, status_pb2
 from twisted.internet import reactor
 
 from metaproxy.clients.grpc import CallFailed
-from metaproxy.filters.ext_authz.authorization import MOST_CHANGES, Asked, Decision
+from metaproxy.filters.ext_authz.authorization import MOST_CHANGES, Decision
 from metaproxy.filters.ext_authz.grpc import GrpcService, check_request, decision
 from metaproxy.message import ErrorKind
 
 Response = external_auth_pb2.CheckResponse
-
-ASKED = Asked(
-    source=("10.0.0.9", 4321),
-    destination=("10.0.0.1", 20880),
-    identity="spiffe://x/ann",
-    id=7,
-    protocol="dubbo",
-    operation="org.example.Demo/say",
-    size=120,
-    started=1_700_000_000.25,
-    metadata={"tenant": "t1", "odd": "\udcff"},
-    context={"listener": "in", "route": "main"},
-)
 
 
 class Servicer(external_auth_pb2_grpc.AuthorizationServicer):

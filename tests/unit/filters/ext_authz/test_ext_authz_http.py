@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from test_authz_grpc import ASKED
+from authz_calls import ASKED
 from twisted.internet import reactor
 from twisted.web.resource import Resource
 from twisted.web.server import Site

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from harness import call
-from running import Running
+from running_proxy import Running
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 

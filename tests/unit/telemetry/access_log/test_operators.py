@@ -1,7 +1,7 @@
 from types import SimpleNamespace
 
 import pytest
-from test_log_format import FakeExchange, line
+from log_lines import FakeExchange, line
 
 from metaproxy.message import ErrorKind
 from metaproxy.telemetry.access_log.operators import FLAGS, OPERATORS
@@ -44,7 +44,8 @@ def test_why_there_was_no_connection_is_told_of_those_that_had_none():
 def test_a_flag_tells_that_the_retries_were_used_up():
     retry = SimpleNamespace(retry=SimpleNamespace(attempts=2))
     for outcome, attempts, flags in (("connect", 3, "UF,URX"), ("connect", 2, "UF"), ("ok", 3, "-")):
-        assert line("%RESPONSE_FLAGS%", FakeExchange(outcome=outcome, attempts=attempts, via=retry)) == f"{flags}\n"
+        exchange = FakeExchange(outcome=outcome, attempts=attempts, matched_route=retry)
+        assert line("%RESPONSE_FLAGS%", exchange) == f"{flags}\n"
 
 
 def test_b23_every_way_in_which_the_proxy_fails_a_request_that_envoy_has_a_flag_for_shows_it():

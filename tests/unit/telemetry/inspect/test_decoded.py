@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from running import Running
+from running_proxy import Running
 
 from metaproxy.message import FrameError, Kind, Message
 from metaproxy.telemetry.inspect.decoded import MAX_KEYS, MAX_VALUE, decoded, metadata, source

@@ -3,7 +3,6 @@ from __future__ import annotations
 import random
 
 from harness import Stage, answer, call
-from metaproxy.routing.shared_by_pool import Sticking
 
 from metaproxy.balancers.ring_hash import RingHash
 from metaproxy.cluster.cluster import Cluster
@@ -11,6 +10,7 @@ from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.codecs.framing import Codec
 from metaproxy.message import ErrorKind, Reply
 from metaproxy.routing.matcher import compile_condition
+from metaproxy.routing.sticky import Sticking
 from metaproxy.routing.table import Route, RouteTable, Target
 from metaproxy.telemetry.inspect.reasons import MAX_ROUTES, picked_by, why
 

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
-from running import Running
+from running_proxy import Running
 
 from metaproxy.balancers.round_robin import RoundRobin
 from metaproxy.cluster.cluster import Cluster

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from running import Running
+from running_proxy import Running
 from twisted.internet.task import Clock
 
 from metaproxy.counts import EndpointCounts, TargetCounts

@@ -11,7 +11,7 @@ from http.client import HTTPResponse
 from io import BytesIO
 from typing import Any
 
-from running import Running
+from running_proxy import Running
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock

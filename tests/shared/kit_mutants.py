@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from metaproxy.codecs import framing
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
-MUTANTS = Path(__file__).parent / "mutants"
+MUTANTS = Path(__file__).parents[1] / "unit" / "mutants"
 
 
 class Edit(NamedTuple):

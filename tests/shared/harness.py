@@ -18,7 +18,7 @@ from metaproxy.testing import MemoryNetwork as MemoryNetwork
 from metaproxy.testing import Stage as PublicStage
 from metaproxy.testing import Wire as Wire
 
-sys.path.insert(0, str(Path(__file__).parents[3] / "docs" / "examples"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "docs" / "examples"))
 from quill import HEAD, Quill
 
 

@@ -1,0 +1,5 @@
+"""Fixtures of what checks and builds configurations."""
+
+from works import works
+
+__all__ = ["works"]
