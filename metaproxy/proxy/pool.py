@@ -15,10 +15,11 @@ from twisted.python.failure import Failure
 
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
-from metaproxy.message import Affinity, ErrorKind, Hold
+from metaproxy.message import Affinity, Correlation, ErrorKind, Hold
+from metaproxy.proxy.fifo_upstream import FifoUpstream
+from metaproxy.proxy.id_upstream import IdUpstream
 from metaproxy.proxy.roles import Client, Network, Try, UpstreamConnection
 from metaproxy.proxy.tls import TlsTransport
-from metaproxy.proxy.upstream import connection_class
 from metaproxy.support import addresses as address
 
 _OPEN, _EXCHANGE = Hold.OPEN, Hold.EXCHANGE
@@ -42,7 +43,7 @@ class Pool:
         self.settings = cluster.connections
         self.connections: set[UpstreamConnection] = set()
         self._address = address.parse(endpoint.address)
-        self._class = connection_class(self.codec.correlation)
+        self._class = IdUpstream if self.codec.correlation is Correlation.ID else FifoUpstream
         self._shared: dict[Hashable, list[UpstreamConnection]] = {}
         self._idle: dict[Hashable, list[UpstreamConnection]] = {}
         self._queue: deque[tuple[Try, Client]] = deque()

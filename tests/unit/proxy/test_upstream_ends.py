@@ -18,7 +18,8 @@ from metaproxy.cluster.cluster import Cluster, ConnectionSettings
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.retry import RetryPolicy
 from metaproxy.message import FrameError, Kind, Message
-from metaproxy.proxy.upstream import FifoUpstream, IdUpstream, connection_class
+from metaproxy.proxy.fifo_upstream import FifoUpstream
+from metaproxy.proxy.id_upstream import IdUpstream
 from metaproxy.routing.matcher import compile_condition
 from metaproxy.routing.table import Route, RouteTable, Target
 
@@ -50,7 +51,9 @@ def retire(stage: Stage) -> None:
 
 @pytest.mark.parametrize(("codec", "kind"), [(Quill(), IdUpstream), (LineCodec(), FifoUpstream)])
 def test_the_kind_of_connection_is_that_of_the_correlation(codec: Any, kind: type) -> None:
-    assert connection_class(codec.correlation) is kind
+    stage = Stage(codec=codec)
+    stage.say(stage.client(), b"get a\n" if kind is FifoUpstream else call(1))
+    assert isinstance(stage.server.protocol, kind)
 
 
 # -- a cluster that is replaced keeps what its clients have of it

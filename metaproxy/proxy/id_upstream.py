@@ -1,0 +1,111 @@
+"""
+An upstream connection whose answers carry the id under which their request was sent.
+
+Lives here: `IdUpstream`. Does not: what all connections do (`upstream`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from twisted.python.failure import Failure
+
+from metaproxy.message import FrameError, Kind, Message
+from metaproxy.proxy.roles import ConnectionOwner, Try
+from metaproxy.proxy.upstream import Upstream
+
+_ONEWAY = Kind.ONEWAY
+_RESPONSE = Kind.RESPONSE
+_ERROR = Kind.ERROR
+
+
+class IdUpstream(Upstream):
+    """Answers carry the id under which the request was sent: ours, counted up for each connection."""
+
+    def __init__(self, pool: ConnectionOwner, profile: Hashable) -> None:
+        super().__init__(pool, profile)
+        self._pending: dict[int, Try] = {}
+        self._next_id = 1
+        self._max_id: int = pool.codec.max_id
+
+    def _start(self, attempt: Try) -> None:
+        id = self._next_id
+        pending = self._pending
+        while id in pending:  # only after a wrap, with a request that is still unanswered
+            id = id + 1 if id < self._max_id else 1
+        self._next_id = id + 1 if id < self._max_id else 1
+        message = attempt.message
+        try:
+            data = self._session.send(message, id)
+        except FrameError as error:
+            self._unsendable(attempt, error)
+            return
+        except BaseException:
+            self._not_sent(attempt)
+            raise
+        out = self._out
+        if not out:
+            self._turn.add(self)
+        out.append(data)
+        self.requests += 1
+        self._counts.requests += 1
+        attempt.id = id
+        if message.kind is _ONEWAY:
+            attempt.finish()
+            attempt.owner.sent(attempt)
+            if self.lease is attempt:
+                self.pool.give_back(self)
+            return
+        pending[id] = attempt
+
+    def dataReceived(self, data: bytes) -> None:
+        session = self._session
+        pop = self._pending.pop
+        self._counts.bytes_received += len(data)
+        attempt = None
+        try:
+            for message in session.receive(data):
+                kind = message.kind
+                if kind is _RESPONSE or kind is _ERROR:
+                    attempt = pop(message.id, None)
+                    if attempt is not None:
+                        try:
+                            attempt.owner.answered(attempt, message)
+                        except BaseException:
+                            attempt.owner.broke(Failure())
+                    elif 0 < message.id < self._next_id:
+                        self._counts.late += 1
+                    else:
+                        self._counts.unmatched += 1
+                else:
+                    self._other(message)
+        except BaseException:
+            self._codec_failed(Failure())
+            return
+        if session.error is not None or self._retiring or self.lease is not None or not self._ready:
+            self._after_read()
+
+    def pending(self) -> list[Try]:
+        return list(self._pending.values())
+
+    def answering(self, attempt: Try) -> bool:
+        return bool(self._session.buffered) and self._pending.get(attempt.id) is attempt
+
+    def _mark_begun(self) -> None:
+        for attempt in self._pending.values():
+            attempt.begun = True
+
+    def busy(self) -> bool:
+        return bool(self._pending or self._waiting)
+
+    def owing(self) -> bool:
+        return bool(self._pending)
+
+    def _answered_by(self, message: Message) -> Try | None:
+        return self._pending.pop(message.id, None)
+
+    def _forget(self, attempt: Try) -> None:
+        self._pending.pop(attempt.id, None)
+
+    def _clear(self) -> None:
+        self._pending = {}
