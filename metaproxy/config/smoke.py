@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from time import perf_counter
+from time import perf_counter, thread_time
 from types import FrameType
 from typing import Any, NamedTuple, TypeVar
 
@@ -23,7 +23,7 @@ from metaproxy.plugins import HOOKS, PluginError, kind_of
 T = TypeVar("T")
 
 PATIENCE = 2.0
-"""Seconds that a plugin may take to be built, and to be tried."""
+"""Seconds of CPU time that a plugin of a drop-in file may take to be built, and to be tried."""
 MAX_FRAME = 65536
 _NEAR = 0.85
 """How alike two names must be for one to be a slip of the other."""
@@ -37,14 +37,18 @@ class TooLong(PluginError):
 
 def watched(call: Callable[[], T], seconds: float = PATIENCE) -> T:
     """
-    What `call` gives. Raises TooLong where its Python takes longer; what waits in a function of C can't be ended.
-    A timer and a signal were rejected: a check may run in another thread than the first.
+    What `call` gives. Raises TooLong where its Python takes more CPU time, so that a busy machine refuses nothing, or
+    fifty times as long altogether; what waits in a function of C can't be ended. A timer and a signal were rejected: a
+    check may run in another thread than the first.
     """
-    until = perf_counter() + seconds
+    until, at_last = thread_time() + seconds, perf_counter() + 50 * seconds
+    events = 0
 
     def trace(frame: FrameType, event: str, argument: object) -> Any:
+        nonlocal events
         frame.f_trace_opcodes = True  # a loop within one line has no other events
-        if perf_counter() > until:
+        events += 1
+        if events % 64 == 0 and (thread_time() > until or perf_counter() > at_last):
             sys.settrace(None)
             raise TooLong(f"does not come back: {frame.f_code.co_filename}, line {frame.f_lineno}")
         return trace

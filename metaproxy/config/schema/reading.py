@@ -311,9 +311,11 @@ class Reading:
         key = (use.name, repr(sorted(use.options.items(), key=str))) if interface is ICodec else None
         if key in self._codecs:
             return self._codecs[key]
-        built = watched(lambda: cast(Callable[..., object], made.factory)(*first))
+        # What is installed is not watched: that costs many times what building does, a ring of 65,537 places for one.
+        watch = watched if self._origin(interface, use.name) is not None else _directly
+        built = watch(lambda: cast(Callable[..., object], made.factory)(*first))
         endpoints = cast(Sequence[object], first[0] if first else ())
-        watched(lambda: smoke(cast(InterfaceClass, interface), built, endpoints))
+        watch(lambda: smoke(cast(InterfaceClass, interface), built, endpoints))
         for text in slips(cast(InterfaceClass, interface), built):
             self.warn(made.node, f"{use.name}: {text}")
         if hasattr(built, "stop"):
@@ -322,9 +324,14 @@ class Reading:
             self._codecs[key] = built
         return built
 
+    def _origin(self, interface: object, name: str) -> str | None:
+        """The drop-in file that a plugin came from; None for one that is installed."""
+        found: str | None = getattr(self._plugins, "origin", lambda *_: None)(interface, name)
+        return found
+
     def _blame(self, made: _Made, use: Use, text: str) -> None:
         """The author of a plugin has to mend it: told with its file, and at /plugins."""
-        origin = getattr(self._plugins, "origin", lambda *_: None)(made.interface, use.name)
+        origin = self._origin(made.interface, use.name)
         told = f"{use.name}: {text}" if origin is None else f"{use.name}: {text}; in {origin}"
         if origin is not None:
             self._plugins.blame(made.interface, use.name, told)  # type: ignore[attr-defined]  # it told the origin
@@ -369,3 +376,7 @@ def near(name: str, known: Collection[str], what: str) -> str:
         return f"no {what} is defined"
     more = f" and {len(known) - MAX_LISTED} more" if len(known) > MAX_LISTED else ""
     return f"there is {', '.join(nsmallest(MAX_LISTED, known))}{more}"
+
+
+def _directly(call: Callable[[], object]) -> object:
+    return call()
