@@ -72,9 +72,9 @@ class Check(Endpoint):
         self._configuration = view.configuration
 
     def post(self, ask: AdminRequest) -> Deferred[AdminResponse]:
-        return self._configuration.slices.run(
-            partial(self._configuration.check_put, ask.text(), _source(ask))
-        ).addCallback(_checked)
+        work = partial(self._configuration.check_put, ask.text(), _source(ask))
+        found: Deferred[tuple[list[Any], dict[str, Any]]] = self._configuration.slices.run(work)
+        return found.addCallback(_checked)
 
 
 def _checked(found: tuple[list[Any], dict[str, Any]]) -> AdminResponse:
@@ -115,7 +115,8 @@ class Config(Endpoint):
 
     def put(self, ask: AdminRequest) -> Deferred[AdminResponse]:
         work = partial(self._configuration.put_text, ask.text(), _source(ask))
-        return self._configuration.slices.run(work).addCallback(_applied, self._proxy)
+        lines: Deferred[list[str]] = self._configuration.slices.run(work)
+        return lines.addCallback(_applied, self._proxy)
 
 
 class Reload(Endpoint):
@@ -127,7 +128,8 @@ class Reload(Endpoint):
         self._configuration = view.configuration
 
     def post(self, ask: AdminRequest) -> Deferred[AdminResponse]:
-        return self._configuration.slices.run(self._configuration.reload).addCallback(_applied, self._proxy)
+        lines: Deferred[list[str]] = self._configuration.slices.run(self._configuration.reload)
+        return lines.addCallback(_applied, self._proxy)
 
 
 def _applied(lines: list[str], proxy: Any) -> AdminResponse:

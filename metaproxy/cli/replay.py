@@ -7,6 +7,7 @@ Lives here: the command, its report. Does not: sending (`recording.player`), com
 from __future__ import annotations
 
 import os
+import socket
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -120,6 +121,7 @@ def _codec(given: Any, entries: Sequence[Entry]) -> ICodec:
         raise ValueError(f"--protocol: {error}; there are {', '.join(error.known)}") from None
     except OptionError as error:
         raise ValueError(f"--protocol: {error.option}: {error}") from None
+    assert ICodec.providedBy(codec)
     return codec
 
 
@@ -181,9 +183,9 @@ def _stop(loop: Any) -> None:
 
 def _endpoint(to: str) -> Any:
     where = address.parse(to)
-    if where.family == address.socket.AF_UNIX:
+    if where.family == socket.AF_UNIX:
         return lambda reactor: UNIXClientEndpoint(reactor, where.host, timeout=CONNECT)
-    kind = TCP6ClientEndpoint if where.family == address.socket.AF_INET6 else TCP4ClientEndpoint
+    kind = TCP6ClientEndpoint if where.family == socket.AF_INET6 else TCP4ClientEndpoint
     return lambda reactor: kind(reactor, where.host, where.port, timeout=CONNECT)
 
 

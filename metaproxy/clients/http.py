@@ -16,7 +16,8 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, HTTPConnectionPool, PotentialDataLoss, ResponseDone
+from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone
+from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
@@ -102,7 +103,8 @@ class HttpCalls:
     def _open(self, timeout: float) -> None:
         from http.cookiejar import DefaultCookiePolicy
 
-        from treq.client import HTTPClient, IndexableCookieJar
+        from treq.client import HTTPClient
+        from treq.cookies import IndexableCookieJar
 
         reactor = cast(Any, self._reactor)
         self._pool = HTTPConnectionPool(reactor, persistent=True)

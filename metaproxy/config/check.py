@@ -290,7 +290,7 @@ def _routes_can_be_reached(listener: model.Listener, reading: Reading) -> None:
         if catch_all is not None:
             before = reading.at(catch_all)
             reading.warn(reading.at(route), f"never reached: {before.path}, in line {before.line}, takes every request")
-        elif not route.match and route.percent == 100:
+        elif not route.match and route.percent == 100.0:
             catch_all = route
 
 

@@ -225,7 +225,8 @@ def _values_of(exchange: IExchange) -> Values:
     def values(key: str) -> tuple[str | None, ...]:
         if key.startswith(FACTS) or (exchange.learnt is not None and key in exchange.learnt):
             return (exchange.get(key),)
-        return message.values(key)
+        found: tuple[str | None, ...] = message.values(key)
+        return found
 
     return values
 

@@ -283,9 +283,10 @@ class RouteTable:
                 if node is None:
                     break
             if node:
-                if not waiting and node[0].sure and node[0].place < index.until:
-                    return node[0].route
-                heappush(waiting, (node[0].place, position, node, 0))
+                first: _Entry = node[0]
+                if not waiting and first.sure and first.place < index.until:
+                    return first.route
+                heappush(waiting, (first.place, position, node, 0))
         while waiting:
             route = self._take(waiting, sys.maxsize, get, facts)
             if route is not None:

@@ -47,7 +47,8 @@ class GrpcService:
             self._method = method(target)
 
     def ask(self, asked: Asked) -> Deferred[Decision]:
-        return self._method.call(check_request(asked), self._timeout).addCallback(decision)
+        answer: Deferred[CheckResponse] = self._method.call(check_request(asked), self._timeout)
+        return answer.addCallback(decision)
 
     def stop(self) -> None:
         self._method.close()

@@ -71,7 +71,8 @@ class RateLimitService:
                 unit = RateLimitUnit.Value(one.limit.unit.upper())
                 override = RateLimitDescriptor.RateLimitOverride(requests_per_unit=one.limit.requests, unit=unit)
                 descriptor.limit.CopyFrom(override)
-        return self._method.call(request, self._timeout).addCallback(decision)
+        answer: Deferred[RateLimitResponse] = self._method.call(request, self._timeout)
+        return answer.addCallback(decision)
 
     def stop(self) -> None:
         self._method.close()
