@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 
 from metaproxy.interfaces import ICodec
 from metaproxy.message import Correlation, ErrorKind, Hold, Kind, Message, Side
+from metaproxy.proxy.client_budget import ClientBudget
 from metaproxy.proxy.culprit import culprit
 from metaproxy.proxy.exchange import Exchange
 from metaproxy.proxy.roles import ClientOwner, ConnectionOwner, OpenExchange, UpstreamConnection
@@ -26,13 +27,6 @@ _ON_ITS_OWN = (Hold.OPEN, Hold.CLOSE)
 """Once a client has a connection of its own, these go over it behind what is under way there."""
 _ENDS = (Hold.EXCHANGE, Hold.CLOSE)
 """What follows these takes another connection, and so must wait for their answer."""
-WINDOW = 32
-"""Exchanges under way for a client whose answers were not seen yet; then as many as `max_buffered` has room for."""
-OVERFULL = 4
-"""
-How many times `max_buffered` may wait for a client that does not read, before it is closed: what is asked for on a
-connection that others share is read in their interest.
-"""
 _SLOW, _BEHIND = "slow", "behind"
 """Reasons for starting nothing more: the client reads slowly; too many answers wait for one before them."""
 _ENDING = "ending"
@@ -85,15 +79,10 @@ class Downstream(Protocol):
         self._turn = self.network.turn
         self._overload = self.network.overload
         self._counts = listener.counts
-        self._most = snapshot.max_inflight
-        self._budget = snapshot.max_buffered
-        self._estimate = self._budget // WINDOW
-        self._roomy = self._budget // self._most
-        self._limit = min(WINDOW, self._most)
+        self._budget = ClientBudget(snapshot.max_inflight, snapshot.max_buffered)
+        self._limit = self._budget.window
         self._sequential = bool(getattr(snapshot.codec, "sequential", False))
         self._last_answered: tuple[object, int] = (None, 0)
-        self._behind = 0
-        self._intake = 0
         self._look_again = 0
         self._withheld: set[str] = set()
         self._last_words = b""
@@ -105,7 +94,7 @@ class Downstream(Protocol):
         self._blocked = self._releasing = False
         self._out: list[bytes] = []
         self._pauses: set[object] = set()
-        self._choked: list[UpstreamConnection] = []
+        self._choked: set[UpstreamConnection] = set()
         self._stall: IDelayedCall | None = None
         self._stall_mark = 0
         self._leaving = False
@@ -145,7 +134,8 @@ class Downstream(Protocol):
         except BaseException:
             self._codec_failed(Failure())
             return
-        self._intake += len(data)
+        budget = self._budget
+        budget.intake += len(data)
         if session.error is not None:
             self._refuse(str(session.error))
         elif session.closing:
@@ -154,7 +144,7 @@ class Downstream(Protocol):
             self.pause("inflight")
         elif self._leaving and not self.inflight:
             self._close_if_idle()
-        if self._intake > self._budget:
+        if budget.intake > budget.size:
             self._weigh()
 
     def _codec_failed(self, failure: Failure) -> None:
@@ -173,9 +163,9 @@ class Downstream(Protocol):
         Reads no more while the requests that are under way or wait hold more bytes than `max_buffered`. They are added
         up once as many bytes were read, and again when half of them have ended: so a byte costs the same in any case.
         """
-        self._intake = sum(len(exchange.message.frame) for exchange in self._exchanges)
-        self._intake += sum(len(message.frame) for message in self._held)
-        if self._intake > self._budget:
+        under_way = sum(len(exchange.message.frame) for exchange in self._exchanges)
+        self._budget.intake = under_way + sum(len(message.frame) for message in self._held)
+        if self._budget.intake > self._budget.size:
             self._look_again = self._backlog() // 2
             self.pause("buffered")
         elif "buffered" in self._pauses:
@@ -335,21 +325,22 @@ class Downstream(Protocol):
         queue = self._queue
         while queue and (data := queue[0].data) is not None:
             queue.popleft()
-            self._behind -= len(data)
+            self._budget.behind -= len(data)
             if data:
                 self.write(data)
-        if _BEHIND in self._withheld and self._behind <= self._budget // 2:
+        if _BEHIND in self._withheld and self._budget.behind <= self._budget.size // 2:
             self._withheld.discard(_BEHIND)
             self.resume(_BEHIND)
 
     def _keep(self, size: int) -> None:
         """An answer that waits for the one before it: bytes that count as what the client may have waiting."""
-        self._behind += size
-        if size > self._roomy:
+        budget = self._budget
+        budget.behind += size
+        if size > budget.roomy:
             self._adapt(size)
-        if self._behind > self._budget * OVERFULL:
+        if budget.overfull(budget.behind):
             self._overfull()
-        elif self._behind > self._budget and _BEHIND not in self._withheld:
+        elif budget.behind > budget.size and _BEHIND not in self._withheld:
             self._withhold(_BEHIND)
 
     def _withhold(self, reason: str) -> None:
@@ -370,12 +361,8 @@ class Downstream(Protocol):
             self._weigh()
 
     def _adapt(self, size: int) -> None:
-        """
-        Answers are of this size, bytes: so many exchanges may be under way that their answers fit `max_buffered`.
-        A client whose answers were not seen yet begins with a few.
-        """
-        self._estimate = max(size, self._estimate // 2, 1)
-        self._limit = max(1, min(self._most, self._budget // self._estimate))
+        """Answers are of this size, in bytes: more or fewer exchanges may be under way."""
+        self._limit = self._budget.seen(size)
         if self._blocked:
             self._release()
         if self._pauses:
@@ -455,7 +442,8 @@ class Downstream(Protocol):
             size = sum(map(len, out))
             self.transport.writeSequence(out)  # type: ignore[union-attr]
         self._counts.bytes_sent += size
-        if size > self._roomy * number or self._limit < self._most:
+        budget = self._budget
+        if size > budget.roomy * number or self._limit < budget.most:
             self._adapt(size // number)
         if self._withheld:
             self._look_at_output()
@@ -466,12 +454,12 @@ class Downstream(Protocol):
         those are left to it alone as soon as nothing else is under way on them, and read no more.
         """
         waiting = self._progress()
-        if waiting > self._budget * OVERFULL:
+        if self._budget.overfull(waiting):
             self._overfull()
-        elif waiting > self._budget:
+        elif waiting > self._budget.size:
             for connection in self._connections():
                 connection.pause_if_alone(self)
-                self._choked.append(connection)
+                self._choked.add(connection)
 
     def _connections(self) -> set[UpstreamConnection]:
         """The upstream connections on which its exchanges are under way."""
@@ -485,6 +473,7 @@ class Downstream(Protocol):
         place = self._answered() if self._queue else 0
         if place:
             self._queue.insert(place, _Event(data))
+            self._keep(len(data))
         else:
             self.write(data)
 
@@ -520,16 +509,13 @@ class Downstream(Protocol):
         self._withhold(_SLOW)
         for connection in (*self._connections(), *self._pins()):
             connection.pause(self)
-            self._choked.append(connection)
+            self._choked.add(connection)
         if self._stall is None and self.listener.snapshot.stall_timeout > 0:
             self._stall_mark = self._progress()
             self._stall = self.network.clock.callLater(self.listener.snapshot.stall_timeout, self._stalled)
 
     def resumeProducing(self) -> None:
-        choked, self._choked = self._choked, []
-        for connection in choked:
-            connection.resume(self)
-            connection.recover()
+        self._let_read_on()
         if self._stall is not None:
             self._stall.cancel()
             self._stall = None
@@ -537,6 +523,13 @@ class Downstream(Protocol):
         self.resume(_SLOW)
         if self._blocked and not self._gone:
             self._release()
+
+    def _let_read_on(self) -> None:
+        """The connections that were held up for this client go on."""
+        choked, self._choked = self._choked, set()
+        for connection in choked:
+            connection.resume(self)
+            connection.recover()
 
     def stopProducing(self) -> None:
         """The transport ends; connectionLost follows."""
@@ -661,9 +654,7 @@ class Downstream(Protocol):
         for exchange in list(self._exchanges):
             exchange.abandon("downstream_gone")
         self._queue.clear()
-        for connection in self._choked:
-            connection.resume(self)
-        self._choked = []
+        self._let_read_on()
         pins = self._pins()
         self.session_pin, self.pinned_by_cluster = None, {}
         for pin in pins:

@@ -9,7 +9,7 @@ import pytest
 from harness import HEAD, LineCodec, Quill, Stage, answer, call
 
 from metaproxy.cluster.cluster import ConnectionSettings
-from metaproxy.proxy.downstream import OVERFULL, WINDOW
+from metaproxy.proxy.client_budget import OVERFULL, WINDOW
 
 
 def steps(work: Callable[[], None]) -> int:
@@ -203,3 +203,18 @@ def test_a_blocking_request_under_way_is_given_up_with_its_client_and_nothing_be
     stage.clock.advance(0)
     assert client.take() == b"" and client.closed
     assert not any(b"behind" in wire.written for wire in stage.network.upstreams)
+
+
+def test_a_connection_that_was_left_to_a_slow_client_serves_others_again_when_that_client_is_gone() -> None:
+    stage = Stage(max_buffered=1000)
+    slow, other = stage.client(), stage.client()
+    stage.say(slow, call(1) + call(2))
+    stage.say(other, call(9))
+    stage.downstream(slow).pauseProducing()
+    slow.buffered = 1001
+    stage.say(stage.server, answer(1))  # not alone: it goes on, and takes nothing new
+    slow.end()
+    stage.say(stage.server, answer(3))
+    assert other.take() == answer(9)
+    stage.say(other, call(10))
+    assert numbers(stage.network.upstreams[0].take())[-1] == 4, "over the same connection"
