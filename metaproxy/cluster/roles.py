@@ -37,6 +37,9 @@ class Connections(Protocol):
     def resume(self) -> None:
         """Keep connections again."""
 
+    def cancelled(self, attempt: object) -> None:
+        """Forget an attempt that waits for a connection."""
+
 
 class EndpointSet(Protocol[E]):
     """The endpoints of a cluster that is in force."""

@@ -53,3 +53,5 @@ class Attempt:
             self.finish()
             if self.connection is not None:
                 self.connection.cancelled(self)
+            elif self.endpoint.pool is not None:
+                self.endpoint.pool.cancelled(self)

@@ -19,6 +19,7 @@ from metaproxy.message import Correlation, ErrorKind, Hold, Kind, Message, Side
 from metaproxy.proxy.client_budget import ClientBudget
 from metaproxy.proxy.culprit import culprit
 from metaproxy.proxy.exchange import Exchange
+from metaproxy.proxy.pool import release
 from metaproxy.proxy.roles import ClientOwner, ConnectionOwner, OpenExchange, UpstreamConnection
 
 _REQUEST = Kind.REQUEST
@@ -523,6 +524,8 @@ class Downstream(Protocol):
         self.resume(_SLOW)
         if self._blocked and not self._gone:
             self._release()
+        if self._leaving and not self.inflight:
+            self._close_if_idle()
 
     def _let_read_on(self) -> None:
         """The connections that were held up for this client go on."""
@@ -661,8 +664,7 @@ class Downstream(Protocol):
             pin.holder = None
             pin.let_go()
         for reserved in [one for one in self.shared_by_pool.values() if one.holder is self]:
-            reserved.holder = None
-            reserved.retire()  # what others had sent on it before is still answered
+            release(reserved)
         self.shared_by_pool.clear()
         self.leases.clear()
         self.listener.left(self)

@@ -51,9 +51,11 @@ class FifoUpstream(Upstream):
         if message.kind is _ONEWAY:
             attempt.finish()
             attempt.owner.sent(attempt)
+            fenced = getattr(self._session, "fenced", False)
             if self.lease is attempt:
+                self.usable = self.usable and fenced  # else it closes: the next client could get an answer to this
                 self.pool.give_back(self)
-            elif not self._taken() and not getattr(self._session, "fenced", False):
+            elif not self._taken() and not fenced:
                 self.pool.reserve(self, attempt.owner.client)
             return
         self._pending.append(attempt)

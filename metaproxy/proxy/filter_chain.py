@@ -91,12 +91,15 @@ def _resume(answer: object, exchange: Filtered, hook: Hook, go_on: Callable[[Fil
     if exchange.outcome:
         return
     exchange.client.network.turn.refresh()
-    if isinstance(answer, Failure):
-        failed(exchange, hook, answer)
-    elif answer is None:
-        go_on(exchange, next)
-    else:
-        _decided(exchange, answer, hook)
+    try:
+        if isinstance(answer, Failure):
+            failed(exchange, hook, answer)
+        elif answer is None:
+            go_on(exchange, next)
+        else:
+            _decided(exchange, answer, hook)
+    except BaseException:  # the Deferred would keep it, and the exchange would never end
+        exchange.broke(Failure())
 
 
 def _decided(exchange: Filtered, answer: object, hook: Hook) -> None:

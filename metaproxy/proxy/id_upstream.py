@@ -10,7 +10,7 @@ from collections.abc import Hashable
 
 from twisted.python.failure import Failure
 
-from metaproxy.message import FrameError, Kind, Message
+from metaproxy.message import ErrorKind, FrameError, Kind, Message
 from metaproxy.proxy.roles import ConnectionOwner, Try
 from metaproxy.proxy.upstream import Upstream
 
@@ -31,8 +31,12 @@ class IdUpstream(Upstream):
     def _start(self, attempt: Try) -> None:
         id = self._next_id
         pending = self._pending
-        while id in pending:  # only after a wrap, with a request that is still unanswered
-            id = id + 1 if id < self._max_id else 1
+        if id in pending:  # only after a wrap, with a request that is still unanswered
+            if len(pending) >= self._max_id:
+                self._no_id(attempt)
+                return
+            while id in pending:
+                id = id + 1 if id < self._max_id else 1
         self._next_id = id + 1 if id < self._max_id else 1
         message = attempt.message
         try:
@@ -57,6 +61,11 @@ class IdUpstream(Upstream):
                 self.pool.give_back(self)
             return
         pending[id] = attempt
+
+    def _no_id(self, attempt: Try) -> None:
+        self.pool.cluster.counts.overflow_requests += 1
+        text = f"all {self._max_id} ids of a connection to {self.endpoint.address} are under way"
+        attempt.fail(ErrorKind.OVERLOAD, text)
 
     def dataReceived(self, data: bytes) -> None:
         session = self._session

@@ -99,7 +99,10 @@ class MirrorTarget:
         deadlines = nobody.network.deadlines.of(cluster.request_timeout)
         if deadlines is not None:
             deadlines.watch(copy)
-        pool_of(endpoint, cluster, nobody.network).start(attempt, nobody)
+        try:
+            pool_of(endpoint, cluster, nobody.network).start(attempt, nobody)
+        except BaseException:
+            copy.broke(Failure())
         return copy
 
 
@@ -140,6 +143,8 @@ class Copy:
 
     def broke(self, failure: Failure) -> None:
         log.failure("mirror {target} failed", failure=failure, target=self.target.name)
+        if self.attempt is not None:
+            self.attempt.cancel()
         self.failed(None, ErrorKind.INTERNAL, "")
 
     def time_out(self) -> None:

@@ -7,6 +7,7 @@ Lives here: `Pause`. Does not: the decision to hold and to go on (`service`, by 
 from __future__ import annotations
 
 from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
 
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.message import ErrorKind
@@ -58,5 +59,8 @@ class Pause:
             if not exchange.outcome:
                 self.longest = max(self.longest, now - since)
                 released += 1
-                exchange.released(cluster)
+                try:
+                    exchange.released(cluster)
+                except BaseException:  # those behind it go on
+                    exchange.broke(Failure())
         return released

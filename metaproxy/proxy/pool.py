@@ -6,7 +6,7 @@ Lives here: `Pool`, the connections of this process to one endpoint. Does not: t
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Any, cast
 
@@ -28,6 +28,8 @@ log = Logger()
 
 MAX_PROFILES = 256
 """Different connection states (database, protocol version) kept per endpoint: clients choose them."""
+LOOKS = 16
+"""Reserved connections that are looked at for an idle one: a few at a time, as each request may ask."""
 LOG_EVERY = 60.0
 """Seconds between two log lines about the same endpoint's bad frames."""
 
@@ -46,7 +48,8 @@ class Pool:
         self._class = IdUpstream if self.codec.correlation is Correlation.ID else FifoUpstream
         self._shared: dict[Hashable, list[UpstreamConnection]] = {}
         self._idle: dict[Hashable, list[UpstreamConnection]] = {}
-        self._queue: deque[tuple[Try, Client]] = deque()
+        self._reserved: OrderedDict[UpstreamConnection, None] = OrderedDict()
+        self._queue: OrderedDict[object, tuple[Try, Client]] = OrderedDict()
         self._multiplex = self.settings.mode == "multiplex"
         self._pinned = self.settings.mode == "pinned"
         self._sequential = bool(getattr(self.codec, "sequential", False))
@@ -70,6 +73,8 @@ class Pool:
                     self._overflow(attempt)
                     return
             if sticky.profile != attempt.message.profile:
+                if sticky.holder is client:
+                    release(sticky)
                 sticky = self._choose(attempt.message.profile, client)
                 if sticky is None:
                     self._overflow(attempt)
@@ -119,6 +124,7 @@ class Pool:
             if not group:
                 del self._shared[connection.profile]
         connection.usable, connection.reserved, connection.holder = False, True, client
+        self._reserved[connection] = None
         client.shared_by_pool[self] = connection
 
     def _pin(self, attempt: Try, client: Client, stateful: bool) -> None:
@@ -150,7 +156,12 @@ class Pool:
             self._overflow(attempt)
             return
         breaker.pending += 1
-        self._queue.append((attempt, client))
+        self._queue[attempt] = attempt, client
+
+    def cancelled(self, attempt: object) -> None:
+        """An attempt without a connection is not wanted any more: its place in the queue is another's."""
+        if self._queue.pop(attempt, None) is not None:
+            self.cluster.breaker.pending -= 1
 
     def _follow(self, attempt: Try, client: Client) -> bool:
         """Sends a request behind those of its client that are under way. False when there are none."""
@@ -183,8 +194,8 @@ class Pool:
         if breaker.connections >= breaker.max_connections:
             self.cluster.counts.overflow_connections += 1
             return None
+        connection = self._class(self, profile)  # first: a codec may fail to make a session
         breaker.connections += 1
-        connection = self._class(self, profile)
         self.connections.add(connection)
         tls = self.settings.tls
         protocol: Any = connection
@@ -198,11 +209,20 @@ class Pool:
     def _close_an_idle_one(self) -> None:
         """An idle connection in another state, or to another endpoint, must not keep a request from getting its own."""
         pools = [endpoint.pool for endpoint in self.cluster.endpoints if endpoint.pool is not None]
-        for pool in (self, *cast("list[Pool]", pools)):
+        candidates = (self, *cast("list[Pool]", pools))
+        for pool in candidates:
             for idle in pool._idle.values():
                 if idle:
                     idle.pop(0).let_go()
                     return
+        for pool in candidates:
+            reserved = pool._reserved
+            for _ in range(min(LOOKS, len(reserved))):
+                connection = next(iter(reserved))
+                if not connection.owing() and not connection.busy():
+                    connection.let_go()
+                    return
+                reserved.move_to_end(connection)
 
     def _overflow(self, attempt: Try) -> None:
         self.cluster.counts.overflow_requests += 1
@@ -213,7 +233,9 @@ class Pool:
     def give_back(self, connection: UpstreamConnection) -> None:
         """Its lease is over: the next in the queue gets it, or it rests."""
         if self._sequential and connection.lease is not None:
-            connection.lease.owner.client.leases.pop(self, None)
+            leases = connection.lease.owner.client.leases
+            if leases.get(self) is connection:
+                del leases[self]
         connection.lease = connection.holder = None
         if not connection.alive:
             return
@@ -228,7 +250,7 @@ class Pool:
             connection.let_go()
             return
         while self._queue:
-            attempt, client = self._queue.popleft()
+            _, (attempt, client) = self._queue.popitem(last=False)
             self.cluster.breaker.pending -= 1
             if attempt.done or (self._sequential and self._follow(attempt, client)):
                 continue
@@ -256,6 +278,7 @@ class Pool:
     def closed(self, connection: UpstreamConnection) -> None:
         """Called once by each connection when it ends."""
         self.connections.discard(connection)
+        self._reserved.pop(connection, None)
         self.cluster.breaker.connections -= 1
         for groups in (self._shared, self._idle):
             group = groups.get(connection.profile)
@@ -272,7 +295,7 @@ class Pool:
         while self._queue:
             if breaker.connections >= breaker.max_connections and self.connections:
                 return
-            attempt, client = self._queue.popleft()
+            _, (attempt, client) = self._queue.popitem(last=False)
             breaker.pending -= 1
             if not attempt.done:
                 self._lease(attempt, client)
@@ -286,7 +309,7 @@ class Pool:
             for connection in list(idle):
                 if (limit > 0 and now - connection.idle_since >= limit) or self._worn_out(connection):
                     connection.let_go()
-        for group in list(self._shared.values()):
+        for group in (*self._shared.values(), list(self._reserved)):
             for connection in list(group):
                 if connection.busy():
                     connection.idle_since = now
@@ -323,6 +346,12 @@ class Pool:
         if now - self._logged >= LOG_EVERY:
             self._logged = now
             log.warn("cluster {cluster}: {text}", cluster=self.cluster.name, text=text)
+
+
+def release(connection: UpstreamConnection) -> None:
+    """Its client needs a reserved connection no more: it closes behind what others had sent on it before."""
+    connection.holder = None
+    connection.retire()
 
 
 def pin_key(cluster: Cluster, endpoint: Endpoint | None, profile: Hashable) -> tuple[str, str, Hashable]:

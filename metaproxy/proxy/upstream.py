@@ -113,12 +113,17 @@ class Upstream(Protocol):
         if self._ready:
             if self.choked or self._starting:
                 self._waiting[attempt] = None
-            else:
+                return
+            try:
                 self._start(attempt)
+            except BaseException:  # here, as it may have come from the pool's queue, on another client's turn
+                attempt.owner.broke(Failure())
             return
         breaker = self.pool.cluster.breaker
         if breaker.pending >= breaker.max_pending:
             self.pool.cluster.counts.overflow_pending += 1
+            if self.lease is attempt and not self.busy():
+                self.drop()  # nothing else brings it back to its pool
             attempt.fail(ErrorKind.OVERLOAD, "too many requests wait for a connection (breaker.max_pending)")
             return
         breaker.pending += 1
@@ -283,7 +288,7 @@ class Upstream(Protocol):
         """What a server says that answers no request."""
         if message.kind == Kind.EVENT:
             client = self.holder
-            if client is not None:
+            if client is not None and not self.reserved:
                 client.event(message)
                 if message.hold == Hold.CLOSE:
                     client.unpin()
@@ -365,7 +370,7 @@ class Upstream(Protocol):
         self._leave_if_idle()
 
     def _leave_if_idle(self) -> None:
-        if not self.busy() and self.holder is None:
+        if not self.busy() and (self.holder is None or self.reserved):
             self.let_go()
 
     def let_go(self) -> None:

@@ -13,7 +13,7 @@ from metaproxy.balancers.round_robin import RoundRobin
 from metaproxy.cluster.breaker import Breaker
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
-from metaproxy.message import ErrorKind, Message, Reply
+from metaproxy.message import ErrorKind, Message, Reply, Side
 from metaproxy.proxy import mirror as module
 from metaproxy.proxy.mirror import Mirror, MirrorTarget
 
@@ -239,3 +239,24 @@ def test_answers_that_wait_to_be_compared_count_as_bytes_under_way() -> None:
     assert stage.target.bytes == len(call(7)) + len(answer(1, b"x" * 500))
     stage.clock.advance(5.0)
     assert stage.target.bytes == 0 and stage.counts == {"requests": 1, "failures": 1}
+
+
+@pytest.mark.parametrize("method", ["session", "send"])
+def test_a_codec_that_fails_for_the_mirror_leaves_nothing_under_way(method: str) -> None:
+    class Broken(Quill):
+        def session(self, side: Side, max_frame: int) -> Any:
+            if method == "session":
+                raise SystemExit(1)
+            session = super().session(side, max_frame)
+            session.send = lambda message, id: [][1]  # type: ignore[method-assign]
+            return session
+
+    stage = Mirrored()
+    stage.shadow.codec = Broken()
+    client = stage.client()
+    for id in range(3):
+        stage.say(client, call(id))
+    stage.say(stage.main, answer(1) + answer(2) + answer(3))
+    assert client.take() == answer(0) + answer(1) + answer(2)
+    assert stage.shadow.breaker.requests == stage.target.copies == stage.target.bytes == 0
+    assert stage.counts["failures"] == 3

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from harness import LineCodec, Stage, Wire, answer, call
 
+from metaproxy.balancers.round_robin import RoundRobin
 from metaproxy.cluster.cluster import Cluster
+from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.retry import RetryPolicy
 from metaproxy.message import ErrorKind
 from metaproxy.proxy.pause import Pause
@@ -155,3 +159,22 @@ def test_a_filter_may_shorten_the_time_but_not_lengthen_it() -> None:
         assert client.take() == b""
         stage.clock.advance(0.02)
         assert f"no answer within {ends:g} s".encode() in client.take()
+
+
+def test_a_released_request_that_a_balancer_fails_for_ends_at_once_and_those_behind_it_go_on() -> None:
+    class Once(RoundRobin):
+        picks = 0
+
+        def pick(self, hash_value: int = 0) -> Endpoint:
+            Once.picks += 1
+            if Once.picks == 1:
+                raise SystemExit(1)
+            return cast(Endpoint, super().pick(hash_value))
+
+    stage = Stage(balancer=Once, endpoints=2)
+    client, pause = stage.client(), held(stage)
+    stage.say(client, call(7) + call(8))
+    assert release(stage, pause) == 2
+    assert b"a plugin of the proxy failed" in client.take()
+    assert answered(stage, client, stage.server) == answer(8)
+    assert stage.listener.counts.active_exchanges == 0
