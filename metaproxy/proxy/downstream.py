@@ -21,6 +21,7 @@ from metaproxy.proxy.culprit import culprit
 from metaproxy.proxy.exchange import Exchange
 from metaproxy.proxy.pool import release
 from metaproxy.proxy.roles import ClientOwner, ConnectionOwner, OpenExchange, UpstreamConnection
+from metaproxy.proxy.wire import Wire
 
 _REQUEST = Kind.REQUEST
 _ONEWAY = Kind.ONEWAY
@@ -62,6 +63,8 @@ class Downstream(Protocol):
     pinned_by_cluster: those that are its own because a cluster's `mode` is pinned; see pool.pin_key. shared_by_pool:
     the connection of each pool that its requests take, so that they can't overtake each other.
     """
+
+    transport: Wire  # type: ignore[assignment]
 
     def __init__(self, listener: ClientOwner, number: int) -> None:
         snapshot = listener.snapshot
@@ -105,8 +108,8 @@ class Downstream(Protocol):
     # -- a connection begins
 
     def connectionMade(self) -> None:
-        peer = str(self.transport.getPeer())  # type: ignore[union-attr]
-        host = str(self.transport.getHost())  # type: ignore[union-attr]
+        peer = str(self.transport.getPeer())
+        host = str(self.transport.getHost())
         for side, where in (("source", peer), ("destination", host)):
             name, _, port = where.rpartition(":")
             self.facts[f"{side}.address"] = name.strip("[]") if port.isdecimal() else where
@@ -421,7 +424,7 @@ class Downstream(Protocol):
             self._closed = True
             # What wraps another transport, as TLS does, may only know how to abort.
             transport = self.transport
-            getattr(transport, "resetConnection", transport.abortConnection)()  # type: ignore[union-attr]
+            getattr(transport, "resetConnection", transport.abortConnection)()
 
     # -- writing
 
@@ -438,10 +441,10 @@ class Downstream(Protocol):
         number = len(out)
         if number == 1:
             size = len(out[0])
-            self.transport.write(out[0])  # type: ignore[union-attr]
+            self.transport.write(out[0])
         else:
             size = sum(map(len, out))
-            self.transport.writeSequence(out)  # type: ignore[union-attr]
+            self.transport.writeSequence(out)
         self._counts.bytes_sent += size
         budget = self._budget
         if size > budget.roomy * number or self._limit < budget.most:
@@ -494,13 +497,13 @@ class Downstream(Protocol):
 
     def pause(self, reason: object) -> None:
         if not self._pauses:
-            self.transport.pauseProducing()  # type: ignore[union-attr]
+            self.transport.pauseProducing()
         self._pauses.add(reason)
 
     def resume(self, reason: object) -> None:
         self._pauses.discard(reason)
         if not self._pauses and not self._gone:
-            self.transport.resumeProducing()  # type: ignore[union-attr]
+            self.transport.resumeProducing()
 
     def pauseProducing(self) -> None:
         """
@@ -550,7 +553,7 @@ class Downstream(Protocol):
             return
         self._counts.stalled += 1
         self._closed = True
-        self.transport.abortConnection()  # type: ignore[union-attr]
+        self.transport.abortConnection()
 
     # -- a connection of its own
 
@@ -580,7 +583,7 @@ class Downstream(Protocol):
             }
             if not self._gone:
                 self.flush()
-                self.transport.loseConnection()  # type: ignore[union-attr]
+                self.transport.loseConnection()
                 self._end(local=True)
 
     # -- leaving
@@ -610,7 +613,7 @@ class Downstream(Protocol):
                 self.write(self._last_words)
                 self._last_words = b""
             self.flush()
-            self.transport.loseConnection()  # type: ignore[union-attr]
+            self.transport.loseConnection()
 
     def idle_for(self, now: float) -> float:
         """Seconds since anything happened; 0 while an exchange is under way or a subscription is open (B12)."""
@@ -620,7 +623,7 @@ class Downstream(Protocol):
         """At once, whatever is under way."""
         if not self._gone and self.transport is not None:
             self._closed = True
-            self.transport.abortConnection()  # type: ignore[attr-defined]
+            self.transport.abortConnection()
 
     def readConnectionLost(self) -> None:
         """The client sends no more; what it asked is answered first (B10)."""
@@ -634,7 +637,7 @@ class Downstream(Protocol):
         self._held.clear()
         self._held.extend(kept)
         if self.session_pin is not None and not self.inflight:
-            self.transport.abortConnection()  # type: ignore[union-attr]
+            self.transport.abortConnection()
             return
         self._leave()
 

@@ -94,7 +94,7 @@ class FifoUpstream(Upstream):
         text = f"{self.endpoint.address}: an answer to nothing that was asked; connection closed"
         self.pool.cluster_log(text)
         self._over(ErrorKind.RESET, text)
-        self.transport.abortConnection()  # type: ignore[union-attr]
+        self.transport.abortConnection()
 
     def _answered_by(self, message: Message) -> Try | None:
         if not self._pending:

@@ -6,7 +6,7 @@ Lives here: `FlushQueue`, which knows the time and who has something to flush. D
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
@@ -14,8 +14,6 @@ from twisted.python.failure import Failure
 
 class Flushable(Protocol):
     """A connection that collects what is to be written."""
-
-    transport: Any
 
     def flush(self) -> None: ...
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
@@ -23,6 +22,7 @@ from metaproxy.proxy.proxy_protocol import ProxyProtocol
 from metaproxy.proxy.roles import Leaving, Network
 from metaproxy.proxy.snapshot import ListenerSnapshot
 from metaproxy.proxy.tls import TlsTransport
+from metaproxy.proxy.wire import ListeningSocket, NewConnection, WireProtocol
 from metaproxy.support.addresses import Address, show
 
 log = Logger()
@@ -42,7 +42,7 @@ class Listener:
         self.counts = ListenerCounts()
         self.clients: dict[Leaving, None] = {}
         self.draining = False
-        self.sockets: dict[Address, Any] = {}
+        self.sockets: dict[Address, ListeningSocket] = {}
         self._number = 0
         self._spoke: dict[object, float] = {}
         self._drained: list[Deferred[None]] = []
@@ -56,7 +56,7 @@ class Listener:
         """The addresses that it listens on, as the system tells them (a port 0 has become a number)."""
         return [socket.bound for socket in self.sockets.values()]
 
-    def open(self, where: Address) -> Any:
+    def open(self, where: Address) -> ListeningSocket:
         """A listening socket whose clients come here; not in `sockets` yet. Raises OSError that tells who and where."""
         try:
             return self.network.listen(where, self._accepted)
@@ -64,7 +64,7 @@ class Listener:
             text = f"listener {self.name}: {show(where.sockaddr)}: {error.strerror or error}"
             raise OSError(error.errno, text) from error
 
-    def take(self, socket: Any) -> None:
+    def take(self, socket: ListeningSocket) -> None:
         """The clients of a listening socket of another listener come here from now on; not in `sockets` yet."""
         socket.hand_to(self._accepted)
 
@@ -73,7 +73,7 @@ class Listener:
         for socket in sockets.values():
             socket.close()
 
-    def _accepted(self, connection: Any) -> Any:
+    def _accepted(self, connection: NewConnection) -> WireProtocol | None:
         """The protocol of a new connection: the client, behind a PROXY header and TLS; None: it is refused."""
         counts = self.counts
         counts.connections += 1
@@ -98,7 +98,7 @@ class Listener:
             connection.keep_alive(*settings.keepalive)
         if settings.original_destination:
             connection.find_original_destination()
-        behind: Any = client
+        behind: WireProtocol = client
         if self.snapshot.tls is not None:
             behind = TlsTransport(self.snapshot.tls, client, self.network.clock, partial(self._not_secured, client))
         return ProxyProtocol(self, client, behind) if self.snapshot.proxy_protocol else behind
@@ -192,7 +192,7 @@ class Listener:
             log.warn("listener {name}: {peer} sent no {codec}: {text}; connection closed",
                      name=self.name, peer=peer, codec=self.snapshot.codec.name, text=text)  # fmt: skip
 
-    def filter_failed(self, hook: Callable[..., Any], failure: Failure) -> None:
+    def filter_failed(self, hook: Callable[..., object], failure: Failure) -> None:
         self.counts.filter_errors += 1
         self.plugin_failed(
             f"{type(getattr(hook, '__self__', hook)).__name__}.{getattr(hook, '__name__', 'hook')}", failure

@@ -10,8 +10,7 @@ Envoy's `request_mirror_policies` are the reference: fire and forget, the answer
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Sequence
 
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -23,7 +22,7 @@ from metaproxy.message import ErrorKind, FrameError, Hold, Kind, Message
 from metaproxy.proxy.attempt import Attempt
 from metaproxy.proxy.culprit import culprit
 from metaproxy.proxy.pool import pool_of
-from metaproxy.proxy.roles import OpenExchange, Try, UpstreamConnection
+from metaproxy.proxy.roles import ConnectionOwner, Network, OpenExchange, Try, UpstreamConnection
 
 log = Logger()
 
@@ -40,14 +39,14 @@ KEPT = 16
 class MirrorClient:
     """Stands where a client does, for the pools: copies of all clients share connections, and nobody is slowed down."""
 
-    def __init__(self, network: Any) -> None:
+    def __init__(self, network: Network) -> None:
         self.network = network
         self.number = 0
         self.inflight = 0
         self.session_pin: UpstreamConnection | None = None
-        self.pinned_by_cluster: dict[Any, UpstreamConnection] = {}
-        self.shared_by_pool: dict[Any, UpstreamConnection] = {}
-        self.leases: dict[Any, UpstreamConnection] = {}
+        self.pinned_by_cluster: dict[tuple[str, str, Hashable], UpstreamConnection] = {}
+        self.shared_by_pool: dict[ConnectionOwner, UpstreamConnection] = {}
+        self.leases: dict[ConnectionOwner, UpstreamConnection] = {}
 
     def pinned(self, connection: UpstreamConnection) -> None:
         self.session_pin = connection
@@ -65,7 +64,9 @@ class MirrorClient:
 class MirrorTarget:
     """share: of the route's requests, 0 to 1; compare: whether answers are; last: (operation, what differs)."""
 
-    def __init__(self, cluster: Cluster, share: float = 1.0, compare: bool = False, counts: Any = None) -> None:
+    def __init__(
+        self, cluster: Cluster, share: float = 1.0, compare: bool = False, counts: MirrorCounts | None = None
+    ) -> None:
         self.cluster = cluster
         self.share = share
         self.compare = compare
@@ -191,7 +192,7 @@ class Mirror:
 
     def __init__(self, targets: Sequence[MirrorTarget], uniform: Callable[[], float]) -> None:
         self.targets = tuple(targets)
-        self.watchers: Sequence[Callable[[Any], None]] = ()
+        self.watchers: Sequence[Callable[[OpenExchange], None]] = ()
         self._uniform = uniform
         self._compares = any(target.compare for target in targets)
         self._open: dict[OpenExchange, list[Copy]] = {}
@@ -224,7 +225,7 @@ class Mirror:
             copy.compare()
 
     @property
-    def hooks(self) -> tuple[Callable[[Any], None], ...]:
+    def hooks(self) -> tuple[Callable[[OpenExchange], None], ...]:
         return (self.completed,) if self._compares else ()
 
     def told(self, exchange: OpenExchange, cluster: str, answer: Message, text: str) -> None:

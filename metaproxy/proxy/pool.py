@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable
-from typing import Any, cast
+from typing import cast
 
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -20,6 +20,7 @@ from metaproxy.proxy.fifo_upstream import FifoUpstream
 from metaproxy.proxy.id_upstream import IdUpstream
 from metaproxy.proxy.roles import Client, Network, Try, UpstreamConnection
 from metaproxy.proxy.tls import TlsTransport
+from metaproxy.proxy.wire import ConnectingProtocol
 from metaproxy.support import addresses as address
 
 _OPEN, _EXCHANGE = Hold.OPEN, Hold.EXCHANGE
@@ -198,7 +199,7 @@ class Pool:
         breaker.connections += 1
         self.connections.add(connection)
         tls = self.settings.tls
-        protocol: Any = connection
+        protocol: ConnectingProtocol = connection
         if tls is not None:
             protocol = TlsTransport(
                 tls, connection, self.network.clock, connection.connectionFailed, self._address.host

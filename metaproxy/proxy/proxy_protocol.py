@@ -13,7 +13,7 @@ from __future__ import annotations
 import ipaddress
 import struct
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import Protocol
@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 
 from metaproxy.message import FrameError
 from metaproxy.proxy.roles import ClientOwner, Leaving
+from metaproxy.proxy.wire import NewConnection, WireProtocol
 from metaproxy.routing.matcher import compile_condition
 from metaproxy.support import addresses as address
 
@@ -117,10 +118,12 @@ def _parse_v2(data: bytes) -> Told | None:
 class ProxyProtocol(Protocol):
     """Reads the header, then takes itself out of the way. behind: what follows it, TLS or the client itself."""
 
-    def __init__(self, listener: ClientOwner, client: Leaving, behind: Any = None) -> None:
+    transport: NewConnection  # type: ignore[assignment]
+
+    def __init__(self, listener: ClientOwner, client: Leaving, behind: WireProtocol) -> None:
         self._listener = listener
         self._client = client
-        self._behind: Any = behind or client
+        self._behind = behind
         self._data = b""
         self._timer: IDelayedCall | None = listener.network.clock.callLater(PATIENCE, self._too_late)
 
@@ -136,7 +139,7 @@ class ProxyProtocol(Protocol):
 
     def _hand_over(self, told: Told) -> None:
         self._stop_timer()
-        connection: Any = self.transport
+        connection = self.transport
         if told.source:
             connection.peer, connection.host = told.source, told.destination
         connection.protocol = connection.producer = self._behind
@@ -146,8 +149,8 @@ class ProxyProtocol(Protocol):
 
     def _refuse(self, text: str) -> None:
         self._listener.counts.decode_errors += 1
-        self._listener.bad_frame(str(self.transport.getPeer()), text)  # type: ignore[union-attr]
-        self.transport.abortConnection()  # type: ignore[union-attr]
+        self._listener.bad_frame(str(self.transport.getPeer()), text)
+        self.transport.abortConnection()
 
     def _too_late(self) -> None:
         self._timer = None
@@ -159,7 +162,7 @@ class ProxyProtocol(Protocol):
             self._timer = None
 
     def readConnectionLost(self) -> None:
-        self.transport.abortConnection()  # type: ignore[union-attr]
+        self.transport.abortConnection()
 
     def pauseProducing(self) -> None:
         """Nothing is written to a client that did not speak yet."""

@@ -10,7 +10,7 @@ Does not: behaviour.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
-from typing import Any, Protocol
+from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
@@ -24,6 +24,7 @@ from metaproxy.proxy.deadlines import DeadlineQueues
 from metaproxy.proxy.flush_queue import FlushQueue
 from metaproxy.proxy.overload import OverloadMonitor
 from metaproxy.proxy.snapshot import ListenerSnapshot
+from metaproxy.proxy.wire import Accepted, ConnectingProtocol, ListeningSocket
 from metaproxy.routing.table import Route, Target
 from metaproxy.support.addresses import Address
 
@@ -40,10 +41,10 @@ class Network(Protocol):
     @property
     def overload(self) -> OverloadMonitor: ...
 
-    def listen(self, where: Address, accepted: Callable[[Any], object]) -> Any:
+    def listen(self, where: Address, accepted: Accepted) -> ListeningSocket:
         """A bound, listening socket. Raises OSError when the address can't be had."""
 
-    def connect(self, where: Address, protocol: object, timeout: float) -> None:
+    def connect(self, where: Address, protocol: ConnectingProtocol, timeout: float) -> None:
         """Give `protocol` either makeConnection or connectionFailed(text, timed_out). timeout: seconds."""
 
     def soon(self, call: Callable[[], None]) -> None:

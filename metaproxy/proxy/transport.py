@@ -21,7 +21,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet import error
 from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
@@ -33,6 +33,7 @@ from metaproxy.proxy.deadlines import DeadlineQueues
 from metaproxy.proxy.flush_queue import FlushQueue
 from metaproxy.proxy.overload import OverloadMonitor
 from metaproxy.proxy.socket_options import keep_alive, original_destination
+from metaproxy.proxy.wire import Accepted, ConnectingProtocol, WireProtocol
 from metaproxy.support import addresses as address
 from metaproxy.support.addresses import Address
 
@@ -57,6 +58,13 @@ ACCEPTS = 64
 
 DONE = Failure(error.ConnectionDone())
 _NO_FACTS: Mapping[str, str] = {}
+
+
+class Watched(Protocol):
+    """What the epoll tells of its socket."""
+
+    def on_events(self, events: int) -> None: ...
+    def read(self) -> None: ...
 
 
 class Connection:
@@ -91,8 +99,8 @@ class Connection:
         self.facts: Mapping[str, str] = _NO_FACTS
         self.host = host
         self.peer = peer
-        self.protocol: Any = None
-        self.producer: Any = None
+        self.protocol: WireProtocol | None = None
+        self.producer: WireProtocol | None = None
 
     # -- reading
 
@@ -116,11 +124,11 @@ class Connection:
             self._lose(failure)
             return
         if data:
-            self.protocol.dataReceived(data)
+            self.protocol.dataReceived(data)  # type: ignore[union-attr]  # it reads only while it has one
         else:
             self._ended = True
             self._watch_reads(False)
-            self.protocol.readConnectionLost()
+            self.protocol.readConnectionLost()  # type: ignore[union-attr]
 
     def pauseProducing(self) -> None:
         self._watch_reads(False)
@@ -209,7 +217,7 @@ class Connection:
                 return
             self._watch()
 
-    def registerProducer(self, producer: Any, streaming: bool) -> None:
+    def registerProducer(self, producer: WireProtocol, streaming: bool) -> None:
         self.producer = producer
 
     def unregisterProducer(self) -> None:
@@ -282,7 +290,9 @@ class Connection:
         self._socket.close()
         self._want_read = False
         protocol, self.protocol, self.producer = self.protocol, None, None  # it points back here: no cycle is left
-        protocol.connectionLost(DONE if failure is None else Failure(error.ConnectionLost(str(failure))))
+        protocol.connectionLost(  # type: ignore[union-attr]  # once: see _broken
+            DONE if failure is None else Failure(error.ConnectionLost(str(failure)))
+        )
 
     # -- facts
 
@@ -325,9 +335,7 @@ def _remove_stale_socket(path: str) -> None:
 class Listening:
     """A bound, listening socket. `accepted(connection) -> protocol | None`: None refuses the connection."""
 
-    def __init__(
-        self, network: Network, where: Address, sock: socket.socket, accepted: Callable[[Connection], Any]
-    ) -> None:
+    def __init__(self, network: Network, where: Address, sock: socket.socket, accepted: Accepted) -> None:
         self._network = network
         self._socket = sock
         self._accepted = accepted
@@ -371,7 +379,7 @@ class Listening:
         if self._socket.fileno() >= 0:
             self._network.modify(self._socket.fileno(), READ)
 
-    def hand_to(self, accepted: Callable[[Connection], Any]) -> None:
+    def hand_to(self, accepted: Accepted) -> None:
         """Another listener's from now on; who connected and was not accepted yet comes to it."""
         self._accepted = accepted
 
@@ -387,7 +395,9 @@ class Listening:
 class _Connecting:
     """A socket on its way: connected, refused, or out of time, whichever comes first."""
 
-    def __init__(self, network: Network, sock: socket.socket, peer: str, protocol: Any, timeout: float) -> None:
+    def __init__(
+        self, network: Network, sock: socket.socket, peer: str, protocol: ConnectingProtocol, timeout: float
+    ) -> None:
         self._network = network
         self._socket = sock
         self._peer = peer
@@ -441,13 +451,13 @@ class Network:
         self.overload = OverloadMonitor(reactor)
         self._reactor = reactor
         self._epoll = select.epoll()
-        self._watched: dict[int, Any] = {}
+        self._watched: dict[int, Watched] = {}
         self._soon: list[Callable[[], None]] = []
         reactor.addReader(self)
 
     # -- what the rest of `proxy` asks for
 
-    def listen(self, where: Address, accepted: Callable[[Connection], Any], backlog: int = 1024) -> Listening:
+    def listen(self, where: Address, accepted: Accepted, backlog: int = 1024) -> Listening:
         """Raises OSError when the address can't be had."""
         sock = socket.socket(where.family, socket.SOCK_STREAM)
         try:
@@ -463,7 +473,7 @@ class Network:
             raise
         return Listening(self, where, sock, accepted)
 
-    def connect(self, where: Address, protocol: Any, timeout: float) -> None:
+    def connect(self, where: Address, protocol: ConnectingProtocol, timeout: float) -> None:
         """timeout: seconds, name look-up excluded (the resolver has its own)."""
         if where.literal:
             self._connect(where, protocol, timeout)
@@ -474,7 +484,7 @@ class Network:
             lambda failure: protocol.connectionFailed(f"{where.host}: {failure.getErrorMessage()}", False),
         )
 
-    def _connect(self, where: Address, protocol: Any, timeout: float) -> None:
+    def _connect(self, where: Address, protocol: ConnectingProtocol, timeout: float) -> None:
         peer = address.show(where.sockaddr)
         sock = socket.socket(where.family, socket.SOCK_STREAM)
         sock.setblocking(False)
@@ -510,17 +520,17 @@ class Network:
                 one.close()
             elif isinstance(one, _Connecting):
                 one.cancel()
-            else:
+            elif isinstance(one, Connection):
                 one._lose(None)
         self._epoll.close()
 
     # -- what connections ask for
 
-    def register(self, fd: int, one: Any, events: int) -> None:
+    def register(self, fd: int, one: Watched, events: int) -> None:
         self._watched[fd] = one
         self._epoll.register(fd, events)
 
-    def attach(self, connection: Connection, protocol: Any) -> None:
+    def attach(self, connection: Connection, protocol: WireProtocol) -> None:
         """Starts reading for a connection that was just made."""
         connection.protocol = protocol
         connection.producer = protocol

@@ -8,7 +8,6 @@ takes (`pool`), what happens with an answer (the attempt's owner).
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any
 
 from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
@@ -17,6 +16,7 @@ from twisted.python.failure import Failure
 from metaproxy.message import ErrorKind, FrameError, Hold, Kind, Message, Side
 from metaproxy.proxy.culprit import culprit
 from metaproxy.proxy.roles import Client, ConnectionOwner, Try
+from metaproxy.proxy.wire import Wire
 
 log = Logger()
 
@@ -36,6 +36,8 @@ class Upstream(Protocol):
     request whose answer, if the server gives one against the rules, could not be told from another's. choked: its
     server does not take what was written.
     """
+
+    transport: Wire  # type: ignore[assignment]
 
     def __init__(self, pool: ConnectionOwner, profile: Hashable) -> None:
         self.pool = pool
@@ -64,11 +66,11 @@ class Upstream(Protocol):
 
     def connectionMade(self) -> None:
         if not self.alive:  # dropped while it was on its way
-            self.transport.abortConnection()  # type: ignore[union-attr]
+            self.transport.abortConnection()
             return
         self._counts.connections += 1
         if self.pool.settings.keepalive is not None:
-            self.transport.keep_alive(*self.pool.settings.keepalive)  # type: ignore[union-attr]
+            self.transport.keep_alive(*self.pool.settings.keepalive)
         try:
             hello = self._session.open(self.profile, self.pool.cluster.credentials)
         except BaseException:
@@ -218,10 +220,10 @@ class Upstream(Protocol):
             return
         if len(out) == 1:
             self._counts.bytes_sent += len(out[0])
-            self.transport.write(out[0])  # type: ignore[union-attr]
+            self.transport.write(out[0])
         else:
             self._counts.bytes_sent += sum(map(len, out))
-            self.transport.writeSequence(out)  # type: ignore[union-attr]
+            self.transport.writeSequence(out)
 
     def pauseProducing(self) -> None:
         """
@@ -262,7 +264,7 @@ class Upstream(Protocol):
     def _pause(self, client: Client) -> None:
         if client not in self.paused_by:
             if not self.paused_by:
-                self.transport.pauseProducing()  # type: ignore[union-attr]
+                self.transport.pauseProducing()
             self.paused_by.add(client)
             self.usable = False
 
@@ -277,7 +279,7 @@ class Upstream(Protocol):
         self.paused_by.remove(client)
         if self.alive and not self.paused_by:
             self.recover()
-            self.transport.resumeProducing()  # type: ignore[union-attr]
+            self.transport.resumeProducing()
 
     # -- answers
 
@@ -340,7 +342,7 @@ class Upstream(Protocol):
         self.pool.codec_failed(who, failure)
         self._over(ErrorKind.INTERNAL, f"{who} failed")
         if self.transport is not None:
-            self.transport.abortConnection()  # type: ignore[attr-defined]
+            self.transport.abortConnection()
 
     def _after_read(self) -> None:
         """What seldom follows a read: the session is ready now, the peer broke the protocol, a lease is over."""
@@ -359,7 +361,7 @@ class Upstream(Protocol):
         kind = ErrorKind.BAD_RESPONSE if self._ready else ErrorKind.CONNECT
         self.pool.cluster_log(f"{self.endpoint.address}: {error}")
         self._over(kind, f"{self.endpoint.address}: {error}")
-        self.transport.abortConnection()  # type: ignore[union-attr]
+        self.transport.abortConnection()
 
     # -- the end
 
@@ -381,7 +383,7 @@ class Upstream(Protocol):
             self.drop()
             return
         self.flush()
-        transport: Any = self.transport
+        transport = self.transport
         self._over(ErrorKind.RESET, f"{self.endpoint.address}: connection closed by the proxy", ours=True)
         transport.loseConnection()
         if transport.buffered:
@@ -393,12 +395,12 @@ class Upstream(Protocol):
             transport = self.transport
             self._over(ErrorKind.RESET, f"{self.endpoint.address}: connection closed by the proxy", ours=True)
             if transport is not None:
-                transport.abortConnection()  # type: ignore[attr-defined]
+                transport.abortConnection()
 
     def readConnectionLost(self) -> None:
         """The server sends no more: nothing that is under way will be answered."""
         self._over(ErrorKind.RESET, f"{self.endpoint.address} closed the connection")
-        self.transport.abortConnection()  # type: ignore[union-attr]
+        self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = None) -> None:  # type: ignore[assignment]
         self._over(ErrorKind.RESET, f"{self.endpoint.address}: connection lost: {reason.getErrorMessage()}")

@@ -49,6 +49,14 @@ class Wire:
         self.closed = False
         self.was_reset = False
         self.buffered = 0
+        self.unread = False
+        self.producer: Any = None
+
+    def keep_alive(self, idle: float, interval: float, count: int) -> None:
+        """Nothing to keep."""
+
+    def find_original_destination(self) -> None:
+        """Nothing was redirected."""
 
     def getHost(self) -> str:
         return self.host

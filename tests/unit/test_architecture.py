@@ -195,6 +195,7 @@ EXCEPTIONS: dict[str, str] = {
     "metaproxy.interfaces": "holds no behaviour; test_testing.py checks what keeps it",
     "metaproxy.proxy.roles": "holds no behaviour: what the parts of the data path are to each other",
     "metaproxy.cluster.roles": "holds no behaviour, as above",
+    "metaproxy.proxy.wire": "holds no behaviour, as above",
     "metaproxy.codecs.framing": "each codec's tests, and test_docs.py",
     "metaproxy.codecs.dubbo": "a package: test_dubbo.py and its neighbours",
     "metaproxy.codecs.thrift": "a package: test_thrift.py and its neighbours",
