@@ -12,7 +12,6 @@ from typing import Any
 
 from browser import Desk
 from rich.console import Console
-from twisted.internet.defer import succeed
 
 from metaproxy.cli.client import Admin, _decoded
 from metaproxy.cli.main import parser
@@ -39,14 +38,13 @@ class Terminal:
 
     def __init__(self, **options: Any) -> None:
         self.desk = Desk(**options)
-        self.desk.logs._run = lambda write: succeed(write())
         self.admin: Any = DeskAdmin(self.desk)
         self.out = self.err = ""
 
     def run(self, *arguments: str) -> int:
         given = parser().parse_args(arguments)
         out, err = io.StringIO(), io.StringIO()
-        wide = {"width": 200, "highlight": False, "soft_wrap": True}
+        wide: dict[str, Any] = {"width": 200, "highlight": False, "soft_wrap": True}
         output = Output(getattr(given, "json", False), Console(file=out, **wide), Console(file=err, **wide))
         code: int = given.run(given, self.admin, output)
         self.out, self.err = out.getvalue(), err.getvalue()

@@ -13,6 +13,7 @@ from typing import Any
 
 from running_proxy import Running
 from twisted.internet.address import IPv4Address
+from twisted.internet.defer import succeed
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -51,7 +52,7 @@ class FakeConfiguration:
     def check(self, text: str, source: str = "demo.yaml") -> tuple[list[str], dict[str, Any]]:
         if "wrong" in text:
             return [f"{source}:7:18: listeners[0].routes[1].cluster: no cluster 'dmeo'", f"{source}:9:1: worse"], {}
-        same = {"added": [], "changed": [], "removed": []}
+        same: dict[str, list[str]] = {"added": [], "changed": [], "removed": []}
         return [], {"listeners": {**same, "added": ["back"]}, "clusters": same, "sections": [], "warnings": []}
 
     def apply_text(self, text: str, source: str = "demo.yaml") -> list[str]:
@@ -61,7 +62,9 @@ class FakeConfiguration:
             self.refused = {"time": 1700000002.0, "source": source, "errors": problems}
             return problems
         self.reloads["applied"] += 1
-        self._running.apply(self._running.proxy.snapshot.version + 1)
+        snapshot = self._running.proxy.snapshot
+        assert snapshot is not None
+        self._running.apply(snapshot.version + 1)
         return []
 
     def put_text(self, text: str, source: str = "demo.yaml") -> list[str]:
@@ -124,7 +127,7 @@ class Connection:
         while size != len(self.transport.value()):
             size = len(self.transport.value())
             self.desk.clock.advance(0)
-        data = self.transport.value()
+        data: bytes = self.transport.value()
         self.transport.clear()
         return data
 
@@ -136,10 +139,10 @@ class Desk:
         self.running = Running(**options)
         self.proxy = self.running.proxy
         self.configuration = FakeConfiguration(self.running)
-        self.clock: Any = self.running.network.clock
+        self.clock = self.running.network.clock
         self.stopped: list[float] = []
-        self.clock.stop = lambda: self.stopped.append(self.clock.seconds())
-        self.logs = LogFiles(self.clock)
+        vars(self.clock)["stop"] = lambda: self.stopped.append(self.clock.seconds())  # as the reactor has it
+        self.logs = LogFiles(self.clock, run=lambda write: succeed(write()))
         self.admin = AdminService(self.proxy, self.configuration, listen, tokens, self.clock, self.logs)
 
     def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> Response:
@@ -153,7 +156,7 @@ class Desk:
         return Response(connection.take(), method)
 
     def get(self, path: str, **headers: str) -> Response:
-        return self.ask("GET", path, **headers)
+        return self.ask("GET", path, b"", **headers)
 
     def post(self, path: str, body: str = "", **headers: str) -> Response:
         return self.ask("POST", path, body.encode("utf-8", "surrogateescape"), **headers)

@@ -19,7 +19,8 @@ from metaproxy.testing import Stage as PublicStage
 from metaproxy.testing import Wire as Wire
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "docs" / "examples"))
-from quill import HEAD, Quill
+from quill import HEAD as HEAD
+from quill import Quill as Quill
 
 
 def call(id: int, service: str = "echo", body: bytes = b"hi") -> bytes:

@@ -67,7 +67,7 @@ class Running:
         self.proxy = ProxyService(self.network, REGISTRY)
         self.endpoints = [Endpoint("127.0.0.1:1000"), Endpoint("127.0.0.1:1001", weight=2, metadata={"zone": "b"})]
         self.cluster = Cluster("demo", Quill(), self.endpoints, RoundRobin, breaker=Breaker(max_requests=3))
-        self.hooks = hooks or {}
+        self.hooks: dict[str, Any] = hooks or {}
         self.extra = routes
         self.apply(1)
         self.proxy.startService()

@@ -13,5 +13,5 @@ def until(holds: Any) -> Any:
     for _ in range(2000):
         if holds():
             return
-        yield task.deferLater(reactor, 0.005, lambda: None)  # type: ignore[arg-type]
+        yield task.deferLater(reactor, 0.005, lambda: None)
     raise AssertionError("it never came true")

@@ -86,7 +86,7 @@ class Works:
         self.registry = Registry([folder])
         self.clock = Clock()
         self.logs = LogFiles(self.clock, run=lambda call: succeed(call()))
-        self.builder = Builder(self.registry, self.clock, self.logs)  # type: ignore[arg-type]
+        self.builder = Builder(self.registry, self.clock, self.logs)
 
     def only_build(self, *listeners: dict[str, Any], clusters: Any = ()) -> Snapshot:
         text = json.dumps({"listeners": listeners or [listener()], "clusters": clusters or [cluster()]})

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from browser import Desk
-from twisted.internet.defer import succeed
 
 from metaproxy.config.model import Config, Record
 from metaproxy.recording.entries import read
@@ -17,7 +16,6 @@ from metaproxy.recording.entries import read
 def studio(folder: Path | None = None, **limits) -> Desk:
     """Somebody who may record to that folder."""
     desk = Desk()
-    desk.logs._run = lambda write: succeed(write())
     desk.configuration.config = Config(record=Record(folder=folder, **limits))
     return desk
 

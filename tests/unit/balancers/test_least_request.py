@@ -8,27 +8,28 @@ from collections import Counter
 import pytest
 
 from metaproxy.balancers.least_request import LeastRequest
+from metaproxy.interfaces import IEndpoint
 from metaproxy.testing import FakeEndpoint, check_balancer
 
 
-def test_least_request_keeps_the_contract():
+def test_least_request_keeps_the_contract() -> None:
     check_balancer(lambda endpoints: LeastRequest(endpoints, seed=1))
     check_balancer(lambda endpoints: LeastRequest(endpoints, choices=5, seed=1))
 
 
-def test_of_two_endpoints_the_less_busy_is_always_picked():
+def test_of_two_endpoints_the_less_busy_is_always_picked() -> None:
     busy, idle = FakeEndpoint("a", active=3), FakeEndpoint("b", active=2)
     balancer = LeastRequest([busy, idle], seed=2)
     assert {balancer.pick(0) for _ in range(200)} == {idle}
 
 
-def test_what_is_under_way_counts_per_weight():
+def test_what_is_under_way_counts_per_weight() -> None:
     heavy, light = FakeEndpoint("a", weight=10, active=9), FakeEndpoint("b", weight=1, active=1)
     balancer = LeastRequest([heavy, light], seed=3)
     assert {balancer.pick(0) for _ in range(200)} == {heavy}
 
 
-def test_idle_endpoints_are_picked_by_weight():
+def test_idle_endpoints_are_picked_by_weight() -> None:
     endpoints = [FakeEndpoint(str(weight), weight) for weight in (1, 9, 30, 60)]
     balancer = LeastRequest(endpoints, seed=4)
     counts = Counter(balancer.pick(0) for _ in range(50_000))
@@ -38,11 +39,11 @@ def test_idle_endpoints_are_picked_by_weight():
         assert abs(counts[endpoint] - 50_000 * share) < 4.9 * math.sqrt(50_000 * share * (1 - share)), endpoint
 
 
-def test_a_slow_endpoint_is_relieved():
+def test_a_slow_endpoint_is_relieved() -> None:
     """100 under way at any time; one of ten answers only every tenth time that it could."""
     endpoints = [FakeEndpoint(str(i)) for i in range(10)]
     balancer = LeastRequest(endpoints, seed=5)
-    counts: Counter[FakeEndpoint] = Counter()
+    counts: Counter[IEndpoint] = Counter()
     for turn in range(20_000):
         picked = balancer.pick(0)
         picked.active += 1
@@ -54,7 +55,7 @@ def test_a_slow_endpoint_is_relieved():
     assert counts[endpoints[0]] < 1000
 
 
-def test_the_longest_queue_of_two_choices_is_far_shorter_than_of_one():
+def test_the_longest_queue_of_two_choices_is_far_shorter_than_of_one() -> None:
     """Azar et al. (1994): of n balls in n bins the fullest bin has about ln ln n / ln 2, not ln n / ln ln n."""
     endpoints = [FakeEndpoint(str(i)) for i in range(1000)]
     balancer = LeastRequest(endpoints, seed=6)
@@ -64,6 +65,6 @@ def test_the_longest_queue_of_two_choices_is_far_shorter_than_of_one():
 
 
 @pytest.mark.parametrize("choices", [1, 0, -1])
-def test_fewer_than_two_choices_are_refused(choices):
+def test_fewer_than_two_choices_are_refused(choices: int) -> None:
     with pytest.raises(ValueError, match=f"choices: {choices} leaves nothing to choose from; write 2 or more"):
         LeastRequest([FakeEndpoint("a")], choices=choices)

@@ -10,11 +10,11 @@ from metaproxy.balancers.random import Random
 from metaproxy.testing import FakeEndpoint, check_balancer
 
 
-def test_random_keeps_the_contract():
+def test_random_keeps_the_contract() -> None:
     check_balancer(lambda endpoints: Random(endpoints, seed=1))
 
 
-def test_picks_follow_the_weights():
+def test_picks_follow_the_weights() -> None:
     endpoints = [FakeEndpoint(str(weight), weight) for weight in (1, 9, 30, 60)]
     balancer = Random(endpoints, seed=2)
     counts = Counter(balancer.pick(0) for _ in range(50_000))
@@ -24,7 +24,7 @@ def test_picks_follow_the_weights():
         assert abs(counts[endpoint] - 50_000 * share) < 4.9 * math.sqrt(50_000 * share * (1 - share)), endpoint
 
 
-def test_picks_do_not_depend_on_the_one_before():
+def test_picks_do_not_depend_on_the_one_before() -> None:
     endpoints = [FakeEndpoint("a"), FakeEndpoint("b")]
     balancer = Random(endpoints, seed=3)
     picked = [balancer.pick(0) for _ in range(20_001)]
@@ -32,7 +32,7 @@ def test_picks_do_not_depend_on_the_one_before():
     assert abs(same - 10_000) < 4.9 * math.sqrt(20_000 * 0.25)
 
 
-def test_a_seed_makes_the_picks_reproducible():
+def test_a_seed_makes_the_picks_reproducible() -> None:
     endpoints = [FakeEndpoint(str(i)) for i in range(10)]
     one, other = Random(endpoints, seed=4), Random(endpoints, seed=4)
     assert [one.pick(0) for _ in range(50)] == [other.pick(0) for _ in range(50)]

@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 
 from metaproxy.balancers.ring_hash import RingHash, ring
+from metaproxy.interfaces import IEndpoint
 from metaproxy.testing import FakeEndpoint, check_balancer
 
 # Envoy 1.40.0, `-l trace` ("ring hash: host=... hash=..."): ring_hash_lb_config {minimum_ring_size: 16,
@@ -34,15 +35,15 @@ def hashes(count: int) -> list[int]:
     return [draw.getrandbits(64) for _ in range(count)]
 
 
-def test_ring_hash_keeps_the_contract_and_moves_a_tenth_of_the_other_keys_when_one_of_ten_leaves():
+def test_ring_hash_keeps_the_contract_and_moves_a_tenth_of_the_other_keys_when_one_of_ten_leaves() -> None:
     check_balancer(RingHash, disruption=0.1)
 
 
-def test_the_ring_is_envoy_s():
+def test_the_ring_is_envoy_s() -> None:
     assert [(place, int(owner.address[-1])) for place, owner in ring(weighted(), 16, 64)] == ENVOY
 
 
-def test_a_hash_goes_to_the_place_at_or_after_it_and_from_the_last_to_the_first():
+def test_a_hash_goes_to_the_place_at_or_after_it_and_from_the_last_to_the_first() -> None:
     balancer = RingHash(weighted(), 16, 64)
     for (place, owner), (_, after) in zip(ENVOY, ENVOY[1:] + ENVOY[:1], strict=True):
         assert int(balancer.pick(place).address[-1]) == owner
@@ -61,20 +62,22 @@ def test_a_hash_goes_to_the_place_at_or_after_it_and_from_the_last_to_the_first(
         ([1, 1000], 10, 100, [1, 99]),
     ],
 )
-def test_places_follow_the_weights_between_the_least_and_the_greatest_size(weights, minimum, maximum, places):
+def test_places_follow_the_weights_between_the_least_and_the_greatest_size(
+    weights: list[int], minimum: int, maximum: int, places: list[int]
+) -> None:
     endpoints = [FakeEndpoint(f"10.0.0.{i}:1", weight) for i, weight in enumerate(weights)]
     counts = Counter(owner for _, owner in ring(endpoints, minimum, maximum))
     assert [counts[endpoint] for endpoint in endpoints] == places
 
 
-def test_the_spread_is_that_of_as_many_random_points():
+def test_the_spread_is_that_of_as_many_random_points() -> None:
     """
     With v places each of n endpoints, an endpoint's share of the ring has mean 1/n and, as the sum of v of the nv gaps
     between random points, a relative standard deviation of about 1/sqrt(v) (Karger et al., 1997).
     """
     endpoints = equal(50)
     places = ring(endpoints, 50 * 400, 8388608)
-    shares: Counter[FakeEndpoint] = Counter()
+    shares: Counter[IEndpoint] = Counter()
     for (place, owner), (before, _) in zip(places, [places[-1], *places[:-1]], strict=True):
         shares[owner] += (place - before) % 2**64
     off = [shares[endpoint] / 2**64 * 50 - 1 for endpoint in endpoints]
@@ -85,7 +88,7 @@ def test_the_spread_is_that_of_as_many_random_points():
 
 
 @pytest.mark.parametrize("places", [1, 100, 1000])
-def test_when_one_of_ten_leaves_only_its_keys_move_if_the_others_keep_their_places(places):
+def test_when_one_of_ten_leaves_only_its_keys_move_if_the_others_keep_their_places(places: int) -> None:
     """Karger et al. (1997), monotonicity."""
     endpoints = equal(10)
     before, after = RingHash(endpoints, 10 * places), RingHash(endpoints[:3] + endpoints[4:], 9 * places)
@@ -99,7 +102,7 @@ def test_when_one_of_ten_leaves_only_its_keys_move_if_the_others_keep_their_plac
 
 
 @pytest.mark.parametrize("size", [1024, 65536])
-def test_the_places_that_fill_up_the_ring_when_one_of_ten_leaves_move_a_tenth_of_the_other_keys(size):
+def test_the_places_that_fill_up_the_ring_when_one_of_ten_leaves_move_a_tenth_of_the_other_keys(size: int) -> None:
     """Envoy's algorithm gives the nine that stay 1/9 more places each, and these take over 1/10 of all keys."""
     endpoints = equal(10)
     before, after = RingHash(endpoints, size), RingHash(endpoints[:3] + endpoints[4:], size)
@@ -109,7 +112,7 @@ def test_the_places_that_fill_up_the_ring_when_one_of_ten_leaves_move_a_tenth_of
     assert 0.05 < sum(moved) / len(moved) < 0.15
 
 
-def test_when_one_joins_ten_it_takes_its_share_and_nothing_else_moves():
+def test_when_one_joins_ten_it_takes_its_share_and_nothing_else_moves() -> None:
     endpoints = equal(11)
     before, after = RingHash(endpoints[:10], 10 * 6000), RingHash(endpoints, 11 * 6000)
     moved = 0
@@ -121,7 +124,7 @@ def test_when_one_joins_ten_it_takes_its_share_and_nothing_else_moves():
     assert abs(moved - 20_000 / 11) < 4.9 * (41**2 + 24**2) ** 0.5
 
 
-def test_more_weight_keeps_the_keys_that_an_endpoint_has():
+def test_more_weight_keeps_the_keys_that_an_endpoint_has() -> None:
     light = [FakeEndpoint("a:1", 1), FakeEndpoint("b:1", 1)]
     heavy = [FakeEndpoint("a:1", 1), FakeEndpoint("b:1", 2)]
     before, after = RingHash(light, 1024), RingHash(heavy, 1024 + 512)
@@ -131,12 +134,12 @@ def test_more_weight_keeps_the_keys_that_an_endpoint_has():
 
 
 @pytest.mark.parametrize(("least", "most"), [(0, 10), (20, 10), (1024, 2**24), (-1, 5)])
-def test_sizes_out_of_bounds_are_refused(least, most):
+def test_sizes_out_of_bounds_are_refused(least: int, most: int) -> None:
     with pytest.raises(ValueError, match="write sizes from 1 to 8388608, the minimum not above the maximum"):
         RingHash(equal(1), least, most)
 
 
-def test_the_key_is_kept_for_whoever_hashes():
+def test_the_key_is_kept_for_whoever_hashes() -> None:
     assert RingHash(equal(1), key=["interface", "user"]).keys == ("interface", "user")
     assert RingHash(equal(1), key="user").keys == ("user",)
     assert RingHash(equal(1)).keys == ()
