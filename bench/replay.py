@@ -198,7 +198,7 @@ class Replay:
         return network
 
     def _listener(self, text: str) -> Callable[[Any], Any]:
-        from metaproxy.app.application import Configuration
+        from metaproxy.app.application import Application
         from metaproxy.app.service import ProxyService
         from metaproxy.config.build import Builder
         from metaproxy.plugins import Registry
@@ -207,7 +207,7 @@ class Replay:
         registry, clock = Registry(), self._network.clock
         proxy = ProxyService(self._network, registry)
         builder = Builder(registry, clock, LogFiles(clock))
-        problems = Configuration("bench.yaml", [], proxy, builder, clock).apply_text(text)
+        problems = Application("bench.yaml", [], proxy, builder, clock).apply_text(text)
         if problems:
             raise SystemExit("\n".join(problems))
         accepted: Callable[[Any], Any] = next(iter(proxy.listeners["bench"].sockets.values())).accepted

@@ -1,35 +1,40 @@
 """
-Where the configuration comes from, again and again: at the start, by signal, by file change, by the admin API.
+Where the configuration comes from, from the start to the end: the file, the admin API, and every other source.
 
-Lives here: `Configuration` (what is in force, what was refused last), watching files, and `make_services`. Does not:
-what a configuration means (`check`, `build`), what runs (`service`).
+Lives here: `Application`, whose `apply` is the one entrance for all sources; watching files; `make_services`. Does not:
+what is kept of a source (`sources`), what a configuration means (`check`, `build`), what runs (`service`).
 """
 
 from __future__ import annotations
 
-import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Sized
+from collections.abc import Callable, Iterable, Mapping, Sized
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from twisted.application.service import MultiService, Service
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock, LoopingCall
 from twisted.logger import Logger
 
+from metaproxy.admin.roles import Counted, Difference, IReactor, Names, Refusal
 from metaproxy.app.process import must_be_free, raise_file_limit, settle_memory
 from metaproxy.app.service import ProxyService
+from metaproxy.app.sources import Source, file_stamp, stamps_of, written_runtime
 from metaproxy.config import model
 from metaproxy.config.build import Builder
 from metaproxy.config.check import ConfigErrors, Problem, check, plugin_folders
 from metaproxy.config.named_files import Confinement, NamedFile, named_files
 from metaproxy.config.plugin_problems import file_problems, try_unused
-from metaproxy.config.schema.load import Scalar, load, read
+from metaproxy.config.schema.load import Scalar, read
 from metaproxy.config.slices import Slices, in_reactor
 from metaproxy.config.tls import AdminContexts, CertificateError, admin_options
+from metaproxy.config.value_check import check_value
 from metaproxy.plugins import Registry
+from metaproxy.proxy.snapshot import Snapshot
 from metaproxy.telemetry.access_log.filter import LogFiles
 
 log = Logger()
@@ -38,36 +43,37 @@ LOOK_EVERY = 1.0
 """Seconds between looks at the configuration's file and the drop-in folders."""
 
 
-class Configuration(Service):
+class Application(Service):
     """
-    file: the path it is read from. text: what is in force, as it was written. refused: the last configuration that was
-    not taken ({"time", "source", "errors"}), None when the last one was. reloads: {"applied": n, "refused": n}. live:
-    values of `runtime:` that were changed since the start; they stay, whatever configuration comes, while it knows the
-    name; defaults: what the configuration says of them. admin_tls: what the admin API's connections begin with, if it
-    speaks TLS. slices: in which whatever checks or applies a configuration is run, so that a large one delays no
-    exchange; all else that does so must take its turn there.
+    The configuration in force, and the ways to change it.
+
+    file: the path of the configuration's file. config: what is in force. refused: the last configuration that was
+    refused, None after one that was applied. reloads: how many were applied and refused. live: values of `runtime:`
+    that were changed since the start; they stay in later configurations that have the name; defaults: what the
+    configuration says of them. admin_tls: what connections to the admin API begin with, if it speaks TLS. slices: all
+    that checks or applies a configuration runs in them, one after the other, so that a large one delays no exchange.
     """
 
     name = "configuration"
 
-    def __init__(self, file: str, folders: Iterable[str], proxy: ProxyService, builder: Builder, reactor: Any) -> None:
+    def __init__(
+        self, file: str, folders: Iterable[str], proxy: ProxyService, builder: Builder, reactor: IReactorTime
+    ) -> None:
         self.file = file
-        self.text = ""
-        self._source = file
+        self._source = Source(file)
         self._folder = Path(file).absolute().parent
         self.config = model.Config()
         self.applied = 0.0
-        self.refused: dict[str, Any] | None = None
-        self.reloads = {"applied": 0, "refused": 0}
-        self._folders = [str(Path(folder).absolute()) for folder in folders]
+        self.refused: Refusal | None = None
+        self.reloads: Counted = {"applied": 0, "refused": 0}
+        self._folders = [Path(folder).absolute() for folder in folders]
         self._proxy = proxy
         self._registry = builder.registry
         self._builder = builder
-        self._reactor = reactor
         self.live: dict[str, Scalar] = {}
-        self.defaults: dict[str, Any] = {}
+        self.defaults: Mapping[str, object] = {}
         self.admin_tls: AdminContexts | None = None
-        self._open = False  # whether anybody who reaches the admin API may ask everything
+        self._open = False  # whether everybody who reaches the admin API may ask everything
         self._files: list[NamedFile] = []
         self._file_stamps: dict[Path, object] = {}
         self._seen: object = None
@@ -76,12 +82,81 @@ class Configuration(Service):
         self._watch = LoopingCall(self._look)
         self._watch.clock = reactor
 
-    # -- what may be asked of it
+    @property
+    def text(self) -> str:
+        """The configuration in force as it was written; '' when its source is no text."""
+        return self._source.written
+
+    # -- the entrance
+
+    def apply(self, config: model.Config, source: Source | str) -> list[str]:
+        """
+        Put a configuration in force, wherever it came from. Return the lines of what is wrong with it, [] when it is
+        in force; when it is refused the one before stays in force.
+
+        source: the name of a source of values, such as that of an API, whose configurations are checked here; or what
+        is known of a text that was checked already.
+        """
+        source = source if isinstance(source, Source) else Source(source)
+        config = replace(config, source=source.name)
+        stamps = source.stamps or stamps_of(config)  # before files are read: a later change is seen at the next look
+        plugins = source.plugins or self._plugins(config.plugins)
+        if source.text is None:
+            lines = check_value(config, plugins, self._builder.injected)
+            if lines:
+                return self._refuse([f"{source.name}: {line}" for line in lines], source.name)
+        before = self._registry.copy()
+        self._registry.take(plugins)
+        error = self._run(config)
+        if error is not None:
+            self._registry.take(before)
+            return self._refuse([f"{source.name}: {error}"], source.name)
+        self._log_plugin_errors(before)
+        self._note(config, source, stamps)
+        return []
+
+    def _run(self, config: model.Config) -> str | None:
+        """Build a configuration and have the proxy run it. Return why it can't, with nothing changed then."""
+        try:
+            snapshot = self._builder.build(config)
+            tls = admin_options(config.admin.tls) if self.admin_tls is not None and config.admin.tls else None
+            in_reactor(partial(self._proxy.apply, snapshot))
+        except (OSError, CertificateError) as error:
+            return str(getattr(error, "strerror", None) or error)
+        except Exception as error:
+            # A plugin that works once, when it is checked, or a bug of ours: neither may end the watch.
+            log.failure("{source}: could not be put in force", source=config.source)
+            return f"{type(error).__name__}: {error}"
+        in_reactor(partial(self._builder.commit, snapshot))
+        if self.admin_tls is not None and tls is not None:
+            self.admin_tls.options = tls
+        self._log_change(config, snapshot)
+        return None
+
+    def _note(self, config: model.Config, source: Source, stamps: Mapping[Path, object]) -> None:
+        """Keep what is known of the configuration that is in force now."""
+        if not self.applied:
+            self._open = is_open(config.admin)
+            settle_memory()
+        if source.confined is None and source.name == self.file:
+            self._files = [*named_files(config, self._registry.load)]
+        self.config, self.refused = config, None
+        self._source = replace(source, plugins=None, stamps={})
+        self._file_waits = False
+        now = stamps_of(config)
+        self._file_stamps = now | {path: stamp for path, stamp in stamps.items() if path in now}
+        self.live = {name: value for name, value in self.live.items() if name in config.runtime}
+        written = source.text is not None and self.live
+        self.defaults = written_runtime(source.text or "", self.file) if written else dict(config.runtime)
+        self.applied = time.time()
+        self.reloads["applied"] += 1
+
+    # -- texts
 
     def reload(self) -> list[str]:
-        """Reads the file again. The lines of what is wrong with it; [] when it was applied."""
+        """Read the file again and apply it. Return the lines of what is wrong with it; [] when it is in force."""
         try:
-            self._seen = _stamp(self.file)
+            self._seen = file_stamp(self.file)
             text = read(self.file)
         except OSError as error:
             return self._refuse([f"{self.file}: {error.strerror}"], self.file)
@@ -89,101 +164,74 @@ class Configuration(Service):
         self._file_waits = bool(lines)
         return lines
 
-    def check_put(self, text: str | bytes, source: str = "") -> tuple[list[Problem], dict[str, Any]]:
-        """As `check`, for somebody who may not be known; see `put_text`."""
-        return self.check(text, source, self._confinement())
+    def apply_text(self, text: str | bytes, source: str = "", confined: Confinement | None = None) -> list[str]:
+        """
+        Check a text, and apply the configuration that it is. Return the lines of what is wrong; [] when it is in force.
+
+        source: what errors call the text. confined: refuses files that are not named already.
+        """
+        source = source or self.file
+        plugins = self._plugins_for(text, confined)
+        stamps = stamps_of(self.config)
+        config, problems = self._checked(text, source, plugins, confined, self._builder.injected)
+        if config is None:
+            self._registry.note_blame(plugins)
+            return self._refuse([str(problem) for problem in problems], source)
+        return self.apply(config, Source(source, text, confined, plugins, stamps))
+
+    def put_text(self, text: str | bytes, source: str = "") -> list[str]:
+        """As `apply_text`, for the admin API: without tokens a text can name no file that was not named before."""
+        return self.apply_text(text, source, self._confinement())
 
     def check(
         self, text: str | bytes, source: str = "", confined: Confinement | None = None
-    ) -> tuple[list[Problem], dict[str, Any]]:
+    ) -> tuple[list[Problem], Difference | None]:
         """
-        What is wrong with a text, and what applying it would change; changes nothing. source: what errors call it;
-        relative paths start from the folder of the proxy's own file all the same. confined: as of `apply_text`.
+        Return what is wrong with a text, or what it would change; change nothing. source, confined: see `apply_text`.
+        Relative paths start from the folder of the proxy's own file, whatever the source.
         """
-        registry = self._registry_for(text, confined)
-        config, problems = check(
-            text, source or self.file, registry, folder=self._folder, runtime=self.live, confined=confined
+        config, problems = self._checked(text, source or self.file, self._plugins_for(text, confined), confined)
+        return (problems, None) if config is None else ([], _difference(self.config, config))
+
+    def check_put(self, text: str | bytes, source: str = "") -> tuple[list[Problem], Difference | None]:
+        """As `check`, for the admin API; see `put_text`."""
+        return self.check(text, source, self._confinement())
+
+    def _checked(
+        self,
+        text: str | bytes,
+        source: str,
+        plugins: Registry,
+        confined: Confinement | None,
+        injected: Mapping[str, object] | None = None,
+    ) -> tuple[model.Config | None, list[Problem]]:
+        return check(
+            text, source, plugins, folder=self._folder, injected=injected, runtime=self.live, confined=confined
         )
-        if config is None:
-            return problems, {}
-        difference = model.diff(self.config, config)
-        return [], {
-            "listeners": difference.listeners._asdict(),
-            "clusters": difference.clusters._asdict(),
-            "sections": difference.sections,
-            "warnings": [str(warning) for warning in config.warnings],
-        }
 
-    def put_text(self, text: str | bytes, source: str = "") -> list[str]:
-        """As `apply_text`, for somebody who may not be known: without tokens no file can be named that was not."""
-        return self.apply_text(text, source, self._confinement())
-
-    def apply_text(self, text: str | bytes, source: str = "", confined: Confinement | None = None) -> list[str]:
-        """
-        Checks a text and puts it in force. The lines of what is wrong with it; [] when it was applied. source: as of
-        `check`; confined: what keeps it to the files that are named already.
-        """
-        source = source or self.file
-        registry = self._registry_for(text, confined)
-        stamps = self._stamps()  # before they are read: what changes meanwhile is seen at the next look
-        config, problems = check(
-            text, source, registry, folder=self._folder, injected=self._builder.injected, runtime=self.live,
-            confined=confined,
-        )  # fmt: skip
-        if config is None:
-            self._registry.note_blame(registry)
-            return self._refuse([str(problem) for problem in problems], source)
-        before = self._registry.copy()
-        self._registry.take(registry)
-        try:
-            snapshot = self._builder.build(config)
-            admin_tls = self._admin_options(config)
-            in_reactor(partial(self._proxy.apply, snapshot))
-        except Exception as error:
-            self._registry.take(before)
-            if isinstance(error, OSError | CertificateError):
-                return self._refuse([f"{source}: {getattr(error, 'strerror', None) or error}"], source)
-            # A plugin that did what it was checked for once and no more, or our bug: neither ends the watch.
-            log.failure("{source}: could not be put in force", source=source)
-            return self._refuse([f"{source}: {type(error).__name__}: {error}"], source)
-        self._tell_of_plugins(before)
-        in_reactor(partial(self._builder.commit, snapshot))
-        if self.admin_tls is not None and admin_tls is not None:
-            self.admin_tls.options = admin_tls
-        self._note(config)
-        if not self.applied:
-            self._open = is_open(config.admin)
-            settle_memory()
-        if confined is None and source == self.file:
-            self._files = [*named_files(config, self._registry.load)]
-        self.text, self.config, self.refused = text if isinstance(text, str) else text.decode(), config, None
-        self._source = source
-        self._file_waits = False
-        now = self._stamps()
-        self._file_stamps = now | {path: stamp for path, stamp in stamps.items() if path in now}
-        self.live = {name: value for name, value in self.live.items() if name in config.runtime}
-        self.defaults = _runtime(text, self.file) if self.live else dict(config.runtime)
-        self.applied = time.time()
-        self.reloads["applied"] += 1
-        return []
+    # -- live values
 
     def set_live(self, name: str, value: Scalar) -> list[str]:
         """
-        Gives a value of `runtime:` another one; None: the one that is written. The lines of what is wrong with the
-        configuration then; [] when it is in force. Raises KeyError for a name that it does not have.
+        Give a value of `runtime:` another one; None: the one that is written. Return the lines of what is wrong with
+        the configuration then; [] when it is in force. Raises KeyError for a name that it does not have.
         """
         if name not in self.config.runtime:
             raise KeyError(name)
+        if self._source.text is None:
+            return [f"the configuration comes from {self._source.name}, as values: change {name} there"]
         before = self.live
         self.live = {key: one for key, one in before.items() if key != name} | ({} if value is None else {name: value})
-        lines = self._again(self._confinement())
+        lines = self._apply_again(self._confinement())
         if lines:
             self.live = before
         return lines
 
-    def dump(self) -> Any:
-        """The configuration in force, with defaults, as JSON has it; secrets masked."""
-        return model.as_data(self.config)
+    def dump(self) -> dict[str, object]:
+        """Return the configuration in force, with defaults, as JSON has it; secrets are masked."""
+        shown = model.as_data(self.config)
+        assert isinstance(shown, dict)
+        return shown
 
     # -- watching
 
@@ -197,65 +245,64 @@ class Configuration(Service):
             self._watch.stop()
 
     def _look(self) -> None:
-        if self.slices.busy:  # it is looked at a second later
+        if self.slices.busy:  # the next look is a second later
             return
-        if _stamp(self.file) not in (self._seen, None):
+        if file_stamp(self.file) not in (self._seen, None):
             self.soon(self.reload)
             return
         before = self._registry.copy()
         changed = self._registry.refresh()
         if changed:
-            self._tell_of_plugins(before)
-        stamps = self._stamps()
+            self._log_plugin_errors(before)
+        stamps = stamps_of(self.config)
         if changed or stamps != self._file_stamps:
             self._file_stamps = stamps
             self.soon(self._parts_changed)
 
     def soon(self, work: Callable[[], object]) -> None:
-        """Does in slices what reads or applies a configuration."""
+        """Run in slices what reads or applies a configuration."""
         self.slices.run(work).addErrback(lambda failure: log.failure("{file}: not applied", failure, file=self.file))
 
-    def _stamps(self) -> dict[Path, object]:
-        """Of certificates, keys and secrets: what is in them is part of the configuration."""
-        return {path: _stamp(str(path)) for path in model.files_of(self.config)}
-
-    def _admin_options(self, config: model.Config) -> Any:
-        tls = config.admin.tls
-        return admin_options(tls) if self.admin_tls is not None and tls is not None else None
-
     def _parts_changed(self) -> None:
-        """The file may have been refused for want of what came; if it still is, what is in force takes what is new."""
+        """
+        Apply what plugins and files are now. A file that was refused may have missed them, so it is tried first; if it
+        is refused again, the configuration in force is applied with them.
+        """
         if self._file_waits and not self.reload():
             return
-        self._again()
+        self._apply_again()
 
-    def _again(self, confined: Confinement | None = None) -> list[str]:
-        """Puts what is in force in force anew, as something changed that it refers to."""
-        waits, refused = self._file_waits, self.refused
-        lines = self.apply_text(self.text, self._source, confined)
+    def _apply_again(self, confined: Confinement | None = None) -> list[str]:
+        """Apply the configuration in force again, as something that it refers to has changed."""
+        waits, refused, source = self._file_waits, self.refused, self._source
+        if source.text is None:
+            lines = self.apply(self.config, source)
+        else:
+            lines = self.apply_text(source.written, source.name, confined)
         if not lines and waits:
             self._file_waits, self.refused = waits, refused
         return lines
 
-    def _tell_of_plugins(self, before: Registry) -> None:
-        for path, trace in self._registry.errors.items():
-            if self.applied and before.errors.get(path) != trace:
-                log.error("plugin {path} can't be loaded:\n{trace}", path=path, trace=trace)
+    # -- plugins and files
 
-    # -- how
-
-    def _registry_for(self, text: str | bytes, confined: Confinement | None = None) -> Registry:
-        """The plugins as they are now in the folders that a text names; those in use stay as they are."""
-        registry = self._registry.copy()
+    def _plugins_for(self, text: str | bytes, confined: Confinement | None = None) -> Registry:
+        """Return the plugins as they are now in the folders that a text names; those in use stay as they are."""
         folders = plugin_folders(text, self.file)
-        if confined is not None:
-            folders = confined.folders(folders)
-        registry.refresh([*folders, *map(Path, self._folders)])
-        return registry
+        return self._plugins(folders if confined is None else confined.folders(folders))
+
+    def _plugins(self, folders: Iterable[Path]) -> Registry:
+        plugins = self._registry.copy()
+        plugins.refresh([*folders, *self._folders])
+        return plugins
 
     def _confinement(self) -> Confinement | None:
-        """What anybody who reaches the admin API may name: the files of the last configuration that was not theirs."""
+        """
+        Return what the admin API may name while it is open to everybody: the files that the last configuration that
+        came from elsewhere names.
+        """
         return Confinement(self._files) if self.applied and self._open else None
+
+    # -- the log
 
     def _refuse(self, lines: list[str], source: str) -> list[str]:
         self.reloads["refused"] += 1
@@ -268,21 +315,19 @@ class Configuration(Service):
             )  # fmt: skip
         return lines
 
-    def _note(self, config: model.Config) -> None:
+    def _log_plugin_errors(self, before: Registry) -> None:
+        for path, trace in self._registry.errors.items():
+            if self.applied and before.errors.get(path) != trace:
+                log.error("plugin {path} can't be loaded:\n{trace}", path=path, trace=trace)
+
+    def _log_change(self, config: model.Config, snapshot: Snapshot) -> None:
         for warning in config.warnings:
             log.warn("{warning}", warning=str(warning))
         if self.applied and config.admin != self.config.admin:
             log.warn("{file}: admin: takes effect at the next start", file=self.file)
-        log.info(
-            "configuration {version} in force: {listeners}", version=self._builder._version, listeners=self._bound()
-        )
-
-    def _bound(self) -> str:
-        """What listens where, for the log."""
-        listeners = self._proxy.listeners.values()
-        return (
-            ", ".join(f"{one.name} at {' '.join(one.bound()) or 'no address'}" for one in listeners) or "no listeners"
-        )
+        listeners = [f"{one.name} at {' '.join(one.bound()) or 'no address'}" for one in self._proxy.listeners.values()]
+        where = ", ".join(listeners) or "no listeners"
+        log.info("configuration {version} in force: {listeners}", version=snapshot.version, listeners=where)
 
 
 def is_open(admin: model.Admin) -> bool:
@@ -291,28 +336,22 @@ def is_open(admin: model.Admin) -> bool:
     return not known and not admin.listen.startswith("unix:")
 
 
-def _runtime(text: str | bytes, file: str) -> dict[str, Any]:
-    """`runtime:` as it is written, in a text that is right."""
-    root, _ = load(text, file)
-    found = root.value.get("runtime") if root is not None and isinstance(root.value, dict) else None
-    return (
-        {name: node.value for name, node in found.value.items()}
-        if found is not None and isinstance(found.value, dict)
-        else {}
-    )
+def _difference(old: model.Config, new: model.Config) -> Difference:
+    found = model.diff(old, new)
+    return {
+        "listeners": _names(found.listeners),
+        "clusters": _names(found.clusters),
+        "sections": found.sections,
+        "warnings": [str(warning) for warning in new.warnings],
+    }
 
 
-def _stamp(file: str) -> object:
-    """Differs when the file was written or replaced; None while it is not there (it may be about to be moved in)."""
-    try:
-        stat = os.stat(file)
-    except OSError:
-        return None
-    return (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+def _names(changes: model.Changes) -> Names:
+    return {"added": changes.added, "changed": changes.changed, "removed": changes.removed}
 
 
 def check_file(file: str, folders: Iterable[str]) -> str:
-    """A report of a configuration that is right, warnings included. Raises ConfigErrors."""
+    """Return a report of a configuration that is right, with its warnings. Raises ConfigErrors."""
     try:
         text = read(file)
     except OSError as error:
@@ -334,51 +373,51 @@ def _count(things: Sized, name: str) -> str:
 
 
 def make_services(file: str, folders: Iterable[str]) -> MultiService:
-    """All that `twistd metaproxy` runs. Raises ConfigErrors, or OSError for an address that can't be had."""
+    """Make all that `twistd metaproxy` runs. Raises ConfigErrors, or OSError for an address that can't be had."""
     from twisted.internet import reactor
 
     from metaproxy.admin.service import AdminService
     from metaproxy.proxy.flush_queue import FlushQueue
     from metaproxy.proxy.transport import Network
 
-    clock: Any = reactor
+    clock = cast(IReactor, reactor)
     raise_file_limit()
     registry = Registry()
     proxy = ProxyService(Network(clock, FlushQueue(clock)), registry)
     logs = LogFiles(clock)
-    configuration = Configuration(file, folders, proxy, Builder(registry, clock, logs), clock)
-    _first(configuration)
+    application = Application(file, folders, proxy, Builder(registry, clock, logs), clock)
+    _first(application)
     for path, trace in registry.errors.items():
         log.error("plugin {path} can't be loaded:\n{trace}", path=path, trace=trace)
     services = MultiService()
     logs.setServiceParent(services)
-    configuration.setServiceParent(services)
+    application.setServiceParent(services)
     proxy.setServiceParent(services)
-    admin = configuration.config.admin
+    admin = application.config.admin
     must_be_free(admin.listen)
-    tls = configuration.admin_tls = AdminContexts(admin_options(admin.tls)) if admin.tls is not None else None
-    AdminService(proxy, configuration, admin.listen, admin.tokens, clock, logs, tls).setServiceParent(services)
-    _on_signals(clock, configuration, logs)
+    tls = application.admin_tls = AdminContexts(admin_options(admin.tls)) if admin.tls is not None else None
+    AdminService(proxy, application, admin.listen, admin.tokens, clock, logs, tls).setServiceParent(services)
+    _on_signals(clock, application, logs)
     return services
 
 
-def _first(configuration: Configuration) -> None:
-    """The configuration to start with; there is none to fall back on."""
+def _first(application: Application) -> None:
+    """Apply the configuration to start with. Raises ConfigErrors or OSError: there is none to fall back on."""
     try:
-        text = read(configuration.file)
+        text = read(application.file)
     except OSError as error:
-        raise ConfigErrors([Problem(configuration.file, 1, 1, "", str(error.strerror))]) from error
-    problems, _ = configuration.check(text)
+        raise ConfigErrors([Problem(application.file, 1, 1, "", str(error.strerror))]) from error
+    problems, _ = application.check(text)
     if problems:
         raise ConfigErrors(problems)
-    errors = configuration.reload()
+    errors = application.reload()
     if errors:
         raise OSError("\n".join(errors))
 
 
-def _on_signals(reactor: Any, configuration: Configuration, logs: LogFiles) -> None:
+def _on_signals(reactor: IReactor, application: Application, logs: LogFiles) -> None:
     """SIGHUP: reload; SIGUSR1: reopen the access logs (after a rotation)."""
-    calls = {signal.SIGHUP: partial(configuration.soon, configuration.reload), signal.SIGUSR1: logs.reopen}
+    calls = {signal.SIGHUP: partial(application.soon, application.reload), signal.SIGUSR1: logs.reopen}
     reactor.callWhenRunning(
         lambda: [signal.signal(one, lambda *_, call=call: reactor.callFromThread(call)) for one, call in calls.items()]
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness import MemoryNetwork
 
-from metaproxy.app.application import Configuration
+from metaproxy.app.application import Application
 from metaproxy.app.service import ProxyService
 from metaproxy.config.build import Builder
 from metaproxy.plugins import Registry
@@ -53,7 +53,7 @@ class Stand:
         self.registry = Registry()
         self.proxy = ProxyService(self.network, self.registry)
         self.builder = Builder(self.registry, self.network.clock, LogFiles(self.network.clock))
-        self.configuration = Configuration(str(self.file), [], self.proxy, self.builder, self.network.clock)
+        self.configuration = Application(str(self.file), [], self.proxy, self.builder, self.network.clock)
         self.errors = self.configuration.reload()
 
     @property

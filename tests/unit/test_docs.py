@@ -16,7 +16,7 @@ import pytest_twisted
 from harness import HEAD, answer, call
 from twisted.internet import reactor
 
-from metaproxy.app.application import Configuration
+from metaproxy.app.application import Application
 from metaproxy.app.service import ProxyService
 from metaproxy.config.build import Builder
 from metaproxy.config.check import check
@@ -128,7 +128,7 @@ def test_a_configuration_of_conf_is_right_and_starts(
     assert not problems and config is not None and not config.warnings
     registry = Registry()
     proxy = ProxyService(network, registry)
-    configuration = Configuration(str(path), [], proxy, Builder(registry, reactor, LogFiles(reactor)), reactor)  # type: ignore[arg-type]
+    configuration = Application(str(path), [], proxy, Builder(registry, reactor, LogFiles(reactor)), reactor)  # type: ignore[arg-type]
     assert configuration.reload() == []
     proxy.startService()
     found = all(cluster.warm for cluster in proxy.clusters.values())  # what a name server would have to tell is not

@@ -15,7 +15,7 @@ from twisted.internet import protocol, reactor
 from twisted.internet.task import LoopingCall, deferLater
 from waiting import until
 
-from metaproxy.app.application import Configuration
+from metaproxy.app.application import Application
 from metaproxy.app.service import ProxyService, pools
 from metaproxy.config.build import Builder
 from metaproxy.plugins import Registry
@@ -117,7 +117,7 @@ class Whole:
         registry = Registry()
         self.proxy = ProxyService(self.network, registry)
         builder = Builder(registry, reactor, LogFiles(reactor))  # type: ignore[arg-type]
-        self.configuration = Configuration(str(self.file), [], self.proxy, builder, reactor)
+        self.configuration = Application(str(self.file), [], self.proxy, builder, reactor)
         assert self.configuration.reload() == []
         self.proxy.startService()
 

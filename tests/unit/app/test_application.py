@@ -111,7 +111,7 @@ def test_a_text_that_was_put_keeps_its_name_when_it_is_put_in_force_again(tmp_pa
     stand = Stand(tmp_path, config())
     assert stand.configuration.apply_text(config(weights=2), "body") == []
     assert stand.configuration.config.source == "body"
-    stand.configuration._again()
+    stand.configuration._apply_again()
     assert stand.configuration.config.source == "body"
 
 

@@ -14,7 +14,7 @@ from harness import MemoryNetwork
 from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 
-from metaproxy.app.application import LOOK_EVERY, Configuration, _on_signals
+from metaproxy.app.application import LOOK_EVERY, Application, _on_signals
 from metaproxy.app.service import ProxyService
 from metaproxy.config.build import Builder
 from metaproxy.plugins import Registry
@@ -102,7 +102,7 @@ class Stand:
         self.registry = Registry()
         self.proxy = ProxyService(self.network, self.registry)
         self.builder = Builder(self.registry, self.clock, LogFiles(self.clock))
-        self.configuration = Configuration(str(self.file), [], self.proxy, self.builder, self.clock)
+        self.configuration = Application(str(self.file), [], self.proxy, self.builder, self.clock)
         assert self.configuration.reload() == []
         self.configuration.startService()
 
@@ -381,7 +381,7 @@ def test_asking_knows_of_a_plugin_that_was_just_put_there(stand: Stand) -> None:
 
 def test_asking_about_what_is_wrong_is_no_refusal(stand: Stand) -> None:
     problems, difference = stand.configuration.check("listeners: 5")
-    assert [str(problem) for problem in problems] and difference == {}
+    assert [str(problem) for problem in problems] and difference is None
     assert stand.refused is None
     assert stand.configuration.reloads["refused"] == 0
 

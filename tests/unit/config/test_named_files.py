@@ -8,7 +8,7 @@ import pytest
 import yaml
 from harness import MemoryNetwork
 
-from metaproxy.app.application import Configuration
+from metaproxy.app.application import Application
 from metaproxy.app.service import ProxyService
 from metaproxy.config.build import Builder
 from metaproxy.config.check import check
@@ -58,7 +58,7 @@ class Stand:
         logs = LogFiles(network.clock)
         logs.keep = lambda paths: None  # no thread closes files
         builder = Builder(registry, network.clock, logs)
-        self.configuration = Configuration(str(folder / "proxy.yaml"), [], proxy, builder, network.clock)
+        self.configuration = Application(str(folder / "proxy.yaml"), [], proxy, builder, network.clock)
         assert self.configuration.reload() == []
 
     def put(self, changed: dict) -> list[str]:

@@ -1,0 +1,84 @@
+"""
+What the admin API asks of the parts that lie above it, and the shapes that it is given.
+
+Lives here: `Configuration`, the role that `app.application.Application` plays, with what it answers; `IReactor`. Does
+not: behaviour. The parts below (proxy service, listeners, clusters) are named by their own types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol, TypedDict
+
+from twisted.internet.interfaces import IReactorCore, IReactorFromThreads, IReactorTime
+
+from metaproxy.config.model import Config
+from metaproxy.config.schema.load import Problem, Scalar
+from metaproxy.config.slices import Slices
+
+
+class Refusal(TypedDict):
+    """A configuration that was refused. time: Unix time; source: where it came from; errors: lines."""
+
+    time: float
+    source: str
+    errors: list[str]
+
+
+class Names(TypedDict):
+    """Names that a configuration adds, changes and removes; each list is sorted."""
+
+    added: list[str]
+    changed: list[str]
+    removed: list[str]
+
+
+class Difference(TypedDict):
+    """What a configuration would change. sections: the other top-level keys that differ, such as `admin`."""
+
+    listeners: Names
+    clusters: Names
+    sections: list[str]
+    warnings: list[str]
+
+
+class Counted(TypedDict):
+    """How often a configuration was applied and refused."""
+
+    applied: int
+    refused: int
+
+
+class Configuration(Protocol):
+    """
+    The configuration in force and the ways to change it. All that checks or applies one is run in `slices`, so that a
+    large one delays no exchange.
+    """
+
+    file: str
+    config: Config
+    applied: float
+    refused: Refusal | None
+    reloads: Counted
+    live: dict[str, Scalar]
+    defaults: Mapping[str, object]
+    slices: Slices
+
+    def reload(self) -> list[str]:
+        """Read the file again. Return the lines of what is wrong with it; [] when it was applied."""
+
+    def check_put(self, text: str | bytes, source: str = "") -> tuple[list[Problem], Difference | None]:
+        """Return what is wrong with a text of the admin API, and what it would change; None when it is wrong."""
+
+    def put_text(self, text: str | bytes, source: str = "") -> list[str]:
+        """Put a text of the admin API in force. Return the lines of what is wrong; [] when it was applied."""
+
+    def set_live(self, name: str, value: Scalar) -> list[str]:
+        """Give a value of `runtime:` another one; None: the one that is written. Return the lines of what is wrong."""
+
+    def dump(self) -> dict[str, object]:
+        """Return the configuration in force as JSON has it; secrets are masked."""
+
+
+class IReactor(IReactorTime, IReactorCore, IReactorFromThreads):
+    """The reactor, as far as the process uses it itself: timers, its start and end, calls from a signal."""

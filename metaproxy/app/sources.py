@@ -1,0 +1,67 @@
+"""
+What the application keeps of where a configuration came from.
+
+Lives here: `Source`, the stamps of files. Does not: putting a configuration in force (`application`), checking it
+(`config.check` for texts, `config.value_check` for values).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from metaproxy.config import model
+from metaproxy.config.named_files import Confinement
+from metaproxy.config.schema.load import load
+from metaproxy.plugins import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """
+    Where a configuration came from. name: what errors, the log and the admin API call it.
+
+    The rest is for configurations that were read from a text: the text, from which the configuration is made again
+    when a live value or a file that it refers to changes; what keeps it from naming files; the plugins that it was
+    checked with; and the stamps of files, taken before they were read.
+    """
+
+    name: str
+    text: str | bytes | None = None
+    confined: Confinement | None = None
+    plugins: Registry | None = None
+    stamps: Mapping[Path, object] = field(default_factory=dict)
+
+    @property
+    def written(self) -> str:
+        """The text; '' when there is none."""
+        text = self.text or ""
+        return text if isinstance(text, str) else text.decode()
+
+
+def written_runtime(text: str | bytes, file: str) -> dict[str, object]:
+    """Return `runtime:` as a text that is right has it, without the values that were changed live."""
+    root, _ = load(text, file)
+    table = root.value.get("runtime") if root is not None and isinstance(root.value, dict) else None
+    if table is None or not isinstance(table.value, dict):
+        return {}
+    return {name: node.value for name, node in table.value.items()}
+
+
+def file_stamp(file: str) -> object:
+    """
+    Return what differs when the file was written or replaced; None while there is none, as it may be about to be moved
+    to its place.
+    """
+    try:
+        stat = os.stat(file)
+    except OSError:
+        return None
+    return (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+
+
+def stamps_of(config: model.Config) -> dict[Path, object]:
+    """Return the stamps of certificates, keys and secrets: their content is part of the configuration."""
+    return {path: file_stamp(str(path)) for path in model.files_of(config)}

@@ -1,0 +1,85 @@
+"""
+Check of a `Config` that did not come from a text: what its types can't rule out.
+
+Lives here: names that must be unique, names that refer to clusters, plugins and their options. Does not: what a single
+value may be (the types of `model`), texts (`check`), files (opened by `build`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+
+from zope.interface.interface import InterfaceClass
+
+from metaproxy.config import model
+from metaproxy.config.schema.reading import Plugins, Use, near
+from metaproxy.interfaces import ICodec, IDiscovery, IFilter, ILoadBalancer
+from metaproxy.plugins import OptionError, PluginError, UnknownPlugin
+
+
+def check_value(config: model.Config, plugins: Plugins, injected: Mapping[str, object]) -> list[str]:
+    """Return a line for each thing that is wrong, `listeners[0].routes[1]: no cluster 'x'`; [] when nothing is."""
+    return [
+        *_names("listeners", config.listeners),
+        *_names("clusters", config.clusters),
+        *_references(config),
+        *_plugin_problems(config, plugins, injected),
+    ]
+
+
+def _names(section: str, items: Iterable[model.Listener | model.Cluster]) -> Iterator[str]:
+    first: dict[str, int] = {}
+    for index, item in enumerate(items):
+        if not item.name:
+            yield f"{section}[{index}]: no name; give it one"
+        elif item.name in first:
+            yield f"{section}[{index}]: {item.name!r} is also the name of {section}[{first[item.name]}]; rename one"
+        first.setdefault(item.name, index)
+
+
+def _references(config: model.Config) -> Iterator[str]:
+    known = [cluster.name for cluster in config.clusters]
+    for at, listener in enumerate(config.listeners):
+        for index, route in enumerate(listener.routes):
+            yield from _unknown(model.clusters_of(route), known, f"listeners[{at}].routes[{index}]")
+    for index, cluster in enumerate(config.clusters):
+        yield from _unknown(cluster.fallback, known, f"clusters[{index}].fallback")
+
+
+def _unknown(names: Iterable[str], known: Collection[str], place: str) -> Iterator[str]:
+    for name in names:
+        if name not in known:
+            yield f"{place}: no cluster {name!r}; {near(name, known, 'cluster')}"
+
+
+def _plugin_problems(config: model.Config, plugins: Plugins, injected: Mapping[str, object]) -> Iterator[str]:
+    for place, interface, use in _uses(config):
+        try:
+            plugins.factory(interface, use.name, use.options, injected)
+        except UnknownPlugin as error:
+            yield f"{place}: {error}; {near(error.name, error.known, 'plugin')}"
+        except OptionError as error:
+            steps = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.path)
+            option = "" if error.option is None else f".{error.option}{steps}"
+            yield f"{place}.{use.name}{option}: {error}"
+        except PluginError as error:
+            yield f"{place}.{use.name}: {error}"
+
+
+def _uses(config: model.Config) -> Iterator[tuple[str, InterfaceClass, Use]]:
+    for at, listener in enumerate(config.listeners):
+        place = f"listeners[{at}]"
+        yield f"{place}.protocol", ICodec, listener.protocol
+        for index, use in enumerate(listener.filters):
+            yield f"{place}.filters[{index}]", IFilter, use
+        for index, route in enumerate(listener.routes):
+            for name, override in route.filters.items():
+                if override is not None:
+                    yield f"{place}.routes[{index}].filters.{name}", IFilter, override
+    for at, cluster in enumerate(config.clusters):
+        place = f"clusters[{at}]"
+        if cluster.protocol is not None:
+            yield f"{place}.protocol", ICodec, cluster.protocol
+        yield f"{place}.balancer", ILoadBalancer, cluster.balancer
+        if cluster.discovery is not None and not cluster.has_original_destination:
+            yield f"{place}.discovery", IDiscovery, cluster.discovery
