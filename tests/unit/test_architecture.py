@@ -196,6 +196,7 @@ EXCEPTIONS: dict[str, str] = {
     "metaproxy.proxy.roles": "holds no behaviour: what the parts of the data path are to each other",
     "metaproxy.cluster.roles": "holds no behaviour, as above",
     "metaproxy.proxy.wire": "holds no behaviour, as above",
+    "metaproxy.admin.roles": "holds no behaviour: what the application is to the admin API",
     "metaproxy.codecs.framing": "each codec's tests, and test_docs.py",
     "metaproxy.codecs.dubbo": "a package: test_dubbo.py and its neighbours",
     "metaproxy.codecs.thrift": "a package: test_thrift.py and its neighbours",
