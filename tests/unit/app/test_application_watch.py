@@ -449,7 +449,7 @@ def test_sighup_reads_the_file_again_in_the_reactors_own_time(stand: Stand, sign
     logs: Any = type("Logs", (), {"reopen": lambda self: reopened.append(True)})()
     _on_signals(signals, stand.configuration, logs)
     stand.write(stand.config(port=7001))
-    os.kill(os.getpid(), signal.SIGHUP)
+    signal.raise_signal(signal.SIGHUP)
     assert stand.version == 1, "whatever runs is not interrupted"
     (call,) = signals.calls
     call()
@@ -462,7 +462,7 @@ def test_sigusr1_opens_the_logs_again_and_reads_nothing(stand: Stand, signals: S
     logs: Any = type("Logs", (), {"reopen": lambda self: reopened.append(True)})()
     _on_signals(signals, stand.configuration, logs)
     stand.write(stand.config(port=7001))
-    os.kill(os.getpid(), signal.SIGUSR1)
+    signal.raise_signal(signal.SIGUSR1)
     (call,) = signals.calls
     call()
     assert reopened == [True]
