@@ -231,6 +231,25 @@ class IExchange(Interface):
         """
 
 
+class ICompletedExchange(IExchange):
+    """
+    What the proxy's own logs, metrics, recordings and spans read of an exchange besides; not for plugins: what these
+    attributes hold may change in any version. A filter's on_complete is handed the same object as an IExchange.
+    """
+
+    attempts = Attribute("int: how often it was sent; the pieces of a split request count each.")
+    reply_kind = Attribute(
+        "ErrorKind | None: why the proxy answered by itself; None when it did not, or without error."
+    )
+    matched_route = Attribute("routing.table.Route: the one that matched, or the listener's pseudo-route for none.")
+    target = Attribute(
+        "routing.table.Target | None: the cluster of the route that it went to, and where it is counted."
+    )
+    endpoint = Attribute("cluster.endpoint.Endpoint | None: where it was sent last.")
+    client = Attribute("proxy.roles.ExchangeClient: its connection: `facts`, `session_pin`, `listener`.")
+    snapshot = Attribute("proxy.snapshot.ListenerSnapshot: what it runs on: `codec`, `max_frame`, `name`.")
+
+
 class IFilter(Interface):
     """
     What acts on exchanges: limits, faults, auth, logs. It implements one or more of the three hooks below, as

@@ -26,7 +26,7 @@ from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.retry import RetryPolicy
 from metaproxy.counts import BOUNDS, TargetCounts
-from metaproxy.interfaces import IExchange
+from metaproxy.interfaces import ICompletedExchange
 from metaproxy.message import Ending, ErrorKind, FinalFrame, FrameError, Hold, Kind, Message, Mutation, Reply
 from metaproxy.proxy import filter_chain, local_answer, request_timeout
 from metaproxy.proxy.attempt import Attempt
@@ -50,12 +50,12 @@ _EXCHANGE = Hold.EXCHANGE
 _ERROR = Kind.ERROR
 
 
-@implementer(IExchange)
+@implementer(ICompletedExchange)
 class Exchange:
     """
-    See IExchange. client: its downstream connection. data: the bytes that answer it, None until they are known.
-    attempt: what is under way for it: an Attempt or a SplitRequest. deadlines: the queue that it waits in; time_limit:
-    see request_timeout.
+    See IExchange and ICompletedExchange. client: its downstream connection. data: the bytes that answer it, None until
+    they are known. attempt: what is under way for it: an Attempt or a SplitRequest. deadlines: the queue that it waits
+    in; time_limit: see request_timeout.
     """
 
     __slots__ = (

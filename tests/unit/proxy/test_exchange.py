@@ -7,12 +7,13 @@ import pytest
 from harness import HEAD, Stage, answer, call
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
+from zope.interface.verify import verifyObject
 
 from metaproxy.balancers.round_robin import RoundRobin
 from metaproxy.cluster.breaker import Breaker
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.codecs.framing import LengthFramed
-from metaproxy.interfaces import IExchange, IOnComplete, IOnRequest, IOnResponse
+from metaproxy.interfaces import ICompletedExchange, IExchange, IOnComplete, IOnRequest, IOnResponse
 from metaproxy.message import ErrorKind, FrameError, Kind, Message, Mutation, Reply, Side
 from metaproxy.proxy.exchange import Exchange
 from metaproxy.proxy.snapshot import Template
@@ -418,3 +419,13 @@ def test_an_exchange_that_has_ended_is_freed_without_the_collector() -> None:
     finally:
         gc.enable()
     assert stage.route.targets[0].counts.outcomes == {"ok": 50}
+
+
+def test_an_exchange_has_all_that_its_readers_are_promised() -> None:
+    seen: list[Any] = []
+    stage = Stage(hooks={"on_complete": (seen.append,)})
+    client = stage.client()
+    stage.say(client, call(7))
+    stage.say(stage.server, answer(1))
+    assert verifyObject(ICompletedExchange, seen[0])
+    assert (seen[0].attempts, seen[0].reply_kind, seen[0].matched_route) == (1, None, stage.route)
