@@ -12,7 +12,6 @@ folder. Built-in ones are found in the same way; a drop-in shadows any other of 
 from __future__ import annotations
 
 import copy
-import difflib
 import hashlib
 import inspect
 import sys
@@ -43,6 +42,7 @@ from metaproxy.interfaces import (
     IOnRequest,
     IOnResponse,
 )
+from metaproxy.support.nearest_name import nearest_name
 from twisted import plugin as twisted_plugin
 
 KINDS: dict[str, InterfaceClass] = {
@@ -147,7 +147,7 @@ def verify(interface: InterfaceClass, built: object) -> None:
             hooks = [name for name in HOOKS if hasattr(built, name)]
             if not hooks:
                 known = [name for name in dir(built) if not name.startswith("_")]
-                near = next((near for hook in HOOKS for near in difflib.get_close_matches(hook, known, 1, 0.75)), "")
+                near = next(filter(None, (nearest_name(hook, known, 0.75) for hook in HOOKS)), "")
                 hint = f"; did you mean it by {near!r}?" if near else ""
                 raise PluginError(f"{built!r} does nothing: a filter has one of {', '.join(HOOKS)}{hint}")
             for name in hooks:

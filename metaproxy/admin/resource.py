@@ -7,7 +7,6 @@ a family), who may ask (`guard`), sockets (`service`).
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from zope.interface import implementer
 
 from metaproxy.admin.live import Live
 from metaproxy.support.bounded_json import loads
+from metaproxy.support.nearest_name import did_you_mean
 from metaproxy.support.words import words
 
 log = Logger()
@@ -151,10 +151,8 @@ def as_time(unix: float) -> str | None:
 
 def nearest(name: str, known: Sequence[str]) -> str:
     """The end of an error about a name that is not there."""
-    near = difflib.get_close_matches(name, known, 1)
-    if near:
-        return f"did you mean {near[0]!r}?"
-    return f"there are {', '.join(map(repr, sorted(known)[:10]))}" if known else "there are none"
+    others = f"there are {', '.join(map(repr, sorted(known)[:10]))}" if known else "there are none"
+    return did_you_mean(name, known, others)
 
 
 class Endpoint:

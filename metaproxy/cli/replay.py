@@ -1,7 +1,7 @@
 """
 `metaproxy replay FILE --to ADDRESS`: sends recorded traffic again, and compares the answers.
 
-Lives here: the command, its report. Does not: sending (`recording.player`), comparing (`recording.comparison`).
+Lives here: the command, its report. Does not: sending (`recording.player`), comparing (`recording.recorded_answer`).
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from metaproxy.cli.client import Admin
 from metaproxy.cli.output import BAD, DIM, GOOD, Output, ms, table, text
 from metaproxy.interfaces import ICodec
 from metaproxy.plugins import OptionError, Registry, UnknownPlugin
-from metaproxy.recording.comparison import difference
 from metaproxy.recording.entries import BadRecording, Entry, Recording, read
 from metaproxy.recording.player import Call, Pace, Player
+from metaproxy.recording.recorded_answer import difference
 from metaproxy.support import addresses as address
 
 CONNECT = 5.0

@@ -27,6 +27,9 @@ from metaproxy.support.log_throttle import LogThrottle
 
 log = Logger()
 
+MAX_LINES = 20
+"""Log lines about its endpoints in a minute: a hundred that go up and down would write thousands."""
+
 NO_FACTS: Mapping[str, str] = {}
 """Of a request that came over no connection."""
 
@@ -157,7 +160,7 @@ class Cluster:
 
     def start(self, network: Any) -> None:
         """It is in force from now on. network: of the data path, with its clock."""
-        self._notes = LogThrottle(self.name, network.clock.seconds)
+        self._notes = LogThrottle(network.clock.seconds, MAX_LINES)
         for attendant in self.monitors:
             attendant.start(self, network)
 
@@ -173,8 +176,12 @@ class Cluster:
 
     def tell(self, text: str) -> None:
         """A line in the log, unless there were many."""
-        if self._notes is not None:
-            self._notes.tell(text)
+        if self._notes is None or not self._notes.allows():
+            return
+        left_out = self._notes.left_out()
+        if left_out:
+            log.warn("cluster {name}: {count} lines like these were left out", name=self.name, count=left_out)
+        log.warn("cluster {name}: {text}", name=self.name, text=text)
 
     # -- who is picked from
 

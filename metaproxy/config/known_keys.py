@@ -7,13 +7,13 @@ Lives here: `check_keys`. Does not: what a condition means (`routing.matcher`); 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from difflib import get_close_matches
 from typing import Any
 
 from metaproxy.config import model
 from metaproxy.config.schema.load import Node
 from metaproxy.config.schema.reading import Reading, near
 from metaproxy.routing.matcher import FACTS, compile_condition
+from metaproxy.support.nearest_name import nearest_name
 
 _NEAR = 0.75
 ALWAYS = ("kind",)
@@ -32,7 +32,7 @@ def check_keys(listener: model.Listener, codec: Any, reading: Reading) -> None:
             continue
         if closed:
             reading.problem(node, f"{codec.name} has no key {key!r}; {near(key, known, 'key')}")
-        elif get_close_matches(key, known, 1, _NEAR):
+        elif nearest_name(key, known, _NEAR):
             reading.warn(node, f"{key!r} is none of {codec.name}'s own keys; {near(key, known, 'key')}")
     for route in listener.routes:
         for key, spec in route.match.items():

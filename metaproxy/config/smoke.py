@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from time import perf_counter, thread_time
 from types import FrameType
 from typing import Any, NamedTuple, TypeVar
@@ -19,6 +18,7 @@ from zope.interface.interface import InterfaceClass, Method
 from metaproxy.interfaces import OPTIONAL, ICodec, IDiscovery, IFilter, ILoadBalancer, ISession
 from metaproxy.message import Affinity, Correlation, FrameError, Side
 from metaproxy.plugins import HOOKS, PluginError, kind_of
+from metaproxy.support.nearest_name import did_you_mean, nearest_name
 
 T = TypeVar("T")
 
@@ -80,9 +80,9 @@ def slips(interface: InterfaceClass, built: Any) -> Iterator[str]:
     own = _own_names(built)
     for name in own:
         if name not in known:
-            near = get_close_matches(name, known - own, 1, _NEAR)
-            if near:
-                yield f"{name}: no {kind_of(interface)} has that; did you mean {near[0]!r}?"
+            meant = did_you_mean(name, known - own, cutoff=_NEAR)
+            if meant:
+                yield f"{name}: no {kind_of(interface)} has that; {meant}"
 
 
 def _own_names(built: object) -> set[str]:
@@ -256,8 +256,8 @@ def _callable(owner: Any, name: str, where: str) -> None:
 
 def _hint(owner: object, name: str) -> str:
     """The name that was written in the place of the right one."""
-    near = get_close_matches(name, _own_names(owner) - {name}, 1, 0.75)
-    return f"; did you mean it by {near[0]!r}?" if near else ""
+    near = nearest_name(name, _own_names(owner) - {name}, 0.75)
+    return f"; did you mean it by {near!r}?" if near else ""
 
 
 def _told(value: object) -> str:

@@ -9,29 +9,27 @@ from __future__ import annotations
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-log = Logger()
+from metaproxy.support.log_throttle import LogThrottle
 
-EVERY = 60.0
-"""Seconds from one report to the next: a service that fails every other call would else write two lines for each."""
+log = Logger()
 
 
 class OutageLog:
-    """who: the filter; again: what is told when the service answers again, if its failure was told."""
+    """who: the filter; again: the text when the service answers again, if its failure was logged."""
 
     def __init__(self, who: str, again: str, clock: IReactorTime) -> None:
         self._who = who
         self._again = again
-        self._clock = clock
+        # A service that fails every other call would else write two lines for each.
+        self._log_throttle = LogThrottle(clock.seconds)
         self._failing = self._spoke = False
-        self._told = float("-inf")
 
     def failed(self, reason: str) -> None:
         if self._failing:
             return
         self._failing = True
-        now = self._clock.seconds()
-        if now - self._told >= EVERY:
-            self._told, self._spoke = now, True
+        if self._log_throttle.allows():
+            self._spoke = True
             log.warn("{who}: {reason}", who=self._who, reason=reason)
 
     def answered(self) -> None:

@@ -10,7 +10,6 @@ them. docs/reference/filters.md says where ours differ.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -23,6 +22,7 @@ from metaproxy.message import ErrorKind, FrameError, Message, Reply
 from metaproxy.plugins import OptionError
 from metaproxy.routing.expression import ALWAYS, Expression, FirstMatch, Get, Values, all_of, any_of
 from metaproxy.routing.matcher import FACTS
+from metaproxy.support.nearest_name import did_you_mean
 
 ALLOW, DENY, LOG = ACTIONS = ("allow", "deny", "log")
 ENFORCED, SHADOW = "access", "shadow"
@@ -118,8 +118,7 @@ def _compiled(name: str, policy: object) -> tuple[str, Expression]:
         raise ValueError(f"{name}: {policy!r:.100} is not a policy; write {{action: allow, principals: [...]}}")
     for key in policy:
         if key not in _KEYS:
-            near = difflib.get_close_matches(str(key), _KEYS, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(_KEYS)}"
+            hint = did_you_mean(str(key), _KEYS, f"there are {', '.join(_KEYS)}")
             raise ValueError(f"{name}: unknown key {key!r}; {hint}")
     action = policy.get("action", ALLOW)
     if action not in ACTIONS:

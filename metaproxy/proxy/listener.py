@@ -24,13 +24,9 @@ from metaproxy.proxy.snapshot import ListenerSnapshot
 from metaproxy.proxy.tls import TlsTransport
 from metaproxy.proxy.wire import ListeningSocket, NewConnection, WireProtocol
 from metaproxy.support.addresses import Address, show
+from metaproxy.support.log_throttle import LogThrottle
 
 log = Logger()
-
-LOG_EVERY = 60.0
-"""Seconds between two log lines about the same fault (a peer's bad frames, a filter that raises)."""
-MAX_SPEAKERS = 1024
-"""Different faults that are remembered for that; beyond, the memory starts afresh."""
 
 
 class Listener:
@@ -44,7 +40,7 @@ class Listener:
         self.draining = False
         self.sockets: dict[Address, ListeningSocket] = {}
         self._number = 0
-        self._spoke: dict[object, float] = {}
+        self._log_throttle = LogThrottle(network.clock.seconds)
         self._drained: list[Deferred[None]] = []
         self._give_up: IDelayedCall | None = None
 
@@ -105,14 +101,14 @@ class Listener:
 
     def _not_trusted(self, peer: str) -> None:
         host = peer.rpartition(":")[0]
-        if self._may_speak((host, "PROXY")):
+        if self._log_throttle.allows((host, "PROXY")):
             text = "listener {name}: {peer} is none of proxy_protocol.trusted; connection refused"
             log.warn(text, name=self.name, peer=peer)
 
     def _not_secured(self, client: Downstream, text: str, timed_out: bool) -> None:
         """A client whose TLS handshake failed: whoever scans ports must not fill the log."""
         self.counts.tls_errors += 1
-        if self._may_speak("tls"):
+        if self._log_throttle.allows("tls"):
             log.warn("listener {name}: {text}", name=self.name, text=text)
         self.left(client)
 
@@ -188,7 +184,7 @@ class Listener:
     # -- faults, told a bounded number of times
 
     def bad_frame(self, peer: str, text: str) -> None:
-        if self._may_speak((peer, "frame")):
+        if self._log_throttle.allows((peer, "frame")):
             log.warn("listener {name}: {peer} sent no {codec}: {text}; connection closed",
                      name=self.name, peer=peer, codec=self.snapshot.codec.name, text=text)  # fmt: skip
 
@@ -202,14 +198,5 @@ class Listener:
         """who: the class and method of a filter, codec or balancer that raised; counted, and logged now and then."""
         errors = self.counts.plugin_errors
         errors[who] = errors.get(who, 0) + 1
-        if self._may_speak(who):
+        if self._log_throttle.allows(who):
             log.failure("listener {name}: {who} failed", failure=failure, name=self.name, who=who)
-
-    def _may_speak(self, about: object) -> bool:
-        now = self.network.clock.seconds()
-        if now - self._spoke.get(about, float("-inf")) < LOG_EVERY:
-            return False
-        if len(self._spoke) >= MAX_SPEAKERS:
-            self._spoke.clear()
-        self._spoke[about] = now
-        return True

@@ -1,8 +1,8 @@
 """
 Copies of requests for other clusters: sent beside the original, which never waits for them and never fails by them.
 
-Lives here: `Mirror` (a route's), `MirrorTarget` (one cluster of it), `Copy` (one request on its way), and the
-comparison of answers. Does not: which cluster the original goes to.
+Lives here: `Mirror` (a route's), `MirrorTarget` (one cluster of it), `Copy` (one request on its way). Does not: which
+cluster the original goes to; comparing answers (`metaproxy.comparison`).
 
 Envoy's `request_mirror_policies` are the reference: fire and forget, the answer dropped. Comparing is not in Envoy.
 """
@@ -16,8 +16,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from metaproxy.cluster.cluster import Cluster
+from metaproxy.comparison import compare
 from metaproxy.counts import MirrorCounts
-from metaproxy.differing import place, under_one_id
 from metaproxy.message import ErrorKind, FrameError, Hold, Kind, Message
 from metaproxy.proxy.attempt import Attempt
 from metaproxy.proxy.culprit import culprit
@@ -31,7 +31,7 @@ MAX_COPIES = 1024
 MAX_BYTES = 64 << 20
 """Of their frames."""
 MAX_ANSWER = 1 << 20
-"""Bytes of an answer that is compared; a longer one is told as such by its size only."""
+"""Bytes of an answer that is compared; of a longer one only the size is."""
 KEPT = 16
 """Differences that are kept for whoever looks."""
 
@@ -179,8 +179,10 @@ class Copy:
             return
         counts = self.target.counts
         counts.compared += 1
-        text = difference(exchange, exchange.response, answer)
-        if text:
+        snapshot = exchange.snapshot
+        found = compare(snapshot.codec, exchange.response, answer, snapshot.max_frame, MAX_ANSWER)
+        if found is not None:
+            text = found.brief()
             counts.differences += 1
             operation = exchange.message.known().get("operation", "-")
             self.target.last.append((operation[:200], text))
@@ -243,20 +245,3 @@ class Mirror:
 
     def __repr__(self) -> str:
         return f"Mirror({self})"
-
-
-def difference(exchange: OpenExchange, one: Message, other: Message) -> str:
-    """In which way two answers to one request differ; '' when they do not. Ids are left out."""
-    if one.kind is not other.kind:
-        return f"{one.kind.name.lower()} became {other.kind.name.lower()}"
-    if max(len(one.frame), len(other.frame)) > MAX_ANSWER:
-        sizes = len(one.frame), len(other.frame)
-        return f"{sizes[0]} bytes became {sizes[1]}" if sizes[0] != sizes[1] else ""
-    codec, most = exchange.snapshot.codec, exchange.snapshot.max_frame
-    before, after = under_one_id(codec, one, most), under_one_id(codec, other, most)
-    at = place(before, after)
-    if at is None:
-        return ""
-    if at == min(len(before), len(after)):
-        return f"{len(before)} bytes became {len(after)}"
-    return f"byte {at} differs: {before[at : at + 32]!r} became {after[at : at + 32]!r}"

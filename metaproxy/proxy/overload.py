@@ -21,6 +21,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from metaproxy.proxy.memory import give_back, resident
+from metaproxy.support.log_throttle import LogThrottle
 
 log = Logger()
 
@@ -40,8 +41,6 @@ LEAST = 4096
 """Bytes held below which a connection is left alone: closing it frees hardly more than it costs to make it again."""
 RECLAIM_EVERY = 5.0
 """Seconds between two collections of garbage while the memory is beyond its limit and no connection holds it."""
-LOG_EVERY = 60.0
-"""Seconds between two log lines of the same step."""
 
 CALM, REFUSING, SHEDDING = range(3)
 STATES = ("ok", "refusing", "shedding")
@@ -123,7 +122,7 @@ class OverloadMonitor:
         self._due = math.inf
         self._closed = False  # at the last look
         self._reclaimed = -math.inf
-        self._spoke: dict[str, float] = {}
+        self._log_throttle = LogThrottle(clock.seconds)
 
     # -- life
 
@@ -193,7 +192,7 @@ class OverloadMonitor:
             closed += 1
         self.closed_connections += closed
         self._closed = bool(closed)
-        if closed and self._may_speak("closed"):
+        if closed and self._log_throttle.allows("closed"):
             log.warn(
                 "overload.max_memory: closed the {count} connections that held the most, {size} in all",
                 count=closed, size=size(freed),
@@ -206,14 +205,14 @@ class OverloadMonitor:
     # -- log lines, bounded in number
 
     def _tell(self, level: int, before: int, worst: Gauge) -> None:
-        if level > before and self._may_speak(STATES[level]):
+        if level > before and self._log_throttle.allows(STATES[level]):
             what = "requests are refused" if level == SHEDDING else "new connections are refused"
             log.warn(
                 "{option} is reached: {value}, the limit is {limit}; {what}",
                 option=worst.option, value=self._show(worst, worst.value), limit=self._show(worst, worst.limit),
                 what=what,
             )  # fmt: skip
-        elif level == CALM and self._may_speak(STATES[CALM]):
+        elif level == CALM and self._log_throttle.allows(STATES[CALM]):
             log.info(
                 "overload is over; since the start {refused} connections and {shed} requests were refused, {closed} "
                 "connections closed",
@@ -222,13 +221,6 @@ class OverloadMonitor:
 
     def _show(self, gauge: Gauge, value: float) -> str:
         return size(value) if gauge is self.memory else f"{1000 * value:.0f} ms"
-
-    def _may_speak(self, about: str) -> bool:
-        now = self._clock.seconds()
-        if now - self._spoke.get(about, -math.inf) < LOG_EVERY:
-            return False
-        self._spoke[about] = now
-        return True
 
 
 def size(count: float) -> str:

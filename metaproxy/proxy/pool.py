@@ -22,6 +22,7 @@ from metaproxy.proxy.roles import Client, Network, Try, UpstreamConnection
 from metaproxy.proxy.tls import TlsTransport
 from metaproxy.proxy.wire import ConnectingProtocol
 from metaproxy.support import addresses as address
+from metaproxy.support.log_throttle import LogThrottle
 
 _OPEN, _EXCHANGE = Hold.OPEN, Hold.EXCHANGE
 
@@ -31,8 +32,6 @@ MAX_PROFILES = 256
 """Different connection states (database, protocol version) kept per endpoint: clients choose them."""
 LOOKS = 16
 """Reserved connections that are looked at for an idle one: a few at a time, as each request may ask."""
-LOG_EVERY = 60.0
-"""Seconds between two log lines about the same endpoint's bad frames."""
 
 
 class Pool:
@@ -56,8 +55,7 @@ class Pool:
         self._sequential = bool(getattr(self.codec, "sequential", False))
         self._keep_order = self.codec.ordered or self._sequential
         self._retired = False
-        self._logged = float("-inf")
-        self._codec_logged: dict[str, float] = {}
+        self._log_throttle = LogThrottle(network.clock.seconds)
 
     # -- a request wants a connection
 
@@ -336,16 +334,12 @@ class Pool:
         """Counts and logs that the codec raised, at most once a minute for each method."""
         errors = self.cluster.counts.plugin_errors
         errors[who] = errors.get(who, 0) + 1
-        now = self.network.clock.seconds()
-        if now - self._codec_logged.get(who, float("-inf")) >= LOG_EVERY:
-            self._codec_logged[who] = now
+        if self._log_throttle.allows(who):
             log.failure("cluster {cluster}: {who} failed", failure=failure, cluster=self.cluster.name, who=who)
 
     def cluster_log(self, text: str) -> None:
         """A line about an endpoint's fault, at most one a minute."""
-        now = self.network.clock.seconds()
-        if now - self._logged >= LOG_EVERY:
-            self._logged = now
+        if self._log_throttle.allows():
             log.warn("cluster {cluster}: {text}", cluster=self.cluster.name, text=text)
 
 

@@ -7,7 +7,6 @@ Does not: the order of routes (`table`); where in a file a condition stands (the
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +15,7 @@ from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from metaproxy.routing.pattern import compile_text
+from metaproxy.support.nearest_name import did_you_mean
 
 MAX_PATTERN = 1024
 """Characters of a regular expression; a longer one is a list in disguise, and slow."""
@@ -94,8 +94,7 @@ def _kind(long: Mapping[object, object]) -> str:
     known = (*KINDS, *_MODIFIERS)
     for key in long:
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, 1)
-            raise ValueError(f"no matcher {key!r}; {f'did you mean {near[0]!r}?' if near else _ONE_OF}")
+            raise ValueError(f"no matcher {key!r}; {did_you_mean(str(key), known, _ONE_OF)}")
     kinds = [str(key) for key in long if key in KINDS]
     if len(kinds) != 1:
         raise ValueError(f"{' and '.join(kinds) if kinds else 'nothing'} to compare with; {_ONE_OF}")

@@ -7,11 +7,11 @@ Lives here: that an object is declared as a filter and has hooks that the proxy 
 
 from __future__ import annotations
 
-import difflib
 import inspect
 
 from metaproxy.interfaces import IFilter
 from metaproxy.plugins import HOOKS, PluginError, verify
+from metaproxy.support.nearest_name import nearest_name
 from metaproxy.testing.report import need
 
 
@@ -23,8 +23,8 @@ def check_filter(filter: object) -> None:
     )
     for name in dir(filter):
         if name.startswith("on_") and name not in HOOKS:
-            near = difflib.get_close_matches(name, HOOKS, 1)
-            hint = f"did you mean {near[0]}?" if near else f"the hooks are {', '.join(HOOKS)}"
+            near = nearest_name(name, HOOKS)
+            hint = f"did you mean {near}?" if near else f"the hooks are {', '.join(HOOKS)}"
             raise AssertionError(f"{filter!r} has {name}, which is never called; {hint}")
     try:
         verify(IFilter, filter)

@@ -18,6 +18,7 @@ from metaproxy.codecs.dubbo.hessian2 import Hessian2
 from metaproxy.codecs.dubbo.json_lines import JsonLines
 from metaproxy.codecs.dubbo.protobuf import Protobuf
 from metaproxy.message import Both, FrameError, Message, unreadable
+from metaproxy.support.bounded_map import BoundedMap
 
 KEYS: Final = {
     "interface": "the service's path, usually the name of its Java interface",
@@ -61,7 +62,7 @@ _MAX_HEADS = 1024
 """Heads that are kept for each serialization; when there are more, all are forgotten."""
 _MAX_HEAD = 1024
 """Bytes of a head that is kept."""
-_HEADS: dict[int, dict[bytes, Head]] = {number: {} for number in BODIES}
+_HEADS: dict[int, BoundedMap[bytes, Head]] = {number: BoundedMap(_MAX_HEADS) for number in BODIES}
 
 _SERIALIZATIONS: Final = [{"serialization": NAMES.get(number, str(number))} for number in range(SERIALIZATION + 1)]
 
@@ -123,9 +124,7 @@ def head_of(number: int, frame: bytes) -> Head:
     known = heads.get(raw)
     if known is None:
         known = Head(number, *body.head(frame))
-        if len(heads) >= _MAX_HEADS:
-            heads.clear()
-        heads[raw] = known
+        heads.keep(raw, known)
     return known
 
 

@@ -11,12 +11,12 @@ client is (`accounts`), which categories a command is in and what it does to its
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterator, Sequence
 
 from metaproxy.codecs.redis.acl_table import ALWAYS, CATEGORIES, CONTAINERS, NAMES, READ, WRITE, accesses
 from metaproxy.codecs.redis.commands import plain
+from metaproxy.support.nearest_name import nearest_name
 
 _DENIED = "NOPERM this user has no permissions to run the '{}' command"
 _KEY = "NOPERM this user has no permissions to access one of the keys used as arguments"
@@ -202,8 +202,8 @@ class Rules:
             if bar and base in NAMES:
                 raise ValueError(f"{base} has no subcommand {name.partition('|')[2]}")
             if bar or "." not in name or not _NAME.fullmatch(name):  # a module's commands have a dot in their names
-                near = difflib.get_close_matches(name, NAMES, 1)
-                raise ValueError(f"no command {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
+                near = nearest_name(name, NAMES)
+                raise ValueError(f"no command {name!r}" + (f"; did you mean {near}?" if near else ""))
         self._change(word, frozenset((name,)) | CONTAINERS.get(name, frozenset()))
 
     def _change(self, word: str, names: frozenset[str]) -> None:

@@ -19,6 +19,7 @@ from metaproxy.codecs.thrift.frames import CARRIERS, FRAMED_BINARY, PROFILES, UN
 from metaproxy.codecs.thrift.heads import CALL, EXCEPTION, MAX_NAME, REPLY, Data, check_type
 from metaproxy.codecs.thrift.walk import OTHER_WALKS, WALKS, Walk
 from metaproxy.message import FrameError, Hold, Kind, Message, Side
+from metaproxy.support.bounded_map import BoundedMap
 
 UPGRADE = b"__can__finagle__trace__v3__"
 """The name of the call by which Finagle's clients ask for TTwitter."""
@@ -49,7 +50,9 @@ class Names:
     def __init__(self, multiplexed: bool, oneway: Iterable[str] = ()) -> None:
         self._multiplexed = multiplexed
         self._oneway = frozenset(oneway)
-        self.tables: dict[Profile, dict[bytes, dict[str, str]]] = {profile: {} for profile in PROFILES}
+        self.tables: dict[Profile, BoundedMap[bytes, dict[str, str]]] = {
+            profile: BoundedMap(self._MOST) for profile in PROFILES
+        }
 
     def learn(self, profile: Profile, raw: bytes) -> dict[str, str]:
         """The metadata of a message of this name; the caller copies it. raw: as on the wire."""
@@ -60,10 +63,7 @@ class Names:
             known |= {"service": service, "operation": f"{service}/{method}"}
         # Never remembered are the upgrade call and oneway methods: only other names need be compared with them.
         if len(raw) <= self._LONGEST and raw != UPGRADE and not self.is_oneway(known):
-            table = self.tables[profile]
-            if len(table) >= self._MOST:
-                table.clear()
-            table[raw] = known
+            self.tables[profile].keep(raw, known)
         return known
 
     def is_oneway(self, known: Mapping[str, str]) -> bool:

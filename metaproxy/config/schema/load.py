@@ -14,7 +14,6 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from yaml.reader import Reader
 
 from metaproxy.config.schema.aliases import MAX_ALIASED, too_many
 from metaproxy.config.slices import checkpoint
+from metaproxy.support.nearest_name import did_you_mean
 
 MAX_BYTES = 16 << 20
 """Of a configuration."""
@@ -418,8 +418,7 @@ class _Live:
     def put(self, node: Node, name: Node, names: Mapping[str, Node]) -> None:
         known = names.get(name.text)
         if known is None:
-            near = get_close_matches(name.text, names, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"write runtime: {{{name.text}: VALUE}} at the top level"
+            hint = did_you_mean(name.text, names, f"write runtime: {{{name.text}: VALUE}} at the top level")
             self.tree.problem(name, f"no runtime value {name.text[:100]!r}; {hint}")
             node.broken = True
         elif not isinstance(known.value, (list, dict)):

@@ -7,7 +7,6 @@ the kinds (`notation`), the options (`model`), rules between several options (`c
 
 from __future__ import annotations
 
-import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,14 +22,13 @@ from metaproxy.config.smoke import slips, smoke, watched
 from metaproxy.interfaces import ICodec
 from metaproxy.plugins import OptionError, PluginError, UnknownPlugin, kind_of
 from metaproxy.support.addresses import Address
+from metaproxy.support.nearest_name import nearest_name
 
 T = TypeVar("T")
 
 Schema = dict[str, Any]
 """A JSON schema, draft 2020-12."""
 
-MAX_COMPARED = 500
-"""Names among which the nearest is looked for; comparing takes some microseconds each."""
 MAX_LISTED = 10
 """Names that an error lists when none is near to what was written."""
 MIN_MASKED = 4
@@ -360,16 +358,9 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).partition("Traceback")[0].split())[:500]
 
 
-def nearest(name: str, known: Collection[str]) -> str | None:
-    """The name that was meant, if one is near."""
-    if len(known) > MAX_COMPARED:  # a mistake in the first letter is rare
-        known = [other for other in known if other[:1] == name[:1]][:MAX_COMPARED]
-    return next(iter(difflib.get_close_matches(name[:256], known, 1)), None)
-
-
 def near(name: str, known: Collection[str], what: str) -> str:
     """What to write in the place of a name that is not known: the nearest, else all; what: as which it was meant."""
-    meant = nearest(name, known)
+    meant = nearest_name(name, known)
     if meant is not None:
         return f"did you mean {meant!r}?"
     if not known:

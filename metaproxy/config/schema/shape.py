@@ -15,9 +15,10 @@ from zope.interface.interface import InterfaceClass
 
 from metaproxy.config.schema.load import Node
 from metaproxy.config.schema.notation import File, Flag, Value, check_name, entries, secret_name, text, told
-from metaproxy.config.schema.reading import BROKEN, Kind, Reading, Refused, Schema, Use, near, nearest
+from metaproxy.config.schema.reading import BROKEN, Kind, Reading, Refused, Schema, Use, near
 from metaproxy.interfaces import IDiscovery, IFilter, ILoadBalancer
 from metaproxy.plugins import kind_of
+from metaproxy.support.nearest_name import nearest_name
 
 T = TypeVar("T")
 S = TypeVar("S", bound="Section")
@@ -224,7 +225,7 @@ class Nested(Kind[S]):
             elif key not in known:
                 names = (*known, *section.LATER)
                 reading.problem(child, f"unknown key {key!r}; {near(key, names, 'key')}", key=True)
-                meant = nearest(key, names)
+                meant = nearest_name(key, names)
                 if meant in known and meant not in found:
                     given.setdefault(meant, child)
         return given
@@ -302,7 +303,7 @@ class Discovery(Kind[Use]):
             raise Refused
         if not found:
             raise ValueError(f"an empty mapping; write {near('', known, 'discovery')}")
-        name = names[0] if names else next((key for key in found if nearest(key, known)), next(iter(found)))
+        name = names[0] if names else next((key for key in found if nearest_name(key, known)), next(iter(found)))
         at = found.pop(name)
         if name not in known:
             reading.problem(at, f"no discovery {name!r}; {near(name, known, 'discovery')}", key=True)
@@ -399,7 +400,7 @@ class Named(Kind[Use]):
 
     def _misspelt(self, found: dict[str, Node], reading: Reading) -> Node:
         """What stands at the key that was meant to be `name`, out of `found`."""
-        key = next((key for key in found if nearest(key, ["name"])), None)
+        key = next((key for key in found if nearest_name(key, ["name"])), None)
         if key is None:
             raise ValueError(f"name is missing; write the name of a {kind_of(self.interface)}")
         reading.problem(found[key], f"unknown key {key!r}; did you mean 'name'?", key=True)

@@ -27,6 +27,7 @@ from metaproxy.interfaces import IExchange, IOnRequest
 from metaproxy.message import ErrorKind, Reply
 from metaproxy.plugins import OptionError
 from metaproxy.routing.expression import ALWAYS
+from metaproxy.support.bounded_map import BoundedMap
 from metaproxy.units import Bytes, Seconds
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class _Kept:
         if not key or ttl <= 0 or max < 1:
             raise ValueError("key must name one metadata key at least, ttl and max be greater than 0")
         self._keys, self._ttl, self._most = tuple(key), ttl, max
-        self._kept: dict[Hashable, tuple[float, Decision]] = {}
+        self._kept: BoundedMap[Hashable, tuple[float, Decision]] = BoundedMap(max)
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -109,8 +110,7 @@ class _Kept:
     def inherit(self, before: _Kept) -> None:
         if before._keys == self._keys:
             self._kept = before._kept
-            while len(self._kept) > self._most:
-                del self._kept[next(iter(self._kept))]
+            self._kept.limit(self._most)
 
     def find(self, key: Hashable, now: float) -> Decision | None:
         found = self._kept.get(key)
@@ -122,11 +122,7 @@ class _Kept:
         return found[1]
 
     def keep(self, key: Hashable, decision: Decision, now: float) -> None:
-        kept = self._kept
-        kept.pop(key, None)
-        if len(kept) >= self._most:
-            del kept[next(iter(kept))]  # the oldest, which is the first to end
-        kept[key] = now + self._ttl, decision
+        self._kept.keep(key, (now + self._ttl, decision))  # the oldest, which goes first, is the first to end
 
 
 @implementer(IOnRequest)

@@ -7,13 +7,14 @@ what happens to an answer's bytes. Does not: when these are asked, and what is u
 
 from __future__ import annotations
 
-import difflib
 import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from metaproxy.message import ErrorKind
 from metaproxy.routing.expression import Test, compile_expression
+from metaproxy.support.bounded_map import BoundedMap
+from metaproxy.support.nearest_name import did_you_mean
 from metaproxy.units import percent, seconds, size
 
 MAX_DELAY = 3600.0
@@ -40,19 +41,18 @@ class Turns:
         self._kind = kind
         self._number = number
         self._callers = callers
-        self._counts: dict[str, int] = {}
+        self._counts: BoundedMap[str, int] = BoundedMap(callers)
 
     def inherit(self, before: Turns) -> None:
         self._counts = before._counts
+        self._counts.limit(self._callers)
 
     def due(self, caller: str) -> bool:
         """Counts one more request of a caller, and tells whether it is one that is to fail."""
         counts = self._counts
         caller = caller[:MAX_CALLER]
-        seen = counts.pop(caller, 0) + 1
-        counts[caller] = seen
-        if len(counts) > self._callers:
-            del counts[next(iter(counts))]
+        seen = counts.get(caller, 0) + 1
+        counts.keep(caller, seen)
         if self._kind == "first":
             return seen <= self._number
         return seen == self._number if self._kind == "nth" else not seen % self._number
@@ -210,8 +210,7 @@ KEYS = ("name", "match", "percentage", *TURNS, *ACTIONS)
 def _check_keys(written: Mapping[str, object], known: Sequence[str]) -> None:
     for key in written:
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, 1)
-            raise ValueError(f"unknown key {key!r}; {f'did you mean {near[0]!r}?' if near else _listed(known)}")
+            raise ValueError(f"unknown key {key!r}; {did_you_mean(str(key), known, _listed(known))}")
 
 
 def _listed(known: Sequence[str]) -> str:

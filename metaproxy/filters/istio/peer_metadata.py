@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 from google.protobuf.message import DecodeError
 from google.protobuf.struct_pb2 import Struct
 
+from metaproxy.support.bounded_map import BoundedMap
+
 KEY = "x-envoy-peer-metadata"
 ID_KEY = "x-envoy-peer-metadata-id"
 
@@ -111,15 +113,13 @@ class Peers:
     """Texts that peers sent -> who they are, each decoded once; most: how many are remembered."""
 
     def __init__(self, most: int = 1000) -> None:
-        self._most = most
-        self._known: dict[str, Peer] = {}
+        self._known: BoundedMap[str, Peer] = BoundedMap(most)
 
     def get(self, text: str | None) -> Peer:
         if not text or len(text) > MAX_TEXT:
             return NOBODY
         peer = self._known.get(text)
         if peer is None:
-            if len(self._known) >= self._most:
-                del self._known[next(iter(self._known))]
-            peer = self._known[text] = decode(text)
+            peer = decode(text)
+            self._known.keep(text, peer)
         return peer

@@ -23,6 +23,7 @@ from metaproxy.filters.jwt.keys import SYMMETRIC, TYPES, BadKeys, FileKeys, Fixe
 from metaproxy.filters.options import made
 from metaproxy.filters.service_cluster import Clusters, HttpToCluster, check_known
 from metaproxy.plugins import OptionError
+from metaproxy.support.bounded_map import BoundedMap
 from metaproxy.units import Bytes, Seconds
 
 _SKEW = Seconds(60.0)
@@ -149,8 +150,7 @@ class Provider:
         self._clock, self._counters = clock, counters
         self.asks = tuple(name for name in [(jwks or {}).get("cluster")] if isinstance(name, str))
         self._keys = _source(jwks, shared_secret, algorithms, clock, counters, clusters)
-        self._known: dict[str, Verified] = {}
-        self._cache = cache
+        self._known: BoundedMap[str, Verified] = BoundedMap(cache)
 
     def stop(self) -> Deferred[None] | None:
         return self._keys.stop()
@@ -187,13 +187,8 @@ class Provider:
         return found
 
     def _keep(self, token: str, verified: Verified) -> None:
-        known = self._known
-        if not self._cache:
-            return
-        known.pop(token, None)
-        if len(known) >= self._cache:
-            del known[next(iter(known))]  # the oldest: less to do for each request than the one not used for longest
-        known[token] = verified
+        # The oldest one goes: less to do for each request than to find the one that was not used for longest.
+        self._known.keep(token, verified)
 
     def _verified(self, token: str, now: float) -> Verified:
         header, claims = _decoded(token)

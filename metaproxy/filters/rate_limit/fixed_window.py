@@ -10,7 +10,6 @@ counts, too.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.parse import quote
@@ -20,6 +19,7 @@ from twisted.internet.interfaces import IReactorTime
 from metaproxy.clients.redis import Redis, RedisFailed
 from metaproxy.filters.rate_limit.descriptors import Asked, Limit
 from metaproxy.filters.rate_limit.quota_headers import Quota
+from metaproxy.support.bounded_map import BoundedMap
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -83,15 +83,14 @@ class InProcess:
         self._quotas = quotas
         self._clock = clock
         self._most = most
-        self._counts: OrderedDict[Hashable, list[int]] = OrderedDict()
+        self._counts: BoundedMap[Hashable, list[int]] = BoundedMap(most)
 
     def __len__(self) -> int:
         return len(self._counts)
 
     def inherit(self, before: InProcess) -> None:
         self._counts = before._counts
-        while len(self._counts) > self._most:
-            self._counts.popitem(last=False)
+        self._counts.limit(self._most)
 
     def ask(self, asked: Sequence[Asked], hits: int) -> Decision:
         now = self._clock.seconds()
@@ -103,10 +102,8 @@ class InProcess:
         name = (asked.entries, cast(Limit, asked.limit).unit)
         found = counts.get(name)
         if found is None or found[0] != start:
-            found = counts[name] = [start, 0]
-            counts.move_to_end(name)
-            if len(counts) > self._most:
-                counts.popitem(last=False)
+            found = [start, 0]
+            counts.keep(name, found)
         found[1] += hits
         return found[1]
 

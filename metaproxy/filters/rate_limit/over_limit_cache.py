@@ -6,7 +6,6 @@ Lives here: `OverLimitCache`, which stands before a service. Does not: services 
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from metaproxy.filters.rate_limit.descriptors import Asked
 from metaproxy.filters.rate_limit.fixed_window import Decision
 from metaproxy.filters.rate_limit.quota_headers import Quota
+from metaproxy.support.bounded_map import BoundedMap
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -28,7 +28,7 @@ class OverLimitCache:
         self._service = service
         self._clock = clock
         self._most = most
-        self._over: OrderedDict[Asked, tuple[float, Quota]] = OrderedDict()
+        self._over: BoundedMap[Asked, tuple[float, Quota]] = BoundedMap(most)
 
     def __len__(self) -> int:
         return len(self._over)
@@ -49,15 +49,12 @@ class OverLimitCache:
 
     def inherit(self, before: OverLimitCache) -> None:
         self._over = before._over
-        while len(self._over) > self._most:
-            self._over.popitem(last=False)
+        self._over.limit(self._most)
 
     def stop(self) -> None:
         self._service.stop()
 
     def _noted(self, decision: Decision, asked: Sequence[Asked]) -> Decision:
         for place, quota in decision.over:
-            if len(self._over) >= self._most:
-                self._over.popitem(last=False)
-            self._over[asked[place]] = (self._clock.seconds() + quota.reset, quota)
+            self._over.keep(asked[place], (self._clock.seconds() + quota.reset, quota))
         return decision

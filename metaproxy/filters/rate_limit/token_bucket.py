@@ -8,11 +8,11 @@ and with what words.
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Hashable
 from hashlib import blake2b
 
 from metaproxy.interfaces import IExchange
+from metaproxy.support.bounded_map import BoundedMap
 
 LONGEST = 128
 """Characters of a value that are kept as they are; of a longer one a digest is kept, so that memory is bounded."""
@@ -88,15 +88,14 @@ class Buckets:
         self._keys = keys
         self._most = most
         self.alone = Bucket(filling.burst)
-        self._found: OrderedDict[Hashable, Bucket] = OrderedDict()
+        self._found: BoundedMap[Hashable, Bucket] = BoundedMap(most)
 
     def inherit(self, before: Buckets) -> None:
         """Goes on with what is left in those of before, if they are told apart by the same keys."""
         if before._keys != self._keys:
             return
         self.alone, self._found = before.alone, before._found
-        while len(self._found) > self._most:
-            self._found.popitem(last=False)
+        self._found.limit(self._most)
         filling = self.filling
         for bucket in (self.alone, *self._found.values()):
             bucket.tokens = min(bucket.tokens, filling.burst)
@@ -116,9 +115,8 @@ class Buckets:
         if bucket is not None:
             found.move_to_end(value)
             return bucket
-        if len(found) >= self._most:
-            found.popitem(last=False)
-        bucket = found[value] = Bucket(self.filling.burst)
+        bucket = Bucket(self.filling.burst)
+        found.keep(value, bucket)
         return bucket
 
 

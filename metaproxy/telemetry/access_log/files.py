@@ -24,6 +24,8 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from metaproxy.support.log_throttle import LogThrottle
+
 log = Logger()
 
 FLUSH_EVERY = 0.1
@@ -32,8 +34,6 @@ FLUSH_SIZE = 64 << 10
 """Characters after which it is not waited for that."""
 MAX_BUFFER = 4 << 20
 """Characters kept in memory for one file."""
-LOG_EVERY = 60.0
-"""Seconds between two messages about the same file's errors."""
 PATIENCE = 0.1
 """Seconds for which the thread waits for room in a pipe; then it gives the rest back until the next hand-over."""
 LAST_CHANCE = 2.0
@@ -84,7 +84,7 @@ class LogFile:
         self._fd = -1
         self._reopen = False
         self._let_go = False
-        self._spoke = float("-inf")
+        self._log_throttle = LogThrottle(clock.seconds)
 
     def write(self, line: str) -> None:
         """line: with its line break. Costs an append; never raises, never waits."""
@@ -158,9 +158,7 @@ class LogFile:
             done.callback(None)
 
     def _complain(self, error: OSError) -> None:
-        now = self.clock.seconds()
-        if now - self._spoke >= LOG_EVERY:
-            self._spoke = now
+        if self._log_throttle.allows():
             log.error("access log {path}: {error}; lines are lost", path=self.path, error=error.strerror or error)
 
     def flushed(self) -> Deferred[None]:

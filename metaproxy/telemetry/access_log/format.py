@@ -7,12 +7,12 @@ Does not: what operators there are (`operators`), writing (`log_files`), the fil
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from json.encoder import encode_basestring_ascii
 from typing import Any, NamedTuple
 
+from metaproxy.support.nearest_name import nearest_name
 from metaproxy.telemetry.access_log.operators import OPERATORS, Operator, Read, start_time
 
 MAX_VALUE = 1024
@@ -109,8 +109,8 @@ def _operator(found: re.Match[str], offset: float) -> _Piece:
     name, argument, length = found[1], found[2] or "", found[3]
     operator = OPERATORS.get(name)
     if operator is None:
-        near = difflib.get_close_matches(name.upper(), OPERATORS, 1)
-        hint = f"did you mean %{near[0]}%?" if near else f"there are {', '.join(OPERATORS)}"
+        near = nearest_name(name.upper(), OPERATORS)
+        hint = f"did you mean %{near}%?" if near else f"there are {', '.join(OPERATORS)}"
         raise ValueError(f"no operator %{name}%; {hint}")
     if operator.argument == "KEY" and not argument:
         raise ValueError(f"%{name}% has no key; write %{name}(KEY)%")

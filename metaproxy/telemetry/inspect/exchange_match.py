@@ -7,7 +7,6 @@ Lives here: `compile_match`, and the check that what it asks for can be there. D
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
@@ -16,6 +15,7 @@ from metaproxy.message import KIND_NAMES, ErrorKind, FrameError
 from metaproxy.routing.expression import WORDS, compile_expression
 from metaproxy.routing.matcher import compile_condition
 from metaproxy.support.bounded_json import loads
+from metaproxy.support.nearest_name import did_you_mean, nearest_name
 
 MAX_TEXT = 4096
 """Characters of a `match`."""
@@ -78,9 +78,9 @@ def _check(key: str, condition: Any, known: Mapping[str, Collection[str]], keys:
     """Raises ValueError for a condition that no exchange can ever meet, or, with `not`, that every one meets."""
     key = key.lower()
     if key not in known:
-        near = difflib.get_close_matches(key, [*OWN, "kind"], 1, 0.8)
-        if near and key not in (*OWN, *keys):
-            raise ValueError(f"no key {key[:100]!r}; did you mean {near[0]!r}?")
+        meant = did_you_mean(key, [*OWN, "kind"], cutoff=0.8)
+        if meant and key not in (*OWN, *keys):
+            raise ValueError(f"no key {key[:100]!r}; {meant}")
         return
     for value in _exact(condition):
         if value not in known[key]:
@@ -102,9 +102,9 @@ def _exact(condition: Any) -> list[str]:
 
 def _instead(value: str, known: Collection[str]) -> str:
     folded = {one.lower(): one for one in known}
-    near = difflib.get_close_matches(value.lower(), folded, 1)
+    near = nearest_name(value.lower(), folded)
     if near:
-        return f"did you mean {folded[near[0]]!r}?"
+        return f"did you mean {folded[near]!r}?"
     listed = ", ".join(map(repr, list(known)[:MAX_LISTED]))
     more = f" and {len(known) - MAX_LISTED} more" if len(known) > MAX_LISTED else ""
     return f"there are {listed}{more}" if known else "there are none"

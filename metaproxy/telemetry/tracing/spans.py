@@ -25,6 +25,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from metaproxy.support.log_throttle import LogThrottle
 from metaproxy.telemetry.tracing.propagation import as_parent
 
 log = Logger()
@@ -33,8 +34,6 @@ BATCH = 256
 """Spans of one request to the collector. The thread encodes them in some milliseconds, and the path waits."""
 LAST_CHANCE = 3.0
 """Seconds that the end waits for what is left to be sent."""
-LOG_EVERY = 60.0
-"""Seconds between two messages about a collector that can't be reached."""
 MAX_ATTRIBUTES = 256
 
 DEFAULT_URLS = {"otlp": "http://127.0.0.1:4318/v1/traces", "zipkin": "http://127.0.0.1:9411/api/v2/spans"}
@@ -73,7 +72,7 @@ class Spans:
         self._provider: TracerProvider | None = None
         self._gate: _Gate | None = None
         self._stopped = False
-        self._told = float("-inf")
+        self._log_throttle = LogThrottle(clock.seconds)
 
     # -- for the path
 
@@ -133,9 +132,7 @@ class Spans:
         self._clock.callFromThread(self._tell, text)
 
     def _tell(self, text: str) -> None:
-        now = self._clock.seconds()
-        if now - self._told >= LOG_EVERY:
-            self._told = now
+        if self._log_throttle.allows():
             log.warn(
                 "spans can't be exported, {lost} are lost so far: {text}", lost=self.failed + self.dropped, text=text
             )

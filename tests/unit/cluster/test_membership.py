@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 from cluster_network import Network
@@ -35,9 +34,13 @@ def read(items: Any) -> list[Endpoint]:
 
 def works() -> tuple[Discovery, Cluster, list[str]]:
     discovery, told = Discovery(), []
-    cluster = Cluster("demo", Codec(), [], RoundRobin, monitors=[Membership(discovery, read)])  # type: ignore[arg-type]
+
+    class Listening(Cluster):
+        def tell(self, text: str) -> None:
+            told.append(text)
+
+    cluster = Listening("demo", Codec(), [], RoundRobin, monitors=[Membership(discovery, read)])  # type: ignore[arg-type]
     cluster.start(Network(Clock()))
-    cluster._notes = SimpleNamespace(tell=told.append)  # type: ignore[assignment]
     return discovery, cluster, told
 
 

@@ -7,7 +7,8 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import formatEvent, globalLogPublisher
 
-from metaproxy.filters.outage_log import EVERY, OutageLog
+from metaproxy.filters.outage_log import OutageLog
+from metaproxy.support.log_throttle import PERIOD
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def test_a_service_that_fails_every_other_call_writes_two_lines_a_minute(told: l
         trouble.failed("no answer")
         trouble.answered()
     assert len(told) == 2
-    clock.advance(EVERY)
+    clock.advance(PERIOD)
     trouble.failed("still none")
     trouble.answered()
     assert told[2:] == ["limit: still none", "limit: it is asked again"]

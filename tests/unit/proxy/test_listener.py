@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from harness import LineCodec, Session, Stage, answer, call
 from twisted.internet.defer import Deferred
+from twisted.logger import LogEvent, globalLogPublisher
+from twisted.python.failure import Failure
 
 from metaproxy.message import Side
 
@@ -70,10 +72,18 @@ def test_draining_twice_waits_for_the_same_end() -> None:
 
 def test_the_same_fault_is_told_once_a_minute() -> None:
     stage = Stage()
-    assert stage.listener._may_speak("x")
-    assert not stage.listener._may_speak("x")
-    stage.clock.advance(61)
-    assert stage.listener._may_speak("x")
+    lines: list[LogEvent] = []
+    globalLogPublisher.addObserver(lines.append)
+    try:
+        for _ in range(3):
+            stage.listener.plugin_failed("Odd.session", Failure(ValueError("x")))
+        assert len(lines) == 1
+        stage.clock.advance(61)
+        stage.listener.plugin_failed("Odd.session", Failure(ValueError("x")))
+    finally:
+        globalLogPublisher.removeObserver(lines.append)
+    assert len(lines) == 2
+    assert stage.listener.counts.plugin_errors == {"Odd.session": 4}
 
 
 def test_new_exchanges_run_on_the_new_snapshot_and_old_ones_end_on_theirs() -> None:

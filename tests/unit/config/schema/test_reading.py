@@ -8,9 +8,10 @@ import pytest
 from twisted.internet.task import Clock
 
 from metaproxy.config.schema.load import MAX_PROBLEMS, Node
-from metaproxy.config.schema.reading import MAX_LISTED, Enough, Reading, Refused, Secret, near, nearest
+from metaproxy.config.schema.reading import MAX_LISTED, Enough, Reading, Refused, Secret, near
 from metaproxy.interfaces import ICodec, IFilter
 from metaproxy.plugins import Registry
+from metaproxy.support.nearest_name import nearest_name
 
 REGISTRY = Registry([Path(__file__).parents[1] / "dropins"])
 
@@ -47,10 +48,10 @@ def test_the_nearest_name_is_offered_else_all_of_them() -> None:
 
 
 def test_looking_for_the_nearest_name_is_bounded() -> None:
-    assert nearest("x" * 1_000_000, ["demo"]) is None
+    assert nearest_name("x" * 1_000_000, ["demo"]) is None
     many = [f"a{i}" for i in range(100_000)] + ["demo"]
-    assert nearest("dmeo", many) == "demo"
-    assert nearest("emo", many) is None
+    assert nearest_name("dmeo", many) == "demo"
+    assert nearest_name("emo", many) is None
 
 
 def test_after_so_many_problems_nothing_more_is_looked_for() -> None:

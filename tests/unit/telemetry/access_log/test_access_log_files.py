@@ -11,8 +11,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 
+from metaproxy.support.log_throttle import PERIOD
 from metaproxy.telemetry.access_log import files as log_files
-from metaproxy.telemetry.access_log.files import FLUSH_EVERY, FLUSH_SIZE, LOG_EVERY, MAX_BUFFER, LogFile, LogFiles
+from metaproxy.telemetry.access_log.files import FLUSH_EVERY, FLUSH_SIZE, MAX_BUFFER, LogFile, LogFiles
 
 
 class FakeThread:
@@ -175,7 +176,7 @@ def test_an_error_loses_lines_and_is_told_once_a_minute(desk, tmp_path):
         for _ in range(3):
             file.write("one\ntwo\n")
             desk.settle()
-        desk.clock.advance(LOG_EVERY)
+        desk.clock.advance(PERIOD)
         file.write("three\n")
         desk.settle()
     finally:

@@ -4,8 +4,8 @@ from harness import Quill, answer
 
 from metaproxy.codecs.thrift import Thrift
 from metaproxy.message import Kind, Message, Mutation
-from metaproxy.recording.comparison import difference
 from metaproxy.recording.entries import Entry, Frame
+from metaproxy.recording.recorded_answer import difference
 
 
 def entry(data: bytes, kind: Kind = Kind.RESPONSE, id: int = 7, redacted=()) -> Entry:
