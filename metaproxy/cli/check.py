@@ -6,15 +6,16 @@ Lives here: the command. Does not: checking (`config.check`).
 
 from __future__ import annotations
 
-from typing import Any
+from argparse import ArgumentParser, Namespace
 
 from metaproxy.app.application import check_file
 from metaproxy.cli.client import Admin
+from metaproxy.cli.command import Commands
 from metaproxy.cli.output import Output
 from metaproxy.config.check import ConfigErrors
 
 
-def add(commands: Any, common: Any) -> None:
+def add(commands: Commands, common: ArgumentParser) -> None:
     made = commands.add_parser("check", parents=[common], help="check a configuration file; 1 when it is wrong")
     made.add_argument("file", metavar="FILE")
     made.add_argument(
@@ -23,7 +24,7 @@ def add(commands: Any, common: Any) -> None:
     made.set_defaults(run=run)
 
 
-def run(given: Any, admin: Admin, output: Output) -> int:
+def run(given: Namespace, admin: Admin, output: Output) -> int:
     try:
         report = check_file(given.file, given.plugins)
     except ConfigErrors as errors:

@@ -15,6 +15,8 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 DEFAULT = "http://127.0.0.1:9901"
+Query = Mapping[str, str | float | None]
+
 TIMEOUT = 30.0
 """Seconds for an answer; a stream has a sign of life more often."""
 
@@ -22,7 +24,7 @@ TIMEOUT = 30.0
 class AdminError(Exception):
     """The API can't be reached, or refused. status: 0 when it can't be reached."""
 
-    def __init__(self, text: str, status: int = 0, content: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, text: str, status: int = 0, content: Mapping[str, object] | None = None) -> None:
         super().__init__(text)
         self.status = status
         self.content = content or {}
@@ -80,9 +82,12 @@ class Admin:
         return answer
 
     def ask(
-        self, method: str, path: str, body: bytes | None = None, query: Mapping[str, Any] | None = None, also: int = 200
+        self, method: str, path: str, body: bytes | None = None, query: Query | None = None, also: int = 200
     ) -> Any:
-        """The decoded answer. Raises AdminError, unless its status is 200 or `also`."""
+        """
+        Return the decoded answer; the caller says by a type of `answers` what it is. Raises AdminError, unless its
+        status is 200 or `also`.
+        """
         answer = self._open(method, path + _query(query), body)
         try:
             text = answer.read()
@@ -92,11 +97,12 @@ class Admin:
             raise self._error(answer.status, text)
         return _decoded(text)
 
-    def get(self, path: str, **query: Any) -> Any:
+    def get(self, path: str, **query: str | float | None) -> Any:
+        """Return the decoded answer of a GET. An argument of the query that is None is left out."""
         return self.ask("GET", path, query=query)
 
-    def lines(self, path: str, **query: Any) -> Iterator[dict[str, Any]]:
-        """What a stream brings, as it comes."""
+    def lines(self, path: str, **query: str | float | None) -> Iterator[Any]:
+        """Yield the decoded lines of a stream as they come."""
         answer = self._open("GET", path + _query(query), None)
         if answer.status != 200:
             raise self._error(answer.status, answer.read())
@@ -125,12 +131,12 @@ def _context(ca: str, certificate: str) -> ssl.SSLContext:
     return context
 
 
-def _query(query: Mapping[str, Any] | None) -> str:
+def _query(query: Query | None) -> str:
     given = {key: value for key, value in (query or {}).items() if value not in (None, "")}
     return f"?{urlencode(given)}" if given else ""
 
 
-def _decoded(text: bytes) -> Any:
+def _decoded(text: bytes) -> object:
     try:
         return json.loads(text)
     except ValueError:

@@ -6,10 +6,12 @@ Lives here: the command. Does not: comparing (the proxy's /check, with its plugi
 
 from __future__ import annotations
 
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import Any
 
+from metaproxy.cli.answers import Checked
 from metaproxy.cli.client import Admin
+from metaproxy.cli.command import Commands
 from metaproxy.cli.output import BAD, GOOD, Output, text
 
 MAX_FILE = 1024
@@ -17,7 +19,7 @@ MAX_FILE = 1024
 _SIGNS = (("added", "+", GOOD), ("changed", "~", "yellow"), ("removed", "-", BAD))
 
 
-def add(commands: Any, common: Any) -> None:
+def add(commands: Commands, common: ArgumentParser) -> None:
     made = commands.add_parser("config", help="compare a configuration with the one in force")
     inner = made.add_subparsers(dest="subcommand", metavar="COMMAND", required=True)
     diff = inner.add_parser("diff", parents=[common], help="what a file would change; 1 when it is wrong")
@@ -26,26 +28,26 @@ def add(commands: Any, common: Any) -> None:
     diff.set_defaults(run=run)
 
 
-def run(given: Any, admin: Admin, output: Output) -> int:
+def run(given: Namespace, admin: Admin, output: Output) -> int:
     try:
         body = Path(given.file).read_bytes()
     except OSError as error:
         raise ValueError(f"{given.file}: {error.strerror}") from None
-    told = admin.ask("POST", "/check", body, {"file": given.file[-MAX_FILE:]})
-    difference = told["difference"] or {}
+    checked: Checked = admin.ask("POST", "/check", body, {"file": given.file[-MAX_FILE:]})
+    difference = checked["difference"] or {}
     changes = [
         (sign, kind[:-1], name, style)
-        for kind in ("listeners", "clusters")
+        for kind, names in (("listeners", difference.get("listeners")), ("clusters", difference.get("clusters")))
         for word, sign, style in _SIGNS
-        for name in difference.get(kind, {}).get(word, ())
+        for name in (names or {}).get(word, ())
     ] + [("~", "section", name, "yellow") for name in difference.get("sections", ())]
     if output.as_json:
-        output.json(told)
+        output.json(checked)
     else:
-        for one in told["errors"]:
+        for one in checked["errors"]:
             output.error(f"{one['where']}: {one['error']}")
         output.show(*(text(f"warning: {warning}") for warning in difference.get("warnings", ())))
         output.show(*(text(f"{sign} {kind} {name}", style) for sign, kind, name, style in changes))
-        if told["valid"] and not changes:
+        if checked["valid"] and not changes:
             output.show("it would change nothing")
-    return 1 if not told["valid"] or (given.exit_code and changes) else 0
+    return 1 if not checked["valid"] or (given.exit_code and changes) else 0

@@ -14,16 +14,19 @@ from typing import NoReturn
 
 from metaproxy.cli import check, config, drain, record, replay, status, tap, top
 from metaproxy.cli.client import DEFAULT, Admin, AdminError
+from metaproxy.cli.command import Command, Commands, Run
 from metaproxy.cli.output import Output, to_stderr
 from metaproxy.support.version import version_line
 
 OK, NO, USAGE, UNREACHABLE = 0, 1, 2, 3
 """Exit codes: done; the answer is no (see each command); wrong arguments; the admin API refused, or is away."""
 
-COMMANDS = (check, status, top, tap, drain, config, record, replay)
+COMMANDS: tuple[Command, ...] = (check, status, top, tap, drain, config, record, replay)
 
 
 class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are a line."""
+
     def error(self, message: str) -> NoReturn:
         to_stderr(f"{message}; see {self.prog} --help")
         raise SystemExit(USAGE)
@@ -46,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
         "proxy itself is started by: twistd -n metaproxy --config FILE",
     )
     made.add_argument("--version", action="version", version=version_line(), help="print the version and exit")
-    commands = made.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
+    commands: Commands = made.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
     for module in COMMANDS:
         module.add(commands, common)
     return made
@@ -57,10 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser().parse_args(arguments)
     output = Output(getattr(given, "json", False))
     try:
-        where, token, ca, certificate = (_told(given, name) for name in ("admin", "token", "ca", "certificate"))
+        where, token, ca, certificate = (_argument(given, name) for name in ("admin", "token", "ca", "certificate"))
         admin = Admin(where or DEFAULT, token, ca=ca, certificate=certificate)
-        code: int = given.run(given, admin, output)
-        return code
+        run: Run = given.run
+        return run(given, admin, output)
     except AdminError as error:
         output.error(str(error))
         return UNREACHABLE
@@ -70,13 +73,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return OK
     except BrokenPipeError:
-        # Whoever read has enough; Python would complain once more when it flushes at its end.
+        # The reader has enough. Python would complain again when it flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
 
 
-def _told(given: argparse.Namespace, name: str) -> str:
-    """An argument, or what the environment has in its place."""
+def _argument(given: argparse.Namespace, name: str) -> str:
+    """Return the argument, or the environment's in its place."""
     return getattr(given, name, None) or os.environ.get(f"METAPROXY_{name.upper()}", "")
 
 

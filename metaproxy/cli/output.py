@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.text import Text
 
 from metaproxy.cli.table import Table
@@ -29,12 +28,12 @@ class Output:
         self.console = console or Console(highlight=False)
         self.errors = errors or Console(stderr=True, highlight=False)
 
-    def json(self, data: Any, one_line: bool = False) -> None:
+    def json(self, data: object, one_line: bool = False) -> None:
         text = json.dumps(data) if one_line else json.dumps(data, indent=2, sort_keys=True)
         self.console.file.write(text + "\n")
         self.console.file.flush()
 
-    def show(self, *what: Any) -> None:
+    def show(self, *what: RenderableType) -> None:
         """A long line of text goes on in the next one at a space on a terminal, and stays one line anywhere else."""
         for one in what:
             self.console.print(text(one) if isinstance(one, str) else one, soft_wrap=not self.console.is_terminal)
@@ -60,7 +59,7 @@ def harmless_line(line: str) -> str:
     return line if line.isprintable() else harmless(line, len(line)).replace('\\"', '"')
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], drop: Sequence[str] = ()) -> Table:
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], drop: Sequence[str] = ()) -> Table:
     """See table.Table; cells may be whatever has a text."""
     cells = [[cell if isinstance(cell, Text) else text(cell) for cell in row] for row in rows]
     return Table(title, columns, cells, drop)

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any
+from argparse import ArgumentParser, Namespace
 
 from metaproxy import units
+from metaproxy.cli.answers import Recorded
 from metaproxy.cli.client import Admin
+from metaproxy.cli.command import Commands
 from metaproxy.cli.output import DIM, Output, size, text
 
 EVERY = 0.5
+_END = "Ctrl-C ends it"
 
 
-def add(commands: Any, common: Any) -> None:
+def add(commands: Commands, common: ArgumentParser) -> None:
     made = commands.add_parser("record", parents=[common], help="record exchanges to a file, until Ctrl-C or a bound")
     made.add_argument("file", metavar="NAME", nargs="?", help="of the file, in the folder of recordings")
     made.add_argument("--listener", metavar="NAME", help="only exchanges of this one")
@@ -29,9 +32,9 @@ def add(commands: Any, common: Any) -> None:
     made.set_defaults(run=run)
 
 
-def run(given: Any, admin: Admin, output: Output) -> int:
+def run(given: Namespace, admin: Admin, output: Output) -> int:
     if given.stop:
-        return _told(admin.ask("DELETE", "/record"), output)
+        return _show(admin.ask("DELETE", "/record"), output)
     asked = {
         "file": given.file,
         "listener": given.listener,
@@ -40,35 +43,37 @@ def run(given: Any, admin: Admin, output: Output) -> int:
         "max_seconds": units.seconds(given.time) if given.time else None,
     }
     body = json.dumps({key: value for key, value in asked.items() if value is not None}).encode()
-    told = admin.ask("POST", "/record", body)
+    state: Recorded = admin.ask("POST", "/record", body)
     if given.detach:
-        return _told(told, output)
+        return _show(state, output)
     try:
         if output.live:
-            with output.console.status(_words(told)) as shown:
-                while told["recording"]:
+            with output.console.status(f"{_words(state)}; {_END}") as shown:
+                while state["recording"]:
                     time.sleep(EVERY)
-                    told = admin.get("/record")
-                    shown.update(_words(told))
-        while told["recording"]:
+                    state = admin.get("/record")
+                    shown.update(f"{_words(state)}; {_END}")
+        while state["recording"]:
             time.sleep(EVERY)
-            told = admin.get("/record")
+            state = admin.get("/record")
     except KeyboardInterrupt:
-        told = admin.ask("DELETE", "/record")
-    return _told(told, output)
+        state = admin.ask("DELETE", "/record")
+    return _show(state, output)
 
 
-def _words(told: dict[str, Any]) -> str:
-    return f"{told['exchanges']} exchanges, {size(told['bytes'])}, {told['seconds']:.0f} s; Ctrl-C ends it"
+def _words(state: Recorded) -> str:
+    return f"{state['exchanges']} exchanges, {size(state['bytes'])}, {state['seconds']:.0f} s"
 
 
-def _told(told: dict[str, Any], output: Output) -> int:
+def _show(state: Recorded, output: Output) -> int:
     if output.as_json:
-        output.json(told)
+        output.json(state)
         return 0
-    ended = f", ended by {told['ended_by']}" if told["ended_by"] else ", under way"
-    output.show(told["file"], f"{told['exchanges']} exchanges, {size(told['bytes'])}, {told['seconds']:.0f} s{ended}")
-    left = {why: count for why, count in told["left_out"].items() if count}
+    ended = f", ended by {state['ended_by']}" if state["ended_by"] else ", under way"
+    output.show(
+        state["file"], f"{state['exchanges']} exchanges, {size(state['bytes'])}, {state['seconds']:.0f} s{ended}"
+    )
+    left = {why: count for why, count in state["left_out"].items() if count}
     if left:
         output.show(text("left out: " + ", ".join(f"{count} {why}" for why, count in left.items()), DIM))
     return 0

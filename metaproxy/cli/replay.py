@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import os
 import socket
+from argparse import ArgumentParser, Namespace
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TypedDict
 
 import yaml
+from twisted.internet.base import ReactorBase
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, UNIXClientEndpoint, connectProtocol
 from twisted.internet.error import ReactorNotRunning
+from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.python.failure import Failure
 
 from metaproxy import units
+from metaproxy.cli.answers import Latency
 from metaproxy.cli.client import Admin
+from metaproxy.cli.command import Commands
 from metaproxy.cli.output import BAD, DIM, GOOD, Output, ms, table, text
 from metaproxy.interfaces import ICodec
 from metaproxy.plugins import OptionError, Registry, UnknownPlugin
@@ -30,10 +35,10 @@ from metaproxy.support import addresses as address
 
 CONNECT = 5.0
 SHOWN = 20
-"""Differences that are told; all are counted, and JSON has them all."""
+"""Differences that are shown; all are counted, and JSON has them all."""
 
 
-def add(commands: Any, common: Any) -> None:
+def add(commands: Commands, common: ArgumentParser) -> None:
     words = "send a recording again; with --compare 1 if answers differ"
     made = commands.add_parser("replay", parents=[common], help=words)
     made.add_argument("file", metavar="FILE")
@@ -61,7 +66,7 @@ _LISTS = (
 )
 
 
-def run(given: Any, admin: Admin, output: Output) -> int:
+def run(given: Namespace, admin: Admin, output: Output) -> int:
     recording = _recording(given.file)
     entries, skipped = _chosen(recording, given.listener)
     codec = _codec(given, entries)
@@ -106,7 +111,7 @@ def _chosen(recording: Recording, listener: str | None) -> tuple[list[Entry], in
     return entries, len(chosen) - len(entries)
 
 
-def _codec(given: Any, entries: Sequence[Entry]) -> ICodec:
+def _codec(given: Namespace, entries: Sequence[Entry]) -> ICodec:
     try:
         spec = yaml.safe_load(given.protocol) if given.protocol else entries[0].protocol
     except yaml.YAMLError:
@@ -116,7 +121,7 @@ def _codec(given: Any, entries: Sequence[Entry]) -> ICodec:
     if not isinstance(name, str):
         raise ValueError(f"--protocol {given.protocol!r}; write a codec's name, or {{name: thrift, transport: framed}}")
     try:
-        codec: Any = Registry(given.plugins).factory(ICodec, name, options)()
+        codec = ICodec(Registry(given.plugins).factory(ICodec, name, options)())
     except UnknownPlugin as error:
         raise ValueError(f"--protocol: {error}; there are {', '.join(error.known)}") from None
     except OptionError as error:
@@ -155,7 +160,8 @@ def played(entries: Sequence[Entry], to: str, codec: ICodec, pace: Pace, max_tim
         raise ValueError(f"--to: {error}") from None
     from twisted.internet import reactor
 
-    loop: Any = reactor
+    assert isinstance(reactor, ReactorBase)
+    loop = reactor
     endpoint = endpoint_of(loop)
     player = Player(loop, lambda protocol: connectProtocol(endpoint, protocol), codec, pace)
     failed: list[Failure] = []
@@ -174,14 +180,14 @@ def played(entries: Sequence[Entry], to: str, codec: ICodec, pace: Pace, max_tim
     ], f"{missing} were not sent or not answered in time" if missing else ""
 
 
-def _stop(loop: Any) -> None:
+def _stop(loop: ReactorBase) -> None:
     try:
         loop.stop()
     except ReactorNotRunning:  # Ctrl-C was first
         return
 
 
-def _endpoint(to: str) -> Any:
+def _endpoint(to: str) -> Callable[[ReactorBase], IStreamClientEndpoint]:
     where = address.parse(to)
     if where.family == socket.AF_UNIX:
         return lambda reactor: UNIXClientEndpoint(reactor, where.host, timeout=CONNECT)
@@ -192,24 +198,64 @@ def _endpoint(to: str) -> Any:
 # -- the report
 
 
+class Place(TypedDict):
+    """Which exchange it is about."""
+
+    number: int
+    connection: str
+    operation: str
+
+
+class Different(Place):
+    """An answer that differs from the recorded one."""
+
+    differs: str
+
+
+class Failed(Place):
+    """A request without an answer."""
+
+    error: str
+
+
+class Latencies(TypedDict):
+    """Of the same requests, when they were recorded and now."""
+
+    recorded: Latency
+    replayed: Latency
+
+
+class Report(TypedDict):
+    """The result, as JSON has it. cut: why not all was sent or answered, None if it was."""
+
+    sent: int
+    skipped: int
+    answered: int
+    failed: list[Failed]
+    compared: int
+    differences: list[Different]
+    cut: str | None
+    latency_ms: Latencies
+
+
 def report(
     calls: Sequence[Call], skipped: int, codec: ICodec | None, ignore: Sequence[str], output: Output, cut: str = ""
 ) -> int:
     """codec: to compare with, None for no comparison. The exit code: 1 for differences, failures, or what was cut."""
     failed = [call for call in calls if call.error]
-    differences = []
+    differences: list[Different] = []
     compared = 0
     for call in calls:
         if codec is not None and call.answer is not None and call.entry.response is not None:
             compared += 1
             how = difference(codec, call.entry, call.answer, ignore)
             if how:
-                differences.append({**_place(call.entry), "differs": how})
-    told = {
+                differences.append(Different(**_place(call.entry), differs=how))
+    result: Report = {
         "sent": len(calls),
         "skipped": skipped,
         "answered": sum(call.answer is not None for call in calls),
-        "failed": [{**_place(call.entry), "error": call.error} for call in failed],
+        "failed": [Failed(**_place(call.entry), error=call.error) for call in failed],
         "compared": compared,
         "differences": differences,
         "cut": cut or None,
@@ -219,30 +265,34 @@ def report(
         },
     }
     if output.as_json:
-        output.json(told)
+        output.json(result)
     else:
-        _show(told, codec is not None, output)
+        _show(result, codec is not None, output)
     return 1 if differences or cut or failed else 0
 
 
-def _place(entry: Entry) -> dict[str, Any]:
-    return {"number": entry.number, "connection": entry.connection, "operation": entry.operation}
+def _place(entry: Entry) -> Place:
+    return Place(number=entry.number, connection=entry.connection, operation=entry.operation)
 
 
-def _latency(durations: list[float]) -> dict[str, float | None]:
+def _latency(durations: list[float]) -> Latency:
     ordered = sorted(durations)
-    return {
-        name: round(ordered[min(int(len(ordered) * share), len(ordered) - 1)] * 1000, 3) if ordered else None
-        for name, share in (("p50", 0.5), ("p99", 0.99))
-    }
+
+    def percentile(share: float) -> float | None:
+        return round(ordered[min(int(len(ordered) * share), len(ordered) - 1)] * 1000, 3) if ordered else None
+
+    return Latency(p50=percentile(0.5), p99=percentile(0.99))
 
 
-def _show(told: dict[str, Any], compared: bool, output: Output) -> None:
-    failed, differences, latency = told["failed"], told["differences"], told["latency_ms"]
-    output.show(f"{told['sent']} requests sent, {told['answered']} answered, {len(failed)} failed")
-    if told["skipped"]:
-        output.show(text(f"{told['skipped']} left out, as the proxy had answered them by itself", DIM))
-    rows = [[name, ms(latency[name]["p50"]), ms(latency[name]["p99"])] for name in ("recorded", "replayed")]
+def _show(result: Report, compared: bool, output: Output) -> None:
+    failed, differences, latency = result["failed"], result["differences"], result["latency_ms"]
+    output.show(f"{result['sent']} requests sent, {result['answered']} answered, {len(failed)} failed")
+    if result["skipped"]:
+        output.show(text(f"{result['skipped']} left out, as the proxy had answered them by itself", DIM))
+    rows: list[list[object]] = [
+        [name, ms(one["p50"]), ms(one["p99"])]
+        for name, one in (("recorded", latency["recorded"]), ("replayed", latency["replayed"]))
+    ]
     output.show(table("", ["latency", ">p50 ms", ">p99 ms"], rows))
     if failed:
         counted = Counter(one["error"] for one in failed).most_common(SHOWN)
@@ -251,7 +301,7 @@ def _show(told: dict[str, Any], compared: bool, output: Output) -> None:
         rows = [[one["number"], one["operation"], one["differs"]] for one in differences[:SHOWN]]
         output.show(table("Differences", [">request", "operation", "how"], rows, ["operation"]))
     if compared:
-        words = f"{told['compared']} answers compared, {len(differences)} differ"
+        words = f"{result['compared']} answers compared, {len(differences)} differ"
         output.show(text(words, BAD if differences else GOOD))
-    if told["cut"]:
-        output.error(told["cut"])
+    if result["cut"]:
+        output.error(result["cut"])

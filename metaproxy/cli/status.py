@@ -6,18 +6,30 @@ Lives here: the command. Does not: figures over time (`top`).
 
 from __future__ import annotations
 
-from typing import Any
+from argparse import ArgumentParser, Namespace
 
 from rich.text import Text
 
+from metaproxy.cli.answers import (
+    ClusterInfo,
+    Clusters,
+    EndpointInfo,
+    ListenerInfo,
+    Listeners,
+    Problem,
+    Problems,
+    ServerInfo,
+)
 from metaproxy.cli.client import Admin
+from metaproxy.cli.command import Commands
 from metaproxy.cli.output import BAD, DIM, GOOD, Output, ms, rate, table, text
+from metaproxy.cli.table import Table
 
 FAIL_ON = ("never", "not-ready", "degraded", "problems")
 """From what on it ends with 1; each includes those before it."""
 
 
-def add(commands: Any, common: Any) -> None:
+def add(commands: Commands, common: ArgumentParser) -> None:
     made = commands.add_parser("status", parents=[common], help="state, what is wrong, listeners, endpoints")
     made.add_argument("--seconds", type=float, default=10.0, help="how far to look back, 2 to 60 (default: 10)")
     made.add_argument(
@@ -30,25 +42,25 @@ def add(commands: Any, common: Any) -> None:
     made.set_defaults(run=run)
 
 
-def run(given: Any, admin: Admin, output: Output) -> int:
+def run(given: Namespace, admin: Admin, output: Output) -> int:
     seconds = f"{given.seconds:g}"
-    info = admin.get("/server_info")
-    found = admin.get("/problems", seconds=seconds)
-    listeners = admin.get("/listeners")["listeners"]
-    clusters = admin.get("/clusters", seconds=seconds)["clusters"]
+    info: ServerInfo = admin.get("/server_info")
+    found: Problems = admin.get("/problems", seconds=seconds)
+    listeners: Listeners = admin.get("/listeners")
+    clusters: Clusters = admin.get("/clusters", seconds=seconds)
     if output.as_json:
         output.json(
             {
                 "server": info,
                 "worst": found["worst"],
                 "problems": found["problems"],
-                "listeners": listeners,
-                "clusters": clusters,
+                "listeners": listeners["listeners"],
+                "clusters": clusters["clusters"],
             }
         )
     else:
         output.show(_head(info, admin.where), *_problems(found["problems"]), "")
-        output.show(_listeners(listeners), _clusters(clusters, seconds))
+        output.show(_listeners(listeners["listeners"]), _clusters(clusters["clusters"], seconds))
     return 1 if _fails(info["ready"], found["worst"], given.fail_on) else 0
 
 
@@ -57,7 +69,7 @@ def _fails(ready: bool, worst: str, fail_on: str) -> bool:
     return any(found[: FAIL_ON.index(fail_on)])
 
 
-def _head(info: dict[str, Any], where: str) -> Text:
+def _head(info: ServerInfo, where: str) -> Text:
     state = (
         ("ready", GOOD) if info["ready"] else (info["state"].lower() if info["state"] != "LIVE" else "not ready", BAD)
     )
@@ -71,7 +83,7 @@ def _head(info: dict[str, Any], where: str) -> Text:
 _STYLES = {"bad": BAD, "warn": "yellow", "note": DIM}
 
 
-def _problems(found: list[dict[str, Any]]) -> list[Text]:
+def _problems(found: list[Problem]) -> list[Text]:
     """A line each, and more where a problem has lines of its own, as a configuration that was refused."""
     lines = []
     for one in found:
@@ -89,7 +101,7 @@ def _ago(seconds: float) -> str:
     return f"{hours:.0f} h" if hours >= 2 else f"{minutes:.0f} min" if minutes >= 2 else f"{seconds:.0f} s"
 
 
-def _listeners(listeners: list[dict[str, Any]]) -> Any:
+def _listeners(listeners: list[ListenerInfo]) -> Table:
     return table(
         "Listeners",
         ["listener", "protocol", "address", "state", ">clients", ">under way", ">requests", ">bad frames"],
@@ -110,24 +122,28 @@ def _listeners(listeners: list[dict[str, Any]]) -> Any:
     )
 
 
-def _clusters(clusters: list[dict[str, Any]], seconds: str) -> Any:
+_NO_ENDPOINT: tuple[None] = (None,)
+"""A cluster without an endpoint has a row, too."""
+
+
+def _clusters(clusters: list[ClusterInfo], seconds: str) -> Table:
     columns = ["cluster", "endpoint", "health", ">weight", ">under way", ">/s", ">errors", ">p50 ms", ">p99 ms"]
     return table(
         f"Endpoints, the last {seconds} s",
         [*columns, ">usual p99"],
-        [_endpoint(cluster, one) for cluster in clusters for one in cluster["endpoints"] or [None]],
+        [_endpoint(cluster, one) for cluster in clusters for one in (cluster["endpoints"] or _NO_ENDPOINT)],
         drop=["weight", "under way", "usual p99", "p50 ms", "/s", "errors", "p99 ms"],
     )
 
 
-def _endpoint(cluster: dict[str, Any], one: dict[str, Any] | None) -> list[Any]:
+def _endpoint(cluster: ClusterInfo, one: EndpointInfo | None) -> list[object]:
     name = text(cluster["name"])
     if cluster["paused"] is not None:
         name.append(f" paused, {cluster['paused']['waiting']} wait", style=BAD)
     if one is None:
         return [name, "", text("no endpoint", BAD), *[""] * 7]
     well = one["health"] == "healthy"
-    out = next((word for word in ("drained", "ejected") if one[word]), "" if well else one["health"])
+    out = "drained" if one["drained"] else "ejected" if one["ejected"] else "" if well else one["health"]
     found, latency, usual = one["lately"], one["latency_ms"], one["usual_p99_ms"]
     return [
         name, one["address"], text(out or "healthy", BAD if out else GOOD), one["weight"], one["active"],

@@ -6,15 +6,17 @@ Lives here: the command. Does not: choosing and decoding (the proxy's /tap).
 
 from __future__ import annotations
 
-from typing import Any
+from argparse import ArgumentParser, Namespace
 
 from rich.text import Text
 
+from metaproxy.cli.answers import Tapped
 from metaproxy.cli.client import Admin
+from metaproxy.cli.command import Commands
 from metaproxy.cli.output import BAD, DIM, Output, ms, outcome, text
 
 
-def add(commands: Any, common: Any) -> None:
+def add(commands: Commands, common: ArgumentParser) -> None:
     made = commands.add_parser("tap", parents=[common], help="exchanges as they end, decoded; until Ctrl-C")
     made.add_argument("--listener", metavar="NAME", help="only of this one")
     made.add_argument("--match", help="only those of which this holds: key=value, or conditions as JSON")
@@ -24,7 +26,8 @@ def add(commands: Any, common: Any) -> None:
     made.set_defaults(run=run)
 
 
-def run(given: Any, admin: Admin, output: Output) -> int:
+def run(given: Namespace, admin: Admin, output: Output) -> int:
+    one: Tapped
     for one in admin.lines("/tap", listener=given.listener, match=given.match, limit=given.limit, rate=given.rate):
         if output.as_json:
             output.json(one, one_line=True)
@@ -35,7 +38,7 @@ def run(given: Any, admin: Admin, output: Output) -> int:
     return 0
 
 
-def line(one: dict[str, Any]) -> Text:
+def line(one: Tapped) -> Text:
     tries = f" x{one['attempts']}" if one["attempts"] > 1 else ""
     shown = Text.assemble(
         (one["time"][11:23], DIM), " ", outcome(f"{one['outcome']:9}"), f" {ms(one['duration_ms']):>6} ms  ",
@@ -49,13 +52,13 @@ def line(one: dict[str, Any]) -> Text:
     return shown
 
 
-def _sizes(one: dict[str, Any]) -> str:
+def _sizes(one: Tapped) -> str:
     return f"{one['request']['bytes']}>{one['response_bytes']} B"
 
 
-def why(one: dict[str, Any]) -> list[Text]:
-    told = one["why"]
-    passed = [(f"not {route['route']}", route["why"]) for route in told.get("passed_over", ())]
-    words = [*passed, ("route", told["route"]), ("cluster", told["cluster"]), ("endpoint", told["endpoint"])]
+def why(one: Tapped) -> list[Text]:
+    reasons = one["why"]
+    passed = [(f"not {route['route']}", route["why"]) for route in reasons.get("passed_over", ())]
+    words = [*passed, ("route", reasons["route"]), ("cluster", reasons["cluster"]), ("endpoint", reasons["endpoint"])]
     metadata = " ".join(f"{key}={value}" for key, value in one["request"]["metadata"].items())
     return [text(f"    {name}: {value}", DIM) for name, value in [("metadata", metadata), *words]]

@@ -1,5 +1,5 @@
 """
-`metaproxy top`: what flows now, by cluster and operation, drawn anew every two seconds.
+`metaproxy top`: what flows now, by cluster and operation, drawn again every two seconds.
 
 Lives here: the command. Does not: counting (the proxy's /flows).
 """
@@ -7,13 +7,15 @@ Lives here: the command. Does not: counting (the proxy's /flows).
 from __future__ import annotations
 
 import time
-from typing import Any
+from argparse import ArgumentParser, Namespace
 
 from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
+from metaproxy.cli.answers import Flow, Flows
 from metaproxy.cli.client import Admin
+from metaproxy.cli.command import Commands
 from metaproxy.cli.output import BAD, DIM, Output, ms, rate, table, text
 
 EVERY = 2.0
@@ -21,7 +23,7 @@ EVERY = 2.0
 ROWS = 30
 
 
-def add(commands: Any, common: Any) -> None:
+def add(commands: Commands, common: ArgumentParser) -> None:
     made = commands.add_parser("top", parents=[common], help="what flows now: rates, errors, latency; until Ctrl-C")
     made.add_argument("--seconds", type=float, default=10.0, help="how far to look back, 2 to 60 (default: 10)")
     made.add_argument("--rows", type=int, default=ROWS, help=f"rows that are shown (default: {ROWS})")
@@ -30,9 +32,10 @@ def add(commands: Any, common: Any) -> None:
     made.set_defaults(run=run)
 
 
-def run(given: Any, admin: Admin, output: Output) -> int:
-    def look() -> Any:
-        return admin.get("/flows", seconds=f"{given.seconds:g}", limit=given.rows, caller=given.by)
+def run(given: Namespace, admin: Admin, output: Output) -> int:
+    def look() -> Flows:
+        found: Flows = admin.get("/flows", seconds=f"{given.seconds:g}", limit=given.rows, caller=given.by)
+        return found
 
     found = look()  # the first look begins to count
     if given.once or not output.live:
@@ -50,7 +53,7 @@ def run(given: Any, admin: Admin, output: Output) -> int:
             live.update(shown(look()), refresh=True)
 
 
-def shown(found: dict[str, Any]) -> Group:
+def shown(found: Flows) -> Group:
     total = found["total"]
     latency = total["latency_ms"]
     head = Text.assemble(
@@ -62,12 +65,12 @@ def shown(found: dict[str, Any]) -> Group:
     columns = ["caller", "operation", "route", "cluster", ">/s", ">errors/s", ">p50 ms", ">p99 ms", "outcomes"]
     rows = [_row(one) for one in found["flows"]]
     if found["other"] is not None:
-        rows.append(_row({**found["other"], "caller": "others", "operation": "", "route": "", "cluster": ""}))
+        rows.append(_row(Flow(**found["other"], caller="others", operation="", route="", cluster="")))
     drop = ["caller", "route", "p50 ms", "outcomes", "p99 ms", "cluster"]
     return Group(head, table("", columns, rows, drop) if rows else text("nothing ended so far", DIM))
 
 
-def _row(one: dict[str, Any]) -> list[Any]:
+def _row(one: Flow) -> list[object]:
     failed = {name: count for name, count in one["outcomes"].items() if name not in ("ok", "oneway")}
     return [
         one["caller"], one["operation"], one["route"], one["cluster"], rate(one["rate"]),

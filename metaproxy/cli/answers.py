@@ -1,0 +1,237 @@
+"""
+What the admin API answers, as far as commands read it.
+
+Lives here: the shapes of its JSON, for type checkers. Does not: checking them; the other end is the same program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NotRequired, TypedDict
+
+Counts = Mapping[str, int]
+
+
+class Latency(TypedDict):
+    """Milliseconds; None where nothing was measured."""
+
+    p50: float | None
+    p99: float | None
+
+
+# -- status
+
+
+class ServerInfo(TypedDict):
+    """`/server_info`."""
+
+    ready: bool
+    state: str
+    node: Mapping[str, str]
+    uptime_seconds: float
+    config_version: int
+
+
+class Problem(TypedDict):
+    """One of `/problems`. lines: more of it, such as the errors of a configuration that was refused."""
+
+    level: str
+    what: str
+    detail: str
+    lines: NotRequired[list[str]]
+
+
+class Problems(TypedDict):
+    """`/problems`. worst: the worst level that there is."""
+
+    worst: str
+    problems: list[Problem]
+
+
+class ListenerInfo(TypedDict):
+    """One of `/listeners`."""
+
+    name: str
+    protocol: str
+    bound: list[str]
+    state: str
+    counts: Counts
+
+
+class Listeners(TypedDict):
+    """`/listeners`."""
+
+    listeners: list[ListenerInfo]
+
+
+class Lately(TypedDict):
+    """What an endpoint did in the last seconds."""
+
+    tries: int
+    failed: int
+    seconds: float
+
+
+class EndpointInfo(TypedDict):
+    """An endpoint of one of `/clusters`."""
+
+    address: str
+    health: str
+    drained: bool
+    ejected: bool
+    weight: int
+    active: int
+    lately: Lately
+    latency_ms: Latency
+    usual_p99_ms: float | None
+
+
+class Pause(TypedDict):
+    """Why and since when a cluster is paused."""
+
+    waiting: int
+
+
+class ClusterInfo(TypedDict):
+    """One of `/clusters`."""
+
+    name: str
+    paused: Pause | None
+    endpoints: list[EndpointInfo]
+
+
+class Clusters(TypedDict):
+    """`/clusters`."""
+
+    clusters: list[ClusterInfo]
+
+
+# -- top
+
+
+class Tally(TypedDict):
+    """What was counted of a flow, or of several."""
+
+    exchanges: int
+    rate: float
+    errors: int
+    error_rate: float
+    latency_ms: Latency
+    outcomes: Counts
+
+
+class Flow(Tally):
+    """One of `/flows`."""
+
+    caller: str
+    operation: str
+    route: str
+    cluster: str
+
+
+class Flows(TypedDict):
+    """`/flows`. other: the flows that are not listed, together."""
+
+    seconds: float
+    flows: list[Flow]
+    other: Tally | None
+    total: Tally
+
+
+# -- tap
+
+
+class PassedOver(TypedDict):
+    """A route above the one that was taken."""
+
+    route: str
+    why: str
+
+
+class Why(TypedDict):
+    """Why an exchange went where it went."""
+
+    route: str
+    cluster: str
+    endpoint: str
+    passed_over: NotRequired[list[PassedOver]]
+
+
+class TappedMessage(TypedDict):
+    """A request, decoded."""
+
+    bytes: int
+    metadata: Mapping[str, str]
+
+
+class MirrorDifference(TypedDict):
+    """How a mirror's answer differs."""
+
+    cluster: str
+    differs: str
+
+
+class Tapped(TypedDict):
+    """A line of `/tap`. lost: exchanges before it that are not in the stream."""
+
+    time: str
+    outcome: str
+    duration_ms: float
+    source: str
+    operation: str
+    route: str
+    cluster: str
+    endpoint: str
+    attempts: int
+    details: str
+    request: TappedMessage
+    response_bytes: int
+    why: Why
+    lost: NotRequired[int]
+    mirror: NotRequired[MirrorDifference]
+
+
+# -- drain, config, record
+
+
+class Drained(TypedDict):
+    """`POST /drain`. connections: by listener."""
+
+    draining: list[str]
+    connections: dict[str, int]
+
+
+class ConfigError(TypedDict):
+    """What is wrong with a configuration, and in which line."""
+
+    where: str
+    error: str
+
+
+class ConfigDifference(TypedDict, total=False):
+    """What a configuration would change; by 'added', 'changed' and 'removed'."""
+
+    listeners: Mapping[str, list[str]]
+    clusters: Mapping[str, list[str]]
+    sections: list[str]
+    warnings: list[str]
+
+
+class Checked(TypedDict):
+    """`POST /check`."""
+
+    valid: bool
+    errors: list[ConfigError]
+    difference: ConfigDifference | None
+
+
+class Recorded(TypedDict):
+    """`/record`. left_out: exchanges that are not in the file, by the reason."""
+
+    recording: bool
+    file: str
+    exchanges: int
+    bytes: int
+    seconds: float
+    ended_by: str | None
+    left_out: Counts
