@@ -30,6 +30,8 @@ from metaproxy.codecs.thrift.runs import LEVELS, BinaryRuns, CompactRuns, Runs
 from metaproxy.codecs.thrift.walking import BYTES_A_STEP, MAX_DEPTH, MAX_STEPS, PAUSES, WORTH, Walk, too_many
 from metaproxy.message import FrameError
 
+__all__ = ["MAX_DEPTH", "OTHER_WALKS", "WALKS", "BinaryWalk", "CompactWalk", "FbthriftCompactWalk", "JsonWalk", "Walk"]
+
 _DEEP = MAX_DEPTH - LEVELS - 2
 """From so many on the stack, what a leap skips could be nested too deep."""
 
