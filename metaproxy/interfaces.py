@@ -18,7 +18,7 @@ Three properties tell protocols apart; a codec declares them and the proxy does 
 
 Two more have their place here. A protocol whose *server speaks first* says so with `server_first`: the proxy then opens
 the client's upstream connection when the client arrives. A protocol that logs in or negotiates on a new upstream
-connection does so in `ISession.open` and `ready`. A protocol that *tells its own topology* (redirects, broker lists)
+connection does so in `ISession.open` and `ready`. A protocol that *has its own topology* (redirects, broker lists)
 reads it in its session and reports `Message` metadata; what the addresses are worth is decided by an IDiscovery.
 """
 
@@ -59,7 +59,7 @@ class ISession(Interface):
         The bytes to write first on a new connection; usually b"". On the server's side only.
 
         profile: `Message.profile` of the requests that the connection will carry. credentials: the cluster's
-        `credentials:`, may be empty. Answers to these bytes are the session's business and reach nobody else; a
+        `credentials:`, may be empty. Answers to these bytes are the session's business and go no further; a
         refused login sets `error`.
         """
 
@@ -78,7 +78,7 @@ class ISession(Interface):
         """
 
     def drain() -> bytes:
-        """What tells the peer that this connection takes no new request; b"" where the protocol has no word for it."""
+        """The message that this connection takes no new request; b"" where the protocol has no word for it."""
 
     def owed() -> bytes:
         """
@@ -154,7 +154,7 @@ class ICodec(Interface):
     def confidential(request: Message) -> bool:
         """
         Whether the request, or what answers it, holds a secret by the protocol's own rules: a login, a password that is
-        set. It is left out of recordings. Only asked while somebody records. May raise FrameError.
+        set. It is left out of recordings. Only asked while a recording runs. May raise FrameError.
         """
 
     def split(request: Message, owner: Callable[[str], Hashable]) -> list[Part] | bytes | None:
@@ -162,7 +162,7 @@ class ICodec(Interface):
         The pieces of a request that touches keys of several endpoints, one an endpoint; None when it is not to be
         split; [] when its keys are at several endpoints and it can't be split: it is refused (Reply.name CROSSSLOT).
         Bytes are the whole answer; a FrameError is the reason for which it is refused. Only called with a hashing
-        balancer. owner: tells for a key which endpoint has it (only equality counts). `owner.bound`: the endpoint of
+        balancer. owner: gives for a key the endpoint that has it (only equality counts). `owner.bound`: the endpoint of
         the connection that the client has for itself, None without one; a request for it is never split, and refused
         by []. `owner.everyone()`: all endpoints, for `Part.endpoint`; [] while one of them is not usable.
         """
@@ -210,7 +210,7 @@ class IExchange(Interface):
     def limit(seconds: float) -> None:
         """In on_request: give the exchange at most this time from `started` on, if it is less than what it has."""
 
-    learnt = Attribute("dict[str, str | None] | None: what `learn` was told; None when nothing.")
+    learnt = Attribute("dict[str, str | None] | None: what `learn` was given; None when nothing.")
 
     def learn(key: str, value: str | None) -> None:
         """

@@ -40,9 +40,9 @@ class Kind(IntEnum):
     ONEWAY = 1
     """From a client; no answer ever comes. Its exchange is complete when the bytes were handed to the connection."""
     RESPONSE = 2
-    """From a server: an answer that tells of success."""
+    """From a server: an answer of success."""
     ERROR = 3
-    """From a server: an answer that tells of failure. Routed back exactly as RESPONSE."""
+    """From a server: an answer of failure. Routed back exactly as RESPONSE."""
     HEARTBEAT = 4
     """From either: answered with `Message.answer` by the proxy and never forwarded."""
     EVENT = 5
@@ -142,7 +142,7 @@ class Reply:
     A local answer that a filter gives instead of going on.
 
     kind: which error, or None when `frame` is the complete answer; text: at most 1 KiB, shown to the client;
-    frame: the bytes to write, made by somebody who knows the protocol, or None to let the codec make them from
+    frame: the bytes to write, made by code that knows the protocol, or None to let the codec make them from
     kind and text; name: the protocol's own name for the error where `kind` is not precise enough, else ""; details:
     what logs show in place of `text`, where operators may know more than clients; ending: what becomes of the client's
     connection, None for nothing; metadata: put into the codec's frame where the protocol's errors can carry them.
@@ -191,11 +191,11 @@ class Message:
     One message of a protocol: its bytes and what the codec read of it.
 
     kind: see Kind. frame: the original bytes, whole, head included. id: what matches an answer to its request on a
-    connection (0 with Correlation.FIFO). metadata: str -> str, what is already known; None before the first look.
-    more: fills in more of `metadata` when a key is missed, and sets itself anew while there is still more behind it; it
-    may raise FrameError, once. answer: not None means that the codec answers the message itself with these bytes (b"":
-    with nothing), in order; it is not forwarded. hold: see Hold. profile: which state the upstream connection must be
-    in (database, protocol version, user), any hashable; connections of one profile serve all its requests. refused: is
+    connection (0 with Correlation.FIFO). metadata: str -> str, what is already known; None before the first look. more:
+    fills in more of `metadata` when a key is missed, and sets itself again while there is still more behind it; it may
+    raise FrameError, once. answer: not None means that the codec answers the message itself with these bytes (b"": with
+    nothing), in order; it is not forwarded. hold: see Hold. profile: which state the upstream connection must be in
+    (database, protocol version, user), any hashable; connections of one profile serve all its requests. refused: is
     there only if a codec set it, for a request of a transaction: refused(message, text) gives the frame that makes the
     server fail all of it, for a request that the proxy answers itself. unclear: is there only where a receiver may see
     another value than `get` gives: see `values`.
@@ -334,7 +334,7 @@ class Part:
 class Mutation:
     """
     Changes to the metadata that a frame carries: `set` replaces or adds, `remove` deletes; keys as spelled here.
-    Removal happens first. One object serves a route; nobody changes it after it was built.
+    Removal happens first. One object serves a route; nothing changes it after it was built.
     """
 
     __slots__ = ("remove", "set")

@@ -1,7 +1,7 @@
 """
 The limits of a cluster that keep a slow one from taking the proxy with it.
 
-Lives here: `Breaker`, the numbers and what is under way against them. Does not: who waits, what the client is told.
+Lives here: `Breaker`, the numbers and what is under way against them. Does not: who waits, the client's answer.
 Semantics: Envoy's circuit breakers, per cluster and process.
 """
 

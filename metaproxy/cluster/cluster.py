@@ -228,7 +228,7 @@ class Cluster:
             self.leaving = [endpoint for endpoint in self.leaving if endpoint.in_use]
 
     def refresh(self) -> None:
-        """Plans anew from what is known of the endpoints; whatever comes out the same goes on as it is."""
+        """Plans from what is known of the endpoints now; balancers whose members are the same go on."""
         self._weigh()
         before, self._plan = self._plan, self._rebalanced(self._plan, self.endpoints)
         self._stale = set(self._by_subset)
@@ -238,7 +238,7 @@ class Cluster:
     def _adopt(self) -> None:
         """Balances by the plan from now on."""
         self.balancer = self._plan.balancer
-        if self.balancer is None:  # while nobody can be picked, it hashes as it did
+        if self.balancer is None:  # while no endpoint can be picked, it hashes as it did
             return
         self.uses_hash = self.balancer.uses_hash
         self.splits = self.uses_hash and len(self.endpoints) > 1
@@ -359,7 +359,7 @@ class Cluster:
 
 
 class Balanced(NamedTuple):
-    """A plan and the balancer that follows it, None when there is nobody to pick."""
+    """A plan and the balancer that follows it, None when there is no endpoint to pick."""
 
     levels: tuple[Level, ...]
     balancer: ILoadBalancer | None

@@ -26,7 +26,7 @@ class Endpoint:
     checked: whether a health check has decided about it; healthy: what it decided. drained: an operator takes it out of
     service. ejected_until: seconds of the reactor's clock, 0 for not ejected, inf for until an operator restores it;
     ejections: how often, which goes down again in good times. started: when it joined or became healthy, seconds of
-    the clock, while it starts slowly, else None. watch: who is told of failures, None for nobody.
+    the clock, while it starts slowly, else None. watch: what hears of its failures, or None.
     """
 
     __slots__ = (
@@ -91,7 +91,7 @@ class Endpoint:
         return self.active > 0 or (self.pool is not None and len(self.pool.connections) > 0)
 
     def answered(self, failed: bool) -> None:
-        """An answer came; failed: it told of failure. The common path counts this in line."""
+        """An answer came; failed: it is an error. The common path counts this in line."""
         if failed:
             self.counts.errors += 1
             if self.watch is not None:

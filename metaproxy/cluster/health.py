@@ -23,7 +23,7 @@ AT_ONCE = 32
 """Checks of a cluster under way at a time; further ones wait."""
 
 Done = Callable[[bool, str], None]
-"""Told how a check ended: whether the endpoint is well, and if not, why."""
+"""Called with how a check ended: whether the endpoint is well, and if not, why."""
 Probe = Callable[["Cluster", "Endpoint", Any, float, Done], Callable[[], None]]
 """probe(cluster, endpoint, network, timeout, done) begins a check; what it returns ends it without a word to `done`."""
 

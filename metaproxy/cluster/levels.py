@@ -41,6 +41,6 @@ class Levels:
         self._bounds = list(accumulate(shares))[:-1]
 
     def pick(self, hash_value: int) -> IEndpoint:
-        # Balancers look at a hash's lowest or highest bits; mixed, it tells nothing of the place in their tables.
+        # Balancers look at a hash's lowest or highest bits; mixed, it says nothing of the place in their tables.
         drawn = (hash_value * _GOLDEN & _BITS) / 2**64 if self.uses_hash else self._uniform()
         return self.balancers[bisect_right(self._bounds, drawn)].pick(hash_value)

@@ -24,7 +24,7 @@ FACT = "destination.original"
 
 @implementer(ILoadBalancer)
 class _ByDestination:
-    """Stands in the place of a balancer: there is always somebody to pick."""
+    """Stands in the place of a balancer: there is always an endpoint to pick."""
 
     uses_hash = False
 
@@ -72,7 +72,7 @@ class OriginalDestinationCluster(Cluster):
         return endpoint
 
     def forget(self) -> None:
-        """Drops endpoints without a connection, unless somebody decided about them. Called from time to time."""
+        """Drops endpoints without a connection that no operator and no check decided about."""
         super().forget()
         kept = [one for one in self.endpoints if one.in_use or not one.usable]
         if len(kept) < len(self.endpoints):

@@ -45,7 +45,7 @@ class Settings:
 
 class EndpointMonitor:
     """
-    What `proxy` tells of an endpoint's failures; `Endpoint.watch` while there is an outlier detection. losses: failures
+    Counts an endpoint's failures; `Endpoint.watch` while there is an outlier detection. losses: failures
     without an answer.
     """
 

@@ -21,7 +21,7 @@ REASONS: dict[str, frozenset[ErrorKind]] = {
     "timeout": frozenset((ErrorKind.TIMEOUT,)),
     "error": frozenset(),
 }
-"""What `on:` may list, and the failures that each stands for; 'error' is an answer that tells of failure."""
+"""What `on:` may list, and the failures that each stands for; 'error' is an answer of kind ERROR."""
 
 UNSENT = frozenset((ErrorKind.CONNECT, ErrorKind.NO_ENDPOINT, ErrorKind.OVERLOAD))
 """Failures before the first byte was sent: trying again repeats nothing."""

@@ -51,7 +51,7 @@ class EndpointSet(Protocol[E]):
     def counts(self) -> ClusterCounts: ...
 
     def refresh(self) -> None:
-        """Plan anew from what is known of the endpoints."""
+        """Plan from what is known of the endpoints now."""
 
     def tell(self, text: str) -> None:
         """Log a line, unless there were many."""

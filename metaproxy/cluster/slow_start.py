@@ -13,7 +13,7 @@ from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.roles import EndpointSet
 
 STEPS = 20
-"""Weights grow so many times: each time balancers are built anew."""
+"""Weights grow so many times: each time balancers are built again."""
 LEAST = 10
 """Percent of its weight that an endpoint begins with."""
 

@@ -2,7 +2,7 @@
 One try at one endpoint: a retry is the next, a part of a split request one of several.
 
 Lives here: `Attempt`, what is counted while it lasts, and how it ends exactly once. Does not: the choice of the
-endpoint; what the client is told (its owner's business).
+endpoint; the client's answer (its owner makes it).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Attempt:
             self.owner.failed(self, kind, text)
 
     def cancel(self) -> None:
-        """Nobody wants the answer any more."""
+        """End it: its owner does not want the answer any more."""
         if not self.done:
             self.finish()
             if self.connection is not None:

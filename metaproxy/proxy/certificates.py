@@ -34,7 +34,7 @@ class Pair(NamedTuple):
     names: tuple[str, ...] = ()
 
 
-class Told(NamedTuple):
+class CertificateFacts(NamedTuple):
     """names: DNS names, lower case; not_after: Unix time."""
 
     names: tuple[str, ...]
@@ -64,9 +64,9 @@ def server_context(
             context.verify_mode = ssl.CERT_REQUIRED if require else ssl.CERT_OPTIONAL
         if alpn:
             context.set_alpn_protocols(list(alpn))
-        told = read(pair.certificate)
-        ends.append(told.not_after)
-        for name in pair.names or told.names:
+        facts = read(pair.certificate)
+        ends.append(facts.not_after)
+        for name in pair.names or facts.names:
             contexts.setdefault(name.lower(), context if made else None)
         made.append(context)
     if len(made) > 1 or contexts:
@@ -142,8 +142,8 @@ def _must_be_readable(path: Path, option: str) -> None:
         raise CertificateError(option, f"{path}: {error.strerror}") from None
 
 
-def read(path: Path) -> Told:
-    """What the first certificate of a file tells. Raises CertificateError."""
+def read(path: Path) -> CertificateFacts:
+    """The facts of the first certificate of a file. Raises CertificateError."""
     try:
         from cryptography import x509
     except ImportError:
@@ -158,4 +158,4 @@ def read(path: Path) -> Told:
     except (ValueError, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) else "no certificate in PEM"
         raise CertificateError("certificate", f"{path}: {reason}") from None
-    return Told(names, certificate.not_valid_after_utc.timestamp())
+    return CertificateFacts(names, certificate.not_valid_after_utc.timestamp())

@@ -34,7 +34,7 @@ _SLOW, _BEHIND = "slow", "behind"
 _ENDING = "ending"
 """The reason for the pause of a connection that takes nothing more, see end_behind."""
 LINGER = 1.0
-"""Seconds an idle connection stays open after its client was told that the proxy drains, where a protocol can tell."""
+"""Seconds an idle connection stays open after the drain message to its client, where the protocol has one."""
 
 
 def _is_ordered(codec: ICodec) -> bool:
@@ -209,7 +209,7 @@ class Downstream(Protocol):
             if message.answer:
                 self.write(message.answer)
         elif kind > _ONEWAY:
-            # A client that answers: nobody asked it anything.
+            # A client that answers: it was asked nothing.
             self._counts.unmatched_responses += 1
         else:
             self._held.append(message)
@@ -544,7 +544,7 @@ class Downstream(Protocol):
         return int(getattr(self.transport, "buffered", 0))
 
     def _stalled(self) -> None:
-        """Still slow after stall_timeout: whoever took something meanwhile may go on."""
+        """Still slow after stall_timeout: a client that took something meanwhile may go on."""
         self._stall = None
         mark = self._progress()
         if mark < self._stall_mark:
@@ -589,7 +589,7 @@ class Downstream(Protocol):
     # -- leaving
 
     def drain(self, linger: bool = True) -> None:
-        """Takes no new connection's worth of work: tells the client where its protocol can, closes when idle."""
+        """Takes no new work: sends the protocol's drain message, if it has one, and closes when idle."""
         if self._leaving or self._gone or self.transport is None:  # None: its PROXY header is still to come
             return
         goodbye = self.session.drain()
@@ -616,7 +616,7 @@ class Downstream(Protocol):
             self.transport.loseConnection()
 
     def idle_for(self, now: float) -> float:
-        """Seconds since anything happened; 0 while an exchange is under way or a subscription is open (B12)."""
+        """Seconds since anything happened; 0 while an exchange is under way or a subscription is open."""
         return 0.0 if self.inflight or self._held or self.session_pin is not None else now - self.last_active
 
     def close(self) -> None:
@@ -626,7 +626,7 @@ class Downstream(Protocol):
             self.transport.abortConnection()
 
     def readConnectionLost(self) -> None:
-        """The client sends no more; what it asked is answered first (B10)."""
+        """The client sends no more; what it asked is answered first."""
         blocking = [exchange for exchange in self._exchanges if exchange.message.hold == Hold.EXCHANGE]
         if blocking:
             # It would take an element off a list that no client gets. What stands behind it is not run either.
@@ -645,7 +645,7 @@ class Downstream(Protocol):
         self._end(local=self._closed)
 
     def _end(self, local: bool) -> None:
-        """Nothing can be told to the client any more: every exchange of its ends. Once. local: the proxy closed."""
+        """End all exchanges of a client that can get no answer any more. Once. local: the proxy closed."""
         if self._gone:
             return
         self._gone = True

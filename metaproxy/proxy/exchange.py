@@ -366,7 +366,7 @@ class Exchange:
         self.local(Reply(ErrorKind.TIMEOUT, f"no answer within {request_timeout.allowed(self):g} s"))
 
     def abandon(self, outcome: str) -> None:
-        """The client is gone: nobody is told anything."""
+        """The client is gone: there is no one to answer."""
         if not self.outcome:
             self._stop()
             self.complete(outcome)

@@ -23,7 +23,7 @@ class Flushable(Protocol):
 
 class FlushQueue:
     """
-    now: seconds of the reactor's clock when the turn began. Whoever reads sockets brackets its work by `begin` and
+    now: seconds of the reactor's clock when the turn began. What reads sockets brackets its work by `begin` and
     `end`; what is written outside of such a turn (from a timer, or when a Deferred fires) is flushed right after.
     """
 

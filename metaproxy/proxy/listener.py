@@ -49,11 +49,11 @@ class Listener:
         return self.snapshot.name
 
     def bound(self) -> list[str]:
-        """The addresses that it listens on, as the system tells them (a port 0 has become a number)."""
+        """The addresses that it listens on, as the system gives them (a port 0 has become a number)."""
         return [socket.bound for socket in self.sockets.values()]
 
     def open(self, where: Address) -> ListeningSocket:
-        """A listening socket whose clients come here; not in `sockets` yet. Raises OSError that tells who and where."""
+        """A listening socket whose clients come here; not in `sockets` yet. Raises OSError with name and place."""
         try:
             return self.network.listen(where, self._accepted)
         except OSError as error:
@@ -106,7 +106,7 @@ class Listener:
             log.warn(text, name=self.name, peer=peer)
 
     def _not_secured(self, client: Downstream, text: str, timed_out: bool) -> None:
-        """A client whose TLS handshake failed: whoever scans ports must not fill the log."""
+        """A client whose TLS handshake failed: a port scan must not fill the log."""
         self.counts.tls_errors += 1
         if self._log_throttle.allows("tls"):
             log.warn("listener {name}: {text}", name=self.name, text=text)
@@ -181,7 +181,7 @@ class Listener:
         for done in waiting:
             done.callback(None)
 
-    # -- faults, told a bounded number of times
+    # -- faults, logged a bounded number of times
 
     def bad_frame(self, peer: str, text: str) -> None:
         if self._log_throttle.allows((peer, "frame")):

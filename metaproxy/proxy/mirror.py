@@ -33,11 +33,11 @@ MAX_BYTES = 64 << 20
 MAX_ANSWER = 1 << 20
 """Bytes of an answer that is compared; of a longer one only the size is."""
 KEPT = 16
-"""Differences that are kept for whoever looks."""
+"""Differences that are kept for the admin API."""
 
 
 class MirrorClient:
-    """Stands where a client does, for the pools: copies of all clients share connections, and nobody is slowed down."""
+    """Stands where a client does, for the pools: copies of all clients share connections, and slow no client down."""
 
     def __init__(self, network: Network) -> None:
         self.network = network
@@ -58,7 +58,7 @@ class MirrorClient:
         self.pinned_by_cluster = {place: own for place, own in self.pinned_by_cluster.items() if own is not connection}
 
     def event(self, message: Message) -> None:
-        """A push that nobody asked for."""
+        """A push, which no client asked for."""
 
 
 class MirrorTarget:
@@ -74,7 +74,7 @@ class MirrorTarget:
         self.last: deque[tuple[str, str]] = deque(maxlen=KEPT)
         self.copies = 0
         self.bytes = 0
-        self._nobody: MirrorClient | None = None
+        self._client: MirrorClient | None = None
 
     @property
     def name(self) -> str:
@@ -82,26 +82,26 @@ class MirrorTarget:
 
     def send(self, exchange: OpenExchange, message: Message) -> Copy | None:
         """The copy on its way; None when it was not sent."""
-        nobody = self._nobody
-        if nobody is None:
-            nobody = self._nobody = MirrorClient(exchange.client.network)
+        client = self._client
+        if client is None:
+            client = self._client = MirrorClient(exchange.client.network)
         cluster, route = self.cluster, exchange.matched_route
         breaker = cluster.breaker
         endpoint = None
         crowded = self.copies >= MAX_COPIES or self.bytes >= MAX_BYTES or breaker.requests >= breaker.max_requests
-        if not crowded and not any(connection.choked for connection in nobody.shared_by_pool.values()):
+        if not crowded and not any(connection.choked for connection in client.shared_by_pool.values()):
             endpoint = cluster.pick(message, route.hash_keys, None, exchange.client.facts)
         if endpoint is None:
             self.counts.dropped += 1
             return None
         self.counts.requests += 1
-        copy = Copy(self, nobody, exchange, message)
+        copy = Copy(self, client, exchange, message)
         copy.attempt = attempt = Attempt(copy, message, cluster, endpoint)
-        deadlines = nobody.network.deadlines.of(cluster.request_timeout)
+        deadlines = client.network.deadlines.of(cluster.request_timeout)
         if deadlines is not None:
             deadlines.watch(copy)
         try:
-            pool_of(endpoint, cluster, nobody.network).start(attempt, nobody)
+            pool_of(endpoint, cluster, client.network).start(attempt, client)
         except BaseException:
             copy.broke(Failure())
         return copy
@@ -186,11 +186,11 @@ class Copy:
             counts.differences += 1
             operation = exchange.message.known().get("operation", "-")
             self.target.last.append((operation[:200], text))
-            exchange.matched_route.mirror.told(exchange, self.target.name, answer, text)  # type: ignore[attr-defined]
+            exchange.matched_route.mirror.report(exchange, self.target.name, answer, text)  # type: ignore[attr-defined]
 
 
 class Mirror:
-    """`mirror:` of a route. watchers: the hooks of service.ProxyService.watch, told of differences, too."""
+    """`mirror:` of a route. watchers: the hooks of ProxyService.watch, called for differences, too."""
 
     def __init__(self, targets: Sequence[MirrorTarget], uniform: Callable[[], float]) -> None:
         self.targets = tuple(targets)
@@ -230,8 +230,8 @@ class Mirror:
     def hooks(self) -> tuple[Callable[[OpenExchange], None], ...]:
         return (self.completed,) if self._compares else ()
 
-    def told(self, exchange: OpenExchange, cluster: str, answer: Message, text: str) -> None:
-        """Whoever watches and has `on_difference(exchange, cluster, answer, text)` is told of it."""
+    def report(self, exchange: OpenExchange, cluster: str, answer: Message, text: str) -> None:
+        """Call `on_difference(exchange, cluster, answer, text)` of each watcher that has it."""
         for hook in self.watchers:
             tell = getattr(getattr(hook, "__self__", None), "on_difference", None)
             if tell is not None:

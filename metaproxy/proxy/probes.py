@@ -66,7 +66,7 @@ class Probe(Protocol):
             done(well, text)
 
     def leave(self) -> None:
-        """Nobody wants to know any more."""
+        """Give it up: the result is not wanted any more."""
         self._done = None
         if self.transport is not None:
             transport, self.transport = self.transport, None
@@ -121,7 +121,7 @@ class Probe(Protocol):
 
 
 class Tcp(Probe):
-    """Whether somebody listens."""
+    """Whether a server listens."""
 
     secured = False
 

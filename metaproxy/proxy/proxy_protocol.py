@@ -1,5 +1,5 @@
 """
-The PROXY protocol in front of a client's first byte: who the client is, told by the proxy that it came through.
+The PROXY protocol in front of a client's first byte: who the client is, in the words of the proxy that it came through.
 
     v1:  "PROXY TCP4 192.0.2.1 192.0.2.2 4711 80\\r\\n", at most 107 bytes; TCP6; "PROXY UNKNOWN ...\\r\\n"
     v2:  12 bytes of signature | version 2, command | family, transport | length 2 | addresses | TLVs, not read
@@ -55,7 +55,7 @@ class Trusted:
         return self._holds(peer.rpartition(":")[0].strip("[]"))
 
 
-class Told(NamedTuple):
+class Header(NamedTuple):
     """length: bytes of the header. source, destination: as `address.show` writes them; '' when it does not tell."""
 
     length: int
@@ -63,17 +63,17 @@ class Told(NamedTuple):
     destination: str
 
 
-def parse(data: bytes) -> Told | None:
-    """What the header at the start of `data` tells; None while it is incomplete. Raises FrameError when it is none."""
+def parse(data: bytes) -> Header | None:
+    """The addresses in the header that `data` begins with; None while it is incomplete. Raises FrameError."""
     start = data[: len(SIGNATURE)]
     if SIGNATURE.startswith(start):
         return _parse_v2(data)
     if b"PROXY ".startswith(data[:6]) or data.startswith(b"PROXY "):
         return _parse_v1(data)
-    raise FrameError(f"PROXY header expected, {data[:16]!r} read; is the sender told to send one?")
+    raise FrameError(f"PROXY header expected, {data[:16]!r} read; does the sender send one?")
 
 
-def _parse_v1(data: bytes) -> Told | None:
+def _parse_v1(data: bytes) -> Header | None:
     end = data.find(b"\r\n", 0, MAX_V1)
     if end < 0:
         if len(data) >= MAX_V1:
@@ -81,7 +81,7 @@ def _parse_v1(data: bytes) -> Told | None:
         return None
     words = data[:end].split(b" ")
     if words[1] == b"UNKNOWN":
-        return Told(end + 2, "", "")
+        return Header(end + 2, "", "")
     try:
         _, family, source, destination, source_port, destination_port = (word.decode("ascii") for word in words)
         wanted = {"TCP4": ipaddress.IPv4Address, "TCP6": ipaddress.IPv6Address}[family]
@@ -91,10 +91,10 @@ def _parse_v1(data: bytes) -> Told | None:
         ]
     except (ValueError, KeyError) as error:
         raise FrameError(f"PROXY v1 header {data[:end]!r} can't be read") from error
-    return Told(end + 2, *shown)
+    return Header(end + 2, *shown)
 
 
-def _parse_v2(data: bytes) -> Told | None:
+def _parse_v2(data: bytes) -> Header | None:
     if len(data) < _V2.size:
         return None
     _, command, family, length = _V2.unpack_from(data)
@@ -106,13 +106,13 @@ def _parse_v2(data: bytes) -> Told | None:
         return None
     width = {0x11: 4, 0x21: 16}.get(family, 0)
     if command == 0x20 or not width:  # the sender's own health check, or a family without addresses for us
-        return Told(_V2.size + length, "", "")
+        return Header(_V2.size + length, "", "")
     if length < 2 * width + 4:
         raise FrameError(f"PROXY v2 header with {length} bytes of addresses; needed are {2 * width + 4}")
     at = _V2.size
     hosts = [str(ipaddress.ip_address(data[at + index * width : at + (index + 1) * width])) for index in (0, 1)]
     ports = struct.unpack_from(">HH", data, at + 2 * width)
-    return Told(_V2.size + length, *(address.show(pair) for pair in zip(hosts, ports, strict=True)))
+    return Header(_V2.size + length, *(address.show(pair) for pair in zip(hosts, ports, strict=True)))
 
 
 class ProxyProtocol(Protocol):
@@ -130,22 +130,22 @@ class ProxyProtocol(Protocol):
     def dataReceived(self, data: bytes) -> None:
         self._data += data
         try:
-            told = parse(self._data)
+            header = parse(self._data)
         except FrameError as error:
             self._refuse(str(error))
             return
-        if told is not None:
-            self._hand_over(told)
+        if header is not None:
+            self._hand_over(header)
 
-    def _hand_over(self, told: Told) -> None:
+    def _hand_over(self, header: Header) -> None:
         self._stop_timer()
         connection = self.transport
-        if told.source:
-            connection.peer, connection.host = told.source, told.destination
+        if header.source:
+            connection.peer, connection.host = header.source, header.destination
         connection.protocol = connection.producer = self._behind
         self._behind.makeConnection(connection)
-        if len(self._data) > told.length:
-            self._behind.dataReceived(self._data[told.length :])
+        if len(self._data) > header.length:
+            self._behind.dataReceived(self._data[header.length :])
 
     def _refuse(self, text: str) -> None:
         self._listener.counts.decode_errors += 1

@@ -28,7 +28,7 @@ def is_reserved(key: str) -> bool:
 
 class ReservedKeyStripper(RouteTable):
     """
-    Takes reserved keys out of a request, its frame included, and then finds its route: nobody sees a request before
+    Takes reserved keys out of a request, its frame included, and then finds its route: no filter sees a request before
     its route table does. Listeners that keep the keys have an ordinary table, and nothing is looked at.
     """
 
@@ -45,7 +45,7 @@ class ReservedKeyStripper(RouteTable):
 
 def strip(message: Message, codec: ICodec) -> None:
     """
-    Takes reserved keys out of a message in place, which nobody else has seen yet. Raises FrameError when its metadata
+    Takes reserved keys out of a message in place, which nothing else has seen yet. Raises FrameError when its metadata
     can't be decoded: what is not seen can't be taken away.
     """
     while (more := message.more) is not None:

@@ -27,7 +27,7 @@ from metaproxy.support import addresses as address
 
 
 class ServiceClusters:
-    """clusters: those in force, by name; whoever puts a configuration in force sets it."""
+    """clusters: those in force, by name; set when a configuration comes into force."""
 
     def __init__(self, reactor: Any) -> None:
         self.clusters: Mapping[str, Cluster] = {}
@@ -128,7 +128,7 @@ class _Connector:
 
 
 class _Behind(Protocol):
-    """The protocol of who asks, behind TLS or none; told of the connection once it can be used."""
+    """The protocol of who asks, behind TLS or none; it gets the connection once it can be used."""
 
     def __init__(self, inner: Any, connected: Callable[[Any], None]) -> None:
         self._inner = inner
@@ -142,7 +142,7 @@ class _Behind(Protocol):
         self._inner.dataReceived(data)
 
     def readConnectionLost(self) -> None:
-        """The peer's end of TLS; nobody here goes on with half a connection."""
+        """The peer's end of TLS; no client here goes on with half a connection."""
         self.transport.loseConnection()  # type: ignore[union-attr]
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

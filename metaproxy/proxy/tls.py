@@ -55,7 +55,7 @@ class ClientTls:
 
 
 class Owner(Protocol):
-    """Who is told when it does not come to a connection. Exactly one of `TlsTransport`'s protocol and this is."""
+    """What hears of a connection that failed. Exactly one of `TlsTransport`'s protocol and this is."""
 
     def __call__(self, text: str, timed_out: bool) -> None: ...
 
@@ -153,7 +153,7 @@ class TlsTransport:
             self._flush()
             return
         except (ssl.SSLError, ssl.CertificateError) as error:
-            self._flush()  # an alert tells the peer why
+            self._flush()  # an alert says why
             self._fail(f"TLS handshake: {reason_of(error)}", False)
             return
         if self._names and (missing := _missing_name(self._tls.getpeercert() or {}, self._names)):
@@ -238,7 +238,7 @@ class TlsTransport:
         return bool(self._tls.pending() or self._incoming.pending)
 
     def owes(self) -> bool:
-        """Whether something is to be told that no event of the socket will bring: bytes, or their end."""
+        """Whether it holds what no event of the socket will bring: bytes, or their end."""
         return not self.over and (self._ended or self.pending())
 
     @property
@@ -280,7 +280,7 @@ class _Plain:
         self.loseConnection()
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """The protocol behind it is told of a full socket as it is."""
+        """Pass a full socket on to the protocol behind it."""
 
     def unregisterProducer(self) -> None:
         """See registerProducer."""

@@ -61,7 +61,7 @@ _NO_FACTS: Mapping[str, str] = {}
 
 
 class Watched(Protocol):
-    """What the epoll tells of its socket."""
+    """What the epoll calls for its socket."""
 
     def on_events(self, events: int) -> None: ...
     def read(self) -> None: ...
@@ -244,7 +244,7 @@ class Connection:
             self._network.soon(self._abort_now)
 
     def resetConnection(self) -> None:
-        """As abortConnection, and the peer is told of it by a reset in place of a regular end."""
+        """As abortConnection, and the peer sees a reset in place of a regular end."""
         if self._socket.family != socket.AF_UNIX and not self._broken:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         self.abortConnection()
@@ -326,7 +326,7 @@ class Connection:
 
 
 def _remove_stale_socket(path: str) -> None:
-    """A socket file that nobody listens on any more would make bind fail for ever."""
+    """A socket file without a listener would make bind fail for ever."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         if probe.connect_ex(path) == errno.ECONNREFUSED:
             os.unlink(path)

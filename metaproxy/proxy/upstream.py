@@ -390,7 +390,7 @@ class Upstream(Protocol):
             self.pool.network.clock.callLater(GOODBYE, transport.abortConnection)
 
     def drop(self) -> None:
-        """Close now. Whoever still waits for an answer is told that the connection ended."""
+        """Close now. What still waits for an answer fails, as the connection ended."""
         if self.alive:
             transport = self.transport
             self._over(ErrorKind.RESET, f"{self.endpoint.address}: connection closed by the proxy", ours=True)
