@@ -641,6 +641,16 @@ class Downstream(Protocol):
             return
         self._leave()
 
+    def end_seen(self) -> None:
+        """
+        The client has sent its end, behind bytes that are not read yet. If it waits for a blocking command, or will
+        behind what is under way, these stand behind that and are never run.
+        """
+        started = (exchange.message for exchange in self._exchanges)
+        if any(message.hold == Hold.EXCHANGE for message in (*started, *self._held)):
+            self.pause("ended")
+            self.readConnectionLost()
+
     def connectionLost(self, reason: Failure = None) -> None:  # type: ignore[assignment]
         self._end(local=self._closed)
 

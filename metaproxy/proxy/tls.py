@@ -110,6 +110,12 @@ class TlsTransport:
         if self._plain is not None:
             self._read()
 
+    def end_seen(self) -> None:
+        """See transport.Connection: the protocol reads nothing now."""
+        seen = getattr(self.inner, "end_seen", None)
+        if self._plain is not None and seen is not None:
+            seen()
+
     def readConnectionLost(self) -> None:
         """The peer sends no more. A protocol with frames notices by itself when it stopped in the middle of one."""
         self._incoming.write_eof()

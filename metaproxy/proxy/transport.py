@@ -41,6 +41,8 @@ log = Logger()
 
 READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
+END = select.EPOLLRDHUP
+"""The peer sends no more; asked for while nothing is read, as else nobody would notice."""
 _NO_LINGER = struct.pack("ii", 1, 0)
 _BROKEN = select.EPOLLERR | select.EPOLLHUP
 READ_SIZE = 65536
@@ -72,13 +74,14 @@ class Connection:
     One connected socket: read into `protocol.dataReceived`, written at once as far as the kernel takes it.
 
     `protocol` is a Twisted Protocol (dataReceived, connectionLost, and readConnectionLost for a half-close) and the
-    producer of what is written here: it gets pauseProducing and resumeProducing at the water marks.
+    producer of what is written here: it gets pauseProducing and resumeProducing at the water marks. If it has
+    `end_seen`, that is called when the peer has sent its end while nothing is read: behind bytes that are not read yet.
     """
 
     disconnecting = False
 
     __slots__ = (
-        "_broken", "_closing", "_ended", "_events", "_fd", "_network", "_out", "_recv", "_send", "_socket",
+        "_broken", "_closing", "_end_seen", "_ended", "_events", "_fd", "_network", "_out", "_recv", "_send", "_socket",
         "_waiting_for_room", "_want_read", "buffered", "facts", "host", "peer", "producer", "protocol",
     )  # fmt: skip
 
@@ -92,7 +95,7 @@ class Connection:
         self._events = 0
         self._want_read = True
         self._closing = False
-        self._ended = False
+        self._ended = self._end_seen = False
         self._broken = False
         self._waiting_for_room = False
         self.buffered = 0
@@ -110,6 +113,12 @@ class Connection:
         elif events & _BROKEN:
             self._lose(self._socket_error())
             return
+        if events & END and not self._want_read:
+            self._end_seen = True
+            self._watch()
+            seen = getattr(self.protocol, "end_seen", None)
+            if seen is not None:
+                seen()
         if events & WRITE and not self._broken:
             self._drain()
 
@@ -142,10 +151,15 @@ class Connection:
 
     def _watch_reads(self, wanted: bool) -> None:
         self._want_read = wanted
+        self._end_seen = False
         self._watch()
 
     def _watch(self) -> None:
-        events = (READ if self._want_read else 0) | (WRITE if self._out else 0)
+        events = WRITE if self._out else 0
+        if self._want_read:
+            events |= READ
+        elif not (self._closing or self._ended or self._end_seen):
+            events |= END
         if events != self._events and not self._broken:
             self._events = events
             self._network.modify(self._fd, events)
@@ -486,7 +500,12 @@ class Network:
 
     def _connect(self, where: Address, protocol: ConnectingProtocol, timeout: float) -> None:
         peer = address.show(where.sockaddr)
-        sock = socket.socket(where.family, socket.SOCK_STREAM)
+        try:
+            sock = socket.socket(where.family, socket.SOCK_STREAM)
+        except OSError as failure:  # no descriptor is left, or the system lacks the family
+            text = f"{peer}: {errno.errorcode.get(failure.errno or 0, str(failure))}"
+            self.soon(lambda: protocol.connectionFailed(text, False))
+            return
         sock.setblocking(False)
         if where.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -168,3 +168,34 @@ def test_a_refused_request_that_leaves_no_state_costs_no_connection() -> None:
     stage.say(client, b"get a\nend\nblock a\n")
     assert client.take() == b"fail denied\n" * 3
     assert not client.closed
+
+
+def test_a_client_that_ends_while_it_is_not_read_gets_nothing_off_a_list_and_nothing_behind_is_run() -> None:
+    stage = Stage(codec=LineCodec(), max_inflight=4)
+    client = stage.client()
+    stage.say(client, b"block q\n" + b"set behind\n" * 9)
+    assert stage.server.take() == b"block q\n" and client.paused
+    stage.downstream(client).end_seen()
+    stage.clock.advance(0)
+    assert client.closed and stage.server.closed and len(stage.network.upstreams) == 1
+    assert stage.listener.counts.active_exchanges == stage.cluster.breaker.connections == 0
+
+
+def test_a_blocking_command_that_waits_its_turn_is_not_run_for_a_client_that_has_ended() -> None:
+    stage = Stage(codec=LineCodec(), max_inflight=4)
+    client = stage.client()
+    stage.say(client, b"get a\nget b\nblock q\n" + b"set behind\n" * 9)
+    stage.downstream(client).end_seen()
+    stage.say(stage.server, b"a\nb\n")
+    assert client.take() == b"a\nb\n" and client.closed
+    assert stage.server.take() == b"get a\nget b\n" and len(stage.network.upstreams) == 1
+
+
+def test_a_client_that_ends_while_it_is_not_read_gets_all_answers_if_nothing_blocks() -> None:
+    stage = Stage(codec=LineCodec(), max_inflight=4)
+    client = stage.client()
+    stage.say(client, b"get a\n" * 6)
+    stage.downstream(client).end_seen()
+    stage.say(stage.server, b"a\n" * 4)
+    stage.say(stage.server, b"a\n" * 2)
+    assert client.take() == b"a\n" * 6

@@ -218,3 +218,50 @@ def test_a_refused_acceptance_closes_the_socket(network: Network) -> Any:
     client = Peer()
     network.connect(parse(where), client, 1.0)
     yield until(lambda: client.half_closed or client.lost is not None)
+
+
+class Notices(Peer):
+    def __init__(self) -> None:
+        super().__init__()
+        self.ends = 0
+
+    def end_seen(self) -> None:
+        self.ends += 1
+
+
+@pytest_twisted.inlineCallbacks
+def test_a_peer_that_ends_is_noticed_once_while_nothing_is_read_and_its_bytes_come_later(network: Network) -> Any:
+    peers: list[Notices] = []
+
+    def accepted(connection: Any) -> Peer:
+        peers.append(Notices())
+        return peers[-1]
+
+    host, port = network.listen(parse("127.0.0.1:0"), accepted).bound.rsplit(":", 1)
+    with socket.create_connection((host, int(port))) as client:
+        yield until(lambda: peers and peers[0].transport is not None)
+        peer = peers[0]
+        peer.transport.pauseProducing()  # type: ignore[union-attr]
+        client.sendall(b"late")
+        client.shutdown(socket.SHUT_WR)
+        yield until(lambda: peer.ends == 1)
+        yield task.deferLater(reactor, 0, lambda: None)
+        assert (peer.ends, peer.received, peer.half_closed) == (1, b"", False)
+        peer.transport.resumeProducing()  # type: ignore[union-attr]
+        yield until(lambda: peer.half_closed)
+        assert peer.received == b"late"
+
+
+@pytest_twisted.inlineCallbacks
+def test_a_connection_for_which_no_descriptor_is_left_fails_as_one_that_is_refused(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> Any:
+    def exhausted(*_: Any) -> Any:
+        raise OSError(24, "Too many open files")
+
+    peer = Peer()
+    monkeypatch.setattr("metaproxy.proxy.transport.socket.socket", exhausted)
+    network.connect(parse("127.0.0.1:1"), peer, 1.0)
+    monkeypatch.undo()
+    yield until(lambda: bool(peer.failed))
+    assert peer.failed == "127.0.0.1:1: EMFILE"
