@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, HttpError, as_json, as_time
+from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, HttpError, Json, as_json, as_time
+from metaproxy.admin.roles import Difference
 from metaproxy.admin.view import View, refused
+from metaproxy.app.service import ProxyService
+from metaproxy.config.schema.load import Problem
+from metaproxy.proxy.snapshot import Snapshot
 from metaproxy.telemetry.secret_keys import masked
 
 
@@ -40,7 +43,7 @@ class ConfigDump(Endpoint):
         )
 
 
-def _compiled(snapshot: Any) -> dict[str, Any]:
+def _compiled(snapshot: Snapshot | None) -> Json:
     if snapshot is None:
         return {"listeners": {}, "clusters": {}}
     return {
@@ -73,15 +76,13 @@ class Check(Endpoint):
 
     def post(self, ask: AdminRequest) -> Deferred[AdminResponse]:
         work = partial(self._configuration.check_put, ask.text(), _source(ask))
-        found: Deferred[tuple[list[Any], dict[str, Any]]] = self._configuration.slices.run(work)
+        found = self._configuration.slices.run(work)
         return found.addCallback(_checked)
 
 
-def _checked(found: tuple[list[Any], dict[str, Any]]) -> AdminResponse:
+def _checked(found: tuple[list[Problem], Difference | None]) -> AdminResponse:
     problems, difference = found
-    return as_json(
-        {"valid": not problems, "errors": [_line(str(one)) for one in problems], "difference": difference or None}
-    )
+    return as_json({"valid": not problems, "errors": [_line(str(one)) for one in problems], "difference": difference})
 
 
 MAX_FILE = 1024
@@ -132,7 +133,7 @@ class Reload(Endpoint):
         return lines.addCallback(_applied, self._proxy)
 
 
-def _applied(lines: list[str], proxy: Any) -> AdminResponse:
+def _applied(lines: list[str], proxy: ProxyService) -> AdminResponse:
     version = proxy.snapshot.version if proxy.snapshot is not None else 0
     if not lines:
         return as_json({"applied": True, "version": version})

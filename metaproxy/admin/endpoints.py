@@ -6,25 +6,26 @@ Lives here: /clusters/{cluster}/endpoints/{address}/drain, eject, restore. Does 
 
 from __future__ import annotations
 
-from typing import Any
-
 from twisted.logger import Logger
 
-from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, HttpError, as_json, nearest
+from metaproxy.admin import resource
+from metaproxy.admin.resource import AdminRequest, AdminResponse, HttpError, as_json, nearest
 from metaproxy.admin.view import View
+from metaproxy.cluster.cluster import Cluster
+from metaproxy.cluster.endpoint import Endpoint
 
 log = Logger()
 
 _PATH = "/clusters/{cluster}/endpoints/{address}/"
 
 
-class _One(Endpoint):
+class _One(resource.Endpoint):
     """An action on one endpoint. A path of a socket is written with %2F for each slash."""
 
     def __init__(self, view: View) -> None:
         self._proxy = view.proxy
 
-    def _find(self, ask: AdminRequest) -> tuple[Any, Any]:
+    def _find(self, ask: AdminRequest) -> tuple[Cluster, Endpoint]:
         """Cluster and endpoint. Refused when one of them is not there."""
         snapshot = self._proxy.snapshot
         clusters = snapshot.clusters if snapshot is not None else {}
@@ -38,7 +39,7 @@ class _One(Endpoint):
             raise HttpError(404, text, "address")
         return cluster, endpoints[address]
 
-    def _done(self, what: str, cluster: Any, endpoint: Any) -> AdminResponse:
+    def _done(self, what: str, cluster: Cluster, endpoint: Endpoint) -> AdminResponse:
         log.info("admin: {what} endpoint {address} of cluster {cluster}", what=what, address=endpoint.address,
                  cluster=cluster.name)  # fmt: skip
         return as_json(

@@ -9,17 +9,21 @@ that hashes always gives the same answer, and so is asked.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, HttpError, as_json, nearest
+from metaproxy.admin import resource
+from metaproxy.admin.resource import AdminRequest, AdminResponse, HttpError, Json, as_json, nearest
 from metaproxy.admin.view import View
+from metaproxy.cluster.cluster import Cluster
+from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.original_destination import FACT, OriginalDestinationCluster
 from metaproxy.cluster.plan import plan
 from metaproxy.message import KIND_NAMES, FrameError, Kind, Message, Side
 from metaproxy.plugins import HOOKS
+from metaproxy.proxy.mirror import Mirror
+from metaproxy.proxy.snapshot import FilterUse, ListenerSnapshot
 from metaproxy.routing.matcher import FACTS
-from metaproxy.routing.table import PERCENT, WEIGHTS, Route
+from metaproxy.routing.table import PERCENT, WEIGHTS, Route, Target
 from metaproxy.support.words import words
 from metaproxy.telemetry.inspect.decoded import metadata
 from metaproxy.telemetry.inspect.reasons import picked_by
@@ -28,7 +32,7 @@ MAX_BODY = 1 << 20
 """Bytes of a question."""
 
 
-class Explain(Endpoint):
+class Explain(resource.Endpoint):
     path = "/explain"
     about = (
         'Body: {"listener": NAME, "metadata": {KEY: VALUE}} or, for metadata, "frame": HEX. Where such a request would '
@@ -50,7 +54,9 @@ class Explain(Endpoint):
         snapshot = listeners[name].snapshot
         message, facts = _message(asked, snapshot)
         try:
-            return as_json(_explained(snapshot, message, facts, self._proxy.snapshot))
+            return as_json(
+                _explained(snapshot, message, facts, self._proxy.snapshot.filters if self._proxy.snapshot else ())
+            )
         except FrameError as error:
             raise HttpError(400, f"what routes ask for can't be decoded: {error}", "frame") from None
 
@@ -58,7 +64,7 @@ class Explain(Endpoint):
 # -- the question
 
 
-def _question(ask: AdminRequest) -> dict[str, Any]:
+def _question(ask: AdminRequest) -> Json:
     shape = '{"listener": NAME, "metadata": {KEY: VALUE}}, or "frame": HEX in the place of metadata'
     asked = ask.json(shape, MAX_BODY)
     if not isinstance(asked, dict) or ("metadata" in asked) == ("frame" in asked):
@@ -71,7 +77,7 @@ def _question(ask: AdminRequest) -> dict[str, Any]:
     return asked
 
 
-def _message(asked: dict[str, Any], snapshot: Any) -> tuple[Message, dict[str, str]]:
+def _message(asked: Json, snapshot: ListenerSnapshot) -> tuple[Message, dict[str, str]]:
     """The request that is asked about, and the facts of its connection as far as they are given."""
     if "frame" in asked:
         return _decoded(asked["frame"], snapshot), {}
@@ -87,7 +93,7 @@ def _message(asked: dict[str, Any], snapshot: Any) -> tuple[Message, dict[str, s
     return Message(Kind[kind.upper()], b"", 0, known), facts
 
 
-def _decoded(frame: object, snapshot: Any) -> Message:
+def _decoded(frame: object, snapshot: ListenerSnapshot) -> Message:
     try:
         data = bytes.fromhex(frame if isinstance(frame, str) else "no")
     except ValueError:
@@ -106,17 +112,17 @@ def _decoded(frame: object, snapshot: Any) -> Message:
 # -- the answer
 
 
-def _explained(listener: Any, message: Message, facts: dict[str, str], snapshot: Any) -> dict[str, Any]:
+def _explained(listener: ListenerSnapshot, message: Message, facts: dict[str, str], uses: Sequence[FilterUse]) -> Json:
     told = listener.routes.explain(message, facts)
     route, routes = _routes(listener, told, message, facts)
-    answer: dict[str, Any] = {
+    answer: Json = {
         "listener": listener.name,
         "protocol": listener.codec.name,
         "request": {"kind": KIND_NAMES[message.kind], "metadata": metadata(message)},
         "answered_by": "route",
         "route": route.name,
         "routes": routes,
-        "filters": _filters(listener, route, snapshot, lambda key: _known(key, message, facts)),
+        "filters": _filters(listener, route, uses, lambda key: _known(key, message, facts)),
         "targets": [],
     }
     if message.answer is not None or message.kind > Kind.ONEWAY:
@@ -128,7 +134,8 @@ def _explained(listener: Any, message: Message, facts: dict[str, str], snapshot:
         answer["answered_by"] = "cluster"
         answer["targets"] = _targets(route, message, facts)
         answer["mirrors"] = [
-            {"cluster": one.name, "percent": 100.0 * one.share} for one in getattr(route.mirror, "targets", ())
+            {"cluster": one.name, "percent": 100.0 * one.share}
+            for one in (route.mirror.targets if isinstance(route.mirror, Mirror) else ())
         ]
         timeout = route.timeout
         answer["timeout_seconds"] = route.targets[0].cluster.request_timeout if timeout is None else timeout
@@ -137,11 +144,11 @@ def _explained(listener: Any, message: Message, facts: dict[str, str], snapshot:
 
 
 def _routes(
-    listener: Any, told: list[tuple[str, bool, str]], message: Message, facts: dict[str, str]
-) -> tuple[Route, list[dict[str, Any]]]:
+    listener: ListenerSnapshot, told: list[tuple[str, bool, str]], message: Message, facts: dict[str, str]
+) -> tuple[Route, list[Json]]:
     """The route that would surely take it, and all of them with why, or why not."""
     taken: Route | None = None
-    shown = []
+    shown: list[Json] = []
     for route, (name, holds, reason) in zip(listener.routes.routes, told, strict=True):
         takes = "no"
         if holds and taken is None:
@@ -158,12 +165,14 @@ def _known(key: str, message: Message, facts: dict[str, str]) -> str | None:
     return facts.get(key) if key.startswith(FACTS) else message.get(key)
 
 
-def _filters(listener: Any, route: Route, snapshot: Any, get: Callable[[str], str | None]) -> list[dict[str, Any]]:
+def _filters(
+    listener: ListenerSnapshot, route: Route, uses: Sequence[FilterUse], get: Callable[[str], str | None]
+) -> list[Json]:
     """
     The listener's filters in order, with the hooks of each that would be called (none: it is off for the route), and
     what it says of the request if it can tell.
     """
-    names = {id(use.plugin): use.name for use in snapshot.filters}
+    names = {id(use.plugin): use.name for use in uses}
     acting: dict[str, list[str]] = {}
     says: dict[str, list[str]] = {}
     for hook in HOOKS:
@@ -181,7 +190,7 @@ def _filters(listener: Any, route: Route, snapshot: Any, get: Callable[[str], st
     ]
 
 
-def _targets(route: Route, message: Message, facts: dict[str, str]) -> list[dict[str, Any]]:
+def _targets(route: Route, message: Message, facts: dict[str, str]) -> list[Json]:
     """Where the route sends its requests: the shares, and in each cluster the endpoint, or its candidates."""
     draw = (
         route.split_by_hash(message.get, facts, WEIGHTS)
@@ -199,7 +208,7 @@ def _targets(route: Route, message: Message, facts: dict[str, str]) -> list[dict
     return shown
 
 
-def _fallback(target: Any) -> list[str]:
+def _fallback(target: Target) -> list[str]:
     names = []
     while target.fallback is not None:
         target = target.fallback
@@ -207,7 +216,7 @@ def _fallback(target: Any) -> list[str]:
     return names
 
 
-def _cluster(cluster: Any, route: Route, message: Message, facts: dict[str, str]) -> dict[str, Any]:
+def _cluster(cluster: Cluster, route: Route, message: Message, facts: dict[str, str]) -> Json:
     wanted = route.subset or {}
     fits = [one for one in cluster.endpoints if all(one.metadata.get(key) == wanted[key] for key in wanted)]
     levels = plan(fits, cluster.settings)
@@ -233,7 +242,7 @@ def _cluster(cluster: Any, route: Route, message: Message, facts: dict[str, str]
 
 
 def _endpoint(
-    cluster: Any, route: Route, message: Message, facts: dict[str, str], members: list[Any]
+    cluster: Cluster, route: Route, message: Message, facts: dict[str, str], members: list[Endpoint]
 ) -> tuple[str | None, str]:
     """Its address, None when chance or a turn decides; and how it is found."""
     if cluster.held is not None:
@@ -248,12 +257,13 @@ def _endpoint(
     if cluster.uses_hash:
         keys = route.hash_keys or cluster.hash_keys
         if any(_known(key, message, facts) is not None for key in keys):
-            return cluster.pick(message, route.hash_keys, route.subset, facts).address, how
+            picked = cluster.pick(message, route.hash_keys, route.subset, facts)
+            return None if picked is None else picked.address, how
         return None, f"{how}; the request has none of these keys, and so goes to any"
     return None, f"{how}: a turn, a draw or the load decides, see the shares"
 
 
-def _why_not(endpoint: Any, fits: bool) -> str:
+def _why_not(endpoint: Endpoint, fits: bool) -> str:
     if not fits:
         return "not of the route's subset"
     if endpoint.drained:

@@ -6,11 +6,9 @@ Lives here: /flows, and for how long somebody is taken to look. Does not: counti
 
 from __future__ import annotations
 
-from typing import Any
-
 from twisted.internet.interfaces import IDelayedCall
 
-from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, HttpError, as_json
+from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, HttpError, Json, as_json
 from metaproxy.admin.view import View
 from metaproxy.telemetry.inspect.flows import CALLERS, KEPT, MAX_ROWS, STEP, Flows, Tally
 
@@ -91,7 +89,7 @@ def number(ask: AdminRequest, name: str, default: float, least: float, most: flo
     return value
 
 
-def _figures(tally: Tally, seconds: float) -> dict[str, Any]:
+def _figures(tally: Tally, seconds: float) -> Json:
     count, errors = tally.count, tally.errors
     return {
         "exchanges": count,

@@ -15,9 +15,9 @@ import hmac
 import ipaddress
 import socket
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from metaproxy.admin.resource import HttpError
+from metaproxy.config.model import Tokens
 
 Header = Callable[[str], str | None]
 """Name -> value, None when it is not there."""
@@ -30,10 +30,10 @@ class Guard:
     besides IP addresses, localhost and the machine's own.
     """
 
-    def __init__(self, tokens: Any = None, names: Iterable[str] = ()) -> None:
+    def __init__(self, tokens: Tokens | None = None, names: Iterable[str] = ()) -> None:
         self._guarded = tokens is not None
-        self._read = _secret(tokens and tokens.read)
-        self._write = _secret(tokens and tokens.write)
+        self._read = None if tokens is None else _secret(tokens.read)
+        self._write = None if tokens is None else _secret(tokens.write)
         self._names = {name.lower() for name in (*names, socket.gethostname()) if name}
 
     def check(self, method: str, header: Header, open: bool = False) -> None:

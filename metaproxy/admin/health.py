@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import platform
 import time
-from typing import Any
+from typing import TypedDict
 
 import twisted
 from metaproxy import __version__
 from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, as_json, as_time
 from metaproxy.admin.view import View, refused
+from metaproxy.proxy.overload import OverloadMonitor
 
 
 class Healthz(Endpoint):
@@ -73,8 +74,22 @@ class ServerInfo(Endpoint):
         )
 
 
-def overload(monitor: Any) -> dict[str, Any]:
-    """What the process takes, how much it may take, and what it refuses because of that. Limits are 0 for none."""
+class Overload(TypedDict):
+    """What the process takes, how much it may take, and what it refused because of that. Limits are 0 for none."""
+
+    state: str
+    reason: str
+    memory_bytes: int
+    max_memory_bytes: int
+    lag_ms: float
+    max_lag_ms: float
+    refused_connections: int
+    shed_requests: int
+    closed_connections: int
+
+
+def overload(monitor: OverloadMonitor) -> Overload:
+    """Return the state of overload as the admin API shows it."""
     return {
         "state": monitor.state,
         "reason": monitor.reason,

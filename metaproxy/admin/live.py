@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
-from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime, ITCPTransport
 from twisted.web.server import Request
 from zope.interface import implementer
 
@@ -96,7 +96,7 @@ class Live:
             return
         if self._paused:
             # It took nothing for so long: nobody reads, and a tap is one of few.
-            cast(Any, request.channel).transport.abortConnection()
+            cast(ITCPTransport, request.channel.transport).abortConnection()
             return
         self._timer = clock.callLater(SIGN_OF_LIFE, self._silent)
         request.write(b"\n")

@@ -10,6 +10,7 @@ from twisted.logger import Logger
 
 from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, HttpError, as_json, nearest
 from metaproxy.admin.view import View
+from metaproxy.app.service import ProxyService
 
 log = Logger()
 
@@ -53,8 +54,8 @@ class Resume(Endpoint):
         return as_json({"resumed": name, "released": released, "refused": refused, "longest_wait_ms": longest})
 
 
-def _name(ask: AdminRequest, proxy: object) -> str:
-    name, known = ask.place["name"], list(proxy.clusters)  # type: ignore[attr-defined]
+def _name(ask: AdminRequest, proxy: ProxyService) -> str:
+    name, known = ask.place["name"], list(proxy.clusters)
     if name not in known:
         raise HttpError(404, f"no cluster {name[:200]!r}; {nearest(name, known)}", "name")
     return name

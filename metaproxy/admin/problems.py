@@ -11,13 +11,13 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from typing import Any
 
 from metaproxy.admin.flows import number
-from metaproxy.admin.health import overload
-from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, as_json
+from metaproxy.admin.health import Overload, overload
+from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, Json, as_json
 from metaproxy.admin.slow import slow
 from metaproxy.admin.view import SECONDS, View, endpoint_state, failed
+from metaproxy.cluster.cluster import Cluster
 from metaproxy.telemetry.metrics.windows import KEPT, STEP
 
 BAD, WARN, NOTE = LEVELS = ("bad", "warn", "note")
@@ -33,7 +33,7 @@ MAX_SHOWN = 5
 """Names that one problem lists."""
 MAX_PLUGINS = 3
 
-Problem = dict[str, Any]
+Problem = Json
 
 
 class Problems(Endpoint):
@@ -55,7 +55,7 @@ def problems(view: View, seconds: float = SECONDS) -> list[Problem]:
     return sorted(found, key=lambda one: LEVELS.index(one["level"]))
 
 
-def _problem(level: str, kind: str, what: str, detail: str = "", place: str = "", **more: Any) -> Problem:
+def _problem(level: str, kind: str, what: str, detail: str = "", place: str = "", **more: object) -> Problem:
     return {"level": level, "kind": kind, "what": what, "detail": detail, "place": place, **more}
 
 
@@ -93,7 +93,7 @@ def _server(view: View) -> Iterator[Problem]:
         yield _problem(BAD, "refused", "The configuration was refused", detail, "refused", lines=lines)
 
 
-def _overload(now: dict[str, Any]) -> Iterator[Problem]:
+def _overload(now: Overload) -> Iterator[Problem]:
     if now["state"] == "ok":
         return
     shedding = now["state"] == "shedding"
@@ -125,7 +125,7 @@ def _clusters(view: View, seconds: float) -> Iterator[Problem]:
         yield from _limits(view, seconds, name, cluster, place)
 
 
-def _endpoints_out(name: str, cluster: Any, place: dict[str, str]) -> Iterator[Problem]:
+def _endpoints_out(name: str, cluster: Cluster, place: dict[str, str]) -> Iterator[Problem]:
     out = [one for one in cluster.endpoints if endpoint_state(one) != "healthy"]
     if not cluster.endpoints:
         yield _problem(WARN, "empty", f"Cluster {name} has no endpoint", **place)
@@ -138,7 +138,7 @@ def _endpoints_out(name: str, cluster: Any, place: dict[str, str]) -> Iterator[P
         yield _problem(level, "endpoints_out", what, which, endpoints=addresses, **place)
 
 
-def _failing(view: View, seconds: float, name: str, cluster: Any, place: dict[str, str]) -> Iterator[Problem]:
+def _failing(view: View, seconds: float, name: str, cluster: Cluster, place: dict[str, str]) -> Iterator[Problem]:
     for one in cluster.endpoints:
         if endpoint_state(one) != "healthy":
             continue
@@ -157,7 +157,7 @@ OVERFLOWS = (
 )
 
 
-def _limits(view: View, seconds: float, name: str, cluster: Any, place: dict[str, str]) -> Iterator[Problem]:
+def _limits(view: View, seconds: float, name: str, cluster: Cluster, place: dict[str, str]) -> Iterator[Problem]:
     added = view.windows.read(cluster.counts, seconds)
     for key, text in OVERFLOWS:
         if added[key]:

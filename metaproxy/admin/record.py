@@ -13,16 +13,19 @@ import re
 import stat
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from twisted.logger import Logger
 
 from metaproxy import units
-from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, HttpError, as_json, nearest
+from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, HttpError, Json, as_json, nearest
 from metaproxy.admin.tap import chosen
 from metaproxy.admin.view import View
+from metaproxy.app.service import Watcher
 from metaproxy.recording.recorder import Recorder
+from metaproxy.telemetry.access_log.files import LogFiles
 
 log = Logger()
 
@@ -46,9 +49,9 @@ class Record(Endpoint):
         self._proxy = view.proxy
         self._configuration = view.configuration
         self._reactor = view.reactor
-        self._logs = view.logs
+        self._logs = view.logs or LogFiles(view.reactor)
         self._recorder: Recorder | None = None
-        self._hook: Any = None
+        self._hook: Watcher | None = None
         if hasattr(view.reactor, "addSystemEventTrigger"):
             view.reactor.addSystemEventTrigger("after", "shutdown", self._finish)
 
@@ -84,7 +87,8 @@ class Record(Endpoint):
 
     def _ended(self) -> None:
         recorder = self._recorder
-        self._proxy.unwatch(self._hook)
+        if self._hook is not None:
+            self._proxy.unwatch(self._hook)
         if recorder is not None:
             log.info(
                 "admin: recorded {count} exchanges to {path}, ended by {why}",
@@ -98,14 +102,14 @@ class Record(Endpoint):
         if self._recorder is not None:
             self._recorder.file.finish()
 
-    def _told(self) -> dict[str, Any]:
+    def _told(self) -> Json:
         recorder = self._recorder
         if recorder is None:
             return {"recording": False, "file": None, "exchanges": 0}
         return {"recording": self._recording, "file": recorder.file.path, **recorder.figures()}
 
 
-def _asked(ask: AdminRequest) -> dict[str, Any]:
+def _asked(ask: AdminRequest) -> Json:
     asked = ask.json(_SHAPE)
     asked = {} if asked is None and not ask.body.strip() else asked
     if not isinstance(asked, dict):
@@ -116,7 +120,7 @@ def _asked(ask: AdminRequest) -> dict[str, Any]:
     return asked
 
 
-def _text(asked: dict[str, Any], key: str) -> str:
+def _text(asked: Json, key: str) -> str:
     value = asked.get(key)
     value = "" if value is None or (key == "match" and not value) else value
     if key == "match" and isinstance(value, dict):
@@ -126,7 +130,7 @@ def _text(asked: dict[str, Any], key: str) -> str:
     return value
 
 
-def _number(asked: dict[str, Any], key: str, read: Any, default: float, least: float, most: float) -> float:
+def _number(asked: Json, key: str, read: Callable[[Any], float], default: float, least: float, most: float) -> float:
     try:
         value: float = read(asked.get(key, default))
     except ValueError as error:

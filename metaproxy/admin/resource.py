@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol, TypeVar
 from urllib.parse import parse_qsl, unquote
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -35,6 +35,8 @@ MAX_JSON = 1 << 20
 """Bytes of a body of JSON; a configuration, which is none, may have more."""
 
 Headers = Mapping[str, str]
+Json = dict[str, object]
+"""An object of JSON: an answer, or a part of one."""
 
 
 class AdminRequest:
@@ -60,14 +62,15 @@ class AdminRequest:
             raise HttpError(400, "no body; send a configuration", "body")
         return self.body.decode("utf-8", "surrogateescape")
 
-    def json(self, shape: str, most: int = MAX_JSON) -> Any:
+    def json(self, shape: str, most: int = MAX_JSON) -> object:
         """The body as JSON; None when it is empty. Refused when it is none, too long or deep; shape: what to write."""
         if len(self.body) > most:
             raise HttpError(413, f"a body of {len(self.body)} bytes; allowed are {most}", "body")
         if not self.body.strip():
             return None
         try:
-            return loads(self.body)
+            value: object = loads(self.body)
+            return value
         except ValueError as error:
             why = str(error) if "levels" in str(error) else "not JSON"
             raise HttpError(400, f"{why}; write {shape}", "body") from None
@@ -98,7 +101,12 @@ class HttpError(Exception):
     """
 
     def __init__(
-        self, status: int, error: str, where: str, headers: Headers | None = None, more: Mapping[str, Any] | None = None
+        self,
+        status: int,
+        error: str,
+        where: str,
+        headers: Headers | None = None,
+        more: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(error)
         self.status = status
@@ -109,22 +117,24 @@ class HttpError(Exception):
         return as_json(self.content, self.status, self.headers)
 
 
-def encoded(data: Any) -> bytes:
+def encoded(data: object) -> bytes:
     """JSON: indented, keys sorted; pleasant to read, and equal for equal content."""
     text = json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False, default=words) + "\n"
     # A lone surrogate becomes an escape, which is what JSON has for it.
     return text.encode("utf-8", "backslashreplace")
 
 
-def as_json(data: Any, status: int = 200, headers: Headers | None = None) -> AdminResponse:
+def as_json(data: object, status: int = 200, headers: Headers | None = None) -> AdminResponse:
     return AdminResponse(encoded(data), "application/json", status, headers)
 
+
+Item = TypeVar("Item")
 
 AT_ONCE = 16
 """Items of a list that are answered in one piece."""
 
 
-def as_json_list(name: str, items: Sequence[Any], show: Callable[[Any], Any]) -> AdminResponse:
+def as_json_list(name: str, items: Sequence[Item], show: Callable[[Item], object]) -> AdminResponse:
     """
     `{name: [...]}`, as `as_json` has it; a long list is made item by item while the proxy does its work in between.
     show: what JSON has for an item.
@@ -134,7 +144,7 @@ def as_json_list(name: str, items: Sequence[Any], show: Callable[[Any], Any]) ->
     return AdminResponse(_list_pieces(name, items, show), "application/json")
 
 
-def _list_pieces(name: str, items: Sequence[Any], show: Callable[[Any], Any]) -> Iterator[bytes]:
+def _list_pieces(name: str, items: Sequence[Item], show: Callable[[Item], object]) -> Iterator[bytes]:
     before = b"{\n  %b: [\n    " % json.dumps(name).encode()
     for item in items:
         yield before + encoded(show(item)).strip().replace(b"\n", b"\n    ")
@@ -197,8 +207,7 @@ class Root(Resource):
     def render(self, request: Request) -> int:
         gone: list[object] = []
         request.notifyFinish().addErrback(gone.append)
-        answered: Callable[[Request], Any] = self._answer  # now or later
-        done: Deferred[Any] = maybeDeferred(answered, request)
+        done: Deferred[AdminResponse] = maybeDeferred(lambda: _later(self._answer(request)))
         done.addErrback(_failed, request)
         done.addCallback(lambda answer: None if gone else self._write(request, answer))
         return NOT_DONE_YET
@@ -251,6 +260,10 @@ class Root(Resource):
             body.begin(request, self._clock)
         else:
             Stream(request, body, self._clock).start()
+
+
+def _later(answer: AdminResponse | Deferred[AdminResponse]) -> Deferred[AdminResponse]:
+    return answer if isinstance(answer, Deferred) else succeed(answer)
 
 
 def _failed(failure: Failure, request: Request) -> AdminResponse:

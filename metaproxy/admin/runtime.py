@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, HttpError, as_json, nearest
+from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, HttpError, Json, as_json, nearest
+from metaproxy.admin.roles import Configuration
 from metaproxy.admin.view import View
+from metaproxy.config.schema.load import Scalar
 
 log = Logger()
 
@@ -69,7 +70,7 @@ class RuntimeValue(Endpoint):
             raise HttpError(404, f"no runtime value {name[:200]!r}; {nearest(name, known)}", "name")
         return name
 
-    def _change(self, name: str, value: Any) -> Deferred[None]:
+    def _change(self, name: str, value: Scalar) -> Deferred[None]:
         def done(lines: list[str]) -> None:
             if lines:
                 raise HttpError(400, lines[0], "body", more={"errors": lines})
@@ -80,7 +81,7 @@ class RuntimeValue(Endpoint):
         return changed.addCallback(done)
 
 
-def _shown(configuration: Any, name: str) -> dict[str, Any]:
+def _shown(configuration: Configuration, name: str) -> Json:
     live = configuration.live
     return {
         "value": configuration.config.runtime[name],

@@ -7,7 +7,6 @@ Lives here: `AdminService`, the list of endpoints, the bound of a request's body
 from __future__ import annotations
 
 import socket
-from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -32,11 +31,16 @@ from metaproxy.admin.pause import Pause, Resume
 from metaproxy.admin.problems import Problems
 from metaproxy.admin.record import Record
 from metaproxy.admin.resource import Endpoint, Root, encoded
+from metaproxy.admin.roles import Configuration, IReactor
 from metaproxy.admin.runtime import Runtime, RuntimeValue
 from metaproxy.admin.tap import Tap
 from metaproxy.admin.traffic import Clusters, Listeners, Routes
 from metaproxy.admin.view import View
+from metaproxy.app.service import ProxyService
+from metaproxy.config.model import Tokens
+from metaproxy.config.tls import AdminContexts
 from metaproxy.support import addresses as address
+from metaproxy.telemetry.access_log.files import LogFiles
 from metaproxy.telemetry.metrics.collector import Metrics
 
 log = Logger()
@@ -103,7 +107,7 @@ class AdminSite(Site):
     displayTracebacks = False
     noisy = False
 
-    def log(self, request: Any) -> None:
+    def log(self, request: object) -> None:
         """See the class."""
 
 
@@ -120,7 +124,14 @@ class AdminService(Service):
     name = "admin"
 
     def __init__(
-        self, proxy: Any, configuration: Any, listen: str, tokens: Any, reactor: Any, logs: Any = None, tls: Any = None
+        self,
+        proxy: ProxyService,
+        configuration: Configuration,
+        listen: str,
+        tokens: Tokens | None,
+        reactor: IReactor,
+        logs: LogFiles | None = None,
+        tls: AdminContexts | None = None,
     ) -> None:
         self.bound = ""
         self._tls = tls

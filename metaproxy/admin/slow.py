@@ -7,9 +7,10 @@ Lives here: `slow`, the problems. Does not: what is usual (`telemetry.windows`).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from metaproxy.admin.view import View, shown_ms
+from metaproxy.admin.resource import Json
+from metaproxy.admin.view import Counts, View, shown_ms
 from metaproxy.telemetry.metrics.windows import KEPT
 
 LEAST = 5
@@ -33,7 +34,7 @@ class _Slow(NamedTuple):
         return f"{self.p99 / self.usual:.0f}" if self.p99 >= 9.5 * self.usual else f"{self.p99 / self.usual:.1f}"
 
 
-def slow(view: View, seconds: float) -> Iterator[dict[str, Any]]:
+def slow(view: View, seconds: float) -> Iterator[Json]:
     """Problems. An endpoint, or its cluster when all are slow; a route only where no endpoint of its cluster is."""
     blamed = set()
     for name, cluster in sorted(view.proxy.clusters.items()):
@@ -54,13 +55,13 @@ def slow(view: View, seconds: float) -> Iterator[dict[str, Any]]:
             yield _problem(f"{where} is", how, place="routes", route=route.name)
 
 
-def _problem(who: str, how: _Slow, **more: Any) -> dict[str, Any]:
+def _problem(who: str, how: _Slow, **more: object) -> Json:
     what = f"{who} slow: p99 is {how.times} times its usual"
     figures = {"p99_ms": round(1000 * how.p99, 3), "usual_p99_ms": round(1000 * how.usual, 3)}
     return {"level": "warn", "kind": "slow", "what": what, "detail": how.words(), **figures, **more}
 
 
-def _how(view: View, counts: Any, seconds: float) -> _Slow | None:
+def _how(view: View, counts: Counts, seconds: float) -> _Slow | None:
     usual = view.windows.usual(counts)
     if usual is None or usual.value is None:
         return None

@@ -9,14 +9,18 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable
-from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
 
 from metaproxy.admin.flows import number
 from metaproxy.admin.live import Live
-from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, HttpError, nearest
+from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, HttpError, Json, nearest
 from metaproxy.admin.view import View
+from metaproxy.app.service import ProxyService
 from metaproxy.filters.rate_limit.token_bucket import Bucket, Filling
 from metaproxy.message import Message
+from metaproxy.proxy.roles import OpenExchange
+from metaproxy.proxy.snapshot import ListenerSnapshot
 from metaproxy.telemetry.inspect.decoded import decoded, metadata
 from metaproxy.telemetry.inspect.exchange_match import Choice, compile_match
 
@@ -58,7 +62,7 @@ class Tap(Endpoint):
         return AdminResponse(lines.body, "application/x-ndjson")
 
 
-def chosen(proxy: Any, listener: str, match: str) -> Choice:
+def chosen(proxy: ProxyService, listener: str, match: str) -> Choice:
     """Refused when there is no such listener, or `match` makes no sense."""
     if listener and listener not in proxy.listeners:
         raise HttpError(404, f"no listener {listener[:200]!r}; {nearest(listener, list(proxy.listeners))}", "listener")
@@ -70,7 +74,7 @@ def chosen(proxy: Any, listener: str, match: str) -> Choice:
         raise HttpError(400, str(error), "match") from None
 
 
-def _known(proxy: Any, snapshots: Iterable[Any]) -> dict[str, list[str]]:
+def _known(proxy: ProxyService, snapshots: Iterable[ListenerSnapshot]) -> dict[str, list[str]]:
     """The names of the configuration in force that an exchange can have, by the key that asks for them."""
     clusters = proxy.snapshot.clusters if proxy.snapshot is not None else {}
     found = {
@@ -87,7 +91,7 @@ class _Lines:
 
     body: Live
 
-    def __init__(self, choice: Choice, limit: int, rate: float, clock: Any) -> None:
+    def __init__(self, choice: Choice, limit: int, rate: float, clock: IReactorTime) -> None:
         self._choice = choice
         self._left = limit
         self._filling = Filling(rate, 1.0, max(rate, 1.0), True)
@@ -95,12 +99,12 @@ class _Lines:
         self._clock = clock
         self._offset = time.time() - clock.seconds()
 
-    def on_complete(self, exchange: Any) -> None:
+    def on_complete(self, exchange: OpenExchange) -> None:
         """A hook of ProxyService.watch."""
         if self._choice(exchange) and self._may():
             self._put(decoded(exchange, self._offset))
 
-    def on_difference(self, exchange: Any, cluster: str, answer: Message, text: str) -> None:
+    def on_difference(self, exchange: OpenExchange, cluster: str, answer: Message, text: str) -> None:
         """A mirror answered something else (proxy.mirror)."""
         if self._choice(exchange) and self._may():
             shown = {"cluster": cluster, "differs": text, "metadata": metadata(answer)}
@@ -114,7 +118,7 @@ class _Lines:
             return False
         return self.body.room()
 
-    def _put(self, told: dict[str, Any]) -> None:
+    def _put(self, told: Json) -> None:
         if self.body.lost:
             told["lost"] = self.body.lost
         self._left -= 1

@@ -7,11 +7,18 @@ Lives here: /clusters, /listeners, /routes. Does not: changing any of them (`con
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from collections.abc import Iterable
 
 from metaproxy.admin.flows import number
-from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, as_json, as_json_list
+from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, Json, as_json, as_json_list
 from metaproxy.admin.view import SECONDS, View, counts, latency, target
+from metaproxy.cluster.cluster import Cluster
+from metaproxy.cluster.endpoint import Endpoint as ClusterEndpoint
+from metaproxy.proxy.listener import Listener
+from metaproxy.proxy.mirror import Mirror
+from metaproxy.proxy.snapshot import ListenerSnapshot
+from metaproxy.proxy.upstream import Upstream
+from metaproxy.routing.table import Route, Target
 from metaproxy.support import addresses as address
 from metaproxy.telemetry.metrics.windows import KEPT, STEP, Added
 
@@ -32,7 +39,7 @@ class Clusters(Endpoint):
         return as_json_list("clusters", clusters, lambda one: _cluster(self._view, one, seconds))
 
 
-def _cluster(view: View, cluster: Any, seconds: float) -> dict[str, Any]:
+def _cluster(view: View, cluster: Cluster, seconds: float) -> Json:
     breaker, settings = cluster.breaker, cluster.connections
     return {
         "name": cluster.name,
@@ -62,7 +69,7 @@ def _cluster(view: View, cluster: Any, seconds: float) -> dict[str, Any]:
     }
 
 
-def _whole(view: View, cluster: Any, seconds: float) -> Added:
+def _whole(view: View, cluster: Cluster, seconds: float) -> Added:
     """What was added to all endpoints of a cluster."""
     whole = Added()
     for endpoint in cluster.endpoints:
@@ -70,10 +77,10 @@ def _whole(view: View, cluster: Any, seconds: float) -> Added:
     return whole
 
 
-def _endpoint(view: View, endpoint: Any, seconds: float) -> dict[str, Any]:
+def _endpoint(view: View, endpoint: ClusterEndpoint, seconds: float) -> Json:
     added = view.windows.read(endpoint.counts, seconds)
     found = endpoint.counts
-    connections = states(endpoint.pool.connections if endpoint.pool is not None else ())
+    connections = states(_connections(endpoint))
     return {
         "address": endpoint.address,
         "weight": endpoint.configured_weight,
@@ -97,11 +104,16 @@ def _endpoint(view: View, endpoint: Any, seconds: float) -> dict[str, Any]:
     }
 
 
+def _connections(endpoint: ClusterEndpoint) -> list[Upstream]:
+    found = endpoint.pool.connections if endpoint.pool is not None else ()
+    return [one for one in found if isinstance(one, Upstream)]
+
+
 STATES = ("connecting", "retiring", "paused", "pinned", "leased", "busy", "idle")
 """What a connection to an endpoint can be; the first that holds is the one it counts for."""
 
 
-def states(connections: Any) -> dict[str, int]:
+def states(connections: Iterable[Upstream]) -> dict[str, int]:
     """
     connecting: not there yet; retiring: takes nothing new; paused: a client reads too slowly; pinned: a client's own;
     leased: taken by one exchange; busy: shared, with exchanges under way; idle: none of these.
@@ -110,7 +122,7 @@ def states(connections: Any) -> dict[str, int]:
     return {state: found[state] for state in STATES}
 
 
-def _state(connection: Any) -> str:
+def _state(connection: Upstream) -> str:
     if connection.transport is None:
         return "connecting"
     if connection.paused_by:
@@ -137,7 +149,7 @@ class Listeners(Endpoint):
         return as_json({"listeners": sorted(map(_listener, listeners), key=lambda one: (one["name"], one["state"]))})
 
 
-def _listener(listener: Any) -> dict[str, Any]:
+def _listener(listener: Listener) -> Json:
     snapshot = listener.snapshot
     return {
         "name": listener.name,
@@ -178,7 +190,7 @@ class Routes(Endpoint):
         return as_json_list("listeners", found, lambda one: _routes(self._view, one[0], one[1], seconds))
 
 
-def _routes(view: View, name: str, snapshot: Any, seconds: float) -> dict[str, Any]:
+def _routes(view: View, name: str, snapshot: ListenerSnapshot, seconds: float) -> Json:
     table = snapshot.routes
     shown = [
         {
@@ -191,7 +203,7 @@ def _routes(view: View, name: str, snapshot: Any, seconds: float) -> dict[str, A
     return {"name": name, "routes": shown, "unmatched": target(view, snapshot.no_route.reply_target, seconds)}
 
 
-def _mirrors(route: Any) -> list[dict[str, Any]]:
+def _mirrors(route: Route) -> list[Json]:
     """The clusters that get copies, with the last answers that differed: operation, and how."""
     return [
         {
@@ -201,7 +213,7 @@ def _mirrors(route: Any) -> list[dict[str, Any]]:
             **counts(one.counts),
             "last": [{"operation": operation[:MAX_SHOWN], "differs": how[:MAX_SHOWN]} for operation, how in one.last],
         }
-        for one in (route.mirror.targets if route.mirror is not None else ())
+        for one in (route.mirror.targets if isinstance(route.mirror, Mirror) else ())
     ]
 
 
@@ -209,7 +221,7 @@ MAX_SHOWN = 200
 """Characters of what a peer sent."""
 
 
-def _targets(route: Any) -> list[Any]:
+def _targets(route: Route) -> list[Target]:
     """
     Where it sends requests with what each falls back to and, once there were any, the proxy's own answers before a
     cluster was picked.

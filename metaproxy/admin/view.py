@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from metaproxy.admin.resource import as_time
-from metaproxy.counts import Histogram
+from metaproxy.admin.resource import Json, as_time
+from metaproxy.admin.roles import Configuration, IReactor, Refusal
+from metaproxy.app.service import ProxyService
+from metaproxy.cluster.endpoint import Endpoint
+from metaproxy.counts import EndpointCounts, Histogram, TargetCounts
+from metaproxy.routing.table import Route, Target
+from metaproxy.telemetry.access_log.files import LogFiles
 from metaproxy.telemetry.log_levels import LogLevels
 from metaproxy.telemetry.metrics.collector import Metrics
 from metaproxy.telemetry.metrics.windows import KEPT, Added, Windows, sources
@@ -22,6 +26,8 @@ SECONDS = 10.0
 WELL = ("ok", "oneway")
 """Outcomes that are no error."""
 
+Counts = EndpointCounts | TargetCounts
+
 
 @dataclass(frozen=True, slots=True)
 class View:
@@ -30,18 +36,18 @@ class View:
     telemetry's LogFiles; windows: what was counted lately.
     """
 
-    proxy: Any
-    configuration: Any
-    reactor: Any
+    proxy: ProxyService
+    configuration: Configuration
+    reactor: IReactor
     metrics: Metrics
     levels: LogLevels = field(default_factory=LogLevels)
-    logs: Any = None
+    logs: LogFiles | None = None
     windows: Windows = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "windows", Windows(lambda: sources(self.proxy), self.reactor))
 
-    def targets(self) -> Iterator[tuple[Any, Any]]:
+    def targets(self) -> Iterator[tuple[Route, Target]]:
         """Each route of each listener with each of its targets, those that share one set of counts once."""
         seen: set[int] = set()
         for listener in self.proxy.listeners.values():
@@ -51,7 +57,7 @@ class View:
                         seen.add(id(target.counts))
                         yield route, target
 
-    def lately(self, counts: Any, seconds: float) -> dict[str, Any]:
+    def lately(self, counts: Counts, seconds: float) -> Json:
         """The latencies of an endpoint's or a target's counts, and the p99 that is usual for it."""
         read = self.windows.read
         usual = self.windows.usual(counts)
@@ -74,7 +80,7 @@ def latency(histogram: Histogram | Added) -> dict[str, float | None]:
     return {name: value if value is None else round(value * 1000, 3) for name, value in found.items()}
 
 
-def refused(one: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def refused(one: Refusal | None) -> Json | None:
     """The configuration that was refused last, while none was applied after it: when, what, and its errors."""
     return None if one is None else {**one, "time": as_time(one["time"])}
 
@@ -90,7 +96,7 @@ def failed(outcomes: Mapping[str, int]) -> int:
     return sum(number for outcome, number in outcomes.items() if outcome not in WELL)
 
 
-def endpoint_state(endpoint: Any) -> str:
+def endpoint_state(endpoint: Endpoint) -> str:
     """One word for it: healthy, unhealthy, ejected, drained, or draining while something is under way on it."""
     if endpoint.drained:
         return "draining" if endpoint.active else "drained"
@@ -106,7 +112,7 @@ def shown_ms(seconds: float) -> str:
     return f"{1000 * seconds:.0f} ms" if seconds >= 0.1 else f"{1000 * seconds:.3g} ms"
 
 
-def target(view: View, one: Any, seconds: float) -> dict[str, Any]:
+def target(view: View, one: Target, seconds: float) -> Json:
     """What a route sent to one of its targets."""
     found = one.counts
     return {

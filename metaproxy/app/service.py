@@ -10,8 +10,7 @@ from __future__ import annotations
 import errno
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from weakref import WeakSet
 
 from twisted.application.service import Service
@@ -24,10 +23,13 @@ from metaproxy.cluster.cluster import Cluster
 from metaproxy.plugins import Registry
 from metaproxy.proxy.listener import Listener
 from metaproxy.proxy.memory import held_by_client
+from metaproxy.proxy.mirror import Mirror
 from metaproxy.proxy.overload import Holder
 from metaproxy.proxy.pause import Pause
 from metaproxy.proxy.pool import Pool
+from metaproxy.proxy.roles import Network, OpenExchange
 from metaproxy.proxy.snapshot import FilterUse, Snapshot
+from metaproxy.proxy.wire import ListeningSocket
 from metaproxy.routing.table import Route
 from metaproxy.support.addresses import Address
 
@@ -39,6 +41,10 @@ SHORT = 10.0
 """Seconds; a time-out that is shorter is looked for ten times as often."""
 
 
+Watcher = Callable[[OpenExchange], None]
+"""Called with each exchange that completes."""
+
+
 class ProxyService(Service):
     """
     listeners: by name. snapshot: the one in force, None before the first. started: Unix time of the start.
@@ -47,7 +53,7 @@ class ProxyService(Service):
 
     name = "proxy"
 
-    def __init__(self, network: Any, registry: Registry) -> None:
+    def __init__(self, network: Network, registry: Registry) -> None:
         self.network = network
         self.registry = registry
         self.listeners: dict[str, Listener] = {}
@@ -59,7 +65,7 @@ class ProxyService(Service):
         self._retired: WeakSet[Cluster] = WeakSet()
         self._swept = 0.0
         self._pauses: dict[str, tuple[Pause, IDelayedCall]] = {}
-        self._watchers: list[Callable[[Any], None]] = []
+        self._watchers: list[Watcher] = []
         self._sweeper = LoopingCall(self._sweep)
         self._sweeper.clock = network.clock
 
@@ -77,7 +83,7 @@ class ProxyService(Service):
         done.addCallback(lambda _: self._close())
         return done
 
-    def _close(self) -> Deferred[Any]:
+    def _close(self) -> Deferred[None]:
         if self._sweeper.running:
             self._sweeper.stop()
         self.network.overload.stop()
@@ -90,7 +96,9 @@ class ProxyService(Service):
         for pool in pools(clusters):
             pool.close()
         stops = [one.plugin.stop() for one in self._filters() if hasattr(one.plugin, "stop")]
-        return DeferredList([one for one in stops if isinstance(one, Deferred)])
+        stopped: Deferred[None] = Deferred()
+        DeferredList([one for one in stops if isinstance(one, Deferred)]).addCallback(lambda _: stopped.callback(None))
+        return stopped
 
     def _filters(self) -> list[FilterUse]:
         """Those in force, each object once."""
@@ -123,12 +131,12 @@ class ProxyService(Service):
 
     # -- who looks
 
-    def watch(self, hook: Callable[[Any], None]) -> None:
+    def watch(self, hook: Watcher) -> None:
         """Have `hook` called with every exchange that completes, until `unwatch`; it costs nothing before and after."""
         self._watchers.append(hook)
         _watch(self.snapshot, [hook])
 
-    def unwatch(self, hook: Callable[[Any], None]) -> None:
+    def unwatch(self, hook: Watcher) -> None:
         """Exchanges that are under way since before the last change of the configuration may still call it."""
         self._watchers.remove(hook)
         for route in _routes(self.snapshot):
@@ -276,11 +284,11 @@ def _routes(snapshot: Snapshot | None) -> list[Route]:
     return [route for one in listeners for route in (*one.routes.routes, one.no_route)]
 
 
-def _watch(snapshot: Snapshot | None, hooks: list[Callable[[Any], None]]) -> None:
+def _watch(snapshot: Snapshot | None, hooks: list[Watcher]) -> None:
     if hooks:
         for route in _routes(snapshot):
-            if route.mirror is not None:
-                route.mirror.watchers = hooks  # type: ignore[attr-defined]
+            if isinstance(route.mirror, Mirror):
+                route.mirror.watchers = hooks
             route.on_complete = (*route.on_complete, *(hook for hook in hooks if hook not in route.on_complete))
 
 
@@ -288,9 +296,9 @@ Place = tuple[Listener, Address]
 """Where a listener listens, or is to."""
 
 
-def _moved(wanted: list[Place], spare: dict[Place, Any]) -> dict[Place, Any]:
+def _moved(wanted: list[Place], spare: dict[Place, ListeningSocket]) -> dict[Place, ListeningSocket]:
     """The sockets of `spare`, from which they are taken, whose addresses others want."""
-    moved: dict[Place, Any] = {}
+    moved: dict[Place, ListeningSocket] = {}
     for listener, where in wanted:
         if where.port or where.family == socket.AF_UNIX:  # of free ports each listener has its own
             before = next((place for place in spare if place[1] == where), None)
@@ -299,12 +307,12 @@ def _moved(wanted: list[Place], spare: dict[Place, Any]) -> dict[Place, Any]:
     return moved
 
 
-def _opened(wanted: list[Place], spare: dict[Place, Any]) -> dict[Place, Any]:
+def _opened(wanted: list[Place], spare: dict[Place, ListeningSocket]) -> dict[Place, ListeningSocket]:
     """
     New sockets. Raises OSError with nothing changed. One of `spare` that is in the way is closed: nobody can have
     0.0.0.0:80 and 127.0.0.1:80 at a time.
     """
-    opened: dict[Place, Any] = {}
+    opened: dict[Place, ListeningSocket] = {}
     closed: list[Place] = []
     try:
         for listener, where in wanted:
@@ -327,11 +335,11 @@ def _opened(wanted: list[Place], spare: dict[Place, Any]) -> dict[Place, Any]:
     return opened
 
 
-def pools(clusters: Any) -> list[Pool]:
+def pools(clusters: Iterable[Cluster]) -> list[Pool]:
     """The pools that these clusters' endpoints have so far, those on their way out included."""
     return [
-        cast(Pool, endpoint.pool)
+        endpoint.pool
         for cluster in clusters
         for endpoint in (*cluster.endpoints, *cluster.leaving)
-        if endpoint.pool is not None
+        if isinstance(endpoint.pool, Pool)
     ]

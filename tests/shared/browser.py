@@ -7,9 +7,10 @@ Lives here: `Desk`. Does not: assertions; sockets.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from http.client import HTTPResponse
 from io import BytesIO
-from typing import Any
+from typing import Any, cast
 
 from running_proxy import Running
 from twisted.internet.address import IPv4Address
@@ -19,8 +20,10 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
+from metaproxy.admin.roles import Counted, Difference, IReactor, Names, Refusal
 from metaproxy.admin.service import AdminService
 from metaproxy.config.model import Config
+from metaproxy.config.schema.load import Problem, Scalar
 from metaproxy.config.slices import Slices
 from metaproxy.telemetry.access_log.files import LogFiles
 
@@ -28,35 +31,37 @@ GOOD = "listeners: []\n"
 
 
 class FakeConfiguration:
-    """What config.reload.Configuration is to the admin API: a text that has the word `wrong` is."""
+    """What app.application.Application is to the admin API: a text that has the word `wrong` is."""
 
     def __init__(self, running: Running) -> None:
         self.file = "demo.yaml"
         self.applied = 1700000001.5
-        self.refused: dict[str, Any] | None = None
-        self.reloads = {"applied": 1, "refused": 0}
+        self.refused: Refusal | None = None
+        self.reloads: Counted = {"applied": 1, "refused": 0}
         self.content = GOOD
         self.config = Config(runtime={"canary": 10})
-        self.defaults = {"canary": 10}
-        self.live: dict[str, Any] = {}
+        self.defaults: Mapping[str, object] = {"canary": 10}
+        self.live: dict[str, Scalar] = {}
         self._running = running
         self.slices = Slices(Clock())
 
-    def set_live(self, name: str, value: Any) -> list[str]:
+    def set_live(self, name: str, value: Scalar) -> list[str]:
         if value == "wrong":
             return ["demo.yaml:1:1: wrong"]
         self.live = {} if value is None else {name: value}
         self.config = Config(runtime={**self.defaults, **self.live})
         return []
 
-    def check(self, text: str, source: str = "demo.yaml") -> tuple[list[str], dict[str, Any]]:
-        if "wrong" in text:
-            return [f"{source}:7:18: listeners[0].routes[1].cluster: no cluster 'dmeo'", f"{source}:9:1: worse"], {}
-        same: dict[str, list[str]] = {"added": [], "changed": [], "removed": []}
-        return [], {"listeners": {**same, "added": ["back"]}, "clusters": same, "sections": [], "warnings": []}
+    def check(self, text: str | bytes, source: str = "demo.yaml") -> tuple[list[Problem], Difference | None]:
+        if "wrong" in str(text):
+            place = "listeners[0].routes[1].cluster"
+            return [Problem(source, 7, 18, place, "no cluster 'dmeo'"), Problem(source, 9, 1, "", "worse")], None
+        same: Names = {"added": [], "changed": [], "removed": []}
+        more: Names = {"added": ["back"], "changed": [], "removed": []}
+        return [], {"listeners": more, "clusters": same, "sections": [], "warnings": []}
 
-    def apply_text(self, text: str, source: str = "demo.yaml") -> list[str]:
-        problems, _ = self.check(text, source)
+    def apply_text(self, text: str | bytes, source: str = "demo.yaml") -> list[str]:
+        problems = [str(one) for one in self.check(text, source)[0]]
         if problems:
             self.reloads["refused"] += 1
             self.refused = {"time": 1700000002.0, "source": source, "errors": problems}
@@ -67,16 +72,16 @@ class FakeConfiguration:
         self._running.apply(snapshot.version + 1)
         return []
 
-    def put_text(self, text: str, source: str = "demo.yaml") -> list[str]:
+    def put_text(self, text: str | bytes, source: str = "demo.yaml") -> list[str]:
         return self.apply_text(text, source)
 
-    def check_put(self, text: str, source: str = "demo.yaml") -> tuple[list[str], dict[str, Any]]:
+    def check_put(self, text: str | bytes, source: str = "demo.yaml") -> tuple[list[Problem], Difference | None]:
         return self.check(text, source)
 
     def reload(self) -> list[str]:
         return self.apply_text(self.content)
 
-    def dump(self) -> Any:
+    def dump(self) -> dict[str, object]:
         return {
             "node": {"id": "sidecar-1", "cluster": "demo"},
             "listeners": [{"name": "front", "protocol": {"name": "redis", "options": {"auth": "hunter2"}}}],
@@ -143,7 +148,7 @@ class Desk:
         self.stopped: list[float] = []
         vars(self.clock)["stop"] = lambda: self.stopped.append(self.clock.seconds())  # as the reactor has it
         self.logs = LogFiles(self.clock, run=lambda write: succeed(write()))
-        self.admin = AdminService(self.proxy, self.configuration, listen, tokens, self.clock, self.logs)
+        self.admin = AdminService(self.proxy, self.configuration, listen, tokens, cast(IReactor, self.clock), self.logs)
 
     def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> Response:
         """headers: with underscores for dashes; Host is 127.0.0.1:9901 unless given."""
