@@ -2,7 +2,8 @@
 Writes the parts of the documentation that the code knows best: `make docs`.
 
 Lives here: the tables of docs/reference/configuration.md, between `<!-- options: SECTION -->` and `<!-- end -->`, and
-docs/reference/config.schema.json for editors, from metaproxy.config.model; those of metrics.md and access-log.md, from
+docs/reference/config.schema.json for editors, from metaproxy.config.model; the tables of plugins' options, between
+`<!-- plugin: KIND NAME -->` and `<!-- end -->`, from their constructors; those of metrics.md and access-log.md, from
 metaproxy.telemetry; interfaces.md and messages.md, which `interface_pages` makes. Tests check that all are up to date.
 Does not: any text that a person wrote; what stands outside of the marks is left as it is.
 """
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from metaproxy.config.model import Config
+from metaproxy.config.schema.plugin_options import built_in_plugins, rows
 from metaproxy.config.schema.reading import Kind, Schema
 from metaproxy.config.schema.shape import Nested, Section, about, options
 from metaproxy.telemetry import reference
@@ -24,6 +26,10 @@ REFERENCE = Path(__file__).parent / "reference"
 PAGE = REFERENCE / "configuration.md"
 SCHEMA = REFERENCE / "config.schema.json"
 
+PLUGINS = [PAGE, REFERENCE / "filters.md", REFERENCE / "balancers.md", *sorted((REFERENCE / "codecs").glob("*.md"))]
+"""Where the options of plugins stand."""
+
+_PLUGIN = re.compile(r"(<!-- plugin: (\w+ \w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _MARKED = re.compile(r"(<!-- options: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -71,6 +77,23 @@ def page(text: str) -> str:
     return _MARKED.sub(lambda match: f"{match[1]}{table(known[match[2]])}{match[3]}", text)
 
 
+def plugin_tables() -> dict[str, str]:
+    """KIND NAME -> the table of the options, of each built-in plugin that has some."""
+    found = {}
+    for kind, name, target in built_in_plugins():
+        lines = [f"| `{row.name}` | {row.words} | {row.default} | {row.about} |" for row in rows(target)]
+        if lines:
+            head = ["| option | value | default | |", "|---|---|---|---|"]
+            found[f"{kind} {name}"] = "\n".join([*head, *lines]) + "\n"
+    return found
+
+
+def plugin_page(text: str) -> str:
+    """A page with the tables of the plugins that it has marks for."""
+    tables = plugin_tables()
+    return _PLUGIN.sub(lambda match: f"{match[1]}{tables[match[2]]}{match[3]}", text)
+
+
 def schema() -> str:
     """What an editor checks a configuration against."""
     definitions: dict[str, Schema] = {}
@@ -89,6 +112,8 @@ if __name__ == "__main__":
     (REFERENCE / "interfaces.md").write_text(interface_pages.interfaces())
     (REFERENCE / "messages.md").write_text(interface_pages.messages())
     PAGE.write_text(page(PAGE.read_text()))
+    for path in PLUGINS:
+        path.write_text(plugin_page(path.read_text()))
     SCHEMA.write_text(schema())
     for name in ("metrics.md", "access-log.md"):
         other = REFERENCE / name

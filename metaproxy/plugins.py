@@ -1,9 +1,9 @@
 """
 Declaring, finding, checking and building plugins: codecs, filters, balancers, discoveries.
 
-Lives here: `Declaration` (how a plugin is made known), `Registry` (what is known now: `twisted.plugin` and the drop-in
-folders), and the conversion of a configuration's options to a constructor's arguments. Does not: any plugin; the
-decision when to look again (`service`).
+Lives here: `Declaration` (how a plugin is made known) and `Registry` (what is known now: `twisted.plugin` and the
+drop-in folders). Does not: any plugin; what an annotation asks of an option (`options`); the decision when to look
+again (`service`).
 
 A plugin is a `Declaration` at the top level of a module in a `twisted/plugins` directory, or of a file in a drop-in
 folder. Built-in ones are found in the same way; a drop-in shadows any other of its name.
@@ -18,9 +18,7 @@ import sys
 import traceback
 import types
 import typing
-from collections import abc
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +29,6 @@ from zope.interface.exceptions import BrokenImplementation, Invalid
 from zope.interface.interface import InterfaceClass
 from zope.interface.verify import verifyObject
 
-from metaproxy import units
 from metaproxy.interfaces import (
     OPTIONAL,
     ICodec,
@@ -42,8 +39,15 @@ from metaproxy.interfaces import (
     IOnRequest,
     IOnResponse,
 )
+from metaproxy.options import OptionError, convert, parameters
 from metaproxy.support.nearest_name import nearest_name
+from metaproxy.units import Option, OptionsOf, Secret
 from twisted import plugin as twisted_plugin
+
+__all__ = [
+    "HOOKS", "KINDS", "Declaration", "IDeclaration", "Known", "Option", "OptionError", "OptionsOf", "PluginError",
+    "Registry", "Secret", "UnknownPlugin", "convert", "kind_of", "parameters", "verify",
+]  # fmt: skip
 
 KINDS: dict[str, InterfaceClass] = {
     "codec": ICodec,
@@ -61,21 +65,6 @@ class UnknownPlugin(LookupError):
         super().__init__(f"no {kind} {name!r}")
         self.name = name
         self.known = known
-
-
-class OptionError(ValueError):
-    """
-    An option that a plugin doesn't take. option: its name, or None when the fault is in them together; path: the keys
-    and places within it, such as (2, "limit"), that lead to what is wrong.
-    """
-
-    def __init__(
-        self, option: str | None, text: str, known: Iterable[str] = (), path: Iterable[str | int] = ()
-    ) -> None:
-        super().__init__(text)
-        self.option = option
-        self.path = tuple(path)
-        self.known = list(known)
 
 
 class PluginError(Exception):
@@ -347,116 +336,3 @@ def _import_error(name: str) -> str:
     except Exception:
         return traceback.format_exc()
     return f"{name} holds no plugin"
-
-
-def parameters(target: Callable[..., object], skip: Iterable[str] = ()) -> dict[str, tuple[object, inspect.Parameter]]:
-    """name -> (type, parameter) of a plugin's options, in the order of its constructor."""
-    try:
-        return {name: one for name, one in _parameters(target).items() if name not in skip}
-    except TypeError:  # an object that can't be hashed
-        return {name: one for name, one in _parameters.__wrapped__(target).items() if name not in skip}
-
-
-@lru_cache(maxsize=256)
-def _parameters(target: Callable[..., object]) -> dict[str, tuple[object, inspect.Parameter]]:
-    function = inspect.unwrap(getattr(target, "__init__", target)) if isinstance(target, type) else target
-    if function is object.__init__:
-        return {}
-    hints = typing.get_type_hints(function)
-    found = inspect.signature(target).parameters
-    return {
-        name: (hints.get(name, object), parameter)
-        for name, parameter in found.items()
-        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-    }
-
-
-def convert(
-    target: Callable[..., object],
-    options: Mapping[str, object],
-    injected: Mapping[str, object],
-    skip: Iterable[str] = (),
-) -> dict[str, object]:
-    """The keyword arguments of a plugin's constructor, converted to its annotations. Raises OptionError."""
-    takes = parameters(target, skip)
-    arguments = {name: injected[name] for name in takes if name in injected}
-    offered = [name for name in takes if name not in injected]
-    for name, value in options.items():
-        if name not in offered:
-            raise OptionError(name, f"no option {name!r}", offered)
-        try:
-            arguments[name] = _converted(takes[name][0], value)
-        except ValueError as error:
-            raise OptionError(name, str(error)) from error
-    for name in offered:
-        if name not in options and takes[name][1].default is inspect.Parameter.empty:
-            raise OptionError(None, f"option {name!r} is missing")
-    return arguments
-
-
-_NOTATIONS: dict[object, Callable[[object], object]] = {
-    units.Seconds: units.seconds,
-    units.Bytes: units.size,
-    units.Percent: units.percent,
-}
-_WORDS = {
-    int: "a whole number",
-    float: "a number",
-    str: "a text",
-    bool: "true or false",
-    dict: "a mapping",
-    list: "a list",
-}
-_COLLECTIONS: dict[object, type] = {
-    **{kind: kind for kind in (list, tuple, set, frozenset, dict)},
-    **dict.fromkeys((abc.Sequence, abc.Collection, abc.Iterable), list),
-    abc.Mapping: dict,
-}
-"""What an option is made of that is annotated with one of these and what it holds: `Sequence[str]`."""
-
-
-def _converted(hint: object, value: object) -> object:
-    """`value` as the annotation wants it. Raises ValueError."""
-    notation = _NOTATIONS.get(hint)
-    if notation is not None:
-        return notation(value)
-    origin = typing.get_origin(hint)
-    if origin in (typing.Union, types.UnionType):
-        return _one_of(typing.get_args(hint), value)
-    if origin is typing.Literal:
-        if value not in typing.get_args(hint):
-            raise ValueError(f"{value!r} is none of {', '.join(map(str, typing.get_args(hint)))}")
-        return value
-    if origin in _COLLECTIONS:
-        return _collection(_COLLECTIONS[origin], typing.get_args(hint), value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(hint, type) or hint is object:
-        return value
-    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        raise ValueError(f"{value!r} is not {_WORDS.get(hint, hint.__name__)}")
-    return value
-
-
-def _one_of(hints: Iterable[object], value: object) -> object:
-    text = ""
-    for hint in hints:
-        if hint is type(None):
-            if value is None:
-                return None
-            continue
-        try:
-            return _converted(hint, value)
-        except ValueError as error:
-            text = text or str(error)
-    raise ValueError(text)
-
-
-def _collection(origin: type, hints: tuple[object, ...], value: object) -> object:
-    if origin is dict:
-        if not isinstance(value, dict):
-            raise ValueError(f"{value!r} is not a mapping")
-        return {key: _converted(hints[1], item) for key, item in value.items()} if hints else value
-    if not isinstance(value, list):
-        raise ValueError(f"{value!r} is not a list")
-    return origin(_converted(hints[0], item) for item in value) if hints else origin(value)

@@ -1,14 +1,15 @@
 """
-Durations, sizes and percentages as configurations write them.
+What a plugin's constructor says of its options: durations, sizes, percentages, secrets, texts and bounds.
 
-Lives here: the three notations, and the types by which a plugin's constructor says that an option is one of them.
-Does not: anything that knows where in a file a value stood.
+Lives here: the three notations, and the annotations that name them: `Seconds`, `Bytes`, `Percent`, `Secret`, `Option`,
+`OptionsOf`. Does not: the reading of annotations (`metaproxy.options`); where in a file a value stood.
 """
 
 from __future__ import annotations
 
 import re
 import sys
+from dataclasses import KW_ONLY, dataclass
 from typing import NewType
 
 Seconds = NewType("Seconds", float)
@@ -17,6 +18,48 @@ Bytes = NewType("Bytes", int)
 """An option written `64KiB`, `16MiB`, `1GiB` or as a number of bytes."""
 Percent = NewType("Percent", float)
 """An option written as a number from 0 to 100."""
+
+Bound = float | str
+"""A number, or a duration or size as a configuration writes it: `10ms`, `64KiB`."""
+
+
+class Secret(str):
+    """A text that is shown as '****'. It is an ordinary text where it is used; an option may be annotated with it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'****'"
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """
+    What an option means: `limit: Annotated[float, Option("Requests per `per`.", above=0)]`.
+
+    about: a line for the reference. least, most, above: bounds of a number, a duration or a size; for a text, a list or
+    a mapping of its length. default: what the reference calls the default where its value does not tell. secret:
+    whether no text of it is ever shown; or the keys within it at which such texts stand.
+    """
+
+    about: str
+    _: KW_ONLY
+    least: Bound | None = None
+    most: Bound | None = None
+    above: Bound | None = None
+    default: str = ""
+    secret: bool | tuple[str, ...] = False
+
+
+@dataclass(frozen=True, slots=True)
+class OptionsOf:
+    """
+    The keys of a mapping are the options of `target`, a class or its dotted name, which the plugin makes itself:
+    `Annotated[dict[str, object], OptionsOf(Provider)]`. A class alone, as an annotation, is made before the plugin is.
+    """
+
+    target: type | str
+
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h|d)")
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from typing import Annotated
 
 from zope.interface import implementer
 
 from metaproxy.balancers.weighted import drawing
 from metaproxy.interfaces import IEndpoint, ILoadBalancer
+from metaproxy.units import Option
 
 
 @implementer(ILoadBalancer)
@@ -21,16 +23,19 @@ class LeastRequest:
     Draws `choices` endpoints by weight and picks the one with the fewest exchanges under way per weight; of equals the
     first drawn. So an idle cluster is served by weight, and a busy or slow endpoint is avoided.
 
-    choices: 2 or more; more choices look further for the idlest and cost more. seed: makes the draws reproducible.
+    More choices look further for the idlest and cost more.
     """
 
     uses_hash = False
 
-    def __init__(self, endpoints: Sequence[IEndpoint], choices: int = 2, seed: int | None = None) -> None:
-        if choices < 2:
-            raise ValueError(
-                f"choices: {choices} leaves nothing to choose from; write 2 or more, or use balancer: random"
-            )
+    def __init__(
+        self,
+        endpoints: Sequence[IEndpoint],
+        choices: Annotated[
+            int, Option("How many are drawn. Of as many endpoints or fewer nearly all are looked at.", least=2)
+        ] = 2,
+        seed: Annotated[int | None, Option("Draw the same sequence every time.")] = None,
+    ) -> None:
         self._endpoints = tuple(endpoints)
         self._draw = drawing([endpoint.weight for endpoint in endpoints], random.Random(seed).random)
         self._others = range(choices - 1)

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from heapq import heapify, heapreplace
+from typing import Annotated
 
 import xxhash
 from zope.interface import implementer
 
 from metaproxy.balancers.hashing import by_address, key_names
 from metaproxy.interfaces import IEndpoint, ILoadBalancer
+from metaproxy.units import Option
 
 MAX_TABLE = 5_000_011
 """Entries that a table may have, as in Envoy; one takes 8 bytes, and about a microsecond to build."""
@@ -27,15 +29,25 @@ class Maglev:
     Every endpoint has its own random order of a table's entries and takes the first free one at its turn, so shares
     follow the weights almost exactly, and a pick is one look-up. When one of n endpoints leaves, its keys move and a
     few of the others with them.
-
-    table_size: a prime, best 100 times the number of endpoints or more. key: the metadata key, or keys, to hash; a
-    route's `hash:` comes before it.
     """
 
     uses_hash = True
 
     def __init__(
-        self, endpoints: Sequence[IEndpoint], table_size: int = 65537, key: str | list[str] | None = None
+        self,
+        endpoints: Sequence[IEndpoint],
+        table_size: Annotated[
+            int,
+            Option(
+                "Entries, a prime; best 100 times the number of endpoints or more. With fewer entries than endpoints, "
+                "some get none.",
+                most=MAX_TABLE,
+            ),
+        ] = 65537,
+        key: Annotated[
+            str | list[str] | None,
+            Option("A metadata key, or several, to hash; `hash:` of a route comes before it."),
+        ] = None,
     ) -> None:
         if table_size > MAX_TABLE or not is_prime(table_size):
             raise ValueError(

@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from typing import Annotated
 
 from zope.interface import implementer
 
 from metaproxy.balancers.weighted import drawing
 from metaproxy.interfaces import IEndpoint, ILoadBalancer
+from metaproxy.units import Option
 
 
 @implementer(ILoadBalancer)
 class Random:
-    """Each pick independent of all others, in proportion to the weights. seed: makes the picks reproducible."""
+    """Each pick independent of all others, in proportion to the weights."""
 
     uses_hash = False
 
-    def __init__(self, endpoints: Sequence[IEndpoint], seed: int | None = None) -> None:
+    def __init__(
+        self,
+        endpoints: Sequence[IEndpoint],
+        seed: Annotated[int | None, Option("Draw the same sequence every time.")] = None,
+    ) -> None:
         self._endpoints = tuple(endpoints)
         self._draw = drawing([endpoint.weight for endpoint in endpoints], random.Random(seed).random)
 

@@ -11,12 +11,14 @@ import math
 from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
+from typing import Annotated
 
 import xxhash
 from zope.interface import implementer
 
 from metaproxy.balancers.hashing import by_address, key_names
 from metaproxy.interfaces import IEndpoint, ILoadBalancer
+from metaproxy.units import Option
 
 MAX_RING = 8 << 20
 """Entries that a ring may have, as in Envoy; one takes 16 bytes, and about a microsecond to build."""
@@ -28,9 +30,6 @@ class RingHash:
     An endpoint stands at many places of a ring of 2**64, in proportion to its weight; a request goes to the first one
     at or after its hash. When one of n endpoints leaves, its keys move, and about as many of the others', who get more
     places to fill up the ring (as in Envoy; `maglev` moves fewer).
-
-    minimum_ring_size: places at least; more spread the keys more evenly. maximum_ring_size: places at most, when very
-    unequal weights ask for more. key: the metadata key, or keys, to hash; a route's `hash:` comes before it.
     """
 
     uses_hash = True
@@ -38,9 +37,22 @@ class RingHash:
     def __init__(
         self,
         endpoints: Sequence[IEndpoint],
-        minimum_ring_size: int = 1024,
-        maximum_ring_size: int = MAX_RING,
-        key: str | list[str] | None = None,
+        minimum_ring_size: Annotated[
+            int, Option("Places at least; more spread the keys more evenly.", least=1, most=MAX_RING)
+        ] = 1024,
+        maximum_ring_size: Annotated[
+            int,
+            Option(
+                "Places at most: very unequal weights ask for many. A place takes 16 bytes, and a million about half a "
+                "second to build, during which the proxy does nothing else.",
+                least=1,
+                most=MAX_RING,
+            ),
+        ] = MAX_RING,
+        key: Annotated[
+            str | list[str] | None,
+            Option("A metadata key, or several, to hash; `hash:` of a route comes before it."),
+        ] = None,
     ) -> None:
         if not 1 <= minimum_ring_size <= maximum_ring_size <= MAX_RING:
             raise ValueError(

@@ -10,10 +10,12 @@ import random
 from collections.abc import Sequence
 from itertools import cycle
 from math import gcd
+from typing import Annotated
 
 from zope.interface import implementer
 
 from metaproxy.interfaces import IEndpoint, ILoadBalancer
+from metaproxy.units import Option
 
 MAX_SCHEDULE = 1 << 14
 """Turns in a schedule. Weights whose sum, divided by what they have in common, exceeds it are scaled and rounded."""
@@ -27,13 +29,16 @@ class RoundRobin:
     """
     In turn, by weight, and an endpoint's turns are spread evenly: weights 5, 1, 1 give a b a a a c a, not aaaaa b c.
 
-    seed: makes the start reproducible. By default it is random, so that of many proxies, or of many rebuilds, not
-    each begins with the same endpoint.
+    The start is random, so that of many proxies, or of many rebuilds, not each begins with the same endpoint.
     """
 
     uses_hash = False
 
-    def __init__(self, endpoints: Sequence[IEndpoint], seed: int | None = None) -> None:
+    def __init__(
+        self,
+        endpoints: Sequence[IEndpoint],
+        seed: Annotated[int | None, Option("Start at the same place every time.", default="a random place")] = None,
+    ) -> None:
         turns = schedule([endpoint.weight for endpoint in endpoints])
         start = random.Random(seed).randrange(len(turns))
         self._next = cycle([endpoints[index] for index in turns[start:] + turns[:start]]).__next__

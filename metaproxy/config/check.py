@@ -26,7 +26,7 @@ from metaproxy.config.named_files import Confinement, NamedFile, named_files, pl
 from metaproxy.config.permissions import who_else_writes
 from metaproxy.config.plugin_problems import file_problems
 from metaproxy.config.schema.load import ConfigErrors, Node, Problem, Scalar, load
-from metaproxy.config.schema.reading import BROKEN, Enough, Plugins, Reading, Secret, near
+from metaproxy.config.schema.reading import BROKEN, Enough, Plugins, Reading, near
 from metaproxy.config.schema.shape import Nested, options
 from metaproxy.config.tls import CertificateError, admin_options, client_tls, server_tls
 from metaproxy.message import Affinity
@@ -34,6 +34,7 @@ from metaproxy.proxy import certificates
 from metaproxy.proxy.service_clusters import ServiceClusters
 from metaproxy.support import addresses as address
 from metaproxy.support.extras import install
+from metaproxy.units import Secret
 
 __all__ = ["ConfigErrors", "Problem", "check", "plugin_folders"]
 

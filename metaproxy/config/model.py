@@ -50,7 +50,7 @@ from metaproxy.config.schema.notation import (
     Whole,
     WorkerCount,
 )
-from metaproxy.config.schema.reading import Secret, Use
+from metaproxy.config.schema.reading import Use
 from metaproxy.config.schema.shape import (
     Discovery,
     Filter,
@@ -67,7 +67,7 @@ from metaproxy.config.schema.shape import (
 )
 from metaproxy.interfaces import ICodec, ILoadBalancer
 from metaproxy.message import ErrorKind
-from metaproxy.units import Bytes, Percent, Seconds
+from metaproxy.units import Bytes, Percent, Seconds, Secret
 
 __all__ = [
     "AccessLog", "Admin", "AdminTls", "Breaker", "Certificate", "Changes", "Check", "ClientTls", "Cluster", "Config",
@@ -752,19 +752,6 @@ def _changes(old: tuple[Any, ...], new: tuple[Any, ...]) -> Changes:
     )
 
 
-PRIVATE = frozenset(("auth", "password", "passwords", "shared_secret"))
-"""Options of plugins that hold secrets, also where they were written out and not as `{secret: NAME}`."""
-
-
-def _masked(value: Any) -> Any:
-    """The shape of an option, none of its texts."""
-    if isinstance(value, Mapping):
-        return {str(key): _masked(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_masked(item) for item in value]
-    return "****" if isinstance(value, str) else as_data(value)
-
-
 def as_data(value: Any) -> Any:
     """A configuration or a part of it as JSON would have it, secrets masked: for showing it."""
     if isinstance(value, Secret):
@@ -773,7 +760,7 @@ def as_data(value: Any) -> Any:
         shown = [one.name for one in fields(value) if one.compare]
         return {name: as_data(getattr(value, name)) for name in shown if getattr(value, name) is not None}
     if isinstance(value, Mapping):
-        return {str(key): _masked(item) if key in PRIVATE else as_data(item) for key, item in value.items()}
+        return {str(key): as_data(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [as_data(item) for item in value]
     return str(value) if isinstance(value, Path) else value

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from ipaddress import ip_address
-from typing import Any, cast
+from typing import Annotated, Any, Literal, cast
 
 from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.internet.interfaces import IDelayedCall
@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from metaproxy.interfaces import IDiscovery
-from metaproxy.units import Seconds
+from metaproxy.units import Option, Seconds
 
 Update = Callable[[Sequence[Mapping[str, Any]]], None]
 Found = tuple[list[dict[str, Any]], float]
@@ -28,6 +28,7 @@ Found = tuple[list[dict[str, Any]], float]
 RESOLV, HOSTS = "/etc/resolv.conf", "/etc/hosts"
 PATIENCE = (1, 2, 4)
 """Seconds after which a query is sent again; after the last it has failed."""
+_REFRESH, _MAX_REFRESH = Seconds(5.0), Seconds(60.0)
 _SRV = re.compile(r"_[\w-]+\._(tcp|udp)\.[\w.-]+")
 _HOST = re.compile(r"([\w.-]+):(\d{1,5})")
 
@@ -35,9 +36,7 @@ _HOST = re.compile(r"([\w.-]+):(\d{1,5})")
 @implementer(IDiscovery)
 class Dns:
     """
-    target: `host:port` for the addresses (A and AAAA) of a host, or `_service._tcp.name` for SRV records. refresh: time
-    before it is asked again, where the records' own time to live is less; max_refresh: the same where it is more;
-    family: v4, v6 or all; servers: `host:port` of name servers, those of /etc/resolv.conf by default.
+    Endpoints from the addresses of a host, or from SRV records.
 
     A host of /etc/hosts is found there, unless `servers` is given. When asking fails, or there is no such name or no
     record, the last answer stays.
@@ -45,12 +44,24 @@ class Dns:
 
     def __init__(
         self,
-        target: str,
+        target: Annotated[
+            str,
+            Option("`host:port` for the addresses (A and AAAA) of a host, or `_service._tcp.name` for SRV records."),
+        ],
         clock: Any,
-        refresh: Seconds = Seconds(5.0),  # noqa: B008 - a number
-        max_refresh: Seconds = Seconds(60.0),  # noqa: B008
-        family: str = "all",
-        servers: list[str] | None = None,
+        refresh: Annotated[
+            Seconds,
+            Option("Time before it asks again, where the records' time to live is less.", above="0s"),
+        ] = _REFRESH,
+        max_refresh: Annotated[Seconds, Option("The same, where it is more.")] = _MAX_REFRESH,
+        family: Annotated[Literal["v4", "v6", "all"], Option("Which addresses.")] = "all",
+        servers: Annotated[
+            list[str] | None,
+            Option(
+                "Name servers, each `ip` or `ip:port`. Without them a host of `/etc/hosts` is found there.",
+                default="those of `/etc/resolv.conf`",
+            ),
+        ] = None,
     ) -> None:
         host = _HOST.fullmatch(target)
         if not _SRV.fullmatch(target) and (host is None or not 0 < int(host[2]) < 65536):

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
 from metaproxy.interfaces import IDiscovery
-from metaproxy.units import Seconds
+from metaproxy.units import Option, Seconds
 
+_REFRESH = Seconds(1.0)
 MOST = 4 << 20
 """Bytes that the file may have."""
 
@@ -24,8 +25,7 @@ MOST = 4 << 20
 @implementer(IDiscovery)
 class File:
     """
-    target: the path of a file in YAML or JSON that holds what `endpoints:` may have: a list, or a mapping with it.
-    refresh: time between two looks at whether it has changed.
+    Endpoints from a file.
 
     A file that is gone or can't be read changes nothing; write a new one beside it and rename that.
     """
@@ -33,7 +33,14 @@ class File:
     files = ("target",)
     """The options that name files."""
 
-    def __init__(self, target: str, clock: IReactorTime, refresh: Seconds = Seconds(1.0)) -> None:  # noqa: B008
+    def __init__(
+        self,
+        target: Annotated[
+            str, Option("The path of a file in YAML or JSON with what `endpoints:` may have: a list, or a mapping.")
+        ],
+        clock: IReactorTime,
+        refresh: Annotated[Seconds, Option("Time between two looks at whether it has changed.", above="0s")] = _REFRESH,
+    ) -> None:
         if not refresh:
             raise ValueError("refresh: 0 would look without a pause; write 1s")
         self._path = target

@@ -7,13 +7,14 @@ Lives here: reading, bounding and writing it. Does not: watching it (`proxy.dead
 from __future__ import annotations
 
 from math import floor, log10
+from typing import Annotated, Literal
 
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from metaproxy.interfaces import IExchange, IOnRequest
 from metaproxy.message import ErrorKind, Reply
-from metaproxy.units import Seconds
+from metaproxy.units import Option, Seconds
 
 UNITS = {"ms": 1000.0, "s": 1.0}
 """How many of a unit are a second."""
@@ -28,23 +29,29 @@ class Deadline:
     A request that names its time limit gets no more time than that, whatever route and cluster allow, and what is
     forwarded names what is left of it.
 
-    key: the metadata key, such as Dubbo's attachment `timeout` or THeader's `client_timeout`; unit: ms or s; forward:
-    whether the rest is written into the request, where the protocol has a place for it; reserve: seconds that are kept
-    back for the way of the answer. Put it last: what later filters wait is not subtracted from what is forwarded.
+    Put it last: what later filters wait is not subtracted from what is forwarded.
     """
 
     def __init__(
         self,
         clock: IReactorTime,
-        key: str = "timeout",
-        unit: str = "ms",
-        forward: bool = True,
-        reserve: Seconds = _LEAST,
+        key: Annotated[
+            str,
+            Option(
+                "The metadata key that holds the limit, such as Dubbo's attachment `timeout` or THeader's "
+                "`client_timeout`.",
+                least=1,
+            ),
+        ] = "timeout",
+        unit: Annotated[Literal["ms", "s"], Option("What its number counts.")] = "ms",
+        forward: Annotated[
+            bool, Option("Write the rest into the request, where the protocol has a place for it.")
+        ] = True,
+        reserve: Annotated[
+            Seconds,
+            Option("Kept back for the way of the answer: the client learns of a time-out before it gives up."),
+        ] = _LEAST,
     ) -> None:
-        if unit not in UNITS:
-            raise ValueError(f"unit {unit!r} is none of {', '.join(UNITS)}")
-        if not key:
-            raise ValueError("key is empty; write the metadata key that holds the limit, such as timeout")
         self.counters = {"shortened": 0, "expired": 0, "ignored": 0}
         self._clock = clock
         self._key = key

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from zope.interface import implementer
 
@@ -23,6 +23,7 @@ from metaproxy.plugins import OptionError
 from metaproxy.routing.expression import ALWAYS, Expression, FirstMatch, Get, Values, all_of, any_of
 from metaproxy.routing.matcher import FACTS
 from metaproxy.support.nearest_name import did_you_mean
+from metaproxy.units import Option
 
 ALLOW, DENY, LOG = ACTIONS = ("allow", "deny", "log")
 ENFORCED, SHADOW = "access", "shadow"
@@ -138,16 +139,21 @@ def _either(name: str, key: str, policy: Mapping[str, object]) -> Expression:
 
 @implementer(IOnRequest)
 class Rbac:
-    """
-    policies: name -> {action: allow, deny or log; permissions: [...]; principals: [...]}; shadow: the same, which are
-    evaluated, counted and told, and never enforced; per_policy: whether `counters` has an entry for each policy.
-    """
+    """Allows or refuses requests by who asks and what is asked for."""
 
     def __init__(
         self,
-        policies: dict[str, object] | None = None,
-        shadow: dict[str, object] | None = None,
-        per_policy: bool = False,
+        policies: Annotated[dict[str, object] | None, Option("What is enforced; see below.")] = None,
+        shadow: Annotated[
+            dict[str, object] | None, Option("Policies that are evaluated, counted and shown, and never enforced.")
+        ] = None,
+        per_policy: Annotated[
+            bool,
+            Option(
+                "Count each policy by itself too: events `allowed:NAME`, `denied:NAME`, `shadow_allowed:NAME`, "
+                "`shadow_denied:NAME`."
+            ),
+        ] = False,
     ) -> None:
         if not policies and not shadow:
             raise ValueError("no policy, so everything would pass; write policies: {NAME: {...}} or shadow:")

@@ -16,7 +16,7 @@ LAYERS: list[set[str]] = [
     {"__version__"},
     {"support"},
     {"message", "units", "counts", "clients"},
-    {"interfaces"},
+    {"interfaces", "options"},
     {"plugins", "comparison"},
     {"routing"},  # filters ask the same conditions as routes
     {"filters", "balancers", "codecs", "discovery"},

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Hashable, Sequence
+from typing import Annotated, Literal
 
 from metaproxy.codecs.framing import Codec, Session
 from metaproxy.codecs.redis import commands
@@ -21,6 +22,7 @@ from metaproxy.codecs.redis.pinned_client import PinnedClient, is_answered
 from metaproxy.codecs.redis.pinned_server import PinnedServer
 from metaproxy.codecs.redis.server import ServerSession
 from metaproxy.message import Affinity, Correlation, ErrorKind, FinalFrame, Kind, Message, Part, Side
+from metaproxy.units import Option
 
 WORDS: dict[ErrorKind, str] = {
     ErrorKind.NOT_FOUND: "ERR", ErrorKind.NO_CLUSTER: "ERR", ErrorKind.NO_ENDPOINT: "ERR", ErrorKind.CONNECT: "ERR",
@@ -39,12 +41,7 @@ _CROSSSLOT = "Keys in request don't belong to the same endpoint"
 
 
 class Redis(Codec):
-    """
-    Redis, RESP2 and RESP3. auth: the password of clients, or {password: ...}, or {users: {name: password}}; users: who
-    may do what, see `accounts`; databases: how many there are to SELECT; deny: commands that clients may not use; mode:
-    `shared`, connections are shared and some commands refused, or `pinned`, each client has one of its own and
-    everything passes.
-    """
+    """Redis, RESP2 and RESP3."""
 
     name = "redis"
     correlation = Correlation.FIFO
@@ -58,11 +55,31 @@ class Redis(Codec):
 
     def __init__(
         self,
-        auth: object = None,
-        databases: int = 16,
-        deny: list[str] | None = None,
-        users: object = None,
-        mode: str = "shared",
+        auth: Annotated[
+            object,
+            Option(
+                "What clients log in with: `{password: ...}` for `AUTH password`, `{users: {name: password}}`, or "
+                "both; a text is a password.",
+                secret=True,
+            ),
+        ] = None,
+        databases: Annotated[
+            int, Option("How many there are to `SELECT`; not more than the servers have.", least=1, most=16384)
+        ] = 16,
+        deny: Annotated[list[str] | None, Option("Commands that clients may not use; answered with `-NOPERM`.")] = None,
+        users: Annotated[
+            object,
+            Option(
+                "Users with passwords and rules of their own: see [Users](#users).", secret=("password", "passwords")
+            ),
+        ] = None,
+        mode: Annotated[
+            Literal["shared", "pinned"],
+            Option(
+                "`shared`: clients share connections, and some commands are refused. `pinned`: each client has a "
+                "connection of its own, and everything passes: see [Pinned connections](#pinned-connections)."
+            ),
+        ] = "shared",
     ) -> None:
         if mode not in ("shared", "pinned"):
             raise ValueError(f"mode is {mode!r}; write shared or pinned")

@@ -18,12 +18,13 @@ from typing import Any, TypeVar
 
 from metaproxy import units
 from metaproxy.config.schema.load import Node, Scalar, resolve
-from metaproxy.config.schema.reading import Kind, Reading, Schema, Secret, near
+from metaproxy.config.schema.reading import Kind, Reading, Schema, near
 from metaproxy.proxy.proxy_protocol import Trusted
 from metaproxy.routing.matcher import compile_condition
 from metaproxy.routing.pattern import compile_bytes
 from metaproxy.support import addresses as address
 from metaproxy.telemetry.access_log.format import compile_format
+from metaproxy.units import Secret
 
 T = TypeVar("T")
 

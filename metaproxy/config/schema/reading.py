@@ -20,9 +20,11 @@ from metaproxy.config.schema.load import MAX_PROBLEMS, Node, Problem
 from metaproxy.config.slices import checkpoint
 from metaproxy.config.smoke import slips, smoke, watched
 from metaproxy.interfaces import ICodec
+from metaproxy.options import hide, secrets_of
 from metaproxy.plugins import OptionError, PluginError, UnknownPlugin, kind_of
 from metaproxy.support.addresses import Address
 from metaproxy.support.nearest_name import nearest_name
+from metaproxy.units import Secret
 
 T = TypeVar("T")
 
@@ -33,15 +35,6 @@ MAX_LISTED = 10
 """Names that an error lists when none is near to what was written."""
 MIN_MASKED = 4
 """Characters of a secret that is cut out of errors; a shorter one would rather be told by the holes it leaves."""
-
-
-class Secret(str):
-    """A text that is shown as '****'. It is an ordinary text where it is used."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "'****'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +49,8 @@ class Plugins(Protocol):
     """What is asked of `metaproxy.plugins.Registry`."""
 
     def names(self, interface: InterfaceClass) -> list[str]: ...
+
+    def load(self, interface: InterfaceClass, name: str) -> Callable[..., object]: ...
 
     def factory(
         self,
@@ -145,6 +140,7 @@ class Reading:
         self._made: dict[int, _Made] = {}  # by identity; the value is kept, so that it stays one
         self._names: dict[str, dict[str, Node]] = {}
         self._codecs: dict[object, object] = {}
+        self._hidden: dict[Secret, None] = {}  # secrets that are written out in the options of plugins
         self._references: list[tuple[str, str, Node, bool]] = []
 
     # -- what is wrong
@@ -160,7 +156,7 @@ class Reading:
             self.warnings.append(self._at(node, text, False))
 
     def _at(self, node: Node, text: str, key: bool) -> Problem:
-        for secret in self.secrets.values():
+        for secret in (*self.secrets.values(), *self._hidden):
             if len(secret) >= MIN_MASKED:
                 text = text.replace(secret, "****")
         line, column = (node.key_line, node.key_column) if key and node.key_line else (node.line, node.column)
@@ -241,6 +237,7 @@ class Reading:
         option -> value or BROKEN. Raises Refused unless there is such a plugin and it takes them all; each that it
         does not take is reported.
         """
+        given = self._hide(interface, name, given)
         sound = {key: value for key, value in given.items() if value is not BROKEN}
         factory = None
         while factory is None:
@@ -278,8 +275,20 @@ class Reading:
         """Of the plugins that there are."""
         return list(self._plugins.names(interface))
 
+    def _hide(self, interface: InterfaceClass, name: str, given: Mapping[str, object]) -> Mapping[str, object]:
+        """The options with secrets in the place of the texts that the plugin declares to be some."""
+        try:
+            hidden = hide(self._plugins.load(interface, name), given)
+        except Exception:  # there is no such plugin, or its annotations can't be read: the factory reports it
+            return given
+        self._hidden.update(dict.fromkeys(secrets_of(hidden)))
+        return hidden
+
     def _bad_option(self, node: Node, name: str, error: OptionError) -> None:
-        if error.known or str(error).startswith("no option"):
+        unknown = str(error).startswith("no option")
+        if error.path:
+            self.problem(_place(node, error.path), f"{name}: {error}", key=unknown)
+        elif error.known or unknown:
             self.problem(node, f"{name}: {error}; {near(str(error.option), error.known, 'option')}", key=True)
         else:
             self.problem(node, f"{name}: {error}")

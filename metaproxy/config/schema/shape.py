@@ -15,6 +15,7 @@ from zope.interface.interface import InterfaceClass
 
 from metaproxy.config.schema.load import Node
 from metaproxy.config.schema.notation import File, Flag, Value, check_name, entries, secret_name, text, told
+from metaproxy.config.schema.plugin_options import built_in, options_schema
 from metaproxy.config.schema.reading import BROKEN, Kind, Reading, Refused, Schema, Use, near
 from metaproxy.interfaces import IDiscovery, IFilter, ILoadBalancer
 from metaproxy.plugins import kind_of
@@ -318,7 +319,14 @@ class Discovery(Kind[Use]):
         return "`{dns: ...}`, `{file: ...}` or another discovery, with its options beside; or `original_destination`"
 
     def schema(self, definitions: dict[str, Schema]) -> Schema:
-        return {"anyOf": [{"type": "object", "minProperties": 1}, {"const": self.ORIGINAL_DESTINATION}]}
+        known = built_in(IDiscovery)
+        ours: list[Schema] = []
+        for name, target in known.items():
+            schema = options_schema(target, definitions, {})
+            properties = {name if key == "target" else key: one for key, one in schema["properties"].items()}
+            ours.append({**schema, "properties": properties, "required": [name]})
+        other = {"type": "object", "minProperties": 1, "properties": dict.fromkeys(known, False)}
+        return {"anyOf": [*ours, other, {"const": self.ORIGINAL_DESTINATION}]}
 
 
 class OneCheck(Kind["str | S"]):
@@ -374,6 +382,13 @@ class Plain(Kind[object]):
 PLAIN = Plain()
 
 
+def _options_of(interface: InterfaceClass, name: str, definitions: dict[str, Schema], beside: Schema) -> Schema:
+    """The schema of a built-in plugin's options. beside: what else stands in their mapping."""
+    key = f"{kind_of(interface)}.{name}"
+    definitions[key] = options_schema(built_in(interface)[name], definitions, beside)
+    return {"$ref": f"#/$defs/{key}"}
+
+
 def plugin(
     interface: InterfaceClass, name: str, at: Node, found: Mapping[str, Node], reading: Reading, key: bool = False
 ) -> Use:
@@ -414,11 +429,11 @@ class Named(Kind[Use]):
         return f"the name of a {kind}, or `{{name: NAME, ...}}` with its options"
 
     def schema(self, definitions: dict[str, Schema]) -> Schema:
+        known = list(built_in(self.interface))
+        other: Schema = {"type": "object", "properties": {"name": {"not": {"enum": known}}}, "required": ["name"]}
+        ours = [_options_of(self.interface, name, definitions, {"name": {"const": name}}) for name in known]
         definitions[kind_of(self.interface)] = {
-            "anyOf": [
-                {"type": "string"},
-                {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]},
-            ],
+            "anyOf": [{"type": "string"}, *ours, other],
             "description": self.words(),
         }
         return {"$ref": f"#/$defs/{kind_of(self.interface)}"}
@@ -443,7 +458,9 @@ class Filter(Kind[Use]):
         return "`name` or `name: {options}`"
 
     def schema(self, definitions: dict[str, Schema]) -> Schema:
-        return {"anyOf": [{"type": "string"}, {"type": "object", "minProperties": 1, "maxProperties": 1}]}
+        ours = {name: _options_of(IFilter, name, definitions, {}) for name in built_in(IFilter)}
+        mapping = {"type": "object", "minProperties": 1, "maxProperties": 1, "properties": ours}
+        return {"anyOf": [{"type": "string"}, mapping]}
 
 
 class Override(Kind["Use | None"]):

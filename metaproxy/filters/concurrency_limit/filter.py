@@ -9,15 +9,16 @@ from __future__ import annotations
 import random
 from collections import OrderedDict
 from collections.abc import Hashable
+from typing import Annotated
 
 from zope.interface import implementer
 
 from metaproxy.filters.concurrency_limit.gradient import Adaptive, Gradient
-from metaproxy.filters.options import made
 from metaproxy.filters.rate_limit.token_bucket import value_of
 from metaproxy.interfaces import IExchange, IOnComplete, IOnRequest
 from metaproxy.message import ErrorKind, FrameError, Hold, Reply
-from metaproxy.plugins import OptionError
+from metaproxy.options import made
+from metaproxy.units import Option, OptionsOf
 
 _REFUSAL = Reply(ErrorKind.OVERLOAD, "concurrency_limit: too many requests under way")
 _SAMPLED = ("ok", "error", ErrorKind.TIMEOUT.value)
@@ -38,26 +39,28 @@ class _Lane:
 
 @implementer(IOnRequest, IOnComplete)
 class ConcurrencyLimit:
-    """
-    Refuses requests while too many are under way, as an overload.
-
-    limit: how many; adaptive: in the place of it, a limit that follows the latency. key: metadata keys of whose values
-    each has a limit of its own; max_keys: how many values an adaptive limit remembers.
-    """
+    """Refuses requests while too many are under way, as an overload."""
 
     def __init__(
         self,
-        limit: int = 0,
-        adaptive: dict[str, object] | None = None,
-        key: str | list[str] = "",
-        max_keys: int = 1000,
+        limit: Annotated[int, Option("How many may be under way.", least=1, default="one of both")] = 0,
+        adaptive: Annotated[
+            dict[str, object] | None,
+            OptionsOf(Adaptive),
+            Option("A limit that follows how long answers take; `{}` for all defaults.", default="one of both"),
+        ] = None,
+        key: Annotated[
+            str | list[str], Option("A metadata key, or several: each of their values has a limit of its own.")
+        ] = "",
+        max_keys: Annotated[
+            int,
+            Option(
+                "Values that an adaptive limit remembers; those with requests under way are never forgotten.", least=1
+            ),
+        ] = 1000,
     ) -> None:
         if (adaptive is None) == (limit == 0):
             raise ValueError("write limit, how many requests may be under way, or adaptive: {}; one of them")
-        if limit < 0:
-            raise OptionError("limit", f"{limit} is less than 1")
-        if max_keys < 1:
-            raise OptionError("max_keys", f"{max_keys} is less than 1")
         self._limit = limit
         self._adaptive = None if adaptive is None else made(Adaptive, adaptive, "adaptive")
         self._keys = (key,) if isinstance(key, str) and key else tuple(key)

@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import math
 import random
+from typing import Annotated
 
-from metaproxy.filters.options import made
+from metaproxy.options import made
 from metaproxy.plugins import OptionError
-from metaproxy.units import Percent, Seconds
+from metaproxy.units import Option, OptionsOf, Percent, Seconds
 
 PINNED = 5
 """Windows in a row at the least limit after which min_rtt is measured anew: it is of another time, then."""
@@ -31,26 +32,24 @@ _FIFTEEN, _QUARTER, _HALF = Percent(15.0), Percent(25.0), Percent(50.0)
 
 
 class MinRtt:
-    """
-    Options of `min_rtt`. interval: seconds between measurements; fixed: the value, which is never measured then;
-    requests: answers that make a measurement; min_concurrency: the limit while it lasts, and the least one ever;
-    jitter: percent of `interval` by which one is put off at random, so that not all proxies do it at once; buffer:
-    percent by which answers may be slower without the limit being lowered.
-    """
+    """How `min_rtt`, the shortest time of an answer, is measured."""
 
     def __init__(
         self,
-        interval: Seconds = _MINUTE,
-        fixed: Seconds = _NEVER,
-        requests: int = 50,
-        min_concurrency: int = 3,
-        jitter: Percent = _FIFTEEN,
-        buffer: Percent = _QUARTER,
+        interval: Annotated[
+            Seconds, Option("Time between two measurements of the shortest time.", above="0s")
+        ] = _MINUTE,
+        fixed: Annotated[Seconds, Option("The shortest time, which then is never measured.", default="none")] = _NEVER,
+        requests: Annotated[int, Option("Answers that make a measurement.", least=1)] = 50,
+        min_concurrency: Annotated[int, Option("The limit during a measurement, and the least one ever.", least=1)] = 3,
+        jitter: Annotated[
+            Percent,
+            Option("Share of `interval` by which a measurement is put off at random: not all proxies measure at once."),
+        ] = _FIFTEEN,
+        buffer: Annotated[
+            Percent, Option("By how much answers may be slower without the limit being lowered.")
+        ] = _QUARTER,
     ) -> None:
-        if interval <= 0:
-            raise OptionError("interval", "must be greater than 0")
-        _at_least_one("requests", requests)
-        _at_least_one("min_concurrency", min_concurrency)
         self.interval = interval
         self.fixed = fixed
         self.requests = requests
@@ -60,20 +59,19 @@ class MinRtt:
 
 
 class Adaptive:
-    """
-    Options of `adaptive`. percentile: of the answers' times, which stands for all; update_interval: seconds of a
-    window; max_limit: the greatest limit; min_rtt: see there.
-    """
+    """A limit that follows how long answers take."""
 
     def __init__(
         self,
-        percentile: Percent = _HALF,
-        update_interval: Seconds = _TENTH,
-        max_limit: int = 1000,
-        min_rtt: dict[str, object] | None = None,
+        percentile: Annotated[Percent, Option("Which of the answers' times stands for all of a window.")] = _HALF,
+        update_interval: Annotated[
+            Seconds, Option("Length of a window, after which the limit is set again.", above="0s")
+        ] = _TENTH,
+        max_limit: Annotated[int, Option("The greatest limit.")] = 1000,
+        min_rtt: Annotated[
+            dict[str, object] | None, OptionsOf(MinRtt), Option("How the shortest time is measured.")
+        ] = None,
     ) -> None:
-        if update_interval <= 0:
-            raise OptionError("update_interval", "must be greater than 0")
         self.percentile = percentile / 100
         self.update_interval = update_interval
         self.max_limit = max_limit
@@ -81,11 +79,6 @@ class Adaptive:
         if max_limit < self.min_rtt.min_concurrency:
             least = self.min_rtt.min_concurrency
             raise OptionError("max_limit", f"{max_limit} is less than min_rtt.min_concurrency, {least}")
-
-
-def _at_least_one(option: str, value: int) -> None:
-    if value < 1:
-        raise OptionError(option, f"{value} is less than 1")
 
 
 class Gradient:

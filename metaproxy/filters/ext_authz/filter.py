@@ -12,23 +12,24 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Hashable
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from metaproxy.filters.details import note
 from metaproxy.filters.ext_authz.authorization import Asked, Decision, TooMuch, asked, change
-from metaproxy.filters.options import made, matching
+from metaproxy.filters.options import matching
 from metaproxy.filters.outage_log import OutageLog
 from metaproxy.filters.rate_limit.quota_headers import ResponseMetadata
 from metaproxy.filters.service_cluster import Clusters, check_known
 from metaproxy.interfaces import IExchange, IOnRequest
 from metaproxy.message import ErrorKind, Reply
+from metaproxy.options import made
 from metaproxy.plugins import OptionError
 from metaproxy.routing.expression import ALWAYS
 from metaproxy.support.bounded_map import BoundedMap
-from metaproxy.units import Bytes, Seconds
+from metaproxy.units import Bytes, Option, OptionsOf, Seconds
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -54,18 +55,26 @@ class Service(Protocol):
 
 
 class _Where:
-    """
-    `service:`. grpc: HOST:PORT; http: a URL, with `headers` that are sent and `upstream_headers` of the answer that the
-    request gets; cluster: where it is, over gRPC, or over HTTP with a URL beside.
-    """
+    """`service:`. Exactly one of `grpc`, `http` and `cluster`, or `cluster` with `http`."""
 
     def __init__(
         self,
-        grpc: str = "",
-        http: str = "",
-        headers: dict[str, str] | None = None,
-        upstream_headers: list[str] | None = None,
-        cluster: str = "",
+        grpc: Annotated[str, Option("`HOST:PORT` or `unix:/path`: asked over gRPC.", default="one of")] = "",
+        http: Annotated[str, Option("A URL: asked over plain HTTP.", default="one of")] = "",
+        headers: Annotated[
+            dict[str, str] | None, Option("Headers that go with each question over HTTP.", secret=True)
+        ] = None,
+        upstream_headers: Annotated[
+            list[str] | None, Option("Headers of an answer over HTTP that the request gets.")
+        ] = None,
+        cluster: Annotated[
+            str,
+            Option(
+                "The cluster that is asked, over gRPC, or over HTTP with `http` beside; see "
+                "[Services in clusters](#services-in-clusters).",
+                default="one of",
+            ),
+        ] = "",
     ) -> None:
         if bool(grpc) + bool(http or cluster) != 1:
             raise ValueError("write grpc: HOST:PORT, or http: URL, or cluster: NAME with http or without; one of them")
@@ -95,9 +104,12 @@ class _Where:
 class _Kept:
     """`cache:`. Decisions by the values of `key`, each for `ttl` seconds, `max` at a time."""
 
-    def __init__(self, key: list[str], ttl: Seconds = _TTL, max: int = 1000) -> None:
-        if not key or ttl <= 0 or max < 1:
-            raise ValueError("key must name one metadata key at least, ttl and max be greater than 0")
+    def __init__(
+        self,
+        key: Annotated[list[str], Option("Metadata keys or facts that a decision depends on.", least=1)],
+        ttl: Annotated[Seconds, Option("How long a decision is kept.", above="0s")] = _TTL,
+        max: Annotated[int, Option("Decisions that are kept at a time.", least=1)] = 1000,
+    ) -> None:
         self._keys, self._ttl, self._most = tuple(key), ttl, max
         self._kept: BoundedMap[Hashable, tuple[float, Decision]] = BoundedMap(max)
 
@@ -127,29 +139,36 @@ class _Kept:
 
 @implementer(IOnRequest)
 class ExtAuthz:
-    """
-    Asks a service about each request, and refuses what it refuses.
-
-    service: whom; match: which requests are asked about; timeout: seconds for an answer; fail: whether requests pass
-    (`open`) or not (`closed`) without one; metadata: keys that are told, all if none is named; max_metadata: characters
-    of them; context: told with each request; cache: decisions that are kept.
-    """
+    """Asks a service about each request, and refuses what it refuses."""
 
     def __init__(
         self,
-        service: dict[str, object],
+        service: Annotated[dict[str, object], OptionsOf(_Where), Option("The service that is asked.")],
         clock: IReactorTime,
-        match: dict[str, object] | None = None,
-        timeout: Seconds = _TIMEOUT,
-        fail: Literal["open", "closed"] = "closed",
-        metadata: list[str] | None = None,
-        max_metadata: Bytes = _METADATA,
-        context: dict[str, str] | None = None,
-        cache: dict[str, object] | None = None,
+        match: Annotated[
+            dict[str, object] | None,
+            Option(
+                "Which requests are asked about, as a route's [`match`](routing.md); the others pass.",
+                default="every request",
+            ),
+        ] = None,
+        timeout: Annotated[Seconds, Option("Time for an answer.", above="0s")] = _TIMEOUT,
+        fail: Annotated[
+            Literal["closed", "open"], Option("Without an answer requests are refused, or pass.")
+        ] = "closed",
+        metadata: Annotated[
+            list[str] | None, Option("Keys of the metadata that the service gets to see.", default="all")
+        ] = None,
+        max_metadata: Annotated[
+            Bytes, Option("A request with more of it is refused as `bad_request`: nothing is left out.")
+        ] = _METADATA,
+        context: Annotated[
+            dict[str, str] | None,
+            Option("Sent with each question, besides the names of listener and route."),
+        ] = None,
+        cache: Annotated[dict[str, object] | None, OptionsOf(_Kept), Option("Keeps decisions.")] = None,
         clusters: Clusters | None = None,
     ) -> None:
-        if timeout <= 0:
-            raise OptionError("timeout", "must be greater than 0, or nothing would ever be asked")
         self._asked_about = json.dumps([service, metadata, context], sort_keys=True, default=str)
         where = made(_Where, service, "service")
         expression = matching(match)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -23,6 +23,7 @@ from metaproxy.interfaces import IExchange, IOnComplete, IOnRequest, IOnResponse
 from metaproxy.message import Ending, ErrorKind, FrameError, Reply
 from metaproxy.plugins import OptionError
 from metaproxy.routing.expression import Get
+from metaproxy.units import Option
 
 EVENTS = (
     "delays", "answer_delays", "errors", "resets", "throttles", "truncations", "corruptions", "overflow",
@@ -30,21 +31,36 @@ EVENTS = (
 
 
 def fault(
-    faults: list[dict[str, object]],
+    faults: Annotated[list[dict[str, object]], Option("What happens, to which requests; see below.")],
     clock: IReactorTime,
-    seed: int | None = None,
-    max_active: int = 100,
-    key: str = "source.address",
-    callers: int = 10000,
+    seed: Annotated[
+        int | None, Option("The same number draws the same sequence again, from each start or reload on.")
+    ] = None,
+    max_active: Annotated[
+        int,
+        Option(
+            "Exchanges with a fault at a time; what is due beyond it goes on as if there were none, counted as "
+            "`overflow`.",
+            least=1,
+        ),
+    ] = 100,
+    key: Annotated[
+        str,
+        Option(
+            "A metadata key or fact: what callers are told apart by, for `first`, `nth` and `every`; those without it "
+            "are one caller."
+        ),
+    ] = "source.address",
+    callers: Annotated[
+        int,
+        Option(
+            "How many are remembered for each fault; of more, the one that was quiet for longest is forgotten, and "
+            "counted from 1 if it comes again.",
+            least=1,
+        ),
+    ] = 10000,
 ) -> Faults:
-    """
-    Delays, errors, resets, slow, cut or corrupted answers for a share of the requests.
-
-    faults: see fault_plan.Plan; seed: the same number draws the same again; max_active: exchanges with a fault at a
-    time, others are left alone; key: what tells callers apart; callers: how many of them are remembered.
-    """
-    if max_active < 1 or callers < 1:
-        raise ValueError("max_active and callers must be 1 or more")
+    """Delays, errors, resets, slow, cut or corrupted answers for a share of the requests."""
     plans = []
     for place, written in enumerate(faults):
         try:

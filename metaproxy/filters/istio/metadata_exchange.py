@@ -6,26 +6,36 @@ Lives here: who tells whom when. Does not: what is told (`peer_metadata`), metri
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from zope.interface import implementer
 
 from metaproxy.filters.istio.peer_metadata import ID_KEY, KEY, encode
 from metaproxy.interfaces import IExchange, IOnRequest, IOnResponse
+from metaproxy.units import Option
 
 Direction = Literal["inbound", "outbound", "unspecified"]
 
 
 @implementer(IOnRequest, IOnResponse)
 class MetadataExchange:
-    """
-    Puts this node's metadata into requests (outbound) or answers (inbound), as Istio's proxies do.
+    """Puts this node's metadata into requests or answers, as Istio's proxies do."""
 
-    direction: outbound, inbound, or unspecified: nothing is put anywhere; strip: what the other side told is removed
-    before the application sees it.
-    """
-
-    def __init__(self, node: Any, direction: Direction = "unspecified", strip: bool = False) -> None:
+    def __init__(
+        self,
+        node: Any,
+        direction: Annotated[
+            Direction,
+            Option("`outbound`: this node's metadata are put into requests; `inbound`: into answers."),
+        ] = "unspecified",
+        strip: Annotated[
+            bool,
+            Option(
+                "Remove what the other side sent before the application sees it: inbound from requests, outbound from "
+                "answers."
+            ),
+        ] = False,
+    ) -> None:
         self._id = node.id
         self._text = encode(node.metadata)
         self._outbound = direction == "outbound"

@@ -12,7 +12,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.utils import floatToGoString
@@ -22,6 +22,7 @@ from metaproxy.filters.istio.metadata_exchange import Direction
 from metaproxy.filters.istio.peer_metadata import KEY, UNKNOWN, Peer, Peers, peer_of
 from metaproxy.interfaces import IOnComplete
 from metaproxy.message import FrameError
+from metaproxy.units import Option
 
 BOUNDS = (
     0.5, 1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0, 30000.0, 60000.0, 300000.0,
@@ -81,19 +82,31 @@ HISTOGRAMS: Mapping[str, tuple[str, str]] = {
 
 @implementer(IOnComplete)
 class IstioStats:
-    """
-    Counts exchanges as Istio's proxies do.
-
-    direction: inbound: the peer is the client, which told of itself in the request; else the server, which did so in
-    its answer. destination_service: the service's name on inbound listeners. max_series: sets of labels, 1 or more;
-    further peers are counted together as `overflow`.
-    """
+    """Counts exchanges as Istio's proxies do."""
 
     def __init__(
-        self, node: Any, direction: Direction = "unspecified", destination_service: str = "", max_series: int = 500
+        self,
+        node: Any,
+        direction: Annotated[
+            Direction,
+            Option(
+                "`inbound`: the peer is the client, which describes itself in the request; else it is the server, "
+                "which does so in its answer."
+            ),
+        ] = "unspecified",
+        destination_service: Annotated[
+            str,
+            Option(
+                "The service's name, on inbound listeners; outbound it is what follows the last `\\|` of the cluster's "
+                "name.",
+                default="`unknown`",
+            ),
+        ] = "",
+        max_series: Annotated[
+            int,
+            Option("Sets of labels; peers beyond it are counted together, every label of theirs `overflow`.", least=1),
+        ] = 500,
     ) -> None:
-        if max_series < 1:
-            raise ValueError("max_series must be 1 or more")
         self._inbound = direction == "inbound"
         self._own = peer_of(node.metadata)
         self._service = destination_service or UNKNOWN

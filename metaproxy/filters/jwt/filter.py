@@ -9,7 +9,7 @@ Semantics: Envoy's "JWT Authentication" filter. docs/reference/filters.md says w
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
@@ -18,8 +18,8 @@ from zope.interface import implementer
 from metaproxy.filters.service_cluster import Clusters
 from metaproxy.interfaces import IExchange, IOnRequest
 from metaproxy.message import ErrorKind, Reply
-from metaproxy.plugins import OptionError
 from metaproxy.support.extras import install
+from metaproxy.units import Option, OptionsOf
 
 if TYPE_CHECKING:
     from metaproxy.filters.jwt.tokens import Provider, Verified
@@ -30,31 +30,29 @@ Passed = list[tuple["Provider", "Verified"]]
 
 @implementer(IOnRequest)
 class Jwt:
-    """
-    providers: name -> options of jwt_tokens.Provider; require: a good token of `any` of them or of `all`;
-    `allow_missing`: of any, or none at all; `allow_missing_or_failed`: refuses nothing; cache: verified tokens that are
-    kept for each provider.
-    """
+    """Refuses requests that don't carry a signed token of a provider that is trusted."""
 
     files = ("providers.*.jwks.file",)
     """The options that name files."""
 
     def __init__(
         self,
-        providers: dict[str, object],
+        providers: Annotated[
+            dict[str, Annotated[object, OptionsOf("metaproxy.filters.jwt.tokens.Provider")]],
+            Option("Whose tokens are good.", least=1),
+        ],
         clock: IReactorTime,
-        require: Needs = "any",
-        cache: int = 1000,
+        require: Annotated[
+            Needs,
+            Option("A good token of one provider; of every one; of one, or no token at all; nothing is refused."),
+        ] = "any",
+        cache: Annotated[int, Option("Verified tokens that are kept for each provider; 0: none.", least=0)] = 1000,
         clusters: Clusters | None = None,
     ) -> None:
         try:
             from metaproxy.filters.jwt import tokens as jwt_tokens
         except ImportError as error:
             raise ValueError(f"{error}; install it with: {install('jwt')}") from error
-        if not providers:
-            raise OptionError("providers", "name one at least")
-        if cache < 0:
-            raise OptionError("cache", "must be 0 or more")
         self.counters = dict.fromkeys(
             ("allowed", "denied", "jwt_cache_hit", "jwt_cache_miss", "jwks_fetch_success", "jwks_fetch_failed"), 0
         )

@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import json
 import math
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jwt
 from twisted.internet.defer import Deferred
@@ -20,14 +20,16 @@ from twisted.internet.interfaces import IReactorTime
 
 from metaproxy.clients.http import Answer, HttpCalls, HttpFailed, check_url
 from metaproxy.filters.jwt.keys import SYMMETRIC, TYPES, BadKeys, FileKeys, FixedKeys, KeySet, RemoteKeys, shared_secret
-from metaproxy.filters.options import made
 from metaproxy.filters.service_cluster import Clusters, HttpToCluster, check_known
+from metaproxy.options import made
 from metaproxy.plugins import OptionError
 from metaproxy.support.bounded_map import BoundedMap
-from metaproxy.units import Bytes, Seconds
+from metaproxy.units import Bytes, Option, OptionsOf, Seconds, Secret
 
 _SKEW = Seconds(60.0)
 _TOKEN = Bytes(8192)
+_NO_SECRET = Secret()
+_ONE = "one of"
 _REFRESH, _TIMEOUT = Seconds(600.0), Seconds(5.0)
 _CHECKS = dict.fromkeys(("exp", "nbf", "iat", "sub", "jti"), False)
 """What PyJWT leaves to us: times are compared again whenever a token is, and by the reactor's clock."""
@@ -59,24 +61,21 @@ class Verified(NamedTuple):
 
 
 class Jwks:
-    """
-    Where keys come from: exactly one of file, url and inline. refresh, timeout: of a url, in seconds; cluster: where
-    the url is, in the place of its host.
-    """
+    """Where keys come from: exactly one of `file`, `url` and `inline`."""
 
     def __init__(
         self,
-        file: str = "",
-        url: str = "",
-        inline: str = "",
-        refresh: Seconds = _REFRESH,
-        timeout: Seconds = _TIMEOUT,
-        cluster: str = "",
+        file: Annotated[str, Option("The path of a JWKS (RFC 7517); 1 MiB and 100 keys at most.", default=_ONE)] = "",
+        url: Annotated[str, Option("Where a JWKS is fetched from.", default=_ONE)] = "",
+        inline: Annotated[str, Option("The JWKS itself.", default=_ONE)] = "",
+        refresh: Annotated[Seconds, Option("Time between two fetches of the `url`.", least="1s")] = _REFRESH,
+        timeout: Annotated[Seconds, Option("Time that a fetch may take.", above="0s")] = _TIMEOUT,
+        cluster: Annotated[
+            str, Option("The [cluster](#services-in-clusters) where the `url` is, in the place of its host.")
+        ] = "",
     ) -> None:
         if sum(map(bool, (file, url, inline))) != 1:
             raise ValueError("write exactly one of file, url and inline")
-        if refresh < 1 or timeout <= 0:
-            raise ValueError("refresh must be 1s or more, timeout more than 0s")
         if cluster and (not url or url.startswith("https:")):
             raise ValueError(
                 "cluster goes with a url such as http://login.example.org/keys; the cluster's `tls` decides"
@@ -113,12 +112,7 @@ def _body(answer: Answer) -> bytes:
 
 
 class Provider:
-    """
-    issuer: the `iss` of its tokens; audiences: one of which must be in `aud`; algorithms: those it signs with; jwks:
-    see Jwks; shared_secret: in its place, for HS256 and its like; key: the metadata key that has the token, behind
-    `prefix` or without; forward: whether servers get to see it; clock_skew: seconds; claims_to_metadata: claim ->
-    metadata key; max_token: bytes.
-    """
+    """Whose tokens are good, and how they are verified."""
 
     def __init__(
         self,
@@ -126,21 +120,35 @@ class Provider:
         clock: IReactorTime,
         counters: dict[str, int],
         cache: int,
-        algorithms: list[str],
-        issuer: str = "",
-        audiences: list[str] | None = None,
-        jwks: dict[str, object] | None = None,
-        shared_secret: str = "",
-        key: str = "authorization",
-        prefix: str = "Bearer ",
-        forward: bool = False,
-        clock_skew: Seconds = _SKEW,
-        claims_to_metadata: dict[str, str] | None = None,
-        max_token: Bytes = _TOKEN,
+        algorithms: Annotated[
+            list[str],
+            Option(
+                "Of `RS256` `RS384` `RS512` `PS256` `PS384` `PS512` `ES256` `ES384` `ES512` `EdDSA`, or of `HS256` "
+                "`HS384` `HS512`: the two kinds can't be mixed. `none` is never accepted.",
+                least=1,
+            ),
+        ],
+        issuer: Annotated[str, Option("What `iss` must be.", default="any")] = "",
+        audiences: Annotated[list[str] | None, Option("One of them must be in `aud`.", default="any")] = None,
+        jwks: Annotated[
+            dict[str, object] | None, OptionsOf(Jwks), Option("Where its keys come from.", default=_ONE)
+        ] = None,
+        shared_secret: Annotated[
+            Secret,
+            Option("The key of `HS256` and the like; as long as its hash at least: 32, 48 or 64 bytes.", default=_ONE),
+        ] = _NO_SECRET,
+        key: Annotated[str, Option("The metadata key that has the token.", least=1)] = "authorization",
+        prefix: Annotated[
+            str, Option("What may stand before the token, in any case.", default='`"Bearer "`')
+        ] = "Bearer ",
+        forward: Annotated[bool, Option("Whether the server gets to see the token.")] = False,
+        clock_skew: Annotated[Seconds, Option("Tolerance for `exp` and `nbf`.")] = _SKEW,
+        claims_to_metadata: Annotated[
+            dict[str, str] | None, Option("Claims as metadata; dots in a claim's name lead into objects.")
+        ] = None,
+        max_token: Annotated[Bytes, Option("A longer token is refused unread.", least=1)] = _TOKEN,
         clusters: Clusters | None = None,
     ) -> None:
-        if not key or max_token < 1:
-            raise ValueError("key must name a metadata key, max_token be 1 or more")
         self.name, self.key, self.forward = name, key, forward
         self.claims = dict(claims_to_metadata or {})
         self._algorithms = _checked(algorithms)
@@ -252,8 +260,6 @@ def provider(
 
 
 def _checked(algorithms: list[str]) -> list[str]:
-    if not algorithms:
-        raise OptionError("algorithms", "name one at least, such as RS256")
     for name in algorithms:
         if name not in TYPES:
             raise OptionError("algorithms", f"{name!r} is none of {', '.join(TYPES)}")

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from hashlib import blake2b
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
-from metaproxy.filters.options import made
+from metaproxy.options import made
 from metaproxy.plugins import OptionError
+from metaproxy.units import Option
 
 Get = Callable[[str], "str | None"]
 
@@ -22,11 +23,13 @@ LONGEST = 256
 
 
 class Limit:
-    """requests_per_unit: how many; unit: in which time."""
+    """How many requests may pass in which time."""
 
-    def __init__(self, requests_per_unit: int, unit: Literal["second", "minute", "hour", "day"]) -> None:
-        if requests_per_unit < 0:
-            raise OptionError("requests_per_unit", f"{requests_per_unit} is less than 0")
+    def __init__(
+        self,
+        requests_per_unit: Annotated[int, Option("How many.", least=0)],
+        unit: Annotated[Literal["second", "minute", "hour", "day"], Option("In which time.")],
+    ) -> None:
         self.requests = requests_per_unit
         self.unit = unit
         self.seconds = UNITS[unit]

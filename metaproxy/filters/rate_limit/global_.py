@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from metaproxy.clients.redis import Redis
-from metaproxy.filters.options import made, matching
+from metaproxy.filters.options import matching
 from metaproxy.filters.outage_log import OutageLog
 from metaproxy.filters.rate_limit.descriptors import Asked, descriptors
 from metaproxy.filters.rate_limit.fixed_window import Decision, InProcess, OnRedis
@@ -24,9 +24,10 @@ from metaproxy.filters.rate_limit.quota_headers import ALL, ResponseMetadata, is
 from metaproxy.filters.service_cluster import Clusters, check_known, no_endpoint
 from metaproxy.interfaces import IExchange, IOnRequest
 from metaproxy.message import ErrorKind, Reply
+from metaproxy.options import made
 from metaproxy.plugins import OptionError
 from metaproxy.routing.expression import ALWAYS
-from metaproxy.units import Percent, Seconds
+from metaproxy.units import Option, OptionsOf, Percent, Seconds, Secret
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +39,9 @@ _TIMEOUT = Seconds(0.02)
 _TEXT = "global_rate_limit: too many requests"
 _REFUSAL = Reply(ErrorKind.LIMITED, _TEXT)
 _FAILED = Reply(ErrorKind.LIMITED, "global_rate_limit: the limit can't be asked", details="global_rate_limit: failed")
+
+_NO_PASSWORD = Secret()
+_MOST = (1 << 32) - 1
 
 
 class Service(Protocol):
@@ -51,21 +55,20 @@ class Service(Protocol):
 
 
 class _Where:
-    """
-    `service:`. grpc: HOST:PORT of a rate limit service; redis: HOST:PORT of a Redis, with how to log in there; cluster:
-    where it is, with kind: what it is.
-    """
+    """`service:`. Exactly one of `grpc`, `redis` and `cluster`."""
 
     def __init__(
         self,
-        grpc: str = "",
-        redis: str = "",
-        user: str = "",
-        password: str = "",
-        database: int = 0,
-        prefix: str = "",
-        cluster: str = "",
-        kind: Literal["grpc", "redis", ""] = "",
+        grpc: Annotated[str, Option("`HOST:PORT` or `unix:/path` of a rate limit service.", default="one of")] = "",
+        redis: Annotated[str, Option("`HOST:PORT` or `unix:/path` of a Redis.", default="one of")] = "",
+        user: Annotated[str, Option("As whom to log in at Redis.")] = "",
+        password: Annotated[Secret, Option("With which password.")] = _NO_PASSWORD,
+        database: Annotated[int, Option("The number of the database in Redis.", least=0)] = 0,
+        prefix: Annotated[str, Option("What the names in Redis begin with.")] = "",
+        cluster: Annotated[
+            str, Option("The [cluster](#services-in-clusters) where the service is.", default="one of")
+        ] = "",
+        kind: Annotated[Literal["grpc", "redis", ""], Option("What `cluster` is.", default="`grpc`")] = "",
     ) -> None:
         if bool(grpc) + bool(redis) + bool(cluster) != 1:
             raise ValueError("write grpc: HOST:PORT, or redis: HOST:PORT, or cluster: NAME; one of them")
@@ -91,40 +94,39 @@ def _check_target(option: str, target: str) -> None:
 
 @implementer(IOnRequest)
 class GlobalRateLimit:
-    """
-    Refuses what exceeds limits that are counted for all proxies together.
-
-    descriptors: what is counted; service: who counts, this process if nobody is named; domain: sets these limits apart
-    from others of the service; match: which requests are counted; timeout: seconds for an answer; on_failure: what
-    happens without one; enforced: percent of what is over the limit that is refused, the rest is only counted;
-    hits_addend: as how many a request counts; headers: whether answers tell what is left; remember_over_limit: whether
-    what a service said to be over its limit is refused until its window ends, without asking; max_keys: values that
-    this process counts or remembers at a time.
-    """
+    """Refuses what exceeds limits that are counted for all proxies together."""
 
     def __init__(
         self,
-        descriptors: list[object],
+        descriptors: Annotated[list[object], Option("What is counted; see below.", least=1)],
         clock: IReactorTime,
-        service: dict[str, object] | None = None,
-        domain: str = "metaproxy",
-        match: dict[str, object] | None = None,
-        timeout: Seconds = _TIMEOUT,
-        on_failure: Literal["allow", "deny"] = "allow",
-        enforced: Percent = ALL,
-        hits_addend: int = 1,
-        headers: bool = False,
-        remember_over_limit: bool = False,
-        max_keys: int = 10000,
+        service: Annotated[
+            dict[str, object] | None, OptionsOf(_Where), Option("What counts.", default="this process")
+        ] = None,
+        domain: Annotated[str, Option("Sets these limits apart from others of the service.", least=1)] = "metaproxy",
+        match: Annotated[
+            dict[str, object] | None,
+            Option(
+                "Which requests are counted: as a route's [`match`](routing.md), also `and`, `or`, `not`.",
+                default="every request",
+            ),
+        ] = None,
+        timeout: Annotated[Seconds, Option("Time for the answer.", above="0s")] = _TIMEOUT,
+        on_failure: Annotated[Literal["allow", "deny"], Option("What happens without one.")] = "allow",
+        enforced: Annotated[
+            Percent, Option("Share of what is over the limit that is refused; the rest passes, and is counted.")
+        ] = ALL,
+        hits_addend: Annotated[int, Option("As how many a request counts.", least=1, most=_MOST)] = 1,
+        headers: Annotated[bool, Option("Show clients what is left, see [Quota](#quota).")] = False,
+        remember_over_limit: Annotated[
+            bool,
+            Option("What a service said to be over its limit is refused until its window ends, without asking again."),
+        ] = False,
+        max_keys: Annotated[
+            int, Option("Sets of values that this process counts, or remembers, at a time.", least=1, most=_MOST)
+        ] = 10000,
         clusters: Clusters | None = None,
     ) -> None:
-        for option, value in (("hits_addend", hits_addend), ("max_keys", max_keys)):
-            if not 1 <= value < 1 << 32:
-                raise OptionError(option, f"{value} is less than 1, or more than 32 bits")
-        if timeout <= 0:
-            raise OptionError("timeout", "must be greater than 0, or nothing would ever be asked")
-        if not domain:
-            raise OptionError("domain", "an empty text")
         self._asked_at = (domain, json.dumps(service, sort_keys=True, default=str))
         where = None if service is None else made(_Where, service, "service")
         self._descriptors = _descriptors(descriptors, where)

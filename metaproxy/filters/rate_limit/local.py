@@ -9,39 +9,51 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Literal
+from typing import Annotated, Literal
 
 from zope.interface import implementer
 
-from metaproxy.filters.options import made, matching
+from metaproxy.filters.options import matching
 from metaproxy.filters.rate_limit.quota_headers import ALL, Quota, ResponseMetadata, is_enforced
 from metaproxy.filters.rate_limit.token_bucket import ENOUGH, Bucket, Buckets, Filling
 from metaproxy.interfaces import IExchange, IOnRequest
 from metaproxy.message import ErrorKind, Reply
-from metaproxy.plugins import OptionError
+from metaproxy.options import made
 from metaproxy.routing.expression import Expression, FirstMatch
-from metaproxy.units import Percent, Seconds
+from metaproxy.units import Option, OptionsOf, Percent, Seconds
 
 _SECOND = Seconds(1.0)
 _TEXT = "local_rate_limit: too many requests"
 _REFUSAL = Reply(ErrorKind.LIMITED, _TEXT)
 MOST_KEYS = 10000
 
-Refill = Literal["steady", "interval"]
+_LIMIT = "Requests that may pass in the time `per`."
+Limit = Annotated[float, Option(_LIMIT, above=0)]
+Per = Annotated[Seconds, Option("The time that `limit` is for.", above="0s")]
+Burst = Annotated[float, Option("Tokens that a full bucket holds, 1 or more.", default="`limit`")]
+Refill = Annotated[
+    Literal["steady", "interval"],
+    Option("Token by token, or `limit` of them at once at the end of each `per`."),
+]
+Key = Annotated[
+    str | list[str],
+    Option("A metadata key, or several: each of their values (a caller, a tenant) has a bucket of its own."),
+]
+MaxKeys = Annotated[int, Option("Values that have a bucket at a time.", least=1)]
+Match = Annotated[
+    dict[str, object] | None,
+    Option("As a route's [`match`](routing.md), also with `and`, `or`, `not`.", default="every request"),
+]
 
 
 def _filling(limit: float, per: float, burst: float, refill: str) -> Filling:
     """Raises ValueError for what would let nothing pass, ever."""
-    if limit <= 0 or per <= 0:
-        raise ValueError("limit and per must be greater than 0")
     if burst and burst < 1:
         raise ValueError("burst must be 1 or more, or nothing would ever pass")
     return Filling(limit, per, burst or max(limit, 1.0), refill == "steady")
 
 
 def _buckets(filling: Filling, key: str | list[str], max_keys: int) -> Buckets:
-    if max_keys < 1:
-        raise OptionError("max_keys", f"{max_keys} is less than 1")
     keys = (key,) if isinstance(key, str) and key else tuple(key)
     return Buckets(filling, keys, max_keys)
 
@@ -51,13 +63,13 @@ class _Condition:
 
     def __init__(
         self,
-        limit: float,
-        match: dict[str, object] | None = None,
-        per: Seconds = _SECOND,
-        burst: float = 0.0,
+        limit: Limit,
+        match: Match = None,
+        per: Per = _SECOND,
+        burst: Burst = 0.0,
         refill: Refill = "steady",
-        key: str | list[str] = "",
-        max_keys: int = MOST_KEYS,
+        key: Key = "",
+        max_keys: MaxKeys = MOST_KEYS,
     ) -> None:
         self.match: Expression = matching(match)
         self.name = json.dumps(match or {}, sort_keys=True, default=str)
@@ -67,26 +79,29 @@ class _Condition:
 @implementer(IOnRequest)
 class LocalRateLimit:
     """
-    Refuses what exceeds `limit` requests per `per`.
-
-    limit: requests; without it only `conditions` limit. per: seconds; burst: tokens a full bucket holds, 1 or more;
-    `limit` by default. refill: token by token (steady), or `limit` of them each `per` (interval). key: metadata keys of
-    whose values each has a bucket of its own, `max_keys` of them at most. conditions: the first whose `match` holds
-    takes the place of all that, with a limit of its own. enforced: percent of what is over the limit that is
-    refused, the rest is only counted. headers: whether answers tell what is left.
+    Refuses what exceeds `limit` requests per `per`; the first of the `conditions` that holds decides in the place of
+    `limit`, `burst`, `key` and the rest.
     """
 
     def __init__(
         self,
-        limit: float | None = None,
-        per: Seconds = _SECOND,
-        burst: float = 0.0,
+        limit: Annotated[
+            Limit | None,
+            Option("Requests that may pass in the time `per`.", default="required, unless there are `conditions`"),
+        ] = None,
+        per: Per = _SECOND,
+        burst: Burst = 0.0,
         refill: Refill = "steady",
-        key: str | list[str] = "",
-        max_keys: int = MOST_KEYS,
-        conditions: list[object] | None = None,
-        enforced: Percent = ALL,
-        headers: bool = False,
+        key: Key = "",
+        max_keys: MaxKeys = MOST_KEYS,
+        conditions: Annotated[
+            list[Annotated[object, OptionsOf(_Condition)]] | None,
+            Option("Limits of their own: the first whose `match` holds decides alone."),
+        ] = None,
+        enforced: Annotated[
+            Percent, Option("Share of what is over the limit that is refused; the rest passes, and is counted.")
+        ] = ALL,
+        headers: Annotated[bool, Option("Tell clients what is left, see [Quota](#quota).")] = False,
     ) -> None:
         if limit is None and not conditions:
             raise ValueError("limit is missing; write how many requests may pass, or conditions that say so")

@@ -8,7 +8,8 @@ from collections import Counter
 import pytest
 
 from metaproxy.balancers.least_request import LeastRequest
-from metaproxy.interfaces import IEndpoint
+from metaproxy.interfaces import IEndpoint, ILoadBalancer
+from metaproxy.plugins import OptionError, Registry
 from metaproxy.testing import FakeEndpoint, check_balancer
 
 
@@ -66,5 +67,5 @@ def test_the_longest_queue_of_two_choices_is_far_shorter_than_of_one() -> None:
 
 @pytest.mark.parametrize("choices", [1, 0, -1])
 def test_fewer_than_two_choices_are_refused(choices: int) -> None:
-    with pytest.raises(ValueError, match=f"choices: {choices} leaves nothing to choose from; write 2 or more"):
-        LeastRequest([FakeEndpoint("a")], choices=choices)
+    with pytest.raises(OptionError, match=f"{choices} is less than 2"):
+        Registry().factory(ILoadBalancer, "least_request", {"choices": choices})

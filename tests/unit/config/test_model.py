@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from authority import Authority
 
+from metaproxy.codecs.redis import Redis
 from metaproxy.config.check import check
 from metaproxy.config.model import (
     AccessLog,
@@ -31,6 +32,8 @@ from metaproxy.config.model import (
     diff,
 )
 from metaproxy.config.schema.shape import Section, about, options
+from metaproxy.filters.jwt.filter import Jwt
+from metaproxy.options import hide
 from metaproxy.plugins import Registry
 
 HERE = Path(__file__).parent
@@ -320,11 +323,11 @@ def test_options_that_hold_secrets_are_masked_also_where_they_are_written_out() 
     options = {
         "auth": {"password": "hunter2", "users": {"ann": "hunter3"}},
         "users": [{"name": "ann", "password": "hunter4", "passwords": ["hunter5"], "nopass": True, "rules": "+get"}],
-        "providers": {"main": {"shared_secret": "hunter6", "issuer": "me"}},
     }
-    shown = as_data(Use("redis", options))
+    shown = as_data(Use("redis", hide(Redis, options)))
     assert "hunter" not in str(shown)
     assert shown["options"]["users"][0] == {
         "name": "ann", "password": "****", "passwords": ["****"], "nopass": True, "rules": "+get",
     }  # fmt: skip
-    assert shown["options"]["providers"]["main"]["issuer"] == "me"
+    shown = as_data(hide(Jwt, {"providers": {"main": {"shared_secret": "hunter6", "issuer": "me"}}}))
+    assert shown == {"providers": {"main": {"shared_secret": "****", "issuer": "me"}}}

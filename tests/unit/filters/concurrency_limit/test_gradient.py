@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from metaproxy.filters.concurrency_limit.gradient import PINNED, Adaptive, Gradient
-from metaproxy.filters.options import made
+from metaproxy.options import made
 from metaproxy.plugins import OptionError
 from metaproxy.units import Seconds
 

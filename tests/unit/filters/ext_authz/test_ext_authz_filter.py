@@ -207,12 +207,12 @@ def test_it_stops_with_its_service() -> None:
         ({"service": {"http": "b:80"}}, "service", "is not a URL"),
         ({"service": {"grcp": "a:1"}}, "service", "no option 'grcp'"),
         ({"timeout": 0.0}, "timeout", "greater than 0"),
-        ({"cache": {"key": []}}, "cache", "name one metadata key"),
+        ({"cache": {"key": []}}, "cache", "an empty list; write at least 1"),
         ({"cache": {"ttl": "1s"}}, "cache", "option 'key' is missing"),
         ({"match": {"user": {"prefx": "a"}}}, "match", "prefx"),
     ],
 )
 def test_wrong_options_are_told_with_their_place(options: dict[str, Any], option: str, told: str) -> None:
     with pytest.raises(OptionError, match=told) as raised:
-        ExtAuthz(**{"service": WHERE, "clock": Clock(), **options})
+        Registry().factory(IFilter, "ext_authz", {"service": WHERE, **options}, {"clock": Clock()})()
     assert raised.value.option == option

@@ -164,8 +164,8 @@ def test_a_request_that_cannot_be_decoded_is_left_to_those_to_whom_that_matters(
     [
         ({"faults": [{"error": "x"}]}, "faults", "faults[0]: error: 'x' is no kind of error"),
         ({"faults": [{"delay": "1s"}, {}]}, "faults", "faults[1]: it does nothing"),
-        ({"faults": [], "max_active": 0}, None, "max_active and callers must be 1 or more"),
-        ({"faults": [], "callers": 0}, None, "max_active and callers must be 1 or more"),
+        ({"faults": [], "max_active": 0}, "max_active", "0 is less than 1"),
+        ({"faults": [], "callers": 0}, "callers", "0 is less than 1"),
     ],
 )
 def test_what_is_wrong_is_told_when_it_is_checked(options: dict[str, object], where: str | None, told: str) -> None:

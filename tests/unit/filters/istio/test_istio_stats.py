@@ -10,7 +10,7 @@ from metaproxy.filters.istio.peer_metadata import KEY, encode
 from metaproxy.filters.istio.stats import BOUNDS, IstioStats
 from metaproxy.interfaces import IFilter
 from metaproxy.message import ErrorKind, FrameError, Kind, Message, Reply
-from metaproxy.plugins import Registry
+from metaproxy.plugins import OptionError, Registry
 from metaproxy.telemetry.metrics.collector import exposition
 from metaproxy.telemetry.metrics.merge import merged
 from metaproxy.testing import check_filter
@@ -146,8 +146,8 @@ def test_b21_peers_can_not_make_series_without_bound() -> None:
     assert len(found) == 5  # three, and what is beyond them by response code
     assert {labels["source_workload"] for labels, _ in found} == {"w0", "w1", "overflow"}
     assert stats.gauges == {"series": 5}
-    with pytest.raises(ValueError, match="max_series"):
-        IstioStats(NODE, max_series=0)
+    with pytest.raises(OptionError, match="0 is less than 1"):
+        Registry().factory(IFilter, "istio_stats", {"max_series": 0}, {"node": NODE})
 
 
 def test_two_listeners_have_one_family() -> None:

@@ -202,7 +202,7 @@ def test_keys_from_a_url_are_waited_for() -> None:
 @pytest.mark.parametrize(
     "options, path, told",
     [
-        ({"algorithms": []}, "algorithms", "name one"),
+        ({"algorithms": []}, "algorithms", "write at least 1"),
         ({"algorithms": ["none"]}, "algorithms", "'none' is none of HS256"),
         ({"algorithms": ["HS256", "RS256"]}, "algorithms", "can't be mixed"),
         ({"jwks": None}, "", "write jwks"),
@@ -213,11 +213,11 @@ def test_keys_from_a_url_are_waited_for() -> None:
         ({"jwks": {"file": "a", "url": "http://b"}}, "jwks", "write exactly one"),
         ({"jwks": {"url": "ftp://b"}}, "jwks", "'ftp://b' is not a URL"),
         ({"jwks": {"url": "http://u:pw@b"}}, "jwks", "would be shown"),
-        ({"jwks": {"url": "http://b", "refresh": "0s"}}, "jwks", "refresh must be 1s"),
+        ({"jwks": {"url": "http://b", "refresh": "0s"}}, "jwks.refresh", "0s is less than 1s"),
         ({"jwks": {"url": "http://b", "refresh": "soon"}}, "jwks.refresh", "'soon' is not a duration"),
         ({"jwks": {"file": "/no/such/file"}}, "jwks", "/no/such/file: No such file"),
         ({"jwks": {"inline": "{"}}, "jwks", "not JSON"),
-        ({"key": ""}, "", "key must name"),
+        ({"key": ""}, "key", "an empty text"),
         ({"clock_skew": -1}, "clock_skew", "is not a duration"),
         ({"issuers": "x"}, "issuers", "no option 'issuers'"),
         ({"audiences": "x"}, "audiences", "'x' is not a list"),

@@ -230,7 +230,7 @@ def test_stop_stops_who_counts() -> None:
         ({"descriptors": []}, "an empty list"),
         ({"match": {"a": {"prefx": "b"}}}, "did you mean 'prefix'"),
         ({"timeout": 0}, "must be greater than 0"),
-        ({"hits_addend": 0}, "0 is less than 1"),
+        ({"hits_addend": 0}, "0 is out of bounds; allowed are 1 to"),
         ({"domain": ""}, "an empty text"),
         ({"remember_over_limit": True}, "no service that would be asked less"),
         ({"on_failure": "shrug"}, "'shrug' is none of allow, deny"),

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from metaproxy.config.check import check
-from metaproxy.filters.options import made, matching
+from metaproxy.filters.options import matching
+from metaproxy.options import made
 from metaproxy.plugins import OptionError, Registry
 from metaproxy.units import Seconds
 
