@@ -324,11 +324,14 @@ class Exchange:
 
     def _alter(self, outcome: str, change: Callable[[bytes], bytes], ending: Ending | None) -> None:
         try:
-            self.data = change(cast(bytes, self.data))
+            data = change(cast(bytes, self.data))
+            if not isinstance(data, bytes):
+                raise TypeError(f"it gave {data!r:.100}, which is not bytes")
         except BaseException:
             filter_chain.failed(self, change, Failure())
             return
-        self.response_bytes = len(self.data)
+        self.data = data
+        self.response_bytes = len(data)
         self._end(outcome, ending)
 
     def _end(self, outcome: str, ending: Ending | None) -> None:
@@ -358,7 +361,9 @@ class Exchange:
             self._stop()
             self.complete("oneway")
             return
-        if self.endpoint is not None:
+        if self.attempt is not None and any(one.paused_by for one in self.attempt.connections()):
+            pass  # a client that reads slowly holds up the answers, not the server
+        elif self.endpoint is not None:
             self.endpoint.timed_out()
         elif isinstance(self.attempt, SplitRequest):
             self.attempt.timed_out()

@@ -31,6 +31,11 @@ class FifoUpstream(Upstream):
         self._pending: deque[Try] = deque()
         self._given_up = 0
 
+    def _wait(self, attempt: Try) -> None:
+        super()._wait(attempt)
+        if attempt.message.kind is _ONEWAY and not self._taken() and not getattr(self._session, "fenced", False):
+            self.pool.reserve(self, attempt.owner.client)  # now, so that no other client's request waits behind it
+
     def _start(self, attempt: Try) -> None:
         message = attempt.message
         try:

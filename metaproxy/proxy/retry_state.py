@@ -34,7 +34,8 @@ class _Patience:
     def time_out(self) -> None:
         attempt = self.attempt
         if not attempt.done:
-            attempt.endpoint.timed_out()
+            if not any(one.paused_by for one in attempt.connections()):  # by a client that reads slowly
+                attempt.endpoint.timed_out()
             attempt.begun = attempt.connection is not None and attempt.connection.answering(attempt)
             attempt.cancel()
             attempt.owner.failed(attempt, ErrorKind.TIMEOUT, "no answer within per_try_timeout")

@@ -112,6 +112,7 @@ class UpstreamConnection(Protocol):
     usable: bool
     reserved: bool
     idle_since: float
+    paused_by: set[Client]
 
     @property
     def endpoint(self) -> Endpoint: ...

@@ -114,7 +114,7 @@ class Upstream(Protocol):
         attempt.connection = self
         if self._ready:
             if self.choked or self._starting:
-                self._waiting[attempt] = None
+                self._wait(attempt)
                 return
             try:
                 self._start(attempt)
@@ -130,6 +130,9 @@ class Upstream(Protocol):
             return
         breaker.pending += 1
         self._pends += 1
+        self._wait(attempt)
+
+    def _wait(self, attempt: Try) -> None:
         self._waiting[attempt] = None
 
     def _start(self, attempt: Try) -> None:

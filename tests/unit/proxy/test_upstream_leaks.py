@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from metaproxy.balancers.round_robin import RoundRobin
 from metaproxy.cluster.breaker import Breaker
 from metaproxy.cluster.cluster import ConnectionSettings
+from metaproxy.cluster.retry import RetryPolicy
 from metaproxy.message import Message, Side
 
 FAULTS = [RuntimeError("boom"), SystemExit(1)]
@@ -289,3 +290,47 @@ def test_pushes_behind_an_answer_that_a_filter_keeps_are_bounded() -> None:
     for _ in range(10):
         stage.say(stage.server, b"event " + b"x" * 1000 + b"\n")
     assert client.closed or stage.server.paused
+
+
+def test_no_other_client_waits_behind_a_one_way_request_for_a_connection_to_be_ready() -> None:
+    stage = Stage(codec=LineCodec())
+    stage.network.accept = False
+    rude, other = stage.client(), stage.client()
+    stage.say(rude, b"tell x\n")
+    stage.say(other, b"get a\n")
+    for peer, protocol in stage.network.dialled:
+        stage.network.establish(protocol, peer)
+    stage.clock.advance(0)
+    for wire in stage.network.upstreams:
+        if b"tell" in wire.written:
+            stage.say(wire, b"unasked\n")
+        if b"get" in wire.written and not wire.closed:
+            stage.say(wire, b"a\n")
+    assert other.take() == b"a\n"
+
+
+# -- time-outs that are a client's own
+
+
+@pytest.mark.parametrize("tries", [False, True])
+def test_answers_that_a_slow_client_holds_up_are_no_time_outs_of_its_server(tries: bool) -> None:
+    stage = Stage(request_timeout=0.0 if tries else 1.0)
+    if tries:
+        stage.route.retry = RetryPolicy(1, ["timeout"], per_try_timeout=1.0)
+    slow = stage.client()
+    stage.say(slow, call(1) + call(2))
+    stage.downstream(slow).pauseProducing()
+    slow.buffered = 1 << 30
+    stage.server.protocol.pause_if_alone(stage.downstream(slow))
+    stage.clock.advance(1.1)
+    assert stage.listener.counts.active_exchanges == 0
+    assert stage.endpoints[0].counts.timeouts == 0
+
+
+def test_an_alteration_that_gives_no_bytes_is_its_filters_fault() -> None:
+    stage = Stage(hooks={"on_response": (lambda exchange: exchange.alter(lambda data: None),)})
+    client = stage.client()
+    stage.say(client, call(7))
+    stage.say(stage.server, answer(1))
+    assert b"a filter failed" in client.take()
+    assert stage.listener.counts.filter_errors == 1
