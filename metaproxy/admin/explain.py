@@ -245,7 +245,7 @@ def _endpoint(
     cluster: Cluster, route: Route, message: Message, facts: dict[str, str], members: list[Endpoint]
 ) -> tuple[str | None, str]:
     """Its address, None when chance or a turn decides; and how it is found."""
-    if cluster.held is not None:
+    if cluster.paused_by is not None:
         return None, "the cluster is paused: it would wait"
     if isinstance(cluster, OriginalDestinationCluster):
         return facts.get(FACT), f"the fact {FACT}: where the client meant to go"

@@ -116,9 +116,9 @@ def _overload(now: Overload) -> Iterator[Problem]:
 def _clusters(view: View, seconds: float) -> Iterator[Problem]:
     for name, cluster in sorted(view.proxy.clusters.items()):
         place = {"place": f"cluster-{name}", "cluster": name}
-        if cluster.held is not None:
-            waiting = plural(len(cluster.held), "request waits", "requests wait")
-            detail = f"{waiting} until it is resumed; it takes {cluster.held.most} at most."
+        if cluster.paused_by is not None:
+            waiting = plural(len(cluster.paused_by), "request waits", "requests wait")
+            detail = f"{waiting} until it is resumed; it takes {cluster.paused_by.most} at most."
             yield _problem(WARN, "paused", f"Cluster {name} is paused", detail, **place)
         yield from _endpoints_out(name, cluster, place)
         yield from _failing(view, seconds, name, cluster, place)

@@ -62,7 +62,9 @@ def _cluster(view: View, cluster: Cluster, seconds: float) -> Json:
             {"share": round(level.share, 4), "endpoints": [endpoint.address for endpoint, _ in level.members]}
             for level in cluster.levels
         ],
-        "paused": None if cluster.held is None else {"waiting": len(cluster.held), "most": cluster.held.most},
+        "paused": None
+        if cluster.paused_by is None
+        else {"waiting": len(cluster.paused_by), "most": cluster.paused_by.most},
         "latency_ms": latency(_whole(view, cluster, seconds)),
         "latency_60s_ms": latency(_whole(view, cluster, KEPT)),
         "endpoints": [_endpoint(view, endpoint, seconds) for endpoint in cluster.endpoints],

@@ -154,7 +154,7 @@ class ProxyService(Service):
         """
         cluster = self.clusters[name]
         self._end_pause(name)
-        pause = cluster.held = Pause(self.network.clock, most)
+        pause = cluster.paused_by = Pause(self.network.clock, most)
         self._pauses[name] = pause, self.network.clock.callLater(seconds, self.resume, name)
         return pause
 
@@ -174,7 +174,7 @@ class ProxyService(Service):
             timer.cancel()
         cluster = self.clusters.get(name)
         if cluster is not None:
-            cluster.held = None
+            cluster.paused_by = None
         return pause
 
     @property
@@ -203,7 +203,7 @@ class ProxyService(Service):
         _watch(snapshot, self._watchers)
         for name, (pause, _) in self._pauses.items():
             if name in snapshot.clusters:
-                snapshot.clusters[name].held = pause
+                snapshot.clusters[name].paused_by = pause
         old = set(before.clusters.values()) if before is not None else set()
         for cluster in old - set(snapshot.clusters.values()):
             self._retire(cluster)

@@ -84,7 +84,7 @@ class Cluster:
     codec: of the upstream side; make_balancer(endpoints): a new balancer over usable endpoints; request_timeout:
     seconds, 0 for none; hash_keys: what the balancer hashes where a route says nothing else; credentials: how the
     proxy logs in upstream; settings: of the plan. leaving: endpoints that are no longer among `endpoints`, as long as
-    they are in use; held: the proxy.pause.Pause that requests wait in, None for none.
+    they are in use; paused_by: the proxy.pause.Pause that requests wait in, None for none.
     """
 
     __slots__ = (
@@ -103,10 +103,10 @@ class Cluster:
         "credentials",
         "endpoints",
         "hash_keys",
-        "held",
         "leaving",
         "monitors",
         "name",
+        "paused_by",
         "request_timeout",
         "retired",
         "settings",
@@ -144,7 +144,7 @@ class Cluster:
         self.balancer: ILoadBalancer | None = None
         self.uses_hash = self.splits = False
         self.hash_keys: tuple[str, ...] = ()
-        self.held: Any = None
+        self.paused_by: Any = None
         self.settings = settings or Settings()
         self.slow_start = slow_start
         self.monitors = (*monitors, *([slow_start] if slow_start is not None else []))

@@ -26,12 +26,26 @@ class Endpoint:
     checked: whether a health check has decided about it; healthy: what it decided. drained: an operator takes it out of
     service. ejected_until: seconds of the reactor's clock, 0 for not ejected, inf for until an operator restores it;
     ejections: how often, which goes down again in good times. started: when it joined or became healthy, seconds of
-    the clock, while it starts slowly, else None. watch: what hears of its failures, or None.
+    the clock, while it starts slowly, else None. monitor: what hears of its failures, or None.
     """
 
     __slots__ = (
-        "active", "address", "checked", "configured_weight", "counts", "drained", "ejected_until", "ejections",
-        "healthy", "metadata", "pool", "priority", "started", "watch", "weight", "zone",
+        "active",
+        "address",
+        "checked",
+        "configured_weight",
+        "counts",
+        "drained",
+        "ejected_until",
+        "ejections",
+        "healthy",
+        "metadata",
+        "monitor",
+        "pool",
+        "priority",
+        "started",
+        "weight",
+        "zone",
     )  # fmt: skip
 
     def __init__(
@@ -56,7 +70,7 @@ class Endpoint:
         self.ejected_until = 0.0
         self.ejections = 0
         self.started: float | None = None
-        self.watch: FailureMonitor | None = None
+        self.monitor: FailureMonitor | None = None
 
     # -- what is known of it
 
@@ -94,22 +108,22 @@ class Endpoint:
         """An answer came; failed: it is an error. The common path counts this in line."""
         if failed:
             self.counts.errors += 1
-            if self.watch is not None:
-                self.watch.erred()
+            if self.monitor is not None:
+                self.monitor.erred()
         else:
             self.counts.successes += 1
 
     def timed_out(self) -> None:
         """No answer came in time."""
         self.counts.timeouts += 1
-        if self.watch is not None:
-            self.watch.lost()
+        if self.monitor is not None:
+            self.monitor.lost()
 
     def lost(self, reset: bool) -> None:
         """No answer will come: there is no connection, or it ended; reset: while a request was under way on it."""
         self.counts.resets += reset
-        if self.watch is not None:
-            self.watch.lost()
+        if self.monitor is not None:
+            self.monitor.lost()
 
     def __repr__(self) -> str:
         return f"Endpoint({self.address})"

@@ -45,7 +45,7 @@ class Settings:
 
 class EndpointMonitor:
     """
-    Counts an endpoint's failures; `Endpoint.watch` while there is an outlier detection. losses: failures
+    Counts an endpoint's failures; `Endpoint.monitor` while there is an outlier detection. losses: failures
     without an answer.
     """
 
@@ -142,7 +142,7 @@ class OutlierDetector:
                 timer.cancel()
         self._returns.clear()
         for endpoint in self._watches:
-            endpoint.watch = None
+            endpoint.monitor = None
         self._watches.clear()
         self._cluster = None
 
@@ -157,7 +157,7 @@ class OutlierDetector:
                 self._watches[endpoint].forget()
         before, self._watches = self._watches, {}
         for endpoint in endpoints:
-            self._watches[endpoint] = endpoint.watch = before.get(endpoint) or EndpointMonitor(self, endpoint)
+            self._watches[endpoint] = endpoint.monitor = before.get(endpoint) or EndpointMonitor(self, endpoint)
             if endpoint.ejected and endpoint not in self._returns and endpoint.ejected_until < float("inf"):
                 self._arrange(endpoint)
 

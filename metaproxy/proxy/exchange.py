@@ -141,7 +141,7 @@ class Exchange:
             pin = client.session_pin
             if pin is None and client.pinned_by_cluster:
                 pin = client.pinned_by_cluster.get(pin_key(cluster, None, message.profile))
-            if pin is None and (cluster.held is not None or cluster.balancer is None) and self._detained(cluster):
+            if pin is None and (cluster.paused_by is not None or cluster.balancer is None) and self._detained(cluster):
                 return
             changes = self._changes
             if route.request is not None or changes is not None:
@@ -190,9 +190,9 @@ class Exchange:
 
     def _detained(self, cluster: Cluster) -> bool:
         """Held until the cluster goes on, or sent elsewhere as the cluster has no endpoint at all."""
-        if cluster.held is not None:
+        if cluster.paused_by is not None:
             request_timeout.watch(self)
-            cluster.held.take(self)
+            cluster.paused_by.take(self)
             return True
         if cast("Target", self.target).fallback is None:
             return False
@@ -280,8 +280,8 @@ class Exchange:
         counts = endpoint.counts
         if response.kind is _ERROR:
             counts.errors += 1
-            if endpoint.watch is not None:
-                endpoint.watch.erred()
+            if endpoint.monitor is not None:
+                endpoint.monitor.erred()
         else:
             counts.successes += 1
         self.take(response)

@@ -163,7 +163,7 @@ class Copy:
         self.target.bytes -= self._size
         self.compare()
 
-    def hold(self, size: int) -> None:
+    def reserve_bytes(self, size: int) -> None:
         """The original's answer, of so many bytes, waits for the mirror's: it counts as bytes under way."""
         if not self.done:
             self._size += size
@@ -223,7 +223,7 @@ class Mirror:
     def completed(self, exchange: OpenExchange) -> None:
         """The on_complete hook of routes whose mirrors compare."""
         for copy in self._open.pop(exchange, ()):
-            copy.hold(exchange.response_bytes)
+            copy.reserve_bytes(exchange.response_bytes)
             copy.compare()
 
     @property

@@ -76,7 +76,7 @@ def _server(exchange: OpenExchange) -> tuple[Cluster, Endpoint] | None:
     cluster = cast(Cluster, target.cluster)
     try:
         endpoint = (
-            cluster.pick(exchange.message, route.hash_keys, route.subset, facts) if cluster.held is None else None
+            cluster.pick(exchange.message, route.hash_keys, route.subset, facts) if cluster.paused_by is None else None
         )
     except FrameError:
         return None

@@ -1,6 +1,11 @@
-"""Puts the folder of telemetry's tests on the path: the proxy in memory stands there."""
+"""What holds for all tests of the admin API."""
 
-import sys
-from pathlib import Path
+import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "telemetry"))
+from metaproxy.config import slices
+
+
+@pytest.fixture(autouse=True)
+def no_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small configuration is checked and built at once, also where the machine is busy: tests see what came of it."""
+    monkeypatch.setattr(slices, "FIRST", 60.0)

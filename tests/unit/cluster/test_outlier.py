@@ -244,7 +244,7 @@ def test_endpoints_that_join_are_watched_and_those_that_leave_are_not():
     gone = works.endpoints[0]
     gone.pool = Pool()
     works.cluster.update([Endpoint("a:2"), Endpoint("a:3")])
-    assert works.cluster.endpoints[1].watch is not None
+    assert works.cluster.endpoints[1].monitor is not None
     gone.answered(True)
     assert [one.address for one in works.cluster.endpoints if one.ejected] == []
     works.cluster.endpoints[1].answered(True)
@@ -256,7 +256,7 @@ def test_a_stopped_detection_has_no_timers_and_is_told_nothing():
     works.errors(1)
     works.cluster.stop()
     assert works.clock.getDelayedCalls() == []
-    assert all(endpoint.watch is None for endpoint in works.endpoints)
+    assert all(endpoint.monitor is None for endpoint in works.endpoints)
 
 
 def test_an_ejection_goes_on_when_the_cluster_is_replaced():

@@ -16,12 +16,12 @@ from metaproxy.routing.table import Route, Target
 
 
 def held(stage: Stage, most: int = 10) -> Pause:
-    stage.cluster.held = Pause(stage.clock, most)
-    return stage.cluster.held
+    stage.cluster.paused_by = Pause(stage.clock, most)
+    return stage.cluster.paused_by
 
 
 def release(stage: Stage, pause: Pause, cluster: Cluster | None = None) -> int:
-    stage.cluster.held = None
+    stage.cluster.paused_by = None
     released = pause.release(cluster or stage.cluster)
     stage.clock.advance(0)
     return released

@@ -102,7 +102,7 @@ def test_what_the_proxy_ends_itself_is_no_fault_of_the_endpoint() -> None:
 
 def test_without_a_detection_nobody_is_told() -> None:
     stage = Stage(LineCodec())
-    assert all(endpoint.watch is None for endpoint in stage.endpoints)
+    assert all(endpoint.monitor is None for endpoint in stage.endpoints)
     stage.say(stage.client(), b"get a\n")
     stage.say(stage.server, b"fail\n")
     assert stage.endpoints[0].counts.errors == 1
