@@ -379,8 +379,9 @@ def test_a_limit_is_tried_without_refusing_anybody_and_enforced_live(
     between = proxy({"runtime": {"limit-enforced": 0}, **config})
     assert all(passed(one) for one in asked("redis", ports["redis"], clients, 5))
     assert events(between, "redis", "local_rate_limit") == {"ok": 1, "rate_limited": 4, "enforced": 0}
-    between.admin("/runtime/limit-enforced", "PUT", b"100")
-    assert [passed(one) for one in asked("redis", ports["redis"], clients, 3)] == [True, False, False]
+    between.admin("/runtime/limit-enforced", "PUT", b"100")  # the bucket stays as empty as it was
+    assert [passed(one) for one in asked("redis", ports["redis"], clients, 3)] == [False] * 3
+    assert events(between, "redis", "local_rate_limit") == {"ok": 1, "rate_limited": 7, "enforced": 3}
 
 
 def test_configurations_change_under_load_and_no_request_fails_and_no_connection_stays(

@@ -305,8 +305,9 @@ def test_a_wrong_login_is_refused_in_the_servers_words_and_nobody_else_gets_in(m
 
     wrong = [("ann", "x"), ("nobody", ANN), ("gone", "gone-password"), ("default", ANN), ("ann", "")]
     told = []
+    once = redis.retry.Retry(redis.backoff.NoBackoff(), 0)  # a refused login is tried for seconds else
     for port in (mesh.direct, mesh.port):
-        with redis.Redis(port=port, protocol=2, driver_info=None) as client:
+        with redis.Redis(port=port, protocol=2, driver_info=None, retry=once) as client:
             lines = [said(client, "AUTH", *login) for login in wrong]
             lines += [
                 said(client, "HELLO", "3", "AUTH", "ann", "x"),
