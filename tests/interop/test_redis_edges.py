@@ -7,7 +7,6 @@ concern all servers of a ring, transactions whose keys are elsewhere. Does not: 
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +15,8 @@ import catalogue
 import pytest
 from catalogue import Start
 from proxied import Proxy, cluster, listener
+from redis_line import Line, heard, said
+from redis_words import command
 from running import answers, eventually, free_port
 
 pytestmark = pytest.mark.peer("redis-server")
@@ -70,81 +71,6 @@ def mesh(start: Start, shared_proxy: Callable[..., Proxy], tmp_path_factory: pyt
     ]
     proxy = shared_proxy({"listeners": listeners, "clusters": clusters})
     return Mesh(proxy, plain, small, guarded, ring, routed, one, locked, three)
-
-
-class Line:
-    """A connection on which bytes are said and heard."""
-
-    def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=20)
-
-    def __enter__(self) -> Line:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._socket.close()
-
-    def say(self, data: bytes) -> None:
-        self._socket.sendall(data)
-
-    def ask(self, *words: str | bytes) -> bytes:
-        """The answer to one command, as it stands there."""
-        self.say(command(*words))
-        return self.reply()
-
-    def reply(self) -> bytes:
-        """The next reply."""
-        head = b""
-        while not head.endswith(b"\r\n"):
-            byte = self._socket.recv(1)
-            assert byte, f"closed behind {head!r}"
-            head += byte
-        if head[:1] == b"$" and head != b"$-1\r\n":
-            return head + self._exactly(int(head[1:]) + 2)
-        if head[:1] in (b"*", b">", b"~"):
-            return head + b"".join(self.reply() for _ in range(max(0, int(head[1:]))))
-        return head
-
-    def _exactly(self, size: int) -> bytes:
-        got = bytearray()
-        while len(got) < size:
-            piece = self._socket.recv(min(size - len(got), 1 << 20))
-            assert piece, f"closed behind {len(got)} of {size} bytes"
-            got += piece
-        return bytes(got)
-
-    def rest(self) -> bytes:
-        """All that comes until the other side closes."""
-        got = b""
-        while True:
-            try:
-                piece = self._socket.recv(1 << 16)
-            except ConnectionResetError:  # it had not read all that we said
-                return got
-            if not piece:
-                return got
-            got += piece
-
-    def end(self) -> None:
-        """Says no more."""
-        self._socket.shutdown(socket.SHUT_WR)
-
-
-def command(*words: str | bytes) -> bytes:
-    items = [word.encode() if isinstance(word, str) else word for word in words]
-    return b"*%d\r\n" % len(items) + b"".join(b"$%d\r\n%b\r\n" % (len(item), item) for item in items)
-
-
-def said(port: int, *words: str | bytes) -> bytes:
-    with Line(port) as line:
-        return line.ask(*words)
-
-
-def heard(port: int, data: bytes) -> bytes:
-    """All that is answered to bytes behind which we say no more."""
-    with Line(port) as line:
-        line.say(data)
-        return line.rest()
 
 
 # What is no RESP

@@ -1,17 +1,16 @@
 """
-Chaos: real servers are killed, stalled, restarted and cut off while three protocols are called and the configuration is
-changed: `make chaos`. Figures are printed; CHAOS_SECONDS sets the length (60).
+Chaos: real servers are killed, hung, restarted and cut off and clients stop reading, while three protocols are called
+and the configuration is changed: `make chaos`. Figures are printed; CHAOS_SECONDS sets the length (60), CHAOS_WAIT the
+longest wait that a neighbour of one fault alone may have (0.25 on an idle machine).
 
-Lives here: what goes wrong and when, and the balance: every request has one end, nothing is left behind. Does not: the
-calls (callers.py).
+Lives here: the proxy, and the balance: every request has one end, nothing is left behind, who is not concerned does
+not wait. Does not: the load (chaos_load.py), measuring (chaos_neighbours.py), what goes wrong (chaos_faults.py).
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
-import random
 import resource
 import shutil
 import signal
@@ -23,106 +22,29 @@ import threading
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from authority import Authority
-from callers import Caller, Dubbo, Redis, Thrift, run
+from calls import LargeRedis, Redis
+from chaos_faults import HANG, KINDS, STORM, allowed, alone, nothing, storm
+from chaos_load import PROTOCOLS, Load, all_ended
+from chaos_neighbours import Neighbours
+from chaos_servers import INSIDE, SPACE, Server, Space, answers, free_port, wait_for
 
 ROOT = Path(__file__).parents[2]
-INTEROP = ROOT / "tests" / "interop"
-sys.path.insert(0, str(INTEROP))
+sys.path.insert(0, str(ROOT / "tests" / "interop"))
 import catalogue  # noqa: E402
 
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "60"))
 WARMUP = 100
 """Reloads before memory is looked at."""
+SETTLED = 2.5
+"""Seconds after which a storm has no consequences: connections are made, servers healthy again."""
+CALM = 2.0
+"""Seconds without any fault, for comparison."""
 MIB = 1 << 20
-SPACE, HOST, INSIDE = "metaproxy-chaos", "10.211.7.1", "10.211.7.2"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return int(one.getsockname()[1])
-
-
-def sh(*command: str) -> None:
-    subprocess.run(command, check=True, capture_output=True)
-
-
-class Space:
-    """A network namespace with one address, which can be cut off: what it sends back is dropped, nobody is told."""
-
-    def __enter__(self) -> Space:
-        self.leave()
-        sh("ip", "netns", "add", SPACE)
-        sh("ip", "link", "add", "mpchaos0", "type", "veth", "peer", "name", "mpchaos1", "netns", SPACE)
-        sh("ip", "addr", "add", f"{HOST}/30", "dev", "mpchaos0")
-        sh("ip", "link", "set", "mpchaos0", "up")
-        self.inside("ip", "addr", "add", f"{INSIDE}/30", "dev", "mpchaos1")
-        self.inside("ip", "link", "set", "mpchaos1", "up")
-        self.inside("ip", "link", "set", "lo", "up")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.leave()
-
-    def leave(self) -> None:
-        subprocess.run(["ip", "link", "del", "mpchaos0"], capture_output=True)
-        subprocess.run(["ip", "netns", "del", SPACE], capture_output=True)
-
-    def inside(self, *command: str) -> None:
-        sh("ip", "netns", "exec", SPACE, *command)
-
-    def cut(self) -> None:
-        self.inside("ip", "route", "replace", "blackhole", f"{HOST}/32")
-
-    def join(self) -> None:
-        self.inside("ip", "route", "del", "blackhole", f"{HOST}/32")
-
-
-class Server:
-    """A real server that can be killed, stalled and started again at the same port."""
-
-    def __init__(
-        self, command: Any, port: int, log: Path, host: str = "127.0.0.1", prefix: tuple[str, ...] = ()
-    ) -> None:
-        self.argv = [*prefix, *map(str, command.argv)]
-        self.env = {**os.environ, **(command.env or {})}
-        self.host, self.port, self.log = host, port, log
-        self.process: subprocess.Popen[bytes] | None = None
-        self.start()
-
-    def start(self) -> None:
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(self.argv, env=self.env, stdout=log, stderr=log, start_new_session=True)
-        wait_for(lambda: answers(self.host, self.port), self.log)
-
-    def signal(self, number: int) -> None:
-        assert self.process is not None
-        self.process.send_signal(number)
-
-    def kill(self) -> None:
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait()
-
-
-def answers(host: str, port: int) -> bool:
-    try:
-        socket.create_connection((host, port), 0.5).close()
-    except OSError:
-        return False
-    return True
-
-
-def wait_for(check: Callable[[], bool], log: Path, seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < deadline, log.read_text(errors="replace")[-3000:]
-        time.sleep(0.05)
 
 
 class Proxy:
@@ -131,7 +53,7 @@ class Proxy:
     def __init__(self, folder: Path, clusters: dict[str, list[str]]) -> None:
         self.file, self.log = folder / "chaos.yaml", folder / "proxy.log"
         self.clusters = clusters
-        self.ports = {name: free_port() for name in (*clusters, "redis-tls")}
+        self.ports = {name: free_port() for name in PROTOCOLS}
         self.authority = Authority(folder, "ca")
         self.rotate()
         self.admin = free_port()
@@ -152,7 +74,7 @@ class Proxy:
             "admin": {"listen": f"127.0.0.1:{self.admin}"},
             "listeners": [
                 {
-                    "name": name, "listen": f"127.0.0.1:{port}", "protocol": name.partition("-")[0],
+                    "name": name, "listen": f"127.0.0.1:{port}", "protocol": PROTOCOLS[name].__name__.lower(),
                     "routes": [{"name": "all", "cluster": name.partition("-")[0], "retry": retry}],
                     **({"tls": {"certificate": "proxy.pem", "key": "proxy.key"}} if name.endswith("-tls") else {}),
                 }
@@ -213,64 +135,6 @@ class Proxy:
             self.process.wait()
 
 
-class Load(threading.Thread):
-    """The callers, in a loop of their own."""
-
-    def __init__(self, ports: dict[str, int], ca: Path) -> None:
-        super().__init__(daemon=True)
-        self.tls_port = ports["redis-tls"]
-        self.context = ssl.create_default_context(cafile=str(ca))
-        self.plan = [
-            (Dubbo, ports["dubbo"], 6, 4), (Thrift, ports["thrift"], 6, 1), (Redis, ports["redis"], 6, 4),
-            (Redis, ports["redis-tls"], 4, 4),
-        ]  # fmt: skip
-        self.made: list[Caller] = []
-        self.stopping = False
-
-    def run(self) -> None:
-        def connect(loop: asyncio.AbstractEventLoop, caller: Caller, port: int) -> Any:
-            secured = {"ssl": self.context, "server_hostname": "localhost"} if port == self.tls_port else {}
-            return loop.create_connection(lambda: caller, "127.0.0.1", port, **secured)
-
-        asyncio.run(self._run(connect))
-
-    async def _run(self, connect: Any) -> None:
-        await run(self.plan, lambda: self.stopping, self.made, connect)  # type: ignore[arg-type]
-        self.ended.set()
-        while not self.closing:
-            await asyncio.sleep(0.05)
-        for caller in self.made:
-            caller.closing = True
-            caller._transport.close()  # type: ignore[attr-defined]
-        await asyncio.sleep(0.2)
-
-    ended: threading.Event
-    closing = False
-
-
-def chaos(servers: dict[str, list[Server]], space: Space, until: float, done: Counter[str]) -> None:
-    """One thing after the other goes wrong and right again; never all servers of a kind at once."""
-    rng = random.Random(11)
-    while time.monotonic() < until:
-        server = rng.choice([one for group in servers.values() for one in group])
-        what = rng.choice(["kill", "stall", "cut"])
-        done[what] += 1
-        if what == "kill":
-            server.kill()
-            time.sleep(rng.uniform(0.2, 1.0))
-            server.start()
-            done["restart"] += 1
-        elif what == "stall":
-            server.signal(signal.SIGSTOP)
-            time.sleep(rng.uniform(0.3, 2.0))
-            server.signal(signal.SIGCONT)
-        else:
-            space.cut()
-            time.sleep(rng.uniform(0.5, 2.5))
-            space.join()
-        time.sleep(rng.uniform(0.1, 0.5))
-
-
 def come_and_go(proxy: Proxy, done: Counter[str]) -> None:
     """A client that connects by TLS, asks once and leaves: certificates are only looked at then."""
     context = ssl.create_default_context(cafile=str(proxy.authority.ca))
@@ -284,84 +148,127 @@ def come_and_go(proxy: Proxy, done: Counter[str]) -> None:
 
 @pytest.fixture
 def servers(tmp_path: Path) -> Iterator[tuple[dict[str, list[Server]], Space]]:
+    """Two of each protocol, and one that nothing happens to."""
     if os.geteuid() != 0 or shutil.which("ip") is None:
         pytest.skip("network namespaces need root and iproute2")
-    found: dict[str, list[Server]] = {"dubbo": [], "thrift": [], "redis": []}
+    found: dict[str, list[Server]] = {"dubbo": [], "thrift": [], "redis": [], "calm": []}
+    log = tmp_path / "servers.log"
     with Space() as space:
         try:
             for index in range(2):
                 port = free_port()
-                found["dubbo"].append(
-                    Server(catalogue.dubbo_server("npm", f"d{index}", port), port, tmp_path / "servers.log")
-                )
+                found["dubbo"].append(Server(catalogue.dubbo_server("npm", f"d{index}", port), port, log))
                 port = free_port()
                 command = catalogue.thrift_server("py", f"s{index}", f"{port}:framed:binary")
-                found["thrift"].append(Server(command, port, tmp_path / "servers.log"))
+                found["thrift"].append(Server(command, port, log))
             port = free_port()
-            found["redis"].append(Server(catalogue.redis_server(port, tmp_path), port, tmp_path / "servers.log"))
+            found["redis"].append(Server(catalogue.redis_server(port, tmp_path), port, log))
+            store_large_values(port)
             command = catalogue.redis_server(6379, tmp_path, "--bind", INSIDE, "--protected-mode", "no")
             prefix = ("ip", "netns", "exec", SPACE)
-            found["redis"].append(Server(command, 6379, tmp_path / "servers.log", INSIDE, prefix))
+            found["redis"].append(Server(command, 6379, log, INSIDE, prefix))
+            port = free_port()
+            found["calm"].append(Server(catalogue.redis_server(port, tmp_path), port, log))
             yield found, space
         finally:
-            for one in (one for group in found.values() for one in group):
-                one.signal(signal.SIGCONT)
-                one.kill()
+            for server in (server for group in found.values() for server in group):
+                server.signal(signal.SIGCONT)
+                server.kill()
+
+
+def store_large_values(port: int) -> None:
+    """In the file that each redis-server reads when it starts, also when it starts again."""
+    with socket.create_connection(("127.0.0.1", port), 10) as client:
+        client.sendall(LargeRedis.fill() + b"SAVE\r\n")
+        data = b""
+        while data.count(b"+OK") <= LargeRedis.COUNT:
+            data += client.recv(1000)
+
+
+def reload_until(proxy: Proxy, until: float, done: Counter[str]) -> None:
+    """Configurations, certificates and clients come and go."""
+    while time.monotonic() < until:
+        done["reload"] += 1
+        proxy.reload(done["reload"])
+        if done["reload"] % 4 == 0:
+            done["rotation"] += 1
+            proxy.rotate()
+        come_and_go(proxy, done)
+        time.sleep(0.5)
+
+
+def warm_up(proxy: Proxy, load: Load) -> None:
+    """The first reloads and large answers fill caches and the heap's gaps: what grows after them is a leak."""
+    for number in range(WARMUP):
+        proxy.reload(number)
+        time.sleep(0.05)
+    readers = load.slow_readers()
+    time.sleep(1)
+    load.read_on(readers)
+    assert all_ended(readers) and all_ended(load.burst("redis"))
+    load.release()
 
 
 def test_every_request_has_one_end_whatever_happens(
     servers: tuple[dict[str, list[Server]], Space], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     groups, space = servers
+    bound = allowed()
     proxy = Proxy(tmp_path, {name: [f"{one.host}:{one.port}" for one in group] for name, group in groups.items()})
     load = Load(proxy.ports, proxy.authority.ca)
-    load.ended = threading.Event()
+    measured = {name: port for name, port in proxy.ports.items() if name != "redis-tls"}
+    neighbours = Neighbours(measured, tmp_path / "neighbours.log")
+    harmed = {name: group for name, group in groups.items() if name != "calm"}
     done: Counter[str] = Counter()
+    windows = []
     try:
-        load.start()
-        for number in range(WARMUP):  # the first reloads fill caches and the heap's gaps; what grows then is a leak
-            proxy.reload(number)
-            time.sleep(0.05)
+        load.begin()
+        warm_up(proxy, load)
         memory, descriptors = proxy.memory(), proxy.descriptors()
-        until = time.monotonic() + SECONDS
-        trouble = threading.Thread(target=chaos, args=(groups, space, until, done), daemon=True)
-        trouble.start()
-        while time.monotonic() < until:
-            done["reload"] += 1
-            proxy.reload(done["reload"])
-            if done["reload"] % 4 == 0:
-                done["rotation"] += 1
-                proxy.rotate()
-            come_and_go(proxy, done)
-            time.sleep(0.5)
-        trouble.join(30)
-        load.stopping = True
-        assert load.ended.wait(20)
-        callers = load.made
+        rounds = max(len(KINDS), int(SECONDS // 15))
+        stormy = max(2.0, SECONDS / rounds - SETTLED - CALM - HANG)
+        for number in range(rounds):
+            until = time.monotonic() + stormy
+            trouble = threading.Thread(target=storm, args=(harmed, space, load, until, done, number), daemon=True)
+            trouble.start()
+            reload_until(proxy, until, done)
+            trouble.join(30)
+            assert all_ended([caller for caller in load.made if caller.stopping]), "slow readers have no answers"
+            load.release()
+            time.sleep(SETTLED)
+            windows += [nothing(CALM), alone(KINDS[number % len(KINDS)], groups, load)]
+            load.release()
+        load.stop()
+        assert all_ended(load.made)
+        callers, reports = load.made, neighbours.finish()
         time.sleep(6)  # connections that are not needed any more are let go
         after_memory, after_descriptors = proxy.memory(), proxy.descriptors()
-        sent = sum(caller.sent for caller in callers) + done["visit"]
-        seen = sum((caller.outcomes for caller in callers), Counter())
+        sent = sum(caller.sent for caller in callers) + sum(report.sent for report in reports.values()) + done["visit"]
+        seen = sum((Counter(each.outcomes) for each in (*callers, *reports.values())), Counter())
         told = proxy.outcomes()
         late, active = (
             proxy.sum("metaproxy_endpoint_late_answers_total"),
             proxy.sum("metaproxy_listener_exchanges_active"),
         )
-        load.closing = True
-        load.join(10)
+        load.close()
     finally:
+        neighbours.stop()
         proxy.stop()
+    longest = {kind: max(w.longest(reports) for w in windows if w.kind == kind) for kind in ("nothing", *KINDS)}
     with capsys.disabled():
         print(f"\nchaos, {SECONDS:g} s: {dict(done)}")
         print(f"  {sent:,} requests; clients saw {dict(seen)}, the proxy counted {dict(told)}")
         print(f"  late answers dropped: {late}; memory {memory / MIB:.1f} -> {after_memory / MIB:.1f} MiB", end="")
         print(f"; descriptors {descriptors} -> {after_descriptors}")
-    assert [text for caller in callers for text in caller.wrong] == []
-    assert sum(caller.owed for caller in callers) == 0 and active == 0
+        waits = ", ".join(f"{kind} {1000 * wait:.0f} ({name})" for kind, (wait, name, _) in longest.items())
+        print(f"  the longest wait of neighbours, ms: {waits} (bound {1000 * bound:.0f})")
+    assert [text for each in (*callers, *reports.values()) for text in each.wrong] == []
+    assert sum(each.owed for each in (*callers, *reports.values())) == 0 and active == 0
     assert done["visit answered"] == done["visit"]
     assert sum(seen.values()) + done["visit"] == sent == sum(told.values())
     assert 0 <= told["ok"] - seen["ok"] <= done["visit"] and told["ok"] > 0.5 * sent
-    assert all(done[what] for what in ("kill", "restart", "stall", "cut", "reload", "rotation"))
+    assert all(done[what] for what in (*STORM, "restart", "reload", "rotation"))
+    assert max(longest.values())[0] <= bound
     assert after_memory - memory < 12 * MIB
     assert after_descriptors <= descriptors + 8
     assert "Traceback" not in proxy.log.read_text()

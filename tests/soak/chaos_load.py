@@ -1,0 +1,99 @@
+"""
+The load of the chaos test: callers from the start to the end, bursts, and clients that read nothing for a while.
+
+Lives here: `Load`, a thread with an event loop that all of them share. Does not: a caller (tests/shared/calls.py),
+those whose wait is measured (chaos_neighbours.py), what goes wrong meanwhile (chaos_faults.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import threading
+import time
+from pathlib import Path
+
+from calls import Caller, Dubbo, LargeRedis, Protocol, Redis, Thrift
+
+PROTOCOLS: dict[str, Protocol] = {"dubbo": Dubbo, "thrift": Thrift, "redis": Redis, "redis-tls": Redis, "calm": Redis}
+"""Of the listeners. `calm` leads to a server that nothing happens to."""
+STEADY = {"dubbo": (6, 4), "thrift": (6, 1), "redis": (6, 4), "redis-tls": (4, 4)}
+"""Connections to each listener, and how many requests each has under way."""
+BURSTS = {"dubbo": (20, 32), "thrift": (20, 32), "redis": (20, 512)}
+"""Clients that ask a server which hangs, and how many requests each sends at once."""
+SLOW = (2, 200)
+"""Clients that read nothing for a while, and how many answers of 1 MB each asks for."""
+
+
+class Load(threading.Thread):
+    """made: all callers, also those of bursts."""
+
+    def __init__(self, ports: dict[str, int], ca: Path) -> None:
+        super().__init__(daemon=True)
+        self.ports = ports
+        self.context = ssl.create_default_context(cafile=str(ca))
+        self.made: list[Caller] = []
+        self._loop = asyncio.new_event_loop()
+
+    def run(self) -> None:
+        self._loop.run_forever()
+
+    def begin(self) -> None:
+        self.start()
+        for name, (clients, depth) in STEADY.items():
+            self._add(name, PROTOCOLS[name], clients, depth)
+
+    def burst(self, name: str) -> list[Caller]:
+        return self._add(name, PROTOCOLS[name], *BURSTS[name], stopping=True)
+
+    def slow_readers(self) -> list[Caller]:
+        """They read when they are told to: `read_on`."""
+        return self._add("redis", LargeRedis, *SLOW, stopping=True, reads=False)
+
+    def read_on(self, callers: list[Caller]) -> None:
+        for caller in callers:
+            self._loop.call_soon_threadsafe(caller.read_on)
+
+    def _add(
+        self, name: str, protocol: Protocol, clients: int, depth: int, *, stopping: bool = False, reads: bool = True
+    ) -> list[Caller]:
+        callers = []
+        for _ in range(clients):
+            caller = Caller(protocol, len(self.made), depth)
+            caller.stopping, caller.reads = stopping, reads
+            self.made.append(caller)
+            callers.append(caller)
+        asyncio.run_coroutine_threadsafe(self._connect(callers, name), self._loop).result(30)
+        return callers
+
+    async def _connect(self, callers: list[Caller], name: str) -> None:
+        tls = {"ssl": self.context, "server_hostname": "localhost"} if name.endswith("-tls") else {}
+        for caller in callers:
+            await self._loop.create_connection(lambda caller=caller: caller, "127.0.0.1", self.ports[name], **tls)
+
+    def release(self) -> None:
+        """Closes the connections of bursts and slow readers that have all their answers."""
+        for caller in self.made:
+            if caller.stopping and not caller.owed and not caller.closing:
+                self._loop.call_soon_threadsafe(caller.close)
+
+    def stop(self) -> None:
+        """Sends nothing new."""
+        for caller in self.made:
+            caller.stopping = True
+
+    def close(self) -> None:
+        for caller in self.made:
+            self._loop.call_soon_threadsafe(caller.close)
+        self._loop.call_soon_threadsafe(self._loop.call_later, 0.2, self._loop.stop)
+        self.join(10)
+
+
+def all_ended(callers: list[Caller], seconds: float = 20.0) -> bool:
+    """Whether each request of theirs got its end in that time."""
+    deadline = time.monotonic() + seconds
+    while any(caller.owed for caller in callers):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
