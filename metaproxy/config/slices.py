@@ -100,9 +100,9 @@ class _Worker(Generic[T]):
 class Slices:
     """Runs pieces of work, the first at once, each other when those before it are done."""
 
-    def __init__(self, clock: IReactorTime, first: float = FIRST, then: float = SLICE) -> None:
+    def __init__(self, clock: IReactorTime, first: float | None = None, then: float = SLICE) -> None:
         self._clock = clock
-        self._first = first
+        self._first = FIRST if first is None else first
         self._then = then
         self._waiting: deque[tuple[Callable[[], Any], Deferred[Any]]] = deque()
         self._worker: _Worker[Any] | None = None
