@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -37,7 +38,7 @@ def endpoints_of(weights: list[int]) -> list[FakeEndpoint]:
 
 @settings(max_examples=200)
 @given(st.sampled_from(MAKERS), weights, st.lists(hashes, min_size=1, max_size=20), st.lists(st.integers(0, 5)))
-def test_every_pick_is_one_of_the_endpoints(make, weights, values, active):
+def test_every_pick_is_one_of_the_endpoints(make: Any, weights: Any, values: Any, active: Any) -> None:
     endpoints = endpoints_of(weights)
     for endpoint, number in zip(endpoints, active, strict=False):
         endpoint.active = number
@@ -46,14 +47,16 @@ def test_every_pick_is_one_of_the_endpoints(make, weights, values, active):
 
 
 @given(st.sampled_from(MAKERS[3:]), weights, hashes, st.integers())
-def test_a_hash_gives_the_same_endpoint_in_whatever_order_they_are_reported(make, weights, value, seed):
+def test_a_hash_gives_the_same_endpoint_in_whatever_order_they_are_reported(
+    make: Any, weights: Any, value: Any, seed: Any
+) -> None:
     endpoints = endpoints_of(weights)
     shuffled = random.Random(seed).sample(endpoints, len(endpoints))
     assert make(endpoints).pick(value) is make(shuffled).pick(value)
 
 
 @given(weights, st.integers(1, 300))
-def test_turns_are_as_many_as_the_weights_say_and_never_more_than_allowed(weights, bound):
+def test_turns_are_as_many_as_the_weights_say_and_never_more_than_allowed(weights: Any, bound: Any) -> None:
     counts = Counter(schedule(weights, bound))
     assert all(counts[index] >= 1 for index in range(len(weights)))
     assert sum(counts.values()) <= bound + len(weights)
@@ -63,7 +66,7 @@ def test_turns_are_as_many_as_the_weights_say_and_never_more_than_allowed(weight
 
 
 @given(weights)
-def test_turns_are_spread_over_the_round_as_evenly_as_weights_allow(weights):
+def test_turns_are_spread_over_the_round_as_evenly_as_weights_allow(weights: Any) -> None:
     """Everybody is within one turn of an even course; a turn's number is off by the sum of that at most."""
     turns = schedule(weights)
     had = Counter[int]()
@@ -74,7 +77,9 @@ def test_turns_are_spread_over_the_round_as_evenly_as_weights_allow(weights):
 
 
 @given(weights, st.integers(1, 256), st.integers(256, 1024))
-def test_a_ring_has_a_place_for_each_endpoint_and_no_more_than_allowed(weights, minimum, maximum):
+def test_a_ring_has_a_place_for_each_endpoint_and_no_more_than_allowed(
+    weights: Any, minimum: Any, maximum: Any
+) -> None:
     endpoints = endpoints_of(weights)
     places = ring(endpoints, minimum, maximum)
     assert len(places) <= maximum + 1
@@ -85,7 +90,7 @@ def test_a_ring_has_a_place_for_each_endpoint_and_no_more_than_allowed(weights, 
 
 @settings(max_examples=50)
 @given(st.lists(hashes, min_size=1, max_size=50), st.integers(2, 12), st.data())
-def test_when_an_endpoint_leaves_a_ring_no_key_of_the_others_moves(values, count, data):
+def test_when_an_endpoint_leaves_a_ring_no_key_of_the_others_moves(values: Any, count: Any, data: Any) -> None:
     endpoints = endpoints_of([1] * count)
     gone = data.draw(st.sampled_from(endpoints))
     before = RingHash(endpoints, 100 * count)
@@ -96,7 +101,7 @@ def test_when_an_endpoint_leaves_a_ring_no_key_of_the_others_moves(values, count
 
 
 @given(st.lists(st.none() | texts, max_size=4), st.randoms())
-def test_the_order_of_keys_and_missing_ones_do_not_change_a_hash(values, shuffling):
+def test_the_order_of_keys_and_missing_ones_do_not_change_a_hash(values: Any, shuffling: Any) -> None:
     shuffled = list(values)
     shuffling.shuffle(shuffled)
     assert hash_values(shuffled) == hash_values(values)
@@ -104,7 +109,7 @@ def test_the_order_of_keys_and_missing_ones_do_not_change_a_hash(values, shuffli
 
 
 @given(texts)
-def test_b5_a_value_is_hashed_whatever_it_holds_and_only_no_value_has_no_hash(value):
+def test_b5_a_value_is_hashed_whatever_it_holds_and_only_no_value_has_no_hash(value: Any) -> None:
     found = hash_values([value])
     assert found is not None and 0 <= found < 2**64
     assert hash_values([None]) is None

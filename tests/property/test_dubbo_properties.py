@@ -203,7 +203,7 @@ def expected(attached: dict[str, Any]) -> dict[str, str]:
 
 
 @given(calls())
-def test_a_request_is_read_whatever_its_arguments_are_and_however_it_was_written(call):
+def test_a_request_is_read_whatever_its_arguments_are_and_however_it_was_written(call: Any) -> None:
     (dubbo, service, version, method), arguments, attached, data = call
     message = of(data)
     assert (message.get("interface"), message.get("method")) == (service, method)
@@ -213,7 +213,7 @@ def test_a_request_is_read_whatever_its_arguments_are_and_however_it_was_written
 
 
 @given(seeds, values, attachments, st.sampled_from([3, 4, 5]))
-def test_an_answer_is_read_whatever_its_value_is(dice, value, attached, result):
+def test_an_answer_is_read_whatever_its_value_is(dice: Any, value: Any, attached: Any, result: Any) -> None:
     writer = Writer(dice)
     body = bytes([0x90 + result]) + (b"" if result == 5 else writer.value(value)) + writer.value(attached)
     message = of(whole("0214", body), Side.SERVER)
@@ -224,7 +224,7 @@ def test_an_answer_is_read_whatever_its_value_is(dice, value, attached, result):
 
 
 @given(calls(), st.dictionaries(texts, texts, max_size=3), st.lists(texts, max_size=2))
-def test_a_mutation_changes_the_attachments_that_it_names_and_nothing_else(call, set, remove):
+def test_a_mutation_changes_the_attachments_that_it_names_and_nothing_else(call: Any, set: Any, remove: Any) -> None:
     _, _, attached, data = call
     mutation = Mutation(set, tuple(remove))
     changed = Dubbo().mutate(of(data), mutation)
@@ -240,7 +240,7 @@ def test_a_mutation_changes_the_attachments_that_it_names_and_nothing_else(call,
 
 
 @given(calls(), st.dictionaries(texts, texts, min_size=1, max_size=3))
-def test_what_was_set_and_is_removed_again_leaves_the_frame_as_it_was(call, set):
+def test_what_was_set_and_is_removed_again_leaves_the_frame_as_it_was(call: Any, set: Any) -> None:
     _, _, attached, data = call
     new = {key: value for key, value in set.items() if key not in attached}
     there = Dubbo().mutate(of(data), Mutation(new))
@@ -277,7 +277,7 @@ def all_of(message: Message) -> tuple[Any, ...]:
 
 
 @given(streams(), st.data(), st.sampled_from(Side))
-def test_however_a_stream_is_cut_it_is_read_the_same(stream, data, side):
+def test_however_a_stream_is_cut_it_is_read_the_same(stream: Any, data: Any, side: Any) -> None:
     places = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=8)))
     at_once, split = Dubbo().session(side, 4096), Dubbo().session(side, 4096)
     whole = at_once.receive(stream)
@@ -302,7 +302,7 @@ HEADS = ["c200", "d700", "d600", "c600", "d000", "8200", "0214", "1714", "1614",
 
 @settings(max_examples=500)
 @given(st.sampled_from(HEADS), bodies | st.binary(max_size=100), st.sampled_from(Side))
-def test_random_bodies_raise_nothing_but_the_protocols_error(head, body, side):
+def test_random_bodies_raise_nothing_but_the_protocols_error(head: Any, body: Any, side: Any) -> None:
     session = Dubbo().session(side, MAX)
     (message,) = session.receive(whole(head, body))
     all_of(message)
@@ -315,7 +315,7 @@ def test_random_bodies_raise_nothing_but_the_protocols_error(head, body, side):
 
 
 @given(calls(), st.data())
-def test_a_damaged_request_raises_nothing_but_the_protocols_error(call, data):
+def test_a_damaged_request_raises_nothing_but_the_protocols_error(call: Any, data: Any) -> None:
     frame = bytearray(call[3])
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(16, len(frame) - 1))

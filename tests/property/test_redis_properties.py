@@ -90,7 +90,7 @@ def fed(reader: Session, parts: list[bytes]) -> list[Message]:
 
 @many
 @given(st.lists(REPLY, max_size=8), CUTS)
-def test_replies_end_where_they_end_however_they_are_nested_and_arrive(replies, cuts):
+def test_replies_end_where_they_end_however_they_are_nested_and_arrive(replies: Any, cuts: Any) -> None:
     frames = [written(reply) for reply in replies]
     reader = session(Side.SERVER, 1 << 20)
     found = fed(reader, pieces(b"".join(frames), cuts))
@@ -101,7 +101,7 @@ def test_replies_end_where_they_end_however_they_are_nested_and_arrive(replies, 
 
 @many
 @given(st.lists(COMMAND, max_size=8), CUTS)
-def test_commands_decode_the_same_however_they_arrive(lines, cuts):
+def test_commands_decode_the_same_however_they_arrive(lines: Any, cuts: Any) -> None:
     stream = b"".join(map(asked, lines))
     whole, cut = session(Side.CLIENT), session(Side.CLIENT)
     assert fed(cut, pieces(stream, cuts)) == whole.receive(stream)
@@ -111,7 +111,7 @@ def test_commands_decode_the_same_however_they_arrive(lines, cuts):
 
 @many
 @given(st.sampled_from(list(Side)), st.lists(st.binary(max_size=60), max_size=6))
-def test_random_bytes_raise_nothing_and_are_read_the_same_in_one_piece(side, parts):
+def test_random_bytes_raise_nothing_and_are_read_the_same_in_one_piece(side: Any, parts: Any) -> None:
     reader, whole = session(side, 1000), session(side, 1000)
     found = fed(reader, parts)
     assert [message.known() for message in found] == [message.known() for message in whole.receive(b"".join(parts))]
@@ -131,7 +131,7 @@ NEAR = st.lists(
 
 @many
 @given(st.sampled_from(list(Side)), NEAR, CUTS)
-def test_bytes_that_are_nearly_redis_are_read_the_same_however_they_are_cut(side, parts, cuts):
+def test_bytes_that_are_nearly_redis_are_read_the_same_however_they_are_cut(side: Any, parts: Any, cuts: Any) -> None:
     stream = b"".join(parts)
     whole, cut = session(side, 40), session(side, 40)
     found = whole.receive(stream)
@@ -143,13 +143,13 @@ def test_bytes_that_are_nearly_redis_are_read_the_same_however_they_are_cut(side
 
 
 @given(st.lists(st.binary(max_size=10), min_size=1))
-def test_arguments_come_back_as_they_were_written(words):
+def test_arguments_come_back_as_they_were_written(words: Any) -> None:
     assert resp.encode(words) == asked(words)
     assert resp.arguments(asked(words)) == words
 
 
 @given(st.lists(st.binary(min_size=1, max_size=10), min_size=1, max_size=5))
-def test_words_in_quotes_come_back_from_a_line(words):
+def test_words_in_quotes_come_back_from_a_line(words: Any) -> None:
     line = b" ".join(b'"' + b"".join(b"\\x%02x" % byte for byte in word) + b'"' for word in words)
     assert inline.words(line) == words
 
@@ -158,7 +158,7 @@ def test_words_in_quotes_come_back_from_a_line(words):
     st.sampled_from(sorted({*COUNTED, *MANY, *KEYLESS, "GET"})),
     st.lists(st.sampled_from([b"STREAMS", b"STORE", b"2", b"k", b""])),
 )
-def test_whatever_arguments_a_command_has_its_keys_are_some_of_them(name, arguments):
+def test_whatever_arguments_a_command_has_its_keys_are_some_of_them(name: Any, arguments: Any) -> None:
     found = keys(name, [name.encode(), *arguments])
     assert all(key in arguments for key in found)
 
@@ -176,7 +176,7 @@ HARMLESS = ("EXEC", "DISCARD", "UNWATCH", "MULTI x", "CLIENT LIST", "GET")
 
 @many
 @given(st.lists(SAID, max_size=20))
-def test_whatever_a_client_says_only_a_connection_of_its_own_gets_what_changes_a_connection(texts):
+def test_whatever_a_client_says_only_a_connection_of_its_own_gets_what_changes_a_connection(texts: Any) -> None:
     reader = session(Side.CLIENT)
     for text in texts:
         (message,) = reader.receive(asked([word.encode() for word in text.split()]))

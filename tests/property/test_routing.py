@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -79,7 +80,9 @@ def one_by_one(
 
 @settings(max_examples=400)
 @given(routes(), metadata, facts, st.integers(0, 1000))
-def test_a_table_finds_what_going_through_the_routes_finds_and_draws_the_same_numbers(candidates, known, peer, seed):
+def test_a_table_finds_what_going_through_the_routes_finds_and_draws_the_same_numbers(
+    candidates: Any, known: Any, peer: Any, seed: Any
+) -> None:
     ours, naive = random.Random(seed), random.Random(seed)
     message = Message(Kind.REQUEST, b"x", metadata=known)
     found = RouteTable(candidates, ours).match(message, peer)
@@ -88,7 +91,9 @@ def test_a_table_finds_what_going_through_the_routes_finds_and_draws_the_same_nu
 
 
 @given(routes(), metadata, facts, st.integers(0, 1000))
-def test_a_frame_that_can_not_be_decoded_gives_the_same_route_or_its_error(candidates, known, peer, seed):
+def test_a_frame_that_can_not_be_decoded_gives_the_same_route_or_its_error(
+    candidates: Any, known: Any, peer: Any, seed: Any
+) -> None:
     def fail(message: Message) -> None:
         raise FrameError("broken")
 
@@ -102,7 +107,7 @@ def test_a_frame_that_can_not_be_decoded_gives_the_same_route_or_its_error(candi
 
 
 @given(routes(), metadata, facts)
-def test_an_explanation_names_the_route_that_would_be_taken_first(candidates, known, peer):
+def test_an_explanation_names_the_route_that_would_be_taken_first(candidates: Any, known: Any, peer: Any) -> None:
     certain = [route for route in candidates if route.percent >= 100]
     table = RouteTable(certain, random.Random(0))
     message = Message(Kind.REQUEST, b"x", metadata=known)

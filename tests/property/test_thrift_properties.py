@@ -4,6 +4,7 @@ import itertools
 import struct
 import uuid
 import zlib
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -83,7 +84,7 @@ def fields(depth: int) -> st.SearchStrategy:
     return st.lists(one, max_size=5)
 
 
-def write(protocol, type: int, value) -> None:
+def write(protocol: Any, type: int, value: Any) -> None:
     if type == TType.STRUCT:
         protocol.writeStructBegin("")
         for id, of, inner in value:
@@ -125,7 +126,14 @@ def write(protocol, type: int, value) -> None:
 
 
 def encode(
-    transport: str, form: str, name: str, type: int, seqid: int, body, headers=(), zipped: bool = False
+    transport: str,
+    form: str,
+    name: str,
+    type: int,
+    seqid: int,
+    body: Any,
+    headers: tuple[()] = (),
+    zipped: bool = False,
 ) -> bytes:
     """One message, written by Apache's library."""
     buffer = TMemoryBuffer()
@@ -172,7 +180,9 @@ def cut(stream: bytes, at: list[int]) -> list[bytes]:
     return [stream[a:b] for a, b in itertools.pairwise(edges)]
 
 
-def read(pieces: list[bytes], codec: Thrift = CODEC, side: Side = Side.CLIENT, profile=None, bound: int = MAX):
+def read(
+    pieces: list[bytes], codec: Thrift = CODEC, side: Side = Side.CLIENT, profile: Any = None, bound: int = MAX
+) -> Any:
     session = codec.session(side, bound)
     if side is Side.SERVER:
         session.open(profile, {})
@@ -185,7 +195,7 @@ def read(pieces: list[bytes], codec: Thrift = CODEC, side: Side = Side.CLIENT, p
 
 @many
 @given(pair=every_pair, data=st.data())
-def test_every_message_that_apaches_library_writes_is_found_and_read(pair, data):
+def test_every_message_that_apaches_library_writes_is_found_and_read(pair: Any, data: Any) -> None:
     transport, form = pair
     sent = []
     for _ in range(data.draw(st.integers(1, 3))):
@@ -203,7 +213,9 @@ def test_every_message_that_apaches_library_writes_is_found_and_read(pair, data)
 
 @many
 @given(pair=every_pair, data=st.data(), seqid=integers(32), new=integers(32))
-def test_a_new_id_changes_what_apaches_library_writes_for_it_and_the_way_back_restores(pair, data, seqid, new):
+def test_a_new_id_changes_what_apaches_library_writes_for_it_and_the_way_back_restores(
+    pair: Any, data: Any, seqid: Any, new: Any
+) -> None:
     transport, form = pair
     body, items = data.draw(fields(2)), data.draw(header_items).items()
     frame = encode(transport, form, "echo", 1, seqid, body, items)
@@ -216,7 +228,9 @@ def test_a_new_id_changes_what_apaches_library_writes_for_it_and_the_way_back_re
 
 @many
 @given(form=st.sampled_from(list(SUBPROTOCOLS)), data=st.data(), seqid=integers(32), new=integers(32))
-def test_a_new_id_of_a_compressed_message_is_what_apaches_library_writes_for_it(form, data, seqid, new):
+def test_a_new_id_of_a_compressed_message_is_what_apaches_library_writes_for_it(
+    form: Any, data: Any, seqid: Any, new: Any
+) -> None:
     body = data.draw(fields(2))
     (message,), _ = read([encode("header", form, "echo", 1, seqid, body, zipped=True)])
     sent = CODEC.session(Side.SERVER, MAX).send(message, new)
@@ -232,7 +246,7 @@ def test_a_new_id_of_a_compressed_message_is_what_apaches_library_writes_for_it(
     text=st.text(st.characters(exclude_categories=["Cs"]), max_size=60),
     name=plain_names,
 )
-def test_an_error_reply_is_read_by_apaches_library(pair, seqid, text, name):
+def test_an_error_reply_is_read_by_apaches_library(pair: Any, seqid: Any, text: Any, name: Any) -> None:
     transport, form = pair
     (request,), _ = read([encode(transport, form, name, 1, seqid, [])])
     for error, type in (("", 12), ("missing_result", 5)):
@@ -240,14 +254,14 @@ def test_an_error_reply_is_read_by_apaches_library(pair, seqid, text, name):
         assert decode(reply, transport, form) == (name, 3, seqid, text, type)
 
 
-def test_the_names_of_errors_are_those_of_apaches_library():
+def test_the_names_of_errors_are_those_of_apaches_library() -> None:
     theirs = {name.lower(): number for name, number in vars(TApplicationException).items() if name.isupper()}
     assert theirs.items() <= EXCEPTIONS.items()
 
 
 @many
 @given(pair=every_pair, data=st.data(), first=st.integers(-3, 3))
-def test_a_reply_is_an_error_if_its_first_field_is_above_0(pair, data, first):
+def test_a_reply_is_an_error_if_its_first_field_is_above_0(pair: Any, data: Any, first: Any) -> None:
     transport, form = pair
     type = data.draw(types(1))
     body = [(first, type, data.draw(values(type, 1)))]
@@ -260,7 +274,7 @@ def test_a_reply_is_an_error_if_its_first_field_is_above_0(pair, data, first):
 @given(
     items=header_items, set=st.dictionaries(st.text("abcXYZ", min_size=1, max_size=3), st.text(max_size=9), max_size=3)
 )
-def test_a_mutation_is_read_by_apaches_library(items, set):
+def test_a_mutation_is_read_by_apaches_library(items: Any, set: Any) -> None:
     (message,), _ = read([encode("header", "strict", "echo", 1, 7, [], items.items())])
     mutated = CODEC.mutate(message, Mutation(set, ("a",)))
     protocol = THeaderProtocol(TMemoryBuffer(mutated), [THeaderClientType.HEADERS])
@@ -306,7 +320,7 @@ bounds = st.sampled_from([16, 40, 64, 100, MAX])
 
 @many
 @given(stream=streams | broken, at=cuts, codec=options, bound=bounds, side=st.sampled_from(Side))
-def test_however_a_stream_is_cut_it_decodes_the_same(stream, at, codec, bound, side):
+def test_however_a_stream_is_cut_it_decodes_the_same(stream: Any, at: Any, codec: Any, bound: Any, side: Any) -> None:
     whole, one = read([stream], codec, side, bound=bound)
     split, other = read(cut(stream, at), codec, side, bound=bound)
     assert split == whole
@@ -315,7 +329,7 @@ def test_however_a_stream_is_cut_it_decodes_the_same(stream, at, codec, bound, s
 
 
 @given(stream=streams | broken)
-def test_a_stream_that_comes_byte_by_byte_decodes_the_same(stream):
+def test_a_stream_that_comes_byte_by_byte_decodes_the_same(stream: Any) -> None:
     assert read([stream])[0] == read([bytes([byte]) for byte in stream])[0]
 
 
@@ -335,7 +349,7 @@ def use(message: Message, codec: Thrift) -> None:
 
 @many
 @given(stream=broken | st.binary(max_size=200), codec=options, side=st.sampled_from(Side))
-def test_nothing_that_a_peer_sends_raises_anything_but_the_frame_error(stream, codec, side):
+def test_nothing_that_a_peer_sends_raises_anything_but_the_frame_error(stream: Any, codec: Any, side: Any) -> None:
     messages, session = read([stream], codec, side)
     assert session.error is None or isinstance(session.error, FrameError)
     for message in messages:
@@ -344,7 +358,7 @@ def test_nothing_that_a_peer_sends_raises_anything_but_the_frame_error(stream, c
 
 @many
 @given(pair=every_pair, tail=st.binary(max_size=120), side=st.sampled_from(Side))
-def test_nothing_behind_a_good_begin_raises_anything_but_the_frame_error(pair, tail, side):
+def test_nothing_behind_a_good_begin_raises_anything_but_the_frame_error(pair: Any, tail: Any, side: Any) -> None:
     transport, form = pair
     begin = encode(transport, form, "echo", 1, 7, [])
     begin = begin[:-1] if transport == "unframed" else begin

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -499,7 +499,7 @@ class OnRequest:
 def implements(interface: object, **members: object) -> object:
     from zope.interface import implementer
 
-    return implementer(interface)(type("Filter", (), members))()  # type: ignore[arg-type]
+    return implementer(interface)(type("Filter", (), members))()
 
 
 def test_a_filter_is_verified_by_the_hooks_that_it_has() -> None:
@@ -529,7 +529,7 @@ Options = Mapping[str, object]
 
 
 def converted(hint: object, value: object) -> object:
-    def plugin(option):  # type: ignore[no-untyped-def]
+    def plugin(option: Any) -> None:
         raise AssertionError("only looked at")
 
     plugin.__annotations__ = {"option": hint}

@@ -70,7 +70,7 @@ class Proxy:
         raise AssertionError("not ready")
 
     def get(self, path: str) -> urllib.request.addinfourl:
-        return urllib.request.urlopen(f"http://127.0.0.1:{self.admin}{path}", timeout=5)  # type: ignore[no-any-return]
+        return urllib.request.urlopen(f"http://127.0.0.1:{self.admin}{path}", timeout=5)
 
 
 @pytest.fixture

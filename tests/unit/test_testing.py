@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from zope.interface import implementer
@@ -33,7 +34,7 @@ def refusal(
     return str(caught.value).partition("\n  0000")[0]  # what is below is a hexdump
 
 
-def test_the_codec_of_the_tutorial_keeps_the_contract():
+def test_the_codec_of_the_tutorial_keeps_the_contract() -> None:
     check_codec(Quill(), [CALL_7, CALL_8], [ANSWER_7, ERROR_8])
 
 
@@ -91,11 +92,11 @@ class LineSession(framing.Lines):
 LINES = [b"get a User=bob\n", b"ping\n", b"tell b\n", b"all a b\n"], [b"+fine\n", b"-no\n"]
 
 
-def test_a_codec_without_ids_whose_metadata_can_be_changed_keeps_the_contract():
+def test_a_codec_without_ids_whose_metadata_can_be_changed_keeps_the_contract() -> None:
     check_codec(Lines(), *LINES)
 
 
-def test_prepare_brings_a_session_to_where_the_frames_make_sense():
+def test_prepare_brings_a_session_to_where_the_frames_make_sense() -> None:
     class Polite(LineSession):
         greeted = False
 
@@ -115,7 +116,7 @@ def test_prepare_brings_a_session_to_where_the_frames_make_sense():
     assert refusal(Greeting(), *LINES).startswith("client[0]: session.error is no greeting.")
 
 
-def test_the_codec_must_have_all_of_the_interface():
+def test_the_codec_must_have_all_of_the_interface() -> None:
     class Nameless(Quill):
         name = ""
 
@@ -145,7 +146,9 @@ def test_the_codec_must_have_all_of_the_interface():
         ([bytes(13)], [ANSWER_7], "client[0]: session.error is frame of 4 bytes; allowed are 13 to 1048576."),
     ],
 )
-def test_the_frames_given_must_be_whole_and_hold_a_request(client, server, text):
+def test_the_frames_given_must_be_whole_and_hold_a_request(
+    client: list[bytes | str], server: list[bytes], text: str
+) -> None:
     assert refusal(Quill(), client, server).startswith(text)
 
 
@@ -187,11 +190,11 @@ def setting(name: str, value: object) -> Callable[[Message], object]:
         ),
     ],
 )
-def test_messages_must_be_as_the_contract_says(change, text):
+def test_messages_must_be_as_the_contract_says(change: Callable[..., Any], text: str) -> None:
     assert refusal(Broken(change=change)).startswith(text)
 
 
-def test_get_may_fail_once_only():
+def test_get_may_fail_once_only() -> None:
     class Angry(Message):
         def get(self, key: str) -> str | None:
             raise FrameError("again")
@@ -203,14 +206,14 @@ def test_get_may_fail_once_only():
     assert refusal(Codec()) == "client[0]: get() raised FrameError a second time: again"
 
 
-def test_ids_are_for_protocols_that_have_them():
+def test_ids_are_for_protocols_that_have_them() -> None:
     class Fifo(Quill):
         correlation = Correlation.FIFO
 
     assert refusal(Fifo()) == "client[0]: id is 7; with Correlation.FIFO it must be 0"
 
 
-def test_a_session_must_not_raise_for_what_a_peer_sent():
+def test_a_session_must_not_raise_for_what_a_peer_sent() -> None:
     class Raising(Quill):
         def parse(self, frame: bytes) -> Message:
             if len(frame) < 13 + frame[12] < 100:
@@ -222,7 +225,7 @@ def test_a_session_must_not_raise_for_what_a_peer_sent():
     )
 
 
-def test_an_error_must_be_a_frame_error():
+def test_an_error_must_be_a_frame_error() -> None:
     class Strange(LengthFramed):
         def receive(self, data: bytes) -> list[Message]:
             self.error = ValueError("odd")
@@ -231,7 +234,7 @@ def test_an_error_must_be_a_frame_error():
     assert refusal(Broken(Strange)) == "session.error is ValueError('odd'); it must be a FrameError. Fed:"
 
 
-def test_receive_must_give_a_list_of_messages():
+def test_receive_must_give_a_list_of_messages() -> None:
     class Lazy(LengthFramed):
         def receive(self, data: bytes) -> object:
             return iter(super().receive(data))
@@ -244,7 +247,7 @@ def test_receive_must_give_a_list_of_messages():
     assert "it must give a list of Messages" in refusal(Broken(Other))
 
 
-def test_a_cut_stream_must_give_the_same_messages():
+def test_a_cut_stream_must_give_the_same_messages() -> None:
     class Forgetful(LengthFramed):
         def receive(self, data: bytes) -> list[Message]:
             messages = super().receive(data)
@@ -259,7 +262,7 @@ def test_a_cut_stream_must_give_the_same_messages():
     assert "; in one read it gives [Message(REQUEST, id=7, 19 bytes" in text
 
 
-def test_a_cut_stream_must_end_with_the_same_error():
+def test_a_cut_stream_must_end_with_the_same_error() -> None:
     class Telling(LengthFramed):
         def receive(self, data: bytes) -> list[Message]:
             messages = super().receive(data)
@@ -272,7 +275,7 @@ def test_a_cut_stream_must_end_with_the_same_error():
     assert " and error of 3" in text
 
 
-def test_a_frame_over_the_bound_must_be_refused():
+def test_a_frame_over_the_bound_must_be_refused() -> None:
     class Boundless(Broken):
         def session(self, side: Side, max_frame: int) -> LengthFramed:
             return super().session(side, 1 << 30)
@@ -280,7 +283,7 @@ def test_a_frame_over_the_bound_must_be_refused():
     assert "passed max_frame=18: error is None, messages [Message(REQUEST, id=7" in refusal(Boundless())
 
 
-def test_a_session_must_not_hold_more_than_the_bound():
+def test_a_session_must_not_hold_more_than_the_bound() -> None:
     class Hoarding(LengthFramed):
         def receive(self, data: bytes) -> list[Message]:
             messages = super().receive(data)
@@ -290,7 +293,7 @@ def test_a_session_must_not_hold_more_than_the_bound():
     assert refusal(Broken(Hoarding)) == "client[0]: buffered is 1048576 after a whole frame. Fed:"
 
 
-def test_nothing_may_be_parsed_after_a_bad_frame():
+def test_nothing_may_be_parsed_after_a_bad_frame() -> None:
     class Stubborn(LengthFramed):
         def receive(self, data: bytes) -> list[Message]:
             before, self.error = self.error, None
@@ -301,7 +304,7 @@ def test_nothing_may_be_parsed_after_a_bad_frame():
     assert "nothing more must be parsed" in refusal(Broken(Stubborn))
 
 
-def test_send_must_put_the_id_into_the_bytes():
+def test_send_must_put_the_id_into_the_bytes() -> None:
     class Deaf(Quill):
         def renumber(self, frame: bytes, id: int) -> bytes:
             return frame
@@ -309,7 +312,7 @@ def test_send_must_put_the_id_into_the_bytes():
     assert refusal(Deaf()) == "client[0], sent under id 1: its bytes decode with id 7"
 
 
-def test_send_must_change_nothing_but_the_id():
+def test_send_must_change_nothing_but_the_id() -> None:
     class Clumsy(Quill):
         def renumber(self, frame: bytes, id: int) -> bytes:
             return super().renumber(frame, id)[:-1] + b"?"
@@ -322,7 +325,7 @@ def test_send_must_change_nothing_but_the_id():
     assert refusal(Renaming()) == "client[0], sent under id 1: its bytes decode with service 'ocho'; it was 'echo'"
 
 
-def test_metadata_may_hold_the_id_itself():
+def test_metadata_may_hold_the_id_itself() -> None:
     class Numbered(Quill):
         def parse(self, frame: bytes) -> Message:
             message = super().parse(frame)
@@ -332,7 +335,7 @@ def test_metadata_may_hold_the_id_itself():
     check_codec(Numbered(), [CALL_7, CALL_8], [ANSWER_7, ERROR_8])
 
 
-def test_send_must_give_bytes():
+def test_send_must_give_bytes() -> None:
     class Silent(LengthFramed):
         def send(self, message: Message, id: int) -> bytes:
             return b""
@@ -340,7 +343,7 @@ def test_send_must_give_bytes():
     assert refusal(Broken(Silent)) == "client[0]: send() gave b''; it must give the bytes to write"
 
 
-def test_open_must_give_bytes():
+def test_open_must_give_bytes() -> None:
     class Quiet(LengthFramed):
         def open(self, profile: object, credentials: object) -> None:
             return None
@@ -348,7 +351,7 @@ def test_open_must_give_bytes():
     assert refusal(Broken(Quiet)) == "open() gave None; it must give bytes, b'' for nothing to say"
 
 
-def test_a_reply_must_be_an_error_under_the_request_s_id():
+def test_a_reply_must_be_an_error_under_the_request_s_id() -> None:
     class Success(Quill):
         def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes:
             return HEAD.pack(9, request.id, 0)
@@ -367,7 +370,7 @@ def test_a_reply_must_be_an_error_under_the_request_s_id():
     assert "decodes as [], error None, 28 bytes left; it must be one whole frame of Kind.ERROR." in refusal(Half())
 
 
-def test_a_reply_must_stand_any_text():
+def test_a_reply_must_stand_any_text() -> None:
     class Naive(Lines):
         def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes:
             return b"" if request.kind is Kind.ONEWAY else f"-{kind.value} {text}\n".encode()
@@ -375,7 +378,7 @@ def test_a_reply_must_stand_any_text():
     assert "and a second line', '') decodes as [Message(ERROR" in refusal(Naive(), *LINES)
 
 
-def test_a_one_way_request_gets_no_reply():
+def test_a_one_way_request_gets_no_reply() -> None:
     class Chatty(Lines):
         def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes:
             return f"-{kind.value}\n".encode()
@@ -383,7 +386,7 @@ def test_a_one_way_request_gets_no_reply():
     assert refusal(Chatty(), *LINES).startswith("client[2]: reply() to a one-way request gave bytes;")
 
 
-def test_a_mutation_must_be_in_the_bytes():
+def test_a_mutation_must_be_in_the_bytes() -> None:
     class Ignoring(Lines):
         def mutate(self, message: Message, mutation: Mutation) -> bytes:
             return message.frame
@@ -411,7 +414,7 @@ def test_a_mutation_must_be_in_the_bytes():
         assert refusal(codec, *LINES).startswith("mutable is '', but no frame of client=[...] could be mutated")
 
 
-def test_parts_of_a_split_must_be_whole_requests_and_more_than_one():
+def test_parts_of_a_split_must_be_whole_requests_and_more_than_one() -> None:
     class Single(Lines):
         def split(self, request: Message, owner: Callable[[str], object]) -> list[Part] | None:
             return [Part(request, 0)] if len({owner(key) for key in "ab"}) > 1 else None
@@ -432,10 +435,10 @@ def test_parts_of_a_split_must_be_whole_requests_and_more_than_one():
 
 @implementer(IOnRequest, IOnComplete)
 class Good:
-    def on_request(self, exchange):
+    def on_request(self, exchange: Any) -> None:
         return None
 
-    def on_complete(self, exchange):
+    def on_complete(self, exchange: Any) -> None:
         return None
 
 
@@ -445,50 +448,50 @@ def filter_refusal(filter: object) -> str:
     return str(caught.value)
 
 
-def test_a_filter_with_some_of_the_hooks_keeps_the_contract():
+def test_a_filter_with_some_of_the_hooks_keeps_the_contract() -> None:
     check_filter(Good())
 
 
-def test_a_filter_must_say_that_it_is_one():
+def test_a_filter_must_say_that_it_is_one() -> None:
     class Undeclared:
-        def on_request(self, exchange):
+        def on_request(self, exchange: Any) -> None:
             return None
 
     assert "is no IFilter: put @implementer(IOnRequest)" in filter_refusal(Undeclared())
 
 
-def test_a_filter_must_declare_every_hook_that_it_has():
+def test_a_filter_must_declare_every_hook_that_it_has() -> None:
     @implementer(IOnRequest)
     class Half(Good):
         pass
 
     class Extra(Good):
-        def on_response(self, exchange):
+        def on_response(self, exchange: Any) -> None:
             return None
 
     check_filter(Half())
     assert "has on_response but is no IOnResponse" in filter_refusal(Extra())
 
 
-def test_a_filter_s_hooks_take_an_exchange():
+def test_a_filter_s_hooks_take_an_exchange() -> None:
     class TooFew(Good):
-        def on_request(self):
+        def on_request(self) -> None:
             return None
 
     assert "on_request" in filter_refusal(TooFew())
 
 
-def test_a_misspelt_hook_is_named():
+def test_a_misspelt_hook_is_named() -> None:
     class Misspelt(Good):
-        def on_respond(self, exchange):
+        def on_respond(self, exchange: Any) -> None:
             return None
 
     assert filter_refusal(Misspelt()).endswith("has on_respond, which is never called; did you mean on_response?")
 
 
-def test_a_coroutine_function_is_no_hook():
+def test_a_coroutine_function_is_no_hook() -> None:
     class Modern(Good):
-        async def on_request(self, exchange):
+        async def on_request(self, exchange: Any) -> None:
             return None
 
     assert filter_refusal(Modern()).startswith("on_request is a coroutine function, and nobody awaits it")
@@ -514,17 +517,17 @@ def balancer_refusal(make: Callable[[Sequence[IEndpoint]], ILoadBalancer], **opt
     return str(caught.value)
 
 
-def test_a_balancer_that_keeps_the_contract_passes_with_the_bound_that_it_can_keep():
+def test_a_balancer_that_keeps_the_contract_passes_with_the_bound_that_it_can_keep() -> None:
     check_balancer(Modulo, disruption=1.0)
 
 
-def test_keys_of_other_endpoints_must_stay_when_one_leaves():
+def test_keys_of_other_endpoints_must_stay_when_one_leaves() -> None:
     text = balancer_refusal(Modulo)
     assert text.startswith("when one of ten endpoints left, 89.")
     assert text.endswith("of the keys of the others moved; allowed are 25.0%")
 
 
-def test_the_order_of_endpoints_must_not_decide():
+def test_the_order_of_endpoints_must_not_decide() -> None:
     class Unsorted(Modulo):
         def __init__(self, endpoints: Sequence[IEndpoint]) -> None:
             self.turns = [endpoint for endpoint in endpoints for _ in range(endpoint.weight)]
@@ -532,7 +535,7 @@ def test_the_order_of_endpoints_must_not_decide():
     assert "two proxies would disagree; sort them by address" in balancer_refusal(Unsorted, disruption=1.0)
 
 
-def test_the_same_hash_must_give_the_same_endpoint():
+def test_the_same_hash_must_give_the_same_endpoint() -> None:
     class Moody(Modulo):
         count = 0
 
@@ -543,7 +546,7 @@ def test_the_same_hash_must_give_the_same_endpoint():
     assert balancer_refusal(Moody) == "the same hash gave another endpoint when it was picked again"
 
 
-def test_weights_must_be_followed_unless_they_are_not_meant_to():
+def test_weights_must_be_followed_unless_they_are_not_meant_to() -> None:
     class Equal(Modulo):
         def __init__(self, endpoints: Sequence[IEndpoint]) -> None:
             self.turns = sorted(endpoints, key=lambda endpoint: endpoint.address)
@@ -552,7 +555,7 @@ def test_weights_must_be_followed_unless_they_are_not_meant_to():
     check_balancer(Equal, weighted=False, disruption=1.0)
 
 
-def test_nobody_may_be_left_out():
+def test_nobody_may_be_left_out() -> None:
     class First(Modulo):
         def pick(self, hash_value: int) -> IEndpoint:
             return self.turns[0]
@@ -565,7 +568,7 @@ def test_nobody_may_be_left_out():
     assert balancer_refusal(Last) == "FakeEndpoint('10.0.0.1:20880', 1) was not picked once in 6000 times"
 
 
-def test_only_given_endpoints_may_be_picked():
+def test_only_given_endpoints_may_be_picked() -> None:
     strange = FakeEndpoint("9.9.9.9:1")
 
     class Strange(Modulo):
@@ -580,7 +583,7 @@ def test_only_given_endpoints_may_be_picked():
     assert balancer_refusal(Stranger).startswith("the only endpoint was given, but picked were")
 
 
-def test_a_balancer_must_say_whether_it_uses_the_hash():
+def test_a_balancer_must_say_whether_it_uses_the_hash() -> None:
     class Unsure(Modulo):
         uses_hash = None
 
@@ -600,7 +603,7 @@ def _bare(endpoints: Sequence[IEndpoint]) -> object:
 # -- what a failure shows
 
 
-def test_every_failure_shows_the_bytes_in_hexadecimal_and_ascii():
+def test_every_failure_shows_the_bytes_in_hexadecimal_and_ascii() -> None:
     class Deaf(Quill):
         def renumber(self, frame: bytes, id: int) -> bytes:
             return frame
@@ -614,7 +617,7 @@ def test_every_failure_shows_the_bytes_in_hexadecimal_and_ascii():
     )
 
 
-def test_a_hexdump_of_long_data_shows_its_start_and_its_end():
+def test_a_hexdump_of_long_data_shows_its_start_and_its_end() -> None:
     rows = hexdump(bytes(range(256)) * 400).splitlines()
     assert len(rows) == 18
     assert rows[0].startswith("  00000000  00 01 02")
@@ -623,7 +626,7 @@ def test_a_hexdump_of_long_data_shows_its_start_and_its_end():
     assert rows[-1] == "  102400 bytes"
 
 
-def test_a_session_that_never_comes_back_is_ended_and_shown():
+def test_a_session_that_never_comes_back_is_ended_and_shown() -> None:
     class Endless(Quill):
         def parse(self, frame: bytes) -> Message:
             at = 0
@@ -634,7 +637,7 @@ def test_a_session_that_never_comes_back_is_ended_and_shown():
     assert refusal(Endless()).startswith("receive did not come back: an endless loop")
 
 
-def test_a_session_that_never_comes_back_is_ended_in_another_thread_too():
+def test_a_session_that_never_comes_back_is_ended_in_another_thread_too() -> None:
     class Endless(Quill):
         def parse(self, frame: bytes) -> Message:
             while frame[12] == 4:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from browser import Desk
 
@@ -7,14 +9,14 @@ from metaproxy.plugins import Registry
 from metaproxy.telemetry.secret_keys import masked
 
 
-def errors(source="body"):
+def errors(source: str = "body") -> list[dict[str, str]]:
     return [
         {"error": "listeners[0].routes[1].cluster: no cluster 'dmeo'", "where": f"{source}:7:18"},
         {"error": "worse", "where": f"{source}:9:1"},
     ]
 
 
-def test_the_dump_has_what_is_in_force_and_what_was_compiled():
+def test_the_dump_has_what_is_in_force_and_what_was_compiled() -> None:
     dump = Desk().get("/config_dump").json
     assert (dump["version"], dump["source"]) == (1, "demo.yaml")
     assert dump["applied"] == "2023-11-14T22:13:21.500Z"
@@ -27,7 +29,7 @@ def test_the_dump_has_what_is_in_force_and_what_was_compiled():
     assert dump["compiled"]["clusters"]["demo"]["mode"] == "multiplex"
 
 
-def test_no_secret_is_in_the_dump():
+def test_no_secret_is_in_the_dump() -> None:
     response = Desk().get("/config_dump")
     assert "hunter2" not in response.text
     assert response.json["config"]["listeners"][0]["protocol"]["options"]["auth"] == "****"
@@ -37,22 +39,22 @@ def test_no_secret_is_in_the_dump():
     "key",
     ["password", "Password", "auth", "pass", "client_secret", "api_key", "apikey", "private_key", "token", "tokens"],
 )
-def test_what_sounds_like_a_secret_is_masked(key):
+def test_what_sounds_like_a_secret_is_masked(key: str) -> None:
     assert masked([{"a": {key: "hunter2"}}]) == [{"a": {key: "****"}}]
 
 
 @pytest.mark.parametrize("key", ["key", "bypass", "author", "hash", "passes", "monkey"])
-def test_what_does_not_is_shown(key):
+def test_what_does_not_is_shown(key: str) -> None:
     assert masked({key: "x"}) == {key: "x"}
 
 
-def test_only_texts_are_masked():
+def test_only_texts_are_masked() -> None:
     assert masked({"secret": None, "tokens": {"file": "/run/x"}, "auth": ""}) == {
         "secret": None, "tokens": {"file": "/run/x"}, "auth": "",
     }  # fmt: skip
 
 
-def test_a_refused_configuration_is_shown_and_changes_nothing():
+def test_a_refused_configuration_is_shown_and_changes_nothing() -> None:
     desk = Desk()
     response = desk.ask("PUT", "/config", b"wrong: yes\n")
     assert response.status == 400
@@ -67,14 +69,14 @@ def test_a_refused_configuration_is_shown_and_changes_nothing():
     assert dump["reloads"] == {"applied": 1, "refused": 1}
 
 
-def test_a_configuration_is_put_in_force():
+def test_a_configuration_is_put_in_force() -> None:
     desk = Desk()
     response = desk.ask("PUT", "/config", b"listeners: []\n")
     assert (response.status, response.json) == (200, {"applied": True, "version": 2})
     assert desk.get("/config_dump").json["version"] == 2
 
 
-def test_a_check_tells_errors_and_changes_nothing():
+def test_a_check_tells_errors_and_changes_nothing() -> None:
     desk = Desk()
     response = desk.post("/check", "wrong: yes\n")
     assert (response.status, response.json) == (200, {"valid": False, "errors": errors(), "difference": None})
@@ -82,19 +84,19 @@ def test_a_check_tells_errors_and_changes_nothing():
 
 
 @pytest.mark.parametrize(("method", "path"), [("POST", "/check"), ("PUT", "/config")])
-def test_errors_name_the_file_that_was_sent_and_never_the_one_in_force(method, path):
+def test_errors_name_the_file_that_was_sent_and_never_the_one_in_force(method: str, path: str) -> None:
     told = Desk().ask(method, f"{path}?file=/tmp/new.yaml", b"wrong: yes\n").json
     assert told["errors"] == errors("/tmp/new.yaml")
     assert Desk().ask(method, path, b"wrong: yes\n").json["errors"] == errors("body")
 
 
 @pytest.mark.parametrize("name", ["a%0Ab", "x" * 1025])
-def test_a_name_that_would_not_fit_in_a_line_is_refused(name):
+def test_a_name_that_would_not_fit_in_a_line_is_refused(name: str) -> None:
     response = Desk().post(f"/check?file={name}", "listeners: []\n")
     assert (response.status, response.json["where"]) == (400, "file")
 
 
-def test_a_check_tells_the_difference():
+def test_a_check_tells_the_difference() -> None:
     shown = Desk().post("/check", "listeners: []\n").json
     assert shown["valid"] is True
     assert shown["errors"] == []
@@ -102,14 +104,14 @@ def test_a_check_tells_the_difference():
 
 
 @pytest.mark.parametrize(("method", "path"), [("POST", "/check"), ("PUT", "/config")])
-def test_without_a_body_nothing_is_done(method, path):
+def test_without_a_body_nothing_is_done(method: str, path: str) -> None:
     desk = Desk()
     response = desk.ask(method, path, b" \n")
     assert (response.status, response.json["where"]) == (400, "body")
     assert desk.configuration.reloads["applied"] == 1
 
 
-def test_bytes_that_are_no_text_reach_the_checker_as_they_are():
+def test_bytes_that_are_no_text_reach_the_checker_as_they_are() -> None:
     desk = Desk()
     seen: list[str] = []
     desk.configuration.check = lambda text, source: (seen.append(text), ([], {}))[1]  # type: ignore[method-assign]
@@ -117,7 +119,7 @@ def test_bytes_that_are_no_text_reach_the_checker_as_they_are():
     assert seen == ["a: \udcff\n"]
 
 
-def test_the_file_is_read_again():
+def test_the_file_is_read_again() -> None:
     desk = Desk()
     assert desk.post("/reload").json == {"applied": True, "version": 2}
     desk.configuration.content = "wrong: yes\n"
@@ -125,7 +127,7 @@ def test_the_file_is_read_again():
     assert (response.status, response.json["errors"]) == (400, errors("demo.yaml"))
 
 
-def test_a_file_that_cant_be_read_is_told():
+def test_a_file_that_cant_be_read_is_told() -> None:
     desk = Desk()
     desk.configuration.reload = lambda: ["demo.yaml: No such file or directory"]  # type: ignore[method-assign]
     assert desk.post("/reload").json == {
@@ -134,7 +136,7 @@ def test_a_file_that_cant_be_read_is_told():
     }  # fmt: skip
 
 
-def test_plugins_are_listed_and_broken_files_with_their_traceback(tmp_path):
+def test_plugins_are_listed_and_broken_files_with_their_traceback(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("1 / 0\n")
     desk = Desk()
     desk.proxy.registry = Registry([tmp_path])

@@ -13,7 +13,7 @@ def states(desk: Desk) -> list[tuple[str, bool, bool]]:
 FIRST = "/clusters/demo/endpoints/127.0.0.1:1000"
 
 
-def test_an_endpoint_is_drained_and_restored():
+def test_an_endpoint_is_drained_and_restored() -> None:
     desk = Desk()
     assert desk.post(f"{FIRST}/drain").json == {
         "cluster": "demo", "address": "127.0.0.1:1000", "health": "healthy", "ejected": False, "drained": True,
@@ -30,7 +30,7 @@ def test_an_endpoint_is_drained_and_restored():
     assert states(desk) == [("healthy", False, False)] * 2
 
 
-def test_what_is_under_way_on_a_drained_endpoint_is_answered_and_then_its_connection_closes():
+def test_what_is_under_way_on_a_drained_endpoint_is_answered_and_then_its_connection_closes() -> None:
     desk = Desk()
     client = desk.running.client()
     for id in (1, 2, 3):
@@ -45,7 +45,7 @@ def test_what_is_under_way_on_a_drained_endpoint_is_answered_and_then_its_connec
     assert out.closed and client.take().count(b"hi") == asked
 
 
-def test_a_restored_endpoint_keeps_its_connections_again():
+def test_a_restored_endpoint_keeps_its_connections_again() -> None:
     desk = Desk()
     desk.post(f"{FIRST}/drain")
     desk.post(f"{FIRST}/restore")
@@ -58,7 +58,7 @@ def test_a_restored_endpoint_keeps_its_connections_again():
     assert sorted(wire.peer for wire in desk.running.network.upstreams) == ["127.0.0.1:1000", "127.0.0.1:1001"]
 
 
-def test_an_endpoint_is_ejected_until_it_is_restored():
+def test_an_endpoint_is_ejected_until_it_is_restored() -> None:
     desk = Desk()
     assert desk.post(f"{FIRST}/eject").json["ejected"] is True
     assert states(desk)[0] == ("healthy", True, False)
@@ -77,13 +77,13 @@ def test_an_endpoint_is_ejected_until_it_is_restored():
         ),
     ],
 )
-def test_what_is_not_there_is_told_with_the_nearest(action, path, where, text):
+def test_what_is_not_there_is_told_with_the_nearest(action: str, path: str, where: str, text: str) -> None:
     response = Desk().post(f"{path}/{action}")
     assert response.status == 404
     assert response.json["where"] == where and response.json["error"].startswith(text)
 
 
-def test_without_a_configuration_there_is_no_cluster():
+def test_without_a_configuration_there_is_no_cluster() -> None:
     desk = Desk()
     desk.proxy.snapshot = None
     assert desk.post(f"{FIRST}/drain").status == 404

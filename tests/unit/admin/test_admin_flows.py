@@ -11,7 +11,7 @@ def hooks(desk: Desk) -> int:
     return len(desk.proxy.listeners["front"].snapshot.routes.routes[0].on_complete)
 
 
-def test_it_tells_who_sends_what_where():
+def test_it_tells_who_sends_what_where() -> None:
     desk = Desk()
     assert desk.get("/flows").json["flows"] == []
     client = desk.running.client()
@@ -28,7 +28,7 @@ def test_it_tells_who_sends_what_where():
     assert told["caller"] == ["source.identity", "remote.application", "source.address"]
 
 
-def test_nothing_is_counted_before_the_first_look_and_some_time_after_the_last():
+def test_nothing_is_counted_before_the_first_look_and_some_time_after_the_last() -> None:
     desk = Desk()
     assert hooks(desk) == 0
     desk.get("/flows")
@@ -43,7 +43,7 @@ def test_nothing_is_counted_before_the_first_look_and_some_time_after_the_last()
     assert desk.clock.getDelayedCalls() == [one for one in desk.clock.getDelayedCalls() if one.getTime() < 100]
 
 
-def test_it_goes_on_over_a_change_of_the_configuration():
+def test_it_goes_on_over_a_change_of_the_configuration() -> None:
     desk = Desk()
     desk.get("/flows")
     desk.running.apply(2)
@@ -51,7 +51,7 @@ def test_it_goes_on_over_a_change_of_the_configuration():
     assert desk.get("/flows").json["total"]["exchanges"] == 1
 
 
-def test_callers_are_told_apart_by_the_key_that_is_asked_for():
+def test_callers_are_told_apart_by_the_key_that_is_asked_for() -> None:
     desk = Desk()
     for key in ("service", "source.port"):
         desk.get(f"/flows?caller={key}")
@@ -62,7 +62,7 @@ def test_callers_are_told_apart_by_the_key_that_is_asked_for():
     assert hooks(desk) == 2
 
 
-def test_keys_that_are_looked_at_are_bounded():
+def test_keys_that_are_looked_at_are_bounded() -> None:
     desk = Desk()
     for number in range(MAX_KEYS):
         assert desk.get(f"/flows?caller=key{number}").status == 200
@@ -74,7 +74,7 @@ def test_keys_that_are_looked_at_are_bounded():
     assert desk.get("/flows?caller=another").status == 200
 
 
-def test_a_limit_leaves_the_rest_in_a_sum():
+def test_a_limit_leaves_the_rest_in_a_sum() -> None:
     desk = Desk()
     desk.get("/flows")
     client = desk.running.client()
@@ -89,7 +89,7 @@ def test_a_limit_leaves_the_rest_in_a_sum():
 @pytest.mark.parametrize(
     "query", ["seconds=x", "seconds=nan", "seconds=0", "seconds=1e9", "limit=0", "limit=1001", "limit="]
 )
-def test_a_parameter_that_makes_no_sense_is_refused(query):
+def test_a_parameter_that_makes_no_sense_is_refused(query: str) -> None:
     refused = Desk().get(f"/flows?{query}")
     assert refused.status == 400
     assert refused.json["where"] == query.partition("=")[0]

@@ -21,26 +21,26 @@ class Feed(Endpoint):
         return AdminResponse(self.body, "text/plain")
 
 
-def opened():
+def opened() -> tuple[Desk, Feed]:
     desk, feed = Desk(), Feed()
     desk.admin.root._exact["/feed"] = feed
     return desk, feed
 
 
-def asked(desk):
+def asked(desk: Desk) -> Connection:
     connection = Connection(desk)
     connection.send(b"GET /feed HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
     return connection
 
 
-def test_what_was_put_before_the_head_comes_behind_it():
+def test_what_was_put_before_the_head_comes_behind_it() -> None:
     desk, feed = opened()
     feed.body.put(b"early\n")
     connection = asked(desk)
     assert connection.take().endswith(b"\r\n\r\n6\r\nearly\n\r\n")
 
 
-def test_the_end_comes_behind_the_last_line_and_is_told_once():
+def test_the_end_comes_behind_the_last_line_and_is_told_once() -> None:
     desk, feed = opened()
     connection = asked(desk)
     connection.take()
@@ -56,7 +56,7 @@ def test_the_end_comes_behind_the_last_line_and_is_told_once():
     assert feed.ended == 1
 
 
-def test_after_its_end_the_connection_answers_the_next_request():
+def test_after_its_end_the_connection_answers_the_next_request() -> None:
     desk, feed = opened()
     connection = asked(desk)
     feed.body.end()
@@ -65,7 +65,7 @@ def test_after_its_end_the_connection_answers_the_next_request():
     assert b'"status": "ok"' in connection.take()
 
 
-def test_a_reader_that_leaves_ends_it_and_later_lines_go_nowhere():
+def test_a_reader_that_leaves_ends_it_and_later_lines_go_nowhere() -> None:
     desk, feed = opened()
     connection = asked(desk)
     connection.gone()

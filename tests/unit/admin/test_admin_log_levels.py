@@ -3,7 +3,7 @@ from __future__ import annotations
 from browser import Desk
 
 
-def test_a_level_is_set_seen_and_taken_back():
+def test_a_level_is_set_seen_and_taken_back() -> None:
     desk = Desk()
     assert desk.ask("PUT", "/logging/metaproxy.proxy", b"debug\n").json == {
         "namespace": "metaproxy.proxy",
@@ -17,7 +17,7 @@ def test_a_level_is_set_seen_and_taken_back():
     assert desk.get("/logging").json["set"] == {}
 
 
-def test_a_level_or_a_namespace_that_there_is_not_is_refused():
+def test_a_level_or_a_namespace_that_there_is_not_is_refused() -> None:
     desk = Desk()
     loud = desk.ask("PUT", "/logging/metaproxy", b"loud")
     assert (loud.status, loud.json["where"]) == (400, "body")

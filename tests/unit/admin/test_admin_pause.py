@@ -5,7 +5,7 @@ from browser import Desk
 from harness import answer, call
 
 
-def test_a_cluster_is_held_and_goes_on_with_what_waited():
+def test_a_cluster_is_held_and_goes_on_with_what_waited() -> None:
     desk = Desk()
     client = desk.running.client()
     assert desk.post("/clusters/demo/pause?most=5&seconds=10").json == {
@@ -22,17 +22,17 @@ def test_a_cluster_is_held_and_goes_on_with_what_waited():
     assert client.take() == answer(1)
 
 
-def test_resuming_what_was_not_held_is_no_error():
+def test_resuming_what_was_not_held_is_no_error() -> None:
     assert Desk().post("/clusters/demo/resume").json["released"] == 0
 
 
 @pytest.mark.parametrize("path", ["/clusters/dmeo/pause", "/clusters/dmeo/resume"])
-def test_a_cluster_that_is_not_there_is_told_with_the_nearest(path):
+def test_a_cluster_that_is_not_there_is_told_with_the_nearest(path: str) -> None:
     response = Desk().post(path)
     assert response.status == 404
     assert response.json["error"] == "no cluster 'dmeo'; did you mean 'demo'?"
 
 
 @pytest.mark.parametrize("query", ["most=0", "most=x", "seconds=-1", "seconds=1e9", "seconds=nan"])
-def test_bounds_that_make_no_sense_are_refused(query):
+def test_bounds_that_make_no_sense_are_refused(query: str) -> None:
     assert Desk().post(f"/clusters/demo/pause?{query}").status == 400

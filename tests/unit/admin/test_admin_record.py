@@ -5,26 +5,27 @@ import os
 import stat
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
-from browser import Desk
+from browser import Desk, Response
 
 from metaproxy.config.model import Config, Record
 from metaproxy.recording.entries import read
 
 
-def studio(folder: Path | None = None, **limits) -> Desk:
+def studio(folder: Path | None = None, **limits: Any) -> Desk:
     """Somebody who may record to that folder."""
     desk = Desk()
     desk.configuration.config = Config(record=Record(folder=folder, **limits))
     return desk
 
 
-def record(desk: Desk, **asked):
+def record(desk: Desk, **asked: dict[str, dict[str, str]] | int | str) -> Response:
     return desk.post("/record", json.dumps(asked))
 
 
-def test_a_recording_begins_is_told_and_ends(tmp_path):
+def test_a_recording_begins_is_told_and_ends(tmp_path: Path) -> None:
     desk = studio(tmp_path / "new")
     assert desk.get("/record").json == {"recording": False, "file": None, "exchanges": 0}
     begun = record(desk, file="monday.jsonl", match="service=echo").json
@@ -42,7 +43,7 @@ def test_a_recording_begins_is_told_and_ends(tmp_path):
     assert found.head["match"] == "service=echo"
 
 
-def test_only_its_user_can_read_a_recording(tmp_path):
+def test_only_its_user_can_read_a_recording(tmp_path: Path) -> None:
     desk = studio(tmp_path / "new")
     file = Path(record(desk).json["file"])
     desk.clock.advance(1)
@@ -51,7 +52,7 @@ def test_only_its_user_can_read_a_recording(tmp_path):
     assert file.name.startswith("recording-")
 
 
-def test_no_file_is_written_over_and_one_recording_runs_at_a_time(tmp_path):
+def test_no_file_is_written_over_and_one_recording_runs_at_a_time(tmp_path: Path) -> None:
     desk = studio(tmp_path)
     (tmp_path / "there").write_text("mine")
     taken = record(desk, file="there")
@@ -65,7 +66,7 @@ def test_no_file_is_written_over_and_one_recording_runs_at_a_time(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/x", "a/b", ".hidden", "a\nb", "", "x" * 200])
-def test_files_are_nowhere_but_in_the_folder(tmp_path, name):
+def test_files_are_nowhere_but_in_the_folder(tmp_path: Path, name: str) -> None:
     desk = studio(tmp_path / "new")
     answer = record(desk, file=name)
     if name:
@@ -74,7 +75,7 @@ def test_files_are_nowhere_but_in_the_folder(tmp_path, name):
         assert Path(answer.json["file"]).parent == tmp_path / "new"
 
 
-def test_the_folders_own_path_may_be_written_and_a_link_is_not_followed(tmp_path):
+def test_the_folders_own_path_may_be_written_and_a_link_is_not_followed(tmp_path: Path) -> None:
     desk = studio(tmp_path)
     os.symlink(tmp_path / "target", tmp_path / "link")
     assert record(desk, file="link").status == 409
@@ -82,7 +83,9 @@ def test_the_folders_own_path_may_be_written_and_a_link_is_not_followed(tmp_path
     assert record(desk, file=str(tmp_path / "absolute")).json["file"] == str(tmp_path / "absolute")
 
 
-def test_a_folder_that_others_can_write_to_is_not_taken_for_ones_own(tmp_path, monkeypatch):
+def test_a_folder_that_others_can_write_to_is_not_taken_for_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     desk = studio()
     own = tmp_path / f"metaproxy-{os.getuid()}"
@@ -95,7 +98,7 @@ def test_a_folder_that_others_can_write_to_is_not_taken_for_ones_own(tmp_path, m
     assert record(desk).status == 200
 
 
-def test_a_folder_that_can_not_be_made_is_told(tmp_path):
+def test_a_folder_that_can_not_be_made_is_told(tmp_path: Path) -> None:
     refused = record(studio(tmp_path / "no" / "such"))
     assert (refused.status, refused.json["where"]) == (400, "file")
 
@@ -114,25 +117,27 @@ def test_a_folder_that_can_not_be_made_is_told(tmp_path):
         ({"fil": "x"}, 400, "body"),
     ],
 )
-def test_what_makes_no_sense_is_refused_and_leaves_no_file(tmp_path, asked, status, where):
+def test_what_makes_no_sense_is_refused_and_leaves_no_file(
+    tmp_path: Path, asked: dict[str, int | str], status: int, where: str
+) -> None:
     desk = studio(tmp_path)
     answer = record(desk, **asked)
     assert (answer.status, answer.json["where"]) == (status, where)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_body_that_is_no_json_is_refused(tmp_path):
+def test_a_body_that_is_no_json_is_refused(tmp_path: Path) -> None:
     desk = studio(tmp_path)
     assert desk.post("/record", "nonsense").status == 400
     assert desk.ask("DELETE", "/record").status == 404
 
 
-def test_a_match_may_be_the_conditions_themselves(tmp_path):
+def test_a_match_may_be_the_conditions_themselves(tmp_path: Path) -> None:
     desk = studio(tmp_path)
     assert record(desk, match={"service": {"prefix": "ec"}}).status == 200
 
 
-def test_it_ends_by_its_time_and_unhooks(tmp_path):
+def test_it_ends_by_its_time_and_unhooks(tmp_path: Path) -> None:
     desk = studio(tmp_path)
     record(desk, max_seconds=5)
     desk.clock.advance(6)

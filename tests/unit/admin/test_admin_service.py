@@ -35,7 +35,7 @@ class Running:
 
 
 @pytest_twisted.ensureDeferred
-async def test_it_answers_on_its_port():
+async def test_it_answers_on_its_port() -> None:
     running = Running("127.0.0.1:0")
     running.service.startService()
     try:
@@ -49,7 +49,7 @@ async def test_it_answers_on_its_port():
 
 
 @pytest_twisted.ensureDeferred
-async def test_it_answers_on_ipv6():
+async def test_it_answers_on_ipv6() -> None:
     running = Running("[::1]:0")
     running.service.startService()
     assert running.service.bound.startswith("[::1]:")
@@ -57,7 +57,7 @@ async def test_it_answers_on_ipv6():
 
 
 @pytest_twisted.ensureDeferred
-async def test_it_answers_on_a_socket_in_a_folder_for_its_user_only(tmp_path):
+async def test_it_answers_on_a_socket_in_a_folder_for_its_user_only(tmp_path: Path) -> None:
     path = str(tmp_path / "admin.sock")
 
     @implementer(IAgentEndpointFactory)
@@ -79,7 +79,7 @@ async def test_it_answers_on_a_socket_in_a_folder_for_its_user_only(tmp_path):
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_busy_port_is_an_error_at_the_start():
+async def test_a_busy_port_is_an_error_at_the_start() -> None:
     taken = socket.create_server(("127.0.0.1", 0))
     running = Running(f"127.0.0.1:{taken.getsockname()[1]}")
     with pytest.raises(CannotListenError):
@@ -89,7 +89,7 @@ async def test_a_busy_port_is_an_error_at_the_start():
     await running.service.stopService()
 
 
-def test_while_the_proxy_drains_it_stays():
+def test_while_the_proxy_drains_it_stays() -> None:
     from harness import call
 
     desk = Desk()
@@ -109,7 +109,7 @@ def test_while_the_proxy_drains_it_stays():
     assert stopped
 
 
-def test_alone_it_stops_at_once():
+def test_alone_it_stops_at_once() -> None:
     desk = Desk()
     port = Port()
     desk.admin._listening(port)
@@ -146,15 +146,15 @@ ENDPOINTS = [f"{method} {endpoint.path}" for endpoint in Desk().admin.root.endpo
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
-def test_each_endpoint_is_documented_with_an_example(endpoint):
+def test_each_endpoint_is_documented_with_an_example(endpoint: str) -> None:
     assert re.search(r"^(```|    )", sections()[endpoint], flags=re.MULTILINE)
 
 
-def test_no_endpoint_is_documented_that_is_not_there():
+def test_no_endpoint_is_documented_that_is_not_there() -> None:
     assert set(sections()) == set(ENDPOINTS)
 
 
-def test_each_example_in_json_has_the_keys_of_an_answer():
+def test_each_example_in_json_has_the_keys_of_an_answer() -> None:
     desk = Desk()
     client = desk.running.client()
     desk.running.exchange(client)

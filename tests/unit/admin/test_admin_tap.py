@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from browser import Connection, Desk
@@ -9,6 +10,7 @@ from harness import call
 from metaproxy.admin.live import MAX_WAITING, SIGN_OF_LIFE
 from metaproxy.admin.tap import MAX_TAPS
 from metaproxy.message import Kind, Message
+from metaproxy.proxy.exchange import Exchange
 
 
 class Reader:
@@ -29,7 +31,7 @@ class Reader:
             body, data = body + data[:length], data[length + 2 :]
         return body
 
-    def lines(self):
+    def lines(self) -> list[dict[str, dict[str, Any] | float | str | None]]:
         return [json.loads(line) for line in self.raw().splitlines() if line]
 
 
@@ -39,7 +41,7 @@ def traffic(desk: Desk, *services: str) -> None:
         desk.running.exchange(client, service)
 
 
-def test_exchanges_come_as_they_end():
+def test_exchanges_come_as_they_end() -> None:
     desk = Desk()
     reader = Reader(desk)
     assert b"200 OK" in reader.head
@@ -52,7 +54,7 @@ def test_exchanges_come_as_they_end():
     assert (line["outcome"], line["details"]) == ("denied", "not here")
 
 
-def test_nothing_is_hooked_before_the_first_reader_and_after_the_last():
+def test_nothing_is_hooked_before_the_first_reader_and_after_the_last() -> None:
     desk = Desk()
     route = desk.proxy.listeners["front"].snapshot.routes.routes[0]
     assert route.on_complete == ()
@@ -64,7 +66,7 @@ def test_nothing_is_hooked_before_the_first_reader_and_after_the_last():
     assert [one for one in calls if one.getTime() - desk.clock.seconds() > 10] == []
 
 
-def test_a_limit_ends_it():
+def test_a_limit_ends_it() -> None:
     desk = Desk()
     reader = Reader(desk, "limit=2")
     traffic(desk, "echo", "echo", "echo")
@@ -73,7 +75,7 @@ def test_a_limit_ends_it():
     assert desk.proxy._watchers == []
 
 
-def test_a_match_chooses():
+def test_a_match_chooses() -> None:
     desk = Desk()
     one, other = Reader(desk, "match=outcome%3Ddenied"), Reader(desk, "match=service:+echo&listener=front")
     traffic(desk, "echo", "gone")
@@ -91,14 +93,14 @@ def test_a_match_chooses():
         ("listener=frnt", 404, "listener"),
     ],
 )
-def test_a_parameter_that_makes_no_sense_is_refused_and_nothing_is_hooked(query, status, where):
+def test_a_parameter_that_makes_no_sense_is_refused_and_nothing_is_hooked(query: str, status: int, where: str) -> None:
     desk = Desk()
     refused = desk.get(f"/tap?{query}")
     assert (refused.status, refused.json["where"]) == (status, where)
     assert desk.proxy._watchers == []
 
 
-def test_more_than_a_rate_is_lost_and_told():
+def test_more_than_a_rate_is_lost_and_told() -> None:
     desk = Desk()
     reader = Reader(desk, "rate=2")
     client = desk.running.client()
@@ -111,7 +113,7 @@ def test_more_than_a_rate_is_lost_and_told():
     assert line["lost"] == 3
 
 
-def test_a_reader_who_does_not_read_loses_lines_and_is_told_how_many():
+def test_a_reader_who_does_not_read_loses_lines_and_is_told_how_many() -> None:
     desk = Desk()
     reader = Reader(desk, "rate=10000")
     producer = reader.connection.transport.producer
@@ -135,7 +137,7 @@ def test_a_reader_who_does_not_read_loses_lines_and_is_told_how_many():
     assert "lost" not in lines[-2]
 
 
-def test_a_reader_who_takes_nothing_for_long_is_cut_off():
+def test_a_reader_who_takes_nothing_for_long_is_cut_off() -> None:
     desk = Desk()
     reader = Reader(desk)
     reader.connection.transport.producer.pauseProducing()
@@ -143,7 +145,7 @@ def test_a_reader_who_takes_nothing_for_long_is_cut_off():
     assert reader.connection.transport.disconnected
 
 
-def test_a_silent_tap_shows_that_it_lives():
+def test_a_silent_tap_shows_that_it_lives() -> None:
     desk = Desk()
     reader = Reader(desk)
     for _ in range(3):
@@ -151,7 +153,7 @@ def test_a_silent_tap_shows_that_it_lives():
         assert reader.raw() == b"\n"
 
 
-def test_the_number_of_taps_is_bounded():
+def test_the_number_of_taps_is_bounded() -> None:
     desk = Desk()
     readers = [Reader(desk) for _ in range(MAX_TAPS)]
     assert desk.get("/tap").status == 429
@@ -159,13 +161,13 @@ def test_the_number_of_taps_is_bounded():
     assert b"200 OK" in Reader(desk).head
 
 
-def test_head_opens_no_tap():
+def test_head_opens_no_tap() -> None:
     desk = Desk()
     assert desk.ask("HEAD", "/tap").status == 200
     assert desk.proxy._watchers == []
 
 
-def test_it_goes_on_over_a_change_of_the_configuration():
+def test_it_goes_on_over_a_change_of_the_configuration() -> None:
     desk = Desk()
     reader = Reader(desk)
     desk.running.apply(2)
@@ -173,11 +175,11 @@ def test_it_goes_on_over_a_change_of_the_configuration():
     assert len(reader.lines()) == 1
 
 
-def test_secrets_are_masked(monkeypatch):
+def test_secrets_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:
     desk = Desk()
     reader = Reader(desk)
 
-    def spy(exchange):
+    def spy(exchange: Exchange) -> None:
         exchange.message.metadata["token"] = "hunter2"
 
     desk.proxy._watchers.insert(0, spy)
@@ -188,7 +190,7 @@ def test_secrets_are_masked(monkeypatch):
     assert b"hunter2" not in raw
 
 
-def test_a_client_that_leaves_is_an_exchange_too():
+def test_a_client_that_leaves_is_an_exchange_too() -> None:
     desk = Desk()
     reader = Reader(desk)
     client = desk.running.client()
@@ -197,7 +199,7 @@ def test_a_client_that_leaves_is_an_exchange_too():
     assert [line["outcome"] for line in reader.lines()] == ["downstream_gone"]
 
 
-def test_a_mirror_that_answers_something_else_is_told_with_the_exchange():
+def test_a_mirror_that_answers_something_else_is_told_with_the_exchange() -> None:
     desk = Desk()
     reader = Reader(desk, "match=service=echo")
     seen = []
@@ -217,7 +219,7 @@ def test_a_mirror_that_answers_something_else_is_told_with_the_exchange():
     ("match", "meant"),
     [("outcome=conect", "connect"), ("cluster=dmeo", "demo"), ("route=mian", "main"), ("listener=frnt", "front")],
 )
-def test_a_value_that_can_not_be_is_refused_by_tap_and_record(match, meant):
+def test_a_value_that_can_not_be_is_refused_by_tap_and_record(match: str, meant: str) -> None:
     desk = Desk()
     for response in (desk.get(f"/tap?match={match}"), desk.post("/record", json.dumps({"match": match}))):
         assert (response.status, response.json["where"]) == (400, "match")

@@ -2,7 +2,7 @@ from browser import Desk
 from harness import call
 
 
-def test_one_listener_drains():
+def test_one_listener_drains() -> None:
     desk = Desk()
     client = desk.running.client()
     desk.running.say(client, call(1))
@@ -13,7 +13,7 @@ def test_one_listener_drains():
     assert desk.get("/server_info").json["state"] == "LIVE"
 
 
-def test_all_listeners_drain():
+def test_all_listeners_drain() -> None:
     desk = Desk()
     idle = desk.running.client()
     assert desk.post("/drain").json["draining"] == ["front"]
@@ -21,7 +21,7 @@ def test_all_listeners_drain():
     assert desk.get("/server_info").json["state"] == "DRAINING"
 
 
-def test_a_listener_that_is_not_there_is_told_with_the_nearest_one():
+def test_a_listener_that_is_not_there_is_told_with_the_nearest_one() -> None:
     desk = Desk()
     response = desk.post("/drain?listener=fornt")
     assert response.status == 404
@@ -29,13 +29,13 @@ def test_a_listener_that_is_not_there_is_told_with_the_nearest_one():
     assert desk.running.network.accepting != {}
 
 
-def test_an_empty_name_is_no_way_to_drain_everything():
+def test_an_empty_name_is_no_way_to_drain_everything() -> None:
     desk = Desk()
     assert desk.post("/drain?listener=").status == 404
     assert desk.running.network.accepting != {}
 
 
-def test_quit_answers_and_then_stops_the_reactor_once():
+def test_quit_answers_and_then_stops_the_reactor_once() -> None:
     desk = Desk()
     assert desk.post("/quit").json == {"quitting": True}
     assert desk.post("/quit").json == {"quitting": True}

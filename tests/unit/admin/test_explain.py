@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from browser import Desk
@@ -16,19 +18,19 @@ from metaproxy.routing.sticky import Sticking
 from metaproxy.routing.table import Route, RouteTable, Target
 
 
-def explain(desk, expect=200, **asked):
+def explain(desk: Desk, expect: int = 200, **asked: dict[str, str] | str) -> dict[str, Any]:
     answer = desk.post("/explain", json.dumps({"listener": "front", **asked}))
     assert answer.status == expect, answer.text
     return answer.json
 
 
-def replace(desk, *routes):
+def replace(desk: Desk, *routes: Route) -> None:
     """Puts other routes in force."""
     table = RouteTable(routes, random.Random(1))
     object.__setattr__(desk.proxy.listeners["front"].snapshot, "routes", table)
 
 
-def test_it_tells_the_route_the_cluster_and_why_the_others_would_not():
+def test_it_tells_the_route_the_cluster_and_why_the_others_would_not() -> None:
     told = explain(Desk(), metadata={"Service": "echo"})
     assert (told["route"], told["answered_by"], told["protocol"]) == ("main", "cluster", "quill")
     assert [(one["name"], one["takes"]) for one in told["routes"]] == [("main", "yes"), ("gone", "no")]
@@ -42,14 +44,14 @@ def test_it_tells_the_route_the_cluster_and_why_the_others_would_not():
     assert told["timeout_seconds"] == 2.0
 
 
-def test_a_frame_is_decoded_as_the_listener_does():
+def test_a_frame_is_decoded_as_the_listener_does() -> None:
     told = explain(Desk(), frame=call(7, "gone").hex())
     assert (told["route"], told["answered_by"]) == ("gone", "route")
     assert told["reply"] == {"error": "denied", "message": "not here"}
     assert told["request"]["metadata"] == {"service": "gone"}
 
 
-def test_it_sends_nothing_and_takes_nobodys_turn():
+def test_it_sends_nothing_and_takes_nobodys_turn() -> None:
     desk = Desk()
     for _ in range(3):
         explain(desk, metadata={"service": "echo"})
@@ -62,14 +64,14 @@ def test_it_sends_nothing_and_takes_nobodys_turn():
     assert not any(one.counts.outcomes for one in desk.proxy.listeners["front"].snapshot.routes.routes[0].targets)
 
 
-def test_a_request_that_no_route_takes_is_told_so():
+def test_a_request_that_no_route_takes_is_told_so() -> None:
     told = explain(Desk(), metadata={"service": "unknown"})
     assert (told["route"], told["answered_by"]) == ("-", "route")
     assert told["reply"]["error"] == "not_found"
     assert {one["takes"] for one in told["routes"]} == {"no"}
 
 
-def test_an_endpoint_that_is_out_is_told_with_the_reason_and_the_rest_shares():
+def test_an_endpoint_that_is_out_is_told_with_the_reason_and_the_rest_shares() -> None:
     desk = Desk()
     cluster = desk.running.cluster
     cluster.drain(desk.running.endpoints[1])
@@ -78,7 +80,7 @@ def test_an_endpoint_that_is_out_is_told_with_the_reason_and_the_rest_shares():
     assert [one["why_not"] for one in target["endpoints"]] == ["", "drained"]
 
 
-def test_a_hashing_balancer_tells_the_very_endpoint():
+def test_a_hashing_balancer_tells_the_very_endpoint() -> None:
     desk = Desk()
     cluster = Cluster("ring", desk.running.cluster.codec, desk.running.endpoints, lambda all: RingHash(all, key="user"))
     replace(desk, Route("all", [], [Target(cluster)]))
@@ -91,7 +93,7 @@ def test_a_hashing_balancer_tells_the_very_endpoint():
     assert "none of these keys" in target["how"]
 
 
-def test_what_chance_decides_is_told_as_shares_and_what_sticks_as_it_is():
+def test_what_chance_decides_is_told_as_shares_and_what_sticks_as_it_is() -> None:
     desk = Desk()
     cluster = desk.running.cluster
     replace(
@@ -108,7 +110,7 @@ def test_what_chance_decides_is_told_as_shares_and_what_sticks_as_it_is():
     assert stuck == [one["share"] for one in explain(desk, metadata={"user": "bob"})["targets"]]
 
 
-def test_facts_of_the_connection_may_be_given():
+def test_facts_of_the_connection_may_be_given() -> None:
     desk = Desk()
     replace(
         desk,
@@ -118,12 +120,12 @@ def test_facts_of_the_connection_may_be_given():
     assert explain(desk, metadata={"source.address": "9.1.2.3"})["route"] == "-"
 
 
-def test_it_tells_which_filters_would_act():
+def test_it_tells_which_filters_would_act() -> None:
     class Limit:
-        def on_request(self, exchange):
+        def on_request(self, exchange: Any) -> None:
             return None
 
-        def on_complete(self, exchange):
+        def on_complete(self, exchange: Any) -> None:
             pass
 
     limit = Limit()
@@ -136,12 +138,12 @@ def test_it_tells_which_filters_would_act():
     ]
 
 
-def test_a_filter_says_what_it_would_do_if_it_can_tell():
+def test_a_filter_says_what_it_would_do_if_it_can_tell() -> None:
     class Gate:
-        def on_request(self, exchange):
+        def on_request(self, exchange: Any) -> None:
             raise AssertionError("nothing is asked")
 
-        def explain(self, get):
+        def explain(self, get: Callable[..., Any]) -> str:
             return f"{get('service')} from {get('source.address')}, {get('source.identity')}"
 
     gate = Gate()
@@ -151,7 +153,7 @@ def test_a_filter_says_what_it_would_do_if_it_can_tell():
     assert told["filters"][0]["says"] == "echo from 10.1.2.3, None"
 
 
-def test_secrets_are_masked_in_the_answer():
+def test_secrets_are_masked_in_the_answer() -> None:
     assert explain(Desk(), metadata={"token": "hunter2"})["request"]["metadata"] == {"token": "****"}
 
 
@@ -171,6 +173,6 @@ def test_secrets_are_masked_in_the_answer():
         ('{"listener": "frnt", "metadata": {}}', 404, "listener"),
     ],
 )
-def test_a_question_that_makes_no_sense_is_refused(body, status, where):
+def test_a_question_that_makes_no_sense_is_refused(body: str, status: int, where: str) -> None:
     answer = Desk().post("/explain", body)
     assert (answer.status, answer.json["where"]) == (status, where)

@@ -6,11 +6,11 @@ from browser import Desk
 from metaproxy.proxy.overload import OverloadLimits
 
 
-def test_alive_is_whoever_answers():
+def test_alive_is_whoever_answers() -> None:
     assert Desk().get("/healthz").json == {"status": "ok"}
 
 
-def test_ready_is_a_proxy_with_a_configuration_that_does_not_drain():
+def test_ready_is_a_proxy_with_a_configuration_that_does_not_drain() -> None:
     desk = Desk()
     assert (desk.get("/ready").status, desk.get("/ready").json) == (200, {"status": "ready"})
     desk.post("/drain")
@@ -18,7 +18,7 @@ def test_ready_is_a_proxy_with_a_configuration_that_does_not_drain():
     assert desk.get("/healthz").status == 200
 
 
-def test_probes_ask_under_the_names_that_they_know_too():
+def test_probes_ask_under_the_names_that_they_know_too() -> None:
     desk = Desk(tokens=SimpleNamespace(read="r", write="w"))
     for path in ("/live", "/livez", "/healthz", "/readyz", "/ready"):
         assert desk.get(path).status == desk.ask("HEAD", path).status == 200
@@ -28,14 +28,14 @@ def test_probes_ask_under_the_names_that_they_know_too():
     assert [desk.get(path).status for path in ("/ready", "/readyz", "/livez")] == [503, 503, 200]
 
 
-def test_not_ready_before_the_first_configuration():
+def test_not_ready_before_the_first_configuration() -> None:
     desk = Desk()
     desk.proxy.snapshot = None
     assert (desk.get("/ready").status, desk.get("/ready").json) == (503, {"status": "starting"})
     assert desk.get("/server_info").json["config_version"] == 0
 
 
-def test_server_info_tells_who_this_is():
+def test_server_info_tells_who_this_is() -> None:
     desk = Desk()
     desk.proxy.started -= 90
     info = desk.get("/server_info").json
@@ -53,7 +53,7 @@ def test_server_info_tells_who_this_is():
     assert desk.get("/server_info").json["state"] == "DRAINING"
 
 
-def test_server_info_has_the_configuration_that_was_refused_until_one_is_applied():
+def test_server_info_has_the_configuration_that_was_refused_until_one_is_applied() -> None:
     desk = Desk()
     assert desk.get("/server_info").json["refused"] is None
     desk.ask("PUT", "/config", b"wrong")
@@ -62,7 +62,7 @@ def test_server_info_has_the_configuration_that_was_refused_until_one_is_applied
     assert refused["time"].startswith("2023-11-14T")
 
 
-def test_server_info_tells_what_is_refused_and_why():
+def test_server_info_tells_what_is_refused_and_why() -> None:
     desk = Desk()
     assert desk.get("/server_info").json["overload"]["state"] == "ok"
     desk.proxy.network.overload.limit(OverloadLimits(max_memory=1))

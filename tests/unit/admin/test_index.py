@@ -4,7 +4,7 @@ from metaproxy.admin.index import Index
 from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint
 
 
-def test_the_index_has_every_endpoint_and_links_what_can_be_looked_at():
+def test_the_index_has_every_endpoint_and_links_what_can_be_looked_at() -> None:
     desk = Desk()
     response = desk.get("/help")
     assert response.headers["content-type"] == "text/html; charset=utf-8"
@@ -16,7 +16,7 @@ def test_the_index_has_every_endpoint_and_links_what_can_be_looked_at():
     assert "<code>/static/{name}</code>" in response.text
 
 
-def test_nothing_is_markup_that_was_not_meant_so():
+def test_nothing_is_markup_that_was_not_meant_so() -> None:
     class Odd(Endpoint):
         path = "/<b>"
         about = "1 < 2"

@@ -53,7 +53,7 @@ class Odd:
         return Deferred()
 
 
-def test_a_route_with_all_that_it_can_have_is_told_in_words():
+def test_a_route_with_all_that_it_can_have_is_told_in_words() -> None:
     desk = Desk()
     cluster, odd = desk.running.cluster, Odd()
     retry = RetryPolicy(2, ["connect", "reset"], 0.5, unsafe=True)
@@ -74,14 +74,14 @@ def test_a_route_with_all_that_it_can_have_is_told_in_words():
 @pytest.mark.parametrize(
     "policy", [object(), Deferred(), Odd(), lambda: None, [object()]], ids=lambda one: type(one).__name__
 )
-def test_a_policy_of_whatever_kind_is_told_by_the_name_of_its_kind(policy):
+def test_a_policy_of_whatever_kind_is_told_by_the_name_of_its_kind(policy: Any) -> None:
     desk = desk_with(Route("all", [], [Target(Desk().running.cluster)], retry=policy))
     for path, text in everything(desk).items():
         assert ADDRESS not in text, path
 
 
 @pytest.mark.parametrize("path", sorted(CONF.glob("*.yaml")), ids=lambda path: path.name)
-def test_what_conf_makes_is_told_in_words(path, monkeypatch, tmp_path):
+def test_what_conf_makes_is_told_in_words(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CERTIFICATES", str(tmp_path))
     registry, desk = Registry(), Desk()
     config, problems = check(path.read_text(), str(path), registry)
@@ -94,6 +94,6 @@ def test_what_conf_makes_is_told_in_words(path, monkeypatch, tmp_path):
         assert ADDRESS not in text, where
 
 
-def test_what_json_has_no_word_for_is_told_in_words():
+def test_what_json_has_no_word_for_is_told_in_words() -> None:
     assert ADDRESS not in encoded({"a": object(), "b": [Deferred()]}).decode()
     assert (words(object()), words("x at 0x1"), words(1)) == ("object", "x at 0x1", "1")

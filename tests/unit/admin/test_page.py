@@ -17,7 +17,7 @@ FILES = sorted(read())
 OURS = [name for name in FILES if not name.startswith("htm-preact")]
 
 
-def test_the_page_is_there_with_what_it_loads():
+def test_the_page_is_there_with_what_it_loads() -> None:
     desk = Desk()
     page = desk.get("/")
     assert page.headers["content-type"] == "text/html; charset=utf-8"
@@ -28,7 +28,7 @@ def test_the_page_is_there_with_what_it_loads():
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_each_file_is_served_as_what_it_is_and_lets_nothing_inline_run(name):
+def test_each_file_is_served_as_what_it_is_and_lets_nothing_inline_run(name: str) -> None:
     response = Desk().get(f"/static/{name}")
     assert response.headers["content-type"] == TYPES[name[name.rindex(".") :]]
     assert response.headers["content-security-policy"] == POLICY
@@ -36,31 +36,31 @@ def test_each_file_is_served_as_what_it_is_and_lets_nothing_inline_run(name):
 
 
 @pytest.mark.parametrize("name", [name for name in OURS if name.endswith(".js")])
-def test_what_a_file_imports_is_there(name):
+def test_what_a_file_imports_is_there(name: str) -> None:
     imported = re.findall(r'from "\./([\w.-]+)"', read()[name].body.decode())
     assert set(imported) <= set(FILES)
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_nothing_comes_from_elsewhere_and_nothing_is_markup_that_was_not_meant_so(name):
+def test_nothing_comes_from_elsewhere_and_nothing_is_markup_that_was_not_meant_so(name: str) -> None:
     text = read()[name].body.decode().replace("http://www.w3.org/2000/svg", "")
     assert not re.search(r"https?://|[\"'(]//", text)
     assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function", text)
     assert not re.search(r"<[^>]+\son\w+=[\"']", text)  # of HTML; htm's handlers are ${...}
 
 
-def test_no_path_leads_out_of_the_folder():
+def test_no_path_leads_out_of_the_folder() -> None:
     for name in ("..%2Fpage.py", "%2e%2e", "__init__.py", "page.html"):
         assert Desk().get(f"/static/{name}").status == 404
 
 
-def test_the_page_needs_no_token_and_its_data_do():
+def test_the_page_needs_no_token_and_its_data_do() -> None:
     desk = Desk(tokens=SimpleNamespace(read="r", write="w"))
     assert [desk.get(path).status for path in ("/", "/static/page.js", "/help")] == [200, 200, 200]
     assert [desk.get(path).status for path in ("/flows", "/clusters", "/runtime", "/server_info")] == [401] * 4
 
 
-def test_the_library_has_its_licence_beside_it():
+def test_the_library_has_its_licence_beside_it() -> None:
     text = read()["htm-preact.LICENSE.txt"].body.decode()
     assert "Apache License" in text
     assert "The MIT License" in text
@@ -80,12 +80,12 @@ ON_CALL = (Path(__file__).parents[3] / "docs" / "how-to" / "on-call.md").read_te
         "times its usual",
     ],
 )  # fmt: skip
-def test_what_the_page_calls_wrong_is_explained_to_who_is_on_call(phrase):
+def test_what_the_page_calls_wrong_is_explained_to_who_is_on_call(phrase: str) -> None:
     said = [read()["figures.js"].body.decode(), *(Path(one.__file__).read_text() for one in (problems, slow))]
     assert any(phrase in text for text in said)
     assert phrase in ON_CALL
 
 
 @pytest.mark.parametrize("outcome", [*(kind.value for kind in ErrorKind), "error", "downstream_gone"])
-def test_each_way_to_fail_is_explained_to_who_is_on_call(outcome):
+def test_each_way_to_fail_is_explained_to_who_is_on_call(outcome: str) -> None:
     assert f"| `{outcome}` |" in ON_CALL

@@ -14,13 +14,13 @@ def kinds(desk: Desk, query: str = "") -> list[str]:
     return [one["kind"] for one in desk.get(f"/problems{query}").json["problems"]]
 
 
-def test_nothing_is_wrong_with_a_proxy_that_works():
+def test_nothing_is_wrong_with_a_proxy_that_works() -> None:
     desk = Desk()
     desk.running.exchange(desk.running.client())
     assert desk.get("/problems").json == {"worst": "none", "problems": []}
 
 
-def test_a_proxy_that_takes_no_work_is_bad():
+def test_a_proxy_that_takes_no_work_is_bad() -> None:
     desk = Desk()
     desk.proxy.drain()
     assert told(desk) == [("bad", "The proxy drains")]
@@ -29,7 +29,7 @@ def test_a_proxy_that_takes_no_work_is_bad():
     assert told(desk)[0] == ("bad", "The proxy is not ready")
 
 
-def test_a_configuration_that_was_refused_comes_with_its_errors():
+def test_a_configuration_that_was_refused_comes_with_its_errors() -> None:
     desk = Desk()
     desk.ask("PUT", "/config?file=new.yaml", b"wrong")
     (one,) = desk.get("/problems").json["problems"]
@@ -38,7 +38,7 @@ def test_a_configuration_that_was_refused_comes_with_its_errors():
     assert "version 1 of 22:13:21 UTC stays in force" in one["detail"]
 
 
-def test_endpoints_that_are_out_are_bad_when_all_are_and_a_note_when_somebody_wanted_it():
+def test_endpoints_that_are_out_are_bad_when_all_are_and_a_note_when_somebody_wanted_it() -> None:
     desk = Desk()
     first, second = desk.running.endpoints
     desk.running.cluster.drain(first)
@@ -53,7 +53,7 @@ def test_endpoints_that_are_out_are_bad_when_all_are_and_a_note_when_somebody_wa
     assert desk.get("/problems").json["worst"] == "bad"
 
 
-def test_a_cluster_without_an_endpoint_and_one_that_is_paused_are_told():
+def test_a_cluster_without_an_endpoint_and_one_that_is_paused_are_told() -> None:
     desk = Desk()
     desk.running.cluster.endpoints = []
     assert ("warn", "Cluster demo has no endpoint") in told(desk)
@@ -65,7 +65,7 @@ def test_a_cluster_without_an_endpoint_and_one_that_is_paused_are_told():
     assert "1 request waits until it is resumed; it takes 5 at most" in one["detail"]
 
 
-def test_requests_that_fail_are_bad_from_ten_on():
+def test_requests_that_fail_are_bad_from_ten_on() -> None:
     desk = Desk()
     client = desk.running.client()
     for _ in range(3):
@@ -77,7 +77,7 @@ def test_requests_that_fail_are_bad_from_ten_on():
     assert (one["level"], one["detail"]) == ("bad", "denied: 10 in the last 10 s (routes gone)")
 
 
-def test_few_failures_among_many_are_told_from_a_hundredth_on():
+def test_few_failures_among_many_are_told_from_a_hundredth_on() -> None:
     desk = Desk()
     counts = desk.proxy.listeners["front"].snapshot.routes.routes[0].targets[0].counts
     counts.outcomes.update(ok=1990, timeout=10)
@@ -86,7 +86,7 @@ def test_few_failures_among_many_are_told_from_a_hundredth_on():
     assert told(desk) == [("warn", "1.2 % of requests to demo failed")]
 
 
-def test_an_endpoint_that_fails_half_of_its_tries_and_is_still_used_is_told():
+def test_an_endpoint_that_fails_half_of_its_tries_and_is_still_used_is_told() -> None:
     desk = Desk()
     counts = desk.running.endpoints[1].counts
     counts.requests, counts.errors, counts.connect_errors = 3, 2, 0
@@ -98,14 +98,14 @@ def test_an_endpoint_that_fails_half_of_its_tries_and_is_still_used_is_told():
 
 
 @pytest.mark.parametrize("key", ["no_endpoint", "overflow_requests", "overflow_pending"])
-def test_requests_that_a_cluster_could_not_take_are_bad(key):
+def test_requests_that_a_cluster_could_not_take_are_bad(key: str) -> None:
     desk = Desk()
     setattr(desk.running.cluster.counts, key, 2)
     (one,) = desk.get("/problems").json["problems"]
     assert (one["level"], one["kind"], one["detail"]) == ("bad", key, "2 requests in the last 10 s")
 
 
-def test_a_breaker_that_is_full_is_told():
+def test_a_breaker_that_is_full_is_told() -> None:
     desk = Desk()
     client = desk.running.client()
     for id in range(3):
@@ -113,7 +113,7 @@ def test_a_breaker_that_is_full_is_told():
     assert told(desk) == [("warn", "Cluster demo: the breaker's limit of requests is reached")]
 
 
-def test_a_plugin_that_can_not_be_loaded_and_a_value_that_was_changed_are_told():
+def test_a_plugin_that_can_not_be_loaded_and_a_value_that_was_changed_are_told() -> None:
     desk = Desk()
     desk.proxy.registry = type(desk.proxy.registry)()
     desk.proxy.registry.errors["/p/bad.py"] = "Traceback\n  ...\nSyntaxError: no\n"
@@ -125,7 +125,7 @@ def test_a_plugin_that_can_not_be_loaded_and_a_value_that_was_changed_are_told()
     )  # fmt: skip
 
 
-def test_the_worst_stands_first():
+def test_the_worst_stands_first() -> None:
     desk = Desk()
     desk.ask("PUT", "/runtime/canary", b"100")
     desk.running.cluster.eject(desk.running.endpoints[0])
@@ -133,7 +133,7 @@ def test_the_worst_stands_first():
     assert [level for level, _ in told(desk)] == ["bad", "warn", "note"]
 
 
-def test_what_is_over_is_no_problem_any_more():
+def test_what_is_over_is_no_problem_any_more() -> None:
     desk = Desk()
     desk.admin.windows.start()
     desk.running.cluster.counts.no_endpoint = 1
@@ -147,12 +147,12 @@ def test_what_is_over_is_no_problem_any_more():
 
 @pytest.mark.parametrize("seconds", ["0", "61", "x"])
 @pytest.mark.parametrize("path", ["/problems", "/clusters", "/routes"])
-def test_a_window_is_two_to_sixty_seconds(path, seconds):
+def test_a_window_is_two_to_sixty_seconds(path: str, seconds: str) -> None:
     response = Desk().get(f"{path}?seconds={seconds}")
     assert (response.status, response.json["where"]) == (400, "seconds")
 
 
-def test_it_answers_while_an_exchange_is_under_way():
+def test_it_answers_while_an_exchange_is_under_way() -> None:
     desk = Desk()
     client = desk.running.client()
     desk.running.say(client, call(1))

@@ -69,18 +69,18 @@ def desk_with(*endpoints: Endpoint) -> Desk:
     return desk
 
 
-def test_a_path_that_is_not_there_is_told_with_the_nearest_one():
+def test_a_path_that_is_not_there_is_told_with_the_nearest_one() -> None:
     response = Desk().get("/cluster")
     assert response.status == 404
     assert response.json == {"error": "no endpoint '/cluster'; did you mean '/clusters'?", "where": "path"}
 
 
 @pytest.mark.parametrize("path", ["/clusters/", "/clusters?x=1", "/clusters//"])
-def test_a_path_may_end_in_a_slash_and_have_a_query(path):
+def test_a_path_may_end_in_a_slash_and_have_a_query(path: str) -> None:
     assert Desk().get(path).status == 200
 
 
-def test_a_method_that_is_not_taken_is_told_with_those_that_are():
+def test_a_method_that_is_not_taken_is_told_with_those_that_are() -> None:
     response = Desk().post("/clusters")
     assert response.status == 405
     assert response.headers["allow"] == "HEAD, GET"
@@ -90,13 +90,13 @@ def test_a_method_that_is_not_taken_is_told_with_those_that_are():
     assert Desk().ask("OPTIONS", "/clusters").status == 405
 
 
-def test_no_name_of_the_code_is_a_method():
+def test_no_name_of_the_code_is_a_method() -> None:
     assert Desk().ask("METHODS", "/clusters").status == 405
     assert Desk().ask("__INIT__", "/clusters").status == 405
 
 
 @pytest.mark.parametrize("path", ["/", "/clusters", "/healthz"])
-def test_head_is_get_without_the_body(path):
+def test_head_is_get_without_the_body(path: str) -> None:
     desk = Desk()
     whole, head = desk.get(path), desk.ask("HEAD", path)
     assert head.status == whole.status == 200
@@ -107,13 +107,13 @@ def test_head_is_get_without_the_body(path):
     }
 
 
-def test_head_of_what_comes_in_pieces_makes_none():
+def test_head_of_what_comes_in_pieces_makes_none() -> None:
     endless = Endless()
     response = desk_with(endless).ask("HEAD", "/endless")
     assert (response.status, response.body, endless.made) == (200, b"", 0)
 
 
-def test_parts_of_a_path_the_query_and_the_body_reach_the_endpoint():
+def test_parts_of_a_path_the_query_and_the_body_reach_the_endpoint() -> None:
     desk = desk_with(Named())
     response = desk.ask("PUT", "/things/a%2Fb/parts/%C3%BC?x=1&x=2&empty=", b"hello", x_x="y")
     assert response.json == {
@@ -123,7 +123,7 @@ def test_parts_of_a_path_the_query_and_the_body_reach_the_endpoint():
     assert desk.ask("PUT", "/things/a").status == 404
 
 
-def test_a_form_is_a_body_like_any_other():
+def test_a_form_is_a_body_like_any_other() -> None:
     response = desk_with(Named()).ask(
         "PUT", "/things/a/parts/b", b"a=1&b=2", content_type="application/x-www-form-urlencoded"
     )
@@ -133,13 +133,13 @@ def test_a_form_is_a_body_like_any_other():
     assert answer.json["valid"] is True
 
 
-def test_our_own_fault_is_no_traceback_for_the_client():
+def test_our_own_fault_is_no_traceback_for_the_client() -> None:
     response = desk_with(Broken()).get("/broken")
     assert response.status == 500
     assert response.json == {"error": "internal error; the proxy's log has more", "where": "metaproxy"}
 
 
-def test_no_answer_is_kept_framed_or_guessed_at():
+def test_no_answer_is_kept_framed_or_guessed_at() -> None:
     headers = Desk().get("/clusters").headers
     assert headers["cache-control"] == "no-store"
     assert headers["x-content-type-options"] == "nosniff"
@@ -147,24 +147,24 @@ def test_no_answer_is_kept_framed_or_guessed_at():
     assert headers["server"] == "metaproxy"
 
 
-def test_json_is_indented_sorted_and_survives_any_text():
+def test_json_is_indented_sorted_and_survives_any_text() -> None:
     answer = as_json({"b": "ü \udc80", "a": [1]})
     assert answer.body == '{\n  "a": [\n    1\n  ],\n  "b": "ü \\udc80"\n}\n'.encode()
     assert json.loads(answer.body)["b"] == "ü \udc80"
 
 
-def test_times_are_utc_and_nothing_is_never():
+def test_times_are_utc_and_nothing_is_never() -> None:
     assert as_time(1700000000.25) == "2023-11-14T22:13:20.250Z"
     assert as_time(0) is None
 
 
-def test_an_unknown_name_is_told_with_the_nearest_or_all():
+def test_an_unknown_name_is_told_with_the_nearest_or_all() -> None:
     assert nearest("fornt", ["front", "back"]) == "did you mean 'front'?"
     assert nearest("x", ["front", "back"]) == "there are 'back', 'front'"
     assert nearest("x", []) == "there are none"
 
 
-def test_a_refusal_may_tell_more():
+def test_a_refusal_may_tell_more() -> None:
     answer = HttpError(400, "no", "here", more={"errors": [1]}).answer()
     assert isinstance(answer.body, bytes)
     assert json.loads(answer.body) == {"error": "no", "where": "here", "errors": [1]}
@@ -188,7 +188,7 @@ def start(desk: Desk, path: str) -> Connection:
     return connection
 
 
-def test_pieces_are_made_one_a_turn():
+def test_pieces_are_made_one_a_turn() -> None:
     endless = Endless()
     desk = desk_with(endless)
     start(desk, "/endless")
@@ -197,7 +197,7 @@ def test_pieces_are_made_one_a_turn():
         assert endless.made == made
 
 
-def test_a_client_that_reads_slowly_holds_the_pieces_up():
+def test_a_client_that_reads_slowly_holds_the_pieces_up() -> None:
     endless = Endless()
     desk = desk_with(endless)
     connection = start(desk, "/endless")
@@ -211,7 +211,7 @@ def test_a_client_that_reads_slowly_holds_the_pieces_up():
     assert endless.made == 2
 
 
-def test_a_client_that_is_gone_gets_no_more_pieces():
+def test_a_client_that_is_gone_gets_no_more_pieces() -> None:
     endless = Endless()
     desk = desk_with(endless)
     connection = start(desk, "/endless")
@@ -222,7 +222,7 @@ def test_a_client_that_is_gone_gets_no_more_pieces():
     assert endless.made == 1
 
 
-def test_an_answer_that_fails_in_the_middle_is_seen_to_be_cut():
+def test_an_answer_that_fails_in_the_middle_is_seen_to_be_cut() -> None:
     desk = desk_with(BreaksOff())
     connection = start(desk, "/breaks_off")
     desk.clock.advance(0)
@@ -235,7 +235,7 @@ def test_an_answer_that_fails_in_the_middle_is_seen_to_be_cut():
 # -- bodies that are too long
 
 
-def test_a_body_that_says_that_it_is_too_long_is_refused_on_its_head():
+def test_a_body_that_says_that_it_is_too_long_is_refused_on_its_head() -> None:
     connection = Connection(Desk())
     head = f"PUT /config HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: {MAX_BODY + 1}\r\n\r\n"
     connection.send(head.encode())
@@ -247,7 +247,7 @@ def test_a_body_that_says_that_it_is_too_long_is_refused_on_its_head():
     assert connection.transport.disconnecting
 
 
-def test_a_body_that_does_not_say_how_long_it_is_is_refused_when_it_is_too_long():
+def test_a_body_that_does_not_say_how_long_it_is_is_refused_when_it_is_too_long() -> None:
     desk = Desk()
     connection = Connection(desk)
     connection.send(b"PUT /config HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n")
@@ -260,12 +260,12 @@ def test_a_body_that_does_not_say_how_long_it_is_is_refused_when_it_is_too_long(
     assert desk.configuration.reloads["applied"] == 1
 
 
-def test_the_longest_body_is_taken():
+def test_the_longest_body_is_taken() -> None:
     response = Desk().ask("POST", "/check", b"#" * MAX_BODY)
     assert response.json["valid"] is True
 
 
-def test_two_requests_may_share_a_connection():
+def test_two_requests_may_share_a_connection() -> None:
     connection = Connection(Desk())
     for _ in range(2):
         connection.send(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")

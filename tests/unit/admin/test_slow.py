@@ -34,7 +34,7 @@ class Bench:
         return [one["latency_ms"]["p99"] for one in cluster["endpoints"]]
 
 
-def test_a_server_that_becomes_slow_shows_it_within_the_window_and_is_a_problem():
+def test_a_server_that_becomes_slow_shows_it_within_the_window_and_is_a_problem() -> None:
     bench = Bench()
     bench.serve(900, 0.001, 0.001, rate=50)
     assert bench.slow() == []
@@ -49,7 +49,7 @@ def test_a_server_that_becomes_slow_shows_it_within_the_window_and_is_a_problem(
     assert (one["level"], one["cluster"], one["endpoints"]) == ("warn", "demo", ["127.0.0.1:1000"])
 
 
-def test_the_route_and_the_cluster_show_it_too_and_what_was_since_the_start_has_a_name_of_its_own():
+def test_the_route_and_the_cluster_show_it_too_and_what_was_since_the_start_has_a_name_of_its_own() -> None:
     bench = Bench()
     bench.serve(900, 0.001, 0.001, rate=50)
     bench.serve(10, 0.8, 0.8, rate=2)
@@ -64,7 +64,7 @@ def test_the_route_and_the_cluster_show_it_too_and_what_was_since_the_start_has_
         assert one["latency_60s_ms"]["p50"] == pytest.approx(1, rel=0.1)
 
 
-def test_one_client_that_waits_for_each_answer_is_enough():
+def test_one_client_that_waits_for_each_answer_is_enough() -> None:
     bench = Bench()
     bench.serve(20, 0.001, rate=50)
     for _ in range(12):
@@ -73,14 +73,14 @@ def test_one_client_that_waits_for_each_answer_is_enough():
     assert len(bench.slow()) == 1
 
 
-def test_a_busy_client_that_has_to_wait_now_is_seen_although_a_minute_has_thousands_of_quick_answers():
+def test_a_busy_client_that_has_to_wait_now_is_seen_although_a_minute_has_thousands_of_quick_answers() -> None:
     bench = Bench()
     bench.serve(60, 0.001, rate=50)
     bench.serve(10, 0.8, rate=1)
     assert len(bench.slow()) == 1
 
 
-def test_few_answers_are_looked_at_over_a_minute():
+def test_few_answers_are_looked_at_over_a_minute() -> None:
     bench = Bench()
     bench.serve(60, 0.001, rate=50)
     bench.desk.clock.advance(60.0)
@@ -92,7 +92,7 @@ def test_few_answers_are_looked_at_over_a_minute():
     assert "in the last 60 s" in one["detail"]
 
 
-def test_all_endpoints_of_a_cluster_are_one_problem_and_its_route_is_none():
+def test_all_endpoints_of_a_cluster_are_one_problem_and_its_route_is_none() -> None:
     bench = Bench()
     bench.serve(60, 0.001, 0.002)
     bench.serve(10, 0.1, 0.2)
@@ -100,7 +100,7 @@ def test_all_endpoints_of_a_cluster_are_one_problem_and_its_route_is_none():
     assert one["what"].startswith("All endpoints of demo are slow: p99 is ")
 
 
-def test_a_route_is_told_where_no_endpoint_is_to_blame():
+def test_a_route_is_told_where_no_endpoint_is_to_blame() -> None:
     bench = Bench()
     bench.serve(60, 0.001, 0.001)
     for _ in range(10):
@@ -120,14 +120,14 @@ def test_a_route_is_told_where_no_endpoint_is_to_blame():
         (0.1, 0.2, 50),
     ],
 )
-def test_what_is_not_far_from_the_usual_is_no_problem(before, after, rate):
+def test_what_is_not_far_from_the_usual_is_no_problem(before: float, after: float, rate: int) -> None:
     bench = Bench()
     bench.serve(120, before, before, rate=rate)
     bench.serve(10, after, after, rate=rate)
     assert bench.slow() == []
 
 
-def test_a_few_slow_answers_are_chance():
+def test_a_few_slow_answers_are_chance() -> None:
     bench = Bench()
     bench.serve(120, 0.001, rate=2)
     bench.serve(8, 0.001, rate=2)
@@ -138,13 +138,13 @@ def test_a_few_slow_answers_are_chance():
     assert len(bench.slow()) == 1
 
 
-def test_without_a_history_nothing_is_usual():
+def test_without_a_history_nothing_is_usual() -> None:
     bench = Bench()
     bench.serve(6, 0.8, 0.8)
     assert bench.slow() == []
 
 
-def test_it_is_over_when_it_is_over():
+def test_it_is_over_when_it_is_over() -> None:
     bench = Bench()
     bench.serve(120, 0.001, 0.001)
     bench.serve(120, 0.8, 0.001)
@@ -153,7 +153,7 @@ def test_it_is_over_when_it_is_over():
     assert bench.slow() == []
 
 
-def test_what_is_asked_for_is_how_far_is_looked_back():
+def test_what_is_asked_for_is_how_far_is_looked_back() -> None:
     bench = Bench()
     bench.serve(60, 0.001, 0.001)
     bench.serve(20, 0.8, 0.001)

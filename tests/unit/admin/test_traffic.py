@@ -9,7 +9,7 @@ from metaproxy.admin.traffic import STATES, states
 from metaproxy.proxy.mirror import Mirror, MirrorTarget
 
 
-def test_a_cluster_is_shown_with_limits_and_endpoints():
+def test_a_cluster_is_shown_with_limits_and_endpoints() -> None:
     desk = Desk()
     client = desk.running.client()
     for _ in range(3):
@@ -33,7 +33,7 @@ def test_a_cluster_is_shown_with_limits_and_endpoints():
     assert set(first["latency_ms"]) == {"p50", "p90", "p99"}
 
 
-def test_an_endpoint_that_nobody_used_has_no_latency_and_no_connection():
+def test_an_endpoint_that_nobody_used_has_no_latency_and_no_connection() -> None:
     (cluster,) = Desk().get("/clusters").json["clusters"]
     assert cluster["endpoints"][0]["latency_ms"] == {"p50": None, "p90": None, "p99": None}
     assert cluster["endpoints"][0]["connections"] == {"open": 0, **dict.fromkeys(STATES, 0)}
@@ -53,11 +53,11 @@ class FakeConnection:
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_a_connection_counts_for_one_state(state):
+def test_a_connection_counts_for_one_state(state: str) -> None:
     assert states([FakeConnection(state)]) == {**dict.fromkeys(STATES, 0), state: 1}
 
 
-def test_a_listener_is_shown_with_addresses_filters_and_counts():
+def test_a_listener_is_shown_with_addresses_filters_and_counts() -> None:
     desk = Desk()
     desk.running.exchange(desk.running.client())
     (listener,) = desk.get("/listeners").json["listeners"]
@@ -69,7 +69,7 @@ def test_a_listener_is_shown_with_addresses_filters_and_counts():
     assert (listener["counts"]["requests"], listener["counts"]["connections_active"]) == (1, 1)
 
 
-def test_a_listener_that_drains_is_shown_until_its_last_client_is_gone():
+def test_a_listener_that_drains_is_shown_until_its_last_client_is_gone() -> None:
     desk = Desk()
     client = desk.running.client()
     desk.running.say(client, call(1))
@@ -81,7 +81,7 @@ def test_a_listener_that_drains_is_shown_until_its_last_client_is_gone():
     assert desk.get("/listeners").json == {"listeners": []}
 
 
-def test_routes_are_shown_in_order_with_what_each_target_got():
+def test_routes_are_shown_in_order_with_what_each_target_got() -> None:
     desk = Desk()
     client = desk.running.client()
     for service in ("echo", "echo", "gone", "nobody"):
@@ -99,7 +99,7 @@ def test_routes_are_shown_in_order_with_what_each_target_got():
     assert listener["unmatched"]["outcomes"] == {"not_found": 1}
 
 
-def test_what_a_route_answered_itself_is_shown_once_it_did():
+def test_what_a_route_answered_itself_is_shown_once_it_did() -> None:
     desk = Desk()
     route = desk.proxy.listeners["front"].snapshot.routes.routes[0]
     route.reply_target.counts.outcomes["limited"] = 1
@@ -107,7 +107,7 @@ def test_what_a_route_answered_itself_is_shown_once_it_did():
     assert [(one["cluster"], one["outcomes"]) for one in main["targets"]] == [("demo", {}), (None, {"limited": 1})]
 
 
-def test_without_a_configuration_there_is_nothing_and_no_fault():
+def test_without_a_configuration_there_is_nothing_and_no_fault() -> None:
     desk = Desk()
     desk.proxy.snapshot = None
     desk.proxy.listeners = {}
@@ -115,7 +115,7 @@ def test_without_a_configuration_there_is_nothing_and_no_fault():
     assert desk.get("/listeners").json == desk.get("/routes").json == {"listeners": []}
 
 
-def test_a_paused_cluster_is_shown_with_how_many_wait():
+def test_a_paused_cluster_is_shown_with_how_many_wait() -> None:
     desk = Desk()
     assert desk.get("/clusters").json["clusters"][0]["paused"] is None
     desk.post("/clusters/demo/pause?most=5")
@@ -123,7 +123,7 @@ def test_a_paused_cluster_is_shown_with_how_many_wait():
     assert desk.get("/clusters").json["clusters"][0]["paused"] == {"waiting": 1, "most": 5}
 
 
-def test_mirrors_are_shown_with_the_last_answers_that_differed():
+def test_mirrors_are_shown_with_the_last_answers_that_differed() -> None:
     desk = Desk()
     assert desk.get("/routes").json["listeners"][0]["routes"][0]["mirrors"] == []
     shadow = MirrorTarget(desk.running.cluster, share=0.25, compare=True)
@@ -136,7 +136,7 @@ def test_mirrors_are_shown_with_the_last_answers_that_differed():
     assert mirror["last"] == [{"operation": "echo", "differs": "x" * 200}]
 
 
-def test_a_long_list_comes_in_pieces_and_is_the_same():
+def test_a_long_list_comes_in_pieces_and_is_the_same() -> None:
     items = [{"name": f"n\n{number}", "more": [1, {"a": {}}]} for number in range(40)]
     answer = as_json_list("things", items, lambda one: one)
     assert len(list(answer.body)) == 41

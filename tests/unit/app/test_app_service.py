@@ -28,7 +28,7 @@ class Running(Stage):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.sockets: list[Socket] = []
-        self.network.listen = self._listen  # type: ignore[method-assign,assignment]
+        self.network.listen = self._listen  # type: ignore[method-assign]
         self.service = ProxyService(self.network, Registry([Path("/nowhere")]))
         self.service.startService()
 

@@ -365,7 +365,7 @@ def test_idle_clients_are_looked_for_every_second_and_more_often_when_their_time
 
 @pytest.fixture
 def network() -> Iterator[Network]:
-    made = Network(reactor, FlushQueue(reactor))  # type: ignore[arg-type]
+    made = Network(reactor, FlushQueue(reactor))
     yield made
     made.close()
 

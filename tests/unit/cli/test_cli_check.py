@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 from asking import Terminal
 
 
-def test_a_right_file_is_told_and_a_wrong_one_with_its_lines(tmp_path):
+def test_a_right_file_is_told_and_a_wrong_one_with_its_lines(tmp_path: Path) -> None:
     file = tmp_path / "one.yaml"
     file.write_text("listeners: []\n")
     terminal = Terminal()

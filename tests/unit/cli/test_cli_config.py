@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from asking import Terminal
 
 
-def test_it_tells_what_a_file_would_change(tmp_path):
+def test_it_tells_what_a_file_would_change(tmp_path: Path) -> None:
     file = tmp_path / "new.yaml"
     file.write_text("listeners: []\n")
     terminal = Terminal()
@@ -15,7 +17,7 @@ def test_it_tells_what_a_file_would_change(tmp_path):
     assert terminal.json["difference"]["listeners"]["added"] == ["back"]
 
 
-def test_a_wrong_file_has_its_errors_on_standard_error(tmp_path):
+def test_a_wrong_file_has_its_errors_on_standard_error(tmp_path: Path) -> None:
     file = tmp_path / "new.yaml"
     file.write_text("wrong")
     terminal = Terminal()
@@ -25,6 +27,6 @@ def test_a_wrong_file_has_its_errors_on_standard_error(tmp_path):
     assert "demo.yaml" not in terminal.err
 
 
-def test_a_file_that_is_not_there_is_told():
+def test_a_file_that_is_not_there_is_told() -> None:
     with pytest.raises(ValueError, match="No such file"):
         Terminal().run("config", "diff", "/nowhere.yaml")

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 from asking import Terminal
 
@@ -8,13 +11,13 @@ from metaproxy.cli.client import AdminError
 from metaproxy.config.model import Config, Record
 
 
-def studio(folder) -> Terminal:
+def studio(folder: Any) -> Terminal:
     terminal = Terminal()
     terminal.desk.configuration.config = Config(record=Record(folder=folder))
     return terminal
 
 
-def test_it_starts_and_stops_a_recording(tmp_path):
+def test_it_starts_and_stops_a_recording(tmp_path: Path) -> None:
     terminal = studio(tmp_path)
     assert terminal.run("record", "one", "--detach", "--listener", "front", "--max-bytes", "1MiB", "--time", "5m") == 0
     assert terminal.out.splitlines() == [str(tmp_path / "one"), terminal.out.splitlines()[1]]
@@ -24,10 +27,10 @@ def test_it_starts_and_stops_a_recording(tmp_path):
     assert (terminal.json["exchanges"], terminal.json["ended_by"]) == (1, "request")
 
 
-def test_ctrl_c_ends_it(tmp_path, monkeypatch):
+def test_ctrl_c_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = studio(tmp_path)
 
-    def interrupted(seconds):
+    def interrupted(seconds: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(record.time, "sleep", interrupted)
@@ -36,10 +39,12 @@ def test_ctrl_c_ends_it(tmp_path, monkeypatch):
     assert terminal.desk.get("/record").json["recording"] is False
 
 
-def test_it_comes_back_when_a_bound_is_reached_and_tells_what_was_left_out(tmp_path, monkeypatch):
+def test_it_comes_back_when_a_bound_is_reached_and_tells_what_was_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     terminal = studio(tmp_path)
 
-    def work(seconds):
+    def work(seconds: Any) -> None:
         terminal.desk.proxy._watchers[0].__self__.left_out["secret"] = 3
         terminal.desk.clock.advance(1)
 
@@ -49,6 +54,6 @@ def test_it_comes_back_when_a_bound_is_reached_and_tells_what_was_left_out(tmp_p
     assert "left out: 3 secret" in terminal.out
 
 
-def test_there_is_nothing_to_stop():
+def test_there_is_nothing_to_stop() -> None:
     with pytest.raises(AdminError, match="nothing is being recorded"):
         Terminal().run("record", "--stop")

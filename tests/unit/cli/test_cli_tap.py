@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from typing import Any
 
 from asking import Terminal
 
@@ -10,23 +12,23 @@ from metaproxy.telemetry.inspect.decoded import decoded
 class Lines:
     """An admin API whose tap has these lines."""
 
-    def __init__(self, *lines):
+    def __init__(self, *lines: Any) -> None:
         self._lines = lines
         self.asked = None
 
-    def lines(self, path, **query):
+    def lines(self, path: Any, **query: Any) -> Iterator[None]:
         self.asked = path, query
         yield from self._lines
 
 
-def seen(*services):
+def seen(*services: Any) -> Any:
     terminal, found = Terminal(), []
     terminal.desk.proxy.watch(lambda exchange: found.append(decoded(exchange)))
     terminal.traffic(*services)
     return terminal, found
 
 
-def test_each_exchange_is_a_line():
+def test_each_exchange_is_a_line() -> None:
     terminal, found = seen("echo", "gone")
     terminal.admin = Lines(*found)
     assert terminal.run("tap", "--match", "a=b", "--limit", "2") == 0
@@ -39,7 +41,7 @@ def test_each_exchange_is_a_line():
     assert terminal.admin.asked == ("/tap", {"listener": None, "match": "a=b", "limit": 2, "rate": None})
 
 
-def test_why_tells_the_reasons():
+def test_why_tells_the_reasons() -> None:
     terminal, found = seen("gone")
     terminal.admin = Lines(*found)
     terminal.run("tap", "--why")
@@ -47,7 +49,7 @@ def test_why_tells_the_reasons():
     assert "not main: " in terminal.out
 
 
-def test_lost_lines_and_differing_mirrors_are_told():
+def test_lost_lines_and_differing_mirrors_are_told() -> None:
     terminal, found = seen("echo")
     terminal.admin = Lines({**found[0], "lost": 7, "attempts": 3, "mirror": {"cluster": "v2", "differs": "byte 3"}})
     terminal.run("tap")
@@ -55,7 +57,7 @@ def test_lost_lines_and_differing_mirrors_are_told():
     assert " x3  mirror v2: byte 3" in terminal.out
 
 
-def test_what_a_peer_wrote_can_not_draw_on_the_terminal():
+def test_what_a_peer_wrote_can_not_draw_on_the_terminal() -> None:
     terminal, found = seen("echo")
     terminal.admin = Lines({**found[0], "operation": "\x1b[31mred\nline [bold]x[/bold]"})
     terminal.run("tap")
@@ -64,7 +66,7 @@ def test_what_a_peer_wrote_can_not_draw_on_the_terminal():
     assert "[bold]x[/bold]" in terminal.out
 
 
-def test_scripts_get_a_line_of_json_each():
+def test_scripts_get_a_line_of_json_each() -> None:
     terminal, found = seen("echo", "gone")
     terminal.admin = Lines(*found)
     terminal.run("tap", "--json")

@@ -15,7 +15,7 @@ from metaproxy.routing.table import Route, RouteTable, Target
 
 @pytest.mark.parametrize("as_json", [False, True])
 @pytest.mark.parametrize("arguments", [["status"], ["top"], ["drain"]], ids=lambda one: one[0])
-def test_no_command_prints_an_object(arguments, as_json):
+def test_no_command_prints_an_object(arguments: list[str], as_json: bool) -> None:
     terminal = Terminal()
     cluster = terminal.desk.running.cluster
     route = Route(

@@ -64,18 +64,18 @@ def where(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     server.server_close()
 
 
-def test_it_asks_with_its_token_and_leaves_out_what_is_not_given(where):
+def test_it_asks_with_its_token_and_leaves_out_what_is_not_given(where: Any) -> None:
     admin = Admin(where, "t")
     assert admin.get("/stats", filter="a b", format=None) == {"a": 1}
     assert admin.ask("POST", "/drain", b"body") == {"a": 1}
     assert Handler.seen == [("GET", "/stats?filter=a+b", "Bearer t", b""), ("POST", "/drain", "Bearer t", b"body")]
 
 
-def test_a_stream_is_read_line_by_line(where):
+def test_a_stream_is_read_line_by_line(where: Any) -> None:
     assert list(Admin(where).lines("/lines")) == [{"n": 1}, {"n": 2}]
 
 
-def test_a_refusal_has_the_apis_own_words(where):
+def test_a_refusal_has_the_apis_own_words(where: Any) -> None:
     with pytest.raises(AdminError, match="no such thing") as caught:
         Admin(where).get("/no")
     assert caught.value.status == 404
@@ -85,7 +85,7 @@ def test_a_refusal_has_the_apis_own_words(where):
         Admin(where).get("/html")
 
 
-def test_an_api_with_tls_is_asked_when_its_certificate_is_trusted_and_shown_ones_own(tmp_path):
+def test_an_api_with_tls_is_asked_when_its_certificate_is_trusted_and_shown_ones_own(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     served, mine = authority.issue("api", "127.0.0.1"), authority.issue("me")
     both = tmp_path / "both.pem"
@@ -114,13 +114,13 @@ def test_an_api_with_tls_is_asked_when_its_certificate_is_trusted_and_shown_ones
         Admin(where, ca="nowhere.pem")
 
 
-def test_an_api_that_is_not_there_is_told():
+def test_an_api_that_is_not_there_is_told() -> None:
     for where in ("127.0.0.1:1", "unix:/nowhere.sock"):
         with pytest.raises(AdminError, match=where):
             Admin(where).get("/")
 
 
 @pytest.mark.parametrize("where", ["ftp://x", "http://", "http://x:no", ""])
-def test_what_is_no_address_is_refused(where):
+def test_what_is_no_address_is_refused(where: str) -> None:
     with pytest.raises(ValueError, match="write http"):
         Admin(where)

@@ -8,7 +8,7 @@ from metaproxy.cli import drain
 from metaproxy.cli.client import AdminError
 
 
-def test_it_drains_one_listener_or_all():
+def test_it_drains_one_listener_or_all() -> None:
     terminal = Terminal()
     assert terminal.run("drain", "--listener", "front") == 0
     assert terminal.out == "front: draining, 0 clients\n"
@@ -19,7 +19,7 @@ def test_it_drains_one_listener_or_all():
     assert terminal.desk.proxy.draining
 
 
-def test_it_waits_for_the_last_client_and_tells_when_one_is_left(monkeypatch):
+def test_it_waits_for_the_last_client_and_tells_when_one_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drain, "EVERY", 0)
     terminal = Terminal()
     client = terminal.desk.running.client()
@@ -30,6 +30,6 @@ def test_it_waits_for_the_last_client_and_tells_when_one_is_left(monkeypatch):
     assert terminal.run("drain", "--wait", "10s") == 0
 
 
-def test_a_listener_that_is_not_there_is_refused():
+def test_a_listener_that_is_not_there_is_refused() -> None:
     with pytest.raises(AdminError, match="did you mean 'front'"):
         Terminal().run("drain", "--listener", "frnt")

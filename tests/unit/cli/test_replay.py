@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from asking import Terminal
@@ -14,7 +15,13 @@ from metaproxy.recording.entries import Entry, Frame, foot, head
 from metaproxy.recording.player import Call
 
 
-def entry(number=0, protocol="redis", listener="front", endpoint="127.0.0.1:1", data=b"*1\r\n$4\r\nPING\r\n"):
+def entry(
+    number: int = 0,
+    protocol: str = "redis",
+    listener: str = "front",
+    endpoint: str = "127.0.0.1:1",
+    data: bytes = b"*1\r\n$4\r\nPING\r\n",
+) -> Any:
     response = Frame(Kind.RESPONSE, answer(7) if protocol == "quill" else b"+PONG\r\n")
     return Entry(
         number, number / 10, 0.05, f"{listener}/1", Frame(Kind.REQUEST, data), response if endpoint != "-" else None,
@@ -35,11 +42,11 @@ def ended(one: Entry, body: bytes | None = b"hi", error: str = "") -> Call:
 
 
 @pytest.fixture
-def sends(monkeypatch):
+def sends(monkeypatch: pytest.MonkeyPatch) -> Any:
     """What would be sent, instead of sending it: `played` is answered by `result`."""
     told = {"result": lambda entries: ([ended(one) for one in entries], "")}
 
-    def played(entries, to, codec, pace, max_time):
+    def played(entries: Any, to: Any, codec: Any, pace: Any, max_time: Any) -> Any:
         told.update(entries=list(entries), to=to, codec=codec, pace=pace, max_time=max_time)
         return told["result"](entries)
 
@@ -47,7 +54,7 @@ def sends(monkeypatch):
     return told
 
 
-def test_what_a_server_had_is_sent_and_the_rest_is_counted(tmp_path, sends):
+def test_what_a_server_had_is_sent_and_the_rest_is_counted(tmp_path: Path, sends: Any) -> None:
     terminal = Terminal()
     file = written(tmp_path, entry(0), entry(1, endpoint="-"), entry(2))
     assert terminal.run("replay", file, "--to", "127.0.0.1:1", "--speed", "2x", "--timeout", "3s", "--json") == 0
@@ -57,7 +64,9 @@ def test_what_a_server_had_is_sent_and_the_rest_is_counted(tmp_path, sends):
     assert (pace.speed, pace.timeout, pace.ordered, sends["codec"].name) == (2.0, 3.0, False, "redis")
 
 
-def test_differences_are_told_and_the_exit_code_is_1(tmp_path, sends, monkeypatch):
+def test_differences_are_told_and_the_exit_code_is_1(
+    tmp_path: Path, sends: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(replay, "_codec", lambda given, entries: Quill())
     terminal = Terminal()
     file = written(tmp_path, *(entry(number, "quill") for number in range(3)))
@@ -70,7 +79,7 @@ def test_differences_are_told_and_the_exit_code_is_1(tmp_path, sends, monkeypatc
     assert "PING" in terminal.out
 
 
-def test_failures_and_what_was_cut_are_told_and_the_exit_code_is_1(tmp_path, sends):
+def test_failures_and_what_was_cut_are_told_and_the_exit_code_is_1(tmp_path: Path, sends: Any) -> None:
     terminal = Terminal()
     file = written(tmp_path, entry(0), entry(1))
     sends["result"] = lambda entries: ([ended(one, None, "refused") for one in entries], "")
@@ -81,7 +90,7 @@ def test_failures_and_what_was_cut_are_told_and_the_exit_code_is_1(tmp_path, sen
     assert "2 were not sent" in terminal.err
 
 
-def test_a_listener_and_a_protocol_choose(tmp_path, sends):
+def test_a_listener_and_a_protocol_choose(tmp_path: Path, sends: Any) -> None:
     terminal = Terminal()
     file = written(tmp_path, entry(0), entry(1, "thrift", "other"))
     with pytest.raises(ValueError, match="exchanges of redis, thrift; write --listener front"):
@@ -93,14 +102,14 @@ def test_a_listener_and_a_protocol_choose(tmp_path, sends):
     assert sends["codec"].name == "thrift"
 
 
-def test_a_password_may_come_from_the_environment(tmp_path, sends, monkeypatch):
+def test_a_password_may_come_from_the_environment(tmp_path: Path, sends: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SERVER_PASSWORD", "hunter2")
     login = ["--credential", "user=app", "--credential", "password=env:SERVER_PASSWORD"]
     Terminal().run("replay", written(tmp_path, entry()), "--to", "127.0.0.1:1", *login)
     assert sends["pace"].credentials == {"user": "app", "password": "hunter2"}
 
 
-def test_a_recording_that_was_cut_is_sent_as_far_as_it_goes(tmp_path, sends):
+def test_a_recording_that_was_cut_is_sent_as_far_as_it_goes(tmp_path: Path, sends: Any) -> None:
     file = tmp_path / "cut"
     file.write_text(head("now") + entry().line() + entry(1).line()[:50])
     terminal = Terminal()
@@ -122,12 +131,12 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("arguments", "why"), WRONG)
-def test_arguments_that_make_no_sense_are_refused(tmp_path, sends, arguments, why):
+def test_arguments_that_make_no_sense_are_refused(tmp_path: Path, sends: Any, arguments: list[str], why: str) -> None:
     with pytest.raises(ValueError, match=why):
         Terminal().run("replay", written(tmp_path, entry()), "--to", "127.0.0.1:1", *arguments)
 
 
-def test_a_file_that_is_no_recording_is_refused(tmp_path, sends):
+def test_a_file_that_is_no_recording_is_refused(tmp_path: Path, sends: Any) -> None:
     (tmp_path / "x").write_text("hello")
     with pytest.raises(ValueError, match="line 1: not the head of a recording"):
         Terminal().run("replay", str(tmp_path / "x"), "--to", "127.0.0.1:1")
@@ -135,7 +144,7 @@ def test_a_file_that_is_no_recording_is_refused(tmp_path, sends):
         Terminal().run("replay", str(tmp_path / "y"), "--to", "127.0.0.1:1")
 
 
-def test_the_command_itself_tells_a_server_that_is_not_there(tmp_path):
+def test_the_command_itself_tells_a_server_that_is_not_there(tmp_path: Path) -> None:
     """With a reactor and a socket: the only test of it here; tests/interop has the others."""
     file = written(tmp_path, entry())
     command = [str(Path(sys.executable).with_name("metaproxy")), "replay", file, "--to", "unix:/nowhere.sock"]

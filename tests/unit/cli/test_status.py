@@ -11,7 +11,7 @@ from metaproxy.cli.main import main, parser
 from metaproxy.cli.output import Output
 
 
-def test_it_tells_listeners_and_endpoints_and_that_all_is_well():
+def test_it_tells_listeners_and_endpoints_and_that_all_is_well() -> None:
     terminal = Terminal()
     terminal.traffic("echo", "echo", "gone")
     assert terminal.run("status") == 0
@@ -21,7 +21,7 @@ def test_it_tells_listeners_and_endpoints_and_that_all_is_well():
     assert sum(line.startswith("demo") and "healthy" in line for line in terminal.out.splitlines()) == 2
 
 
-def test_what_is_out_is_told_and_a_proxy_that_drains_is_not_ready():
+def test_what_is_out_is_told_and_a_proxy_that_drains_is_not_ready() -> None:
     terminal = Terminal()
     cluster = terminal.desk.running.cluster
     cluster.drain(terminal.desk.running.endpoints[0])
@@ -33,7 +33,7 @@ def test_what_is_out_is_told_and_a_proxy_that_drains_is_not_ready():
     assert "ejected" in terminal.out
 
 
-def test_a_configuration_that_was_refused_comes_with_its_errors():
+def test_a_configuration_that_was_refused_comes_with_its_errors() -> None:
     terminal = Terminal()
     terminal.desk.configuration.apply_text("wrong")
     terminal.run("status")
@@ -41,7 +41,7 @@ def test_a_configuration_that_was_refused_comes_with_its_errors():
     assert "demo.yaml:7:18" in terminal.out
 
 
-def test_scripts_get_json():
+def test_scripts_get_json() -> None:
     terminal = Terminal()
     assert terminal.run("status", "--json") == 0
     assert terminal.json["server"]["ready"] is True
@@ -53,7 +53,7 @@ def out_of_service(terminal: Terminal) -> None:
         terminal.desk.running.cluster.eject(one)
 
 
-def test_a_cluster_without_a_usable_endpoint_is_in_the_exit_code_and_on_top():
+def test_a_cluster_without_a_usable_endpoint_is_in_the_exit_code_and_on_top() -> None:
     terminal = Terminal()
     assert terminal.run("status") == 0
     assert "nothing is wrong" in terminal.out
@@ -85,21 +85,21 @@ def make(terminal: Terminal, state: str) -> None:
         ("not ready", [0, 1, 1, 1]),
     ],
 )
-def test_from_what_on_it_ends_with_1_is_a_choice(state, codes):
+def test_from_what_on_it_ends_with_1_is_a_choice(state: str, codes: list[int]) -> None:
     terminal = Terminal()
     make(terminal, state)
     found = [terminal.run("status", "--fail-on", level) for level in ("never", "not-ready", "degraded", "problems")]
     assert found == codes
 
 
-def test_another_choice_is_an_error_that_lists_them(capsys):
+def test_another_choice_is_an_error_that_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["status", "--fail-on", "always"])
     assert caught.value.code == 2
     assert "'degraded'" in capsys.readouterr().err
 
 
-def test_latency_and_errors_are_of_the_last_seconds_and_not_since_the_start():
+def test_latency_and_errors_are_of_the_last_seconds_and_not_since_the_start() -> None:
     terminal = Terminal()
     desk = terminal.desk
     desk.admin.windows.start()
@@ -134,7 +134,7 @@ def drawn(terminal: Terminal, width: int) -> list[str]:
 
 
 @pytest.mark.parametrize("width", [40, 80, 120])
-def test_on_a_narrow_terminal_each_row_is_a_line_and_names_stay_whole(width):
+def test_on_a_narrow_terminal_each_row_is_a_line_and_names_stay_whole(width: int) -> None:
     terminal = Terminal()
     terminal.traffic("echo", "echo")
     lines = [escape.sub("", line) for line in drawn(terminal, width)]

@@ -3,7 +3,7 @@ from __future__ import annotations
 from asking import Terminal
 
 
-def test_it_shows_rates_errors_and_latency_by_operation_and_cluster():
+def test_it_shows_rates_errors_and_latency_by_operation_and_cluster() -> None:
     terminal = Terminal()
     terminal.desk.get("/flows")
     terminal.traffic("echo", "echo", "gone")
@@ -21,7 +21,7 @@ def test_it_shows_rates_errors_and_latency_by_operation_and_cluster():
     assert gone[-2:] == ["denied", "1"]
 
 
-def test_scripts_get_json():
+def test_scripts_get_json() -> None:
     terminal = Terminal()
     terminal.desk.get("/flows")
     terminal.traffic("echo")

@@ -146,7 +146,7 @@ async def test_what_is_no_http_is_told_in_a_line(calls: HttpCalls) -> None:
             self.transport.loseConnection()  # type: ignore[union-attr]
 
     factory = ServerFactory()
-    factory.protocol = Odd  # type: ignore[assignment]
+    factory.protocol = Odd
     port = NET.listenTCP(0, factory, interface="127.0.0.1")
     text = await failure(calls.call("GET", f"http://127.0.0.1:{port.getHost().port}/", 5))
     assert text and "\n" not in text

@@ -51,7 +51,7 @@ class Works:
         return {endpoint.address for level in self.cluster.levels for endpoint, _ in level.members}
 
 
-def test_the_first_check_comes_at_once_and_decides_at_once():
+def test_the_first_check_comes_at_once_and_decides_at_once() -> None:
     works = Works()
     works.well -= {"a:2"}
     assert works.used == {"a:1", "a:2", "a:3"}
@@ -61,7 +61,7 @@ def test_the_first_check_comes_at_once_and_decides_at_once():
     assert [endpoint.checked for endpoint in works.endpoints] == [True] * 3
 
 
-def test_so_many_failures_in_a_row_take_out_and_so_many_passes_bring_back():
+def test_so_many_failures_in_a_row_take_out_and_so_many_passes_bring_back() -> None:
     works = Works(healthy=2, unhealthy=3).start()
     works.rounds()
     works.well -= {"a:1"}
@@ -76,7 +76,7 @@ def test_so_many_failures_in_a_row_take_out_and_so_many_passes_bring_back():
     assert works.used == {"a:1", "a:2", "a:3"}
 
 
-def test_a_check_that_agrees_begins_the_row_anew():
+def test_a_check_that_agrees_begins_the_row_anew() -> None:
     works = Works(unhealthy=2).start()
     for _ in range(3):
         works.well -= {"a:1"}
@@ -86,7 +86,7 @@ def test_a_check_that_agrees_begins_the_row_anew():
     assert "a:1" in works.used
 
 
-def test_checks_are_counted():
+def test_checks_are_counted() -> None:
     works = Works()
     works.well -= {"a:1"}
     works.start()
@@ -94,14 +94,14 @@ def test_checks_are_counted():
     assert (works.cluster.counts.checks, works.cluster.counts.check_failures) == (6, 2)
 
 
-def test_checks_of_an_endpoint_follow_each_other_at_the_interval_and_its_jitter():
+def test_checks_of_an_endpoint_follow_each_other_at_the_interval_and_its_jitter() -> None:
     works = Works(1, uniform=0.5, interval=10.0, jitter=20).start()
     for _ in range(40):
         works.clock.advance(1.0)
     assert [time for time, _ in works.asked] == [0, 11, 22, 33]
 
 
-def test_the_next_check_waits_for_the_last():
+def test_the_next_check_waits_for_the_last() -> None:
     works = Works(1, interval=1.0)
     works.hang = {"a:1"}
     works.start()
@@ -112,7 +112,7 @@ def test_the_next_check_waits_for_the_last():
     assert len(works.asked) == 2
 
 
-def test_only_so_many_checks_are_under_way_at_a_time():
+def test_only_so_many_checks_are_under_way_at_a_time() -> None:
     works = Works(AT_ONCE + 3)
     works.hang = set(works.well)
     works.start()
@@ -122,7 +122,7 @@ def test_only_so_many_checks_are_under_way_at_a_time():
     assert len(works.asked) == AT_ONCE + 3
 
 
-def test_one_that_joins_later_is_used_when_its_first_check_has_passed():
+def test_one_that_joins_later_is_used_when_its_first_check_has_passed() -> None:
     works = Works(2).start()
     works.rounds()
     works.well |= {"a:4"}
@@ -133,13 +133,13 @@ def test_one_that_joins_later_is_used_when_its_first_check_has_passed():
     assert works.used == {"a:1", "a:2", "a:4"}
 
 
-def test_the_first_ones_of_an_empty_cluster_are_used_at_once():
+def test_the_first_ones_of_an_empty_cluster_are_used_at_once() -> None:
     works = Works(0).start()
     works.cluster.update([Endpoint("a:1"), Endpoint("a:2")])
     assert works.used == {"a:1", "a:2"}
 
 
-def test_what_was_known_before_the_cluster_was_replaced_is_revised_as_ever():
+def test_what_was_known_before_the_cluster_was_replaced_is_revised_as_ever() -> None:
     works = Works(2, healthy=2)
     works.endpoints[0].checked, works.endpoints[0].healthy = True, False
     works.cluster.refresh()
@@ -149,7 +149,7 @@ def test_what_was_known_before_the_cluster_was_replaced_is_revised_as_ever():
     assert works.used == {"a:1", "a:2"}
 
 
-def test_who_leaves_is_checked_no_more():
+def test_who_leaves_is_checked_no_more() -> None:
     works = Works(2)
     works.hang = {"a:1"}
     works.start()
@@ -161,7 +161,7 @@ def test_who_leaves_is_checked_no_more():
     assert {address for _, address in works.asked} == {"a:2"}
 
 
-def test_a_stop_ends_what_is_under_way_and_leaves_no_timer():
+def test_a_stop_ends_what_is_under_way_and_leaves_no_timer() -> None:
     works = Works(AT_ONCE + 2)
     works.hang = set(works.well)
     works.start()

@@ -25,7 +25,7 @@ def cluster(*endpoints: Endpoint, **settings: object) -> Cluster:
     return Cluster("demo", Codec(), endpoints, RoundRobin, settings=Settings(**settings))  # type: ignore[arg-type]
 
 
-def test_a_drained_endpoint_gets_nothing_and_its_connections_go_until_it_is_restored():
+def test_a_drained_endpoint_gets_nothing_and_its_connections_go_until_it_is_restored() -> None:
     one = cluster(*made("a:1", "b:1"))
     pool = one.endpoints[0].pool = Pool()
     one.drain(one.endpoints[0])
@@ -34,7 +34,7 @@ def test_a_drained_endpoint_gets_nothing_and_its_connections_go_until_it_is_rest
     assert picked(one) == {"Endpoint(a:1)", "Endpoint(b:1)"} and not pool.retired
 
 
-def test_the_last_endpoint_can_be_drained_but_not_ejected():
+def test_the_last_endpoint_can_be_drained_but_not_ejected() -> None:
     one = cluster(*made("a:1"))
     one.eject(one.endpoints[0])
     assert picked(one) == {"Endpoint(a:1)"}, "a panic"
@@ -44,14 +44,14 @@ def test_the_last_endpoint_can_be_drained_but_not_ejected():
     assert picked(one) == {"Endpoint(a:1)"} and not one.endpoints[0].ejected
 
 
-def test_an_ejected_endpoint_keeps_its_connections():
+def test_an_ejected_endpoint_keeps_its_connections() -> None:
     one = cluster(*made("a:1", "b:1"))
     pool = one.endpoints[0].pool = Pool()
     one.eject(one.endpoints[0])
     assert picked(one) == {"Endpoint(b:1)"} and not pool.retired
 
 
-def test_a_subset_is_planned_like_the_whole():
+def test_a_subset_is_planned_like_the_whole() -> None:
     version = {"version": "v2"}
     one = cluster(
         Endpoint("a:1", metadata=version), Endpoint("b:1", metadata=version), Endpoint("c:1"), panic_threshold=0
@@ -65,7 +65,7 @@ def test_a_subset_is_planned_like_the_whole():
     assert str(one.pick(REQUEST, (), version)) == "Endpoint(b:1)"
 
 
-def test_a_balancer_goes_on_as_it_is_where_the_plan_comes_out_the_same():
+def test_a_balancer_goes_on_as_it_is_where_the_plan_comes_out_the_same() -> None:
     version = {"version": "v2"}
     one = cluster(Endpoint("a:1", metadata=version), Endpoint("b:1"), Endpoint("c:1"))
     one.pick(REQUEST, (), version)
@@ -77,7 +77,7 @@ def test_a_balancer_goes_on_as_it_is_where_the_plan_comes_out_the_same():
     assert one._subset(version) is subset, "nobody of it changed"
 
 
-def test_a_level_keeps_its_balancer_when_only_the_shares_change():
+def test_a_level_keeps_its_balancer_when_only_the_shares_change() -> None:
     one = cluster(*(Endpoint(f"a:{number}") for number in range(4)), Endpoint("b:1", priority=1))
     endpoints = one.endpoints
     one.eject(endpoints[0])
@@ -91,7 +91,7 @@ def test_a_level_keeps_its_balancer_when_only_the_shares_change():
     assert [round(level.share, 2) for level in one.levels] == [0.35, 0.65]
 
 
-def test_levels_are_used_in_their_shares():
+def test_levels_are_used_in_their_shares() -> None:
     one = cluster(*made("a:1", "a:2"), Endpoint("b:1", priority=1))
     one.eject(one.endpoints[0])
     found = Counter(str(one.pick(REQUEST, (), None)) for _ in range(10_000))
@@ -99,7 +99,7 @@ def test_levels_are_used_in_their_shares():
     assert abs(found["Endpoint(a:2)"] / 10_000 - 0.7) < 0.025  # five standard deviations
 
 
-def test_a_cluster_that_hashes_goes_on_to_know_its_key_while_nobody_can_be_picked():
+def test_a_cluster_that_hashes_goes_on_to_know_its_key_while_nobody_can_be_picked() -> None:
     one = Cluster("demo", Codec(), made("a:1", "b:1"), lambda endpoints: RingHash(endpoints, key="user"))
     for endpoint in one.endpoints:
         one.drain(endpoint)
@@ -110,13 +110,13 @@ def test_a_cluster_that_hashes_goes_on_to_know_its_key_while_nobody_can_be_picke
 class Picky(RoundRobin):
     """Can't be built over one endpoint."""
 
-    def __init__(self, endpoints):
+    def __init__(self, endpoints: list[Endpoint]) -> None:
         if len(endpoints) < 2:
             raise ValueError("too few for me")
         super().__init__(endpoints)
 
 
-def test_a_balancer_that_fails_is_refused_at_first_and_later_the_one_before_goes_on():
+def test_a_balancer_that_fails_is_refused_at_first_and_later_the_one_before_goes_on() -> None:
     with pytest.raises(ValueError, match="too few"):
         Cluster("demo", Codec(), made("a:1"), Picky)
     one = Cluster("demo", Codec(), made("a:1", "b:1"), Picky)

@@ -26,21 +26,21 @@ def hashes(number: int = DRAWS) -> list[int]:
     return [xxhash.xxh64_intdigest(f"key-{index}".encode()) for index in range(number)]
 
 
-def test_it_is_a_balancer_of_the_kind_that_it_is_made_of():
+def test_it_is_a_balancer_of_the_kind_that_it_is_made_of() -> None:
     levels = Levels([0.5, 0.5], [RingHash(FIRST, key="user"), RingHash(SECOND, key="user")])
     assert verifyObject(ILoadBalancer, levels)
     assert levels.uses_hash and levels.keys == ("user",)
     assert not Levels([0.5, 0.5], [RoundRobin(FIRST), RoundRobin(SECOND)]).uses_hash
 
 
-def test_levels_are_drawn_by_their_shares():
+def test_levels_are_drawn_by_their_shares() -> None:
     levels = Levels([0.7, 0.2, 0.1], [RoundRobin(one) for one in (FIRST, SECOND, THIRD)], random.Random(5).random)
     picked = Counter(str(levels.pick(0).address)[0] for _ in range(DRAWS))
     for name, share in {"a": 0.7, "b": 0.2, "c": 0.1}.items():
         assert abs(picked[name] / DRAWS - share) < BOUND
 
 
-def test_hashes_spread_over_levels_by_their_shares_and_inside_each_as_ever():
+def test_hashes_spread_over_levels_by_their_shares_and_inside_each_as_ever() -> None:
     for balancer in (RingHash, Maglev):
         levels = Levels([0.6, 0.4], [balancer(FIRST), balancer(THIRD)])
         picked = Counter(levels.pick(one).address for one in hashes())
@@ -51,7 +51,7 @@ def test_hashes_spread_over_levels_by_their_shares_and_inside_each_as_ever():
             assert 0.4 / 3 * 0.8 < picked[one.address] / DRAWS < 0.4 / 3 * 1.2
 
 
-def test_a_key_stays_in_its_level_while_the_shares_do_and_few_move_when_they_change():
+def test_a_key_stays_in_its_level_while_the_shares_do_and_few_move_when_they_change() -> None:
     before = Levels([0.6, 0.4], [Maglev(FIRST), Maglev(SECOND)])
     again = Levels([0.6, 0.4], [Maglev(FIRST), Maglev(SECOND)])
     after = Levels([0.5, 0.5], [Maglev(FIRST), Maglev(SECOND)])
@@ -60,6 +60,6 @@ def test_a_key_stays_in_its_level_while_the_shares_do_and_few_move_when_they_cha
     assert abs(moved / DRAWS - 0.1) < BOUND
 
 
-def test_the_last_level_takes_what_rounding_leaves():
+def test_the_last_level_takes_what_rounding_leaves() -> None:
     levels = Levels([0.1] * 9 + [0.0999], [RoundRobin(FIRST)] * 9 + [RoundRobin(SECOND)], lambda: 0.999999)
     assert levels.pick(0).address == "b:1"

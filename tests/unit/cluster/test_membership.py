@@ -44,7 +44,7 @@ def works() -> tuple[Discovery, Cluster, list[str]]:
     return discovery, cluster, told
 
 
-def test_the_cluster_has_what_was_found_last():
+def test_the_cluster_has_what_was_found_last() -> None:
     discovery, cluster, told = works()
     assert picked(cluster) == {"None"}
     discovery.update(["a:1", "b:1"])
@@ -56,7 +56,7 @@ def test_the_cluster_has_what_was_found_last():
     assert told == ["2 endpoints: +a:1 +b:1", "2 endpoints: +c:1 -b:1"]
 
 
-def test_a_failure_and_a_list_with_something_wrong_change_nothing():
+def test_a_failure_and_a_list_with_something_wrong_change_nothing() -> None:
     discovery, cluster, told = works()
     discovery.update(["a:1"])
     discovery.failed("dns: no answer in time")
@@ -67,13 +67,13 @@ def test_a_failure_and_a_list_with_something_wrong_change_nothing():
     assert told[1:] == ["dns: no answer in time", "wrong is no address", f"{MOST + 1} endpoints; allowed are {MOST}"]
 
 
-def test_a_long_list_is_told_in_short():
+def test_a_long_list_is_told_in_short() -> None:
     discovery, _, told = works()
     discovery.update([f"a:{number}" for number in range(1000)])
     assert told[0].endswith(" and 990 more") and len(told[0]) < 200
 
 
-def test_a_stopped_cluster_is_told_nothing_and_stops_its_discovery_once():
+def test_a_stopped_cluster_is_told_nothing_and_stops_its_discovery_once() -> None:
     discovery, cluster, _ = works()
     cluster.stop()
     cluster.stop()
@@ -83,7 +83,7 @@ def test_a_stopped_cluster_is_told_nothing_and_stops_its_discovery_once():
     assert cluster.endpoints == [] and cluster.counts.discovery_failures == 0
 
 
-def test_a_cluster_is_warm_once_there_was_an_answer_or_a_failure():
+def test_a_cluster_is_warm_once_there_was_an_answer_or_a_failure() -> None:
     discovery, cluster, _ = works()
     assert not cluster.warm
     discovery.failed("x")

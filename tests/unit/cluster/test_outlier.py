@@ -49,7 +49,7 @@ class Works:
         return {endpoint.address for level in self.cluster.levels for endpoint, _ in level.members}
 
 
-def test_so_many_errors_in_a_row_eject():
+def test_so_many_errors_in_a_row_eject() -> None:
     works = Works(consecutive_errors=3)
     works.errors(2)
     assert works.out == []
@@ -58,7 +58,7 @@ def test_so_many_errors_in_a_row_eject():
     assert works.cluster.counts.ejections == {"consecutive_errors": 1}
 
 
-def test_a_success_between_them_begins_anew():
+def test_a_success_between_them_begins_anew() -> None:
     works = Works(consecutive_errors=3)
     works.errors(2)
     works.endpoints[0].counts.successes += 1  # as the path counts it, without telling anybody
@@ -68,7 +68,7 @@ def test_a_success_between_them_begins_anew():
     assert works.out == ["a:1"]
 
 
-def test_what_was_not_answered_counts_as_an_error_unless_they_are_split():
+def test_what_was_not_answered_counts_as_an_error_unless_they_are_split() -> None:
     works = Works(consecutive_errors=4)
     works.errors(2)
     works.losses(1)
@@ -76,7 +76,7 @@ def test_what_was_not_answered_counts_as_an_error_unless_they_are_split():
     assert works.out == ["a:1"]
 
 
-def test_split_counts_answers_and_the_lack_of_them_apart():
+def test_split_counts_answers_and_the_lack_of_them_apart() -> None:
     works = Works(consecutive_errors=3, consecutive_local=2, split=True)
     works.errors(2)
     works.losses(1)
@@ -90,7 +90,7 @@ def test_split_counts_answers_and_the_lack_of_them_apart():
     assert works.cluster.counts.ejections == {"consecutive_errors": 1}
 
 
-def test_an_answer_ends_a_row_of_unanswered_requests_even_if_it_tells_of_failure():
+def test_an_answer_ends_a_row_of_unanswered_requests_even_if_it_tells_of_failure() -> None:
     works = Works(consecutive_errors=0, consecutive_local=2, split=True)
     for _ in range(9):
         works.losses(1)
@@ -98,13 +98,13 @@ def test_an_answer_ends_a_row_of_unanswered_requests_even_if_it_tells_of_failure
     assert works.out == []
 
 
-def test_zero_is_never():
+def test_zero_is_never() -> None:
     works = Works(consecutive_errors=0)
     works.errors(1000)
     assert works.out == []
 
 
-def test_an_ejected_endpoint_comes_back_and_each_further_time_takes_longer():
+def test_an_ejected_endpoint_comes_back_and_each_further_time_takes_longer() -> None:
     works = Works(consecutive_errors=1, ejection_time=30, max_ejection_time=70, interval=1000)
     for seconds in (30, 60, 70, 70):
         works.errors(1)
@@ -115,7 +115,7 @@ def test_an_ejected_endpoint_comes_back_and_each_further_time_takes_longer():
         assert works.out == [] and "a:1" in works.used
 
 
-def test_good_intervals_make_the_next_time_shorter_again():
+def test_good_intervals_make_the_next_time_shorter_again() -> None:
     works = Works(consecutive_errors=1, ejection_time=10, interval=10)
     for _ in range(3):
         works.errors(1)
@@ -126,13 +126,13 @@ def test_good_intervals_make_the_next_time_shorter_again():
     assert works.endpoints[0].ejections == before - 2
 
 
-def test_ejection_time_above_its_maximum_is_the_maximum():
+def test_ejection_time_above_its_maximum_is_the_maximum() -> None:
     works = Works(consecutive_errors=1, ejection_time=100, max_ejection_time=50)
     works.errors(1)
     assert works.endpoints[0].ejected_until == 100
 
 
-def test_no_more_are_ejected_at_a_time_than_allowed_and_that_is_counted():
+def test_no_more_are_ejected_at_a_time_than_allowed_and_that_is_counted() -> None:
     works = Works(consecutive_errors=1, max_ejected=50)
     for index in range(4):
         works.errors(1, index)
@@ -141,14 +141,14 @@ def test_no_more_are_ejected_at_a_time_than_allowed_and_that_is_counted():
 
 
 @pytest.mark.parametrize(("max_ejected", "out"), [(10, ["a:1"]), (0, [])])
-def test_one_may_be_ejected_of_few_unless_none_may(max_ejected, out):
+def test_one_may_be_ejected_of_few_unless_none_may(max_ejected: int, out: list[str]) -> None:
     works = Works(consecutive_errors=1, max_ejected=max_ejected)
     works.errors(1, 0)
     works.errors(1, 1)
     assert works.out == out
 
 
-def test_after_its_return_errors_of_before_do_not_count():
+def test_after_its_return_errors_of_before_do_not_count() -> None:
     works = Works(consecutive_errors=3, ejection_time=1)
     works.errors(30)
     works.clock.advance(1.1)
@@ -159,27 +159,27 @@ def test_after_its_return_errors_of_before_do_not_count():
 SIX = [(100, 0)] * 5
 
 
-def test_a_success_rate_far_below_the_others_ejects():
+def test_a_success_rate_far_below_the_others_ejects() -> None:
     works = Works(6, consecutive_errors=0)
     works.interval(*SIX, (70, 30))
     assert works.out == ["a:6"]
     assert works.cluster.counts.ejections == {"success_rate": 1}
 
 
-def test_a_success_rate_that_is_like_the_others_does_not():
+def test_a_success_rate_that_is_like_the_others_does_not() -> None:
     works = Works(6, consecutive_errors=0)
     works.interval((70, 30), (75, 25), (72, 28), (68, 32), (71, 29), (69, 31))
     assert works.out == []
 
 
 @pytest.mark.parametrize(("hosts", "requests"), [(4, 100), (6, 99)])
-def test_rates_need_enough_hosts_with_enough_requests(hosts, requests):
+def test_rates_need_enough_hosts_with_enough_requests(hosts: int, requests: int) -> None:
     works = Works(hosts, consecutive_errors=0)
     works.interval(*[(requests, 0)] * (hosts - 1), (0, requests))
     assert works.out == []
 
 
-def test_only_what_came_in_the_last_interval_counts():
+def test_only_what_came_in_the_last_interval_counts() -> None:
     works = Works(6, consecutive_errors=0, success_rate=0, failure_percent=50, max_ejected=100)
     works.interval(*SIX, (51, 49))
     works.interval(*SIX, (51, 49))
@@ -189,7 +189,7 @@ def test_only_what_came_in_the_last_interval_counts():
     assert works.cluster.counts.ejections == {"failure_percent": 1}
 
 
-def test_losses_count_in_the_rates_or_in_rates_of_their_own():
+def test_losses_count_in_the_rates_or_in_rates_of_their_own() -> None:
     for split in (False, True):
         works = Works(6, consecutive_errors=0, consecutive_local=0, success_rate=0, failure_percent=30, split=split)
         works.losses(60, 5)
@@ -201,7 +201,7 @@ def test_losses_count_in_the_rates_or_in_rates_of_their_own():
         assert works.out == ([] if split else ["a:6"])
 
 
-def test_the_threshold_is_so_many_deviations_below_the_mean():
+def test_the_threshold_is_so_many_deviations_below_the_mean() -> None:
     assert threshold([100, 100, 100, 100, 50], 1.9) == pytest.approx(90 - 1.9 * 20)
 
 
@@ -210,7 +210,7 @@ def slow(endpoint: Endpoint, times: int, seconds: float) -> None:
         endpoint.counts.latency.add(seconds)
 
 
-def test_an_endpoint_whose_requests_take_long_is_ejected_by_its_last_interval():
+def test_an_endpoint_whose_requests_take_long_is_ejected_by_its_last_interval() -> None:
     works = Works(2, consecutive_errors=0, latency=0.5)
     for endpoint in works.endpoints:
         slow(endpoint, 100, 0.01)
@@ -219,14 +219,14 @@ def test_an_endpoint_whose_requests_take_long_is_ejected_by_its_last_interval():
     assert works.out == ["a:1"] and works.cluster.counts.ejections == {"latency": 1}
 
 
-def test_a_few_slow_requests_do_not_tell():
+def test_a_few_slow_requests_do_not_tell() -> None:
     works = Works(2, consecutive_errors=0, latency=0.5)
     slow(works.endpoints[0], 99, 3.0)
     works.interval()
     assert works.out == []
 
 
-def test_an_operator_may_restore_and_may_eject_for_good():
+def test_an_operator_may_restore_and_may_eject_for_good() -> None:
     works = Works(consecutive_errors=2)
     works.errors(2)
     works.cluster.restore(works.endpoints[0])
@@ -238,7 +238,7 @@ def test_an_operator_may_restore_and_may_eject_for_good():
     assert works.endpoints[1].ejected_until == inf
 
 
-def test_endpoints_that_join_are_watched_and_those_that_leave_are_not():
+def test_endpoints_that_join_are_watched_and_those_that_leave_are_not() -> None:
     works = Works(2, consecutive_errors=1)
     works.errors(1)
     gone = works.endpoints[0]
@@ -251,7 +251,7 @@ def test_endpoints_that_join_are_watched_and_those_that_leave_are_not():
     assert [one.address for one in works.cluster.endpoints if one.ejected] == ["a:3"]
 
 
-def test_a_stopped_detection_has_no_timers_and_is_told_nothing():
+def test_a_stopped_detection_has_no_timers_and_is_told_nothing() -> None:
     works = Works(consecutive_errors=1)
     works.errors(1)
     works.cluster.stop()
@@ -259,7 +259,7 @@ def test_a_stopped_detection_has_no_timers_and_is_told_nothing():
     assert all(endpoint.monitor is None for endpoint in works.endpoints)
 
 
-def test_an_ejection_goes_on_when_the_cluster_is_replaced():
+def test_an_ejection_goes_on_when_the_cluster_is_replaced() -> None:
     works = Works(2, consecutive_errors=1, ejection_time=30)
     works.errors(1)
     works.clock.advance(10)

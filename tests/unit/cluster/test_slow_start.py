@@ -30,7 +30,7 @@ class Works:
         return picked[address] / times
 
 
-def test_an_endpoint_that_joins_gets_a_tenth_of_its_weight_and_more_with_time():
+def test_an_endpoint_that_joins_gets_a_tenth_of_its_weight_and_more_with_time() -> None:
     works = Works(Endpoint("a:1"))
     works.cluster.update([Endpoint("a:1"), Endpoint("b:1")])
     shares = []
@@ -43,7 +43,7 @@ def test_an_endpoint_that_joins_gets_a_tenth_of_its_weight_and_more_with_time():
     assert all(later > before - 0.002 for before, later in pairwise(shares))
 
 
-def test_when_it_is_over_weights_are_as_configured_and_no_timer_is_left():
+def test_when_it_is_over_weights_are_as_configured_and_no_timer_is_left() -> None:
     works = Works(Endpoint("a:1", 3))
     works.cluster.update([Endpoint("a:1", 3), Endpoint("b:1", 2)])
     assert [one.weight for one in works.cluster.endpoints] == [300, 20]
@@ -52,7 +52,7 @@ def test_when_it_is_over_weights_are_as_configured_and_no_timer_is_left():
     assert works.clock.getDelayedCalls() == []
 
 
-def test_those_of_the_beginning_start_at_once():
+def test_those_of_the_beginning_start_at_once() -> None:
     works = Works(Endpoint("a:1"), Endpoint("b:1"))
     assert works.clock.getDelayedCalls() == []
     assert works.share("b:1") == 0.5
@@ -61,7 +61,7 @@ def test_those_of_the_beginning_start_at_once():
     assert works.share("b:1") == 0.5
 
 
-def test_one_that_recovers_or_is_restored_starts_slowly():
+def test_one_that_recovers_or_is_restored_starts_slowly() -> None:
     works = Works(Endpoint("a:1"), Endpoint("b:1"))
     second = works.cluster.endpoints[1]
     second.healthy = False
@@ -75,13 +75,13 @@ def test_one_that_recovers_or_is_restored_starts_slowly():
     assert works.share("b:1") == pytest.approx(0.1 / 1.1, abs=0.01)
 
 
-def test_restoring_what_was_in_service_changes_nothing():
+def test_restoring_what_was_in_service_changes_nothing() -> None:
     works = Works(Endpoint("a:1"), Endpoint("b:1"))
     works.cluster.restore(works.cluster.endpoints[1])
     assert works.share("b:1") == 0.5
 
 
-def test_two_that_start_at_different_times_share_one_timer():
+def test_two_that_start_at_different_times_share_one_timer() -> None:
     works = Works(Endpoint("a:1"))
     works.cluster.update([Endpoint("a:1"), Endpoint("b:1")])
     works.clock.pump([1.0] * 5)
@@ -91,7 +91,7 @@ def test_two_that_start_at_different_times_share_one_timer():
     assert [one.weight for one in works.cluster.endpoints] == [100, 30, 10]
 
 
-def test_the_balancer_is_rebuilt_at_steps_only():
+def test_the_balancer_is_rebuilt_at_steps_only() -> None:
     works = Works(Endpoint("a:1"))
     works.cluster.update([Endpoint("a:1"), Endpoint("b:1")])
     before = works.cluster.balancer
@@ -100,7 +100,7 @@ def test_the_balancer_is_rebuilt_at_steps_only():
     assert works.cluster.balancer is before
 
 
-def test_keys_are_not_moved_by_a_slow_start():
+def test_keys_are_not_moved_by_a_slow_start() -> None:
     clock = Clock()
     cluster = Cluster("demo", Codec(), [Endpoint("a:1")], RingHash, slow_start=SlowStart(20.0, clock))
     cluster.start(Network(clock))
@@ -108,7 +108,7 @@ def test_keys_are_not_moved_by_a_slow_start():
     assert [one.weight for one in cluster.endpoints] == [1, 1]
 
 
-def test_a_stopped_one_has_no_timer():
+def test_a_stopped_one_has_no_timer() -> None:
     works = Works(Endpoint("a:1"))
     works.cluster.update([Endpoint("a:1"), Endpoint("b:1")])
     works.cluster.stop()

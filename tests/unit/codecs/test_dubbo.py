@@ -79,7 +79,7 @@ def mutated(data: bytes, set: dict[str, str] | None = None, remove: tuple[str, .
     return Dubbo().mutate(read(data), Mutation(set, remove))
 
 
-def test_it_keeps_the_contract():
+def test_it_keeps_the_contract() -> None:
     check_codec(
         Dubbo(),
         client=[REQUEST, ONEWAY, HEARTBEAT, HEARTBEAT_ANSWER, KRYO_REQUEST, FASTJSON2, BROKEN],
@@ -128,7 +128,9 @@ def test_it_keeps_the_contract():
         (Side.SERVER, frame("e200", "0458595a31"), Kind.HEARTBEAT, b""),  # an event that nobody knows
     ],
 )
-def test_a_frame_is_what_its_flags_and_first_bytes_say(side, data, kind, reply):
+def test_a_frame_is_what_its_flags_and_first_bytes_say(
+    side: Side, data: bytes, kind: Kind, reply: bytes | None
+) -> None:
     message = read(data, side)
     assert (message.kind, message.answer) == (kind, reply)
     assert message.get("kind") == kind.name.lower()
@@ -138,13 +140,13 @@ def test_a_frame_is_what_its_flags_and_first_bytes_say(side, data, kind, reply):
 @pytest.mark.parametrize(
     "data", [frame("f700", "00000001af"), frame("f600", "030a0148"), frame("e600", b"null\n"), frame("e800", "00")]
 )
-def test_a_heartbeat_is_answered_with_its_own_body_in_its_own_serialization(data):
+def test_a_heartbeat_is_answered_with_its_own_body_in_its_own_serialization(data: bytes) -> None:
     (flags,) = data[2:3]
     expected = data[:2] + bytes([flags & 0x3F, 20]) + data[4:]
     assert (read(data).answer, answer(data).answer) == (expected, expected)
 
 
-def test_a_heartbeat_without_a_body_is_answered_without_one():
+def test_a_heartbeat_without_a_body_is_answered_without_one() -> None:
     assert read(frame("e200", "")).answer == frame("2214", "")
 
 
@@ -163,7 +165,7 @@ def test_a_heartbeat_without_a_body_is_answered_without_one():
         (bytes.fromhex("dabb c2 00 0000000000000001 000ffff0"), 0, "None"),
     ],
 )
-def test_a_bad_head_ends_the_stream_after_what_came_before(stream, found, error):
+def test_a_bad_head_ends_the_stream_after_what_came_before(stream: bytes, found: int, error: str) -> None:
     for size in (1, 7, len(stream)):
         session = Dubbo().session(Side.CLIENT, MAX)
         kept = [m for at in range(0, len(stream), size) for m in session.receive(stream[at : at + size])]
@@ -172,7 +174,7 @@ def test_a_bad_head_ends_the_stream_after_what_came_before(stream, found, error)
         assert session.receive(REQUEST) == []
 
 
-def test_a_frame_in_pieces_is_counted_as_buffered_until_it_is_whole():
+def test_a_frame_in_pieces_is_counted_as_buffered_until_it_is_whole() -> None:
     session = Dubbo().session(Side.CLIENT, MAX)
     assert session.receive(REQUEST + REQUEST[:20]) == [read(REQUEST)]
     assert session.buffered == 20
@@ -182,7 +184,7 @@ def test_a_frame_in_pieces_is_counted_as_buffered_until_it_is_whole():
     assert session.buffered == 0
 
 
-def test_ids_of_any_bits_are_kept_and_only_they_are_patched():
+def test_ids_of_any_bits_are_kept_and_only_they_are_patched() -> None:
     data = REQUEST[:4] + b"\xff" * 8 + REQUEST[12:]
     message = read(data)
     session = Dubbo().session(Side.SERVER, MAX)
@@ -201,21 +203,21 @@ def test_ids_of_any_bits_are_kept_and_only_they_are_patched():
         (KRYO_REQUEST, "dabb a2 00 0000000000000000 00000002 0152"),
     ],
 )
-def test_a_client_is_told_to_send_nothing_new_in_the_serialization_that_it_spoke_last(seen, event):
+def test_a_client_is_told_to_send_nothing_new_in_the_serialization_that_it_spoke_last(seen: bytes, event: str) -> None:
     session = Dubbo().session(Side.CLIENT, MAX)
     session.receive(seen)
     assert session.drain() == bytes.fromhex(event)
     assert answer(session.drain()).kind is Kind.DRAIN
 
 
-def test_a_server_is_not_told_that_a_client_drains():
+def test_a_server_is_not_told_that_a_client_drains() -> None:
     assert Dubbo().session(Side.SERVER, MAX).drain() == b""
 
 
 # -- metadata
 
 
-def test_the_metadata_of_a_request():
+def test_the_metadata_of_a_request() -> None:
     assert read(REQUEST).known() == {
         "kind": "request",
         "interface": "demo.Echo",
@@ -229,7 +231,7 @@ def test_the_metadata_of_a_request():
     }
 
 
-def test_the_metadata_of_answers():
+def test_the_metadata_of_answers() -> None:
     facts = {"serialization": "hessian2", "status": "ok"}
     assert answer(VALUE).known() == {"kind": "response", **facts, "result": "4", "attachment.dubbo": "2.0.2"}
     assert answer(OLD_VALUE).known() == {"kind": "response", **facts, "result": "1"}
@@ -239,12 +241,12 @@ def test_the_metadata_of_answers():
     assert answer(frame("0207", "")).get("status") == "7"
 
 
-def test_an_answer_of_status_ok_that_has_no_result_type_cannot_be_read():
+def test_an_answer_of_status_ok_that_has_no_result_type_cannot_be_read() -> None:
     with pytest.raises(FrameError, match="a value is missing"):
         answer(frame("0214", "")).get("result")
 
 
-def test_the_interface_is_known_before_arguments_and_attachments_are_read():
+def test_the_interface_is_known_before_arguments_and_attachments_are_read() -> None:
     message = read(REQUEST)
     assert message.metadata is None
     assert message.get("interface") == "demo.Echo"
@@ -253,7 +255,7 @@ def test_the_interface_is_known_before_arguments_and_attachments_are_read():
     assert message.more is None
 
 
-def test_the_status_of_an_answer_is_known_before_its_value_is_read():
+def test_the_status_of_an_answer_is_known_before_its_value_is_read() -> None:
     message = answer(frame("0214", "94 ff"))
     assert message.get("result") == "4"
     with pytest.raises(FrameError):
@@ -280,22 +282,22 @@ def test_the_status_of_an_answer_is_known_before_its_value_is_read():
         ("48 5a", None),
     ],
 )
-def test_an_attachment_shows_when_it_is_a_string_number_or_truth_value(value, text):
+def test_an_attachment_shows_when_it_is_a_string_number_or_truth_value(value: str, text: str | None) -> None:
     message = read(request(f"48 0161 {value} 017a 01795a"))
     assert (message.get("a"), message.get("z")) == (text, "y")
 
 
-def test_attachments_show_under_their_own_and_their_lower_cased_name_where_that_is_free():
+def test_attachments_show_under_their_own_and_their_lower_cased_name_where_that_is_free() -> None:
     message = read(request(b"H" + b"".join(map(string, ("Tenant", "A", "tenant", "b", "Zone", "z"))) + b"Z"))
     assert [message.get(key) for key in ("Tenant", "tenant", "Zone", "zone")] == ["A", "b", "z", "z"]
 
 
-def test_an_attachment_with_a_key_that_is_no_string_does_not_hide_the_others():
+def test_an_attachment_with_a_key_that_is_no_string_does_not_hide_the_others() -> None:
     assert read(request("48 91 0161 0162 0163 5a")).get("b") == "c"
 
 
 @pytest.mark.parametrize("method", ["$invoke", "$invokeAsync"])
-def test_a_generic_call_tells_its_real_method(method):
+def test_a_generic_call_tells_its_real_method(method: str) -> None:
     types = "Ljava/lang/String;[Ljava/lang/String;[Ljava/lang/Object;"
     body = CALL[:-5] + string(method) + bytes([0x30, len(types)]) + types.encode()
     body += string("sayHello") + bytes.fromhex("71 075b737472696e67 0161 71 075b6f626a656374 0162 48 0161 0162 5a")
@@ -303,7 +305,7 @@ def test_a_generic_call_tells_its_real_method(method):
     assert (message.get("method"), message.get("generic.method"), message.get("a")) == (method, "sayHello", "b")
 
 
-def test_an_ordinary_call_has_no_generic_method_even_if_an_attachment_says_so():
+def test_an_ordinary_call_has_no_generic_method_even_if_an_attachment_says_so() -> None:
     message = read(request(b"H" + string("generic.method") + string("x") + b"Z"))
     assert message.get("generic.method") is None
     assert message.get("attachment.generic.method") == "x"
@@ -318,12 +320,12 @@ def test_an_ordinary_call_has_no_generic_method_even_if_an_attachment_says_so():
         ("[[ILjava/lang/String;[La/B;J", "78 00 78 e1"),
     ],
 )
-def test_as_many_arguments_are_stepped_over_as_the_types_name(types, values):
+def test_as_many_arguments_are_stepped_over_as_the_types_name(types: str, values: str) -> None:
     assert read(request(f"{values} 48 0161 0162 5a", types)).get("a") == "b"
 
 
 @pytest.mark.parametrize("types", ["X", "[", "Ljava/lang/String", "I;", "()V", "I" * 256])
-def test_types_that_name_no_parameters_leave_interface_and_method_readable(types):
+def test_types_that_name_no_parameters_leave_interface_and_method_readable(types: str) -> None:
     data = types.encode()
     message = read(frame("c200", CALL + bytes([0x30 + (len(data) >> 8), len(data) & 255]) + data + b"HZ"))
     assert message.get("method") == "echo"
@@ -332,24 +334,24 @@ def test_types_that_name_no_parameters_leave_interface_and_method_readable(types
     assert message.get("group") is None
 
 
-def test_a_method_may_have_as_many_parameters_as_java_allows():
+def test_a_method_may_have_as_many_parameters_as_java_allows() -> None:
     body = CALL + bytes([0x30, 255]) + b"I" * 255 + b"\x90" * 255 + bytes.fromhex("48 0161 0162 5a")
     assert read(frame("c200", body)).get("a") == "b"
 
 
-def test_null_strings_count_as_empty():
+def test_null_strings_count_as_empty() -> None:
     message = read(frame("c200", "4e 0161 4e 0162 4e 4e"))
     assert (message.get("operation"), message.get("service.version"), message.get("dubbo")) == ("a/b", "", "")
 
 
-def test_many_different_calls_do_not_mix_and_are_not_all_remembered():
+def test_many_different_calls_do_not_mix_and_are_not_all_remembered() -> None:
     for number in range(3000):
         body = CALL[:-5] + string(f"m{number}") + b"\0HZ"
         assert read(frame("c200", body)).get("method") == f"m{number}"
     assert len(metadata._HEADS[2]) <= 1024
 
 
-def test_characters_beyond_the_first_plane_count_as_their_writer_counts_them():
+def test_characters_beyond_the_first_plane_count_as_their_writer_counts_them() -> None:
     for length in ("02", "03"):
         message = read(request(f"{length} 61f09f9880 48 0161 0162 5a", "I"))
         assert message.get("a") == "b"
@@ -357,7 +359,7 @@ def test_characters_beyond_the_first_plane_count_as_their_writer_counts_them():
         read(request("02 61f09f9880 18", "I")).get("a")
 
 
-def test_a_call_that_cannot_be_read_says_so_once_and_keeps_its_frame():
+def test_a_call_that_cannot_be_read_says_so_once_and_keeps_its_frame() -> None:
     message = read(frame("c200", "05322e302e32 91"))
     with pytest.raises(FrameError, match=r"a string expected at 22, code 0x91 read"):
         message.get("method")
@@ -394,11 +396,11 @@ def test_a_call_that_cannot_be_read_says_so_once_and_keeps_its_frame():
         (ErrorKind.INTERNAL, "no such name", 80),
     ],
 )
-def test_each_error_has_its_status(kind, name, status):
+def test_each_error_has_its_status(kind: ErrorKind, name: str, status: int) -> None:
     assert Dubbo().reply(read(REQUEST), kind, "no route", name) == NO_ROUTE[:3] + bytes([status]) + NO_ROUTE[4:]
 
 
-def test_every_kind_of_error_has_a_status():
+def test_every_kind_of_error_has_a_status() -> None:
     for kind in ErrorKind:
         assert answer(Dubbo().reply(read(REQUEST), kind, "text")).kind is Kind.ERROR
 
@@ -413,7 +415,7 @@ def test_every_kind_of_error_has_a_status():
         ("c800", ""),  # nobody here can write kryo's strings
     ],
 )
-def test_an_error_is_in_the_serialization_of_its_request(head, body):
+def test_an_error_is_in_the_serialization_of_its_request(head: str, body: bytes | str) -> None:
     request = read(frame(head, "0102"))
     expected = frame(f"{int(head[:2], 16) & 0x1F:02x}3c", body)
     assert Dubbo().reply(request, ErrorKind.NOT_FOUND, "no route") == expected
@@ -441,19 +443,21 @@ def test_an_error_is_in_the_serialization_of_its_request(head, body):
         ("", {"a": "b"}, (), "48 0161 0162 5a"),
     ],
 )
-def test_attachments_are_set_and_removed_and_nothing_else_changes(before, set, remove, after):
+def test_attachments_are_set_and_removed_and_nothing_else_changes(
+    before: str, set: dict[str, str], remove: tuple[str, ...], after: str
+) -> None:
     argument = "026869"
     old, new = request(argument + before, "I"), request(argument + after, "I")
     assert mutated(old, set, remove) == new
     assert read(new).get("method") == "echo"
 
 
-def test_the_golden_mutation():
+def test_the_golden_mutation() -> None:
     assert mutated(REQUEST, {"foo": "bar"}) == MUTATED
     assert mutated(MUTATED, {}, ("foo",)) == REQUEST
 
 
-def test_without_a_change_a_frame_stays_the_same_object():
+def test_without_a_change_a_frame_stays_the_same_object() -> None:
     message = read(REQUEST)
     assert Dubbo().mutate(message, NOTHING) is message.frame
 
@@ -471,19 +475,19 @@ def test_without_a_change_a_frame_stays_the_same_object():
         ("\u4e2d" * 32, "3020" + "e4b8ad" * 32),
     ],
 )
-def test_strings_are_written_as_java_reads_them(text, written):
+def test_strings_are_written_as_java_reads_them(text: str, written: str) -> None:
     assert mutated(request("485a"), {"a": text}) == request(f"48 0161 {written} 5a")
     assert read(mutated(request("485a"), {"a": text})).get("a") == text
 
 
-def test_an_attachment_that_holds_an_object_is_removed_when_nothing_can_refer_to_it():
+def test_an_attachment_that_holds_an_object_is_removed_when_nothing_can_refer_to_it() -> None:
     objects = "48 0161 485a 0162 0163 5a"
     assert mutated(request(objects), {}, ("a",)) == request("48 0162 0163 5a")
     with pytest.raises(FrameError, match="attachment 'a' holds an object that a later attachment may refer to"):
         mutated(request("48 0161 485a 0162 5191 5a"), {}, ("a",))
 
 
-def test_an_answers_attachments_are_changed_when_its_type_has_some():
+def test_an_answers_attachments_are_changed_when_its_type_has_some() -> None:
     for old, new in (
         ("94 026869 48 0161 0162 5a", "94 026869 48 0161 0162 0163 0164 5a"),
         ("95 48 5a", "95 48 0163 0164 5a"),
@@ -496,15 +500,15 @@ def test_an_answers_attachments_are_changed_when_its_type_has_some():
     "data",
     [OLD_VALUE, OLD_THROWN, NO_ROUTE, KRYO_ANSWER, frame("0214", "92"), frame("0214", "4e"), frame("0214", "92 4e")],
 )
-def test_an_answer_without_a_place_for_attachments_stays_as_it_is(data):
+def test_an_answer_without_a_place_for_attachments_stays_as_it_is(data: bytes) -> None:
     assert Dubbo().mutate(answer(data), Mutation({"a": "b"}, ("c",))) == data
 
 
-def test_a_request_in_a_serialization_that_cannot_be_read_stays_as_it_is():
+def test_a_request_in_a_serialization_that_cannot_be_read_stays_as_it_is() -> None:
     assert mutated(KRYO_REQUEST, {"a": "b"}) == KRYO_REQUEST
 
 
-def test_a_request_that_cannot_be_read_is_not_changed():
+def test_a_request_that_cannot_be_read_is_not_changed() -> None:
     with pytest.raises(FrameError, match="map expected"):
         mutated(request("91"), {"a": "b"})
 
@@ -512,11 +516,11 @@ def test_a_request_that_cannot_be_read_is_not_changed():
 # -- the original's faults
 
 
-def test_c1_an_error_answer_carries_its_message():
+def test_c1_an_error_answer_carries_its_message() -> None:
     assert Dubbo().reply(read(REQUEST), ErrorKind.NOT_FOUND, "no route") == NO_ROUTE
 
 
-def test_c2_an_answer_that_brings_an_exception_passes_and_is_an_error():
+def test_c2_an_answer_that_brings_an_exception_passes_and_is_an_error() -> None:
     exception = "431f6a6176612e6c616e672e496c6c6567616c5374617465457863657074696f6e910d64657461696c4d657373616765600178"
     for type_, attachments in (("93", "48 0161 0162 5a"), ("90", "")):
         message = answer(frame("0214", type_ + exception + attachments))
@@ -527,7 +531,7 @@ def test_c2_an_answer_that_brings_an_exception_passes_and_is_an_error():
 @pytest.mark.parametrize(
     "value", ["4e", "b2", "4cffffffffffffffff", "54", "5e0001", "57 91 92 5a", "48 0161 91 5a", "20"]
 )
-def test_c3_a_value_of_any_type_is_stepped_over(value):
+def test_c3_a_value_of_any_type_is_stepped_over(value: str) -> None:
     assert answer(frame("0214", f"94 {value} 48 0161 0162 5a")).get("a") == "b"
     assert answer(frame("0214", f"91 {value}")).known()["result"] == "1"
 
@@ -535,12 +539,12 @@ def test_c3_a_value_of_any_type_is_stepped_over(value):
 @pytest.mark.parametrize(
     ("status", "name"), [(25, "serialization_error"), (35, "channel_inactive"), (80, "server_error")]
 )
-def test_c4_every_status_passes(status, name):
+def test_c4_every_status_passes(status: int, name: str) -> None:
     message = answer(frame(f"02{status:02x}", "0178"))
     assert (message.kind, message.get("status")) == (Kind.ERROR, name)
 
 
-def test_c5_every_serialization_passes_with_what_its_header_says():
+def test_c5_every_serialization_passes_with_what_its_header_says() -> None:
     names = set()
     for number in range(32):
         message = read(frame(f"{0xC0 | number:02x}00", "0102"))
@@ -550,13 +554,13 @@ def test_c5_every_serialization_passes_with_what_its_header_says():
     assert names >= {"hessian2", "java", "kryo", "fastjson2", "fury", "avro", "0", "1", "30"}
 
 
-def test_c6_only_a_heartbeat_request_that_wants_an_answer_gets_one():
+def test_c6_only_a_heartbeat_request_that_wants_an_answer_gets_one() -> None:
     assert read(HEARTBEAT).answer == HEARTBEAT_ANSWER
     for data in (HEARTBEAT_ANSWER, frame("a200", "4e"), READ_ONLY, frame("e200", "0152"), frame("e200", "0157")):
         assert (read(data).kind, read(data).answer) == (Kind.HEARTBEAT, b"")
 
 
-def test_c7_a_one_way_call_is_a_message_of_its_own_that_nobody_answers():
+def test_c7_a_one_way_call_is_a_message_of_its_own_that_nobody_answers() -> None:
     message = read(ONEWAY)
     assert (message.kind, message.answer, message.get("method")) == (Kind.ONEWAY, None, "echo")
     assert Dubbo().reply(message, ErrorKind.NOT_FOUND, "no route") == b""
@@ -573,14 +577,16 @@ def test_c7_a_one_way_call_is_a_message_of_its_own_that_nobody_answers():
         ("43 0163 91 0166 60 91", "48 016f 60 92 0161 0162 5a", "48 016f 60 92 0161 0162 016e 0178 5a"),
     ],
 )
-def test_c8_attachments_that_are_null_typed_or_a_reference_are_read_and_kept(argument, map, changed):
+def test_c8_attachments_that_are_null_typed_or_a_reference_are_read_and_kept(
+    argument: str, map: str, changed: str
+) -> None:
     data = mutated(request(f"{argument} {map}", "I"), {"n": "x"})
     assert data == request(f"{argument} {changed}", "I")
     assert read(request(f"{argument} {map}", "I")).get("a") == (None if map == "4e" else "b")
     assert (read(data).get("a"), read(data).get("n")) == (None if map == "4e" else "b", "x")
 
 
-def test_c8_a_reference_to_what_is_no_map_is_refused():
+def test_c8_a_reference_to_what_is_no_map_is_refused() -> None:
     with pytest.raises(FrameError, match="a map expected"):
         read(request("57 5a 51 90", "I")).get("group")
     with pytest.raises(FrameError, match="a reference to value 1 of 1"):
@@ -590,7 +596,7 @@ def test_c8_a_reference_to_what_is_no_map_is_refused():
 @pytest.mark.parametrize(
     "key", ["interface", "method", "operation", "kind", "types", "serialization", "status", "result"]
 )
-def test_c9_an_attachment_does_not_take_the_place_of_the_codecs_own_key(key):
+def test_c9_an_attachment_does_not_take_the_place_of_the_codecs_own_key(key: str) -> None:
     attachments = b"H" + string(key) + string("forged") + string(key.title()) + string("forged") + b"Z"
     for plain, forged in (
         (read(request("485a")), read(request(attachments))),
@@ -600,13 +606,13 @@ def test_c9_an_attachment_does_not_take_the_place_of_the_codecs_own_key(key):
         assert forged.get(f"attachment.{key}") == forged.get(f"attachment.{key.title()}") == "forged"
 
 
-def test_c10_one_way_flag_service_version_and_timeout_are_exposed():
+def test_c10_one_way_flag_service_version_and_timeout_are_exposed() -> None:
     data = request(b"H" + string("timeout") + bytes.fromhex("d40bb8") + b"Z", head="8200")
     message = read(data)
     assert (message.get("kind"), message.get("service.version"), message.get("timeout")) == ("oneway", "0.0.0", "3000")
 
 
-def test_c11_arguments_are_not_looked_at_for_interface_and_method():
+def test_c11_arguments_are_not_looked_at_for_interface_and_method() -> None:
     message = read(request("ff" * 3, "Ljava/lang/Object;"))
     assert message.get("operation") == "demo.Echo/echo"
     with pytest.raises(FrameError):
@@ -614,7 +620,7 @@ def test_c11_arguments_are_not_looked_at_for_interface_and_method():
 
 
 @pytest.mark.parametrize(("opening", "closing"), [("57", "5a"), ("79", ""), ("48 00", "5a"), ("55 0161", "5a")])
-def test_c11_nesting_is_bounded(opening, closing):
+def test_c11_nesting_is_bounded(opening: str, closing: str) -> None:
     def nested(levels: int) -> Message:
         return read(request(f"{opening * levels} 90 {closing * levels} 48 0161 0162 5a", "I"))
 
@@ -623,37 +629,37 @@ def test_c11_nesting_is_bounded(opening, closing):
         nested(65).get("a")
 
 
-def test_c11_class_definitions_do_not_count_as_nesting():
+def test_c11_class_definitions_do_not_count_as_nesting() -> None:
     objects = "".join(f"43 00 91 00 4f {0x90 + number:02x}" for number in range(47))
     assert read(request("57" * 17 + objects + "90" + "5a" * 17 + "48 0161 0162 5a", "I")).get("a") == "b"
 
 
-def test_c11_the_number_of_lists_maps_and_objects_is_bounded(monkeypatch):
+def test_c11_the_number_of_lists_maps_and_objects_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hessian2_reader, "MAX_STEPS", 88)
     assert read(request("57" + "78" * 9 + "5a 48 0161 0162 5a", "I")).get("a") == "b"
     with pytest.raises(FrameError, match="more than 11 lists, maps, objects and strings"):
         read(request("57" + "78" * 12 + "5a 48 0161 0162 5a", "I")).get("a")
 
 
-def test_c11_the_number_of_class_definitions_is_bounded():
+def test_c11_the_number_of_class_definitions_is_bounded() -> None:
     assert read(request("43 00 90" * 1024 + "90 48 0161 0162 5a", "I")).get("a") == "b"
     with pytest.raises(FrameError, match="more than 1024 classes"):
         read(request("43 00 90" * 1025 + "90 48 0161 0162 5a", "I")).get("a")
 
 
-def test_c11_the_number_of_attachments_is_bounded():
+def test_c11_the_number_of_attachments_is_bounded() -> None:
     assert read(request("48" + "0161 0162" * 4096 + "5a")).get("a") == "b"
     for value in ("0162", "90"):
         with pytest.raises(FrameError, match="more than 4096 attachments"):
             read(request("48" + f"0161 {value}" * 4097 + "5a")).get("a")
 
 
-def test_c12_the_body_of_an_error_is_a_string_and_nothing_else():
+def test_c12_the_body_of_an_error_is_a_string_and_nothing_else() -> None:
     data = Dubbo().reply(read(REQUEST), ErrorKind.INTERNAL, "\u4e2d" * 40)
     assert data[16:] == b"\x30\x28" + "\u4e2d".encode() * 40
 
 
-def test_the_probe_is_a_heartbeat_and_its_answer_is_one_that_is_ok():
+def test_the_probe_is_a_heartbeat_and_its_answer_is_one_that_is_ok() -> None:
     codec = Dubbo()
     probe = codec.probe()
     assert probe.frame == bytes.fromhex("dabbe2000000000000000001000000014e")

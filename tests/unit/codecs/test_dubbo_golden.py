@@ -40,20 +40,20 @@ def read(frames: list[dict[str, str]]) -> list[tuple[Message, Message | None]]:
     return found
 
 
-def test_there_are_captures_of_each_library():
+def test_there_are_captures_of_each_library() -> None:
     names = {path.stem for path in GOLDEN.glob("*.json")}
     assert names >= {"java-hessian2", "java-fastjson2", "java-events", "npm", "dubbo-py", "apache-java"}
 
 
 @every_capture
-def test_every_frame_of_a_capture_is_read_to_its_end(what, frames):
+def test_every_frame_of_a_capture_is_read_to_its_end(what: str, frames: list[dict[str, str]]) -> None:
     for message, _ in read(frames):
         message.get("no such key")  # raises where something cannot be read
         assert message.more is None
 
 
 @every_capture
-def test_requests_tell_their_service_and_method(what, frames):
+def test_requests_tell_their_service_and_method(what: str, frames: list[dict[str, str]]) -> None:
     for message, _ in read(frames):
         if message.kind in (Kind.REQUEST, Kind.ONEWAY):
             method = message.get("generic.method") or message.get("method")
@@ -64,7 +64,7 @@ def test_requests_tell_their_service_and_method(what, frames):
             assert message.get("path") in ("org.example.HelloService", None)
 
 
-def test_what_a_client_attached_is_seen():
+def test_what_a_client_attached_is_seen() -> None:
     seen = {
         path.stem.split("-")[0]
         for path in GOLDEN.glob("*.json")
@@ -76,7 +76,7 @@ def test_what_a_client_attached_is_seen():
 
 
 @every_capture
-def test_answers_are_errors_where_the_method_fails_or_is_unknown(what, frames):
+def test_answers_are_errors_where_the_method_fails_or_is_unknown(what: str, frames: list[dict[str, str]]) -> None:
     for message, request in read(frames):
         if message.kind in (Kind.RESPONSE, Kind.ERROR):
             assert request is not None
@@ -88,7 +88,7 @@ def test_answers_are_errors_where_the_method_fails_or_is_unknown(what, frames):
 
 
 @every_capture
-def test_events_are_heartbeats_or_tell_that_the_provider_leaves(what, frames):
+def test_events_are_heartbeats_or_tell_that_the_provider_leaves(what: str, frames: list[dict[str, str]]) -> None:
     kinds = [message.kind for message, _ in read(frames)]
     assert (Kind.HEARTBEAT in kinds) == ("heartbeat" in what)
     assert (Kind.DRAIN in kinds) == ("asked to end" in what)
@@ -99,7 +99,7 @@ def test_events_are_heartbeats_or_tell_that_the_provider_leaves(what, frames):
 
 
 @every_capture
-def test_an_attachment_goes_in_and_out_again(what, frames):
+def test_an_attachment_goes_in_and_out_again(what: str, frames: list[dict[str, str]]) -> None:
     codec = Dubbo()
     for message, request in read(frames):
         if message.kind in (Kind.HEARTBEAT, Kind.DRAIN):

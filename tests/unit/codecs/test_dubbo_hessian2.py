@@ -86,13 +86,13 @@ OTHER = [
 
 
 @pytest.mark.parametrize(("value", "text"), PLAIN)
-def test_a_plain_value_is_read_as_text(value, text):
+def test_a_plain_value_is_read_as_text(value: str, text: str) -> None:
     reader = Reader(bytes.fromhex(value) + MARK)
     assert (reader.text(), reader.text()) == (text, "mark")
 
 
 @pytest.mark.parametrize("value", [value for value, _ in PLAIN] + OTHER)
-def test_every_value_is_stepped_over(value):
+def test_every_value_is_stepped_over(value: str) -> None:
     data = bytes.fromhex(value)
     reader = Reader(data + MARK)
     reader.skip()
@@ -100,13 +100,13 @@ def test_every_value_is_stepped_over(value):
 
 
 @pytest.mark.parametrize("value", OTHER)
-def test_a_value_that_is_not_plain_has_no_text(value):
+def test_a_value_that_is_not_plain_has_no_text(value: str) -> None:
     reader = Reader(bytes.fromhex(value) + MARK)
     assert (reader.text(), reader.text()) == (None, "mark")
 
 
 @pytest.mark.parametrize("value", [value for value, _ in PLAIN if value != "00"] + OTHER)
-def test_a_value_that_is_cut_off_is_an_error(value):
+def test_a_value_that_is_cut_off_is_an_error(value: str) -> None:
     data = bytes.fromhex(value)
     for end in range(len(data)):
         with pytest.raises(FrameError):
@@ -137,12 +137,12 @@ def test_a_value_that_is_cut_off_is_an_error(value):
         ("05 c380 8080 8080 8080 8080", "no UTF-8"),
     ],
 )
-def test_what_is_not_hessian_is_an_error_that_says_what_was_read(value, error):
+def test_what_is_not_hessian_is_an_error_that_says_what_was_read(value: str, error: str) -> None:
     with pytest.raises(FrameError, match=error):
         Reader(bytes.fromhex(value)).skip()
 
 
-def test_a_character_beyond_the_first_plane_may_count_as_two():
+def test_a_character_beyond_the_first_plane_may_count_as_two() -> None:
     data = bytes.fromhex("03 61f09f9880") + MARK
     reader = Reader(data, wide=2)
     assert (reader.string(), reader.string()) == ("a\U0001f600", "mark")
@@ -153,13 +153,13 @@ def test_a_character_beyond_the_first_plane_may_count_as_two():
 @pytest.mark.parametrize(
     "text", ["", "a", "\u00e9" * 31, "x" * 70000, "\u4e2d" * 40000, "\U0001f600" * 20000, "\ud83d"]
 )
-def test_a_string_that_was_written_is_read_again(text):
+def test_a_string_that_was_written_is_read_again(text: str) -> None:
     reader = Reader(write_string(text) + MARK)
     assert reader.string() == text.replace("\ud83d", "\ufffd")
     assert reader.string() == "mark"
 
 
-def test_no_chunk_is_longer_than_javas():
+def test_no_chunk_is_longer_than_javas() -> None:
     data = write_string("\U0001f600" * 40000)
     assert data[:3] == b"\x52\x7f\xff"
     assert data.count(b"\x52\x7f\xff") == 2

@@ -55,7 +55,7 @@ REQUESTS = [
 
 
 @pytest.mark.parametrize(("number", "body"), REQUESTS)
-def test_a_request_that_java_wrote_is_read(number, body):
+def test_a_request_that_java_wrote_is_read(number: int, body: bytes) -> None:
     message = read(request(number, body))
     known = message.known()
     assert known["operation"] == "demo.Echo/echo"
@@ -65,7 +65,7 @@ def test_a_request_that_java_wrote_is_read(number, body):
 
 
 @pytest.mark.parametrize(("number", "body"), REQUESTS)
-def test_its_attachments_are_set_and_removed(number, body):
+def test_its_attachments_are_set_and_removed(number: int, body: bytes) -> None:
     data = mutated(request(number, body), {"x": "\u4e2d", "group": "g2"}, ("note",))
     known = read(data).known()
     assert (known["group"], known["x"], known.get("note")) == ("g2", "\u4e2d", None)
@@ -95,7 +95,9 @@ def test_its_attachments_are_set_and_removed(number, body):
         (FASTJSON2, bytes.fromhex("00000002bd02"), Kind.RESPONSE, "2", None),
     ],
 )
-def test_an_answer_that_java_wrote_is_read(number, body, kind, result, group):
+def test_an_answer_that_java_wrote_is_read(
+    number: int, body: bytes, kind: Kind, result: str, group: str | None
+) -> None:
     message = read(answer(number, body))
     assert (message.kind, message.get("result"), message.get("group")) == (kind, result, group)
     data = mutated(answer(number, body), {"via": "proxy"})
@@ -116,7 +118,9 @@ def test_an_answer_that_java_wrote_is_read(number, body, kind, result, group):
         ),
     ],
 )
-def test_where_there_are_no_attachments_a_mutation_makes_a_map(number, head, nothing, one):
+def test_where_there_are_no_attachments_a_mutation_makes_a_map(
+    number: int, head: bytes, nothing: list[bytes], one: bytes
+) -> None:
     for rest in nothing:
         assert read(request(number, head + rest)).get("a") is None
         assert mutated(request(number, head + rest), {"a": "b"}) == request(number, head + one)
@@ -209,20 +213,22 @@ def jsonb(document: str) -> bytes:
         ),
     ],
 )
-def test_an_attachment_in_jsonb_is_read_where_it_is_plain_and_stepped_over_where_not(value, text):
+def test_an_attachment_in_jsonb_is_read_where_it_is_plain_and_stepped_over_where_not(
+    value: str, text: str | None
+) -> None:
     message = read(jsonb(MAP.format(value)))
     assert message.get("z") == "end"
     assert message.get("k") == text
     assert mutated(jsonb(MAP.format(value)), {"n": "1"}) == jsonb(MAP.format(value)[:-2] + "4a6e4a31a5")
 
 
-def test_a_map_in_jsonb_keeps_its_type():
+def test_a_map_in_jsonb_keeps_its_type() -> None:
     linked = "924b4c4d00 a6 4a614a31 a5"
     assert read(jsonb(linked)).get("a") == "1"
     assert mutated(jsonb(linked), {"b": "2"}) == jsonb("924b4c4d00 a6 4a614a31 4a624a32 a5")
 
 
-def test_an_object_in_jsonb_is_removed_only_when_nothing_can_refer_to_it():
+def test_an_object_in_jsonb_is_removed_only_when_nothing_can_refer_to_it() -> None:
     assert mutated(jsonb("a6 4a61a6a5 4a624a31 a5"), {}, ("a",)) == jsonb("a6 4a624a31 a5")
     with pytest.raises(FrameError, match="attachment 'a' holds an object"):
         mutated(jsonb("a6 4a61a6a5 4a62934c242e61 a5"), {}, ("a",))
@@ -237,7 +243,7 @@ def test_an_object_in_jsonb_is_removed_only_when_nothing_can_refer_to_it():
         ("\U0001f600", "7a 04 f09f9880"),
     ],
 )
-def test_strings_in_jsonb_are_written_as_java_reads_them(text, written):
+def test_strings_in_jsonb_are_written_as_java_reads_them(text: str, written: str) -> None:
     data = mutated(jsonb("a6a5"), {"a": text})
     assert data == jsonb(f"a6 4a61 {written} a5")
     assert read(data).get("a") == text
@@ -261,7 +267,7 @@ def test_strings_in_jsonb_are_written_as_java_reads_them(text, written):
         ("a6" + "4a61 00" * 4097 + "a5", "more than 4096 attachments"),
     ],
 )
-def test_attachments_that_are_no_jsonb_are_an_error(document, error):
+def test_attachments_that_are_no_jsonb_are_an_error(document: str, error: str) -> None:
     message = read(jsonb(document))
     assert message.get("method") == "echo"
     with pytest.raises(FrameError, match=error):
@@ -292,7 +298,7 @@ def test_attachments_that_are_no_jsonb_are_an_error(document, error):
         (PROTOBUF, b"\x80", "in the middle of a number"),
     ],
 )
-def test_a_head_that_cannot_be_read_is_an_error(number, body, error):
+def test_a_head_that_cannot_be_read_is_an_error(number: int, body: bytes, error: str) -> None:
     with pytest.raises(FrameError, match=error):
         read(request(number, body)).get("method")
 
@@ -312,14 +318,14 @@ def test_a_head_that_cannot_be_read_is_an_error(number, body, error):
         (b'{"a":"\xff"}\n', "utf-8"),
     ],
 )
-def test_attachments_that_are_no_json_object_are_an_error(line, error):
+def test_attachments_that_are_no_json_object_are_an_error(line: bytes, error: str) -> None:
     message = read(request(FASTJSON, JSON_HEAD + b'""\n' + line))
     assert message.get("method") == "echo"
     with pytest.raises(FrameError, match=error):
         message.get("k")
 
 
-def test_json_values_keep_their_spelling():
+def test_json_values_keep_their_spelling() -> None:
     line = b'{"f":1.50,"l":[1,"x"],"n":7,"o":null,"t":true,"b":12345678901234567890}\n'
     known = read(request(FASTJSON, JSON_HEAD + b'""\n' + line)).known()
     assert [known.get(key) for key in "flnotb"] == ["1.50", None, "7", None, "true", "12345678901234567890"]
@@ -328,12 +334,12 @@ def test_json_values_keep_their_spelling():
     )
 
 
-def test_half_a_surrogate_pair_in_json_does_not_reach_the_metadata():
+def test_half_a_surrogate_pair_in_json_does_not_reach_the_metadata() -> None:
     known = read(request(FASTJSON, JSON_HEAD + b'""\n{"a":"\\ud83d","b":"\\ud83d\\ude00"}\n')).known()
     assert (known["a"], known["b"]) == ("\ufffd", "\U0001f600")
 
 
-def test_unknown_fields_of_protobuf_attachments_stay():
+def test_unknown_fields_of_protobuf_attachments_stay() -> None:
     others = "10 01 1d 00000000 21 0000000000000000"
     old, new = (
         request(PROTOBUF, PROTOBUF_HEAD + b"\0" + bytes.fromhex(f"18 {fields}"))
@@ -344,13 +350,13 @@ def test_unknown_fields_of_protobuf_attachments_stay():
 
 
 @pytest.mark.parametrize("body", [b"\x02\x09\x09", b"1.5\n", b"\x00\x00\x00\x01\xaf", b"\x00\x00\x00\x02\xbd"])
-def test_an_answers_result_type_must_be_an_int(body):
+def test_an_answers_result_type_must_be_an_int(body: bytes) -> None:
     number = {0x02: PROTOBUF, 0x31: FASTJSON, 0x00: FASTJSON2}[body[0]]
     with pytest.raises(FrameError):
         read(answer(number, body)).get("result")
 
 
-def test_a_generic_call_tells_its_method_in_each():
+def test_a_generic_call_tells_its_method_in_each() -> None:
     types = b'"Ljava/lang/String;"\n'
     json = JSON_HEAD.replace(b"echo", b"$invoke") + types + b'"sayHello"\n{}\n'
     assert read(request(FASTJSON, json)).get("generic.method") == "sayHello"

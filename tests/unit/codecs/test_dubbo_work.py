@@ -59,19 +59,19 @@ def calls(data: bytes) -> int:
 
 
 @pytest.mark.parametrize("argument", ARGUMENTS.values(), ids=list(ARGUMENTS))
-def test_twice_the_values_take_at_most_two_and_a_half_times_the_work(argument):
+def test_twice_the_values_take_at_most_two_and_a_half_times_the_work(argument: Callable[..., Any]) -> None:
     # The first time expressions are compiled.
     _, one, two = (calls(frame(0xC2, HEAD + argument(count) + b"HZ")) for count in (4000, 2000, 4000))
     assert two <= 2.5 * one + 100
 
 
 @pytest.mark.parametrize("argument", ARGUMENTS.values(), ids=list(ARGUMENTS))
-def test_a_mebibyte_takes_a_bounded_number_of_steps(argument):
+def test_a_mebibyte_takes_a_bounded_number_of_steps(argument: Callable[..., Any]) -> None:
     unit = len(argument(1008)) / 1008
     assert calls(frame(0xC2, HEAD + argument(int((1 << 20) / unit)) + b"HZ")) <= 600_000
 
 
-def test_a_body_beyond_the_bound_is_not_read_a_second_time():
+def test_a_body_beyond_the_bound_is_not_read_a_second_time() -> None:
     """Characters of four bytes may be counted in two ways, which is tried where the first finds no sense."""
     argument = list_of(1 << 18, b"\x78" * (1 << 18))
     plain, astral = (calls(frame(0xC2, HEAD + argument + text + b"HZ")) for text in (b"", b"\xf0\x9f\x98\x80"))
@@ -121,7 +121,7 @@ OTHERS: dict[str, tuple[int, Callable[[int], bytes]]] = {
 
 
 @pytest.mark.parametrize(("flags", "body"), OTHERS.values(), ids=list(OTHERS))
-def test_other_serializations_are_bounded_too(flags, body):
+def test_other_serializations_are_bounded_too(flags: int, body: Callable[..., Any]) -> None:
     assert calls(frame(flags, body(1 << 19))) <= 600_000
 
 
@@ -132,7 +132,9 @@ def test_other_serializations_are_bounded_too(flags, body):
         (b"[" + b"[]," * 40000 + b"1]\n{}\n", None),
     ],
 )
-def test_in_json_an_argument_that_is_no_string_is_not_decoded_and_attachments_hold_so_much(body, error):
+def test_in_json_an_argument_that_is_no_string_is_not_decoded_and_attachments_hold_so_much(
+    body: bytes, error: str | None
+) -> None:
     (message,) = Dubbo().session(Side.CLIENT, 1 << 24).receive(frame(0xC6, JSON + body))
     if error is None:
         assert message.get("generic.method") is None
@@ -142,7 +144,7 @@ def test_in_json_an_argument_that_is_no_string_is_not_decoded_and_attachments_ho
             message.get("a")
 
 
-def test_in_json_a_head_that_is_no_string_is_not_decoded():
+def test_in_json_a_head_that_is_no_string_is_not_decoded() -> None:
     body = b"[" * 100_000 + b"\n" + JSON
     (message,) = Dubbo().session(Side.CLIENT, 1 << 24).receive(frame(0xC6, body))
     with pytest.raises(FrameError, match="a string expected"):

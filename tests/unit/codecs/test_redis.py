@@ -6,7 +6,9 @@ import pytest
 from redis_words import MAX, answer, client, command, read, said, server
 
 from metaproxy.codecs.redis import Redis, commands
+from metaproxy.codecs.redis.client import ClientSession
 from metaproxy.codecs.redis.metadata import tag
+from metaproxy.codecs.redis.server import ServerSession
 from metaproxy.message import Correlation, ErrorKind, Hold, Kind, Message, Side
 from metaproxy.testing import check_codec
 
@@ -21,12 +23,12 @@ COMMANDS = [
 ]  # fmt: skip
 
 
-def test_it_keeps_the_contract():
+def test_it_keeps_the_contract() -> None:
     check_codec(Redis(), client=[*map(said, COMMANDS), command("SET", "k", b"\r\n" * 3000)], server=REPLIES)
 
 
-def test_it_keeps_the_contract_in_resp3_and_with_options():
-    def prepare(session, side):
+def test_it_keeps_the_contract_in_resp3_and_with_options() -> None:
+    def prepare(session: ClientSession | ServerSession, side: Side) -> None:
         if side is Side.CLIENT:
             session.receive(said("HELLO 3 AUTH anna pw"))
         elif not session.ready:
@@ -37,7 +39,7 @@ def test_it_keeps_the_contract_in_resp3_and_with_options():
     check_codec(codec, client=frames, server=[*REPLIES, b">2\r\n+invalidate\r\n_\r\n"], prepare=prepare)
 
 
-def test_answers_come_in_order_over_shared_connections():
+def test_answers_come_in_order_over_shared_connections() -> None:
     codec = Redis()
     assert (codec.name, codec.correlation, codec.ordered, codec.stateful) == ("redis", Correlation.FIFO, True, True)
     assert codec.connections == "multiplex"
@@ -62,23 +64,23 @@ def test_answers_come_in_order_over_shared_connections():
         ("NOSUCH.COMMAND k", {"command": "NOSUCH.COMMAND", "key": "k", "keys": "k", "tag": "k"}),
     ],
 )
-def test_a_command_tells_its_name_keys_tag_user_and_database(text, expected):
+def test_a_command_tells_its_name_keys_tag_user_and_database(text: str, expected: dict[str, str]) -> None:
     message = read(client(), text)
     kind = message.kind.name.lower()
     common = {"kind": kind, "operation": expected["command"], "user": "default", "database": "0"}
     assert message.known() == {**common, **expected}
 
 
-def test_nothing_is_decoded_before_it_is_asked_for():
+def test_nothing_is_decoded_before_it_is_asked_for() -> None:
     assert read(client(), "GET k").metadata is None
 
 
 @pytest.mark.parametrize("key", ["key", "keys", "tag", "user", "database", "command", "operation"])
-def test_each_key_can_be_asked_for_first(key):
+def test_each_key_can_be_asked_for_first(key: str) -> None:
     assert read(client(), "MSET a 1 b 2").get(key) is not None
 
 
-def test_the_user_who_logged_in_is_told_and_the_database_that_was_selected():
+def test_the_user_who_logged_in_is_told_and_the_database_that_was_selected() -> None:
     session = client(auth={"users": {"anna": "pw"}})
     answer(session, "AUTH anna pw")
     answer(session, "SELECT 3")
@@ -89,23 +91,23 @@ def test_the_user_who_logged_in_is_told_and_the_database_that_was_selected():
 @pytest.mark.parametrize(
     ("key", "expected"), [("a", "a"), ("x{a}y", "a"), ("x{}y", "x{}y"), ("{a", "{a"), ("a}{b}{c}", "b"), ("", "")]
 )
-def test_the_tag_is_what_stands_between_the_first_braces(key, expected):
+def test_the_tag_is_what_stands_between_the_first_braces(key: str, expected: str) -> None:
     assert tag(key) == expected
 
 
-def test_keys_that_are_no_utf8_stay_apart_and_come_back():
+def test_keys_that_are_no_utf8_stay_apart_and_come_back() -> None:
     one, two = client().receive(command("GET", b"\xff") + command("GET", b"\xfe"))
     assert one.get("key") != two.get("key")
     assert one.get("key").encode("utf-8", "surrogateescape") == b"\xff"
 
 
-def test_a_name_with_a_line_end_in_it_is_not_taken_for_what_stands_before():
+def test_a_name_with_a_line_end_in_it_is_not_taken_for_what_stands_before() -> None:
     (message,) = client().receive(command(b"GET\r\n$1", "k"))
     assert message.get("command") == "GET\r\n$1"
     assert message.get("key") is None
 
 
-def test_of_an_endless_name_only_the_beginning_is_told():
+def test_of_an_endless_name_only_the_beginning_is_told() -> None:
     (message,) = client().receive(command("x" * 5000))
     assert message.get("command") == "X" * 64
 
@@ -113,7 +115,7 @@ def test_of_an_endless_name_only_the_beginning_is_told():
 # What the codec answers
 
 
-def test_select_moves_the_client_to_connections_of_that_database():
+def test_select_moves_the_client_to_connections_of_that_database() -> None:
     session = client()
     assert read(session, "GET a").profile is None
     selected = read(session, "SELECT 3")
@@ -132,7 +134,7 @@ def test_select_moves_the_client_to_connections_of_that_database():
         ("SELECT", b"-ERR wrong number of arguments for 'select' command\r\n"),
     ],
 )
-def test_a_database_that_is_not_there_can_not_be_selected(text, error):
+def test_a_database_that_is_not_there_can_not_be_selected(text: str, error: bytes) -> None:
     session = client(databases=4)
     answer(session, "SELECT 3")
     message = read(session, text)
@@ -140,7 +142,7 @@ def test_a_database_that_is_not_there_can_not_be_selected(text, error):
     assert read(session, "GET a").profile == (2, 3)
 
 
-def test_hello_3_moves_the_client_to_resp3():
+def test_hello_3_moves_the_client_to_resp3() -> None:
     session = client()
     hello = read(session, "HELLO 3 SETNAME me")
     assert hello.answer.startswith(b"%7\r\n$6\r\nserver\r\n$5\r\nredis\r\n")
@@ -163,7 +165,7 @@ def test_hello_3_moves_the_client_to_resp3():
         ("HELLO 3 SETNAME \x7f", b"-ERR Client names cannot contain spaces, newlines or special characters.\r\n"),
     ],
 )
-def test_a_hello_with_a_fault_changes_nothing(text, error):
+def test_a_hello_with_a_fault_changes_nothing(text: str, error: bytes) -> None:
     session = client()
     assert answer(session, text) == error
     assert read(session, "GET a").profile is None
@@ -175,7 +177,7 @@ GUARDED = {"password": "sesame", "users": {"anna": "pw"}}
 
 
 @pytest.mark.parametrize("text", ["GET a", "MULTI", "SUBSCRIBE a", "SELECT 1", "CLIENT ID", "SHUTDOWN", "nosuch"])
-def test_without_login_nothing_but_the_login_is_taken(text):
+def test_without_login_nothing_but_the_login_is_taken(text: str) -> None:
     session = client(auth=GUARDED)
     assert answer(session, text) == NOAUTH
     assert answer(session, "AUTH sesame") == b"+OK\r\n"
@@ -185,7 +187,7 @@ def test_without_login_nothing_but_the_login_is_taken(text):
 @pytest.mark.parametrize(
     "text", ["AUTH wrong", "AUTH anna sesame", "AUTH bob pw", "HELLO 3 AUTH anna wrong", "AUTH pw"]
 )
-def test_a_wrong_password_or_name_does_not_log_in(text):
+def test_a_wrong_password_or_name_does_not_log_in(text: str) -> None:
     session = client(auth=GUARDED)
     assert answer(session, text) == WRONGPASS
     assert answer(session, "GET a") == NOAUTH
@@ -195,25 +197,25 @@ def test_a_wrong_password_or_name_does_not_log_in(text):
     "text",
     ["AUTH sesame", "AUTH default sesame", "AUTH anna pw", "HELLO 2 AUTH anna pw", "HELLO 3 AUTH default sesame"],
 )
-def test_each_way_to_log_in_works(text):
+def test_each_way_to_log_in_works(text: str) -> None:
     session = client(auth=GUARDED)
     assert answer(session, text)[:1] in b"+*%"
     assert read(session, "GET a").answer is None
 
 
-def test_an_unknown_name_has_no_empty_password():
+def test_an_unknown_name_has_no_empty_password() -> None:
     session = client(auth=GUARDED)
     (message,) = session.receive(command("AUTH", "bob", ""))
     assert message.answer == WRONGPASS
 
 
-def test_a_text_as_auth_is_the_password():
+def test_a_text_as_auth_is_the_password() -> None:
     session = client(auth="sesame")
     assert answer(session, "HELLO 3").startswith(b"-NOAUTH HELLO must be called")
     assert answer(session, "AUTH sesame") == b"+OK\r\n"
 
 
-def test_without_passwords_auth_is_answered_as_redis_server_does():
+def test_without_passwords_auth_is_answered_as_redis_server_does() -> None:
     assert answer(client(), "AUTH x").startswith(b"-ERR AUTH <password> called without any password")
     assert answer(client(), "AUTH default x") == b"+OK\r\n"
     assert answer(client(), "AUTH bob x") == WRONGPASS
@@ -221,13 +223,15 @@ def test_without_passwords_auth_is_answered_as_redis_server_does():
 
 
 @pytest.mark.parametrize("auth", [{}, {"pasword": "x"}, {"users": {"a": ""}}, {"users": "x"}, "", {"password": 1}])
-def test_an_auth_that_names_nobody_is_an_error_of_the_configuration(auth):
+def test_an_auth_that_names_nobody_is_an_error_of_the_configuration(
+    auth: dict[str, dict[str, str] | int | str] | str,
+) -> None:
     with pytest.raises(ValueError, match=r"auth|password"):
         Redis(auth=auth)
 
 
 @pytest.mark.parametrize("databases", [0, 16385])
-def test_there_is_at_least_one_database(databases):
+def test_there_is_at_least_one_database(databases: int) -> None:
     with pytest.raises(ValueError, match="databases"):
         Redis(databases=databases)
 
@@ -253,18 +257,18 @@ def test_there_is_at_least_one_database(databases):
         ),
     ],
 )
-def test_what_is_about_the_clients_connection_is_answered_here(text, expected):
+def test_what_is_about_the_clients_connection_is_answered_here(text: str, expected: bytes) -> None:
     assert answer(client(), text) == expected
 
 
-def test_answers_have_the_clients_resp_version():
+def test_answers_have_the_clients_resp_version() -> None:
     session = client()
     answer(session, "HELLO 3")
     assert answer(session, "CLIENT GETNAME") == b"_\r\n"
     assert answer(session, "UNSUBSCRIBE") == b">3\r\n$11\r\nunsubscribe\r\n_\r\n:0\r\n"
 
 
-def test_each_client_has_a_number_of_its_own():
+def test_each_client_has_a_number_of_its_own() -> None:
     codec = Redis()
     first, second = codec.session(Side.CLIENT, MAX), codec.session(Side.CLIENT, MAX)
     assert answer(first, "CLIENT ID") != answer(second, "CLIENT ID")
@@ -273,12 +277,12 @@ def test_each_client_has_a_number_of_its_own():
 @pytest.mark.parametrize(
     "text", ["PING", "ECHO a", "COMMAND DOCS", "CONFIG GET *", "INFO", "CLIENT LIST", "CLIENT INFO"]
 )
-def test_what_asks_for_the_server_is_forwarded(text):
+def test_what_asks_for_the_server_is_forwarded(text: str) -> None:
     message = read(client(), text)
     assert (message.answer, message.kind, message.hold) == (None, Kind.REQUEST, Hold.NONE)
 
 
-def test_reset_forgets_login_name_database_and_version():
+def test_reset_forgets_login_name_database_and_version() -> None:
     session = client(auth="sesame")
     for text in ("HELLO 3 AUTH default sesame SETNAME me", "SELECT 5", "RESET"):
         answer(session, text)
@@ -288,7 +292,7 @@ def test_reset_forgets_login_name_database_and_version():
     assert read(session, "GET a").profile is None
 
 
-def test_quit_closes_after_its_answer_and_nothing_is_read_behind_it():
+def test_quit_closes_after_its_answer_and_nothing_is_read_behind_it() -> None:
     session = client()
     get, quit = session.receive(said("GET a") + said("QUIT") + said("SET a 1"))
     assert (get.answer, quit.answer) == (None, b"+OK\r\n")
@@ -296,7 +300,7 @@ def test_quit_closes_after_its_answer_and_nothing_is_read_behind_it():
     assert session.receive(said("SET a 1")) == []
 
 
-def test_what_comes_before_quit_in_one_read_is_there():
+def test_what_comes_before_quit_in_one_read_is_there() -> None:
     session = client()
     assert len(session.receive(said("SELECT 1") + said("SET a 1") + said("QUIT"))) == 3
     assert session.closing
@@ -313,7 +317,7 @@ def test_what_comes_before_quit_in_one_read_is_there():
         "CLIENT REPLY OFF", "CLIENT REPLY SKIP", "client kill id 3", "CLIENT TRACKING OFF", "module load x",
     ],
 )  # fmt: skip
-def test_what_cannot_work_through_a_proxy_is_refused_with_the_reason(text):
+def test_what_cannot_work_through_a_proxy_is_refused_with_the_reason(text: str) -> None:
     error = answer(client(), text).decode()
     name = " ".join(text.upper().split()[: 1 if text.encode() in commands.REFUSED else 2])
     assert error.startswith(f"-ERR {name} does not work through this proxy: ")
@@ -321,18 +325,18 @@ def test_what_cannot_work_through_a_proxy_is_refused_with_the_reason(text):
 
 
 @pytest.mark.parametrize("text", ["MODULE LIST", "SCRIPT LOAD x", "ACL WHOAMI", "CLIENT"])
-def test_their_harmless_subcommands_are_forwarded(text):
+def test_their_harmless_subcommands_are_forwarded(text: str) -> None:
     assert read(client(), text).answer is None
 
 
 @pytest.mark.parametrize("name", ["CONFIG|SET", "CONFIG SET", "", "GET\0"])
-def test_what_can_be_denied_is_a_command_by_its_name(name):
+def test_what_can_be_denied_is_a_command_by_its_name(name: str) -> None:
     with pytest.raises(ValueError, match=r"deny has .* is no name of a command"):
         Redis(deny=["GET", name])
 
 
 @pytest.mark.parametrize("text", ["FLUSHALL", "FlushAll", "get a", "GET a"])
-def test_denied_commands_are_refused_in_any_spelling(text):
+def test_denied_commands_are_refused_in_any_spelling(text: str) -> None:
     session = client(deny=["flushall", "GET"])
     name = text.split()[0].upper().encode()
     assert answer(session, text) == b"-NOPERM %b is not allowed here\r\n" % name
@@ -340,7 +344,7 @@ def test_denied_commands_are_refused_in_any_spelling(text):
 
 
 @pytest.mark.parametrize("line", [b"POST / HTTP/1.1\r\n", b"Host: a\r\n"])
-def test_http_that_strayed_here_ends_the_connection(line):
+def test_http_that_strayed_here_ends_the_connection(line: bytes) -> None:
     session = client()
     assert session.receive(line) == []
     assert str(session.error) == "HTTP, not Redis"
@@ -350,13 +354,13 @@ def test_http_that_strayed_here_ends_the_connection(line):
 
 
 @pytest.mark.parametrize("kind", list(ErrorKind))
-def test_every_error_is_one_line_that_begins_with_a_word(kind):
+def test_every_error_is_one_line_that_begins_with_a_word(kind: ErrorKind) -> None:
     frame = Redis().reply(read(client(), "GET a"), kind, "one\r\ntwo")
     word = b"NOPERM" if kind is ErrorKind.DENIED else b"ERR"
     assert frame == b"-%b one  two\r\n" % word
 
 
-def test_an_error_without_a_text_tells_its_kind():
+def test_an_error_without_a_text_tells_its_kind() -> None:
     assert Redis().reply(read(client(), "GET a"), ErrorKind.TIMEOUT, "") == b"-ERR timeout\r\n"
 
 
@@ -370,25 +374,25 @@ def test_an_error_without_a_text_tells_its_kind():
         ("X\r\n", b"-ERR later\r\n"),
     ],
 )
-def test_a_filter_can_name_the_word_of_an_error(name, expected):
+def test_a_filter_can_name_the_word_of_an_error(name: str, expected: bytes) -> None:
     assert Redis().reply(read(client(), "GET a"), ErrorKind.OVERLOAD, "later", name) == expected
 
 
-def test_keys_of_several_servers_are_told_as_redis_cluster_would():
+def test_keys_of_several_servers_are_told_as_redis_cluster_would() -> None:
     error = b"-CROSSSLOT Keys in request don't belong to the same endpoint\r\n"
     assert Redis().reply(read(client(), "RENAME a b"), ErrorKind.UNSUPPORTED, "", name="CROSSSLOT") == error
 
 
-def test_a_subscription_that_is_refused_is_told_so():
+def test_a_subscription_that_is_refused_is_told_so() -> None:
     assert Redis().reply(read(client(), "SUBSCRIBE a"), ErrorKind.NOT_FOUND, "x") == b"-ERR x\r\n"
 
 
 @pytest.mark.parametrize(("text", "safe"), [("GET a", True), ("mget a b", True), ("SET a 1", False), ("EXEC", False)])
-def test_only_reads_may_be_executed_twice(text, safe):
+def test_only_reads_may_be_executed_twice(text: str, safe: bool) -> None:
     assert Redis().safe(read(client(), text)) is safe
 
 
-def test_a_read_that_begins_a_transaction_may_not_be_executed_twice():
+def test_a_read_that_begins_a_transaction_may_not_be_executed_twice() -> None:
     session = client()
     answer(session, "MULTI")
     assert not Redis().safe(read(session, "GET a"))
@@ -407,13 +411,15 @@ def test_a_read_that_begins_a_transaction_may_not_be_executed_twice():
         ((3, 7), {"password": "pw"}, command("HELLO", "3", "AUTH", "default", "pw") + command("SELECT", "7")),
     ],
 )
-def test_a_new_connection_logs_in_and_selects_before_anything_else(profile, credentials, sent):
+def test_a_new_connection_logs_in_and_selects_before_anything_else(
+    profile: tuple[int, int] | None, credentials: dict[str, str], sent: bytes
+) -> None:
     session = Redis().session(Side.SERVER, MAX)
     assert session.open(profile, credentials) == sent
     assert session.ready is (not sent)
 
 
-def test_the_answers_to_the_login_reach_nobody():
+def test_the_answers_to_the_login_reach_nobody() -> None:
     session = Redis().session(Side.SERVER, MAX)
     session.open((3, 5), {})
     assert session.receive(b"%1\r\n+proto\r\n:3\r\n") == []
@@ -423,7 +429,7 @@ def test_the_answers_to_the_login_reach_nobody():
 
 
 @pytest.mark.parametrize("error", [b"-WRONGPASS invalid\r\n", b"!17\r\nWRONGPASS invalid\r\n"])
-def test_a_refused_login_is_an_error_with_the_servers_words(error):
+def test_a_refused_login_is_an_error_with_the_servers_words(error: bytes) -> None:
     session = Redis().session(Side.SERVER, MAX)
     session.open(None, {"password": "wrong"})
     assert session.receive(error + b"+OK\r\n") == []
@@ -442,11 +448,11 @@ def test_a_refused_login_is_an_error_with_the_servers_words(error):
         (b">2\r\n+invalidate\r\n_\r\n", Kind.EVENT),
     ],
 )
-def test_errors_and_pushes_are_told_from_answers(frame, kind):
+def test_errors_and_pushes_are_told_from_answers(frame: bytes, kind: Kind) -> None:
     assert server((3, 0)).receive(frame) == [Message(kind, frame)]
 
 
-def test_a_server_that_asks_for_a_login_is_alive_and_one_that_loads_is_not():
+def test_a_server_that_asks_for_a_login_is_alive_and_one_that_loads_is_not() -> None:
     codec = Redis()
     assert codec.probe().frame == b"*1\r\n$4\r\nPING\r\n"
     told = {

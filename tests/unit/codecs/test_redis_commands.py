@@ -24,12 +24,12 @@ BY_SUBCOMMAND = {"MEMORY", "OBJECT", "XGROUP", "XINFO"}
 
 
 @pytest.mark.parametrize(("text", "keys"), KEYS, ids=[text for text, _ in KEYS])
-def test_keys_are_found_where_redis_server_finds_them(text, keys):
+def test_keys_are_found_where_redis_server_finds_them(text: str, keys: str) -> None:
     words = [word.encode() for word in text.split()]
     assert commands.keys(words[0].decode(), words) == [key.encode() for key in keys.split()]
 
 
-def test_the_places_of_keys_are_those_of_command():
+def test_the_places_of_keys_are_those_of_command() -> None:
     ours = {}
     for name in COMMANDS:
         if name in BY_SUBCOMMAND or name in commands.REFUSED_WITH or name.encode() in commands.REFUSED:
@@ -48,7 +48,7 @@ def test_the_places_of_keys_are_those_of_command():
     assert ours == {name: rest[:4] for name, rest in COMMANDS.items() if name in ours}
 
 
-def test_only_commands_that_read_are_called_safe():
+def test_only_commands_that_read_are_called_safe() -> None:
     reads = {name for name, rest in COMMANDS.items() if rest[4] == "r"}
     safe_otherwise = {"ECHO", "INFO", "OBJECT", "PING", "TIME", "XINFO"}
     assert {name for name in commands.READS if name in COMMANDS} == reads | safe_otherwise
@@ -70,7 +70,9 @@ def test_only_commands_that_read_are_called_safe():
         ("OBJECT", "", []),
     ],
 )
-def test_commands_with_faults_and_of_later_versions_give_what_is_there(name, arguments, expected):
+def test_commands_with_faults_and_of_later_versions_give_what_is_there(
+    name: str, arguments: str, expected: list[bytes]
+) -> None:
     assert commands.keys(name, [name.encode(), *arguments.encode().split()]) == expected
 
 
@@ -84,17 +86,17 @@ def test_commands_with_faults_and_of_later_versions_give_what_is_there(name, arg
         ("XREAD COUNT 1 STREAMS s 0", False),
     ],
 )
-def test_streams_block_only_when_they_are_asked_to(text, expected):
+def test_streams_block_only_when_they_are_asked_to(text: str, expected: bool) -> None:
     words = text.encode().split()
     assert commands.blocks(words[0], lambda: words) is expected
 
 
-def test_what_needs_a_look_is_in_no_table_of_ordinary_commands():
+def test_what_needs_a_look_is_in_no_table_of_ordinary_commands() -> None:
     assert not {head.split(b"\r\n")[2].upper() for head in commands.HEADS} & commands.SPECIAL
     assert b"*2\r\n$3\r\nGET" in commands.HEADS
     assert b"*2\r\n$3\r\nget" in commands.HEADS
 
 
-def test_what_is_denied_is_no_ordinary_command():
+def test_what_is_denied_is_no_ordinary_command() -> None:
     left = commands.heads(frozenset((b"GET",)))
     assert commands.HEADS.keys() - left.keys() == {head for head in commands.HEADS if head.upper().endswith(b"\r\nGET")}

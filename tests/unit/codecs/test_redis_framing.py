@@ -37,11 +37,11 @@ def trickle(stream: bytes) -> list[bytes]:
 
 
 @pytest.mark.parametrize("frame", [command("GET", "k"), command("SET", "k", b"\r\n*1\r\n"), command(*"abcdefghijkl")])
-def test_a_frame_is_the_bytes_that_came(frame):
+def test_a_frame_is_the_bytes_that_came(frame: bytes) -> None:
     assert [message.frame for message in client().receive(frame * 3)] == [frame] * 3
 
 
-def test_a_lone_command_is_not_copied():
+def test_a_lone_command_is_not_copied() -> None:
     frame = command("SET", "k", b"x" * 10000)
     assert client().receive(frame)[0].frame is frame
 
@@ -76,7 +76,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("stream", "words"), BROKEN)
-def test_what_redis_server_does_not_take_is_refused_in_its_words_and_never_sent_on(stream, words):
+def test_what_redis_server_does_not_take_is_refused_in_its_words_and_never_sent_on(stream: bytes, words: str) -> None:
     for pieces in ([stream], [stream[:-1], stream[-1:]], trickle(stream)):
         session = client()
         assert [message for piece in pieces for message in session.receive(piece)] == []
@@ -84,13 +84,13 @@ def test_what_redis_server_does_not_take_is_refused_in_its_words_and_never_sent_
         assert session.buffered == 0
 
 
-def test_nothing_is_owed_while_nothing_is_broken():
+def test_nothing_is_owed_while_nothing_is_broken() -> None:
     session = client()
     session.receive(command("GET", "k")[:-1])
     assert session.owed() == b""
 
 
-def test_http_that_strayed_here_gets_no_word():
+def test_http_that_strayed_here_gets_no_word() -> None:
     session = client()
     assert session.receive(b"POST / HTTP/1.1\r\nHost: a\r\n") == []
     assert (session.error is None, session.owed()) == (False, b"")
@@ -105,20 +105,20 @@ def test_http_that_strayed_here_gets_no_word():
         b"*2\r\n$3\r\nGET\r\n$1\r\nk**",
     ],
 )
-def test_line_ends_that_redis_server_does_not_look_at_are_put_right(stream):
+def test_line_ends_that_redis_server_does_not_look_at_are_put_right(stream: bytes) -> None:
     for cut in range(1, len(stream)):
         session = client()
         found = session.receive(stream[:cut]) + session.receive(stream[cut:] + command("PING"))
         assert [message.frame for message in found] == [command("GET", "k"), command("PING")]
 
 
-def test_a_command_may_have_more_than_a_million_arguments():
+def test_a_command_may_have_more_than_a_million_arguments() -> None:
     frame = command("MGET", *["k"] * 1_100_000)
     session = Redis().session(Side.CLIENT, 16 << 20)
     assert [message.frame == frame for message in session.receive(frame)] == [True]
 
 
-def test_who_is_not_logged_in_may_say_little():
+def test_who_is_not_logged_in_may_say_little() -> None:
     for head, words in ((b"*11\r\n", "multibulk"), (b"*1\r\n$16385\r\n", "bulk")):
         session = client(auth="secret")
         assert session.receive(head) == []
@@ -128,7 +128,7 @@ def test_who_is_not_logged_in_may_say_little():
         assert session.error is None
 
 
-def test_the_commands_before_a_bad_one_count():
+def test_the_commands_before_a_bad_one_count() -> None:
     session = client()
     assert len(session.receive(command("GET", "a") * 2 + b"*1\r\n$x\r\n" + command("GET", "a"))) == 2
     assert session.error is not None
@@ -136,7 +136,7 @@ def test_the_commands_before_a_bad_one_count():
 
 
 @pytest.mark.parametrize("nothing", [b"*0\r\n", b"*-1\r\n", b"\r\n", b"\n", b"  \r\n"])
-def test_nothing_is_no_command(nothing):
+def test_nothing_is_no_command(nothing: bytes) -> None:
     session = client()
     assert len(session.receive(nothing + command("GET", "a") + nothing)) == 1
     assert session.error is None
@@ -146,11 +146,11 @@ def test_nothing_is_no_command(nothing):
     "head",
     [b"*2\r\n$3\r\nGET\r\n$984\r\n", b"*167\r\n", b"*1\r\n$99999999\r\n", b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$975\r\n"],
 )
-def test_a_command_over_the_bound_is_refused_on_its_head(head):
+def test_a_command_over_the_bound_is_refused_on_its_head(head: bytes) -> None:
     assert refusal(sessions(1000)[0], head) == "a message of more than 1000 bytes"
 
 
-def test_a_command_of_just_the_bound_is_taken():
+def test_a_command_of_just_the_bound_is_taken() -> None:
     frame = command("SET", "k", b"x" * 970)
     assert len(sessions(len(frame))[0].receive(frame)) == 1
     assert refusal(sessions(len(frame) - 1)[0], frame) == f"a message of more than {len(frame) - 1} bytes"
@@ -170,27 +170,27 @@ def test_a_command_of_just_the_bound_is_taken():
         (b"\v\fget a\vb \v c", [b"get", b"a\vb", b"c"]),
     ],
 )
-def test_a_line_is_words_as_redis_server_reads_them(line, words):
+def test_a_line_is_words_as_redis_server_reads_them(line: bytes, words: list[bytes]) -> None:
     assert inline.words(line) == words
 
 
 @pytest.mark.parametrize("line", [b"set 'a", b'"', b"'a'b", b'"a"b', b'"a\\"', b"'a\\'"])
-def test_quotes_that_do_not_match_break_the_protocol(line):
+def test_quotes_that_do_not_match_break_the_protocol(line: bytes) -> None:
     assert "quote" in refusal(client(), line + b"\r\n")
 
 
-def test_inline_commands_are_forwarded_as_arrays():
+def test_inline_commands_are_forwarded_as_arrays() -> None:
     first, second = client().receive(b"GET a\r\nSET a 'b c'\n")
     assert (first.frame, second.frame) == (command("GET", "a"), command("SET", "a", "b c"))
 
 
-def test_an_inline_command_is_bounded():
+def test_an_inline_command_is_bounded() -> None:
     assert refusal(client(), b"x" * 65537) == "an inline command of more than 65536 bytes"
     assert refusal(sessions(1000)[0], b"x" * 1001) == "an inline command of more than 1000 bytes"
     assert refusal(sessions(100)[0], b"a " * 30 + b"\n") == "a message of more than 100 bytes"
 
 
-def test_an_inline_command_and_an_array_follow_each_other():
+def test_an_inline_command_and_an_array_follow_each_other() -> None:
     session = client()
     frames = [
         message.frame for byte in b"PING\r\n*1\r\n$4\r\nPING\r\nPING\r\n" for message in session.receive(b"%c" % byte)
@@ -213,14 +213,14 @@ def test_an_inline_command_and_an_array_follow_each_other():
         (b"*2\r\n" * 65538, "lists in more than 65536 levels"),
     ],
 )
-def test_what_is_no_reply_breaks_the_protocol(stream, error):
+def test_what_is_no_reply_breaks_the_protocol(stream: bytes, error: str) -> None:
     assert error in refusal(server(), stream)
     slowly = server()
     assert [message for piece in trickle(stream) for message in slowly.receive(piece)] == []
     assert error in str(slowly.error)
 
 
-def test_lists_may_be_nested_in_many_levels():
+def test_lists_may_be_nested_in_many_levels() -> None:
     for frame in (b"*1\r\n" * 30000 + b":1\r\n", b"*2\r\n" * 30000 + b":1\r\n" + b"_\r\n" * 30000):
         assert [message.frame for message in server().receive(frame)] == [frame]
 
@@ -239,7 +239,9 @@ TOO_LARGE = [
 
 @pytest.mark.parametrize("reply", TOO_LARGE)
 @pytest.mark.parametrize("size", [1, 7, 100, 10**6])
-def test_a_reply_over_the_bound_is_read_to_its_end_and_dropped_and_those_around_it_pass(reply, size):
+def test_a_reply_over_the_bound_is_read_to_its_end_and_dropped_and_those_around_it_pass(
+    reply: bytes, size: int
+) -> None:
     session = sessions(1000)[1]
     stream = b"+before\r\n" + reply + b"$5\r\nafter\r\n"
     found = []
@@ -253,7 +255,7 @@ def test_a_reply_over_the_bound_is_read_to_its_end_and_dropped_and_those_around_
     assert session.error is None
 
 
-def test_of_a_reply_that_is_dropped_next_to_nothing_is_held():
+def test_of_a_reply_that_is_dropped_next_to_nothing_is_held() -> None:
     session = sessions(1000)[1]
     session.receive(b"*100000\r\n")
     for _ in range(99):
@@ -263,7 +265,7 @@ def test_of_a_reply_that_is_dropped_next_to_nothing_is_held():
     assert session.buffered == 0
 
 
-def test_a_push_over_the_bound_that_nobody_waits_for_answers_nobody():
+def test_a_push_over_the_bound_that_nobody_waits_for_answers_nobody() -> None:
     session = sessions(1000)[1]
     (push, reply) = session.receive(b">2\r\n+invalidate\r\n$2000\r\n" + b"x" * 2000 + b"\r\n:1\r\n")
     assert (push.kind, push.frame, reply.frame) == (Kind.EVENT, b"", b":1\r\n")
@@ -282,14 +284,14 @@ def own_connection(*said: bytes) -> Session:
 LARGE = b"$2000\r\n" + b"x" * 2000 + b"\r\n"
 
 
-def test_an_answer_over_the_bound_on_a_clients_own_connection_is_dropped_and_the_next_one_passes():
+def test_an_answer_over_the_bound_on_a_clients_own_connection_is_dropped_and_the_next_one_passes() -> None:
     session = own_connection(command("WATCH", "k"), command("GET", "k"), command("UNWATCH"))
     watched, skipped, unwatched = session.receive(b"+OK\r\n" + LARGE + b"+OK\r\n")
     assert [one.kind for one in (watched, skipped, unwatched)] == [Kind.RESPONSE, Kind.SKIPPED, Kind.RESPONSE]
     assert session.reusable
 
 
-def test_so_is_what_exec_answers():
+def test_so_is_what_exec_answers() -> None:
     session = own_connection(command("MULTI"), command("GET", "k"), command("EXEC"))
     queued, skipped = session.receive(b"+OK\r\n+QUEUED\r\n*1\r\n" + LARGE)
     assert (queued.frame, skipped.kind) == (b"+QUEUED\r\n", Kind.SKIPPED)
@@ -297,21 +299,21 @@ def test_so_is_what_exec_answers():
 
 
 @pytest.mark.parametrize("head", [b"*3\r\n", b">3\r\n"])
-def test_a_subscriber_that_would_miss_a_message_loses_its_connection(head):
+def test_a_subscriber_that_would_miss_a_message_loses_its_connection(head: bytes) -> None:
     session = own_connection(command("SUBSCRIBE", "c"))
     assert len(session.receive(b"*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n")) == 1
     assert session.receive(head + b"$7\r\nmessage\r\n$1\r\nc\r\n" + LARGE) == []
     assert str(session.error) == "a message of more than 1000 bytes (max_frame)"
 
 
-def test_an_answer_to_the_login_over_the_bound_ends_the_connection():
+def test_an_answer_to_the_login_over_the_bound_ends_the_connection() -> None:
     session = Redis().session(Side.SERVER, 1000)
     session.open((3, 0), {})
     assert session.receive(b"+" + b"x" * 2000 + b"\r\n") == []
     assert "at the login" in str(session.error)
 
 
-def test_a_line_may_be_long_where_it_tells_more_than_a_number():
+def test_a_line_may_be_long_where_it_tells_more_than_a_number() -> None:
     frame = b"-ERR " + b"x" * 60000 + b"\r\n"
     session = server()
     assert [
@@ -340,7 +342,7 @@ def count_in(scanner: Any, seen: list[int], monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(scanner, "scan", counted)
 
 
-def test_a_large_array_in_many_reads_is_looked_at_once(monkeypatch):
+def test_a_large_array_in_many_reads_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     frame = b"*20000\r\n" + b"$7\r\nabcdefg\r\n" * 20000
     seen = count_scanned(monkeypatch)
     session = server()
@@ -349,7 +351,7 @@ def test_a_large_array_in_many_reads_is_looked_at_once(monkeypatch):
     assert sum(seen) == len(frame)
 
 
-def test_a_large_value_in_many_reads_is_looked_at_once_and_joined_once(monkeypatch):
+def test_a_large_value_in_many_reads_is_looked_at_once_and_joined_once(monkeypatch: pytest.MonkeyPatch) -> None:
     frame = command("SET", "k", b"x" * 500000)
     seen = count_scanned(monkeypatch)
     session = client()
@@ -358,7 +360,7 @@ def test_a_large_value_in_many_reads_is_looked_at_once_and_joined_once(monkeypat
     assert sum(seen) == len(frame)
 
 
-def test_a_value_that_trickles_in_costs_its_bytes_and_no_more():
+def test_a_value_that_trickles_in_costs_its_bytes_and_no_more() -> None:
     session = server()
     session.receive(b"$300000\r\n")
     for _ in range(300000):
@@ -368,7 +370,7 @@ def test_a_value_that_trickles_in_costs_its_bytes_and_no_more():
     assert [len(message.frame) for message in session.receive(b"\r\n")] == [300011]
 
 
-def test_what_is_held_is_told_and_given_back():
+def test_what_is_held_is_told_and_given_back() -> None:
     session = client()
     assert session.receive(command("GET", "k")[:-1]) == []
     assert session.buffered == len(command("GET", "k")) - 1
@@ -376,14 +378,14 @@ def test_what_is_held_is_told_and_given_back():
     assert session.buffered == 0
 
 
-def test_commands_are_written_and_taken_apart_alike():
+def test_commands_are_written_and_taken_apart_alike() -> None:
     words = [b"SET", b"k", b"\r\n", b""]
     assert resp.encode(words) == command(*words)
     assert resp.arguments(command(*words)) == words
     assert resp.arguments(b"xx" + command(*words), 2, at=2) == words[:2]
 
 
-def test_values_of_an_array_are_given_as_they_stand():
+def test_values_of_an_array_are_given_as_they_stand() -> None:
     inside = [b"$1\r\na\r\n", b"$-1\r\n", b"*2\r\n:1\r\n:2\r\n", b"_\r\n"]
     assert resp.values(b"*4\r\n" + b"".join(inside)) == inside
     assert resp.values(b"+OK\r\n") == []

@@ -59,7 +59,7 @@ def stream(frames: list[dict[str, str]], side: str) -> bytes:
     return b"".join(bytes.fromhex(frame["hex"]) for frame in frames if frame["from"] == side)
 
 
-def test_there_are_captures_of_each_library():
+def test_there_are_captures_of_each_library() -> None:
     assert {path.stem for path in GOLDEN.glob("*.json")} >= {
         "inline",
         "ioredis",
@@ -70,7 +70,7 @@ def test_there_are_captures_of_each_library():
 
 
 @every_capture
-def test_a_captures_messages_are_all_its_bytes(frames):
+def test_a_captures_messages_are_all_its_bytes(frames: list[dict[str, str]]) -> None:
     commands, replies = read(frames)
     assert b"".join(message.frame for message in replies) == stream(frames, "server")
     if stream(frames, "client").startswith(b"*"):  # no inline commands
@@ -79,7 +79,7 @@ def test_a_captures_messages_are_all_its_bytes(frames):
 
 
 @every_capture
-def test_a_captures_requests_have_as_many_answers(frames):
+def test_a_captures_requests_have_as_many_answers(frames: list[dict[str, str]]) -> None:
     commands, replies = read(frames)
     requests = [message for message in commands if message.kind is Kind.REQUEST]
     answers = [message for message in replies if message.kind in (Kind.RESPONSE, Kind.ERROR)]
@@ -87,7 +87,7 @@ def test_a_captures_requests_have_as_many_answers(frames):
 
 
 @every_capture
-def test_a_captures_commands_have_a_name(frames):
+def test_a_captures_commands_have_a_name(frames: list[dict[str, str]]) -> None:
     for message in read(frames)[0]:
         name = message.get("command")
         assert name is not None and name.isupper()
@@ -95,12 +95,12 @@ def test_a_captures_commands_have_a_name(frames):
 
 
 @every_capture
-def test_a_capture_that_trickles_in_is_read_the_same(frames):
+def test_a_capture_that_trickles_in_is_read_the_same(frames: list[dict[str, str]]) -> None:
     for piece in (1, 7):
         assert read(frames, piece) == read(frames)
 
 
 @every_capture
-def test_a_captures_commands_are_written_again_as_they_were(frames):
+def test_a_captures_commands_are_written_again_as_they_were(frames: list[dict[str, str]]) -> None:
     for message in map(as_said, read(frames)[0]):
         assert resp.encode(resp.arguments(message.frame)) == message.frame

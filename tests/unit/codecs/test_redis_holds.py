@@ -46,7 +46,7 @@ def ends(message: Message) -> tuple[Kind, Hold]:
 # Transactions
 
 
-def test_a_transaction_goes_where_its_first_command_goes():
+def test_a_transaction_goes_where_its_first_command_goes() -> None:
     session = client()
     assert answer(session, "MULTI") == b"+OK\r\n"
     first = read(session, "SET k v")
@@ -57,21 +57,21 @@ def test_a_transaction_goes_where_its_first_command_goes():
     assert read(session, "GET k").profile is None
 
 
-def test_a_transactions_first_command_tells_all_its_keys():
+def test_a_transactions_first_command_tells_all_its_keys() -> None:
     session = client()
     answer(session, "MULTI")
     assert read(session, "MSET a 1 b 2").get("keys") == "a b"
 
 
 @pytest.mark.parametrize(("text", "expected"), [("EXEC", b"*0\r\n"), ("DISCARD", b"+OK\r\n")])
-def test_an_empty_transaction_needs_no_server(text, expected):
+def test_an_empty_transaction_needs_no_server(text: str, expected: bytes) -> None:
     session = client()
     answer(session, "MULTI")
     assert answer(session, text) == expected
     assert read(session, "GET k").hold is Hold.NONE
 
 
-def test_the_answer_to_the_multi_that_went_along_reaches_nobody():
+def test_the_answer_to_the_multi_that_went_along_reaches_nobody() -> None:
     session, upstream = client(), server()
     answer(session, "MULTI")
     assert sent(session, upstream, "INCR n").hold is Hold.OPEN
@@ -82,7 +82,7 @@ def test_the_answer_to_the_multi_that_went_along_reaches_nobody():
     assert upstream.reusable
 
 
-def test_a_multi_that_the_server_refuses_is_told_in_place_of_what_it_did_without():
+def test_a_multi_that_the_server_refuses_is_told_in_place_of_what_it_did_without() -> None:
     session, upstream = client(), server()
     answer(session, "MULTI")
     sent(session, upstream, "INCR n")
@@ -90,7 +90,7 @@ def test_a_multi_that_the_server_refuses_is_told_in_place_of_what_it_did_without
     assert told == Message(Kind.ERROR, b"-NOPERM multi\r\n")
 
 
-def test_while_it_is_not_answered_the_connection_is_nobody_elses():
+def test_while_it_is_not_answered_the_connection_is_nobody_elses() -> None:
     session, upstream = client(), server()
     answer(session, "MULTI")
     sent(session, upstream, "INCR n")
@@ -103,7 +103,7 @@ def test_while_it_is_not_answered_the_connection_is_nobody_elses():
     ("error", "reusable"),
     [(b"-EXECABORT Transaction discarded because of previous errors.\r\n", True), (b"-NOPERM no\r\n", False)],
 )
-def test_after_an_error_to_exec_only_an_aborted_transaction_is_known_to_be_over(error, reusable):
+def test_after_an_error_to_exec_only_an_aborted_transaction_is_known_to_be_over(error: bytes, reusable: bool) -> None:
     session, upstream = client(), server()
     answer(session, "MULTI")
     sent(session, upstream, "INCR n")
@@ -114,7 +114,7 @@ def test_after_an_error_to_exec_only_an_aborted_transaction_is_known_to_be_over(
 
 
 @pytest.mark.parametrize("text", ["EXEC x", "DISCARD x", "UNWATCH x"])
-def test_a_command_that_fails_for_its_arguments_ends_nothing(text):
+def test_a_command_that_fails_for_its_arguments_ends_nothing(text: str) -> None:
     session, upstream = client(), server()
     sent(session, upstream, "WATCH k")
     sent(session, upstream, "MULTI")
@@ -124,13 +124,13 @@ def test_a_command_that_fails_for_its_arguments_ends_nothing(text):
     assert sent(session, upstream, "DISCARD").hold is Hold.CLOSE
 
 
-def test_a_multi_with_arguments_begins_nothing():
+def test_a_multi_with_arguments_begins_nothing() -> None:
     session = client()
     assert read(session, "MULTI x").answer is None
     assert read(session, "SET k v").hold is Hold.NONE
 
 
-def test_a_multi_inside_multi_goes_to_the_server_that_has_the_transaction():
+def test_a_multi_inside_multi_goes_to_the_server_that_has_the_transaction() -> None:
     session = client()
     answer(session, "MULTI")
     nested = read(session, "MULTI")
@@ -138,7 +138,7 @@ def test_a_multi_inside_multi_goes_to_the_server_that_has_the_transaction():
     assert read(session, "MULTI").profile == OWN
 
 
-def test_exec_without_multi_ends_nothing():
+def test_exec_without_multi_ends_nothing() -> None:
     session = client()
     assert ends(read(session, "EXEC")) == (Kind.REQUEST, Hold.NONE)
     read(session, "WATCH k")
@@ -160,7 +160,7 @@ def test_exec_without_multi_ends_nothing():
         "MONITOR",
     ],
 )
-def test_what_can_not_be_queued_fails_the_transaction_at_its_server(text):
+def test_what_can_not_be_queued_fails_the_transaction_at_its_server(text: str) -> None:
     session = client(deny=["FLUSHALL"])
     answer(session, "MULTI")
     read(session, "SET k v")
@@ -174,7 +174,7 @@ def test_what_can_not_be_queued_fails_the_transaction_at_its_server(text):
     assert read(session, "GET k").profile is None
 
 
-def test_what_can_not_be_queued_fails_a_transaction_that_it_begins():
+def test_what_can_not_be_queued_fails_a_transaction_that_it_begins() -> None:
     session = client()
     answer(session, "MULTI")
     refused = read(session, "SHUTDOWN")
@@ -184,7 +184,7 @@ def test_what_can_not_be_queued_fails_a_transaction_that_it_begins():
 
 
 @pytest.mark.parametrize("text", ["PING", "CLIENT LIST", "PUBLISH c m", "UNWATCH", "WATCH k"])
-def test_other_commands_are_queued_as_they_are(text):
+def test_other_commands_are_queued_as_they_are(text: str) -> None:
     session = client()
     answer(session, "MULTI")
     read(session, "SET k v")
@@ -192,7 +192,7 @@ def test_other_commands_are_queued_as_they_are(text):
     assert (message.frame, message.hold, message.answer) == (said(text), Hold.NONE, None)
 
 
-def test_watch_binds_until_exec():
+def test_watch_binds_until_exec() -> None:
     session = client()
     assert (watch := read(session, "WATCH k")).hold is Hold.OPEN
     assert watch.profile is None
@@ -202,7 +202,7 @@ def test_watch_binds_until_exec():
     assert read(session, "EXEC").hold is Hold.CLOSE
 
 
-def test_unwatch_frees_the_client():
+def test_unwatch_frees_the_client() -> None:
     session, upstream = client(), server()
     sent(session, upstream, "WATCH k")
     came(session, upstream, b"+OK\r\n")
@@ -213,7 +213,7 @@ def test_unwatch_frees_the_client():
     assert ends(read(session, "UNWATCH")) == (Kind.REQUEST, Hold.NONE)
 
 
-def test_a_bound_clients_commands_can_not_reach_a_shared_connection():
+def test_a_bound_clients_commands_can_not_reach_a_shared_connection() -> None:
     session = client()
     read(session, "WATCH k")
     assert [read(session, text).profile for text in ("GET k", "SELECT 3", "MULTI", "SET k v", "EXEC")] == [
@@ -223,7 +223,7 @@ def test_a_bound_clients_commands_can_not_reach_a_shared_connection():
 
 
 @pytest.mark.parametrize("text", ["GET k", "SELECT 3", "MULTI", "EXEC"])
-def test_a_connection_for_clients_that_got_none_of_their_own_is_asked_only_for_an_error(text):
+def test_a_connection_for_clients_that_got_none_of_their_own_is_asked_only_for_an_error(text: str) -> None:
     upstream = Redis().session(Side.SERVER, MAX)
     assert upstream.open(OWN, {"password": "pw"}) == b""
     assert upstream.ready
@@ -233,7 +233,7 @@ def test_a_connection_for_clients_that_got_none_of_their_own_is_asked_only_for_a
     assert not upstream.reusable
 
 
-def test_there_only_reset_is_what_it_is_and_an_unsubscribe_nothing():
+def test_there_only_reset_is_what_it_is_and_an_unsubscribe_nothing() -> None:
     upstream = Redis().session(Side.SERVER, MAX)
     upstream.open(OWN, {})
     assert upstream.send(Message(Kind.REQUEST, said("RESET")), 0) == said("RESET")
@@ -247,34 +247,34 @@ BLOCKING = ["BLPOP l 0", "blmove a b LEFT LEFT 0", "XREAD BLOCK 0 STREAMS s $", 
 
 
 @pytest.mark.parametrize("text", BLOCKING)
-def test_blocking_commands_have_a_connection_of_their_own_until_they_are_answered(text):
+def test_blocking_commands_have_a_connection_of_their_own_until_they_are_answered(text: str) -> None:
     session = client()
     assert ends(read(session, text)) == (Kind.REQUEST, Hold.EXCHANGE)
     assert read(session, "GET a").profile is None
 
 
 @pytest.mark.parametrize("text", BLOCKING)
-def test_inside_multi_they_do_not_block(text):
+def test_inside_multi_they_do_not_block(text: str) -> None:
     session = client()
     answer(session, "MULTI")
     assert read(session, text).hold is Hold.OPEN
     assert read(session, text).hold is Hold.NONE
 
 
-def test_on_a_bound_connection_they_still_take_as_long_as_they_take():
+def test_on_a_bound_connection_they_still_take_as_long_as_they_take() -> None:
     session, upstream = client(), server()
     sent(session, upstream, "WATCH k")
     assert sent(session, upstream, "BLPOP l 0").hold is Hold.EXCHANGE
 
 
-def test_a_connection_is_clean_after_a_blocking_command():
+def test_a_connection_is_clean_after_a_blocking_command() -> None:
     upstream = server()
     upstream.send(read(client(), "BLPOP l 0"), 0)
     assert upstream.receive(b"*-1\r\n") == [Message(Kind.RESPONSE, b"*-1\r\n")]
     assert upstream.reusable
 
 
-def test_xread_without_block_is_an_ordinary_command():
+def test_xread_without_block_is_an_ordinary_command() -> None:
     assert read(client(), "XREAD STREAMS s 0").hold is Hold.NONE
 
 
@@ -297,7 +297,7 @@ def subscribed(head: str, text: str = "SUBSCRIBE a") -> tuple[Session, Session]:
 
 
 @both
-def test_what_a_subscription_brings_are_events(head):
+def test_what_a_subscription_brings_are_events(head: str) -> None:
     session, upstream = subscribed(head)
     message = f"{head}3\r\n$7\r\nmessage\r\n$1\r\na\r\n$2\r\nhi\r\n"
     of_pattern = f"{head}4\r\n$8\r\npmessage\r\n$1\r\n*\r\n$1\r\na\r\n$1\r\nx\r\n"
@@ -309,7 +309,7 @@ def test_what_a_subscription_brings_are_events(head):
 
 @both
 @pytest.mark.parametrize("kind", ["", "P", "S"])
-def test_the_end_of_the_last_subscription_frees_the_connection(head, kind):
+def test_the_end_of_the_last_subscription_frees_the_connection(head: str, kind: str) -> None:
     session, upstream = subscribed(head, f"{kind}SUBSCRIBE a b")
     word = f"{kind}unsubscribe".lower()
     assert ends(sent(session, upstream, f"{kind}UNSUBSCRIBE")) == (Kind.ONEWAY, Hold.NONE)
@@ -321,7 +321,7 @@ def test_the_end_of_the_last_subscription_frees_the_connection(head, kind):
 
 
 @both
-def test_channels_and_patterns_are_one_subscription_and_shards_another(head):
+def test_channels_and_patterns_are_one_subscription_and_shards_another(head: str) -> None:
     session, upstream = subscribed(head)
     sent(session, upstream, "PSUBSCRIBE p")
     sent(session, upstream, "SSUBSCRIBE s")
@@ -337,7 +337,7 @@ def test_channels_and_patterns_are_one_subscription_and_shards_another(head):
 
 
 @both
-def test_a_subscription_that_is_on_its_way_keeps_the_connection(head):
+def test_a_subscription_that_is_on_its_way_keeps_the_connection(head: str) -> None:
     session, upstream = subscribed(head)
     sent(session, upstream, "UNSUBSCRIBE a")
     sent(session, upstream, "SUBSCRIBE b")
@@ -348,7 +348,7 @@ def test_a_subscription_that_is_on_its_way_keeps_the_connection(head):
 
 
 @both
-def test_confirmations_still_to_come_keep_the_connection_so_that_nobody_else_gets_them(head):
+def test_confirmations_still_to_come_keep_the_connection_so_that_nobody_else_gets_them(head: str) -> None:
     session, upstream = subscribed(head)
     sent(session, upstream, "UNSUBSCRIBE a")
     sent(session, upstream, "UNSUBSCRIBE")
@@ -359,7 +359,7 @@ def test_confirmations_still_to_come_keep_the_connection_so_that_nobody_else_get
 
 
 @both
-def test_with_a_request_still_to_be_answered_the_next_command_frees_the_connection(head):
+def test_with_a_request_still_to_be_answered_the_next_command_frees_the_connection(head: str) -> None:
     session, upstream = subscribed(head)
     sent(session, upstream, "UNSUBSCRIBE")
     assert sent(session, upstream, "GET a").kind is Kind.REQUEST
@@ -374,7 +374,9 @@ def test_with_a_request_still_to_be_answered_the_next_command_frees_the_connecti
 
 
 @both
-def test_the_answer_to_an_earlier_request_may_let_others_go_so_no_event_frees_the_connection_behind_it(head):
+def test_the_answer_to_an_earlier_request_may_let_others_go_so_no_event_frees_the_connection_behind_it(
+    head: str,
+) -> None:
     session, upstream = subscribed(head)
     sent(session, upstream, "PING")
     sent(session, upstream, "UNSUBSCRIBE")
@@ -383,7 +385,7 @@ def test_the_answer_to_an_earlier_request_may_let_others_go_so_no_event_frees_th
     assert read(session, "GET a").hold is Hold.CLOSE
 
 
-def test_a_client_that_lingers_may_do_everything():
+def test_a_client_that_lingers_may_do_everything() -> None:
     session, upstream = subscribed("*")
     sent(session, upstream, "UNSUBSCRIBE")
     sent(session, upstream, "PING")
@@ -394,7 +396,7 @@ def test_a_client_that_lingers_may_do_everything():
 
 
 @pytest.mark.parametrize(("text", "reusable"), [("GET a", True), ("SELECT 3", False)])
-def test_what_a_client_that_lingers_does_to_its_connection_is_seen(text, reusable):
+def test_what_a_client_that_lingers_does_to_its_connection_is_seen(text: str, reusable: bool) -> None:
     session, upstream = subscribed("*")
     sent(session, upstream, "UNSUBSCRIBE")
     sent(session, upstream, "PING")
@@ -405,7 +407,7 @@ def test_what_a_client_that_lingers_does_to_its_connection_is_seen(text, reusabl
     assert upstream.reusable is reusable
 
 
-def test_a_connection_that_is_handed_on_serves_the_next_client_alike():
+def test_a_connection_that_is_handed_on_serves_the_next_client_alike() -> None:
     session, upstream = client(), server()
     for _ in range(2):
         sent(session, upstream, "WATCH k")
@@ -419,7 +421,7 @@ def test_a_connection_that_is_handed_on_serves_the_next_client_alike():
     assert upstream.reusable
 
 
-def test_a_client_that_lingers_may_subscribe_again():
+def test_a_client_that_lingers_may_subscribe_again() -> None:
     session, upstream = subscribed("*")
     sent(session, upstream, "UNSUBSCRIBE")
     sent(session, upstream, "PING")
@@ -431,7 +433,7 @@ def test_a_client_that_lingers_may_subscribe_again():
 
 
 @both
-def test_a_refused_subscription_is_an_event_that_frees_the_connection(head):
+def test_a_refused_subscription_is_an_event_that_frees_the_connection(head: str) -> None:
     session, upstream = client(), server((3, 0) if head == ">" else None)
     sent(session, upstream, "SUBSCRIBE a")
     (refused,) = came(session, upstream, b"-NOPERM this user has no permissions\r\n")
@@ -441,7 +443,7 @@ def test_a_refused_subscription_is_an_event_that_frees_the_connection(head):
 
 
 @both
-def test_what_was_sent_before_a_subscription_is_answered_before_it(head):
+def test_what_was_sent_before_a_subscription_is_answered_before_it(head: str) -> None:
     session, upstream = client(), server((3, 0) if head == ">" else None)
     for text in ("WATCH k", "GET k", "SUBSCRIBE a"):
         sent(session, upstream, text)
@@ -449,7 +451,7 @@ def test_what_was_sent_before_a_subscription_is_answered_before_it(head):
     assert [each.kind for each in found] == [Kind.RESPONSE, Kind.RESPONSE, Kind.EVENT]
 
 
-def test_requests_of_a_pinned_connection_before_its_first_subscription_are_counted():
+def test_requests_of_a_pinned_connection_before_its_first_subscription_are_counted() -> None:
     # With `connections: pinned` a client has its own connection from the first command on, and no hold tells.
     session, upstream = client(), server()
     sent(session, upstream, "LRANGE l 0 -1")
@@ -459,7 +461,7 @@ def test_requests_of_a_pinned_connection_before_its_first_subscription_are_count
     assert [each.kind for each in found] == [Kind.RESPONSE, Kind.EVENT, Kind.EVENT]
 
 
-def test_a_ping_of_a_subscriber_is_answered_although_it_looks_like_a_message():
+def test_a_ping_of_a_subscriber_is_answered_although_it_looks_like_a_message() -> None:
     session, upstream = subscribed("*")
     assert sent(session, upstream, "PING").kind is Kind.REQUEST
     (pong,) = came(session, upstream, b"*2\r\n$4\r\npong\r\n$0\r\n\r\n")
@@ -467,14 +469,14 @@ def test_a_ping_of_a_subscriber_is_answered_although_it_looks_like_a_message():
 
 
 @pytest.mark.parametrize("text", ["SELECT 1", "MULTI", "WATCH k", "HELLO 3", "CLIENT ID", "EXEC", "AUTH x"])
-def test_a_subscriber_in_resp2_may_not_touch_the_connection(text):
+def test_a_subscriber_in_resp2_may_not_touch_the_connection(text: str) -> None:
     session, _ = subscribed("*")
     name = text.split()[0].lower().encode()
     assert answer(session, text).startswith(b"-ERR Can't execute '%b': only (P|S)SUBSCRIBE" % name)
     assert read(session, "UNSUBSCRIBE").kind is Kind.ONEWAY
 
 
-def test_a_subscriber_in_resp3_may_do_everything():
+def test_a_subscriber_in_resp3_may_do_everything() -> None:
     session, _ = subscribed(">")
     assert read(session, "SELECT 1").answer is None
     assert answer(session, "CLIENT ID")
@@ -483,7 +485,7 @@ def test_a_subscriber_in_resp3_may_do_everything():
     assert read(session, "EXEC").hold is Hold.NONE, "the subscription is still there"
 
 
-def test_a_subscription_that_ends_inside_a_transaction_frees_nothing():
+def test_a_subscription_that_ends_inside_a_transaction_frees_nothing() -> None:
     session, upstream = subscribed(">")
     sent(session, upstream, "UNSUBSCRIBE")
     sent(session, upstream, "MULTI")
@@ -494,7 +496,7 @@ def test_a_subscription_that_ends_inside_a_transaction_frees_nothing():
     assert upstream.reusable
 
 
-def test_a_subscription_that_waits_behind_a_blocking_command_is_not_given_up():
+def test_a_subscription_that_waits_behind_a_blocking_command_is_not_given_up() -> None:
     session, upstream = subscribed(">")
     sent(session, upstream, "UNSUBSCRIBE")
     sent(session, upstream, "BLPOP l 0")
@@ -510,13 +512,13 @@ def test_a_subscription_that_waits_behind_a_blocking_command_is_not_given_up():
     assert read(session, "GET a").profile == (3, 0)
 
 
-def test_a_client_that_is_not_subscribed_stays_free_whatever_events_come():
+def test_a_client_that_is_not_subscribed_stays_free_whatever_events_come() -> None:
     session = client()
     session.send(Message(Kind.EVENT, confirm("sunsubscribe", "a", 0), metadata={"subscriptions": "0"}), 0)
     assert read(session, "GET a").profile is None
 
 
-def test_a_blocking_command_before_a_subscription_does_not_keep_it_alive():
+def test_a_blocking_command_before_a_subscription_does_not_keep_it_alive() -> None:
     session, upstream = client(), server()
     for text in ("WATCH k", "BLPOP l 0"):
         sent(session, upstream, text)
@@ -527,7 +529,7 @@ def test_a_blocking_command_before_a_subscription_does_not_keep_it_alive():
     assert read(session, "UNWATCH").hold is Hold.CLOSE
 
 
-def test_a_blocking_command_of_a_subscriber_in_resp2_is_left_to_the_server_that_refuses_it():
+def test_a_blocking_command_of_a_subscriber_in_resp2_is_left_to_the_server_that_refuses_it() -> None:
     session, _ = subscribed("*")
     assert read(session, "BLPOP l 0").hold is Hold.NONE
 
@@ -535,7 +537,7 @@ def test_a_blocking_command_of_a_subscriber_in_resp2_is_left_to_the_server_that_
 # MONITOR, SELECT and RESET on a bound connection
 
 
-def test_a_monitor_gets_its_answer_and_then_events():
+def test_a_monitor_gets_its_answer_and_then_events() -> None:
     session, upstream = client(), server()
     assert ends(sent(session, upstream, "MONITOR")) == (Kind.REQUEST, Hold.OPEN)
     sent(session, upstream, "SET k v")
@@ -545,14 +547,14 @@ def test_a_monitor_gets_its_answer_and_then_events():
     assert not upstream.reusable
 
 
-def test_a_refused_monitor_leaves_nothing():
+def test_a_refused_monitor_leaves_nothing() -> None:
     session, upstream = client(), server()
     sent(session, upstream, "MONITOR")
     assert [each.kind for each in came(session, upstream, b"-NOPERM x\r\n")] == [Kind.ERROR]
     assert upstream.reusable
 
 
-def test_a_connection_in_another_database_is_nobody_elses():
+def test_a_connection_in_another_database_is_nobody_elses() -> None:
     session, upstream = client(), server()
     sent(session, upstream, "WATCH k")
     sent(session, upstream, "SELECT 3")
@@ -562,14 +564,14 @@ def test_a_connection_in_another_database_is_nobody_elses():
     assert read(session, "GET k").profile == (2, 3)
 
 
-def test_a_database_that_is_not_there_is_refused_here_too():
+def test_a_database_that_is_not_there_is_refused_here_too() -> None:
     session = client()
     read(session, "WATCH k")
     assert answer(session, "SELECT 99") == b"-ERR DB index is out of range\r\n"
 
 
 @pytest.mark.parametrize("begin", ["WATCH k", "SUBSCRIBE a", "MONITOR"])
-def test_reset_goes_to_the_clients_own_connection_and_that_is_closed(begin):
+def test_reset_goes_to_the_clients_own_connection_and_that_is_closed(begin: str) -> None:
     session, upstream = client(), server()
     sent(session, upstream, begin)
     assert ends(sent(session, upstream, "RESET")) == (Kind.REQUEST, Hold.CLOSE)
@@ -578,7 +580,7 @@ def test_reset_goes_to_the_clients_own_connection_and_that_is_closed(begin):
 
 
 @pytest.mark.parametrize("after", [[], ["SUBSCRIBE b"]])
-def test_what_comes_of_the_time_before_a_reset_changes_nothing_behind_it(after):
+def test_what_comes_of_the_time_before_a_reset_changes_nothing_behind_it(after: list[str]) -> None:
     session, upstream = subscribed("*")
     for text in ("PING", "UNSUBSCRIBE", "RESET"):
         sent(session, upstream, text)
@@ -589,7 +591,7 @@ def test_what_comes_of_the_time_before_a_reset_changes_nothing_behind_it(after):
     assert (message.profile, message.hold) == (OWN if after else None, Hold.NONE)
 
 
-def test_a_subscription_after_a_reset_ends_like_any_other():
+def test_a_subscription_after_a_reset_ends_like_any_other() -> None:
     session, upstream = subscribed("*")
     sent(session, upstream, "RESET")
     came(session, upstream, b"+RESET\r\n")
@@ -600,14 +602,14 @@ def test_a_subscription_after_a_reset_ends_like_any_other():
     assert read(session, "PING").profile is None
 
 
-def test_reset_forgets_a_transaction_that_no_server_knows_of():
+def test_reset_forgets_a_transaction_that_no_server_knows_of() -> None:
     session = client()
     answer(session, "MULTI")
     assert answer(session, "RESET") == b"+RESET\r\n"
     assert read(session, "SET k v").frame == said("SET k v")
 
 
-def test_a_subscriber_that_quits_is_answered_by_its_server_behind_the_confirmations():
+def test_a_subscriber_that_quits_is_answered_by_its_server_behind_the_confirmations() -> None:
     session, upstream = client(), server()
     for text in ("SUBSCRIBE a", "QUIT"):
         message = sent(session, upstream, text)
@@ -618,7 +620,7 @@ def test_a_subscriber_that_quits_is_answered_by_its_server_behind_the_confirmati
 
 
 @pytest.mark.parametrize("texts", [[], ["MULTI"], ["WATCH a", "UNWATCH"]])
-def test_of_other_clients_the_proxy_says_goodbye(texts):
+def test_of_other_clients_the_proxy_says_goodbye(texts: list[str]) -> None:
     session = client()
     for text in [*texts, "QUIT"]:
         message = read(session, text)

@@ -66,7 +66,7 @@ def resp3() -> Both:
     return both
 
 
-def test_it_keeps_the_contract():
+def test_it_keeps_the_contract() -> None:
     def prepare(session: Any, side: Side) -> None:
         if side is Side.SERVER:
             for _ in REPLIES:
@@ -76,7 +76,7 @@ def test_it_keeps_the_contract():
     check_codec(Redis(mode="pinned"), client=frames, server=REPLIES, prepare=prepare)
 
 
-def test_each_client_has_a_connection_of_its_own():
+def test_each_client_has_a_connection_of_its_own() -> None:
     pinned, shared = Redis(mode="pinned"), Redis()
     assert (pinned.affinity, pinned.connections, pinned.stateful) == (Affinity.CONNECTION, "pinned", True)
     assert (shared.affinity, shared.connections) == (Affinity.MESSAGE, "multiplex")
@@ -84,18 +84,18 @@ def test_each_client_has_a_connection_of_its_own():
     assert not pinned.session(Side.SERVER, MAX).reusable
 
 
-def test_an_unknown_mode_is_an_error_that_says_what_to_write():
+def test_an_unknown_mode_is_an_error_that_says_what_to_write() -> None:
     with pytest.raises(ValueError, match="'pined'; write shared or pinned"):
         Redis(mode="pined")
 
 
 @pytest.mark.parametrize("options", [{"auth": "x"}, {"users": []}, {"databases": 32}])
-def test_what_only_the_server_decides_is_no_option(options):
+def test_what_only_the_server_decides_is_no_option(options: dict[str, int | list[Any] | str]) -> None:
     with pytest.raises(ValueError, match="leave out auth, users and databases"):
         Redis(mode="pinned", **options)
 
 
-def test_user_and_database_are_no_metadata_as_only_the_server_knows_them():
+def test_user_and_database_are_no_metadata_as_only_the_server_knows_them() -> None:
     codec = Redis(mode="pinned")
     assert {"user", "database"}.isdisjoint(codec.keys)
     message = read(codec.session(Side.CLIENT, MAX), "MGET a b")
@@ -106,24 +106,24 @@ def test_user_and_database_are_no_metadata_as_only_the_server_knows_them():
 
 
 @pytest.mark.parametrize("text", COMMANDS)
-def test_everything_passes_as_a_request(text):
+def test_everything_passes_as_a_request(text: str) -> None:
     (message,) = Redis(mode="pinned").session(Side.CLIENT, MAX).receive(said(text))
     assert (message.kind, message.answer, message.frame) == (REQUEST, None, said(text))
 
 
 @pytest.mark.parametrize("name", sorted(SPECIAL))
-def test_a_command_that_needs_a_look_gets_it_however_it_is_spelled(name):
+def test_a_command_that_needs_a_look_gets_it_however_it_is_spelled(name: bytes) -> None:
     for spelled in (name, name.lower(), name.title()):
         (message,) = session_of(Side.CLIENT).receive(command(spelled, "x", "y"))
         assert type(message) is Command
 
 
 @pytest.mark.parametrize("text", ["BLPOP l 0", "WAIT 1 0", "XREAD BLOCK 0 STREAMS s 0", "SYNC", "PSYNC ? -1"])
-def test_what_may_take_as_long_as_it_likes_has_no_deadline(text):
+def test_what_may_take_as_long_as_it_likes_has_no_deadline(text: str) -> None:
     assert read(Redis(mode="pinned").session(Side.CLIENT, MAX), text).hold is Hold.EXCHANGE
 
 
-def test_a_command_is_never_executed_twice_or_cut_in_pieces():
+def test_a_command_is_never_executed_twice_or_cut_in_pieces() -> None:
     codec = Redis(mode="pinned")
     message = read(codec.session(Side.CLIENT, MAX), "MGET a b")
     assert not codec.safe(message)
@@ -133,7 +133,7 @@ def test_a_command_is_never_executed_twice_or_cut_in_pieces():
 # What answers what
 
 
-def test_a_subscription_to_several_channels_has_one_answer_of_all_confirmations():
+def test_a_subscription_to_several_channels_has_one_answer_of_all_confirmations() -> None:
     both = Both()
     both.says("GET a", "SUBSCRIBE x y", "PING")
     first, second = pushed("subscribe", "x", 1), pushed("subscribe", "y", 2)
@@ -143,7 +143,7 @@ def test_a_subscription_to_several_channels_has_one_answer_of_all_confirmations(
 
 
 @pytest.mark.parametrize("resp", [2, 3])
-def test_what_a_subscription_brings_is_an_event_wherever_it_comes(resp):
+def test_what_a_subscription_brings_is_an_event_wherever_it_comes(resp: int) -> None:
     both = Both() if resp == 2 else resp3()
     both.says("SUBSCRIBE x", "PSUBSCRIBE p*", "SSUBSCRIBE s")
     confirmed = [
@@ -163,7 +163,7 @@ def test_what_a_subscription_brings_is_an_event_wherever_it_comes(resp):
 
 
 @pytest.mark.parametrize("resp", [2, 3])
-def test_unsubscribing_from_everything_has_as_many_confirmations_as_there_are_subscriptions(resp):
+def test_unsubscribing_from_everything_has_as_many_confirmations_as_there_are_subscriptions(resp: int) -> None:
     both = Both() if resp == 2 else resp3()
     both.says("SUBSCRIBE x y y", "PSUBSCRIBE p*")
     confirmed = [("subscribe", "x", 1), ("subscribe", "y", 2), ("subscribe", "y", 2), ("psubscribe", "p*", 3)]
@@ -176,7 +176,7 @@ def test_unsubscribing_from_everything_has_as_many_confirmations_as_there_are_su
     ]  # fmt: skip
 
 
-def test_a_list_that_looks_like_a_message_is_an_answer_unless_the_client_is_subscribed_in_resp2():
+def test_a_list_that_looks_like_a_message_is_an_answer_unless_the_client_is_subscribed_in_resp2() -> None:
     looks = pushed("message", "x", "hi")
     both = Both()
     both.says("LRANGE l 0 -1", "SUBSCRIBE x")
@@ -188,13 +188,13 @@ def test_a_list_that_looks_like_a_message_is_an_answer_unless_the_client_is_subs
     assert both.kinds(pushed("subscribe", "x", 1, resp=3) + looks) == [RESPONSE, RESPONSE]
 
 
-def test_a_refused_subscription_has_one_answer():
+def test_a_refused_subscription_has_one_answer() -> None:
     both = Both()
     both.says("SUBSCRIBE x y", "GET a")
     assert both.kinds(b"-NOPERM no\r\n$1\r\n1\r\n") == [ERROR, RESPONSE]
 
 
-def test_confirmations_without_end_are_passed_on_before_the_last():
+def test_confirmations_without_end_are_passed_on_before_the_last() -> None:
     both = Both()
     both.says("SUBSCRIBE " + " ".join(f"{'c' * 1000}{number}" for number in range(200)))
     answers = [pushed("subscribe", f"{'c' * 1000}{number}", number + 1) for number in range(200)]
@@ -204,7 +204,7 @@ def test_confirmations_without_end_are_passed_on_before_the_last():
     assert b"".join(frame for _, frame in found) == b"".join(answers)
 
 
-def test_confirmations_that_are_held_are_not_overtaken():
+def test_confirmations_that_are_held_are_not_overtaken() -> None:
     both = Both()
     both.says("SUBSCRIBE x")
     both.hears(pushed("subscribe", "x", 1))
@@ -213,7 +213,7 @@ def test_confirmations_that_are_held_are_not_overtaken():
     assert both.hears(first + news + second) == [(EVENT, first), (EVENT, news), (RESPONSE, second)]
 
 
-def test_invalidations_are_events_in_resp3_and_in_resp2():
+def test_invalidations_are_events_in_resp3_and_in_resp2() -> None:
     both = resp3()
     both.says("CLIENT TRACKING on", "GET a")
     invalid = b">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\na\r\n"
@@ -226,7 +226,7 @@ def test_invalidations_are_events_in_resp3_and_in_resp2():
     assert both.kinds(redirected + flushed) == [EVENT, EVENT]
 
 
-def test_what_monitor_brings_is_an_event_until_reset():
+def test_what_monitor_brings_is_an_event_until_reset() -> None:
     both = Both()
     both.says("MONITOR", "PING")
     line = b'+1700000000.123456 [0 127.0.0.1:5] "ping"\r\n'
@@ -237,14 +237,14 @@ def test_what_monitor_brings_is_an_event_until_reset():
     assert both.kinds(line + b"+RESET\r\n" + line) == [EVENT, RESPONSE, RESPONSE]
 
 
-def test_a_second_monitor_has_no_reply():
+def test_a_second_monitor_has_no_reply() -> None:
     both = Both()
     first, second, ping = both.says("MONITOR", "MONITOR", "PING")
     assert (first.kind, second.kind, ping.kind) == (REQUEST, ONEWAY, REQUEST)
     assert both.kinds(b"+OK\r\n+PONG\r\n") == [RESPONSE, RESPONSE]
 
 
-def test_reset_ends_subscriptions_and_goes_back_to_resp2():
+def test_reset_ends_subscriptions_and_goes_back_to_resp2() -> None:
     both = resp3()
     both.says("SUBSCRIBE x", "RESET", "LRANGE l 0 -1", "SUBSCRIBE y")
     data = pushed("subscribe", "x", 1, resp=3) + b"+RESET\r\n" + pushed("message", "x", "hi")
@@ -252,7 +252,7 @@ def test_reset_ends_subscriptions_and_goes_back_to_resp2():
     assert both.kinds(pushed("message", "y", "hi")) == [EVENT]
 
 
-def test_subscriptions_of_a_transaction_count_from_exec_on():
+def test_subscriptions_of_a_transaction_count_from_exec_on() -> None:
     both = Both()
     both.says("MULTI", "SUBSCRIBE x", "EXEC", "PING")
     executed = b"*1\r\n" + pushed("subscribe", "x", 1)
@@ -260,27 +260,27 @@ def test_subscriptions_of_a_transaction_count_from_exec_on():
     assert both.kinds(pushed("message", "x", "hi") + pushed("pong", "")) == [EVENT, RESPONSE]
 
 
-def test_hello_of_a_transaction_counts_from_exec_on():
+def test_hello_of_a_transaction_counts_from_exec_on() -> None:
     both = Both()
     both.says("MULTI", "HELLO 3", "EXEC", "SUBSCRIBE x", "LRANGE l 0 -1")
     assert both.kinds(b"+OK\r\n+QUEUED\r\n*1\r\n%1\r\n+proto\r\n:3\r\n") == [RESPONSE] * 3
     assert both.kinds(pushed("subscribe", "x", 1, resp=3) + pushed("message", "x", "hi")) == [RESPONSE, RESPONSE]
 
 
-def test_what_answers_nothing_reaches_the_client_nevertheless():
+def test_what_answers_nothing_reaches_the_client_nevertheless() -> None:
     both = Both()
     assert both.hears(b"-ERR going away\r\n") == [(EVENT, b"-ERR going away\r\n")]
     both.says("PING")
     assert both.kinds(b"+PONG\r\n:1\r\n") == [RESPONSE, EVENT]
 
 
-def test_the_clusters_credentials_log_in_before_the_client():
+def test_the_clusters_credentials_log_in_before_the_client() -> None:
     server = Redis(mode="pinned").session(Side.SERVER, MAX)
     assert server.open(None, {"user": "u", "password": "p"}) == said("AUTH u p")
     assert (server.ready, server.receive(b"+OK\r\n"), server.ready) == (False, [], True)
 
 
-def test_an_answer_over_the_bound_is_skipped_and_the_next_one_is_right():
+def test_an_answer_over_the_bound_is_skipped_and_the_next_one_is_right() -> None:
     server = Redis(mode="pinned").session(Side.SERVER, 1000)
     server.open(None, {})
     client = session_of(Side.CLIENT)
@@ -296,7 +296,7 @@ def test_an_answer_over_the_bound_is_skipped_and_the_next_one_is_right():
 # CLIENT REPLY
 
 
-def test_commands_behind_client_reply_off_have_no_answer():
+def test_commands_behind_client_reply_off_have_no_answer() -> None:
     both = Both()
     messages = both.says("GET a", "CLIENT REPLY OFF", "SET a 1", "BLPOP l 0", "client reply on")
     assert [each.kind for each in messages] == [REQUEST, ONEWAY, ONEWAY, ONEWAY, REQUEST]
@@ -304,7 +304,7 @@ def test_commands_behind_client_reply_off_have_no_answer():
     assert both.kinds(b"$1\r\n1\r\n+OK\r\n$1\r\n1\r\n") == [RESPONSE] * 3
 
 
-def test_client_reply_skip_silences_itself_and_the_next_command():
+def test_client_reply_skip_silences_itself_and_the_next_command() -> None:
     both = Both()
     kinds = [each.kind for each in both.says("CLIENT REPLY SKIP", "SET a 1", "GET a")]
     assert kinds == [ONEWAY, ONEWAY, REQUEST]
@@ -312,23 +312,23 @@ def test_client_reply_skip_silences_itself_and_the_next_command():
 
 
 @pytest.mark.parametrize("text", ["CLIENT REPLY", "CLIENT REPLY MAYBE", "CLIENT REPLY OFF now", "CLIENT ID"])
-def test_a_client_command_of_another_kind_has_an_answer(text):
+def test_a_client_command_of_another_kind_has_an_answer(text: str) -> None:
     assert [each.kind for each in Both().says(text, "GET a")] == [REQUEST, REQUEST]
 
 
-def test_inside_a_transaction_client_reply_is_queued():
+def test_inside_a_transaction_client_reply_is_queued() -> None:
     both = Both()
     assert [each.kind for each in both.says("MULTI", "CLIENT REPLY OFF", "GET a")] == [REQUEST] * 3
     assert both.kinds(b"+OK\r\n+QUEUED\r\n+QUEUED\r\n") == [RESPONSE] * 3
 
 
-def test_reset_is_answered_also_behind_client_reply_off():
+def test_reset_is_answered_also_behind_client_reply_off() -> None:
     both = Both()
     assert [each.kind for each in both.says("CLIENT REPLY OFF", "RESET", "GET a")] == [ONEWAY, REQUEST, REQUEST]
     assert both.kinds(b"+RESET\r\n$1\r\n1\r\n") == [RESPONSE, RESPONSE]
 
 
-def test_answers_of_a_server_that_refused_client_reply_off_reach_the_client_in_order():
+def test_answers_of_a_server_that_refused_client_reply_off_reach_the_client_in_order() -> None:
     both = Both()
     both.says("CLIENT REPLY OFF", "SET a 1")
     assert both.kinds(b"-NOAUTH no\r\n-NOAUTH no\r\n") == [EVENT, EVENT]
@@ -338,14 +338,14 @@ def test_answers_of_a_server_that_refused_client_reply_off_reach_the_client_in_o
     assert both.kinds(b"-NOAUTH no\r\n") == [ERROR]
 
 
-def test_a_client_reply_off_that_a_filter_refused_changes_nothing():
+def test_a_client_reply_off_that_a_filter_refused_changes_nothing() -> None:
     both = Both()
     (off,) = both.client.receive(said("CLIENT REPLY OFF"))
     assert both.codec.reply(off, ErrorKind.DENIED, "no") == b"-NOPERM no\r\n"
     assert [each.kind for each in both.says("GET a")] == [REQUEST]
 
 
-def test_a_client_reply_on_that_a_filter_refused_leaves_replies_off():
+def test_a_client_reply_on_that_a_filter_refused_leaves_replies_off() -> None:
     both = Both()
     both.says("CLIENT REPLY OFF")
     on, pipelined = both.client.receive(said("CLIENT REPLY ON") + said("GET a"))
@@ -355,7 +355,7 @@ def test_a_client_reply_on_that_a_filter_refused_leaves_replies_off():
     assert both.kinds(b"+OK\r\n") == [SILENCE, RESPONSE]  # what was taken for a request is known to have no answer
 
 
-def test_a_skip_whose_command_was_refused_does_not_silence_the_next():
+def test_a_skip_whose_command_was_refused_does_not_silence_the_next() -> None:
     both = Both()
     both.says("CLIENT REPLY SKIP")
     (refused,) = both.client.receive(said("SET a 1"))
@@ -368,7 +368,7 @@ def test_a_skip_whose_command_was_refused_does_not_silence_the_next():
 # Replication
 
 
-def test_what_follows_a_synchronisation_is_passed_on_as_it_comes():
+def test_what_follows_a_synchronisation_is_passed_on_as_it_comes() -> None:
     both = Both()
     both.says("PING", "REPLCONF listening-port 6380")
     assert both.kinds(b"+PONG\r\n+OK\r\n") == [RESPONSE, RESPONSE]
@@ -382,7 +382,7 @@ def test_what_follows_a_synchronisation_is_passed_on_as_it_comes():
     assert [each.kind for each in both.says("REPLCONF ACK 7")] == [ONEWAY]
 
 
-def test_sync_is_answered_by_the_data_itself():
+def test_sync_is_answered_by_the_data_itself() -> None:
     both = Both()
     both.says("SYNC")
     found = both.hears(b"\n$5\r\nREDIS") + both.hears(b"\x00\xff")
@@ -390,13 +390,13 @@ def test_sync_is_answered_by_the_data_itself():
     assert b"".join(frame for _, frame in found) == b"\n$5\r\nREDIS\x00\xff"
 
 
-def test_a_refused_synchronisation_is_an_error_and_no_more():
+def test_a_refused_synchronisation_is_an_error_and_no_more() -> None:
     both = Both()
     both.says("PSYNC ? -1", "PING")
     assert both.kinds(b"-NOMASTERLINK no\r\n+PONG\r\n") == [ERROR, EVENT]
 
 
-def test_a_synchronisation_with_too_many_words_is_like_any_other_command():
+def test_a_synchronisation_with_too_many_words_is_like_any_other_command() -> None:
     both = Both()
     assert [each.kind for each in both.says("SYNC now", "GET a", "QUIT")] == [REQUEST] * 3
     assert both.kinds(b"-ERR wrong number\r\n$1\r\n1\r\n+OK\r\n") == [ERROR, RESPONSE, RESPONSE]
@@ -405,7 +405,7 @@ def test_a_synchronisation_with_too_many_words_is_like_any_other_command():
 # Refusals
 
 
-def test_denied_commands_are_refused_in_any_spelling():
+def test_denied_commands_are_refused_in_any_spelling() -> None:
     session = Redis(mode="pinned", deny=["flushall", "CLIENT"]).session(Side.CLIENT, MAX)
     assert answer(session, "FlushAll") == b"-NOPERM FLUSHALL is not allowed here\r\n"
     assert answer(session, "client reply off") == b"-NOPERM CLIENT is not allowed here\r\n"
@@ -413,12 +413,12 @@ def test_denied_commands_are_refused_in_any_spelling():
 
 
 @pytest.mark.parametrize("words", [("FLUSHALL\0",), ("FLUSH\0ALL",), ("\0",), ("CLIENT", "REPLY\0x", "OFF")])
-def test_a_name_that_redis_would_read_as_another_is_refused(words):
+def test_a_name_that_redis_would_read_as_another_is_refused(words: tuple[str, ...]) -> None:
     (message,) = Redis(mode="pinned", deny=["FLUSHALL"]).session(Side.CLIENT, MAX).receive(command(*words))
     assert message.answer is not None and message.answer.startswith(b"-ERR unknown ")
 
 
-def test_what_is_refused_inside_a_transaction_makes_exec_fail():
+def test_what_is_refused_inside_a_transaction_makes_exec_fail() -> None:
     both = Both(deny=["KEYS"])
     _, denied, later = both.client.receive(said("MULTI") + said("KEYS *") + said("SET a 1"))
     assert denied.answer is None and denied.frame == command("KEYS is not allowed here")
@@ -428,14 +428,14 @@ def test_what_is_refused_inside_a_transaction_makes_exec_fail():
     assert not hasattr(read(both.client, "SET a 1"), "refused")
 
 
-def test_when_the_servers_connection_ends_the_client_gets_no_words_of_the_proxy():
+def test_when_the_servers_connection_ends_the_client_gets_no_words_of_the_proxy() -> None:
     codec = Redis(mode="pinned")
     message = read(codec.session(Side.CLIENT, MAX), "GET a")
     assert codec.reply(message, ErrorKind.RESET, "gone") == b""
     assert codec.reply(message, ErrorKind.CONNECT, "no") == b"-ERR no\r\n"
 
 
-def test_quit_goes_to_the_server_and_nothing_behind_it_is_read():
+def test_quit_goes_to_the_server_and_nothing_behind_it_is_read() -> None:
     both = Both()
     assert [each.frame for each in both.says("GET a", "QUIT", "SET a 1")] == [said("GET a"), said("QUIT")]
     assert both.client.closing
@@ -446,6 +446,6 @@ def session_of(side: Side) -> Session:
     return Redis(mode="pinned").session(side, MAX)
 
 
-def test_inline_commands_pass_too():
+def test_inline_commands_pass_too() -> None:
     (message,) = session_of(Side.CLIENT).receive(b"client id\r\n")
     assert message.frame == said("client id")

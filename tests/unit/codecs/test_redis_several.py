@@ -56,7 +56,7 @@ GATHERED = ["DBSIZE", "KEYS *", "randomkey", "SCRIPT LOAD x", "script exists a b
 
 
 @pytest.mark.parametrize("text", GATHERED)
-def test_what_only_all_can_answer_is_asked_of_all(text):
+def test_what_only_all_can_answer_is_asked_of_all(text: str) -> None:
     servers = Servers()
     parts = parts_of(text, servers)
     assert [part.endpoint for part in parts] == servers.all
@@ -64,7 +64,7 @@ def test_what_only_all_can_answer_is_asked_of_all(text):
 
 
 @pytest.mark.parametrize("text", [*GATHERED, "SCAN 0"])
-def test_it_is_refused_when_one_of_them_can_not_be_asked(text):
+def test_it_is_refused_when_one_of_them_can_not_be_asked(text: str) -> None:
     with pytest.raises(FrameError, match="needs all servers, and one of them is not usable"):
         CODEC.split(read(client(), text), Servers(down=True))
 
@@ -82,12 +82,12 @@ def test_it_is_refused_when_one_of_them_can_not_be_asked(text):
         ("DBSIZE", (b":1\r\n", b"-LOADING x\r\n"), b"-LOADING x\r\n"),
     ],
 )  # fmt: skip
-def test_answers_are_put_together(text, answers, expected):
+def test_answers_are_put_together(text: str, answers: tuple[bytes, ...], expected: bytes) -> None:
     assert merged(text, *answers) == expected
 
 
 @pytest.mark.parametrize("text", ["DBSIZE", "SCRIPT EXISTS a"])
-def test_an_answer_that_makes_no_sense_is_an_error(text):
+def test_an_answer_that_makes_no_sense_is_an_error(text: str) -> None:
     assert merged(text, b"+what\r\n", b"*3\r\n:1\r\n:1\r\n:1\r\n").startswith(b"-ERR an endpoint's answer")
 
 
@@ -98,7 +98,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("text", REFUSED)
-def test_what_could_be_half_done_is_refused_with_the_reason(text):
+def test_what_could_be_half_done_is_refused_with_the_reason(text: str) -> None:
     with pytest.raises(FrameError, match=f"^{text} does not work over several servers: "):
         CODEC.split(read(client(), f"{text.lower()} a b"), Servers())
 
@@ -106,20 +106,20 @@ def test_what_could_be_half_done_is_refused_with_the_reason(text):
 @pytest.mark.parametrize(
     "text", ["INFO", "CONFIG GET x", "TIME", "SCRIPT HELP", "FUNCTION LIST", "ACL WHOAMI", "MEMORY USAGE k", "MEMORY"]
 )
-def test_any_server_will_do_for_what_is_about_a_server(text):
+def test_any_server_will_do_for_what_is_about_a_server(text: str) -> None:
     assert CODEC.split(read(client(), text), Servers()) is None
 
 
 @pytest.mark.parametrize(
     ("text", "expected"), [("PING", b"+PONG\r\n"), ("ping hi", b"$2\r\nhi\r\n"), ("ECHO hi", b"$2\r\nhi\r\n")]
 )
-def test_ping_and_echo_are_answered_here_whichever_server_is_down(text, expected):
+def test_ping_and_echo_are_answered_here_whichever_server_is_down(text: str, expected: bytes) -> None:
     assert CODEC.split(read(client(), text), Servers(down=True)) == expected
     assert CODEC.split(read(client(), text), Servers(0)) is None
 
 
 @pytest.mark.parametrize("text", ["PING a b", "ECHO", "ECHO a b"])
-def test_with_wrong_arguments_a_server_says_so(text):
+def test_with_wrong_arguments_a_server_says_so(text: str) -> None:
     assert CODEC.split(read(client(), text), Servers()) is None
 
 
@@ -147,14 +147,14 @@ def scan(contents: list[dict[int, tuple[int, list[str]]]], options: str = "") ->
     raise AssertionError("no end")
 
 
-def test_scan_goes_through_all_servers_and_ends_behind_the_last():
+def test_scan_goes_through_all_servers_and_ends_behind_the_last() -> None:
     large = (1 << 38) + 5
     one = {0: (large, ["a"]), large: (7, []), 7: (0, ["b"])}
     assert scan([one, {0: (0, ["c"])}, {0: (0, [])}, {0: (3, []), 3: (0, ["d", "e"])}]) == list("abcde")
     assert scan([one, {0: (0, ["c"])}], "MATCH x* COUNT 5") == list("abc")
 
 
-def test_a_cursor_of_other_servers_is_refused():
+def test_a_cursor_of_other_servers_is_refused() -> None:
     request = read(client(), "SCAN 0")
     parts = CODEC.split(request, Servers(3))
     assert isinstance(parts, list)
@@ -168,7 +168,7 @@ def test_a_cursor_of_other_servers_is_refused():
         CODEC.split(read(client(), "SCAN 12345"), Servers(3))
 
 
-def test_a_cursor_that_is_too_large_to_be_told_is_an_error():
+def test_a_cursor_that_is_too_large_to_be_told_is_an_error() -> None:
     request = read(client(), "SCAN 0")
     parts = CODEC.split(request, Servers(2))
     assert isinstance(parts, list)
@@ -177,7 +177,7 @@ def test_a_cursor_that_is_too_large_to_be_told_is_an_error():
 
 
 @pytest.mark.parametrize("text", ["SCAN", "SCAN x", "SCAN -1", "SCAN 123456789012345678901"])
-def test_a_cursor_that_is_none_is_left_to_a_server(text):
+def test_a_cursor_that_is_none_is_left_to_a_server(text: str) -> None:
     assert CODEC.split(read(client(), text), Servers()) is None
 
 
@@ -188,7 +188,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "codecs" / "redis.md"
 
 
 @pytest.mark.parametrize("name", sorted({*(one.decode() for one in commands.REFUSED), *several.NAMES}))
-def test_the_reference_names_each_command_that_is_refused_or_answered_by_all(name):
+def test_the_reference_names_each_command_that_is_refused_or_answered_by_all(name: str) -> None:
     assert re.search(rf"`{name}\b", PAGE)
 
 
@@ -202,7 +202,7 @@ def test_the_reference_names_each_command_that_is_refused_or_answered_by_all(nam
         }
     ),
 )
-def test_it_names_their_subcommands(word):
+def test_it_names_their_subcommands(word: str) -> None:
     assert re.search(rf"\b{word}\b", PAGE)
 
 
@@ -213,23 +213,23 @@ BOUND = Servers(bound=Servers().all[1])
 
 
 @pytest.mark.parametrize("text", ["GET a", "SET a 1", "MGET a b", "MSET a 1 b 2", "EXEC", "PING", "INFO", "EVAL x 0"])
-def test_what_belongs_where_its_client_is_bound_is_left_whole(text):
+def test_what_belongs_where_its_client_is_bound_is_left_whole(text: str) -> None:
     assert CODEC.split(read(client(), text), BOUND) is None
 
 
 @pytest.mark.parametrize("text", ["GET aa", "SET aa 1", "MGET a aa", "MGET aa bb", "RENAME aa bb", "NOSUCH.ONE aa"])
-def test_a_key_of_another_server_is_refused_there(text):
+def test_a_key_of_another_server_is_refused_there(text: str) -> None:
     assert CODEC.split(read(client(), text), BOUND) == []
 
 
 @pytest.mark.parametrize("text", ["DBSIZE", "SCAN 0", "KEYS *", "SCRIPT LOAD x", "FLUSHALL"])
-def test_what_needs_all_servers_is_refused_there(text):
+def test_what_needs_all_servers_is_refused_there(text: str) -> None:
     with pytest.raises(FrameError, match="does not work over several servers"):
         CODEC.split(read(client(), text), BOUND)
 
 
 @pytest.mark.parametrize("text", ["DBSIZE", "FLUSHALL"])
-def test_so_it_is_where_it_opens_a_transaction(text):
+def test_so_it_is_where_it_opens_a_transaction(text: str) -> None:
     session = client()
     answer(session, "MULTI")
     (message,) = session.receive(said(text))

@@ -48,18 +48,18 @@ def merged(text: str, *answers: bytes) -> bytes:
         ("DEL x{a} b", ["DEL x{a}", "DEL b"]),
     ],
 )
-def test_a_command_of_many_keys_is_cut_by_owner(text, parts):
+def test_a_command_of_many_keys_is_cut_by_owner(text: str, parts: list[str]) -> None:
     assert texts(CODEC.split(read(client(), text), TWO)) == parts
 
 
 @pytest.mark.parametrize(
     "text", ["MGET a c", "GET a", "DEL b", "PING", "RENAME {a}1 {a}2", "EVAL x 2 a c", "EVAL x 0", "MGET"]
 )
-def test_a_command_of_one_owner_is_left_whole(text):
+def test_a_command_of_one_owner_is_left_whole(text: str) -> None:
     assert CODEC.split(read(client(), text), TWO) is None
 
 
-def test_who_owns_a_key_is_asked_only_for_commands_of_many_keys():
+def test_who_owns_a_key_is_asked_only_for_commands_of_many_keys() -> None:
     asked: list[str] = []
     CODEC.split(read(client(), "SET a 1"), asked.append)
     CODEC.split(read(client(), "SET a 1 EX 10"), asked.append)
@@ -73,31 +73,31 @@ def test_who_owns_a_key_is_asked_only_for_commands_of_many_keys():
         "SORT a STORE b", "ZUNIONSTORE a 1 b", "BITOP AND a b c", "XREAD STREAMS a b 0 0", "COPY a b",
     ],
 )  # fmt: skip
-def test_other_commands_of_several_owners_are_refused(text):
+def test_other_commands_of_several_owners_are_refused(text: str) -> None:
     assert CODEC.split(read(client(), text), TWO) == []
 
 
-def test_a_transaction_that_begins_with_keys_of_several_owners_is_refused():
+def test_a_transaction_that_begins_with_keys_of_several_owners_is_refused() -> None:
     session = client()
     answer(session, "MULTI")
     assert CODEC.split(read(session, "MGET a b"), TWO) == []
 
 
-def test_a_transaction_whose_first_keys_have_one_owner_is_left_whole():
+def test_a_transaction_whose_first_keys_have_one_owner_is_left_whole() -> None:
     session = client()
     answer(session, "MULTI")
     assert CODEC.split(read(session, "MGET a c"), TWO) is None
 
 
-def test_subscriptions_are_never_cut_since_nobody_could_tell_their_refusal():
+def test_subscriptions_are_never_cut_since_nobody_could_tell_their_refusal() -> None:
     assert CODEC.split(read(client(), "SSUBSCRIBE a b"), TWO) is None
 
 
-def test_an_mset_without_its_last_value_goes_whole_to_a_server_that_refuses_it():
+def test_an_mset_without_its_last_value_goes_whole_to_a_server_that_refuses_it() -> None:
     assert CODEC.split(read(client(), "MSET a 1 b"), TWO) is None
 
 
-def test_parts_go_where_their_keys_belong_for_who_asked():
+def test_parts_go_where_their_keys_belong_for_who_asked() -> None:
     session = client(auth={"users": {"anna": "pw"}})
     answer(session, "AUTH anna pw")
     answer(session, "SELECT 2")
@@ -108,29 +108,29 @@ def test_parts_go_where_their_keys_belong_for_who_asked():
     assert {part.message.profile for part in parts} == {(2, 2)}
 
 
-def test_values_are_put_in_the_order_of_the_keys():
+def test_values_are_put_in_the_order_of_the_keys() -> None:
     whole = merged("MGET d a b c", b"*2\r\n$1\r\nD\r\n$-1\r\n", b"*2\r\n$2\r\n\r\n\r\n_\r\n")
     assert whole == b"*4\r\n$1\r\nD\r\n$2\r\n\r\n\r\n$-1\r\n_\r\n"
 
 
 @pytest.mark.parametrize("text", ["DEL a b", "UNLINK a b", "EXISTS a b", "TOUCH a b"])
-def test_numbers_are_added(text):
+def test_numbers_are_added(text: str) -> None:
     assert merged(text, b":1\r\n", b":20\r\n") == b":21\r\n"
 
 
-def test_an_mset_that_all_took_is_ok():
+def test_an_mset_that_all_took_is_ok() -> None:
     assert merged("MSET a 1 b 2", b"+OK\r\n", b"+OK\r\n") == b"+OK\r\n"
 
 
 @pytest.mark.parametrize("text", ["DEL a b", "MSET a 1 b 2", "MGET a b"])
-def test_an_error_of_a_part_is_the_answer(text):
+def test_an_error_of_a_part_is_the_answer(text: str) -> None:
     assert merged(text, b"+OK\r\n", b"-LOADING wait\r\n") == b"-LOADING wait\r\n"
 
 
 @pytest.mark.parametrize(
     ("text", "wrong"), [("MGET a b", b"*2\r\n_\r\n_\r\n"), ("MGET a b", b"+OK\r\n"), ("DEL a b", b"+OK\r\n")]
 )
-def test_an_answer_that_makes_no_sense_is_told_as_an_error(text, wrong):
+def test_an_answer_that_makes_no_sense_is_told_as_an_error(text: str, wrong: bytes) -> None:
     whole = merged(text, b"*1\r\n_\r\n" if text.startswith("MGET") else b":1\r\n", wrong)
     assert whole.startswith(b"-ERR an endpoint's answer")
     assert whole.count(b"\r\n") == 1

@@ -66,12 +66,12 @@ WORK: dict[str, Callable[[int], Callable[[], object]]] = {
 
 
 @pytest.mark.parametrize("kind", WORK)
-def test_twice_the_bytes_take_at_most_about_twice_the_work(kind):
+def test_twice_the_bytes_take_at_most_about_twice_the_work(kind: str) -> None:
     one, two = (calls(WORK[kind](many)) for many in (1000, 2000))
     assert two <= 2.5 * one
 
 
-def test_a_hello_has_as_many_words_as_it_can_need():
+def test_a_hello_has_as_many_words_as_it_can_need() -> None:
     session = client()
     (message,) = session.receive(command("HELLO", "3", *LOGIN * 20000))
     assert message.answer == b"-ERR Syntax error in HELLO option 'u'\r\n"
@@ -79,7 +79,7 @@ def test_a_hello_has_as_many_words_as_it_can_need():
     assert message.answer.startswith(b"%7\r\n")
 
 
-def test_of_a_line_that_trickles_in_each_byte_is_kept_once():
+def test_of_a_line_that_trickles_in_each_byte_is_kept_once() -> None:
     session = server()
     for _ in range(200000):
         session.receive(b"-")

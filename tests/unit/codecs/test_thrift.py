@@ -86,12 +86,12 @@ def refusal(stream: bytes, codec: Thrift | None = None, max_frame: int = MAX) ->
 # What it is
 
 
-def test_it_is_a_codec_and_its_sessions_are_sessions():
+def test_it_is_a_codec_and_its_sessions_are_sessions() -> None:
     assert verifyObject(ICodec, Thrift())
     assert verifyObject(ISession, Thrift().session(Side.CLIENT, MAX))
 
 
-def test_answers_are_found_by_id_and_go_back_as_one_pooled_connection_gives_them():
+def test_answers_are_found_by_id_and_go_back_as_one_pooled_connection_gives_them() -> None:
     codec = Thrift()
     assert (codec.name, codec.correlation, codec.ordered) == ("thrift", Correlation.ID, False)
     assert codec.sequential
@@ -99,13 +99,13 @@ def test_answers_are_found_by_id_and_go_back_as_one_pooled_connection_gives_them
 
 
 @pytest.mark.parametrize("options", [{"transport": "frame"}, {"protocol": "binary_strict"}])
-def test_an_option_that_does_not_exist_is_refused_with_those_that_do(options):
+def test_an_option_that_does_not_exist_is_refused_with_those_that_do(options: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="is not one of auto, "):
         Thrift(**options)
 
 
 @every_pair
-def test_it_keeps_the_contract_in_every_transport_and_protocol(transport, form):
+def test_it_keeps_the_contract_in_every_transport_and_protocol(transport: str, form: str) -> None:
     calls = [carried(transport, call, form) for call in (CALLS[form], ONEWAYS[form])]
     answers = [carried(transport, result(form, which), form) for which in range(3)]
     # With transport auto a codec is mutable, but for clients without THeader there is nothing to mutate.
@@ -117,7 +117,7 @@ def test_it_keeps_the_contract_in_every_transport_and_protocol(transport, form):
 
 
 @every_pair
-def test_a_call_is_a_request_whose_frame_is_the_bytes_that_came(transport, form):
+def test_a_call_is_a_request_whose_frame_is_the_bytes_that_came(transport: str, form: str) -> None:
     frame = carried(transport, CALLS[form], form)
     (message,) = from_client(frame)
     assert (message.kind, message.id, message.frame) == (Kind.REQUEST, 7, frame)
@@ -125,7 +125,7 @@ def test_a_call_is_a_request_whose_frame_is_the_bytes_that_came(transport, form)
 
 
 @every_pair
-def test_a_call_has_its_metadata(transport, form):
+def test_a_call_has_its_metadata(transport: str, form: str) -> None:
     (message,) = from_client(carried(transport, CALLS[form], form))
     expected = {
         "method": "echo",
@@ -138,19 +138,19 @@ def test_a_call_has_its_metadata(transport, form):
     assert message.known() == expected | ({"k": "v"} if transport == "header" else {})
 
 
-def test_every_metadata_key_is_documented():
+def test_every_metadata_key_is_documented() -> None:
     (message,) = from_client(headed(STRICT.replace(b"\4echo", b"\6a:echo"), "strict"), Thrift(multiplexed=True))
     assert set(message.known()) - {"k"} == set(Thrift.keys) - {"<header>"}
 
 
 @every_pair
-def test_many_messages_in_one_read_all_arrive(transport, form):
+def test_many_messages_in_one_read_all_arrive(transport: str, form: str) -> None:
     frame = carried(transport, CALLS[form], form)
     assert [message.frame for message in from_client(frame * 50)] == [frame] * 50
 
 
 @every_pair
-def test_a_message_that_comes_byte_by_byte_is_the_same(transport, form):
+def test_a_message_that_comes_byte_by_byte_is_the_same(transport: str, form: str) -> None:
     frame = carried(transport, CALLS[form], form)
     session = Thrift().session(Side.CLIENT, MAX)
     messages = [message for at in range(2 * len(frame)) for message in session.receive((frame * 2)[at : at + 1])]
@@ -159,18 +159,20 @@ def test_a_message_that_comes_byte_by_byte_is_the_same(transport, form):
 
 @every_pair
 @pytest.mark.parametrize(("which", "kind"), [(0, Kind.RESPONSE), (1, Kind.ERROR), (2, Kind.RESPONSE)])
-def test_a_reply_with_a_declared_exception_is_an_error_and_any_other_is_not(transport, form, which, kind):
+def test_a_reply_with_a_declared_exception_is_an_error_and_any_other_is_not(
+    transport: str, form: str, which: int, kind: Kind
+) -> None:
     frame = carried(transport, result(form, which), form)
     (message,) = from_server(frame, (transport, NAMES[form]))
     assert (message.kind, message.id, message.frame) == (kind, 7, frame)
 
 
-def test_a_reply_of_a_known_name_is_judged_as_one_of_a_new_name():
+def test_a_reply_of_a_known_name_is_judged_as_one_of_a_new_name() -> None:
     kinds = [m.kind for m in from_server(framed(result("strict", 1)) * 2, ("framed", "binary"))]
     assert kinds == [Kind.ERROR, Kind.ERROR]
 
 
-def test_a_negative_first_field_is_no_declared_exception():
+def test_a_negative_first_field_is_no_declared_exception() -> None:
     reply = bytes.fromhex("80010002 00000004 6563686f 00000007 08 ffff 00000001 00")
     assert [m.kind for m in from_server(framed(reply) * 2, ("framed", "binary"))] == [Kind.RESPONSE] * 2
 
@@ -179,12 +181,12 @@ def test_a_negative_first_field_is_no_declared_exception():
     ("fields", "kind"),
     [("0b 20 00", Kind.ERROR), ("0c 00 00", Kind.RESPONSE), ("0c 02 00", Kind.ERROR), ("0c 01 00", Kind.RESPONSE)],
 )
-def test_a_compact_field_in_long_form_is_read_too(fields, kind):
+def test_a_compact_field_in_long_form_is_read_too(fields: str, kind: Kind) -> None:
     reply = bytes.fromhex("82 41 07 04 6563686f" + fields)
     assert [m.kind for m in from_server(framed(reply), ("framed", "compact"))] == [kind]
 
 
-def test_an_exception_message_is_an_error():
+def test_an_exception_message_is_an_error() -> None:
     golden = bytes.fromhex(
         "00000027 80010003 00000004 6563686f 00000007 0b0001 00000008 6e6f20726f757465 080002 00000006 00"
     )
@@ -192,7 +194,7 @@ def test_an_exception_message_is_an_error():
 
 
 @every_pair
-def test_c13_a_oneway_call_is_one_and_gets_no_answer(transport, form):
+def test_c13_a_oneway_call_is_one_and_gets_no_answer(transport: str, form: str) -> None:
     (message,) = from_client(carried(transport, ONEWAYS[form], form))
     assert message.kind is Kind.ONEWAY
     assert Thrift().reply(message, ErrorKind.TIMEOUT, "late") == b""
@@ -201,7 +203,7 @@ def test_c13_a_oneway_call_is_one_and_gets_no_answer(transport, form):
 # Names
 
 
-def test_with_multiplexed_the_service_is_what_precedes_the_last_colon():
+def test_with_multiplexed_the_service_is_what_precedes_the_last_colon() -> None:
     call = STRICT.replace(b"\0\0\0\4echo", b"\0\0\0\x0bns:Svc:echo")
     (message,) = from_client(framed(call), Thrift(multiplexed=True))
     assert (message.get("service"), message.get("method"), message.get("operation")) == (
@@ -211,25 +213,25 @@ def test_with_multiplexed_the_service_is_what_precedes_the_last_colon():
     )
 
 
-def test_without_multiplexed_the_method_is_the_whole_name():
+def test_without_multiplexed_the_method_is_the_whole_name() -> None:
     call = STRICT.replace(b"\0\0\0\4echo", b"\0\0\0\x08Svc:echo")
     (message,) = from_client(framed(call))
     assert (message.get("service"), message.get("method"), message.get("operation")) == (None, "Svc:echo", "Svc:echo")
 
 
-def test_a_json_name_is_shown_without_its_escapes_and_answered_with_them():
+def test_a_json_name_is_shown_without_its_escapes_and_answered_with_them() -> None:
     call = JSON.replace(b"echo", rb"\u0065cho\"")
     (message,) = from_client(call)
     assert message.get("method") == 'echo"'
     assert Thrift().reply(message, ErrorKind.INTERNAL, "x").startswith(rb'[1,"\u0065cho\"",3,7,')
 
 
-def test_a_json_name_with_escapes_that_are_none_is_shown_as_it_came():
+def test_a_json_name_with_escapes_that_are_none_is_shown_as_it_came() -> None:
     (message,) = from_client(JSON.replace(b"echo", rb"e\xcho"))
     assert message.get("method") == r"e\xcho"
 
 
-def test_names_without_number_are_not_remembered_without_bound():
+def test_names_without_number_are_not_remembered_without_bound() -> None:
     codec = Thrift()
     session = codec.session(Side.CLIENT, MAX)
     for number in range(5000):
@@ -239,7 +241,7 @@ def test_names_without_number_are_not_remembered_without_bound():
     assert max(len(table) for table in codec._names.tables.values()) <= 1024
 
 
-def test_changing_one_messages_metadata_changes_no_other():
+def test_changing_one_messages_metadata_changes_no_other() -> None:
     first, second = from_client(framed(STRICT) * 2)
     assert first.metadata is not None
     first.metadata["method"] = "other"
@@ -257,7 +259,7 @@ REPLIES = {
 
 
 @every_pair
-def test_c15_an_error_comes_in_the_clients_own_transport_and_protocol(transport, form):
+def test_c15_an_error_comes_in_the_clients_own_transport_and_protocol(transport: str, form: str) -> None:
     (request,) = from_client(carried(transport, CALLS[form], form))
     body = b'[1,"echo",3,7,{"1":{"str":"no route"},"2":{"i32":1}}]'
     if form != "json":
@@ -267,7 +269,7 @@ def test_c15_an_error_comes_in_the_clients_own_transport_and_protocol(transport,
 
 
 @every_pair
-def test_an_error_reply_is_read_as_an_error_under_the_requests_id(transport, form):
+def test_an_error_reply_is_read_as_an_error_under_the_requests_id(transport: str, form: str) -> None:
     (request,) = from_client(carried(transport, CALLS[form], form))
     reply = Thrift().reply(request, ErrorKind.RESET, 'caf\u00e9 "quoted"\n')
     (message,) = from_server(reply, request.profile)
@@ -285,7 +287,7 @@ TYPES = {
 
 
 @pytest.mark.parametrize("kind", list(ErrorKind))
-def test_c15_each_error_has_its_type_and_the_others_are_internal(kind):
+def test_c15_each_error_has_its_type_and_the_others_are_internal(kind: ErrorKind) -> None:
     (request,) = from_client(framed(STRICT))
     assert Thrift().reply(request, kind, "x")[-5:] == TYPES.get(kind, 6).to_bytes(4, "big") + b"\0"
 
@@ -293,12 +295,12 @@ def test_c15_each_error_has_its_type_and_the_others_are_internal(kind):
 @pytest.mark.parametrize(
     ("name", "type"), [("unknown", 0), ("missing_result", 5), ("injected_failure", 13), ("bad", 1)]
 )
-def test_thrifts_own_name_of_an_error_goes_before_its_kind(name, type):
+def test_thrifts_own_name_of_an_error_goes_before_its_kind(name: str, type: int) -> None:
     (request,) = from_client(framed(STRICT))
     assert Thrift().reply(request, ErrorKind.NOT_FOUND, "x", name)[-5:] == type.to_bytes(4, "big") + b"\0"
 
 
-def test_a_message_that_no_session_made_is_answered_by_the_look_of_its_frame():
+def test_a_message_that_no_session_made_is_answered_by_the_look_of_its_frame() -> None:
     request = Message(Kind.REQUEST, COMPACT, 7)
     assert Thrift().reply(request, ErrorKind.NOT_FOUND, "no route").hex() == REPLIES["compact"].replace(" ", "")
 
@@ -311,7 +313,7 @@ IDS = (0, 1, 127, 128, 16384, 2**31 - 1, -1, -(2**31))
 
 @every_pair
 @pytest.mark.parametrize("id", IDS)
-def test_a_message_goes_on_under_another_id_and_else_unchanged(transport, form, id):
+def test_a_message_goes_on_under_another_id_and_else_unchanged(transport: str, form: str, id: int) -> None:
     frame = carried(transport, CALLS[form], form)
     (message,) = from_client(frame)
     sent = Thrift().session(Side.SERVER, MAX).send(message, id)
@@ -320,20 +322,20 @@ def test_a_message_goes_on_under_another_id_and_else_unchanged(transport, form, 
     assert Thrift().session(Side.CLIENT, MAX).send(again, 7) == frame
 
 
-def test_a_big_frame_goes_on_under_another_id():
+def test_a_big_frame_goes_on_under_another_id() -> None:
     call = STRICT.replace(b"\0\0\0\2hi", (100_000).to_bytes(4, "big") + bytes(100_000))
     (message,) = from_client(framed(call))
     sent = Thrift().session(Side.SERVER, MAX).send(message, 9)
     assert sent == framed(call.replace(b"echo\0\0\0\7", b"echo\0\0\0\x09"))
 
 
-def test_a_message_under_its_own_id_is_the_same_object():
+def test_a_message_under_its_own_id_is_the_same_object() -> None:
     (message,) = from_client(framed(STRICT))
     assert Thrift().session(Side.SERVER, MAX).send(message, 7) is message.frame
 
 
 @pytest.mark.parametrize(("sequence", "seqid"), [(0, 7), (7, 0), (5, -3), (-1, 4), (-(2**31), 2**31 - 1)])
-def test_a_client_whose_theader_has_another_number_than_its_message_gets_both_back(sequence, seqid):
+def test_a_client_whose_theader_has_another_number_than_its_message_gets_both_back(sequence: int, seqid: int) -> None:
     call = STRICT.replace(b"\0\0\0\7", seqid.to_bytes(4, "big", signed=True))
     frame = headed(call, "strict", sequence.to_bytes(4, "big", signed=True).hex())
     (request,) = from_client(frame)
@@ -345,20 +347,20 @@ def test_a_client_whose_theader_has_another_number_than_its_message_gets_both_ba
     assert request.get("seqid") == str(seqid)
 
 
-def test_clients_that_all_use_seqid_0_have_ids_of_their_theaders():
+def test_clients_that_all_use_seqid_0_have_ids_of_their_theaders() -> None:
     calls = [headed(STRICT.replace(b"\0\0\0\7", bytes(4)), "strict", f"{n:08x}") for n in (1, 2)]
     first, second = from_client(b"".join(calls))
     assert first.id != second.id
 
 
-def test_a_servers_stale_theader_number_is_put_right():
+def test_a_servers_stale_theader_number_is_put_right() -> None:
     stale = headed(result("strict", 0), "strict", "00000063")
     (answer,) = from_server(stale, ("header", "binary"))
     assert answer.id == 7
     assert Thrift().session(Side.CLIENT, MAX).send(answer, 7)[8:12] == b"\0\0\0\7"
 
 
-def test_a_server_that_answers_with_seqid_0_is_found_by_its_theader():
+def test_a_server_that_answers_with_seqid_0_is_found_by_its_theader() -> None:
     (answer,) = from_server(headed(result("strict", 0).replace(b"\0\0\0\7", bytes(4)), "strict"), ("header", "binary"))
     assert answer.id == 7
 
@@ -366,7 +368,7 @@ def test_a_server_that_answers_with_seqid_0_is_found_by_its_theader():
 # Detection
 
 
-def test_the_name_of_a_method_does_not_hide_that_old_binary_is_unframed():
+def test_the_name_of_a_method_does_not_hide_that_old_binary_is_unframed() -> None:
     (message,) = from_client(OLD)
     assert message.profile == ("unframed", "binary")
 
@@ -389,12 +391,12 @@ def test_the_name_of_a_method_does_not_hide_that_old_binary_is_unframed():
         "00000020 7f01 0001",
     ],
 )
-def test_what_is_not_thrift_is_refused(stream):
+def test_what_is_not_thrift_is_refused(stream: str) -> None:
     assert refusal(bytes.fromhex(stream) + bytes(64))
 
 
 @pytest.mark.parametrize(("begun", "then"), [(a, b) for a in EVERY for b in EVERY if a[0] != b[0]])
-def test_a_client_does_not_change_its_transport(begun, then):
+def test_a_client_does_not_change_its_transport(begun: tuple[str, str], then: tuple[str, str]) -> None:
     stream = carried(begun[0], CALLS[begun[1]], begun[1]) + carried(then[0], CALLS[then[1]], then[1])
     session = Thrift().session(Side.CLIENT, MAX)
     messages = session.receive(stream + bytes(64))
@@ -404,19 +406,19 @@ def test_a_client_does_not_change_its_transport(begun, then):
 
 @pytest.mark.parametrize("transport", ["framed", "unframed", "header"])
 @pytest.mark.parametrize(("begun", "then"), [("strict", "compact"), ("compact", "json"), ("json", "strict")])
-def test_a_client_does_not_change_its_protocol(transport, begun, then):
+def test_a_client_does_not_change_its_protocol(transport: str, begun: str, then: str) -> None:
     session = Thrift().session(Side.CLIENT, MAX)
     messages = session.receive(carried(transport, CALLS[begun], begun) + carried(transport, CALLS[then], then))
     assert len(messages) == 1
     assert session.error is not None
 
 
-def test_strict_and_old_are_one_protocol():
+def test_strict_and_old_are_one_protocol() -> None:
     assert len(from_client(framed(STRICT) + framed(OLD) + framed(STRICT))) == 3
 
 
 @every_pair
-def test_a_fixed_transport_and_protocol_takes_its_own_and_refuses_others(transport, form):
+def test_a_fixed_transport_and_protocol_takes_its_own_and_refuses_others(transport: str, form: str) -> None:
     codec = Thrift(transport=transport, protocol=NAMES[form])
     assert len(from_client(carried(transport, CALLS[form], form) * 2, codec)) == 2
     others = [other for other in EVERY if other[0] != transport and NAMES[other[1]] != NAMES[form]]
@@ -424,7 +426,7 @@ def test_a_fixed_transport_and_protocol_takes_its_own_and_refuses_others(transpo
         assert refusal(carried(other[0], CALLS[other[1]], other[1]) + bytes(300), codec)
 
 
-def test_a_fixed_transport_refuses_what_is_not_thrift():
+def test_a_fixed_transport_refuses_what_is_not_thrift() -> None:
     for transport in ("framed", "unframed", "header"):
         assert refusal(bytes.fromhex("7f010001 7f01 0001"), Thrift(transport=transport))
     for transport in ("framed", "header"):
@@ -433,26 +435,26 @@ def test_a_fixed_transport_refuses_what_is_not_thrift():
 
 @every_pair
 @pytest.mark.parametrize("fixed", ["transport", "protocol"])
-def test_one_of_the_two_may_be_fixed_and_the_other_is_found(transport, form, fixed):
+def test_one_of_the_two_may_be_fixed_and_the_other_is_found(transport: str, form: str, fixed: str) -> None:
     option = {"transport": transport} if fixed == "transport" else {"protocol": NAMES[form]}
     (message,) = from_client(carried(transport, CALLS[form], form), Thrift(**option))
     assert message.profile == (transport, NAMES[form])
 
 
-def test_what_is_not_as_fixed_is_refused_with_what_it_is():
+def test_what_is_not_as_fixed_is_refused_with_what_it_is() -> None:
     assert refusal(framed(COMPACT), Thrift(protocol="json")) == (
         "framed compact Thrift; this listener takes transport auto, protocol json"
     )
 
 
-def test_a_server_must_answer_as_its_client_asked():
+def test_a_server_must_answer_as_its_client_asked() -> None:
     session = Thrift().session(Side.SERVER, MAX)
     session.open(("unframed", "compact"), {})
     assert session.receive(framed(result("strict", 0))) == []
     assert session.error is not None
 
 
-def test_a_server_session_without_a_profile_finds_out_itself():
+def test_a_server_session_without_a_profile_finds_out_itself() -> None:
     session = Thrift().session(Side.SERVER, MAX)
     session.open(None, {})
     assert [m.profile for m in session.receive(framed(result("compact", 0)))] == [("framed", "compact")]
@@ -461,19 +463,19 @@ def test_a_server_session_without_a_profile_finds_out_itself():
 # Bounds
 
 
-def test_a_frame_over_the_bound_is_refused_on_its_head():
+def test_a_frame_over_the_bound_is_refused_on_its_head() -> None:
     assert refusal(bytes.fromhex("00000061 8001"), max_frame=100) == "frame of 101 bytes; allowed are 5 to 100"
 
 
 @every_pair
-def test_a_message_as_big_as_the_bound_is_taken_and_no_bigger_one(transport, form):
+def test_a_message_as_big_as_the_bound_is_taken_and_no_bigger_one(transport: str, form: str) -> None:
     frame = carried(transport, CALLS[form], form)
     assert len(from_client(frame * 2, max_frame=len(frame))) == 2
     assert "allowed are" in refusal(frame, max_frame=len(frame) - 1)
 
 
 @pytest.mark.parametrize("form", ["strict", "compact"])
-def test_the_pieces_of_a_big_frame_are_not_joined_before_it_is_whole(form):
+def test_the_pieces_of_a_big_frame_are_not_joined_before_it_is_whole(form: str) -> None:
     # Joining at each read is quadratic: sixteen MiB that trickle in would stop the proxy for minutes.
     session = Thrift().session(Side.CLIENT, MAX)
     pieces = [(100_000).to_bytes(4, "big") + CALLS[form], *[bytes([at]) * 1000 for at in range(90)]]
@@ -482,20 +484,20 @@ def test_the_pieces_of_a_big_frame_are_not_joined_before_it_is_whole(form):
 
 
 @pytest.mark.parametrize("form", list(CALLS))
-def test_a_frame_without_bytes_is_refused(form):
+def test_a_frame_without_bytes_is_refused(form: str) -> None:
     assert refusal(framed(CALLS[form]) + bytes(4)) == "frame of 4 bytes; allowed are 5 to 1048576"
 
 
-def test_a_seqid_of_more_than_32_bits_is_refused():
+def test_a_seqid_of_more_than_32_bits_is_refused() -> None:
     assert refusal(JSON.replace(b",7,", b",2147483648,")) == "sequence number 2147483648; allowed are 32 bits"
 
 
-def test_a_name_over_the_bound_is_refused():
+def test_a_name_over_the_bound_is_refused() -> None:
     call = STRICT.replace(b"\0\0\0\4echo", b"\0\0\x20\1" + b"e" * 8193)
     assert refusal(framed(call)) == refusal(call) == "method name of 8193 bytes; allowed are 0 to 8192"
 
 
-def test_the_messages_before_a_bad_frame_count_and_nothing_after_it():
+def test_the_messages_before_a_bad_frame_count_and_nothing_after_it() -> None:
     session = Thrift().session(Side.CLIENT, MAX)
     messages = session.receive(framed(STRICT) * 2 + framed(b"\x80\2\0\1" + STRICT[4:]) + framed(STRICT))
     assert len(messages) == 2
@@ -505,12 +507,12 @@ def test_the_messages_before_a_bad_frame_count_and_nothing_after_it():
 
 
 @pytest.mark.parametrize("type", [0, 5, 255])
-def test_a_message_of_no_type_that_exists_is_refused(type):
+def test_a_message_of_no_type_that_exists_is_refused(type: int) -> None:
     call = STRICT[:3] + bytes([type]) + STRICT[4:]
     assert refusal(framed(STRICT) + framed(call)).startswith(f"message of type {type};")
 
 
-def test_an_incomplete_frame_counts_as_buffered():
+def test_an_incomplete_frame_counts_as_buffered() -> None:
     session = Thrift().session(Side.CLIENT, MAX)
     for at, byte in enumerate(framed(STRICT)[:-1]):
         assert session.receive(bytes([byte])) == []
@@ -520,7 +522,7 @@ def test_an_incomplete_frame_counts_as_buffered():
 # The original's faults
 
 
-def test_c14_headers_can_be_set_where_the_transport_has_any():
+def test_c14_headers_can_be_set_where_the_transport_has_any() -> None:
     (message,) = from_client(headed(STRICT, "strict"))
     mutated = Thrift().mutate(message, Mutation({"k": "w", "x-request-id": "1"}))
     (again,) = from_client(mutated)
@@ -528,23 +530,23 @@ def test_c14_headers_can_be_set_where_the_transport_has_any():
 
 
 @pytest.mark.parametrize(("options", "works"), [({}, True), ({"transport": "header"}, True)])
-def test_c14_mutation_is_offered_where_clients_may_come_with_theader(options, works):
+def test_c14_mutation_is_offered_where_clients_may_come_with_theader(options: dict[str, str], works: bool) -> None:
     assert Thrift(**options).mutable == ""
 
 
 @pytest.mark.parametrize("transport", ["framed", "unframed"])
-def test_c14_a_transport_without_headers_says_that_it_can_carry_none(transport):
+def test_c14_a_transport_without_headers_says_that_it_can_carry_none(transport: str) -> None:
     assert transport in Thrift(transport=transport).mutable
 
 
 @pytest.mark.parametrize("transport", ["framed", "unframed"])
-def test_c14_a_client_without_theader_has_its_frame_unchanged(transport):
+def test_c14_a_client_without_theader_has_its_frame_unchanged(transport: str) -> None:
     (message,) = from_client(carried(transport, STRICT, "strict"))
     assert Thrift().mutate(message, Mutation({"a": "b"})) is message.frame
 
 
 @pytest.mark.parametrize("transport", ["framed", "unframed", "header"])
-def test_c16_false_inside_a_list_stays_false(transport):
+def test_c16_false_inside_a_list_stays_false(transport: str) -> None:
     # list<bool> [false, true, false], map<bool, bool> {false: false}: 02 is false in a container, 00 as well.
     call = bytes.fromhex("82 21 07 04 6563686f 19 31 02 01 00 1b 01 11 02 02 00")
     frame = carried(transport, call, "compact")
@@ -554,7 +556,7 @@ def test_c16_false_inside_a_list_stays_false(transport):
 
 
 @every_pair
-def test_c17_what_is_not_the_id_stays_as_it_came(transport, form):
+def test_c17_what_is_not_the_id_stays_as_it_came(transport: str, form: str) -> None:
     frame = carried(transport, CALLS[form], form)
     (message,) = from_client(frame)
     sent = Thrift().session(Side.SERVER, MAX).send(message, 8)
@@ -564,7 +566,7 @@ def test_c17_what_is_not_the_id_stays_as_it_came(transport, form):
     assert changed == ([(7, 8), inner] if transport == "header" else [inner])
 
 
-def test_c17_long_form_fields_flags_and_unknown_infos_survive():
+def test_c17_long_form_fields_flags_and_unknown_infos_survive() -> None:
     long_form = bytes.fromhex("82 21 07 04 6563686f 08 02 02 6869 00")
     flags = headed(long_form, "compact", infos="01 01 014b 0176 7f deadbeef").replace(
         bytes.fromhex("0fff0000"), bytes.fromhex("0fff1234")
@@ -575,13 +577,13 @@ def test_c17_long_form_fields_flags_and_unknown_infos_survive():
     assert sent[:8] + sent[12:] == flags[:8] + flags[12:].replace(b"\x82\x21\7", b"\x82\x21\x08")
 
 
-def test_c17_a_uuid_passes():
+def test_c17_a_uuid_passes() -> None:
     call = bytes.fromhex("80010001 00000004 6563686f 00000007 10 0001" + "ab" * 16 + "00")
     assert len(from_client(call * 2)) == 2
 
 
 @pytest.mark.parametrize(("form", "head"), [("strict", 16), ("old", 13), ("compact", 8), ("json", 14)])
-def test_c18_a_head_that_does_not_end_in_its_frame_is_refused(form, head):
+def test_c18_a_head_that_does_not_end_in_its_frame_is_refused(form: str, head: int) -> None:
     codec = Thrift("framed", NAMES[form])
     for name in ("not known yet", "known"):
         for size in range(1, head + 1):
@@ -590,7 +592,7 @@ def test_c18_a_head_that_does_not_end_in_its_frame_is_refused(form, head):
 
 
 @every_pair
-def test_c18_with_check_frames_a_frame_holds_one_message_and_no_more(transport, form):
+def test_c18_with_check_frames_a_frame_holds_one_message_and_no_more(transport: str, form: str) -> None:
     codec = Thrift(check_frames=True)
     assert len(from_client(carried(transport, CALLS[form], form) * 3, codec)) == 3
     if transport != "unframed":
@@ -601,7 +603,7 @@ def test_c18_with_check_frames_a_frame_holds_one_message_and_no_more(transport, 
 
 
 @pytest.mark.parametrize("transport", ["framed", "unframed"])
-def test_c19_the_upgrade_to_ttwitter_is_declined_so_that_its_client_goes_on_plain(transport):
+def test_c19_the_upgrade_to_ttwitter_is_declined_so_that_its_client_goes_on_plain(transport: str) -> None:
     name = b"__can__finagle__trace__v3__"
     golden = bytes.fromhex("80010001 0000001b") + name + bytes.fromhex("00000000 00")
     upgrade, call = from_client(carried(transport, golden, "strict") + carried(transport, STRICT, "strict"))
@@ -612,19 +614,19 @@ def test_c19_the_upgrade_to_ttwitter_is_declined_so_that_its_client_goes_on_plai
     assert call.answer is None
 
 
-def test_c19_a_second_upgrade_is_declined_as_the_first():
+def test_c19_a_second_upgrade_is_declined_as_the_first() -> None:
     golden = bytes.fromhex("80010001 0000001b") + b"__can__finagle__trace__v3__" + bytes.fromhex("00000000 00")
     assert [m.answer is None for m in from_client(framed(golden) * 2)] == [False, False]
 
 
 @every_pair
-def test_c20_a_frame_has_its_size(transport, form):
+def test_c20_a_frame_has_its_size(transport: str, form: str) -> None:
     frame = carried(transport, CALLS[form], form)
     assert len(from_client(frame)[0].frame) == len(frame)
 
 
 @pytest.mark.parametrize("form", ["old", "json"])
-def test_c22_old_binary_and_json_are_taken(form):
+def test_c22_old_binary_and_json_are_taken(form: str) -> None:
     for transport in ("framed", "unframed", "header"):
         assert len(from_client(carried(transport, CALLS[form], form))) == 1
 
@@ -640,7 +642,7 @@ def zipped(message: bytes, form: str = "strict", transforms: str = "01 01") -> b
 
 
 @pytest.mark.parametrize("form", list(CALLS))
-def test_a_compressed_message_is_read_and_goes_on_compressed_under_another_id(form):
+def test_a_compressed_message_is_read_and_goes_on_compressed_under_another_id(form: str) -> None:
     (message,) = from_client(zipped(zlib.compress(CALLS[form]), form))
     assert (message.id, message.get("method")) == (7, "echo")
     sent = Thrift().session(Side.SERVER, MAX).send(message, 300)
@@ -649,14 +651,14 @@ def test_a_compressed_message_is_read_and_goes_on_compressed_under_another_id(fo
     assert Thrift().session(Side.CLIENT, MAX).send(again, 7) == message.frame
 
 
-def test_a_payload_may_inflate_to_the_bound_and_no_further():
+def test_a_payload_may_inflate_to_the_bound_and_no_further() -> None:
     for spare, answered in ((0, False), (1, True)):
         call = STRICT.replace(b"\0\0\0\2hi", (1000).to_bytes(4, "big") + bytes(1000))
         (message,) = from_client(zipped(zlib.compress(call)), max_frame=len(call) - spare)
         assert (message.answer is not None) == answered
 
 
-def test_a_message_is_inflated_once_however_it_goes_on(monkeypatch):
+def test_a_message_is_inflated_once_however_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     real, inflated = zlib.decompressobj, []
     monkeypatch.setattr(zlib, "decompressobj", lambda: inflated.append(1) or real())
     codec = Thrift()
@@ -671,7 +673,7 @@ def test_a_message_is_inflated_once_however_it_goes_on(monkeypatch):
     assert (seen.id, seen.get("a"), seen.get("method")) == (42, "b", "echo")
 
 
-def test_a_compressed_call_is_answered_plainly_by_its_name():
+def test_a_compressed_call_is_answered_plainly_by_its_name() -> None:
     (message,) = from_client(zipped(zlib.compress(COMPACT), "compact"))
     reply = Thrift().reply(message, ErrorKind.NOT_FOUND, "no route")
     assert reply == headed(bytes.fromhex(REPLIES["compact"]), "compact", infos="")
@@ -689,8 +691,8 @@ def test_a_compressed_call_is_answered_plainly_by_its_name():
     ],
 )
 def test_a_payload_that_cannot_be_undone_is_answered_with_its_type_and_the_connection_goes_on(
-    payload, transforms, type
-):
+    payload: bytes, transforms: str, type: int
+) -> None:
     session = Thrift().session(Side.CLIENT, MAX)
     bad, good = session.receive(zipped(payload, transforms=transforms) + headed(STRICT, "strict"))
     assert session.error is None
@@ -701,7 +703,7 @@ def test_a_payload_that_cannot_be_undone_is_answered_with_its_type_and_the_conne
     assert good.get("method") == "echo"
 
 
-def test_an_answer_that_cannot_be_undone_becomes_an_error_for_its_client():
+def test_an_answer_that_cannot_be_undone_becomes_an_error_for_its_client() -> None:
     (message,) = from_server(zipped(b"??", transforms="01 03"), ("header", "binary"))
     assert (message.kind, message.id, message.answer) == (Kind.ERROR, 7, None)
     sent = Thrift().session(Side.CLIENT, MAX).send(message, 42)
@@ -711,7 +713,7 @@ def test_an_answer_that_cannot_be_undone_becomes_an_error_for_its_client():
 
 @pytest.mark.parametrize("protocol", ["binary", "compact", "auto"])
 @pytest.mark.parametrize("transport", ["framed", "unframed", "header", "ttheader", "auto"])
-def test_the_probe_is_a_call_of_what_no_service_has(transport, protocol):
+def test_the_probe_is_a_call_of_what_no_service_has(transport: str, protocol: str) -> None:
     codec = Thrift(transport=transport, protocol=protocol)
     probe = codec.probe()
     assert probe is not None
@@ -727,7 +729,7 @@ def asked(codec: Thrift, times: int) -> list[tuple[str, str]]:
     return [probe.profile for probe in (codec.probe() for _ in range(times)) if probe is not None]
 
 
-def test_where_a_transport_or_protocol_is_not_said_probes_go_through_all_until_one_is_answered():
+def test_where_a_transport_or_protocol_is_not_said_probes_go_through_all_until_one_is_answered() -> None:
     codec = Thrift()
     forms = asked(codec, 40)
     assert list(dict.fromkeys(forms))[:3] == [("framed", "binary"), ("unframed", "binary"), ("framed", "compact")]
@@ -736,7 +738,7 @@ def test_where_a_transport_or_protocol_is_not_said_probes_go_through_all_until_o
     assert set(asked(Thrift(transport="unframed"), 40)) == {form for form in PROFILES if form[0] == "unframed"}
 
 
-def test_probes_stay_with_the_form_that_was_answered():
+def test_probes_stay_with_the_form_that_was_answered() -> None:
     codec = Thrift()
     while (probe := codec.probe()).profile != ("unframed", "compact"):
         pass
@@ -749,14 +751,14 @@ def test_probes_stay_with_the_form_that_was_answered():
     assert asked(codec, 1) == [("unframed", "compact")]
 
 
-def test_a_server_that_was_down_is_asked_as_before_every_other_time():
+def test_a_server_that_was_down_is_asked_as_before_every_other_time() -> None:
     codec = Thrift()
     (answer,) = from_server(framed(result("compact", 0)), ("framed", "compact"))
     codec.alive(answer)
     assert asked(codec, 9)[::2] == [("framed", "compact")] * 5
 
 
-def test_there_is_no_probe_for_multiplexed_services():
+def test_there_is_no_probe_for_multiplexed_services() -> None:
     assert Thrift(transport="framed", multiplexed=True).probe() is None
     assert Thrift(multiplexed=True).probe() is None
 
@@ -769,7 +771,7 @@ FLOATS = {
 
 @pytest.mark.parametrize("form", list(FLOATS))
 @pytest.mark.parametrize("transport", ["framed", "header"])
-def test_with_check_frames_a_float_of_fbthrifts_passes_as_a_uuid_does(transport, form):
+def test_with_check_frames_a_float_of_fbthrifts_passes_as_a_uuid_does(transport: str, form: str) -> None:
     codec = Thrift(check_frames=True)
     uuid = {
         "strict": STRICT[:16] + b"\x10\0\1" + bytes(16) + b"\0",

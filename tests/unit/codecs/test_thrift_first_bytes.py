@@ -1,5 +1,7 @@
 """Bytes that are no Thrift end a connection at the first one that can't be right, on both sides and in every form."""
 
+from typing import Any
+
 import pytest
 
 from metaproxy.codecs.thrift import Thrift
@@ -12,7 +14,7 @@ COMPACT = "82 21 07 04 6563686f 00"
 JSON = b'[1,"echo",1,7,{}]'
 
 
-def wrong_at(session, stream: bytes) -> tuple[int, str]:
+def wrong_at(session: Any, stream: bytes) -> tuple[int, str]:
     """The offset of the byte at which a stream that comes byte by byte is refused, and how."""
     for at in range(len(stream)):
         assert session.receive(stream[at : at + 1]) == []
@@ -61,7 +63,7 @@ def sized(message: bytes, size: int = 0) -> bytes:
         ("00000000", 3),
     ],
 )
-def test_what_begins_like_nothing_is_refused_at_its_first_such_byte(stream, at):
+def test_what_begins_like_nothing_is_refused_at_its_first_such_byte(stream: str, at: int) -> None:
     data = bytes.fromhex(stream)
     found, text = wrong_at(Thrift().session(Side.CLIENT, MAX), data)
     assert found == at
@@ -96,16 +98,18 @@ CUT: dict[tuple[str, str], list[tuple[str, int]]] = {
 KNOWN = [(profile, stream, at) for profile, cases in CUT.items() for stream, at in cases]
 
 
-def test_every_form_has_such_bytes():
+def test_every_form_has_such_bytes() -> None:
     assert set(CUT) == set(PROFILES)
 
 
 @pytest.mark.parametrize("side", Side)
 @pytest.mark.parametrize(("profile", "stream", "at"), KNOWN)
-def test_where_the_form_is_known_as_well_on_both_sides(profile, stream, at, side):
+def test_where_the_form_is_known_as_well_on_both_sides(
+    profile: tuple[str, str], stream: str, at: int, side: Side
+) -> None:
     data = bytes.fromhex(stream)
 
-    def session():
+    def session() -> Any:
         made = Thrift().session(side, MAX)
         made.open(profile, {})
         return made
@@ -117,7 +121,7 @@ def test_where_the_form_is_known_as_well_on_both_sides(profile, stream, at, side
     assert str(whole.error or "") == text
 
 
-def test_a_later_frame_is_looked_at_as_the_first():
+def test_a_later_frame_is_looked_at_as_the_first() -> None:
     session = Thrift().session(Side.CLIENT, MAX)
     assert len(session.receive(sized(bytes.fromhex(STRICT)))) == 1
     found, _ = wrong_at(session, bytes.fromhex("00000014 8003"))
@@ -125,7 +129,7 @@ def test_a_later_frame_is_looked_at_as_the_first():
 
 
 @pytest.mark.parametrize("message", [bytes.fromhex(STRICT), bytes.fromhex(COMPACT), JSON])
-def test_what_is_right_is_taken_however_it_comes(message):
+def test_what_is_right_is_taken_however_it_comes(message: bytes) -> None:
     for stream in (message, sized(message)):
         session = Thrift().session(Side.CLIENT, MAX)
         found: list[Message] = []
@@ -135,7 +139,7 @@ def test_what_is_right_is_taken_however_it_comes(message):
         assert [one.kind for one in found] == [Kind.REQUEST]
 
 
-def test_a_frame_that_trickles_in_is_looked_at_only_while_its_head_comes():
+def test_a_frame_that_trickles_in_is_looked_at_only_while_its_head_comes() -> None:
     session = Thrift().session(Side.CLIENT, MAX)
     session.receive(sized(bytes.fromhex(STRICT), 1 << 20) + bytes(600))
     looked = []

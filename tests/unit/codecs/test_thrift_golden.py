@@ -58,12 +58,14 @@ def read(
     return found[0], found[1]
 
 
-def test_there_are_captures_of_each_library():
+def test_there_are_captures_of_each_library() -> None:
     assert {path.stem.split("-")[0] for path in GOLDEN.glob("*.json")} >= {"cpp", "java", "js", "py"}
 
 
 @every_capture
-def test_a_captures_messages_are_all_its_bytes_in_its_transport_and_protocol(name, frames):
+def test_a_captures_messages_are_all_its_bytes_in_its_transport_and_protocol(
+    name: str, frames: list[dict[str, str]]
+) -> None:
     requests, answers = read(name, frames)
     assert b"".join(message.frame for message in requests) == said(frames, "client")
     assert b"".join(message.frame for message in answers) == said(frames, "server").replace(NOTHING, b"")
@@ -71,7 +73,7 @@ def test_a_captures_messages_are_all_its_bytes_in_its_transport_and_protocol(nam
 
 
 @every_capture
-def test_a_captures_calls_have_the_answers_that_their_methods_give(name, frames):
+def test_a_captures_calls_have_the_answers_that_their_methods_give(name: str, frames: list[dict[str, str]]) -> None:
     requests, answers = read(name, frames)
     assert requests
     calls = [request for request in requests if request.kind is Kind.REQUEST]
@@ -84,18 +86,18 @@ def test_a_captures_calls_have_the_answers_that_their_methods_give(name, frames)
 
 
 @every_capture
-def test_a_capture_that_trickles_in_is_read_the_same(name, frames):
+def test_a_capture_that_trickles_in_is_read_the_same(name: str, frames: list[dict[str, str]]) -> None:
     for piece in (1, 7):
         assert read(name, frames, piece) == read(name, frames)
 
 
 @every_capture
-def test_a_captures_frames_hold_one_message_each(name, frames):
+def test_a_captures_frames_hold_one_message_each(name: str, frames: list[dict[str, str]]) -> None:
     assert read(name, frames, check_frames=True) == read(name, frames)
 
 
 @every_capture
-def test_a_captures_exchanges_survive_ids_of_the_proxy(name, frames):
+def test_a_captures_exchanges_survive_ids_of_the_proxy(name: str, frames: list[dict[str, str]]) -> None:
     requests, answers = read(name, frames)
     calls = [request for request in requests if request.kind is Kind.REQUEST]
     codec = Thrift(multiplexed=name.endswith("-mux"))

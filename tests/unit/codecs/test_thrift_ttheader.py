@@ -39,13 +39,13 @@ def mutated(raw: bytes, set: dict[str, str] | None = None, remove: tuple[str, ..
     return Thrift().mutate(read(raw), Mutation(set, remove))
 
 
-def test_it_keeps_the_contract():
+def test_it_keeps_the_contract() -> None:
     answers = [frame(PAIRS, REPLY), frame(payload=REPLY.replace(b"\0\0\0\x02hi", b"\0\0\0\x03bye"))]
     check_codec(Thrift(), client=[frame(), frame(payload=ONEWAY), frame(PAIRS)], server=answers)
     check_codec(Thrift("ttheader", check_frames=True), client=[frame()], server=answers)
 
 
-def test_a_frame_as_the_description_has_it():
+def test_a_frame_as_the_description_has_it() -> None:
     raw = bytes.fromhex(
         "00000036 1000 0000 00000007 0005 00 00 01 0001 0006 54656e616e74 0004 62657461 00"
         "80010001 00000004 6563686f 00000007 00"
@@ -54,7 +54,7 @@ def test_a_frame_as_the_description_has_it():
     assert (read(raw).get("method"), read(raw).get("tenant")) == ("echo", "beta")
 
 
-def test_a_call_and_its_headers_are_metadata():
+def test_a_call_and_its_headers_are_metadata() -> None:
     message = read(frame())
     assert (message.kind, message.id, message.profile) == (Kind.REQUEST, 7, ("ttheader", "binary"))
     assert message.known() == {
@@ -64,7 +64,7 @@ def test_a_call_and_its_headers_are_metadata():
     }  # fmt: skip
 
 
-def test_a_frame_that_cloudwegos_own_library_wrote_is_read():
+def test_a_frame_that_cloudwegos_own_library_wrote_is_read() -> None:
     """github.com/cloudwego/gopkg v0.1.4, ttheader.EncodeToBytes, with a message of ours behind."""
     message = read(
         bytes.fromhex(
@@ -81,25 +81,25 @@ def test_a_frame_that_cloudwegos_own_library_wrote_is_read():
     assert message.get("tenant") == "beta"
 
 
-def test_a_number_without_a_name_shows_under_its_number():
+def test_a_number_without_a_name_shows_under_its_number() -> None:
     assert read(frame("10 0001 03e7 0001 78")).get("ttheader.999") == "x"
 
 
-def test_a_header_cannot_pass_for_a_numbered_one_or_the_token():
+def test_a_header_cannot_pass_for_a_numbered_one_or_the_token() -> None:
     name = b"ttheader.acl_token".hex()
     assert read(frame(f"01 0001 0012 {name} 0001 78")).get("ttheader.acl_token") is None
 
 
-def test_padding_may_stand_between_infos():
+def test_padding_may_stand_between_infos() -> None:
     assert read(frame("000000" + PAIRS + "0000" + NUMBERED)).get("ttheader.to_method") == "echo"
 
 
-def test_compact_is_read_too():
+def test_compact_is_read_too() -> None:
     message = read(frame(payload=COMPACT, protocol="02"))
     assert (message.profile, message.get("method")) == (("ttheader", "compact"), "echo")
 
 
-def test_a_message_with_a_length_of_its_own_is_read_forwarded_and_answered_with_one():
+def test_a_message_with_a_length_of_its_own_is_read_forwarded_and_answered_with_one() -> None:
     raw = frame(payload=len(CALL).to_bytes(4, "big") + CALL)
     message = read(raw)
     assert (message.get("method"), message.id) == ("echo", 7)
@@ -111,12 +111,12 @@ def test_a_message_with_a_length_of_its_own_is_read_forwarded_and_answered_with_
     assert read(reply, Side.SERVER).kind is Kind.ERROR
 
 
-def test_it_goes_on_under_another_id_in_both_places_and_else_unchanged():
+def test_it_goes_on_under_another_id_in_both_places_and_else_unchanged() -> None:
     sent = Thrift().session(Side.SERVER, 1 << 20).send(read(frame()), 300)
     assert sent == frame(payload=CALL.replace(b"\0\0\0\7\x0b", b"\0\0\1\x2c\x0b"), seq=300)
 
 
-def test_flags_and_a_sequence_of_its_own_come_back():
+def test_flags_and_a_sequence_of_its_own_come_back() -> None:
     message = read(frame(seq=5, flags="0001"))
     answer = read(frame("", REPLY.replace(b"\0\0\0\7", b"\0\0\0\x2a"), seq=42), Side.SERVER)
     assert answer.id == 42
@@ -125,14 +125,14 @@ def test_flags_and_a_sequence_of_its_own_come_back():
     assert Thrift().session(Side.SERVER, 1 << 20).send(message, 1)[6:8] == b"\0\1"
 
 
-def test_errors_come_in_ttheader():
+def test_errors_come_in_ttheader() -> None:
     reply = Thrift().reply(read(frame()), ErrorKind.NOT_FOUND, "no route")
     assert reply[4:6] == b"\x10\0"
     answer = read(reply, Side.SERVER)
     assert (answer.kind, answer.id, answer.get("method")) == (Kind.ERROR, 7, "echo")
 
 
-def test_what_the_server_answers_is_read():
+def test_what_the_server_answers_is_read() -> None:
     answer = read(frame(PAIRS, REPLY), Side.SERVER)
     assert (answer.kind, answer.id, answer.get("tenant")) == (Kind.RESPONSE, 7, "beta")
 
@@ -151,17 +151,19 @@ def test_what_the_server_answers_is_read():
         ("", {"a": "b"}, (), "01 0001 0001 61 0001 62"),
     ],
 )
-def test_headers_are_set_replaced_and_removed(before, set, remove, after):
+def test_headers_are_set_replaced_and_removed(
+    before: str, set: dict[str, str], remove: tuple[str, ...], after: str
+) -> None:
     assert mutated(frame(before), set, remove) == frame(after)
 
 
-def test_without_a_change_a_frame_stays_the_same_object():
+def test_without_a_change_a_frame_stays_the_same_object() -> None:
     message = read(frame())
     assert Thrift().mutate(message, Mutation({}, ("absent",))) is message.frame
 
 
 @pytest.mark.parametrize("infos", ["05 00", "01 0001 00ff 61", "10 0001 0009 00ff", "11 00ff", "01 ffff"])
-def test_infos_that_cannot_be_read_are_an_error_when_asked_for(infos):
+def test_infos_that_cannot_be_read_are_an_error_when_asked_for(infos: str) -> None:
     message = read(frame(infos))
     assert message.get("method") == "echo"
     with pytest.raises(FrameError):
@@ -169,19 +171,19 @@ def test_infos_that_cannot_be_read_are_an_error_when_asked_for(infos):
     assert message.values("tenant") == ()
 
 
-def test_a_key_that_is_there_twice_has_both_values():
+def test_a_key_that_is_there_twice_has_both_values() -> None:
     message = read(frame("01 0002 0001 61 0001 78 0001 41 0001 79"))
     assert (message.get("a"), message.values("a")) == ("x", ("x", "y"))
 
 
 @pytest.mark.parametrize("protocol", ["03", "04", "10", "11"])
-def test_protocols_that_are_not_thrift_are_refused_by_name(protocol):
+def test_protocols_that_are_not_thrift_are_refused_by_name(protocol: str) -> None:
     session = Thrift().session(Side.CLIENT, 1 << 20)
     assert session.receive(frame(protocol=protocol)) == []
     assert session.error is not None
 
 
-def test_a_transport_can_be_fixed_and_has_no_json():
+def test_a_transport_can_be_fixed_and_has_no_json() -> None:
     assert len(Thrift("ttheader").session(Side.CLIENT, 1 << 20).receive(frame())) == 1
     session = Thrift("ttheader").session(Side.CLIENT, 1 << 20)
     session.receive(len(CALL).to_bytes(4, "big") + CALL)

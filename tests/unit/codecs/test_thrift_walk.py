@@ -1,5 +1,7 @@
 """The walks that find an unframed message's end: bounds, and progress that is never lost."""
 
+from typing import Any
+
 import pytest
 
 from metaproxy.codecs.thrift.walk import MAX_DEPTH, WALKS, BinaryWalk, CompactWalk, JsonWalk, Walk
@@ -32,25 +34,33 @@ HEADS: list[tuple[type[Walk], bytes]] = [(BinaryWalk, BINARY_HEAD), (CompactWalk
 
 
 @pytest.mark.parametrize(("walk", "message"), WHOLE)
-def test_a_message_ends_where_its_struct_ends(walk, message):
+def test_a_message_ends_where_its_struct_ends(
+    walk: type[BinaryWalk] | type[CompactWalk] | type[JsonWalk], message: bytes
+) -> None:
     assert walk(1000).walk(message + b"and more", 0) == len(message)
 
 
 @pytest.mark.parametrize(("walk", "message"), WHOLE)
-def test_the_messages_of_a_connection_are_found_one_after_the_other(walk, message):
+def test_the_messages_of_a_connection_are_found_one_after_the_other(
+    walk: type[BinaryWalk] | type[CompactWalk] | type[JsonWalk], message: bytes
+) -> None:
     walking = walk(1000)
     assert walking.walk(message * 2, 0) == len(message)
     assert walking.walk(message * 2, len(message)) == 2 * len(message)
 
 
 @pytest.mark.parametrize(("walk", "message"), WHOLE)
-def test_a_message_that_is_not_whole_has_no_end_yet(walk, message):
+def test_a_message_that_is_not_whole_has_no_end_yet(
+    walk: type[BinaryWalk] | type[CompactWalk] | type[JsonWalk], message: bytes
+) -> None:
     for size in range(len(message)):
         assert walk(1000).walk(message[:size], 0) == -1
 
 
 @pytest.mark.parametrize(("walk", "message"), WHOLE)
-def test_a_walk_goes_on_where_it_stopped(walk, message):
+def test_a_walk_goes_on_where_it_stopped(
+    walk: type[BinaryWalk] | type[CompactWalk] | type[JsonWalk], message: bytes
+) -> None:
     walking, data = walk(1000), bytearray()
     for byte in message[:-1]:
         data.append(byte)
@@ -59,7 +69,9 @@ def test_a_walk_goes_on_where_it_stopped(walk, message):
 
 
 @pytest.mark.parametrize(("walk", "message"), WHOLE)
-def test_a_message_as_long_as_the_bound_passes_and_one_byte_more_does_not(walk, message):
+def test_a_message_as_long_as_the_bound_passes_and_one_byte_more_does_not(
+    walk: type[BinaryWalk] | type[CompactWalk] | type[JsonWalk], message: bytes
+) -> None:
     assert walk(len(message)).walk(message, 0) == len(message)
     with pytest.raises(FrameError, match="allowed are"):
         walk(len(message) - 1).walk(message, 0)
@@ -70,7 +82,7 @@ class Looked(bytearray):
 
     count = 0
 
-    def __getitem__(self, key):
+    def __getitem__(self, key: Any) -> Any:
         if isinstance(key, int):
             Looked.count += 1
         return super().__getitem__(key)
@@ -85,7 +97,9 @@ class Looked(bytearray):
         (CompactWalk, COMPACT_HEAD + bytes.fromhex("19 f5 8020") + b"\xff\1" * 4096 + b"\0"),
     ],
 )
-def test_a_big_message_that_trickles_in_is_walked_once(walk, message):
+def test_a_big_message_that_trickles_in_is_walked_once(
+    walk: type[BinaryWalk] | type[CompactWalk], message: bytes
+) -> None:
     walking, data = walk(1 << 20), Looked()
     Looked.count = 0
     for byte in message:
@@ -95,7 +109,7 @@ def test_a_big_message_that_trickles_in_is_walked_once(walk, message):
     assert Looked.count < 8 * len(message)
 
 
-def test_a_big_json_message_that_trickles_in_is_walked_once():
+def test_a_big_json_message_that_trickles_in_is_walked_once() -> None:
     message = JSON_HEAD + b'{"1":{"lst":["str",400' + b',"\\\\["' * 400 + b"]}}]"
     walking, data = JsonWalk(1 << 20), bytearray()
     for at, byte in enumerate(message):
@@ -115,13 +129,13 @@ def test_a_big_json_message_that_trickles_in_is_walked_once():
         (JsonWalk, b"[" * 4 * MAX_DEPTH),
     ],
 )
-def test_nesting_is_bounded(walk, message):
+def test_nesting_is_bounded(walk: type[BinaryWalk] | type[CompactWalk] | type[JsonWalk], message: bytes) -> None:
     with pytest.raises(FrameError, match="nested more than"):
         walk(10_000).walk(message, 0)
 
 
 @pytest.mark.parametrize(("walk", "head"), [(BinaryWalk, BINARY_HEAD), (CompactWalk, COMPACT_HEAD)])
-def test_nesting_up_to_the_bound_passes(walk, head):
+def test_nesting_up_to_the_bound_passes(walk: type[BinaryWalk] | type[CompactWalk], head: bytes) -> None:
     opening = b"\x0c\0\1" if walk is BinaryWalk else b"\x1c"
     message = head + opening * (MAX_DEPTH - 1) + bytes(MAX_DEPTH)
     assert walk(10_000).walk(message, 0) == len(message)
@@ -152,14 +166,18 @@ def test_nesting_up_to_the_bound_passes(walk, head):
         (JsonWalk, JSON_HEAD + b"{]", "closes with ]"),
     ],
 )
-def test_what_is_out_of_bounds_is_refused_as_soon_as_it_is_announced(walk, message, said):
+def test_what_is_out_of_bounds_is_refused_as_soon_as_it_is_announced(
+    walk: type[BinaryWalk] | type[CompactWalk] | type[JsonWalk], message: bytes, said: str
+) -> None:
     with pytest.raises(FrameError) as refused:
         walk(1000).walk(message, 0)
     assert said in str(refused.value)
 
 
 @pytest.mark.parametrize(("walk", "head"), HEADS)
-def test_a_message_without_end_is_given_up_at_the_bound(walk, head):
+def test_a_message_without_end_is_given_up_at_the_bound(
+    walk: type[BinaryWalk] | type[CompactWalk] | type[JsonWalk], head: bytes
+) -> None:
     filler = {BinaryWalk: b"\3\0\1\1", CompactWalk: b"\x13\1", JsonWalk: b"1 "}[walk]
     walking, data = walk(500), bytearray(head)
     with pytest.raises(FrameError, match="allowed are 500"):
@@ -169,5 +187,5 @@ def test_a_message_without_end_is_given_up_at_the_bound(walk, head):
     assert len(data) < 510
 
 
-def test_there_is_a_walk_for_each_encoding():
+def test_there_is_a_walk_for_each_encoding() -> None:
     assert {"binary": BinaryWalk, "compact": CompactWalk, "json": JsonWalk} == WALKS

@@ -39,7 +39,7 @@ def build(routes: list[dict[str, Any]], protocol: str = "dubbo", **more: Any) ->
         REGISTRY,
     )  # fmt: skip
     assert config is not None, [str(problem) for problem in problems]
-    return Builder(REGISTRY, Clock(), LogFiles(Clock())).build(config)  # type: ignore[arg-type]
+    return Builder(REGISTRY, Clock(), LogFiles(Clock())).build(config)
 
 
 def test_a_route_has_its_listeners_filters_or_its_own_or_none() -> None:
@@ -122,7 +122,7 @@ def test_overload_has_the_limits_that_were_written_or_a_share_of_the_memory_that
     def limits(overload: str) -> OverloadLimits:
         config, problems = check(f"overload: {overload}", "x.yaml", REGISTRY)
         assert config is not None, problems
-        return Builder(REGISTRY, Clock(), LogFiles(Clock())).build(config).overload  # type: ignore[arg-type]
+        return Builder(REGISTRY, Clock(), LogFiles(Clock())).build(config).overload
 
     assert limits("{max_memory: 1GiB, max_lag: 100ms}") == OverloadLimits(1 << 30, 0.1)
     assert limits("{max_memory: 0}") == OverloadLimits()
@@ -161,7 +161,7 @@ clusters: [{{name: meant, discovery: original_destination{cluster}}}]
 def test_a_cluster_may_be_where_clients_meant_to_go() -> None:
     config, told = meant("original_destination: true")
     assert told == []
-    snapshot = Builder(REGISTRY, Clock(), LogFiles(Clock())).build(config)  # type: ignore[arg-type]
+    snapshot = Builder(REGISTRY, Clock(), LogFiles(Clock())).build(config)
     assert isinstance(snapshot.clusters["meant"], OriginalDestinationCluster)
 
 
@@ -199,7 +199,7 @@ clusters: [{{name: authz, endpoints: ["127.0.0.1:1"]{cluster}}}]
 def test_a_cluster_that_only_filters_ask_needs_no_protocol_and_no_route() -> None:
     config, told = asking("")
     assert told == []
-    builder = Builder(REGISTRY, Clock(), LogFiles(Clock()))  # type: ignore[arg-type]
+    builder = Builder(REGISTRY, Clock(), LogFiles(Clock()))
     snapshot = builder.build(config)
     clusters: Any = builder.injected["clusters"]
     assert clusters.pick("authz") is None, "it is not in force yet"

@@ -509,7 +509,7 @@ def test_a_codec_that_has_no_probe_can_not_be_checked_by_it() -> None:
 
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:1", "[::]:1", "192.0.2.1:1"])
-def test_a_proxy_header_that_is_believed_from_anyone_is_warned_of(listen):
+def test_a_proxy_header_that_is_believed_from_anyone_is_warned_of(listen: str) -> None:
     text = f"listeners: [{{name: l, listen: '{listen}', protocol: redis, proxy_protocol: true}}]"
     config, problems = check(text, "x.yaml", Registry())
     assert problems == []
@@ -517,7 +517,7 @@ def test_a_proxy_header_that_is_believed_from_anyone_is_warned_of(listen):
 
 
 @pytest.mark.parametrize("written", ["{trusted: [10.0.0.0/8, unix]}", "{trusted: 10.0.0.0/8}", "false"])
-def test_a_proxy_header_of_trusted_networks_is_not(written):
+def test_a_proxy_header_of_trusted_networks_is_not(written: str) -> None:
     text = f"listeners: [{{name: l, listen: '0.0.0.0:1', protocol: redis, proxy_protocol: {written}}}]"
     config, problems = check(text, "x.yaml", Registry())
     assert problems == []
@@ -531,7 +531,7 @@ def test_a_proxy_header_of_trusted_networks_is_not(written):
         ("{trustde: [10.0.0.0/8]}", "did you mean 'trusted'?"), ("maybe", "neither true nor false"),
     ],
 )  # fmt: skip
-def test_a_wrong_list_of_trusted_networks_is_refused_with_what_to_write(written, part):
+def test_a_wrong_list_of_trusted_networks_is_refused_with_what_to_write(written: str, part: str) -> None:
     text = f"listeners: [{{name: l, listen: '0.0.0.0:1', protocol: redis, proxy_protocol: {written}}}]"
     config, problems = check(text, "x.yaml", Registry())
     assert config is None

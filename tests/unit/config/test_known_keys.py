@@ -16,13 +16,13 @@ def outcome(protocol: str, route: str) -> tuple[list[str], list[str]]:
 
 
 @pytest.mark.parametrize("route", ["match: {comand: GET}", "sticky: [usre]", "hash: [tga]"])
-def test_a_key_that_a_closed_codec_does_not_have_is_refused(route):
+def test_a_key_that_a_closed_codec_does_not_have_is_refused(route: str) -> None:
     (problem,), _ = outcome("redis", route)
     assert "has no key" in problem and "did you mean" in problem
 
 
 @pytest.mark.parametrize("spec", ["get", "{in: [GET, set]}"])
-def test_a_value_that_is_always_in_upper_case_is_asked_for_in_upper_case(spec):
+def test_a_value_that_is_always_in_upper_case_is_asked_for_in_upper_case(spec: str) -> None:
     (problem,), _ = outcome("redis", f"match: {{command: {spec}}}")
     assert "is never" in problem and ("'GET'" in problem or "'SET'" in problem)
 
@@ -31,11 +31,11 @@ def test_a_value_that_is_always_in_upper_case_is_asked_for_in_upper_case(spec):
     "route",
     ["match: {command: GET}", "match: {command: {prefix: g}}", "match: {source.address: x}", "match: {kind: oneway}"],
 )  # fmt: skip
-def test_what_can_be_there_passes(route):
+def test_what_can_be_there_passes(route: str) -> None:
     assert outcome("redis", route)[0] == []
 
 
-def test_a_near_miss_of_an_open_codec_is_warned_of_and_other_keys_pass():
+def test_a_near_miss_of_an_open_codec_is_warned_of_and_other_keys_pass() -> None:
     problems, warnings = outcome("dubbo", "match: {methd: echo, tenant: a}")
     assert problems == []
     (warning,) = [one for one in warnings if "methd" in one]

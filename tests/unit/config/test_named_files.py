@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -36,15 +37,15 @@ words = Declaration(IFilter, "words", Words)
 class Socket:
     bound = ""
 
-    def hand_to(self, accepted):
+    def hand_to(self, accepted: Any) -> None:
         """The tests have no clients."""
 
-    def close(self):
+    def close(self) -> None:
         """Nothing is open."""
 
 
 class Network(MemoryNetwork):
-    def listen(self, where, accepted):
+    def listen(self, where: Any, accepted: Any) -> Any:
         return Socket()
 
 
@@ -113,7 +114,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_file_that_was_not_named_is_refused_and_nothing_changes(tmp_path, change):
+def test_a_file_that_was_not_named_is_refused_and_nothing_changes(tmp_path: Path, change: str) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "evil.py").write_text("import builtins; builtins.evil = True\n")
     (tmp_path / "jwks.json").write_text('{"keys": [{"kty": "oct", "k": "' + "A" * 64 + '"}]}')
@@ -131,7 +132,7 @@ def test_a_file_that_was_not_named_is_refused_and_nothing_changes(tmp_path, chan
 
 
 @pytest.mark.parametrize("change", [change for change in CHANGES if change != "jwt"])
-def test_with_tokens_it_is_taken(tmp_path, change):
+def test_with_tokens_it_is_taken(tmp_path: Path, change: str) -> None:
     (tmp_path / "other").mkdir()
     guarded = {**base(tmp_path), "admin": {"tokens": {"write": "secret"}}}
     stand = Stand(tmp_path, guarded)
@@ -140,7 +141,7 @@ def test_with_tokens_it_is_taken(tmp_path, change):
     assert stand.put(changed) == []
 
 
-def test_the_same_files_pass_and_all_else_can_be_changed(tmp_path):
+def test_the_same_files_pass_and_all_else_can_be_changed(tmp_path: Path) -> None:
     stand = Stand(tmp_path, base(tmp_path))
     changed = base(tmp_path)
     changed["listeners"][0].update(max_connections=5, name="other")
@@ -149,7 +150,7 @@ def test_the_same_files_pass_and_all_else_can_be_changed(tmp_path):
     assert stand.put(changed) == []
 
 
-def test_what_was_left_out_can_be_put_back(tmp_path):
+def test_what_was_left_out_can_be_put_back(tmp_path: Path) -> None:
     stand = Stand(tmp_path, base(tmp_path))
     without = base(tmp_path)
     without["listeners"][0]["access_log"] = []
@@ -157,14 +158,14 @@ def test_what_was_left_out_can_be_put_back(tmp_path):
     assert stand.put(base(tmp_path)) == []
 
 
-def test_a_live_value_that_is_a_file_can_not_be_changed_either(tmp_path):
+def test_a_live_value_that_is_a_file_can_not_be_changed_either(tmp_path: Path) -> None:
     stand = Stand(tmp_path, base(tmp_path))
     (line, *_) = stand.configuration.set_live("log", str(tmp_path / "plugins" / "x.py"))
     assert "admin.tokens" in line
     assert stand.configuration.live == {}
 
 
-def test_the_error_says_where(tmp_path):
+def test_the_error_says_where(tmp_path: Path) -> None:
     stand = Stand(tmp_path, base(tmp_path))
     changed = base(tmp_path)
     changed["listeners"][0]["access_log"].append({"file": "/tmp/x.log"})
@@ -172,7 +173,7 @@ def test_the_error_says_where(tmp_path):
     assert "listeners[0].access_log[2].file: file: /tmp/x.log" in line
 
 
-def test_the_file_itself_may_change_everything(tmp_path):
+def test_the_file_itself_may_change_everything(tmp_path: Path) -> None:
     stand = Stand(tmp_path, base(tmp_path))
     changed = base(tmp_path)
     CHANGES["access log"](changed, tmp_path)
@@ -181,7 +182,7 @@ def test_the_file_itself_may_change_everything(tmp_path):
     assert stand.put(changed) == []
 
 
-def test_options_of_our_own_plugins_with_a_slash_are_no_files(tmp_path):
+def test_options_of_our_own_plugins_with_a_slash_are_no_files(tmp_path: Path) -> None:
     text = (
         "listeners: [{name: l, listen: '127.0.0.1:1', protocol: redis, filters: "
         "[{rbac: {policies: {p: {principals: [{path: {prefix: /api}}]}}}}]}]"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
 from twisted.internet.task import Clock
@@ -14,7 +15,7 @@ from metaproxy.plugins import Registry
 from metaproxy.telemetry.access_log.filter import LogFiles
 
 
-def fired(deferred):
+def fired(deferred: Any) -> Any:
     found = []
     deferred.addBoth(found.append)
     return found
@@ -23,26 +24,26 @@ def fired(deferred):
 class Turns:
     """A reactor whose turns are taken one by one."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.calls = []
 
-    def callLater(self, seconds, function, *arguments):
+    def callLater(self, seconds: Any, function: Any, *arguments: Any) -> None:
         self.calls.append((function, arguments))
 
-    def turn(self):
+    def turn(self) -> None:
         calls, self.calls = self.calls, []
         for function, arguments in calls:
             function(*arguments)
 
 
-def test_short_work_is_done_at_once():
+def test_short_work_is_done_at_once() -> None:
     assert fired(Slices(Clock()).run(lambda: 5)) == [5]
 
 
-def test_long_work_lets_the_reactor_go_on_at_each_checkpoint():
+def test_long_work_lets_the_reactor_go_on_at_each_checkpoint() -> None:
     clock, seen = Turns(), []
 
-    def work():
+    def work() -> Any:
         for i in range(3):
             seen.append(i)
             checkpoint()
@@ -57,11 +58,11 @@ def test_long_work_lets_the_reactor_go_on_at_each_checkpoint():
     assert (seen, found) == ([0, 1, 2], ["done"])
 
 
-def test_work_waits_for_the_work_before_it():
+def test_work_waits_for_the_work_before_it() -> None:
     clock, seen = Turns(), []
     slices = Slices(clock, 0.0, 0.0)
 
-    def work(name):
+    def work(name: Any) -> None:
         seen.append(f"{name} begins")
         checkpoint()
         seen.append(f"{name} ends")
@@ -74,11 +75,11 @@ def test_work_waits_for_the_work_before_it():
     assert not slices.busy
 
 
-def test_what_work_raises_fails_the_deferred_and_the_next_work_goes_on():
+def test_what_work_raises_fails_the_deferred_and_the_next_work_goes_on() -> None:
     clock = Clock()
     slices = Slices(clock)
 
-    def work():
+    def work() -> None:
         raise KeyError("x")
 
     first, second = fired(slices.run(work)), fired(slices.run(lambda: 1))
@@ -87,17 +88,17 @@ def test_what_work_raises_fails_the_deferred_and_the_next_work_goes_on():
     assert second == [1]
 
 
-def test_a_step_of_the_reactors_own_thread_is_done_there():
+def test_a_step_of_the_reactors_own_thread_is_done_there() -> None:
     found = fired(Slices(Clock()).run(lambda: (threading.current_thread(), in_reactor(threading.current_thread))))
     assert found[0][0] is not threading.current_thread()
     assert found[0][1] is threading.current_thread()
 
 
-def test_what_that_step_raises_reaches_the_work():
-    def step():
+def test_what_that_step_raises_reaches_the_work() -> None:
+    def step() -> None:
         raise OSError("taken")
 
-    def work():
+    def work() -> Any:
         with pytest.raises(OSError, match="taken"):
             in_reactor(step)
         return "caught"
@@ -105,12 +106,12 @@ def test_what_that_step_raises_reaches_the_work():
     assert fired(Slices(Clock()).run(work)) == ["caught"]
 
 
-def test_outside_of_slices_both_are_plain_calls():
+def test_outside_of_slices_both_are_plain_calls() -> None:
     checkpoint()
     assert in_reactor(lambda: 3) == 3
 
 
-def test_a_large_configuration_is_checked_and_built_in_many_slices():
+def test_a_large_configuration_is_checked_and_built_in_many_slices() -> None:
     registry, turns = Registry(), Turns()
     listeners = "".join(
         f"- {{name: l{i}, listen: '127.0.0.1:{i + 1000}', protocol: redis, routes: [{{cluster: c}}]}}\n"
@@ -119,7 +120,7 @@ def test_a_large_configuration_is_checked_and_built_in_many_slices():
     text = f"listeners:\n{listeners}clusters: [{{name: c, endpoints: ['127.0.0.1:1']}}]\n"
     builder = Builder(registry, Clock(), LogFiles(Clock()))
 
-    def work():
+    def work() -> Any:
         config, problems = check(text, "large.yaml", registry)
         assert config is not None and problems == []
         return builder.build(config)

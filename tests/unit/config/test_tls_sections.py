@@ -229,5 +229,5 @@ def test_a_configuration_that_was_refused_for_its_certificates_comes_with_them(
     shutil.copy(new.key, tmp_path / "proxy.key")
     stand.network.clock.advance(LOOK_EVERY)
     assert stand.configuration.refused is None
-    assert stand.configuration.config.listeners[0].tls.min_version == "1.3"  # type: ignore[union-attr]
+    assert stand.configuration.config.listeners[0].tls.min_version == "1.3"
     stand.configuration.stopService()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -51,7 +53,7 @@ class Told:
 
 
 @pytest.fixture
-def zone():
+def zone() -> Iterator[None]:
     made = Zone()
     made.port = reactor.listenUDP(  # type: ignore[attr-defined]
         0, dns.DNSDatagramProtocol(server.DNSServerFactory(clients=[made], verbose=0)), interface="127.0.0.1"
@@ -78,7 +80,7 @@ class Asking:
         for _ in range(1000):
             if len(self.told.updates) + len(self.told.failures) >= number and self.clock.getDelayedCalls():
                 return self.told
-            await task.deferLater(reactor, 0.005)  # type: ignore[arg-type]
+            await task.deferLater(reactor, 0.005)
         raise AssertionError("nothing came")
 
     async def next(self, seconds: float) -> None:
@@ -87,11 +89,11 @@ class Asking:
         for _ in range(1000):
             if self.clock.getDelayedCalls():
                 return
-            await task.deferLater(reactor, 0.005)  # type: ignore[arg-type]
+            await task.deferLater(reactor, 0.005)
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_hosts_addresses_of_both_families_sorted(zone):
+async def test_a_hosts_addresses_of_both_families_sorted(zone: Any) -> None:
     zone.put("demo.svc", dns.Record_A("127.0.0.2"), dns.Record_A("127.0.0.1"), dns.Record_AAAA("::1"))
     asking = Asking(zone, "demo.svc:20880")
     assert (await asking.settled()).addresses == ["127.0.0.1:20880", "127.0.0.2:20880", "[::1]:20880"]
@@ -100,7 +102,7 @@ async def test_a_hosts_addresses_of_both_families_sorted(zone):
 
 @pytest.mark.parametrize(("family", "addresses"), [("v4", ["127.0.0.1:1"]), ("v6", ["[::1]:1"])])
 @pytest_twisted.ensureDeferred
-async def test_one_family_alone(zone, family, addresses):
+async def test_one_family_alone(zone: Any, family: str, addresses: list[str]) -> None:
     zone.put("demo.svc", dns.Record_A("127.0.0.1"), dns.Record_AAAA("::1"))
     asking = Asking(zone, "demo.svc:1", family=family)
     told = await asking.settled()
@@ -109,7 +111,7 @@ async def test_one_family_alone(zone, family, addresses):
 
 
 @pytest_twisted.ensureDeferred
-async def test_srv_records_are_endpoints_with_weights_and_priorities(zone):
+async def test_srv_records_are_endpoints_with_weights_and_priorities(zone: Any) -> None:
     zone.put("a.svc", dns.Record_A("127.0.0.1"))
     zone.put("b.svc", dns.Record_A("127.0.0.2"))
     zone.put(
@@ -130,7 +132,7 @@ async def test_srv_records_are_endpoints_with_weights_and_priorities(zone):
 
 
 @pytest_twisted.ensureDeferred
-async def test_it_is_asked_again_when_the_records_time_is_over_within_the_bounds(zone):
+async def test_it_is_asked_again_when_the_records_time_is_over_within_the_bounds(zone: Any) -> None:
     zone.put("demo.svc", dns.Record_A("127.0.0.1"), ttl=30)
     asking = Asking(zone, "demo.svc:1", family="v4", refresh=5.0, max_refresh=60.0)
     await asking.settled()
@@ -152,7 +154,7 @@ async def test_it_is_asked_again_when_the_records_time_is_over_within_the_bounds
 
 
 @pytest_twisted.ensureDeferred
-async def test_failures_keep_the_last_answer_and_are_asked_again_later_and_later(zone):
+async def test_failures_keep_the_last_answer_and_are_asked_again_later_and_later(zone: Any) -> None:
     zone.put("demo.svc", dns.Record_A("127.0.0.1"), ttl=1)
     asking = Asking(zone, "demo.svc:1", refresh=5.0, max_refresh=12.0)
     await asking.settled()
@@ -173,7 +175,7 @@ async def test_failures_keep_the_last_answer_and_are_asked_again_later_and_later
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_server_that_fails_and_an_answer_without_a_record_change_nothing(zone):
+async def test_a_server_that_fails_and_an_answer_without_a_record_change_nothing(zone: Any) -> None:
     zone.put("demo.svc", dns.Record_A("127.0.0.1"), ttl=1)
     asking = Asking(zone, "demo.svc:1", family="v4")
     await asking.settled()
@@ -189,7 +191,7 @@ async def test_a_server_that_fails_and_an_answer_without_a_record_change_nothing
 
 
 @pytest_twisted.ensureDeferred
-async def test_nothing_is_told_after_a_stop(zone):
+async def test_nothing_is_told_after_a_stop(zone: Any) -> None:
     zone.put("demo.svc", dns.Record_A("127.0.0.1"))
     asking = Asking(zone, "demo.svc:1")
     asking.dns.stop()
@@ -199,7 +201,7 @@ async def test_nothing_is_told_after_a_stop(zone):
     assert asking.clock.getDelayedCalls() == []
 
 
-def test_it_keeps_the_interface_and_may_be_stopped_before_it_is_started():
+def test_it_keeps_the_interface_and_may_be_stopped_before_it_is_started() -> None:
     one = Dns("demo.svc:1", task.Clock())
     assert verifyObject(IDiscovery, one)
     one.stop()
@@ -217,12 +219,12 @@ def test_it_keeps_the_interface_and_may_be_stopped_before_it_is_started():
         ({"target": "a:1", "servers": ["ns.example"]}, "is not ip or ip:port"),
     ],
 )
-def test_what_is_wrong_is_told(options, text):
+def test_what_is_wrong_is_told(options: dict[str, float | list[str] | str], text: str) -> None:
     with pytest.raises(ValueError, match=text):
         Dns(clock=task.Clock(), **options)
 
 
-def test_the_name_servers_are_those_of_resolv_conf_unless_told(tmp_path, monkeypatch):
+def test_the_name_servers_are_those_of_resolv_conf_unless_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "resolv.conf"
     file.write_text("search svc\nnameserver 127.0.0.53\n  nameserver 10.0.0.1\n#nameserver 1.1.1.1\n")
     assert module._name_servers(str(file)) == [("127.0.0.53", 53), ("10.0.0.1", 53)]
@@ -239,7 +241,7 @@ def test_the_name_servers_are_those_of_resolv_conf_unless_told(tmp_path, monkeyp
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_host_of_the_hosts_file_is_found_there(tmp_path, monkeypatch):
+async def test_a_host_of_the_hosts_file_is_found_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.1\n")
     (tmp_path / "hosts").write_text("127.0.0.7 demo.svc\n")
     monkeypatch.setattr(module, "RESOLV", str(tmp_path / "resolv.conf"))

@@ -30,7 +30,7 @@ class Watched:
         self.clock.advance(1.0)
 
 
-def test_it_is_read_at_once_and_again_when_it_changed(tmp_path):
+def test_it_is_read_at_once_and_again_when_it_changed(tmp_path: Path) -> None:
     one = Watched(tmp_path / "demo.yaml", "[127.0.0.1:1, {address: 127.0.0.1:2, weight: 3}]")
     assert one.updates == [["127.0.0.1:1", {"address": "127.0.0.1:2", "weight": 3}]]
     one.clock.pump([1.0] * 5)
@@ -39,7 +39,7 @@ def test_it_is_read_at_once_and_again_when_it_changed(tmp_path):
     assert one.updates[1:] == [["127.0.0.1:9"]]
 
 
-def test_one_that_is_gone_or_broken_is_told_once_and_changes_nothing(tmp_path):
+def test_one_that_is_gone_or_broken_is_told_once_and_changes_nothing(tmp_path: Path) -> None:
     one = Watched(tmp_path / "demo.yaml")
     one.path.unlink()
     one.clock.pump([1.0] * 3)
@@ -50,26 +50,26 @@ def test_one_that_is_gone_or_broken_is_told_once_and_changes_nothing(tmp_path):
     assert one.updates == [["a:1"]]
 
 
-def test_one_that_is_not_there_yet_is_read_when_it_comes(tmp_path):
+def test_one_that_is_not_there_yet_is_read_when_it_comes(tmp_path: Path) -> None:
     one = Watched(tmp_path / "demo.yaml", "")
     assert one.failures and not one.updates
     one.write("[a:1]")
     assert one.updates == [["a:1"]]
 
 
-def test_one_that_is_too_large_is_refused(tmp_path):
+def test_one_that_is_too_large_is_refused(tmp_path: Path) -> None:
     one = Watched(tmp_path / "demo.yaml", "#" * (MOST + 1))
     assert one.failures == [f"{one.path}: more than {MOST} bytes"]
 
 
-def test_it_is_looked_at_no_more_after_a_stop(tmp_path):
+def test_it_is_looked_at_no_more_after_a_stop(tmp_path: Path) -> None:
     one = Watched(tmp_path / "demo.yaml")
     one.file.stop()
     assert one.clock.getDelayedCalls() == []
     one.file.stop()
 
 
-def test_it_keeps_the_interface_and_wants_a_pause():
+def test_it_keeps_the_interface_and_wants_a_pause() -> None:
     assert verifyObject(IDiscovery, File("/x", Clock()))
     with pytest.raises(ValueError, match="without a pause"):
         File("/x", Clock(), 0.0)

@@ -8,7 +8,7 @@ from metaproxy.proxy.transport import HIGH_WATER
 
 
 def lines(**settings: object) -> Stage:
-    return Stage(codec=LineCodec(), **settings)  # type: ignore[arg-type]
+    return Stage(codec=LineCodec(), **settings)
 
 
 def test_a_bad_frame_closes_its_connection_and_loses_nothing_before_it() -> None:

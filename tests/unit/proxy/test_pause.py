@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 from harness import LineCodec, Stage, Wire, answer, call
 
@@ -134,7 +134,7 @@ def test_a_subset_without_endpoints_falls_back_with_the_changes_that_filters_mad
     class Noting(type(Stage().codec)):  # type: ignore[misc]
         mutable = ""
 
-        def mutate(self, message, mutation):  # type: ignore[no-untyped-def]
+        def mutate(self, message: Any, mutation: Any) -> Any:
             seen.append(dict(mutation.set))
             return message.frame
 

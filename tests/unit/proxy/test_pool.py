@@ -83,10 +83,10 @@ def test_an_idle_connection_is_closed_after_its_timeout() -> None:
     stage.say(stage.server, answer(1))
     pool = stage.endpoints[0].pool
     stage.clock.advance(9)
-    pool.sweep(stage.clock.seconds())  # type: ignore[attr-defined]
+    pool.sweep(stage.clock.seconds())
     assert not stage.server.closed
     stage.clock.advance(2)
-    pool.sweep(stage.clock.seconds())  # type: ignore[attr-defined]
+    pool.sweep(stage.clock.seconds())
     assert stage.server.closed
 
 
@@ -94,7 +94,7 @@ def test_a_worn_out_shared_connection_answers_what_it_owes_and_then_closes() -> 
     stage = Stage(connections=ConnectionSettings(max_requests=2))
     client = stage.client()
     stage.say(client, call(1) + call(2))
-    stage.endpoints[0].pool.sweep(stage.clock.seconds())  # type: ignore[attr-defined]
+    stage.endpoints[0].pool.sweep(stage.clock.seconds())
     stage.say(client, call(3))
     old, new = stage.network.upstreams
     assert new.take() == call(1)

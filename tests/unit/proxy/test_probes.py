@@ -48,20 +48,20 @@ def over(check: Check) -> bool:
     return check.wire.closed and check.network.clock.getDelayedCalls() == []
 
 
-def test_tcp_passes_when_somebody_listens():
+def test_tcp_passes_when_somebody_listens() -> None:
     check = Check(Tcp)
     assert check.told == (True, "") and over(check)
     assert check.network.dialled[0][0] == "127.0.0.1:1000"
 
 
-def test_a_connection_that_is_refused_fails():
+def test_a_connection_that_is_refused_fails() -> None:
     check = Check(Tcp, accept=False)
     check.network.dialled[0][1].connectionFailed("ECONNREFUSED", False)
     assert check.told == (False, "no connection: ECONNREFUSED")
     assert check.network.clock.getDelayedCalls() == []
 
 
-def test_no_answer_in_time_fails_once_whatever_comes_then():
+def test_no_answer_in_time_fails_once_whatever_comes_then() -> None:
     check = Check(Codec, codec=Redis())
     check.network.clock.advance(1.0)
     assert check.told == (False, "no answer within 1 s") and over(check)
@@ -69,7 +69,7 @@ def test_no_answer_in_time_fails_once_whatever_comes_then():
     assert check.times == 1
 
 
-def test_a_connection_that_is_there_too_late_is_closed():
+def test_a_connection_that_is_there_too_late_is_closed() -> None:
     check = Check(Tcp, accept=False)
     check.network.clock.advance(1.0)
     wire = check.network.establish(check.network.dialled[0][1], "127.0.0.1:1000")
@@ -77,13 +77,13 @@ def test_a_connection_that_is_there_too_late_is_closed():
 
 
 @pytest.mark.parametrize("end", ["readConnectionLost", "connectionLost"])
-def test_a_server_that_hangs_up_fails(end):
+def test_a_server_that_hangs_up_fails(end: str) -> None:
     check = Check(Codec, codec=Redis())
     getattr(check.wire.protocol, end)()
     assert check.told is not None and not check.told[0] and over(check)
 
 
-def test_cancelled_it_says_nothing_and_leaves_nothing():
+def test_cancelled_it_says_nothing_and_leaves_nothing() -> None:
     check = Check(Codec, codec=Redis())
     check.cancel()
     assert check.told is None and over(check)
@@ -91,7 +91,7 @@ def test_cancelled_it_says_nothing_and_leaves_nothing():
     assert check.told is None
 
 
-def test_too_long_an_answer_fails():
+def test_too_long_an_answer_fails() -> None:
     check = Check(partial(Script, b"", re.compile(b"never")))
     check.say(bytes(MOST))
     assert check.told is None
@@ -106,14 +106,14 @@ def test_too_long_an_answer_fails():
     ("answer", "well"),
     [(b"+PONG\r\n", True), (b"-NOAUTH Authentication required.\r\n", True), (b"-LOADING Redis is loading\r\n", False)],
 )
-def test_the_codec_says_what_is_asked_and_what_the_answer_means(answer, well):
+def test_the_codec_says_what_is_asked_and_what_the_answer_means(answer: bytes, well: bool) -> None:
     check = Check(Codec, codec=Redis())
     assert check.wire.take() == b"*1\r\n$4\r\nPING\r\n"
     check.say(answer)
     assert check.told is not None and check.told[0] is well and over(check)
 
 
-def test_the_codec_logs_in_first():
+def test_the_codec_logs_in_first() -> None:
     check = Check(Codec, codec=Redis(), credentials={"password": "secret"})
     assert check.wire.take() == b"*2\r\n$4\r\nAUTH\r\n$6\r\nsecret\r\n"
     check.say(b"+OK\r\n")
@@ -122,13 +122,13 @@ def test_the_codec_logs_in_first():
     assert check.told == (True, "")
 
 
-def test_a_refused_login_fails_and_the_text_is_the_servers():
+def test_a_refused_login_fails_and_the_text_is_the_servers() -> None:
     check = Check(Codec, codec=Redis(), credentials={"password": "secret"})
     check.say(b"-WRONGPASS invalid\r\n")
     assert check.told is not None and not check.told[0] and "WRONGPASS" in check.told[1]
 
 
-def test_bytes_of_another_protocol_fail():
+def test_bytes_of_another_protocol_fail() -> None:
     check = Check(Codec, codec=Redis())
     check.say(b"SSH-2.0-OpenSSH\r\n")
     assert check.told is not None and not check.told[0]
@@ -154,7 +154,7 @@ def quill(body: bytes) -> bytes:
     return HEAD.pack(9 + len(body), 1, 0) + body
 
 
-def test_a_server_that_asks_first_is_answered_and_one_that_drains_is_not_well():
+def test_a_server_that_asks_first_is_answered_and_one_that_drains_is_not_well() -> None:
     check = Check(Codec, codec=Asking())
     check.say(quill(b"how are you"))
     assert check.wire.take().endswith(b"pingfine") and check.told is None
@@ -172,7 +172,7 @@ def http(path: str = "/health", host: str = "", port: int = 0, statuses: tuple[i
     return partial(Http, path, host, port, statuses)
 
 
-def test_http_asks_for_the_path():
+def test_http_asks_for_the_path() -> None:
     check = Check(http())
     assert check.wire.take().startswith(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1:1000\r\n")
     check.say(b"HTTP/1.1 20")
@@ -181,7 +181,7 @@ def test_http_asks_for_the_path():
     assert check.told == (True, "") and over(check)
 
 
-def test_http_on_another_port_under_another_name():
+def test_http_on_another_port_under_another_name() -> None:
     check = Check(http(host="demo.svc", port=8080))
     assert check.network.dialled[0][0] == "127.0.0.1:8080"
     assert b"\r\nHost: demo.svc\r\n" in check.wire.take()
@@ -198,7 +198,7 @@ def test_http_on_another_port_under_another_name():
         (b"HTTP/1.1 2000 No\r\n", (), (False, "not HTTP: b'HTTP/1.1 2000 No'")),
     ],
 )
-def test_http_looks_at_the_status(line, statuses, told):
+def test_http_looks_at_the_status(line: bytes, statuses: tuple[int, ...], told: tuple[bool, str]) -> None:
     check = Check(http(statuses=statuses))
     check.say(line)
     assert check.told == told
@@ -207,7 +207,7 @@ def test_http_looks_at_the_status(line, statuses, told):
 # -- script, and several
 
 
-def test_a_script_sends_and_expects():
+def test_a_script_sends_and_expects() -> None:
     check = Check(partial(Script, b"PING\r\n", re.compile(rb"^\+PO.G\r\n", re.DOTALL)))
     assert check.wire.take() == b"PING\r\n"
     check.say(b"+PO")
@@ -216,7 +216,7 @@ def test_a_script_sends_and_expects():
     assert check.told == (True, "")
 
 
-def test_of_several_all_must_pass_in_one_time():
+def test_of_several_all_must_pass_in_one_time() -> None:
     check = Check(Tcp, http())
     assert check.told is None
     check.network.clock.advance(0)
@@ -228,7 +228,7 @@ def test_of_several_all_must_pass_in_one_time():
     assert check.told == (False, "no answer within 1 s")
 
 
-def test_where_the_cluster_speaks_tls_checks_do_too_but_for_tcp_and_another_port():
+def test_where_the_cluster_speaks_tls_checks_do_too_but_for_tcp_and_another_port() -> None:
     tls = ClientTls(client_context(verify=False), "demo")
     for kind, secured in ((Tcp, False), (Codec, True), (http(), True), (http(port=81), False)):
         network = MemoryNetwork()

@@ -57,7 +57,7 @@ def speak(stage: Stage, wire: Wire, *texts: str) -> None:
     stage.say(wire, said(*texts))
 
 
-def test_two_clients_have_two_connections_and_logins_pass():
+def test_two_clients_have_two_connections_and_logins_pass() -> None:
     stage = stage_of()
     one, two = stage.client(), stage.client()
     speak(stage, one, "AUTH anna pw", "SELECT 3")
@@ -69,7 +69,7 @@ def test_two_clients_have_two_connections_and_logins_pass():
     assert (one.take(), two.take()) == (OK + OK, b"-WRONGPASS no\r\n")
 
 
-def test_the_first_command_picks_the_cluster_and_later_ones_stay():
+def test_the_first_command_picks_the_cluster_and_later_ones_stay() -> None:
     first, other = (Stage(Redis(mode="pinned")).cluster for _ in range(2))
     routes = [
         Route("no", [compile_condition("key", "c")], reply=Reply(ErrorKind.DENIED, "no")),
@@ -89,7 +89,7 @@ def test_the_first_command_picks_the_cluster_and_later_ones_stay():
     assert sorted(seen) == [("first", "first"), ("no", "-"), ("other", "first")]
 
 
-def test_where_a_route_has_several_clusters_each_command_counts_where_its_client_is():
+def test_where_a_route_has_several_clusters_each_command_counts_where_its_client_is() -> None:
     clusters = [Stage(Redis(mode="pinned")).cluster for _ in range(2)]
     for number, cluster in enumerate(clusters):
         cluster.name = f"number-{number}"
@@ -102,7 +102,7 @@ def test_where_a_route_has_several_clusters_each_command_counts_where_its_client
     assert sum(counted) == 40 and all(count % 5 == 0 for count in counted)
 
 
-def test_a_refusal_is_answered_in_order_and_keeps_the_connection():
+def test_a_refusal_is_answered_in_order_and_keeps_the_connection() -> None:
     refuses = Refuses("DEL")
     stage = stage_of(refuses)
     client = stage.client()
@@ -120,7 +120,7 @@ def test_a_refusal_is_answered_in_order_and_keeps_the_connection():
     ]  # fmt: skip
 
 
-def test_what_stands_behind_a_blocking_command_waits_and_neither_has_a_deadline():
+def test_what_stands_behind_a_blocking_command_waits_and_neither_has_a_deadline() -> None:
     stage = stage_of(request_timeout=1.0)
     client = stage.client()
     speak(stage, client, "BLPOP l 0", "GET a")
@@ -137,7 +137,7 @@ def test_what_stands_behind_a_blocking_command_waits_and_neither_has_a_deadline(
     assert client.take() == b"$1\r\nb\r\n"
 
 
-def test_pushes_reach_the_client_while_it_blocks():
+def test_pushes_reach_the_client_while_it_blocks() -> None:
     stage = stage_of()
     client = stage.client()
     speak(stage, client, "HELLO 3")
@@ -149,7 +149,7 @@ def test_pushes_reach_the_client_while_it_blocks():
     assert client.take() == invalid
 
 
-def test_silent_commands_are_complete_when_they_are_sent():
+def test_silent_commands_are_complete_when_they_are_sent() -> None:
     refuses = Refuses()
     stage = stage_of(refuses)
     client = stage.client()
@@ -161,7 +161,7 @@ def test_silent_commands_are_complete_when_they_are_sent():
     assert client.take() == b""
 
 
-def test_a_refused_command_behind_client_reply_off_is_silent_too():
+def test_a_refused_command_behind_client_reply_off_is_silent_too() -> None:
     stage = stage_of(Refuses("DEL"))
     client = stage.client()
     speak(stage, client, "CLIENT REPLY OFF", "DEL a", "CLIENT REPLY ON")
@@ -169,7 +169,7 @@ def test_a_refused_command_behind_client_reply_off_is_silent_too():
     assert client.take() == OK
 
 
-def test_when_the_server_closes_the_client_is_closed_without_words_of_the_proxy():
+def test_when_the_server_closes_the_client_is_closed_without_words_of_the_proxy() -> None:
     stage = stage_of()
     client = stage.client()
     speak(stage, client, "GET a", "GET b")
@@ -178,7 +178,7 @@ def test_when_the_server_closes_the_client_is_closed_without_words_of_the_proxy(
     assert (client.take(), client.closed) == (b"$1\r\n1\r\n", True)
 
 
-def test_quit_is_answered_by_the_server_and_both_connections_end():
+def test_quit_is_answered_by_the_server_and_both_connections_end() -> None:
     stage = stage_of()
     client = stage.client()
     speak(stage, client, "GET a", "QUIT")
@@ -187,7 +187,7 @@ def test_quit_is_answered_by_the_server_and_both_connections_end():
     assert (client.take(), client.closed, stage.server.closed) == (b"$1\r\n1\r\n" + OK, True, True)
 
 
-def test_what_a_client_sent_before_it_stopped_sending_is_answered():
+def test_what_a_client_sent_before_it_stopped_sending_is_answered() -> None:
     stage = stage_of()
     client = stage.client()
     speak(stage, client, "SET a 1", "GET a")
@@ -196,7 +196,7 @@ def test_what_a_client_sent_before_it_stopped_sending_is_answered():
     assert (client.take(), client.closed, stage.server.closed) == (OK + b"$1\r\n1\r\n", True, True)
 
 
-def test_a_client_that_stops_sending_while_it_blocks_or_is_subscribed_is_closed():
+def test_a_client_that_stops_sending_while_it_blocks_or_is_subscribed_is_closed() -> None:
     for text in ("BLPOP l 0", "SUBSCRIBE x"):
         stage = stage_of()
         client = stage.client()
@@ -207,7 +207,7 @@ def test_a_client_that_stops_sending_while_it_blocks_or_is_subscribed_is_closed(
         assert client.closed and stage.server.closed, text
 
 
-def test_a_command_that_a_filter_refuses_inside_a_transaction_makes_exec_fail():
+def test_a_command_that_a_filter_refuses_inside_a_transaction_makes_exec_fail() -> None:
     stage = stage_of(Refuses("DEL"))
     client = stage.client()
     speak(stage, client, "MULTI", "DEL a", "EXEC")
@@ -216,7 +216,7 @@ def test_a_command_that_a_filter_refuses_inside_a_transaction_makes_exec_fail():
     assert client.take() == OK + b"-ERR slow down\r\n-EXECABORT no\r\n"
 
 
-def test_a_filter_that_takes_its_time_holds_up_what_is_behind():
+def test_a_filter_that_takes_its_time_holds_up_what_is_behind() -> None:
     refuses = Refuses(waits="GET")
     stage = stage_of(refuses)
     client = stage.client()
@@ -227,7 +227,7 @@ def test_a_filter_that_takes_its_time_holds_up_what_is_behind():
     assert stage.server.take() == said("GET a", "SUBSCRIBE x")
 
 
-def test_what_stands_behind_a_blocking_command_is_not_run_when_the_client_stops_sending():
+def test_what_stands_behind_a_blocking_command_is_not_run_when_the_client_stops_sending() -> None:
     stage = stage_of()
     client = stage.client()
     speak(stage, client, "BLPOP l 0", "SET behind 1")
@@ -236,7 +236,7 @@ def test_what_stands_behind_a_blocking_command_is_not_run_when_the_client_stops_
     assert (client.take(), stage.server.take()) == (b"", said("BLPOP l 0"))
 
 
-def test_a_push_does_not_overtake_an_answer_that_a_filter_delays():
+def test_a_push_does_not_overtake_an_answer_that_a_filter_delays() -> None:
     delayed: list[Deferred[Any]] = []
 
     def delay(exchange: Any) -> Any:

@@ -178,7 +178,7 @@ def test_in_a_pipeline_only_the_one_that_is_being_answered_is_lost_for_good() ->
             return True
 
     stage = Stage(codec=ReadLines(), endpoints=2)
-    stage.route.retry = RetryPolicy(1, ["reset"], backoff=(0.1, 0.1), uniform=lambda: 1.0)  # type: ignore[arg-type]
+    stage.route.retry = RetryPolicy(1, ["reset"], backoff=(0.1, 0.1), uniform=lambda: 1.0)
     client = stage.client()
     stage.say(client, b"get a\nget b\nget c\n")
     server = next(wire for wire in stage.network.upstreams if wire.take())

@@ -68,7 +68,7 @@ class Keeping(Wire):
     looked = False
 
     def keep_alive(self, *given: Any) -> None:
-        self.kept = given  # type: ignore[assignment]
+        self.kept = given
 
     def find_original_destination(self) -> None:
         self.looked = True

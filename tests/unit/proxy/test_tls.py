@@ -229,7 +229,7 @@ def test_what_was_decrypted_while_the_client_was_paused_comes_when_it_goes_on(ch
     client.pause("test")
     peer.send(stage, call(7))
     assert stage.listener.counts.requests == 0
-    assert client.transport.unread  # type: ignore[union-attr]
+    assert client.transport.unread
     client.resume("test")
     stage.clock.advance(0)
     assert stage.listener.counts.requests == 1

@@ -53,7 +53,7 @@ class Peer(Protocol):
 
 @pytest.fixture
 def network() -> Iterator[Network]:
-    network = Network(reactor, FlushQueue(reactor))  # type: ignore[arg-type]
+    network = Network(reactor, FlushQueue(reactor))
     yield network
     network.close()
 
@@ -183,7 +183,7 @@ def test_a_paused_connection_reads_nothing(network: Network) -> Any:
     yield until(lambda: peers and peers[0].transport)
     peers[0].transport.pauseProducing()  # type: ignore[union-attr]
     client.transport.write(b"hello")
-    yield task.deferLater(reactor, 0.02, lambda: None)  # type: ignore[arg-type]
+    yield task.deferLater(reactor, 0.02, lambda: None)
     assert peers[0].received == b""
     peers[0].transport.resumeProducing()  # type: ignore[union-attr]
     yield until(lambda: peers[0].received == b"hello")

@@ -46,7 +46,7 @@ def retire(stage: Stage) -> None:
     stage.cluster.retired = True
     for endpoint in stage.endpoints:
         if endpoint.pool is not None:
-            endpoint.pool.retire()  # type: ignore[attr-defined]
+            endpoint.pool.retire()
 
 
 @pytest.mark.parametrize(("codec", "kind"), [(Quill(), IdUpstream), (LineCodec(), FifoUpstream)])
@@ -108,7 +108,7 @@ def test_an_exchange_that_reaches_a_replaced_cluster_late_leaves_no_connection_b
     for mode in ("multiplex", "pool"):
         waiting = Deferred()
         stage = Stage(
-            hooks={"on_request": (lambda exchange, waiting=waiting: waiting,)},  # type: ignore[misc]
+            hooks={"on_request": (lambda exchange, waiting=waiting: waiting,)},
             connections=ConnectionSettings(mode=mode),
         )
         client = stage.client()
@@ -365,7 +365,7 @@ def test_a_request_that_the_codec_cannot_send_gives_the_connection_back(
     stage.say(client, request_)
     stage.say(stage.server, frame)
     client.take()
-    (connection,) = stage.endpoints[0].pool.connections  # type: ignore[attr-defined]
+    (connection,) = stage.endpoints[0].pool.connections
 
     def refuse(message: Message, id: int) -> bytes:
         raise FrameError("no")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from metaproxy.message import Hold, Kind
 from metaproxy.recording.entries import BadRecording, Entry, Frame, foot, head, read
 
 
-def entry(number=0, start=0.0, **more):
+def entry(number: int = 0, start: float = 0.0, **more: Any) -> Any:
     request = Frame(Kind.REQUEST, b"\x00ask\xff", 7, Hold.OPEN, (3, 1, "own"), {"key": "k"})
     response = Frame(Kind.ERROR, b"no", 9)
     return Entry(**{
@@ -19,11 +20,11 @@ def entry(number=0, start=0.0, **more):
     })  # fmt: skip
 
 
-def lines(*entries):
+def lines(*entries: Any) -> Any:
     return [head("2026-01-31T09:00:00.000Z"), *(one.line() for one in entries), foot(exchanges=len(entries))]
 
 
-def test_what_is_written_is_read_again():
+def test_what_is_written_is_read_again() -> None:
     found = read(lines(entry()))
     one = found.entries[0]
     assert (one.request.data, one.request.id, one.request.hold) == (b"\x00ask\xff", 7, Hold.OPEN)
@@ -35,7 +36,7 @@ def test_what_is_written_is_read_again():
 
 
 @given(st.binary(max_size=200), st.text(max_size=50))
-def test_any_bytes_and_texts_pass(data, text):
+def test_any_bytes_and_texts_pass(data: Any, text: Any) -> None:
     one = entry(request=Frame(Kind.ONEWAY, data, 0, metadata={"x": text}), response=None, operation=text)
     line = one.line()
     assert line.endswith("\n")
@@ -43,17 +44,17 @@ def test_any_bytes_and_texts_pass(data, text):
     assert read(lines(one)).entries[0].request.data == data
 
 
-def test_exchanges_come_in_the_order_in_which_they_were_read_whatever_ended_first():
+def test_exchanges_come_in_the_order_in_which_they_were_read_whatever_ended_first() -> None:
     found = read(lines(entry(2, 1.0), entry(1, 1.0), entry(0, 0.5), entry(3, 0.7)))
     assert [one.number for one in found.entries] == [0, 3, 1, 2]
 
 
-def test_a_profile_that_would_not_come_back_the_same_is_left_out():
+def test_a_profile_that_would_not_come_back_the_same_is_left_out() -> None:
     frame = Frame(Kind.REQUEST, b"", profile=(1, object()))
     assert "profile" not in frame.json()
 
 
-def test_a_file_that_a_crash_cut_is_read_up_to_there():
+def test_a_file_that_a_crash_cut_is_read_up_to_there() -> None:
     whole = lines(entry(0), entry(1))
     found = read([*whole[:2], whole[2][:40]])
     assert len(found.entries) == 1
@@ -61,7 +62,7 @@ def test_a_file_that_a_crash_cut_is_read_up_to_there():
     assert found.end is None
 
 
-def test_only_what_a_server_had_counts_as_answered():
+def test_only_what_a_server_had_counts_as_answered() -> None:
     assert entry().answered
     assert entry(response=None).answered
     assert not entry(response=None, endpoint="-").answered
@@ -80,6 +81,6 @@ BAD = [
 
 
 @pytest.mark.parametrize(("text", "why"), BAD)
-def test_what_is_no_recording_is_refused_with_its_line(text, why):
+def test_what_is_no_recording_is_refused_with_its_line(text: list[str], why: str) -> None:
     with pytest.raises(BadRecording, match=why):
         read(text)

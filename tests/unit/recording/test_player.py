@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 from harness import LineCodec, Quill, Wire, answer, call
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +17,7 @@ from metaproxy.recording.player import Pace, Player
 class Hall:
     """A server in memory: `said` are the requests in the order of their coming, `wires` the connections."""
 
-    def __init__(self, codec=None, **pace) -> None:
+    def __init__(self, codec: Any = None, **pace: Any) -> None:
         self.clock = Clock()
         self.wires: list[Wire] = []
         self.refuse = False
@@ -23,7 +25,7 @@ class Hall:
         self.player = Player(self.clock, self._connect, self.codec, Pace(**pace))
         self.done: list[object] = []
 
-    def _connect(self, protocol):
+    def _connect(self, protocol: Any) -> Any:
         if self.refuse:
             return fail(ConnectionRefusedError("refused"))
         wire = Wire()
@@ -46,12 +48,12 @@ class Hall:
         return count
 
 
-def entry(start: float, duration: float = 0.1, connection: str = "a/1", number: int = 0, **frame) -> Entry:
+def entry(start: float, duration: float = 0.1, connection: str = "a/1", number: int = 0, **frame: Any) -> Entry:
     asked = {"kind": Kind.REQUEST, "data": call(5), "id": 5, **frame}
     return Entry(number, start, duration, connection, Frame(**asked), endpoint="127.0.0.1:1")
 
 
-def test_requests_go_over_a_connection_for_each_recorded_one_which_ends_with_its_last():
+def test_requests_go_over_a_connection_for_each_recorded_one_which_ends_with_its_last() -> None:
     hall = Hall()
     hall.play(entry(0.0), entry(0.0, connection="b/1"), entry(0.0, number=1))
     assert [hall.answer(wire) for wire in hall.wires] == [2, 1]
@@ -59,7 +61,7 @@ def test_requests_go_over_a_connection_for_each_recorded_one_which_ends_with_its
     assert [one.answer.kind for one in hall.done[0]] == [Kind.RESPONSE] * 3
 
 
-def test_the_spaces_between_requests_are_kept_and_scaled():
+def test_the_spaces_between_requests_are_kept_and_scaled() -> None:
     for speed, space in ((1.0, 4.0), (2.0, 2.0), (0.5, 8.0)):
         hall = Hall(speed=speed)
         hall.play(entry(10.0), entry(14.0, number=1))
@@ -70,7 +72,7 @@ def test_the_spaces_between_requests_are_kept_and_scaled():
         assert hall.answer(hall.wires[0]) == 1
 
 
-def test_a_slow_server_is_not_asked_what_followed_from_an_answer_before_it_gave_it():
+def test_a_slow_server_is_not_asked_what_followed_from_an_answer_before_it_gave_it() -> None:
     hall = Hall(speed=0)
     hall.play(entry(0.0, 0.1), entry(0.05, 0.1, number=1), entry(0.2, 0.1, number=2))
     wire = hall.wires[0]
@@ -79,14 +81,14 @@ def test_a_slow_server_is_not_asked_what_followed_from_an_answer_before_it_gave_
     assert wire.written.count(b"echo") == 1
 
 
-def test_ordered_play_takes_answers_of_other_connections_into_account_and_free_play_does_not():
+def test_ordered_play_takes_answers_of_other_connections_into_account_and_free_play_does_not() -> None:
     for ordered, connected in ((True, 1), (False, 2)):
         hall = Hall(speed=0, ordered=ordered)
         hall.play(entry(0.0, 0.1), entry(0.2, 0.1, "b/1"))
         assert len(hall.wires) == connected
 
 
-def test_requests_under_way_are_bounded():
+def test_requests_under_way_are_bounded() -> None:
     hall = Hall(speed=0, max_inflight=3)
     hall.play(*(entry(0.0, 1.0, number=number) for number in range(10)))
     wire = hall.wires[0]
@@ -97,7 +99,7 @@ def test_requests_under_way_are_bounded():
     assert answered == 10
 
 
-def test_no_answer_in_time_fails_the_request_and_the_rest_goes_on():
+def test_no_answer_in_time_fails_the_request_and_the_rest_goes_on() -> None:
     hall = Hall(speed=0, timeout=2.0)
     hall.play(entry(0.0), entry(0.2, number=1))
     wire = hall.wires[0]
@@ -109,21 +111,21 @@ def test_no_answer_in_time_fails_the_request_and_the_rest_goes_on():
     assert hall.clock.getDelayedCalls() == []
 
 
-def test_an_oneway_request_is_sent_and_not_waited_for():
+def test_an_oneway_request_is_sent_and_not_waited_for() -> None:
     hall = Hall(speed=0)
     hall.play(entry(0.0, kind=Kind.ONEWAY), entry(0.2, kind=Kind.ONEWAY))
     assert len(hall.done) == 1
     assert hall.wires[0].written.count(b"echo") == 2
 
 
-def test_a_server_that_is_not_there_fails_every_request():
+def test_a_server_that_is_not_there_fails_every_request() -> None:
     hall = Hall(speed=0)
     hall.refuse = True
     hall.play(entry(0.0), entry(0.2, number=1))
     assert [one.error for one in hall.done[0]] == ["refused", "refused"]
 
 
-def test_a_connection_that_ends_fails_what_was_under_way_and_the_next_request_has_a_new_one():
+def test_a_connection_that_ends_fails_what_was_under_way_and_the_next_request_has_a_new_one() -> None:
     hall = Hall(speed=0)
     hall.play(entry(0.0), entry(0.2, number=1))
     hall.wires[0].end()
@@ -134,7 +136,7 @@ def test_a_connection_that_ends_fails_what_was_under_way_and_the_next_request_ha
     assert second.answer is not None
 
 
-def test_bytes_that_are_not_the_protocol_fail_the_requests():
+def test_bytes_that_are_not_the_protocol_fail_the_requests() -> None:
     hall = Hall(speed=0)
     hall.play(entry(0.0))
     hall.wires[0].protocol.dataReceived(bytes(20))
@@ -142,7 +144,7 @@ def test_bytes_that_are_not_the_protocol_fail_the_requests():
     assert hall.wires[0].closed
 
 
-def test_answers_in_order_find_their_requests_also_behind_one_that_came_too_late():
+def test_answers_in_order_find_their_requests_also_behind_one_that_came_too_late() -> None:
     hall = Hall(LineCodec(), speed=0, timeout=1.0)
     lines = [entry(0.0, 9.0, data=b"get %d\n" % number, id=0, number=number) for number in range(3)]
     hall.play(*lines)
@@ -156,7 +158,7 @@ def test_answers_in_order_find_their_requests_also_behind_one_that_came_too_late
     assert wire.closed
 
 
-def test_a_client_that_changed_its_state_has_a_connection_for_each():
+def test_a_client_that_changed_its_state_has_a_connection_for_each() -> None:
     hall = Hall(Redis(), speed=0)
     ping = b"*1\r\n$4\r\nPING\r\n"
     hall.play(
@@ -172,7 +174,7 @@ def test_a_client_that_changed_its_state_has_a_connection_for_each():
     assert [one.answer.frame for one in hall.done[0]] == [b"+PONG\r\n", b"+PONG\r\n"]
 
 
-def test_a_transaction_stays_on_its_connection_with_the_command_that_opened_it():
+def test_a_transaction_stays_on_its_connection_with_the_command_that_opened_it() -> None:
     hall = Hall(Redis(), speed=0)
     multi, incr, run = b"*1\r\n$5\r\nMULTI\r\n", b"*2\r\n$4\r\nINCR\r\n$1\r\na\r\n", b"*1\r\n$4\r\nEXEC\r\n"
     hall.play(
@@ -190,7 +192,7 @@ def test_a_transaction_stays_on_its_connection_with_the_command_that_opened_it()
     assert [one.answer.frame for one in hall.done[0]] == [b"+QUEUED\r\n", b"*1\r\n:1\r\n", b":2\r\n"]
 
 
-def test_a_refused_login_fails_the_requests_with_the_servers_words():
+def test_a_refused_login_fails_the_requests_with_the_servers_words() -> None:
     hall = Hall(Redis(), speed=0, credentials={"password": "wrong"})
     hall.play(entry(0.0, data=b"*1\r\n$4\r\nPING\r\n", id=0))
     hall.wires[0].protocol.dataReceived(b"-WRONGPASS no\r\n")
@@ -203,7 +205,7 @@ def test_a_refused_login_fails_the_requests_with_the_servers_words():
     st.booleans(),
     st.sampled_from([0.0, 1.0, 7.0]),
 )
-def test_each_request_is_answered_once_and_none_before_what_it_followed(shapes, ordered, speed):
+def test_each_request_is_answered_once_and_none_before_what_it_followed(shapes: Any, ordered: Any, speed: Any) -> None:
     entries = [
         entry(start, duration, connection, number, data=call(1, body=b"%d" % number), id=1)
         for number, (start, duration, connection) in enumerate(sorted(shapes))

@@ -8,7 +8,7 @@ from metaproxy.recording.entries import Entry, Frame
 from metaproxy.recording.recorded_answer import difference
 
 
-def entry(data: bytes, kind: Kind = Kind.RESPONSE, id: int = 7, redacted=()) -> Entry:
+def entry(data: bytes, kind: Kind = Kind.RESPONSE, id: int = 7, redacted: tuple[()] = ()) -> Entry:
     return Entry(0, 0.0, 0.1, "front/1", Frame(Kind.REQUEST, b""), Frame(kind, data, id), redacted=redacted)
 
 
@@ -16,30 +16,30 @@ def told(data: bytes, kind: Kind = Kind.RESPONSE, id: int = 8) -> Message:
     return Message(kind, data, id)
 
 
-def test_answers_that_differ_by_their_ids_alone_are_the_same():
+def test_answers_that_differ_by_their_ids_alone_are_the_same() -> None:
     assert difference(Quill(), entry(answer(7)), told(answer(8))) == ""
 
 
-def test_other_bytes_are_told_with_their_place():
+def test_other_bytes_are_told_with_their_place() -> None:
     how = difference(Quill(), entry(answer(7, b"one two")), told(answer(8, b"one six")))
     assert how.startswith("from byte 17 on: ")
     assert "one two" in how
     assert "one six" in how
 
 
-def test_a_longer_answer_is_told():
+def test_a_longer_answer_is_told() -> None:
     assert "became" in difference(Quill(), entry(b"\0" * 13 + b"ab"), told(b"\0" * 13 + b"abc"))
 
 
-def test_an_error_in_the_place_of_an_answer_is_told_even_with_the_same_bytes():
+def test_an_error_in_the_place_of_an_answer_is_told_even_with_the_same_bytes() -> None:
     assert difference(Quill(), entry(answer(7)), told(answer(8), Kind.ERROR)).startswith("response became error: ")
 
 
-def test_what_was_never_answered_can_not_differ():
+def test_what_was_never_answered_can_not_differ() -> None:
     assert difference(Quill(), Entry(0, 0.0, 0.1, "a/1", Frame(Kind.ONEWAY, b"")), told(b"x")) == ""
 
 
-def test_thrift_sequence_numbers_do_not_count():
+def test_thrift_sequence_numbers_do_not_count() -> None:
     def reply(seqid: int, value: int) -> bytes:
         body = bytes.fromhex("80010002 00000003 616464") + seqid.to_bytes(4, "big") + bytes.fromhex("080000")
         body += value.to_bytes(4, "big") + b"\0"
@@ -60,14 +60,14 @@ class Tagged(Quill):
         return answer(message.id, ";".join(f"{key}={value}" for key, value in kept.items()).encode())
 
 
-def test_keys_that_may_differ_are_left_out_of_the_comparison():
+def test_keys_that_may_differ_are_left_out_of_the_comparison() -> None:
     before, now = entry(answer(7, b"by=alpha;sum=5")), told(answer(8, b"by=beta;sum=5"))
     assert difference(Tagged(), before, now) != ""
     assert difference(Tagged(), before, now, ["by"]) == ""
     assert difference(Tagged(), before, told(answer(8, b"by=beta;sum=6")), ["by"]) != ""
 
 
-def test_a_secret_that_was_masked_when_it_was_recorded_is_no_difference():
+def test_a_secret_that_was_masked_when_it_was_recorded_is_no_difference() -> None:
     before = entry(answer(7, b"token=****;sum=5"), redacted=("token",))
     now = told(answer(8, b"token=hunter2;sum=5"))
     now.metadata = {"token": "hunter2"}

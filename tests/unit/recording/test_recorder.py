@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pytest
 from harness import answer, call
 from running_proxy import Running
 from twisted.internet.defer import succeed
@@ -30,12 +33,12 @@ class Studio:
     def _end(self) -> None:
         self.ended += 1
 
-    def read(self):
+    def read(self) -> Any:
         self.clock.advance(1)
         return read(self.path.read_text().splitlines())
 
 
-def test_exchanges_are_written_with_both_frames_and_times(tmp_path):
+def test_exchanges_are_written_with_both_frames_and_times(tmp_path: Path) -> None:
     studio = Studio(tmp_path)
     client = studio.running.client()
     studio.clock.advance(2)
@@ -52,7 +55,7 @@ def test_exchanges_are_written_with_both_frames_and_times(tmp_path):
     assert studio.ended == 1
 
 
-def test_requests_are_numbered_as_they_were_read_although_others_end_first(tmp_path):
+def test_requests_are_numbered_as_they_were_read_although_others_end_first(tmp_path: Path) -> None:
     studio = Studio(tmp_path)
     client = studio.running.client()
     studio.running.say(client, call(1, body=b"1") + call(2, body=b"2") + call(3, body=b"3"))
@@ -71,14 +74,14 @@ def test_requests_are_numbered_as_they_were_read_although_others_end_first(tmp_p
     assert studio.recorder._numbers == {}
 
 
-def _frames(data: bytes):
+def _frames(data: bytes) -> Iterator[None]:
     while data:
         size = 4 + int.from_bytes(data[:4], "big")
         yield data[:size]
         data = data[size:]
 
 
-def test_a_match_chooses(tmp_path):
+def test_a_match_chooses(tmp_path: Path) -> None:
     studio = Studio(tmp_path, "outcome=denied")
     client = studio.running.client()
     for service in ("echo", "gone", "echo"):
@@ -87,7 +90,7 @@ def test_a_match_chooses(tmp_path):
     assert [one.outcome for one in studio.read().entries] == ["denied"]
 
 
-def test_it_ends_by_size_and_the_file_is_no_larger(tmp_path):
+def test_it_ends_by_size_and_the_file_is_no_larger(tmp_path: Path) -> None:
     studio = Studio(tmp_path, max_bytes=8000)
     client = studio.running.client()
     for _ in range(100):
@@ -99,7 +102,7 @@ def test_it_ends_by_size_and_the_file_is_no_larger(tmp_path):
     assert studio.ended == 1
 
 
-def test_it_ends_by_time(tmp_path):
+def test_it_ends_by_time(tmp_path: Path) -> None:
     studio = Studio(tmp_path, max_seconds=5)
     studio.clock.advance(5)
     assert (studio.recorder.why, studio.ended) == ("max_seconds", 1)
@@ -107,13 +110,13 @@ def test_it_ends_by_time(tmp_path):
     assert studio.read().end["ended_by"] == "max_seconds"
 
 
-def test_large_frames_and_secrets_are_left_out_and_counted(tmp_path, monkeypatch):
+def test_large_frames_and_secrets_are_left_out_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_FRAME", 100)
     studio = Studio(tmp_path)
     client = studio.running.client()
     studio.running.say(client, call(1, "gone", bytes(200)))
 
-    def spy(exchange):
+    def spy(exchange: Any) -> None:
         exchange.message.metadata["password"] = "hunter2"
 
     studio.running.proxy._watchers.insert(0, spy)
@@ -126,7 +129,7 @@ def test_large_frames_and_secrets_are_left_out_and_counted(tmp_path, monkeypatch
     assert "hunter2" not in studio.path.read_text()
 
 
-def test_what_the_disk_does_not_take_is_lost_and_told(tmp_path):
+def test_what_the_disk_does_not_take_is_lost_and_told(tmp_path: Path) -> None:
     studio = Studio(tmp_path)
     studio.recorder.file.path = str(tmp_path / "no" / "such" / "folder")
     studio.running.exchange(studio.running.client())

@@ -22,24 +22,24 @@ def message(text: str) -> Message:
     return Message(Kind.REQUEST, text.encode(), metadata={**{key.lower(): one for key, one in pairs.items()}, **pairs})
 
 
-def test_a_frame_without_secrets_is_itself():
+def test_a_frame_without_secrets_is_itself() -> None:
     one = message("method=say;user=bob")
     assert redacted(Pairs(), one) == (one.frame, ())
 
 
-def test_secrets_are_masked_in_the_frame_under_the_peers_spelling():
+def test_secrets_are_masked_in_the_frame_under_the_peers_spelling() -> None:
     assert redacted(Pairs(), message("X-Api-Key=hunter2;user=bob")) == (b"X-Api-Key=****;user=bob", ("X-Api-Key",))
 
 
-def test_a_value_that_logs_somebody_in_is_a_secret_under_any_key():
+def test_a_value_that_logs_somebody_in_is_a_secret_under_any_key() -> None:
     assert redacted(Pairs(), message("who=eyJhbGciOiJI.eyJzdWIi.c2ln")) == (b"who=****", ("who",))
 
 
-def test_a_secret_that_stands_elsewhere_in_the_frame_too_leaves_the_exchange_out():
+def test_a_secret_that_stands_elsewhere_in_the_frame_too_leaves_the_exchange_out() -> None:
     assert redacted(Pairs(), message("token=hunter2;note=hunter2")) is None
 
 
-def test_a_codec_that_can_not_take_it_out_leaves_the_exchange_out():
+def test_a_codec_that_can_not_take_it_out_leaves_the_exchange_out() -> None:
     class Fixed(Pairs):
         mutable = "it has no place"
 
@@ -52,7 +52,7 @@ def test_a_codec_that_can_not_take_it_out_leaves_the_exchange_out():
     assert redacted(Fixed(), message("user=bob")) is not None
 
 
-def test_redis_tells_which_commands_hold_or_tell_passwords():
+def test_redis_tells_which_commands_hold_or_tell_passwords() -> None:
     codec = Redis()
 
     def command(*words: bytes) -> Message:

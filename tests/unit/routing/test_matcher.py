@@ -6,6 +6,7 @@ import dataclasses
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -43,7 +44,9 @@ def refusal(spec: object, name: str = "key") -> str:
         ({"present": False}, [], ["", "x"]),
     ],
 )
-def test_a_text_is_compared_as_its_kind_says(spec, passes, fails):
+def test_a_text_is_compared_as_its_kind_says(
+    spec: dict[str, bool | list[int | str] | str] | int | str, passes: list[str], fails: list[str]
+) -> None:
     assert [value for value in passes + fails if holds(spec, value)] == passes
 
 
@@ -57,7 +60,7 @@ def test_a_text_is_compared_as_its_kind_says(spec, passes, fails):
         ("say$", ["say"], ["say\n"]),
     ],
 )
-def test_a_regular_expression_matches_the_whole_value(pattern, passes, fails):
+def test_a_regular_expression_matches_the_whole_value(pattern: str, passes: list[str], fails: list[str]) -> None:
     assert [value for value in passes + fails if holds({"regex": pattern}, value)] == passes
 
 
@@ -69,11 +72,11 @@ def test_a_regular_expression_matches_the_whole_value(pattern, passes, fails):
         ("15" + "0" * 5000, False),
     ],
 )  # fmt: skip
-def test_a_range_is_half_open_and_takes_base_10_integers_only(value, expected):
+def test_a_range_is_half_open_and_takes_base_10_integers_only(value: str, expected: bool) -> None:
     assert holds({"range": [10, 20]}, value) is expected
 
 
-def test_a_range_may_be_negative_and_spans_64_bits():
+def test_a_range_may_be_negative_and_spans_64_bits() -> None:
     condition = compile_condition("key", {"range": [-(2**63), 2**63]})
     assert condition.test("-9223372036854775808")
     assert condition.test("9223372036854775807")
@@ -92,11 +95,13 @@ def test_a_range_may_be_negative_and_spans_64_bits():
         ("0.0.0.0/0", ["1.2.3.4"], ["1.2.3.4:80", "1.2.3", "1.2.3.04", "unix:/run/x"]),
     ],
 )
-def test_an_address_is_in_a_network_also_when_it_is_mapped_to_v6(networks, passes, fails):
+def test_an_address_is_in_a_network_also_when_it_is_mapped_to_v6(
+    networks: list[str] | str, passes: list[str], fails: list[str]
+) -> None:
     assert [value for value in passes + fails if holds({"cidr": networks}, value)] == passes
 
 
-def test_what_is_too_long_for_an_address_is_not_kept_for_the_next_time():
+def test_what_is_too_long_for_an_address_is_not_kept_for_the_next_time() -> None:
     condition = compile_condition("key", {"cidr": "fe80::/10"})
     assert condition.test("fe80::1%" + "x" * (MAX_ADDRESS - 8))
     assert not condition.test("fe80::1%" + "x" * (MAX_ADDRESS - 7))
@@ -115,13 +120,13 @@ COMPARISONS = [
 
 
 @pytest.mark.parametrize("spec", COMPARISONS)
-def test_a_missing_value_fails_every_comparison_inverted_or_not(spec):
+def test_a_missing_value_fails_every_comparison_inverted_or_not(spec: dict[str, list[int | str] | str]) -> None:
     assert not holds(spec, None)
     assert not holds({**spec, "not": True}, None)
 
 
 @pytest.mark.parametrize("spec", COMPARISONS)
-def test_not_inverts_every_comparison_of_a_value_that_is_there(spec):
+def test_not_inverts_every_comparison_of_a_value_that_is_there(spec: dict[str, list[int | str] | str]) -> None:
     for value in ("a", "b", "1", "10.0.0.1"):
         assert holds({**spec, "not": True}, value) is not holds({**spec, "not": False}, value)
 
@@ -135,7 +140,9 @@ def test_not_inverts_every_comparison_of_a_value_that_is_there(spec):
         ({"present": False, "not": True}, True, False),
     ],
 )
-def test_only_the_presence_of_a_value_can_be_inverted_into_its_absence(spec, there, missing):
+def test_only_the_presence_of_a_value_can_be_inverted_into_its_absence(
+    spec: dict[str, bool], there: bool, missing: bool
+) -> None:
     assert (holds(spec, ""), holds(spec, None)) == (there, missing)
 
 
@@ -150,7 +157,9 @@ def test_only_the_presence_of_a_value_can_be_inverted_into_its_absence(spec, the
         ({"prefix": "A", "default": "ab", "ignore_case": True}, True),
     ],
 )
-def test_a_default_stands_for_a_missing_value_and_for_no_other(spec, missing):
+def test_a_default_stands_for_a_missing_value_and_for_no_other(
+    spec: dict[str, int | list[int] | str], missing: bool
+) -> None:
     without = {key: spec[key] for key in spec if key != "default"}
     assert holds(spec, None) is missing
     for value in ("", "a", "5", "b"):
@@ -170,7 +179,9 @@ def test_a_default_stands_for_a_missing_value_and_for_no_other(spec, missing):
         ({"present": True}, None),
     ],
 )
-def test_values_are_listed_only_where_they_say_all(spec, values):
+def test_values_are_listed_only_where_they_say_all(
+    spec: dict[str, bool | list[str] | str] | str, values: set[str] | None
+) -> None:
     assert compile_condition("key", spec).values == values
 
 
@@ -184,7 +195,7 @@ def test_values_are_listed_only_where_they_say_all(spec, values):
         ("sourceless", "sourceless", False),
     ],
 )
-def test_names_are_looked_up_in_lower_case_but_facts_as_they_are(name, looked_up, fact):
+def test_names_are_looked_up_in_lower_case_but_facts_as_they_are(name: str, looked_up: str, fact: bool) -> None:
     condition = compile_condition(name, "x")
     assert (condition.name, condition.fact) == (looked_up, fact)
 
@@ -199,18 +210,18 @@ def test_names_are_looked_up_in_lower_case_but_facts_as_they_are(name, looked_up
         ({"cidr": "10.0.0.0/8"}, 'method: cidr "10.0.0.0/8"'),
     ],
 )
-def test_a_condition_reads_as_it_was_written(spec, text):
+def test_a_condition_reads_as_it_was_written(spec: dict[str, bool | str | tuple[int, int]] | str, text: str) -> None:
     condition = compile_condition("method", spec)
     assert str(condition) == text
     assert repr(condition) == f"Condition({text})"
 
 
-def test_a_condition_tells_its_long_form_for_the_configuration_dump():
+def test_a_condition_tells_its_long_form_for_the_configuration_dump() -> None:
     assert compile_condition("method", "say").spec == {"exact": "say"}
     assert compile_condition("method", {"not": True, "in": (1, "b")}).spec == {"in": ["1", "b"], "not": True}
 
 
-def test_a_condition_can_not_be_changed():
+def test_a_condition_can_not_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         compile_condition("method", "say").name = "other"
     assert not hasattr(compile_condition("method", "say"), "__dict__")
@@ -259,20 +270,20 @@ QUOTE = "is not a text; write it in quotes, or a mapping such as {prefix: say}"
         ({"in": ["a"], "ignore_case": True}, "ignore_case goes with exact, prefix, suffix, contains; leave it out"),
     ],
 )
-def test_a_wrong_condition_is_refused_with_what_to_write(spec, text):
+def test_a_wrong_condition_is_refused_with_what_to_write(spec: Any, text: str) -> None:
     assert refusal(spec) == text
 
 
 @pytest.mark.parametrize("pattern", ["(a", "(?u)a", "a{99999999999}", "(" * 500 + ")" * 499])
-def test_a_pattern_that_can_not_be_compiled_is_refused_with_the_reason(pattern):
+def test_a_pattern_that_can_not_be_compiled_is_refused_with_the_reason(pattern: str) -> None:
     assert refusal({"regex": pattern}).startswith(f'regex: "{pattern}" is not a regular expression: ')
 
 
-def test_a_condition_needs_the_name_of_a_key():
+def test_a_condition_needs_the_name_of_a_key() -> None:
     assert refusal("x", name="") == "'' is not the name of a metadata key; write one such as method or source.address"
 
 
-def test_a_pattern_of_the_greatest_length_is_taken():
+def test_a_pattern_of_the_greatest_length_is_taken() -> None:
     assert isinstance(compile_condition("key", {"regex": "a" * MAX_PATTERN}), Condition)
 
 
@@ -291,7 +302,7 @@ def matches(node: object) -> Iterator[dict[str, object]]:
             yield from matches(item)
 
 
-def test_every_condition_of_the_reference_page_compiles():
+def test_every_condition_of_the_reference_page_compiles() -> None:
     page = REFERENCE.read_text()
     found = [
         match for block in re.findall(r"```yaml\n(.*?)```", page, re.S) for match in matches(yaml.safe_load(block))

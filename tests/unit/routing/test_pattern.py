@@ -26,7 +26,7 @@ MIB = 1 << 20
         (r"\x{263a}", ["\u263a"], ["?"]),
     ],
 )
-def test_the_syntax_of_re2_is_understood(pattern, passes, fails):
+def test_the_syntax_of_re2_is_understood(pattern: str, passes: list[str], fails: list[str]) -> None:
     matches = compile_text(pattern)
     assert [value for value in passes + fails if matches(value)] == passes
 
@@ -55,7 +55,7 @@ def test_the_syntax_of_re2_is_understood(pattern, passes, fails):
         ("((a{100}){100}){100}", "1000"),
     ],
 )
-def test_what_re2_does_not_have_is_refused_with_the_reason(pattern, why):
+def test_what_re2_does_not_have_is_refused_with_the_reason(pattern: str, why: str) -> None:
     with pytest.raises(ValueError) as caught:
         compile_text(pattern)
     assert why in str(caught.value)
@@ -63,20 +63,20 @@ def test_what_re2_does_not_have_is_refused_with_the_reason(pattern, why):
         compile_condition("method", {"regex": pattern})
 
 
-def test_a_refused_pattern_is_not_written_to_the_standard_error_as_well(capfd):
+def test_a_refused_pattern_is_not_written_to_the_standard_error_as_well(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ValueError):
         compile_text("(?=a)")
     assert capfd.readouterr().err == ""
 
 
-def test_braces_that_are_escaped_or_in_a_class_are_no_repeat():
+def test_braces_that_are_escaped_or_in_a_class_are_no_repeat() -> None:
     assert compile_text(r"a\{,3}")("a{,3}")
     assert compile_text("[{,3}]+")("{,3}")
     assert compile_text(r"\Qa{,3}\E")("a{,3}")
 
 
 @pytest.mark.parametrize("value", ["a\udc80b", "a\ud800b", "a\udfffb"])
-def test_a_lone_surrogate_counts_as_one_character_that_is_none(value):
+def test_a_lone_surrogate_counts_as_one_character_that_is_none(value: str) -> None:
     assert compile_text("a.b")(value)
     assert compile_text("[^x]+")(value)
     assert compile_text(r"a\x{fffd}b")(value)
@@ -84,7 +84,7 @@ def test_a_lone_surrogate_counts_as_one_character_that_is_none(value):
     assert not compile_text(r"\w+")(value)
 
 
-def test_a_nul_is_a_character_like_others():
+def test_a_nul_is_a_character_like_others() -> None:
     assert compile_text("a.b")("a\0b")
     assert not compile_text("a")("a\0b")
 
@@ -92,14 +92,14 @@ def test_a_nul_is_a_character_like_others():
 @pytest.mark.parametrize(
     "pattern", [r"org\..*\..*Service", "(a+)+b", r"(\w*,?)*;", "(a|aa)+$", "(.*a){20}x", ".*a.*b.*c.*d", "(?i)(x|.)*y"]
 )
-def test_a_value_of_a_mebibyte_is_read_once(pattern):
+def test_a_value_of_a_mebibyte_is_read_once(pattern: str) -> None:
     """Quadratic or exponential work would not end."""
     matches = compile_text(pattern)
     assert not matches("org." + "a" * MIB)
     assert not matches("org." + "a.,b" * (MIB // 4))
 
 
-def test_bytes_are_searched_with_a_character_a_byte():
+def test_bytes_are_searched_with_a_character_a_byte() -> None:
     assert compile_bytes(r"^\+PO.G\r\n").search(b"+PO\nG\r\n")
     assert compile_bytes(r"\xff\x00").search(b"ab\xff\x00")
     assert compile_bytes("\xff").search(b"ab\xff")
@@ -108,7 +108,7 @@ def test_bytes_are_searched_with_a_character_a_byte():
         compile_bytes("\u20ac")
 
 
-def test_a_long_value_is_compared_and_not_remembered():
+def test_a_long_value_is_compared_and_not_remembered() -> None:
     matches = compile_text("a*")
     assert matches("a" * 5000)
     assert not matches("a" * 5000 + "b")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from twisted.logger import Logger, LogPublisher
 
@@ -15,21 +17,21 @@ class Log:
         self.levels = LogLevels(self.publisher)
         self.levels.start()
 
-    def observe(self, event):
+    def observe(self, event: Any) -> None:
         self.seen.append(event["log_format"])
 
-    def say(self, level, namespace="metaproxy.proxy.pool"):
+    def say(self, level: Any, namespace: str = "metaproxy.proxy.pool") -> Any:
         getattr(Logger(namespace, observer=self.publisher), level)(f"{namespace} {level}")
         seen, self.seen = self.seen, []
         return bool(seen)
 
 
-def test_by_default_debug_is_left_out():
+def test_by_default_debug_is_left_out() -> None:
     log = Log()
     assert [log.say(level) for level in ("debug", "info", "error")] == [False, True, True]
 
 
-def test_a_level_holds_for_what_is_below_a_namespace_and_nothing_beside_it():
+def test_a_level_holds_for_what_is_below_a_namespace_and_nothing_beside_it() -> None:
     log = Log()
     log.levels.set("metaproxy.proxy", "debug")
     assert log.say("debug")
@@ -40,7 +42,7 @@ def test_a_level_holds_for_what_is_below_a_namespace_and_nothing_beside_it():
     assert log.levels.level("metaproxy.proxy.pool") == "error"
 
 
-def test_a_level_that_is_taken_back_leaves_the_others():
+def test_a_level_that_is_taken_back_leaves_the_others() -> None:
     log = Log()
     log.levels.set("metaproxy", "error")
     log.levels.set("metaproxy.proxy", "debug")
@@ -49,7 +51,7 @@ def test_a_level_that_is_taken_back_leaves_the_others():
     assert log.levels.chosen == {"metaproxy": "error"}
 
 
-def test_nothing_is_filtered_any_more_once_it_stopped():
+def test_nothing_is_filtered_any_more_once_it_stopped() -> None:
     log = Log()
     log.levels.start()
     log.levels.stop()
@@ -58,12 +60,12 @@ def test_nothing_is_filtered_any_more_once_it_stopped():
 
 
 @pytest.mark.parametrize(("namespace", "level"), [("a b", "info"), ("", "info"), ("x" * 300, "info"), ("a", "loud")])
-def test_what_makes_no_sense_is_refused(namespace, level):
+def test_what_makes_no_sense_is_refused(namespace: str, level: str) -> None:
     with pytest.raises(ValueError, match="write one"):
         LogLevels(LogPublisher()).set(namespace, level)
 
 
-def test_namespaces_with_a_level_of_their_own_are_bounded():
+def test_namespaces_with_a_level_of_their_own_are_bounded() -> None:
     levels = LogLevels(LogPublisher())
     for number in range(MAX_NAMESPACES):
         levels.set(f"n{number}", "warn")
@@ -72,7 +74,7 @@ def test_namespaces_with_a_level_of_their_own_are_bounded():
     levels.set("n0", "error")
 
 
-def test_the_listing_has_our_loggers_and_what_was_set():
+def test_the_listing_has_our_loggers_and_what_was_set() -> None:
     levels = LogLevels(LogPublisher())
     levels.set("twisted", "error")
     listing = levels.listing()

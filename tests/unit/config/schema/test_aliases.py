@@ -24,7 +24,9 @@ def bomb(levels: int, width: int, leaf: str) -> str:
     ],
     ids=["lists", "mappings", "deep", "one wide list", "merges"],
 )
-def test_a_text_that_grows_by_its_aliases_is_refused_before_any_is_replaced(text, monkeypatch):
+def test_a_text_that_grows_by_its_aliases_is_refused_before_any_is_replaced(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("metaproxy.config.schema.load._Tree.copy", lambda *_: pytest.fail("an alias was replaced"))
     root, problems = load(text, "x.yaml")
     assert root is None
@@ -32,16 +34,16 @@ def test_a_text_that_grows_by_its_aliases_is_refused_before_any_is_replaced(text
     assert problems[0].line > 1
 
 
-def test_what_aliases_stand_for_is_counted_with_what_these_stand_for():
+def test_what_aliases_stand_for_is_counted_with_what_these_stand_for() -> None:
     events = list(yaml.parse("a: &a [1, 2]\nb: &b [*a, *a]\nc: [*b]\n"))
     assert too_many(iter(events), 13) is None  # 3 + 3, and 1 + 6
     assert too_many(iter(events), 12).anchor == "b"
 
 
-def test_an_alias_within_itself_or_of_nothing_is_left_to_the_reader():
+def test_an_alias_within_itself_or_of_nothing_is_left_to_the_reader() -> None:
     assert too_many(yaml.parse("a: &a [*a, *b]\n")) is None
 
 
-def test_ordinary_aliases_pass():
+def test_ordinary_aliases_pass() -> None:
     root, problems = load("a: &a {x: 1}\nb: *a\nc: [*a, *a]\n", "x.yaml")
     assert root is not None and not problems

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 import yaml
@@ -249,7 +250,7 @@ def test_a_file_that_is_too_large_is_refused_unread(monkeypatch: pytest.MonkeyPa
     assert problems("a" * ((1 << 20) + 1)) == ["x.yaml:1:1: the file has more than 1 MiB"]
 
 
-def test_reading_a_file_stops_after_what_is_allowed(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_a_file_stops_after_what_is_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_BYTES", 10)
     (tmp_path / "c.yaml").write_bytes(b"x" * 100)
     assert read(tmp_path / "c.yaml") == b"x" * 11

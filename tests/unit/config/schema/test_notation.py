@@ -196,11 +196,11 @@ def test_a_default_is_read_as_a_configuration_would_be() -> None:
 
 
 @pytest.mark.parametrize(("text", "value"), [("50 49", b"PI"), ("0D0a", b"\r\n"), ("''", b"")])
-def test_bytes_are_written_in_hexadecimal(text, value):
+def test_bytes_are_written_in_hexadecimal(text: str, value: bytes) -> None:
     assert outcome(Hex(), text) == (value, [])
 
 
-def test_what_is_no_hexadecimal_regex_or_path_is_told():
+def test_what_is_no_hexadecimal_regex_or_path_is_told() -> None:
     assert "is not hexadecimal; write two digits a byte" in outcome(Hex(), "0x5")[1][0]
     assert "is not a regular expression: " in outcome(Regex(), '"(PONG"')[1][0]
     assert "no byte" in outcome(Regex(), "\u20ac")[1][0]
@@ -209,6 +209,6 @@ def test_what_is_no_hexadecimal_regex_or_path_is_told():
     assert "is not a number from 0" in outcome(Decimal(), "-1")[1][0]
 
 
-def test_a_decimal_is_a_number():
+def test_a_decimal_is_a_number() -> None:
     assert outcome(Decimal(), "1.9") == (1.9, [])
     assert outcome(Decimal(), "2") == (2.0, [])

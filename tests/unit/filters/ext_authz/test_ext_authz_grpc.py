@@ -39,7 +39,7 @@ def servicer() -> Iterator[Servicer]:
     servicer = Servicer()
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=2))
     external_auth_pb2_grpc.add_AuthorizationServicer_to_server(servicer, server)
-    servicer.port = server.add_insecure_port("127.0.0.1:0")  # type: ignore[attr-defined]
+    servicer.port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     yield servicer
     server.stop(None).wait()
@@ -52,7 +52,7 @@ def header(key: str, value: str, append: bool | None = None) -> Any:
 
 @pytest_twisted.ensureDeferred
 async def test_a_real_service_sees_the_request_and_its_answer_decides(servicer: Servicer) -> None:
-    service = GrpcService(f"127.0.0.1:{servicer.port}", 5.0, reactor)  # type: ignore[attr-defined]
+    service = GrpcService(f"127.0.0.1:{servicer.port}", 5.0, reactor)
     assert await service.ask(ASKED) == Decision(True)
     servicer.answer = lambda request, context: Response(status=status_pb2.Status(code=code_pb2.PERMISSION_DENIED))
     assert (await service.ask(ASKED)).passed is False
@@ -64,7 +64,7 @@ async def test_a_real_service_sees_the_request_and_its_answer_decides(servicer: 
 
 @pytest_twisted.ensureDeferred
 async def test_a_service_that_fails_or_is_late_is_no_decision(servicer: Servicer) -> None:
-    service = GrpcService(f"127.0.0.1:{servicer.port}", 5.0, reactor)  # type: ignore[attr-defined]
+    service = GrpcService(f"127.0.0.1:{servicer.port}", 5.0, reactor)
 
     def fail(request: Any, context: Any) -> Any:
         context.abort(grpc.StatusCode.UNAVAILABLE, "not now")

@@ -30,7 +30,7 @@ def passed(counts: Any, *asked: Asked, hits: int = 1) -> bool:
 
 def test_so_many_pass_in_each_window_and_windows_begin_at_multiples_of_the_unit() -> None:
     clock = at(6000 + 58)
-    counts = InProcess(clock, 100)  # type: ignore[arg-type]
+    counts = InProcess(clock, 100)
     assert [passed(counts, user("ann")) for _ in range(3)] == [True, True, False]
     clock.advance(1.9)
     assert not passed(counts, user("ann"))
@@ -39,49 +39,49 @@ def test_so_many_pass_in_each_window_and_windows_begin_at_multiples_of_the_unit(
 
 
 def test_each_set_of_values_is_counted_for_itself() -> None:
-    counts = InProcess(at(0), 100)  # type: ignore[arg-type]
+    counts = InProcess(at(0), 100)
     assert [passed(counts, user(name)) for name in ("ann", "bob", "ann", "bob", "ann")] == [True] * 4 + [False]
 
 
 def test_any_descriptor_over_its_limit_refuses_and_all_of_them_are_counted() -> None:
-    counts = InProcess(at(0), 100)  # type: ignore[arg-type]
+    counts = InProcess(at(0), 100)
     all_of_them = Asked((("all", ""),), Limit(3, "minute"))
     asked = [(user("ann"), all_of_them)] * 3 + [(user("bob"), all_of_them)]
     assert [passed(counts, *one) for one in asked] == [True, True, False, False]
 
 
 def test_the_same_entries_in_another_unit_are_counted_apart() -> None:
-    counts = InProcess(at(0), 100)  # type: ignore[arg-type]
+    counts = InProcess(at(0), 100)
     minute, second = user("ann", Limit(10, "minute")), user("ann", Limit(1, "second"))
     assert [passed(counts, minute, second) for _ in range(2)] == [True, False]
     assert [passed(counts, minute) for _ in range(9)] == [True] * 8 + [False]
 
 
 def test_a_request_may_count_as_several() -> None:
-    counts = InProcess(at(0), 100)  # type: ignore[arg-type]
+    counts = InProcess(at(0), 100)
     assert [passed(counts, user("ann"), hits=2), passed(counts, user("ann"))] == [True, False]
 
 
 def test_a_limit_of_nothing_lets_nothing_pass() -> None:
-    assert not passed(InProcess(at(0), 100), user("ann", Limit(0, "day")))  # type: ignore[arg-type]
+    assert not passed(InProcess(at(0), 100), user("ann", Limit(0, "day")))
 
 
 def test_the_quota_is_that_of_the_descriptor_with_the_least_left() -> None:
-    counts = InProcess(at(70), 100)  # type: ignore[arg-type]
+    counts = InProcess(at(70), 100)
     decision = counts.ask([user("ann", Limit(9, "hour")), user("ann")], 1)
     assert decision.quota == Quota(2, 60, 1, 50)
 
 
 @given(st.lists(st.integers(0, 50), max_size=200), st.integers(1, 5))
 def test_the_number_of_counts_is_bounded(users: list[int], most: int) -> None:
-    counts = InProcess(at(0), most)  # type: ignore[arg-type]
+    counts = InProcess(at(0), most)
     for number in users:
         counts.ask([user(str(number))], 1)
         assert len(counts) <= most
 
 
 def test_no_quota_is_made_where_none_is_wanted() -> None:
-    counts = InProcess(at(70), 100, quotas=False)  # type: ignore[arg-type]
+    counts = InProcess(at(70), 100, quotas=False)
     assert [counts.ask([user("ann"), user("bob", Limit(1, "hour"))], 1) for _ in range(2)] == [PASSED, REFUSED]
 
 
@@ -103,7 +103,7 @@ class Fake:
 
 def test_on_redis_each_descriptor_is_counted_and_expires_in_one_pipeline() -> None:
     redis: Any = Fake()
-    counts = OnRedis("shop", at(7265), redis, "limits:")  # type: ignore[arg-type]
+    counts = OnRedis("shop", at(7265), redis, "limits:")
     decisions: list[Decision] = []
     counts.ask([user("ann"), Asked((("a", "b"),), Limit(100, "hour"))], 3).addCallback(decisions.append)
     assert redis.commands == [

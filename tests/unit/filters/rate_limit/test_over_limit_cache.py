@@ -21,7 +21,7 @@ class Counting:
     failures = (OSError,)
 
     def __init__(self, clock: Clock) -> None:
-        self._counts = InProcess(clock, 1000)  # type: ignore[arg-type]
+        self._counts = InProcess(clock, 1000)
         self.asked = 0
         self.stopped = False
 
@@ -45,7 +45,7 @@ def passed(remembered: OverLimitCache, *asked: Asked) -> bool:
 def bench(most: int = 100) -> tuple[Clock, Counting, OverLimitCache]:
     clock = Clock()
     counting = Counting(clock)
-    return clock, counting, OverLimitCache(counting, clock, most)  # type: ignore[arg-type]
+    return clock, counting, OverLimitCache(counting, clock, most)
 
 
 def test_what_is_over_its_limit_is_not_asked_about_until_its_window_ends() -> None:

@@ -58,7 +58,7 @@ class Service:
 
 def limiter(**options: Any) -> Any:
     options = {"descriptors": [BY_USER], **options}
-    return GlobalRateLimit(clock=Clock(), **options)  # type: ignore[arg-type]
+    return GlobalRateLimit(clock=Clock(), **options)
 
 
 def asking_a_service(**options: Any) -> tuple[Any, Service]:
@@ -145,7 +145,7 @@ def test_a_mistake_of_ours_is_no_failure_of_the_service() -> None:
 
 def test_only_the_first_failure_of_a_minute_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     logged: list[str] = []
-    log = sys.modules["metaproxy.filters.outage_log"].log  # type: ignore[attr-defined]
+    log = sys.modules["metaproxy.filters.outage_log"].log
     monkeypatch.setattr(log, "emit", lambda level, text=None, **values: logged.append(level.name))
     found, service = asking_a_service()
     for number, end in enumerate(["errback", "errback", "callback", "callback", "errback"]):

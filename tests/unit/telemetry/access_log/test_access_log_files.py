@@ -56,7 +56,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "access.log"
 
 
-def test_lines_are_written_a_tenth_of_a_second_later(desk, path):
+def test_lines_are_written_a_tenth_of_a_second_later(desk: Any, path: Any) -> None:
     file = desk.files.open(str(path))
     file.write("one\n")
     file.write("two\n")
@@ -69,7 +69,7 @@ def test_lines_are_written_a_tenth_of_a_second_later(desk, path):
     assert desk.clock.getDelayedCalls() == []
 
 
-def test_many_lines_are_not_waited_for(desk, path):
+def test_many_lines_are_not_waited_for(desk: Any, path: Any) -> None:
     file = desk.files.open(str(path))
     for _ in range(FLUSH_SIZE // 1024):
         file.write("x" * 1023 + "\n")
@@ -77,7 +77,7 @@ def test_many_lines_are_not_waited_for(desk, path):
     assert desk.clock.getDelayedCalls() == []
 
 
-def test_one_hand_over_at_a_time_and_order_stays(desk, path):
+def test_one_hand_over_at_a_time_and_order_stays(desk: Any, path: Any) -> None:
     file = desk.files.open(str(path))
     lines = [f"{number:01023}\n" for number in range(3 * FLUSH_SIZE // 1024)]
     for line in lines:
@@ -87,7 +87,7 @@ def test_one_hand_over_at_a_time_and_order_stays(desk, path):
     assert path.read_text() == "".join(lines)
 
 
-def test_what_cant_be_kept_is_dropped_and_counted(desk, path):
+def test_what_cant_be_kept_is_dropped_and_counted(desk: Any, path: Any) -> None:
     file = desk.files.open(str(path))
     line = "x" * 65535 + "\n"
     for _ in range(MAX_BUFFER // len(line) + 3):
@@ -101,7 +101,7 @@ def test_what_cant_be_kept_is_dropped_and_counted(desk, path):
     assert desk.files.dropped == 3
 
 
-def test_a_file_is_appended_to_and_not_everybodys_to_read(desk, path):
+def test_a_file_is_appended_to_and_not_everybodys_to_read(desk: Any, path: Any) -> None:
     path.write_text("before\n")
     desk.files.open(str(path)).write("after\n")
     desk.files.open(str(path) + "2").write("new\n")
@@ -110,12 +110,12 @@ def test_a_file_is_appended_to_and_not_everybodys_to_read(desk, path):
     assert os.stat(str(path) + "2").st_mode & 0o007 == 0
 
 
-def test_who_names_one_path_writes_to_one_file(desk, path):
+def test_who_names_one_path_writes_to_one_file(desk: Any, path: Any) -> None:
     assert desk.files.open(str(path)) is desk.files.open(str(path))
     assert desk.files.open(str(path)) is not desk.files.open(str(path) + "2")
 
 
-def test_after_a_rotation_lines_go_to_a_new_file_that_is_made_at_once(desk, path):
+def test_after_a_rotation_lines_go_to_a_new_file_that_is_made_at_once(desk: Any, path: Any) -> None:
     file = desk.files.open(str(path))
     file.write("old\n")
     desk.settle()
@@ -129,7 +129,7 @@ def test_after_a_rotation_lines_go_to_a_new_file_that_is_made_at_once(desk, path
     assert path.with_suffix(".1").read_text() == "old\n"
 
 
-def test_a_rotation_during_a_hand_over_is_not_forgotten(desk, path):
+def test_a_rotation_during_a_hand_over_is_not_forgotten(desk: Any, path: Any) -> None:
     file = desk.files.open(str(path))
     file.write("old\n")
     desk.clock.advance(FLUSH_EVERY)
@@ -142,7 +142,7 @@ def test_a_rotation_during_a_hand_over_is_not_forgotten(desk, path):
     assert path.exists()
 
 
-def test_a_file_that_no_configuration_names_is_closed_and_still_takes_late_lines(desk, path):
+def test_a_file_that_no_configuration_names_is_closed_and_still_takes_late_lines(desk: Any, path: Any) -> None:
     before = open_files()
     file = desk.files.open(str(path))
     file.write("one\n")
@@ -158,7 +158,7 @@ def test_a_file_that_no_configuration_names_is_closed_and_still_takes_late_lines
     assert desk.files.open(str(path)) is not file
 
 
-def test_a_file_that_is_kept_stays_open(desk, path):
+def test_a_file_that_is_kept_stays_open(desk: Any, path: Any) -> None:
     file = desk.files.open(str(path))
     desk.files.keep([str(path)])
     assert desk.files.open(str(path)) is file
@@ -168,7 +168,7 @@ def open_files() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-def test_an_error_loses_lines_and_is_told_once_a_minute(desk, tmp_path):
+def test_an_error_loses_lines_and_is_told_once_a_minute(desk: Any, tmp_path: Path) -> None:
     told: list[Any] = []
     globalLogPublisher.addObserver(told.append)
     try:
@@ -186,7 +186,7 @@ def test_an_error_loses_lines_and_is_told_once_a_minute(desk, tmp_path):
     assert [event["error"] for event in told if event.get("path")] == ["No such file or directory"] * 2
 
 
-def test_a_file_that_can_be_written_again_is_written(desk, path):
+def test_a_file_that_can_be_written_again_is_written(desk: Any, path: Any) -> None:
     file = desk.files.open(str(path.parent / "later" / "access.log"))
     file.write("lost\n")
     desk.settle()
@@ -196,7 +196,9 @@ def test_a_file_that_can_be_written_again_is_written(desk, path):
     assert (path.parent / "later" / "access.log").read_text() == "kept\n"
 
 
-def test_a_pipe_that_nobody_empties_keeps_lines_and_nobody_waiting(desk, path, monkeypatch):
+def test_a_pipe_that_nobody_empties_keeps_lines_and_nobody_waiting(
+    desk: Any, path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(log_files, "PATIENCE", 0.001)
     os.mkfifo(path)
     reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -216,14 +218,14 @@ def test_a_pipe_that_nobody_empties_keeps_lines_and_nobody_waiting(desk, path, m
         os.close(reader)
 
 
-def test_a_pipe_without_a_reader_is_an_error_and_no_wait(desk, path):
+def test_a_pipe_without_a_reader_is_an_error_and_no_wait(desk: Any, path: Any) -> None:
     os.mkfifo(path)
     desk.files.open(str(path)).write("one\n")
     desk.settle()
     assert desk.files.dropped == 1
 
 
-def test_standard_output_that_is_a_socket_can_be_written(desk, monkeypatch):
+def test_standard_output_that_is_a_socket_can_be_written(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import socket
 
     ours, theirs = socket.socketpair()
@@ -235,7 +237,9 @@ def test_standard_output_that_is_a_socket_can_be_written(desk, monkeypatch):
     theirs.close()
 
 
-def test_standard_output_that_is_a_file_keeps_one_position_for_all_who_write(desk, path, monkeypatch):
+def test_standard_output_that_is_a_file_keeps_one_position_for_all_who_write(
+    desk: Any, path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with path.open("wb", buffering=0) as output:
         monkeypatch.setattr(log_files, "_STANDARD", {str(path): output.fileno()})
         output.write(b"log 1\n")
@@ -246,13 +250,13 @@ def test_standard_output_that_is_a_file_keeps_one_position_for_all_who_write(des
     assert path.read_text() == "log 1\naccess\nlog 2\n"
 
 
-def test_a_surrogate_does_not_end_the_log(desk, path):
+def test_a_surrogate_does_not_end_the_log(desk: Any, path: Any) -> None:
     desk.files.open(str(path)).write("\udc80 ü\n")
     desk.settle()
     assert path.read_bytes() == "\\udc80 ü\n".encode()
 
 
-def test_stopping_waits_for_what_is_there(desk, path):
+def test_stopping_waits_for_what_is_there(desk: Any, path: Any) -> None:
     desk.files.startService()
     file = desk.files.open(str(path))
     file.write("one\n")
@@ -265,7 +269,7 @@ def test_stopping_waits_for_what_is_there(desk, path):
     assert path.read_text() == "one\ntwo\n"
 
 
-def test_stopping_does_not_wait_for_ever(desk, path):
+def test_stopping_does_not_wait_for_ever(desk: Any, path: Any) -> None:
     desk.files.startService()
     desk.files.open(str(path)).write("one\n")
     stopped = desk.files.stopService()
@@ -273,7 +277,7 @@ def test_stopping_does_not_wait_for_ever(desk, path):
     assert stopped.called
 
 
-def test_the_last_lines_are_written_when_the_reactor_has_stopped(path):
+def test_the_last_lines_are_written_when_the_reactor_has_stopped(path: Any) -> None:
     class FakeReactor(Clock):
         triggers: list[tuple[str, str, Callable[[], None]]] = []
 
@@ -290,7 +294,7 @@ def test_the_last_lines_are_written_when_the_reactor_has_stopped(path):
     assert path.read_text() == "last\n"
 
 
-def test_a_thread_pool_that_is_closed_costs_lines_and_nothing_else(path):
+def test_a_thread_pool_that_is_closed_costs_lines_and_nothing_else(path: Any) -> None:
     from twisted.internet.defer import fail
 
     clock = Clock()
@@ -308,7 +312,7 @@ def test_a_thread_pool_that_is_closed_costs_lines_and_nothing_else(path):
 
 
 @pytest_twisted.ensureDeferred
-async def test_with_the_reactors_threads_lines_arrive(path):
+async def test_with_the_reactors_threads_lines_arrive(path: Any) -> None:
     from twisted.internet import reactor
 
     files = LogFiles(reactor)

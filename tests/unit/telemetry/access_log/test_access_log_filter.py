@@ -35,14 +35,14 @@ class Logged:
         return self.path.read_text().splitlines()
 
 
-def test_it_is_a_filter_that_sees_only_the_end(tmp_path):
+def test_it_is_a_filter_that_sees_only_the_end(tmp_path: Path) -> None:
     log = AccessLog(LogFiles(Clock(), at_once).open(str(tmp_path / "access.log")))
     check_filter(log)
     verify(IFilter, log)
     assert [name for name in dir(log) if name.startswith("on_")] == ["on_complete"]
 
 
-def test_each_exchange_is_a_line_whatever_its_end(tmp_path):
+def test_each_exchange_is_a_line_whatever_its_end(tmp_path: Path) -> None:
     logged = Logged(tmp_path, "%OUTCOME% %ROUTE_NAME% %UPSTREAM_CLUSTER% %DURATION% %BYTES_RECEIVED% %BYTES_SENT%")
     running, client = logged.running, logged.client
     running.exchange(client)
@@ -61,7 +61,7 @@ def test_each_exchange_is_a_line_whatever_its_end(tmp_path):
     ]
 
 
-def test_an_exchange_of_the_path_has_all_that_the_usual_formats_show(tmp_path):
+def test_an_exchange_of_the_path_has_all_that_the_usual_formats_show(tmp_path: Path) -> None:
     logged = Logged(tmp_path, "json")
     logged.running.exchange(logged.client, "gone")
     (line,) = logged.lines()
@@ -74,19 +74,21 @@ def test_an_exchange_of_the_path_has_all_that_the_usual_formats_show(tmp_path):
     }  # fmt: skip
 
 
-def test_fields_may_be_chosen(tmp_path):
+def test_fields_may_be_chosen(tmp_path: Path) -> None:
     logged = Logged(tmp_path, "json", {"who": "%DOWNSTREAM_REMOTE_ADDRESS%", "code": "%RESPONSE_CODE%"})
     logged.running.exchange(logged.client)
     assert [json.loads(line) for line in logged.lines()] == [{"who": "127.0.0.9:4321", "code": 0}]
 
 
-def test_a_wrong_format_is_refused(tmp_path):
+def test_a_wrong_format_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="did you mean %DURATION%"):
         Logged(tmp_path, "%DURATIN%")
 
 
 @pytest.mark.parametrize("start", [0.0, 1700000000.0])
-def test_a_clock_that_is_not_unix_time_is_translated(start, monkeypatch, tmp_path):
+def test_a_clock_that_is_not_unix_time_is_translated(
+    start: float, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr("time.time", lambda: 1700000000.1)
     clock = Clock()
     clock.advance(start)

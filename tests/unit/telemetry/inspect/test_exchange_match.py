@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,7 @@ from metaproxy.message import ErrorKind, FrameError
 from metaproxy.telemetry.inspect.exchange_match import MAX_TEXT, compile_match
 
 
-def exchange(listener="front", outcome="ok", **metadata):
+def exchange(listener: str = "front", outcome: str = "ok", **metadata: Any) -> Any:
     return SimpleNamespace(listener=listener, outcome=outcome, route="main", get=metadata.get)
 
 
@@ -31,18 +32,18 @@ CHOICES = [
 
 
 @pytest.mark.parametrize(("text", "wanted"), CHOICES)
-def test_a_match_chooses_by_metadata_and_by_what_became_of_the_exchange(text, wanted):
+def test_a_match_chooses_by_metadata_and_by_what_became_of_the_exchange(text: str, wanted: bool) -> None:
     assert compile_match(text)(exchange(method="say", user="bob", url="http://x?a=b")) is wanted
 
 
-def test_a_listener_chooses_its_own():
+def test_a_listener_chooses_its_own() -> None:
     choice = compile_match("", "front")
     assert choice(exchange())
     assert not choice(exchange("back"))
 
 
-def test_what_can_not_be_decoded_is_not_chosen():
-    def get(key):
+def test_what_can_not_be_decoded_is_not_chosen() -> None:
+    def get(key: Any) -> None:
         raise FrameError("no")
 
     assert not compile_match("method=say")(SimpleNamespace(listener="front", get=get))
@@ -61,7 +62,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("text", "why"), BAD)
-def test_a_match_that_makes_no_sense_says_what_to_write(text, why):
+def test_a_match_that_makes_no_sense_says_what_to_write(text: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         compile_match(text)
 
@@ -92,7 +93,7 @@ NEVER = [
 
 
 @pytest.mark.parametrize(("text", "hint"), NEVER)
-def test_what_no_exchange_can_ever_meet_is_refused_with_what_was_meant(text, hint):
+def test_what_no_exchange_can_ever_meet_is_refused_with_what_was_meant(text: str, hint: str) -> None:
     with pytest.raises(ValueError, match=r"(no|never)") as caught:
         compile_match(text, known=KNOWN)
     assert hint in str(caught.value)
@@ -107,14 +108,14 @@ def test_what_no_exchange_can_ever_meet_is_refused_with_what_was_meant(text, hin
         '{"outcome": {"exact": "OK", "ignore_case": true}}', "method=conect", "upstream_address=10.0.0.1:80", "mode=x",
     ],
 )  # fmt: skip
-def test_what_an_exchange_can_meet_is_not(text):
+def test_what_an_exchange_can_meet_is_not(text: str) -> None:
     assert compile_match(text, known=KNOWN)
 
 
-def test_a_key_that_a_codec_gives_is_none_that_was_misspelt():
+def test_a_key_that_a_codec_gives_is_none_that_was_misspelt() -> None:
     assert compile_match("routes=x", known=KNOWN, keys=["routes"])
 
 
-def test_every_way_to_end_can_be_asked_for():
+def test_every_way_to_end_can_be_asked_for() -> None:
     for kind in ErrorKind:
         assert compile_match(f"outcome={kind.value}")

@@ -13,7 +13,9 @@ class Ended:
 
     listener, protocol, route = "front", "quill", "main"
 
-    def __init__(self, ended: float, outcome: str = "ok", lasted: float = 0.003, cluster: str = "demo", **told: Any):
+    def __init__(
+        self, ended: float, outcome: str = "ok", lasted: float = 0.003, cluster: str = "demo", **told: Any
+    ) -> None:
         self.started, self.ended = ended - lasted, ended
         self.outcome, self.cluster = outcome, cluster
         self.told = {"source.address": "127.0.0.9", "operation": "echo", **told}
@@ -36,7 +38,7 @@ def callers(flows: Flows, now: float = 10.0) -> set[str]:
     return {flow.caller for flow, _ in flows.read(now, KEPT).rows}
 
 
-def test_a_row_tells_who_sent_what_where_how_often_and_how_it_ended():
+def test_a_row_tells_who_sent_what_where_how_often_and_how_it_ended() -> None:
     flows = seen(Ended(1.0), Ended(1.5, "timeout", lasted=0.2), Ended(2.5), Ended(3.0, "oneway"))
     ((flow, tally),) = flows.read(4.0, 10).rows
     assert tuple(flow) == ("127.0.0.9", "front", "quill", "main", "demo", "echo")
@@ -46,14 +48,14 @@ def test_a_row_tells_who_sent_what_where_how_often_and_how_it_ended():
     assert 0.1 < tally.percentile(0.99) <= 0.25
 
 
-def test_callers_clusters_and_operations_are_told_apart():
+def test_callers_clusters_and_operations_are_told_apart() -> None:
     flows = seen(
         Ended(1.0), Ended(1.0, operation="tell"), Ended(1.0, cluster="other"), Ended(1.0, **{"source.address": "::1"})
     )
     assert len(flows.read(2.0, 10).rows) == 4
 
 
-def test_the_window_slides_by_whole_slices():
+def test_the_window_slides_by_whole_slices() -> None:
     flows = seen(*(Ended(float(second)) for second in range(20)))
     reading = flows.read(20.0, 10)
     assert reading.total.count == 8  # of 12 s to 20 s: the slice that has just begun is one of the five
@@ -62,13 +64,13 @@ def test_the_window_slides_by_whole_slices():
     assert flows.read(20.0 + KEPT, 10).rows == []
 
 
-def test_before_it_has_looked_for_a_window_the_rate_is_of_what_it_has_seen():
+def test_before_it_has_looked_for_a_window_the_rate_is_of_what_it_has_seen() -> None:
     flows = seen(Ended(101.0), Ended(103.0), began=100.5)
     assert flows.read(104.5, 10).seconds == 4.0
     assert flows.read(100.6, 10).seconds == 1.0  # of a moment no rate can be told
 
 
-def test_a_caller_is_its_certificates_name_or_its_applications_or_else_its_address():
+def test_a_caller_is_its_certificates_name_or_its_applications_or_else_its_address() -> None:
     both = {"source.identity": "spiffe://demo/shop", "remote.application": "shop"}
     assert callers(seen(Ended(1.0, **both))) == {"spiffe://demo/shop"}
     assert callers(seen(Ended(1.0, **{"remote.application": "shop"}))) == {"shop"}
@@ -77,18 +79,18 @@ def test_a_caller_is_its_certificates_name_or_its_applications_or_else_its_addre
     assert callers(seen(Ended(1.0), callers=["tenant"])) == {"-"}
 
 
-def test_what_cannot_be_decoded_is_no_caller_and_no_fault():
+def test_what_cannot_be_decoded_is_no_caller_and_no_fault() -> None:
     broken = Ended(1.0, operation=FrameError("cut"), **{"remote.application": FrameError("cut")})
     ((flow, _),) = seen(broken).read(2.0, 10).rows
     assert (flow.caller, flow.operation) == ("127.0.0.9", "-")
 
 
-def test_names_that_a_client_chose_are_cut():
+def test_names_that_a_client_chose_are_cut() -> None:
     ((flow, _),) = seen(Ended(1.0, operation="x" * 5000)).read(2.0, 10).rows
     assert flow.operation == "x" * MAX_NAME
 
 
-def test_a_client_that_makes_up_names_fills_the_rows_and_the_rest_is_counted_together():
+def test_a_client_that_makes_up_names_fills_the_rows_and_the_rest_is_counted_together() -> None:
     flows = seen(*(Ended(1.0, operation=f"made up {number}") for number in range(MAX_ROWS + 7)))
     reading = flows.read(2.0, 10)
     assert len(reading.rows) == MAX_ROWS
@@ -96,12 +98,12 @@ def test_a_client_that_makes_up_names_fills_the_rows_and_the_rest_is_counted_tog
     assert (reading.other.count, reading.total.count) == (7, MAX_ROWS + 7)
 
 
-def test_memory_is_bounded_in_time():
+def test_memory_is_bounded_in_time() -> None:
     flows = seen(*(Ended(float(second), operation=f"at {second}") for second in range(1000)))
     assert flows.read(1000.0, 1e9).total.count == KEPT
 
 
-def test_what_fails_comes_first_and_what_is_over_the_limit_is_summed_up():
+def test_what_fails_comes_first_and_what_is_over_the_limit_is_summed_up() -> None:
     flows = seen(
         *(Ended(1.0, operation="busy") for _ in range(9)),
         *(Ended(1.0, operation="calm") for _ in range(3)),
@@ -114,11 +116,11 @@ def test_what_fails_comes_first_and_what_is_over_the_limit_is_summed_up():
     assert flows.read(2.0, 10).other is None
 
 
-def test_a_clock_that_was_set_back_loses_nothing():
+def test_a_clock_that_was_set_back_loses_nothing() -> None:
     flows = seen(Ended(100.0), Ended(50.0, lasted=-3.0))
     assert flows.read(101.0, 10).total.count == 2
 
 
 @pytest.mark.parametrize("outcome", ["error", "timeout", "limited", "downstream_gone"])
-def test_every_outcome_but_ok_and_oneway_is_an_error(outcome):
+def test_every_outcome_but_ok_and_oneway_is_an_error(outcome: str) -> None:
     assert seen(Ended(1.0, outcome)).read(2.0, 10).total.errors == 1

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 from harness import Stage, answer, call
 
@@ -15,7 +16,7 @@ from metaproxy.routing.table import Route, RouteTable, Target
 from metaproxy.telemetry.inspect.reasons import MAX_ROUTES, picked_by, why
 
 
-def told(stage: Stage, routes, service="echo"):
+def told(stage: Stage, routes: Any, service: str = "echo") -> Any:
     """What is told of a call that takes one of `routes`."""
     seen = []
     for route in routes:
@@ -28,7 +29,7 @@ def told(stage: Stage, routes, service="echo"):
     return seen[0]
 
 
-def test_it_tells_the_conditions_and_why_the_routes_above_did_not_take_it():
+def test_it_tells_the_conditions_and_why_the_routes_above_did_not_take_it() -> None:
     stage = Stage()
     routes = [
         Route("other", [compile_condition("service", "other")], [Target(stage.cluster)]),
@@ -45,7 +46,7 @@ def test_it_tells_the_conditions_and_why_the_routes_above_did_not_take_it():
     assert found["endpoint"] == "round_robin, one of 1"
 
 
-def test_it_tells_weights_stickiness_and_fallbacks():
+def test_it_tells_weights_stickiness_and_fallbacks() -> None:
     stage = Stage()
     empty = Cluster("empty", stage.codec, [], stage.cluster._make_balancer)
     weighted = [Route("all", [], [Target(stage.cluster, 90), Target(stage.cluster, 10)])]
@@ -58,7 +59,7 @@ def test_it_tells_weights_stickiness_and_fallbacks():
     assert told(stage, falls)["cluster"].startswith("a fallback")
 
 
-def test_it_tells_when_nothing_matched_and_when_the_route_replies():
+def test_it_tells_when_nothing_matched_and_when_the_route_replies() -> None:
     stage = Stage()
     found = told(stage, [Route("other", [compile_condition("service", "other")], [Target(stage.cluster)])])
     assert (found["route"], found["endpoint"]) == ("no route matched", "none was picked")
@@ -66,7 +67,7 @@ def test_it_tells_when_nothing_matched_and_when_the_route_replies():
     assert told(stage, replies)["cluster"] == "the route replies by itself"
 
 
-def test_a_long_table_is_not_gone_through_again():
+def test_a_long_table_is_not_gone_through_again() -> None:
     stage = Stage()
     others = [
         Route(f"r{number}", [compile_condition("service", f"s{number}")], [Target(stage.cluster)])
@@ -75,7 +76,7 @@ def test_a_long_table_is_not_gone_through_again():
     assert "passed_over" not in told(stage, [*others, Route("all", [], [Target(stage.cluster)])])
 
 
-def test_a_hash_is_told_with_its_keys_and_a_subset_with_its_labels():
+def test_a_hash_is_told_with_its_keys_and_a_subset_with_its_labels() -> None:
     cluster = Cluster("demo", Codec(), [Endpoint("a:1"), Endpoint("b:1")], lambda all: RingHash(all, key="user"))
     cluster.balancer_name = "ring_hash"
     route = Route("all", [], [Target(cluster)], subset={"version": "v2"})

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from metaproxy.telemetry.metrics.families import AERAKI, ENVOY, FAMILIES
+from metaproxy.telemetry.metrics.families import AERAKI, ENVOY, FAMILIES, Family
 
 ORIGINAL = set(
     """
@@ -17,7 +17,7 @@ ORIGINAL = set(
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
-def test_a_name_keeps_the_conventions(family):
+def test_a_name_keeps_the_conventions(family: Family) -> None:
     assert re.fullmatch(r"metaproxy_[a-z_]+", family.name)
     assert (family.kind == "counter") == family.name.endswith("_total")
     assert not re.search(r"_ms$|_ms_|milliseconds|count$|sum$|bucket$", family.name)
@@ -30,16 +30,16 @@ def test_a_name_keeps_the_conventions(family):
     assert family.about.endswith(".")
 
 
-def test_a_name_stands_once():
+def test_a_name_stands_once() -> None:
     assert len({family.name for family in FAMILIES}) == len(FAMILIES)
 
 
-def test_each_statistic_of_the_original_is_mapped():
+def test_each_statistic_of_the_original_is_mapped() -> None:
     assert {theirs for theirs, _, _ in AERAKI} == ORIGINAL
 
 
 @pytest.mark.parametrize(("theirs", "ours", "note"), AERAKI + ENVOY)
-def test_a_mapping_names_metrics_that_are_there(theirs, ours, note):
+def test_a_mapping_names_metrics_that_are_there(theirs: str, ours: str, note: str) -> None:
     known = {family.name for family in FAMILIES}
     assert set(re.findall(r"metaproxy_\w+", ours)) <= known
     assert ours or note

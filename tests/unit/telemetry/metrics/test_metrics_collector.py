@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from harness import Quill, call
@@ -18,6 +20,7 @@ from metaproxy.proxy.snapshot import Snapshot
 from metaproxy.telemetry.access_log.files import LogCounts
 from metaproxy.telemetry.metrics import families as names
 from metaproxy.telemetry.metrics.collector import PIECE, Metrics, exposition, series
+from metaproxy.telemetry.metrics.families import Family
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
@@ -38,7 +41,7 @@ def text(metrics: Metrics, accept: str = "") -> str:
     return b"".join(exposition(metrics.pieces(), accept)[1]).decode()
 
 
-def test_exchanges_are_counted_by_listener_route_cluster_and_outcome():
+def test_exchanges_are_counted_by_listener_route_cluster_and_outcome() -> None:
     running = Running()
     client = running.client()
     for service in ("echo", "echo", "gone", "nobody"):
@@ -53,7 +56,7 @@ def test_exchanges_are_counted_by_listener_route_cluster_and_outcome():
     }
 
 
-def test_latencies_are_histograms_in_seconds():
+def test_latencies_are_histograms_in_seconds() -> None:
     running = Running()
     client = running.client()
     running.exchange(client, lasts=0.003)
@@ -70,7 +73,7 @@ def test_latencies_are_histograms_in_seconds():
     assert found["sum", None] == pytest.approx(0.203)
 
 
-def test_gauges_show_what_is_under_way():
+def test_gauges_show_what_is_under_way() -> None:
     running = Running()
     client = running.client()
     running.say(client, call(1) + call(2))
@@ -96,7 +99,11 @@ OTHER = ("latency", "ejections", "plugin_errors")
         (EndpointCounts, names.ENDPOINT, lambda one: one.endpoints[0]),
     ],
 )
-def test_whatever_is_counted_is_shown(counts, families, place):
+def test_whatever_is_counted_is_shown(
+    counts: type[ClusterCounts] | type[EndpointCounts] | type[ListenerCounts],
+    families: tuple[Family, ...],
+    place: Callable[..., Any],
+) -> None:
     running = Running()
     here = place(running).counts
     numbers = {name: 1000003 + index for index, name in enumerate(counts.__slots__) if name not in OTHER}
@@ -107,7 +114,7 @@ def test_whatever_is_counted_is_shown(counts, families, place):
     assert set(numbers.values()) <= shown
 
 
-def test_all_that_a_target_counts_is_shown():
+def test_all_that_a_target_counts_is_shown() -> None:
     counts = TargetCounts()
     marks = {name: object() for name in TargetCounts.__slots__}
     for name, mark in marks.items():
@@ -116,7 +123,7 @@ def test_all_that_a_target_counts_is_shown():
     assert [name for name, mark in marks.items() if id(mark) not in shown] == []
 
 
-def test_the_configuration_the_logs_and_the_build_are_told():
+def test_the_configuration_the_logs_and_the_build_are_told() -> None:
     running = Running()
     flat = Metrics(running.proxy, FakeConfiguration(), FakeLogs()).flat()
     assert flat["metaproxy_config_version"] == 1
@@ -131,7 +138,7 @@ def test_the_configuration_the_logs_and_the_build_are_told():
     assert [value for name, value in flat.items() if name.startswith("metaproxy_build_info{")] == [1]
 
 
-def test_without_a_configuration_in_force_there_are_still_metrics():
+def test_without_a_configuration_in_force_there_are_still_metrics() -> None:
     running = Running()
     running.proxy.snapshot = None
     running.proxy.listeners = {}
@@ -140,7 +147,7 @@ def test_without_a_configuration_in_force_there_are_still_metrics():
     assert flat["metaproxy_ready"] == 0
 
 
-def test_what_a_client_sends_makes_no_series():
+def test_what_a_client_sends_makes_no_series() -> None:
     running = Running()
     client = running.client()
     running.exchange(client, "nobody")
@@ -150,13 +157,13 @@ def test_what_a_client_sends_makes_no_series():
     assert Metrics(running.proxy).flat().keys() == before
 
 
-def test_a_route_that_nobody_took_has_no_series():
+def test_a_route_that_nobody_took_has_no_series() -> None:
     running = Running(routes=5)
     running.exchange(running.client())
     assert "extra" not in text(Metrics(running.proxy))
 
 
-def test_an_address_that_stands_twice_in_a_cluster_is_one_series():
+def test_an_address_that_stands_twice_in_a_cluster_is_one_series() -> None:
     running = Running()
     endpoints = [Endpoint("127.0.0.1:7"), Endpoint("127.0.0.1:7"), Endpoint("127.0.0.1:7")]
     endpoints[0].counts.requests, endpoints[1].counts.requests = 2, 3
@@ -179,7 +186,7 @@ def many_series() -> Metrics:
 
 
 @pytest.mark.parametrize(("accept", "generate"), [("", generate_latest), (OPENMETRICS, generate_openmetrics)])
-def test_the_pieces_are_together_what_the_library_writes_at_once(accept, generate):
+def test_the_pieces_are_together_what_the_library_writes_at_once(accept: str, generate: Callable[..., Any]) -> None:
     metrics = many_series()
     registry = CollectorRegistry()
     registry.register(metrics)
@@ -189,28 +196,28 @@ def test_the_pieces_are_together_what_the_library_writes_at_once(accept, generat
     assert uptime.sub("", b"".join(pieces).decode()) == uptime.sub("", generate(registry).decode())
 
 
-def test_a_piece_is_small():
+def test_a_piece_is_small() -> None:
     assert max(len(piece.samples) for piece in many_series().pieces()) <= PIECE
 
 
-def test_the_text_can_be_read_as_openmetrics():
+def test_the_text_can_be_read_as_openmetrics() -> None:
     families = {one.name: one for one in read_openmetrics(text(many_series(), OPENMETRICS))}
     assert families["metaproxy_exchanges"].type == "counter"
     assert families["metaproxy_exchange_duration_seconds"].type == "histogram"
     assert len(families) == len(names.FAMILIES)
 
 
-def test_the_content_type_follows_what_is_accepted():
+def test_the_content_type_follows_what_is_accepted() -> None:
     metrics = Metrics(Running().proxy)
     assert exposition(metrics.pieces(), OPENMETRICS)[0].startswith("application/openmetrics-text")
     assert exposition(metrics.pieces(), "*/*")[0].startswith("text/plain; version=0.0.4")
 
 
-def test_labels_are_quoted():
+def test_labels_are_quoted() -> None:
     assert series("m", ("b", "a"), ('x"\\\n', "y")) == 'm{a="y",b="x\\"\\\\\\n"}'
 
 
-def test_failures_of_plugins_are_shown_by_method_where_they_happened():
+def test_failures_of_plugins_are_shown_by_method_where_they_happened() -> None:
     running = Running()
     next(iter(running.proxy.listeners.values())).counts.plugin_errors["Quill.reply"] = 2
     running.cluster.counts.plugin_errors["Quill.send"] = 3

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from running_proxy import Running
 from twisted.internet.task import Clock
@@ -46,7 +48,7 @@ class Watched:
         return None if found is None else found.value
 
 
-def test_what_happens_now_is_seen_whatever_was_before():
+def test_what_happens_now_is_seen_whatever_was_before() -> None:
     one = Watched()
     one.serve(600, 0.001, rate=100)
     one.serve(10, 0.8, rate=5)
@@ -56,7 +58,7 @@ def test_what_happens_now_is_seen_whatever_was_before():
     assert one.counts.latency.percentile(0.99) == pytest.approx(0.001, rel=0.1)
 
 
-def test_what_was_before_the_window_is_not_in_it():
+def test_what_was_before_the_window_is_not_in_it() -> None:
     one = Watched()
     one.serve(20, 0.8)
     one.serve(12, 0.001)
@@ -67,13 +69,13 @@ def test_what_was_before_the_window_is_not_in_it():
 
 
 @pytest.mark.parametrize("seconds", [2.0, 10.0, 30.0, 60.0])
-def test_a_window_has_as_much_as_it_says_and_no_more(seconds):
+def test_a_window_has_as_much_as_it_says_and_no_more(seconds: float) -> None:
     one = Watched()
     one.serve(100, 0.001, rate=1)
     assert seconds - STEP <= one.windows.read(one.counts, seconds).count <= seconds
 
 
-def test_how_long_a_window_is_in_truth_is_told_so_that_rates_are_right():
+def test_how_long_a_window_is_in_truth_is_told_so_that_rates_are_right() -> None:
     one = Watched()
     assert one.windows.span(10.0) == 1.0
     one.serve(5, 0.001)
@@ -83,7 +85,7 @@ def test_how_long_a_window_is_in_truth_is_told_so_that_rates_are_right():
         assert one.windows.read(one.counts, seconds).count == 10 * one.windows.span(seconds)
 
 
-def test_what_came_since_the_last_step_is_in_it():
+def test_what_came_since_the_last_step_is_in_it() -> None:
     one = Watched()
     one.serve(20, 0.001)
     one.counts.latency.add(5.0)
@@ -91,7 +93,7 @@ def test_what_came_since_the_last_step_is_in_it():
     assert one.windows.read(one.counts, 10.0).slower(1.0) == 1
 
 
-def test_counters_are_of_the_window_too():
+def test_counters_are_of_the_window_too() -> None:
     one = Watched()
     one.serve(30, 0.001, outcome="timeout")
     one.serve(8, 0.001, outcome="ok")
@@ -100,7 +102,7 @@ def test_counters_are_of_the_window_too():
     assert one.windows.read(one.counts, 60.0)["timeout"] == 300
 
 
-def test_a_quiet_time_is_empty_and_costs_nothing():
+def test_a_quiet_time_is_empty_and_costs_nothing() -> None:
     one = Watched()
     one.serve(10, 0.001)
     one.clock.advance(STEP)
@@ -111,7 +113,7 @@ def test_a_quiet_time_is_empty_and_costs_nothing():
     assert one.usual == pytest.approx(0.001, rel=0.1), "what was usual is remembered"
 
 
-def test_the_usual_stays_usual_while_it_is_slow_and_is_given_up_after_a_quarter_of_an_hour():
+def test_the_usual_stays_usual_while_it_is_slow_and_is_given_up_after_a_quarter_of_an_hour() -> None:
     one = Watched()
     assert one.usual is None
     one.serve(SAMPLE + 2 * STEP, 0.001)
@@ -122,7 +124,7 @@ def test_the_usual_stays_usual_while_it_is_slow_and_is_given_up_after_a_quarter_
     assert one.usual == pytest.approx(0.8, rel=0.1)
 
 
-def test_what_is_usual_needs_some_exchanges():
+def test_what_is_usual_needs_some_exchanges() -> None:
     one = Watched()
     one.serve(LEAST - 1, 0.5, rate=1)
     assert one.usual is None
@@ -131,7 +133,7 @@ def test_what_is_usual_needs_some_exchanges():
     assert one.windows.usual(one.counts).bound() == pytest.approx(0.5 * FACTOR, rel=0.1)
 
 
-def test_a_source_that_is_gone_is_forgotten_and_a_new_one_is_read_at_once():
+def test_a_source_that_is_gone_is_forgotten_and_a_new_one_is_read_at_once() -> None:
     one = Watched()
     one.serve(10, 0.001)
     new = EndpointCounts()
@@ -144,7 +146,7 @@ def test_a_source_that_is_gone_is_forgotten_and_a_new_one_is_read_at_once():
     assert one.windows.usual(one.counts) is None
 
 
-def test_many_sources_are_copied_some_at_a_time():
+def test_many_sources_are_copied_some_at_a_time() -> None:
     one = Watched(others=3 * AT_ONCE)
     waits: list[float] = []
     later = one.clock.callLater
@@ -153,11 +155,11 @@ def test_many_sources_are_copied_some_at_a_time():
     assert waits == [0, 0, 0, STEP]
 
 
-def test_thousands_of_new_sources_are_found_in_one_look_at_all_of_them():
+def test_thousands_of_new_sources_are_found_in_one_look_at_all_of_them() -> None:
     one = Watched(others=1000)
     looks = 0
 
-    def sources():
+    def sources() -> Any:
         nonlocal looks
         looks += 1
         return one.sources
@@ -168,13 +170,13 @@ def test_thousands_of_new_sources_are_found_in_one_look_at_all_of_them():
     assert looks == 1
 
 
-def test_it_ends():
+def test_it_ends() -> None:
     one = Watched()
     one.windows.stop()
     assert one.clock.getDelayedCalls() == []
 
 
-def test_every_route_cluster_and_endpoint_of_a_proxy_is_looked_at():
+def test_every_route_cluster_and_endpoint_of_a_proxy_is_looked_at() -> None:
     running = Running()
     running.exchange(running.client(), "echo")
     running.exchange(running.client(), "gone")
