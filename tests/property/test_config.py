@@ -147,7 +147,8 @@ Dumper.add_representer(
 
 
 def dumped(whole: object, **how: Any) -> str:
-    return yaml.dump(whole, Dumper=Dumper, allow_unicode=True, sort_keys=False, width=10**6, **how)
+    text: str = yaml.dump(whole, Dumper=Dumper, allow_unicode=True, sort_keys=False, width=10**6, **how)
+    return text
 
 
 @given(configurations(), st.booleans())
@@ -217,7 +218,7 @@ def test_a_misspelt_key_is_one_problem_in_its_line_with_the_right_key(
 
 # -- anything
 
-KEYS = sorted({name for section in SECTIONS for name in (*options(section), *section.LATER)})
+KEYS = sorted({name for section in SECTIONS for name in (*options(section), *section.LATER)})  # type: ignore[attr-defined]
 SCALARS = st.one_of(
     st.none(),
     st.booleans(),

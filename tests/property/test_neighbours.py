@@ -150,8 +150,8 @@ def test_a_server_that_hangs_costs_only_what_was_sent_to_it_and_that_its_own_tim
     for wire, asked in zip(play.good, play.asked, strict=True):
         lines = wire.take().splitlines()
         assert len(lines) == len(asked), "each has exactly one end"
-        for line, name in zip(lines, asked, strict=True):
-            assert line == name or line.startswith(b"fail timeout")
+        for line, word in zip(lines, asked, strict=True):
+            assert line == word or line.startswith(b"fail timeout")
         assert not wire.closed
     breaker = play.stage.cluster.breaker
     assert breaker.requests == sum(protocol.protocol.inflight for protocol in play.bad if not protocol.closed)

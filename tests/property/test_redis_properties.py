@@ -44,14 +44,15 @@ CUTS = st.lists(st.integers(0, 4000), max_size=8)
 
 def written(reply: tuple[str, Any]) -> bytes:
     kind, what = reply
+    text = bytes(what) if isinstance(what, bytes) else b""
     if kind == "null":
-        return bytes(what)
+        return text
     if kind in "+-,(":
-        return kind.encode() + what + b"\r\n"
+        return kind.encode() + text + b"\r\n"
     if kind == ":":
         return f":{what}\r\n".encode()
     if kind in "$!=":
-        return f"{kind}{len(what)}\r\n".encode() + what + b"\r\n"
+        return f"{kind}{len(text)}\r\n".encode() + text + b"\r\n"
     if kind == "|":
         pairs, inner = what
         return f"|{len(pairs)}\r\n".encode() + both(pairs) + written(inner)
@@ -180,6 +181,6 @@ def test_whatever_a_client_says_only_a_connection_of_its_own_gets_what_changes_a
     reader = session(Side.CLIENT)
     for text in texts:
         (message,) = reader.receive(asked([word.encode() for word in text.split()]))
-        own = message.profile is not None and len(message.profile) == 3
+        own = message.profile is not None and len(message.profile) == 3  # type: ignore[arg-type]
         if message.answer is None and not own and message.hold not in (Hold.OPEN, Hold.EXCHANGE):
             assert text.startswith(HARMLESS)

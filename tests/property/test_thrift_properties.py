@@ -140,7 +140,7 @@ def encode(
     outer = TFramedTransport(buffer) if transport == "framed" else buffer
     if transport == "header":
         protocol = THeaderProtocol(buffer, [THeaderClientType.HEADERS], SUBPROTOCOLS[form])
-        for key, value in headers:
+        for key, value in headers:  # type: ignore[var-annotated]
             protocol.set_header(key, value)
         if zipped:
             protocol.add_transform(1)
@@ -150,7 +150,8 @@ def encode(
     write(protocol, TType.STRUCT, body)
     protocol.writeMessageEnd()
     protocol.trans.flush()
-    return buffer.getvalue()
+    written: bytes = buffer.getvalue()
+    return written
 
 
 def decode(stream: bytes, transport: str, form: str) -> tuple[str, int, int, str, int]:
@@ -294,7 +295,7 @@ streams = st.lists(
             encode(transport, form, "echo", 1, 7, [(1, TType.STRING, b"hi"), (2, TType.LIST, (TType.I32, [1, 2]))])
             for transport, form in PAIRS
         ]
-        + [encode("header", "compact", "echo", 1, 7, [], [(b"k", b"v")], zipped=True)]
+        + [encode("header", "compact", "echo", 1, 7, [], [(b"k", b"v")], zipped=True)]  # type: ignore[arg-type]
     ),
     max_size=6,
 ).map(b"".join)

@@ -123,6 +123,17 @@ class Connection:
     def send(self, data: bytes) -> None:
         self.channel.dataReceived(data)
 
+    def pause(self) -> None:
+        """The socket takes no more: what is written is paused."""
+        producer = self.transport.producer
+        assert producer is not None
+        producer.pauseProducing()
+
+    def resume(self) -> None:
+        producer = self.transport.producer
+        assert producer is not None
+        producer.resumeProducing()
+
     def gone(self) -> None:
         self.channel.connectionLost(Failure(ConnectionDone()))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from metaproxy.cluster.endpoint import Endpoint
+
 
 class Pool:
     def __init__(self) -> None:
@@ -13,3 +15,10 @@ class Pool:
 
     def resume(self) -> None:
         self.retired = False
+
+
+def with_pool(endpoint: Endpoint) -> Pool:
+    """The pool that the endpoint has from now on."""
+    pool = Pool()
+    endpoint.pool = pool  # type: ignore[assignment]
+    return pool

@@ -99,7 +99,7 @@ def test_the_codec_of_the_how_to_has_at_most_thirty_lines_and_keeps_the_contract
     code = [line for line in (EXAMPLES / "quill.py").read_text().splitlines() if line.strip()]
     assert len(code) <= 30
     make = Registry([EXAMPLES]).factory(ICodec, "quill", {})
-    check_codec(make(), client=[call(7), call(8, "other", b"x" * 100)], server=[answer(7), HEAD.pack(9, 7, 0x80)])
+    check_codec(make(), client=[call(7), call(8, "other", b"x" * 100)], server=[answer(7), HEAD.pack(9, 7, 0x80)])  # type: ignore[arg-type]
     (message,) = make().session(Side.CLIENT, 100).receive(call(7))  # type: ignore[attr-defined]
     assert (message.kind, message.get("service")) == (Kind.REQUEST, "echo")
 

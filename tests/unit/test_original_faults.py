@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import Stage, answer, call
+from harness import Quill, Stage, answer, call
 
 from metaproxy.balancers.ring_hash import RingHash
 from metaproxy.codecs.dubbo import Dubbo
@@ -31,7 +31,7 @@ THRIFT_CALL = bytes.fromhex("0000001a80010001000000046563686f000000070b000100000
 
 
 def test_b5_equal_keys_go_to_equal_endpoints_and_missing_keys_spread() -> None:
-    class Keyed(type(Stage().codec)):  # type: ignore[misc]
+    class Keyed(Quill):
         def parse(self, frame: bytes) -> Message:
             message = super().parse(frame)
             if message.get("service") == "none":
@@ -104,4 +104,4 @@ clusters: [{name: a, endpoints: ["127.0.0.1:1"]}, {name: b, endpoints: ["127.0.0
 """
     config, problems = check(text, "b17.yaml", Registry())
     assert problems == [] and config is not None
-    assert config.listeners[0].routes[0].mirror[0].percent == 100
+    assert config.listeners[0].routes[0].mirror[0].percent == 100.0

@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from harness import answer, call
@@ -69,7 +70,7 @@ class Proxy:
                 time.sleep(0.05)
         raise AssertionError("not ready")
 
-    def get(self, path: str) -> urllib.request.addinfourl:
+    def get(self, path: str) -> Any:
         return urllib.request.urlopen(f"http://127.0.0.1:{self.admin}{path}", timeout=5)
 
 

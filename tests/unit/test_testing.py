@@ -110,7 +110,7 @@ def test_prepare_brings_a_session_to_where_the_frames_make_sense() -> None:
             return Polite(side, max_frame)
 
     def greet(session: ISession, side: Side) -> None:
-        session.greeted = True
+        session.greeted = True  # type: ignore[attr-defined]
 
     check_codec(Greeting(), *LINES, prepare=greet)
     assert refusal(Greeting(), *LINES).startswith("client[0]: session.error is no greeting.")
@@ -124,12 +124,12 @@ def test_the_codec_must_have_all_of_the_interface() -> None:
         connections = "many"
 
     class NoKeys(Quill):
-        keys = ["service"]
+        keys = ["service"]  # type: ignore[assignment]
 
     assert refusal(Nameless()) == "name is ''; it must say what `protocol:` says"
     assert refusal(Odd()) == "connections is 'many'; it must be 'multiplex', 'pool' or 'pinned'"
     assert refusal(NoKeys()) == "keys is ['service']; it must be a dict of str to str"
-    assert "does not implement" in refusal(object()) or "provide" in refusal(object())
+    assert "does not implement" in refusal(object()) or "provide" in refusal(object())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_the_codec_must_have_all_of_the_interface() -> None:
 def test_the_frames_given_must_be_whole_and_hold_a_request(
     client: list[bytes | str], server: list[bytes], text: str
 ) -> None:
-    assert refusal(Quill(), client, server).startswith(text)
+    assert refusal(Quill(), client, server).startswith(text)  # type: ignore[arg-type]
 
 
 class Broken(Quill):
@@ -159,7 +159,7 @@ class Broken(Quill):
         self.wrap, self.change = wrap or LengthFramed, change
 
     def session(self, side: Side, max_frame: int) -> LengthFramed:
-        return self.wrap(13, lambda data, at: 4 + HEAD.unpack_from(data, at)[0], self.parse, max_frame, self.renumber)
+        return self.wrap(13, lambda data, at: 4 + HEAD.unpack_from(data, at)[0], self.parse, max_frame, self.renumber)  # type: ignore[no-any-return]
 
     def parse(self, frame: bytes) -> Message:
         message = super().parse(frame)
@@ -185,7 +185,7 @@ def setting(name: str, value: object) -> Callable[[Message], object]:
             "client[0]: metadata has 'User' but not 'user': give each key as spelled and in lower case",
         ),
         (
-            setting("more", lambda message: {}["x"]),
+            setting("more", lambda message: {}["x"]),  # type: ignore[index]
             "client[0]: get() (`more`) raised KeyError('x'); it may raise FrameError only",
         ),
     ],
@@ -228,7 +228,7 @@ def test_a_session_must_not_raise_for_what_a_peer_sent() -> None:
 def test_an_error_must_be_a_frame_error() -> None:
     class Strange(LengthFramed):
         def receive(self, data: bytes) -> list[Message]:
-            self.error = ValueError("odd")
+            self.error = ValueError("odd")  # type: ignore[assignment]
             return []
 
     assert refusal(Broken(Strange)) == "session.error is ValueError('odd'); it must be a FrameError. Fed:"
@@ -236,11 +236,11 @@ def test_an_error_must_be_a_frame_error() -> None:
 
 def test_receive_must_give_a_list_of_messages() -> None:
     class Lazy(LengthFramed):
-        def receive(self, data: bytes) -> object:
+        def receive(self, data: bytes) -> object:  # type: ignore[override]
             return iter(super().receive(data))
 
     class Other(LengthFramed):
-        def receive(self, data: bytes) -> list[object]:
+        def receive(self, data: bytes) -> list[object]:  # type: ignore[override]
             return [message.frame for message in super().receive(data)]
 
     assert "it must give a list of Messages" in refusal(Broken(Lazy))
@@ -345,7 +345,7 @@ def test_send_must_give_bytes() -> None:
 
 def test_open_must_give_bytes() -> None:
     class Quiet(LengthFramed):
-        def open(self, profile: object, credentials: object) -> None:
+        def open(self, profile: object, credentials: object) -> None:  # type: ignore[override]
             return None
 
     assert refusal(Broken(Quiet)) == "open() gave None; it must give bytes, b'' for nothing to say"
@@ -475,7 +475,7 @@ def test_a_filter_must_declare_every_hook_that_it_has() -> None:
 
 def test_a_filter_s_hooks_take_an_exchange() -> None:
     class TooFew(Good):
-        def on_request(self) -> None:
+        def on_request(self) -> None:  # type: ignore[override]
             return None
 
     assert "on_request" in filter_refusal(TooFew())
@@ -491,7 +491,7 @@ def test_a_misspelt_hook_is_named() -> None:
 
 def test_a_coroutine_function_is_no_hook() -> None:
     class Modern(Good):
-        async def on_request(self, exchange: Any) -> None:
+        async def on_request(self, exchange: Any) -> None:  # type: ignore[override]
             return None
 
     assert filter_refusal(Modern()).startswith("on_request is a coroutine function, and nobody awaits it")
@@ -511,7 +511,7 @@ class Modulo:
         return self.turns[hash_value % len(self.turns)]
 
 
-def balancer_refusal(make: Callable[[Sequence[IEndpoint]], ILoadBalancer], **options: object) -> str:
+def balancer_refusal(make: Callable[[Sequence[IEndpoint]], ILoadBalancer], **options: Any) -> str:
     with pytest.raises(AssertionError) as caught:
         check_balancer(make, **options)
     return str(caught.value)
@@ -585,15 +585,15 @@ def test_only_given_endpoints_may_be_picked() -> None:
 
 def test_a_balancer_must_say_whether_it_uses_the_hash() -> None:
     class Unsure(Modulo):
-        uses_hash = None
+        uses_hash = None  # type: ignore[assignment]
 
     assert balancer_refusal(Unsure) == "uses_hash is None; it must be True or False"
-    assert "uses_hash" in balancer_refusal(lambda endpoints: _bare(endpoints))
+    assert "uses_hash" in balancer_refusal(lambda endpoints: _bare(endpoints))  # type: ignore[arg-type, return-value]
 
 
 def _bare(endpoints: Sequence[IEndpoint]) -> object:
     @implementer(ILoadBalancer)
-    class Bare:
+    class Bare:  # type: ignore[misc]
         def pick(self, hash_value: int) -> IEndpoint:
             return endpoints[0]
 

@@ -44,13 +44,13 @@ def test_the_end_comes_behind_the_last_line_and_is_told_once() -> None:
     desk, feed = opened()
     connection = asked(desk)
     connection.take()
-    connection.transport.producer.pauseProducing()
+    connection.pause()
     feed.body.put(b"last\n")
     feed.body.end()
     assert feed.ended == 1
     assert not feed.body.room()
     assert connection.take() == b""
-    connection.transport.producer.resumeProducing()
+    connection.resume()
     assert connection.take() == b"5\r\nlast\n\r\n0\r\n\r\n"
     connection.gone()
     assert feed.ended == 1

@@ -97,7 +97,7 @@ def test_while_the_proxy_drains_it_stays() -> None:
     desk.running.say(client, call(1))
     stopped: list[object] = []
     port = Port()
-    desk.admin._listening(port)
+    desk.admin._listening(port)  # type: ignore[arg-type]
     desk.admin.stopService().addCallback(stopped.append)
     desk.proxy.stopService()
     desk.clock.advance(1)
@@ -112,7 +112,7 @@ def test_while_the_proxy_drains_it_stays() -> None:
 def test_alone_it_stops_at_once() -> None:
     desk = Desk()
     port = Port()
-    desk.admin._listening(port)
+    desk.admin._listening(port)  # type: ignore[arg-type]
     stopped = desk.admin.stopService()
     desk.clock.advance(0)
     assert port.closed

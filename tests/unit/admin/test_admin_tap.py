@@ -48,7 +48,7 @@ def test_exchanges_come_as_they_end() -> None:
     assert b"application/x-ndjson" in reader.head
     traffic(desk, "echo")
     (line,) = reader.lines()
-    assert (line["route"], line["outcome"], line["request"]["metadata"]) == ("main", "ok", {"service": "echo"})
+    assert (line["route"], line["outcome"], line["request"]["metadata"]) == ("main", "ok", {"service": "echo"})  # type: ignore[index]
     traffic(desk, "gone")
     (line,) = reader.lines()
     assert (line["outcome"], line["details"]) == ("denied", "not here")
@@ -117,10 +117,10 @@ def test_a_reader_who_does_not_read_loses_lines_and_is_told_how_many() -> None:
     desk = Desk()
     reader = Reader(desk, "rate=10000")
     producer = reader.connection.transport.producer
-    producer.pauseProducing()
+    producer.pauseProducing()  # type: ignore[union-attr]
     client = desk.running.client()
     sent = 0
-    live = next(iter(desk.proxy._watchers)).__self__.body
+    live = next(iter(desk.proxy._watchers)).__self__.body  # type: ignore[attr-defined]
     while not live.lost:
         desk.running.exchange(client, "echo", 0)
         sent += 1
@@ -128,7 +128,7 @@ def test_a_reader_who_does_not_read_loses_lines_and_is_told_how_many() -> None:
         desk.running.exchange(client, "echo", 0)
     assert live._size < MAX_WAITING + 4096
     assert reader.raw() == b""
-    producer.resumeProducing()
+    producer.resumeProducing()  # type: ignore[union-attr]
     desk.clock.advance(1)
     desk.running.exchange(client, "echo", 0)
     lines = reader.lines()
@@ -140,7 +140,7 @@ def test_a_reader_who_does_not_read_loses_lines_and_is_told_how_many() -> None:
 def test_a_reader_who_takes_nothing_for_long_is_cut_off() -> None:
     desk = Desk()
     reader = Reader(desk)
-    reader.connection.transport.producer.pauseProducing()
+    reader.connection.pause()
     desk.clock.advance(SIGN_OF_LIFE + 1)
     assert reader.connection.transport.disconnected
 
@@ -180,7 +180,7 @@ def test_secrets_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:
     reader = Reader(desk)
 
     def spy(exchange: Exchange) -> None:
-        exchange.message.metadata["token"] = "hunter2"
+        exchange.message.metadata["token"] = "hunter2"  # type: ignore[index]
 
     desk.proxy._watchers.insert(0, spy)
     desk.running.apply(2)
@@ -202,11 +202,11 @@ def test_a_client_that_leaves_is_an_exchange_too() -> None:
 def test_a_mirror_that_answers_something_else_is_told_with_the_exchange() -> None:
     desk = Desk()
     reader = Reader(desk, "match=service=echo")
-    seen = []
+    seen: list[Any] = []
     desk.proxy.watch(seen.append)
     traffic(desk, "echo", "gone")
     reader.lines()
-    tap = next(iter(desk.proxy._watchers)).__self__
+    tap = next(iter(desk.proxy._watchers)).__self__  # type: ignore[attr-defined]
     answer = Message(Kind.RESPONSE, b"", metadata={"token": "hunter2"})
     for exchange in seen:
         tap.on_difference(exchange, "v2", answer, "byte 3 differs")

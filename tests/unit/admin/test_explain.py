@@ -21,7 +21,8 @@ from metaproxy.routing.table import Route, RouteTable, Target
 def explain(desk: Desk, expect: int = 200, **asked: dict[str, str] | str) -> dict[str, Any]:
     answer = desk.post("/explain", json.dumps({"listener": "front", **asked}))
     assert answer.status == expect, answer.text
-    return answer.json
+    explained: dict[str, Any] = answer.json
+    return explained
 
 
 def replace(desk: Desk, *routes: Route) -> None:
@@ -58,7 +59,7 @@ def test_it_sends_nothing_and_takes_nobodys_turn() -> None:
     assert desk.running.network.dialled == []
     other = Desk()
     picks = [one.running.cluster.balancer for one in (desk, other)]
-    turns = [[balancer.pick(0).address for _ in range(3)] for balancer in picks]
+    turns = [[balancer.pick(0).address for _ in range(3)] for balancer in picks]  # type: ignore[union-attr]
     assert sorted(turns[0]) == sorted(turns[1])
     assert desk.running.cluster.breaker.requests == 0
     assert not any(one.counts.outcomes for one in desk.proxy.listeners["front"].snapshot.routes.routes[0].targets)
@@ -87,7 +88,7 @@ def test_a_hashing_balancer_tells_the_very_endpoint() -> None:
     for user in ("a", "b", "c", "d"):
         (target,) = explain(desk, metadata={"user": user})["targets"]
         message = SimpleNamespace(get={"user": user}.get)
-        assert target["endpoint"] == cluster.pick(message, (), None).address
+        assert target["endpoint"] == cluster.pick(message, (), None).address  # type: ignore[arg-type, union-attr]
     (target,) = explain(desk, metadata={"service": "x"})["targets"]
     assert target["endpoint"] is None
     assert "none of these keys" in target["how"]

@@ -74,7 +74,7 @@ def test_a_listener_that_drains_is_shown_until_its_last_client_is_gone() -> None
     client = desk.running.client()
     desk.running.say(client, call(1))
     snapshot = desk.proxy.snapshot
-    desk.proxy.apply(type(snapshot)(2, "", 0.0, {}, snapshot.clusters))
+    desk.proxy.apply(type(snapshot)(2, "", 0.0, {}, snapshot.clusters))  # type: ignore[misc, union-attr]
     (listener,) = desk.get("/listeners").json["listeners"]
     assert (listener["name"], listener["state"], listener["bound"]) == ("front", "DRAINING", [])
     client.end()
@@ -139,7 +139,7 @@ def test_mirrors_are_shown_with_the_last_answers_that_differed() -> None:
 def test_a_long_list_comes_in_pieces_and_is_the_same() -> None:
     items = [{"name": f"n\n{number}", "more": [1, {"a": {}}]} for number in range(40)]
     answer = as_json_list("things", items, lambda one: one)
-    assert len(list(answer.body)) == 41
-    whole = b"".join(as_json_list("things", items, lambda one: one).body)
+    assert len(list(answer.body)) == 41  # type: ignore[arg-type]
+    whole = b"".join(as_json_list("things", items, lambda one: one).body)  # type: ignore[arg-type]
     assert whole == encoded({"things": items})
     assert as_json_list("things", items[:2], lambda one: one).body == encoded({"things": items[:2]})

@@ -234,7 +234,7 @@ def test_who_asks_for_another_service_is_told_that_no_route_matched(whole: Whole
     (client,) = whole.clients
     client.asking = False
     yield until(lambda: client.transport is not None)
-    client.transport.write(call(5, "other"))
+    client.transport.write(call(5, "other"))  # type: ignore[union-attr]
     yield until(lambda: bool(client.wrong))
     assert b"no route matched" in client.wrong[0]
     assert HEAD.unpack_from(client.wrong[0])[1] == 5

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from harness import MemoryNetwork
+from observing import observing
 from twisted.internet.task import Clock
-from twisted.logger import globalLogPublisher
 
 from metaproxy.app.application import LOOK_EVERY, Application, _on_signals
 from metaproxy.app.service import ProxyService
@@ -164,9 +164,8 @@ def told() -> Iterator[list[str]]:
     def note(event: Any) -> None:
         lines.append(str(event.get("log_format", "")).format(**{key: event[key] for key in event}))
 
-    globalLogPublisher.addObserver(note)
-    yield lines
-    globalLogPublisher.removeObserver(note)
+    with observing(note):
+        yield lines
 
 
 # -- the file

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from asking import Terminal
 
-from metaproxy.cli import record
 from metaproxy.cli.client import AdminError
 from metaproxy.config.model import Config, Record
 
@@ -33,7 +33,7 @@ def test_ctrl_c_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     def interrupted(seconds: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(record.time, "sleep", interrupted)
+    monkeypatch.setattr(time, "sleep", interrupted)
     assert terminal.run("record") == 0
     assert "ended by request" in terminal.out
     assert terminal.desk.get("/record").json["recording"] is False
@@ -45,10 +45,10 @@ def test_it_comes_back_when_a_bound_is_reached_and_tells_what_was_left_out(
     terminal = studio(tmp_path)
 
     def work(seconds: Any) -> None:
-        terminal.desk.proxy._watchers[0].__self__.left_out["secret"] = 3
+        terminal.desk.proxy._watchers[0].__self__.left_out["secret"] = 3  # type: ignore[attr-defined]
         terminal.desk.clock.advance(1)
 
-    monkeypatch.setattr(record.time, "sleep", work)
+    monkeypatch.setattr(time, "sleep", work)
     assert terminal.run("record", "--time", "2s") == 0
     assert "ended by max_seconds" in terminal.out
     assert "left out: 3 secret" in terminal.out

@@ -17,7 +17,7 @@ class Lines:
         self.asked = None
 
     def lines(self, path: Any, **query: Any) -> Iterator[None]:
-        self.asked = path, query
+        self.asked = path, query  # type: ignore[assignment]
         yield from self._lines
 
 

@@ -48,7 +48,7 @@ def test_address_and_token_come_from_the_environment_unless_they_are_given(monke
             made.append((where, token))
 
     monkeypatch.setattr(module, "Admin", Admin)
-    monkeypatch.setattr(module.check, "run", lambda given, admin, output: OK)
+    monkeypatch.setattr(module.check, "run", lambda given, admin, output: OK)  # type: ignore[attr-defined]
     monkeypatch.setenv("METAPROXY_TOKEN", "secret")
     monkeypatch.setenv("METAPROXY_ADMIN", "unix:/run/x")
     assert main(["check", "x"]) == OK
@@ -62,7 +62,7 @@ def test_ctrl_c_and_a_reader_that_has_enough_are_no_errors(
     def interrupted(given: Any, admin: Any, output: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module.check, "run", interrupted)
+    monkeypatch.setattr(module.check, "run", interrupted)  # type: ignore[attr-defined]
     assert main(["check", "x"]) == OK
 
 
@@ -81,6 +81,6 @@ def options(command: list[str]) -> set[str]:
     """The options of a command besides those that all have."""
     found = parser()
     for name in command:
-        found = next(one for one in found._actions if hasattr(one, "choices") and one.choices).choices[name]
+        found = next(one for one in found._actions if hasattr(one, "choices") and one.choices).choices[name]  # type: ignore[index]
     named = {one.option_strings[0] for one in found._actions if one.option_strings}
     return named - {"-h", "--admin", "--token", "--ca", "--certificate", "--json"}

@@ -47,7 +47,7 @@ def sends(monkeypatch: pytest.MonkeyPatch) -> Any:
     told = {"result": lambda entries: ([ended(one) for one in entries], "")}
 
     def played(entries: Any, to: Any, codec: Any, pace: Any, max_time: Any) -> Any:
-        told.update(entries=list(entries), to=to, codec=codec, pace=pace, max_time=max_time)
+        told.update(entries=list(entries), to=to, codec=codec, pace=pace, max_time=max_time)  # type: ignore[call-overload]
         return told["result"](entries)
 
     monkeypatch.setattr(replay, "played", played)

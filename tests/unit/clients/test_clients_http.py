@@ -83,7 +83,7 @@ async def test_calls_share_a_connection_until_it_is_closed(calls: HttpCalls, pag
     for _ in range(3):
         await calls.call("GET", url, 5)
     assert len(page.peers) == 1
-    await calls.close()
+    await calls.close()  # type: ignore[misc]
     await calls.call("GET", url, 5)
     assert len(page.peers) == 2
 

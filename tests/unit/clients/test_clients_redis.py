@@ -19,7 +19,7 @@ class Pipe(StringTransport):
         self.nodelay = enabled
 
     def take(self) -> bytes:
-        data = self.value()
+        data: bytes = self.value()
         self.clear()
         return data
 
@@ -63,7 +63,7 @@ class Bench:
         return pipe
 
     def refuse(self) -> None:
-        self.reactor.tcpClients[-1][2].clientConnectionFailed(None, Failure(ConnectionRefusedError()))
+        self.reactor.tcpClients[-1][2].clientConnectionFailed(None, Failure(ConnectionRefusedError()))  # type: ignore[arg-type]
 
 
 def test_commands_are_written_as_arrays_of_words() -> None:

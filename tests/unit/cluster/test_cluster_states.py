@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 from cluster_picks import made, picked
-from cluster_pool import Pool
-from twisted.logger import globalLogPublisher
+from cluster_pool import with_pool
+from observing import observing
 
 from metaproxy.balancers.ring_hash import RingHash
 from metaproxy.balancers.round_robin import RoundRobin
@@ -27,7 +27,7 @@ def cluster(*endpoints: Endpoint, **settings: object) -> Cluster:
 
 def test_a_drained_endpoint_gets_nothing_and_its_connections_go_until_it_is_restored() -> None:
     one = cluster(*made("a:1", "b:1"))
-    pool = one.endpoints[0].pool = Pool()
+    pool = with_pool(one.endpoints[0])
     one.drain(one.endpoints[0])
     assert picked(one) == {"Endpoint(b:1)"} and pool.retired
     one.restore(one.endpoints[0])
@@ -46,7 +46,7 @@ def test_the_last_endpoint_can_be_drained_but_not_ejected() -> None:
 
 def test_an_ejected_endpoint_keeps_its_connections() -> None:
     one = cluster(*made("a:1", "b:1"))
-    pool = one.endpoints[0].pool = Pool()
+    pool = with_pool(one.endpoints[0])
     one.eject(one.endpoints[0])
     assert picked(one) == {"Endpoint(b:1)"} and not pool.retired
 
@@ -118,13 +118,10 @@ class Picky(RoundRobin):
 
 def test_a_balancer_that_fails_is_refused_at_first_and_later_the_one_before_goes_on() -> None:
     with pytest.raises(ValueError, match="too few"):
-        Cluster("demo", Codec(), made("a:1"), Picky)
-    one = Cluster("demo", Codec(), made("a:1", "b:1"), Picky)
+        Cluster("demo", Codec(), made("a:1"), Picky)  # type: ignore[arg-type]
+    one = Cluster("demo", Codec(), made("a:1", "b:1"), Picky)  # type: ignore[arg-type]
     before = one.balancer
     told: list[object] = []
-    globalLogPublisher.addObserver(told.append)
-    try:
+    with observing(told.append):
         one.drain(one.endpoints[0])
-    finally:
-        globalLogPublisher.removeObserver(told.append)
     assert one.balancer is before and len(told) == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from cluster_picks import made, picked
-from cluster_pool import Pool
+from cluster_pool import with_pool
 
 from metaproxy.balancers.ring_hash import RingHash
 from metaproxy.balancers.round_robin import RoundRobin
@@ -26,7 +26,7 @@ def test_who_stays_is_the_same_object_who_joins_is_picked_who_leaves_is_not() ->
 def test_who_leaves_lets_its_connections_go_and_is_known_until_they_are_gone() -> None:
     cluster = Cluster("demo", Codec(), made("a:1", "b:1"), RoundRobin)
     gone = cluster.endpoints[1]
-    pool = gone.pool = Pool()
+    pool = with_pool(gone)
     pool.connections.add(1)
     cluster.update(made("a:1"))
     assert pool.retired and cluster.leaving == [gone]

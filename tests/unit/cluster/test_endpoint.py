@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from cluster_pool import Pool
+from cluster_pool import with_pool
 from zope.interface.verify import verifyObject
 
 from metaproxy.cluster.endpoint import Endpoint
@@ -32,7 +32,7 @@ def test_it_has_no_connections_before_somebody_needs_one() -> None:
 
 def test_it_is_in_use_while_an_exchange_is_under_way_or_a_connection_is_open() -> None:
     endpoint = Endpoint("127.0.0.1:80")
-    pool = endpoint.pool = Pool()
+    pool = with_pool(endpoint)
     assert not endpoint.in_use
     pool.connections.add(1)
     assert endpoint.in_use

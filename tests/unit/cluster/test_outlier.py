@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from cluster_network import Network
-from cluster_pool import Pool
+from cluster_pool import with_pool
 from twisted.internet.task import Clock
 
 from metaproxy.balancers.round_robin import RoundRobin
@@ -242,7 +242,7 @@ def test_endpoints_that_join_are_watched_and_those_that_leave_are_not() -> None:
     works = Works(2, consecutive_errors=1)
     works.errors(1)
     gone = works.endpoints[0]
-    gone.pool = Pool()
+    with_pool(gone)
     works.cluster.update([Endpoint("a:2"), Endpoint("a:3")])
     assert works.cluster.endpoints[1].monitor is not None
     gone.answered(True)

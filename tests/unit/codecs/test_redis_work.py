@@ -76,7 +76,7 @@ def test_a_hello_has_as_many_words_as_it_can_need() -> None:
     (message,) = session.receive(command("HELLO", "3", *LOGIN * 20000))
     assert message.answer == b"-ERR Syntax error in HELLO option 'u'\r\n"
     (message,) = session.receive(command("HELLO", "3", "AUTH", "default", "x", "SETNAME", "a", "SETNAME", "b"))
-    assert message.answer.startswith(b"%7\r\n")
+    assert message.answer.startswith(b"%7\r\n")  # type: ignore[union-attr]
 
 
 def test_of_a_line_that_trickles_in_each_byte_is_kept_once() -> None:

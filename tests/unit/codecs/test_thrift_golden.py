@@ -3,6 +3,7 @@
 import itertools
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,7 @@ def said(frames: list[dict[str, str]], side: str) -> bytes:
 
 
 def read(
-    name: str, frames: list[dict[str, str]], piece: int = MAX, **options: bool
+    name: str, frames: list[dict[str, str]], piece: int = MAX, **options: Any
 ) -> tuple[list[Message], list[Message]]:
     """The requests and the answers of a capture, read `piece` bytes at a time."""
     codec = Thrift(multiplexed=name.endswith("-mux"), **options)

@@ -80,7 +80,7 @@ def test_a_message_as_long_as_the_bound_passes_and_one_byte_more_does_not(
 class Looked(bytearray):
     """Bytes that count how often single ones of them are looked at."""
 
-    count = 0
+    count = 0  # type: ignore[assignment]
 
     def __getitem__(self, key: Any) -> Any:
         if isinstance(key, int):

@@ -98,7 +98,7 @@ def test_listeners_of_one_protocol_and_its_clusters_share_a_codec() -> None:
 def test_an_access_log_is_the_last_to_see_an_exchange(tmp_path: Path) -> None:
     log = {"access_log": [{"file": str(tmp_path / "a.log"), "format": "json"}]}
     (hook,) = build([{"cluster": "one"}], listener=log).listeners["front"].routes.routes[0].on_complete
-    assert type(hook.__self__).__name__ == "AccessLog"
+    assert type(hook.__self__).__name__ == "AccessLog"  # type: ignore[attr-defined]
 
 
 def test_a_retry_policy_is_built_as_written_and_its_budget_is_the_clusters() -> None:

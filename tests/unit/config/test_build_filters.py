@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from observing import observing
 from stand import Stand
 from twisted.internet.defer import Deferred
-from twisted.logger import globalLogPublisher
 
 from metaproxy.telemetry.metrics.collector import Metrics, exposition
 
@@ -98,11 +98,8 @@ def test_a_stop_that_fails_is_told_and_the_rest_goes_on(tmp_path: Path) -> None:
     plugins(one)[0].stop = lambda: 1 / 0
     one.write(config(folder))
     told: list[Any] = []
-    globalLogPublisher.addObserver(told.append)
-    try:
+    with observing(told.append):
         assert one.configuration.reload() == []
-    finally:
-        globalLogPublisher.removeObserver(told.append)
     assert [event["plugin"] for event in told if "log_failure" in event] == ["Counting"]
 
 

@@ -18,7 +18,7 @@ THREE = {"three": {"size": 2}}
 
 def filters(snapshot: Snapshot, route: int = 0, name: str = "front") -> list[Any]:
     """The filters of a route, by their on_request hooks."""
-    return [hook.__self__ for hook in snapshot.listeners[name].routes.routes[route].on_request]
+    return [hook.__self__ for hook in snapshot.listeners[name].routes.routes[route].on_request]  # type: ignore[attr-defined]
 
 
 # -- codecs
@@ -110,10 +110,10 @@ def test_a_routes_own_options_are_a_bucket_of_its_own_that_stays(works: Works) -
         {"name": "c", "match": {"x": "3"}, "cluster": "one", "filters": {"local_rate_limit": {"limit": 10}}},
         {"name": "all", "cluster": "one"},
     ]
-    before = works.put(listener(filters=[RATE], routes=routes))
+    before = works.put(listener(filters=[RATE], routes=routes))  # type: ignore[arg-type]
     buckets = [filters(before, route)[0] for route in range(4)]
     assert len(set(map(id, buckets))) == 4, "a route that gives options has its own bucket, be they the same"
-    after = works.put(listener(filters=[RATE], routes=[*reversed(routes[:3]), routes[3]]))
+    after = works.put(listener(filters=[RATE], routes=[*reversed(routes[:3]), routes[3]]))  # type: ignore[list-item]
     assert [filters(after, route)[0] for route in (2, 1, 0, 3)] == buckets
 
 
@@ -122,7 +122,7 @@ def test_off_takes_every_hook_of_a_filter_from_a_route_and_of_no_other(works: Wo
         {"name": "off", "match": {"x": "1"}, "cluster": "one", "filters": {"three": "off"}},
         {"name": "all", "cluster": "one"},
     ]
-    snapshot = works.put(listener(filters=[THREE, RATE], routes=routes))
+    snapshot = works.put(listener(filters=[THREE, RATE], routes=routes))  # type: ignore[arg-type]
     off, on = snapshot.listeners["front"].routes.routes
     assert [len(hooks) for hooks in (off.on_request, off.on_response, off.on_complete)] == [1, 0, 0]
     assert [len(hooks) for hooks in (on.on_request, on.on_response, on.on_complete)] == [2, 1, 1]
@@ -162,7 +162,7 @@ def test_a_cluster_and_its_connections_stay_when_only_its_listener_changes(
     works: Works, change: dict[str, Any]
 ) -> None:
     before = works.put().clusters["one"]
-    before.endpoints[0].pool = pool = object()
+    before.endpoints[0].pool = pool = object()  # type: ignore[assignment]
     after = works.put(listener(**change)).clusters["one"]
     assert after is before
     assert after.endpoints[0].pool is pool
@@ -360,7 +360,7 @@ def test_log_files_are_kept_open_while_a_configuration_in_force_names_them(works
         return listener(access_log=[{"file": str(tmp_path / name)}])
 
     def hook(snapshot: Snapshot) -> Any:
-        return snapshot.listeners["front"].routes.routes[0].on_complete[-1].__self__
+        return snapshot.listeners["front"].routes.routes[0].on_complete[-1].__self__  # type: ignore[attr-defined]
 
     first = works.put(log("a.log"))
     file = works.logs.open(str(tmp_path / "a.log"))

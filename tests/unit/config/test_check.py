@@ -476,9 +476,9 @@ def test_a_health_check_is_read_in_each_of_its_forms() -> None:
     assert kinds("tcp") == ("tcp",)
     assert kinds("[tcp, codec]") == ("tcp", "codec")
     (script,) = kinds("{script: {send: 0d0a, expect: '^[+]PONG'}}")  # type: ignore[misc]
-    assert (script.script.send, script.script.expect) == (b"\r\n", "^[+]PONG")
+    assert (script.script.send, script.script.expect) == (b"\r\n", "^[+]PONG")  # type: ignore[has-type]
     (http,) = kinds("{http: {path: /health, status: [200, 204]}}")  # type: ignore[misc]
-    assert (http.http.path, http.http.status) == ("/health", (200, 204))
+    assert (http.http.path, http.http.status) == ("/health", (200, 204))  # type: ignore[has-type]
 
 
 @pytest.mark.parametrize(
@@ -513,6 +513,7 @@ def test_a_proxy_header_that_is_believed_from_anyone_is_warned_of(listen: str) -
     text = f"listeners: [{{name: l, listen: '{listen}', protocol: redis, proxy_protocol: true}}]"
     config, problems = check(text, "x.yaml", Registry())
     assert problems == []
+    assert config is not None
     assert any("trusted" in warning.text for warning in config.warnings)
 
 
@@ -521,6 +522,7 @@ def test_a_proxy_header_of_trusted_networks_is_not(written: str) -> None:
     text = f"listeners: [{{name: l, listen: '0.0.0.0:1', protocol: redis, proxy_protocol: {written}}}]"
     config, problems = check(text, "x.yaml", Registry())
     assert problems == []
+    assert config is not None
     assert not any("trusted" in warning.text for warning in config.warnings)
 
 

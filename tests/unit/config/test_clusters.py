@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from checked import accepted, mesh, refused, warned
 from works import Works, cluster
@@ -81,8 +83,8 @@ def test_a_balancers_options_are_checked_without_any_endpoint() -> None:
 FOUND = {"discovery": {"file": "/nowhere.yaml"}}
 
 
-def found(**more: object) -> dict[str, object]:
-    one = cluster(**FOUND, **more)
+def found(**more: Any) -> dict[str, object]:
+    one = cluster(**FOUND, **more)  # type: ignore[arg-type]
     del one["endpoints"]
     return one
 

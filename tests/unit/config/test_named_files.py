@@ -50,26 +50,27 @@ class Network(MemoryNetwork):
 
 
 class Stand:
-    def __init__(self, folder: Path, base: dict) -> None:
+    def __init__(self, folder: Path, base: dict[str, Any]) -> None:
         self.folder = folder
         self.base = base
         (folder / "proxy.yaml").write_text(yaml.safe_dump(base))
         registry, network = Registry(), Network()
         proxy = ProxyService(network, registry)
         logs = LogFiles(network.clock)
-        logs.keep = lambda paths: None  # no thread closes files
+        # No thread closes files.
+        logs.keep = lambda paths: None  # type: ignore[method-assign]
         builder = Builder(registry, network.clock, logs)
         self.configuration = Application(str(folder / "proxy.yaml"), [], proxy, builder, network.clock)
         assert self.configuration.reload() == []
 
-    def put(self, changed: dict) -> list[str]:
+    def put(self, changed: dict[str, Any]) -> list[str]:
         return self.configuration.put_text(yaml.safe_dump(changed))
 
-    def check(self, changed: dict) -> list[str]:
+    def check(self, changed: dict[str, Any]) -> list[str]:
         return [str(one) for one in self.configuration.check_put(yaml.safe_dump(changed))[0]]
 
 
-def base(folder: Path) -> dict:
+def base(folder: Path) -> dict[str, Any]:
     (folder / "plugins").mkdir(exist_ok=True)
     (folder / "plugins" / "words.py").write_text(PLUGIN)
     (folder / "secret").write_text("x")

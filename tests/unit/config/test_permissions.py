@@ -58,4 +58,5 @@ def test_the_check_warns_of_it(folder: Any, by: str) -> None:
     text = f"plugins: {folder}\n" if by == "configuration" else "listeners: []\n"
     config, problems = check(text, "x.yaml", Registry([folder]))
     assert problems == []
+    assert config is not None
     assert [warning.text for warning in config.warnings if "everybody" in warning.text]

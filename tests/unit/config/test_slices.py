@@ -16,7 +16,7 @@ from metaproxy.telemetry.access_log.filter import LogFiles
 
 
 def fired(deferred: Any) -> Any:
-    found = []
+    found: list[Any] = []
     deferred.addBoth(found.append)
     return found
 
@@ -25,7 +25,7 @@ class Turns:
     """A reactor whose turns are taken one by one."""
 
     def __init__(self) -> None:
-        self.calls = []
+        self.calls: list[Any] = []
 
     def callLater(self, seconds: Any, function: Any, *arguments: Any) -> None:
         self.calls.append((function, arguments))
@@ -49,7 +49,7 @@ def test_long_work_lets_the_reactor_go_on_at_each_checkpoint() -> None:
             checkpoint()
         return "done"
 
-    found = fired(Slices(clock, 0.0, 0.0).run(work))
+    found = fired(Slices(clock, 0.0, 0.0).run(work))  # type: ignore[arg-type]
     assert (seen, found) == ([0], [])
     clock.turn()
     assert (seen, found) == ([0, 1], [])
@@ -60,7 +60,7 @@ def test_long_work_lets_the_reactor_go_on_at_each_checkpoint() -> None:
 
 def test_work_waits_for_the_work_before_it() -> None:
     clock, seen = Turns(), []
-    slices = Slices(clock, 0.0, 0.0)
+    slices = Slices(clock, 0.0, 0.0)  # type: ignore[arg-type]
 
     def work(name: Any) -> None:
         seen.append(f"{name} begins")
@@ -68,7 +68,7 @@ def test_work_waits_for_the_work_before_it() -> None:
         seen.append(f"{name} ends")
 
     for name in ("one", "two"):
-        slices.run(lambda name=name: work(name))
+        slices.run(lambda name=name: work(name))  # type: ignore[misc]
     for _ in range(5):
         clock.turn()
     assert seen == ["one begins", "one ends", "two begins", "two ends"]
@@ -125,7 +125,7 @@ def test_a_large_configuration_is_checked_and_built_in_many_slices() -> None:
         assert config is not None and problems == []
         return builder.build(config)
 
-    found = fired(Slices(turns, 0.0, 0.0).run(work))
+    found = fired(Slices(turns, 0.0, 0.0).run(work))  # type: ignore[arg-type]
     count = 0
     while not found:
         turns.turn()

@@ -58,7 +58,7 @@ def zone() -> Iterator[None]:
     made.port = reactor.listenUDP(  # type: ignore[attr-defined]
         0, dns.DNSDatagramProtocol(server.DNSServerFactory(clients=[made], verbose=0)), interface="127.0.0.1"
     )
-    yield made
+    yield made  # type: ignore[misc]
     pytest_twisted.blockon(made.port.stopListening())  # type: ignore[attr-defined]
 
 
@@ -197,7 +197,7 @@ async def test_nothing_is_told_after_a_stop(zone: Any) -> None:
     asking.dns.stop()
     for _ in range(20):
         await task.deferLater(reactor, 0.005)
-    assert asking.told.updates == asking.told.failures == []
+    assert asking.told.updates == asking.told.failures == []  # type: ignore[comparison-overlap]
     assert asking.clock.getDelayedCalls() == []
 
 
@@ -219,7 +219,7 @@ def test_it_keeps_the_interface_and_may_be_stopped_before_it_is_started() -> Non
         ({"target": "a:1", "servers": ["ns.example"]}, "is not ip or ip:port"),
     ],
 )
-def test_what_is_wrong_is_told(options: dict[str, float | list[str] | str], text: str) -> None:
+def test_what_is_wrong_is_told(options: dict[str, Any], text: str) -> None:
     with pytest.raises(ValueError, match=text):
         Dns(clock=task.Clock(), **options)
 
@@ -235,7 +235,7 @@ def test_the_name_servers_are_those_of_resolv_conf_unless_told(tmp_path: Path, m
     monkeypatch.setattr(module, "RESOLV", str(file))
     told = Told()
     one = Dns("a:1", task.Clock())
-    one.start(told.updates.append, told.failures.append)
+    one.start(told.updates.append, told.failures.append)  # type: ignore[arg-type]
     assert told.failures and "has no nameserver" in told.failures[0]
     one.stop()
 
@@ -248,7 +248,7 @@ async def test_a_host_of_the_hosts_file_is_found_there(tmp_path: Path, monkeypat
     monkeypatch.setattr(module, "HOSTS", str(tmp_path / "hosts"))
     told = Told()
     one = Dns("demo.svc:1", reactor, family="v4")
-    one.start(told.updates.append, told.failures.append)
+    one.start(told.updates.append, told.failures.append)  # type: ignore[arg-type]
     for _ in range(100):
         if told.updates:
             break

@@ -10,6 +10,7 @@ from zope.interface.verify import verifyObject
 
 from metaproxy.discovery.file import MOST, File
 from metaproxy.interfaces import IDiscovery
+from metaproxy.units import Seconds
 
 
 class Watched:
@@ -72,4 +73,4 @@ def test_it_is_looked_at_no_more_after_a_stop(tmp_path: Path) -> None:
 def test_it_keeps_the_interface_and_wants_a_pause() -> None:
     assert verifyObject(IDiscovery, File("/x", Clock()))
     with pytest.raises(ValueError, match="without a pause"):
-        File("/x", Clock(), 0.0)
+        File("/x", Clock(), Seconds(0.0))

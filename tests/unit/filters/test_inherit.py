@@ -102,11 +102,11 @@ def test_another_domain_counts_for_itself() -> None:
 def test_what_a_service_said_to_be_over_its_limit_stays_known() -> None:
     clock = Clock()
     service = {"redis": "127.0.0.1:1"}
-    old = GlobalRateLimit([DESCRIPTOR], clock, service, remember_over_limit=True)
-    new = GlobalRateLimit([DESCRIPTOR], clock, service, remember_over_limit=True, hits_addend=2)
-    old._service._over["x"] = (5.0, None)
+    old = GlobalRateLimit([DESCRIPTOR], clock, service, remember_over_limit=True)  # type: ignore[arg-type]
+    new = GlobalRateLimit([DESCRIPTOR], clock, service, remember_over_limit=True, hits_addend=2)  # type: ignore[arg-type]
+    old._service._over["x"] = (5.0, None)  # type: ignore[attr-defined]
     new.inherit(old)
-    assert len(new._service) == 1
+    assert len(new._service) == 1  # type: ignore[arg-type]
 
 
 # -- fault
@@ -117,12 +117,12 @@ def test_faults_under_way_count_and_end_in_the_new_one() -> None:
     written = {"name": "slow", "percentage": 100, "delay": "10s"}
     old, new = fault([written], clock, max_active=1), fault([{**written, "delay": "5s"}], clock, max_active=1)
     exchange = Exchange()
-    assert isinstance(old.on_request(exchange), Deferred)
+    assert isinstance(old.on_request(exchange), Deferred)  # type: ignore[arg-type]
     new.inherit(old)
     assert new.gauges["active"] == 1
-    assert new.on_request(Exchange()) is None
+    assert new.on_request(Exchange()) is None  # type: ignore[arg-type]
     assert new.counters["overflow"] == 1
-    old.on_complete(exchange)
+    old.on_complete(exchange)  # type: ignore[arg-type]
     assert new.gauges["active"] == 0
 
 
@@ -157,22 +157,22 @@ def test_the_same_seed_goes_on_drawing_where_it_was() -> None:
 def test_what_is_under_way_counts_against_the_new_limit(keys: Any) -> None:
     old, new = ConcurrencyLimit(2, key=keys[0]), ConcurrencyLimit(2, key=keys[1])
     first, second = Exchange(user="ann"), Exchange(user="ann")
-    assert old.on_request(first) is None
+    assert old.on_request(first) is None  # type: ignore[arg-type]
     new.inherit(old)
     assert new.gauges["under_way"] == 1
-    assert new.on_request(second) is None
+    assert new.on_request(second) is None  # type: ignore[arg-type]
     assert passes(new, 1, user="ann") == [False]
-    old.on_complete(first)
-    new.on_complete(second)
+    old.on_complete(first)  # type: ignore[arg-type]
+    new.on_complete(second)  # type: ignore[arg-type]
     assert new.gauges["under_way"] == 0
     assert passes(new, 2, user="ann") == [True, True]
 
 
 def test_an_adaptive_limit_goes_on_with_what_it_found() -> None:
     adaptive = {"min_rtt": {"fixed": "10ms"}}
-    old, new = ConcurrencyLimit(adaptive=adaptive), ConcurrencyLimit(adaptive={**adaptive, "max_limit": 20})
+    old, new = ConcurrencyLimit(adaptive=adaptive), ConcurrencyLimit(adaptive={**adaptive, "max_limit": 20})  # type: ignore[arg-type]
     passes(old, 1)
-    old._lanes[()].gradient.limit = 50
+    old._lanes[()].gradient.limit = 50  # type: ignore[union-attr]
     new.inherit(old)
     assert new.gauges["limit"] == 20
 
@@ -182,9 +182,9 @@ def test_an_adaptive_limit_goes_on_with_what_it_found() -> None:
 def test_any_kind_of_limit_may_follow_any_other(before: Any, options: Any) -> None:
     old, new = ConcurrencyLimit(**before), ConcurrencyLimit(**options)
     exchange = Exchange()
-    old.on_request(exchange)
+    old.on_request(exchange)  # type: ignore[arg-type]
     new.inherit(old)
-    old.on_complete(exchange)
+    old.on_complete(exchange)  # type: ignore[arg-type]
     assert passes(new, 3) == [True, True, True]
     assert new.gauges["under_way"] == 3
 
@@ -211,7 +211,7 @@ def test_keys_of_the_same_url_are_there_at_once_and_fetched_again_when_that_was_
     clock, fetched = Clock(), []
 
     def made(url: str) -> RemoteKeys:
-        return RemoteKeys(url, 100.0, clock, lambda: (fetched.append(url), succeed(JWKS))[1], dict.fromkeys(
+        return RemoteKeys(url, 100.0, clock, lambda: (fetched.append(url), succeed(JWKS))[1], dict.fromkeys(  # type: ignore[func-returns-value]
             ("jwks_fetch_success", "jwks_fetch_failed"), 0
         ))  # fmt: skip
 

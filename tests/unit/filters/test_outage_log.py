@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from observing import observing
 from twisted.internet.task import Clock
-from twisted.logger import formatEvent, globalLogPublisher
+from twisted.logger import formatEvent
 
 from metaproxy.filters.outage_log import OutageLog
 from metaproxy.support.log_throttle import PERIOD
@@ -19,9 +20,8 @@ def told() -> Iterator[list[str]]:
         if event.get("log_namespace") == "metaproxy.filters.outage_log":
             lines.append(formatEvent(event))
 
-    globalLogPublisher.addObserver(note)
-    yield lines
-    globalLogPublisher.removeObserver(note)
+    with observing(note):
+        yield lines
 
 
 def test_the_first_failure_is_told_and_the_first_answer_after_it(told: list[str]) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from harness import Stage, answer, call
+from harness import Quill, Stage, answer, call
 
 from metaproxy.filters.rbac import Rbac
 from metaproxy.interfaces import IFilter
@@ -191,7 +191,7 @@ def test_what_is_wrong_with_policies_is_told_when_they_are_checked(
 def quill_with(facts: dict[str, str], metadata: dict[str, str], rbac: Rbac) -> bool:
     """Whether a Quill client with these facts, whose frames hold these metadata, is answered by the server."""
 
-    class Claims(type(Stage().codec)):  # type: ignore[misc]
+    class Claims(Quill):
         def parse(self, frame: bytes) -> Message:
             message = super().parse(frame)
             message.metadata = {**(message.metadata or {}), **metadata}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -44,7 +45,7 @@ def call(*attachments: str, method: str = "echo", target: str = "", number: int 
     return message
 
 
-def passes(policy: dict[str, object], message: Message, **facts: str) -> bool:
+def passes(policy: Mapping[str, object], message: Message, **facts: str) -> bool:
     exchange: Any = Asked(message, {key.replace("_", "."): value for key, value in facts.items()})
     reply = Rbac({"one": policy}).on_request(exchange)
     assert reply is None or (not hasattr(reply, "addCallback") and reply.kind is ErrorKind.DENIED)

@@ -127,7 +127,7 @@ def test_a_filter_tells_which_clusters_it_asks() -> None:
     assert ExtAuthz({"cluster": "a"}, Clock(), clusters=Clusters()).asks == ("a",)
     assert ExtAuthz({"grpc": "h:1"}, Clock()).asks == ()
     redis = {"cluster": "b", "kind": "redis"}
-    assert GlobalRateLimit([DESCRIPTOR], Clock(), service=redis, clusters=Clusters()).asks == ("b",)
+    assert GlobalRateLimit([DESCRIPTOR], Clock(), service=redis, clusters=Clusters()).asks == ("b",)  # type: ignore[arg-type]
 
 
 def test_a_filter_that_is_built_without_clusters_says_so() -> None:

@@ -42,7 +42,7 @@ def made() -> tuple[Attempt, Wants]:
     endpoint = Endpoint("127.0.0.1:1")
     owner = Wants()
     cluster = Cluster("demo", Quill(), [endpoint], RoundRobin)
-    return Attempt(owner, Message(Kind.REQUEST, b""), cluster, endpoint), owner
+    return Attempt(owner, Message(Kind.REQUEST, b""), cluster, endpoint), owner  # type: ignore[arg-type]
 
 
 def under_way(attempt: Attempt) -> tuple[int, int]:

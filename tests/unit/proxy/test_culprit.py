@@ -141,7 +141,7 @@ def with_message(change: Callable[[Message], None]) -> Quill:
                 change(message)
             return messages
 
-        inner.receive = changed
+        inner.receive = changed  # type: ignore[method-assign]
         return inner
 
     return codec_with(session=session)
@@ -174,7 +174,7 @@ def test_a_session_that_reads_what_are_no_messages_ends_its_connection_and_is_na
     def session(self: Quill, side: Side, max_frame: int) -> Any:
         inner = Quill.session(self, side, max_frame)
         if side is Side.CLIENT:
-            inner.receive = lambda data: given
+            inner.receive = lambda data: given  # type: ignore[assignment, method-assign, return-value]
         return inner
 
     stage = Stage(codec=codec_with(session=session))
@@ -214,7 +214,7 @@ def test_a_balancer_that_raises_or_picks_what_is_no_endpoint_ends_the_exchange(p
 def test_a_goodbye_that_raises_keeps_no_listener_from_draining() -> None:
     def session(self: Quill, side: Side, max_frame: int) -> Any:
         inner = Quill.session(self, side, max_frame)
-        inner.drain = failing(SystemExit(1))
+        inner.drain = failing(SystemExit(1))  # type: ignore[method-assign]
         return inner
 
     stage = Stage(codec=codec_with(session=session))
@@ -234,7 +234,7 @@ def test_an_error_that_is_final_ends_its_clients_connection_behind_it() -> None:
 def test_a_broken_frame_is_answered_with_the_sessions_last_words_behind_what_came_before() -> None:
     def session(self: Quill, side: Side, max_frame: int) -> Any:
         inner = Quill.session(self, side, max_frame)
-        inner.owed = lambda: b"last words"
+        inner.owed = lambda: b"last words"  # type: ignore[method-assign]
         return inner
 
     stage = Stage(codec=codec_with(session=session))
@@ -248,7 +248,7 @@ def test_a_broken_frame_is_answered_with_the_sessions_last_words_behind_what_cam
 def test_last_words_that_raise_end_the_connection_without_them() -> None:
     def session(self: Quill, side: Side, max_frame: int) -> Any:
         inner = Quill.session(self, side, max_frame)
-        inner.owed = failing(SystemExit(1))
+        inner.owed = failing(SystemExit(1))  # type: ignore[method-assign]
         return inner
 
     stage = Stage(codec=codec_with(session=session))

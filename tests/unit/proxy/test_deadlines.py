@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 
 from metaproxy.proxy.deadlines import AT_ONCE, DeadlineQueues, Deadlines
 
@@ -13,6 +14,9 @@ class Timed:
     def time_out(self) -> None:
         self.timed_out += 1
 
+    def broke(self, failure: Failure) -> None:
+        failure.raiseException()
+
 
 def test_an_unanswered_request_times_out_at_its_deadline() -> None:
     clock, exchange = Clock(), Timed(0.0)
@@ -20,7 +24,7 @@ def test_an_unanswered_request_times_out_at_its_deadline() -> None:
     clock.advance(1.9)
     assert not exchange.timed_out
     clock.advance(0.1)
-    assert exchange.timed_out == 1
+    assert exchange.timed_out == 1  # type: ignore[comparison-overlap]
 
 
 def test_who_is_forgotten_does_not_time_out() -> None:

@@ -342,8 +342,8 @@ def test_two_reasons_to_pause_must_both_be_gone() -> None:
 
 
 def test_heartbeats_are_answered_and_never_forwarded() -> None:
-    class Beating(type(Stage().codec)):  # type: ignore[misc]
-        def parse(self, frame: bytes) -> object:
+    class Beating(Quill):
+        def parse(self, frame: bytes) -> object:  # type: ignore[override]
             message = super().parse(frame)
             if message.get("service") == "beat":
                 message.kind, message.answer = type(message.kind).HEARTBEAT, b"beat"

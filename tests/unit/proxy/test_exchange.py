@@ -4,7 +4,7 @@ import gc
 from typing import Any
 
 import pytest
-from harness import HEAD, Stage, answer, call
+from harness import HEAD, Quill, Stage, answer, call
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
@@ -50,7 +50,7 @@ def error_text(frame: bytes) -> str:
     return frame[13:].decode()
 
 
-class OneWayQuill(type(Stage().codec)):  # type: ignore[misc]
+class OneWayQuill(Quill):
     """Quill whose services that begin with ! get no answer."""
 
     def parse(self, frame: bytes) -> Message:
@@ -60,7 +60,7 @@ class OneWayQuill(type(Stage().codec)):  # type: ignore[misc]
         return message
 
 
-class MutableQuill(type(Stage().codec)):  # type: ignore[misc]
+class MutableQuill(Quill):
     """Quill whose body takes mutations as ` key=value` behind it."""
 
     mutable = ""
@@ -187,7 +187,7 @@ def test_a_request_that_matches_no_route_gets_the_protocols_error() -> None:
 
 
 def test_a_request_whose_metadata_cannot_be_decoded_is_refused_and_the_connection_stays() -> None:
-    class Opaque(type(Stage().codec)):  # type: ignore[misc]
+    class Opaque(Quill):
         def parse(self, frame: bytes) -> Message:
             message = super().parse(frame)
             message.metadata, message.more = None, self._fail
@@ -369,7 +369,7 @@ def test_facts_of_the_peer_can_be_routed_on() -> None:
 
 
 def test_a_client_can_not_name_a_source_of_its_own() -> None:
-    class Lying(type(Stage().codec)):  # type: ignore[misc]
+    class Lying(Quill):
         def parse(self, frame: bytes) -> Message:
             message = super().parse(frame)
             if message.metadata is not None:
@@ -385,7 +385,7 @@ def test_a_client_can_not_name_a_source_of_its_own() -> None:
 
 
 def test_a_codec_that_cannot_make_an_error_leaves_the_connection_alone() -> None:
-    class Mute(type(Stage().codec)):  # type: ignore[misc]
+    class Mute(Quill):
         def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes:
             raise KeyError("mute")
 
@@ -400,7 +400,7 @@ def test_the_codecs_error_decodes_to_the_requests_id() -> None:
     stage = Stage(routes=[])
     client = stage.client()
     stage.say(client, call(31))
-    session = LengthFramed(13, lambda d, o: 4 + HEAD.unpack_from(d, o)[0], stage.codec.parse, 1000)
+    session = LengthFramed(13, lambda d, o: 4 + HEAD.unpack_from(d, o)[0], stage.codec.parse, 1000)  # type: ignore[attr-defined]
     (message,) = session.receive(client.take())
     assert (message.kind, message.id) == (Kind.ERROR, 31)
     assert stage.codec.session(Side.SERVER, 10).error is None

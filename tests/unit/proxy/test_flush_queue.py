@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 
 from metaproxy.proxy.flush_queue import FlushQueue
 
@@ -11,6 +12,9 @@ class Flushed:
 
     def flush(self) -> None:
         self.times += 1
+
+    def unflushable(self, failure: Failure) -> None:
+        failure.raiseException()
 
 
 def test_what_is_written_in_a_turn_leaves_at_its_end() -> None:

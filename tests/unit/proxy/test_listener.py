@@ -1,10 +1,11 @@
 from __future__ import annotations
 
-from harness import LineCodec, Session, Stage, answer, call
+from harness import LineCodec, Stage, answer, call
 from twisted.internet.defer import Deferred
 from twisted.logger import LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 
+from metaproxy.codecs.framing import Session
 from metaproxy.message import Side
 
 

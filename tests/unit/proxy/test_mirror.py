@@ -68,7 +68,8 @@ def test_a_copy_carries_the_changes_of_the_request() -> None:
         mutable = ""
 
         def mutate(self, message: Message, mutation: Any) -> bytes:
-            return message.frame[:-2] + mutation.set["mark"].encode()
+            mark: str = mutation.set["mark"]
+            return message.frame[:-2] + mark.encode()
 
     stage = Mirrored(codec=Marking(), hooks={"on_request": (lambda exchange: exchange.set("mark", "OK"),)})
     stage.say(stage.client(), call(7))
@@ -134,7 +135,7 @@ def test_what_was_not_forwarded_is_not_copied() -> None:
 
 def test_more_copies_than_the_bounds_are_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     for setting in ({"most": 1}, {}):
-        stage = Mirrored(**setting)
+        stage = Mirrored(**setting)  # type: ignore[arg-type]
         if not setting:
             monkeypatch.setattr(module, "MAX_COPIES", 1)
         client = stage.client()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from harness import LineCodec, Stage, Wire, answer, call
+from observing import observing
 from twisted.internet.task import Clock
-from twisted.logger import globalLogPublisher
 
 from metaproxy.proxy.memory import held_by_client
 from metaproxy.proxy.overload import Holder, OverloadLimits, OverloadMonitor
@@ -65,9 +66,8 @@ def lines() -> Iterator[list[str]]:
         if event.get("log_namespace") == "metaproxy.proxy.overload":
             found.append(str(event["log_format"]))
 
-    globalLogPublisher.addObserver(observe)
-    yield found
-    globalLogPublisher.removeObserver(observe)
+    with observing(observe):
+        yield found
 
 
 def test_within_its_limits_nothing_is_refused() -> None:
@@ -205,7 +205,8 @@ def test_what_holds_little_is_left_alone_and_garbage_is_collected_instead() -> N
 
 
 def test_connections_to_servers_go_last() -> None:
-    clock, closed = Clock(), []
+    clock = Clock()
+    closed: list[Any] = []
     monitor = OverloadMonitor(clock, lambda: 2 * LIMIT if len(closed) < 3 else 0, lambda: None)
     sizes = [(90 * MIB, True), (40 * MIB, False), (50 * MIB, False)]
     holders = [Holder(size, lambda size=size: closed.append(size), last) for size, last in sizes]  # type: ignore[misc]

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from harness import LineCodec, Stage, answer, call
+from typing import Any
+
+from harness import LineCodec, Quill, Stage, answer, call
 
 from metaproxy.cluster.breaker import Breaker
 from metaproxy.cluster.cluster import ConnectionSettings
@@ -81,7 +83,7 @@ def test_an_idle_connection_is_closed_after_its_timeout() -> None:
     stage = Stage(connections=ConnectionSettings(mode="pool", idle_timeout=10))
     stage.say(stage.client(), call(1))
     stage.say(stage.server, answer(1))
-    pool = stage.endpoints[0].pool
+    pool: Any = stage.endpoints[0].pool
     stage.clock.advance(9)
     pool.sweep(stage.clock.seconds())
     assert not stage.server.closed
@@ -94,7 +96,8 @@ def test_a_worn_out_shared_connection_answers_what_it_owes_and_then_closes() -> 
     stage = Stage(connections=ConnectionSettings(max_requests=2))
     client = stage.client()
     stage.say(client, call(1) + call(2))
-    stage.endpoints[0].pool.sweep(stage.clock.seconds())
+    pool: Any = stage.endpoints[0].pool
+    pool.sweep(stage.clock.seconds())
     stage.say(client, call(3))
     old, new = stage.network.upstreams
     assert new.take() == call(1)
@@ -104,8 +107,8 @@ def test_a_worn_out_shared_connection_answers_what_it_owes_and_then_closes() -> 
 
 
 def test_a_server_that_drains_gets_no_new_request_b28() -> None:
-    class Draining(type(Stage().codec)):  # type: ignore[misc]
-        def parse(self, frame: bytes) -> object:
+    class Draining(Quill):
+        def parse(self, frame: bytes) -> object:  # type: ignore[override]
             message = super().parse(frame)
             if message.id == 99:
                 message.kind = type(message.kind).DRAIN

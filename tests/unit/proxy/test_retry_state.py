@@ -151,7 +151,7 @@ def test_a_client_that_leaves_ends_all_tries() -> None:
 
 def test_nothing_is_repeated_once_a_byte_of_the_answer_has_come() -> None:
     for policy in ({"unsafe": True}, {}):
-        stage = retried(**policy)
+        stage = retried(**policy)  # type: ignore[arg-type]
         client = stage.client()
         stage.say(client, call(7, "read"))
         stage.say(stage.server, answer(1)[:7])

@@ -96,8 +96,8 @@ def test_the_original_destination_is_a_fact_before_the_first_request() -> None:
     stage = Stage(original_destination=True)
     wire = Keeping()
     client = wire.protocol = stage.listener._accepted(wire)
-    client.makeConnection(wire)
-    assert (client.facts["destination.address"], client.facts["destination.port"]) == ("10.9.9.9", "80")
+    client.makeConnection(wire)  # type: ignore[union-attr]
+    assert (client.facts["destination.address"], client.facts["destination.port"]) == ("10.9.9.9", "80")  # type: ignore[union-attr]
 
 
 def test_a_connection_over_a_unix_socket_has_nothing_to_keep_alive_and_nothing_to_find() -> None:

@@ -98,9 +98,15 @@ def connect(stage: Stage, context: ssl.SSLContext, name: str = "proxy.example.or
     return peer
 
 
-def facts(stage: Stage) -> dict[str, str]:
+def client_connection(stage: Stage) -> Any:
+    """The one connection of a client."""
     (client,) = stage.listener.clients
-    return client.facts
+    return client
+
+
+def facts(stage: Stage) -> dict[str, str]:
+    found: dict[str, str] = client_connection(stage).facts
+    return found
 
 
 def test_requests_and_answers_pass(chest: Chest) -> None:
@@ -225,7 +231,7 @@ def test_any_split_of_the_sealed_bytes_decodes_the_same(chest: Chest, cut: int, 
 def test_what_was_decrypted_while_the_client_was_paused_comes_when_it_goes_on(chest: Chest) -> None:
     stage = secured(chest)
     peer = connect(stage, client_of(chest))
-    (client,) = stage.listener.clients
+    client = client_connection(stage)
     client.pause("test")
     peer.send(stage, call(7))
     assert stage.listener.counts.requests == 0
@@ -238,7 +244,7 @@ def test_what_was_decrypted_while_the_client_was_paused_comes_when_it_goes_on(ch
 def test_a_full_socket_pauses_and_resumes_who_writes(chest: Chest) -> None:
     stage = secured(chest)
     peer = connect(stage, client_of(chest))
-    (client,) = stage.listener.clients
+    client = client_connection(stage)
     peer.wire.protocol.pauseProducing()
     assert "slow" in client._pauses
     peer.wire.protocol.resumeProducing()
@@ -262,7 +268,7 @@ def test_a_client_that_says_goodbye_gets_its_answers_first(chest: Chest) -> None
 def test_the_end_is_told_to_a_client_that_was_paused_when_it_came(chest: Chest) -> None:
     stage = secured(chest)
     peer = connect(stage, client_of(chest))
-    (client,) = stage.listener.clients
+    client = client_connection(stage)
     client.pause("test")
     stage.finish(peer.wire)
     assert not peer.wire.closed

@@ -30,10 +30,16 @@ class Peer(Protocol):
         self.pauses = 0
         self.resumes = 0
 
+    @property
+    def wire(self) -> Any:
+        """Its transport."""
+        assert self.transport is not None
+        return self.transport
+
     def dataReceived(self, data: bytes) -> None:
         self.received += data
         if self.echo:
-            self.transport.write(data)  # type: ignore[union-attr]
+            self.wire.write(data)
 
     def readConnectionLost(self) -> None:
         self.half_closed = True
@@ -75,9 +81,9 @@ def test_bytes_go_there_and_back(network: Network) -> Any:
     client = Peer()
     network.connect(parse(where), client, 1.0)
     yield until(lambda: client.transport is not None)
-    client.transport.write(b"hello")
+    client.wire.write(b"hello")
     yield until(lambda: client.received == b"hello")
-    assert client.transport.getPeer() == where
+    assert client.wire.getPeer() == where
     assert peers[0].transport.getHost() == where  # type: ignore[union-attr]
 
 
@@ -90,7 +96,7 @@ def test_a_unix_socket_works_alike_and_a_stale_one_is_replaced(network: Network,
     client = Peer()
     network.connect(parse(f"unix:{path}"), client, 1.0)
     yield until(lambda: client.transport is not None)
-    client.transport.write(b"hello")
+    client.wire.write(b"hello")
     yield until(lambda: client.received == b"hello")
 
 
@@ -182,7 +188,7 @@ def test_a_paused_connection_reads_nothing(network: Network) -> Any:
     network.connect(parse(where), client, 1.0)
     yield until(lambda: peers and peers[0].transport)
     peers[0].transport.pauseProducing()  # type: ignore[union-attr]
-    client.transport.write(b"hello")
+    client.wire.write(b"hello")
     yield task.deferLater(reactor, 0.02, lambda: None)
     assert peers[0].received == b""
     peers[0].transport.resumeProducing()  # type: ignore[union-attr]
@@ -207,8 +213,8 @@ def test_an_error_in_one_protocol_costs_its_connection_alone(network: Network) -
     yield until(lambda: len(made) == 1 and first.transport is not None)
     network.connect(parse(where), second, 1.0)
     yield until(lambda: len(made) == 2 and second.transport is not None)
-    first.transport.write(b"x")
-    second.transport.write(b"y")
+    first.wire.write(b"x")
+    second.wire.write(b"y")
     yield until(lambda: made[0].lost is not None and second.received == b"y")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -197,7 +198,7 @@ class Picks:
 
     uses_hash = False
 
-    def __init__(self, endpoints: list[Endpoint], order: Any) -> None:
+    def __init__(self, endpoints: list[Endpoint], order: Iterator[int]) -> None:
         self._endpoints, self._order = endpoints, order
 
     def pick(self, hash_value: int) -> Endpoint:
@@ -365,15 +366,15 @@ def test_a_request_that_the_codec_cannot_send_gives_the_connection_back(
     stage.say(client, request_)
     stage.say(stage.server, frame)
     client.take()
-    (connection,) = stage.endpoints[0].pool.connections
+    (connection,) = stage.endpoints[0].pool.connections  # type: ignore[union-attr]
 
     def refuse(message: Message, id: int) -> bytes:
         raise FrameError("no")
 
-    connection._session.send, good = refuse, connection._session.send
+    connection._session.send, good = refuse, connection._session.send  # type: ignore[union-attr]
     stage.say(client, request_)
     assert b"no" in client.take()
-    connection._session.send = good
+    connection._session.send = good  # type: ignore[union-attr]
     stage.say(client, request_)
     stage.say(stage.server, answer(3) if isinstance(codec, Quill) else frame)
     assert client.take() == frame

@@ -23,7 +23,7 @@ class Hall:
         self.refuse = False
         self.codec = codec or Quill()
         self.player = Player(self.clock, self._connect, self.codec, Pace(**pace))
-        self.done: list[object] = []
+        self.done: list[Any] = []
 
     def _connect(self, protocol: Any) -> Any:
         if self.refuse:

@@ -60,7 +60,7 @@ def test_requests_are_numbered_as_they_were_read_although_others_end_first(tmp_p
     client = studio.running.client()
     studio.running.say(client, call(1, body=b"1") + call(2, body=b"2") + call(3, body=b"3"))
     wires = studio.running.network.upstreams
-    sent = [(wire, frame[4:12], frame[-1:]) for wire in wires for frame in _frames(wire.take())]
+    sent = [(wire, frame[4:12], frame[-1:]) for wire in wires for frame in _frames(wire.take())]  # type: ignore[index]
     for wire, id, _ in sorted(sent, key=lambda one: one[2], reverse=True):
         studio.running.say(wire, answer(int.from_bytes(id, "big")), 0.001)
     studio.running.exchange(client, "echo")
@@ -77,7 +77,7 @@ def test_requests_are_numbered_as_they_were_read_although_others_end_first(tmp_p
 def _frames(data: bytes) -> Iterator[None]:
     while data:
         size = 4 + int.from_bytes(data[:4], "big")
-        yield data[:size]
+        yield data[:size]  # type: ignore[misc]
         data = data[size:]
 
 

@@ -223,7 +223,7 @@ def test_a_condition_tells_its_long_form_for_the_configuration_dump() -> None:
 
 def test_a_condition_can_not_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
-        compile_condition("method", "say").name = "other"
+        compile_condition("method", "say").name = "other"  # type: ignore[misc]
     assert not hasattr(compile_condition("method", "say"), "__dict__")
 
 

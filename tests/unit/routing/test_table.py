@@ -6,6 +6,7 @@ import json
 import math
 import random
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -54,7 +55,7 @@ class CountedMessage(Message):
         return super().get(key)
 
 
-def route(name: str, match: dict[str, object] | None = None, **options: object) -> Route:
+def route(name: str, match: dict[str, object] | None = None, **options: Any) -> Route:
     conditions = [compile_condition(key, spec) for key, spec in (match or {}).items()]
     return Route(name, conditions, [Target(Cluster(name))], **options)
 
@@ -65,7 +66,7 @@ def request(**metadata: str) -> Message:
 
 def matched(routes: list[Route], message: Message, draws: random.Random | None = None) -> str | None:
     found = RouteTable(routes, draws or NoRandom()).match(message, PEER)
-    return found and found.name
+    return found.name if found is not None else None
 
 
 def test_the_first_of_the_routes_that_match_is_taken() -> None:
@@ -220,7 +221,7 @@ def test_percentages_are_drawn_in_the_order_of_the_routes() -> None:
 
 def test_a_quarter_of_what_matches_is_a_quarter() -> None:
     table = RouteTable([route("canary", percent=25), route("rest")], random.Random(5))
-    count = sum(table.match(request(), PEER).name == "canary" for _ in range(20_000))
+    count = sum(table.match(request(), PEER).name == "canary" for _ in range(20_000))  # type: ignore[union-attr]
     assert abs(count - 5000) < 4.9 * math.sqrt(20_000 * 0.25 * 0.75)  # one seed in a million fails
 
 

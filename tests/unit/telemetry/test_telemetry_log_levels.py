@@ -13,7 +13,7 @@ class Log:
 
     def __init__(self) -> None:
         self.seen: list[str] = []
-        self.publisher = LogPublisher(self.observe)
+        self.publisher = LogPublisher(self.observe)  # type: ignore[arg-type]
         self.levels = LogLevels(self.publisher)
         self.levels.start()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,7 @@ from metaproxy.plugins import Registry
 REGISTRY = Registry()
 
 
-def outcome(kind: Kind[object], text: str) -> tuple[object, list[str]]:
+def outcome(kind: Kind[Any], text: str) -> tuple[object, list[str]]:
     """The value of `key: TEXT`, and what is wrong with it."""
     root, problems = load(f"key: {text}", "x.yaml", {"N": "7", "T": "5s", "E": ""})
     assert problems == [] and root is not None and isinstance(root.value, dict)

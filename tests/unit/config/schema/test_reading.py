@@ -31,7 +31,7 @@ def texts(found: Reading) -> list[str]:
 def try_use(found: Reading, interface: object, name: str, **options: object) -> None:
     entries = {key: node(str(value)) for key, value in options.items()}
     try:
-        found.build(found.use(interface, name, node(name), entries, options))
+        found.build(found.use(interface, name, node(name), entries, options))  # type: ignore[arg-type]
     except Refused:
         pass
 

@@ -49,7 +49,7 @@ class Scene:
         self.service = Service()
         self.filter = ExtAuthz(**{"service": WHERE, "clock": self.stage.clock, **options})
         self.filter._service.stop()
-        self.filter._service = self.service
+        self.filter._service = self.service  # type: ignore[assignment]
         for route in (self.stage.route, self.stage.no_route):
             route.on_request = (self.filter.on_request,)
         self.client = self.stage.client()

@@ -24,7 +24,7 @@ from metaproxy.message import ErrorKind
 Response = external_auth_pb2.CheckResponse
 
 
-class Servicer(external_auth_pb2_grpc.AuthorizationServicer):
+class Servicer(external_auth_pb2_grpc.AuthorizationServicer):  # type: ignore[misc]
     def __init__(self) -> None:
         self.requests: list[Any] = []
         self.answer: Callable[[Any, Any], Any] = lambda request, context: Response()

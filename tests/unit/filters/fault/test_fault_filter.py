@@ -60,7 +60,7 @@ class Shared(Clock):
 
     stage: Any = None
 
-    def callLater(self, delay: float, call: Any, *args: Any, **kwargs: Any) -> Any:
+    def callLater(self, delay: float, call: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
         return self.stage.clock.callLater(delay, call, *args, **kwargs)
 
 

@@ -161,7 +161,7 @@ def test_a_truncated_answer_is_never_whole() -> None:
 
 
 def test_without_a_percentage_nothing_is_hit() -> None:
-    assert plan(delay="1s").percentage == 0
+    assert plan(delay="1s").percentage == 0.0
 
 
 def test_an_error_has_a_kind_a_text_and_a_name() -> None:

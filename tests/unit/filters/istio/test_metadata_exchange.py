@@ -58,7 +58,7 @@ def test_b26_the_application_need_not_see_what_the_other_side_told() -> None:
 
 def test_b21_the_metadata_are_encoded_once_for_a_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     encoded: list[Any] = []
-    monkeypatch.setattr(metadata_exchange, "encode", lambda metadata: encoded.append(metadata) or "text")
+    monkeypatch.setattr(metadata_exchange, "encode", lambda metadata: (encoded.append(metadata), "text")[1])  # type: ignore[func-returns-value]
     made = MetadataExchange(NODE, "outbound")
     for _ in range(10):
         made.on_request(Changes())  # type: ignore[arg-type]

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from observing import observing
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.logger import globalLogPublisher
 
 from metaproxy.support.log_throttle import PERIOD
 from metaproxy.telemetry.access_log import files as log_files
@@ -170,8 +170,7 @@ def open_files() -> int:
 
 def test_an_error_loses_lines_and_is_told_once_a_minute(desk: Any, tmp_path: Path) -> None:
     told: list[Any] = []
-    globalLogPublisher.addObserver(told.append)
-    try:
+    with observing(told.append):
         file = desk.files.open(str(tmp_path / "none" / "access.log"))
         for _ in range(3):
             file.write("one\ntwo\n")
@@ -179,8 +178,6 @@ def test_an_error_loses_lines_and_is_told_once_a_minute(desk: Any, tmp_path: Pat
         desk.clock.advance(PERIOD)
         file.write("three\n")
         desk.settle()
-    finally:
-        globalLogPublisher.removeObserver(told.append)
     assert desk.files.dropped == 7
     assert desk.files.counts.errors == 4
     assert [event["error"] for event in told if event.get("path")] == ["No such file or directory"] * 2
@@ -301,12 +298,9 @@ def test_a_thread_pool_that_is_closed_costs_lines_and_nothing_else(path: Any) ->
     files = LogFiles(clock, lambda call: fail(RuntimeError("closed")))
     file = files.open(str(path))
     noted: list[Any] = []
-    globalLogPublisher.addObserver(noted.append)
-    try:
+    with observing(noted.append):
         file.write("one\n")
         clock.advance(FLUSH_EVERY)
-    finally:
-        globalLogPublisher.removeObserver(noted.append)
     assert files.counts.errors == 1
     assert any("lines were lost" in (event.get("log_format") or "") for event in noted)
 

@@ -10,7 +10,8 @@ from metaproxy.telemetry.inspect.decoded import MAX_KEYS, MAX_VALUE, decoded, me
 
 def ended(service: str = "echo") -> Any:
     """An exchange of that service, as a hook sees it."""
-    running, seen = Running(), []
+    running = Running()
+    seen: list[Any] = []
     running.proxy.watch(seen.append)
     running.exchange(running.client(), service)
     return seen[0]

@@ -130,7 +130,7 @@ def test_what_is_usual_needs_some_exchanges() -> None:
     assert one.usual is None
     one.serve(4, 0.5, rate=1)
     assert one.usual == pytest.approx(0.5, rel=0.1)
-    assert one.windows.usual(one.counts).bound() == pytest.approx(0.5 * FACTOR, rel=0.1)
+    assert one.windows.usual(one.counts).bound() == pytest.approx(0.5 * FACTOR, rel=0.1)  # type: ignore[union-attr]
 
 
 def test_a_source_that_is_gone_is_forgotten_and_a_new_one_is_read_at_once() -> None:
@@ -150,7 +150,7 @@ def test_many_sources_are_copied_some_at_a_time() -> None:
     one = Watched(others=3 * AT_ONCE)
     waits: list[float] = []
     later = one.clock.callLater
-    one.clock.callLater = lambda wait, call: (waits.append(wait), later(wait, call))[1]
+    one.clock.callLater = lambda wait, call: (waits.append(wait), later(wait, call))[1]  # type: ignore[assignment, func-returns-value, method-assign, misc]
     one.clock.advance(STEP)
     assert waits == [0, 0, 0, STEP]
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import random
 
 import pytest
-from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState, get_current_span
 
-from metaproxy.telemetry.tracing.propagation import MAX_VALUE, Propagation, as_parent, get_current_span
+from metaproxy.telemetry.tracing.propagation import MAX_VALUE, Propagation, as_parent
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 W3C = {"traceparent": f"00-{TRACE}-{SPAN}-01", "tracestate": "vendor=x"}

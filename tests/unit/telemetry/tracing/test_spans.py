@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
+from observing import observing
 from opentelemetry.exporter.otlp.json.http import OTLPSpanExporter
 from opentelemetry.exporter.zipkin.json import ZipkinExporter
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import SpanKind
 from twisted.internet.task import Clock
-from twisted.logger import formatEvent, globalLogPublisher
+from twisted.logger import formatEvent
 
 from metaproxy.telemetry.tracing import spans as module
 from metaproxy.telemetry.tracing.spans import DEFAULT_URLS, Spans, make_exporter
@@ -66,9 +67,8 @@ def told() -> Iterator[list[str]]:
     def note(event: Any) -> None:
         lines.append(formatEvent(event))
 
-    globalLogPublisher.addObserver(note)
-    yield lines
-    globalLogPublisher.removeObserver(note)
+    with observing(note):
+        yield lines
 
 
 def made(collector: Collector, most: int = 100, interval: float = 3600.0) -> tuple[Spans, Reactor]:
