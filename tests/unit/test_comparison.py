@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 from harness import Quill, answer
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,13 +15,13 @@ MAX_FRAME = 1 << 20
 class Unsendable(Quill):
     """A codec whose frames are compared as they are."""
 
-    def session(self, side, max_frame):  # type: ignore[no-untyped-def]
+    def session(self, side: Any, max_frame: Any) -> Any:
         session = super().session(side, max_frame)
 
         def send(message: Message, id: int) -> bytes:
             raise FrameError("no")
 
-        session.send = send
+        session.send = send  # type: ignore[method-assign]
         return session
 
 

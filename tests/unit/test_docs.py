@@ -43,7 +43,7 @@ class AnyPort(Network):
 
 @pytest.fixture
 def network() -> Iterator[AnyPort]:
-    network = AnyPort(reactor, FlushQueue(reactor))  # type: ignore[arg-type]
+    network = AnyPort(reactor, FlushQueue(reactor))
     yield network
     network.close()
 
@@ -128,7 +128,7 @@ def test_a_configuration_of_conf_is_right_and_starts(
     assert not problems and config is not None and not config.warnings
     registry = Registry()
     proxy = ProxyService(network, registry)
-    configuration = Application(str(path), [], proxy, Builder(registry, reactor, LogFiles(reactor)), reactor)  # type: ignore[arg-type]
+    configuration = Application(str(path), [], proxy, Builder(registry, reactor, LogFiles(reactor)), reactor)
     assert configuration.reload() == []
     proxy.startService()
     found = all(cluster.warm for cluster in proxy.clusters.values())  # what a name server would have to tell is not

@@ -111,12 +111,12 @@ class Whole:
             factory: Any = protocol.Factory.forProtocol(Backend)
             factory.name, factory.calls, factory.hold, factory.held = name, Counter(), False, []
             self.backends.append(factory)
-            self.ports.append(reactor.listenTCP(0, factory, interface="127.0.0.1"))  # type: ignore[attr-defined]
+            self.ports.append(reactor.listenTCP(0, factory, interface="127.0.0.1"))
         self.write()
-        self.network = Network(reactor, FlushQueue(reactor))  # type: ignore[arg-type]
+        self.network = Network(reactor, FlushQueue(reactor))
         registry = Registry()
         self.proxy = ProxyService(self.network, registry)
-        builder = Builder(registry, reactor, LogFiles(reactor))  # type: ignore[arg-type]
+        builder = Builder(registry, reactor, LogFiles(reactor))
         self.configuration = Application(str(self.file), [], self.proxy, builder, reactor)
         assert self.configuration.reload() == []
         self.proxy.startService()
@@ -155,7 +155,7 @@ class Whole:
             reactor.connectUNIX(f"{self.folder}/side.sock", _as_client(factory))  # type: ignore[attr-defined]
         else:
             port = int(self.proxy.listeners["front"].bound()[0].rpartition(":")[2])
-            reactor.connectTCP("127.0.0.1", port, _as_client(factory))  # type: ignore[attr-defined]
+            reactor.connectTCP("127.0.0.1", port, _as_client(factory))
 
     def stop_asking(self) -> None:
         for client in self.clients:
@@ -188,7 +188,7 @@ def test_reloads_under_traffic_lose_no_request_and_end_no_connection(whole: Whol
     yield until(lambda: all(client.answers for client in whole.clients))
     changes = LoopingCall(whole.change)
     changes.start(RELOAD_EVERY)
-    yield deferLater(reactor, SECONDS, lambda: None)  # type: ignore[arg-type]
+    yield deferLater(reactor, SECONDS, lambda: None)
     changes.stop()
     whole.stop_asking()
     yield until(lambda: not any(client.asked for client in whole.clients))

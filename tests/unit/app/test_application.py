@@ -91,7 +91,7 @@ def test_asking_changes_nothing(tmp_path: Path) -> None:
     stand = Stand(tmp_path, config())
     problems, difference = stand.configuration.check(config(weights=2, listeners=2))
     assert problems == []
-    assert difference["listeners"] == {"added": ["front1"], "changed": ["front0"], "removed": []}
+    assert difference["listeners"] == {"added": ["front1"], "changed": ["front0"], "removed": []}  # type: ignore[index]
     assert stand.snapshot.version == 1
     problems, _ = stand.configuration.check("listeners: 5")
     assert problems

@@ -20,7 +20,11 @@ clusters: [{name: one, endpoints: ["127.0.0.1:1"]}]
 def config(port: int = 7001, cluster: str = "one", protocol: str = "thrift", **more: object) -> model.Config:
     route = model.Route(cluster=cluster)
     listener = model.Listener(
-        name="front", listen=(f"127.0.0.1:{port}",), protocol=Use(protocol), routes=(route,), **more
+        name="front",
+        listen=(f"127.0.0.1:{port}",),
+        protocol=Use(protocol),
+        routes=(route,),
+        **more,  # type: ignore[arg-type]
     )
     one = model.Cluster(name="one", endpoints=(model.Endpoint(address="127.0.0.1:1"),))
     return model.Config(listeners=(listener,), clusters=(one,))

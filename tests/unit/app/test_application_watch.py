@@ -364,8 +364,8 @@ def test_asking_about_a_text_loads_nothing_and_keeps_nothing(stand: Stand) -> No
     generation, codec = stand.registry.generation, stand.codec
     problems, difference = stand.configuration.check(stand.config(protocol="other", folder="other"))
     assert problems == []
-    assert difference["listeners"]["changed"] == ["front"]
-    assert difference["sections"] == ["plugins"]
+    assert difference["listeners"]["changed"] == ["front"]  # type: ignore[index]
+    assert difference["sections"] == ["plugins"]  # type: ignore[index]
     assert (stand.registry.generation, stand.registry.folders) == (generation, [stand.plugins])
     assert stand.codec is codec and stand.version == 1
     assert stand.configuration.reloads == {"applied": 1, "refused": 0}
@@ -446,7 +446,7 @@ def signals() -> Iterator[SignalReactor]:
 def test_sighup_reads_the_file_again_in_the_reactors_own_time(stand: Stand, signals: SignalReactor) -> None:
     reopened: list[bool] = []
     logs: Any = type("Logs", (), {"reopen": lambda self: reopened.append(True)})()
-    _on_signals(signals, stand.configuration, logs)
+    _on_signals(signals, stand.configuration, logs)  # type: ignore[arg-type]
     stand.write(stand.config(port=7001))
     signal.raise_signal(signal.SIGHUP)
     assert stand.version == 1, "whatever runs is not interrupted"
@@ -459,7 +459,7 @@ def test_sighup_reads_the_file_again_in_the_reactors_own_time(stand: Stand, sign
 def test_sigusr1_opens_the_logs_again_and_reads_nothing(stand: Stand, signals: SignalReactor) -> None:
     reopened: list[bool] = []
     logs: Any = type("Logs", (), {"reopen": lambda self: reopened.append(True)})()
-    _on_signals(signals, stand.configuration, logs)
+    _on_signals(signals, stand.configuration, logs)  # type: ignore[arg-type]
     stand.write(stand.config(port=7001))
     signal.raise_signal(signal.SIGUSR1)
     (call,) = signals.calls

@@ -70,7 +70,7 @@ def test_each_command_and_option_is_in_the_reference() -> None:
     text = DOCS.read_text()
     sections = dict(re.findall(r"^## `metaproxy (.*?)`\n(.*?)(?=^## |\Z)", text, re.M | re.S))
     for command in COMMANDS:
-        name = command.__name__.rpartition(".")[2]
+        name = command.__name__.rpartition(".")[2]  # type: ignore[attr-defined]
         title = "config diff" if name == "config" else name
         body = next(body for heading, body in sections.items() if heading.startswith(title))
         for option in options(["config", "diff"] if name == "config" else [name]):

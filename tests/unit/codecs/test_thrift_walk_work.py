@@ -141,7 +141,7 @@ def walked(name: str, data: bytes) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("name", DENSE)
-def test_a_mebibyte_of_small_values_ends_where_it_ends_in_a_bounded_number_of_steps(name):
+def test_a_mebibyte_of_small_values_ends_where_it_ends_in_a_bounded_number_of_steps(name: Any) -> None:
     walked(name, DENSE[name](4000))  # the first time expressions are compiled
     data = DENSE[name](MIB)
     end, calls = walked(name, data)
@@ -150,7 +150,7 @@ def test_a_mebibyte_of_small_values_ends_where_it_ends_in_a_bounded_number_of_st
 
 
 @pytest.mark.parametrize("name", ABSURD)
-def test_small_values_that_are_absurdly_deep_are_refused_before_they_cost_much(name):
+def test_small_values_that_are_absurdly_deep_are_refused_before_they_cost_much(name: Any) -> None:
     walked(name, ABSURD[name](4000))
     _, calls = walked(name, ABSURD[name](MIB))
     assert calls <= 10 * (MAX_STEPS + MIB // BYTES_A_STEP)
@@ -159,13 +159,13 @@ def test_small_values_that_are_absurdly_deep_are_refused_before_they_cost_much(n
 
 
 @pytest.mark.parametrize("name", ABSURD)
-def test_small_values_may_be_deep_within_each_other_as_long_as_they_are_not_very_many(name):
+def test_small_values_may_be_deep_within_each_other_as_long_as_they_are_not_very_many(name: Any) -> None:
     data = ABSURD[name](50_000)
     assert walked(name, data)[0] == len(data)
 
 
 @pytest.mark.parametrize("name", [*DENSE, *ABSURD])
-def test_twice_the_values_take_at_most_two_and_a_half_times_the_steps(name):
+def test_twice_the_values_take_at_most_two_and_a_half_times_the_steps(name: Any) -> None:
     made = {**DENSE, **ABSURD}[name]
     walked(name, made(4000))
     (_, one), (_, two) = walked(name, made(20_000)), walked(name, made(40_000))
@@ -173,7 +173,7 @@ def test_twice_the_values_take_at_most_two_and_a_half_times_the_steps(name):
 
 
 @pytest.mark.parametrize("name", [*DENSE, *ABSURD])
-def test_however_it_is_cut_a_message_ends_where_it_ends(name):
+def test_however_it_is_cut_a_message_ends_where_it_ends(name: Any) -> None:
     message = {**DENSE, **ABSURD}[name](600)
     for size in (1, 3, 64):
         walk, data = WALKS[name.partition(":")[0]](1 << 20), bytearray()
@@ -185,7 +185,7 @@ def test_however_it_is_cut_a_message_ends_where_it_ends(name):
         assert ends[-1] == len(message)
 
 
-def test_a_long_value_that_comes_byte_by_byte_is_not_a_step_each():
+def test_a_long_value_that_comes_byte_by_byte_is_not_a_step_each() -> None:
     walk, data = WALKS["json"](1 << 24), bytearray(HEADS["json"] + b'{"1":{"str":"')
     for _ in range(MAX_STEPS * 5 // 4):
         data += b"a"
@@ -197,7 +197,7 @@ def test_a_long_value_that_comes_byte_by_byte_is_not_a_step_each():
     [("binary", b"\x0c\0\1"), ("compact", b"\x1c"), ("compact", b"\x19\x1c")],
 )
 @pytest.mark.parametrize("depth", range(MAX_DEPTH - 8, MAX_DEPTH + 3))
-def test_nesting_is_bounded_where_values_are_skipped_at_once_too(name, opening, depth):
+def test_nesting_is_bounded_where_values_are_skipped_at_once_too(name: Any, opening: Any, depth: Any) -> None:
     levels = depth * (2 if opening == b"\x19\x1c" else 1)
     if levels > MAX_DEPTH + 2:
         levels, depth = levels // 2, depth // 2

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 from harness import LineCodec, Stage, answer, call
+from observing import observing
 from twisted.internet.defer import Deferred
-from twisted.logger import LogEvent, globalLogPublisher
+from twisted.logger import LogEvent
 from twisted.python.failure import Failure
 
 from metaproxy.codecs.framing import Session
@@ -74,15 +75,12 @@ def test_draining_twice_waits_for_the_same_end() -> None:
 def test_the_same_fault_is_told_once_a_minute() -> None:
     stage = Stage()
     lines: list[LogEvent] = []
-    globalLogPublisher.addObserver(lines.append)
-    try:
+    with observing(lines.append):
         for _ in range(3):
             stage.listener.plugin_failed("Odd.session", Failure(ValueError("x")))
         assert len(lines) == 1
         stage.clock.advance(61)
         stage.listener.plugin_failed("Odd.session", Failure(ValueError("x")))
-    finally:
-        globalLogPublisher.removeObserver(lines.append)
     assert len(lines) == 2
     assert stage.listener.counts.plugin_errors == {"Odd.session": 4}
 
