@@ -95,7 +95,7 @@ class Admin:
             raise AdminError(f"{self.where}: {error}") from error
         if answer.status not in (200, also):
             raise self._error(answer.status, text)
-        return _decoded(text)
+        return decoded(text)
 
     def get(self, path: str, **query: str | float | None) -> Any:
         """Return the decoded answer of a GET. An argument of the query that is None is left out."""
@@ -109,7 +109,7 @@ class Admin:
         try:
             for line in answer:
                 if line.strip():
-                    yield _decoded(line)
+                    yield decoded(line)
         except (OSError, http.client.HTTPException) as error:
             raise AdminError(f"{self.where}: {error}") from error
 
@@ -136,7 +136,7 @@ def _query(query: Query | None) -> str:
     return f"?{urlencode(given)}" if given else ""
 
 
-def _decoded(text: bytes) -> object:
+def decoded(text: bytes) -> object:
     try:
         return json.loads(text)
     except ValueError:

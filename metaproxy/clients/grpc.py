@@ -63,6 +63,11 @@ _channels: dict[str, _Shared] = {}
 """By target. It is opened by the first call and closed with the last method that called."""
 
 
+def open_targets() -> tuple[str, ...]:
+    """Targets that a channel is open to."""
+    return tuple(_channels)
+
+
 class Method(Generic[Q, A]):
     """
     One method of a service at `target`, HOST:PORT or unix:/path, in plain text.

@@ -7,7 +7,7 @@ Lives here: `Downstream`. Does not: filters, routes, upstream connections.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Set
 from itertools import takewhile
 
 from twisted.internet.interfaces import IDelayedCall
@@ -494,6 +494,19 @@ class Downstream(Protocol):
         return place
 
     # -- pauses: by reason, so that two who hold a connection must both let go
+
+    @property
+    def paused_by(self) -> Set[object]:
+        return self._pauses
+
+    @property
+    def withheld_by(self) -> Set[str]:
+        return self._withheld
+
+    @property
+    def waiting(self) -> int:
+        """Messages that wait for their turn."""
+        return len(self._held)
 
     def pause(self, reason: object) -> None:
         if not self._pauses:

@@ -55,21 +55,21 @@ class Listener:
     def open(self, where: Address) -> ListeningSocket:
         """A listening socket whose clients come here; not in `sockets` yet. Raises OSError with name and place."""
         try:
-            return self.network.listen(where, self._accepted)
+            return self.network.listen(where, self.accepted)
         except OSError as error:
             text = f"listener {self.name}: {show(where.sockaddr)}: {error.strerror or error}"
             raise OSError(error.errno, text) from error
 
     def take(self, socket: ListeningSocket) -> None:
         """The clients of a listening socket of another listener come here from now on; not in `sockets` yet."""
-        socket.hand_to(self._accepted)
+        socket.hand_to(self.accepted)
 
     def _stop_listening(self) -> None:
         sockets, self.sockets = self.sockets, {}
         for socket in sockets.values():
             socket.close()
 
-    def _accepted(self, connection: NewConnection) -> WireProtocol | None:
+    def accepted(self, connection: NewConnection) -> WireProtocol | None:
         """The protocol of a new connection: the client, behind a PROXY header and TLS; None: it is refused."""
         counts = self.counts
         counts.connections += 1

@@ -199,6 +199,11 @@ class Mirror:
         self._compares = any(target.compare for target in targets)
         self._open: dict[OpenExchange, list[Copy]] = {}
 
+    @property
+    def copied(self) -> int:
+        """Exchanges with copies that are not over."""
+        return len(self._open)
+
     def copy(self, exchange: OpenExchange, message: Message) -> None:
         """
         Sends copies of a request that was just forwarded. Not of one that binds a connection, or of a client that has

@@ -166,7 +166,7 @@ class Stage:
 
     def client(self) -> Wire:
         wire = Wire(host="127.0.0.1:80", peer="127.0.0.9:4321")
-        protocol = self.listener._accepted(wire)
+        protocol = self.listener.accepted(wire)
         if protocol is None:
             wire.closed = True
             return wire

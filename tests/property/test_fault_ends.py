@@ -91,5 +91,5 @@ def test_answers_without_ids(steps: list[tuple[str, int]], mode: str, seed: int)
         assert wire.closed or whole == wire.written
         wanted = iter(play.order[which])
         assert all(body in wanted for body in play.bodies(whole)), "an answer out of order, twice, or somebody else's"
-    held = {exchange for wire in play.clients for exchange in play.stage.downstream(wire)._exchanges}
+    held = {exchange for wire in play.clients for exchange in play.stage.downstream(wire).under_way()}
     assert set(filter._active) <= held

@@ -324,7 +324,7 @@ class FifoPlay(Play):
         counts = self.stage.listener.counts
         assert set(self.filter.ends.values()) <= {1}
         assert len(self.filter.ends) == counts.requests - counts.active_exchanges
-        blocked = [one for wire in self.clients for one in self.stage.downstream(wire)._exchanges]
+        blocked = [one for wire in self.clients for one in self.stage.downstream(wire).under_way()]
         assert counts.active_exchanges == len(blocked) == sum(one.breaker.requests for one in self.clusters)
         for cluster in self.clusters:
             assert cluster.breaker.retries == 0

@@ -97,7 +97,7 @@ class Play:
     def slow(self, number: int) -> None:
         wire = self.client(number)
         downstream = wire.protocol
-        if "slow" in downstream._pauses:
+        if "slow" in downstream.paused_by:
             wire.buffered = 0
             downstream.resumeProducing()
             self.stage.clock.advance(0)

@@ -13,7 +13,7 @@ from typing import Any
 from browser import Desk
 from rich.console import Console
 
-from metaproxy.cli.client import Admin, _decoded
+from metaproxy.cli.client import Admin, decoded
 from metaproxy.cli.main import parser
 from metaproxy.cli.output import Output
 
@@ -30,7 +30,7 @@ class DeskAdmin(Admin):
         answer = self.desk.ask(method, f"{path}?{given}" if given else path, body or b"")
         if answer.status not in (200, also):
             raise self._error(answer.status, answer.body)
-        return _decoded(answer.body)
+        return decoded(answer.body)
 
 
 class Terminal:

@@ -163,11 +163,11 @@ class FifoPlay(Play):
         return [line.split()[1] for line in data.split(b"\n") if line.startswith(b"ok")]
 
     def check(self) -> None:
-        held = sum(len(self.stage.downstream(wire)._held) for wire in self.clients)
+        held = sum(self.stage.downstream(wire).waiting for wire in self.clients)
         counts = self.stage.listener.counts
         assert len(self.ends.seen) == counts.requests - counts.active_exchanges
         assert set(self.ends.seen.values()) <= {1}
-        blocked = sum(1 for wire in self.clients for _ in self.stage.downstream(wire)._exchanges)
+        blocked = sum(1 for wire in self.clients for _ in self.stage.downstream(wire).under_way())
         assert counts.active_exchanges == blocked == self.stage.cluster.breaker.requests
         gone = sum(wire.closed for wire in self.clients)
         assert gone or counts.requests + counts.local_answers + held == self.number

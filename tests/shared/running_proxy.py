@@ -8,6 +8,7 @@ and a cluster `demo`; exchanges that end in each way. Does not: assertions.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 from harness import MemoryNetwork, Quill, Wire, answer, call
@@ -110,3 +111,12 @@ class Running:
                 id = int.from_bytes(wire.take()[4:12], "big")
                 self.say(wire, answer(id), lasts)
         return client.take()
+
+
+def watch_first(proxy: ProxyService, hook: Callable[[Any], None]) -> None:
+    """`hook` is called with a completed exchange before those that watch already."""
+    before = proxy.watchers
+    for one in before:
+        proxy.unwatch(one)
+    for one in (hook, *before):
+        proxy.watch(one)

@@ -115,6 +115,9 @@ class Peers:
     def __init__(self, most: int = 1000) -> None:
         self._known: BoundedMap[str, Peer] = BoundedMap(most)
 
+    def __len__(self) -> int:
+        return len(self._known)
+
     def get(self, text: str | None) -> Peer:
         if not text or len(text) > MAX_TEXT:
             return NOBODY

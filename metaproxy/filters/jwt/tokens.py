@@ -160,6 +160,11 @@ class Provider:
         self._keys = _source(jwks, shared_secret, algorithms, clock, counters, clusters)
         self._known: BoundedMap[str, Verified] = BoundedMap(cache)
 
+    @property
+    def remembered(self) -> int:
+        """Tokens whose verification is kept."""
+        return len(self._known)
+
     def stop(self) -> Deferred[None] | None:
         return self._keys.stop()
 

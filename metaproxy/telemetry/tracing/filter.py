@@ -134,6 +134,11 @@ class Tracing:
         self._fixed |= {name: value for name, value in (("node_id", node_id), ("zone", zone)) if value}
         self._open: dict[Any, Any] = {}
 
+    @property
+    def open_spans(self) -> int:
+        """Spans of exchanges that are under way."""
+        return len(self._open)
+
     # -- the start
 
     def on_request(self, exchange: Any) -> None:

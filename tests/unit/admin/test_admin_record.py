@@ -36,7 +36,7 @@ def test_a_recording_begins_is_told_and_ends(tmp_path: Path) -> None:
     assert desk.get("/record").json["exchanges"] == 2
     ended = desk.ask("DELETE", "/record").json
     assert (ended["recording"], ended["exchanges"], ended["ended_by"]) == (False, 2, "request")
-    assert desk.proxy._watchers == []
+    assert desk.proxy.watchers == ()
     desk.clock.advance(1)
     found = read(Path(ended["file"]).read_text().splitlines())
     assert [one.route for one in found.entries] == ["main", "main"]
@@ -142,4 +142,4 @@ def test_it_ends_by_its_time_and_unhooks(tmp_path: Path) -> None:
     record(desk, max_seconds=5)
     desk.clock.advance(6)
     assert desk.get("/record").json["ended_by"] == "max_seconds"
-    assert desk.proxy._watchers == []
+    assert desk.proxy.watchers == ()

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from browser import Connection, Desk
 from harness import call
+from running_proxy import watch_first
 
 from metaproxy.admin.live import MAX_WAITING, SIGN_OF_LIFE
 from metaproxy.admin.tap import MAX_TAPS
@@ -72,7 +73,7 @@ def test_a_limit_ends_it() -> None:
     traffic(desk, "echo", "echo", "echo")
     assert len(reader.lines()) == 2
     assert reader.ended
-    assert desk.proxy._watchers == []
+    assert desk.proxy.watchers == ()
 
 
 def test_a_match_chooses() -> None:
@@ -97,7 +98,7 @@ def test_a_parameter_that_makes_no_sense_is_refused_and_nothing_is_hooked(query:
     desk = Desk()
     refused = desk.get(f"/tap?{query}")
     assert (refused.status, refused.json["where"]) == (status, where)
-    assert desk.proxy._watchers == []
+    assert desk.proxy.watchers == ()
 
 
 def test_more_than_a_rate_is_lost_and_told() -> None:
@@ -120,7 +121,7 @@ def test_a_reader_who_does_not_read_loses_lines_and_is_told_how_many() -> None:
     producer.pauseProducing()  # type: ignore[union-attr]
     client = desk.running.client()
     sent = 0
-    live = next(iter(desk.proxy._watchers)).__self__.body  # type: ignore[attr-defined]
+    live = desk.proxy.watchers[0].__self__.body  # type: ignore[attr-defined]
     while not live.lost:
         desk.running.exchange(client, "echo", 0)
         sent += 1
@@ -164,7 +165,7 @@ def test_the_number_of_taps_is_bounded() -> None:
 def test_head_opens_no_tap() -> None:
     desk = Desk()
     assert desk.ask("HEAD", "/tap").status == 200
-    assert desk.proxy._watchers == []
+    assert desk.proxy.watchers == ()
 
 
 def test_it_goes_on_over_a_change_of_the_configuration() -> None:
@@ -182,7 +183,7 @@ def test_secrets_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:
     def spy(exchange: Exchange) -> None:
         exchange.message.metadata["token"] = "hunter2"  # type: ignore[index]
 
-    desk.proxy._watchers.insert(0, spy)
+    watch_first(desk.proxy, spy)
     desk.running.apply(2)
     traffic(desk, "echo")
     raw = reader.raw()
@@ -206,7 +207,7 @@ def test_a_mirror_that_answers_something_else_is_told_with_the_exchange() -> Non
     desk.proxy.watch(seen.append)
     traffic(desk, "echo", "gone")
     reader.lines()
-    tap = next(iter(desk.proxy._watchers)).__self__  # type: ignore[attr-defined]
+    tap = desk.proxy.watchers[0].__self__  # type: ignore[attr-defined]
     answer = Message(Kind.RESPONSE, b"", metadata={"token": "hunter2"})
     for exchange in seen:
         tap.on_difference(exchange, "v2", answer, "byte 3 differs")
@@ -224,4 +225,4 @@ def test_a_value_that_can_not_be_is_refused_by_tap_and_record(match: str, meant:
     for response in (desk.get(f"/tap?match={match}"), desk.post("/record", json.dumps({"match": match}))):
         assert (response.status, response.json["where"]) == (400, "match")
         assert f"did you mean {meant!r}?" in response.json["error"]
-    assert desk.proxy._watchers == []
+    assert desk.proxy.watchers == ()

@@ -296,7 +296,7 @@ def test_nothing_is_kept_of_replaced_clusters_although_their_clients_stay() -> N
     running.network.dialled.clear()
     gc.collect()
     assert [ref() for ref in gone] == [None] * 3
-    assert len(running.proxy._retired) == 0
+    assert len(running.proxy.retired) == 0
 
 
 def test_stopping_closes_what_replaced_clusters_have() -> None:

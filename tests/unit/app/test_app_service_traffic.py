@@ -200,7 +200,7 @@ def test_reloads_under_traffic_lose_no_request_and_end_no_connection(whole: Whol
     assert sum(answers.values()) == sum(backend.calls["echo"] for backend in whole.backends)
     snapshot = whole.proxy.snapshot
     assert snapshot is not None and snapshot.version == whole.step + 1
-    yield until(lambda: all(cluster.breaker.connections == 0 for cluster in list(whole.proxy._retired)))
+    yield until(lambda: all(cluster.breaker.connections == 0 for cluster in whole.proxy.retired))
     drained = whole.proxy.stopService()
     yield until(lambda: drained.called)
     yield until(lambda: all(client.lost for client in whole.clients))

@@ -52,7 +52,7 @@ def service() -> Iterator[Service]:
     service = Service()
     yield service
     service.server.stop(None).wait()
-    assert grpc_calls._channels == {}, "a test left a channel open"
+    assert grpc_calls.open_targets() == (), "a test left a channel open"
 
 
 @pytest.fixture
@@ -138,13 +138,13 @@ def free() -> str:
 @pytest_twisted.inlineCallbacks
 def test_methods_of_one_target_share_a_connection_and_the_last_one_closes_it(service: Service, method: Any) -> Any:
     other = Method(service.target, PATH, Request, Response, reactor)  # type: ignore[arg-type]
-    assert grpc_calls._channels == {}, "opened before anybody called"
+    assert grpc_calls.open_targets() == (), "opened before anybody called"
     yield gatherResults([one.call(Request(), 5) for one in (method, other) for _ in range(5)])
     assert len(service.peers) == 1
     other.close()
     yield method.call(Request(), 5)
     method.close()
-    assert grpc_calls._channels == {}
+    assert grpc_calls.open_targets() == ()
 
 
 @pytest_twisted.inlineCallbacks
@@ -153,12 +153,12 @@ def test_a_closed_method_finishes_what_is_under_way_and_what_comes_late(service:
     service.answer = lambda request, context: go_on.wait(10) and Response(overall_code=1)
     call = method.call(Request(), 10)
     method.close()
-    assert list(grpc_calls._channels) == [service.target]
+    assert grpc_calls.open_targets() == (service.target,)
     go_on.set()
     assert (yield call).overall_code == Response.OK
-    assert grpc_calls._channels == {}
+    assert grpc_calls.open_targets() == ()
     assert (yield method.call(Request(), 10)).overall_code == Response.OK
-    assert grpc_calls._channels == {}
+    assert grpc_calls.open_targets() == ()
 
 
 def test_without_grpcio_the_import_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -293,4 +293,4 @@ def test_tls_clients_and_those_behind_a_proxy_header_are_refused_alike() -> None
     stage.memory.base = 2 * LIMIT
     stage.looks(1)
     wire = Wire()
-    assert stage.listener._accepted(wire) is None
+    assert stage.listener.accepted(wire) is None

@@ -79,7 +79,7 @@ def test_both_sides_keep_alive_what_is_configured() -> None:
     stage = Stage(keepalive=(60.0, 10.0, 3))
     stage.cluster.connections.keepalive = (30.0, 5.0, 2)
     client = Keeping()
-    protocol = stage.listener._accepted(client)
+    protocol = stage.listener.accepted(client)
     assert client.kept == (60.0, 10.0, 3) and not client.looked and protocol is not None
     client.protocol = protocol
     protocol.makeConnection(client)
@@ -95,7 +95,7 @@ def test_both_sides_keep_alive_what_is_configured() -> None:
 def test_the_original_destination_is_a_fact_before_the_first_request() -> None:
     stage = Stage(original_destination=True)
     wire = Keeping()
-    client = wire.protocol = stage.listener._accepted(wire)
+    client = wire.protocol = stage.listener.accepted(wire)
     client.makeConnection(wire)  # type: ignore[union-attr]
     assert (client.facts["destination.address"], client.facts["destination.port"]) == ("10.9.9.9", "80")  # type: ignore[union-attr]
 

@@ -246,9 +246,9 @@ def test_a_full_socket_pauses_and_resumes_who_writes(chest: Chest) -> None:
     peer = connect(stage, client_of(chest))
     client = client_connection(stage)
     peer.wire.protocol.pauseProducing()
-    assert "slow" in client._pauses
+    assert "slow" in client.paused_by
     peer.wire.protocol.resumeProducing()
-    assert client._pauses == set()
+    assert client.paused_by == set()
 
 
 def test_a_client_that_says_goodbye_gets_its_answers_first(chest: Chest) -> None:

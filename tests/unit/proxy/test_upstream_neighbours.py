@@ -99,7 +99,7 @@ def test_many_large_answers_for_a_client_that_does_not_read_cost_no_other_client
     for place, id in enumerate(owed):
         stage.say(stage.server, large(id) if place < WINDOW else answer(id))
         slow.buffered = len(slow.written)
-        if slow.buffered and "slow" not in stage.downstream(slow)._withheld:
+        if slow.buffered and "slow" not in stage.downstream(slow).withheld_by:
             stage.downstream(slow).pauseProducing()
     assert all(other.take() == answer(7) for other in others)
     assert not slow.closed and numbers(slow.take()) == list(range(1, WINDOW + 1))

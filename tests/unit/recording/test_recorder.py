@@ -119,7 +119,7 @@ def test_large_frames_and_secrets_are_left_out_and_counted(tmp_path: Path, monke
     def spy(exchange: Any) -> None:
         exchange.message.metadata["password"] = "hunter2"
 
-    studio.running.proxy._watchers.insert(0, spy)
+    watch_first(studio.running.proxy, spy)
     studio.running.apply(2)
     studio.running.exchange(client)
     studio.recorder.stop("request")

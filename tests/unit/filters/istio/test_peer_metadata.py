@@ -103,5 +103,5 @@ def test_b21_a_peer_is_decoded_once_and_few_are_remembered(monkeypatch: pytest.M
     assert decoded == texts[:1]
     for told in texts:
         assert peers.get(told).workload.startswith("w")
-    assert len(peers._known) == 3
+    assert len(peers) == 3
     assert peers.get(None) == NOBODY

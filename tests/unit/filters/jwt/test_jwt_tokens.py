@@ -139,16 +139,16 @@ def test_known_tokens_are_bounded_and_may_be_none() -> None:
     one = made(cache=2)
     for number in range(5):
         one.verify(token(jti=str(number)))
-    assert len(one._known) == 2
+    assert one.remembered == 2
     none = made(cache=0)
     none.verify(token())
-    assert none._known == {}
+    assert none.remembered == 0
 
 
 def test_a_token_that_is_refused_is_not_kept() -> None:
     one = made()
     refusal(one, token("rsa-2", "rsa"))
-    assert one._known == {}
+    assert one.remembered == 0
 
 
 def test_the_token_may_stand_behind_its_prefix_or_alone() -> None:

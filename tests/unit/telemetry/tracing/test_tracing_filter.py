@@ -328,7 +328,7 @@ def test_a_span_of_an_exchange_that_failed_is_finished_and_says_so(outcome: str,
         flags,
     )
     assert kept.spans[0].status.status_code is StatusCode.ERROR
-    assert "response_size" not in tags and made._open == {}
+    assert "response_size" not in tags and made.open_spans == 0
 
 
 def test_metadata_that_cannot_be_decoded_cost_the_context_and_not_the_request() -> None:
@@ -375,7 +375,7 @@ def test_b23_every_end_of_an_exchange_ends_its_span() -> None:
     unrouted = Told(routes=[])
     unrouted.say(unrouted.client(), call(7))
     assert (refusing.outcomes(), unrouted.outcomes()) == (["limited"], ["not_found"])
-    assert not any(one.tracing._open for one in (stage, refusing, unrouted))
+    assert not any(one.tracing.open_spans for one in (stage, refusing, unrouted))
 
 
 def test_b23_a_request_whose_route_cannot_be_read_has_a_span_too() -> None:
