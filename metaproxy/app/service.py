@@ -131,6 +131,16 @@ class ProxyService(Service):
 
     # -- who looks
 
+    @property
+    def watchers(self) -> tuple[Watcher, ...]:
+        """The hooks of `watch`, in the order in which they are called."""
+        return tuple(self._watchers)
+
+    @property
+    def retired(self) -> tuple[Cluster, ...]:
+        """Clusters that no configuration names any longer, with exchanges or connections that are not over."""
+        return tuple(self._retired)
+
     def watch(self, hook: Watcher) -> None:
         """Have `hook` called with every exchange that completes, until `unwatch`; it costs nothing before and after."""
         self._watchers.append(hook)

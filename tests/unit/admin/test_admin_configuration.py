@@ -155,5 +155,5 @@ def _with_registry(desk: Desk) -> Desk:
     """The registry of a proxy stays the same in its life; this one was changed, so the API is made anew."""
     from metaproxy.admin.service import AdminService
 
-    desk.admin = AdminService(desk.proxy, desk.configuration, "127.0.0.1:9901", None, desk.clock)
+    desk.admin = AdminService(desk.proxy, desk.configuration, "127.0.0.1:9901", None, desk.clock)  # type: ignore[arg-type]
     return desk

@@ -31,7 +31,7 @@ class Running:
 
         self.desk = Desk()
         self.reactor: Any = reactor
-        self.service = AdminService(self.desk.proxy, self.desk.configuration, listen, None, reactor)
+        self.service = AdminService(self.desk.proxy, self.desk.configuration, listen, None, reactor)  # type: ignore[arg-type]
 
 
 @pytest_twisted.ensureDeferred

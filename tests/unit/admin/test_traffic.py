@@ -54,7 +54,7 @@ class FakeConnection:
 
 @pytest.mark.parametrize("state", STATES)
 def test_a_connection_counts_for_one_state(state: str) -> None:
-    assert states([FakeConnection(state)]) == {**dict.fromkeys(STATES, 0), state: 1}
+    assert states([FakeConnection(state)]) == {**dict.fromkeys(STATES, 0), state: 1}  # type: ignore[list-item]
 
 
 def test_a_listener_is_shown_with_addresses_filters_and_counts() -> None:

@@ -88,7 +88,7 @@ class Running:
 
     def __init__(self, network: Any = None, endpoint: str = "127.0.0.1:1000") -> None:
         self.network = network if network is not None else Ports()
-        self.proxy = ProxyService(self.network, REGISTRY)
+        self.proxy = ProxyService(self.network, REGISTRY)  # type: ignore[arg-type]
         self.endpoint = endpoint
         self.cluster = self.new_cluster()
         self.version = 0

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from harness import answer, call
-from running_proxy import Running
+from running_proxy import Running, watch_first
 from twisted.internet.defer import succeed
 
 from metaproxy.recording import recorder as module
