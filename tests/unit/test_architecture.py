@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -244,6 +245,94 @@ def test_each_test_file_has_a_name_of_its_own() -> None:
     tests = Path(__file__).parents[1]
     names = [path.name for folder in ("unit", "property") for path in (tests / folder).rglob("test_*.py")]
     assert sorted({name for name in names if names.count(name) > 1}) == []
+
+
+# -- tests look from outside, and stand alone
+
+LOOKS_INSIDE: dict[str, set[str]] = {
+    # Only memory shows that what is remembered is bounded, or that nothing is left behind.
+    "property/test_fault_ends.py": {"_active"},
+    "unit/admin/test_admin_tap.py": {"_size"},
+    "unit/codecs/test_dubbo.py": {"_HEADS"},
+    "unit/codecs/test_redis_acl_rules.py": {"_named", "_plain"},
+    "unit/codecs/test_redis_framing.py": {"_held", "_pieces"},
+    "unit/codecs/test_thrift.py": {"_chunks", "_names"},
+    "unit/filters/concurrency_limit/test_concurrency_limit_filter.py": {"_lanes", "_under_way"},
+    "unit/filters/concurrency_limit/test_gradient.py": {"_due"},
+    "unit/filters/fault/test_fault_plan.py": {"_counts"},
+    "unit/filters/rate_limit/test_rate_limit_local.py": {"_buckets", "_found", "_notes"},
+    "unit/filters/test_inherit.py": {"_kept", "_lanes", "_over", "_service"},
+    "unit/proxy/test_tls.py": {"_incoming"},
+    "unit/recording/test_recorder.py": {"_numbers"},
+    # A step is counted or a failure is put where no constructor takes it.
+    "unit/admin/test_admin_live.py": {"_exact"},
+    "unit/admin/test_admin_service.py": {"_listening"},
+    "unit/clients/test_clients_redis.py": {"_unsent"},
+    "unit/codecs/test_thrift_first_bytes.py": {"_check_head"},
+    "unit/config/test_tls_sections.py": {"_builder"},
+    "unit/discovery/test_discovery_dns.py": {"_name_servers", "_resolver", "_servers"},
+    "unit/filters/ext_authz/test_ext_authz_filter.py": {"_kept", "_service"},
+    "unit/filters/jwt/test_jwt_filter.py": {"_fetch", "_keys", "_providers"},
+    "unit/filters/jwt/test_jwt_tokens.py": {"_clock", "_counters", "_fetch", "_keys"},
+    "unit/filters/rate_limit/test_rate_limit_global.py": {"_notes", "_redis", "_service", "_timeout"},
+    "unit/filters/rate_limit/test_rate_limit_service.py": {"_method"},
+    "unit/proxy/test_upstream_ends.py": {"_retired", "_session"},
+    "unit/telemetry/tracing/test_spans.py": {"_provider"},
+    "unit/test_plugins.py": {"_known"},
+    # What was built of a configuration, before it does anything; a step of it that a clock or a signal would begin.
+    "unit/admin/test_index.py": {"_page"},
+    "unit/app/test_application.py": {"_apply_again"},
+    "unit/app/test_application_watch.py": {"_on_signals"},
+    "unit/cluster/test_cluster_states.py": {"_subset"},
+    "unit/config/test_build_kept.py": {"_probe"},
+    "unit/config/test_build_tracing.py": {
+        "_about", "_carries", "_fixed", "_interval", "_make", "_most", "_policy", "_sparing", "_stopped"
+    },
+    "unit/config/test_smoke.py": {"_look"},
+    # Of argparse and of twisted, which have no other name for it.
+    "unit/cli/test_main.py": {"_actions"},
+    "unit/telemetry/test_telemetry_log_levels.py": {"_observers"},
+}  # fmt: skip
+"""Tests that touch names with an underscore of other objects. The list may only get shorter."""
+
+NAMEDTUPLE = {"_asdict", "_fields", "_replace"}
+
+
+def sources_of_tests() -> Iterator[tuple[str, str]]:
+    """Each file of tests, by its path in `tests`, with its text."""
+    tests = Path(__file__).parents[1]
+    for folder in ("unit", "property", "shared"):
+        for path in sorted((tests / folder).rglob("*.py")):
+            yield str(path.relative_to(tests)), path.read_text()
+
+
+def touched(text: str) -> set[str]:
+    """Names with an underscore that belong to another object or module than the one that asks."""
+    if not re.search(r"\._[a-z]|import .*\b_[a-z]", text, re.IGNORECASE):
+        return set()
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Attribute):
+            own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+            found |= set() if own or node.attr in NAMEDTUPLE else {node.attr}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {alias.name for alias in node.names}
+    return {name for name in found if name.startswith("_") and not name.startswith("__")}
+
+
+def test_tests_touch_no_names_with_an_underscore() -> None:
+    found = {file: touched(text) for file, text in sources_of_tests()}
+    assert {file: names for file, names in found.items() if names} == LOOKS_INSIDE
+
+
+def test_a_name_with_an_underscore_is_found() -> None:
+    assert touched("from a import _b\none.two._c = self._d\ncls._e, one._replace(x=1), one.__f__") == {"_b", "_c"}
+
+
+def test_no_test_imports_another() -> None:
+    """What two share is in tests/shared."""
+    imports = re.compile(r"^\s*(?:from|import) +(?:[\w.]+\.)?(test_\w+|conftest)\b", re.MULTILINE)
+    assert {file: found for file, text in sources_of_tests() if (found := imports.findall(text))} == {}
 
 
 def test_the_exceptions_exist() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from harness import Stage, answer, call
 
 from metaproxy.balancers.ring_hash import RingHash
+from metaproxy.balancers.round_robin import RoundRobin
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.codecs.framing import Codec
@@ -48,7 +49,7 @@ def test_it_tells_the_conditions_and_why_the_routes_above_did_not_take_it() -> N
 
 def test_it_tells_weights_stickiness_and_fallbacks() -> None:
     stage = Stage()
-    empty = Cluster("empty", stage.codec, [], stage.cluster._make_balancer)
+    empty = Cluster("empty", stage.codec, [], RoundRobin)
     weighted = [Route("all", [], [Target(stage.cluster, 90), Target(stage.cluster, 10)])]
     assert told(stage, weighted)["cluster"] == "drawn, weight 90 of 100"
     stage = Stage()
