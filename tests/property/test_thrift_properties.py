@@ -312,7 +312,7 @@ broken = st.builds(damaged, streams, st.integers(0, 1 << 20), st.integers(0, 255
 cuts = st.lists(st.integers(0, 1 << 20), max_size=8)
 options = st.sampled_from(
     [Thrift(), Thrift(check_frames=True)]
-    + [Thrift(transport=transport, protocol=PROTOCOLS[form]) for transport, form in PAIRS]
+    + [Thrift(transport=transport, protocol=PROTOCOLS[form]) for transport, form in PAIRS]  # type: ignore[arg-type]
     + [Thrift(transport=transport) for transport in ("framed", "unframed", "header")]
     + [Thrift(protocol=protocol) for protocol in ("binary", "compact", "json")]
 )

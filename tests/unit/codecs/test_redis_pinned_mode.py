@@ -86,7 +86,7 @@ def test_each_client_has_a_connection_of_its_own() -> None:
 
 def test_an_unknown_mode_is_an_error_that_says_what_to_write() -> None:
     with pytest.raises(ValueError, match="'pined'; write shared or pinned"):
-        Redis(mode="pined")
+        Redis(mode="pined")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("options", [{"auth": "x"}, {"users": []}, {"databases": 32}])

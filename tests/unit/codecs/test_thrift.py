@@ -110,8 +110,8 @@ def test_it_keeps_the_contract_in_every_transport_and_protocol(transport: str, f
     calls = [carried(transport, call, form) for call in (CALLS[form], ONEWAYS[form])]
     answers = [carried(transport, result(form, which), form) for which in range(3)]
     # With transport auto a codec is mutable, but for clients without THeader there is nothing to mutate.
-    check_codec(Thrift() if transport == "header" else Thrift(transport), client=calls, server=answers)
-    check_codec(Thrift(transport, NAMES[form], multiplexed=True, check_frames=True), client=calls, server=answers)
+    check_codec(Thrift() if transport == "header" else Thrift(transport), client=calls, server=answers)  # type: ignore[arg-type]
+    check_codec(Thrift(transport, NAMES[form], multiplexed=True, check_frames=True), client=calls, server=answers)  # type: ignore[arg-type]
 
 
 # Golden frames
@@ -420,7 +420,7 @@ def test_strict_and_old_are_one_protocol() -> None:
 
 @every_pair
 def test_a_fixed_transport_and_protocol_takes_its_own_and_refuses_others(transport: str, form: str) -> None:
-    codec = Thrift(transport=transport, protocol=NAMES[form])
+    codec = Thrift(transport=transport, protocol=NAMES[form])  # type: ignore[arg-type]
     assert len(from_client(carried(transport, CALLS[form], form) * 2, codec)) == 2
     others = [other for other in EVERY if other[0] != transport and NAMES[other[1]] != NAMES[form]]
     for other in others:
@@ -431,7 +431,7 @@ def test_a_fixed_transport_refuses_what_is_not_thrift() -> None:
     for transport in ("framed", "unframed", "header"):
         assert refusal(bytes.fromhex("7f010001 7f01 0001"), Thrift(transport=transport))
     for transport in ("framed", "header"):
-        assert refusal(bytes.fromhex("00000020 7f01 0001"), Thrift(transport=transport))
+        assert refusal(bytes.fromhex("00000020 7f01 0001"), Thrift(transport=transport))  # type: ignore[arg-type]
 
 
 @every_pair
@@ -537,7 +537,7 @@ def test_c14_mutation_is_offered_where_clients_may_come_with_theader(options: di
 
 @pytest.mark.parametrize("transport", ["framed", "unframed"])
 def test_c14_a_transport_without_headers_says_that_it_can_carry_none(transport: str) -> None:
-    assert transport in Thrift(transport=transport).mutable
+    assert transport in Thrift(transport=transport).mutable  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("transport", ["framed", "unframed"])
@@ -585,7 +585,7 @@ def test_c17_a_uuid_passes() -> None:
 
 @pytest.mark.parametrize(("form", "head"), [("strict", 16), ("old", 13), ("compact", 8), ("json", 14)])
 def test_c18_a_head_that_does_not_end_in_its_frame_is_refused(form: str, head: int) -> None:
-    codec = Thrift("framed", NAMES[form])
+    codec = Thrift("framed", NAMES[form])  # type: ignore[arg-type]
     for name in ("not known yet", "known"):
         for size in range(1, head + 1):
             assert refusal(framed(CALLS[form][:size]) + framed(CALLS[form]), codec), (name, size)
@@ -715,7 +715,7 @@ def test_an_answer_that_cannot_be_undone_becomes_an_error_for_its_client() -> No
 @pytest.mark.parametrize("protocol", ["binary", "compact", "auto"])
 @pytest.mark.parametrize("transport", ["framed", "unframed", "header", "ttheader", "auto"])
 def test_the_probe_is_a_call_of_what_no_service_has(transport: str, protocol: str) -> None:
-    codec = Thrift(transport=transport, protocol=protocol)
+    codec = Thrift(transport=transport, protocol=protocol)  # type: ignore[arg-type]
     probe = codec.probe()
     assert probe is not None
     (read,) = codec.session(Side.CLIENT, 1 << 20).receive(probe.frame)

@@ -31,7 +31,7 @@ from metaproxy.config.schema.notation import (
     Whole,
     WorkerCount,
 )
-from metaproxy.config.schema.reading import BROKEN, Kind, Reading, Secret
+from metaproxy.config.schema.reading import BROKEN, Kind, Reading, Secret  # type: ignore[attr-defined]
 from metaproxy.plugins import Registry
 
 REGISTRY = Registry()

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import pytest
 
-from metaproxy.config.schema.notation import Schema
+from metaproxy.config.schema.notation import Schema  # type: ignore[attr-defined]
 from metaproxy.config.schema.plugin_options import built_in_plugins, options_schema, rows
 from metaproxy.options import declared, parameters
 from metaproxy.units import Bytes, Option, OptionsOf, Seconds, Secret

@@ -14,7 +14,7 @@ from twisted.internet.task import Clock
 
 from metaproxy.config.schema.load import load
 from metaproxy.config.schema.notation import Duration, Hidden, Name, Reference, Text, Whole
-from metaproxy.config.schema.reading import BROKEN, Reading, Secret, Use
+from metaproxy.config.schema.reading import BROKEN, Reading, Secret, Use  # type: ignore[attr-defined]
 from metaproxy.config.schema.shape import (
     Filter,
     ListOf,
