@@ -26,7 +26,7 @@ class _One(resource.Endpoint):
         self._proxy = view.proxy
 
     def _find(self, ask: AdminRequest) -> tuple[Cluster, Endpoint]:
-        """Cluster and endpoint. Refused when one of them is not there."""
+        """Return the cluster and the endpoint. Raises HttpError when one of them is not there."""
         snapshot = self._proxy.snapshot
         clusters = snapshot.clusters if snapshot is not None else {}
         name, address = ask.place["cluster"], ask.place["address"]
@@ -78,7 +78,7 @@ class EjectEndpoint(_One):
 
 class RestoreEndpoint(_One):
     path = f"{_PATH}restore"
-    about = "Ends a drain or an ejection, whoever ordered it."
+    about = "Ends a drain or an ejection, whatever caused it."
 
     def post(self, ask: AdminRequest) -> AdminResponse:
         cluster, endpoint = self._find(ask)

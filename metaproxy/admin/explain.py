@@ -3,7 +3,7 @@ Where a request would go, and why: nothing is sent, and nothing that decides abo
 
 Lives here: /explain. Does not: routing (`routing.table`), the choice of endpoints (`cluster`), which it only asks.
 
-What chance or a turn decides is told as shares: to ask a balancer that goes round would be to take somebody's turn. One
+What chance or a turn decides is shown as shares: to ask a balancer that goes round would change whose turn it is. One
 that hashes always gives the same answer, and so is asked.
 """
 
@@ -85,11 +85,11 @@ def _message(asked: Json, snapshot: ListenerSnapshot) -> tuple[Message, dict[str
     if not isinstance(given, dict) or not all(isinstance(value, str) for value in given.values()):
         raise HttpError(400, "metadata is no mapping of texts", "metadata")
     facts = {key: value for key, value in given.items() if key.startswith(FACTS)}
-    told = {key: value for key, value in given.items() if key not in facts}
-    kind = told.pop("kind", "request")
+    keys = {key: value for key, value in given.items() if key not in facts}
+    kind = keys.pop("kind", "request")
     if kind not in ("request", "oneway"):
         raise HttpError(400, f"kind {kind[:100]!r}; write request or oneway", "metadata")
-    known = {**{key.lower(): value for key, value in told.items()}, **told}
+    known = {**{key.lower(): value for key, value in keys.items()}, **keys}
     return Message(Kind[kind.upper()], b"", 0, known), facts
 
 
@@ -113,8 +113,8 @@ def _decoded(frame: object, snapshot: ListenerSnapshot) -> Message:
 
 
 def _explained(listener: ListenerSnapshot, message: Message, facts: dict[str, str], uses: Sequence[FilterUse]) -> Json:
-    told = listener.routes.explain(message, facts)
-    route, routes = _routes(listener, told, message, facts)
+    explained = listener.routes.explain(message, facts)
+    route, routes = _routes(listener, explained, message, facts)
     answer: Json = {
         "listener": listener.name,
         "protocol": listener.codec.name,
@@ -144,12 +144,12 @@ def _explained(listener: ListenerSnapshot, message: Message, facts: dict[str, st
 
 
 def _routes(
-    listener: ListenerSnapshot, told: list[tuple[str, bool, str]], message: Message, facts: dict[str, str]
+    listener: ListenerSnapshot, explained: list[tuple[str, bool, str]], message: Message, facts: dict[str, str]
 ) -> tuple[Route, list[Json]]:
     """The route that would surely take it, and all of them with why, or why not."""
     taken: Route | None = None
     shown: list[Json] = []
-    for route, (name, holds, reason) in zip(listener.routes.routes, told, strict=True):
+    for route, (name, holds, reason) in zip(listener.routes.routes, explained, strict=True):
         takes = "no"
         if holds and taken is None:
             draw = route.split_by_hash(message.get, facts, PERCENT) if route.split_by_hash is not None else None
@@ -170,7 +170,7 @@ def _filters(
 ) -> list[Json]:
     """
     The listener's filters in order, with the hooks of each that would be called (none: it is off for the route), and
-    what it says of the request if it can tell.
+    what it says of the request, if it says anything.
     """
     names = {id(use.plugin): use.name for use in uses}
     acting: dict[str, list[str]] = {}

@@ -1,7 +1,7 @@
 """
 What flows from which caller to which cluster, by operation, over the last seconds.
 
-Lives here: /flows, and for how long somebody is taken to look. Does not: counting (`telemetry.flows`).
+Lives here: /flows, and for how long counting goes on after a request. Does not: counting (`telemetry.inspect.flows`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class FlowsNow(Endpoint):
     path = "/flows"
     about = (
         "Who sends what where: rate, errors, p50, p99 by caller, cluster and operation over the last `seconds=`; "
-        "`caller=KEY` names the key that tells callers apart. Counted only while somebody asks."
+        "`caller=KEY` names the key that tells callers apart. Counted only while it is asked for."
     )
 
     def __init__(self, view: View) -> None:
@@ -49,7 +49,7 @@ class FlowsNow(Endpoint):
         )
 
     def _flows(self, key: str) -> Flows:
-        """What is counted by this key, from now on for another LOOKED seconds."""
+        """Return the counts by this key; counting goes on for LOOKED seconds from now."""
         watch = self._watches.get(key)
         if watch is None:
             if len(self._watches) >= MAX_KEYS:
@@ -76,7 +76,7 @@ class _Watch:
 
 
 def number(ask: AdminRequest, name: str, default: float, least: float, most: float) -> float:
-    """A parameter. Refused unless it is a number between `least` and `most`."""
+    """Return a parameter. Raises HttpError unless it is a number between `least` and `most`."""
     text = ask.query.get(name)
     if text is None:
         return default

@@ -26,8 +26,8 @@ Header = Callable[[str], str | None]
 class Guard:
     """
     tokens: an object with `read` and `write`, each a text or None, or None when everybody may ask everything; without
-    `read` only `write` reads, without `write` nobody writes. names: host names under which the API may be reached,
-    besides IP addresses, localhost and the machine's own.
+    `read` only `write` reads, without `write` nothing can be changed. names: host names under which the API may be
+    reached, besides IP addresses, localhost and the machine's own.
     """
 
     def __init__(self, tokens: Tokens | None = None, names: Iterable[str] = ()) -> None:
@@ -37,7 +37,7 @@ class Guard:
         self._names = {name.lower() for name in (*names, socket.gethostname()) if name}
 
     def check(self, method: str, header: Header, open: bool = False) -> None:
-        """Raises Refused unless who asks may. open: whether reading needs no token."""
+        """Raise HttpError unless the request may be answered. open: whether reading needs no token."""
         writes = method != "GET"
         if self._guarded:
             if writes or not open:
@@ -50,7 +50,7 @@ class Guard:
     def _check_token(self, header: Header, writes: bool) -> None:
         scheme, _, given = (header("authorization") or "").partition(" ")
         token = given.strip().encode("utf-8", "surrogateescape")
-        # Both are compared, whatever the first says: the time tells nothing.
+        # Both are compared, whatever the first says: so the time it takes reveals nothing.
         is_write = _same(self._write, token)
         is_read = _same(self._read, token)
         if scheme.lower() != "bearer" or not (is_write or is_read):

@@ -3,8 +3,8 @@ Answers without an end that is known: lines that are sent as they come.
 
 Lives here: `Live`. Does not: what the lines say (`tap`), answers whose pieces are there (`resource.Stream`).
 
-Whoever reads slowly loses lines, and nobody waits for him: what he did not take yet is bounded, and the next line that
-he gets tells how many are missing.
+A slow reader loses lines, and the proxy does not wait for it: the lines that it did not take yet are bounded, and the
+next line that it gets says how many are missing.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Live:
         if request is None or clock is None:
             return
         if self._paused:
-            # It took nothing for so long: nobody reads, and a tap is one of few.
+            # It took nothing for so long: it is taken as gone, as taps are few.
             cast(ITCPTransport, request.channel.transport).abortConnection()
             return
         self._timer = clock.callLater(SIGN_OF_LIFE, self._silent)

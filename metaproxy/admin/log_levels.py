@@ -35,7 +35,7 @@ class LoggingLevel(Endpoint):
         self._levels: LogLevels = view.levels
 
     def get(self, ask: AdminRequest) -> AdminResponse:
-        return self._told(ask.place["namespace"])
+        return self._answer(ask.place["namespace"])
 
     def put(self, ask: AdminRequest) -> AdminResponse:
         level = ask.body.decode("utf-8", "replace").strip().strip('"').lower()
@@ -50,7 +50,7 @@ class LoggingLevel(Endpoint):
         except ValueError as error:
             raise HttpError(400, str(error), "namespace" if "namespace" in str(error) else "body") from None
         log.info("admin: {name} logs from {least} on", name=namespace, least=self._levels.level(namespace))
-        return self._told(namespace)
+        return self._answer(namespace)
 
-    def _told(self, namespace: str) -> AdminResponse:
+    def _answer(self, namespace: str) -> AdminResponse:
         return as_json({"namespace": namespace[:200], "level": self._levels.level(namespace)})

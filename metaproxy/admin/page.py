@@ -3,7 +3,7 @@ The live page at `/`: plain files that a browser runs over the rest of this API.
 
 Lives here: serving them from the package. Does not: anything that the page shows; the page itself (`static/`).
 
-Anybody may load it, token or not, as a browser can't send one with a page: it has no data, and asks for the token.
+No token is needed to load it, as a browser can't send one with a page: it has no data, and asks for the token.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """
 What is wrong, worst first: what the live page shows on top, and what `metaproxy status` ends with.
 
-Lives here: /problems, and the rules. Does not: the figures that they look at (`telemetry.windows`), what to do
+Lives here: /problems, and the rules. Does not: the figures that they look at (`telemetry.metrics.windows`), what to do
 (docs/how-to/on-call.md).
 """
 
@@ -24,11 +24,11 @@ BAD, WARN, NOTE = LEVELS = ("bad", "warn", "note")
 """Requests fail; they may soon, or some are slow; no fault, but good to know."""
 
 LEAST_FAILURES = 10
-"""Failures in the window below which a share of them is no reason to wake anybody."""
+"""Failures in the window below which a share of them is no reason to wake an operator."""
 SHARE, BAD_SHARE = 0.01, 0.1
-"""Of requests that failed: from when it is told, and from when it is bad."""
+"""Of requests that failed: from when it is shown, and from when it is bad."""
 LEAST_ERRORS = 3
-"""Failed tries of an endpoint before it is told, when they are half of all."""
+"""Failed tries of an endpoint before it is shown, when they are half of all."""
 MAX_SHOWN = 5
 """Names that one problem lists."""
 MAX_PLUGINS = 3

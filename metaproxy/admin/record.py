@@ -42,7 +42,7 @@ class Record(Endpoint):
     path = "/record"
     about = (
         'POST {"file": NAME, "listener", "match", "max_bytes", "max_seconds"}, all optional: writes exchanges with '
-        "their frames to a file on the proxy's machine. GET tells how far it is, DELETE ends it."
+        "their frames to a file on the proxy's machine. GET says how far it is, DELETE ends it."
     )
 
     def __init__(self, view: View) -> None:
@@ -56,7 +56,7 @@ class Record(Endpoint):
             view.reactor.addSystemEventTrigger("after", "shutdown", self._finish)
 
     def get(self, ask: AdminRequest) -> AdminResponse:
-        return as_json(self._told())
+        return as_json(self._state())
 
     def post(self, ask: AdminRequest) -> AdminResponse:
         asked = _asked(ask)
@@ -68,18 +68,18 @@ class Record(Endpoint):
         if self._recording:
             raise HttpError(409, "a recording is under way; DELETE /record ends it", "path")
         path = _made(limits.folder, _text(asked, "file"))
-        told = {key: asked[key] for key in ("listener", "match") if asked.get(key)}
-        recorder = Recorder(self._logs.single(str(path)), choice, int(max_bytes), max_seconds, self._ended, **told)
+        given = {key: asked[key] for key in ("listener", "match") if asked.get(key)}
+        recorder = Recorder(self._logs.single(str(path)), choice, int(max_bytes), max_seconds, self._ended, **given)
         self._recorder, self._hook = recorder, recorder.on_complete
         self._proxy.watch(self._hook)
         log.info("admin: recording to {path}", path=str(path))
-        return as_json(self._told())
+        return as_json(self._state())
 
     def delete(self, ask: AdminRequest) -> AdminResponse:
         if not self._recording or self._recorder is None:
             raise HttpError(404, "nothing is being recorded", "path")
         self._recorder.stop("request")
-        return as_json(self._told())
+        return as_json(self._state())
 
     @property
     def _recording(self) -> bool:
@@ -96,13 +96,13 @@ class Record(Endpoint):
             )  # fmt: skip
 
     def _finish(self) -> None:
-        """At the end of the process, when no thread writes any more."""
+        """Called at the end of the process, when no thread writes any more."""
         if self._recording and self._recorder is not None:
             self._recorder.stop("the proxy ended")
         if self._recorder is not None:
             self._recorder.file.finish()
 
-    def _told(self) -> Json:
+    def _state(self) -> Json:
         recorder = self._recorder
         if recorder is None:
             return {"recording": False, "file": None, "exchanges": 0}
@@ -144,7 +144,7 @@ def _number(asked: Json, key: str, read: Callable[[Any], float], default: float,
 
 
 def _made(folder: Path | None, name: str) -> Path:
-    """A new file, empty, that only this user can read. Refused where there is one, or where no file may be."""
+    """Make an empty file that only this user can read. Raises HttpError where there is one, or no file may be."""
     path = Path(name or time.strftime("recording-%Y%m%dT%H%M%SZ.jsonl", time.gmtime()))
     try:
         where = _own_folder() if folder is None else folder.absolute()
@@ -163,7 +163,7 @@ def _made(folder: Path | None, name: str) -> Path:
 
 
 def _own_folder() -> Path:
-    """One that nobody else can have put there, or look into: other users write to the folder that it is in."""
+    """Return a folder that only this user made and can read: other users write to the folder that it is in."""
     where = Path(tempfile.gettempdir()) / f"metaproxy-{os.getuid()}"
     try:
         where.mkdir(mode=0o700)

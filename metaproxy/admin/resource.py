@@ -57,13 +57,13 @@ class AdminRequest:
         return _header(self._request, name) or ""
 
     def text(self) -> str:
-        """The body. Refused when it is empty."""
+        """Return the body. Raises HttpError when it is empty."""
         if not self.body.strip():
             raise HttpError(400, "no body; send a configuration", "body")
         return self.body.decode("utf-8", "surrogateescape")
 
     def json(self, shape: str, most: int = MAX_JSON) -> object:
-        """The body as JSON; None when it is empty. Refused when it is none, too long or deep; shape: what to write."""
+        """Return the body as JSON, None when empty. Raises HttpError when it is wrong; shape: what to write."""
         if len(self.body) > most:
             raise HttpError(413, f"a body of {len(self.body)} bytes; allowed are {most}", "body")
         if not self.body.strip():
@@ -167,11 +167,11 @@ def nearest(name: str, known: Sequence[str]) -> str:
 
 class Endpoint:
     """
-    One path, with a method of its own name in lower case for each of METHODS that it takes; each is given an Ask and
-    returns an Answer, or a Deferred of one, or raises Refused.
+    One path, with a method of its own name in lower case for each of METHODS that it takes; each gets an AdminRequest
+    and returns an AdminResponse, or a Deferred of one, or raises HttpError.
 
     path: such as '/clusters' or '/clusters/{name}'. aliases: other names for it, without `{`. about: a line for the
-    index and the docs. open: whether anybody may ask it, token or not.
+    index and the docs. open: whether it is answered without a token, too.
     """
 
     path: ClassVar[str]
@@ -184,10 +184,10 @@ class Endpoint:
 
 
 class Checks(Protocol):
-    """What is asked of a guard.Guard."""
+    """The role of guard.Guard."""
 
     def check(self, method: str, header: Callable[[str], str | None], open: bool) -> None:
-        """Raises Refused unless who asks may ask this."""
+        """Raise HttpError unless the request may be answered."""
 
 
 class Root(Resource):

@@ -51,16 +51,18 @@ class RuntimeValue(Endpoint):
 
     def put(self, ask: AdminRequest) -> Deferred[AdminResponse]:
         name, value = self._name(ask), _value(ask)
-        told = partial(log.info, "admin: runtime {name} is {value!r} now", name=name, value=str(value)[:MAX_SHOWN])
-        return self._change(name, value).addCallback(lambda _: self._changed(name, told))
+        log_change = partial(
+            log.info, "admin: runtime {name} is {value!r} now", name=name, value=str(value)[:MAX_SHOWN]
+        )
+        return self._change(name, value).addCallback(lambda _: self._changed(name, log_change))
 
     def delete(self, ask: AdminRequest) -> Deferred[AdminResponse]:
         name = self._name(ask)
-        told = partial(log.info, "admin: runtime {name} is what the configuration says", name=name)
-        return self._change(name, None).addCallback(lambda _: self._changed(name, told))
+        log_change = partial(log.info, "admin: runtime {name} is what the configuration says", name=name)
+        return self._change(name, None).addCallback(lambda _: self._changed(name, log_change))
 
-    def _changed(self, name: str, told: Callable[[], None]) -> AdminResponse:
-        told()
+    def _changed(self, name: str, log_change: Callable[[], None]) -> AdminResponse:
+        log_change()
         return as_json({"name": name, **_shown(self._configuration, name)})
 
     def _name(self, ask: AdminRequest) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 
 from twisted.application.service import Service
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import SSL4ServerEndpoint, TCP4ServerEndpoint, TCP6ServerEndpoint, UNIXServerEndpoint
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
@@ -88,7 +89,7 @@ class BoundedRequest(Request):
         if self._refused:
             return
         self._refused = True
-        self.requestHeaders.removeHeader(b"expect")  # or the client would be told to go on
+        self.requestHeaders.removeHeader(b"expect")  # or the client would be asked to go on
         body = encoded({"error": f"a body of more than {MAX_BODY} bytes", "where": "body"})
         self.channel.write(
             b"HTTP/1.1 413 Content Too Large\r\nContent-Type: application/json\r\nConnection: close\r\n"
@@ -113,7 +114,7 @@ class AdminSite(Site):
 
 class AdminService(Service):
     """
-    proxy: service.ProxyService; configuration: config.reload.Configuration; listen: `host:port`, `[v6]:port` or
+    configuration: the application; listen: `host:port`, `[v6]:port` or
     `unix:/path`; tokens: see guard.Guard; logs: telemetry's LogFiles, for its counters. bound: the address that it
     listens on, '' while it doesn't.
 
@@ -158,7 +159,7 @@ class AdminService(Service):
     def _endpoint(self) -> IStreamServerEndpoint:
         where = self._where
         if where.family == socket.AF_UNIX:
-            # Only the same user; a stale socket is removed when the process that left it is gone (its lock tells).
+            # Only the same user; a stale socket is removed when the process that left it is gone (its lock says so).
             return UNIXServerEndpoint(self._reactor, where.host, mode=0o600, wantPID=1)
         if self._tls is not None:
             return SSL4ServerEndpoint(self._reactor, where.port, self._tls, interface=where.host)
@@ -168,10 +169,10 @@ class AdminService(Service):
     def _listening(self, port: IListeningPort) -> None:
         self._port = port
         host = port.getHost()
-        if self._where.family == socket.AF_UNIX:
-            self.bound = f"unix:{self._where.host}"
+        if isinstance(host, IPv4Address | IPv6Address):
+            self.bound = address.show((host.host, host.port))
         else:
-            self.bound = address.show((host.host, host.port))  # type: ignore[attr-defined]
+            self.bound = f"unix:{self._where.host}"
         log.info("admin API at {bound}", bound=self.bound)
 
     def stopService(self) -> Deferred[None]:

@@ -1,7 +1,7 @@
 """
 A look into the traffic: exchanges as they end, decoded, a line of JSON each.
 
-Lives here: /tap, and its bounds. Does not: what a line says (`telemetry.decoded`), sending it (`live`).
+Lives here: /tap, and its bounds. Does not: what a line says (`telemetry.inspect.decoded`), sending it (`live`).
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from metaproxy.telemetry.inspect.decoded import decoded, metadata
 from metaproxy.telemetry.inspect.exchange_match import Choice, compile_match
 
 MAX_TAPS = 8
-"""Taps at a time, by whomever."""
+"""Taps at a time, of all clients together."""
 MAX_LIMIT = 1_000_000
 RATE, MAX_RATE = 100.0, 10_000.0
-"""Lines a second: what nobody asks for more than, and what is given at most. Making one takes some 50 µs."""
+"""Lines a second: the default, and the most. Making one takes some 50 µs."""
 
 
 class Tap(Endpoint):
@@ -63,7 +63,7 @@ class Tap(Endpoint):
 
 
 def chosen(proxy: ProxyService, listener: str, match: str) -> Choice:
-    """Refused when there is no such listener, or `match` makes no sense."""
+    """Return what chooses exchanges. Raises HttpError when there is no such listener, or `match` makes no sense."""
     if listener and listener not in proxy.listeners:
         raise HttpError(404, f"no listener {listener[:200]!r}; {nearest(listener, list(proxy.listeners))}", "listener")
     snapshots = [one.snapshot for name, one in proxy.listeners.items() if not listener or name == listener]
@@ -118,10 +118,10 @@ class _Lines:
             return False
         return self.body.room()
 
-    def _put(self, told: Json) -> None:
+    def _put(self, shown_exchange: Json) -> None:
         if self.body.lost:
-            told["lost"] = self.body.lost
+            shown_exchange["lost"] = self.body.lost
         self._left -= 1
-        self.body.put(json.dumps(told, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n")
+        self.body.put(json.dumps(shown_exchange, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n")
         if not self._left:
             self.body.end()

@@ -32,8 +32,8 @@ Counts = EndpointCounts | TargetCounts
 @dataclass(frozen=True, slots=True)
 class View:
     """
-    proxy: service.ProxyService; configuration: config.reload.Configuration; reactor: IReactorCore and -Time; logs:
-    telemetry's LogFiles; windows: what was counted lately.
+    What endpoints are made with. configuration: the application; logs: the files of access logs and recordings;
+    windows: what was counted lately.
     """
 
     proxy: ProxyService

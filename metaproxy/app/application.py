@@ -331,7 +331,7 @@ class Application(Service):
 
 
 def is_open(admin: model.Admin) -> bool:
-    """Whether the admin API knows nobody who asks: no tokens, no certificates of clients, no socket of one user's."""
+    """Return whether the admin API answers everybody: no tokens, client certificates, or socket of one user."""
     known = admin.tokens is not None or (admin.tls is not None and admin.tls.client_ca is not None)
     return not known and not admin.listen.startswith("unix:")
 

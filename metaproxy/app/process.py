@@ -1,7 +1,7 @@
 """
 The process that a configuration runs in: its memory, its files, the address of its admin API.
 
-Lives here: what is set once at the start. Does not: services (`reload`).
+Lives here: what is set once at the start. Does not: services (`application`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def raise_file_limit() -> None:
 
 
 def must_be_free(where: str) -> None:
-    """Raises OSError for an admin address that can't be had, while there is still somebody to tell it to."""
+    """Raises OSError for an admin address that can't be had, while the start can still be refused."""
     at = address.parse(where)
     if at.family == socket.AF_UNIX or not at.literal:
         return

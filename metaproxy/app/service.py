@@ -2,7 +2,7 @@
 Snapshot -> services: what runs, and how a new configuration takes the place of the old.
 
 Lives here: `ProxyService` (listeners, sweeps, draining) and its `apply`. Does not: reading configurations
-(`config.reload`), the admin interface (`admin`), the command line (`tap`).
+(`application`), the admin interface (`admin`), the command line (`tap`).
 """
 
 from __future__ import annotations
@@ -101,13 +101,13 @@ class ProxyService(Service):
         return stopped
 
     def _filters(self) -> list[FilterUse]:
-        """Those in force, each object once."""
+        """Return the filters in force, each object once."""
         filters = self.snapshot.filters if self.snapshot is not None else ()
         return list({id(one.plugin): one for one in filters}.values())
 
     def drain(self, name: str | None = None) -> Deferred[None]:
         """
-        Lets one listener, or all, finish. Fires when the last client is gone. LookupError: no listener of that name.
+        Let one listener, or all, finish. Fires when the last client is gone. LookupError: no listener of that name.
         """
         if name is not None:
             return self.listeners[name].drain()
@@ -129,7 +129,7 @@ class ProxyService(Service):
         self._warm = self._warm or all(cluster.warm for cluster in self.clusters.values())
         return self._warm
 
-    # -- who looks
+    # -- observers
 
     @property
     def watchers(self) -> tuple[Watcher, ...]:
@@ -142,12 +142,12 @@ class ProxyService(Service):
         return tuple(self._retired)
 
     def watch(self, hook: Watcher) -> None:
-        """Have `hook` called with every exchange that completes, until `unwatch`; it costs nothing before and after."""
+        """Call `hook` with every exchange that completes, until `unwatch`; it costs nothing before and after."""
         self._watchers.append(hook)
         _watch(self.snapshot, [hook])
 
     def unwatch(self, hook: Watcher) -> None:
-        """Exchanges that are under way since before the last change of the configuration may still call it."""
+        """End `watch`. Exchanges that began before the last change of the configuration may still call it."""
         self._watchers.remove(hook)
         for route in _routes(self.snapshot):
             hooks = list(route.on_complete)
@@ -159,7 +159,7 @@ class ProxyService(Service):
 
     def pause(self, name: str, most: int, seconds: float) -> Pause:
         """
-        Holds what is sent to a cluster, `most` exchanges, for `seconds` at most; what is under way goes on. It lasts
+        Hold what is sent to a cluster, `most` exchanges, for `seconds` at most; what is under way goes on. It lasts
         over new configurations. LookupError: no cluster of that name.
         """
         cluster = self.clusters[name]
@@ -169,7 +169,7 @@ class ProxyService(Service):
         return pause
 
     def resume(self, name: str) -> tuple[Pause | None, int]:
-        """Lets go on what was held: the pause that is over, None when there was none, and how many went on."""
+        """Send what was held. Return the pause that is over, None when there was none, how many went on."""
         pause = self._end_pause(name)
         cluster = self.clusters.get(name)
         if pause is None:
@@ -189,14 +189,14 @@ class ProxyService(Service):
 
     @property
     def clusters(self) -> Mapping[str, Cluster]:
-        """Those in force, by name."""
+        """The clusters in force, by name."""
         return self.snapshot.clusters if self.snapshot is not None else {}
 
     # -- configuration
 
     def apply(self, snapshot: Snapshot) -> None:
         """
-        Makes `snapshot` the one in force. Raises OSError when an address can't be had, or the proxy drains; then
+        Make `snapshot` the one in force. Raises OSError when an address can't be had, or the proxy drains; then
         nothing has changed. A listener that drains by itself goes on to do so; only a restart, or another name, opens
         it again. Connections stay where their listener stays; exchanges under way end on the snapshot they began with.
         """
@@ -222,9 +222,9 @@ class ProxyService(Service):
 
     def _bind(self, snapshot: Snapshot) -> None:
         """
-        Gives each listener its sockets, those that are there and new ones, and closes what nobody wants any more.
-        Raises OSError with nothing changed. A socket stays open when its address moves to another listener: nobody who
-        connects is turned away.
+        Give each listener its sockets, those that are there and new ones, and close those that are not needed.
+        Raises OSError with nothing changed. A socket stays open when its address moves to another listener: no client
+        that connects is refused.
         """
         listeners = {
             name: self.listeners.get(name) or Listener(new, self.network) for name, new in snapshot.listeners.items()
@@ -280,7 +280,7 @@ class ProxyService(Service):
                 cluster.forget()
 
     def _holders(self) -> Iterator[Holder]:
-        """The connections with what they hold: an upstream one costs all who share it, so it goes last."""
+        """Yield the connections with what they hold: an upstream one costs all who share it, so it goes last."""
         for listener in (*self.listeners.values(), *self.leaving):
             for client in listener.clients:
                 yield Holder(held_by_client(client), client.close)
@@ -307,7 +307,7 @@ Place = tuple[Listener, Address]
 
 
 def _moved(wanted: list[Place], spare: dict[Place, ListeningSocket]) -> dict[Place, ListeningSocket]:
-    """The sockets of `spare`, from which they are taken, whose addresses others want."""
+    """Take those sockets out of `spare` whose addresses other listeners need, and return them."""
     moved: dict[Place, ListeningSocket] = {}
     for listener, where in wanted:
         if where.port or where.family == socket.AF_UNIX:  # of free ports each listener has its own
@@ -319,8 +319,8 @@ def _moved(wanted: list[Place], spare: dict[Place, ListeningSocket]) -> dict[Pla
 
 def _opened(wanted: list[Place], spare: dict[Place, ListeningSocket]) -> dict[Place, ListeningSocket]:
     """
-    New sockets. Raises OSError with nothing changed. One of `spare` that is in the way is closed: nobody can have
-    0.0.0.0:80 and 127.0.0.1:80 at a time.
+    Open new sockets. Raises OSError with nothing changed. One of `spare` that is in the way is closed: 0.0.0.0:80
+    and 127.0.0.1:80 can't be had at a time.
     """
     opened: dict[Place, ListeningSocket] = {}
     closed: list[Place] = []
@@ -346,7 +346,7 @@ def _opened(wanted: list[Place], spare: dict[Place, ListeningSocket]) -> dict[Pl
 
 
 def pools(clusters: Iterable[Cluster]) -> list[Pool]:
-    """The pools that these clusters' endpoints have so far, those on their way out included."""
+    """Return the pools that these clusters' endpoints have so far, those on their way out included."""
     return [
         endpoint.pool
         for cluster in clusters
