@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from stand import Stand
 
+from metaproxy.app.application import LOOK_EVERY
 from metaproxy.config import model
 from metaproxy.config.model import Use
 
@@ -28,6 +29,13 @@ def config(port: int = 7001, cluster: str = "one", protocol: str = "thrift", **m
     )
     one = model.Cluster(name="one", endpoints=(model.Endpoint(address="127.0.0.1:1"),))
     return model.Config(listeners=(listener,), clusters=(one,))
+
+
+def look(stand: Stand) -> None:
+    """Let the application look at its files, and what it does then come to its end."""
+    stand.network.clock.advance(LOOK_EVERY)
+    while stand.configuration.slices.busy:
+        stand.network.clock.advance(0)
 
 
 @pytest.fixture
@@ -94,10 +102,10 @@ def test_a_value_whose_address_is_taken_is_refused_and_the_one_before_stays_in_f
 def test_the_file_takes_over_again_when_it_changes_and_not_before(stand: Stand) -> None:
     stand.configuration.startService()
     stand.configuration.apply(config(), "xds")
-    stand.network.clock.advance(1)
+    look(stand)
     assert stand.snapshot.source == "xds"
     stand.write(TEXT.replace("7000", "7002"))
-    stand.network.clock.advance(1)
+    look(stand)
     assert stand.proxy.listeners["front"].bound() == ["127.0.0.1:7002"]
     stand.configuration.stopService()
 
@@ -110,7 +118,7 @@ def test_a_file_that_a_value_refers_to_is_read_again_when_it_changes(stand: Stan
     assert stand.configuration.apply(value, "xds") == []
     version = stand.snapshot.version
     secret.write_text("longer")
-    stand.network.clock.advance(1)
+    look(stand)
     assert (stand.snapshot.version, stand.snapshot.source) == (version + 1, "xds")
     stand.configuration.stopService()
 
