@@ -21,7 +21,7 @@ from twisted.internet.task import Clock
 
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.config import model
-from metaproxy.config.known_keys import check_keys
+from metaproxy.config.known_keys import check_balancer_keys, check_keys
 from metaproxy.config.named_files import Confinement, NamedFile, named_files, place
 from metaproxy.config.permissions import who_else_writes
 from metaproxy.config.plugin_problems import file_problems
@@ -307,6 +307,15 @@ def _keys_are_known(listener: model.Listener, reading: Reading) -> None:
     codec = reading.built(listener.protocol)
     if codec is not None:
         check_keys(listener, codec, reading)
+
+
+@_rule(model.Config)
+def _keys_of_balancers_are_known(config: model.Config, reading: Reading) -> None:
+    senders = model.senders(config)
+    for cluster in config.clusters:
+        uses = [cluster.protocol or listener.protocol for listener in senders.get(cluster.name, ())]
+        codecs = {codec.name: codec for codec in map(reading.built, uses) if codec is not None}
+        check_balancer_keys(cluster, list(codecs.values()), reading)
 
 
 @_rule(model.Listener)

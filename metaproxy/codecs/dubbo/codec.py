@@ -36,6 +36,7 @@ class Dubbo(Codec):
     mutable = ""
     literal = True
     keys = KEYS
+    open_keys = True
 
     def session(self, side: Side, max_frame: int) -> DubboSession:
         return DubboSession(side, max_frame)

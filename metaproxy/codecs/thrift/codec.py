@@ -125,8 +125,15 @@ class Thrift(Codec):
         self._unanswered = 0
         self._answered = False
         self.mutable = ""
+        self.open_keys = transport not in (FRAMED, UNFRAMED)
         if transport in (FRAMED, UNFRAMED):
+            self.keys = {key: text for key, text in self.keys.items() if key not in self._absent(multiplexed)}
             self.mutable = f"{transport} Thrift has no place for metadata; only transports header and ttheader have"
+
+    @staticmethod
+    def _absent(multiplexed: bool) -> tuple[str, ...]:
+        """Keys that no message without headers has."""
+        return ("<header>",) if multiplexed else ("<header>", "service")
 
     def session(self, side: Side, max_frame: int) -> ThriftSession:
         return ThriftSession(self._names, side, max_frame, self._transport, self._protocol, self._check_frames)
