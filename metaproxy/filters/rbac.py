@@ -17,11 +17,11 @@ from typing import Annotated, NamedTuple
 from zope.interface import implementer
 
 from metaproxy.filters.details import note
+from metaproxy.filters.unclear import is_unclear, values_of
 from metaproxy.interfaces import IExchange, IOnRequest
-from metaproxy.message import ErrorKind, FrameError, Message, Reply
+from metaproxy.message import ErrorKind, FrameError, Reply
 from metaproxy.plugins import OptionError
 from metaproxy.routing.expression import ALWAYS, Expression, FirstMatch, Get, Values, all_of, any_of
-from metaproxy.routing.matcher import FACTS
 from metaproxy.support.nearest_name import did_you_mean
 from metaproxy.units import Option
 
@@ -170,8 +170,8 @@ class Rbac:
             return None
         # What is enforced comes first: it meets what can't be decoded, and refuses it.
         verdict = policies.judge(get)
-        if verdict.allowed and _is_unclear(exchange.message):
-            verdict = policies.judge_unclear(_values_of(exchange))
+        if verdict.allowed and is_unclear(exchange.message):
+            verdict = policies.judge_unclear(values_of(exchange))
         self._count(verdict)
         if self._shadow is not None:
             note(exchange, self._judge_in_the_shadow(exchange))
@@ -196,8 +196,8 @@ class Rbac:
         more = exchange.message.more
         try:
             verdict = self._shadow.judge(exchange.get)
-            if verdict.allowed and _is_unclear(exchange.message):
-                verdict = self._shadow.judge_unclear(_values_of(exchange))
+            if verdict.allowed and is_unclear(exchange.message):
+                verdict = self._shadow.judge_unclear(values_of(exchange))
         except FrameError:
             # It is told once only, and whoever enforces something behind us must meet it, too.
             exchange.message.more = more
@@ -211,29 +211,6 @@ class Rbac:
         if self._per_policy:
             own = f"{verdict.event}:{verdict.policy}"
             counters[own] = counters.get(own, 0) + 1
-
-
-def _is_unclear(message: Message) -> bool:
-    """
-    Whether a server may see other values than `get` gave. What a policy asked for may be said again further on in the
-    frame, so that is read too. Raises FrameError when it can't be decoded.
-    """
-    if message.more is not None and message.metadata is not None:
-        message.read()
-    return hasattr(message, "unclear")
-
-
-def _values_of(exchange: IExchange) -> Values:
-    """`exchange.get`, with all values that the server may see."""
-    message = exchange.message
-
-    def values(key: str) -> tuple[str | None, ...]:
-        if key.startswith(FACTS) or (exchange.learnt is not None and key in exchange.learnt):
-            return (exchange.get(key),)
-        found: tuple[str | None, ...] = message.values(key)
-        return found
-
-    return values
 
 
 def _policies(option: str, written: dict[str, object] | None, kind: str) -> Policies | None:

@@ -23,11 +23,12 @@ from metaproxy.filters.options import matching
 from metaproxy.filters.outage_log import OutageLog
 from metaproxy.filters.rate_limit.quota_headers import ResponseMetadata
 from metaproxy.filters.service_cluster import Clusters, check_known
+from metaproxy.filters.unclear import has_one_value, is_unclear, values_of
 from metaproxy.interfaces import IExchange, IOnRequest
 from metaproxy.message import ErrorKind, Reply
 from metaproxy.options import made
 from metaproxy.plugins import OptionError
-from metaproxy.routing.expression import ALWAYS
+from metaproxy.routing.expression import ALWAYS, Expression
 from metaproxy.support.bounded_map import BoundedMap
 from metaproxy.units import Bytes, Option, OptionsOf, Seconds
 
@@ -41,6 +42,11 @@ _ADDRESS = re.compile(r"unix:/.+|(?:\[[0-9a-fA-F:.]+\]|[^\[\]:/\s]+):\d{1,5}")
 _FAILED = Reply(ErrorKind.DENIED, "ext_authz: the authorization service can't be asked", details="ext_authz_error")
 _TOO_MUCH = Reply(
     ErrorKind.BAD_REQUEST, "ext_authz: more metadata than may be asked about", details="ext_authz_metadata_too_large"
+)
+_UNCLEAR = Reply(
+    ErrorKind.DENIED,
+    "ext_authz: metadata with several values, or that can't be read",
+    details="ext_authz_metadata_unclear",
 )
 
 
@@ -110,17 +116,17 @@ class _Kept:
         ttl: Annotated[Seconds, Option("How long a decision is kept.", above="0s")] = _TTL,
         max: Annotated[int, Option("Decisions that are kept at a time.", least=1)] = 1000,
     ) -> None:
-        self._keys, self._ttl, self._most = tuple(key), ttl, max
+        self.keys, self._ttl, self._most = tuple(key), ttl, max
         self._kept: BoundedMap[Hashable, tuple[float, Decision]] = BoundedMap(max)
 
     def __len__(self) -> int:
         return len(self._kept)
 
     def key(self, exchange: IExchange) -> Hashable:
-        return tuple([exchange.get(key) for key in self._keys])
+        return tuple([exchange.get(key) for key in self.keys])
 
     def inherit(self, before: _Kept) -> None:
-        if before._keys == self._keys:
+        if before.keys == self.keys:
             self._kept = before._kept
             self._kept.limit(self._most)
 
@@ -172,7 +178,7 @@ class ExtAuthz:
         self._asked_about = json.dumps([service, metadata, context], sort_keys=True, default=str)
         where = made(_Where, service, "service")
         expression = matching(match)
-        self._holds = None if expression is ALWAYS else expression.holds
+        self._match = None if expression is ALWAYS else expression
         try:
             self._service = where.service(timeout, clock, clusters)
         except OptionError:
@@ -191,8 +197,11 @@ class ExtAuthz:
         self.counters = dict.fromkeys(("ok", "denied", "error", "failure_mode_allowed", "cached"), 0)
 
     def on_request(self, exchange: IExchange) -> Reply | Deferred[Any] | None:
-        if self._holds is not None and not self._holds(exchange.get):
+        if self._match is not None and not self._may_match(self._match, exchange):
             return None
+        if self._is_doubtful(exchange):
+            self.counters["denied"] += 1
+            return _UNCLEAR
         key = None
         if self._kept is not None:
             key = self._kept.key(exchange)
@@ -207,6 +216,23 @@ class ExtAuthz:
             return _TOO_MUCH
         asking = self._service.ask(what)
         return asking.addCallbacks(self._answered, self._failed, callbackArgs=(exchange, key), errbackArgs=(exchange,))
+
+    @staticmethod
+    def _may_match(match: Expression, exchange: IExchange) -> bool:
+        """Whether the service is to be asked: also where `match` holds for another value that the server may see."""
+        if match.holds(exchange.get):
+            return True
+        return is_unclear(exchange.message) and match.surely(values_of(exchange)) is not False
+
+    def _is_doubtful(self, exchange: IExchange) -> bool:
+        """Whether the server may see another value than the service is told, or the decision is kept under."""
+        exchange.get("operation")  # what is told in any case, so that at least the head is read
+        if not is_unclear(exchange.message):
+            return False
+        keys = ["operation", *self._metadata, *(self._kept.keys if self._kept is not None else ())]
+        if not self._metadata:
+            keys += ["", *exchange.message.known()]  # nobody's key: if that may be there, there may be any other
+        return not all(has_one_value(exchange, key) for key in keys)
 
     def inherit(self, previous: object) -> None:
         """Goes on with the decisions of the same service about the same, and with what the log has of it."""

@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from metaproxy.filters.service_cluster import Clusters
+from metaproxy.filters.unclear import has_one_value
 from metaproxy.interfaces import IExchange, IOnRequest
 from metaproxy.message import ErrorKind, Reply
 from metaproxy.support.extras import install
@@ -95,7 +96,7 @@ class Jwt:
         refusals = []
         for one in self._providers:
             try:
-                passed.append((one, one.verify(one.token_of(exchange.get(one.key)))))
+                passed.append((one, one.verify(self._token_of(one, exchange))))
             except self._refused as error:
                 if self._require == "all":
                     raise
@@ -109,6 +110,13 @@ class Jwt:
         if self._require == "allow_missing" and not failed:
             return passed
         raise (failed or refusals)[0]
+
+    def _token_of(self, one: Provider, exchange: IExchange) -> str:
+        """The token of a provider. Raises Refused, also where the server may see another one than we verify."""
+        token = exchange.get(one.key)
+        if not has_one_value(exchange, one.key):
+            raise self._refused(f"{one.key} is there with several values, or can't be read")
+        return one.token_of(token)
 
     def _change(self, exchange: IExchange, passed: Passed) -> None:
         """The token goes, claims come. What the client wrote under a claim's key is never taken for the claim."""
