@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from metaproxy.config.check import check
@@ -77,27 +79,27 @@ BUCKETS = {
 
 
 @pytest.mark.parametrize("text", CONDITIONS.values(), ids=list(CONDITIONS))
-def test_conditions_of_filters_ask_for_keys_that_are_there(text):
+def test_conditions_of_filters_ask_for_keys_that_are_there(text: str) -> None:
     (problem,), _ = checked("redis", f"filters: [{text % 'comand'}]")
     assert "did you mean 'command'?" in problem and "comand" in problem.partition(": ")[0]
     assert checked("redis", f"filters: [{text % 'command'}]")[0] == []
 
 
 @pytest.mark.parametrize("text", CONDITIONS.values(), ids=list(CONDITIONS))
-def test_conditions_of_filters_ask_for_values_that_can_be(text):
+def test_conditions_of_filters_ask_for_values_that_can_be(text: str) -> None:
     (problem,), _ = checked("redis", f"filters: [{text.replace('GET', 'get') % 'command'}]")
     assert "command is never 'get'; write 'GET'" in problem
 
 
 @pytest.mark.parametrize("text", BUCKETS.values(), ids=list(BUCKETS))
-def test_what_tells_requests_apart_is_a_key_that_is_there(text):
+def test_what_tells_requests_apart_is_a_key_that_is_there(text: str) -> None:
     (problem,), _ = checked("redis", f"filters: [{text % 'usre'}]")
     assert "did you mean 'user'?" in problem
     for sound in ("user", "source.address"):
         assert checked("redis", f"filters: [{text % sound}]")[0] == []
 
 
-def test_filters_of_a_route_are_looked_at_too():
+def test_filters_of_a_route_are_looked_at_too() -> None:
     limit = "filters: [{concurrency_limit: {limit: 1}}]\n  "
     routes = "routes: [{cluster: c, filters: {concurrency_limit: {limit: 1, key: usre}}}]"
     (problem,), _ = checked("redis", limit + routes)
@@ -107,7 +109,7 @@ def test_filters_of_a_route_are_looked_at_too():
 @pytest.mark.parametrize(
     "log", ["format: '%%REQ(%s)%%'", "fields: {a: 'x %%REQ(user?%s):9%% y'}", "format: '%%RESP(%s)%%'"]
 )
-def test_logs_show_keys_that_are_there(log):
+def test_logs_show_keys_that_are_there(log: str) -> None:
     (problem,), _ = checked("redis", f"access_log: [{{file: /dev/null, {log % 'databse'}}}]")
     assert "did you mean 'database'?" in problem
     for sound in ("database", "kind", "x-request-id", "x-meta-protocol-real-server-address"):
@@ -115,20 +117,20 @@ def test_logs_show_keys_that_are_there(log):
 
 
 @pytest.mark.parametrize("balancer", ["ring_hash", "maglev"])
-def test_a_balancer_hashes_keys_that_are_there(balancer):
+def test_a_balancer_hashes_keys_that_are_there(balancer: str) -> None:
     (problem,), _ = checked("redis", "max_inflight: 9", f", balancer: {{name: {balancer}, key: usre}}")
     assert "did you mean 'user'?" in problem
     assert checked("redis", "max_inflight: 9", f", balancer: {{name: {balancer}, key: [key, source.address]}}")[0] == []
 
 
 @pytest.mark.parametrize("protocol", ["redis", "dubbo", "thrift"])
-def test_a_kind_that_no_message_has_is_refused(protocol):
+def test_a_kind_that_no_message_has_is_refused(protocol: str) -> None:
     (problem,), _ = outcome(protocol, "match: {kind: onewya}")
     assert "did you mean 'oneway'?" in problem
 
 
 @pytest.mark.parametrize("transport", ["framed", "unframed"])
-def test_thrift_without_headers_has_no_keys_but_its_own(transport):
+def test_thrift_without_headers_has_no_keys_but_its_own(transport: str) -> None:
     protocol = f"{{name: thrift, transport: {transport}}}"
     assert "has no key 'metod'" in outcome(protocol, "match: {metod: a}")[0][0]
     assert "has no key 'x-user'" in outcome(protocol, "match: {x-user: a}")[0][0]
@@ -137,31 +139,31 @@ def test_thrift_without_headers_has_no_keys_but_its_own(transport):
 
 
 @pytest.mark.parametrize("transport", ["auto", "header", "ttheader"])
-def test_thrift_with_headers_has_those_that_senders_choose(transport):
+def test_thrift_with_headers_has_those_that_senders_choose(transport: str) -> None:
     problems, warnings = outcome(f"{{name: thrift, transport: {transport}}}", "match: {metod: a, x-user: b}")
     assert problems == []
     assert ["did you mean 'method'?" in one for one in warnings if "own keys" in one] == [True]
 
 
-def test_mutations_of_an_open_codec_are_warned_of_where_a_key_is_nearly_its_own():
+def test_mutations_of_an_open_codec_are_warned_of_where_a_key_is_nearly_its_own() -> None:
     problems, warnings = outcome("dubbo", "request: {set: {tenant: a}, remove: [methd]}")
     assert problems == []
     assert ["methd" in one for one in warnings if "own keys" in one] == [True]
 
 
-def test_behind_a_filter_that_adds_keys_others_may_ask_for_any():
+def test_behind_a_filter_that_adds_keys_others_may_ask_for_any() -> None:
     asks = "{ext_authz: {service: {http: 'http://127.0.0.1:1'}}}"
     problems, _ = checked("redis", f"filters: [{asks}, {{rbac: {{policies: {{p: {{principals: [{{tenant: a}}]}}}}}}}}]")
     assert problems == []
 
 
-def test_a_filter_may_ask_for_a_key_like_none_that_the_codec_has_and_is_warned_of():
+def test_a_filter_may_ask_for_a_key_like_none_that_the_codec_has_and_is_warned_of() -> None:
     problems, warnings = checked("redis", "filters: [{rbac: {policies: {p: {principals: [{tenant: a}]}}}}]")
     assert problems == []
     assert [one for one in warnings if "redis has no key 'tenant'" in one]
 
 
-def test_filters_and_codecs_that_declare_nothing_go_on_working(tmp_path):
+def test_filters_and_codecs_that_declare_nothing_go_on_working(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "from zope.interface import implementer\n"
         "from metaproxy.interfaces import IOnRequest\n"
