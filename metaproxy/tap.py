@@ -11,7 +11,7 @@ import sys
 from twisted.application.service import MultiService
 from twisted.python import usage
 
-from metaproxy.app.application import check_file, make_services
+from metaproxy.app.start import check_file, make_services
 from metaproxy.config.check import ConfigErrors
 from metaproxy.support.version import version_line
 

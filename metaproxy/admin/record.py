@@ -15,7 +15,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from twisted.logger import Logger
 
@@ -130,7 +129,7 @@ def _text(asked: Json, key: str) -> str:
     return value
 
 
-def _number(asked: Json, key: str, read: Callable[[Any], float], default: float, least: float, most: float) -> float:
+def _number(asked: Json, key: str, read: Callable[[object], float], default: float, least: float, most: float) -> float:
     try:
         value: float = read(asked.get(key, default))
     except ValueError as error:

@@ -13,7 +13,7 @@ from metaproxy.admin.resource import Json, as_time
 from metaproxy.admin.roles import Configuration, IReactor, Refusal
 from metaproxy.app.service import ProxyService
 from metaproxy.cluster.endpoint import Endpoint
-from metaproxy.counts import EndpointCounts, Histogram, TargetCounts
+from metaproxy.counts import ClusterCounts, EndpointCounts, Histogram, ListenerCounts, MirrorCounts, TargetCounts
 from metaproxy.routing.table import Route, Target
 from metaproxy.telemetry.access_log.files import LogFiles
 from metaproxy.telemetry.log_levels import LogLevels
@@ -26,6 +26,7 @@ SECONDS = 10.0
 WELL = ("ok", "oneway")
 """Outcomes that are no error."""
 
+Counters = ClusterCounts | EndpointCounts | ListenerCounts | MirrorCounts | TargetCounts
 Counts = EndpointCounts | TargetCounts
 
 
@@ -85,10 +86,11 @@ def refused(one: Refusal | None) -> Json | None:
     return None if one is None else {**one, "time": as_time(one["time"])}
 
 
-def counts(one: object, but: Iterable[str] = ()) -> dict[str, int]:
+def counts(one: Counters, but: Iterable[str] = ()) -> dict[str, int]:
     """The plain counters of one of metaproxy.counts' classes."""
-    slots: tuple[str, ...] = type(one).__slots__  # type: ignore[attr-defined]
-    return {name: getattr(one, name) for name in slots if name not in but and name not in ("latency", "outcomes")}
+    return {
+        name: getattr(one, name) for name in one.__slots__ if name not in but and name not in ("latency", "outcomes")
+    }
 
 
 def failed(outcomes: Mapping[str, int]) -> int:

@@ -1,41 +1,37 @@
 """
 Where the configuration comes from, from the start to the end: the file, the admin API, and every other source.
 
-Lives here: `Application`, whose `apply` is the one entrance for all sources; watching files; `make_services`. Does not:
-what is kept of a source (`sources`), what a configuration means (`check`, `build`), what runs (`service`).
+Lives here: `Application`, whose `apply` is the one entrance for all sources, and watching files. Does not: what is kept
+of a source (`sources`), what a configuration means (`check`, `build`), what runs (`service`), the start (`start`).
 """
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Iterable, Mapping, Sized
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import cast
 
-from twisted.application.service import MultiService, Service
+from twisted.application.service import Service
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import Clock, LoopingCall
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from metaproxy.admin.roles import Counted, Difference, IReactor, Names, Refusal
-from metaproxy.app.process import must_be_free, raise_file_limit, settle_memory
+from metaproxy.admin.roles import Counted, Difference, Names, Refusal
+from metaproxy.app.process import settle_memory
 from metaproxy.app.service import ProxyService
 from metaproxy.app.sources import Source, file_stamp, stamps_of, written_runtime
 from metaproxy.config import model
 from metaproxy.config.build import Builder
-from metaproxy.config.check import ConfigErrors, Problem, check, plugin_folders
+from metaproxy.config.check import Problem, check, plugin_folders
 from metaproxy.config.named_files import Confinement, NamedFile, named_files
-from metaproxy.config.plugin_problems import file_problems, try_unused
 from metaproxy.config.schema.load import Scalar, read
 from metaproxy.config.slices import Slices, in_reactor
 from metaproxy.config.tls import AdminContexts, CertificateError, admin_options
 from metaproxy.config.value_check import check_value
 from metaproxy.plugins import Registry
 from metaproxy.proxy.snapshot import Snapshot
-from metaproxy.telemetry.access_log.filter import LogFiles
 
 log = Logger()
 
@@ -311,7 +307,7 @@ class Application(Service):
             when = time.strftime("%H:%M:%S", time.localtime(self.applied))
             log.error(
                 "{errors}\n{count}; the configuration loaded at {when} stays in force",
-                errors="\n".join(lines), count=_count(lines, "error"), when=when,
+                errors="\n".join(lines), count=count_of(lines, "error"), when=when,
             )  # fmt: skip
         return lines
 
@@ -350,74 +346,5 @@ def _names(changes: model.Changes) -> Names:
     return {"added": changes.added, "changed": changes.changed, "removed": changes.removed}
 
 
-def check_file(file: str, folders: Iterable[str]) -> str:
-    """Return a report of a configuration that is right, with its warnings. Raises ConfigErrors."""
-    try:
-        text = read(file)
-    except OSError as error:
-        raise ConfigErrors([Problem(file, 1, 1, "", str(error.strerror))]) from error
-    registry = Registry([*plugin_folders(text, file), *folders])
-    config, problems = check(text, file, registry)
-    try_unused(registry, {"clock": Clock(), "node": model.Node()})
-    # The cause first: what a configuration misses may be in a file that can't be loaded.
-    problems = [*dict.fromkeys([*file_problems(registry.errors), *problems])]
-    if config is None or problems:
-        raise ConfigErrors(problems)
-    warnings = "".join(f"warning: {warning}\n" for warning in config.warnings)
-    found = f"{_count(config.listeners, 'listener')}, {_count(config.clusters, 'cluster')}"
-    return f"{warnings}{file}: {found}; nothing is wrong\n"
-
-
-def _count(things: Sized, name: str) -> str:
+def count_of(things: Sized, name: str) -> str:
     return f"{len(things)} {name}" if len(things) == 1 else f"{len(things)} {name}s"
-
-
-def make_services(file: str, folders: Iterable[str]) -> MultiService:
-    """Make all that `twistd metaproxy` runs. Raises ConfigErrors, or OSError for an address that can't be had."""
-    from twisted.internet import reactor
-
-    from metaproxy.admin.service import AdminService
-    from metaproxy.proxy.flush_queue import FlushQueue
-    from metaproxy.proxy.transport import Network
-
-    clock = cast(IReactor, reactor)
-    raise_file_limit()
-    registry = Registry()
-    proxy = ProxyService(Network(clock, FlushQueue(clock)), registry)
-    logs = LogFiles(clock)
-    application = Application(file, folders, proxy, Builder(registry, clock, logs), clock)
-    _first(application)
-    for path, trace in registry.errors.items():
-        log.error("plugin {path} can't be loaded:\n{trace}", path=path, trace=trace)
-    services = MultiService()
-    logs.setServiceParent(services)
-    application.setServiceParent(services)
-    proxy.setServiceParent(services)
-    admin = application.config.admin
-    must_be_free(admin.listen)
-    tls = application.admin_tls = AdminContexts(admin_options(admin.tls)) if admin.tls is not None else None
-    AdminService(proxy, application, admin.listen, admin.tokens, clock, logs, tls).setServiceParent(services)
-    _on_signals(clock, application, logs)
-    return services
-
-
-def _first(application: Application) -> None:
-    """Apply the configuration to start with. Raises ConfigErrors or OSError: there is none to fall back on."""
-    try:
-        text = read(application.file)
-    except OSError as error:
-        raise ConfigErrors([Problem(application.file, 1, 1, "", str(error.strerror))]) from error
-    problems, _ = application.check(text)
-    if problems:
-        raise ConfigErrors(problems)
-    errors = application.reload()
-    if errors:
-        raise OSError("\n".join(errors))
-
-
-def _on_signals(reactor: IReactor, application: Application, logs: LogFiles) -> None:
-    """SIGHUP: reload; SIGUSR1: reopen the access logs (after a rotation)."""
-    calls = {signal.SIGHUP: partial(application.soon, application.reload), signal.SIGUSR1: logs.reopen}
-    reactor.callWhenRunning(
-        lambda: [signal.signal(one, lambda *_, call=call: reactor.callFromThread(call)) for one, call in calls.items()]
-    )

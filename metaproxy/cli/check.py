@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from metaproxy.app.application import check_file
+from metaproxy.app.start import check_file
 from metaproxy.cli.client import Admin
 from metaproxy.cli.command import Commands
 from metaproxy.cli.output import Output

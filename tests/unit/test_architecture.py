@@ -152,7 +152,7 @@ def test_only_rooms_that_have_sockets_files_or_timers_import_the_reactors_packag
 
 def test_the_reactor_itself_is_imported_where_the_process_is_put_together_and_nowhere_else() -> None:
     importers = {one.module for one in IMPORTS if one.name == "twisted.internet.reactor"}
-    assert importers <= {"metaproxy.app.application", "metaproxy.cli.replay"}
+    assert importers <= {"metaproxy.app.start", "metaproxy.cli.replay"}
 
 
 @pytest.mark.parametrize("name", ["proxy", "cluster", "routing", "app", "app.service", "admin", "telemetry"])
@@ -282,8 +282,6 @@ LOOKS_INSIDE: dict[str, set[str]] = {
     "unit/test_plugins.py": {"_known"},
     # What was built of a configuration, before it does anything; a step of it that a clock or a signal would begin.
     "unit/admin/test_index.py": {"_page"},
-    "unit/app/test_application.py": {"_apply_again"},
-    "unit/app/test_application_watch.py": {"_on_signals"},
     "unit/cluster/test_cluster_states.py": {"_subset"},
     "unit/config/test_build_kept.py": {"_probe"},
     "unit/config/test_build_tracing.py": {

@@ -14,8 +14,9 @@ from harness import MemoryNetwork
 from observing import observing
 from twisted.internet.task import Clock
 
-from metaproxy.app.application import LOOK_EVERY, Application, _on_signals
+from metaproxy.app.application import LOOK_EVERY, Application
 from metaproxy.app.service import ProxyService
+from metaproxy.app.start import on_signals
 from metaproxy.config.build import Builder
 from metaproxy.plugins import Registry
 from metaproxy.support.addresses import Address, show
@@ -452,7 +453,7 @@ def signals() -> Iterator[SignalReactor]:
 def test_sighup_reads_the_file_again_in_the_reactors_own_time(stand: Stand, signals: SignalReactor) -> None:
     reopened: list[bool] = []
     logs: Any = type("Logs", (), {"reopen": lambda self: reopened.append(True)})()
-    _on_signals(signals, stand.configuration, logs)  # type: ignore[arg-type]
+    on_signals(signals, stand.configuration, logs)  # type: ignore[arg-type]
     stand.write(stand.config(port=7001))
     signal.raise_signal(signal.SIGHUP)
     assert stand.version == 1, "whatever runs is not interrupted"
@@ -466,7 +467,7 @@ def test_sighup_reads_the_file_again_in_the_reactors_own_time(stand: Stand, sign
 def test_sigusr1_opens_the_logs_again_and_reads_nothing(stand: Stand, signals: SignalReactor) -> None:
     reopened: list[bool] = []
     logs: Any = type("Logs", (), {"reopen": lambda self: reopened.append(True)})()
-    _on_signals(signals, stand.configuration, logs)  # type: ignore[arg-type]
+    on_signals(signals, stand.configuration, logs)  # type: ignore[arg-type]
     stand.write(stand.config(port=7001))
     signal.raise_signal(signal.SIGUSR1)
     (call,) = signals.calls

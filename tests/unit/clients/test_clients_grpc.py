@@ -178,7 +178,7 @@ def test_without_grpcio_the_import_says_what_to_install(monkeypatch: pytest.Monk
 def test_the_product_starts_without_grpcio() -> None:
     code = (
         "import sys; sys.modules['grpc'] = None\n"
-        "import metaproxy.tap, metaproxy.app.application\n"
+        "import metaproxy.tap, metaproxy.app.start\n"
         "from metaproxy.plugins import Registry\n"
         "assert all('error' not in row for row in Registry().listing())"
     )

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from stand import Stand
 
-from metaproxy.app.application import LOOK_EVERY, check_file
+from metaproxy.app.application import LOOK_EVERY
+from metaproxy.app.start import check_file
 from metaproxy.config.check import ConfigErrors, check
 from metaproxy.config.smoke import TooLong, slips, smoke, watched
 from metaproxy.interfaces import ICodec, IDiscovery, IFilter, ILoadBalancer

@@ -1,0 +1,101 @@
+"""
+The start of the process: a configuration is checked, services are made, signals are connected.
+
+Lives here: `check_file`, `make_services`, `on_signals`. Does not: what happens after the start (`application`), options
+of the command line (`tap`).
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterable
+from functools import partial
+from typing import cast
+
+from twisted.application.service import MultiService
+from twisted.internet.task import Clock
+from twisted.logger import Logger
+
+from metaproxy.admin.roles import IReactor
+from metaproxy.app.application import Application, count_of
+from metaproxy.app.process import must_be_free, raise_file_limit
+from metaproxy.app.service import ProxyService
+from metaproxy.config import model
+from metaproxy.config.build import Builder
+from metaproxy.config.check import ConfigErrors, Problem, check, plugin_folders
+from metaproxy.config.plugin_problems import file_problems, try_unused
+from metaproxy.config.schema.load import read
+from metaproxy.config.tls import AdminContexts, admin_options
+from metaproxy.plugins import Registry
+from metaproxy.telemetry.access_log.filter import LogFiles
+
+log = Logger()
+
+
+def check_file(file: str, folders: Iterable[str]) -> str:
+    """Return a report of a configuration that is right, with its warnings. Raises ConfigErrors."""
+    try:
+        text = read(file)
+    except OSError as error:
+        raise ConfigErrors([Problem(file, 1, 1, "", str(error.strerror))]) from error
+    registry = Registry([*plugin_folders(text, file), *folders])
+    config, problems = check(text, file, registry)
+    try_unused(registry, {"clock": Clock(), "node": model.Node()})
+    # The cause first: what a configuration misses may be in a file that can't be loaded.
+    problems = [*dict.fromkeys([*file_problems(registry.errors), *problems])]
+    if config is None or problems:
+        raise ConfigErrors(problems)
+    warnings = "".join(f"warning: {warning}\n" for warning in config.warnings)
+    found = f"{count_of(config.listeners, 'listener')}, {count_of(config.clusters, 'cluster')}"
+    return f"{warnings}{file}: {found}; nothing is wrong\n"
+
+
+def make_services(file: str, folders: Iterable[str]) -> MultiService:
+    """Make all that `twistd metaproxy` runs. Raises ConfigErrors, or OSError for an address that can't be had."""
+    from twisted.internet import reactor
+
+    from metaproxy.admin.service import AdminService
+    from metaproxy.proxy.flush_queue import FlushQueue
+    from metaproxy.proxy.transport import Network
+
+    clock = cast(IReactor, reactor)
+    raise_file_limit()
+    registry = Registry()
+    proxy = ProxyService(Network(clock, FlushQueue(clock)), registry)
+    logs = LogFiles(clock)
+    application = Application(file, folders, proxy, Builder(registry, clock, logs), clock)
+    _first(application)
+    for path, trace in registry.errors.items():
+        log.error("plugin {path} can't be loaded:\n{trace}", path=path, trace=trace)
+    services = MultiService()
+    logs.setServiceParent(services)
+    application.setServiceParent(services)
+    proxy.setServiceParent(services)
+    admin = application.config.admin
+    must_be_free(admin.listen)
+    tls = application.admin_tls = AdminContexts(admin_options(admin.tls)) if admin.tls is not None else None
+    AdminService(proxy, application, admin.listen, admin.tokens, clock, logs, tls).setServiceParent(services)
+    on_signals(clock, application, logs)
+    return services
+
+
+def _first(application: Application) -> None:
+    """Apply the configuration to start with. Raises ConfigErrors or OSError: there is none to fall back on."""
+    try:
+        text = read(application.file)
+    except OSError as error:
+        raise ConfigErrors([Problem(application.file, 1, 1, "", str(error.strerror))]) from error
+    problems, _ = application.check(text)
+    if problems:
+        raise ConfigErrors(problems)
+    errors = application.reload()
+    if errors:
+        raise OSError("\n".join(errors))
+
+
+def on_signals(reactor: IReactor, application: Application, logs: LogFiles) -> None:
+    """SIGHUP: reload; SIGUSR1: reopen the access logs (after a rotation)."""
+    calls = {signal.SIGHUP: partial(application.soon, application.reload), signal.SIGUSR1: logs.reopen}
+    reactor.callWhenRunning(
+        lambda: [signal.signal(one, lambda *_, call=call: reactor.callFromThread(call)) for one, call in calls.items()]
+    )
