@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import Any
 
 from twisted.logger import (
     FilteringLogObserver,
+    ILogObserver,
     Logger,
     LogLevel,
     LogLevelFilterPredicate,
+    LogPublisher,
     globalLogPublisher,
 )
 
@@ -28,17 +29,17 @@ _NAMESPACE = re.compile(r"[A-Za-z_][\w.]{0,199}")
 class LogLevels:
     """chosen: namespace -> level, as they were set; what is not in it has its parent's level, at last DEFAULT."""
 
-    def __init__(self, publisher: Any = globalLogPublisher) -> None:
+    def __init__(self, publisher: LogPublisher = globalLogPublisher) -> None:
         self.chosen: dict[str, str] = {}
         self._publisher = publisher
         self._predicate = LogLevelFilterPredicate(LogLevel.lookupByName(DEFAULT))
-        self._wrapped: list[tuple[Any, Any]] = []
+        self._wrapped: list[tuple[ILogObserver, FilteringLogObserver]] = []
 
     def start(self) -> None:
-        """Puts itself between the publisher and the observers that are there. twistd has set them up by then."""
+        """Put a filter between the publisher and the observers that are there. twistd has set them up by then."""
         if self._wrapped:
             return
-        # The publisher tells nobody who observes; Twisted has no other place for a filter on what twistd sets up.
+        # The publisher's list of observers is not public, and Twisted has no other place for a filter on twistd's own.
         for observer in list(self._publisher._observers):
             filtered = FilteringLogObserver(observer, [self._predicate])
             self._publisher.removeObserver(observer)

@@ -37,7 +37,7 @@ from metaproxy.telemetry.metrics.families import (
 
 
 def page(text: str) -> str:
-    """A page of the reference with what stands between `<!-- table: NAME -->` and `<!-- end -->` made anew."""
+    """Return a page of the reference with new text between `<!-- table: NAME -->` and `<!-- end -->`."""
     return _MARKED.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}{found[3]}", text)
 
 

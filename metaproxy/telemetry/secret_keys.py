@@ -1,5 +1,5 @@
 """
-Which keys have values that nobody is to see, whatever anybody called a secret.
+Which keys have values that must not be shown, also where the configuration does not call them secrets.
 
 Lives here: `sounds_secret`, `looks_secret`, `masked`. Does not: secrets that the
 configuration names (config.reading.Secret).
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 MASK = "****"
 
@@ -18,7 +17,7 @@ _HIDDEN = re.compile(
     r"|(.*_)?(passwords?|passwd|secret|tokens?|jwt|api_?key|private_?key|access_?key|credentials?)"
 )
 _TOKEN = re.compile(r"(?i:bearer |basic )\S+|eyJ[\w-]+\.[\w-]+\.[\w-]*")
-"""What a value looks like that logs somebody in wherever it stands: an Authorization header's, a signed token."""
+"""A value that is a login under any key: an Authorization header's, a signed token."""
 _JOINTS = re.compile(r"[-.\s]")
 
 
@@ -32,8 +31,8 @@ def looks_secret(key: str, value: str) -> bool:
     return sounds_secret(key) or _TOKEN.fullmatch(value) is not None
 
 
-def masked(data: Any) -> Any:
-    """`data` with the texts of keys that sound like secrets replaced."""
+def masked(data: object) -> object:
+    """Return `data` with the texts of keys that sound like secrets replaced."""
     if isinstance(data, Mapping):
         return {
             key: MASK if isinstance(value, str) and value and sounds_secret(str(key)) else masked(value)

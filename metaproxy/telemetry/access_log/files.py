@@ -15,11 +15,10 @@ import os
 import select
 import stat
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IDelayedCall, IReactorThreads, IReactorTime
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -71,7 +70,7 @@ class LogFile:
     clock: the reactor's; run: see Run.
     """
 
-    def __init__(self, path: str, clock: Any, run: Run, counts: LogCounts) -> None:
+    def __init__(self, path: str, clock: IReactorTime, run: Run, counts: LogCounts) -> None:
         self.path = path
         self.clock = clock
         self._run = run
@@ -220,7 +219,7 @@ class LogFile:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
         standard = _STANDARD.get(self.path)
         if standard is not None and stat.S_ISREG(os.fstat(standard).st_mode):
-            # Who redirected it to a file writes there, too: with one position for both, nobody overwrites the other.
+            # Its opener may write to that file, too: with one position for both, neither overwrites the other.
             self._fd = os.dup(standard)
             return
         try:
@@ -242,21 +241,22 @@ _STANDARD = {"/dev/stdout": 1, "/dev/stderr": 2}
 
 class LogFiles(Service):
     """
-    The files that are written, by path: who names the same path writes to the same file.
+    The files that are written, by path: the same path is the same file.
 
     clock: the reactor; run: see Run, the reactor's thread pool by default.
     """
 
     name = "log files"
 
-    def __init__(self, clock: Any, run: Run | None = None) -> None:
+    def __init__(self, clock: IReactorTime, run: Run | None = None) -> None:
         self.counts = LogCounts()
         self._clock = clock
         self._run = run or self._in_thread
         self._files: dict[str, LogFile] = {}
 
     def _in_thread(self, call: Callable[[], _Written]) -> Deferred[_Written]:
-        return deferToThreadPool(self._clock, self._clock.getThreadPool(), call)
+        reactor = IReactorThreads(self._clock)
+        return deferToThreadPool(reactor, reactor.getThreadPool(), call)
 
     def open(self, path: str) -> LogFile:
         """The file at that path; it is touched when there is a line for it."""
@@ -265,7 +265,7 @@ class LogFiles(Service):
         return self._files[path]
 
     def single(self, path: str) -> LogFile:
-        """One that nobody else writes to, with counts of its own. Whoever asked for it ends it (`let_go`, `finish`)."""
+        """Return a file of the caller's own, with counts of its own. The caller must end it (`let_go`, `finish`)."""
         return LogFile(path, self._clock, self._run, LogCounts())
 
     def keep(self, paths: Iterable[str]) -> None:
@@ -275,7 +275,7 @@ class LogFiles(Service):
             self._files.pop(path).let_go()
 
     def reopen(self) -> None:
-        """After a rotation: every file is closed and opened anew by its name."""
+        """After a rotation: every file is closed, and opened again by its name."""
         for file in self._files.values():
             file.reopen()
 
@@ -286,8 +286,9 @@ class LogFiles(Service):
 
     def startService(self) -> None:
         super().startService()
-        if hasattr(self._clock, "addSystemEventTrigger"):
-            self._clock.addSystemEventTrigger("after", "shutdown", self._finish)
+        at_end: Callable[..., object] | None = getattr(self._clock, "addSystemEventTrigger", None)
+        if at_end is not None:  # a test's clock has no end
+            at_end("after", "shutdown", self._finish)
 
     def stopService(self) -> Deferred[None]:
         """
@@ -295,7 +296,7 @@ class LogFiles(Service):
         still drain) are written as well, the last ones when the reactor has stopped.
         """
         super().stopService()
-        flushed: Deferred[Any] = DeferredList([file.flushed() for file in self._files.values()])
+        flushed: Deferred[list[tuple[bool, None]]] = DeferredList([file.flushed() for file in self._files.values()])
         flushed.addTimeout(LAST_CHANCE, self._clock, onTimeoutCancel=lambda result, timeout: None)
         return flushed.addCallback(lambda _: None)
 

@@ -1,7 +1,7 @@
 """
 A line in a file for each exchange.
 
-Lives here: the filter. Does not: formats (`log_format`), files (`log_files`).
+Lives here: the filter. Does not: formats (`format`), files (`files`).
 """
 
 from __future__ import annotations

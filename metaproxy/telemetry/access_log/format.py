@@ -2,7 +2,7 @@
 Access log formats: lines of text and JSON with Envoy's operators, such as `%DURATION%` and `%REQ(user)%`.
 
 Lives here: compiling a format, once, to a template and one function an operator; making a peer's values harmless.
-Does not: what operators there are (`operators`), writing (`log_files`), the filter (`access_log`).
+Does not: what operators there are (`operators`), writing (`files`), the filter (`filter`).
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from json.encoder import encode_basestring_ascii
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from metaproxy.support.nearest_name import nearest_name
 from metaproxy.telemetry.access_log.operators import OPERATORS, Operator, Read, start_time
+from metaproxy.telemetry.roles import CompletedExchange
 
 MAX_VALUE = 1024
 """Characters of one value; `%REQ(KEY):N%` allows fewer. What a peer sends may be as long as a frame."""
@@ -129,9 +130,9 @@ def _template(pieces: list[_Piece]) -> tuple[str, tuple[Read, ...]]:
 
 
 def _as_text(operator: Operator, read: Read, length: int) -> Read:
-    if operator.told:
+    if operator.sent:
 
-        def show(exchange: Any) -> str:
+        def show(exchange: CompletedExchange) -> str:
             value: str | None = read(exchange)
             if value and value.isprintable() and len(value) <= length and '"' not in value and "\\" not in value:
                 return value  # as nearly all are; the rest of the cases is in `harmless`
@@ -163,12 +164,12 @@ def _as_json(pieces: list[_Piece]) -> Read:
     if operator.number:
         return read
     quote = encode_basestring_ascii
-    if not operator.told:
+    if not operator.sent:
         # What the configuration names is short.
         cut = None if length == MAX_VALUE else length
         return lambda exchange: "null" if (value := read(exchange)) == "-" else quote(value[:cut] if cut else value)
 
-    def show(exchange: Any) -> str:
+    def show(exchange: CompletedExchange) -> str:
         value = read(exchange)
         if not value:
             return "null"

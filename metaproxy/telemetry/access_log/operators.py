@@ -1,7 +1,7 @@
 """
 What may stand between two `%` of an access log's format, and what it reads of an exchange.
 
-Lives here: OPERATORS, and one function for each. Does not: formats, escaping (`log_format`).
+Lives here: OPERATORS, and one function for each. Does not: formats, escaping (`format`).
 
 Names and meaning: Envoy's "Access logging", usage of command operators; what Envoy has not is marked. The table of
 docs/reference/access-log.md is made from OPERATORS.
@@ -18,6 +18,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from metaproxy.message import ErrorKind, FrameError
+from metaproxy.telemetry.roles import CompletedExchange
 
 FLAGS: Mapping[str, str] = {
     ErrorKind.NOT_FOUND.value: "NR",
@@ -35,20 +36,20 @@ FLAGS: Mapping[str, str] = {
 }
 """Outcome -> Envoy's response flag. Those for which Envoy has no word (unsupported, draining, internal) have none."""
 
-Read = Callable[[Any], Any]
-"""Of an exchange: a text, a number, or None when there is nothing to tell."""
+Read = Callable[[CompletedExchange], Any]
+"""Reads of an exchange a text, a number, or None when there is nothing to log."""
 
 
 class Operator(NamedTuple):
     """
-    make: argument -> what reads the value; raises ValueError for an argument that it can't take. told: whether a peer
-    chose the value, so that it is escaped and cut. argument: how the docs show it. number: JSON has it without quotes.
-    ours: Envoy has no such operator.
+    make: argument -> what reads the value; raises ValueError for an argument that it can't take. sent: whether a
+    peer chose the value, so that it is escaped and cut. argument: how the docs show it. number: JSON has it without
+    quotes. ours: Envoy has no such operator.
     """
 
     make: Callable[[str], Read]
     about: str
-    told: bool = False
+    sent: bool = False
     argument: str = ""
     number: bool = False
     ours: bool = False
@@ -67,10 +68,10 @@ def _request(argument: str) -> Read:
     if keys[0].lower() in _RESERVED:
         return _RESERVED[keys[0].lower()]
 
-    def read(exchange: Any) -> str | None:
+    def read(exchange: CompletedExchange) -> str | None:
         try:
             for key in keys:
-                value: str | None = exchange.get(key)
+                value = exchange.get(key)
                 if value is not None:
                     return value
         except FrameError:
@@ -85,13 +86,13 @@ def _response(argument: str) -> Read:
     if keys[0].lower() in _RESERVED:
         return _RESERVED[keys[0].lower()]
 
-    def read(exchange: Any) -> str | None:
+    def read(exchange: CompletedExchange) -> str | None:
         response = exchange.response
         if response is None:
             return None
         try:
             for key in keys:
-                value: str | None = response.get(key)
+                value = response.get(key)
                 if value is not None:
                     return value
         except FrameError:
@@ -122,9 +123,9 @@ def _address(side: str, port: bool = True) -> Callable[[str], Read]:
     """An address of the client's connection: a fact, which no metadata that a client sends can replace."""
     host_key, port_key = f"{side}.address", f"{side}.port"
 
-    def read(exchange: Any) -> str | None:
+    def read(exchange: CompletedExchange) -> str | None:
         facts = exchange.client.facts
-        host: str | None = facts.get(host_key)
+        host = facts.get(host_key)
         number = facts.get(port_key) if port else ""
         if not number or host is None:
             return host
@@ -148,7 +149,7 @@ def _duration(argument: str) -> Read:
     return lambda exchange: max(int((exchange.ended - exchange.started) * scale + 1e-3), 0)
 
 
-def _milliseconds(exchange: Any) -> str:
+def _milliseconds(exchange: CompletedExchange) -> str:
     duration = exchange.ended - exchange.started
     return f"{duration * 1e3:.3f}" if duration > 0 else "0.000"  # the clock of a machine may be set back
 
@@ -157,12 +158,12 @@ def _code(argument: str) -> Read:
     return lambda exchange: 0 if exchange.outcome in ("ok", "oneway") else 1
 
 
-def flags(exchange: Any) -> str:
-    """Of an exchange that is over; with URX when its route's retries were used up."""
+def flags(exchange: CompletedExchange) -> str:
+    """The flags of an exchange that is over; with URX when its route's retries were used up."""
     flag = FLAGS.get(exchange.outcome, "-")
     if flag != "-":
-        retry = exchange.matched_route.retry
-        if retry is not None and exchange.attempts > retry.attempts:
+        allowed: int | None = getattr(exchange.matched_route.retry, "attempts", None)
+        if allowed is not None and exchange.attempts > allowed:
             return f"{flag},URX"
     return flag
 
@@ -178,7 +179,7 @@ def _connect_failure(argument: str) -> Read:
 def _learnt(key: str) -> Callable[[str], Read]:
     """What a filter of ours found out, which no client can send."""
 
-    def read(exchange: Any) -> str | None:
+    def read(exchange: CompletedExchange) -> str | None:
         learnt = exchange.learnt
         return None if learnt is None else learnt.get(key)
 
@@ -224,7 +225,7 @@ def start_time(argument: str, offset: float = 0.0) -> Read:
     known = -1
     before = after = template = ""
 
-    def read(exchange: Any) -> str:
+    def read(exchange: CompletedExchange) -> str:
         nonlocal known, before, after, template
         when = exchange.started + offset
         second = int(when)
@@ -258,7 +259,7 @@ OPERATORS: Mapping[str, Operator] = {
     "LISTENER": Operator(_attribute("listener"), "The listener's name.", ours=True),
     "PROTOCOL": Operator(_attribute("protocol"), "The codec's name."),
     "OPERATION": Operator(
-        lambda argument: _request("operation"), "What was asked for, as `service/method`.", told=True, ours=True
+        lambda argument: _request("operation"), "What was asked for, as `service/method`.", sent=True, ours=True
     ),
     "REQ": Operator(_request, "A metadata key of the request. `KEY?OTHER`: OTHER where there is no KEY.", True, "KEY"),
     "RESP": Operator(_response, "A metadata key of the server's answer.", True, "KEY"),
@@ -269,7 +270,7 @@ OPERATORS: Mapping[str, Operator] = {
     ),
     "RESPONSE_CODE": Operator(_code, "0 for `ok` and `oneway`, else 1.", number=True),
     "RESPONSE_CODE_DETAILS": Operator(
-        _attribute("details"), "What the proxy told the client, or filters noted.", told=True
+        _attribute("details"), "What the proxy told the client, or filters noted.", sent=True
     ),
     "RESPONSE_FLAGS": Operator(_flags, "The outcome as a flag of Envoy's, see below."),
     "BYTES_RECEIVED": Operator(_attribute("request_bytes"), "Bytes of the request.", number=True),
@@ -279,19 +280,19 @@ OPERATORS: Mapping[str, Operator] = {
     "STREAM_ID": Operator(
         _learnt("x-request-id"), "The request id, the client's or made here, of listeners with `tracing:`.", True
     ),
-    "TRACE_ID": Operator(_learnt("trace.id"), "The trace's id, of requests that are traced.", told=True),
+    "TRACE_ID": Operator(_learnt("trace.id"), "The trace's id, of requests that are traced.", sent=True),
     "UPSTREAM_HOST": Operator(_attribute("upstream_address"), "The endpoint that was picked."),
     "UPSTREAM_REQUEST_ATTEMPT_COUNT": Operator(
         _attribute("attempts"), "How often it was sent; 0 when it never was.", number=True
     ),
     "UPSTREAM_TRANSPORT_FAILURE_REASON": Operator(
-        _connect_failure, "Why no connection could be had, where the outcome is `connect`.", told=True
+        _connect_failure, "Why no connection could be had, where the outcome is `connect`.", sent=True
     ),
-    "DOWNSTREAM_REMOTE_ADDRESS": Operator(_address("source"), "The client's address.", told=True),
-    "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT": Operator(_address("source", False), "Without its port.", told=True),
+    "DOWNSTREAM_REMOTE_ADDRESS": Operator(_address("source"), "The client's address.", sent=True),
+    "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT": Operator(_address("source", False), "Without its port.", sent=True),
     "DOWNSTREAM_REMOTE_PORT": Operator(_port("source"), "The port alone."),
-    "DOWNSTREAM_LOCAL_ADDRESS": Operator(_address("destination"), "The address that the client reached.", told=True),
-    "DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT": Operator(_address("destination", False), "Without its port.", told=True),
+    "DOWNSTREAM_LOCAL_ADDRESS": Operator(_address("destination"), "The address that the client reached.", sent=True),
+    "DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT": Operator(_address("destination", False), "Without its port.", sent=True),
     "DOWNSTREAM_LOCAL_PORT": Operator(_port("destination"), "The port alone."),
     "DOWNSTREAM_PEER_URI_SAN": Operator(_fact("source.uri_san"), "The URIs of the client's certificate.", True),
     "DOWNSTREAM_PEER_DNS_SAN": Operator(_fact("source.dns_san"), "The DNS names of the client's certificate.", True),

@@ -7,11 +7,12 @@ lines go (`admin`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 from metaproxy.message import KIND_NAMES, FrameError, Message
 from metaproxy.telemetry.inspect.reasons import why
+from metaproxy.telemetry.roles import CompletedExchange
 from metaproxy.telemetry.secret_keys import MASK, looks_secret
 
 MAX_KEYS = 64
@@ -20,7 +21,7 @@ MAX_VALUE = 1024
 """Characters of a key, and of a value."""
 
 
-def decoded(exchange: Any, offset: float = 0.0) -> dict[str, Any]:
+def decoded(exchange: CompletedExchange, offset: float = 0.0) -> dict[str, object]:
     """offset: what makes Unix time of the clock that exchanges were timed with, seconds."""
     facts = exchange.client.facts
     response = exchange.response
@@ -46,27 +47,28 @@ def decoded(exchange: Any, offset: float = 0.0) -> dict[str, Any]:
 
 
 def as_time(unix: float) -> str:
+    """Return Unix time as people and machines read it."""
     return datetime.fromtimestamp(unix, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def source(facts: Any) -> str:
+def source(facts: Mapping[str, str]) -> str:
     """Who is at the other end of a client's connection."""
     host, port = facts.get("source.address", "-"), facts.get("source.port")
     if not port:
-        return str(host)
+        return host
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def told(exchange: Any, key: str) -> str | None:
-    """A key of the exchange that is there and can be read, cut."""
+def told(exchange: CompletedExchange, key: str) -> str | None:
+    """Return a key of the exchange, cut; None where it is missing or can't be read."""
     try:
-        value: str | None = exchange.get(key)
+        value = exchange.get(key)
     except FrameError:
         return None
     return value[:MAX_VALUE] if value else None
 
 
-def _message(message: Message) -> dict[str, Any]:
+def _message(message: Message) -> dict[str, object]:
     return {"kind": KIND_NAMES[message.kind], "metadata": metadata(message)}
 
 

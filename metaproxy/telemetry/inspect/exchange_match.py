@@ -1,5 +1,5 @@
 """
-Which exchanges somebody wants to see: `match` of a tap or a recording.
+Which exchanges are wanted: `match` of a tap or a recording.
 
 Lives here: `compile_match`, and the check that what it asks for can be there. Does not: what conditions mean
 (`routing.matcher`, `routing.expression`).
@@ -16,6 +16,7 @@ from metaproxy.routing.expression import WORDS, compile_expression
 from metaproxy.routing.matcher import compile_condition
 from metaproxy.support.bounded_json import loads
 from metaproxy.support.nearest_name import did_you_mean, nearest_name
+from metaproxy.telemetry.roles import CompletedExchange
 
 MAX_TEXT = 4096
 """Characters of a `match`."""
@@ -29,7 +30,7 @@ CLOSED: Mapping[str, Collection[str]] = {"outcome": OUTCOMES, "kind": KIND_NAMES
 MAX_LISTED = 20
 """Values that an error lists where none is near."""
 
-Choice = Callable[[Any], bool]
+Choice = Callable[[CompletedExchange], bool]
 """Of an exchange that ended: whether it is wanted."""
 
 
@@ -49,7 +50,7 @@ def compile_match(
     for key, condition in _conditions(spec):
         _check(key, condition, {**CLOSED, **(known or {})}, keys)
 
-    def wanted(exchange: Any) -> bool:
+    def wanted(exchange: CompletedExchange) -> bool:
         if listener and exchange.listener != listener:
             return False
         if holds is None:
@@ -62,7 +63,7 @@ def compile_match(
     return wanted
 
 
-def _conditions(spec: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _conditions(spec: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     """Every condition of an expression that was compiled, however deep it stands: its key, and what it asks."""
     for key, value in spec.items():
         if key in ("and", "or"):
@@ -74,7 +75,7 @@ def _conditions(spec: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield key, value
 
 
-def _check(key: str, condition: Any, known: Mapping[str, Collection[str]], keys: Collection[str]) -> None:
+def _check(key: str, condition: object, known: Mapping[str, Collection[str]], keys: Collection[str]) -> None:
     """Raises ValueError for a condition that no exchange can ever meet, or, with `not`, that every one meets."""
     key = key.lower()
     if key not in known:
@@ -91,7 +92,7 @@ def _check(key: str, condition: Any, known: Mapping[str, Collection[str]], keys:
             raise ValueError(f"no {key} has {json.dumps(condition)[:200]}; {_instead('', known[key])}")
 
 
-def _exact(condition: Any) -> list[str]:
+def _exact(condition: object) -> list[str]:
     """The values that a condition compares with as they are."""
     if not isinstance(condition, Mapping):
         return [str(condition)]

@@ -1,7 +1,7 @@
 """
 Who sends what where, over the last seconds: exchanges by caller, cluster and operation, in slices of time.
 
-Lives here: `Flows`, whose `on_complete` adds and whose `read` sums up. Does not: when anybody looks (`admin.flows`).
+Lives here: `Flows`, whose `on_complete` adds and whose `read` sums up. Does not: when it is read (`admin.flows`).
 
 Memory is bounded whatever clients send: KEPT seconds in slices of STEP, MAX_ROWS a slice; names are cut.
 """
@@ -12,24 +12,25 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Sequence
 from heapq import nlargest
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from metaproxy.counts import BOUNDS, Histogram
 from metaproxy.message import FrameError
+from metaproxy.telemetry.roles import CompletedExchange
 
 STEP = 2.0
 """Seconds of a slice: how smoothly the window slides."""
 KEPT = 60.0
 """Seconds, the longest window."""
 MAX_ROWS = 1000
-"""Flows of a slice that are told apart; the rest of it is counted together."""
+"""Flows of a slice that are counted apart; the rest of it is counted together."""
 MAX_NAME = 200
 """Characters of a name that a client chose."""
 
 CALLERS = ("source.identity", "remote.application", "source.address")
 """
 Who called, the first that there is: the certificate's name, the application as Dubbo's clients name themselves, the
-address. The second one is what a client says of itself: good for looking, no ground for letting anybody in.
+address. The second one is what a client says of itself: good for looking, no ground for access.
 """
 
 WELL = ("ok", "oneway")
@@ -110,7 +111,7 @@ class Flows:
         self._callers = tuple(callers)
         self._slices: deque[_Slice] = deque(maxlen=int(KEPT / STEP))
 
-    def on_complete(self, exchange: Any) -> None:
+    def on_complete(self, exchange: CompletedExchange) -> None:
         """Counts an exchange that ended. A hook of IOnComplete."""
         ended = exchange.ended
         number = int(ended // STEP)
@@ -134,7 +135,7 @@ class Flows:
                 tally = now.other = now.other or Tally()
         tally.add(exchange.outcome, max(ended - exchange.started, 0.0))
 
-    def _caller(self, exchange: Any) -> str:
+    def _caller(self, exchange: CompletedExchange) -> str:
         for key in self._callers:
             value = _told(exchange, key)
             if value:
@@ -164,15 +165,15 @@ class Flows:
         for tally in rows.values():
             rest.take(tally)
         total.take(rest)
-        # Of the first second nobody knows yet how many exchanges a second has.
+        # How many exchanges a second has is not known before the first one has passed.
         looked = max(now - max(first * STEP, self._began), 1.0)
         return Reading(looked, shown, rest if rest.outcomes else None, total)
 
 
-def _told(exchange: Any, key: str) -> str | None:
+def _told(exchange: CompletedExchange, key: str) -> str | None:
     """A key that is there and can be read, cut."""
     try:
-        value: str | None = exchange.get(key)
+        value = exchange.get(key)
     except FrameError:
         return None
     return value[:MAX_NAME] if value else None

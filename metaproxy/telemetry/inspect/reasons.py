@@ -1,31 +1,51 @@
 """
 Why an exchange went where it went, in words.
 
-Lives here: `why` of one that ended. Does not: what would happen to a request that nobody sent (`admin.explain`).
+Lives here: `why` of one that ended. Does not: what would happen to a request (`admin.explain`).
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import NotRequired, TypedDict
 
+from metaproxy.cluster.cluster import Cluster
 from metaproxy.message import FrameError
+from metaproxy.routing.table import Route
+from metaproxy.telemetry.roles import CompletedExchange
 
 MAX_ROUTES = 64
-"""Routes of a listener up to which each that was passed over is looked at: each costs its conditions once more."""
-MAX_TOLD = 8
-"""Routes passed over that are told, those next to the taken one."""
+"""Routes of a listener up to which each that was passed over is looked at: each costs its conditions again."""
+MAX_PASSED_OVER = 8
+"""Routes passed over that are shown, those next to the taken one."""
 
 
-def why(exchange: Any) -> dict[str, Any]:
-    """`route`, `cluster` and `endpoint`: a sentence each; `passed_over`: routes above the taken one, and why."""
-    told: dict[str, Any] = {"route": _route(exchange), "cluster": _cluster(exchange), "endpoint": _endpoint(exchange)}
+class PassedOver(TypedDict):
+    """A route above the one that was taken, and why it was not."""
+
+    route: str
+    why: str
+
+
+class Reasons(TypedDict):
+    """A sentence each; passed_over: routes above the taken one."""
+
+    route: str
+    cluster: str
+    endpoint: str
+    passed_over: NotRequired[list[PassedOver]]
+
+
+def why(exchange: CompletedExchange) -> Reasons:
+    """Return why an exchange took its route, its cluster and its endpoint."""
+    reasons = Reasons(route=_route(exchange), cluster=_cluster(exchange), endpoint=_endpoint(exchange))
     passed = _passed_over(exchange)
     if passed:
-        told["passed_over"] = passed
-    return told
+        reasons["passed_over"] = passed
+    return reasons
 
 
-def _route(exchange: Any) -> str:
+def _route(exchange: CompletedExchange) -> str:
     route = exchange.matched_route
     if route is exchange.snapshot.no_route:
         return "no route matched" if exchange.outcome != "bad_request" else "what routes ask for can't be decoded"
@@ -33,23 +53,23 @@ def _route(exchange: Any) -> str:
     return conditions if route.percent >= 100 else f"{conditions}; drawn, {route.percent:g} % of these"
 
 
-def _passed_over(exchange: Any) -> list[dict[str, str]]:
+def _passed_over(exchange: CompletedExchange) -> list[PassedOver]:
     table = exchange.snapshot.routes
     if len(table.routes) > MAX_ROUTES:
         return []
     try:
-        told = table.explain(exchange.message, exchange.client.facts)
+        found = table.explain(exchange.message, exchange.client.facts)
     except FrameError:
         return []
-    above = []
-    for route, (name, holds, reason) in zip(table.routes, told, strict=True):
+    above: list[PassedOver] = []
+    for route, (name, holds, reason) in zip(table.routes, found, strict=True):
         if route is exchange.matched_route:
             break
-        above.append({"route": name, "why": f"{reason}; not drawn" if holds else reason})
-    return above[-MAX_TOLD:]
+        above.append(PassedOver(route=name, why=f"{reason}; not drawn" if holds else reason))
+    return above[-MAX_PASSED_OVER:]
 
 
-def _cluster(exchange: Any) -> str:
+def _cluster(exchange: CompletedExchange) -> str:
     route, target = exchange.matched_route, exchange.target
     if route.reply is not None:
         return "the route replies by itself"
@@ -62,21 +82,23 @@ def _cluster(exchange: Any) -> str:
         return "the route's only one"
     total = sum(one.weight for one in route.targets)
     weight = route.targets[names.index(target.name)].weight
-    by = "drawn" if route.split_by_hash is None else f"by {', '.join(route.split_by_hash.keys)}"
+    keys: Sequence[str] = getattr(route.split_by_hash, "keys", ())
+    by = f"by {', '.join(keys)}" if keys else "drawn"
     return f"{by}, weight {weight} of {total}"
 
 
-def _endpoint(exchange: Any) -> str:
+def _endpoint(exchange: CompletedExchange) -> str:
     target, endpoint = exchange.target, exchange.endpoint
     if endpoint is None:
         return "split over several by key" if exchange.response is not None else "none was picked"
     pin = exchange.client.session_pin
     if pin is not None and pin.endpoint is endpoint:
         return "the client has a connection of its own to it"
-    return picked_by(target.cluster, exchange.matched_route) if target.cluster is not None else "picked"
+    cluster = target.cluster if target is not None else None
+    return picked_by(cluster, exchange.matched_route) if cluster is not None else "picked"
 
 
-def picked_by(cluster: Any, route: Any) -> str:
+def picked_by(cluster: Cluster, route: Route) -> str:
     """How a cluster picks an endpoint for a route's requests."""
     among = sum(len(level.members) for level in cluster.levels)
     by = f" by {', '.join(route.hash_keys or cluster.hash_keys)}" if cluster.uses_hash else ""

@@ -1,21 +1,21 @@
 """
-The counters of a running proxy as Prometheus metrics and as a flat mapping, read when somebody asks.
+The counters of a running proxy as Prometheus metrics and as a flat mapping, read when they are asked for.
 
 Lives here: `Metrics`, which walks listeners, routes, clusters and endpoints; `exposition`, text in pieces. Does not:
-names and labels (`names`), counting (`counts`: the path adds to plain attributes, and nothing is done here for it).
+names and labels (`families`), counting (`counts`: the path adds to plain attributes, and nothing is done here for it).
 
-A thousand routes are some ten thousand lines. So they are made in pieces that take a millisecond or two, and whoever
-writes them lets the reactor go on in between.
+A thousand routes are some ten thousand lines. So they are made in pieces that take a millisecond or two, and the
+writer lets the reactor go on in between.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import Any, cast
+from typing import TypeVar
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
@@ -24,10 +24,12 @@ from prometheus_client.utils import floatToGoString
 
 import twisted
 from metaproxy import __version__
-from metaproxy.counts import BOUNDS, EXPOSED, Histogram
+from metaproxy.counts import BOUNDS, EXPOSED, Histogram, ListenerCounts, MirrorCounts, TargetCounts
+from metaproxy.routing.table import Route
 from metaproxy.telemetry.metrics import families as names
 from metaproxy.telemetry.metrics.families import Family
 from metaproxy.telemetry.metrics.merge import cut, merged
+from metaproxy.telemetry.roles import Configuration, FilterUse, Logs, MirrorTarget, Proxy
 
 PIECE = 200
 """Samples that are made at a time."""
@@ -39,8 +41,12 @@ _ENDS = (*(BOUNDS.index(bound) for bound in EXPOSED), len(BOUNDS))
 """The bucket in which each of _LE ends: what is exposed is coarser than what is counted."""
 
 Value = float | Histogram
-Row = tuple[tuple[str, ...], Value]
+Labels = tuple[str, ...]
+Row = tuple[Labels, Value]
 """The values of a family's labels, in their order, and the value."""
+
+
+T = TypeVar("T")
 
 
 class Metrics(Collector):
@@ -49,7 +55,7 @@ class Metrics(Collector):
     or None: their metrics are then absent, or 0.
     """
 
-    def __init__(self, proxy: Any, configuration: Any = None, logs: Any = None) -> None:
+    def __init__(self, proxy: Proxy, configuration: Configuration | None = None, logs: Logs | None = None) -> None:
         self._proxy = proxy
         self._configuration = configuration
         self._logs = logs
@@ -109,7 +115,7 @@ class Metrics(Collector):
         yield names.BUILD, [(build, 1.0)]
         process = _Process.of(self._proxy, self._configuration, self._logs)
         for family in names.PROCESS:
-            yield family, [((), float(family.read(process)))]
+            yield family, [((), _number(family.read(process)))]
         overload = self._proxy.network.overload
         levels = (overload.memory, overload.lag)
         yield names.OVERLOAD, [((one.option.rpartition(".")[2],), one.level) for one in levels]
@@ -154,23 +160,23 @@ class Metrics(Collector):
             for method, number in cluster.counts.plugin_errors.items():
                 yield ("-", name, method), number
 
-    def _mirrors(self) -> dict[tuple[str, ...], list[Any]]:
+    def _mirrors(self) -> dict[Labels, list[MirrorCounts]]:
         return _grouped(
             ((name, listener.snapshot.codec.name, route.name, target.name), target.counts)
             for name, listener in self._proxy.listeners.items()
             for route in listener.snapshot.routes.routes
-            for target in (route.mirror.targets if route.mirror is not None else ())
+            for target in _mirror_targets(route)
         )
 
-    def _filters(self) -> Sequence[Any]:
+    def _filters(self) -> Sequence[FilterUse]:
         return self._proxy.snapshot.filters if self._proxy.snapshot is not None else ()
 
-    def _listeners(self) -> dict[tuple[str, ...], list[Any]]:
+    def _listeners(self) -> dict[Labels, list[ListenerCounts]]:
         return {
             (name, listener.snapshot.codec.name): [listener.counts] for name, listener in self._proxy.listeners.items()
         }
 
-    def _targets(self) -> dict[tuple[str, ...], list[Any]]:
+    def _targets(self) -> dict[Labels, list[TargetCounts]]:
         found = _grouped(
             ((name, listener.snapshot.codec.name, route.name, target.name), target.counts)
             for name, listener in self._proxy.listeners.items()
@@ -189,8 +195,8 @@ class _Process:
     draining: bool
     version: int
     plugin_errors: int
-    memory: int
-    memory_limit: int
+    memory: float
+    memory_limit: float
     lag: float
     refused_connections: int
     shed_requests: int
@@ -203,7 +209,7 @@ class _Process:
     log_errors: int = 0
 
     @classmethod
-    def of(cls, proxy: Any, configuration: Any, logs: Any) -> _Process:
+    def of(cls, proxy: Proxy, configuration: Configuration | None, logs: Logs | None) -> _Process:
         version = proxy.snapshot.version if proxy.snapshot is not None else 0
         uptime = max(time.time() - proxy.started, 0.0)
         overload = proxy.network.overload
@@ -247,48 +253,58 @@ def _quoted(value: str) -> str:
 # -- reading
 
 
-def _grouped(pairs: Iterable[tuple[tuple[str, ...], Any]]) -> dict[tuple[str, ...], list[Any]]:
+def _number(value: Value) -> float:
+    return value.count if isinstance(value, Histogram) else float(value)
+
+
+def _mirror_targets(route: Route) -> Sequence[MirrorTarget]:
+    targets: Sequence[MirrorTarget] = getattr(route.mirror, "targets", ())
+    return targets
+
+
+def _grouped(pairs: Iterable[tuple[Labels, T]]) -> dict[Labels, list[T]]:
     """By labels: a series must be there once, although two routes may have one name, or one address stand twice."""
-    found: dict[tuple[str, ...], list[Any]] = {}
+    found: dict[Labels, list[T]] = {}
     for labels, one in pairs:
         found.setdefault(labels, []).append(one)
     return found
 
 
-def _distinct(counts: Iterable[Any]) -> list[Any]:
+def _distinct(counts: Iterable[T]) -> list[T]:
     return list({id(one): one for one in counts}.values())
 
 
-def _used(counts: list[Any]) -> bool:
+def _used(counts: list[TargetCounts]) -> bool:
     return any(one.outcomes or one.fallbacks for one in counts)
 
 
-def _rows(families: Iterable[Family], found: Mapping[tuple[str, ...], list[Any]]) -> Iterator[tuple[Family, list[Row]]]:
+def _rows(families: Iterable[Family], found: Mapping[Labels, Sequence[object]]) -> Iterator[tuple[Family, list[Row]]]:
     for family in families:
         yield family, [(labels, _sum([family.read(one) for one in sources])) for labels, sources in found.items()]
 
 
-def _sum(values: list[Any]) -> Value:
+def _sum(values: Sequence[Value]) -> Value:
     """A histogram is copied, as it goes on counting while it is written."""
-    if not isinstance(values[0], Histogram):
-        return cast(float, values[0] if len(values) == 1 else sum(values))
+    histograms = [one for one in values if isinstance(one, Histogram)]
+    if not histograms:
+        return sum(one for one in values if not isinstance(one, Histogram))
     whole = Histogram()
-    whole.buckets = values[0].buckets.copy()
-    for other in values[1:]:
+    whole.buckets = histograms[0].buckets.copy()
+    for other in histograms[1:]:
         whole.buckets = [one + another for one, another in zip(whole.buckets, other.buckets, strict=True)]
-    whole.total = sum(one.total for one in values)
+    whole.total = sum(one.total for one in histograms)
     return whole
 
 
-def _outcomes(targets: Mapping[tuple[str, ...], list[Any]]) -> Iterator[Row]:
+def _outcomes(targets: Mapping[Labels, list[TargetCounts]]) -> Iterator[Row]:
     for labels, found in targets.items():
         for outcome in dict.fromkeys(outcome for counts in found for outcome in counts.outcomes):
             yield (*labels, outcome), sum(counts.outcomes.get(outcome, 0) for counts in found)
 
 
-def _by_key(filters: Sequence[Any], attribute: str) -> list[Row]:
+def _by_key(filters: Sequence[FilterUse], attribute: str) -> list[Row]:
     """The entries of a mapping that filters may have; those of one name in one listener are added up."""
-    found: dict[tuple[str, ...], float] = {}
+    found: dict[Labels, float] = {}
     for one in filters:
         for key, value in getattr(one.plugin, attribute, {}).items():
             labels = (one.listener, one.name, key)
@@ -304,7 +320,8 @@ def _numbers(family: Family, rows: list[Row]) -> Iterator[Metric]:
     for start in range(0, len(rows) or 1, PIECE):
         metric = kind(family.name, family.about, labels=family.labels)
         for labels, value in rows[start : start + PIECE]:
-            metric.add_metric(labels, cast(float, value))
+            if not isinstance(value, Histogram):
+                metric.add_metric(labels, value)
         yield metric
 
 
@@ -313,10 +330,10 @@ def _histogram(family: Family, rows: list[Row]) -> Iterator[Metric]:
     for start in range(0, len(rows) or 1, step):
         metric = HistogramMetricFamily(family.name, family.about, labels=family.labels)
         for labels, value in rows[start : start + step]:
-            histogram = cast(Histogram, value)
-            counts = list(accumulate(histogram.buckets))
-            buckets = [(le, counts[end]) for le, end in zip(_LE, _ENDS, strict=True)]
-            metric.add_metric(labels, buckets, histogram.total)
+            if isinstance(value, Histogram):
+                counts = list(accumulate(value.buckets))
+                buckets = [(le, counts[end]) for le, end in zip(_LE, _ENDS, strict=True)]
+                metric.add_metric(labels, buckets, value.total)
         yield metric
 
 
@@ -345,10 +362,10 @@ def exposition(metrics: Iterable[Metric], accept: str) -> tuple[str, Iterator[by
     return content_type, _pieces(metrics, encode, "openmetrics" in content_type)
 
 
-def _pieces(metrics: Iterable[Metric], encode: Any, openmetrics: bool) -> Iterator[bytes]:
+def _pieces(metrics: Iterable[Metric], encode: Callable[[Collector], bytes], openmetrics: bool) -> Iterator[bytes]:
     name = ""
     for metric in metrics:
-        text: bytes = encode(_Piece(metric)).removesuffix(_EOF)
+        text = encode(_Piece(metric)).removesuffix(_EOF)
         if metric.name == name:
             while text.startswith(b"#"):
                 text = text[text.index(b"\n") + 1 :]

@@ -13,6 +13,11 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+from metaproxy.counts import Histogram
+
+Read = Callable[[Any], float | Histogram]
+"""Reads a value of the object that a series stands for: the counts of a target, an endpoint, a listener ..."""
+
 
 class Family(NamedTuple):
     """
@@ -24,14 +29,14 @@ class Family(NamedTuple):
     kind: str
     about: str
     labels: tuple[str, ...]
-    read: Callable[[Any], Any]
+    read: Read
 
 
-def _families(labels: tuple[str, ...], *rows: tuple[str, str, str, Callable[[Any], Any]]) -> tuple[Family, ...]:
+def _families(labels: tuple[str, ...], *rows: tuple[str, str, str, Read]) -> tuple[Family, ...]:
     return tuple(Family(name, kind, about, labels, read) for name, kind, about, read in rows)
 
 
-def _of(name: str) -> Callable[[Any], Any]:
+def _of(name: str) -> Read:
     return attrgetter(name)
 
 

@@ -8,16 +8,16 @@ proxy's own metrics (`metrics`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 
-def merged(collectors: Iterable[Any]) -> list[Metric]:
+def merged(collectors: Iterable[Collector]) -> list[Metric]:
     """Each family once, each series of it once: what several collectors count under the same labels is added up."""
     families: dict[str, Metric] = {}
-    places: dict[tuple[Any, ...], int] = {}
+    places: dict[tuple[object, ...], int] = {}
     for collector in collectors:
         for metric in collector.collect():
             family = families.get(metric.name)

@@ -15,11 +15,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from itertools import compress
 from operator import sub
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from metaproxy.counts import BOUNDS, Histogram
+from metaproxy.counts import BOUNDS, ClusterCounts, EndpointCounts, Histogram, TargetCounts
+from metaproxy.telemetry.roles import Proxy
 
 STEP = 2.0
 """Seconds of a slice: how smoothly the window slides."""
@@ -100,11 +101,18 @@ def _add(mine: dict[Key, int], theirs: Mapping[Key, int]) -> None:
         mine[key] = mine.get(key, 0) + number
 
 
-class Source(NamedTuple):
-    """counts: the object that the path adds to; counters: reads those of it that are wanted, by name."""
+C = TypeVar("C")
 
-    counts: Any
-    counters: Callable[[Any], Mapping[str, int]]
+
+class CountsSource(NamedTuple, Generic[C]):
+    """counts: the object that the path adds to; counters: reads those of its counters that are wanted, by name."""
+
+    counts: C
+    counters: Callable[[C], Mapping[str, int]]
+
+
+Source = CountsSource[Any]
+"""One of any kind of counts: sources of endpoints, clusters and targets are looked at together."""
 
 
 class Usual:
@@ -223,7 +231,7 @@ class Windows:
         if timer is not None and timer.active():
             timer.cancel()
 
-    def read(self, counts: Any, seconds: float) -> Added:
+    def read(self, counts: object, seconds: float) -> Added:
         """What was added to `counts`, one of the sources, in the last `seconds` (up to KEPT)."""
         if id(counts) not in self._tracks:
             # All that are new at once: to look each up among thousands would take as many looks at all of them.
@@ -240,7 +248,7 @@ class Windows:
         whole = max(int((seconds - since) / STEP + EPSILON), 0) * STEP + since
         return max(min(whole, now - self._started), 1.0)
 
-    def usual(self, counts: Any) -> Usual | None:
+    def usual(self, counts: object) -> Usual | None:
         """What is usual for one of the sources; None for one that is new."""
         track = self._tracks.get(id(counts))
         return None if track is None else track.usual
@@ -271,30 +279,29 @@ class Windows:
 # -- what is looked at
 
 
-def _endpoint(counts: Any) -> Mapping[str, int]:
+def _endpoint(counts: EndpointCounts) -> Mapping[str, int]:
     """Tries and those that failed. A connection that can't be had is a try, too, although no request was written."""
     lost = counts.connect_errors + counts.connect_timeouts
     failed = counts.errors + counts.timeouts + counts.resets + counts.decode_errors
     return {"tries": counts.requests + lost, "failed": failed + lost}
 
 
-def _target(counts: Any) -> Mapping[str, int]:
-    outcomes: Mapping[str, int] = counts.outcomes
-    return outcomes
+def _target(counts: TargetCounts) -> Mapping[str, int]:
+    return counts.outcomes
 
 
-def _cluster(counts: Any) -> Mapping[str, int]:
+def _cluster(counts: ClusterCounts) -> Mapping[str, int]:
     return {name: getattr(counts, name) for name in ("no_endpoint", "overflow_requests", "overflow_pending")}
 
 
-def sources(proxy: Any) -> Iterable[Source]:
+def sources(proxy: Proxy) -> Iterable[Source]:
     """The counts of a service.ProxyService: of endpoints, of clusters, and of where each route sends requests."""
     clusters = proxy.snapshot.clusters if proxy.snapshot is not None else {}
     for cluster in clusters.values():
-        yield Source(cluster.counts, _cluster)
+        yield CountsSource(cluster.counts, _cluster)
         for endpoint in cluster.endpoints:
-            yield Source(endpoint.counts, _endpoint)
+            yield CountsSource(endpoint.counts, _endpoint)
     for listener in proxy.listeners.values():
         for route in (*listener.snapshot.routes.routes, listener.snapshot.no_route):
             for target in route.all_targets():
-                yield Source(target.counts, _target)
+                yield CountsSource(target.counts, _target)

@@ -18,13 +18,16 @@ from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
 
-from metaproxy.interfaces import IOnComplete, IOnRequest
-from metaproxy.message import FrameError
+from metaproxy.interfaces import IExchange, IOnComplete, IOnRequest
+from metaproxy.message import FrameError, Message
 from metaproxy.telemetry.access_log.operators import flags
+from metaproxy.telemetry.roles import CompletedExchange
 from metaproxy.telemetry.tracing import request_id
 from metaproxy.telemetry.tracing.request_id import CLIENT, FORCED, FRESH, SAMPLED, TRACED
 
 if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
     from metaproxy.telemetry.tracing.propagation import Propagation
     from metaproxy.telemetry.tracing.spans import Spans
 
@@ -66,7 +69,7 @@ class CustomTag:
     key: str = ""
     default: str = ""
 
-    def read(self, exchange: Any) -> str:
+    def read(self, exchange: CompletedExchange) -> str:
         if not self.key:
             return self.value
         return _get(exchange.get, self.key) or self.default
@@ -132,7 +135,7 @@ class Tracing:
         self._kind = SpanKind.CLIENT if policy.direction == "outbound" else SpanKind.SERVER
         self._fixed = {"component": "proxy"}
         self._fixed |= {name: value for name, value in (("node_id", node_id), ("zone", zone)) if value}
-        self._open: dict[Any, Any] = {}
+        self._open: dict[IExchange, Span] = {}
 
     @property
     def open_spans(self) -> int:
@@ -141,7 +144,7 @@ class Tracing:
 
     # -- the start
 
-    def on_request(self, exchange: Any) -> None:
+    def on_request(self, exchange: IExchange) -> None:
         carries = self._carries
         id = made = None
         if self._sparing and self._silent(exchange.message.frame):
@@ -177,7 +180,7 @@ class Tracing:
         else:
             self.counters["untraced"] += 1
 
-    def _decide(self, exchange: Any, id: str, carries: bool) -> str:
+    def _decide(self, exchange: IExchange, id: str, carries: bool) -> str:
         """Of a request that is here for the first time: the first rule that holds, but no more than `overall`."""
         draw = request_id.draw(id)
         if draw >= self._overall:
@@ -202,14 +205,14 @@ class Tracing:
                 return False
         return True
 
-    def _distrust(self, exchange: Any) -> None:
+    def _distrust(self, exchange: IExchange) -> None:
         """Nothing that the client says of tracing gets further than here."""
         for key in CLAIMS:
             if exchange.get(key) is not None:
                 exchange.remove(key)
                 exchange.learn(key, None)
 
-    def _start(self, exchange: Any, carries: bool) -> None:
+    def _start(self, exchange: IExchange, carries: bool) -> None:
         get: Callable[[str], str | None] = exchange.get
         operation = _get(get, "operation")
         name = f"{self._prefix} {operation[: self._policy.max_tag_length]}" if operation else self._prefix
@@ -239,12 +242,12 @@ class Tracing:
             span.set_status(Status(StatusCode.ERROR, "true"))
         span.end(int((exchange.ended + self._offset) * 1e9))
 
-    def _tags(self, exchange: Any) -> dict[str, str]:
+    def _tags(self, exchange: CompletedExchange) -> dict[str, str]:
         request, response = exchange.message, exchange.response
         cluster, outcome = exchange.cluster, exchange.outcome
         tags = {
             **self._fixed,
-            "guid:x-request-id": exchange.learnt[request_id.KEY],
+            "guid:x-request-id": (exchange.learnt or {}).get(request_id.KEY) or "",
             "upstream_cluster": cluster,
             "upstream_cluster.name": cluster,
             "upstream_address": exchange.upstream_address,
@@ -275,7 +278,7 @@ class Tracing:
         most = self._policy.max_tag_length
         return {name: value if len(value) <= most else value[:most] for name, value in tags.items()}
 
-    def _add_metadata(self, tags: dict[str, str], side: str, message: Any) -> None:
+    def _add_metadata(self, tags: dict[str, str], side: str, message: Message) -> None:
         wanted = self._policy.metadata
         if not wanted:
             return

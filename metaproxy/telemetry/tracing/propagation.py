@@ -81,7 +81,7 @@ class Propagation:
         return None
 
     def inject(self, span: Span, parent: SpanContext | None, get: Get, set: Set) -> None:
-        """Has the request tell of `span`: in the formats asked for, and in whatever else told of another one."""
+        """Write `span` into the request: in the formats asked for, and in each other format that it had a span in."""
         context = set_span_in_context(span, _EMPTY)
         for one in self._written:
             one.propagator.inject(set, context, _SETTER)

@@ -14,15 +14,15 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
-from opentelemetry.trace import Span, SpanContext, SpanKind
+from opentelemetry.trace import Span, SpanContext, SpanKind, Tracer
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 from twisted.logger import Logger
 
 from metaproxy.support.log_throttle import LogThrottle
@@ -41,7 +41,7 @@ DEFAULT_URLS = {"otlp": "http://127.0.0.1:4318/v1/traces", "zipkin": "http://127
 
 def make_exporter(name: str, url: str, headers: Mapping[str, str], timeout: float) -> SpanExporter:
     """name: of DEFAULT_URLS. timeout: seconds for one request, repetitions included."""
-    # Each with libraries of its own, which nobody else need wait for.
+    # Each needs libraries of its own; only its users wait until they are loaded.
     if name == "otlp":
         from opentelemetry.exporter.otlp.json.http import OTLPSpanExporter
 
@@ -54,6 +54,10 @@ def make_exporter(name: str, url: str, headers: Mapping[str, str], timeout: floa
     return ZipkinExporter(endpoint=url, timeout=timeout, session=session)  # type: ignore[arg-type]
 
 
+class Clock(IReactorTime, IReactorFromThreads):
+    """What `Spans` needs of the reactor."""
+
+
 class Spans:
     """
     make: gives the exporter when the first span is made; about: service name and the like, for each span; interval:
@@ -61,14 +65,14 @@ class Spans:
     """
 
     def __init__(
-        self, make: Callable[[], SpanExporter], about: Mapping[str, str], interval: float, most: int, clock: Any
+        self, make: Callable[[], SpanExporter], about: Mapping[str, str], interval: float, most: int, clock: Clock
     ) -> None:
         self._make = make
         self._about = about
         self._interval = interval
         self._most = most
         self._clock = clock
-        self._tracer: Any = None
+        self._tracer: Tracer | None = None
         self._provider: TracerProvider | None = None
         self._gate: _Gate | None = None
         self._stopped = False
@@ -78,12 +82,10 @@ class Spans:
 
     def start(self, name: str, kind: SpanKind, parent: SpanContext | None, when: float) -> Span:
         """when: Unix time. The span is on its way once it is ended."""
-        if self._tracer is None:
-            self._open()
-        span: Span = self._tracer.start_span(name, as_parent(parent), kind, start_time=int(when * 1e9))
-        return span
+        tracer = self._tracer or self._open()
+        return tracer.start_span(name, as_parent(parent), kind, start_time=int(when * 1e9))
 
-    def _open(self) -> None:
+    def _open(self) -> Tracer:
         _quieten()
         self._gate = gate = _Gate(self._make(), self._most, self._interval, self._failed)
         self._provider = TracerProvider(
@@ -93,9 +95,10 @@ class Spans:
             span_limits=SpanLimits(max_span_attributes=MAX_ATTRIBUTES),
         )
         self._provider.add_span_processor(gate)
-        self._tracer = self._provider.get_tracer("metaproxy")
+        self._tracer = tracer = self._provider.get_tracer("metaproxy")
         if self._stopped:  # exchanges that were under way when their configuration was replaced
             gate.closed = True
+        return tracer
 
     # -- for operators
 

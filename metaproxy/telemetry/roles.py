@@ -1,0 +1,243 @@
+"""
+What telemetry reads of the proxy: of an exchange that ended, of its client, of what is in force.
+
+Lives here: those Protocols; the classes are in `proxy` and `app`, which telemetry does not import. Does not: behaviour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import Protocol, TypedDict
+
+from metaproxy.cluster.cluster import Cluster
+from metaproxy.cluster.endpoint import Endpoint
+from metaproxy.counts import ListenerCounts, MirrorCounts
+from metaproxy.interfaces import ICodec
+from metaproxy.message import Message
+from metaproxy.routing.table import Route, RouteTable, Target
+from metaproxy.telemetry.access_log.files import LogCounts
+
+# -- an exchange
+
+
+class Pin(Protocol):
+    """A client's own connection to a server."""
+
+    @property
+    def endpoint(self) -> Endpoint: ...
+
+
+class CompletedClient(Protocol):
+    """The client's connection that an exchange came by."""
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def facts(self) -> Mapping[str, str]: ...
+    @property
+    def session_pin(self) -> Pin | None: ...
+
+    def under_way(self) -> Iterator[Hashable]:
+        """The exchanges that are under way on it, the last one first."""
+
+
+class CompletedSnapshot(Protocol):
+    """The configuration of the listener that an exchange ran on."""
+
+    @property
+    def codec(self) -> ICodec: ...
+    @property
+    def routes(self) -> RouteTable: ...
+    @property
+    def no_route(self) -> Route: ...
+
+
+class CompletedExchange(Protocol):
+    """An exchange that ended; see interfaces.ICompletedExchange."""
+
+    @property
+    def message(self) -> Message: ...
+    @property
+    def response(self) -> Message | None: ...
+    @property
+    def started(self) -> float: ...
+    @property
+    def ended(self) -> float: ...
+    @property
+    def listener(self) -> str: ...
+    @property
+    def protocol(self) -> str: ...
+    @property
+    def route(self) -> str: ...
+    @property
+    def cluster(self) -> str: ...
+    @property
+    def upstream_address(self) -> str: ...
+    @property
+    def outcome(self) -> str: ...
+    @property
+    def details(self) -> str: ...
+    @property
+    def request_bytes(self) -> int: ...
+    @property
+    def response_bytes(self) -> int: ...
+    @property
+    def learnt(self) -> dict[str, str | None] | None: ...
+    @property
+    def attempts(self) -> int: ...
+    @property
+    def matched_route(self) -> Route: ...
+    @property
+    def target(self) -> Target | None: ...
+    @property
+    def endpoint(self) -> Endpoint | None: ...
+    @property
+    def client(self) -> CompletedClient: ...
+    @property
+    def snapshot(self) -> CompletedSnapshot: ...
+
+    def get(self, key: str) -> str | None: ...
+
+
+# -- what is in force
+
+
+class FilterUse(Protocol):
+    """A filter of a listener."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def listener(self) -> str: ...
+    @property
+    def plugin(self) -> object: ...
+
+
+class ServerTls(Protocol):
+    """A listener's TLS."""
+
+    @property
+    def not_after(self) -> float: ...
+
+
+class MirrorTarget(Protocol):
+    """A cluster that a route sends copies to."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def counts(self) -> MirrorCounts: ...
+
+
+class ListenerSnapshot(CompletedSnapshot, Protocol):
+    """What a listener runs on."""
+
+    @property
+    def tls(self) -> ServerTls | None: ...
+
+
+class Listener(Protocol):
+    """A listener of the proxy."""
+
+    @property
+    def counts(self) -> ListenerCounts: ...
+    @property
+    def snapshot(self) -> ListenerSnapshot: ...
+
+
+class Snapshot(Protocol):
+    """The configuration that is in force."""
+
+    @property
+    def version(self) -> int: ...
+    @property
+    def clusters(self) -> Mapping[str, Cluster]: ...
+    @property
+    def filters(self) -> Sequence[FilterUse]: ...
+
+
+class Limit(Protocol):
+    """What overload looks at: the memory, the lag of the event loop."""
+
+    @property
+    def option(self) -> str: ...
+    @property
+    def level(self) -> int: ...
+    @property
+    def value(self) -> float: ...
+    @property
+    def limit(self) -> float: ...
+
+
+class Overload(Protocol):
+    """The proxy's OverloadMonitor."""
+
+    @property
+    def memory(self) -> Limit: ...
+    @property
+    def lag(self) -> Limit: ...
+    @property
+    def refused_connections(self) -> int: ...
+    @property
+    def shed_requests(self) -> int: ...
+    @property
+    def closed_connections(self) -> int: ...
+
+
+class Network(Protocol):
+    """The sockets of the data path."""
+
+    @property
+    def overload(self) -> Overload: ...
+
+
+class Plugins(Protocol):
+    """The registry of plugins."""
+
+    @property
+    def errors(self) -> Mapping[str, str]: ...
+
+
+class Proxy(Protocol):
+    """The app's ProxyService."""
+
+    @property
+    def network(self) -> Network: ...
+    @property
+    def registry(self) -> Plugins: ...
+    @property
+    def listeners(self) -> Mapping[str, Listener]: ...
+    @property
+    def snapshot(self) -> Snapshot | None: ...
+    @property
+    def started(self) -> float: ...
+    @property
+    def ready(self) -> bool: ...
+    @property
+    def draining(self) -> bool: ...
+
+
+class Refusal(TypedDict):
+    """A configuration that was refused. time: Unix time."""
+
+    time: float
+    source: str
+    errors: list[str]
+
+
+class Configuration(Protocol):
+    """How configurations were taken."""
+
+    @property
+    def reloads(self) -> Mapping[str, int]: ...
+    @property
+    def refused(self) -> Refusal | None: ...
+    @property
+    def applied(self) -> float: ...
+
+
+class Logs(Protocol):
+    """The access logs of the process."""
+
+    @property
+    def counts(self) -> LogCounts: ...
