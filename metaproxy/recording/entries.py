@@ -21,7 +21,7 @@ MAX_LINE = 8 << 20
 
 
 class BadRecording(ValueError):
-    """A file that is no recording, or one that can't be read. The text tells the line."""
+    """A file that is no recording, or one that can't be read. The text has the line."""
 
 
 @dataclass(slots=True)
@@ -39,8 +39,8 @@ class Frame:
     def of(cls, message: Message, data: bytes, metadata: dict[str, str]) -> Frame:
         return cls(message.kind, data, message.id, message.hold, message.profile, metadata)
 
-    def json(self) -> dict[str, Any]:
-        shown: dict[str, Any] = {"kind": self.kind.name.lower(), "id": self.id}
+    def json(self) -> dict[str, object]:
+        shown: dict[str, object] = {"kind": self.kind.name.lower(), "id": self.id}
         if self.hold:
             shown["hold"] = self.hold.name.lower()
         if self.profile is not None and _plain(self.profile):
@@ -119,7 +119,7 @@ _PLAIN = (
 )  # fmt: skip
 
 
-def _json(data: Any) -> str:
+def _json(data: object) -> str:
     return json.dumps(data, ensure_ascii=False).encode("utf-8", "backslashreplace").decode() + "\n"
 
 
@@ -130,30 +130,34 @@ def _plain(profile: object) -> bool:
     return profile is None or isinstance(profile, (str, int, float, bool))
 
 
-def _hashable(profile: Any) -> Hashable:
-    return tuple(map(_hashable, profile)) if isinstance(profile, list) else profile
+def _hashable(profile: object) -> Hashable:
+    if isinstance(profile, list):
+        return tuple(map(_hashable, profile))
+    if not isinstance(profile, Hashable):
+        raise TypeError(f"a profile is no {type(profile).__name__}")
+    return profile
 
 
-def head(started: str, **told: Any) -> str:
+def head(started: str, **more: object) -> str:
     """The first line."""
-    return _json({"format": FORMAT, "version": VERSION, "started": started, **told})
+    return _json({"format": FORMAT, "version": VERSION, "started": started, **more})
 
 
-def foot(**told: Any) -> str:
+def foot(**more: object) -> str:
     """The last line; missing where the process was killed."""
-    return _json({"end": told})
+    return _json({"end": more})
 
 
 @dataclass(slots=True)
 class Recording:
     """
-    head: its first line. entries: in the order in which requests were read. end: what the last line tells, None when
+    head: its first line. entries: in the order in which requests were read. end: what the last line says, None when
     there is none. broken: what is wrong with the last line, which a crash may have cut; '' for nothing.
     """
 
-    head: dict[str, Any]
+    head: dict[str, object]
     entries: list[Entry]
-    end: dict[str, Any] | None = None
+    end: dict[str, object] | None = None
     broken: str = ""
 
 
@@ -185,7 +189,7 @@ def read(lines: Iterable[str]) -> Recording:
     return found
 
 
-def _checked(data: Any) -> dict[str, Any]:
+def _checked(data: Any) -> dict[str, object]:
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise BadRecording("line 1: not the head of a recording")
     if data.get("version") != VERSION:

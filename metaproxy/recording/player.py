@@ -14,10 +14,10 @@ from collections import Counter, deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
-from twisted.internet.protocol import Protocol
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITCPTransport
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
@@ -57,7 +57,7 @@ class Call:
         self.finished = False
         self._started = started
         self._waiting: list[Deferred[None]] = []
-        self.timer: Any = None
+        self.timer: IDelayedCall | None = None
 
     def finish(self, now: float, answer: Message | None = None, error: str = "") -> None:
         """Once; later calls do nothing."""
@@ -83,7 +83,9 @@ class Call:
 class Connection(Protocol):
     """One connection to the server. ready: fires when requests may be sent, or it is lost."""
 
-    def __init__(self, codec: ICodec, profile: Hashable, pace: Pace, clock: Any) -> None:
+    transport: ITCPTransport  # there from connectionMade on; nothing is sent before
+
+    def __init__(self, codec: ICodec, profile: Hashable, pace: Pace, clock: IReactorTime) -> None:
         self.ready: Deferred[None] = Deferred()
         self.lost = ""
         self._profile = profile
@@ -101,13 +103,13 @@ class Connection(Protocol):
         return [call for call in (*self._order, *self._by_id.values()) if not call.finished]
 
     def connectionMade(self) -> None:
-        self.transport.write(self._session.open(self._profile, self._pace.credentials))  # type: ignore[union-attr]
+        self.transport.write(self._session.open(self._profile, self._pace.credentials))
         self._look()
 
     def _look(self) -> None:
         if self._session.error is not None:
             self.fail(str(self._session.error))
-            self.transport.abortConnection()  # type: ignore[union-attr]
+            self.transport.abortConnection()
         elif self._session.ready and not self.ready.called:
             self.ready.callback(None)
 
@@ -124,7 +126,7 @@ class Connection(Protocol):
                 self._by_id[id] = call
         elif not self._fifo:
             id = self._free_id()
-        self.transport.write(self._session.send(message, id))  # type: ignore[union-attr]
+        self.transport.write(self._session.send(message, id))
         if message.kind is Kind.REQUEST:
             text = f"no answer within {self._pace.timeout:g} s"
             late = self._clock.seconds() + self._pace.timeout
@@ -145,7 +147,7 @@ class Connection(Protocol):
                 if call is not None:
                     call.finish(self._clock.seconds(), message)
             elif message.answer:
-                self.transport.write(message.answer)  # type: ignore[union-attr]
+                self.transport.write(message.answer)
         self._look()
 
     def _call(self, message: Message) -> Call | None:
@@ -154,7 +156,7 @@ class Connection(Protocol):
             return self._order.popleft() if self._order else None
         return self._by_id.pop(message.id, None)
 
-    def connectionLost(self, reason: Failure = None) -> None:  # type: ignore[assignment]
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.fail(self.lost or "the server closed the connection")
 
     def fail(self, text: str) -> None:
@@ -168,7 +170,7 @@ class Connection(Protocol):
     def close(self) -> None:
         if not self.lost:
             self.lost = "closed"
-            self.transport.loseConnection()  # type: ignore[union-attr]
+            self.transport.loseConnection()
 
 
 class _Client:
@@ -202,7 +204,11 @@ class Player:
     """connect(protocol): a Deferred that fires when that protocol is connected. clock: the reactor's."""
 
     def __init__(
-        self, clock: Any, connect: Callable[[Protocol], Deferred[Any]], codec: ICodec, pace: Pace | None = None
+        self,
+        clock: IReactorTime,
+        connect: Callable[[Protocol], Deferred[Protocol]],
+        codec: ICodec,
+        pace: Pace | None = None,
     ) -> None:
         self._clock = clock
         self._connect = connect

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall
 
@@ -19,6 +18,7 @@ from metaproxy.recording.redaction import redacted
 from metaproxy.telemetry.access_log.files import LogFile
 from metaproxy.telemetry.inspect.decoded import as_time, metadata, source, told
 from metaproxy.telemetry.inspect.exchange_match import Choice
+from metaproxy.telemetry.roles import CompletedExchange
 
 MAX_FRAME = 1 << 20
 """Bytes of a frame; an exchange with a larger one is left out."""
@@ -28,14 +28,21 @@ END_ROOM = 1024
 
 class Recorder:
     """
-    file: open for nobody else; max_bytes, max_seconds: the first that is reached ends it; ended: called once then.
+    file: open for this recording alone; max_bytes, max_seconds: the first that is reached ends it; ended: called once
+    then.
 
     exchanges, bytes: written so far. left_out: exchanges that hold a secret that can't be taken out, have a frame over
     MAX_FRAME, or came when the disk did not keep up (`lost`). why: what ended it, '' while it goes on.
     """
 
     def __init__(
-        self, file: LogFile, choice: Choice, max_bytes: int, max_seconds: float, ended: Callable[[], None], **told: Any
+        self,
+        file: LogFile,
+        choice: Choice,
+        max_bytes: int,
+        max_seconds: float,
+        ended: Callable[[], None],
+        **about: object,
     ) -> None:
         self.file = file
         self.why = ""
@@ -45,12 +52,12 @@ class Recorder:
         self._choice = choice
         self._max_bytes = max_bytes
         self._ended = ended
-        self._numbers: dict[Any, int] = {}
+        self._numbers: dict[object, int] = {}
         self._next = 0
         self.began = file.clock.seconds()
         self._offset = time.time() - self.began
         self._end: IDelayedCall | None = file.clock.callLater(max_seconds, self.stop, "max_seconds")
-        self._write(head(as_time(time.time()), **told))
+        self._write(head(as_time(time.time()), **about))
 
     @property
     def lost(self) -> int:
@@ -58,9 +65,9 @@ class Recorder:
 
     @property
     def seconds(self) -> float:
-        return float(self.file.clock.seconds() - self.began)
+        return self.file.clock.seconds() - self.began
 
-    def on_complete(self, exchange: Any) -> None:
+    def on_complete(self, exchange: CompletedExchange) -> None:
         """A hook of ProxyService.watch."""
         number = self._number(exchange)
         if self.why or not self._choice(exchange):
@@ -74,7 +81,7 @@ class Recorder:
             self.exchanges += 1
             self._write(line)
 
-    def _number(self, exchange: Any) -> int:
+    def _number(self, exchange: CompletedExchange) -> int:
         """
         Its place among the requests as they were read: those before it on its connection are complete and have theirs,
         or are still under way and get theirs now. Looked for from the end, so that each is met once.
@@ -89,7 +96,7 @@ class Recorder:
             self._next += 1
         return self._numbers.pop(exchange)
 
-    def _entry(self, exchange: Any, number: int) -> Entry | None:
+    def _entry(self, exchange: CompletedExchange, number: int) -> Entry | None:
         codec, request, response = exchange.snapshot.codec, exchange.message, exchange.response
         if max(len(request.frame), len(response.frame) if response is not None else 0) > MAX_FRAME:
             self.left_out["large"] += 1
@@ -141,7 +148,7 @@ class Recorder:
         self.file.let_go()
         self._ended()
 
-    def figures(self) -> dict[str, Any]:
+    def figures(self) -> dict[str, object]:
         return {
             "exchanges": self.exchanges,
             "bytes": self.bytes,

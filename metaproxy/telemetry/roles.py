@@ -6,7 +6,7 @@ Lives here: those Protocols; the classes are in `proxy` and `app`, which telemet
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol, TypedDict
 
 from metaproxy.cluster.cluster import Cluster
@@ -37,7 +37,7 @@ class CompletedClient(Protocol):
     @property
     def session_pin(self) -> Pin | None: ...
 
-    def under_way(self) -> Iterator[Hashable]:
+    def under_way(self) -> Iterator[object]:
         """The exchanges that are under way on it, the last one first."""
 
 
