@@ -1,5 +1,5 @@
 """
-Counters and latency histograms as plain attributes: the path adds, `telemetry` reads when it is asked.
+Counters and latency histograms as plain attributes: the path adds, `telemetry` reads when a value is asked for.
 
 Lives here: what is counted and the bucket bounds. Does not: names, labels or formats of any exposition.
 """
@@ -206,7 +206,7 @@ class EndpointCounts:
     decode_errors: int
     """Connections closed because the server's bytes were not the protocol."""
     errors: int
-    """Answers that told of failure."""
+    """Answers that say that the call failed."""
     heartbeats: int
     late: int
     """Answers that came after their exchange had ended; dropped."""

@@ -23,7 +23,7 @@ LEAST = 6
 MODEST = 30
 """Characters up to which a column of texts is shown whole, be it that others go for it."""
 NOTHING = "-"
-"""An empty cell: so each row has as many words as there are columns, for whoever counts them."""
+"""An empty cell: so each row has as many words as there are columns, for programs that count them."""
 
 
 class Table:

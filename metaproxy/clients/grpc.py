@@ -2,7 +2,7 @@
 Unary gRPC calls from the reactor: to a rate limit service, an authorization service.
 
 Lives here: `Method`, the channels that methods of one target share, how a call ends. Does not: what is asked; the
-messages (package xds-protos). Needs the extra `grpc`, so it is imported by whoever calls, when it is configured to.
+messages (package xds-protos). Needs the extra `grpc`, so it is imported only where a call is configured.
 
 grpcio works in threads of its own. A call hands its answer to the reactor with callFromThread; nothing here waits.
 """
@@ -10,7 +10,7 @@ grpcio works in threads of its own. A call hands its answer to the reactor with 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
@@ -19,7 +19,7 @@ from metaproxy.support.extras import install
 
 
 class MissingExtra(ValueError, ImportError):
-    """The packages are not installed. A ValueError, so that a configuration that needs them is told so by line."""
+    """The packages are not installed. A ValueError, so that a configuration gets an error with its line."""
 
 
 try:
@@ -27,11 +27,46 @@ try:
 except ImportError as error:
     raise MissingExtra(f"gRPC is not installed; install it with: {install('grpc')}") from error
 
-Q = TypeVar("Q")
-A = TypeVar("A")
+
+T = TypeVar("T", covariant=True)
+Q_in = TypeVar("Q_in", contravariant=True)
+
+
+class Request(Protocol):
+    """A message that is sent."""
+
+    def SerializeToString(self) -> bytes: ...
+
+
+class Response(Protocol):
+    """A message that comes back."""
+
+    @classmethod
+    def FromString(cls, s: bytes) -> Self: ...
+
+
+Q = TypeVar("Q", bound=Request)
+A = TypeVar("A", bound=Response)
+
+
+class Future(Protocol[T]):
+    """A call that is under way, as grpcio has it."""
+
+    def cancel(self) -> bool: ...
+    def code(self) -> grpc.StatusCode: ...
+    def details(self) -> str | None: ...
+    def result(self) -> T: ...
+    def add_done_callback(self, done: Callable[[Future[T]], object]) -> None: ...
+
+
+class Start(Protocol[Q_in, T]):
+    """Starts a call."""
+
+    def __call__(self, request: Q_in, timeout: float, metadata: Sequence[tuple[str, str]] | None) -> Future[T]: ...
+
 
 _OPTIONS = (
-    ("grpc.enable_http_proxy", 0),  # a variable of the environment is no reason to ask somebody else
+    ("grpc.enable_http_proxy", 0),  # a variable of the environment must not change where calls go
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.min_reconnect_backoff_ms", 200),
@@ -81,17 +116,17 @@ class Method(Generic[Q, A]):
     ) -> None:
         self.target = target
         self._path = path
-        self._serialize: Callable[[Any], bytes] = request.SerializeToString  # type: ignore[attr-defined]
-        self._parse: Callable[[bytes], Any] = response.FromString  # type: ignore[attr-defined]
+        self._serialize: Callable[[Q], bytes] = request.SerializeToString
+        self._parse: Callable[[bytes], A] = response.FromString
         self._reactor = reactor
-        self._start: Callable[..., Any] | None = None
+        self._start: Start[Q, A] | None = None
         self._under_way = 0
         self._closed = False
 
     def call(self, request: Q, timeout: float, metadata: Sequence[tuple[str, str]] = ()) -> Deferred[A]:
         """
         Fires with the answer, or fails with CallFailed: after `timeout` seconds with DEADLINE_EXCEEDED, at once with
-        UNAVAILABLE while nobody can be reached. To cancel the Deferred cancels the call.
+        UNAVAILABLE while there is no connection. To cancel the Deferred cancels the call.
         """
         start = self._start or self._open()
         self._under_way += 1
@@ -101,19 +136,20 @@ class Method(Generic[Q, A]):
         return deferred
 
     def close(self) -> None:
-        """The last call that is under way, or that somebody who is late still makes, lets go of the channel."""
+        """Close the channel behind the last call, one that is still made included."""
         self._closed = True
         if not self._under_way:
             self._let_go()
 
-    def _open(self) -> Callable[..., Any]:
+    def _open(self) -> Start[Q, A]:
         shared = _channels.get(self.target)
         if shared is None:
             shared = _channels[self.target] = _Shared(self.target)
         shared.users += 1
         method = shared.channel.unary_unary(self._path, self._serialize, self._parse)
-        self._start = method.future
-        return self._start
+        start: Start[Q, A] = method.future
+        self._start = start
+        return start
 
     def _let_go(self) -> None:
         if self._start is None:
@@ -125,7 +161,7 @@ class Method(Generic[Q, A]):
             del _channels[self.target]
             shared.channel.close()
 
-    def _cancel(self, future: Any) -> None:
+    def _cancel(self, future: Future[A]) -> None:
         future.cancel()
         self._ended()
 
@@ -134,7 +170,7 @@ class Method(Generic[Q, A]):
         if self._closed and not self._under_way:
             self._let_go()
 
-    def _done(self, future: Any, deferred: Deferred[A]) -> None:
+    def _done(self, future: Future[A], deferred: Deferred[A]) -> None:
         """In the reactor's thread: the call has ended."""
         if deferred.called:  # cancelled
             return

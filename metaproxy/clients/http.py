@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone
+from twisted.web.client import URI, Agent, HTTPConnectionPool, ResponseDone
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory
@@ -24,8 +24,12 @@ from zope.interface import implementer
 
 from metaproxy.support.extras import install
 
+if TYPE_CHECKING:
+    from treq.client import HTTPClient
+    from treq.response import _Response
+
 MAX_BODY = 1 << 20
-_IDLE = 60.0
+_IDLE = 60
 """Seconds that a connection is kept for the next call."""
 _CONNECTIONS = 8
 """That wait for a next call; more may be under way."""
@@ -61,11 +65,11 @@ class HttpCalls:
     IStreamClientEndpoint for the host of a URL, where its name and port do not say where it is.
     """
 
-    def __init__(self, reactor: IReactorTime, connector: Callable[[str], Any] | None = None) -> None:
+    def __init__(self, reactor: IReactorTime, connector: Callable[[str], IStreamClientEndpoint] | None = None) -> None:
         self._reactor = reactor
         self._connector = connector
-        self._pool: Any = None
-        self._client: Any = None
+        self._pool: HTTPConnectionPool | None = None
+        self._client: HTTPClient | None = None
 
     def call(
         self,
@@ -78,58 +82,59 @@ class HttpCalls:
     ) -> Deferred[Answer]:
         """
         Fires with the answer, whatever its status, or fails with HttpFailed: after `timeout` seconds, for a body of
-        more than `most` bytes, when nobody can be reached. Redirects are answers; no cookie is kept.
+        more than `most` bytes, when there is no connection. Redirects are answers; no cookie is kept.
         """
-        if self._client is None:
-            self._open(timeout)
+        client = self._client or self._open(timeout)
         sent = Headers()
         for name, value in headers:
             sent.addRawHeader(name, value.encode("utf-8", "surrogateescape"))
-        made: Deferred[Any] = maybeDeferred(
-            self._client.request,
+        made = maybeDeferred(
+            client.request,
             method,
             url,
             headers=sent,
             data=body or None,
             allow_redirects=False,
             unbuffered=True,
-            reactor=self._reactor,
+            reactor=self._reactor,  # type: ignore[arg-type]  # used for time-outs only
         )
-        made.addCallback(_read, most)
-        made.addTimeout(timeout, self._reactor, onTimeoutCancel=_too_late)
-        made.addErrback(_told)
-        return made
+        answered = made.addCallback(_read, most)
+        answered.addTimeout(timeout, self._reactor, onTimeoutCancel=_too_late)
+        return answered.addErrback(_as_failed)
 
-    def _open(self, timeout: float) -> None:
+    def _open(self, timeout: float) -> HTTPClient:
         from http.cookiejar import DefaultCookiePolicy
 
         from treq.client import HTTPClient
         from treq.cookies import IndexableCookieJar
 
-        reactor = cast(Any, self._reactor)
-        self._pool = HTTPConnectionPool(reactor, persistent=True)
-        self._pool.cachedConnectionTimeout = _IDLE
-        self._pool.maxPersistentPerHost = _CONNECTIONS
-        self._pool.retryAutomatically = False  # what was asked may have been counted
+        self._pool = pool = HTTPConnectionPool(self._reactor, persistent=True)
+        pool.cachedConnectionTimeout = _IDLE
+        pool.maxPersistentPerHost = _CONNECTIONS
+        pool.retryAutomatically = False  # what was asked may have been counted
         no_cookies = IndexableCookieJar(DefaultCookiePolicy(allowed_domains=[]))
         if self._connector is None:
-            agent = Agent(reactor, pool=self._pool, connectTimeout=timeout)
+            agent = Agent(self._reactor, pool=pool, connectTimeout=timeout)
         else:
-            agent = Agent.usingEndpointFactory(reactor, _Connectors(self._connector), self._pool)
-        self._client = HTTPClient(agent, no_cookies)
+            agent = Agent.usingEndpointFactory(self._reactor, _Connectors(self._connector), pool)
+        self._client = client = HTTPClient(agent, no_cookies)
+        return client
 
     def close(self) -> Deferred[None] | None:
         """Closes the connections that wait for a next call. Those under way end by themselves."""
         pool, self._pool, self._client = self._pool, None, None
-        return cast("Deferred[None]", pool.closeCachedConnections()) if pool is not None else None
+        if pool is None:
+            return None
+        closed: Deferred[None] = pool.closeCachedConnections()
+        return closed
 
 
 @implementer(IAgentEndpointFactory)
 class _Connectors:
-    def __init__(self, connector: Callable[[str], Any]) -> None:
+    def __init__(self, connector: Callable[[str], IStreamClientEndpoint]) -> None:
         self._connector = connector
 
-    def endpointForURI(self, uri: Any) -> Any:
+    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         return self._connector(uri.host.decode("ascii"))
 
 
@@ -164,7 +169,7 @@ class _Body(Protocol):
             self.done.errback(HttpFailed("the connection ended before the answer was whole"))
 
 
-def _read(response: Any, most: int) -> Deferred[Answer]:
+def _read(response: _Response, most: int) -> Deferred[Answer]:
     body = _Body(most)
     headers = [
         (name.decode("latin-1").lower(), value.decode("utf-8", "replace"))
@@ -172,16 +177,15 @@ def _read(response: Any, most: int) -> Deferred[Answer]:
         for value in values
     ]
     response.deliverBody(body)
-    read: Deferred[Any] = body.done
-    return read.addCallback(lambda data: Answer(response.code, headers, data))
+    return body.done.addCallback(lambda data: Answer(response.code, headers, data))
 
 
 def _too_late(_: object, seconds: float) -> None:
     raise HttpFailed(f"no answer in {seconds:g} s")
 
 
-def _told(failure: Failure) -> Failure:
-    """Whatever went wrong as HttpFailed."""
+def _as_failed(failure: Failure) -> Failure:
+    """Return what went wrong as HttpFailed."""
     if failure.check(HttpFailed):
         return failure
     error = failure.value

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint, UNIXClientEndpoint
+from twisted.internet.interfaces import IDelayedCall, IProtocol, IReactorTime, IStreamClientEndpoint, ITCPTransport
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
@@ -44,7 +44,7 @@ def pipeline(commands: Sequence[Command]) -> bytes:
     return b"".join(parts)
 
 
-def _endpoint(target: str, reactor: Any) -> Any:
+def _endpoint(target: str, reactor: IReactorTime) -> IStreamClientEndpoint:
     if target.startswith("unix:"):
         return UNIXClientEndpoint(reactor, target[5:], timeout=CONNECT_TIMEOUT)
     host, _, port = target.rpartition(":")
@@ -54,12 +54,13 @@ def _endpoint(target: str, reactor: Any) -> Any:
 
 
 class _Call:
-    __slots__ = ("answers", "data", "deadline", "deferred", "left", "sent")
+    __slots__ = ("answers", "data", "deadline", "deferred", "left", "sent", "wrong")
 
     def __init__(self, commands: Sequence[Command], sent: float, timeout: float) -> None:
         self.data = pipeline(commands)
         self.left = len(commands)
-        self.answers: list[int | str | RedisFailed] = []
+        self.answers: Answers = []
+        self.wrong: RedisFailed | None = None
         self.sent = sent
         self.deadline = sent + timeout
         self.deferred: Deferred[Answers] = Deferred(lambda _: None)
@@ -70,18 +71,21 @@ class _Call:
 
     def take(self, answer: int | str | RedisFailed) -> None:
         """The next answer; the last one fires the Deferred."""
-        self.answers.append(answer)
+        if not isinstance(answer, RedisFailed):
+            self.answers.append(answer)
+        elif self.wrong is None:
+            self.wrong = answer
         self.left -= 1
         if self.left or self.deferred.called:
             return
-        wrong = next((one for one in self.answers if isinstance(one, RedisFailed)), None)
-        if wrong is not None:
-            self.deferred.errback(wrong)
+        if self.wrong is not None:
+            self.deferred.errback(self.wrong)
         else:
-            self.deferred.callback(self.answers)  # type: ignore[arg-type]
+            self.deferred.callback(self.answers)
 
 
 class _Connection(LineOnlyReceiver):
+    transport: ITCPTransport
     MAX_LENGTH = 4096
 
     def __init__(self, redis: Redis) -> None:
@@ -90,7 +94,7 @@ class _Connection(LineOnlyReceiver):
 
     def start(self, call: _Call) -> None:
         self.waiting.append(call)
-        self.transport.write(call.data)  # type: ignore[union-attr]
+        self.transport.write(call.data)
 
     def lineReceived(self, line: bytes) -> None:
         kind, text = line[:1], line[1:].decode("utf-8", "replace")
@@ -102,7 +106,7 @@ class _Connection(LineOnlyReceiver):
         elif kind == b"-":
             answer = RedisFailed(text[:200])
         else:
-            self.transport.abortConnection()  # type: ignore[union-attr]
+            self.transport.abortConnection()
             return
         if self.waiting:
             call = self.waiting[0]
@@ -128,12 +132,12 @@ class Redis:
     def __init__(
         self,
         target: str,
-        reactor: Any,
+        reactor: IReactorTime,
         timeout: float,
         user: str = "",
         password: str = "",
         database: int = 0,
-        connector: Callable[[], Any] | None = None,
+        connector: Callable[[], IStreamClientEndpoint] | None = None,
     ) -> None:
         self._connector = connector or (lambda: _endpoint(target, reactor))
         self._reactor = reactor
@@ -145,14 +149,14 @@ class Redis:
         if database:
             self._greeting.append([b"SELECT", str(database).encode()])
         self._connection: _Connection | None = None
-        self._connecting: Deferred[Any] | None = None
+        self._connecting: Deferred[IProtocol] | None = None
         self._unsent: list[_Call] = []
         self._timed: deque[_Call] = deque()
-        self._timer: Any = None
+        self._timer: IDelayedCall | None = None
         self._backoff = FIRST_BACKOFF
         self._not_before = 0.0
         self._closed = False
-        self._trouble = ""
+        self._why_not = ""
 
     def call(self, commands: Sequence[Command]) -> Deferred[Answers]:
         """
@@ -169,7 +173,7 @@ class Redis:
                 self._watch(call)
                 connection.start(call)
         elif self._connecting is None and now < self._not_before:
-            call.fail(self._trouble)
+            call.fail(self._why_not)
         elif len(self._unsent) >= MOST:
             call.fail(f"{MOST} calls wait for a connection")
         else:
@@ -180,7 +184,7 @@ class Redis:
         return call.deferred
 
     def close(self) -> None:
-        """The last call that is under way, or that somebody who is late still makes, ends the connection."""
+        """Close the connection behind the last call, one that is still made included."""
         self._closed = True
         if self._connection is not None and not self._connection.waiting:
             self.idle(self._connection)
@@ -200,7 +204,7 @@ class Redis:
         self._connecting = None
         self._connection = connection
         if hasattr(connection.transport, "setTcpNoDelay"):
-            connection.transport.setTcpNoDelay(True)  # type: ignore[union-attr]
+            connection.transport.setTcpNoDelay(True)
         if self._greeting:
             greeting = _Call(self._greeting, self._reactor.seconds(), STALLED)
             greeting.deferred.addCallbacks(lambda _: self._welcome(), self._refused, errbackArgs=(connection,))
@@ -216,19 +220,19 @@ class Redis:
 
     def _welcome(self) -> None:
         self._backoff = FIRST_BACKOFF
-        self._trouble = ""
+        self._why_not = ""
 
     def _refused(self, failure: Failure, connection: _Connection) -> None:
-        self._trouble = f"login refused: {failure.getErrorMessage()}"
-        connection.transport.abortConnection()  # type: ignore[union-attr]
+        self._why_not = f"login refused: {failure.getErrorMessage()}"
+        connection.transport.abortConnection()
 
     def _unreachable(self, failure: Failure) -> None:
         self._connecting = None
-        self._trouble = f"can't connect to {self._target}: {failure.getErrorMessage()}"
+        self._why_not = f"can't connect to {self._target}: {failure.getErrorMessage()}"
         self._wait_before_the_next()
         unsent, self._unsent = self._unsent, []
         for call in unsent:
-            call.fail(self._trouble)
+            call.fail(self._why_not)
 
     def _wait_before_the_next(self) -> None:
         self._not_before = self._reactor.seconds() + self._backoff
@@ -241,16 +245,16 @@ class Redis:
         self._connection = None
         if connection.waiting:  # an idle one may be closed by the server, and opened again
             self._wait_before_the_next()
-        self._trouble = self._trouble or f"{self._target}: connection lost"
+        self._why_not = self._why_not or f"{self._target}: connection lost"
         waiting, connection.waiting = connection.waiting, deque()
         for call in waiting:
-            call.fail(self._trouble)
+            call.fail(self._why_not)
 
     def idle(self, connection: _Connection) -> None:
         """Nothing is under way."""
         if self._closed and connection is self._connection:
             self._connection = None
-            connection.transport.loseConnection()  # type: ignore[union-attr]
+            connection.transport.loseConnection()
 
     # -- time-outs: all calls have the same, so the oldest one comes first
 
@@ -269,6 +273,6 @@ class Redis:
             self._timer = self._reactor.callLater(timed[0].deadline - now, self._sweep)
         connection = self._connection
         if connection is not None and connection.waiting and connection.waiting[0].sent + STALLED <= now:
-            self._trouble = f"{self._target}: no answer for {STALLED:g} s"
-            connection.transport.abortConnection()  # type: ignore[union-attr]
+            self._why_not = f"{self._target}: no answer for {STALLED:g} s"
+            connection.transport.abortConnection()
         self._unsent = [one for one in self._unsent if not one.deferred.called]

@@ -1,14 +1,14 @@
 """
-Endpoints from a file that somebody else writes.
+Endpoints from a file that another program writes.
 
-Lives here: `File`, and watching it. Does not: what an endpoint may be (whoever is told checks that).
+Lives here: `File`, and watching it. Does not: what an endpoint may be (the receiver of the list checks that).
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import yaml
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -18,6 +18,8 @@ from metaproxy.interfaces import IDiscovery
 from metaproxy.units import Option, Seconds
 
 _REFRESH = Seconds(1.0)
+Update = Callable[[Sequence[Mapping[str, object]]], None]
+
 MOST = 4 << 20
 """Bytes that the file may have."""
 
@@ -48,10 +50,10 @@ class File:
         self._refresh = refresh
         self._seen: object = None
         self._timer: IDelayedCall | None = None
-        self._update: Callable[[Sequence[Mapping[str, Any]]], None] | None = None
+        self._update: Update | None = None
         self._failed: Callable[[str], None] | None = None
 
-    def start(self, update: Callable[[Sequence[Mapping[str, Any]]], None], failed: Callable[[str], None]) -> None:
+    def start(self, update: Update, failed: Callable[[str], None]) -> None:
         self._update, self._failed = update, failed
         self._look()
 
@@ -86,7 +88,7 @@ def _stamp(path: str) -> object:
     return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
-def _read(path: str) -> list[Any]:
+def _read(path: str) -> list[dict[str, object]]:
     """Raises OSError, ValueError or YAMLError."""
     with open(path, "rb") as file:
         data = file.read(MOST + 1)

@@ -151,7 +151,7 @@ class Connection(Protocol):
         self._look()
 
     def _call(self, message: Message) -> Call | None:
-        """Whose answer it is; None for one that nobody waits for."""
+        """Return the call that it answers; None for an answer to no call."""
         if self._fifo:
             return self._order.popleft() if self._order else None
         return self._by_id.pop(message.id, None)

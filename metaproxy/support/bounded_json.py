@@ -1,5 +1,5 @@
 """
-JSON that somebody sent: read with a bound on its levels, so that nothing that walks through it can run out of stack.
+JSON from outside, read with a bound on its levels, so that nothing that walks through it can run out of stack.
 
 Lives here: `loads`. Does not: bounds on the bytes (the reader of the body knows what it may have).
 """
@@ -7,6 +7,7 @@ Lives here: `loads`. Does not: bounds on the bytes (the reader of the body knows
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 MAX_DEPTH = 64
@@ -19,7 +20,7 @@ def loads(text: str | bytes, depth: int = MAX_DEPTH) -> Any:
         value = json.loads(text)
     except RecursionError:
         raise ValueError(f"more than {depth} levels of values within values") from None
-    level = [value]
+    level: list[object] = [value]
     for _ in range(depth + 1):
         level = [child for one in level if isinstance(one, (dict, list)) for child in _children(one)]
         if not level:
@@ -27,5 +28,5 @@ def loads(text: str | bytes, depth: int = MAX_DEPTH) -> Any:
     raise ValueError(f"more than {depth} levels of values within values")
 
 
-def _children(value: dict[str, Any] | list[Any]) -> Any:
+def _children(value: dict[str, object] | list[object]) -> Iterable[object]:
     return value.values() if isinstance(value, dict) else value
