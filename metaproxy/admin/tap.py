@@ -19,10 +19,10 @@ from metaproxy.admin.view import View
 from metaproxy.app.service import ProxyService
 from metaproxy.filters.rate_limit.token_bucket import Bucket, Filling
 from metaproxy.message import Message
-from metaproxy.proxy.roles import OpenExchange
 from metaproxy.proxy.snapshot import ListenerSnapshot
 from metaproxy.telemetry.inspect.decoded import decoded, metadata
 from metaproxy.telemetry.inspect.exchange_match import Choice, compile_match
+from metaproxy.telemetry.roles import CompletedExchange
 
 MAX_TAPS = 8
 """Taps at a time, of all clients together."""
@@ -99,12 +99,12 @@ class _Lines:
         self._clock = clock
         self._offset = time.time() - clock.seconds()
 
-    def on_complete(self, exchange: OpenExchange) -> None:
+    def on_complete(self, exchange: CompletedExchange) -> None:
         """A hook of ProxyService.watch."""
         if self._choice(exchange) and self._may():
             self._put(decoded(exchange, self._offset))
 
-    def on_difference(self, exchange: OpenExchange, cluster: str, answer: Message, text: str) -> None:
+    def on_difference(self, exchange: CompletedExchange, cluster: str, answer: Message, text: str) -> None:
         """A mirror answered something else (proxy.mirror)."""
         if self._choice(exchange) and self._may():
             shown = {"cluster": cluster, "differs": text, "metadata": metadata(answer)}

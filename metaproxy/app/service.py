@@ -27,11 +27,12 @@ from metaproxy.proxy.mirror import Mirror
 from metaproxy.proxy.overload import Holder
 from metaproxy.proxy.pause import Pause
 from metaproxy.proxy.pool import Pool
-from metaproxy.proxy.roles import Network, OpenExchange
+from metaproxy.proxy.roles import Network
 from metaproxy.proxy.snapshot import FilterUse, Snapshot
 from metaproxy.proxy.wire import ListeningSocket
 from metaproxy.routing.table import Route
 from metaproxy.support.addresses import Address
+from metaproxy.telemetry.roles import CompletedExchange
 
 log = Logger()
 
@@ -41,7 +42,7 @@ SHORT = 10.0
 """Seconds; a time-out that is shorter is looked for ten times as often."""
 
 
-Watcher = Callable[[OpenExchange], None]
+Watcher = Callable[[CompletedExchange], None]
 """Called with each exchange that completes."""
 
 

@@ -102,9 +102,7 @@ def _chosen(recording: Recording, listener: str | None) -> tuple[list[Entry], in
     entries = [one for one in chosen if one.answered]
     if not entries:
         names = sorted({one.listener for one in recording.entries})
-        raise ValueError(
-            f"nothing in it that a server answered; there are exchanges of {', '.join(names) or 'none'}"
-        )
+        raise ValueError(f"nothing in it that a server answered; there are exchanges of {', '.join(names) or 'none'}")
     protocols = {one.protocol: one.listener for one in entries}
     if len(protocols) > 1:
         raise ValueError(

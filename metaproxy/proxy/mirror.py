@@ -194,7 +194,7 @@ class Mirror:
 
     def __init__(self, targets: Sequence[MirrorTarget], uniform: Callable[[], float]) -> None:
         self.targets = tuple(targets)
-        self.watchers: Sequence[Callable[[OpenExchange], None]] = ()
+        self.watchers: Sequence[Callable[..., object]] = ()
         self._uniform = uniform
         self._compares = any(target.compare for target in targets)
         self._open: dict[OpenExchange, list[Copy]] = {}

@@ -225,11 +225,18 @@ class Refusal(TypedDict):
     errors: list[str]
 
 
+class Reloads(TypedDict):
+    """How often a configuration was applied and refused."""
+
+    applied: int
+    refused: int
+
+
 class Configuration(Protocol):
     """How configurations were taken."""
 
     @property
-    def reloads(self) -> Mapping[str, int]: ...
+    def reloads(self) -> Reloads: ...
     @property
     def refused(self) -> Refusal | None: ...
     @property

@@ -120,7 +120,8 @@ class Metrics(Collector):
         levels = (overload.memory, overload.lag)
         yield names.OVERLOAD, [((one.option.rpartition(".")[2],), one.level) for one in levels]
         if self._configuration is not None:
-            yield names.RELOADS, [((result,), number) for result, number in self._configuration.reloads.items()]
+            reloads = self._configuration.reloads
+            yield names.RELOADS, [(("applied",), reloads["applied"]), (("refused",), reloads["refused"])]
         yield from _rows(names.LISTENER, self._listeners())
         yield (
             names.CERTIFICATE,
