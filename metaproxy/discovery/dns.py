@@ -10,10 +10,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from ipaddress import ip_address
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Literal, NamedTuple, Protocol
 
 from twisted.internet.defer import Deferred, gatherResults, succeed
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.names import client, dns, error, hosts, resolve
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -21,9 +21,13 @@ from zope.interface import implementer
 from metaproxy.interfaces import IDiscovery
 from metaproxy.units import Option, Seconds
 
-Update = Callable[[Sequence[Mapping[str, Any]]], None]
-Found = tuple[list[dict[str, Any]], float]
+Update = Callable[[Sequence[Mapping[str, object]]], None]
+Found = tuple[list[dict[str, object]], float]
 """Endpoints, and how many seconds they hold."""
+Addresses = tuple[list[str], float]
+"""The addresses of a host, and how many seconds they hold."""
+Answer = tuple[Sequence[dns.RRHeader], Sequence[dns.RRHeader], Sequence[dns.RRHeader]]
+"""Of a name server: the answer itself, authority, additional records."""
 
 RESOLV, HOSTS = "/etc/resolv.conf", "/etc/hosts"
 PATIENCE = (1, 2, 4)
@@ -31,6 +35,14 @@ PATIENCE = (1, 2, 4)
 _REFRESH, _MAX_REFRESH = Seconds(5.0), Seconds(60.0)
 _SRV = re.compile(r"_[\w-]+\._(tcp|udp)\.[\w.-]+")
 _HOST = re.compile(r"([\w.-]+):(\d{1,5})")
+
+
+class Resolver(Protocol):
+    """What is asked of twisted.names; its own interface has other types for the answers than they have."""
+
+    def lookupAddress(self, name: str, timeout: Sequence[int]) -> Deferred[Answer]: ...
+    def lookupIPV6Address(self, name: str, timeout: Sequence[int]) -> Deferred[Answer]: ...
+    def lookupService(self, name: str, timeout: Sequence[int]) -> Deferred[Answer]: ...
 
 
 @implementer(IDiscovery)
@@ -48,7 +60,7 @@ class Dns:
             str,
             Option("`host:port` for the addresses (A and AAAA) of a host, or `_service._tcp.name` for SRV records."),
         ],
-        clock: Any,
+        clock: IReactorTime,
         refresh: Annotated[
             Seconds,
             Option("Time before it asks again, where the records' time to live is less.", above="0s"),
@@ -106,8 +118,8 @@ class Dns:
         asked = self._hosts(resolver) if self._port else self._services(resolver)
         asked.addCallbacks(self._right, self._wrong)
 
-    def _resolver(self) -> Any:
-        """Made for each question: it reads again what may have changed, and has no timer of its own."""
+    def _resolver(self) -> Resolver:
+        """Return a resolver for one question: it reads again what may have changed, and has no timer of its own."""
         if self._servers:
             return client.Resolver(servers=self._servers, timeout=PATIENCE, reactor=self._clock)
         servers = _name_servers(RESOLV)
@@ -131,43 +143,43 @@ class Dns:
         least, most = self._bounds
         self._timer = self._clock.callLater(min(least * 2 ** min(self._failures, 10), most), self._ask)
         self._failures += 1
-        self._failed(f"dns: {self._name}: {_told(failure)[:200]}")
+        self._failed(f"dns: {self._name}: {_in_words(failure)[:200]}")
 
     # -- addresses of a host
 
-    def _hosts(self, resolver: Any) -> Deferred[Found]:
+    def _hosts(self, resolver: Resolver) -> Deferred[Found]:
         asked = self._resolved(resolver, self._name)
         return asked.addCallback(lambda found: ([{"address": _join(ip, self._port)} for ip in found[0]], found[1]))
 
-    def _resolved(self, resolver: Any, name: str) -> Deferred[tuple[list[str], float]]:
+    def _resolved(self, resolver: Resolver, name: str) -> Deferred[Addresses]:
         """The addresses of a host, sorted, and their time to live. Fails when there is none."""
         try:
             return succeed(([str(ip_address(name))], self._bounds[1]))
         except ValueError:
             pass
-        queries = [self._addresses_of(resolver, name, kind) for kind in self._families]
+        queries: list[Deferred[Addresses | str]] = [self._addresses_of(resolver, name, kind) for kind in self._families]
         return gatherResults(queries).addCallback(partial(self._joined, name))
 
-    def _addresses_of(self, resolver: Any, name: str, kind: int) -> Deferred[Any]:
-        """The addresses of one family, [] when it has none, and their time to live; a text when nobody knows."""
+    def _addresses_of(self, resolver: Resolver, name: str, kind: int) -> Deferred[Addresses | str]:
+        """Return the addresses of one family, [] when it has none, and their time to live; a text if asking failed."""
         look_up = resolver.lookupAddress if kind == dns.A else resolver.lookupIPV6Address
 
-        def answered(answer: Any) -> tuple[list[str], float]:
+        def answered(answer: Answer) -> Addresses | str:
             records = [record for record in answer[0] if record.type == kind]
             ttl = min((record.ttl for record in records), default=self._bounds[0])
-            found = self._addresses[name, kind] = [str(ip_address(record.payload.address)) for record in records]
+            found = self._addresses[name, kind] = [_address(record) for record in records]
             return found, float(ttl)
 
-        def failed(failure: Failure) -> tuple[list[str], float] | str:
+        def failed(failure: Failure) -> Addresses | str:
             last = self._addresses.get((name, kind))
             if failure.check(*_NO_SUCH_NAME) or not last:
-                return _told(failure)
+                return _in_words(failure)
             return last, self._bounds[0]  # one family does not answer, the other may
 
-        asked: Deferred[Any] = look_up(name, PATIENCE)
-        return asked.addCallback(answered).addErrback(failed)
+        asked: Deferred[Addresses | str] = look_up(name, PATIENCE).addCallback(answered)
+        return asked.addErrback(failed)
 
-    def _joined(self, name: str, answers: list[Any]) -> tuple[list[str], float]:
+    def _joined(self, name: str, answers: list[Addresses | str]) -> Addresses:
         known = [one for one in answers if not isinstance(one, str)]
         found = sorted({ip for ips, _ in known for ip in ips}, key=lambda ip: (ip_address(ip).version, ip_address(ip)))
         if not found:
@@ -176,41 +188,62 @@ class Dns:
 
     # -- SRV
 
-    def _services(self, resolver: Any) -> Deferred[Found]:
-        asked: Deferred[Any] = resolver.lookupService(self._name, PATIENCE)
+    def _services(self, resolver: Resolver) -> Deferred[Found]:
+        asked = resolver.lookupService(self._name, PATIENCE)
         return asked.addCallback(lambda answer: self._served(resolver, answer[0]))
 
-    def _served(self, resolver: Any, records: list[Any]) -> Deferred[Found]:
-        found = [one for one in records if one.type == dns.SRV and str(one.payload.target) not in ("", ".")]
+    def _served(self, resolver: Resolver, records: Sequence[dns.RRHeader]) -> Deferred[Found]:
+        found = [_service(one) for one in records if one.type == dns.SRV]
+        found = [one for one in found if one.target not in ("", ".")]
         if not found:
             raise LookupError("no SRV record")
-        asked = [self._target(resolver, one) for one in sorted({str(one.payload.target) for one in found})]
+        asked = [self._target(resolver, one) for one in sorted({one.target for one in found})]
         return gatherResults(asked).addCallback(lambda answers: _places(found, dict(answers)))
 
-    def _target(self, resolver: Any, name: str) -> Deferred[tuple[str, tuple[list[str], float]]]:
+    def _target(self, resolver: Resolver, name: str) -> Deferred[tuple[str, Addresses]]:
         """A target's name with its addresses; one that has none must not hide the others."""
         asked = self._resolved(resolver, name)
         return asked.addErrback(lambda failure: ([], self._bounds[1])).addCallback(lambda answer: (name, answer))
 
 
-def _places(records: list[Any], ips: Mapping[str, tuple[list[str], float]]) -> Found:
-    """Endpoints of SRV records. Raises LookupError when no target has an address."""
-    ranks = {rank: index for index, rank in enumerate(sorted({one.payload.priority for one in records}))}
-    endpoints: dict[str, dict[str, Any]] = {}
-    for record in sorted(records, key=lambda one: (one.payload.priority, str(one.payload.target), one.payload.port)):
-        service = record.payload
-        for ip in ips[str(service.target)][0]:
+class _Service(NamedTuple):
+    """An SRV record. ttl: seconds that it holds."""
+
+    priority: int
+    target: str
+    port: int
+    weight: int
+    ttl: float
+
+
+def _service(record: dns.RRHeader) -> _Service:
+    service = record.payload
+    assert isinstance(service, dns.Record_SRV)
+    return _Service(service.priority, str(service.target), service.port, service.weight, float(record.ttl))
+
+
+def _address(record: dns.RRHeader) -> str:
+    assert isinstance(record.payload, (dns.Record_A, dns.Record_AAAA))
+    return str(ip_address(record.payload.address))
+
+
+def _places(services: Sequence[_Service], ips: Mapping[str, Addresses]) -> Found:
+    """Return the endpoints of SRV records. Raises LookupError when no target has an address."""
+    ranks = {rank: index for index, rank in enumerate(sorted({one.priority for one in services}))}
+    endpoints: dict[str, dict[str, object]] = {}
+    for service in sorted(services, key=lambda one: one[:3]):
+        for ip in ips[service.target][0]:
             place, priority = _join(ip, service.port), min(127, ranks[service.priority])
             endpoints.setdefault(place, {"address": place, "weight": max(1, service.weight), "priority": priority})
     if not endpoints:
         raise LookupError("no target of the SRV records has an address")
-    return list(endpoints.values()), min(*(float(one.ttl) for one in records), *(ttl for _, ttl in ips.values()))
+    return list(endpoints.values()), min(*(one.ttl for one in services), *(ttl for _, ttl in ips.values()))
 
 
 _NO_SUCH_NAME = (error.DNSNameError, error.AuthoritativeDomainError)
 
 
-def _told(failure: Failure) -> str:
+def _in_words(failure: Failure) -> str:
     """What twisted.names says is a whole message, as it is in memory."""
     if failure.check(*_NO_SUCH_NAME):
         return "no such name"
@@ -243,4 +276,4 @@ def _name_servers(path: str) -> list[tuple[str, int]]:
         found = re.findall(r"^\s*nameserver\s+(\S+)", file.read(65536), re.MULTILINE)
     if not found:
         raise ValueError(f"{path} has no nameserver")
-    return [(cast(str, each), 53) for each in found]
+    return [(str(each), 53) for each in found]
