@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from metaproxy.message import KIND_NAMES, FrameError, Message
 from metaproxy.telemetry.inspect.reasons import why
@@ -21,7 +22,7 @@ MAX_VALUE = 1024
 """Characters of a key, and of a value."""
 
 
-def decoded(exchange: CompletedExchange, offset: float = 0.0) -> dict[str, object]:
+def decoded(exchange: CompletedExchange, offset: float = 0.0) -> dict[str, Any]:
     """offset: what makes Unix time of the clock that exchanges were timed with, seconds."""
     facts = exchange.client.facts
     response = exchange.response

@@ -14,6 +14,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor, TracerProvider
@@ -22,7 +23,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import Span, SpanContext, SpanKind, Tracer
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from metaproxy.support.log_throttle import LogThrottle
@@ -54,8 +55,12 @@ def make_exporter(name: str, url: str, headers: Mapping[str, str], timeout: floa
     return ZipkinExporter(endpoint=url, timeout=timeout, session=session)  # type: ignore[arg-type]
 
 
-class Clock(IReactorTime, IReactorFromThreads):
+class Clock(Protocol):
     """What `Spans` needs of the reactor."""
+
+    def seconds(self) -> float: ...
+    def callLater(self, delay: float, callable: Callable[..., object], /) -> IDelayedCall: ...
+    def callFromThread(self, callable: Callable[..., object], /, *arguments: object) -> None: ...
 
 
 class Spans:

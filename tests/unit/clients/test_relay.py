@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.testing import MemoryReactor, StringTransport
 from twisted.python.failure import Failure
 
@@ -20,7 +21,7 @@ class Ends:
     def __init__(self) -> None:
         self.reactor = MemoryReactor()
         self.asked: list[tuple[Any, Deferred[Any]]] = []
-        self.relay = Relay(self.reactor, lambda: self)
+        self.relay = Relay(self.reactor, lambda: cast(IStreamClientEndpoint, self))
 
     def connect(self, factory: Any) -> Deferred[Any]:
         self.asked.append((factory, Deferred()))

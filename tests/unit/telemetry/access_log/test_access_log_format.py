@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -11,6 +11,7 @@ from log_lines import FakeClient, FakeExchange, line
 
 from metaproxy.message import FrameError
 from metaproxy.telemetry.access_log.format import FIELDS, MAX_VALUE, compile_format, harmless
+from metaproxy.telemetry.roles import CompletedExchange
 
 
 def test_the_usual_line() -> None:
@@ -89,7 +90,8 @@ def test_a_clock_that_is_set_back_makes_no_negative_duration() -> None:
 def test_the_time_follows_from_second_to_second() -> None:
     template, reads = compile_format("%START_TIME(%H:%M:%S.%3f)%")
     times = (0.0015, 0.9995, 1.0, 59.5, 60.25)
-    shown = [template % reads[0](FakeExchange(started=1700000000.0 + when)) for when in times]
+    ended = [cast(CompletedExchange, FakeExchange(started=1700000000.0 + when)) for when in times]
+    shown = [template % reads[0](exchange) for exchange in ended]
     assert shown == ["22:13:20.001\n", "22:13:20.999\n", "22:13:21.000\n", "22:14:19.500\n", "22:14:20.250\n"]
 
 

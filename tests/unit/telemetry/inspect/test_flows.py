@@ -1,11 +1,12 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from metaproxy.message import FrameError
 from metaproxy.telemetry.inspect.flows import KEPT, MAX_NAME, MAX_ROWS, STEP, Flows
+from metaproxy.telemetry.roles import CompletedExchange
 
 
 class Ended:
@@ -30,7 +31,7 @@ class Ended:
 def seen(*exchanges: Ended, began: float = 0.0, **options: Any) -> Flows:
     flows = Flows(began, **options)
     for exchange in exchanges:
-        flows.on_complete(exchange)
+        flows.on_complete(cast(CompletedExchange, exchange))
     return flows
 
 

@@ -27,7 +27,7 @@ class Watched:
     def __init__(self, others: int = 0) -> None:
         self.clock = Clock()
         self.counts = TargetCounts()
-        self.sources = [Source(self.counts, lambda one: one.outcomes)]
+        self.sources: list[Source] = [Source(self.counts, lambda one: one.outcomes)]
         self.sources += [Source(TargetCounts(), lambda one: one.outcomes) for _ in range(others)]
         self.windows = Windows(lambda: self.sources, self.clock)
         self.windows.start()

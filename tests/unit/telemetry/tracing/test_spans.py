@@ -159,7 +159,7 @@ def test_what_no_time_is_left_for_is_counted_as_failed(monkeypatch: pytest.Monke
 
 def test_nothing_runs_before_the_first_span() -> None:
     before = threading.active_count()
-    spans = Spans(lambda: pytest.fail("made"), {}, 1.0, 10, Clock())
+    spans = Spans(lambda: pytest.fail("made"), {}, 1.0, 10, Reactor())
     assert samples(spans) == {"exported": 0, "failed": 0, "dropped": 0, "queue": 0}
     assert spans.stop().called
     assert threading.active_count() == before
