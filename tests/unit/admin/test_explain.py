@@ -94,6 +94,20 @@ def test_a_hashing_balancer_tells_the_very_endpoint() -> None:
     assert "none of these keys" in target["how"]
 
 
+def test_a_balancer_that_has_none_to_pick_yet_is_an_answer_without_an_endpoint() -> None:
+    desk = Desk()
+    endpoints = desk.running.endpoints
+    for endpoint in endpoints:
+        endpoint.drained = True
+    cluster = Cluster("ring", desk.running.cluster.codec, endpoints, lambda all: RingHash(all, key="user"))
+    replace(desk, Route("all", [], [Target(cluster)]))
+    for endpoint in endpoints:
+        endpoint.drained = False  # and the cluster has not been refreshed
+    cluster.uses_hash, cluster.hash_keys = True, ("user",)
+    (target,) = explain(desk, metadata={"user": "a"})["targets"]
+    assert target["endpoint"] is None
+
+
 def test_what_chance_decides_is_told_as_shares_and_what_sticks_as_it_is() -> None:
     desk = Desk()
     cluster = desk.running.cluster
