@@ -16,7 +16,7 @@ from metaproxy.message import FrameError
 from metaproxy.recording.entries import Entry, Frame, foot, head
 from metaproxy.recording.redaction import redacted
 from metaproxy.telemetry.access_log.files import LogFile
-from metaproxy.telemetry.inspect.decoded import as_time, metadata, source, told
+from metaproxy.telemetry.inspect.decoded import as_time, metadata, readable, source
 from metaproxy.telemetry.inspect.exchange_match import Choice
 from metaproxy.telemetry.roles import CompletedExchange
 
@@ -123,7 +123,7 @@ class Recorder:
             source=source(exchange.client.facts),
             listener=exchange.listener,
             protocol=exchange.protocol,
-            operation=told(exchange, "operation") or "-",
+            operation=readable(exchange, "operation") or "-",
             route=exchange.route,
             cluster=exchange.cluster,
             endpoint=exchange.upstream_address,

@@ -2,7 +2,7 @@
 Frames without the secrets in them.
 
 A frame is bytes of a protocol: what must not be in a file is taken out by the codec that understands them, or the whole
-exchange is left out. Two facts tell: the codec says which messages hold a secret by the protocol's own rules (a login,
+exchange is left out. Two facts count: the codec says which messages hold a secret by the protocol's own rules (a login,
 a password that is set), and metadata whose key or value shows a secret are put back masked by the codec's `mutate`.
 Afterwards the secret's bytes must be gone from the frame; a codec that can't do that leaves the exchange out.
 

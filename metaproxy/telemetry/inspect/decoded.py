@@ -32,7 +32,7 @@ def decoded(exchange: CompletedExchange, offset: float = 0.0) -> dict[str, Any]:
         "protocol": exchange.protocol,
         "source": source(facts),
         "connection": exchange.client.number,
-        "operation": told(exchange, "operation") or "-",
+        "operation": readable(exchange, "operation") or "-",
         "route": exchange.route,
         "cluster": exchange.cluster,
         "endpoint": exchange.upstream_address,
@@ -60,13 +60,13 @@ def source(facts: Mapping[str, str]) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def told(exchange: CompletedExchange, key: str) -> str | None:
+def readable(exchange: CompletedExchange, key: str, most: int = MAX_VALUE) -> str | None:
     """Return a key of the exchange, cut; None where it is missing or can't be read."""
     try:
         value = exchange.get(key)
     except FrameError:
         return None
-    return value[:MAX_VALUE] if value else None
+    return value[:most] if value else None
 
 
 def _message(message: Message) -> dict[str, object]:

@@ -15,7 +15,7 @@ from heapq import nlargest
 from typing import NamedTuple
 
 from metaproxy.counts import BOUNDS, Histogram
-from metaproxy.message import FrameError
+from metaproxy.telemetry.inspect.decoded import readable
 from metaproxy.telemetry.roles import CompletedExchange
 
 STEP = 2.0
@@ -104,7 +104,7 @@ class _Slice:
 
 
 class Flows:
-    """began: seconds of the reactor's clock. callers: the keys that tell who called; the first that is there counts."""
+    """began: seconds of the reactor's clock. callers: the keys that say who called; the first that is there counts."""
 
     def __init__(self, began: float, callers: Iterable[str] = CALLERS) -> None:
         self._began = began
@@ -125,7 +125,7 @@ class Flows:
             exchange.protocol,
             exchange.route,
             exchange.cluster,
-            _told(exchange, "operation") or "-",
+            readable(exchange, "operation", MAX_NAME) or "-",
         )
         tally = now.rows.get(flow)
         if tally is None:
@@ -137,7 +137,7 @@ class Flows:
 
     def _caller(self, exchange: CompletedExchange) -> str:
         for key in self._callers:
-            value = _told(exchange, key)
+            value = readable(exchange, key, MAX_NAME)
             if value:
                 return value
         return "-"
@@ -168,12 +168,3 @@ class Flows:
         # How many exchanges a second has is not known before the first one has passed.
         looked = max(now - max(first * STEP, self._began), 1.0)
         return Reading(looked, shown, rest if rest.outcomes else None, total)
-
-
-def _told(exchange: CompletedExchange, key: str) -> str | None:
-    """A key that is there and can be read, cut."""
-    try:
-        value = exchange.get(key)
-    except FrameError:
-        return None
-    return value[:MAX_NAME] if value else None

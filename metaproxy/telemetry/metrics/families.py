@@ -464,7 +464,7 @@ AERAKI: tuple[tuple[str, str, str], ...] = (
         "",
     ),
 )
-"""(a statistic of meta_protocol.<protocol>.<stat_prefix>, what tells the same here, a note)."""
+"""(a statistic of meta_protocol.<protocol>.<stat_prefix>, what says the same here, a note)."""
 
 ENVOY: tuple[tuple[str, str, str], ...] = (
     ("cluster.<name>.upstream_rq_total", "metaproxy_endpoint_requests_total", ""),

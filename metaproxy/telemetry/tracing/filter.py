@@ -1,5 +1,5 @@
 """
-Which exchanges are traced, and what their spans tell.
+Which exchanges are traced, and what their spans say.
 
 Lives here: `Tracing`, one object a listener: the request's id, the decision, the span from its start to its end, tags.
 Does not: ids (`request_id`), formats of context (`propagation`), exporting (`spans`).

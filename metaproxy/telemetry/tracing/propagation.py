@@ -72,7 +72,7 @@ class Propagation:
         self._others = [one for name, one in FORMATS.items() if name not in names]
 
     def extract(self, get: Get) -> SpanContext | None:
-        """The span that the request was sent under; None when it tells of none."""
+        """Return the span that the request was sent under; None when it has none."""
         for one in (*self._written, *self._others):
             if get(one.mark) is not None:
                 found = get_current_span(one.propagator.extract(get, _EMPTY, _GETTER)).get_span_context()

@@ -1,5 +1,5 @@
 """
-Request ids: a UUID of version 4 in `x-request-id`, whose character 14 tells each proxy whether it is traced.
+Request ids: a UUID of version 4 in `x-request-id`, whose character 14 says to each proxy whether it is traced.
 
 Lives here: making, reading and marking an id. Does not: deciding (`tracing`).
 

@@ -243,7 +243,7 @@ class _Sending(SpanExporter):
 
 
 class _Said(logging.Handler):
-    """Exporters tell Python's logging why they failed, each time; we do once a minute, in our log."""
+    """Keeps why an exporter failed, which it writes to Python's logging each time; our log has a line a minute."""
 
     text = ""
 
