@@ -2,7 +2,7 @@
 From files with certificates and keys to TLS contexts.
 
 Lives here: `server_context`, `client_context`, what a certificate names and when it ends. Does not: connections
-(`tls`); when files are read again (`config.reload`). Needs the extra `tls`.
+(`tls`); when files are read again (`app.application`). Needs the extra `tls`.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ T = TypeVar("T")
 
 class Metrics(Collector):
     """
-    proxy: a service.ProxyService. configuration: a config.reload.Configuration, or None; logs: a log_files.LogFiles,
+    proxy: an app.service.ProxyService. configuration: an app.application.Application, or None; logs: a log_files.LogFiles,
     or None: their metrics are then absent, or 0.
     """
 
