@@ -51,8 +51,8 @@ T = TypeVar("T")
 
 class Metrics(Collector):
     """
-    proxy: an app.service.ProxyService. configuration: an app.application.Application, or None; logs: a log_files.LogFiles,
-    or None: their metrics are then absent, or 0.
+    proxy: an app.service.ProxyService. configuration: an app.application.Application, or None; logs: a
+    log_files.LogFiles, or None: their metrics are then absent, or 0.
     """
 
     def __init__(self, proxy: Proxy, configuration: Configuration | None = None, logs: Logs | None = None) -> None:
