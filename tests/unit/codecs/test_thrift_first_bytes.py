@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from metaproxy.codecs.thrift import Thrift
+from metaproxy.codecs.thrift import Thrift, frames
 from metaproxy.codecs.thrift.frames import PROFILES
 from metaproxy.message import Kind, Message, Side
 
@@ -139,11 +139,11 @@ def test_what_is_right_is_taken_however_it_comes(message: bytes) -> None:
         assert [one.kind for one in found] == [Kind.REQUEST]
 
 
-def test_a_frame_that_trickles_in_is_looked_at_only_while_its_head_comes() -> None:
+def test_a_frame_that_trickles_in_is_looked_at_only_while_its_head_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     session = Thrift().session(Side.CLIENT, MAX)
     session.receive(sized(bytes.fromhex(STRICT), 1 << 20) + bytes(600))
-    looked = []
-    session._check_head = lambda *_: looked.append(1)  # type: ignore[method-assign]
+    looked: list[int] = []
+    monkeypatch.setattr(frames, "check", lambda *_: looked.append(1))
     for _ in range(100):
         session.receive(bytes(1000))
     assert len(looked) <= 1
