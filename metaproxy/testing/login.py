@@ -6,6 +6,7 @@ Lives here: `check_login`. Does not: a client's login, whose answers are `Messag
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from metaproxy.message import ErrorKind, Kind, Message, Side
@@ -35,7 +36,7 @@ def check_login(bench: Bench) -> None:
     _check_prepared(bench)
 
 
-def _takes(bench: Bench, credentials: Any) -> bool:
+def _takes(bench: Bench, credentials: Mapping[str, str]) -> bool:
     """Whether a login can be made of these: another may want other words."""
     try:
         bench.bare(Side.SERVER).open(bench.profile, credentials)
@@ -44,7 +45,7 @@ def _takes(bench: Bench, credentials: Any) -> bool:
     return True
 
 
-def _check_refused(bench: Bench, credentials: Any) -> None:
+def _check_refused(bench: Bench, credentials: Mapping[str, str]) -> None:
     """An error in the place of the login's answer."""
     _, request = next(bench.requests())
     refusal = bench.call("reply()", bench.codec.reply, request, ErrorKind.DENIED, "no such user", "")

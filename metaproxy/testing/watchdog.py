@@ -9,8 +9,12 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed import TraceFunction
 
 _TICK = 0.25
 """Seconds of CPU. A call is ended at the second tick that finds it: after a quarter to half a second."""
@@ -29,8 +33,8 @@ class Watchdog:
         self._calls = 0
         self._seen = 0
         self._inside = False
-        self._before: Any = None
-        self._trace: Any = None
+        self._before: Callable[[int, FrameType | None], object] | int | None = None
+        self._trace: TraceFunction | None = None
         self._left = 0
         main = threading.current_thread() is threading.main_thread()
         self._timer = main and hasattr(signal, "setitimer") and signal.getitimer(signal.ITIMER_VIRTUAL)[0] == 0
@@ -66,7 +70,7 @@ class Watchdog:
             raise Endless
         self._seen = self._calls
 
-    def _line(self, frame: FrameType, event: str, argument: object) -> Any:
+    def _line(self, frame: FrameType, event: str, argument: object) -> TraceFunction | None:
         self._left -= 1
         if self._left < 0:
             raise Endless

@@ -10,9 +10,14 @@ from __future__ import annotations
 import sys
 import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import Any, SupportsIndex
+from typing import TYPE_CHECKING, Any, SupportsIndex
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer, TraceFunction
+
+    Searched = ReadableBuffer | SupportsIndex
 
 
 class CountedBytes(bytes):
@@ -24,42 +29,42 @@ class CountedBytes(bytes):
         found = bytes.__getitem__(self, key)
         return found if isinstance(found, int) else _counted(found)
 
-    def __add__(self, other: Any) -> bytes:
+    def __add__(self, other: ReadableBuffer) -> bytes:
         return _counted(bytes.__add__(self, other))
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[int]:
         CountedBytes.touched += len(self)
         return bytes.__iter__(self)
 
-    def find(self, sub: Any, start: SupportsIndex | None = 0, end: SupportsIndex | None = None) -> int:
+    def find(self, sub: Searched, start: SupportsIndex | None = 0, end: SupportsIndex | None = None) -> int:
         found = bytes.find(self, sub, start, end)
         stop = len(self) if end is None else min(len(self), int(end))
         CountedBytes.touched += max(0, (found if found >= 0 else stop) - int(start or 0))
         return found
 
-    def index(self, sub: Any, start: SupportsIndex | None = 0, end: SupportsIndex | None = None) -> int:
+    def index(self, sub: Searched, start: SupportsIndex | None = 0, end: SupportsIndex | None = None) -> int:
         found = self.find(sub, start, end)
         if found < 0:
             raise ValueError("subsection not found")
         return found
 
-    def split(self, *arguments: Any, **options: Any) -> list[bytes]:
-        return [_counted(piece) for piece in bytes.split(self, *arguments, **options)]
+    def split(self, sep: ReadableBuffer | None = None, maxsplit: SupportsIndex = -1) -> list[bytes]:
+        return [_counted(piece) for piece in bytes.split(self, sep, maxsplit)]
 
     def splitlines(self, keepends: bool = False) -> list[bytes]:
         return [_counted(piece) for piece in bytes.splitlines(self, keepends)]
 
-    def partition(self, separator: Any) -> tuple[bytes, bytes, bytes]:
+    def partition(self, separator: ReadableBuffer) -> tuple[bytes, bytes, bytes]:
         head, middle, tail = bytes.partition(self, separator)
         return _counted(head), middle, _counted(tail)
 
-    def rpartition(self, separator: Any) -> tuple[bytes, bytes, bytes]:
+    def rpartition(self, separator: ReadableBuffer) -> tuple[bytes, bytes, bytes]:
         head, middle, tail = bytes.rpartition(self, separator)
         return _counted(head), middle, _counted(tail)
 
-    def count(self, *arguments: Any) -> int:
+    def count(self, sub: Searched, start: SupportsIndex | None = None, end: SupportsIndex | None = None) -> int:
         CountedBytes.touched += len(self)
-        return bytes.count(self, *arguments)
+        return bytes.count(self, sub, start, end)
 
 
 def _counted(data: bytes) -> CountedBytes:
@@ -101,7 +106,7 @@ class Work:
             if self._allocations:
                 self.total += max(0, tracemalloc.get_traced_memory()[1] - before)
 
-    def _event(self, frame: FrameType, event: str, argument: object) -> Any:
+    def _event(self, frame: FrameType, event: str, argument: object) -> TraceFunction | None:
         self.total += 1
         return self._event
 

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Any, Final
+from typing import Final
 
 from metaproxy.codecs.dubbo.body import HEAD, MAX_PAIRS, Attachments, Body, Pair, well_formed
 from metaproxy.message import FrameError
@@ -105,10 +105,10 @@ def _string(frame: bytes, at: int) -> str | None:
     if _first(frame, at) not in (b'"', b"n"):
         raise FrameError(f"JSON: a string expected at {at}, {frame[at : min(_line_end(frame, at), at + 64)]!r} read")
     text = _json(frame, at)
-    return None if text is None else well_formed(text)
+    return well_formed(text) if isinstance(text, str) else None
 
 
-def _json(frame: bytes, at: int) -> Any:
+def _json(frame: bytes, at: int) -> object:
     try:
         return _JSON.decode(frame[at : _line_end(frame, at)].decode())
     except (ValueError, RecursionError) as error:
