@@ -21,8 +21,11 @@ STEADY = {"dubbo": (6, 4), "thrift": (6, 1), "redis": (6, 4), "redis-tls": (4, 4
 """Connections to each listener, and how many requests each has under way."""
 BURSTS = {"dubbo": (20, 32), "thrift": (20, 32), "redis": (20, 512)}
 """Clients that ask a server which hangs, and how many requests each sends at once."""
-SLOW = (2, 200)
-"""Clients that read nothing for a while, and how many answers of 1 MB each asks for."""
+SLOW = (2, 60)
+"""
+Clients that read nothing for a while, and how many answers of 1 MB each asks for: less than four times `max_buffered`,
+with which a client would be closed, and its requests have no answer that could be counted.
+"""
 
 
 class Load(threading.Thread):
