@@ -126,13 +126,14 @@ Protocol = type[Dubbo] | type[Thrift] | type[Redis]
 
 class Caller(asyncio.Protocol):
     """
-    Keeps `depth` requests under way, until it is `stopping`. outcomes: how the proxy answered; wrong: what should not
-    have happened: an answer to nothing, a second one, another's; a connection that was closed. reads: False lets
-    answers lie until `read_on`.
+    Keeps `depth` requests under way, each next one `pause` seconds after an answer, until it is `stopping`. outcomes:
+    how the proxy answered; wrong: what should not have happened: an answer to nothing, a second one, another's; a
+    connection that was closed. reads: False lets answers lie until `read_on`.
     """
 
-    def __init__(self, protocol: Protocol, number: int, depth: int) -> None:
+    def __init__(self, protocol: Protocol, number: int, depth: int, pause: float = 0.0) -> None:
         self.protocol = protocol
+        self.pause = pause
         self.number = number
         self.depth = depth
         self.sent = 0
@@ -171,8 +172,14 @@ class Caller(asyncio.Protocol):
             if kind != NONE:
                 ended += self._answered(id, kind, body)
         self._data = data[at:]
-        if ended and not self.stopping:
-            self._send(ended)
+        if ended and self.pause:
+            asyncio.get_running_loop().call_later(self.pause, self._next, ended)
+        elif ended:
+            self._next(ended)
+
+    def _next(self, count: int) -> None:
+        if not self.stopping and not self._transport.is_closing():
+            self._send(count)
 
     def _answered(self, id: int, kind: str, body: bytes) -> int:
         if self.protocol.in_order:
@@ -212,7 +219,7 @@ class Neighbour(Caller):
     PAUSE = 0.005
 
     def __init__(self, protocol: Protocol, number: int) -> None:
-        super().__init__(protocol, number, 1)
+        super().__init__(protocol, number, 1, self.PAUSE)
         self.waits: list[tuple[float, float]] = []
 
     def _send(self, count: int) -> None:
@@ -223,9 +230,4 @@ class Neighbour(Caller):
         ended = super()._answered(id, kind, body)
         if ended:
             self.waits.append((self._began, time.monotonic() - self._began))
-            asyncio.get_running_loop().call_later(self.PAUSE, self._next)
-        return 0
-
-    def _next(self) -> None:
-        if not self.stopping and not self._transport.is_closing():
-            self._send(1)
+        return ended

@@ -19,6 +19,8 @@ PROTOCOLS: dict[str, Protocol] = {"dubbo": Dubbo, "thrift": Thrift, "redis": Red
 """Of the listeners. `calm` leads to a server that nothing happens to."""
 STEADY = {"dubbo": (6, 4), "thrift": (6, 1), "redis": (6, 4), "redis-tls": (4, 4)}
 """Connections to each listener, and how many requests each has under way."""
+PAUSE = 0.02
+"""Seconds before each next one: a proxy that has no time left makes all wait, without any fault."""
 BURSTS = {"dubbo": (20, 32), "thrift": (20, 32), "redis": (20, 512)}
 """Clients that ask a server which hangs, and how many requests each sends at once."""
 SLOW = (2, 60)
@@ -62,7 +64,7 @@ class Load(threading.Thread):
     ) -> list[Caller]:
         callers = []
         for _ in range(clients):
-            caller = Caller(protocol, len(self.made), depth)
+            caller = Caller(protocol, len(self.made), depth, PAUSE)
             caller.stopping, caller.reads = stopping, reads
             self.made.append(caller)
             callers.append(caller)
