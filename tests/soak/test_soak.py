@@ -26,6 +26,8 @@ from peers import Client, call
 ROOT = Path(__file__).parents[2]
 SECONDS = float(os.environ.get("SOAK_SECONDS", "60"))
 MIB = 1 << 20
+BUFFERED = 16 * MIB
+"""`max_buffered`, as it is when nothing is written."""
 
 
 def free_port() -> int:
@@ -196,7 +198,7 @@ def test_a_slow_reader_does_not_fill_the_memory(proxy: Proxy) -> None:
     print(f"\n1 GiB offered, {taken / MIB:.0f} MiB taken in 15 s: {(most - base) / MIB:.1f} MiB above the base")
     assert sent == len(requests)
     assert taken > 50 * MIB
-    assert most - base < 100 * MIB
+    assert most - base < 3 * BUFFERED  # what waits for it, and what the heap needs around that
 
 
 def test_ten_thousand_idle_and_two_thousand_busy_connections(proxy: Proxy) -> None:
