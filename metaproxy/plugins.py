@@ -98,7 +98,7 @@ class Declaration:
             if self._loaded is None:
                 self._loaded = typing.cast("Callable[..., object]", namedAny(self.target))
             return self._loaded
-        except Exception as error:
+        except BaseException as error:
             raise PluginError(
                 f"{self.name}: {self.target} can't be imported: {error}\n{traceback.format_exc()}"
             ) from error
@@ -333,6 +333,6 @@ def _loaded(path: Path, before: _File | None) -> _File:
 def _import_error(name: str) -> str:
     try:
         namedAny(name)
-    except Exception:
+    except BaseException:
         return traceback.format_exc()
     return f"{name} holds no plugin"

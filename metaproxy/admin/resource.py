@@ -312,7 +312,7 @@ class Stream:
         self._call = None
         try:
             piece = next(self._pieces, None)
-        except Exception:
+        except BaseException:
             log.failure("admin: {path}: the answer breaks off", path=self._request.path)
             self._request.loseConnection()
             return

@@ -119,7 +119,7 @@ class Application(Service):
             in_reactor(partial(self._proxy.apply, snapshot))
         except (OSError, CertificateError) as error:
             return str(getattr(error, "strerror", None) or error)
-        except Exception as error:
+        except BaseException as error:
             # A plugin that works once, when it is checked, or a bug of ours: neither may end the watch.
             log.failure("{source}: could not be put in force", source=config.source)
             return f"{type(error).__name__}: {error}"

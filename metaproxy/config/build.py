@@ -415,7 +415,7 @@ def _stop(plugin: Any) -> None:
     """Nothing asks it any more but exchanges that are under way. What fails in it concerns nobody else."""
     try:
         plugin.stop()
-    except Exception:
+    except BaseException:
         log.failure("{plugin}: stop failed", plugin=type(plugin).__name__)
 
 

@@ -40,7 +40,7 @@ def _inherit(new: Any, old: Any) -> None:
     if inherit is not None:
         try:
             inherit(old)
-        except Exception:
+        except BaseException:
             log.failure("{plugin}: inherit failed; it begins without what was before", plugin=type(new).__name__)
     counts = getattr(new, "counters", None)
     # A filter whose own `inherit` has carried them over has some already.

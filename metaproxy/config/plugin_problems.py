@@ -41,5 +41,5 @@ def try_unused(registry: Registry, injected: Mapping[str, object]) -> None:
                 watched(lambda built=built, interface=interface: smoke(interface, built))  # type: ignore[misc]
             except PluginError as error:
                 registry.blame(interface, name, f"{name}: {error}")
-            except Exception:  # options are missing, or it needs what is not here: a configuration that names it tells
+            except BaseException:  # options are missing, say: a configuration that names it tells
                 continue

@@ -7,6 +7,7 @@ what does not come back; names that were meant. Does not: what a plugin does wit
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from time import perf_counter, thread_time
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from zope.interface.interface import InterfaceClass, Method
 
+from metaproxy.codecs.framing import Codec
 from metaproxy.interfaces import OPTIONAL, ICodec, IDiscovery, IFilter, ILoadBalancer, ISession
 from metaproxy.message import Affinity, Correlation, FrameError, Side
 from metaproxy.plugins import HOOKS, PluginError, kind_of
@@ -148,6 +150,9 @@ def _codec(codec: Any) -> None:
     _attributes(codec, _CODEC, "")
     for name in _methods(ICodec):
         _callable(codec, name, "")
+    hint = _hint(codec, "reply")
+    if hint and isinstance(codec, Codec) and type(codec).reply is Codec.reply:
+        raise PluginError(f"reply is not written{hint}")
     for side in Side:
         where = f"session(Side.{side.name}, {MAX_FRAME})"
         session = _called(where, lambda side=side: codec.session(side, MAX_FRAME), codec, "session")  # type: ignore[misc]
@@ -167,8 +172,19 @@ def _session(session: Any, side: Side, where: str) -> None:
     if not isinstance(found, list):
         raise PluginError(f"{where}receive(b'') gives {_told(found)}; return a list of messages, [] for none")
     _attributes(session, _SESSION, where)
+    _sends(session, where)
     if session.error is not None:
         raise PluginError(f"{where}receive(b'') sets error to {session.error!r}; nothing was read, so nothing is wrong")
+
+
+def _sends(session: Any, where: str) -> None:
+    try:
+        inspect.signature(session.send).bind(None, 1)
+    except TypeError as error:
+        raise PluginError(f"{where}send can't be called with a message and an id: {error}") from error
+    goodbye = _called(f"{where}drain()", session.drain, session, "drain")
+    if not isinstance(goodbye, (bytes, bytearray)):
+        raise PluginError(f"{where}drain() gives {_told(goodbye)}; return bytes, b'' for none")
 
 
 def _opened(session: Any, where: str) -> None:
@@ -176,7 +192,7 @@ def _opened(session: Any, where: str) -> None:
         found = session.open(None, {})
     except PluginError:
         raise
-    except Exception as error:
+    except BaseException as error:
         if "None" in str(error):  # its requests have profiles of their own, and None is none of these
             return
         raise PluginError(f"{where}open(None, {{}}) raises {type(error).__name__}: {error}") from error
@@ -196,7 +212,7 @@ def _called(words: str, call: Callable[[], Any], owner: object, name: str) -> An
     except NotImplementedError as error:
         hint = _hint(owner, name)
         raise PluginError(f"{words} is not written{hint or f'; write def {name}'}") from error
-    except Exception as error:
+    except BaseException as error:
         raise PluginError(f"{words} raises {type(error).__name__}: {error}{_hint(owner, name)}") from error
 
 

@@ -257,7 +257,7 @@ class Reading:
             except PluginError as error:
                 self.problem(at, _one_line(error), key)
                 raise Refused from None
-            except Exception as error:  # somebody else's code: its annotations can't be read, or worse
+            except BaseException as error:  # somebody else's code: its annotations can't be read, or worse
                 self.problem(at, f"{name}: {type(error).__name__}: {_one_line(error)}", key)
                 raise Refused from None
         if len(sound) < len(given):
@@ -279,7 +279,7 @@ class Reading:
         """The options with secrets in the place of the texts that the plugin declares to be some."""
         try:
             hidden = hide(self._plugins.load(interface, name), given)
-        except Exception:  # there is no such plugin, or its annotations can't be read: the factory reports it
+        except BaseException:  # there is no such plugin, or its annotations can't be read: the factory reports it
             return given
         self._hidden.update(dict.fromkeys(secrets_of(hidden)))
         return hidden
@@ -309,7 +309,7 @@ class Reading:
             self._blame(made, use, _one_line(error))
         except ValueError as error:
             self.problem(made.node, f"{use.name}: {_one_line(error)}")
-        except Exception as error:  # somebody else's constructor: whatever it raises is its author's mistake
+        except BaseException as error:  # somebody else's constructor: whatever it raises is its author's mistake
             self.problem(made.node, f"{use.name}: its constructor raises {type(error).__name__}: {_one_line(error)}")
 
     def _tried(self, made: _Made, use: Use, first: tuple[object, ...]) -> object:
@@ -363,7 +363,7 @@ def _place(node: Node, path: Iterable[str | int]) -> Node:
     return node
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: BaseException) -> str:
     return " ".join(str(error).partition("Traceback")[0].split())[:500]
 
 

@@ -285,3 +285,42 @@ def test_a_proxy_that_runs_tells_the_cause_first_too(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("x = = 1\n")
     stand = Stand(tmp_path, config(tmp_path))
     assert "mine.py:1:1" in stand.errors[0] and "SyntaxError" in stand.errors[0]
+
+
+@pytest.mark.parametrize("fault", ["SystemExit(0)", "KeyboardInterrupt()", "GeneratorExit()"])
+@pytest.mark.parametrize("place", ["def __init__(self):", "def session(self, side, max_frame):"])
+def test_a_plugin_that_ends_the_process_is_refused_and_the_check_says_so(
+    tmp_path: Path, place: str, fault: str
+) -> None:
+    folder = tmp_path / "plugins"
+    folder.mkdir()
+    raising = f"{place}\n        raise {fault}"
+    source = codec().replace("def session(self, side, max_frame):\n", f"{raising}\n        pass\n")
+    (folder / "mine.py").write_text(source)
+    file = tmp_path / "p.yaml"
+    file.write_text(
+        f"plugins: ['{folder}']\nlisteners: [{{name: l, listen: '127.0.0.1:1', protocol: mine, "
+        "routes: [{cluster: c}]}]\nclusters: [{name: c, endpoints: ['127.0.0.1:1']}]\n"
+    )
+    with pytest.raises(ConfigErrors) as caught:
+        check_file(str(file), [])
+    assert fault.partition("(")[0] in str(caught.value)
+
+
+def test_a_misspelt_reply_is_told_with_what_was_meant() -> None:
+    source = codec().replace("def reply(", "def repli(")
+    assert "reply is not written; did you mean it by 'repli'?" in refusal(source)
+
+
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [
+        ("def send(self, message): return b''", "send can't be called with a message and an id"),
+        ("def drain(self): return None", "drain() gives None"),
+        ("def drain(self): raise SystemExit(1)", "drain() raises SystemExit"),
+    ],
+)
+def test_the_rest_of_a_session_is_tried_too(method: str, words: str) -> None:
+    lines = ("class Own(Session):", "    def receive(self, data): return []", f"    {method}", "return Own()")
+    body = "\n        ".join(lines)
+    assert words in refusal(codec(body=body))
