@@ -23,6 +23,11 @@ from metaproxy.routing.matcher import FACTS, compile_condition
 _NEAR = 0.75
 ALWAYS = ("kind",)
 """What every message has."""
+_FACTS = (
+    "source.address", "source.port", "source.identity", "source.subject", "source.uri_san", "source.dns_san",
+    "destination.address", "destination.port", "destination.original", "tls.sni", "tls.version",
+)  # fmt: skip
+"""What there is to know of a connection."""
 LEARNT = ("x-request-id", "trace.id")
 """What `tracing:` adds, for filters and logs."""
 
@@ -86,6 +91,8 @@ class _Known:
         for key, node, condition in asked:
             if key in self._known and condition is not None:
                 self._check_values(key, node, condition, reading)
+            if key.startswith(FACTS) and key not in _FACTS and get_close_matches(key, _FACTS, 1, _NEAR):
+                reading.problem(node, f"no connection has {key!r}; {near(key, _FACTS, 'fact')}")
             if key in self._known or key.startswith(FACTS):
                 continue
             is_near = bool(get_close_matches(key, self._own, 1, _NEAR))

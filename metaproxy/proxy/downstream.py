@@ -84,8 +84,9 @@ class Downstream(Protocol):
         self._overload = self.network.overload
         self._counts = listener.counts
         self._budget = ClientBudget(snapshot.max_inflight, snapshot.max_buffered)
-        self._limit = self._budget.window
         self._sequential = bool(getattr(snapshot.codec, "sequential", False))
+        # Where requests may turn out to have no answer, waiting for the first answers could last until a time-out.
+        self._limit = snapshot.max_inflight if self._sequential else self._budget.window
         self._last_answered: tuple[object, int] = (None, 0)
         self._look_again = 0
         self._withheld: set[str] = set()

@@ -14,10 +14,14 @@ import binascii
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from google.protobuf.message import DecodeError
-from google.protobuf.struct_pb2 import Struct
-
 from metaproxy.support.bounded_map import BoundedMap
+from metaproxy.support.extras import install
+
+try:
+    from google.protobuf.message import DecodeError
+    from google.protobuf.struct_pb2 import Struct
+except ImportError as error:
+    raise ImportError(f"{error}; install it with: {install('mesh')}") from error
 
 KEY = "x-envoy-peer-metadata"
 ID_KEY = "x-envoy-peer-metadata-id"

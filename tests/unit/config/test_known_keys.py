@@ -180,3 +180,9 @@ def test_filters_and_codecs_that_declare_nothing_go_on_working(tmp_path: Path) -
     )
     _, problems = check(text, "x.yaml", registry)
     assert not [one for one in problems if "has no key" in one.text]
+
+
+@pytest.mark.parametrize(("match", "meant"), [("source.adress: 10.0.0.1", "source.address"), ("tls.snl: a", "tls.sni")])
+def test_a_misspelt_fact_is_refused_for_an_open_codec_too(match: str, meant: str) -> None:
+    (problem,), _ = outcome("dubbo", f"match: {{{match}}}")
+    assert repr(meant) in problem

@@ -68,3 +68,12 @@ def test_two_clients_have_a_connection_each_while_their_calls_are_under_way() ->
     assert numbers(one.take()) == [2, 1], "as the server gives them"
     stage.say(two, call(2))
     assert len(stage.network.upstreams) == 2
+
+
+def test_many_calls_that_are_never_answered_hold_up_none_behind_them() -> None:
+    stage = Stage(codec=Sequential(), request_timeout=5.0)
+    client = stage.client()
+    stage.say(client, b"".join(call(id, "note") for id in range(1, 301)) + call(301, "add"))
+    assert numbers(stage.server.take())[-1] == 301
+    stage.say(stage.server, answer(301))
+    assert client.take() == answer(301)
