@@ -255,7 +255,6 @@ LOOKS_INSIDE: dict[str, set[str]] = {
     "property/test_fault_ends.py": {"_active"},
     "unit/admin/test_admin_tap.py": {"_size"},
     "unit/codecs/test_dubbo.py": {"_HEADS"},
-    "unit/codecs/test_redis_framing.py": {"_held", "_pieces"},
     "unit/filters/concurrency_limit/test_concurrency_limit_filter.py": {"_lanes", "_under_way"},
     "unit/filters/concurrency_limit/test_gradient.py": {"_due"},
     "unit/filters/fault/test_fault_plan.py": {"_counts"},
