@@ -283,7 +283,12 @@ def _inner(hint: object, value: object, step: str | int) -> object:
 def _bounded(hint: object, value: object) -> object:
     kind, *extras = typing.get_args(hint)
     option = next((one for one in extras if isinstance(one, Option)), None)
-    result = _converted(kind, value)
+    try:
+        result = _converted(kind, value)
+    except ValueError:
+        if option is None or option.secret is False:
+            raise
+        raise ValueError("this can't be read; it is not shown, as it may hold a secret") from None
     if option is None or result is None or isinstance(result, bool):
         return result
     if isinstance(result, (int, float)):

@@ -53,6 +53,8 @@ class Gate:
         token: Secret | None = None,
         auth: Annotated[object, Option("Any form.", secret=True)] = None,
         users: Annotated[object, Option("Several.", secret=("password",))] = None,
+        key: Annotated[str, Option("A key.", secret=True)] = "",
+        headers: Annotated[dict[str, str] | None, Option("Headers.", secret=True)] = None,
         plain: int = 0,
         other: Annotated[int, "not ours"] = 0,
     ) -> None:
@@ -140,9 +142,14 @@ def test_a_secret_that_is_no_text_is_refused_without_being_shown(value: object) 
     assert str(refused(token=value)) == "this is not a text; write it in quotes, or {secret: NAME}"
 
 
+def test_an_option_that_may_hold_a_secret_is_not_shown_by_the_error_either() -> None:
+    text = "this can't be read; it is not shown, as it may hold a secret"
+    assert str(refused(key=12345678)) == str(refused(headers={"token": 12345678})) == text
+
+
 def test_what_is_not_declared_is_left_as_it_is() -> None:
     assert hide(Gate, {"plain": "text", "unknown": "text"}) == {"plain": "text", "unknown": "text"}
-    assert list(declared(Gate))[-2:] == ["auth", "users"]
+    assert list(declared(Gate))[-4:] == ["auth", "users", "key", "headers"]
 
 
 DROPIN = """
