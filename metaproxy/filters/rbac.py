@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from zope.interface import implementer
 
@@ -20,10 +20,9 @@ from metaproxy.filters.details import note
 from metaproxy.filters.unclear import is_unclear, values_of
 from metaproxy.interfaces import IExchange, IOnRequest
 from metaproxy.message import ErrorKind, FrameError, Reply
-from metaproxy.plugins import OptionError
+from metaproxy.options import OptionError, made
 from metaproxy.routing.expression import ALWAYS, Expression, FirstMatch, Get, Values, all_of, any_of
-from metaproxy.support.nearest_name import did_you_mean
-from metaproxy.units import Option
+from metaproxy.units import Option, OptionsOf
 
 ALLOW, DENY, LOG = ACTIONS = ("allow", "deny", "log")
 ENFORCED, SHADOW = "access", "shadow"
@@ -32,7 +31,6 @@ NONE = "none"
 MAX_NAME = 128
 """Characters of a policy's name, which every line of an access log may repeat."""
 
-_KEYS = ("action", "permissions", "principals")
 _NAME = re.compile(rf"[\x21-\x7e]{{1,{MAX_NAME}}}")
 _TEXT = "rbac: access denied"
 
@@ -111,30 +109,38 @@ def _of_action(compiled: Mapping[str, tuple[str, Expression]], action: str) -> C
     return lambda get: names[find(get)]  # -1 where none matches: the last
 
 
-def _compiled(name: str, policy: object) -> tuple[str, Expression]:
-    """Action and condition of a policy. Raises ValueError."""
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or name == NONE:
-        raise ValueError(f"{name!r:.150} is no name of a policy; write 1 to {MAX_NAME} letters without spaces")
-    if not isinstance(policy, Mapping):
-        raise ValueError(f"{name}: {policy!r:.100} is not a policy; write {{action: allow, principals: [...]}}")
-    for key in policy:
-        if key not in _KEYS:
-            hint = did_you_mean(str(key), _KEYS, f"there are {', '.join(_KEYS)}")
-            raise ValueError(f"{name}: unknown key {key!r}; {hint}")
-    action = policy.get("action", ALLOW)
-    if action not in ACTIONS:
-        raise ValueError(f"{name}: action: {action!r:.100} is none of {', '.join(ACTIONS)}")
-    return action, all_of([_either(name, key, policy) for key in _KEYS[1:]])
+_ANYTHING: list[object] = []
+"""What `permissions` and `principals` are where they are not written: it holds always, unlike an empty list."""
 
 
-def _either(name: str, key: str, policy: Mapping[str, object]) -> Expression:
-    """What `permissions` or `principals` ask: one of the list; anything without a list; nothing passes an empty one."""
-    if key not in policy:
+class Policy:
+    """One policy: what it does with a request of which a permission and a principal hold."""
+
+    def __init__(
+        self,
+        action: Annotated[Literal["allow", "deny", "log"], Option("What it does.")] = "allow",
+        permissions: Annotated[
+            list[object], Option("Expressions: what may be asked for; one of it must hold.", default="anything")
+        ] = _ANYTHING,
+        principals: Annotated[
+            list[object], Option("Expressions: who asks; one of it must hold.", default="anyone")
+        ] = _ANYTHING,
+    ) -> None:
+        self.action: str = action
+        self.holds = all_of([_either("permissions", permissions), _either("principals", principals)])
+
+
+def _either(option: str, written: list[object]) -> Expression:
+    """What a list asks: one of it; anything where it is not written; nothing passes an empty one."""
+    if written is _ANYTHING:
         return ALWAYS
     try:
-        return any_of(policy[key])
+        return any_of(written)
     except ValueError as error:
-        raise ValueError(f"{name}: {key}: {error}") from None
+        raise OptionError(option, str(error)) from None
+
+
+_PolicyOptions = dict[str, Annotated[object, OptionsOf(Policy)]] | None
 
 
 @implementer(IOnRequest)
@@ -143,9 +149,9 @@ class Rbac:
 
     def __init__(
         self,
-        policies: Annotated[dict[str, object] | None, Option("What is enforced; see below.")] = None,
+        policies: Annotated[_PolicyOptions, Option("What is enforced.")] = None,
         shadow: Annotated[
-            dict[str, object] | None, Option("Policies that are evaluated, counted and shown, and never enforced.")
+            _PolicyOptions, Option("Policies that are evaluated, counted and shown, and never enforced.")
         ] = None,
         per_policy: Annotated[
             bool,
@@ -217,9 +223,10 @@ def _policies(option: str, written: dict[str, object] | None, kind: str) -> Poli
     if not written:
         return None
     compiled = {}
-    for name, policy in written.items():
-        try:
-            compiled[name] = _compiled(name, policy)
-        except ValueError as error:
-            raise OptionError(option, f"{option}: {error}", path=(name,)) from None
+    for name, written_policy in written.items():
+        if not _NAME.fullmatch(str(name)) or name == NONE:
+            text = f"{name!r:.150} is no name of a policy; write 1 to {MAX_NAME} letters without spaces"
+            raise OptionError(option, text, path=(name,))
+        policy = made(Policy, written_policy, option, name)
+        compiled[name] = policy.action, policy.holds
     return Policies(compiled, kind)

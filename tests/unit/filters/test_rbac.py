@@ -163,16 +163,16 @@ def test_shadow_policies_refuse_no_frame_and_hide_its_fault_from_nobody() -> Non
     ("options", "where", "text"),
     [
         ({}, None, "no policy, so everything would pass"),
-        ({"policies": {"a b": {}}}, "policies", "policies: 'a b' is no name of a policy"),
-        ({"policies": {"none": {}}}, "policies", "policies: 'none' is no name of a policy"),
-        ({"policies": {"p": "x"}}, "policies", "policies: p: 'x' is not a policy"),
-        ({"policies": {"p": {"principal": []}}}, "policies", "unknown key 'principal'; did you mean 'principals'?"),
-        ({"policies": {"p": {"action": "refuse"}}}, "policies", "p: action: 'refuse' is none of allow, deny, log"),
-        ({"shadow": {"p": {"permissions": {}}}}, "shadow", "shadow: p: permissions: {} is not a list"),
+        ({"policies": {"a b": {}}}, "policies", "'a b' is no name of a policy"),
+        ({"policies": {"none": {}}}, "policies", "'none' is no name of a policy"),
+        ({"policies": {"p": "x"}}, "policies", "'x' is not a mapping"),
+        ({"policies": {"p": {"principal": []}}}, "policies", "no option 'principal'; did you mean 'principals'?"),
+        ({"policies": {"p": {"action": "refuse"}}}, "policies", "'refuse' is none of allow, deny, log"),
+        ({"shadow": {"p": {"permissions": {}}}}, "shadow", "{} is not a list"),
         (
             {"policies": {"p": {"principals": [{"source.address": {"cidr": "10.1"}}]}}},
             "policies",
-            'p: principals: source.address: cidr: "10.1" is not a network',
+            'source.address: cidr: "10.1" is not a network',
         ),
     ],
 )
