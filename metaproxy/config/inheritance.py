@@ -18,7 +18,7 @@ Place = tuple[str, str, int, str]
 """Name of the filter, listener, which of its name it is, and the route whose options it has, '' for all others."""
 
 
-def succeed(before: Mapping[Place, Any], now: Mapping[Place, Any]) -> None:
+def succeed(before: Mapping[Place, object], now: Mapping[Place, object]) -> None:
     """
     Has each filter of `now` take over from the one of `before` in its place. One whose place is gone leaves its counts
     to another of its name: the sum of a listener's must not go back.
@@ -35,7 +35,7 @@ def succeed(before: Mapping[Place, Any], now: Mapping[Place, Any]) -> None:
                 _add_counts(heir, old)
 
 
-def _inherit(new: Any, old: Any) -> None:
+def _inherit(new: object, old: object) -> None:
     inherit = getattr(new, "inherit", None)
     if inherit is not None:
         try:

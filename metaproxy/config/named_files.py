@@ -41,7 +41,7 @@ Load = Callable[[InterfaceClass, str], Callable[..., object]]
 """`Registry.load`."""
 
 
-def named_files(config: Any, load: Load) -> Iterator[NamedFile]:
+def named_files(config: object, load: Load) -> Iterator[NamedFile]:
     """
     All of them. A plugin's class may have `files`, such as ("target", "providers.*.file"): the options that name
     files. One that has none and does not come with metaproxy is taken to mean a file by each option that is called so

@@ -31,7 +31,7 @@ _current = threading.local()
 
 def checkpoint() -> None:
     """Called by the work wherever it may be interrupted; costs next to nothing elsewhere."""
-    worker: _Worker[Any] | None = getattr(_current, "worker", None)
+    worker: _Worker[object] | None = getattr(_current, "worker", None)
     if worker is not None and perf_counter() >= worker.deadline:
         worker.yield_()
 

@@ -63,7 +63,7 @@ def watched(call: Callable[[], T], seconds: float = PATIENCE) -> T:
         sys.settrace(before)
 
 
-def smoke(interface: InterfaceClass, built: Any, endpoints: Sequence[Any] = ()) -> None:
+def smoke(interface: InterfaceClass, built: object, endpoints: Sequence[object] = ()) -> None:
     """Raises PluginError with what to write. endpoints: those that a balancer was built with."""
     if interface is ICodec:
         _codec(built)
@@ -76,7 +76,7 @@ def smoke(interface: InterfaceClass, built: Any, endpoints: Sequence[Any] = ()) 
             _callable(built, name, "")
 
 
-def slips(interface: InterfaceClass, built: Any) -> Iterator[str]:
+def slips(interface: InterfaceClass, built: object) -> Iterator[str]:
     """Names of a plugin that are nearly those of its interface, which it has not: what was meant is never called."""
     known = {*interface.names(all=True), *(_FILTER if interface is IFilter else ())}
     own = _own_names(built)
@@ -102,7 +102,7 @@ def _own_names(built: object) -> set[str]:
 class _Wanted(NamedTuple):
     """What an attribute must be: whether a value is, and the words for it."""
 
-    test: Callable[[Any], bool]
+    test: Callable[[object], bool]
     words: str
 
 
@@ -221,7 +221,7 @@ def _called(words: str, call: Callable[[], Any], owner: object, name: str) -> An
 _FILTER = (*HOOKS, "stop", "counters", "gauges", "collect", "explain", "inherit", "error_names")
 
 
-def _filter(built: Any) -> None:
+def _filter(built: object) -> None:
     for name in (*HOOKS, "stop", "collect", "explain", "inherit"):
         if hasattr(built, name):
             _callable(built, name, "")
@@ -248,7 +248,7 @@ def _balancer(built: Any, endpoints: Sequence[Any]) -> None:
 # -- words
 
 
-def _attributes(owner: Any, wanted: Mapping[str, _Wanted], where: str) -> None:
+def _attributes(owner: object, wanted: Mapping[str, _Wanted], where: str) -> None:
     for name, (test, words) in wanted.items():
         try:
             value = getattr(owner, name)
@@ -260,7 +260,7 @@ def _attributes(owner: Any, wanted: Mapping[str, _Wanted], where: str) -> None:
             raise PluginError(f"{where}{name} is {_told(value)}; write {words}")
 
 
-def _callable(owner: Any, name: str, where: str) -> None:
+def _callable(owner: object, name: str, where: str) -> None:
     value = getattr(owner, name, None)
     if value is None and name in OPTIONAL:
         return

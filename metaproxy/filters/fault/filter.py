@@ -195,9 +195,9 @@ class Faults:
         self.counters["resets"] += 1
         return Reply(ErrorKind.RESET, "connection reset", frame=b"", ending=Ending.RESET)
 
-    def _later(self, active: _Active, seconds: float, result: Callable[[], Reply | None]) -> Deferred[Any]:
+    def _later(self, active: _Active, seconds: float, result: Callable[[], Reply | None]) -> Deferred[object]:
         """Fires after so many seconds, unless the exchange ends before."""
-        waiting: Deferred[Any] = Deferred()
+        waiting: Deferred[object] = Deferred()
 
         def fire() -> None:
             active.timer = None

@@ -95,15 +95,15 @@ def _listed(text: str | bytes) -> list[dict[str, Any]]:
     return keys
 
 
-def _is_usable(key: Mapping[str, Any]) -> bool:
+def _is_usable(key: Mapping[str, object]) -> bool:
     return key.get("use", "sig") == "sig" and bool(_first_algorithm(key))
 
 
-def _first_algorithm(key: Mapping[str, Any]) -> str:
+def _first_algorithm(key: Mapping[str, object]) -> str:
     return next((name for name in TYPES if _suits(key, name)), "")
 
 
-def _suits(key: Mapping[str, Any], algorithm: str) -> bool:
+def _suits(key: Mapping[str, object], algorithm: str) -> bool:
     kind, curves = TYPES[algorithm]
     if key.get("kty") != kind or (curves and key.get("crv") not in curves):
         return False

@@ -242,7 +242,7 @@ class Provider:
                 raise Refused("the token can't be verified") from None
         raise Refused("the token's signature is wrong")
 
-    def _metadata(self, claims: dict[str, Any]) -> dict[str, str]:
+    def _metadata(self, claims: dict[str, object]) -> dict[str, str]:
         found = {}
         for claim, key in self.claims.items():
             value = _claim(claims, claim)
@@ -310,7 +310,7 @@ def _decoded(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
     return header, claims
 
 
-def _time(claims: dict[str, Any], name: str, otherwise: float) -> float:
+def _time(claims: dict[str, object], name: str, otherwise: float) -> float:
     value = claims.get(name)
     if value is None:
         return otherwise
@@ -319,7 +319,7 @@ def _time(claims: dict[str, Any], name: str, otherwise: float) -> float:
     return float(value)
 
 
-def _claim(claims: dict[str, Any], path: str) -> Any:
+def _claim(claims: dict[str, object], path: str) -> object:
     """The claim of this name; or else what stands under it, its dots leading deeper."""
     if path in claims:
         return claims[path]

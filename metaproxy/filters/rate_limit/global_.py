@@ -166,7 +166,7 @@ class GlobalRateLimit:
         if not isinstance(previous, GlobalRateLimit) or previous._asked_at != self._asked_at:
             return
         self._trouble = previous._trouble
-        mine: Any = self._service
+        mine: object = self._service
         if isinstance(mine, (InProcess, OverLimitCache)) and type(mine) is type(previous._service):
             mine.inherit(previous._service)  # type: ignore[arg-type]  # of the same class
 
@@ -238,7 +238,7 @@ def _service(
     return RateLimitService(where.grpc, domain, timeout, clock, clusters if where.cluster else None)
 
 
-def _connector(clusters: Clusters, name: str) -> Any:
+def _connector(clusters: Clusters, name: str) -> object:
     """For one connection of a Redis: all calls share it. Raises LookupError."""
     picked = clusters.pick(name)
     if picked is None:
