@@ -29,6 +29,7 @@ from metaproxy.config.schema.load import ConfigErrors, Node, Problem, Scalar, lo
 from metaproxy.config.schema.reading import BROKEN, Enough, Plugins, Reading, near
 from metaproxy.config.schema.shape import Nested, options
 from metaproxy.config.tls import CertificateError, admin_options, client_tls, server_tls
+from metaproxy.interfaces import ICodec
 from metaproxy.message import Affinity
 from metaproxy.proxy import certificates
 from metaproxy.proxy.service_clusters import ServiceClusters
@@ -106,7 +107,9 @@ def _plugins_are_allowed(root: Node, reading: Reading, confined: Confinement | N
         raise Enough
 
 
-def _files_are_allowed(config: Any, root: Node, reading: Reading, registry: Any, confined: Confinement | None) -> None:
+def _files_are_allowed(
+    config: object, root: Node, reading: Reading, registry: Plugins, confined: Confinement | None
+) -> None:
     if confined is not None and config is not BROKEN and not reading.problems:
         for one, text in confined.refused(named_files(config, registry.load)):
             reading.problem(place(root, one.keys), text)
@@ -228,7 +231,7 @@ def _client_can_use_its_certificates(tls: model.ClientTls, reading: Reading) -> 
         reading.warn(reading.at(tls, "verify"), "servers are not verified: anybody on the way can be one")
 
 
-def _tell_of_its_end(path: Path, place: Any, reading: Reading) -> None:
+def _tell_of_its_end(path: Path, place: Node, reading: Reading) -> None:
     if certificates.read(path).not_after < time.time():
         reading.warn(place, f"{path}: the certificate has expired")
 
@@ -507,7 +510,7 @@ def _own_probe_is_there(cluster: model.Cluster, reading: Reading) -> None:
     _probe_is_there(cluster, reading.built(cluster.protocol), reading)
 
 
-def _probe_is_there(cluster: model.Cluster, codec: Any, reading: Reading) -> None:
+def _probe_is_there(cluster: model.Cluster, codec: ICodec | None, reading: Reading) -> None:
     check = cluster.health_check
     if check is not None and codec is not None and "codec" in check.kind and codec.probe() is None:
         text = f"{codec.name} has no probe, at least with these options; see its page, or write tcp"

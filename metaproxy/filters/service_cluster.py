@@ -8,15 +8,18 @@ Lives here: HTTP and gRPC calls that pick an endpoint each. Does not: clusters a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from metaproxy.clients.http import MAX_BODY, Answer, HttpCalls, HttpFailed
 from metaproxy.clients.relay import Relay
 from metaproxy.plugins import OptionError
+
+T = TypeVar("T")
 
 MOST = 1000
 """Endpoints whose connections are kept; a discovery may have brought many in the course of time."""
@@ -56,8 +59,8 @@ def no_endpoint(name: str) -> str:
     return f"no usable endpoint in cluster {name}"
 
 
-def counted(deferred: Deferred[Any], picked: Picked) -> Deferred[Any]:
-    def answered(result: Any) -> Any:
+def counted(deferred: Deferred[T], picked: Picked) -> Deferred[T]:
+    def answered(result: T) -> T:
         picked.end(True)
         return result
 
@@ -71,7 +74,7 @@ def counted(deferred: Deferred[Any], picked: Picked) -> Deferred[Any]:
 class HttpToCluster:
     """Calls as of HttpCalls; the URL's host is only what the service is called, the cluster says where it is."""
 
-    def __init__(self, clusters: Clusters, name: str, reactor: Any) -> None:
+    def __init__(self, clusters: Clusters, name: str, reactor: IReactorTime) -> None:
         self._clusters, self._name = clusters, name
         self._calls = HttpCalls(reactor, lambda label: self._picked[label].connector())
         self._picked: dict[str, Picked] = {}

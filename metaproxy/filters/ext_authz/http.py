@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from twisted.internet.interfaces import IReactorTime
+
 from metaproxy.clients.http import Answer, HttpCalls, HttpFailed
 from metaproxy.filters.ext_authz.authorization import MOST_CHANGES, Asked, Decision, denied
 from metaproxy.filters.service_cluster import Clusters, HttpToCluster
@@ -57,7 +59,7 @@ class HttpService:
         timeout: float,
         headers: Sequence[tuple[str, str]],
         upstream: Sequence[str],
-        reactor: Any,
+        reactor: IReactorTime,
         clusters: Clusters | None = None,
         cluster: str = "",
     ) -> None:

@@ -6,11 +6,11 @@ Lives here: who tells whom when. Does not: what is told (`peer_metadata`), metri
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from zope.interface import implementer
 
-from metaproxy.filters.istio.peer_metadata import ID_KEY, KEY, encode
+from metaproxy.filters.istio.peer_metadata import ID_KEY, KEY, Node, encode
 from metaproxy.interfaces import IExchange, IOnRequest, IOnResponse
 from metaproxy.units import Option
 
@@ -23,7 +23,7 @@ class MetadataExchange:
 
     def __init__(
         self,
-        node: Any,
+        node: Node,
         direction: Annotated[
             Direction,
             Option("`outbound`: this node's metadata are put into requests; `inbound`: into answers."),

@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
 from metaproxy.support.bounded_map import BoundedMap
 from metaproxy.support.extras import install
@@ -40,7 +40,7 @@ MAX_LABEL = 256
 UNKNOWN = "unknown"
 
 
-def encode(metadata: Mapping[str, Any]) -> str:
+def encode(metadata: Mapping[str, object]) -> str:
     """The text for a node with these metadata; "" when it has nothing to tell. Lists are written with commas."""
     struct = Struct()
     for name in TEXTS:
@@ -54,8 +54,18 @@ def encode(metadata: Mapping[str, Any]) -> str:
     return base64.b64encode(struct.SerializeToString(deterministic=True)).decode()
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+class Node(Protocol):
+    """What is asked of the node that a configuration describes."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def metadata(self) -> Mapping[str, object]: ...
 
 
 class Peer(NamedTuple):
@@ -74,10 +84,10 @@ NOBODY = Peer()
 """A side that tells nothing, or nothing that can be read."""
 
 
-def peer_of(metadata: Mapping[str, Any]) -> Peer:
+def peer_of(metadata: Mapping[str, object]) -> Peer:
     """Of a node's metadata, or of what a peer sent."""
 
-    def told(source: Mapping[str, Any], name: str, otherwise: str = UNKNOWN) -> str:
+    def told(source: Mapping[str, object], name: str, otherwise: str = UNKNOWN) -> str:
         value = source.get(name)
         return value[:MAX_LABEL] if isinstance(value, str) and value else otherwise
 

@@ -19,7 +19,7 @@ from prometheus_client.utils import floatToGoString
 from zope.interface import implementer
 
 from metaproxy.filters.istio.metadata_exchange import Direction
-from metaproxy.filters.istio.peer_metadata import KEY, UNKNOWN, Peer, Peers, peer_of
+from metaproxy.filters.istio.peer_metadata import KEY, UNKNOWN, Node, Peer, Peers, peer_of
 from metaproxy.interfaces import IOnComplete
 from metaproxy.message import FrameError
 from metaproxy.units import Option
@@ -86,7 +86,7 @@ class IstioStats:
 
     def __init__(
         self,
-        node: Any,
+        node: Node,
         direction: Annotated[
             Direction,
             Option(

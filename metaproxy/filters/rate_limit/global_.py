@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
@@ -17,7 +17,7 @@ from zope.interface import implementer
 from metaproxy.clients.redis import Redis
 from metaproxy.filters.options import matching
 from metaproxy.filters.outage_log import OutageLog
-from metaproxy.filters.rate_limit.descriptors import Asked, descriptors
+from metaproxy.filters.rate_limit.descriptors import Asked, Descriptor, descriptors
 from metaproxy.filters.rate_limit.fixed_window import Decision, InProcess, OnRedis
 from metaproxy.filters.rate_limit.over_limit_cache import OverLimitCache
 from metaproxy.filters.rate_limit.quota_headers import ALL, ResponseMetadata, is_enforced
@@ -149,7 +149,7 @@ class GlobalRateLimit:
         self._trouble = OutageLog("global_rate_limit", "the limit is asked again", clock)
         self.counters = {"ok": 0, "over_limit": 0, "enforced": 0, "error": 0, "failure_mode_allowed": 0}
 
-    def on_request(self, exchange: IExchange) -> Reply | Deferred[Any] | None:
+    def on_request(self, exchange: IExchange) -> Reply | Deferred[Reply | None] | None:
         get = exchange.get
         if self._holds is not None and not self._holds(get):
             return None
@@ -209,7 +209,7 @@ class GlobalRateLimit:
         return None
 
 
-def _descriptors(written: list[object], where: _Where | None) -> list[Any]:
+def _descriptors(written: list[object], where: _Where | None) -> list[Descriptor]:
     found = descriptors(written)
     for place, one in enumerate(found):
         if one.limit is None and (where is None or where.redis):
