@@ -26,7 +26,7 @@ SAME_CLOCK = 1.0
 """Seconds by which two clocks may differ and still be the same one, read twice."""
 
 
-def spans(config: model.Config, clock: object) -> Spans:
+def spans(config: model.Config, clock: Any) -> Spans:
     """Of a configuration with `tracing:`."""
     from metaproxy.telemetry.tracing.spans import DEFAULT_URLS, Spans, make_exporter
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.python.failure import Failure
 
 from metaproxy.clients.http import MAX_BODY, Answer, HttpCalls, HttpFailed
@@ -34,7 +34,7 @@ class Picked(Protocol):
     @property
     def secured(self) -> bool: ...
 
-    def connector(self) -> Any:
+    def connector(self) -> IStreamClientEndpoint:
         """An IStreamClientEndpoint whose connections speak the cluster's TLS."""
 
     def end(self, well: bool) -> None:

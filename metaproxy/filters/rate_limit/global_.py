@@ -11,7 +11,7 @@ import json
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from zope.interface import implementer
 
 from metaproxy.clients.redis import Redis
@@ -238,7 +238,7 @@ def _service(
     return RateLimitService(where.grpc, domain, timeout, clock, clusters if where.cluster else None)
 
 
-def _connector(clusters: Clusters, name: str) -> object:
+def _connector(clusters: Clusters, name: str) -> IStreamClientEndpoint:
     """For one connection of a Redis: all calls share it. Raises LookupError."""
     picked = clusters.pick(name)
     if picked is None:
