@@ -442,7 +442,7 @@ def test_a_wrong_policy_and_a_wrong_fault_are_told_with_their_lines() -> None:
     {delay: 1s},
     {dely: 1s}]}}]"""
     first, second = refused(mesh(listener=filters, protocol="thrift"))
-    assert first.startswith("4:") and "policies: bad: permissions: method: no matcher 'prefx'" in first
+    assert first.startswith("4:") and "permissions: rbac: method: no matcher 'prefx'" in first
     assert second.startswith("7:") and "faults[1]: unknown key 'dely'; did you mean 'delay'?" in second
 
 
