@@ -24,6 +24,10 @@ MAX_RING = 8 << 20
 """Entries that a ring may have, as in Envoy; one takes 16 bytes, and about a microsecond to build."""
 
 
+DUST = 1e-6
+"""Of a place: what running sums may be off by."""
+
+
 @implementer(ILoadBalancer)
 class RingHash:
     """
@@ -75,7 +79,7 @@ def ring(endpoints: Sequence[IEndpoint], minimum: int, maximum: int) -> list[tup
     The places in the order of their hashes, each with who stands there: XXH64 of `<address>_0`, `<address>_1` ...
 
     The lightest endpoint gets a whole number of places, the others in proportion; where `maximum` leaves fractions,
-    running sums (floating point, as in Envoy) decide who gets the odd place.
+    running sums decide who gets the odd place, as in Envoy; what floating point adds to a whole number is no place.
     """
     total = sum(endpoint.weight for endpoint in endpoints)
     lightest = min(endpoint.weight for endpoint in endpoints) / total
@@ -86,7 +90,7 @@ def ring(endpoints: Sequence[IEndpoint], minimum: int, maximum: int) -> list[tup
     for endpoint in endpoints:
         target += scale * (endpoint.weight / total)
         prefix = f"{endpoint.address}_"
-        own = math.ceil(target) - len(places)
+        own = math.ceil(target - DUST) - len(places)
         places += [(hash_of(f"{prefix}{i}".encode()), endpoint) for i in range(own)]
     places.sort(key=lambda place: place[0])
     return places

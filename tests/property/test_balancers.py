@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from metaproxy.balancers.hashing import hash_values
@@ -76,6 +76,7 @@ def test_turns_are_spread_over_the_round_as_evenly_as_weights_allow(weights: Any
         assert abs(had[who] - share * turn) <= 1 + share * (len(weights) - 2) + 1e-6
 
 
+@example([77, 11, 11, 20], 1, 256)
 @given(weights, st.integers(1, 256), st.integers(256, 1024))
 def test_a_ring_has_a_place_for_each_endpoint_and_no_more_than_allowed(
     weights: Any, minimum: Any, maximum: Any

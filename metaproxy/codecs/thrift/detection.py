@@ -102,7 +102,7 @@ def _unframed(name: str) -> Callable[[Data, int, int], object]:
     def check(data: Data, end: int, most: int) -> None:
         if end and data[0] < 0x5B:
             raise WrongByte(0, "no mark")  # old binary is another candidate
-        encoding.check(data, 0, end)
+        encoding.check(data, 0, min(end, most))  # as `frames.check`
 
     return check
 

@@ -57,6 +57,8 @@ def check(data: Data, at: int, profile: Profile, most: int) -> None:
         if start is not None and start < end:
             start = carrier.start(data, start)
             end = min(end, at + 4 + int.from_bytes(data[at : at + 4], "big"))
+    elif transport == UNFRAMED:
+        end = min(end, at + most)  # what lies beyond is over the bound, whatever it is
     if start is not None:
         encoding.check(data, start, end)
 
