@@ -20,6 +20,8 @@ DEMO = f"""
 import signal, sys
 from demo.processes import Processes, end_on_signals
 
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, signal.SIG_DFL)  # as on a terminal, also where who runs the tests ignores them (nohup, &)
 end_on_signals()
 processes = Processes()
 try:
