@@ -72,7 +72,7 @@ class Connection(LengthFramed):
         return Message(Kind.ONEWAY if flags & ONEWAY else Kind.REQUEST, frame, id, more=more)
 
     def drain(self) -> bytes:
-        """A server's word, so only clients are told."""
+        """The message of a server, sent to clients only."""
         return packed(GOODBYE, 0) if self.side is Side.CLIENT else b""
 
 

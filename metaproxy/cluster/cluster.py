@@ -263,7 +263,7 @@ class Cluster:
         """As `_balanced`, when it is too late to refuse a balancer: the one before goes on."""
         try:
             return self._balanced(before, endpoints)
-        except Exception:
+        except BaseException:  # also SystemExit: a plugin's constructor may not end what asks for it
             log.failure("cluster {name}: balancer {balancer} failed", name=self.name, balancer=self.balancer_name)
             return before
 

@@ -2,6 +2,9 @@
 One client's connection: reads, bounds, orders, closes. What a message goes through is exchange.py's.
 
 Lives here: `Downstream`. Does not: filters, routes, upstream connections.
+
+Longer than most modules: order, pauses and the connection's end look at the same few attributes; the budget of bytes is
+a module of its own already (`client_budget`).
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from cluster_picks import made, picked
 from cluster_pool import with_pool
@@ -11,6 +13,7 @@ from metaproxy.balancers.round_robin import RoundRobin
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.codecs.framing import Codec
+from metaproxy.interfaces import IEndpoint
 from metaproxy.message import Kind, Message
 
 
@@ -75,3 +78,19 @@ def test_a_cluster_that_begins_empty_learns_what_its_balancer_looks_at() -> None
     cluster = Cluster("demo", Codec(), [], lambda endpoints: RingHash(endpoints, key="user"))
     cluster.update(made("a:1", "b:1"))
     assert cluster.uses_hash and cluster.splits and cluster.hash_keys == ("user",)
+
+
+@pytest.mark.parametrize("fault", [RuntimeError("x"), SystemExit(1)], ids=lambda fault: type(fault).__name__)
+def test_a_balancer_that_raises_anything_when_it_is_built_again_leaves_the_one_before(fault: BaseException) -> None:
+    built: list[int] = []
+
+    def make(endpoints: Sequence[IEndpoint]) -> RoundRobin:
+        built.append(len(endpoints))
+        if len(built) > 1:
+            raise fault
+        return RoundRobin(endpoints)
+
+    cluster = Cluster("demo", Codec(), made("a:1"), make)
+    before = cluster.balancer
+    cluster.update(made("a:1", "b:1"))
+    assert built == [1, 2] and cluster.balancer is before
