@@ -25,6 +25,8 @@ from metaproxy.app.sources import Source, file_stamp, stamps_of, written_runtime
 from metaproxy.config import model
 from metaproxy.config.build import Builder
 from metaproxy.config.check import Problem, check, plugin_folders
+from metaproxy.config.difference import Changes, diff
+from metaproxy.config.masking import as_data
 from metaproxy.config.named_files import Confinement, NamedFile, named_files
 from metaproxy.config.schema.load import Scalar, read
 from metaproxy.config.slices import Slices, in_reactor
@@ -225,7 +227,7 @@ class Application(Service):
 
     def dump(self) -> dict[str, object]:
         """Return the configuration in force, with defaults, as JSON has it; secrets are masked."""
-        shown = model.as_data(self.config)
+        shown = as_data(self.config)
         assert isinstance(shown, dict)
         return shown
 
@@ -333,7 +335,7 @@ def is_open(admin: model.Admin) -> bool:
 
 
 def _difference(old: model.Config, new: model.Config) -> Difference:
-    found = model.diff(old, new)
+    found = diff(old, new)
     return {
         "listeners": _names(found.listeners),
         "clusters": _names(found.clusters),
@@ -342,7 +344,7 @@ def _difference(old: model.Config, new: model.Config) -> Difference:
     }
 
 
-def _names(changes: model.Changes) -> Names:
+def _names(changes: Changes) -> Names:
     return {"added": changes.added, "changed": changes.changed, "removed": changes.removed}
 
 

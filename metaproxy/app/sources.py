@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from metaproxy.config import model
+from metaproxy.config import model, references
 from metaproxy.config.named_files import Confinement
 from metaproxy.config.schema.load import load
 from metaproxy.plugins import Registry
@@ -64,4 +64,4 @@ def file_stamp(file: str) -> object:
 
 def stamps_of(config: model.Config) -> dict[Path, object]:
     """Return the stamps of certificates, keys and secrets: their content is part of the configuration."""
-    return {path: file_stamp(str(path)) for path in model.files_of(config)}
+    return {path: file_stamp(str(path)) for path in references.files_of(config)}

@@ -27,8 +27,10 @@ from metaproxy.cluster.original_destination import OriginalDestinationCluster
 from metaproxy.cluster.retry import RetryPolicy
 from metaproxy.cluster.slow_start import SlowStart
 from metaproxy.codecs.framing import Codec
-from metaproxy.config import clusters, model
+from metaproxy.config import clusters, model, references
 from metaproxy.config.inheritance import Place, succeed
+from metaproxy.config.masking import as_data
+from metaproxy.config.schema.reading import Use
 from metaproxy.config.slices import checkpoint
 from metaproxy.config.tls import client_tls, server_tls
 from metaproxy.counts import ClusterCounts, EndpointCounts, MirrorCounts, TargetCounts
@@ -57,7 +59,7 @@ Hooks = tuple[tuple[Callable[[Any], Any], ...], ...]
 """The bound methods of each of HOOKS, in the order of the filters."""
 
 
-def _key(use: model.Use) -> str:
+def _key(use: Use) -> str:
     """Equal for two uses of a plugin with equal options."""
     return json.dumps([use.name, use.options], sort_keys=True, default=str)
 
@@ -148,7 +150,7 @@ class _Build:
             self.kept[key] = before[key] if key in before else make()
         return self.kept[key]
 
-    def _plugin(self, interface: Any, use: model.Use, place: object = None) -> Any:
+    def _plugin(self, interface: Any, use: Use, place: object = None) -> Any:
         """A codec or filter; the same object as before while its code, its options and its place are the same."""
         code = self.registry.load(interface, use.name)
 
@@ -156,7 +158,7 @@ class _Build:
             return self.registry.factory(interface, use.name, use.options, self.injected)()
 
         node = self.config.node if "node" in parameters(code) else None
-        return self._keep((code, _key(use), place, node and json.dumps(model.as_data(node), sort_keys=True)), make)
+        return self._keep((code, _key(use), place, node and json.dumps(as_data(node), sort_keys=True)), make)
 
     def _counts_of(self, listener: str, route: str, cluster: str) -> TargetCounts:
         key = (listener, route, cluster)
@@ -179,11 +181,11 @@ class _Build:
 
     @cached_property
     def _asked(self) -> dict[str, bool]:
-        return model.asked(self.config)
+        return references.asked(self.config)
 
     @cached_property
     def _senders(self) -> dict[str, list[model.Listener]]:
-        return model.senders(self.config)
+        return references.senders(self.config)
 
     def _cluster(self, spec: model.Cluster, codec: ICodec) -> Cluster:
         checkpoint()
@@ -350,7 +352,7 @@ class _Build:
             targets.append(MirrorTarget(self.clusters[one.cluster], one.percent / 100.0, one.compare, counts))
         return Mirror(targets, random.random) if targets else None
 
-    def _hook(self, route: Route, listener: model.Listener, overrides: Mapping[str, model.Use | None]) -> None:
+    def _hook(self, route: Route, listener: model.Listener, overrides: Mapping[str, Use | None]) -> None:
         """Gives a route the hooks of its listener's filters, its own options in their place; not of those `off`."""
         found = self.hooks.get(listener.name) if not overrides else None
         if found is None:
@@ -365,9 +367,7 @@ class _Build:
         if isinstance(route.mirror, Mirror):
             route.on_complete = (*route.on_complete, *route.mirror.hooks)
 
-    def _filters(
-        self, route: Route, listener: model.Listener, overrides: Mapping[str, model.Use | None]
-    ) -> list[object]:
+    def _filters(self, route: Route, listener: model.Listener, overrides: Mapping[str, Use | None]) -> list[object]:
         """The filters of a route, in order: tracing first, access logs last."""
         filters: list[object] = []
         if listener.tracing is not None:
@@ -397,10 +397,10 @@ class _Build:
 
         config, clock = self.config, self.builder.injected["clock"]
         node, codec = config.node, self._plugin(ICodec, listener.protocol)
-        key = json.dumps(model.as_data([config.tracing, node.id, node.cluster, node.zone]), sort_keys=True)
+        key = json.dumps(as_data([config.tracing, node.id, node.cluster, node.zone]), sort_keys=True)
         secret = config.tracing and tuple(str(one) for one in config.tracing.headers.values())
         sent = self._keep(("spans", key, secret), partial(spans, config, clock))
-        options = json.dumps(model.as_data(spec), sort_keys=True)
+        options = json.dumps(as_data(spec), sort_keys=True)
         one = self._keep(
             ("tracing", listener.name, options, id(sent), id(codec)),
             partial(tracing, spec, node, codec, sent, clock, None),

@@ -20,7 +20,7 @@ from typing import Any, TypeVar, cast
 from twisted.internet.task import Clock
 
 from metaproxy.cluster.endpoint import Endpoint
-from metaproxy.config import model
+from metaproxy.config import model, references
 from metaproxy.config.known_keys import check_balancer_keys, check_keys
 from metaproxy.config.named_files import Confinement, NamedFile, named_files, place
 from metaproxy.config.permissions import who_else_writes
@@ -314,7 +314,7 @@ def _keys_are_known(listener: model.Listener, reading: Reading) -> None:
 
 @_rule(model.Config)
 def _keys_of_balancers_are_known(config: model.Config, reading: Reading) -> None:
-    senders = model.senders(config)
+    senders = references.senders(config)
     for cluster in config.clusters:
         uses = [cluster.protocol or listener.protocol for listener in senders.get(cluster.name, ())]
         codecs = {codec.name: codec for codec in map(reading.built, uses) if codec is not None}
@@ -410,13 +410,13 @@ def _clusters_fit_their_routes(config: model.Config, reading: Reading) -> None:
     kinds = {one.name: {frozenset(end.metadata.items()) for end in one.endpoints} for one in config.clusters}
     for listener in config.listeners:
         for route in listener.routes:
-            for name in model.clusters_of(route):
+            for name in references.clusters_of(route):
                 if name in clusters:
                     _cluster_fits(listener, route, clusters[name], reading)
             for name in _targets(route):
                 if name in clusters and clusters[name].discovery is None:
                     _subset_is_there(route, name, kinds[name], reading)
-    used, asked = model.senders(config), model.asked(config)
+    used, asked = references.senders(config), references.asked(config)
     _services_are_there(config, clusters, reading)
     for cluster in config.clusters:
         _service_can_be_checked(cluster, cluster.name in asked and cluster.name not in used, reading)
@@ -529,7 +529,7 @@ def _subset_is_there(
 
 @_rule(model.Config)
 def _original_destinations_are_known(config: model.Config, reading: Reading) -> None:
-    used = model.senders(config)
+    used = references.senders(config)
     for cluster in config.clusters:
         if not cluster.has_original_destination:
             continue

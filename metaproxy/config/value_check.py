@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from zope.interface.interface import InterfaceClass
 
-from metaproxy.config import model
+from metaproxy.config import model, references
 from metaproxy.config.schema.reading import Plugins, Use, near
 from metaproxy.interfaces import ICodec, IDiscovery, IFilter, ILoadBalancer
 from metaproxy.plugins import OptionError, PluginError, UnknownPlugin
@@ -41,7 +41,7 @@ def _references(config: model.Config) -> Iterator[str]:
     known = [cluster.name for cluster in config.clusters]
     for at, listener in enumerate(config.listeners):
         for index, route in enumerate(listener.routes):
-            yield from _unknown(model.clusters_of(route), known, f"listeners[{at}].routes[{index}]")
+            yield from _unknown(references.clusters_of(route), known, f"listeners[{at}].routes[{index}]")
     for index, cluster in enumerate(config.clusters):
         yield from _unknown(cluster.fallback, known, f"clusters[{index}].fallback")
 

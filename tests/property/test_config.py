@@ -12,18 +12,9 @@ from twisted.internet.task import Clock
 
 from metaproxy.config.build import Builder
 from metaproxy.config.check import check
-from metaproxy.config.model import (
-    Admin,
-    Breaker,
-    Cluster,
-    Config,
-    Connections,
-    Endpoint,
-    Listener,
-    Route,
-    as_data,
-    diff,
-)
+from metaproxy.config.difference import diff
+from metaproxy.config.masking import as_data
+from metaproxy.config.model import Admin, Breaker, Cluster, Config, Connections, Endpoint, Listener, Route
 from metaproxy.config.schema.load import load, resolve
 from metaproxy.config.schema.shape import Section, options
 from metaproxy.plugins import Registry

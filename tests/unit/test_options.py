@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import pytest
 
 from metaproxy.config.check import check
-from metaproxy.config.model import as_data
+from metaproxy.config.masking import as_data
 from metaproxy.config.schema.plugin_options import built_in_plugins
 from metaproxy.options import OptionError, convert, declared, hide, made
 from metaproxy.plugins import Declaration, Registry

@@ -10,7 +10,7 @@ from stand import Stand
 
 from metaproxy.app.application import LOOK_EVERY
 from metaproxy.config import model
-from metaproxy.config.model import Use
+from metaproxy.config.schema.reading import Use
 
 TEXT = """
 listeners: [{name: front, listen: "127.0.0.1:7000", protocol: thrift, routes: [{cluster: one}]}]

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from metaproxy.config import model
-from metaproxy.config.model import Use
+from metaproxy.config.schema.reading import Use
 from metaproxy.config.value_check import check_value
 from metaproxy.plugins import Registry
 

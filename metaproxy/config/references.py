@@ -1,0 +1,75 @@
+"""
+What a configuration refers to: files, and which clusters are reached from where.
+
+Lives here: questions about a `Config` that several ask. Does not: whether what is named is there (`check`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from metaproxy.config.model import Config
+from metaproxy.config.sections.listener import Listener
+from metaproxy.config.sections.route import Route
+
+
+def files_of(config: Config) -> set[Path]:
+    """Files whose content is part of the configuration: those of secrets, certificates and keys."""
+    found = {one.file for one in config.secrets.values()}
+    for listener in config.listeners:
+        tls = listener.tls
+        if tls is not None:
+            found.update((tls.certificate, tls.key, tls.client_ca))
+            found.update(path for one in tls.certificates for path in (one.certificate, one.key))
+    for cluster in config.clusters:
+        if cluster.tls is not None:
+            found.update((cluster.tls.ca, cluster.tls.certificate, cluster.tls.key))
+    if config.admin.tls is not None:
+        found.update((config.admin.tls.certificate, config.admin.tls.key, config.admin.tls.client_ca))
+    return {path for path in found if path is not None}
+
+
+def clusters_of(route: Route) -> list[str]:
+    """The clusters that a route names: where its requests go, then where copies go."""
+    direct = [route.cluster] if route.cluster is not None else list(route.clusters or ())
+    return [*direct, *(mirror.cluster for mirror in route.mirror)]
+
+
+def asked(config: Config) -> dict[str, bool]:
+    """The clusters that filters may ask as services -> whether one of them does so over gRPC."""
+    found: dict[str, bool] = {}
+    for listener in config.listeners:
+        uses = [*listener.filters, *(use for route in listener.routes for use in route.filters.values())]
+        for service in [one for use in uses if use is not None for one in _places(use.options)]:
+            name = service["cluster"]
+            over_grpc = not ("http" in service or "url" in service or service.get("kind") == "redis")
+            found[name] = found.get(name, False) or over_grpc
+    return found
+
+
+def _places(options: object) -> Iterator[Mapping[str, Any]]:
+    """The mappings within a filter's options that name a cluster: `service:` and `jwks:`, wherever they stand."""
+    if isinstance(options, Mapping):
+        for key, inner in options.items():
+            if key in ("service", "jwks") and isinstance(inner, Mapping) and isinstance(inner.get("cluster"), str):
+                yield inner
+            else:
+                yield from _places(inner)
+
+
+def senders(config: Config) -> dict[str, list[Listener]]:
+    """Cluster -> the listeners whose requests may come to it, be it as a copy or by `fallback`."""
+    fallback = {one.name: one.fallback for one in config.clusters}
+    found: dict[str, list[Listener]] = {}
+    for listener in config.listeners:
+        waiting = [name for route in listener.routes for name in clusters_of(route)]
+        seen: set[str] = set()
+        while waiting:
+            name = waiting.pop()
+            if name not in seen:
+                seen.add(name)
+                found.setdefault(name, []).append(listener)
+                waiting += fallback.get(name, ())
+    return found

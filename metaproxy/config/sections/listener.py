@@ -1,0 +1,82 @@
+"""
+The keys of a listener: where clients arrive, and what holds for each of them.
+
+Lives here: sections of `model`. Does not: its routes (`route`), its logs and traces (`telemetry`).
+"""
+
+# ruff: noqa: RUF009 - `option` makes a dataclass field, as dataclasses.field does
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from metaproxy.config.schema.notation import Choice, Duration, Flag, Listen, Name, Size, Source, Whole
+from metaproxy.config.schema.reading import Use
+from metaproxy.config.schema.shape import Filter, FlagOr, ListOf, Named, Nested, Section, option
+from metaproxy.config.sections.route import Route
+from metaproxy.config.sections.telemetry import AccessLog, ListenerTracing
+from metaproxy.config.sections.transport import KeepAlive, ServerTls
+from metaproxy.interfaces import ICodec
+from metaproxy.units import Bytes, Seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxyProtocol(Section):
+    """Who may tell, by a PROXY header, which client it speaks for. Connections from elsewhere are refused."""
+
+    trusted: tuple[str, ...] = option(
+        ListOf(Source(), 1, alone=True), "Networks of the proxies in front; `unix`: who connects to a Unix socket."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listener(Section):
+    """Where clients arrive, what protocol they speak, and what becomes of their requests."""
+
+    name: str = option(Name("listener"), "Unique.")
+    listen: tuple[str, ...] = option(
+        ListOf(Listen(), 1, alone=True), "Where it listens; port 0 is a free one, unix:/path a socket in a folder."
+    )
+    protocol: Use = option(Named(ICodec), "What its clients speak.")
+    tls: ServerTls | None = option(Nested(ServerTls), "TLS towards clients.", None)
+    proxy_protocol: bool | ProxyProtocol = option(
+        FlagOr(ProxyProtocol),
+        "Clients come through a proxy that speaks the PROXY protocol, v1 or v2. `true` believes every sender.",
+        False,
+    )
+    original_destination: bool = option(
+        Flag(),
+        "Connections were redirected here (nftables, iptables): `destination.address` is where their clients meant to "
+        "go, and clusters may go there.",
+        False,
+    )
+    keepalive: KeepAlive | None = option(Nested(KeepAlive), "TCP keep-alive towards clients.", None, "off")
+    max_connections: int = option(Whole(1), "Clients at a time; more are refused.", 10000)
+    max_frame: Bytes = option(
+        Size("64B", "1GiB"),
+        "Of one message; a larger request ends its connection.",
+        "16MiB",
+    )
+    max_inflight: int = option(Whole(1), "Requests under way for one client; it is read on when one is answered.", 1024)
+    max_buffered: Bytes = option(
+        Size("64KiB", "64GiB"),
+        "Bytes kept for one client: answers that it has not read or that wait for one before them, requests that wait. "
+        "Beyond, it is read no more; as many requests are under way as their answers have room here.",
+        "16MiB",
+    )
+    idle_timeout: Seconds = option(Duration(), "A client without a request for so long is let go; 0: never.", "1h")
+    stall_timeout: Seconds = option(
+        Duration(), "A client that takes no byte for so long, while answers wait, is cut off; 0: never.", "30s"
+    )
+    drain_timeout: Seconds = option(Duration(), "Time that requests under way have to finish when it stops.", "30s")
+    reserved_keys: str = option(
+        Choice("keep", "strip"),
+        "What becomes of metadata that only proxies may set (`x-request-id`, `x-envoy-*` ...) when clients send them.",
+        "keep",
+    )
+    filters: tuple[Use, ...] = option(ListOf(Filter()), "What requests pass, in this order.", ())
+    routes: tuple[Route, ...] = option(ListOf(Nested(Route), later=("rds",)), "First match wins.", ())
+    access_log: tuple[AccessLog, ...] = option(ListOf(Nested(AccessLog)), "Logs of its exchanges.", ())
+    tracing: ListenerTracing | None = option(
+        Nested(ListenerTracing), "Which of its exchanges have spans.", None, "none"
+    )

@@ -1,0 +1,93 @@
+"""
+The keys of connections, whichever side they are of: TLS towards clients, servers and operators, and TCP keep-alive.
+
+Lives here: sections of `model`. Does not: making contexts of certificates (`config.tls`).
+"""
+
+# ruff: noqa: RUF009 - `option` makes a dataclass field, as dataclasses.field does
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from metaproxy.config.schema.notation import Choice, Duration, File, Flag, Text, Whole
+from metaproxy.config.schema.shape import ListOf, Nested, Section, option
+from metaproxy.units import Seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate(Section):
+    """A certificate for clients that ask for one of its names (SNI)."""
+
+    certificate: Path = option(File(), "It and its chain, PEM.")
+    key: Path = option(File(), "Its key, PEM, without a passphrase.")
+    names: tuple[str, ...] = option(
+        ListOf(Text(253)), "Names that it is for; `*.example.org` for all of a domain.", (), "those in the certificate"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerTls(Section):
+    """TLS towards clients. Files are read again when they change; connections that are there keep what they have."""
+
+    certificate: Path = option(File(), "The certificate and its chain, PEM.")
+    key: Path = option(File(), "Its key, PEM, without a passphrase.")
+    certificates: tuple[Certificate, ...] = option(
+        ListOf(Nested(Certificate)), "More of them, chosen by the name that a client asks for.", ()
+    )
+    client_ca: Path | None = option(File(), "Who signs clients' certificates, PEM.", None, "clients show none")
+    require_client_certificate: bool = option(
+        Flag(), "Refuse clients without one that `client_ca` signed; else it is checked if it is there.", False
+    )
+    min_version: str = option(Choice("1.2", "1.3"), "Of TLS.", "1.2")
+    ciphers: str = option(Text(empty=True), "Of TLS 1.2, in OpenSSL's words.", "", "those of Python")
+    alpn: tuple[str, ...] = option(ListOf(Text(255)), "Protocols to agree on, the preferred one first.", ())
+    handshake_timeout: Seconds = option(Duration("10ms"), "Time that a client's handshake may take.", "10s")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientTls(Section):
+    """TLS towards servers. Files are read again when they change."""
+
+    ca: Path | None = option(File(), "Who signs the servers' certificates, PEM.", None, "the system's authorities")
+    server_name: str | None = option(
+        Text(253), "What a server's certificate must name, and what it is asked for.", None, "the endpoint's host"
+    )
+    subject_alt_names: tuple[str, ...] = option(
+        ListOf(Text(2048), 1, alone=True),
+        "URIs (SPIFFE) and DNS names: a server's certificate must have one of them, exactly so, as an alternative "
+        "name. `server_name` is then only what it is asked for.",
+        (),
+        "`server_name` decides",
+    )
+    alpn: tuple[str, ...] = option(ListOf(Text(255)), "Protocols to agree on, the preferred one first.", ())
+    certificate: Path | None = option(File(), "The proxy's own, with its chain, PEM.", None)
+    key: Path | None = option(File(), "Its key, PEM, without a passphrase.", None)
+    verify: bool = option(Flag(), "Check the servers' certificates; without it anybody can be the server.", True)
+    min_version: str = option(Choice("1.2", "1.3"), "Of TLS.", "1.2")
+    ciphers: str = option(Text(empty=True), "Of TLS 1.2, in OpenSSL's words.", "", "those of Python")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdminTls(Section):
+    """TLS of the admin API. Its files are read again when they change; switching it on or off waits for a start."""
+
+    certificate: Path = option(File(), "The certificate and its chain, PEM.")
+    key: Path = option(File(), "Its key, PEM, without a passphrase.")
+    client_ca: Path | None = option(
+        File(), "Who signs clients' certificates, PEM; clients without one are refused.", None
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeepAlive(Section):
+    """
+    TCP keep-alive: a peer that is gone without a word is noticed, and routers on the way don't forget the connection.
+    """
+
+    idle: Seconds = option(
+        Duration("1s", "9h"), "Silence after which the peer's system is asked, whole seconds.", "60s"
+    )
+    interval: Seconds = option(Duration("1s", "9h"), "Time from one question without an answer to the next.", "10s")
+    count: int = option(Whole(1, 127), "Questions without an answer after which the connection is lost.", 3)
