@@ -17,9 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from metaproxy.config.schema.addresses import File
 from metaproxy.config.schema.load import Problem
-from metaproxy.config.schema.notation import File, Live, WorkerCount
+from metaproxy.config.schema.numbers import WorkerCount
 from metaproxy.config.schema.shape import ListOf, MapOf, Nested, Section, option
+from metaproxy.config.schema.texts import Live
 from metaproxy.config.sections.cluster import (
     Breaker,
     Check,

@@ -2,7 +2,7 @@
 From the text of a configuration to a tree of nodes that know where they stood.
 
 Lives here: `Problem`, `Node`, `load`: YAML with bounds on size, depth and aliases; `${ENVIRONMENT}` variables; merge
-keys; `{runtime: NAME}`. Does not: what keys there are and what may stand at them (`model`, `notation`).
+keys; `{runtime: NAME}`. Does not: what keys there are and what may stand at them (`model`, `shape`).
 
 Plain scalars mean what YAML 1.2 makes of them, and less: `off`, `no` and `1_000` are texts, and so is each number that
 would not be written back as it stood (`007`, `0x1f`, `+5`), for it may have been meant as one.

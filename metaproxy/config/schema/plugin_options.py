@@ -16,7 +16,9 @@ from typing import Any
 
 from zope.interface.interface import InterfaceClass
 
-from metaproxy.config.schema.notation import Duration, Flag, Hidden, Share, Size, variable
+from metaproxy.config.schema.leaf import variable
+from metaproxy.config.schema.names import Hidden
+from metaproxy.config.schema.numbers import Duration, Flag, Share, Size
 from metaproxy.config.schema.reading import Kind, Schema
 from metaproxy.options import COLLECTIONS, Target, annotation, declared
 from metaproxy.plugins import KINDS, Registry

@@ -2,7 +2,7 @@
 What is gathered while one configuration is read: values, names, plugins, and everything that is wrong.
 
 Lives here: `Reading`; `Kind`, which reads one kind of value with it; what plugins and secrets are read as. Does not:
-the kinds (`notation`), the options (`model`), rules between several options (`check`).
+the kinds (`leaf`, `shape`), the options (`model`), rules between several options (`check`).
 """
 
 from __future__ import annotations

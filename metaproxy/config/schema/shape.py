@@ -2,7 +2,7 @@
 What is made of several values in a configuration: sections, lists, names with values, plugins with options.
 
 Lives here: `Section` and `option`, of which the model is made, and the kinds that read them. Does not: single values
-(`notation`), which options there are (`model`).
+(`texts`, `numbers`, `names`, `addresses`), which options there are (`model`).
 """
 
 from __future__ import annotations
@@ -13,10 +13,14 @@ from typing import Any, ClassVar, TypeVar, cast
 
 from zope.interface.interface import InterfaceClass
 
+from metaproxy.config.schema.addresses import File
+from metaproxy.config.schema.leaf import entries, text, told
 from metaproxy.config.schema.load import Node
-from metaproxy.config.schema.notation import File, Flag, Value, check_name, entries, secret_name, text, told
+from metaproxy.config.schema.names import check_name, secret_name
+from metaproxy.config.schema.numbers import Flag
 from metaproxy.config.schema.plugin_options import built_in, options_schema
 from metaproxy.config.schema.reading import BROKEN, Kind, Reading, Refused, Schema, Use, near
+from metaproxy.config.schema.texts import Value
 from metaproxy.interfaces import IDiscovery, IFilter, ILoadBalancer
 from metaproxy.plugins import kind_of
 from metaproxy.support.nearest_name import nearest_name

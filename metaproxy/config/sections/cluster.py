@@ -12,25 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from metaproxy.config.schema.notation import (
-    Address,
-    Choice,
-    Decimal,
-    Duration,
-    Flag,
-    Hex,
-    Hidden,
-    Name,
-    Reference,
-    Regex,
-    Share,
-    Text,
-    UrlPath,
-    Value,
-    Whole,
-)
+from metaproxy.config.schema.addresses import Address, UrlPath
+from metaproxy.config.schema.names import Hidden, Name, Reference
+from metaproxy.config.schema.numbers import Decimal, Duration, Flag, Share, Whole
 from metaproxy.config.schema.reading import Use
 from metaproxy.config.schema.shape import Discovery, ListOf, MapOf, Named, Nested, OneCheck, Section, option
+from metaproxy.config.schema.texts import Choice, Hex, Regex, Text, Value
 from metaproxy.config.sections.transport import ClientTls, KeepAlive
 from metaproxy.interfaces import ICodec, ILoadBalancer
 from metaproxy.units import Percent, Seconds, Secret

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from metaproxy.config.schema.notation import Choice, Duration, Flag, Listen, Name, Size, Source, Whole
+from metaproxy.config.schema.addresses import Listen, Source
+from metaproxy.config.schema.names import Name
+from metaproxy.config.schema.numbers import Duration, Flag, Size, Whole
 from metaproxy.config.schema.reading import Use
 from metaproxy.config.schema.shape import Filter, FlagOr, ListOf, Named, Nested, Section, option
+from metaproxy.config.schema.texts import Choice
 from metaproxy.config.sections.route import Route
 from metaproxy.config.sections.telemetry import AccessLog, ListenerTracing
 from metaproxy.config.sections.transport import KeepAlive, ServerTls

@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from metaproxy.config.schema.notation import Duration, File, Flag, Hidden, Listen, Size, Text
+from metaproxy.config.schema.addresses import File, Listen
+from metaproxy.config.schema.names import Hidden
+from metaproxy.config.schema.numbers import Duration, Flag, Size
 from metaproxy.config.schema.shape import MapOf, Nested, Section, Tree, option
+from metaproxy.config.schema.texts import Text
 from metaproxy.config.sections.transport import AdminTls
 from metaproxy.units import Bytes, Seconds, Secret
 

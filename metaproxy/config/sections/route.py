@@ -13,21 +13,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from metaproxy.cluster.retry import REASONS
-from metaproxy.config.schema.notation import (
-    Choice,
-    Condition,
-    Duration,
-    Flag,
-    Name,
-    Reference,
-    Share,
-    Span,
-    Text,
-    Value,
-    Whole,
-)
+from metaproxy.config.schema.names import Name, Reference
+from metaproxy.config.schema.numbers import Duration, Flag, Share, Span, Whole
 from metaproxy.config.schema.reading import Use
 from metaproxy.config.schema.shape import ListOf, MapOf, Nested, Override, Section, option
+from metaproxy.config.schema.texts import Choice, Condition, Text, Value
 from metaproxy.message import ErrorKind
 from metaproxy.units import Percent, Seconds
 

@@ -13,21 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from metaproxy.config.schema.notation import (
-    Choice,
-    Duration,
-    File,
-    Flag,
-    Hidden,
-    LogField,
-    LogFormat,
-    Share,
-    Text,
-    Url,
-    Value,
-    Whole,
-)
+from metaproxy.config.schema.addresses import File, Url
+from metaproxy.config.schema.names import Hidden
+from metaproxy.config.schema.numbers import Duration, Flag, Share, Whole
 from metaproxy.config.schema.shape import ListOf, MapOf, Nested, Section, option
+from metaproxy.config.schema.texts import Choice, LogField, LogFormat, Text, Value
 from metaproxy.units import Percent, Seconds, Secret
 
 

@@ -11,8 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from metaproxy.config.schema.notation import Choice, Duration, File, Flag, Text, Whole
+from metaproxy.config.schema.addresses import File
+from metaproxy.config.schema.numbers import Duration, Flag, Whole
 from metaproxy.config.schema.shape import ListOf, Nested, Section, option
+from metaproxy.config.schema.texts import Choice, Text
 from metaproxy.units import Seconds
 
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import pytest
 
-from metaproxy.config.schema.notation import Schema  # type: ignore[attr-defined]
 from metaproxy.config.schema.plugin_options import built_in_plugins, options_schema, rows
+from metaproxy.config.schema.reading import Schema
 from metaproxy.options import declared, parameters
 from metaproxy.units import Bytes, Option, OptionsOf, Seconds, Secret
 

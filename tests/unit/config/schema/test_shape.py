@@ -13,7 +13,8 @@ import pytest
 from twisted.internet.task import Clock
 
 from metaproxy.config.schema.load import load
-from metaproxy.config.schema.notation import Duration, Hidden, Name, Reference, Text, Whole
+from metaproxy.config.schema.names import Hidden, Name, Reference
+from metaproxy.config.schema.numbers import Duration, Whole
 from metaproxy.config.schema.reading import BROKEN, Reading, Secret, Use  # type: ignore[attr-defined]
 from metaproxy.config.schema.shape import (
     Filter,
@@ -27,6 +28,7 @@ from metaproxy.config.schema.shape import (
     option,
     options,
 )
+from metaproxy.config.schema.texts import Text
 from metaproxy.interfaces import ICodec
 from metaproxy.plugins import Registry
 from metaproxy.units import Seconds

@@ -1,0 +1,176 @@
+"""
+How numbers are written in a configuration: flags, counts, durations, sizes, percentages.
+
+Lives here: a class for each; it says in one place what is read, what the docs call it and what an editor checks. Does
+not: the notations themselves, which options of plugins share (`metaproxy.units`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from metaproxy import units
+from metaproxy.config.schema.leaf import Leaf, scalar, text, told, variable
+from metaproxy.config.schema.load import Node
+from metaproxy.config.schema.reading import Schema
+
+MAX_WHOLE = 2**31 - 1
+"""Where nothing else bounds a number: more than anybody means, and still a 32-bit number."""
+
+
+class Flag(Leaf[bool]):
+    def parse(self, node: Node) -> bool:
+        value = scalar(node)
+        if isinstance(value, str):
+            value = _FLAGS.get(value, value)
+        if not isinstance(value, bool):
+            raise ValueError(f"{told(node)} is neither true nor false")
+        return value
+
+    def words(self) -> str:
+        return "`true` or `false`"
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        return variable({"type": "boolean"}, definitions)
+
+
+_FLAGS = {"yes": True, "on": True, "no": False, "off": False}
+"""What YAML 1.1 read as true and false, and many still write."""
+
+
+class Whole(Leaf[int]):
+    def __init__(self, least: int = 0, most: int = MAX_WHOLE) -> None:
+        self._least = least
+        self._most = most
+
+    def parse(self, node: Node) -> int:
+        value = scalar(node)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise ValueError(f"{told(node)} is not a whole number")
+        if not self._least <= value <= self._most:
+            raise ValueError(f"{value} is out of bounds; allowed are {self._least} to {self._most}")
+        return value
+
+    def words(self) -> str:
+        return f"a whole number, {self._least} to {self._most}" if self._most < MAX_WHOLE else "a whole number"
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        return variable({"type": "integer", "minimum": self._least, "maximum": self._most}, definitions)
+
+
+class Decimal(Leaf[float]):
+    """A number from 0, fractions allowed."""
+
+    def parse(self, node: Node) -> float:
+        value = scalar(node)
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value <= MAX_WHOLE:
+            raise ValueError(f"{told(node)} is not a number from 0, such as 1.9")
+        return float(value)
+
+    def words(self) -> str:
+        return "a number"
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        return variable({"type": "number", "minimum": 0}, definitions)
+
+
+class Duration(Leaf[units.Seconds]):
+    """least, most: as a configuration has them."""
+
+    def __init__(self, least: str = "0s", most: str = "365d") -> None:
+        self._least, self._most = least, most
+
+    def parse(self, node: Node) -> units.Seconds:
+        value = units.seconds(scalar(node))
+        if not units.seconds(self._least) <= value <= units.seconds(self._most):
+            raise ValueError(f"{node.text} is out of bounds; allowed are {self._least} to {self._most}")
+        return value
+
+    def words(self) -> str:
+        return "a duration"
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        definitions["duration"] = {
+            "anyOf": [
+                {"type": "number", "minimum": 0},
+                {"type": "string", "pattern": r"^\d+(\.\d+)?(us|ms|s|m|h|d)$|\$\{"},
+            ],
+            "description": "15s, 500ms, 5m or a number of seconds",
+        }
+        return {"$ref": "#/$defs/duration"}
+
+
+class Span(Leaf[tuple[units.Seconds, units.Seconds]]):
+    """A least and a greatest duration, written `25ms..250ms`; one alone stands for both."""
+
+    def parse(self, node: Node) -> tuple[units.Seconds, units.Seconds]:
+        least, dots, most = text(node).partition("..")
+        try:
+            found = units.seconds(least), units.seconds(most if dots else least)
+        except ValueError:
+            found = None
+        if found is None or found[0] > found[1]:
+            raise ValueError(f"{told(node)} is no range of durations; write 25ms..250ms")
+        return found
+
+    def default(self, written: Any) -> tuple[units.Seconds, units.Seconds]:
+        least, _, most = str(written).partition("..")
+        return units.seconds(least), units.seconds(most)
+
+    def words(self) -> str:
+        return "two durations, `25ms..250ms`"
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        return {"type": "string", "pattern": r"^\d+(\.\d+)?(us|ms|s|m|h|d)(\.\.\d+(\.\d+)?(us|ms|s|m|h|d))?$|\$\{"}
+
+
+class Size(Leaf[units.Bytes]):
+    """least, most: as a configuration has them."""
+
+    def __init__(self, least: str, most: str) -> None:
+        self._least, self._most = least, most
+
+    def parse(self, node: Node) -> units.Bytes:
+        value = units.size(scalar(node))
+        if not units.size(self._least) <= value <= units.size(self._most):
+            raise ValueError(f"{node.text} is out of bounds; allowed are {self._least} to {self._most}")
+        return value
+
+    def words(self) -> str:
+        return f"a size, {self._least} to {self._most}"
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        definitions["size"] = {
+            "anyOf": [
+                {"type": "integer", "minimum": 0},
+                {"type": "string", "pattern": r"^\d+(\.\d+)?(B|KiB|MiB|GiB|KB|MB|GB)?$|\$\{"},
+            ],
+            "description": "64KiB, 16MiB or a number of bytes",
+        }
+        return {"$ref": "#/$defs/size"}
+
+
+class Share(Leaf[units.Percent]):
+    def parse(self, node: Node) -> units.Percent:
+        return units.percent(scalar(node))
+
+    def words(self) -> str:
+        return "a percentage, 0 to 100"
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        return variable({"type": "number", "minimum": 0, "maximum": 100}, definitions)
+
+
+class WorkerCount(Leaf[int]):
+    """A number of processes: one, as this version has no more."""
+
+    def parse(self, node: Node) -> int:
+        if node.value != 1 or isinstance(node.value, bool):
+            raise ValueError(f"{told(node)}: more than one process is not supported yet in this version; write 1")
+        return 1
+
+    def words(self) -> str:
+        return "`1`"
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        return {"const": 1}
