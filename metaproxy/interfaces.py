@@ -13,8 +13,9 @@ Three properties tell protocols apart; a codec declares them and the proxy does 
 - *correlation*: answers are found by id, or by order (the proxy keeps the order of each connection).
 - *affinity*: any upstream connection will do, or the client needs one of its own. A message can change that while the
   connection lives: see `Hold`.
-- *streams*: an exchange of more than one message each way (`Kind.STREAM_OPEN`, `STREAM_DATA`, `STREAM_CLOSE`), told
-  apart by `Message.id` on their connection.
+- *streams*: a message is whole, or a head (`Kind.STREAM_OPEN`) whose Chunks follow under the head's `Message.id`. Both
+  halves of an exchange are open from their head on; a whole message closes its half at once. The exchange is complete
+  when the answer's half was closed, or either side reset it. What flows where is decided by `ISession.flow`.
 
 Two more have their place here. A protocol whose *server speaks first* says so with `server_first`: the proxy then opens
 the client's upstream connection when the client arrives. A protocol that logs in or negotiates on a new upstream
@@ -32,7 +33,7 @@ from zope.interface import Attribute, Interface
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
-    from metaproxy.message import Ending, ErrorKind, Message, Mutation, Part, Reply, Side
+    from metaproxy.message import Chunk, Ending, ErrorKind, Message, Mutation, Part, Reply, Side
 
 
 class ISession(Interface):
@@ -54,9 +55,26 @@ class ISession(Interface):
         "so a server that answers one-way requests can shift no answers. Optional, False if absent."
     )
 
+    owes = Attribute(
+        "bool: `owed` has bytes to write on this connection: acknowledgements, window updates. Looked at after each read "
+        "and each `credit`. Optional, False if absent."
+    )
+    flow = Attribute(
+        "str: how a peer is made to wait. 'connection': its socket is not read, so that a STREAM_OPEN to a server has the "
+        "upstream connection alone; 'stream': `credit` is withheld. Optional, 'connection' if absent."
+    )
+    capacity = Attribute(
+        "int: exchanges at a time that this connection carries, 0 for no limit: what is over it waits (towards servers "
+        "for another connection). May change with any read. Optional, 0 if absent."
+    )
+    facts = Attribute(
+        "Mapping[str, str]: set by the proxy before `open`, if it is there: source.address, tls.alpn ... Optional."
+    )
+
     def open(profile: Hashable, credentials: Mapping[str, str]) -> bytes:
         """
-        The bytes to write first on a new connection; usually b"". On the server's side only.
+        The bytes to write first on a new connection; usually b"". On the client's side (a greeting) only if the codec
+        is `server_first` or has `greets`; profile is None and credentials are empty there.
 
         profile: `Message.profile` of the requests that the connection will carry. credentials: the cluster's
         `credentials:`, may be empty. Answers to these bytes are the session's business and go no further; a
@@ -74,7 +92,8 @@ class ISession(Interface):
     def send(message: Message, id: int) -> bytes:
         """
         The bytes to write on this connection for `message`, which came from the connection on the other side (or was
-        made by the codec), under the id `id`. Usually the original frame with the id patched.
+        made by the codec), under the id `id`. Usually the original frame with the id patched. `message` may be a head, a
+        Chunk or an INTERIM where the codec has these; bytes that must wait for the peer's window stay in the session.
         """
 
     def drain() -> bytes:
@@ -82,13 +101,40 @@ class ISession(Interface):
 
     def owed() -> bytes:
         """
-        The last words to a peer whose bytes broke the protocol (`-ERR Protocol error`), in the protocol's own form.
-        Asked once, after `error` was set; written behind the answers to what came before, then the connection closes.
-        Optional: a session without it says nothing.
+        What the session has to say by itself, asked whenever `owes`; and the last words to a peer whose bytes broke the
+        protocol (`-ERR Protocol error`), in its own form: asked once, after `error` was set; written behind the answers
+        to what came before, then the connection closes. Optional: a session without it says nothing.
         """
 
+    def eof() -> list[Message]:
+        """
+        The peer sends no more. What that completes: an answer that ends with its connection, the half of a tunnel (a
+        STREAM_CLOSE, `final` False). What is still open then has failed. Optional: nothing.
+        """
 
-OPTIONAL = frozenset({"fenced", "open_keys", "owed", "sequential", "upper_keys"})
+    def reset(id: int, kind: ErrorKind | None, text: str) -> bytes | None:
+        """
+        The bytes that give up the exchange `id`, both of its halves; b"" where silence does. None: the protocol has no
+        word for it, so the connection ends. kind: why; None: the answer is whole, and the rest of the request is not
+        wanted. The session ignores what the peer still sends under this id. Optional: None.
+        """
+
+    def credit(id: int, size: int) -> None:
+        """
+        So many bytes of the peer's half `id` have left the proxy (the sum of their `Chunk.size`): the peer may send as
+        many more. Only called where `flow` is 'stream'.
+        """
+
+    def unsent_bytes(id: int) -> int:
+        """Bytes of the exchange that `send` took and keeps, until the peer's window has room. Optional: 0."""
+
+
+OPTIONAL = frozenset(
+    {
+        "alpn", "capacity", "credit", "eof", "facts", "fenced", "flow", "greets", "open_keys", "owed", "owes", "reset",
+        "sequential", "unsent_bytes", "upper_keys",
+    }
+)  # fmt: skip
 """Names of the interfaces above and below that came later: what is written without them goes on working."""
 
 
@@ -124,16 +170,21 @@ class ICodec(Interface):
     )
     upper_keys = Attribute("tuple of str: the keys whose values are always in upper case (a command). Optional.")
     hash_aliases = Attribute("dict[str, str]: key -> the key to hash in its place (Redis: 'key' -> 'tag').")
+    greets = Attribute("bool: sessions towards clients have first bytes (SETTINGS) as well. Optional, False if absent.")
+    alpn = Attribute(
+        "tuple of str: the protocols that are offered, or agreed to, in a TLS handshake, best first. Optional."
+    )
 
     def session(side: Side, max_frame: int) -> ISession:
         """A reader of what `side` sends on one new connection. max_frame: bytes allowed a frame, head included."""
 
-    def reply(request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes:
+    def reply(request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes | Message:
         """
         One whole frame that answers `request` under its own id with an error that its clients understand; b"" for a
         request that gets no answer, unless it opens a state (SUBSCRIBE), whose client waits for that: its connection
         closes behind the error. A FinalFrame ends the client's connection behind it, an empty one without a word. text:
-        at most 1 KiB. name: see Reply; an unknown name counts as "".
+        at most 1 KiB. name: see Reply; an unknown name counts as "". A Message (ERROR) passes through the client's
+        session: for protocols whose frames depend on what was sent before (compressed headers, sequence numbers).
         """
 
     def knows(name: str) -> bool:
@@ -198,8 +249,8 @@ class IExchange(Interface):
     details = Attribute(
         "str: what logs tell of it: of a local reply, or what a filter put there, bounded; '' if nothing."
     )
-    request_bytes = Attribute("int: bytes of the request's frame.")
-    response_bytes = Attribute("int: bytes of the answer's frame; 0 when none.")
+    request_bytes = Attribute("int: bytes of the request, chunks included.")
+    response_bytes = Attribute("int: bytes of the answer, chunks included; 0 when none.")
 
     def get(key: str) -> str | None:
         """
@@ -294,6 +345,18 @@ class IOnResponse(IFilter):
 
     def on_response(exchange: IExchange) -> Reply | Deferred[Any] | None:
         """`exchange.response` is there. Pass it (None), replace it (Reply), or wait."""
+
+
+class IOnChunk(IFilter):
+    """Sees the chunks of streams, in their order, both ways. Whole messages have none."""
+
+    def on_chunk(exchange: IExchange, chunk: Chunk, side: Side) -> bytes | Reply | Deferred[Any] | None:
+        """
+        Pass it (None), replace its payload (bytes), end the exchange (a Reply: in the protocol's words if nothing of the
+        answer was sent, else the stream is reset), or wait: the Deferred fires with one of these, in bounded time, and
+        the chunks behind it wait as well. side: whose chunk it is. A filter that replaces bytes removes what tells their
+        number from the head.
+        """
 
 
 class IOnComplete(IFilter):

@@ -50,9 +50,14 @@ class Kind(IntEnum):
     DRAIN = 6
     """From a server: it wants no new request on this connection; what is in flight is still answered."""
     STREAM_OPEN = 7
-    """Opens a stream: an exchange with more messages each way, which holds its upstream until both halves close."""
+    """
+    From either: the head of a request, or of an answer, whose Chunks follow. A whole message with the same bytes means
+    the same: a session may join what one read brought, and must not wait for more.
+    """
     STREAM_DATA = 8
+    """A Chunk: bytes of the half that its sender's STREAM_OPEN opened."""
     STREAM_CLOSE = 9
+    """A Chunk: its sender's half is over; it may carry the last bytes, and trailers."""
     SKIPPED = 10
     """
     From a server: an answer over the bound, read to its end and dropped. `id` as on a RESPONSE; `frame`: b"" or a text
@@ -63,6 +68,10 @@ class Kind(IntEnum):
     From a server: a request is known to get no answer (a quiet command, a call that was one-way after all). `id` as on
     a RESPONSE; with Correlation.FIFO the oldest unanswered one. The exchange completes, and the client gets nothing.
     """
+    STREAM_RESET = 12
+    """A Chunk: its sender gives the whole exchange up, both halves of it."""
+    INTERIM = 13
+    """From a server: belongs to the exchange `id` and does not answer it (HTTP 1xx). Passed on; the answer follows."""
 
 
 KIND_NAMES: tuple[str, ...] = tuple(kind.name.lower() for kind in Kind)
@@ -75,11 +84,13 @@ class Hold(IntEnum):
     WAIT = 1
     """Starts only when all earlier exchanges of the connection are complete (it changes the session's profile)."""
     EXCHANGE = 2
-    """Needs an upstream connection of its own until it is answered (a blocking command)."""
+    """Needs an upstream connection of its own until it is answered; what its client sends next waits for that."""
     OPEN = 3
     """From this message on the client has an upstream connection of its own (MULTI, SUBSCRIBE, BEGIN)."""
     CLOSE = 4
     """Once this message is answered (an EVENT: once it was passed on) that connection is released."""
+    BLOCKING = 5
+    """As EXCHANGE, and without a time-out: the server answers when something happens (BLPOP)."""
 
 
 class ErrorKind(Enum):
@@ -198,12 +209,18 @@ class Message:
     (database, protocol version, user), any hashable; connections of one profile serve all its requests. refused: is
     there only if a codec set it, for a request of a transaction: refused(message, text) gives the frame that makes the
     server fail all of it, for a request that the proxy answers itself. unclear: is there only where a receiver may see
-    another value than `get` gives: see `values`.
+    another value than `get` gives: see `values`. duplex: is there only if a codec set it, on a server's STREAM_OPEN: the
+    client's half is open from now on, though its request was whole (a tunnel behind CONNECT or 101, an upload that the
+    server asked for). failed: is there only if a codec set it, on a server's STREAM_OPEN: its head reports failure.
     """
 
-    __slots__ = ("answer", "frame", "hold", "id", "kind", "metadata", "more", "profile", "refused", "unclear")
+    __slots__ = (
+        "answer", "duplex", "failed", "frame", "hold", "id", "kind", "metadata", "more", "profile", "refused", "unclear",
+    )  # fmt: skip
     refused: Callable[[Message, str], bytes]
     unclear: Callable[[str], tuple[str | None, ...] | None]
+    duplex: bool
+    failed: bool
 
     def __init__(
         self,
@@ -277,12 +294,10 @@ class Message:
         """A copy with other bytes; all else, also what a codec set besides, is the same."""
         # Several times as fast as copy.copy.
         other = Message(self.kind, frame, self.id, self.metadata, self.more, self.answer, self.hold, self.profile)
-        refused = getattr(self, "refused", None)
-        if refused is not None:
-            other.refused = refused
-        unclear = getattr(self, "unclear", None)
-        if unclear is not None:
-            other.unclear = unclear
+        for name in _SELDOM:
+            value = getattr(self, name, None)
+            if value is not None:
+                setattr(other, name, value)
         return other
 
     def known(self) -> Mapping[str, str]:
@@ -313,6 +328,65 @@ class Message:
         return mine == theirs and self.known() == other.known()
 
     __hash__ = None  # type: ignore[assignment]
+
+
+_SELDOM = ("refused", "unclear", "duplex", "failed")
+"""Attributes of a message that only some codecs set."""
+
+
+class Chunk(Message):
+    """
+    A piece of a stream: STREAM_DATA, STREAM_CLOSE or STREAM_RESET.
+
+    frame: the payload alone; the session that sends it puts its protocol's framing around it. id: as its STREAM_OPEN's.
+    metadata: of the end, such as trailers, by name. trailers: the same as bytes, in the codec's canonical form. size:
+    bytes that flow control counts, padding included. failed: on a server's CLOSE or RESET: the answer is one of failure
+    (grpc-status, an error behind rows). final: on a server's CLOSE: the end of the answer ends the exchange; False for a
+    tunnel, whose other half goes on. unsent: on a server's RESET: it certainly did nothing, so that another try is safe.
+    The `hold` of a chunk is that of a message: what the client's upstream connection is bound by from now on.
+    """
+
+    __slots__ = ("final", "size", "trailers", "unsent")
+
+    def __init__(
+        self,
+        kind: Kind,
+        frame: bytes = b"",
+        id: int = 0,
+        metadata: dict[str, str] | None = None,
+        trailers: bytes = b"",
+        size: int | None = None,
+        hold: Hold = Hold.NONE,
+        failed: bool = False,
+        final: bool = True,
+        unsent: bool = False,
+    ) -> None:
+        super().__init__(kind, frame, id, metadata, hold=hold)
+        self.trailers = trailers
+        self.size = len(frame) if size is None else size
+        self.failed = failed
+        self.final = final
+        self.unsent = unsent
+
+    def with_frame(self, frame: bytes) -> Chunk:
+        """A copy with another payload. `size` stays: it is what the sender's flow control counted."""
+        return Chunk(
+            self.kind, frame, self.id, self.metadata, self.trailers, self.size, self.hold, self.failed, self.final,
+            self.unsent,
+        )  # fmt: skip
+
+    def __repr__(self) -> str:
+        return f"Chunk({self.kind.name}, id={self.id}, {len(self.frame)} bytes, {self.metadata})"
+
+    def __eq__(self, other: object) -> bool:
+        """Same kind, id, payload, trailers and flags: for tests, never on the path."""
+        if not isinstance(other, Chunk):
+            return NotImplemented
+        mine = (self.failed, self.final, self.unsent, self.trailers, self.hold)
+        theirs = (other.failed, other.final, other.unsent, other.trailers, other.hold)
+        return (self.kind, self.id, self.frame, *mine) == (other.kind, other.id, other.frame, *theirs)
+
+    __hash__ = None
 
 
 class Part:

@@ -131,7 +131,7 @@ HOOKS: dict[str, InterfaceClass] = {"on_request": IOnRequest, "on_response": IOn
 def verify(interface: InterfaceClass, built: object) -> None:
     """Raises PluginError, in zope's words, unless `built` keeps the interface; of a filter, the hooks that it has."""
     try:
-        _verified(interface, built)
+        verify_contract(interface, built)
         if interface is IFilter:
             hooks = [name for name in HOOKS if hasattr(built, name)]
             if not hooks:
@@ -149,7 +149,7 @@ def verify(interface: InterfaceClass, built: object) -> None:
         raise PluginError(str(error)) from error
 
 
-def _verified(interface: InterfaceClass, built: object) -> None:
+def verify_contract(interface: InterfaceClass, built: object) -> None:
     """Raises Invalid for what the interface asks for, but for names that came later."""
     try:
         verifyObject(interface, built)

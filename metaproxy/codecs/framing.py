@@ -27,6 +27,10 @@ class Session:
     closing: bool = False
     reusable: bool = True
     fenced: bool = False
+    owes: bool = False
+    flow: str = "connection"
+    capacity: int = 0
+    facts: Mapping[str, str] = {}
 
     def open(self, profile: Hashable, credentials: Mapping[str, str]) -> bytes:
         return b""
@@ -42,6 +46,18 @@ class Session:
 
     def owed(self) -> bytes:
         return b""
+
+    def eof(self) -> list[Message]:
+        return []
+
+    def reset(self, id: int, kind: ErrorKind | None, text: str) -> bytes | None:
+        return None
+
+    def credit(self, id: int, size: int) -> None:
+        """Nothing: only called with flow 'stream'."""
+
+    def unsent_bytes(self, id: int) -> int:
+        return 0
 
 
 @implementer(ICodec)
@@ -62,11 +78,13 @@ class Codec:
     open_keys: bool | None = None
     upper_keys: tuple[str, ...] = ()
     hash_aliases: dict[str, str] = {}
+    greets = False
+    alpn: tuple[str, ...] = ()
 
     def session(self, side: Side, max_frame: int) -> Session:
         raise NotImplementedError
 
-    def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes:
+    def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes | Message:
         raise NotImplementedError
 
     def knows(self, name: str) -> bool:

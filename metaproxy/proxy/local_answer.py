@@ -51,9 +51,13 @@ def _error(exchange: Answerable, reply: Reply) -> bytes:
     text, message, codec = reply.text, exchange.message, exchange.snapshot.codec
     if reply is NO_ROUTE and message.metadata and "operation" in message.metadata:
         text = f"{text} for {message.metadata['operation']}"
-    made: bytes = codec.reply(message, reply.kind or ErrorKind.INTERNAL, text[:1024], reply.name)
+    made = codec.reply(message, reply.kind or ErrorKind.INTERNAL, text[:1024], reply.name)
+    if isinstance(made, Message):
+        if reply.metadata and not codec.mutable:
+            made = made.with_frame(codec.mutate(made, Mutation(reply.metadata)))
+        return exchange.client.session.send(made, message.id)
     if not isinstance(made, bytes):
-        raise TypeError(f"reply gave {made!r:.100}, which is not bytes")
+        raise TypeError(f"reply gave {made!r:.100}, which is neither bytes nor a Message")
     if reply.metadata and made and not codec.mutable:
         error = copy.copy(message)
         error.kind, error.frame = Kind.ERROR, made

@@ -99,7 +99,7 @@ def check_replies(bench: Bench) -> None:
             continue
         _check_questions(bench, what, message)
         if message.kind is Kind.ONEWAY and not message.hold:
-            data = bench.call(f"{what}: reply()", codec.reply, message, ErrorKind.NOT_FOUND, _TEXTS[0], "")
+            data = bench.reply(f"{what}: reply()", message, ErrorKind.NOT_FOUND, _TEXTS[0])
             need(data == b"", f"{what}: reply() to a one-way request gave bytes; nobody waits for it: b''", data)
     for what, request in bench.requests():
         for kind in ErrorKind:
@@ -114,8 +114,7 @@ def check_replies(bench: Bench) -> None:
 
 
 def _check_reply(bench: Bench, what: str, request: Message, kind: ErrorKind, text: str, name: str) -> None:
-    data = bench.call(what, bench.codec.reply, request, kind, text, name, data=request.frame)
-    need(isinstance(data, bytes), f"{what} gave {data!r:.200}; it must give bytes")
+    data = bench.reply(what, request, kind, text, name)
     need(
         bool(data) or request.kind is not Kind.REQUEST or isinstance(data, FinalFrame),
         f"{what} gave b''; the client of a REQUEST waits for an answer. Is it ONEWAY? FinalFrame() closes without one",
@@ -179,7 +178,7 @@ def check_probe(bench: Bench) -> None:
             "a server that answers the probe as this codec would is not alive() to it",
             read[0].answer,
         )
-    refused = bench.call("reply()", codec.reply, read[0], ErrorKind.INTERNAL, "no", "")
+    refused = bench.reply("reply()", read[0], ErrorKind.INTERNAL, "no")
     for message in bench.session(Side.SERVER).receive(refused):
         told = bench.call("alive()", codec.alive, message, data=refused)
         need(isinstance(told, bool), f"alive() gave {told!r}; give True or False")

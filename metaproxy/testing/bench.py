@@ -10,10 +10,11 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from zope.interface.exceptions import Invalid
-from zope.interface.verify import verifyObject
+from zope.interface.interface import InterfaceClass
 
 from metaproxy.interfaces import ICodec, ISession
-from metaproxy.message import FrameError, Kind, Message, Side
+from metaproxy.message import ErrorKind, FrameError, Kind, Message, Side
+from metaproxy.plugins import verify_contract
 from metaproxy.testing.report import fault, need, shorten
 from metaproxy.testing.watchdog import Endless, Watchdog
 
@@ -27,10 +28,10 @@ OTHER = {Side.CLIENT: Side.SERVER, Side.SERVER: Side.CLIENT}
 _ANSWERS = (Kind.RESPONSE, Kind.ERROR)
 
 
-def verify(interface: type, built: object) -> None:
-    """Raise AssertionError in zope's words unless `built` keeps the interface."""
+def verify(interface: InterfaceClass, built: object) -> None:
+    """Raise AssertionError in zope's words unless `built` keeps the interface, what came later excepted."""
     try:
-        verifyObject(interface, built)
+        verify_contract(interface, built)
     except Invalid as error:
         raise AssertionError(str(error)) from error
 
@@ -92,6 +93,15 @@ class Bench:
             raise fault(f"{what} raised {error!r}{also}", data) from error
         finally:
             watchdog.end()
+
+    def reply(self, what: str, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes:
+        """The frame of the error, also where the codec leaves it to the client's session to send it."""
+        made = self.call(what, self.codec.reply, request, kind, text, name, data=request.frame)
+        if isinstance(made, Message):
+            need(made.kind is Kind.ERROR, f"{what} gave {made!r:.200}; a Message that answers must be an ERROR")
+            made = made.frame
+        need(isinstance(made, bytes), f"{what} gave {made!r:.200}; it must give bytes, or a Message of kind ERROR")
+        return made
 
     # -- sessions
 

@@ -48,7 +48,7 @@ def _takes(bench: Bench, credentials: Mapping[str, str]) -> bool:
 def _check_refused(bench: Bench, credentials: Mapping[str, str]) -> None:
     """An error in the place of the login's answer."""
     _, request = next(bench.requests())
-    refusal = bench.call("reply()", bench.codec.reply, request, ErrorKind.DENIED, "no such user", "")
+    refusal = bench.reply("reply()", request, ErrorKind.DENIED, "no such user")
     session = bench.bare(Side.SERVER)
     session.open(bench.profile, credentials)
     said = bench.feed(session, [refusal], bench.max_frame)

@@ -218,8 +218,8 @@ def _check_merge(bench: Bench, what: str, request: Message) -> None:
 
 
 def _refusal(bench: Bench, part: Part) -> Message:
-    frame = bench.codec.reply(part.message, ErrorKind.DENIED, "not allowed", "")
-    return bench.one(Side.SERVER, frame, "reply() to a part of split()")
+    what = "reply() to a part of split()"
+    return bench.one(Side.SERVER, bench.reply(what, part.message, ErrorKind.DENIED, "not allowed"), what)
 
 
 def _check_merged(
