@@ -56,12 +56,12 @@ class ISession(Interface):
     )
 
     owes = Attribute(
-        "bool: `owed` has bytes to write on this connection: acknowledgements, window updates. Looked at after each read "
-        "and each `credit`. Optional, False if absent."
+        "bool: `owed` has bytes to write on this connection: acknowledgements, window updates. Looked at after each "
+        "read and each `credit`. Optional, False if absent."
     )
     flow = Attribute(
-        "str: how a peer is made to wait. 'connection': its socket is not read, so that a STREAM_OPEN to a server has the "
-        "upstream connection alone; 'stream': `credit` is withheld. Optional, 'connection' if absent."
+        "str: how a peer is made to wait. 'connection': its socket is not read, so that a STREAM_OPEN to a server has "
+        "the upstream connection alone; 'stream': `credit` is withheld. Optional, 'connection' if absent."
     )
     capacity = Attribute(
         "int: exchanges at a time that this connection carries, 0 for no limit: what is over it waits (towards servers "
@@ -92,8 +92,8 @@ class ISession(Interface):
     def send(message: Message, id: int) -> bytes:
         """
         The bytes to write on this connection for `message`, which came from the connection on the other side (or was
-        made by the codec), under the id `id`. Usually the original frame with the id patched. `message` may be a head, a
-        Chunk or an INTERIM where the codec has these; bytes that must wait for the peer's window stay in the session.
+        made by the codec), under the id `id`. Usually the original frame with the id patched. `message` may be a head,
+        a Chunk or an INTERIM where the codec has these; bytes that must wait for the peer's window stay in the session.
         """
 
     def drain() -> bytes:
@@ -352,10 +352,10 @@ class IOnChunk(IFilter):
 
     def on_chunk(exchange: IExchange, chunk: Chunk, side: Side) -> bytes | Reply | Deferred[Any] | None:
         """
-        Pass it (None), replace its payload (bytes), end the exchange (a Reply: in the protocol's words if nothing of the
-        answer was sent, else the stream is reset), or wait: the Deferred fires with one of these, in bounded time, and
-        the chunks behind it wait as well. side: whose chunk it is. A filter that replaces bytes removes what tells their
-        number from the head.
+        Pass it (None), replace its payload (bytes), end the exchange (a Reply: in the protocol's words if nothing of
+        the answer was sent, else the stream is reset), or wait: the Deferred fires with one of these, in bounded time,
+        and the chunks behind it wait as well. side: whose chunk it is. A filter that replaces bytes removes what tells
+        their number from the head.
         """
 
 

@@ -209,13 +209,14 @@ class Message:
     (database, protocol version, user), any hashable; connections of one profile serve all its requests. refused: is
     there only if a codec set it, for a request of a transaction: refused(message, text) gives the frame that makes the
     server fail all of it, for a request that the proxy answers itself. unclear: is there only where a receiver may see
-    another value than `get` gives: see `values`. duplex: is there only if a codec set it, on a server's STREAM_OPEN: the
-    client's half is open from now on, though its request was whole (a tunnel behind CONNECT or 101, an upload that the
-    server asked for). failed: is there only if a codec set it, on a server's STREAM_OPEN: its head reports failure.
+    another value than `get` gives: see `values`. duplex: is there only if a codec set it, on a server's STREAM_OPEN:
+    the client's half is open from now on, though its request was whole (a tunnel behind CONNECT or 101, an upload that
+    the server asked for). failed: is there only if a codec set it, on a server's STREAM_OPEN: its head reports failure.
     """
 
     __slots__ = (
-        "answer", "duplex", "failed", "frame", "hold", "id", "kind", "metadata", "more", "profile", "refused", "unclear",
+        "answer", "duplex", "failed", "frame", "hold", "id", "kind", "metadata", "more", "profile", "refused",
+        "unclear",
     )  # fmt: skip
     refused: Callable[[Message, str], bytes]
     unclear: Callable[[str], tuple[str | None, ...] | None]
@@ -341,9 +342,9 @@ class Chunk(Message):
     frame: the payload alone; the session that sends it puts its protocol's framing around it. id: as its STREAM_OPEN's.
     metadata: of the end, such as trailers, by name. trailers: the same as bytes, in the codec's canonical form. size:
     bytes that flow control counts, padding included. failed: on a server's CLOSE or RESET: the answer is one of failure
-    (grpc-status, an error behind rows). final: on a server's CLOSE: the end of the answer ends the exchange; False for a
-    tunnel, whose other half goes on. unsent: on a server's RESET: it certainly did nothing, so that another try is safe.
-    The `hold` of a chunk is that of a message: what the client's upstream connection is bound by from now on.
+    (grpc-status, an error behind rows). final: on a server's CLOSE: the end of the answer ends the exchange; False for
+    a tunnel, whose other half goes on. unsent: on a server's RESET: it certainly did nothing, so that another try is
+    safe. The `hold` of a chunk is that of a message: what the client's upstream connection is bound by from now on.
     """
 
     __slots__ = ("final", "size", "trailers", "unsent")
