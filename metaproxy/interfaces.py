@@ -26,7 +26,7 @@ reads it in its session and reports `Message` metadata; what the addresses are w
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from zope.interface import Attribute, Interface
 
@@ -336,21 +336,23 @@ class IFilter(Interface):
 class IOnRequest(IFilter):
     """Sees each request before it is forwarded."""
 
-    def on_request(exchange: IExchange) -> Reply | Deferred[Any] | None:
+    def on_request(exchange: IExchange) -> Reply | Deferred[Reply | None] | None:
         """Go on (None), answer now (Reply), or wait: the Deferred fires with None or a Reply, in bounded time."""
 
 
 class IOnResponse(IFilter):
     """Sees each server's answer; not asked for one-way requests and local replies."""
 
-    def on_response(exchange: IExchange) -> Reply | Deferred[Any] | None:
+    def on_response(exchange: IExchange) -> Reply | Deferred[Reply | None] | None:
         """`exchange.response` is there. Pass it (None), replace it (Reply), or wait."""
 
 
 class IOnChunk(IFilter):
     """Sees the chunks of streams, in their order, both ways. Whole messages have none."""
 
-    def on_chunk(exchange: IExchange, chunk: Chunk, side: Side) -> bytes | Reply | Deferred[Any] | None:
+    def on_chunk(
+        exchange: IExchange, chunk: Chunk, side: Side
+    ) -> bytes | Reply | Deferred[bytes | Reply | None] | None:
         """
         Pass it (None), replace its payload (bytes), end the exchange (a Reply: in the protocol's words if nothing of
         the answer was sent, else the stream is reset), or wait: the Deferred fires with one of these, in bounded time,
@@ -390,7 +392,7 @@ class ILoadBalancer(Interface):
 class IDiscovery(Interface):
     """Where a cluster's endpoints come from. Started with its cluster and stopped with it."""
 
-    def start(update: Callable[[Sequence[Mapping[str, Any]]], None], failed: Callable[[str], None]) -> None:
+    def start(update: Callable[[Sequence[Mapping[str, object]]], None], failed: Callable[[str], None]) -> None:
         """Call `update` with the whole list, as `endpoints:` in a configuration has it, whenever it changes."""
 
     def stop() -> None:

@@ -29,10 +29,10 @@ from metaproxy.proxy.pause import Pause
 from metaproxy.proxy.pool import Pool
 from metaproxy.proxy.roles import Network
 from metaproxy.proxy.snapshot import FilterUse, Snapshot
-from metaproxy.proxy.wire import ListeningSocket
 from metaproxy.routing.table import Route
 from metaproxy.support.addresses import Address
 from metaproxy.telemetry.roles import CompletedExchange
+from metaproxy.wire import ListeningSocket
 
 log = Logger()
 

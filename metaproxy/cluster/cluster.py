@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from math import inf
-from typing import Any, NamedTuple, Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 from twisted.logger import Logger
 
@@ -18,6 +18,7 @@ from metaproxy.cluster.breaker import Breaker
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.levels import Levels
 from metaproxy.cluster.plan import Level, Settings, plan
+from metaproxy.cluster.roles import Network, RequestQueue, UpstreamTls
 from metaproxy.cluster.slow_start import SlowStart
 from metaproxy.counts import ClusterCounts
 from metaproxy.interfaces import ICodec, ILoadBalancer
@@ -54,7 +55,7 @@ class ConnectionSettings:
         max_age: float = 0.0,
         max_requests: int = 0,
         max_frame: int = 16 << 20,
-        tls: Any = None,
+        tls: UpstreamTls | None = None,
         keepalive: tuple[float, float, int] | None = None,
     ) -> None:
         self.tls = tls
@@ -71,7 +72,7 @@ class ConnectionSettings:
 class ClusterMonitor(Protocol):
     """Who finds out about the endpoints of a cluster while it is in force: checks, outlier detection, discovery."""
 
-    def start(self, cluster: Cluster, network: Any) -> None: ...
+    def start(self, cluster: Cluster, network: Network) -> None: ...
 
     def stop(self) -> None: ...
 
@@ -144,7 +145,7 @@ class Cluster:
         self.balancer: ILoadBalancer | None = None
         self.uses_hash = self.splits = False
         self.hash_keys: tuple[str, ...] = ()
-        self.paused_by: Any = None
+        self.paused_by: RequestQueue[Cluster] | None = None
         self.settings = settings or Settings()
         self.slow_start = slow_start
         self.monitors = (*monitors, *([slow_start] if slow_start is not None else []))
@@ -158,7 +159,7 @@ class Cluster:
 
     # -- life
 
-    def start(self, network: Any) -> None:
+    def start(self, network: Network) -> None:
         """It is in force from now on. network: of the data path, with its clock."""
         self._notes = LogThrottle(network.clock.seconds, MAX_LINES)
         for attendant in self.monitors:

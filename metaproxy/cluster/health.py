@@ -11,9 +11,11 @@ import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from metaproxy.cluster.roles import Network
 
 if TYPE_CHECKING:
     from metaproxy.cluster.cluster import Cluster
@@ -24,7 +26,7 @@ AT_ONCE = 32
 
 Done = Callable[[bool, str], None]
 """Called with how a check ended: whether the endpoint is well, and if not, why."""
-Probe = Callable[["Cluster", "Endpoint", Any, float, Done], Callable[[], None]]
+Probe = Callable[["Cluster", "Endpoint", Network, float, Done], Callable[[], None]]
 """probe(cluster, endpoint, network, timeout, done) begins a check; what it returns ends it without a word to `done`."""
 
 
@@ -74,14 +76,14 @@ class HealthChecks:
         self._clock = clock
         self._uniform = uniform
         self._cluster: Cluster | None = None
-        self._network: Any = None
+        self._network: Network | None = None
         self._all: dict[Endpoint, _Checked] = {}
         self._running = 0
         self._waiting: deque[_Checked] = deque()
 
     # -- life
 
-    def start(self, cluster: Cluster, network: Any) -> None:
+    def start(self, cluster: Cluster, network: Network) -> None:
         self._cluster, self._network = cluster, network
         self.changed()
 
@@ -122,7 +124,7 @@ class HealthChecks:
             self._begin(one)
 
     def _begin(self, one: _Checked) -> None:
-        assert self._cluster is not None
+        assert self._cluster is not None and self._network is not None
         self._running += 1
         self._cluster.counts.checks += 1
         cancel = self._probe(

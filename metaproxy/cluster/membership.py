@@ -7,7 +7,7 @@ Lives here: `Membership`. Does not: where they are found (`discovery`), what may
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.interfaces import IDiscovery
@@ -25,13 +25,13 @@ class Membership:
     an answer, or a failure.
     """
 
-    def __init__(self, discovery: IDiscovery, read: Callable[[Sequence[Mapping[str, Any]]], list[Endpoint]]) -> None:
+    def __init__(self, discovery: IDiscovery, read: Callable[[Sequence[Mapping[str, object]]], list[Endpoint]]) -> None:
         self.discovery = discovery
         self._read = read
         self._cluster: Cluster | None = None
         self.warm = False
 
-    def start(self, cluster: Cluster, network: Any) -> None:
+    def start(self, cluster: Cluster, network: object) -> None:
         self._cluster = cluster
         self.discovery.start(self._update, self._failed)
 
@@ -43,7 +43,7 @@ class Membership:
     def changed(self) -> None:
         """That was our own doing."""
 
-    def _update(self, items: Sequence[Mapping[str, Any]]) -> None:
+    def _update(self, items: Sequence[Mapping[str, object]]) -> None:
         cluster = self._cluster
         if cluster is None:
             return

@@ -2,17 +2,71 @@
 What the parts of a cluster are to each other, so that none imports the one that uses it.
 
 Lives here: `EndpointSet` (a cluster, for who finds out about its endpoints), `FailureMonitor` and `Connections` (what
-an endpoint has). Does not: behaviour.
+an endpoint has), `Network` and `UpstreamTls` (what `proxy` gives a cluster), `RequestQueue` (where its requests wait
+while it is paused). Does not: behaviour.
 """
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Collection, Sequence
 from typing import Protocol, TypeVar
 
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+
 from metaproxy.counts import ClusterCounts
+from metaproxy.message import ErrorKind
+from metaproxy.support.addresses import Address
+from metaproxy.wire import ConnectingProtocol
 
 E = TypeVar("E", covariant=True)
+C = TypeVar("C", contravariant=True)
+
+
+class Network(Protocol):
+    """The sockets of the data path, as a cluster and its health checks use them."""
+
+    @property
+    def clock(self) -> IReactorTime: ...
+
+    def connect(self, where: Address, protocol: ConnectingProtocol, timeout: float) -> None:
+        """Give `protocol` either makeConnection or connectionFailed(text, timed_out). timeout: seconds."""
+
+
+class UpstreamTls(Protocol):
+    """How connections to endpoints speak TLS: a `proxy.tls.ClientTls`."""
+
+    @property
+    def context(self) -> ssl.SSLContext: ...
+    @property
+    def server_name(self) -> str | None: ...
+    @property
+    def patience(self) -> float: ...
+    @property
+    def names(self) -> frozenset[str]: ...
+
+
+class WaitingExchange(Protocol[C]):
+    """An exchange whose cluster (a C) is paused."""
+
+    @property
+    def outcome(self) -> str: ...
+
+    def released(self, cluster: C | None) -> None:
+        """Go on. cluster: what has the name now; None when nothing has."""
+
+    def failed(self, attempt: None, kind: ErrorKind, text: str) -> None: ...
+    def broke(self, failure: Failure) -> None: ...
+
+
+class RequestQueue(Protocol[E]):
+    """Where the requests of a paused cluster (an E) wait: a `proxy.pause.Pause`. most: how many may wait."""
+
+    most: int
+
+    def __len__(self) -> int: ...
+    def take(self, exchange: WaitingExchange[E]) -> None: ...
 
 
 class FailureMonitor(Protocol):

@@ -8,11 +8,10 @@ Lives here: `server_context`, `client_context`, what a certificate names and whe
 from __future__ import annotations
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from metaproxy.proxy.tls import choose, reason_of
 from metaproxy.support.extras import install
 
 VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
@@ -39,6 +38,39 @@ class CertificateFacts(NamedTuple):
 
     names: tuple[str, ...]
     not_after: float
+
+
+def reason_of(error: Exception) -> str:
+    """What went wrong, in words of OpenSSL and without its places in C."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate refused: {error.verify_message}"
+    reason = getattr(error, "reason", None)
+    return str(reason or (error.args[-1] if error.args else error)).lower().replace("_", " ")
+
+
+class NamedTls(ssl.SSLObject):
+    """One connection of a context that has `choose`. asked_name: the name that the client asked for, if any."""
+
+    asked_name: str | None = None
+
+
+def choose(by_name: Mapping[str, ssl.SSLContext | None]) -> Callable[[ssl.SSLObject, str | None, ssl.SSLContext], None]:
+    """
+    An `sni_callback` that takes the context of the name that is asked for, `*.example.org` included. None: the context
+    that it is set at, which it must not hold: old ones would wait for the collector.
+    """
+
+    def chosen(tls: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+        if name is None:
+            return
+        name = name.lower()
+        if isinstance(tls, NamedTls):
+            tls.asked_name = name
+        context = by_name[name] if name in by_name else by_name.get("*." + name.partition(".")[2])
+        if context is not None:
+            tls.context = context
+
+    return chosen
 
 
 def server_context(
@@ -70,6 +102,7 @@ def server_context(
             contexts.setdefault(name.lower(), context if made else None)
         made.append(context)
     if len(made) > 1 or contexts:
+        made[0].sslobject_class = NamedTls
         made[0].sni_callback = choose(contexts)
     return made[0], min(ends)
 

@@ -24,7 +24,7 @@ from metaproxy.proxy.culprit import culprit
 from metaproxy.proxy.exchange import Exchange
 from metaproxy.proxy.pool import release
 from metaproxy.proxy.roles import ClientOwner, ConnectionOwner, OpenExchange, UpstreamConnection
-from metaproxy.proxy.wire import Wire
+from metaproxy.wire import Wire
 
 _REQUEST = Kind.REQUEST
 _ONEWAY = Kind.ONEWAY

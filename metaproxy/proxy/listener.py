@@ -22,9 +22,9 @@ from metaproxy.proxy.proxy_protocol import ProxyProtocol
 from metaproxy.proxy.roles import Leaving, Network
 from metaproxy.proxy.snapshot import ListenerSnapshot
 from metaproxy.proxy.tls import TlsTransport
-from metaproxy.proxy.wire import ListeningSocket, NewConnection, WireProtocol
 from metaproxy.support.addresses import Address, show
 from metaproxy.support.log_throttle import LogThrottle
+from metaproxy.wire import ListeningSocket, NewConnection, WireProtocol
 
 log = Logger()
 

@@ -10,8 +10,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from metaproxy.cluster.cluster import Cluster
+from metaproxy.cluster.roles import WaitingExchange
 from metaproxy.message import ErrorKind
-from metaproxy.proxy.roles import OpenExchange
 
 LOOK_EVERY = 1.0
 """Seconds between looks for exchanges that ended while they waited: a full queue would else be walked each time."""
@@ -29,10 +29,10 @@ class Pause:
         self.longest = 0.0
         self.refused = 0
         self._clock = clock
-        self._waiting: dict[OpenExchange, float] = {}
+        self._waiting: dict[WaitingExchange[Cluster], float] = {}
         self._looked = float("-inf")
 
-    def take(self, exchange: OpenExchange) -> None:
+    def take(self, exchange: WaitingExchange[Cluster]) -> None:
         now = self._clock.seconds()
         if len(self._waiting) >= self.most and now - self._looked >= LOOK_EVERY:
             self._looked = now

@@ -20,9 +20,9 @@ from metaproxy.proxy.fifo_upstream import FifoUpstream
 from metaproxy.proxy.id_upstream import IdUpstream
 from metaproxy.proxy.roles import Client, Network, Try, UpstreamConnection
 from metaproxy.proxy.tls import TlsTransport
-from metaproxy.proxy.wire import ConnectingProtocol
 from metaproxy.support import addresses as address
 from metaproxy.support.log_throttle import LogThrottle
+from metaproxy.wire import ConnectingProtocol
 
 _OPEN, _EXCHANGE = Hold.OPEN, Hold.EXCHANGE
 

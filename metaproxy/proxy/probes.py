@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.protocol import Protocol
+from twisted.internet.interfaces import IDelayedCall, ITCPTransport
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.health import Done
+from metaproxy.cluster.roles import Network
 from metaproxy.message import FrameError, Kind, Message, Side
 from metaproxy.proxy.tls import TlsTransport
 from metaproxy.routing.pattern import Searchable
 from metaproxy.support import addresses as address
+from metaproxy.wire import ConnectingProtocol
 
 if TYPE_CHECKING:
     from metaproxy.support.addresses import Address
@@ -41,6 +43,7 @@ class Probe(Protocol):
     """
 
     secured = True
+    transport: ITCPTransport | None
 
     def __init__(self, cluster: Cluster, endpoint: Endpoint, done: Done) -> None:
         self.cluster = cluster
@@ -70,7 +73,7 @@ class Probe(Protocol):
         self._done = None
         if self.transport is not None:
             transport, self.transport = self.transport, None
-            transport.abortConnection()  # type: ignore[attr-defined]
+            transport.abortConnection()
 
     # -- what comes
 
@@ -96,7 +99,7 @@ class Probe(Protocol):
     def readConnectionLost(self) -> None:
         self.failed("the server closed the connection")
 
-    def connectionLost(self, reason: Failure = None) -> None:  # type: ignore[assignment]
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.failed("the connection was lost")
 
     # Connections apply back-pressure to who writes; a probe writes a few bytes once.
@@ -175,8 +178,10 @@ class Http(Probe):
     GET of a path. port: 0 for the endpoint's own; host: '' for the endpoint's address; statuses: () for 200 to 299.
     """
 
-    def __init__(self, path: str, host: str, port: int, statuses: Sequence[int], *one: Any) -> None:
-        super().__init__(*one)
+    def __init__(
+        self, path: str, host: str, port: int, statuses: Sequence[int], cluster: Cluster, endpoint: Endpoint, done: Done
+    ) -> None:
+        super().__init__(cluster, endpoint, done)
         self._path, self._host, self._port, self._statuses = path, host, port, statuses
         self._head = b""
         self.secured = not port  # another port is another server
@@ -211,8 +216,8 @@ class Http(Probe):
 class Script(Probe):
     """send: the bytes to say; expect: what all that comes, one character a byte, must hold somewhere."""
 
-    def __init__(self, send: bytes, expect: Searchable, *one: Any) -> None:
-        super().__init__(*one)
+    def __init__(self, send: bytes, expect: Searchable, cluster: Cluster, endpoint: Endpoint, done: Done) -> None:
+        super().__init__(cluster, endpoint, done)
         self._send, self._expect = send, expect
         self._heard = b""
 
@@ -235,7 +240,7 @@ class Probes:
         self.kinds = tuple(kinds)
 
     def __call__(
-        self, cluster: Cluster, endpoint: Endpoint, network: Any, timeout: float, done: Done
+        self, cluster: Cluster, endpoint: Endpoint, network: Network, timeout: float, done: Done
     ) -> Callable[[], None]:
         return _Check(self.kinds, cluster, endpoint, network, timeout, done).cancel
 
@@ -244,7 +249,7 @@ class _Check:
     """One check of one endpoint."""
 
     def __init__(
-        self, kinds: Sequence[Make], cluster: Cluster, endpoint: Endpoint, network: Any, timeout: float, done: Done
+        self, kinds: Sequence[Make], cluster: Cluster, endpoint: Endpoint, network: Network, timeout: float, done: Done
     ) -> None:
         self._left = list(kinds)
         self._cluster, self._endpoint, self._network, self._done = cluster, endpoint, network, done
@@ -256,7 +261,7 @@ class _Check:
     def _next(self) -> None:
         probe = self._probe = self._left.pop(0)(self._cluster, self._endpoint, self._told)
         tls, where = self._cluster.connections.tls, probe.where()
-        behind: Any = probe
+        behind: ConnectingProtocol = probe
         if tls is not None and probe.secured:
             behind = TlsTransport(tls, probe, self._network.clock, probe.connectionFailed, where.host)
         self._network.connect(where, behind, self._timeout)

@@ -21,9 +21,9 @@ from twisted.python.failure import Failure
 
 from metaproxy.message import FrameError
 from metaproxy.proxy.roles import ClientOwner, Leaving
-from metaproxy.proxy.wire import NewConnection, WireProtocol
 from metaproxy.routing.matcher import compile_condition
 from metaproxy.support import addresses as address
+from metaproxy.wire import NewConnection, WireProtocol
 
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 MAX_V1 = 107

@@ -24,9 +24,9 @@ from metaproxy.proxy.deadlines import DeadlineQueues
 from metaproxy.proxy.flush_queue import FlushQueue
 from metaproxy.proxy.overload import OverloadMonitor
 from metaproxy.proxy.snapshot import ListenerSnapshot
-from metaproxy.proxy.wire import Accepted, ConnectingProtocol, ListeningSocket
 from metaproxy.routing.table import Route, Target
 from metaproxy.support.addresses import Address
+from metaproxy.wire import Accepted, ConnectingProtocol, ListeningSocket
 
 
 class Network(Protocol):

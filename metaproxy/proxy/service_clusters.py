@@ -11,25 +11,34 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from twisted.internet.address import HostnameAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint, UNIXClientEndpoint
 from twisted.internet.error import ConnectError
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.interfaces import (
+    IAddress,
+    IProtocol,
+    IProtocolFactory,
+    IReactorTime,
+    IStreamClientEndpoint,
+    ITransport,
+)
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
+from metaproxy.cluster.roles import UpstreamTls
 from metaproxy.message import Kind, Message
-from metaproxy.proxy.tls import ClientTls, TlsTransport
+from metaproxy.proxy.tls import TlsTransport
 from metaproxy.support import addresses as address
 
 
 class ServiceClusters:
     """clusters: those in force, by name; set when a configuration comes into force."""
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: IReactorTime) -> None:
         self.clusters: Mapping[str, Cluster] = {}
         self._reactor = reactor
 
@@ -52,7 +61,7 @@ class ServiceClusters:
 class ServiceEndpoint:
     """One call, which is under way from now on. See filters.service_cluster.Picked."""
 
-    def __init__(self, reactor: Any, cluster: Cluster, endpoint: Endpoint) -> None:
+    def __init__(self, reactor: IReactorTime, cluster: Cluster, endpoint: Endpoint) -> None:
         self.address = endpoint.address
         self._reactor = reactor
         self._cluster = cluster
@@ -83,7 +92,7 @@ class _Connector:
     """Connects to an endpoint of a cluster, over its TLS where it has one."""
 
     def __init__(
-        self, reactor: Any, cluster: Cluster, endpoint: Endpoint, tls: ClientTls | None, timeout: float
+        self, reactor: IReactorTime, cluster: Cluster, endpoint: Endpoint, tls: UpstreamTls | None, timeout: float
     ) -> None:
         self._reactor = reactor
         self._cluster = cluster
@@ -92,10 +101,10 @@ class _Connector:
         self._timeout = timeout
         self._where = address.parse(endpoint.address)
 
-    def connect(self, protocolFactory: Any) -> Deferred[Any]:
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         counts = self._endpoint.counts
         counts.connections += 1
-        made: Deferred[Any] = Deferred()
+        made: Deferred[IProtocol] = Deferred()
 
         def failed(text: str, timed_out: bool = False) -> None:
             if timed_out:
@@ -106,18 +115,19 @@ class _Connector:
             if not made.called:
                 made.errback(Failure(ConnectError(string=f"{self._endpoint.address}: {text}")))
 
-        def build() -> Any:
-            behind = _Behind(protocolFactory.buildProtocol(None), made.callback)
+        def build() -> _Behind | TlsTransport | None:
+            protocol = protocolFactory.buildProtocol(HostnameAddress(self._where.host.encode(), self._where.port))
+            if protocol is None:
+                return None
+            behind = _Behind(protocol, made.callback)
             if self._tls is None:
                 return behind
             return TlsTransport(self._tls, behind, self._reactor, failed, self._where.host)
 
-        factory = Factory.forProtocol(build)
-        factory.noisy = False
-        self._plain().connect(factory).addErrback(lambda failure: failed(failure.getErrorMessage()))
+        self._plain().connect(_Once(build)).addErrback(lambda failure: failed(failure.getErrorMessage()))
         return made
 
-    def _plain(self) -> Any:
+    def _plain(self) -> IStreamClientEndpoint:
         where, timeout = self._where, self._timeout
         if where.family == socket.AF_UNIX:
             return UNIXClientEndpoint(self._reactor, where.host, timeout=timeout)
@@ -127,10 +137,25 @@ class _Connector:
         return kind(self._reactor, where.host, where.port, timeout=timeout)
 
 
+class _Once(Factory[Protocol]):
+    """Gives a connection what `build` makes for it."""
+
+    noisy = False
+
+    def __init__(self, build: Callable[[], _Behind | TlsTransport | None]) -> None:
+        self._build = build
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        """TlsTransport is an IProtocol in all but its declaration: it needs no connectionMade."""
+        return self._build()
+
+
 class _Behind(Protocol):
     """The protocol of who asks, behind TLS or none; it gets the connection once it can be used."""
 
-    def __init__(self, inner: Any, connected: Callable[[Any], None]) -> None:
+    transport: ITransport
+
+    def __init__(self, inner: IProtocol, connected: Callable[[IProtocol], None]) -> None:
         self._inner = inner
         self._connected = connected
 
@@ -143,7 +168,13 @@ class _Behind(Protocol):
 
     def readConnectionLost(self) -> None:
         """The peer's end of TLS; no client here goes on with half a connection."""
-        self.transport.loseConnection()  # type: ignore[union-attr]
+        self.transport.loseConnection()
+
+    def pauseProducing(self) -> None:
+        """No-op, as a call's request is written in one piece."""
+
+    def resumeProducing(self) -> None:
+        """No-op, see pauseProducing."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._inner.connectionLost(reason)

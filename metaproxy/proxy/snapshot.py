@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.interfaces import ICodec, IExchange
@@ -89,7 +89,7 @@ class FilterUse(NamedTuple):
 
     listener: str
     name: str
-    plugin: Any
+    plugin: object
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,5 +106,5 @@ class Snapshot:
     clusters: Mapping[str, Cluster] = field(default_factory=dict)
     filters: Sequence[FilterUse] = ()
     overload: OverloadLimits = NO_LIMITS
-    config: Any = None
-    config_build: Any = None
+    config: object = None
+    config_build: object = None

@@ -12,11 +12,15 @@ too far, over any transport, and in tests without any. A connection without TLS 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Collection, Mapping
-from typing import Any, Protocol
+from collections.abc import Collection, Iterator, Mapping
+from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
+
+from metaproxy.cluster.roles import UpstreamTls
+from metaproxy.proxy.certificates import NamedTls, reason_of
+from metaproxy.wire import Wire, WireProtocol
 
 READ_SIZE = 65536
 """Bytes of one read of what was decrypted."""
@@ -68,20 +72,20 @@ class TlsTransport:
 
     def __init__(
         self,
-        side: ServerTls | ClientTls,
-        inner: Any,
+        side: ServerTls | UpstreamTls,
+        inner: WireProtocol,
         clock: IReactorTime,
         failed: Owner,
         host: str | None = None,
     ) -> None:
-        self.inner = inner
-        self.transport: Any = None
+        self.inner: WireProtocol | None = inner
+        self.transport: Wire | None = None
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         if isinstance(side, ServerTls):
             self._tls = side.context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         else:
             self._tls = side.context.wrap_bio(self._incoming, self._outgoing, server_hostname=side.server_name or host)
-        self._names = side.names if isinstance(side, ClientTls) else frozenset()
+        self._names = frozenset() if isinstance(side, ServerTls) else side.names
         self._clock = clock
         self._patience = side.patience
         self._failed = failed
@@ -92,7 +96,7 @@ class TlsTransport:
 
     # -- the socket's protocol
 
-    def makeConnection(self, transport: Any) -> None:
+    def makeConnection(self, transport: Wire) -> None:
         self.transport = transport
         self._timer = self._clock.callLater(self._patience, self._too_late)
         self._shake()
@@ -128,7 +132,7 @@ class TlsTransport:
     def connectionLost(self, reason: Failure) -> None:
         self._stop_timer()
         inner, plain = self.inner, self._plain
-        if plain is None:
+        if plain is None or inner is None:
             self._fail(f"the connection was lost during the TLS handshake: {reason.getErrorMessage()}", False)
             self.inner = None
             return
@@ -138,11 +142,11 @@ class TlsTransport:
 
     def pauseProducing(self) -> None:
         """The socket is full."""
-        if self._plain is not None:
+        if self._plain is not None and self.inner is not None:
             self.inner.pauseProducing()
 
     def resumeProducing(self) -> None:
-        if self._plain is not None:
+        if self._plain is not None and self.inner is not None:
             self.inner.resumeProducing()
 
     def stopProducing(self) -> None:
@@ -167,7 +171,8 @@ class TlsTransport:
             return
         self._stop_timer()
         self._flush()
-        self._plain = _Plain(self)
+        assert self.inner is not None and self.transport is not None  # until connectionLost
+        self._plain = _Plain(self, self.transport)
         self.inner.makeConnection(self._plain)
 
     def _too_late(self) -> None:
@@ -193,13 +198,13 @@ class TlsTransport:
 
     def _flush(self) -> None:
         data = self._outgoing.read()
-        if data:
+        if data and self.transport is not None:
             self.transport.write(data)
 
     def _read(self) -> None:
         """Hands over what can be decrypted, as long as the protocol wants it."""
         plain, inner = self._plain, self.inner
-        assert plain is not None
+        assert plain is not None and inner is not None
         while not (plain.paused or plain.closing or self.over):
             try:
                 data = self._tls.read(READ_SIZE)
@@ -212,7 +217,7 @@ class TlsTransport:
                 self.over = True
                 self._flush()
                 plain.error = reason_of(error)
-                self.transport.abortConnection()
+                plain.abortConnection()
                 return
             if not data:
                 self.over = True
@@ -257,9 +262,9 @@ class _Plain:
 
     disconnecting = False
 
-    def __init__(self, secured: TlsTransport) -> None:
+    def __init__(self, secured: TlsTransport, socket: Wire) -> None:
         self._secured = secured
-        self._socket = secured.transport
+        self._socket = socket
         self.closing = False
         self.paused = False
         self.error = ""
@@ -285,7 +290,7 @@ class _Plain:
     def stopProducing(self) -> None:
         self.loseConnection()
 
-    def registerProducer(self, producer: Any, streaming: bool) -> None:
+    def registerProducer(self, producer: WireProtocol, streaming: bool) -> None:
         """Pass a full socket on to the protocol behind it."""
 
     def unregisterProducer(self) -> None:
@@ -327,22 +332,25 @@ class _Plain:
         return str(self._socket.getHost())
 
 
-def _missing_name(certificate: Mapping[str, Any], wanted: Collection[str]) -> str:
+def _pairs(found: object) -> Iterator[tuple[str, str]]:
+    """Names with their values in what the library gives of a certificate: tuples of tuples, as deep as it likes."""
+    if isinstance(found, tuple):
+        if len(found) == 2 and isinstance(found[0], str):
+            if isinstance(found[1], str):
+                yield found[0], found[1]
+            return
+        for part in found:
+            yield from _pairs(part)
+
+
+def _missing_name(certificate: Mapping[str, object], wanted: frozenset[str]) -> str:
     """What is wrong with a server's certificate, '' for nothing: one of its URIs or DNS names must be wanted."""
-    found = [name.lower() if kind == "DNS" else name for kind, name in certificate.get("subjectAltName", ())
+    found = [name.lower() if kind == "DNS" else name for kind, name in _pairs(certificate.get("subjectAltName"))
              if kind in ("DNS", "URI")]  # fmt: skip
-    if not wanted.isdisjoint(found):  # type: ignore[attr-defined]
+    if not wanted.isdisjoint(found):
         return ""
     has = ", ".join(found[:5]) or "none"
     return f"certificate refused: it has none of the subject_alt_names {', '.join(sorted(wanted))}; it has {has[:500]}"
-
-
-def reason_of(error: Exception) -> str:
-    """What went wrong, in words of OpenSSL and without its places in C."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"certificate refused: {error.verify_message}"
-    reason = getattr(error, "reason", None)
-    return str(reason or (error.args[-1] if error.args else error)).lower().replace("_", " ")
 
 
 def facts(tls: ssl.SSLObject) -> dict[str, str]:
@@ -354,13 +362,12 @@ def facts(tls: ssl.SSLObject) -> dict[str, str]:
     a client asked for.
     """
     found = {"tls.version": tls.version() or ""}
-    name = getattr(tls, "asked_name", None)
-    if name:
-        found["tls.sni"] = str(name)
-    certificate: Any = tls.getpeercert() or {}
-    subject = {key: value for part in certificate.get("subject", ()) for key, value in part}
+    if isinstance(tls, NamedTls) and tls.asked_name:
+        found["tls.sni"] = tls.asked_name
+    certificate: Mapping[str, object] = tls.getpeercert() or {}
+    subject = dict(_pairs(certificate.get("subject")))
     names: dict[str, list[str]] = {}
-    for kind, value in certificate.get("subjectAltName", ()):
+    for kind, value in _pairs(certificate.get("subjectAltName")):
         names.setdefault(kind, []).append(value)
     uris, others = names.get("URI", []), [*names.get("DNS", []), subject.get("commonName", "")]
     identity = uris[0] if uris else next((name for name in others if name), "")
@@ -372,21 +379,3 @@ def facts(tls: ssl.SSLObject) -> dict[str, str]:
         if kind in names:
             found[key] = ",".join(names[kind])
     return found
-
-
-def choose(by_name: Mapping[str, ssl.SSLContext | None]) -> Callable[[Any, str | None, ssl.SSLContext], None]:
-    """
-    An `sni_callback` that takes the context of the name that is asked for, `*.example.org` included. None: the context
-    that it is set at, which it must not hold: old ones would wait for the collector.
-    """
-
-    def chosen(tls: Any, name: str | None, _: ssl.SSLContext) -> None:
-        if name is None:
-            return
-        name = name.lower()
-        tls.asked_name = name
-        context = by_name[name] if name in by_name else by_name.get("*." + name.partition(".")[2])
-        if context is not None:
-            tls.context = context
-
-    return chosen

@@ -21,10 +21,10 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 from twisted.internet import error
-from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
+from twisted.internet.interfaces import IDelayedCall, IReactorCore, IReactorFDSet, IReactorTime, IReadDescriptor
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -33,9 +33,9 @@ from metaproxy.proxy.deadlines import DeadlineQueues
 from metaproxy.proxy.flush_queue import FlushQueue
 from metaproxy.proxy.overload import OverloadMonitor
 from metaproxy.proxy.socket_options import keep_alive, original_destination
-from metaproxy.proxy.wire import Accepted, ConnectingProtocol, WireProtocol
 from metaproxy.support import addresses as address
 from metaproxy.support.addresses import Address
+from metaproxy.wire import Accepted, ConnectingProtocol, WireProtocol
 
 log = Logger()
 
@@ -453,21 +453,21 @@ class _Connecting:
 @implementer(IReadDescriptor)
 class Network:
     """
-    The sockets of one process's data path. `reactor`: IReactorFDSet, IReactorTime, IReactorPluggableNameResolver.
+    The sockets of one process's data path. reactor: with IReactorFDSet, and IReactorCore for names.
 
     connect() gives its protocol either makeConnection (then dataReceived ...) or connectionFailed(text, timed_out).
     """
 
-    def __init__(self, reactor: Any, turn: FlushQueue) -> None:
+    def __init__(self, reactor: IReactorTime, turn: FlushQueue) -> None:
         self.clock = reactor
         self.turn = turn
         self.deadlines = DeadlineQueues(reactor)
         self.overload = OverloadMonitor(reactor)
-        self._reactor = reactor
+        self._descriptors, self._names = IReactorFDSet(reactor), IReactorCore(reactor)
         self._epoll = select.epoll()
         self._watched: dict[int, Watched] = {}
         self._soon: list[Callable[[], None]] = []
-        reactor.addReader(self)
+        self._descriptors.addReader(self)
 
     # -- what the rest of `proxy` asks for
 
@@ -492,7 +492,7 @@ class Network:
         if where.literal:
             self._connect(where, protocol, timeout)
             return
-        resolved = self._reactor.resolve(where.host)
+        resolved = self._names.resolve(where.host)
         resolved.addCallbacks(
             lambda host: self._connect(where._replace(host=host), protocol, timeout),
             lambda failure: protocol.connectionFailed(f"{where.host}: {failure.getErrorMessage()}", False),
@@ -533,7 +533,7 @@ class Network:
 
     def close(self) -> None:
         """Gives the descriptors back; for tests and the end of the process."""
-        self._reactor.removeReader(self)
+        self._descriptors.removeReader(self)
         for one in list(self._watched.values()):
             if isinstance(one, Listening):
                 one.close()

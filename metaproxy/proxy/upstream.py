@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from metaproxy.message import ErrorKind, FrameError, Hold, Kind, Message, Side
 from metaproxy.proxy.culprit import culprit
 from metaproxy.proxy.roles import Client, ConnectionOwner, Try
-from metaproxy.proxy.wire import Wire
+from metaproxy.wire import Wire
 
 log = Logger()
 

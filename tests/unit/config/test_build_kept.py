@@ -10,6 +10,7 @@ import pytest
 from works import PLUGINS, Works, cluster, listener
 
 from metaproxy.config.check import check
+from metaproxy.config.model import Config
 from metaproxy.proxy.snapshot import Snapshot
 
 RATE = {"local_rate_limit": {"limit": 10}}
@@ -397,5 +398,5 @@ def test_weights_of_0_take_nothing_and_keep_their_place(works: Works) -> None:
 def test_what_was_built_says_where_it_came_from(works: Works) -> None:
     snapshot = works.put()
     assert (snapshot.version, snapshot.source) == (1, "x.yaml")
-    assert snapshot.config.listeners[0].name == "front"
+    assert isinstance(snapshot.config, Config) and snapshot.config.listeners[0].name == "front"
     assert works.put().version == 2

@@ -16,8 +16,8 @@ from metaproxy.routing.table import Route, Target
 
 
 def held(stage: Stage, most: int = 10) -> Pause:
-    stage.cluster.paused_by = Pause(stage.clock, most)
-    return stage.cluster.paused_by  # type: ignore[no-any-return]
+    pause = stage.cluster.paused_by = Pause(stage.clock, most)
+    return pause
 
 
 def release(stage: Stage, pause: Pause, cluster: Cluster | None = None) -> int:

@@ -321,6 +321,10 @@ class Taker:
     def connectionLost(self, reason: Any) -> None:
         self.told.append("lost")
 
+    def pauseProducing(self) -> None: ...
+
+    def resumeProducing(self) -> None: ...
+
 
 class Late(Wire):
     """Ends in a turn of its own, as a socket does."""
