@@ -47,6 +47,17 @@ _TOOLS: dict[str, list[str | Path]] = {
     "dubbo-py": [PEERS / "python" / "dubbo-py"],
     "dubbo-ssl-python": [PEERS / "python" / "dubbo-ssl-python"],
     "python3-dubbo": [PEERS / "python" / "python3-dubbo"],
+    "nginx": ["nginx"],
+    "haproxy": ["haproxy"],
+    "curl": ["curl"],
+    "wrk": ["wrk"],
+    "h2load": ["h2load"],
+    "nghttp": ["nghttp"],
+    "nghttpd": ["nghttpd"],
+    "nghttpx": ["nghttpx"],
+    "h2": [PEERS / "python" / "main" / "h2"],
+    "websockets": [PEERS / "python" / "main" / "websockets"],
+    "ws": ["node", _NODE_MODULES / "ws"],
 }
 
 DUBBO_SERVERS = ("java", "npm", "dubbo-py")
@@ -70,6 +81,8 @@ class Command:
     argv: list[str | Path]
     env: Mapping[str, str] = field(default_factory=dict)
     encode: Any = json.dumps
+    ready: Callable[[], bool] | None = None
+    """Whether it can be used, for a program that does not print "ready" itself."""
 
 
 Start = Callable[..., Program]
@@ -78,57 +91,59 @@ Clients = Callable[..., Jobs]
 """The fixture `clients`: clients(command, which=""), the same program for the same command and `which`."""
 
 
-def _python(program: str, library: str, *arguments: str) -> Command:
+def python_command(program: str, library: str, *arguments: str) -> Command:
+    """A program of peers/ with the libraries of .peers/python/LIBRARY."""
     path = f"{PEERS}/python/{library}:{PEERS}/gen/py:{HERE}"
     # Some of the libraries were written for a Python that had not deprecated what they use.
     return Command([sys.executable, "-W", "ignore", HERE / program, *arguments], {"PYTHONPATH": path})
 
 
-def _node(program: str, *arguments: str) -> Command:
+def node_command(program: str, *arguments: str) -> Command:
+    """A program of peers/ with the libraries of .peers/node."""
     env = {"NODE_PATH": str(_NODE_MODULES), "HELLO_JS": str(PEERS / "gen" / "js")}
     return Command(["node", "-r", HERE / "loopback.js", HERE / program, *arguments], env)
 
 
-def _java(program: str, *arguments: str) -> Command:
+def java_command(program: str, *arguments: str) -> Command:
     return Command([*JAVA, f"org.example.{program}", *arguments])
 
 
 def dubbo_server(peer: str, name: str, port: int, *parameters: str) -> Command:
     """A provider of org.example.HelloService, version 1.0.0. parameters: key=value, for Java's URL."""
     if peer == "java":
-        return _java("DubboServer", name, str(port), *parameters)
+        return java_command("DubboServer", name, str(port), *parameters)
     if peer == "npm":
-        return _node("dubbo/npm_server.js", name, str(port))
-    return _python("dubbo/py_server.py", "dubbo-py", name, str(port))
+        return node_command("dubbo/npm_server.js", name, str(port))
+    return python_command("dubbo/py_server.py", "dubbo-py", name, str(port))
 
 
 def dubbo_client(peer: str) -> Command:
     if peer == "java":
-        return _java("DubboClient")
+        return java_command("DubboClient")
     if peer in ("npm", "apache"):
-        return _node(f"dubbo/{peer}_client.js")
-    return _python("dubbo/py_client.py", peer, peer)
+        return node_command(f"dubbo/{peer}_client.js")
+    return python_command("dubbo/py_client.py", peer, peer)
 
 
 def thrift_server(peer: str, name: str, *specs: str) -> Command:
     """Servers of Hello. specs: PORT:TRANSPORT:PROTOCOL[:mux], see peers/thrift/server.py."""
     if peer == "java":
-        return _java("ThriftServer", name, *specs)
+        return java_command("ThriftServer", name, *specs)
     if peer == "js":
-        return _node("thrift/server.js", name, *specs)
+        return node_command("thrift/server.js", name, *specs)
     if peer == "cpp":
         return Command([PEERS / "bin" / "thrift-server", name, *specs])
-    return _python("thrift/server.py", "main", name, *specs)
+    return python_command("thrift/server.py", "main", name, *specs)
 
 
 def thrift_client(peer: str) -> Command:
     if peer == "java":
-        return _java("ThriftClient")
+        return java_command("ThriftClient")
     if peer == "js":
-        return _node("thrift/client.js")
+        return node_command("thrift/client.js")
     if peer == "cpp":
         return Command([PEERS / "bin" / "thrift-client"], encode=_words)
-    return _python("thrift/client.py" if peer == "py" else "thrift/thriftpy2_client.py", "main")
+    return python_command("thrift/client.py" if peer == "py" else "thrift/thriftpy2_client.py", "main")
 
 
 def _words(job: Mapping[str, Any]) -> str:
@@ -137,7 +152,7 @@ def _words(job: Mapping[str, Any]) -> str:
 
 
 def ioredis_client() -> Command:
-    return _node("redis/ioredis_client.js")
+    return node_command("redis/ioredis_client.js")
 
 
 def redis_server(port: int, directory: Path, *options: str) -> Command:

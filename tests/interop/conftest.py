@@ -44,7 +44,7 @@ class _Started:
 
     def __call__(self, command: Command, ready: Callable[[], bool] | None = None) -> Program:
         log = self._directory / f"{len(self.programs)}.log"
-        program = Program(command.argv, log, command.env, ready)
+        program = Program(command.argv, log, command.env, ready or command.ready)
         self.programs.append(program)
         return program
 
