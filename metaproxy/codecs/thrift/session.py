@@ -29,7 +29,7 @@ UNKNOWN_METHOD = 1
 _KINDS = (Kind.EVENT, Kind.REQUEST, Kind.RESPONSE, Kind.ERROR, Kind.ONEWAY)
 """By message type. There is no type 0."""
 
-_REQUEST, _ONEWAY, _ERROR, _FREE = Kind.REQUEST, Kind.ONEWAY, Kind.ERROR, Hold.NONE
+_REQUEST, _ONEWAY, _RESPONSE, _ERROR, _FREE = Kind.REQUEST, Kind.ONEWAY, Kind.RESPONSE, Kind.ERROR, Hold.NONE
 
 _I32 = struct.Struct(">i")
 _STRICT = struct.Struct(">HxBi")
@@ -116,6 +116,11 @@ class ThriftSession(Session):
         self._need = 4
         self._seen = 0
         self._tail = bytearray()
+        # Of the last frame of strict binary: its bytes from the version to the name's end, and what they mean. Most
+        # frames of a connection begin as the one before.
+        self._head = b""
+        self._head_kind = _REQUEST
+        self._head_known: dict[str, str] = {}
         if (transport, protocol) in PROFILES:
             self._speak(PROFILES[transport, protocol])
 
@@ -230,8 +235,8 @@ class ThriftSession(Session):
         return offset
 
     def _cut_strict(self, data: bytes, messages: list[Message]) -> int:
-        """As `_cut`, and the same but for speed: frames of strict binary whose name is known are read on the spot."""
-        i32, strict, known = _I32.unpack_from, _STRICT.unpack_from, self._names.tables[FRAMED_BINARY].get
+        """As `_cut`, and the same but for speed: strict binary that begins as the frame before is read on the spot."""
+        i32, head = _I32.unpack_from, self._head
         offset, end, most = 0, len(data), self._max - 4
         self._need = 4
         while end - offset >= 4:
@@ -244,22 +249,31 @@ class ThriftSession(Session):
                 break
             frame = data[offset:stop]
             offset = stop
-            if size > 12:
-                version, type, length = strict(frame, 4)
-                at = 12 + length
-                if version == 0x8001 and 0 <= length <= MAX_NAME and at < size and 1 <= type <= 4:
-                    name = known(frame[12:at])
-                    if name is not None:
-                        kind = _KINDS[type]
-                        if type == REPLY and frame[at + 4] and b"\0\0" < frame[at + 5 : at + 7] < b"\x80":
-                            kind = _ERROR
-                        (seqid,) = i32(frame, at)
-                        messages.append(Message(kind, frame, seqid, name.copy(), _more, None, _FREE, FRAMED_BINARY))
-                        continue
+            at = 4 + len(head)
+            if (at < size and head and frame.startswith(head, 4)) or (at := self._strict_head(frame, size)):
+                head, kind = self._head, self._head_kind
+                if kind is _RESPONSE and frame[at + 4] and b"\0\0" < frame[at + 5 : at + 7] < b"\x80":
+                    kind = _ERROR
+                (seqid,) = i32(frame, at)
+                known = self._head_known.copy()
+                messages.append(Message(kind, frame, seqid, known, _more, None, _FREE, FRAMED_BINARY))
+                continue
             message = self._parsed(self._framed_message, frame)
             if message is not None:
                 messages.append(message)
         return offset
+
+    def _strict_head(self, frame: bytes, size: int) -> int:
+        """Remember the head of a strict frame whose name is known, and return where its seqid is; 0 for another."""
+        if size > 12:
+            version, type, length = _STRICT.unpack_from(frame, 4)
+            at: int = 12 + length
+            if version == 0x8001 and 0 <= length <= MAX_NAME and at < size and 1 <= type <= 4:
+                known = self._names.tables[FRAMED_BINARY].get(frame[12:at])
+                if known is not None:
+                    self._head, self._head_kind, self._head_known = frame[4:at], _KINDS[type], known
+                    return at
+        return 0
 
     def _bad_size(self, data: bytes, offset: int) -> FrameError:
         self._check_head(data[offset : offset + 4], 0)

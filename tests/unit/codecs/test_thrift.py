@@ -174,6 +174,37 @@ def test_a_reply_of_a_known_name_is_judged_as_one_of_a_new_name() -> None:
     assert kinds == [Kind.ERROR, Kind.ERROR]
 
 
+STRICT_FRAMES = {
+    "call": STRICT,
+    "oneway": ONEWAYS["strict"],
+    "reply": result("strict", 0),
+    "declared exception": result("strict", 1),
+    "void": result("strict", 2),
+    "exception": STRICT.replace(b"\x80\1\0\1", b"\x80\1\0\3"),
+    "longer name": STRICT.replace(b"\4echo", b"\5echoo"),
+    "shorter name": STRICT.replace(b"\4echo", b"\3ech"),
+    "no name": STRICT.replace(b"\4echo", b"\0"),
+    "ignored byte": STRICT.replace(b"\x80\1\0\1", b"\x80\1\7\1"),
+    "old": OLD,
+    "ends at its name": STRICT[:12],
+    "ends in its seqid": STRICT[:15],
+    "ends at its struct": STRICT[:16],
+}
+
+
+@pytest.mark.parametrize("then", STRICT_FRAMES)
+@pytest.mark.parametrize("before", [name for name in STRICT_FRAMES if not name.startswith("ends")])
+def test_a_strict_frame_means_what_it_means_alone_whatever_came_before_it(before: str, then: str) -> None:
+    read: list[object] = []
+    for stream in (framed(STRICT_FRAMES[then]), framed(STRICT_FRAMES[before]) * 3 + framed(STRICT_FRAMES[then])):
+        session = Thrift().session(Side.SERVER, MAX)
+        session.open(("framed", "binary"), {})
+        last = session.receive(stream)[3 if read else 0 :]
+        seen = [(m.kind, m.id, m.frame, m.get("method"), m.get("seqid"), m.profile) for m in last]
+        read.append((seen, str(session.error)))
+    assert read[0] == read[1]
+
+
 def test_a_negative_first_field_is_no_declared_exception() -> None:
     reply = bytes.fromhex("80010002 00000004 6563686f 00000007 08 ffff 00000001 00")
     assert [m.kind for m in from_server(framed(reply) * 2, ("framed", "binary"))] == [Kind.RESPONSE] * 2
