@@ -25,7 +25,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from twisted.internet.interfaces import IReactorCore, IReactorFDSet
 from twisted.internet.task import Clock
+from zope.interface import implementer
 
 ROWS = ("dubbo 64x1", "dubbo 4x64", "thrift 64x1", "thrift 4x64", "multiplex 4x64", "redis 64x1", "redis 64x16")
 """Protocol, and connections x requests in flight on each; multiplex is Thrift over shared connections."""
@@ -40,6 +42,7 @@ BODY = b"y" * 64
 SERVICE, METHOD = "org.bench.Service0000", "echo0000"
 
 
+@implementer(IReactorFDSet, IReactorCore)
 class FakeReactor(Clock):
     """A clock that goes by CPU time's own, and no sockets."""
 
