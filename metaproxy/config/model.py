@@ -2,7 +2,7 @@
 What may be written in a configuration: every key with its kind, default, bounds and a line of documentation.
 
 Lives here: `Config`, and the names of all sections within it, which `sections` declares, frozen and by value. Does not:
-how values are written (`schema`); rules between several keys (`check`). docs/reference/configuration.md and
+how values are written (`schema`); rules between several keys (`rules`). docs/reference/configuration.md and
 config.schema.json are made from it (`make docs`).
 
 A key is added by one field of its section. One that is known but not there yet stands in its section's LATER.

@@ -2,7 +2,7 @@
 What is gathered while one configuration is read: values, names, plugins, and everything that is wrong.
 
 Lives here: `Reading`; `Kind`, which reads one kind of value with it; what plugins and secrets are read as. Does not:
-the kinds (`leaf`, `shape`), the options (`model`), rules between several options (`check`).
+the kinds (`leaf`, `shape`), the options (`model`), rules between several options (`rules`).
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Kind(ABC, Generic[T]):
         """The JSON schema; `definitions` collects what has a name."""
 
 
-Rules = Mapping[type, Sequence[Callable[[Any, "Reading"], None]]]
+SectionRules = Mapping[type, Sequence[Callable[[object, "Reading"], None]]]
 """Section -> what must hold for it besides: called with each section that was read; reports what it finds."""
 
 
@@ -124,7 +124,7 @@ class Reading:
         plugins: Plugins,
         environ: Mapping[str, str],
         injected: Mapping[str, object],
-        rules: Rules,
+        rules: SectionRules,
     ) -> None:
         self.folder = folder
         self.environ = environ

@@ -1,7 +1,7 @@
 """
 The keys of the process as a whole: its secrets, its admin API, its recordings, who it is, and what it may take.
 
-Lives here: sections of `model`. Does not: reading secrets, and when the admin API needs tokens (`check`).
+Lives here: sections of `model`. Does not: reading secrets, and when the admin API needs tokens (`rules`).
 """
 
 # ruff: noqa: RUF009 - `option` makes a dataclass field, as dataclasses.field does

@@ -120,7 +120,7 @@ def test_a_listener_that_traces_needs_a_collector() -> None:
 
 
 def test_tracing_needs_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("metaproxy.config.check.find_spec", lambda name: None)
+    monkeypatch.setattr("metaproxy.config.rules.telemetry.find_spec", lambda name: None)
     assert problems(config({}, tracing=OTLP)) == [
         "OpenTelemetry is not installed; pip install '.[tracing]' in the folder of metaproxy's source"
     ]

@@ -1,0 +1,145 @@
+"""
+Rules on what listeners, routes, filters and clusters must have in common: protocols, connections, subsets.
+
+Lives here: `RULES`. Does not: a listener or a cluster by itself (`listener`, `cluster`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from metaproxy.config import model, references
+from metaproxy.config.rules.cluster import probe_is_there
+from metaproxy.config.rules.rule import Rules
+from metaproxy.config.schema.reading import Reading, near
+from metaproxy.message import Affinity
+
+RULES = Rules()
+
+
+@RULES.of(model.Config)
+def _clusters_fit_their_routes(config: model.Config, reading: Reading) -> None:
+    clusters = {cluster.name: cluster for cluster in config.clusters}
+    kinds = {one.name: {frozenset(end.metadata.items()) for end in one.endpoints} for one in config.clusters}
+    for listener in config.listeners:
+        for route in listener.routes:
+            for name in references.clusters_of(route):
+                if name in clusters:
+                    _cluster_fits(listener, route, clusters[name], reading)
+            for name in _targets(route):
+                if name in clusters and clusters[name].discovery is None:
+                    _subset_is_there(route, name, kinds[name], reading)
+    used, asked = references.senders(config), references.asked(config)
+    _services_are_there(config, clusters, reading)
+    for cluster in config.clusters:
+        _service_can_be_checked(cluster, cluster.name in asked and cluster.name not in used, reading)
+        _fallback_fits(cluster, clusters, used, reading)
+        _connections_fit(cluster, used.get(cluster.name, ()), reading)
+        if cluster.name not in used and cluster.name not in asked:
+            reading.warn(reading.at(cluster, "name"), f"no route leads to cluster {cluster.name!r}")
+
+
+def _services_are_there(config: model.Config, clusters: Mapping[str, model.Cluster], reading: Reading) -> None:
+    """Filters tell by `asks` which clusters they ask."""
+    for listener in config.listeners:
+        overrides = (use for route in listener.routes for use in route.filters.values() if use is not None)
+        for use in (*listener.filters, *overrides):
+            for name in getattr(reading.built(use), "asks", ()):
+                if name not in clusters:
+                    text = f"{use.name}: service.cluster: no cluster {name!r}; {near(name, clusters, 'cluster')}"
+                    reading.problem(reading.at(use), text)
+                elif clusters[name].has_original_destination:
+                    text = f"{use.name}: service.cluster: {name!r} is where clients meant to go, and no service"
+                    reading.problem(reading.at(use), text)
+
+
+def _service_can_be_checked(cluster: model.Cluster, only_asked: bool, reading: Reading) -> None:
+    check = cluster.health_check
+    if only_asked and cluster.protocol is None and check is not None and "codec" in check.kind:
+        text = "the cluster has no protocol, as only filters ask it; write tcp or http"
+        reading.problem(reading.at(check, "kind"), text)
+
+
+def _fallback_fits(
+    cluster: model.Cluster,
+    clusters: Mapping[str, model.Cluster],
+    used: Mapping[str, list[model.Listener]],
+    reading: Reading,
+) -> None:
+    for name in cluster.fallback:
+        other = clusters.get(name)
+        if name == cluster.name:
+            reading.problem(reading.at(cluster, "fallback"), "a cluster can't fall back to itself")
+        elif other is not None:
+            for listener in used.get(cluster.name, ()):
+                protocol = other.protocol or listener.protocol
+                if protocol.name != listener.protocol.name:
+                    text = f"cluster {name!r} speaks {protocol.name}, requests come from {listener.protocol.name}"
+                    reading.problem(reading.at(cluster, "fallback"), text)
+                    break
+
+
+def _targets(route: model.Route) -> list[str]:
+    return [route.cluster] if route.cluster is not None else list(route.clusters or ())
+
+
+def _connections_fit(cluster: model.Cluster, senders: Sequence[model.Listener], reading: Reading) -> None:
+    """Clients with connections of their own and clients that share them can't use the same cluster."""
+    for listener in senders:
+        ours = reading.built(cluster.protocol or senders[0].protocol)
+        theirs = reading.built(listener.protocol)
+        if ours is not None and theirs is not None and ours.affinity is not theirs.affinity:
+            other = "the cluster's own protocol" if cluster.protocol else f"listener {senders[0].name!r}"
+            text = f"clients of listener {listener.name!r} and {other} differ in whether connections are shared (mode)"
+            reading.problem(reading.at(cluster, "name"), f"{text}; give each a cluster of its own")
+
+
+def _cluster_fits(listener: model.Listener, route: model.Route, cluster: model.Cluster, reading: Reading) -> None:
+    key = "mirror" if cluster.name not in _targets(route) else "cluster" if route.cluster is not None else "clusters"
+    at = reading.at(route, key)
+    protocol = cluster.protocol or listener.protocol
+    if protocol.name != listener.protocol.name:
+        speaks = f"cluster {cluster.name!r} speaks {protocol.name}, clients of the listener {listener.protocol.name}"
+        reading.problem(at, f"{speaks}; metaproxy does not translate")
+        return
+    codec, mode = reading.built(protocol), cluster.connections.mode
+    probe_is_there(cluster, codec, reading)
+    if codec is not None and codec.affinity is Affinity.CONNECTION and key == "mirror":
+        reading.problem(at, f"clients of {protocol.name} have a state on their connection; a copy would miss it")
+    if codec is not None and codec.affinity is Affinity.CONNECTION and route.retry is not None:
+        text = f"has no effect behind a client's first request: clients of {protocol.name} have a state on a connection"
+        reading.warn(reading.at(route, "retry"), text)
+    if codec is not None and codec.affinity is Affinity.CONNECTION and mode not in (None, "pinned"):
+        needs = f"each client of {protocol.name} needs a connection of its own to cluster {cluster.name!r}"
+        reading.problem(at, f"{needs}; leave out its connections.mode ({mode}), or write pinned")
+    balancer = reading.built(cluster.balancer)
+    if route.hash and not getattr(balancer, "uses_hash", balancer is None and reading.gives(cluster, "balancer")):
+        text = f"has no effect: the balancer of cluster {cluster.name!r}, {cluster.balancer.name}, looks at no hash"
+        reading.warn(reading.at(route, "hash"), text)
+
+
+def _subset_is_there(
+    route: model.Route, cluster: str, kinds: set[frozenset[tuple[str, str]]], reading: Reading
+) -> None:
+    """kinds: the metadata that endpoints of the cluster have."""
+    subset = (route.subset or {}).items()
+    if subset and not any(subset <= kind for kind in kinds):
+        text = f"no endpoint of cluster {cluster!r} has {', '.join(f'{key}: {value}' for key, value in subset)}"
+        reading.warn(reading.at(route, "subset"), text)
+
+
+@RULES.of(model.Config)
+def _original_destinations_are_known(config: model.Config, reading: Reading) -> None:
+    used = references.senders(config)
+    for cluster in config.clusters:
+        if not cluster.has_original_destination:
+            continue
+        if reading.gives(cluster, "balancer"):
+            text = "has no effect: with discovery original_destination the client's connection decides"
+            reading.warn(reading.at(cluster, "balancer"), text)
+        for listener in used.get(cluster.name, ()):
+            if not listener.original_destination:
+                text = (
+                    f"listener {listener.name!r} leads here and does not know it: original_destination: true is missing"
+                )
+                reading.problem(reading.at(cluster, "discovery"), text)

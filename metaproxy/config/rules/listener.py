@@ -1,0 +1,93 @@
+"""
+Rules on a listener by itself: its routes, its filters, and what its codec must know for them.
+
+Lives here: `RULES`. Does not: the clusters that its routes name (`fit`); names of metadata keys (`known_keys`).
+"""
+
+from __future__ import annotations
+
+from metaproxy.config import model
+from metaproxy.config.known_keys import check_keys
+from metaproxy.config.rules.addresses import is_local
+from metaproxy.config.rules.rule import Rules
+from metaproxy.config.schema.leaf import entries
+from metaproxy.config.schema.reading import Reading, near
+
+RULES = Rules()
+
+
+@RULES.of(model.Route)
+def _some_weight(route: model.Route, reading: Reading) -> None:
+    if route.clusters and not any(route.clusters.values()):
+        reading.problem(reading.at(route, "clusters"), "all weights are 0; one at least must be above")
+
+
+@RULES.of(model.Listener)
+def _routes_can_be_reached(listener: model.Listener, reading: Reading) -> None:
+    if not listener.routes:
+        reading.warn(reading.at(listener), "no routes; every request is answered with not_found")
+    seen: dict[str, model.Route] = {}
+    catch_all: model.Route | None = None
+    for route in listener.routes:
+        if route.name in seen:
+            line = reading.at(seen[route.name], "name").line
+            reading.problem(reading.at(route, "name"), f"a route {route.name!r} is there already, in line {line}")
+        elif route.name:
+            seen[route.name] = route
+        if catch_all is not None:
+            before = reading.at(catch_all)
+            reading.warn(reading.at(route), f"never reached: {before.path}, in line {before.line}, takes every request")
+        elif not route.match and route.percent == 100.0:
+            catch_all = route
+
+
+@RULES.of(model.Listener)
+def _not_everybody_tells_who_clients_are(listener: model.Listener, reading: Reading) -> None:
+    if listener.proxy_protocol is True and not all(map(is_local, listener.listen)):
+        text = "anyone who connects may claim any address; write {trusted: [NETWORK]}, of the proxies in front"
+        reading.warn(reading.at(listener, "proxy_protocol"), text)
+
+
+@RULES.of(model.Listener)
+def _keys_are_known(listener: model.Listener, reading: Reading) -> None:
+    codec = reading.built(listener.protocol)
+    if codec is not None:
+        check_keys(listener, codec, reading)
+
+
+@RULES.of(model.Listener)
+def _mutations_are_possible(listener: model.Listener, reading: Reading) -> None:
+    codec = reading.built(listener.protocol)
+    if codec is None or not codec.mutable:
+        return
+    text = f"messages of {listener.protocol.name} can't be changed: {codec.mutable}"
+    for route in listener.routes:
+        for key in ("request", "response"):
+            if getattr(route, key) is not None:
+                reading.problem(reading.at(route, key), text)
+
+
+@RULES.of(model.Listener)
+def _codecs_know_the_errors_of_filters(listener: model.Listener, reading: Reading) -> None:
+    codec = reading.built(listener.protocol)
+    if codec is None:
+        return
+    overrides = (use for route in listener.routes for use in route.filters.values() if use is not None)
+    for use in (*listener.filters, *overrides):
+        for name in getattr(reading.built(use), "error_names", ()):
+            if not codec.knows(name):
+                reading.problem(reading.at(use), f"{use.name}: {listener.protocol.name} has no error {name!r}")
+
+
+@RULES.of(model.Listener)
+def _overrides_override_something(listener: model.Listener, reading: Reading) -> None:
+    filters = {use.name for use in listener.filters}
+    written = reading.at(listener, "filters").value if reading.gives(listener, "filters") else []
+    if not isinstance(written, list) or len(written) != len(listener.filters):
+        return  # one of them is told of already, and may be the one that is meant
+    for route in listener.routes:
+        for name in route.filters:
+            if name not in filters:
+                at = entries(reading.at(route, "filters"), "a mapping")[name]
+                text = f"the listener has no filter {name!r}; {near(name, filters, 'filter')}"
+                reading.problem(at, text, key=True)

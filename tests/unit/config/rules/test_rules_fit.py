@@ -1,0 +1,70 @@
+"""What listeners, routes and clusters must have in common."""
+
+from __future__ import annotations
+
+from checked import accepted, mesh, refused, warned
+
+
+def test_a_subset_that_no_endpoint_is_in_is_a_warning() -> None:
+    (warning,) = warned(mesh("[{cluster: demo, subset: {version: v2}}]"))
+    assert warning.endswith("listeners[0].routes[0].subset: no endpoint of cluster 'demo' has version: v2")
+
+
+def test_a_hash_that_the_balancer_does_not_look_at_is_a_warning() -> None:
+    for balancer in ("", ", balancer: round_robin"):
+        (warning,) = warned(mesh("[{cluster: demo, hash: user}]", cluster=balancer))
+        assert warning.endswith("has no effect: the balancer of cluster 'demo', round_robin, looks at no hash")
+    assert warned(mesh("[{cluster: demo, hash: user}]", cluster=", balancer: narrow")) == []
+
+
+def test_a_cluster_that_no_route_leads_to_is_a_warning() -> None:
+    (warning,) = warned(mesh("[{reply: {error: denied}}]"))
+    assert warning == "2:19: clusters[0].name: no route leads to cluster 'demo'"
+
+
+TWO_MODES = """
+listeners:
+  - {name: a, listen: "127.0.0.1:1", protocol: redis, routes: [{cluster: demo}]}
+  - {name: b, listen: "127.0.0.1:2", protocol: {name: redis, mode: pinned}, routes: [{cluster: demo}]}
+clusters:
+  - {name: demo, endpoints: ["127.0.0.1:3"]}
+"""
+
+
+def test_clients_with_connections_of_their_own_and_others_have_clusters_of_their_own() -> None:
+    (problem,) = refused(TWO_MODES)
+    assert "clients of listener 'b' and listener 'a' differ in whether connections are shared (mode)" in problem
+    assert problem.endswith("give each a cluster of its own")
+    accepted(TWO_MODES.replace("protocol: redis", "protocol: {name: redis, mode: pinned}"))
+    own = TWO_MODES.replace("protocol: redis,", "protocol: {name: redis, mode: pinned},").replace(
+        '"127.0.0.1:3"]', '"127.0.0.1:3"], protocol: redis'
+    )
+    assert all("the cluster's own protocol differ" in problem for problem in refused(own))
+
+
+def test_a_retry_for_clients_with_connections_of_their_own_is_warned_of() -> None:
+    text = TWO_MODES.replace("protocol: redis,", "protocol: {name: redis, mode: pinned},")
+    (warning,) = warned(text.replace("[{cluster: demo}]", "[{cluster: demo, retry: {attempts: 2}}]", 1))
+    assert "has no effect behind a client's first request" in warning
+
+
+def test_a_pinned_protocol_needs_no_connections_mode_and_takes_no_other() -> None:
+    text = TWO_MODES.replace("protocol: redis,", "protocol: {name: redis, mode: pinned},")
+    assert accepted(text).clusters[0].connections.mode is None
+    assert (
+        "leave out its connections.mode (multiplex), or write pinned"
+        in refused(text.replace('"127.0.0.1:3"]', '"127.0.0.1:3"], connections: {mode: multiplex}'))[0]
+    )
+
+
+def test_a_cluster_speaks_what_its_clients_speak() -> None:
+    (problem,) = refused(mesh(cluster=", protocol: mute"))
+    assert problem.endswith("cluster 'demo' speaks mute, clients of the listener dubbo; metaproxy does not translate")
+    accepted(mesh(cluster=", protocol: {name: dubbo, depth: 3}"))
+
+
+def test_a_protocol_that_needs_a_connection_a_client_gets_no_other() -> None:
+    accepted(mesh(protocol="held"))
+    accepted(mesh(protocol="held", cluster=", connections: {mode: pinned}"))
+    (problem,) = refused(mesh(protocol="held", cluster=", connections: {mode: pool}"))
+    assert "each client of held needs a connection of its own to cluster 'demo'" in problem
