@@ -294,7 +294,8 @@ class ICompletedExchange(IExchange):
     )
     matched_route = Attribute("routing.table.Route: the one that matched, or the listener's pseudo-route for none.")
     target = Attribute(
-        "routing.table.Target | None: the cluster of the route that it went to, and where it is counted."
+        "routing.table.Target | None: the cluster of the route that was picked, and where it is counted; None for what "
+        "was answered before, which the route's reply_target counts."
     )
     endpoint = Attribute("cluster.endpoint.Endpoint | None: where it was sent last.")
     client = Attribute("proxy.roles.ExchangeClient: its connection: `facts`, `session_pin`, `listener`.")

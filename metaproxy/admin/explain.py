@@ -18,12 +18,13 @@ from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.original_destination import FACT, OriginalDestinationCluster
 from metaproxy.cluster.plan import plan
+from metaproxy.cluster.routes import Route, Target
 from metaproxy.message import KIND_NAMES, FrameError, Kind, Message, Side
 from metaproxy.plugins import HOOKS
 from metaproxy.proxy.mirror import Mirror
 from metaproxy.proxy.snapshot import FilterUse, ListenerSnapshot
 from metaproxy.routing.matcher import FACTS
-from metaproxy.routing.table import PERCENT, WEIGHTS, Route, Target
+from metaproxy.routing.table import PERCENT, WEIGHTS
 from metaproxy.support.words import words
 from metaproxy.telemetry.inspect.decoded import metadata
 from metaproxy.telemetry.inspect.reasons import picked_by

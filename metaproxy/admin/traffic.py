@@ -14,11 +14,11 @@ from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, Json
 from metaproxy.admin.view import SECONDS, View, counts, latency, target
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint as ClusterEndpoint
+from metaproxy.cluster.routes import ReplyTarget, Route, Target
 from metaproxy.proxy.listener import Listener
 from metaproxy.proxy.mirror import Mirror
 from metaproxy.proxy.snapshot import ListenerSnapshot
 from metaproxy.proxy.upstream import Upstream
-from metaproxy.routing.table import Route, Target
 from metaproxy.support import addresses as address
 from metaproxy.telemetry.metrics.windows import KEPT, STEP, Added
 
@@ -223,7 +223,7 @@ MAX_SHOWN = 200
 """Characters of what a peer sent."""
 
 
-def _targets(route: Route) -> list[Target]:
+def _targets(route: Route) -> list[Target | ReplyTarget]:
     """
     Where it sends requests with what each falls back to and, once there were any, the proxy's own answers before a
     cluster was picked.

@@ -13,8 +13,8 @@ from metaproxy.admin.resource import Json, as_time
 from metaproxy.admin.roles import Configuration, IReactor, Refusal
 from metaproxy.app.service import ProxyService
 from metaproxy.cluster.endpoint import Endpoint
+from metaproxy.cluster.routes import ReplyTarget, Route, Target
 from metaproxy.counts import ClusterCounts, EndpointCounts, Histogram, ListenerCounts, MirrorCounts, TargetCounts
-from metaproxy.routing.table import Route, Target
 from metaproxy.telemetry.access_log.files import LogFiles
 from metaproxy.telemetry.log_levels import LogLevels
 from metaproxy.telemetry.metrics.collector import Metrics
@@ -48,7 +48,7 @@ class View:
     def __post_init__(self) -> None:
         object.__setattr__(self, "windows", Windows(lambda: sources(self.proxy), self.reactor))
 
-    def targets(self) -> Iterator[tuple[Route, Target]]:
+    def targets(self) -> Iterator[tuple[Route, Target | ReplyTarget]]:
         """Each route of each listener with each of its targets, those that share one set of counts once."""
         seen: set[int] = set()
         for listener in self.proxy.listeners.values():
@@ -114,7 +114,7 @@ def shown_ms(seconds: float) -> str:
     return f"{1000 * seconds:.0f} ms" if seconds >= 0.1 else f"{1000 * seconds:.3g} ms"
 
 
-def target(view: View, one: Target, seconds: float) -> Json:
+def target(view: View, one: Target | ReplyTarget, seconds: float) -> Json:
     """What a route sent to one of its targets."""
     found = one.counts
     return {

@@ -20,6 +20,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from metaproxy.cluster.cluster import Cluster
+from metaproxy.cluster.routes import Route
 from metaproxy.plugins import Registry
 from metaproxy.proxy.listener import Listener
 from metaproxy.proxy.memory import held_by_client
@@ -29,7 +30,6 @@ from metaproxy.proxy.pause import Pause
 from metaproxy.proxy.pool import Pool
 from metaproxy.proxy.roles import Network
 from metaproxy.proxy.snapshot import FilterUse, Snapshot
-from metaproxy.routing.table import Route
 from metaproxy.support.addresses import Address
 from metaproxy.telemetry.roles import CompletedExchange
 from metaproxy.wire import ListeningSocket

@@ -25,6 +25,7 @@ from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.membership import Membership
 from metaproxy.cluster.original_destination import OriginalDestinationCluster
 from metaproxy.cluster.retry import RetryPolicy
+from metaproxy.cluster.routes import ReplyTarget, Route, RouteTable, Target
 from metaproxy.cluster.slow_start import SlowStart
 from metaproxy.codecs.framing import Codec
 from metaproxy.config import clusters, model, references
@@ -49,7 +50,6 @@ from metaproxy.proxy.tls import ClientTls
 from metaproxy.routing.hash_keys import hash_keys
 from metaproxy.routing.matcher import compile_condition
 from metaproxy.routing.sticky import Sticking
-from metaproxy.routing.table import Route, RouteTable, Target
 from metaproxy.support import addresses as address
 from metaproxy.telemetry.access_log.filter import AccessLog, LogFiles
 
@@ -283,7 +283,9 @@ class _Build:
     def _listener(self, spec: model.Listener) -> ListenerSnapshot:
         checkpoint()
         codec = self._plugin(ICodec, spec.protocol)
-        no_route = Route("-", reply=NO_ROUTE, reply_target=Target(None, counts=self._counts_of(spec.name, "-", "-")))
+        no_route = Route(
+            "-", reply=NO_ROUTE, reply_target=ReplyTarget(None, counts=self._counts_of(spec.name, "-", "-"))
+        )
         self._hook(no_route, spec, {})
         routes = [self._route(spec, index, route, codec) for index, route in enumerate(spec.routes)]
         return ListenerSnapshot(
@@ -326,7 +328,7 @@ class _Build:
             request=_template(spec.request),
             response=_template(spec.response),
             reply=LocalReply(ErrorKind(spec.reply.error), spec.reply.message) if spec.reply else None,
-            reply_target=Target(None, counts=self._counts_of(listener.name, name, "-")),
+            reply_target=ReplyTarget(None, counts=self._counts_of(listener.name, name, "-")),
         )
         self._hook(route, listener, spec.filters)
         return route

@@ -25,6 +25,7 @@ from zope.interface import implementer
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.retry import RetryPolicy
+from metaproxy.cluster.routes import Route, Target
 from metaproxy.counts import BOUNDS, TargetCounts
 from metaproxy.interfaces import ICompletedExchange
 from metaproxy.message import Ending, ErrorKind, FinalFrame, FrameError, Hold, Kind, Message, Mutation, Reply
@@ -41,7 +42,6 @@ from metaproxy.proxy.snapshot import ListenerSnapshot, Template
 from metaproxy.proxy.split_request import SplitRequest
 from metaproxy.proxy.transaction_abort import refuse
 from metaproxy.routing.matcher import FACTS
-from metaproxy.routing.table import Route, Target
 
 log = Logger()
 
@@ -136,7 +136,7 @@ class Exchange:
             if target is None:
                 target = route.pick() if route.split_by_hash is None else route.stick(self.message.get, client.facts)
                 self.target = target
-            cluster: Cluster = target.cluster
+            cluster = target.cluster
             message = self.message
             pin = client.session_pin
             if pin is None and client.pinned_by_cluster:
@@ -234,7 +234,7 @@ class Exchange:
         target: Target | None
         for target in self.matched_route.targets:
             while target is not None:
-                if cast(Cluster, target.cluster).name == pin.pool.cluster.name:
+                if target.cluster.name == pin.pool.cluster.name:
                     return target
                 target = target.fallback
         return None
@@ -434,9 +434,7 @@ class Exchange:
             self.deadlines.forget(self, None)
         route = self.matched_route
         target = self.target
-        if target is None:
-            target = self.target = route.reply_target
-        counts = target.counts
+        counts = target.counts if target is not None else route.reply_target.counts
         outcomes = counts.outcomes
         outcomes[outcome] = outcomes.get(outcome, 0) + 1
         duration = now - self.started
@@ -460,7 +458,8 @@ class Exchange:
 
     def counts(self) -> TargetCounts:
         """Where this exchange is counted."""
-        return (self.target or self.matched_route.reply_target).counts
+        target = self.target
+        return target.counts if target is not None else self.matched_route.reply_target.counts
 
     # -- mutations
 
@@ -520,7 +519,7 @@ class Exchange:
     @property
     def cluster(self) -> str:
         target = self.target
-        return "-" if target is None or target.cluster is None else cast(Cluster, target.cluster).name
+        return "-" if target is None else target.cluster.name
 
     @property
     def upstream_address(self) -> str:

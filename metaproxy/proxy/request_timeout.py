@@ -7,13 +7,12 @@ Lives here: `watch` and `allowed`. Does not: the queues that time is kept in (`d
 
 from __future__ import annotations
 
-from typing import Protocol, cast
+from typing import Protocol
 
-from metaproxy.cluster.cluster import Cluster
+from metaproxy.cluster.routes import Route, Target
 from metaproxy.message import Hold, Message
 from metaproxy.proxy.deadlines import Deadlines, Timed
 from metaproxy.proxy.roles import ExchangeClient
-from metaproxy.routing.table import Route, Target
 
 DEFAULT = 15.0
 """Seconds for an exchange that waits in a filter before its cluster is known, when its route has no time-out."""
@@ -43,8 +42,10 @@ def watch(exchange: Bounded) -> None:
     timeout = exchange.matched_route.timeout
     if timeout is None or exchange.time_limit:
         target = exchange.target
-        known = target is not None and not exchange.time_limit
-        timeout = target.cluster.request_timeout if known else allowed(exchange)  # type: ignore[union-attr]
+        if target is not None and not exchange.time_limit:
+            timeout = target.cluster.request_timeout
+        else:
+            timeout = allowed(exchange)
     before, deadlines = exchange.deadlines, exchange.client.network.deadlines.of(timeout)
     if deadlines is before:
         return
@@ -60,6 +61,6 @@ def allowed(exchange: Bounded) -> float:
     timeout = exchange.matched_route.timeout
     if timeout is None:
         target = exchange.target
-        timeout = cast(Cluster, target.cluster).request_timeout if target is not None else DEFAULT
+        timeout = target.cluster.request_timeout if target is not None else DEFAULT
     limit = exchange.time_limit
     return timeout if not limit or 0 < timeout < limit else limit

@@ -12,9 +12,9 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 
+from metaproxy.cluster.routes import Route, RouteTable
 from metaproxy.interfaces import ICodec
 from metaproxy.message import Message, Mutation
-from metaproxy.routing.table import Route, RouteTable
 
 KEYS = frozenset(("x-request-id", "x-client-trace-id"))
 PREFIXES = ("x-envoy-", "x-meta-protocol-")

@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 
 from metaproxy.cluster.cluster import Cluster, ConnectionSettings
 from metaproxy.cluster.endpoint import Endpoint
+from metaproxy.cluster.routes import Route, Target
 from metaproxy.counts import ListenerCounts, TargetCounts
 from metaproxy.interfaces import ICodec, ISession
 from metaproxy.message import ErrorKind, Message, Reply
@@ -24,7 +25,6 @@ from metaproxy.proxy.deadlines import DeadlineQueues
 from metaproxy.proxy.flush_queue import FlushQueue
 from metaproxy.proxy.overload import OverloadMonitor
 from metaproxy.proxy.snapshot import ListenerSnapshot
-from metaproxy.routing.table import Route, Target
 from metaproxy.support.addresses import Address
 from metaproxy.wire import Accepted, ConnectingProtocol, ListeningSocket
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from metaproxy.cluster.cluster import Cluster
+from metaproxy.cluster.routes import Route, RouteTable
 from metaproxy.interfaces import ICodec, IExchange
 from metaproxy.message import ErrorKind, Mutation, Reply
 from metaproxy.proxy.overload import NO_LIMITS, OverloadLimits
 from metaproxy.proxy.tls import ServerTls
-from metaproxy.routing.table import Route, RouteTable
 
 if TYPE_CHECKING:
     from metaproxy.support.addresses import Address

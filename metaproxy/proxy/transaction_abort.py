@@ -8,7 +8,6 @@ Without that it would carry out the rest at the end, and the client did not ask 
 from __future__ import annotations
 
 import copy
-from typing import cast
 
 from twisted.python.failure import Failure
 
@@ -73,7 +72,7 @@ def _server(exchange: OpenExchange) -> tuple[Cluster, Endpoint] | None:
         return None
     facts = exchange.client.facts
     target = route.pick() if route.split_by_hash is None else route.stick(exchange.message.get, facts)
-    cluster = cast(Cluster, target.cluster)
+    cluster = target.cluster
     try:
         endpoint = (
             cluster.pick(exchange.message, route.hash_keys, route.subset, facts) if cluster.paused_by is None else None

@@ -13,7 +13,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from heapq import heappop, heappush
 from itertools import accumulate, product
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from metaproxy.counts import TargetCounts
 from metaproxy.message import Message, Mutation, Reply
@@ -28,6 +28,17 @@ MAX_SHOWN = 256
 
 Hook = Callable[[Any], Any]
 
+
+class Named(Protocol):
+    """What a target leads to."""
+
+    @property
+    def name(self) -> str: ...
+
+
+C = TypeVar("C", bound="Named | None")
+"""What targets lead to: clusters; None for a route's own replies."""
+
 Sticky = Callable[[Callable[[str], "str | None"], Mapping[str, str], int], "float | None"]
 """
 What draws a number of [0, 1) for a request by its metadata and its connection's facts, always the same for equal ones;
@@ -37,9 +48,9 @@ PERCENT, WEIGHTS = 1, 2
 """The two draws of a route."""
 
 
-class Target:
+class Target(Generic[C]):
     """
-    Where a route sends its share. cluster: an object with a `name`, or None for the route's own replies; weight: its
+    Where a route sends its share. cluster: None for the route's own replies; weight: its
     part of the sum of weights, 0 for none; counts: of the exchanges that went there; fallback: the target to try when
     the cluster has no usable endpoint.
     """
@@ -47,7 +58,7 @@ class Target:
     __slots__ = ("cluster", "counts", "fallback", "weight")
 
     def __init__(
-        self, cluster: Any, weight: int = 1, counts: TargetCounts | None = None, fallback: Target | None = None
+        self, cluster: C, weight: int = 1, counts: TargetCounts | None = None, fallback: Target[C] | None = None
     ) -> None:
         self.cluster = cluster
         self.weight = weight
@@ -63,7 +74,7 @@ class Target:
         return f"Target({self.name}, {self.weight})"
 
 
-class Route:
+class Route(Generic[C]):
     """
     One entry of `routes:`, resolved. Raises ValueError without a target or a reply, or when all weights are 0.
 
@@ -85,7 +96,7 @@ class Route:
         self,
         name: str,
         conditions: Sequence[Condition] = (),
-        targets: Sequence[Target] = (),
+        targets: Sequence[Target[C]] = (),
         percent: float = 100.0,
         timeout: float | None = None,
         hash_keys: Sequence[str] = (),
@@ -93,7 +104,7 @@ class Route:
         request: Mutation | None = None,
         response: Mutation | None = None,
         reply: Reply | None = None,
-        reply_target: Target | None = None,
+        reply_target: Target[None] | None = None,
         on_request: tuple[Hook, ...] = (),
         on_response: tuple[Hook, ...] = (),
         on_complete: tuple[Hook, ...] = (),
@@ -118,7 +129,7 @@ class Route:
         self.request = request
         self.response = response
         self.reply = reply
-        self.reply_target = reply_target or Target(None)
+        self.reply_target = reply_target if reply_target is not None else Target(None)
         self.on_request = on_request
         self.on_response = on_response
         self.on_complete = on_complete
@@ -131,7 +142,7 @@ class Route:
         """Have `pick` draw its numbers of [0, 1) with `uniform`."""
         self._uniform = uniform
 
-    def pick(self) -> Target:
+    def pick(self) -> Target[C]:
         """One of the targets, by weight; only a choice costs a random number. Not for a route that replies."""
         targets = self.targets
         if len(targets) == 1:
@@ -139,7 +150,7 @@ class Route:
         bounds = self._bounds
         return targets[bisect_right(bounds, self._uniform() * bounds[-1], 0, len(bounds) - 1)]
 
-    def stick(self, get: Callable[[str], str | None], facts: Mapping[str, str]) -> Target:
+    def stick(self, get: Callable[[str], str | None], facts: Mapping[str, str]) -> Target[C]:
         """As `pick`, for a route with `sticky`. May raise FrameError."""
         draw = (
             self.split_by_hash(get, facts, WEIGHTS)
@@ -150,14 +161,15 @@ class Route:
             return self.pick()
         return self.targets[bisect_right(self._bounds, draw * self._bounds[-1], 0, len(self._bounds) - 1)]
 
-    def all_targets(self) -> list[Target]:
+    def all_targets(self) -> list[Target[C] | Target[None]]:
         """Where its exchanges may be counted: its targets with what each falls back to, and its own replies."""
-        found: list[Target] = []
-        for target in (*self.targets, self.reply_target):
-            one: Target | None = target
+        found: list[Target[C] | Target[None]] = []
+        for target in self.targets:
+            one: Target[C] | None = target
             while one is not None:
                 found.append(one)
                 one = one.fallback
+        found.append(self.reply_target)
         return found
 
     def describe(self) -> dict[str, object]:
@@ -193,12 +205,12 @@ class Route:
         return f"Route({self.name}, {list(self.conditions)}, {list(self.targets)})"
 
 
-class _Entry:
+class _Entry(Generic[C]):
     """A route as an index holds it. rest: conditions that the index leaves open; sure: nothing is left open."""
 
     __slots__ = ("place", "rest", "route", "share", "split_by_hash", "sure")
 
-    def __init__(self, place: int, route: Route, rest: tuple[Condition, ...]) -> None:
+    def __init__(self, place: int, route: Route[C], rest: tuple[Condition, ...]) -> None:
         self.place = place
         self.route = route
         self.rest = tuple((condition.name, condition.fact, condition.test) for condition in rest)
@@ -207,7 +219,7 @@ class _Entry:
         self.sure = not rest and self.share >= 1.0
 
 
-class _Index:
+class _Index(Generic[C]):
     """
     The routes that ask for exact values of the same keys, found by one look-up a key.
 
@@ -224,7 +236,7 @@ class _Index:
         self.until = sys.maxsize
         self.root: Any = {} if keys else []
 
-    def add(self, entry: _Entry, values: Sequence[Sequence[str]]) -> None:
+    def add(self, entry: _Entry[C], values: Sequence[Sequence[str]]) -> None:
         for path in product(*values):
             node = self.root
             # Interned, as codecs intern what they read: equal texts are one object, and found without comparing.
@@ -236,7 +248,7 @@ class _Index:
                 entries.append(entry)
 
 
-class RouteTable:
+class RouteTable(Generic[C]):
     """
     First match wins. Gives its routes `random` to draw with; a route belongs to one table.
 
@@ -246,12 +258,12 @@ class RouteTable:
 
     __slots__ = ("_always", "_found_by", "_indexes", "_uniform", "routes")
 
-    def __init__(self, routes: Sequence[Route], random: random.Random) -> None:
+    def __init__(self, routes: Sequence[Route[C]], random: random.Random) -> None:
         self.routes = tuple(routes)
         self._uniform = random.random
         self._found_by: list[str] = []
-        self._indexes: list[_Index] = []
-        by_keys: dict[frozenset[tuple[str, bool]], _Index] = {}
+        self._indexes: list[_Index[C]] = []
+        by_keys: dict[frozenset[tuple[str, bool]], _Index[C]] = {}
         for place, route in enumerate(self.routes):
             route.draw_with(random.random)
             self._found_by.append(self._add(by_keys, place, route))
@@ -259,7 +271,7 @@ class RouteTable:
         top = self.routes[0] if self.routes else None
         self._always = top if top is not None and not top.conditions and top.percent >= 100 else None
 
-    def match(self, message: Message, facts: Mapping[str, str]) -> Route | None:
+    def match(self, message: Message, facts: Mapping[str, str]) -> Route[C] | None:
         """
         The route of a request, or None. facts: of its connection, such as source.address.
 
@@ -270,7 +282,7 @@ class RouteTable:
             return self._always
         get = message.get
         # Candidates: (place of the next entry, position of the index, entries, position of the entry in them).
-        waiting: list[tuple[int, int, list[_Entry], int]] = []
+        waiting: list[tuple[int, int, list[_Entry[C]], int]] = []
         for position, index in enumerate(self._indexes):
             # Routes above the first one of this index go first: most often its keys need no look at all.
             while waiting and waiting[0][0] < index.first:
@@ -283,7 +295,7 @@ class RouteTable:
                 if node is None:
                     break
             if node:
-                first: _Entry = node[0]
+                first: _Entry[C] = node[0]
                 if not waiting and first.sure and first.place < index.until:
                     return first.route
                 heappush(waiting, (first.place, position, node, 0))
@@ -319,7 +331,7 @@ class RouteTable:
         """The routes in order as JSON has them, each with how it is found."""
         return [route.describe() | {"found_by": how} for route, how in zip(self.routes, self._found_by, strict=True)]
 
-    def _add(self, by_keys: dict[frozenset[tuple[str, bool]], _Index], place: int, route: Route) -> str:
+    def _add(self, by_keys: dict[frozenset[tuple[str, bool]], _Index[C]], place: int, route: Route[C]) -> str:
         """Puts a route into the index of its keys; tells how it is found."""
         if any(not index.keys and index.root[-1].sure for index in self._indexes):
             return "never: a route above takes everything"
@@ -341,11 +353,11 @@ class RouteTable:
 
     def _take(
         self,
-        waiting: list[tuple[int, int, list[_Entry], int]],
+        waiting: list[tuple[int, int, list[_Entry[C]], int]],
         below: int,
         get: Callable[[str], str | None],
         facts: Mapping[str, str],
-    ) -> Route | None:
+    ) -> Route[C] | None:
         """The route of the first candidate, or of those after it below a place, of which all else holds, too."""
         _, position, entries, at = heappop(waiting)
         if waiting and waiting[0][0] < below:
@@ -365,7 +377,7 @@ class RouteTable:
                     return entry.route
         return None
 
-    def _draw(self, entry: _Entry, get: Callable[[str], str | None], facts: Mapping[str, str]) -> float:
+    def _draw(self, entry: _Entry[C], get: Callable[[str], str | None], facts: Mapping[str, str]) -> float:
         drawn = entry.split_by_hash(get, facts, PERCENT) if entry.split_by_hash is not None else None
         return self._uniform() if drawn is None else drawn
 

@@ -11,10 +11,10 @@ from typing import Protocol, TypedDict
 
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
+from metaproxy.cluster.routes import Route, RouteTable, Target
 from metaproxy.counts import ListenerCounts, MirrorCounts
 from metaproxy.interfaces import ICodec
 from metaproxy.message import Message
-from metaproxy.routing.table import Route, RouteTable, Target
 from metaproxy.telemetry.access_log.files import LogCounts
 
 # -- an exchange

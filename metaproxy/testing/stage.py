@@ -26,6 +26,7 @@ from metaproxy.balancers.round_robin import RoundRobin
 from metaproxy.cluster.breaker import Breaker
 from metaproxy.cluster.cluster import Cluster, ConnectionSettings
 from metaproxy.cluster.endpoint import Endpoint
+from metaproxy.cluster.routes import Route, RouteTable, Target
 from metaproxy.interfaces import ICodec
 from metaproxy.proxy.deadlines import DeadlineQueues
 from metaproxy.proxy.downstream import Downstream
@@ -33,7 +34,6 @@ from metaproxy.proxy.flush_queue import FlushQueue
 from metaproxy.proxy.listener import Listener
 from metaproxy.proxy.overload import OverloadMonitor
 from metaproxy.proxy.snapshot import NO_ROUTE, ListenerSnapshot
-from metaproxy.routing.table import Route, RouteTable, Target
 from metaproxy.support import addresses as address
 
 

@@ -21,11 +21,11 @@ from metaproxy.cluster.breaker import Breaker
 from metaproxy.cluster.cluster import Cluster, ConnectionSettings
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.retry import RetryPolicy
+from metaproxy.cluster.routes import Route, RouteTable, Target
 from metaproxy.codecs.framing import Codec
 from metaproxy.interfaces import IExchange, IOnComplete, IOnRequest, IOnResponse
 from metaproxy.message import ErrorKind, Kind, Message, Reply
 from metaproxy.proxy.pool import Pool
-from metaproxy.routing.table import Route, RouteTable, Target
 
 STEPS = st.lists(
     st.tuples(

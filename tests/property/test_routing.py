@@ -46,7 +46,7 @@ class Cluster:
 
 
 @st.composite
-def routes(draw: st.DrawFn) -> list[Route]:
+def routes(draw: st.DrawFn) -> list[Route[Cluster]]:
     return [
         Route(
             str(i),
@@ -63,8 +63,8 @@ metadata = st.dictionaries(st.sampled_from(["a", "b"]), values)
 
 
 def one_by_one(
-    candidates: list[Route], message: Message, facts: Mapping[str, str], draw: random.Random
-) -> Route | None:
+    candidates: list[Route[Cluster]], message: Message, facts: Mapping[str, str], draw: random.Random
+) -> Route[Cluster] | None:
     """What the configuration's documentation says, word for word."""
     for route in candidates:
         if all(

@@ -18,11 +18,11 @@ from metaproxy.balancers.round_robin import RoundRobin
 from metaproxy.cluster.breaker import Breaker
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
+from metaproxy.cluster.routes import Route, RouteTable, Target
 from metaproxy.message import ErrorKind, Reply
 from metaproxy.plugins import Registry
 from metaproxy.proxy.snapshot import NO_ROUTE, ListenerSnapshot, Snapshot
 from metaproxy.routing.matcher import compile_condition
-from metaproxy.routing.table import Route, RouteTable, Target
 from metaproxy.support import addresses as address
 
 REGISTRY = Registry()

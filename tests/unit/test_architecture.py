@@ -198,6 +198,7 @@ EXCEPTIONS: dict[str, str] = {
     "metaproxy.interfaces": "holds no behaviour; test_testing.py checks what keeps it",
     "metaproxy.proxy.roles": "holds no behaviour: what the parts of the data path are to each other",
     "metaproxy.cluster.roles": "holds no behaviour, as above",
+    "metaproxy.cluster.routes": "holds no behaviour: names of types",
     "metaproxy.wire": "holds no behaviour, as above",
     "metaproxy.admin.roles": "holds no behaviour: what the application is to the admin API",
     "metaproxy.config.sections.cluster": "keys alone, as those of its neighbours: test_model.py checks each of them",

@@ -15,13 +15,13 @@ import pytest
 from harness import Quill, Stage, answer, call
 
 from metaproxy.balancers.ring_hash import RingHash
+from metaproxy.cluster.routes import Route, Target
 from metaproxy.codecs.dubbo import Dubbo
 from metaproxy.codecs.thrift import Thrift
 from metaproxy.config.check import check
 from metaproxy.message import ErrorKind, Kind, Message, Side
 from metaproxy.plugins import Registry
 from metaproxy.routing.matcher import compile_condition
-from metaproxy.routing.table import Route, Target
 
 DUBBO_CALL = bytes.fromhex(
     "dabbc20000000000000000070000003c05322e302e320964656d6f2e4563686f05302e302e30046563686f124c6a6176612f6c616e672f53747269"

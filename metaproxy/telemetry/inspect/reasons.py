@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import NotRequired, TypedDict
 
 from metaproxy.cluster.cluster import Cluster
+from metaproxy.cluster.routes import Route
 from metaproxy.message import FrameError
-from metaproxy.routing.table import Route
 from metaproxy.telemetry.roles import CompletedExchange
 
 MAX_ROUTES = 64
@@ -73,7 +73,7 @@ def _cluster(exchange: CompletedExchange) -> str:
     route, target = exchange.matched_route, exchange.target
     if route.reply is not None:
         return "the route replies by itself"
-    if target is None or target.cluster is None:
+    if target is None:
         return "answered before one was picked"
     names = [one.name for one in route.targets]
     if target.name not in names:
@@ -94,8 +94,7 @@ def _endpoint(exchange: CompletedExchange) -> str:
     pin = exchange.client.session_pin
     if pin is not None and pin.endpoint is endpoint:
         return "the client has a connection of its own to it"
-    cluster = target.cluster if target is not None else None
-    return picked_by(cluster, exchange.matched_route) if cluster is not None else "picked"
+    return picked_by(target.cluster, exchange.matched_route) if target is not None else "picked"
 
 
 def picked_by(cluster: Cluster, route: Route) -> str:

@@ -24,8 +24,8 @@ from prometheus_client.utils import floatToGoString
 
 import twisted
 from metaproxy import __version__
+from metaproxy.cluster.routes import Route
 from metaproxy.counts import BOUNDS, EXPOSED, Histogram, ListenerCounts, MirrorCounts, TargetCounts
-from metaproxy.routing.table import Route
 from metaproxy.telemetry.metrics import families as names
 from metaproxy.telemetry.metrics.families import Family
 from metaproxy.telemetry.metrics.merge import cut, merged

@@ -12,10 +12,10 @@ from harness import call
 
 from metaproxy.balancers.ring_hash import RingHash
 from metaproxy.cluster.cluster import Cluster
+from metaproxy.cluster.routes import Route, RouteTable, Target
 from metaproxy.proxy.snapshot import FilterUse
 from metaproxy.routing.matcher import compile_condition
 from metaproxy.routing.sticky import Sticking
-from metaproxy.routing.table import Route, RouteTable, Target
 
 
 def explain(desk: Desk, expect: int = 200, **asked: dict[str, str] | str) -> dict[str, Any]:

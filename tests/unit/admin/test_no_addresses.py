@@ -14,13 +14,13 @@ from twisted.internet.defer import Deferred
 from metaproxy.admin.resource import encoded
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.retry import RetryPolicy
+from metaproxy.cluster.routes import Route, RouteTable, Target
 from metaproxy.config.build import Builder
 from metaproxy.config.check import check
 from metaproxy.plugins import Registry
 from metaproxy.proxy.mirror import Mirror, MirrorTarget
 from metaproxy.proxy.snapshot import Template
 from metaproxy.routing.sticky import Sticking
-from metaproxy.routing.table import Route, RouteTable, Target
 from metaproxy.support.words import words
 from metaproxy.telemetry.access_log.files import LogFiles
 

@@ -21,11 +21,11 @@ from metaproxy.app.service import ProxyService
 from metaproxy.balancers.round_robin import RoundRobin
 from metaproxy.cluster.cluster import Cluster, ConnectionSettings
 from metaproxy.cluster.endpoint import Endpoint
+from metaproxy.cluster.routes import Route, RouteTable, Target
 from metaproxy.plugins import Registry
 from metaproxy.proxy.flush_queue import FlushQueue
 from metaproxy.proxy.snapshot import NO_ROUTE, ListenerSnapshot, Snapshot
 from metaproxy.proxy.transport import Network
-from metaproxy.routing.table import Route, RouteTable, Target
 from metaproxy.support.addresses import Address, parse, show
 
 REGISTRY = Registry()

@@ -8,9 +8,9 @@ import pytest
 from asking import Terminal
 
 from metaproxy.cluster.retry import RetryPolicy
+from metaproxy.cluster.routes import Route, RouteTable, Target
 from metaproxy.proxy.mirror import Mirror, MirrorTarget
 from metaproxy.routing.sticky import Sticking
-from metaproxy.routing.table import Route, RouteTable, Target
 
 
 @pytest.mark.parametrize("as_json", [False, True])

@@ -10,9 +10,9 @@ from metaproxy.balancers.round_robin import RoundRobin
 from metaproxy.cluster import original_destination
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.original_destination import FACT, OriginalDestinationCluster
+from metaproxy.cluster.routes import Route, Target
 from metaproxy.message import Kind, Message
 from metaproxy.routing.hash_keys import hash_keys
-from metaproxy.routing.table import Route, Target
 
 REQUEST = Message(Kind.REQUEST, b"", 1, {"source.address": "forged"})
 

@@ -12,13 +12,13 @@ from zope.interface.verify import verifyObject
 from metaproxy.balancers.round_robin import RoundRobin
 from metaproxy.cluster.breaker import Breaker
 from metaproxy.cluster.cluster import Cluster
+from metaproxy.cluster.routes import Route, Target
 from metaproxy.codecs.framing import LengthFramed
 from metaproxy.interfaces import ICompletedExchange, IExchange, IOnComplete, IOnRequest, IOnResponse
 from metaproxy.message import ErrorKind, FrameError, Kind, Message, Mutation, Reply, Side
 from metaproxy.proxy.exchange import Exchange
 from metaproxy.proxy.snapshot import Template
 from metaproxy.routing.matcher import compile_condition
-from metaproxy.routing.table import Route, Target
 
 
 @implementer(IOnRequest, IOnResponse, IOnComplete)

@@ -10,9 +10,9 @@ from metaproxy.balancers.round_robin import RoundRobin
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.retry import RetryPolicy
+from metaproxy.cluster.routes import Route, Target
 from metaproxy.message import ErrorKind
 from metaproxy.proxy.pause import Pause
-from metaproxy.routing.table import Route, Target
 
 
 def held(stage: Stage, most: int = 10) -> Pause:

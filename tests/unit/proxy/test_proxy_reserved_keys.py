@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from harness import Stage
 
+from metaproxy.cluster.routes import Route, Target
 from metaproxy.codecs.dubbo import Dubbo
 from metaproxy.codecs.redis import Redis
 from metaproxy.codecs.thrift import Thrift
@@ -14,8 +15,8 @@ from metaproxy.config.check import check
 from metaproxy.message import FrameError, Message, Mutation, Side
 from metaproxy.plugins import Registry
 from metaproxy.proxy.reserved_keys import ReservedKeyStripper, is_reserved, strip
+from metaproxy.routing import table
 from metaproxy.routing.matcher import compile_condition
-from metaproxy.routing.table import Route, RouteTable, Target
 
 PLAIN = bytes.fromhex(
     "dabbc20000000000000000070000003c05322e302e320964656d6f2e4563686f05302e302e30046563686f124c6a6176612f6c616e672f53747269"
@@ -128,6 +129,6 @@ clusters: [{{name: b, endpoints: ["127.0.0.1:1"]}}]
 
 def test_b26_it_is_configured_and_costs_nothing_where_it_is_not() -> None:
     assert built("dubbo", "reserved_keys: strip,") is ReservedKeyStripper
-    assert built("dubbo", "reserved_keys: keep,") is RouteTable
-    assert built("dubbo", "") is RouteTable
-    assert Redis.mutable and built("redis", "reserved_keys: strip,") is RouteTable
+    assert built("dubbo", "reserved_keys: keep,") is table.RouteTable
+    assert built("dubbo", "") is table.RouteTable
+    assert Redis.mutable and built("redis", "reserved_keys: strip,") is table.RouteTable

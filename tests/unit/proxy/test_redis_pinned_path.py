@@ -7,10 +7,10 @@ from typing import Any
 from harness import Stage, Wire
 from twisted.internet.defer import Deferred
 
+from metaproxy.cluster.routes import Route, Target
 from metaproxy.codecs.redis import Redis
 from metaproxy.message import ErrorKind, Reply
 from metaproxy.routing.matcher import compile_condition
-from metaproxy.routing.table import Route, Target
 
 OK = b"+OK\r\n"
 

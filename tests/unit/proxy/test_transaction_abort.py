@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from harness import Stage, Wire
 
+from metaproxy.cluster.routes import Route
 from metaproxy.codecs.redis import Redis
 from metaproxy.message import Ending, ErrorKind, Reply
-from metaproxy.routing.table import Route
 
 DENIED = b"-NOPERM no\r\n"
 UNKNOWN = b"-ERR unknown command 'no'\r\n"

@@ -18,11 +18,11 @@ from metaproxy.cluster.breaker import Breaker
 from metaproxy.cluster.cluster import Cluster, ConnectionSettings
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.retry import RetryPolicy
+from metaproxy.cluster.routes import Route, RouteTable, Target
 from metaproxy.message import FrameError, Kind, Message
 from metaproxy.proxy.fifo_upstream import FifoUpstream
 from metaproxy.proxy.id_upstream import IdUpstream
 from metaproxy.routing.matcher import compile_condition
-from metaproxy.routing.table import Route, RouteTable, Target
 
 
 class Tells(Quill):

@@ -22,12 +22,12 @@ def request(**metadata: str) -> Message:
     return Message(Kind.REQUEST, b"x", metadata=metadata)
 
 
-def split(canary: int, **options: Any) -> Route:
+def split(canary: int, **options: Any) -> Route[Cluster]:
     targets = [Target(Cluster("v1"), 100 - canary), Target(Cluster("v2"), canary)]
     return Route("all", targets=targets, sticky=Sticking(["user"]), **options)
 
 
-def side(route: Route, user: str) -> str:
+def side(route: Route[Cluster], user: str) -> str:
     return route.stick(request(user=user).get, {}).name
 
 

@@ -55,7 +55,7 @@ class CountedMessage(Message):
         return super().get(key)
 
 
-def route(name: str, match: dict[str, object] | None = None, **options: Any) -> Route:
+def route(name: str, match: dict[str, object] | None = None, **options: Any) -> Route[Cluster]:
     conditions = [compile_condition(key, spec) for key, spec in (match or {}).items()]
     return Route(name, conditions, [Target(Cluster(name))], **options)
 
@@ -64,7 +64,7 @@ def request(**metadata: str) -> Message:
     return Message(Kind.REQUEST, b"x", metadata=metadata)
 
 
-def matched(routes: list[Route], message: Message, draws: random.Random | None = None) -> str | None:
+def matched(routes: list[Route[Cluster]], message: Message, draws: random.Random | None = None) -> str | None:
     found = RouteTable(routes, draws or NoRandom()).match(message, PEER)
     return found.name if found is not None else None
 
@@ -263,7 +263,7 @@ def test_a_route_that_neither_forwards_nor_replies_is_refused() -> None:
 
 
 def test_a_reply_needs_no_target_and_is_counted_apart() -> None:
-    refusing = Route("a", reply=Reply(ErrorKind.DENIED, "gone"))
+    refusing: Route[Cluster] = Route("a", reply=Reply(ErrorKind.DENIED, "gone"))
     assert refusing.reply_target.name == "-"
     assert isinstance(refusing.reply_target.counts, TargetCounts)
     assert matched([refusing], request()) == "a"

@@ -9,11 +9,11 @@ from metaproxy.balancers.ring_hash import RingHash
 from metaproxy.balancers.round_robin import RoundRobin
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
+from metaproxy.cluster.routes import Route, RouteTable, Target
 from metaproxy.codecs.framing import Codec
 from metaproxy.message import ErrorKind, Reply
 from metaproxy.routing.matcher import compile_condition
 from metaproxy.routing.sticky import Sticking
-from metaproxy.routing.table import Route, RouteTable, Target
 from metaproxy.telemetry.inspect.reasons import MAX_ROUTES, picked_by, why
 
 
