@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, Self, TypeVar
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorFromThreads
+from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 
 from metaproxy.support.extras import install
 
@@ -107,13 +107,12 @@ class Method(Generic[Q, A]):
     """
     One method of a service at `target`, HOST:PORT or unix:/path, in plain text.
 
-    path: as on the wire, '/package.Service/Method'; request, response: the classes of its messages; reactor: what the
-    Deferreds fire in. The channel is opened by the first call, and shared with all other methods of the target.
+    path: as on the wire, '/package.Service/Method'; request, response: the classes of its messages; reactor: with
+    IReactorFromThreads, the one that Deferreds fire in. The channel is opened by the first call, and shared with all
+    other methods of the target.
     """
 
-    def __init__(
-        self, target: str, path: str, request: type[Q], response: type[A], reactor: IReactorFromThreads
-    ) -> None:
+    def __init__(self, target: str, path: str, request: type[Q], response: type[A], reactor: IReactorTime) -> None:
         self.target = target
         self._path = path
         self._serialize: Callable[[Q], bytes] = request.SerializeToString
@@ -130,9 +129,10 @@ class Method(Generic[Q, A]):
         """
         start = self._start or self._open()
         self._under_way += 1
+        reactor = IReactorFromThreads(self._reactor)
         future = start(request, timeout=timeout, metadata=metadata or None)
         deferred: Deferred[A] = Deferred(lambda _: self._cancel(future))
-        future.add_done_callback(lambda done: self._reactor.callFromThread(self._done, done, deferred))
+        future.add_done_callback(lambda done: reactor.callFromThread(self._done, done, deferred))
         return deferred
 
     def close(self) -> None:

@@ -7,7 +7,6 @@ Lives here: `OriginalDestinationCluster`. Does not: finding out that address (`p
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from zope.interface import implementer
 
@@ -37,12 +36,10 @@ class OriginalDestinationCluster(Cluster):
 
     __slots__ = ("_by_address",)
 
-    def __init__(self, *given: Any, **more: Any) -> None:
-        super().__init__(*given, **more)
-        self._by_address = {endpoint.address: endpoint for endpoint in self.endpoints}
-
     def _adopt(self) -> None:
+        """Called once, when the cluster is made."""
         self.balancer = _ByDestination()
+        self._by_address = {endpoint.address: endpoint for endpoint in self.endpoints}
 
     def refresh(self) -> None:
         """No-op: nothing is balanced. Each pick looks at its endpoint."""

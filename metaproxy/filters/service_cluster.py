@@ -8,11 +8,11 @@ Lives here: HTTP and gRPC calls that pick an endpoint each. Does not: clusters a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+from twisted.internet.interfaces import IReactorTime, IReactorUNIX, IStreamClientEndpoint
 from twisted.python.failure import Failure
 
 from metaproxy.clients.http import MAX_BODY, Answer, HttpCalls, HttpFailed
@@ -20,6 +20,8 @@ from metaproxy.clients.relay import Relay
 from metaproxy.plugins import OptionError
 
 T = TypeVar("T")
+Q = TypeVar("Q", contravariant=True)
+A = TypeVar("A")
 
 MOST = 1000
 """Endpoints whose connections are kept; a discovery may have brought many in the course of time."""
@@ -111,9 +113,16 @@ class HttpToCluster:
         return self._calls.close()
 
 
-class GrpcToCluster:
+class Calls(Protocol[Q, A]):
+    """What asks with a Q and is answered with an A: a `clients.grpc.Method`, or `GrpcToCluster`."""
+
+    def call(self, request: Q, timeout: float, metadata: Sequence[tuple[str, str]] = ()) -> Deferred[A]: ...
+    def close(self) -> None: ...
+
+
+class GrpcToCluster(Generic[Q, A]):
     """
-    Calls as of grpc_calls.Method. make(target): the method at an address; failed(code, text): its exception. grpcio
+    Calls as of clients.grpc.Method. make(target): the method at an address; failed(code, text): its exception. grpcio
     can't compare SPIFFE names, nor use a certificate that changed: TLS is the proxy's own, behind a socket in a folder.
     """
 
@@ -121,27 +130,27 @@ class GrpcToCluster:
         self,
         clusters: Clusters,
         name: str,
-        make: Callable[[str], Any],
+        make: Callable[[str], Calls[Q, A]],
         failed: Callable[[str, str], Exception],
-        reactor: Any,
+        reactor: IReactorTime,
     ) -> None:
         self._clusters, self._name = clusters, name
         self._make, self._failed = make, failed
         self._reactor = reactor
-        self._methods: dict[tuple[str, bool], tuple[Any, Relay | None]] = {}
+        self._methods: dict[tuple[str, bool], tuple[Calls[Q, A], Relay | None]] = {}
 
-    def call(self, request: Any, timeout: float, metadata: Sequence[tuple[str, str]] = ()) -> Deferred[Any]:
+    def call(self, request: Q, timeout: float, metadata: Sequence[tuple[str, str]] = ()) -> Deferred[A]:
         picked = self._clusters.pick(self._name)
         if picked is None:
             return fail(self._failed("UNAVAILABLE", no_endpoint(self._name)))
         return counted(self._method(picked).call(request, timeout, metadata), picked)
 
-    def _method(self, picked: Picked) -> Any:
+    def _method(self, picked: Picked) -> Calls[Q, A]:
         place = picked.address, picked.secured
         if place not in self._methods:
             if len(self._methods) >= MOST:
                 self.close()
-            relay = Relay(self._reactor, picked.connector) if picked.secured else None
+            relay = Relay(IReactorUNIX(self._reactor), picked.connector) if picked.secured else None
             self._methods[place] = self._make(relay.target if relay is not None else picked.address), relay
         method, relay = self._methods[place]
         if relay is not None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Hashable
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
@@ -196,7 +196,7 @@ class ExtAuthz:
         self._notes = ResponseMetadata(self) if not where.http else None
         self.counters = dict.fromkeys(("ok", "denied", "error", "failure_mode_allowed", "cached"), 0)
 
-    def on_request(self, exchange: IExchange) -> Reply | Deferred[Any] | None:
+    def on_request(self, exchange: IExchange) -> Reply | Deferred[Reply | None] | None:
         if self._match is not None and not self._may_match(self._match, exchange):
             return None
         if self._is_doubtful(exchange):

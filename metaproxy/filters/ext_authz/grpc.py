@@ -8,15 +8,17 @@ extra `grpc`, so it is imported when a configuration names a service.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from metaproxy.clients.grpc import CallFailed, Method, MissingExtra
 from metaproxy.filters.ext_authz.authorization import MOST_CHANGES, Asked, Decision, denied
-from metaproxy.filters.service_cluster import Clusters, GrpcToCluster
+from metaproxy.filters.service_cluster import Calls, Clusters, GrpcToCluster
 from metaproxy.support.extras import install
 
 if TYPE_CHECKING:
+    from envoy.config.core.v3.base_pb2 import HeaderValueOption
     from twisted.internet.defer import Deferred
+    from twisted.internet.interfaces import IReactorTime
 
 try:
     from envoy.service.auth.v3.external_auth_pb2 import CheckRequest, CheckResponse
@@ -34,27 +36,25 @@ class GrpcService:
 
     failures: tuple[type[Exception], ...] = (CallFailed,)
 
-    def __init__(self, target: str, timeout: float, reactor: Any, clusters: Clusters | None = None) -> None:
+    def __init__(self, target: str, timeout: float, reactor: IReactorTime, clusters: Clusters | None = None) -> None:
         """target: a cluster's name when clusters are given."""
         self._timeout = timeout
 
         def method(target: str) -> Method[CheckRequest, CheckResponse]:
             return Method(target, PATH, CheckRequest, CheckResponse, reactor)
 
-        if clusters is not None:
-            self._method: Any = GrpcToCluster(clusters, target, method, CallFailed, reactor)
-        else:
-            self._method = method(target)
+        self._method: Calls[CheckRequest, CheckResponse] = (
+            GrpcToCluster(clusters, target, method, CallFailed, reactor) if clusters is not None else method(target)
+        )
 
     def ask(self, asked: Asked) -> Deferred[Decision]:
-        answer: Deferred[CheckResponse] = self._method.call(check_request(asked), self._timeout)
-        return answer.addCallback(decision)
+        return self._method.call(check_request(asked), self._timeout).addCallback(decision)
 
     def stop(self) -> None:
         self._method.close()
 
 
-def check_request(asked: Asked) -> Any:
+def check_request(asked: Asked) -> CheckRequest:
     """As Envoy fills it for HTTP; an operation, such as org.example.Demo/sayHello, is host, path and method."""
     request = CheckRequest()
     attributes = request.attributes
@@ -85,7 +85,7 @@ def _text(value: str) -> str:
     return value.encode("utf-8", "replace").decode()
 
 
-def decision(response: Any) -> Decision:
+def decision(response: CheckResponse) -> Decision:
     """What an answer of the service says: the status decides, whatever else is there."""
     if response.status.code:
         refusal = response.denied_response
@@ -100,7 +100,7 @@ def decision(response: Any) -> Decision:
     )  # fmt: skip
 
 
-def _headers(options: Iterable[Any]) -> tuple[dict[str, str], dict[str, str]]:
+def _headers(options: Iterable[HeaderValueOption]) -> tuple[dict[str, str], dict[str, str]]:
     """What replaces others of the same key, and what is appended to them."""
     replaced: dict[str, str] = {}
     appended: dict[str, str] = {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from twisted.internet.interfaces import IReactorTime
@@ -74,7 +74,7 @@ class HttpService:
     def ask(self, asked: Asked) -> Deferred[Decision]:
         url = f"{self._url}/{path(asked.operation)}"
         sent = [*headers(asked), *self._headers]
-        called: Deferred[Any] = self._calls.call("GET", url, self._timeout, sent, most=MAX_BODY)
+        called = self._calls.call("GET", url, self._timeout, sent, most=MAX_BODY)
         return called.addCallback(self._decision)
 
     def stop(self) -> Deferred[None] | None:

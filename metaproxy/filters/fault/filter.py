@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -129,7 +129,7 @@ class Faults:
     def gauges(self) -> Mapping[str, float]:
         return {"active": len(self._active)}
 
-    def on_request(self, exchange: IExchange) -> Reply | Deferred[Any] | None:
+    def on_request(self, exchange: IExchange) -> Reply | Deferred[Reply | None] | None:
         if not self._plans:
             return None
         plan = self._choose(exchange)
@@ -195,9 +195,9 @@ class Faults:
         self.counters["resets"] += 1
         return Reply(ErrorKind.RESET, "connection reset", frame=b"", ending=Ending.RESET)
 
-    def _later(self, active: _Active, seconds: float, result: Callable[[], Reply | None]) -> Deferred[object]:
+    def _later(self, active: _Active, seconds: float, result: Callable[[], Reply | None]) -> Deferred[Reply | None]:
         """Fires after so many seconds, unless the exchange ends before."""
-        waiting: Deferred[object] = Deferred()
+        waiting: Deferred[Reply | None] = Deferred()
 
         def fire() -> None:
             active.timer = None
@@ -211,7 +211,7 @@ class Faults:
 class AnswerFaults(Faults):
     """The filter, where faults hit answers too."""
 
-    def on_response(self, exchange: IExchange) -> Reply | Deferred[Any] | None:
+    def on_response(self, exchange: IExchange) -> Reply | Deferred[Reply | None] | None:
         active = self._active.get(exchange)
         if active is None:
             return None

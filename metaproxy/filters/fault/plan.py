@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TypeVar
 
 from metaproxy.message import ErrorKind
 from metaproxy.routing.expression import Test, compile_expression
 from metaproxy.support.bounded_map import BoundedMap
 from metaproxy.support.nearest_name import did_you_mean
 from metaproxy.units import percent, seconds, size
+
+T = TypeVar("T")
 
 MAX_DELAY = 3600.0
 """Seconds that a fault may hold an exchange."""
@@ -217,10 +219,12 @@ def _listed(known: Sequence[str]) -> str:
     return f"there is {', '.join(known)}"
 
 
-def _at(written: Mapping[str, object], key: str, read: Callable[[object], Any]) -> Any:
+def _at(written: Mapping[str, object], key: str, read: Callable[[object], T]) -> T | None:
     """What stands at a key; None where nothing does."""
-    if key not in written:
-        return None
+    return _read(written, key, read) if key in written else None
+
+
+def _read(written: Mapping[str, object], key: str, read: Callable[[object], T]) -> T:
     try:
         return read(written[key])
     except ValueError as error:
@@ -237,7 +241,7 @@ def _turns(written: Mapping[str, object], callers: int) -> Turns | None:
     given = [key for key in TURNS if key in written]
     if len(given) > 1:
         raise ValueError(f"{given[0]} and {given[1]} exclude each other")
-    return Turns(given[0], _at(written, given[0], _whole), callers) if given else None
+    return Turns(given[0], _read(written, given[0], _whole), callers) if given else None
 
 
 def _whole(written: object) -> int:

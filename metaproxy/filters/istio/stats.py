@@ -12,7 +12,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from itertools import accumulate
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.utils import floatToGoString
@@ -20,7 +20,7 @@ from zope.interface import implementer
 
 from metaproxy.filters.istio.metadata_exchange import Direction
 from metaproxy.filters.istio.peer_metadata import KEY, UNKNOWN, Node, Peer, Peers, peer_of
-from metaproxy.interfaces import IOnComplete
+from metaproxy.interfaces import IExchange, IOnComplete
 from metaproxy.message import FrameError
 from metaproxy.units import Option
 
@@ -120,7 +120,7 @@ class IstioStats:
         if isinstance(previous, IstioStats) and (previous._inbound, previous._own) == (self._inbound, self._own):
             self._series, self.gauges = previous._series, previous.gauges
 
-    def on_complete(self, exchange: Any) -> None:
+    def on_complete(self, exchange: IExchange) -> None:
         text = None
         try:
             if self._inbound:

@@ -9,7 +9,7 @@ Semantics: Envoy's "JWT Authentication" filter. docs/reference/filters.md says w
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
@@ -66,7 +66,7 @@ class Jwt:
         self._owned = {key: None for one in self._providers for key in one.claims.values()}
         self._refused, self._missing, self._not_yet = jwt_tokens.Refused, jwt_tokens.Missing, jwt_tokens.NotYet
 
-    def on_request(self, exchange: IExchange) -> Reply | Deferred[Any] | None:
+    def on_request(self, exchange: IExchange) -> Reply | Deferred[Reply | None] | None:
         try:
             passed = self._judge(exchange)
         except self._not_yet as wait:
@@ -86,7 +86,7 @@ class Jwt:
                 if one.name in before:
                     one.inherit(before[one.name])
 
-    def stop(self) -> Deferred[Any] | None:
+    def stop(self) -> Deferred[list[tuple[bool, None]]] | None:
         waits = [wait for wait in (one.stop() for one in self._providers) if wait is not None]
         return DeferredList(waits, consumeErrors=True) if waits else None
 

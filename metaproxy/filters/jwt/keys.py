@@ -14,7 +14,6 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import jwt
 from jwt.algorithms import get_default_algorithms
@@ -58,11 +57,11 @@ class KeySet:
         self._keys = [key for key in _listed(text) if _is_usable(key)]
         if not self._keys:
             raise BadKeys("a JWKS without a key that signatures could be checked with")
-        self._made: dict[tuple[int, str], Any] = {}
+        self._made: dict[tuple[int, str], jwt.PyJWK] = {}
         for place, key in enumerate(self._keys):
             self._make(place, _first_algorithm(key))
 
-    def find(self, algorithm: str, name: str | None) -> list[Any]:
+    def find(self, algorithm: str, name: str | None) -> list[jwt.PyJWK]:
         """The keys, for PyJWT, that a token of this algorithm may be signed with. name: its `kid`, if it has one."""
         found = []
         for place, key in enumerate(self._keys):
@@ -70,7 +69,7 @@ class KeySet:
                 found.append(self._make(place, algorithm))
         return found
 
-    def _make(self, place: int, algorithm: str) -> Any:
+    def _make(self, place: int, algorithm: str) -> jwt.PyJWK:
         made = self._made.get((place, algorithm))
         if made is None:
             try:
@@ -80,7 +79,7 @@ class KeySet:
         return made
 
 
-def _listed(text: str | bytes) -> list[dict[str, Any]]:
+def _listed(text: str | bytes) -> list[dict[str, object]]:
     if len(text) > MAX_JWKS:
         raise BadKeys(f"a JWKS of more than {MAX_JWKS} bytes")
     try:

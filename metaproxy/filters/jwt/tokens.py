@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import json
 import math
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import jwt
 from twisted.internet.defer import Deferred
@@ -31,8 +31,6 @@ _TOKEN = Bytes(8192)
 _NO_SECRET = Secret()
 _ONE = "one of"
 _REFRESH, _TIMEOUT = Seconds(600.0), Seconds(5.0)
-_CHECKS = dict.fromkeys(("exp", "nbf", "iat", "sub", "jti"), False)
-"""What PyJWT leaves to us: times are compared again whenever a token is, and by the reactor's clock."""
 
 
 class Refused(Exception):
@@ -99,8 +97,7 @@ class Jwks:
             calls = HttpToCluster(check_known(clusters, self.cluster), self.cluster, clock)
 
         def fetch() -> Deferred[bytes]:
-            asked: Deferred[Any] = calls.call("GET", self.url, self.timeout)
-            return asked.addCallback(_body)
+            return calls.call("GET", self.url, self.timeout).addCallback(_body)
 
         return RemoteKeys(self.url, self.refresh, clock, fetch, counters, calls.close)
 
@@ -226,13 +223,23 @@ class Provider:
         start, end = _time(claims, "nbf", -math.inf), _time(claims, "exp", math.inf)
         return Verified(self._metadata(claims), start, end, keys)
 
-    def _checked_by(self, token: str, algorithm: str, keys: list[Any]) -> dict[str, Any]:
-        options: Any = {f"verify_{name}": check for name, check in _CHECKS.items()}
-        options["verify_aud"] = bool(self._audiences)
+    def _checked_by(self, token: str, algorithm: str, keys: list[jwt.PyJWK]) -> dict[str, object]:
         for key in keys:
             try:
                 return jwt.decode(
-                    token, key, [algorithm], options, audience=self._audiences or None, issuer=self._issuer or None
+                    token,
+                    key,
+                    [algorithm],
+                    {  # Times are compared by the reactor's clock, each time that a token comes: see `verify`.
+                        "verify_exp": False,
+                        "verify_nbf": False,
+                        "verify_iat": False,
+                        "verify_sub": False,
+                        "verify_jti": False,
+                        "verify_aud": bool(self._audiences),
+                    },
+                    audience=self._audiences or None,
+                    issuer=self._issuer or None,
                 )
             except jwt.InvalidSignatureError:
                 continue
@@ -260,8 +267,9 @@ def provider(
     clusters: Clusters | None = None,
 ) -> Provider:
     """What a configuration says of it. Raises OptionError."""
-    given: dict[str, Any] = {"clock": clock, "counters": counters, "cache": cache, "clusters": clusters}
-    return made(Provider, options, "providers", name, name=name, **given)
+    return made(
+        Provider, options, "providers", name, name=name, clock=clock, counters=counters, cache=cache, clusters=clusters
+    )
 
 
 def _checked(algorithms: list[str]) -> list[str]:
@@ -298,7 +306,7 @@ def _source(
         raise OptionError("jwks", str(error)) from None
 
 
-def _decoded(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def _decoded(token: str) -> tuple[dict[str, object], dict[str, object]]:
     """Header and claims, not verified: what tells which key to verify with. Raises Refused."""
     pieces = token.split(".")
     try:
@@ -323,7 +331,7 @@ def _claim(claims: dict[str, object], path: str) -> object:
     """The claim of this name; or else what stands under it, its dots leading deeper."""
     if path in claims:
         return claims[path]
-    value: Any = claims
+    value: object = claims
     for name in path.split("."):
         if not isinstance(value, dict):
             return None
@@ -331,7 +339,7 @@ def _claim(claims: dict[str, object], path: str) -> object:
     return value
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     """As metadata have it: texts as they are, lists of them with commas between, the rest as JSON."""
     if isinstance(value, str):
         return value

@@ -11,7 +11,7 @@ counts, too.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 from twisted.internet.interfaces import IReactorTime
@@ -43,7 +43,13 @@ class Decision(NamedTuple):
 def name_of(domain: str, asked: Asked, start: int) -> str:
     """DOMAIN|KEY=VALUE|...|UNIT|START: what is counted under one name. Quoted, so that no value looks like another."""
     parts = [f"{_quoted(key)}={_quoted(value)}" for key, value in asked.entries]
-    return "|".join([domain, *parts, cast(Limit, asked.limit).unit, str(start)])
+    return "|".join([domain, *parts, _limit(asked).unit, str(start)])
+
+
+def _limit(asked: Asked) -> Limit:
+    """Return the limit of a descriptor; here each has one, as the filter's constructor saw to."""
+    assert asked.limit is not None
+    return asked.limit
 
 
 def _quoted(text: str) -> str:
@@ -62,12 +68,12 @@ def decide(asked: Sequence[Asked], counted: Sequence[int], now: float, quotas: b
     """counted: how many there were of each in its window, this request included; quotas: whether they are wanted."""
     if not quotas:
         for one, count in zip(asked, counted, strict=True):
-            if count > cast(Limit, one.limit).requests:
+            if count > _limit(one).requests:
                 return REFUSED
         return PASSED
     found = []
     for one, count in zip(asked, counted, strict=True):
-        limit = cast(Limit, one.limit)
+        limit = _limit(one)
         reset = start_of(limit, now) + limit.seconds - now
         found.append(Quota(limit.requests, limit.seconds, limit.requests - count, reset))
     over = [(place, quota) for place, quota in enumerate(found) if quota.remaining < 0]
@@ -88,18 +94,20 @@ class InProcess:
     def __len__(self) -> int:
         return len(self._counts)
 
-    def inherit(self, before: InProcess) -> None:
-        self._counts = before._counts
-        self._counts.limit(self._most)
+    def inherit(self, before: object) -> None:
+        """Goes on with the counts of another one; with nothing of who counts otherwise."""
+        if isinstance(before, InProcess):
+            self._counts = before._counts
+            self._counts.limit(self._most)
 
     def ask(self, asked: Sequence[Asked], hits: int) -> Decision:
         now = self._clock.seconds()
-        counted = [self._add(one, start_of(cast(Limit, one.limit), now), hits) for one in asked]
+        counted = [self._add(one, start_of(_limit(one), now), hits) for one in asked]
         return decide(asked, counted, now, self._quotas)
 
     def _add(self, asked: Asked, start: int, hits: int) -> int:
         counts = self._counts
-        name = (asked.entries, cast(Limit, asked.limit).unit)
+        name = (asked.entries, _limit(asked).unit)
         found = counts.get(name)
         if found is None or found[0] != start:
             found = [start, 0]
@@ -126,12 +134,13 @@ class OnRedis:
         now = self._clock.seconds()
         commands: list[Sequence[bytes]] = []
         for one in asked:
-            limit = cast(Limit, one.limit)
+            limit = _limit(one)
             name = name_of(self._domain, one, start_of(limit, now)).encode()
             commands.append((b"INCRBY", name, b"%d" % hits))
             commands.append((b"EXPIRE", name, b"%d" % limit.seconds))
-        answers: Deferred[Any] = self._redis.call(commands)
-        return answers.addCallback(lambda found: decide(asked, found[::2], now, self._quotas))
+        return self._redis.call(commands).addCallback(
+            lambda found: decide(asked, [int(count) for count in found[::2]], now, self._quotas)
+        )
 
     def stop(self) -> None:
         self._redis.close()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from zope.interface import implementer
@@ -17,9 +17,9 @@ from zope.interface import implementer
 from metaproxy.clients.redis import Redis
 from metaproxy.filters.options import matching
 from metaproxy.filters.outage_log import OutageLog
-from metaproxy.filters.rate_limit.descriptors import Asked, Descriptor, descriptors
+from metaproxy.filters.rate_limit.descriptors import Descriptor, descriptors
 from metaproxy.filters.rate_limit.fixed_window import Decision, InProcess, OnRedis
-from metaproxy.filters.rate_limit.over_limit_cache import OverLimitCache
+from metaproxy.filters.rate_limit.over_limit_cache import OverLimitCache, Service
 from metaproxy.filters.rate_limit.quota_headers import ALL, ResponseMetadata, is_enforced
 from metaproxy.filters.service_cluster import Clusters, check_known, no_endpoint
 from metaproxy.interfaces import IExchange, IOnRequest
@@ -30,8 +30,6 @@ from metaproxy.routing.expression import ALWAYS
 from metaproxy.units import Option, OptionsOf, Percent, Seconds, Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from twisted.internet.defer import Deferred
     from twisted.python.failure import Failure
 
@@ -42,16 +40,6 @@ _FAILED = Reply(ErrorKind.LIMITED, "global_rate_limit: the limit can't be asked"
 
 _NO_PASSWORD = Secret()
 _MOST = (1 << 32) - 1
-
-
-class Service(Protocol):
-    """Who counts. failures: what its Deferreds may fail with when it can't be asked."""
-
-    failures: tuple[type[Exception], ...]
-
-    def ask(self, asked: Sequence[Asked], hits: int) -> Decision | Deferred[Decision]: ...
-
-    def stop(self) -> None: ...
 
 
 class _Where:
@@ -142,7 +130,7 @@ class GlobalRateLimit:
         if where is not None and where.cluster:
             check_known(clusters, where.cluster)
         self.asks = () if where is None or not where.cluster else (where.cluster,)
-        self._service = _service(where, domain, timeout, clock, max_keys, quotas, clusters)
+        self._service: Service = _service(where, domain, timeout, clock, max_keys, quotas, clusters)
         if remember_over_limit:
             self._service = OverLimitCache(self._service, clock, max_keys)
         self._notes = ResponseMetadata(self) if headers or (where is not None and where.grpc) else None
@@ -166,9 +154,8 @@ class GlobalRateLimit:
         if not isinstance(previous, GlobalRateLimit) or previous._asked_at != self._asked_at:
             return
         self._trouble = previous._trouble
-        mine: object = self._service
-        if isinstance(mine, (InProcess, OverLimitCache)) and type(mine) is type(previous._service):
-            mine.inherit(previous._service)  # type: ignore[arg-type]  # of the same class
+        if isinstance(self._service, (InProcess, OverLimitCache)):
+            self._service.inherit(previous._service)
 
     def stop(self) -> None:
         self._service.stop()

@@ -7,7 +7,7 @@ Lives here: `OverLimitCache`, which stands before a service. Does not: services 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -20,10 +20,21 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
 
+class Service(Protocol):
+    """Who counts. failures: what its Deferreds may fail with when it can't be asked."""
+
+    @property
+    def failures(self) -> tuple[type[Exception], ...]: ...
+
+    def ask(self, asked: Sequence[Asked], hits: int) -> Decision | Deferred[Decision]: ...
+
+    def stop(self) -> None: ...
+
+
 class OverLimitCache:
     """service: who is asked; most: descriptors that are remembered, of more the oldest are forgotten."""
 
-    def __init__(self, service: Any, clock: IReactorTime, most: int) -> None:
+    def __init__(self, service: Service, clock: IReactorTime, most: int) -> None:
         self.failures: tuple[type[Exception], ...] = service.failures
         self._service = service
         self._clock = clock
@@ -44,12 +55,14 @@ class OverLimitCache:
                 if now < until:
                     return Decision(False, Quota(quota.limit, quota.per, 0, until - now))
                 del self._over[one]
-        answer: Deferred[Decision] = self._service.ask(asked, hits)
-        return answer.addCallback(self._noted, asked)
+        answer = self._service.ask(asked, hits)
+        return self._noted(answer, asked) if isinstance(answer, Decision) else answer.addCallback(self._noted, asked)
 
-    def inherit(self, before: OverLimitCache) -> None:
-        self._over = before._over
-        self._over.limit(self._most)
+    def inherit(self, before: object) -> None:
+        """Goes on with what another one knows; nothing of who counts otherwise."""
+        if isinstance(before, OverLimitCache):
+            self._over = before._over
+            self._over.limit(self._most)
 
     def stop(self) -> None:
         self._service.stop()

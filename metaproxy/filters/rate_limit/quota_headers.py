@@ -54,8 +54,7 @@ class ResponseMetadata:
 
     def __init__(self, filter: object) -> None:
         self._of: dict[IExchange, Mapping[str, str]] = {}
-        filter.on_response = self._put  # type: ignore[attr-defined]
-        filter.on_complete = self._forget  # type: ignore[attr-defined]
+        vars(filter).update(on_response=self._put, on_complete=self._forget)
         directlyProvides(filter, IOnResponse, IOnComplete, providedBy(filter))
 
     def __len__(self) -> int:

@@ -8,17 +8,19 @@ Needs the extra `grpc`, so it is imported when a configuration names a service.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from metaproxy.clients.grpc import CallFailed, Method, MissingExtra
 from metaproxy.filters.rate_limit.descriptors import Asked
 from metaproxy.filters.rate_limit.fixed_window import Decision
 from metaproxy.filters.rate_limit.quota_headers import Quota
-from metaproxy.filters.service_cluster import Clusters, GrpcToCluster
+from metaproxy.filters.service_cluster import Calls, Clusters, GrpcToCluster
 from metaproxy.support.extras import install
 
 if TYPE_CHECKING:
+    from envoy.config.core.v3.base_pb2 import HeaderValue
     from twisted.internet.defer import Deferred
+    from twisted.internet.interfaces import IReactorTime
 
 try:
     from envoy.extensions.common.ratelimit.v3.ratelimit_pb2 import RateLimitDescriptor
@@ -47,7 +49,7 @@ class RateLimitService:
     failures: tuple[type[Exception], ...] = (CallFailed,)
 
     def __init__(
-        self, target: str, domain: str, timeout: float, reactor: Any, clusters: Clusters | None = None
+        self, target: str, domain: str, timeout: float, reactor: IReactorTime, clusters: Clusters | None = None
     ) -> None:
         """target: a cluster's name when clusters are given."""
         self._domain = domain
@@ -56,10 +58,9 @@ class RateLimitService:
         def method(target: str) -> Method[RateLimitRequest, RateLimitResponse]:
             return Method(target, PATH, RateLimitRequest, RateLimitResponse, reactor)
 
-        if clusters is not None:
-            self._method: Any = GrpcToCluster(clusters, target, method, CallFailed, reactor)
-        else:
-            self._method = method(target)
+        self._method: Calls[RateLimitRequest, RateLimitResponse] = (
+            GrpcToCluster(clusters, target, method, CallFailed, reactor) if clusters is not None else method(target)
+        )
 
     def ask(self, asked: Sequence[Asked], hits: int) -> Deferred[Decision]:
         request = RateLimitRequest(domain=self._domain, hits_addend=hits)
@@ -71,14 +72,13 @@ class RateLimitService:
                 unit = RateLimitUnit.Value(one.limit.unit.upper())
                 override = RateLimitDescriptor.RateLimitOverride(requests_per_unit=one.limit.requests, unit=unit)
                 descriptor.limit.CopyFrom(override)
-        answer: Deferred[RateLimitResponse] = self._method.call(request, self._timeout)
-        return answer.addCallback(decision)
+        return self._method.call(request, self._timeout).addCallback(decision)
 
     def stop(self) -> None:
         self._method.close()
 
 
-def decision(response: Any) -> Decision:
+def decision(response: RateLimitResponse) -> Decision:
     """What an answer of the service says. What it does not know passes."""
     passed = response.overall_code != RateLimitResponse.OVER_LIMIT
     request, answer = _headers(response.request_headers_to_add), _headers(response.response_headers_to_add)
@@ -94,14 +94,14 @@ def decision(response: Any) -> Decision:
     return Decision(passed, least, request, answer, over)
 
 
-def _quota(status: Any) -> Quota:
+def _quota(status: RateLimitResponse.DescriptorStatus) -> Quota:
     limit = status.current_limit
     reset = status.duration_until_reset
     remaining = status.limit_remaining
     return Quota(limit.requests_per_unit, _SECONDS[limit.unit], remaining, reset.seconds + reset.nanos / 1e9)
 
 
-def _headers(headers: Iterable[Any]) -> Mapping[str, str]:
+def _headers(headers: Iterable[HeaderValue]) -> Mapping[str, str]:
     found: dict[str, str] = {}
     for header in headers:
         if len(found) < MOST_HEADERS:

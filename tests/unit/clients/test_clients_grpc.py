@@ -57,7 +57,7 @@ def service() -> Iterator[Service]:
 
 @pytest.fixture
 def method(service: Service) -> Iterator[Any]:
-    method = Method(service.target, PATH, Request, Response, reactor)  # type: ignore[arg-type]
+    method = Method(service.target, PATH, Request, Response, reactor)
     yield method
     method.close()
 
@@ -120,7 +120,7 @@ def deferred_wait(event: Event) -> Any:
 
 @pytest_twisted.inlineCallbacks
 def test_an_address_where_nobody_listens_fails_as_unavailable(free: str) -> Any:
-    method = Method(free, PATH, Request, Response, reactor)  # type: ignore[arg-type]
+    method = Method(free, PATH, Request, Response, reactor)
     error = yield failed(method.call(Request(), 5))
     method.close()
     assert error.code == "UNAVAILABLE"
@@ -137,7 +137,7 @@ def free() -> str:
 
 @pytest_twisted.inlineCallbacks
 def test_methods_of_one_target_share_a_connection_and_the_last_one_closes_it(service: Service, method: Any) -> Any:
-    other = Method(service.target, PATH, Request, Response, reactor)  # type: ignore[arg-type]
+    other = Method(service.target, PATH, Request, Response, reactor)
     assert grpc_calls.open_targets() == (), "opened before anybody called"
     yield gatherResults([one.call(Request(), 5) for one in (method, other) for _ in range(5)])
     assert len(service.peers) == 1

@@ -17,20 +17,13 @@ from metaproxy.filters.istio.stats import IstioStats
 from metaproxy.filters.jwt.keys import RemoteKeys
 from metaproxy.filters.rate_limit.global_ import GlobalRateLimit
 from metaproxy.filters.rate_limit.local import LocalRateLimit
-from metaproxy.message import Kind, Message
+from metaproxy.testing import FakeExchange
 
 
-class Exchange:
+class Exchange(FakeExchange):
     def __init__(self, **metadata: str) -> None:
-        self.metadata = metadata
-        self.started, self.ended, self.outcome, self.details = 1.0, 1.5, "ok", ""
-        self.message = Message(Kind.REQUEST, b"x", 1, metadata)
-        self.response: Message | None = None
-        self.cluster, self.protocol = "c", "quill"
-        self.request_bytes = self.response_bytes = 1
-
-    def get(self, key: str) -> str | None:
-        return self.metadata.get(key)
+        super().__init__(metadata=metadata, started=1.0, cluster="c", protocol="quill")
+        self.complete(ended=1.5)
 
 
 def passes(filter: Any, count: int, **metadata: str) -> list[bool]:
@@ -117,12 +110,12 @@ def test_faults_under_way_count_and_end_in_the_new_one() -> None:
     written = {"name": "slow", "percentage": 100, "delay": "10s"}
     old, new = fault([written], clock, max_active=1), fault([{**written, "delay": "5s"}], clock, max_active=1)
     exchange = Exchange()
-    assert isinstance(old.on_request(exchange), Deferred)  # type: ignore[arg-type]
+    assert isinstance(old.on_request(exchange), Deferred)
     new.inherit(old)
     assert new.gauges["active"] == 1
-    assert new.on_request(Exchange()) is None  # type: ignore[arg-type]
+    assert new.on_request(Exchange()) is None
     assert new.counters["overflow"] == 1
-    old.on_complete(exchange)  # type: ignore[arg-type]
+    old.on_complete(exchange)
     assert new.gauges["active"] == 0
 
 
@@ -157,13 +150,13 @@ def test_the_same_seed_goes_on_drawing_where_it_was() -> None:
 def test_what_is_under_way_counts_against_the_new_limit(keys: Any) -> None:
     old, new = ConcurrencyLimit(2, key=keys[0]), ConcurrencyLimit(2, key=keys[1])
     first, second = Exchange(user="ann"), Exchange(user="ann")
-    assert old.on_request(first) is None  # type: ignore[arg-type]
+    assert old.on_request(first) is None
     new.inherit(old)
     assert new.gauges["under_way"] == 1
-    assert new.on_request(second) is None  # type: ignore[arg-type]
+    assert new.on_request(second) is None
     assert passes(new, 1, user="ann") == [False]
-    old.on_complete(first)  # type: ignore[arg-type]
-    new.on_complete(second)  # type: ignore[arg-type]
+    old.on_complete(first)
+    new.on_complete(second)
     assert new.gauges["under_way"] == 0
     assert passes(new, 2, user="ann") == [True, True]
 
@@ -182,9 +175,9 @@ def test_an_adaptive_limit_goes_on_with_what_it_found() -> None:
 def test_any_kind_of_limit_may_follow_any_other(before: Any, options: Any) -> None:
     old, new = ConcurrencyLimit(**before), ConcurrencyLimit(**options)
     exchange = Exchange()
-    old.on_request(exchange)  # type: ignore[arg-type]
+    old.on_request(exchange)
     new.inherit(old)
-    old.on_complete(exchange)  # type: ignore[arg-type]
+    old.on_complete(exchange)
     assert passes(new, 3) == [True, True, True]
     assert new.gauges["under_way"] == 3
 

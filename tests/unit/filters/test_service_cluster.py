@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -51,7 +52,7 @@ class Method:
         self.closed = False
         Method.made.append(self)
 
-    def call(self, request: str, timeout: float, metadata: Any) -> Deferred[str]:
+    def call(self, request: str, timeout: float, metadata: Sequence[tuple[str, str]] = ()) -> Deferred[str]:
         self.calls.append(Deferred())
         return self.calls[-1]
 
@@ -63,7 +64,7 @@ class Failed(Exception):
     pass
 
 
-def grpc(*picked: Picked) -> GrpcToCluster:
+def grpc(*picked: Picked) -> GrpcToCluster[str, str]:
     Method.made = []
     return GrpcToCluster(Clusters(*picked), "authz", Method, lambda code, text: Failed(f"{code}: {text}"), Clock())
 

@@ -13,7 +13,7 @@ from metaproxy.message import ErrorKind, FrameError, Kind, Message, Reply
 from metaproxy.plugins import OptionError, Registry
 from metaproxy.telemetry.metrics.collector import exposition
 from metaproxy.telemetry.metrics.merge import merged
-from metaproxy.testing import check_filter
+from metaproxy.testing import FakeExchange, check_filter
 
 NODE = Node(
     metadata={
@@ -28,20 +28,20 @@ NOBODY = ("unknown",) * 6 + ("latest",)
 SIDE = ("workload", "workload_namespace", "cluster", "app", "version", "canonical_service", "canonical_revision")
 
 
-class Ended:
+class Ended(FakeExchange):
     """An exchange that is over."""
 
     def __init__(self, request: str | None = None, response: str | None = None, **changes: Any) -> None:
-        self.message = Message(Kind.REQUEST, b"", 1, {KEY: request} if request else {})
-        self.response: Message | None = Message(Kind.RESPONSE, b"", 1, {KEY: response} if response else {})
-        self.started, self.ended, self.outcome = 10.0, 10.007, "ok"
-        self.cluster, self.protocol = "outbound|20880|v1|greeter.demo.svc", "dubbo"
-        self.request_bytes, self.response_bytes = 120, 4096
+        super().__init__(
+            message=Message(Kind.REQUEST, bytes(120), 1, {KEY: request} if request else {}),
+            response=Message(Kind.RESPONSE, bytes(4096), 1, {KEY: response} if response else {}),
+            started=10.0,
+            cluster="outbound|20880|v1|greeter.demo.svc",
+            protocol="dubbo",
+        )
+        self.complete(ended=10.007)
         for name, value in changes.items():
             setattr(self, name, value)
-
-    def get(self, key: str) -> str | None:
-        return self.message.get(key)
 
 
 def requests(*filters: IstioStats) -> list[tuple[dict[str, str], float]]:
