@@ -11,7 +11,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 from twisted.internet.task import Clock
 
@@ -31,8 +30,9 @@ from metaproxy.config.rules import (
 )
 from metaproxy.config.rules.rule import all_of
 from metaproxy.config.schema.load import ConfigErrors, Node, Problem, Scalar, load
-from metaproxy.config.schema.reading import BROKEN, Enough, Plugins, Reading
-from metaproxy.config.schema.shape import Nested, options
+from metaproxy.config.schema.reading import BROKEN, Broken, Enough, Reading
+from metaproxy.config.schema.registry import NoPlugins, Plugins
+from metaproxy.config.schema.shape import Nested
 from metaproxy.proxy.service_clusters import ServiceClusters
 
 __all__ = ["ConfigErrors", "Problem", "check", "plugin_folders"]
@@ -82,7 +82,7 @@ def check(
         injected or {"clock": Clock(), "node": model.Node(), "clusters": ServiceClusters(Clock())},
         _RULES,
     )
-    config = BROKEN
+    config: model.Config | Broken = BROKEN
     try:
         _plugins_are_allowed(root, reading, confined)
         config = reading.read(_ROOT, root)
@@ -93,7 +93,7 @@ def check(
     problems = sorted({*problems, *reading.problems}, key=lambda problem: (problem.line, problem.column, problem.path))
     if problems or config is BROKEN:
         # What a file that can't be loaded was to bring is missing for that reason: it comes first.
-        causes = file_problems(getattr(registry, "errors", {})) if reading.unknown_plugins else []
+        causes = file_problems(registry.errors) if reading.unknown_plugins else []
         return None, [*causes, *problems]
     warnings = sorted(reading.warnings, key=lambda problem: (problem.line, problem.column, problem.path))
     return replace(config, source=filename, warnings=tuple(warnings)), []
@@ -104,8 +104,9 @@ def _plugins_are_allowed(root: Node, reading: Reading, confined: Confinement | N
     node = root.value.get("plugins") if isinstance(root.value, dict) else None
     if confined is None or node is None:
         return
-    folders = reading.read(options(model.Config)["plugins"].kind, node)
-    named = [NamedFile(("plugins", i), "plugins", str(one)) for i, one in enumerate(folders or ())]
+    folders = reading.read(model.FOLDERS, node)
+    given = () if folders is BROKEN else folders
+    named = [NamedFile(("plugins", i), "plugins", str(one)) for i, one in enumerate(given)]
     refused = list(confined.refused(named))
     for one, text in refused:
         reading.problem(place(root, one.keys), text)
@@ -128,9 +129,8 @@ def plugin_folders(
     root, _ = load(text, filename, environ)
     if root is None or not isinstance(root.value, dict) or "plugins" not in root.value:
         return []
-    asks_for_none = cast(Plugins, None)
-    reading = Reading(filename, _folder(filename, folder), asks_for_none, {}, {}, {})
-    folders = reading.read(options(model.Config)["plugins"].kind, root.value["plugins"])
+    reading = Reading(filename, _folder(filename, folder), NoPlugins(), {}, {}, {})
+    folders = reading.read(model.FOLDERS, root.value["plugins"])
     return [] if folders is BROKEN else list(folders)
 
 

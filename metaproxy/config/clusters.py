@@ -27,6 +27,7 @@ from metaproxy.cluster.plan import Settings
 from metaproxy.config import model
 from metaproxy.config.schema.load import load
 from metaproxy.config.schema.reading import BROKEN, Reading
+from metaproxy.config.schema.registry import NoPlugins
 from metaproxy.config.schema.shape import ListOf, Nested
 from metaproxy.proxy.probes import Codec as CodecProbe
 from metaproxy.proxy.probes import Http, Make, Probes, Script, Tcp
@@ -50,7 +51,7 @@ def endpoints_of(items: Sequence[Mapping[str, Any]]) -> list[Endpoint]:
     root, problems = load(json.dumps({"endpoints": items}, default=str), "discovery", {})
     if root is None or not isinstance(root.value, dict):
         raise ValueError(str(problems[0]) if problems else "no endpoints")
-    reading = Reading("discovery", Path("/"), cast(Any, None), {}, {}, {})
+    reading = Reading("discovery", Path("/"), NoPlugins(), {}, {}, {})
     read = reading.read(_ENDPOINTS, root.value["endpoints"])
     problems = [*problems, *reading.problems]
     if problems or read is BROKEN:

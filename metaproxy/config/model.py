@@ -49,6 +49,10 @@ __all__ = [
 ]  # fmt: skip
 
 
+FOLDERS = ListOf(File(), alone=True)
+"""How `plugins` is written. The registry must know them before anything else is read."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config(Section):
     """
@@ -73,7 +77,7 @@ class Config(Section):
     node: Node = option(Nested(Node), "Who this proxy is.", {})
     workers: int = option(WorkerCount(), "Processes that share the listeners.", 1)
     overload: Overload = option(Nested(Overload), "What the process may take before it refuses work.", {})
-    plugins: tuple[Path, ...] = option(ListOf(File(), alone=True), "Folders with plugins, watched for changes.", ())
+    plugins: tuple[Path, ...] = option(FOLDERS, "Folders with plugins, watched for changes.", ())
     tracing: Tracing | None = option(Nested(Tracing), "Where spans go.", None, "nowhere")
     listeners: tuple[Listener, ...] = option(ListOf(Nested(Listener)), "Where clients arrive.", ())
     clusters: tuple[Cluster, ...] = option(ListOf(Nested(Cluster)), "Where their requests go.", ())

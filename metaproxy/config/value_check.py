@@ -12,7 +12,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from zope.interface.interface import InterfaceClass
 
 from metaproxy.config import model, references
-from metaproxy.config.schema.reading import Plugins, Use, near
+from metaproxy.config.schema.reading import Use, near
+from metaproxy.config.schema.registry import Plugins
 from metaproxy.interfaces import ICodec, IDiscovery, IFilter, ILoadBalancer
 from metaproxy.plugins import OptionError, PluginError, UnknownPlugin
 

@@ -47,13 +47,13 @@ def _keys_of_balancers_are_known(config: model.Config, reading: Reading) -> None
     senders = references.senders(config)
     for cluster in config.clusters:
         uses = [cluster.protocol or listener.protocol for listener in senders.get(cluster.name, ())]
-        codecs = {codec.name: codec for codec in map(reading.built, uses) if codec is not None}
+        codecs = {codec.name: codec for codec in map(reading.codec, uses) if codec is not None}
         check_balancer_keys(cluster, list(codecs.values()), reading)
 
 
 @RULES.of(model.Cluster)
 def _own_probe_is_there(cluster: model.Cluster, reading: Reading) -> None:
-    probe_is_there(cluster, reading.built(cluster.protocol), reading)
+    probe_is_there(cluster, reading.codec(cluster.protocol), reading)
 
 
 def probe_is_there(cluster: model.Cluster, codec: ICodec | None, reading: Reading) -> None:

@@ -86,8 +86,8 @@ def _targets(route: model.Route) -> list[str]:
 def _connections_fit(cluster: model.Cluster, senders: Sequence[model.Listener], reading: Reading) -> None:
     """Clients with connections of their own and clients that share them can't use the same cluster."""
     for listener in senders:
-        ours = reading.built(cluster.protocol or senders[0].protocol)
-        theirs = reading.built(listener.protocol)
+        ours = reading.codec(cluster.protocol or senders[0].protocol)
+        theirs = reading.codec(listener.protocol)
         if ours is not None and theirs is not None and ours.affinity is not theirs.affinity:
             other = "the cluster's own protocol" if cluster.protocol else f"listener {senders[0].name!r}"
             text = f"clients of listener {listener.name!r} and {other} differ in whether connections are shared (mode)"
@@ -102,7 +102,7 @@ def _cluster_fits(listener: model.Listener, route: model.Route, cluster: model.C
         speaks = f"cluster {cluster.name!r} speaks {protocol.name}, clients of the listener {listener.protocol.name}"
         reading.problem(at, f"{speaks}; metaproxy does not translate")
         return
-    codec, mode = reading.built(protocol), cluster.connections.mode
+    codec, mode = reading.codec(protocol), cluster.connections.mode
     probe_is_there(cluster, codec, reading)
     if codec is not None and codec.affinity is Affinity.CONNECTION and key == "mirror":
         reading.problem(at, f"clients of {protocol.name} have a state on their connection; a copy would miss it")

@@ -50,14 +50,14 @@ def _not_everybody_tells_who_clients_are(listener: model.Listener, reading: Read
 
 @RULES.of(model.Listener)
 def _keys_are_known(listener: model.Listener, reading: Reading) -> None:
-    codec = reading.built(listener.protocol)
+    codec = reading.codec(listener.protocol)
     if codec is not None:
         check_keys(listener, codec, reading)
 
 
 @RULES.of(model.Listener)
 def _mutations_are_possible(listener: model.Listener, reading: Reading) -> None:
-    codec = reading.built(listener.protocol)
+    codec = reading.codec(listener.protocol)
     if codec is None or not codec.mutable:
         return
     text = f"messages of {listener.protocol.name} can't be changed: {codec.mutable}"
@@ -69,7 +69,7 @@ def _mutations_are_possible(listener: model.Listener, reading: Reading) -> None:
 
 @RULES.of(model.Listener)
 def _codecs_know_the_errors_of_filters(listener: model.Listener, reading: Reading) -> None:
-    codec = reading.built(listener.protocol)
+    codec = reading.codec(listener.protocol)
     if codec is None:
         return
     overrides = (use for route in listener.routes for use in route.filters.values() if use is not None)

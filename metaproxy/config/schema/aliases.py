@@ -7,7 +7,6 @@ Lives here: `too_many`. Does not: replacing them (`load`).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import yaml
 
@@ -17,7 +16,7 @@ MAX_ALIASED = 100_000
 """Values that all aliases of a text stand for together."""
 
 
-def too_many(events: Iterator[Any], most: int = MAX_ALIASED) -> Any:
+def too_many(events: Iterator[yaml.Event], most: int = MAX_ALIASED) -> yaml.AliasEvent | None:
     """
     The event of the alias with which they are more than `most`; None if they never are. Work in proportion to the text.
     """

@@ -8,7 +8,7 @@ Lives here: texts, scalars and mappings of a node, and how errors name them. Doe
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from metaproxy.config.schema.load import Node, Scalar, resolve
 from metaproxy.config.schema.reading import Kind, Reading, Schema
@@ -75,5 +75,7 @@ class Leaf(Kind[T]):
     def read(self, node: Node, reading: Reading) -> T:
         return self.parse(node)
 
-    def default(self, written: Any) -> T:
+    def default(self, written: object) -> T:
+        if not isinstance(written, (str, int, float)):
+            raise ValueError(f"{written!r} is no single value")
         return self.parse(Node(written, 0, 0, text=str(written)))

@@ -16,7 +16,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
-from typing import Any
 
 import yaml
 from yaml.reader import Reader
@@ -38,7 +37,7 @@ MAX_PROBLEMS = 500
 
 Scalar = str | int | float | bool | None
 
-_Parser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Parser: type[yaml.SafeLoader | yaml.CSafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """Read by events only, so that depth and aliases are bounded while they are read. libyaml's is ten times as fast."""
 
 
@@ -171,7 +170,7 @@ def _check_aliases(text: str) -> None:
         event = too_many(yaml.parse(text, Loader=_Parser), most)
         if event is not None:
             words = f"more than {most} values, aliases replaced"
-            raise _Unreadable(words, event.start_mark.line + 1, event.start_mark.column + 1)
+            raise _Unreadable(words, *_place(event))
 
 
 class _Unreadable(Exception):
@@ -219,6 +218,10 @@ def _syntax(filename: str, error: yaml.MarkedYAMLError, text: str | bytes) -> Pr
 _VARIABLE = re.compile(r"\$\$\{|\$\{([A-Za-z_]\w*)(?::-((?:(?!\$\{)[^}])*))?\}|\$\{", re.ASCII)
 
 
+_Hang = tuple[Node, str | int, int, int]
+"""Where a value hangs: the arguments of Node.hang."""
+
+
 @dataclass(slots=True)
 class _Tree:
     """Makes nodes of the parser's events."""
@@ -228,7 +231,7 @@ class _Tree:
     problems: list[Problem] = field(default_factory=list)
     anchors: dict[str, Node | None] = field(default_factory=dict)  # None: its end was not reached yet
     nodes: int = 0
-    events: Iterator[Any] = field(default_factory=lambda: iter(()))
+    events: Iterator[yaml.Event] = field(default_factory=lambda: iter(()))
 
     def read(self, text: str) -> Node:
         self.events = yaml.parse(text, Loader=_Parser)
@@ -242,15 +245,15 @@ class _Tree:
             raise self.unreadable(event, "a second document; a configuration is one")
         return root
 
-    def unreadable(self, event: Any, text: str) -> _Unreadable:
-        return _Unreadable(text, event.start_mark.line + 1, event.start_mark.column + 1)
+    def unreadable(self, event: yaml.Event, text: str) -> _Unreadable:
+        return _Unreadable(text, *_place(event))
 
     def problem(self, node: Node, text: str) -> None:
         node.broken = True
         if len(self.problems) < MAX_PROBLEMS:
             self.problems.append(Problem(self.file, node.line, node.column, node.path, text))
 
-    def count(self, event: Any, depth: int) -> None:
+    def count(self, event: yaml.Event, depth: int) -> None:
         """Called for each node before it is made; what is under it is one deeper."""
         checkpoint()
         self.nodes += 1
@@ -259,28 +262,29 @@ class _Tree:
         if depth > MAX_DEPTH:
             raise self.unreadable(event, f"more than {MAX_DEPTH} levels of values within values")
 
-    def node(self, event: Any, depth: int, hang: tuple[Node, str | int, int, int] | None = None) -> Node:
+    def node(self, event: yaml.Event, depth: int, hang: _Hang | None = None) -> Node:
         """The value that begins with this event. hang: where (see Node.hang)."""
         if isinstance(event, yaml.AliasEvent):
             return self.alias(event, depth, hang)
         self.count(event, depth)
-        node = Node(None, event.start_mark.line + 1, event.start_mark.column + 1)
+        node = Node(None, *_place(event))
         if hang is not None:
             node.hang(*hang)
-        if event.anchor is not None:
-            self.anchors[event.anchor] = None
+        anchor = event.anchor if isinstance(event, yaml.NodeEvent) else None
+        if anchor is not None:
+            self.anchors[anchor] = None
         if isinstance(event, yaml.ScalarEvent):
             self.scalar(node, event)
         elif isinstance(event, yaml.SequenceStartEvent):
             self.list(node, event, depth)
-        else:
+        elif isinstance(event, yaml.MappingStartEvent):
             self.mapping(node, event, depth)
-        if event.anchor is not None:
-            self.anchors[event.anchor] = node
+        if anchor is not None:
+            self.anchors[anchor] = node
         return node
 
-    def alias(self, event: Any, depth: int, hang: tuple[Node, str | int, int, int] | None) -> Node:
-        original = self.anchors.get(event.anchor)
+    def alias(self, event: yaml.AliasEvent, depth: int, hang: _Hang | None) -> Node:
+        original = self.anchors.get(event.anchor or "")
         if original is None:
             within = event.anchor in self.anchors
             text = f"*{event.anchor} stands for a value that it is part of" if within else f"no anchor &{event.anchor}"
@@ -288,7 +292,7 @@ class _Tree:
         copy = self.copy(original, event, depth)
         return copy.hang(*hang) if hang is not None else copy
 
-    def copy(self, original: Node, event: Any, depth: int) -> Node:
+    def copy(self, original: Node, event: yaml.Event, depth: int) -> Node:
         self.count(event, depth)
         copy = Node(original.value, original.line, original.column, original.text, original.filled, original.broken)
         children = original.value
@@ -301,7 +305,7 @@ class _Tree:
             }
         return copy
 
-    def scalar(self, node: Node, event: Any) -> None:
+    def scalar(self, node: Node, event: yaml.ScalarEvent) -> None:
         node.text = event.value
         if "${" in event.value:
             self.fill(node)
@@ -330,8 +334,8 @@ class _Tree:
 
         node.text = _VARIABLE.sub(value, node.text)
 
-    def list(self, node: Node, event: Any, depth: int) -> None:
-        self.untagged(node, event, "tag:yaml.org,2002:seq")
+    def list(self, node: Node, start: yaml.SequenceStartEvent, depth: int) -> None:
+        self.untagged(node, start, "tag:yaml.org,2002:seq")
         items: list[Node] = []
         node.value = items
         for event in self.events:
@@ -339,8 +343,8 @@ class _Tree:
                 break
             items.append(self.node(event, depth + 1, (node, len(items), 0, 0)))
 
-    def mapping(self, node: Node, event: Any, depth: int) -> None:
-        self.untagged(node, event, "tag:yaml.org,2002:map")
+    def mapping(self, node: Node, start: yaml.MappingStartEvent, depth: int) -> None:
+        self.untagged(node, start, "tag:yaml.org,2002:map")
         entries: dict[str, Node] = {}
         node.value = entries
         merged: list[Node] = []
@@ -371,20 +375,20 @@ class _Tree:
                 # copies values and keys, and never asks for the parent.
                 entries[key] = child.hang(node, key, child.key_line, child.key_column)
 
-    def key(self, event: Any) -> tuple[str, bool]:
+    def key(self, event: yaml.Event) -> tuple[str, bool]:
         """A key, and whether it stood there without quotes. Keys are texts, whatever they look like (`on`, `1`)."""
         if isinstance(event, yaml.ScalarEvent):
             self.count(event, 0)
             if event.anchor is not None:
                 self.anchors[event.anchor] = Node(event.value, *_place(event), text=event.value)
-            return event.value, bool(event.implicit[0])
+            return event.value, event.implicit[0]
         if isinstance(event, yaml.AliasEvent):
             node = self.alias(event, 0, None)
             if not isinstance(node.value, (list, dict)):
                 return node.text, False
         raise self.unreadable(event, "a list or a mapping can't be a key; write a text")
 
-    def untagged(self, node: Node, event: Any, usual: str) -> None:
+    def untagged(self, node: Node, event: yaml.CollectionStartEvent, usual: str) -> None:
         if event.tag not in (None, "!", usual):
             self.problem(node, f"the tag {event.tag} has no meaning here; leave it out")
 
@@ -432,5 +436,7 @@ def _written(value: Scalar) -> str:
     return str(value)
 
 
-def _place(event: Any) -> tuple[int, int]:
-    return event.start_mark.line + 1, event.start_mark.column + 1
+def _place(event: yaml.Event) -> tuple[int, int]:
+    """Line and column, from 1, of where an event begins."""
+    mark = event.start_mark
+    return (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)

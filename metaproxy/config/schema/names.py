@@ -28,6 +28,9 @@ class Name(Kind[str]):
             reading.define(self._what, name, node)
         return name
 
+    def default(self, written: object) -> str:
+        return str(written)
+
     def words(self) -> str:
         return "a name"
 

@@ -7,8 +7,6 @@ not: the notations themselves, which options of plugins share (`metaproxy.units`
 
 from __future__ import annotations
 
-from typing import Any
-
 from metaproxy import units
 from metaproxy.config.schema.leaf import Leaf, scalar, text, told, variable
 from metaproxy.config.schema.load import Node
@@ -113,7 +111,7 @@ class Span(Leaf[tuple[units.Seconds, units.Seconds]]):
             raise ValueError(f"{told(node)} is no range of durations; write 25ms..250ms")
         return found
 
-    def default(self, written: Any) -> tuple[units.Seconds, units.Seconds]:
+    def default(self, written: object) -> tuple[units.Seconds, units.Seconds]:
         least, _, most = str(written).partition("..")
         return units.seconds(least), units.seconds(most)
 

@@ -12,7 +12,6 @@ import types
 import typing
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
 
 from zope.interface.interface import InterfaceClass
 
@@ -24,7 +23,7 @@ from metaproxy.options import COLLECTIONS, Target, annotation, declared
 from metaproxy.plugins import KINDS, Registry
 from metaproxy.units import Bound, Bytes, Option, Percent, Seconds, Secret
 
-LEAVES: dict[object, Kind[Any]] = {
+LEAVES: dict[object, Kind[object]] = {
     Seconds: Duration(),
     Bytes: Size("0B", "1024GiB"),
     Percent: Share(),
@@ -182,13 +181,17 @@ def _is_number(kind: object) -> bool:
 
 def options_schema(target: Target, definitions: dict[str, Schema], beside: Schema) -> Schema:
     """What the mapping with a plugin's options must be. beside: the schemas of further keys, all required."""
-    known = declared(target)
     schema: Schema = {"type": "object", "additionalProperties": False}
-    schema["properties"] = {**beside, **{name: _schema(hint, definitions) for name, (hint, _) in known.items()}}
-    required = [name for name, (_, one) in known.items() if one.default is inspect.Parameter.empty]
+    schema["properties"] = {**beside, **option_schemas(target, definitions)}
+    required = [name for name, (_, one) in declared(target).items() if one.default is inspect.Parameter.empty]
     if required or beside:
         schema["required"] = [*beside, *required]
     return schema
+
+
+def option_schemas(target: Target, definitions: dict[str, Schema]) -> dict[str, Schema]:
+    """Option -> what must stand there."""
+    return {name: _schema(hint, definitions) for name, (hint, _) in declared(target).items()}
 
 
 def _schema(hint: object, definitions: dict[str, Schema]) -> Schema:
@@ -226,8 +229,9 @@ def _bounded(schema: Schema, option: Option, kind: object, definitions: dict[str
     bounds = (option.least, option.most)
     if any(isinstance(one, str) for one in (*bounds, option.above)):
         return schema
-    if "anyOf" in schema:
-        return {**schema, "anyOf": [_bounded(one, option, kind, definitions) for one in schema["anyOf"]]}
+    choices = schema.get("anyOf")
+    if isinstance(choices, list):
+        return {**schema, "anyOf": [_bounded(one, option, kind, definitions) for one in choices]}
     if schema.get("type") in ("integer", "number"):
         found = {key: one for key, one in zip(_NUMBER, bounds, strict=True) if one is not None}
         return {**schema, **found, **({"exclusiveMinimum": option.above} if option.above is not None else {})}

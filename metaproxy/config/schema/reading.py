@@ -10,13 +10,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
+from functools import partial
 from heapq import nsmallest
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Final, Generic, TypeVar
 
 from zope.interface.interface import InterfaceClass
 
 from metaproxy.config.schema.load import MAX_PROBLEMS, Node, Problem
+from metaproxy.config.schema.registry import Plugins
 from metaproxy.config.slices import checkpoint
 from metaproxy.config.smoke import slips, smoke, watched
 from metaproxy.interfaces import ICodec
@@ -27,8 +30,9 @@ from metaproxy.support.nearest_name import nearest_name
 from metaproxy.units import Secret
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
-Schema = dict[str, Any]
+Schema = dict[str, object]
 """A JSON schema, draft 2020-12."""
 
 MAX_LISTED = 10
@@ -45,22 +49,6 @@ class Use:
     options: Mapping[str, object] = field(default_factory=dict)
 
 
-class Plugins(Protocol):
-    """What is asked of `metaproxy.plugins.Registry`."""
-
-    def names(self, interface: InterfaceClass) -> list[str]: ...
-
-    def load(self, interface: InterfaceClass, name: str) -> Callable[..., object]: ...
-
-    def factory(
-        self,
-        interface: InterfaceClass,
-        name: str,
-        options: Mapping[str, object],
-        injected: Mapping[str, object] | None = None,
-    ) -> Callable[..., object]: ...
-
-
 class Refused(Exception):
     """A value can't be read, and why is reported already."""
 
@@ -69,20 +57,29 @@ class Enough(Exception):
     """There are MAX_PROBLEMS problems: nothing more is looked for."""
 
 
-BROKEN: Any = type("Broken", (), {"__repr__": lambda self: "BROKEN"})()
+class Broken(Enum):
+    """The type of `BROKEN` alone: a type checker tells it from every value."""
+
+    BROKEN = "BROKEN"
+
+    def __repr__(self) -> str:
+        return "BROKEN"
+
+
+BROKEN: Final = Broken.BROKEN
 """What stands for a value that could not be read."""
 
 
-class Kind(ABC, Generic[T]):
+class Kind(ABC, Generic[T_co]):
     """One kind of value: how it is read, named in the docs, and described to an editor."""
 
     @abstractmethod
-    def read(self, node: Node, reading: Reading) -> T:
+    def read(self, node: Node, reading: Reading) -> T_co:
         """The value. Raises ValueError with a text that says what to write, or Refused when it reported that itself."""
 
-    def default(self, written: Any) -> T:
-        """The value of an option that is not given. written: as the model has it."""
-        return cast(T, written)
+    def default(self, written: object) -> T_co:
+        """The value of an option that is not given. written: as the model has it. Raises ValueError."""
+        raise ValueError(f"{written!r}: {type(self).__name__} has no default but None")
 
     @abstractmethod
     def words(self) -> str:
@@ -99,13 +96,19 @@ SectionRules = Mapping[type, Sequence[Callable[[object, "Reading"], None]]]
 
 @dataclass(slots=True)
 class _Made:
-    """A section or plugin that was read, where it stood, and what stood at its keys; of a plugin, its object."""
+    """A section or plugin that was read, where it stood, and what stood at its keys."""
 
     value: object
     node: Node
     entries: Mapping[str, Node]
-    factory: Callable[..., object] | None = None
-    interface: InterfaceClass | None = None
+
+
+@dataclass(slots=True)
+class _MadePlugin(_Made):
+    """A plugin that was read. factory: what builds it; built: what `build` made of it."""
+
+    factory: Callable[..., object]
+    interface: InterfaceClass
     built: object = None
 
 
@@ -164,7 +167,7 @@ class Reading:
 
     # -- values
 
-    def read(self, kind: Kind[T], node: Node) -> T:
+    def read(self, kind: Kind[T], node: Node) -> T | Broken:
         """The value at a node, or BROKEN with the reason reported."""
         checkpoint()
         if not node.broken:
@@ -174,7 +177,7 @@ class Reading:
                 self.problem(node, str(error))
             except Refused:
                 pass
-        return cast(T, BROKEN)
+        return BROKEN
 
     def keep(self, section: object, node: Node, entries: Mapping[str, Node]) -> None:
         """A section was read: remembers where it stood, and has its rules look at it. entries: key -> value's node."""
@@ -263,13 +266,13 @@ class Reading:
         if len(sound) < len(given):
             raise Refused
         use = Use(name, given)
-        self._made[id(use)] = _Made(use, at, entries, factory, interface)
+        self._made[id(use)] = _MadePlugin(use, at, entries, factory, interface)
         return use
 
     @property
     def folders(self) -> list[Path]:
         """From which plugins come, those of the command line included."""
-        return list(getattr(self._plugins, "folders", ()))
+        return list(self._plugins.folders)
 
     def names(self, interface: InterfaceClass) -> list[str]:
         """Of the plugins that there are."""
@@ -293,16 +296,16 @@ class Reading:
         else:
             self.problem(node, f"{name}: {error}")
 
-    def build(self, use: Use, *first: object) -> None:
+    def build(self, use: Use, endpoints: Sequence[object] | None = None) -> None:
         """
         Builds a plugin that was read as it will be built when the configuration is applied, and reports if that fails.
-        first: the arguments before its options.
+        endpoints: what a balancer is built from.
         """
         made = self._made.get(id(use))
-        if made is None or made.factory is None:  # a default, which nobody wrote
+        if not isinstance(made, _MadePlugin):  # a default, which nobody wrote
             return
         try:
-            made.built = self._tried(made, use, first)
+            made.built = self._tried(made, use, endpoints)
         except OptionError as error:
             self.problem(_place(made.entries.get(error.option or "", made.node), error.path), f"{use.name}: {error}")
         except PluginError as error:
@@ -312,18 +315,17 @@ class Reading:
         except BaseException as error:  # somebody else's constructor: whatever it raises is its author's mistake
             self.problem(made.node, f"{use.name}: its constructor raises {type(error).__name__}: {_one_line(error)}")
 
-    def _tried(self, made: _Made, use: Use, first: tuple[object, ...]) -> object:
+    def _tried(self, made: _MadePlugin, use: Use, endpoints: Sequence[object] | None) -> object:
         """The plugin, once it has passed its trial; the same codec is built and tried once a configuration."""
         interface = made.interface
         key = (use.name, repr(sorted(use.options.items(), key=str))) if interface is ICodec else None
         if key in self._codecs:
             return self._codecs[key]
         # What is installed is not watched: that costs many times what building does, a ring of 65,537 places for one.
-        watch = watched if self._origin(interface, use.name) is not None else _directly
-        built = watch(lambda: cast(Callable[..., object], made.factory)(*first))
-        endpoints = cast(Sequence[object], first[0] if first else ())
-        watch(lambda: smoke(cast(InterfaceClass, interface), built, endpoints))
-        for text in slips(cast(InterfaceClass, interface), built):
+        watch = watched if self._plugins.origin(interface, use.name) is not None else _directly
+        built = watch(made.factory if endpoints is None else partial(made.factory, endpoints))
+        watch(lambda: smoke(interface, built, endpoints or ()))
+        for text in slips(interface, built):
             self.warn(made.node, f"{use.name}: {text}")
         if hasattr(built, "stop"):
             built.stop()
@@ -331,23 +333,23 @@ class Reading:
             self._codecs[key] = built
         return built
 
-    def _origin(self, interface: object, name: str) -> str | None:
-        """The drop-in file that a plugin came from; None for one that is installed."""
-        found: str | None = getattr(self._plugins, "origin", lambda *_: None)(interface, name)
-        return found
-
-    def _blame(self, made: _Made, use: Use, text: str) -> None:
+    def _blame(self, made: _MadePlugin, use: Use, text: str) -> None:
         """The author of a plugin has to mend it: told with its file, and at /plugins."""
-        origin = self._origin(made.interface, use.name)
+        origin = self._plugins.origin(made.interface, use.name)
         told = f"{use.name}: {text}" if origin is None else f"{use.name}: {text}; in {origin}"
         if origin is not None:
-            self._plugins.blame(made.interface, use.name, told)  # type: ignore[attr-defined]  # it told the origin
+            self._plugins.blame(made.interface, use.name, told)
         self.problem(made.node, told)
 
-    def built(self, use: Use | None) -> Any:
+    def built(self, use: Use | None) -> object:
         """What `build` made of a plugin; None if it failed, or if nobody asked for the plugin."""
         made = self._made.get(id(use))
-        return made.built if made is not None else None
+        return made.built if isinstance(made, _MadePlugin) else None
+
+    def codec(self, use: Use | None) -> ICodec | None:
+        """What `build` made of a codec; None as in `built`."""
+        built = self.built(use)
+        return built if ICodec.providedBy(built) else None
 
 
 def _place(node: Node, path: Iterable[str | int]) -> Node:

@@ -1,28 +1,22 @@
 """
-What is made of several values in a configuration: sections, lists, names with values, plugins with options.
+What is made of several values in a configuration: sections, lists, names with values.
 
 Lives here: `Section` and `option`, of which the model is made, and the kinds that read them. Does not: single values
-(`texts`, `numbers`, `names`, `addresses`), which options there are (`model`).
+(`texts`, `numbers`, `names`, `addresses`), plugins (`uses`), which options there are (`model`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields, replace
-from typing import Any, ClassVar, TypeVar, cast
+from dataclasses import MISSING, dataclass, field, fields
+from typing import ClassVar, TypeVar, overload
 
-from zope.interface.interface import InterfaceClass
-
-from metaproxy.config.schema.addresses import File
 from metaproxy.config.schema.leaf import entries, text, told
 from metaproxy.config.schema.load import Node
-from metaproxy.config.schema.names import check_name, secret_name
+from metaproxy.config.schema.names import check_name
 from metaproxy.config.schema.numbers import Flag
-from metaproxy.config.schema.plugin_options import built_in, options_schema
-from metaproxy.config.schema.reading import BROKEN, Kind, Reading, Refused, Schema, Use, near
+from metaproxy.config.schema.reading import BROKEN, Kind, Reading, Refused, Schema, near
 from metaproxy.config.schema.texts import Value
-from metaproxy.interfaces import IDiscovery, IFilter, ILoadBalancer
-from metaproxy.plugins import kind_of
 from metaproxy.support.nearest_name import nearest_name
 
 T = TypeVar("T")
@@ -32,6 +26,7 @@ S = TypeVar("S", bound="Section")
 # -- what a section is
 
 
+@dataclass(frozen=True)
 class Section:
     """
     A mapping with fixed keys: a frozen dataclass whose fields are made by `option`.
@@ -50,22 +45,35 @@ class Section:
 class Option:
     """A key of a section. default: what the docs show; '' for a key that is required or has none."""
 
-    kind: Kind[Any]
+    kind: Kind[object]
     about: str
     default: str
     required: bool
 
 
-def option(kind: Kind[T], about: str, default: Any = MISSING, otherwise: str = "") -> T:
+@overload
+def option(kind: Kind[T], about: str) -> T: ...
+
+
+@overload
+def option(kind: Kind[T], about: str, default: None, otherwise: str = "") -> T | None: ...
+
+
+@overload
+def option(kind: Kind[T], about: str, default: object, otherwise: str = "") -> T: ...
+
+
+def option(kind: Kind[T], about: str, default: object = MISSING, otherwise: str = "") -> T | None:
     """
     A key of a section. about: a line for the docs. default: as a configuration would have it, None for no value;
     without it the key is required. otherwise: what the docs call the default where its value does not tell.
     """
     if default is MISSING:
-        return cast(T, field(metadata={"option": Option(kind, about, "", True)}))
+        required: T = field(metadata={"option": Option(kind, about, "", True)})
+        return required
     value = None if default is None else kind.default(default)
     shown = otherwise or _shown(default, value)
-    return cast(T, field(default_factory=lambda: value, metadata={"option": Option(kind, about, shown, False)}))
+    return field(default_factory=lambda: value, metadata={"option": Option(kind, about, shown, False)})
 
 
 def _shown(default: object, value: object) -> str:
@@ -78,7 +86,7 @@ def _shown(default: object, value: object) -> str:
 
 def options(section: type[Section]) -> dict[str, Option]:
     """The keys of a section, in the order of the model."""
-    return {one.name: one.metadata["option"] for one in fields(cast(Any, section)) if "option" in one.metadata}
+    return {one.name: one.metadata["option"] for one in fields(section) if "option" in one.metadata}
 
 
 def about(section: type[Section]) -> str:
@@ -113,6 +121,11 @@ class ListOf(Kind[tuple[T, ...]]):
             raise ValueError(f"an empty list; write at least {self._least}")
         values = [reading.read(self.kind, item) for item in items]
         return tuple(value for value in values if value is not BROKEN)
+
+    def default(self, written: object) -> tuple[T, ...]:
+        if not isinstance(written, (list, tuple)):
+            raise ValueError(f"{written!r} is not a list")
+        return tuple(self.kind.default(one) for one in written)
 
     def words(self) -> str:
         return f"a list; each {self.kind.words()}" + (", or one alone" if self._alone else "")
@@ -155,6 +168,12 @@ class MapOf(Kind[Mapping[str, T]]):
         if self._refers:
             reading.refer(self._refers, name, node, key=True)
         return True
+
+    def default(self, written: object) -> Mapping[str, T]:
+        """written: {}, as nothing else is anywhere."""
+        if written != {}:
+            raise ValueError(f"{written!r} is not an empty mapping")
+        return {}
 
     def words(self) -> str:
         return f"`{{{self._key}: ...}}`; each {self.kind.words()}"
@@ -246,8 +265,10 @@ class Nested(Kind[S]):
             reading.problem(node, f"one of {', '.join(wanted)} is missing")
         return False
 
-    def default(self, written: Any) -> S:
-        """written: {}, as there are no other defaults of a whole section than those of its keys."""
+    def default(self, written: object) -> S:
+        """written: values of keys, as the section has them; {} for the defaults of all."""
+        if not isinstance(written, Mapping):
+            raise ValueError(f"{written!r} is not a mapping")
         return self.section(**written)
 
     def words(self) -> str:
@@ -282,55 +303,14 @@ class FlagOr(Kind["bool | S"]):
     def read(self, node: Node, reading: Reading) -> bool | S:
         return self.kind.read(node, reading) if isinstance(node.value, dict) else self._flag.read(node, reading)
 
+    def default(self, written: object) -> bool | S:
+        return self._flag.default(written)
+
     def words(self) -> str:
         return f"{self._flag.words()}, or {self.kind.words()}"
 
     def schema(self, definitions: dict[str, Schema]) -> Schema:
         return {"anyOf": [self._flag.schema(definitions), self.kind.schema(definitions)]}
-
-
-class Discovery(Kind[Use]):
-    """
-    Where endpoints come from: `{NAME: TARGET, ...}`, the rest being the plugin's options. `original_destination` is no
-    plugin: the client's connection tells.
-    """
-
-    ORIGINAL_DESTINATION: ClassVar = "original_destination"
-
-    def read(self, node: Node, reading: Reading) -> Use:
-        if node.value == self.ORIGINAL_DESTINATION:
-            return Use(self.ORIGINAL_DESTINATION)
-        found = dict(entries(node, "a mapping such as {dns: demo.svc:20880, refresh: 5s}"))
-        known = reading.names(IDiscovery)
-        names = [key for key in found if key in known]
-        if len(names) > 1:
-            reading.problem(found[names[1]], f"{' and '.join(names)} exclude each other; write one of them", key=True)
-            raise Refused
-        if not found:
-            raise ValueError(f"an empty mapping; write {near('', known, 'discovery')}")
-        name = names[0] if names else next((key for key in found if nearest_name(key, known)), next(iter(found)))
-        at = found.pop(name)
-        if name not in known:
-            reading.problem(at, f"no discovery {name!r}; {near(name, known, 'discovery')}", key=True)
-            raise Refused
-        found["target"] = at
-        if name == "file":
-            path = reading.read(File(), at)
-            found["target"] = at if path is BROKEN else replace(at, value=str(path), text=str(path))
-        return plugin(IDiscovery, name, at, found, reading, key=True)
-
-    def words(self) -> str:
-        return "`{dns: ...}`, `{file: ...}` or another discovery, with its options beside; or `original_destination`"
-
-    def schema(self, definitions: dict[str, Schema]) -> Schema:
-        known = built_in(IDiscovery)
-        ours: list[Schema] = []
-        for name, target in known.items():
-            schema = options_schema(target, definitions, {})
-            properties = {name if key == "target" else key: one for key, one in schema["properties"].items()}
-            ours.append({**schema, "properties": properties, "required": [name]})
-        other = {"type": "object", "minProperties": 1, "properties": dict.fromkeys(known, False)}
-        return {"anyOf": [*ours, other, {"const": self.ORIGINAL_DESTINATION}]}
 
 
 class OneCheck(Kind["str | S"]):
@@ -351,7 +331,7 @@ class OneCheck(Kind["str | S"]):
             raise ValueError(f"no health check {word!r}; {hint}")
         return word
 
-    def default(self, written: Any) -> str | S:
+    def default(self, written: object) -> str | S:
         return str(written)
 
     def words(self) -> str:
@@ -359,125 +339,3 @@ class OneCheck(Kind["str | S"]):
 
     def schema(self, definitions: dict[str, Schema]) -> Schema:
         return {"anyOf": [{"enum": list(self.WORDS)}, self.kind.schema(definitions)]}
-
-
-class Plain(Kind[object]):
-    """Whatever stands there, as Python has it; `{secret: NAME}` is replaced."""
-
-    def read(self, node: Node, reading: Reading) -> object:
-        name = secret_name(node)
-        if name is not None:
-            return reading.secret(name)
-        if isinstance(node.value, list):
-            items = [reading.read(self, child) for child in node.value]
-            return items if BROKEN not in items else BROKEN
-        if isinstance(node.value, dict):
-            values = {key: reading.read(self, child) for key, child in node.value.items()}
-            return values if BROKEN not in values.values() else BROKEN
-        return node.value
-
-    def words(self) -> str:
-        return "any value"
-
-    def schema(self, definitions: dict[str, Schema]) -> Schema:
-        return {}
-
-
-PLAIN = Plain()
-
-
-def _options_of(interface: InterfaceClass, name: str, definitions: dict[str, Schema], beside: Schema) -> Schema:
-    """The schema of a built-in plugin's options. beside: what else stands in their mapping."""
-    key = f"{kind_of(interface)}.{name}"
-    definitions[key] = options_schema(built_in(interface)[name], definitions, beside)
-    return {"$ref": f"#/$defs/{key}"}
-
-
-def plugin(
-    interface: InterfaceClass, name: str, at: Node, found: Mapping[str, Node], reading: Reading, key: bool = False
-) -> Use:
-    """A plugin with what stands at its options. at: where its name stands, as the node's key or not."""
-    given = {option: reading.read(PLAIN, child) for option, child in found.items()}
-    use = reading.use(interface, name, at, found, given, key)
-    if interface is not ILoadBalancer:  # that is built from endpoints, by a rule of the cluster
-        reading.build(use)
-    return use
-
-
-class Named(Kind[Use]):
-    """A plugin: its name, or `{name: NAME, ...}` with its options."""
-
-    def __init__(self, interface: InterfaceClass) -> None:
-        self.interface = interface
-
-    def read(self, node: Node, reading: Reading) -> Use:
-        if not isinstance(node.value, dict):
-            return plugin(self.interface, text(node), node, {}, reading)
-        found = dict(node.value)
-        at = found.pop("name", None) or self._misspelt(found, reading)
-        return plugin(self.interface, text(at), at, found, reading)
-
-    def _misspelt(self, found: dict[str, Node], reading: Reading) -> Node:
-        """What stands at the key that was meant to be `name`, out of `found`."""
-        key = next((key for key in found if nearest_name(key, ["name"])), None)
-        if key is None:
-            raise ValueError(f"name is missing; write the name of a {kind_of(self.interface)}")
-        reading.problem(found[key], f"unknown key {key!r}; did you mean 'name'?", key=True)
-        return found.pop(key)
-
-    def default(self, written: Any) -> Use:
-        return Use(written)
-
-    def words(self) -> str:
-        kind = kind_of(self.interface)
-        return f"the name of a {kind}, or `{{name: NAME, ...}}` with its options"
-
-    def schema(self, definitions: dict[str, Schema]) -> Schema:
-        known = list(built_in(self.interface))
-        other: Schema = {"type": "object", "properties": {"name": {"not": {"enum": known}}}, "required": ["name"]}
-        ours = [_options_of(self.interface, name, definitions, {"name": {"const": name}}) for name in known]
-        definitions[kind_of(self.interface)] = {
-            "anyOf": [{"type": "string"}, *ours, other],
-            "description": self.words(),
-        }
-        return {"$ref": f"#/$defs/{kind_of(self.interface)}"}
-
-
-class Filter(Kind[Use]):
-    """A filter of a list: its name, or `name: {options}`."""
-
-    def read(self, node: Node, reading: Reading) -> Use:
-        if not isinstance(node.value, dict):
-            return plugin(IFilter, text(node), node, {}, reading)
-        if len(node.value) != 1:
-            raise ValueError("a filter is written `name` or `name: {options}`, each in its own item of the list")
-        ((name, inner),) = node.value.items()
-        if not isinstance(inner.value, (dict, type(None))):
-            reading.problem(inner, f"{told(inner)} is not a mapping with the options of {name}")
-            raise Refused
-        found = inner.value or {}
-        return plugin(IFilter, name, inner, found, reading, key=True)
-
-    def words(self) -> str:
-        return "`name` or `name: {options}`"
-
-    def schema(self, definitions: dict[str, Schema]) -> Schema:
-        ours = {name: _options_of(IFilter, name, definitions, {}) for name in built_in(IFilter)}
-        mapping = {"type": "object", "minProperties": 1, "maxProperties": 1, "properties": ours}
-        return {"anyOf": [{"type": "string"}, mapping]}
-
-
-class Override(Kind["Use | None"]):
-    """The options of the filter whose name is the key, or `off`."""
-
-    def read(self, node: Node, reading: Reading) -> Use | None:
-        if node.value in ("off", False):
-            return None
-        found = entries(node, f"a mapping with the options of {node.key}, or off")
-        return plugin(IFilter, str(node.key), node, found, reading, key=True)
-
-    def words(self) -> str:
-        return "`{options}`, or `off`"
-
-    def schema(self, definitions: dict[str, Schema]) -> Schema:
-        return {"anyOf": [{"const": "off"}, {"const": False}, {"type": "object"}]}

@@ -16,8 +16,9 @@ from metaproxy.config.schema.addresses import Address, UrlPath
 from metaproxy.config.schema.names import Hidden, Name, Reference
 from metaproxy.config.schema.numbers import Decimal, Duration, Flag, Share, Whole
 from metaproxy.config.schema.reading import Use
-from metaproxy.config.schema.shape import Discovery, ListOf, MapOf, Named, Nested, OneCheck, Section, option
+from metaproxy.config.schema.shape import ListOf, MapOf, Nested, OneCheck, Section, option
 from metaproxy.config.schema.texts import Choice, Hex, Regex, Text, Value
+from metaproxy.config.schema.uses import Discovery, Named
 from metaproxy.config.sections.transport import ClientTls, KeepAlive
 from metaproxy.interfaces import ICodec, ILoadBalancer
 from metaproxy.units import Percent, Seconds, Secret

@@ -14,8 +14,9 @@ from metaproxy.config.schema.addresses import Listen, Source
 from metaproxy.config.schema.names import Name
 from metaproxy.config.schema.numbers import Duration, Flag, Size, Whole
 from metaproxy.config.schema.reading import Use
-from metaproxy.config.schema.shape import Filter, FlagOr, ListOf, Named, Nested, Section, option
+from metaproxy.config.schema.shape import FlagOr, ListOf, Nested, Section, option
 from metaproxy.config.schema.texts import Choice
+from metaproxy.config.schema.uses import Filter, Named
 from metaproxy.config.sections.route import Route
 from metaproxy.config.sections.telemetry import AccessLog, ListenerTracing
 from metaproxy.config.sections.transport import KeepAlive, ServerTls

@@ -16,8 +16,9 @@ from metaproxy.cluster.retry import REASONS
 from metaproxy.config.schema.names import Name, Reference
 from metaproxy.config.schema.numbers import Duration, Flag, Share, Span, Whole
 from metaproxy.config.schema.reading import Use
-from metaproxy.config.schema.shape import ListOf, MapOf, Nested, Override, Section, option
+from metaproxy.config.schema.shape import ListOf, MapOf, Nested, Section, option
 from metaproxy.config.schema.texts import Choice, Condition, Text, Value
+from metaproxy.config.schema.uses import Override
 from metaproxy.message import ErrorKind
 from metaproxy.units import Percent, Seconds
 

@@ -8,10 +8,11 @@ import pytest
 from twisted.internet.task import Clock
 
 from metaproxy.config.schema.load import MAX_PROBLEMS, Node
-from metaproxy.config.schema.reading import MAX_LISTED, Enough, Reading, Refused, Secret, near  # type: ignore[attr-defined]
+from metaproxy.config.schema.reading import MAX_LISTED, Enough, Reading, Refused, near
 from metaproxy.interfaces import ICodec, IFilter
 from metaproxy.plugins import Registry
 from metaproxy.support.nearest_name import nearest_name
+from metaproxy.units import Secret
 
 REGISTRY = Registry([Path(__file__).parents[1] / "dropins"])
 

@@ -1,9 +1,10 @@
-"""Sections, lists, mappings and plugins, on a small model of their own."""
+"""Sections, lists and mappings, on a small model of their own."""
 
 # ruff: noqa: RUF009 - `option` makes a dataclass field, as dataclasses.field does
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import FrozenInstanceError, dataclass
 from pathlib import Path
@@ -15,23 +16,11 @@ from twisted.internet.task import Clock
 from metaproxy.config.schema.load import load
 from metaproxy.config.schema.names import Hidden, Name, Reference
 from metaproxy.config.schema.numbers import Duration, Whole
-from metaproxy.config.schema.reading import BROKEN, Reading, Secret, Use  # type: ignore[attr-defined]
-from metaproxy.config.schema.shape import (
-    Filter,
-    ListOf,
-    MapOf,
-    Named,
-    Nested,
-    Override,
-    Section,
-    about,
-    option,
-    options,
-)
+from metaproxy.config.schema.reading import BROKEN, Broken, Reading
+from metaproxy.config.schema.shape import ListOf, MapOf, Nested, Section, Tree, about, option, options
 from metaproxy.config.schema.texts import Text
-from metaproxy.interfaces import ICodec
 from metaproxy.plugins import Registry
-from metaproxy.units import Seconds
+from metaproxy.units import Seconds, Secret
 
 REGISTRY = Registry([Path(__file__).parents[1] / "dropins"])
 
@@ -67,13 +56,10 @@ class Bike(Section):
     spare: Wheel = option(Nested(Wheel), "Another.", {"size": 20})
     colours: tuple[str, ...] = option(ListOf(Text(), alone=True), "Of the frame.", ())
     towed: Mapping[str, int] = option(MapOf(Whole(), "BIKE", 1, refers="bike"), "Bike to distance.", {})
-    codec: Use | None = option(Named(ICodec), "What it speaks.", None)
-    filters: tuple[Use, ...] = option(ListOf(Filter()), "In order.", ())
-    overrides: Mapping[str, Use | None] = option(MapOf(Override()), "By name.", {})
     later: tuple[str, ...] = option(ListOf(Text(), later=("feed",)), "A list.", ())
 
 
-def outcome(text: str) -> tuple[Bike, list[str]]:
+def outcome(text: str) -> tuple[Bike | Broken, list[str]]:
     root, problems = load(text, "x.yaml", {})
     assert problems == [] and root is not None
     reading = Reading("x.yaml", Path("/etc"), REGISTRY, {}, {"clock": Clock()}, {})
@@ -86,7 +72,7 @@ def outcome(text: str) -> tuple[Bike, list[str]]:
 
 def bike(text: str) -> Bike:
     made, problems = outcome(f"{{name: b, price: 1, {text}}}")
-    assert problems == []
+    assert problems == [] and made is not BROKEN
     return made
 
 
@@ -121,7 +107,7 @@ def test_an_unknown_key_is_told_at_the_key_with_the_nearest() -> None:
     assert outcome("name: b\nprice: 1\n  \ncolors: red")[1] == [
         "4:1: colors: unknown key 'colors'; did you mean 'colours'?"
     ]
-    assert told("zzz: 1")[0].startswith("zzz: unknown key 'zzz'; there is codec, colours, ")
+    assert told("zzz: 1")[0].startswith("zzz: unknown key 'zzz'; there is colours, engine, ")
 
 
 def test_a_misspelt_key_counts_as_what_was_meant() -> None:
@@ -164,6 +150,13 @@ def test_every_fault_is_told_wherever_it_is() -> None:
     assert len(told("wheels: [{size: a}, {size: b, brand: 3}], spare: {spokes: 3, size: 1}, colours: [1, 2]")) == 6
 
 
+def test_a_default_is_what_its_kind_reads_and_another_is_refused_at_once() -> None:
+    assert ListOf(Duration()).default(["5s", "1m"]) == (5.0, 60.0)
+    for kind, written in ((ListOf(Text()), "a"), (MapOf(Text()), {"a": "b"}), (Nested(Wheel), 5), (Tree(), "a")):
+        with pytest.raises(ValueError, match=re.escape(repr(written))):
+            kind.default(written)
+
+
 # -- lists and mappings
 
 
@@ -190,52 +183,6 @@ def test_the_keys_of_a_mapping_are_names_that_may_refer_to_something() -> None:
     assert told("towed: {c: 5}") == ["towed.c: no bike 'c'; there is b"]
     assert told("secrets: {'': x}") == ["secrets['']: '' is not a name; write 1 to 256 printable characters"]
     assert told("towed: [b]") == ["towed: a list is not a mapping such as {BIKE: ...}"]
-
-
-# -- plugins
-
-
-def test_a_plugin_is_a_name_or_a_mapping_with_its_options() -> None:
-    assert bike("codec: dubbo").codec == Use("dubbo")
-    assert bike("codec: {name: dubbo, depth: 3}").codec == Use("dubbo", {"depth": 3})
-    assert told("codec: {depth: 3}") == ["codec: name is missing; write the name of a codec"]
-    assert told("codec: {nme: dubbo, depth: 3}") == ["codec.nme: unknown key 'nme'; did you mean 'name'?"]
-    assert told("codec: {name: dubbo, depht: 3}") == ["codec.depht: dubbo: no option 'depht'; did you mean 'depth'?"]
-    assert told("codec: {name: dubo}") == ["codec.name: no codec 'dubo'; did you mean 'dubbo'?"]
-    assert told("codec: {name: dubbo, depth: 0}")[0].startswith("codec.name: dubbo: depth 0 is below 1")
-    assert told("codec: {name: held, size: 3}") == ["codec.size: held: 3 is odd"]
-    assert told("codec: []") == ["codec: a list is not a text"]
-
-
-def test_a_filter_is_a_name_or_a_name_with_options() -> None:
-    assert bike("filters: [{gate: {wait: 2s}}]").filters == (Use("gate", {"wait": "2s"}),)
-    assert told("filters: [gate]") == ["filters[0]: gate: option 'wait' is missing"]
-    assert told("filters: [{gate: }]") == ["filters[0].gate: gate: option 'wait' is missing"]
-    assert told("filters: [{gate: {wait: 2 s}}]")[0].startswith("filters[0].gate.wait: gate: '2 s' is not a duration")
-    assert told("filters: [{gaet: {}}]") == ["filters[0].gaet: no filter 'gaet'; did you mean 'gate'?"]
-    assert told("filters: [{gate: 5}]") == ["filters[0].gate: 5 is not a mapping with the options of gate"]
-    assert told("filters: [{a: {}, b: {}}]") == [
-        "filters[0]: a filter is written `name` or `name: {options}`, each in its own item of the list"
-    ]
-
-
-def test_an_override_has_options_or_is_off() -> None:
-    made = bike("overrides: {gate: off, local_rate_limit: {limit: 5}}").overrides
-    assert made == {"gate": None, "local_rate_limit": Use("local_rate_limit", {"limit": 5})}
-    assert bike("overrides: {gate: false}").overrides == {"gate": None}
-    assert told("overrides: {gate: on}") == ["overrides.gate: 'on' is not a mapping with the options of gate, or off"]
-
-
-def test_secrets_may_stand_anywhere_in_options() -> None:
-    made = bike("secrets: {a: hunter2}, codec: {name: dubbo, password: {secret: a}}")
-    assert made.codec is not None
-    password = made.codec.options["password"]
-    assert password == "hunter2" and isinstance(password, Secret)
-    inner = bike("secrets: {a: hunter2}, filters: [{gate: {wait: 1, tags: [x, {secret: a}]}}]").filters[0]
-    assert repr(inner.options) == "{'wait': 1, 'tags': ['x', '****']}"
-    assert told("codec: {name: dubbo, password: {secret: b}}") == [
-        "codec.password: no secret 'b'; no secret is defined"
-    ]
 
 
 # -- the docs
