@@ -4,12 +4,16 @@ What all tests share: hypothesis' bounds, the folder of what tests share on the 
 Coverage traces every line that runs, which more than doubles the time of all tests. So it is off where it tells
 nothing: while tests are collected (pytest rewrites thousands of asserts), and in properties, golden bytes, mutants and
 those tests that count work by a tracer of their own, whose lines other tests run, too.
+
+What is imported and collected stays until the end: the garbage collector waits meanwhile, and then looks at none of it.
 """
 
+import gc
 import importlib
 import pkgutil
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +34,28 @@ settings.load_profile("metaproxy")
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection(session: pytest.Session) -> Generator[None, Any, Any]:
+    gc.disable()
+    try:
+        with not_covered(session):
+            return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+@contextmanager
+def not_covered(session: pytest.Session) -> Iterator[None]:
     coverage = session.config.pluginmanager.getplugin("_cov")
     measured = getattr(coverage, "cov_controller", None)
     if measured is None or session.config.getoption("dist", "no") != "no":  # not measured, or measured by the workers
-        return (yield)
+        yield
+        return
     for module in pkgutil.walk_packages(metaproxy.__path__, "metaproxy."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)  # its definitions count as run
     measured.pause()
     try:
-        return (yield)
+        yield
     finally:
         measured.resume()
 

@@ -125,7 +125,7 @@ def configurations(draw: st.DrawFn) -> dict[str, Any]:
     return whole
 
 
-class Dumper(yaml.SafeDumper):
+class Dumper(yaml.CSafeDumper):
     """PyYAML's, which does not quote texts that only this project reads as numbers, such as 0E0."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -77,12 +78,17 @@ def module_name(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
-def imports_of(module: str, source: str) -> Iterator[Import]:
-    tree = ast.parse(source)
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+def imports_of(path: Path) -> Iterator[Import]:
+    module, tree = module_name(path), parsed(path)
     typing_only = {
         id(inner)
         for node in ast.walk(tree)
-        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
         for inner in ast.walk(node)
     }
     for node in ast.walk(tree):
@@ -101,10 +107,20 @@ def room(name: str) -> str:
 
 
 SOURCES = sorted(SOURCE.rglob("*.py"))
-IMPORTS = [one for path in SOURCES for one in imports_of(module_name(path), path.read_text())]
-OURS = [one for one in IMPORTS if one.name.split(".")[0] == "metaproxy"]
 ROOMS = {room(module_name(path)) for path in SOURCES} - {""}
 HEIGHT = {name: height for height, layer in enumerate(LAYERS) for name in layer}
+
+
+@cache
+def all_imports() -> list[Import]:
+    """Return every import there is. Not a constant: where the tests run in several processes, each reads this file."""
+    return [one for path in SOURCES for one in imports_of(path)]
+
+
+@cache
+def own_imports() -> list[Import]:
+    """Return the imports of one module of ours by another."""
+    return [one for one in all_imports() if one.name.split(".")[0] == "metaproxy"]
 
 
 def test_every_room_has_its_place() -> None:
@@ -114,7 +130,7 @@ def test_every_room_has_its_place() -> None:
 def test_arrows_point_down() -> None:
     wrong = [
         f"{one.module} imports {one.name}"
-        for one in OURS
+        for one in own_imports()
         if (own := room(one.module)) not in ASIDE
         and (other := room(one.name)) != own
         and (other in ASIDE or HEIGHT[other] >= HEIGHT[own])
@@ -124,14 +140,14 @@ def test_arrows_point_down() -> None:
 
 @pytest.mark.parametrize("name", ALLOWED)
 def test_a_room_that_is_to_run_bare_imports_nothing_else(name: str) -> None:
-    used = {room(one.name) for one in OURS if room(one.module) == name} - {name}
+    used = {room(one.name) for one in own_imports() if room(one.module) == name} - {name}
     assert used <= ALLOWED[name]
 
 
 def test_codecs_and_what_decides_import_nothing_of_twisted() -> None:
     wrong = [
         f"{one.module} imports {one.name}"
-        for one in IMPORTS
+        for one in all_imports()
         if one.name.split(".")[0] == "twisted" and room(one.module) in NO_TWISTED and one.runtime
     ]
     assert wrong == []
@@ -140,7 +156,7 @@ def test_codecs_and_what_decides_import_nothing_of_twisted() -> None:
 def test_only_rooms_that_have_sockets_files_or_timers_import_the_reactors_package() -> None:
     wrong = [
         f"{one.module} imports {one.name}"
-        for one in IMPORTS
+        for one in all_imports()
         if one.name.startswith("twisted.internet")
         and one.runtime
         and room(one.module) not in REACTOR_ROOMS | ASIDE
@@ -151,7 +167,7 @@ def test_only_rooms_that_have_sockets_files_or_timers_import_the_reactors_packag
 
 
 def test_the_reactor_itself_is_imported_where_the_process_is_put_together_and_nowhere_else() -> None:
-    importers = {one.module for one in IMPORTS if one.name == "twisted.internet.reactor"}
+    importers = {one.module for one in all_imports() if one.name == "twisted.internet.reactor"}
     assert importers <= {"metaproxy.app.start", "metaproxy.cli.replay"}
 
 
@@ -162,11 +178,9 @@ def test_no_codec_is_known_by_name(name: str) -> None:
     paths = [path for path in SOURCES if room(module_name(path)) == name]
     assert paths
     for path in paths:
-        assert not any(room(one.name) == "codecs" for one in OURS if one.module == module_name(path))
+        assert not any(room(one.name) == "codecs" for one in own_imports() if one.module == module_name(path))
         named = {
-            node.value
-            for node in ast.walk(ast.parse(path.read_text()))
-            if isinstance(node, ast.Constant) and node.value in codecs
+            node.value for node in ast.walk(parsed(path)) if isinstance(node, ast.Constant) and node.value in codecs
         }
         assert named == set(), path
 
@@ -177,7 +191,7 @@ def test_codecs_do_not_import_each_other() -> None:
 
     wrong = [
         f"{one.module} imports {one.name}"
-        for one in OURS
+        for one in own_imports()
         if room(one.module) == room(one.name) == "codecs"
         and protocol(one.name) not in (protocol(one.module), "framing")
     ]
@@ -216,6 +230,7 @@ EXCEPTIONS: dict[str, str] = {
 """Modules without a test file of their name, and where their tests are."""
 
 
+@cache
 def files_of_tests() -> set[tuple[str, str]]:
     """(room, test file) of each test file there is."""
     unit = Path(__file__).parent
@@ -364,7 +379,7 @@ def circles(imports: dict[str, set[str]]) -> list[set[str]]:
 def test_no_modules_import_each_other_not_even_for_types() -> None:
     modules = {module_name(path) for path in SOURCES}
     imports: dict[str, set[str]] = {module: set() for module in modules}
-    for one in OURS:
+    for one in own_imports():
         name = one.name if one.name in modules else one.name.rpartition(".")[0]
         # A package's own __init__ is how its modules are reached, and no import that anybody wrote.
         if name in modules and name != one.module and not one.module.startswith(f"{name}."):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 import re
-import sys
 from typing import Any
 
 import pytest
+from call_count import count_calls
 from reachable import reachable
 from redis_words import answer, client, command, read, said
 
@@ -190,18 +190,7 @@ def test_commands_that_nobody_here_knows_are_allowed_with_all_or_by_their_names(
 def calls(session: Any) -> int:
     """Functions that are called to read a command of a session that has read one before."""
     session.receive(b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n")
-    count = 0
-
-    def profiler(_: object, event: str, __: object) -> None:
-        nonlocal count
-        count += event in ("call", "c_call")
-
-    sys.setprofile(profiler)
-    try:
-        session.receive(b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n")
-    finally:
-        sys.setprofile(None)
-    return count
+    return count_calls(lambda: session.receive(b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n"))
 
 
 @pytest.mark.parametrize("rule", ["+@all ~* &*", "allcommands allkeys allchannels", "-get +@all %R~a ~* &*"])

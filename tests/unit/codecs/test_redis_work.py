@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from typing import Any
 
 import pytest
+from call_count import count_calls
 from redis_words import client, command, said, server
 
 from metaproxy.codecs.framing import Session
 from metaproxy.codecs.redis import inline
 
 LOGIN = ["AUTH", "u", "p"]
-
-
-def calls(work: Callable[[], object]) -> int:
-    """How many functions, methods and generators' steps it takes."""
-    count = 0
-
-    def counted(*_: Any) -> None:
-        nonlocal count
-        count += 1
-
-    before = sys.getprofile()
-    sys.setprofile(counted)
-    try:
-        work()
-    finally:
-        sys.setprofile(before)
-    return count
 
 
 def subscriber(many: int) -> Callable[[], object]:
@@ -67,7 +49,7 @@ WORK: dict[str, Callable[[int], Callable[[], object]]] = {
 
 @pytest.mark.parametrize("kind", WORK)
 def test_twice_the_bytes_take_at_most_about_twice_the_work(kind: str) -> None:
-    one, two = (calls(WORK[kind](many)) for many in (1000, 2000))
+    one, two = (count_calls(WORK[kind](many)) for many in (1000, 2000))
     assert two <= 2.5 * one
 
 

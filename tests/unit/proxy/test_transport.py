@@ -23,7 +23,7 @@ class Peer(Protocol):
 
     def __init__(self, echo: bool = False) -> None:
         self.echo = echo
-        self.received = b""
+        self.received = bytearray()
         self.half_closed = False
         self.lost: Failure | None = None
         self.failed = ""
@@ -252,7 +252,7 @@ def test_a_peer_that_ends_is_noticed_once_while_nothing_is_read_and_its_bytes_co
         client.shutdown(socket.SHUT_WR)
         yield until(lambda: peer.ends == 1)
         yield task.deferLater(reactor, 0, lambda: None)
-        assert (peer.ends, peer.received, peer.half_closed) == (1, b"", False)
+        assert (peer.ends, bytes(peer.received), peer.half_closed) == (1, b"", False)
         peer.transport.resumeProducing()  # type: ignore[union-attr]
         yield until(lambda: peer.half_closed)
         assert peer.received == b"late"

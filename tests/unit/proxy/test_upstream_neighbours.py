@@ -2,31 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-
 import pytest
+from call_count import count_calls
 from harness import HEAD, LineCodec, Quill, Stage, answer, call
 
 from metaproxy.cluster.cluster import ConnectionSettings
 from metaproxy.proxy.client_budget import OVERFULL, WINDOW
-
-
-def steps(work: Callable[[], None]) -> int:
-    """How many Python functions `work` calls: what it costs, and the same on every machine."""
-    calls = 0
-
-    def count(frame: object, event: str, argument: object) -> None:
-        nonlocal calls
-        calls += event in ("call", "c_call")
-
-    sys.setprofile(count)
-    try:
-        work()
-    finally:
-        sys.setprofile(None)
-    return calls
-
 
 # -- a server that hangs
 
@@ -43,7 +24,7 @@ def test_time_outs_cost_each_the_same_however_many_requests_hang(codec: type, mo
             client = stage.client()
             one = b"get a\n" if codec is LineCodec else call(1)
             stage.say(client, one * WINDOW)
-        found = steps(lambda: stage.clock.pump([5.1] + [0.0] * (number // 100)))
+        found = count_calls(lambda: stage.clock.pump([5.1] + [0.0] * (number // 100)))
         assert stage.route.targets[0].counts.outcomes == {"timeout": number}
         return found
 
