@@ -20,7 +20,6 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from twisted.plugin import IPlugin
 from twisted.python.reflect import namedAny
@@ -162,7 +161,7 @@ def verify_contract(interface: InterfaceClass, built: object) -> None:
 
 def _name(error: BrokenImplementation) -> str:
     """Of what is missing; zope gives the name, or what the interface has under it."""
-    name: Any = error.args[1]
+    name: object = error.args[1]
     return str(getattr(name, "__name__", name))
 
 

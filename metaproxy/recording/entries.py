@@ -173,6 +173,8 @@ def read(lines: Iterable[str]) -> Recording:
             data = loads(line)
             if found is None:
                 found = Recording(_checked(data), [])
+            elif not isinstance(data, dict):
+                raise TypeError(f"a {type(data).__name__} in place of an object")
             elif "end" in data:
                 found.end = data["end"]
             else:
@@ -189,7 +191,7 @@ def read(lines: Iterable[str]) -> Recording:
     return found
 
 
-def _checked(data: Any) -> dict[str, object]:
+def _checked(data: object) -> dict[str, object]:
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise BadRecording("line 1: not the head of a recording")
     if data.get("version") != VERSION:

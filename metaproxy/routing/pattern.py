@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Protocol
 
 import re2
 
@@ -26,6 +26,12 @@ class Searchable(Protocol):
 
     def search(self, data: bytes) -> object:
         """None unless the pattern is found somewhere in `data`."""
+
+
+class _Pattern(Searchable, Protocol):
+    """A pattern of RE2, which comes without types."""
+
+    def fullmatch(self, data: bytes) -> object: ...
 
 
 def compile_text(pattern: str) -> Callable[[str], bool]:
@@ -56,18 +62,17 @@ def compile_bytes(pattern: str) -> Searchable:
     options = _options()
     options.encoding = re2.Options.Encoding.LATIN1
     options.dot_nl = True
-    found: Searchable = _compiled(data, options)
-    return found
+    return _compiled(data, options)
 
 
-def _options() -> Any:
+def _options() -> re2.Options:
     options = re2.Options()
     options.log_errors = False  # it would write to the standard error
     options.never_capture = True
     return options
 
 
-def _compiled(pattern: str | bytes, options: Any) -> Any:
+def _compiled(pattern: str | bytes, options: re2.Options) -> _Pattern:
     text = pattern if isinstance(pattern, str) else pattern.decode("latin-1")
     try:
         found = re2.compile(pattern.encode() if isinstance(pattern, str) else pattern, options)
@@ -81,7 +86,8 @@ def _compiled(pattern: str | bytes, options: Any) -> Any:
             f"the pattern is too large, {found.programsize} steps; allowed are {MAX_PROGRAM}; repeat less, or write "
             "several conditions"
         )
-    return found
+    pattern_found: _Pattern = found
+    return pattern_found
 
 
 _SURROGATE = re.compile("[\ud800-\udfff]")

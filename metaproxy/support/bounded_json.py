@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any
 
 MAX_DEPTH = 64
 """Levels of values within values, as in a configuration."""
 
 
-def loads(text: str | bytes, depth: int = MAX_DEPTH) -> Any:
+def loads(text: str | bytes, depth: int = MAX_DEPTH) -> object:
     """The value. Raises ValueError for what is not JSON, and for what is nested more than `depth` levels deep."""
     try:
         value = json.loads(text)

@@ -7,7 +7,7 @@ Lives here: `Bench`, what all checks of a codec use. Does not: the checks.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import NamedTuple, TypeVar
 
 from zope.interface.exceptions import Invalid
 from zope.interface.interface import InterfaceClass
@@ -36,6 +36,14 @@ def verify(interface: InterfaceClass, built: object) -> None:
         raise AssertionError(str(error)) from error
 
 
+class Long(NamedTuple):
+    """The start of a much longer frame. declared: by a length in its head; otherwise by an end that is missing."""
+
+    start: bytes
+    filler: bytes
+    declared: bool
+
+
 class Bench:
     """codec: what is tested. frames: what each side sends, whole. The other arguments are those of `check_codec`."""
 
@@ -58,7 +66,7 @@ class Bench:
         self.profile: Hashable = None
         self._watchdog = watchdog
         self._verified: set[Side] = set()
-        self.long: dict[Side, Any] = {}  # see `bounds`
+        self.long: dict[Side, list[Long]] = {}  # see `bounds`
         for side, name in ((Side.CLIENT, "client"), (Side.SERVER, "server")):
             need(bool(frames[side]), f"{name}=[] checks nothing; give at least one whole frame")
             for i, frame in enumerate(frames[side]):
@@ -68,7 +76,12 @@ class Bench:
     # -- calls
 
     def call(
-        self, what: str, function: Callable[..., T], *arguments: Any, data: bytes | None = None, refusal: bool = False
+        self,
+        what: str,
+        function: Callable[..., T],
+        *arguments: object,
+        data: bytes | None = None,
+        refusal: bool = False,
     ) -> T:
         """What `function(*arguments)` gives. It ends soon, and raises nothing but, with `refusal`, a FrameError."""
         watchdog = self._watchdog

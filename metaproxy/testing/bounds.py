@@ -11,11 +11,10 @@ import re
 import time
 from collections.abc import Iterator
 from functools import partial
-from typing import NamedTuple
 
 from metaproxy.interfaces import ISession
 from metaproxy.message import FrameError, Kind, Message, Side
-from metaproxy.testing.bench import Bench
+from metaproxy.testing.bench import Bench, Long
 from metaproxy.testing.report import fault, need, shorten
 from metaproxy.testing.work import CountedBytes, Work, shortest
 
@@ -29,14 +28,6 @@ _LONG = 4 << 20
 _SCANS = 3
 _PATIENCE = 0.05
 """Seconds of CPU for feeding that much."""
-
-
-class _Long(NamedTuple):
-    """The start of a much longer frame. declared: by a length in its head; otherwise by an end that is missing."""
-
-    start: bytes
-    filler: bytes
-    declared: bool
 
 
 def check_bounds(bench: Bench) -> None:
@@ -90,7 +81,7 @@ def _is_dropped(message: Message) -> bool:
     return message.kind is Kind.SKIPPED or (message.kind is Kind.EVENT and not message.frame)
 
 
-def _check_head(bench: Bench, side: Side, long: _Long) -> None:
+def _check_head(bench: Bench, side: Side, long: Long) -> None:
     """A length over the bound is refused when it was read, not when as many bytes are there."""
     bound = len(long.start) + 64
     session = bench.session(side, bound)
@@ -109,14 +100,13 @@ def _check_head(bench: Bench, side: Side, long: _Long) -> None:
 # -- frames that go on
 
 
-def _long(bench: Bench, side: Side) -> list[_Long]:
+def _long(bench: Bench, side: Side) -> list[Long]:
     if side not in bench.long:
         bench.long[side] = list(itertools.islice(_find_long(bench, side), 8))
-    found: list[_Long] = bench.long[side]
-    return found
+    return bench.long[side]
 
 
-def _find_long(bench: Bench, side: Side) -> Iterator[_Long]:
+def _find_long(bench: Bench, side: Side) -> Iterator[Long]:
     """Beginnings of long frames, made of those given: a few of each sort."""
     seen: set[tuple[bool, int]] = set()
     for frame in sorted(set(bench.frames[side]), key=len)[:6]:
@@ -125,7 +115,7 @@ def _find_long(bench: Bench, side: Side) -> Iterator[_Long]:
             # Only what waits whatever follows has a length.
             if (True, place) not in seen and all(_waits(bench, side, start, filler) for filler in fillers):
                 seen.add((True, place))
-                yield _Long(start, fillers[2], True)
+                yield Long(start, fillers[2], True)
         for place in sorted({1, len(frame) // 2, len(frame) - 2, len(frame) - 1} - {0, -1}):
             for filler in fillers[1:]:
                 if (
@@ -134,7 +124,7 @@ def _find_long(bench: Bench, side: Side) -> Iterator[_Long]:
                     and _waits(bench, side, frame[:place], filler)
                 ):
                     seen.add((False, place))
-                    yield _Long(frame[:place], filler, False)
+                    yield Long(frame[:place], filler, False)
 
 
 def _starts(frame: bytes) -> Iterator[tuple[bytes, int]]:
@@ -231,7 +221,7 @@ def _check_many(bench: Bench, side: Side) -> None:
         return
 
 
-def _check_trickle(bench: Bench, side: Side, long: _Long) -> None:
+def _check_trickle(bench: Bench, side: Side, long: Long) -> None:
     """A frame that comes in pieces costs its bytes, not its bytes for each piece."""
     costs = []
     for times in (32, 128):
@@ -255,7 +245,7 @@ def _check_trickle(bench: Bench, side: Side, long: _Long) -> None:
     )
 
 
-def _check_scan(bench: Bench, side: Side, long: _Long) -> None:
+def _check_scan(bench: Bench, side: Side, long: Long) -> None:
     """What C code does to the bytes that are held shows in the shortest of many calls only."""
     piece = long.filler[:1]
     best = []
@@ -280,7 +270,7 @@ def _check_scan(bench: Bench, side: Side, long: _Long) -> None:
     )
 
 
-def _check_long(bench: Bench, side: Side, long: _Long) -> None:
+def _check_long(bench: Bench, side: Side, long: Long) -> None:
     """A long frame, whole, costs some lines a byte, too."""
     session = bench.session(side, _HUGE)
     data = bytearray(long.start)

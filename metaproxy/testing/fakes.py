@@ -7,7 +7,6 @@ Lives here: `FakeExchange`, `FakeEndpoint`, `FakeReport`. Does not: real exchang
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from zope.interface import implementer
 
@@ -135,10 +134,10 @@ class FakeReport:
     """
 
     def __init__(self) -> None:
-        self.updates: list[list[dict[str, Any]]] = []
+        self.updates: list[list[dict[str, object]]] = []
         self.failures: list[str] = []
 
-    def update(self, endpoints: Sequence[Mapping[str, Any]]) -> None:
+    def update(self, endpoints: Sequence[Mapping[str, object]]) -> None:
         self.updates.append([dict(endpoint) for endpoint in endpoints])
 
     def failed(self, text: str) -> None:

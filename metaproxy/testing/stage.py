@@ -15,7 +15,7 @@ Lives here: `Stage`, which puts them together around a codec and filters; `Wire`
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.error import ConnectionDone
@@ -27,7 +27,7 @@ from metaproxy.cluster.breaker import Breaker
 from metaproxy.cluster.cluster import Cluster, ConnectionSettings
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.routes import Route, RouteTable, Target
-from metaproxy.interfaces import ICodec
+from metaproxy.interfaces import ICodec, ILoadBalancer
 from metaproxy.proxy.deadlines import DeadlineQueues
 from metaproxy.proxy.downstream import Downstream
 from metaproxy.proxy.flush_queue import FlushQueue
@@ -35,6 +35,7 @@ from metaproxy.proxy.listener import Listener
 from metaproxy.proxy.overload import OverloadMonitor
 from metaproxy.proxy.snapshot import NO_ROUTE, ListenerSnapshot
 from metaproxy.support import addresses as address
+from metaproxy.wire import Accepted, ConnectingProtocol, ListeningSocket, WireProtocol
 
 
 class Wire:
@@ -50,7 +51,7 @@ class Wire:
         self.was_reset = False
         self.buffered = 0
         self.unread = False
-        self.producer: Any = None
+        self.producer: WireProtocol | None = None
 
     def keep_alive(self, idle: float, interval: float, count: int) -> None:
         """Nothing to keep."""
@@ -110,22 +111,22 @@ class MemoryNetwork:
         self.upstreams: list[Wire] = []
         self.accept = True
 
-    def connect(self, where: address.Address, protocol: Any, timeout: float) -> None:
+    def connect(self, where: address.Address, protocol: ConnectingProtocol, timeout: float) -> None:
         self.dialled.append((address.show(where.sockaddr), protocol))
         if self.accept:
             self.clock.callLater(0, self.establish, protocol, address.show(where.sockaddr))
 
-    def establish(self, protocol: Any, peer: str) -> Wire:
+    def establish(self, protocol: ConnectingProtocol, peer: str) -> Wire:
         wire = Wire(peer=peer)
         wire.protocol = protocol
         self.upstreams.append(wire)
         protocol.makeConnection(wire)
         return wire
 
-    def listen(self, where: address.Address, accepted: Any) -> Any:
+    def listen(self, where: address.Address, accepted: Accepted) -> ListeningSocket:
         raise OSError("not in memory")
 
-    def soon(self, call: Any) -> None:
+    def soon(self, call: Callable[[], object]) -> None:
         self.clock.callLater(0, call)
 
 
@@ -141,7 +142,7 @@ class Stage:
         codec: ICodec,
         endpoints: int = 1,
         routes: Sequence[Route] | None = None,
-        balancer: Any = RoundRobin,
+        balancer: Callable[[Sequence[Endpoint]], ILoadBalancer] = RoundRobin,
         hooks: dict[str, Any] | None = None,
         breaker: Breaker | None = None,
         connections: ConnectionSettings | None = None,

@@ -8,8 +8,7 @@ Lives here: `reader`, which makes the `Message.more` of a session's commands. Do
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import cast
+from collections.abc import Callable, Hashable
 
 from metaproxy.codecs.redis import commands, resp
 from metaproxy.message import Message
@@ -40,8 +39,9 @@ _LONGEST = 64
 _CHANNELS = frozenset(("PUBLISH", "SUBSCRIBE"))
 
 
-def database(profile: Profile) -> int:
-    return profile[1] if profile is not None else 0
+def database(profile: Hashable) -> int:
+    """The database of a Profile."""
+    return int(profile[1]) if isinstance(profile, tuple) else 0
 
 
 def text(key: bytes) -> str:
@@ -70,7 +70,7 @@ def reader(user: str, skip: int = 0) -> Callable[[Message], None]:
         else:
             raw, length = resp.arguments(frame, 1, skip)[0][:_LONGEST], None
         name = raw.upper().decode("latin-1")
-        number = str(database(cast(Profile, message.profile)))
+        number = str(database(message.profile))
         metadata = message.metadata = {"command": name, "operation": name, "database": number, "user": user}
         if name in commands.MANY or name in commands.PLACES:
             message.more = read_keys
@@ -82,7 +82,8 @@ def reader(user: str, skip: int = 0) -> Callable[[Message], None]:
                 metadata["key"] = metadata["keys"] = key
 
     def read_keys(message: Message) -> None:
-        metadata = cast("dict[str, str]", message.metadata)
+        metadata = message.metadata
+        assert metadata is not None  # read_command came first
         keys = [text(key) for key in commands.keys(metadata["command"], resp.arguments(message.frame, at=skip))]
         if keys:
             metadata["key"] = keys[0]

@@ -12,13 +12,12 @@ Lives here: `ServerSession`. Does not: the state of a bound connection (`bound`)
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from typing import cast
 
 from metaproxy.codecs.framing import Session
 from metaproxy.codecs.redis import resp
 from metaproxy.codecs.redis.bound import Bound
 from metaproxy.codecs.redis.identity import error_probe
-from metaproxy.codecs.redis.metadata import ANYBODY, Profile
+from metaproxy.codecs.redis.metadata import ANYBODY
 from metaproxy.codecs.redis.resp import BEGINNING, CRLF, MAX_HEAD, Held, Scanner
 from metaproxy.message import FrameError, Hold, Kind, Message
 
@@ -42,7 +41,7 @@ class ServerSession(Session):
     # -- what is sent
 
     def open(self, profile: Hashable, credentials: Mapping[str, str]) -> bytes:
-        version, database, *own = cast(Profile, profile) or (2, 0)
+        version, database, *own = profile if isinstance(profile, tuple) else (2, 0)
         if own:
             self._astray = True
             self.reusable = False

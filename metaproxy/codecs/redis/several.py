@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import random
 import zlib
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Hashable, Sequence
+from typing import NamedTuple, Protocol, TypeGuard
 
 from metaproxy.codecs.redis import resp
 from metaproxy.codecs.redis.metadata import ANYBODY, reader
@@ -91,7 +91,25 @@ twice is loaded once: there nothing can be half done.
 NAMES = frozenset(("ECHO", "PING", "SCAN", *REFUSED, *REFUSED_WITH, *GATHERED, *GATHERED_WITH))
 
 
-def split(name: str, request: Message, owner: Any, arguments: list[bytes], alone: bool) -> list[Part] | bytes | None:
+class Server(Protocol):
+    """An endpoint, as far as this module asks about it."""
+
+    @property
+    def address(self) -> str: ...
+
+
+class Owners(Protocol):
+    """The `owner` of ICodec.split, where it can name all servers."""
+
+    def __call__(self, key: str) -> Hashable: ...
+    def everyone(self) -> Sequence[Server]: ...
+
+
+def names_all(owner: Callable[[str], Hashable]) -> TypeGuard[Owners]:
+    return hasattr(owner, "everyone")
+
+
+def split(name: str, request: Message, owner: Owners, arguments: list[bytes], alone: bool) -> list[Part] | bytes | None:
     """
     See ICodec.split. alone: the command is on a connection of its client's own, or opens it. Raises FrameError with
     the reason for what is refused.
@@ -116,14 +134,14 @@ def split(name: str, request: Message, owner: Any, arguments: list[bytes], alone
     return [_part(request, request.frame, None, endpoint) for endpoint in everyone]
 
 
-def _echo(name: str, arguments: list[bytes], owner: Any) -> bytes | None:
+def _echo(name: str, arguments: list[bytes], owner: Owners) -> bytes | None:
     """Asking any server would fail when that one is down. With wrong arguments it says so."""
     if owner("") is None or len(arguments) > 2 or (name == "ECHO" and len(arguments) < 2):
         return None
     return resp.bulk(arguments[1]) if len(arguments) == 2 else b"+PONG\r\n"
 
 
-def _part(request: Message, frame: bytes, place: object, endpoint: Any) -> Part:
+def _part(request: Message, frame: bytes, place: object, endpoint: Server) -> Part:
     more = reader(request.get("user") or ANYBODY)
     return Part(Message(Kind.REQUEST, frame, more=more, profile=request.profile), place, endpoint)
 
@@ -136,10 +154,10 @@ class _Place(NamedTuple):
     mark: int
 
 
-def _scan(request: Message, arguments: list[bytes], everyone: Sequence[Any]) -> list[Part] | None:
+def _scan(request: Message, arguments: list[bytes], everyone: Sequence[Server]) -> list[Part] | None:
     if len(arguments) < 2 or not arguments[1].isdigit() or len(arguments[1]) > 20:
         return None  # any server says what is wrong with it
-    servers = sorted(everyone, key=lambda endpoint: str(endpoint.address))
+    servers = sorted(everyone, key=lambda endpoint: endpoint.address)
     mark = zlib.crc32("\n".join(endpoint.address for endpoint in servers).encode()) & _MASK
     cursor, index = int(arguments[1]), 0
     if cursor:

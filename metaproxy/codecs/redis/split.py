@@ -8,7 +8,6 @@ sending (the proxy).
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import cast
 
 from metaproxy.codecs.redis import commands, resp, several
 from metaproxy.codecs.redis.metadata import ANYBODY, MULTI, reader, tag, text
@@ -26,7 +25,7 @@ def split(request: Message, owner: Callable[[str], Hashable]) -> list[Part] | by
         return [] if key is not None and owner(key) != bound else None
     opening = request.hold is Hold.OPEN and request.frame.startswith(MULTI)
     arguments = resp.arguments(request.frame, at=len(MULTI) if opening else 0)
-    if name in several.NAMES and hasattr(owner, "everyone"):
+    if name in several.NAMES and several.names_all(owner):
         found = several.split(name, request, owner, arguments, alone=opening or bound is not None)
         if found is not None or name in commands.KEYLESS:
             return found
@@ -83,7 +82,8 @@ def _in_place(parts: Sequence[Part], answers: Sequence[Message]) -> bytes:
     """The values of several answers to MGET, in the order of the keys of the one request."""
     found: dict[int, bytes] = {}
     for part, answer in zip(parts, answers, strict=True):
-        places = cast("list[int]", part.place)
+        places = part.place
+        assert isinstance(places, list)  # of numbers, see _part
         values = resp.values(answer.frame)
         if len(values) != len(places):
             raise ValueError(f"{len(places)} values expected, {len(values)} read")

@@ -53,7 +53,8 @@ class JsonWalk(Walk):
         steps, most = self._steps, MAX_STEPS + (stop - top + self._limit) // BYTES_A_STEP
         while closes:
             if not self._inside and not pause and len(closes) < _JSON_DEPTH - JSON_LEVELS:
-                at, before = _JSON_RUN(data, at, stop).end(), at  # type: ignore[union-attr]
+                run = _JSON_RUN(data, at, stop)
+                at, before = run.end() if run else at, at
                 misses = min(misses + 1, len(PAUSES) - 1) if at - before < WORTH else 0
                 pause = PAUSES[misses]
             if self._inside:

@@ -117,9 +117,9 @@ def _spec(text: str) -> dict[str, Any]:
             spec = loads(text)
         except ValueError as error:
             raise ValueError(f'not JSON: {error}; write {{"method": {{"prefix": "say"}}}}') from None
-        if not spec:
+        if not isinstance(spec, dict) or not spec:
             raise ValueError("{} has no condition; leave match out for everything")
-        return dict(spec)
+        return spec
     pairs = {}
     for pair in text.split(","):
         key, value = _pair(pair)

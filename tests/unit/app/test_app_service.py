@@ -16,7 +16,10 @@ from metaproxy.support.addresses import Address, parse, show
 
 class Socket:
     def __init__(self, where: Address) -> None:
-        self.bound, self.closed = show(where.sockaddr), False
+        self.address, self.bound, self.closed = where, show(where.sockaddr), False
+
+    def hand_to(self, accepted: Any) -> None:
+        """Nothing connects here."""
 
     def close(self) -> None:
         self.closed = True

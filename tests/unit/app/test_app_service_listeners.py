@@ -36,7 +36,7 @@ class Socket:
     """A listening socket in memory. history: 'opened', 'closed', and who it was handed to."""
 
     def __init__(self, network: Ports, where: Address, accepted: Any) -> None:
-        self.where, self.bound = where, show(where.sockaddr)
+        self.address, self.bound = where, show(where.sockaddr)
         self.accepted = accepted
         self._network = network
 
@@ -66,8 +66,8 @@ class Ports(MemoryNetwork):
             one
             for one in self.open
             if where.port
-            and one.where.port == where.port
-            and (one.where == where or "0.0.0.0" in (one.where.host, where.host))
+            and one.address.port == where.port
+            and (one.address == where or "0.0.0.0" in (one.address.host, where.host))
         ]
         if clashes or text in self.busy:
             raise OSError(errno.EADDRINUSE, "Address already in use")
@@ -88,7 +88,7 @@ class Running:
 
     def __init__(self, network: Any = None, endpoint: str = "127.0.0.1:1000") -> None:
         self.network = network if network is not None else Ports()
-        self.proxy = ProxyService(self.network, REGISTRY)  # type: ignore[arg-type]
+        self.proxy = ProxyService(self.network, REGISTRY)
         self.endpoint = endpoint
         self.cluster = self.new_cluster()
         self.version = 0
