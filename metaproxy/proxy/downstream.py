@@ -36,6 +36,8 @@ _SLOW, _BEHIND = "slow", "behind"
 """Reasons for starting nothing more: the client reads slowly; too many answers wait for one before them."""
 _ENDING = "ending"
 """The reason for the pause of a connection that takes nothing more, see end_behind."""
+_NO_ANSWER: tuple[object, int] = (None, 0)
+"""In place of the endpoint that answered last: while nothing is under way, which needs no endpoint to be kept."""
 LINGER = 1.0
 """Seconds an idle connection stays open after the drain message to its client, where the protocol has one."""
 
@@ -90,7 +92,7 @@ class Downstream(Protocol):
         self._sequential = bool(getattr(snapshot.codec, "sequential", False))
         # Where requests may turn out to have no answer, waiting for the first answers could last until a time-out.
         self._limit = snapshot.max_inflight if self._sequential else self._budget.window
-        self._last_answered: tuple[object, int] = (None, 0)
+        self._last_answered = _NO_ANSWER
         self._look_again = 0
         self._withheld: set[str] = set()
         self._last_words = b""
@@ -292,8 +294,11 @@ class Downstream(Protocol):
         number = self._exchanges.pop(exchange)
         if self._gone:
             return
-        if self._sequential and exchange.response is not None:
-            self._last_answered = exchange.endpoint, number
+        if self._sequential:
+            if not self.inflight:
+                self._last_answered = _NO_ANSWER
+            elif exchange.response is not None:
+                self._last_answered = exchange.endpoint, number
         if exchange.message.kind is not _ONEWAY:
             if self._ordered:
                 queue = self._queue

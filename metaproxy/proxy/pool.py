@@ -52,6 +52,7 @@ class Pool:
         self._queue: OrderedDict[object, tuple[Try, Client]] = OrderedDict()
         self._multiplex = self.settings.mode == "multiplex"
         self._pinned = self.settings.mode == "pinned"
+        self._wears_out = self.settings.max_age > 0 or self.settings.max_requests > 0
         self._sequential = bool(getattr(self.codec, "sequential", False))
         self._keep_order = self.codec.ordered or self._sequential
         self._retired = False
@@ -144,7 +145,7 @@ class Pool:
         connection.submit(attempt)
 
     def _lease(self, attempt: Try, client: Client) -> None:
-        if self._sequential and self._follow(attempt, client):
+        if client.leases and self._sequential and self._follow(attempt, client):
             return
         connection = self._take(attempt.message.profile)
         if connection is not None:
@@ -245,7 +246,7 @@ class Pool:
         if not connection.clean():
             connection.let_go()
             return
-        if not connection.usable or self._retired or self._worn_out(connection):
+        if not connection.usable or self._retired or (self._wears_out and self._worn_out(connection)):
             connection.let_go()
             return
         while self._queue:

@@ -16,7 +16,7 @@ from metaproxy.codecs.thrift.carrier import Carried, Unreadable, undo
 from metaproxy.codecs.thrift.detection import detect, spoken
 from metaproxy.codecs.thrift.encodings import ENCODINGS, Encoding, signed
 from metaproxy.codecs.thrift.frames import CARRIERS, FRAMED_BINARY, PROFILES, UNFRAMED, Profile
-from metaproxy.codecs.thrift.heads import CALL, EXCEPTION, MAX_NAME, REPLY, Data, check_type
+from metaproxy.codecs.thrift.heads import CALL, EXCEPTION, REPLY, Data, check_type
 from metaproxy.codecs.thrift.walk import OTHER_WALKS, WALKS, Walk
 from metaproxy.message import FrameError, Hold, Kind, Message, Side
 from metaproxy.support.bounded_map import BoundedMap
@@ -33,7 +33,7 @@ _REQUEST, _ONEWAY, _RESPONSE, _ERROR, _FREE = Kind.REQUEST, Kind.ONEWAY, Kind.RE
 
 _I32 = struct.Struct(">i")
 _STRICT = struct.Struct(">HxBi")
-"""Behind a frame's length: 80 01, a byte that is ignored, type, length of the name."""
+"""The head of strict binary: 80 01, a byte that is ignored, type, length of the name. The name follows."""
 
 _LOOK = 512
 """Bytes of a frame that is not whole which are looked at each time that more of it come."""
@@ -43,7 +43,10 @@ _BIG = 4096
 
 
 class Names:
-    """What message names mean as metadata; remembered, for a service has few. One object a codec."""
+    """
+    What message names mean as metadata; remembered, for a service has few. One object a codec. heads: the kind and the
+    metadata of framed messages of strict binary, by their bytes from the version to the name's end.
+    """
 
     _MOST, _LONGEST = 1024, 256
 
@@ -53,6 +56,7 @@ class Names:
         self.tables: dict[Profile, BoundedMap[bytes, dict[str, str]]] = {
             profile: BoundedMap(self._MOST) for profile in PROFILES
         }
+        self.heads: BoundedMap[bytes, tuple[Kind, dict[str, str]]] = BoundedMap(self._MOST * len(_KINDS[1:]))
 
     def learn(self, profile: Profile, raw: bytes) -> dict[str, str]:
         """The metadata of a message of this name; the caller copies it. raw: as on the wire."""
@@ -64,6 +68,9 @@ class Names:
         # Never remembered are the upgrade call and oneway methods: only other names need be compared with them.
         if len(raw) <= self._LONGEST and raw != UPGRADE and not self.is_oneway(known):
             self.tables[profile].keep(raw, known)
+            if profile is FRAMED_BINARY:
+                for type, kind in enumerate(_KINDS[1:], 1):
+                    self.heads.keep(_STRICT.pack(0x8001, type, len(raw)) + raw, (kind, known))
         return known
 
     def is_oneway(self, known: Mapping[str, str]) -> bool:
@@ -116,11 +123,6 @@ class ThriftSession(Session):
         self._need = 4
         self._seen = 0
         self._tail = bytearray()
-        # Of the last frame of strict binary: its bytes from the version to the name's end, and what they mean. Most
-        # frames of a connection begin as the one before.
-        self._head = b""
-        self._head_kind = _REQUEST
-        self._head_known: dict[str, str] = {}
         if (transport, protocol) in PROFILES:
             self._speak(PROFILES[transport, protocol])
 
@@ -235,8 +237,8 @@ class ThriftSession(Session):
         return offset
 
     def _cut_strict(self, data: bytes, messages: list[Message]) -> int:
-        """As `_cut`, and the same but for speed: strict binary that begins as the frame before is read on the spot."""
-        i32, head = _I32.unpack_from, self._head
+        """As `_cut`, and the same but for speed: frames of strict binary whose name is known are read on the spot."""
+        i32, known = _I32.unpack_from, self._names.heads.get
         offset, end, most = 0, len(data), self._max - 4
         self._need = 4
         while end - offset >= 4:
@@ -249,31 +251,20 @@ class ThriftSession(Session):
                 break
             frame = data[offset:stop]
             offset = stop
-            at = 4 + len(head)
-            if (at < size and head and frame.startswith(head, 4)) or (at := self._strict_head(frame, size)):
-                head, kind = self._head, self._head_kind
-                if kind is _RESPONSE and frame[at + 4] and b"\0\0" < frame[at + 5 : at + 7] < b"\x80":
-                    kind = _ERROR
-                (seqid,) = i32(frame, at)
-                known = self._head_known.copy()
-                messages.append(Message(kind, frame, seqid, known, _more, None, _FREE, FRAMED_BINARY))
-                continue
+            if size > 12:
+                at = 12 + i32(frame, 8)[0]
+                head = known(frame[4:at])
+                if head is not None and at < size:
+                    kind, name = head
+                    if kind is _RESPONSE and frame[at + 4] and b"\0\0" < frame[at + 5 : at + 7] < b"\x80":
+                        kind = _ERROR
+                    (seqid,) = i32(frame, at)
+                    messages.append(Message(kind, frame, seqid, name.copy(), _more, None, _FREE, FRAMED_BINARY))
+                    continue
             message = self._parsed(self._framed_message, frame)
             if message is not None:
                 messages.append(message)
         return offset
-
-    def _strict_head(self, frame: bytes, size: int) -> int:
-        """Remember the head of a strict frame whose name is known, and return where its seqid is; 0 for another."""
-        if size > 12:
-            version, type, length = _STRICT.unpack_from(frame, 4)
-            at: int = 12 + length
-            if version == 0x8001 and 0 <= length <= MAX_NAME and at < size and 1 <= type <= 4:
-                known = self._names.tables[FRAMED_BINARY].get(frame[12:at])
-                if known is not None:
-                    self._head, self._head_kind, self._head_known = frame[4:at], _KINDS[type], known
-                    return at
-        return 0
 
     def _bad_size(self, data: bytes, offset: int) -> FrameError:
         self._check_head(data[offset : offset + 4], 0)
