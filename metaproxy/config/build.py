@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, cast
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -30,15 +30,17 @@ from metaproxy.cluster.slow_start import SlowStart
 from metaproxy.codecs.framing import Codec
 from metaproxy.config import clusters, model, references
 from metaproxy.config.inheritance import Place, succeed
+from metaproxy.config.kept import Objects
 from metaproxy.config.masking import as_data
+from metaproxy.config.plugin_builder import PluginBuilder
 from metaproxy.config.schema.reading import Use
 from metaproxy.config.slices import checkpoint
 from metaproxy.config.tls import client_tls, server_tls
 from metaproxy.counts import ClusterCounts, EndpointCounts, MirrorCounts, TargetCounts
-from metaproxy.interfaces import ICodec, IDiscovery, IFilter, ILoadBalancer
+from metaproxy.interfaces import ICodec, IDiscovery, IExchange, ILoadBalancer
 from metaproxy.message import ErrorKind
 from metaproxy.message import Reply as LocalReply
-from metaproxy.plugins import HOOKS, Registry, parameters
+from metaproxy.plugins import HOOKS, Registry
 from metaproxy.proxy.memory import available
 from metaproxy.proxy.mirror import Mirror, MirrorTarget
 from metaproxy.proxy.overload import OverloadLimits
@@ -53,15 +55,14 @@ from metaproxy.routing.sticky import Sticking
 from metaproxy.support import addresses as address
 from metaproxy.telemetry.access_log.filter import AccessLog, LogFiles
 
+if TYPE_CHECKING:  # OpenTelemetry is an extra
+    from metaproxy.telemetry.tracing.filter import Tracing
+    from metaproxy.telemetry.tracing.spans import Clock
+
 log = Logger()
 
-Hooks = tuple[tuple[Callable[[Any], Any], ...], ...]
+Hooks = tuple[tuple[Callable[[IExchange], object], ...], ...]
 """The bound methods of each of HOOKS, in the order of the filters."""
-
-
-def _key(use: Use) -> str:
-    """Equal for two uses of a plugin with equal options."""
-    return json.dumps([use.name, use.options], sort_keys=True, default=str)
 
 
 _NO_PROTOCOL = Codec()
@@ -78,15 +79,16 @@ class Builder:
 
     def __init__(self, registry: Registry, clock: IReactorTime, logs: LogFiles) -> None:
         self.registry = registry
+        self.clock = clock
         self.logs = logs
         self._service_clusters = ServiceClusters(clock)
         self.injected: dict[str, object] = {"clock": clock, "node": model.Node(), "clusters": self._service_clusters}
-        self._kept: dict[object, object] = {}
+        self.objects = Objects()
         self._clusters: dict[str, tuple[object, Cluster]] = {}
         self._endpoint_counts: dict[tuple[str, str], EndpointCounts] = {}
         self._cluster_counts: dict[str, ClusterCounts] = {}
         self._counts: dict[tuple[str, str, str], TargetCounts] = {}
-        self._places: dict[Place, Any] = {}
+        self._places: dict[Place, object] = {}
         self._version = 0
 
     def build(self, config: model.Config) -> Snapshot:
@@ -95,16 +97,19 @@ class Builder:
 
     def commit(self, snapshot: Snapshot) -> None:
         """`snapshot` is in force now: what only older ones used is forgotten."""
-        build = cast(_Build, snapshot.config_build)
+        build = snapshot.config_build
+        if not isinstance(build, _Build):
+            raise TypeError("a snapshot of another builder")
         self._version = snapshot.version
         self._service_clusters.clusters = snapshot.clusters
         succeed(self._places, build.places)
         self._places = build.places
-        kept = {id(one) for one in build.kept.values()}
-        for key, one in self._kept.items():
-            if key not in build.kept and id(one) not in kept and hasattr(one, "stop"):
-                _stop(one)
-        self._kept, self._clusters, self._counts = build.kept, build.clusters_made, build.counts
+        kept = {id(one) for one in build.objects}
+        for gone in {id(one): one for one in self.objects if id(one) not in kept}.values():
+            if hasattr(gone, "stop"):
+                _stop(gone, gone.stop)
+        build.objects.forget()
+        self.objects, self._clusters, self._counts = build.objects, build.clusters_made, build.counts
         self._endpoint_counts, self._cluster_counts = build.endpoint_counts, build.cluster_counts
         for cluster, endpoints, tls in build.updates:
             cluster.connections.tls = tls
@@ -119,9 +124,8 @@ class _Build:
     def __init__(self, builder: Builder, config: model.Config) -> None:
         self.builder = builder
         self.config = config
-        self.registry = builder.registry
-        self.injected = {**builder.injected, "node": config.node}
-        self.kept: dict[object, object] = {}
+        self.objects = Objects(builder.objects)
+        self.plugins = PluginBuilder(builder.registry, builder.injected, config.node, self.objects)
         self.clusters_made: dict[str, tuple[object, Cluster]] = {}
         self.counts: dict[tuple[str, str, str], TargetCounts] = {}
         self.endpoint_counts: dict[tuple[str, str], EndpointCounts] = {}
@@ -129,7 +133,7 @@ class _Build:
         self.updates: list[tuple[Cluster, list[Endpoint] | None, ClientTls | None]] = []
         self.log_paths: set[str] = set()
         self.filters: list[FilterUse] = []
-        self.places: dict[Place, Any] = {}
+        self.places: dict[Place, object] = {}
         self.hooks: dict[str, Hooks] = {}
         self.same_hooks: dict[Hooks, Hooks] = {}
 
@@ -142,23 +146,6 @@ class _Build:
         return Snapshot(version, source, made, listeners, clusters, filters, limits, self.config, self)
 
     # -- what is kept from build to build
-
-    def _keep(self, key: tuple[object, ...], make: Callable[[], Any]) -> Any:
-        """The object of an earlier build under the same key, or a new one."""
-        if key not in self.kept:
-            before = self.builder._kept
-            self.kept[key] = before[key] if key in before else make()
-        return self.kept[key]
-
-    def _plugin(self, interface: Any, use: Use, place: object = None) -> Any:
-        """A codec or filter; the same object as before while its code, its options and its place are the same."""
-        code = self.registry.load(interface, use.name)
-
-        def make() -> object:
-            return self.registry.factory(interface, use.name, use.options, self.injected)()
-
-        node = self.config.node if "node" in parameters(code) else None
-        return self._keep((code, _key(use), place, node and json.dumps(as_data(node), sort_keys=True)), make)
 
     def _counts_of(self, listener: str, route: str, cluster: str) -> TargetCounts:
         key = (listener, route, cluster)
@@ -174,7 +161,7 @@ class _Build:
             senders = self._senders.get(one.name)
             protocol = one.protocol or (senders[0].protocol if senders else None)
             if protocol is not None:
-                made[one.name] = self._cluster(one, self._plugin(ICodec, protocol))
+                made[one.name] = self._cluster(one, self.plugins.codec(protocol))
             elif one.name in self._asked:  # else nobody sends anything there
                 made[one.name] = self._cluster(one, _NO_PROTOCOL)
         return made
@@ -189,10 +176,9 @@ class _Build:
 
     def _cluster(self, spec: model.Cluster, codec: ICodec) -> Cluster:
         checkpoint()
-        balancer = self.registry.factory(ILoadBalancer, spec.balancer.name, spec.balancer.options, self.injected)
-        code = [self.registry.load(ILoadBalancer, spec.balancer.name)]
+        code = [self.plugins.code(ILoadBalancer, spec.balancer)]
         if spec.discovery is not None and not spec.has_original_destination:
-            code.append(self.registry.load(IDiscovery, spec.discovery.name))
+            code.append(self.plugins.code(IDiscovery, spec.discovery))
         max_frame = max((one.max_frame for one in self._senders.get(spec.name, ())), default=16 << 20)
         zone = self.config.node.zone if spec.locality is not None else ""
         identity = (replace(spec, endpoints=()), codec, code, max_frame, zone)
@@ -207,7 +193,7 @@ class _Build:
                 if spec.discovery is not None:
                     endpoints = clusters.copies(before[1].endpoints)
                 clusters.inherit(endpoints, before[1], spec)
-            cluster = self._new_cluster(spec, codec, endpoints, cast(Any, balancer), max_frame)
+            cluster = self._new_cluster(spec, codec, endpoints, max_frame)
         self.clusters_made[spec.name] = (identity, cluster)
         self.cluster_counts[spec.name] = cluster.counts
         for endpoint in endpoints:
@@ -219,7 +205,6 @@ class _Build:
         spec: model.Cluster,
         codec: ICodec,
         endpoints: list[Endpoint],
-        balancer: Callable[[Sequence[Endpoint]], ILoadBalancer],
         max_frame: int,
     ) -> Cluster:
         connections = spec.connections
@@ -228,7 +213,7 @@ class _Build:
             spec.name,
             codec,
             endpoints,
-            balancer,
+            self.plugins.balancer(spec.balancer),
             balancer_name="original_destination" if kind is not Cluster else spec.balancer.name,
             breaker=_breaker(spec.breaker),
             connections=ConnectionSettings(
@@ -246,7 +231,7 @@ class _Build:
             credentials=spec.credentials,
             settings=clusters.settings(spec, self.config.node.zone),
             monitors=self._attendants(spec),
-            slow_start=SlowStart(spec.slow_start, self._clock) if spec.slow_start else None,
+            slow_start=SlowStart(spec.slow_start, self.builder.clock) if spec.slow_start else None,
         )
         cluster.counts = self.builder._cluster_counts.get(spec.name) or cluster.counts
         return cluster
@@ -260,17 +245,12 @@ class _Build:
             tls = replace(tls, alpn=("h2",))  # gRPC's servers ask for it
         return client_tls(tls, spec.connect_timeout * 5)
 
-    @property
-    def _clock(self) -> IReactorTime:
-        return cast(IReactorTime, self.injected["clock"])
-
     def _attendants(self, spec: model.Cluster) -> list[ClusterMonitor]:
         """Who looks after the endpoints. They do nothing before the cluster is in force."""
-        found = clusters.monitors(spec, self._clock)
+        found = clusters.monitors(spec, self.builder.clock)
         use = spec.discovery
         if use is not None and not spec.has_original_destination:
-            discovery = self.registry.factory(IDiscovery, use.name, use.options, self.injected)()
-            found.append(Membership(cast(Any, discovery), clusters.endpoints_of))
+            found.append(Membership(self.plugins.discovery(use), clusters.endpoints_of))
         return found
 
     def _endpoint(self, cluster: str, spec: model.Endpoint) -> Endpoint:
@@ -282,7 +262,7 @@ class _Build:
 
     def _listener(self, spec: model.Listener) -> ListenerSnapshot:
         checkpoint()
-        codec = self._plugin(ICodec, spec.protocol)
+        codec = self.plugins.codec(spec.protocol)
         no_route = Route(
             "-", reply=NO_ROUTE, reply_target=ReplyTarget(None, counts=self._counts_of(spec.name, "-", "-"))
         )
@@ -342,15 +322,14 @@ class _Build:
             names += further
             waiting += further
         target: Target | None = None
-        for name in reversed(names):
-            counts = self._counts_of(listener.name, route, name)
-            target = Target(self.clusters[name], weight, counts, target)
-        return cast(Target, target)
+        for name in reversed(names[1:]):
+            target = Target(self.clusters[name], weight, self._counts_of(listener.name, route, name), target)
+        return Target(self.clusters[cluster], weight, self._counts_of(listener.name, route, cluster), target)
 
     def _mirror(self, listener: model.Listener, route: str, specs: Sequence[model.Mirror]) -> Mirror | None:
         targets = []
         for one in specs:
-            counts = self._keep(("mirror", listener.name, route, one.cluster), MirrorCounts)
+            counts = self.objects.mirrors.get((listener.name, route, one.cluster), MirrorCounts)
             targets.append(MirrorTarget(self.clusters[one.cluster], one.percent / 100.0, one.compare, counts))
         return Mirror(targets, random.random) if targets else None
 
@@ -381,30 +360,30 @@ class _Build:
             if chosen is not None:
                 # Which of its name it is: whatever else comes before it, its bucket stays.
                 place = (listener.name, names[use.name], route.name if use.name in overrides else "")
-                filters.append(self._plugin(IFilter, chosen, place))
+                filters.append(self.plugins.filter(chosen, place))
                 self.places[use.name, *place] = filters[-1]
                 self.filters.append(FilterUse(listener.name, use.name, filters[-1]))
         for log in listener.access_log:
             self.log_paths.add(str(log.file))
-            key = ("access_log", str(log.file), log.format, log.fields and json.dumps(dict(log.fields)))
-            filters.append(self._keep(key, partial(self._access_log, log)))
+            key = (str(log.file), log.format, log.fields and json.dumps(dict(log.fields)))
+            filters.append(self.objects.logs.get(key, partial(self._access_log, log)))
         return filters
 
     def _access_log(self, spec: model.AccessLog) -> AccessLog:
         return AccessLog(self.builder.logs.open(str(spec.file)), spec.format, spec.fields)
 
-    def _tracing(self, listener: model.Listener, spec: model.ListenerTracing) -> object:
+    def _tracing(self, listener: model.Listener, spec: model.ListenerTracing) -> Tracing:
         # Imports OpenTelemetry, an extra.
         from metaproxy.config.build_tracing import spans, tracing
 
-        config, clock = self.config, self.builder.injected["clock"]
-        node, codec = config.node, self._plugin(ICodec, listener.protocol)
+        config, clock = self.config, self.builder.clock
+        node, codec = config.node, self.plugins.codec(listener.protocol)
         key = json.dumps(as_data([config.tracing, node.id, node.cluster, node.zone]), sort_keys=True)
         secret = config.tracing and tuple(str(one) for one in config.tracing.headers.values())
-        sent = self._keep(("spans", key, secret), partial(spans, config, clock))
+        sent = self.objects.spans.get((key, secret), partial(spans, config, cast("Clock", clock)))
         options = json.dumps(as_data(spec), sort_keys=True)
-        one = self._keep(
-            ("tracing", listener.name, options, id(sent), id(codec)),
+        one = self.objects.tracing.get(
+            (listener.name, options, id(sent), id(codec)),
             partial(tracing, spec, node, codec, sent, clock, None),
         )
         self.places["tracing", listener.name, 1, ""] = one
@@ -413,10 +392,10 @@ class _Build:
         return one
 
 
-def _stop(plugin: Any) -> None:
+def _stop(plugin: object, stop: Callable[[], object]) -> None:
     """Nothing asks it any more but exchanges that are under way. What fails in it concerns nobody else."""
     try:
-        plugin.stop()
+        stop()
     except BaseException:
         log.failure("{plugin}: stop failed", plugin=type(plugin).__name__)
 

@@ -13,20 +13,22 @@ import os
 import random
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from twisted.internet.interfaces import IReactorTime
 
 from metaproxy.config import model
 from metaproxy.interfaces import ICodec
 from metaproxy.telemetry.tracing.filter import CustomTag, Policy, Tracing
 
 if TYPE_CHECKING:
-    from metaproxy.telemetry.tracing.spans import Spans
+    from metaproxy.telemetry.tracing.spans import Clock, Spans
 
 SAME_CLOCK = 1.0
 """Seconds by which two clocks may differ and still be the same one, read twice."""
 
 
-def spans(config: model.Config, clock: Any) -> Spans:
+def spans(config: model.Config, clock: Clock) -> Spans:
     """Of a configuration with `tracing:`."""
     from metaproxy.telemetry.tracing.spans import DEFAULT_URLS, Spans, make_exporter
 
@@ -42,7 +44,12 @@ def spans(config: model.Config, clock: Any) -> Spans:
 
 
 def tracing(
-    spec: model.ListenerTracing, node: model.Node, codec: ICodec, spans: Spans, clock: Any, rng: random.Random | None
+    spec: model.ListenerTracing,
+    node: model.Node,
+    codec: ICodec,
+    spans: Spans,
+    clock: IReactorTime,
+    rng: random.Random | None,
 ) -> Tracing:
     """What gives a listener's exchanges their ids and spans."""
     from metaproxy.telemetry.tracing.propagation import Propagation

@@ -13,7 +13,6 @@ from dataclasses import fields
 from functools import partial
 from math import inf
 from pathlib import Path
-from typing import Any, cast
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -46,7 +45,7 @@ def monitors(spec: model.Cluster, clock: IReactorTime) -> list[ClusterMonitor]:
     return found
 
 
-def endpoints_of(items: Sequence[Mapping[str, Any]]) -> list[Endpoint]:
+def endpoints_of(items: Sequence[Mapping[str, object]]) -> list[Endpoint]:
     """Endpoints as a discovery found them. Raises ValueError with all that is wrong with one, or with several."""
     root, problems = load(json.dumps({"endpoints": items}, default=str), "discovery", {})
     if root is None or not isinstance(root.value, dict):
@@ -96,11 +95,10 @@ def _health_checks(spec: model.HealthCheck, clock: IReactorTime) -> HealthChecks
 def _probe(kind: str | model.Check) -> Make:
     if isinstance(kind, str) and kind != "http":
         return {"tcp": Tcp, "codec": CodecProbe}[kind]
-    if isinstance(kind, str) or kind.http is not None:
-        http = model.Http() if isinstance(kind, str) else cast(model.Http, kind.http)
-        return partial(Http, http.path, http.host, http.port, http.status)
-    script = cast(model.Script, kind.script)
-    return partial(Script, script.send, compile_bytes(script.expect))
+    if not isinstance(kind, str) and kind.script is not None:
+        return partial(Script, kind.script.send, compile_bytes(kind.script.expect))
+    http = model.Http() if isinstance(kind, str) or kind.http is None else kind.http
+    return partial(Http, http.path, http.host, http.port, http.status)
 
 
 def _outlier(spec: model.Outlier) -> OutlierSettings:

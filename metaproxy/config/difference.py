@@ -6,10 +6,11 @@ Lives here: `diff`. Does not: how it is shown (`admin`, `cli`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from metaproxy.config.model import Config
+from metaproxy.config.model import Cluster, Config, Listener
 
 
 class Changes(NamedTuple):
@@ -39,7 +40,7 @@ def diff(old: Config, new: Config) -> Difference:
     )
 
 
-def _changes(old: tuple[Any, ...], new: tuple[Any, ...]) -> Changes:
+def _changes(old: Sequence[Listener | Cluster], new: Sequence[Listener | Cluster]) -> Changes:
     before, after = {one.name: one for one in old}, {one.name: one for one in new}
     return Changes(
         sorted(after.keys() - before.keys()),

@@ -8,7 +8,7 @@ filter, such as its buckets, which its own `inherit` takes over.
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 from twisted.logger import Logger
 
@@ -48,9 +48,18 @@ def _inherit(new: object, old: object) -> None:
         _add_counts(new, old)
 
 
-def _add_counts(new: Any, old: Any) -> None:
-    mine, before = getattr(new, "counters", None), getattr(old, "counters", None)
-    if not isinstance(mine, MutableMapping) or not isinstance(before, Mapping) or mine is before:
+@runtime_checkable
+class _Counting(Protocol):
+    """A filter that counts."""
+
+    counters: MutableMapping[str, int]
+
+
+def _add_counts(new: object, old: object) -> None:
+    if not isinstance(new, _Counting) or not isinstance(old, _Counting) or new.counters is old.counters:
+        return
+    mine, before = new.counters, old.counters
+    if not isinstance(mine, MutableMapping) or not isinstance(before, Mapping):  # of somebody else's filter
         return
     for event, number in before.items():
         mine[event] = mine.get(event, 0) + number

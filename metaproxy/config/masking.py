@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
 
 from metaproxy.units import Secret
 
 
-def as_data(value: Any) -> Any:
+def as_data(value: object) -> object:
     """A configuration or a part of it as JSON would have it, secrets masked: for showing it."""
     if isinstance(value, Secret):
         return "****"

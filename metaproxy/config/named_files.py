@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from zope.interface.interface import InterfaceClass
 
@@ -50,7 +50,7 @@ def named_files(config: object, load: Load) -> Iterator[NamedFile]:
     yield from _within(config, (), "", load)
 
 
-def _within(value: Any, keys: tuple[str | int, ...], option: str, load: Load) -> Iterator[NamedFile]:
+def _within(value: object, keys: tuple[str | int, ...], option: str, load: Load) -> Iterator[NamedFile]:
     if isinstance(value, Path):
         yield NamedFile(keys, option, str(value))
     elif isinstance(value, Use):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 
 from metaproxy.config.schema.load import Problem
 from metaproxy.config.smoke import smoke, watched
@@ -38,7 +39,7 @@ def try_unused(registry: Registry, injected: Mapping[str, object]) -> None:
             try:
                 factory = registry.factory(interface, name, {}, injected)
                 built = watched(factory)
-                watched(lambda built=built, interface=interface: smoke(interface, built))  # type: ignore[misc]
+                watched(partial(smoke, interface, built))
             except PluginError as error:
                 registry.blame(interface, name, f"{name}: {error}")
             except BaseException:  # options are missing, say: a configuration that names it tells

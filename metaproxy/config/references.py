@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from metaproxy.config.model import Config
 from metaproxy.config.sections.listener import Listener
@@ -42,21 +41,24 @@ def asked(config: Config) -> dict[str, bool]:
     found: dict[str, bool] = {}
     for listener in config.listeners:
         uses = [*listener.filters, *(use for route in listener.routes for use in route.filters.values())]
-        for service in [one for use in uses if use is not None for one in _places(use.options)]:
-            name = service["cluster"]
+        for name, service in [one for use in uses if use is not None for one in _services(use.options)]:
             over_grpc = not ("http" in service or "url" in service or service.get("kind") == "redis")
             found[name] = found.get(name, False) or over_grpc
     return found
 
 
-def _places(options: object) -> Iterator[Mapping[str, Any]]:
-    """The mappings within a filter's options that name a cluster: `service:` and `jwks:`, wherever they stand."""
+def _services(options: object) -> Iterator[tuple[str, Mapping[object, object]]]:
+    """
+    The mappings within a filter's options that name a cluster, with its name: `service:` and `jwks:`, wherever they
+    stand.
+    """
     if isinstance(options, Mapping):
         for key, inner in options.items():
-            if key in ("service", "jwks") and isinstance(inner, Mapping) and isinstance(inner.get("cluster"), str):
-                yield inner
+            name = inner.get("cluster") if key in ("service", "jwks") and isinstance(inner, Mapping) else None
+            if isinstance(name, str):
+                yield name, inner
             else:
-                yield from _places(inner)
+                yield from _services(inner)
 
 
 def senders(config: Config) -> dict[str, list[Listener]]:

@@ -14,8 +14,9 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from time import perf_counter
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -31,27 +32,54 @@ _current = threading.local()
 
 def checkpoint() -> None:
     """Called by the work wherever it may be interrupted; costs next to nothing elsewhere."""
-    worker: _Worker[object] | None = getattr(_current, "worker", None)
+    worker: _Worker | None = getattr(_current, "worker", None)
     if worker is not None and perf_counter() >= worker.deadline:
         worker.yield_()
 
 
 def in_reactor(call: Callable[[], T]) -> T:
     """What `call` returns, or raises, called in the reactor's thread; at once where that is the thread already."""
-    worker: _Worker[Any] | None = getattr(_current, "worker", None)
+    worker: _Worker | None = getattr(_current, "worker", None)
     return call() if worker is None else worker.ask(call)
 
 
-class _Worker(Generic[T]):
-    """deadline: when the slice ends, in seconds of perf_counter. result: of the work, a Failure if it failed."""
+class _Outcome(Generic[T]):
+    """What a call gave or raised, kept for another thread."""
 
-    def __init__(self, work: Callable[[], T]) -> None:
+    def __init__(self, call: Callable[[], T]) -> None:
+        self._call = call
+        self._given: list[T] = []
+        self._failure: Failure | None = None
+
+    def run(self) -> None:
+        """Makes the call. Raises nothing."""
+        try:
+            self._given.append(self._call())
+        except BaseException:
+            self._failure = Failure()
+
+    def get(self) -> T:
+        """What the call returned. Raises what it raised."""
+        if self._failure is not None:
+            self._failure.raiseException()
+        return self._given[0]
+
+    def fire(self, done: Deferred[T]) -> None:
+        """Fires with what the call returned, or fails with what it raised."""
+        if self._failure is not None:
+            done.errback(self._failure)
+        else:
+            done.callback(self._given[0])
+
+
+class _Worker:
+    """deadline: when the slice ends, in seconds of perf_counter. work: raises nothing."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
         self.deadline = 0.0
         self.done = False
-        self.result: T | Failure | None = None
         self._work = work
-        self._wanted: Callable[[], Any] | None = None
-        self._given: Any = None
+        self._wanted: Callable[[], None] | None = None
         self._go, self._back = threading.Semaphore(0), threading.Semaphore(0)
         # A daemon: the end of the process does not wait for work that nobody resumes.
         threading.Thread(target=self._run, name="metaproxy-slices", daemon=True).start()
@@ -65,10 +93,7 @@ class _Worker(Generic[T]):
         self._back.acquire()
         while self._wanted is not None:
             wanted, self._wanted = self._wanted, None
-            try:
-                self._given = wanted()
-            except BaseException:
-                self._given = Failure()
+            wanted()
             self._go.release()
             self._back.acquire()
 
@@ -78,21 +103,16 @@ class _Worker(Generic[T]):
         self._back.release()
         self._go.acquire()
 
-    def ask(self, call: Callable[[], Any]) -> Any:
-        self._wanted = call
+    def ask(self, call: Callable[[], T]) -> T:
+        outcome = _Outcome(call)
+        self._wanted = outcome.run
         self.yield_()
-        given, self._given = self._given, None
-        if isinstance(given, Failure):
-            given.raiseException()
-        return given
+        return outcome.get()
 
     def _run(self) -> None:
         self._go.acquire()
         _current.worker = self
-        try:
-            self.result = self._work()
-        except BaseException:
-            self.result = Failure()
+        self._work()
         self.done = True
         self._back.release()
 
@@ -104,8 +124,8 @@ class Slices:
         self._clock = clock
         self._first = FIRST if first is None else first
         self._then = then
-        self._waiting: deque[tuple[Callable[[], Any], Deferred[Any]]] = deque()
-        self._worker: _Worker[Any] | None = None
+        self._waiting: deque[tuple[Callable[[], None], Callable[[], None]]] = deque()  # the work, and what follows it
+        self._worker: _Worker | None = None
 
     @property
     def busy(self) -> bool:
@@ -114,7 +134,8 @@ class Slices:
     def run(self, work: Callable[[], T]) -> Deferred[T]:
         """Fires with what the work returns, or fails with what it raises; at once if it takes less than a slice."""
         done: Deferred[T] = Deferred()
-        self._waiting.append((work, done))
+        outcome = _Outcome(work)
+        self._waiting.append((outcome.run, partial(outcome.fire, done)))
         if self._worker is None:
             self._begin()
         return done
@@ -131,13 +152,10 @@ class Slices:
             self._clock.callLater(0, self._step, self._then)
             return
         self._worker = None
-        _, done = self._waiting.popleft()
+        _, fire = self._waiting.popleft()
         if self._waiting:
             self._clock.callLater(0, self._begin_next)
-        if isinstance(worker.result, Failure):
-            done.errback(worker.result)
-        else:
-            done.callback(worker.result)
+        fire()
 
     def _begin_next(self) -> None:
         if self._worker is None and self._waiting:

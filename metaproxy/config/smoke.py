@@ -10,9 +10,10 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from time import perf_counter, thread_time
 from types import FrameType
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from zope.interface.interface import InterfaceClass, Method
 
@@ -21,6 +22,9 @@ from metaproxy.interfaces import OPTIONAL, ICodec, IDiscovery, IFilter, ILoadBal
 from metaproxy.message import Affinity, Correlation, FrameError, Side
 from metaproxy.plugins import HOOKS, PluginError, kind_of
 from metaproxy.support.nearest_name import did_you_mean, nearest_name
+
+if TYPE_CHECKING:
+    from _typeshed import TraceFunction
 
 T = TypeVar("T")
 
@@ -46,7 +50,7 @@ def watched(call: Callable[[], T], seconds: float = PATIENCE) -> T:
     until, at_last = thread_time() + seconds, perf_counter() + 50 * seconds
     events = 0
 
-    def trace(frame: FrameType, event: str, argument: object) -> Any:
+    def trace(frame: FrameType, event: str, argument: object) -> TraceFunction:
         nonlocal events
         frame.f_trace_opcodes = True  # a loop within one line has no other events
         events += 1
@@ -146,20 +150,20 @@ _SESSION: Mapping[str, _Wanted] = {
 }
 
 
-def _codec(codec: Any) -> None:
+def _codec(codec: object) -> None:
     _attributes(codec, _CODEC, "")
     for name in _methods(ICodec):
         _callable(codec, name, "")
     hint = _hint(codec, "reply")
     if hint and isinstance(codec, Codec) and type(codec).reply is Codec.reply:
         raise PluginError(f"reply is not written{hint}")
+    make = _method(codec, "session", "")
     for side in Side:
         where = f"session(Side.{side.name}, {MAX_FRAME})"
-        session = _called(where, lambda side=side: codec.session(side, MAX_FRAME), codec, "session")  # type: ignore[misc]
-        _session(session, side, where)
+        _session(_called(where, partial(make, side, MAX_FRAME), codec, "session"), side, where)
 
 
-def _session(session: Any, side: Side, where: str) -> None:
+def _session(session: object, side: Side, where: str) -> None:
     if session is None:
         raise PluginError(f"{where} gives None; return a session")
     where = f"{where} gives a {type(session).__name__} whose "
@@ -168,28 +172,30 @@ def _session(session: Any, side: Side, where: str) -> None:
         _callable(session, name, where)
     if side is Side.SERVER:
         _opened(session, where)
-    found = _called(f"{where}receive(b'')", lambda: session.receive(b""), session, "receive")
+    receive = _method(session, "receive", where)
+    found = _called(f"{where}receive(b'')", partial(receive, b""), session, "receive")
     if not isinstance(found, list):
         raise PluginError(f"{where}receive(b'') gives {_told(found)}; return a list of messages, [] for none")
-    _attributes(session, _SESSION, where)
+    error = _attributes(session, _SESSION, where).get("error")
     _sends(session, where)
-    if session.error is not None:
-        raise PluginError(f"{where}receive(b'') sets error to {session.error!r}; nothing was read, so nothing is wrong")
+    if error is not None:
+        raise PluginError(f"{where}receive(b'') sets error to {error!r}; nothing was read, so nothing is wrong")
 
 
-def _sends(session: Any, where: str) -> None:
+def _sends(session: object, where: str) -> None:
     try:
-        inspect.signature(session.send).bind(None, 1)
+        inspect.signature(_method(session, "send", where)).bind(None, 1)
     except TypeError as error:
         raise PluginError(f"{where}send can't be called with a message and an id: {error}") from error
-    goodbye = _called(f"{where}drain()", session.drain, session, "drain")
+    goodbye = _called(f"{where}drain()", _method(session, "drain", where), session, "drain")
     if not isinstance(goodbye, (bytes, bytearray)):
         raise PluginError(f"{where}drain() gives {_told(goodbye)}; return bytes, b'' for none")
 
 
-def _opened(session: Any, where: str) -> None:
+def _opened(session: object, where: str) -> None:
+    begin = _method(session, "open", where)
     try:
-        found = session.open(None, {})
+        found = begin(None, {})
     except PluginError:
         raise
     except BaseException as error:
@@ -204,7 +210,7 @@ def _methods(interface: InterfaceClass) -> list[str]:
     return [name for name, one in interface.namesAndDescriptions(all=True) if isinstance(one, Method)]
 
 
-def _called(words: str, call: Callable[[], Any], owner: object, name: str) -> Any:
+def _called(words: str, call: Callable[[], object], owner: object, name: str) -> object:
     try:
         return call()
     except PluginError:
@@ -236,11 +242,11 @@ def _filter(built: object) -> None:
         raise PluginError(f"error_names is {_told(names)}; write a tuple of names")
 
 
-def _balancer(built: Any, endpoints: Sequence[Any]) -> None:
+def _balancer(built: object, endpoints: Sequence[object]) -> None:
     _attributes(built, {"uses_hash": _FLAG}, "")
-    _callable(built, "pick", "")
+    pick = _method(built, "pick", "")
     if endpoints:
-        found = _called("pick(0)", lambda: built.pick(0), built, "pick")
+        found = _called("pick(0)", partial(pick, 0), built, "pick")
         if not any(found is one for one in endpoints):
             raise PluginError(f"pick(0) gives {_told(found)}; return one of the endpoints that it was built with")
 
@@ -248,7 +254,9 @@ def _balancer(built: Any, endpoints: Sequence[Any]) -> None:
 # -- words
 
 
-def _attributes(owner: object, wanted: Mapping[str, _Wanted], where: str) -> None:
+def _attributes(owner: object, wanted: Mapping[str, _Wanted], where: str) -> dict[str, object]:
+    """Their values, without those that are optional and not there."""
+    found: dict[str, object] = {}
     for name, (test, words) in wanted.items():
         try:
             value = getattr(owner, name)
@@ -258,16 +266,22 @@ def _attributes(owner: object, wanted: Mapping[str, _Wanted], where: str) -> Non
             raise PluginError(f"{where}{name} is missing{_hint(owner, name)}; write {words}") from None
         if not test(value):
             raise PluginError(f"{where}{name} is {_told(value)}; write {words}")
+        found[name] = value
+    return found
 
 
 def _callable(owner: object, name: str, where: str) -> None:
-    value = getattr(owner, name, None)
-    if value is None and name in OPTIONAL:
-        return
+    if name not in OPTIONAL or getattr(owner, name, None) is not None:
+        _method(owner, name, where)
+
+
+def _method(owner: object, name: str, where: str) -> Callable[..., object]:
+    value: object = getattr(owner, name, None)
     if value is None:
         raise PluginError(f"{where}{name} is missing{_hint(owner, name)}; write def {name}")
     if not callable(value):
         raise PluginError(f"{where}{name} is {_told(value)}; write def {name}")
+    return value
 
 
 def _hint(owner: object, name: str) -> str:

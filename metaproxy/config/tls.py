@@ -7,12 +7,15 @@ Lives here: `server_tls`, `client_tls`, `admin_options`, `AdminContexts`. Does n
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Protocol
 
 from metaproxy.config import model
 from metaproxy.proxy.certificates import CertificateError, Pair, client_context, server_context
 from metaproxy.proxy.tls import ClientTls, ServerTls
 from metaproxy.support.extras import install
+
+if TYPE_CHECKING:  # pyOpenSSL is an extra
+    from OpenSSL.SSL import Context
 
 __all__ = ["AdminContexts", "CertificateError", "admin_options", "client_tls", "server_tls"]
 
@@ -21,15 +24,14 @@ def server_tls(spec: model.ServerTls) -> ServerTls:
     """Raises CertificateError."""
     if spec.require_client_certificate and spec.client_ca is None:
         raise CertificateError("require_client_certificate", "client_ca is missing: who signs them")
-    pairs = [Pair(spec.certificate, spec.key), *(Pair(*one) for one in _more(spec))]
+    pairs = [
+        Pair(spec.certificate, spec.key),
+        *(Pair(one.certificate, one.key, one.names) for one in spec.certificates),
+    ]
     context, not_after = server_context(
         pairs, spec.client_ca, spec.require_client_certificate, spec.min_version, spec.alpn, spec.ciphers
     )
     return ServerTls(context, spec.handshake_timeout, not_after)
-
-
-def _more(spec: model.ServerTls) -> list[tuple[Any, ...]]:
-    return [(one.certificate, one.key, one.names) for one in spec.certificates]
 
 
 def client_tls(spec: model.ClientTls, patience: float) -> ClientTls:
@@ -47,7 +49,13 @@ def client_tls(spec: model.ClientTls, patience: float) -> ClientTls:
     return ClientTls(context, spec.server_name, patience, names)
 
 
-def admin_options(spec: model.AdminTls) -> Any:
+class Contexts(Protocol):
+    """What gives a TLS context to each connection: `CertificateOptions` of Twisted."""
+
+    def getContext(self) -> Context: ...
+
+
+def admin_options(spec: model.AdminTls) -> Contexts:
     """What a Twisted endpoint is given. Raises CertificateError."""
     # Read once more by the same rules as a listener's, whose errors say more than OpenSSL's.
     server_context([Pair(spec.certificate, spec.key)], spec.client_ca, spec.client_ca is not None)
@@ -81,10 +89,10 @@ class AdminContexts:
     It has no interface of Twisted's on purpose: an endpoint keeps what those that have one made at its start.
     """
 
-    def __init__(self, options: Any) -> None:
+    def __init__(self, options: Contexts) -> None:
         self.options = options
 
-    def getContext(self) -> Any:
+    def getContext(self) -> Context:
         return self.options.getContext()
 
 
