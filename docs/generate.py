@@ -69,7 +69,7 @@ def table(section: type[Section]) -> str:
 
 
 def page(text: str) -> str:
-    """The page with its tables made anew. Raises ValueError unless each section has exactly one place in it."""
+    """The page with its tables made again. Raises ValueError unless each section has exactly one place in it."""
     known = {section.__name__: section for section in sections()}
     marked = [name for _, name, _ in _MARKED.findall(text)]
     if sorted(marked) != sorted(known):

@@ -142,7 +142,7 @@ def verify(interface: InterfaceClass, built: object) -> None:
                 verifyObject(HOOKS[name], built, tentative=True)
                 if inspect.iscoroutinefunction(getattr(built, name)):
                     raise PluginError(
-                        f"{name} is a coroutine function, and nobody awaits it: return Deferred.fromCoroutine(...)"
+                        f"{name} is a coroutine function, and nothing awaits it: return Deferred.fromCoroutine(...)"
                     )
     except Invalid as error:
         raise PluginError(str(error)) from error

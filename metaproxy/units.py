@@ -66,7 +66,7 @@ _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)(B|KiB|MiB|GiB|KB|MB|GB)?")
 _BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 _MOST = sys.float_info.max
-"""What is written beyond it counts as it: whoever bounds an option can say so, and no timer is set for ever."""
+"""What is written beyond it counts as it: an option with a bound can say so, and no timer is set for ever."""
 
 
 def seconds(value: object) -> Seconds:

@@ -115,7 +115,7 @@ class Server(LengthFramed):
                 raise FrameError(f"login refused: {data[HEAD:][:80]!r}")
             self.greetings -= 1
             self.ready = not self.greetings
-            return Message(Kind.RESPONSE, data, answer=b"")  # for nobody: left out by `receive`
+            return Message(Kind.RESPONSE, data, answer=b"")  # for no client: left out by `receive`
         if self.asked and self.asked.popleft() == b"C" and type == b"R":
             self.reusable = True
         return Message(Kind.ERROR if type == b"E" else Kind.RESPONSE, data)

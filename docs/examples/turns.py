@@ -11,7 +11,7 @@ from metaproxy.plugins import Declaration
 
 @implementer(ILoadBalancer)
 class Turns:
-    """Built anew whenever an endpoint joins, leaves or changes health, from usable endpoints only."""
+    """Built again whenever an endpoint joins, leaves or changes health, from usable endpoints only."""
 
     uses_hash = False
 

@@ -41,7 +41,7 @@ class Membership:
             self.discovery.stop()
 
     def changed(self) -> None:
-        """That was our own doing."""
+        """No-op: this monitor caused the change."""
 
     def _update(self, items: Sequence[Mapping[str, object]]) -> None:
         cluster = self._cluster

@@ -26,7 +26,7 @@ class Settings:
     consecutive_errors, consecutive_local: failures in a row, 0 for never; success_rate: standard deviations below the
     mean of all, 0 for never; failure_percent: 0 for never; latency: seconds of the 99th percentile, 0 for never;
     min_hosts: endpoints with min_requests in an interval that the two rates need; times in seconds; max_ejected:
-    percent; split: failures that the server did not answer are told apart from those that it did.
+    percent; split: failures that the server did not answer are counted apart from those that it did.
     """
 
     consecutive_errors: int = 5

@@ -1,7 +1,7 @@
 """
 What filters tell operators of an exchange that goes on.
 
-Lives here: `note`. Does not: what clients are told (a Reply's text).
+Lives here: `note`. Does not: what clients are answered (a Reply's text).
 """
 
 from __future__ import annotations

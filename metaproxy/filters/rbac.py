@@ -205,7 +205,7 @@ class Rbac:
             if verdict.allowed and is_unclear(exchange.message):
                 verdict = self._shadow.judge_unclear(values_of(exchange))
         except FrameError:
-            # It is told once only, and whoever enforces something behind us must meet it, too.
+            # The error comes once only, and what enforces something behind us must meet it, too.
             exchange.message.more = more
             verdict = Verdict.of(False, NONE, SHADOW)
         self._count(verdict)

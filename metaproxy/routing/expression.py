@@ -200,8 +200,8 @@ class _Group:
 
 class FirstMatch:
     """
-    Which of some expressions holds first. What a search costs is told by the number of different sets of keys with
-    exact values, and by what else is asked of the keys that were found; not by the number of expressions.
+    Which of some expressions holds first. What a search costs depends on the number of different sets of keys with
+    exact values, and on what else is asked of the keys that were found; not on the number of expressions.
     """
 
     __slots__ = ("_groups",)

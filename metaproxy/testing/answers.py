@@ -100,7 +100,7 @@ def check_replies(bench: Bench) -> None:
         _check_questions(bench, what, message)
         if message.kind is Kind.ONEWAY and not message.hold:
             data = bench.reply(f"{what}: reply()", message, ErrorKind.NOT_FOUND, _TEXTS[0])
-            need(data == b"", f"{what}: reply() to a one-way request gave bytes; nobody waits for it: b''", data)
+            need(data == b"", f"{what}: reply() to a one-way request gave bytes; no client waits for it: b''", data)
     for what, request in bench.requests():
         for kind in ErrorKind:
             for text in _TEXTS if kind is ErrorKind.NOT_FOUND else _TEXTS[:1]:

@@ -2,7 +2,7 @@
 `check_balancer`: the contract of a balancer, for the tests of its author.
 
 Lives here: that only given endpoints are picked, by their weights, and that few keys move when one leaves. Does not:
-how endpoints are told usable.
+how endpoints are found usable.
 """
 
 from __future__ import annotations

@@ -148,7 +148,7 @@ class Bench:
             said = self.call("receive()", session.receive, frame, data=frame)
             need(
                 not said,
-                f"the login's answer gave {shorten(said)}; it is the session's business and reaches nobody else",
+                f"the login's answer gave {shorten(said)}; it is the session's business and reaches no client",
                 frame,
             )
         return opening

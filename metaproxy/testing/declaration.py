@@ -53,7 +53,7 @@ def check_sessions(bench: Bench) -> None:
         if side is Side.SERVER and bench.codec.connections != "pinned":
             need(
                 session.reusable,
-                "reusable is False on a connection that has served nobody: no connection would ever be used again",
+                "reusable is False on a connection that has served no client: no connection would ever be used again",
             )
         _check_drain(bench, side)
         _check_owed(bench, side)

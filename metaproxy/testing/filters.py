@@ -36,7 +36,7 @@ def check_filter(filter: object) -> None:
             continue
         need(
             not inspect.iscoroutinefunction(hook),
-            f"{name} is a coroutine function, and nobody awaits it: return Deferred.fromCoroutine(...) where it waits",
+            f"{name} is a coroutine function, and nothing awaits it: return Deferred.fromCoroutine(...) where it waits",
         )
         need(
             HOOKS[name].providedBy(filter),

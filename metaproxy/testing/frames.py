@@ -83,7 +83,7 @@ def _check_metadata(what: str, message: Message) -> None:
 def _check_from_client(what: str, message: Message) -> None:
     kind, hold = message.kind, message.hold
     need(kind not in _SERVERS, f"{what}: {kind.name} comes from servers only", message.frame)
-    need(kind not in _ANSWERS, f"{what}: {kind.name}, but nobody asked the client anything", message.frame)
+    need(kind not in _ANSWERS, f"{what}: {kind.name}, but no server asked the client anything", message.frame)
     if hold in _BINDING:
         need(
             message.answer is None and kind is not Kind.HEARTBEAT,

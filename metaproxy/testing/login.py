@@ -54,7 +54,7 @@ def _check_refused(bench: Bench, credentials: Mapping[str, str]) -> None:
     said = bench.feed(session, [refusal], bench.max_frame)
     need(
         not said or session.error is not None,
-        f"a login was refused, and the session gave {shorten(said)}: the answers to open() reach nobody else",
+        f"a login was refused, and the session gave {shorten(said)}: the answers to open() reach no client",
         refusal,
     )
     if session.buffered == 0 or session.ready:
@@ -88,6 +88,6 @@ def _check_prepared(bench: Bench) -> None:
     bench.prepare(session, Side.SERVER)
     need(
         not leaked,
-        f"the login's answer gave {shorten(leaked)}; the answers to open() are the session's business and reach nobody"
-        " else",
+        f"the login's answer gave {shorten(leaked)}; the answers to open() are the session's business and reach no"
+        " client",
     )

@@ -168,7 +168,7 @@ def _check_meaning(what: str, after: Message, before: Message, data: bytes, chan
     for key in old.keys() | new.keys():
         need(
             old.get(key) == new.get(key),
-            f"{what}: {key} was {old.get(key)!r} and is {new.get(key)!r}, which nobody asked for",
+            f"{what}: {key} was {old.get(key)!r} and is {new.get(key)!r}, which the mutation did not ask for",
             data,
         )
 

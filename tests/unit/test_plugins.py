@@ -519,7 +519,7 @@ def test_a_hook_that_is_a_coroutine_is_refused_before_anybody_asks_it() -> None:
     async def on_request(self: object, exchange: object) -> None:
         return None
 
-    with pytest.raises(PluginError, match="on_request is a coroutine function, and nobody awaits it"):
+    with pytest.raises(PluginError, match="on_request is a coroutine function, and nothing awaits it"):
         verify(IFilter, implements(IFilter, on_request=on_request))
 
 

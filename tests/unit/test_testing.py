@@ -494,7 +494,7 @@ def test_a_coroutine_function_is_no_hook() -> None:
         async def on_request(self, exchange: Any) -> None:  # type: ignore[override]
             return None
 
-    assert filter_refusal(Modern()).startswith("on_request is a coroutine function, and nobody awaits it")
+    assert filter_refusal(Modern()).startswith("on_request is a coroutine function, and nothing awaits it")
 
 
 @implementer(ILoadBalancer)

@@ -110,7 +110,7 @@ def kept(pairs: Sequence[Pair], mutation: Mutation) -> list[bytes]:
 
 
 def well_formed(text: str) -> str:
-    """A pair of surrogates becomes its character, one alone U+FFFD: nobody could write it in UTF-8."""
+    """A pair of surrogates becomes its character, one alone U+FFFD: it can't be written in UTF-8."""
     if text.isascii() or _SURROGATE.search(text) is None:
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

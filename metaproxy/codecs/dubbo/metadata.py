@@ -68,7 +68,7 @@ _SERIALIZATIONS: Final = [{"serialization": NAMES.get(number, str(number))} for 
 
 
 class Head:
-    """What all requests have in common that begin with the same five strings. metadata is shared: nobody changes it."""
+    """What all requests have in common that begin with the same five strings. metadata is shared and never changed."""
 
     __slots__ = ("_arguments", "_body", "_generic", "_types", "end", "metadata")
 

@@ -55,7 +55,7 @@ class Accounts:
         self._named = {one.name: one for one in named}
         default = self._named.get(ANYBODY) if self._named else Account(ANYBODY, None)
         self.newcomer = default if default is not None and default.open and default.enabled else None
-        """Who is logged in on a new connection, or None for nobody."""
+        """Who is logged in on a new connection, or None for no user."""
         self.asks_no_password = default is not None and default.open
         """Whether `default` has none, so that AUTH with a password alone is a mistake."""
 
@@ -97,7 +97,7 @@ def _of_auth(auth: object) -> list[Account]:
     if "password" in auth:
         passwords[ANYBODY] = auth["password"]
     if not passwords:
-        raise ValueError("auth names nobody; write password, or users")
+        raise ValueError("auth names no user; write password, or users")
     return [Account(str(name), [_password(str(name), one)]) for name, one in passwords.items()]
 
 

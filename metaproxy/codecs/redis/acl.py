@@ -136,7 +136,7 @@ class Rules:
     def __init__(self, rules: Sequence[str]) -> None:
         self.enabled = True
         self._commands: set[str] = set()
-        self._others = False  # whether commands that nobody here knows are allowed
+        self._others = False  # whether commands that are not known here are allowed
         self._removed: set[str] = set()  # those of them that are not
         self._keys: list[tuple[int, Glob]] = []
         self._channels: list[Glob] = []
@@ -179,7 +179,7 @@ class Rules:
         elif rule.startswith(("(", ")")):
             raise ValueError("selectors, rules in parentheses, are not supported")
         elif rule.startswith((">", "<", "#", "!")) or word in ("nopass", "resetpass"):
-            # Not told with its text: that may be a password.
+            # Not reported with its text: that may be a password.
             raise ValueError("passwords are no rules; write password: {secret: NAME}, or nopass: true")
         else:
             raise ValueError(f"{rule!r} is no rule; write such as +get, -@dangerous, ~key:*, &channel.*")

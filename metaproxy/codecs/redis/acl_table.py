@@ -153,7 +153,7 @@ CONTAINERS: dict[str, frozenset[str]] = {
 """Commands with subcommands -> these, in full."""
 
 ALWAYS = _names("auth hello quit reset")
-"""What anybody may say, and must: nobody is logged in before."""
+"""What anybody may say, and must: no user is logged in before."""
 
 # -- what commands do to their keys
 

@@ -1,7 +1,7 @@
 """
 A connection that a client has for itself: what state its commands left there, and what is still to come on it.
 
-Only so can be told which of a server's replies answer a request, since those to SUBSCRIBE and its kin are as many as
+Only so is it known which of a server's replies answer a request, since those to SUBSCRIBE and its kin are as many as
 the channels that were named, or subscribed before, and come as pushes (RESP3) or as arrays like any other (RESP2); and
 only so it is known when nothing of the client's is left, and another may have the connection.
 

@@ -132,7 +132,7 @@ class Redis(Codec):
         return Message(Kind.REQUEST, b"*1\r\n$4\r\nPING\r\n", 0, {"command": "PING"})
 
     def alive(self, answer: Message) -> bool:
-        """One that asks for a login serves those who log in; one that is loading its data serves nobody."""
+        """One that asks for a login serves those who log in; one that is loading its data serves no client."""
         return answer.kind is not Kind.ERROR or answer.frame.startswith((b"-NOAUTH", b"-NOPERM"))
 
     def confidential(self, request: Message) -> bool:

@@ -18,7 +18,7 @@ MAX_LINE = 1 << 16
 """Bytes of a head or an inline command without its end."""
 MAX_ARGUMENTS = (1 << 31) - 1
 MAX_BULK = 512 << 20
-"""Bytes of an argument, as redis-server's proto-max-bulk-len has it if nobody changed it."""
+"""Bytes of an argument, as redis-server's proto-max-bulk-len has it if it was not changed."""
 STRANGERS_ARGUMENTS = 10
 STRANGERS_BULK = 16384
 """What redis-server takes from a client that is not logged in."""

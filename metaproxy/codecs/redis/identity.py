@@ -41,7 +41,7 @@ def arity(name: bytes) -> bytes:
 
 class Identity:
     """
-    user: who is logged in, None for nobody. rules: what it may do, None for everything. version: of RESP. database: the
+    user: who is logged in, or None. rules: what it may do, None for everything. version: of RESP. database: the
     selected one. number: what CLIENT ID tells. Each method takes the arguments of a command, itself in front, and gives
     the answer.
     """
@@ -164,7 +164,7 @@ def _line(word: bytes) -> bytes:
 
 
 def unsubscribed(arguments: list[bytes], version: int) -> bytes:
-    """What a client is told that unsubscribes and has no subscription: a confirmation for each channel."""
+    """What a client is answered that unsubscribes and has no subscription: a confirmation for each channel."""
     word = bulk(arguments[0].lower())
     null = b"_\r\n" if version == 3 else b"$-1\r\n"
     head = (b">3\r\n" if version == 3 else b"*3\r\n") + word

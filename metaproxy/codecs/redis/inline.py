@@ -1,7 +1,7 @@
 r"""
 Inline commands: a line of words, as people type it into a terminal.
 
-Words are told apart by blanks; \v and \f are blanks before a word and behind a quote, not behind other bytes. In "..."
+Words are separated by blanks; \v and \f are blanks before a word and behind a quote, not behind other bytes. In "..."
 \n \r \t \b \a, \xHH and \ before any other byte are escapes, in '...' only \' is.
 
 Source: sdssplitargs of redis-server. Lives here: `words`. Does not: where the line ends (`stream`).

@@ -56,7 +56,7 @@ class CommandStream(Session):
 
     def _command(self, frame: bytes, messages: list[Message]) -> None:
         """What the scanner stepped over."""
-        if not self._scanner.regular:  # nobody but redis-server reads it as it is
+        if not self._scanner.regular:  # only redis-server reads it as it is
             frame = resp.encode(resp.arguments(frame))
         self._take(frame, messages)
 

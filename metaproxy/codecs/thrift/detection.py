@@ -1,5 +1,5 @@
 """
-What a connection speaks, told from its first bytes.
+What a connection speaks, known from its first bytes.
 
 Each pair of transport and protocol is asked how long the bytes could be its own. One is found when it has the bytes
 that make it known, and none that goes before it is left; there is nothing to find when none is left, which is at the

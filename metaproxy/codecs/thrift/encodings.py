@@ -161,7 +161,7 @@ class Binary(Encoding):
 
 
 class OldBinary(Binary):
-    """Answers as a client asked that was told not to be strict, as all were before strict came."""
+    """Answers as a client asked that was set not to be strict, as all were before strict came."""
 
     def exception(self, name: bytes, seqid: int, number: int, text: str) -> bytes:
         head = _I32.pack(len(name)) + name + bytes((EXCEPTION,))

@@ -271,7 +271,7 @@ class ThriftSession(Session):
         return FrameError(f"frame of {_I32.unpack_from(data, offset)[0] + 4} bytes; allowed are 5 to {self._max}")
 
     def _parsed(self, parse: Callable[[bytes], Message | None], frame: bytes) -> Message | None:
-        """What `parse` makes of a whole frame. A wrong head is told as if the frame had come byte by byte."""
+        """What `parse` makes of a whole frame. A wrong head is reported as if the frame had come byte by byte."""
         try:
             return parse(frame)
         except FrameError:
@@ -349,7 +349,7 @@ class ThriftSession(Session):
 
     def _message(self, frame: bytes, source: bytes, at: int, sequence: int | None = None) -> Message | None:
         """
-        The message at `at` of `source`, which is the frame or its payload; None for an answer that nobody waits for.
+        The message at `at` of `source`, which is the frame or its payload; None for an answer without a request.
         sequence: THeader's or TTHeader's, if there is one.
         """
         type, raw, seqid, _, _, body = self._encoding.head(source, at)

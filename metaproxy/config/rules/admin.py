@@ -30,7 +30,7 @@ def _admin_is_guarded(admin: model.Admin, reading: Reading) -> None:
     if tokens is None and not reading.gives(admin, "tokens") and not admin.insecure and not is_local(admin.listen):
         if reading.gives(admin, "tls"):
             if tls is not None and tls.client_ca is None:
-                text = f"whoever reaches {admin.listen} may ask everything: give tokens:, or tls.client_ca"
+                text = f"everyone who reaches {admin.listen} may ask everything: give tokens:, or tls.client_ca"
                 reading.warn(reading.at(admin, "tls"), text)
             return
         text = f"others can reach {admin.listen}; give tokens: or tls:, or say insecure: true"

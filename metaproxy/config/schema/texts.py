@@ -54,7 +54,7 @@ class Value(Leaf[str]):
 
 
 class Live(Leaf[object]):
-    """A text, a number or a flag: what it must be is told where it is used."""
+    """A text, a number or a flag: what it must be is said where it is used."""
 
     def parse(self, node: Node) -> object:
         if isinstance(node.value, (list, dict)) or node.value is None:

@@ -147,7 +147,9 @@ class Outlier(Section):
     max_ejected: Percent = option(Share(), "Share of the endpoints at a time; one at least, unless it is 0.", 50)
     min_hosts: int = option(Whole(1), "Endpoints with `min_requests` without which rates are not looked at.", 5)
     min_requests: int = option(Whole(1), "Requests of an interval without which an endpoint's rates don't count.", 100)
-    split: bool = option(Flag(), "Requests without an answer are told apart from answers that tell of failure.", False)
+    split: bool = option(
+        Flag(), "Requests without an answer are counted apart from answers that report failure.", False
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,7 +40,7 @@ class Tokens(Section):
     """Bearer tokens of the admin API."""
 
     read: Secret | None = option(Hidden(), "Allows whatever changes nothing.", None, "only `write` reads")
-    write: Secret | None = option(Hidden(), "Allows everything.", None, "nobody writes")
+    write: Secret | None = option(Hidden(), "Allows everything.", None, "no one writes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,7 +38,7 @@ class Reply(Section):
     """An answer by the proxy itself."""
 
     error: str = option(Choice(*(kind.value for kind in ErrorKind)), "Which error, in the protocol's own words.")
-    message: str = option(Text(1024, empty=True), "What the client is told, 1024 bytes at most.", "")
+    message: str = option(Text(1024, empty=True), "The text that the client gets, 1024 bytes at most.", "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +67,7 @@ class Retry(Section):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mirror(Section):
-    """A cluster that gets copies of requests, beside the one that answers; nobody waits for it."""
+    """A cluster that gets copies of requests, beside the one that answers; no request waits for it."""
 
     SHORT: ClassVar = "cluster"
 
@@ -116,5 +116,7 @@ class Route(Section):
     request: Mutations | None = option(Nested(Mutations), "Changes of the request.", None)
     response: Mutations | None = option(Nested(Mutations), "Changes of the answer.", None)
     filters: Mapping[str, Use | None] = option(
-        MapOf(Override(), "FILTER"), "Filters of the listener with other options, all of them given anew, or `off`.", {}
+        MapOf(Override(), "FILTER"),
+        "Filters of the listener with other options, all of them given, or `off`.",
+        {},
     )

@@ -1,5 +1,5 @@
 """
-The keys of what is told of exchanges: access logs and traces.
+The keys of what is written of exchanges: access logs and traces.
 
 Lives here: sections of `model`. Does not: formats and operators (`telemetry.access_log`).
 """

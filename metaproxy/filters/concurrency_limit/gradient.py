@@ -21,7 +21,7 @@ from metaproxy.plugins import OptionError
 from metaproxy.units import Option, OptionsOf, Percent, Seconds
 
 PINNED = 5
-"""Windows in a row at the least limit after which min_rtt is measured anew: it is of another time, then."""
+"""Windows in a row at the least limit after which min_rtt is measured again: it is of another time, then."""
 MOST_SAMPLES = 10000
 """Samples that are kept of one window."""
 SHORTEST = 1e-6

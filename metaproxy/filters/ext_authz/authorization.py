@@ -1,5 +1,5 @@
 """
-What an authorization service is told of a request, and what it says.
+What an authorization service is sent of a request, and what it says.
 
 Lives here: `Asked`, `Decision`, what of an exchange goes into the one and how the other changes it. Does not: whom to
 ask and when (`ext_authz`), in which words (`authz_grpc`, `authz_http`).
@@ -47,7 +47,7 @@ class Asked(NamedTuple):
 
 class Decision(NamedTuple):
     """
-    passed: whether the request goes on; kind, text: what the client is told when it does not. set, append, remove:
+    passed: whether the request goes on; kind, text: what the client is answered when it does not. set, append, remove:
     changes of the request's metadata, append behind a comma; answer: metadata for the answer.
     """
 
@@ -71,7 +71,7 @@ def denied(status: int, text: str, answer: Mapping[str, str]) -> Decision:
 
 def asked(exchange: IExchange, keys: Iterable[str], context: Mapping[str, str], most: int) -> Asked:
     """
-    What is told of an exchange. keys: of its metadata, none for all. Raises TooMuch beyond `most` characters of
+    What is sent of an exchange. keys: of its metadata, none for all. Raises TooMuch beyond `most` characters of
     metadata, and FrameError when they can't be decoded.
     """
     get = exchange.get
@@ -98,7 +98,7 @@ def _metadata(exchange: IExchange, keys: Iterable[str], most: int) -> dict[str, 
     found: dict[str, str] = {}
     named = list(keys)
     if not named:
-        exchange.message.get("")  # nobody's key: all that is there is decoded, or found to be broken
+        exchange.message.get("")  # a key of no message: all that is there is decoded, or found to be broken
         named = sorted({key.lower() for key in (*exchange.message.known(), *(exchange.learnt or ()))})
     size = 0
     for key in named:

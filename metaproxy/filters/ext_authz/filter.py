@@ -1,7 +1,7 @@
 """
 `ext_authz`: a service outside decides which requests may pass.
 
-Lives here: which requests ask, decisions that are kept, what becomes of a request. Does not: what is told and answered
+Lives here: which requests ask, decisions that are kept, what becomes of a request. Does not: what is sent and answered
 (`authorization`), and over what (`authz_grpc`, `authz_http`).
 
 Semantics: Envoy's "External Authorization" filter. docs/reference/filters.md says where ours differ.
@@ -225,13 +225,13 @@ class ExtAuthz:
         return is_unclear(exchange.message) and match.surely(values_of(exchange)) is not False
 
     def _is_doubtful(self, exchange: IExchange) -> bool:
-        """Whether the server may see another value than the service is told, or the decision is kept under."""
-        exchange.get("operation")  # what is told in any case, so that at least the head is read
+        """Whether the server may see another value than the service is sent, or the decision is kept under."""
+        exchange.get("operation")  # what is sent in any case, so that at least the head is read
         if not is_unclear(exchange.message):
             return False
         keys = ["operation", *self._metadata, *(self._kept.keys if self._kept is not None else ())]
         if not self._metadata:
-            keys += ["", *exchange.message.known()]  # nobody's key: if that may be there, there may be any other
+            keys += ["", *exchange.message.known()]  # a key of no message: if that may be there, there may be any other
         return not all(has_one_value(exchange, key) for key in keys)
 
     def inherit(self, previous: object) -> None:
@@ -264,7 +264,7 @@ class ExtAuthz:
         return None
 
     def _failed(self, failure: Failure, exchange: IExchange) -> Reply | Failure | None:
-        """The service can't be asked. All else that fails is a mistake of ours, and told as such."""
+        """The service can't be asked. All else that fails is a mistake of ours, and reported as such."""
         if failure.check(*self._service.failures) is None:
             return failure
         self.counters["error"] += 1

@@ -41,7 +41,7 @@ _NOT_SENT = frozenset(
         "x-forwarded-for",
     ]
 )
-"""What would change the meaning of the HTTP request itself, or is told of the connection and by no client."""
+"""What would change the meaning of the HTTP request itself, or is known of the connection and from no client."""
 
 
 class HttpService:

@@ -47,7 +47,7 @@ def fault(
     key: Annotated[
         str,
         Option(
-            "A metadata key or fact: what callers are told apart by, for `first`, `nth` and `every`; those without it "
+            "A metadata key or fact that distinguishes callers, for `first`, `nth` and `every`; those without it "
             "are one caller."
         ),
     ] = "source.address",
@@ -102,7 +102,7 @@ class Faults:
         self.counters = dict.fromkeys(EVENTS, 0)
         self.error_names = error_names
         self._plans = tuple(plans)
-        self._turns = turns  # also of plans that hit nobody at present
+        self._turns = turns  # also of plans that hit no request at present
         self._told_apart = (seed, key)
         self._clock = clock
         self._max_active = max_active
@@ -170,7 +170,7 @@ class Faults:
             matching = [plan for plan in self._plans if plan.holds is None or plan.holds(exchange.get)]
             caller = exchange.get(self._key) or "" if any(plan.turns for plan in matching) else ""
         except FrameError:
-            # It is told once only: left for those to whom it matters.
+            # The error comes once only: left for those to whom it matters.
             exchange.message.more = more
             return None
         due = [plan for plan in matching if plan.turns is None or plan.turns.due(caller)]

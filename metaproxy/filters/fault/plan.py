@@ -24,7 +24,7 @@ MAX_DELAY = 3600.0
 MAX_TEXT = 1024
 """Bytes of an error's message."""
 MAX_CALLER = 256
-"""Characters by which callers are told apart."""
+"""Characters that distinguish callers."""
 
 Draw = Callable[[random.Random], float]
 """A number of a distribution."""
@@ -34,7 +34,7 @@ Change = Callable[[bytes], bytes]
 class Turns:
     """
     The requests of each caller, counted. kind: 'first' n, the 'nth', or 'every' nth of them is due. callers: how many
-    are remembered; of more the one that has not come for the longest time is forgotten, and would start anew.
+    are remembered; of more the one that has not come for the longest time is forgotten, and would start again.
     """
 
     __slots__ = ("_callers", "_counts", "_kind", "_number")

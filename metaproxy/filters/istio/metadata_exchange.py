@@ -1,7 +1,7 @@
 """
 `metadata_exchange`: proxies on both sides of a call tell each other who they are.
 
-Lives here: who tells whom when. Does not: what is told (`peer_metadata`), metrics (`istio_stats`).
+Lives here: who sends it to whom, and when. Does not: what is sent (`peer_metadata`), metrics (`istio_stats`).
 """
 
 from __future__ import annotations

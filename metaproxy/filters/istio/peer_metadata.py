@@ -31,7 +31,7 @@ TEXTS = (
     "INSTANCE_IPS",
 )  # fmt: skip
 STRUCTS = ("LABELS", "PLATFORM_METADATA")
-"""What is told of a node. Whatever else its metadata hold stays here."""
+"""What is sent of a node. Whatever else its metadata hold stays here."""
 
 MAX_TEXT = 16 << 10
 """Characters that are decoded; Istio's own are some hundreds."""

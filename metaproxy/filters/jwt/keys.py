@@ -4,8 +4,8 @@
 Lives here: `KeySet` (a JWKS, RFC 7517), sources: in the configuration, a file, a URL. Does not: tokens (`jwt_tokens`).
 
 A source is asked for `current(now)`; when that has not got what is wanted, `fetched(now)` gives a Deferred that fires
-when it was looked for anew, or None when there is nothing to wait for. Nothing that is wrong with a JWKS is told with a
-piece of it: it may hold secrets.
+when it was looked for again, or None when there is nothing to wait for. No error of a JWKS has a piece of it: it may
+hold secrets.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class Missing(Refused):
 
 
 class NotYet(Exception):
-    """Nobody can tell until keys have been fetched. waiting: fires then."""
+    """No answer before keys have been fetched. waiting: fires then."""
 
     def __init__(self, waiting: Deferred[None]) -> None:
         super().__init__()

@@ -185,7 +185,7 @@ class GlobalRateLimit:
         return f"{_TEXT}; retry in {decision.quota.reset:.3g} s"
 
     def _failed(self, failure: Failure) -> Reply | Failure | None:
-        """The limit can't be asked. All else that fails is a mistake of ours, and told as such."""
+        """The limit can't be asked. All else that fails is a mistake of ours, and reported as such."""
         if failure.check(*self._service.failures) is None:
             return failure
         self.counters["error"] += 1

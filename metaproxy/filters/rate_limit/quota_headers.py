@@ -1,5 +1,5 @@
 """
-What is left of a limit, told to clients: metadata of the answer, where the protocol can carry them.
+What is left of a limit, shown to clients: metadata of the answer, where the protocol can carry them.
 
 Lives here: `Quota` and how it is written, `ResponseMetadata`, which keeps what an exchange's answer is to tell, and how
 much of a limit is enforced. Does not: limits.

@@ -91,7 +91,7 @@ class Buckets:
         self._found: BoundedMap[Hashable, Bucket] = BoundedMap(most)
 
     def inherit(self, before: Buckets) -> None:
-        """Goes on with what is left in those of before, if they are told apart by the same keys."""
+        """Goes on with what is left in those of before, if the same keys distinguish them."""
         if before._keys != self._keys:
             return
         self.alone, self._found = before.alone, before._found

@@ -270,7 +270,7 @@ OPERATORS: Mapping[str, Operator] = {
     ),
     "RESPONSE_CODE": Operator(_code, "0 for `ok` and `oneway`, else 1.", number=True),
     "RESPONSE_CODE_DETAILS": Operator(
-        _attribute("details"), "What the proxy told the client, or filters noted.", sent=True
+        _attribute("details"), "The proxy's own answer in words, or what filters noted.", sent=True
     ),
     "RESPONSE_FLAGS": Operator(_flags, "The outcome as a flag of Envoy's, see below."),
     "BYTES_RECEIVED": Operator(_attribute("request_bytes"), "Bytes of the request.", number=True),

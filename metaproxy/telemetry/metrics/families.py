@@ -209,7 +209,7 @@ LISTENER = _families(
     (
         "metaproxy_listener_unmatched_responses_total",
         "counter",
-        "Answers that clients sent; nobody had asked them.",
+        "Answers that clients sent, though no request had asked for them.",
         _of("unmatched_responses"),
     ),
 )
@@ -367,8 +367,8 @@ ENDPOINT_STATE = _families(
 ENDPOINT = _families(
     _ENDPOINT,
     ("metaproxy_endpoint_requests_total", "counter", "Requests sent to it.", _of("requests")),
-    ("metaproxy_endpoint_successes_total", "counter", "Answers that told of success.", _of("successes")),
-    ("metaproxy_endpoint_errors_total", "counter", "Answers that told of failure.", _of("errors")),
+    ("metaproxy_endpoint_successes_total", "counter", "Answers that report success.", _of("successes")),
+    ("metaproxy_endpoint_errors_total", "counter", "Answers that report failure.", _of("errors")),
     ("metaproxy_endpoint_timeouts_total", "counter", "Requests without an answer in time.", _of("timeouts")),
     ("metaproxy_endpoint_resets_total", "counter", "Requests lost, as their connection ended.", _of("resets")),
     (

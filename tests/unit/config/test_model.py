@@ -196,7 +196,7 @@ def test_a_table_is_what_the_model_says() -> None:
         "| key | value | default | |\n"
         "|---|---|---|---|\n"
         "| `read` | a text, or `{secret: NAME}` | only `write` reads | Allows whatever changes nothing. |\n"
-        "| `write` | a text, or `{secret: NAME}` | nobody writes | Allows everything. |\n"
+        "| `write` | a text, or `{secret: NAME}` | no one writes | Allows everything. |\n"
     )
 
 
