@@ -58,6 +58,11 @@ _TOOLS: dict[str, list[str | Path]] = {
     "h2": [PEERS / "python" / "main" / "h2"],
     "websockets": [PEERS / "python" / "main" / "websockets"],
     "ws": ["node", _NODE_MODULES / "ws"],
+    "grpcio": [PEERS / "python" / "grpc" / "grpc_health", PEERS / "grpc" / "library.pb"],
+    "grpc-js": ["node", _NODE_MODULES / "@grpc" / "grpc-js", _NODE_MODULES / "@grpc" / "proto-loader"],
+    "grpc-go": [PEERS / "bin" / "grpc-interop-client", PEERS / "bin" / "grpc-interop-server"],
+    "ghz": [PEERS / "bin" / "ghz"],
+    "h2spec": [PEERS / "bin" / "h2spec", PEERS / "bin" / "h2specd"],
 }
 
 DUBBO_SERVERS = ("java", "npm", "dubbo-py")
@@ -93,7 +98,7 @@ Clients = Callable[..., Jobs]
 
 def python_command(program: str, library: str, *arguments: str) -> Command:
     """A program of peers/ with the libraries of .peers/python/LIBRARY."""
-    path = f"{PEERS}/python/{library}:{PEERS}/gen/py:{HERE}"
+    path = f"{PEERS}/python/{library}:{PEERS}/gen/py:{PEERS}/grpc/py:{HERE}"
     # Some of the libraries were written for a Python that had not deprecated what they use.
     return Command([sys.executable, "-W", "ignore", HERE / program, *arguments], {"PYTHONPATH": path})
 

@@ -22,6 +22,7 @@ from running import PEERS, Jobs, Program
 
 # For redis-py, with which tests talk as they go along; behind everything else, as .peers holds other libraries too.
 sys.path.append(str(PEERS / "python" / "main"))
+sys.path.append(str(PEERS / "grpc" / "py"))  # example.v1, for tests that call with grpcio themselves
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
