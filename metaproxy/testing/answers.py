@@ -14,6 +14,8 @@ from metaproxy.testing.report import need, shorten
 
 _TEXTS = ("no route matched", 'ümlaut, "quotes", \\, \x00, <tag>\r\nand a second line', "x" * 1024)
 _ANSWERS = (Kind.RESPONSE, Kind.ERROR)
+_BESIDES = (Kind.SILENCE, Kind.DRAIN)
+"""What an answer may say besides: that others get none, that its server stops."""
 
 
 def check_send(bench: Bench) -> None:
@@ -124,7 +126,7 @@ def _check_reply(bench: Bench, what: str, request: Message, kind: ErrorKind, tex
         return
     session = bench.session(Side.SERVER)
     bench.call("send()", session.send, request, request.id)
-    messages = [m for m in bench.feed(session, [data], bench.max_frame) if m.kind is not Kind.SILENCE]
+    messages = [m for m in bench.feed(session, [data], bench.max_frame) if m.kind not in _BESIDES]
     whole = session.error is None and session.buffered == 0
     need(
         whole and [message.kind for message in messages] == [Kind.ERROR],

@@ -7,9 +7,11 @@ from metaproxy.plugins import Declaration
 
 metaproxy = ServiceMaker("metaproxy", "metaproxy.tap", "A layer-7 proxy for any protocol.", "metaproxy")
 
+brpc = Declaration(ICodec, "brpc", "metaproxy.codecs.brpc.Brpc")
 dubbo = Declaration(ICodec, "dubbo", "metaproxy.codecs.dubbo.Dubbo")
 redis = Declaration(ICodec, "redis", "metaproxy.codecs.redis.Redis")
 thrift = Declaration(ICodec, "thrift", "metaproxy.codecs.thrift.Thrift")
+trpc = Declaration(ICodec, "trpc", "metaproxy.codecs.trpc.Trpc")
 
 deadline = Declaration(IFilter, "deadline", "metaproxy.filters.deadline.Deadline")
 concurrency_limit = Declaration(
