@@ -120,11 +120,11 @@ def annotation(hint: object) -> Annotation:
             section = _loaded(one.target) if isinstance(one, OptionsOf) else section
         hint = kind
     if section is None and is_section(hint):
-        return Annotation(hint, option, typing.cast(Target, hint), True)
+        return Annotation(hint, option, hint, True)
     return Annotation(hint, option, section, False)
 
 
-def is_section(hint: object) -> bool:
+def is_section(hint: object) -> typing.TypeGuard[type]:
     """Whether an annotation is a class whose constructor declares options: a mapping is written, the class is made."""
     if not isinstance(hint, type) or hint.__module__ in ("builtins", "metaproxy.units"):
         return False
@@ -140,9 +140,10 @@ def _loaded(target: type | str) -> Target | None:
         return target
     module, _, name = target.rpartition(".")
     try:
-        return typing.cast(Target, getattr(import_module(module), name))
+        found: Target = getattr(import_module(module), name)
     except ImportError:
         return None
+    return found
 
 
 # -- conversion

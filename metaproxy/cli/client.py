@@ -11,8 +11,10 @@ import json
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TypeVar
 from urllib.parse import urlencode, urlsplit
+
+T = TypeVar("T")
 
 DEFAULT = "http://127.0.0.1:9901"
 Query = Mapping[str, str | float | None]
@@ -82,11 +84,17 @@ class Admin:
         return answer
 
     def ask(
-        self, method: str, path: str, body: bytes | None = None, query: Query | None = None, also: int = 200
-    ) -> Any:
+        self,
+        method: str,
+        path: str,
+        kind: type[T],
+        body: bytes | None = None,
+        query: Query | None = None,
+        also: int = 200,
+    ) -> T:
         """
-        Return the decoded answer; the caller says by a type of `answers` what it is. Raises AdminError, unless its
-        status is 200 or `also`.
+        Return the decoded answer. kind: what it is, one of `answers`. Raises AdminError, unless its status is 200 or
+        `also`.
         """
         answer = self._open(method, path + _query(query), body)
         try:
@@ -95,21 +103,21 @@ class Admin:
             raise AdminError(f"{self.where}: {error}") from error
         if answer.status not in (200, also):
             raise self._error(answer.status, text)
-        return decoded(text)
+        return decoded(text, kind)
 
-    def get(self, path: str, **query: str | float | None) -> Any:
+    def get(self, path: str, kind: type[T], /, **query: str | float | None) -> T:
         """Return the decoded answer of a GET. An argument of the query that is None is left out."""
-        return self.ask("GET", path, query=query)
+        return self.ask("GET", path, kind, query=query)
 
-    def lines(self, path: str, **query: str | float | None) -> Iterator[Any]:
-        """Yield the decoded lines of a stream as they come."""
+    def lines(self, path: str, kind: type[T], /, **query: str | float | None) -> Iterator[T]:
+        """Yield the decoded lines of a stream as they come. kind: what each is."""
         answer = self._open("GET", path + _query(query), None)
         if answer.status != 200:
             raise self._error(answer.status, answer.read())
         try:
             for line in answer:
                 if line.strip():
-                    yield decoded(line)
+                    yield decoded(line, kind)
         except (OSError, http.client.HTTPException) as error:
             raise AdminError(f"{self.where}: {error}") from error
 
@@ -136,8 +144,12 @@ def _query(query: Query | None) -> str:
     return f"?{urlencode(given)}" if given else ""
 
 
-def decoded(text: bytes) -> object:
+def decoded(text: bytes, kind: type[T]) -> T:
+    """Return an answer as a value of its kind. That it is an object is checked, its keys are not: see `answers`."""
     try:
-        return json.loads(text)
+        found: T = json.loads(text)
     except ValueError:
         raise AdminError(f"the answer is no JSON: {text[:100]!r}") from None
+    if not isinstance(found, dict):
+        raise AdminError(f"the answer is no object of JSON: {text[:100]!r}")
+    return found

@@ -33,7 +33,7 @@ def run(given: Namespace, admin: Admin, output: Output) -> int:
         body = Path(given.file).read_bytes()
     except OSError as error:
         raise ValueError(f"{given.file}: {error.strerror}") from None
-    checked: Checked = admin.ask("POST", "/check", body, {"file": given.file[-MAX_FILE:]})
+    checked = admin.ask("POST", "/check", Checked, body, {"file": given.file[-MAX_FILE:]})
     difference = checked["difference"] or {}
     changes = [
         (sign, kind[:-1], name, style)

@@ -27,7 +27,7 @@ def add(commands: Commands, common: ArgumentParser) -> None:
 
 def run(given: Namespace, admin: Admin, output: Output) -> int:
     wait = units.seconds(given.wait) if given.wait else 0.0
-    drained: Drained = admin.ask("POST", "/drain", query={"listener": given.listener})
+    drained = admin.ask("POST", "/drain", Drained, query={"listener": given.listener})
     until = time.monotonic() + wait
     left = _left(admin, drained["draining"]) if wait else drained["connections"]
     while wait and any(left.values()) and time.monotonic() < until:
@@ -42,7 +42,7 @@ def run(given: Namespace, admin: Admin, output: Output) -> int:
 
 def _left(admin: Admin, names: list[str]) -> dict[str, int]:
     left = dict.fromkeys(names, 0)
-    listeners: Listeners = admin.get("/listeners")
+    listeners = admin.get("/listeners", Listeners)
     for one in listeners["listeners"]:
         if one["name"] in left:
             left[one["name"]] += one["counts"]["connections_active"]

@@ -34,7 +34,7 @@ def add(commands: Commands, common: ArgumentParser) -> None:
 
 def run(given: Namespace, admin: Admin, output: Output) -> int:
     if given.stop:
-        return _show(admin.ask("DELETE", "/record"), output)
+        return _show(admin.ask("DELETE", "/record", Recorded), output)
     asked = {
         "file": given.file,
         "listener": given.listener,
@@ -43,7 +43,7 @@ def run(given: Namespace, admin: Admin, output: Output) -> int:
         "max_seconds": units.seconds(given.time) if given.time else None,
     }
     body = json.dumps({key: value for key, value in asked.items() if value is not None}).encode()
-    state: Recorded = admin.ask("POST", "/record", body)
+    state = admin.ask("POST", "/record", Recorded, body)
     if given.detach:
         return _show(state, output)
     try:
@@ -51,13 +51,13 @@ def run(given: Namespace, admin: Admin, output: Output) -> int:
             with output.console.status(f"{_words(state)}; {_END}") as shown:
                 while state["recording"]:
                     time.sleep(EVERY)
-                    state = admin.get("/record")
+                    state = admin.get("/record", Recorded)
                     shown.update(f"{_words(state)}; {_END}")
         while state["recording"]:
             time.sleep(EVERY)
-            state = admin.get("/record")
+            state = admin.get("/record", Recorded)
     except KeyboardInterrupt:
-        state = admin.ask("DELETE", "/record")
+        state = admin.ask("DELETE", "/record", Recorded)
     return _show(state, output)
 
 

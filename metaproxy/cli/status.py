@@ -44,10 +44,10 @@ def add(commands: Commands, common: ArgumentParser) -> None:
 
 def run(given: Namespace, admin: Admin, output: Output) -> int:
     seconds = f"{given.seconds:g}"
-    info: ServerInfo = admin.get("/server_info")
-    found: Problems = admin.get("/problems", seconds=seconds)
-    listeners: Listeners = admin.get("/listeners")
-    clusters: Clusters = admin.get("/clusters", seconds=seconds)
+    info = admin.get("/server_info", ServerInfo)
+    found = admin.get("/problems", Problems, seconds=seconds)
+    listeners = admin.get("/listeners", Listeners)
+    clusters = admin.get("/clusters", Clusters, seconds=seconds)
     if output.as_json:
         output.json(
             {

@@ -27,8 +27,8 @@ def add(commands: Commands, common: ArgumentParser) -> None:
 
 
 def run(given: Namespace, admin: Admin, output: Output) -> int:
-    one: Tapped
-    for one in admin.lines("/tap", listener=given.listener, match=given.match, limit=given.limit, rate=given.rate):
+    query = {"listener": given.listener, "match": given.match, "limit": given.limit, "rate": given.rate}
+    for one in admin.lines("/tap", Tapped, **query):
         if output.as_json:
             output.json(one, one_line=True)
             continue

@@ -34,7 +34,7 @@ def add(commands: Commands, common: ArgumentParser) -> None:
 
 def run(given: Namespace, admin: Admin, output: Output) -> int:
     def look() -> Flows:
-        found: Flows = admin.get("/flows", seconds=f"{given.seconds:g}", limit=given.rows, caller=given.by)
+        found = admin.get("/flows", Flows, seconds=f"{given.seconds:g}", limit=given.rows, caller=given.by)
         return found
 
     found = look()  # the first look begins to count

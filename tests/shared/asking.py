@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import io
 import json
-from typing import Any
+from typing import Any, TypeVar
 
 from browser import Desk
 from rich.console import Console
 
-from metaproxy.cli.client import Admin, decoded
+from metaproxy.cli.client import Admin, Query, decoded
 from metaproxy.cli.main import parser
 from metaproxy.cli.output import Output
+
+T = TypeVar("T")
 
 
 class DeskAdmin(Admin):
@@ -25,12 +27,20 @@ class DeskAdmin(Admin):
         super().__init__()
         self.desk = desk
 
-    def ask(self, method: str, path: str, body: bytes | None = None, query: Any = None, also: int = 200) -> Any:
+    def ask(
+        self,
+        method: str,
+        path: str,
+        kind: type[T],
+        body: bytes | None = None,
+        query: Query | None = None,
+        also: int = 200,
+    ) -> T:
         given = "&".join(f"{key}={value}" for key, value in (query or {}).items() if value not in (None, ""))
         answer = self.desk.ask(method, f"{path}?{given}" if given else path, body or b"")
         if answer.status not in (200, also):
             raise self._error(answer.status, answer.body)
-        return decoded(answer.body)
+        return decoded(answer.body, kind)
 
 
 class Terminal:

@@ -16,7 +16,7 @@ class Lines:
         self._lines = lines
         self.asked = None
 
-    def lines(self, path: Any, **query: Any) -> Iterator[None]:
+    def lines(self, path: Any, kind: Any, /, **query: Any) -> Iterator[None]:
         self.asked = path, query  # type: ignore[assignment]
         yield from self._lines
 

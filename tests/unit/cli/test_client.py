@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socketserver
 import ssl
 import threading
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from authority import Authority
 
-from metaproxy.cli.client import Admin, AdminError
+from metaproxy.cli.client import Admin, AdminError, decoded
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -66,23 +67,31 @@ def where(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 def test_it_asks_with_its_token_and_leaves_out_what_is_not_given(where: Any) -> None:
     admin = Admin(where, "t")
-    assert admin.get("/stats", filter="a b", format=None) == {"a": 1}
-    assert admin.ask("POST", "/drain", b"body") == {"a": 1}
+    assert admin.get("/stats", dict, filter="a b", format=None) == {"a": 1}
+    assert admin.ask("POST", "/drain", dict, b"body") == {"a": 1}
     assert Handler.seen == [("GET", "/stats?filter=a+b", "Bearer t", b""), ("POST", "/drain", "Bearer t", b"body")]
 
 
 def test_a_stream_is_read_line_by_line(where: Any) -> None:
-    assert list(Admin(where).lines("/lines")) == [{"n": 1}, {"n": 2}]
+    assert list(Admin(where).lines("/lines", dict)) == [{"n": 1}, {"n": 2}]
 
 
 def test_a_refusal_has_the_apis_own_words(where: Any) -> None:
     with pytest.raises(AdminError, match="no such thing") as caught:
-        Admin(where).get("/no")
+        Admin(where).get("/no", dict)
     assert caught.value.status == 404
     with pytest.raises(AdminError, match="no such thing"):
-        list(Admin(where).lines("/no"))
+        list(Admin(where).lines("/no", dict))
     with pytest.raises(AdminError, match="is it an admin API"):
-        Admin(where).get("/html")
+        Admin(where).get("/html", dict)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [(b"<html>", "is no JSON: b'<html>'"), (b"[1]", "is no object of JSON: b'[1]'")]
+)
+def test_an_answer_that_no_command_can_read_is_refused(text: bytes, words: str) -> None:
+    with pytest.raises(AdminError, match=re.escape(words)):
+        decoded(text, dict)
 
 
 def test_an_api_with_tls_is_asked_when_its_certificate_is_trusted_and_shown_ones_own(tmp_path: Path) -> None:
@@ -101,11 +110,11 @@ def test_an_api_with_tls_is_asked_when_its_certificate_is_trusted_and_shown_ones
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
-        assert Admin(where, ca=str(authority.ca), certificate=str(both)).get("/stats") == {"a": 1}
+        assert Admin(where, ca=str(authority.ca), certificate=str(both)).get("/stats", dict) == {"a": 1}
         with pytest.raises(AdminError, match="CERTIFICATE_VERIFY_FAILED"):
-            Admin(where, certificate=str(both)).get("/stats")
+            Admin(where, certificate=str(both)).get("/stats", dict)
         with pytest.raises(AdminError):
-            Admin(where, ca=str(authority.ca)).get("/stats")
+            Admin(where, ca=str(authority.ca)).get("/stats", dict)
     finally:
         server.shutdown()
         thread.join()
@@ -117,7 +126,7 @@ def test_an_api_with_tls_is_asked_when_its_certificate_is_trusted_and_shown_ones
 def test_an_api_that_is_not_there_is_told() -> None:
     for where in ("127.0.0.1:1", "unix:/nowhere.sock"):
         with pytest.raises(AdminError, match=where):
-            Admin(where).get("/")
+            Admin(where).get("/", dict)
 
 
 @pytest.mark.parametrize("where", ["ftp://x", "http://", "http://x:no", ""])
