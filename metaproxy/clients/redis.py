@@ -141,7 +141,7 @@ class Redis:
     ) -> None:
         self._connector = connector or (lambda: _endpoint(target, reactor))
         self._reactor = reactor
-        self._timeout = timeout
+        self.timeout = timeout
         self._target = target
         self._greeting: list[Command] = []
         if password:
@@ -164,7 +164,7 @@ class Redis:
         one of them is an error; at once while the server can't be reached.
         """
         now = self._reactor.seconds()
-        call = _Call(commands, now, self._timeout)
+        call = _Call(commands, now, self.timeout)
         connection = self._connection
         if connection is not None:
             if len(connection.waiting) >= MOST:
@@ -261,14 +261,14 @@ class Redis:
     def _watch(self, call: _Call) -> None:
         self._timed.append(call)
         if self._timer is None:
-            self._timer = self._reactor.callLater(self._timeout, self._sweep)
+            self._timer = self._reactor.callLater(self.timeout, self._sweep)
 
     def _sweep(self) -> None:
         self._timer = None
         now = self._reactor.seconds()
         timed = self._timed
         while timed and (timed[0].deferred.called or timed[0].deadline <= now + 1e-9):
-            timed.popleft().fail(f"{self._target}: no answer within {self._timeout:g} s")
+            timed.popleft().fail(f"{self._target}: no answer within {self.timeout:g} s")
         if timed:
             self._timer = self._reactor.callLater(timed[0].deadline - now, self._sweep)
         connection = self._connection

@@ -84,7 +84,7 @@ class Dns:
             raise ValueError("refresh: 0 would ask without a pause; write 5s")
         if max_refresh < refresh:
             raise ValueError(f"max_refresh: {max_refresh:g} s is less than refresh, {refresh:g} s")
-        self._servers = [_server(each) for each in servers or ()]
+        self.servers = [_server(each) for each in servers or ()]
         self._name, self._port = (host[1], int(host[2])) if host is not None else (target, 0)
         self._clock = clock
         self._bounds = refresh, max_refresh
@@ -111,18 +111,18 @@ class Dns:
     def _ask(self) -> None:
         self._timer = None
         try:
-            resolver = self._resolver()
+            resolver = self.resolver()
         except (OSError, ValueError) as problem:
             self._wrong(Failure(problem))
             return
         asked = self._hosts(resolver) if self._port else self._services(resolver)
         asked.addCallbacks(self._right, self._wrong)
 
-    def _resolver(self) -> Resolver:
+    def resolver(self) -> Resolver:
         """Return a resolver for one question: it reads again what may have changed, and has no timer of its own."""
-        if self._servers:
-            return client.Resolver(servers=self._servers, timeout=PATIENCE, reactor=self._clock)
-        servers = _name_servers(RESOLV)
+        if self.servers:
+            return client.Resolver(servers=self.servers, timeout=PATIENCE, reactor=self._clock)
+        servers = name_servers(RESOLV)
         remote = client.Resolver(servers=servers, timeout=PATIENCE, reactor=self._clock)
         return resolve.ResolverChain([hosts.Resolver(HOSTS, ttl=0), remote])
 
@@ -270,7 +270,7 @@ def _server(text: str) -> tuple[str, int]:
     return (host if colon else text), number
 
 
-def _name_servers(path: str) -> list[tuple[str, int]]:
+def name_servers(path: str) -> list[tuple[str, int]]:
     """Those of a resolv.conf. Raises OSError, or ValueError when there is none."""
     with open(path, encoding="utf-8", errors="replace") as file:
         found = re.findall(r"^\s*nameserver\s+(\S+)", file.read(65536), re.MULTILINE)

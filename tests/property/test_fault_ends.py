@@ -28,6 +28,24 @@ FAULTS: list[dict[str, object]] = [
 ]
 
 
+class Watched:
+    """The hook of a filter for requests. hit: exchanges that have met a fault."""
+
+    def __init__(self, filter: Any) -> None:
+        self.filter = filter
+        self.hit: list[Any] = []
+
+    def on_request(self, exchange: Any) -> Any:
+        before = self.filter.gauges["active"]
+        found = self.filter.on_request(exchange)
+        if self.filter.gauges["active"] > before:
+            self.hit.append(exchange)
+        return found
+
+    def under_way(self) -> set[Any]:
+        return {exchange for exchange in self.hit if not exchange.outcome}
+
+
 class Slot:
     """A clock that is the stage's as soon as there is one."""
 
@@ -37,22 +55,24 @@ class Slot:
         return self.stage.clock.callLater(seconds, call, *args)
 
 
-def faulty(play: Play, seed: int) -> Any:
+def faulty(play: Play, seed: int) -> Watched:
     """Puts the filter in front of a play's route."""
     clock: Any = Slot()
     clock.stage = play.stage
     filter = fault(FAULTS, clock, seed=seed, max_active=5)
     route = play.stage.route
+    watched = Watched(filter)
     for hook in HOOKS:
-        setattr(route, hook, (getattr(filter, hook), *getattr(route, hook)))
-    return filter
+        own = watched.on_request if hook == "on_request" else getattr(filter, hook)
+        setattr(route, hook, (own, *getattr(route, hook)))
+    return watched
 
 
-def settle(play: Play, filter: Any) -> None:
+def settle(play: Play, watched: Watched) -> None:
     """Time for what waits; then nothing of the filter's is left."""
     for _ in range(40):
         play.stage.clock.advance(1.0)
-    assert filter.gauges == {"active": sum(not exchange.outcome for exchange in filter._active)}
+    assert watched.filter.gauges == {"active": len(watched.under_way())}
 
 
 class ById(Play):
@@ -69,19 +89,19 @@ class ById(Play):
 @given(STEPS, st.sampled_from(["multiplex", "pool", "pinned"]), st.integers(0, 1000))
 def test_answers_with_ids(steps: list[tuple[str, int]], mode: str, seed: int) -> None:
     play = ById(mode, Breaker())
-    filter = faulty(play, seed)
+    watched = faulty(play, seed)
     play.run(steps)
-    settle(play, filter)
+    settle(play, watched)
     play.check()
-    assert filter.gauges == {"active": 0}
+    assert watched.filter.gauges == {"active": 0}
 
 
 @given(STEPS, st.sampled_from(["multiplex", "pool"]), st.integers(0, 1000))
 def test_answers_without_ids(steps: list[tuple[str, int]], mode: str, seed: int) -> None:
     play = FifoPlay(mode, Breaker())
-    filter = faulty(play, seed)
+    watched = faulty(play, seed)
     play.run(steps)
-    settle(play, filter)
+    settle(play, watched)
     ends, counts = play.ends, play.stage.listener.counts
     assert set(ends.seen.values()) <= {1}
     assert len(ends.seen) == counts.requests - counts.active_exchanges
@@ -92,4 +112,4 @@ def test_answers_without_ids(steps: list[tuple[str, int]], mode: str, seed: int)
         wanted = iter(play.order[which])
         assert all(body in wanted for body in play.bodies(whole)), "an answer out of order, twice, or somebody else's"
     held = {exchange for wire in play.clients for exchange in play.stage.downstream(wire).under_way()}
-    assert set(filter._active) <= held
+    assert watched.under_way() <= held

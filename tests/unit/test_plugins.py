@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from zope.interface.interface import InterfaceClass
 
 import twisted.plugins
 from metaproxy.codecs.framing import Codec
@@ -24,6 +25,7 @@ from metaproxy.plugins import (
     verify,
 )
 from metaproxy.units import Bytes, Percent, Seconds
+from twisted import plugin as twisted_plugin
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 CODEC = '''
@@ -430,11 +432,12 @@ class Plain(Codec):
         self.limit, self.wait, self.clock = limit, wait, clock
 
 
-def registry_with(interface: object, name: str, target: Callable[..., object]) -> Registry:
-    registry = Registry()
-    declaration = Declaration(interface, name, target)  # type: ignore[arg-type]
-    registry._known[kind_of(interface), name] = type(next(iter(registry._known.values())))(declaration, "a test")  # type: ignore[arg-type]
-    return registry
+def registry_with(interface: InterfaceClass, name: str, target: Callable[..., object]) -> Registry:
+    """A registry of an installation in which this plugin is the only one."""
+    declaration = Declaration(interface, name, target)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(twisted_plugin, "getPlugins", lambda _: [declaration])
+        return Registry()
 
 
 def test_a_plugin_is_built_with_its_options_converted() -> None:

@@ -145,7 +145,7 @@ class _Kept:
 
 @implementer(IOnRequest)
 class ExtAuthz:
-    """Asks a service about each request, and refuses what it refuses."""
+    """Asks a service about each request, and refuses what it refuses. service: who is asked; it may be replaced."""
 
     def __init__(
         self,
@@ -180,7 +180,7 @@ class ExtAuthz:
         expression = matching(match)
         self._match = None if expression is ALWAYS else expression
         try:
-            self._service = where.service(timeout, clock, clusters)
+            self.service = where.service(timeout, clock, clusters)
         except OptionError:
             raise
         except ValueError as error:
@@ -214,7 +214,7 @@ class ExtAuthz:
         except TooMuch:
             self.counters["denied"] += 1
             return _TOO_MUCH
-        asking = self._service.ask(what)
+        asking = self.service.ask(what)
         return asking.addCallbacks(self._answered, self._failed, callbackArgs=(exchange, key), errbackArgs=(exchange,))
 
     @staticmethod
@@ -243,7 +243,7 @@ class ExtAuthz:
             self._kept.inherit(previous._kept)
 
     def stop(self) -> Deferred[None] | None:
-        return self._service.stop()
+        return self.service.stop()
 
     def _answered(self, decision: Decision, exchange: IExchange, key: Hashable) -> Reply | None:
         self._trouble.answered()
@@ -265,7 +265,7 @@ class ExtAuthz:
 
     def _failed(self, failure: Failure, exchange: IExchange) -> Reply | Failure | None:
         """The service can't be asked. All else that fails is a mistake of ours, and reported as such."""
-        if failure.check(*self._service.failures) is None:
+        if failure.check(*self.service.failures) is None:
             return failure
         self.counters["error"] += 1
         self._trouble.failed(failure.getErrorMessage())

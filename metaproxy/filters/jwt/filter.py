@@ -57,13 +57,13 @@ class Jwt:
         self.counters = dict.fromkeys(
             ("allowed", "denied", "jwt_cache_hit", "jwt_cache_miss", "jwks_fetch_success", "jwks_fetch_failed"), 0
         )
-        self._providers = [
+        self.providers = [
             jwt_tokens.provider(name, options, clock, self.counters, cache, clusters)
             for name, options in providers.items()
         ]
-        self.asks = tuple(name for one in self._providers for name in one.asks)
+        self.asks = tuple(name for one in self.providers for name in one.asks)
         self._require = require
-        self._owned = {key: None for one in self._providers for key in one.claims.values()}
+        self._owned = {key: None for one in self.providers for key in one.claims.values()}
         self._refused, self._missing, self._not_yet = jwt_tokens.Refused, jwt_tokens.Missing, jwt_tokens.NotYet
 
     def on_request(self, exchange: IExchange) -> Reply | Deferred[Reply | None] | None:
@@ -81,20 +81,20 @@ class Jwt:
     def inherit(self, previous: object) -> None:
         """Goes on with the keys of the same places, so that no token waits for them again."""
         if isinstance(previous, Jwt):
-            before = {one.name: one for one in previous._providers}
-            for one in self._providers:
+            before = {one.name: one for one in previous.providers}
+            for one in self.providers:
                 if one.name in before:
                     one.inherit(before[one.name])
 
     def stop(self) -> Deferred[list[tuple[bool, None]]] | None:
-        waits = [wait for wait in (one.stop() for one in self._providers) if wait is not None]
+        waits = [wait for wait in (one.stop() for one in self.providers) if wait is not None]
         return DeferredList(waits, consumeErrors=True) if waits else None
 
     def _judge(self, exchange: IExchange) -> Passed:
         """The providers whose tokens are good, as many as are needed. Raises Refused, or NotYet."""
         passed: Passed = []
         refusals = []
-        for one in self._providers:
+        for one in self.providers:
             try:
                 passed.append((one, one.verify(self._token_of(one, exchange))))
             except self._refused as error:

@@ -197,7 +197,7 @@ class RemoteKeys:
         self._close = close
         self._refresh = refresh
         self._clock = clock
-        self._fetch = fetch
+        self.fetch = fetch
         self._counters = counters
         self._keys: KeySet | None = None
         self._body = b""
@@ -244,7 +244,7 @@ class RemoteKeys:
         if self._next is not None and self._next.active():
             self._next.cancel()
         self._asked = self._clock.seconds()
-        fetching = self._under_way = self._fetch()
+        fetching = self._under_way = self.fetch()
         fetching.addCallbacks(self._take, self._fail)
         fetching.addBoth(self._ended)
 

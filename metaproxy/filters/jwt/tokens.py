@@ -109,7 +109,7 @@ def _body(answer: Answer) -> bytes:
 
 
 class Provider:
-    """Whose tokens are good, and how they are verified."""
+    """Whose tokens are good, and how they are verified. source: where its keys come from."""
 
     def __init__(
         self,
@@ -152,9 +152,9 @@ class Provider:
         self._issuer, self._audiences = issuer, list(audiences or ())
         self._prefix, self._most = prefix.lower(), max_token
         self._skew = clock_skew
-        self._clock, self._counters = clock, counters
+        self.clock, self.counters = clock, counters
         self.asks = tuple(name for name in [(jwks or {}).get("cluster")] if isinstance(name, str))
-        self._keys = _source(jwks, shared_secret, algorithms, clock, counters, clusters)
+        self.source = _source(jwks, shared_secret, algorithms, clock, counters, clusters)
         self._known: BoundedMap[str, Verified] = BoundedMap(cache)
 
     @property
@@ -163,7 +163,7 @@ class Provider:
         return len(self._known)
 
     def stop(self) -> Deferred[None] | None:
-        return self._keys.stop()
+        return self.source.stop()
 
     def token_of(self, value: str | None) -> str:
         """The token in the value of the metadata key. Raises Refused."""
@@ -176,17 +176,17 @@ class Provider:
         return value
 
     def inherit(self, before: Provider) -> None:
-        if isinstance(self._keys, RemoteKeys) and isinstance(before._keys, RemoteKeys):
-            self._keys.inherit(before._keys)
+        if isinstance(self.source, RemoteKeys) and isinstance(before.source, RemoteKeys):
+            self.source.inherit(before.source)
 
     def verify(self, token: str) -> Verified:
         """Raises Refused, or NotYet."""
-        now = self._clock.seconds()
+        now = self.clock.seconds()
         found = self._known.get(token)
-        if found is not None and found.keys is self._keys.current(now):
-            self._counters["jwt_cache_hit"] += 1
+        if found is not None and found.keys is self.source.current(now):
+            self.counters["jwt_cache_hit"] += 1
         else:
-            self._counters["jwt_cache_miss"] += 1
+            self.counters["jwt_cache_miss"] += 1
             found = self._verified(token, now)
             self._keep(token, found)
         if now > found.end + self._skew:
@@ -207,16 +207,16 @@ class Provider:
             raise Refused(f"the token's algorithm is none of {', '.join(self._algorithms)}")
         if self._issuer and claims.get("iss") != self._issuer:
             raise Refused(f"the token is not from {self._issuer}")
-        keys = self._keys.current(now)
+        keys = self.source.current(now)
         try:
             suiting = keys.find(algorithm, name if isinstance(name, str) else None) if keys is not None else []
         except BadKeys as error:
             raise Refused(str(error)) from None
         if keys is None or not suiting:
-            waiting = self._keys.fetched(now)
+            waiting = self.source.fetched(now)
             if waiting is not None:
                 raise NotYet(waiting)
-            keys = self._keys.current(now)
+            keys = self.source.current(now)
             what = "no key for the token's kid and algorithm" if keys is not None else "no keys could be fetched so far"
             raise Refused(f"{self.name}: {what}")
         claims = self._checked_by(token, algorithm, suiting)

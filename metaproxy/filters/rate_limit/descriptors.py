@@ -23,7 +23,7 @@ LONGEST = 256
 
 
 class Limit:
-    """How many requests may pass in which time."""
+    """How many requests may pass in which time. Equal where both are: what is known by it outlasts a reload."""
 
     def __init__(
         self,
@@ -33,6 +33,12 @@ class Limit:
         self.requests = requests_per_unit
         self.unit = unit
         self.seconds = UNITS[unit]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Limit) and (self.requests, self.unit) == (other.requests, other.unit)
+
+    def __hash__(self) -> int:
+        return hash((self.requests, self.unit))
 
 
 class Asked(NamedTuple):

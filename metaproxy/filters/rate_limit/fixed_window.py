@@ -128,7 +128,7 @@ class OnRedis:
         self._quotas = quotas
         self._domain = prefix + domain
         self._clock = clock
-        self._redis = redis
+        self.redis = redis
 
     def ask(self, asked: Sequence[Asked], hits: int) -> Deferred[Decision]:
         now = self._clock.seconds()
@@ -138,9 +138,9 @@ class OnRedis:
             name = name_of(self._domain, one, start_of(limit, now)).encode()
             commands.append((b"INCRBY", name, b"%d" % hits))
             commands.append((b"EXPIRE", name, b"%d" % limit.seconds))
-        return self._redis.call(commands).addCallback(
+        return self.redis.call(commands).addCallback(
             lambda found: decide(asked, [int(count) for count in found[::2]], now, self._quotas)
         )
 
     def stop(self) -> None:
-        self._redis.close()
+        self.redis.close()

@@ -82,7 +82,7 @@ def _check_target(option: str, target: str) -> None:
 
 @implementer(IOnRequest)
 class GlobalRateLimit:
-    """Refuses what exceeds limits that are counted for all proxies together."""
+    """Refuses what exceeds limits that are counted for all proxies together. service: who counts."""
 
     def __init__(
         self,
@@ -130,9 +130,9 @@ class GlobalRateLimit:
         if where is not None and where.cluster:
             check_known(clusters, where.cluster)
         self.asks = () if where is None or not where.cluster else (where.cluster,)
-        self._service: Service = _service(where, domain, timeout, clock, max_keys, quotas, clusters)
+        self.service: Service = _service(where, domain, timeout, clock, max_keys, quotas, clusters)
         if remember_over_limit:
-            self._service = OverLimitCache(self._service, clock, max_keys)
+            self.service = OverLimitCache(self.service, clock, max_keys)
         self._notes = ResponseMetadata(self) if headers or (where is not None and where.grpc) else None
         self._trouble = OutageLog("global_rate_limit", "the limit is asked again", clock)
         self.counters = {"ok": 0, "over_limit": 0, "enforced": 0, "error": 0, "failure_mode_allowed": 0}
@@ -144,7 +144,7 @@ class GlobalRateLimit:
         asked = [one for one in [descriptor.asked(get) for descriptor in self._descriptors] if one is not None]
         if not asked:
             return None
-        decision = self._service.ask(asked, self._hits)
+        decision = self.service.ask(asked, self._hits)
         if isinstance(decision, Decision):
             return self._decided(decision, exchange)
         return decision.addCallbacks(self._decided, self._failed, callbackArgs=(exchange,))
@@ -154,11 +154,11 @@ class GlobalRateLimit:
         if not isinstance(previous, GlobalRateLimit) or previous._asked_at != self._asked_at:
             return
         self._trouble = previous._trouble
-        if isinstance(self._service, (InProcess, OverLimitCache)):
-            self._service.inherit(previous._service)
+        if isinstance(self.service, (InProcess, OverLimitCache)):
+            self.service.inherit(previous.service)
 
     def stop(self) -> None:
-        self._service.stop()
+        self.service.stop()
 
     def _decided(self, decision: Decision, exchange: IExchange) -> Reply | None:
         self._trouble.answered()
@@ -186,7 +186,7 @@ class GlobalRateLimit:
 
     def _failed(self, failure: Failure) -> Reply | Failure | None:
         """The limit can't be asked. All else that fails is a mistake of ours, and reported as such."""
-        if failure.check(*self._service.failures) is None:
+        if failure.check(*self.service.failures) is None:
             return failure
         self.counters["error"] += 1
         self._trouble.failed(failure.getErrorMessage())

@@ -36,7 +36,7 @@ class OverLimitCache:
 
     def __init__(self, service: Service, clock: IReactorTime, most: int) -> None:
         self.failures: tuple[type[Exception], ...] = service.failures
-        self._service = service
+        self.service = service
         self._clock = clock
         self._most = most
         self._over: BoundedMap[Asked, tuple[float, Quota]] = BoundedMap(most)
@@ -55,7 +55,7 @@ class OverLimitCache:
                 if now < until:
                     return Decision(False, Quota(quota.limit, quota.per, 0, until - now))
                 del self._over[one]
-        answer = self._service.ask(asked, hits)
+        answer = self.service.ask(asked, hits)
         return self._noted(answer, asked) if isinstance(answer, Decision) else answer.addCallback(self._noted, asked)
 
     def inherit(self, before: object) -> None:
@@ -65,7 +65,7 @@ class OverLimitCache:
             self._over.limit(self._most)
 
     def stop(self) -> None:
-        self._service.stop()
+        self.service.stop()
 
     def _noted(self, decision: Decision, asked: Sequence[Asked]) -> Decision:
         for place, quota in decision.over:

@@ -53,12 +53,12 @@ class RateLimitService:
     ) -> None:
         """target: a cluster's name when clusters are given."""
         self._domain = domain
-        self._timeout = timeout
+        self.timeout = timeout
 
         def method(target: str) -> Method[RateLimitRequest, RateLimitResponse]:
             return Method(target, PATH, RateLimitRequest, RateLimitResponse, reactor)
 
-        self._method: Calls[RateLimitRequest, RateLimitResponse] = (
+        self.calls: Calls[RateLimitRequest, RateLimitResponse] = (
             GrpcToCluster(clusters, target, method, CallFailed, reactor) if clusters is not None else method(target)
         )
 
@@ -72,10 +72,10 @@ class RateLimitService:
                 unit = RateLimitUnit.Value(one.limit.unit.upper())
                 override = RateLimitDescriptor.RateLimitOverride(requests_per_unit=one.limit.requests, unit=unit)
                 descriptor.limit.CopyFrom(override)
-        return self._method.call(request, self._timeout).addCallback(decision)
+        return self.calls.call(request, self.timeout).addCallback(decision)
 
     def stop(self) -> None:
-        self._method.close()
+        self.calls.close()
 
 
 def decision(response: RateLimitResponse) -> Decision:

@@ -121,9 +121,9 @@ class Tracing:
         self.counters = {"traced": 0, "untraced": 0}
         self._spans = spans
         self._propagation = propagation
-        self._policy = policy
-        self._carries = carries
-        self._sparing = policy.sparing and literal and carries
+        self.policy = policy
+        self.carries = carries
+        self.sparing = policy.sparing and literal and carries
         self._offset = offset
         self._rng = rng or random.Random(os.urandom(16))
         self._bits = self._rng.getrandbits
@@ -133,8 +133,8 @@ class Tracing:
         self._words = WORDS if policy.trust and not policy.follow else (*WORDS, *CONTEXT_WORDS)
         self._prefix = MADE_OF[policy.direction]
         self._kind = SpanKind.CLIENT if policy.direction == "outbound" else SpanKind.SERVER
-        self._fixed = {"component": "proxy"}
-        self._fixed |= {name: value for name, value in (("node_id", node_id), ("zone", zone)) if value}
+        self.fixed = {"component": "proxy"}
+        self.fixed |= {name: value for name, value in (("node_id", node_id), ("zone", zone)) if value}
         self._open: dict[IExchange, Span] = {}
 
     @property
@@ -145,9 +145,9 @@ class Tracing:
     # -- the start
 
     def on_request(self, exchange: IExchange) -> None:
-        carries = self._carries
+        carries = self.carries
         id = made = None
-        if self._sparing and self._silent(exchange.message.frame):
+        if self.sparing and self._silent(exchange.message.frame):
             bits = self._bits(128)
             if request_id.draw_of(bits) >= self._most:
                 self.counters["untraced"] += 1
@@ -158,7 +158,7 @@ class Tracing:
                 id = exchange.get(request_id.KEY)
             except FrameError:
                 carries = False  # neither can anything be put there
-            if carries and not self._policy.trust:
+            if carries and not self.policy.trust:
                 id = None
                 self._distrust(exchange)
         if id is None:
@@ -166,7 +166,7 @@ class Tracing:
             reason = self._decide(exchange, id, carries)
             if reason is not FRESH:
                 id = request_id.marked(id, reason)
-            elif self._sparing:
+            elif self.sparing:
                 self.counters["untraced"] += 1
                 return
             if carries:
@@ -186,7 +186,7 @@ class Tracing:
         if draw >= self._overall:
             return FRESH
         if carries:
-            get, policy = exchange.get, self._policy
+            get, policy = exchange.get, self.policy
             if policy.follow and (parent := self._propagation.extract(get)) is not None:
                 return FORCED if parent.trace_flags.sampled else FRESH
             if get(CLIENT_TRACE) is not None and self._rng.random() * 100.0 < policy.client:
@@ -215,7 +215,7 @@ class Tracing:
     def _start(self, exchange: IExchange, carries: bool) -> None:
         get: Callable[[str], str | None] = exchange.get
         operation = _get(get, "operation")
-        name = f"{self._prefix} {operation[: self._policy.max_tag_length]}" if operation else self._prefix
+        name = f"{self._prefix} {operation[: self.policy.max_tag_length]}" if operation else self._prefix
         parent = self._propagation.extract(get) if carries else None
         span = self._spans.start(name, self._kind, parent, exchange.started + self._offset)
         if carries:
@@ -246,7 +246,7 @@ class Tracing:
         request, response = exchange.message, exchange.response
         cluster, outcome = exchange.cluster, exchange.outcome
         tags = {
-            **self._fixed,
+            **self.fixed,
             "guid:x-request-id": (exchange.learnt or {}).get(request_id.KEY) or "",
             "upstream_cluster": cluster,
             "upstream_cluster.name": cluster,
@@ -271,15 +271,15 @@ class Tracing:
         if response is not None:
             tags["response_size"] = str(exchange.response_bytes)
             self._add_metadata(tags, "response", response)
-        for tag in self._policy.tags:
+        for tag in self.policy.tags:
             value = tag.read(exchange)
             if value:
                 tags[tag.name] = value
-        most = self._policy.max_tag_length
+        most = self.policy.max_tag_length
         return {name: value if len(value) <= most else value[:most] for name, value in tags.items()}
 
     def _add_metadata(self, tags: dict[str, str], side: str, message: Message) -> None:
-        wanted = self._policy.metadata
+        wanted = self.policy.metadata
         if not wanted:
             return
         known = message.known()

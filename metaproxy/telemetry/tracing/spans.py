@@ -72,15 +72,15 @@ class Spans:
     def __init__(
         self, make: Callable[[], SpanExporter], about: Mapping[str, str], interval: float, most: int, clock: Clock
     ) -> None:
-        self._make = make
-        self._about = about
-        self._interval = interval
-        self._most = most
+        self.make = make
+        self.about = about
+        self.interval = interval
+        self.most = most
         self._clock = clock
         self._tracer: Tracer | None = None
         self._provider: TracerProvider | None = None
         self._gate: _Gate | None = None
-        self._stopped = False
+        self.stopped = False
         self._log_throttle = LogThrottle(clock.seconds)
 
     # -- for the path
@@ -92,16 +92,16 @@ class Spans:
 
     def _open(self) -> Tracer:
         _quieten()
-        self._gate = gate = _Gate(self._make(), self._most, self._interval, self._failed)
+        self._gate = gate = _Gate(self.make(), self.most, self.interval, self._failed)
         self._provider = TracerProvider(
             sampler=ALWAYS_ON,
-            resource=Resource.create(dict(self._about)),
+            resource=Resource.create(dict(self.about)),
             shutdown_on_exit=False,
             span_limits=SpanLimits(max_span_attributes=MAX_ATTRIBUTES),
         )
         self._provider.add_span_processor(gate)
         self._tracer = tracer = self._provider.get_tracer("metaproxy")
-        if self._stopped:  # exchanges that were under way when their configuration was replaced
+        if self.stopped:  # exchanges that were under way when their configuration was replaced
             gate.closed = True
         return tracer
 
@@ -150,7 +150,7 @@ class Spans:
     def stop(self) -> Deferred[None]:
         """Sends what is left, for LAST_CHANCE seconds at most; fires then."""
         done: Deferred[None] = Deferred()
-        self._stopped = True
+        self.stopped = True
         provider, gate = self._provider, self._gate
         if provider is None or gate is None:
             done.callback(None)

@@ -89,6 +89,12 @@ async def test_a_busy_port_is_an_error_at_the_start() -> None:
     await running.service.stopService()
 
 
+def start(desk: Desk, port: Port) -> None:
+    """The service, with a reactor that gives it this port."""
+    vars(desk.clock)["listenTCP"] = lambda *_, **__: port
+    desk.admin.startService()
+
+
 def test_while_the_proxy_drains_it_stays() -> None:
     from harness import call
 
@@ -97,7 +103,7 @@ def test_while_the_proxy_drains_it_stays() -> None:
     desk.running.say(client, call(1))
     stopped: list[object] = []
     port = Port()
-    desk.admin._listening(port)  # type: ignore[arg-type]
+    start(desk, port)
     desk.admin.stopService().addCallback(stopped.append)
     desk.proxy.stopService()
     desk.clock.advance(1)
@@ -112,7 +118,7 @@ def test_while_the_proxy_drains_it_stays() -> None:
 def test_alone_it_stops_at_once() -> None:
     desk = Desk()
     port = Port()
-    desk.admin._listening(port)  # type: ignore[arg-type]
+    start(desk, port)
     stopped = desk.admin.stopService()
     desk.clock.advance(0)
     assert port.closed

@@ -24,6 +24,8 @@ def test_nothing_is_markup_that_was_not_meant_so() -> None:
         def get(self, ask: AdminRequest) -> AdminResponse:
             return AdminResponse(b"")
 
-    page = Index([Odd()])._page.decode()
+    desk = Desk()
+    desk.serve(Index([Odd()]))
+    page = desk.get("/help").text
     assert "/&lt;b&gt;" in page
     assert "1 &lt; 2" in page

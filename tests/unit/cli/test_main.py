@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import io
 import json
 import re
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +81,8 @@ def test_each_command_and_option_is_in_the_reference() -> None:
 
 def options(command: list[str]) -> set[str]:
     """The options of a command besides those that all have."""
-    found = parser()
-    for name in command:
-        found = next(one for one in found._actions if hasattr(one, "choices") and one.choices).choices[name]  # type: ignore[index]
-    named = {one.option_strings[0] for one in found._actions if one.option_strings}
+    shown = io.StringIO()
+    with redirect_stdout(shown), pytest.raises(SystemExit):
+        parser().parse_args([*command, "--help"])
+    named = set(re.findall(r"^  (-{1,2}[\w-]+)", shown.getvalue(), re.MULTILINE))
     return named - {"-h", "--admin", "--token", "--ca", "--certificate", "--json"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import pytest
 from cluster_picks import made, picked
@@ -16,6 +17,7 @@ from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.levels import Levels
 from metaproxy.cluster.plan import Settings
 from metaproxy.codecs.framing import Codec
+from metaproxy.interfaces import IEndpoint
 from metaproxy.message import Kind, Message
 
 REQUEST = Message(Kind.REQUEST, b"", 1, {})
@@ -67,14 +69,22 @@ def test_a_subset_is_planned_like_the_whole() -> None:
 
 def test_a_balancer_goes_on_as_it_is_where_the_plan_comes_out_the_same() -> None:
     version = {"version": "v2"}
-    one = cluster(Endpoint("a:1", metadata=version), Endpoint("b:1"), Endpoint("c:1"))
+    built: list[list[str]] = []
+
+    def balancer(endpoints: Sequence[IEndpoint]) -> RoundRobin:
+        built.append([endpoint.address for endpoint in endpoints])
+        return RoundRobin(endpoints)
+
+    endpoints = [Endpoint("a:1", metadata=version), Endpoint("b:1"), Endpoint("c:1")]
+    one = Cluster("demo", Codec(), endpoints, balancer)
     one.pick(REQUEST, (), version)
-    whole, subset = one.balancer, one._subset(version)
+    assert built == [["a:1", "b:1", "c:1"], ["a:1"]]
     one.refresh()
-    assert one.balancer is whole and one._subset(version) is subset
+    one.pick(REQUEST, (), version)
+    assert len(built) == 2
     one.drain(one.endpoints[1])
-    assert one.balancer is not whole
-    assert one._subset(version) is subset, "nobody of it changed"
+    one.pick(REQUEST, (), version)
+    assert built[2:] == [["a:1", "c:1"]], "nobody of the subset changed"
 
 
 def test_a_level_keeps_its_balancer_when_only_the_shares_change() -> None:

@@ -52,7 +52,7 @@ def test_listeners_share_the_exporter_and_have_their_own_policy(tmp_path: Path) 
     stand = Stand(tmp_path, config({"sampling": 10}, {}, None, tracing=OTLP))
     assert stand.errors == []
     made, sent = plugins(stand)
-    assert [one._policy.sampling for one in made] == [10.0, 100.0]
+    assert [one.policy.sampling for one in made] == [10.0, 100.0]
     assert len({id(one) for one in sent}) == 1
     hooks = [stand.snapshot.listeners[f"front{number}"].routes.routes[0].on_request for number in range(3)]
     assert [len(one) for one in hooks] == [1, 1, 0]
@@ -69,7 +69,7 @@ def test_a_reload_that_leaves_tracing_as_it_was_keeps_it(tmp_path: Path) -> None
     stand.write(config({"sampling": 20}, {}, tracing={**OTLP, "service": "x"}))
     assert stand.configuration.reload() == []
     (_, new), (another, _) = plugins(stand)
-    assert new is not same and another is not sent and sent._stopped and not another._stopped
+    assert new is not same and another is not sent and sent.stopped and not another.stopped
 
 
 def test_what_is_written_reaches_what_it_is_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,18 +84,18 @@ def test_what_is_written_reaches_what_it_is_for(tmp_path: Path, monkeypatch: pyt
     stand = Stand(tmp_path, config(listener, tracing=top, node=node))
     assert stand.errors == []
     (made,), (sent,) = plugins(stand)
-    policy = made._policy
+    policy = made.policy
     assert (policy.client, policy.overall, policy.follow, policy.trust) == (1, 2, True, False)
     assert (policy.direction, policy.metadata, policy.max_tag_length) == ("outbound", ("tenant",), 20)
     assert [(tag.name, tag.value, tag.key, tag.default) for tag in policy.tags] == [
         ("a", "7", "", ""), ("b", "", "k", "d"), ("c", "pod-1", "", ""),
     ]  # fmt: skip
-    assert not made._carries  # quill has no place for metadata
-    assert made._fixed == {"component": "proxy", "node_id": "n", "zone": "z"}
-    exporter = sent._make()
+    assert not made.carries  # quill has no place for metadata
+    assert made.fixed == {"component": "proxy", "node_id": "n", "zone": "z"}
+    exporter = sent.make()
     assert isinstance(exporter, ZipkinExporter)
     assert (exporter.endpoint, exporter.session.headers["k"]) == ("http://127.0.0.1:1/x", "v")
-    assert (sent._about, sent._most, sent._interval) == ({"service.name": "c", "service.instance.id": "n"}, 3, 2.0)
+    assert (sent.about, sent.most, sent.interval) == ({"service.name": "c", "service.instance.id": "n"}, 3, 2.0)
     exporter.shutdown()
 
 
@@ -104,14 +104,14 @@ def test_the_share_may_be_a_live_value(tmp_path: Path) -> None:
     stand = Stand(tmp_path, json.dumps({**text, "runtime": {"share": 3}}))
     assert stand.errors == []
     (made,), _ = plugins(stand)
-    assert made._policy.sampling == 3
+    assert made.policy.sampling == 3
 
 
 def test_only_a_codec_that_says_so_has_its_frames_searched(tmp_path: Path) -> None:
     for protocol, spared in (("dubbo", True), ("quill", False)):
         stand = Stand(tmp_path, config({"request_ids": "traced"}, tracing=OTLP, protocol=protocol))
         (made,), _ = plugins(stand)
-        assert made._sparing == spared
+        assert made.sparing == spared
 
 
 def test_a_listener_that_traces_needs_a_collector() -> None:

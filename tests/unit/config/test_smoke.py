@@ -243,17 +243,18 @@ def test_a_file_with_a_mistake_never_replaces_working_code(tmp_path: Path, monke
     assert stand.errors == []
     before = stand.snapshot.listeners["l"].codec
     (tmp_path / "mine.py").write_text(codec(session="sesion"))
-    stand.configuration._look()
+    stand.configuration.startService()
+    stand.network.clock.advance(LOOK_EVERY)
     assert stand.snapshot.listeners["l"].codec is before
     assert "sesion" in stand.registry.errors[str(tmp_path / "mine.py")]
     for _ in range(3):  # it is still told when it is looked at again
         stand.network.clock.advance(LOOK_EVERY)
-        stand.configuration._look()
     assert "sesion" in stand.registry.errors[str(tmp_path / "mine.py")]
     (tmp_path / "mine.py").write_text(codec("max_id = 77"))
-    stand.configuration._look()
+    stand.network.clock.advance(LOOK_EVERY)
     assert stand.snapshot.listeners["l"].codec.max_id == 77
     assert stand.registry.errors == {}
+    stand.configuration.stopService()
 
 
 @pytest.mark.parametrize(

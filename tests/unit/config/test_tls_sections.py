@@ -13,6 +13,7 @@ from stand import Stand
 
 from metaproxy.app.application import LOOK_EVERY
 from metaproxy.config import model
+from metaproxy.config.build import Builder
 from metaproxy.config.tls import AdminContexts, CertificateError, admin_options, client_tls, server_tls
 
 EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
@@ -199,15 +200,15 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(
 ) -> None:
     stand = Stand(tmp_path, config({}))
     stand.configuration.startService()
-    build = stand.configuration._builder.build
+    build = Builder.build
 
-    def slow(one: Any) -> Any:
-        made = build(one)
+    def slow(builder: Builder, one: Any) -> Any:
+        made = build(builder, one)
         authority.issue("proxy", "proxy", file="proxy")
         monkeypatch.undo()
         return made
 
-    monkeypatch.setattr(stand.configuration._builder, "build", slow)
+    monkeypatch.setattr(Builder, "build", slow)
     authority.issue("proxy", "proxy", file="proxy")
     stand.network.clock.advance(LOOK_EVERY)
     assert stand.snapshot.version == 2

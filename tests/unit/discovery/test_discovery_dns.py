@@ -13,7 +13,7 @@ from twisted.names import client, common, dns, error, server
 from zope.interface.verify import verifyObject
 
 from metaproxy.discovery import dns as module
-from metaproxy.discovery.dns import Dns
+from metaproxy.discovery.dns import Dns, Resolver
 from metaproxy.interfaces import IDiscovery
 
 
@@ -62,6 +62,13 @@ def zone() -> Iterator[None]:
     pytest_twisted.blockon(made.port.stopListening())  # type: ignore[attr-defined]
 
 
+class NetworkDns(Dns):
+    """Its time is a test's; its questions wait for answers by the real reactor's."""
+
+    def resolver(self) -> Resolver:
+        return client.Resolver(servers=self.servers, timeout=(1, 2), reactor=reactor)
+
+
 class Asking:
     """A Dns on a clock of its own, whose questions go over the network."""
 
@@ -69,10 +76,7 @@ class Asking:
         self.clock = task.Clock()
         self.told = Told()
         port = zone.port.getHost().port  # type: ignore[attr-defined]
-        self.dns = Dns(target, self.clock, servers=[f"127.0.0.1:{port}"], **options)
-        self.dns._resolver = lambda: client.Resolver(  # type: ignore[method-assign]
-            servers=self.dns._servers, timeout=(1, 2), reactor=reactor
-        )
+        self.dns = NetworkDns(target, self.clock, servers=[f"127.0.0.1:{port}"], **options)
         self.dns.start(self.told.updates.append, self.told.failures.append)  # type: ignore[arg-type]
 
     async def settled(self, number: int = 1) -> Told:
@@ -227,8 +231,8 @@ def test_what_is_wrong_is_told(options: dict[str, Any], text: str) -> None:
 def test_the_name_servers_are_those_of_resolv_conf_unless_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "resolv.conf"
     file.write_text("search svc\nnameserver 127.0.0.53\n  nameserver 10.0.0.1\n#nameserver 1.1.1.1\n")
-    assert module._name_servers(str(file)) == [("127.0.0.53", 53), ("10.0.0.1", 53)]
-    assert Dns("a:1", task.Clock(), servers=["127.0.0.1", "127.0.0.1:5353"])._servers == [
+    assert module.name_servers(str(file)) == [("127.0.0.53", 53), ("10.0.0.1", 53)]
+    assert Dns("a:1", task.Clock(), servers=["127.0.0.1", "127.0.0.1:5353"]).servers == [
         ("127.0.0.1", 53), ("127.0.0.1", 5353),
     ]  # fmt: skip
     file.write_text("")

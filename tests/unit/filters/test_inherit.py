@@ -11,12 +11,16 @@ from twisted.internet.task import Clock
 
 from metaproxy.config.model import Node
 from metaproxy.filters.concurrency_limit.filter import ConcurrencyLimit
+from metaproxy.filters.ext_authz.authorization import Decision as Verdict
 from metaproxy.filters.ext_authz.filter import ExtAuthz
 from metaproxy.filters.fault.filter import fault
 from metaproxy.filters.istio.stats import IstioStats
 from metaproxy.filters.jwt.keys import RemoteKeys
+from metaproxy.filters.rate_limit.fixed_window import Decision
 from metaproxy.filters.rate_limit.global_ import GlobalRateLimit
 from metaproxy.filters.rate_limit.local import LocalRateLimit
+from metaproxy.filters.rate_limit.over_limit_cache import OverLimitCache
+from metaproxy.filters.rate_limit.quota_headers import Quota
 from metaproxy.testing import FakeExchange
 
 
@@ -24,6 +28,23 @@ class Exchange(FakeExchange):
     def __init__(self, **metadata: str) -> None:
         super().__init__(metadata=metadata, started=1.0, cluster="c", protocol="quill")
         self.complete(ended=1.5)
+
+
+class Service:
+    """Who is asked, and answers at once. asked: how often."""
+
+    failures = ()
+
+    def __init__(self, decision: Any) -> None:
+        self.decision = decision
+        self.asked = 0
+
+    def ask(self, *question: object) -> Deferred[Any]:
+        self.asked += 1
+        return succeed(self.decision)
+
+    def stop(self) -> None:
+        """Nothing is open."""
 
 
 def passes(filter: Any, count: int, **metadata: str) -> list[bool]:
@@ -97,9 +118,14 @@ def test_what_a_service_said_to_be_over_its_limit_stays_known() -> None:
     service = {"redis": "127.0.0.1:1"}
     old = GlobalRateLimit([DESCRIPTOR], clock, service, remember_over_limit=True)  # type: ignore[arg-type]
     new = GlobalRateLimit([DESCRIPTOR], clock, service, remember_over_limit=True, hits_addend=2)  # type: ignore[arg-type]
-    old._service._over["x"] = (5.0, None)  # type: ignore[attr-defined]
+    over = Decision(False, over=[(0, Quota(2, 60, -1, 50))])
+    for filter in (old, new):
+        assert isinstance(filter.service, OverLimitCache)
+        filter.service.service = Service(over)
+    assert passes(old, 1) == [False]
     new.inherit(old)
-    assert len(new._service) == 1  # type: ignore[arg-type]
+    assert passes(new, 1) == [False]
+    assert isinstance(new.service, OverLimitCache) and len(new.service) == 1
 
 
 # -- fault
@@ -164,8 +190,13 @@ def test_what_is_under_way_counts_against_the_new_limit(keys: Any) -> None:
 def test_an_adaptive_limit_goes_on_with_what_it_found() -> None:
     adaptive = {"min_rtt": {"fixed": "10ms"}}
     old, new = ConcurrencyLimit(adaptive=adaptive), ConcurrencyLimit(adaptive={**adaptive, "max_limit": 20})  # type: ignore[arg-type]
-    passes(old, 1)
-    old._lanes[()].gradient.limit = 50  # type: ignore[union-attr]
+    now = 1.0
+    while old.gauges["limit"] <= 20:
+        exchange = FakeExchange(started=now)
+        assert old.on_request(exchange) is None
+        exchange.complete(ended=now + 0.01)
+        old.on_complete(exchange)
+        now += 0.1
     new.inherit(old)
     assert new.gauges["limit"] == 20
 
@@ -190,11 +221,15 @@ def test_decisions_are_kept_while_the_same_is_asked_of_the_same_service() -> Non
         return ExtAuthz({"http": service}, Clock(), cache={"key": ["user"]}, **options)
 
     old = made()
-    old._kept.keep(("ann",), object(), 0.0)
-    same, other, about = made(fail="open"), made("http://127.0.0.1:2"), made(context={"a": "b"})
-    for one in (same, other, about):
+    old.service = Service(Verdict(True))
+    old.on_request(Exchange(user="ann"))
+    asked = []
+    for one in (made(fail="open"), made("http://127.0.0.1:2"), made(context={"a": "b"})):
         one.inherit(old)
-    assert [len(one._kept) for one in (same, other, about)] == [1, 0, 0]
+        one.service = Service(Verdict(True))
+        one.on_request(Exchange(user="ann"))
+        asked.append(one.service.asked)
+    assert asked == [0, 1, 1]
 
 
 JWKS = json.dumps({"keys": [{"kty": "oct", "k": "A" * 43}]}).encode()

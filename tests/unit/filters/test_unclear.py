@@ -108,7 +108,7 @@ def asks(exchange: Asked, **options: Any) -> str:
     asked: list[Any] = []
 
     class Service:
-        failures = (RuntimeError,)
+        failures: tuple[type[Exception], ...] = (RuntimeError,)
 
         def ask(self, what: Any) -> Deferred[Any]:
             asked.append(what)
@@ -118,7 +118,7 @@ def asks(exchange: Asked, **options: Any) -> str:
 
     filter = ExtAuthz(**{"service": {"grpc": "127.0.0.1:9"}, "clock": Clock(), **options})
     filter.stop()
-    vars(filter)["_service"] = Service()
+    filter.service = Service()
     reply: Any = filter.on_request(exchange)  # type: ignore[arg-type]
     if asked:
         return "asked"

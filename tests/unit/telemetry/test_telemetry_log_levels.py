@@ -3,21 +3,23 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from twisted.logger import Logger, LogPublisher
+from twisted.logger import ILogObserver, LogEvent, Logger, LogPublisher
+from zope.interface import implementer
 
 from metaproxy.telemetry.log_levels import MAX_NAMESPACES, LogLevels
 
 
+@implementer(ILogObserver)
 class Log:
     """A publisher with one observer, and loggers of two namespaces."""
 
     def __init__(self) -> None:
         self.seen: list[str] = []
-        self.publisher = LogPublisher(self.observe)  # type: ignore[arg-type]
+        self.publisher = LogPublisher(self)
         self.levels = LogLevels(self.publisher)
         self.levels.start()
 
-    def observe(self, event: Any) -> None:
+    def __call__(self, event: LogEvent) -> None:
         self.seen.append(event["log_format"])
 
     def say(self, level: Any, namespace: str = "metaproxy.proxy.pool") -> Any:
@@ -56,7 +58,8 @@ def test_nothing_is_filtered_any_more_once_it_stopped() -> None:
     log.levels.start()
     log.levels.stop()
     assert log.say("debug")
-    assert len(log.publisher._observers) == 1
+    log.publisher.removeObserver(log)
+    assert not log.say("error"), "it was the only observer again"
 
 
 @pytest.mark.parametrize(("namespace", "level"), [("a b", "info"), ("", "info"), ("x" * 300, "info"), ("a", "loud")])

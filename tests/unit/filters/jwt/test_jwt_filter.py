@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from metaproxy.filters.jwt.filter import Jwt
+from metaproxy.filters.jwt.keys import RemoteKeys
 from metaproxy.interfaces import IFilter
 from metaproxy.message import ErrorKind, Kind, Message
 from metaproxy.plugins import Registry
@@ -108,7 +109,9 @@ def test_what_a_client_writes_is_never_taken_for_a_claim(require: str) -> None:
 def test_requests_wait_for_keys_and_those_that_ended_meanwhile_are_left_alone() -> None:
     jwt = made(providers={"main": {**MAIN, "jwks": {"url": "http://127.0.0.1:9/keys"}}})
     fetching: Deferred[bytes] = Deferred()
-    jwt._providers[0]._keys._fetch = lambda: fetching  # type: ignore[union-attr]
+    source = jwt.providers[0].source
+    assert isinstance(source, RemoteKeys)
+    source.fetch = lambda: fetching
     first, gone, bad = Asked(authorization=token()), Asked(authorization=token()), Asked(authorization="x.y.z")
     waits: Any = [jwt.on_request(one) for one in (first, gone)]  # type: ignore[arg-type]
     reply: Any = jwt.on_request(bad)  # type: ignore[arg-type]

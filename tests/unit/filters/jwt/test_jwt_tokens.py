@@ -8,7 +8,7 @@ import pytest
 from jwt_tools import ISSUER, NOW, jwks, private, token
 from twisted.internet.task import Clock
 
-from metaproxy.filters.jwt.keys import LOOK
+from metaproxy.filters.jwt.keys import LOOK, RemoteKeys
 from metaproxy.filters.jwt.tokens import Missing, NotYet, Provider, Refused, provider
 from metaproxy.plugins import OptionError
 
@@ -32,7 +32,8 @@ def refusal(one: Provider, text: str) -> str:
 
 
 def advance(one: Provider, seconds: float) -> None:
-    one._clock.advance(seconds)  # type: ignore[attr-defined]
+    assert isinstance(one.clock, Clock)
+    one.clock.advance(seconds)
 
 
 def unsigned(header: object, claims: object, signature: str = "AAAA") -> str:
@@ -129,7 +130,7 @@ def test_a_known_token_costs_no_verification_until_it_expires_or_the_keys_change
     text = token()
     for _ in range(5):
         one.verify(text)
-    assert (one._counters["jwt_cache_miss"], one._counters["jwt_cache_hit"]) == (1, 4)
+    assert (one.counters["jwt_cache_miss"], one.counters["jwt_cache_hit"]) == (1, 4)
     path.write_text(jwks("rsa-2"))
     advance(one, LOOK)
     assert refusal(one, text) == "main: no key for the token's kid and algorithm"
@@ -187,7 +188,8 @@ def test_keys_from_a_url_are_waited_for() -> None:
         calls.append(Deferred())
         return calls[-1]
 
-    one._keys._fetch = fetch  # type: ignore[union-attr]
+    assert isinstance(one.source, RemoteKeys)
+    one.source.fetch = fetch
     with pytest.raises(NotYet):
         one.verify(token())
     calls[0].callback(b"no keys")

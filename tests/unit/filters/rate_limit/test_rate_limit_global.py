@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from harness import HEAD, Stage, answer, call
+from reachable import reachable
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
@@ -63,7 +64,7 @@ def limiter(**options: Any) -> Any:
 
 def asking_a_service(**options: Any) -> tuple[Any, Service]:
     found = limiter(service={"grpc": "127.0.0.1:1"}, **options)
-    service = found._service = Service()
+    service = found.service = Service()
     return found, service
 
 
@@ -114,8 +115,8 @@ def test_B7_a_slow_limiter_holds_up_its_own_request_and_nothing_else() -> None:
 
 
 def test_B7_the_answer_is_waited_for_20_ms_by_default() -> None:
-    assert limiter(service={"grpc": "127.0.0.1:1"})._service._timeout == 0.02
-    assert limiter(service={"redis": "127.0.0.1:1"}, timeout=Seconds(0.5))._service._redis._timeout == 0.5
+    assert limiter(service={"grpc": "127.0.0.1:1"}).service.timeout == 0.02
+    assert limiter(service={"redis": "127.0.0.1:1"}, timeout=Seconds(0.5)).service.redis.timeout == 0.5
 
 
 def test_B7_a_limiter_without_an_address_that_answers_is_counted_and_refuses_nobody() -> None:
@@ -172,7 +173,7 @@ def test_headers_of_the_service_reach_request_and_answer() -> None:
     found.on_response(exchange)
     assert exchange.told == {"to-client": "2"}
     found.on_complete(exchange)
-    assert len(found._notes) == 0
+    assert not [one for one in reachable(found) if one is exchange]
 
 
 @pytest.mark.parametrize("headers", [True, False])
@@ -202,7 +203,7 @@ def test_with_nothing_enforced_everything_passes_and_what_would_be_refused_is_co
 
 def test_what_is_remembered_to_be_over_its_limit_is_refused_without_asking() -> None:
     found = limiter(service={"redis": "127.0.0.1:1"}, remember_over_limit=True)
-    service = found._service._service = Service()
+    service = found.service.service = Service()
     outcome(found.on_request(Asking(user="ann")))
     service.answers[0].callback(Decision(False, over=[(0, Quota(2, 60, -1, 50))]))
     reply = found.on_request(Asking(user="ann"))

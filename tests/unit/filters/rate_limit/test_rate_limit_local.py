@@ -6,6 +6,7 @@ import pytest
 from harness import Stage, call
 from hypothesis import given
 from hypothesis import strategies as st
+from reachable import reachable
 
 from metaproxy.codecs.thrift import Thrift
 from metaproxy.filters.rate_limit.local import LocalRateLimit
@@ -172,9 +173,8 @@ def test_whatever_values_come_their_number_and_size_stay_bounded(values: list[st
     limit = LocalRateLimit(1, key="user", max_keys=most)
     for value in values:
         ask(limit, 5.0, user=value)
-    (buckets,) = (one for one in limit._buckets if one is not None)
-    assert len(buckets) <= most
-    assert all(len(str(value)) <= 128 for value in buckets._found)
+    assert limit.gauges["buckets"] <= most
+    assert all(len(one) <= 128 for one in reachable(limit) if isinstance(one, str))
 
 
 def test_passed_and_refused_requests_are_counted() -> None:
@@ -197,7 +197,7 @@ def test_with_headers_an_answer_tells_what_is_left_and_a_refusal_when_to_come_ba
     assert replies[2].metadata is not None and replies[2].metadata["x-ratelimit-remaining"] == "0"
     for exchange in exchanges:
         limit.on_complete(exchange)  # type: ignore[attr-defined]
-    assert limit._notes is not None and len(limit._notes) == 0
+    assert not [one for one in reachable(limit) if isinstance(one, At)], "nothing is kept of those that have ended"
 
 
 def test_without_headers_there_is_no_hook_for_answers() -> None:

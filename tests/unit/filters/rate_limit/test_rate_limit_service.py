@@ -35,7 +35,7 @@ class Line:
 def test_a_request_has_a_descriptor_for_each_with_its_entries_and_its_own_limit() -> None:
     service = RateLimitService("127.0.0.1:1", "shop", 0.02, Clock())
     line: Any = Line()
-    service._method = line
+    service.calls = line
     decisions: list[Decision] = []
     asked = [Asked((("user", "ann"), ("what", "pay\ud800")), None), Asked((("a", ""),), Limit(7, "hour"))]
     service.ask(asked, 4).addCallback(decisions.append)
