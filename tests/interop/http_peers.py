@@ -139,13 +139,14 @@ def haproxy(
     *,
     h2: bool = False,
     to_h2: bool = False,
+    cases: Sequence[int] = (),
     issued: Issued | None = None,
 ) -> Command:
     """
     haproxy before the port `to`, or as a server, which answers 200 with the method, the path and the body's size.
 
     h2: its listener takes HTTP/2 alone, by prior knowledge; issued: TLS, with both by ALPN; to_h2: its server is spoken
-    to in HTTP/2.
+    to in HTTP/2; cases: ports, of which the header x-case names one, spoken to in HTTP/2 (see spec_peers.through).
     """
     bind = " proto h2" if h2 else ""
     if issued is not None:
@@ -153,7 +154,10 @@ def haproxy(
         file.write_bytes(issued.certificate.read_bytes() + issued.key.read_bytes())
         bind = f" ssl crt {file} alpn h2,http/1.1"
     rule, backend = "default_backend back", f"backend back\n  server one 127.0.0.1:{to}{' proto h2' if to_h2 else ''}\n"
-    if not to:
+    if cases:
+        rule = "use_backend case-%[req.hdr(x-case)]"
+        backend = "".join(f"backend case-{each}\n  server one 127.0.0.1:{each} proto h2\n" for each in cases)
+    elif not to:
         text = '"%[method] %[path] body=%[req.body_size]\\n"'
         rule = "option http-buffer-request\n  http-request return status 200 content-type text/plain lf-string " + text
         backend = ""
