@@ -26,7 +26,8 @@ MAX_KEYS = 256
 MAX_SHOWN = 256
 """Characters of a value that an explanation repeats; the value itself may be as long as a frame."""
 
-Hook = Callable[[Any], Any]
+Hook = Callable[[Any], object]
+"""A filter's bound hook. It is handed the proxy's exchange, of which this room knows nothing."""
 
 
 class Named(Protocol):
