@@ -275,8 +275,12 @@ class ProxyService(Service):
         if everything:
             self._swept = now
             # An exchange that waited in a filter meanwhile may have opened a connection to a cluster of before.
-            for pool in pools(list(self._retired)):
+            retired = list(self._retired)
+            for pool in pools(retired):
                 pool.retire()
+            if retired:
+                for listener in (*self.listeners.values(), *self.leaving):
+                    listener.forget_closed()
             for cluster in self.snapshot.clusters.values() if self.snapshot is not None else ():
                 cluster.forget()
 

@@ -118,6 +118,7 @@ class HealthChecks:
     # -- a check
 
     def _due(self, one: _Checked) -> None:
+        one.timer = None
         if self._running >= AT_ONCE:
             self._waiting.append(one)
         else:

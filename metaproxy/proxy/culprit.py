@@ -1,12 +1,15 @@
 """
 Whose code failed: the plugin and its method, from the traceback of what it raised.
 
-Lives here: `culprit`. Does not: what happens to the exchange or connection that met it.
+Lives here: `culprit`, and `text_of` an error that a session keeps. Does not: what happens to the exchange or connection
+that met it.
 """
 
 from __future__ import annotations
 
 from twisted.python.failure import Failure
+
+from metaproxy.message import FrameError
 
 _PATH = ("metaproxy.proxy", "metaproxy.cluster", "metaproxy.routing", "metaproxy.message", "twisted.", "zope.")
 """Modules that call plugins: their frames are passed over."""
@@ -26,3 +29,12 @@ def culprit(failure: Failure, otherwise: str) -> str:
             return f"{type(own).__name__}.{name}" if own is not None else frame.f_code.co_qualname
         traceback = traceback.tb_next
     return otherwise
+
+
+def text_of(error: FrameError) -> str:
+    """
+    The text of an error that a session keeps. Where it was raised is dropped: that holds the session, whose connection
+    would stay until the collector finds the two.
+    """
+    error.__cause__ = error.__context__ = error.__traceback__ = None
+    return str(error)

@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from metaproxy.interfaces import ICodec
 from metaproxy.message import Correlation, ErrorKind, Hold, Kind, Message, Side
 from metaproxy.proxy.client_budget import ClientBudget
-from metaproxy.proxy.culprit import culprit
+from metaproxy.proxy.culprit import culprit, text_of
 from metaproxy.proxy.exchange import Exchange
 from metaproxy.proxy.pool import release
 from metaproxy.proxy.roles import ClientOwner, ConnectionOwner, OpenExchange, UpstreamConnection
@@ -147,7 +147,7 @@ class Downstream(Protocol):
         budget = self._budget
         budget.intake += len(data)
         if session.error is not None:
-            self._refuse(str(session.error))
+            self._refuse(text_of(session.error))
         elif session.closing:
             self._leave()
         elif self._backlog() >= self._limit:
@@ -640,6 +640,11 @@ class Downstream(Protocol):
     def idle_for(self, now: float) -> float:
         """Seconds since anything happened; 0 while an exchange is under way or a subscription is open."""
         return 0.0 if self.inflight or self._held or self.session_pin is not None else now - self.last_active
+
+    def forget_closed(self) -> None:
+        """See roles.Leaving: those that it shares with others end without a word to it."""
+        if self.shared_by_pool:
+            self.shared_by_pool = {pool: one for pool, one in self.shared_by_pool.items() if one.alive}
 
     def close(self) -> None:
         """At once, whatever is under way."""

@@ -131,6 +131,11 @@ class Listener:
                 self.counts.idle_timeouts += 1
                 client.close()
 
+    def forget_closed(self) -> None:
+        """Have idle clients keep nothing of clusters that are replaced."""
+        for client in self.clients:
+            client.forget_closed()
+
     # -- draining
 
     def drain(self) -> Deferred[None]:

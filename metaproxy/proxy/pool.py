@@ -55,7 +55,7 @@ class Pool:
         self._wears_out = self.settings.max_age > 0 or self.settings.max_requests > 0
         self._sequential = bool(getattr(self.codec, "sequential", False))
         self._keep_order = self.codec.ordered or self._sequential
-        self._retired = False
+        self._retired = cluster.retired
         self._log_throttle = LogThrottle(network.clock.seconds)
 
     # -- a request wants a connection
@@ -232,11 +232,8 @@ class Pool:
 
     def give_back(self, connection: UpstreamConnection) -> None:
         """Its lease is over: the next in the queue gets it, or it rests."""
-        if self._sequential and connection.lease is not None:
-            leases = connection.lease.owner.client.leases
-            if leases.get(self) is connection:
-                del leases[self]
-        connection.lease = connection.holder = None
+        self._end_lease(connection)
+        connection.holder = None
         if not connection.alive:
             return
         settings = self.settings
@@ -266,6 +263,13 @@ class Pool:
         connection.idle_since = self.network.turn.now
         self._idle.setdefault(connection.profile, []).append(connection)
 
+    def _end_lease(self, connection: UpstreamConnection) -> None:
+        lease, connection.lease = connection.lease, None
+        if self._sequential and lease is not None:
+            leases = lease.owner.client.leases
+            if leases.get(self) is connection:
+                del leases[self]
+
     def _shareable(self, connection: UpstreamConnection) -> bool:
         """A leased connection in a multiplexing pool is kept for the next lease, a few of them."""
         return len(self._idle.get(connection.profile, ())) < 16
@@ -278,6 +282,7 @@ class Pool:
     def closed(self, connection: UpstreamConnection) -> None:
         """Called once by each connection when it ends."""
         self.connections.discard(connection)
+        self._end_lease(connection)
         self._reserved.pop(connection, None)
         self.cluster.breaker.connections -= 1
         for groups in (self._shared, self._idle):
@@ -288,6 +293,7 @@ class Pool:
                     del groups[connection.profile]
         if self._queue:
             self.network.soon(self._serve_queue)
+        self._leave_endpoint()
 
     def _serve_queue(self) -> None:
         """The first ones that wait get the connections that may be opened now; those behind them stay in the queue."""
@@ -321,6 +327,17 @@ class Pool:
         self._retired = True
         for connection in list(self.connections):
             connection.retire()
+        self._leave_endpoint()
+
+    def _leave_endpoint(self) -> None:
+        """
+        At its end: the two point to each other, and only the collector, which looks seldom, would find them and their
+        cluster. An endpoint that an operator drained comes back.
+        """
+        endpoint = self.endpoint
+        needed = bool(self.connections or self._queue) or (endpoint.drained and not self.cluster.retired)
+        if self._retired and not needed and endpoint.pool is self:
+            endpoint.pool = None
 
     def resume(self) -> None:
         """An endpoint that was drained is in service again."""

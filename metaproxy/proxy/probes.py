@@ -21,6 +21,7 @@ from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.health import Done
 from metaproxy.cluster.roles import Network
 from metaproxy.message import FrameError, Kind, Message, Side
+from metaproxy.proxy.culprit import text_of
 from metaproxy.proxy.tls import TlsTransport
 from metaproxy.routing.pattern import Searchable
 from metaproxy.support import addresses as address
@@ -158,7 +159,7 @@ class Codec(Probe):
             log.failure("cluster {name}: the codec's health check failed", name=self.cluster.name)
             self.failed(f"codec {self.cluster.codec.name}: {error!r:.200}")
         if self._session.error is not None:
-            self.failed(str(self._session.error))
+            self.failed(text_of(self._session.error))
         self._ask()
 
     def _heard(self, message: Message) -> None:
@@ -255,7 +256,7 @@ class _Check:
         self._cluster, self._endpoint, self._network, self._done = cluster, endpoint, network, done
         self._timeout = timeout
         self._probe: Probe | None = None
-        self._timer: IDelayedCall = network.clock.callLater(timeout, self._late)
+        self._timer: IDelayedCall | None = network.clock.callLater(timeout, self._late)
         self._next()
 
     def _next(self) -> None:
@@ -270,16 +271,21 @@ class _Check:
         if well and self._left:
             self._next()
             return
-        self._timer.cancel()
+        self._stop_timer()
         self._done(well, text)
 
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _late(self) -> None:
+        self._timer = None
         if self._probe is not None:
             self._probe.leave()
         self._done(False, f"no answer within {self._timeout:g} s")
 
     def cancel(self) -> None:
-        if self._timer.active():
-            self._timer.cancel()
+        self._stop_timer()
         if self._probe is not None:
             self._probe.leave()

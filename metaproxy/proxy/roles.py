@@ -240,6 +240,9 @@ class Leaving(Protocol):
     def close(self) -> None: ...
     def idle_for(self, now: float) -> float: ...
 
+    def forget_closed(self) -> None:
+        """Keep no upstream connections that are closed, nor what these belong to."""
+
 
 class ExchangeClient(Client, Protocol):
     """A `downstream.Downstream`, as its exchanges see it."""

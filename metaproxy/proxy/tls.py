@@ -88,7 +88,7 @@ class TlsTransport:
         self._names = frozenset() if isinstance(side, ServerTls) else side.names
         self._clock = clock
         self._patience = side.patience
-        self._failed = failed
+        self._failed: Owner | None = failed
         self._timer: IDelayedCall | None = None
         self._plain: _Plain | None = None
         self._ended = False  # the socket brings no more
@@ -170,6 +170,7 @@ class TlsTransport:
             self._fail(f"TLS handshake: {missing}", False)
             return
         self._stop_timer()
+        self._failed = None  # as it points back here, by way of `inner`
         self._flush()
         assert self.inner is not None and self.transport is not None  # until connectionLost
         self._plain = _Plain(self, self.transport)
@@ -192,7 +193,9 @@ class TlsTransport:
         self._stop_timer()
         if self.transport is not None:
             self.transport.loseConnection()
-        self._failed(text, timed_out)
+        failed, self._failed = self._failed, None
+        if failed is not None:
+            failed(text, timed_out)
 
     # -- bytes
 

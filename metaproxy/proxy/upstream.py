@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from metaproxy.message import ErrorKind, FrameError, Hold, Kind, Message, Side
-from metaproxy.proxy.culprit import culprit
+from metaproxy.proxy.culprit import culprit, text_of
 from metaproxy.proxy.roles import Client, ConnectionOwner, Try
 from metaproxy.wire import Wire
 
@@ -362,8 +362,9 @@ class Upstream(Protocol):
     def _broken(self, error: FrameError) -> None:
         self._counts.decode_errors += 1
         kind = ErrorKind.BAD_RESPONSE if self._ready else ErrorKind.CONNECT
-        self.pool.cluster_log(f"{self.endpoint.address}: {error}")
-        self._over(kind, f"{self.endpoint.address}: {error}")
+        text = f"{self.endpoint.address}: {text_of(error)}"
+        self.pool.cluster_log(text)
+        self._over(kind, text)
         self.transport.abortConnection()
 
     # -- the end
@@ -420,7 +421,7 @@ class Upstream(Protocol):
             self._mark_begun()
         lost = [*self.pending(), *waiting]
         self._clear()
-        holder, self.holder, self.lease = self.holder, None, None
+        holder, self.holder = self.holder, None
         self.paused_by.clear()
         self.pool.closed(self)
         for attempt in lost:

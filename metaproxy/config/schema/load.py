@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
+from weakref import ref
 
 import yaml
 from yaml.reader import Reader
@@ -72,13 +73,14 @@ class ConfigErrors(Exception):
         self.problems = problems
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Node:
     """
     One value of the file. text: a scalar as it was written, variables replaced; filled: whether there were any;
     broken: whether it was reported already, so that nothing more is to be said about it; line, column: where it begins,
     from 1; key, parent: where it hangs; key_line, key_column: where the key stood.
-    A value that an alias stands for is a node of its own, with the place of the original.
+    A value that an alias stands for is a node of its own, with the place of the original. A node does not keep its
+    parent: a tree without cycles is gone as soon as its root is.
     """
 
     value: Scalar | list[Node] | dict[str, Node]
@@ -87,10 +89,14 @@ class Node:
     text: str = ""
     filled: bool = False
     broken: bool = False
-    parent: Node | None = None
+    _parent: ref[Node] | None = None
     key: str | int | None = None
     key_line: int = 0
     key_column: int = 0
+
+    @property
+    def parent(self) -> Node | None:
+        return self._parent() if self._parent is not None else None
 
     @property
     def path(self) -> str:
@@ -104,7 +110,7 @@ class Node:
 
     def hang(self, parent: Node, key: str | int, line: int = 0, column: int = 0) -> Node:
         """Makes it what stands at `key` of `parent`; line and column: of a mapping's key."""
-        self.parent, self.key, self.key_line, self.key_column = parent, key, line, column
+        self._parent, self.key, self.key_line, self.key_column = ref(parent), key, line, column
         return self
 
 

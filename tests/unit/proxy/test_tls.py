@@ -13,9 +13,11 @@ from authority import Authority, Issued
 from harness import Stage, Wire, answer, call
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from leftovers import no_collector
 from twisted.internet.task import Clock
 
 from metaproxy.proxy.certificates import Pair, client_context, server_context
+from metaproxy.proxy.downstream import Downstream
 from metaproxy.proxy.tls import ClientTls, ServerTls, TlsTransport
 
 
@@ -359,6 +361,22 @@ def test_who_closed_is_given_no_more_bytes_and_is_let_go_without_the_collector(c
     finally:
         gc.enable()
     assert inner.told == [b"one", "lost"]
+
+
+@pytest.mark.parametrize("ended", [False, True], ids=["a handshake", "a request"])
+def test_a_client_that_goes_leaves_nothing_behind_its_tls_without_the_collector(chest: Chest, ended: bool) -> None:
+    stage = secured(chest)
+    with no_collector(TlsTransport, Downstream) as left:
+        if ended:
+            peer = connect(stage, client_of(chest))
+            peer.send(stage, call(7))
+        else:
+            peer = Peer(client_of(chest), stage.client())
+        assert left.count() == {"TlsTransport": 1, "Downstream": 1}
+        peer.wire.end()
+        peer.wire.protocol = None
+        stage.clock.advance(20)
+        assert left.count() == {}
 
 
 def test_bytes_that_were_tampered_with_end_the_connection(chest: Chest) -> None:
