@@ -228,14 +228,22 @@ def head_of(message: Message) -> Head:
 
 def parts(message: Message) -> tuple[Head, bytes, list[Pair] | None]:
     """Head, body and trailers of a whole message. May raise FrameError where a frame was not made here."""
-    if isinstance(message, HttpMessage) and (head := message.head) is not None and not message.trailers:
-        frame = message.frame
-        return head, frame[message.start :] if len(frame) > message.start else b"", None
+    if isinstance(message, HttpMessage) and (head := message.head) is not None:
+        frame, start = message.frame, message.start
+        if message.trailers:
+            return head, _chunk(frame, start), message.trailers
+        return head, frame[start:] if len(frame) > start else b"", None
     head, start, chunked = _read(message.frame)
     body = message.frame[start:]
     if not chunked:
         return head, body, None
     return (head, *_unchunked(body))
+
+
+def _chunk(frame: bytes, start: int) -> bytes:
+    """The body of the chunked form that `whole` makes, which begins at `start`."""
+    line = frame.index(b"\r\n", start)
+    return frame[line + 2 : line + 2 + int(frame[start:line], 16)]
 
 
 def _unchunked(body: bytes) -> tuple[bytes, list[Pair]]:

@@ -1,0 +1,256 @@
+"""
+A connection of HTTP/2 whose peer is a client.
+
+Lives here: `Http2Client`: streams that a client opens, what answers them, how a connection is ended with grace. Does
+not: frames (`connection`), fields (`translation`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+
+from metaproxy.codecs.http.http2 import frames, settings, translation
+from metaproxy.codecs.http.http2.compression import Block
+from metaproxy.codecs.http.http2.connection import SENT_GAIN, Connection
+from metaproxy.codecs.http.http2.frames import Code, ConnectionFault, StreamFault
+from metaproxy.codecs.http.http2.options import Options
+from metaproxy.codecs.http.http2.stream import Stream
+from metaproxy.codecs.http.model import Head, Pair, answer_head, head_of, parts, trailer_pairs, whole
+from metaproxy.message import Chunk, ErrorKind, Kind, Message
+
+_AGE = b"metapxy."
+"""The PING behind the first GOAWAY: its answer says that the client has read that."""
+
+_MOST_GAPS = 16
+
+_CODES = {
+    None: Code.NO_ERROR,
+    ErrorKind.TIMEOUT: Code.CANCEL,
+    ErrorKind.OVERLOAD: Code.ENHANCE_YOUR_CALM,
+    ErrorKind.LIMITED: Code.ENHANCE_YOUR_CALM,
+    ErrorKind.DENIED: Code.CANCEL,
+    ErrorKind.BAD_REQUEST: Code.PROTOCOL_ERROR,
+    ErrorKind.DRAINING: Code.CANCEL,
+}
+"""Why a stream that was begun ends; INTERNAL_ERROR for others. REFUSED_STREAM would say that nothing was done."""
+
+_NAMES = {code.name: code for code in Code}
+
+_TOO_LARGE = answer_head(431, [])
+_BAD_GATEWAY = answer_head(502, [])
+
+
+class Http2Client(Connection):
+    """Reads what a client sends, and writes the answers. The number of a stream is the id of its exchange."""
+
+    def __init__(self, options: Options, max_frame: int) -> None:
+        super().__init__(options, max_frame)
+        self.capacity = options.streams
+        self._prefix = frames.PREFACE
+        self._announced = frames.LAST_STREAM
+        self._gaps: list[range] = []
+        self._born = -1.0
+        self._aged_at = -1.0
+
+    def open(self, profile: Hashable, credentials: Mapping[str, str]) -> bytes:
+        return self._first_bytes(
+            {settings.MAX_CONCURRENT_STREAMS: self._options.streams, settings.ENABLE_CONNECT_PROTOCOL: 1}
+        )
+
+    def adopt(self, http2_settings: str) -> None:
+        """
+        Take over a connection of HTTP/1.1 after an Upgrade to h2c: stream 1 is the request that asked for it, its half
+        is closed. http2_settings: the value of that header. Raises ConnectionFault when it is wrong.
+        """
+        self._apply(settings.from_header(http2_settings), [])
+        self._last = 1
+        stream = Stream(1, 1, 0, self._sender.settings.window)
+        stream.remote_open = False
+        stream.answered = True
+        self._streams[1] = stream
+
+    # What comes
+
+    def _fields(self, number: int, block: Block, ends: bool, messages: list[Message]) -> None:
+        stream = self._streams.get(number)
+        if stream is not None:
+            if not stream.remote_open:
+                raise StreamFault(Code.STREAM_CLOSED, f"HEADERS on stream {number}, whose half is closed")
+            self._trailers(stream, block, ends, messages)
+            return
+        if number <= self._last or not number & 1:
+            if any(number in gap for gap in self._gaps):
+                raise ConnectionFault(Code.PROTOCOL_ERROR, f"stream {number} after stream {self._last}")
+            self._stray(number, "HEADERS")
+            return
+        if number != self._last + 2 and number > 1:
+            self._gaps = [*self._gaps[1 - _MOST_GAPS :], range(self._last + 2 if self._last else 1, number, 2)]
+        self._last = number
+        if self._begins(number, block, ends):
+            self._begin(number, block, ends, messages)
+
+    def _begins(self, number: int, block: Block, ends: bool) -> bool:
+        """Whether a new stream is one that we look at; if not, it is dropped or answered here."""
+        if number > self._announced:
+            # The client has not read our GOAWAY yet; once it has, it knows that this one was not looked at.
+            self._given_up.keep(number, None)
+            return False
+        if len(self._streams) >= self._options.streams:
+            raise StreamFault(Code.REFUSED_STREAM, f"more than {self._options.streams} streams at a time")
+        if block.oversized:
+            self._control.use(_PRICE_OF_ANSWER)
+            stream = Stream(number, number, 0, 0)
+            self._say(self._sender.headers(stream, translation.answer_fields(_TOO_LARGE), True))
+            if not ends:
+                self._given_up.keep(number, None)
+                self._say(frames.rst_stream(number, Code.NO_ERROR))
+            return False
+        return True
+
+    def _begin(self, number: int, block: Block, ends: bool, messages: list[Message]) -> None:
+        head = block.parsed
+        if not isinstance(head, Head):
+            head = translation.request(block.fields)
+            if not head.protocol:
+                block.parsed = head
+        stream = self._streams[number] = Stream(number, number, self._first_room, self._sender.settings.window)
+        stream.answered = True
+        stream.head = head
+        stream.missing = head.length
+        if head.protocol or head.method == b"CONNECT":
+            stream.tunnel = True
+            stream.protocol = head.protocol
+        if ends:
+            self._ended(stream, None, messages)
+        else:
+            self._touched.append(stream)
+
+    def _whole(self, stream: Stream, head: Head, body: bytes, trailers: list[Pair] | None) -> Message:
+        return whole(head, body, stream.id, self._options.more, trailers)
+
+    def _over(self, stream: Stream) -> None:
+        if not stream.local_open:
+            self._remove(stream)
+
+    def _idle(self, number: int) -> bool:
+        return number > self._last or not number & 1
+
+    def _knows(self, stream: Stream) -> bool:
+        return stream.head is None
+
+    def _count_reset(self) -> None:
+        self._resets.use()
+
+    # What goes
+
+    def send(self, message: Message, id: int) -> bytes:
+        stream = self._streams.get(id)
+        if stream is None:
+            return self._behind_owed(b"")
+        kind = message.kind
+        if kind is Kind.RESPONSE or kind is Kind.ERROR:
+            written = self._answer(stream, message)
+        elif isinstance(message, Chunk):
+            if kind is Kind.STREAM_RESET:
+                return self._behind_owed(self._give_up(stream, _code_of(message)))
+            written = self._chunk(stream, message)
+        else:
+            written = self._head(stream, message)
+        self._control.earn(SENT_GAIN)
+        if not stream.local_open and not stream.gone:
+            written += self._end_of_answer(stream)
+        return self._behind_owed(written)
+
+    def _answer(self, stream: Stream, message: Message) -> bytes:
+        """The frames of a whole answer."""
+        head, body, trailers = parts(message)
+        if stream.tunnel:
+            stream.tunnel = False
+            if stream.protocol and 200 <= head.status < 300:
+                # To this client it would say that the tunnel is open, which a server of HTTP/1 says by 101.
+                head, body, trailers = _BAD_GATEWAY, b"", None
+        block = self._answer_block(head)
+        if not body and not trailers:
+            return self._sender.block(stream, block, True)
+        return self._sender.block(stream, block, False) + self._sender.body(stream, body, True, trailers)
+
+    def _answer_block(self, head: Head) -> bytes:
+        encoder = self._sender.encoder
+        key = head.frame
+        return encoder.kept(key) or encoder.encode(translation.answer_fields(head), key=key)
+
+    def _head(self, stream: Stream, message: Message) -> bytes:
+        """The frame of a head whose chunks follow, or of an interim answer."""
+        head = head_of(message)
+        if stream.tunnel and message.kind is Kind.STREAM_OPEN:
+            if stream.protocol and head.status != 101 and head.status < 300:
+                stream.tunnel = False
+                return self._sender.block(stream, self._answer_block(_BAD_GATEWAY), True)
+            stream.tunnel = head.status == 101 or 200 <= head.status < 300
+        return self._sender.block(stream, self._answer_block(head), False)
+
+    def _chunk(self, stream: Stream, chunk: Chunk) -> bytes:
+        if chunk.kind is Kind.STREAM_DATA:
+            return self._sender.body(stream, chunk.frame, False)
+        return self._sender.body(stream, chunk.frame, True, trailer_pairs(chunk.trailers) if chunk.trailers else None)
+
+    def _end_of_answer(self, stream: Stream) -> bytes:
+        """What follows the end of our half: the rest of a request is not wanted, but for a tunnel."""
+        self._resets.earn(1)
+        if not stream.remote_open:
+            self._remove(stream)
+            return b""
+        return b"" if stream.tunnel else self._give_up(stream, Code.NO_ERROR)
+
+    def _sent_all(self, stream: Stream) -> None:
+        written = self._end_of_answer(stream)
+        if written:
+            self._say(written)
+
+    def _stream_of(self, id: int) -> Stream | None:
+        return self._streams.get(id)
+
+    def _code(self, kind: ErrorKind | None) -> Code:
+        return _CODES.get(kind, Code.INTERNAL_ERROR)
+
+    # The end of the connection
+
+    def drain(self) -> bytes:
+        if self._announced != frames.LAST_STREAM:
+            return self._behind_owed(b"")
+        self._announced = self._last
+        return self._behind_owed(frames.goaway(self._last, Code.NO_ERROR))
+
+    def beat(self, now: float) -> None:
+        """As its base; and after `max_age` ask the client to open another connection."""
+        super().beat(now)
+        if self._born < 0:
+            self._born = now
+        elif self._aged_at < 0:
+            if self._options.max_age and now - self._born >= self._options.max_age:
+                # What the client sent before it reads this is still answered: the real last id follows its answer.
+                self._aged_at = now
+                self._say(frames.goaway(frames.LAST_STREAM, Code.NO_ERROR, "max_age") + frames.ping(_AGE))
+        elif now - self._aged_at >= self._options.ping_timeout:
+            self._leave()
+
+    def _pinged(self, number: int, flags: int, payload: bytes, messages: list[Message]) -> None:
+        super()._pinged(number, flags, payload, messages)
+        if flags & frames.ACK and payload == _AGE and self._aged_at >= 0:
+            self._leave()
+
+    def _leave(self) -> None:
+        if not self.closing:
+            self.closing = True
+            said = self.drain()
+            if said:
+                self._say(said)
+
+
+_PRICE_OF_ANSWER = 10
+"""Control frames that an answer of ours costs which no exchange is counted for."""
+
+
+def _code_of(chunk: Chunk) -> int:
+    """The code that a server of HTTP/2 gave for its reset; one of ours for other protocols' resets."""
+    return _NAMES.get(chunk.metadata.get("reset", ""), Code.INTERNAL_ERROR) if chunk.metadata else Code.INTERNAL_ERROR

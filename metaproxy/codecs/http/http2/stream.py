@@ -1,0 +1,49 @@
+"""
+One stream of HTTP/2: the state of both of its halves.
+
+Lives here: `Stream`, plain values that the session reads and writes. Does not: any rule; those stand with the frames
+that they are about (`connection`, `client`, `server`, `sending`).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from metaproxy.codecs.http.model import Head, Pair
+
+
+class Stream:
+    """
+    number: on the wire; id: of its exchange.
+
+    What the peer sends. remote_open: its half is open. room: bytes that it may still send; due: bytes that left the
+    proxy since it was given room. missing: bytes that its content-length promises and that have not come, -1 without
+    one. Of the read under way: head: it came and was not passed on; pieces, padding: bytes that were not passed on.
+
+    What we send. local_open: our half is open. window: bytes that the peer takes. queue, sent: bytes that wait for it,
+    and how many of the first of them went; queued: their sum; finishing, trailers: what comes behind them.
+
+    tunnel: both halves go on when one ends. bodiless: the answer has no body, whatever its content-length says.
+    answered: the head of what the peer sends came. key, protocol: of an Upgrade. gone: the stream was removed.
+    """
+
+    __slots__ = (
+        "answered", "bodiless", "due", "finishing", "gone", "head", "id", "key", "local_open", "missing", "number",
+        "padding", "pieces", "protocol", "queue", "queued", "remote_open", "room", "sent", "trailers", "tunnel",
+        "window",
+    )  # fmt: skip
+
+    def __init__(self, number: int, id: int, room: int, window: int) -> None:
+        self.number = number
+        self.id = id
+        self.room = room
+        self.window = window
+        self.remote_open = self.local_open = True
+        self.due = self.padding = self.queued = self.sent = 0
+        self.missing = -1
+        self.head: Head | None = None
+        self.pieces: list[bytes] = []
+        self.queue: deque[bytes] | None = None
+        self.finishing = self.tunnel = self.bodiless = self.answered = self.gone = False
+        self.trailers: list[Pair] | None = None
+        self.key = self.protocol = b""
