@@ -14,7 +14,6 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from metaproxy.config.model import Config
 from metaproxy.config.schema.plugin_options import built_in_plugins, rows
@@ -42,13 +41,14 @@ def sections(section: type[Section] = Config) -> Iterator[type[Section]]:
             yield from sections(inner)
 
 
-def _section(kind: Kind[Any]) -> type[Section] | None:
+def _section(kind: Kind[object]) -> type[Section] | None:
     """The section that a kind reads, alone or as the items of a list or mapping."""
-    while not isinstance(kind, Nested):
-        kind = getattr(kind, "kind", None)  # type: ignore[assignment]
-        if kind is None:
+    inner: object = kind
+    while not isinstance(inner, Nested):
+        inner = getattr(inner, "kind", None)
+        if inner is None:
             return None
-    section: type[Section] = kind.section
+    section: type[Section] = inner.section
     return section
 
 
