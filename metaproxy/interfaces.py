@@ -131,8 +131,8 @@ class ISession(Interface):
 
 OPTIONAL = frozenset(
     {
-        "alpn", "capacity", "credit", "eof", "facts", "fenced", "flow", "greets", "open_keys", "owed", "owes", "reset",
-        "sequential", "unsent_bytes", "upper_keys",
+        "alpn", "alpn_upstream", "capacity", "credit", "eof", "facts", "fenced", "flow", "greets", "open_keys", "owed",
+        "owes", "reset", "sequential", "unsent_bytes", "upper_keys",
     }
 )  # fmt: skip
 """Names of the interfaces above and below that came later: what is written without them goes on working."""
@@ -170,10 +170,16 @@ class ICodec(Interface):
     )
     upper_keys = Attribute("tuple of str: the keys whose values are always in upper case (a command). Optional.")
     hash_aliases = Attribute("dict[str, str]: key -> the key to hash in its place (Redis: 'key' -> 'tag').")
+    flow = Attribute(
+        "str: what `flow` of its sessions towards servers is, so that streams can share connections. Optional, "
+        "'connection' if absent."
+    )
     greets = Attribute("bool: sessions towards clients have first bytes (SETTINGS) as well. Optional, False if absent.")
     alpn = Attribute(
-        "tuple of str: the protocols that are offered, or agreed to, in a TLS handshake, best first. Optional."
+        "tuple of str: the protocols that listeners agree to in a TLS handshake, the preferred one first, where their "
+        "`tls: {alpn}` names none; the agreed one is the fact tls.alpn. Optional."
     )
+    alpn_upstream = Attribute("tuple of str: the same, offered to servers. Optional.")
 
     def session(side: Side, max_frame: int) -> ISession:
         """A reader of what `side` sends on one new connection. max_frame: bytes allowed a frame, head included."""

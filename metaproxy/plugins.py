@@ -34,6 +34,7 @@ from metaproxy.interfaces import (
     IDiscovery,
     IFilter,
     ILoadBalancer,
+    IOnChunk,
     IOnComplete,
     IOnRequest,
     IOnResponse,
@@ -123,7 +124,12 @@ def kind_of(interface: InterfaceClass) -> str:
     return next(kind for kind, candidate in KINDS.items() if candidate is interface)
 
 
-HOOKS: dict[str, InterfaceClass] = {"on_request": IOnRequest, "on_response": IOnResponse, "on_complete": IOnComplete}
+HOOKS: dict[str, InterfaceClass] = {
+    "on_request": IOnRequest,
+    "on_response": IOnResponse,
+    "on_chunk": IOnChunk,
+    "on_complete": IOnComplete,
+}
 """The hooks that a filter may have; each that it has must keep its interface."""
 
 

@@ -78,8 +78,10 @@ class Codec:
     open_keys: bool | None = None
     upper_keys: tuple[str, ...] = ()
     hash_aliases: dict[str, str] = {}
+    flow = "connection"
     greets = False
     alpn: tuple[str, ...] = ()
+    alpn_upstream: tuple[str, ...] = ()
 
     def session(self, side: Side, max_frame: int) -> Session:
         raise NotImplementedError

@@ -187,7 +187,7 @@ class _Build:
         if before is not None and before[0] == identity:
             cluster = before[1]
             found = endpoints if spec.discovery is None else None
-            self.updates.append((cluster, found, self._client_tls(spec)))
+            self.updates.append((cluster, found, self._client_tls(spec, codec)))
         else:
             if before is not None:
                 if spec.discovery is not None:
@@ -224,7 +224,7 @@ class _Build:
                 max_age=connections.max_age,
                 max_requests=connections.max_requests,
                 max_frame=max_frame,
-                tls=self._client_tls(spec),
+                tls=self._client_tls(spec, codec),
                 keepalive=_keepalive(spec.keepalive),
             ),
             request_timeout=spec.request_timeout,
@@ -236,14 +236,14 @@ class _Build:
         cluster.counts = self.builder._cluster_counts.get(spec.name) or cluster.counts
         return cluster
 
-    def _client_tls(self, spec: model.Cluster) -> ClientTls | None:
+    def _client_tls(self, spec: model.Cluster, codec: ICodec) -> ClientTls | None:
         """Made anew each time: its files may have changed, and connections that are there keep what they have."""
         tls = spec.tls
         if tls is None:
             return None
         if self._asked.get(spec.name) and not tls.alpn:
             tls = replace(tls, alpn=("h2",))  # gRPC's servers ask for it
-        return client_tls(tls, spec.connect_timeout * 5)
+        return client_tls(tls, spec.connect_timeout * 5, getattr(codec, "alpn_upstream", ()))
 
     def _attendants(self, spec: model.Cluster) -> list[ClusterMonitor]:
         """Who looks after the endpoints. They do nothing before the cluster is in force."""
@@ -280,12 +280,13 @@ class _Build:
             max_buffered=spec.max_buffered,
             idle_timeout=spec.idle_timeout,
             stall_timeout=spec.stall_timeout,
+            stream_idle=spec.stream_idle,
             drain_timeout=spec.drain_timeout,
             original_destination=spec.original_destination,
             keepalive=_keepalive(spec.keepalive),
             proxy_protocol=bool(spec.proxy_protocol),
             proxy_trusted=None if isinstance(spec.proxy_protocol, bool) else Trusted(spec.proxy_protocol.trusted),
-            tls=server_tls(spec.tls) if spec.tls is not None else None,
+            tls=server_tls(spec.tls, getattr(codec, "alpn", ())) if spec.tls is not None else None,
             filters=tuple(use.name for use in spec.filters),
         )
 

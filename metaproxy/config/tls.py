@@ -7,6 +7,7 @@ Lives here: `server_tls`, `client_tls`, `admin_options`, `AdminContexts`. Does n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from metaproxy.config import model
@@ -20,8 +21,8 @@ if TYPE_CHECKING:  # pyOpenSSL is an extra
 __all__ = ["AdminContexts", "CertificateError", "admin_options", "client_tls", "server_tls"]
 
 
-def server_tls(spec: model.ServerTls) -> ServerTls:
-    """Raises CertificateError."""
+def server_tls(spec: model.ServerTls, offered: Sequence[str] = ()) -> ServerTls:
+    """offered: the codec's protocols, where the configuration names none. Raises CertificateError."""
     if spec.require_client_certificate and spec.client_ca is None:
         raise CertificateError("require_client_certificate", "client_ca is missing: who signs them")
     pairs = [
@@ -29,13 +30,13 @@ def server_tls(spec: model.ServerTls) -> ServerTls:
         *(Pair(one.certificate, one.key, one.names) for one in spec.certificates),
     ]
     context, not_after = server_context(
-        pairs, spec.client_ca, spec.require_client_certificate, spec.min_version, spec.alpn, spec.ciphers
+        pairs, spec.client_ca, spec.require_client_certificate, spec.min_version, spec.alpn or offered, spec.ciphers
     )
     return ServerTls(context, spec.handshake_timeout, not_after)
 
 
-def client_tls(spec: model.ClientTls, patience: float) -> ClientTls:
-    """patience: seconds for a handshake. Raises CertificateError."""
+def client_tls(spec: model.ClientTls, patience: float, offered: Sequence[str] = ()) -> ClientTls:
+    """patience: seconds for a handshake; offered: as for `server_tls`. Raises CertificateError."""
     if (spec.certificate is None) != (spec.key is None):
         given, missing = ("certificate", "key") if spec.key is None else ("key", "certificate")
         raise CertificateError(given, f"{missing} is missing")
@@ -45,7 +46,9 @@ def client_tls(spec: model.ClientTls, patience: float) -> ClientTls:
     if spec.subject_alt_names and not spec.verify:
         raise CertificateError("subject_alt_names", "verify: false looks at no certificate; leave one of them out")
     names = [name if "://" in name else name.lower() for name in spec.subject_alt_names]
-    context = client_context(spec.ca, pair, spec.verify, not names, spec.min_version, spec.ciphers, spec.alpn)
+    context = client_context(
+        spec.ca, pair, spec.verify, not names, spec.min_version, spec.ciphers, spec.alpn or offered
+    )
     return ClientTls(context, spec.server_name, patience, names)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
-from metaproxy.message import ErrorKind, Message
+from metaproxy.message import Chunk, ErrorKind, Message
 from metaproxy.proxy.roles import Requester, UpstreamConnection
 
 
@@ -17,9 +17,10 @@ class Attempt:
     """
     message: what is sent (mutations applied). connection: None until the pool found one. id: what it was sent under.
     done: whether it ended; a late answer to it is dropped. begun: whether some of the answer had come when it failed.
+    open: its head was sent, and the end of the request was not. streaming: the head of its answer has come.
     """
 
-    __slots__ = ("begun", "cluster", "connection", "done", "endpoint", "id", "message", "owner")
+    __slots__ = ("begun", "cluster", "connection", "done", "endpoint", "id", "message", "open", "owner", "streaming")
 
     def __init__(self, owner: Requester, message: Message, cluster: Cluster, endpoint: Endpoint) -> None:
         self.owner = owner
@@ -28,7 +29,7 @@ class Attempt:
         self.endpoint = endpoint
         self.connection: UpstreamConnection | None = None
         self.id = 0
-        self.done = self.begun = False
+        self.done = self.begun = self.open = self.streaming = False
         endpoint.active += 1  # first: what a balancer picked may be no endpoint
         cluster.breaker.requests += 1
 
@@ -38,9 +39,50 @@ class Attempt:
 
     def finish(self) -> None:
         """It is over, whatever its end; called exactly once."""
+        self._over()
+        if self.open:
+            self.abandon_request()
+
+    def _over(self) -> None:
         self.done = True
         self.cluster.breaker.requests -= 1
         self.endpoint.active -= 1
+
+    def abandon_request(self) -> None:
+        """The answer is whole, and the request is not: nobody wants the rest."""
+        if self.connection is not None:
+            self.connection.abandon_request(self)
+
+    # -- streams
+
+    def send_chunk(self, chunk: Chunk) -> None:
+        if self.connection is not None and not self.done:
+            self.connection.send_chunk(self, chunk)
+
+    def has_room(self) -> bool:
+        """Whether more may be sent now. If not, `owner.takes_more` is called once it may."""
+        return self.connection is None or self.connection.has_room(self)
+
+    def credit(self, size: int) -> None:
+        """So many bytes of the answer have left the proxy."""
+        if self.connection is not None:
+            self.connection.credit(self, size)
+
+    def pause(self, reason: object) -> bool:
+        """Read no more of the answer, if nobody else uses the connection."""
+        return self.connection is not None and self.connection.hold_back(self, reason)
+
+    def resume(self, reason: object) -> None:
+        if self.connection is not None:
+            self.connection.resume(reason)
+
+    def ended(self) -> None:
+        """Both sides have said all that was wanted of it: as `finish`, for an answer that was a stream."""
+        self.finish()
+        if self.connection is not None:
+            self.connection.ended(self)
+
+    # -- other ends
 
     def fail(self, kind: ErrorKind, text: str) -> None:
         if not self.done:
@@ -50,7 +92,7 @@ class Attempt:
     def cancel(self) -> None:
         """End it: its owner does not want the answer any more."""
         if not self.done:
-            self.finish()
+            self._over()
             if self.connection is not None:
                 self.connection.cancelled(self)
             elif self.endpoint.pool is not None:

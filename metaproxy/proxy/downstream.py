@@ -18,19 +18,30 @@ from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 
 from metaproxy.interfaces import ICodec
-from metaproxy.message import Correlation, ErrorKind, Hold, Kind, Message, Side
+from metaproxy.message import Chunk, Correlation, ErrorKind, Hold, Kind, Message, Side
 from metaproxy.proxy.client_budget import ClientBudget
+from metaproxy.proxy.client_streams import ClientStreams
 from metaproxy.proxy.culprit import culprit, text_of
 from metaproxy.proxy.exchange import Exchange
 from metaproxy.proxy.pool import release
-from metaproxy.proxy.roles import ClientOwner, ConnectionOwner, OpenExchange, UpstreamConnection
+from metaproxy.proxy.roles import (
+    ClientOwner,
+    ConnectionOwner,
+    ExchangeStream,
+    OpenExchange,
+    StreamExchange,
+    UpstreamConnection,
+)
+from metaproxy.proxy.sessions import new_session
 from metaproxy.wire import Wire
 
 _REQUEST = Kind.REQUEST
 _ONEWAY = Kind.ONEWAY
+_STREAM_OPEN = Kind.STREAM_OPEN
+_CHUNKS = (Kind.STREAM_DATA, Kind.STREAM_CLOSE, Kind.STREAM_RESET)
 _ON_ITS_OWN = (Hold.OPEN, Hold.CLOSE)
 """Once a client has a connection of its own, these go over it behind what is under way there."""
-_ENDS = (Hold.EXCHANGE, Hold.CLOSE)
+_ENDS = (Hold.EXCHANGE, Hold.BLOCKING, Hold.CLOSE)
 """What follows these takes another connection, and so must wait for their answer."""
 _SLOW, _BEHIND = "slow", "behind"
 """Reasons for starting nothing more: the client reads slowly; too many answers wait for one before them."""
@@ -82,7 +93,7 @@ class Downstream(Protocol):
         self.pinned_by_cluster: dict[tuple[str, str, Hashable], UpstreamConnection] = {}
         self.shared_by_pool: dict[ConnectionOwner, UpstreamConnection] = {}
         self.leases: dict[ConnectionOwner, UpstreamConnection] = {}
-        self.session = snapshot.codec.session(Side.CLIENT, snapshot.max_frame)
+        self.session = new_session(snapshot.codec, Side.CLIENT, snapshot.max_frame, self.facts)
         self.codec = snapshot.codec
         self.last_active = self.network.turn.now
         self._turn = self.network.turn
@@ -91,7 +102,10 @@ class Downstream(Protocol):
         self._budget = ClientBudget(snapshot.max_inflight, snapshot.max_buffered)
         self._sequential = bool(getattr(snapshot.codec, "sequential", False))
         # Where requests may turn out to have no answer, waiting for the first answers could last until a time-out.
-        self._limit = snapshot.max_inflight if self._sequential else self._budget.window
+        self._window = snapshot.max_inflight if self._sequential else self._budget.window
+        self._limit = self._window
+        self._streams: ClientStreams | None = None
+        self._slow = False
         self._last_answered = _NO_ANSWER
         self._look_again = 0
         self._withheld: set[str] = set()
@@ -121,6 +135,9 @@ class Downstream(Protocol):
             self.facts[f"{side}.address"] = name.strip("[]") if port.isdecimal() else where
             self.facts[f"{side}.port"] = port if port.isdecimal() else ""
         self.facts.update(getattr(self.transport, "facts", ()))
+        self._set_limit()
+        if getattr(self.codec, "greets", False):
+            self.write(self.session.open(None, {}))
         if self.listener.snapshot.codec.server_first:
             # Opens the client's own upstream connection and sends nothing: the server's greeting comes as an event.
             self._begin(Message(_ONEWAY, b"", hold=Hold.OPEN))
@@ -146,11 +163,13 @@ class Downstream(Protocol):
             return
         budget = self._budget
         budget.intake += len(data)
+        if session.owes:
+            self._speak()
         if session.error is not None:
             self._refuse(text_of(session.error))
         elif session.closing:
             self._leave()
-        elif self._backlog() >= self._limit:
+        elif self._backlog() >= self._window:
             self.pause("inflight")
         elif self._leaving and not self.inflight:
             self._close_if_idle()
@@ -175,6 +194,8 @@ class Downstream(Protocol):
         """
         under_way = sum(len(exchange.message.frame) for exchange in self._exchanges)
         self._budget.intake = under_way + sum(len(message.frame) for message in self._held)
+        if self._streams is not None:
+            self._budget.intake += self._streams.waiting_bytes()
         if self._budget.intake > self._budget.size:
             self._look_again = self._backlog() // 2
             self.pause("buffered")
@@ -183,7 +204,19 @@ class Downstream(Protocol):
 
     def _backlog(self) -> int:
         """What the client asked and did not get yet: under way, waiting for its place in the order, or for its turn."""
-        return max(self.inflight, len(self._queue)) + len(self._held)
+        backlog = max(self.inflight, len(self._queue)) + len(self._held)
+        return backlog if self._streams is None else backlog - self._streams.active
+
+    def _set_limit(self) -> None:
+        """How many exchanges may be under way, before a second look (`_may_start`): as many as the session carries."""
+        capacity = self.session.capacity
+        self._limit = min(self._window, capacity) if capacity else self._window
+
+    def _may_start(self) -> bool:
+        """Whether one exchange more may begin: streams are bounded by their windows, and so count for capacity only."""
+        capacity = self.session.capacity
+        streams = self._streams.active if self._streams is not None else 0
+        return self.inflight - streams < self._window and (not capacity or self.inflight < capacity)
 
     def _begin(self, message: Message) -> Exchange:
         listener = self.listener
@@ -194,11 +227,14 @@ class Downstream(Protocol):
         counts = self._counts
         counts.requests += 1
         counts.active_exchanges += 1
-        if message.kind is _ONEWAY:
+        kind = message.kind
+        if kind is _ONEWAY:
             counts.oneway += 1
         elif self._ordered:
             self._queue.append(exchange)
         self._exchanges[exchange] = counts.requests
+        if kind is _STREAM_OPEN and self._streams is not None:
+            self._streams.begin(exchange)
         try:
             if self._overload.shedding:
                 exchange.failed(None, ErrorKind.OVERLOAD, self._overload.shed())
@@ -214,6 +250,16 @@ class Downstream(Protocol):
             self._counts.heartbeats += 1
             if message.answer:
                 self.write(message.answer)
+        elif kind == _STREAM_OPEN:
+            self._stream_table().open(message)
+            self._held.append(message)
+            self._release()
+        elif kind in _CHUNKS:
+            assert isinstance(message, Chunk)
+            if self._streams is None or not self._stream_table().chunk(message):
+                self._unknown_chunk(message)
+        elif kind == Kind.DRAIN:
+            """It asks nothing more; what it asked is answered."""
         elif kind > _ONEWAY:
             # A client that answers: it was asked nothing.
             self._counts.unmatched_responses += 1
@@ -231,7 +277,7 @@ class Downstream(Protocol):
             return
         self._releasing = True
         try:
-            while held and self._barrier is None and self.inflight < self._limit and not (self._gone or self._withheld):
+            while held and self._barrier is None and self._may_start() and not (self._gone or self._withheld):
                 message = held[0]
                 hold = message.hold
                 if hold and self.inflight and (self.session_pin is None or hold not in _ON_ITS_OWN):
@@ -248,7 +294,8 @@ class Downstream(Protocol):
                     self._barrier = exchange
         finally:
             self._releasing = False
-        self._blocked = bool(held) or self._barrier is not None or self.inflight >= self._limit or bool(self._withheld)
+        self._set_limit()
+        self._blocked = bool(held) or self._barrier is not None or not self._may_start() or bool(self._withheld)
 
     def _answer(self, data: bytes) -> None:
         if self._ordered and self._queue:
@@ -264,8 +311,7 @@ class Downstream(Protocol):
             self.listener.bad_frame(str(self.facts.get("source.address")), text)
             self.pause("broken")
             try:
-                owed = getattr(self.session, "owed", None)
-                self._last_words = owed() if owed is not None else b""
+                self._last_words = self.session.owed()
             except BaseException:
                 self.listener.plugin_failed(culprit(Failure(), f"codec {self.codec.name}"), Failure())
             self._leave()
@@ -279,7 +325,8 @@ class Downstream(Protocol):
         self._ordered = _is_ordered(snapshot.codec)
         self._sequential = bool(getattr(snapshot.codec, "sequential", False))
         if not snapshot.codec.stateful:
-            self.session = snapshot.codec.session(Side.CLIENT, snapshot.max_frame)
+            self.session = new_session(snapshot.codec, Side.CLIENT, snapshot.max_frame, self.facts)
+            self._set_limit()
 
     def under_way(self) -> Iterator[OpenExchange]:
         """Its exchanges that are not complete, the last one first."""
@@ -292,6 +339,8 @@ class Downstream(Protocol):
         self.inflight -= 1
         self._counts.active_exchanges -= 1
         number = self._exchanges.pop(exchange)
+        if exchange.stream is not None and self._streams is not None:
+            self._streams.finished(exchange)
         if self._gone:
             return
         if self._sequential:
@@ -308,7 +357,7 @@ class Downstream(Protocol):
                     queue.popleft()
                     if exchange.data:
                         self.write(exchange.data)
-                    if queue and queue[0].data is not None:
+                    if queue and (queue[0].data is not None or self._streams is not None):
                         self._write_on()
                 else:
                     self._keep(len(exchange.data))
@@ -341,6 +390,8 @@ class Downstream(Protocol):
             self._budget.behind -= len(data)
             if data:
                 self.write(data)
+        if queue and self._streams is not None and isinstance(queue[0], Exchange) and queue[0].stream is not None:
+            queue[0].stream.at_front()
         if _BEHIND in self._withheld and self._budget.behind <= self._budget.size // 2:
             self._withheld.discard(_BEHIND)
             self.resume(_BEHIND)
@@ -368,14 +419,15 @@ class Downstream(Protocol):
 
     def _read_on(self) -> None:
         """Some of what was under way has ended: enough to read the client again?"""
-        if "inflight" in self._pauses and self._backlog() <= self._limit // 2:
+        if "inflight" in self._pauses and self._backlog() <= self._window // 2:
             self.resume("inflight")
         if "buffered" in self._pauses and self._backlog() <= self._look_again:
             self._weigh()
 
     def _adapt(self, size: int) -> None:
         """Answers are of this size, in bytes: more or fewer exchanges may be under way."""
-        self._limit = self._budget.seen(size)
+        self._window = self._budget.seen(size)
+        self._set_limit()
         if self._blocked:
             self._release()
         if self._pauses:
@@ -392,6 +444,75 @@ class Downstream(Protocol):
         self._barrier, self._blocked = exchange, True
         self.pause("refused")
         self._leave()
+
+    # -- streams (StreamClient)
+
+    def _stream_table(self) -> ClientStreams:
+        if self._streams is None:
+            self._streams = ClientStreams(self)
+        return self._streams
+
+    def open_stream(self, exchange: StreamExchange) -> None:
+        if exchange.stream is None:
+            self._stream_table().answer(exchange)
+            self._blocked = self._blocked and (bool(self._held) or self._barrier is not None or bool(self._withheld))
+
+    def _unknown_chunk(self, chunk: Chunk) -> None:
+        """A chunk of nothing that is under way: its exchange has ended."""
+        if chunk.size:
+            self.credit(chunk.id, chunk.size)
+
+    def under_way_as(self, id: int) -> OpenExchange | None:
+        return next((exchange for exchange in self._exchanges if exchange.message.id == id), None)
+
+    def give_up_waiting(self, id: int) -> None:
+        kept = [message for message in self._held if message.id != id or message.kind is not _STREAM_OPEN]
+        self._held = deque(kept)
+
+    def credit(self, id: int, size: int) -> None:
+        session = self.session
+        if session.flow == "stream" and not self._gone:
+            session.credit(id, size)
+            if session.owes:
+                self.write(session.owed())
+
+    def has_room(self, stream: ExchangeStream) -> bool:
+        if not self._slow and not self.session.unsent_bytes(stream.id):
+            return True
+        self._stream_table().wait_for_room(stream)
+        return False
+
+    def at_front(self, exchange: OpenExchange) -> bool:
+        return not self._ordered or not self._queue or self._queue[0] is exchange
+
+    def keep_waiting(self, stream: ExchangeStream, size: int) -> None:
+        if self._ordered:
+            self._budget.behind += size
+            if self._budget.overfull(self._budget.behind):
+                self._overfull()
+            elif self._budget.behind > self._budget.size and _BEHIND not in self._withheld:
+                self._withhold(_BEHIND)
+
+    def give_up(self, exchange: OpenExchange, kind: ErrorKind | None, text: str) -> None:
+        if self._gone:
+            return
+        data = self.session.reset(exchange.message.id, kind, text)
+        if data is None:
+            self.flush()
+            self.close()
+        elif data:
+            self.write(data)
+
+    def half_close(self) -> None:
+        self.flush()
+        self.transport.loseWriteConnection()
+
+    def _speak(self) -> None:
+        """What the session says by itself; what it was told may have opened windows."""
+        if self.session.error is None:
+            self.write(self.session.owed())
+        if self._streams is not None and not self._slow:
+            self._streams.offer_room()
 
     # -- what filters do to the connection of their exchange
 
@@ -456,7 +577,7 @@ class Downstream(Protocol):
             self.transport.writeSequence(out)
         self._counts.bytes_sent += size
         budget = self._budget
-        if size > budget.roomy * number or self._limit < budget.most:
+        if size > budget.roomy * number or self._window < budget.most:
             self._adapt(size // number)
         if self._withheld:
             self._look_at_output()
@@ -532,7 +653,9 @@ class Downstream(Protocol):
         Our transport: the client reads too slowly. Neither it nor a connection that it has alone is read until it
         caught up; nothing more of it is sent anywhere.
         """
-        self._withhold(_SLOW)
+        self._slow = True
+        if self.session.flow != "stream":  # else the client's own windows bound what it may send
+            self._withhold(_SLOW)
         for connection in (*self._connections(), *self._pins()):
             connection.pause(self)
             self._choked.add(connection)
@@ -545,8 +668,11 @@ class Downstream(Protocol):
         if self._stall is not None:
             self._stall.cancel()
             self._stall = None
+        self._slow = False
         self._withheld.discard(_SLOW)
         self.resume(_SLOW)
+        if self._streams is not None and not self._gone:
+            self._streams.offer_room()
         if self._blocked and not self._gone:
             self._release()
         if self._leaving and not self.inflight:
@@ -654,13 +780,21 @@ class Downstream(Protocol):
 
     def readConnectionLost(self) -> None:
         """The client sends no more; what it asked is answered first."""
-        blocking = [exchange for exchange in self._exchanges if exchange.message.hold == Hold.EXCHANGE]
+        try:
+            for message in self.session.eof():
+                self._unusual(message)
+        except BaseException:
+            self._codec_failed(Failure())
+            return
+        if self._streams is not None:
+            self._streams.input_ended()
+        blocking = [exchange for exchange in self._exchanges if exchange.message.hold == Hold.BLOCKING]
         if blocking:
             # It would take an element off a list that no client gets. What stands behind it is not run either.
             self.end_behind(blocking[0])
             for exchange in blocking:
                 exchange.abandon("downstream_gone")
-        kept = list(takewhile(lambda message: message.hold != Hold.EXCHANGE, self._held))
+        kept = list(takewhile(lambda message: message.hold != Hold.BLOCKING, self._held))
         self._held.clear()
         self._held.extend(kept)
         if self.session_pin is not None and not self.inflight:
@@ -674,7 +808,7 @@ class Downstream(Protocol):
         behind what is under way, these stand behind that and are never run.
         """
         started = (exchange.message for exchange in self._exchanges)
-        if any(message.hold == Hold.EXCHANGE for message in (*started, *self._held)):
+        if any(message.hold == Hold.BLOCKING for message in (*started, *self._held)):
             self.pause("ended")
             self.readConnectionLost()
 
@@ -697,6 +831,8 @@ class Downstream(Protocol):
         for exchange in list(self._exchanges):
             exchange.abandon("downstream_gone")
         self._queue.clear()
+        if self._streams is not None:
+            self._streams.clear()
         self._let_read_on()
         pins = self._pins()
         self.session_pin, self.pinned_by_cluster = None, {}

@@ -28,7 +28,7 @@ from metaproxy.cluster.retry import RetryPolicy
 from metaproxy.cluster.routes import Route, Target
 from metaproxy.counts import BOUNDS, TargetCounts
 from metaproxy.interfaces import ICompletedExchange
-from metaproxy.message import Ending, ErrorKind, FinalFrame, FrameError, Hold, Kind, Message, Mutation, Reply
+from metaproxy.message import Chunk, Ending, ErrorKind, FinalFrame, FrameError, Hold, Kind, Message, Mutation, Reply
 from metaproxy.proxy import filter_chain, local_answer, request_timeout
 from metaproxy.proxy.attempt import Attempt
 from metaproxy.proxy.culprit import culprit
@@ -37,7 +37,7 @@ from metaproxy.proxy.mirror import Mirror
 from metaproxy.proxy.owners import Owners
 from metaproxy.proxy.pool import pin_key, pool_of
 from metaproxy.proxy.retry_state import RetryState
-from metaproxy.proxy.roles import ExchangeClient, Try, Undertaking, UpstreamConnection
+from metaproxy.proxy.roles import ExchangeClient, ExchangeStream, Try, Undertaking, UpstreamConnection
 from metaproxy.proxy.snapshot import ListenerSnapshot, Template
 from metaproxy.proxy.split_request import SplitRequest
 from metaproxy.proxy.transaction_abort import refuse
@@ -48,6 +48,7 @@ log = Logger()
 _ONEWAY = Kind.ONEWAY
 _EXCHANGE = Hold.EXCHANGE
 _ERROR = Kind.ERROR
+_STREAM_OPEN = Kind.STREAM_OPEN
 
 
 @implementer(ICompletedExchange)
@@ -55,7 +56,7 @@ class Exchange:
     """
     See IExchange and ICompletedExchange. client: its downstream connection. data: the bytes that answer it, None until
     they are known. attempt: what is under way for it: an Attempt or a SplitRequest. deadlines: the queue that it waits
-    in; time_limit: see request_timeout.
+    in; time_limit: see request_timeout; stream: what follows its heads, None while its messages are whole.
     """
 
     __slots__ = (
@@ -77,6 +78,7 @@ class Exchange:
         "response_bytes",
         "snapshot",
         "started",
+        "stream",
         "target",
         "time_limit",
         "tries",
@@ -102,6 +104,7 @@ class Exchange:
         self._changes: Mutation | None = None
         self.time_limit = 0.0
         self.learnt: dict[str, str | None] | None = None
+        self.stream: ExchangeStream | None = None
         self.matched_route: Route = snapshot.no_route
         """The matched route, or the listener's pseudo-route for none."""
 
@@ -274,6 +277,8 @@ class Exchange:
 
     def answered(self, attempt: Try, response: Message) -> None:
         attempt.done = True  # Attempt.finish, inlined
+        if attempt.open:
+            attempt.abandon_request()
         attempt.cluster.breaker.requests -= 1
         endpoint = attempt.endpoint
         endpoint.active -= 1
@@ -302,11 +307,92 @@ class Exchange:
             self.response_bytes = len(data)
             self.complete("error" if response.kind is _ERROR else "ok")
 
+    # -- an answer that is a stream (Requester, StreamExchange)
+
+    def sending(self, attempt: Try) -> None:
+        cast(ExchangeStream, self.stream).sending(attempt)
+
+    def takes_more(self, attempt: Try) -> None:
+        cast(ExchangeStream, self.stream).server_has_room()
+
+    def interim(self, attempt: Try, message: Message) -> None:
+        if self.stream is None or not self.stream.begun:
+            self.write(message)
+
+    def opened(self, attempt: Try, head: Message) -> None:
+        if self.deadlines is not None:
+            self.deadlines.forget(self, None)
+            self.deadlines = None
+        self.client.open_stream(self)
+        cast(ExchangeStream, self.stream).opened(attempt, getattr(head, "duplex", False))
+        self.response = head
+        hooks = self.matched_route.on_response
+        if hooks:
+            self._changes = None
+            filter_chain.tell(self, len(hooks) - 1)
+        else:
+            self.deliver()
+
+    def adopt(self, attempt: Try) -> None:
+        attempt.owner = self
+        self.attempt = attempt
+        self.endpoint = attempt.endpoint
+
+    def chunk(self, attempt: Try, chunk: Chunk) -> None:
+        cast(ExchangeStream, self.stream).from_server(chunk)
+
+    def chunk_failed(self, hook: Callable[..., object], failure: Failure) -> None:
+        filter_chain.failed(self, hook, failure)
+
+    def write(self, message: Message) -> None:
+        """Sends the client a head, a chunk, or what comes before an answer."""
+        client = self.client
+        try:
+            data = client.session.send(message, self.message.id)
+        except FrameError as error:
+            self.local(Reply(ErrorKind.BAD_RESPONSE, str(error)))
+            return
+        if message.kind is _STREAM_OPEN and (alteration := getattr(self, "_alteration", None)) is not None:
+            data = alteration[0](data)
+        if data:
+            self.response_bytes += len(data)
+            client.write(data)
+        if isinstance(message, Chunk) and not message.final and client.session.flow != "stream":
+            client.half_close()
+
+    def stream_ended(self) -> None:
+        """Both sides have said all."""
+        stream = cast(ExchangeStream, self.stream)
+        failed = stream.failed or getattr(self.response, "failed", False)
+        attempt = stream.attempt
+        if attempt is not None and not attempt.done:
+            attempt.endpoint.answered(failed)
+            attempt.ended()
+        self.data = b""
+        self.complete("error" if failed else "ok")
+
+    def allowed(self) -> float:
+        return request_timeout.allowed(self)
+
+    def _abort(self, reply: Reply) -> None:
+        """The client has some of the answer: it is cut off."""
+        self._stop()
+        self.reply_kind = kind = reply.kind or ErrorKind.RESET
+        self.details = f"{self.details}; {reply.details}" if self.details else reply.details
+        self.data = b""
+        self.complete(kind.value)
+        self.client.give_up(self, kind, reply.text)
+
+    # -- the rest of the way down
+
     def deliver(self) -> None:
         response = cast(Message, self.response)
         try:
             if self.matched_route.response is not None or self._changes is not None:
                 response = self._changed(response, cast("Template | None", self.matched_route.response))
+            if response.kind is _STREAM_OPEN:
+                cast(ExchangeStream, self.stream).deliver(response)
+                return
             self.data = self.client.session.send(response, self.message.id)
         except FrameError as error:
             self.local(Reply(ErrorKind.BAD_RESPONSE, str(error)))
@@ -361,14 +447,18 @@ class Exchange:
             self._stop()
             self.complete("oneway")
             return
+        self.run_out(f"no answer within {request_timeout.allowed(self):g} s")
+
+    def run_out(self, text: str) -> None:
         if self.attempt is not None and any(one.paused_by for one in self.attempt.connections()):
             pass  # a client that reads slowly holds up the answers, not the server
         elif self.endpoint is not None:
             self.endpoint.timed_out()
         elif isinstance(self.attempt, SplitRequest):
             self.attempt.timed_out()
-        self._stop()
-        self.local(Reply(ErrorKind.TIMEOUT, f"no answer within {request_timeout.allowed(self):g} s"))
+        if self.stream is None or not self.stream.begun:
+            self._stop()
+        self.local(Reply(ErrorKind.TIMEOUT, text))
 
     def abandon(self, outcome: str) -> None:
         """The client is gone: there is no one to answer."""
@@ -393,6 +483,9 @@ class Exchange:
 
     def answer_locally(self, reply: Reply) -> None:
         if self.outcome:
+            return
+        if self.stream is not None and self.stream.begun:
+            self._abort(reply)
             return
         self._stop()
         kind = reply.kind
@@ -432,6 +525,9 @@ class Exchange:
         self.ended = now = client.network.turn.now
         if self.deadlines is not None:
             self.deadlines.forget(self, None)
+        stream = self.stream
+        if stream is not None:
+            stream.ended()
         route = self.matched_route
         target = self.target
         counts = target.counts if target is not None else route.reply_target.counts
@@ -443,6 +539,8 @@ class Exchange:
         latency.buckets[bucket] += 1
         latency.total += duration
         counts.request_bytes += len(self.message.frame)
+        if stream is not None:
+            counts.request_bytes += stream.request_bytes
         counts.response_bytes += self.response_bytes
         endpoint = self.endpoint
         if endpoint is not None:
@@ -533,4 +631,8 @@ class Exchange:
 
     @property
     def request_bytes(self) -> int:
-        return len(self.message.frame)
+        return len(self.message.frame) + (self.stream.request_bytes if self.stream is not None else 0)
+
+    @property
+    def streamed(self) -> bool:
+        return self.stream is not None

@@ -18,6 +18,7 @@ from metaproxy.proxy.upstream import Upstream
 _ONEWAY = Kind.ONEWAY
 _RESPONSE = Kind.RESPONSE
 _ERROR = Kind.ERROR
+_STREAM_OPEN = Kind.STREAM_OPEN
 
 
 class FifoUpstream(Upstream):
@@ -33,7 +34,7 @@ class FifoUpstream(Upstream):
 
     def _wait(self, attempt: Try) -> None:
         super()._wait(attempt)
-        if attempt.message.kind is _ONEWAY and not self._taken() and not getattr(self._session, "fenced", False):
+        if attempt.message.kind is _ONEWAY and not self._taken() and not self._session.fenced:
             self.pool.reserve(self, attempt.owner.client)  # now, so that no other client's request waits behind it
 
     def _start(self, attempt: Try) -> None:
@@ -56,7 +57,7 @@ class FifoUpstream(Upstream):
         if message.kind is _ONEWAY:
             attempt.finish()
             attempt.owner.sent(attempt)
-            fenced = getattr(self._session, "fenced", False)
+            fenced = self._session.fenced
             if self.lease is attempt:
                 self.usable = self.usable and fenced  # else it closes: the next client could get an answer to this
                 self.pool.give_back(self)
@@ -64,6 +65,8 @@ class FifoUpstream(Upstream):
                 self.pool.reserve(self, attempt.owner.client)
             return
         self._pending.append(attempt)
+        if message.kind is _STREAM_OPEN:
+            self._sent_head(attempt)
 
     def dataReceived(self, data: bytes) -> None:
         session = self._session
@@ -90,8 +93,29 @@ class FifoUpstream(Upstream):
         except BaseException:
             self._codec_failed(Failure())
             return
-        if session.error is not None or self._retiring or self.lease is not None or not self._ready:
+        if session.owes or session.error is not None or self._retiring or self.lease is not None or not self._ready:
             self._after_read()
+
+    def _take(self, message: Message) -> None:
+        if (message.kind is _RESPONSE or message.kind is _ERROR) and self._pending:
+            attempt = self._pending.popleft()
+            if attempt.done:
+                self._given_up -= 1
+            else:
+                attempt.owner.answered(attempt, message)
+        else:
+            self._other(message)
+
+    def _of(self, message: Message) -> Try | None:
+        return self._pending[0] if self._pending else None
+
+    def _take_off(self, attempt: Try) -> None:
+        if self._pending and self._pending[0] is attempt:
+            self._pending.popleft()
+
+    def _pass_over(self, attempt: Try) -> None:
+        self._take_off(attempt)
+        self._given_up -= 1
 
     def _answers_nothing(self) -> None:
         """The order is lost: what comes from now on would be handed to the wrong request."""
@@ -128,6 +152,12 @@ class FifoUpstream(Upstream):
     def _forget(self, attempt: Try) -> None:
         """Its place stays, so that the answer that still comes is not taken for the next one's."""
         self._given_up += 1
+        if attempt.open or attempt.streaming:
+            # The server waits for the rest of the request, or the rest of a long answer is still to come.
+            self.retire()
+            if attempt.open or not self.busy():
+                self.drop()
+            return
         if not self._taken() and self._pending and self._pending[0] is attempt:
             # The server is stuck on it: whatever is sent behind it would wait as well.
             self.retire()

@@ -17,6 +17,7 @@ from metaproxy.proxy.upstream import Upstream
 _ONEWAY = Kind.ONEWAY
 _RESPONSE = Kind.RESPONSE
 _ERROR = Kind.ERROR
+_STREAM_OPEN = Kind.STREAM_OPEN
 
 
 class IdUpstream(Upstream):
@@ -61,6 +62,15 @@ class IdUpstream(Upstream):
                 self.pool.give_back(self)
             return
         pending[id] = attempt
+        capacity = self._session.capacity
+        if capacity and len(pending) >= capacity:
+            self._full = True
+            self.usable = False
+        if message.kind is _STREAM_OPEN:
+            self._sent_head(attempt)
+        if id == self._max_id:
+            # A late answer to a request that was given up must not be taken for one under the same id.
+            self.retire()
 
     def _no_id(self, attempt: Try) -> None:
         self.pool.cluster.counts.overflow_requests += 1
@@ -91,8 +101,30 @@ class IdUpstream(Upstream):
         except BaseException:
             self._codec_failed(Failure())
             return
-        if session.error is not None or self._retiring or self.lease is not None or not self._ready:
+        if (
+            session.owes
+            or session.error is not None
+            or self._retiring
+            or self.lease is not None
+            or self._full
+            or not self._ready
+        ):
             self._after_read()
+
+    def _take(self, message: Message) -> None:
+        if message.kind is _RESPONSE or message.kind is _ERROR:
+            attempt = self._pending.pop(message.id, None)
+            if attempt is not None:
+                attempt.owner.answered(attempt, message)
+        else:
+            self._other(message)
+
+    def _of(self, message: Message) -> Try | None:
+        return self._pending.get(message.id)
+
+    def _take_off(self, attempt: Try) -> None:
+        if self._pending.get(attempt.id) is attempt:
+            del self._pending[attempt.id]
 
     def pending(self) -> list[Try]:
         return list(self._pending.values())
@@ -114,7 +146,15 @@ class IdUpstream(Upstream):
         return self._pending.pop(message.id, None)
 
     def _forget(self, attempt: Try) -> None:
-        self._pending.pop(attempt.id, None)
+        if self._pending.pop(attempt.id, None) is None or not self.alive:
+            return
+        said = self._give_up(attempt, ErrorKind.TIMEOUT, "the client does not wait for it any more")
+        if not said and (attempt.streaming or attempt.message.kind is _STREAM_OPEN):
+            self.usable = False  # the rest of the request, or of the answer, is still to come here
+            if not self.busy():
+                self.drop()
+        if self._full and self.alive:
+            self._look_for_room()
 
     def _clear(self) -> None:
         self._pending = {}

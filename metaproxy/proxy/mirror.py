@@ -18,9 +18,10 @@ from twisted.python.failure import Failure
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.comparison import compare
 from metaproxy.counts import MirrorCounts
-from metaproxy.message import ErrorKind, FrameError, Hold, Kind, Message
+from metaproxy.message import Chunk, ErrorKind, FrameError, Hold, Kind, Message
 from metaproxy.proxy.attempt import Attempt
 from metaproxy.proxy.culprit import culprit
+from metaproxy.proxy.gathering import WholeAnswers
 from metaproxy.proxy.pool import pool_of
 from metaproxy.proxy.roles import ConnectionOwner, Network, OpenExchange, Try, UpstreamConnection
 
@@ -97,9 +98,7 @@ class MirrorTarget:
         self.counts.requests += 1
         copy = Copy(self, client, exchange, message)
         copy.attempt = attempt = Attempt(copy, message, cluster, endpoint)
-        deadlines = client.network.deadlines.of(cluster.request_timeout)
-        if deadlines is not None:
-            deadlines.watch(copy)
+        copy.begin()
         try:
             pool_of(endpoint, cluster, client.network).start(attempt, client)
         except BaseException:
@@ -107,13 +106,25 @@ class MirrorTarget:
         return copy
 
 
-class Copy:
+class Copy(WholeAnswers):
     """
     One request on its way to a mirror (attempt.Owner, deadlines.Timed). Both its end and the original's must be known
     before they are compared.
     """
 
-    __slots__ = ("_answer", "_size", "_theirs", "_waits", "attempt", "client", "done", "exchange", "started", "target")
+    __slots__ = (
+        "_answer",
+        "_size",
+        "_stream",
+        "_theirs",
+        "_waits",
+        "attempt",
+        "client",
+        "done",
+        "exchange",
+        "started",
+        "target",
+    )
 
     def __init__(self, target: MirrorTarget, client: MirrorClient, exchange: OpenExchange, message: Message) -> None:
         self.target = target
@@ -124,16 +135,63 @@ class Copy:
         self.attempt: Attempt | None = None
         self.done = False
         self._answer: Message | None = None
+        self._stream = exchange.stream if message.kind is Kind.STREAM_OPEN else None
         self._waits = target.compare
         self._size = len(message.frame)
         target.copies += 1
         target.bytes += self._size
+
+    def begin(self) -> None:
+        """It is on its way; a stream's time runs from its end."""
+        if self._stream is None:
+            self._watch()
 
     def answered(self, attempt: Try, response: Message) -> None:
         attempt.finish()
         attempt.endpoint.answered(response.kind is Kind.ERROR)
         self._answer = response
         self._end()
+
+    def sending(self, attempt: Try) -> None:
+        """What the original has sent by now follows the head, and what it sends from now on."""
+        stream = self._stream
+        if stream is None or stream.over or stream.replay is None:
+            self._drop()
+            return
+        for chunk in stream.replay:
+            self.follow(chunk)
+        if not self.done:
+            stream.copies.append(self)
+
+    def follow(self, chunk: Chunk) -> None:
+        """A mirror that does not keep up loses this copy: nobody waits for it."""
+        attempt = self.attempt
+        if attempt is None or attempt.done:
+            return
+        attempt.send_chunk(chunk)
+        if chunk.kind is Kind.STREAM_CLOSE:
+            self._stream = None
+            self._watch()
+        elif not attempt.done and not attempt.has_room():
+            self._drop()
+
+    def original_ended(self) -> None:
+        if self._stream is not None and not self.done:  # its request is not whole, and never will be
+            self._drop()
+
+    def _drop(self) -> None:
+        self._stream = None
+        self.target.counts.dropped += 1
+        if self.attempt is not None:
+            self.attempt.cancel()
+        self._end()
+
+    def _watch(self) -> None:
+        """Start its clock."""
+        self.started = self.client.network.turn.now
+        deadlines = self.client.network.deadlines.of(self.target.cluster.request_timeout)
+        if deadlines is not None and not self.done:
+            deadlines.watch(self)
 
     def sent(self, attempt: Try) -> None:
         self._end()

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
-from metaproxy.message import Affinity, Correlation, ErrorKind, Hold
+from metaproxy.message import Affinity, Correlation, ErrorKind, Hold, Kind
 from metaproxy.proxy.fifo_upstream import FifoUpstream
 from metaproxy.proxy.id_upstream import IdUpstream
 from metaproxy.proxy.roles import Client, Network, Try, UpstreamConnection
@@ -24,7 +24,8 @@ from metaproxy.support import addresses as address
 from metaproxy.support.log_throttle import LogThrottle
 from metaproxy.wire import ConnectingProtocol
 
-_OPEN, _EXCHANGE = Hold.OPEN, Hold.EXCHANGE
+_OPEN, _EXCHANGE, _BLOCKING = Hold.OPEN, Hold.EXCHANGE, Hold.BLOCKING
+_STREAM_OPEN = Kind.STREAM_OPEN
 
 log = Logger()
 
@@ -55,6 +56,7 @@ class Pool:
         self._wears_out = self.settings.max_age > 0 or self.settings.max_requests > 0
         self._sequential = bool(getattr(self.codec, "sequential", False))
         self._keep_order = self.codec.ordered or self._sequential
+        self._shares_streams = getattr(self.codec, "flow", "connection") == "stream"
         self._retired = cluster.retired
         self._log_throttle = LogThrottle(network.clock.seconds)
 
@@ -65,7 +67,12 @@ class Pool:
         hold = attempt.message.hold
         if self._pinned or hold is _OPEN:
             self._pin(attempt, client, hold is _OPEN or self.codec.affinity is Affinity.CONNECTION)
-        elif self._multiplex and hold is not _EXCHANGE:
+        elif (
+            self._multiplex
+            and hold is not _EXCHANGE
+            and hold is not _BLOCKING
+            and (attempt.message.kind is not _STREAM_OPEN or self._shares_streams)
+        ):
             sticky = client.shared_by_pool.get(self)
             if sticky is None or not (sticky.usable or self._must_stay(sticky, client)):
                 sticky = self._choose(attempt.message.profile, client)

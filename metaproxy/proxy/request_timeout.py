@@ -10,13 +10,14 @@ from __future__ import annotations
 from typing import Protocol
 
 from metaproxy.cluster.routes import Route, Target
-from metaproxy.message import Hold, Message
+from metaproxy.message import Hold, Kind, Message
 from metaproxy.proxy.deadlines import Deadlines, Timed
-from metaproxy.proxy.roles import ExchangeClient
+from metaproxy.proxy.roles import ExchangeClient, ExchangeStream
 
 DEFAULT = 15.0
 """Seconds for an exchange that waits in a filter before its cluster is known, when its route has no time-out."""
-_EXCHANGE = Hold.EXCHANGE
+_STREAM_OPEN = Kind.STREAM_OPEN
+_BLOCKING = Hold.BLOCKING
 
 
 class Bounded(Timed, Protocol):
@@ -24,6 +25,7 @@ class Bounded(Timed, Protocol):
 
     deadlines: Deadlines | None
     time_limit: float
+    stream: ExchangeStream | None
 
     @property
     def client(self) -> ExchangeClient: ...
@@ -37,7 +39,13 @@ class Bounded(Timed, Protocol):
 
 def watch(exchange: Bounded) -> None:
     """Starts the clock, unless the client asked to wait for as long as it takes; the cluster's once it is known."""
-    if exchange.message.hold is _EXCHANGE:
+    message = exchange.message
+    if message.hold is _BLOCKING:
+        return
+    if message.kind is _STREAM_OPEN:
+        stream = exchange.stream
+        if stream is not None:
+            stream.watch()
         return
     timeout = exchange.matched_route.timeout
     if timeout is None or exchange.time_limit:

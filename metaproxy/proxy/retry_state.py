@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.retry import RetryPolicy, within_budget
-from metaproxy.message import ErrorKind, FrameError, Kind, Message
+from metaproxy.message import Chunk, ErrorKind, FrameError, Kind, Message
 from metaproxy.proxy.attempt import Attempt
 from metaproxy.proxy.pool import pool_of
 from metaproxy.proxy.roles import OpenExchange, Try, UpstreamConnection
@@ -33,7 +33,7 @@ class _Patience:
 
     def time_out(self) -> None:
         attempt = self.attempt
-        if not attempt.done:
+        if not attempt.done and not attempt.streaming:
             if not any(one.paused_by for one in attempt.connections()):  # by a client that reads slowly
                 attempt.endpoint.timed_out()
             attempt.begun = attempt.connection is not None and attempt.connection.answering(attempt)
@@ -74,7 +74,7 @@ class RetryState:
 
     def start(self) -> None:
         hedge_after = self._policy.hedge_after
-        if hedge_after > 0 and self._message.kind is not Kind.ONEWAY:
+        if hedge_after > 0 and self._message.kind is Kind.REQUEST:
             self._timer = self.client.network.clock.callLater(hedge_after, self._hedge)
         self._try()
 
@@ -177,6 +177,39 @@ class RetryState:
         self.cancel()
         self.exchange.sent(attempt)
 
+    def opened(self, attempt: Try, head: Message) -> None:
+        """The head of an answer decides as an answer does; what follows it is the exchange's own."""
+        if getattr(head, "failed", False) and self._instead(attempt):
+            attempt.endpoint.answered(failed=True)
+            attempt.cancel()
+            return
+        self._forget(attempt)
+        self.cancel()
+        self.exchange.adopt(attempt)
+        self.exchange.opened(attempt, head)
+
+    def _instead(self, attempt: Try) -> bool:
+        """Whether another try is under way, or may follow."""
+        self._forget(attempt)
+        return bool(self._live) or self._again(None)
+
+    def sending(self, attempt: Try) -> None:
+        stream = self.exchange.stream
+        if stream is not None:
+            stream.sending(attempt)
+
+    def takes_more(self, attempt: Try) -> None:
+        stream = self.exchange.stream
+        if stream is not None:
+            stream.server_has_room()
+
+    def interim(self, attempt: Try, message: Message) -> None:
+        self.exchange.interim(attempt, message)
+
+    def chunk(self, attempt: Try, chunk: Chunk) -> None:
+        """None comes: the exchange owns an attempt whose answer has begun."""
+        self.exchange.chunk(attempt, chunk)
+
     def failed(self, attempt: Try, kind: ErrorKind, text: str) -> None:
         self._forget(attempt)
         self._lost(kind, text, final=attempt.begun)
@@ -190,6 +223,9 @@ class RetryState:
     def _again(self, kind: ErrorKind | None) -> bool:
         """Arranges for another try, if one is allowed."""
         policy = self._policy
+        stream = self.exchange.stream
+        if stream is not None and not stream.resend():
+            return False
         if not policy.allows(kind, self._made, True) or not within_budget(self._cluster.breaker):
             return False
         try:

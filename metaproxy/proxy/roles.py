@@ -20,7 +20,7 @@ from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.routes import Route, Target
 from metaproxy.counts import ListenerCounts, TargetCounts
 from metaproxy.interfaces import ICodec, ISession
-from metaproxy.message import ErrorKind, Message, Reply
+from metaproxy.message import Chunk, ErrorKind, Message, Reply
 from metaproxy.proxy.deadlines import DeadlineQueues
 from metaproxy.proxy.flush_queue import FlushQueue
 from metaproxy.proxy.overload import OverloadMonitor
@@ -60,10 +60,11 @@ class Try(Protocol):
     id: int
     done: bool
     begun: bool
+    open: bool
+    streaming: bool
     connection: UpstreamConnection | None
+    owner: Requester
 
-    @property
-    def owner(self) -> Requester: ...
     @property
     def message(self) -> Message: ...
     @property
@@ -83,11 +84,20 @@ class Try(Protocol):
     def connections(self) -> tuple[UpstreamConnection, ...]:
         """Which connections it is under way on."""
 
+    def send_chunk(self, chunk: Chunk) -> None: ...
+    def has_room(self) -> bool: ...
+    def credit(self, size: int) -> None: ...
+    def pause(self, reason: object) -> bool: ...
+    def resume(self, reason: object) -> None: ...
+    def ended(self) -> None: ...
+    def abandon_request(self) -> None: ...
+
 
 class Requester(Protocol):
     """
     Who wants an attempt's answer. Exactly one of `answered`, `sent`, `failed` is called, once; none after
-    `Try.cancel`. `broke` follows when one of them, or what it called, raised.
+    `Try.cancel`. `broke` follows when one of them, or what it called, raised. In the place of `answered`, `opened` may
+    be called, with the head of the answer, then `chunk` for each of its chunks; `failed` may still end it.
     """
 
     @property
@@ -103,6 +113,19 @@ class Requester(Protocol):
     def broke(self, failure: Failure) -> None:
         """Code that was called for this request failed: end its exchange as INTERNAL."""
 
+    def sending(self, attempt: Try) -> None:
+        """The head of a request was handed to its connection: chunks may follow."""
+
+    def takes_more(self, attempt: Try) -> None:
+        """The connection takes more of the request: see Try.has_room."""
+
+    def opened(self, attempt: Try, head: Message) -> None: ...
+
+    def chunk(self, attempt: Try, chunk: Chunk) -> None: ...
+
+    def interim(self, attempt: Try, message: Message) -> None:
+        """The server says something that does not answer the request yet."""
+
 
 class UpstreamConnection(Protocol):
     """An `upstream.Upstream`, as the clients and attempts see it that it carries."""
@@ -112,7 +135,7 @@ class UpstreamConnection(Protocol):
     usable: bool
     reserved: bool
     idle_since: float
-    paused_by: set[Client]
+    paused_by: set[object]
 
     @property
     def endpoint(self) -> Endpoint: ...
@@ -134,7 +157,13 @@ class UpstreamConnection(Protocol):
     def answering(self, attempt: Try) -> bool: ...
     def pause(self, client: Client) -> None: ...
     def pause_if_alone(self, client: Client) -> None: ...
-    def resume(self, client: Client) -> None: ...
+    def resume(self, reason: object) -> None: ...
+    def send_chunk(self, attempt: Try, chunk: Chunk) -> None: ...
+    def has_room(self, attempt: Try) -> bool: ...
+    def credit(self, attempt: Try, size: int) -> None: ...
+    def hold_back(self, attempt: Try, reason: object) -> bool: ...
+    def ended(self, attempt: Try) -> None: ...
+    def abandon_request(self, attempt: Try) -> None: ...
     def recover(self) -> None: ...
     def busy(self) -> bool: ...
     def held(self) -> int: ...
@@ -254,6 +283,16 @@ class ExchangeClient(Client, Protocol):
     @property
     def facts(self) -> dict[str, str]: ...
 
+    def write(self, data: bytes) -> None: ...
+    def open_stream(self, exchange: StreamExchange) -> None:
+        """Its answer is a stream: give it its `stream`, if it has none."""
+
+    def give_up(self, exchange: OpenExchange, kind: ErrorKind | None, text: str) -> None:
+        """Reset a stream whose answer has begun."""
+
+    def half_close(self) -> None:
+        """Send no more, behind what was written; go on reading."""
+
     def wait_for(self, exchange: OpenExchange) -> None: ...
     def waited_for(self, exchange: OpenExchange) -> None: ...
     def passed_over(self, exchange: OpenExchange) -> bool: ...
@@ -269,6 +308,7 @@ class OpenExchange(Protocol):
     target: Target | None
     tries: int
     data: bytes | None
+    stream: ExchangeStream | None
 
     @property
     def client(self) -> ExchangeClient: ...
@@ -290,12 +330,127 @@ class OpenExchange(Protocol):
     def counts(self) -> TargetCounts: ...
     def take(self, response: Message) -> None: ...
     def sent(self, attempt: Try) -> None: ...
+    def opened(self, attempt: Try, head: Message) -> None: ...
+    def chunk(self, attempt: Try, chunk: Chunk) -> None: ...
+    def interim(self, attempt: Try, message: Message) -> None: ...
+
+    def adopt(self, attempt: Try) -> None:
+        """From now on it is the exchange's own and only attempt."""
+
     def failed(self, attempt: Try | None, kind: ErrorKind, text: str) -> None: ...
     def broke(self, failure: Failure) -> None: ...
     def released(self, cluster: Cluster | None) -> None: ...
     def answer_locally(self, reply: Reply) -> None: ...
     def refuse_by(self, attempt: Try) -> None: ...
     def abandon(self, outcome: str) -> None: ...
+
+
+class ExchangeStream(Protocol):
+    """A `stream.Stream`, as what is under way for its exchange sees it, and the client's connection."""
+
+    copies: list[StreamCopy]
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def begun(self) -> bool: ...
+    @property
+    def over(self) -> bool: ...
+    @property
+    def reading(self) -> bool: ...
+    @property
+    def replay(self) -> list[Chunk] | None: ...
+    @property
+    def waiting_bytes(self) -> int: ...
+    @property
+    def request_bytes(self) -> int: ...
+    @property
+    def failed(self) -> bool: ...
+    @property
+    def attempt(self) -> Try | None: ...
+    @property
+    def exchange(self) -> OpenExchange | None: ...
+
+    def watch(self) -> None:
+        """Start its clock."""
+
+    def from_client(self, chunk: Chunk) -> None: ...
+    def sending(self, attempt: Try) -> None: ...
+    def server_has_room(self) -> None: ...
+
+    def resend(self) -> bool:
+        """Another try begins, if all that was sent is kept."""
+
+    def at_front(self) -> None:
+        """All answers before its own are written."""
+
+    def client_has_room(self) -> None: ...
+
+    def opened(self, attempt: Try, duplex: bool) -> None:
+        """The server's head has come; it is on its way through the filters."""
+
+    def deliver(self, head: Message) -> None:
+        """The filters are done with the head."""
+
+    def from_server(self, chunk: Chunk) -> None: ...
+
+    def ended(self) -> None:
+        """The exchange is complete. Called once."""
+
+
+class StreamCopy(Protocol):
+    """What a mirror makes of a stream: a `mirror.Copy`."""
+
+    def follow(self, chunk: Chunk) -> None:
+        """A chunk was sent on."""
+
+    def original_ended(self) -> None:
+        """Nothing more of it will be."""
+
+
+class StreamExchange(OpenExchange, Protocol):
+    """An `exchange.Exchange`, as its stream sees it. time_limit: seconds from its start that a filter allows, or 0."""
+
+    time_limit: float
+    started: float
+
+    def allowed(self) -> float:
+        """Seconds that it may take to be answered, 0 for no limit."""
+
+    def run_out(self, text: str) -> None:
+        """Its time is over; text: which."""
+
+    def write(self, message: Message) -> None:
+        """Send the client a head or a chunk of the answer."""
+
+    def stream_ended(self) -> None: ...
+    def local(self, reply: Reply) -> None: ...
+    def chunk_failed(self, hook: Callable[..., object], failure: Failure) -> None: ...
+
+
+class StreamClient(Protocol):
+    """A `downstream.Downstream`, as the streams of its exchanges see it."""
+
+    @property
+    def network(self) -> Network: ...
+    @property
+    def session(self) -> ISession: ...
+
+    def pause(self, reason: object) -> None: ...
+    def resume(self, reason: object) -> None: ...
+    def close(self) -> None: ...
+
+    def credit(self, id: int, size: int) -> None:
+        """So many bytes of the request have left the proxy."""
+
+    def has_room(self, stream: ExchangeStream) -> bool:
+        """Whether the client takes more of the answer now. If not, `stream.client_has_room` is called once it does."""
+
+    def at_front(self, exchange: OpenExchange) -> bool:
+        """Whether all answers before that of `exchange` are written."""
+
+    def keep_waiting(self, stream: ExchangeStream, size: int) -> None:
+        """So many bytes more (or less) of its answer wait for others."""
 
 
 class Undertaking(Protocol):

@@ -75,6 +75,7 @@ class ListenerSnapshot:
     max_buffered: int = 16 << 20
     idle_timeout: float = 3600.0
     stall_timeout: float = 30.0
+    stream_idle: float = 300.0
     drain_timeout: float = 30.0
     proxy_protocol: bool = False
     original_destination: bool = False

@@ -16,13 +16,14 @@ from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.message import ErrorKind, Kind, Message, Part
 from metaproxy.proxy.attempt import Attempt
+from metaproxy.proxy.gathering import WholeAnswers
 from metaproxy.proxy.pool import pool_of
 from metaproxy.proxy.roles import OpenExchange, Try, UpstreamConnection
 
 _ERROR = Kind.ERROR
 
 
-class SplitRequest:
+class SplitRequest(WholeAnswers):
     """A request in pieces at several endpoints; the codec merges their answers when the last one is there."""
 
     __slots__ = ("_answers", "_attempts", "_cluster", "_left", "_parts", "_places", "_request", "client", "exchange")

@@ -268,13 +268,13 @@ class _Plain:
     def __init__(self, secured: TlsTransport, socket: Wire) -> None:
         self._secured = secured
         self._socket = socket
-        self.closing = False
+        self.closing = self.finished = False
         self.paused = False
         self.error = ""
         self.facts: Mapping[str, str] = {**getattr(self._socket, "facts", {}), **facts(secured.tls)}
 
     def write(self, data: bytes) -> None:
-        if not self.closing:
+        if not self.closing and not self.finished:
             self._secured.write(data)
 
     def writeSequence(self, pieces: list[bytes]) -> None:
@@ -306,7 +306,11 @@ class _Plain:
             self._socket.loseConnection()
 
     def loseWriteConnection(self) -> None:
-        self.loseConnection()
+        """Say goodbye behind what was written, and read on."""
+        if not self.closing and not self.finished:
+            self.finished = True
+            self._secured.goodbye()
+            self._socket.loseWriteConnection()
 
     def abortConnection(self) -> None:
         self.closing = True
@@ -362,9 +366,12 @@ def facts(tls: ssl.SSLObject) -> dict[str, str]:
 
     source.identity: of the client's certificate the first URI (SPIFFE), else DNS name, else common name, unless that
     looks like a URI: what an authority lets others choose must not pass for what it vouches for. tls.sni: the name that
-    a client asked for.
+    a client asked for; tls.alpn: the protocol that both agreed on.
     """
     found = {"tls.version": tls.version() or ""}
+    agreed = tls.selected_alpn_protocol()
+    if agreed:
+        found["tls.alpn"] = agreed
     if isinstance(tls, NamedTls) and tls.asked_name:
         found["tls.sni"] = tls.asked_name
     certificate: Mapping[str, object] = tls.getpeercert() or {}

@@ -15,11 +15,12 @@ from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.message import ErrorKind, FrameError, Message, Reply
 from metaproxy.proxy.attempt import Attempt
+from metaproxy.proxy.gathering import WholeAnswers
 from metaproxy.proxy.pool import pool_of
 from metaproxy.proxy.roles import OpenExchange, Try
 
 
-class TransactionAbort:
+class TransactionAbort(WholeAnswers):
     """Owns the attempt that goes in the place of a refused request; then the client has its answer, whatever came."""
 
     __slots__ = ("client", "exchange", "reply")

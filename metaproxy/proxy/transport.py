@@ -81,8 +81,9 @@ class Connection:
     disconnecting = False
 
     __slots__ = (
-        "_broken", "_closing", "_end_seen", "_ended", "_events", "_fd", "_network", "_out", "_recv", "_send", "_socket",
-        "_waiting_for_room", "_want_read", "buffered", "facts", "host", "peer", "producer", "protocol",
+        "_broken", "_closing", "_end_seen", "_ended", "_events", "_fd", "_finished", "_network", "_out", "_recv",
+        "_send", "_socket", "_waiting_for_room", "_want_read", "buffered", "facts", "host", "peer",
+        "producer", "protocol",
     )  # fmt: skip
 
     def __init__(self, network: Network, sock: socket.socket, host: str, peer: str) -> None:
@@ -95,7 +96,7 @@ class Connection:
         self._events = 0
         self._want_read = True
         self._closing = False
-        self._ended = self._end_seen = False
+        self._ended = self._end_seen = self._finished = False
         self._broken = False
         self._waiting_for_room = False
         self.buffered = 0
@@ -167,7 +168,7 @@ class Connection:
     # -- writing
 
     def write(self, data: bytes) -> None:
-        if self._broken or self._closing:
+        if self._broken or self._closing or self._finished:
             return
         if self._out:
             self._keep(memoryview(data))
@@ -229,6 +230,8 @@ class Connection:
                 self._discard_unread()
                 self._lose(None)
                 return
+            if self._finished:
+                self._send_end()
             self._watch()
 
     def registerProducer(self, producer: WireProtocol, streaming: bool) -> None:
@@ -264,7 +267,19 @@ class Connection:
         self.abortConnection()
 
     def loseWriteConnection(self) -> None:
-        self.loseConnection()
+        """Send the end behind everything that was written; what the peer sends is read on."""
+        if self._broken or self._closing or self._finished:
+            return
+        self._finished = True
+        if not self._out:
+            self._send_end()
+
+    def _send_end(self) -> None:
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError as failure:  # the peer was faster: what is to be known of it comes by the epoll
+            if failure.errno != errno.ENOTCONN:
+                raise
 
     def _close_now(self) -> None:
         if not self._out:

@@ -13,9 +13,10 @@ from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from metaproxy.message import ErrorKind, FrameError, Hold, Kind, Message, Side
+from metaproxy.message import Chunk, ErrorKind, FrameError, Hold, Kind, Message, Side
 from metaproxy.proxy.culprit import culprit, text_of
 from metaproxy.proxy.roles import Client, ConnectionOwner, Try
+from metaproxy.proxy.sessions import new_session
 from metaproxy.wire import Wire
 
 log = Logger()
@@ -26,6 +27,7 @@ GOODBYE = 30.0
 _ONEWAY = Kind.ONEWAY
 _RESPONSE = Kind.RESPONSE
 _ERROR = Kind.ERROR
+_STREAMS = (Kind.STREAM_OPEN, Kind.STREAM_DATA, Kind.STREAM_CLOSE, Kind.STREAM_RESET, Kind.INTERIM)
 
 
 class Upstream(Protocol):
@@ -49,18 +51,21 @@ class Upstream(Protocol):
         self.alive = True
         self.requests = 0
         self.opened = self.idle_since = pool.network.turn.now
-        self.paused_by: set[Client] = set()
+        self.paused_by: set[object] = set()
         self.reserved = False
         self._spoilt = False
         self.choked = False
         self._turn = pool.network.turn
-        self._session = pool.codec.session(Side.SERVER, pool.settings.max_frame)
+        self._facts: dict[str, str] = {}
+        self._session = new_session(pool.codec, Side.SERVER, pool.settings.max_frame, self._facts)
         self._ready = self._starting = False
         self._retiring = False
         self._waiting: dict[Try, None] = {}
         self._pends = 0
         self._out: list[bytes] = []
         self._counts = pool.endpoint.counts
+        self._full = False
+        self._stuck: dict[Try, None] = {}
 
     # -- a new connection
 
@@ -71,6 +76,7 @@ class Upstream(Protocol):
         self._counts.connections += 1
         if self.pool.settings.keepalive is not None:
             self.transport.keep_alive(*self.pool.settings.keepalive)
+        self._facts.update(getattr(self.transport, "facts", ()))
         try:
             hello = self._session.open(self.profile, self.pool.cluster.credentials)
         except BaseException:
@@ -78,7 +84,9 @@ class Upstream(Protocol):
             return
         if hello:
             self._write(hello)
-        if self._session.ready:
+        if self._session.error is not None:  # such as a protocol that TLS did not agree on
+            self._after_read()
+        elif self._session.ready:
             self._become_ready()
 
     def connectionFailed(self, text: str, timed_out: bool) -> None:
@@ -97,10 +105,12 @@ class Upstream(Protocol):
 
     def _start_waiting(self) -> None:
         self._starting = True  # what is submitted meanwhile, as a one-way ended, waits behind the others
-        while self._waiting:
+        while self._waiting and not self._full:
             waiting, self._waiting = self._waiting, {}
             for attempt in waiting:
-                if not attempt.done:  # one before it may have ended it
+                if self._full:
+                    self._waiting[attempt] = None
+                elif not attempt.done:  # one before it may have ended it
                     try:
                         self._start(attempt)
                     except BaseException:
@@ -113,7 +123,7 @@ class Upstream(Protocol):
         """Send it, or keep it until the connection is ready and its server reads."""
         attempt.connection = self
         if self._ready:
-            if self.choked or self._starting:
+            if self.choked or self._starting or self._full:
                 self._wait(attempt)
                 return
             try:
@@ -210,6 +220,155 @@ class Upstream(Protocol):
     def _forget(self, attempt: Try) -> None:
         raise NotImplementedError
 
+    # -- streams
+
+    def _sent_head(self, attempt: Try) -> None:
+        """A STREAM_OPEN was written: its chunks may follow."""
+        attempt.open = True
+        attempt.owner.sending(attempt)
+
+    def send_chunk(self, attempt: Try, chunk: Chunk) -> None:
+        """Send a piece of a request whose head was sent here."""
+        if not self.alive:
+            return
+        try:
+            data = self._session.send(chunk, attempt.id)
+        except FrameError as error:
+            attempt.cancel()
+            attempt.owner.failed(attempt, ErrorKind.BAD_REQUEST, str(error))
+            return
+        if data:
+            self._write(data)
+        if chunk.kind == Kind.STREAM_CLOSE:
+            attempt.open = False
+            if not chunk.final and self._session.flow != "stream":
+                self.flush()
+                self.transport.loseWriteConnection()
+
+    def has_room(self, attempt: Try) -> bool:
+        if not self.choked and not self._session.unsent_bytes(attempt.id):
+            return True
+        self._stuck[attempt] = None
+        return False
+
+    def _offer_room(self) -> None:
+        """What waited for the server's socket, or its windows, may go on."""
+        for attempt in list(self._stuck):
+            if attempt.done:
+                del self._stuck[attempt]
+            elif not self.choked and not self._session.unsent_bytes(attempt.id):
+                del self._stuck[attempt]
+                attempt.owner.takes_more(attempt)
+
+    def credit(self, attempt: Try, size: int) -> None:
+        """So many bytes of an answer have left the proxy."""
+        session = self._session
+        if self.alive and session.flow == "stream":
+            session.credit(attempt.id, size)
+            if session.owes:
+                self._write(session.owed())
+
+    def hold_back(self, attempt: Try, reason: object) -> bool:
+        """
+        Read no more until `resume(reason)`, where that costs only the client of `attempt`. Where answers of others come
+        on the same connection it is read on, and takes no new request.
+        """
+        if not self.alive or self._session.flow == "stream":
+            return False
+        self.usable = False
+        client = attempt.owner.client
+        if (self._taken() and not self.reserved) or self.alone(client):
+            self._pause(reason)
+            return True
+        return False
+
+    def ended(self, attempt: Try) -> None:
+        """An exchange with a stream is over: both sides have said all that was wanted."""
+        self._stuck.pop(attempt, None)
+        if not self.alive:
+            return
+        self._take_off(attempt)
+        if self._full:
+            self._look_for_room()
+        if self.lease is attempt and self.alive and not self.busy():
+            self.pool.give_back(self)
+        elif self._retiring:
+            self._leave_if_idle()
+
+    def abandon_request(self, attempt: Try) -> None:
+        """The answer is whole, and the request is not: nobody wants the rest."""
+        if self.alive and not self._give_up(attempt, None, ""):
+            self.usable = False
+            if not self.busy():
+                self.drop()
+
+    def _take_off(self, attempt: Try) -> None:
+        """It is pending no more, if it still was."""
+        raise NotImplementedError
+
+    def _pass_over(self, attempt: Try) -> None:
+        """The end of an answer to what was given up."""
+        self._take_off(attempt)
+
+    def _give_up(self, attempt: Try, kind: ErrorKind | None, text: str) -> bool:
+        """Say that nothing more is wanted of an exchange; where there is no word for it, the connection ends."""
+        attempt.open = False
+        self._stuck.pop(attempt, None)
+        data = self._session.reset(attempt.id, kind, text)
+        if data is None:
+            return False
+        if data:
+            self._write(data)
+        return True
+
+    def _look_for_room(self) -> None:
+        """Whether one exchange more fits on the connection again."""
+        capacity = self._session.capacity
+        if not capacity or len(self.pending()) < capacity:
+            self._full = False
+            self.recover()
+            if self._waiting and self._ready and not self.choked and not self._starting:
+                self._start_waiting()
+
+    def _stream(self, message: Message) -> None:
+        """A head, a chunk, or what comes before an answer."""
+        attempt = self._of(message)
+        kind = message.kind
+        if attempt is None or attempt.done:
+            if kind == Kind.STREAM_OPEN:
+                self._counts.late += 1
+            elif attempt is not None and kind != Kind.STREAM_DATA and kind != Kind.INTERIM:
+                self._pass_over(attempt)
+            return
+        try:
+            if kind == Kind.INTERIM:
+                attempt.owner.interim(attempt, message)
+            elif kind == Kind.STREAM_OPEN:
+                attempt.streaming = True
+                attempt.owner.opened(attempt, message)
+            elif kind == Kind.STREAM_RESET:
+                self._reset(attempt, message)
+            else:
+                if kind == Kind.STREAM_CLOSE and getattr(message, "final", True):
+                    self._take_off(attempt)
+                attempt.owner.chunk(attempt, message)  # type: ignore[arg-type]  # kinds of Chunk
+        except BaseException:
+            attempt.owner.broke(Failure())
+
+    def _of(self, message: Message) -> Try | None:
+        """The attempt whose answer a head or a chunk belongs to."""
+        raise NotImplementedError
+
+    def _reset(self, attempt: Try, message: Message) -> None:
+        """The server gives an exchange up."""
+        self._take_off(attempt)
+        attempt.open = False
+        text = message.frame.decode("utf-8", "replace")[:500] or "the server reset the stream"
+        unsent = getattr(message, "unsent", False)
+        if not unsent:
+            self.endpoint.lost(reset=True)
+        attempt.fail(ErrorKind.CONNECT if unsent else ErrorKind.RESET, f"{self.endpoint.address}: {text}")
+
     # -- writing
 
     def _write(self, data: bytes) -> None:
@@ -239,6 +398,8 @@ class Upstream(Protocol):
         self.choked = False
         if self._waiting and self._ready:
             self._start_waiting()
+        if self._stuck:
+            self._offer_room()
 
     def stopProducing(self) -> None:
         """The transport ends; connectionLost follows."""
@@ -264,22 +425,22 @@ class Upstream(Protocol):
             if self.alone(client):
                 self._pause(client)
 
-    def _pause(self, client: Client) -> None:
-        if client not in self.paused_by:
+    def _pause(self, reason: object) -> None:
+        if reason not in self.paused_by:
             if not self.paused_by:
                 self.transport.pauseProducing()
-            self.paused_by.add(client)
+            self.paused_by.add(reason)
             self.usable = False
 
     def recover(self) -> None:
         """A client that read slowly caught up."""
         if self.alive and not self.paused_by:
-            self.usable = not (self._retiring or self.reserved or self._spoilt)
+            self.usable = not (self._retiring or self.reserved or self._spoilt or self._full)
 
-    def resume(self, client: Client) -> None:
-        if client not in self.paused_by:  # it was not there yet, or has ended since
+    def resume(self, reason: object) -> None:
+        if reason not in self.paused_by:  # it was not there yet, or has ended since
             return
-        self.paused_by.remove(client)
+        self.paused_by.remove(reason)
         if self.alive and not self.paused_by:
             self.recover()
             self.transport.resumeProducing()
@@ -307,6 +468,8 @@ class Upstream(Protocol):
             self.retire()
         elif message.kind == Kind.SKIPPED or message.kind == Kind.SILENCE:
             self._unanswered(message)
+        elif message.kind in _STREAMS:
+            self._stream(message)
         elif message.answer:  # a step of the session's own negotiation
             self._write(message.answer)
         else:
@@ -349,7 +512,14 @@ class Upstream(Protocol):
 
     def _after_read(self) -> None:
         """What seldom follows a read: the session is ready now, the peer broke the protocol, a lease is over."""
-        error = self._session.error
+        session = self._session
+        if session.owes and self.alive:
+            self._write(session.owed())
+            if self._stuck:
+                self._offer_room()
+        if self._full:
+            self._look_for_room()
+        error = session.error
         if error is not None:
             self._broken(error)
         elif not self._ready and self._session.ready:
@@ -358,6 +528,10 @@ class Upstream(Protocol):
             self._leave_if_idle()
         elif self.lease is not None and self.lease.done and not self.busy():
             self.pool.give_back(self)
+
+    def _take(self, message: Message) -> None:
+        """One message of the server."""
+        raise NotImplementedError
 
     def _broken(self, error: FrameError) -> None:
         self._counts.decode_errors += 1
@@ -402,7 +576,16 @@ class Upstream(Protocol):
                 transport.abortConnection()
 
     def readConnectionLost(self) -> None:
-        """The server sends no more: nothing that is under way will be answered."""
+        """The server sends no more: what that does not complete will not be answered."""
+        try:
+            last = self._session.eof()
+            for message in last:
+                self._take(message)
+        except BaseException:
+            self._codec_failed(Failure())
+            return
+        if self.alive and last and any(attempt.streaming for attempt in self.pending()):
+            return  # a tunnel: its other half goes on
         self._over(ErrorKind.RESET, f"{self.endpoint.address} closed the connection")
         self.transport.abortConnection()
 

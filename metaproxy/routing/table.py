@@ -28,6 +28,7 @@ MAX_SHOWN = 256
 
 Hook = Callable[[Any], object]
 """A filter's bound hook. It is handed the proxy's exchange, of which this room knows nothing."""
+ChunkHook = Callable[..., object]
 
 
 class Named(Protocol):
@@ -82,15 +83,15 @@ class Route(Generic[C]):
     conditions: all must hold; percent: the share of what matches that it takes, the rest goes on to the next route;
     timeout: seconds, None for the cluster's; hash_keys: metadata keys, () for the balancer's; subset: the metadata that
     endpoints must have; request, response: mutations; reply: the answer in place of forwarding, counted at
-    reply_target, as are the proxy's own errors; on_request, on_response, on_complete: the bound hooks of the filters in
-    the order of their calls; retry, mirror: policies of whoever builds the snapshot; split_by_hash: what draws in place
-    of chance, so that a caller stays where it is.
+    reply_target, as are the proxy's own errors; on_request, on_response, on_chunk, on_complete: the bound hooks of the
+    filters in the order of their calls; retry, mirror: policies of whoever builds the snapshot; split_by_hash: what
+    draws in place of chance, so that a caller stays where it is.
     """
 
     __slots__ = (
-        "_bounds", "_uniform", "conditions", "hash_keys", "mirror", "name", "on_complete", "on_request", "on_response",
-        "percent", "reply", "reply_target", "request", "response", "retry", "split_by_hash", "subset", "targets",
-        "timeout",
+        "_bounds", "_uniform", "conditions", "hash_keys", "mirror", "name", "on_chunk", "on_complete", "on_request",
+        "on_response", "percent", "reply", "reply_target", "request", "response", "retry", "split_by_hash", "subset",
+        "targets", "timeout",
     )  # fmt: skip
 
     def __init__(
@@ -108,6 +109,7 @@ class Route(Generic[C]):
         reply_target: Target[None] | None = None,
         on_request: tuple[Hook, ...] = (),
         on_response: tuple[Hook, ...] = (),
+        on_chunk: tuple[ChunkHook, ...] = (),
         on_complete: tuple[Hook, ...] = (),
         retry: object = None,
         mirror: object = None,
@@ -133,6 +135,7 @@ class Route(Generic[C]):
         self.reply_target = reply_target if reply_target is not None else Target(None)
         self.on_request = on_request
         self.on_response = on_response
+        self.on_chunk = on_chunk
         self.on_complete = on_complete
         self.retry = retry
         self.mirror = mirror

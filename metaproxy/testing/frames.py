@@ -12,7 +12,7 @@ from metaproxy.testing.report import need
 
 _SERVERS = (Kind.EVENT, Kind.DRAIN, Kind.SKIPPED, Kind.SILENCE)
 _ANSWERS = (Kind.RESPONSE, Kind.ERROR)
-_BINDING = (Hold.OPEN, Hold.CLOSE, Hold.EXCHANGE)
+_BINDING = (Hold.OPEN, Hold.CLOSE, Hold.EXCHANGE, Hold.BLOCKING)
 
 
 def check_single_frames(bench: Bench) -> None:
@@ -91,8 +91,8 @@ def _check_from_client(what: str, message: Message) -> None:
             " hold has no effect",
             message.frame,
         )
-    if hold is Hold.EXCHANGE:
-        need(kind is Kind.REQUEST, f"{what}: Hold.EXCHANGE lasts until the answer, and a {kind.name} has none")
+    if hold in (Hold.EXCHANGE, Hold.BLOCKING):
+        need(kind is Kind.REQUEST, f"{what}: Hold.{hold.name} lasts until the answer, and a {kind.name} has none")
 
 
 def _check_prefixes(bench: Bench, side: Side) -> None:

@@ -49,6 +49,7 @@ class Wire:
         self.paused = False
         self.closed = False
         self.was_reset = False
+        self.finished = False
         self.buffered = 0
         self.unread = False
         self.producer: WireProtocol | None = None
@@ -80,6 +81,9 @@ class Wire:
 
     def loseConnection(self) -> None:
         self.end()
+
+    def loseWriteConnection(self) -> None:
+        self.finished = True
 
     def abortConnection(self) -> None:
         self.end()

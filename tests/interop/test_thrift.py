@@ -7,8 +7,7 @@ dies. Does not: the peers alone (test_peers.py), the codec's bytes (tests/unit/c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import catalogue
@@ -20,12 +19,6 @@ from running import Jobs, answers, eventually, free_port
 from thrift_calls import Cell
 
 peer = pytest.mark.peer
-
-
-def all_answer(ports: Iterable[int]) -> bool:
-    return all(map(answers, ports))
-
-
 PAIRS = [(client, server) for server in catalogue.THRIFT_SERVERS for client in catalogue.THRIFT_CLIENTS]
 MATRIX = [
     pytest.param(client, server, cell, marks=[peer(client, server), peer("py")], id=f"{client}-{server}-{cell}")
@@ -48,13 +41,7 @@ WAYS = [
     ("cpp", Cell("header", "binary", False)),
     ("cpp", Cell("framed", "compact", False)),
 ]
-
-
-def each_way(ways: Iterable[tuple[str, Cell]]) -> list[Any]:
-    return [pytest.param(name, cell, marks=peer(name), id=f"{name}-{cell}") for name, cell in ways]
-
-
-EACH_WAY = each_way(WAYS)
+EACH_WAY = [pytest.param(name, cell, marks=peer(name), id=f"{name}-{cell}") for name, cell in WAYS]
 
 
 class Mesh(NamedTuple):
@@ -82,21 +69,20 @@ def serve(start: Start, kind: str, name: str, *cells: Cell) -> dict[Cell, int]:
         f"{port}:{cell.transport}:{cell.protocol}" + (":mux" if cell.mux and kind == "js" else "")
         for cell, port in ports.items()
     ]
-    start(catalogue.thrift_server(kind, name, *specs), partial(all_answer, ports.values()))
+    start(catalogue.thrift_server(kind, name, *specs), lambda: all(map(answers, ports.values())))
     return ports
 
 
 @pytest.fixture(scope="module")
 def matrix(start: Start, shared_proxy: Callable[..., Proxy]) -> Mesh:
     """Every server, a listener before each of its ports; what the listener's clients speak is detected."""
-    listeners, clusters = [], []
-    ports: dict[tuple[str, thrift_calls.Cell], int] = {}
+    listeners, clusters, ports = [], [], {}
     for kind in catalogue.THRIFT_SERVERS:
         if catalogue.missing(kind):
             continue
         reached = thrift_calls.server_ports(kind)
         specs = thrift_calls.server_specs(kind, reached)
-        start(catalogue.thrift_server(kind, kind, *specs), partial(all_answer, reached.values()))
+        start(catalogue.thrift_server(kind, kind, *specs), lambda reached=reached: all(map(answers, reached.values())))
         before = {port: free_port() for port in reached.values()}
         for port, ours in before.items():
             listeners.append(listener(f"{kind}-{port}", ours, "thrift", [{"cluster": f"{kind}-{port}"}]))
@@ -124,8 +110,7 @@ def routed(start: Start, shared_proxy: Callable[..., Proxy]) -> Mesh:
     """
     cells = sorted({cell for _, cell in WAYS})
     servers = {name: serve(start, "py", name, *cells) for name in ("alpha", "beta")}
-    listeners, clusters = [], []
-    ports: dict[tuple[str, thrift_calls.Cell], int] = {}
+    listeners, clusters, ports = [], [], {}
     for cell in cells:
         for name in servers:
             clusters.append(cluster(f"{name}-{cell}", servers[name][cell]))
@@ -190,7 +175,7 @@ def test_our_errors_are_the_clients_own_exceptions_with_our_words(
         assert pinged["error"]["message"].startswith("1:"), pinged  # unknown method
 
 
-HEADER_WAYS = each_way((name, cell) for name, cell in WAYS if cell.transport == "header" and name != "cpp")
+HEADER_WAYS = [each for each in EACH_WAY if each.values[1].transport == "header" and each.values[0] != "cpp"]
 
 
 @pytest.mark.parametrize("name, cell", HEADER_WAYS)

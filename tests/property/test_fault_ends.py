@@ -62,7 +62,7 @@ def faulty(play: Play, seed: int) -> Watched:
     filter = fault(FAULTS, clock, seed=seed, max_active=5)
     route = play.stage.route
     watched = Watched(filter)
-    for hook in HOOKS:
+    for hook in (name for name in HOOKS if hasattr(filter, name)):
         own = watched.on_request if hook == "on_request" else getattr(filter, hook)
         setattr(route, hook, (own, *getattr(route, hook)))
     return watched

@@ -77,7 +77,7 @@ class Lines(Session):
             kinds = {"event": Kind.EVENT, "unsubscribed": Kind.EVENT, "fail": Kind.ERROR}
             return Message(kinds.get(word, Kind.RESPONSE), line, hold=hold)
         metadata = {"word": word, "key": rest[0] if rest else "", "operation": word}
-        holds = {"begin": Hold.OPEN, "end": Hold.CLOSE, "block": Hold.EXCHANGE, "subscribe": Hold.OPEN}
+        holds = {"begin": Hold.OPEN, "end": Hold.CLOSE, "block": Hold.BLOCKING, "subscribe": Hold.OPEN}
         message = Message(Kind.REQUEST, line, 0, metadata, hold=holds.get(word, Hold.NONE))
         if word in ("subscribe", "unsubscribe", "tell"):
             message.kind = Kind.ONEWAY

@@ -72,10 +72,9 @@ class Load(threading.Thread):
         return callers
 
     async def _connect(self, callers: list[Caller], name: str) -> None:
-        context, host = (self.context, "localhost") if name.endswith("-tls") else (None, None)
+        tls = {"ssl": self.context, "server_hostname": "localhost"} if name.endswith("-tls") else {}
         for caller in callers:
-            where = ("127.0.0.1", self.ports[name])
-            await self._loop.create_connection(caller.itself, *where, ssl=context, server_hostname=host)
+            await self._loop.create_connection(lambda caller=caller: caller, "127.0.0.1", self.ports[name], **tls)
 
     def release(self) -> None:
         """Closes the connections of bursts and slow readers that have all their answers."""

@@ -508,7 +508,9 @@ def implements(interface: object, **members: object) -> object:
 def test_a_filter_is_verified_by_the_hooks_that_it_has() -> None:
     verify(IFilter, implements(IFilter, on_request=lambda self, exchange: None))
     verify(IFilter, implements(IFilter, on_complete=lambda self, exchange: None))
-    with pytest.raises(PluginError, match="does nothing: a filter has one of on_request, on_response, on_complete"):
+    with pytest.raises(
+        PluginError, match="does nothing: a filter has one of on_request, on_response, on_chunk, on_complete"
+    ):
         verify(IFilter, implements(IFilter))
     with pytest.raises(PluginError, match=r"on_response"):
         verify(IFilter, implements(IFilter, on_request=lambda self, exchange: None, on_response=lambda self: None))

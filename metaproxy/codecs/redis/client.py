@@ -224,7 +224,7 @@ class ClientSession(CommandStream):
         if self._transaction or (self._subscribed and self._who.version == 2):  # the latter the server refuses
             return
         if commands.blocks(name, lambda: resp.arguments(message.frame)):
-            message.hold = Hold.EXCHANGE
+            message.hold = Hold.BLOCKING
             self._blocking = self._blocking or self._subscribed
 
     def _subscribe(self, message: Message) -> None:

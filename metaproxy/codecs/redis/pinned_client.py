@@ -109,7 +109,7 @@ class PinnedClient(CommandStream):
         alone = len(words) == 1
         if name in commands.BLOCKING:
             if commands.blocks(name, lambda: resp.arguments(message.frame)):
-                message.hold = Hold.EXCHANGE
+                message.hold = Hold.BLOCKING
         elif name == b"MULTI":
             self._transaction = self._transaction or alone
         elif name == b"EXEC" or name == b"DISCARD":
@@ -129,7 +129,7 @@ class PinnedClient(CommandStream):
                 self._change(message)
                 self._monitor = True
         elif name in SYNC:
-            message.hold = Hold.EXCHANGE
+            message.hold = Hold.BLOCKING
             if not self._transaction and message.frame.startswith(b"*%d\r\n" % SYNC[name]):
                 self._change(message)
                 self._stream = True

@@ -249,7 +249,7 @@ BLOCKING = ["BLPOP l 0", "blmove a b LEFT LEFT 0", "XREAD BLOCK 0 STREAMS s $", 
 @pytest.mark.parametrize("text", BLOCKING)
 def test_blocking_commands_have_a_connection_of_their_own_until_they_are_answered(text: str) -> None:
     session = client()
-    assert ends(read(session, text)) == (Kind.REQUEST, Hold.EXCHANGE)
+    assert ends(read(session, text)) == (Kind.REQUEST, Hold.BLOCKING)
     assert read(session, "GET a").profile is None
 
 
@@ -264,7 +264,7 @@ def test_inside_multi_they_do_not_block(text: str) -> None:
 def test_on_a_bound_connection_they_still_take_as_long_as_they_take() -> None:
     session, upstream = client(), server()
     sent(session, upstream, "WATCH k")
-    assert sent(session, upstream, "BLPOP l 0").hold is Hold.EXCHANGE
+    assert sent(session, upstream, "BLPOP l 0").hold is Hold.BLOCKING
 
 
 def test_a_connection_is_clean_after_a_blocking_command() -> None:

@@ -89,11 +89,11 @@ def test_no_reason_of_a_refusal_is_the_name_of_a_command(text: str) -> None:
 
 @pytest.mark.parametrize("option", ["BLOCK\0x", "block\0"])
 def test_a_nul_does_not_hide_that_a_command_blocks(option: str) -> None:
-    assert only(client(), "XREAD", option, "0", "STREAMS\0", "k", "$").hold is Hold.EXCHANGE
+    assert only(client(), "XREAD", option, "0", "STREAMS\0", "k", "$").hold is Hold.BLOCKING
 
 
 def test_a_value_that_looks_like_an_option_does_not_hide_it_either() -> None:
-    assert read(client(), "XREADGROUP GROUP STREAMS c BLOCK 0 STREAMS k >").hold is Hold.EXCHANGE
+    assert read(client(), "XREADGROUP GROUP STREAMS c BLOCK 0 STREAMS k >").hold is Hold.BLOCKING
     assert read(client(), "XREADGROUP GROUP g BLOCK COUNT 1 STREAMS BLOCK >").hold is Hold.NONE
 
 

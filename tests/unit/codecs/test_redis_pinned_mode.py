@@ -120,7 +120,7 @@ def test_a_command_that_needs_a_look_gets_it_however_it_is_spelled(name: bytes) 
 
 @pytest.mark.parametrize("text", ["BLPOP l 0", "WAIT 1 0", "XREAD BLOCK 0 STREAMS s 0", "SYNC", "PSYNC ? -1"])
 def test_what_may_take_as_long_as_it_likes_has_no_deadline(text: str) -> None:
-    assert read(Redis(mode="pinned").session(Side.CLIENT, MAX), text).hold is Hold.EXCHANGE
+    assert read(Redis(mode="pinned").session(Side.CLIENT, MAX), text).hold is Hold.BLOCKING
 
 
 def test_a_command_is_never_executed_twice_or_cut_in_pieces() -> None:

@@ -51,18 +51,21 @@ def test_a_refused_login_fails_who_waits_and_the_connection() -> None:
     assert stage.server.closed
 
 
-def test_ids_start_again_below_the_codecs_greatest_and_pass_over_those_in_use() -> None:
+def test_no_id_is_used_twice_on_a_connection_that_is_not_needed_for_order() -> None:
     codec = Quill()
     codec.max_id = 3
     stage = Stage(codec=codec)
     client = stage.client()
     stage.say(client, call(10) + call(11) + call(12))
-    stage.say(stage.server, answer(1) + answer(3))
-    stage.server.take()
-    stage.say(client, call(13) + call(14))
-    assert stage.server.take() == call(1) + call(3)
-    stage.say(stage.server, answer(3) + answer(2) + answer(1))
-    assert client.take() == answer(10) + answer(12) + answer(14) + answer(11) + answer(13)
+    first = stage.server
+    assert first.take() == call(1) + call(2) + call(3)
+    stage.say(client, call(13))
+    second = stage.network.upstreams[1]
+    assert (first.take(), second.take()) == (b"", call(1))
+    stage.say(first, answer(3) + answer(2) + answer(1))
+    assert first.closed, "its last answer is there, and it can take no request more"
+    stage.say(second, answer(1))
+    assert client.take() == answer(12) + answer(11) + answer(10) + answer(13)
 
 
 def test_a_server_that_half_closes_owes_nothing_any_more() -> None:

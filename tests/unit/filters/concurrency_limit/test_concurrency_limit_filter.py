@@ -121,7 +121,7 @@ def test_an_adaptive_limit_begins_low_and_grows_with_quick_answers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "hold"), [("downstream_gone", Hold.NONE), ("connect", Hold.NONE), ("ok", Hold.EXCHANGE)]
+    ("outcome", "hold"), [("downstream_gone", Hold.NONE), ("connect", Hold.NONE), ("ok", Hold.BLOCKING)]
 )
 def test_what_says_nothing_of_a_servers_speed_is_no_sample(outcome: str, hold: Hold) -> None:
     limit = ConcurrencyLimit(adaptive={"min_rtt": {"requests": 1}})

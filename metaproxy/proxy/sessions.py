@@ -1,0 +1,68 @@
+"""
+The session of a connection, with what came to the contract later filled in.
+
+Lives here: `new_session`. Does not: what sessions do (codecs).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from weakref import WeakSet
+
+from metaproxy.interfaces import ICodec, ISession
+from metaproxy.message import ErrorKind, Message, Side
+
+
+def _nothing() -> bytes:
+    return b""
+
+
+def _no_messages() -> list[Message]:
+    return []
+
+
+def _no_word(id: int, kind: ErrorKind | None, text: str) -> bytes | None:
+    return None
+
+
+def _no_credit(id: int, size: int) -> None:
+    """Only asked where flow is 'stream'."""
+
+
+def _none_unsent(id: int) -> int:
+    return 0
+
+
+_LATER: dict[str, object] = {
+    "capacity": 0,
+    "credit": _no_credit,
+    "eof": _no_messages,
+    "facts": {},
+    "fenced": False,
+    "flow": "connection",
+    "owed": _nothing,
+    "owes": False,
+    "reset": _no_word,
+    "unsent_bytes": _none_unsent,
+}
+"""What a session may lack that was written before these were in the contract, and what it then does."""
+
+_whole: WeakSet[type] = WeakSet()
+"""Classes of sessions that lack nothing."""
+
+
+def new_session(codec: ICodec, side: Side, max_frame: int, facts: Mapping[str, str]) -> ISession:
+    """
+    A session of the codec for one connection that can be asked all that the contract has. facts: of the connection.
+    Raises AttributeError for a session that lacks some of it and can't be given it, as its __slots__ leave no place.
+    """
+    session: ISession = codec.session(side, max_frame)
+    kind = type(session)
+    if kind not in _whole:
+        missing = [name for name in _LATER if not hasattr(session, name)]
+        for name in missing:
+            setattr(session, name, _LATER[name])
+        if not missing:
+            _whole.add(kind)
+    session.facts = facts
+    return session
