@@ -36,10 +36,11 @@ def test_h2spec_finds_in_nghttpd_a_stream_number_that_goes_backwards(start_here:
 
 @peer("h2spec", "curl")
 def test_h2specd_tries_curl(tmp_path: Path) -> None:
-    command = ["curl", "-sS", "--http2-prior-knowledge", "-m", "2", "-o", tmp_path / "body"]
+    command: list[str | Path] = ["curl", "-sS", "--http2-prior-knowledge", "-m", "2", "-o", tmp_path / "body"]
     spec = spec_peers.h2specd(command, spec_peers.free_range())
     assert len(spec.passed) + len(spec.skipped) + len(spec.failed) == spec_peers.H2SPECD_CASES
-    assert not spec.failed
+    # curl goes as soon as its answer is whole, at times before it has answered the PING behind it.
+    assert spec.failed.keys() <= {"client/4.2 1: Sends a DATA frame with 2^14 octets in length"}
 
 
 @peer("h2spec")

@@ -1,0 +1,54 @@
+"""
+The peers that speak bRPC, tRPC and Triple: how each is run, and what it says.
+
+Lives here: their servers and clients as commands for the fixtures `start` and `clients`. Does not: starting and ending
+them (running.py, conftest.py). Those for HTTP are in http_peers.py, for gRPC in grpc_peers.py, h2spec in spec_peers.py.
+
+    port = free_port()
+    start(rpc_peers.brpc_server("brpc", "alpha", port))                # or start_here, for one test
+    jobs = clients(rpc_peers.brpc_client("brpc"))                      # a JVM, started once for all tests
+    (result,) = jobs.run(port=port, compress="gzip", calls=[{"method": "echo", "message": "hi", "attachment": "raw"}])
+    assert result["value"]["message"] == "hi"
+
+What a job and its calls can hold stands at the top of each client program in peers/java-*/ and peers/triple/. A result
+is {"value": ...} or {"error": {"class", "message", ...}}. Mark a test with @pytest.mark.peer(names of catalogue.py):
+where one is missing it is skipped, and fails under CI. test_rpc_peers.py shows every peer at work.
+"""
+
+from __future__ import annotations
+
+from catalogue import Command
+from running import PEERS
+
+BRPC_PEERS = ("brpc", "starlight")
+"""Servers and clients alike; the names of the marker `peer`."""
+
+# Small: quick to start and short of memory. The libraries make classes as they run, for which Java 17 has to be asked.
+_JAVA = [
+    "java",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-Xmx192m",
+    "--add-opens=java.base/java.lang=ALL-UNNAMED",
+]
+
+
+def _java(folder: str, program: str, *arguments: str) -> Command:
+    path = f"{PEERS}/{folder}/classes:{PEERS}/{folder}/lib/*"
+    return Command([*_JAVA, "-cp", path, f"org.example.{program}", *arguments])
+
+
+def brpc_server(peer: str, name: str, port: int) -> Command:
+    """A server of example.EchoService in baidu_std, on brpc-java or Starlight; see BrpcServer and StarlightServer."""
+    if peer == "starlight":
+        return _java("java-starlight", "starlight.StarlightServer", name, str(port))
+    return _java("java-brpc", "brpc.BrpcServer", name, str(port))
+
+
+def brpc_client(peer: str) -> Command:
+    """A client of example.EchoService in baidu_std; see BrpcClient and StarlightClient."""
+    return (
+        _java("java-starlight", "starlight.StarlightClient")
+        if peer == "starlight"
+        else _java("java-brpc", "brpc.BrpcClient")
+    )

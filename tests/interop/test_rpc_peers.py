@@ -1,0 +1,84 @@
+"""
+The peers that speak bRPC, tRPC and Triple, each with another peer and no proxy between: what fails here is not ours.
+
+Lives here: the calls of each kind that a client can make of a server. Does not: anything of metaproxy.
+"""
+
+from __future__ import annotations
+
+import catalogue
+import pytest
+import rpc_peers
+from catalogue import Clients, Start
+from running import free_port
+
+peer = pytest.mark.peer
+TIMEOUT = 2
+EXCEPTION = {"brpc": 3, "starlight": 1005}
+"""What a client calls the server's 2001: neither gives out the code that came."""
+
+
+@pytest.fixture(scope="module")
+def brpc_ports(start: Start) -> dict[str, int]:
+    """The ports of the bRPC servers that are installed; each has its own name."""
+    ports = {name: free_port() for name in rpc_peers.BRPC_PEERS if not catalogue.missing(name)}
+    for name, port in ports.items():
+        start(rpc_peers.brpc_server(name, name, port))
+    return ports
+
+
+@pytest.mark.parametrize(
+    "client, server, compress",
+    [
+        pytest.param(client, server, compress, marks=peer(client, server))
+        for client in rpc_peers.BRPC_PEERS
+        for server in rpc_peers.BRPC_PEERS
+        for compress in ("none", "snappy", "gzip", "zlib")
+        if (client, server) != ("brpc", "starlight") or compress == "none"  # Starlight reads no other of brpc-java
+    ],
+)
+def test_every_brpc_client_is_answered_by_every_server(
+    client: str, server: str, compress: str, clients: Clients, brpc_ports: dict[str, int]
+) -> None:
+    calls = [{"method": "echo", "message": "hi"}, {"method": "fail", "message": "why"}]
+    jobs = clients(rpc_peers.brpc_client(client))
+    echoed, failed = jobs.run(port=brpc_ports[server], compress=compress, calls=calls)
+    assert (echoed["value"]["message"], echoed["value"]["served_by"]) == ("hi", server)
+    assert "why" in failed["error"]["message"]
+    assert failed["error"]["code"] == EXCEPTION[client]
+
+
+@peer("brpc")
+def test_brpc_carries_attachments_and_many_calls_at_once(clients: Clients, brpc_ports: dict[str, int]) -> None:
+    jobs = clients(rpc_peers.brpc_client("brpc"))
+    calls = [{"message": "x", "attachment": "\x00\xff raw", "kv": {"tenant": "t1"}, "log_id": 7}, {"message": "y"}]
+    first, second = jobs.run(port=brpc_ports["brpc"], calls=calls)
+    assert (first["value"]["attachment"], first["value"]["kv"]) == ("\x00\xff raw", {"tenant": "t1"})
+    assert (second["value"]["attachment"], second["value"]["kv"]) == ("", {})
+    slow = [{"method": "slow", "message": "100"}] * 3
+    results = jobs.run(port=brpc_ports["brpc"], calls=slow, together=True)
+    assert [each["value"]["message"] for each in results] == ["slept"] * 3
+
+
+@peer("brpc", "starlight")
+@pytest.mark.parametrize("server", rpc_peers.BRPC_PEERS)
+def test_brpc_tells_a_service_a_method_and_an_answer_that_do_not_come(
+    server: str, clients: Clients, brpc_ports: dict[str, int]
+) -> None:
+    calls = [{"method": "slow", "message": "2000"}, {"message": "after"}, {"method": "nope"}, {"method": "nowhere"}]
+    jobs = clients(rpc_peers.brpc_client("brpc"))
+    late, echoed, *unknown = jobs.run(port=brpc_ports[server], timeout=400, calls=calls)
+    assert late["error"]["code"] == TIMEOUT
+    assert echoed["value"]["message"] == "after"
+    # brpc-java's own server answers these with a correlation_id of 0, so that its client waits in vain.
+    code = {"brpc": TIMEOUT, "starlight": EXCEPTION["brpc"]}[server]
+    assert [each["error"]["code"] for each in unknown] == [code, code]
+
+
+@peer("starlight", "brpc")
+@pytest.mark.parametrize("server", rpc_peers.BRPC_PEERS)
+def test_starlight_carries_key_value_attachments(server: str, clients: Clients, brpc_ports: dict[str, int]) -> None:
+    message = {"brpc": "hi", "starlight": "hi?tenant"}[server]
+    calls = [{"message": message, "kv": {"tenant": "t1"}}]
+    (result,) = clients(rpc_peers.brpc_client("starlight")).run(port=brpc_ports[server], calls=calls)
+    assert result["value"]["message"] == {"brpc": "hi", "starlight": "hi|tenant=t1"}[server]
