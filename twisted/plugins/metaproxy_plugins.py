@@ -9,6 +9,7 @@ metaproxy = ServiceMaker("metaproxy", "metaproxy.tap", "A layer-7 proxy for any 
 
 brpc = Declaration(ICodec, "brpc", "metaproxy.codecs.brpc.Brpc")
 dubbo = Declaration(ICodec, "dubbo", "metaproxy.codecs.dubbo.Dubbo")
+http = Declaration(ICodec, "http", "metaproxy.codecs.http.Http")
 redis = Declaration(ICodec, "redis", "metaproxy.codecs.redis.Redis")
 thrift = Declaration(ICodec, "thrift", "metaproxy.codecs.thrift.Thrift")
 trpc = Declaration(ICodec, "trpc", "metaproxy.codecs.trpc.Trpc")

@@ -1,1 +1,8 @@
-"""HTTP: `model` for messages of any version, `heads` for reading them from bytes."""
+"""
+HTTP: `codec` for what the proxy asks, `model` for messages of any version; `client` and `server` for connections of
+HTTP/1.1, whose heads `requests` and `answers` judge and `heads` reads, whose bodies `bodies` and `chunked` cut.
+"""
+
+from metaproxy.codecs.http.codec import Http
+
+__all__ = ["Http"]

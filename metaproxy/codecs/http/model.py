@@ -156,7 +156,8 @@ def trailer_block(pairs: Iterable[Pair]) -> bytes:
 
 def trailer_pairs(block: bytes) -> list[Pair]:
     """The fields of `Chunk.trailers`. Raises FrameError for what are no field lines."""
-    return read_trailers(block)
+    plain, special = read_trailers(block)
+    return plain + special
 
 
 def whole(
@@ -255,7 +256,7 @@ def _unchunked(body: bytes) -> tuple[bytes, list[Pair]]:
         if not rest.startswith(b"\r\n0\r\n", size):
             raise FrameError("a whole message with trailers has its body in one chunk")
         rest = rest[size + 5 :]
-    return payload, read_trailers(rest[:-2])
+    return payload, trailer_pairs(rest[:-2])
 
 
 def _read(frame: bytes) -> tuple[Head, int, bool]:
@@ -265,15 +266,15 @@ def _read(frame: bytes) -> tuple[Head, int, bool]:
         raise FrameError("a frame of HTTP without the end of a head")
     lines = frame[:start]
     if lines.startswith(b"HTTP/"):
-        status, _, _, fields = read_answer(lines)
-        head = Head(lines, [], status)
+        status, _, pairs, special = read_answer(lines)
+        head = Head(lines, pairs, status)
     else:
-        method, target, _, fields = read_request(lines)
-        head = Head(lines, [], 0, method, path=b"" if method == b"CONNECT" else target)
+        method, target, _, pairs, special = read_request(lines)
+        head = Head(lines, pairs, 0, method, path=b"" if method == b"CONNECT" else target)
     chunked = False
-    for name, value in fields:
+    for name, value in special:
         if name not in _FRAMING:
-            head.pairs.append((name, value))
+            pairs.append((name, value))
             if name == b"content-length":
                 head.length = int(value)
             elif name == b"x-forwarded-proto" and value == b"https":
