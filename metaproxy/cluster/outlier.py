@@ -157,9 +157,11 @@ class OutlierDetector:
                 self._watches[endpoint].forget()
         before, self._watches = self._watches, {}
         for endpoint in endpoints:
-            self._watches[endpoint] = endpoint.monitor = before.get(endpoint) or EndpointMonitor(self, endpoint)
+            self._watches[endpoint] = endpoint.monitor = before.pop(endpoint, None) or EndpointMonitor(self, endpoint)
             if endpoint.ejected and endpoint not in self._returns and endpoint.ejected_until < float("inf"):
                 self._arrange(endpoint)
+        for left in before:
+            left.monitor = None
 
     # -- out and back
 

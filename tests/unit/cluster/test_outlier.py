@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 from cluster_network import Network
 from cluster_pool import with_pool
+from leftovers import no_collector
 from twisted.internet.task import Clock
 
 from metaproxy.balancers.round_robin import RoundRobin
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
-from metaproxy.cluster.outlier import OutlierDetector, Settings, threshold
+from metaproxy.cluster.outlier import EndpointMonitor, OutlierDetector, Settings, threshold
 from metaproxy.codecs.framing import Codec
 
 
@@ -249,6 +250,17 @@ def test_endpoints_that_join_are_watched_and_those_that_leave_are_not() -> None:
     assert [one.address for one in works.cluster.endpoints if one.ejected] == []
     works.cluster.endpoints[1].answered(True)
     assert [one.address for one in works.cluster.endpoints if one.ejected] == ["a:3"]
+
+
+def test_an_endpoint_that_left_knows_no_detection_any_more() -> None:
+    works = Works(2)
+    first, second = works.cluster.endpoints
+    works.cluster.update([Endpoint(second.address)])
+    assert first.monitor is None and second.monitor is not None
+    with no_collector(EndpointMonitor) as left:
+        works.cluster.update([Endpoint("a:3")])
+        works.cluster.update([Endpoint("a:4")])
+        assert left.count() == {"EndpointMonitor": 1}
 
 
 def test_a_stopped_detection_has_no_timers_and_is_told_nothing() -> None:
