@@ -229,9 +229,9 @@ def version(peer: str) -> str:
     if peer == "cpp":
         return subprocess.run(["thrift", "-version"], capture_output=True, text=True).stdout.strip() + " (C++, Debian)"
     if peer == "redis-server":
-        return re.findall(r"v=(\S+)", subprocess.run([peer, "-v"], capture_output=True, text=True).stdout)[0].join(
-            ("redis-server ", " (Debian)")
-        )
+        shown = subprocess.run([peer, "-v"], capture_output=True, text=True).stdout
+        version = re.findall(r"v=(\S+)", shown)[0]
+        return f"redis-server {version} (Debian)"
     package = {"py": "thrift", "redis-py": "redis"}.get(peer, peer)
     for pins in HERE.glob("requirements*.txt"):
         for line in pins.read_text().splitlines():

@@ -12,7 +12,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +108,7 @@ class Proxy:
         assert status is not None, f"the proxy did not end within {DRAINED:g} s of TERM:\n{log[-3000:]}"
 
 
-def listener(name: str, port: int, protocol: Any, routes: list[dict[str, Any]], **options: Any) -> dict[str, Any]:
+def listener(name: str, port: int, protocol: Any, routes: Sequence[object], **options: Any) -> dict[str, Any]:
     """A listener on 127.0.0.1 that drains quickly."""
     base = {"name": name, "listen": f"127.0.0.1:{port}", "protocol": protocol, "drain_timeout": "1s"}
     return {**base, **options, "routes": routes}

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import catalogue
 from capture import Frames, dubbo_frames, exchange, redis_frames, save, thrift_frames
@@ -211,7 +211,11 @@ def thrift_zlib(port: int, jobs: Jobs) -> None:
     save("thrift/py-header-binary-zlib.json", source, exchanges)
 
 
-def redis_py_calls() -> list[tuple[str, Callable[[int, int], Any]]]:
+class RedisPyCall(Protocol):
+    def __call__(self, port: int, resp: int) -> Any: ...
+
+
+def redis_py_calls() -> list[tuple[str, RedisPyCall]]:
     """What each exchange is, and how redis-py makes it: (port, RESP version)."""
     import redis
 

@@ -34,7 +34,7 @@ Response = external_auth_pb2.CheckResponse
 FRAMED = {"transport": "framed", "protocol": "binary", "mux": False}
 
 
-class GrpcService(external_auth_pb2_grpc.AuthorizationServicer):
+class GrpcService:
     """
     Refuses `add`, FLUSHALL and tenant t2, sleeps for tenant slow; calls everybody else ann.
     """

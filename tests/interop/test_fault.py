@@ -68,10 +68,10 @@ def mesh(start: Start, shared_proxy: Callable[..., Proxy], tmp_path_factory: pyt
     listeners = []
     for (protocol, name), port in ports.items():
         share = {"off": 0, "live": {"runtime": "share"}}.get(name, FAULTS.get(name, {}).get("percentage", 100))
-        kinds = FAULTS if name == "off" else {name: FAULTS.get(name, FAULTS["denied"])}
+        written = FAULTS if name == "off" else {name: FAULTS.get(name, FAULTS["denied"])}
         faults = [
             {**fault, "name": kind, "percentage": share}
-            for kind, fault in kinds.items()
+            for kind, fault in written.items()
             if NAMES.get(kind, protocol) == protocol
         ]
         options = {"faults": faults, "seed": 5, "key": "source.port"}
@@ -237,7 +237,7 @@ def test_a_lost_connection_tells_nothing_of_what_the_server_did(fault: str, done
     watching.delete(key)
     with pytest.raises(redis.exceptions.ConnectionError):
         connect(fault).incr(key, 100000)
-    assert int(watching.get(key) or 0) == 100000 * done  # type: ignore[arg-type]
+    assert int(watching.get(key) or 0) == 100000 * done
 
 
 @redis_peers

@@ -64,7 +64,7 @@ def mesh(start_here: Start, proxy: Callable[..., Proxy], tmp_path: Path) -> Mesh
 
 async def connected(callers: Iterable[Caller], port: int) -> None:
     for caller in callers:
-        await asyncio.get_running_loop().create_connection(lambda caller=caller: caller, "127.0.0.1", port)
+        await asyncio.get_running_loop().create_connection(caller.itself, "127.0.0.1", port)
 
 
 async def ends_of(callers: list[Caller], seconds: float) -> None:

@@ -13,6 +13,7 @@ import socket
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -81,7 +82,7 @@ def test_requests_go_where_the_redirected_connection_was_meant_to_go(
         for host in ("10.9.9.9", "fd00::9"):
             (tmp_path / host).mkdir()
             command = catalogue.redis_server(7000, tmp_path / host, "--bind", host, "--protected-mode", "no")
-            start_here(command, lambda host=host: listens(host, 7000))  # type: ignore[misc]
+            start_here(command, partial(listens, host, 7000))
             ask((host, 7000), b"SET who " + host.encode())
         no = {"error": "denied", "message": "4"}
         routes = [

@@ -163,9 +163,11 @@ def test_it_shows_who_calls_what_through_which_cluster(shop: Shop, look: Look) -
     assert page.shows("sidecar-1", "header")
     wanted = (("web", "hello-v1", "sayHello"), ("cart", "hello-v1", "sayHello"), ("127.0.0.1", "orders", "sayHello"))
     for words in (*wanted, ("127.0.0.1", "sessions", "SET")):
-        assert eventually(lambda words=words: any(all(w in row for w in words) for row in rows(page, ".flows")), 15), (
-            words
-        )
+
+        def listed(words: tuple[str, ...] = words) -> bool:
+            return any(all(word in row for word in words) for row in rows(page, ".flows"))
+
+        assert eventually(listed, 15), words
     shown = next(row for row in rows(page, ".flows") if "orders" in row)
     assert re.search(r"[1-9][\d.]*k?0 %[\d.]+ ms[\d.]+ ms$", shown), shown
 
@@ -260,9 +262,10 @@ def button(page: Page, label: str) -> None:
 
 def requests_of(shop: Shop, address: str) -> int:
     clusters = shop.proxy.admin("/clusters")["clusters"]
-    return next(
+    found: int = next(
         each["counts"]["requests"] for one in clusters for each in one["endpoints"] if each["address"] == address
     )
+    return found
 
 
 @pytest.mark.parametrize("what, state", [("Drain", "drained"), ("Eject", "ejected")])

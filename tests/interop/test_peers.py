@@ -90,7 +90,11 @@ def test_every_thrift_client_is_answered_by_every_server_in_every_way_that_they_
         port = thrift_ports[server][cell]
         note = str(port) if client == "cpp" else f"{client} {cell}"
         thrift_calls.converse(jobs, client, server, cell, port, note)
-        assert eventually(lambda port=port, note=note, cell=cell: note in thrift_calls.noted(asking, cell, port))
+
+        def is_noted(cell: thrift_calls.Cell = cell, port: int = port, note: str = note) -> bool:
+            return note in thrift_calls.noted(asking, cell, port)
+
+        assert eventually(is_noted)
 
 
 @peer("redis-server", "redis-py")

@@ -27,7 +27,7 @@ METAPROXY = Path(sys.executable).with_name("metaproxy")
 
 def run(*arguments: object, expect: int = 0) -> Any:
     """What `metaproxy ... --json` tells."""
-    command = [METAPROXY, *map(str, arguments), "--json"]
+    command = [str(METAPROXY), *map(str, arguments), "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == expect, (done.returncode, done.stdout[-2000:], done.stderr[-2000:])
     assert done.stdout, done.stderr[-3000:]
@@ -255,7 +255,7 @@ def test_the_tap_and_its_command_show_real_commands_as_they_end(
     start_here(catalogue.redis_server(server, tmp_path), lambda: answers(server))
     routes = [{"name": "sessions", "match": {"key": {"prefix": "session:"}}, "cluster": "one"}]
     running = proxy({"listeners": [listener("redis-in", front, "redis", routes)], "clusters": [cluster("one", server)]})
-    command = [METAPROXY, "tap", "--admin", running.url, "--json", "--limit", "2", "--match", "key=session:7"]
+    command = [str(METAPROXY), "tap", "--admin", running.url, "--json", "--limit", "2", "--match", "key=session:7"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as tap:
         client = talk(front)
         assert tap.stdout is not None

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -281,6 +282,6 @@ def test_redis_pys_pipelines_locks_and_subscriptions_work(ports: Ports) -> None:
         heard.subscribe("news")
         assert heard.get_message(timeout=5)["type"] == "subscribe"
         client.publish("news", "hi")
-        assert eventually(lambda heard=heard: heard.get_message(timeout=1))["data"] == "hi"
+        assert eventually(partial(heard.get_message, timeout=1))["data"] == "hi"
         heard.close()
         client.close()

@@ -52,7 +52,7 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
     return Pki(tmp_path_factory.mktemp("pki"))
 
 
-class Grpc(external_auth_pb2_grpc.AuthorizationServicer, rls_pb2_grpc.RateLimitServiceServicer):
+class Grpc:
     """Refuses FLUSHALL, and what the limit `over` is asked for. TLS with a certificate of the client, or none."""
 
     def __init__(self, pki: Pki | None) -> None:

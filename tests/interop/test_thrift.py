@@ -7,7 +7,8 @@ dies. Does not: the peers alone (test_peers.py), the codec's bytes (tests/unit/c
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, NamedTuple
 
 import catalogue
@@ -19,6 +20,12 @@ from running import Jobs, answers, eventually, free_port
 from thrift_calls import Cell
 
 peer = pytest.mark.peer
+
+
+def all_answer(ports: Iterable[int]) -> bool:
+    return all(map(answers, ports))
+
+
 PAIRS = [(client, server) for server in catalogue.THRIFT_SERVERS for client in catalogue.THRIFT_CLIENTS]
 MATRIX = [
     pytest.param(client, server, cell, marks=[peer(client, server), peer("py")], id=f"{client}-{server}-{cell}")
@@ -41,7 +48,13 @@ WAYS = [
     ("cpp", Cell("header", "binary", False)),
     ("cpp", Cell("framed", "compact", False)),
 ]
-EACH_WAY = [pytest.param(name, cell, marks=peer(name), id=f"{name}-{cell}") for name, cell in WAYS]
+
+
+def each_way(ways: Iterable[tuple[str, Cell]]) -> list[Any]:
+    return [pytest.param(name, cell, marks=peer(name), id=f"{name}-{cell}") for name, cell in ways]
+
+
+EACH_WAY = each_way(WAYS)
 
 
 class Mesh(NamedTuple):
@@ -69,20 +82,21 @@ def serve(start: Start, kind: str, name: str, *cells: Cell) -> dict[Cell, int]:
         f"{port}:{cell.transport}:{cell.protocol}" + (":mux" if cell.mux and kind == "js" else "")
         for cell, port in ports.items()
     ]
-    start(catalogue.thrift_server(kind, name, *specs), lambda: all(map(answers, ports.values())))
+    start(catalogue.thrift_server(kind, name, *specs), partial(all_answer, ports.values()))
     return ports
 
 
 @pytest.fixture(scope="module")
 def matrix(start: Start, shared_proxy: Callable[..., Proxy]) -> Mesh:
     """Every server, a listener before each of its ports; what the listener's clients speak is detected."""
-    listeners, clusters, ports = [], [], {}
+    listeners, clusters = [], []
+    ports: dict[tuple[str, thrift_calls.Cell], int] = {}
     for kind in catalogue.THRIFT_SERVERS:
         if catalogue.missing(kind):
             continue
         reached = thrift_calls.server_ports(kind)
         specs = thrift_calls.server_specs(kind, reached)
-        start(catalogue.thrift_server(kind, kind, *specs), lambda reached=reached: all(map(answers, reached.values())))
+        start(catalogue.thrift_server(kind, kind, *specs), partial(all_answer, reached.values()))
         before = {port: free_port() for port in reached.values()}
         for port, ours in before.items():
             listeners.append(listener(f"{kind}-{port}", ours, "thrift", [{"cluster": f"{kind}-{port}"}]))
@@ -110,7 +124,8 @@ def routed(start: Start, shared_proxy: Callable[..., Proxy]) -> Mesh:
     """
     cells = sorted({cell for _, cell in WAYS})
     servers = {name: serve(start, "py", name, *cells) for name in ("alpha", "beta")}
-    listeners, clusters, ports = [], [], {}
+    listeners, clusters = [], []
+    ports: dict[tuple[str, thrift_calls.Cell], int] = {}
     for cell in cells:
         for name in servers:
             clusters.append(cluster(f"{name}-{cell}", servers[name][cell]))
@@ -175,7 +190,7 @@ def test_our_errors_are_the_clients_own_exceptions_with_our_words(
         assert pinged["error"]["message"].startswith("1:"), pinged  # unknown method
 
 
-HEADER_WAYS = [each for each in EACH_WAY if each.values[1].transport == "header" and each.values[0] != "cpp"]
+HEADER_WAYS = each_way((name, cell) for name, cell in WAYS if cell.transport == "header" and name != "cpp")
 
 
 @pytest.mark.parametrize("name, cell", HEADER_WAYS)

@@ -62,7 +62,7 @@ def chain(
     proxies = []
     for name, port, up, direction in (("b", second, server, "inbound"), ("a", first, second, "outbound")):
         made = listener("in", port, protocol, [{"cluster": "up"}], tracing={"direction": direction, **options})
-        config = {"node": {"id": f"node-{name}", "cluster": f"proxy-{name}", "zone": "z1"}}
+        config: dict[str, Any] = {"node": {"id": f"node-{name}", "cluster": f"proxy-{name}", "zone": "z1"}}
         config |= {"tracing": {"interval": "50ms", **tracing}, "listeners": [made], "clusters": [cluster("up", up)]}
         proxies.append(proxy(config))
     return first, proxies

@@ -11,6 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def dubbo(start: Start, *names: str) -> dict[str, int]:
     """Dubbo providers of these names, and their ports."""
     ports = {name: free_port() for name in names}
     for name, port in ports.items():
-        start(catalogue.dubbo_server("npm", name, port), lambda port=port: answers(port))  # type: ignore[misc]
+        start(catalogue.dubbo_server("npm", name, port), partial(answers, port))
     return ports
 
 
@@ -43,7 +44,7 @@ def redis_servers(start: Start, directory: Path, *names: str) -> dict[str, tuple
     found = {}
     for name in names:
         port = free_port()
-        found[name] = port, start(catalogue.redis_server(port, directory), lambda port=port: answers(port))  # type: ignore[misc]
+        found[name] = port, start(catalogue.redis_server(port, directory), partial(answers, port))
     return found
 
 
@@ -105,7 +106,7 @@ def test_redis_writes_are_seen_by_the_mirror_whose_death_nobody_notices(
 def test_thrift_requests_are_mirrored(start_here: Start, clients: Clients, proxy: Proxies) -> None:
     ports = {name: free_port() for name in ("alpha", "beta")}
     for name, port in ports.items():
-        start_here(catalogue.thrift_server("py", name, f"{port}:framed:binary"), lambda port=port: answers(port))  # type: ignore[misc]
+        start_here(catalogue.thrift_server("py", name, f"{port}:framed:binary"), partial(answers, port))
     port = free_port()
     mirror = {"mirror": {"cluster": "beta", "compare": True}}
     running = proxy(
@@ -302,8 +303,7 @@ def test_backends_are_replaced_under_load_without_a_failed_request(
     caches = redis_servers(start_here, tmp_path, "old", "new")
     services = {name: free_port() for name in ("old", "new")}
     programs = {
-        name: start_here(catalogue.dubbo_server("npm", name, at), lambda at=at: answers(at))  # type: ignore[misc]
-        for name, at in services.items()
+        name: start_here(catalogue.dubbo_server("npm", name, at), partial(answers, at)) for name, at in services.items()
     }
     dubbo_in, redis_in = free_port(), free_port()
     config = {

@@ -146,6 +146,10 @@ class Caller(asyncio.Protocol):
         self._order: deque[int] = deque()
         self._data = b""
 
+    def itself(self) -> Caller:
+        """In the place of a factory, which asyncio wants."""
+        return self
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport

@@ -97,7 +97,8 @@ def alone(kind: str, groups: dict[str, list[Server]], load: Load) -> Window:
     """One fault of KINDS under load, until all that it held up has its end."""
     begin = time.monotonic()
     if kind == "slow readers":
-        callers, affected = load.slow_readers(), ()
+        affected: tuple[str, ...] = ()
+        callers = load.slow_readers()
         time.sleep(HANG)
         load.read_on(callers)
     else:

@@ -72,9 +72,10 @@ class Load(threading.Thread):
         return callers
 
     async def _connect(self, callers: list[Caller], name: str) -> None:
-        tls = {"ssl": self.context, "server_hostname": "localhost"} if name.endswith("-tls") else {}
+        context, host = (self.context, "localhost") if name.endswith("-tls") else (None, None)
         for caller in callers:
-            await self._loop.create_connection(lambda caller=caller: caller, "127.0.0.1", self.ports[name], **tls)
+            where = ("127.0.0.1", self.ports[name])
+            await self._loop.create_connection(caller.itself, *where, ssl=context, server_hostname=host)
 
     def release(self) -> None:
         """Closes the connections of bursts and slow readers that have all their answers."""

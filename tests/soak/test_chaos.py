@@ -27,10 +27,10 @@ from pathlib import Path
 
 import pytest
 from authority import Authority
-from calls import LargeRedis, Redis
+from calls import Caller, LargeRedis, Redis
 from chaos_faults import HANG, KINDS, STORM, allowed, alone, nothing, storm
 from chaos_load import PROTOCOLS, Load, all_ended
-from chaos_neighbours import Neighbours
+from chaos_neighbours import Neighbours, Report
 from chaos_servers import INSIDE, SPACE, Server, Space, answers, free_port, wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -252,7 +252,8 @@ def test_every_request_has_one_end_whatever_happens(
         time.sleep(6)  # connections that are not needed any more are let go
         after_memory, after_descriptors = proxy.memory(), proxy.descriptors()
         sent = sum(caller.sent for caller in callers) + sum(report.sent for report in reports.values()) + done["visit"]
-        seen = sum((Counter(each.outcomes) for each in (*callers, *reports.values())), Counter())
+        heard: list[Caller | Report] = [*callers, *reports.values()]
+        seen: Counter[str] = sum((Counter(each.outcomes) for each in heard), Counter())
         told = proxy.outcomes()
         late, active = (
             proxy.sum("metaproxy_endpoint_late_answers_total"),
@@ -270,8 +271,8 @@ def test_every_request_has_one_end_whatever_happens(
         print(f"; descriptors {descriptors} -> {after_descriptors}")
         waits = ", ".join(f"{kind} {1000 * wait:.0f} ({name})" for kind, (wait, name, _) in longest.items())
         print(f"  the longest wait of neighbours, ms: {waits} (bound {1000 * bound:.0f})")
-    assert [text for each in (*callers, *reports.values()) for text in each.wrong] == []
-    assert sum(each.owed for each in (*callers, *reports.values())) == 0 and active == 0
+    assert [text for each in heard for text in each.wrong] == []
+    assert sum(each.owed for each in heard) == 0 and active == 0
     assert done["visit answered"] == done["visit"]
     assert sum(seen.values()) + done["visit"] == sent == sum(told.values())
     assert 0 <= told["ok"] - seen["ok"] <= done["visit"] and told["ok"] > 0.5 * sent
