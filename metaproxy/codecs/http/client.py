@@ -7,6 +7,7 @@ a head may hold (`requests`), how bodies are cut (`bodies`, `chunked`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable, Mapping
 from http import HTTPStatus
 
@@ -16,6 +17,7 @@ from metaproxy.codecs.http.bodies import LARGEST_CHUNK, Body, HeadBuffer, cut, w
 from metaproxy.codecs.http.chunked import chunk, last_chunk
 from metaproxy.codecs.http.forwarding import Forwarding
 from metaproxy.codecs.http.heads import HeadError
+from metaproxy.codecs.http.http2 import Http2Client
 from metaproxy.codecs.http.model import END, Head, HttpMessage, end, head_of, opening, parts, whole
 from metaproxy.codecs.http.rules import Rules
 from metaproxy.message import Chunk, ErrorKind, FrameError, Kind, Message
@@ -28,6 +30,9 @@ _HEAD = 0x100
 _WAITS = 0x200  # an Upgrade or CONNECT
 _UNREAD = 0x400  # its body has not come to its end
 
+_HTTP2_SETTINGS = re.compile(rb"(?im)^http2-settings:[ \t]*([^\r]*?)[ \t]*\r\n")
+_SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n"
+
 _MOST_EARLY = 16384
 """Bytes that a client may send behind an Upgrade before that is answered."""
 
@@ -38,13 +43,13 @@ _NONE, _PLAIN, _CHUNKED = range(3)
 class ClientSession(Session):
     """rules: see Rules. http2: makes the session of a client that speaks HTTP/2, None where it may not."""
 
-    def __init__(self, rules: Rules, max_frame: int, http2: Callable[[], Session] | None = None) -> None:
+    def __init__(self, rules: Rules, max_frame: int, http2: Callable[[], Http2Client] | None = None) -> None:
         self.capacity = 1
         self._rules = rules
         self._max_head = min(rules.max_head, max_frame)
         self._max_frame = max_frame
         self._http2 = http2
-        self._second: Session | None = None
+        self._second: Http2Client | None = None
         self._forwarding: Forwarding | None = None
         self._buffer = HeadBuffer(self._max_head)
         self._id = 0
@@ -60,6 +65,7 @@ class ClientSession(Session):
         self._form = _PLAIN
         self._left = 0  # bytes of a sized answer that are to be sent
         self._draining = False
+        self._greeting = b""
 
     def open(self, profile: Hashable, credentials: Mapping[str, str]) -> bytes:
         if self.facts.get("tls.alpn") == "h2" and self._http2 is not None:
@@ -115,6 +121,7 @@ class ClientSession(Session):
                 break
             if not self._id and data.startswith(_PREFACE, at) and self._http2 is not None:
                 second = self._change()
+                self._greeting = second.open(None, {})
                 messages += second.receive(data[at:])
                 self._mirror(second)
                 return
@@ -127,6 +134,9 @@ class ClientSession(Session):
         if forwarding is None:
             forwarding = self._forwarding = Forwarding(self.facts, self._rules.via, self._rules.trusted_hops)
         head, flags = requests.read(block, self._rules, forwarding)
+        if flags & requests.H2C and not self._id and self._upgrade(block, head, messages):
+            messages += self.receive(data[at:])
+            return len(data)
         self._id = id = self._id + 1
         if not flags and head.length <= 0 and head.path and not head.protocol:
             self._asked[id] = _HEAD if head.method == b"HEAD" else 0
@@ -205,7 +215,8 @@ class ClientSession(Session):
     def owed(self) -> bytes:
         """Last words: why nothing more is read; of a client that sends no whole head in time, 408."""
         if self._second is not None:
-            data = self._second.owed()
+            greeting, self._greeting = self._greeting, b""
+            data = greeting + self._second.owed()
             self._mirror(self._second)
             return data
         if self._begun:
@@ -233,7 +244,8 @@ class ClientSession(Session):
 
     def send(self, message: Message, id: int) -> bytes:
         if self._second is not None:
-            data = self._second.send(message, id)
+            data = self._greeting + self._second.send(message, id)
+            self._greeting = b""
             self._mirror(self._second)
             return data
         kind = message.kind
@@ -341,7 +353,24 @@ class ClientSession(Session):
     def unsent_bytes(self, id: int) -> int:
         return 0 if self._second is None else self._second.unsent_bytes(id)
 
-    def _change(self) -> Session:
+    def _upgrade(self, block: bytes, head: Head, messages: list[Message]) -> bool:
+        """Go on with HTTP/2, if the client's settings are right: its request is stream 1."""
+        if self._http2 is None:
+            return False
+        given = _HTTP2_SETTINGS.search(block)
+        second = self._http2()
+        second.facts = self.facts
+        try:
+            second.adopt(given[1].decode("ascii") if given is not None else "")
+        except (FrameError, UnicodeDecodeError):
+            return False
+        self._greeting = _SWITCHING + second.open(None, {})
+        self._second = second
+        messages.append(whole(head, b"", 1, self._rules.more))
+        self._mirror(second)
+        return True
+
+    def _change(self) -> Http2Client:
         """From now on this connection speaks HTTP/2."""
         assert self._http2 is not None
         second = self._second = self._http2()
@@ -349,12 +378,12 @@ class ClientSession(Session):
         self._mirror(second)
         return second
 
-    def _mirror(self, second: Session) -> None:
+    def _mirror(self, second: Http2Client) -> None:
         """Show the state of the session that does the work."""
         self.error = second.error
         self.buffered = second.buffered
         self.closing = second.closing
-        self.owes = second.owes
+        self.owes = second.owes or bool(self._greeting)
         self.capacity = second.capacity
         self.flow = second.flow
 

@@ -12,7 +12,9 @@ from typing import Annotated, Final, Literal
 
 from metaproxy.codecs.framing import Codec, Session
 from metaproxy.codecs.http.client import ClientSession
+from metaproxy.codecs.http.forwarding import Forwarding
 from metaproxy.codecs.http.heads import HeadError, Pair
+from metaproxy.codecs.http.http2 import Http2Client, Http2Server, Options
 from metaproxy.codecs.http.metadata import KEYS
 from metaproxy.codecs.http.model import HttpMessage, answer_head, head_of, request_head, whole
 from metaproxy.codecs.http.mutation import mutate
@@ -39,7 +41,7 @@ _PROTOCOL = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?:/[!#$%&'*+\-.^_`|~0-9A-Z
 
 
 class Http(Codec):
-    """HTTP/1.1, and HTTP/1.0 of clients and servers that speak no other."""
+    """HTTP/1.1 and HTTP/2, and HTTP/1.0 of clients and servers that speak no other."""
 
     name = "http"
     stateful = True
@@ -50,11 +52,12 @@ class Http(Codec):
     max_id = (1 << 30) - 1
     connections = "pool"
     greets = True
-    alpn: tuple[str, ...] = ("http/1.1",)
+    alpn = ("h2", "http/1.1")
+    alpn_upstream = ("http/1.1",)
 
     def __init__(
         self,
-        version: Annotated[Literal[1], Option("What servers speak.")] = 1,
+        version: Annotated[Literal[1, 2], Option("What servers speak. Clients are understood in either version.")] = 1,
         max_head: Annotated[Bytes, Option("Bytes of a head, and of trailers.", least="1KiB", most="1MiB")] = _HEAD,
         max_fields: Annotated[int, Option("Lines of a head.", least=8, most=4096)] = 128,
         max_target: Annotated[
@@ -81,8 +84,13 @@ class Http(Codec):
         probe: Annotated[str, Option("The path that a health check of `kind: codec` asks for by GET.")] = "/",
         probe_host: Annotated[str, Option("The Host that it asks for.")] = "localhost",
     ) -> None:
-        if version != 1:
-            raise ValueError(f"version is {version!r}; write 1")
+        if version not in (1, 2):
+            raise ValueError(f"version is {version!r}; write 1 or 2")
+        self._version = version
+        if version == 2:
+            self.connections = "multiplex"
+            self.flow = "stream"
+            self.alpn_upstream = ("h2",)
         if not _PATH.fullmatch(probe):
             raise ValueError(f"probe is {probe!r}; write a path such as /healthz")
         if via and not re.fullmatch(r"[!#$%&'*+\-.^_`|~0-9A-Za-z:]+", via):
@@ -107,11 +115,19 @@ class Http(Codec):
             via=via.encode(),
             trusted_hops=trusted_hops,
         )
+        self._options = Options(
+            max_head=max_head,
+            more=self._rules.more,
+            failed=self._rules.failed,
+            forwarding=lambda facts: Forwarding(facts, via.encode(), trusted_hops, b"2.0"),
+        )
 
     def session(self, side: Side, max_frame: int) -> Session:
-        if side is Side.SERVER:
-            return ServerSession(self._rules, max_frame)
-        return ClientSession(self._rules, max_frame)
+        if side is Side.CLIENT:
+            return ClientSession(self._rules, max_frame, lambda: Http2Client(self._options, max_frame))
+        if self._version == 2:
+            return Http2Server(self._options, max_frame)
+        return ServerSession(self._rules, max_frame)
 
     def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> Message:
         """name: a status. The message goes through the client's session, which leaves the body out for HEAD."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from metaproxy.codecs.http.heads import Pair
-from metaproxy.codecs.http.model import trailer_block
+from metaproxy.codecs.http.model import Head, request_head, trailer_block
 
 FIELDS = frozenset((b"via", b"forwarded", b"x-forwarded-for", b"x-forwarded-proto"))
 """The fields that are taken from a request and given to it again by `Forwarding.pairs_for`."""
@@ -58,6 +58,16 @@ class Forwarding:
         pairs.append((b"x-forwarded-for", b", ".join(addresses)))
         pairs.append((b"x-forwarded-proto", scheme))
         return pairs
+
+    def applied(self, head: Head) -> Head:
+        """The head of a request that came by HTTP/2, with these fields."""
+        given = [pair for pair in head.pairs if pair[0] in FIELDS]
+        pairs = head.pairs
+        if given:
+            pairs = [pair for pair in pairs if pair[0] not in FIELDS]
+        added = self.pairs_for(given) if given else self.pairs
+        scheme = added[-1][1]
+        return request_head(head.method, head.path, head.authority, pairs + added, scheme, head.protocol, head.length)
 
 
 def _host(facts: Mapping[str, str]) -> bytes:

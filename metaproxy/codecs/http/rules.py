@@ -15,9 +15,9 @@ from metaproxy.codecs.http.model import Head
 from metaproxy.message import Message
 
 
-def failed(head: Head, trailers: list[Pair] | None) -> bool:
+def failed(head: Head | None, trailers: list[Pair] | None) -> bool:
     """Whether an answer is one of failure by its status."""
-    return head.status >= 500
+    return head is not None and head.status >= 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,4 +39,4 @@ class Rules:
     via: bytes = b"metaproxy"
     trusted_hops: int = 0
     more: Callable[[Message], None] = read
-    failed: Callable[[Head, list[Pair] | None], bool] = failed
+    failed: Callable[[Head | None, list[Pair] | None], bool] = failed

@@ -411,3 +411,66 @@ def test_trusted_proxies_are_believed_and_nobody_before_them() -> None:
     assert (fields["x-forwarded-for"], fields["x-forwarded-proto"]) == ("1.2.3.4, 10.0.0.2, 10.0.0.1", "https")
     (message,) = client(Http(trusted_hops=2)).receive(GET[:-2] + lines + b"\r\n")
     assert message.get("client.address") == "1.2.3.4"
+
+
+# HTTP/2 on the same listener
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+SETTINGS = b"\0\0\0\4\0\0\0\0\0"
+H2C = GET[:-2] + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n"
+SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n"
+
+
+@pytest.mark.parametrize("step", [1, 7, 1000])
+def test_a_client_that_begins_with_the_preface_speaks_http_2(step: int) -> None:
+    session = client()
+    data = PREFACE + SETTINGS
+    for at in range(0, len(data), step):
+        assert session.receive(data[at : at + step]) == []
+    assert session.error is None
+    assert session.owes
+    assert session.owed()[3:5] == b"\4\0"
+    assert session.flow == "stream"
+    assert session.capacity > 1
+
+
+def test_the_preface_behind_a_request_is_refused() -> None:
+    session = client()
+    assert kinds(session.receive(GET + PREFACE)) == [Kind.REQUEST]
+    assert session.owed().startswith(b"HTTP/1.1 505 ")
+
+
+def test_alpn_decides_before_the_first_byte() -> None:
+    session = client(None, **{"tls.alpn": "h2"})
+    assert session.open(None, {})[3:5] == b"\4\0"
+    session.receive(GET)
+    assert session.error is not None
+
+
+def test_an_upgrade_to_h2c_is_answered_and_its_request_is_stream_1() -> None:
+    session = client()
+    (message,) = session.receive(H2C + PREFACE + SETTINGS)
+    assert (message.kind, message.id) == (Kind.REQUEST, 1)
+    assert b"pgrade" not in message.frame
+    assert session.owes
+    assert session.owed().startswith(SWITCHING + b"\0")
+    assert session.send(answer(1), 1)[3] == 1
+
+
+def test_an_answer_to_the_request_that_asked_for_h2c_stands_behind_the_switch() -> None:
+    session = client()
+    session.receive(H2C)
+    assert session.send(answer(1), 1).startswith(SWITCHING)
+    assert not session.owed().startswith(SWITCHING)
+
+
+@pytest.mark.parametrize("settings", [b"AA_", b"!!", b"AAMAAABkAAQ"])
+def test_an_upgrade_to_h2c_with_settings_that_are_none_is_passed_over(settings: bytes) -> None:
+    session = client()
+    (message,) = session.receive(H2C.replace(b"AAMAAABkAAQAAP__", settings))
+    assert message.kind is Kind.REQUEST
+    assert not session.owes
+
+
+def test_an_upgrade_to_h2c_behind_another_request_is_passed_over() -> None:
+    assert kinds(client().receive(GET + H2C + GET)) == [Kind.REQUEST] * 3

@@ -187,3 +187,11 @@ def test_other_protocols_can_be_upgraded_to_by_option() -> None:
     assert message.get("upgrade") == "x/1"
     (message,) = Http(upgrade=[]).session(Side.CLIENT, 1 << 20).receive(request)
     assert message.get("upgrade") is None
+
+
+def test_servers_speak_the_version_of_the_option() -> None:
+    one, two = Http(), Http(version=2)
+    assert (one.connections, one.flow, one.alpn_upstream) == ("pool", "connection", ("http/1.1",))
+    assert (two.connections, two.flow, two.alpn_upstream) == ("multiplex", "stream", ("h2",))
+    assert one.session(Side.SERVER, 1 << 20).open(None, {}) == b""
+    assert two.session(Side.SERVER, 1 << 20).open(None, {}).startswith(b"PRI * HTTP/2.0\r\n")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 
+from metaproxy.codecs.http.forwarding import Forwarding
 from metaproxy.codecs.http.http2 import frames, settings, translation
 from metaproxy.codecs.http.http2.compression import Block
 from metaproxy.codecs.http.http2.connection import SENT_GAIN, Connection
@@ -51,6 +52,7 @@ class Http2Client(Connection):
         self._gaps: list[range] = []
         self._born = -1.0
         self._aged_at = -1.0
+        self._forwarding: Forwarding | None = None
 
     def open(self, profile: Hashable, credentials: Mapping[str, str]) -> bytes:
         return self._first_bytes(
@@ -110,7 +112,7 @@ class Http2Client(Connection):
     def _begin(self, number: int, block: Block, ends: bool, messages: list[Message]) -> None:
         head = block.parsed
         if not isinstance(head, Head):
-            head = translation.request(block.fields)
+            head = self._forwarded(translation.request(block.fields))
             if not head.protocol:
                 block.parsed = head
         stream = self._streams[number] = Stream(number, number, self._first_room, self._sender.settings.window)
@@ -124,6 +126,14 @@ class Http2Client(Connection):
             self._ended(stream, None, messages)
         else:
             self._touched.append(stream)
+
+    def _forwarded(self, head: Head) -> Head:
+        """The head with what this proxy adds to requests."""
+        if self._options.forwarding is None:
+            return head
+        if self._forwarding is None:
+            self._forwarding = self._options.forwarding(self.facts)
+        return self._forwarding.applied(head)
 
     def _whole(self, stream: Stream, head: Head, body: bytes, trailers: list[Pair] | None) -> Message:
         return whole(head, body, stream.id, self._options.more, trailers)

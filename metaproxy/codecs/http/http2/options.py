@@ -7,9 +7,10 @@ Lives here: `Options`. Does not: how the options are written in a configuration 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from metaproxy.codecs.http.forwarding import Forwarding
 from metaproxy.codecs.http.model import Head, Pair
 from metaproxy.message import Message
 
@@ -27,7 +28,8 @@ class Options:
     ping_timeout: seconds of silence before a PING, and before a connection without its answer is given up; 0: never.
     max_age: seconds after which clients are asked to open another connection; 0: never. more: reads the metadata of a
     message; failed: whether an answer with this head and these trailers, or what of both there is by now, reports
-    failure; clock: monotonic seconds.
+    failure; clock: monotonic seconds. forwarding: makes, of the facts of a client's connection, what is added to its
+    requests; None: nothing.
     """
 
     window: int = 65536
@@ -39,3 +41,4 @@ class Options:
     more: Callable[[Message], None] | None = None
     failed: Callable[[Head | None, list[Pair] | None], bool] = failed
     clock: Callable[[], float] = time.monotonic
+    forwarding: Callable[[Mapping[str, str]], Forwarding] | None = None
