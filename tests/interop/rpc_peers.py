@@ -1,5 +1,5 @@
 """
-The peers that speak bRPC, tRPC and Triple: how each is run, and what it says.
+The peers that speak bRPC and tRPC: how each is run, and what it says.
 
 Lives here: their servers and clients as commands for the fixtures `start` and `clients`. Does not: starting and ending
 them (running.py, conftest.py). Those for HTTP are in http_peers.py, for gRPC in grpc_peers.py, h2spec in spec_peers.py.
@@ -10,7 +10,7 @@ them (running.py, conftest.py). Those for HTTP are in http_peers.py, for gRPC in
     (result,) = jobs.run(port=port, compress="gzip", calls=[{"method": "echo", "message": "hi", "attachment": "raw"}])
     assert result["value"]["message"] == "hi"
 
-What a job and its calls can hold stands at the top of each client program in peers/java-*/ and peers/triple/. A result
+What a job and its calls can hold stands at the top of each client program in peers/java-*/. A result
 is {"value": ...} or {"error": {"class", "message", ...}}. Mark a test with @pytest.mark.peer(names of catalogue.py):
 where one is missing it is skipped, and fails under CI. test_rpc_peers.py shows every peer at work.
 """
@@ -52,3 +52,13 @@ def brpc_client(peer: str) -> Command:
         if peer == "starlight"
         else _java("java-brpc", "brpc.BrpcClient")
     )
+
+
+def trpc_server(name: str, port: int, streams_port: int) -> Command:
+    """A server on trpc-java: trpc.example.echo.Echo on the one port, Stream on the other; see TrpcServer."""
+    return _java("java-trpc", "trpc.TrpcServer", name, str(port), str(streams_port))
+
+
+def trpc_client() -> Command:
+    """A client on trpc-java: unary and one-way calls, the three kinds of streams; see TrpcClient."""
+    return _java("java-trpc", "trpc.TrpcClient")

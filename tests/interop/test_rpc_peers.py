@@ -1,10 +1,12 @@
 """
-The peers that speak bRPC, tRPC and Triple, each with another peer and no proxy between: what fails here is not ours.
+The peers that speak bRPC and tRPC, each with another peer and no proxy between: what fails here is not ours.
 
 Lives here: the calls of each kind that a client can make of a server. Does not: anything of metaproxy.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import catalogue
 import pytest
@@ -82,3 +84,70 @@ def test_starlight_carries_key_value_attachments(server: str, clients: Clients, 
     calls = [{"message": message, "kv": {"tenant": "t1"}}]
     (result,) = clients(rpc_peers.brpc_client("starlight")).run(port=brpc_ports[server], calls=calls)
     assert result["value"]["message"] == {"brpc": "hi", "starlight": "hi|tenant=t1"}[server]
+
+
+class TrpcPorts(NamedTuple):
+    unary: int
+    streams: int
+
+
+@pytest.fixture(scope="module")
+def trpc_ports(start: Start) -> TrpcPorts:
+    ports = TrpcPorts(free_port(), free_port())
+    start(rpc_peers.trpc_server("alpha", *ports))
+    return ports
+
+
+@peer("trpc")
+@pytest.mark.parametrize("job", [{}, {"compress": "gzip"}, {"compress": "snappy"}], ids=["none", "gzip", "snappy"])
+def test_trpc_carries_trans_info_and_attachments_both_ways(
+    job: dict[str, str], clients: Clients, trpc_ports: TrpcPorts
+) -> None:
+    call = {"message": "hi", "trans_info": {"tenant": "t1"}, "attachment": "raw \x00\xff", "size": 1000}
+    (result,) = clients(rpc_peers.trpc_client()).run(port=trpc_ports.unary, calls=[call], **job)
+    value = result["value"]
+    assert (value["message"], value["served_by"], value["size"]) == ("hi", "alpha", 1000)
+    assert (value["trans_info"], value["back"]["served-by"]) == ({"tenant": "t1"}, "alpha")
+    assert value["attachment"] == "raw \x00\xff"
+
+
+@peer("trpc")
+def test_trpc_tells_errors_of_the_business_from_its_own(clients: Clients, trpc_ports: TrpcPorts) -> None:
+    calls = [
+        {"method": "fail", "message": "business"},
+        {"method": "fail", "message": "why"},
+        {"method": "nope"},
+        {"method": "slow", "message": "2000"},
+        {"message": "after"},
+    ]
+    *failed, after = clients(rpc_peers.trpc_client()).run(port=trpc_ports.unary, timeout=400, calls=calls)
+    codes = [(each["error"]["code"], each["error"]["business"]) for each in failed]
+    assert codes == [(0, 4711), (999, 999), (12, 0), (101, 0)]
+    assert after["value"]["message"] == "after"
+
+
+@peer("trpc")
+def test_trpc_makes_one_way_calls_and_calls_at_once(clients: Clients, trpc_ports: TrpcPorts) -> None:
+    jobs = clients(rpc_peers.trpc_client())
+    noted, told = jobs.run(port=trpc_ports.unary, calls=[{"message": "n", "oneway": True}, {"method": "noted"}])
+    assert (noted["value"], told["value"]["message"]) == (None, "n")
+    slow = [{"method": "slow", "message": "100"}] * 3
+    results = jobs.run(port=trpc_ports.unary, calls=slow, together=True)
+    assert [each["value"]["message"] for each in results] == ["slept"] * 3
+
+
+@peer("trpc")
+def test_trpc_has_three_kinds_of_streams(clients: Clients, trpc_ports: TrpcPorts) -> None:
+    calls = [
+        {"method": "server", "message": "m", "count": 3, "size": 100},
+        {"method": "client", "messages": ["a", "b"]},
+        {"method": "both", "messages": ["a", "b", "c"]},
+        {"method": "server", "message": "m", "count": 100, "size": 10_000},
+        {"method": "both", "messages": ["a", "fail"]},
+        {"method": "client", "messages": ["a", "fail"]},
+    ]
+    *streamed, both, client = clients(rpc_peers.trpc_client()).run(port=trpc_ports.streams, calls=calls)
+    assert [each["value"]["messages"] for each in streamed[:3]] == [["m0", "m1", "m2"], ["a+b"], ["a", "b", "c"]]
+    assert [each["value"]["size"] for each in streamed] == [300, 0, 0, 1_000_000]
+    for failed in (both, client):
+        assert "fail" in failed["error"]["message"]
