@@ -64,7 +64,7 @@ class Http2Client(Connection):
         Take over a connection of HTTP/1.1 after an Upgrade to h2c: stream 1 is the request that asked for it, its half
         is closed. http2_settings: the value of that header. Raises ConnectionFault when it is wrong.
         """
-        self._apply(settings.from_header(http2_settings), [])
+        self._apply(settings.from_header(http2_settings))
         self._last = 1
         stream = Stream(1, 1, 0, self._sender.settings.window)
         stream.remote_open = False

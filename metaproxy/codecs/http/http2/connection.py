@@ -77,24 +77,28 @@ class Connection(Reader):
             if not self._agreed:
                 raise ConnectionFault(Code.PROTOCOL_ERROR, "the first frame is an acknowledgement")
             return
-        self._apply(payload, messages)
+        grown = self._apply(payload)
         self._agreed = True
         self._say(frames.frame(SETTINGS, ACK, 0))
+        # Behind the acknowledgement, up to which the peer expects no more than it allowed before.
+        for stream in grown:
+            self._advance(stream)
 
-    def _apply(self, payload: bytes, messages: list[Message]) -> None:
-        """What follows from the peer's settings."""
+    def _apply(self, payload: bytes) -> list[Stream]:
+        """Take over the peer's settings. Gives the streams whose windows grew by them."""
         sender = self._sender
         window = sender.settings.window
         sender.settings.take(payload)
         sender.encoder.limit(sender.settings.table_size)
         growth = sender.settings.window - window
-        if growth:
-            for stream in list(self._streams.values()):
-                if stream.window + growth > frames.LARGEST_WINDOW:
-                    raise ConnectionFault(Code.FLOW_CONTROL_ERROR, "a window of 2 GiB or more")
-                stream.window += growth
-                if growth > 0:
-                    self._advance(stream)
+        if not growth:
+            return []
+        streams = list(self._streams.values())
+        for stream in streams:
+            stream.window += growth
+            if stream.window > frames.LARGEST_WINDOW:
+                raise ConnectionFault(Code.FLOW_CONTROL_ERROR, "a window of 2 GiB or more")
+        return streams if growth > 0 else []
 
     def _pushed(self, number: int, flags: int, payload: bytes, messages: list[Message]) -> None:
         raise ConnectionFault(Code.PROTOCOL_ERROR, "PUSH_PROMISE, which nobody may send here")

@@ -113,10 +113,11 @@ class Http2Server(Connection):
 
     # What comes
 
-    def _apply(self, payload: bytes, messages: list[Message]) -> None:
-        super()._apply(payload, messages)
+    def _apply(self, payload: bytes) -> list[Stream]:
+        grown = super()._apply(payload)
         self.capacity = max(1, min(self._sender.settings.max_streams, self._options.streams))
         self.ready = True
+        return grown
 
     def _fields(self, number: int, block: Block, ends: bool, messages: list[Message]) -> None:
         stream = self._streams.get(number)
