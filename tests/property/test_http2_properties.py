@@ -55,16 +55,21 @@ class World:
         # h2 takes any acknowledgement for that of all its changes, so it may make one at a time.
         self.changing = {self.client, self.server}
         self.settle()
+        self.begun = False
         self.change(self.client)
         self.change(self.server)
+        self.settle()
+        self.begun = True
 
     def change(self, peer: H2Connection) -> None:
         if peer in self.changing:
             return
         self.changing.add(peer)
+        # h2 takes no empty frame where a smaller window made the old one negative, so they only grow once they count.
+        least = peer.local_settings.initial_window_size if self.begun else 0
         peer.update_settings(
             {
-                SettingCodes.INITIAL_WINDOW_SIZE: self.random.choice((0, 1, 500, 65535, 200_000)),
+                SettingCodes.INITIAL_WINDOW_SIZE: max(least, self.random.choice((0, 1, 500, 65535, 200_000))),
                 SettingCodes.HEADER_TABLE_SIZE: self.random.choice((0, 100, 4096, 8192)),
             }
         )
@@ -206,28 +211,37 @@ class World:
         known = [number for number in self.far if number not in self.gone]
         if choice < 0.12:
             self.open()
-        elif choice < 0.4 and open_:
-            number = self.random.choice(open_)
-            self.write(self.client, number, self.up[number])
-        elif choice < 0.7 and known:
-            self.answer(self.random.choice(known))
-        elif choice < 0.71 and open_:
-            number = self.random.choice(open_)
-            self.abort(self.client, number, number)
-        elif choice < 0.72 and known:
-            number = self.random.choice(known)
-            self.abort(self.server, self.far[number], number)
-        elif choice < 0.73:
+        elif choice < 0.4:
+            if open_:
+                number = self.random.choice(open_)
+                self.write(self.client, number, self.up[number])
+        elif choice < 0.7:
+            if known:
+                self.answer(self.random.choice(known))
+        elif choice < 0.71:
             self.change(self.random.choice((self.client, self.server)))
-        elif choice < 0.735 and (under_way := [each for each in self.relay.exchanges if not each.ended]):
-            exchange = self.random.choice(under_way)
-            self.relay.give_up(exchange)
-            self.reset.add(exchange.client)
+        elif choice < 0.717:
+            self.break_off(open_, known)
         elif choice < 0.85:
             self.acknowledge()
             self.relay.credit()
         else:
             self.move()
+
+    def break_off(self, open_: list[int], known: list[int]) -> None:
+        """A reset by the client, by the server, or by the proxy."""
+        who = self.random.randrange(3)
+        under_way = [each for each in self.relay.exchanges if not each.ended]
+        if who == 0 and open_:
+            number = self.random.choice(open_)
+            self.abort(self.client, number, number)
+        elif who == 1 and known:
+            number = self.random.choice(known)
+            self.abort(self.server, self.far[number], number)
+        elif under_way:
+            exchange = self.random.choice(under_way)
+            self.relay.give_up(exchange)
+            self.reset.add(exchange.client)
 
     def finish(self) -> None:
         """End what is open, in order, so that nothing has a reason to be incomplete."""

@@ -37,6 +37,7 @@ __all__ = ["Head", "HeadError", "HttpMessage", "Pair"]
 
 END = b"\r\n\r\n"
 _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
+_NO_NAMES: frozenset[bytes] = frozenset()
 _FRAMING = frozenset((b"transfer-encoding", b"connection", b"upgrade", b"host"))
 
 
@@ -46,10 +47,11 @@ class Head:
 
     frame: its canonical bytes. status: of an answer, 0 for a request. method, scheme, authority, path: of a request;
     the path has its query and is `*` for OPTIONS *, b"" for CONNECT. protocol: what a tunnel is asked or opened for,
-    such as b"websocket"; b"" for none. pairs: the fields, in order. length: the content-length, -1 without one.
+    such as b"websocket"; b"" for none. pairs: the fields, in order. length: the content-length, -1 without one. never:
+    names that its sender let into no table of compressed headers, and that must get into none.
     """
 
-    __slots__ = ("authority", "frame", "length", "method", "pairs", "path", "protocol", "scheme", "status")
+    __slots__ = ("authority", "frame", "length", "method", "never", "pairs", "path", "protocol", "scheme", "status")
 
     def __init__(
         self,
@@ -72,6 +74,7 @@ class Head:
         self.path = path
         self.protocol = protocol
         self.length = length
+        self.never = _NO_NAMES
 
     def value(self, name: bytes) -> bytes | None:
         """The first value of a field, by its name in lower case."""

@@ -561,3 +561,12 @@ def test_the_end_of_an_answer_may_bring_trailers() -> None:
     client.send(opening(answer_head(200, []), 1), 1)
     events = client.send(end(1, b"last", GRPC_TRAILERS), 1)
     assert names(events) == ["DataReceived", "TrailersReceived", "StreamEnded"]
+
+
+def test_what_a_client_let_into_no_table_gets_into_none_towards_the_server() -> None:
+    client, session = connected_client(), connected_server()
+    secret = b"\x10\x07x-token\x021a"
+    for number in range(1, 9, 2):
+        (message,) = client.receive(raw_frame(1, 5, number, raw_headers(1, GET)[9:] + secret))
+        ((_, _, _, block),) = split(session.send(message, number))
+        assert block.endswith(secret)

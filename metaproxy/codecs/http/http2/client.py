@@ -113,6 +113,7 @@ class Http2Client(Connection):
         head = block.parsed
         if not isinstance(head, Head):
             head = self._forwarded(translation.request(block.fields))
+            head.never = block.never
             if not head.protocol:
                 block.parsed = head
         stream = self._streams[number] = Stream(number, number, self._first_room, self._sender.settings.window)
@@ -187,7 +188,8 @@ class Http2Client(Connection):
     def _answer_block(self, head: Head) -> bytes:
         encoder = self._sender.encoder
         key = head.frame
-        return encoder.kept(key) or encoder.encode(translation.answer_fields(head), key=key)
+        kept = encoder.kept(key) if not head.never else None
+        return kept or encoder.encode(translation.answer_fields(head), head.never, key)
 
     def _head(self, stream: Stream, message: Message) -> bytes:
         """The frame of a head whose chunks follow, or of an interim answer."""

@@ -224,6 +224,8 @@ class Encoder:
     def encode(self, fields: Iterable[Field], never: frozenset[bytes] = frozenset(), key: object = None) -> bytes:
         """The block of these fields. never: names that go into no table; key: under which to keep it, None: not."""
         parts: list[bytes] = []
+        if never:
+            key = None  # an equal message may come without that wish
         if self._pending:
             parts.append(self._pending)
             self._pending = b""

@@ -87,10 +87,11 @@ class Http2Server(Connection):
     def _request_block(self, head: Head) -> bytes:
         encoder = self._sender.encoder
         key = (head.frame, head.scheme)
-        kept = encoder.kept(key)
+        kept = encoder.kept(key) if not head.never else None
         if kept is not None:
             return kept
-        return encoder.encode(translation.request_fields(head, self._sender.settings.connect_protocol), key=key)
+        fields = translation.request_fields(head, self._sender.settings.connect_protocol)
+        return encoder.encode(fields, head.never, key)
 
     def _chunk(self, stream: Stream, chunk: Chunk) -> bytes:
         if chunk.kind is Kind.STREAM_DATA:
@@ -134,6 +135,7 @@ class Http2Server(Connection):
         head = block.parsed
         if not isinstance(head, Head):
             head = block.parsed = translation.answer(block.fields)
+            head.never = block.never
         if head.status < 200:
             self._interim(stream, head, ends, messages)
         else:

@@ -166,7 +166,9 @@ def upgraded(head: Head, protocol: bytes, key: bytes) -> Head:
     if key:
         accept = base64.b64encode(hashlib.sha1(key + _WEBSOCKET).digest())
         pairs = [*pairs, (b"sec-websocket-accept", accept)]
-    return answer_head(101, pairs, protocol)
+    granted = answer_head(101, pairs, protocol)
+    granted.never = head.never
+    return granted
 
 
 def request_fields(head: Head, extended: bool) -> list[Field]:
