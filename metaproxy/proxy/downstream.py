@@ -794,8 +794,6 @@ class Downstream(Protocol):
             self.end_behind(blocking[0])
             for exchange in blocking:
                 exchange.abandon("downstream_gone")
-        while any(message.hold == Hold.EXCHANGE for message in self._held):
-            self._held.pop()
         kept = list(takewhile(lambda message: message.hold != Hold.BLOCKING, self._held))
         self._held.clear()
         self._held.extend(kept)
