@@ -23,5 +23,7 @@ Run: TypeAlias = Callable[[Namespace, Admin, Output], int]
 class Command(Protocol):
     """A module of this package."""
 
+    __name__: str
+
     def add(self, commands: Commands, common: ArgumentParser) -> None:
         """Add the command's parser. common: with the arguments that all commands take."""

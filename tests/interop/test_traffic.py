@@ -322,8 +322,8 @@ def test_backends_are_replaced_under_load_without_a_failed_request(
         results = client.run(port=dubbo_in, calls=[{"method": "whoami", "args": []}] * 20)
         answered.extend(result["value"] for result in results)
 
-    loads = [Load(lambda one=one: one.set("k", "v")) for one in connections]  # type: ignore[misc]
-    loads += [Load(lambda one=one: calls(one)) for one in jobs]  # type: ignore[misc]
+    loads = [Load(partial(one.set, "k", "v")) for one in connections]
+    loads += [Load(partial(calls, one)) for one in jobs]
     assert eventually(lambda: all(load.count > 3 for load in loads), 30)
     waits = {
         "redis": _switch(running, config, "cache", caches["new"][0]),

@@ -171,7 +171,7 @@ WITHIN: dict[type[Section], dict[str, type[Section]]] = {
     Listener: {"routes": Route},
     Cluster: {"endpoints": Endpoint, "connections": Connections, "breaker": Breaker},
 }
-SECTIONS = [Config, Admin, Listener, Route, Cluster, Endpoint, Connections, Breaker]
+SECTIONS: list[Any] = [Config, Admin, Listener, Route, Cluster, Endpoint, Connections, Breaker]
 
 
 def mappings(value: Any, section: type[Section] = Config) -> list[tuple[type[Section], dict[str, Any]]]:
@@ -210,7 +210,7 @@ def test_a_misspelt_key_is_one_problem_in_its_line_with_the_right_key(
 
 # -- anything
 
-KEYS = sorted({name for section in SECTIONS for name in (*options(section), *section.LATER)})  # type: ignore[attr-defined]
+KEYS = sorted({name for section in SECTIONS for name in (*options(section), *section.LATER)})
 SCALARS = st.one_of(
     st.none(),
     st.booleans(),

@@ -20,6 +20,7 @@ from harness import LineCodec, Quill, Stage, Wire, answer, call
 from twisted.internet.task import Clock
 
 from metaproxy.codecs.dubbo import Dubbo
+from metaproxy.codecs.framing import Codec
 from metaproxy.codecs.redis import Redis
 from metaproxy.codecs.thrift import Thrift
 from metaproxy.config import model
@@ -305,7 +306,7 @@ def ended(filter: Any, exchange: FakeExchange) -> None:
 
 # -- exchanges that end at once
 
-CODECS_IN_MEMORY: dict[str, Callable[[], ICodec]] = {"by id": Quill, "in order": LineCodec}
+CODECS_IN_MEMORY: dict[str, Callable[[], Codec]] = {"by id": Quill, "in order": LineCodec}
 A_CLIENT = 25
 """Requests of one client: fewer than it may have under way before its first answer."""
 
@@ -315,7 +316,7 @@ def requests(kind: str, numbers: Iterable[int]) -> bytes:
 
 
 def stage_of(kind: str) -> Stage:
-    return Stage(codec=CODECS_IN_MEMORY[kind](), request_timeout=5.0, stall_timeout=0.0)  # type: ignore[arg-type]
+    return Stage(codec=CODECS_IN_MEMORY[kind](), request_timeout=5.0, stall_timeout=0.0)
 
 
 def asking(stage: Stage, kind: str, number: int) -> Iterator[tuple[Wire, bytes]]:

@@ -4,6 +4,7 @@ import itertools
 import struct
 import uuid
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import given, settings
@@ -29,9 +30,9 @@ FORMS = {
     "compact": TCompactProtocol,
     "json": TJSONProtocol,
 }
-SUBPROTOCOLS = {"strict": THeaderSubprotocolID.BINARY, "compact": THeaderSubprotocolID.COMPACT}
-PROTOCOLS = {"strict": "binary", "old": "binary", "compact": "compact", "json": "json"}
-PAIRS = [(transport, form) for transport in ("framed", "unframed") for form in FORMS]
+SUBPROTOCOLS: dict[str, Any] = {"strict": THeaderSubprotocolID.BINARY, "compact": THeaderSubprotocolID.COMPACT}
+PROTOCOLS: dict[str, Any] = {"strict": "binary", "old": "binary", "compact": "compact", "json": "json"}
+PAIRS: list[tuple[Any, str]] = [(transport, form) for transport in ("framed", "unframed") for form in FORMS]
 PAIRS += [("header", form) for form in SUBPROTOCOLS]
 
 # Drawn and not parametrized: pytest-twisted wraps a hypothesis test once for each parameter, and then cannot run it.
@@ -132,7 +133,7 @@ def encode(
     type: int,
     seqid: int,
     body: Any,
-    headers: tuple[()] = (),
+    headers: Sequence[tuple[bytes, bytes]] = (),
     zipped: bool = False,
 ) -> bytes:
     """One message, written by Apache's library."""
@@ -140,7 +141,7 @@ def encode(
     outer = TFramedTransport(buffer) if transport == "framed" else buffer
     if transport == "header":
         protocol = THeaderProtocol(buffer, [THeaderClientType.HEADERS], SUBPROTOCOLS[form])
-        for key, value in headers:  # type: ignore[var-annotated]
+        for key, value in headers:
             protocol.set_header(key, value)
         if zipped:
             protocol.add_transform(1)
@@ -295,7 +296,7 @@ streams = st.lists(
             encode(transport, form, "echo", 1, 7, [(1, TType.STRING, b"hi"), (2, TType.LIST, (TType.I32, [1, 2]))])
             for transport, form in PAIRS
         ]
-        + [encode("header", "compact", "echo", 1, 7, [], [(b"k", b"v")], zipped=True)]  # type: ignore[arg-type]
+        + [encode("header", "compact", "echo", 1, 7, [], [(b"k", b"v")], zipped=True)]
     ),
     max_size=6,
 ).map(b"".join)
@@ -312,7 +313,7 @@ broken = st.builds(damaged, streams, st.integers(0, 1 << 20), st.integers(0, 255
 cuts = st.lists(st.integers(0, 1 << 20), max_size=8)
 options = st.sampled_from(
     [Thrift(), Thrift(check_frames=True)]
-    + [Thrift(transport=transport, protocol=PROTOCOLS[form]) for transport, form in PAIRS]  # type: ignore[arg-type]
+    + [Thrift(transport=transport, protocol=PROTOCOLS[form]) for transport, form in PAIRS]
     + [Thrift(transport=transport) for transport in ("framed", "unframed", "header")]
     + [Thrift(protocol=protocol) for protocol in ("binary", "compact", "json")]
 )

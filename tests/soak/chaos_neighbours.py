@@ -68,7 +68,7 @@ async def measure(ports: dict[str, int]) -> dict[str, Report]:
     loop = asyncio.get_running_loop()
     made = [(name, Neighbour(PROTOCOLS[name], number)) for name in ports for number in range(EACH)]
     for name, neighbour in made:
-        await loop.create_connection(lambda neighbour=neighbour: neighbour, "127.0.0.1", ports[name])  # type: ignore[misc]
+        await loop.create_connection(neighbour.itself, "127.0.0.1", ports[name])
     await asyncio.to_thread(sys.stdin.read)
     for _, neighbour in made:
         neighbour.stopping = True

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import struct
 import sys
+from typing import Any
 
 HEAD = struct.Struct(">IQB")
 BIG = bytes(1 << 20)
@@ -27,7 +28,7 @@ class Server(asyncio.Protocol):
     def __init__(self) -> None:
         self._data = b""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: Any) -> None:
         self._transport = transport
         self._paused = False
 
@@ -44,7 +45,7 @@ class Server(asyncio.Protocol):
             out.append(answer(id, BIG if service == b"big" else body))
             at += 4 + size
         self._data = data[at:]
-        self._transport.writelines(out)  # type: ignore[attr-defined]
+        self._transport.write(b"".join(out))
 
 
 class Client(asyncio.Protocol):
@@ -61,9 +62,13 @@ class Client(asyncio.Protocol):
         self._next = 1
         self._data = b""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def itself(self) -> Client:
+        """In the place of a factory, which asyncio wants."""
+        return self
+
+    def connection_made(self, transport: Any) -> None:
         self._transport = transport
-        transport.write(b"".join(self._request() for _ in range(self.flight)))  # type: ignore[attr-defined]
+        transport.write(b"".join(self._request() for _ in range(self.flight)))
 
     def _request(self) -> bytes:
         id, self._next = self._next, self._next + 1
@@ -88,7 +93,7 @@ class Client(asyncio.Protocol):
             at += 4 + size
         self._data = data[at:]
         if out:
-            self._transport.write(b"".join(out))  # type: ignore[attr-defined]
+            self._transport.write(b"".join(out))
         if not self._owed:
             self.idle.set()
 

@@ -143,7 +143,7 @@ async def clients(port: int, number: int, flight: int) -> list[Client]:
     loop = asyncio.get_running_loop()
     made = [Client(flight, index) for index in range(number)]
     for client in made:
-        await loop.create_connection(lambda client=client: client, "127.0.0.1", port)  # type: ignore[misc]
+        await loop.create_connection(client.itself, "127.0.0.1", port)
     return made
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from present import present
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 30.0
@@ -50,7 +51,7 @@ class Demo:
             command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environ, cwd=ROOT
         )
         self.children = [os.pidfd_open(self._told(end)) for end in self._ends]
-        self.running.stdin.close()  # type: ignore[union-attr]
+        present(self.running.stdin).close()
 
     def _told(self, end: int) -> int:
         """The process id that a child writes when it runs."""

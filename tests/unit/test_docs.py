@@ -6,7 +6,7 @@ import importlib
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from configparser import ConfigParser
 from pathlib import Path
 from typing import Any
@@ -98,16 +98,17 @@ def test_the_codec_with_a_varint_keeps_the_contract() -> None:
 def test_the_codec_of_the_how_to_has_at_most_thirty_lines_and_keeps_the_contract() -> None:
     code = [line for line in (EXAMPLES / "quill.py").read_text().splitlines() if line.strip()]
     assert len(code) <= 30
-    make = Registry([EXAMPLES]).factory(ICodec, "quill", {})
-    check_codec(make(), client=[call(7), call(8, "other", b"x" * 100)], server=[answer(7), HEAD.pack(9, 7, 0x80)])  # type: ignore[arg-type]
-    (message,) = make().session(Side.CLIENT, 100).receive(call(7))  # type: ignore[attr-defined]
+    make: Callable[[], Any] = Registry([EXAMPLES]).factory(ICodec, "quill", {})
+    check_codec(make(), client=[call(7), call(8, "other", b"x" * 100)], server=[answer(7), HEAD.pack(9, 7, 0x80)])
+    (message,) = make().session(Side.CLIENT, 100).receive(call(7))
     assert (message.kind, message.get("service")) == (Kind.REQUEST, "echo")
 
 
 def test_the_filter_and_the_balancer_of_the_how_tos_keep_the_contract() -> None:
     registry = Registry([EXAMPLES])
     check_filter(registry.factory(IFilter, "tenants", {"allowed": ["blue"]})())
-    check_balancer(registry.factory(ILoadBalancer, "turns", {}), weighted=False)  # type: ignore[arg-type]
+    turns: Callable[..., Any] = registry.factory(ILoadBalancer, "turns", {})
+    check_balancer(turns, weighted=False)
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 from browser import Desk
 
+from metaproxy.admin.roles import IReactor
 from metaproxy.plugins import Registry
 from metaproxy.telemetry.secret_keys import masked
 
@@ -155,5 +157,5 @@ def _with_registry(desk: Desk) -> Desk:
     """The registry of a proxy stays the same in its life; this one was changed, so the API is made anew."""
     from metaproxy.admin.service import AdminService
 
-    desk.admin = AdminService(desk.proxy, desk.configuration, "127.0.0.1:9901", None, desk.clock)  # type: ignore[arg-type]
+    desk.admin = AdminService(desk.proxy, desk.configuration, "127.0.0.1:9901", None, cast(IReactor, desk.clock))
     return desk

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from browser import Connection, Desk
 from harness import call
+from present import present
 from running_proxy import watch_first
 
 from metaproxy.admin.live import MAX_WAITING, SIGN_OF_LIFE
@@ -32,7 +33,7 @@ class Reader:
             body, data = body + data[:length], data[length + 2 :]
         return body
 
-    def lines(self) -> list[dict[str, dict[str, Any] | float | str | None]]:
+    def lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.raw().splitlines() if line]
 
 
@@ -49,7 +50,7 @@ def test_exchanges_come_as_they_end() -> None:
     assert b"application/x-ndjson" in reader.head
     traffic(desk, "echo")
     (line,) = reader.lines()
-    assert (line["route"], line["outcome"], line["request"]["metadata"]) == ("main", "ok", {"service": "echo"})  # type: ignore[index]
+    assert (line["route"], line["outcome"], line["request"]["metadata"]) == ("main", "ok", {"service": "echo"})
     traffic(desk, "gone")
     (line,) = reader.lines()
     assert (line["outcome"], line["details"]) == ("denied", "not here")
@@ -118,17 +119,18 @@ def test_a_reader_who_does_not_read_loses_lines_and_is_told_how_many() -> None:
     desk = Desk()
     reader = Reader(desk, "rate=10000")
     producer = reader.connection.transport.producer
-    producer.pauseProducing()  # type: ignore[union-attr]
+    present(producer).pauseProducing()
     client = desk.running.client()
     sent = 0
-    live = desk.proxy.watchers[0].__self__.body  # type: ignore[attr-defined]
+    watcher: Any = desk.proxy.watchers[0]
+    live = watcher.__self__.body
     while not live.lost:
         desk.running.exchange(client, "echo", 0)
         sent += 1
     for _ in range(10):
         desk.running.exchange(client, "echo", 0)
     assert reader.raw() == b""
-    producer.resumeProducing()  # type: ignore[union-attr]
+    present(producer).resumeProducing()
     desk.clock.advance(1)
     desk.running.exchange(client, "echo", 0)
     raw = reader.raw()
@@ -182,7 +184,7 @@ def test_secrets_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:
     reader = Reader(desk)
 
     def spy(exchange: Exchange) -> None:
-        exchange.message.metadata["token"] = "hunter2"  # type: ignore[index]
+        present(exchange.message.metadata)["token"] = "hunter2"
 
     watch_first(desk.proxy, spy)
     desk.running.apply(2)
@@ -208,7 +210,8 @@ def test_a_mirror_that_answers_something_else_is_told_with_the_exchange() -> Non
     desk.proxy.watch(seen.append)
     traffic(desk, "echo", "gone")
     reader.lines()
-    tap = desk.proxy.watchers[0].__self__  # type: ignore[attr-defined]
+    watcher: Any = desk.proxy.watchers[0]
+    tap = watcher.__self__
     answer = Message(Kind.RESPONSE, b"", metadata={"token": "hunter2"})
     for exchange in seen:
         tap.on_difference(exchange, "v2", answer, "byte 3 differs")

@@ -66,7 +66,7 @@ def test_server_info_tells_what_is_refused_and_why() -> None:
     desk = Desk()
     assert desk.get("/server_info").json["overload"]["state"] == "ok"
     desk.proxy.network.overload.limit(OverloadLimits(max_memory=1))
-    desk.proxy.network.clock.pump([0.1, 0.1])  # type: ignore[attr-defined]
+    desk.clock.pump([0.1, 0.1])
     overload = desk.get("/server_info").json["overload"]
     assert (overload["state"], overload["reason"]) == ("shedding", "overload.max_memory")
     assert overload["memory_bytes"] > overload["max_memory_bytes"] == 1

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from browser import Desk
+from present import present
 
 from metaproxy.admin import problems, slow
 from metaproxy.admin.page import POLICY, TYPES, read
@@ -15,6 +16,12 @@ from metaproxy.message import ErrorKind
 
 FILES = sorted(read())
 OURS = [name for name in FILES if not name.startswith("htm-preact")]
+
+
+def text_of(name: str) -> str:
+    body = read()[name].body
+    assert isinstance(body, bytes)
+    return body.decode()
 
 
 def test_the_page_is_there_with_what_it_loads() -> None:
@@ -37,13 +44,13 @@ def test_each_file_is_served_as_what_it_is_and_lets_nothing_inline_run(name: str
 
 @pytest.mark.parametrize("name", [name for name in OURS if name.endswith(".js")])
 def test_what_a_file_imports_is_there(name: str) -> None:
-    imported = re.findall(r'from "\./([\w.-]+)"', read()[name].body.decode())  # type: ignore[union-attr]
+    imported = re.findall(r'from "\./([\w.-]+)"', text_of(name))
     assert set(imported) <= set(FILES)
 
 
 @pytest.mark.parametrize("name", OURS)
 def test_nothing_comes_from_elsewhere_and_nothing_is_markup_that_was_not_meant_so(name: str) -> None:
-    text = read()[name].body.decode().replace("http://www.w3.org/2000/svg", "")  # type: ignore[union-attr]
+    text = text_of(name).replace("http://www.w3.org/2000/svg", "")
     assert not re.search(r"https?://|[\"'(]//", text)
     assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function", text)
     assert not re.search(r"<[^>]+\son\w+=[\"']", text)  # of HTML; htm's handlers are ${...}
@@ -61,7 +68,7 @@ def test_the_page_needs_no_token_and_its_data_do() -> None:
 
 
 def test_the_library_has_its_licence_beside_it() -> None:
-    text = read()["htm-preact.LICENSE.txt"].body.decode()  # type: ignore[union-attr]
+    text = text_of("htm-preact.LICENSE.txt")
     assert "Apache License" in text
     assert "The MIT License" in text
 
@@ -81,7 +88,7 @@ ON_CALL = (Path(__file__).parents[3] / "docs" / "how-to" / "on-call.md").read_te
     ],
 )  # fmt: skip
 def test_what_the_page_calls_wrong_is_explained_to_who_is_on_call(phrase: str) -> None:
-    said = [read()["figures.js"].body.decode(), *(Path(one.__file__).read_text() for one in (problems, slow))]  # type: ignore[arg-type, union-attr]
+    said = [text_of("figures.js"), *(Path(present(one.__file__)).read_text() for one in (problems, slow))]
     assert any(phrase in text for text in said)
     assert phrase in ON_CALL
 

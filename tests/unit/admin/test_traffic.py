@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 from browser import Desk
 from harness import call
+from present import present
 
 from metaproxy.admin.resource import as_json_list, encoded
 from metaproxy.admin.traffic import STATES, states
 from metaproxy.proxy.mirror import Mirror, MirrorTarget
+from metaproxy.proxy.snapshot import Snapshot
 
 
 def test_a_cluster_is_shown_with_limits_and_endpoints() -> None:
@@ -54,7 +59,8 @@ class FakeConnection:
 
 @pytest.mark.parametrize("state", STATES)
 def test_a_connection_counts_for_one_state(state: str) -> None:
-    assert states([FakeConnection(state)]) == {**dict.fromkeys(STATES, 0), state: 1}  # type: ignore[list-item]
+    connection: Any = FakeConnection(state)
+    assert states([connection]) == {**dict.fromkeys(STATES, 0), state: 1}
 
 
 def test_a_listener_is_shown_with_addresses_filters_and_counts() -> None:
@@ -74,7 +80,7 @@ def test_a_listener_that_drains_is_shown_until_its_last_client_is_gone() -> None
     client = desk.running.client()
     desk.running.say(client, call(1))
     snapshot = desk.proxy.snapshot
-    desk.proxy.apply(type(snapshot)(2, "", 0.0, {}, snapshot.clusters))  # type: ignore[misc, union-attr]
+    desk.proxy.apply(Snapshot(2, "", 0.0, {}, present(snapshot).clusters))
     (listener,) = desk.get("/listeners").json["listeners"]
     assert (listener["name"], listener["state"], listener["bound"]) == ("front", "DRAINING", [])
     client.end()
@@ -139,7 +145,8 @@ def test_mirrors_are_shown_with_the_last_answers_that_differed() -> None:
 def test_a_long_list_comes_in_pieces_and_is_the_same() -> None:
     items = [{"name": f"n\n{number}", "more": [1, {"a": {}}]} for number in range(40)]
     answer = as_json_list("things", items, lambda one: one)
-    assert len(list(answer.body)) == 41  # type: ignore[arg-type]
-    whole = b"".join(as_json_list("things", items, lambda one: one).body)  # type: ignore[arg-type]
-    assert whole == encoded({"things": items})
+    assert isinstance(answer.body, Iterator)
+    pieces = list(answer.body)
+    assert len(pieces) == 41
+    assert b"".join(pieces) == encoded({"things": items})
     assert as_json_list("things", items[:2], lambda one: one).body == encoded({"things": items[:2]})

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import pytest_twisted
 from harness import HEAD, answer, call
+from present import present
 from twisted.internet import protocol, reactor
 from twisted.internet.task import LoopingCall, deferLater
 from waiting import until
@@ -54,7 +55,7 @@ class Backend(protocol.Protocol):
             if self.factory.hold:
                 self.factory.held.append((self.transport, reply))
             else:
-                self.transport.write(reply)  # type: ignore[union-attr]
+                present(self.transport).write(reply)
 
 
 class Client(protocol.Protocol):
@@ -77,7 +78,7 @@ class Client(protocol.Protocol):
     def ask(self) -> None:
         self.number += 1
         body = self.asked[self.number] = f"{self.who}:{self.number}".encode()
-        self.transport.write(call(self.number, body=body))  # type: ignore[union-attr]
+        present(self.transport).write(call(self.number, body=body))
 
     def dataReceived(self, data: bytes) -> None:
         found, self.rest = frames(self.rest + data)
@@ -163,8 +164,8 @@ class Whole:
 
 
 def _as_client(factory: Any) -> Any:
-    made = protocol.ClientFactory()
-    made.buildProtocol = factory.buildProtocol  # type: ignore[method-assign]
+    made: Any = protocol.ClientFactory()
+    made.buildProtocol = factory.buildProtocol
     made.noisy = False
     return made
 
@@ -225,7 +226,7 @@ def test_draining_answers_what_is_under_way_and_accepts_nobody_else(whole: Whole
     yield until(lambda: all(client.lost for client in whole.clients[:4]))
     assert not any(client.asked or client.wrong for client in whole.clients[:4])
     assert not whole.clients[4].answers
-    assert not any(pool.connections for pool in pools(whole.proxy.snapshot.clusters.values()))  # type: ignore[union-attr]
+    assert not any(pool.connections for pool in pools(present(whole.proxy.snapshot).clusters.values()))
 
 
 @pytest_twisted.inlineCallbacks
@@ -234,7 +235,7 @@ def test_who_asks_for_another_service_is_told_that_no_route_matched(whole: Whole
     (client,) = whole.clients
     client.asking = False
     yield until(lambda: client.transport is not None)
-    client.transport.write(call(5, "other"))  # type: ignore[union-attr]
+    present(client.transport).write(call(5, "other"))
     yield until(lambda: bool(client.wrong))
     assert b"no route matched" in client.wrong[0]
     assert HEAD.unpack_from(client.wrong[0])[1] == 5

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from present import present
 from stand import Stand
 
 from metaproxy.app.application import LOOK_EVERY
@@ -89,7 +90,7 @@ def test_asking_changes_nothing(tmp_path: Path) -> None:
     stand = Stand(tmp_path, config())
     problems, difference = stand.configuration.check(config(weights=2, listeners=2))
     assert problems == []
-    assert difference["listeners"] == {"added": ["front1"], "changed": ["front0"], "removed": []}  # type: ignore[index]
+    assert present(difference)["listeners"] == {"added": ["front1"], "changed": ["front0"], "removed": []}
     assert stand.snapshot.version == 1
     problems, _ = stand.configuration.check("listeners: 5")
     assert problems

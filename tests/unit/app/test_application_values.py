@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from stand import Stand
@@ -18,14 +19,14 @@ clusters: [{name: one, endpoints: ["127.0.0.1:1"]}]
 """
 
 
-def config(port: int = 7001, cluster: str = "one", protocol: str = "thrift", **more: object) -> model.Config:
+def config(port: int = 7001, cluster: str = "one", protocol: str = "thrift", **more: Any) -> model.Config:
     route = model.Route(cluster=cluster)
     listener = model.Listener(
         name="front",
         listen=(f"127.0.0.1:{port}",),
         protocol=Use(protocol),
         routes=(route,),
-        **more,  # type: ignore[arg-type]
+        **more,
     )
     one = model.Cluster(name="one", endpoints=(model.Endpoint(address="127.0.0.1:1"),))
     return model.Config(listeners=(listener,), clusters=(one,))
@@ -137,9 +138,9 @@ def test_every_source_ends_in_the_one_entrance(stand: Stand, monkeypatch: pytest
     names: list[str] = []
     apply = stand.configuration.apply
 
-    def noted(config: model.Config, source: object) -> list[str]:
-        names.append(getattr(source, "name", source))  # type: ignore[arg-type]
-        return apply(config, source)  # type: ignore[arg-type]
+    def noted(config: model.Config, source: Any) -> list[str]:
+        names.append(getattr(source, "name", source))
+        return apply(config, source)
 
     monkeypatch.setattr(stand.configuration, "apply", noted)
     stand.configuration.reload()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from harness import MemoryNetwork
 from observing import observing
+from present import present
 from twisted.internet.task import Clock
 
 from metaproxy.app.application import LOOK_EVERY, Application
@@ -371,8 +372,8 @@ def test_asking_about_a_text_loads_nothing_and_keeps_nothing(stand: Stand) -> No
     generation, codec = stand.registry.generation, stand.codec
     problems, difference = stand.configuration.check(stand.config(protocol="other", folder="other"))
     assert problems == []
-    assert difference["listeners"]["changed"] == ["front"]  # type: ignore[index]
-    assert difference["sections"] == ["plugins"]  # type: ignore[index]
+    assert present(difference)["listeners"]["changed"] == ["front"]
+    assert present(difference)["sections"] == ["plugins"]
     assert (stand.registry.generation, stand.registry.folders) == (generation, [stand.plugins])
     assert stand.codec is codec and stand.version == 1
     assert stand.configuration.reloads == {"applied": 1, "refused": 0}
@@ -450,10 +451,10 @@ def signals() -> Iterator[SignalReactor]:
         signal.signal(one, handler)
 
 
-def test_sighup_reads_the_file_again_in_the_reactors_own_time(stand: Stand, signals: SignalReactor) -> None:
+def test_sighup_reads_the_file_again_in_the_reactors_own_time(stand: Stand, signals: Any) -> None:
     reopened: list[bool] = []
     logs: Any = type("Logs", (), {"reopen": lambda self: reopened.append(True)})()
-    on_signals(signals, stand.configuration, logs)  # type: ignore[arg-type]
+    on_signals(signals, stand.configuration, logs)
     stand.write(stand.config(port=7001))
     signal.raise_signal(signal.SIGHUP)
     assert stand.version == 1, "whatever runs is not interrupted"
@@ -464,10 +465,10 @@ def test_sighup_reads_the_file_again_in_the_reactors_own_time(stand: Stand, sign
     assert not reopened
 
 
-def test_sigusr1_opens_the_logs_again_and_reads_nothing(stand: Stand, signals: SignalReactor) -> None:
+def test_sigusr1_opens_the_logs_again_and_reads_nothing(stand: Stand, signals: Any) -> None:
     reopened: list[bool] = []
     logs: Any = type("Logs", (), {"reopen": lambda self: reopened.append(True)})()
-    on_signals(signals, stand.configuration, logs)  # type: ignore[arg-type]
+    on_signals(signals, stand.configuration, logs)
     stand.write(stand.config(port=7001))
     signal.raise_signal(signal.SIGUSR1)
     (call,) = signals.calls

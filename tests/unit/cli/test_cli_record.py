@@ -45,7 +45,8 @@ def test_it_comes_back_when_a_bound_is_reached_and_tells_what_was_left_out(
     terminal = studio(tmp_path)
 
     def work(seconds: Any) -> None:
-        terminal.desk.proxy.watchers[0].__self__.left_out["secret"] = 3  # type: ignore[attr-defined]
+        watcher: Any = terminal.desk.proxy.watchers[0]
+        watcher.__self__.left_out["secret"] = 3
         terminal.desk.clock.advance(1)
 
     monkeypatch.setattr(time, "sleep", work)

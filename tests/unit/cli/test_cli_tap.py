@@ -14,10 +14,10 @@ class Lines:
 
     def __init__(self, *lines: Any) -> None:
         self._lines = lines
-        self.asked = None
+        self.asked: Any = None
 
     def lines(self, path: Any, kind: Any, /, **query: Any) -> Iterator[None]:
-        self.asked = path, query  # type: ignore[assignment]
+        self.asked = path, query
         yield from self._lines
 
 

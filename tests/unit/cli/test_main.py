@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from metaproxy.cli import check
 from metaproxy.cli import main as module
 from metaproxy.cli.main import COMMANDS, NO, OK, UNREACHABLE, USAGE, main, parser
 
@@ -50,7 +51,7 @@ def test_address_and_token_come_from_the_environment_unless_they_are_given(monke
             made.append((where, token))
 
     monkeypatch.setattr(module, "Admin", Admin)
-    monkeypatch.setattr(module.check, "run", lambda given, admin, output: OK)  # type: ignore[attr-defined]
+    monkeypatch.setattr(check, "run", lambda given, admin, output: OK)
     monkeypatch.setenv("METAPROXY_TOKEN", "secret")
     monkeypatch.setenv("METAPROXY_ADMIN", "unix:/run/x")
     assert main(["check", "x"]) == OK
@@ -64,7 +65,7 @@ def test_ctrl_c_and_a_reader_that_has_enough_are_no_errors(
     def interrupted(given: Any, admin: Any, output: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module.check, "run", interrupted)  # type: ignore[attr-defined]
+    monkeypatch.setattr(check, "run", interrupted)
     assert main(["check", "x"]) == OK
 
 
@@ -72,7 +73,7 @@ def test_each_command_and_option_is_in_the_reference() -> None:
     text = DOCS.read_text()
     sections = dict(re.findall(r"^## `metaproxy (.*?)`\n(.*?)(?=^## |\Z)", text, re.M | re.S))
     for command in COMMANDS:
-        name = command.__name__.rpartition(".")[2]  # type: ignore[attr-defined]
+        name = command.__name__.rpartition(".")[2]
         title = "config diff" if name == "config" else name
         body = next(body for heading, body in sections.items() if heading.startswith(title))
         for option in options(["config", "diff"] if name == "config" else [name]):

@@ -44,10 +44,10 @@ def ended(one: Entry, body: bytes | None = b"hi", error: str = "") -> Call:
 @pytest.fixture
 def sends(monkeypatch: pytest.MonkeyPatch) -> Any:
     """What would be sent, instead of sending it: `played` is answered by `result`."""
-    told = {"result": lambda entries: ([ended(one) for one in entries], "")}
+    told: dict[str, Any] = {"result": lambda entries: ([ended(one) for one in entries], "")}
 
     def played(entries: Any, to: Any, codec: Any, pace: Any, max_time: Any) -> Any:
-        told.update(entries=list(entries), to=to, codec=codec, pace=pace, max_time=max_time)  # type: ignore[call-overload]
+        told.update(entries=list(entries), to=to, codec=codec, pace=pace, max_time=max_time)
         return told["result"](entries)
 
     monkeypatch.setattr(replay, "played", played)

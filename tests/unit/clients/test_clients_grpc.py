@@ -17,7 +17,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, gatherResults
 
 from metaproxy.clients import grpc as grpc_calls
-from metaproxy.clients.grpc import CallFailed, Method
+from metaproxy.clients.grpc import Method
 
 PATH = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit"
 Request, Response = rls_pb2.RateLimitRequest, rls_pb2.RateLimitResponse
@@ -64,9 +64,9 @@ def method(service: Service) -> Iterator[Any]:
 
 def failed(result: Any) -> Any:
     """The CallFailed that a Deferred ends with."""
-    caught: list[CallFailed] = []
+    caught: list[Any] = []
     result.addCallbacks(lambda value: pytest.fail(f"{value} in the place of a failure"), caught.append)
-    return result.addCallback(lambda _: caught[0].value)  # type: ignore[attr-defined]
+    return result.addCallback(lambda _: caught[0].value)
 
 
 @pytest_twisted.inlineCallbacks

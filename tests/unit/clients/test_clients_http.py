@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from present import present
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Protocol, ServerFactory
@@ -83,7 +84,7 @@ async def test_calls_share_a_connection_until_it_is_closed(calls: HttpCalls, pag
     for _ in range(3):
         await calls.call("GET", url, 5)
     assert len(page.peers) == 1
-    await calls.close()  # type: ignore[misc]
+    await present(calls.close())
     await calls.call("GET", url, 5)
     assert len(page.peers) == 2
 
@@ -142,8 +143,8 @@ async def test_a_body_beyond_the_bound_is_refused(calls: HttpCalls, page: Page, 
 async def test_what_is_no_http_is_told_in_a_line(calls: HttpCalls) -> None:
     class Odd(Protocol):
         def dataReceived(self, data: bytes) -> None:
-            self.transport.write(b"SSH-2.0-x\r\n")  # type: ignore[union-attr]
-            self.transport.loseConnection()  # type: ignore[union-attr]
+            present(self.transport).write(b"SSH-2.0-x\r\n")
+            present(self.transport).loseConnection()
 
     factory = ServerFactory()
     factory.protocol = Odd

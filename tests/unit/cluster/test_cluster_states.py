@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from cluster_picks import made, picked
@@ -17,14 +18,14 @@ from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.levels import Levels
 from metaproxy.cluster.plan import Settings
 from metaproxy.codecs.framing import Codec
-from metaproxy.interfaces import IEndpoint
+from metaproxy.interfaces import IEndpoint, ILoadBalancer
 from metaproxy.message import Kind, Message
 
 REQUEST = Message(Kind.REQUEST, b"", 1, {})
 
 
-def cluster(*endpoints: Endpoint, **settings: object) -> Cluster:
-    return Cluster("demo", Codec(), endpoints, RoundRobin, settings=Settings(**settings))  # type: ignore[arg-type]
+def cluster(*endpoints: Endpoint, **settings: Any) -> Cluster:
+    return Cluster("demo", Codec(), endpoints, RoundRobin, settings=Settings(**settings))
 
 
 def test_a_drained_endpoint_gets_nothing_and_its_connections_go_until_it_is_restored() -> None:
@@ -126,10 +127,14 @@ class Picky(RoundRobin):
         super().__init__(endpoints)
 
 
+def picky(endpoints: Sequence[Endpoint]) -> ILoadBalancer:
+    return Picky(list(endpoints))
+
+
 def test_a_balancer_that_fails_is_refused_at_first_and_later_the_one_before_goes_on() -> None:
     with pytest.raises(ValueError, match="too few"):
-        Cluster("demo", Codec(), made("a:1"), Picky)  # type: ignore[arg-type]
-    one = Cluster("demo", Codec(), made("a:1", "b:1"), Picky)  # type: ignore[arg-type]
+        Cluster("demo", Codec(), made("a:1"), picky)
+    one = Cluster("demo", Codec(), made("a:1", "b:1"), picky)
     before = one.balancer
     told: list[object] = []
     with observing(told.append):

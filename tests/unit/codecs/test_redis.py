@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from present import present
 from redis_words import MAX, answer, client, command, read, said, server
 
 from metaproxy.codecs.redis import Redis, commands
-from metaproxy.codecs.redis.client import ClientSession
 from metaproxy.codecs.redis.metadata import tag
-from metaproxy.codecs.redis.server import ServerSession
 from metaproxy.message import Correlation, ErrorKind, Hold, Kind, Message, Side
 from metaproxy.testing import check_codec
 
@@ -28,7 +29,7 @@ def test_it_keeps_the_contract() -> None:
 
 
 def test_it_keeps_the_contract_in_resp3_and_with_options() -> None:
-    def prepare(session: ClientSession | ServerSession, side: Side) -> None:
+    def prepare(session: Any, side: Side) -> None:
         if side is Side.CLIENT:
             session.receive(said("HELLO 3 AUTH anna pw"))
         elif not session.ready:
@@ -36,7 +37,7 @@ def test_it_keeps_the_contract_in_resp3_and_with_options() -> None:
 
     codec = Redis(auth={"users": {"anna": "pw"}}, deny=["KEYS"])
     frames = [*map(said, COMMANDS[:8]), said("KEYS *")]
-    check_codec(codec, client=frames, server=[*REPLIES, b">2\r\n+invalidate\r\n_\r\n"], prepare=prepare)  # type: ignore[arg-type]
+    check_codec(codec, client=frames, server=[*REPLIES, b">2\r\n+invalidate\r\n_\r\n"], prepare=prepare)
 
 
 def test_answers_come_in_order_over_shared_connections() -> None:
@@ -98,7 +99,7 @@ def test_the_tag_is_what_stands_between_the_first_braces(key: str, expected: str
 def test_keys_that_are_no_utf8_stay_apart_and_come_back() -> None:
     one, two = client().receive(command("GET", b"\xff") + command("GET", b"\xfe"))
     assert one.get("key") != two.get("key")
-    assert one.get("key").encode("utf-8", "surrogateescape") == b"\xff"  # type: ignore[union-attr]
+    assert present(one.get("key")).encode("utf-8", "surrogateescape") == b"\xff"
 
 
 def test_a_name_with_a_line_end_in_it_is_not_taken_for_what_stands_before() -> None:
@@ -145,8 +146,8 @@ def test_a_database_that_is_not_there_can_not_be_selected(text: str, error: byte
 def test_hello_3_moves_the_client_to_resp3() -> None:
     session = client()
     hello = read(session, "HELLO 3 SETNAME me")
-    assert hello.answer.startswith(b"%7\r\n$6\r\nserver\r\n$5\r\nredis\r\n")  # type: ignore[union-attr]
-    assert b"$5\r\nproto\r\n:3\r\n" in hello.answer  # type: ignore[operator]
+    assert present(hello.answer).startswith(b"%7\r\n$6\r\nserver\r\n$5\r\nredis\r\n")
+    assert b"$5\r\nproto\r\n:3\r\n" in present(hello.answer)
     assert hello.hold is Hold.WAIT
     assert read(session, "GET a").profile == (3, 0)
     assert answer(session, "CLIENT GETNAME") == b"$2\r\nme\r\n"

@@ -134,9 +134,10 @@ def scan(contents: list[dict[int, tuple[int, list[str]]]], options: str = "") ->
         parts = CODEC.split(request, servers)
         assert isinstance(parts, list)
         (part,) = parts
+        assert isinstance(part.endpoint, Server)
         _, theirs, *rest = asked(part).split()
         assert " ".join(rest) == options
-        after, keys = contents[servers.all.index(part.endpoint)][int(theirs)]  # type: ignore[arg-type]
+        after, keys = contents[servers.all.index(part.endpoint)][int(theirs)]
         frame = b"*2\r\n" + resp.bulk(b"%d" % after) + resp.encode([key.encode() for key in keys])
         merged = CODEC.merge(request, parts, [Message(Kind.RESPONSE, frame)])
         cursor = int(merged.split(b"\r\n")[2])

@@ -5,6 +5,7 @@ import pytest
 from metaproxy.codecs.thrift import Thrift, header
 from metaproxy.filters.rbac import Rbac
 from metaproxy.message import FrameError, Kind, Message, Mutation, Side
+from metaproxy.testing import FakeExchange
 
 CALL = bytes.fromhex("80010001 00000004 6563686f 00000007 0b 0001 00000002 6869 00")
 
@@ -59,18 +60,15 @@ def test_of_a_header_in_two_spellings_or_blocks_a_server_may_see_either(inside: 
 
 @pytest.mark.parametrize("inside", TWICE)
 def test_a_policy_that_denies_sees_each_of_them(inside: str) -> None:
-    class Asked:
-        learnt = None
-
-        def __init__(self, asked: Message) -> None:
-            self.message = asked
-            self.details = ""
-            self.get = asked.get
+    def asked() -> FakeExchange:
+        exchange = FakeExchange()
+        exchange.message = message(frame(inside))
+        return exchange
 
     for value, passes in (("admin", False), ("x", False), ("other", True)):
         rbac = Rbac({"one": {"action": "deny", "principals": [{"tenant": value}]}})
-        assert (rbac.on_request(Asked(message(frame(inside)))) is None) == passes  # type: ignore[arg-type]
-    assert Rbac({"one": {"principals": [{"tenant": "admin"}]}}).on_request(Asked(message(frame(inside)))) is not None  # type: ignore[arg-type]
+        assert (rbac.on_request(asked()) is None) == passes
+    assert Rbac({"one": {"principals": [{"tenant": "admin"}]}}).on_request(asked()) is not None
 
 
 def test_a_header_that_is_there_once_is_all_that_a_server_sees() -> None:

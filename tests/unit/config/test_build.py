@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from present import present
 from twisted.internet.task import Clock
 
 from metaproxy.cluster.original_destination import OriginalDestinationCluster
@@ -97,8 +98,9 @@ def test_listeners_of_one_protocol_and_its_clusters_share_a_codec() -> None:
 
 def test_an_access_log_is_the_last_to_see_an_exchange(tmp_path: Path) -> None:
     log = {"access_log": [{"file": str(tmp_path / "a.log"), "format": "json"}]}
+    hook: Any
     (hook,) = build([{"cluster": "one"}], listener=log).listeners["front"].routes.routes[0].on_complete
-    assert type(hook.__self__).__name__ == "AccessLog"  # type: ignore[attr-defined]
+    assert type(hook.__self__).__name__ == "AccessLog"
 
 
 def test_a_retry_policy_is_built_as_written_and_its_budget_is_the_clusters() -> None:
@@ -155,7 +157,7 @@ listeners: [{{name: front, listen: "127.0.0.1:0", protocol: dubbo, routes: [{{cl
 clusters: [{{name: meant, discovery: original_destination{cluster}}}]
 """
     config, problems = check(text, "x.yaml", REGISTRY)
-    return config, [str(one) for one in (problems or config.warnings)]  # type: ignore[union-attr]
+    return config, [str(one) for one in (problems or present(config).warnings)]
 
 
 def test_a_cluster_may_be_where_clients_meant_to_go() -> None:
@@ -193,7 +195,7 @@ listeners:
 clusters: [{{name: authz, endpoints: ["127.0.0.1:1"]{cluster}}}]
 """
     config, problems = check(text, "x.yaml", REGISTRY)
-    return config, [str(one) for one in (problems or config.warnings)]  # type: ignore[union-attr]
+    return config, [str(one) for one in (problems or present(config).warnings)]
 
 
 def test_a_cluster_that_only_filters_ask_needs_no_protocol_and_no_route() -> None:

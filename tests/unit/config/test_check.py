@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from checked import REGISTRY, accepted, mesh, refused
@@ -136,17 +137,17 @@ def test_a_wrong_policy_and_a_wrong_fault_are_told_with_their_lines() -> None:
 
 
 def test_a_health_check_is_read_in_each_of_its_forms() -> None:
-    def kinds(text: str) -> object:
+    def kinds(text: str) -> Any:
         check = accepted(mesh(protocol="redis", cluster=f", health_check: {{kind: {text}}}")).clusters[0].health_check
         assert check is not None
         return check.kind
 
     assert kinds("tcp") == ("tcp",)
     assert kinds("[tcp, codec]") == ("tcp", "codec")
-    (script,) = kinds("{script: {send: 0d0a, expect: '^[+]PONG'}}")  # type: ignore[misc]
-    assert (script.script.send, script.script.expect) == (b"\r\n", "^[+]PONG")  # type: ignore[has-type]
-    (http,) = kinds("{http: {path: /health, status: [200, 204]}}")  # type: ignore[misc]
-    assert (http.http.path, http.http.status) == ("/health", (200, 204))  # type: ignore[has-type]
+    (script,) = kinds("{script: {send: 0d0a, expect: '^[+]PONG'}}")
+    assert (script.script.send, script.script.expect) == (b"\r\n", "^[+]PONG")
+    (http,) = kinds("{http: {path: /health, status: [200, 204]}}")
+    assert (http.http.path, http.http.status) == ("/health", (200, 204))
 
 
 @pytest.mark.parametrize(

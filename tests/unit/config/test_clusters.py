@@ -13,9 +13,11 @@ from metaproxy.config.clusters import endpoints_of
 
 
 def test_what_was_found_is_read_as_endpoints_are() -> None:
-    bare, whole = endpoints_of(
-        ["127.0.0.1:1", {"address": "127.0.0.1:2", "weight": 3, "zone": "b", "priority": 1, "metadata": {"v": 2}}]  # type: ignore[list-item]
-    )
+    written: list[Any] = [
+        "127.0.0.1:1",
+        {"address": "127.0.0.1:2", "weight": 3, "zone": "b", "priority": 1, "metadata": {"v": 2}},
+    ]
+    bare, whole = endpoints_of(written)
     assert (bare.address, bare.configured_weight) == ("127.0.0.1:1", 1)
     assert (whole.configured_weight, whole.zone, whole.priority, whole.metadata) == (3, "b", 1, {"v": "2"})
     assert endpoints_of([]) == []
@@ -32,9 +34,9 @@ def test_what_was_found_is_read_as_endpoints_are() -> None:
         (["${HOME}:1"], "no environment variable"),
     ],
 )
-def test_what_is_no_endpoint_is_told(items: list[object], text: str) -> None:
+def test_what_is_no_endpoint_is_told(items: Any, text: str) -> None:
     with pytest.raises(ValueError, match=text):
-        endpoints_of(items)  # type: ignore[arg-type]
+        endpoints_of(items)
 
 
 def written(discovery: str, more: str = "") -> str:
@@ -80,11 +82,11 @@ def test_a_balancers_options_are_checked_without_any_endpoint() -> None:
     assert "is not a prime" in told
 
 
-FOUND = {"discovery": {"file": "/nowhere.yaml"}}
+FOUND: dict[str, Any] = {"discovery": {"file": "/nowhere.yaml"}}
 
 
 def found(**more: Any) -> dict[str, object]:
-    one = cluster(**FOUND, **more)  # type: ignore[arg-type]
+    one = cluster(**FOUND, **more)
     del one["endpoints"]
     return one
 
@@ -93,14 +95,14 @@ def test_a_reload_leaves_what_was_found(works: Works) -> None:
     before = works.put(clusters=[found()]).clusters["one"]
     (membership,) = before.monitors
     assert isinstance(membership, Membership)
-    before.update(endpoints_of(["127.0.0.1:1"]))  # type: ignore[list-item]
+    before.update(endpoints_of([{"address": "127.0.0.1:1"}]))
     after = works.put(clusters=[found()]).clusters["one"]
     assert after is before and len(after.endpoints) == 1
 
 
 def test_a_cluster_that_is_replaced_begins_with_what_was_found(works: Works) -> None:
     before = works.put(clusters=[found()]).clusters["one"]
-    before.update(endpoints_of(["127.0.0.1:1"]))  # type: ignore[list-item]
+    before.update(endpoints_of([{"address": "127.0.0.1:1"}]))
     before.drain(before.endpoints[0])
     after = works.put(clusters=[found(request_timeout="3s")]).clusters["one"]
     assert after is not before

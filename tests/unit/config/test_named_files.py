@@ -56,9 +56,9 @@ class Stand:
         (folder / "proxy.yaml").write_text(yaml.safe_dump(base))
         registry, network = Registry(), Network()
         proxy = ProxyService(network, registry)
-        logs = LogFiles(network.clock)
+        logs: Any = LogFiles(network.clock)
         # No thread closes files.
-        logs.keep = lambda paths: None  # type: ignore[method-assign]
+        logs.keep = lambda paths: None
         builder = Builder(registry, network.clock, logs)
         self.configuration = Application(str(folder / "proxy.yaml"), [], proxy, builder, network.clock)
         assert self.configuration.reload() == []

@@ -15,6 +15,7 @@ from metaproxy.app.application import LOOK_EVERY
 from metaproxy.config import model
 from metaproxy.config.build import Builder
 from metaproxy.config.tls import AdminContexts, CertificateError, admin_options, client_tls, server_tls
+from metaproxy.units import Seconds
 
 EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
 
@@ -151,19 +152,19 @@ def test_a_secret_whose_file_changes_is_taken(tmp_path: Path) -> None:
 def test_an_admin_api_that_others_reach_by_tls_is_allowed_and_its_files_are_checked(
     authority: Authority, tmp_path: Path
 ) -> None:
-    admin = {"listen": "0.0.0.0:9901", "tls": {"certificate": "proxy.pem", "key": "proxy.key"}}
+    admin: dict[str, Any] = {"listen": "0.0.0.0:9901", "tls": {"certificate": "proxy.pem", "key": "proxy.key"}}
     stand = Stand(tmp_path, config(admin=admin))
     assert stand.errors == []
     assert any("may ask everything" in str(warning) for warning in stand.configuration.config.warnings)
-    admin["tls"]["client_ca"] = "ca.pem"  # type: ignore[index]
+    admin["tls"]["client_ca"] = "ca.pem"
     assert Stand(tmp_path, config(admin=admin)).configuration.config.warnings == ()
-    admin["tls"]["key"] = "ca.pem"  # type: ignore[index]
+    admin["tls"]["key"] = "ca.pem"
     assert "admin.tls.key" in Stand(tmp_path, config(admin=admin)).errors[0]
 
 
 def test_each_section_makes_what_connections_begin_with(authority: Authority, tmp_path: Path) -> None:
-    pair = {"certificate": tmp_path / "proxy.pem", "key": tmp_path / "proxy.key"}
-    assert server_tls(model.ServerTls(**pair, handshake_timeout=3.0)).patience == 3.0  # type: ignore[arg-type]
+    pair: Any = {"certificate": tmp_path / "proxy.pem", "key": tmp_path / "proxy.key"}
+    assert server_tls(model.ServerTls(**pair, handshake_timeout=Seconds(3.0))).patience == 3.0
     assert client_tls(model.ClientTls(ca=authority.ca), 2.0).patience == 2.0
     assert admin_options(model.AdminTls(**pair, client_ca=authority.ca)).getContext() is not None
     with pytest.raises(CertificateError, match="certificate is missing"):

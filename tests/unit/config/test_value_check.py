@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 from metaproxy.config import model
 from metaproxy.config.schema.reading import Use
 from metaproxy.config.value_check import check_value
@@ -8,12 +10,12 @@ from metaproxy.plugins import Registry
 INJECTED: dict[str, object] = {"node": model.Node()}
 
 
-def cluster(name: str = "one", **more: object) -> model.Cluster:
-    return model.Cluster(name=name, endpoints=(model.Endpoint(address="127.0.0.1:1"),), **more)  # type: ignore[arg-type]
+def cluster(name: str = "one", **more: Any) -> model.Cluster:
+    return model.Cluster(name=name, endpoints=(model.Endpoint(address="127.0.0.1:1"),), **more)
 
 
-def listener(name: str = "front", **more: object) -> model.Listener:
-    return model.Listener(name=name, listen=("127.0.0.1:0",), protocol=Use("thrift"), **more)  # type: ignore[arg-type]
+def listener(name: str = "front", **more: Any) -> model.Listener:
+    return model.Listener(name=name, listen=("127.0.0.1:0",), protocol=Use("thrift"), **more)
 
 
 def lines(config: model.Config) -> list[str]:

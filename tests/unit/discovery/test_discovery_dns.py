@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ class Zone(common.ResolverBase):
 
 class Told:
     def __init__(self) -> None:
-        self.updates: list[list[Any]] = []
+        self.updates: list[Sequence[Mapping[str, Any]]] = []
         self.failures: list[str] = []
 
     @property
@@ -54,12 +54,12 @@ class Told:
 
 @pytest.fixture
 def zone() -> Iterator[None]:
-    made = Zone()
+    made: Any = Zone()
     made.port = reactor.listenUDP(  # type: ignore[attr-defined]
         0, dns.DNSDatagramProtocol(server.DNSServerFactory(clients=[made], verbose=0)), interface="127.0.0.1"
     )
-    yield made  # type: ignore[misc]
-    pytest_twisted.blockon(made.port.stopListening())  # type: ignore[attr-defined]
+    yield made
+    pytest_twisted.blockon(made.port.stopListening())
 
 
 class NetworkDns(Dns):
@@ -72,12 +72,12 @@ class NetworkDns(Dns):
 class Asking:
     """A Dns on a clock of its own, whose questions go over the network."""
 
-    def __init__(self, zone: Zone, target: str, **options: Any) -> None:
+    def __init__(self, zone: Any, target: str, **options: Any) -> None:
         self.clock = task.Clock()
         self.told = Told()
-        port = zone.port.getHost().port  # type: ignore[attr-defined]
+        port = zone.port.getHost().port
         self.dns = NetworkDns(target, self.clock, servers=[f"127.0.0.1:{port}"], **options)
-        self.dns.start(self.told.updates.append, self.told.failures.append)  # type: ignore[arg-type]
+        self.dns.start(self.told.updates.append, self.told.failures.append)
 
     async def settled(self, number: int = 1) -> Told:
         """Once so many answers or failures are there."""
@@ -201,7 +201,7 @@ async def test_nothing_is_told_after_a_stop(zone: Any) -> None:
     asking.dns.stop()
     for _ in range(20):
         await task.deferLater(reactor, 0.005)
-    assert asking.told.updates == asking.told.failures == []  # type: ignore[comparison-overlap]
+    assert (asking.told.updates, asking.told.failures) == ([], [])
     assert asking.clock.getDelayedCalls() == []
 
 
@@ -239,7 +239,7 @@ def test_the_name_servers_are_those_of_resolv_conf_unless_told(tmp_path: Path, m
     monkeypatch.setattr(module, "RESOLV", str(file))
     told = Told()
     one = Dns("a:1", task.Clock())
-    one.start(told.updates.append, told.failures.append)  # type: ignore[arg-type]
+    one.start(told.updates.append, told.failures.append)
     assert told.failures and "has no nameserver" in told.failures[0]
     one.stop()
 
@@ -252,7 +252,7 @@ async def test_a_host_of_the_hosts_file_is_found_there(tmp_path: Path, monkeypat
     monkeypatch.setattr(module, "HOSTS", str(tmp_path / "hosts"))
     told = Told()
     one = Dns("demo.svc:1", reactor, family="v4")
-    one.start(told.updates.append, told.failures.append)  # type: ignore[arg-type]
+    one.start(told.updates.append, told.failures.append)
     for _ in range(100):
         if told.updates:
             break

@@ -31,9 +31,9 @@ class Asked:
         self.changes[key] = value
 
 
-def ask(asked: Asked, **options: Any) -> tuple[Any, Deadline]:
+def ask(asked: Any, **options: Any) -> tuple[Any, Deadline]:
     deadline = Deadline(Clock(), **options)
-    return deadline.on_request(asked), deadline  # type: ignore[arg-type]
+    return deadline.on_request(asked), deadline
 
 
 def test_the_time_that_a_request_names_is_its_limit_and_what_is_left_is_forwarded() -> None:

@@ -115,9 +115,9 @@ def test_another_domain_counts_for_itself() -> None:
 
 def test_what_a_service_said_to_be_over_its_limit_stays_known() -> None:
     clock = Clock()
-    service = {"redis": "127.0.0.1:1"}
-    old = GlobalRateLimit([DESCRIPTOR], clock, service, remember_over_limit=True)  # type: ignore[arg-type]
-    new = GlobalRateLimit([DESCRIPTOR], clock, service, remember_over_limit=True, hits_addend=2)  # type: ignore[arg-type]
+    service: Any = {"redis": "127.0.0.1:1"}
+    old = GlobalRateLimit([DESCRIPTOR], clock, service, remember_over_limit=True)
+    new = GlobalRateLimit([DESCRIPTOR], clock, service, remember_over_limit=True, hits_addend=2)
     over = Decision(False, over=[(0, Quota(2, 60, -1, 50))])
     for filter in (old, new):
         assert isinstance(filter.service, OverLimitCache)
@@ -188,8 +188,8 @@ def test_what_is_under_way_counts_against_the_new_limit(keys: Any) -> None:
 
 
 def test_an_adaptive_limit_goes_on_with_what_it_found() -> None:
-    adaptive = {"min_rtt": {"fixed": "10ms"}}
-    old, new = ConcurrencyLimit(adaptive=adaptive), ConcurrencyLimit(adaptive={**adaptive, "max_limit": 20})  # type: ignore[arg-type]
+    adaptive: Any = {"min_rtt": {"fixed": "10ms"}}
+    old, new = ConcurrencyLimit(adaptive=adaptive), ConcurrencyLimit(adaptive={**adaptive, "max_limit": 20})
     now = 1.0
     while old.gauges["limit"] <= 20:
         exchange = FakeExchange(started=now)

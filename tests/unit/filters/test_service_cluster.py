@@ -127,8 +127,8 @@ def test_a_rate_limit_service_is_one_thing_at_one_place(service: dict[str, objec
 def test_a_filter_tells_which_clusters_it_asks() -> None:
     assert ExtAuthz({"cluster": "a"}, Clock(), clusters=Clusters()).asks == ("a",)
     assert ExtAuthz({"grpc": "h:1"}, Clock()).asks == ()
-    redis = {"cluster": "b", "kind": "redis"}
-    assert GlobalRateLimit([DESCRIPTOR], Clock(), service=redis, clusters=Clusters()).asks == ("b",)  # type: ignore[arg-type]
+    redis: Any = {"cluster": "b", "kind": "redis"}
+    assert GlobalRateLimit([DESCRIPTOR], Clock(), service=redis, clusters=Clusters()).asks == ("b",)
 
 
 def test_a_filter_that_is_built_without_clusters_says_so() -> None:

@@ -40,9 +40,9 @@ class Connection:
 
 def made() -> tuple[Attempt, Wants]:
     endpoint = Endpoint("127.0.0.1:1")
-    owner = Wants()
+    owner: Any = Wants()
     cluster = Cluster("demo", Quill(), [endpoint], RoundRobin)
-    return Attempt(owner, Message(Kind.REQUEST, b""), cluster, endpoint), owner  # type: ignore[arg-type]
+    return Attempt(owner, Message(Kind.REQUEST, b""), cluster, endpoint), owner
 
 
 def under_way(attempt: Attempt) -> tuple[int, int]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 from harness import LineCodec, Quill, Stage, answer, call
 
 from metaproxy.balancers.ring_hash import RingHash
@@ -343,7 +345,7 @@ def test_two_reasons_to_pause_must_both_be_gone() -> None:
 
 def test_heartbeats_are_answered_and_never_forwarded() -> None:
     class Beating(Quill):
-        def parse(self, frame: bytes) -> object:  # type: ignore[override]
+        def parse(self, frame: bytes) -> Any:
             message = super().parse(frame)
             if message.get("service") == "beat":
                 message.kind, message.answer = type(message.kind).HEARTBEAT, b"beat"

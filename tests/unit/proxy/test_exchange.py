@@ -400,7 +400,7 @@ def test_the_codecs_error_decodes_to_the_requests_id() -> None:
     stage = Stage(routes=[])
     client = stage.client()
     stage.say(client, call(31))
-    session = LengthFramed(13, lambda d, o: 4 + HEAD.unpack_from(d, o)[0], stage.codec.parse, 1000)  # type: ignore[attr-defined]
+    session = LengthFramed(13, lambda d, o: 4 + HEAD.unpack_from(d, o)[0], Quill().parse, 1000)
     (message,) = session.receive(client.take())
     assert (message.kind, message.id) == (Kind.ERROR, 31)
     assert stage.codec.session(Side.SERVER, 10).error is None

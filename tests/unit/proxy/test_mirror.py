@@ -134,9 +134,9 @@ def test_what_was_not_forwarded_is_not_copied() -> None:
 
 
 def test_more_copies_than_the_bounds_are_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    for setting in ({"most": 1}, {}):
-        stage = Mirrored(**setting)  # type: ignore[arg-type]
-        if not setting:
+    for most in (1, 100):
+        stage = Mirrored(most=most)
+        if most > 1:
             monkeypatch.setattr(module, "MAX_COPIES", 1)
         client = stage.client()
         stage.say(client, call(7))
@@ -226,7 +226,7 @@ def test_an_original_that_is_not_compared_is_not_kept_for_the_mirror() -> None:
     client = stage.client()
     kept: list[Any] = []
     send = stage.target.send
-    stage.target.send = lambda exchange, message: kept.append(send(exchange, message)) or kept[-1]  # type: ignore
+    stage.target.send = lambda exchange, message: kept.append(send(exchange, message)) or kept[-1]  # type: ignore[func-returns-value, method-assign]
     stage.say(client, call(7))
     assert kept[0].exchange is None
 
@@ -248,8 +248,8 @@ def test_a_codec_that_fails_for_the_mirror_leaves_nothing_under_way(method: str)
         def session(self, side: Side, max_frame: int) -> Any:
             if method == "session":
                 raise SystemExit(1)
-            session = super().session(side, max_frame)
-            session.send = lambda message, id: [][1]  # type: ignore[method-assign]
+            session: Any = super().session(side, max_frame)
+            session.send = lambda message, id: [][1]
             return session
 
     stage = Mirrored()

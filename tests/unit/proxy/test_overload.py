@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -36,8 +37,8 @@ class Memory:
 class Watched(Stage):
     """A stage whose proxy is watched, as ProxyService has it watched."""
 
-    def __init__(self, memory: int = LIMIT, lag: float = 0.0, **settings: object) -> None:
-        super().__init__(**settings)  # type: ignore[arg-type]
+    def __init__(self, memory: int = LIMIT, lag: float = 0.0, **settings: Any) -> None:
+        super().__init__(**settings)
         self.memory = Memory()
         self.memory.stage = self
         self.monitor = OverloadMonitor(self.clock, self.memory.read, self.memory.reclaim)
@@ -209,7 +210,7 @@ def test_connections_to_servers_go_last() -> None:
     closed: list[Any] = []
     monitor = OverloadMonitor(clock, lambda: 2 * LIMIT if len(closed) < 3 else 0, lambda: None)
     sizes = [(90 * MIB, True), (40 * MIB, False), (50 * MIB, False)]
-    holders = [Holder(size, lambda size=size: closed.append(size), last) for size, last in sizes]  # type: ignore[misc]
+    holders = [Holder(size, partial(closed.append, size), last) for size, last in sizes]
     monitor.limit(OverloadLimits(LIMIT))
     monitor.start(lambda: holders)
     clock.pump([0.1, 0.1])

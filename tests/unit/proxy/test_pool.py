@@ -8,8 +8,8 @@ from metaproxy.cluster.breaker import Breaker
 from metaproxy.cluster.cluster import ConnectionSettings
 
 
-def pooled(**settings: object) -> Stage:
-    return Stage(connections=ConnectionSettings(mode="pool"), **settings)  # type: ignore[arg-type]
+def pooled(**settings: Any) -> Stage:
+    return Stage(connections=ConnectionSettings(mode="pool"), **settings)
 
 
 def test_clients_of_a_multiplexed_cluster_share_one_connection() -> None:
@@ -108,7 +108,7 @@ def test_a_worn_out_shared_connection_answers_what_it_owes_and_then_closes() -> 
 
 def test_a_server_that_drains_gets_no_new_request_b28() -> None:
     class Draining(Quill):
-        def parse(self, frame: bytes) -> object:  # type: ignore[override]
+        def parse(self, frame: bytes) -> Any:
             message = super().parse(frame)
             if message.id == 99:
                 message.kind = type(message.kind).DRAIN

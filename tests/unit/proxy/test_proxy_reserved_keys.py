@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from harness import Stage
+from twisted.internet.task import Clock
 
 from metaproxy.cluster.routes import Route, Target
 from metaproxy.codecs.dubbo import Dubbo
@@ -17,6 +18,7 @@ from metaproxy.plugins import Registry
 from metaproxy.proxy.reserved_keys import ReservedKeyStripper, is_reserved, strip
 from metaproxy.routing import table
 from metaproxy.routing.matcher import compile_condition
+from metaproxy.telemetry.access_log.files import LogFiles
 
 PLAIN = bytes.fromhex(
     "dabbc20000000000000000070000003c05322e302e320964656d6f2e4563686f05302e302e30046563686f124c6a6176612f6c616e672f53747269"
@@ -123,7 +125,8 @@ clusters: [{{name: b, endpoints: ["127.0.0.1:1"]}}]
     registry = Registry()
     config, problems = check(text, "a.yaml", registry)
     assert config is not None, problems
-    builder = Builder(registry, None, None)  # type: ignore[arg-type]
+    clock = Clock()
+    builder = Builder(registry, clock, LogFiles(clock))
     return type(builder.build(config).listeners["a"].routes)
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 from harness import HEAD, LineCodec, Quill, Stage, answer, call
 
 from metaproxy.cluster.breaker import Breaker
@@ -17,10 +19,10 @@ class Reads(Quill):
         return request.get("service") == "read"
 
 
-def retried(breaker: Breaker | None = None, endpoints: int = 2, **policy: object) -> Stage:
+def retried(breaker: Breaker | None = None, endpoints: int = 2, **policy: Any) -> Stage:
     stage = Stage(codec=Reads(), endpoints=endpoints, breaker=breaker, connections=ConnectionSettings(mode="pool"))
-    defaults = {"attempts": 2, "on": ["connect", "reset", "timeout", "error"], "backoff": (0.1, 1.0)}
-    stage.route.retry = RetryPolicy(**{**defaults, **policy}, uniform=lambda: 1.0)  # type: ignore[arg-type]
+    defaults: dict[str, Any] = {"attempts": 2, "on": ["connect", "reset", "timeout", "error"], "backoff": (0.1, 1.0)}
+    stage.route.retry = RetryPolicy(**{**defaults, **policy}, uniform=lambda: 1.0)
     return stage
 
 
@@ -150,8 +152,8 @@ def test_a_client_that_leaves_ends_all_tries() -> None:
 
 
 def test_nothing_is_repeated_once_a_byte_of_the_answer_has_come() -> None:
-    for policy in ({"unsafe": True}, {}):
-        stage = retried(**policy)  # type: ignore[arg-type]
+    for unsafe in (True, False):
+        stage = retried(unsafe=unsafe)
         client = stage.client()
         stage.say(client, call(7, "read"))
         stage.say(stage.server, answer(1)[:7])

@@ -24,7 +24,7 @@ class Asker(Protocol):
     def dataReceived(self, data: bytes) -> None:
         self.said += data
 
-    def connectionLost(self, reason: Failure = None) -> None:  # type: ignore[assignment]
+    def connectionLost(self, reason: Any = None) -> None:
         self.lost = True
 
 

@@ -95,15 +95,17 @@ def test_both_sides_keep_alive_what_is_configured() -> None:
 def test_the_original_destination_is_a_fact_before_the_first_request() -> None:
     stage = Stage(original_destination=True)
     wire = Keeping()
-    client = wire.protocol = stage.listener.accepted(wire)
-    client.makeConnection(wire)  # type: ignore[union-attr]
-    assert (client.facts["destination.address"], client.facts["destination.port"]) == ("10.9.9.9", "80")  # type: ignore[union-attr]
+    client: Any = stage.listener.accepted(wire)
+    wire.protocol = client
+    client.makeConnection(wire)
+    assert (client.facts["destination.address"], client.facts["destination.port"]) == ("10.9.9.9", "80")
 
 
 def test_a_connection_over_a_unix_socket_has_nothing_to_keep_alive_and_nothing_to_find() -> None:
     here, there = socket.socketpair()
     with here, there:
-        connection = Connection(None, here, "unix:/front", "unix:")  # type: ignore[arg-type]
+        network: Any = None
+        connection = Connection(network, here, "unix:/front", "unix:")
         connection.keep_alive(60.0, 10.0, 3)
         connection.find_original_destination()
         assert connection.host == "unix:/front" and connection.facts == {}

@@ -44,7 +44,7 @@ class Peer(Protocol):
     def readConnectionLost(self) -> None:
         self.half_closed = True
 
-    def connectionLost(self, reason: Failure = None) -> None:  # type: ignore[assignment]
+    def connectionLost(self, reason: Any = None) -> None:
         self.lost = reason
 
     def connectionFailed(self, text: str, timed_out: bool) -> None:
@@ -84,7 +84,7 @@ def test_bytes_go_there_and_back(network: Network) -> Any:
     client.wire.write(b"hello")
     yield until(lambda: client.received == b"hello")
     assert client.wire.getPeer() == where
-    assert peers[0].transport.getHost() == where  # type: ignore[union-attr]
+    assert peers[0].wire.getHost() == where
 
 
 @pytest_twisted.inlineCallbacks
@@ -134,13 +134,13 @@ def test_a_large_write_is_taken_piece_by_piece_and_pauses_its_producer(network: 
     network.connect(parse(where), client, 1.0)
     yield until(lambda: peers and peers[0].transport)
     payload = bytes(range(256)) * 4096 * 32
-    peers[0].transport.writeSequence([payload[: 1 << 20], payload[1 << 20 :]])  # type: ignore[union-attr]
+    peers[0].wire.writeSequence([payload[: 1 << 20], payload[1 << 20 :]])
     assert peers[0].pauses == 1
-    assert peers[0].transport.buffered > HIGH_WATER  # type: ignore[union-attr]
+    assert peers[0].wire.buffered > HIGH_WATER
     yield until(lambda: len(client.received) == len(payload))
     assert client.received == payload
     assert peers[0].resumes == 1
-    assert peers[0].transport.buffered == 0  # type: ignore[union-attr]
+    assert peers[0].wire.buffered == 0
 
 
 @pytest_twisted.inlineCallbacks
@@ -150,8 +150,8 @@ def test_closing_sends_what_was_written_first(network: Network) -> Any:
     network.connect(parse(where), client, 1.0)
     yield until(lambda: peers and peers[0].transport)
     payload = bytes(8 << 20)
-    peers[0].transport.write(payload)  # type: ignore[union-attr]
-    peers[0].transport.loseConnection()  # type: ignore[union-attr]
+    peers[0].wire.write(payload)
+    peers[0].wire.loseConnection()
     yield until(lambda: client.half_closed)
     assert len(client.received) == len(payload)
     assert peers[0].lost is not None
@@ -165,7 +165,7 @@ def test_a_half_close_is_told_and_writing_goes_on(network: Network) -> Any:
         client.sendall(b"ask")
         client.shutdown(socket.SHUT_WR)
         yield until(lambda: peers and peers[0].half_closed)
-        peers[0].transport.write(b"answer")  # type: ignore[union-attr]
+        peers[0].wire.write(b"answer")
         assert client.recv(100) == b"answer"
 
 
@@ -175,7 +175,7 @@ def test_a_reset_is_told_even_while_reading_is_paused(network: Network) -> Any:
     host, _, port = where.rpartition(":")
     client = socket.create_connection((host, int(port)))
     yield until(lambda: peers and peers[0].transport)
-    peers[0].transport.pauseProducing()  # type: ignore[union-attr]
+    peers[0].wire.pauseProducing()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
     client.close()
     yield until(lambda: peers[0].lost is not None)
@@ -187,11 +187,11 @@ def test_a_paused_connection_reads_nothing(network: Network) -> Any:
     client = Peer()
     network.connect(parse(where), client, 1.0)
     yield until(lambda: peers and peers[0].transport)
-    peers[0].transport.pauseProducing()  # type: ignore[union-attr]
+    peers[0].wire.pauseProducing()
     client.wire.write(b"hello")
     yield task.deferLater(reactor, 0.02, lambda: None)
     assert peers[0].received == b""
-    peers[0].transport.resumeProducing()  # type: ignore[union-attr]
+    peers[0].wire.resumeProducing()
     yield until(lambda: peers[0].received == b"hello")
 
 
@@ -247,13 +247,13 @@ def test_a_peer_that_ends_is_noticed_once_while_nothing_is_read_and_its_bytes_co
     with socket.create_connection((host, int(port))) as client:
         yield until(lambda: peers and peers[0].transport is not None)
         peer = peers[0]
-        peer.transport.pauseProducing()  # type: ignore[union-attr]
+        peer.wire.pauseProducing()
         client.sendall(b"late")
         client.shutdown(socket.SHUT_WR)
         yield until(lambda: peer.ends == 1)
         yield task.deferLater(reactor, 0, lambda: None)
         assert (peer.ends, bytes(peer.received), peer.half_closed) == (1, b"", False)
-        peer.transport.resumeProducing()  # type: ignore[union-attr]
+        peer.wire.resumeProducing()
         yield until(lambda: peer.half_closed)
         assert peer.received == b"late"
 

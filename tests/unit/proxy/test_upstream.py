@@ -4,7 +4,7 @@ from collections.abc import Hashable, Mapping
 
 from harness import LineCodec, Lines, Quill, Stage, answer, call
 
-from metaproxy.message import FrameError, Side
+from metaproxy.message import FrameError, Message, Side
 
 
 class LoginSession(Lines):
@@ -15,7 +15,7 @@ class LoginSession(Lines):
     def open(self, profile: Hashable, credentials: Mapping[str, str]) -> bytes:
         return b"login\n"
 
-    def receive(self, data: bytes) -> list:  # type: ignore[type-arg]
+    def receive(self, data: bytes) -> list[Message]:
         messages = super().receive(data)
         if not self.ready and messages:
             first = messages.pop(0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from harness import LineCodec, Stage, call
 
 from metaproxy.cluster.cluster import ConnectionSettings
@@ -96,7 +98,8 @@ def test_an_idle_connection_that_ends_tells_nothing() -> None:
 def test_what_the_proxy_ends_itself_is_no_fault_of_the_endpoint() -> None:
     stage = watched(Stage(connections=ConnectionSettings(mode="pool")), local=1)
     stage.say(stage.client(), call(1))
-    stage.endpoints[0].pool.close()  # type: ignore[union-attr]
+    pool: Any = stage.endpoints[0].pool
+    pool.close()
     assert causes(stage) == {} and stage.endpoints[0].counts.resets == 1
 
 

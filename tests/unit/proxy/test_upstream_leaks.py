@@ -129,15 +129,15 @@ def test_an_answer_to_a_one_way_request_reaches_no_other_client_in_any_mode(mode
 def test_a_request_from_the_queue_that_a_codec_cannot_send_ends_at_once_and_others_go_on(fault: BaseException) -> None:
     class Picky(LineCodec):
         def session(self, side: Side, max_frame: int) -> Any:
-            session = super().session(side, max_frame)
+            session: Any = super().session(side, max_frame)
             plain = session.send
 
-            def send(message: Message, id: int) -> bytes:
+            def send(message: Message, id: int) -> Any:
                 if message.frame.startswith(b"get bad") and side is Side.SERVER:
                     raise fault
                 return plain(message, id)
 
-            session.send = send  # type: ignore[method-assign]
+            session.send = send
             return session
 
     stage = Stage(
@@ -191,15 +191,15 @@ def test_what_fails_behind_a_filter_that_waited_ends_the_exchange_at_once(hook: 
         broken = False
 
         def session(self, side: Side, max_frame: int) -> Any:
-            session = super().session(side, max_frame)
+            session: Any = super().session(side, max_frame)
             plain = session.send
 
-            def send(message: Message, id: int) -> bytes:
+            def send(message: Message, id: int) -> Any:
                 if self.broken:
                     raise fault
                 return plain(message, id)
 
-            session.send = send  # type: ignore[method-assign]
+            session.send = send
             return session
 
     codec = Late()

@@ -8,7 +8,7 @@ from metaproxy.recording.entries import Entry, Frame
 from metaproxy.recording.recorded_answer import difference
 
 
-def entry(data: bytes, kind: Kind = Kind.RESPONSE, id: int = 7, redacted: tuple[()] = ()) -> Entry:
+def entry(data: bytes, kind: Kind = Kind.RESPONSE, id: int = 7, redacted: tuple[str, ...] = ()) -> Entry:
     return Entry(0, 0.0, 0.1, "front/1", Frame(Kind.REQUEST, b""), Frame(kind, data, id), redacted=redacted)
 
 
@@ -68,7 +68,7 @@ def test_keys_that_may_differ_are_left_out_of_the_comparison() -> None:
 
 
 def test_a_secret_that_was_masked_when_it_was_recorded_is_no_difference() -> None:
-    before = entry(answer(7, b"token=****;sum=5"), redacted=("token",))  # type: ignore[arg-type]
+    before = entry(answer(7, b"token=****;sum=5"), redacted=("token",))
     now = told(answer(8, b"token=hunter2;sum=5"))
     now.metadata = {"token": "hunter2"}
     assert difference(Tagged(), before, now) == ""

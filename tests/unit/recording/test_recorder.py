@@ -62,7 +62,7 @@ def test_requests_are_numbered_as_they_were_read_although_others_end_first(tmp_p
     client = studio.running.client()
     studio.running.say(client, call(1, body=b"1") + call(2, body=b"2") + call(3, body=b"3"))
     wires = studio.running.network.upstreams
-    sent = [(wire, frame[4:12], frame[-1:]) for wire in wires for frame in _frames(wire.take())]  # type: ignore[index]
+    sent = [(wire, frame[4:12], frame[-1:]) for wire in wires for frame in _frames(wire.take())]
     for wire, id, _ in sorted(sent, key=lambda one: one[2], reverse=True):
         studio.running.say(wire, answer(int.from_bytes(id, "big")), 0.001)
     studio.running.exchange(client, "echo")
@@ -76,10 +76,10 @@ def test_requests_are_numbered_as_they_were_read_although_others_end_first(tmp_p
     assert not [one for one in reachable(studio.recorder) if isinstance(one, Exchange)]
 
 
-def _frames(data: bytes) -> Iterator[None]:
+def _frames(data: bytes) -> Iterator[bytes]:
     while data:
         size = 4 + int.from_bytes(data[:4], "big")
-        yield data[:size]  # type: ignore[misc]
+        yield data[:size]
         data = data[size:]
 
 

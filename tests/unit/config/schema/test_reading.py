@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from twisted.internet.task import Clock
@@ -29,10 +30,10 @@ def texts(found: Reading) -> list[str]:
     return [problem.text for problem in found.problems]
 
 
-def try_use(found: Reading, interface: object, name: str, **options: object) -> None:
+def try_use(found: Reading, interface: Any, name: str, **options: object) -> None:
     entries = {key: node(str(value)) for key, value in options.items()}
     try:
-        found.build(found.use(interface, name, node(name), entries, options))  # type: ignore[arg-type]
+        found.build(found.use(interface, name, node(name), entries, options))
     except Refused:
         pass
 

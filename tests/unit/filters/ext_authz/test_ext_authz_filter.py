@@ -74,9 +74,9 @@ class Scene:
 
 
 def test_it_keeps_the_contract_and_is_known_by_its_name() -> None:
-    built = Registry().factory(IFilter, "ext_authz", {"service": WHERE}, {"clock": Clock()})()
+    built: Any = Registry().factory(IFilter, "ext_authz", {"service": WHERE}, {"clock": Clock()})()
     check_filter(built)
-    built.stop()  # type: ignore[attr-defined]
+    built.stop()
 
 
 def test_a_request_waits_for_the_decision_and_passes() -> None:
@@ -116,7 +116,8 @@ def test_without_an_answer_it_is_closed_unless_it_is_told_to_be_open() -> None:
 def test_a_failure_of_our_own_is_never_taken_for_a_service_that_is_away() -> None:
     scene = Scene(fail="open")
     told: list[Any] = []
-    scene.stage.listener.filter_failed = lambda hook, failure: told.append(failure)  # type: ignore[method-assign]
+    listener: Any = scene.stage.listener
+    listener.filter_failed = lambda hook, failure: told.append(failure)
     scene.ask()
     scene.decide(KeyError("a mistake"))
     assert scene.forwarded == 0

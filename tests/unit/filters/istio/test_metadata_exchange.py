@@ -10,14 +10,15 @@ from metaproxy.filters.istio.metadata_exchange import MetadataExchange
 from metaproxy.filters.istio.peer_metadata import ID_KEY, KEY, encode
 from metaproxy.interfaces import IFilter
 from metaproxy.plugins import Registry
-from metaproxy.testing import check_filter
+from metaproxy.testing import FakeExchange, check_filter
 
 NODE = Node(id="sidecar~10.0.0.1", metadata={"NAME": "n", "LABELS": {"app": "a"}})
 TOLD = {KEY: encode(NODE.metadata), ID_KEY: "sidecar~10.0.0.1"}
 
 
-class Changes:
+class Changes(FakeExchange):
     def __init__(self) -> None:
+        super().__init__()
         self.made: dict[str, str] = {}
         self.removed: list[str] = []
 
@@ -32,8 +33,8 @@ def both(**options: Any) -> tuple[Changes, Changes]:
     """What it does to a request, and to an answer."""
     made = MetadataExchange(NODE, **options)
     request, response = Changes(), Changes()
-    made.on_request(request)  # type: ignore[arg-type]
-    made.on_response(response)  # type: ignore[arg-type]
+    made.on_request(request)
+    made.on_response(response)
     return request, response
 
 
@@ -61,7 +62,7 @@ def test_b21_the_metadata_are_encoded_once_for_a_configuration(monkeypatch: pyte
     monkeypatch.setattr(metadata_exchange, "encode", lambda metadata: (encoded.append(metadata), "text")[1])  # type: ignore[func-returns-value]
     made = MetadataExchange(NODE, "outbound")
     for _ in range(10):
-        made.on_request(Changes())  # type: ignore[arg-type]
+        made.on_request(Changes())
     assert len(encoded) == 1
 
 

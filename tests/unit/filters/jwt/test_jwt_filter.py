@@ -112,9 +112,11 @@ def test_requests_wait_for_keys_and_those_that_ended_meanwhile_are_left_alone() 
     source = jwt.providers[0].source
     assert isinstance(source, RemoteKeys)
     source.fetch = lambda: fetching
-    first, gone, bad = Asked(authorization=token()), Asked(authorization=token()), Asked(authorization="x.y.z")
-    waits: Any = [jwt.on_request(one) for one in (first, gone)]  # type: ignore[arg-type]
-    reply: Any = jwt.on_request(bad)  # type: ignore[arg-type]
+    first, gone = Asked(authorization=token()), Asked(authorization=token())
+    bad: Any = Asked(authorization="x.y.z")
+    waiting: list[Any] = [first, gone]
+    waits: Any = [jwt.on_request(one) for one in waiting]
+    reply: Any = jwt.on_request(bad)
     assert reply.kind is ErrorKind.DENIED
     gone.outcome = "downstream_gone"
     results: list[Any] = []

@@ -166,7 +166,7 @@ def test_requests_that_want_keys_wait_for_one_fetch() -> None:
     for number in range(3):
         waiting = remote.wait()
         assert waiting is not None
-        waiting.addCallback(lambda _, number=number: done.append(number))  # type: ignore[call-overload]
+        waiting.addCallback(lambda _, each: done.append(each), number)
     assert (len(remote.calls), remote.current(), done) == (1, None, [])
     remote.answer("rsa")
     assert (done, len(remote.current().find("RS256", "rsa"))) == ([0, 1, 2], 1)

@@ -44,7 +44,8 @@ def unsigned(header: object, claims: object, signature: str = "AAAA") -> str:
 def test_a_good_token_gives_its_claims_as_metadata() -> None:
     claims = {"sub": "user", "realm.roles": "roles", "https://x.y/tenant": "tenant", "n": "n", "no": "no", "ok": "ok"}
     one = made(claims_to_metadata=claims)
-    text = token(realm={"roles": ["a", "b"]}, **{"https://x.y/tenant": "blue", "n": 7, "ok": True})  # type: ignore[arg-type]
+    odd: dict[str, Any] = {"https://x.y/tenant": "blue", "n": 7, "ok": True}
+    text = token(realm={"roles": ["a", "b"]}, **odd)
     assert one.verify(text).metadata == {"user": "ann", "roles": "a,b", "tenant": "blue", "n": "7", "ok": "true"}
 
 

@@ -184,19 +184,19 @@ def test_passed_and_refused_requests_are_counted() -> None:
 
 
 def test_with_headers_an_answer_tells_what_is_left_and_a_refusal_when_to_come_back() -> None:
-    limit = LocalRateLimit(2, Seconds(10.0), headers=True)
+    limit: Any = LocalRateLimit(2, Seconds(10.0), headers=True)
     check_filter(limit)
     exchanges: list[Any] = [At(5.0) for _ in range(3)]
     replies = [limit.on_request(exchange) for exchange in exchanges]
     for exchange in exchanges[:2]:
-        assert limit.on_response(exchange) is None  # type: ignore[attr-defined]
+        assert limit.on_response(exchange) is None
     assert [one.told.get("x-ratelimit-remaining") for one in exchanges] == ["1", "0", None]
     assert exchanges[0].told["x-ratelimit-limit"] == "2, 2;w=10"
     assert exchanges[1].told["x-ratelimit-reset"] == "5"
     assert replies[2] is not None and replies[2].text == "local_rate_limit: too many requests; retry in 5 s"
     assert replies[2].metadata is not None and replies[2].metadata["x-ratelimit-remaining"] == "0"
     for exchange in exchanges:
-        limit.on_complete(exchange)  # type: ignore[attr-defined]
+        limit.on_complete(exchange)
     assert not [one for one in reachable(limit) if isinstance(one, At)], "nothing is kept of those that have ended"
 
 

@@ -13,6 +13,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanContext, SpanKind, StatusCode
+from present import present
 
 from metaproxy.message import ErrorKind, FrameError, Kind, Message, Mutation, Reply
 from metaproxy.telemetry.tracing.filter import MAX_METADATA, CustomTag, Policy, Tracing
@@ -76,9 +77,9 @@ class FakeExchange:
 def tracing(
     carries: bool = True, literal: bool = False, names: tuple[str, ...] = ("w3c",), seed: int = 1, **policy: Any
 ) -> tuple[Any, Kept]:
-    kept = Kept()
+    kept: Any = Kept()
     made = Tracing(
-        kept,  # type: ignore[arg-type]
+        kept,
         Propagation(names),
         Policy(**policy),
         carries=carries,
@@ -309,8 +310,9 @@ def test_tags_of_ones_own() -> None:
     made, kept = tracing(tags=own, metadata=())
     run(made)
     run(made, FakeExchange(tenant="blue"))
-    assert [span.attributes["tenant"] for span in kept.spans] == ["none", "blue"]  # type: ignore[index]
-    assert all(span.attributes["region"] == "eu" and "x" not in span.attributes for span in kept.spans)  # type: ignore[index, operator]
+    assert [present(span.attributes)["tenant"] for span in kept.spans] == ["none", "blue"]
+    attributes = [present(span.attributes) for span in kept.spans]
+    assert all(one["region"] == "eu" and "x" not in one for one in attributes)
 
 
 @pytest.mark.parametrize(
@@ -357,7 +359,7 @@ class Told(Stage):
         super().__init__(hooks=hooks, **options)
 
     def outcomes(self) -> list[Any]:
-        return [span.attributes["outcome"] for span in self.kept.spans]  # type: ignore[index]
+        return [present(span.attributes)["outcome"] for span in self.kept.spans]
 
 
 def test_b23_every_end_of_an_exchange_ends_its_span() -> None:
@@ -398,7 +400,8 @@ def test_the_changes_of_an_exchange_are_a_mutation_of_the_codecs() -> None:
         return message.frame
 
     stage.codec.mutable = ""
-    stage.codec.mutate = mutate  # type: ignore[method-assign]
+    codec: Any = stage.codec
+    codec.mutate = mutate
     made, kept = tracing()
     stage.route.on_request, stage.route.on_complete = (made.on_request,), (made.on_complete,)
     stage.say(stage.client(), call(7))
