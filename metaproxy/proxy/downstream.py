@@ -169,7 +169,7 @@ class Downstream(Protocol):
             self._refuse(text_of(session.error))
         elif session.closing:
             self._leave()
-        elif self._backlog() >= self._window:
+        elif (self._blocked or self._ordered) and self._backlog() >= self._window:
             self.pause("inflight")
         elif self._leaving and not self.inflight:
             self._close_if_idle()
@@ -227,13 +227,12 @@ class Downstream(Protocol):
         counts = self._counts
         counts.requests += 1
         counts.active_exchanges += 1
-        kind = message.kind
-        if kind is _ONEWAY:
+        if message.kind is _ONEWAY:
             counts.oneway += 1
         elif self._ordered:
             self._queue.append(exchange)
         self._exchanges[exchange] = counts.requests
-        if kind is _STREAM_OPEN and self._streams is not None:
+        if self._streams is not None and message.kind is _STREAM_OPEN:
             self._streams.begin(exchange)
         try:
             if self._overload.shedding:
@@ -339,7 +338,7 @@ class Downstream(Protocol):
         self.inflight -= 1
         self._counts.active_exchanges -= 1
         number = self._exchanges.pop(exchange)
-        if exchange.stream is not None and self._streams is not None:
+        if self._streams is not None and exchange.stream is not None:
             self._streams.finished(exchange)
         if self._gone:
             return

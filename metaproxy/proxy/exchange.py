@@ -525,9 +525,6 @@ class Exchange:
         self.ended = now = client.network.turn.now
         if self.deadlines is not None:
             self.deadlines.forget(self, None)
-        stream = self.stream
-        if stream is not None:
-            stream.ended()
         route = self.matched_route
         target = self.target
         counts = target.counts if target is not None else route.reply_target.counts
@@ -539,7 +536,9 @@ class Exchange:
         latency.buckets[bucket] += 1
         latency.total += duration
         counts.request_bytes += len(self.message.frame)
+        stream = self.stream
         if stream is not None:
+            stream.ended()
             counts.request_bytes += stream.request_bytes
         counts.response_bytes += self.response_bytes
         endpoint = self.endpoint

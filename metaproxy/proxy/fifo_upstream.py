@@ -93,7 +93,7 @@ class FifoUpstream(Upstream):
         except BaseException:
             self._codec_failed(Failure())
             return
-        if session.owes or session.error is not None or self._retiring or self.lease is not None or not self._ready:
+        if session.owes or session.error is not None or self._attentive or self.lease is not None:
             self._after_read()
 
     def _take(self, message: Message) -> None:

@@ -38,7 +38,13 @@ class IdUpstream(Upstream):
                 return
             while id in pending:
                 id = id + 1 if id < self._max_id else 1
-        self._next_id = id + 1 if id < self._max_id else 1
+        if id < self._max_id:
+            self._next_id = id + 1
+        else:
+            # A late answer to a request that was given up must not be taken for one under the same id.
+            self._next_id = 1
+            self._retiring = self._attentive = True
+            self.usable = False
         message = attempt.message
         try:
             data = self._session.send(message, id)
@@ -55,22 +61,19 @@ class IdUpstream(Upstream):
         self.requests += 1
         self._counts.requests += 1
         attempt.id = id
-        if message.kind is _ONEWAY:
+        kind = message.kind
+        if kind is _ONEWAY:
             attempt.finish()
             attempt.owner.sent(attempt)
             if self.lease is attempt:
                 self.pool.give_back(self)
             return
         pending[id] = attempt
-        capacity = self._session.capacity
-        if capacity and len(pending) >= capacity:
-            self._full = True
+        if self._limited and len(pending) >= self._session.capacity:
+            self._full = self._attentive = True
             self.usable = False
-        if message.kind is _STREAM_OPEN:
+        if kind is _STREAM_OPEN:
             self._sent_head(attempt)
-        if id == self._max_id:
-            # A late answer to a request that was given up must not be taken for one under the same id.
-            self.retire()
 
     def _no_id(self, attempt: Try) -> None:
         self.pool.cluster.counts.overflow_requests += 1
@@ -101,14 +104,7 @@ class IdUpstream(Upstream):
         except BaseException:
             self._codec_failed(Failure())
             return
-        if (
-            session.owes
-            or session.error is not None
-            or self._retiring
-            or self.lease is not None
-            or self._full
-            or not self._ready
-        ):
+        if session.owes or session.error is not None or self._attentive or self.lease is not None:
             self._after_read()
 
     def _take(self, message: Message) -> None:

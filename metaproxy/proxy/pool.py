@@ -24,7 +24,7 @@ from metaproxy.support import addresses as address
 from metaproxy.support.log_throttle import LogThrottle
 from metaproxy.wire import ConnectingProtocol
 
-_OPEN, _EXCHANGE, _BLOCKING = Hold.OPEN, Hold.EXCHANGE, Hold.BLOCKING
+_NONE, _WAIT, _OPEN = Hold.NONE, Hold.WAIT, Hold.OPEN
 _STREAM_OPEN = Kind.STREAM_OPEN
 
 log = Logger()
@@ -64,14 +64,14 @@ class Pool:
 
     def start(self, attempt: Try, client: Client) -> None:
         """Send the attempt, now or when a connection is there; a bound that is reached fails it."""
-        hold = attempt.message.hold
+        message = attempt.message
+        hold = message.hold
         if self._pinned or hold is _OPEN:
             self._pin(attempt, client, hold is _OPEN or self.codec.affinity is Affinity.CONNECTION)
         elif (
             self._multiplex
-            and hold is not _EXCHANGE
-            and hold is not _BLOCKING
-            and (attempt.message.kind is not _STREAM_OPEN or self._shares_streams)
+            and (hold is _NONE or hold is _WAIT)
+            and (message.kind is not _STREAM_OPEN or self._shares_streams)
         ):
             sticky = client.shared_by_pool.get(self)
             if sticky is None or not (sticky.usable or self._must_stay(sticky, client)):

@@ -60,6 +60,8 @@ class Upstream(Protocol):
         self._session = new_session(pool.codec, Side.SERVER, pool.settings.max_frame, self._facts)
         self._ready = self._starting = False
         self._retiring = False
+        self._attentive = True  # `_after_read` is wanted: not ready yet, retiring, or full
+        self._limited = False  # the session has a capacity
         self._waiting: dict[Try, None] = {}
         self._pends = 0
         self._out: list[bytes] = []
@@ -99,6 +101,8 @@ class Upstream(Protocol):
 
     def _become_ready(self) -> None:
         self._ready = True
+        self._limited = self._session.capacity > 0
+        self._attentive = self._retiring
         self.pool.cluster.breaker.pending -= self._pends
         self._pends = 0
         self._start_waiting()
@@ -326,6 +330,7 @@ class Upstream(Protocol):
         capacity = self._session.capacity
         if not capacity or len(self.pending()) < capacity:
             self._full = False
+            self._attentive = self._retiring
             self.recover()
             if self._waiting and self._ready and not self.choked and not self._starting:
                 self._start_waiting()
@@ -515,6 +520,7 @@ class Upstream(Protocol):
         session = self._session
         if session.owes and self.alive:
             self._write(session.owed())
+            self._limited = session.capacity > 0
             if self._stuck:
                 self._offer_room()
         if self._full:
@@ -545,7 +551,7 @@ class Upstream(Protocol):
 
     def retire(self) -> None:
         """Take nothing new; close when the last answer is there, and no client has state on it."""
-        self._retiring = True
+        self._retiring = self._attentive = True
         self.usable = False
         self._leave_if_idle()
 

@@ -1,6 +1,6 @@
 """
-Streams in any interleaving, with ends of all kinds in between: each exchange ends once, each half's bytes are those that
-its sender sent, in their order, and nothing is left behind.
+Streams in any interleaving, with ends of all kinds in between: each exchange ends once, each half's bytes are those
+that its sender sent, in their order, and nothing is left behind.
 """
 
 from __future__ import annotations

@@ -14,8 +14,9 @@ STREAM_STEPS = st.lists(
     st.tuples(
         st.sampled_from(
             [
-                "open", "open", "ask", "say", "say", "say", "finish", "finish", "give_up", "head", "head", "head", "tell",
-                "tell", "tell", "end", "end", "fail", "answer", "refuse", "choke_client", "choke_server", "release",
+                "open", "open", "ask", "say", "say", "say", "finish", "finish", "give_up", "head", "head", "head",
+                "tell", "tell", "tell", "end", "end", "fail", "answer", "refuse", "choke_client", "choke_server",
+                "release",
                 "kill_client", "kill_server", "wait", "long_wait", "grant", "cut",
             ]
         ),
