@@ -39,7 +39,6 @@ from metaproxy.config.tls import client_tls, server_tls
 from metaproxy.counts import ClusterCounts, EndpointCounts, MirrorCounts, TargetCounts
 from metaproxy.interfaces import ICodec, IDiscovery, IExchange, ILoadBalancer
 from metaproxy.message import ErrorKind
-from metaproxy.message import Reply as LocalReply
 from metaproxy.plugins import HOOKS, Registry
 from metaproxy.proxy.memory import available
 from metaproxy.proxy.mirror import Mirror, MirrorTarget
@@ -47,7 +46,7 @@ from metaproxy.proxy.overload import OverloadLimits
 from metaproxy.proxy.proxy_protocol import Trusted
 from metaproxy.proxy.reserved_keys import ReservedKeyStripper
 from metaproxy.proxy.service_clusters import ServiceClusters
-from metaproxy.proxy.snapshot import NO_ROUTE, FilterUse, ListenerSnapshot, Snapshot, Template
+from metaproxy.proxy.snapshot import NO_ROUTE, FilterUse, ListenerSnapshot, RouteReply, Snapshot, Template
 from metaproxy.proxy.tls import ClientTls
 from metaproxy.routing.hash_keys import hash_keys
 from metaproxy.routing.matcher import compile_condition
@@ -308,7 +307,7 @@ class _Build:
             sticky=Sticking(spec.sticky) if spec.sticky else None,
             request=_template(spec.request),
             response=_template(spec.response),
-            reply=LocalReply(ErrorKind(spec.reply.error), spec.reply.message) if spec.reply else None,
+            reply=_reply(spec.reply) if spec.reply else None,
             reply_target=ReplyTarget(None, counts=self._counts_of(listener.name, name, "-")),
         )
         self._hook(route, listener, spec.filters)
@@ -423,6 +422,11 @@ def _keepalive(spec: model.KeepAlive | None) -> tuple[float, float, int] | None:
 
 def _template(spec: model.Mutations | None) -> Template | None:
     return Template(spec.set, tuple(spec.remove)) if spec is not None else None
+
+
+def _reply(spec: model.Reply) -> RouteReply:
+    kind = ErrorKind(spec.error) if spec.error is not None else None
+    return RouteReply(kind, spec.message, spec.name or "", spec.set)
 
 
 def _breaker(spec: model.Breaker) -> Breaker:

@@ -38,7 +38,7 @@ from metaproxy.proxy.owners import Owners
 from metaproxy.proxy.pool import pin_key, pool_of
 from metaproxy.proxy.retry_state import RetryState
 from metaproxy.proxy.roles import ExchangeClient, ExchangeStream, Try, Undertaking, UpstreamConnection
-from metaproxy.proxy.snapshot import ListenerSnapshot, Template
+from metaproxy.proxy.snapshot import ListenerSnapshot, RouteReply, Template
 from metaproxy.proxy.split_request import SplitRequest
 from metaproxy.proxy.transaction_abort import refuse
 from metaproxy.routing.matcher import FACTS
@@ -131,7 +131,8 @@ class Exchange:
         """Sends it to its target, which is picked now unless that was done before: it was held, or falls back."""
         route = self.matched_route
         if route.reply is not None:
-            self.local(route.reply)
+            reply = route.reply
+            self.local(reply.filled(self) if isinstance(reply, RouteReply) else reply)
             return
         client = self.client
         target = self.target

@@ -48,6 +48,24 @@ PLACES = ("upstream_address", "listener", "protocol", "route", "cluster")
 """The attributes of an exchange that a mutation's value may name; any other name is a metadata key."""
 
 
+class RouteReply(Reply):
+    """The `reply:` of a route. The values of its metadata may name attributes of the exchange, as a Template's do."""
+
+    __slots__ = ("_template",)
+
+    def __init__(
+        self, kind: ErrorKind | None, text: str = "", name: str = "", metadata: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(kind, text, name=name, metadata=metadata or None)
+        self._template = Template(metadata) if metadata else None
+
+    def filled(self, exchange: IExchange) -> Reply:
+        """The same with the values of this exchange."""
+        if self._template is None or (mutation := self._template.fill(exchange)) is self._template:
+            return self
+        return Reply(self.kind, self.text, name=self.name, metadata=mutation.set)
+
+
 def _value(exchange: IExchange, name: str) -> str:
     if name in PLACES:
         return str(getattr(exchange, name))

@@ -17,10 +17,12 @@ from metaproxy.message import Message
 KEYS = {
     "method": "of requests: GET, POST ...",
     "path": "of requests: the path, without the query, as it was sent",
+    "target": "of requests: path and query, as they were sent",
     "query": "of requests: what stands behind the first `?`, as it was sent",
     "query.<name>": "of requests: the value of a parameter, decoded",
     "host": "of requests: host and port that are asked for",
     "authority": "the same",
+    "hostname": "of requests: the host without its port, in lower case",
     "scheme": "of requests: `http` or `https`",
     "upgrade": "of requests: the protocol that they ask to go on with, such as `websocket`",
     "cookie.<name>": "of requests: the value of a cookie",
@@ -31,7 +33,7 @@ KEYS = {
 }
 
 _OWN = frozenset(key for key in KEYS if "." not in key) | {"kind"}
-_OWN_PREFIXES = ("query.", "cookie.", "header.", "client.")
+OWN_PREFIXES = ("query.", "cookie.", "header.", "client.")
 _DOTS = re.compile(r"/\.{1,2}(?:/|$)")
 
 
@@ -52,14 +54,19 @@ def read(message: Message) -> None:
     method = head.method.decode("latin-1")
     host = text(head.authority)
     metadata = message.metadata = {
-        "method": method, "path": path, "host": host, "authority": host, "scheme": head.scheme.decode("latin-1"),
-        "operation": f"{method} {path}",
+        "method": method, "path": path, "target": target, "host": host, "authority": host, "hostname": _hostname(host),
+        "scheme": head.scheme.decode("latin-1"), "operation": f"{method} {path}",
     }  # fmt: skip
     if mark:
         metadata["query"] = query
     if head.protocol:
         metadata["upgrade"] = text(head.protocol)
     message.more = read_fields
+
+
+def _hostname(host: str) -> str:
+    name, colon, port = host.rpartition(":")
+    return (name if colon and port.isdigit() else host).lower()
 
 
 def read_fields(message: Message) -> None:
@@ -99,7 +106,7 @@ def add_fields(metadata: dict[str, str], pairs: list[Pair]) -> dict[str, list[st
     several: dict[str, list[str]] = {}
     for name, value in pairs:
         key = name.decode("latin-1")
-        if key in _OWN or key.startswith(_OWN_PREFIXES):
+        if key in _OWN or key.startswith(OWN_PREFIXES):
             key = f"header.{key}"
         one = text(value)
         if key in metadata:

@@ -1,30 +1,33 @@
 """
-Changes of what a message carries besides its body: fields, the path, the host, the method, the status.
+Changes of what a message carries besides its body: fields, and what its start line says.
 
-Lives here: `mutate`. Does not: when that happens (routes, filters).
+Lives here: `mutate`. Keys are those of `metadata`: `path`, `host`, any field. Does not: when that happens (routes,
+filters).
 """
 
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from metaproxy.codecs.http.heads import HeadError
+from metaproxy.codecs.http.metadata import KEYS, OWN_PREFIXES
 from metaproxy.codecs.http.model import END
 from metaproxy.codecs.http.requests import check_authority, name_of
 from metaproxy.message import FrameError, Message, Mutation
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(rb"[\t -~\x80-\xff]*")
-_TARGET = re.compile(rb"/[!-\"$-~]*")
+_PLAIN: Final = {
+    "path": re.compile(rb"/[!\"$->@-~]*"),
+    "query": re.compile(rb"[!\"$-~]*"),
+    "target": re.compile(rb"/[!\"$-~]*"),
+    "method": re.compile(rb"[A-Z]{1,32}"),
+    "status": re.compile(rb"[2-5][0-9][0-9]"),
+}
+"""What stands in the start line, and what it may be."""
 _FIXED = frozenset(("connection", "content-length", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"))
 """What ends a message, or is between two neighbours: no mutation touches it."""
-PSEUDO = {
-    ":path": "the path with its query",
-    ":method": "the method",
-    ":authority": "the same as `host`",
-    ":status": "of answers: the number",
-}
-"""What stands in the start line, by HTTP/2's names."""
 
 
 def mutate(message: Message, mutation: Mutation) -> bytes:
@@ -39,19 +42,22 @@ def mutate(message: Message, mutation: Mutation) -> bytes:
     added = []
     for key in mutation.remove:
         name = key.lower()
-        if name in PSEUDO or name == "host":
+        if name == "query":
+            line = _start_line(line, name, b"")
+        elif name == "host" or name in _PLAIN:
             raise FrameError(f"{key} can't be removed from a message of HTTP")
-        gone.add(_field(name))
+        else:
+            gone.add(_field(name))
     for key, text in mutation.set.items():
         name = key.lower()
         value = text.encode("utf-8", "surrogateescape").strip(b" \t")
-        if _VALUE.fullmatch(value) is None:
-            raise FrameError(f"{key} can't be set to a value with control characters")
-        if name in (":authority", "host"):
-            name, line = "host", _host(line, value)
-        elif name in PSEUDO:
+        if name in _PLAIN:
             line = _start_line(line, name, value)
             continue
+        if name in ("host", "authority"):
+            name, line = "host", _host(line, value)
+        elif _VALUE.fullmatch(value) is None:
+            raise FrameError(f"{key} can't be set to a value with control characters")
         field = _field(name)
         gone.add(field)
         added.append(b"%b: %b\r\n" % (field, value))
@@ -60,6 +66,13 @@ def mutate(message: Message, mutation: Mutation) -> bytes:
 
 
 def _field(name: str) -> bytes:
+    """The name of a field, by its key."""
+    if name.startswith("header."):
+        name = name.removeprefix("header.")
+    elif name in KEYS and name != "host":
+        raise FrameError(f"{name} is made of other keys: it can't be changed itself")
+    elif name.startswith(OWN_PREFIXES):
+        raise FrameError(f"{name} is a part of another key: it can't be changed by itself")
     if name in _FIXED:
         raise FrameError(f"{name} belongs to the connection, not to the message: it can't be changed")
     if _NAME.fullmatch(name) is None:
@@ -79,17 +92,22 @@ def _host(line: bytes, value: bytes) -> bytes:
 
 
 def _start_line(line: bytes, name: str, value: bytes) -> bytes:
-    if line.startswith(b"HTTP/"):
-        if name != ":status" or not re.fullmatch(rb"[2-5][0-9][0-9]", value):
-            raise FrameError(f"{name} of an answer can't be set to {value[:40]!r}")
-        return b"%b%b\r\n" % (line[:9], value + line[12:-2])
+    if line.startswith(b"HTTP/") is not (name == "status"):
+        raise FrameError(f"{name} is not of this message: requests have method, path and query, answers a status")
+    if not _PLAIN[name].fullmatch(value):
+        raise FrameError(f"{name} can't be {value[:40]!r}")
+    if name == "status":
+        return b"%b%b%b" % (line[:9], value, line[12:])
     method, target, version = line.split(b" ", 2)
-    if name == ":method":
-        if not re.fullmatch(rb"[A-Z]{1,32}", value) or b"CONNECT" in (method, value):
-            raise FrameError(f"{value[:40]!r} is no method that can be set")
+    if b"CONNECT" in (method, value) or (target == b"*" and name != "method"):
+        raise FrameError(f"{name} of CONNECT, or of *, can't be changed")
+    path, mark, query = target.partition(b"?")
+    if name == "method":
         method = value
-    elif name == ":path" and method != b"CONNECT" and _TARGET.fullmatch(value):
-        target = value
+    elif name == "path":
+        target = b"%b%b%b" % (value, mark, query)
+    elif name == "query":
+        target = b"%b?%b" % (path, value) if value else path
     else:
-        raise FrameError(f"{name} of a request can't be set to {value[:40]!r}")
+        target = value
     return b" ".join((method, target, version))

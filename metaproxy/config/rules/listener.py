@@ -79,6 +79,27 @@ def _codecs_know_the_errors_of_filters(listener: model.Listener, reading: Readin
                 reading.problem(reading.at(use), f"{use.name}: {listener.protocol.name} has no error {name!r}")
 
 
+@RULES.of(model.Reply)
+def _an_answer_says_which_it_is(reply: model.Reply, reading: Reading) -> None:
+    if not reading.gives(reply, "error") and not reading.gives(reply, "name"):
+        reading.problem(reading.at(reply), "neither error nor name; write which answer it is, such as {error: denied}")
+
+
+@RULES.of(model.Listener)
+def _replies_are_answers_of_the_protocol(listener: model.Listener, reading: Reading) -> None:
+    codec = reading.codec(listener.protocol)
+    if codec is None:
+        return
+    for route in listener.routes:
+        reply = route.reply
+        if reply is not None and reply.name and not codec.knows(reply.name):
+            text = f"{listener.protocol.name} has no answer {reply.name!r}"
+            reading.problem(reading.at(reply, "name"), text)
+        if reply is not None and reply.set and codec.mutable:
+            text = f"answers of {listener.protocol.name} carry no metadata: {codec.mutable}"
+            reading.problem(reading.at(reply, "set"), text)
+
+
 @RULES.of(model.Listener)
 def _overrides_override_something(listener: model.Listener, reading: Reading) -> None:
     filters = {use.name for use in listener.filters}

@@ -37,8 +37,21 @@ class Mutations(Section):
 class Reply(Section):
     """An answer by the proxy itself."""
 
-    error: str = option(Choice(*(kind.value for kind in ErrorKind)), "Which error, in the protocol's own words.")
+    error: str | None = option(
+        Choice(*(kind.value for kind in ErrorKind)), "Which error, in the protocol's own words.", None
+    )
+    name: str | None = option(
+        Text(64),
+        "The protocol's own name of the answer, which goes before `error`: a status of HTTP such as `301`, a word of"
+        " Redis such as `READONLY`. One of both is needed.",
+        None,
+    )
     message: str = option(Text(1024, empty=True), "The text that the client gets, 1024 bytes at most.", "")
+    set: Mapping[str, str] = option(
+        MapOf(Value(), "KEY"),
+        "Metadata of the answer, where the protocol's errors have any; `%host%` and the like are filled in.",
+        {},
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,15 +76,27 @@ def test_a_body_is_no_place_for_fields() -> None:
 
 
 def test_path_and_host_are_rewritten() -> None:
-    changed = Http().mutate(GET, Mutation({":path": "/v2?c", "host": "b.example:81"}))
+    changed = Http().mutate(GET, Mutation({"target": "/v2?c", "host": "b.example:81"}))
     assert changed == b"GET /v2?c HTTP/1.1\r\nx-a: b\r\nx-c: d\r\nhost: b.example:81\r\n\r\n"
     head = model.head_of(GET.with_frame(changed))
     assert (head.path, head.authority) == (b"/v2?c", b"b.example:81")
-    assert Http().mutate(GET, Mutation({":authority": "b", ":method": "PUT"})).startswith(b"PUT /a?b HTTP/1.1\r\n")
+    assert Http().mutate(GET, Mutation({"authority": "b", "Method": "PUT"})).startswith(b"PUT /a?b HTTP/1.1\r\n")
+
+
+def test_a_path_that_is_rewritten_keeps_its_query_and_the_other_way_round() -> None:
+    assert Http().mutate(GET, Mutation({"path": "/v2"})).startswith(b"GET /v2?b HTTP/1.1\r\n")
+    assert Http().mutate(GET, Mutation({"query": "c=d"})).startswith(b"GET /a?c=d HTTP/1.1\r\n")
+    assert Http().mutate(GET, Mutation({}, ("query",))).startswith(b"GET /a HTTP/1.1\r\n")
+
+
+def test_a_field_whose_name_is_a_key_of_its_own_is_reached_by_header() -> None:
+    changed = Http().mutate(GET, Mutation({"header.path": "x"}))
+    assert b"\r\npath: x\r\n" in changed
+    assert Http().mutate(GET.with_frame(changed), Mutation({}, ("header.path",))) == GET.frame
 
 
 def test_the_status_of_an_answer_is_changed() -> None:
-    assert Http().mutate(OK, Mutation({":status": "404"})).startswith(b"HTTP/1.1 404 ")
+    assert Http().mutate(OK, Mutation({"status": "404"})).startswith(b"HTTP/1.1 404 ")
 
 
 @pytest.mark.parametrize(
@@ -96,14 +108,22 @@ def test_the_status_of_an_answer_is_changed() -> None:
         ("x a", "b"),
         ("x:", "b"),
         ("", "b"),
-        (":path", "no-slash"),
-        (":path", "/a b"),
-        (":path", "/a#b"),
-        (":path", "/a\r\n"),
-        (":path", "/ä"),
-        (":method", "get it"),
-        (":method", "CONNECT"),
-        (":status", "200"),
+        ("path", "no-slash"),
+        ("path", "/a b"),
+        ("path", "/a#b"),
+        ("path", "/a\r\n"),
+        ("path", "/ä"),
+        ("method", "get it"),
+        ("method", "CONNECT"),
+        ("status", "200"),
+        ("path", "/a?b"),
+        ("query", "a b"),
+        ("query.a", "b"),
+        ("cookie.a", "b"),
+        ("operation", "GET /"),
+        ("scheme", "https"),
+        (":path", "/a"),
+        ("header.content-length", "5"),
         ("host", "a/b"),
         ("host", ""),
         ("content-length", "5"),
@@ -117,13 +137,13 @@ def test_what_would_make_another_message_of_it_is_refused(key: str, value: str) 
         Http().mutate(GET, Mutation({key: value}))
 
 
-@pytest.mark.parametrize(("key", "value"), [(":status", "100"), (":status", "x"), (":path", "/"), ("host", "a")])
+@pytest.mark.parametrize(("key", "value"), [("status", "100"), ("status", "x"), ("path", "/"), ("host", "a")])
 def test_what_an_answer_does_not_have_is_refused(key: str, value: str) -> None:
     with pytest.raises(FrameError):
         Http().mutate(OK, Mutation({key: value}))
 
 
-@pytest.mark.parametrize("key", ["host", ":path", "content-length", "connection"])
+@pytest.mark.parametrize("key", ["host", "path", "content-length", "connection"])
 def test_what_a_message_needs_is_not_removed(key: str) -> None:
     with pytest.raises(FrameError):
         Http().mutate(GET, Mutation({}, (key,)))

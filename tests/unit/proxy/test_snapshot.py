@@ -7,7 +7,7 @@ import pytest
 from harness import Stage
 
 from metaproxy.message import ErrorKind, Mutation
-from metaproxy.proxy.snapshot import NO_ROUTE, PLACES, Snapshot, Template
+from metaproxy.proxy.snapshot import NO_ROUTE, PLACES, RouteReply, Snapshot, Template
 
 
 class FakeExchange:
@@ -90,3 +90,14 @@ def test_a_snapshot_cannot_be_changed() -> None:
 
 def test_the_reply_for_no_route_says_so() -> None:
     assert (NO_ROUTE.kind, NO_ROUTE.text) == (ErrorKind.NOT_FOUND, "no route matched")
+
+
+def test_the_answer_of_a_route_has_its_places_filled_in() -> None:
+    exchange: Any = FakeExchange(host="a.example", target="/b?c")
+    moved = RouteReply(None, "moved", "301", {"location": "https://%host%%target%"}).filled(exchange)
+    assert (moved.kind, moved.text, moved.name) == (None, "moved", "301")
+    assert moved.metadata == {"location": "https://a.example/b?c"}
+    plain = RouteReply(ErrorKind.DENIED, "no", "", {"a": "b"})
+    assert plain.filled(exchange) is plain
+    assert plain.metadata == {"a": "b"}
+    assert RouteReply(ErrorKind.DENIED).metadata is None

@@ -37,6 +37,15 @@ from metaproxy.plugins import Registry
             mesh("[{reply: {error: §not_fund}}]"),
             "routes[0].reply.error: 'not_fund' is not known here; did you mean 'not_found'?",
         ),
+        (
+            mesh("[{reply: §{message: no}}]"),
+            "routes[0].reply: neither error nor name; write which answer it is, such as {error: denied}",
+        ),
+        (mesh("[{reply: {name: §'600'}}]", "http"), "routes[0].reply.name: http has no answer '600'"),
+        (
+            mesh("[{reply: {error: denied, set: §{a: b}}}]", "mute"),
+            "routes[0].reply.set: answers of mute carry no metadata: the protocol has no place for metadata",
+        ),
         (mesh("[§{match: {a: b}}]"), "routes[0]: one of cluster, clusters, reply is missing"),
         (
             mesh("[{cluster: demo, §reply: {error: denied}}]"),
