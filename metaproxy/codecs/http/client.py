@@ -361,7 +361,7 @@ class ClientSession(Session):
         second = self._http2()
         second.facts = self.facts
         try:
-            second.adopt(given[1].decode("ascii") if given is not None else "")
+            second.adopt(given[1].decode("ascii") if given is not None else "", head)
         except (FrameError, UnicodeDecodeError):
             return False
         self._greeting = _SWITCHING + second.open(None, {})

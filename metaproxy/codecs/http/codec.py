@@ -116,9 +116,7 @@ class Http(Codec):
             trusted_hops=trusted_hops,
         )
         self._options = Options(
-            max_head=max_head,
-            more=self._rules.more,
-            failed=self._rules.failed,
+            rules=self._rules,
             forwarding=lambda facts: Forwarding(facts, via.encode(), trusted_hops, b"2.0"),
         )
 

@@ -8,6 +8,7 @@ from http2_stand import GET, OK, POST, connected_client, connected_server, endin
 from metaproxy.codecs.http.http2 import Http2Client, Options
 from metaproxy.codecs.http.http2.frames import Code
 from metaproxy.codecs.http.model import answer_head, request_head, whole
+from metaproxy.codecs.http.rules import Rules
 
 CALM = Code.ENHANCE_YOUR_CALM
 
@@ -136,30 +137,30 @@ def test_empty_continuations_without_end() -> None:
 
 
 def test_a_head_over_the_bound_is_answered_431() -> None:
-    session = connected_client(Options(max_head=1000))
+    session = connected_client(Options(rules=Rules(max_head=1000)))
     assert session.receive(raw_headers(1, [*GET, ("x-large", "v" * 2000)])) == []
     ((kind, flags, stream, block),) = split(session.owed())
-    assert (kind, flags, stream, block) == (1, 5, 1, b"\x08\x03431")
+    assert (kind, flags, stream, block) == (1, 5, 1, b"\x08\x03431\x0f\x0d\x010")
     (request,) = session.receive(raw_headers(3, GET))
     assert request.id == 3
 
 
 def test_a_head_over_the_bound_whose_body_follows_is_answered_and_reset() -> None:
-    session = connected_client(Options(max_head=1000))
+    session = connected_client(Options(rules=Rules(max_head=1000)))
     session.receive(raw_headers(1, [*POST, ("x-large", "v" * 2000)], 4) + raw_frame(0, 1, 1, b"body"))
     assert resets(session.owed()) == {1: Code.NO_ERROR}
     assert session.error is None
 
 
 def test_trailers_over_the_bound_end_their_stream() -> None:
-    session = connected_client(Options(max_head=1000))
+    session = connected_client(Options(rules=Rules(max_head=1000)))
     session.receive(raw_headers(1, POST, 4))
     session.receive(raw_headers(1, [("x-large", "v" * 2000)]))
     assert resets(session.owed()) == {1: CALM}
 
 
 def test_an_answer_over_the_bound_fails_its_exchange() -> None:
-    session = connected_server(Options(max_head=1000))
+    session = connected_server(Options(rules=Rules(max_head=1000)))
     session.send(whole(request_head(b"GET", b"/", b"x", []), b"", 1), 1)
     session.receive(raw_headers(1, [*OK, ("x-large", "v" * 2000)]))
     assert resets(session.owed()) == {1: CALM}

@@ -15,7 +15,7 @@ PROTOCOL, FLOW, CLOSED, SIZE = Code.PROTOCOL_ERROR, Code.FLOW_CONTROL_ERROR, Cod
 
 
 def test_a_client_is_greeted_with_settings_and_a_window_for_all_streams() -> None:
-    said = Http2Client(Options(window=65536, streams=100, max_head=65536), 1 << 20).open(None, {})
+    said = Http2Client(Options(window=65536, streams=100), 1 << 20).open(None, {})
     assert said.hex(" ") == (
         "00 00 1e 04 00 00 00 00 00  00 03 00 00 00 64  00 08 00 00 00 01  00 04 00 01 00 00  "
         "00 05 00 01 00 00  00 06 00 01 00 00  00 00 04 08 00 00 00 00 00  00 63 00 01"

@@ -152,6 +152,19 @@ def test_interim_answers_come_before_the_answer() -> None:
     assert names(client.send(response, 1)) == ["ResponseReceived", "StreamEnded"]
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+def test_an_answer_of_ours_to_head_goes_without_its_body(streamed: bool) -> None:
+    session = connected_client()
+    session.receive(raw_headers(1, [(":method", "HEAD"), *GET[1:]]))
+    head = answer_head(200, [(b"content-length", b"4")], length=4)
+    if streamed:
+        frames = split(session.send(opening(head, 1), 1) + session.send(end(1, b"body"), 1))
+    else:
+        frames = split(session.send(whole(head, b"body", 1), 1))
+    assert [frame[3] for frame in frames if frame[0] == 0] in ([], [b""])
+    assert frames[-1][1] & 1
+
+
 def test_an_answer_to_head_has_the_length_of_another_and_no_body() -> None:
     stand = ServerStand()
     stand.send(request(method=b"HEAD"), 1)
@@ -523,7 +536,7 @@ def test_a_connection_that_was_upgraded_goes_on_with_stream_1() -> None:
     header = peer.initiate_upgrade_connection()
     session = Http2Client(Options(), 1 << 20)
     assert header is not None
-    session.adopt(header.decode())
+    session.adopt(header.decode(), request_head(b"GET", b"/", b"x", []))
     peer.receive_data(session.open(None, {}))
     session.receive(peer.data_to_send())
     events = peer.receive_data(session.owed() + session.send(answer(1, b"hello"), 1))
@@ -535,7 +548,7 @@ def test_a_connection_that_was_upgraded_goes_on_with_stream_1() -> None:
 
 def test_settings_of_a_header_hold_before_the_first_frame() -> None:
     session = Http2Client(Options(), 1 << 20)
-    session.adopt("AAQAAAAK")  # INITIAL_WINDOW_SIZE 10
+    session.adopt("AAQAAAAK", request_head(b"GET", b"/", b"x", []))  # INITIAL_WINDOW_SIZE 10
     data = session.send(answer(1, b"x" * 20), 1)
     assert [len(frame[3]) for frame in split(data) if frame[0] == 0] == [10]
 

@@ -22,8 +22,10 @@ from http2_stand import (
     split,
 )
 
+from metaproxy.codecs.http.http2 import Http2Client, Options
 from metaproxy.codecs.http.http2.frames import Code
 from metaproxy.codecs.http.model import answer_head, end, head_of, opening, request_head, whole
+from metaproxy.codecs.http.rules import Rules
 from metaproxy.message import Chunk, Kind, Message
 
 METHOD, SCHEME, AUTHORITY, PATH = GET
@@ -164,6 +166,58 @@ def ask(send: object) -> None:
     send(whole(request_head(b"GET", b"/", b"x", []), b"", 1), 1)
 
 
+REFUSED: dict[str, tuple[Fields, Rules, int]] = {
+    "a long target": ([METHOD, SCHEME, AUTHORITY, (":path", "/" * 101)], Rules(max_target=100), 414),
+    "many fields": ([*GET, *[("x-one", "1")] * 9], Rules(max_fields=8), 431),
+    "a large list": ([*GET, ("x-one", "1" * 1000)], Rules(max_head=1000), 431),
+    "a long body": ([*POST, ("content-length", "101")], Rules(max_body=100), 413),
+    "CONNECT": ([(":method", "CONNECT"), (":authority", "a.example:443")], Rules(), 501),
+    "a tunnel for another protocol": (
+        [(":method", "CONNECT"), (":protocol", "connect-udp"), SCHEME, AUTHORITY, PATH],
+        Rules(),
+        501,
+    ),
+}
+
+
+@pytest.mark.parametrize("ends", [False, True])
+@pytest.mark.parametrize(("fields", "rules", "status"), REFUSED.values(), ids=REFUSED)
+def test_a_request_that_is_refused_is_answered(fields: Fields, rules: Rules, status: int, ends: bool) -> None:
+    session = connected_client(Options(rules=rules))
+    assert session.receive(raw_headers(1, fields, 5 if ends else 4)) == []
+    answer, *reset = split(session.owed())
+    assert (answer[:3], b"%d" % status in answer[3]) == ((1, 5, 1), True)
+    assert reset == ([] if ends else [(3, 0, 1, bytes(4))])
+    assert session.receive(raw_frame(0, 1, 1, b"late") if not ends else b"") == []
+    assert session.error is None
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_body_that_goes_over_its_bound_ends_its_stream(begun: bool) -> None:
+    session = connected_client(Options(rules=Rules(max_body=100)))
+    session.receive(raw_headers(1, POST, 4) + raw_frame(0, 0, 1, b"x" * 100))
+    if begun:
+        session.send(opening(answer_head(200, []), 1), 1)
+    (end_,) = session.receive(raw_frame(0, 0, 1, b"x"))
+    assert end_.kind is Kind.STREAM_RESET
+    said = session.owed()
+    assert resets(said) == {1: Code.CANCEL if begun else Code.NO_ERROR}
+    assert (b"413" in said) is not begun
+
+
+def test_a_bound_of_bodies_is_none_of_tunnels() -> None:
+    session = connected_client(Options(rules=Rules(max_body=100)))
+    session.receive(raw_headers(1, WEBSOCKET, 4))
+    (chunk,) = session.receive(raw_frame(0, 0, 1, b"x" * 1000))
+    assert chunk.kind is Kind.STREAM_DATA
+
+
+def test_extended_connect_is_offered_where_a_protocol_is_let_through() -> None:
+    offer = bytes.fromhex("0008 00000001")
+    assert offer in Http2Client(Options(), 1 << 20).open(None, {})
+    assert offer not in Http2Client(Options(rules=Rules(upgrades=frozenset())), 1 << 20).open(None, {})
+
+
 # Tunnels
 
 WEBSOCKET: Fields = [
@@ -290,7 +344,7 @@ def test_a_server_that_refuses_a_tunnel_answers_and_the_stream_is_over() -> None
 
 
 def test_connect_opens_a_tunnel() -> None:
-    client, server = ClientStand(), ServerStand()
+    client, server = ClientStand(Options(rules=Rules(connect=True))), ServerStand()
     client.peer.send_headers(1, [(":method", "CONNECT"), (":authority", "a.example:443")])
     (request,) = client.take()
     assert request.frame.startswith(b"CONNECT a.example:443 HTTP/1.1\r\n")

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 
 from metaproxy.codecs.http.forwarding import Forwarding
+from metaproxy.codecs.http.heads import HeadError
 from metaproxy.codecs.http.http2 import frames, settings, translation
-from metaproxy.codecs.http.http2.compression import Block
+from metaproxy.codecs.http.http2.compression import Block, Field
 from metaproxy.codecs.http.http2.connection import SENT_GAIN, Connection
 from metaproxy.codecs.http.http2.frames import Code, ConnectionFault, StreamFault
 from metaproxy.codecs.http.http2.options import Options
+from metaproxy.codecs.http.http2.reading import reset_chunk
 from metaproxy.codecs.http.http2.stream import Stream
 from metaproxy.codecs.http.model import Head, Pair, answer_head, head_of, parts, trailer_pairs, whole
 from metaproxy.message import Chunk, ErrorKind, Kind, Message
@@ -37,7 +39,6 @@ _CODES = {
 
 _NAMES = {code.name: code for code in Code}
 
-_TOO_LARGE = answer_head(431, [])
 _BAD_GATEWAY = answer_head(502, [])
 
 
@@ -55,20 +56,22 @@ class Http2Client(Connection):
         self._forwarding: Forwarding | None = None
 
     def open(self, profile: Hashable, credentials: Mapping[str, str]) -> bytes:
-        return self._first_bytes(
-            {settings.MAX_CONCURRENT_STREAMS: self._options.streams, settings.ENABLE_CONNECT_PROTOCOL: 1}
-        )
+        wanted = {settings.MAX_CONCURRENT_STREAMS: self._options.streams}
+        if self._rules.upgrades:
+            wanted[settings.ENABLE_CONNECT_PROTOCOL] = 1
+        return self._first_bytes(wanted)
 
-    def adopt(self, http2_settings: str) -> None:
+    def adopt(self, http2_settings: str, head: Head) -> None:
         """
-        Take over a connection of HTTP/1.1 after an Upgrade to h2c: stream 1 is the request that asked for it, its half
-        is closed. http2_settings: the value of that header. Raises ConnectionFault when it is wrong.
+        Take over a connection of HTTP/1.1 after an Upgrade to h2c: stream 1 is the request that asked for it, with this
+        head; its half is closed. http2_settings: the value of that header. Raises ConnectionFault when it is wrong.
         """
         self._apply(settings.from_header(http2_settings))
         self._last = 1
         stream = Stream(1, 1, 0, self._sender.settings.window)
         stream.remote_open = False
         stream.answered = True
+        stream.bodiless = head.method == b"HEAD"
         self._streams[1] = stream
 
     # What comes
@@ -88,39 +91,54 @@ class Http2Client(Connection):
         if number != self._last + 2 and number > 1:
             self._gaps = [*self._gaps[1 - _MOST_GAPS :], range(self._last + 2 if self._last else 1, number, 2)]
         self._last = number
-        if self._begins(number, block, ends):
-            self._begin(number, block, ends, messages)
+        if self._begins(number):
+            try:
+                self._begin(number, self._head_of(block), ends, messages)
+            except HeadError as error:
+                self._decline(number, error.status, ends)
 
-    def _begins(self, number: int, block: Block, ends: bool) -> bool:
-        """Whether a new stream is one that we look at; if not, it is dropped or answered here."""
+    def _begins(self, number: int) -> bool:
+        """Whether a new stream is one that we look at. Raises StreamFault."""
         if number > self._announced:
             # The client has not read our GOAWAY yet; once it has, it knows that this one was not looked at.
             self._given_up.keep(number, None)
             return False
         if len(self._streams) >= self._options.streams:
             raise StreamFault(Code.REFUSED_STREAM, f"more than {self._options.streams} streams at a time")
-        if block.oversized:
-            self._control.use(_PRICE_OF_ANSWER)
-            stream = Stream(number, number, 0, 0)
-            self._say(self._sender.headers(stream, translation.answer_fields(_TOO_LARGE), True))
-            if not ends:
-                self._given_up.keep(number, None)
-                self._say(frames.rst_stream(number, Code.NO_ERROR))
-            return False
         return True
 
-    def _begin(self, number: int, block: Block, ends: bool, messages: list[Message]) -> None:
+    def _head_of(self, block: Block) -> Head:
+        """The head of a request. Raises StreamFault, or HeadError for one that is right and is refused."""
         head = block.parsed
-        if not isinstance(head, Head):
-            head = self._forwarded(translation.request(block.fields))
-            head.never = block.never
-            if not head.protocol:
-                block.parsed = head
+        if isinstance(head, Head):
+            return head
+        if block.oversized:
+            raise HeadError(f"a head of more than {self._rules.max_head} bytes", 431)
+        head = self._forwarded(translation.request(block.fields, self._rules))
+        head.never = block.never
+        if not head.protocol:  # whose key is another one each time
+            block.parsed = head
+        return head
+
+    def _decline(self, number: int, status: int, ends: bool) -> None:
+        """Answer a request that goes no further."""
+        self._control.use(_PRICE_OF_ANSWER)
+        stream = Stream(number, number, 0, 0)
+        self._say(self._sender.headers(stream, _bare(status), True))
+        if not ends:
+            self._given_up.keep(number, None)
+            self._say(frames.rst_stream(number, Code.NO_ERROR))
+
+    def _begin(self, number: int, head: Head, ends: bool, messages: list[Message]) -> None:
         stream = self._streams[number] = Stream(number, number, self._first_room, self._sender.settings.window)
         stream.answered = True
         stream.head = head
         stream.missing = head.length
-        if head.protocol or head.method == b"CONNECT":
+        if self._rules.max_body and not head.protocol:
+            stream.most = self._rules.max_body
+        if head.method == b"HEAD":
+            stream.bodiless = True
+        elif head.protocol or head.method == b"CONNECT":
             stream.tunnel = True
             stream.protocol = head.protocol
         if ends:
@@ -137,7 +155,15 @@ class Http2Client(Connection):
         return self._forwarding.applied(head)
 
     def _whole(self, stream: Stream, head: Head, body: bytes, trailers: list[Pair] | None) -> Message:
-        return whole(head, body, stream.id, self._options.more, trailers)
+        return whole(head, body, stream.id, self._rules.more, trailers)
+
+    def _too_long(self, stream: Stream, messages: list[Message]) -> None:
+        self._resets.use()
+        if not stream.begun:
+            self._say(self._sender.headers(stream, _bare(413), True))
+        if self._knows(stream):
+            messages.append(reset_chunk(stream.id, Code.CANCEL, f"a body of more than {self._rules.max_body} bytes"))
+        self._say(self._give_up(stream, Code.NO_ERROR if not stream.begun else Code.CANCEL))
 
     def _over(self, stream: Stream) -> None:
         if not stream.local_open:
@@ -159,6 +185,7 @@ class Http2Client(Connection):
         if stream is None:
             return self._behind_owed(b"")
         kind = message.kind
+        stream.begun = True
         if kind is Kind.RESPONSE or kind is Kind.ERROR:
             written = self._answer(stream, message)
         elif isinstance(message, Chunk):
@@ -181,6 +208,8 @@ class Http2Client(Connection):
                 # To this client it would say that the tunnel is open, which a server of HTTP/1 says by 101.
                 head, body, trailers = _BAD_GATEWAY, b"", None
         block = self._answer_block(head)
+        if stream.bodiless:
+            body, trailers = b"", None
         if not body and not trailers:
             return self._sender.block(stream, block, True)
         return self._sender.block(stream, block, False) + self._sender.body(stream, body, True, trailers)
@@ -202,6 +231,8 @@ class Http2Client(Connection):
         return self._sender.block(stream, self._answer_block(head), False)
 
     def _chunk(self, stream: Stream, chunk: Chunk) -> bytes:
+        if stream.bodiless:
+            return self._sender.body(stream, b"", chunk.kind is Kind.STREAM_CLOSE)
         if chunk.kind is Kind.STREAM_DATA:
             return self._sender.body(stream, chunk.frame, False)
         return self._sender.body(stream, chunk.frame, True, trailer_pairs(chunk.trailers) if chunk.trailers else None)
@@ -261,6 +292,11 @@ class Http2Client(Connection):
 
 _PRICE_OF_ANSWER = 10
 """Control frames that an answer of ours costs which no exchange is counted for."""
+
+
+def _bare(status: int) -> list[Field]:
+    """An answer of nothing but its status."""
+    return [(b":status", b"%d" % status), (b"content-length", b"0")]
 
 
 def _code_of(chunk: Chunk) -> int:

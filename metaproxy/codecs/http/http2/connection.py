@@ -50,7 +50,7 @@ class Connection(Reader):
         wanted = {
             settings.INITIAL_WINDOW_SIZE: self._options.window,
             settings.MAX_FRAME_SIZE: MAX_FRAME,
-            settings.MAX_HEADER_LIST_SIZE: self._options.max_head,
+            settings.MAX_HEADER_LIST_SIZE: self._rules.max_head,
         }
         said = frames.frame(SETTINGS, 0, 0, settings.payload(parameters | wanted))
         if self._full_room > frames.FIRST_WINDOW:

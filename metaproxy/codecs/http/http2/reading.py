@@ -42,12 +42,13 @@ class Reader(Cutter):
     def __init__(self, options: Options, max_frame: int) -> None:
         super().__init__(options.clock)
         self._options = options
+        self._rules = options.rules
         self._max = max_frame
         self._out: list[bytes] = []
         self._streams: dict[int, Stream] = {}
         self._touched: list[Stream] = []
         self._sender = Sender()
-        self._decoder = Decoder(options.max_head)
+        self._decoder = Decoder(options.rules.max_head)
         self._resets = Allowance("streams that were reset", _RESETS_MOST, _RESETS_RATE, options.clock)
         self._given_up: BoundedMap[int, None] = BoundedMap(max(256, 2 * options.streams))
         self._last = 0
@@ -103,6 +104,11 @@ class Reader(Cutter):
                 stream.missing -= left
                 if stream.missing < 0:
                     raise translation.malformed("more data than content-length")
+            elif stream.most >= 0:
+                stream.most -= left
+                if stream.most < 0:
+                    self._too_long(stream, messages)
+                    return None
         except StreamFault as fault:
             self._refuse(number, fault, messages)
             return None
@@ -110,6 +116,10 @@ class Reader(Cutter):
             self._touch(stream)
             stream.padding += size - left
         return stream
+
+    def _too_long(self, stream: Stream, messages: list[Message]) -> None:
+        """A body went over its bound: end its stream."""
+        raise NotImplementedError
 
     def _touch(self, stream: Stream) -> None:
         if not stream.pieces and not stream.padding and stream.head is None:
@@ -174,7 +184,7 @@ class Reader(Cutter):
         self._touched.clear()
 
     def _opening(self, stream: Stream, head: Head) -> Message:
-        return opening(head, stream.id, self._options.more)
+        return opening(head, stream.id, self._rules.more)
 
     def _close(self, stream: Stream, body: bytes, trailers: list[Pair] | None, size: int) -> Chunk:
         chunk = end(stream.id, body, trailers)
@@ -215,7 +225,7 @@ class Reader(Cutter):
             raise ConnectionFault(Code.PROTOCOL_ERROR, "CONTINUATION of nothing")
         self._block += payload
         self._continuations += 1
-        if len(self._block) > 2 * self._options.max_head or self._continuations > MOST_CONTINUATIONS:
+        if len(self._block) > 2 * self._rules.max_head or self._continuations > MOST_CONTINUATIONS:
             raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "a block of headers without end")
         if flags & END_HEADERS:
             block, self._block = bytes(self._block), None
@@ -236,7 +246,7 @@ class Reader(Cutter):
         if not ends:
             raise translation.malformed("fields behind a body that do not end the stream")
         if block.oversized:
-            raise StreamFault(Code.ENHANCE_YOUR_CALM, f"trailers of more than {self._options.max_head} bytes")
+            raise StreamFault(Code.ENHANCE_YOUR_CALM, f"trailers of more than {self._rules.max_head} bytes")
         self._ended(stream, translation.trailers(block.fields), messages)
 
     # Streams that end badly

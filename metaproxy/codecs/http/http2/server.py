@@ -131,7 +131,7 @@ class Http2Server(Connection):
             self._trailers(stream, block, ends, messages)
             return
         if block.oversized:
-            raise StreamFault(Code.ENHANCE_YOUR_CALM, f"a head of more than {self._options.max_head} bytes")
+            raise StreamFault(Code.ENHANCE_YOUR_CALM, f"a head of more than {self._rules.max_head} bytes")
         head = block.parsed
         if not isinstance(head, Head):
             head = block.parsed = translation.answer(block.fields)
@@ -147,7 +147,7 @@ class Http2Server(Connection):
         if ends:
             raise translation.malformed(f"a stream that ends with the interim answer {head.status}")
         self._control.use()
-        messages.append(interim(head, stream.id, self._options.more))
+        messages.append(interim(head, stream.id, self._rules.more))
 
     def _answered(self, stream: Stream, head: Head, ends: bool, messages: list[Message]) -> None:
         stream.answered = True
@@ -157,23 +157,23 @@ class Http2Server(Connection):
                 head = translation.upgraded(head, stream.protocol, stream.key)
         # Behind HEAD a length says what GET would give; a tunnel has none.
         stream.missing = 0 if stream.bodiless or head.status in (204, 304) else -1 if stream.tunnel else head.length
-        stream.head = head
+        stream.head = stream.answer = head
         if ends:
             self._ended(stream, None, messages)
         else:
             self._touched.append(stream)
 
     def _opening(self, stream: Stream, head: Head) -> Message:
-        message = opening(head, stream.id, self._options.more, self._options.failed(head, None))
+        message = opening(head, stream.id, self._rules.more, self._rules.failed(head, None))
         if stream.tunnel:
             message.duplex = True
         return message
 
     def _whole(self, stream: Stream, head: Head, body: bytes, trailers: list[Pair] | None) -> Message:
-        return whole(head, body, stream.id, self._options.more, trailers, self._options.failed(head, trailers))
+        return whole(head, body, stream.id, self._rules.more, trailers, self._rules.failed(head, trailers))
 
     def _close(self, stream: Stream, body: bytes, trailers: list[Pair] | None, size: int) -> Chunk:
-        chunk = end(stream.id, body, trailers, self._options.failed(None, trailers))
+        chunk = end(stream.id, body, trailers, self._rules.failed(stream.answer, trailers))
         chunk.size = size
         if stream.tunnel:
             chunk.final = False
@@ -184,6 +184,9 @@ class Http2Server(Connection):
             self._remove(stream)
         elif not stream.tunnel:
             self._say(self._give_up(stream, Code.CANCEL))
+
+    def _too_long(self, stream: Stream, messages: list[Message]) -> None:
+        raise AssertionError("answers have no bound")
 
     def _idle(self, number: int) -> bool:
         return number >= self._next or not number & 1

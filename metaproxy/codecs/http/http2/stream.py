@@ -16,21 +16,23 @@ class Stream:
     """
     number: on the wire; id: of its exchange.
 
-    What the peer sends. remote_open: its half is open. room: bytes that it may still send; due: bytes that left the
-    proxy since it was given room. missing: bytes that its content-length promises and that have not come, -1 without
-    one. Of the read under way: head: it came and was not passed on; pieces, padding: bytes that were not passed on.
+    What the peer sends. remote_open: its half is open; answered: its head came; answer: that of a server. room: bytes
+    that it may still send; due: bytes that left the proxy since it was given room. missing: bytes that its
+    content-length promises and that have not come, -1 without one; most: bytes that a body without one may still have,
+    -1 for any. Of the read under way: head: it came and was not passed on; pieces, padding: bytes that were not either.
 
-    What we send. local_open: our half is open. window: bytes that the peer takes. queue, sent: bytes that wait for it,
-    and how many of the first of them went; queued: their sum; finishing, trailers: what comes behind them.
+    What we send. local_open: our half is open; begun: something was sent. window: bytes that the peer takes. queue,
+    sent: bytes that wait for it, and how many of the first of them went; queued: their sum; finishing, trailers: what
+    comes behind them.
 
-    tunnel: both halves go on when one ends. bodiless: the answer has no body, whatever its content-length says.
-    answered: the head of what the peer sends came. key, protocol: of an Upgrade. gone: the stream was removed.
+    tunnel: both halves go on when one ends; key, protocol: of its Upgrade. bodiless: the answer has no body, whatever
+    its content-length says. gone: the stream was removed.
     """
 
     __slots__ = (
-        "answered", "bodiless", "due", "finishing", "gone", "head", "id", "key", "local_open", "missing", "number",
-        "padding", "pieces", "protocol", "queue", "queued", "remote_open", "room", "sent", "trailers", "tunnel",
-        "window",
+        "answer", "answered", "begun", "bodiless", "due", "finishing", "gone", "head", "id", "key", "local_open",
+        "missing", "most", "number", "padding", "pieces", "protocol", "queue", "queued", "remote_open", "room", "sent",
+        "trailers", "tunnel", "window",
     )  # fmt: skip
 
     def __init__(self, number: int, id: int, room: int, window: int) -> None:
@@ -40,10 +42,11 @@ class Stream:
         self.window = window
         self.remote_open = self.local_open = True
         self.due = self.padding = self.queued = self.sent = 0
-        self.missing = -1
+        self.missing = self.most = -1
         self.head: Head | None = None
+        self.answer: Head | None = None
         self.pieces: list[bytes] = []
         self.queue: deque[bytes] | None = None
-        self.finishing = self.tunnel = self.bodiless = self.answered = self.gone = False
+        self.finishing = self.tunnel = self.bodiless = self.answered = self.begun = self.gone = False
         self.trailers: list[Pair] | None = None
         self.key = self.protocol = b""

@@ -13,14 +13,16 @@ import os
 import re
 from collections.abc import Iterable
 
+from metaproxy.codecs.http.heads import HeadError
 from metaproxy.codecs.http.http2.compression import Field
 from metaproxy.codecs.http.http2.frames import Code, StreamFault
 from metaproxy.codecs.http.model import Head, Pair, answer_head, request_head
+from metaproxy.codecs.http.requests import check_authority
+from metaproxy.codecs.http.rules import Rules
 
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]++")
 _METHOD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++")
-_PATH = re.compile(rb"/[!-~]*+|\*")
-_AUTHORITY = re.compile(rb"[!-.0-?A-~]*+")  # visible, without / and @
+_PATH = re.compile(rb"/[!-\"$-~]*+|\*")  # visible, without #
 _SCHEME = re.compile(rb"[A-Za-z][A-Za-z0-9+.\-]*+")
 _PROTOCOL = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z/]++")
 _STATUS = re.compile(rb"[1-9][0-9][0-9]")
@@ -106,9 +108,13 @@ def _joined(pairs: list[Pair]) -> list[Pair]:
     return kept
 
 
-def request(fields: Iterable[Field]) -> Head:
-    """The head of a request. Raises StreamFault for a malformed one."""
+def request(fields: list[Field], rules: Rules) -> Head:
+    """The head of a request. Raises StreamFault for a malformed one, HeadError for one that is refused."""
     first, pairs, length = _split(fields, _OF_REQUEST, _NEIGHBOURS)
+    if len(pairs) > rules.max_fields:
+        raise HeadError(f"more than {rules.max_fields} fields", 431)
+    if rules.max_body and length > rules.max_body:
+        raise HeadError(f"a body of more than {rules.max_body} bytes", 413)
     method, path, scheme = first.get(b":method", b""), first.get(b":path"), first.get(b":scheme")
     protocol, authority = first.get(b":protocol"), first.get(b":authority")
     pairs, authority = _host(pairs, authority)
@@ -117,15 +123,21 @@ def request(fields: Iterable[Field]) -> Head:
     if method == b"CONNECT" and protocol is None:
         if path is not None or scheme is not None or not authority:
             raise malformed("CONNECT has :method and :authority, and no other")
+        if not rules.connect:
+            raise HeadError("CONNECT is not let through here", 501)
         return request_head(method, b"", authority, pairs, length=length)
     if scheme is None or not _SCHEME.fullmatch(scheme):
         raise malformed(f":scheme {scheme!r}")
     if path is None or not _PATH.fullmatch(path) or (path == b"*" and method != b"OPTIONS"):
         raise malformed(f":path {path!r:.80}")
+    if len(path) > rules.max_target:
+        raise HeadError(f"a target of more than {rules.max_target} bytes", 414)
     if protocol is None:
         return request_head(method, path, authority, pairs, scheme, length=length)
     if method != b"CONNECT" or not authority or not _PROTOCOL.fullmatch(protocol):
         raise malformed(":protocol is for CONNECT with :authority")
+    if protocol.lower() not in rules.upgrades:
+        raise HeadError(f"{protocol[:40]!r} is not let through here", 501)
     if protocol == b"websocket":
         pairs = [*pairs, (b"sec-websocket-key", base64.b64encode(os.urandom(16)))]
     return request_head(b"GET", path, authority, pairs, scheme, protocol)
@@ -141,8 +153,10 @@ def _host(pairs: list[Pair], authority: bytes | None) -> tuple[list[Pair], bytes
         elif any(host.lower() != (authority or b"").lower() for host in hosts):
             raise malformed("host and :authority differ")
     authority = authority or b""
-    if not _AUTHORITY.fullmatch(authority):
-        raise malformed(f":authority {authority[:80]!r}")
+    try:
+        check_authority(authority)
+    except HeadError as error:
+        raise malformed(str(error)) from None
     return pairs, authority
 
 
