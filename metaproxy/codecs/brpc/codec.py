@@ -12,13 +12,15 @@ from collections.abc import Sequence
 from typing import Annotated, Final
 
 from metaproxy.codecs.brpc import frame as tags
+from metaproxy.codecs.brpc.client import ClientSession
 from metaproxy.codecs.brpc.frame import HEAD, error_frame, meta_end, meta_fields, spliced
 from metaproxy.codecs.brpc.metadata import KEYS, PREFIX
-from metaproxy.codecs.brpc.session import BrpcSession, ClientSession, ServerSession
+from metaproxy.codecs.brpc.server import ServerSession
+from metaproxy.codecs.brpc.session import BrpcSession, Limits
 from metaproxy.codecs.framing import Codec
 from metaproxy.codecs.protobuf_wire import Field, changed_map, fields, without, write, write_number
-from metaproxy.message import ErrorKind, FrameError, Message, Mutation, Side
-from metaproxy.units import Option
+from metaproxy.message import ErrorKind, FrameError, Kind, Message, Mutation, Side
+from metaproxy.units import Bytes, Option
 
 CODES: Final = {
     "ENOSERVICE": 1001, "ENOMETHOD": 1002, "EREQUEST": 1003, "ERPCAUTH": 1004, "ETOOMANYFAILS": 1005,
@@ -43,6 +45,8 @@ _TEXTS: Final = {"request_id": tags.REQUEST_ID, "x-request-id": tags.REQUEST_ID}
 _NUMBERS: Final = {"timeout_ms": tags.TIMEOUT_MS, "log_id": tags.LOG_ID}
 _EDITABLE: Final = {**_TEXTS, **_NUMBERS}
 """Keys of a request that are fields of their own, and can be changed."""
+_WINDOW: Final = Bytes(64 << 10)
+_BUFFER: Final = Bytes(4 << 20)
 
 
 class Brpc(Codec):
@@ -52,6 +56,8 @@ class Brpc(Codec):
     mutable = ""
     keys = KEYS
     open_keys = True
+    stateful = True
+    flow = "stream"
 
     def __init__(
         self,
@@ -62,16 +68,43 @@ class Brpc(Codec):
                 "servers never answer without."
             ),
         ] = False,
+        max_streams: Annotated[
+            int, Option("Streams that a client may have open on a connection; one more is refused.", least=1)
+        ] = 1024,
+        stream_window: Annotated[
+            Bytes,
+            Option(
+                "Bytes of a stream that are sent on before the receiver has said that it consumed what came before.",
+                least=1,
+            ),
+        ] = _WINDOW,
+        stream_buffer: Annotated[
+            Bytes,
+            Option(
+                "Bytes of a stream that may wait for its receiver. Its sender stops at a bound of its own, 2 MiB by "
+                "default; a stream whose sender goes beyond this one is reset.",
+                least=1,
+            ),
+        ] = _BUFFER,
     ) -> None:
         self._write_compress_type = write_compress_type
+        self._max_streams = max_streams
+        self._stream_window = stream_window
+        self._stream_buffer = stream_buffer
 
     def session(self, side: Side, max_frame: int) -> BrpcSession:
-        if side is Side.SERVER:
-            return ServerSession(max_frame, self._write_compress_type)
-        return ClientSession(max_frame)
+        limits = Limits(
+            max_frame=max_frame,
+            max_streams=self._max_streams,
+            stream_window=self._stream_window,
+            stream_buffer=self._stream_buffer,
+        )
+        return ServerSession(limits, self._write_compress_type) if side is Side.SERVER else ClientSession(limits)
 
-    def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes:
-        return error_frame(request.id, CODES.get(name) or ERRORS[kind], text)
+    def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes | Message:
+        frame = error_frame(request.id, CODES.get(name) or ERRORS[kind], text)
+        # Through the session, which has to know that the stream is not opened.
+        return Message(Kind.ERROR, frame, request.id) if request.kind is Kind.STREAM_OPEN else frame
 
     def knows(self, name: str) -> bool:
         return name in CODES

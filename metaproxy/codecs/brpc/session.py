@@ -1,46 +1,67 @@
 """
-The frames of one connection of baidu_std.
+The frames of one connection of baidu_std, whichever side it leads to.
 
-Lives here: cutting the stream, ids, and which requests a server has not answered yet. Does not: one frame's bytes
-(`frame`), metadata, errors and mutations (`codec`).
+Lives here: cutting the stream into frames and pieces of streams, and which streams are open. Does not: what calls and
+answers are (`client`, `server`), one frame's bytes (`frame`, `stream`), metadata, errors and mutations (`codec`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
 
-from metaproxy.codecs.brpc import frame as tags
-from metaproxy.codecs.brpc.frame import HEAD, HEADER, MAGIC, appended, with_id
-from metaproxy.codecs.brpc.metadata import error_code, read_call, read_result
+from metaproxy.codecs.brpc.frame import HEAD, HEADER, MAGIC
+from metaproxy.codecs.brpc.stream import CLOSE, CONTINUES, DATA, FEEDBACK, MAX_CHUNK, MAX_META, RST, Meta, Stream
+from metaproxy.codecs.brpc.stream import MAGIC as STREAM_MAGIC
 from metaproxy.codecs.framing import Session
-from metaproxy.codecs.protobuf_wire import Field, fields, number, write
-from metaproxy.message import FrameError, Kind, Message
+from metaproxy.codecs.protobuf_wire import Field, fields
+from metaproxy.message import Chunk, FrameError, Kind, Message
 
-LOGOFF = 2003
-"""The error of a server that stops: it takes no new request."""
-_UNANSWERED = 65536
-"""Requests without an answer that a connection remembers; with more an answer without id finds none of them."""
-_MAGIC = b"PRPC"
+_MAGICS = (b"PRPC", b"STRM")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """max_frame: bytes of a call or an answer. The others: see the options of the codec."""
+
+    max_frame: int
+    max_streams: int
+    stream_window: int
+    stream_buffer: int
+
+
+def _begins(read: bytes) -> bool:
+    return any(magic.startswith(read) for magic in _MAGICS)
 
 
 def _bad_magic(read: bytes) -> FrameError:
     """Says what is wrong at the first byte that differs, however many are there."""
-    while not _MAGIC.startswith(read[:-1]):
+    while not _begins(read[:-1]):
         read = read[:-1]
-    return FrameError(f"magic PRPC expected, {read!r} read")
+    return FrameError(f"magic PRPC or STRM expected, {read!r} read")
 
 
 class BrpcSession(Session):
-    """What both sides have in common: frames of whole messages."""
+    """What both sides have in common."""
 
+    flow = "stream"
     _skips = False
     """Whether a frame over the bound is read to its end and dropped."""
 
-    def __init__(self, max_frame: int) -> None:
-        self._most = max_frame - HEAD
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._most = limits.max_frame - HEAD
         self._rest = bytearray()
         self._need = HEAD
-        self._skip = 0
+        self._skip = 0  # bytes of a frame over the bound that are still to come
+        self._left = 0  # bytes of a stream's frame that are still to come
+        self._reading: Stream | None = None  # whose they are
+        self._continues = False
+        self._streams: dict[int, Stream] = {}
+        """By the id that the peer sends to."""
+        self._open: dict[int, Stream] = {}
+        """By the exchange's id."""
+        self._owed: list[bytes] = []
+        self._finished: list[Message] = []
 
     def receive(self, data: bytes) -> list[Message]:
         if self.error is not None:
@@ -55,6 +76,8 @@ class BrpcSession(Session):
             self._rest.clear()
             self.buffered = 0
         messages: list[Message] = []
+        if self._finished:
+            messages, self._finished = self._finished, messages
         try:
             at = self._read(data, messages)
         except FrameError as error:
@@ -67,7 +90,7 @@ class BrpcSession(Session):
         return messages
 
     def _read(self, data: bytes, messages: list[Message]) -> int:
-        """Add the messages that are whole; where what is left of the data begins."""
+        """Add the messages that are there; where what is left of the data begins."""
         at, end = 0, len(data)
         if self._skip:
             at = min(self._skip, end)
@@ -75,16 +98,25 @@ class BrpcSession(Session):
             if self._skip:
                 return at
             self._skipped(messages)
+        elif self._left:
+            at = self._pieces(data, 0, messages)
         unpack = HEADER.unpack_from
         self._need = HEAD
         while end - at >= HEAD:
             magic, body, meta = unpack(data, at)
-            if magic != MAGIC:
+            if magic != MAGIC and magic != STREAM_MAGIC:
                 raise _bad_magic(data[at : at + 4])
             if meta > body:
                 raise FrameError(f"meta of {meta} bytes in a body of {body}")
             stop = at + HEAD + body
-            if body > self._most:
+            if magic == STREAM_MAGIC:
+                if meta > MAX_META:
+                    raise FrameError(f"meta of {meta} bytes in a stream's frame; allowed are {MAX_META}")
+                if end - at < HEAD + meta:
+                    self._need = HEAD + meta
+                    break
+                at = self._stream_frame(data, at, at + HEAD + meta, body - meta, messages)
+            elif body > self._most:
                 if meta > self._most or not self._skips:
                     raise FrameError(f"frame of {HEAD + body} bytes; allowed are {HEAD} to {HEAD + self._most}")
                 if end - at < HEAD + meta:
@@ -94,13 +126,13 @@ class BrpcSession(Session):
                 at, self._skip = min(stop, end), max(0, stop - end)
                 if not self._skip:
                     self._skipped(messages)
-                continue
-            if stop > end:
+            elif stop > end:
                 self._need = HEAD + body
                 break
-            frame = data[at:stop]
-            self._add(frame, fields(frame, HEAD, HEAD + meta), messages)
-            at = stop
+            else:
+                frame = data[at:stop]
+                self._add(frame, fields(frame, HEAD, HEAD + meta), messages)
+                at = stop
         return at
 
     def _add(self, frame: bytes, found: list[Field], messages: list[Message]) -> None:
@@ -116,148 +148,110 @@ class BrpcSession(Session):
     def _check_magic(self, data: bytes | bytearray) -> None:
         """Refuse what cannot become a frame at the first byte that differs."""
         read = bytes(data[:4])
-        if not _MAGIC.startswith(read):
+        if not _begins(read):
             self.error = _bad_magic(read)
 
+    # -- frames of streams
 
-class ClientSession(BrpcSession):
-    """A client's connection: requests come in, answers go out under the ids that they came with."""
+    def _stream_frame(self, data: bytes, at: int, end: int, size: int, messages: list[Message]) -> int:
+        """A frame whose meta ends at `end`, and whose data has `size` bytes; where what follows begins."""
+        meta = Meta(data, at + HEAD, end)
+        stream = self._streams.get(meta.stream_id)
+        self._left = size
+        self._reading = None
+        if stream is not None and stream.connected and not stream.ended:
+            if meta.type == DATA:
+                self._reading, self._continues = stream, meta.continues
+                if not size:
+                    self._piece(stream, b"", meta.continues, messages)
+            else:
+                self._control(stream, meta, messages)
+        return self._pieces(data, end, messages)
 
-    def __init__(self, max_frame: int) -> None:
-        super().__init__(max_frame)
-        self._authentication: bytes | None = None
+    def _pieces(self, data: bytes, at: int, messages: list[Message]) -> int:
+        """The data of a stream's frame, as far as it is there."""
+        stop = min(at + self._left, len(data))
+        self._left -= stop - at
+        while at < stop and self._reading is not None:
+            cut = min(at + MAX_CHUNK, stop)
+            more = cut < stop or self._left > 0
+            self._piece(self._reading, data[at:cut], self._continues or more, messages)
+            at = cut
+        return stop
 
-    def send(self, message: Message, id: int) -> bytes:
-        return message.frame if message.id == id else with_id(message.frame, id)
-
-    def _add(self, frame: bytes, found: list[Field], messages: list[Message]) -> None:
-        id, request = 0, False
-        for field in found:
-            tag = field[0]
-            if tag == tags.CORRELATION_ID:
-                id = number(frame, field)
-            elif tag == tags.REQUEST:
-                request = True
-            elif tag == tags.AUTHENTICATION_DATA:
-                self._authentication = frame[field[2] : field[3]]
-        if not request:
-            raise FrameError("a frame of a client without `request` in its meta")
-        messages.append(Message(Kind.REQUEST, frame, id, None, read_call, profile=self._authentication))
-
-
-class ServerSession(BrpcSession):
-    """
-    A connection to a server: requests go out under the proxy's ids, and their answers come back in any order.
-
-    Some servers (brpc-java, for a service or method that they do not know) answer with correlation_id 0. Such an answer
-    is that of the only request under way, if there is one only. If there are more, the connection takes no new request,
-    and once all that are left must be those without id, they have failed.
-    """
-
-    _skips = True
-
-    def __init__(self, max_frame: int, writes_compress_type: bool) -> None:
-        super().__init__(max_frame)
-        self._writes_compress_type = writes_compress_type
-        self._authentication = b""
-        self._unanswered: set[int] = set()
-        self._counts_all = True
-        self._anonymous = 0
-        self._last_anonymous = b""
-        self._over_id = 0
-        self._over_text = b""
-
-    def open(self, profile: Hashable, credentials: Mapping[str, str]) -> bytes:
-        own = credentials.get("authentication_data", "")
-        self._authentication = own.encode() or (profile if isinstance(profile, bytes) else b"")
-        return b""
-
-    # -- requests
-
-    def send(self, message: Message, id: int) -> bytes:
-        unanswered = self._unanswered
-        unanswered.add(id)
-        if len(unanswered) > _UNANSWERED:
-            self._counts_all = False
-            unanswered.clear()
-        frame = message.frame if message.id == id else with_id(message.frame, id)
-        if self._authentication or self._writes_compress_type:
-            frame = self._completed(frame)
-        return frame
-
-    def _completed(self, frame: bytes) -> bytes:
-        """The frame with what this server needs in its meta besides, where it is not there."""
-        there = {field[0] for field in tags.meta_fields(frame)}
-        if self._authentication:
-            if tags.AUTHENTICATION_DATA not in there:
-                frame = appended(frame, write(tags.AUTHENTICATION_DATA, self._authentication))
-            self._authentication = b""
-        if self._writes_compress_type and tags.COMPRESS_TYPE not in there:
-            frame = appended(frame, b"\x18\x00")
-        return frame
-
-    # -- answers
-
-    def _add(self, frame: bytes, found: list[Field], messages: list[Message]) -> None:
-        id, code, request, response = 0, 0, False, False
-        for field in found:
-            tag = field[0]
-            if tag == tags.CORRELATION_ID:
-                id = number(frame, field)
-            elif tag == tags.RESPONSE:
-                response = True
-                code = error_code(frame, field)
-            elif tag == tags.REQUEST:
-                request = True
-        if request and not response:  # a server that calls its client
-            messages.append(Message(Kind.EVENT, frame, id, None, read_call))
+    def _piece(self, stream: Stream, payload: bytes, continues: bool, messages: list[Message]) -> None:
+        if stream.take(len(payload), continues):
+            chunk = Chunk(Kind.STREAM_DATA, payload, stream.id, CONTINUES if continues else None)
+            messages.append(chunk)
             return
-        if id == 0 and self._unanswered:
-            self._without_id(frame, messages)
-            return
-        kind = Kind.ERROR if code else Kind.RESPONSE
-        messages.append(Message(kind, frame, id, None, read_result))
-        if code == LOGOFF:
-            messages.append(Message(Kind.DRAIN, b""))
-        self._answered(id, messages)
+        self._say(stream.frame(RST))
+        self._forget(stream)
+        text = b"more than stream_buffer came before the other side took any of it"
+        messages.append(Chunk(Kind.STREAM_RESET, text, stream.id))
 
-    def _answered(self, id: int, messages: list[Message]) -> None:
-        self._unanswered.discard(id)
-        if self._anonymous:
-            self._settle(messages)
-
-    def _without_id(self, frame: bytes, messages: list[Message]) -> None:
-        self._anonymous += 1
-        self._last_anonymous = frame
-        if len(self._unanswered) > self._anonymous:
-            messages.append(Message(Kind.DRAIN, b""))
-        self._settle(messages)
-
-    def _settle(self, messages: list[Message]) -> None:
-        """Once there are no more requests than answers without id, each of these has one."""
-        ids = self._unanswered
-        if len(ids) != self._anonymous or not self._counts_all:
-            return
-        if len(ids) == 1:
-            (id,) = ids
-            message = Message(Kind.RESPONSE, with_id(self._last_anonymous, id), id, None, read_result)
-            if message.get("error_code") != "0":
-                message.kind = Kind.ERROR
-            messages.append(message)
+    def _control(self, stream: Stream, meta: Meta, messages: list[Message]) -> None:
+        if meta.type == FEEDBACK:
+            self._say(stream.acknowledge(meta.consumed))
+            self._settle(stream)
+        elif meta.type == RST:
+            self._forget(stream)
+            messages.append(Chunk(Kind.STREAM_RESET, b"reset by its peer", stream.id))
         else:
-            text = b"answered without a correlation_id, as others that were sent with it"
-            messages.extend(Message(Kind.SKIPPED, text, id) for id in sorted(ids))
-        ids.clear()
-        self._anonymous = 0
-        self._last_anonymous = b""
+            stream.ended = True
+            messages.append(Chunk(Kind.STREAM_CLOSE, b"", stream.id))
+            if stream.closing:  # it takes nothing any more
+                self._say(self._close(stream))
 
-    def _over(self, head: bytes, size: int) -> None:
-        self._over_id = 0
-        for field in fields(head, HEAD, len(head)):
-            if field[0] == tags.CORRELATION_ID:
-                self._over_id = number(head, field)
-        self._over_text = b"an answer of %d bytes; allowed are %d" % (size, HEAD + self._most)
+    def _send_chunk(self, chunk: Message, id: int) -> bytes:
+        """What follows a call or an answer that opened a stream."""
+        stream = self._open.get(id)
+        if stream is None:
+            return b""
+        data = b""
+        if not stream.ended and (chunk.frame or chunk.kind is Kind.STREAM_DATA):
+            continues = chunk.metadata is not None and "continuation" in chunk.metadata
+            data = stream.data(chunk.frame, continues)
+        if chunk.kind is Kind.STREAM_CLOSE:
+            data += self._close(stream)
+        return data
 
-    def _skipped(self, messages: list[Message]) -> None:
-        messages.append(Message(Kind.SKIPPED, self._over_text, self._over_id))
-        self._answered(self._over_id, messages)
+    def _close(self, stream: Stream) -> bytes:
+        """The CLOSE: at once if the peer has closed, and takes nothing any more; else behind what waits."""
+        waits = stream.closing and not stream.outgoing.empty
+        if stream.ended:
+            stream.outgoing.clear()
+        data = stream.close() if not stream.closing else stream.frame(CLOSE) if waits else b""
+        self._settle(stream)
+        return data
+
+    def _settle(self, stream: Stream) -> None:
+        """Forget a stream of which nothing more is to be sent, or to come."""
+        raise NotImplementedError
+
+    def _forget(self, stream: Stream) -> None:
+        stream.outgoing.clear()
+        self._streams.pop(stream.own, None)
+        self._open.pop(stream.id, None)
+        if self._reading is stream:
+            self._reading = None
+
+    # -- flow control
+
+    def credit(self, id: int, size: int) -> None:
+        stream = self._open.get(id)
+        if stream is not None:
+            self._say(stream.credit(size))
+
+    def unsent_bytes(self, id: int) -> int:
+        stream = self._open.get(id)
+        return stream.outgoing.unsent if stream is not None else 0
+
+    def _say(self, data: bytes) -> None:
+        if data:
+            self._owed.append(data)
+            self.owes = True
+
+    def owed(self) -> bytes:
+        owed, self._owed = self._owed, []
+        self.owes = False
+        return b"".join(owed)

@@ -102,6 +102,11 @@ def request_id(frame: bytes, field: Field) -> int:
     return number(frame, field) & 0xFFFFFFFF
 
 
+def with_stream_id(frame: bytes, id: int) -> bytes:
+    """The stream frame under another stream id."""
+    return frame[:10] + _ID.pack(id) + frame[14:]
+
+
 def error_frame(id: int, ret: int, text: str) -> bytes:
     """An answer that has failed, without a body."""
     header = write_number(REQUEST_ID, id) + write_number(RET, ret)

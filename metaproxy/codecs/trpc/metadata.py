@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from metaproxy.codecs import sent_pairs
-from metaproxy.codecs.protobuf_wire import Field, number, pairs, signed, text
+from metaproxy.codecs.protobuf_wire import Field, fields, number, pairs, signed, text
 from metaproxy.codecs.sent_pairs import Unclear, Values
 from metaproxy.codecs.trpc import frame as tags
+from metaproxy.codecs.trpc import stream
 from metaproxy.message import FrameError, Message
 
 KEYS: Final = {
@@ -67,6 +68,12 @@ _ANSWER_NAMED: Final[Mapping[int, tuple[str, Mapping[int, str]]]] = {
     tags.ANSWER_CONTENT_TYPE: ("content_type", CONTENT_TYPES),
     tags.ANSWER_CONTENT_ENCODING: ("content_encoding", CONTENT_ENCODINGS),
 }
+_INIT_TEXTS: Final = {stream.INIT_CALLER: "caller", stream.INIT_CALLEE: "callee", stream.INIT_FUNC: "func"}
+_INIT_NUMBERS: Final = {stream.INIT_MESSAGE_TYPE: "message_type"}
+_INIT_NAMED: Final[Mapping[int, tuple[str, Mapping[int, str]]]] = {
+    stream.INIT_CONTENT_TYPE: ("content_type", CONTENT_TYPES),
+    stream.INIT_CONTENT_ENCODING: ("content_encoding", CONTENT_ENCODINGS),
+}
 _DEFAULTS: Final = {"call_type": "unary", "content_type": "protobuf", "content_encoding": "none"}
 _UINT32: Final = 0xFFFFFFFF
 
@@ -95,6 +102,34 @@ def read_result(message: Message) -> None:
         elif field[0] == tags.ERROR_MSG:
             metadata["error_msg"] = frame[field[2] : field[3]].decode("utf-8", "replace")
     add_trans_info(message, found, tags.ANSWER_TRANS_INFO, {})
+
+
+def read_init(message: Message) -> None:
+    """Fill in the metadata of a client's INIT, which opens a stream. Raises FrameError."""
+    frame = message.frame
+    found = fields(frame, tags.HEAD, len(frame))
+    metadata = message.metadata = {"content_type": "protobuf", "content_encoding": "none"}
+    repeated: dict[str, Values] = {}
+    inner = [field for outer in found if outer[0] == stream.REQUEST_META for field in fields(frame, outer[2], outer[3])]
+    read_names(frame, inner, _INIT_TEXTS, metadata, repeated)
+    _read_numbers(frame, inner, _INIT_NUMBERS, {}, metadata)
+    _read_numbers(frame, found, {}, _INIT_NAMED, metadata)
+    add_trans_info(message, inner, stream.INIT_TRANS_INFO, repeated)
+
+
+def read_init_answer(message: Message) -> None:
+    """Fill in the metadata of a server's INIT. Raises FrameError."""
+    frame = message.frame
+    found = fields(frame, tags.HEAD, len(frame))
+    metadata = message.metadata = {"content_type": "protobuf", "content_encoding": "none", "ret": "0"}
+    _read_numbers(frame, found, {}, _INIT_NAMED, metadata)
+    for outer in found:
+        if outer[0] == stream.RESPONSE_META:
+            for field in fields(frame, outer[2], outer[3]):
+                if field[0] == stream.INIT_RET:
+                    metadata["ret"] = str(signed(number(frame, field)))
+                elif field[0] == stream.INIT_ERROR_MSG:
+                    metadata["error_msg"] = frame[field[2] : field[3]].decode("utf-8", "replace")
 
 
 def read_names(

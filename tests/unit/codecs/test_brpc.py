@@ -125,8 +125,8 @@ def test_c23_a_frame_may_come_in_any_pieces() -> None:
         (b"PRPC" + struct.pack(">II", 4, 5), "meta of 5 bytes in a body of 4"),
         (b"PRPC" + struct.pack(">II", 0xFFFFFFFF, 4), "frame of 4294967307 bytes; allowed are 12 to 1048576"),
         (b"PRPC" + struct.pack(">II", MAX, 4), "frame of 1048588 bytes"),
-        (b"PRPX", "magic PRPC expected"),
-        (b"G", "magic PRPC expected"),
+        (b"PRPX", "magic PRPC or STRM expected, b'PRPX' read"),
+        (b"G", "magic PRPC or STRM expected, b'G' read"),
     ],
 )
 def test_c24_sizes_that_cannot_be_and_other_protocols_are_refused_on_the_head(head: bytes, text: str) -> None:
