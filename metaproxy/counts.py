@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Mapping
+from typing import Protocol
 
 EXPOSED: tuple[float, ...] = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
@@ -74,12 +75,51 @@ class Histogram:
         return sum(self.buckets[bisect_left(BOUNDS, duration) + 1 :])
 
 
-class TargetCounts:
-    """The exchanges of one listener that one route sent to one cluster (or that the route answered itself)."""
+class StreamedExchange(Protocol):
+    """An exchange with a stream, as its counts see it while it lasts."""
 
-    __slots__ = ("fallbacks", "hedges", "latency", "outcomes", "request_bytes", "response_bytes", "retries")
+    @property
+    def request_bytes(self) -> int: ...
+    @property
+    def response_bytes(self) -> int: ...
+    @property
+    def request_chunks(self) -> int: ...
+    @property
+    def response_chunks(self) -> int: ...
+
+
+class StreamCounts:
+    """
+    The streams among the exchanges of a TargetCounts. open: those that were sent on and have not ended; seconds: how
+    long the others lasted; first_byte: from the request's head to the first byte of the answer; chunks: of those that
+    ended.
+    """
+
+    __slots__ = ("first_byte", "open", "request_chunks", "response_chunks", "seconds")
 
     def __init__(self) -> None:
+        self.open: dict[StreamedExchange, None] = {}
+        self.seconds = Histogram()
+        self.first_byte = Histogram()
+        self.request_chunks = 0
+        self.response_chunks = 0
+
+    def with_open(self, name: str) -> int:
+        """A counter of chunks, with those of the streams that are open."""
+        whole: int = getattr(self, name) + sum(getattr(one, name) for one in self.open)
+        return whole
+
+
+class TargetCounts:
+    """
+    The exchanges of one listener that one route sent to one cluster (or that the route answered itself). latency: of
+    those whose messages were whole; streams: of the others, None before the first.
+    """
+
+    __slots__ = ("fallbacks", "hedges", "latency", "outcomes", "request_bytes", "response_bytes", "retries", "streams")
+
+    def __init__(self) -> None:
+        self.streams: StreamCounts | None = None
         self.outcomes: dict[str, int] = {}
         self.retries = 0
         self.hedges = 0
@@ -87,6 +127,17 @@ class TargetCounts:
         self.latency = Histogram()
         self.request_bytes = 0
         self.response_bytes = 0
+
+    def of_streams(self) -> StreamCounts:
+        """The counts of streams, made with the first of them."""
+        if self.streams is None:
+            self.streams = StreamCounts()
+        return self.streams
+
+    def with_open(self, name: str) -> int:
+        """A counter of bytes, with what has passed of the streams that are open."""
+        done: int = getattr(self, name)
+        return done if self.streams is None else done + sum(getattr(one, name) for one in self.streams.open)
 
 
 class MirrorCounts:
@@ -185,7 +236,7 @@ class ClusterCounts:
 
 
 class EndpointCounts:
-    """What is counted for one endpoint. `latency`: from the write of a request to its whole answer."""
+    """What is counted for one endpoint. `latency`: from the request to its whole answer; streams are not in it."""
 
     __slots__ = (
         "bytes_received", "bytes_sent", "connect_errors", "connect_timeouts", "connections", "decode_errors",

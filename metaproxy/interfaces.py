@@ -257,6 +257,10 @@ class IExchange(Interface):
     )
     request_bytes = Attribute("int: bytes of the request, chunks included.")
     response_bytes = Attribute("int: bytes of the answer, chunks included; 0 when none.")
+    streamed = Attribute(
+        "bool: whether one of its messages is a head with Chunks behind it, as far as that is known: how long it lasts "
+        "says nothing of its server's speed."
+    )
 
     def get(key: str) -> str | None:
         """
@@ -295,6 +299,9 @@ class ICompletedExchange(IExchange):
     """
 
     attempts = Attribute("int: how often it was sent; the pieces of a split request count each.")
+    request_chunks = Attribute("int: chunks of the request so far; 0 for a whole one.")
+    response_chunks = Attribute("int: chunks of the answer so far; 0 for a whole one.")
+    first_byte = Attribute("float: when the answer's first byte was on its way to the client; 0.0 for never.")
     reply_kind = Attribute(
         "ErrorKind | None: why the proxy answered by itself; None when it did not, or without error."
     )

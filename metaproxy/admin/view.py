@@ -14,7 +14,15 @@ from metaproxy.admin.roles import Configuration, IReactor, Refusal
 from metaproxy.app.service import ProxyService
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.routes import ReplyTarget, Route, Target
-from metaproxy.counts import ClusterCounts, EndpointCounts, Histogram, ListenerCounts, MirrorCounts, TargetCounts
+from metaproxy.counts import (
+    ClusterCounts,
+    EndpointCounts,
+    Histogram,
+    ListenerCounts,
+    MirrorCounts,
+    StreamCounts,
+    TargetCounts,
+)
 from metaproxy.telemetry.access_log.files import LogFiles
 from metaproxy.telemetry.log_levels import LogLevels
 from metaproxy.telemetry.metrics.collector import Metrics
@@ -89,7 +97,9 @@ def refused(one: Refusal | None) -> Json | None:
 def counts(one: Counters, but: Iterable[str] = ()) -> dict[str, int]:
     """The plain counters of one of metaproxy.counts' classes."""
     return {
-        name: getattr(one, name) for name in one.__slots__ if name not in but and name not in ("latency", "outcomes")
+        name: getattr(one, name)
+        for name in one.__slots__
+        if name not in but and name not in ("latency", "outcomes", "streams")
     }
 
 
@@ -119,8 +129,20 @@ def target(view: View, one: Target | ReplyTarget, seconds: float) -> Json:
     found = one.counts
     return {
         "cluster": None if one.cluster is None else one.name,
-        "exchanges": found.latency.count,
+        "exchanges": sum(found.outcomes.values()),
         "outcomes": dict(found.outcomes),
         **view.lately(found, seconds),
         **counts(found),
+        **{name: found.with_open(name) for name in ("request_bytes", "response_bytes")},
+        "streams": None if found.streams is None else _streams(found.streams),
+    }
+
+
+def _streams(found: StreamCounts) -> Json:
+    return {
+        "open": len(found.open),
+        "ended": found.seconds.count,
+        "duration_ms": latency(found.seconds),
+        "first_byte_ms": latency(found.first_byte),
+        **{name: found.with_open(name) for name in ("request_chunks", "response_chunks")},
     }

@@ -531,22 +531,21 @@ class Exchange:
         counts = target.counts if target is not None else route.reply_target.counts
         outcomes = counts.outcomes
         outcomes[outcome] = outcomes.get(outcome, 0) + 1
-        duration = now - self.started
-        bucket = bisect_left(BOUNDS, duration)
-        latency = counts.latency
-        latency.buckets[bucket] += 1
-        latency.total += duration
         counts.request_bytes += len(self.message.frame)
-        stream = self.stream
-        if stream is not None:
-            stream.ended()
-            counts.request_bytes += stream.request_bytes
         counts.response_bytes += self.response_bytes
-        endpoint = self.endpoint
-        if endpoint is not None:
-            latency = endpoint.counts.latency
+        if self.stream is None:
+            duration = now - self.started
+            bucket = bisect_left(BOUNDS, duration)
+            latency = counts.latency
             latency.buckets[bucket] += 1
             latency.total += duration
+            endpoint = self.endpoint
+            if endpoint is not None:
+                latency = endpoint.counts.latency
+                latency.buckets[bucket] += 1
+                latency.total += duration
+        else:
+            self.stream.ended(counts)
         for hook in route.on_complete:
             try:
                 hook(self)
@@ -636,3 +635,17 @@ class Exchange:
     @property
     def streamed(self) -> bool:
         return self.stream is not None
+
+    @property
+    def request_chunks(self) -> int:
+        return self.stream.request_chunks if self.stream is not None else 0
+
+    @property
+    def response_chunks(self) -> int:
+        return self.stream.response_chunks if self.stream is not None else 0
+
+    @property
+    def first_byte(self) -> float:
+        """When the answer's first byte was on its way to the client; 0.0 before, and where there was none."""
+        begun = self.stream.first_byte if self.stream is not None else 0.0
+        return begun or (self.ended if self.response_bytes else 0.0)

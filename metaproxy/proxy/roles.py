@@ -365,6 +365,12 @@ class ExchangeStream(Protocol):
     @property
     def request_bytes(self) -> int: ...
     @property
+    def request_chunks(self) -> int: ...
+    @property
+    def response_chunks(self) -> int: ...
+    @property
+    def first_byte(self) -> float: ...
+    @property
     def failed(self) -> bool: ...
     @property
     def attempt(self) -> Try | None: ...
@@ -394,8 +400,8 @@ class ExchangeStream(Protocol):
 
     def from_server(self, chunk: Chunk) -> None: ...
 
-    def ended(self) -> None:
-        """The exchange is complete. Called once."""
+    def ended(self, counts: TargetCounts) -> None:
+        """The exchange is complete. Called once. counts: where it is counted."""
 
 
 class StreamCopy(Protocol):
@@ -413,6 +419,14 @@ class StreamExchange(OpenExchange, Protocol):
 
     time_limit: float
     started: float
+    ended: float
+
+    @property
+    def request_bytes(self) -> int: ...
+    @property
+    def request_chunks(self) -> int: ...
+    @property
+    def response_chunks(self) -> int: ...
 
     def allowed(self) -> float:
         """Seconds that it may take to be answered, 0 for no limit."""

@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
+from metaproxy.counts import StreamCounts, TargetCounts
 from metaproxy.message import Chunk, Kind, Message, Reply, Side
 from metaproxy.proxy.roles import StreamClient, StreamCopy, StreamExchange, Try
 
@@ -75,11 +76,12 @@ class Stream:
     sent by, or answered by. begun: the answer's head went to the client. over: the exchange has ended; what the client
     still sends of it is dropped.
     failed: the answer's end reports failure. replay: chunks for another try, None when they are not all kept.
+    first_byte: when the answer's head went to the client, 0.0 before.
     """
 
     __slots__ = (
-        "_awaits_head", "_dropped", "_head", "_moved", "_sent", "_timer", "attempt", "begun", "client", "copies",
-        "down", "exchange", "failed", "first_byte", "id", "over", "replay", "replay_size", "up",
+        "_awaits_head", "_counts", "_dropped", "_head", "_moved", "_sent", "_timer", "attempt", "begun", "client",
+        "copies", "down", "exchange", "failed", "first_byte", "id", "over", "replay", "replay_size", "up",
     )  # fmt: skip
 
     def __init__(self, client: StreamClient, id: int, request_open: bool) -> None:
@@ -94,6 +96,7 @@ class Stream:
         self.copies: list[StreamCopy] = []
         self.begun = self.over = self.failed = False
         self.first_byte = 0.0
+        self._counts: StreamCounts | None = None
         self._head: Message | None = None
         self._dropped = 0
         self._awaits_head = self._sent = False
@@ -186,6 +189,7 @@ class Stream:
         self.watch()
         if not self._sent and self.exchange is not None:
             self._sent = True
+            self._count(self.exchange)
             route = self.exchange.matched_route
             self.replay = [] if route.retry is not None or route.mirror is not None else None
         for chunk in self.replay or ():
@@ -275,6 +279,8 @@ class Stream:
         self.down.open, self.down.ended = True, False
         if duplex:
             self.up.open, self.up.ended, self.up.blocked = True, False, False
+        if self.exchange is not None:
+            self._count(self.exchange)
         self.watch()
 
     def deliver(self, head: Message) -> None:
@@ -292,6 +298,8 @@ class Stream:
         self.first_byte = self.client.network.turn.refresh()
         exchange = self.exchange
         assert exchange is not None
+        if self._counts is not None:
+            self._counts.first_byte.add(self.first_byte - exchange.started)
         exchange.write(head)
         if not self.over:
             self._release(Side.SERVER, self.down)
@@ -426,8 +434,9 @@ class Stream:
         assert exchange is not None
         exchange.stream_ended()
 
-    def ended(self) -> None:
-        """The exchange is complete, whatever its end. Called once."""
+    def ended(self, counts: TargetCounts) -> None:
+        """The exchange is complete, whatever its end. Called once. counts: where it is counted."""
+        self._count_end(counts)
         self.over = True
         self._stop_timer()
         self._head = None
@@ -443,6 +452,36 @@ class Stream:
             copy.original_ended()
         self.copies = []
         self.attempt = None
+
+    # -- counts
+
+    def _count(self, exchange: StreamExchange) -> None:
+        """From now on it is open, where its exchange is counted; what passes is added up when somebody asks."""
+        if self._counts is None:
+            self._counts = exchange.counts().of_streams()
+            self._counts.open[exchange] = None
+
+    def _count_end(self, counts: TargetCounts) -> None:
+        exchange = self.exchange
+        assert exchange is not None
+        if self._counts is not None:
+            del self._counts.open[exchange]
+        streams = counts.of_streams()
+        lasted = exchange.ended - exchange.started
+        streams.seconds.add(lasted)
+        if not self.begun and exchange.response is not None:  # it was whole
+            streams.first_byte.add(lasted)
+        streams.request_chunks += self.up.chunks
+        streams.response_chunks += self.down.chunks
+        counts.request_bytes += self.up.bytes
+
+    @property
+    def request_chunks(self) -> int:
+        return self.up.chunks
+
+    @property
+    def response_chunks(self) -> int:
+        return self.down.chunks
 
     @property
     def request_bytes(self) -> int:

@@ -31,6 +31,7 @@ from metaproxy.telemetry.metrics.families import (
     PLUGIN_ERRORS,
     PROCESS,
     RELOADS,
+    STREAM,
     TARGET,
     Family,
 )
@@ -96,6 +97,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "listeners": lambda: _metrics(*LISTENER, CERTIFICATE, PLUGIN_ERRORS),
     "outcomes": lambda: _metrics(EXCHANGES),
     "exchanges": lambda: _metrics(*TARGET),
+    "streams": lambda: _metrics(*STREAM),
     "mirrors": lambda: _metrics(*MIRROR),
     "clusters": lambda: _metrics(*CLUSTER),
     "ejections": lambda: _metrics(EJECTIONS),

@@ -39,7 +39,7 @@ class FakeExchange:
     metadata: what the codec would have read of the request; facts: of the peer, such as source.address; message,
     response: whole messages, where metadata are not enough. Afterwards: `changes` is the Mutation of what the filter
     had set and removed, `time_limit` what it gave `limit`, `alteration` and `ending` what it gave `alter`, `learnt` as
-    in IExchange.
+    in IExchange. streamed: set it for an exchange with a stream.
 
         exchange = FakeExchange({"tenant": "blue"})
         assert Tenants(["green"]).on_request(exchange).kind is ErrorKind.DENIED
@@ -74,6 +74,7 @@ class FakeExchange:
         self.outcome = ""
         self.details = ""
         self.learnt: dict[str, str | None] | None = None
+        self.streamed = False
         self.changes = Mutation()
         self.time_limit: float | None = None
         self.alteration: Callable[[bytes], bytes] | None = None

@@ -25,6 +25,8 @@ class FakeExchange:
         self.upstream_address = "127.0.0.1:1000"
         self.outcome, self.details = "ok", ""
         self.request_bytes, self.response_bytes = 120, 48
+        self.request_chunks = self.response_chunks = 0
+        self.first_byte = self.ended
         self.learnt: dict[str, str | None] | None = None
         self.attempts, self.matched_route = 1, SimpleNamespace(retry=None)
         facts = {"source.address": "127.0.0.9", "source.port": "4321"}

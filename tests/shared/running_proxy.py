@@ -19,6 +19,7 @@ from metaproxy.cluster.breaker import Breaker
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.routes import Route, RouteTable, Target
+from metaproxy.codecs.framing import Codec
 from metaproxy.message import ErrorKind, Reply
 from metaproxy.plugins import Registry
 from metaproxy.proxy.snapshot import NO_ROUTE, ListenerSnapshot, Snapshot
@@ -59,15 +60,18 @@ class _Listening:
 
 
 class Running:
-    """hooks: of the filters on both routes."""
+    """hooks: of the filters on both routes. codec: in the place of Quill; then route `main` takes everything."""
 
     FRONT = "127.0.0.1:80"
 
-    def __init__(self, hooks: dict[str, tuple[Any, ...]] | None = None, routes: int = 0) -> None:
+    def __init__(
+        self, hooks: dict[str, tuple[Any, ...]] | None = None, routes: int = 0, codec: Codec | None = None
+    ) -> None:
         self.network = ListeningNetwork()
         self.proxy = ProxyService(self.network, REGISTRY)
         self.endpoints = [Endpoint("127.0.0.1:1000"), Endpoint("127.0.0.1:1001", weight=2, metadata={"zone": "b"})]
-        self.cluster = Cluster("demo", Quill(), self.endpoints, RoundRobin, breaker=Breaker(max_requests=3))
+        self.codec = codec or Quill()
+        self.cluster = Cluster("demo", self.codec, self.endpoints, RoundRobin, breaker=Breaker(max_requests=3))
         self.hooks: dict[str, Any] = hooks or {}
         self.extra = routes
         self.apply(1)
@@ -75,16 +79,17 @@ class Running:
 
     def apply(self, version: int) -> None:
         echo = compile_condition("service", {"in": ["echo", "tell"]})
+        conditions = [echo] if isinstance(self.codec, Quill) else []
         gone = compile_condition("service", "gone")
         routes = [
-            Route("main", [echo], [Target(self.cluster)], timeout=2.0, **self.hooks),
+            Route("main", conditions, [Target(self.cluster)], timeout=2.0, **self.hooks),
             Route("gone", [gone], reply=Reply(ErrorKind.DENIED, "not here"), **self.hooks),
             *(Route(f"extra{number}", [gone], [Target(self.cluster)]) for number in range(self.extra)),
         ]
         front = ListenerSnapshot(
             "front",
             (address.parse(self.FRONT),),
-            Quill(),
+            self.codec,
             RouteTable(routes, random.Random(1)),
             Route("-", reply=NO_ROUTE, **self.hooks),
             filters=("local_rate_limit",),

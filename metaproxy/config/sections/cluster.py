@@ -124,7 +124,9 @@ class HealthCheck(Section):
 class Latency(Section):
     """How long an endpoint may take."""
 
-    p99: Seconds = option(Duration("1ms"), "The time that 99 of 100 requests of an interval must not exceed.")
+    p99: Seconds = option(
+        Duration("1ms"), "The time that 99 of 100 requests of an interval must not exceed; streams are not looked at."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -139,7 +139,12 @@ class ConcurrencyLimit:
         gradient = lane.gradient
         if not lane.under_way and (gradient is None or len(self._lanes) > self._most):
             del self._lanes[lane.key]
-        elif gradient is not None and exchange.outcome in _SAMPLED and exchange.message.hold is not Hold.BLOCKING:
+        elif (
+            gradient is not None
+            and exchange.outcome in _SAMPLED
+            and exchange.message.hold is not Hold.BLOCKING
+            and not exchange.streamed
+        ):
             gradient.record(exchange.started, exchange.ended)
 
     def _lane(self, key: Hashable, now: float) -> _Lane:

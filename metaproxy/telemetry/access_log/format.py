@@ -139,6 +139,8 @@ def _as_text(operator: Operator, read: Read, length: int) -> Read:
             return harmless(value, length)
 
         return show
+    if operator.optional:
+        return lambda exchange: "-" if (value := read(exchange)) is None else str(value)[:length]
     if length < MAX_VALUE:
         return lambda exchange: str(read(exchange))[:length]
     return read
@@ -161,6 +163,8 @@ def _as_json(pieces: list[_Piece]) -> Read:
         template, reads = _template(pieces)
         return lambda exchange: encode_basestring_ascii(template % tuple([read(exchange) for read in reads]))
     operator, read, length = pieces[0]
+    if operator.optional:
+        return lambda exchange: "null" if (value := read(exchange)) is None else value
     if operator.number:
         return read
     quote = encode_basestring_ascii

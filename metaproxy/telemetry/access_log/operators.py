@@ -44,7 +44,7 @@ class Operator(NamedTuple):
     """
     make: argument -> what reads the value; raises ValueError for an argument that it can't take. sent: whether a
     peer chose the value, so that it is escaped and cut. argument: how the docs show it. number: JSON has it without
-    quotes. ours: Envoy has no such operator.
+    quotes. ours: Envoy has no such operator. optional: a number that may be missing (None).
     """
 
     make: Callable[[str], Read]
@@ -53,6 +53,7 @@ class Operator(NamedTuple):
     argument: str = ""
     number: bool = False
     ours: bool = False
+    optional: bool = False
 
 
 # -- what operators read
@@ -142,11 +143,27 @@ def _port(side: str) -> Callable[[str], Read]:
 def _duration(argument: str) -> Read:
     if argument == "ms":
         return _milliseconds
-    if argument not in ("", "us"):
-        raise ValueError(f"%DURATION({argument})% has an unknown unit; write %DURATION%, (ms) or (us)")
-    scale = 1e6 if argument else 1e3
+    scale = _scale("DURATION", argument)
     # Durations are differences of two big floats: 0.002 s may be 1.9999 ms.
     return lambda exchange: max(int((exchange.ended - exchange.started) * scale + 1e-3), 0)
+
+
+def _scale(name: str, argument: str) -> float:
+    if argument not in ("", "us"):
+        raise ValueError(f"%{name}({argument})% has an unknown unit; write %{name}%, (ms) or (us)")
+    return 1e6 if argument else 1e3
+
+
+def _part(name: str, seconds: Callable[[CompletedExchange], float]) -> Callable[[str], Read]:
+    """A part of an exchange's time, in the units of DURATION; None where the answer never began."""
+
+    def make(argument: str) -> Read:
+        if argument == "ms":
+            return lambda exchange: f"{max(seconds(exchange), 0.0) * 1e3:.3f}" if exchange.first_byte else None
+        scale = _scale(name, argument)
+        return lambda exchange: max(int(seconds(exchange) * scale + 1e-3), 0) if exchange.first_byte else None
+
+    return make
 
 
 def _milliseconds(exchange: CompletedExchange) -> str:
@@ -256,6 +273,20 @@ OPERATORS: Mapping[str, Operator] = {
         argument="unit",
         number=True,
     ),
+    "RESPONSE_DURATION": Operator(
+        _part("RESPONSE_DURATION", lambda exchange: exchange.first_byte - exchange.started),
+        "Time until the first byte of the answer was on its way to the client; units as for DURATION.",
+        argument="unit",
+        number=True,
+        optional=True,
+    ),
+    "RESPONSE_TX_DURATION": Operator(
+        _part("RESPONSE_TX_DURATION", lambda exchange: exchange.ended - exchange.first_byte),
+        "Time from there to the end: how long the answer's stream lasted, 0 for a whole answer.",
+        argument="unit",
+        number=True,
+        optional=True,
+    ),
     "LISTENER": Operator(_attribute("listener"), "The listener's name.", ours=True),
     "PROTOCOL": Operator(_attribute("protocol"), "The codec's name."),
     "OPERATION": Operator(
@@ -273,8 +304,16 @@ OPERATORS: Mapping[str, Operator] = {
         _attribute("details"), "The proxy's own answer in words, or what filters noted.", sent=True
     ),
     "RESPONSE_FLAGS": Operator(_flags, "The outcome as a flag of Envoy's, see below."),
-    "BYTES_RECEIVED": Operator(_attribute("request_bytes"), "Bytes of the request.", number=True),
-    "BYTES_SENT": Operator(_attribute("response_bytes"), "Bytes of the answer, 0 when none was sent.", number=True),
+    "BYTES_RECEIVED": Operator(_attribute("request_bytes"), "Bytes of the request, its chunks included.", number=True),
+    "BYTES_SENT": Operator(
+        _attribute("response_bytes"), "Bytes of the answer, its chunks included; 0 when none was sent.", number=True
+    ),
+    "REQUEST_CHUNKS": Operator(
+        _attribute("request_chunks"), "Chunks behind the request's head; 0 for a whole request.", number=True, ours=True
+    ),
+    "RESPONSE_CHUNKS": Operator(
+        _attribute("response_chunks"), "Chunks behind the answer's head; 0 for a whole answer.", number=True, ours=True
+    ),
     "ROUTE_NAME": Operator(_attribute("route"), "The route's name."),
     "UPSTREAM_CLUSTER": Operator(_attribute("cluster"), "The cluster's name."),
     "STREAM_ID": Operator(

@@ -25,7 +25,7 @@ from prometheus_client.utils import floatToGoString
 import twisted
 from metaproxy import __version__
 from metaproxy.cluster.routes import Route
-from metaproxy.counts import BOUNDS, EXPOSED, Histogram, ListenerCounts, MirrorCounts, TargetCounts
+from metaproxy.counts import BOUNDS, EXPOSED, Histogram, ListenerCounts, MirrorCounts, StreamCounts, TargetCounts
 from metaproxy.telemetry.metrics import families as names
 from metaproxy.telemetry.metrics.families import Family
 from metaproxy.telemetry.metrics.merge import cut, merged
@@ -135,6 +135,7 @@ class Metrics(Collector):
         targets = self._targets()
         yield names.EXCHANGES, list(_outcomes(targets))
         yield from _rows(names.TARGET, {labels: counts for labels, counts in targets.items() if _used(counts)})
+        yield from _rows(names.STREAM, {labels: found for labels, one in targets.items() if (found := _streams(one))})
         yield from _rows(names.MIRROR, self._mirrors())
         clusters = self._proxy.snapshot.clusters if self._proxy.snapshot is not None else {}
         yield from _rows(names.CLUSTER, {(name,): [cluster] for name, cluster in clusters.items()})
@@ -276,7 +277,11 @@ def _distinct(counts: Iterable[T]) -> list[T]:
 
 
 def _used(counts: list[TargetCounts]) -> bool:
-    return any(one.outcomes or one.fallbacks for one in counts)
+    return any(one.outcomes or one.fallbacks or one.streams for one in counts)
+
+
+def _streams(counts: list[TargetCounts]) -> list[StreamCounts]:
+    return [one.streams for one in counts if one.streams is not None]
 
 
 def _rows(families: Iterable[Family], found: Mapping[Labels, Sequence[object]]) -> Iterator[tuple[Family, list[Row]]]:

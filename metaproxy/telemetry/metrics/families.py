@@ -10,7 +10,7 @@ configuration, addresses of endpoints, or words of the code; what a peer sends n
 from __future__ import annotations
 
 from collections.abc import Callable
-from operator import attrgetter
+from operator import attrgetter, methodcaller
 from typing import Any, NamedTuple
 
 from metaproxy.counts import Histogram
@@ -38,6 +38,10 @@ def _families(labels: tuple[str, ...], *rows: tuple[str, str, str, Read]) -> tup
 
 def _of(name: str) -> Read:
     return attrgetter(name)
+
+
+def _with_open(name: str) -> Read:
+    return methodcaller("with_open", name)
 
 
 PROCESS = _families(
@@ -244,11 +248,21 @@ TARGET = _families(
     (
         "metaproxy_exchange_duration_seconds",
         "histogram",
-        "From the request that was read to its end, the proxy's own share included.",
+        "From the request that was read to its end, the proxy's own share included; without streams.",
         _of("latency"),
     ),
-    ("metaproxy_exchange_request_bytes_total", "counter", "Bytes of requests.", _of("request_bytes")),
-    ("metaproxy_exchange_response_bytes_total", "counter", "Bytes of answers.", _of("response_bytes")),
+    (
+        "metaproxy_exchange_request_bytes_total",
+        "counter",
+        "Bytes of requests, those of streams as they come.",
+        _with_open("request_bytes"),
+    ),
+    (
+        "metaproxy_exchange_response_bytes_total",
+        "counter",
+        "Bytes of answers, those of streams as they come.",
+        _with_open("response_bytes"),
+    ),
     ("metaproxy_exchange_retries_total", "counter", "Further tries, after one that failed.", _of("retries")),
     ("metaproxy_exchange_hedges_total", "counter", "Further tries, beside one that took long.", _of("hedges")),
     (
@@ -259,6 +273,36 @@ TARGET = _families(
     ),
 )
 """Of a metaproxy.counts.TargetCounts; as long as nothing was counted, there is no series."""
+
+STREAM = _families(
+    _EXCHANGE,
+    ("metaproxy_streams_active", "gauge", "Streams that were sent on and have not ended.", lambda one: len(one.open)),
+    (
+        "metaproxy_stream_seconds",
+        "histogram",
+        "From the head of a request that was read to the end of its exchange.",
+        _of("seconds"),
+    ),
+    (
+        "metaproxy_stream_first_byte_seconds",
+        "histogram",
+        "From the head of a request that was read to the first byte of its answer.",
+        _of("first_byte"),
+    ),
+    (
+        "metaproxy_stream_request_chunks_total",
+        "counter",
+        "Chunks of requests, as they come.",
+        _with_open("request_chunks"),
+    ),
+    (
+        "metaproxy_stream_response_chunks_total",
+        "counter",
+        "Chunks of answers, as they come.",
+        _with_open("response_chunks"),
+    ),
+)
+"""Of a metaproxy.counts.StreamCounts: exchanges with a message that comes in pieces. Before the first, no series."""
 
 MIRROR = _families(
     _EXCHANGE,
@@ -374,7 +418,7 @@ ENDPOINT = _families(
     (
         "metaproxy_endpoint_duration_seconds",
         "histogram",
-        "From the request that was read to its end, for the exchanges that this endpoint got.",
+        "From the request that was read to its end, for the exchanges that this endpoint got; without streams.",
         _of("latency"),
     ),
     ("metaproxy_endpoint_connections_total", "counter", "Connections opened.", _of("connections")),
@@ -410,7 +454,8 @@ ENDPOINT = _families(
 """Of a metaproxy.counts.EndpointCounts."""
 
 FAMILIES: tuple[Family, ...] = (
-    BUILD, *PROCESS, OVERLOAD, RELOADS, *LISTENER, CERTIFICATE, PLUGIN_ERRORS, EXCHANGES, *TARGET, *MIRROR, *CLUSTER,
+    BUILD, *PROCESS, OVERLOAD, RELOADS, *LISTENER, CERTIFICATE, PLUGIN_ERRORS, EXCHANGES, *TARGET, *STREAM, *MIRROR,
+    *CLUSTER,
     EJECTIONS,
     *ENDPOINT_STATE, *ENDPOINT,
     FILTER_EVENTS, FILTER_VALUES,
@@ -427,7 +472,7 @@ AERAKI: tuple[tuple[str, str, str], ...] = (
     ),
     ("request_oneway", "metaproxy_listener_oneway_requests_total", "they are routed, limited and logged like others"),
     ("request_event", "metaproxy_listener_heartbeats_total", ""),
-    ("request_stream", "", "is always 0"),
+    ("request_stream", "metaproxy_stream_seconds", "its count: those that have ended"),
     ("request_decoding_success", "metaproxy_listener_requests_total", ""),
     ("request_decoding_error", "metaproxy_listener_decode_errors_total", ""),
     ("request_active", "metaproxy_listener_exchanges_active", ""),

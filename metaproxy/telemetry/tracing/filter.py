@@ -55,6 +55,8 @@ MAX_NAME = 100
 CREDENTIALS = ("auth", "token", "passw", "secret", "cookie", "credential", "api-key", "apikey")
 """Metadata whose key holds one of these are shown as ****, unless the configuration names the key."""
 FINE = ("ok", "oneway")
+FIRST_BYTE = "response.first_byte"
+"""The event of a stream's span: its answer began."""
 
 MADE_OF: Mapping[str, str] = {"inbound": "ingress", "outbound": "egress", "unspecified": "ingress"}
 """Direction -> how the span's name begins."""
@@ -235,6 +237,8 @@ class Tracing:
             if span is None:
                 return
         span.set_attributes(self._tags(exchange))
+        if exchange.streamed and exchange.first_byte:
+            span.add_event(FIRST_BYTE, timestamp=int((exchange.first_byte + self._offset) * 1e9))
         if exchange.outcome not in FINE:
             from opentelemetry.trace import Status, StatusCode
 
@@ -260,6 +264,9 @@ class Tracing:
             "outcome": outcome,
             "response_flags": flags(exchange),
         }
+        if exchange.streamed:
+            tags["request_chunks"] = str(exchange.request_chunks)
+            tags["response_chunks"] = str(exchange.response_chunks)
         client = _get(exchange.get, CLIENT_TRACE)
         if client is not None:
             tags[f"guid:{CLIENT_TRACE}"] = client

@@ -22,6 +22,7 @@ class Asked:
         self.started = started
         self.ended = 0.0
         self.outcome = ""
+        self.streamed = False
         self.message = Message(Kind.REQUEST, b"", metadata=metadata, hold=hold)
         self.get = metadata.get
 
@@ -118,6 +119,14 @@ def test_an_adaptive_limit_begins_low_and_grows_with_quick_answers() -> None:
     assert gauges["limit"] > 20
     assert gauges["min_rtt_seconds"] == pytest.approx(0.01)
     assert gauges["measuring"] == 0
+
+
+def test_how_long_a_stream_lasts_is_no_sample() -> None:
+    limit = ConcurrencyLimit(adaptive={"min_rtt": {"requests": 1}})
+    exchange, _ = begin(limit)
+    exchange.streamed = True
+    end(limit, exchange)
+    assert (limit.gauges["measuring"], limit.gauges["under_way"]) == (1, 0)
 
 
 @pytest.mark.parametrize(

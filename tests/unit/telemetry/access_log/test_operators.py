@@ -64,3 +64,28 @@ def test_environment_and_host_are_those_of_the_start(monkeypatch: pytest.MonkeyP
 
 def test_flags_are_of_outcomes_that_there_are() -> None:
     assert set(FLAGS) <= {kind.value for kind in ErrorKind} | {"downstream_gone"}
+
+
+STREAM = "%RESPONSE_DURATION(ms)% %RESPONSE_DURATION% %RESPONSE_TX_DURATION(us)% %REQUEST_CHUNKS% %RESPONSE_CHUNKS%"
+
+
+def test_of_a_stream_it_is_shown_when_its_answer_began_how_long_that_lasted_and_in_how_many_pieces() -> None:
+    exchange = FakeExchange(first_byte=1700000000.2515, request_chunks=3, response_chunks=12)
+    assert line(STREAM, exchange) == "1.500 1 500 3 12\n"
+    assert line({"first": "%RESPONSE_DURATION%", "chunks": "%RESPONSE_CHUNKS%"}, exchange) == (
+        '{"first": 1, "chunks": 12}\n'
+    )
+
+
+def test_an_answer_that_never_began_has_no_first_byte() -> None:
+    exchange = FakeExchange(first_byte=0.0)
+    assert line(STREAM, exchange) == "- - - 0 0\n"
+    assert line({"first": "%RESPONSE_DURATION%", "rest": "%RESPONSE_TX_DURATION(ms)%"}, exchange) == (
+        '{"first": null, "rest": null}\n'
+    )
+
+
+@pytest.mark.parametrize("name", ["DURATION", "RESPONSE_DURATION", "RESPONSE_TX_DURATION"])
+def test_a_unit_that_there_is_not_is_refused_by_the_name_of_its_operator(name: str) -> None:
+    with pytest.raises(ValueError, match=rf"write %{name}%, \(ms\) or \(us\)"):
+        line(f"%{name}(ns)%")

@@ -10,12 +10,13 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
+from reel import Reel, frame
 from running_proxy import Running
 
 from metaproxy.balancers.round_robin import RoundRobin
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
-from metaproxy.counts import ClusterCounts, EndpointCounts, ListenerCounts, TargetCounts
+from metaproxy.counts import ClusterCounts, EndpointCounts, ListenerCounts, StreamCounts, TargetCounts
 from metaproxy.proxy.snapshot import Snapshot
 from metaproxy.telemetry.access_log.files import LogCounts
 from metaproxy.telemetry.metrics import families as names
@@ -117,7 +118,7 @@ def test_whatever_is_counted_is_shown(
 
 def test_all_that_a_target_counts_is_shown() -> None:
     counts = TargetCounts()
-    marks = {name: object() for name in TargetCounts.__slots__}
+    marks = {name: object() for name in TargetCounts.__slots__ if name != "streams"}
     for name, mark in marks.items():
         setattr(counts, name, mark)
     shown = {id(one.read(counts)) for one in (names.EXCHANGES, *names.TARGET)}
@@ -226,3 +227,32 @@ def test_failures_of_plugins_are_shown_by_method_where_they_happened() -> None:
     found = {name: value for name, value in flat.items() if name.startswith("metaproxy_plugin_failures_total")}
     assert sorted(found.values()) == [2, 3]
     assert all('method="Quill.' in name for name in found)
+
+
+def test_all_that_streams_count_is_shown() -> None:
+    counts = StreamCounts()
+    counts.request_chunks, counts.response_chunks = 3, 5
+    shown = [one.read(counts) for one in names.STREAM]
+    assert shown == [0, counts.seconds, counts.first_byte, 3, 5]
+
+
+def test_streams_have_series_of_their_own_and_their_bytes_are_counted_while_they_are_open() -> None:
+    running = Running(codec=Reel())
+    labels = '{cluster="demo",listener="front",protocol="reel",route="main"}'
+    assert not [name for name in Metrics(running.proxy).flat() if name.startswith("metaproxy_stream")]
+    client = running.client()
+    running.say(client, frame("O", 7, b"ask") + frame("D", 7, b"more"), 1.0)
+    (server,) = running.network.upstreams
+    running.say(server, frame("O", 1) + frame("D", 1, b"x"), 2.0)
+    flat = Metrics(running.proxy).flat()
+    assert flat[f"metaproxy_streams_active{labels}"] == 1
+    assert flat[f"metaproxy_exchange_request_bytes_total{labels}"] == len(frame("O", 7, b"ask")) + 4
+    assert flat[f"metaproxy_stream_request_chunks_total{labels}"] == 1
+    assert flat[f"metaproxy_stream_first_byte_seconds_sum{labels}"] == 2.0
+    running.say(client, frame("C", 7))
+    running.say(server, frame("C", 1), 3.0)
+    flat = Metrics(running.proxy).flat()
+    assert flat[f"metaproxy_streams_active{labels}"] == 0
+    assert flat[f"metaproxy_stream_seconds_sum{labels}"] == 5.0
+    assert flat[f"metaproxy_exchange_duration_seconds_count{labels}"] == 0
+    assert flat[f"metaproxy_exchange_request_bytes_total{labels}"] == len(frame("O", 7, b"ask")) + 4

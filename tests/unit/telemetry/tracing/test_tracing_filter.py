@@ -52,6 +52,7 @@ class FakeExchange:
         self.listener, self.protocol, self.route, self.cluster = "front", "dubbo", "main", "demo"
         self.upstream_address, self.outcome, self.details = "127.0.0.1:1000", "ok", ""
         self.request_bytes, self.response_bytes = 120, 48
+        self.streamed, self.request_chunks, self.response_chunks, self.first_byte = False, 0, 0, 100.5
         self.learnt: dict[str, str | None] | None = None
         self.attempts, self.matched_route = 1, SimpleNamespace(retry=None)
         self.changes: dict[str, str] = {}
@@ -410,3 +411,23 @@ def test_the_changes_of_an_exchange_are_a_mutation_of_the_codecs() -> None:
     stage.say(stage.server, answer(1))
     context = kept.spans[0].get_span_context()
     assert context is not None and f"{context.span_id:016x}" in mutation.set["traceparent"]
+
+
+# -- streams
+
+
+def test_the_span_of_a_stream_ends_with_it_and_says_when_its_answer_began_and_in_how_many_pieces_it_came() -> None:
+    made, kept = tracing()
+    run(made, streamed=True, request_chunks=2, response_chunks=30, first_byte=100.25, ended=160.0)
+    (span,) = kept.spans
+    assert span.end_time == 1160 * 10**9
+    assert [(event.name, event.timestamp) for event in span.events] == [("response.first_byte", 1100250000000)]
+    assert (one(kept)["request_chunks"], one(kept)["response_chunks"]) == ("2", "30")
+
+
+def test_a_stream_whose_answer_never_began_and_a_whole_exchange_have_no_such_event() -> None:
+    made, kept = tracing()
+    run(made, streamed=True, first_byte=0.0)
+    run(made)
+    assert [len(span.events) for span in kept.spans] == [0, 0]
+    assert "request_chunks" not in dict(kept.spans[1].attributes or {})
