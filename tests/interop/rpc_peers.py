@@ -1,5 +1,5 @@
 """
-The peers that speak bRPC and tRPC: how each is run, and what it says.
+The peers that speak bRPC, tRPC and Triple: how each is run, and what it says.
 
 Lives here: their servers and clients as commands for the fixtures `start` and `clients`. Does not: starting and ending
 them (running.py, conftest.py). Those for HTTP are in http_peers.py, for gRPC in grpc_peers.py, h2spec in spec_peers.py.
@@ -10,18 +10,21 @@ them (running.py, conftest.py). Those for HTTP are in http_peers.py, for gRPC in
     (result,) = jobs.run(port=port, compress="gzip", calls=[{"method": "echo", "message": "hi", "attachment": "raw"}])
     assert result["value"]["message"] == "hi"
 
-What a job and its calls can hold stands at the top of each client program in peers/java-*/. A result
+What a job and its calls can hold stands at the top of each client program in peers/java-*/ and peers/triple/. A result
 is {"value": ...} or {"error": {"class", "message", ...}}. Mark a test with @pytest.mark.peer(names of catalogue.py):
 where one is missing it is skipped, and fails under CI. test_rpc_peers.py shows every peer at work.
 """
 
 from __future__ import annotations
 
-from catalogue import Command
+from catalogue import Command, python_command
 from running import PEERS
 
 BRPC_PEERS = ("brpc", "starlight")
 """Servers and clients alike; the names of the marker `peer`."""
+
+TRIPLE_PEERS = ("triple", "apache-dubbo")
+"""Dubbo for Java and for Python: servers and clients alike; the names of the marker `peer`."""
 
 # Small: quick to start and short of memory. The libraries make classes as they run, for which Java 17 has to be asked.
 _JAVA = [
@@ -62,3 +65,26 @@ def trpc_server(name: str, port: int, streams_port: int) -> Command:
 def trpc_client() -> Command:
     """A client on trpc-java: unary and one-way calls, the three kinds of streams; see TrpcClient."""
     return _java("java-trpc", "trpc.TrpcClient")
+
+
+def triple_server(peer: str, name: str, port: int) -> Command:
+    """
+    A server of example.v1.Echo (echo.proto of gRPC) in Triple; clients of gRPC can call it, too.
+
+    peer: "triple", Dubbo for Java, which has also org.example.triple.Greeter, whose arguments it wraps; or
+    "apache-dubbo", Dubbo for Python, which knows no status but INTERNAL.
+    """
+    if peer == "apache-dubbo":
+        return python_command("triple/py_server.py", "triple", name, str(port))
+    return _java("java-triple", "triple.TripleServer", name, str(port))
+
+
+def triple_client(peer: str) -> Command:
+    """
+    A client of example.v1.Echo in Triple; see TripleClient and peers/triple/py_client.py.
+
+    That of "apache-dubbo" sends an empty message behind each request, which its own server ignores and others answer.
+    """
+    if peer == "apache-dubbo":
+        return python_command("triple/py_client.py", "triple")
+    return _java("java-triple", "triple.TripleClient")
