@@ -41,13 +41,6 @@ class Upstream(Protocol):
 
     transport: Wire  # type: ignore[assignment]
 
-    # Beyond 30 attributes in its dict an object is slower to read and larger.
-    __slots__ = (
-        "_attentive", "_counts", "_facts", "_full", "_limited", "_out", "_pends", "_ready", "_retiring", "_session",
-        "_spoilt", "_starting", "_stuck", "_turn", "_waiting", "alive", "choked", "endpoint", "holder", "idle_since",
-        "lease", "opened", "paused_by", "pool", "profile", "requests", "reserved", "usable",
-    )  # fmt: skip
-
     def __init__(self, pool: ConnectionOwner, profile: Hashable) -> None:
         self.pool = pool
         self.profile = profile
@@ -551,8 +544,13 @@ class Upstream(Protocol):
         kind = ErrorKind.BAD_RESPONSE if self._ready else ErrorKind.CONNECT
         text = f"{self.endpoint.address}: {text_of(error)}"
         self.pool.cluster_log(text)
+        last_words = bool(self._out)
+        self.flush()
         self._over(kind, text)
-        self.transport.abortConnection()
+        if last_words:  # such as GOAWAY
+            self._close_behind_output()
+        else:
+            self.transport.abortConnection()
 
     # -- the end
 
@@ -574,8 +572,12 @@ class Upstream(Protocol):
             self.drop()
             return
         self.flush()
-        transport = self.transport
         self._over(ErrorKind.RESET, f"{self.endpoint.address}: connection closed by the proxy", ours=True)
+        self._close_behind_output()
+
+    def _close_behind_output(self) -> None:
+        """Close when what was written has left, or GOODBYE seconds later."""
+        transport = self.transport
         transport.loseConnection()
         if transport.buffered:
             self.pool.network.clock.callLater(GOODBYE, transport.abortConnection)

@@ -32,7 +32,7 @@ STATUSES: Final = {
 }  # fmt: skip
 """The status of each error of the proxy's own."""
 
-_HEAD, _TARGET, _ANY = Bytes(65536), Bytes(8192), Bytes(0)
+_HEAD, _TARGET, _ANY, _WINDOW = Bytes(65536), Bytes(8192), Bytes(0), Bytes(65536)
 _STATUS = re.compile(r"[2-5][0-9][0-9]")
 _SAFE = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))
 _IDEMPOTENT = _SAFE | {b"PUT", b"DELETE"}
@@ -52,12 +52,24 @@ class Http(Codec):
     max_id = (1 << 30) - 1
     connections = "pool"
     greets = True
-    alpn = ("h2", "http/1.1")
-    alpn_upstream = ("http/1.1",)
+    alpn: tuple[str, ...] = ("h2", "http/1.1")
+    alpn_upstream: tuple[str, ...] = ("http/1.1",)
 
     def __init__(
         self,
         version: Annotated[Literal[1, 2], Option("What servers speak. Clients are understood in either version.")] = 1,
+        http1: Annotated[bool, Option("Whether clients may speak HTTP/1.1 and HTTP/1.0 as well as HTTP/2.")] = True,
+        max_streams: Annotated[
+            int, Option("HTTP/2: requests at a time on a connection, of a client and to a server.", least=1, most=10000)
+        ] = 100,
+        window: Annotated[
+            Bytes,
+            Option(
+                "HTTP/2: bytes that a peer may send on a stream ahead of what was passed on.",
+                least="16KiB",
+                most="1GiB",
+            ),
+        ] = _WINDOW,
         max_head: Annotated[Bytes, Option("Bytes of a head, and of trailers.", least="1KiB", most="1MiB")] = _HEAD,
         max_fields: Annotated[int, Option("Lines of a head.", least=8, most=4096)] = 128,
         max_target: Annotated[
@@ -87,6 +99,9 @@ class Http(Codec):
         if version not in (1, 2):
             raise ValueError(f"version is {version!r}; write 1 or 2")
         self._version = version
+        self._http1 = http1
+        if not http1:
+            self.alpn = ("h2",)
         if version == 2:
             self.connections = "multiplex"
             self.flow = "stream"
@@ -117,11 +132,15 @@ class Http(Codec):
         )
         self._options = Options(
             rules=self._rules,
+            window=window,
+            streams=max_streams,
             forwarding=lambda facts: Forwarding(facts, via.encode(), trusted_hops, b"2.0"),
         )
 
     def session(self, side: Side, max_frame: int) -> Session:
         if side is Side.CLIENT:
+            if not self._http1:
+                return Http2Client(self._options, max_frame)
             return ClientSession(self._rules, max_frame, lambda: Http2Client(self._options, max_frame))
         if self._version == 2:
             return Http2Server(self._options, max_frame)

@@ -246,6 +246,21 @@ def test_a_broken_frame_is_answered_with_the_sessions_last_words_behind_what_cam
     assert client.take() == answer(7) + b"last words" and client.closed
 
 
+def test_a_server_that_breaks_the_protocol_gets_the_sessions_last_words() -> None:
+    def session(self: Quill, side: Side, max_frame: int) -> Any:
+        inner: Any = Quill.session(self, side, max_frame)
+        if side is Side.SERVER:
+            inner.owes = True
+            inner.owed = lambda: b"last words"
+        return inner
+
+    stage = Stage(codec=codec_with(session=session))
+    stage.say(stage.client(), call(7))
+    stage.server.take()
+    stage.say(stage.server, bytes(13))
+    assert stage.server.take() == b"last words" and stage.server.closed
+
+
 def test_last_words_that_raise_end_the_connection_without_them() -> None:
     def session(self: Quill, side: Side, max_frame: int) -> Any:
         inner: Any = Quill.session(self, side, max_frame)

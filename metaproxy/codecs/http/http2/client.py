@@ -165,6 +165,12 @@ class Http2Client(Connection):
             messages.append(reset_chunk(stream.id, Code.CANCEL, f"a body of more than {self._rules.max_body} bytes"))
         self._say(self._give_up(stream, Code.NO_ERROR if not stream.begun else Code.CANCEL))
 
+    def _lost(self, messages: list[Message]) -> None:
+        # No answer will reach this client; while one is waited for, what is owed would wait behind it.
+        for stream in list(self._streams.values()):
+            self._remove(stream)
+            messages.append(reset_chunk(stream.id, Code.CANCEL, "the connection ended"))
+
     def _over(self, stream: Stream) -> None:
         if not stream.local_open:
             self._remove(stream)

@@ -8,7 +8,6 @@ not: streams and what comes on them (`reading`), what opens them (`client`, `ser
 from __future__ import annotations
 
 from metaproxy.codecs.http.http2 import frames, settings
-from metaproxy.codecs.http.http2.cutting import MAX_FRAME
 from metaproxy.codecs.http.http2.frames import ACK, SETTINGS, Code, ConnectionFault, StreamFault
 from metaproxy.codecs.http.http2.options import Options
 from metaproxy.codecs.http.http2.reading import Reader
@@ -49,7 +48,6 @@ class Connection(Reader):
         """Our SETTINGS, and the window of the connection, which is wide enough for all of its streams."""
         wanted = {
             settings.INITIAL_WINDOW_SIZE: self._options.window,
-            settings.MAX_FRAME_SIZE: MAX_FRAME,
             settings.MAX_HEADER_LIST_SIZE: self._rules.max_head,
         }
         said = frames.frame(SETTINGS, 0, 0, settings.payload(parameters | wanted))

@@ -27,8 +27,8 @@ from metaproxy.codecs.http.http2.frames import (
 from metaproxy.codecs.http.http2.stream import Stream
 from metaproxy.message import Message
 
-MAX_FRAME = 65536
-"""Bytes of a frame that we take: a stream's window, so that large bodies come in few frames."""
+MAX_FRAME = frames.SMALLEST_FRAME
+"""Bytes of a frame that we take: the least there is, for most peers send no larger ones whatever they are allowed."""
 
 _CONTROL_MOST, _CONTROL_RATE = 1000, 100.0
 

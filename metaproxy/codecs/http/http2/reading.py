@@ -70,6 +70,8 @@ class Reader(Cutter):
             self._fail(fault)
         if self._touched:
             self._pass_on(messages)
+        if self.error is not None:
+            self._lost(messages)
         return messages
 
     def _fail(self, fault: ConnectionFault) -> None:
@@ -77,6 +79,9 @@ class Reader(Cutter):
         self._held.clear()
         self.buffered = 0
         self._say(frames.goaway(self._last, fault.code, str(fault)))
+
+    def _lost(self, messages: list[Message]) -> None:
+        """The connection ends by a fault of its peer: what becomes of the exchanges under way."""
 
     # Data
 
