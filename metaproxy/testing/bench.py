@@ -6,7 +6,7 @@ Lives here: `Bench`, what all checks of a codec use. Does not: the checks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from typing import NamedTuple, TypeVar
 
 from zope.interface.exceptions import Invalid
@@ -15,6 +15,7 @@ from zope.interface.interface import InterfaceClass
 from metaproxy.interfaces import ICodec, ISession
 from metaproxy.message import ErrorKind, FrameError, Kind, Message, Side
 from metaproxy.plugins import verify_contract
+from metaproxy.testing.joining import Join, join_bytes, joined
 from metaproxy.testing.report import fault, need, shorten
 from metaproxy.testing.watchdog import Endless, Watchdog
 
@@ -56,8 +57,15 @@ class Bench:
         credentials: Mapping[str, str],
         login: list[bytes],
         watchdog: Watchdog,
+        join: Join = join_bytes,
+        ids: bool = True,
+        own: Collection[str] = (),
     ) -> None:
         self.codec = codec
+        self.join = join
+        self.ids = ids
+        self.own = frozenset(own)
+        self.replies_with_messages = False
         self.frames = frames
         self.max_frame = max_frame
         self.credentials = credentials
@@ -110,6 +118,7 @@ class Bench:
     def reply(self, what: str, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes:
         """The frame of the error, also where the codec leaves it to the client's session to send it."""
         made = self.call(what, self.codec.reply, request, kind, text, name, data=request.frame)
+        self.replies_with_messages = isinstance(made, Message)
         if isinstance(made, Message):
             need(made.kind is Kind.ERROR, f"{what} gave {made!r:.200}; a Message that answers must be an ERROR")
             made = made.frame
@@ -194,8 +203,14 @@ class Bench:
         return messages
 
     def read(self, side: Side, pieces: Iterable[bytes], max_frame: int | None = None) -> tuple[list[Message], ISession]:
+        """What a new session makes of the pieces: see `joined`."""
         session = self.session(side, max_frame)
-        return self.feed(session, pieces, self.max_frame if max_frame is None else max_frame), session
+        messages = self.feed(session, pieces, self.max_frame if max_frame is None else max_frame)
+        return self.joined(messages, session), session
+
+    def joined(self, messages: list[Message], session: ISession) -> list[Message]:
+        """All messages of a session, streams as whole messages."""
+        return joined(messages, self.join, session.error is not None)
 
     def one(self, side: Side, data: bytes, what: str, more: bool = False) -> Message:
         """The only message of `data`, which nothing follows; with `more` the first, others may follow."""

@@ -6,7 +6,7 @@ Lives here: the order of the checks. Does not: the checks, each in a module of i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from metaproxy.interfaces import ICodec
 from metaproxy.message import Side
@@ -15,6 +15,7 @@ from metaproxy.testing.bench import Bench, Prepare
 from metaproxy.testing.bounds import check_bounds, check_costs, check_growth
 from metaproxy.testing.declaration import check_declaration, check_sessions
 from metaproxy.testing.frames import check_holds, check_single_frames
+from metaproxy.testing.joining import Join, join_bytes
 from metaproxy.testing.login import check_login
 from metaproxy.testing.mutations import check_mutations
 from metaproxy.testing.splits import check_splits
@@ -30,6 +31,9 @@ def check_codec(
     prepare: Prepare | None = None,
     credentials: Mapping[str, str] | None = None,
     login: Sequence[bytes] = (),
+    join: Join = join_bytes,
+    ids: bool = True,
+    own: Collection[str] = (),
 ) -> None:
     """
     Raise AssertionError, with a hexdump of the bytes in question, unless the codec and its sessions keep the contract.
@@ -40,11 +44,16 @@ def check_codec(
     answer; not needed by most. max_frame: bytes. credentials: what `open` is given, as `credentials:` of a cluster;
     login: the frames that a server sends in answer to what `open` then says, so that the session becomes ready.
 
+    For protocols with streams, or without ids: join(head, chunks) gives the whole message that a head and its chunks
+    mean, for a codec that gives either, as its reads are cut. ids: whether ids stand in the frames; False where a
+    session with Correlation.ID counts exchanges by itself (HTTP/1.1). own: metadata that sessions make by themselves
+    (X-Forwarded-For): they need not stay as a frame has them.
+
     It is seeded, so a failure comes back; it ends whatever the codec does, and takes some tenths of a second.
     """
     frames = {Side.CLIENT: list(client), Side.SERVER: list(server)}
     with Watchdog() as watchdog:
-        bench = Bench(codec, frames, max_frame, prepare, credentials or {}, list(login), watchdog)
+        bench = Bench(codec, frames, max_frame, prepare, credentials or {}, list(login), watchdog, join, ids, own)
         check_declaration(codec)
         check_single_frames(bench)
         check_costs(bench)

@@ -36,7 +36,7 @@ def check_mutations(bench: Bench) -> None:
             except FrameError:
                 continue
             same = _mutate(bench, what, message, Mutation())
-            _check_meaning(f"{what}, with an empty mutation", bench.one(side, same, what), message, same, ())
+            _check_meaning(bench, f"{what}, with an empty mutation", bench.one(side, same, what), message, same, ())
             if frame == message.frame:  # a kind of frame that has no place for metadata
                 continue
             mutated += side is Side.CLIENT
@@ -61,13 +61,13 @@ def _check_mutated(bench: Bench, side: Side, what: str, message: Message, frame:
     need(again.id == message.id, f"{what}: id {again.id}; it was {message.id}", frame)
     need(again.kind is message.kind, f"{what}: {again.kind.name}; it was {message.kind.name}", frame)
     _need_value(what, again, _KEY, "1")
-    _check_meaning(what, again, message, frame, (_KEY,))
+    _check_meaning(bench, what, again, message, frame, (_KEY,))
     _check_bytes(what, message.frame, frame)
     id = 1 if bench.codec.correlation is Correlation.ID else again.id
     data = sent(bench, OTHER[side], again, id, what)
     what_sent = f"{what}, then sent under id {id}"
     passed = bench.one(side, data, what_sent, True)
-    same_meaning(what_sent, again, passed, data)
+    same_meaning(bench, what_sent, again, passed, data)
     _check_again(bench, side, what, again)
     _check_spelling(bench, side, what, message)
     removed = bench.one(side, _mutate(bench, what, again, Mutation({}, (_KEY,))), f"{what} back")
@@ -76,7 +76,7 @@ def _check_mutated(bench: Bench, side: Side, what: str, message: Message, frame:
         f"{what} back: {_KEY} was removed again; its bytes still decode with it",
         removed.frame,
     )
-    _check_meaning(f"{what} back", removed, message, removed.frame, (_KEY,))
+    _check_meaning(bench, f"{what} back", removed, message, removed.frame, (_KEY,))
 
 
 def _need_value(what: str, message: Message, key: str, value: str) -> None:
@@ -96,7 +96,7 @@ def _check_again(bench: Bench, side: Side, what: str, again: Message) -> None:
     ):
         other = bench.one(side, _mutate(bench, what, again, change), f"{what} by {change}"[:200])
         _need_value(f"{what}, then by {change}"[:200], other, _KEY, value)
-        _check_meaning(f"{what}, then by {change}"[:200], other, again, other.frame, (_KEY,))
+        _check_meaning(bench, f"{what}, then by {change}"[:200], other, again, other.frame, (_KEY,))
         need(
             len(value) > 1 or len(other.frame) == len(again.frame),
             f"{what}, then by {change!s:.100}: {len(other.frame)} bytes; with a value as long it had"
@@ -139,7 +139,7 @@ def _check_spelling(bench: Bench, side: Side, what: str, message: Message) -> No
 
 def _check_removed(bench: Bench, side: Side, what: str, message: Message) -> None:
     """A key that the frame carries can go, and goes alone."""
-    for key in list(message.known()):
+    for key in message.known().keys() - bench.own:
         try:
             frame = _mutate(bench, what, message, Mutation({}, (key,)))
         except FrameError:
@@ -152,19 +152,25 @@ def _check_removed(bench: Bench, side: Side, what: str, message: Message) -> Non
             f"{what}: {key} was removed, other bytes came out, and they still decode with it",
             frame,
         )
-        # The same value may be known under two keys.
-        twins = {other for other, value in message.known().items() if value == message.get(key) and not left.get(other)}
-        _check_meaning(f"{what} without {key}", left, message, frame, {key, *twins})
+        # The same value may be known under two keys, and its parts under keys such as cookie.NAME.
+        twins = {
+            other
+            for other, value in message.known().items()
+            if not left.get(other) and (value == message.get(key) or other.startswith(f"{key}."))
+        }
+        _check_meaning(bench, f"{what} without {key}", left, message, frame, {key, *twins})
 
 
-def _check_meaning(what: str, after: Message, before: Message, data: bytes, changed: Iterable[str]) -> None:
+def _check_meaning(
+    bench: Bench, what: str, after: Message, before: Message, data: bytes, changed: Iterable[str]
+) -> None:
     """Id, kind and all other metadata are as before."""
     need(
         (after.id, after.kind) == (before.id, before.kind),
         f"{what}: {after.kind.name} {after.id}; it was {before.kind.name} {before.id}",
         data,
     )
-    skip = {key.lower() for key in changed}
+    skip = {key.lower() for key in changed} | bench.own
     old = {key: value for key, value in before.known().items() if key.lower() not in skip}
     new = {key: value for key, value in after.known().items() if key.lower() not in skip}
     for key in old.keys() | new.keys():

@@ -107,6 +107,7 @@ def check_isolation(bench: Bench) -> None:
             messages = bench.feed(first, [stream[:cut]], bench.max_frame)
             others = bench.feed(second, [stream], bench.max_frame)
             messages += bench.feed(first, [stream[cut:]], bench.max_frame)
+            messages, others = bench.joined(messages, first), bench.joined(others, second)
             need(
                 others == alone and messages == alone,
                 f"two connections of {side.value}s at a time: one gives {shorten(messages)}, the other"

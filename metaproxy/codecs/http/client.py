@@ -161,11 +161,13 @@ class ClientSession(Session):
             return at
         body = Body(head.length, bool(flags & requests.CHUNKED), self._max_head, self._rules.max_body)
         payload, at = body.take(data, at)
-        if body.done and len(head.frame) + len(payload) < self._max_frame:
-            self._asked[id] = flags
-            messages.append(whole(head, payload, id, more, body.trailers))
-            self._ended(flags)
-            return at
+        if body.done:
+            message = whole(head, payload, id, more, body.trailers)
+            if len(message.frame) <= self._max_frame:
+                self._asked[id] = flags
+                messages.append(message)
+                self._ended(flags)
+                return at
         self._asked[id] = flags | _UNREAD
         self._body = body
         messages.append(opening(head, id, more))

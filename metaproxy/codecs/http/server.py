@@ -6,6 +6,8 @@ Lives here: `ServerSession`. Does not: what a head may hold (`answers`), how bod
 
 from __future__ import annotations
 
+from collections import deque
+
 from metaproxy.codecs.framing import Session
 from metaproxy.codecs.http import answers
 from metaproxy.codecs.http.bodies import LARGEST_CHUNK, UNSIZED, Body, HeadBuffer, cut, with_lines
@@ -31,10 +33,11 @@ class ServerSession(Session):
         self._max_head = min(rules.max_head, max_frame)
         self._max_frame = max_frame
         self._buffer = HeadBuffer(self._max_head)
-        # The request under way: its id, 0 for none.
+        # The request whose answer comes next: its id, 0 for none; and those that were sent behind it.
         self._id = 0
         self._method = b""
         self._protocol = b""
+        self._behind: deque[tuple[int, bytes, bytes]] = deque()
         self._chunked = False
         self._left = UNSIZED
         # The answer under way.
@@ -72,12 +75,14 @@ class ServerSession(Session):
         return b""
 
     def _start(self, head: Head, id: int) -> None:
-        self._id = id
-        self._method = head.method
-        self._protocol = head.protocol
+        if self._id:
+            self._behind.append((id, head.method, head.protocol))
+        else:
+            self._id = id
+            self._method = head.method
+            self._protocol = head.protocol
         self._chunked = False
         self._left = UNSIZED
-        self._interims = 0
 
     def _data(self, payload: bytes) -> bytes:
         if self._chunked:
@@ -152,10 +157,10 @@ class ServerSession(Session):
             stop = at + length
             start = len(head.frame)
             kind = Kind.ERROR if failed else Kind.RESPONSE
-            if start + length < self._max_frame:
+            if start + length <= self._max_frame:
                 frame = head.frame + data[at:stop] if length else head.frame
                 messages.append(HttpMessage(kind, frame, id, head, rules.more, start))
-                self._id = 0
+                self._answered(0)
                 return stop
         if self._method == b"HEAD" or status in (204, 304) or length == 0:
             messages.append(whole(head, b"", id, rules.more, failed=failed))
@@ -172,11 +177,12 @@ class ServerSession(Session):
             flags |= answers.CLOSE
         body = Body(head.length, bool(flags & answers.CHUNKED), self._max_head)
         payload, at = body.take(data, at)
-        if body.done and len(head.frame) + len(payload) < self._max_frame:
-            failed = rules.failed(head, body.trailers)
-            messages.append(whole(head, payload, id, rules.more, body.trailers, failed))
-            self._answered(flags)
-            return at
+        if body.done:
+            message = whole(head, payload, id, rules.more, body.trailers, rules.failed(head, body.trailers))
+            if len(message.frame) <= self._max_frame:
+                messages.append(message)
+                self._answered(flags)
+                return at
         messages.append(opening(head, id, rules.more, rules.failed(head, None)))
         self._body = body
         self._head, self._flags = head, flags
@@ -201,7 +207,11 @@ class ServerSession(Session):
         self._answered(self._flags)
 
     def _answered(self, flags: int) -> None:
-        self._id = 0
+        self._interims = 0
+        if self._behind:
+            self._id, self._method, self._protocol = self._behind.popleft()
+        else:
+            self._id = 0
         if flags & answers.CLOSE:
             self._last = True
 
@@ -231,8 +241,9 @@ class ServerSession(Session):
         if body is None or not body.unsized:
             return []
         self._body = None
-        id, self._id = self._id, 0
-        return [end(id, failed=self._failed(body))]
+        last = end(self._id, failed=self._failed(body))
+        self._answered(answers.CLOSE)
+        return [last]
 
     def _failed(self, body: Body) -> bool:
         assert self._head is not None
