@@ -82,6 +82,15 @@ class Downstream(Protocol):
 
     transport: Wire  # type: ignore[assignment]
 
+    # Beyond 30 attributes in its dict an object is slower to read and larger.
+    __slots__ = (
+        "_barrier", "_blocked", "_budget", "_choked", "_closed", "_counts", "_exchanges", "_gone", "_held",
+        "_last_answered", "_last_words", "_leaving", "_limit", "_look_again", "_ordered", "_out", "_overload",
+        "_pauses", "_queue", "_releasing", "_sequential", "_slow", "_stall", "_stall_mark", "_streams", "_turn",
+        "_window", "_withheld", "codec", "facts", "inflight", "last_active", "leases", "listener", "network",
+        "number", "pinned_by_cluster", "session", "session_pin", "shared_by_pool",
+    )  # fmt: skip
+
     def __init__(self, listener: ClientOwner, number: int) -> None:
         snapshot = listener.snapshot
         self.listener = listener

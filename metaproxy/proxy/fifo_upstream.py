@@ -27,6 +27,8 @@ class FifoUpstream(Upstream):
     counted, so that no question needs a look at all places.
     """
 
+    __slots__ = ("_given_up", "_pending")
+
     def __init__(self, pool: ConnectionOwner, profile: Hashable) -> None:
         super().__init__(pool, profile)
         self._pending: deque[Try] = deque()

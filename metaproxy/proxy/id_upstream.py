@@ -23,6 +23,8 @@ _STREAM_OPEN = Kind.STREAM_OPEN
 class IdUpstream(Upstream):
     """Answers carry the id under which the request was sent: ours, counted up for each connection."""
 
+    __slots__ = ("_max_id", "_next_id", "_pending")
+
     def __init__(self, pool: ConnectionOwner, profile: Hashable) -> None:
         super().__init__(pool, profile)
         self._pending: dict[int, Try] = {}

@@ -41,6 +41,13 @@ class Upstream(Protocol):
 
     transport: Wire  # type: ignore[assignment]
 
+    # Beyond 30 attributes in its dict an object is slower to read and larger.
+    __slots__ = (
+        "_attentive", "_counts", "_facts", "_full", "_limited", "_out", "_pends", "_ready", "_retiring", "_session",
+        "_spoilt", "_starting", "_stuck", "_turn", "_waiting", "alive", "choked", "endpoint", "holder", "idle_since",
+        "lease", "opened", "paused_by", "pool", "profile", "requests", "reserved", "usable",
+    )  # fmt: skip
+
     def __init__(self, pool: ConnectionOwner, profile: Hashable) -> None:
         self.pool = pool
         self.profile = profile

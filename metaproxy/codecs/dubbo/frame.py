@@ -40,6 +40,7 @@ class DubboSession(Session):
     """The frames of one connection. A loop of its own, as LengthFramed's makes two more calls a frame."""
 
     def __init__(self, side: Side, max_frame: int) -> None:
+        super().__init__()
         self._client = side is Side.CLIENT
         self._max = max_frame
         self._rest = bytearray()

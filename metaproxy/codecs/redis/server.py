@@ -29,6 +29,7 @@ _LOST = error_probe("the connection that this command belongs to was lost, or no
 
 class ServerSession(Session):
     def __init__(self, max_frame: int) -> None:
+        super().__init__()
         self._most = max_frame
         self._scanner = Scanner(max_frame)
         self._held = Held()

@@ -24,6 +24,7 @@ class CommandStream(Session):
     """
 
     def __init__(self, max_frame: int, heads: dict[bytes, int]) -> None:
+        super().__init__()
         self._heads = heads
         self._most = max_frame
         self._scanner = CommandScanner(max_frame)

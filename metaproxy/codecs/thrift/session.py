@@ -110,6 +110,7 @@ class ThriftSession(Session):
     def __init__(
         self, names: Names, side: Side, max_frame: int, transport: str, protocol: str, check: bool = False
     ) -> None:
+        super().__init__()
         self._names = names
         self._side = side
         self._max = max_frame
