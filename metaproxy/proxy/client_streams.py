@@ -62,7 +62,7 @@ class ClientStreams:
             if exchange is not None:
                 exchange.abandon("downstream_gone")
             return exchange is not None
-        if chunk.kind is Kind.STREAM_RESET and stream.exchange is None:
+        if chunk.kind is Kind.STREAM_RESET and stream.exchange is None and not stream.over:
             del self._by_id[chunk.id]
             self._client.give_up_waiting(chunk.id)
             return True

@@ -72,9 +72,9 @@ class Half:
 
 class Stream:
     """
-    id: the exchange's on the client's connection. exchange: None while its head waits for its turn. attempt: what it is
-    sent by, or answered by. begun: the answer's head went to the client. over: the exchange has ended; what the client
-    still sends of it is dropped.
+    id: the exchange's on the client's connection. exchange: None while its head waits for its turn, and when it is
+    over. attempt: what it is sent by, or answered by. begun: the answer's head went to the client. over: the exchange
+    has ended; what the client still sends of it is dropped.
     failed: the answer's end reports failure. replay: chunks for another try, None when they are not all kept.
     first_byte: when the answer's head went to the client, 0.0 before.
     """
@@ -451,7 +451,7 @@ class Stream:
         for copy in self.copies:
             copy.original_ended()
         self.copies = []
-        self.attempt = None
+        self.attempt = self.exchange = None  # it points back here: no cycle is left
 
     # -- counts
 
