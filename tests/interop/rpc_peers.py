@@ -57,6 +57,22 @@ def brpc_client(peer: str) -> Command:
     )
 
 
+def brpc_stream_server(port: int) -> Command:
+    """
+    A server of bRPC's streams, which no library outside of C++ has: by hand, after Apache bRPC's own layouts, and with
+    nothing of ours. Its streams are listed in peers/brpc/stream_server.py. It needs nothing installed.
+    """
+    return python_command("brpc/stream_server.py", "main", str(port))
+
+
+def brpc_stream_client() -> Command:
+    """
+    A client of bRPC's streams by hand, led step by step; its steps are listed in peers/brpc/stream_client.py. Its calls
+    reach real servers, too, and tell what the libraries hide: error codes, user fields, correlation ids.
+    """
+    return python_command("brpc/stream_client.py", "main")
+
+
 def trpc_server(name: str, port: int, streams_port: int) -> Command:
     """A server on trpc-java: trpc.example.echo.Echo on the one port, Stream on the other; see TrpcServer."""
     return _java("java-trpc", "trpc.TrpcServer", name, str(port), str(streams_port))

@@ -87,6 +87,74 @@ def test_starlight_carries_key_value_attachments(server: str, clients: Clients, 
     assert result["value"]["message"] == {"brpc": "hi", "starlight": "hi|tenant=t1"}[server]
 
 
+@pytest.fixture(scope="module")
+def stream_port(start: Start) -> int:
+    port = free_port()
+    start(rpc_peers.brpc_stream_server(port))
+    return port
+
+
+def test_brpc_streams_carry_messages_both_ways_until_both_sides_close(clients: Clients, stream_port: int) -> None:
+    steps = [
+        {"do": "open", "mode": "echo"},
+        {"do": "send", "text": "one"},
+        {"do": "fill", "bytes": 200_000},
+        {"do": "receive"},
+        {"do": "size"},
+        {"do": "open", "mode": "count:3", "stream": "other"},
+        {"do": "receive", "stream": "other"},
+        {"do": "close"},
+        {"do": "closed"},
+        {"do": "closed", "stream": "other"},
+    ]
+    results = clients(rpc_peers.brpc_stream_client()).run(port=stream_port, steps=steps)
+    opened = {"text": "opened", "accepted": True}
+    values = [each.get("value", each) for each in results]
+    assert values == [opened, None, None, "one", {"bytes": 200_000}, opened, "0", None, "closed", "closed"]
+
+
+def test_brpc_streams_are_refused_reset_and_stopped_without_feedback(clients: Clients, stream_port: int) -> None:
+    steps = [
+        {"do": "open", "mode": "refuse"},
+        {"do": "open", "mode": "fail"},
+        {"do": "open", "mode": "reset", "stream": "r"},
+        {"do": "closed", "stream": "r"},
+        {"do": "open", "mode": "sink", "stream": "s"},
+        {"do": "fill", "bytes": 5_000_000, "stream": "s"},
+        {"do": "send", "text": "end", "stream": "s"},
+        {"do": "receive", "stream": "s"},
+        {"do": "open", "mode": "deaf", "stream": "d"},
+        {"do": "fill", "bytes": 5_000_000, "stream": "d", "seconds": 0.5},
+    ]
+    results = clients(rpc_peers.brpc_stream_client()).run(port=stream_port, steps=steps)
+    assert results[0]["value"] == {"text": "refused", "accepted": False}
+    assert results[1]["error"]["message"] == "2001: no: fail"
+    assert (results[3]["value"], results[7]["value"]) == ("reset", "1 5000000")
+    assert results[9]["error"]["class"] == "TimeoutError"
+
+
+@peer("brpc", "starlight")
+@pytest.mark.parametrize("server", rpc_peers.BRPC_PEERS)
+def test_calls_by_hand_tell_what_servers_of_brpc_answer(
+    server: str, clients: Clients, brpc_ports: dict[str, int]
+) -> None:
+    call = {"do": "call", "service": "example.EchoService", "method": "Echo", "text": "hi"}
+    steps = [
+        {**call, "attachment": "raw \x00\xff", "log_id": 7, "user_fields": {"a": "b"}, "timeout_ms": 2000},
+        {**call, "method": "Fail"},
+        {**call, "method": "Nope"},
+        {**call, "service": "no.Such"},
+    ]
+    results = clients(rpc_peers.brpc_stream_client()).run(port=brpc_ports[server], steps=steps)
+    echoed, failed, method, service = [each["value"] for each in results]
+    assert (echoed["code"], echoed["text"], echoed["correlation_id_kept"]) == (0, "hi", True)
+    assert (failed["code"], failed["correlation_id_kept"]) == (2001, True)
+    codes = {"brpc": (2001, 2001, False), "starlight": (1002, 1001, True)}
+    assert (method["code"], service["code"], method["correlation_id_kept"]) == codes[server]
+    if server == "brpc":
+        assert echoed["attachment"] == "raw \x00\xff"
+
+
 class TrpcPorts(NamedTuple):
     unary: int
     streams: int
