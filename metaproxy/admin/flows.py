@@ -24,8 +24,9 @@ ROWS = 200
 class FlowsNow(Endpoint):
     path = "/flows"
     about = (
-        "Who sends what where: rate, errors, p50, p99 by caller, cluster and operation over the last `seconds=`; "
-        "`caller=KEY` names the key that tells callers apart. Counted only while it is asked for."
+        "Who sends what where: rate, errors, p50, p99 by caller, cluster and operation over the last `seconds=`, and "
+        "the streams that are open; `caller=KEY` names the key that tells callers apart. Counted only while it is "
+        "asked for."
     )
 
     def __init__(self, view: View) -> None:
@@ -37,7 +38,7 @@ class FlowsNow(Endpoint):
         seconds = number(ask, "seconds", SECONDS, STEP, KEPT)
         limit = int(number(ask, "limit", ROWS, 1, MAX_ROWS))
         flows = self._flows(ask.query.get("caller", ""))
-        found = flows.read(self._clock.seconds(), seconds, limit)
+        found = flows.read(self._clock.seconds(), seconds, limit, self._proxy.open_streams())
         return as_json(
             {
                 "seconds": round(found.seconds, 3),
@@ -98,6 +99,7 @@ def _figures(tally: Tally, seconds: float) -> Json:
         "error_rate": round(errors / seconds, 3),
         "outcomes": dict(tally.outcomes),
         "latency_ms": {name: _ms(tally.percentile(share)) for name, share in (("p50", 0.5), ("p99", 0.99))},
+        "streams": {"open": tally.open, "request_bytes": tally.request_bytes, "response_bytes": tally.response_bytes},
     }
 
 

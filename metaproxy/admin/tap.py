@@ -1,5 +1,5 @@
 """
-A look into the traffic: exchanges as they end, decoded, a line of JSON each.
+A look into the traffic: exchanges as they end, decoded, a line of JSON each; streams also as they begin.
 
 Lives here: /tap, and its bounds. Does not: what a line says (`telemetry.inspect.decoded`), sending it (`live`).
 """
@@ -18,10 +18,11 @@ from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, Http
 from metaproxy.admin.view import View
 from metaproxy.app.service import ProxyService
 from metaproxy.filters.rate_limit.token_bucket import Bucket, Filling
-from metaproxy.message import Message
+from metaproxy.message import KIND_NAMES, Chunk, Message, Side
 from metaproxy.proxy.snapshot import ListenerSnapshot
-from metaproxy.telemetry.inspect.decoded import decoded, metadata
+from metaproxy.telemetry.inspect.decoded import as_time, decoded, metadata, readable, source
 from metaproxy.telemetry.inspect.exchange_match import Choice, compile_match
+from metaproxy.telemetry.inspect.first_bytes import FIRST, FirstBytes, confidential, shown
 from metaproxy.telemetry.roles import CompletedExchange
 
 MAX_TAPS = 8
@@ -35,7 +36,7 @@ class Tap(Endpoint):
     path = "/tap"
     about = (
         "A stream of exchanges as they end, decoded, a line of JSON each, of `listener=`, that `match=`; `limit=` ends "
-        "it, `rate=` bounds it."
+        "it, `rate=` bounds it. Streams as they begin, too; with `chunks=1` all of their pieces."
     )
 
     def __init__(self, view: View) -> None:
@@ -49,10 +50,11 @@ class Tap(Endpoint):
         rate = number(ask, "rate", RATE, 1, MAX_RATE)
         if len(self._open) >= MAX_TAPS:
             raise HttpError(429, f"{MAX_TAPS} taps are open; end one of them", "path")
-        lines = _Lines(choice, limit, rate, self._clock)
+        chunks = bool(int(number(ask, "chunks", 0, 0, 1)))
+        lines = _Lines(choice, limit, rate, self._clock, chunks)
         self._open.add(lines)
         hook = lines.on_complete
-        self._proxy.watch(hook)
+        self._proxy.watch(hook, lines.on_head, lines.on_chunk)
 
         def ended() -> None:
             self._open.discard(lines)
@@ -60,6 +62,30 @@ class Tap(Endpoint):
 
         lines.body = Live(ended)
         return AdminResponse(lines.body, "application/x-ndjson")
+
+
+_HALF = {Side.CLIENT: "request", Side.SERVER: "response"}
+
+
+def _chunk(exchange: CompletedExchange, chunk: Chunk, side: Side, now: float) -> Json:
+    """A line for one piece of a stream."""
+    line: Json = {
+        "event": "chunk",
+        "time": as_time(now),
+        "listener": exchange.listener,
+        "source": source(exchange.client.facts),
+        "connection": exchange.client.number,
+        "operation": readable(exchange, "operation") or "-",
+        "id": exchange.message.id,
+        "half": _HALF[side],
+        "kind": KIND_NAMES[chunk.kind],
+        "bytes": len(chunk.frame),
+    }
+    if chunk.metadata:
+        line["trailers"] = metadata(chunk)
+    if chunk.frame and not confidential(exchange):
+        line["first"] = shown(chunk.frame[:FIRST])
+    return line
 
 
 def chosen(proxy: ProxyService, listener: str, match: str) -> Choice:
@@ -87,12 +113,14 @@ def _known(proxy: ProxyService, snapshots: Iterable[ListenerSnapshot]) -> dict[s
 
 
 class _Lines:
-    """limit: how many, then it ends; rate: a second."""
+    """limit: how many, then it ends; rate: a second; chunks: whether each chunk has a line."""
 
     body: Live
 
-    def __init__(self, choice: Choice, limit: int, rate: float, clock: IReactorTime) -> None:
+    def __init__(self, choice: Choice, limit: int, rate: float, clock: IReactorTime, chunks: bool) -> None:
         self._choice = choice
+        self._chunks = chunks
+        self._first = FirstBytes()
         self._left = limit
         self._filling = Filling(rate, 1.0, max(rate, 1.0), True)
         self._bucket = Bucket(max(rate, 1.0))
@@ -101,8 +129,30 @@ class _Lines:
 
     def on_complete(self, exchange: CompletedExchange) -> None:
         """A hook of ProxyService.watch."""
+        if not exchange.streamed:
+            if self._choice(exchange) and self._may():
+                self._put(decoded(exchange, self._offset))
+            return
+        request, response = self._first.take(exchange)
         if self._choice(exchange) and self._may():
-            self._put(decoded(exchange, self._offset))
+            line = {"event": "end", **decoded(exchange, self._offset)}
+            line["stream"]["request"] |= request
+            line["stream"]["response"] |= response
+            self._put(line)
+
+    def on_head(self, exchange: CompletedExchange, side: Side) -> None:
+        """The head of a stream went on: the client's to its server, or the server's to its client."""
+        if self._choice(exchange) and self._may():
+            event = f"{_HALF[side]}_head"
+            self._put({"event": event, **decoded(exchange, self._offset, self._clock.seconds())})
+
+    def on_chunk(self, exchange: CompletedExchange, chunk: Chunk, side: Side) -> None:
+        """A hook of ProxyService.watch."""
+        if not self._left:
+            return
+        self._first.add(exchange, chunk, side)
+        if self._chunks and self._choice(exchange) and self._may():
+            self._put(_chunk(exchange, chunk, side, self._clock.seconds() + self._offset))
 
     def on_difference(self, exchange: CompletedExchange, cluster: str, answer: Message, text: str) -> None:
         """A mirror answered something else (proxy.mirror)."""

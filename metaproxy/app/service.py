@@ -11,6 +11,7 @@ import errno
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
 from weakref import WeakSet
 
 from twisted.application.service import Service
@@ -21,7 +22,9 @@ from twisted.logger import Logger
 
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.routes import Route
+from metaproxy.message import Chunk, Side
 from metaproxy.plugins import Registry
+from metaproxy.proxy.exchange import Exchange
 from metaproxy.proxy.listener import Listener
 from metaproxy.proxy.memory import held_by_client
 from metaproxy.proxy.mirror import Mirror
@@ -31,6 +34,7 @@ from metaproxy.proxy.pool import Pool
 from metaproxy.proxy.roles import Network
 from metaproxy.proxy.snapshot import FilterUse, Snapshot
 from metaproxy.support.addresses import Address
+from metaproxy.support.log_throttle import LogThrottle
 from metaproxy.telemetry.roles import CompletedExchange
 from metaproxy.wire import ListeningSocket
 
@@ -44,6 +48,18 @@ SHORT = 10.0
 
 Watcher = Callable[[CompletedExchange], None]
 """Called with each exchange that completes."""
+HeadWatcher = Callable[[CompletedExchange, Side], None]
+"""Called with an exchange that is a stream when a head of it went on: the client's to the server, or the server's."""
+ChunkWatcher = Callable[[CompletedExchange, Chunk, Side], None]
+"""Called with each chunk of a stream, as filters passed it on."""
+
+
+class Watch(NamedTuple):
+    """What somebody who looks on is called with."""
+
+    on_complete: Watcher
+    on_head: HeadWatcher | None
+    on_chunk: ChunkWatcher | None
 
 
 class ProxyService(Service):
@@ -66,7 +82,9 @@ class ProxyService(Service):
         self._retired: WeakSet[Cluster] = WeakSet()
         self._swept = 0.0
         self._pauses: dict[str, tuple[Pause, IDelayedCall]] = {}
-        self._watchers: list[Watcher] = []
+        self._watches: list[Watch] = []
+        self._hooks: list[Watcher] = []
+        self._log_throttle = LogThrottle(network.clock.seconds)
         self._sweeper = LoopingCall(self._sweep)
         self._sweeper.clock = network.clock
 
@@ -135,26 +153,47 @@ class ProxyService(Service):
     @property
     def watchers(self) -> tuple[Watcher, ...]:
         """The hooks of `watch`, in the order in which they are called."""
-        return tuple(self._watchers)
+        return tuple(watch.on_complete for watch in self._watches)
 
     @property
     def retired(self) -> tuple[Cluster, ...]:
         """Clusters that no configuration names any longer, with exchanges or connections that are not over."""
         return tuple(self._retired)
 
-    def watch(self, hook: Watcher) -> None:
-        """Call `hook` with every exchange that completes, until `unwatch`; it costs nothing before and after."""
-        self._watchers.append(hook)
-        _watch(self.snapshot, [hook])
+    def watch(self, hook: Watcher, on_head: HeadWatcher | None = None, on_chunk: ChunkWatcher | None = None) -> None:
+        """
+        Call `hook` with every exchange that completes, until `unwatch`, and the others with what streams are made of
+        as it passes; it costs nothing before and after.
+        """
+        watch = Watch(hook, on_head, None if on_chunk is None else _harmless(on_chunk, self._log_throttle))
+        self._watches.append(watch)
+        self._watch(self.snapshot, [watch])
+
+    def _watch(self, snapshot: Snapshot | None, watches: list[Watch]) -> None:
+        self._hooks[:] = self.watchers
+        for route in _routes(snapshot):
+            if isinstance(route.mirror, Mirror):
+                route.mirror.watchers = self._hooks
+            for watch in watches:
+                _hook(route, watch)
 
     def unwatch(self, hook: Watcher) -> None:
         """End `watch`. Exchanges that began before the last change of the configuration may still call it."""
-        self._watchers.remove(hook)
+        watch = next(one for one in self._watches if one.on_complete == hook)
+        self._watches.remove(watch)
+        self._hooks[:] = self.watchers
         for route in _routes(self.snapshot):
-            hooks = list(route.on_complete)
-            if hook in hooks:
-                hooks.remove(hook)
-                route.on_complete = tuple(hooks)
+            route.on_complete = tuple(one for one in route.on_complete if one != hook)
+            route.on_head = tuple(one for one in route.on_head if one != watch.on_head)
+            route.on_chunk = tuple(one for one in route.on_chunk if one is not watch.on_chunk)
+
+    def open_streams(self) -> Iterator[CompletedExchange]:
+        """The exchanges under way that are streams, also those of listeners that leave."""
+        for listener in (*self.listeners.values(), *self.leaving):
+            for client in listener.clients:
+                for exchange in client.open_streams():
+                    if isinstance(exchange, Exchange):
+                        yield exchange
 
     # -- holding a cluster's requests
 
@@ -211,7 +250,7 @@ class ProxyService(Service):
         before = self.snapshot
         self.snapshot = snapshot
         self.network.overload.limit(snapshot.overload)
-        _watch(snapshot, self._watchers)
+        self._watch(snapshot, self._watches)
         for name, (pause, _) in self._pauses.items():
             if name in snapshot.clusters:
                 snapshot.clusters[name].paused_by = pause
@@ -299,12 +338,27 @@ def _routes(snapshot: Snapshot | None) -> list[Route]:
     return [route for one in listeners for route in (*one.routes.routes, one.no_route)]
 
 
-def _watch(snapshot: Snapshot | None, hooks: list[Watcher]) -> None:
-    if hooks:
-        for route in _routes(snapshot):
-            if isinstance(route.mirror, Mirror):
-                route.mirror.watchers = hooks
-            route.on_complete = (*route.on_complete, *(hook for hook in hooks if hook not in route.on_complete))
+def _hook(route: Route, watch: Watch) -> None:
+    """Behind the filters' hooks. Two listeners may have a route in common."""
+    if watch.on_complete not in route.on_complete:
+        route.on_complete = (*route.on_complete, watch.on_complete)
+    if watch.on_head is not None and watch.on_head not in route.on_head:
+        route.on_head = (*route.on_head, watch.on_head)
+    if watch.on_chunk is not None and watch.on_chunk not in route.on_chunk:
+        route.on_chunk = (*route.on_chunk, watch.on_chunk)
+
+
+def _harmless(hook: ChunkWatcher, throttle: LogThrottle) -> ChunkWatcher:
+    """Catch what it raises: a hook of the path that raises ends its stream, which no onlooker may."""
+
+    def look(exchange: CompletedExchange, chunk: Chunk, side: Side) -> None:
+        try:
+            hook(exchange, chunk, side)
+        except Exception:
+            if throttle.allows():
+                log.failure("{hook} failed; it looked at a chunk", hook=hook)
+
+    return look
 
 
 Place = tuple[Listener, Address]

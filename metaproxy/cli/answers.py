@@ -109,6 +109,14 @@ class Clusters(TypedDict):
 # -- top
 
 
+class OpenStreams(TypedDict):
+    """The streams of a flow that are open, and what has passed of them."""
+
+    open: int
+    request_bytes: int
+    response_bytes: int
+
+
 class Tally(TypedDict):
     """What was counted of a flow, or of several."""
 
@@ -118,6 +126,7 @@ class Tally(TypedDict):
     error_rate: float
     latency_ms: Latency
     outcomes: Counts
+    streams: OpenStreams
 
 
 class Flow(Tally):
@@ -171,10 +180,42 @@ class MirrorDifference(TypedDict):
     differs: str
 
 
-class Tapped(TypedDict):
-    """A line of `/tap`. lost: exchanges before it that are not in the stream."""
+class TappedHalf(TypedDict):
+    """How much of a stream passed in one direction."""
+
+    chunks: int
+
+
+class TappedStream(TypedDict):
+    """What a tap tells of a stream."""
+
+    request: TappedHalf
+    response: TappedHalf
+
+
+class TappedChunk(TypedDict):
+    """A line of `/tap` for a piece of a stream. half: 'request' or 'response'."""
 
     time: str
+    source: str
+    operation: str
+    id: int
+    half: str
+    kind: str
+    bytes: int
+    first: NotRequired[Mapping[str, str]]
+    trailers: NotRequired[Mapping[str, str]]
+
+
+class Tapped(TypedDict):
+    """
+    A line of `/tap`. lost: lines before it that are missing. event: of a stream, what happened to it: its end, or
+    'request_head' and 'response_head' before.
+    """
+
+    time: str
+    event: NotRequired[str]
+    stream: NotRequired[TappedStream]
     outcome: str
     duration_ms: float
     source: str

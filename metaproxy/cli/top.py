@@ -13,10 +13,10 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from metaproxy.cli.answers import Flow, Flows
+from metaproxy.cli.answers import Flow, Flows, Tally
 from metaproxy.cli.client import Admin
 from metaproxy.cli.command import Commands
-from metaproxy.cli.output import BAD, DIM, Output, ms, rate, table, text
+from metaproxy.cli.output import BAD, DIM, Output, ms, rate, size, table, text
 
 EVERY = 2.0
 """Seconds between two looks; the proxy's own slices are as long."""
@@ -39,7 +39,7 @@ def run(given: Namespace, admin: Admin, output: Output) -> int:
 
     found = look()  # the first look begins to count
     if given.once or not output.live:
-        if not found["total"]["exchanges"]:
+        if not found["total"]["exchanges"] and not found["total"]["streams"]["open"]:
             time.sleep(min(given.seconds, EVERY) + 0.1)
             found = look()
         if output.as_json:
@@ -60,14 +60,24 @@ def shown(found: Flows) -> Group:
         ("metaproxy top  ", "bold"), f"{rate(total['rate'])} exchanges/s, ",
         (f"{rate(total['error_rate'])} errors/s", BAD if total["errors"] else ""),
         f", p50 {ms(latency['p50'])} ms, p99 {ms(latency['p99'])} ms",
+        f", {_open(total)}" if total["streams"]["open"] else "",
         (f"  over {found['seconds']:.0f} s", DIM),
     )  # fmt: skip
-    columns = ["caller", "operation", "route", "cluster", ">/s", ">errors/s", ">p50 ms", ">p99 ms", "outcomes"]
+    figures = [">/s", ">errors/s", ">p50 ms", ">p99 ms", "streams"]
+    columns = ["caller", "operation", "route", "cluster", *figures, "outcomes"]
     rows = [_row(one) for one in found["flows"]]
     if found["other"] is not None:
         rows.append(_row(Flow(**found["other"], caller="others", operation="", route="", cluster="")))
-    drop = ["caller", "route", "p50 ms", "outcomes", "p99 ms", "cluster"]
+    drop = ["caller", "route", "p50 ms", "outcomes", "p99 ms", "cluster", "streams"]
     return Group(head, table("", columns, rows, drop) if rows else text("nothing ended so far", DIM))
+
+
+def _open(one: Tally) -> str:
+    """How many streams are open, and what has passed of them up and down; '' for none."""
+    streams = one["streams"]
+    if not streams["open"]:
+        return ""
+    return f"{streams['open']} open {size(streams['request_bytes'])}>{size(streams['response_bytes'])}"
 
 
 def _row(one: Flow) -> list[object]:
@@ -75,5 +85,6 @@ def _row(one: Flow) -> list[object]:
     return [
         one["caller"], one["operation"], one["route"], one["cluster"], rate(one["rate"]),
         text(rate(one["error_rate"]), BAD if one["errors"] else ""), ms(one["latency_ms"]["p50"]),
-        ms(one["latency_ms"]["p99"]), text(" ".join(f"{name} {count}" for name, count in failed.items()), BAD),
+        ms(one["latency_ms"]["p99"]), _open(one),
+        text(" ".join(f"{name} {count}" for name, count in failed.items()), BAD),
     ]  # fmt: skip

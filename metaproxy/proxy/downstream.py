@@ -10,7 +10,7 @@ a module of its own already (`client_budget`).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterator, Set
+from collections.abc import Hashable, Iterator, Sequence, Set
 from itertools import takewhile
 
 from twisted.internet.interfaces import IDelayedCall
@@ -339,6 +339,12 @@ class Downstream(Protocol):
     def under_way(self) -> Iterator[OpenExchange]:
         """Its exchanges that are not complete, the last one first."""
         return reversed(self._exchanges)
+
+    def open_streams(self) -> Sequence[OpenExchange]:
+        """Those of its exchanges under way that are streams."""
+        if self._streams is None or not self._streams.active:
+            return ()
+        return [exchange for exchange in self._exchanges if exchange.stream is not None]
 
     # -- an exchange has ended
 

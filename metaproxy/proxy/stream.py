@@ -190,6 +190,7 @@ class Stream:
         if not self._sent and self.exchange is not None:
             self._sent = True
             self._count(self.exchange)
+            self._show_head(self.exchange, Side.CLIENT)
             route = self.exchange.matched_route
             self.replay = [] if route.retry is not None or route.mirror is not None else None
         for chunk in self.replay or ():
@@ -302,6 +303,7 @@ class Stream:
             self._counts.first_byte.add(self.first_byte - exchange.started)
         exchange.write(head)
         if not self.over:
+            self._show_head(exchange, Side.SERVER)
             self._release(Side.SERVER, self.down)
 
     def from_server(self, chunk: Chunk) -> None:
@@ -364,6 +366,14 @@ class Stream:
             if side is Side.SERVER:
                 self.client.keep_waiting(self, -chunk.size)
             self._filter(side, half, chunk, 0)
+
+    def _show_head(self, exchange: StreamExchange, side: Side) -> None:
+        """To those who look on, who can change nothing."""
+        for hook in exchange.matched_route.on_head:
+            try:
+                hook(exchange, side)
+            except BaseException:
+                exchange.client.listener.filter_failed(hook, Failure())
 
     def _filter(self, side: Side, half: Half, chunk: Chunk, start: int) -> None:
         """The on_chunk hooks from number `start` on, then the other side. A hook may replace the payload."""

@@ -16,7 +16,7 @@ from itertools import accumulate, product
 from typing import Any, Generic, Protocol, TypeVar
 
 from metaproxy.counts import TargetCounts
-from metaproxy.message import Message, Mutation, Reply
+from metaproxy.message import Message, Mutation, Reply, Side
 from metaproxy.routing.matcher import Condition
 from metaproxy.support.words import words
 
@@ -29,6 +29,7 @@ MAX_SHOWN = 256
 Hook = Callable[[Any], object]
 """A filter's bound hook. It is handed the proxy's exchange, of which this room knows nothing."""
 ChunkHook = Callable[..., object]
+HeadHook = Callable[[Any, Side], object]
 
 
 class Named(Protocol):
@@ -84,14 +85,15 @@ class Route(Generic[C]):
     timeout: seconds, None for the cluster's; hash_keys: metadata keys, () for the balancer's; subset: the metadata that
     endpoints must have; request, response: mutations; reply: the answer in place of forwarding, counted at
     reply_target, as are the proxy's own errors; on_request, on_response, on_chunk, on_complete: the bound hooks of the
-    filters in the order of their calls; retry, mirror: policies of whoever builds the snapshot; split_by_hash: what
-    draws in place of chance, so that a caller stays where it is.
+    filters in the order of their calls; on_head: called with (exchange, side) when the head of a stream went on to the
+    server, or to the client: for those who look on; retry, mirror: policies of whoever builds the snapshot;
+    split_by_hash: what draws in place of chance, so that a caller stays where it is.
     """
 
     __slots__ = (
-        "_bounds", "_uniform", "conditions", "hash_keys", "mirror", "name", "on_chunk", "on_complete", "on_request",
-        "on_response", "percent", "reply", "reply_target", "request", "response", "retry", "split_by_hash", "subset",
-        "targets", "timeout",
+        "_bounds", "_uniform", "conditions", "hash_keys", "mirror", "name", "on_chunk", "on_complete", "on_head",
+        "on_request", "on_response", "percent", "reply", "reply_target", "request", "response", "retry",
+        "split_by_hash", "subset", "targets", "timeout",
     )  # fmt: skip
 
     def __init__(
@@ -137,6 +139,7 @@ class Route(Generic[C]):
         self.on_response = on_response
         self.on_chunk = on_chunk
         self.on_complete = on_complete
+        self.on_head: tuple[HeadHook, ...] = ()
         self.retry = retry
         self.mirror = mirror
         self.split_by_hash = sticky

@@ -1,4 +1,4 @@
-// Single exchanges as they end: asked for only while somebody has the tap open.
+// Single exchanges as they end, streams also as they begin: asked for only while somebody has the tap open.
 
 import { lines } from "./api.js";
 import { html, useEffect, useRef, useState } from "./htm-preact.js";
@@ -64,11 +64,16 @@ export function Tap({ listeners, wanted }) {
   <//>`;
 }
 
+// What became of it; of a stream that is open: which of its heads went on.
+const OPEN = { request_head: "request begun", response_head: "answer begun" };
+
 function Exchange({ one }) {
   const well = one.outcome === "ok" || one.outcome === "oneway";
+  const open = OPEN[one.event];
+  const stream = one.stream || {};
   return html`<li><details>
     <summary>
-      <${Badge} kind=${well ? "good" : "bad"}>${one.outcome}<//>
+      <${Badge} kind=${open ? "plain" : well ? "good" : "bad"}>${open || one.outcome}<//>
       ${one.mirror && html`<${Badge} kind="warn">copy differs<//>`}
       <span class="operation">${one.operation}</span>
       <span class="muted">${one.source} → ${one.endpoint === "-" ? one.cluster : `${one.cluster} ${one.endpoint}`}</span>
@@ -76,8 +81,8 @@ function Exchange({ one }) {
     </summary>
     <${Words} of=${facts(one)} />
     <div class="messages">
-      <${Message} title="Request" message=${one.request} />
-      <${Message} title="Answer" message=${one.response} />
+      <${Message} title="Request" message=${one.request} half=${stream.request} />
+      <${Message} title="Answer" message=${one.response} half=${stream.response} />
       ${one.mirror && html`<${Message} title=${`Answer of ${one.mirror.cluster}`} message=${one.mirror} />`}
     </div>
     <details><summary>As JSON</summary><pre>${JSON.stringify(one, null, 2)}</pre></details>
@@ -86,9 +91,11 @@ function Exchange({ one }) {
 
 function facts(one) {
   const why = one.why || {};
+  const stream = one.stream || {};
   const passed = (why.passed_over || []).map((each) => `${each.route}: ${each.why}`).join("; ");
   return {
     time: clock(one.time), listener: one.listener, details: one.details,
+    "first byte after": stream.first_byte_ms === undefined || stream.first_byte_ms === null ? "" : ms(stream.first_byte_ms),
     [`route ${one.route}`]: why.route, "routes passed over": passed, [`cluster ${one.cluster}`]: why.cluster,
     [`endpoint ${one.endpoint}`]: why.endpoint, differs: one.mirror && one.mirror.differs, lost: one.lost,
   };
@@ -99,9 +106,14 @@ function Words({ of }) {
   return html`<dl class="words">${shown.map(([key, value]) => html`<div key=${key}><dt>${key}</dt><dd>${String(value)}</dd></div>`)}</dl>`;
 }
 
-function Message({ title, message }) {
+// half: of a stream, what passed in this direction.
+function Message({ title, message, half }) {
   if (!message) return html`<div><h3>${title}</h3><p class="muted">none</p></div>`;
   const kind = ["request", "response"].includes(message.kind) ? "" : message.kind;
-  const about = [kind, message.bytes === undefined ? "" : `${message.bytes} bytes`].filter(Boolean).join(", ");
-  return html`<div><h3>${title} <span class="muted">${about}</span></h3><${Words} of=${message.metadata} /></div>`;
+  const pieces = half && half.chunks ? `${half.chunks} pieces` : "";
+  const about = [kind, message.bytes === undefined ? "" : `${message.bytes} bytes`, pieces].filter(Boolean).join(", ");
+  const first = half && half.first;
+  return html`<div><h3>${title} <span class="muted">${about}</span></h3><${Words} of=${message.metadata} />
+    ${half && half.trailers && html`<${Words} of=${half.trailers} />`}
+    ${first && html`<pre>${first.text === undefined ? first.base64 : first.text}</pre>`}</div>`;
 }

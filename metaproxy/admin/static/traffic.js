@@ -1,7 +1,7 @@
 // Who calls what: the totals, and a row for each caller, cluster and operation.
 
 import { html, useState } from "./htm-preact.js";
-import { groups, matches, ms, percent, rate, told } from "./figures.js";
+import { groups, matches, ms, percent, rate, size, told } from "./figures.js";
 import { Badge, Empty, Find, Section, Spark, useSome } from "./parts.js";
 
 export function Totals({ flows, history, clusters, listeners }) {
@@ -36,9 +36,9 @@ export function Traffic({ flows, tap, callers }) {
       onChange=${(event) => callers(event.target.value.trim())} />
     <${Find} label="Find a caller, cluster, operation" value=${text} set=${setText} />`;
   return html`<${Section} id="traffic" title="Traffic" aside=${aside}>
-    ${!rows.length && html`<${Empty}>${flows && flows.flows.length ? "Nothing has that in its name." : "No request ended while this page looked."}<//>`}
+    ${!rows.length && html`<${Empty}>${flows && flows.flows.length ? "Nothing has that in its name." : "No request ended while this page looked, and no stream is open."}<//>`}
     ${rows.length > 0 && html`<table class="flows">
-      <thead><tr><th>Caller</th><th>Cluster</th><th>Operation</th><th class="n">Per second</th><th class="n">Errors</th><th class="n">p50</th><th class="n">p99</th></tr></thead>
+      <thead><tr><th>Caller</th><th>Cluster</th><th>Operation</th><th class="n">Per second</th><th class="n">Errors</th><th class="n">p50</th><th class="n">p99</th><th class="n">Open streams</th></tr></thead>
       <tbody>${some.map((row) => html`<${Row} key=${[row.caller, row.listener, row.route, row.cluster, row.operation].join("\n")} row=${row} most=${most} tap=${tap} />`)}</tbody>
     </table>`}
     ${more}
@@ -47,6 +47,7 @@ export function Traffic({ flows, tap, callers }) {
 }
 
 function Row({ row, most, tap }) {
+  const open = row.streams ? row.streams.open : 0; // an older proxy tells of none
   return html`<tr class=${`${row.first ? "first" : "same"} ${row.errors ? "failing" : ""}`}>
     <td class="caller" title=${row.caller}>${row.caller}</td>
     <td class="cluster" title=${`listener ${row.listener}, route ${row.route}`}>
@@ -57,5 +58,6 @@ function Row({ row, most, tap }) {
     <td class="n errors" data-label="errors">${percent(row.errors, row.exchanges)}${row.errors > 0 && html`<small>${told(row.outcomes)}</small>`}</td>
     <td class="n" data-label="p50">${ms(row.latency_ms.p50)}</td>
     <td class="n" data-label="p99">${ms(row.latency_ms.p99)}</td>
+    <td class="n" data-label="open streams">${open > 0 && html`${open}<small title="bytes that have passed of them, from and to the client">↑ ${size(row.streams.request_bytes)} ↓ ${size(row.streams.response_bytes)}</small>`}</td>
   </tr>`;
 }

@@ -22,11 +22,14 @@ MAX_VALUE = 1024
 """Characters of a key, and of a value."""
 
 
-def decoded(exchange: CompletedExchange, offset: float = 0.0) -> dict[str, Any]:
-    """offset: what makes Unix time of the clock that exchanges were timed with, seconds."""
+def decoded(exchange: CompletedExchange, offset: float = 0.0, now: float = 0.0) -> dict[str, Any]:
+    """
+    offset: what makes Unix time of the clock that exchanges were timed with, seconds; now: by that clock, for one that
+    is under way.
+    """
     facts = exchange.client.facts
     response = exchange.response
-    return {
+    shown: dict[str, Any] = {
         "time": as_time(exchange.started + offset),
         "listener": exchange.listener,
         "protocol": exchange.protocol,
@@ -39,12 +42,27 @@ def decoded(exchange: CompletedExchange, offset: float = 0.0) -> dict[str, Any]:
         "attempts": exchange.attempts,
         "outcome": exchange.outcome,
         "details": exchange.details[:MAX_VALUE],
-        "duration_ms": round(max(exchange.ended - exchange.started, 0.0) * 1000, 3),
+        "duration_ms": _ms((exchange.ended or now) - exchange.started),
         "request": {**_message(exchange.message), "bytes": exchange.request_bytes},
         "response": None if response is None else {**_message(response), "bytes": len(response.frame)},
         "response_bytes": exchange.response_bytes,
         "why": why(exchange),
     }
+    if exchange.streamed:
+        first = exchange.first_byte
+        shown["stream"] = {
+            "id": exchange.message.id,
+            "first_byte_ms": _ms(first - exchange.started) if first else None,
+            "request": {"chunks": exchange.request_chunks},
+            "response": {"chunks": exchange.response_chunks},
+        }
+        if response is not None:
+            shown["response"]["bytes"] = exchange.response_bytes
+    return shown
+
+
+def _ms(seconds: float) -> float:
+    return round(max(seconds, 0.0) * 1000, 3)
 
 
 def as_time(unix: float) -> str:

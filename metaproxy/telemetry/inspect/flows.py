@@ -1,5 +1,6 @@
 """
-Who sends what where, over the last seconds: exchanges by caller, cluster and operation, in slices of time.
+Who sends what where, over the last seconds: exchanges by caller, cluster and operation, in slices of time; and the
+streams that are open now.
 
 Lives here: `Flows`, whose `on_complete` adds and whose `read` sums up. Does not: when it is read (`admin.flows`).
 
@@ -49,18 +50,29 @@ class Flow(NamedTuple):
 
 
 class Tally:
-    """What was counted of one flow, or of several. buckets: of counts.Histogram, those that are not empty."""
+    """
+    What was counted of one flow, or of several. buckets: of counts.Histogram, those that are not empty; streams are not
+    in them. open: streams that have not ended, request_bytes and response_bytes: what has passed of these.
+    """
 
-    __slots__ = ("buckets", "outcomes")
+    __slots__ = ("buckets", "open", "outcomes", "request_bytes", "response_bytes")
 
     def __init__(self) -> None:
         self.outcomes: dict[str, int] = {}
         self.buckets: dict[int, int] = {}
+        self.open = self.request_bytes = self.response_bytes = 0
 
-    def add(self, outcome: str, duration: float) -> None:
+    def add(self, outcome: str, duration: float | None) -> None:
+        """duration: None for what says nothing of a server's speed."""
         self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
-        bucket = bisect_left(BOUNDS, duration)
-        self.buckets[bucket] = self.buckets.get(bucket, 0) + 1
+        if duration is not None:
+            bucket = bisect_left(BOUNDS, duration)
+            self.buckets[bucket] = self.buckets.get(bucket, 0) + 1
+
+    def add_open(self, exchange: CompletedExchange) -> None:
+        self.open += 1
+        self.request_bytes += exchange.request_bytes
+        self.response_bytes += exchange.response_bytes
 
     def take(self, other: Tally) -> None:
         outcomes, buckets = self.outcomes, self.buckets
@@ -68,6 +80,9 @@ class Tally:
             outcomes[outcome] = outcomes.get(outcome, 0) + number
         for bucket, number in other.buckets.items():
             buckets[bucket] = buckets.get(bucket, 0) + number
+        self.open += other.open
+        self.request_bytes += other.request_bytes
+        self.response_bytes += other.response_bytes
 
     def percentile(self, share: float) -> float | None:
         """As counts.Histogram has it."""
@@ -119,7 +134,17 @@ class Flows:
         if not slices or slices[-1].number < number:
             slices.append(_Slice(number))
         now = slices[-1]
-        flow = Flow(
+        flow = self._flow(exchange)
+        tally = now.rows.get(flow)
+        if tally is None:
+            if len(now.rows) < MAX_ROWS:
+                tally = now.rows[flow] = Tally()
+            else:
+                tally = now.other = now.other or Tally()
+        tally.add(exchange.outcome, None if exchange.streamed else max(ended - exchange.started, 0.0))
+
+    def _flow(self, exchange: CompletedExchange) -> Flow:
+        return Flow(
             self._caller(exchange),
             exchange.listener,
             exchange.protocol,
@@ -127,13 +152,6 @@ class Flows:
             exchange.cluster,
             readable(exchange, "operation", MAX_NAME) or "-",
         )
-        tally = now.rows.get(flow)
-        if tally is None:
-            if len(now.rows) < MAX_ROWS:
-                tally = now.rows[flow] = Tally()
-            else:
-                tally = now.other = now.other or Tally()
-        tally.add(exchange.outcome, max(ended - exchange.started, 0.0))
 
     def _caller(self, exchange: CompletedExchange) -> str:
         for key in self._callers:
@@ -142,8 +160,12 @@ class Flows:
                 return value
         return "-"
 
-    def read(self, now: float, seconds: float, limit: int = MAX_ROWS) -> Reading:
-        """The last `seconds` before `now`, whole slices of it. limit: how many rows at most."""
+    def read(
+        self, now: float, seconds: float, limit: int = MAX_ROWS, streams: Iterable[CompletedExchange] = ()
+    ) -> Reading:
+        """
+        The last `seconds` before `now`, whole slices of it. limit: how many rows at most; streams: those that are open.
+        """
         first = int(now // STEP) - max(int(seconds / STEP), 1) + 1
         rows: dict[Flow, Tally] = {}
         rest = Tally()
@@ -157,7 +179,8 @@ class Flows:
                 found.take(tally)
             if one.other is not None:
                 rest.take(one.other)
-        shown = nlargest(limit, rows.items(), key=lambda row: (row[1].errors, row[1].count))
+        self._add_open(rows, rest, streams)
+        shown = nlargest(limit, rows.items(), key=lambda row: (row[1].errors, row[1].count + row[1].open))
         total = Tally()
         for flow, tally in shown:
             total.take(tally)
@@ -167,4 +190,14 @@ class Flows:
         total.take(rest)
         # How many exchanges a second has is not known before the first one has passed.
         looked = max(now - max(first * STEP, self._began), 1.0)
-        return Reading(looked, shown, rest if rest.outcomes else None, total)
+        return Reading(looked, shown, rest if rest.outcomes or rest.open else None, total)
+
+    def _add_open(self, rows: dict[Flow, Tally], rest: Tally, streams: Iterable[CompletedExchange]) -> None:
+        new = 0
+        for exchange in streams:
+            flow = self._flow(exchange)
+            tally = rows.get(flow)
+            if tally is None:
+                new += 1
+                tally = rest if new > MAX_ROWS else rows.setdefault(flow, Tally())
+            tally.add_open(exchange)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 from browser import Desk
+from reel import Reel, frame
 
 from metaproxy.admin.flows import LOOKED, MAX_KEYS
 
@@ -93,3 +94,23 @@ def test_a_parameter_that_makes_no_sense_is_refused(query: str) -> None:
     refused = Desk().get(f"/flows?{query}")
     assert refused.status == 400
     assert refused.json["where"] == query.partition("=")[0]
+
+
+def test_a_stream_is_shown_for_as_long_as_it_lasts_with_its_bytes_both_ways() -> None:
+    desk = Desk(codec=Reel())
+    client = desk.running.client()
+    desk.running.say(client, frame("O", 7, b"ask") + frame("D", 7, b"more"))
+    (server,) = desk.running.network.upstreams
+    desk.running.say(server, frame("O", 1))
+    (row,) = desk.get("/flows").json["flows"]
+    assert (row["cluster"], row["exchanges"]) == ("demo", 0)
+    assert row["streams"] == {"open": 1, "request_bytes": 12 + 4, "response_bytes": 9}
+    desk.clock.advance(120)
+    desk.running.say(server, frame("D", 1, b"ten bytes."))
+    told = desk.get("/flows").json
+    assert told["flows"][0]["streams"] == {"open": 1, "request_bytes": 16, "response_bytes": 9 + 19}
+    assert told["total"]["streams"]["open"] == 1
+    desk.running.say(client, frame("C", 7))
+    desk.running.say(server, frame("C", 1))
+    (row,) = desk.get("/flows").json["flows"]
+    assert (row["streams"]["open"], row["outcomes"]) == (0, {"ok": 1})

@@ -4,37 +4,16 @@ import json
 from typing import Any
 
 import pytest
-from browser import Connection, Desk
+from browser import Desk
 from harness import call
 from present import present
 from running_proxy import watch_first
+from tap_reader import Reader
 
 from metaproxy.admin.live import MAX_WAITING, SIGN_OF_LIFE
 from metaproxy.admin.tap import MAX_TAPS
 from metaproxy.message import Kind, Message
 from metaproxy.proxy.exchange import Exchange
-
-
-class Reader:
-    """Somebody who reads a tap."""
-
-    def __init__(self, desk: Desk, query: str = "") -> None:
-        self.connection = Connection(desk)
-        self.connection.send(f"GET /tap?{query} HTTP/1.1\r\nhost: 127.0.0.1:9901\r\n\r\n".encode())
-        self.head = self.connection.take()
-        self.ended = False
-
-    def raw(self) -> bytes:
-        data, body = self.connection.take(), b""
-        while data:
-            size, _, data = data.partition(b"\r\n")
-            length = int(size, 16)
-            self.ended = self.ended or not length
-            body, data = body + data[:length], data[length + 2 :]
-        return body
-
-    def lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.raw().splitlines() if line]
 
 
 def traffic(desk: Desk, *services: str) -> None:

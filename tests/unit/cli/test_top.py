@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from asking import Terminal
+from reel import Reel, frame
 
 
 def test_it_shows_rates_errors_and_latency_by_operation_and_cluster() -> None:
@@ -27,3 +28,13 @@ def test_scripts_get_json() -> None:
     terminal.traffic("echo")
     assert terminal.run("top", "--json", "--seconds", "4") == 0
     assert terminal.json["total"]["exchanges"] == 1
+
+
+def test_streams_that_are_open_are_shown_with_their_bytes_both_ways() -> None:
+    terminal = Terminal(codec=Reel())
+    client = terminal.desk.running.client()
+    terminal.desk.running.say(client, frame("O", 7) + frame("D", 7, bytes(2048)))
+    assert terminal.run("top", "--once") == 0
+    head, *rows = terminal.out.splitlines()
+    assert ", 1 open 2.0 KiB>0 B" in head
+    assert [row for row in rows if "1 open 2.0 KiB>0 B" in row]

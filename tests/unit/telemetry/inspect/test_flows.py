@@ -20,6 +20,7 @@ class Ended:
     ) -> None:
         self.started, self.ended = ended - lasted, ended
         self.outcome, self.cluster = outcome, cluster
+        self.streamed = False
         self.told = {"source.address": "127.0.0.9", "operation": "echo", **told}
 
     def get(self, key: str) -> str | None:
@@ -133,3 +134,33 @@ def test_a_clock_that_was_set_back_loses_nothing() -> None:
 @pytest.mark.parametrize("outcome", ["error", "timeout", "limited", "downstream_gone"])
 def test_every_outcome_but_ok_and_oneway_is_an_error(outcome: str) -> None:
     assert seen(Ended(1.0, outcome)).read(2.0, 10).total.errors == 1
+
+
+def test_how_long_a_stream_lasted_is_no_latency_and_its_outcome_counts() -> None:
+    stream = Ended(1.0, lasted=0.9)
+    stream.streamed = True
+    ((_, tally),) = seen(stream).read(2.0, 10).rows
+    assert (tally.outcomes, tally.percentile(0.5)) == ({"ok": 1}, None)
+
+
+def opened(request: int, response: int, **more: Any) -> CompletedExchange:
+    stream = Ended(0.0, outcome="", **more)
+    stream.streamed, stream.request_bytes, stream.response_bytes = True, request, response  # type: ignore[attr-defined]
+    return cast(CompletedExchange, stream)
+
+
+def test_streams_that_are_open_are_in_the_row_of_their_flow_with_the_bytes_both_ways() -> None:
+    flows = seen(Ended(1.0))
+    reading = flows.read(2.0, 10, streams=[opened(10, 3), opened(5, 4), opened(1, 0, operation="watch")])
+    rows = {flow.operation: tally for flow, tally in reading.rows}
+    assert (rows["echo"].count, rows["echo"].open) == (1, 2)
+    assert (rows["echo"].request_bytes, rows["echo"].response_bytes) == (15, 7)
+    assert (rows["watch"].count, rows["watch"].open) == (0, 1)
+    assert (reading.total.open, reading.total.request_bytes, reading.other) == (3, 16, None)
+    assert flows.read(2.0, 10).total.open == 0
+
+
+def test_however_many_flows_have_open_streams_so_many_rows_are_made() -> None:
+    reading = seen().read(2.0, 10, streams=[opened(1, 1, operation=f"o{number}") for number in range(MAX_ROWS + 5)])
+    assert len(reading.rows) == MAX_ROWS
+    assert (present(reading.other).open, reading.total.open) == (5, MAX_ROWS + 5)
