@@ -125,14 +125,20 @@ class ISession(Interface):
         many more. Only called where `flow` is 'stream'.
         """
 
+    def beat(now: float) -> None:
+        """
+        Called every second or so where the codec has `beats`; now: seconds of the reactor's clock. What is to be said
+        (a heartbeat) comes through `owes`; `error` ends a connection whose peer is silent. Optional.
+        """
+
     def unsent_bytes(id: int) -> int:
         """Bytes of the exchange that `send` took and keeps, until the peer's window has room. Optional: 0."""
 
 
 OPTIONAL = frozenset(
     {
-        "alpn", "alpn_upstream", "capacity", "credit", "eof", "facts", "fenced", "flow", "greets", "open_keys", "owed",
-        "owes", "reset", "sequential", "unsent_bytes", "upper_keys",
+        "alpn", "alpn_upstream", "beat", "beats", "capacity", "credit", "eof", "facts", "fenced", "flow", "greets",
+        "open_keys", "owed", "owes", "reset", "sequential", "unsent_bytes", "upper_keys",
     }
 )  # fmt: skip
 """Names of the interfaces above and below that came later: what is written without them goes on working."""
@@ -175,6 +181,7 @@ class ICodec(Interface):
         "'connection' if absent."
     )
     greets = Attribute("bool: sessions towards clients have first bytes (SETTINGS) as well. Optional, False if absent.")
+    beats = Attribute("bool: `beat` of its sessions is wanted. Optional, False if absent.")
     alpn = Attribute(
         "tuple of str: the protocols that listeners agree to in a TLS handshake, the preferred one first, where their "
         "`tls: {alpn}` names none; the agreed one is the fact tls.alpn. Optional."

@@ -64,6 +64,9 @@ class Session:
     def credit(self, id: int, size: int) -> None:
         """Nothing: only called with flow 'stream'."""
 
+    def beat(self, now: float) -> None:
+        """Nothing: only called where the codec has `beats`."""
+
     def unsent_bytes(self, id: int) -> int:
         return 0
 
@@ -87,6 +90,7 @@ class Codec:
     upper_keys: tuple[str, ...] = ()
     hash_aliases: dict[str, str] = {}
     flow = "connection"
+    beats = False
     greets = False
     alpn: tuple[str, ...] = ()
     alpn_upstream: tuple[str, ...] = ()

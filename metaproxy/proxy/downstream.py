@@ -521,6 +521,23 @@ class Downstream(Protocol):
         self.flush()
         self.transport.loseWriteConnection()
 
+    def beat(self, now: float) -> None:
+        """Heartbeats by time; a peer that answers none loses its connection."""
+        if self._gone or self.transport is None:
+            return
+        try:
+            self.session.beat(now)
+            if self.session.owes:
+                self._speak()
+        except BaseException:
+            self._codec_failed(Failure())
+            return
+        if self.session.error is not None:
+            self._refuse(text_of(self.session.error))
+            self.close()
+        elif self.session.closing:
+            self._leave()
+
     def _speak(self) -> None:
         """What the session says by itself; what it was told may have opened windows."""
         if self.session.error is None:

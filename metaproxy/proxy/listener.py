@@ -122,8 +122,11 @@ class Listener:
     # -- from time to time
 
     def sweep(self, now: float) -> None:
-        """Closes clients that were idle for too long. Called every second or so."""
+        """Closes clients that were idle for too long, has sessions send heartbeats. Called every second or so."""
         limit = self.snapshot.idle_timeout
+        if getattr(self.snapshot.codec, "beats", False):
+            for client in list(self.clients):
+                client.beat(now)
         if limit <= 0:
             return
         for client in list(self.clients):

@@ -56,6 +56,7 @@ class Pool:
         self._wears_out = self.settings.max_age > 0 or self.settings.max_requests > 0
         self._sequential = bool(getattr(self.codec, "sequential", False))
         self._keep_order = self.codec.ordered or self._sequential
+        self._beats = bool(getattr(self.codec, "beats", False))
         self._shares_streams = getattr(self.codec, "flow", "connection") == "stream"
         self._retired = cluster.retired
         self._log_throttle = LogThrottle(network.clock.seconds)
@@ -318,6 +319,9 @@ class Pool:
     def sweep(self, now: float) -> None:
         """Closes what was idle for too long, lets worn out shared connections go. Called every second or so."""
         limit = self.settings.idle_timeout
+        if self._beats:
+            for connection in list(self.connections):
+                connection.beat(now)
         for idle in list(self._idle.values()):
             for connection in list(idle):
                 if (limit > 0 and now - connection.idle_since >= limit) or self._worn_out(connection):

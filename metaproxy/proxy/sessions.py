@@ -33,7 +33,12 @@ def _none_unsent(id: int) -> int:
     return 0
 
 
+def _no_beat(now: float) -> None:
+    """Only asked where the codec has `beats`."""
+
+
 _LATER: dict[str, object] = {
+    "beat": _no_beat,
     "capacity": 0,
     "credit": _no_credit,
     "eof": _no_messages,

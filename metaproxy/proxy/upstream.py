@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -73,6 +74,7 @@ class Upstream(Protocol):
         self._pends = 0
         self._out: list[bytes] = []
         self._counts = pool.endpoint.counts
+        self._login: IDelayedCall | None = None
         self._full = False
         self._stuck: dict[Try, None] = {}
 
@@ -97,6 +99,8 @@ class Upstream(Protocol):
             self._after_read()
         elif self._session.ready:
             self._become_ready()
+        else:
+            self._wait_for_login()
 
     def connectionFailed(self, text: str, timed_out: bool) -> None:
         """Called by the network in place of makeConnection."""
@@ -106,8 +110,35 @@ class Upstream(Protocol):
             self._counts.connect_errors += 1
         self._over(ErrorKind.CONNECT, f"connect to {self.endpoint.address} failed: {text}")
 
+    def beat(self, now: float) -> None:
+        """Heartbeats by time; a server that answers none loses its connection."""
+        if self.alive and self.transport is not None:
+            try:
+                self._session.beat(now)
+            except BaseException:
+                self._codec_failed(Failure())
+                return
+            self._after_read()
+
+    def _wait_for_login(self) -> None:
+        """A server that accepts connections and says nothing must not keep requests waiting for ever."""
+        self._login = self.pool.network.clock.callLater(self.pool.settings.connect_timeout, self._no_login)
+
+    def _no_login(self) -> None:
+        self._login = None
+        self._counts.connect_timeouts += 1
+        text = f"{self.endpoint.address}: connected, and not ready within {self.pool.settings.connect_timeout:g} s"
+        self._over(ErrorKind.CONNECT, text)
+        self.transport.abortConnection()
+
+    def _stop_login(self) -> None:
+        if self._login is not None:
+            self._login.cancel()
+            self._login = None
+
     def _become_ready(self) -> None:
         self._ready = True
+        self._stop_login()
         self._limited = self._session.capacity > 0
         self._attentive = self._retiring
         self.pool.cluster.breaker.pending -= self._pends
@@ -619,6 +650,7 @@ class Upstream(Protocol):
         if not self.alive:
             return
         self.alive = self.usable = False
+        self._stop_login()
         waiting, self._waiting = self._waiting, {}
         self.pool.cluster.breaker.pending -= self._pends
         self._pends = 0

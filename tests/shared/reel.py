@@ -130,6 +130,11 @@ class ReelSession(LengthFramed):
             self._owed.append(frame("w", id, size.to_bytes(4, "big")))
             self.owes = True
 
+    def say(self, data: bytes) -> None:
+        """Have the proxy write these bytes, of which no message says anything."""
+        self._owed.append(data)
+        self.owes = True
+
     def owed(self) -> bytes:
         owed, self._owed, self.owes = b"".join(self._owed), [], False
         return owed

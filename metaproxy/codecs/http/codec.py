@@ -22,7 +22,7 @@ from metaproxy.codecs.http.requests import check_authority
 from metaproxy.codecs.http.rules import Rules
 from metaproxy.codecs.http.server import ServerSession
 from metaproxy.message import ErrorKind, Kind, Message, Mutation, Side
-from metaproxy.units import Bytes, Option
+from metaproxy.units import Bytes, Option, Seconds
 
 STATUSES: Final = {
     ErrorKind.NOT_FOUND: 404, ErrorKind.NO_CLUSTER: 503, ErrorKind.NO_ENDPOINT: 503, ErrorKind.CONNECT: 503,
@@ -32,7 +32,8 @@ STATUSES: Final = {
 }  # fmt: skip
 """The status of each error of the proxy's own."""
 
-_HEAD, _TARGET, _ANY, _WINDOW = Bytes(65536), Bytes(8192), Bytes(0), Bytes(65536)
+_HEAD, _TARGET, _ANY, _WINDOW = Bytes(65536), Bytes(8192), Bytes(0), Bytes(262144)
+_NEVER, _PATIENCE = Seconds(0), Seconds(20)
 _STATUS = re.compile(r"[2-5][0-9][0-9]")
 _SAFE = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))
 _IDEMPOTENT = _SAFE | {b"PUT", b"DELETE"}
@@ -46,6 +47,7 @@ class Http(Codec):
     name = "http"
     stateful = True
     mutable = ""
+    beats = True
     keys = KEYS
     open_keys = True
     upper_keys = ("method",)
@@ -70,6 +72,14 @@ class Http(Codec):
                 most="1GiB",
             ),
         ] = _WINDOW,
+        ping_interval: Annotated[
+            Seconds, Option("HTTP/2: a peer that says nothing for so long is asked by PING; 0: never.")
+        ] = _NEVER,
+        ping_timeout: Annotated[Seconds, Option("HTTP/2: for an answer to PING, or the connection ends.")] = _PATIENCE,
+        max_age: Annotated[
+            Seconds,
+            Option("HTTP/2: clients are asked (GOAWAY) to open another connection after so long; 0: never."),
+        ] = _NEVER,
         max_head: Annotated[Bytes, Option("Bytes of a head, and of trailers.", least="1KiB", most="1MiB")] = _HEAD,
         max_fields: Annotated[int, Option("Lines of a head.", least=8, most=4096)] = 128,
         max_target: Annotated[
@@ -134,6 +144,9 @@ class Http(Codec):
             rules=self._rules,
             window=window,
             streams=max_streams,
+            ping_interval=ping_interval,
+            ping_timeout=ping_timeout,
+            max_age=max_age,
             forwarding=lambda facts: Forwarding(facts, via.encode(), trusted_hops, b"2.0"),
         )
 

@@ -4,6 +4,7 @@ from collections.abc import Hashable, Mapping
 
 from harness import LineCodec, Lines, Quill, Stage, answer, call
 
+from metaproxy.cluster.cluster import ConnectionSettings
 from metaproxy.message import FrameError, Message, Side
 
 
@@ -107,3 +108,14 @@ def test_thousands_of_one_ways_that_bind_their_client_are_sent_in_their_order() 
     stage.say(client, b"".join(lines[1:]))
     assert stage.server.take() == b"".join(lines[1:])
     assert client.take() == b""
+
+
+def test_a_server_that_never_lets_in_costs_no_more_than_connect_timeout() -> None:
+    stage = Stage(codec=Login(), connections=ConnectionSettings(connect_timeout=2.0), request_timeout=60.0)
+    client = stage.client()
+    stage.say(client, b"get a\n")
+    stage.clock.advance(1.9)
+    assert client.take() == b"" and not stage.server.closed
+    stage.clock.advance(0.2)
+    assert b"not ready within 2 s" in client.take()
+    assert stage.server.closed and stage.endpoints[0].counts.connect_timeouts == 1

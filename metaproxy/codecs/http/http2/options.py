@@ -27,7 +27,7 @@ class Options:
     """
 
     rules: Rules = _RULES
-    window: int = 65536
+    window: int = 262144
     streams: int = 100
     ping_interval: float = 0.0
     ping_timeout: float = 20.0
