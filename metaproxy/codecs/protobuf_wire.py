@@ -98,10 +98,11 @@ def signed(value: int) -> int:
 
 def text(data: bytes, field: Field) -> str | None:
     """The value of a string field; None where it is no UTF-8."""
-    return _utf8(data[field[2] : field[3]])
+    return utf8(data[field[2] : field[3]])
 
 
-def _utf8(data: bytes) -> str | None:
+def utf8(data: bytes) -> str | None:
+    """The text; None where it is no UTF-8."""
     try:
         return data.decode()
     except UnicodeDecodeError:
@@ -127,7 +128,7 @@ def pairs(data: bytes, found: Iterable[Field], tag: int) -> Iterator[tuple[str |
     for field in found:
         if field[0] == tag:
             key, value = entry(data, field)
-            yield _utf8(key), _utf8(value)
+            yield utf8(key), utf8(value)
 
 
 # -- writing

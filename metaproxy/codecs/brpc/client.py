@@ -20,8 +20,9 @@ _OVERCROWDED = 1011
 class ClientSession(BrpcSession):
     """Calls come in, answers go out. A stream's exchange has the id of the call that opened it, as long as it lasts."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, writes_compress_type: bool) -> None:
         super().__init__(limits)
+        self._writes_compress_type = writes_compress_type
         self._authentication: bytes | None = None
         self._last_own = 0
 
@@ -64,6 +65,8 @@ class ClientSession(BrpcSession):
         if type(message) is Chunk:
             return self._send_chunk(message, id)
         frame = message.frame if message.id == id else with_id(message.frame, id)
+        if self._writes_compress_type and all(field[0] != tags.COMPRESS_TYPE for field in tags.meta_fields(frame)):
+            frame = tags.appended(frame, tags.NO_COMPRESSION)
         stream = self._open.get(id)
         if stream is None:
             return frame

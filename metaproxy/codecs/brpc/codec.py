@@ -1,25 +1,23 @@
 """
 bRPC: what the proxy asks of a codec.
 
-Lives here: options, error answers, mutations. docs/reference/codecs/brpc.md describes the codec for users. Does not:
-frames (`session`, `frame`), metadata (`metadata`).
+Lives here: options, error answers. docs/reference/codecs/brpc.md describes the codec for users. Does not: frames
+(`session`, `frame`), metadata (`metadata`), mutations (`mutation`).
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from metaproxy.codecs.brpc import frame as tags
 from metaproxy.codecs.brpc.client import ClientSession
-from metaproxy.codecs.brpc.frame import HEAD, error_frame, meta_end, meta_fields, spliced
-from metaproxy.codecs.brpc.metadata import KEYS, PREFIX
+from metaproxy.codecs.brpc.frame import error_frame, meta_fields
+from metaproxy.codecs.brpc.metadata import KEYS
+from metaproxy.codecs.brpc.mutation import mutated
 from metaproxy.codecs.brpc.server import ServerSession
 from metaproxy.codecs.brpc.session import BrpcSession, Limits
 from metaproxy.codecs.framing import Codec
-from metaproxy.codecs.protobuf_wire import Field, changed_map, fields, without, write, write_number
-from metaproxy.message import ErrorKind, FrameError, Kind, Message, Mutation, Side
+from metaproxy.message import ErrorKind, Kind, Message, Mutation, Side
 from metaproxy.units import Bytes, Option
 
 CODES: Final = {
@@ -41,10 +39,6 @@ ERRORS: Final = {
 }  # fmt: skip
 """The error_code of each error of the proxy's own."""
 
-_TEXTS: Final = {"request_id": tags.REQUEST_ID, "x-request-id": tags.REQUEST_ID}
-_NUMBERS: Final = {"timeout_ms": tags.TIMEOUT_MS, "log_id": tags.LOG_ID}
-_EDITABLE: Final = {**_TEXTS, **_NUMBERS}
-"""Keys of a request that are fields of their own, and can be changed."""
 _WINDOW: Final = Bytes(64 << 10)
 _BUFFER: Final = Bytes(4 << 20)
 
@@ -64,8 +58,8 @@ class Brpc(Codec):
         write_compress_type: Annotated[
             bool,
             Option(
-                "Write `compress_type: 0` into requests whose client left it out, which means the same: starlight's "
-                "servers never answer without."
+                "Write `compress_type: 0` into requests and answers that leave it out, which means the same: Starlight "
+                "reads none of these."
             ),
         ] = False,
         max_streams: Annotated[
@@ -86,7 +80,15 @@ class Brpc(Codec):
                 least=1,
             ),
         ] = _BUFFER,
+        dialect: Annotated[
+            Literal["auto", "cpp", "java"],
+            Option(
+                "Where a mutation puts pairs into requests: see [Java's pairs](#javas-pairs). `auto`: as `java` if the "
+                "request has such pairs, else as `cpp`."
+            ),
+        ] = "auto",
     ) -> None:
+        self._dialect = dialect
         self._write_compress_type = write_compress_type
         self._max_streams = max_streams
         self._stream_window = stream_window
@@ -99,7 +101,8 @@ class Brpc(Codec):
             stream_window=self._stream_window,
             stream_buffer=self._stream_buffer,
         )
-        return ServerSession(limits, self._write_compress_type) if side is Side.SERVER else ClientSession(limits)
+        session = ServerSession if side is Side.SERVER else ClientSession
+        return session(limits, self._write_compress_type)
 
     def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes | Message:
         frame = error_frame(request.id, CODES.get(name) or ERRORS[kind], text)
@@ -114,39 +117,6 @@ class Brpc(Codec):
 
     def mutate(self, message: Message, mutation: Mutation) -> bytes:
         """The frame with user_fields set and removed; of a request also request_id, timeout_ms and log_id."""
-        frame = message.frame
         if not (mutation.set or mutation.remove):
-            return frame
-        found = meta_fields(frame)
-        requests = [field for field in found if field[0] == tags.REQUEST]
-        editable = _EDITABLE if requests else {}
-        edits = {editable[key]: b"" for key in mutation.remove if key in editable}
-        edits.update((editable[key], _written(key, value)) for key, value in mutation.set.items() if key in editable)
-        if edits:
-            frame = _with_request(frame, requests, edits)
-            found = meta_fields(frame)
-        # A user field that has the name of another key is shown with a prefix.
-        put = {key.removeprefix(PREFIX): value for key, value in mutation.set.items() if key not in editable}
-        removed = [key.removeprefix(PREFIX) for key in mutation.remove if key not in editable]
-        meta = b"".join(changed_map(frame, found, tags.USER_FIELDS, put, removed))
-        end = meta_end(frame)
-        return frame if meta == frame[HEAD:end] else spliced(frame, HEAD, end, meta)
-
-
-def _written(key: str, value: str) -> bytes:
-    """A field of the request's own meta. Raises FrameError for what is no number."""
-    if key in _TEXTS:
-        return write(_TEXTS[key], value.encode("utf-8", "replace"))
-    if not re.fullmatch("-?[0-9]{1,18}", value):
-        raise FrameError(f"{key}: {value[:40]!r} is no number, which it must be in bRPC")
-    return write_number(_NUMBERS[key], int(value))
-
-
-def _with_request(frame: bytes, requests: Sequence[Field], edits: dict[int, bytes]) -> bytes:
-    """The frame with fields of its request meta taken out and put in; of several the last one counts."""
-    for field in reversed(requests):  # from the end, so that places before it stay
-        kept = without(frame, fields(frame, field[2], field[3]), edits.keys())
-        if field is requests[-1]:
-            kept += edits.values()
-        frame = spliced(frame, field[1], field[3], write(tags.REQUEST, b"".join(kept)))
-    return frame
+            return message.frame
+        return mutated(message.frame, mutation, self._dialect)

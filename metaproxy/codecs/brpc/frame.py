@@ -15,6 +15,7 @@ from typing import Final
 
 from metaproxy.codecs.framing import write_varint
 from metaproxy.codecs.protobuf_wire import Field, fields, write, write_number
+from metaproxy.message import FrameError
 
 HEAD: Final = 12
 MAGIC: Final = 0x50525043
@@ -37,12 +38,15 @@ METHOD_NAME: Final = 0x12
 LOG_ID: Final = 0x18
 TRACE_ID: Final = 0x20
 REQUEST_ID: Final = 0x3A
+"""A string in bRPC; brpc-java and Starlight have pairs under this number: see `pair`."""
 TIMEOUT_MS: Final = 0x40
 
 # Tags of RpcResponseMeta.
 ERROR_CODE: Final = 0x08
 ERROR_TEXT: Final = 0x12
 
+NO_COMPRESSION: Final = b"\x18\x00"
+"""The field compress_type, which says the same where it is left out."""
 ID_TAG: Final = write_varint(CORRELATION_ID)
 
 
@@ -54,6 +58,24 @@ def meta_end(frame: bytes) -> int:
 def meta_fields(frame: bytes) -> list[Field]:
     """The fields of a whole frame's meta. Raises FrameError."""
     return fields(frame, HEAD, meta_end(frame))
+
+
+def pair(frame: bytes, field: Field) -> tuple[bytes, bytes] | None:
+    """
+    Key and value of a pair as brpc-java and Starlight put them where bRPC has its request_id. None for a request_id: no
+    string begins as a pair does, with a line feed, a length, that many bytes, and the same again.
+    """
+    start, stop = field[2], field[3]
+    if start == stop or frame[start] != 0x0A:
+        return None
+    try:
+        inner = fields(frame, start, stop)
+    except FrameError:
+        return None
+    if [each[0] for each in inner] not in ([0x0A], [0x0A, 0x12]):
+        return None
+    value = frame[inner[1][2] : inner[1][3]] if len(inner) > 1 else b""
+    return frame[inner[0][2] : inner[0][3]], value
 
 
 def spliced(frame: bytes, at: int, stop: int, new: bytes) -> bytes:
@@ -83,8 +105,8 @@ def appended(frame: bytes, field: bytes) -> bytes:
 
 
 def error_frame(id: int, code: int, text: str) -> bytes:
-    """An answer that has failed, without data."""
+    """An answer that has failed, without data. Starlight reads none that leaves its compress_type out."""
     message = text.encode("utf-8", "replace")
     response = write_number(ERROR_CODE, code) + (write(ERROR_TEXT, message) if message else b"")
-    meta = write(RESPONSE, response) + write_number(CORRELATION_ID, id)
+    meta = write(RESPONSE, response) + NO_COMPRESSION + write_number(CORRELATION_ID, id)
     return HEADER.pack(MAGIC, len(meta), len(meta)) + meta

@@ -10,8 +10,8 @@ from typing import Final
 
 from metaproxy.codecs import sent_pairs
 from metaproxy.codecs.brpc import frame as tags
-from metaproxy.codecs.protobuf_wire import Field, fields, number, pairs, signed, text
-from metaproxy.codecs.sent_pairs import Unclear, Values
+from metaproxy.codecs.protobuf_wire import Field, fields, number, pairs, signed, text, utf8
+from metaproxy.codecs.sent_pairs import Pair, Unclear, Values
 from metaproxy.message import FrameError, Message
 
 KEYS: Final = {
@@ -22,19 +22,19 @@ KEYS: Final = {
     "kind": "request, response, error (error_code other than 0), stream_open ...",
     "log_id": "the client's log_id, a number",
     "request_id": "the client's request_id",
-    "x-request-id": "the same as `request_id`",
+    "x-request-id": "the same as `request_id`, or a pair of this name",
     "trace_id": "the client's trace_id, a number",
-    "timeout_ms": "time that the client gives, in milliseconds; only if it was told to send it",
+    "timeout_ms": "time that the client gives, in milliseconds; if it was configured to send it",
     "compress_type": "none, snappy, gzip, zlib or lz4; its number where it has no name",
     "content_type": "pb, json, proto-json or proto-text; its number where it has no name",
     "attachment_size": "bytes of the attachment, where there is one",
     "stream": "true: the call opens a stream, or its answer accepts it",
     "error_code": "of an answer: 0, or the number of the error, such as 1001",
     "error_text": "of an answer with an error: its text",
-    "<user field>": "value of each of user_fields, under its name as sent and in lower case",
+    "<user field>": "value of each of user_fields, and of Java's key-value attachments, as spelled and in lower case",
     "user_fields.<key>": "value of a user field whose name, in any case, is one of the keys above",
 }
-OWN: Final = frozenset(key for key in KEYS if "<" not in key)
+OWN: Final = frozenset(key for key in KEYS if "<" not in key) - {"x-request-id"}
 """What no user field can stand for, or a client could make a route see another method than the server does."""
 PREFIX: Final = "user_fields."
 
@@ -42,6 +42,7 @@ COMPRESS_TYPES: Final = {0: "none", 1: "snappy", 2: "gzip", 3: "zlib", 4: "lz4"}
 CONTENT_TYPES: Final = {0: "pb", 1: "json", 2: "proto-json", 3: "proto-text"}
 
 _REQUEST_TEXTS: Final = {tags.SERVICE_NAME: "service", tags.METHOD_NAME: "method", tags.REQUEST_ID: "request_id"}
+_REQUEST_ID_KEY: Final = "x-request-id"
 _REQUEST_NUMBERS: Final = {tags.LOG_ID: "log_id", tags.TRACE_ID: "trace_id", tags.TIMEOUT_MS: "timeout_ms"}
 _NAMED: Final = {
     tags.COMPRESS_TYPE: ("compress_type", COMPRESS_TYPES),
@@ -55,18 +56,23 @@ def read_call(message: Message) -> None:
     found = tags.meta_fields(frame)
     metadata = message.metadata = _common(frame, found)
     repeated: dict[str, Values] = {}
+    sent: list[Pair] = []
     for field in found:
         if field[0] == tags.REQUEST:
-            _read_request(frame, field, metadata, repeated)
+            _read_request(frame, field, metadata, repeated, sent)
     if "service" not in metadata or "method" not in metadata:
         raise FrameError("bRPC: a request without service_name or method_name")
     metadata["interface"] = metadata["service"]
     metadata["operation"] = f"{metadata['service']}/{metadata['method']}"
+    sent += pairs(frame, found, tags.USER_FIELDS)
     if "request_id" in metadata:
-        metadata["x-request-id"] = metadata["request_id"]
+        metadata[_REQUEST_ID_KEY] = metadata["request_id"]
+        others = tuple(value for key, value in sent if key is not None and key.lower() == _REQUEST_ID_KEY)
+        if others:
+            repeated[_REQUEST_ID_KEY] = (metadata["request_id"], *others)
     if repeated:
         _repeat_names(metadata, repeated)
-    _add_user_fields(message, found, repeated)
+    _add_pairs(message, sent, repeated)
 
 
 def read_result(message: Message) -> None:
@@ -82,7 +88,7 @@ def read_result(message: Message) -> None:
                     metadata["error_code"] = str(signed(number(frame, inner)))
                 elif inner[0] == tags.ERROR_TEXT:
                     metadata["error_text"] = frame[inner[2] : inner[3]].decode("utf-8", "replace")
-    _add_user_fields(message, found, {})
+    _add_pairs(message, list(pairs(frame, found, tags.USER_FIELDS)), {})
 
 
 def error_code(frame: bytes, response: Field) -> int:
@@ -110,11 +116,16 @@ def _common(frame: bytes, found: list[Field]) -> dict[str, str]:
     return metadata
 
 
-def _read_request(frame: bytes, request: Field, metadata: dict[str, str], repeated: dict[str, Values]) -> None:
+def _read_request(
+    frame: bytes, request: Field, metadata: dict[str, str], repeated: dict[str, Values], sent: list[Pair]
+) -> None:
     """The fields of RpcRequestMeta. A second one is merged into the first by readers of protobuf."""
     for field in fields(frame, request[2], request[3]):
         key = _REQUEST_TEXTS.get(field[0])
         value = None
+        if field[0] == tags.REQUEST_ID and (pair := tags.pair(frame, field)) is not None:
+            sent.append((utf8(pair[0]), utf8(pair[1])))
+            continue
         if key is not None:
             value = text(frame, field)
             if value is None:
@@ -135,13 +146,12 @@ def _repeat_names(metadata: dict[str, str], repeated: dict[str, Values]) -> None
     services = repeated.get("service", (metadata["service"],))
     methods = repeated.get("method", (metadata["method"],))
     if "request_id" in repeated:
-        repeated["x-request-id"] = repeated["request_id"]
+        repeated[_REQUEST_ID_KEY] = repeated["request_id"] + repeated.get(_REQUEST_ID_KEY, ())
     repeated["interface"] = services
     repeated["operation"] = tuple(f"{service}/{method}" for service in services for method in methods)
 
 
-def _add_user_fields(message: Message, found: list[Field], repeated: dict[str, Values]) -> None:
-    sent = list(pairs(message.frame, found, tags.USER_FIELDS))
+def _add_pairs(message: Message, sent: list[Pair], repeated: dict[str, Values]) -> None:
     assert message.metadata is not None
     clear = sent_pairs.add(message.metadata, sent, OWN, PREFIX)
     if not clear or repeated:

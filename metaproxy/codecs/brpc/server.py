@@ -79,7 +79,7 @@ class ServerSession(BrpcSession):
                 frame = appended(frame, write(tags.AUTHENTICATION_DATA, self._authentication))
             self._authentication = b""
         if self._writes_compress_type and tags.COMPRESS_TYPE not in there:
-            frame = appended(frame, b"\x18\x00")
+            frame = appended(frame, tags.NO_COMPRESSION)
         return frame
 
     def _begin(self, frame: bytes, id: int) -> bytes:

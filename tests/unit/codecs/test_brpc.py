@@ -1,6 +1,7 @@
 """The bRPC codec, unary calls: frames, metadata, ids, errors, mutations, each of the original's faults C23 to C26."""
 
 import struct
+from typing import Literal
 
 import pytest
 from protobuf_writing import blob, num, pair
@@ -68,14 +69,14 @@ def mutated(data: bytes, set: dict[str, str] | None = None, remove: tuple[str, .
 
 
 def test_it_keeps_the_contract() -> None:
-    check_codec(Brpc(), client=[REQUEST, FULL], server=[ANSWER, NO_SERVICE, REQUEST, answer(pair(9, "a", "1"))])
+    check_codec(Brpc(), client=[REQUEST, FULL, JAVA], server=[ANSWER, NO_SERVICE, REQUEST, answer(pair(9, "a", "1"))])
 
 
 def test_it_keeps_the_contract_with_credentials_in_the_first_request() -> None:
     check_codec(
         Brpc(write_compress_type=True),
         client=[request(num(3, 0) + blob(7, "secret"))],
-        server=[ANSWER],
+        server=[answer(num(3, 0))],
         credentials={"authentication_data": "secret"},
     )
 
@@ -197,7 +198,7 @@ def test_c25_an_answer_tells_its_error() -> None:
     assert (fine.get("error_code"), fine.get("error_text")) == ("0", None)
 
 
-@pytest.mark.parametrize("key", ["service", "METHOD", "kind", "x-request-id"])
+@pytest.mark.parametrize("key", ["service", "METHOD", "kind", "request_id"])
 def test_no_user_field_stands_for_what_the_meta_says(key: str) -> None:
     message = read(request(pair(9, key, "other")))
     assert message.get(key.lower()) in ("example.EchoService", "Echo", "request", None)
@@ -225,7 +226,7 @@ def test_a_request_that_does_not_say_what_it_calls_can_be_answered(inner: bytes)
     with pytest.raises(FrameError):
         message.get("method")
     assert Brpc().reply(message, ErrorKind.BAD_REQUEST, "no") == frame(
-        blob(2, num(1, 1003) + blob(2, "no")) + num(4, 7)
+        blob(2, num(1, 1003) + blob(2, "no")) + num(3, 0) + num(4, 7)
     )
 
 
@@ -249,18 +250,24 @@ def test_a_request_with_authentication_data_is_confidential() -> None:
 )  # fmt: skip
 def test_c26_each_error_has_its_code(kind: ErrorKind, code: int) -> None:
     assert Brpc().reply(read(request(id=300)), kind, "why") == frame(
-        blob(2, num(1, code) + blob(2, "why")) + num(4, 300)
+        blob(2, num(1, code) + blob(2, "why")) + num(3, 0) + num(4, 300)
     )
 
 
-def test_the_error_without_route_is_the_golden_one() -> None:
-    assert Brpc().reply(read(REQUEST), ErrorKind.NOT_FOUND, "no route") == NO_SERVICE
+def test_an_error_is_the_golden_one_with_its_compress_type_written_for_starlight() -> None:
+    data = Brpc().reply(read(REQUEST), ErrorKind.NOT_FOUND, "no route")
+    assert isinstance(data, bytes)
+    assert data == frame(NO_SERVICE[12:-2] + num(3, 0) + num(4, 7))
+    answer = read(data, Side.SERVER)
+    assert dict(answer.known()) == dict(read(NO_SERVICE, Side.SERVER).known())
 
 
 def test_a_reply_can_name_its_error() -> None:
     codec = Brpc()
     assert codec.knows("ENOMETHOD") and not codec.knows("enomethod")
-    assert codec.reply(read(REQUEST), ErrorKind.NOT_FOUND, "", "ENOMETHOD") == frame(blob(2, num(1, 1002)) + num(4, 7))
+    assert codec.reply(read(REQUEST), ErrorKind.NOT_FOUND, "", "ENOMETHOD") == frame(
+        blob(2, num(1, 1002)) + num(3, 0) + num(4, 7)
+    )
 
 
 # -- mutations
@@ -311,6 +318,66 @@ def test_what_is_unknown_stays_through_mutation_and_new_ids() -> None:
     assert blob(1000, "unknown") in Brpc().session(Side.SERVER, MAX).send(read(data), 1 << 40)
 
 
+# -- brpc-java and Starlight have pairs where bRPC has its request_id
+
+
+JAVA = request(inner=num(3, 0) + pair(7, "Tenant", "t1") + pair(7, "debug", "1"))
+
+
+def changed(data: bytes, dialect: Literal["auto", "cpp", "java"], set: dict[str, str], *remove: str) -> bytes:
+    return Brpc(dialect=dialect).mutate(read(data), Mutation(set, remove))
+
+
+def test_pairs_of_java_are_metadata_as_user_fields_are() -> None:
+    message = read(JAVA)
+    assert (message.get("Tenant"), message.get("tenant"), message.get("debug")) == ("t1", "t1", "1")
+    assert (message.get("request_id"), message.get("x-request-id")) == (None, None)
+    assert read(request(inner=pair(7, "service", "x"))).get("user_fields.service") == "x"
+
+
+@pytest.mark.parametrize(
+    "id",
+    ["r-1", "", "\n", "\n\x03ab", "\nab", "\x12\x01a", "\n\x01a\x12\x01b\x12\x01c", "\n\x01a\x1a\x01b"],
+)
+def test_a_request_id_is_none_of_them(id: str) -> None:
+    assert read(request(inner=blob(7, id))).get("request_id") == id
+
+
+def test_pairs_are_put_where_the_request_has_some() -> None:
+    java = changed(JAVA, "auto", {"tenant": "t2", "x-request-id": "id"}, "debug")
+    assert java == request(
+        inner=num(3, 0) + pair(7, "Tenant", "t1") + pair(7, "tenant", "t2") + pair(7, "x-request-id", "id")
+    )
+    assert (read(java).get("x-request-id"), read(java).get("request_id")) == ("id", None)
+
+
+def test_the_dialect_says_where_a_request_without_pairs_gets_them() -> None:
+    assert changed(request(), "auto", {"a": "b"}) == request(pair(9, "a", "b"))
+    assert changed(request(), "cpp", {"a": "b"}) == request(pair(9, "a", "b"))
+    assert changed(request(), "java", {"a": "b"}) == request(inner=pair(7, "a", "b"))
+    assert changed(request(), "java", {"x-request-id": "1"}) == request(inner=pair(7, "x-request-id", "1"))
+    assert changed(JAVA, "cpp", {"Tenant": "t2"}, "debug") == request(pair(9, "Tenant", "t2"), num(3, 0))
+
+
+def test_a_pair_is_taken_out_of_wherever_it_is() -> None:
+    both = request(pair(9, "a", "1"), pair(7, "a", "2") + pair(7, "b", "3"))
+    assert changed(both, "auto", {}, "a") == request(inner=pair(7, "b", "3"))
+    assert changed(both, "cpp", {}, "a") == request(inner=pair(7, "b", "3"))
+    assert changed(both, "java", {}, "a") == request(inner=pair(7, "b", "3"))
+
+
+def test_a_pair_with_two_values_may_be_read_as_either() -> None:
+    message = read(request(pair(9, "a", "1"), pair(7, "a", "2")))
+    assert message.values("a") == ("2", "1")
+    message = read(request(pair(9, "X-Request-ID", "2"), blob(7, "1")))
+    assert message.values("x-request-id") == ("1", "2")
+
+
+def test_an_answer_has_user_fields_in_every_dialect() -> None:
+    message = read(ANSWER, Side.SERVER)
+    assert Brpc(dialect="java").mutate(message, Mutation({"a": "1"})) == answer(pair(9, "a", "1"))
+
+
 # -- what servers need and give besides
 
 
@@ -336,6 +403,8 @@ def test_a_compress_type_that_is_missing_is_written_if_asked_for() -> None:
         assert codec.session(Side.SERVER, MAX).send(read(request()), 3) == data
     given = request(num(3, 2))
     assert Brpc(write_compress_type=True).session(Side.SERVER, MAX).send(read(given), 7) == given
+    client = Brpc(write_compress_type=True).session(Side.CLIENT, MAX)
+    assert client.send(read(answer(), Side.SERVER), 3) == answer(num(3, 0), id=3)
 
 
 def ask(*ids: int) -> tuple[Brpc, Session]:

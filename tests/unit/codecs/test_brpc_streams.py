@@ -112,7 +112,7 @@ def test_the_proxys_own_refusal_goes_through_the_session() -> None:
     relay.from_client(call())
     (one,) = relay.calls.values()
     relay.fail(one, ErrorKind.NOT_FOUND, "no route")
-    assert relay.take(Side.CLIENT) == frame(blob(2, num(1, 1001) + blob(2, "no route")) + num(4, 7))
+    assert relay.take(Side.CLIENT) == frame(blob(2, num(1, 1001) + blob(2, "no route")) + num(3, 0) + num(4, 7))
     relay.from_client(call())  # the id is free
     assert kinds(relay)[1:] == [("client", "STREAM_CLOSE"), ("client", "STREAM_OPEN")]
 
@@ -128,7 +128,7 @@ def test_more_streams_than_allowed_are_answered_and_others_go_on() -> None:
     relay = opened(Brpc(max_streams=1))
     relay.from_client(call(id=8, stream=51))
     text = "more than 1 streams on a connection (max_streams)"
-    assert relay.take(Side.CLIENT) == frame(blob(2, num(1, 1011) + blob(2, text)) + num(4, 8))
+    assert relay.take(Side.CLIENT) == frame(blob(2, num(1, 1011) + blob(2, text)) + num(3, 0) + num(4, 8))
     relay.from_client(data(1, 50, b"x"))
     assert relay.take(Side.SERVER) == data(900, 1, b"x")
 
