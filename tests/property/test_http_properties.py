@@ -176,7 +176,8 @@ def test_no_bytes_make_a_session_fail(data: st.DataObject, side: Side, noise: by
         for one in session.receive(piece):
             if not isinstance(one, Chunk):
                 one.known()
-    if session.error is not None and side is Side.CLIENT:
+    # Noise may be the first bytes of HTTP/2.
+    if session.error is not None and side is Side.CLIENT and session.flow == "connection":
         words = session.owed()
         assert next(one.kind for one in server().receive(words) if one.kind is not Kind.DRAIN) in (
             Kind.RESPONSE,

@@ -80,6 +80,10 @@ GOOD_REQUESTS = [
     Accepted("9110 5.2", "a field twice", _get(b"X-A: b\r\nX-A: c\r\n")),
     Accepted("9112 6.2", "a sized body", _post(b"Content-Length: 5\r\n", b"hello"), b"hello"),
     Accepted("9112 6.2", "a sized body that looks like a request", _post(b"Content-Length: 18\r\n", b"GET / HTTP/1.1\r\n\r\n"), b"GET / HTTP/1.1\r\n\r\n"),
+    Accepted("9112 6.2", "a length before the host", b"POST / HTTP/1.1\r\nContent-Length: 5\r\n" + HOST + b"\r\nhello", b"hello"),
+    Accepted("9112 6.2", "a length before another field that a proxy looks at", b"POST / HTTP/1.1\r\nContent-Length: 5\r\nTE: trailers\r\nConnection: te\r\n" + HOST + b"\r\nhello", b"hello"),
+    Accepted("9112 6.2", "a length and keep-alive", _post(b"Connection: keep-alive\r\nContent-Length: 5\r\n", b"hello"), b"hello"),
+    Accepted("9112 6.2", "a length and two fields about the connection", _post(b"Connection: keep-alive\r\nConnection: keep-alive\r\nContent-Length: 5\r\n", b"hello"), b"hello"),
     Accepted("9112 6.2", "a length with leading zeros", _post(b"Content-Length: 005\r\n", b"hello"), b"hello"),
     Accepted("9112 6.2", "a length of zero", _post(b"Content-Length: 0\r\n", b"")),
     Accepted("9112 6.3", "POST without a body", _post(b"", b"")),
@@ -164,6 +168,7 @@ BAD_REQUESTS = [
     Refused("9112 3", "a target that is too long", b"GET /" + b"a" * 8192 + b" HTTP/1.1\r\n" + HOST + b"\r\n", 414),
     # Host
     Refused("9112 3.2", "no host", b"GET / HTTP/1.1\r\n\r\n"),
+    Refused("9112 3.2", "no host beside a length", b"POST / HTTP/1.1\r\nContent-Length: 5\r\nTE: trailers\r\n\r\nhello"),
     Refused("9112 3.2", "two hosts", _get(HOST)),
     Refused("9112 3.2", "two different hosts", _get(b"Host: b.example\r\n")),
     Refused("9112 3.2", "two hosts in one", b"GET / HTTP/1.1\r\nHost: a.example, b.example\r\n\r\n"),

@@ -12,6 +12,7 @@ import re
 from metaproxy.codecs.http.heads import HeadError, Pair, check_lines, read_trailers
 
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(;[\t -~\x80-\xff]*)?")
+_PLAIN_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})\r\n")
 _LONGEST_LINE = 272
 _MOST_EXTENSIONS = 4096
 """Bytes of extensions in a body: a recipient has to read them and drops them."""
@@ -47,6 +48,14 @@ class ChunkedReader:
         pieces: list[bytes] = []
         end = len(data)
         while at < end and not self.done:
+            if self._state == _SIZE and not self._held and (plain := _PLAIN_SIZE.match(data, at)) is not None:
+                # Most chunks: without an extension, and whole.
+                start = plain.end()
+                stop = start + int(plain[1], 16)
+                if start < stop < end - 1 and data.startswith(b"\r\n", stop):
+                    pieces.append(data[start:stop])
+                    at = stop + 2
+                    continue
             if self._state == _DATA:
                 stop = at + self._left
                 piece = data[at:stop]

@@ -143,6 +143,13 @@ class ClientSession(Session):
             frame = head.frame
             messages.append(HttpMessage(_REQUEST, frame, id, head, self._rules.more, len(frame)))
             return at
+        if not flags and 0 < head.length <= len(data) - at and not head.protocol:
+            start = len(head.frame)
+            stop = at + head.length
+            if start + head.length <= self._max_frame:  # most requests with a body: whole, in one read
+                self._asked[id] = _HEAD if head.method == b"HEAD" else 0
+                messages.append(HttpMessage(_REQUEST, head.frame + data[at:stop], id, head, self._rules.more, start))
+                return stop
         return self._begin_unusual(head, flags, id, data, at, messages)
 
     def _begin_unusual(self, head: Head, flags: int, id: int, data: bytes, at: int, messages: list[Message]) -> int:

@@ -39,6 +39,11 @@ _UNNAMEABLE = frozenset((b"host", b"content-length", b"transfer-encoding", b"aut
 """What Connection may not name: a request without them would be another one."""
 _DEFAULT_PORTS = {b"http": b"80", b"https": b"443"}
 
+_SELDOM = frozenset((b"CONNECT", b"TRACE"))
+_KEEP_ALIVE = (b"connection", b"keep-alive")
+_KEEP_ALIVE_LINE = b"\r\nConnection: keep-alive\r\n"
+"""What browsers say with every request."""
+
 _authorities: dict[bytes, None] = {}
 """Values of Host that were looked at and are right; the same ones come again and again."""
 _MOST_AUTHORITIES = 1024
@@ -51,15 +56,32 @@ def read(block: bytes, rules: Rules, forwarding: Forwarding) -> tuple[Head, int]
         raise HeadError(f"more than {rules.max_fields} fields", 431)
     if len(target) > rules.max_target:
         raise HeadError(f"a target of more than {rules.max_target} bytes", 414)
-    if len(special) == 1 and target[0] == 0x2F and minor == b"1" and b"#" not in target:
-        name, authority = special[0]
-        if name == b"host" and method != b"CONNECT":
+    if target[0] == 0x2F and minor == b"1" and b"#" not in target and method not in _SELDOM:
+        if len(special) > 1 and _KEEP_ALIVE in special and _KEEP_ALIVE_LINE in block:
+            special.remove(_KEEP_ALIVE)
+            block = block.replace(_KEEP_ALIVE_LINE, b"\r\n", 1)
+        length = -1
+        if len(special) == 2 and special[0][0] == b"host" and special[1][0] == b"content-length":
+            sized = special.pop()
+            length = _length(sized[1], rules)
+            pairs.append(sized)
+        if len(special) == 1 and special[0][0] == b"host":
+            authority = special[0][1]
             if authority not in _authorities:
                 check_authority(authority)
             pairs += forwarding.pairs
             frame = b"%b%b\r\n" % (block[:-2], forwarding.lines)
-            return Head(frame, pairs, 0, method, forwarding.scheme, authority, target), 0
+            return Head(frame, pairs, 0, method, forwarding.scheme, authority, target, b"", length), 0
     return _Request(method, target, minor, pairs, special, rules).head(block, forwarding)
+
+
+def _length(value: bytes, rules: Rules) -> int:
+    if not value.isdigit():
+        raise HeadError(f"{value[:40]!r} is no Content-Length")
+    length = int(value)
+    if rules.max_body and length > rules.max_body:
+        raise HeadError(f"a body of more than {rules.max_body} bytes", 413)
+    return length
 
 
 def check_authority(authority: bytes) -> None:
@@ -171,11 +193,9 @@ class _Request:
                 raise HeadError("a Transfer-Encoding other than chunked", 501)
             self.flags |= CHUNKED
         elif lengths:
-            if len(lengths) > 1 or not lengths[0].isdigit():
-                raise HeadError("more than one Content-Length, or one that is no number")
-            self.length = int(lengths[0])
-            if self.rules.max_body and self.length > self.rules.max_body:
-                raise HeadError(f"a body of more than {self.rules.max_body} bytes", 413)
+            if len(lengths) > 1:
+                raise HeadError("more than one Content-Length")
+            self.length = _length(lengths[0], self.rules)
             self.kept.append((b"content-length", lengths[0]))
         if self.method in (b"TRACE", b"CONNECT") and (codings or self.length > 0):
             raise HeadError(f"{self.method.decode()} with a body")
