@@ -103,7 +103,8 @@ class ISession(Interface):
         """
         What the session has to say by itself, asked whenever `owes`; and the last words to a peer whose bytes broke the
         protocol (`-ERR Protocol error`), in its own form: asked once, after `error` was set; written behind the answers
-        to what came before, then the connection closes. Optional: a session without it says nothing.
+        to what came before, then the connection closes. Asked as well, without an error, of a client that was idle for
+        too long while `buffered` is not 0. Optional: a session without it says nothing.
         """
 
     def eof() -> list[Message]:

@@ -317,12 +317,15 @@ class Downstream(Protocol):
         if "broken" not in self._pauses:
             self._counts.decode_errors += 1
             self.listener.bad_frame(str(self.facts.get("source.address")), text)
-            self.pause("broken")
-            try:
-                self._last_words = self.session.owed()
-            except BaseException:
-                self.listener.plugin_failed(culprit(Failure(), f"codec {self.codec.name}"), Failure())
-            self._leave()
+            self._end_with_last_words()
+
+    def _end_with_last_words(self) -> None:
+        self.pause("broken")
+        try:
+            self._last_words = self.session.owed()
+        except BaseException:
+            self.listener.plugin_failed(culprit(Failure(), f"codec {self.codec.name}"), Failure())
+        self._leave()
 
     def _renew_session(self) -> None:
         """The codec was replaced: take the new one as soon as nothing of the old one's is under way."""
@@ -797,6 +800,13 @@ class Downstream(Protocol):
     def idle_for(self, now: float) -> float:
         """Seconds since anything happened; 0 while an exchange is under way or a subscription is open."""
         return 0.0 if self.inflight or self._held or self.session_pin is not None else now - self.last_active
+
+    def expire(self) -> None:
+        """It was idle for too long. In the middle of a message it is told so, where the protocol has a word for it."""
+        if self.session.buffered:
+            self._end_with_last_words()
+        else:
+            self.close()
 
     def forget_closed(self) -> None:
         """See roles.Leaving: those that it shares with others end without a word to it."""

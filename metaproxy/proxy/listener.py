@@ -132,7 +132,7 @@ class Listener:
         for client in list(self.clients):
             if client.idle_for(now) >= limit:
                 self.counts.idle_timeouts += 1
-                client.close()
+                client.expire()
 
     def forget_closed(self) -> None:
         """Have idle clients keep nothing of clusters that are replaced."""

@@ -272,6 +272,9 @@ class Leaving(Protocol):
     def idle_for(self, now: float) -> float: ...
     def beat(self, now: float) -> None: ...
 
+    def expire(self) -> None:
+        """It was idle for too long: close it."""
+
     def forget_closed(self) -> None:
         """Keep no upstream connections that are closed, nor what these belong to."""
 

@@ -7,6 +7,8 @@ heads, the order of messages (`client`, `server`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from metaproxy.codecs.http.chunked import ChunkedReader
 from metaproxy.codecs.http.heads import HeadError, Pair, check_lines, check_start
 from metaproxy.codecs.http.model import END
@@ -38,12 +40,18 @@ def with_lines(frame: bytes, lines: bytes) -> bytes:
 class HeadBuffer:
     """
     What has come of a head that is not whole, each byte looked at once however it trickles in. size: bytes of it.
+
+    max_head: bytes; timeout: seconds from its first byte to its last, looked at with each read, 0 for any; clock: tells
+    them.
     """
 
-    __slots__ = ("_held", "_max", "_seek")
+    __slots__ = ("_clock", "_held", "_max", "_seek", "_since", "_timeout")
 
-    def __init__(self, max_head: int) -> None:
+    def __init__(self, max_head: int, timeout: float, clock: Callable[[], float]) -> None:
         self._max = max_head
+        self._timeout = timeout
+        self._clock = clock
+        self._since = 0.0
         self._held = bytearray()
         self._seek = 0
 
@@ -55,6 +63,8 @@ class HeadBuffer:
         """All that has come, once that is a whole head; None while it is not."""
         held = self._held
         held += data
+        if self._timeout and self._clock() - self._since > self._timeout:
+            raise HeadError(f"a head that took more than {self._timeout:g} s", 408)
         if held.find(END, self._seek, self._max) < 0:
             self._wait()
             return None
@@ -65,6 +75,8 @@ class HeadBuffer:
 
     def keep(self, data: bytes, at: int) -> None:
         """Keep the beginning of a head. Raises HeadError for what can become none."""
+        if self._timeout:
+            self._since = self._clock()
         self._held += data[at:]
         self._wait()
 

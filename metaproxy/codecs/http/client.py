@@ -51,7 +51,7 @@ class ClientSession(Session):
         self._http2 = http2
         self._second: Http2Client | None = None
         self._forwarding: Forwarding | None = None
-        self._buffer = HeadBuffer(self._max_head)
+        self._buffer = HeadBuffer(self._max_head, rules.head_timeout, rules.clock)
         self._id = 0
         # The request that is being read.
         self._body: Body | None = None

@@ -33,7 +33,7 @@ STATUSES: Final = {
 """The status of each error of the proxy's own."""
 
 _HEAD, _TARGET, _ANY, _WINDOW = Bytes(65536), Bytes(8192), Bytes(0), Bytes(262144)
-_NEVER, _PATIENCE = Seconds(0), Seconds(20)
+_NEVER, _PATIENCE, _HEAD_TIME = Seconds(0), Seconds(20), Seconds(30)
 _STATUS = re.compile(r"[2-5][0-9][0-9]")
 _SAFE = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))
 _IDEMPOTENT = _SAFE | {b"PUT", b"DELETE"}
@@ -86,6 +86,10 @@ class Http(Codec):
             Bytes, Option("Bytes of a request's target: its path and query.", least=64, most="1MiB")
         ] = _TARGET,
         max_body: Annotated[Bytes, Option("Bytes of a request's body; 0: any.")] = _ANY,
+        head_timeout: Annotated[
+            Seconds,
+            Option("Time that the head of a request may take, from its first byte to its last; 0 for any."),
+        ] = _HEAD_TIME,
         upgrade: Annotated[
             list[str] | None, Option("Protocols that clients may go on with (Upgrade).", default="`[websocket]`")
         ] = None,
@@ -139,6 +143,7 @@ class Http(Codec):
             connect=connect,
             via=via.encode(),
             trusted_hops=trusted_hops,
+            head_timeout=head_timeout,
         )
         self._options = Options(
             rules=self._rules,

@@ -6,6 +6,7 @@ Lives here: `Rules`. Does not: how the options are written in a configuration (`
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -27,7 +28,8 @@ class Rules:
     request's body, 0 for any. upgrades: the protocols, in lower case, that clients may ask for. connect: whether
     CONNECT is let through. via: what this proxy calls itself. trusted_hops: proxies in front of this one that are
     believed what they say of the client. more: reads the metadata of a message; failed: whether an answer with this
-    head and these trailers reports failure.
+    head and these trailers reports failure. head_timeout: seconds that the head of a request may take from its first
+    byte to its last, 0 for any; clock: monotonic seconds.
     """
 
     max_head: int = 65536
@@ -40,3 +42,5 @@ class Rules:
     trusted_hops: int = 0
     more: Callable[[Message], None] = read
     failed: Callable[[Head | None, list[Pair] | None], bool] = failed
+    head_timeout: float = 30.0
+    clock: Callable[[], float] = time.monotonic

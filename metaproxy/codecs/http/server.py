@@ -32,7 +32,7 @@ class ServerSession(Session):
         self._rules = rules
         self._max_head = min(rules.max_head, max_frame)
         self._max_frame = max_frame
-        self._buffer = HeadBuffer(self._max_head)
+        self._buffer = HeadBuffer(self._max_head, 0, rules.clock)
         # The request whose answer comes next: its id, 0 for none; and those that were sent behind it.
         self._id = 0
         self._method = b""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from metaproxy.codecs.http import Http, model
+from metaproxy.codecs.http.client import ClientSession
+from metaproxy.codecs.http.rules import Rules
 from metaproxy.interfaces import ISession
 from metaproxy.message import Chunk, ErrorKind, Kind, Message, Side
 from metaproxy.units import Bytes
@@ -159,6 +161,28 @@ def test_a_head_that_does_not_come_in_time_is_408() -> None:
     session.receive(GET[:20])
     assert session.buffered == 20
     assert session.owed().startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_head_that_trickles_in_is_408_once_it_took_too_long() -> None:
+    now = [100.0]
+    session = ClientSession(Rules(head_timeout=30.0, clock=lambda: now[0]), MAX)
+    for at in range(len(GET) - 2):
+        session.receive(GET[at : at + 1])
+        now[0] += 0.7
+    assert session.error is None
+    now[0] += 10
+    assert session.receive(GET[-2:]) == []
+    assert session.owed().startswith(b"HTTP/1.1 408 ")
+
+
+def test_the_time_of_a_head_begins_with_its_first_byte() -> None:
+    now = [100.0]
+    session = ClientSession(Rules(head_timeout=30.0, clock=lambda: now[0]), MAX)
+    session.receive(GET + GET[:5])
+    now[0] += 29
+    assert kinds(session.receive(GET[5:] + GET[:5])) == [Kind.REQUEST]
+    now[0] += 29
+    assert kinds(session.receive(GET[5:])) == [Kind.REQUEST]
 
 
 def test_nothing_is_said_to_a_client_that_says_nothing() -> None:

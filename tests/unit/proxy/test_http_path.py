@@ -219,6 +219,18 @@ def test_a_time_out_is_504_and_its_connection_is_not_used_again() -> None:
     assert len(stage.network.upstreams) == 2
 
 
+def test_a_client_that_is_idle_within_a_head_gets_408_and_one_that_is_idle_between_two_gets_nothing() -> None:
+    stage = stage_of(idle_timeout=10.0)
+    began, silent = stage.client(), stage.client()
+    stage.say(began, get("/a")[:10])
+    stage.clock.advance(11)
+    stage.listener.sweep(stage.clock.seconds())
+    assert began.take().startswith(b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n")
+    assert silent.take() == b""
+    assert began.closed
+    assert silent.closed
+
+
 def test_a_redirect_names_the_request() -> None:
     moved = RouteReply(None, "", "301", {"location": "https://%host%%target%"})
     log = Log()
