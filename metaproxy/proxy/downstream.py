@@ -490,8 +490,8 @@ class Downstream(Protocol):
         session = self.session
         if session.flow == "stream" and not self._gone:
             session.credit(id, size)
-            if session.owes:
-                self.write(session.owed())
+            if session.owes:  # also what a window has let go in the read that brought this
+                self._speak()
 
     def has_room(self, stream: ExchangeStream) -> bool:
         if not self._slow and not self.session.unsent_bytes(stream.id):

@@ -307,8 +307,10 @@ class Upstream(Protocol):
         session = self._session
         if self.alive and session.flow == "stream":
             session.credit(attempt.id, size)
-            if session.owes:
+            if session.owes:  # also what a window has let go in the read that brought this
                 self._write(session.owed())
+                if self._stuck:
+                    self._offer_room()
 
     def hold_back(self, attempt: Try, reason: object) -> bool:
         """

@@ -155,7 +155,7 @@ class BrpcSession(Session):
 
     def _stream_frame(self, data: bytes, at: int, end: int, size: int, messages: list[Message]) -> int:
         """A frame whose meta ends at `end`, and whose data has `size` bytes; where what follows begins."""
-        meta = Meta(data, at + HEAD, end)
+        meta = Meta(data[at + HEAD : end])
         stream = self._streams.get(meta.stream_id)
         self._left = size
         self._reading = None

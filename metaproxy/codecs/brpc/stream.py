@@ -49,10 +49,10 @@ class Meta:
 
     __slots__ = ("consumed", "continues", "stream_id", "type")
 
-    def __init__(self, data: bytes, at: int, end: int) -> None:
+    def __init__(self, data: bytes) -> None:
         self.stream_id = self.type = self.consumed = 0
         self.continues = False
-        for field in fields(data, at, end):
+        for field in fields(data, 0, len(data)):
             tag = field[0]
             if tag == STREAM_ID:
                 self.stream_id = number(data, field)

@@ -8,6 +8,7 @@ from stream_relay import Relay
 
 from metaproxy.codecs.brpc import Brpc
 from metaproxy.message import Chunk, ErrorKind, FrameError, Kind, Message, Mutation, Side
+from metaproxy.testing import check_codec
 from metaproxy.units import Bytes
 
 MAX = 1 << 20
@@ -56,6 +57,12 @@ def opened(codec: Brpc | None = None, feedback: bool = True, max_frame: int = MA
 
 def kinds(relay: Relay) -> list[tuple[str, str]]:
     return [(side.value, message.kind.name) for side, message in relay.seen]
+
+
+def test_it_keeps_the_contract_with_heads_of_streams() -> None:
+    """Ids apart: a stream's head has two, which change together."""
+    unary = frame(blob(1, NAMES) + num(4, 9))
+    check_codec(Brpc(), client=[unary, call(), call(id=8, more=pair(9, "a", "1"))], server=[answer()], ids=False)
 
 
 # -- opening
