@@ -138,8 +138,8 @@ class ISession(Interface):
 
 OPTIONAL = frozenset(
     {
-        "alpn", "alpn_upstream", "beat", "beats", "capacity", "credit", "eof", "facts", "fenced", "flow", "greets",
-        "open_keys", "owed", "owes", "reset", "sequential", "unsent_bytes", "upper_keys",
+        "alpn", "alpn_upstream", "attempts_key", "beat", "beats", "capacity", "credit", "eof", "facts", "fenced",
+        "flow", "greets", "open_keys", "owed", "owes", "reset", "sequential", "unsent_bytes", "upper_keys",
     }
 )  # fmt: skip
 """Names of the interfaces above and below that came later: what is written without them goes on working."""
@@ -188,6 +188,10 @@ class ICodec(Interface):
         "`tls: {alpn}` names none; the agreed one is the fact tls.alpn. Optional."
     )
     alpn_upstream = Attribute("tuple of str: the same, offered to servers. Optional.")
+    attempts_key = Attribute(
+        "str: the metadata key by which a request that is sent again says how often it was sent before; '' for none. "
+        "Optional."
+    )
 
     def session(side: Side, max_frame: int) -> ISession:
         """A reader of what `side` sends on one new connection. max_frame: bytes allowed a frame, head included."""

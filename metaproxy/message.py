@@ -130,7 +130,13 @@ class ErrorKind(Enum):
 
 
 class FrameError(Exception):
-    """The peer's bytes are not the protocol. The text says what was read, and what would have been right."""
+    """
+    The peer's bytes are not the protocol. The text says what was read, and what would have been right.
+
+    kind: what ends the exchange whose request a session can't send because of it.
+    """
+
+    kind = ErrorKind.BAD_REQUEST
 
 
 class Ending(Enum):
@@ -212,16 +218,19 @@ class Message:
     another value than `get` gives: see `values`. duplex: is there only if a codec set it, on a server's STREAM_OPEN:
     the client's half is open from now on, though its request was whole (a tunnel behind CONNECT or 101, an upload that
     the server asked for). failed: is there only if a codec set it, on a server's STREAM_OPEN: its head reports failure.
+    retry_after: is there only if a codec set it, on a server's answer that reports failure: so many seconds pass before
+    another try, where there is one; below 0: there must be none.
     """
 
     __slots__ = (
         "answer", "duplex", "failed", "frame", "hold", "id", "kind", "metadata", "more", "profile", "refused",
-        "unclear",
+        "retry_after", "unclear",
     )  # fmt: skip
     refused: Callable[[Message, str], bytes]
     unclear: Callable[[str], tuple[str | None, ...] | None]
     duplex: bool
     failed: bool
+    retry_after: float
 
     def __init__(
         self,
@@ -331,7 +340,7 @@ class Message:
     __hash__ = None  # type: ignore[assignment]
 
 
-_SELDOM = ("refused", "unclear", "duplex", "failed")
+_SELDOM = ("refused", "unclear", "duplex", "failed", "retry_after")
 """Attributes of a message that only some codecs set."""
 
 

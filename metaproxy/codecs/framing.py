@@ -94,6 +94,7 @@ class Codec:
     greets = False
     alpn: tuple[str, ...] = ()
     alpn_upstream: tuple[str, ...] = ()
+    attempts_key = ""
 
     def session(self, side: Side, max_frame: int) -> Session:
         raise NotImplementedError

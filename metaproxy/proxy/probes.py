@@ -141,6 +141,8 @@ class Codec(Probe):
         self._question: Message | None = codec.probe()
         assert self._question is not None  # the configuration was checked
         self._session = codec.session(Side.SERVER, MOST)
+        self._head: Message | None = None  # of an answer whose end is to come
+        self._pieces: list[bytes] = []
         self.write(self._session.open(self._question.profile, self.cluster.credentials))
         self._ask()
 
@@ -160,6 +162,8 @@ class Codec(Probe):
             self.failed(f"codec {self.cluster.codec.name}: {error!r:.200}")
         if self._session.error is not None:
             self.failed(text_of(self._session.error))
+        if getattr(self._session, "owes", False):
+            self.write(self._session.owed())
         self._ask()
 
     def _heard(self, message: Message) -> None:
@@ -167,11 +171,30 @@ class Codec(Probe):
             self.write(message.answer)
         elif message.kind is Kind.DRAIN:
             self.failed("the server drains")
-        elif message.kind in (Kind.RESPONSE, Kind.ERROR, Kind.HEARTBEAT) and self._question is None:
-            if self.cluster.codec.alive(message):
-                self.passed()
-            else:
-                self.failed(f"it answered {message.frame[:100]!r}")
+        elif self._question is None:
+            if message.kind in (Kind.RESPONSE, Kind.ERROR, Kind.HEARTBEAT):
+                self._judge(message)
+            elif message.kind in (Kind.STREAM_OPEN, Kind.STREAM_DATA, Kind.STREAM_CLOSE, Kind.STREAM_RESET):
+                self._gather(message)
+
+    def _gather(self, message: Message) -> None:
+        """A piece of an answer: they are judged as one, which `MOST` bounds."""
+        if message.kind == Kind.STREAM_RESET:
+            self.failed("the server reset the stream")
+        elif message.kind == Kind.STREAM_OPEN:
+            self._head = message
+        elif self._head is not None:
+            self._pieces.append(message.frame)
+            if message.kind == Kind.STREAM_CLOSE:
+                failed = getattr(message, "failed", False) or getattr(self._head, "failed", False)
+                frame = b"".join((self._head.frame, *self._pieces))
+                self._judge(Message(Kind.ERROR if failed else Kind.RESPONSE, frame, message.id))
+
+    def _judge(self, answer: Message) -> None:
+        if self.cluster.codec.alive(answer):
+            self.passed()
+        else:
+            self.failed(f"it answered {answer.frame[:100]!r}")
 
 
 class Http(Probe):

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.retry import RetryPolicy, within_budget
-from metaproxy.message import Chunk, ErrorKind, FrameError, Kind, Message
+from metaproxy.message import Chunk, ErrorKind, FrameError, Kind, Message, Mutation
 from metaproxy.proxy.attempt import Attempt
 from metaproxy.proxy.pool import pool_of
 from metaproxy.proxy.roles import OpenExchange, Try, UpstreamConnection
@@ -106,7 +106,7 @@ class RetryState:
             cluster.counts.overflow_requests += 1
             self._lost(ErrorKind.OVERLOAD, f"cluster {cluster.name}: too many requests (breaker.max_requests)")
             return
-        attempt = Attempt(self, self._message, cluster, endpoint)
+        attempt = Attempt(self, self._numbered(), cluster, endpoint)
         self.exchange.endpoint = endpoint
         self._live.append(attempt)
         self.exchange.tries = self._made
@@ -117,6 +117,14 @@ class RetryState:
         if patience is not None:
             patience.watch(_Patience(attempt, self.client.network.turn.refresh()))
         pool_of(endpoint, cluster, self.client.network).start(attempt, self.client)
+
+    def _numbered(self) -> Message:
+        """The request; a further try says how many were before it, where the protocol has a place for that."""
+        message, codec = self._message, self._cluster.codec
+        key = getattr(codec, "attempts_key", "")
+        if self._made < 2 or not key or codec.mutable:
+            return message
+        return message.with_frame(codec.mutate(message, Mutation({key: str(self._made - 1)})))
 
     def _pick(self) -> Endpoint | None:
         """An endpoint that was not tried yet, if the balancer gives one."""
@@ -166,7 +174,7 @@ class RetryState:
         self._forget(attempt)
         failed = response.kind is Kind.ERROR
         attempt.endpoint.answered(failed)
-        if failed and (self._live or self._again(None)):
+        if failed and (self._live or self._again(None, getattr(response, "retry_after", None))):
             return
         self.cancel()
         self.exchange.endpoint = attempt.endpoint
@@ -179,7 +187,7 @@ class RetryState:
 
     def opened(self, attempt: Try, head: Message) -> None:
         """The head of an answer decides as an answer does; what follows it is the exchange's own."""
-        if getattr(head, "failed", False) and self._instead(attempt):
+        if getattr(head, "failed", False) and self._instead(attempt, getattr(head, "retry_after", None)):
             attempt.endpoint.answered(failed=True)
             attempt.cancel()
             return
@@ -188,10 +196,10 @@ class RetryState:
         self.exchange.adopt(attempt)
         self.exchange.opened(attempt, head)
 
-    def _instead(self, attempt: Try) -> bool:
+    def _instead(self, attempt: Try, retry_after: float | None) -> bool:
         """Whether another try is under way, or may follow."""
         self._forget(attempt)
-        return bool(self._live) or self._again(None)
+        return bool(self._live) or self._again(None, retry_after)
 
     def sending(self, attempt: Try) -> None:
         stream = self.exchange.stream
@@ -220,8 +228,10 @@ class RetryState:
             self._stop_timer()
             self.exchange.failed(None, kind, text)
 
-    def _again(self, kind: ErrorKind | None) -> bool:
-        """Arranges for another try, if one is allowed."""
+    def _again(self, kind: ErrorKind | None, retry_after: float | None = None) -> bool:
+        """Arranges for another try, if one is allowed. retry_after: what the server says of it, see Message."""
+        if retry_after is not None and retry_after < 0:
+            return False
         policy = self._policy
         stream = self.exchange.stream
         if stream is not None and not stream.resend():
@@ -235,7 +245,8 @@ class RetryState:
             return False
         self._stop_timer()
         self.exchange.counts().retries += 1
-        self._timer = self.client.network.clock.callLater(policy.delay(self._made), self._once_more)
+        delay = policy.delay(self._made) if retry_after is None else retry_after
+        self._timer = self.client.network.clock.callLater(delay, self._once_more)
         return True
 
     def _once_more(self) -> None:

@@ -191,7 +191,7 @@ class Upstream(Protocol):
         raise NotImplementedError
 
     def _unsendable(self, attempt: Try, error: FrameError) -> None:
-        attempt.fail(ErrorKind.BAD_REQUEST, str(error))
+        attempt.fail(error.kind, str(error))
         if self.lease is attempt:
             self.pool.give_back(self)
 
@@ -277,7 +277,7 @@ class Upstream(Protocol):
             data = self._session.send(chunk, attempt.id)
         except FrameError as error:
             attempt.cancel()
-            attempt.owner.failed(attempt, ErrorKind.BAD_REQUEST, str(error))
+            attempt.owner.failed(attempt, error.kind, str(error))
             return
         if data:
             self._write(data)

@@ -13,6 +13,7 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import Event
 
+from metaproxy.codecs.framing import Session
 from metaproxy.codecs.http.http2 import PREFACE, Http2Client, Http2Server, Options
 from metaproxy.message import Message
 
@@ -100,8 +101,10 @@ def split(data: bytes) -> list[tuple[int, int, int, bytes]]:
 class ClientStand:
     """h2 as a client, and our session behind it. `messages`: what the session made of it, not yet taken."""
 
-    def __init__(self, options: Options | None = None, max_frame: int = MAX_FRAME) -> None:
-        self.session = Http2Client(options or Options(), max_frame)
+    def __init__(
+        self, options: Options | None = None, max_frame: int = MAX_FRAME, session: Session | None = None
+    ) -> None:
+        self.session: Session = session or Http2Client(options or Options(), max_frame)
         self.peer = H2Connection(H2Configuration(client_side=True))
         self.peer.initiate_connection()
         self.peer.receive_data(self.session.open(None, {}))
@@ -133,8 +136,10 @@ class ClientStand:
 class ServerStand:
     """h2 as a server, and our session towards it."""
 
-    def __init__(self, options: Options | None = None, max_frame: int = MAX_FRAME) -> None:
-        self.session = Http2Server(options or Options(), max_frame)
+    def __init__(
+        self, options: Options | None = None, max_frame: int = MAX_FRAME, session: Session | None = None
+    ) -> None:
+        self.session: Session = session or Http2Server(options or Options(), max_frame)
         self.peer = H2Connection(H2Configuration(client_side=False))
         self.peer.initiate_connection()
         self.peer.receive_data(self.session.open(None, {}))

@@ -9,9 +9,11 @@ metaproxy = ServiceMaker("metaproxy", "metaproxy.tap", "A layer-7 proxy for any 
 
 brpc = Declaration(ICodec, "brpc", "metaproxy.codecs.brpc.Brpc")
 dubbo = Declaration(ICodec, "dubbo", "metaproxy.codecs.dubbo.Dubbo")
+grpc = Declaration(ICodec, "grpc", "metaproxy.codecs.grpc.Grpc")
 http = Declaration(ICodec, "http", "metaproxy.codecs.http.Http")
 redis = Declaration(ICodec, "redis", "metaproxy.codecs.redis.Redis")
 thrift = Declaration(ICodec, "thrift", "metaproxy.codecs.thrift.Thrift")
+triple = Declaration(ICodec, "triple", "metaproxy.codecs.grpc.Triple")
 trpc = Declaration(ICodec, "trpc", "metaproxy.codecs.trpc.Trpc")
 
 deadline = Declaration(IFilter, "deadline", "metaproxy.filters.deadline.Deadline")

@@ -50,7 +50,7 @@ class Http(Codec):
     beats = True
     keys = KEYS
     open_keys = True
-    upper_keys = ("method",)
+    upper_keys: tuple[str, ...] = ("method",)
     max_id = (1 << 30) - 1
     connections = "pool"
     greets = True

@@ -8,6 +8,7 @@ what a service or a method is (gRPC's codec adds that), facts of the connection.
 from __future__ import annotations
 
 import re
+from collections.abc import Set
 from urllib.parse import unquote_to_bytes
 
 from metaproxy.codecs.http.heads import Pair
@@ -88,10 +89,10 @@ def read_fields(message: Message) -> None:
             several["path"] = [metadata["path"], normal]
             several["operation"] = [metadata["operation"], f"{metadata['method']} {normal}"]
     if several:
-        message.unclear = _Several(several)
+        message.unclear = Several(several)
 
 
-class _Several(dict[str, tuple[str | None, ...]]):
+class Several(dict[str, tuple[str | None, ...]]):
     """The `Message.unclear` of a message: keys under which a receiver may see one of several values."""
 
     def __init__(self, several: dict[str, list[str]]) -> None:
@@ -101,12 +102,15 @@ class _Several(dict[str, tuple[str | None, ...]]):
         return self.get(key)
 
 
-def add_fields(metadata: dict[str, str], pairs: list[Pair]) -> dict[str, list[str]]:
-    """Add fields under their names. Gives what a receiver may take those for that are there more than once."""
+def add_fields(metadata: dict[str, str], pairs: list[Pair], own: Set[str] = _OWN) -> dict[str, list[str]]:
+    """
+    Add fields under their names; own: keys that are no fields. Gives what a receiver may take those for that are there
+    more than once.
+    """
     several: dict[str, list[str]] = {}
     for name, value in pairs:
         key = name.decode("latin-1")
-        if key in _OWN or key.startswith(OWN_PREFIXES):
+        if key in own or key.startswith(OWN_PREFIXES):
             key = f"header.{key}"
         one = text(value)
         if key in metadata:

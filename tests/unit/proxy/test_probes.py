@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from harness import HEAD, MemoryNetwork, Wire
 from quill import Quill
+from reel import Reel, frame
 
 from metaproxy.balancers.round_robin import RoundRobin
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
+from metaproxy.codecs.grpc import Grpc
 from metaproxy.codecs.redis import Redis
 from metaproxy.message import Kind, Message
 from metaproxy.proxy.certificates import client_context
@@ -163,6 +165,40 @@ def test_a_server_that_asks_first_is_answered_and_one_that_drains_is_not_well() 
     check = Check(Codec, codec=Asking())
     check.say(quill(b"bye"))
     assert check.told == (False, "the server drains")
+
+
+class Healthy(Reel):
+    """Reel whose servers are asked how they are."""
+
+    def probe(self) -> Message:
+        return Message(Kind.REQUEST, frame("W", 1, b"ping"), 1)
+
+    def alive(self, answer: Message) -> bool:
+        return answer.kind is Kind.RESPONSE and answer.frame.endswith(b"all well")
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (frame("O", 1, b"head") + frame("D", 1, b"all ") + frame("C", 1, b"well"), True),
+        (frame("O", 1, b"head") + frame("C", 1, b"ill"), False),
+        (frame("O", 1, b"head") + frame("X", 1, b"all well"), False),
+        (frame("F", 1, b"head") + frame("C", 1, b"all well"), False),
+        (frame("O", 1, b"head") + frame("R", 1, b"all well"), False),
+    ],
+)
+def test_an_answer_in_pieces_is_judged_as_one(answer: bytes, told: bool) -> None:
+    check = Check(Codec, codec=Healthy())
+    for at in range(len(answer)):
+        check.say(answer[at : at + 1])
+    assert check.told is not None and check.told[0] is told and over(check)
+
+
+def test_what_the_session_owes_is_written() -> None:
+    check = Check(Codec, codec=Grpc())
+    check.wire.take()
+    check.say(bytes.fromhex("000000040000000000"))  # SETTINGS
+    assert check.wire.take().startswith(bytes.fromhex("000000040100000000"))  # acknowledged
 
 
 # -- http

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness import HEAD, LineCodec, Quill, Stage, answer, call
+import pytest
+from harness import HEAD, LineCodec, Quill, Stage, Wire, answer, call
+from reel import Reel, ReelSession, frame, frames
 
 from metaproxy.cluster.breaker import Breaker
 from metaproxy.cluster.cluster import ConnectionSettings
 from metaproxy.cluster.retry import RetryPolicy
-from metaproxy.message import Message
+from metaproxy.message import Kind, Message, Mutation, Side
 
 FAILURE = HEAD.pack(9, 1, 0x80)
 
@@ -202,3 +204,70 @@ def test_an_exchange_tells_how_often_it_was_sent() -> None:
     stage.say(client, call(8, "read"))
     stage.say(stage.network.upstreams[2], answer(1))
     assert told == [2, 1]
+
+
+# -- what servers and protocols say of further tries
+
+
+class Pushing(Reel):
+    """Failures say how long to wait, in milliseconds; requests say which try they are."""
+
+    attempts_key = "tries"
+
+    def session(self, side: Side, max_frame: int) -> ReelSession:
+        session = super().session(side, max_frame)
+        receive = session.receive
+
+        def pushed(data: bytes) -> list[Message]:
+            messages = receive(data)
+            for message in messages:
+                text = message.frame[9:].decode()
+                if message.kind is Kind.ERROR or getattr(message, "failed", False):
+                    message.retry_after = float(text) / 1000
+            return messages
+
+        session.receive = pushed  # type: ignore[method-assign]
+        return session
+
+    def mutate(self, message: Message, mutation: Mutation) -> bytes:
+        return frame("W", message.id, message.frame[9:] + b" tries=" + mutation.set["tries"].encode())
+
+
+def pushed_back(codec: Reel) -> tuple[Stage, Wire]:
+    stage = Stage(codec=codec)
+    stage.route.retry = RetryPolicy(2, on=["error"], backoff=(0.1, 1.0), uniform=lambda: 1.0)
+    client = stage.client()
+    stage.say(client, frame("W", 7, b"hi"))
+    return stage, client
+
+
+@pytest.mark.parametrize("kind", ["E", "F"])
+def test_a_server_that_says_how_long_to_wait_is_tried_again_just_then(kind: str) -> None:
+    stage, client = pushed_back(Pushing())
+    stage.say(stage.server, frame(kind, 1, b"500"))
+    stage.server.take()
+    stage.clock.advance(0.49)
+    assert stage.server.take() == b""
+    stage.clock.advance(0.02)
+    stage.clock.advance(0)
+    assert [one[2] for one in frames(stage.server.take())] == [b"hi tries=1"]
+    stage.say(stage.server, frame("W", 2, b"ok"))
+    assert frames(client.take()) == [("W", 7, b"ok")]
+
+
+def test_a_server_that_wants_no_other_try_gets_none() -> None:
+    stage, client = pushed_back(Pushing())
+    stage.say(stage.server, frame("E", 1, b"-1"))
+    assert frames(client.take()) == [("E", 7, b"-1")]
+    stage.server.take()
+    stage.clock.advance(5)
+    assert stage.server.take() == b""
+
+
+def test_a_request_says_how_often_it_was_sent_before() -> None:
+    stage, _ = pushed_back(Pushing())
+    for id in (1, 2):
+        stage.say(stage.server, frame("E", id, b"0"))
+        stage.clock.advance(0)
+        stage.clock.advance(0)
+    assert [one[2] for one in frames(stage.server.take())] == [b"hi", b"hi tries=1", b"hi tries=2"]

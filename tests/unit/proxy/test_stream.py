@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from reel import Reel, credits_of, frame, frames
+from reel import Reel, ReelSession, credits_of, frame, frames
 from twisted.internet.defer import Deferred
 
 from metaproxy.cluster.retry import RetryPolicy
-from metaproxy.message import Chunk, ErrorKind, Reply, Side
+from metaproxy.message import Chunk, ErrorKind, FrameError, Message, Reply, Side
 from metaproxy.proxy.stream import REPLAY, WINDOW
 from metaproxy.routing.table import Route, Target
 from metaproxy.testing import Stage
@@ -438,3 +438,35 @@ def test_a_filter_that_raises_at_a_chunk_ends_the_exchange_alone() -> None:
     assert frames(client.take())[0][:2] == ("E", 7)
     stage.say(stage.server, frame("W", 2))
     assert frames(client.take()) == [("W", 8, b"")]
+
+
+# -- requests that can't be sent
+
+
+class Picky(Reel):
+    """Reel that sends no bytes of value 9."""
+
+    def session(self, side: Side, max_frame: int) -> ReelSession:
+        session = super().session(side, max_frame)
+        send = session.send
+
+        def checked(message: Message, id: int) -> bytes:
+            if side is Side.SERVER and message.frame.endswith(b"\x09"):
+                raise Refused("nine")
+            return send(message, id)
+
+        session.send = checked  # type: ignore[method-assign]
+        return session
+
+
+class Refused(FrameError):
+    kind = ErrorKind.LIMITED
+
+
+@pytest.mark.parametrize("said", [frame("W", 7, b"\x09"), ASK + frame("D", 7, b"\x09")])
+def test_what_a_session_can_not_send_ends_its_exchange_as_the_error_says(said: bytes) -> None:
+    stage = Stage(Picky())
+    client = stage.client()
+    stage.say(client, said)
+    assert frames(client.take()) == [("E", 7, b"limited: nine")]
+    assert stage.route.targets[0].counts.outcomes == {"limited": 1}
