@@ -185,6 +185,11 @@ class Downstream(Protocol):
         if budget.intake > budget.size:
             self._weigh()
 
+    def read_again(self) -> None:
+        """See roles.StreamClient."""
+        if not self._gone:
+            self.dataReceived(b"")
+
     def _codec_failed(self, failure: Failure) -> None:
         """The codec raised while it read: as for a bad frame, what came before is answered."""
         who = culprit(failure, f"codec {self.codec.name}")

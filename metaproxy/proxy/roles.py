@@ -461,6 +461,9 @@ class StreamClient(Protocol):
     def resume(self, reason: object) -> None: ...
     def close(self) -> None: ...
 
+    def read_again(self) -> None:
+        """Have the session look again at the bytes that it holds: what it sent may have opened a tunnel for them."""
+
     def credit(self, id: int, size: int) -> None:
         """So many bytes of the request have left the proxy."""
 

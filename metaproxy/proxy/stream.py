@@ -302,6 +302,8 @@ class Stream:
         if self._counts is not None:
             self._counts.first_byte.add(self.first_byte - exchange.started)
         exchange.write(head)
+        if getattr(head, "duplex", False) and self.client.session.buffered:
+            self.client.network.soon(self.client.read_again)
         if not self.over:
             self._show_head(exchange, Side.SERVER)
             self._release(Side.SERVER, self.down)

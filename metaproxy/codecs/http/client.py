@@ -279,11 +279,11 @@ class ClientSession(Session):
         head, body, trailers = parts(message)
         self._answered(id)
         added = b"connection: close\r\n" if self._closes(flags) else b""
-        if flags & _HEAD:
+        if flags & _HEAD or head.status in (204, 304):
             return with_lines(head.frame, added)
         if trailers and not flags & requests.OLD:
             return with_lines(whole(head, body, id, trailers=trailers).frame, added)
-        if head.length < 0 and head.status not in (204, 304):
+        if head.length < 0:
             added += b"content-length: %d\r\n" % len(body)
         return with_lines(head.frame, added) + body
 
@@ -331,10 +331,12 @@ class ClientSession(Session):
         return data
 
     def _answered(self, id: int) -> None:
-        """The answer is known: after an Upgrade that was declined it goes on with requests."""
+        """The answer is known: after an Upgrade that was declined it goes on with requests, if none has come yet."""
         self._begun = 0
         if self._waits == id:
             self._waits = 0
+            if self._early:
+                self._draining = self._deaf = self.closing = True
 
     def drain(self) -> bytes:
         """HTTP/1.1 has no word for it but in an answer."""

@@ -232,6 +232,15 @@ def test_an_answer_without_a_body_tells_so() -> None:
 
 
 @pytest.mark.parametrize("status", [204, 304])
+def test_a_body_behind_a_status_that_has_none_is_not_written(status: int) -> None:
+    session = client()
+    session.receive(GET)
+    message = answer(1)
+    changed = message.with_frame(message.frame.replace(b"200 OK", b"%d X" % status))
+    assert session.send(changed, 1).endswith(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize("status", [204, 304])
 def test_an_answer_that_can_have_no_body_does_not(status: int) -> None:
     session = client()
     session.receive(GET)
@@ -374,9 +383,17 @@ def test_bytes_behind_an_upgrade_wait_for_its_answer() -> None:
     session.send(switching(), 1)
     assert session.receive(b"!")[0].frame == b"early!"
     session = client()
-    session.receive(WEBSOCKET + GET[:10])
-    session.send(answer(1), 1)
-    assert kinds(session.receive(GET[10:])) == [Kind.REQUEST]
+    session.receive(WEBSOCKET + b"early")
+    session.send(switching(), 1)
+    assert session.receive(b"")[0].frame == b"early"
+
+
+def test_a_request_behind_an_upgrade_that_is_declined_must_come_on_another_connection() -> None:
+    session = client()
+    session.receive(WEBSOCKET + GET)
+    assert b"\r\nconnection: close\r\n" in session.send(answer(1), 1)
+    assert session.closing
+    assert session.receive(GET) == []
 
 
 def test_too_many_bytes_behind_an_upgrade_are_refused() -> None:

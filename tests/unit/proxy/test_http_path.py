@@ -291,6 +291,16 @@ def test_a_websocket_is_bytes_both_ways_until_both_ends_have_closed() -> None:
     assert server.closed
 
 
+def test_what_a_client_sends_before_its_websocket_is_open_follows_once_it_is() -> None:
+    stage = stage_of()
+    client, server = started(stage, get("/chat", WEBSOCKET) + b"early")
+    assert server.take().endswith(b"upgrade: websocket\r\n\r\n")
+    stage.say(server, b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+    stage.clock.advance(0)
+    assert server.take() == b"early"
+    assert not client.closed
+
+
 def test_a_websocket_that_its_server_declines_is_an_exchange_as_any() -> None:
     stage = stage_of()
     client, server = started(stage, get("/chat", WEBSOCKET))
