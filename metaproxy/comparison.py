@@ -60,7 +60,7 @@ def compare(
         same = kinds[0] is kinds[1] and len(before.frame) == len(after.frame)
         return None if same else Difference(kinds, before.frame, after.frame, None)
     one, other = (_under_one_id(codec, message, max_frame) for message in (before, after))
-    at = _first_difference(one, other)
+    at = first_difference(one, other)
     return None if at is None and kinds[0] is kinds[1] else Difference(kinds, one, other, at)
 
 
@@ -71,7 +71,8 @@ def _under_one_id(codec: ICodec, message: Message, max_frame: int) -> bytes:
         return message.frame
 
 
-def _first_difference(before: bytes, after: bytes) -> int | None:
+def first_difference(before: bytes, after: bytes) -> int | None:
+    """The place of the first byte that differs; where one ends and the other goes on; None when they are the same."""
     if before == after:
         return None
     found = next((at for at, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), None)

@@ -70,7 +70,7 @@ class Record(Endpoint):
         given = {key: asked[key] for key in ("listener", "match") if asked.get(key)}
         recorder = Recorder(self._logs.single(str(path)), choice, int(max_bytes), max_seconds, self._ended, **given)
         self._recorder, self._hook = recorder, recorder.on_complete
-        self._proxy.watch(self._hook)
+        self._proxy.watch(self._hook, on_chunk=recorder.on_chunk)
         log.info("admin: recording to {path}", path=str(path))
         return as_json(self._state())
 

@@ -28,8 +28,9 @@ from metaproxy.cli.command import Commands
 from metaproxy.cli.output import BAD, DIM, GOOD, Output, ms, table, text
 from metaproxy.interfaces import ICodec
 from metaproxy.plugins import OptionError, Registry, UnknownPlugin
+from metaproxy.recording.connection import Call, Pace
 from metaproxy.recording.entries import BadRecording, Entry, Recording, read
-from metaproxy.recording.player import Call, Pace, Player
+from metaproxy.recording.player import Player
 from metaproxy.recording.recorded_answer import difference
 from metaproxy.support import addresses as address
 
@@ -97,9 +98,9 @@ def _recording(file: str) -> Recording:
 
 
 def _chosen(recording: Recording, listener: str | None) -> tuple[list[Entry], int]:
-    """What a server had, and how many exchanges are left out as the proxy answered them by itself."""
+    """What a server had as a whole, and how many exchanges are left out."""
     chosen = [one for one in recording.entries if listener in (None, one.listener)]
-    entries = [one for one in chosen if one.answered]
+    entries = [one for one in chosen if one.answered and one.whole]
     if not entries:
         names = sorted({one.listener for one in recording.entries})
         raise ValueError(f"nothing in it that a server answered; there are exchanges of {', '.join(names) or 'none'}")
@@ -248,7 +249,7 @@ def report(
     for call in calls:
         if codec is not None and call.answer is not None and call.entry.response is not None:
             compared += 1
-            how = difference(codec, call.entry, call.answer, ignore)
+            how = difference(codec, call.entry, call.answer, ignore, call.body)
             if how:
                 differences.append(Different(**_place(call.entry), differs=how))
     result: Report = {
@@ -288,7 +289,7 @@ def _show(result: Report, compared: bool, output: Output) -> None:
     failed, differences, latency = result["failed"], result["differences"], result["latency_ms"]
     output.show(f"{result['sent']} requests sent, {result['answered']} answered, {len(failed)} failed")
     if result["skipped"]:
-        output.show(text(f"{result['skipped']} left out, as the proxy had answered them by itself", DIM))
+        output.show(text(f"{result['skipped']} left out: answered by the proxy itself, or recorded in part", DIM))
     rows: list[list[object]] = [
         [name, ms(one["p50"]), ms(one["p99"])]
         for name, one in (("recorded", latency["recorded"]), ("replayed", latency["replayed"]))

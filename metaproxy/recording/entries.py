@@ -1,7 +1,9 @@
 """
-The file of a recording, version 1: lines of JSON (docs/how-to/replay-traffic.md has its layout).
+The file of a recording, version 2: lines of JSON (docs/how-to/replay-traffic.md has its layout). Version 1 had no
+streams; its files are read as well.
 
-Lives here: `Entry` and `Frame`, their lines, `read`. Does not: what is recorded (`recorder`), sending it (`player`).
+Lives here: `Entry`, `Frame` and `Piece`, their lines, `read`. Does not: what is recorded (`recorder`), sending it
+(`player`).
 """
 
 from __future__ import annotations
@@ -12,10 +14,11 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from metaproxy.message import Hold, Kind, Message
+from metaproxy.message import Chunk, Hold, Kind, Message
 from metaproxy.support.bounded_json import loads
 
-FORMAT, VERSION = "metaproxy-recording", 1
+FORMAT, VERSION = "metaproxy-recording", 2
+READABLE = (1, 2)
 MAX_LINE = 8 << 20
 """Characters of a line that is read."""
 
@@ -25,8 +28,63 @@ class BadRecording(ValueError):
 
 
 @dataclass(slots=True)
+class Piece:
+    """A chunk of a stream. at: seconds since its exchange began."""
+
+    at: float
+    data: bytes
+    kind: Kind = Kind.STREAM_DATA
+    failed: bool = False
+    final: bool = True
+    trailers: bytes = b""
+    metadata: dict[str, str] | None = None
+
+    @classmethod
+    def of(cls, chunk: Chunk, at: float, metadata: dict[str, str] | None) -> Piece:
+        return cls(at, chunk.frame, chunk.kind, chunk.failed, chunk.final, chunk.trailers, metadata)
+
+    def chunk(self) -> Chunk:
+        return Chunk(
+            self.kind, self.data, 0, dict(self.metadata or {}) or None, self.trailers, failed=self.failed,
+            final=self.final,
+        )  # fmt: skip
+
+    def json(self) -> dict[str, object]:
+        shown: dict[str, object] = {"at": round(self.at, 6), "data": base64.b64encode(self.data).decode()}
+        if self.kind is not Kind.STREAM_DATA:
+            shown["kind"] = self.kind.name.lower()
+        if self.failed:
+            shown["failed"] = True
+        if not self.final:
+            shown["final"] = False
+        if self.trailers:
+            shown["trailers"] = base64.b64encode(self.trailers).decode()
+        if self.metadata:
+            shown["metadata"] = self.metadata
+        return shown
+
+    @classmethod
+    def read(cls, data: Any) -> Piece:
+        kind = Kind[data.get("kind", "stream_data").upper()]
+        if kind not in (Kind.STREAM_DATA, Kind.STREAM_CLOSE):
+            raise ValueError(f"a chunk of kind {kind.name.lower()}")
+        return cls(
+            float(data["at"]),
+            base64.b64decode(data["data"], validate=True),
+            kind,
+            bool(data.get("failed", False)),
+            bool(data.get("final", True)),
+            base64.b64decode(data.get("trailers", ""), validate=True),
+            dict(data.get("metadata") or {}) or None,
+        )
+
+
+@dataclass(slots=True)
 class Frame:
-    """A message: its bytes as they were read, and what the codec made of it."""
+    """
+    A message: its bytes as they were read, and what the codec made of it. chunks: what followed it, None for a whole
+    message; cut: the last of them are missing; failed: a head that reports failure.
+    """
 
     kind: Kind
     data: bytes
@@ -34,10 +92,23 @@ class Frame:
     hold: Hold = Hold.NONE
     profile: Hashable = None
     metadata: dict[str, str] | None = None
+    chunks: list[Piece] | None = None
+    cut: bool = False
+    failed: bool = False
 
     @classmethod
     def of(cls, message: Message, data: bytes, metadata: dict[str, str]) -> Frame:
-        return cls(message.kind, data, message.id, message.hold, message.profile, metadata)
+        failed = bool(getattr(message, "failed", False))
+        return cls(message.kind, data, message.id, message.hold, message.profile, metadata, failed=failed)
+
+    @property
+    def payload(self) -> bytes:
+        """What its chunks hold."""
+        return b"".join([piece.data for piece in self.chunks or ()])
+
+    @property
+    def reports_failure(self) -> bool:
+        return self.kind is Kind.ERROR or self.failed or any(piece.failed for piece in self.chunks or ())
 
     def json(self) -> dict[str, object]:
         shown: dict[str, object] = {"kind": self.kind.name.lower(), "id": self.id}
@@ -47,6 +118,12 @@ class Frame:
             shown["profile"] = self.profile
         shown["metadata"] = self.metadata or {}
         shown["frame"] = base64.b64encode(self.data).decode()
+        if self.failed:
+            shown["failed"] = True
+        if self.chunks is not None:
+            shown["chunks"] = [piece.json() for piece in self.chunks]
+        if self.cut:
+            shown["cut"] = True
         return shown
 
     @classmethod
@@ -58,6 +135,9 @@ class Frame:
             Hold[data.get("hold", "none").upper()],
             _hashable(data.get("profile")),
             dict(data.get("metadata") or {}),
+            [Piece.read(one) for one in data["chunks"]] if "chunks" in data else None,
+            bool(data.get("cut", False)),
+            bool(data.get("failed", False)),
         )
 
 
@@ -93,6 +173,15 @@ class Entry:
     def answered(self) -> bool:
         """Whether a server had it. What the proxy answered by itself is nothing to send again."""
         return self.response is not None or self.endpoint != "-"
+
+    @property
+    def whole(self) -> bool:
+        """Whether its request is all there, so that it can be sent again."""
+        return not self.request.cut
+
+    @property
+    def streamed(self) -> bool:
+        return self.request.chunks is not None or (self.response is not None and self.response.chunks is not None)
 
     def line(self) -> str:
         shown = {name: getattr(self, name) for name in _PLAIN}
@@ -194,6 +283,7 @@ def read(lines: Iterable[str]) -> Recording:
 def _checked(data: object) -> dict[str, object]:
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise BadRecording("line 1: not the head of a recording")
-    if data.get("version") != VERSION:
-        raise BadRecording(f"line 1: version {data.get('version')}; this metaproxy reads version {VERSION}")
+    if data.get("version") not in READABLE:
+        readable = " and ".join(map(str, READABLE))
+        raise BadRecording(f"line 1: version {data.get('version')}; this metaproxy reads versions {readable}")
     return data

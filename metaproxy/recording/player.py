@@ -5,172 +5,30 @@ A request is not sent before the answers have come that its sender had when it w
 slower than it was is not asked things out of turn: `ordered` takes that across all connections, as a comparison of
 answers needs it; else it is taken within each connection.
 
-Lives here: `Player`, and one connection to a server. Does not: comparing answers (`comparison`), reading (`entries`).
+The pieces of a stream are sent at their times as well, and none before as much of the answer has come as its sender
+had.
+
+Lives here: `Player`. Does not: a connection (`connection`), comparing answers (`comparison`), reading (`entries`).
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from heapq import heappop, heappush
 
 from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
-from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITCPTransport
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import Protocol
 from twisted.internet.task import deferLater
-from twisted.python.failure import Failure
 
 from metaproxy.interfaces import ICodec
-from metaproxy.message import Correlation, Hold, Kind, Message, Side
-from metaproxy.recording.entries import Entry, Frame
+from metaproxy.message import Hold, Kind, Message, Side
+from metaproxy.recording.connection import Call, Connection, Pace
+from metaproxy.recording.entries import Entry, Frame, Piece
 
 MAX_CONNECTIONS = 1000
 """Recorded connections that are played at a time when each goes its own way."""
-
-_ANSWERS = (Kind.RESPONSE, Kind.ERROR)
-
-
-@dataclass(slots=True)
-class Pace:
-    """
-    speed: 1 as recorded, 2 twice as fast, 0 as fast as answers come. ordered: see the module. timeout: seconds for an
-    answer; max_inflight: requests under way at a time, of each connection unless `ordered`. credentials: how to log in.
-    """
-
-    speed: float = 1.0
-    ordered: bool = False
-    timeout: float = 15.0
-    max_inflight: int = 256
-    max_frame: int = 16 << 20
-    credentials: Mapping[str, str] = field(default_factory=dict)
-
-
-class Call:
-    """One request on its way. answer: None while there is none; error: why there will be none; duration: seconds."""
-
-    def __init__(self, entry: Entry, started: float) -> None:
-        self.entry = entry
-        self.answer: Message | None = None
-        self.error = ""
-        self.duration = 0.0
-        self.finished = False
-        self._started = started
-        self._waiting: list[Deferred[None]] = []
-        self.timer: IDelayedCall | None = None
-
-    def finish(self, now: float, answer: Message | None = None, error: str = "") -> None:
-        """Once; later calls do nothing."""
-        if self.finished:
-            return
-        self.finished = True
-        self.answer, self.error, self.duration = answer, error, now - self._started
-        if self.timer is not None and self.timer.active():
-            self.timer.cancel()
-        for one in self._waiting:
-            one.callback(None)
-
-    def over(self) -> Deferred[None]:
-        """Fires when it is finished."""
-        done: Deferred[None] = Deferred()
-        if self.finished:
-            done.callback(None)
-        else:
-            self._waiting.append(done)
-        return done
-
-
-class Connection(Protocol):
-    """One connection to the server. ready: fires when requests may be sent, or it is lost."""
-
-    transport: ITCPTransport  # there from connectionMade on; nothing is sent before
-
-    def __init__(self, codec: ICodec, profile: Hashable, pace: Pace, clock: IReactorTime) -> None:
-        self.ready: Deferred[None] = Deferred()
-        self.lost = ""
-        self._profile = profile
-        self._pace = pace
-        self._clock = clock
-        self._session = codec.session(Side.SERVER, pace.max_frame)
-        self._fifo = codec.correlation is Correlation.FIFO
-        self._max_id = codec.max_id
-        self._next_id = 1
-        self._order: deque[Call] = deque()
-        self._by_id: dict[int, Call] = {}
-
-    @property
-    def calls(self) -> list[Call]:
-        return [call for call in (*self._order, *self._by_id.values()) if not call.finished]
-
-    def connectionMade(self) -> None:
-        self.transport.write(self._session.open(self._profile, self._pace.credentials))
-        self._look()
-
-    def _look(self) -> None:
-        if self._session.error is not None:
-            self.fail(str(self._session.error))
-            self.transport.abortConnection()
-        elif self._session.ready and not self.ready.called:
-            self.ready.callback(None)
-
-    def send(self, message: Message, call: Call) -> None:
-        if self.lost:
-            call.finish(self._clock.seconds(), error=self.lost)
-            return
-        id = 0
-        if message.kind is Kind.REQUEST:
-            if self._fifo:
-                self._order.append(call)
-            else:
-                id = self._free_id()
-                self._by_id[id] = call
-        elif not self._fifo:
-            id = self._free_id()
-        self.transport.write(self._session.send(message, id))
-        if message.kind is Kind.REQUEST:
-            text = f"no answer within {self._pace.timeout:g} s"
-            late = self._clock.seconds() + self._pace.timeout
-            call.timer = self._clock.callLater(self._pace.timeout, call.finish, late, error=text)
-        else:
-            call.finish(self._clock.seconds())
-
-    def _free_id(self) -> int:
-        while self._next_id in self._by_id:
-            self._next_id = self._next_id % self._max_id + 1
-        id, self._next_id = self._next_id, self._next_id % self._max_id + 1
-        return id
-
-    def dataReceived(self, data: bytes) -> None:
-        for message in self._session.receive(data):
-            if message.kind in _ANSWERS:
-                call = self._call(message)
-                if call is not None:
-                    call.finish(self._clock.seconds(), message)
-            elif message.answer:
-                self.transport.write(message.answer)
-        self._look()
-
-    def _call(self, message: Message) -> Call | None:
-        """Return the call that it answers; None for an answer to no call."""
-        if self._fifo:
-            return self._order.popleft() if self._order else None
-        return self._by_id.pop(message.id, None)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.fail(self.lost or "the server closed the connection")
-
-    def fail(self, text: str) -> None:
-        """It is no more, or never was."""
-        self.lost = text
-        for call in self.calls:
-            call.finish(self._clock.seconds(), error=text)
-        if not self.ready.called:
-            self.ready.callback(None)
-
-    def close(self) -> None:
-        if not self.lost:
-            self.lost = "closed"
-            self.transport.loseConnection()
 
 
 class _Client:
@@ -191,6 +49,9 @@ class _Client:
         The request, as this client's session reads it. What was answered before it by the proxy itself was not
         recorded, so the session may see it in another state: what it was then, the recording knows.
         """
+        if frame.chunks is not None:  # what follows it is not there as its sender's bytes
+            metadata = dict(frame.metadata or {})
+            return Message(frame.kind, frame.data, frame.id, metadata, hold=frame.hold, profile=frame.profile)
         read = self._session.receive(frame.data) if self._session.error is None else []
         found = next((one for one in read if one.frame == frame.data), None)
         message = found or Message(frame.kind, frame.data, frame.id)
@@ -270,7 +131,33 @@ class Player:
         elif message.hold is Hold.CLOSE:
             client.pin = None
         connection.send(message, call)
+        if entry.streamed:
+            following = Deferred.fromCoroutine(self._follow(entry, connection, call))
+            following.addErrback(lambda failure: call.finish(self._clock.seconds(), error=failure.getErrorMessage()))
         return call
+
+    async def _follow(self, entry: Entry, connection: Connection, call: Call) -> None:
+        """Sends the pieces of a stream's request, and leaves it where its client did."""
+        for piece, heard in _dialogue(entry):
+            call.disarm()
+            await self._until(entry.start + piece.at)
+            await self._heard(connection, call, heard, entry.request.kind is not Kind.STREAM_OPEN)
+            if call.finished:
+                return
+            connection.send_chunk(piece.chunk(), call)
+        if entry.outcome == "downstream_gone":
+            call.disarm()
+            await self._until(entry.end)
+            whole = len(entry.response.payload) if entry.response is not None else 0
+            await self._heard(connection, call, whole, entry.response is not None)
+            if not call.finished:
+                connection.give_up(call)
+
+    async def _heard(self, connection: Connection, call: Call, size: int, head: bool) -> None:
+        """Wait until so many bytes of the answer have come, and its head; or there is nothing more to wait for."""
+        while not call.finished and not call.answered and not _has(call, size, head):
+            connection.wait(call)
+            await call.news()
 
     def _begun(self, entry: Entry, client: _Client) -> Call:
         call = Call(entry, self._clock.seconds())
@@ -289,7 +176,11 @@ class Player:
         connection = client.pin
         if connection is None or connection.lost:
             connection = client.connections.get(message.profile)
-        if connection is None or connection.lost:
+        while connection is not None and connection.full and not connection.lost:
+            await connection.calls[0].over()
+        if connection is not None and connection.leaving and not connection.calls:
+            connection.close()
+        if connection is None or connection.lost or connection.leaving:
             connection = Connection(self._codec, message.profile, self._pace, self._clock)
             client.connections[message.profile] = connection
             try:
@@ -304,3 +195,20 @@ class Player:
                 await call.over()
         client.last = connection
         return connection
+
+
+def _dialogue(entry: Entry) -> Iterator[tuple[Piece, int]]:
+    """The pieces of a request, each with the bytes of the answer that its sender had when it sent it."""
+    answer = entry.response.chunks if entry.response is not None and entry.response.chunks is not None else []
+    place = heard = 0
+    for piece in entry.request.chunks or ():
+        while place < len(answer) and answer[place].at < piece.at:
+            heard += len(answer[place].data)
+            place += 1
+        yield piece, heard
+
+
+def _has(call: Call, size: int, head: bool) -> bool:
+    if call.body is None:
+        return not size and not head
+    return call.body.size >= size

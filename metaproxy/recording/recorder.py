@@ -1,8 +1,9 @@
 """
 Exchanges as they end, to a file that grows no further than it may.
 
-Lives here: `Recorder`, a hook of ProxyService.watch, and its bounds. Does not: the file's layout (`entries`), writing
-(telemetry's LogFile has a thread do it), who may record what where (`admin.record`).
+Lives here: `Recorder`, hooks of ProxyService.watch, and its bounds. Does not: the chunks of streams that are open
+(`stream_tape`), the file's layout (`entries`), writing (telemetry's LogFile has a thread do it), who may record what
+where (`admin.record`).
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IDelayedCall
 
-from metaproxy.message import FrameError
+from metaproxy.message import Chunk, FrameError, Side
 from metaproxy.recording.entries import Entry, Frame, foot, head
 from metaproxy.recording.redaction import redacted
+from metaproxy.recording.stream_tape import StreamTape
 from metaproxy.telemetry.access_log.files import LogFile
 from metaproxy.telemetry.inspect.decoded import as_time, metadata, readable, source
 from metaproxy.telemetry.inspect.exchange_match import Choice
@@ -32,7 +34,8 @@ class Recorder:
     then.
 
     exchanges, bytes: written so far. left_out: exchanges that hold a secret that can't be taken out, have a frame over
-    MAX_FRAME, or came when the disk did not keep up (`lost`). why: what ended it, '' while it goes on.
+    MAX_FRAME, are streams that had begun before, or came when the disk did not keep up (`lost`). why: what ended it, ''
+    while it goes on.
     """
 
     def __init__(
@@ -48,7 +51,8 @@ class Recorder:
         self.why = ""
         self.exchanges = 0
         self.bytes = 0
-        self.left_out = {"secret": 0, "large": 0, "undecodable": 0}
+        self.left_out = {"secret": 0, "large": 0, "undecodable": 0, "begun": 0}
+        self._tape = StreamTape()
         self._choice = choice
         self._max_bytes = max_bytes
         self._ended = ended
@@ -70,9 +74,18 @@ class Recorder:
     def on_complete(self, exchange: CompletedExchange) -> None:
         """A hook of ProxyService.watch."""
         number = self._number(exchange)
+        taken = self._tape.take(exchange) if exchange.streamed else None
         if self.why or not self._choice(exchange):
             return
+        if exchange.streamed and exchange.started < self.began:
+            self.left_out["begun"] += 1
+            return
+        if taken is not None and taken.secret:
+            self.left_out["secret"] += 1
+            return
         entry = self._entry(exchange, number)
+        if entry is not None and taken is not None:
+            taken.put(entry)
         if entry is not None:
             line = entry.line()
             if self.bytes + len(line) + END_ROOM > self._max_bytes:
@@ -80,6 +93,11 @@ class Recorder:
                 return
             self.exchanges += 1
             self._write(line)
+
+    def on_chunk(self, exchange: CompletedExchange, chunk: Chunk, side: Side) -> None:
+        """A hook of ProxyService.watch."""
+        if not self.why and exchange.started >= self.began:
+            self._tape.add(exchange, chunk, side, self.file.clock.seconds() - exchange.started)
 
     def _number(self, exchange: CompletedExchange) -> int:
         """
@@ -144,6 +162,7 @@ class Recorder:
         if self._end is not None and self._end.active():
             self._end.cancel()
         self._numbers.clear()
+        self._tape.clear()
         self._write(foot(**self.figures()))
         self.file.let_go()
         self._ended()

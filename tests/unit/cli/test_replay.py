@@ -11,8 +11,8 @@ from harness import Quill, answer
 
 from metaproxy.cli import replay
 from metaproxy.message import Kind, Message
+from metaproxy.recording.connection import Call
 from metaproxy.recording.entries import Entry, Frame, foot, head
-from metaproxy.recording.player import Call
 
 
 def entry(

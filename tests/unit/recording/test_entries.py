@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from present import present
 
-from metaproxy.message import Hold, Kind
-from metaproxy.recording.entries import BadRecording, Entry, Frame, foot, head, read
+from metaproxy.message import Chunk, Hold, Kind
+from metaproxy.recording.entries import BadRecording, Entry, Frame, Piece, foot, head, read
 
 
 def entry(number: int = 0, start: float = 0.0, **more: Any) -> Any:
@@ -33,7 +33,7 @@ def test_what_is_written_is_read_again() -> None:
     assert present(one.response).kind is Kind.ERROR
     assert one == Entry(**{name: getattr(entry(), name) for name in Entry.__slots__ if name != "response"},
                         response=Frame(Kind.ERROR, b"no", 9, metadata={}))  # fmt: skip
-    assert (found.head["version"], found.end, found.broken) == (1, {"exchanges": 1}, "")
+    assert (found.head["version"], found.end, found.broken) == (2, {"exchanges": 1}, "")
 
 
 @given(st.binary(max_size=200), st.text(max_size=50))
@@ -69,15 +69,52 @@ def test_only_what_a_server_had_counts_as_answered() -> None:
     assert not entry(response=None, endpoint="-").answered
 
 
+def stream() -> Any:
+    """A request in two pieces, and the beginning of its answer."""
+    last = Piece(0.5, b"wo\xff", Kind.STREAM_CLOSE, True, False, b"a: b\r\n", {"a": "b"})
+    request = Frame(Kind.STREAM_OPEN, b"ask", 7, metadata={}, chunks=[Piece(0.25, b"one"), last])
+    response = Frame(Kind.STREAM_OPEN, b"head", 7, metadata={}, chunks=[Piece(0.75, b"x")], cut=True, failed=True)
+    return entry(request=request, response=response)
+
+
+def test_a_stream_is_read_again_as_it_was_written() -> None:
+    (one,) = read(lines(stream())).entries
+    assert (one.request, one.response) == (stream().request, stream().response)
+    assert (one.request.payload, one.whole, one.streamed) == (b"onewo\xff", True, True)
+    assert present(one.response).reports_failure
+
+
+def test_a_piece_is_the_chunk_that_it_was() -> None:
+    last = Chunk(Kind.STREAM_CLOSE, b"wo", 7, {"a": "b"}, b"a: b\r\n", failed=True, final=False)
+    again = Piece.of(last, 0.5, {"a": "b"}).chunk()
+    last.id = 0
+    assert again == last
+    assert again.metadata == {"a": "b"}
+
+
+def test_files_of_version_1_are_read_and_have_no_streams() -> None:
+    first = json.dumps({"format": "metaproxy-recording", "version": 1, "started": "x"})
+    line = (
+        '{"number": 0, "start": 0.125, "duration": 0.0031, "connection": "in/1", "source": "-", "listener": "in", '
+        '"protocol": "quill", "operation": "-", "route": "-", "cluster": "-", "endpoint": "a:1", "outcome": "ok", '
+        '"details": "", "redacted": [], "request": {"kind": "request", "id": 7, "metadata": {}, "frame": "YXNr"}, '
+        '"response": {"kind": "response", "id": 7, "metadata": {}, "frame": "b2s="}}'
+    )
+    (one,) = read([first, line]).entries
+    assert (one.request.data, one.request.chunks, one.request.cut, one.streamed) == (b"ask", None, False, False)
+
+
 BAD = [
     ([], "empty"),
     (["{}"], "line 1: not the head"),
     (["hello"], "line 1: not the head"),
     (["[]"], "line 1: not the head"),
-    ([json.dumps({"format": "metaproxy-recording", "version": 2})], "version 2; this metaproxy reads version 1"),
+    ([json.dumps({"format": "metaproxy-recording", "version": 3})], "version 3; this metaproxy reads versions 1 and 2"),
     ([head("x"), '{"number": 1}', foot()], "line 2: no exchange"),
     ([head("x"), entry().line().replace('"request"', '"ask"', 1), foot()], "line 2"),
     ([head("x"), entry().line().replace('"kind": "request"', '"kind": "wish"'), foot()], "line 2"),
+    ([head("x"), stream().line().replace('"kind": "stream_close"', '"kind": "request"'), foot()], "a chunk of kind"),
+    ([head("x"), stream().line().replace('"at": 0.5', '"at": "soon"'), foot()], "line 2"),
 ]
 
 

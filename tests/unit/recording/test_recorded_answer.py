@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 from harness import Quill, answer
+from reel import Reel, frame
 
 from metaproxy.codecs.thrift import Thrift
-from metaproxy.message import Kind, Message, Mutation
-from metaproxy.recording.entries import Entry, Frame
+from metaproxy.message import Chunk, Kind, Message, Mutation
+from metaproxy.recording.connection import Body
+from metaproxy.recording.entries import Entry, Frame, Piece
 from metaproxy.recording.recorded_answer import difference
 
 
@@ -72,3 +77,57 @@ def test_a_secret_that_was_masked_when_it_was_recorded_is_no_difference() -> Non
     now = told(answer(8, b"token=hunter2;sum=5"))
     now.metadata = {"token": "hunter2"}
     assert difference(Tagged(), before, now) == ""
+
+
+# -- streams
+
+
+def streamed(*pieces: bytes, cut: bool = False, failed: bool = False) -> Entry:
+    """An answer that was recorded in these pieces."""
+    chunks = [Piece(0.1, one) for one in pieces] + [Piece(0.2, b"", Kind.STREAM_CLOSE, failed=failed)]
+    response = Frame(Kind.STREAM_OPEN, frame("O", 7, b"head"), 7, metadata={}, chunks=chunks, cut=cut)
+    return Entry(0, 0.0, 0.1, "front/1", Frame(Kind.REQUEST, b""), response)
+
+
+def came(*pieces: bytes, failed: bool = False) -> Body:
+    body = Body(failed)
+    for one in pieces:
+        body.add(Chunk(Kind.STREAM_DATA, one))
+    return body
+
+
+HEAD = Message(Kind.STREAM_OPEN, frame("O", 8, b"head"), 8)
+
+
+def test_a_stream_that_is_cut_in_other_places_is_the_same() -> None:
+    assert difference(Reel(), streamed(b"one", b"two"), HEAD, (), came(b"o", b"netwo")) == ""
+
+
+@pytest.mark.parametrize(
+    ("pieces", "failed", "how"),
+    [
+        ((b"onetwo", b"x"), False, "6 bytes became 7"),
+        ((b"onesix",), False, "the stream from byte 3 on: "),
+        ((b"onetwo",), True, "response became error"),
+    ],
+)
+def test_another_size_other_bytes_and_another_end_are_told(pieces: Any, failed: bool, how: str) -> None:
+    assert difference(Reel(), streamed(b"one", b"two"), HEAD, (), came(*pieces, failed=failed)).startswith(how)
+
+
+def test_another_head_is_told() -> None:
+    other = Message(Kind.STREAM_OPEN, frame("O", 8, b"haed"), 8)
+    assert "became" in difference(Reel(), streamed(b"one"), other, (), came(b"one"))
+
+
+def test_of_a_stream_that_was_cut_the_beginning_is_compared() -> None:
+    assert difference(Reel(), streamed(b"one", cut=True), HEAD, (), came(b"onetwo")) == ""
+    assert difference(Reel(), streamed(b"one", cut=True), HEAD, (), came(b"sixtwo")) != ""
+
+
+def test_the_same_bytes_whole_and_in_pieces_are_the_same() -> None:
+    whole = Message(Kind.RESPONSE, b"head: x\r\n\r\nonetwo", 8)
+    assert difference(Reel(), streamed(b"one", b"two"), whole) == ""
+    assert difference(Reel(), entry(whole.frame), HEAD, (), came(b"one", b"two")) == ""
+    assert "not in the whole answer" in difference(Reel(), entry(whole.frame), HEAD, (), came(b"one", b"six"))
+    assert difference(Reel(), entry(whole.frame), HEAD, (), came(b"onetwo", failed=True)) == "response became error"

@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 from harness import answer, call
 from reachable import reachable
+from reel import Reel, frame
 from running_proxy import Running, watch_first
 from twisted.internet.defer import succeed
 
+from metaproxy.codecs.framing import Codec
+from metaproxy.message import Chunk, Kind, Side
 from metaproxy.proxy.exchange import Exchange
 from metaproxy.recording import recorder as module
 from metaproxy.recording.entries import read
@@ -22,15 +25,22 @@ from metaproxy.telemetry.inspect.exchange_match import compile_match
 class Studio:
     """A proxy that is recorded to `file`."""
 
-    def __init__(self, folder: Path, match: str = "", max_bytes: int = 1 << 20, max_seconds: float = 60.0) -> None:
-        self.running = Running()
+    def __init__(
+        self,
+        folder: Path,
+        match: str = "",
+        max_bytes: int = 1 << 20,
+        max_seconds: float = 60.0,
+        codec: Codec | None = None,
+    ) -> None:
+        self.running = Running(codec=codec)
         self.clock = self.running.network.clock
         logs = LogFiles(self.clock, lambda write: succeed(write()))
         self.path = folder / "tape.jsonl"
         self.ended = 0
         file = logs.single(str(self.path))
         self.recorder = Recorder(file, compile_match(match), max_bytes, max_seconds, self._end, listener="front")
-        self.running.proxy.watch(self.recorder.on_complete)
+        self.running.proxy.watch(self.recorder.on_complete, on_chunk=self.recorder.on_chunk)
 
     def _end(self) -> None:
         self.ended += 1
@@ -127,7 +137,7 @@ def test_large_frames_and_secrets_are_left_out_and_counted(tmp_path: Path, monke
     studio.recorder.stop("request")
     found = studio.read()
     assert found.entries == []
-    assert found.end["left_out"] == {"secret": 1, "large": 1, "undecodable": 0, "lost": 0}
+    assert found.end["left_out"] == {"secret": 1, "large": 1, "undecodable": 0, "begun": 0, "lost": 0}
     assert "hunter2" not in studio.path.read_text()
 
 
@@ -138,3 +148,103 @@ def test_what_the_disk_does_not_take_is_lost_and_told(tmp_path: Path) -> None:
     studio.clock.advance(1)
     assert studio.recorder.lost == 2
     assert json.loads(json.dumps(studio.recorder.figures()))["left_out"]["lost"] == 2
+
+
+# -- streams
+
+
+class StreamStudio(Studio):
+    """The same with Reel, and a client whose request of id 7 went to the server under 1."""
+
+    def __init__(self, folder: Path, **options: Any) -> None:
+        super().__init__(folder, codec=Reel(), **options)
+        self.client = self.running.client()
+
+    def up(self, *frames: tuple[str, bytes], after: float = 0.0) -> None:
+        self.running.say(self.client, b"".join(frame(kind, 7, payload) for kind, payload in frames), after)
+
+    def down(self, *frames: tuple[str, bytes], after: float = 0.0) -> None:
+        (server,) = self.running.network.upstreams
+        self.running.say(server, b"".join(frame(kind, 1, payload) for kind, payload in frames), after)
+
+    def entries(self) -> Any:
+        self.recorder.stop("request")
+        found = self.read()
+        return found.entries, found.end["left_out"]
+
+
+def test_a_stream_is_written_when_it_ends_with_the_chunks_of_both_halves_and_their_times(tmp_path: Path) -> None:
+    studio = StreamStudio(tmp_path)
+    studio.up(("O", b"ask"), ("D", b"one"))
+    studio.down(("O", b"head"), after=0.5)
+    studio.up(("C", b"two"), after=0.25)
+    studio.down(("D", b"three"), ("X", b"four"), after=0.25)
+    (entry,), _ = studio.entries()
+    assert (entry.request.kind, entry.request.data) == (Kind.STREAM_OPEN, frame("O", 7, b"ask"))
+    assert [(one.at, one.kind, one.data) for one in entry.request.chunks] == [
+        (0.0, Kind.STREAM_DATA, b"one"),
+        (0.75, Kind.STREAM_CLOSE, b"two"),
+    ]
+    assert [(one.at, one.data, one.failed) for one in entry.response.chunks] == [
+        (1.0, b"three", False),
+        (1.0, b"four", True),
+    ]
+    assert (entry.outcome, entry.duration, entry.request.cut, entry.response.cut) == ("error", 1.0, False, False)
+    assert entry.streamed and entry.whole
+
+
+def test_a_whole_answer_to_a_stream_has_no_chunks(tmp_path: Path) -> None:
+    studio = StreamStudio(tmp_path)
+    studio.up(("O", b"ask"), ("C", b"one"))
+    studio.down(("W", b"whole"))
+    (entry,), _ = studio.entries()
+    assert (len(entry.request.chunks), entry.response.kind, entry.response.chunks) == (1, Kind.RESPONSE, None)
+
+
+def test_of_a_long_stream_the_beginning_is_written_and_that_it_was_cut(tmp_path: Path) -> None:
+    studio = StreamStudio(tmp_path, max_bytes=4 << 20)
+    studio.up(("O", b"ask"), ("C", b"one"))
+    studio.down(("O", b""))
+    for _ in range(40):
+        studio.down(("D", bytes(60000)))
+    studio.down(("C", b"end"))
+    (entry,), _ = studio.entries()
+    assert (entry.request.cut, entry.response.cut, entry.whole) == (False, True, True)
+    assert 900_000 < len(entry.response.payload) <= 1 << 20
+    assert len(entry.request.payload) == 3
+
+
+def test_a_stream_that_had_begun_before_the_recording_is_left_out_and_counted(tmp_path: Path) -> None:
+    studio = StreamStudio(tmp_path)
+    studio.recorder.stop("request")
+    studio.up(("O", b"ask"), ("D", b"one"))
+    studio.clock.advance(1)
+    file = LogFiles(studio.clock, lambda write: succeed(write())).single(str(tmp_path / "later.jsonl"))
+    later = Recorder(file, compile_match(""), 1 << 20, 60.0, lambda: None)
+    studio.running.proxy.watch(later.on_complete, on_chunk=later.on_chunk)
+    studio.up(("C", b"two"))
+    studio.down(("W", b""))
+    assert (later.exchanges, later.left_out["begun"]) == (0, 1)
+
+
+def test_a_stream_whose_trailers_hold_a_secret_is_left_out(tmp_path: Path) -> None:
+    studio = StreamStudio(tmp_path)
+    studio.up(("O", b"ask"))
+    (exchange,) = studio.running.proxy.open_streams()
+    last = Chunk(Kind.STREAM_CLOSE, b"", 7, {"x-api-key": "hunter2"}, b"x-api-key: hunter2\r\n")
+    studio.recorder.on_chunk(exchange, last, Side.SERVER)
+    studio.down(("W", b""))
+    entries, left_out = studio.entries()
+    assert (entries, left_out["secret"]) == ([], 1)
+    assert "hunter2" not in studio.path.read_text()
+
+
+@pytest.mark.parametrize("first", ["the stream", "the recording"])
+def test_nothing_of_streams_is_kept_once_they_or_the_recording_have_ended(tmp_path: Path, first: str) -> None:
+    studio = StreamStudio(tmp_path)
+    studio.up(("O", b"ask"), ("D", b"one"))
+    if first == "the recording":
+        studio.recorder.stop("request")
+    studio.up(("D", b"two"))
+    studio.down(("W", b""))
+    assert not [one for one in reachable(studio.recorder) if isinstance(one, Exchange)]
