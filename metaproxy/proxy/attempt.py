@@ -17,10 +17,23 @@ class Attempt:
     """
     message: what is sent (mutations applied). connection: None until the pool found one. id: what it was sent under.
     done: whether it ended; a late answer to it is dropped. begun: whether some of the answer had come when it failed.
-    open: its head was sent, and the end of the request was not. streaming: the head of its answer has come.
+    open: its head was sent, and the end of the request was not. streaming: the head of its answer has come. moved: a
+    server refused it unseen, and it was sent over another connection.
     """
 
-    __slots__ = ("begun", "cluster", "connection", "done", "endpoint", "id", "message", "open", "owner", "streaming")
+    __slots__ = (
+        "begun",
+        "cluster",
+        "connection",
+        "done",
+        "endpoint",
+        "id",
+        "message",
+        "moved",
+        "open",
+        "owner",
+        "streaming",
+    )
 
     def __init__(self, owner: Requester, message: Message, cluster: Cluster, endpoint: Endpoint) -> None:
         self.owner = owner
@@ -29,7 +42,7 @@ class Attempt:
         self.endpoint = endpoint
         self.connection: UpstreamConnection | None = None
         self.id = 0
-        self.done = self.begun = self.open = self.streaming = False
+        self.done = self.begun = self.open = self.streaming = self.moved = False
         endpoint.active += 1  # first: what a balancer picked may be no endpoint
         cluster.breaker.requests += 1
 

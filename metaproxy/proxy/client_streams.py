@@ -59,9 +59,11 @@ class ClientStreams:
             if chunk.kind is not Kind.STREAM_RESET:
                 return False
             exchange = self._client.under_way_as(chunk.id)
-            if exchange is not None:
-                exchange.abandon("downstream_gone")
-            return exchange is not None
+            if exchange is None:
+                self._client.give_up_waiting(chunk.id)
+                return False
+            exchange.abandon("downstream_gone")
+            return True
         if chunk.kind is Kind.STREAM_RESET and stream.exchange is None and not stream.over:
             del self._by_id[chunk.id]
             self._client.give_up_waiting(chunk.id)

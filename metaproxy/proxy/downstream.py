@@ -269,7 +269,8 @@ class Downstream(Protocol):
             self._release()
         elif kind in _CHUNKS:
             assert isinstance(message, Chunk)
-            if self._streams is None or not self._stream_table().chunk(message):
+            known = self._streams is not None or kind == Kind.STREAM_RESET  # which may be of a whole request
+            if not known or not self._stream_table().chunk(message):
                 self._unknown_chunk(message)
         elif kind == Kind.DRAIN:
             """It asks nothing more; what it asked is answered."""
@@ -488,8 +489,7 @@ class Downstream(Protocol):
         return next((exchange for exchange in self._exchanges if exchange.message.id == id), None)
 
     def give_up_waiting(self, id: int) -> None:
-        kept = [message for message in self._held if message.id != id or message.kind is not _STREAM_OPEN]
-        self._held = deque(kept)
+        self._held = deque(message for message in self._held if message.id != id)
 
     def credit(self, id: int, size: int) -> None:
         session = self.session

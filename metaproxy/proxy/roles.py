@@ -62,6 +62,7 @@ class Try(Protocol):
     begun: bool
     open: bool
     streaming: bool
+    moved: bool
     connection: UpstreamConnection | None
     owner: Requester
 
@@ -189,6 +190,9 @@ class ConnectionOwner(Protocol):
     def codec(self) -> ICodec: ...
     @property
     def settings(self) -> ConnectionSettings: ...
+
+    def start(self, attempt: Try, client: Client) -> None:
+        """Send the attempt, now or when a connection is there; a bound that is reached fails it."""
 
     def give_back(self, connection: UpstreamConnection) -> None:
         """Its lease is over."""

@@ -410,9 +410,23 @@ class Upstream(Protocol):
         attempt.open = False
         text = message.frame.decode("utf-8", "replace")[:500] or "the server reset the stream"
         unsent = getattr(message, "unsent", False)
+        if unsent and self._start_elsewhere(attempt):
+            return
         if not unsent:
             self.endpoint.lost(reset=True)
         attempt.fail(ErrorKind.CONNECT if unsent else ErrorKind.RESET, f"{self.endpoint.address}: {text}")
+
+    def _start_elsewhere(self, attempt: Try) -> bool:
+        """
+        Send once more, over a connection that the pool picks now, what the server certainly did not look at: what it
+        refused, or had not read when it said that it goes away. That is no try in a retry policy's sense.
+        """
+        if attempt.moved or attempt.message.kind is not Kind.REQUEST or attempt.streaming or self.lease is attempt:
+            return False
+        attempt.moved = True
+        attempt.connection = None
+        self.pool.start(attempt, attempt.owner.client)
+        return True
 
     # -- writing
 

@@ -361,6 +361,11 @@ class ClientSession(Session):
             self._second.credit(id, size)
             self._mirror(self._second)
 
+    def beat(self, now: float) -> None:
+        if self._second is not None:
+            self._second.beat(now)
+            self._mirror(self._second)
+
     def unsent_bytes(self, id: int) -> int:
         return 0 if self._second is None else self._second.unsent_bytes(id)
 

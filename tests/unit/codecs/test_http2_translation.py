@@ -72,6 +72,13 @@ MALFORMED: dict[str, Fields] = {
     "CONNECT with a scheme": [(":method", "CONNECT"), AUTHORITY, SCHEME],
     "CONNECT of nothing": [(":method", "CONNECT")],
     ":protocol of GET": [*GET, (":protocol", "websocket")],
+    "a tunnel that ends as it begins": [
+        (":method", "CONNECT"),
+        (":protocol", "websocket"),
+        SCHEME,
+        AUTHORITY,
+        PATH,
+    ],
     ":protocol without authority": [(":method", "CONNECT"), (":protocol", "websocket"), SCHEME, PATH],
 }
 
@@ -208,6 +215,7 @@ def test_a_body_that_goes_over_its_bound_ends_its_stream(begun: bool) -> None:
 def test_a_bound_of_bodies_is_none_of_tunnels() -> None:
     session = connected_client(Options(rules=Rules(max_body=100)))
     session.receive(raw_headers(1, WEBSOCKET, 4))
+    session.send(opening(answer_head(101, [], b"websocket"), 1), 1)
     (chunk,) = session.receive(raw_frame(0, 0, 1, b"x" * 1000))
     assert chunk.kind is Kind.STREAM_DATA
 
@@ -246,7 +254,7 @@ def test_an_extended_connect_is_for_others_an_upgrade() -> None:
     stand.peer.send_headers(1, WEBSOCKET)
     (message,) = stand.take()
     head = head_of(message)
-    assert message.kind is Kind.STREAM_OPEN
+    assert message.kind is Kind.REQUEST
     assert message.frame.startswith(b"GET /chat HTTP/1.1\r\nhost: a.example\r\n")
     assert message.frame.endswith(b"connection: upgrade\r\nupgrade: websocket\r\n\r\n")
     assert len(base64.b64decode(head.value(b"sec-websocket-key") or b"")) == 16
@@ -271,6 +279,26 @@ def test_an_upgrade_that_was_granted_opens_the_tunnel_of_an_extended_connect() -
     (close,) = stand.take()
     assert isinstance(close, Chunk)
     assert (close.kind, close.frame, close.final) == (Kind.STREAM_CLOSE, b"pong", False)
+
+
+@pytest.mark.parametrize(
+    "data", [raw_frame(0, 0, 1, b"GET /admin HTTP/1.1\r\n\r\n"), raw_frame(0, 1, 1), raw_headers(1, [("x-one", "1")])]
+)
+def test_what_a_client_sends_before_its_tunnel_is_open_goes_to_no_server(data: bytes) -> None:
+    """A server of HTTP/1.1 that declines the Upgrade would take it for the next request."""
+    session = connected_client()
+    (request,) = session.receive(raw_headers(1, WEBSOCKET, 4))
+    (end_,) = session.receive(data)
+    assert (request.kind, end_.kind) == (Kind.REQUEST, Kind.STREAM_RESET)
+    assert resets(session.owed()) == {1: Code.PROTOCOL_ERROR}
+
+
+def test_fields_in_a_tunnel_end_it() -> None:
+    session = connected_client()
+    session.receive(raw_headers(1, WEBSOCKET, 4))
+    session.send(opening(answer_head(101, [], b"websocket"), 1), 1)
+    (end_,) = session.receive(raw_headers(1, [("x-one", "1")]))
+    assert end_.kind is Kind.STREAM_RESET
 
 
 @pytest.mark.parametrize("open_", [False, True])

@@ -54,3 +54,73 @@ def test_many_streams_of_one_client_do_not_wait_for_each_other() -> None:
     stage.say(stage.server, frame("W", 100, b"last"))
     assert frames(client.take()) == [("W", 99, b"last")]
     assert not client.paused
+
+
+def test_a_client_may_reset_a_whole_request() -> None:
+    stage = Stage(Reel())
+    client = stage.client()
+    stage.say(client, frame("W", 1, b"ask") + frame("W", 2, b"ask"))
+    stage.server.take()
+    stage.say(client, frame("R", 1))
+    assert [one[:2] for one in frames(stage.server.take())] == [("R", 1)]
+    stage.say(stage.server, frame("W", 2, b"answer"))
+    assert frames(client.take()) == [("W", 2, b"answer")]
+    assert not stage.downstream(client).inflight
+    stage.say(client, frame("R", 9))  # of nothing that is known
+    assert not client.closed
+
+
+def test_a_whole_request_that_waits_for_its_turn_may_be_reset() -> None:
+    stage = Stage(Reel(capacity=1))
+    client = stage.client()
+    stage.say(client, frame("W", 1, b"first") + frame("W", 2, b"second"))
+    stage.say(client, frame("R", 2))
+    assert [one[1:] for one in frames(stage.server.take())] == [(1, b"first")]
+    stage.say(stage.server, frame("W", 1, b"answer"))
+    assert frames(client.take()) == [("W", 1, b"answer")]
+    assert len(stage.network.upstreams) == 1
+    assert not stage.downstream(client).inflight
+
+
+def test_what_a_server_refuses_unseen_is_sent_once_more() -> None:
+    stage = Stage(Reel())
+    client = stage.client()
+    stage.say(client, frame("W", 7, b"ask"))
+    stage.server.take()
+    stage.say(stage.server, frame("U", 1))
+    assert frames(stage.server.take()) == [("W", 2, b"ask")]
+    stage.say(stage.server, frame("W", 2, b"answer"))
+    assert frames(client.take()) == [("W", 7, b"answer")]
+    assert stage.cluster.breaker.requests == 0
+
+
+def test_what_a_server_refuses_twice_has_failed() -> None:
+    stage = Stage(Reel())
+    client = stage.client()
+    stage.say(client, frame("W", 7, b"ask"))
+    stage.say(stage.server, frame("U", 1))
+    stage.say(stage.server, frame("U", 2))
+    assert [one[:2] for one in frames(client.take())] == [("E", 7)]
+    assert stage.cluster.breaker.requests == 0
+
+
+def test_what_a_server_had_not_looked_at_as_it_went_away_goes_over_another_connection() -> None:
+    stage = Stage(Reel())
+    client = stage.client()
+    stage.say(client, frame("W", 7, b"seen") + frame("W", 8, b"unseen"))
+    first = stage.server
+    stage.say(first, frame("G", 0) + frame("U", 2))
+    second = stage.network.upstreams[-1]
+    assert second is not first and frames(second.take()) == [("W", 1, b"unseen")]
+    stage.say(second, frame("W", 1, b"second"))
+    stage.say(first, frame("W", 1, b"first"))
+    assert frames(client.take()) == [("W", 8, b"second"), ("W", 7, b"first")]
+    assert first.closed
+
+
+def test_a_request_that_is_not_whole_is_not_sent_once_more() -> None:
+    stage = Stage(Reel())
+    client = stage.client()
+    stage.say(client, frame("O", 7, b"ask") + frame("D", 7, b"half"))
+    stage.say(stage.server, frame("U", 1))
+    assert [one[:2] for one in frames(client.take())] == [("E", 7)]

@@ -73,8 +73,17 @@ class Http2Client(Connection):
         stream.answered = True
         stream.bodiless = head.method == b"HEAD"
         self._streams[1] = stream
+        # Data wait for its preface: curl 7.88 fails when more than its buffer comes behind the 101.
+        self._sender.window = 0
 
     # What comes
+
+    def _settings(self, number: int, flags: int, payload: bytes, messages: list[Message]) -> None:
+        adopted = not self._agreed and self._last == 1
+        super()._settings(number, flags, payload, messages)
+        if adopted:
+            self._sender.window = frames.FIRST_WINDOW
+            self._advance_all()
 
     def _fields(self, number: int, block: Block, ends: bool, messages: list[Message]) -> None:
         stream = self._streams.get(number)
@@ -130,21 +139,33 @@ class Http2Client(Connection):
             self._say(frames.rst_stream(number, Code.NO_ERROR))
 
     def _begin(self, number: int, head: Head, ends: bool, messages: list[Message]) -> None:
+        tunnel = bool(head.protocol) or head.method == b"CONNECT"
+        if tunnel and (ends or head.length > 0):
+            raise translation.malformed("a tunnel that ends as it begins, or with a content-length")
         stream = self._streams[number] = Stream(number, number, self._first_room, self._sender.settings.window)
+        if tunnel:
+            self._ask_for_tunnel(stream, head, messages)
+            return
         stream.answered = True
         stream.head = head
         stream.missing = head.length
-        if self._rules.max_body and not head.protocol:
+        if self._rules.max_body:
             stream.most = self._rules.max_body
         if head.method == b"HEAD":
             stream.bodiless = True
-        elif head.protocol or head.method == b"CONNECT":
-            stream.tunnel = True
-            stream.protocol = head.protocol
         if ends:
             self._ended(stream, None, messages)
         else:
             self._touched.append(stream)
+
+    def _ask_for_tunnel(self, stream: Stream, head: Head, messages: list[Message]) -> None:
+        """
+        A request that is whole, as an Upgrade of HTTP/1.1 is: what its client sends before the answer is refused. Sent
+        on to a server of HTTP/1.1 that declines, it would be the next request, which no route and no filter saw.
+        """
+        stream.tunnel = True
+        stream.protocol = head.protocol
+        messages.append(whole(head, b"", stream.id, self._rules.more))
 
     def _forwarded(self, head: Head) -> Head:
         """The head with what this proxy adds to requests."""
@@ -233,7 +254,7 @@ class Http2Client(Connection):
             if stream.protocol and head.status != 101 and head.status < 300:
                 stream.tunnel = False
                 return self._sender.block(stream, self._answer_block(_BAD_GATEWAY), True)
-            stream.tunnel = head.status == 101 or 200 <= head.status < 300
+            stream.tunnel = stream.answered = head.status == 101 or 200 <= head.status < 300
         return self._sender.block(stream, self._answer_block(head), False)
 
     def _chunk(self, stream: Stream, chunk: Chunk) -> bytes:

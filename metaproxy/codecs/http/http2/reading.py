@@ -104,7 +104,7 @@ class Reader(Cutter):
             if stream.room < 0:
                 raise StreamFault(Code.FLOW_CONTROL_ERROR, "more data than the stream's window")
             if not stream.answered:
-                raise translation.malformed("data before the head of the answer")
+                raise translation.malformed("data before the answer")
             if stream.missing >= 0:
                 stream.missing -= left
                 if stream.missing < 0:
@@ -155,7 +155,7 @@ class Reader(Cutter):
         stream.padding = 0
         if head is not None:
             stream.head = None
-            if not stream.tunnel and len(body) + len(head.frame) <= self._max:
+            if len(body) + len(head.frame) <= self._max:
                 messages.append(self._whole(stream, head, body, trailers))
                 self._over(stream)
                 return
@@ -248,6 +248,8 @@ class Reader(Cutter):
         raise NotImplementedError
 
     def _trailers(self, stream: Stream, block: Block, ends: bool, messages: list[Message]) -> None:
+        if stream.tunnel:
+            raise translation.malformed("HEADERS in a tunnel")
         if not ends:
             raise translation.malformed("fields behind a body that do not end the stream")
         if block.oversized:
