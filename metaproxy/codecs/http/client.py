@@ -65,6 +65,7 @@ class ClientSession(Session):
         self._form = _PLAIN
         self._left = 0  # bytes of a sized answer that are to be sent
         self._draining = False
+        self._told = False  # the last answer said that the connection closes
         self._greeting = b""
 
     def open(self, profile: Hashable, credentials: Mapping[str, str]) -> bytes:
@@ -199,7 +200,7 @@ class ClientSession(Session):
         self._body = None
         flags = self._asked.get(id)
         if flags is None:  # it was answered before its end
-            self._ended(requests.CLOSE)
+            self._ended(requests.CLOSE if self._told else 0)
         else:
             self._asked[id] = flags & ~_UNREAD
             self._ended(flags)
@@ -278,7 +279,8 @@ class ClientSession(Session):
     def _whole(self, message: Message, flags: int, id: int) -> bytes:
         head, body, trailers = parts(message)
         self._answered(id)
-        added = b"connection: close\r\n" if self._closes(flags) else b""
+        self._told = self._closes(flags)
+        added = b"connection: close\r\n" if self._told else b""
         if flags & _HEAD or head.status in (204, 304):
             return with_lines(head.frame, added)
         if trailers and not flags & requests.OLD:
@@ -300,7 +302,8 @@ class ClientSession(Session):
             return head.frame
         self._answered(id)
         self._begun = id
-        added = b"connection: close\r\n" if self._draining or flags & requests.CLOSE else b""
+        self._told = self._draining or bool(flags & requests.CLOSE)
+        added = b"connection: close\r\n" if self._told else b""
         self._form, self._left = _PLAIN, head.length
         if flags & _HEAD or head.status in (204, 304):
             self._form, self._left = _NONE, -1

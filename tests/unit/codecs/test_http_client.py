@@ -332,6 +332,15 @@ def test_a_request_that_was_answered_before_its_end_is_the_last_one() -> None:
     assert session.closing
 
 
+def test_an_upload_that_goes_on_behind_an_answer_that_streamed_leaves_the_connection_open() -> None:
+    session = client()
+    session.receive(UPLOAD + b"01234")
+    session.send(model.opening(unsized(), 1), 1)
+    session.send(model.end(1), 1)
+    assert kinds(session.receive(b"56789" + GET)) == [CLOSE, Kind.REQUEST]
+    assert not session.closing
+
+
 def test_a_connection_that_drains_says_so_in_the_next_answer() -> None:
     session = client()
     session.receive(GET)
