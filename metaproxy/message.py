@@ -219,18 +219,21 @@ class Message:
     the client's half is open from now on, though its request was whole (a tunnel behind CONNECT or 101, an upload that
     the server asked for). failed: is there only if a codec set it, on a server's STREAM_OPEN: its head reports failure.
     retry_after: is there only if a codec set it, on a server's answer that reports failure: so many seconds pass before
-    another try, where there is one; below 0: there must be none.
+    another try, where there is one; below 0: there must be none. oneway: is there only if a codec set it, on a client's
+    STREAM_OPEN: no answer ever comes, so that the exchange is complete when the request's end was handed to the
+    connection.
     """
 
     __slots__ = (
-        "answer", "duplex", "failed", "frame", "hold", "id", "kind", "metadata", "more", "profile", "refused",
-        "retry_after", "unclear",
+        "answer", "duplex", "failed", "frame", "hold", "id", "kind", "metadata", "more", "oneway", "profile",
+        "refused", "retry_after", "unclear",
     )  # fmt: skip
     refused: Callable[[Message, str], bytes]
     unclear: Callable[[str], tuple[str | None, ...] | None]
     duplex: bool
     failed: bool
     retry_after: float
+    oneway: bool
 
     def __init__(
         self,
@@ -340,7 +343,7 @@ class Message:
     __hash__ = None  # type: ignore[assignment]
 
 
-_SELDOM = ("refused", "unclear", "duplex", "failed", "retry_after")
+_SELDOM = ("refused", "unclear", "duplex", "failed", "oneway", "retry_after")
 """Attributes of a message that only some codecs set."""
 
 

@@ -46,6 +46,11 @@ class Attempt:
         endpoint.active += 1  # first: what a balancer picked may be no endpoint
         cluster.breaker.requests += 1
 
+    def leave(self) -> Attempt:
+        """It is sent again, elsewhere: gives what keeps its place where it was, until the answer to be dropped came."""
+        self.connection = None
+        return _Left(self)
+
     def connections(self) -> tuple[UpstreamConnection, ...]:
         """Which connections it is under way on."""
         return () if self.connection is None else (self.connection,)
@@ -110,3 +115,16 @@ class Attempt:
                 self.connection.cancelled(self)
             elif self.endpoint.pool is not None:
                 self.endpoint.pool.cancelled(self)
+
+
+class _Left(Attempt):
+    """The place of an attempt that goes on elsewhere. It is over, and counts nowhere."""
+
+    __slots__ = ()
+
+    def __init__(self, attempt: Attempt) -> None:
+        self.owner, self.message = attempt.owner, attempt.message
+        self.cluster, self.endpoint = attempt.cluster, attempt.endpoint
+        self.connection, self.id = None, attempt.id
+        self.done, self.begun = True, attempt.begun
+        self.open = self.streaming = False

@@ -304,7 +304,9 @@ class Downstream(Protocol):
                 if hold == Hold.CLOSE and self.session_pin is None:
                     message.hold = hold = Hold.NONE
                 exchange = self._begin(message)
-                if hold in _ENDS and not exchange.outcome:
+                # Where order is all there is, what follows a head must not come between its chunks.
+                pieces = message.kind is _STREAM_OPEN and self.codec.correlation is Correlation.FIFO
+                if (pieces or hold in _ENDS) and not exchange.outcome:
                     self._barrier = exchange
         finally:
             self._releasing = False
@@ -566,7 +568,8 @@ class Downstream(Protocol):
 
     def waited_for(self, exchange: OpenExchange) -> None:
         """It is on its way."""
-        if self._barrier is exchange and exchange.message.hold not in _ENDS:
+        message = exchange.message
+        if self._barrier is exchange and message.hold not in _ENDS and message.kind is not _STREAM_OPEN:
             self._barrier = None
             self._release()
 

@@ -9,16 +9,25 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Hashable
 
+from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from metaproxy.message import ErrorKind, FrameError, Kind, Message
-from metaproxy.proxy.roles import ConnectionOwner, Try
+from metaproxy.proxy.roles import Client, ConnectionOwner, Try
 from metaproxy.proxy.upstream import Upstream
 
+_REQUEST = Kind.REQUEST
 _ONEWAY = Kind.ONEWAY
 _RESPONSE = Kind.RESPONSE
 _ERROR = Kind.ERROR
 _STREAM_OPEN = Kind.STREAM_OPEN
+
+
+PATIENCE = 5.0
+"""
+Seconds that requests which can't be sent again elsewhere may stand behind a long answer whose client is slow. Then it
+is read on, and its client is closed once more than it may have waits for it.
+"""
 
 
 class FifoUpstream(Upstream):
@@ -33,6 +42,8 @@ class FifoUpstream(Upstream):
         super().__init__(pool, profile)
         self._pending: deque[Try] = deque()
         self._given_up = 0
+        self._cleared_for: Try | None = None
+        self._patience: IDelayedCall | None = None
 
     def _wait(self, attempt: Try) -> None:
         super()._wait(attempt)
@@ -108,6 +119,70 @@ class FifoUpstream(Upstream):
         else:
             self._other(message)
 
+    def _stream(self, message: Message) -> None:
+        if self._pending or message.kind is not _STREAM_OPEN:
+            super()._stream(message)
+        elif self.alive:
+            self._answers_nothing()
+
+    def ended(self, attempt: Try) -> None:
+        if attempt is self._cleared_for:
+            self._forget_patience()
+        super().ended(attempt)
+
+    def hold_back(self, attempt: Try, reason: object) -> bool:
+        if super().hold_back(attempt, reason):
+            return True
+        if not self.alive or self._session.flow == "stream":
+            return False
+        if attempt is self._cleared_for:
+            if self._patience is not None:
+                self._pause(reason)
+            return self._patience is not None
+        self._cleared_for = attempt
+        self._clear_for(attempt.owner.client)
+        if super().hold_back(attempt, reason):
+            return True
+        self._patience = self.pool.network.clock.callLater(PATIENCE, self._read_on)
+        self._pause(reason)
+        return True
+
+    def _read_on(self) -> None:
+        """What stands behind a long answer has waited long enough: now its client is the one that pays."""
+        self._patience = None
+        for reason in list(self.paused_by):
+            self.resume(reason)
+        self.usable = False
+
+    def _clear_for(self, client: Client) -> None:
+        """
+        Requests of other clients stand behind a long answer to one that takes it slowly. Those that may be carried out
+        twice are sent again, on another connection. A client's requests leave together, or stay, for their order.
+        """
+        places: dict[Client, list[int]] = {}
+        for place, attempt in enumerate(self._pending):
+            if not attempt.done and attempt.owner.client is not client:
+                places.setdefault(attempt.owner.client, []).append(place)
+        for other, mine in places.items():
+            left = [self._pending[place] for place in mine]
+            if all(self._may_leave(attempt) for attempt in left):
+                other.shared_by_pool.pop(self.pool, None)
+                for place, attempt in zip(mine, left, strict=True):
+                    self._pending[place] = attempt.leave()
+                    self._given_up += 1
+                for attempt in left:
+                    self.pool.start(attempt, other)
+
+    def _may_leave(self, attempt: Try) -> bool:
+        message = attempt.message
+        return message.kind is _REQUEST and not attempt.streaming and bool(self.pool.codec.safe(message))
+
+    def _sent_oneway(self, attempt: Try) -> None:
+        self._pending.remove(attempt)
+        if self.lease is attempt:
+            self.usable = self.usable and self._session.fenced  # as above
+        super()._sent_oneway(attempt)
+
     def _of(self, message: Message) -> Try | None:
         return self._pending[0] if self._pending else None
 
@@ -167,3 +242,10 @@ class FifoUpstream(Upstream):
     def _clear(self) -> None:
         self._pending = deque()
         self._given_up = 0
+        self._forget_patience()
+
+    def _forget_patience(self) -> None:
+        self._cleared_for = None
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None

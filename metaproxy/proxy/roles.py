@@ -93,6 +93,9 @@ class Try(Protocol):
     def ended(self) -> None: ...
     def abandon_request(self) -> None: ...
 
+    def leave(self) -> Try:
+        """It is sent again, elsewhere; what keeps its place on the connection where it was."""
+
 
 class Requester(Protocol):
     """

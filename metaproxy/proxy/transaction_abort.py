@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
-from metaproxy.message import ErrorKind, FrameError, Message, Reply
+from metaproxy.message import ErrorKind, FrameError, Kind, Message, Reply
 from metaproxy.proxy.attempt import Attempt
 from metaproxy.proxy.gathering import WholeAnswers
 from metaproxy.proxy.pool import pool_of
@@ -57,6 +57,8 @@ def refuse(exchange: OpenExchange, reply: Reply) -> bool:
     cluster, endpoint = found
     message = copy.copy(exchange.message)
     message.frame = refused(exchange.message, reply.text)
+    if message.kind is Kind.STREAM_OPEN:  # what goes in its place is whole
+        message.kind = Kind.REQUEST
     attempt = Attempt(TransactionAbort(exchange, reply), message, cluster, endpoint)
     exchange.refuse_by(attempt)
     if pin is not None:

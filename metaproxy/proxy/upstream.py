@@ -283,9 +283,20 @@ class Upstream(Protocol):
             self._write(data)
         if chunk.kind == Kind.STREAM_CLOSE:
             attempt.open = False
+            if getattr(attempt.message, "oneway", False):
+                self._sent_oneway(attempt)
+                return
             if not chunk.final and self._session.flow != "stream":
                 self.flush()
                 self.transport.loseWriteConnection()
+
+    def _sent_oneway(self, attempt: Try) -> None:
+        """All of a request was sent that gets no answer."""
+        self._take_off(attempt)
+        attempt.finish()
+        attempt.owner.sent(attempt)
+        if self.lease is attempt:
+            self.pool.give_back(self)
 
     def has_room(self, attempt: Try) -> bool:
         if not self.choked and not self._session.unsent_bytes(attempt.id):
