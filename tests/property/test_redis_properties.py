@@ -7,11 +7,13 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from redis_words import normalised
 
 from metaproxy.codecs.framing import Session
 from metaproxy.codecs.redis import Redis, inline, resp
 from metaproxy.codecs.redis.commands import COUNTED, KEYLESS, MANY, keys
 from metaproxy.message import Hold, Kind, Message, Side
+from metaproxy.units import Bytes
 
 MOST = 4096
 many = settings(max_examples=200, deadline=None)
@@ -134,13 +136,58 @@ NEAR = st.lists(
 @given(st.sampled_from(list(Side)), NEAR, CUTS)
 def test_bytes_that_are_nearly_redis_are_read_the_same_however_they_are_cut(side: Any, parts: Any, cuts: Any) -> None:
     stream = b"".join(parts)
-    whole, cut = session(side, 40), session(side, 40)
-    found = whole.receive(stream)
-    assert fed(cut, pieces(stream, [cut % 60 for cut in cuts])) == found
+    whole, cut, slow = session(side, 40), session(side, 40), session(side, 40)
+    found = normalised(whole.receive(stream), whole)
+    assert normalised(fed(cut, pieces(stream, [cut % 60 for cut in cuts])), cut) == found
     assert str(cut.error) == str(whole.error)
-    slow = session(side, 40)
-    assert fed(slow, [stream[at : at + 1] for at in range(len(stream))]) == found
+    assert normalised(fed(slow, [stream[at : at + 1] for at in range(len(stream))]), slow) == found
     assert str(slow.error) == str(whole.error)
+
+
+LARGE = st.lists(
+    st.one_of(
+        st.tuples(st.just(b"SET"), st.sampled_from([b"k", b"{t}k"]), st.binary(max_size=200)),
+        st.tuples(st.just(b"SET"), st.just(b"k"), st.binary(min_size=30, max_size=90), st.just(b"EX"), st.just(b"10")),
+        st.tuples(st.just(b"lpush"), st.just(b"k"), *[st.binary(max_size=60)] * 4),
+        st.tuples(st.just(b"MSET"), *[st.binary(max_size=40)] * 4),
+        st.tuples(st.sampled_from([b"GET", b"MULTI", b"EXEC", b"WATCH", b"PING"])),
+        st.tuples(st.just(b"GET"), st.binary(max_size=10)),
+    ),
+    max_size=8,
+)
+
+
+@many
+@given(LARGE, CUTS, st.booleans(), st.sampled_from([50, 120, 10**6]))
+def test_commands_in_pieces_are_the_same_however_they_are_cut(lines: Any, cuts: Any, pinned: bool, most: int) -> None:
+    codec = Redis(mode="pinned" if pinned else "shared", stream_over=Bytes(50))
+    stream = b"".join(map(asked, lines))
+    whole, cut = codec.session(Side.CLIENT, most), codec.session(Side.CLIENT, most)
+    found = normalised(whole.receive(stream), whole)
+    assert normalised(fed(cut, pieces(stream, cuts)), cut) == found
+    assert str(cut.error) == str(whole.error)
+    assert max(whole.buffered, cut.buffered) <= most
+
+
+LONG = REPLY | st.tuples(st.sampled_from("$+-"), st.binary(max_size=300).map(lambda value: value.replace(b"\r", b"")))
+
+
+@many
+@given(st.lists(LONG, max_size=5), CUTS, st.sampled_from([50, 120, 10**6]))
+def test_answers_in_pieces_are_the_same_however_they_are_cut(said: Any, cuts: Any, most: int) -> None:
+    replies = list(map(written, said))
+    codec = Redis(stream_over=Bytes(50))
+    whole, cut = codec.session(Side.SERVER, most), codec.session(Side.SERVER, most)
+    whole.open(None, {})
+    cut.open(None, {})
+    found = normalised(whole.receive(b"".join(replies)), whole)
+    given = normalised(fed(cut, pieces(b"".join(replies), cuts)), cut)
+    assert given == found
+    assert cut.error is whole.error is None
+    small = [reply for reply in replies if len(reply) <= most]
+    assert [message.frame for message in found if message.frame in small] == small
+    if most == 10**6:
+        assert [message.frame for message in found] == replies
 
 
 @given(st.lists(st.binary(max_size=10), min_size=1))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from metaproxy.codecs.framing import Session
 from metaproxy.codecs.redis import Redis
-from metaproxy.message import Message, Side
+from metaproxy.message import Hold, Kind, Message, Side
+from metaproxy.testing.joining import joined
 
 MAX = 1 << 20
 
@@ -46,3 +48,19 @@ def answer(session: Session, text: str) -> bytes:
     message = read(session, text)
     assert message.answer is not None
     return message.answer
+
+
+def join(head: Message, chunks: Sequence[Message]) -> Message:
+    """The whole command or answer that came in pieces."""
+    whole = head.with_frame(head.frame + b"".join(chunk.frame for chunk in chunks))
+    asked = head.id > 0
+    whole.kind = Kind.REQUEST if asked else Kind.ERROR if getattr(head, "failed", False) else Kind.RESPONSE
+    whole.id = 0
+    if whole.hold is Hold.EXCHANGE:
+        whole.hold = Hold.NONE
+    return whole
+
+
+def normalised(messages: Sequence[Message], session: Session) -> list[Message]:
+    """What a session gave, as whole messages where they are: so that it does not depend on how its stream was cut."""
+    return joined(messages, join, session.error is not None)

@@ -128,15 +128,32 @@ class Bound:
             return [self._close_if_over(Message(Kind.EVENT, frame), confirming)]
         return self._answered(frame, code in (resp.ERROR, resp.BULK_ERROR), due)
 
+    def opens(self, beginning: bytes, code: int) -> bool:
+        """Whether a reply with these first bytes answers a request, and may come in pieces: then it is noted."""
+        due = self._answers(beginning, code)
+        if due is None or self._refusal:
+            return False
+        self._answered(beginning, code in (resp.ERROR, resp.BULK_ERROR), due)
+        self._due.popleft()
+        self._requests -= 1
+        return True
+
+    def _answers(self, beginning: bytes, code: int) -> int | None:
+        """The request that a reply with these first bytes answers; None where it answers none, or is swallowed."""
+        due = self._due[0] if self._due else None
+        subscribed = code == resp.ARRAY and any(self._subscribed) and _EVENT.match(beginning)
+        monitored = self._monitoring and _MONITORED.match(beginning)
+        if not isinstance(due, int) or due == _SWALLOWED or code == resp.PUSH or subscribed or monitored:
+            return None
+        return due
+
     def skipped(self, beginning: bytes, code: int, reason: str) -> list[Message]:
         """
         A reply that was dropped since it is too large. beginning: its first bytes. Raises FrameError if it answers no
         request: a subscriber that misses a message must know, and so loses its connection.
         """
-        due = self._due[0] if self._due else None
-        subscribed = code == resp.ARRAY and any(self._subscribed) and _EVENT.match(beginning)
-        monitored = self._monitoring and _MONITORED.match(beginning)
-        if not isinstance(due, int) or due == _SWALLOWED or code == resp.PUSH or subscribed or monitored:
+        due = self._answers(beginning, code)
+        if due is None:
             raise FrameError(reason.replace("an answer", "a message", 1))
         self._due.popleft()
         self._requests -= 1

@@ -33,11 +33,22 @@ _NOT_SUBSCRIBED = commands.STATE - {b"QUIT", b"RESET"}
 """What RESP2 does not allow while subscribed, of the commands that the server does not get to see."""
 
 
+_ANY_OPTION = (b"", b"GET", b"SET")
+"""Behind a value that has not come: the options of SET and BITFIELD by which a user needs to read and to write."""
+
+
 class ClientSession(CommandStream):
     """identity: who the client is. heads: see `commands.heads`. denied: commands that are refused, in upper case."""
 
-    def __init__(self, max_frame: int, identity: Identity, heads: dict[bytes, int], denied: frozenset[bytes]) -> None:
-        super().__init__(max_frame, heads)
+    def __init__(
+        self,
+        max_frame: int,
+        stream_over: int,
+        identity: Identity,
+        heads: dict[bytes, int],
+        denied: frozenset[bytes],
+    ) -> None:
+        super().__init__(max_frame, stream_over, heads)
         self._who = identity
         self._denied = denied
         self._transaction = False
@@ -45,6 +56,7 @@ class ClientSession(CommandStream):
         self._watching = self._subscribed = self._monitoring = False
         self._lingering = False  # bound, though nothing is left that asks for it
         self._blocking = False  # a blocking command was said while subscribed, which RESP3 allows
+        self._refused = False  # the command that is looked at was
         self._resetting = False  # RESET is not answered: what still comes is of the time before it
         self._settle()
 
@@ -55,20 +67,37 @@ class ClientSession(CommandStream):
         names = resp.arguments(frame, 1)
         if not names:  # *0 and *-1 are nothing, for redis-server too
             return
-        name = names[0].upper()
         message = Message(_REQUEST, frame, 0, None, self._more, None, _NONE, self._profile)
+        self._judge(names[0].upper(), message)
+        messages.append(message)
+
+    def _admit(self, head: Message) -> bool:
+        self._refused = False
+        self._judge(resp.begun(head.frame)[0].upper(), head)
+        return head.answer is None and not self._refused
+
+    def _trusts(self, keys_known: bool) -> bool:
+        return keys_known or self._who.rules is None
+
+    def _judge(self, name: bytes, message: Message) -> None:
         if self._who.user is None and name not in _BEFORE_LOGIN:
             message.answer = NOAUTH
         else:
             self._look(name, message)
             if self._transaction and message.answer is None:
                 message.refused = _failing
-        messages.append(message)
+
+    def _words(self, message: Message) -> list[bytes]:
+        """The arguments of a command, the command itself in front; of one in pieces what its rest may need, too."""
+        if message.kind is not Kind.STREAM_OPEN:
+            return resp.arguments(message.frame)
+        words = resp.begun(message.frame)
+        return words if self._scanner.left == 1 else [*words, *_ANY_OPTION]
 
     def _look(self, name: bytes, message: Message) -> None:
         if name in commands.NO_COMMANDS:
             raise FrameError("HTTP, not Redis")
-        refusal = unknown(name, lambda: resp.arguments(message.frame)) or self._refusal(name, message).encode()
+        refusal = unknown(name, lambda: self._words(message)) or self._refusal(name, message).encode()
         if refusal:
             self._refuse(message, refusal)
         elif name == b"QUIT":
@@ -96,7 +125,7 @@ class ClientSession(CommandStream):
             return f"NOPERM {shown} is not allowed here"
         rules = self._who.rules
         if rules is not None:
-            refused = rules.refusal(name, lambda: resp.arguments(message.frame))
+            refused = rules.refusal(name, lambda: self._words(message))
             if refused:
                 return refused
         if name not in commands.SPECIAL:
@@ -123,6 +152,7 @@ class ClientSession(CommandStream):
 
     def _refuse(self, message: Message, error: bytes) -> None:
         """Inside MULTI the server must take notice, or EXEC would do the rest without what was refused."""
+        self._refused = True
         if self._transaction:
             message.known()  # while the frame is the client's
             message.frame = error_probe(error.partition(b" ")[2].decode("latin-1"))

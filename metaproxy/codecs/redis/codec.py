@@ -22,7 +22,7 @@ from metaproxy.codecs.redis.pinned_client import PinnedClient, is_answered
 from metaproxy.codecs.redis.pinned_server import PinnedServer
 from metaproxy.codecs.redis.server import ServerSession
 from metaproxy.message import Affinity, Correlation, ErrorKind, FinalFrame, Kind, Message, Part, Side
-from metaproxy.units import Option
+from metaproxy.units import Bytes, Option
 
 WORDS: dict[ErrorKind, str] = {
     ErrorKind.NOT_FOUND: "ERR", ErrorKind.NO_CLUSTER: "ERR", ErrorKind.NO_ENDPOINT: "ERR", ErrorKind.CONNECT: "ERR",
@@ -37,6 +37,7 @@ they look for another server. None of these would be true here, so all but one a
 _WORD = re.compile(r"[A-Z][A-Z0-9]{1,31}")
 _COMMAND = re.compile(r"[!-{}~]+")
 """The name of a command: printable, and without the | that stands before a subcommand in rules."""
+_STREAM_OVER = Bytes(1 << 20)
 _CROSSSLOT = "Keys in request don't belong to the same endpoint"
 
 
@@ -80,6 +81,14 @@ class Redis(Codec):
                 "connection of its own, and everything passes: see [Pinned connections](#pinned-connections)."
             ),
         ] = "shared",
+        stream_over: Annotated[
+            Bytes,
+            Option(
+                "Larger commands and answers are passed on as they come, piece by piece: see "
+                "[Large values](#large-values).",
+                least=1,
+            ),
+        ] = _STREAM_OVER,
     ) -> None:
         if mode not in ("shared", "pinned"):
             raise ValueError(f"mode is {mode!r}; write shared or pinned")
@@ -93,6 +102,7 @@ class Redis(Codec):
             self.keys = {key: text for key, text in KEYS.items() if key not in ("user", "database")}
         if not 1 <= databases <= 16384:
             raise ValueError("databases must be 1 to 16384")
+        self._stream_over = stream_over
         self._accounts = accounts(auth, users)
         self._databases = databases
         for each in deny or ():
@@ -105,12 +115,12 @@ class Redis(Codec):
     def session(self, side: Side, max_frame: int) -> Session:
         if self._pinned:
             if side is Side.SERVER:
-                return PinnedServer(max_frame)
-            return PinnedClient(max_frame, self._heads, self._denied)
+                return PinnedServer(max_frame, self._stream_over)
+            return PinnedClient(max_frame, self._stream_over, self._heads, self._denied)
         if side is Side.SERVER:
-            return ServerSession(max_frame)
+            return ServerSession(max_frame, self._stream_over)
         identity = Identity(self._accounts, self._databases, next(self._numbers))
-        return ClientSession(max_frame, identity, self._heads, self._denied)
+        return ClientSession(max_frame, self._stream_over, identity, self._heads, self._denied)
 
     def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes:
         """name: any word of upper-case letters and digits, such as LOADING."""

@@ -22,9 +22,9 @@ MAX_BULK = 512 << 20
 STRANGERS_ARGUMENTS = 10
 STRANGERS_BULK = 16384
 """What redis-server takes from a client that is not logged in."""
+LARGE = -2
+"""What `CommandScanner.scan` gives where a command turns out to have more bytes than was expected."""
 _MOST_DIGITS = 20
-_LEAST = 6
-"""Bytes of the smallest argument, with its head."""
 _CR = 0x0D
 
 
@@ -42,20 +42,28 @@ class ProtocolError(FrameError):
 
 class CommandScanner:
     """
-    Steps over one array of values after another, in whatever pieces they come; no byte is looked at twice. most: bytes
-    that a command may have, refused as soon as its heads tell that it has more. stranger: whether the client is still
-    to log in. regular: whether all line ends of the command were \\r\\n.
+    Steps over one array of values after another, in whatever pieces they come; no byte is looked at twice. expected:
+    bytes that a command has at most, as a rule: `scan` stops behind the head of the argument by which it has more.
+    stranger: whether the client is still to log in. regular: whether all line ends of the command were \\r\\n.
+
+    bound: the same of the command that is being stepped over; a caller whom `scan` told that it is LARGE sets it to
+    what it may have. place: where in the data that was; announced: bytes that the command has at least; left: its
+    arguments that have not come, the one whose head was read included.
     """
 
-    __slots__ = ("_left", "_line", "_size", "_skip", "_whole", "most", "regular", "stranger")
+    __slots__ = (
+        "_line", "_size", "_skip", "_whole", "announced", "bound", "expected", "left", "place", "regular", "stranger",
+    )  # fmt: skip
 
-    def __init__(self, most: int) -> None:
-        self.most = most
+    def __init__(self, expected: int) -> None:
+        self.expected = expected
+        self.bound: float = expected
+        self.place = self.announced = 0
         self.regular = True
         self.stranger = False
         self._whole = True  # whether the next byte begins a command
         self._size = 0  # bytes of the command that were stepped over
-        self._left = 0  # values still to come
+        self.left = 0
         self._skip = 0  # bytes of a value still to come, its line end included
         self._line = bytearray()  # the beginning of a head whose end has not come
 
@@ -63,29 +71,31 @@ class CommandScanner:
         """
         Where in `data` the command ends that begins at `at`, or goes on there, if the last call gave INCOMPLETE.
 
-        Raises ProtocolError, the same however the stream was cut; the scanner is of no use afterwards.
+        LARGE: see `bound`; the next call goes on at `place`. Raises ProtocolError, the same however the stream was cut;
+        the scanner is of no use afterwards.
         """
         if self._whole:
             self._whole, self.regular = False, True
-            self._size, self._left = 0, -1
-        while self._left:
+            self._size, self.left = 0, -1
+            self.bound = self.expected
+        while self.left:
             if self._skip:
                 at = self._skip_value(data, at)
-            elif self._line or self._left < 0 or data[at : at + 1] != b"$":
+            elif self._line or self.left < 0 or data[at : at + 1] != b"$":
                 at = self._head(data, at)
             else:
                 at = self._small_values(data, at)
-                if self._left:
+                if self.left:
                     at = self._head(data, at)
             if at < 0:
-                return INCOMPLETE
+                return at
         self._whole = True
         return at
 
     def _small_values(self, data: bytes, at: int) -> int:
         """Over the small values that a command goes on with, which most are."""
-        left, size_of, find = self._left, SIZES.get, data.find
-        start, bound = at, at + self.most - self._size
+        left, size_of, find = self.left, SIZES.get, data.find
+        start, bound = at, at + self.bound - self._size
         while left:
             line = find(CRLF, at, at + 8)
             size = size_of(data[at:line])
@@ -96,7 +106,7 @@ class CommandScanner:
                 break
             at = stop
             left -= 1
-        self._left = left
+        self.left = left
         self._size += at - start
         return at
 
@@ -110,7 +120,7 @@ class CommandScanner:
                 self.regular = False
             self._size += skip
             self._skip = 0
-            self._left -= 1
+            self.left -= 1
             return stop
         if stop - end == 1 and end > at and data[-1] != _CR:
             self.regular = False
@@ -119,15 +129,15 @@ class CommandScanner:
         return INCOMPLETE
 
     def _head(self, data: bytes, at: int) -> int:
-        """Takes in one head; where it ends, or INCOMPLETE."""
+        """Takes in one head; where it ends, INCOMPLETE or LARGE."""
         begun, end = self._line, len(data)
         if begun and begun[-1] == _CR:
             last = at  # the one byte that is still to come
         else:
-            room = min(MAX_LINE, self.most - self._size) + 1 - len(begun)
+            room = MAX_LINE + 1 - len(begun)
             last = data.find(b"\r", at, at + room) + 1
             if not last and end - at >= room:
-                what = "mbulk" if self._left < 0 else "bulk"
+                what = "mbulk" if self.left < 0 else "bulk"
                 raise ProtocolError(f"too big {what} count string")
             if not last:
                 last = end
@@ -142,10 +152,14 @@ class CommandScanner:
             line = bytes(begun[:-1])
             self._line = bytearray()
         self._size += len(line) + 2
-        if self._left < 0:
-            self._left = self._count(line)
-        else:
-            self._skip = self._length(line) + 2
+        if self.left < 0:
+            self.left = self._count(line)
+            return last + 1
+        self._skip = self._length(line) + 2
+        self.announced = self._size + self._skip
+        if self.announced > self.bound:
+            self.place = last + 1
+            return LARGE
         return last + 1
 
     def _count(self, line: bytes) -> int:
@@ -154,8 +168,6 @@ class CommandScanner:
             raise ProtocolError("invalid multibulk length", f"{_shown(line)}; allowed are 0 to {MAX_ARGUMENTS}")
         if self.stranger and number > STRANGERS_ARGUMENTS:
             raise ProtocolError("unauthenticated multibulk length")
-        if self._size + _LEAST * number > self.most:
-            raise ProtocolError("invalid multibulk length", self._too_much())
         return max(number, 0)
 
     def _length(self, line: bytes) -> int:
@@ -168,12 +180,7 @@ class CommandScanner:
             raise ProtocolError("invalid bulk length", f"{_shown(line)}; allowed are 0 to {MAX_BULK}")
         if self.stranger and number > STRANGERS_BULK:
             raise ProtocolError("unauthenticated bulk length")
-        if self._size + number + 2 > self.most:
-            raise ProtocolError("invalid bulk length", self._too_much())
         return number
-
-    def _too_much(self) -> str:
-        return f"a message of more than {self.most} bytes"
 
 
 def _number(digits: bytes) -> int | None:

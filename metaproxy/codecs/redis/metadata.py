@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Hashable
 
 from metaproxy.codecs.redis import commands, resp
-from metaproxy.message import Message
+from metaproxy.message import Kind, Message
 
 KEYS = {
     "command": "the command, in upper case",
@@ -84,7 +84,8 @@ def reader(user: str, skip: int = 0) -> Callable[[Message], None]:
     def read_keys(message: Message) -> None:
         metadata = message.metadata
         assert metadata is not None  # read_command came first
-        keys = [text(key) for key in commands.keys(metadata["command"], resp.arguments(message.frame, at=skip))]
+        arguments = resp.begun if message.kind is Kind.STREAM_OPEN else resp.arguments
+        keys = [text(key) for key in commands.keys(metadata["command"], arguments(message.frame, at=skip))]
         if keys:
             metadata["key"] = keys[0]
             metadata["keys"] = " ".join(keys)

@@ -12,6 +12,8 @@ Lives here: `PinnedClient` and its messages, `Command`. Does not: cutting the st
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from metaproxy.codecs.redis import commands, metadata, resp
 from metaproxy.codecs.redis.identity import ONE_LINE, error_probe
 from metaproxy.codecs.redis.names import unknown
@@ -44,8 +46,8 @@ class Command(Message):
 class PinnedClient(CommandStream):
     """heads: see `commands.heads`. denied: commands that are refused, in upper case."""
 
-    def __init__(self, max_frame: int, heads: dict[bytes, int], denied: frozenset[bytes]) -> None:
-        super().__init__(max_frame, heads)
+    def __init__(self, max_frame: int, stream_over: int, heads: dict[bytes, int], denied: frozenset[bytes]) -> None:
+        super().__init__(max_frame, stream_over, heads)
         self._denied = denied
         self._more = read
         self._transaction = False
@@ -73,7 +75,7 @@ class PinnedClient(CommandStream):
         messages.append(message)
         quiet = self._silent or self._skip or self._stream
         self._skip = False
-        error = self._refusal(name, frame)
+        error = self._refusal(name, frame, resp.arguments)
         if error:
             self._refuse(message, error, quiet)
         else:
@@ -86,15 +88,32 @@ class PinnedClient(CommandStream):
                 message.hold = _NONE
         self._settle()
 
-    def _refusal(self, name: bytes, frame: bytes) -> bytes:
+    def _admit(self, head: Message) -> bool:
+        quiet = self._silent or self._skip or self._stream
+        self._skip = False
+        error = self._refusal(resp.begun(head.frame)[0].upper(), head.frame, resp.begun)
+        if error:
+            self._refuse(head, error, quiet)
+        else:
+            if self._transaction:
+                head.refused = _failing
+            if quiet:
+                head.oneway = True
+        self._settle()
+        return not error
+
+    def _trusts(self, keys_known: bool) -> bool:
+        return True
+
+    def _refusal(self, name: bytes, frame: bytes, arguments: Callable[[bytes], list[bytes]]) -> bytes:
         """The error for what is not to be done, without its `-`; or nothing."""
         if name in self._denied:
             return b"NOPERM %b is not allowed here" % name
         if b"\0" in frame:  # in a name: `deny` and access rules would miss what it stands for
-            return unknown(name, lambda: resp.arguments(frame))
+            return unknown(name, lambda: arguments(frame))
         return b""
 
-    def _refuse(self, message: Command, error: bytes, quiet: bool) -> None:
+    def _refuse(self, message: Message, error: bytes, quiet: bool) -> None:
         """Inside MULTI the server must take notice, or EXEC would do the rest without what was refused."""
         if self._transaction:
             message.known()  # while the frame is the client's
@@ -200,7 +219,7 @@ def is_answered(request: Message, kind: ErrorKind) -> bool:
     if isinstance(request, Command) and request.session is not None and kind is not ErrorKind.TIMEOUT:
         request.session.withdrawn(request)
         return True
-    return request.kind is not _ONEWAY
+    return request.kind is not _ONEWAY and not getattr(request, "oneway", False)
 
 
 def _failing(message: Message, text: str) -> bytes:

@@ -107,7 +107,8 @@ class Replies:
     def sent(self, message: Message) -> bytes:
         """The bytes to send for `message`."""
         frame, before = message.frame, b""
-        if self._skip and message.kind is not _ONEWAY:
+        oneway = message.kind is _ONEWAY or getattr(message, "oneway", False)
+        if self._skip and not oneway:
             self._skip, before = False, _SKIPPED  # what CLIENT REPLY SKIP was meant for never got here
         silent = self._off or self._skip or self._streaming
         self._skip = False
@@ -125,9 +126,9 @@ class Replies:
                     self._assume(due, words)
         if silent:
             due = _SILENT
-            if message.kind is _ONEWAY:
+            if oneway:
                 return before + frame
-        elif message.kind is _ONEWAY:
+        elif oneway:
             if due is _PLAIN:
                 due = _STRAY
             else:
@@ -208,6 +209,21 @@ class Replies:
             self._done(due, frame, code, failed or not whole)
         self._answer(frame, due, _ERROR if failed else _RESPONSE, messages)
         return messages
+
+    def opens(self, beginning: bytes, code: int, messages: list[Message]) -> bool:
+        """Whether a reply with these first bytes answers a command, and may come in pieces: then it is noted."""
+        due = self._next(messages)
+        if due is None or due.stray or due.pieces or due.word in _KINDS or code == resp.PUSH:
+            return False
+        if due.word == b"exec" and self._queued_words:
+            return False  # the confirmations in it are counted
+        subscribed = code == resp.ARRAY and self.version == 2 and self._is_subscribed()
+        if (subscribed and _PUSHED.match(beginning)) or (self._monitoring and _MONITORED.match(beginning)):
+            return False
+        self._pop(due)
+        if due.word:
+            self._done(due, beginning, code, code in (resp.ERROR, resp.BULK_ERROR))
+        return True
 
     def _next(self, messages: list[Message]) -> _Due | None:
         """What the next reply belongs to. Commands that get none and were not known for it are done with."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from metaproxy.codecs.redis import resp
 from metaproxy.codecs.redis.pinned_replies import Replies
 from metaproxy.codecs.redis.server import ServerSession
-from metaproxy.message import FrameError, Kind, Message
+from metaproxy.message import Chunk, FrameError, Kind, Message
 
 _EVENT = Kind.EVENT
 _LONGEST = 1024
@@ -20,8 +20,8 @@ _LONGEST = 1024
 class PinnedServer(ServerSession):
     reusable = False
 
-    def __init__(self, max_frame: int) -> None:
-        super().__init__(max_frame)
+    def __init__(self, max_frame: int, stream_over: int) -> None:
+        super().__init__(max_frame, stream_over)
         self._replies = Replies()
         self._streaming = False
 
@@ -30,6 +30,8 @@ class PinnedServer(ServerSession):
     def send(self, message: Message, id: int) -> bytes:
         if self._plain and message.__class__ is Message:
             self._unanswered += 1
+            return message.frame
+        if isinstance(message, Chunk):
             return message.frame
         if self._plain:
             self._plain = False
@@ -53,7 +55,7 @@ class PinnedServer(ServerSession):
         for message in reversed(messages):
             if self._unanswered == 0:
                 break
-            if message.kind is not _EVENT:
+            if message.kind is not _EVENT and not isinstance(message, Chunk):
                 if message.kind is Kind.SKIPPED:
                     message.frame = b""
                 message.kind = _EVENT
@@ -73,6 +75,11 @@ class PinnedServer(ServerSession):
             super()._take(frame, messages)
         else:
             messages += self._replies.received(frame, self._scanner.code)
+
+    def _opens(self, beginning: bytes, code: int, messages: list[Message]) -> bool:
+        if self._plain:
+            return code != resp.PUSH and self._unanswered > len(messages)
+        return self._replies.opens(beginning, code, messages)
 
     def _skip(self, beginning: bytes, messages: list[Message]) -> None:
         """A reply with more bytes than are allowed has come to its end."""

@@ -49,20 +49,25 @@ _LEAST = 3
 class Scanner:
     """
     Steps over one reply after another, in whatever pieces they come; no byte is looked at twice. most: bytes that a
-    reply may have.
+    reply may have; expected: those that it has as a rule.
 
     code: what the reply is (its first byte, behind attributes). Whether it was a `*`, `-` or `>` decides what it means.
     over: whether the reply that was or is being stepped over has more bytes than `most`, known as soon as its heads
-    tell it; it is stepped over all the same, to its end.
+    tell it; it is stepped over all the same, to its end. large: the same with `expected`, unless that many stand before
+    it is known what the reply is.
     """
 
-    __slots__ = ("_above", "_bound", "_in_text", "_line", "_owed", "_size", "_skip", "_whole", "code", "most", "over")
+    __slots__ = (
+        "_above", "_bound", "_in_text", "_line", "_owed", "_size", "_skip", "_whole", "code", "expected", "large",
+        "most", "over",
+    )  # fmt: skip
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, expected: int) -> None:
         self.most = most
+        self.expected = expected
         self.code = 0
-        self.over = False
-        self._bound: float = most
+        self.over = self.large = False
+        self._bound: float = expected
         self._whole = True  # whether the next byte begins a reply
         self._size = 0  # bytes of the reply that were stepped over
         self._owed = 0  # values still to come where we are
@@ -78,8 +83,8 @@ class Scanner:
         Raises FrameError, at the same byte however the stream was cut; the scanner is of no use afterwards.
         """
         if self._whole:
-            self._whole = self.over = False
-            self._bound = self.most
+            self._whole = self.over = self.large = False
+            self._bound = self.expected
             self.code = self._size = 0
             self._owed = 1
         if self._skip:
@@ -254,8 +259,11 @@ class Scanner:
     def _expect(self, size: int) -> None:
         """At least `size` more bytes are to come."""
         if self._size + size > self._bound:
-            self.over = True
-            self._bound = inf
+            self._bound = self.most
+            self.large = self.code != 0
+            if self._size + size > self._bound:
+                self.over = True
+                self._bound = inf
 
 
 def _number(digits: bytes) -> int:
@@ -297,10 +305,14 @@ class Held:
         if self.size < BEGINNING:
             self.add(piece[:BEGINNING])
         if self.size > BEGINNING:
-            # What is small was joined: the second piece is a large one, if there is any.
-            beginning = b"".join(self._pieces[:2])[:BEGINNING]
+            beginning = self.beginning()
             self.drop()
             self.add(beginning)
+
+    def beginning(self) -> bytes:
+        """Its first BEGINNING bytes, if there are as many."""
+        # What is small was joined: the second piece is a large one, if there is any.
+        return b"".join(piece[:BEGINNING] for piece in self._pieces[:2])[:BEGINNING]
 
     def drop(self) -> None:
         self._pieces = []
@@ -328,6 +340,20 @@ def arguments(frame: bytes, most: int = sys.maxsize, at: int = 0) -> list[bytes]
     return found
 
 
+def begun(frame: bytes, at: int = 0) -> list[bytes]:
+    """The arguments that are whole in the beginning of a command, which stands at `at`."""
+    found: list[bytes] = []
+    line = frame.index(b"\r", at)
+    while line + 2 < len(frame):
+        start = frame.index(b"\r", line + 2) + 2
+        stop = start + int(frame[line + 3 : start - 2])
+        if stop + 2 > len(frame):
+            break
+        found.append(frame[start:stop])
+        line = stop
+    return found
+
+
 def bulk(value: bytes) -> bytes:
     return b"$%d\r\n%b\r\n" % (len(value), value)
 
@@ -337,7 +363,7 @@ def values(frame: bytes) -> list[bytes]:
     if frame[0] != ARRAY:
         return []
     found: list[bytes] = []
-    scanner = Scanner(len(frame))
+    scanner = Scanner(len(frame), len(frame))
     at = frame.index(CRLF) + 2
     while at < len(frame):
         stop = scanner.scan(frame, at)

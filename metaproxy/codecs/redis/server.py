@@ -17,9 +17,10 @@ from metaproxy.codecs.framing import Session
 from metaproxy.codecs.redis import resp
 from metaproxy.codecs.redis.bound import Bound
 from metaproxy.codecs.redis.identity import error_probe
+from metaproxy.codecs.redis.large import CHUNK, add_chunks
 from metaproxy.codecs.redis.metadata import ANYBODY
 from metaproxy.codecs.redis.resp import BEGINNING, CRLF, MAX_HEAD, Held, Scanner
-from metaproxy.message import FrameError, Hold, Kind, Message
+from metaproxy.message import Chunk, FrameError, Hold, Kind, Message
 
 _RESPONSE, _ERROR, _EVENT = Kind.RESPONSE, Kind.ERROR, Kind.EVENT
 _SIZES = {**resp.SIZES, b"$-1": -2}
@@ -28,23 +29,28 @@ _LOST = error_probe("the connection that this command belongs to was lost, or no
 
 
 class ServerSession(Session):
-    def __init__(self, max_frame: int) -> None:
+    """max_frame: bytes of a whole reply; stream_over: those beyond which an answer is passed on as it comes."""
+
+    def __init__(self, max_frame: int, stream_over: int) -> None:
         super().__init__()
         self._most = max_frame
-        self._scanner = Scanner(max_frame)
+        self._scanner = Scanner(max_frame, min(stream_over, max_frame))
         self._held = Held()
         self._greetings = 0  # answers to come to what `open` sent
         self._unanswered = 0
         self._bound: Bound | None = None  # from its first client on: it is never shared again, only handed on
         self._astray = False
         self._plain = True  # whether each reply answers a request
+        self._special = False  # what is sent needs a look
+        self._passing = False  # the reply that is under way is passed on as it comes
+        self._keeping = False  # though it is large, it must be whole
 
     # -- what is sent
 
     def open(self, profile: Hashable, credentials: Mapping[str, str]) -> bytes:
         version, database, *own = profile if isinstance(profile, tuple) else (2, 0)
         if own:
-            self._astray = True
+            self._astray = self._special = True
             self.reusable = False
             return b""
         password = credentials.get("password", "").encode()
@@ -62,12 +68,18 @@ class ServerSession(Session):
         return b"".join(sent)
 
     def send(self, message: Message, id: int) -> bytes:
-        if message.hold or self._bound is not None or self._astray:
-            return self._send_bound(message)
+        if message.hold or self._special:
+            return self._send_special(message)
         self._unanswered += 1
         return message.frame
 
-    def _send_bound(self, message: Message) -> bytes:
+    def _send_special(self, message: Message) -> bytes:
+        if isinstance(message, Chunk):
+            if message.kind is Kind.STREAM_CLOSE:
+                self._special = self._bound is not None or self._astray
+            return b"" if self._astray else message.frame
+        if message.kind is Kind.STREAM_OPEN:
+            self._special = True
         if self._astray:
             if message.kind is Kind.ONEWAY:
                 return b""
@@ -77,6 +89,7 @@ class ServerSession(Session):
                 self._unanswered += 1
                 return message.frame
             self._bound = Bound(self._unanswered)
+            self._special = True
             self._plain = False
         self._bound.sent(message)
         self.reusable = self._bound.clean
@@ -100,31 +113,67 @@ class ServerSession(Session):
 
     def _read(self, data: bytes, messages: list[Message]) -> None:
         at = 0
-        if self._held.size:
-            at = self._scanner.scan(data, 0)
-            if at < 0:
-                self._hold(data)
-                return
-            if self._scanner.over:
-                self._hold(data[:at])
-                self._skip(self._held.take(b""), messages)
-            else:
-                self._take(self._held.take(data[:at]), messages)
+        if self._passing:
+            at = self._pass_on(data, 0, self._scanner.scan(data, 0), messages)
+        elif self._held.size:
+            at = self._step(data, 0, messages)
+        if at < 0:
+            return
         end = len(data)
         while at < end:
             if self._plain:
                 at = self._burst(data, at, messages)
                 if at == end:
                     return
-            stop = self._scanner.scan(data, at)
-            if stop < 0:
-                self._hold(data[at:])
+            at = self._step(data, at, messages)
+            if at < 0:
                 return
-            if self._scanner.over:
-                self._skip(data[at : min(stop, at + BEGINNING)], messages)
-            else:
-                self._take(data[at:stop], messages)
-            at = stop
+
+    def _step(self, data: bytes, at: int, messages: list[Message]) -> int:
+        """Takes in the reply that begins at `at`, or goes on there; where it ends, INCOMPLETE if it does not."""
+        scanner, held = self._scanner, self._held
+        stop = scanner.scan(data, at)
+        if scanner.large and not self._keeping and (stop < 0 or scanner.over):
+            beginning = (held.beginning() + data[at : at + BEGINNING])[:BEGINNING]
+            if not self._greetings and self._opens(beginning, scanner.code, messages):
+                return self._begin_stream(data, at, stop, messages)
+            self._keeping = True
+        if stop < 0:
+            self._hold(data[at:])
+            return stop
+        self._keeping = False
+        if scanner.over:
+            self._hold(data[at:stop])
+            self._skip(held.take(b""), messages)
+        else:
+            self._take(held.take(data[at:stop]) if held.size else data[at:stop], messages)
+        return stop
+
+    def _opens(self, beginning: bytes, code: int, messages: list[Message]) -> bool:
+        """Whether a reply that begins so may be passed on as it comes: it answers a request, which is taken note of."""
+        if self._bound is not None:
+            opens = self._bound.opens(beginning, code)
+            self.reusable = self._bound.clean
+            return opens
+        return code != resp.PUSH
+
+    def _begin_stream(self, data: bytes, at: int, stop: int, messages: list[Message]) -> int:
+        end = len(data) if stop < 0 else stop
+        place = at if self._held.size else min(end, at + min(CHUNK, self._most))
+        head = Message(Kind.STREAM_OPEN, self._held.take(b"") or data[at:place])
+        if self._scanner.code in (resp.ERROR, resp.BULK_ERROR):
+            head.failed = True
+        messages.append(head)
+        self._passing = True
+        return self._pass_on(data, place, stop, messages)
+
+    def _pass_on(self, data: bytes, at: int, stop: int, messages: list[Message]) -> int:
+        """Passes on what there is of a large answer. stop: where it ends, INCOMPLETE if it does not."""
+        self._passing = stop < 0
+        added = add_chunks(messages, data, at, len(data) if stop < 0 else stop, 0, stop >= 0)
+        if self._plain:
+            self._unanswered += added  # these answer nothing more
+        return stop
 
     def _hold(self, piece: bytes) -> None:
         """Keeps a piece of a reply that is not whole; of one that is too large no more than its beginning."""

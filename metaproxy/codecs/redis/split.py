@@ -20,6 +20,8 @@ def split(request: Message, owner: Callable[[str], Hashable]) -> list[Part] | by
         return None
     name = request.get("command") or ""
     bound = getattr(owner, "bound", None)
+    if request.kind is Kind.STREAM_OPEN:
+        return _refuse_pieces(request, name, owner, bound)
     if name not in commands.MANY and name not in several.NAMES:
         key = request.get("tag") if bound is not None else None
         return [] if key is not None and owner(key) != bound else None
@@ -44,6 +46,22 @@ def split(request: Message, owner: Callable[[str], Hashable]) -> list[Part] | by
     for place, one in enumerate(owners):
         places.setdefault(one, []).append(place)
     return [_part(request, arguments, mine, width) for mine in places.values()]
+
+
+def _refuse_pieces(
+    request: Message, name: str, owner: Callable[[str], Hashable], bound: Hashable
+) -> list[Part] | bytes | None:
+    """As `split`, for a command that comes in pieces: it goes to one endpoint, or nowhere."""
+    opening = request.frame.startswith(MULTI) and request.hold is Hold.OPEN
+    keys = commands.keys(name, resp.begun(request.frame, len(MULTI) if opening else 0))
+    owners = {owner(tag(text(key))) for key in keys}
+    if bound is not None:
+        return None if request.values("keys") and owners <= {bound} else []
+    if request.values("keys") and len(owners) < 2:
+        return None
+    if len(owners) > 1 and name not in commands.SPLIT:
+        return []
+    return b"-ERR %b is too large to be divided between endpoints\r\n" % name.encode()
 
 
 def _part(request: Message, arguments: Sequence[bytes], places: list[int], width: int) -> Part:

@@ -11,7 +11,7 @@ from redis_words import client, command, server
 from metaproxy.codecs.framing import Session
 from metaproxy.codecs.redis import Redis, inline, resp
 from metaproxy.codecs.redis.command_scanner import CommandScanner
-from metaproxy.message import Kind, Side
+from metaproxy.message import Kind, Message, Side
 
 
 def sessions(most: int) -> tuple[Session, Session]:
@@ -145,14 +145,20 @@ def test_nothing_is_no_command(nothing: bytes) -> None:
 
 @pytest.mark.parametrize(
     "head",
-    [b"*2\r\n$3\r\nGET\r\n$984\r\n", b"*167\r\n", b"*1\r\n$99999999\r\n", b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$975\r\n"],
+    [
+        b"*2\r\n$3\r\nGET\r\n$984\r\n",
+        b"*1\r\n$99999999\r\n",
+        b"*3\r\n$9\r\nSUBSCRIBE\r\n$1\r\nk\r\n$975\r\n",
+        b"*3\r\n$4\r\nEVAL\r\n$979\r\n",
+        b"*3\r\n$6\r\nCLIENT\r\n$7\r\nSETNAME\r\n$975\r\n",
+    ],
 )
-def test_a_command_over_the_bound_is_refused_on_its_head(head: bytes) -> None:
+def test_a_command_over_the_bound_that_must_be_whole_is_refused_on_its_head(head: bytes) -> None:
     assert refusal(sessions(1000)[0], head) == "a message of more than 1000 bytes"
 
 
 def test_a_command_of_just_the_bound_is_taken() -> None:
-    frame = command("SET", "k", b"x" * 970)
+    frame = command("GET", b"x" * 970)
     assert len(sessions(len(frame))[0].receive(frame)) == 1
     assert refusal(sessions(len(frame) - 1)[0], frame) == f"a message of more than {len(frame) - 1} bytes"
 
@@ -234,13 +240,37 @@ TOO_LARGE = [
     b"+" + b"x" * 999 + b"\r\n",
     b"-ERR " + b"x\r" * 600 + b"\r\n",
     b"*3\r\n" + b":12\r\n" * 2 + b"*2\r\n$1000\r\n" + b"x" * 1000 + b"\r\n*200\r\n" + b"$-1\r\n" * 200,
-    b"|1\r\n+k\r\n+" + b"v" * 1000 + b"\r\n*1\r\n*1\r\n:1\r\n",
 ]
 
 
 @pytest.mark.parametrize("reply", TOO_LARGE)
 @pytest.mark.parametrize("size", [1, 7, 100, 10**6])
-def test_a_reply_over_the_bound_is_read_to_its_end_and_dropped_and_those_around_it_pass(
+def test_a_reply_over_the_bound_comes_in_pieces_and_those_around_it_pass(reply: bytes, size: int) -> None:
+    session = sessions(1000)[1]
+    stream = b"+before\r\n" + reply + b"$5\r\nafter\r\n"
+    found = []
+    for at in range(0, len(stream), size):
+        found += session.receive(stream[at : at + size])
+        assert session.buffered <= 1000
+    before, head, *chunks, after = found
+    assert (before.frame, after.frame) == (b"+before\r\n", b"$5\r\nafter\r\n")
+    assert (head.kind, chunks[-1].kind) == (Kind.STREAM_OPEN, Kind.STREAM_CLOSE)
+    assert len(head.frame) <= 1100
+    assert {chunk.kind for chunk in chunks[:-1]} <= {Kind.STREAM_DATA}
+    assert b"".join(piece.frame for piece in (head, *chunks)) == reply
+    assert getattr(head, "failed", False) == reply.startswith(b"-")
+    assert session.error is None
+
+
+LARGE_ATTRIBUTES = [
+    b"|1\r\n+k\r\n+" + b"v" * 1000 + b"\r\n*1\r\n*1\r\n:1\r\n",
+    b"|1\r\n$990\r\n" + b"k" * 990 + b"\r\n:1\r\n>1\r\n+x\r\n",
+]
+
+
+@pytest.mark.parametrize("reply", LARGE_ATTRIBUTES)
+@pytest.mark.parametrize("size", [1, 7, 100, 10**6])
+def test_a_reply_that_is_large_before_it_is_clear_what_it_is_is_read_to_its_end_and_dropped(
     reply: bytes, size: int
 ) -> None:
     session = sessions(1000)[1]
@@ -251,14 +281,17 @@ def test_a_reply_over_the_bound_is_read_to_its_end_and_dropped_and_those_around_
         assert session.buffered <= 1000
     before, skipped, after = found
     assert (before.frame, after.frame) == (b"+before\r\n", b"$5\r\nafter\r\n")
-    assert (skipped.kind, skipped.id) == (Kind.SKIPPED, 0)
-    assert skipped.frame == b"an answer of more than 1000 bytes (max_frame)"
+    if reply.endswith(b">1\r\n+x\r\n"):
+        assert (skipped.kind, skipped.frame) == (Kind.EVENT, b"")
+    else:
+        assert (skipped.kind, skipped.id) == (Kind.SKIPPED, 0)
+        assert skipped.frame == b"an answer of more than 1000 bytes (max_frame)"
     assert session.error is None
 
 
 def test_of_a_reply_that_is_dropped_next_to_nothing_is_held() -> None:
     session = sessions(1000)[1]
-    session.receive(b"*100000\r\n")
+    session.receive(b"|1\r\n+k\r\n*99999\r\n")
     for _ in range(99):
         assert session.receive(b"$3\r\nabc\r\n" * 1000) == []
         assert session.buffered <= resp.BEGINNING
@@ -285,17 +318,31 @@ def own_connection(*said: bytes) -> Session:
 LARGE = b"$2000\r\n" + b"x" * 2000 + b"\r\n"
 
 
-def test_an_answer_over_the_bound_on_a_clients_own_connection_is_dropped_and_the_next_one_passes() -> None:
+def kinds(messages: list[Message]) -> list[Kind]:
+    return [message.kind for message in messages if message.kind is not Kind.STREAM_DATA]
+
+
+PIECES = [Kind.STREAM_OPEN, Kind.STREAM_CLOSE]
+
+
+def test_an_answer_over_the_bound_on_a_clients_own_connection_comes_in_pieces_and_the_next_one_passes() -> None:
     session = own_connection(command("WATCH", "k"), command("GET", "k"), command("UNWATCH"))
-    watched, skipped, unwatched = session.receive(b"+OK\r\n" + LARGE + b"+OK\r\n")
-    assert [one.kind for one in (watched, skipped, unwatched)] == [Kind.RESPONSE, Kind.SKIPPED, Kind.RESPONSE]
+    found = session.receive(b"+OK\r\n" + LARGE + b"+OK\r\n")
+    assert kinds(found) == [Kind.RESPONSE, *PIECES, Kind.RESPONSE]
     assert session.reusable
+
+
+def test_behind_a_transaction_that_did_not_open_it_is_dropped_as_the_refusal_stands_for_it() -> None:
+    session = own_connection(command("MULTI"), command("GET", "k"))
+    (refused,) = session.receive(b"-ERR no\r\n" + LARGE)
+    assert (refused.kind, refused.frame) == (Kind.ERROR, b"-ERR no\r\n")
 
 
 def test_so_is_what_exec_answers() -> None:
     session = own_connection(command("MULTI"), command("GET", "k"), command("EXEC"))
-    queued, skipped = session.receive(b"+OK\r\n+QUEUED\r\n*1\r\n" + LARGE)
-    assert (queued.frame, skipped.kind) == (b"+QUEUED\r\n", Kind.SKIPPED)
+    found = session.receive(b"+OK\r\n+QUEUED\r\n*1\r\n" + LARGE)
+    assert found[0].frame == b"+QUEUED\r\n"
+    assert kinds(found) == [Kind.RESPONSE, *PIECES]
     assert session.reusable
 
 
