@@ -85,6 +85,18 @@ def resets(data: bytes) -> dict[int, int]:
     return {stream: int.from_bytes(payload, "big") for kind, _, stream, payload in split(data) if kind == 3}
 
 
+def said(session: Http2Client, data: bytes = b"") -> bytes:
+    """What a session has to say, `data` first, to a client that answers each PING when it has read what is before."""
+    heard = data + session.owed()
+    whole = heard
+    while pings := [payload for kind, flags, _, payload in split(heard) if kind == 6 and not flags & 1]:
+        for payload in pings:
+            session.receive(raw_frame(6, 1, 0, payload))
+        heard = session.owed()
+        whole += heard
+    return whole
+
+
 def split(data: bytes) -> list[tuple[int, int, int, bytes]]:
     """(type, flags, stream, payload) of each frame."""
     frames = []

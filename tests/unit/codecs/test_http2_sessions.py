@@ -29,6 +29,7 @@ from http2_stand import (
     raw_frame,
     raw_headers,
     resets,
+    said,
     split,
 )
 
@@ -208,6 +209,44 @@ def test_an_answer_before_the_end_of_its_request_ends_that_too() -> None:
     events = stand.send(answer(1), 1)
     assert names(events) == ["ResponseReceived", "StreamEnded", "StreamReset"]
     assert [event.error_code for event in events if isinstance(event, StreamReset)] == [Code.NO_ERROR]
+
+
+@pytest.mark.parametrize("status", [404, 413, 500])
+def test_an_error_before_the_end_of_its_request_resets_that_once_the_client_has_read_it(status: int) -> None:
+    session = connected_client()
+    session.receive(raw_headers(1, POST, 4) + raw_headers(3, POST, 4))
+    heard = session.send(answer(1, status=status), 1) + session.send(answer(3, status=status), 3)
+    assert resets(heard) == {}
+    ((*_, ping),) = [frame for frame in split(heard) if frame[0] == 6]
+    session.receive(raw_frame(6, 1, 0, ping))
+    first = session.owed()
+    assert resets(first) == {1: Code.NO_ERROR}
+    session.receive(raw_frame(6, 1, 0, ping))
+    assert resets(session.owed()) == {3: Code.NO_ERROR}
+    session.receive(raw_frame(6, 1, 0, ping))
+    assert session.owed() == b""
+
+
+def test_an_answer_of_success_before_the_end_of_a_request_of_known_length_lets_the_rest_come() -> None:
+    session = connected_client(Options(window=65536, streams=2))
+    session.receive(raw_headers(1, [*POST, ("content-length", "1000000")], 4) + raw_frame(0, 0, 1, bytes(1000)))
+    heard = session.send(answer(1), 1)
+    room = {stream: int.from_bytes(payload, "big") for kind, _, stream, payload in split(heard) if kind == 8}
+    assert room == {1: 999_000 - (65536 - 1000), 0: 999_000 - (2 * 65536 - 1000)}
+    assert [kind for kind, *_ in split(heard)] == [8, 8, 1, 6]  # what a client does not read behind the answer
+    for _ in range(999):
+        assert session.receive(raw_frame(0, 0, 1, bytes(1000))) == []
+    assert session.error is None
+    assert resets(said(session, heard)) == {1: Code.NO_ERROR}
+
+
+def test_of_a_client_that_answers_no_ping_streams_are_reset_at_once() -> None:
+    session = connected_client(Options(streams=2))
+    heard = b""
+    for number in range(1, 13, 2):
+        session.receive(raw_headers(number, POST, 4))
+        heard += session.send(answer(number, status=404), number)
+    assert list(resets(heard)) == [7, 9, 11]
 
 
 def test_what_a_client_sends_of_a_stream_that_was_given_up_is_dropped() -> None:

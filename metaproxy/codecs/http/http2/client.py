@@ -24,6 +24,12 @@ from metaproxy.message import Chunk, ErrorKind, Kind, Message
 _AGE = b"metapxy."
 """The PING behind the first GOAWAY: its answer says that the client has read that."""
 
+_READ = b"metapxy!"
+"""The PING behind answers that came early: its answer says that the client has read those."""
+
+_LINGER = 1 << 30
+"""Bytes of a request, its answer being whole already, that a client may still send for nothing."""
+
 _MOST_GAPS = 16
 
 _CODES = {
@@ -54,6 +60,9 @@ class Http2Client(Connection):
         self._born = -1.0
         self._aged_at = -1.0
         self._forwarding: Forwarding | None = None
+        # Streams with their whole answer before their request: those that the client was asked about, and later ones.
+        self._asked_of: list[int] = []
+        self._early: list[int] = []
 
     def open(self, profile: Hashable, credentials: Mapping[str, str]) -> bytes:
         wanted = {settings.MAX_CONCURRENT_STREAMS: self._options.streams}
@@ -136,7 +145,7 @@ class Http2Client(Connection):
         self._say(self._sender.headers(stream, _bare(status), True))
         if not ends:
             self._given_up.keep(number, None)
-            self._say(frames.rst_stream(number, Code.NO_ERROR))
+            self._say(self._reset_once_read(number))
 
     def _begin(self, number: int, head: Head, ends: bool, messages: list[Message]) -> None:
         tunnel = bool(head.protocol) or head.method == b"CONNECT"
@@ -184,7 +193,11 @@ class Http2Client(Connection):
             self._say(self._sender.headers(stream, _bare(413), True))
         if self._knows(stream):
             messages.append(reset_chunk(stream.id, Code.CANCEL, f"a body of more than {self._rules.max_body} bytes"))
-        self._say(self._give_up(stream, Code.NO_ERROR if not stream.begun else Code.CANCEL))
+        if stream.begun:
+            self._say(self._give_up(stream, Code.CANCEL))
+        else:
+            self._drop_rest(stream)
+            self._say(self._reset_once_read(stream.number))
 
     def _lost(self, messages: list[Message]) -> None:
         # No answer will reach this client; while one is waited for, what is owed would wait behind it.
@@ -234,6 +247,7 @@ class Http2Client(Connection):
             if stream.protocol and 200 <= head.status < 300:
                 # To this client it would say that the tunnel is open, which a server of HTTP/1 says by 101.
                 head, body, trailers = _BAD_GATEWAY, b"", None
+        stream.answer = head
         block = self._answer_block(head)
         if stream.bodiless:
             body, trailers = b"", None
@@ -249,7 +263,7 @@ class Http2Client(Connection):
 
     def _head(self, stream: Stream, message: Message) -> bytes:
         """The frame of a head whose chunks follow, or of an interim answer."""
-        head = head_of(message)
+        head = stream.answer = head_of(message)
         if stream.tunnel and message.kind is Kind.STREAM_OPEN:
             if stream.protocol and head.status != 101 and head.status < 300:
                 stream.tunnel = False
@@ -270,7 +284,54 @@ class Http2Client(Connection):
         if not stream.remote_open:
             self._remove(stream)
             return b""
-        return b"" if stream.tunnel else self._give_up(stream, Code.NO_ERROR)
+        if stream.tunnel:
+            return b""
+        left = stream.missing
+        if stream.answer is not None and stream.answer.status >= 400:
+            left = 0
+        elif not 0 < left <= _LINGER:
+            return self._give_up(stream, Code.NO_ERROR)
+        self._drop_rest(stream)
+        self._let_come(stream, left)
+        return self._reset_once_read(stream.number)
+
+    def _let_come(self, stream: Stream, left: int) -> None:
+        """Make room for so many bytes that will be dropped. It goes in front of the answer, so that it is read."""
+        if left > stream.room:
+            self._say(frames.window_update(stream.number, left - stream.room))
+        if left > self._room:
+            self._say(frames.window_update(0, left - self._room))
+            self._room = left
+
+    def _drop_rest(self, stream: Stream) -> None:
+        """Forget a stream whose answer is whole; what the client still sends of it is dropped."""
+        self._given_up.keep(stream.number, None)
+        self._remove(stream)
+
+    def _reset_once_read(self, number: int) -> bytes:
+        """
+        End the client's half of a stream that has its answer: with RST_STREAM, once the client has read that answer.
+
+        A reset in the same read makes clients drop what they have of the answer: curl before 8.0 fails with 92. And
+        curl goes on with its request until it is sent, unless the status is an error; it reads no more meanwhile, so
+        that a reset does not stop it, and room for the rest lets it end.
+        """
+        if len(self._early) >= self._options.streams:
+            return frames.rst_stream(number, Code.NO_ERROR)
+        self._early.append(number)
+        return b"" if self._asked_of else self._ask()
+
+    def _ask(self) -> bytes:
+        self._asked_of, self._early = self._early, self._asked_of
+        return frames.ping(_READ)
+
+    def _reset_read(self) -> None:
+        """The client has read the answers that it was asked about."""
+        for number in self._asked_of:
+            self._say(frames.rst_stream(number, Code.NO_ERROR))
+        self._asked_of.clear()
+        if self._early:
+            self._say(self._ask())
 
     def _sent_all(self, stream: Stream) -> None:
         written = self._end_of_answer(stream)
@@ -306,8 +367,11 @@ class Http2Client(Connection):
 
     def _pinged(self, number: int, flags: int, payload: bytes, messages: list[Message]) -> None:
         super()._pinged(number, flags, payload, messages)
-        if flags & frames.ACK and payload == _AGE and self._aged_at >= 0:
-            self._leave()
+        if flags & frames.ACK:
+            if payload == _READ:
+                self._reset_read()
+            elif payload == _AGE and self._aged_at >= 0:
+                self._leave()
 
     def _leave(self) -> None:
         if not self.closing:

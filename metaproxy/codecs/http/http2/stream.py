@@ -16,10 +16,12 @@ class Stream:
     """
     number: on the wire; id: of its exchange.
 
-    What the peer sends. remote_open: its half is open; answered: its head came; answer: that of a server. room: bytes
-    that it may still send; due: bytes that left the proxy since it was given room. missing: bytes that its
-    content-length promises and that have not come, -1 without one; most: bytes that a body without one may still have,
-    -1 for any. Of the read under way: head: it came and was not passed on; pieces, padding: bytes that were not either.
+    answer: its head, whichever side it came from.
+
+    What the peer sends. remote_open: its half is open; answered: its head came. room: bytes that it may still send;
+    due: bytes that left the proxy since it was given room. missing: bytes that its content-length promises and that
+    have not come, -1 without one; most: bytes that a body without one may still have, -1 for any. Of the read under
+    way: head: it came and was not passed on; pieces, padding: bytes that were not either.
 
     What we send. local_open: our half is open; begun: something was sent. window: bytes that the peer takes. queue,
     sent: bytes that wait for it, and how many of the first of them went; queued: their sum; finishing, trailers: what
