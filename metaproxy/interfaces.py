@@ -138,8 +138,8 @@ class ISession(Interface):
 
 OPTIONAL = frozenset(
     {
-        "alpn", "alpn_upstream", "attempts_key", "beat", "beats", "capacity", "credit", "eof", "facts", "fenced",
-        "flow", "greets", "open_keys", "owed", "owes", "reset", "sequential", "unsent_bytes", "upper_keys",
+        "alpn", "alpn_upstream", "attempts_key", "beat", "beats", "capacity", "credit", "detect", "eof", "facts",
+        "fenced", "flow", "greets", "open_keys", "owed", "owes", "reset", "sequential", "unsent_bytes", "upper_keys",
     }
 )  # fmt: skip
 """Names of the interfaces above and below that came later: what is written without them goes on working."""
@@ -234,6 +234,12 @@ class ICodec(Interface):
         balancer. owner: gives for a key the endpoint that has it (only equality counts). `owner.bound`: the endpoint of
         the connection that the client has for itself, None without one; a request for it is never split, and refused
         by []. `owner.everyone()`: all endpoints, for `Part.endpoint`; [] while one of them is not usable.
+        """
+
+    def detect(data: bytes) -> bool | None:
+        """
+        Whether a client that begins with these bytes (1 to 512) speaks this protocol; None: more are needed to tell.
+        For listeners whose clients speak one of several. Optional: such a codec is never chosen by bytes.
         """
 
     def probe() -> Message | None:

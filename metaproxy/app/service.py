@@ -260,6 +260,9 @@ class ProxyService(Service):
         for cluster in set(snapshot.clusters.values()) - old:
             cluster.start(self.network)
 
+    def _listener(self, name: str) -> Listener | None:
+        return self.listeners.get(name)
+
     def _bind(self, snapshot: Snapshot) -> None:
         """
         Give each listener its sockets, those that are there and new ones, and close those that are not needed.
@@ -267,7 +270,8 @@ class ProxyService(Service):
         that connects is refused.
         """
         listeners = {
-            name: self.listeners.get(name) or Listener(new, self.network) for name, new in snapshot.listeners.items()
+            name: self.listeners.get(name) or Listener(new, self.network, self._listener)
+            for name, new in snapshot.listeners.items()
         }
         wanted = [
             (listener, where)

@@ -71,6 +71,13 @@ class Session:
         return 0
 
 
+def begins(data: bytes, *marks: bytes) -> bool | None:
+    """Whether data begins with one of the marks; None while it may still."""
+    if any(data.startswith(mark) for mark in marks):
+        return True
+    return None if any(mark.startswith(data) for mark in marks) else False
+
+
 @implementer(ICodec)
 class Codec:
     """Defaults for a protocol whose messages carry an id and need no state; a subclass gives the rest."""
@@ -116,6 +123,9 @@ class Codec:
 
     def split(self, request: Message, owner: Callable[[str], Hashable]) -> list[Part] | bytes | None:
         return None
+
+    def detect(self, data: bytes) -> bool | None:
+        return False
 
     def probe(self) -> Message | None:
         return None

@@ -285,9 +285,20 @@ class _Build:
             keepalive=_keepalive(spec.keepalive),
             proxy_protocol=bool(spec.proxy_protocol),
             proxy_trusted=None if isinstance(spec.proxy_protocol, bool) else Trusted(spec.proxy_protocol.trusted),
-            tls=server_tls(spec.tls, getattr(codec, "alpn", ())) if spec.tls is not None else None,
+            tls=server_tls(spec.tls, self._alpn(codec)) if spec.tls is not None else None,
             filters=tuple(use.name for use in spec.filters),
+            candidates=tuple(getattr(codec, "candidates", ())),
+            detection_wait=getattr(codec, "wait", 10.0),
         )
+
+    def _alpn(self, codec: ICodec) -> tuple[str, ...]:
+        """What a listener agrees to in TLS: what its codec understands, or any that it may hand clients to."""
+        names = getattr(codec, "candidates", None)
+        if names is None:
+            return tuple(getattr(codec, "alpn", ()))
+        by_name = {one.name: one for one in self.config.listeners}
+        found = (getattr(self.plugins.codec(by_name[name].protocol), "alpn", ()) for name in names)
+        return tuple(dict.fromkeys(one for offered in found for one in offered))
 
     def _route(self, listener: model.Listener, index: int, spec: model.Route, codec: ICodec) -> Route:
         checkpoint()

@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 
 from metaproxy.counts import ListenerCounts
 from metaproxy.proxy.culprit import culprit
+from metaproxy.proxy.detection import Detection
 from metaproxy.proxy.downstream import Downstream
 from metaproxy.proxy.proxy_protocol import ProxyProtocol
 from metaproxy.proxy.roles import Leaving, Network
@@ -24,7 +25,7 @@ from metaproxy.proxy.snapshot import ListenerSnapshot
 from metaproxy.proxy.tls import TlsTransport
 from metaproxy.support.addresses import Address, show
 from metaproxy.support.log_throttle import LogThrottle
-from metaproxy.wire import ListeningSocket, NewConnection, WireProtocol
+from metaproxy.wire import ListeningSocket, NewConnection, Wire, WireProtocol
 
 log = Logger()
 
@@ -32,9 +33,12 @@ log = Logger()
 class Listener:
     """`snapshot` is replaced by one assignment; an exchange under way goes on with the one it began with."""
 
-    def __init__(self, snapshot: ListenerSnapshot, network: Network) -> None:
+    def __init__(
+        self, snapshot: ListenerSnapshot, network: Network, find: Callable[[str], Listener | None] | None = None
+    ) -> None:
         self.snapshot = snapshot
         self.network = network
+        self._find = find
         self.counts = ListenerCounts()
         self.clients: dict[Leaving, None] = {}
         self.draining = False
@@ -85,11 +89,10 @@ class Listener:
             counts.connections_refused += 1
             self._not_trusted(connection.peer)
             return None
-        self._number += 1
-        client = Downstream(self, self._number)
+        settings = self.snapshot
+        client: Downstream | Detection = self._client() if not settings.candidates else self._detection(settings)
         counts.connections_active += 1
         self.clients[client] = None
-        settings = self.snapshot
         if settings.keepalive is not None:
             connection.keep_alive(*settings.keepalive)
         if settings.original_destination:
@@ -99,13 +102,33 @@ class Listener:
             behind = TlsTransport(self.snapshot.tls, client, self.network.clock, partial(self._not_secured, client))
         return ProxyProtocol(self, client, behind) if self.snapshot.proxy_protocol else behind
 
+    def _client(self) -> Downstream:
+        self._number += 1
+        return Downstream(self, self._number)
+
+    def _detection(self, settings: ListenerSnapshot) -> Detection:
+        found = [self._find(name) for name in settings.candidates] if self._find is not None else []
+        return Detection(self, [one for one in found if one is not None], settings.detection_wait)
+
+    def take_over(self, connection: Wire) -> WireProtocol | None:
+        """See roles.Candidate."""
+        counts = self.counts
+        counts.connections += 1
+        if self.draining or len(self.clients) >= self.snapshot.max_connections:
+            counts.connections_refused += 1
+            return None
+        client = self._client()
+        counts.connections_active += 1
+        self.clients[client] = None
+        return client
+
     def _not_trusted(self, peer: str) -> None:
         host = peer.rpartition(":")[0]
         if self._log_throttle.allows((host, "PROXY")):
             text = "listener {name}: {peer} is none of proxy_protocol.trusted; connection refused"
             log.warn(text, name=self.name, peer=peer)
 
-    def _not_secured(self, client: Downstream, text: str, timed_out: bool) -> None:
+    def _not_secured(self, client: Leaving, text: str, timed_out: bool) -> None:
         """A client whose TLS handshake failed: a port scan must not fill the log."""
         self.counts.tls_errors += 1
         if self._log_throttle.allows("tls"):

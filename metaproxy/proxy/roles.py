@@ -26,7 +26,7 @@ from metaproxy.proxy.flush_queue import FlushQueue
 from metaproxy.proxy.overload import OverloadMonitor
 from metaproxy.proxy.snapshot import ListenerSnapshot
 from metaproxy.support.addresses import Address
-from metaproxy.wire import Accepted, ConnectingProtocol, ListeningSocket
+from metaproxy.wire import Accepted, ConnectingProtocol, ListeningSocket, Wire, WireProtocol
 
 
 class Network(Protocol):
@@ -262,6 +262,32 @@ class ClientOwner(Protocol):
     def bad_frame(self, peer: str, text: str) -> None: ...
     def filter_failed(self, hook: Callable[..., object], failure: Failure) -> None: ...
     def plugin_failed(self, who: str, failure: Failure) -> None: ...
+
+
+class Candidate(Protocol):
+    """A listener that a connection may be handed to once it is known what its client speaks."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def snapshot(self) -> ListenerSnapshot: ...
+
+    def take_over(self, connection: Wire) -> WireProtocol | None:
+        """A client of its own for a connection that another listener accepted; None: it is refused."""
+
+
+class DetectingListener(Protocol):
+    """The listener that accepted it."""
+
+    @property
+    def snapshot(self) -> ListenerSnapshot: ...
+    @property
+    def network(self) -> Network: ...
+    @property
+    def counts(self) -> ListenerCounts: ...
+
+    def left(self, client: Leaving) -> None: ...
+    def bad_frame(self, peer: str, text: str) -> None: ...
 
 
 class Leaving(Protocol):

@@ -79,7 +79,7 @@ class ListenerSnapshot:
     filters; its reply is NO_ROUTE. codec: the same object in two snapshots when it is the same code with the same
     options. Times in seconds, 0 for no limit; max_frame and max_buffered in bytes. keepalive: idle, interval, count.
     filters: their names in order, for listings. proxy_trusted: tells of a peer whether it may send a PROXY header;
-    None: all may.
+    None: all may. candidates: the listeners one of which a client is handed to, by its first bytes.
     """
 
     name: str
@@ -101,6 +101,8 @@ class ListenerSnapshot:
     proxy_trusted: Callable[[str], bool] | None = None
     tls: ServerTls | None = None
     filters: tuple[str, ...] = ()
+    candidates: tuple[str, ...] = ()
+    detection_wait: float = 10.0
 
 
 class FilterUse(NamedTuple):

@@ -305,6 +305,9 @@ class _Plain:
             self._secured.goodbye()
             self._socket.loseConnection()
 
+    def hand_to(self, protocol: WireProtocol) -> None:
+        self._secured.inner = protocol
+
     def loseWriteConnection(self) -> None:
         """Say goodbye behind what was written, and read on."""
         if not self.closing and not self.finished:

@@ -106,6 +106,10 @@ class Connection:
         self.protocol: WireProtocol | None = None
         self.producer: WireProtocol | None = None
 
+    def hand_to(self, protocol: WireProtocol) -> None:
+        """Another protocol reads it from now on. Its makeConnection is the caller's to call."""
+        self.protocol = self.producer = protocol
+
     # -- reading
 
     def on_events(self, events: int) -> None:

@@ -49,6 +49,7 @@ class Wire:
         self.paused = False
         self.closed = False
         self.was_reset = False
+        self.facts: dict[str, str] = {}
         self.finished = False
         self.buffered = 0
         self.unread = False
@@ -84,6 +85,9 @@ class Wire:
 
     def loseWriteConnection(self) -> None:
         self.finished = True
+
+    def hand_to(self, protocol: Any) -> None:
+        self.protocol = protocol
 
     def abortConnection(self) -> None:
         self.end()

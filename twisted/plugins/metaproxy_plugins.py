@@ -7,6 +7,7 @@ from metaproxy.plugins import Declaration
 
 metaproxy = ServiceMaker("metaproxy", "metaproxy.tap", "A layer-7 proxy for any protocol.", "metaproxy")
 
+auto = Declaration(ICodec, "auto", "metaproxy.codecs.auto.Auto")
 brpc = Declaration(ICodec, "brpc", "metaproxy.codecs.brpc.Brpc")
 dubbo = Declaration(ICodec, "dubbo", "metaproxy.codecs.dubbo.Dubbo")
 grpc = Declaration(ICodec, "grpc", "metaproxy.codecs.grpc.Grpc")

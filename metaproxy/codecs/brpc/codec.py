@@ -16,7 +16,7 @@ from metaproxy.codecs.brpc.metadata import KEYS
 from metaproxy.codecs.brpc.mutation import mutated
 from metaproxy.codecs.brpc.server import ServerSession
 from metaproxy.codecs.brpc.session import BrpcSession, Limits
-from metaproxy.codecs.framing import Codec
+from metaproxy.codecs.framing import Codec, begins
 from metaproxy.message import ErrorKind, Kind, Message, Mutation, Side
 from metaproxy.units import Bytes, Option
 
@@ -93,6 +93,9 @@ class Brpc(Codec):
         self._max_streams = max_streams
         self._stream_window = stream_window
         self._stream_buffer = stream_buffer
+
+    def detect(self, data: bytes) -> bool | None:
+        return begins(data, b"PRPC", b"STRM")
 
     def session(self, side: Side, max_frame: int) -> BrpcSession:
         limits = Limits(

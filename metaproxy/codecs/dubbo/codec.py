@@ -13,7 +13,7 @@ from typing import Final
 from metaproxy.codecs.dubbo.body import HEAD
 from metaproxy.codecs.dubbo.frame import EVENT, HEADER, HESSIAN2, MAGIC, REQUEST, TWO_WAY, DubboSession
 from metaproxy.codecs.dubbo.metadata import BODIES, KEYS, OK, SERIALIZATION, STATUSES, head_of
-from metaproxy.codecs.framing import Codec
+from metaproxy.codecs.framing import Codec, begins
 from metaproxy.message import ErrorKind, Kind, Message, Mutation, Side
 
 ERRORS: Final = {
@@ -37,6 +37,9 @@ class Dubbo(Codec):
     literal = True
     keys = KEYS
     open_keys = True
+
+    def detect(self, data: bytes) -> bool | None:
+        return begins(data, b"\xda\xbb")
 
     def session(self, side: Side, max_frame: int) -> DubboSession:
         return DubboSession(side, max_frame)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Final, Literal
 
-from metaproxy.codecs.framing import Codec, Session
+from metaproxy.codecs.framing import Codec, Session, begins
 from metaproxy.codecs.http.client import ClientSession
 from metaproxy.codecs.http.forwarding import Forwarding
 from metaproxy.codecs.http.heads import HeadError, Pair
@@ -39,6 +39,12 @@ _SAFE = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))
 _IDEMPOTENT = _SAFE | {b"PUT", b"DELETE"}
 _PATH = re.compile(r"/[!-\"$-~]*")
 _PROTOCOL = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?:/[!#$%&'*+\-.^_`|~0-9A-Za-z]+)?")
+
+_PREFACE = b"PRI * HTTP/2.0\r\n"
+_BEGINNINGS = (
+    b"GET ", b"POST ", b"PUT ", b"HEAD ", b"DELETE ", b"PATCH ", b"OPTIONS ", b"CONNECT ", b"TRACE ", _PREFACE,
+)  # fmt: skip
+"""What tells a connection's first request from other protocols'."""
 
 
 class Http(Codec):
@@ -154,6 +160,9 @@ class Http(Codec):
             max_age=max_age,
             forwarding=lambda facts: Forwarding(facts, via.encode(), trusted_hops, b"2.0"),
         )
+
+    def detect(self, data: bytes) -> bool | None:
+        return begins(data, *_BEGINNINGS) if self._http1 else begins(data, _PREFACE)
 
     def session(self, side: Side, max_frame: int) -> Session:
         if side is Side.CLIENT:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Hashable, Sequence
 from typing import Annotated, Literal
 
-from metaproxy.codecs.framing import Codec, Session
+from metaproxy.codecs.framing import Codec, Session, begins
 from metaproxy.codecs.redis import commands
 from metaproxy.codecs.redis import split as pieces
 from metaproxy.codecs.redis.accounts import accounts
@@ -111,6 +111,10 @@ class Redis(Codec):
         self._denied = frozenset(name.upper().encode() for name in deny or ())
         self._heads = commands.heads(self._denied)
         self._numbers = itertools.count(1)
+
+    def detect(self, data: bytes) -> bool | None:
+        """Commands as arrays, as clients send them; what is typed by hand could be of many protocols."""
+        return begins(data, *(b"*%d" % digit for digit in range(1, 10)))
 
     def session(self, side: Side, max_frame: int) -> Session:
         if self._pinned:

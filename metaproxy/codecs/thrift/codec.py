@@ -12,11 +12,11 @@ from typing import Annotated, Literal
 
 from metaproxy.codecs.framing import Codec
 from metaproxy.codecs.thrift import frames
-from metaproxy.codecs.thrift.detection import spoken
+from metaproxy.codecs.thrift.detection import detect, spoken
 from metaproxy.codecs.thrift.encodings import ENCODINGS
 from metaproxy.codecs.thrift.frames import AUTO, CARRIERS, FRAMED, PROFILES, TRANSPORTS, UNFRAMED
 from metaproxy.codecs.thrift.session import Names, ThriftSession
-from metaproxy.message import Affinity, Correlation, ErrorKind, Kind, Message, Mutation, Side
+from metaproxy.message import Affinity, Correlation, ErrorKind, FrameError, Kind, Message, Mutation, Side
 from metaproxy.units import Option
 
 EXCEPTIONS: dict[str, int] = {
@@ -36,6 +36,9 @@ EXCEPTIONS: dict[str, int] = {
     "injected_failure": 13,
 }
 """TApplicationException's types. Those from 11 on are fbthrift's; to Apache's clients they are numbers like others."""
+
+_DETECTED = 64 << 20
+"""Bytes of a first frame, at most, by which a client is known to speak Thrift."""
 
 _ERRORS: dict[ErrorKind, int] = {
     ErrorKind.NOT_FOUND: EXCEPTIONS["unknown_method"],
@@ -134,6 +137,13 @@ class Thrift(Codec):
     def _absent(multiplexed: bool) -> tuple[str, ...]:
         """Keys that no message without headers has."""
         return ("<header>",) if multiplexed else ("<header>", "service")
+
+    def detect(self, data: bytes) -> bool | None:
+        try:
+            # The greatest frame of other listeners is not known here; what is longer is more likely another protocol.
+            return None if detect(data, AUTO, AUTO, _DETECTED) is None else True
+        except FrameError:
+            return False
 
     def session(self, side: Side, max_frame: int) -> ThriftSession:
         return ThriftSession(self._names, side, max_frame, self._transport, self._protocol, self._check_frames)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Final
 
-from metaproxy.codecs.framing import Codec
+from metaproxy.codecs.framing import Codec, begins
 from metaproxy.codecs.protobuf_wire import changed_map, fields, write, write_number
 from metaproxy.codecs.trpc import frame as tags
 from metaproxy.codecs.trpc.client import ClientSession
@@ -85,6 +85,9 @@ class Trpc(Codec):
         self._max_streams = max_streams
         self._stream_window = stream_window
         self._stream_buffer = stream_buffer
+
+    def detect(self, data: bytes) -> bool | None:
+        return begins(data, b"\x09\x30\x00\x00", b"\x09\x30\x01\x01")
 
     def session(self, side: Side, max_frame: int) -> TrpcSession:
         limits = Limits(

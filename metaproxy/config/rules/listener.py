@@ -24,7 +24,7 @@ def _some_weight(route: model.Route, reading: Reading) -> None:
 
 @RULES.of(model.Listener)
 def _routes_can_be_reached(listener: model.Listener, reading: Reading) -> None:
-    if not listener.routes:
+    if not listener.routes and not hasattr(reading.codec(listener.protocol), "candidates"):
         reading.warn(reading.at(listener), "no routes; every request is answered with not_found")
     seen: dict[str, model.Route] = {}
     catch_all: model.Route | None = None

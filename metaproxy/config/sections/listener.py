@@ -39,7 +39,10 @@ class Listener(Section):
 
     name: str = option(Name("listener"), "Unique.")
     listen: tuple[str, ...] = option(
-        ListOf(Listen(), 1, alone=True), "Where it listens; port 0 is a free one, unix:/path a socket in a folder."
+        ListOf(Listen(), alone=True),
+        "Where it listens; port 0 is a free one, unix:/path a socket in a folder. Only a candidate of `protocol: auto` "
+        "may have none.",
+        (),
     )
     protocol: Use = option(Named(ICodec), "What its clients speak.")
     tls: ServerTls | None = option(Nested(ServerTls), "TLS towards clients.", None)
