@@ -117,6 +117,10 @@ class Detection(Protocol):
         if self.transport is not None:
             self.transport.abortConnection()
 
+    def expire(self) -> None:
+        """See idle_for."""
+        self.close()
+
     def idle_for(self, now: float) -> float:
         """It has a time-out of its own."""
         return 0.0
