@@ -196,7 +196,7 @@ def two(start: Start, shared_proxy: Proxies) -> Two:
     names = ("routes", "limited", "faulty", "retried", "small", "idle", "nowhere")
     ports = {name: free_port() for name in names}
     retry = {"attempts": 2, "on": ["error", "connect"], "unsafe": True, "backoff": "1ms..2ms"}
-    routes = {
+    routes: dict[str, list[object]] = {
         "routes": [
             {"match": {"service": SERVICE, "method": "ServerStream"}, "cluster": "beta"},
             {"match": {"x-tenant": "beta"}, "cluster": "beta",
@@ -351,7 +351,7 @@ def test_a_server_that_says_it_does_not_serve_is_left_out(clients: Clients, star
 
     def healthy(number: int) -> bool:
         stats = running.stats()
-        return sum(value for name, value in stats.items() if "endpoint_healthy" in name) == number
+        return bool(sum(value for name, value in stats.items() if "endpoint_healthy" in name) == number)
 
     assert eventually(lambda: healthy(2))
     down = {"method": "SetHealth", "request": {"service": SERVICE, "serving": False}}
