@@ -1,17 +1,19 @@
 """
 How two answers to one request differ, whatever the protocol.
 
-Lives here: `compare` and `Difference`. Does not: which answers are compared (mirrors, recordings that are sent again).
+Lives here: `compare` and `Difference`; `compare_streams` and `Digest`, for answers of which not all is kept. Does not:
+which answers are compared (mirrors, recordings that are sent again).
 
 Ids say nothing of what a server answers. The codec writes both messages under one id before their bytes are compared.
 """
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import NamedTuple
 
 from metaproxy.interfaces import ICodec
-from metaproxy.message import FrameError, Kind, Message, Side
+from metaproxy.message import Chunk, FrameError, Kind, Message, Side
 
 SHOWN = 48
 """Bytes of each side that the text has, from the first difference on."""
@@ -82,3 +84,65 @@ def first_difference(before: bytes, after: bytes) -> int | None:
 def _shown(data: bytes, at: int) -> str:
     start = max(0, at - BEFORE)
     return f"{'...' if start else ''}{data[start : at + SHOWN]!r}{'...' if len(data) > at + SHOWN else ''}"
+
+
+# -- streams
+
+
+class Digest:
+    """What is kept of an answer that comes as a stream: its size, a hash, and whether it reports failure."""
+
+    __slots__ = ("_hash", "failed", "size")
+
+    def __init__(self, head: Message) -> None:
+        self.failed = bool(getattr(head, "failed", False))
+        self.size = 0
+        self._hash = _hash()
+
+    def add(self, chunk: Chunk) -> None:
+        self.size += len(chunk.frame)
+        self._hash.update(chunk.frame)
+        self.failed = self.failed or chunk.failed
+
+    def has(self, payload: bytes) -> bool:
+        """Whether the stream had these bytes and no others."""
+        return len(payload) == self.size and _hash(payload).digest() == self._hash.digest()
+
+    def same(self, other: Digest) -> bool:
+        return self._hash.digest() == other._hash.digest()
+
+
+def _hash(data: bytes = b"") -> blake2b:
+    return blake2b(data, digest_size=16)
+
+
+def compare_streams(before: Message, before_digest: Digest | None, after: Message, after_digest: Digest | None) -> str:
+    """
+    How two answers differ of which one at least was a stream, by failure, status, size and hash; '' when they do not.
+    A digest is None for a whole one: its payload is taken to be the end of its frame.
+    """
+    failures = _failed(before, before_digest), _failed(after, after_digest)
+    if failures[0] != failures[1]:
+        return "error became response" if failures[0] else "response became error"
+    statuses = _status(before), _status(after)
+    if statuses[0] != statuses[1]:
+        return f"status {statuses[0]} became {statuses[1]}"
+    if before_digest is not None and after_digest is not None:
+        if before_digest.size != after_digest.size:
+            return f"{before_digest.size} bytes became {after_digest.size}"
+        return "" if before_digest.same(after_digest) else f"other bytes among {after_digest.size}"
+    digest, whole = (before_digest, after) if before_digest is not None else (after_digest, before)
+    if digest is None or digest.has(whole.frame[len(whole.frame) - digest.size :] if digest.size else b""):
+        return ""
+    return f"the {digest.size} bytes of a stream are not the end of the whole answer"
+
+
+def _failed(message: Message, digest: Digest | None) -> bool:
+    return message.kind is Kind.ERROR if digest is None else digest.failed
+
+
+def _status(head: Message) -> str | None:
+    try:
+        return head.get("status")
+    except FrameError:
+        return None

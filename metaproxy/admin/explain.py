@@ -19,9 +19,10 @@ from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.original_destination import FACT, OriginalDestinationCluster
 from metaproxy.cluster.plan import plan
 from metaproxy.cluster.routes import Route, Target
-from metaproxy.message import KIND_NAMES, FrameError, Kind, Message, Side
+from metaproxy.message import KIND_NAMES, Chunk, FrameError, Kind, Message, Side
 from metaproxy.plugins import HOOKS
 from metaproxy.proxy.mirror import Mirror
+from metaproxy.proxy.sessions import new_session
 from metaproxy.proxy.snapshot import FilterUse, ListenerSnapshot
 from metaproxy.routing.matcher import FACTS
 from metaproxy.routing.table import PERCENT, WEIGHTS
@@ -31,6 +32,9 @@ from metaproxy.telemetry.inspect.reasons import picked_by
 
 MAX_BODY = 1 << 20
 """Bytes of a question."""
+
+
+_REQUESTS = (Kind.REQUEST, Kind.ONEWAY, Kind.STREAM_OPEN)
 
 
 class Explain(resource.Endpoint):
@@ -99,15 +103,16 @@ def _decoded(frame: object, snapshot: ListenerSnapshot) -> Message:
         data = bytes.fromhex(frame if isinstance(frame, str) else "no")
     except ValueError:
         raise HttpError(400, "frame is no text of hexadecimal digits, two for each byte", "frame") from None
-    session = snapshot.codec.session(Side.CLIENT, snapshot.max_frame)
+    session = new_session(snapshot.codec, Side.CLIENT, snapshot.max_frame, {})
     messages = session.receive(data)
     if not messages:
         why = (
             str(session.error) if session.error else f"{len(data)} bytes are no whole message of {snapshot.codec.name}"
         )
         raise HttpError(400, why, "frame")
-    message: Message = messages[-1]
-    return message
+    # Of a stream its head is what routes see, not the pieces behind it.
+    requests: list[Message] = [message for message in messages if not isinstance(message, Chunk)]
+    return (requests or messages)[-1]
 
 
 # -- the answer
@@ -126,7 +131,7 @@ def _explained(listener: ListenerSnapshot, message: Message, facts: dict[str, st
         "filters": _filters(listener, route, uses, lambda key: _known(key, message, facts)),
         "targets": [],
     }
-    if message.answer is not None or message.kind > Kind.ONEWAY:
+    if message.answer is not None or message.kind not in _REQUESTS:
         answer["answered_by"] = "codec"
     elif route.reply is not None:
         kind = route.reply.kind
@@ -140,6 +145,7 @@ def _explained(listener: ListenerSnapshot, message: Message, facts: dict[str, st
         ]
         timeout = route.timeout
         answer["timeout_seconds"] = route.targets[0].cluster.request_timeout if timeout is None else timeout
+        answer["stream_idle_seconds"] = listener.stream_idle
         answer["retry"] = words(route.retry) if route.retry is not None else None
     return answer
 

@@ -358,6 +358,7 @@ class _Build:
             setattr(route, hook, methods)
         if isinstance(route.mirror, Mirror):
             route.on_complete = (*route.on_complete, *route.mirror.hooks)
+            route.on_chunk = (*route.on_chunk, *route.mirror.chunk_hooks)
 
     def _filters(self, route: Route, listener: model.Listener, overrides: Mapping[str, Use | None]) -> list[object]:
         """The filters of a route, in order: tracing first, access logs last."""

@@ -16,16 +16,18 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from metaproxy.cluster.cluster import Cluster
-from metaproxy.comparison import compare
+from metaproxy.comparison import Digest, compare, compare_streams
 from metaproxy.counts import MirrorCounts
-from metaproxy.message import Chunk, ErrorKind, FrameError, Hold, Kind, Message
+from metaproxy.message import Chunk, ErrorKind, FrameError, Hold, Kind, Message, Side
 from metaproxy.proxy.attempt import Attempt
 from metaproxy.proxy.culprit import culprit
-from metaproxy.proxy.gathering import WholeAnswers
 from metaproxy.proxy.pool import pool_of
 from metaproxy.proxy.roles import ConnectionOwner, Network, OpenExchange, Try, UpstreamConnection
 
 log = Logger()
+
+_ANSWERED = ("ok", "error")
+"""Outcomes of originals that a server answered to the end."""
 
 MAX_COPIES = 1024
 """Copies under way for one target; more are dropped."""
@@ -35,6 +37,8 @@ MAX_ANSWER = 1 << 20
 """Bytes of an answer that is compared; of a longer one only the size is."""
 KEPT = 16
 """Differences that are kept for the admin API."""
+LINGER = 15.0
+"""Seconds that an answer in pieces may go on when nobody waits for it, where the cluster has no time-out."""
 
 
 class MirrorClient:
@@ -106,22 +110,27 @@ class MirrorTarget:
         return copy
 
 
-class Copy(WholeAnswers):
+class Copy:
     """
-    One request on its way to a mirror (attempt.Owner, deadlines.Timed). Both its end and the original's must be known
-    before they are compared.
+    One request on its way to a mirror (roles.Requester, deadlines.Timed). Both its end and the original's must be known
+    before they are compared. digest: of its answer, and original: of the original's, None where that is whole.
     """
 
     __slots__ = (
         "_answer",
+        "_compares",
+        "_head",
+        "_opened",
         "_size",
         "_stream",
         "_theirs",
         "_waits",
         "attempt",
         "client",
+        "digest",
         "done",
         "exchange",
+        "original",
         "started",
         "target",
     )
@@ -129,8 +138,13 @@ class Copy(WholeAnswers):
     def __init__(self, target: MirrorTarget, client: MirrorClient, exchange: OpenExchange, message: Message) -> None:
         self.target = target
         self.client = client
+        self._compares = target.compare
         # An original that is not compared need not be kept until the mirror answers.
         self.exchange = exchange if target.compare else None
+        self.digest: Digest | None = None
+        self.original: Digest | None = None
+        self._head: Message | None = None
+        self._opened = 0.0
         self.started = client.network.turn.now
         self.attempt: Attempt | None = None
         self.done = False
@@ -151,6 +165,45 @@ class Copy(WholeAnswers):
         attempt.endpoint.answered(response.kind is Kind.ERROR)
         self._answer = response
         self._end()
+
+    def opened(self, attempt: Try, head: Message) -> None:
+        """Of an answer in pieces the size and a hash are kept, and that only to be compared."""
+        self._head = head
+        self._opened = self.client.network.turn.now
+        if self._compares:
+            self.digest = Digest(head)
+        self._watch()
+
+    def chunk(self, attempt: Try, chunk: Chunk) -> None:
+        if self.digest is not None:
+            self.digest.add(chunk)
+        if chunk.kind is Kind.STREAM_CLOSE:
+            attempt.finish()
+            attempt.endpoint.answered(chunk.failed or bool(getattr(self._head, "failed", False)))
+            self._answer = self._head
+            self._end()
+        elif self._unwanted():
+            attempt.cancel()
+            self._end()
+        else:
+            attempt.credit(chunk.size)
+            self._watch()
+
+    def _unwanted(self) -> bool:
+        """Whether an answer lasts too long: after the original's end, or, where nobody compares it, after its head."""
+        exchange, since = self.exchange, self._opened
+        if exchange is not None:
+            if not exchange.outcome:
+                return False
+            since = exchange.ended
+        limit = self.target.cluster.request_timeout or LINGER
+        return self.client.network.turn.now > since + limit
+
+    def interim(self, attempt: Try, message: Message) -> None:
+        """It answers nothing."""
+
+    def takes_more(self, attempt: Try) -> None:
+        """What did not fit was dropped."""
 
     def sending(self, attempt: Try) -> None:
         """What the original has sent by now follows the head, and what it sends from now on."""
@@ -187,10 +240,11 @@ class Copy(WholeAnswers):
         self._end()
 
     def _watch(self) -> None:
-        """Start its clock."""
+        """Start its clock, or start it again: it has its time to be answered, and then for each piece."""
         self.started = self.client.network.turn.now
         deadlines = self.client.network.deadlines.of(self.target.cluster.request_timeout)
         if deadlines is not None and not self.done:
+            deadlines.forget(self, None)
             deadlines.watch(self)
 
     def sent(self, attempt: Try) -> None:
@@ -233,18 +287,23 @@ class Copy(WholeAnswers):
         if exchange is None or not self._waits or not self.done or not exchange.outcome:
             return
         self._waits = False
-        if answer is None or exchange.response is None:
+        if answer is None or exchange.response is None or exchange.outcome not in _ANSWERED:
             return
         counts = self.target.counts
         counts.compared += 1
-        snapshot = exchange.snapshot
-        found = compare(snapshot.codec, exchange.response, answer, snapshot.max_frame, MAX_ANSWER)
-        if found is not None:
-            text = found.brief()
+        text = self._difference(exchange, exchange.response, answer)
+        if text:
             counts.differences += 1
             operation = exchange.message.known().get("operation", "-")
             self.target.last.append((operation[:200], text))
             exchange.matched_route.mirror.report(exchange, self.target.name, answer, text)  # type: ignore[attr-defined]
+
+    def _difference(self, exchange: OpenExchange, response: Message, answer: Message) -> str:
+        if self.original is not None or self.digest is not None:
+            return compare_streams(response, self.original, answer, self.digest)
+        snapshot = exchange.snapshot
+        found = compare(snapshot.codec, response, answer, snapshot.max_frame, MAX_ANSWER)
+        return "" if found is None else found.brief()
 
 
 class Mirror:
@@ -256,6 +315,7 @@ class Mirror:
         self._uniform = uniform
         self._compares = any(target.compare for target in targets)
         self._open: dict[OpenExchange, list[Copy]] = {}
+        self._digests: dict[OpenExchange, Digest] = {}
 
     @property
     def copied(self) -> int:
@@ -285,13 +345,28 @@ class Mirror:
 
     def completed(self, exchange: OpenExchange) -> None:
         """The on_complete hook of routes whose mirrors compare."""
+        digest = self._digests.pop(exchange, None)
         for copy in self._open.pop(exchange, ()):
-            copy.reserve_bytes(exchange.response_bytes)
+            copy.original = digest
+            if digest is None:
+                copy.reserve_bytes(exchange.response_bytes)
             copy.compare()
+
+    def chunk(self, exchange: OpenExchange, chunk: Chunk, side: Side) -> None:
+        """The on_chunk hook of routes whose mirrors compare: what answers are compared by, as they pass."""
+        if side is Side.SERVER and exchange in self._open and exchange.response is not None:
+            digest = self._digests.get(exchange)
+            if digest is None:
+                digest = self._digests[exchange] = Digest(exchange.response)
+            digest.add(chunk)
 
     @property
     def hooks(self) -> tuple[Callable[[OpenExchange], None], ...]:
         return (self.completed,) if self._compares else ()
+
+    @property
+    def chunk_hooks(self) -> tuple[Callable[[OpenExchange, Chunk, Side], None], ...]:
+        return (self.chunk,) if self._compares else ()
 
     def report(self, exchange: OpenExchange, cluster: str, answer: Message, text: str) -> None:
         """Call `on_difference(exchange, cluster, answer, text)` of each watcher that has it."""

@@ -363,6 +363,8 @@ class OpenExchange(Protocol):
     @property
     def outcome(self) -> str: ...
     @property
+    def ended(self) -> float: ...
+    @property
     def response_bytes(self) -> int: ...
     @property
     def attempt(self) -> Undertaking | None: ...
@@ -459,7 +461,6 @@ class StreamExchange(OpenExchange, Protocol):
 
     time_limit: float
     started: float
-    ended: float
 
     @property
     def request_bytes(self) -> int: ...

@@ -6,8 +6,8 @@ from harness import Quill, answer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metaproxy.comparison import compare
-from metaproxy.message import FrameError, Kind, Message
+from metaproxy.comparison import Digest, compare, compare_streams
+from metaproxy.message import Chunk, FrameError, Kind, Message
 
 MAX_FRAME = 1 << 20
 
@@ -71,3 +71,45 @@ def test_both_texts_show_the_bytes_from_the_first_difference_on() -> None:
     assert str(found) == "from byte 4 on: b'one two' became b'one six'"
     longer = compare(Unsendable(), message(b"one"), message(b"one two"), MAX_FRAME)
     assert longer is not None and longer.brief() == "3 bytes became 7"
+
+
+# -- streams
+
+
+def stream(*pieces: bytes, failed: bool = False, status: str = "200") -> tuple[Message, Digest]:
+    """The head of an answer, and what is kept of its pieces."""
+    head = Message(Kind.STREAM_OPEN, b"head", 7, {"status": status})
+    digest = Digest(head)
+    for piece in pieces:
+        digest.add(Chunk(Kind.STREAM_DATA, piece))
+    digest.add(Chunk(Kind.STREAM_CLOSE, failed=failed))
+    return head, digest
+
+
+@given(st.binary(max_size=40), st.integers(0, 40), st.integers(0, 40))
+def test_where_a_stream_is_cut_makes_no_difference(data: bytes, one: int, other: int) -> None:
+    assert compare_streams(*stream(data[:one], data[one:]), *stream(data[:other], data[other:])) == ""
+
+
+@given(st.binary(max_size=10), st.binary(max_size=10))
+def test_other_bytes_always_differ(one: bytes, other: bytes) -> None:
+    assert bool(compare_streams(*stream(one), *stream(other))) == (one != other)
+
+
+def test_another_status_and_another_end_differ() -> None:
+    assert compare_streams(*stream(b"x"), *stream(b"x", status="503")) == "status 200 became 503"
+    assert compare_streams(*stream(b"x"), *stream(b"x", failed=True)) == "response became error"
+    failed = Message(Kind.STREAM_OPEN, b"head", 7)
+    failed.failed = True
+    assert compare_streams(failed, Digest(failed), *stream()) == "error became response"
+
+
+def test_a_stream_and_a_whole_answer_with_the_same_payload_are_the_same() -> None:
+    whole = Message(Kind.RESPONSE, b"head: a\r\n\r\nonetwo", 7, {"status": "200"})
+    assert compare_streams(*stream(b"one", b"two"), whole, None) == ""
+    assert compare_streams(whole, None, *stream(b"onetwo")) == ""
+    assert compare_streams(whole, None, *stream(b"onesix")) == (
+        "the 6 bytes of a stream are not the end of the whole answer"
+    )
+    empty = Message(Kind.RESPONSE, b"head", 7, {"status": "200"})
+    assert compare_streams(*stream(), empty, None) == ""

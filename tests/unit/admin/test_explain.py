@@ -10,6 +10,7 @@ import pytest
 from browser import Desk
 from harness import call
 from present import present
+from reel import Reel, frame
 
 from metaproxy.balancers.ring_hash import RingHash
 from metaproxy.cluster.cluster import Cluster
@@ -192,3 +193,11 @@ def test_secrets_are_masked_in_the_answer() -> None:
 def test_a_question_that_makes_no_sense_is_refused(body: str, status: int, where: str) -> None:
     answer = Desk().post("/explain", body)
     assert (answer.status, answer.json["where"]) == (status, where)
+
+
+def test_of_a_stream_the_head_is_looked_at_and_not_its_pieces() -> None:
+    desk = Desk(codec=Reel())
+    told = explain(desk, frame=(frame("O", 7, b"ask") + frame("D", 7, b"x") + frame("C", 7)).hex())
+    assert (told["answered_by"], told["route"]) == ("cluster", "main")
+    assert told["request"] == {"kind": "stream_open", "metadata": {"say": "ask"}}
+    assert told["stream_idle_seconds"] == 300.0

@@ -218,3 +218,13 @@ def test_a_service_in_a_cluster_that_is_not_there_is_refused_with_the_name_that_
 def test_a_cluster_without_a_protocol_can_not_be_checked_by_it() -> None:
     config, told = asking(", health_check: {kind: codec}")
     assert config is None and "only filters ask it" in told[0]
+
+
+def test_a_mirror_that_compares_looks_at_the_ends_and_chunks_of_its_routes_exchanges_and_another_at_none() -> None:
+    routes = [
+        {"name": name, "match": {"method": name}, "cluster": "one", "mirror": [{"cluster": "one", "compare": compare}]}
+        for name, compare in (("both", True), ("copy", False))
+    ]
+    both, copy = build(routes).listeners["front"].routes.routes
+    assert (len(both.on_complete), len(both.on_chunk)) == (len(copy.on_complete) + 1, 1)
+    assert copy.on_chunk == ()

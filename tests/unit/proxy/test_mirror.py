@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from harness import LineCodec, Quill, Stage, Wire, answer, call
+from reachable import reachable
+from reel import Reel, frame, frames
 
 from metaproxy.balancers.round_robin import RoundRobin
 from metaproxy.cluster.breaker import Breaker
@@ -32,6 +34,7 @@ class Mirrored(Stage):
         route = self.snapshot.routes.routes[0]
         route.mirror = self.mirror
         route.on_complete = (*route.on_complete, *self.mirror.hooks)
+        route.on_chunk = (*route.on_chunk, *self.mirror.chunk_hooks)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -261,3 +264,97 @@ def test_a_codec_that_fails_for_the_mirror_leaves_nothing_under_way(method: str)
     assert client.take() == answer(0) + answer(1) + answer(2)
     assert stage.shadow.breaker.requests == stage.target.copies == stage.target.bytes == 0
     assert stage.counts["failures"] == 3
+
+
+# -- streams
+
+
+def compared(main: bytes, other: bytes, mirror_first: bool = False) -> Mirrored:
+    """A whole request, and the frames of both answers as Reel has them."""
+    stage = Mirrored(codec=Reel(), compare=True)
+    stage.say(stage.client(), frame("W", 7, b"ask"))
+    says = [(stage.main, main), (stage.other, other)]
+    for wire, data in reversed(says) if mirror_first else says:
+        stage.say(wire, data)
+    assert stage.target.copies == stage.target.bytes == stage.mirror.copied == stage.shadow.breaker.requests == 0
+    return stage
+
+
+ONE = frame("O", 1, b"head") + frame("D", 1, b"onetwo") + frame("C", 1, b"three")
+
+
+@pytest.mark.parametrize("mirror_first", [True, False])
+@pytest.mark.parametrize(
+    ("other", "differs"),
+    [
+        (frame("O", 1, b"other head") + frame("D", 1, b"one") + frame("C", 1, b"twothree"), None),
+        (frame("O", 1, b"head") + frame("C", 1, b"onetwothree!"), "11 bytes became 12"),
+        (frame("O", 1, b"head") + frame("C", 1, b"onetwoTHREE"), "other bytes among 11"),
+        (frame("O", 1, b"head") + frame("X", 1, b"onetwothree"), "response became error"),
+        (frame("W", 1, b"head onetwothree"), None),
+        (frame("W", 1, b"three"), "the 11 bytes of a stream are not the end of the whole answer"),
+    ],
+)
+def test_answers_that_are_streams_are_compared_by_failure_size_and_hash_wherever_they_are_cut(
+    other: bytes, differs: str | None, mirror_first: bool
+) -> None:
+    stage = compared(ONE, other, mirror_first)
+    assert stage.counts["compared"] == 1
+    assert [how for _, how in stage.target.last] == ([differs] if differs else [])
+
+
+def test_a_long_answer_of_a_mirror_is_not_kept() -> None:
+    stage = Mirrored(codec=Reel(), compare=True)
+    client = stage.client()
+    stage.say(client, frame("W", 7, b"ask"))
+    for wire in (stage.main, stage.other):
+        stage.say(wire, frame("O", 1))
+        for _ in range(300):
+            stage.say(wire, frame("D", 1, bytes(60000)))
+            client.take()
+    copies = [one for one in reachable(stage.mirror) if isinstance(one, bytes) and len(one) > 10000]
+    assert copies == []
+    for wire in (stage.main, stage.other):
+        stage.say(wire, frame("C", 1))
+    assert stage.counts == {"requests": 1, "compared": 1}
+
+
+def test_an_original_that_was_cut_off_is_not_compared() -> None:
+    stage = Mirrored(codec=Reel(), compare=True)
+    client = stage.client()
+    stage.say(client, frame("W", 7, b"ask"))
+    stage.say(stage.main, frame("O", 1) + frame("D", 1, b"one"))
+    stage.say(client, frame("R", 7))
+    stage.say(stage.other, ONE)
+    assert stage.counts == {"requests": 1}
+    assert stage.mirror.copied == 0
+
+
+@pytest.mark.parametrize("compare", [True, False])
+def test_a_mirror_that_never_stops_sending_is_given_up_some_time_after_the_original(compare: bool) -> None:
+    stage = Mirrored(codec=Reel(), compare=compare)
+    stage.say(stage.client(), frame("W", 7, b"ask"))
+    stage.say(stage.main, ONE)
+    stage.say(stage.other, frame("O", 1))
+    for _ in range(4):
+        stage.clock.advance(2.0)
+        stage.say(stage.other, frame("D", 1, b"more"))
+    assert stage.target.copies == stage.shadow.breaker.requests == 0
+    assert frames(stage.other.take())[-1][0] == "R"
+
+
+def test_a_mirrors_answer_has_its_time_for_each_piece() -> None:
+    stage = Mirrored(codec=Reel(), compare=True)
+    stage.say(stage.client(), frame("W", 7, b"ask"))
+    stage.say(stage.main, frame("O", 1))
+    stage.say(stage.other, frame("O", 1))
+    for _ in range(5):
+        stage.clock.advance(4.0)
+        stage.say(stage.other, frame("D", 1, b"x"))
+    assert stage.target.copies == 1
+    stage.clock.advance(6.0)
+    assert stage.counts == {"requests": 1, "failures": 1}
+
+
+def test_chunks_of_an_original_cost_nothing_where_nobody_compares() -> None:
+    assert Mirrored(codec=Reel()).route.on_chunk == ()
