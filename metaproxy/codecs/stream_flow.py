@@ -83,7 +83,7 @@ class Outgoing:
 
 class Incoming:
     """
-    The half that the peer sends. window: bytes that it may send before it is told of more; most: bytes after which,
+    The half that the peer sends. window: bytes that it may send before it hears of more; most: bytes after which,
     uncredited, it certainly does not keep to that. waiting: bytes that came and were not credited.
     """
 
@@ -101,7 +101,7 @@ class Incoming:
         return fits
 
     def credit(self, size: int) -> int:
-        """So many bytes have left the proxy. How many to tell the peer of, which is done for some at a time; or 0."""
+        """So many bytes have left the proxy. How many the peer should hear of, some at a time; or 0."""
         self.waiting -= size
         self._due += size
         if self._due < self._step or not self._due:

@@ -17,8 +17,10 @@ where one is missing it is skipped, and fails under CI. test_rpc_peers.py shows 
 
 from __future__ import annotations
 
+import sys
+
 from catalogue import Command, python_command
-from running import PEERS
+from running import HERE, PEERS, ROOT
 
 BRPC_PEERS = ("brpc", "starlight")
 """Servers and clients alike; the names of the marker `peer`."""
@@ -104,3 +106,18 @@ def triple_client(peer: str) -> Command:
     if peer == "apache-dubbo":
         return python_command("triple/py_client.py", "triple")
     return _java("java-triple", "triple.TripleClient")
+
+
+def stream_server(protocol: str, port: int, window: int = 65535) -> Command:
+    """A server of streams of bRPC or tRPC, of our own; window: what it gives, or sends within. See peers/rpc."""
+    return _streams("server", protocol, str(port), str(window))
+
+
+def stream_client() -> Command:
+    """A client of such streams."""
+    return _streams("client")
+
+
+def _streams(*arguments: str) -> Command:
+    path = f"{HERE}:{ROOT}/tests/shared"
+    return Command([sys.executable, HERE / "rpc" / "streams.py", *arguments], {"PYTHONPATH": path})

@@ -180,8 +180,8 @@ def test_a_one_way_call_arrives_and_holds_nothing(jobs: Jobs, mesh: Mesh) -> Non
     calls = [{"message": "noted here", "oneway": True}, {"message": "between"}]
     noted, between = jobs.run(port=mesh.ports["plain"], calls=calls)
     assert (noted["value"], between["value"]["message"]) == (None, "between")
-    told = eventually(lambda: "noted here" in one(jobs, mesh.ports["plain"], method="noted")["value"]["message"])
-    assert told
+    arrived = eventually(lambda: "noted here" in one(jobs, mesh.ports["plain"], method="noted")["value"]["message"])
+    assert arrived
     assert mesh.proxy.outcomes().get("oneway", 0) >= 1
 
 

@@ -152,7 +152,7 @@ def test_a_window_that_opens_in_the_read_that_brings_a_message_lets_the_sender_g
     client.send(ours)
     path.move(wire, client, 1 << 20)
     path.settle()
-    assert theirs.told == BUFFER + 25
+    assert theirs.acknowledged == BUFFER + 25
     path.close(server=False)
     path.close(server=True)
 
@@ -222,6 +222,8 @@ def read(codec: Codec, side: Side, pieces: list[bytes], head: Message | None) ->
                 assert isinstance(last[2], bytes)
                 last[2:] = [last[2] + message.frame, goes_on]
             else:
+                if message.kind is Kind.STREAM_RESET:  # how much came before it may depend on the cuts
+                    found = [one for one in found if one[:2] != [Kind.STREAM_DATA, message.id]]
                 found.append([message.kind, message.id, message.frame, goes_on])
             message.known()
         session.owed()

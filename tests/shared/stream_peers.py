@@ -71,7 +71,7 @@ class Half:
         self.room = 0
         self.eaten = 0
         self.consumed = 0
-        self.told = 0
+        self.acknowledged = 0
         self.partial = b""
 
     def arrived(self, message: bytes) -> None:
@@ -253,8 +253,8 @@ class BrpcPeer(Peer):
                 half.arrived(message)
         elif type == 4:
             consumed = last_int(read_fields(last_bytes(found, 5)), 1)
-            half.window += consumed - half.told
-            half.told = consumed
+            half.window += consumed - half.acknowledged
+            half.acknowledged = consumed
         else:
             half.ended = True
             half.reset = type == 1

@@ -127,7 +127,7 @@ class Relay:
     def abandon(self, call: Call) -> None:
         """The client is gone, or has reset the stream."""
         self.calls.pop(call.server_id, None)
-        self.to_server += self.server.reset(call.server_id, ErrorKind.TIMEOUT, "nobody waits for it") or b""
+        self.to_server += self.server.reset(call.server_id, ErrorKind.TIMEOUT, "its client has left") or b""
 
     def fail(self, call: Call, kind: ErrorKind, text: str = "why") -> None:
         """The proxy ends the exchange: time is over, its server is gone."""

@@ -444,6 +444,6 @@ def test_several_without_id_fail_once_nothing_else_can_come() -> None:
     assert said(session, answer(id=2)) == [("RESPONSE", 2)]
 
 
-def test_an_answer_without_id_that_nobody_asked_for_is_nobodys() -> None:
+def test_an_answer_without_id_that_was_not_asked_for_answers_no_call() -> None:
     _, session = ask()
     assert said(session, NO_ID) == [("ERROR", 0)]

@@ -296,7 +296,7 @@ def test_the_clients_close_reaches_the_server_whose_own_ends_the_stream() -> Non
     relay = opened()
     relay.from_client(stream(1, 50, CLOSE))
     assert relay.take(Side.SERVER) == stream(900, 1, CLOSE)
-    relay.from_server(data(1, 900, b"nobody") + stream(1, 900, CLOSE))
+    relay.from_server(data(1, 900, b"late") + stream(1, 900, CLOSE))
     assert relay.take(Side.CLIENT) == stream(50, 1, CLOSE)
     assert relay.take(Side.SERVER) == b""
     assert not relay.calls
@@ -336,7 +336,7 @@ def test_a_stream_that_the_proxy_ends_is_reset_at_both_sides() -> None:
     assert relay.take(Side.SERVER) == stream(900, 1, RST)
 
 
-def test_one_that_nobody_wants_before_its_answer_is_reset_with_it() -> None:
+def test_one_that_is_given_up_before_its_answer_is_reset_with_it() -> None:
     relay = Relay(Brpc())
     relay.from_client(call())
     (one,) = relay.calls.values()

@@ -1,4 +1,4 @@
-"""Windows: a message begins while there is room, and nothing is told of that need not be."""
+"""Windows: a message begins while there is room, and credit is given in few words."""
 
 from metaproxy.codecs.stream_flow import Incoming, Outgoing
 
@@ -56,13 +56,13 @@ def test_what_was_given_up_is_not_sent() -> None:
     assert (half.open(None), half.unsent, half.empty) == (b"", 0, True)
 
 
-def test_credit_is_told_for_a_quarter_of_the_window_at_a_time() -> None:
+def test_credit_is_given_for_a_quarter_of_the_window_at_a_time() -> None:
     half = Incoming(100, 200)
     assert half.take(60)
     assert [half.credit(10), half.credit(14), half.credit(1), half.credit(35)] == [0, 0, 25, 35]
 
 
-def test_without_a_window_each_credit_is_told() -> None:
+def test_without_a_window_each_credit_is_given() -> None:
     half = Incoming(0, 200)
     half.take(5)
     assert [half.credit(0), half.credit(2), half.credit(3)] == [0, 2, 3]

@@ -84,7 +84,7 @@ def test_the_golden_answer_is_read() -> None:
     (head,) = relay.client.receive(GOLDEN_INIT)
     for id in range(1, 100):
         session.send(head, id)
-    assert session.receive(GOLDEN_ANSWER) == []  # 100 is nobody's
+    assert session.receive(GOLDEN_ANSWER) == []  # 100 is no stream of ours
     (message,) = session.receive(accepted(199))
     assert (message.kind, message.id, message.get("ret")) == (Kind.STREAM_OPEN, 99, "0")
 
@@ -243,7 +243,7 @@ def test_windows_are_not_opened_while_the_other_side_takes_nothing() -> None:
 
 
 @pytest.mark.parametrize("side", [Side.CLIENT, Side.SERVER])
-def test_a_peer_without_flow_control_is_sent_all_and_told_nothing(side: Side) -> None:
+def test_a_peer_without_flow_control_is_sent_all_and_gets_no_feedback(side: Side) -> None:
     relay = opened(client_window=0) if side is Side.CLIENT else opened(server_window=0)
     send, id = (relay.from_client, 100) if side is Side.CLIENT else (relay.from_server, 101)
     send(data(id, bytes(200000)))
@@ -270,7 +270,7 @@ def test_it_may_not_send_more_than_the_buffer() -> None:
     relay.from_client(data(100, b"x"))
     text = "more than the window came before the other side took any of it"
     assert relay.take(Side.CLIENT) == reset(100, 211, text)
-    assert relay.take(Side.SERVER) == reset(101, 161, "nobody waits for it")
+    assert relay.take(Side.SERVER) == reset(101, 161, "its client has left")
 
 
 def test_a_server_that_sends_far_over_its_window_loses_the_stream_and_no_other() -> None:
@@ -347,7 +347,7 @@ def test_the_clients_reset_gives_the_stream_up() -> None:
     relay = opened()
     relay.from_client(GOLDEN_RESET)
     assert kinds(relay)[-1] == ("client", "STREAM_RESET")
-    assert relay.take(Side.SERVER) == reset(101, 161, "nobody waits for it")
+    assert relay.take(Side.SERVER) == reset(101, 161, "its client has left")
 
 
 def test_a_client_may_reset_what_it_has_half_closed() -> None:
@@ -362,7 +362,7 @@ def test_a_stream_that_the_proxy_ends_is_reset_at_both_sides(kind: ErrorKind, re
     (call,) = relay.calls.values()
     relay.fail(call, kind, "why")
     assert relay.take(Side.CLIENT) == reset(100, ret, "why")
-    assert relay.take(Side.SERVER) == reset(101, 161, "nobody waits for it")
+    assert relay.take(Side.SERVER) == reset(101, 161, "its client has left")
     relay.from_server(data(101, b"late") + frame(CLOSE, 101))
     assert relay.take(Side.CLIENT) == b""
 
