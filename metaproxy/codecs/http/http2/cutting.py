@@ -24,7 +24,7 @@ from metaproxy.codecs.http.http2.frames import (
     ConnectionFault,
     StreamFault,
 )
-from metaproxy.codecs.http.http2.stream import Stream
+from metaproxy.codecs.http.http2.stream import Piece, Stream
 from metaproxy.message import Message
 
 MAX_FRAME = frames.SMALLEST_FRAME
@@ -33,6 +33,15 @@ MAX_FRAME = frames.SMALLEST_FRAME
 _CONTROL_MOST, _CONTROL_RATE = 1000, 100.0
 
 _unpack = HEAD.unpack_from
+
+
+_LARGE = 4096
+"""Bytes from which a piece is copied when it is joined with others, and not before."""
+
+
+def piece_of(data: bytes, at: int, stop: int) -> Piece:
+    """A part of a read."""
+    return data[at:stop] if stop - at < _LARGE else memoryview(data)[at:stop]
 
 
 class Cutter(Session):
@@ -135,7 +144,7 @@ class Cutter(Session):
         if stop <= len(data):
             if stream is not None:
                 if left:
-                    self._take(stream, data[at : at + left])
+                    self._take(stream, piece_of(data, at, at + left))
                 if flags & END_STREAM:
                     self._end_of_data(stream, messages)
             return stop
@@ -150,7 +159,7 @@ class Cutter(Session):
         got = min(self._left, end - at)
         if got:
             if stream is not None:
-                self._take(stream, data[at : at + got])
+                self._take(stream, piece_of(data, at, at + got))
             self._left -= got
             at += got
         skipped = min(self._padding, end - at) if not self._left else 0
@@ -169,7 +178,7 @@ class Cutter(Session):
         """
         raise NotImplementedError
 
-    def _take(self, stream: Stream, piece: bytes) -> None:
+    def _take(self, stream: Stream, piece: Piece) -> None:
         """Data of a stream."""
         raise NotImplementedError
 

@@ -22,7 +22,7 @@ from metaproxy.codecs.http.http2.frames import (
 )
 from metaproxy.codecs.http.http2.options import Options
 from metaproxy.codecs.http.http2.sending import Sender
-from metaproxy.codecs.http.http2.stream import Stream
+from metaproxy.codecs.http.http2.stream import Piece, Stream
 from metaproxy.codecs.http.model import Head, Pair, end, opening
 from metaproxy.message import Chunk, Kind, Message
 from metaproxy.support.bounded_map import BoundedMap
@@ -130,7 +130,7 @@ class Reader(Cutter):
         if not stream.pieces and not stream.padding and stream.head is None:
             self._touched.append(stream)
 
-    def _take(self, stream: Stream, piece: bytes) -> None:
+    def _take(self, stream: Stream, piece: Piece) -> None:
         if not stream.pieces and not stream.padding and stream.head is None:
             self._touched.append(stream)
         stream.pieces.append(piece)
@@ -146,11 +146,7 @@ class Reader(Cutter):
         if stream.missing > 0:
             raise translation.malformed(f"{stream.missing} bytes less than content-length")
         stream.remote_open = False
-        pieces = stream.pieces
-        body = b""
-        if pieces:
-            body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-            stream.pieces = []
+        body = stream.take_pieces()
         head, size = stream.head, len(body) + stream.padding
         stream.padding = 0
         if head is not None:
@@ -175,11 +171,9 @@ class Reader(Cutter):
             if stream.head is not None:
                 messages.append(self._opening(stream, stream.head))
                 stream.head = None
-            pieces, padding = stream.pieces, stream.padding
+            payload, padding = stream.take_pieces(), stream.padding
             stream.padding = 0
-            if pieces:
-                stream.pieces = []
-                payload = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            if payload:
                 for at in range(0, len(payload), MAX_CHUNK):
                     part = payload[at : at + MAX_CHUNK]
                     messages.append(Chunk(Kind.STREAM_DATA, part, stream.id, size=len(part) + padding))
@@ -288,7 +282,7 @@ class Reader(Cutter):
         """Remove a stream, and tell the other side if it knows of it."""
         known = self._knows(stream)
         if known and stream.head is None and stream.pieces:
-            messages.append(Chunk(Kind.STREAM_DATA, b"".join(stream.pieces), stream.id))
+            messages.append(Chunk(Kind.STREAM_DATA, stream.take_pieces(), stream.id))
         self._remove(stream)
         if known:
             messages.append(reset_chunk(stream.id, code, text))

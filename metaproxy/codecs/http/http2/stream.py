@@ -11,6 +11,8 @@ from collections import deque
 
 from metaproxy.codecs.http.model import Head, Pair
 
+Piece = bytes | memoryview
+
 
 class Stream:
     """
@@ -47,8 +49,19 @@ class Stream:
         self.missing = self.most = -1
         self.head: Head | None = None
         self.answer: Head | None = None
-        self.pieces: list[bytes] = []
+        self.pieces: list[Piece] = []
         self.queue: deque[bytes] | None = None
         self.finishing = self.tunnel = self.bodiless = self.answered = self.begun = self.gone = False
         self.trailers: list[Pair] | None = None
         self.key = self.protocol = b""
+
+    def take_pieces(self) -> bytes:
+        """The data that were not passed on, and are from now on."""
+        pieces = self.pieces
+        if not pieces:
+            return b""
+        self.pieces = []
+        if len(pieces) > 1:
+            return b"".join(pieces)
+        piece = pieces[0]
+        return piece if isinstance(piece, bytes) else bytes(piece)
