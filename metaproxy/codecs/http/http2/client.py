@@ -51,6 +51,8 @@ _BAD_GATEWAY = answer_head(502, [])
 class Http2Client(Connection):
     """Reads what a client sends, and writes the answers. The number of a stream is the id of its exchange."""
 
+    __slots__ = ("_aged_at", "_announced", "_born", "_forwarding", "_gaps")
+
     def __init__(self, options: Options, max_frame: int) -> None:
         super().__init__(options, max_frame)
         self.capacity = options.streams

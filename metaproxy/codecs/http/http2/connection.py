@@ -26,6 +26,8 @@ class Connection(Reader):
 
     flow = "stream"
 
+    __slots__ = ("_asked", "_asked_at", "_beaten", "_quiet_since")
+
     def __init__(self, options: Options, max_frame: int) -> None:
         super().__init__(options, max_frame)
         # Since when the peer is silent; whether and when it was asked.

@@ -50,10 +50,25 @@ class Cutter(Session):
     `_handlers` of their types. control: what frames may cost that carry no message.
     """
 
-    _handlers: tuple[Callable[[int, int, bytes, list[Message]], None], ...]
+    __slots__ = (
+        "_agreed",
+        "_block",
+        "_block_number",
+        "_control",
+        "_ends",
+        "_handlers",
+        "_held",
+        "_left",
+        "_need",
+        "_padding",
+        "_prefix",
+        "_target",
+    )
 
     def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__()
         self._control = Allowance("control frames", _CONTROL_MOST, _CONTROL_RATE, clock)
+        self._handlers: tuple[Callable[[int, int, bytes, list[Message]], None], ...] = ()
         self._prefix = b""  # what must come before the first frame
         self._agreed = False  # whether the peer's SETTINGS came
         self._held = bytearray()

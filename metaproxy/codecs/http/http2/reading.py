@@ -39,6 +39,26 @@ _DEPENDS_ON_ITSELF = 0x100
 class Reader(Cutter):
     """streams: those of which a half is open, by number. resets: how many of them may be reset before their end."""
 
+    __slots__ = (
+        "_block_flags",
+        "_continuations",
+        "_decoder",
+        "_first_room",
+        "_full_room",
+        "_given_up",
+        "_heard",
+        "_last",
+        "_max",
+        "_options",
+        "_out",
+        "_resets",
+        "_room",
+        "_rules",
+        "_sender",
+        "_streams",
+        "_touched",
+    )
+
     def __init__(self, options: Options, max_frame: int) -> None:
         super().__init__(options.clock)
         self._options = options
@@ -248,7 +268,10 @@ class Reader(Cutter):
             raise translation.malformed("fields behind a body that do not end the stream")
         if block.oversized:
             raise StreamFault(Code.ENHANCE_YOUR_CALM, f"trailers of more than {self._rules.max_head} bytes")
-        self._ended(stream, translation.trailers(block.fields), messages)
+        trailers = block.parsed
+        if not isinstance(trailers, list):
+            trailers = block.parsed = translation.trailers(block.fields)
+        self._ended(stream, trailers, messages)
 
     # Streams that end badly
 

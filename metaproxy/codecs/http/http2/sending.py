@@ -33,7 +33,8 @@ class Sender:
         self, stream: Stream, fields: list[Field], end: bool, never: frozenset[bytes] = _NONE, key: object = None
     ) -> bytes:
         """The frames of a block of fields; `end`: nothing comes behind it."""
-        return self.block(stream, self.encoder.encode(fields, never, key), end)
+        kept = self.encoder.kept(key) if key is not None else None
+        return self.block(stream, kept or self.encoder.encode(fields, never, key), end)
 
     def block(self, stream: Stream, block: bytes, end: bool) -> bytes:
         """The frames of a block that is compressed already."""

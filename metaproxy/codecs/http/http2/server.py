@@ -26,6 +26,8 @@ _SPARE = 20000
 class Http2Server(Connection):
     """Writes requests, and reads what a server sends. Ready when the server's SETTINGS came."""
 
+    __slots__ = ("_by_id", "_drained", "_next")
+
     def __init__(self, options: Options, max_frame: int) -> None:
         super().__init__(options, max_frame)
         self.capacity = options.streams
