@@ -51,7 +51,7 @@ _BAD_GATEWAY = answer_head(502, [])
 class Http2Client(Connection):
     """Reads what a client sends, and writes the answers. The number of a stream is the id of its exchange."""
 
-    __slots__ = ("_aged_at", "_announced", "_born", "_forwarding", "_gaps")
+    __slots__ = ("_aged_at", "_announced", "_asked_of", "_born", "_early", "_forwarding", "_gaps")
 
     def __init__(self, options: Options, max_frame: int) -> None:
         super().__init__(options, max_frame)
