@@ -110,7 +110,8 @@ class _Reader:
         return pairs, special
 
     def _refuse(self, error: HttpParserError, head: bytes) -> NoReturn:
-        check_lines(head)  # the same text as where that is seen before the head is whole
+        check_start(head)  # the same texts as where that is seen before the head is whole
+        check_lines(head)
         if isinstance(error, HttpParserInvalidMethodError):
             raise HeadError("a method that is not known", 501) from None
         raise HeadError(str(error)[:200]) from None
@@ -122,7 +123,10 @@ _answers = _Reader(AnswerParser)
 
 def check_start(block: bytes | bytearray) -> None:
     """Raise HeadError for what is the beginning of no head. The empty lines that may stand before it are left out."""
-    start = bytes(block[: _LONGEST_METHOD + 8]).lstrip(b"\r\n")[: _LONGEST_METHOD + 1]
+    first = bytes(block[: _LONGEST_METHOD + 8])
+    start = first.lstrip(b"\r\n")
+    check_lines(first, 0, len(first) - len(start) + 1)
+    start = start[: _LONGEST_METHOD + 1]
     if not _METHOD.match(start) or (len(start) > _LONGEST_METHOD and b" " not in start):
         raise HeadError("not HTTP: no method, and no version")
 

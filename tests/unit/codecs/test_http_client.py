@@ -156,6 +156,27 @@ def test_a_head_is_refused_once_it_is_too_long_however_it_comes(step: int) -> No
     assert session.owed().startswith(b"HTTP/1.1 431 ")
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\n\0\n",
+        b"\rGET / HTTP/1.1\r\n\r\n",
+        b"POST" + b"B" * 40 + b" / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nX : a\nb\r\n\r\n",
+        b"GET / RTSP/1.0\r\nX: a\rb\r\n\r\n",
+        CHUNKED + b"0\r\nX : a\nb\r\n\r\n",
+    ],
+)
+def test_why_a_request_is_refused_does_not_depend_on_how_it_is_cut(data: bytes) -> None:
+    whole, cut = client(), client()
+    whole.receive(data)
+    for at in range(len(data)):
+        cut.receive(data[at : at + 1])
+    assert whole.error is not None
+    assert str(cut.error) == str(whole.error)
+    assert cut.owed() == whole.owed()
+
+
 def test_a_head_that_does_not_come_in_time_is_408() -> None:
     session = client()
     session.receive(GET[:20])
