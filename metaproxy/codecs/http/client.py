@@ -7,11 +7,9 @@ a head may hold (`requests`), how bodies are cut (`bodies`, `chunked`).
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable
 from http import HTTPStatus
 
-from metaproxy.codecs.framing import Session
 from metaproxy.codecs.http import requests
 from metaproxy.codecs.http.bodies import LARGEST_CHUNK, Body, HeadBuffer, cut, with_lines
 from metaproxy.codecs.http.chunked import chunk, last_chunk
@@ -20,7 +18,8 @@ from metaproxy.codecs.http.heads import HeadError
 from metaproxy.codecs.http.http2 import Http2Client
 from metaproxy.codecs.http.model import END, Head, HttpMessage, end, head_of, opening, parts, whole
 from metaproxy.codecs.http.rules import Rules
-from metaproxy.message import Chunk, ErrorKind, FrameError, Kind, Message
+from metaproxy.codecs.http.switching import Switching
+from metaproxy.message import Chunk, FrameError, Kind, Message
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\n"
 _RESPONSE, _ERROR, _REQUEST = Kind.RESPONSE, Kind.ERROR, Kind.REQUEST
@@ -30,9 +29,6 @@ _HEAD = 0x100
 _WAITS = 0x200  # an Upgrade or CONNECT
 _UNREAD = 0x400  # its body has not come to its end
 
-_HTTP2_SETTINGS = re.compile(rb"(?im)^http2-settings:[ \t]*([^\r]*?)[ \t]*\r\n")
-_SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n"
-
 _MOST_EARLY = 16384
 """Bytes that a client may send behind an Upgrade before that is answered."""
 
@@ -40,16 +36,14 @@ _NONE, _PLAIN, _CHUNKED = range(3)
 """How the chunks of the answer under way are written: not at all, as they are, in chunked form."""
 
 
-class ClientSession(Session):
+class ClientSession(Switching):
     """rules: see Rules. http2: makes the session of a client that speaks HTTP/2, None where it may not."""
 
     def __init__(self, rules: Rules, max_frame: int, http2: Callable[[], Http2Client] | None = None) -> None:
+        super().__init__(rules, http2)
         self.capacity = 1
-        self._rules = rules
         self._max_head = min(rules.max_head, max_frame)
         self._max_frame = max_frame
-        self._http2 = http2
-        self._second: Http2Client | None = None
         self._forwarding: Forwarding | None = None
         self._buffer = HeadBuffer(self._max_head, rules.head_timeout, rules.clock)
         self._id = 0
@@ -66,15 +60,6 @@ class ClientSession(Session):
         self._left = 0  # bytes of a sized answer that are to be sent
         self._draining = False
         self._told = False  # the last answer said that the connection closes
-        self._greeting = b""
-
-    def open(self, profile: Hashable, credentials: Mapping[str, str]) -> bytes:
-        if self.facts.get("tls.alpn") == "h2" and self._http2 is not None:
-            second = self._change()
-            greeting = second.open(profile, credentials)
-            self._mirror(second)
-            return greeting
-        return b""
 
     # -- requests
 
@@ -349,62 +334,6 @@ class ClientSession(Session):
             return data
         self._draining = True
         return b""
-
-    # -- HTTP/2
-
-    def reset(self, id: int, kind: ErrorKind | None, text: str) -> bytes | None:
-        if self._second is None:
-            return None
-        data = self._second.reset(id, kind, text)
-        self._mirror(self._second)
-        return data
-
-    def credit(self, id: int, size: int) -> None:
-        if self._second is not None:
-            self._second.credit(id, size)
-            self._mirror(self._second)
-
-    def beat(self, now: float) -> None:
-        if self._second is not None:
-            self._second.beat(now)
-            self._mirror(self._second)
-
-    def unsent_bytes(self, id: int) -> int:
-        return 0 if self._second is None else self._second.unsent_bytes(id)
-
-    def _upgrade(self, block: bytes, head: Head, messages: list[Message]) -> bool:
-        """Go on with HTTP/2, if the client's settings are right: its request is stream 1."""
-        if self._http2 is None:
-            return False
-        given = _HTTP2_SETTINGS.search(block)
-        second = self._http2()
-        second.facts = self.facts
-        try:
-            second.adopt(given[1].decode("ascii") if given is not None else "", head)
-        except (FrameError, UnicodeDecodeError):
-            return False
-        self._greeting = _SWITCHING + second.open(None, {})
-        self._second = second
-        messages.append(whole(head, b"", 1, self._rules.more))
-        self._mirror(second)
-        return True
-
-    def _change(self) -> Http2Client:
-        """From now on this connection speaks HTTP/2."""
-        assert self._http2 is not None
-        second = self._second = self._http2()
-        second.facts = self.facts
-        self._mirror(second)
-        return second
-
-    def _mirror(self, second: Http2Client) -> None:
-        """Show the state of the session that does the work."""
-        self.error = second.error
-        self.buffered = second.buffered
-        self.closing = second.closing
-        self.owes = second.owes or bool(self._greeting)
-        self.capacity = second.capacity
-        self.flow = second.flow
 
 
 def _last_words(status: int, text: str) -> bytes:
