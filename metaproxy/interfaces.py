@@ -387,9 +387,9 @@ class IOnChunk(IFilter):
     ) -> bytes | Reply | Deferred[bytes | Reply | None] | None:
         """
         Pass it (None), replace its payload (bytes), end the exchange (a Reply: in the protocol's words if nothing of
-        the answer was sent, else the stream is reset), or wait: the Deferred fires with one of these, in bounded time,
-        and the chunks behind it wait as well. side: whose chunk it is. A filter that replaces bytes removes what tells
-        their number from the head.
+        the answer was sent, else the stream is reset, behind the Reply's `frame`, which is what still passes of a
+        server's payload), or wait: the Deferred fires with one of these, in bounded time, and the chunks behind it wait
+        as well. side: whose chunk it is. A filter that replaces bytes removes what tells their number from the head.
         """
 
 

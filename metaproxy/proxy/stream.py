@@ -395,7 +395,7 @@ class Stream:
                 half.queued += chunk.size
                 said.addBoth(self._decided, side, half, chunk, index)
                 return
-            replaced = self._replaced(said, chunk, index)
+            replaced = self._replaced(said, chunk, index, side)
             if replaced is None:
                 return
             chunk = replaced
@@ -404,13 +404,15 @@ class Stream:
         else:
             self._pass_down(chunk)
 
-    def _replaced(self, said: object, chunk: Chunk, index: int) -> Chunk | None:
+    def _replaced(self, said: object, chunk: Chunk, index: int, side: Side) -> Chunk | None:
         """The chunk as a hook wants it; None: it ended the exchange."""
         exchange = self.exchange
         assert exchange is not None
         if isinstance(said, bytes):
             return chunk.with_frame(said)
         if isinstance(said, Reply):
+            if said.frame and side is Side.SERVER:
+                exchange.write(Chunk(_DATA, said.frame, chunk.id))
             exchange.local(said)
         else:
             text = f"it gave {said!r:.100}; it may give None, bytes, a Reply, or a Deferred of one of these"
@@ -428,7 +430,7 @@ class Stream:
             if isinstance(said, Failure):
                 exchange.chunk_failed(exchange.matched_route.on_chunk[index], said)
                 return
-            replaced = chunk if said is None else self._replaced(said, chunk, index)
+            replaced = chunk if said is None else self._replaced(said, chunk, index, side)
             if replaced is None:
                 return
             half.blocked = False

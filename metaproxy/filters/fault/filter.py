@@ -11,22 +11,25 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
 from metaproxy.filters.details import note
+from metaproxy.filters.fault.pieces import AnswerPieces, RequestPieces
 from metaproxy.filters.fault.plan import MAX_DELAY, Plan, Turns
-from metaproxy.interfaces import IExchange, IOnComplete, IOnRequest, IOnResponse
-from metaproxy.message import Ending, ErrorKind, FrameError, Reply
+from metaproxy.interfaces import IExchange, IOnChunk, IOnComplete, IOnRequest, IOnResponse
+from metaproxy.message import Chunk, Ending, ErrorKind, FrameError, Kind, Reply, Side
 from metaproxy.plugins import OptionError
 from metaproxy.routing.expression import Get
 from metaproxy.units import Option
 
+T = TypeVar("T")
+
 EVENTS = (
-    "delays", "answer_delays", "errors", "resets", "throttles", "truncations", "corruptions", "overflow",
+    "delays", "answer_delays", "errors", "resets", "throttles", "truncations", "corruptions", "aborts", "overflow",
 )  # fmt: skip
 
 
@@ -60,7 +63,7 @@ def fault(
         ),
     ] = 10000,
 ) -> Faults:
-    """Delays, errors, resets, slow, cut or corrupted answers for a share of the requests."""
+    """Delays, errors, resets, slow, cut or corrupted answers for a share of the requests, whole or in pieces."""
     plans = []
     for place, written in enumerate(faults):
         try:
@@ -72,17 +75,21 @@ def fault(
     # What is not asked for must not even be asked about: no hook for answers without a fault that hits them.
     plans = [plan for plan in plans if plan.percentage > 0]
     kind = AnswerFaults if any(plan.hits_answers for plan in plans) else Faults
+    if any(plan.hits_chunks for plan in plans):
+        kind = StreamFaults
     return kind(plans, clock, seed, max_active, key, names, turns)
 
 
 class _Active:
-    """A fault that has hit an exchange. timer: what it waits for."""
+    """A fault that has hit an exchange. timer: what it waits for. request, answer: their pieces, if they have any."""
 
-    __slots__ = ("plan", "timer")
+    __slots__ = ("answer", "plan", "request", "timer")
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.timer: IDelayedCall | None = None
+        self.request: RequestPieces | None = None
+        self.answer: AnswerPieces | None = None
 
 
 @implementer(IOnRequest, IOnComplete)
@@ -195,9 +202,9 @@ class Faults:
         self.counters["resets"] += 1
         return Reply(ErrorKind.RESET, "connection reset", frame=b"", ending=Ending.RESET)
 
-    def _later(self, active: _Active, seconds: float, result: Callable[[], Reply | None]) -> Deferred[Reply | None]:
+    def _later(self, active: _Active, seconds: float, result: Callable[[], T]) -> Deferred[T]:
         """Fires after so many seconds, unless the exchange ends before."""
-        waiting: Deferred[Reply | None] = Deferred()
+        waiting: Deferred[T] = Deferred()
 
         def fire() -> None:
             active.timer = None
@@ -231,9 +238,39 @@ class AnswerFaults(Faults):
         """What becomes of the answer."""
         if plan.reset == "answer":
             return self._reset()
+        if exchange.response.kind is Kind.STREAM_OPEN:
+            return None  # its pieces are, see StreamFaults
         change = plan.change(self._shapes)
         if change is not None:
             self.counters["corruptions"] += plan.corrupt is not None
             self.counters["truncations"] += plan.truncate is not None
             exchange.alter(change, Ending.CLOSE if plan.truncate is not None else None)
         return None
+
+
+@implementer(IOnRequest, IOnResponse, IOnChunk, IOnComplete)
+class StreamFaults(AnswerFaults):
+    """The filter, where faults hit what comes in pieces, too."""
+
+    def on_chunk(
+        self, exchange: IExchange, chunk: Chunk, side: Side
+    ) -> bytes | Reply | Deferred[bytes | Reply | None] | None:
+        active = self._active.get(exchange)
+        if active is None:
+            return None
+        plan = active.plan
+        if side is Side.CLIENT:
+            if active.request is None:
+                active.request = RequestPieces(plan)
+            return active.request.look(chunk, self.counters)
+        answer = active.answer
+        if answer is None:
+            answer = active.answer = AnswerPieces(plan, len(exchange.response.frame), self._shapes)
+        said = answer.look(chunk, self.counters)
+        if not plan.rate:
+            return said
+        passing = said.frame if isinstance(said, Reply) else said
+        now = self._clock.seconds()
+        answer.free = max(answer.free, now) + len(chunk.frame if passing is None else passing) / plan.rate
+        wait = min(answer.free - now, MAX_DELAY)
+        return self._later(active, wait, lambda: said) if wait > 0 else said

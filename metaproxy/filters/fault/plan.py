@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from metaproxy.message import ErrorKind
 from metaproxy.routing.expression import Test, compile_expression
@@ -60,6 +60,21 @@ class Turns:
         return seen == self._number if self._kind == "nth" else not seen % self._number
 
 
+class Abort(NamedTuple):
+    """Where a stream ends: `of` request or answer, behind so many bytes or chunks; one of the two is None."""
+
+    of: str
+    bytes: int | None
+    chunks: int | None
+
+    def cut(self, bytes: int, chunks: int, size: int) -> int | None:
+        """How many bytes of a chunk of that size pass, behind so many bytes and chunks; None where it goes on."""
+        if self.chunks is not None:
+            return None if chunks < self.chunks else 0
+        room = (self.bytes or 0) - bytes
+        return None if size <= room else max(room, 0)
+
+
 class Plan:
     """
     One entry of `faults:`. Raises ValueError with a text that says what to write.
@@ -67,7 +82,7 @@ class Plan:
     name: for logs; percentage: of what it matches; holds: what it matches, None for everything; turns: see there.
     What it does, each None, 0 or False when it doesn't: delay, delay_answer: seconds, drawn; error: (kind, text, name);
     reset: 'request' or 'answer'; rate: bytes of the answer a second; truncate: bytes of the answer that are sent;
-    corrupt: (how many bytes, from where on or None for anywhere).
+    corrupt: (how many bytes, from where on or None for anywhere); abort: see there.
     """
 
     def __init__(self, written: Mapping[str, object], name: str, callers: int) -> None:
@@ -83,6 +98,7 @@ class Plan:
         self.rate = _at(written, "rate", _rate) or 0
         self.truncate: int | None = _at(written, "truncate", _bytes)
         self.corrupt: tuple[int, int | None] | None = _at(written, "corrupt", _corrupt)
+        self.abort: Abort | None = _at(written, "abort", _abort)
         given = [key for key in ACTIONS if key in written]
         if not given:
             raise ValueError(f"it does nothing; write one of {', '.join(ACTIONS)}")
@@ -93,12 +109,19 @@ class Plan:
                 raise ValueError(f"{ends} and {others[0]} exclude each other: it leaves no answer")
         if self.reset and (self.truncate is not None or self.corrupt):
             raise ValueError("reset leaves no byte to truncate or corrupt")
+        if self.reset == "answer" and self.abort is not None and self.abort.of == "answer":
+            raise ValueError("reset and abort exclude each other: it leaves no answer")
 
     @property
     def hits_answers(self) -> bool:
         """Whether it acts on servers' answers."""
         altered = self.truncate is not None or self.corrupt is not None
         return bool(altered or self.rate or self.delay_answer or self.reset == "answer")
+
+    @property
+    def hits_chunks(self) -> bool:
+        """Whether it acts on what comes in pieces."""
+        return bool(self.truncate is not None or self.corrupt is not None or self.rate or self.abort is not None)
 
     def change(self, draw: random.Random) -> Change | None:
         """What makes other bytes of an answer's, if it does."""
@@ -204,7 +227,7 @@ def _bounded(spread: Draw, written: Mapping[str, object]) -> Draw:
 # -- the other keys
 
 
-ACTIONS = ("delay", "delay_answer", "error", "reset", "rate", "truncate", "corrupt")
+ACTIONS = ("delay", "delay_answer", "error", "reset", "rate", "truncate", "corrupt", "abort")
 TURNS = ("first", "nth", "every")
 KEYS = ("name", "match", "percentage", *TURNS, *ACTIONS)
 
@@ -285,6 +308,21 @@ def _rate(written: object) -> int:
 
 def _bytes(written: object) -> int:
     return size(written)
+
+
+def _abort(written: object) -> Abort:
+    """{bytes: 64KiB} or {chunks: 3}, with `of: request` where it is not about the answer."""
+    if not isinstance(written, Mapping) or ("bytes" in written) == ("chunks" in written):
+        raise ValueError(f"{written!r:.100} is not where it ends; write {{bytes: 64KiB}} or {{chunks: 3}}")
+    _check_keys(written, ("bytes", "chunks", "of"))
+    of = written.get("of", "answer")
+    if of not in ("request", "answer"):
+        raise ValueError(f"of: {of!r:.100} is neither request nor answer")
+    return Abort(
+        of,
+        _read(written, "bytes", _bytes) if "bytes" in written else None,
+        _read(written, "chunks", _whole) if "chunks" in written else None,
+    )
 
 
 def _corrupt(written: object) -> tuple[int, int | None]:

@@ -240,3 +240,16 @@ def test_bytes_that_break_the_protocol_in_the_middle_end_it_with_the_servers_wor
     assert client.take() == b"-ERR Protocol error: expected '$', got 'n'\r\n"
     assert on.server.closed
     assert client.closed
+
+
+def test_a_filter_that_ends_an_answer_says_how_much_of_a_chunk_still_passes() -> None:
+    def end(exchange: object, chunk: Chunk, side: Side) -> Reply:
+        return Reply(ErrorKind.RESET, "enough", frame=chunk.frame[:3])
+
+    on = stage(hooks={"on_chunk": (end,)})
+    client = asks(on, "GET", "large")
+    on.say(on.server, HEAD)
+    on.say(on.server, b"value")
+    assert client.take() == HEAD + b"val"
+    assert client.closed
+    assert outcomes(on) == {"reset": 1}

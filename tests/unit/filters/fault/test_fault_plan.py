@@ -60,6 +60,14 @@ def test_a_distribution_without_bounds_ends_at_ten_means_and_is_never_below_zero
     assert (min(found), max(found)) == (0.0, 0.1)
 
 
+def test_an_abort_says_behind_how_much_of_what() -> None:
+    assert plan(abort={"bytes": "64KiB"}).abort == ("answer", 65536, None)
+    assert plan(abort={"chunks": 3, "of": "request"}).abort == ("request", None, 3)
+    assert plan(abort={"chunks": 3}).hits_chunks
+    assert not plan(abort={"chunks": 3}).hits_answers
+    assert not plan(delay_answer="1s").hits_chunks
+
+
 @pytest.mark.parametrize(
     ("written", "told"),
     [
@@ -183,7 +191,15 @@ def test_what_hits_answers_says_so() -> None:
 @pytest.mark.parametrize(
     ("written", "told"),
     [
-        ({}, "it does nothing; write one of delay, delay_answer, error, reset, rate, truncate, corrupt"),
+        ({}, "it does nothing; write one of delay, delay_answer, error, reset, rate, truncate, corrupt, abort"),
+        ({"abort": 3}, "abort: 3 is not where it ends; write {bytes: 64KiB} or {chunks: 3}"),
+        ({"abort": {"bytes": 1, "chunks": 1}}, "write {bytes: 64KiB} or {chunks: 3}"),
+        ({"abort": {"chunks": 0}}, "abort: chunks: 0 is not a whole number of 1 or more"),
+        ({"abort": {"bytes": "x"}}, "abort: bytes: 'x' is not a size"),
+        ({"abort": {"chunks": 1, "at": 1}}, "abort: unknown key 'at'"),
+        ({"abort": {"chunks": 1, "of": "both"}}, "abort: of: 'both' is neither request nor answer"),
+        ({"error": "timeout", "abort": {"chunks": 1}}, "error and abort exclude each other"),
+        ({"reset": "answer", "abort": {"chunks": 1}}, "reset and abort exclude each other"),
         ({"dely": "1s"}, "unknown key 'dely'; did you mean 'delay'?"),
         ({"delay": "1s", "percentage": 101}, "101 is not a percentage"),
         ({"delay": "1s", "match": {"method": {"prefx": "a"}}}, "method: no matcher 'prefx'"),
