@@ -117,6 +117,9 @@ class Detection(Protocol):
         if self.transport is not None:
             self.transport.abortConnection()
 
+    def cut_short(self) -> None:
+        """It waits for nothing."""
+
     def expire(self) -> None:
         """See idle_for."""
         self.close()

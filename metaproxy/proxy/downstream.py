@@ -809,6 +809,12 @@ class Downstream(Protocol):
         """Seconds since anything happened; 0 while an exchange is under way or a subscription is open."""
         return 0.0 if self.inflight or self._held or self.session_pin is not None else now - self.last_active
 
+    def cut_short(self) -> None:
+        """What is under way ends, in the protocol's words; of what a slow client did not take the rest is lost."""
+        for exchange in list(self._exchanges):
+            exchange.failed(None, ErrorKind.DRAINING, "the proxy ends")
+        self.flush()
+
     def expire(self) -> None:
         """It was idle for too long. In the middle of a message it is told so, where the protocol has a word for it."""
         if self.session.buffered:

@@ -193,6 +193,8 @@ class Listener:
             clients=len(self.clients),
             exchanges=self.counts.active_exchanges,
         )
+        for client in list(self.clients):
+            client.cut_short()
         self.close()
 
     def close(self) -> None:

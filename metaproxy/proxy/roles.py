@@ -305,6 +305,9 @@ class Leaving(Protocol):
     def idle_for(self, now: float) -> float: ...
     def beat(self, now: float) -> None: ...
 
+    def cut_short(self) -> None:
+        """There is no more time for what is under way: say so, before it is closed."""
+
     def expire(self) -> None:
         """It was idle for too long: close it."""
 

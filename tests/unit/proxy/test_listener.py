@@ -44,7 +44,8 @@ def test_draining_gives_up_after_its_timeout() -> None:
     assert not busy.closed
     stage.clock.advance(0.2)
     assert busy.closed and fired(done)
-    assert stage.listener.counts.destroyed_local_active == 1
+    assert stage.route.targets[0].counts.outcomes == {"draining": 1}
+    assert b"the proxy ends" in busy.take(), "it was told why"
 
 
 def test_draining_tells_clients_where_the_protocol_can_b28() -> None:

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from leftovers import no_collector
 from present import present
+from reel import Reel, frame, frames
 from twisted.internet.task import Clock
 
 from metaproxy.proxy.certificates import Pair, client_context, server_context
@@ -530,3 +531,24 @@ def test_a_refused_connection_is_told_as_without_tls(chest: Chest) -> None:
     protocol.connectionFailed("ECONNREFUSED", False)
     stage.clock.advance(0)
     assert b"ECONNREFUSED" in client.take()
+
+
+def test_a_tunnels_half_closes_by_itself_and_the_other_goes_on(chest: Chest) -> None:
+    context, _ = server_context([Pair(*chest.server)])
+    stage = Stage(codec=Reel(flow="connection", capacity=1), tls=ServerTls(context))
+    peer = connect(stage, client_of(chest))
+    peer.send(stage, frame("W", 7, b"connect"))
+    stage.say(stage.server, frame("P", 1) + frame("T", 1, b"bye"))
+    peer.talk(stage)
+    assert [one[0] for one in frames(peer.take())] == ["P", "T"]
+    assert peer.ended and peer.wire.finished and not peer.wire.closed
+    peer.send(stage, frame("D", 7, b"still here"))
+    assert frames(stage.server.take())[-1] == ("D", 1, b"still here")
+
+
+def test_what_both_agreed_on_is_a_fact(chest: Chest) -> None:
+    stage = secured(chest, alpn=("h2", "http/1.1"))
+    client = client_of(chest)
+    client.set_alpn_protocols(["http/1.1"])
+    connect(stage, client)
+    assert facts(stage)["tls.alpn"] == "http/1.1"

@@ -170,6 +170,35 @@ def test_a_half_close_is_told_and_writing_goes_on(network: Network) -> Any:
 
 
 @pytest_twisted.inlineCallbacks
+def test_the_writing_half_closes_behind_what_was_written_and_reading_goes_on(network: Network) -> Any:
+    peers, where = served(network)
+    host, _, port = where.rpartition(":")
+    with socket.create_connection((host, int(port))) as client:
+        yield until(lambda: peers and peers[0].transport)
+        payload = bytes(4 << 20)
+        peers[0].wire.write(payload)
+        peers[0].wire.loseWriteConnection()
+        peers[0].wire.write(b"too late")
+        client.setblocking(False)
+        received = bytearray()
+
+        def ended() -> bool:
+            try:
+                while data := client.recv(1 << 20):
+                    received.extend(data)
+            except BlockingIOError:
+                return False
+            return True
+
+        yield until(ended)
+        assert len(received) == len(payload)
+        client.setblocking(True)
+        client.sendall(b"more")
+        yield until(lambda: peers[0].received == b"more")
+        assert peers[0].lost is None
+
+
+@pytest_twisted.inlineCallbacks
 def test_a_reset_is_told_even_while_reading_is_paused(network: Network) -> Any:
     peers, where = served(network)
     host, _, port = where.rpartition(":")
