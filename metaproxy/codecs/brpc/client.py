@@ -7,14 +7,19 @@ Lives here: calls, and the answers under the ids that they came with. Does not: 
 from __future__ import annotations
 
 from metaproxy.codecs.brpc import frame as tags
-from metaproxy.codecs.brpc.frame import error_frame, with_id
+from metaproxy.codecs.brpc.frame import HEAD, error_frame, renumbered
 from metaproxy.codecs.brpc.metadata import read_call
 from metaproxy.codecs.brpc.session import BrpcSession, Limits
 from metaproxy.codecs.brpc.stream import CLOSE, RST, Stream, settings_of, with_settings
-from metaproxy.codecs.protobuf_wire import Field, number
+from metaproxy.codecs.protobuf_wire import Field, fields, number
+from metaproxy.codecs.shapes import MAX_HEAD, Shape
 from metaproxy.message import Chunk, ErrorKind, FrameError, Kind, Message
 
 _OVERCROWDED = 1011
+
+
+def _taken(id: int) -> FrameError:
+    return FrameError(f"correlation_id {id} of a call is that of an open stream")
 
 
 class ClientSession(BrpcSession):
@@ -25,12 +30,22 @@ class ClientSession(BrpcSession):
         self._writes_compress_type = writes_compress_type
         self._authentication: bytes | None = None
         self._last_own = 0
+        self._shape: Shape | None = None
 
-    def _add(self, frame: bytes, found: list[Field], messages: list[Message]) -> None:
+    def _add(self, frame: bytes, end: int, messages: list[Message]) -> None:
+        shape = self._shape
+        if shape is not None and (again := shape.message(frame, end, self._authentication)) is not None:
+            if again.id in self._open:
+                raise _taken(again.id)
+            messages.append(again)
+            return
         id, request, opens = 0, False, False
+        place = None
+        found = fields(frame, HEAD, end)
         for field in found:
             tag = field[0]
             if tag == tags.CORRELATION_ID:
+                place = field
                 id = number(frame, field)
             elif tag == tags.REQUEST:
                 request = True
@@ -41,8 +56,10 @@ class ClientSession(BrpcSession):
         if not request:
             raise FrameError("a frame of a client without `request` in its meta")
         if id in self._open:
-            raise FrameError(f"correlation_id {id} of a call is that of an open stream")
+            raise _taken(id)
         if not opens:
+            if place is not None and end <= MAX_HEAD:
+                self._shape = Shape(Kind.REQUEST, frame, HEAD, place[2], place[3], end, read_call)
             messages.append(Message(Kind.REQUEST, frame, id, None, read_call, profile=self._authentication))
             return
         most = self._limits.max_streams
@@ -64,7 +81,7 @@ class ClientSession(BrpcSession):
     def send(self, message: Message, id: int) -> bytes:
         if type(message) is Chunk:
             return self._send_chunk(message, id)
-        frame = message.frame if message.id == id else with_id(message.frame, id)
+        frame = message.frame if message.id == id else renumbered(message, id)
         if self._writes_compress_type and all(field[0] != tags.COMPRESS_TYPE for field in tags.meta_fields(frame)):
             frame = tags.appended(frame, tags.NO_COMPRESSION)
         stream = self._open.get(id)

@@ -15,7 +15,8 @@ from typing import Final
 
 from metaproxy.codecs.framing import write_varint
 from metaproxy.codecs.protobuf_wire import Field, fields, write, write_number
-from metaproxy.message import FrameError
+from metaproxy.codecs.shapes import Located
+from metaproxy.message import FrameError, Message
 
 HEAD: Final = 12
 MAGIC: Final = 0x50525043
@@ -96,6 +97,13 @@ def with_id(frame: bytes, id: int) -> bytes:
         end = meta_end(frame)
         return spliced(frame, end, end, ID_TAG + write_varint(id))
     return spliced(frame, place[2], place[3], write_varint(id))
+
+
+def renumbered(message: Message, id: int) -> bytes:
+    """The frame of a message under another correlation_id."""
+    if type(message) is Located:
+        return spliced(message.frame, message.id_at, message.id_stop, write_varint(id))
+    return with_id(message.frame, id)
 
 
 def appended(frame: bytes, field: bytes) -> bytes:

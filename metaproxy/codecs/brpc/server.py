@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 
 from metaproxy.codecs.brpc import frame as tags
-from metaproxy.codecs.brpc.frame import HEAD, appended, with_id
+from metaproxy.codecs.brpc.frame import HEAD, appended, renumbered, with_id
 from metaproxy.codecs.brpc.metadata import error_code, read_call, read_result
 from metaproxy.codecs.brpc.session import BrpcSession, Limits
 from metaproxy.codecs.brpc.stream import CLOSE, RST, Stream, settings_of, with_settings
 from metaproxy.codecs.protobuf_wire import Field, fields, number, write
+from metaproxy.codecs.shapes import MAX_HEAD, Shape
 from metaproxy.message import Chunk, ErrorKind, FrameError, Kind, Message
 
 LOGOFF = 2003
@@ -46,6 +47,7 @@ class ServerSession(BrpcSession):
         self._anonymous = 0
         self._last_anonymous = b""
         self._given_up = 0
+        self._shape: Shape | None = None
         self._over_id = 0
         self._over_text = b""
 
@@ -59,7 +61,7 @@ class ServerSession(BrpcSession):
     def send(self, message: Message, id: int) -> bytes:
         if type(message) is Chunk:
             return self._send_chunk(message, id)
-        frame = message.frame if message.id == id else with_id(message.frame, id)
+        frame = message.frame if message.id == id else renumbered(message, id)
         if message.kind is Kind.STREAM_OPEN:
             frame = self._begin(frame, id)
         unanswered = self._unanswered
@@ -109,11 +111,20 @@ class ServerSession(BrpcSession):
 
     # -- answers
 
-    def _add(self, frame: bytes, found: list[Field], messages: list[Message]) -> None:
+    def _add(self, frame: bytes, end: int, messages: list[Message]) -> None:
+        shape = self._shape
+        again = shape.message(frame, end) if shape is not None else None
+        if again is not None and again.id and again.id not in self._open:
+            messages.append(again)
+            self._answered(again.id, messages)
+            return
         id, code, request, response = 0, 0, False, False
+        place = None
+        found = fields(frame, HEAD, end)
         for field in found:
             tag = field[0]
             if tag == tags.CORRELATION_ID:
+                place = field
                 id = number(frame, field)
             elif tag == tags.RESPONSE:
                 response = True
@@ -130,6 +141,8 @@ class ServerSession(BrpcSession):
         stream = self._open.get(id)
         if stream is not None and not stream.connected and self._accepted(stream, frame, found, code):
             kind = Kind.STREAM_OPEN
+        elif not code and place is not None and end <= MAX_HEAD:
+            self._shape = Shape(kind, frame, HEAD, place[2], place[3], end, read_result)
         messages.append(Message(kind, frame, id, None, read_result))
         if code == LOGOFF:
             messages.append(Message(Kind.DRAIN, b""))
@@ -170,7 +183,7 @@ class ServerSession(BrpcSession):
         self._unanswered = set()
         if number_of == 1:
             frame = with_id(last, ids.pop())
-            self._add(frame, tags.meta_fields(frame), messages)
+            self._add(frame, tags.meta_end(frame), messages)
             return
         text = b"answered without a correlation_id, as others that were sent with it"
         messages.extend(Message(Kind.SKIPPED, text, id) for id in sorted(ids))

@@ -13,7 +13,6 @@ from metaproxy.codecs.brpc.frame import HEAD, HEADER, MAGIC
 from metaproxy.codecs.brpc.stream import CLOSE, CONTINUES, DATA, FEEDBACK, MAX_CHUNK, MAX_META, RST, Meta, Stream
 from metaproxy.codecs.brpc.stream import MAGIC as STREAM_MAGIC
 from metaproxy.codecs.framing import Session
-from metaproxy.codecs.protobuf_wire import Field, fields
 from metaproxy.message import Chunk, FrameError, Kind, Message
 
 _MAGICS = (b"PRPC", b"STRM")
@@ -130,13 +129,12 @@ class BrpcSession(Session):
                 self._need = HEAD + body
                 break
             else:
-                frame = data[at:stop]
-                self._add(frame, fields(frame, HEAD, HEAD + meta), messages)
+                self._add(data[at:stop], HEAD + meta, messages)
                 at = stop
         return at
 
-    def _add(self, frame: bytes, found: list[Field], messages: list[Message]) -> None:
-        """Add what a whole frame is. found: the fields of its meta."""
+    def _add(self, frame: bytes, end: int, messages: list[Message]) -> None:
+        """Add what a whole frame is, whose meta ends at `end`."""
         raise NotImplementedError
 
     def _over(self, head: bytes, size: int) -> None:

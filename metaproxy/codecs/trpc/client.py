@@ -8,8 +8,9 @@ Lives here: calls and streams, and the answers under the ids that they came with
 from __future__ import annotations
 
 from metaproxy.codecs.protobuf_wire import fields, number
+from metaproxy.codecs.shapes import MAX_HEAD, Shape
 from metaproxy.codecs.trpc import frame as tags
-from metaproxy.codecs.trpc.frame import HEAD, STREAM, request_id, with_id
+from metaproxy.codecs.trpc.frame import HEAD, STREAM, renumbered, request_id
 from metaproxy.codecs.trpc.metadata import read_call, read_init
 from metaproxy.codecs.trpc.session import TrpcSession
 from metaproxy.codecs.trpc.stream import Close, Stream, init_with, refusal, window_of
@@ -32,13 +33,21 @@ class ClientSession(TrpcSession):
     _exceed_ret = _EXCEED
 
     def _unary(self, frame: bytes, end: int, messages: list[Message]) -> None:
-        id, kind = 0, Kind.REQUEST
+        shape = self._shape
+        if shape is not None and (again := shape.message(frame, end)) is not None:
+            again.id &= tags.MAX_ID
+            messages.append(again)
+            return
+        id, kind, place = 0, Kind.REQUEST, None
         for field in fields(frame, HEAD, end):
             tag = field[0]
             if tag == tags.REQUEST_ID:
+                place = field
                 id = request_id(frame, field)
             elif tag == tags.CALL_TYPE:
                 kind = Kind.ONEWAY if number(frame, field) & 0xFFFFFFFF == 1 else Kind.REQUEST
+        if place is not None and end <= MAX_HEAD:
+            self._shape = Shape(kind, frame, HEAD, place[2], place[3], end, read_call)
         messages.append(Message(kind, frame, id, None, read_call))
 
     def _init(self, frame: bytes, wire_id: int, messages: list[Message]) -> None:
@@ -72,7 +81,7 @@ class ClientSession(TrpcSession):
             return self._send_chunk(message, id)
         frame = message.frame
         if id < STREAM_BIT:
-            return frame if message.id == id else with_id(frame, id)
+            return frame if message.id == id else renumbered(message, id)
         stream = self._open.get(id)
         if stream is None:
             return b""

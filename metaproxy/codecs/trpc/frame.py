@@ -16,13 +16,15 @@ from typing import Final
 
 from metaproxy.codecs.framing import write_varint
 from metaproxy.codecs.protobuf_wire import Field, fields, number, write, write_number
-from metaproxy.message import FrameError
+from metaproxy.codecs.shapes import Located
+from metaproxy.message import FrameError, Message
 
 HEAD: Final = 16
 MAGIC: Final = 0x0930
 HEADER = struct.Struct(">HBBIHIBB")
 UNARY, STREAM = 0, 1
 INIT, DATA, FEEDBACK, CLOSE = 1, 2, 3, 4
+MAX_ID: Final = 0xFFFFFFFF
 MAX_HEADER: Final = 0xFFFF
 """Bytes of a unary frame's header, which its size has 16 bits for."""
 
@@ -82,16 +84,25 @@ def with_id(frame: bytes, id: int) -> bytes:
     The unary frame under another request id: the last one in its header counts, and is replaced. The id in front is
     one too, where it was the same; some servers leave 0 there. Raises FrameError.
     """
-    place, old = None, 0
+    place = None
     for field in header_fields(frame):
         if field[0] == REQUEST_ID:
             place = field
-    if place is None:
-        end = header_end(frame)
-        changed = spliced(frame, end, end, b"\x18" + write_varint(id))
-    else:
-        old = request_id(frame, place)
-        changed = spliced(frame, place[2], place[3], write_varint(id))
+    if place is not None:
+        return _with_id_at(frame, place[2], place[3], request_id(frame, place), id)
+    end = header_end(frame)
+    return _with_id_at(frame, end, end, 0, id, b"\x18")
+
+
+def renumbered(message: Message, id: int) -> bytes:
+    """The unary frame of a message under another request id. Raises FrameError."""
+    if type(message) is Located:
+        return _with_id_at(message.frame, message.id_at, message.id_stop, message.id, id)
+    return with_id(message.frame, id)
+
+
+def _with_id_at(frame: bytes, at: int, stop: int, old: int, id: int, tag: bytes = b"") -> bytes:
+    changed = spliced(frame, at, stop, tag + write_varint(id))
     if int.from_bytes(frame[10:14], "big") == old:
         return changed[:10] + _ID.pack(id) + changed[14:]
     return changed
@@ -99,7 +110,7 @@ def with_id(frame: bytes, id: int) -> bytes:
 
 def request_id(frame: bytes, field: Field) -> int:
     """The value of a field of type uint32."""
-    return number(frame, field) & 0xFFFFFFFF
+    return number(frame, field) & MAX_ID
 
 
 def with_stream_id(frame: bytes, id: int) -> bytes:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Final
 
 from metaproxy.codecs.protobuf_wire import fields, number
+from metaproxy.codecs.shapes import MAX_HEAD, Shape
 from metaproxy.codecs.trpc import frame as tags
-from metaproxy.codecs.trpc.frame import HEAD, request_id, with_id
+from metaproxy.codecs.trpc.frame import HEAD, renumbered, request_id
 from metaproxy.codecs.trpc.metadata import read_init_answer, read_result
 from metaproxy.codecs.trpc.session import Limits, TrpcSession
 from metaproxy.codecs.trpc.stream import Close, Stream, init_with, refusal, ret_of, window_of
@@ -36,23 +37,32 @@ class ServerSession(TrpcSession):
         if type(message) is Chunk:
             return self._send_chunk(message, id)
         if message.kind is not Kind.STREAM_OPEN:
-            return message.frame if message.id == id else with_id(message.frame, id)
+            return message.frame if message.id == id else renumbered(message, id)
         limits = self._limits
         stream = Stream(id, id + RESERVED, limits.stream_window, limits.stream_buffer)
         self._open[id] = self._streams[stream.wire_id] = stream
         return init_with(message.frame, stream.wire_id, stream.window)
 
     def _unary(self, frame: bytes, end: int, messages: list[Message]) -> None:
+        shape = self._shape
+        if shape is not None and (again := shape.message(frame, end)) is not None:
+            again.id &= tags.MAX_ID
+            messages.append(again)
+            return
         id = ret = func_ret = 0
+        place = None
         for field in fields(frame, HEAD, end):
             tag = field[0]
             if tag == tags.REQUEST_ID:
+                place = field
                 id = request_id(frame, field)
             elif tag == tags.RET:
                 ret = number(frame, field)
             elif tag == tags.FUNC_RET:
                 func_ret = number(frame, field)
         kind = Kind.ERROR if ret or func_ret else Kind.RESPONSE
+        if place is not None and end <= MAX_HEAD:
+            self._shape = Shape(kind, frame, HEAD, place[2], place[3], end, read_result)
         messages.append(Message(kind, frame, id, None, read_result))
 
     def _init(self, frame: bytes, wire_id: int, messages: list[Message]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from metaproxy.codecs.framing import Session
+from metaproxy.codecs.shapes import Shape
 from metaproxy.codecs.trpc.frame import CLOSE, DATA, FEEDBACK, HEAD, HEADER, INIT, MAGIC, STREAM, UNARY
 from metaproxy.codecs.trpc.stream import Close, Stream, increment_of, reset_payload, stream_frame
 from metaproxy.message import Chunk, ErrorKind, FrameError, Kind, Message
@@ -41,6 +42,7 @@ class TrpcSession(Session):
         self._most = limits.max_frame
         self._rest = bytearray()
         self._need = HEAD
+        self._shape: Shape | None = None
         self._skip = 0  # bytes of a frame over the bound that are still to come
         self._skips_unary = False  # it is an answer
         self._streams: dict[int, Stream] = {}
