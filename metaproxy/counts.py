@@ -16,6 +16,9 @@ EXPOSED: tuple[float, ...] = (
 )  # fmt: skip
 """The bounds that expositions show, seconds: few, as each is a series for each target and endpoint."""
 
+WELL = ("ok", "oneway", "event")
+"""Outcomes of exchanges that are no failure; `event` is a server's push."""
+
 RATIO = 1.1
 """How far apart two bounds are at most: so a percentile is wrong by a tenth at most."""
 LEAST = 0.00001

@@ -268,7 +268,7 @@ class IExchange(Interface):
     cluster = Attribute("str: name of the cluster, or '-' when none was picked.")
     upstream_address = Attribute("str: the endpoint's `host:port`, or '-' before it was picked.")
     outcome = Attribute(
-        "str: '' while under way, then 'ok', 'error', 'oneway', an ErrorKind's value, 'downstream_gone'."
+        "str: '' while under way, then 'ok', 'error', 'oneway', an ErrorKind's value, 'downstream_gone', 'event'."
     )
     details = Attribute(
         "str: what logs tell of it: of a local reply, or what a filter put there, bounded; '' if nothing."
@@ -394,7 +394,10 @@ class IOnChunk(IFilter):
 
 
 class IOnComplete(IFilter):
-    """Sees the end of each exchange, exactly once, whatever it was."""
+    """
+    Sees the end of each exchange, exactly once, whatever it was. Also each push of a server on a client's own
+    connection (`message` is the EVENT), which is an exchange of outcome 'event' that no other hook was asked about.
+    """
 
     def on_complete(exchange: IExchange) -> None:
         """`exchange.outcome` is final. Must not wait, write or raise."""

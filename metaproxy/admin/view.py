@@ -15,6 +15,7 @@ from metaproxy.app.service import ProxyService
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.routes import ReplyTarget, Route, Target
 from metaproxy.counts import (
+    WELL,
     ClusterCounts,
     EndpointCounts,
     Histogram,
@@ -31,8 +32,6 @@ from metaproxy.telemetry.metrics.windows import KEPT, Added, Windows, sources
 PERCENTILES = (("p50", 0.5), ("p90", 0.9), ("p99", 0.99))
 SECONDS = 10.0
 """How far it is looked back when nothing else is asked for."""
-WELL = ("ok", "oneway")
-"""Outcomes that are no error."""
 
 Counters = ClusterCounts | EndpointCounts | ListenerCounts | MirrorCounts | TargetCounts
 Counts = EndpointCounts | TargetCounts

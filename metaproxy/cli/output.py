@@ -14,10 +14,10 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from metaproxy.cli.table import Table
+from metaproxy.counts import WELL
 from metaproxy.telemetry.access_log.format import harmless
 
 GOOD, BAD, DIM = "green", "red", "dim"
-WELL = ("ok", "oneway")
 
 
 class Output:
@@ -84,7 +84,7 @@ def size(value: float) -> str:
 
 
 def outcome(name: str) -> Text:
-    return text(name, GOOD if name in WELL else BAD)
+    return text(name, GOOD if name.strip() in WELL else BAD)
 
 
 def to_stderr(message: str) -> None:

@@ -17,6 +17,7 @@ from metaproxy.cli.answers import Flow, Flows, Tally
 from metaproxy.cli.client import Admin
 from metaproxy.cli.command import Commands
 from metaproxy.cli.output import BAD, DIM, Output, ms, rate, size, table, text
+from metaproxy.counts import WELL
 
 EVERY = 2.0
 """Seconds between two looks; the proxy's own slices are as long."""
@@ -81,7 +82,7 @@ def _open(one: Tally) -> str:
 
 
 def _row(one: Flow) -> list[object]:
-    failed = {name: count for name, count in one["outcomes"].items() if name not in ("ok", "oneway")}
+    failed = {name: count for name, count in one["outcomes"].items() if name not in WELL}
     return [
         one["caller"], one["operation"], one["route"], one["cluster"], rate(one["rate"]),
         text(rate(one["error_rate"]), BAD if one["errors"] else ""), ms(one["latency_ms"]["p50"]),

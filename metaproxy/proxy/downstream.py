@@ -24,6 +24,7 @@ from metaproxy.proxy.client_streams import ClientStreams
 from metaproxy.proxy.culprit import culprit, text_of
 from metaproxy.proxy.exchange import Exchange
 from metaproxy.proxy.pool import release
+from metaproxy.proxy.push import Pushes
 from metaproxy.proxy.roles import (
     ClientOwner,
     ConnectionOwner,
@@ -114,6 +115,7 @@ class Downstream(Protocol):
         self._window = snapshot.max_inflight if self._sequential else self._budget.window
         self._limit = self._window
         self._streams: ClientStreams | None = None
+        self._pushes: Pushes | None = None
         self._slow = False
         self._last_answered = _NO_ANSWER
         self._look_again = 0
@@ -391,9 +393,11 @@ class Downstream(Protocol):
         elif exchange.data:  # a refused request that gets no answer of its own, but may get an error
             self._answer(exchange.data)
         if exchange.message.hold:
-            if exchange.message.hold == Hold.OPEN and self.session_pin is None:
-                self._state_refused(exchange)
-                return
+            if exchange.message.hold == Hold.OPEN:
+                if self.session_pin is None:
+                    self._state_refused(exchange)
+                    return
+                self._push_table().opened_by(exchange)
             if exchange is self._barrier:
                 self._barrier = None
             if exchange.message.hold == Hold.CLOSE:
@@ -642,16 +646,22 @@ class Downstream(Protocol):
         attempts = [exchange.attempt for exchange in self._exchanges if exchange.attempt is not None]
         return {connection for attempt in attempts for connection in attempt.connections()}
 
-    def event(self, message: Message) -> None:
+    def event(self, message: Message, connection: UpstreamConnection) -> None:
         """A server's push on this client's own connection."""
         self._counts.events += 1
         data = self.session.send(message, message.id)
+        self._push_table().passed(message, len(data), connection)
         place = self._answered() if self._queue else 0
         if place:
             self._queue.insert(place, _Event(data))
             self._keep(len(data))
         else:
             self.write(data)
+
+    def _push_table(self) -> Pushes:
+        if self._pushes is None:
+            self._pushes = Pushes(self)
+        return self._pushes
 
     def _answered(self) -> int:
         """How many of the queue, from its front on, the server has answered or pushed: filters look at the answers."""

@@ -62,7 +62,7 @@ class MirrorClient:
     def pin_lost(self, connection: UpstreamConnection) -> None:
         self.pinned_by_cluster = {place: own for place, own in self.pinned_by_cluster.items() if own is not connection}
 
-    def event(self, message: Message) -> None:
+    def event(self, message: Message, connection: UpstreamConnection) -> None:
         """A push, which no client asked for."""
 
 

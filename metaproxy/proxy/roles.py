@@ -237,7 +237,7 @@ class Client(Protocol):
     def pin_lost(self, connection: UpstreamConnection) -> None:
         """A connection that it has alone has ended."""
 
-    def event(self, message: Message) -> None:
+    def event(self, message: Message, connection: UpstreamConnection) -> None:
         """A server's push on its own connection."""
 
 

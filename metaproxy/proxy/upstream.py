@@ -525,7 +525,7 @@ class Upstream(Protocol):
         if message.kind == Kind.EVENT:
             client = self.holder
             if client is not None and not self.reserved:
-                client.event(message)
+                client.event(message, self)
                 if message.hold == Hold.CLOSE:
                     client.unpin()
             else:

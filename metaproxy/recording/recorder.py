@@ -73,6 +73,8 @@ class Recorder:
 
     def on_complete(self, exchange: CompletedExchange) -> None:
         """A hook of ProxyService.watch."""
+        if exchange.outcome == "event":  # nothing that could be sent again
+            return
         number = self._number(exchange)
         taken = self._tape.take(exchange) if exchange.streamed else None
         if self.why or not self._choice(exchange):

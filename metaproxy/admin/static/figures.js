@@ -73,7 +73,7 @@ export class Counters {
   }
 }
 
-const WELL = new Set(["ok", "oneway"]);
+const WELL = new Set(["ok", "oneway", "event"]);
 
 export const failed = (outcomes) =>
   Object.entries(outcomes).reduce((sum, [name, number]) => (WELL.has(name) ? sum : sum + number), 0);

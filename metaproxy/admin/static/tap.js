@@ -68,7 +68,7 @@ export function Tap({ listeners, wanted }) {
 const OPEN = { request_head: "request begun", response_head: "answer begun" };
 
 function Exchange({ one }) {
-  const well = one.outcome === "ok" || one.outcome === "oneway";
+  const well = ["ok", "oneway", "event"].includes(one.outcome);
   const open = OPEN[one.event];
   const stream = one.stream || {};
   return html`<li><details>

@@ -121,6 +121,8 @@ class IstioStats:
             self._series, self.gauges = previous._series, previous.gauges
 
     def on_complete(self, exchange: IExchange) -> None:
+        if exchange.outcome == "event":  # Istio counts requests
+            return
         text = None
         try:
             if self._inbound:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+from metaproxy.counts import WELL
 from metaproxy.message import ErrorKind, FrameError
 from metaproxy.telemetry.roles import CompletedExchange
 
@@ -172,7 +173,7 @@ def _milliseconds(exchange: CompletedExchange) -> str:
 
 
 def _code(argument: str) -> Read:
-    return lambda exchange: 0 if exchange.outcome in ("ok", "oneway") else 1
+    return lambda exchange: 0 if exchange.outcome in WELL else 1
 
 
 def flags(exchange: CompletedExchange) -> str:
@@ -296,10 +297,11 @@ OPERATORS: Mapping[str, Operator] = {
     "RESP": Operator(_response, "A metadata key of the server's answer.", True, "KEY"),
     "OUTCOME": Operator(
         _attribute("outcome"),
-        "`ok`, `error` (the server's), `oneway`, `downstream_gone`, or why the proxy answered, such as `timeout`.",
+        "`ok`, `error` (the server's), `oneway`, `event` (a server's push), `downstream_gone`, or why the proxy "
+        "answered, such as `timeout`.",
         ours=True,
     ),
-    "RESPONSE_CODE": Operator(_code, "0 for `ok` and `oneway`, else 1.", number=True),
+    "RESPONSE_CODE": Operator(_code, "0 for `ok`, `oneway` and `event`, else 1.", number=True),
     "RESPONSE_CODE_DETAILS": Operator(
         _attribute("details"), "The proxy's own answer in words, or what filters noted.", sent=True
     ),

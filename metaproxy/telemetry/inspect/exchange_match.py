@@ -23,7 +23,7 @@ MAX_TEXT = 4096
 OWN = ("cluster", "listener", "outcome", "protocol", "route", "upstream_address")
 """What is asked of the exchange itself; every other key is metadata of the request, or a fact of its connection."""
 
-OUTCOMES = ("ok", "error", "oneway", "downstream_gone", *(kind.value for kind in ErrorKind))
+OUTCOMES = ("ok", "error", "oneway", "event", "downstream_gone", *(kind.value for kind in ErrorKind))
 """How an exchange can end."""
 CLOSED: Mapping[str, Collection[str]] = {"outcome": OUTCOMES, "kind": KIND_NAMES}
 """Keys of which all values are known in every proxy; others (listeners, routes ...) depend on its configuration."""

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from heapq import nlargest
 from typing import NamedTuple
 
-from metaproxy.counts import BOUNDS, Histogram
+from metaproxy.counts import BOUNDS, WELL, Histogram
 from metaproxy.telemetry.inspect.decoded import readable
 from metaproxy.telemetry.roles import CompletedExchange
 
@@ -33,9 +33,6 @@ CALLERS = ("source.identity", "remote.application", "source.address")
 Who called, the first that there is: the certificate's name, the application as Dubbo's clients name themselves, the
 address. The second one is what a client says of itself: good for looking, no ground for access.
 """
-
-WELL = ("ok", "oneway")
-"""Outcomes that are no error."""
 
 
 class Flow(NamedTuple):
@@ -141,7 +138,8 @@ class Flows:
                 tally = now.rows[flow] = Tally()
             else:
                 tally = now.other = now.other or Tally()
-        tally.add(exchange.outcome, None if exchange.streamed else max(ended - exchange.started, 0.0))
+        lasted = None if exchange.streamed or exchange.outcome == "event" else max(ended - exchange.started, 0.0)
+        tally.add(exchange.outcome, lasted)
 
     def _flow(self, exchange: CompletedExchange) -> Flow:
         return Flow(

@@ -38,6 +38,9 @@ class Reasons(TypedDict):
 
 def why(exchange: CompletedExchange) -> Reasons:
     """Return why an exchange took its route, its cluster and its endpoint."""
+    if exchange.outcome == "event":
+        own = "a push on the client's own connection"
+        return Reasons(route=own, cluster=own, endpoint=own)
     reasons = Reasons(route=_route(exchange), cluster=_cluster(exchange), endpoint=_endpoint(exchange))
     passed = _passed_over(exchange)
     if passed:

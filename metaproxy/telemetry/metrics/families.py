@@ -494,7 +494,7 @@ AERAKI: tuple[tuple[str, str, str], ...] = (
     ),
     (
         "local_response_business_exception",
-        'metaproxy_exchanges_total{outcome!~"ok|error|oneway|downstream_gone"}',
+        'metaproxy_exchanges_total{outcome!~"ok|error|oneway|event|downstream_gone"}',
         "by reason",
     ),
     ("local_response_error", "", "is logged; the exchange counts under its outcome"),

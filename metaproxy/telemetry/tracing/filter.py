@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
 
+from metaproxy.counts import WELL
 from metaproxy.interfaces import IExchange, IOnComplete, IOnRequest
 from metaproxy.message import FrameError, Message
 from metaproxy.telemetry.access_log.operators import flags
@@ -54,7 +55,6 @@ MAX_NAME = 100
 """Characters of such a key."""
 CREDENTIALS = ("auth", "token", "passw", "secret", "cookie", "credential", "api-key", "apikey")
 """Metadata whose key holds one of these are shown as ****, unless the configuration names the key."""
-FINE = ("ok", "oneway")
 FIRST_BYTE = "response.first_byte"
 """The event of a stream's span: its answer began."""
 
@@ -239,7 +239,7 @@ class Tracing:
         span.set_attributes(self._tags(exchange))
         if exchange.streamed and exchange.first_byte:
             span.add_event(FIRST_BYTE, timestamp=int((exchange.first_byte + self._offset) * 1e9))
-        if exchange.outcome not in FINE:
+        if exchange.outcome not in WELL:
             from opentelemetry.trace import Status, StatusCode
 
             # Zipkin has no status: its exporter makes the tag `error` of this text.
@@ -270,7 +270,7 @@ class Tracing:
         client = _get(exchange.get, CLIENT_TRACE)
         if client is not None:
             tags[f"guid:{CLIENT_TRACE}"] = client
-        if outcome not in FINE:
+        if outcome not in WELL:
             tags["error"] = "true"
             if exchange.details:
                 tags["error.message"] = exchange.details

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from browser import Desk
-from harness import call
+from harness import LineCodec, call
 from present import present
 from running_proxy import watch_first
 from tap_reader import Reader
@@ -209,3 +209,15 @@ def test_a_value_that_can_not_be_is_refused_by_tap_and_record(match: str, meant:
         assert (response.status, response.json["where"]) == (400, "match")
         assert f"did you mean {meant!r}?" in response.json["error"]
     assert desk.proxy.watchers == ()
+
+
+def test_a_servers_push_is_a_line_of_its_own() -> None:
+    desk = Desk(codec=LineCodec())
+    reader = Reader(desk, "match=outcome=event")
+    client = desk.running.client()
+    desk.running.say(client, b"subscribe news\n")
+    desk.running.say(desk.running.network.upstreams[0], b"event one\n")
+    (line,) = reader.lines()
+    assert (line["outcome"], line["request"]["kind"], line["request"]["bytes"]) == ("event", "event", 0)
+    assert (line["route"], line["response"], line["response_bytes"]) == ("main", None, 10)
+    assert line["why"]["route"] == "a push on the client's own connection"

@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from metaproxy.cli.output import Output, harmless_line, ms, rate, size
+from metaproxy.cli.output import BAD, GOOD, Output, harmless_line, ms, outcome, rate, size
 
 
 def test_numbers_are_short() -> None:
@@ -24,3 +24,8 @@ def test_errors_go_to_standard_error_line_by_line() -> None:
     output.error("one\ntwo [red]x[/red]")
     assert out.getvalue() == ""
     assert err.getvalue() == "metaproxy: one\nmetaproxy: two [red]x[/red]\n"
+
+
+def test_an_outcome_that_is_no_failure_is_shown_as_good_also_in_a_column() -> None:
+    assert [outcome(name).style for name in ("ok", "ok       ", "event    ", "oneway")] == [GOOD] * 4
+    assert outcome("timeout  ").style == BAD

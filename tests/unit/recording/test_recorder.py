@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import answer, call
+from harness import LineCodec, answer, call
 from reachable import reachable
 from reel import Reel, frame
 from running_proxy import Running, watch_first
@@ -248,3 +248,13 @@ def test_nothing_of_streams_is_kept_once_they_or_the_recording_have_ended(tmp_pa
     studio.up(("D", b"two"))
     studio.down(("W", b""))
     assert not [one for one in reachable(studio.recorder) if isinstance(one, Exchange)]
+
+
+def test_a_servers_push_is_nothing_that_could_be_sent_again(tmp_path: Path) -> None:
+    studio = Studio(tmp_path, codec=LineCodec())
+    client = studio.running.client()
+    studio.running.say(client, b"subscribe news\n")
+    studio.running.say(studio.running.network.upstreams[0], b"event one\n")
+    studio.recorder.stop("request")
+    assert [one.outcome for one in studio.read().entries] == ["oneway"]
+    assert studio.running.proxy.listeners["front"].counts.filter_errors == 0

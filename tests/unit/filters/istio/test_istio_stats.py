@@ -159,3 +159,9 @@ def test_two_listeners_have_one_family() -> None:
 
 def test_it_keeps_the_contract_of_filters() -> None:
     check_filter(Registry().factory(IFilter, "istio_stats", {"direction": "inbound"}, {"node": NODE})())
+
+
+def test_a_servers_push_is_no_request() -> None:
+    stats = IstioStats(NODE)
+    stats.on_complete(Ended(outcome="event"))
+    assert requests(stats) == []

@@ -89,3 +89,7 @@ def test_an_answer_that_never_began_has_no_first_byte() -> None:
 def test_a_unit_that_there_is_not_is_refused_by_the_name_of_its_operator(name: str) -> None:
     with pytest.raises(ValueError, match=rf"write %{name}%, \(ms\) or \(us\)"):
         line(f"%{name}(ns)%")
+
+
+def test_a_servers_push_is_no_failure() -> None:
+    assert line("%OUTCOME% %RESPONSE_CODE% %RESPONSE_FLAGS%", FakeExchange(outcome="event")) == "event 0 -\n"

@@ -164,3 +164,8 @@ def test_however_many_flows_have_open_streams_so_many_rows_are_made() -> None:
     reading = seen().read(2.0, 10, streams=[opened(1, 1, operation=f"o{number}") for number in range(MAX_ROWS + 5)])
     assert len(reading.rows) == MAX_ROWS
     assert (present(reading.other).open, reading.total.open) == (5, MAX_ROWS + 5)
+
+
+def test_a_servers_push_is_no_error_and_no_latency() -> None:
+    ((_, tally),) = seen(Ended(1.0, "event", lasted=0.0)).read(2.0, 10).rows
+    assert (tally.count, tally.errors, tally.percentile(0.5)) == (1, 0, None)

@@ -1,0 +1,105 @@
+"""
+A server's push on a client's own connection, as an exchange: who counts and looks at exchanges sees it as well.
+
+Lives here: `Pushes`, where those of one client are counted; `Push`, what the hooks of on_complete get. Does not: the
+bytes that the client gets, and their place among its answers (`downstream`).
+"""
+
+from __future__ import annotations
+
+from twisted.python.failure import Failure
+
+from metaproxy.cluster.routes import Route, Target
+from metaproxy.message import Message
+from metaproxy.proxy.exchange import Exchange
+from metaproxy.proxy.roles import ExchangeClient, OpenExchange, UpstreamConnection
+from metaproxy.proxy.snapshot import ListenerSnapshot
+
+EVENT = "event"
+"""The outcome of a push."""
+
+
+class Push(Exchange):
+    """`message` is the push. Nothing was asked, so that no filter saw it before and nothing was sent to a server."""
+
+    __slots__ = ()
+
+    @property
+    def request_bytes(self) -> int:
+        return 0
+
+    @property
+    def attempts(self) -> int:
+        return 0
+
+
+class _Place:
+    """Where the pushes of one connection are counted, by one configuration."""
+
+    __slots__ = ("route", "snapshot", "target")
+
+    def __init__(self, snapshot: ListenerSnapshot, route: Route, target: Target | None) -> None:
+        self.snapshot = snapshot
+        self.route = route
+        self.target = target
+
+
+class Pushes:
+    """The pushes that one client gets."""
+
+    def __init__(self, client: ExchangeClient) -> None:
+        self._client = client
+        self._route = ""
+        self._places: dict[UpstreamConnection, _Place] = {}
+
+    def opened_by(self, exchange: OpenExchange) -> None:
+        """From now on the client has a connection of its own, by this exchange's route."""
+        self._route = exchange.matched_route.name
+        self._places.clear()
+
+    def passed(self, message: Message, size: int, connection: UpstreamConnection) -> None:
+        """A push went to the client, in so many bytes."""
+        place = self._places.get(connection)
+        if place is None or place.snapshot is not self._client.listener.snapshot:
+            place = self._find(connection)
+        route, target = place.route, place.target
+        counts = target.counts if target is not None else route.reply_target.counts
+        counts.outcomes[EVENT] = counts.outcomes.get(EVENT, 0) + 1
+        counts.response_bytes += size
+        if route.on_complete:
+            self._show(message, size, connection, place)
+
+    def _show(self, message: Message, size: int, connection: UpstreamConnection, place: _Place) -> None:
+        now = self._client.network.turn.now
+        push = Push(self._client, message, place.snapshot, now)
+        push.matched_route, push.target, push.endpoint = place.route, place.target, connection.endpoint
+        push.ended, push.outcome, push.response_bytes, push.data = now, EVENT, size, b""
+        for hook in place.route.on_complete:
+            try:
+                hook(push)
+            except BaseException:
+                self._client.listener.filter_failed(hook, Failure())
+
+    def _find(self, connection: UpstreamConnection) -> _Place:
+        """The route that opened the connection, or the first that leads to its cluster, in the configuration now."""
+        snapshot = self._client.listener.snapshot
+        routes = snapshot.routes.routes
+        place = _Place(snapshot, snapshot.no_route, None)
+        for route in (*(one for one in routes if one.name == self._route), *routes):
+            target = _target(route, connection.pool.cluster.name)
+            if target is not None:
+                place = _Place(snapshot, route, target)
+                break
+        self._places = {one: known for one, known in self._places.items() if one.alive}
+        self._places[connection] = place
+        return place
+
+
+def _target(route: Route, cluster: str) -> Target | None:
+    target: Target | None
+    for target in route.targets:
+        while target is not None:
+            if target.name == cluster:
+                return target
+            target = target.fallback
+    return None
