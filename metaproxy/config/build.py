@@ -46,10 +46,19 @@ from metaproxy.proxy.overload import OverloadLimits
 from metaproxy.proxy.proxy_protocol import Trusted
 from metaproxy.proxy.reserved_keys import ReservedKeyStripper
 from metaproxy.proxy.service_clusters import ServiceClusters
-from metaproxy.proxy.snapshot import NO_ROUTE, FilterUse, ListenerSnapshot, RouteReply, Snapshot, Template
+from metaproxy.proxy.snapshot import (
+    NO_ROUTE,
+    FilterUse,
+    ListenerSnapshot,
+    RewritingTemplate,
+    RouteReply,
+    Snapshot,
+    Template,
+)
 from metaproxy.proxy.tls import ClientTls
 from metaproxy.routing.hash_keys import hash_keys
 from metaproxy.routing.matcher import compile_condition
+from metaproxy.routing.pattern import compile_rewrite
 from metaproxy.routing.sticky import Sticking
 from metaproxy.support import addresses as address
 from metaproxy.telemetry.access_log.filter import AccessLog, LogFiles
@@ -316,7 +325,7 @@ class _Build:
             retry=_retry(spec.retry),
             mirror=self._mirror(listener, name, spec.mirror),
             sticky=Sticking(spec.sticky) if spec.sticky else None,
-            request=_template(spec.request),
+            request=_request_template(spec),
             response=_template(spec.response),
             reply=_reply(spec.reply) if spec.reply else None,
             reply_target=ReplyTarget(None, counts=self._counts_of(listener.name, name, "-")),
@@ -430,6 +439,16 @@ def overload_limits(spec: model.Overload) -> OverloadLimits:
 
 def _keepalive(spec: model.KeepAlive | None) -> tuple[float, float, int] | None:
     return (spec.idle, spec.interval, spec.count) if spec is not None else None
+
+
+def _request_template(spec: model.Route) -> Template | None:
+    rewrite = spec.rewrite
+    if rewrite is None:
+        return _template(spec.request)
+    mutations = spec.request or model.Mutations()
+    set = {**mutations.set, **({"host": rewrite.host} if rewrite.host is not None else {})}
+    path = compile_rewrite(rewrite.path.regex, rewrite.path.to) if rewrite.path is not None else None
+    return RewritingTemplate(set, tuple(mutations.remove), path)
 
 
 def _template(spec: model.Mutations | None) -> Template | None:

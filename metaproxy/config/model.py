@@ -37,15 +37,16 @@ from metaproxy.config.sections.cluster import (
 )
 from metaproxy.config.sections.listener import Listener, ProxyProtocol
 from metaproxy.config.sections.process import Admin, Node, Overload, Record, SecretSource, Tokens
-from metaproxy.config.sections.route import Mirror, Mutations, Reply, Retry, Route
+from metaproxy.config.sections.route import Mirror, Mutations, PathRewrite, Reply, Retry, Rewrite, Route
 from metaproxy.config.sections.telemetry import AccessLog, CustomTag, ListenerTracing, Tracing
 from metaproxy.config.sections.transport import AdminTls, Certificate, ClientTls, KeepAlive, ServerTls
 
 __all__ = [
     "AccessLog", "Admin", "AdminTls", "Breaker", "Certificate", "Check", "ClientTls", "Cluster", "Config",
     "Connections", "CustomTag", "Endpoint", "HealthCheck", "Http", "KeepAlive", "Latency", "Listener",
-    "ListenerTracing", "Locality", "Mirror", "Mutations", "Node", "Outlier", "Overload", "ProxyProtocol", "Record",
-    "Reply", "Retry", "Route", "Script", "SecretSource", "ServerTls", "Tokens", "Tracing",
+    "ListenerTracing", "Locality", "Mirror", "Mutations", "Node", "Outlier", "Overload", "PathRewrite",
+    "ProxyProtocol", "Record", "Reply", "Retry", "Rewrite", "Route",
+    "Script", "SecretSource", "ServerTls", "Tokens", "Tracing",
 ]  # fmt: skip
 
 

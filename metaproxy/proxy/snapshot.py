@@ -48,6 +48,23 @@ PLACES = ("upstream_address", "listener", "protocol", "route", "cluster")
 """The attributes of an exchange that a mutation's value may name; any other name is a metadata key."""
 
 
+class RewritingTemplate(Template):
+    """path: gives another path for that of the request, None to leave it; see routing.pattern."""
+
+    __slots__ = ("_path",)
+
+    def __init__(
+        self, set: Mapping[str, str], remove: tuple[str, ...] = (), path: Callable[[str], str | None] | None = None
+    ) -> None:
+        super().__init__(set, remove)
+        self._path = path
+
+    def fill(self, exchange: IExchange) -> Mutation:
+        mutation = super().fill(exchange)
+        path = self._path(exchange.get("path") or "") if self._path is not None else None
+        return mutation if path is None else Mutation({**mutation.set, "path": path}, mutation.remove)
+
+
 class RouteReply(Reply):
     """The `reply:` of a route. The values of its metadata may name attributes of the exchange, as a Template's do."""
 

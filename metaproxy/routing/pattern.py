@@ -32,6 +32,7 @@ class _Pattern(Searchable, Protocol):
     """A pattern of RE2, which comes without types."""
 
     def fullmatch(self, data: bytes) -> object: ...
+    def search(self, data: bytes) -> re.Match[bytes] | None: ...
 
 
 def compile_text(pattern: str) -> Callable[[str], bool]:
@@ -51,6 +52,30 @@ def compile_text(pattern: str) -> Callable[[str], bool]:
     # Crossing over to RE2 costs more than a microsecond, and the same short values come again and again.
     remembered = lru_cache(maxsize=_REMEMBERED)(matches)
     return lambda value: remembered(value) if len(value) <= _SHORT else matches(value)
+
+
+def compile_rewrite(pattern: str, to: str) -> Callable[[str], str | None]:
+    """
+    What rewrites a text: the first part of it that the pattern matches becomes `to`, in which \\1 is what the first
+    group matched, \\0 all of it. It gives None for a text that does not match. Raises ValueError with the reason.
+    """
+    options = _options()
+    options.never_capture = False
+    search = _compiled(pattern, options).search
+    pieces = re.split(r"\\([0-9])", to)
+    groups = re2.compile(pattern.encode(), options).groups
+    if missing := [group for group in pieces[1::2] if int(group) > groups]:
+        raise ValueError(f"\\{missing[0]} is no group of the pattern, which has {groups}")
+
+    def rewrite(value: str) -> str | None:
+        data = value.encode("utf-8", "surrogateescape")
+        match = search(data)
+        if match is None:
+            return None
+        said = [piece.encode() if place % 2 == 0 else match[int(piece)] or b"" for place, piece in enumerate(pieces)]
+        return b"".join((data[: match.start()], *said, data[match.end() :])).decode("utf-8", "surrogateescape")
+
+    return rewrite
 
 
 def compile_bytes(pattern: str) -> Searchable:

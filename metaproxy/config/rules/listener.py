@@ -12,6 +12,7 @@ from metaproxy.config.rules.addresses import is_local
 from metaproxy.config.rules.rule import Rules
 from metaproxy.config.schema.leaf import entries
 from metaproxy.config.schema.reading import Reading, near
+from metaproxy.routing.pattern import compile_rewrite
 
 RULES = Rules()
 
@@ -77,6 +78,25 @@ def _codecs_know_the_errors_of_filters(listener: model.Listener, reading: Readin
         for name in getattr(reading.built(use), "error_names", ()):
             if not codec.knows(name):
                 reading.problem(reading.at(use), f"{use.name}: {listener.protocol.name} has no error {name!r}")
+
+
+@RULES.of(model.PathRewrite)
+def _a_rewritten_path_names_groups_that_there_are(path: model.PathRewrite, reading: Reading) -> None:
+    try:
+        compile_rewrite(path.regex, path.to)
+    except ValueError as error:
+        reading.problem(reading.at(path, "to"), str(error))
+
+
+@RULES.of(model.Listener)
+def _what_is_rewritten_is_there(listener: model.Listener, reading: Reading) -> None:
+    codec = reading.codec(listener.protocol)
+    if codec is None:
+        return
+    for route in listener.routes:
+        if route.rewrite is not None and (codec.mutable or not {"path", "host"} <= codec.keys.keys()):
+            text = f"requests of {listener.protocol.name} have no path and host that can be changed"
+            reading.problem(reading.at(route, "rewrite"), text)
 
 
 @RULES.of(model.Reply)

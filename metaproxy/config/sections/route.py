@@ -17,7 +17,7 @@ from metaproxy.config.schema.names import Name, Reference
 from metaproxy.config.schema.numbers import Duration, Flag, Share, Span, Whole
 from metaproxy.config.schema.reading import Use
 from metaproxy.config.schema.shape import ListOf, MapOf, Nested, Section, option
-from metaproxy.config.schema.texts import Choice, Condition, Text, Value
+from metaproxy.config.schema.texts import Choice, Condition, Regex, Text, Value
 from metaproxy.config.schema.uses import Override
 from metaproxy.message import ErrorKind
 from metaproxy.units import Percent, Seconds
@@ -31,6 +31,22 @@ class Mutations(Section):
         MapOf(Value(), "KEY"), "Replaced or added; `%upstream_address%` and the like are filled in.", {}
     )
     remove: tuple[str, ...] = option(ListOf(Text()), "Removed, before `set` adds.", ())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathRewrite(Section):
+    """Another path instead of the one that was asked for; the query stays."""
+
+    regex: str = option(Regex(), "What of the path is replaced, the first place where it matches.")
+    to: str = option(Text(1024, empty=True), "By what; `\\1` is what the first group matched.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rewrite(Section):
+    """What a request is for, changed on its way, where the protocol has paths and hosts (HTTP, gRPC)."""
+
+    path: PathRewrite | None = option(Nested(PathRewrite), "The path. One that does not match stays as it is.", None)
+    host: str | None = option(Value(), "The host; `%x-host%` and the like are filled in.", None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +142,7 @@ class Route(Section):
     )
     mirror: tuple[Mirror, ...] = option(ListOf(Nested(Mirror), alone=True), "Clusters that get copies.", ())
     retry: Retry | None = option(Nested(Retry), "When a failed request is tried again.", None, "never")
+    rewrite: Rewrite | None = option(Nested(Rewrite), "Another path or host for the request.", None)
     request: Mutations | None = option(Nested(Mutations), "Changes of the request.", None)
     response: Mutations | None = option(Nested(Mutations), "Changes of the answer.", None)
     filters: Mapping[str, Use | None] = option(

@@ -15,9 +15,10 @@ from metaproxy.message import ErrorKind
 from metaproxy.plugins import Registry
 from metaproxy.proxy.memory import available
 from metaproxy.proxy.overload import OverloadLimits
-from metaproxy.proxy.snapshot import NO_ROUTE, Snapshot
+from metaproxy.proxy.snapshot import NO_ROUTE, Snapshot, Template
 from metaproxy.routing.hash_keys import ConnectionKeys
 from metaproxy.telemetry.access_log.filter import LogFiles
+from metaproxy.testing import FakeExchange
 
 EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
 REGISTRY = Registry([EXAMPLES])
@@ -74,6 +75,25 @@ def test_routes_carry_what_was_written() -> None:
     assert first.request is not None and (first.request.set, first.request.remove) == ({"a": "%route%"}, ("b",))
     assert first.response is not None and first.response.set == {"c": "d"}
     assert second.reply is not None and second.reply.text == "no"
+
+
+def test_a_rewrite_changes_the_request_together_with_its_mutations() -> None:
+    rewrite = {"path": {"regex": "^/v2/(.*)", "to": r"/\1"}, "host": "b.example"}
+    snapshot = build(
+        [{"cluster": "one", "rewrite": rewrite, "request": {"set": {"x-a": "1"}, "remove": ["x-b"]}}], "http"
+    )
+    (route,) = snapshot.listeners["front"].routes.routes
+    exchange = FakeExchange(metadata={"path": "/v2/a"})
+    assert isinstance(route.request, Template)
+    mutation = route.request.fill(exchange)
+    assert (mutation.set, mutation.remove) == ({"x-a": "1", "host": "b.example", "path": "/a"}, ("x-b",))
+
+
+def test_a_reply_carries_its_name_and_metadata() -> None:
+    snapshot = build([{"reply": {"name": "301", "set": {"location": "/new"}}}], "http")
+    reply = snapshot.listeners["front"].routes.routes[0].reply
+    assert reply is not None
+    assert (reply.kind, reply.name, reply.metadata) == (None, "301", {"location": "/new"})
 
 
 def test_a_hash_of_redis_keys_looks_at_their_tags() -> None:

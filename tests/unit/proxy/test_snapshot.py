@@ -7,7 +7,8 @@ import pytest
 from harness import Stage
 
 from metaproxy.message import ErrorKind, Mutation
-from metaproxy.proxy.snapshot import NO_ROUTE, PLACES, RouteReply, Snapshot, Template
+from metaproxy.proxy.snapshot import NO_ROUTE, PLACES, RewritingTemplate, RouteReply, Snapshot, Template
+from metaproxy.routing.pattern import compile_rewrite
 
 
 class FakeExchange:
@@ -101,3 +102,12 @@ def test_the_answer_of_a_route_has_its_places_filled_in() -> None:
     assert plain.filled(exchange) is plain
     assert plain.metadata == {"a": "b"}
     assert RouteReply(ErrorKind.DENIED).metadata is None
+
+
+def test_a_rewritten_path_is_set_where_it_matches() -> None:
+    template = RewritingTemplate({"host": "%user%.example"}, ("x-a",), compile_rewrite("^/v2", ""))
+    exchange: Any = FakeExchange(path="/v2/a", user="anna")
+    assert template.fill(exchange).set == {"host": "anna.example", "path": "/a"}
+    assert template.fill(exchange).remove == ("x-a",)
+    exchange = FakeExchange(path="/v1", user="anna")
+    assert template.fill(exchange).set == {"host": "anna.example"}

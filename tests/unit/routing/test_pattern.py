@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from metaproxy.routing.matcher import compile_condition
-from metaproxy.routing.pattern import MAX_PROGRAM, compile_bytes, compile_text
+from metaproxy.routing.pattern import MAX_PROGRAM, compile_bytes, compile_rewrite, compile_text
 
 MIB = 1 << 20
 
@@ -113,3 +113,26 @@ def test_a_long_value_is_compared_and_not_remembered() -> None:
     assert matches("a" * 5000)
     assert not matches("a" * 5000 + "b")
     assert MAX_PROGRAM >= 1000
+
+
+@pytest.mark.parametrize(
+    ("pattern", "to", "value", "rewritten"),
+    [
+        ("^/v2/(.*)", r"/\1", "/v2/a/b", "/a/b"),
+        ("^/v2", "", "/v2/a", "/a"),
+        ("/+", "/", "//a//b", "/a//b"),
+        ("([a-z]+)/([0-9]+)", r"\2/\1", "/user/17/x", "/17/user/x"),
+        ("b", r"<\0>", "abc", "a<b>c"),
+        ("(x)?b", r"[\1]", "abc", "a[]c"),
+        ("^/v2", "/v3", "/v1", None),
+    ],
+)
+def test_a_text_is_rewritten_where_a_pattern_matches_it_first(
+    pattern: str, to: str, value: str, rewritten: str | None
+) -> None:
+    assert compile_rewrite(pattern, to)(value) == rewritten
+
+
+def test_what_a_rewritten_text_is_made_of_must_be_there() -> None:
+    with pytest.raises(ValueError, match="2 is no group of the pattern, which has 1"):
+        compile_rewrite("(a)", r"\2")

@@ -38,6 +38,14 @@ from metaproxy.plugins import Registry
             "routes[0].reply.error: 'not_fund' is not known here; did you mean 'not_found'?",
         ),
         (
+            mesh(r"[{cluster: demo, rewrite: {path: {regex: ^/a, to: §/\1}}}]", "http"),
+            r"routes[0].rewrite.path.to: \1 is no group of the pattern, which has 0",
+        ),
+        (
+            mesh("[{cluster: demo, rewrite: §{host: a}}]"),
+            "routes[0].rewrite: requests of dubbo have no path and host that can be changed",
+        ),
+        (
             mesh("[{reply: §{message: no}}]"),
             "routes[0].reply: neither error nor name; write which answer it is, such as {error: denied}",
         ),
