@@ -7,11 +7,13 @@ Lives here: `frame`. Does not: when that happens (`exchange`, filters).
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Protocol
 
 from twisted.python.failure import Failure
 
-from metaproxy.message import ErrorKind, FinalFrame, Kind, Message, Mutation, Reply
+from metaproxy.interfaces import ICodec
+from metaproxy.message import ErrorKind, FinalFrame, FrameError, Kind, Message, Mutation, Reply
 from metaproxy.proxy.culprit import culprit
 from metaproxy.proxy.roles import ExchangeClient
 from metaproxy.proxy.snapshot import NO_ROUTE, ListenerSnapshot
@@ -54,12 +56,26 @@ def _error(exchange: Answerable, reply: Reply) -> bytes:
     made = codec.reply(message, reply.kind or ErrorKind.INTERNAL, text[:1024], reply.name)
     if isinstance(made, Message):
         if reply.metadata and not codec.mutable:
-            made = made.with_frame(codec.mutate(made, Mutation(reply.metadata)))
+            made = made.with_frame(_told(codec, made, reply.metadata))
         return exchange.client.session.send(made, message.id)
     if not isinstance(made, bytes):
         raise TypeError(f"reply gave {made!r:.100}, which is neither bytes nor a Message")
     if reply.metadata and made and not codec.mutable:
         error = copy.copy(message)
         error.kind, error.frame = Kind.ERROR, made
-        made = codec.mutate(error, Mutation(reply.metadata))
+        made = _told(codec, error, reply.metadata)
     return made
+
+
+def _told(codec: ICodec, error: Message, metadata: Mapping[str, str]) -> bytes:
+    """The frame with the metadata; without those that its protocol can't carry there, which a service may name."""
+    try:
+        return codec.mutate(error, Mutation(metadata))
+    except FrameError:
+        pass
+    for key, value in metadata.items():
+        try:
+            error = error.with_frame(codec.mutate(error, Mutation({key: value})))
+        except FrameError:
+            continue
+    return error.frame

@@ -7,7 +7,7 @@ from typing import Any
 
 from harness import Quill, call
 
-from metaproxy.message import ErrorKind, FinalFrame, Kind, Message, Reply
+from metaproxy.message import ErrorKind, FinalFrame, FrameError, Kind, Message, Mutation, Reply
 from metaproxy.proxy.local_answer import frame
 from metaproxy.proxy.snapshot import NO_ROUTE
 
@@ -47,3 +47,21 @@ def test_a_codec_that_makes_no_bytes_is_named_and_the_answer_ends_the_connection
     assert type(frame(there, Reply(ErrorKind.DENIED, "no"))) is FinalFrame
     assert there.faults == ["codec quill: reply"]
     assert there.reply_kind is ErrorKind.INTERNAL
+
+
+class Particular(Quill):
+    """Quill with metadata at the end of its frames, of which it can't carry `end`."""
+
+    mutable = ""
+
+    def mutate(self, message: Message, mutation: Mutation) -> bytes:
+        if "end" in mutation.set:
+            raise FrameError("end can't be set")
+        return message.frame + repr(mutation.set).encode()
+
+
+def test_metadata_that_the_protocol_can_not_carry_are_left_out() -> None:
+    there = exchange(Particular())
+    answer = frame(there, Reply(ErrorKind.DENIED, "no", metadata={"a": "1", "end": "2", "b": "3"}))
+    assert answer.endswith(b"{'a': '1'}{'b': '3'}")
+    assert there.faults == []
