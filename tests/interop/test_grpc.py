@@ -34,6 +34,8 @@ pairs = pytest.mark.parametrize(
         for client in grpc_peers.CLIENTS
     ],
 )
+ORIGIN = "https://shop.example"
+ALLOWED = {"access-control-allow-origin": ORIGIN, "access-control-allow-headers": "content-type, x-grpc-web"}
 FILLED_1000 = zlib.crc32(b"\xa5" * 1000)
 SERVICE = "example.v1.Echo"
 CASES = (*grpc_peers.INTEROP_CASES, "rpc_soak", "channel_soak")
@@ -198,6 +200,7 @@ def two(start: Start, shared_proxy: Proxies) -> Two:
     retry = {"attempts": 2, "on": ["error", "connect"], "unsafe": True, "backoff": "1ms..2ms"}
     routes: dict[str, list[object]] = {
         "routes": [
+            {"match": {"http.method": "OPTIONS", "origin": ORIGIN}, "reply": {"name": "204", "set": ALLOWED}},
             {"match": {"service": SERVICE, "method": "ServerStream"}, "cluster": "beta"},
             {"match": {"x-tenant": "beta"}, "cluster": "beta",
              "request": {"set": {"x-routed": "%method%", "timeout": "2000"}, "remove": ["x-secret"]},
@@ -466,6 +469,18 @@ def test_a_browsers_calls_are_answered(form: str, mesh: Mesh) -> None:
 def test_a_browser_sees_the_proxys_errors(two: Two) -> None:
     answer, data = web_call(two.ports["nowhere"], "Unary", framed(b""), "application/grpc-web+proto")
     assert (answer.status, answer.headers["grpc-status"], data) == (200, "14", b"")
+
+
+@peer("grpcio")
+def test_a_route_answers_what_a_browser_asks_beforehand(two: Two) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", two.ports["routes"], timeout=10)
+    connection.request("OPTIONS", f"/{SERVICE}/Unary", headers={"origin": ORIGIN})
+    answer = connection.getresponse()
+    assert (answer.status, answer.read(), answer.headers["access-control-allow-origin"]) == (204, b"", ORIGIN)
+    connection.request("POST", f"/{SERVICE}/Unary", framed(b""), {"content-type": "application/grpc-web"})
+    answer = connection.getresponse()
+    assert (answer.status, b"grpc-status: 0" in answer.read()) == (200, True)
+    connection.close()
 
 
 @peer("grpcio")

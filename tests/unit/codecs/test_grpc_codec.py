@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from random import Random
 
+import hpack
 import pytest
 from grpc_calls import CALL, OK, answer, call, framed
-from http2_stand import literal_block, raw_frame
+from http2_stand import literal_block, raw_frame, split
 
 from metaproxy.codecs.grpc import Grpc, Triple
 from metaproxy.codecs.http import model
 from metaproxy.codecs.protobuf_wire import write_number
 from metaproxy.message import Chunk, ErrorKind, Kind, Message, Mutation, Side
+from metaproxy.testing import check_relay
 from metaproxy.units import Bytes
 
 
@@ -113,9 +116,10 @@ def data(stream: int, payload: bytes, flags: int = 0) -> bytes:
     return raw_frame(0, flags, stream, payload)
 
 
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 SETTINGS = raw_frame(4, 0, 0)
 STREAMS = {
-    Side.CLIENT: b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SETTINGS
+    Side.CLIENT: PREFACE + SETTINGS
     + headers(1, CALL) + data(1, framed(b"hi"), 1) + headers(3, CALL) + data(3, framed(b""), 1),
     Side.SERVER: SETTINGS
     + headers(1, OK) + data(1, framed(b"hi")) + headers(1, [("grpc-status", "0")], 5)
@@ -163,3 +167,68 @@ def test_calls_and_answers_mean_the_same_however_they_are_cut(codec: Grpc, side:
     assert joined(codec, side, [stream[:first], *(stream[at : at + 1] for at in range(first, len(stream)))]) == whole
     for at in range(first, len(stream)):
         assert joined(codec, side, [stream[:first], stream[first:at], stream[at:]]) == whole
+
+
+@pytest.mark.parametrize("side", Side)
+def test_no_bytes_of_a_peer_raise_and_all_metadata_can_be_read_or_are_refused(side: Side) -> None:
+    draw = Random(1)
+    codec = Triple(max_message=Bytes(4096), whole_messages=Bytes(100))
+    lines = b"Host: a\r\nContent-Type: application/grpc-web-text\r\nContent-Length: 12\r\n"
+    web = b"POST /a.B/C HTTP/1.1\r\n" + lines + b"\r\nAAAAAAJoaQ=="
+    for _ in range(1500):
+        session = codec.session(side, 1 << 16)
+        session.open(None, {})
+        stream = bytearray(web if side is Side.CLIENT and draw.random() < 0.4 else STREAMS[side])
+        if side is Side.SERVER:
+            session.receive(SETTINGS)
+            for id in range(1, 6):
+                session.send(call(body=framed(b"hi"), id=id), id)
+        for _ in range(draw.randrange(1, 6)):
+            at = draw.randrange(len(stream))
+            stream[at : at + draw.choice((0, 1, 1, 2))] = draw.choice((b"", b"\0", b"\xff", b"=", draw.randbytes(2)))
+        place = draw.randrange(len(stream))
+        for message in (*session.receive(bytes(stream[:place])), *session.receive(bytes(stream[place:]))):
+            if not isinstance(message, Chunk):
+                message.known()
+                codec.reply(message, ErrorKind.TIMEOUT, "x")
+        session.owed()
+
+
+# Conversations through the real path
+
+
+def read_frames(written: bytes) -> object:
+    """What HTTP/2 says of each stream: fields, data, ends; however it is cut into frames."""
+    decoder = hpack.Decoder()
+    streams: dict[int, tuple[list[object], bytearray, list[int]]] = {}
+    for kind, flags, stream, payload in split(written.removeprefix(PREFACE)):
+        fields, body, ends = streams.setdefault(stream, ([], bytearray(), []))
+        if kind == 1:
+            fields.append(decoder.decode(payload))
+        elif kind == 0:
+            body += payload
+        elif kind == 3:
+            ends.append(int.from_bytes(payload, "big"))
+        if kind in (0, 1) and flags & 1:
+            ends.append(-1)
+    return {number: said for number, said in streams.items() if number}
+
+
+CONVERSATION = [
+    (Side.CLIENT, PREFACE + SETTINGS + headers(1, CALL) + data(1, framed(b"hi"), 1)),
+    (Side.SERVER, SETTINGS),
+    (Side.CLIENT, headers(3, [*CALL, ("x-a", "1")]) + data(3, framed(b"one"))),
+    (Side.SERVER, headers(1, OK) + data(1, framed(b"ho")) + headers(1, [("grpc-status", "0")], 5)),
+    (Side.SERVER, headers(3, OK) + data(3, framed(b"uno", b"due"))),
+    (Side.CLIENT, data(3, framed(b"two" * 100)) + headers(5, CALL, 5)),
+    (Side.CLIENT, data(3, framed(b"three"), 1)),
+    (Side.SERVER, headers(5, [*OK, ("grpc-status", "12")], 5) + data(3, framed(b"tre"))),
+    (Side.SERVER, headers(3, [("grpc-status", "5"), ("grpc-message", "no")], 5)),
+]
+
+
+@pytest.mark.parametrize(
+    "codec", [Grpc(), Triple(max_message=Bytes(4096), whole_messages=Bytes(100))], ids=lambda codec: codec.name
+)
+def test_a_conversation_passes_however_it_is_cut_and_leaves_nothing_behind(codec: Grpc) -> None:
+    check_relay(codec, CONVERSATION, normal=read_frames)
