@@ -829,6 +829,8 @@ class Downstream(Protocol):
         """It was idle for too long. In the middle of a message it is told so, where the protocol has a word for it."""
         if self.session.buffered:
             self._end_with_last_words()
+        elif self.session.flow == "stream":
+            self.drain(linger=False)  # what crosses this word on its way can be asked again: it was not looked at
         else:
             self.close()
 

@@ -88,6 +88,7 @@ class Decoder:
         block, table = Block(), self._table
         fields = block.fields
         at, end, total, changed, limit = 0, len(data), 0, False, self._limit
+        never: set[bytes] = set()
         while at < end:
             first = data[at]
             if first & 0x80:
@@ -111,11 +112,13 @@ class Decoder:
             else:
                 field, at = self._literal(data, at, 0x0F)
                 if first & 0x10:
-                    block.never |= {field[0]}
+                    never.add(field[0])
             total += len(field[0]) + len(field[1]) + OVERHEAD
             if total <= limit:
                 fields.append(field)
         block.oversized = total > limit
+        if never:
+            block.never = frozenset(never)
         if changed:
             self._kept.clear()
         elif total <= _KEPT_SIZE:

@@ -32,6 +32,9 @@ MAX_FRAME = frames.SMALLEST_FRAME
 
 _CONTROL_MOST, _CONTROL_RATE = 1000, 100.0
 
+_HTT = int.from_bytes(b"HTT", "big")
+"""What the answer of a server of HTTP/1 has in the place of the first frame's length."""
+
 _unpack = HEAD.unpack_from
 
 
@@ -135,6 +138,8 @@ class Cutter(Session):
         return data[size:]
 
     def _check_head(self, size: int, type: int, number: int) -> None:
+        if size == _HTT and not self._agreed:
+            raise ConnectionFault(Code.PROTOCOL_ERROR, "an answer of HTTP/1: such servers need `version: 1`")
         if size > MAX_FRAME:
             raise ConnectionFault(Code.FRAME_SIZE_ERROR, f"a frame of {size} bytes; at most {MAX_FRAME}")
         if not self._agreed and type != SETTINGS:
