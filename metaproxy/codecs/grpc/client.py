@@ -137,8 +137,12 @@ class GrpcClient(ClientSession):
 
     def reset(self, id: int, kind: ErrorKind | None, text: str) -> bytes | None:
         """A call whose answer has begun ends with a status that says why, if its client reads."""
-        if kind is not None and id in self._begun_calls and not self.unsent_bytes(id):
+        if kind is not None and id in self._begun_calls and not self.unsent_bytes(id) and self._can_end(id):
             trailers = status.ends(status.NUMBERS[status.OF_KINDS[kind]], text)
             return self.send(end(id, b"", trailers, failed=True), id)
         self._forget(id)
         return super().reset(id, kind, text)
+
+    def _can_end(self, id: int) -> bool:
+        """Whether an end can come now: HTTP/1.1 may have promised a length, but to calls of gRPC-Web."""
+        return self._second is not None or id in self._web

@@ -20,10 +20,11 @@ from metaproxy.codecs.http.codec import Http
 from metaproxy.codecs.http.http2 import Http2Client
 from metaproxy.codecs.http.model import head_of
 from metaproxy.message import ErrorKind, Message, Mutation, Side
-from metaproxy.units import Bytes, Option
+from metaproxy.units import Bytes, Option, Seconds
 
 FAILURES = ("UNKNOWN", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS")
-_HEAD, _ANY, _WINDOW = Bytes(65536), Bytes(0), Bytes(65536)
+_HEAD, _ANY, _WINDOW = Bytes(65536), Bytes(0), Bytes(262144)
+_NEVER, _PATIENCE = Seconds(0), Seconds(20)
 _METHOD = re.compile(r"[^/?#\s]+(?:/[^/?#\s]+)?")
 
 
@@ -64,6 +65,17 @@ class Grpc(Http):
             Bytes,
             Option("Bytes that a peer may send on a stream ahead of what was passed on.", least="16KiB", most="1GiB"),
         ] = _WINDOW,
+        ping_interval: Annotated[
+            Seconds,
+            Option(
+                "A peer that says nothing for so long is asked by PING; 0: never. Servers of gRPC end connections that "
+                "ask more often than they allow, most of them each 5 minutes."
+            ),
+        ] = _NEVER,
+        ping_timeout: Annotated[Seconds, Option("Time for an answer to PING, or the connection ends.")] = _PATIENCE,
+        max_age: Annotated[
+            Seconds, Option("Clients are asked (GOAWAY) to open another connection after so long; 0: never.")
+        ] = _NEVER,
         max_head: Annotated[Bytes, Option("Bytes of a head, and of trailers.", least="1KiB", most="1MiB")] = _HEAD,
         max_fields: Annotated[int, Option("Fields of a head.", least=8, most=4096)] = 128,
         via: Annotated[str, Option("What this proxy calls itself in Via; '' for no Via.")] = "metaproxy",
@@ -84,6 +96,9 @@ class Grpc(Http):
             version=2,
             max_streams=max_streams,
             window=window,
+            ping_interval=ping_interval,
+            ping_timeout=ping_timeout,
+            max_age=max_age,
             max_head=max_head,
             max_fields=max_fields,
             upgrade=[],

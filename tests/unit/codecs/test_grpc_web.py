@@ -158,3 +158,11 @@ def test_over_http2_what_is_no_base64_ends_its_own_stream() -> None:
     assert {message.id: message.kind for message in stand.messages} == {1: Kind.STREAM_RESET, 3: Kind.STREAM_CLOSE}
     assert [event.stream_id for event in events if isinstance(event, StreamReset)] == [1]
     assert stand.session.error is None
+
+
+def test_a_call_of_grpc_over_http1_that_is_cut_off_ends_its_connection() -> None:
+    session = Grpc().session(Side.CLIENT, MAX_FRAME)
+    session.receive(post("application/grpc", framed(b"hi")))
+    fields = [(b"content-type", b"application/grpc"), (b"content-length", b"100")]
+    session.send(model.opening(model.answer_head(200, fields, length=100), 1), 1)
+    assert session.reset(1, ErrorKind.RESET, "lost") is None
