@@ -322,20 +322,26 @@ class Downstream(Protocol):
         elif data:
             self.write(data)
 
-    def _refuse(self, text: str) -> None:
-        """The peer's bytes are not the protocol: nothing more is read, what came before is answered, and it ends."""
-        if "broken" not in self._pauses:
-            self._counts.decode_errors += 1
-            self.listener.bad_frame(str(self.facts.get("source.address")), text)
-            self._end_with_last_words()
+    def _refuse(self, text: str) -> bool:
+        """
+        The peer's bytes are not the protocol: nothing more is read, what came before is answered, and it ends.
+        Gives whether the session has last words for it.
+        """
+        if "broken" in self._pauses:
+            return False
+        self._counts.decode_errors += 1
+        self.listener.bad_frame(str(self.facts.get("source.address")), text)
+        return self._end_with_last_words()
 
-    def _end_with_last_words(self) -> None:
+    def _end_with_last_words(self) -> bool:
         self.pause("broken")
         try:
             self._last_words = self.session.owed()
         except BaseException:
             self.listener.plugin_failed(culprit(Failure(), f"codec {self.codec.name}"), Failure())
+        said = bool(self._last_words)
         self._leave()
+        return said
 
     def _renew_session(self) -> None:
         """The codec was replaced: take the new one as soon as nothing of the old one's is under way."""
@@ -536,8 +542,8 @@ class Downstream(Protocol):
         self.transport.loseWriteConnection()
 
     def beat(self, now: float) -> None:
-        """Heartbeats by time; a peer that answers none loses its connection."""
-        if self._gone or self.transport is None:
+        """Heartbeats by time; a peer that answers none loses its connection, at once if there is nothing to say."""
+        if self._gone or self.transport is None or "broken" in self._pauses:
             return
         try:
             self.session.beat(now)
@@ -547,8 +553,8 @@ class Downstream(Protocol):
             self._codec_failed(Failure())
             return
         if self.session.error is not None:
-            self._refuse(text_of(self.session.error))
-            self.close()
+            if not self._refuse(text_of(self.session.error)):
+                self.close()
         elif self.session.closing:
             self._leave()
 

@@ -131,6 +131,14 @@ class H2Client:
         self.flush()
         return stream
 
+    def connect(self, target: str) -> int:
+        """Begins a CONNECT to host:port, which has no path. The client must be one that does not `check`."""
+        stream: int = self.h2.get_next_available_stream_id()
+        self.h2.send_headers(stream, [(":method", "CONNECT"), (":authority", target)])
+        self._answers[stream] = Answer()
+        self.flush()
+        return stream
+
     def send(self, stream: int, data: bytes, *, end: bool = False) -> None:
         """Sends a part of the body as credit comes."""
         rest = memoryview(data)

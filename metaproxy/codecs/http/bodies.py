@@ -41,8 +41,7 @@ class HeadBuffer:
     """
     What has come of a head that is not whole, each byte looked at once however it trickles in. size: bytes of it.
 
-    max_head: bytes; timeout: seconds from its first byte to its last, looked at with each read, 0 for any; clock: tells
-    them.
+    max_head: bytes; timeout: seconds from its first byte to its last, 0 for any; clock: tells them.
     """
 
     __slots__ = ("_clock", "_held", "_max", "_seek", "_since", "_timeout")
@@ -63,8 +62,7 @@ class HeadBuffer:
         """All that has come, once that is a whole head; None while it is not."""
         held = self._held
         held += data
-        if self._timeout and self._clock() - self._since > self._timeout:
-            raise HeadError(f"a head that took more than {self._timeout:g} s", 408)
+        self.check_time()
         if held.find(END, self._seek, self._max) < 0:
             self._wait()
             return None
@@ -72,6 +70,11 @@ class HeadBuffer:
         self._held = bytearray()
         self._seek = 0
         return data
+
+    def check_time(self) -> None:
+        """Raise HeadError where a head takes too long."""
+        if self._timeout and self._held and self._clock() - self._since > self._timeout:
+            raise HeadError(f"a head that took more than {self._timeout:g} s", 408)
 
     def keep(self, data: bytes, at: int) -> None:
         """Keep the beginning of a head. Raises HeadError for what can become none."""

@@ -222,6 +222,15 @@ class ClientSession(Switching):
             return _last_words(408, "the request did not come in time")
         return b""
 
+    def beat(self, now: float) -> None:
+        super().beat(now)
+        if self._begun:  # behind a part of an answer there is no place for another one
+            return
+        try:
+            self._buffer.check_time()
+        except HeadError as error:
+            self._refuse(error, [])
+
     def eof(self) -> list[Message]:
         if self._second is not None:
             messages = self._second.eof()

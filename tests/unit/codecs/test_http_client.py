@@ -196,6 +196,41 @@ def test_a_head_that_trickles_in_is_408_once_it_took_too_long() -> None:
     assert session.owed().startswith(b"HTTP/1.1 408 ")
 
 
+def test_a_head_that_comes_no_further_is_408_once_it_took_too_long() -> None:
+    now = [100.0]
+    session = ClientSession(Rules(head_timeout=30.0, clock=lambda: now[0]), MAX)
+    session.receive(GET + GET[:20])
+    now[0] += 30
+    session.beat(now[0])
+    assert (session.error, session.owes) == (None, False)
+    now[0] += 1
+    session.beat(now[0])
+    assert session.error is not None
+    assert session.owed().startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_client_that_sends_nothing_between_requests_is_not_late() -> None:
+    now = [100.0]
+    session = ClientSession(Rules(head_timeout=30.0, clock=lambda: now[0]), MAX)
+    session.receive(GET)
+    now[0] += 31
+    session.beat(now[0])
+    assert session.error is None
+
+
+def test_a_head_is_not_late_while_an_answer_before_it_is_under_way() -> None:
+    now = [100.0]
+    session = ClientSession(Rules(head_timeout=30.0, clock=lambda: now[0]), MAX)
+    session.receive(GET + GET[:20])
+    session.send(model.opening(unsized(), 1), 1)
+    now[0] += 31
+    session.beat(now[0])
+    assert session.error is None
+    session.send(model.end(1), 1)
+    session.beat(now[0])
+    assert session.error is not None
+
+
 def test_the_time_of_a_head_begins_with_its_first_byte() -> None:
     now = [100.0]
     session = ClientSession(Rules(head_timeout=30.0, clock=lambda: now[0]), MAX)

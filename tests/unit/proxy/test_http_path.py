@@ -11,6 +11,7 @@ from metaproxy.codecs.http import Http
 from metaproxy.message import ErrorKind
 from metaproxy.proxy.snapshot import RouteReply, Template
 from metaproxy.routing.matcher import compile_condition
+from metaproxy.units import Seconds
 
 HOST = b"Host: a.example\r\n"
 ADDED = b"via: 1.1 metaproxy\r\nx-forwarded-for: 127.0.0.9\r\nx-forwarded-proto: http\r\n"
@@ -229,6 +230,21 @@ def test_a_client_that_is_idle_within_a_head_gets_408_and_one_that_is_idle_betwe
     assert silent.take() == b""
     assert began.closed
     assert silent.closed
+
+
+def test_a_head_that_comes_no_further_is_408_behind_what_was_asked_before() -> None:
+    stage = Stage(Http(head_timeout=Seconds(1e-9)))
+    client = stage.client()
+    stage.say(client, get("/a") + get("/b")[:10])
+    for _ in range(2):
+        stage.listener.sweep(stage.clock.seconds())
+    assert client.take() == b""
+    assert not client.closed
+    stage.say(stage.network.upstreams[-1], OK)
+    first, _, second = client.take().partition(b"ok")
+    assert first.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert second.startswith(b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n")
+    assert client.closed
 
 
 def test_a_redirect_names_the_request() -> None:
