@@ -111,6 +111,24 @@ def dubbo_frames(reads: Reads) -> list[Frame]:
     ]
 
 
+def brpc_frames(reads: Reads) -> list[Frame]:
+    size: Callable[[bytes], int] = lambda data: 12 + struct.unpack_from(">I", data, 4)[0]  # noqa: E731
+    return [
+        {"from": side, "hex": grouped(frame, 4, 4, 4, struct.unpack_from(">I", frame, 8)[0])}
+        for side, data in runs(reads)
+        for frame in whole_frames(data, size)
+    ]
+
+
+def trpc_frames(reads: Reads) -> list[Frame]:
+    size: Callable[[bytes], int] = lambda data: struct.unpack_from(">I", data, 4)[0]  # noqa: E731
+    return [
+        {"from": side, "hex": grouped(frame, 2, 1, 1, 4, 2, 4, 1, 1, struct.unpack_from(">H", frame, 8)[0])}
+        for side, data in runs(reads)
+        for frame in whole_frames(data, size)
+    ]
+
+
 def thrift_frames(transport: str) -> Frames:
     size: Callable[[bytes], int] = lambda data: 4 + struct.unpack_from(">i", data)[0]  # noqa: E731
     widths = {"framed": (4,), "header": (4, 2, 2, 4, 2)}

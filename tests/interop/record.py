@@ -1,5 +1,6 @@
 """
-Records golden bytes of real peers: `python tests/interop/record.py [dubbo|thrift|redis]`, after tests/interop/install.
+Records golden bytes of real peers: `python tests/interop/record.py [dubbo|thrift|redis|brpc|trpc]`, after
+tests/interop/install.
 
 Lives here: which calls of which peers are recorded. Run by hand when a peer's version changes; the files are committed.
 Does not: the relay and the files' form (capture.py).
@@ -19,7 +20,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import catalogue
-from capture import Frames, dubbo_frames, exchange, redis_frames, save, thrift_frames
+import rpc_peers
+from capture import Frames, brpc_frames, dubbo_frames, exchange, redis_frames, save, thrift_frames, trpc_frames
 from running import PEERS, Jobs, Program, answers, free_port
 
 PERSON = {
@@ -392,6 +394,74 @@ def redis_logins() -> list[tuple[str, Callable[[int], Any]]]:
     ]
 
 
+BRPC_CALLS: list[tuple[str, dict[str, Any]]] = [
+    ("Echo('hi'), key-value attachment tenant=t1", {"message": "hi", "kv": {"tenant": "t1"}}),
+    ("Fail('why'): an exception", {"method": "fail", "message": "why"}),
+]
+BRPC_JAVA_CALLS: list[tuple[str, dict[str, Any]]] = [
+    ("Echo('hi') with an attachment, log_id 7", {"message": "hi", "attachment": "raw \x00\xff", "log_id": 7}),
+    ("Nope: a method that the server does not know", {"method": "nope"}),
+    ("a service that the server does not know", {"method": "nowhere"}),
+]
+
+
+def brpc() -> None:
+    for server in rpc_peers.BRPC_PEERS:
+        port = free_port()
+        with server_of(rpc_peers.brpc_server(server, "alpha", port)):
+            for client in rpc_peers.BRPC_PEERS:
+                with client_of(rpc_peers.brpc_client(client)) as jobs:
+                    exchanges = brpc_jobs(port, client, server, jobs)
+                source = f"{rpc_peers.version(client)} -> {rpc_peers.version(server)}"
+                save(f"brpc/{client}-{server}.json", source, exchanges)
+
+
+def brpc_jobs(port: int, client: str, server: str, jobs: Jobs) -> list[dict[str, Any]]:
+    calls = BRPC_CALLS + (BRPC_JAVA_CALLS if client == "brpc" else [])
+    exchanges = [job(port, brpc_frames, what, jobs, calls=[call], timeout=500) for what, call in calls]
+    if client == "brpc" and server == "starlight":  # which reads no compression of it
+        return exchanges
+    for compress in ("snappy", "gzip", "zlib"):
+        what = f"Echo('hi'), {compress}"
+        exchanges.append(job(port, brpc_frames, what, jobs, calls=[{"message": "hi"}], compress=compress))
+    return exchanges
+
+
+TRPC_CALLS: list[tuple[str, dict[str, Any]]] = [
+    ("Say('hi'), trans_info tenant=t1", {"message": "hi", "trans_info": {"tenant": "t1"}}),
+    ("Say('hi') with an attachment", {"message": "hi", "attachment": "raw \x00\xff"}),
+    ("Fail('business'): an error of the function's own", {"method": "fail", "message": "business"}),
+    ("Fail('why'): an exception", {"method": "fail", "message": "why"}),
+    ("a function that the server does not know", {"method": "nope"}),
+]
+TRPC_STREAMS: list[tuple[str, dict[str, Any]]] = [
+    ("Server: three messages", {"method": "server", "message": "m", "count": 3}),
+    ("Server: two messages of 300 bytes", {"method": "server", "message": "m", "count": 2, "size": 300}),
+    ("Client: two messages", {"method": "client", "messages": ["a", "b"]}),
+    ("Both: two messages", {"method": "both", "messages": ["a", "b"]}),
+    ("Both: an error at the second message", {"method": "both", "messages": ["a", "fail"]}),
+]
+
+
+def trpc() -> None:
+    port, streams = free_port(), free_port()
+    with server_of(rpc_peers.trpc_server("alpha", port, streams)), client_of(rpc_peers.trpc_client()) as jobs:
+        exchanges = [job(port, trpc_frames, what, jobs, calls=[call]) for what, call in TRPC_CALLS]
+        oneway = [{"message": "n", "oneway": True}, {"message": "hi"}]
+        exchanges.append(job(port, trpc_frames, "Say('n'), one-way, and Say('hi')", jobs, calls=oneway))
+        for compress in ("gzip", "snappy"):
+            what = f"Say('hi'), {compress}"
+            exchanges.append(job(port, trpc_frames, what, jobs, calls=[{"message": "hi"}], compress=compress))
+        source = f"{rpc_peers.version('trpc')} -> the same"
+        save("trpc/unary.json", source, exchanges)
+        exchanges = [job(streams, trpc_frames, what, jobs, calls=[call]) for what, call in TRPC_STREAMS]
+        what = "Say: an INIT that is refused, as the port has no streams"
+        exchanges.append(job(port, trpc_frames, what, jobs, calls=[TRPC_STREAMS[0][1]]))
+        save("trpc/streams.json", source, exchanges)
+
+
+RECORDINGS = {"dubbo": dubbo, "thrift": thrift, "redis": redis, "brpc": brpc, "trpc": trpc}
+
 if __name__ == "__main__":
-    for name in sys.argv[1:] or ("dubbo", "thrift", "redis"):
-        {"dubbo": dubbo, "thrift": thrift, "redis": redis}[name]()
+    for name in sys.argv[1:] or RECORDINGS:
+        RECORDINGS[name]()

@@ -121,3 +121,10 @@ def stream_client() -> Command:
 def _streams(*arguments: str) -> Command:
     path = f"{HERE}:{ROOT}/tests/shared"
     return Command([sys.executable, HERE / "rpc" / "streams.py", *arguments], {"PYTHONPATH": path})
+
+
+def version(peer: str) -> str:
+    """A Java library with its version, for the record of a capture."""
+    jars = {"brpc": "brpc-java", "starlight": "starlight-all", "trpc": "trpc-proto-standard"}
+    (jar,) = (PEERS / f"java-{peer}" / "lib").glob(f"{jars[peer]}-[0-9]*.jar")
+    return f"{jar.stem} (Java)"
