@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LATEST := .venv-latest
 ARGS ?=
+WEB ?=
 
 # What is compiled is kept, whatever the environment says: tests' rewritten asserts take as long as a tenth of all tests.
 unexport PYTHONDONTWRITEBYTECODE
@@ -60,6 +61,7 @@ chaos: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m bench $(ARGS)
+	$(BIN)/python -m bench.web $(WEB)
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m demo $(ARGS)

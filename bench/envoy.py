@@ -130,3 +130,30 @@ def _look_up(matched: str, entries: Json) -> Json:
 
 def _address(port: int) -> Json:
     return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+
+
+def http_proxy(listen: int, admin: int, backend: int, second: bool) -> Json:
+    """The HTTP connection manager with one route. second: HTTP/2 to clients and to the backend."""
+    manager = _filter(
+        "http_connection_manager",
+        f"{_NETWORK}.http_connection_manager.v3.HttpConnectionManager",
+        codec_type="HTTP2" if second else "HTTP1",
+        route_config={
+            "virtual_hosts": [
+                {
+                    "name": "all",
+                    "domains": ["*"],
+                    "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "backend", "timeout": "0s"}}],
+                }
+            ]
+        },
+        http_filters=[_typed("router", f"{_TYPES}.filters.http.router.v3.Router")],
+    )
+    made = bootstrap(manager, listen, admin, backend)
+    if second:
+        options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+        version = {"explicit_http_config": {"http2_protocol_options": {}}}
+        made["static_resources"]["clusters"][0]["typed_extension_protocol_options"] = {
+            options: {"@type": f"type.googleapis.com/{options}", **version}
+        }
+    return made
