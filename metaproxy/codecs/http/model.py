@@ -27,6 +27,7 @@ the frame again only where it is not the one that the message was made with (a m
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable, Iterable
 from http import HTTPStatus
 
@@ -38,6 +39,7 @@ __all__ = ["Head", "HeadError", "HttpMessage", "Pair"]
 END = b"\r\n\r\n"
 _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 _NO_NAMES: frozenset[bytes] = frozenset()
+_CODING_LINE = re.compile(rb"(?im)^transfer-encoding:[^\r]*\r\n")
 _FRAMING = frozenset((b"transfer-encoding", b"connection", b"upgrade", b"host"))
 
 
@@ -288,4 +290,5 @@ def _read(frame: bytes) -> tuple[Head, int, bool]:
             head.protocol = value
         elif name == b"transfer-encoding":
             chunked = True
+            head.frame = _CODING_LINE.sub(b"", lines)  # a sender of the head writes the body in a form of its own
     return head, start, chunked

@@ -112,3 +112,11 @@ def test_a_method_that_is_not_known_is_501_and_a_version_that_is_not_is_505() ->
     with pytest.raises(HeadError) as refused:
         heads.read_request(b"GET / HTTP/3.0\r\nhost: a\r\n\r\n")
     assert refused.value.status == 505
+
+
+def test_a_message_whose_bytes_were_changed_gives_a_head_without_the_form_of_its_body() -> None:
+    made = model.whole(model.answer_head(200, [(b"x-a", b"1")]), b"hi", 1, trailers=[(b"x-sum", b"2")])
+    changed = made.with_frame(made.frame.replace(b"x-a: 1\r\n", b"x-b: 2\r\n"))
+    head, body, trailers = model.parts(changed)
+    assert head.frame == b"HTTP/1.1 200 OK\r\nx-b: 2\r\n\r\n"
+    assert model.whole(head, body, 1, trailers=trailers).frame == changed.frame
