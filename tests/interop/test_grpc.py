@@ -10,6 +10,8 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -490,3 +492,35 @@ def test_counts_tell_how_calls_ended(clients: Clients, mesh: Mesh) -> None:
     after = mesh.proxy.outcomes()
     assert {key: after[key] - before.get(key, 0) for key in ("ok", "error")} == {"ok": 1, "error": 1}
     assert json.dumps(after).count("internal") == 0
+
+
+@peer("grpcio")
+def test_recorded_calls_are_answered_the_same_when_they_are_sent_again(
+    clients: Clients, start_here: Start, proxy: Proxies, tmp_path: Path
+) -> None:
+    port, front = free_port(), free_port()
+    start_here(grpc_peers.server("grpcio", "taped", port))
+    running = proxy({
+        "record": {"folder": str(tmp_path)},
+        "listeners": [listener("front", front, "grpc", [{"cluster": "back"}])],
+        "clusters": [cluster("back", port)],
+    })  # fmt: skip
+
+    def metaproxy(*arguments: object) -> Any:
+        command = [str(Path(sys.executable).with_name("metaproxy")), *map(str, arguments), "--json"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+    metaproxy("record", "--admin", running.url, "--detach", "tape.jsonl")
+    # No replies with a text: the peers put a request's fields into those, and a recorded request has its length.
+    calls = [
+        {"method": "Health", "request": {"service": SERVICE}},
+        {"method": "Unary", "request": {"text": "x", "code": 5, "message": "gone", "trailing": {"x-end": "1"}}},
+        {"method": "ServerStream", "request": {"count": 0, "delay_ms": 20}},
+    ]
+    asked(clients, front, *calls)
+    file = Path(metaproxy("record", "--admin", running.url, "--stop")["file"])
+    assert eventually(lambda: '{"end": ' in file.read_text())
+    told = metaproxy("replay", file, "--to", f"127.0.0.1:{port}", "--compare", "--speed", "max")
+    assert (told["compared"], told["failed"], told["differences"]) == (3, [], [])
