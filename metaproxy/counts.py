@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Mapping
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 EXPOSED: tuple[float, ...] = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
@@ -32,27 +32,37 @@ def _between(low: float, high: float) -> list[float]:
     return [*(float(f"{bound:.5g}") for bound in inner), high]
 
 
-BOUNDS: tuple[float, ...] = (
-    LEAST,
-    *(bound for low, high in zip((LEAST, *EXPOSED), EXPOSED, strict=False) for bound in _between(low, high)),
-)
+def _filled(exposed: tuple[float, ...]) -> tuple[float, ...]:
+    inner = (bound for low, high in zip((LEAST, *exposed), exposed, strict=False) for bound in _between(low, high))
+    return LEAST, *inner
+
+
+BOUNDS: tuple[float, ...] = _filled(EXPOSED)
 """Upper bounds of the latency buckets, seconds, those of EXPOSED among them; one more bucket holds what is slower."""
+
+EXPOSED_LONG: tuple[float, ...] = (
+    0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0,
+)  # fmt: skip
+"""The same for streams, which may last for days."""
+LONG_BOUNDS: tuple[float, ...] = _filled(EXPOSED_LONG)
 
 
 class Histogram:
-    """Durations in seconds. `buckets[i]` counts those up to BOUNDS[i] and above BOUNDS[i-1]; the last has no bound."""
+    """Durations in seconds. `buckets[i]` counts those up to bounds[i] and above bounds[i-1]; the last has no bound."""
 
     __slots__ = ("buckets", "total")
+    bounds: ClassVar[tuple[float, ...]] = BOUNDS
+    exposed: ClassVar[tuple[float, ...]] = EXPOSED
 
     def __init__(self, buckets: Mapping[int, int] | None = None) -> None:
         """buckets: those that are not empty, by their place."""
-        self.buckets = [0] * (len(BOUNDS) + 1)
+        self.buckets = [0] * (len(self.bounds) + 1)
         self.total = 0.0
         for index, number in (buckets or {}).items():
             self.buckets[index] = number
 
     def add(self, duration: float) -> None:
-        self.buckets[bisect_left(BOUNDS, duration)] += 1
+        self.buckets[bisect_left(self.bounds, duration)] += 1
         self.total += duration
 
     @property
@@ -67,15 +77,23 @@ class Histogram:
         rank, below = share * count, 0
         for index, number in enumerate(self.buckets):
             if number and below + number >= rank:
-                low = BOUNDS[index - 1] if index else 0.0
-                high = BOUNDS[index] if index < len(BOUNDS) else low
+                low = self.bounds[index - 1] if index else 0.0
+                high = self.bounds[index] if index < len(self.bounds) else low
                 return low + (high - low) * (rank - below) / number
             below += number
-        return BOUNDS[-1]
+        return self.bounds[-1]
 
     def slower(self, duration: float) -> int:
         """How many took longer than `duration`, or than the bound above it."""
-        return sum(self.buckets[bisect_left(BOUNDS, duration) + 1 :])
+        return sum(self.buckets[bisect_left(self.bounds, duration) + 1 :])
+
+
+class LongHistogram(Histogram):
+    """Of streams."""
+
+    __slots__ = ()
+    bounds = LONG_BOUNDS
+    exposed = EXPOSED_LONG
 
 
 class StreamedExchange(Protocol):
@@ -102,8 +120,8 @@ class StreamCounts:
 
     def __init__(self) -> None:
         self.open: dict[StreamedExchange, None] = {}
-        self.seconds = Histogram()
-        self.first_byte = Histogram()
+        self.seconds = LongHistogram()
+        self.first_byte = LongHistogram()
         self.request_chunks = 0
         self.response_chunks = 0
 

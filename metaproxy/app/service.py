@@ -171,7 +171,7 @@ class ProxyService(Service):
 
     def _watch(self, snapshot: Snapshot | None, watches: list[Watch]) -> None:
         self._hooks[:] = self.watchers
-        for route in _routes(snapshot):
+        for route in self._seen_routes(snapshot):
             if isinstance(route.mirror, Mirror):
                 route.mirror.watchers = self._hooks
             for watch in watches:
@@ -182,10 +182,16 @@ class ProxyService(Service):
         watch = next(one for one in self._watches if one.on_complete == hook)
         self._watches.remove(watch)
         self._hooks[:] = self.watchers
-        for route in _routes(self.snapshot):
+        for route in self._seen_routes(self.snapshot):
             route.on_complete = tuple(one for one in route.on_complete if one != hook)
             route.on_head = tuple(one for one in route.on_head if one != watch.on_head)
             route.on_chunk = tuple(one for one in route.on_chunk if one is not watch.on_chunk)
+
+    def _seen_routes(self, snapshot: Snapshot | None) -> Iterable[Route]:
+        """The routes of a configuration, and of those before it that streams still run on: these last for long."""
+        routes = dict.fromkeys(_routes(snapshot))
+        routes.update(dict.fromkeys(exchange.matched_route for exchange in self.open_streams()))
+        return routes
 
     def open_streams(self) -> Iterator[CompletedExchange]:
         """The exchanges under way that are streams, also those of listeners that leave."""

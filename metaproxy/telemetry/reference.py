@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 
-from metaproxy.counts import EXPOSED
+from metaproxy.counts import EXPOSED, EXPOSED_LONG
 from metaproxy.telemetry.access_log.format import FIELDS, TEXT
 from metaproxy.telemetry.access_log.operators import FLAGS, OPERATORS
 from metaproxy.telemetry.metrics.families import (
@@ -84,8 +84,8 @@ def _fields() -> str:
     return _table(("field", "value"), [(_code(name), _code(value)) for name, value in FIELDS.items()])
 
 
-def _buckets() -> str:
-    shown = [f"{bound * 1000:g} ms" if bound < 1 else f"{bound:g} s" for bound in EXPOSED]
+def _buckets(exposed: Iterable[float]) -> str:
+    shown = [f"{bound * 1000:g} ms" if bound < 1 else f"{bound:g} s" for bound in exposed]
     return f"Buckets end at {', '.join(shown)}; what took longer is in the last one.\n"
 
 
@@ -108,7 +108,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "operators": _operators,
     "flags": _flags,
     "fields": _fields,
-    "buckets": _buckets,
+    "buckets": lambda: _buckets(EXPOSED),
+    "long_buckets": lambda: _buckets(EXPOSED_LONG),
     "text": lambda: f"    {TEXT}\n",
 }
 """By the NAME of a mark."""

@@ -13,6 +13,7 @@ from metaproxy.counts import (
     EndpointCounts,
     Histogram,
     ListenerCounts,
+    LongHistogram,
     TargetCounts,
 )
 
@@ -113,3 +114,14 @@ def test_two_of_a_kind_share_nothing() -> None:
 def test_a_counter_that_is_misspelt_is_an_error(kind: type) -> None:
     with pytest.raises(AttributeError):
         kind().requets = 1
+
+
+def test_streams_that_last_for_hours_are_told_apart() -> None:
+    histogram = LongHistogram()
+    for hours in (1, 2, 3):
+        histogram.add(hours * 3600.0)
+    median = histogram.percentile(0.5)
+    assert median is not None
+    assert median == pytest.approx(2 * 3600.0, rel=0.1)
+    assert histogram.slower(9000.0) == 1
+    assert set(histogram.exposed) <= set(histogram.bounds)

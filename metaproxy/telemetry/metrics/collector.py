@@ -25,7 +25,7 @@ from prometheus_client.utils import floatToGoString
 import twisted
 from metaproxy import __version__
 from metaproxy.cluster.routes import Route
-from metaproxy.counts import BOUNDS, EXPOSED, Histogram, ListenerCounts, MirrorCounts, StreamCounts, TargetCounts
+from metaproxy.counts import Histogram, ListenerCounts, LongHistogram, MirrorCounts, StreamCounts, TargetCounts
 from metaproxy.telemetry.metrics import families as names
 from metaproxy.telemetry.metrics.families import Family
 from metaproxy.telemetry.metrics.merge import cut, merged
@@ -36,9 +36,14 @@ PIECE = 200
 QUANTILES = (0.5, 0.9, 0.99)
 """Of histograms, in the flat mapping."""
 
-_LE = (*(floatToGoString(bound) for bound in EXPOSED), "+Inf")
-_ENDS = (*(BOUNDS.index(bound) for bound in EXPOSED), len(BOUNDS))
-"""The bucket in which each of _LE ends: what is exposed is coarser than what is counted."""
+
+def _ends(kind: type[Histogram]) -> list[tuple[str, int]]:
+    """The buckets that are exposed, each with the one in which it ends: what is counted is finer."""
+    ends = [(floatToGoString(bound), kind.bounds.index(bound)) for bound in kind.exposed]
+    return [*ends, ("+Inf", len(kind.bounds))]
+
+
+_ENDS = {kind: _ends(kind) for kind in (Histogram, LongHistogram)}
 
 Value = float | Histogram
 Labels = tuple[str, ...]
@@ -294,7 +299,7 @@ def _sum(values: Sequence[Value]) -> Value:
     histograms = [one for one in values if isinstance(one, Histogram)]
     if not histograms:
         return sum(one for one in values if not isinstance(one, Histogram))
-    whole = Histogram()
+    whole = type(histograms[0])()
     whole.buckets = histograms[0].buckets.copy()
     for other in histograms[1:]:
         whole.buckets = [one + another for one, another in zip(whole.buckets, other.buckets, strict=True)]
@@ -332,13 +337,13 @@ def _numbers(family: Family, rows: list[Row]) -> Iterator[Metric]:
 
 
 def _histogram(family: Family, rows: list[Row]) -> Iterator[Metric]:
-    step = max(PIECE // (len(_LE) + 2), 1)
+    step = max(PIECE // (len(_ENDS[Histogram]) + 2), 1)
     for start in range(0, len(rows) or 1, step):
         metric = HistogramMetricFamily(family.name, family.about, labels=family.labels)
         for labels, value in rows[start : start + step]:
             if isinstance(value, Histogram):
                 counts = list(accumulate(value.buckets))
-                buckets = [(le, counts[end]) for le, end in zip(_LE, _ENDS, strict=True)]
+                buckets = [(le, counts[end]) for le, end in _ENDS[type(value)]]
                 metric.add_metric(labels, buckets, value.total)
         yield metric
 

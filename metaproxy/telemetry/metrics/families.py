@@ -311,7 +311,8 @@ MIRROR = _families(
     (
         "metaproxy_mirror_dropped_total",
         "counter",
-        "Copies that were not sent: too many are under way, or the cluster has no usable endpoint.",
+        "Copies that were not sent, as too many are under way or the cluster has no usable endpoint; and copies of "
+        "streams that did not keep up.",
         _of("dropped"),
     ),
     ("metaproxy_mirror_compared_total", "counter", "Answers that were compared with the original.", _of("compared")),

@@ -123,3 +123,17 @@ def test_streams_that_are_open_can_be_listed() -> None:
     assert sorted(one.message.id for one in running.proxy.open_streams()) == [7, 8]
     running.say(client, frame("R", 7))
     assert [one.message.id for one in running.proxy.open_streams()] == [8]
+
+
+def test_a_stream_that_outlasts_its_configuration_is_seen_by_who_comes_later_and_until_they_leave() -> None:
+    running = Running(codec=Reel())
+    client = running.client()
+    running.say(client, frame("O", 7))
+    running.apply(2)
+    onlooker = watched(running, Onlooker())
+    running.say(client, frame("D", 7, b"one"))
+    assert onlooker.chunks == [(Side.CLIENT, b"one")]
+    running.proxy.unwatch(onlooker.on_complete)
+    running.say(client, frame("D", 7, b"two"))
+    running.say(running.network.upstreams[0], frame("W", 1))
+    assert (len(onlooker.chunks), onlooker.ends) == (1, [])

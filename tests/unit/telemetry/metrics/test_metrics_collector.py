@@ -256,3 +256,16 @@ def test_streams_have_series_of_their_own_and_their_bytes_are_counted_while_they
     assert flat[f"metaproxy_stream_seconds_sum{labels}"] == 5.0
     assert flat[f"metaproxy_exchange_duration_seconds_count{labels}"] == 0
     assert flat[f"metaproxy_exchange_request_bytes_total{labels}"] == len(frame("O", 7, b"ask")) + 4
+
+
+def test_the_durations_of_streams_have_buckets_up_to_a_day() -> None:
+    running = Running(codec=Reel())
+    client = running.client()
+    running.say(client, frame("O", 7))
+    (server,) = running.network.upstreams
+    for minute in range(120):
+        running.say(server, frame("D" if minute else "O", 1), 60.0)
+    running.say(server, frame("C", 1))
+    (family,) = [one for one in read_text(text(Metrics(running.proxy))) if one.name == "metaproxy_stream_seconds"]
+    found = {one.labels["le"]: one.value for one in family.samples if one.name.endswith("_bucket")}
+    assert (found["3600.0"], found["14400.0"], found["86400.0"], found["+Inf"]) == (0, 1, 1, 1)
