@@ -26,6 +26,7 @@ from http2_stand import (
     ServerStand,
     connected_client,
     connected_server,
+    ending,
     raw_frame,
     raw_headers,
     resets,
@@ -249,6 +250,26 @@ def test_of_a_client_that_answers_no_ping_streams_are_reset_at_once() -> None:
     assert list(resets(heard)) == [7, 9, 11]
 
 
+def test_what_crosses_the_reset_of_a_fault_is_dropped() -> None:
+    session = connected_client()
+    session.receive(raw_headers(1, POST, 4))
+    session.receive(raw_frame(8, 0, 1, bytes(4)) + raw_frame(0, 0, 1, b"x") + raw_headers(1, [("x-one", "1")]))
+    assert session.error is None
+    assert resets(session.owed()) == {1: Code.PROTOCOL_ERROR}
+
+
+def test_an_answer_that_waits_for_its_window_is_not_lost_where_the_rest_of_its_request_is_unwanted() -> None:
+    session = connected_client()
+    session.receive(raw_frame(4, 0, 0, bytes.fromhex("0004 00000000")) + raw_headers(1, POST, 4))
+    session.owed()
+    session.send(answer(1, b"body", 404), 1)
+    assert session.reset(1, None, "") == b""
+    session.receive(raw_frame(8, 0, 1, b"\0\0\0\x04"))
+    heard = said(session)
+    assert next(frame[3] for frame in split(heard) if frame[0] == 0) == b"body"
+    assert resets(heard) == {1: Code.NO_ERROR}
+
+
 def test_what_a_client_sends_of_a_stream_that_was_given_up_is_dropped() -> None:
     session = connected_client()
     session.receive(raw_headers(1, POST, 4))
@@ -446,6 +467,14 @@ def test_a_client_that_sends_more_than_its_window_loses_the_stream() -> None:
     (end,) = session.receive(raw_frame(0, 0, 1, b"x" * 6_000))
     assert end.kind is Kind.STREAM_RESET
     assert resets(session.owed()) == {1: Code.FLOW_CONTROL_ERROR}
+
+
+def test_a_first_window_that_makes_one_larger_than_2_gib_ends_the_connection() -> None:
+    session = connected_client()
+    session.receive(raw_headers(1, GET) + raw_frame(8, 0, 1, (2**31 - 1 - 65535).to_bytes(4, "big")))
+    assert session.error is None
+    session.receive(raw_frame(4, 0, 0, bytes.fromhex("0004 00010000")))
+    assert ending(session)[0] == Code.FLOW_CONTROL_ERROR
 
 
 def test_padding_alone_is_credited_at_once() -> None:

@@ -261,6 +261,15 @@ def test_an_extended_connect_is_for_others_an_upgrade() -> None:
     assert len(base64.b64decode(head.value(b"sec-websocket-key") or b"")) == 16
 
 
+def test_each_tunnel_has_a_key_of_its_own() -> None:
+    session = connected_client()
+    keys = set()
+    for number in (1, 3, 5):
+        (message,) = session.receive(raw_headers(number, WEBSOCKET, 4))
+        keys.add(head_of(message).value(b"sec-websocket-key"))
+    assert len(keys) == 3
+
+
 def test_an_upgrade_that_was_granted_opens_the_tunnel_of_an_extended_connect() -> None:
     stand = ClientStand()
     stand.peer.send_headers(1, WEBSOCKET)
