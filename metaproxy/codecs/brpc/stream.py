@@ -176,7 +176,7 @@ class Stream:
     def credit(self, size: int) -> bytes:
         """So many bytes have left the proxy: the FEEDBACK of that, if the peer wants it. Its sender may wait for it."""
         self._credited += self._incoming.credit(size)
-        if not self._feedback:
+        if not (self._feedback and self.connected and size):
             return b""
         meta = self._meta(FEEDBACK) + write(FEEDBACK_META, write_number(CONSUMED_SIZE, self._credited))
         return _HEADER.pack(MAGIC, len(meta), len(meta)) + meta

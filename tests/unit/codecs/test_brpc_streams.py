@@ -239,6 +239,16 @@ def test_a_sender_that_wants_no_feedback_gets_none() -> None:
     assert relay.take(Side.CLIENT) == b""
 
 
+def test_nothing_is_fed_back_where_nothing_came_or_before_the_stream_is_open() -> None:
+    relay = opened()
+    relay.client.credit(7, 0)
+    assert not relay.client.owes
+    relay = Relay(Brpc())
+    relay.from_client(call())
+    relay.client.credit(7, 5)
+    assert not relay.client.owes
+
+
 def test_the_proxy_sends_a_window_and_the_rest_once_the_receiver_has_consumed() -> None:
     relay = opened(Brpc(stream_window=Bytes(10)))
     relay.from_client(b"".join(data(1, 50, bytes(6)) for _ in range(4)))
