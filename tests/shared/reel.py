@@ -2,8 +2,9 @@
 Reel, a protocol for tests of streams: whole messages, heads and chunks, windows; ids in all frames.
 
 A frame: kind (1 byte), id (4), length (4), payload. Kinds: W whole, E whole and an error, O head, F head of a failure,
-D data, C close, T close of a tunnel's half, X failed close, R reset, U reset of what was certainly not done, I interim,
-P head that opens the request's half, w window (payload: 4 bytes of credit), G no more requests.
+N head that gets no answer, D data, C close, T close of a tunnel's half, X failed close, R reset, U reset of what was
+certainly not done, I interim, P head that opens the request's half, w window (payload: 4 bytes of credit), G no more
+requests.
 """
 
 from __future__ import annotations
@@ -78,15 +79,17 @@ class ReelSession(LengthFramed):
             return Message(Kind.DRAIN, data)
         if name == "I":
             return Message(Kind.INTERIM, data, id)
-        if name in "OFP":
+        if name in "OFPN":
             message = Message(Kind.STREAM_OPEN, data, id, {"say": data[9:].decode("latin-1")})
             if name == "F":
                 message.failed = True
             if name == "P":
                 message.duplex = True
+            if name == "N":
+                message.oneway = True
             return message
         if name not in "WE":
-            raise FrameError(f"frame of kind {name!r}; allowed are W E O F P D C T X R U I w G")
+            raise FrameError(f"frame of kind {name!r}; allowed are W E O F P N D C T X R U I w G")
         kind = Kind.REQUEST if not self._server else Kind.RESPONSE if name == "W" else Kind.ERROR
         return Message(kind, data, id, {"say": data[9:].decode("latin-1")})
 

@@ -259,6 +259,7 @@ class Replies:
                 self._reset()
         elif word == b"exec" or word == b"discard":
             if word == b"exec" and code == resp.ARRAY and not frame.startswith(b"*-1"):
+                self._perhaps = self._perhaps or (failed and self._queued_words)  # its end was dropped
                 self._executed(frame)
             if not failed or frame.startswith(b"-EXECABORT"):
                 self._queued_version, self._queued_words = 0, False

@@ -359,7 +359,7 @@ def bulk(value: bytes) -> bytes:
 
 
 def values(frame: bytes) -> list[bytes]:
-    """The values of an array, each as it stands there; [] if `frame`, a whole reply, is none."""
+    """The values of an array, each as it stands there, as far as they are whole; [] if `frame`, a reply, is none."""
     if frame[0] != ARRAY:
         return []
     found: list[bytes] = []
@@ -367,6 +367,8 @@ def values(frame: bytes) -> list[bytes]:
     at = frame.index(CRLF) + 2
     while at < len(frame):
         stop = scanner.scan(frame, at)
+        if stop < 0:
+            break
         found.append(frame[at:stop])
         at = stop
     return found

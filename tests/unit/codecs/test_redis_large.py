@@ -259,10 +259,48 @@ def test_an_answer_over_stream_over_comes_in_pieces_and_those_around_it_are_whol
     for _ in range(3):
         upstream.send(only(reader, "GET", "k"), 0)
     first, head, *chunks, last = fed(upstream, b":1\r\n" + reply + b":2\r\n")
-    assert (first.frame, last.frame) == (b":1\r\n", b":2\r\n")
+    assert [(each.kind, each.frame) for each in (first, last)] == [
+        (Kind.RESPONSE, b":1\r\n"), (Kind.RESPONSE, b":2\r\n"),
+    ]  # fmt: skip
     assert head.kind is Kind.STREAM_OPEN
     whole = join(head, chunks)
     assert (whole.kind, whole.frame) == (Kind.ERROR if reply[:1] == b"-" else Kind.RESPONSE, reply)
+
+
+def test_it_counts_as_one_answer_when_its_client_gets_a_connection_of_its_own() -> None:
+    upstream, reader = session(Side.SERVER), session()
+    upstream.send(only(reader, "GET", "k"), 0)
+    fed(upstream, b"$512\r\n" + VALUE + b"\r\n")
+    for words in (["GET", "k"], ["WATCH", "k"], ["UNWATCH"]):
+        upstream.send(only(reader, *words), 0)
+    upstream.receive(b":1\r\n+OK\r\n")
+    assert not upstream.reusable
+    upstream.receive(b"+OK\r\n")
+    assert upstream.reusable
+
+
+def test_what_exec_answers_is_whole_where_it_tells_of_subscriptions() -> None:
+    upstream, reader = session(Side.SERVER, mode="pinned"), session(mode="pinned")
+    for words in (["MULTI"], ["SUBSCRIBE", "c"], ["GET", "k"], ["EXEC"]):
+        upstream.send(only(reader, *words), 0)
+    upstream.receive(b"+OK\r\n+QUEUED\r\n+QUEUED\r\n")
+    frame = b"*2\r\n*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n$512\r\n" + VALUE + b"\r\n"
+    (answer,) = fed(upstream, frame)
+    assert (answer.kind, answer.frame) == (Kind.RESPONSE, frame)
+    (event,) = fed(upstream, b"*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nx\r\n")
+    assert event.kind is Kind.EVENT
+
+
+def test_where_it_is_too_large_its_client_may_be_subscribed() -> None:
+    upstream, reader = session(Side.SERVER, mode="pinned"), session(mode="pinned")
+    for words in (["MULTI"], ["GET", "k"], ["SUBSCRIBE", "c"], ["EXEC"], ["GET", "k"]):
+        upstream.send(only(reader, *words), 0)
+    upstream.receive(b"+OK\r\n+QUEUED\r\n+QUEUED\r\n")
+    confirmation = b"*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n"
+    (skipped,) = fed(upstream, b"*2\r\n$2048\r\n" + HUGE + b"\r\n" + confirmation)
+    assert skipped.kind is Kind.SKIPPED
+    event, answer = fed(upstream, b"*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nx\r\n:1\r\n")
+    assert (event.kind, answer.kind) == (Kind.EVENT, Kind.RESPONSE)
 
 
 @pytest.mark.parametrize("mode", ["shared", "pinned"])

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from redis_words import command
+from reel import Reel, frame, frames
 from twisted.internet.defer import Deferred
 
 from metaproxy.cluster.cluster import ConnectionSettings
@@ -106,6 +107,9 @@ def test_a_client_that_catches_up_in_time_costs_nobody_more_than_that() -> None:
     assert writer.take() == b"+OK\r\n"
     assert slow.take() == HEAD + bytes(500_000) + b"\r\n"
     assert not on.server.paused
+    on.clock.advance(PATIENCE)
+    asks(on, "GET", "a")
+    assert len(on.network.upstreams) == 1
 
 
 def test_requests_of_one_client_leave_together_or_not_at_all() -> None:
@@ -160,9 +164,18 @@ def test_a_large_command_has_a_connection_alone_and_what_follows_it_waits_for_it
     assert (neighbour.take(), client.take()) == (b"+n\r\n", b"+OK\r\n+k\r\n")
 
 
+@pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize("before", [(), (("MULTI",),), (("WATCH", "k"),), (("MULTI",), ("INCR", "n"))])
-def test_nothing_comes_between_the_pieces_of_one_while_a_filter_keeps_them(before: tuple[tuple[str, ...], ...]) -> None:
+def test_nothing_comes_between_the_pieces_of_one_while_a_filter_keeps_them(
+    before: tuple[tuple[str, ...], ...], first: bool
+) -> None:
     kept: list[Deferred[None]] = []
+
+    def keep_first(exchange: Any) -> Deferred[None] | None:
+        if not first or exchange.get("command") != "SET":
+            return None
+        kept.append(Deferred())
+        return kept[-1]
 
     def keep(exchange: object, chunk: Chunk, side: Side) -> Deferred[None] | None:
         if side is Side.SERVER:
@@ -170,7 +183,7 @@ def test_nothing_comes_between_the_pieces_of_one_while_a_filter_keeps_them(befor
         kept.append(Deferred())
         return kept[-1]
 
-    on = stage(hooks={"on_chunk": (keep,)})
+    on = stage(hooks={"on_request": (keep_first,), "on_chunk": (keep,)})
     client = on.client()
     for words in before:
         on.say(client, command(*words))
@@ -253,3 +266,18 @@ def test_a_filter_that_ends_an_answer_says_how_much_of_a_chunk_still_passes() ->
     assert client.take() == HEAD + b"val"
     assert client.closed
     assert outcomes(on) == {"reset": 1}
+
+
+@pytest.mark.parametrize(("fifo", "closed"), [(True, True), (False, False)])
+def test_a_request_in_pieces_that_gets_no_answer_leaves_no_place_for_one(fifo: bool, closed: bool) -> None:
+    on = Stage(Reel(flow="connection", fifo=fifo))
+    client = on.client()
+    on.say(client, frame("N", 1, b"tell") + frame("D", 1, b"one"))
+    assert outcomes(on) == {}
+    on.say(client, frame("C", 1))
+    assert [kind for kind, _, _ in frames(on.server.take())] == ["N", "D", "C"]
+    assert outcomes(on) == {"oneway": 1}
+    assert client.take() == b""
+    assert on.endpoints[0].active == 0
+    # Where order is all there is, an answer against the rules would be taken for the next request's.
+    assert on.server.closed is closed
