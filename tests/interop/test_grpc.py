@@ -14,6 +14,7 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -524,3 +525,37 @@ def test_recorded_calls_are_answered_the_same_when_they_are_sent_again(
     assert eventually(lambda: '{"end": ' in file.read_text())
     told = metaproxy("replay", file, "--to", f"127.0.0.1:{port}", "--compare", "--speed", "max")
     assert (told["compared"], told["failed"], told["differences"]) == (3, [], [])
+
+
+def busy(running: Proxy) -> int:
+    """The port of the server that answers a stream now, 0 for none."""
+    received = sum(value for name, value in running.stats().items() if "endpoint_received_bytes" in name)
+    if received < 1000:
+        return 0
+    (found,) = running.admin("/clusters")["clusters"]
+    ports = [int(each["address"].rpartition(":")[2]) for each in found["endpoints"] if each["active"]]
+    return ports[0] if ports else 0
+
+
+@peer("grpcio", "grpc-js")
+@pytest.mark.parametrize("client", grpc_peers.CLIENTS)
+def test_a_server_that_dies_within_a_stream_ends_it_and_the_next_call_goes_elsewhere(
+    client: str, clients: Clients, start_here: Start, proxy: Proxies
+) -> None:
+    servers, front = (free_port(), free_port()), free_port()
+    programs = [start_here(grpc_peers.server("grpcio", str(port), port)) for port in servers]
+    running = proxy({
+        "listeners": [listener("front", front, "grpc", [{"cluster": "both"}])],
+        "clusters": [cluster("both", *servers)],
+    })  # fmt: skip
+    stream = {"method": "ServerStream", "request": {"text": "x", "count": 1000, "delay_ms": 20}, "timeout": 20}
+    jobs = clients(grpc_peers.client(client))
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(jobs.run, port=front, calls=[stream])
+        port = eventually(lambda: busy(running))
+        programs[servers.index(port)].kill()
+        (result,) = waiting.result(30)
+    assert failure(result)[0] == "UNAVAILABLE"
+    assert 0 < result["error"]["count"] < 1000
+    (next_one,) = asked(clients, front, {"method": "Unary", "request": {"text": "y"}}, client=client)
+    assert next_one["value"]["replies"][0]["served_by"] != str(port)
