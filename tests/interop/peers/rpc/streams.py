@@ -11,11 +11,11 @@ messages of SIZE bytes, "bye" ends the stream behind it, "reset" resets it, "die
 consume nothing of this stream any more.
 
 job: {"protocol", "port", "window", "streams": [{"messages": [Latin-1], "big": SIZE, "pace": seconds before each
-     message is consumed, "wait": bytes}], "seconds": of patience, "leave": bool}
+     message is consumed, "wait": bytes, "background": bool}], "seconds": of patience, "leave": bool}
 value of each stream: {"got": messages, "bytes", "digest" of all that came, "sent" digest of all that went, "echo":
      whether they are equal, "ended", "reset", "refused", "seconds"}
 
-"leave": the connection is closed in the middle, once each stream got "wait" bytes.
+"leave": the connection is closed in the middle, once each stream got "wait" bytes. "background": the job ends without.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class Client:
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, start: float) -> None:
         reading = asyncio.ensure_future(reader.read(CHUNK))
-        while len(self._done) < len(self._halves):
+        while any(half.id not in self._done for half in self._awaited()):
             for half, asked in zip(self._halves, self._job["streams"], strict=True):
                 self._move(half, asked, start)
             await write(writer, self._one)
@@ -129,6 +129,11 @@ class Client:
             self._one.feed(data)
             reading = asyncio.ensure_future(reader.read(CHUNK))
         reading.cancel()
+
+    def _awaited(self) -> list[Half]:
+        """The streams whose ends the job waits for."""
+        pairs = zip(self._halves, self._job["streams"], strict=True)
+        return [half for half, asked in pairs if not asked.get("background")]
 
     def _move(self, half: Half, asked: dict[str, Any], start: float) -> None:
         now = time.monotonic()
