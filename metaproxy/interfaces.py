@@ -303,6 +303,22 @@ class IExchange(Interface):
     def remove(key: str) -> None:
         """Have the codec remove a key from the request (in on_response: from the answer)."""
 
+    def gather(most: int) -> Deferred[list[Chunk] | None]:
+        """
+        In on_request: what follows the request's head, to its end; in on_response: the answer's. [] for a whole
+        message. None where there are more than `most` bytes of payload: then answer. The chunks go nowhere else: use
+        `forward_as`, or `answer_as`, with a message that has all of it.
+        """
+
+    def forward_as(message: Message) -> None:
+        """
+        In on_request: have this sent in the place of the request, to a cluster of any protocol; see `translates` of
+        IFilter. What the server answers is a message of that protocol, until a filter uses `answer_as`.
+        """
+
+    def answer_as(message: Message) -> None:
+        """In on_response: have this be the answer, in the client's protocol: whole, or a head for the same chunks."""
+
     def alter(change: Callable[[bytes], bytes], ending: Ending | None = None) -> None:
         """
         In on_response: have `change` make other bytes of those that answer the client, which the codec made; ending:
@@ -360,6 +376,8 @@ class IFilter(Interface):
     - explain(get) -> str: what it would do with a request whose metadata and facts `get` gives, for /explain: a few
       words, nothing counted. May raise FrameError, as `get` does.
     - error_names: the protocol's own names that its Replies may have; the codec must know them.
+    - translates: the names of the protocols that it makes requests of (`forward_as`): routes on which it acts may lead
+      to clusters that speak one of these.
     - asks: the names of clusters that it asks as services; the configuration must have them. A constructor's argument
       named `clusters` is handed what finds them: see metaproxy.filters.service_cluster.Clusters.
     """
@@ -384,12 +402,13 @@ class IOnChunk(IFilter):
 
     def on_chunk(
         exchange: IExchange, chunk: Chunk, side: Side
-    ) -> bytes | Reply | Deferred[bytes | Reply | None] | None:
+    ) -> bytes | Chunk | Reply | Deferred[bytes | Chunk | Reply | None] | None:
         """
-        Pass it (None), replace its payload (bytes), end the exchange (a Reply: in the protocol's words if nothing of
-        the answer was sent, else the stream is reset, behind the Reply's `frame`, which is what still passes of a
-        server's payload), or wait: the Deferred fires with one of these, in bounded time, and the chunks behind it wait
-        as well. side: whose chunk it is. A filter that replaces bytes removes what tells their number from the head.
+        Pass it (None), replace its payload (bytes) or all of it (a Chunk of the same kind), end the exchange (a Reply:
+        in the protocol's words if nothing of the answer was sent, else the stream is reset, behind the Reply's `frame`,
+        if that is bytes, which are what still passes of a server's payload), or wait: the Deferred fires with one of
+        these, in bounded time, and the chunks behind it wait as well. side: whose chunk it is. A filter that replaces
+        bytes removes what tells their number from the head.
         """
 
 

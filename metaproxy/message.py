@@ -158,11 +158,12 @@ class Reply:
     """
     A local answer that a filter gives instead of going on.
 
-    kind: which error, or None when `frame` is the complete answer; text: at most 1 KiB, shown to the client;
-    frame: the bytes to write, made by code that knows the protocol, or None to let the codec make them from
-    kind and text; name: the protocol's own name for the error where `kind` is not precise enough, else ""; details:
-    what logs show in place of `text`, where operators may know more than clients; ending: what becomes of the client's
-    connection, None for nothing; metadata: put into the codec's frame where the protocol's errors can carry them.
+    kind: which error, or None when `frame` is the complete answer; text: at most 1 KiB, shown to the client; frame: the
+    bytes to write, or a Message for the client's session to send, made by code that knows the protocol; None to let the
+    codec make them from kind and text; name: the protocol's own name for the error where `kind` is not precise enough,
+    else ""; details: what logs show in place of `text`, where operators may know more than clients; ending: what
+    becomes of the client's connection, None for nothing; metadata: put into the codec's frame where the protocol's
+    errors can carry them.
     """
 
     __slots__ = ("details", "ending", "frame", "kind", "metadata", "name", "text")
@@ -171,7 +172,7 @@ class Reply:
         self,
         kind: ErrorKind | None,
         text: str = "",
-        frame: bytes | None = None,
+        frame: bytes | Message | None = None,
         name: str = "",
         details: str = "",
         ending: Ending | None = None,

@@ -224,7 +224,9 @@ def _called(words: str, call: Callable[[], object], owner: object, name: str) ->
 
 # -- filters, balancers
 
-_FILTER = (*HOOKS, "stop", "counters", "gauges", "collect", "explain", "inherit", "error_names")
+_FILTER = (
+    *HOOKS, "stop", "counters", "gauges", "collect", "explain", "inherit", "error_names", "asks", "translates",
+)  # fmt: skip
 
 
 def _filter(built: object) -> None:

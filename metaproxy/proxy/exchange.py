@@ -18,6 +18,7 @@ from bisect import bisect_left
 from collections.abc import Callable
 from typing import cast
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -28,7 +29,19 @@ from metaproxy.cluster.retry import RetryPolicy
 from metaproxy.cluster.routes import Route, Target
 from metaproxy.counts import BOUNDS, TargetCounts
 from metaproxy.interfaces import ICompletedExchange
-from metaproxy.message import Chunk, Ending, ErrorKind, FinalFrame, FrameError, Hold, Kind, Message, Mutation, Reply
+from metaproxy.message import (
+    Chunk,
+    Ending,
+    ErrorKind,
+    FinalFrame,
+    FrameError,
+    Hold,
+    Kind,
+    Message,
+    Mutation,
+    Reply,
+    Side,
+)
 from metaproxy.proxy import filter_chain, local_answer, request_timeout
 from metaproxy.proxy.attempt import Attempt
 from metaproxy.proxy.culprit import culprit
@@ -49,6 +62,16 @@ _ONEWAY = Kind.ONEWAY
 _EXCHANGE = Hold.EXCHANGE
 _ERROR = Kind.ERROR
 _STREAM_OPEN = Kind.STREAM_OPEN
+
+
+class Forwarded(Mutation):
+    """Changes to what a filter sends in the place of the request."""
+
+    __slots__ = ("message",)
+
+    def __init__(self, message: Message, changes: Mutation | None) -> None:
+        super().__init__(changes.set if changes is not None else None, changes.remove if changes is not None else ())
+        self.message = message
 
 
 @implementer(ICompletedExchange)
@@ -365,12 +388,22 @@ class Exchange:
         """Both sides have said all."""
         stream = cast(ExchangeStream, self.stream)
         failed = stream.failed or getattr(self.response, "failed", False)
+        self._end_attempt(stream, failed)
+        self.data = b""
+        self.complete("error" if failed else "ok")
+
+    def _end_attempt(self, stream: ExchangeStream, failed: bool) -> None:
         attempt = stream.attempt
         if attempt is not None and not attempt.done:
             attempt.endpoint.answered(failed)
             attempt.ended()
-        self.data = b""
-        self.complete("error" if failed else "ok")
+
+    def _end_answer(self, stream: ExchangeStream) -> None:
+        """A whole message answers the client: if the server's was a stream, a filter has it, or wants no more of it."""
+        if stream.answered:
+            self._end_attempt(stream, stream.failed)
+        else:
+            self._stop()
 
     def allowed(self) -> float:
         return request_timeout.allowed(self)
@@ -398,6 +431,8 @@ class Exchange:
         except FrameError as error:
             self.local(Reply(ErrorKind.BAD_RESPONSE, str(error)))
             return
+        if self.stream is not None:
+            self._end_answer(self.stream)
         outcome = "error" if response.kind is _ERROR else "ok"
         alteration = getattr(self, "_alteration", None)  # a slot that is filled when a filter asks for it
         if alteration is not None:
@@ -405,6 +440,18 @@ class Exchange:
             return
         self.response_bytes = len(self.data)
         self.complete(outcome)
+
+    def gather(self, most: int) -> Deferred[list[Chunk] | None]:
+        side, message = (Side.CLIENT, self.message) if self.response is None else (Side.SERVER, self.response)
+        if message.kind is not _STREAM_OPEN:
+            return succeed([])
+        return cast(ExchangeStream, self.stream).collect(side, most)
+
+    def forward_as(self, message: Message) -> None:
+        self._changes = Forwarded(message, self._changes)
+
+    def answer_as(self, message: Message) -> None:
+        self.response = message
 
     def alter(self, change: Callable[[bytes], bytes], ending: Ending | None = None) -> None:
         self._alteration = change, ending
@@ -574,6 +621,10 @@ class Exchange:
         """A copy of `message` with the route's mutation and then the filters' own applied. May raise FrameError."""
         changes, self._changes = self._changes, None
         codec = self.snapshot.codec
+        if type(changes) is Forwarded:
+            message, codec = changes.message, cast("Target", self.target).cluster.codec
+            if template is None and not changes.set and not changes.remove:
+                return message
         if codec.mutable:
             return message
         if template is None:

@@ -1,14 +1,40 @@
 """
-Answers that come as a stream, for who can only take whole ones: the pieces of a split request, mirrors, health checks.
+Streams, for who can only take whole messages: the pieces of a split request, mirrors, health checks, some filters.
 
-Lives here: `Gatherer` and `WholeAnswers`, for a Requester that takes whole answers only. Does not: how much may be
-gathered (who uses it says).
+Lives here: `Gatherer` and `WholeAnswers`, for a Requester that takes whole answers only; `Collected`, the chunks that a
+filter waits for. Does not: how much may be gathered (who uses it says).
 """
 
 from __future__ import annotations
 
+from twisted.internet.defer import Deferred
+
 from metaproxy.message import Chunk, ErrorKind, Kind, Message
 from metaproxy.proxy.roles import Try
+
+
+class Collected:
+    """
+    The chunks of one half, up to its end. most: bytes of payload. deferred: fires with them, with None where there are
+    more bytes.
+    """
+
+    __slots__ = ("_chunks", "_most", "_size", "deferred")
+
+    def __init__(self, most: int) -> None:
+        self.deferred: Deferred[list[Chunk] | None] = Deferred()
+        self._chunks: list[Chunk] = []
+        self._most = most
+        self._size = 0
+
+    def add(self, chunk: Chunk) -> bool:
+        """Whether more is wanted. If not, call `finish`."""
+        self._size += len(chunk.frame)
+        self._chunks.append(chunk)
+        return self._size <= self._most and chunk.kind is not Kind.STREAM_CLOSE
+
+    def finish(self) -> None:
+        self.deferred.callback(self._chunks if self._size <= self._most else None)
 
 
 class Gatherer:

@@ -38,7 +38,8 @@ def frame(exchange: Answerable, reply: Reply) -> bytes:
     as a client that waits for ever would be worse off than one whose connection ends.
     """
     if reply.frame is not None and exchange.message.kind is not Kind.ONEWAY:
-        return reply.frame
+        made = reply.frame
+        return exchange.client.session.send(made, exchange.message.id) if isinstance(made, Message) else made
     codec = exchange.snapshot.codec
     try:
         return _error(exchange, reply)

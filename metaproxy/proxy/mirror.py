@@ -289,6 +289,8 @@ class Copy:
         self._waits = False
         if answer is None or exchange.response is None or exchange.outcome not in _ANSWERED:
             return
+        if exchange.snapshot.codec.name != self.target.cluster.codec.name:  # a filter translates, and has its answer
+            return
         counts = self.target.counts
         counts.compared += 1
         text = self._difference(exchange, exchange.response, answer)

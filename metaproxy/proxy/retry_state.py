@@ -155,7 +155,7 @@ class RetryState:
             self._try()
 
     def _safe(self) -> bool:
-        return self._policy.unsafe or self._cluster.codec.safe(self.exchange.message)
+        return self._policy.unsafe or self._cluster.codec.safe(self._message)
 
     def _forget(self, attempt: Try) -> None:
         if attempt in self._live:

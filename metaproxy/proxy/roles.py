@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Protocol
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
@@ -20,7 +21,7 @@ from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.routes import Route, Target
 from metaproxy.counts import ListenerCounts, TargetCounts
 from metaproxy.interfaces import ICodec, ISession
-from metaproxy.message import Chunk, ErrorKind, Message, Reply
+from metaproxy.message import Chunk, ErrorKind, Message, Reply, Side
 from metaproxy.proxy.deadlines import DeadlineQueues
 from metaproxy.proxy.flush_queue import FlushQueue
 from metaproxy.proxy.overload import OverloadMonitor
@@ -418,6 +419,8 @@ class ExchangeStream(Protocol):
     @property
     def failed(self) -> bool: ...
     @property
+    def answered(self) -> bool: ...
+    @property
     def attempt(self) -> Try | None: ...
     @property
     def exchange(self) -> OpenExchange | None: ...
@@ -444,6 +447,9 @@ class ExchangeStream(Protocol):
         """The filters are done with the head."""
 
     def from_server(self, chunk: Chunk) -> None: ...
+
+    def collect(self, side: Side, most: int) -> Deferred[list[Chunk] | None]:
+        """See IExchange.gather."""
 
     def ended(self, counts: TargetCounts) -> None:
         """The exchange is complete. Called once. counts: where it is counted."""

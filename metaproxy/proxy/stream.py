@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 
 from metaproxy.counts import StreamCounts, TargetCounts
 from metaproxy.message import Chunk, Kind, Message, Reply, Side
+from metaproxy.proxy.gathering import Collected
 from metaproxy.proxy.roles import StreamClient, StreamCopy, StreamExchange, Try
 
 WINDOW = 64 * 1024
@@ -35,10 +36,11 @@ class Half:
     """
     One direction. open: more may be sent on; ended: its CLOSE has come. bytes, chunks: what came, in all. queue: chunks
     that wait for what is before them, `queued` bytes by flow control; blocked: they do. owing: bytes by flow control
-    that came and were not credited. stopped: the connection that they come on is not read, because of them.
+    that came and were not credited. stopped: the connection that they come on is not read, because of them. collected:
+    what a filter waits for, while it does.
     """
 
-    __slots__ = ("blocked", "bytes", "chunks", "ended", "open", "owing", "queue", "queued", "stopped")
+    __slots__ = ("blocked", "bytes", "chunks", "collected", "ended", "open", "owing", "queue", "queued", "stopped")
 
     def __init__(self, open: bool) -> None:
         self.open = open
@@ -48,6 +50,7 @@ class Half:
         self.queue: deque[Chunk] = deque()
         self.queued = self.owing = 0
         self.stopped = False
+        self.collected: Collected | None = None
 
     def take(self, chunk: Chunk) -> None:
         self.bytes += len(chunk.frame)
@@ -68,6 +71,7 @@ class Half:
     def clear(self) -> None:
         self.queue.clear()
         self.queued = 0
+        self.collected = None
 
 
 class Stream:
@@ -106,9 +110,14 @@ class Stream:
     # -- time
 
     def watch(self) -> None:
-        """Start the clock: see `_due`."""
-        if self._timer is None and not self.over:
+        """Start the clock: see `_due`. A request that was gathered has a cluster only now, whose time counts."""
+        if self.over:
+            return
+        if self._timer is None:
             self._moved = self.client.network.turn.now
+            self._arm()
+        elif self._awaits_head:
+            self._stop_timer()
             self._arm()
 
     def _arm(self) -> None:
@@ -174,7 +183,10 @@ class Stream:
         self._moved = self.client.network.turn.now
         half.take(chunk)
         if half.blocked or self.attempt is None:
-            half.keep(chunk)
+            if half.collected is not None:
+                self._collect(Side.CLIENT, half, chunk)
+            else:
+                half.keep(chunk)
         else:
             self._filter(Side.CLIENT, half, chunk, 0)
         if half.owing > WINDOW and not half.stopped and not self.over and self.client.session.flow != "stream":
@@ -316,6 +328,9 @@ class Stream:
         self._moved = self.client.network.turn.now
         half.take(chunk)
         if half.blocked:
+            if half.collected is not None:
+                self._collect(Side.SERVER, half, chunk)
+                return
             half.keep(chunk)
             self.client.keep_waiting(self, chunk.size)
         else:
@@ -360,6 +375,36 @@ class Stream:
 
     # -- filters
 
+    def collect(self, side: Side, most: int) -> Deferred[list[Chunk] | None]:
+        """In the place of what follows: see IExchange.gather. The sender gets credit as the chunks come."""
+        half = self.up if side is Side.CLIENT else self.down
+        collected = half.collected = Collected(most)
+        while half.queue and half.collected is collected:
+            chunk = half.next()
+            if side is Side.SERVER:
+                self.client.keep_waiting(self, -chunk.size)
+            self._collect(side, half, chunk)
+        return collected.deferred
+
+    def _collect(self, side: Side, half: Half, chunk: Chunk) -> None:
+        collected = half.collected
+        assert collected is not None
+        more = collected.add(chunk)
+        if side is Side.CLIENT:
+            self._credit_up()
+        else:
+            self._credit_down()
+        if more:
+            return
+        half.collected = None
+        if chunk.kind is _CLOSE:
+            half.open = False
+            if side is Side.CLIENT:
+                self._request_ended()
+            elif chunk.failed:
+                self.failed = True
+        collected.finish()
+
     def _release(self, side: Side, half: Half) -> None:
         """What waited goes on, until a filter makes it wait again."""
         half.blocked = False
@@ -378,7 +423,7 @@ class Stream:
                 exchange.client.listener.filter_failed(hook, Failure())
 
     def _filter(self, side: Side, half: Half, chunk: Chunk, start: int) -> None:
-        """The on_chunk hooks from number `start` on, then the other side. A hook may replace the payload."""
+        """The on_chunk hooks from number `start` on, then the other side. A hook may replace a chunk."""
         exchange = self.exchange
         assert exchange is not None
         hooks = exchange.matched_route.on_chunk
@@ -410,12 +455,14 @@ class Stream:
         assert exchange is not None
         if isinstance(said, bytes):
             return chunk.with_frame(said)
+        if isinstance(said, Chunk):
+            return said
         if isinstance(said, Reply):
-            if said.frame and side is Side.SERVER:
+            if isinstance(said.frame, bytes) and said.frame and side is Side.SERVER:
                 exchange.write(Chunk(_DATA, said.frame, chunk.id))
             exchange.local(said)
         else:
-            text = f"it gave {said!r:.100}; it may give None, bytes, a Reply, or a Deferred of one of these"
+            text = f"it gave {said!r:.100}; it may give None, bytes, a Chunk, a Reply, or a Deferred of these"
             exchange.chunk_failed(exchange.matched_route.on_chunk[index], Failure(TypeError(text)))
         return None
 
@@ -500,6 +547,11 @@ class Stream:
     @property
     def request_bytes(self) -> int:
         return self.up.bytes
+
+    @property
+    def answered(self) -> bool:
+        """Whether the answer has come to its end."""
+        return self.down.ended
 
     @property
     def waiting_bytes(self) -> int:

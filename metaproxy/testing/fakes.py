@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from metaproxy.interfaces import IEndpoint, IExchange
-from metaproxy.message import Ending, Kind, Message, Mutation
+from metaproxy.message import Chunk, Ending, Kind, Message, Mutation
 from metaproxy.routing.matcher import FACTS
 
 
@@ -39,7 +40,8 @@ class FakeExchange:
     metadata: what the codec would have read of the request; facts: of the peer, such as source.address; message,
     response: whole messages, where metadata are not enough. Afterwards: `changes` is the Mutation of what the filter
     had set and removed, `time_limit` what it gave `limit`, `alteration` and `ending` what it gave `alter`, `learnt` as
-    in IExchange. streamed: set it for an exchange with a stream.
+    in IExchange; `forwarded` and `response` are what it gave `forward_as` and `answer_as`. streamed: set it for an
+    exchange with a stream; chunks: what `gather` gives.
 
         exchange = FakeExchange({"tenant": "blue"})
         assert Tenants(["green"]).on_request(exchange).kind is ErrorKind.DENIED
@@ -75,6 +77,8 @@ class FakeExchange:
         self.details = ""
         self.learnt: dict[str, str | None] | None = None
         self.streamed = False
+        self.chunks: list[Chunk] = []
+        self.forwarded: Message | None = None
         self.changes = Mutation()
         self.time_limit: float | None = None
         self.alteration: Callable[[bytes], bytes] | None = None
@@ -109,6 +113,15 @@ class FakeExchange:
 
     def remove(self, key: str) -> None:
         self.changes.remove = (*self.changes.remove, key)
+
+    def gather(self, most: int) -> Deferred[list[Chunk] | None]:
+        return succeed(self.chunks if sum(len(chunk.frame) for chunk in self.chunks) <= most else None)
+
+    def forward_as(self, message: Message) -> None:
+        self.forwarded = message
+
+    def answer_as(self, message: Message) -> None:
+        self.response = message
 
     def alter(self, change: Callable[[bytes], bytes], ending: Ending | None = None) -> None:
         self.alteration, self.ending = change, ending

@@ -72,9 +72,9 @@ def _fallback_fits(
             reading.problem(reading.at(cluster, "fallback"), "a cluster can't fall back to itself")
         elif other is not None:
             for listener in used.get(cluster.name, ()):
-                protocol = other.protocol or listener.protocol
-                if protocol.name != listener.protocol.name:
-                    text = f"cluster {name!r} speaks {protocol.name}, requests come from {listener.protocol.name}"
+                protocol, own = other.protocol or listener.protocol, cluster.protocol or listener.protocol
+                if protocol.name != own.name:
+                    text = f"cluster {name!r} speaks {protocol.name}, requests to this one are {own.name}"
                     reading.problem(reading.at(cluster, "fallback"), text)
                     break
 
@@ -98,9 +98,9 @@ def _cluster_fits(listener: model.Listener, route: model.Route, cluster: model.C
     key = "mirror" if cluster.name not in _targets(route) else "cluster" if route.cluster is not None else "clusters"
     at = reading.at(route, key)
     protocol = cluster.protocol or listener.protocol
-    if protocol.name != listener.protocol.name:
+    if protocol.name != listener.protocol.name and protocol.name not in _translated(listener, route, reading):
         speaks = f"cluster {cluster.name!r} speaks {protocol.name}, clients of the listener {listener.protocol.name}"
-        reading.problem(at, f"{speaks}; metaproxy does not translate")
+        reading.problem(at, f"{speaks}; no filter of the route translates that")
         return
     codec, mode = reading.codec(protocol), cluster.connections.mode
     probe_is_there(cluster, codec, reading)
@@ -116,6 +116,12 @@ def _cluster_fits(listener: model.Listener, route: model.Route, cluster: model.C
     if route.hash and not getattr(balancer, "uses_hash", balancer is None and reading.gives(cluster, "balancer")):
         text = f"has no effect: the balancer of cluster {cluster.name!r}, {cluster.balancer.name}, looks at no hash"
         reading.warn(reading.at(route, "hash"), text)
+
+
+def _translated(listener: model.Listener, route: model.Route, reading: Reading) -> set[str]:
+    """The protocols that filters which act on the route make requests of."""
+    uses = [route.filters.get(use.name, use) for use in listener.filters]
+    return {name for use in uses if use is not None for name in getattr(reading.built(use), "translates", ())}
 
 
 def _subset_is_there(

@@ -69,6 +69,17 @@ class Gate:
 
 
 @implementer(IOnRequest)
+class Interpreter:
+    """Makes requests of another protocol."""
+
+    def __init__(self, into: str) -> None:
+        self.translates = (into,)
+
+    def on_request(self, exchange: IExchange) -> Reply | None:
+        return None
+
+
+@implementer(IOnRequest)
 class Unreadable:
     """Its author named a type that nobody can find."""
 
@@ -100,5 +111,6 @@ held = Declaration(ICodec, "held", Held)
 no_codec = Declaration(ICodec, "no_codec", NoCodec)
 missing = Declaration(ICodec, "missing", "metaproxy.codecs.nowhere.Nothing")
 gate = Declaration(IFilter, "gate", Gate)
+interpreter = Declaration(IFilter, "interpreter", Interpreter)
 unreadable = Declaration(IFilter, "unreadable", Unreadable)
 narrow = Declaration(ILoadBalancer, "narrow", Narrow)

@@ -59,8 +59,32 @@ def test_a_pinned_protocol_needs_no_connections_mode_and_takes_no_other() -> Non
 
 def test_a_cluster_speaks_what_its_clients_speak() -> None:
     (problem,) = refused(mesh(cluster=", protocol: mute"))
-    assert problem.endswith("cluster 'demo' speaks mute, clients of the listener dubbo; metaproxy does not translate")
+    assert problem.endswith(
+        "cluster 'demo' speaks mute, clients of the listener dubbo; no filter of the route translates that"
+    )
     accepted(mesh(cluster=", protocol: {name: dubbo, depth: 3}"))
+
+
+def test_a_cluster_may_speak_what_a_filter_of_its_route_translates_requests_into() -> None:
+    filters = ", filters: [interpreter: {into: mute}]"
+    accepted(mesh(listener=filters, cluster=", protocol: mute"))
+    accepted(mesh(listener=filters))
+    other = ", filters: [interpreter: {into: held}]"
+    (problem,) = refused(mesh(listener=other, cluster=", protocol: mute"))
+    assert problem.endswith("no filter of the route translates that")
+    off = "[{cluster: demo, filters: {interpreter: off}}]"
+    assert len(refused(mesh(off, listener=filters, cluster=", protocol: mute"))) == 1
+    into = "[{cluster: demo, filters: {interpreter: {into: mute}}}]"
+    accepted(mesh(into, listener=other, cluster=", protocol: mute"))
+
+
+def test_a_fallback_speaks_what_its_cluster_speaks() -> None:
+    filters = ", filters: [interpreter: {into: mute}]"
+    spare = "}, {name: spare, endpoints: [127.0.0.1:20882]"
+    both = f", protocol: mute, fallback: [spare]{spare}, protocol: mute"
+    accepted(mesh(listener=filters, cluster=both))
+    (problem,) = refused(mesh(listener=filters, cluster=f", protocol: mute, fallback: [spare]{spare}"))
+    assert problem.endswith("cluster 'spare' speaks dubbo, requests to this one are mute")
 
 
 def test_a_protocol_that_needs_a_connection_a_client_gets_no_other() -> None:
