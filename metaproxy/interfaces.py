@@ -402,7 +402,7 @@ class IOnChunk(IFilter):
 
     def on_chunk(
         exchange: IExchange, chunk: Chunk, side: Side
-    ) -> bytes | Chunk | Reply | Deferred[bytes | Chunk | Reply | None] | None:
+    ) -> bytes | Chunk | Reply | Deferred[bytes | Reply | None] | None:
         """
         Pass it (None), replace its payload (bytes) or all of it (a Chunk of the same kind), end the exchange (a Reply:
         in the protocol's words if nothing of the answer was sent, else the stream is reset, behind the Reply's `frame`,

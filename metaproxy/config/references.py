@@ -13,6 +13,8 @@ from metaproxy.config.model import Config
 from metaproxy.config.sections.listener import Listener
 from metaproxy.config.sections.route import Route
 
+_ASKED = ("service", "jwks", "reflection")
+
 
 def files_of(config: Config) -> set[Path]:
     """Files whose content is part of the configuration: those of secrets, certificates and keys."""
@@ -49,12 +51,12 @@ def asked(config: Config) -> dict[str, bool]:
 
 def _services(options: object) -> Iterator[tuple[str, Mapping[object, object]]]:
     """
-    The mappings within a filter's options that name a cluster, with its name: `service:` and `jwks:`, wherever they
-    stand.
+    The mappings within a filter's options that name a cluster, with its name: `service:`, `jwks:` and `reflection:`,
+    wherever they stand.
     """
     if isinstance(options, Mapping):
         for key, inner in options.items():
-            name = inner.get("cluster") if key in ("service", "jwks") and isinstance(inner, Mapping) else None
+            name = inner.get("cluster") if key in _ASKED and isinstance(inner, Mapping) else None
             if isinstance(name, str):
                 yield name, inner
             else:

@@ -31,6 +31,7 @@ metadata_exchange = Declaration(
     IFilter, "metadata_exchange", "metaproxy.filters.istio.metadata_exchange.MetadataExchange"
 )
 rbac = Declaration(IFilter, "rbac", "metaproxy.filters.rbac.Rbac")
+transcode = Declaration(IFilter, "transcode", "metaproxy.filters.transcode.filter.Transcode")
 
 least_request = Declaration(ILoadBalancer, "least_request", "metaproxy.balancers.least_request.LeastRequest")
 maglev = Declaration(ILoadBalancer, "maglev", "metaproxy.balancers.maglev.Maglev")

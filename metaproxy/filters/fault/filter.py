@@ -271,6 +271,6 @@ class StreamFaults(AnswerFaults):
             return said
         passing = said.frame if isinstance(said, Reply) else said
         now = self._clock.seconds()
-        answer.free = max(answer.free, now) + len(chunk.frame if passing is None else passing) / plan.rate
+        answer.free = max(answer.free, now) + len(passing if isinstance(passing, bytes) else chunk.frame) / plan.rate
         wait = min(answer.free - now, MAX_DELAY)
         return self._later(active, wait, lambda: said) if wait > 0 else said
