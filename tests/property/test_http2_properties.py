@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from random import Random
 
 from h2.config import H2Configuration
@@ -11,10 +11,13 @@ from h2.events import DataReceived, Event, RequestReceived, SettingsAcknowledged
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes
 from http2_relay import Relay
+from http2_stand import GET, POST, connected_client, literal_block, raw_frame, raw_headers, resets
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metaproxy.codecs.http.http2 import Http2Client, Http2Server, Options
+from metaproxy.codecs.http.model import parts, trailer_block
+from metaproxy.message import Chunk, Kind
 
 STREAMS, STEPS = 12, 300
 
@@ -322,3 +325,103 @@ def test_bytes_cut_anywhere_give_the_same_messages() -> None:
     }
     for size in range(1, 60):
         assert seen(size) == wanted
+
+
+# Frames as they come, right and wrong
+
+
+class Writer:
+    """Frames of a peer that keeps to the rules, but for one in so many."""
+
+    def __init__(self, random: Random) -> None:
+        self.random = random
+        self.wrong = random.choice((0.0, 0.02, 0.2))
+        self.next = 1
+        self.open: list[int] = []
+
+    def frame(self) -> bytes:
+        if self.random.random() < self.wrong:
+            return self.any()
+        choice = self.random.random()
+        if choice < 0.3 or not self.open:
+            return self.headers()
+        if choice < 0.7:
+            return self.data()
+        if choice < 0.8:
+            stream = self.open.pop(self.random.randrange(len(self.open)))
+            return raw_headers(stream, [("x-sum", "1")])
+        return self.control()
+
+    def headers(self) -> bytes:
+        stream, self.next = self.next, self.next + 2
+        ends = self.random.random() < 0.3
+        if not ends:
+            self.open.append(stream)
+        fields = self.random.choice((GET, POST, [*POST, ("x-one", "1" * 50)], [*POST, ("X-Wrong", "1")]))
+        whole = raw_headers(stream, fields, 5 if ends else 4)
+        if self.random.random() < 0.7:
+            return whole
+        block = literal_block(fields)
+        at = self.random.randrange(len(block))
+        return raw_frame(1, int(ends), stream, block[:at]) + raw_frame(9, 4, stream, block[at:])
+
+    def data(self) -> bytes:
+        at = self.random.randrange(len(self.open))
+        stream, ends = self.open[at], self.random.random() < 0.3
+        if ends:
+            del self.open[at]
+        payload = self.random.randbytes(self.random.choice((0, 1, 5, 300)))
+        if self.random.random() < 0.3:
+            return raw_frame(0, 8 | ends, stream, b"\x03" + payload + bytes(3))
+        return raw_frame(0, int(ends), stream, payload)
+
+    def control(self) -> bytes:
+        stream = self.random.choice(self.open)
+        return self.random.choice(
+            (
+                raw_frame(2, 0, stream, bytes(5)),
+                raw_frame(3, 0, stream, bytes(4)),
+                raw_frame(4, 0, 0, b"\0\4\0\0\0\7"),
+                raw_frame(6, 0, 0, bytes(8)),
+                raw_frame(8, 0, stream, b"\0\0\0\1"),
+                raw_frame(8, 0, stream, bytes(4)),
+                raw_frame(99, 0, stream, b"unknown"),
+            )
+        )
+
+    def any(self) -> bytes:
+        kind, stream, flags = self.random.randrange(10), self.random.randrange(8), self.random.randrange(256)
+        return raw_frame(kind, flags, stream, self.random.randbytes(self.random.randrange(10)))
+
+
+def seen(pieces: Iterable[bytes]) -> tuple[str, dict[int, tuple[bytes, bytes, bool]]]:
+    """The error, and body, trailers and end of each request that was not reset."""
+    session = connected_client()
+    halves: dict[int, tuple[bytes, bytes, bool]] = {}
+    reset = set()
+    for piece in pieces:
+        for message in session.receive(piece):
+            body, trailers, ended = halves.get(message.id, (b"", b"", False))
+            assert not ended or message.kind is Kind.STREAM_RESET
+            if message.kind is Kind.REQUEST:
+                _, body, pairs = parts(message)
+                trailers, ended = trailer_block(pairs or []), True
+            elif message.kind is Kind.STREAM_RESET:
+                reset.add(message.id)
+            elif isinstance(message, Chunk):
+                body, trailers, ended = body + message.frame, message.trailers, message.kind is Kind.STREAM_CLOSE
+            halves[message.id] = body, trailers, ended
+        assert session.buffered < 32768
+    if session.error is not None:
+        return str(session.error), {}
+    said = resets(session.owed())
+    return "", {id: half for id, half in halves.items() if id not in reset and id not in said}
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, 1 << 32), st.integers(1, 40))
+def test_any_frames_cut_anywhere_are_the_same_requests_and_the_same_error(seed: int, step: int) -> None:
+    random = Random(seed)
+    writer = Writer(random)
+    data = b"".join(writer.frame() for _ in range(random.randrange(1, 40)))
+    assert seen([data]) == seen(data[at : at + step] for at in range(0, len(data), step))

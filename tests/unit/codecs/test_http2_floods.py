@@ -96,6 +96,19 @@ def test_rapid_reset() -> None:
     assert ending(session)[0] == CALM
 
 
+def test_answers_that_were_read_do_not_pay_for_any_number_of_resets() -> None:
+    session = client(Time())
+    for number in range(1, 10_001, 2):
+        session.receive(raw_headers(number, GET))
+        session.send(whole(answer_head(200, []), b"", number), number)
+    number = 10_001
+    while session.error is None and number < 20_000:
+        session.receive(raw_headers(number, POST, 4) + raw_frame(3, 0, number, b"\0\0\0\x08"))
+        number += 2
+    assert number < 11_100
+    assert ending(session)[0] == CALM
+
+
 def test_resets_that_the_peer_provokes_count_as_its_own() -> None:
     """CVE-2025-8671: the proxy itself is made to reset streams whose requests are under way."""
     session = client(Time())
