@@ -82,6 +82,7 @@ class _Known:
         self._name = codec.name
         self._own = [key for key in (*codec.keys, *ALWAYS) if "<" not in key]
         self._known = frozenset((*self._own, *more))
+        self._families = tuple(key[:at] for key in codec.keys if (at := key.find("<")) > 0)
         says = getattr(codec, "open_keys", None)
         self._closed = says is False and not opened and all("<" not in key for key in codec.keys)
         self._lenient = lenient
@@ -93,7 +94,7 @@ class _Known:
                 self._check_values(key, node, condition, reading)
             if key.startswith(FACTS) and key not in _FACTS and get_close_matches(key, _FACTS, 1, _NEAR):
                 reading.problem(node, f"no connection has {key!r}; {near(key, _FACTS, 'fact')}")
-            if key in self._known or key.startswith(FACTS):
+            if key in self._known or key.startswith((*FACTS, *self._families)):
                 continue
             is_near = bool(get_close_matches(key, self._own, 1, _NEAR))
             if self._closed:

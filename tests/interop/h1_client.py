@@ -56,16 +56,20 @@ class H1Client:
 
     def answer(self, method: str = "GET") -> Answer:
         """The next answer, to a request of this method."""
-        interim = []
+        interim: list[int] = []
         while (status := int(self._stream.readline().split()[1])) < 200:
-            interim.append(status)
             if status == 101:
-                break
+                return Answer(status, self._fields(), interim)
+            interim.append(status)
             self._fields()
         answer = Answer(status, self._fields(), interim)
-        if method != "HEAD" and status not in (101, 204, 304):
+        if method != "HEAD" and status not in (204, 304):
             self._body(answer)
         return answer
+
+    def read(self, size: int) -> bytes:
+        """So many bytes behind an answer, of a tunnel."""
+        return self._stream.read(size)
 
     def ended(self) -> bool:
         """Whether the server closed the connection, and said nothing more."""

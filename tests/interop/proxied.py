@@ -89,6 +89,23 @@ class Proxy:
                 counted[found[1]] += int(value)
         return dict(counted)
 
+    def memory(self) -> int:
+        """Bytes of it that are resident now."""
+        return self._kib("VmRSS") << 10
+
+    def peak(self) -> int:
+        """Bytes of it that were resident at most, since the start or since `forget_peak`."""
+        return self._kib("VmHWM") << 10
+
+    def forget_peak(self) -> None:
+        """Has `peak` begin again with what is resident now."""
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+
+    def _kib(self, name: str) -> int:
+        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        (line,) = [line for line in lines if line.startswith(f"{name}:")]
+        return int(line.split()[1])
+
     def log(self) -> str:
         return self._program.text()
 

@@ -146,11 +146,11 @@ class ServerSession(Session):
         if status < 200:
             self._interim(head, messages)
             return at
-        if flags & answers.CLOSE:
-            messages.append(Message(Kind.DRAIN, b""))
         if self._method == b"CONNECT" and status < 300:
             self._open_tunnel(head, messages)
             return at
+        if flags & answers.CLOSE:
+            messages.append(Message(Kind.DRAIN, b""))
         failed = rules.failed(head, None)
         if not flags and 0 <= length <= len(data) - at and self._method != b"HEAD" and status != 304:
             # Most answers: whole, in one read.
@@ -227,6 +227,8 @@ class ServerSession(Session):
         messages.append(interim(head, self._id, self._rules.more))
 
     def _open_tunnel(self, head: Head, messages: list[Message]) -> None:
+        # No request follows, not even once both halves have ended and the connection is not lost yet.
+        messages.append(Message(Kind.DRAIN, b""))
         message = opening(head, self._id, self._rules.more)
         message.duplex = True
         messages.append(message)

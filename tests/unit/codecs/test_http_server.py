@@ -185,7 +185,8 @@ def test_an_answer_to_head_has_no_body_and_keeps_the_length() -> None:
 def test_101_opens_both_halves() -> None:
     session = server(protocol=b"websocket")
     switched = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nX-A: b\r\n\r\n"
-    opened, early = session.receive(switched + b"\x81\x00")
+    drain, opened, early = session.receive(switched + b"\x81\x00")
+    assert drain.kind is Kind.DRAIN
     assert (opened.kind, opened.duplex) == (Kind.STREAM_OPEN, True)
     assert opened.frame.endswith(b"X-A: b\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
     assert (early.kind, early.frame) == (DATA, b"\x81\x00")
@@ -207,7 +208,8 @@ def test_an_upgrade_that_the_server_declines_is_an_answer_as_any() -> None:
 
 
 def test_connect_opens_a_tunnel_by_2xx_alone() -> None:
-    (opened,) = server(b"CONNECT").receive(OK + b"Content-Length: 5\r\n\r\n")
+    drain, opened = server(b"CONNECT").receive(OK + b"Content-Length: 5\r\n\r\n")
+    assert drain.kind is Kind.DRAIN
     assert (opened.kind, opened.duplex) == (Kind.STREAM_OPEN, True)
     (refused,) = server(b"CONNECT").receive(b"HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno")
     assert refused.kind is Kind.RESPONSE

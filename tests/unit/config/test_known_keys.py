@@ -145,6 +145,12 @@ def test_thrift_with_headers_has_those_that_senders_choose(transport: str) -> No
     assert ["did you mean 'method'?" in one for one in warnings if "own keys" in one] == [True]
 
 
+def test_keys_of_a_family_that_a_codec_has_are_its_own() -> None:
+    assert outcome("http", "match: {query.v: a, cookie.canary: b, header.query: c, path: /}") == ([], [])
+    (warning,) = outcome("http", "match: {querys: a}")[1]
+    assert "did you mean 'query'?" in warning
+
+
 def test_mutations_of_an_open_codec_are_warned_of_where_a_key_is_nearly_its_own() -> None:
     problems, warnings = outcome("dubbo", "request: {set: {tenant: a}, remove: [methd]}")
     assert problems == []

@@ -307,6 +307,19 @@ def test_a_websocket_is_bytes_both_ways_until_both_ends_have_closed() -> None:
     assert server.closed
 
 
+def test_a_connection_that_was_a_websocket_gets_no_further_request() -> None:
+    stage = stage_of()
+    client, server = started(stage, get("/chat", WEBSOCKET))
+    stage.say(server, b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+    stage.finish(server)
+    stage.finish(client)
+    server.take()
+    other = stage.client()
+    stage.say(other, get("/next"))
+    assert server.take() == b""
+    assert stage.network.upstreams[-1].take() == passed("/next")
+
+
 def test_what_a_client_sends_before_its_websocket_is_open_follows_once_it_is() -> None:
     stage = stage_of()
     client, server = started(stage, get("/chat", WEBSOCKET) + b"early")
