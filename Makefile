@@ -1,4 +1,4 @@
-# Every target sets up what it needs in the tree (.venv, .peers, .bench: ignored by git) and runs on a fresh machine.
+# Every target sets up what it needs in the tree (.venv, .peers, .bench, .fuzz: ignored by git) and runs on a fresh machine.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +9,7 @@ WEB ?=
 # What is compiled is kept, whatever the environment says: tests' rewritten asserts take as long as a tenth of all tests.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: all test coverage test-latest interop interop-suites soak chaos lint bench demo docs reference lock clean
+.PHONY: all test coverage test-latest interop interop-suites soak chaos fuzz lint bench demo docs reference lock clean
 
 all: lint test
 
@@ -59,6 +59,12 @@ chaos: $(VENV)/.installed
 	tests/interop/install $(BIN)/python
 	$(BIN)/python -m pytest tests/soak/test_chaos.py -s $(ARGS)
 
+# Any bytes to each codec, FUZZ_SECONDS=1800 each, as many at a time as there are cores. ARGS='http redis': some of them.
+# Where atheris has no wheel it says so, and fails only in CI.
+fuzz: $(VENV)/.installed
+	$(BIN)/python -m pip install -q -c constraints.txt --no-build-isolation --only-binary atheris -e '.[fuzz]' || true
+	$(BIN)/python tests/fuzz/fuzz_all.py $(ARGS)
+
 bench: $(VENV)/.installed
 	$(BIN)/python -m bench $(ARGS)
 	$(BIN)/python -m bench.web $(WEB)
@@ -79,4 +85,4 @@ $(VENV)/.docs: $(VENV)/.installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(LATEST) .peers .bench .site build *.egg-info
+	rm -rf $(VENV) $(LATEST) .peers .bench .fuzz .site build *.egg-info

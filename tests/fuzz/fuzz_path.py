@@ -1,0 +1,195 @@
+"""
+Clients and servers that say any bytes in any order, with the real data path between them, in memory.
+
+Lives here: `check_path`, which reads a script of steps out of the input and carries it out. Does not: what one session
+must hold by itself (`fuzz_sessions`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from observing import observing
+from twisted.logger import LogEvent
+
+from metaproxy.cluster.cluster import ConnectionSettings
+from metaproxy.codecs.framing import Codec, Session
+from metaproxy.interfaces import IExchange
+from metaproxy.message import ErrorKind, Kind, Message, Side
+from metaproxy.testing import Stage, Wire
+
+SEPARATOR = b"~|~"
+"""Between two steps of a script. A step is one byte that says what happens, and bytes."""
+BOUND = 1 << 16
+STEPS = 60
+ASKS = (Kind.REQUEST, Kind.STREAM_OPEN)
+
+
+class Server:
+    """What stands behind an upstream connection: it reads all that it is sent, and can answer it."""
+
+    def __init__(self, codec: Codec, wire: Wire) -> None:
+        self.wire = wire
+        self._codec = codec
+        self._session: Session = codec.session(Side.CLIENT, BOUND)
+        self._session.facts = {}
+        self._asked: list[Message] = []
+        self.due = self._session.open(None, {}) if codec.greets else b""
+
+    def read(self) -> None:
+        """What the proxy wrote is the protocol, whatever its client sent."""
+        data = self.wire.take()
+        self._asked += [message for message in self._session.receive(data) if message.kind in ASKS]
+        assert self._session.error is None, f"a server was sent what is not the protocol: {self._session.error}"
+        if self._session.owes:
+            self.due += self._session.owed()
+
+    def answer(self) -> None:
+        """One request more gets an answer, an error as the codec makes them."""
+        if self._asked:
+            request = self._asked.pop(0)
+            reply = self._codec.reply(request, ErrorKind.NOT_FOUND, "not here")
+            self.due += self._session.send(reply, request.id) if isinstance(reply, Message) else reply
+
+
+class Scene:
+    """Two clients, one listener and one cluster."""
+
+    def __init__(self, codec: Codec) -> None:
+        self.stage = Stage(
+            codec, hooks={"on_complete": (self._completed,)}, connections=ConnectionSettings(mode=codec.connections),
+            request_timeout=50.0, stream_idle=60.0, max_frame=BOUND,
+        )  # fmt: skip
+        self.codec = codec
+        self.begun = [self.stage.client(), self.stage.client()]
+        self.servers: list[Server] = []
+        self.completed: list[IExchange] = []
+        self.failures: list[object] = []
+
+    def _completed(self, exchange: IExchange) -> None:
+        assert exchange not in self.completed, "an exchange completed twice"
+        self.completed.append(exchange)
+        assert exchange.outcome != ErrorKind.INTERNAL.value, "the proxy failed"
+
+    def watch(self, event: LogEvent) -> None:
+        if "log_failure" in event:
+            self.failures.append(event["log_failure"])
+
+    # -- steps
+
+    def step(self, kind: int, data: bytes) -> None:
+        _STEPS[kind % len(_STEPS)](self, data)
+        self.settle()
+
+    def settle(self) -> None:
+        """Servers read, and say what their protocol makes them say."""
+        for _ in range(8):
+            upstreams = self.stage.network.upstreams
+            self.servers += [Server(self.codec, wire) for wire in upstreams[len(self.servers) :]]
+            for server in self.servers:
+                server.read()
+            talking = [server for server in self.servers if server.due and _hears(server.wire)]
+            if not talking:
+                return
+            for server in talking:
+                due, server.due = server.due, b""
+                self._say(server.wire, due)
+
+    def _say(self, wire: Wire | None, data: bytes) -> None:
+        if wire is not None and data and _hears(wire):
+            self.stage.say(wire, data)
+
+    def _upstream(self) -> Wire | None:
+        """The newest connection to a server that is open."""
+        return next((server.wire for server in reversed(self.servers) if not server.wire.closed), None)
+
+    def first_client(self, data: bytes) -> None:
+        self._say(self.begun[0], data)
+
+    def second_client(self, data: bytes) -> None:
+        self._say(self.begun[1], data)
+
+    def server(self, data: bytes) -> None:
+        self._say(self._upstream(), data)
+
+    def answer(self, data: bytes) -> None:
+        for server in self.servers:
+            server.answer()
+
+    def client_ends(self, data: bytes) -> None:
+        if _hears(self.begun[0]):
+            self.stage.finish(self.begun[0])
+
+    def server_ends(self, data: bytes) -> None:
+        wire = self._upstream()
+        if wire is not None and _hears(wire):
+            self.stage.finish(wire)
+
+    def client_is_gone(self, data: bytes) -> None:
+        self.begun[0].end()
+
+    def server_is_gone(self, data: bytes) -> None:
+        wire = self._upstream()
+        if wire is not None:
+            wire.end()
+
+    def time_passes(self, data: bytes) -> None:
+        self.stage.clock.advance(data[0] if data else 1)
+
+    def client_reads_slowly(self, data: bytes) -> None:
+        if not self.begun[0].closed:
+            self.begun[0].protocol.pauseProducing()
+
+    def server_reads_slowly(self, data: bytes) -> None:
+        wire = self._upstream()
+        if wire is not None:
+            wire.protocol.pauseProducing()
+
+    def all_read_again(self, data: bytes) -> None:
+        for wire in [*self.begun, *self.stage.network.upstreams]:
+            if not wire.closed:
+                wire.protocol.resumeProducing()
+
+    # -- the end
+
+    def end(self) -> None:
+        """All connections end, all times are over: nothing is under way."""
+        self.all_read_again(b"")
+        self.settle()
+        for wire in self.begun:
+            wire.end()
+        for _ in range(6):
+            self.stage.clock.advance(30.0)
+        for wire in self.stage.network.upstreams:
+            wire.end()
+        self.stage.clock.advance(400.0)
+        counts = self.stage.listener.counts
+        assert not self.failures, self.failures
+        assert not counts.plugin_errors, counts.plugin_errors
+        assert counts.active_exchanges == 0, f"{counts.active_exchanges} exchanges are under way"
+        assert counts.connections_active == 0, f"{counts.connections_active} clients are there"
+        active = [endpoint.active for endpoint in self.stage.endpoints]
+        assert not any(active), f"exchanges are under way at endpoints: {active}"
+
+
+def _hears(wire: Wire) -> bool:
+    return not (wire.closed or wire.paused)
+
+
+_STEPS: tuple[Callable[[Scene, bytes], None], ...] = (
+    Scene.first_client, Scene.server, Scene.answer, Scene.second_client, Scene.time_passes, Scene.client_ends,
+    Scene.server_ends, Scene.client_is_gone, Scene.server_is_gone, Scene.client_reads_slowly,
+    Scene.server_reads_slowly, Scene.all_read_again,
+)  # fmt: skip
+CLIENT, SERVER, ANSWER = b"\0", b"\1", b"\2"
+"""The first byte of a step."""
+
+
+def check_path(codec: Codec, script: bytes) -> None:
+    """Raise unless the data path goes through the script, and has nothing under way at its end."""
+    scene = Scene(codec)
+    with observing(scene.watch):
+        for step in script.split(SEPARATOR)[:STEPS]:
+            if step:
+                scene.step(step[0], step[1:])
+        scene.end()

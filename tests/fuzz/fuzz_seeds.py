@@ -1,0 +1,129 @@
+"""
+Good frames of the protocols of which tests/golden has no captures, for fuzz targets to begin with.
+
+Lives here: what the unit tests of each codec have as bytes. Does not: what becomes of them.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from http2_stand import GET, OK, POST, raw_frame, raw_headers
+from protobuf_writing import blob, num, pair
+
+_HOST = b" HTTP/1.1\r\nHost: a.example\r\n"
+_CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1;a=b\r\n!\r\n0\r\n"
+HTTP_REQUESTS = [
+    b"GET /a?b=c" + _HOST + b"Accept: */*\r\n\r\n",
+    b"HEAD /" + _HOST + b"Cookie: a=b; c=d\r\n\r\n",
+    b"POST /a" + _HOST + b"Content-Length: 5\r\n\r\nhello",
+    b"POST /a" + _HOST + _CHUNKED + b"\r\n",
+    b"POST /a" + _HOST + b"Trailer: X-Sum\r\nExpect: 100-continue\r\n" + _CHUNKED + b"X-Sum: abc\r\n\r\n",
+    b"OPTIONS *" + _HOST + b"Connection: keep-alive, x-a\r\nX-A: 1\r\n\r\n",
+    b"CONNECT b.example:443" + _HOST + b"\r\nbytes",
+    b"GET /chat" + _HOST + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\nbytes",
+    b"GET http://a.example/ HTTP/1.0\r\n\r\n",
+]
+HTTP_ANSWERS = [
+    b"HTTP/1.1 200 OK\r\nServer: a\r\nContent-Length: 5\r\n\r\nhello",
+    b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n",
+    b"HTTP/1.1 204 No Content\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\n" + _CHUNKED + b"\r\n",
+    b"HTTP/1.1 200 OK\r\n" + _CHUNKED + b"X-Sum: abc\r\n\r\n",
+    b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 503 Service Unavailable\r\nContent-Length: 2\r\n\r\nno",
+    b"HTTP/1.0 200 OK\r\n\r\nto the end",
+    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nbytes",
+]
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+SETTINGS = raw_frame(4, 0, 0)
+_COMMON = [
+    raw_frame(4, 0, 0, b"\0\3\0\0\0\5\0\4\0\0\0\x20\0\1\0\0\0\0"), raw_frame(4, 1, 0), raw_frame(6, 0, 0, b"12345678"),
+    raw_frame(8, 0, 1, b"\0\0\1\0"), raw_frame(8, 0, 0, b"\0\0\1\0"), raw_frame(3, 0, 1, b"\0\0\0\x08"),
+    raw_frame(2, 0, 1, b"\0\0\0\0\1"), raw_frame(7, 0, 0, b"\0\0\0\1\0\0\0\0bye"),
+]  # fmt: skip
+_PATCH = raw_headers(1, GET)[9:]
+HTTP2_REQUESTS = [
+    raw_headers(1, GET), raw_headers(1, POST, 4) + raw_frame(0, 0, 1, b"hello") + raw_frame(0, 1, 1),
+    raw_headers(1, POST, 4) + raw_frame(0, 9, 1, b"\2hello\0\0") + raw_headers(3, GET),
+    raw_headers(1, POST, 4) + raw_frame(0, 0, 1, b"hello") + raw_headers(1, (("x-sum", "abc"),)),
+    raw_frame(1, 1, 1, _PATCH[:9]) + raw_frame(9, 4, 1, _PATCH[9:]),
+    raw_frame(1, 5, 1, b"\x82\x86\x84\x41\x09a.example\x40\x01a\x01b") + raw_frame(1, 5, 3, b"\x82\x86\x84\xbf\xbe"),
+    raw_headers(1, (*POST, ("content-length", "2")), 4) + raw_frame(0, 1, 1, b"hi") + raw_frame(3, 0, 1, b"\0\0\0\5"),
+    *_COMMON,
+]  # fmt: skip
+HTTP2_ANSWERS = [
+    raw_headers(1, OK), raw_headers(1, OK, 4) + raw_frame(0, 0, 1, b"hello") + raw_frame(0, 1, 1),
+    raw_headers(1, ((":status", "100"),), 4) + raw_headers(1, OK, 4) + raw_headers(1, (("x-sum", "abc"),)),
+    raw_headers(3, OK, 4) + raw_headers(1, ((":status", "503"),)) + raw_frame(0, 1, 3, b"x"),
+    raw_headers(1, OK, 4) + raw_frame(3, 0, 1, b"\0\0\0\2"), raw_headers(5, (*OK, ("content-length", "9"))),
+    *_COMMON,
+]  # fmt: skip
+
+_TYPE = (("content-type", "application/grpc+proto"), ("te", "trailers"))
+_CALL = (*POST[:3], (":path", "/example.v1.Echo/Unary"), *_TYPE, ("grpc-timeout", "5S"), ("x-tenant", "t1"))
+_HI = b"\0\0\0\0\2hi"
+GRPC_CALLS = [
+    raw_headers(1, _CALL, 4) + raw_frame(0, 1, 1, _HI), raw_headers(1, _CALL, 4) + raw_frame(0, 0, 1, _HI + _HI[:6]),
+    raw_headers(1, _CALL, 4) + raw_frame(0, 0, 1, _HI) + raw_headers(3, _CALL, 4) + raw_frame(3, 0, 1, b"\0\0\0\x08"),
+    raw_headers(1, (*_CALL[:3], (":path", "/a.B/C"), ("content-type", "application/grpc-web+proto")), 4)
+    + raw_frame(0, 1, 1, _HI),
+]  # fmt: skip
+GRPC_ANSWERS = [
+    raw_headers(1, (*OK, _TYPE[0]), 4) + raw_frame(0, 0, 1, _HI) + raw_headers(1, (("grpc-status", "0"),)),
+    raw_headers(1, (*OK, _TYPE[0], ("grpc-status", "5"), ("grpc-message", "no%20way"))),
+    raw_headers(3, (*OK, _TYPE[0]), 4) + raw_frame(0, 0, 3, b"\1\0\0\0\1x") + raw_headers(3, (("grpc-status", "14"),)),
+    raw_headers(1, ((":status", "503"),), 4) + raw_frame(0, 1, 1, b"no"),
+]
+
+
+def _prpc(meta: bytes, rest: bytes = b"", magic: bytes = b"PRPC") -> bytes:
+    return magic + struct.pack(">II", len(meta) + len(rest), len(meta)) + meta + rest
+
+
+def _strm(to: int, source: int, type: int, rest: bytes = b"", more: bytes = b"") -> bytes:
+    return _prpc(num(1, to) + num(2, source) + num(3, type) + more, rest, b"STRM")
+
+
+_ECHO = blob(1, "example.EchoService") + blob(2, "Echo")
+_STREAM = blob(8, num(1, 50) + num(2, 1))
+BRPC_CALLS = [
+    _prpc(blob(1, _ECHO) + num(4, 7), b"\x0a\2hi"),
+    _prpc(blob(1, _ECHO + num(3, 5) + blob(7, "r-1") + num(8, 1500)) + num(4, 7) + num(3, 2) + num(10, 1)
+          + pair(9, "Tenant", "t1"), b"hi"),
+    _prpc(blob(1, _ECHO) + num(4, 7) + _STREAM) + _strm(1, 50, 3, b"abc") + _strm(1, 50, 2),
+    _prpc(blob(1, _ECHO) + num(4, 7) + _STREAM) + _strm(1, 50, 3, b"a", num(4, 1)) + _strm(1, 50, 1),
+    _strm(1, 50, 4, b"", blob(5, num(1, 64))),
+]  # fmt: skip
+BRPC_ANSWERS = [
+    _prpc(blob(2, b"") + num(4, 1), b"\x0a\2hi"), _prpc(blob(2, num(1, 1001) + blob(2, "no route")) + num(4, 1)),
+    _prpc(blob(2, b"") + num(4, 1) + blob(8, num(1, 900) + num(2, 1))) + _strm(1, 900, 3, b"x") + _strm(1, 900, 2),
+    _prpc(blob(2, num(1, 2003) + blob(2, "stopping")) + num(4, 1)), _strm(1, 900, 1),
+]  # fmt: skip
+
+
+def _trpc(header: bytes, body: bytes = b"", id: int = 7, kind: int = 0, type: int = 0) -> bytes:
+    return struct.pack(">HBBIHIH", 0x0930, kind, type, 16 + len(header) + len(body), len(header), id, 0) + header + body
+
+
+def _piece(type: int, id: int, payload: bytes = b"") -> bytes:
+    return _trpc(b"", payload, id, 1, type)
+
+
+_SAY = blob(5, "trpc.app.client.Svc") + blob(6, "trpc.app.echo.Echo") + blob(7, "/trpc.app.echo.Echo/Say")
+_CHAT = blob(1, blob(1, "c") + blob(2, "trpc.app.echo.Echo") + blob(3, "/trpc.app.echo.Echo/Chat"))
+TRPC_CALLS = [
+    _trpc(num(3, 7) + _SAY, b"\x0a\2hi"),
+    _trpc(num(3, 7) + _SAY + num(2, 0) + num(4, 1500) + pair(9, "Tenant", "t1") + num(10, 2) + num(12, 3), b"bodyatt"),
+    _trpc(num(3, 7) + _SAY + num(2, 1)),
+    _piece(1, 100, _CHAT + num(3, 65535)) + _piece(2, 100, b"hi") + _piece(4, 100),
+    _piece(1, 100, _CHAT + num(3, 65535)) + _piece(4, 100, num(1, 1) + num(2, 31) + blob(3, "x")),
+    _piece(3, 100, num(1, 1024)),
+]
+TRPC_ANSWERS = [
+    _trpc(num(3, 1), b"\x0a\2hi", 1), _trpc(num(3, 1) + num(4, 11) + blob(6, "no route"), id=1),
+    _trpc(num(3, 1) + num(5, 4711) + pair(8, "back", "b"), id=1),
+    _piece(1, 1, blob(2, b"") + num(3, 65535)) + _piece(2, 1, b"hi") + _piece(4, 1),
+    _piece(1, 1, blob(2, num(1, 11) + blob(2, "no route"))), _piece(4, 1, num(1, 1) + num(2, 31)),
+    _piece(3, 1, num(1, 1024)),
+]  # fmt: skip

@@ -1,0 +1,202 @@
+"""
+The fuzz targets, one a codec: its variants, what a session needs before its peer's bytes make sense, and its seeds.
+
+Lives here: `TARGETS`, each called with an input, as a fuzzer gives it: byte 0 says which check, which side and which
+variant, byte 1 how the rest is cut. Does not: the checks. Imports no fuzzer.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "shared"))
+
+import fuzz_seeds as seeds
+from fuzz_detection import NAMES, check_detection
+from fuzz_path import ANSWER, CLIENT, SEPARATOR, SERVER, check_path
+from fuzz_sessions import Peers, check_session
+from redis_words import join as join_redis
+from redis_words import said
+
+from metaproxy.codecs.brpc import Brpc
+from metaproxy.codecs.dubbo import Dubbo
+from metaproxy.codecs.framing import Codec, Session
+from metaproxy.codecs.grpc import Grpc
+from metaproxy.codecs.http import Http, model
+from metaproxy.codecs.redis import Redis
+from metaproxy.codecs.thrift import Thrift
+from metaproxy.codecs.trpc import Trpc
+from metaproxy.message import Chunk, Kind, Message, Side
+from metaproxy.units import Bytes
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+CORPUS = Path(__file__).with_name("corpus")
+MOST = 4096
+"""Bytes of an input. More is cut off: what needs more is the business of properties and of the kit."""
+_PATH = 2
+_CUTS = (0, 6, 200)
+
+
+class Target:
+    """variants: make codecs with options that lead to code of its own; one a session, as codecs count clients."""
+
+    def __init__(
+        self,
+        variants: Sequence[Callable[[], Codec]],
+        frames: Callable[[], dict[Side, list[bytes]]],
+        peers: Peers | None = None,
+    ) -> None:
+        self._variants = variants
+        self._frames = frames
+        self._peers = peers or Peers()
+
+    def __call__(self, data: bytes) -> None:
+        if len(data) < 3:
+            return
+        first, seed, stream = data[0], data[1], data[2:MOST]
+        make = self._variants[(first >> 2) % len(self._variants)]
+        if first & _PATH:
+            check_path(make(), stream)
+        else:
+            side = Side.SERVER if first & 1 else Side.CLIENT
+            check_session(make, side, self._peers, seed, stream)
+
+    def seeds(self) -> Iterator[bytes]:
+        """Inputs to begin with: good frames of each side, and a conversation."""
+        frames = self._frames()
+        for number in range(len(self._variants)):
+            for place, side in enumerate(Side):
+                for frame in frames[side]:
+                    yield bytes((number << 2 | place, _CUTS[len(frame) % 3])) + frame
+            steps = [CLIENT + frame for frame in frames[Side.CLIENT][:6]]
+            for replies in ([ANSWER], [SERVER + frame for frame in frames[Side.SERVER][:6]]):
+                yield bytes((number << 2 | _PATH, 0)) + SEPARATOR.join([*steps, *replies])
+
+
+class Detection:
+    """The order of the candidates is byte 0."""
+
+    def __call__(self, data: bytes) -> None:
+        if len(data) > 2:
+            check_detection(data[0] & 7, data[1], data[2:MOST])
+
+    def seeds(self) -> Iterator[bytes]:
+        for name in NAMES:
+            for input in TARGETS[name].seeds():
+                if not input[0] & 3:
+                    yield input
+
+
+def _asked(session: Session, side: Side) -> None:
+    """A server answers requests: of more than one method, as the answer to HEAD has no body."""
+    if side is Side.SERVER:
+        for id, method in enumerate((b"GET", b"POST", b"HEAD", b"GET", b"POST", b"GET"), 1):
+            session.send(model.whole(model.request_head(method, b"/", b"a.example", []), b"", id), id)
+
+
+def _called(session: Session, side: Side) -> None:
+    _connected(session, side)
+    if side is Side.SERVER:
+        fields = [(b"content-type", b"application/grpc+proto"), (b"te", b"trailers")]
+        for id in range(1, 7):
+            head = model.request_head(b"POST", b"/example.v1.Echo/Unary", b"a.example", fields)
+            session.send(model.whole(head, b"\0\0\0\0\2hi", id, Grpc.made_of.read), id)
+
+
+def _connected(session: Session, side: Side) -> None:
+    """The peer of HTTP/2 has said what every one says first."""
+    session.receive(seeds.PREFACE + seeds.SETTINGS if side is Side.CLIENT else seeds.SETTINGS)
+    session.owed()
+
+
+def _asked_http2(session: Session, side: Side) -> None:
+    _connected(session, side)
+    _asked(session, side)
+
+
+def _join_http(head: Message, chunks: Sequence[Chunk], more: Callable[[Message], None] | None = None) -> Message:
+    last = chunks[-1]
+    body = b"".join(chunk.frame for chunk in chunks)
+    trailers = model.trailer_pairs(last.trailers)
+    return model.whole(model.head_of(head), body, head.id, more or head.more, trailers, last.failed)
+
+
+def _join_grpc(head: Message, chunks: Sequence[Chunk]) -> Message:
+    """As in HTTP, with the status out of the trailers."""
+    return _join_http(head, chunks, Grpc.made_of.read)
+
+
+def _ended(message: Message) -> Message:
+    """An answer with a message over the bound ends there: whether what came before that is passed on is open."""
+    over = "max_message is" in message.known().get("message", "")
+    return Message(Kind.ERROR, b"", message.id) if over else message
+
+
+def _pinged(session: Session, side: Side) -> None:
+    if side is Side.SERVER:
+        (ping,) = Redis().session(Side.CLIENT, MOST).receive(said("PING"))
+        for _ in range(8):
+            session.send(ping, 0)
+
+
+def _captured(protocol: str) -> Callable[[], dict[Side, list[bytes]]]:
+    """The shortest frames of each capture of real peers."""
+
+    def read() -> dict[Side, list[bytes]]:
+        found: dict[Side, set[bytes]] = {side: set() for side in Side}
+        for path in sorted((GOLDEN / protocol).glob("*.json")):
+            frames = [frame for exchange in json.loads(path.read_text())["exchanges"] for frame in exchange["frames"]]
+            for side in Side:
+                said = {bytes.fromhex(frame["hex"]) for frame in frames if frame["from"] == side.value}
+                found[side].update(sorted(said, key=len)[:6])
+        return {side: sorted(frames, key=len) for side, frames in found.items()}
+
+    return read
+
+
+def _given(client: Sequence[bytes], server: Sequence[bytes]) -> Callable[[], dict[Side, list[bytes]]]:
+    return lambda: {Side.CLIENT: list(client), Side.SERVER: list(server)}
+
+
+TARGETS: dict[str, Target | Detection] = {
+    "http": Target(
+        [Http, lambda: Http(upgrade=["websocket", "h2c"], connect=True, via="")],
+        _given(seeds.HTTP_REQUESTS, seeds.HTTP_ANSWERS),
+        Peers(_asked, _join_http),
+    ),
+    "http2": Target(
+        [lambda: Http(version=2, http1=False)],
+        _given(seeds.HTTP2_REQUESTS, seeds.HTTP2_ANSWERS),
+        Peers(_asked_http2, _join_http),
+    ),
+    "grpc": Target(
+        [Grpc, lambda: Grpc(max_message=Bytes(1024), whole_messages=Bytes(100))],
+        _given(seeds.GRPC_CALLS, seeds.GRPC_ANSWERS),
+        Peers(_called, _join_grpc, _ended),
+    ),
+    "dubbo": Target([Dubbo], _captured("dubbo")),
+    "thrift": Target(
+        [
+            Thrift,
+            lambda: Thrift(multiplexed=True, check_frames=True),
+            lambda: Thrift("unframed", "binary"),
+        ],
+        _captured("thrift"),
+    ),
+    "redis": Target(
+        [
+            Redis,
+            lambda: Redis(stream_over=Bytes(16)),
+            lambda: Redis(mode="pinned"),
+            lambda: Redis(mode="pinned", stream_over=Bytes(16)),
+        ],
+        _captured("redis"),
+        Peers(_pinged, join_redis),
+    ),
+    "brpc": Target([Brpc, lambda: Brpc(write_compress_type=True)], _given(seeds.BRPC_CALLS, seeds.BRPC_ANSWERS)),
+    "trpc": Target([Trpc], _given(seeds.TRPC_CALLS, seeds.TRPC_ANSWERS)),
+    "auto": Detection(),
+}

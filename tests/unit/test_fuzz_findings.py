@@ -1,0 +1,105 @@
+"""What fuzzers found, and their seeds, without a fuzzer: each input goes through its target (tests/fuzz)."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "fuzz"))
+
+from fuzz_all import NAMES
+from fuzz_path import ANSWER, CLIENT, SEPARATOR, check_path
+from fuzz_sessions import Peers, check_session
+from fuzz_targets import CORPUS, TARGETS
+
+from metaproxy.codecs.framing import Codec, Session
+from metaproxy.message import ErrorKind, FrameError, Kind, Message, Side
+from metaproxy.testing.watchdog import Watchdog
+
+INPUTS = sorted(path for path in CORPUS.glob("*/*") if path.is_file())
+
+
+@pytest.mark.parametrize("path", INPUTS, ids=lambda path: f"{path.parent.name}-{path.name[:20]}")
+def test_what_was_found_is_mended(path: Path) -> None:
+    with Watchdog() as watchdog:
+        watchdog.begin()
+        TARGETS[path.parent.name](path.read_bytes())
+        watchdog.end()
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_each_seed_passes(name: str) -> None:
+    seeds = list(TARGETS[name].seeds())
+    assert seeds
+    for seed in seeds[:: max(1, len(seeds) // 100)]:
+        TARGETS[name](seed)
+
+
+def test_all_targets_run_and_have_inputs_in_the_repository() -> None:
+    assert set(NAMES) == set(TARGETS) == {path.parent.name for path in INPUTS}
+    assert all(path.stat().st_size <= 4096 for path in INPUTS)
+
+
+# -- the checks find what they are for
+
+
+class Faulty(Session):
+    """A session of lines with a fault."""
+
+    def __init__(self, fault: str) -> None:
+        super().__init__()
+        self._fault, self._line = fault, b""
+
+    def receive(self, data: bytes) -> list[Message]:
+        if self.error is not None and self._fault != "reads on":
+            return []
+        if self._fault == "raises" and b"!" in data:
+            raise ValueError("no")
+        if self._fault == "changes its error" or b"?" in data:
+            self.error = FrameError("bad")
+        if self._fault == "says much":
+            self.owes = True
+        before = b"" if self._fault == "forgets" else self._line
+        *lines, self._line = (before + data).split(b"\n")
+        self.buffered = 1 << 20 if self._fault == "holds much" else len(self._line)
+        return [Message(Kind.REQUEST, one + b"\n") for one in lines]
+
+    def owed(self) -> bytes:
+        self.owes = False
+        return bytes(1 << 20) if self._fault == "says much" else b""
+
+
+class FaultyCodec(Codec):
+    def __init__(self, fault: str) -> None:
+        self._fault = fault
+
+    def session(self, side: Side, max_frame: int) -> Session:
+        return Faulty(self._fault)
+
+    def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes:
+        if self._fault == "raises in reply":
+            raise FrameError("no")
+        return b"no\n"
+
+
+@pytest.mark.parametrize(
+    ("fault", "stream"),
+    [
+        ("raises", b"a!\n"), ("forgets", b"one\ntwo\n"), ("reads on", b"one?\n"), ("changes its error", b"one\n"),
+        ("holds much", b"o"), ("says much", b"one\n"), ("raises in reply", b"one\n"),
+    ],
+)  # fmt: skip
+def test_a_session_with_a_fault_is_found(fault: str, stream: bytes) -> None:
+    check_session(lambda: FaultyCodec("none"), Side.CLIENT, Peers(), 2, stream)
+    with pytest.raises((AssertionError, ValueError, FrameError)):
+        check_session(lambda: FaultyCodec(fault), Side.CLIENT, Peers(), 2, stream)
+
+
+@pytest.mark.parametrize(("fault", "said"), [("raises", b"a!\n"), ("raises in reply", b"one\n")])
+def test_a_codec_that_raises_in_the_data_path_is_found(fault: str, said: bytes) -> None:
+    script = SEPARATOR.join([CLIENT + said, ANSWER])
+    check_path(FaultyCodec("none"), script)
+    with pytest.raises((AssertionError, FrameError)):
+        check_path(FaultyCodec(fault), script)
