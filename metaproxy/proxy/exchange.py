@@ -8,8 +8,8 @@ One request and what answers it: the path that every exchange of every protocol 
     Whatever the end: `complete` runs exactly once, then on_complete of every filter.
 
 Lives here: `Exchange`. Does not: sockets, connections, protocols; the hooks of filters (`filter_chain`), its time
-(`request_timeout`), the bytes of an answer that the proxy makes (`local_answer`).
-
+(`request_timeout`), the bytes of an answer that the proxy makes (`local_answer`), what is known of it
+(`exchange_facts`).
 """
 
 from __future__ import annotations
@@ -24,9 +24,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from metaproxy.cluster.cluster import Cluster
-from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.retry import RetryPolicy
-from metaproxy.cluster.routes import Route, Target
+from metaproxy.cluster.routes import Target
 from metaproxy.counts import BOUNDS, TargetCounts
 from metaproxy.interfaces import ICompletedExchange
 from metaproxy.message import (
@@ -35,7 +34,6 @@ from metaproxy.message import (
     ErrorKind,
     FinalFrame,
     FrameError,
-    Hold,
     Kind,
     Message,
     Mutation,
@@ -45,21 +43,18 @@ from metaproxy.message import (
 from metaproxy.proxy import filter_chain, local_answer, request_timeout
 from metaproxy.proxy.attempt import Attempt
 from metaproxy.proxy.culprit import culprit
-from metaproxy.proxy.deadlines import Deadlines
+from metaproxy.proxy.exchange_facts import ExchangeFacts
 from metaproxy.proxy.mirror import Mirror
 from metaproxy.proxy.owners import Owners
 from metaproxy.proxy.pool import pin_key, pool_of
 from metaproxy.proxy.retry_state import RetryState
-from metaproxy.proxy.roles import ExchangeClient, ExchangeStream, Try, Undertaking, UpstreamConnection
-from metaproxy.proxy.snapshot import ListenerSnapshot, RouteReply, Template
+from metaproxy.proxy.roles import ExchangeStream, Try, UpstreamConnection
+from metaproxy.proxy.snapshot import RouteReply, Template
 from metaproxy.proxy.split_request import SplitRequest
 from metaproxy.proxy.transaction_abort import refuse
-from metaproxy.routing.matcher import FACTS
 
 log = Logger()
 
-_ONEWAY = Kind.ONEWAY
-_EXCHANGE = Hold.EXCHANGE
 _ERROR = Kind.ERROR
 _STREAM_OPEN = Kind.STREAM_OPEN
 
@@ -75,61 +70,10 @@ class Forwarded(Mutation):
 
 
 @implementer(ICompletedExchange)
-class Exchange:
-    """
-    See IExchange and ICompletedExchange. client: its downstream connection. data: the bytes that answer it, None until
-    they are known. attempt: what is under way for it: an Attempt or a SplitRequest. deadlines: the queue that it waits
-    in; time_limit: see request_timeout; stream: what follows its heads, None while its messages are whole.
-    """
+class Exchange(ExchangeFacts):
+    """The path of one exchange: see the top of this module."""
 
-    __slots__ = (
-        "_alteration",
-        "_changes",
-        "attempt",
-        "client",
-        "data",
-        "deadlines",
-        "details",
-        "ended",
-        "endpoint",
-        "learnt",
-        "matched_route",
-        "message",
-        "outcome",
-        "reply_kind",
-        "response",
-        "response_bytes",
-        "snapshot",
-        "started",
-        "stream",
-        "target",
-        "time_limit",
-        "tries",
-    )  # fmt: skip
-    tries: int
-
-    def __init__(self, client: ExchangeClient, message: Message, snapshot: ListenerSnapshot, started: float) -> None:
-        self.client = client
-        self.message = message
-        self.snapshot = snapshot
-        self.started = started
-        self.ended = 0.0
-        self.outcome = ""
-        self.details = ""
-        self.response: Message | None = None
-        self.response_bytes = 0
-        self.data: bytes | None = None
-        self.attempt: Undertaking | None = None
-        self.endpoint: Endpoint | None = None
-        self.target: Target | None = None
-        self.reply_kind: ErrorKind | None = None
-        self.deadlines: Deadlines | None = None
-        self._changes: Mutation | None = None
-        self.time_limit = 0.0
-        self.learnt: dict[str, str | None] | None = None
-        self.stream: ExchangeStream | None = None
-        self.matched_route: Route = snapshot.no_route
-        """The matched route, or the listener's pseudo-route for none."""
+    __slots__ = ()
 
     # -- the path up
 
@@ -296,6 +240,25 @@ class Exchange:
         self.attempt.start()
         self._mirror(message)
         return True
+
+    def _changed(self, message: Message, template: Template | None) -> Message:
+        """A copy of `message` with the route's mutation and then the filters' own applied. May raise FrameError."""
+        changes, self._changes = self._changes, None
+        codec = self.snapshot.codec
+        if type(changes) is Forwarded:
+            message, codec = changes.message, cast("Target", self.target).cluster.codec
+            if template is None and not changes.set and not changes.remove:
+                return message
+        if codec.mutable:
+            return message
+        if template is None:
+            mutation = cast(Mutation, changes)
+        else:
+            mutation = template.fill(self)
+            if changes is not None:
+                mutation = Mutation({**mutation.set, **changes.set}, (*mutation.remove, *changes.remove))
+        frame = codec.mutate(message, mutation)
+        return message.with_frame(frame)
 
     # -- the path down (Owner)
 
@@ -604,99 +567,3 @@ class Exchange:
         """Where this exchange is counted."""
         target = self.target
         return target.counts if target is not None else self.matched_route.reply_target.counts
-
-    # -- mutations
-
-    def set(self, key: str, value: str) -> None:
-        if self._changes is None:
-            self._changes = Mutation()
-        self._changes.set[key] = value
-
-    def remove(self, key: str) -> None:
-        if self._changes is None:
-            self._changes = Mutation()
-        self._changes.remove = (*self._changes.remove, key)
-
-    def _changed(self, message: Message, template: Template | None) -> Message:
-        """A copy of `message` with the route's mutation and then the filters' own applied. May raise FrameError."""
-        changes, self._changes = self._changes, None
-        codec = self.snapshot.codec
-        if type(changes) is Forwarded:
-            message, codec = changes.message, cast("Target", self.target).cluster.codec
-            if template is None and not changes.set and not changes.remove:
-                return message
-        if codec.mutable:
-            return message
-        if template is None:
-            mutation = cast(Mutation, changes)
-        else:
-            mutation = template.fill(self)
-            if changes is not None:
-                mutation = Mutation({**mutation.set, **changes.set}, (*mutation.remove, *changes.remove))
-        frame = codec.mutate(message, mutation)
-        return message.with_frame(frame)
-
-    # -- facts
-
-    def get(self, key: str) -> str | None:
-        # Facts first: metadata come from the client, which could name a source of its own, also where there is none.
-        fact = self.client.facts.get(key)
-        if fact is not None or key.startswith(FACTS):
-            return fact
-        if self.learnt is not None and key in self.learnt:
-            return self.learnt[key]
-        return self.message.get(key)
-
-    def learn(self, key: str, value: str | None) -> None:
-        if self.learnt is None:
-            self.learnt = {}
-        self.learnt[key] = self.learnt[key.lower()] = value
-
-    @property
-    def listener(self) -> str:
-        return self.snapshot.name
-
-    @property
-    def protocol(self) -> str:
-        return cast(str, self.snapshot.codec.name)
-
-    @property
-    def route(self) -> str:
-        return self.matched_route.name
-
-    @property
-    def cluster(self) -> str:
-        target = self.target
-        return "-" if target is None else target.cluster.name
-
-    @property
-    def upstream_address(self) -> str:
-        return "-" if self.endpoint is None else self.endpoint.address
-
-    @property
-    def attempts(self) -> int:
-        """How often it was sent; the pieces of a split request count each."""
-        made: int | None = getattr(self, "tries", None)  # a slot that only several fill
-        return made if made is not None else int(self.endpoint is not None)
-
-    @property
-    def request_bytes(self) -> int:
-        return len(self.message.frame) + (self.stream.request_bytes if self.stream is not None else 0)
-
-    @property
-    def streamed(self) -> bool:
-        return self.stream is not None
-
-    @property
-    def request_chunks(self) -> int:
-        return self.stream.request_chunks if self.stream is not None else 0
-
-    @property
-    def response_chunks(self) -> int:
-        return self.stream.response_chunks if self.stream is not None else 0
-
-    @property
-    def first_byte(self) -> float:
-        """When the answer's first byte was on its way to the client; 0.0 before, and where there was none."""
-        begun = self.stream.first_byte if self.stream is not None else 0.0
-        return begun or (self.ended if self.response_bytes else 0.0)
