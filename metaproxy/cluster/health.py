@@ -72,7 +72,7 @@ class HealthChecks:
         uniform: Callable[[], float] = random.random,
     ) -> None:
         self.settings = settings
-        self._probe = probe
+        self.probe = probe
         self._clock = clock
         self._uniform = uniform
         self._cluster: Cluster | None = None
@@ -128,7 +128,7 @@ class HealthChecks:
         assert self._cluster is not None and self._network is not None
         self._running += 1
         self._cluster.counts.checks += 1
-        cancel = self._probe(
+        cancel = self.probe(
             self._cluster, one.endpoint, self._network, self.settings.timeout,
             lambda well, text: self._done(one, well, text),
         )  # fmt: skip

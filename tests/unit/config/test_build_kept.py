@@ -261,7 +261,7 @@ def test_health_checks_are_built_as_written(works: Works) -> None:
     (checks,) = works.put(clusters=[cluster(health_check=written)]).clusters["one"].monitors
     settings = checks.settings
     assert (settings.interval, settings.timeout, settings.healthy, settings.unhealthy) == (2, 1, 2, 5)
-    probes = [make(None, None, None) for make in checks._probe.kinds]
+    probes = [make(None, None, None) for make in checks.probe.kinds]
     assert [type(one).__name__ for one in probes] == ["Tcp", "Http", "Script"]
 
 

@@ -291,7 +291,7 @@ def test_nothing_is_kept_of_what_comes_after_a_goodbye(chest: Chest) -> None:
     stage.say(peer.wire, peer.out.read())
     for _ in range(10):
         stage.say(peer.wire, b"x" * 65536)
-    assert secured_by._incoming.pending == 0
+    assert not secured_by.pending()
     stage.say(stage.server, answer(1))
     peer.into.write(peer.wire.take())
     assert peer.tls.read(1000) == answer(7)
