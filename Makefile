@@ -50,9 +50,12 @@ interop: $(VENV)/.installed
 interop-suites: $(VENV)/.installed
 	$(BIN)/python tests/suites/run.py $(ARGS)
 
-# Long runs: reloads under load, a slow reader, ten thousand connections. SOAK_SECONDS=60 by default.
+# Long runs: reloads under load, a slow reader, ten thousand connections, 4 GiB each way over HTTP. SOAK_SECONDS=60 by
+# default.
 soak: $(VENV)/.installed
+	tests/interop/install $(BIN)/python
 	$(BIN)/python -m pytest tests/soak/test_soak.py -s $(ARGS)
+	HTTP_STREAM=4294967296 $(BIN)/python -m pytest tests/interop/test_http_streams.py -k long $(ARGS)
 
 # Servers killed, stalled, restarted and cut off under load: needs root, for network namespaces. CHAOS_SECONDS=60.
 chaos: $(VENV)/.installed

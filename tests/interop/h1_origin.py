@@ -22,14 +22,22 @@ from threading import Thread
 OK = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 3\r\n\r\nok\n"
 
 
+MOST = 1 << 18
+"""Bytes of a body that are kept, and read at a time."""
+
+
 @dataclass
 class Seen:
-    """A request: its method, its target, its fields (names in lower case), its body and the lines of its trailers."""
+    """
+    A request: its method, its target, its fields (names in lower case), its body, or the beginning of a long one, with
+    the size of all of it, and the lines of its trailers.
+    """
 
     method: str
     target: str
     fields: dict[str, str]
     body: bytes = b""
+    size: int = 0
     trailers: list[str] = field(default_factory=list)
 
 
@@ -87,9 +95,17 @@ def _fields(stream: BufferedReader) -> dict[str, str]:
 
 def _body(stream: BufferedReader, request: Seen) -> None:
     if request.fields.get("transfer-encoding") != "chunked":
-        request.body = stream.read(int(request.fields.get("content-length", 0)))
+        _piece(stream, request, int(request.fields.get("content-length", 0)))
         return
     while size := int(stream.readline() or b"0", 16):
-        request.body += stream.read(size)
+        _piece(stream, request, size)
         stream.readline()
     request.trailers = _lines(stream)
+
+
+def _piece(stream: BufferedReader, request: Seen, size: int) -> None:
+    while size and (piece := stream.read(min(size, MOST))):
+        size -= len(piece)
+        request.size += len(piece)
+        if request.size <= MOST:
+            request.body += piece

@@ -217,10 +217,13 @@ class Curl:
     error: str
 
 
-def curl(*arguments: str, seconds: float = 60.0) -> Curl:
-    """Runs curl. headers: those of the last answer, names in lower case; facts: all of curl's `%{json}`."""
+def curl(*arguments: str, seconds: float = 60.0, keep: bool = True) -> Curl:
+    """
+    Runs curl. headers: those of the last answer, names in lower case; facts: all of curl's `%{json}`; keep: False for
+    bodies that are too long to be kept.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        head, body = Path(folder, "head"), Path(folder, "body")
+        head, body = Path(folder, "head"), Path(folder, "body") if keep else Path("/dev/null")
         fixed = ["-sS", "--noproxy", "*", "-m", str(seconds), "-D", str(head), "-o", str(body), "-w", "%{json}"]
         ran = subprocess.run(["curl", "-q", *fixed, *arguments], capture_output=True, timeout=seconds + 5)
         heads = [each for each in _text(head).replace("\r\n", "\n").split("\n\n") if each]
@@ -232,7 +235,7 @@ def curl(*arguments: str, seconds: float = 60.0) -> Curl:
             facts["http_version"],
             {name.strip().lower(): value.strip() for name, _, value in lines},
             heads,
-            body.read_bytes() if body.exists() else b"",
+            body.read_bytes() if keep and body.exists() else b"",
             facts,
             ran.stderr.decode(errors="replace"),
         )
