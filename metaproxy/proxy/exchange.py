@@ -342,8 +342,8 @@ class Exchange(ExchangeFacts):
         if message.kind is _STREAM_OPEN and (alteration := getattr(self, "_alteration", None)) is not None:
             data = alteration[0](data)
         if data:
-            self.response_bytes += len(data)
             client.write(data)
+        self.response_bytes += max(len(data), len(message.frame))  # what waits for the client's window counts too
         if isinstance(message, Chunk) and not message.final and client.session.flow != "stream":
             client.half_close()
 

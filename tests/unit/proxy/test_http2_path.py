@@ -74,6 +74,20 @@ def test_what_is_over_the_streams_that_a_server_takes_waits() -> None:
     assert [stream for kind, _, stream, _ in split(server.take()) if kind == 1] == [1]
 
 
+def test_the_bytes_of_an_answer_are_those_that_wait_for_a_window_too() -> None:
+    seen: list[int] = []
+    wires = Wires(hooks={"on_complete": (lambda exchange: seen.append(exchange.response_bytes),)})
+    wires.ask(raw_headers(1, GET))
+    server = wires.stage.server
+    wires.stage.say(server, raw_headers(1, OK, 4))
+    for number in range(10):
+        wires.stage.say(server, raw_frame(0, number == 9, 1, bytes(16000)))
+    widened = b"".join(raw_frame(8, 0, stream, (1 << 20).to_bytes(4, "big")) for stream in (0, 1))
+    wires.stage.say(wires.client, widened)
+    assert sum(len(payload) for kind, _, _, payload in split(wires.client.take()) if kind == 0) == 160_000
+    assert 160_000 < seen[0] < 161_000
+
+
 def test_a_server_of_http_1_is_told_apart() -> None:
     wires = Wires()
     wires.stage.say(wires.client, raw_headers(1, GET))
