@@ -17,8 +17,8 @@ class Attempt:
     """
     message: what is sent (mutations applied). connection: None until the pool found one. id: what it was sent under.
     done: whether it ended; a late answer to it is dropped. begun: whether some of the answer had come when it failed.
-    open: its head was sent, and the end of the request was not. streaming: the head of its answer has come. moved: a
-    server refused it unseen, and it was sent over another connection.
+    open: its head was sent, and the end of the request was not. streaming: the head of its answer has come. moved: how
+    often a server refused it unseen, so that it was sent over another connection.
     """
 
     __slots__ = (
@@ -41,8 +41,8 @@ class Attempt:
         self.cluster = cluster
         self.endpoint = endpoint
         self.connection: UpstreamConnection | None = None
-        self.id = 0
-        self.done = self.begun = self.open = self.streaming = self.moved = False
+        self.id = self.moved = 0
+        self.done = self.begun = self.open = self.streaming = False
         endpoint.active += 1  # first: what a balancer picked may be no endpoint
         cluster.breaker.requests += 1
 

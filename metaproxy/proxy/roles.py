@@ -63,7 +63,7 @@ class Try(Protocol):
     begun: bool
     open: bool
     streaming: bool
-    moved: bool
+    moved: int
     connection: UpstreamConnection | None
     owner: Requester
 

@@ -16,6 +16,9 @@ from metaproxy.proxy.server_connection import ServerConnection
 
 _STREAMS = (Kind.STREAM_OPEN, Kind.STREAM_DATA, Kind.STREAM_CLOSE, Kind.STREAM_RESET, Kind.INTERIM)
 
+_MOST_MOVES = 5
+"""How often a request that its server did not look at is sent over another connection."""
+
 
 class Upstream(ServerConnection):
     """What is sent and what comes back on a connection to an endpoint; its two kinds say how answers find requests."""
@@ -293,11 +296,17 @@ class Upstream(ServerConnection):
     def _start_elsewhere(self, attempt: Try) -> bool:
         """
         Send once more, over a connection that the pool picks now, what the server certainly did not look at: what it
-        refused, or had not read when it said that it goes away. That is no try in a retry policy's sense.
+        refused, or had not read when it said that it goes away. That is no try in a retry policy's sense. A server that
+        ends its connections after few requests refuses the same one several times.
         """
-        if attempt.moved or attempt.message.kind is not Kind.REQUEST or attempt.streaming or self.lease is attempt:
+        if (
+            attempt.moved >= _MOST_MOVES
+            or attempt.message.kind is not Kind.REQUEST
+            or attempt.streaming
+            or self.lease is attempt
+        ):
             return False
-        attempt.moved = True
+        attempt.moved += 1
         attempt.connection = None
         self.pool.start(attempt, attempt.owner.client)
         return True

@@ -168,7 +168,7 @@ def test_no_request_is_lost_where_a_server_ends_its_connections_by_goaway(
             "clusters": [cluster("back", back, protocol=HTTP2)],
         }
     )
-    load = http_peers.h2load(f"http://127.0.0.1:{port}/echo", 1000, 2, 8)
+    load = http_peers.h2load(f"http://127.0.0.1:{port}/echo", 1000, 4, 10)  # more at a time than 20
     assert (load.done, load.failed, load.statuses["2xx"]) == (1000, 0, 1000), running.outcomes()
 
 

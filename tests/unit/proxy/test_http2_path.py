@@ -146,6 +146,20 @@ def test_a_client_of_max_age_is_asked_to_come_again_and_its_requests_are_answere
     assert wires.client.closed
 
 
+def test_what_servers_did_not_look_at_is_sent_over_five_other_connections_and_no_more() -> None:
+    wires = Wires()
+    wires.stage.say(wires.client, raw_headers(1, GET))
+    for _ in range(6):
+        assert wires.client.take() == b""
+        server = wires.stage.network.upstreams[-1]
+        wires.stage.say(server, SETTINGS)
+        assert [stream for kind, _, stream, _ in split(server.take()[len(PREFACE) :]) if kind == 1] == [1]
+        wires.stage.say(server, raw_frame(7, 0, 0, bytes(8)))
+        wires.stage.clock.advance(0)
+    assert len(wires.stage.network.upstreams) == 6
+    assert b"503" in b"".join(payload for *_, payload in split(wires.client.take()))
+
+
 def test_a_silent_server_is_asked_and_given_up() -> None:
     wires = Wires({"ping_interval": Seconds(10), "ping_timeout": Seconds(5)})
     wires.ask(raw_headers(1, GET))
