@@ -351,7 +351,7 @@ class ICompletedExchange(IExchange):
 
 class IFilter(Interface):
     """
-    What acts on exchanges: limits, faults, auth, logs. It implements one or more of the three hooks below, as
+    What acts on exchanges: limits, faults, auth, logs. It implements one or more of the hooks below, as
     `@implementer(IOnRequest, IOnComplete)`; an absent hook costs nothing. One object serves all connections of its
     listener (per-route options make another object).
 
