@@ -13,7 +13,7 @@ from pathlib import Path
 
 import atheris
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "shared")]
 ROOMS = ["metaproxy.codecs", "metaproxy.proxy", "metaproxy.message"]
 """What coverage is measured of."""
 WORK = Path(__file__).parents[2] / ".fuzz"

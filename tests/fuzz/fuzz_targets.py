@@ -8,11 +8,8 @@ variant, byte 1 how the rest is cut. Does not: the checks. Imports no fuzzer.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "shared"))
 
 import fuzz_seeds as seeds
 from fuzz_detection import NAMES, check_detection
