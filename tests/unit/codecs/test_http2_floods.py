@@ -19,6 +19,7 @@ from http2_stand import (
 
 from metaproxy.codecs.http.http2 import Http2Client, Options
 from metaproxy.codecs.http.http2.frames import Code
+from metaproxy.codecs.http.http2.given_up import GivenUp
 from metaproxy.codecs.http.model import answer_head, request_head, whole
 from metaproxy.codecs.http.rules import Rules
 
@@ -200,15 +201,19 @@ def test_interim_answers_without_end() -> None:
     assert ending(session)[0] == CALM
 
 
-def test_what_is_remembered_of_streams_that_were_given_up_is_bounded() -> None:
+def test_what_comes_of_a_stream_that_was_given_up_long_ago_is_dropped() -> None:
     time = Time()
     session = client(time)
     for number in range(1, 40_001, 2):
         time.now += 1
         session.receive(raw_headers(number, POST, 4))
         session.reset(number, None, "")
-    # Of the last ones what comes late is dropped; of an old one it is a fault.
-    session.receive(raw_frame(0, 0, 39_999, b"x"))
+    assert session.receive(raw_frame(0, 0, 39_999, b"x") + raw_frame(0, 0, 1, b"x")) == []
     assert session.error is None
-    session.receive(raw_frame(0, 0, 1, b"x"))
-    assert ending(session)[0] == Code.STREAM_CLOSED
+
+
+def test_of_streams_that_were_given_up_the_newest_are_remembered_and_up_to_which_there_were_others() -> None:
+    given_up = GivenUp(3)
+    for number in (1, 5, 9, 13, 17, 17):
+        given_up.add(number)
+    assert [number for number in range(1, 23, 2) if number in given_up] == [1, 3, 5, 9, 13, 17]

@@ -279,6 +279,25 @@ def test_what_a_client_sends_of_a_stream_that_was_given_up_is_dropped() -> None:
     assert session.error is None
 
 
+def test_what_a_server_sends_of_a_stream_that_was_given_up_long_ago_is_dropped() -> None:
+    session = connected_server(Options(streams=10))
+    for id in range(1, 1000):
+        session.send(request(), id)
+        session.reset(id, ErrorKind.TIMEOUT, "")
+    late = raw_headers(1, OK, 4) + raw_frame(0, 1, 1, b"late") + raw_frame(0, 1, 1997, b"late")
+    assert session.receive(late) == []
+    assert session.error is None
+
+
+def test_what_a_server_sends_of_a_stream_that_it_has_ended_is_a_fault() -> None:
+    session = connected_server(Options(streams=10))
+    for id in range(1, 100):
+        session.send(request(), id)
+        session.receive(raw_headers(2 * id - 1, OK))
+    session.receive(raw_frame(0, 1, 1, b"late"))
+    assert ending(session)[0] == Code.STREAM_CLOSED
+
+
 def test_an_answer_before_the_end_of_its_request_ends_the_request_to_the_server() -> None:
     stand = ServerStand()
     head = opening(request_head(b"POST", b"/", b"x", []), 1)

@@ -121,7 +121,7 @@ class Http2Client(Connection):
         """Whether a new stream is one that we look at. Raises StreamFault."""
         if number > self._announced:
             # The client has not read our GOAWAY yet; once it has, it knows that this one was not looked at.
-            self._given_up.keep(number, None)
+            self._given_up.add(number)
             return False
         if len(self._streams) >= self._options.streams:
             raise StreamFault(Code.REFUSED_STREAM, f"more than {self._options.streams} streams at a time")
@@ -146,7 +146,7 @@ class Http2Client(Connection):
         stream = Stream(number, number, 0, 0)
         self._say(self._sender.headers(stream, _bare(status), True))
         if not ends:
-            self._given_up.keep(number, None)
+            self._given_up.add(number)
             self._say(self._reset_once_read(number))
 
     def _begin(self, number: int, head: Head, ends: bool, messages: list[Message]) -> None:
@@ -307,7 +307,7 @@ class Http2Client(Connection):
 
     def _drop_rest(self, stream: Stream) -> None:
         """Forget a stream whose answer is whole; what the client still sends of it is dropped."""
-        self._given_up.keep(stream.number, None)
+        self._given_up.add(stream.number)
         self._remove(stream)
 
     def _reset_once_read(self, number: int) -> bytes:

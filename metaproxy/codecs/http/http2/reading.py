@@ -20,12 +20,12 @@ from metaproxy.codecs.http.http2.frames import (
     ConnectionFault,
     StreamFault,
 )
+from metaproxy.codecs.http.http2.given_up import GivenUp
 from metaproxy.codecs.http.http2.options import Options
 from metaproxy.codecs.http.http2.sending import Sender
 from metaproxy.codecs.http.http2.stream import Piece, Stream
 from metaproxy.codecs.http.model import Head, Pair, end, opening
 from metaproxy.message import Chunk, Kind, Message
-from metaproxy.support.bounded_map import BoundedMap
 
 MAX_CHUNK = 65536
 MOST_CONTINUATIONS = 128
@@ -70,7 +70,7 @@ class Reader(Cutter):
         self._sender = Sender()
         self._decoder = Decoder(options.rules.max_head)
         self._resets = Allowance("streams that were reset", _RESETS_MOST, _RESETS_RATE, options.clock)
-        self._given_up: BoundedMap[int, None] = BoundedMap(max(256, 2 * options.streams))
+        self._given_up = GivenUp(max(256, 2 * options.streams))
         self._last = 0
         # The peer may use the window that it knows from the standard until it saw ours.
         self._first_room = max(options.window, frames.FIRST_WINDOW)
@@ -297,7 +297,7 @@ class Reader(Cutter):
             self._reset_by_peer(stream, messages, fault.code, str(fault))
         elif self._idle(number):
             raise ConnectionFault(fault.code, str(fault))
-        self._given_up.keep(number, None)
+        self._given_up.add(number)
         self._say(frames.rst_stream(number, fault.code))
 
     def _reset_by_peer(self, stream: Stream, messages: list[Message], code: int, text: str = "") -> None:
@@ -320,7 +320,7 @@ class Reader(Cutter):
 
     def _give_up(self, stream: Stream, code: int) -> bytes:
         """The bytes that end a stream both ways; what the peer still sends of it is dropped."""
-        self._given_up.keep(stream.number, None)
+        self._given_up.add(stream.number)
         self._remove(stream)
         return frames.rst_stream(stream.number, code)
 

@@ -202,7 +202,7 @@ class Http2Server(Connection):
         self._drain(messages)
         for number, stream in list(self._streams.items()):
             if number > last:
-                self._given_up.keep(number, None)
+                self._given_up.add(number)
                 self._remove(stream)
                 messages.append(reset_chunk(stream.id, Code.REFUSED_STREAM, "GOAWAY"))
 
