@@ -109,8 +109,8 @@ function Words({ of }) {
 // half: of a stream, what passed in this direction.
 function Message({ title, message, half }) {
   if (!message) return html`<div><h3>${title}</h3><p class="muted">none</p></div>`;
-  const kind = ["request", "response"].includes(message.kind) ? "" : message.kind;
-  const pieces = half && half.chunks ? `${half.chunks} pieces` : "";
+  const kind = ["request", "response", "stream_open"].includes(message.kind) ? "" : message.kind;
+  const pieces = half && half.chunks ? `a stream of ${half.chunks} pieces` : "";
   const about = [kind, message.bytes === undefined ? "" : `${message.bytes} bytes`, pieces].filter(Boolean).join(", ");
   const first = half && half.first;
   return html`<div><h3>${title} <span class="muted">${about}</span></h3><${Words} of=${message.metadata} />
