@@ -26,7 +26,7 @@ from metaproxy.codecs.http import Http, model
 from metaproxy.codecs.redis import Redis
 from metaproxy.codecs.thrift import Thrift
 from metaproxy.codecs.trpc import Trpc
-from metaproxy.message import Chunk, Kind, Message, Side
+from metaproxy.message import Chunk, Message, Side
 from metaproxy.units import Bytes
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -38,17 +38,22 @@ _CUTS = (0, 6, 200)
 
 
 class Target:
-    """variants: make codecs with options that lead to code of its own; one a session, as codecs count clients."""
+    """
+    variants: make codecs with options that lead to code of its own; one a session, as codecs count clients. greeting:
+    what each client says first.
+    """
 
     def __init__(
         self,
         variants: Sequence[Callable[[], Codec]],
         frames: Callable[[], dict[Side, list[bytes]]],
         peers: Peers | None = None,
+        greeting: bytes = b"",
     ) -> None:
         self._variants = variants
         self._frames = frames
         self._peers = peers or Peers()
+        self._greeting = greeting
 
     def __call__(self, data: bytes) -> None:
         if len(data) < 3:
@@ -68,9 +73,19 @@ class Target:
             for place, side in enumerate(Side):
                 for frame in frames[side]:
                     yield bytes((number << 2 | place, _CUTS[len(frame) % 3])) + frame
-            steps = [CLIENT + frame for frame in frames[Side.CLIENT][:6]]
-            for replies in ([ANSWER], [SERVER + frame for frame in frames[Side.SERVER][:6]]):
-                yield bytes((number << 2 | _PATH, 0)) + SEPARATOR.join([*steps, *replies])
+            for steps in _conversations(frames, self._greeting):
+                yield bytes((number << 2 | _PATH, 0)) + SEPARATOR.join(steps)
+
+
+def _conversations(frames: dict[Side, list[bytes]], greeting: bytes) -> Iterator[list[bytes]]:
+    """A request at a time with each way to answer it, and some requests in a row."""
+    calls = [CLIENT + greeting + frame for frame in frames[Side.CLIENT]]
+    answers = frames[Side.SERVER]
+    for number, call in enumerate(calls[:24]):
+        yield [call, SERVER + answers[number % len(answers)], ANSWER]
+        yield [call, ANSWER]
+    later = [CLIENT + frame for frame in frames[Side.CLIENT][1:6]]
+    yield [calls[0], *later, *(SERVER + answer for answer in answers[:6])]
 
 
 class Detection:
@@ -126,10 +141,12 @@ def _join_grpc(head: Message, chunks: Sequence[Chunk]) -> Message:
     return _join_http(head, chunks, Grpc.made_of.read)
 
 
-def _ended(message: Message) -> Message:
-    """An answer with a message over the bound ends there: whether what came before that is passed on is open."""
-    over = "max_message is" in message.known().get("message", "")
-    return Message(Kind.ERROR, b"", message.id) if over else message
+def _ended(message: Message) -> Message | None:
+    """
+    An answer with a message over the bound ends there. What came before that may be passed on; what came behind it in
+    the same read may end the answer in another way (bad trailers).
+    """
+    return None if "max_message is" in message.known().get("message", "") else message
 
 
 def _pinged(session: Session, side: Side) -> None:
@@ -168,11 +185,13 @@ TARGETS: dict[str, Target | Detection] = {
         [lambda: Http(version=2, http1=False)],
         _given(seeds.HTTP2_REQUESTS, seeds.HTTP2_ANSWERS),
         Peers(_asked_http2, _join_http),
+        seeds.PREFACE + seeds.SETTINGS,
     ),
     "grpc": Target(
         [Grpc, lambda: Grpc(max_message=Bytes(1024), whole_messages=Bytes(100))],
         _given(seeds.GRPC_CALLS, seeds.GRPC_ANSWERS),
         Peers(_called, _join_grpc, _ended),
+        seeds.PREFACE + seeds.SETTINGS,
     ),
     "dubbo": Target([Dubbo], _captured("dubbo")),
     "thrift": Target(
