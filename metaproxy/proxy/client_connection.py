@@ -63,8 +63,8 @@ class ClientConnection(Protocol):
         "_barrier", "_blocked", "_budget", "_choked", "_closed", "_counts", "_exchanges", "_gone", "_held",
         "_last_answered", "_last_words", "_leaving", "_limit", "_look_again", "_ordered", "_out", "_overload",
         "_pauses", "_queue", "_releasing", "_sequential", "_slow", "_stall", "_stall_mark", "_streams", "_turn",
-        "_window", "_withheld", "codec", "facts", "inflight", "last_active", "leases", "listener", "network",
-        "number", "pinned_by_cluster", "session", "session_pin", "shared_by_pool",
+        "_window", "_withheld", "_writing_on", "codec", "facts", "inflight", "last_active", "leases", "listener",
+        "network", "number", "pinned_by_cluster", "session", "session_pin", "shared_by_pool",
     )  # fmt: skip
 
     def __init__(self, listener: ClientOwner, number: int) -> None:
@@ -101,7 +101,7 @@ class ClientConnection(Protocol):
         self._exchanges: dict[OpenExchange, int] = {}
         self._held: deque[Message] = deque()
         self._barrier: OpenExchange | None = None
-        self._blocked = self._releasing = False
+        self._blocked = self._releasing = self._writing_on = False
         self._out: list[bytes] = []
         self._pauses: set[object] = set()
         self._choked: set[UpstreamConnection] = set()
@@ -134,7 +134,7 @@ class ClientConnection(Protocol):
         budget = self._budget
         if size > budget.roomy * number or self._window < budget.most:
             self._adapt(size // number)
-        if self._withheld:
+        if self._slow:
             self._look_at_output()
 
     def _look_at_output(self) -> None:
@@ -149,6 +149,8 @@ class ClientConnection(Protocol):
             for connection in self._connections():
                 connection.pause_if_alone(self)
                 self._choked.add(connection)
+            if SLOW not in self._withheld:  # windows bound what one answer has waiting, not how many have
+                self._withhold(SLOW)
 
     def _connections(self) -> set[UpstreamConnection]:
         """The upstream connections on which its exchanges are under way."""
@@ -328,6 +330,14 @@ class ClientConnection(Protocol):
                 self._overfull()
             elif self._budget.behind > self._budget.size and BEHIND not in self._withheld:
                 self._withhold(BEHIND)
+            elif size < 0:
+                self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Fewer answers wait for the one before them: enough to read the client again?"""
+        if BEHIND in self._withheld and self._budget.behind <= self._budget.size // 2:
+            self._withheld.discard(BEHIND)
+            self.resume(BEHIND)
 
     def give_up(self, exchange: OpenExchange, kind: ErrorKind | None, text: str) -> None:
         if self._gone:

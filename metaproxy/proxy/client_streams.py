@@ -33,9 +33,13 @@ class ClientStreams:
         self._stuck: dict[ExchangeStream, None] = {}
         self.active = 0
 
-    def open(self, head: Message) -> None:
-        """The head of a request has come; its exchange may have to wait for its turn."""
+    def open(self, head: Message) -> bool:
+        """The head of a request has come; its exchange may have to wait for its turn. False: another has its id."""
+        before = self._by_id.get(head.id)
+        if before is not None and not before.over:
+            return False
         self._by_id[head.id] = Stream(self._client, head.id, True)
+        return True
 
     def begin(self, exchange: StreamExchange) -> None:
         """The exchange of such a head begins."""
@@ -67,6 +71,7 @@ class ClientStreams:
         if chunk.kind is Kind.STREAM_RESET and stream.exchange is None and not stream.over:
             del self._by_id[chunk.id]
             self._client.give_up_waiting(chunk.id)
+            stream.withdrawn()
             return True
         stream.from_client(chunk)
         if stream.over and not stream.reading and self._by_id.get(chunk.id) is stream:

@@ -15,7 +15,6 @@ from twisted.python.failure import Failure
 
 from metaproxy.message import Chunk, Correlation, ErrorKind, Hold, Kind, Message, Side
 from metaproxy.proxy.client_connection import (
-    BEHIND,
     NO_ANSWER,
     ClientConnection,
     PlacedAnswer,
@@ -149,9 +148,11 @@ class Downstream(ClientConnection):
             if message.answer:
                 self.write(message.answer)
         elif kind == _STREAM_OPEN:
-            self._stream_table().open(message)
-            self._held.append(message)
-            self._release()
+            if self._stream_table().open(message):
+                self._held.append(message)
+                self._release()
+            else:
+                self._refuse(f"a second request under id {message.id}, of which the first is not over")
         elif kind in _CHUNKS:
             assert isinstance(message, Chunk)
             known = self._streams is not None or kind == Kind.STREAM_RESET  # which may be of a whole request
@@ -302,17 +303,25 @@ class Downstream(ClientConnection):
 
     def _write_on(self) -> None:
         """Writes the answers that only waited for the one before them."""
+        if self._writing_on:  # a stream at the front has ended: the loop below goes on
+            return
+        self._writing_on = True
         queue = self._queue
-        while queue and (data := queue[0].data) is not None:
-            queue.popleft()
-            self._budget.behind -= len(data)
-            if data:
-                self.write(data)
-        if queue and self._streams is not None and isinstance(queue[0], Exchange) and queue[0].stream is not None:
-            queue[0].stream.at_front()
-        if BEHIND in self._withheld and self._budget.behind <= self._budget.size // 2:
-            self._withheld.discard(BEHIND)
-            self.resume(BEHIND)
+        front: object = None
+        while queue and queue[0] is not front:
+            front = queue[0]
+            if (data := front.data) is not None:
+                queue.popleft()
+                self._budget.behind -= len(data)
+                if data:
+                    self.write(data)
+            elif self._streams is not None and isinstance(front, Exchange) and front.stream is not None:
+                try:
+                    front.stream.at_front()
+                except BaseException:
+                    front.broke(Failure())
+        self._writing_on = False
+        self._catch_up()
 
     def passed_over(self, exchange: OpenExchange) -> bool:
         """Whether the server, which takes this client's requests in their order, has answered a later one."""

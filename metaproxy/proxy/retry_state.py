@@ -233,15 +233,15 @@ class RetryState:
         if retry_after is not None and retry_after < 0:
             return False
         policy = self._policy
-        stream = self.exchange.stream
-        if stream is not None and not stream.resend():
-            return False
         if not policy.allows(kind, self._made, True) or not within_budget(self._cluster.breaker):
             return False
         try:
             if not policy.allows(kind, self._made, self._safe()):
                 return False
         except FrameError:
+            return False
+        stream = self.exchange.stream
+        if stream is not None and not stream.resend():
             return False
         self._stop_timer()
         self.exchange.counts().retries += 1

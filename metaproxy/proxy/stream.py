@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from metaproxy.counts import StreamCounts, TargetCounts
-from metaproxy.message import Chunk, Kind, Message, Reply, Side
+from metaproxy.message import Chunk, ErrorKind, Kind, Message, Reply, Side
 from metaproxy.proxy.gathering import Collected
 from metaproxy.proxy.roles import StreamClient, StreamCopy, StreamExchange, Try
 
@@ -26,6 +26,10 @@ WINDOW = 64 * 1024
 """Bytes that may come from one side before the other took them, where flow is by connection."""
 REPLAY = 64 * 1024
 """Bytes of a request that are kept for another try and for mirrors; beyond them the try is final."""
+PIECES = 1024
+"""Chunks that may come from one side before the other took them, however small: what a chunk costs beside its bytes."""
+MOST_PIECES = 16 * PIECES
+"""Those of an answer that may wait where its connection can't be paused, as others have theirs on it."""
 UNWANTED = 64 << 20
 """Bytes that are read and dropped of a request that was answered before its end; then its connection closes."""
 
@@ -35,12 +39,15 @@ _DATA, _CLOSE, _RESET = Kind.STREAM_DATA, Kind.STREAM_CLOSE, Kind.STREAM_RESET
 class Half:
     """
     One direction. open: more may be sent on; ended: its CLOSE has come. bytes, chunks: what came, in all. queue: chunks
-    that wait for what is before them, `queued` bytes by flow control; blocked: they do. owing: bytes by flow control
-    that came and were not credited. stopped: the connection that they come on is not read, because of them. collected:
-    what a filter waits for, while it does.
+    that wait for what is before them, `queued` bytes by flow control; blocked: they do. deciding: a filter has one of
+    them. owing: bytes by flow control that came and were not credited, in so many pieces. stopped: the connection that
+    they come on is not read, because of them. collected: what a filter waits for, while it does.
     """
 
-    __slots__ = ("blocked", "bytes", "chunks", "collected", "ended", "open", "owing", "queue", "queued", "stopped")
+    __slots__ = (
+        "blocked", "bytes", "chunks", "collected", "deciding", "ended", "open", "owing", "pieces", "queue", "queued",
+        "stopped",
+    )  # fmt: skip
 
     def __init__(self, open: bool) -> None:
         self.open = open
@@ -48,14 +55,15 @@ class Half:
         self.blocked = True
         self.bytes = self.chunks = 0
         self.queue: deque[Chunk] = deque()
-        self.queued = self.owing = 0
-        self.stopped = False
+        self.queued = self.owing = self.pieces = 0
+        self.stopped = self.deciding = False
         self.collected: Collected | None = None
 
     def take(self, chunk: Chunk) -> None:
         self.bytes += len(chunk.frame)
         self.chunks += 1
         self.owing += chunk.size
+        self.pieces += 1
         if chunk.kind is _CLOSE:
             self.ended = True
 
@@ -72,6 +80,20 @@ class Half:
         self.queue.clear()
         self.queued = 0
         self.collected = None
+
+    def credited(self) -> int:
+        """Bytes of what left, which are owed no more."""
+        size = self.owing - self.queued
+        self.owing = self.queued
+        self.pieces = len(self.queue)
+        return size
+
+    def relieved(self) -> bool:
+        """Whether it was stopped, and so little waits now that its connection may be read on."""
+        if not self.stopped or self.owing > WINDOW // 2 or self.pieces > PIECES // 2:
+            return False
+        self.stopped = False
+        return True
 
 
 class Stream:
@@ -189,7 +211,9 @@ class Stream:
                 half.keep(chunk)
         else:
             self._filter(Side.CLIENT, half, chunk, 0)
-        if half.owing > WINDOW and not half.stopped and not self.over and self.client.session.flow != "stream":
+        # Windows, where there are any, bound the bytes, and never how many pieces they come in.
+        full = half.pieces > PIECES or (half.owing > WINDOW and self.client.session.flow != "stream")
+        if full and not half.stopped and not self.over:
             half.stopped = True
             self.client.pause(self)
 
@@ -223,7 +247,14 @@ class Stream:
 
     def _pass_up(self, chunk: Chunk) -> None:
         attempt = self.attempt
-        if attempt is None or attempt.done:
+        if attempt is None:  # a filter had it as a try failed: the next one sends it
+            if self.replay is not None:
+                self.replay.append(chunk)
+            if chunk.kind is _CLOSE:
+                self.up.open = False
+                self._request_ended()
+            return
+        if attempt.done:
             return
         if self.replay is not None:
             self._keep(chunk)
@@ -238,9 +269,9 @@ class Stream:
 
     def _keep(self, chunk: Chunk) -> None:
         self.replay_size += len(chunk.frame)
-        if self.replay_size > REPLAY or self.begun:
+        if self.replay is None or self.replay_size > REPLAY or len(self.replay) >= PIECES or self.begun:
             self.replay = None
-        elif self.replay is not None:
+        else:
             self.replay.append(chunk)
 
     def _request_ended(self) -> None:
@@ -260,13 +291,10 @@ class Stream:
             self._credit_up()
 
     def _credit_up(self) -> None:
-        half = self.up
-        size = half.owing - half.queued
+        size = self.up.credited()
         if size:
-            half.owing -= size
             self.client.credit(self.id, size)
-        if half.stopped and half.owing <= WINDOW // 2:
-            half.stopped = False
+        if self.up.stopped and self.up.relieved():
             self.client.resume(self)
 
     def server_has_room(self) -> None:
@@ -282,6 +310,12 @@ class Stream:
             return
         self.client.credit(self.id, chunk.size)
 
+    def withdrawn(self) -> None:
+        """The client gave it up before its exchange began."""
+        self.over = self.up.ended = True
+        self.up.clear()
+        self._credit_up()
+
     # -- the answer's half
 
     def opened(self, attempt: Try, duplex: bool) -> None:
@@ -291,7 +325,7 @@ class Stream:
         self._moved = self.client.network.turn.now
         self.down.open, self.down.ended = True, False
         if duplex:
-            self.up.open, self.up.ended, self.up.blocked = True, False, False
+            self.up.open, self.up.ended, self.up.blocked = True, False, self.up.deciding
         if self.exchange is not None:
             self._count(self.exchange)
         self.watch()
@@ -335,8 +369,12 @@ class Stream:
             self.client.keep_waiting(self, chunk.size)
         else:
             self._filter(Side.SERVER, half, chunk, 0)
-        if half.owing > WINDOW and not half.stopped and not self.over and self.attempt is not None:
-            half.stopped = self.attempt.pause(self)
+        if (half.owing > WINDOW or half.pieces > PIECES) and not half.stopped and not self.over:
+            if self.attempt is not None:
+                half.stopped = self.attempt.pause(self)
+            if not half.stopped and len(half.queue) > MOST_PIECES and self.exchange is not None:
+                text = f"more than {MOST_PIECES} pieces of an answer wait"
+                self.exchange.local(Reply(ErrorKind.BAD_RESPONSE, text))
 
     def _pass_down(self, chunk: Chunk) -> None:
         exchange = self.exchange
@@ -358,15 +396,13 @@ class Stream:
             self._credit_down()
 
     def _credit_down(self) -> None:
-        half, attempt = self.down, self.attempt
-        size = half.owing - half.queued
+        attempt = self.attempt
         if attempt is None or attempt.done:
             return
+        size = self.down.credited()
         if size:
-            half.owing -= size
             attempt.credit(size)
-        if half.stopped and half.owing <= WINDOW // 2:
-            half.stopped = False
+        if self.down.stopped and self.down.relieved():
             attempt.resume(self)
 
     def client_has_room(self) -> None:
@@ -406,8 +442,8 @@ class Stream:
         collected.finish()
 
     def _release(self, side: Side, half: Half) -> None:
-        """What waited goes on, until a filter makes it wait again."""
-        half.blocked = False
+        """What waited goes on, until a filter makes it wait again; not before what a filter still has."""
+        half.blocked = half.deciding
         while half.queue and not half.blocked and not self.over:
             chunk = half.next()
             if side is Side.SERVER:
@@ -436,7 +472,7 @@ class Stream:
             if said is None:
                 continue
             if isinstance(said, Deferred):
-                half.blocked = True
+                half.blocked = half.deciding = True
                 half.queued += chunk.size
                 said.addBoth(self._decided, side, half, chunk, index)
                 return
@@ -472,6 +508,7 @@ class Stream:
         if self.over or exchange is None:
             return
         half.queued -= chunk.size
+        half.deciding = False
         self.client.network.turn.refresh()
         try:
             if isinstance(said, Failure):
@@ -480,9 +517,9 @@ class Stream:
             replaced = chunk if said is None else self._replaced(said, chunk, index, side)
             if replaced is None:
                 return
-            half.blocked = False
+            half.blocked = side is Side.CLIENT and self.attempt is None  # another try is to come
             self._filter(side, half, replaced, index + 1)
-            if not half.blocked:
+            if not half.blocked and not self.over:
                 self._release(side, half)
         except BaseException:  # the Deferred would keep it, and the exchange would never end
             exchange.broke(Failure())
@@ -502,8 +539,8 @@ class Stream:
         self._stop_timer()
         self._head = None
         self.replay = None
-        if self.down.queued:
-            self.client.keep_waiting(self, -self.down.queued)
+        if self.down.queue:
+            self.client.keep_waiting(self, -sum(chunk.size for chunk in self.down.queue))
         for half in (self.up, self.down):
             half.clear()
         self._credit_up()
