@@ -16,7 +16,7 @@ from metaproxy.proxy.server_connection import ServerConnection
 
 _STREAMS = (Kind.STREAM_OPEN, Kind.STREAM_DATA, Kind.STREAM_CLOSE, Kind.STREAM_RESET, Kind.INTERIM)
 
-_MOST_MOVES = 5
+MOST_MOVES = 5
 """How often a request that its server did not look at is sent over another connection."""
 
 
@@ -300,7 +300,7 @@ class Upstream(ServerConnection):
         ends its connections after few requests refuses the same one several times.
         """
         if (
-            attempt.moved >= _MOST_MOVES
+            attempt.moved >= MOST_MOVES
             or attempt.message.kind is not Kind.REQUEST
             or attempt.streaming
             or self.lease is attempt
