@@ -12,11 +12,12 @@ from collections.abc import Callable
 from http.client import HTTPConnection
 from typing import Any, NamedTuple
 
+import catalogue
 import grpc_peers
 import pytest
 from catalogue import Start
 from proxied import Proxy, cluster, listener
-from running import free_port
+from running import HERE, answers, free_port
 
 peer = pytest.mark.peer
 
@@ -160,3 +161,99 @@ def test_calls_of_grpc_pass_through_the_same_listener(edge: Made) -> None:
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         found = library_pb2_grpc.LibraryStub(channel).GetBook(library_pb2.GetBookRequest(name="shelves/1/books/2"))
     assert found.title == "A title"
+
+
+# -- Dubbo
+
+HELLO = "org.example.HelloService"
+TEXT = "java.lang.String"
+DUBBO_CALLS: dict[str, dict[str, Any]] = {
+    "GET /hello/{name}": {"call": f"{HELLO}/sayHello", "arguments": {"name": TEXT}},
+    "GET /add": {"call": f"{HELLO}/add", "arguments": {"a": "int", "b": "int"}},
+    "GET /whoami": {"call": f"{HELLO}/whoami"},
+    "PUT /people/{person.name}": {
+        "call": f"{HELLO}/promote", "arguments": {"person": "org.example.Person"}, "body": "person",
+    },
+    "POST /echo": {"call": f"{HELLO}/echo", "arguments": {"value": "java.lang.Object"}, "body": "*"},
+    "POST /fail": {"call": f"{HELLO}/fail", "arguments": {"why": TEXT}, "body": "*"},
+    "POST /crash": {"call": f"{HELLO}/crash", "arguments": {"why": TEXT}, "body": "*"},
+    "GET /attachments": {"call": f"{HELLO}/attachments"},
+    "GET /slow": {"call": f"{HELLO}/slow", "arguments": {"ms": "int"}},
+    "GET /none": {"call": "org.example.None/none"},
+}  # fmt: skip
+
+
+@peer("java")
+def test_calls_of_dubbo_are_generic_ones(start_here: Start, proxy: Callable[[Any], Proxy]) -> None:
+    provider, port = free_port(), free_port()
+    start_here(catalogue.dubbo_server("java", "alpha", provider))
+    calls = {key: {**call, "version": "1.0.0"} for key, call in DUBBO_CALLS.items()}
+    options = {"dubbo": {"calls": calls, "errors": {"org.example.HelloException": 409}}}
+    set_tenant = {"request": {"set": {"tenant": "%x-tenant%"}}}
+    routes = [{"cluster": "hello", "timeout": "700ms", **set_tenant}]
+    front = listener("edge", port, "http", routes, filters=[{"transcode": options}])
+    running = proxy({"listeners": [front], "clusters": [cluster("hello", provider, protocol="dubbo")]})
+    assert ask(port, "GET", "/hello/K%C3%B6ln").value == "hello K\u00f6ln from alpha"
+    assert ask(port, "GET", "/add?a=3&b=4").value == 7
+    assert ask(port, "GET", "/whoami").value == "alpha"
+    person = {"age": 3, "ratio": 0.5, "active": True, "address": {"city": "K\u00f6ln"}, "tags": ["a"], "sums": {"x": 5}}
+    promoted = ask(port, "PUT", "/people/Ann", person).value
+    assert (promoted["name"], promoted["address"]["city"], promoted["tags"]) == ("Dr. Ann", "K\u00f6ln", ["a"])
+    assert promoted["sums"] == {"x": 5} and "class" not in promoted
+    deep = {"a": [1, 2.5, None, True, "x", 1 << 40], "b": {}}
+    assert ask(port, "POST", "/echo", {"value": deep}).value == deep
+    failed = ask(port, "POST", "/fail", {"why": "so"})
+    assert (failed.status, failed.value["message"]) == (409, "so")
+    assert failed.value["details"] == [{"exception": "org.example.HelloException"}]
+    assert ask(port, "POST", "/crash", {"why": "so"}).status == 500
+    assert ask(port, "GET", "/attachments", x_tenant="blue").value["tenant"] == "blue"
+    assert ask(port, "GET", "/slow?ms=5000").status == 504
+    assert ask(port, "GET", "/none").status in (500, 501)
+    assert ask(port, "GET", "/add?a=x&b=4").status == 400
+    assert ask(port, "GET", "/add?a=1").status == 400
+    assert running.outcomes()["timeout"] == 1
+
+
+# -- Thrift
+
+ITEM = {
+    "name": "thing \u00e9", "count": -70000, "on": True, "small": -5, "medium": -300, "large": 1 << 52, "ratio": -0.5,
+    "raw": "AP8=", "flags": [True, False], "numbers": [7], "sums": {"a": [1, -1], "b": []},
+    "inner": {"name": "in", "counts": [5]},
+}  # fmt: skip
+WAYS = [("framed", "binary"), ("framed", "compact"), ("unframed", "compact"), ("header", "binary")]
+
+
+@peer("py")
+@pytest.mark.parametrize("transport, protocol", WAYS)
+def test_calls_of_thrift_go_by_its_idl(
+    transport: str, protocol: str, start_here: Start, proxy: Callable[[Any], Proxy]
+) -> None:
+    server, port = free_port(), free_port()
+    theirs = "buffered" if transport == "unframed" else transport
+    start_here(catalogue.thrift_server("py", "alpha", f"{server}:{theirs}:{protocol}"), lambda: answers(server))
+    options = {
+        "idl": str(HERE / "thrift" / "hello.thrift"), "transport": transport, "protocol": protocol, "unlisted": True,
+        "errors": {"Rejected": 422},
+        "calls": {
+            "GET /hello/{name}": {"method": "sayHello"},
+            "GET /add": {"method": "add"},
+            "PUT /items/{item.name}": {"method": "echo", "body": "item"},
+        },
+    }  # fmt: skip
+    front = listener("edge", port, "http", [{"cluster": "hello", "timeout": "700ms"}])
+    front["filters"] = [{"transcode": {"thrift": options}}]
+    running = proxy({"listeners": [front], "clusters": [cluster("hello", server, protocol="thrift")]})
+    assert ask(port, "GET", "/hello/K%C3%B6ln").value == "hello K\u00f6ln from alpha"
+    assert ask(port, "GET", "/add?a=3&b=-4").value == -1
+    assert ask(port, "PUT", "/items/mine", ITEM).value == {**ITEM, "name": "mine"}
+    assert ask(port, "GET", "/items/mine").status == 405
+    assert ask(port, "POST", "/Hello/ping").value is None
+    rejected = ask(port, "POST", "/Hello/reject", {"why": "so"})
+    assert (rejected.status, rejected.value["message"]) == (422, "so")
+    assert rejected.value["details"] == [{"exception": "Rejected", "why": "so", "code": 7}]
+    assert ask(port, "POST", "/Hello/crash", {"why": "so"}).status == 500
+    assert ask(port, "POST", "/Hello/slow", {"milliseconds": 3000}).status == 504
+    assert ask(port, "GET", "/add?a=x&b=1").status == 400
+    assert ask(port, "POST", "/Hello/note", {"text": "x"}).status == 404
+    assert running.outcomes()["timeout"] == 1

@@ -5,8 +5,9 @@ from __future__ import annotations
 from google.protobuf import descriptor_pb2, timestamp_pb2, wrappers_pb2
 
 from metaproxy.codecs.http.metadata import read
-from metaproxy.codecs.http.model import HttpMessage, Pair, answer_head, request_head, whole
+from metaproxy.codecs.http.model import HttpMessage, Pair, answer_head, head_of, request_head, whole
 from metaproxy.codecs.protobuf_wire import write
+from metaproxy.filters.transcode.calls import Request
 from metaproxy.message import Message
 
 _METHODS = {"GET": 0x12, "PUT": 0x1A, "POST": 0x22, "DELETE": 0x2A, "PATCH": 0x32}
@@ -120,3 +121,9 @@ def reply(
     """A whole answer of a server of gRPC; end: its trailers."""
     head = answer_head(status, [(b"content-type", b"application/grpc"), *(fields or [])])
     return whole(head, b"".join(map(framed, payloads)), 1, read, [(b"grpc-status", b"0")] if end is None else end)
+
+
+def asked(method: str, target: str, body: bytes = b"", *fields: Pair) -> Request:
+    """A request as calls are given it."""
+    path, _, query = target.partition("?")
+    return Request(head_of(request(method, target, body, *fields)), path, query, body, lambda message: None)

@@ -226,6 +226,7 @@ EXCEPTIONS: dict[str, str] = {
     "metaproxy.cluster.roles": "holds no behaviour, as above",
     "metaproxy.cluster.routes": "holds no behaviour: names of types",
     "metaproxy.wire": "holds no behaviour, as above",
+    "metaproxy.filters.transcode.thrift_types": "holds no behaviour, as above",
     "metaproxy.admin.roles": "holds no behaviour: what the application is to the admin API",
     "metaproxy.config.sections.cluster": "keys alone, as those of its neighbours: test_model.py checks each of them",
     "metaproxy.config.sections.listener": "keys, as above",

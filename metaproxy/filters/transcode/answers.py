@@ -64,6 +64,16 @@ def error_body(code: int, text: str, details: list[object] | None = None) -> byt
     return dumped({"code": code, "message": text, "details": details or []})
 
 
+def code_of(status: int) -> int:
+    """The code for a status of HTTP."""
+    return CODES[_OF_STATUSES.get(status, "INVALID_ARGUMENT" if status < 500 else "INTERNAL")]
+
+
+def failure(status: int, text: str, details: list[object]) -> HttpMessage:
+    """The answer of a server that tells of an error."""
+    return answer(status, error_body(code_of(status), text, details))
+
+
 class Refused(Exception):
     """A request that is answered in the place of a server. allowed: the methods that its path has, for 405."""
 
@@ -75,8 +85,7 @@ class Refused(Exception):
     def reply(self) -> Reply:
         text = str(self)[:1024]
         fields: list[Pair] = [(b"allow", ", ".join(self.allowed).encode())] if self.allowed else []
-        code = CODES[_OF_STATUSES.get(self.status, "INVALID_ARGUMENT" if self.status < 500 else "INTERNAL")]
-        made = answer(self.status, error_body(code, text), fields)
+        made = answer(self.status, error_body(code_of(self.status), text), fields)
         return Reply(self._kind(), text, made, details=f"transcode: {text}")
 
     def cut(self) -> Reply:

@@ -6,14 +6,14 @@ Lives here: the Protocols `Translator` and `Call`, `Request`, `check_json`. Does
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import NamedTuple, Protocol
 
 from twisted.internet.defer import Deferred
 
 from metaproxy.codecs.http.model import Head
 from metaproxy.filters.transcode.answers import Refused
-from metaproxy.message import Chunk, Message
+from metaproxy.message import Chunk, Kind, Message
 
 
 class Request(NamedTuple):
@@ -24,6 +24,10 @@ class Request(NamedTuple):
     query: str
     body: bytes
     more: Callable[[Message], None]
+
+    def message(self, frame: bytes, profile: Hashable = None) -> Message:
+        """What is sent, of a protocol whose messages are whole."""
+        return Message(Kind.REQUEST, frame, 0, None, self.more, profile=profile)
 
 
 def check_json(request: Request) -> None:

@@ -25,15 +25,14 @@ from metaproxy.units import Bytes, Option, OptionsOf
 
 _REQUEST, _ANSWER = Bytes(4 << 20), Bytes(16 << 20)
 _NATIVE = b"application/grpc"
-_SECTIONS = {"grpc": "metaproxy.filters.transcode.grpc_api.Grpc"}
-"""The protocols that there are, by the names of their options."""
+_ROOM = "metaproxy.filters.transcode"
 
 
 @implementer(IOnRequest, IOnResponse, IOnChunk, IOnComplete)
 class Transcode:
     """Makes calls of an RPC protocol of requests of HTTP and JSON."""
 
-    files = ("grpc.descriptors",)
+    files = ("grpc.descriptors", "thrift.idl")
     """The options that name files."""
 
     def __init__(
@@ -41,8 +40,18 @@ class Transcode:
         clock: IReactorTime,
         grpc: Annotated[
             dict[str, object] | None,
-            OptionsOf(_SECTIONS["grpc"]),
+            OptionsOf(f"{_ROOM}.grpc_api.Grpc"),
             Option("Calls of gRPC, by the annotations google.api.http.", default="one of"),
+        ] = None,
+        dubbo: Annotated[
+            dict[str, object] | None,
+            OptionsOf(f"{_ROOM}.dubbo.Dubbo"),
+            Option("Generic calls of Dubbo.", default="one of"),
+        ] = None,
+        thrift: Annotated[
+            dict[str, object] | None,
+            OptionsOf(f"{_ROOM}.thrift.Thrift"),
+            Option("Calls of Thrift, by an IDL.", default="one of"),
         ] = None,
         max_request: Annotated[Bytes, Option("Bytes of a request's body; more are refused (413).", least=1)] = _REQUEST,
         max_answer: Annotated[
@@ -54,9 +63,11 @@ class Transcode:
         ] = "refuse",
         clusters: Clusters | None = None,
     ) -> None:
-        if grpc is None:
-            raise ValueError("write what requests become: grpc")
-        self._translator: Translator = _made("grpc", grpc, max_answer, clock, clusters)
+        given = {"grpc": grpc, "dubbo": dubbo, "thrift": thrift}
+        chosen = [(name, options) for name, options in given.items() if options is not None]
+        if len(chosen) != 1:
+            raise ValueError(f"write what requests become, one of {', '.join(given)}")
+        self._translator = _made(*chosen[0], max_answer=max_answer, clock=clock, clusters=clusters)
         self.translates = self._translator.protocols
         self.asks = self._translator.asks
         self._most_request, self._most_answer = max_request, max_answer
@@ -188,9 +199,16 @@ class Transcode:
         self._translator.stop()
 
 
-def _made(
-    name: str, options: dict[str, object], max_answer: Bytes, clock: IReactorTime, clusters: Clusters | None
-) -> Translator:
-    from metaproxy.filters.transcode.grpc_api import Grpc  # protobuf is there only if somebody wants it
+def _made(name: str, options: dict[str, object], **given: object) -> Translator:
+    """The section of a protocol; what it needs is imported only here."""
+    if name == "grpc":
+        from metaproxy.filters.transcode.grpc_api import Grpc
 
-    return made(Grpc, options, name, max_answer=max_answer, clock=clock, clusters=clusters)
+        return made(Grpc, options, name, **given)
+    if name == "dubbo":
+        from metaproxy.filters.transcode.dubbo import Dubbo
+
+        return made(Dubbo, options, name)
+    from metaproxy.filters.transcode.thrift import Thrift
+
+    return made(Thrift, options, name)
