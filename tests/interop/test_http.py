@@ -233,6 +233,32 @@ def test_a_body_comes_back_as_it_went(how: list[str], to: str, mesh: Mesh, tmp_p
     assert got.headers["content-length"] == "3000000"
 
 
+@peer("nghttpx")
+@pytest.mark.parametrize("front", ["nginx", "haproxy", "haproxy-h2", "nghttpx", "nghttpx-h2"])
+def test_a_proxy_in_front_is_a_client_as_any(front: str, mesh: Mesh, start_here: Start, tmp_path: Path) -> None:
+    port, back = free_port(), mesh.ports["web"]
+    h2 = front.endswith("h2")
+    if front == "nginx":
+        start_here(http_peers.nginx(tmp_path, h1=port, proxy_to=back))
+    elif front.startswith("haproxy"):
+        start_here(http_peers.haproxy(tmp_path, port, back, to_h2=h2))
+    else:
+        start_here(http_peers.nghttpx(port, back, to_h2=h2))
+    url = f"http://127.0.0.1:{port}{'/proxy' if front == 'nginx' else ''}"
+    big = tmp_path / "big"
+    big.write_bytes(os.urandom(2_000_000))
+    for to in ("nginx", "nginx-h2"):
+        name, how = f"/files/{front}-{to}", ["-H", f"x-to: {to}", "-H", "Expect:"]
+        assert curl(*how, "-T", str(big), url + name).status in (201, 204)
+        assert curl(*how, url + name).body == big.read_bytes()
+        assert curl(*how, "-I", url + name).headers["content-length"] == "2000000"
+        chunked = curl(*how, "-H", "Transfer-Encoding: chunked", "-T", str(big), url + name)
+        assert chunked.status == 204, chunked
+        if front != "haproxy-h2":  # whose "HTTP/1.1 200 " h2load can't read
+            load = http_peers.h2load(url + "/echo", 300, 2, 10, "--h1", *how[:2])
+            assert (load.done, load.failed) == (300, 0), load.text
+
+
 @peer("wrk", "h2load")
 @pytest.mark.parametrize("to", ["nginx", "nginx-h2", "haproxy"])
 def test_load_of_either_version_gets_an_answer_for_each_request(to: str, mesh: Mesh) -> None:

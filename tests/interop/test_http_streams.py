@@ -12,8 +12,10 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 from typing import Any, NamedTuple
 
 import http_peers
@@ -204,6 +206,33 @@ def test_clients_that_leave_within_a_body_leave_no_stream_behind(mesh: Mesh) -> 
     with slow_readers(mesh):
         assert eventually(lambda: active(mesh.proxy) == 4)
     assert eventually(lambda: active(mesh.proxy) == 0)
+
+
+def test_clients_that_reset_at_random_leave_nothing_behind_and_harm_no_other(mesh: Mesh) -> None:
+    before = mesh.proxy.outcomes().get("bad_response", 0)
+    with ThreadPoolExecutor() as pool:
+        for done in [pool.submit(reset_at_random, mesh.port, seed) for seed in range(4)]:
+            done.result()
+    assert eventually(lambda: active(mesh.proxy) == 0)
+    assert mesh.proxy.outcomes().get("bad_response", 0) == before
+    for server in (1, 2):
+        assert get(mesh, 2, f"nginx-{server}", "/files/short").status == 200
+
+
+def reset_at_random(port: int, seed: int) -> None:
+    from h2_client import H2Client
+
+    chance = Random(seed)
+    for _ in range(5):
+        with H2Client(port) as client:
+            streams: list[int] = []
+            for _ in range(90):
+                name = chance.choice(["some", "cross", "short"])
+                streams.append(client.open(f"/files/{name}", headers=[("x-to", chance.choice(["nginx-1", "nginx-2"]))]))
+                if chance.random() < 0.4:
+                    client.reset(streams.pop(chance.randrange(len(streams))))
+            if chance.random() < 0.5:
+                client.ping()
 
 
 # What is under way when a listener leaves
