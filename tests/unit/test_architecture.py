@@ -217,6 +217,7 @@ def test_nothing_is_called_by_a_word_that_says_nothing() -> None:
 # -- tests/unit mirrors metaproxy
 
 EXCEPTIONS: dict[str, str] = {
+    "metaproxy.proxy.connection": "test_transport.py shows it over real sockets",
     "metaproxy.proxy.exchange_facts": "what an exchange is asked; test_exchange.py asks it",
     "metaproxy.telemetry.roles": "holds no behaviour: what telemetry reads of the proxy",
     "metaproxy.cli.answers": "holds no behaviour: the shapes of what the admin API answers",

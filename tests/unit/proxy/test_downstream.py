@@ -6,7 +6,7 @@ from harness import LineCodec, Quill, Stage, answer, call
 
 from metaproxy.balancers.ring_hash import RingHash
 from metaproxy.cluster.cluster import ConnectionSettings
-from metaproxy.proxy.transport import HIGH_WATER
+from metaproxy.proxy.connection import HIGH_WATER
 
 
 def lines(**settings: object) -> Stage:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from harness import Stage, Wire, call
 
+from metaproxy.proxy.connection import Connection
 from metaproxy.proxy.socket_options import SO_ORIGINAL_DST, keep_alive, original_destination
-from metaproxy.proxy.transport import Connection
 
 
 class Socket:

@@ -13,8 +13,9 @@ from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from waiting import until
 
+from metaproxy.proxy.connection import HIGH_WATER
 from metaproxy.proxy.flush_queue import FlushQueue
-from metaproxy.proxy.transport import HIGH_WATER, Network
+from metaproxy.proxy.transport import Network
 from metaproxy.support.addresses import parse
 
 

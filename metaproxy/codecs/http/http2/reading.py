@@ -107,7 +107,7 @@ class Reader(Cutter):
 
     def _data_stream(self, number: int, size: int, left: int, flags: int, messages: list[Message]) -> Stream | None:
         """Whose data comes; None: nobody wants it. Counts it against the windows."""
-        # Opened again at once, whoever reads: the windows of the streams are what holds a peer back.
+        # Opened again at once, even where nobody reads: the windows of the streams are what holds a peer back.
         self._room -= size
         if self._room < self._full_room >> 1:
             self._say(frames.window_update(0, self._full_room - self._room))

@@ -1,0 +1,350 @@
+"""
+One connected socket: read when it is readable, written at once as far as the kernel takes it.
+
+Lives here: `Connection`. Does not: the epoll that says when (`transport`), protocols.
+"""
+
+from __future__ import annotations
+
+import errno
+import select
+import socket
+import struct
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from twisted.internet import error
+from twisted.python.failure import Failure
+
+from metaproxy.proxy.socket_options import keep_alive, original_destination
+from metaproxy.wire import WireProtocol
+
+READ = select.EPOLLIN
+WRITE = select.EPOLLOUT
+END = select.EPOLLRDHUP
+"""The peer sends no more; asked for while nothing is read, as else nobody would notice."""
+_NO_LINGER = struct.pack("ii", 1, 0)
+_BROKEN = select.EPOLLERR | select.EPOLLHUP
+READ_SIZE = 65536
+"""Bytes of one recv: what malloc still serves from its heap. Larger ones cost a page fault for each page."""
+JOIN_LIMIT = 65536
+"""Up to here pieces are joined for one send; beyond, copying costs more than handing the kernel a vector."""
+HIGH_WATER = 256 * 1024
+"""Bytes waiting for a slow peer at which who feeds it is paused; resumed at a quarter."""
+UNREAD = 64
+"""Reads of READ_SIZE at most before a connection closes."""
+
+DONE = Failure(error.ConnectionDone())
+_NO_FACTS: Mapping[str, str] = {}
+
+
+class Registrations(Protocol):
+    """A `transport.Network`, as its connections see it."""
+
+    def modify(self, fd: int, events: int) -> None:
+        """Wait for other events of a socket."""
+
+    def forget(self, fd: int) -> None: ...
+
+    def soon(self, call: Callable[[], None]) -> None:
+        """Call when what happens now is over."""
+
+
+class Connection:
+    """
+    One connected socket: read into `protocol.dataReceived`, written at once as far as the kernel takes it.
+
+    `protocol` is a Twisted Protocol (dataReceived, connectionLost, and readConnectionLost for a half-close) and the
+    producer of what is written here: it gets pauseProducing and resumeProducing at the water marks. If it has
+    `end_seen`, that is called when the peer has sent its end while nothing is read: behind bytes that are not read yet.
+    """
+
+    disconnecting = False
+
+    __slots__ = (
+        "_broken", "_closing", "_end_seen", "_ended", "_events", "_fd", "_finished", "_network", "_out", "_recv",
+        "_send", "_socket", "_waiting_for_room", "_want_read", "buffered", "facts", "host", "peer",
+        "producer", "protocol",
+    )  # fmt: skip
+
+    def __init__(self, network: Registrations, sock: socket.socket, host: str, peer: str) -> None:
+        self._network = network
+        self._socket = sock
+        self._fd = sock.fileno()
+        self._recv = sock.recv
+        self._send = sock.send
+        self._out: deque[memoryview] = deque()
+        self._events = 0
+        self._want_read = True
+        self._closing = False
+        self._ended = self._end_seen = self._finished = False
+        self._broken = False
+        self._waiting_for_room = False
+        self.buffered = 0
+        self.facts: Mapping[str, str] = _NO_FACTS
+        self.host = host
+        self.peer = peer
+        self.protocol: WireProtocol | None = None
+        self.producer: WireProtocol | None = None
+
+    def hand_to(self, protocol: WireProtocol) -> None:
+        """Another protocol reads it from now on. Its makeConnection is the caller's to call."""
+        self.protocol = self.producer = protocol
+
+    def start(self, protocol: WireProtocol) -> int:
+        """Read into `protocol` from now on. Returns the descriptor, which waits for READ."""
+        self.protocol = self.producer = protocol
+        self._events = READ
+        return self._fd
+
+    def lose(self) -> None:
+        """End now, without a word: the network is closed."""
+        self._lose(None)
+
+    # -- reading
+
+    def on_events(self, events: int) -> None:
+        if events & READ and self._want_read:
+            self.read()
+        elif events & _BROKEN:
+            self._lose(self._socket_error())
+            return
+        if events & END and not self._want_read:
+            self._end_seen = True
+            self._watch()
+            seen = getattr(self.protocol, "end_seen", None)
+            if seen is not None:
+                seen()
+        if events & WRITE and not self._broken:
+            self._drain()
+
+    def read(self) -> None:
+        if not self._want_read:  # paused by what an earlier socket of this turn brought
+            return
+        try:
+            data = self._recv(READ_SIZE)
+        except BlockingIOError:
+            return
+        except OSError as failure:
+            self._lose(failure)
+            return
+        if data:
+            self.protocol.dataReceived(data)  # type: ignore[union-attr]  # it reads only while it has one
+        else:
+            self._ended = True
+            self._watch_reads(False)
+            self.protocol.readConnectionLost()  # type: ignore[union-attr]
+
+    def pauseProducing(self) -> None:
+        self._watch_reads(False)
+
+    def resumeProducing(self) -> None:
+        if not self._closing and not self._ended:
+            self._watch_reads(True)
+
+    def stopProducing(self) -> None:
+        self.loseConnection()
+
+    def _watch_reads(self, wanted: bool) -> None:
+        self._want_read = wanted
+        self._end_seen = False
+        self._watch()
+
+    def _watch(self) -> None:
+        events = WRITE if self._out else 0
+        if self._want_read:
+            events |= READ
+        elif not (self._closing or self._ended or self._end_seen):
+            events |= END
+        if events != self._events and not self._broken:
+            self._events = events
+            self._network.modify(self._fd, events)
+
+    # -- writing
+
+    def write(self, data: bytes) -> None:
+        if self._broken or self._closing or self._finished:
+            return
+        if self._out:
+            self._keep(memoryview(data))
+            return
+        try:
+            sent = self._send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError as failure:
+            self._fail_later(failure)
+            return
+        if sent < len(data):
+            self._keep(memoryview(data)[sent:])
+
+    def writeSequence(self, pieces: list[bytes]) -> None:
+        """Writes the pieces in order with as few system calls, and as little copying, as their sizes allow."""
+        if len(pieces) == 1:
+            self.write(pieces[0])
+            return
+        small: list[bytes] = []
+        size = 0
+        for piece in pieces:
+            if size + len(piece) > JOIN_LIMIT and small:
+                self.write(small[0] if len(small) == 1 else b"".join(small))
+                small, size = [], 0
+            small.append(piece)
+            size += len(piece)
+        self.write(small[0] if len(small) == 1 else b"".join(small))
+
+    def _keep(self, rest: memoryview) -> None:
+        self._out.append(rest)
+        self.buffered += len(rest)
+        self._watch()
+        if self.buffered > HIGH_WATER and not self._waiting_for_room and self.producer is not None:
+            self._waiting_for_room = True
+            self.producer.pauseProducing()
+
+    def _drain(self) -> None:
+        out = self._out
+        try:
+            while out:
+                sent = self._socket.sendmsg(list(out)[:64]) if len(out) > 1 else self._send(out[0])
+                self.buffered -= sent
+                while out and sent >= len(out[0]):
+                    sent -= len(out.popleft())
+                if sent:
+                    out[0] = out[0][sent:]
+        except BlockingIOError:
+            pass
+        except OSError as failure:
+            self._lose(failure)
+            return
+        if self._waiting_for_room and self.buffered <= HIGH_WATER // 4:
+            self._waiting_for_room = False
+            if self.producer is not None:
+                self.producer.resumeProducing()
+        if not out:
+            if self._closing:
+                self._discard_unread()
+                self._lose(None)
+                return
+            if self._finished:
+                self._send_end()
+            self._watch()
+
+    def registerProducer(self, producer: WireProtocol, streaming: bool) -> None:
+        self.producer = producer
+
+    def unregisterProducer(self) -> None:
+        self.producer = None
+
+    # -- ending
+
+    def loseConnection(self) -> None:
+        """Closes once everything written was taken by the kernel; reads no more."""
+        if self._broken or self._closing:
+            return
+        self._closing = True
+        self._watch_reads(False)
+        if not self._out:
+            self._network.soon(self._close_now)
+
+    def abortConnection(self) -> None:
+        """Closes at once; what was not sent yet is dropped."""
+        if not self._broken:
+            self._closing = True
+            self._out.clear()
+            self.buffered = 0
+            self._watch_reads(False)
+            self._network.soon(self._abort_now)
+
+    def resetConnection(self) -> None:
+        """As abortConnection, and the peer sees a reset in place of a regular end."""
+        if self._socket.family != socket.AF_UNIX and not self._broken:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        self.abortConnection()
+
+    def loseWriteConnection(self) -> None:
+        """Send the end behind everything that was written; what the peer sends is read on."""
+        if self._broken or self._closing or self._finished:
+            return
+        self._finished = True
+        if not self._out:
+            self._send_end()
+
+    def _send_end(self) -> None:
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError as failure:  # the peer was faster: what is to be known of it comes by the epoll
+            if failure.errno != errno.ENOTCONN:
+                raise
+
+    def _close_now(self) -> None:
+        if not self._out:
+            self._discard_unread()
+            self._lose(None)
+
+    def _abort_now(self) -> None:
+        self._lose(None)
+
+    def _discard_unread(self) -> None:
+        """Bytes that were never read would turn the end into a reset, and the peer would lose our last words."""
+        try:
+            for _ in range(UNREAD):
+                if not self._recv(READ_SIZE):
+                    return
+        except OSError:
+            return
+
+    def _fail_later(self, failure: OSError) -> None:
+        """A write that fails is reported from the next turn: who writes is in the middle of something."""
+        self._closing = True
+        self._network.soon(lambda: self._lose(failure))
+
+    def _socket_error(self) -> OSError:
+        code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        return OSError(
+            code or errno.ECONNRESET, "connection reset" if not code else errno.errorcode.get(code, str(code))
+        )
+
+    def _lose(self, failure: OSError | None) -> None:
+        if self._broken:
+            return
+        self._broken = True
+        self._out.clear()
+        self.buffered = 0
+        self._network.forget(self._fd)
+        self._socket.close()
+        self._want_read = False
+        protocol, self.protocol, self.producer = self.protocol, None, None  # it points back here: no cycle is left
+        protocol.connectionLost(  # type: ignore[union-attr]  # once: see _broken
+            DONE if failure is None else Failure(error.ConnectionLost(str(failure)))
+        )
+
+    # -- facts
+
+    @property
+    def unread(self) -> bool:
+        """Whether bytes have come that were not read yet."""
+        try:
+            return bool(self._socket.recv(1, socket.MSG_PEEK))
+        except OSError:
+            return False
+
+    def keep_alive(self, idle: float, interval: float, count: int) -> None:
+        """Have the system ask a silent peer whether it is there; seconds, whole ones. Nothing for a Unix socket."""
+        if self._socket.family != socket.AF_UNIX:
+            keep_alive(self._socket, idle, interval, count)
+
+    def find_original_destination(self) -> None:
+        """
+        Take as the own address the one that the client meant, if the connection was redirected here; then it is the
+        fact destination.original as well.
+        """
+        meant, self.host = original_destination(self._socket, self.host)
+        if meant:
+            self.facts = {"destination.original": meant}
+
+    def getPeer(self) -> str:
+        return self.peer
+
+    def getHost(self) -> str:
+        return self.host
