@@ -1,8 +1,9 @@
 """
-Clients of Dubbo, Thrift and Redis that are no library's: each knows what it is owed, and checks every answer.
+Clients of Dubbo, Thrift, Redis and HTTP/1.1 that are no library's: each knows what it is owed, and checks every answer.
 
-Lives here: one call of each protocol in bytes, and how its answer is found (`Dubbo`, `Thrift`, `Redis`); `Caller`,
-which has many calls under way; `Neighbour`, which has one, and measures how long it waits. Does not: servers, faults.
+Lives here: one call of each protocol in bytes, and how its answer is found (`Dubbo`, `Thrift`, `Redis`, `Http`);
+`Caller`, which has many calls under way; `Neighbour`, which has one, and measures how long it waits. Does not: servers,
+faults.
 """
 
 from __future__ import annotations
@@ -121,7 +122,40 @@ class LargeRedis(Redis):
         )
 
 
-Protocol = type[Dubbo] | type[Thrift] | type[Redis]
+class Http(_Named):
+    """POST /echo with the token as the body: HTTP/1.1, answered in order, with a length or in chunks."""
+
+    in_order = True
+
+    @staticmethod
+    def call(id: int, token: str) -> bytes:
+        head = f"POST /echo HTTP/1.1\r\nhost: calls\r\ncontent-length: {len(token)}\r\n\r\n"
+        return head.encode() + token.encode()
+
+    @staticmethod
+    def read(data: bytes, at: int) -> tuple[int, int, str, bytes] | None:
+        body = data.find(b"\r\n\r\n", at) + 4
+        if body < 4:
+            return None
+        head = data[at:body].lower()
+        kind = OK if head[9:12] == b"200" else ERROR
+        _, sized, rest = head.partition(b"\r\ncontent-length:")
+        if sized or b"transfer-encoding: chunked" not in head:
+            end = body + int(rest.partition(b"\r\n")[0] or 0)
+            return (end, 0, kind, data[body:end]) if len(data) >= end else None
+        whole = b""
+        while (line := data.find(b"\r\n", body)) >= 0:
+            size = int(data[body:line], 16)
+            body = line + 4 + size
+            if len(data) < body:
+                return None
+            whole += data[line + 2 : body - 2]
+            if not size:
+                return body, 0, kind, whole
+        return None
+
+
+Protocol = type[Dubbo] | type[Thrift] | type[Redis] | type[Http]
 
 
 class Caller(asyncio.Protocol):

@@ -119,7 +119,9 @@ class Server(asyncio.Protocol):
             self._end(event.stream_id)
         elif isinstance(event, StreamReset):
             self._say("reset", event.stream_id, int(event.error_code))
-            self._streams.pop(event.stream_id, None)
+            gone = self._streams.pop(event.stream_id, None)
+            if gone is not None and gone.owed:  # of the connection's window, which others share
+                self._h2.increment_flow_control_window(gone.owed)
         elif isinstance(event, ConnectionTerminated):
             self._say("goaway", event.last_stream_id, int(event.error_code))
         elif isinstance(event, PingReceived):
