@@ -12,17 +12,20 @@ import random
 import signal
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from calls import Caller
 from chaos_load import Load, all_ended
 from chaos_neighbours import Report
 from chaos_servers import Server, Space
+from stream_callers import Streams
 
 HANG = 2.5
 """Seconds that a server hangs alone, or that clients read nothing: longer than `request_timeout`."""
-KINDS = ("hung redis", "slow readers", "hung dubbo", "hung thrift")
+KINDS = ("hung redis", "slow readers", "hung dubbo", "hung thrift", "hung http", "slow streams")
 """What goes wrong alone."""
-STORM = ("kill", "stall", "cut", "slow")
+STORM = ("kill", "stall", "cut", "slow", "slow streams")
 
 
 @dataclass
@@ -64,7 +67,7 @@ def storm(
     rng = random.Random(seed)
     while time.monotonic() < until:
         server = rng.choice([server for group in groups.values() for server in group])
-        what = rng.choice(STORM)
+        what = STORM[sum(done[each] for each in STORM) % len(STORM)]
         done[what] += 1
         if what == "kill":
             server.kill()
@@ -75,8 +78,8 @@ def storm(
             server.signal(signal.SIGSTOP)
             time.sleep(rng.uniform(0.3, 2.0))
             server.signal(signal.SIGCONT)
-        elif what == "slow":
-            readers = load.slow_readers()
+        elif what in ("slow", "slow streams"):
+            readers: Sequence[Caller | Streams] = load.slow_readers() if what == "slow" else load.slow_streams()
             time.sleep(rng.uniform(0.3, 2.0))
             load.read_on(readers)
         else:
@@ -96,9 +99,10 @@ def nothing(seconds: float) -> Window:
 def alone(kind: str, groups: dict[str, list[Server]], load: Load) -> Window:
     """One fault of KINDS under load, until all that it held up has its end."""
     begin = time.monotonic()
-    if kind == "slow readers":
-        affected: tuple[str, ...] = ()
-        callers = load.slow_readers()
+    affected: tuple[str, ...] = ()
+    callers: Sequence[Caller | Streams]
+    if kind in ("slow readers", "slow streams"):
+        callers = load.slow_readers() if kind == "slow readers" else load.slow_streams()
         time.sleep(HANG)
         load.read_on(callers)
     else:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from calls import ERROR, OK
 from stream_calls import LEFT, Play
@@ -38,7 +38,11 @@ GIVEN_UP = "given up"
 SLOWLY = 0.1
 """Seconds that a slow reader lets a piece lie."""
 
-Plan = Callable[[int, int], Play]
+
+class Plan(Protocol):
+    """What exchange `id` of client `number` does."""
+
+    def __call__(self, number: int, id: int, kind: str = "") -> Play: ...
 
 
 class Streams:
@@ -54,6 +58,13 @@ class Streams:
         self.wrong: list[str] = []
         self.stopping = self.closing = False
         self.reads = True
+
+    def read_on(self) -> None:
+        self.reads = True
+
+    def under_way(self) -> list[str]:
+        """What has no end yet, and how far it came."""
+        raise NotImplementedError
 
     def _begun(self) -> Play:
         self.sent += 1
@@ -209,9 +220,17 @@ class H2Streams(Streams, asyncio.Protocol):
             self._write()
 
     def read_on(self) -> None:
-        self.reads = True
+        super().read_on()
         for id in list(self._open):
             self._credit(id)
+
+    def under_way(self) -> list[str]:
+        return [
+            f"{stream.play.kind} {stream.play.path}, stream {id}: {stream.sent} sent, {stream.rest[:1]!r:.40} left, "
+            f"{len(stream.body)} of {len(stream.play.answer)} read, {stream.uncredited} uncredited, {stream.status!r}, "
+            f"window {self._h2.local_flow_control_window(id)} of {self._h2.outbound_flow_control_window}"
+            for id, stream in self._open.items()
+        ]
 
     def close(self) -> None:
         self.closing = True
@@ -235,7 +254,7 @@ class H1Streams(Streams):
 
     async def _run(self) -> None:
         while not self.stopping:
-            play = self._begun()
+            play = self._play = self._begun()
             try:
                 outcome, body = await self._exchange(play)
             except (OSError, EOFError):  # the proxy gives up an answer that it cannot end
@@ -294,13 +313,13 @@ class H1Streams(Streams):
                 await asyncio.sleep(SLOWLY)
         return OK if head[9:12] == b"200" else ERROR, bytes(body), b"connection: close" not in head
 
+    def under_way(self) -> list[str]:
+        return [f"{self._play.kind} {self._play.path}", repr(self._task)]
+
     def _drop(self) -> None:
         if self._writer is not None:
             self._writer.transport.abort()
             self._writer = None
-
-    def read_on(self) -> None:
-        self.reads = True
 
     def close(self) -> None:
         self.closing = True

@@ -1,7 +1,8 @@
 """
-Chaos: real servers are killed, hung, restarted and cut off and clients stop reading, while three protocols are called
-and the configuration is changed: `make chaos`. Figures are printed; CHAOS_SECONDS sets the length (60), CHAOS_WAIT the
-longest wait that a neighbour of one fault alone may have (0.25 on an idle machine).
+Chaos: real servers are killed, hung, restarted and cut off and clients stop reading, while Dubbo, Thrift, Redis, HTTP
+and gRPC are called, the latter two with streams, and the configuration is changed: `make chaos`. Figures are printed;
+CHAOS_SECONDS sets the length (60), CHAOS_WAIT the longest wait that a neighbour of one fault alone may have (0.25 on an
+idle machine).
 
 Lives here: the proxy, and the balance: every request has one end, nothing is left behind, who is not concerned does
 not wait. Does not: the load (chaos_load.py), measuring (chaos_neighbours.py), what goes wrong (chaos_faults.py).
@@ -22,20 +23,24 @@ import threading
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from authority import Authority
 from calls import Caller, LargeRedis, Redis
 from chaos_faults import HANG, KINDS, STORM, allowed, alone, nothing, storm
-from chaos_load import PROTOCOLS, Load, all_ended
+from chaos_load import PROTOCOLS, STREAMS, Load, all_ended
 from chaos_neighbours import Neighbours, Report
 from chaos_servers import INSIDE, SPACE, Server, Space, answers, free_port, wait_for
+from stream_callers import GIVEN_UP, Streams
+from stream_calls import FILE
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "interop"))
 import catalogue  # noqa: E402
+import grpc_peers  # noqa: E402
+import http_peers  # noqa: E402
 
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "60"))
 WARMUP = 100
@@ -49,13 +54,17 @@ GIVEN_BACK = {"MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131
 MIB = 1 << 20
 
 
+def protocol(name: str) -> str:
+    return PROTOCOLS[name].__name__.lower() if name in PROTOCOLS else name
+
+
 class Proxy:
     """metaproxy in a process of its own."""
 
     def __init__(self, folder: Path, clusters: dict[str, list[str]]) -> None:
         self.file, self.log = folder / "chaos.yaml", folder / "proxy.log"
         self.clusters = clusters
-        self.ports = {name: free_port() for name in PROTOCOLS}
+        self.ports = {name: free_port() for name in {**PROTOCOLS, **STREAMS}}
         self.authority = Authority(folder, "ca")
         self.rotate()
         self.admin = free_port()
@@ -78,8 +87,10 @@ class Proxy:
             "admin": {"listen": f"127.0.0.1:{self.admin}"},
             "listeners": [
                 {
-                    "name": name, "listen": f"127.0.0.1:{port}", "protocol": PROTOCOLS[name].__name__.lower(),
-                    "routes": [{"name": "all", "cluster": name.partition("-")[0], "retry": retry}],
+                    "name": name, "listen": f"127.0.0.1:{port}", "protocol": protocol(name),
+                    "routes": [
+                        {"name": "files", "match": {"path": {"prefix": "/files/"}}, "cluster": "files", "retry": retry}
+                    ] * (name == "http") + [{"name": "all", "cluster": name.partition("-")[0], "retry": retry}],
                     **({"tls": {"certificate": "proxy.pem", "key": "proxy.key"}} if name.endswith("-tls") else {}),
                 }
                 for name, port in self.ports.items()
@@ -91,6 +102,7 @@ class Proxy:
                         {"address": address, "weight": 1 + (index + number) % 3}
                         for index, address in enumerate(addresses)
                     ],
+                    **({"protocol": {"name": "http", "version": 2}} if name == "http" else {}),
                     "connect_timeout": "300ms", "request_timeout": "1s",
                     "connections": {"idle_timeout": "2s"},
                     "health_check": {"interval": "500ms", "timeout": "300ms", "healthy": 1, "unhealthy": 2},
@@ -155,7 +167,8 @@ def servers(tmp_path: Path) -> Iterator[tuple[dict[str, list[Server]], Space]]:
     """Two of each protocol, and one that nothing happens to."""
     if os.geteuid() != 0 or shutil.which("ip") is None:
         pytest.skip("network namespaces need root and iproute2")
-    found: dict[str, list[Server]] = {"dubbo": [], "thrift": [], "redis": [], "calm": []}
+    kinds = ("dubbo", "thrift", "redis", "calm", "http", "files", "grpc")
+    found: dict[str, list[Server]] = {kind: [] for kind in kinds}
     log = tmp_path / "servers.log"
     with Space() as space:
         try:
@@ -165,6 +178,14 @@ def servers(tmp_path: Path) -> Iterator[tuple[dict[str, list[Server]], Space]]:
                 port = free_port()
                 command = catalogue.thrift_server("py", f"s{index}", f"{port}:framed:binary")
                 found["thrift"].append(Server(command, port, log))
+                port = free_port()
+                found["http"].append(Server(http_peers.h2_server(port), port, log))
+                port = free_port()
+                found["grpc"].append(Server(grpc_peers.server("grpcio", f"g{index}", port), port, log))
+                port = free_port()
+                (folder := tmp_path / f"nginx{index}").mkdir()
+                found["files"].append(Server(http_peers.nginx(folder, h1=port), port, log))
+                (folder / "files" / "large").write_bytes(FILE)
             port = free_port()
             found["redis"].append(Server(catalogue.redis_server(port, tmp_path), port, log))
             store_large_values(port)
@@ -201,6 +222,15 @@ def reload_until(proxy: Proxy, until: float, done: Counter[str]) -> None:
         time.sleep(0.5)
 
 
+def still_owed(callers: Sequence[Caller | Streams]) -> list[str]:
+    """Whose requests have no end, and what went wrong before."""
+    return [
+        f"{caller.number}: {caller.owed} {caller.under_way() if isinstance(caller, Streams) else ''} {caller.wrong}"
+        for caller in callers
+        if caller.owed
+    ]
+
+
 def warm_up(proxy: Proxy, load: Load) -> None:
     """The first reloads and large answers fill caches and the heap's gaps: what grows after them is a leak."""
     for number in range(WARMUP):
@@ -209,7 +239,10 @@ def warm_up(proxy: Proxy, load: Load) -> None:
     readers = load.slow_readers()
     time.sleep(1)
     load.read_on(readers)
-    assert all_ended(readers) and all_ended(load.burst("redis"))
+    streams = load.slow_streams()
+    time.sleep(1)
+    load.read_on(streams)
+    assert all_ended(streams) and all_ended(readers) and all_ended(load.burst("redis"))
     load.release()
 
 
@@ -220,7 +253,7 @@ def test_every_request_has_one_end_whatever_happens(
     bound = allowed()
     proxy = Proxy(tmp_path, {name: [f"{one.host}:{one.port}" for one in group] for name, group in groups.items()})
     load = Load(proxy.ports, proxy.authority.ca)
-    measured = {name: port for name, port in proxy.ports.items() if name != "redis-tls"}
+    measured = {name: port for name, port in proxy.ports.items() if name not in ("redis-tls", "grpc")}
     neighbours = Neighbours(measured, tmp_path / "neighbours.log")
     harmed = {name: group for name, group in groups.items() if name != "calm"}
     done: Counter[str] = Counter()
@@ -237,28 +270,23 @@ def test_every_request_has_one_end_whatever_happens(
             trouble.start()
             reload_until(proxy, until, done)
             trouble.join(30)
-            assert all_ended([caller for caller in load.made if caller.stopping]), [
-                f"client {caller.number} is owed {caller.owed}: {caller.wrong}"
-                for caller in load.made
-                if caller.stopping
-            ]
+            stopping = [caller for caller in load.made if caller.stopping]
+            assert all_ended(stopping), still_owed(stopping)
             load.release()
             time.sleep(SETTLED)
             windows += [nothing(CALM), alone(KINDS[number % len(KINDS)], groups, load)]
             load.release()
         load.stop()
-        assert all_ended(load.made)
+        assert all_ended(load.made), still_owed(load.made)
         callers, reports = load.made, neighbours.finish()
         time.sleep(6)  # connections that are not needed any more are let go
         after_memory, after_descriptors = proxy.memory(), proxy.descriptors()
         sent = sum(caller.sent for caller in callers) + sum(report.sent for report in reports.values()) + done["visit"]
-        heard: list[Caller | Report] = [*callers, *reports.values()]
+        heard: list[Caller | Streams | Report] = [*callers, *reports.values()]
         seen: Counter[str] = sum((Counter(each.outcomes) for each in heard), Counter())
         told = proxy.outcomes()
-        late, active = (
-            proxy.sum("metaproxy_endpoint_late_answers_total"),
-            proxy.sum("metaproxy_listener_exchanges_active"),
-        )
+        late = proxy.sum("metaproxy_endpoint_late_answers_total")
+        active = proxy.sum("metaproxy_listener_exchanges_active") + proxy.sum("metaproxy_streams_active")
         load.close()
     finally:
         neighbours.stop()
@@ -275,7 +303,7 @@ def test_every_request_has_one_end_whatever_happens(
     assert sum(each.owed for each in heard) == 0 and active == 0
     assert done["visit answered"] == done["visit"]
     assert sum(seen.values()) + done["visit"] == sent == sum(told.values())
-    assert 0 <= told["ok"] - seen["ok"] <= done["visit"] and told["ok"] > 0.5 * sent
+    assert 0 <= told["ok"] - seen["ok"] <= done["visit"] + seen[GIVEN_UP] and told["ok"] > 0.5 * sent
     assert all(done[what] for what in (*STORM, "restart", "reload", "rotation"))
     assert max(longest.values())[0] <= bound
     assert after_memory - memory < 12 * MIB
