@@ -13,6 +13,9 @@ from metaproxy.message import Chunk, Kind, Message
 from metaproxy.proxy.roles import ExchangeStream, OpenExchange, StreamClient, StreamExchange
 from metaproxy.proxy.stream import Stream
 
+RESTS = 64
+"""Requests that were answered before their end whose rest is waited for; some sessions keep it for themselves."""
+
 
 class StreamingClient(StreamClient, Protocol):
     """A `downstream.Downstream`, as its table of streams sees it."""
@@ -30,6 +33,7 @@ class ClientStreams:
     def __init__(self, client: StreamingClient) -> None:
         self._client = client
         self._by_id: dict[int, Stream] = {}
+        self._rests: dict[int, None] = {}
         self._stuck: dict[ExchangeStream, None] = {}
         self.active = 0
 
@@ -39,6 +43,7 @@ class ClientStreams:
         if before is not None and not before.over:
             return False
         self._by_id[head.id] = Stream(self._client, head.id, True)
+        self._rests.pop(head.id, None)
         return True
 
     def begin(self, exchange: StreamExchange) -> None:
@@ -75,8 +80,12 @@ class ClientStreams:
             return True
         stream.from_client(chunk)
         if stream.over and not stream.reading and self._by_id.get(chunk.id) is stream:
-            del self._by_id[chunk.id]
+            self._forget(chunk.id)
         return True
+
+    def _forget(self, id: int) -> None:
+        del self._by_id[id]
+        self._rests.pop(id, None)
 
     def finished(self, exchange: OpenExchange) -> None:
         """It is complete: nothing but the rest of its request is still to come."""
@@ -86,8 +95,14 @@ class ClientStreams:
         self.active -= 1
         self._stuck.pop(stream, None)
         id = stream.id
-        if not stream.reading and self._by_id.get(id) is stream:
-            del self._by_id[id]
+        if self._by_id.get(id) is not stream:
+            return
+        if not stream.reading:
+            self._forget(id)
+            return
+        self._rests[id] = None
+        if len(self._rests) > RESTS:
+            self._forget(next(iter(self._rests)))
 
     def wait_for_room(self, stream: ExchangeStream) -> None:
         self._stuck[stream] = None
@@ -109,13 +124,10 @@ class ClientStreams:
                 else:
                     self._client.give_up_waiting(stream.id)
 
-    def unfinished(self) -> bool:
-        """Whether the rest of a request that was answered is still to come."""
-        return any(stream.over and stream.reading for stream in self._by_id.values())
-
     def waiting_bytes(self) -> int:
         return sum(stream.waiting_bytes for stream in self._by_id.values())
 
     def clear(self) -> None:
         self._by_id.clear()
+        self._rests.clear()
         self._stuck.clear()

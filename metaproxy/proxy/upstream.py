@@ -145,6 +145,10 @@ class Upstream(ServerConnection):
             attempt.cancel()
             attempt.owner.failed(attempt, error.kind, str(error))
             return
+        except BaseException:  # here, as the client, or the original of a copy, has no part in it
+            self.retire()
+            attempt.owner.broke(Failure())
+            return
         if data:
             self._write(data)
         if chunk.kind == Kind.STREAM_CLOSE:

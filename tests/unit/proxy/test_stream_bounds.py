@@ -7,14 +7,17 @@ from itertools import chain, repeat
 from typing import Any
 
 import pytest
-from reel import Reel, credits_of, frame, frames
+from leftovers import no_collector
+from reel import Reel, ReelSession, credits_of, frame, frames
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from metaproxy.cluster.retry import RetryPolicy
 from metaproxy.interfaces import ILoadBalancer
-from metaproxy.message import Chunk, Side
-from metaproxy.proxy.stream import PIECES, WINDOW
+from metaproxy.message import Chunk, Message, Side
+from metaproxy.proxy.client_streams import RESTS
+from metaproxy.proxy.mirror import Mirror, MirrorTarget
+from metaproxy.proxy.stream import PIECES, WINDOW, Stream
 from metaproxy.testing import Stage
 
 
@@ -191,3 +194,63 @@ def test_any_number_of_answers_that_waited_for_the_first_are_written_behind_it()
     assert client.take() == b""
     stage.say(stage.network.upstreams[0], frame("W", 0))
     assert [id for kind, id, _ in frames(client.take()) if kind in "WC"] == list(range(number))
+
+
+@pytest.mark.parametrize("id", [7, 8])
+def test_of_requests_that_were_answered_before_their_end_a_few_are_remembered(id: int) -> None:
+    stage = Stage(Reel())
+    with no_collector(Stream) as left:
+        client = stage.client()
+        for number in range(1, 3 * RESTS):
+            stage.say(client, frame("O", number))
+            stage.say(stage.server, frame("W", number))
+        assert left.count()["Stream"] == RESTS
+        client.take()
+        stage.say(client, frame("D", id, b"late") + frame("C", id))
+        stage.say(client, frame("W", 1000))
+        stage.say(stage.server, frame("W", 3 * RESTS))
+    assert frames(client.take()) == [("W", 1000, b"")]
+    assert credits_of(stage.downstream(client).session) == {id: 4}
+
+
+class FaultySession(ReelSession):
+    def send(self, message: Message, id: int) -> bytes:
+        if self.faulty and message.frame == b"fault":
+            raise RuntimeError("a fault of the codec")
+        return super().send(message, id)
+
+    faulty = False
+
+
+class Faulty(Reel):
+    """A codec whose session for servers fails at one chunk."""
+
+    def session(self, side: Side, max_frame: int) -> ReelSession:
+        session = FaultySession(side, max_frame, self)
+        session.faulty = side is Side.SERVER
+        return session
+
+
+def test_a_codec_that_fails_at_a_chunk_for_a_server_costs_that_exchange_alone() -> None:
+    stage = Stage(Faulty())
+    client = stage.client()
+    stage.say(client, frame("O", 7) + frame("W", 8))
+    stage.say(client, frame("D", 7, b"fault") + frame("C", 7))
+    assert [one[:2] for one in frames(client.take())] == [("E", 7)]
+    stage.say(stage.server, frame("W", 2))
+    assert [one[:2] for one in frames(client.take())] == [("W", 8)]
+    assert stage.cluster.breaker.requests == 0
+    assert stage.server.closed  # the codec's state there is not known
+
+
+def test_a_mirror_whose_codec_fails_at_a_chunk_costs_the_original_nothing() -> None:
+    stage, aside = Stage(Reel()), Stage(Faulty())
+    stage.route.mirror = Mirror([MirrorTarget(aside.cluster)], lambda: 0.0)
+    client = stage.client()
+    stage.say(client, frame("O", 7))
+    stage.say(client, frame("D", 7, b"fault") + frame("C", 7))
+    own = stage.network.upstreams[0]
+    assert [one[0] for one in frames(own.take())] == ["O", "D", "C"]
+    stage.say(own, frame("W", 1))
+    assert [one[:2] for one in frames(client.take())] == [("W", 7)]
+    assert aside.cluster.breaker.requests == 0
