@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import cycle, repeat
+
 from hypothesis import strategies as st
 from plays import Ends
 from reel import Reel, frame, frames
+from twisted.internet.defer import Deferred
 
 from metaproxy.cluster.cluster import ConnectionSettings
+from metaproxy.cluster.retry import RetryPolicy
 from metaproxy.testing import Stage
 from metaproxy.testing.stage import Wire
 
@@ -17,7 +22,8 @@ STREAM_STEPS = st.lists(
                 "open", "open", "ask", "say", "say", "say", "finish", "finish", "give_up", "head", "head", "head",
                 "tell", "tell", "tell", "end", "end", "fail", "answer", "refuse", "choke_client", "choke_server",
                 "release",
-                "kill_client", "kill_server", "wait", "long_wait", "grant", "cut",
+                "kill_client", "kill_server", "wait", "long_wait", "grant", "cut", "decide", "decide", "unsent",
+                "goodbye", "drain",
             ]
         ),
         st.integers(0, 11),
@@ -40,24 +46,37 @@ class Talk:
         # At the server:
         self.place: tuple[Wire, int] | None = None
         self.received = b""
-        self.complete = self.begun = self.told_all = False
+        self.complete = self.begun = self.told_all = self.moved = False
         self.told = b""
 
 
 class StreamPlay:
-    """flow, window: see Reel. Bodies are unique, so that bytes of another exchange would show."""
+    """
+    flow, window: see Reel. waits: of each chunk and head, in turn, whether a filter keeps it. attempts: further tries.
+    Bodies are unique, so that bytes of another exchange would show.
+    """
 
-    def __init__(self, flow: str, window: int, capacity: int) -> None:
+    def __init__(self, flow: str, window: int, capacity: int, waits: Sequence[bool] = (), attempts: int = 0) -> None:
         self.ends = Ends()
         codec = Reel(flow=flow, window=window, capacity=capacity, resets=flow == "stream")
+        self._waits = cycle(waits) if waits else repeat(False)
+        self.kept: list[Deferred[None]] = []
+        self.retries = attempts > 0
         self.stage = Stage(
             codec,
             endpoints=2,
-            hooks={"on_complete": (self.ends.on_complete,)},
+            hooks={
+                "on_complete": (self.ends.on_complete,),
+                "on_request": (self.filter,),
+                "on_response": (self.filter,),
+                "on_chunk": (self.filter,),
+            },
             connections=ConnectionSettings(mode=codec.connections),
             request_timeout=50.0,
             stream_idle=60.0,
         )
+        if attempts:
+            self.stage.route.retry = RetryPolicy(attempts, on=("connect", "reset", "error"), unsafe=True)
         self.clients = [self.stage.client() for _ in range(3)]
         self.talks: list[Talk] = []
         self.held: list[tuple[Wire, bytes]] = []
@@ -72,9 +91,24 @@ class StreamPlay:
             if not wire.closed:
                 wire.protocol.resumeProducing()
         self.collect()
+        while self.kept:
+            self.decide(0)
+            self.collect()
         for _ in range(200):
             self.stage.clock.advance(10.0)
             self.collect()
+
+    def filter(self, *seen: object) -> Deferred[None] | None:
+        """A filter of all hooks: it lets pass, or keeps until `decide`."""
+        if not next(self._waits):
+            return None
+        self.kept.append(Deferred())
+        return self.kept[-1]
+
+    def decide(self, number: int) -> None:
+        if self.kept:
+            self.kept.pop(number % len(self.kept)).callback(None)
+            self.stage.clock.advance(0)
 
     # -- what arrives
 
@@ -108,11 +142,17 @@ class StreamPlay:
     def at_server(self, wire: Wire, kind: str, id: int, payload: bytes) -> None:
         if kind in "WO":
             talk = next(one for one in self.talks if one.tag == payload)
-            assert talk.place is None, "sent twice"
-            talk.place = (wire, id)
+            assert talk.place is None or self.retries or talk.moved, "sent twice"
+            assert not talk.got, "tried again behind the first bytes of the answer"
+            talk.place, talk.received = (wire, id), b""
+            talk.begun = talk.told_all = False
+            talk.told = b""
             talk.complete = kind == "W"
             return
-        talk = next(one for one in self.talks if one.place == (wire, id))
+        talk = next((one for one in self.talks if one.place == (wire, id)), None)
+        if talk is None:  # of a try before the last
+            assert self.retries or kind == "R"
+            return
         assert not talk.complete or kind == "R"
         if kind in "DC":
             talk.received += payload
@@ -219,6 +259,24 @@ class StreamPlay:
         if talk is not None:
             talk.begun = talk.told_all = True
             self.from_server(talk, "R", b"no")
+
+    def unsent(self, number: int) -> None:
+        """A server refuses what it has not looked at."""
+        talk = self.serving(number, begun=False)
+        if talk is not None:
+            talk.told_all = talk.moved = True
+            self.from_server(talk, "U", b"not now")
+
+    def goodbye(self, number: int) -> None:
+        """A server wants no more requests on a connection."""
+        wires = [wire for wire in self.stage.network.upstreams if not wire.closed and not wire.paused]
+        if wires:
+            self.stage.say(wires[number % len(wires)], frame("G", 0))
+
+    def drain(self, number: int) -> None:
+        """The proxy takes nothing new of a client."""
+        if number < 3 and not self.clients[number].closed:
+            self.stage.downstream(self.clients[number]).drain()
 
     def kill_server(self, number: int) -> None:
         wires = [wire for wire in self.stage.network.upstreams if not wire.closed]
