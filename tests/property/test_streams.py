@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from stream_plays import STREAM_STEPS, StreamPlay
+from stream_plays import STREAM_STEPS, OrderedStreamPlay, StreamPlay
 
 
 @given(STREAM_STEPS, st.sampled_from([0, 40]), st.sampled_from([0, 2]))
@@ -41,5 +41,12 @@ def test_streams_with_a_connection_of_their_own_that_filters_keep_and_that_are_t
     steps: list[tuple[str, int]], capacity: int, waits: list[bool], attempts: int
 ) -> None:
     play = StreamPlay("connection", 0, capacity, waits, attempts)
+    play.run(steps)
+    play.check()
+
+
+@given(STREAM_STEPS, WAITS, st.sampled_from([0, 1]))
+def test_streams_whose_answers_come_in_order(steps: list[tuple[str, int]], waits: list[bool], attempts: int) -> None:
+    play = OrderedStreamPlay(waits, attempts)
     play.run(steps)
     play.check()

@@ -58,7 +58,7 @@ class StreamPlay:
 
     def __init__(self, flow: str, window: int, capacity: int, waits: Sequence[bool] = (), attempts: int = 0) -> None:
         self.ends = Ends()
-        codec = Reel(flow=flow, window=window, capacity=capacity, resets=flow == "stream")
+        codec = self.codec(flow, window, capacity)
         self._waits = cycle(waits) if waits else repeat(False)
         self.kept: list[Deferred[None]] = []
         self.retries = attempts > 0
@@ -97,6 +97,9 @@ class StreamPlay:
         for _ in range(200):
             self.stage.clock.advance(10.0)
             self.collect()
+
+    def codec(self, flow: str, window: int, capacity: int) -> Reel:
+        return Reel(flow=flow, window=window, capacity=capacity, resets=flow == "stream")
 
     def filter(self, *seen: object) -> Deferred[None] | None:
         """A filter of all hooks: it lets pass, or keeps until `decide`."""
@@ -337,3 +340,34 @@ class StreamPlay:
                 downstream = stage.downstream(wire)
                 assert downstream.inflight == 0
                 assert "buffered" not in downstream.paused_by
+
+
+class OrderedStreamPlay(StreamPlay):
+    """The same where answers are found by their order: servers answer the oldest request of a connection first."""
+
+    def __init__(self, waits: Sequence[bool] = (), attempts: int = 0) -> None:
+        self.order: dict[Wire, list[Talk]] = {}
+        super().__init__("connection", 0, 0, waits, attempts)
+
+    def codec(self, flow: str, window: int, capacity: int) -> Reel:
+        return Reel(flow=flow, resets=False, fifo=True)
+
+    def at_server(self, wire: Wire, kind: str, id: int, payload: bytes) -> None:
+        places = self.order.setdefault(wire, [])
+        if kind in "WO":
+            places.append(next(one for one in self.talks if one.tag == payload))
+        super().at_server(wire, kind, places[-1].id, payload)
+
+    def serving(self, number: int, begun: bool) -> Talk | None:
+        found = [
+            places[0] for wire, places in self.order.items()
+            if places and places[0].begun is begun and places[0].place == (wire, places[0].id)
+            and not wire.closed and not wire.paused
+        ]  # fmt: skip
+        return found[number % len(found)] if found else None
+
+    def from_server(self, talk: Talk, kind: str, payload: bytes) -> None:
+        assert talk.place is not None
+        if kind not in "OD":
+            self.order[talk.place[0]].pop(0)
+        super().from_server(talk, kind, payload)
