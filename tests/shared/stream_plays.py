@@ -152,10 +152,11 @@ class StreamPlay:
             talk.told = b""
             talk.complete = kind == "W"
             return
-        talk = next((one for one in self.talks if one.place == (wire, id)), None)
-        if talk is None:  # of a try before the last
+        found = [one for one in self.talks if one.place == (wire, id)]
+        if not found:  # of a try before the last
             assert self.retries or kind == "R"
             return
+        talk = found[0]
         assert not talk.complete or kind == "R"
         if kind in "DC":
             talk.received += payload
