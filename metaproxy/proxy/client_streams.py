@@ -95,9 +95,10 @@ class ClientStreams:
         self.active -= 1
         self._stuck.pop(stream, None)
         id = stream.id
-        if self._by_id.get(id) is not stream:
+        kept = self._by_id.get(id)
+        if kept is None or kept is not stream:
             return
-        if not stream.reading:
+        if not kept.reading:
             self._forget(id)
             return
         self._rests[id] = None
