@@ -348,16 +348,17 @@ class OrderedStreamPlay(StreamPlay):
 
     def __init__(self, waits: Sequence[bool] = (), attempts: int = 0) -> None:
         self.order: dict[Wire, list[Talk]] = {}
+        self.newest: dict[Wire, Talk] = {}
         super().__init__("connection", 0, 0, waits, attempts)
 
     def codec(self, flow: str, window: int, capacity: int) -> Reel:
         return Reel(flow=flow, resets=False, fifo=True)
 
     def at_server(self, wire: Wire, kind: str, id: int, payload: bytes) -> None:
-        places = self.order.setdefault(wire, [])
         if kind in "WO":
-            places.append(next(one for one in self.talks if one.tag == payload))
-        super().at_server(wire, kind, places[-1].id, payload)
+            self.newest[wire] = talk = next(one for one in self.talks if one.tag == payload)
+            self.order.setdefault(wire, []).append(talk)
+        super().at_server(wire, kind, self.newest[wire].id, payload)
 
     def serving(self, number: int, begun: bool) -> Talk | None:
         found = [
