@@ -14,7 +14,7 @@ from metaproxy.codecs.framing import Codec, Session
 from metaproxy.message import ErrorKind, FrameError, Kind, Message, Mutation, Side
 from metaproxy.testing.joining import Join, join_bytes, joined
 
-BOUND = 4096
+BOUND = 1024
 """Bytes that a frame may have: so few that inputs reach it."""
 SAID, ECHO = 1 << 16, 8
 """Bytes that a session may say by itself: so many, and so many times what it heard."""
