@@ -15,7 +15,7 @@ from twisted.logger import LogEvent
 from metaproxy.cluster.cluster import ConnectionSettings
 from metaproxy.codecs.framing import Codec, Session
 from metaproxy.interfaces import IExchange
-from metaproxy.message import ErrorKind, Kind, Message, Side
+from metaproxy.message import Correlation, ErrorKind, Kind, Message, Side
 from metaproxy.testing import Stage, Wire
 
 SEPARATOR = b"~|~"
@@ -34,12 +34,15 @@ class Server:
         self._session: Session = codec.session(Side.CLIENT, BOUND)
         self._session.facts = {}
         self._asked: list[Message] = []
+        self.count = 0
         self.due = self._session.open(None, {}) if codec.greets else b""
 
     def read(self) -> None:
         """What the proxy wrote is the protocol, whatever its client sent."""
         data = self.wire.take()
-        self._asked += [message for message in self._session.receive(data) if message.kind in ASKS]
+        asked = [message for message in self._session.receive(data) if message.kind in ASKS]
+        self._asked += asked
+        self.count += len(asked)
         assert self._session.error is None, f"a server was sent what is not the protocol: {self._session.error}"
         if self._session.owes:
             self.due += self._session.owed()
@@ -164,6 +167,9 @@ class Scene:
             wire.end()
         self.stage.clock.advance(400.0)
         counts = self.stage.listener.counts
+        if self.codec.correlation is Correlation.ID:  # a codec without ids asks for itself (HELLO, fences)
+            asked = sum(server.count for server in self.servers)
+            assert asked <= counts.requests, f"servers read {asked} requests; {counts.requests} passed the proxy"
         assert not self.failures, self.failures
         assert not counts.plugin_errors, counts.plugin_errors
         assert counts.active_exchanges == 0, f"{counts.active_exchanges} exchanges are under way"

@@ -66,6 +66,9 @@ class Faulty(Session):
         self.buffered = 1 << 20 if self._fault == "holds much" else len(self._line)
         return [Message(Kind.REQUEST, one + b"\n") for one in lines]
 
+    def send(self, message: Message, id: int) -> bytes:
+        return message.frame * (2 if self._fault == "sends twice" else 1)
+
     def owed(self) -> bytes:
         self.owes = False
         return bytes(1 << 20) if self._fault == "says much" else b""
@@ -97,8 +100,10 @@ def test_a_session_with_a_fault_is_found(fault: str, stream: bytes) -> None:
         check_session(lambda: FaultyCodec(fault), Side.CLIENT, Peers(), 2, stream)
 
 
-@pytest.mark.parametrize(("fault", "said"), [("raises", b"a!\n"), ("raises in reply", b"one\n")])
-def test_a_codec_that_raises_in_the_data_path_is_found(fault: str, said: bytes) -> None:
+@pytest.mark.parametrize(
+    ("fault", "said"), [("raises", b"a!\n"), ("raises in reply", b"one\n"), ("sends twice", b"one\n")]
+)
+def test_a_codec_that_raises_or_smuggles_in_the_data_path_is_found(fault: str, said: bytes) -> None:
     script = SEPARATOR.join([CLIENT + said, ANSWER])
     check_path(FaultyCodec("none"), script)
     with pytest.raises((AssertionError, FrameError)):
