@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from http.client import HTTPConnection
+from http.client import HTTPConnection, IncompleteRead
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import catalogue
@@ -257,3 +258,40 @@ def test_calls_of_thrift_go_by_its_idl(
     assert ask(port, "GET", "/add?a=x&b=1").status == 400
     assert ask(port, "POST", "/Hello/note", {"text": "x"}).status == 404
     assert running.outcomes()["timeout"] == 1
+
+
+@peer("grpcio", "curl")
+def test_clients_of_http_2_get_the_same_answers_and_errors(edge: Made, tmp_path: Path) -> None:
+    _, port = edge()
+
+    def curl(path: str, *arguments: str) -> tuple[int, Any]:
+        text = catalogue.output(
+            "curl",
+            "-s",
+            "--http2-prior-knowledge",
+            "-w",
+            "\n%{http_code}",
+            *arguments,
+            f"http://127.0.0.1:{port}{path}",
+        )
+        body, _, status = text.rpartition("\n")
+        return int(status), json.loads(body)
+
+    assert curl("/v1/shelves/1/books/2")[1]["title"] == "A title"
+    assert curl("/v1/shelves/nowhere/books/2")[0] == 404
+    assert curl("/nowhere")[1]["code"] == 5
+    assert len(curl("/v1/shelves/1/books:watch?page_size=3")[1]) == 3
+    large = tmp_path / "book.json"
+    large.write_text(json.dumps({"title": "x" * 300_000}))
+    status, made = curl("/v1/shelves/1/books?request_id=h2", "--json", f"@{large}")
+    assert (status, len(made["title"])) == (200, 300_000)
+
+
+@peer("grpcio")
+def test_a_stream_that_fails_behind_its_first_answer_is_cut_off(edge: Made) -> None:
+    running, port = edge(grpc={"reflection": {"cluster": "library"}, "unannotated": True})
+    fails = {"text": "x", "count": 2, "delay_ms": 50, "code": 5, "message": "gone"}
+    with pytest.raises(IncompleteRead):
+        ask(port, "POST", "/example.v1.Echo/ServerStream", fails)
+    assert ask(port, "POST", "/example.v1.Echo/ServerStream", {**fails, "count": 0, "delay_ms": 0}).status == 404
+    assert running.outcomes() == {"not_found": 1, "ok": 1}

@@ -224,6 +224,20 @@ def test_an_answer_that_became_an_error_differs() -> None:
     assert stage.target.last[1][1].startswith("byte 1 differs")
 
 
+def test_where_a_filter_translates_the_answers_are_not_compared() -> None:
+    class Other(Quill):
+        name = "other"
+
+    stage = Mirrored(compare=True)
+    stage.shadow.codec = Other()
+    client = stage.client()
+    stage.say(client, call(7))
+    stage.say(stage.main, answer(1))
+    stage.say(stage.other, answer(1, b"different"))
+    assert client.take() == answer(7)
+    assert stage.counts == {"requests": 1}
+
+
 def test_an_original_that_is_not_compared_is_not_kept_for_the_mirror() -> None:
     stage = Mirrored()
     client = stage.client()
