@@ -203,17 +203,21 @@ def active(running: Proxy) -> float:
 
 
 def test_clients_that_leave_within_a_body_leave_no_stream_behind(mesh: Mesh) -> None:
-    with slow_readers(mesh):
-        assert eventually(lambda: active(mesh.proxy) == 4)
-    assert eventually(lambda: active(mesh.proxy) == 0)
+    from h2_client import H2Client
+
+    before = active(mesh.proxy)
+    with slow_readers(mesh), H2Client(mesh.port, credit=False) as client:
+        client.body(client.open("/files/long", headers=[("x-to", "nginx-2")]), 65_535)
+        assert eventually(lambda: active(mesh.proxy) == before + 5)
+    assert eventually(lambda: active(mesh.proxy) == before)
 
 
 def test_clients_that_reset_at_random_leave_nothing_behind_and_harm_no_other(mesh: Mesh) -> None:
-    before = mesh.proxy.outcomes().get("bad_response", 0)
+    streams, before = active(mesh.proxy), mesh.proxy.outcomes().get("bad_response", 0)
     with ThreadPoolExecutor() as pool:
         for done in [pool.submit(reset_at_random, mesh.port, seed) for seed in range(4)]:
             done.result()
-    assert eventually(lambda: active(mesh.proxy) == 0)
+    assert eventually(lambda: active(mesh.proxy) == streams)
     assert mesh.proxy.outcomes().get("bad_response", 0) == before
     for server in (1, 2):
         assert get(mesh, 2, f"nginx-{server}", "/files/short").status == 200

@@ -115,6 +115,18 @@ def test_a_client_that_is_gone_ends_its_streams_to_servers() -> None:
     assert resets(wires.stage.server.take()) == {1: 8, 3: 8}
 
 
+def test_a_client_that_sends_no_more_ends_the_streams_that_wait_for_its_windows() -> None:
+    wires = Wires()
+    wires.ask(raw_headers(1, GET) + raw_headers(3, GET) + raw_headers(5, POST, 4))
+    wires.stage.say(wires.stage.server, raw_headers(1, OK, 4) + raw_headers(3, OK, 4))
+    for _ in range(5):
+        wires.stage.say(wires.stage.server, raw_frame(0, 0, 1, bytes(16000)))
+    wires.stage.server.take()
+    wires.stage.finish(wires.client)
+    wires.stage.clock.advance(0)
+    assert set(resets(wires.stage.server.take())) == {1, 5}
+
+
 def test_an_idle_client_is_told_before_its_connection_ends() -> None:
     wires = Wires(idle_timeout=10.0)
     wires.ask(raw_headers(1, GET))

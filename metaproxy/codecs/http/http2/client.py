@@ -207,6 +207,14 @@ class Http2Client(Connection):
             self._remove(stream)
             messages.append(reset_chunk(stream.id, Code.CANCEL, "the connection ended"))
 
+    def eof(self) -> list[Message]:
+        """A client that sends no more gives no more room either: its streams would wait for good, and hold servers'."""
+        messages: list[Message] = []
+        for stream in list(self._streams.values()):
+            if stream.queued or stream.remote_open:
+                self._reset_by_peer(stream, messages, Code.CANCEL, "the client's connection ended")
+        return messages
+
     def _over(self, stream: Stream) -> None:
         if not stream.local_open:
             self._remove(stream)
