@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from metaproxy.codecs.thrift.carrier import FIXED, MAX_TRANSFORMS, Found, Head, Pairs, check_fixed, collected
 from metaproxy.codecs.thrift.carrier import with_head as _with_head
-from metaproxy.codecs.thrift.encodings import to_varint, varint, whole_varint
+from metaproxy.codecs.thrift.encodings import to_varint, whole_varint
 from metaproxy.codecs.thrift.heads import Data, WrongByte
 from metaproxy.message import FrameError, Mutation
 
@@ -30,12 +30,11 @@ def check(data: Data, at: int, end: int, most: int, protocol: int | None) -> int
     any. Gives where a plain message begins, if that can be seen.
     """
     stop = check_fixed(data, at, end, most, MAGIC, "THeader")
-    if stop is None or at + 14 >= end:
+    if stop is None or at + 14 >= min(end, stop):
         return None
-    number, after = varint(data, at + 14, min(end, stop))
-    if after < 0:
-        return None
-    check_protocol(at + 14, number, protocol)
+    # A varint of two bytes would be known as wrong only with the second, when its connection may be taken for THeader.
+    check_protocol(at + 14, data[at + 14], protocol)
+    after = at + 15
     return stop if after < min(end, stop) and data[after] == 0 else None
 
 
