@@ -24,6 +24,8 @@ MEBI = 1 << 20
 LIMIT = 192 * MEBI
 FRAME = 8 * MEBI
 ATTACKERS = 60
+WHOLE = {"name": "redis", "stream_over": "512MiB"}
+"""Commands are read whole: what comes in pieces is not held."""
 SEEN_LATE = 96 * MEBI
 """What may come before the next looks: one refuses connections, the second closes."""
 
@@ -44,7 +46,7 @@ def front(start: Start, tmp_path: Path, proxy: Callable[[Any], Proxy]) -> Iterat
     running = proxy(
         {
             "overload": {"max_memory": LIMIT},
-            "listeners": [listener("front", port, "redis", [{"cluster": "one"}])],
+            "listeners": [listener("front", port, WHOLE, [{"cluster": "one"}])],
             "clusters": [cluster("one", server)],
         }
     )

@@ -198,7 +198,7 @@ def test_a_read_that_takes_long_is_hedged_and_a_write_is_not(start_here: Start, 
             assert [client.get("key") for _ in range(6)] == [b"v"] * 6
         assert counted(running, "metaproxy_exchange_hedges_total") >= 1
         hedged = counted(running, "metaproxy_exchange_hedges_total")
-        with redis.Redis(port=port, retry=None) as client, pytest.raises(redis.exceptions.RedisError):
+        with redis.Redis(port=port, protocol=2, retry=None) as client, pytest.raises(redis.exceptions.RedisError):
             for _ in range(2):  # one of them goes to the one that is stopped
                 client.incr("number")
         assert counted(running, "metaproxy_exchange_hedges_total") == hedged
