@@ -27,7 +27,10 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "shared"))
 
 settings.register_profile(
-    "metaproxy", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    "metaproxy",
+    deadline=None,
+    max_examples=80,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.load_profile("metaproxy")
 
