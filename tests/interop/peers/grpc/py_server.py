@@ -59,11 +59,13 @@ class Echo(echo_pb2_grpc.EchoServicer):
 
     async def Unary(self, request: Any, context: Context) -> Any:
         with Told("Unary", request):
-            await self._begin(request, context)
             index = 0
             if request.key:
                 _attempts[request.key] += 1
                 index = _attempts[request.key]
+            if not request.key or index > request.fail_first:
+                # A call whose headers were sent is committed: nobody may try it again.
+                await self._begin(request, context)
             if not request.key or index <= request.fail_first:
                 await asyncio.sleep(request.delay_ms / 1000 if request.code else 0)
                 await self._end(request, context)
