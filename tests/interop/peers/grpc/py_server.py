@@ -73,7 +73,8 @@ class Echo(echo_pb2_grpc.EchoServicer):
 
     async def ServerStream(self, request: Any, context: Context) -> AsyncIterator[Any]:
         with Told("ServerStream", request):
-            await self._begin(request, context)
+            if request.count or not request.code:  # else it fails at once, in trailers alone
+                await self._begin(request, context)
             for index in range(request.count):
                 yield await self._reply(request, context, index)
             await self._end(request, context)
