@@ -19,8 +19,9 @@ $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -q -c constraints.txt --no-build-isolation -e '.[dev,demo]'
 	touch $@
 
+# Without what asks failed tests again, which only interop wants: it costs each test a message between processes.
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal -p no:rerunfailures $(ARGS)
 
 # The same tests, and which lines they run: counting these takes as long again.
 coverage: $(VENV)/.installed
