@@ -3,6 +3,8 @@ One client's connection: reads, bounds, orders, closes. What a message goes thro
 
 Lives here: `Downstream`. Does not: filters, routes, upstream connections; what is written and who is paused
 (`client_connection`).
+
+Longer than most modules: beginning, order and end of exchanges look at the same few attributes.
 """
 
 from __future__ import annotations
@@ -494,7 +496,7 @@ class Downstream(ClientConnection):
         self.flush()
 
     def expire(self) -> None:
-        """It was idle for too long. In the middle of a message it is told so, where the protocol has a word for it."""
+        """It was idle for too long. Within a message it gets the reason, if the protocol has a word for it."""
         if self.session.buffered:
             self._end_with_last_words()
         elif self.session.flow == "stream":

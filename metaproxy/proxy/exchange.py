@@ -10,6 +10,8 @@ One request and what answers it: the path that every exchange of every protocol 
 Lives here: `Exchange`. Does not: sockets, connections, protocols; the hooks of filters (`filter_chain`), its time
 (`request_timeout`), the bytes of an answer that the proxy makes (`local_answer`), what is known of it
 (`exchange_facts`).
+
+Longer than most modules: the whole path stands here, so that it can be read from top to bottom.
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ What an exchange has besides when one of its messages is a head: the chunks that
 A chunk is credited to who sent it when it left for the other side and that side has room: until then its sender may
 send one window more and no further. Lives here: `Stream` and its two halves. Does not: heads, routes and ends
 (`exchange`); whose socket is read (`downstream`, `upstream`).
+
+Longer than most modules: both directions, their filters and their time share the state of two halves.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ class Route(Generic[C]):
     endpoints must have; request, response: mutations; reply: the answer in place of forwarding, counted at
     reply_target, as are the proxy's own errors; on_request, on_response, on_chunk, on_complete: the bound hooks of the
     filters in the order of their calls; on_head: called with (exchange, side) when the head of a stream went on to the
-    server, or to the client: for those who look on; retry, mirror: policies of whoever builds the snapshot;
+    server, or to the client: for those who look on; retry, mirror: policies, made with the snapshot;
     split_by_hash: what draws in place of chance, so that a caller stays where it is.
     """
 

@@ -125,7 +125,7 @@ def _overrides_override_something(listener: model.Listener, reading: Reading) ->
     filters = {use.name for use in listener.filters}
     written = reading.at(listener, "filters").value if reading.gives(listener, "filters") else []
     if not isinstance(written, list) or len(written) != len(listener.filters):
-        return  # one of them is told of already, and may be the one that is meant
+        return  # one of them is reported already, and may be the one that is meant
     for route in listener.routes:
         for name in route.filters:
             if name not in filters:
