@@ -139,7 +139,8 @@ class ISession(Interface):
 OPTIONAL = frozenset(
     {
         "alpn", "alpn_upstream", "attempts_key", "beat", "beats", "capacity", "credit", "detect", "eof", "facts",
-        "fenced", "flow", "greets", "open_keys", "owed", "owes", "reset", "sequential", "unsent_bytes", "upper_keys",
+        "fenced", "flow", "greets", "open_keys", "opens", "owed", "owes", "reset", "sequential", "unsent_bytes",
+        "upper_keys",
     }
 )  # fmt: skip
 """Names of the interfaces above and below that came later: what is written without them goes on working."""
@@ -183,6 +184,10 @@ class ICodec(Interface):
     )
     greets = Attribute("bool: sessions towards clients have first bytes (SETTINGS) as well. Optional, False if absent.")
     beats = Attribute("bool: `beat` of its sessions is wanted. Optional, False if absent.")
+    opens = Attribute(
+        "bool: a connection is one exchange. It begins when the client arrives, and its answer when the connection to "
+        "the server is there: on both, `receive(b'')` is called then and gives the head. Optional, False if absent."
+    )
     alpn = Attribute(
         "tuple of str: the protocols that listeners agree to in a TLS handshake, the preferred one first, where their "
         "`tls: {alpn}` names none; the agreed one is the fact tls.alpn. Optional."

@@ -99,6 +99,7 @@ class Codec:
     flow = "connection"
     beats = False
     greets = False
+    opens = False
     alpn: tuple[str, ...] = ()
     alpn_upstream: tuple[str, ...] = ()
     attempts_key = ""

@@ -67,6 +67,8 @@ class Downstream(ClientConnection):
         if self.listener.snapshot.codec.server_first:
             # Opens the client's own upstream connection and sends nothing: the server's greeting comes as an event.
             self._begin(Message(_ONEWAY, b"", hold=Hold.OPEN))
+        if getattr(self.codec, "opens", False):
+            self.read_again()
         if self.listener.draining:
             self.drain()
 

@@ -134,6 +134,13 @@ class Upstream(ServerConnection):
         """A STREAM_OPEN was written: its chunks may follow."""
         attempt.open = True
         attempt.owner.sending(attempt)
+        if getattr(self.pool.codec, "opens", False):
+            self.pool.network.soon(self._read_head)
+
+    def _read_head(self) -> None:
+        """The answer begins with the connection: its head has no bytes to wait for."""
+        if self.alive:
+            self.dataReceived(b"")
 
     def send_chunk(self, attempt: Try, chunk: Chunk) -> None:
         """Send a piece of a request whose head was sent here."""
