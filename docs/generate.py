@@ -36,9 +36,10 @@ def sections(section: type[Section] = Config) -> Iterator[type[Section]]:
     """A section and all that stand within it."""
     yield section
     for option in options(section).values():
-        inner = _section(option.kind)
-        if inner is not None:
-            yield from sections(inner)
+        for kind in (option.kind, *getattr(option.kind, "others", ())):
+            inner = _section(kind)
+            if inner is not None:
+                yield from sections(inner)
 
 
 def _section(kind: Kind[object]) -> type[Section] | None:

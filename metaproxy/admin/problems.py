@@ -18,6 +18,7 @@ from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, Json
 from metaproxy.admin.slow import slow
 from metaproxy.admin.view import SECONDS, View, endpoint_state, failed
 from metaproxy.cluster.cluster import Cluster
+from metaproxy.config.model import Rds
 from metaproxy.telemetry.metrics.windows import KEPT, STEP
 
 BAD, WARN, NOTE = LEVELS = ("bad", "warn", "note")
@@ -51,7 +52,7 @@ class Problems(Endpoint):
 def problems(view: View, seconds: float = SECONDS) -> list[Problem]:
     """Each with level, kind, what, detail, and the place of the page that has more; worst first."""
     found = [*_server(view), *_clusters(view, seconds), *_traffic(view, seconds), *slow(view, seconds)]
-    found += [*_plugins(view), *_runtime(view)]
+    found += [*_waiting(view), *_plugins(view), *_runtime(view)]
     return sorted(found, key=lambda one: LEVELS.index(one["level"]))
 
 
@@ -201,6 +202,13 @@ def _percent(part: int, whole: int) -> str:
 
 
 # -- what else is not as it should be
+
+
+def _waiting(view: View) -> Iterator[Problem]:
+    for listener in view.configuration.config.listeners:
+        if isinstance(listener.routes, Rds):
+            detail = f"{listener.routes.told}, and did not come; every request is answered with not_found."
+            yield _problem(WARN, "no_routes", f"Listener {listener.name} has no routes", detail, listener=listener.name)
 
 
 def _plugins(view: View) -> Iterator[Problem]:

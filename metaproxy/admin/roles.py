@@ -58,11 +58,14 @@ class Configuration(Protocol):
     file: str
     config: Config
     applied: float
-    refused: Refusal | None
     reloads: Counted
     live: dict[str, Scalar]
     defaults: Mapping[str, object]
     slices: Slices
+
+    @property
+    def refused(self) -> Refusal | None:
+        """The last configuration that was refused, unless one of its source was applied after it."""
 
     def reload(self) -> list[str]:
         """Read the file again. Return the lines of what is wrong with it; [] when it was applied."""

@@ -7,6 +7,7 @@ of a source (`sources`), what a configuration means (`check`, `build`), what run
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sized
 from dataclasses import replace
@@ -18,20 +19,23 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from metaproxy.admin.roles import Counted, Difference, Names, Refusal
+from metaproxy.admin.roles import Counted, Difference, Refusal
+from metaproxy.app.difference import difference
+from metaproxy.app.parts import Part, clashes, together
 from metaproxy.app.process import settle_memory
 from metaproxy.app.service import ProxyService
-from metaproxy.app.sources import Source, file_stamp, stamps_of, written_runtime
+from metaproxy.app.sources import Refusals, Source, file_stamp, stamps_of, written_runtime
 from metaproxy.config import model
 from metaproxy.config.build import Builder
 from metaproxy.config.check import Problem, check, plugin_folders
-from metaproxy.config.difference import Changes, diff
 from metaproxy.config.masking import as_data
 from metaproxy.config.named_files import Confinement, NamedFile, named_files
+from metaproxy.config.rules.secrets import secret_of
 from metaproxy.config.schema.load import Scalar, read
 from metaproxy.config.slices import Slices, in_reactor
 from metaproxy.config.tls import AdminContexts, CertificateError, admin_options
 from metaproxy.config.value_check import check_value
+from metaproxy.config.values import Context
 from metaproxy.plugins import Registry
 from metaproxy.proxy.snapshot import Snapshot
 
@@ -45,8 +49,9 @@ class Application(Service):
     """
     The configuration in force, and the ways to change it.
 
-    file: the path of the configuration's file. config: what is in force. refused: the last configuration that was
-    refused, None after one that was applied. reloads: how many were applied and refused. live: values of `runtime:`
+    file: the path of the configuration's file. config: what is in force: the base, which is the file or what was put in
+    its place, with the parts that other sources contribute. reloads: how many were applied and refused. live: values of
+    `runtime:`
     that were changed since the start; they stay in later configurations that have the name; defaults: what the
     configuration says of them. admin_tls: what connections to the admin API begin with, if it speaks TLS. slices: all
     that checks or applies a configuration runs in them, one after the other, so that a large one delays no exchange.
@@ -60,9 +65,10 @@ class Application(Service):
         self.file = file
         self._source = Source(file)
         self._folder = Path(file).absolute().parent
-        self.config = model.Config()
+        self.config = self._base = model.Config()
+        self._parts: dict[str, Part] = {}
         self.applied = 0.0
-        self.refused: Refusal | None = None
+        self._refusals = Refusals()
         self.reloads: Counted = {"applied": 0, "refused": 0}
         self._folders = [Path(folder).absolute() for folder in folders]
         self._proxy = proxy
@@ -82,15 +88,20 @@ class Application(Service):
 
     @property
     def text(self) -> str:
-        """The configuration in force as it was written; '' when its source is no text."""
+        """The base in force as it was written; '' when its source is no text."""
         return self._source.written
+
+    @property
+    def refused(self) -> Refusal | None:
+        """The last configuration that was refused, unless one of its source was applied after it."""
+        return self._refusals.last
 
     # -- the entrance
 
     def apply(self, config: model.Config, source: Source | str) -> list[str]:
         """
-        Put a configuration in force, wherever it came from. Return the lines of what is wrong with it, [] when it is
-        in force; when it is refused the one before stays in force.
+        Put a configuration in force as the base, wherever it came from. Return the lines of what is wrong with it, []
+        when it is in force; when it is refused the one before stays in force.
 
         source: the name of a source of values, such as that of an API, whose configurations are checked here; or what
         is known of a text that was checked already.
@@ -99,53 +110,105 @@ class Application(Service):
         config = replace(config, source=source.name)
         stamps = source.stamps or stamps_of(config)  # before files are read: a later change is seen at the next look
         plugins = source.plugins or self._plugins(config.plugins)
-        if source.text is None:
-            lines = check_value(config, plugins, self._builder.injected)
+        whole = together(config, self._parts)
+        checked = source.text is not None and not self._parts
+        lines = [] if checked else clashes(config, self._parts) or self._wrong(whole, plugins)
+        if not lines:
+            before = self._registry.copy()
+            self._registry.take(plugins)
+            lines = self._run(whole, config.warnings)
             if lines:
-                return self._refuse([f"{source.name}: {line}" for line in lines], source.name)
-        before = self._registry.copy()
-        self._registry.take(plugins)
-        error = self._run(config)
-        if error is not None:
-            self._registry.take(before)
-            return self._refuse([f"{source.name}: {error}"], source.name)
-        self._log_plugin_errors(before)
-        self._note(config, source, stamps)
+                self._registry.take(before)
+            else:
+                self._log_plugin_errors(before)
+        if lines:
+            return self._refuse([f"{source.name}: {line}" for line in lines], source.name)
+        self._note(config, source)
+        self._in_force(whole, stamps)
         return []
 
-    def _run(self, config: model.Config) -> str | None:
+    def contribute(self, source: str, part: Part) -> list[str]:
+        """
+        Add the listeners and clusters of another source, such as an xDS server, to the base, in the place of those that
+        it contributed before. Return the lines of what is wrong; [] when they are in force. When they are refused, what
+        was in force before stays so.
+
+        Run it in `slices`, as all that applies a configuration.
+        """
+        return self._with_parts({**self._parts, source: part}, source, part.warnings)
+
+    def withdraw(self, source: str) -> list[str]:
+        """Remove what a source contributed. Return the lines of why that can't be; [] when it is gone."""
+        if source not in self._parts:
+            self._refusals.drop(source)
+            return []
+        return self._with_parts({name: part for name, part in self._parts.items() if name != source}, source, ())
+
+    def _with_parts(self, parts: dict[str, Part], source: str, warnings: Iterable[Problem]) -> list[str]:
+        if not self.applied:
+            return [f"{source}: no configuration is in force that it could be added to"]
+        whole = together(self._base, parts)
+        stamps = stamps_of(whole)
+        lines = clashes(self._base, parts) or self._wrong(whole, self._registry) or self._run(whole, warnings)
+        if lines:
+            return self._refuse([f"{source}: {line}" for line in lines], source, source)
+        self._parts = parts
+        self._refusals.drop(source)
+        self._in_force(whole, stamps)
+        return []
+
+    def reading(self, source: str) -> Context:
+        """Return what the sections of a source are read with now; see `config.values`."""
+        config, secrets = self.config, {}
+        for name, one in config.secrets.items():
+            try:
+                secrets[name] = secret_of(one, os.environ)
+            except ValueError as error:
+                log.warn("secret {name} can't be read: {error}", name=name, error=error)
+        injected = {**self._builder.injected, "node": config.node}
+        return Context(source, self._registry, injected, self._folder, os.environ, secrets)
+
+    def _wrong(self, config: model.Config, plugins: Registry) -> list[str]:
+        return check_value(config, plugins, self._builder.injected)
+
+    def _run(self, config: model.Config, warnings: Iterable[Problem]) -> list[str]:
         """Build a configuration and have the proxy run it. Return why it can't, with nothing changed then."""
         try:
             snapshot = self._builder.build(config)
             tls = admin_options(config.admin.tls) if self.admin_tls is not None and config.admin.tls else None
             in_reactor(partial(self._proxy.apply, snapshot))
         except (OSError, CertificateError) as error:
-            return str(getattr(error, "strerror", None) or error)
+            return [str(getattr(error, "strerror", None) or error)]
         except BaseException as error:
             # A plugin that works once, when it is checked, or a bug of ours: neither may end the watch.
             log.failure("{source}: could not be put in force", source=config.source)
-            return f"{type(error).__name__}: {error}"
+            return [f"{type(error).__name__}: {error}"]
         in_reactor(partial(self._builder.commit, snapshot))
         if self.admin_tls is not None and tls is not None:
             self.admin_tls.options = tls
-        self._log_change(config, snapshot)
-        return None
+        self._log_change(config, snapshot, warnings)
+        return []
 
-    def _note(self, config: model.Config, source: Source, stamps: Mapping[Path, object]) -> None:
-        """Keep what is known of the configuration that is in force now."""
+    def _note(self, config: model.Config, source: Source) -> None:
+        """Keep what is known of the base that is in force now."""
         if not self.applied:
             self._open = is_open(config.admin)
             settle_memory()
         if source.confined is None and source.name == self.file:
             self._files = [*named_files(config, self._registry.load)]
-        self.config, self.refused = config, None
+        self._base = config
         self._source = replace(source, plugins=None, stamps={})
         self._file_waits = False
-        now = stamps_of(config)
-        self._file_stamps = now | {path: stamp for path, stamp in stamps.items() if path in now}
+        self._refusals.drop()
         self.live = {name: value for name, value in self.live.items() if name in config.runtime}
         written = source.text is not None and self.live
         self.defaults = written_runtime(source.text or "", self.file) if written else dict(config.runtime)
+
+    def _in_force(self, config: model.Config, stamps: Mapping[Path, object]) -> None:
+        """stamps: of the files that it refers to, from before they were read."""
+        self.config = config
+        now = stamps_of(config)
+        self._file_stamps = now | {path: stamp for path, stamp in stamps.items() if path in now}
         self.applied = time.time()
         self.reloads["applied"] += 1
 
@@ -189,7 +252,7 @@ class Application(Service):
         Relative paths start from the folder of the proxy's own file, whatever the source.
         """
         config, problems = self._checked(text, source or self.file, self._plugins_for(text, confined), confined)
-        return (problems, None) if config is None else ([], _difference(self.config, config))
+        return (problems, None) if config is None else ([], difference(self._base, config))
 
     def check_put(self, text: str | bytes, source: str = "") -> tuple[list[Problem], Difference | None]:
         """As `check`, for the admin API; see `put_text`."""
@@ -203,9 +266,11 @@ class Application(Service):
         confined: Confinement | None,
         injected: Mapping[str, object] | None = None,
     ) -> tuple[model.Config | None, list[Problem]]:
+        known = [cluster.name for part in self._parts.values() for cluster in part.clusters]
         return check(
-            text, source, plugins, folder=self._folder, injected=injected, runtime=self.live, confined=confined
-        )
+            text, source, plugins, folder=self._folder, injected=injected, runtime=self.live, confined=confined,
+            clusters=known,
+        )  # fmt: skip
 
     # -- live values
 
@@ -272,13 +337,14 @@ class Application(Service):
 
     def _apply_again(self, confined: Confinement | None = None) -> list[str]:
         """Apply the configuration in force again, as something that it refers to has changed."""
-        waits, refused, source = self._file_waits, self.refused, self._source
+        waits, refused, source = self._file_waits, self._refusals.of(), self._source
         if source.text is None:
-            lines = self.apply(self.config, source)
+            lines = self.apply(self._base, source)
         else:
             lines = self.apply_text(source.written, source.name, confined)
-        if not lines and waits:
-            self._file_waits, self.refused = waits, refused
+        if not lines and waits and refused is not None:
+            self._file_waits = waits
+            self._refusals.keep(refused)
         return lines
 
     # -- plugins and files
@@ -302,9 +368,10 @@ class Application(Service):
 
     # -- the log
 
-    def _refuse(self, lines: list[str], source: str) -> list[str]:
+    def _refuse(self, lines: list[str], source: str, part: str = "") -> list[str]:
+        """part: the source of a part, if it is one that is refused."""
         self.reloads["refused"] += 1
-        self.refused = {"time": time.time(), "source": source, "errors": lines}
+        self._refusals.keep({"time": time.time(), "source": source, "errors": lines}, part)
         if self.applied:
             when = time.strftime("%H:%M:%S", time.localtime(self.applied))
             log.error(
@@ -318,8 +385,8 @@ class Application(Service):
             if self.applied and before.errors.get(path) != trace:
                 log.error("plugin {path} can't be loaded:\n{trace}", path=path, trace=trace)
 
-    def _log_change(self, config: model.Config, snapshot: Snapshot) -> None:
-        for warning in config.warnings:
+    def _log_change(self, config: model.Config, snapshot: Snapshot, warnings: Iterable[Problem]) -> None:
+        for warning in warnings:
             log.warn("{warning}", warning=str(warning))
         if self.applied and config.admin != self.config.admin:
             log.warn("{file}: admin: takes effect at the next start", file=self.file)
@@ -332,20 +399,6 @@ def is_open(admin: model.Admin) -> bool:
     """Return whether the admin API answers everybody: no tokens, client certificates, or socket of one user."""
     known = admin.tokens is not None or (admin.tls is not None and admin.tls.client_ca is not None)
     return not known and not admin.listen.startswith("unix:")
-
-
-def _difference(old: model.Config, new: model.Config) -> Difference:
-    found = diff(old, new)
-    return {
-        "listeners": _names(found.listeners),
-        "clusters": _names(found.clusters),
-        "sections": found.sections,
-        "warnings": [str(warning) for warning in new.warnings],
-    }
-
-
-def _names(changes: Changes) -> Names:
-    return {"added": changes.added, "changed": changes.changed, "removed": changes.removed}
 
 
 def count_of(things: Sized, name: str) -> str:

@@ -1,8 +1,8 @@
 """
 What the application keeps of where a configuration came from.
 
-Lives here: `Source`, the stamps of files. Does not: putting a configuration in force (`application`), checking it
-(`config.check` for texts, `config.value_check` for values).
+Lives here: `Source`, `Refusals`, the stamps of files. Does not: putting a configuration in force (`application`),
+checking it (`config.check` for texts, `config.value_check` for values).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from metaproxy.admin.roles import Refusal
 from metaproxy.config import model, references
 from metaproxy.config.named_files import Confinement
 from metaproxy.config.schema.load import load
@@ -39,6 +40,29 @@ class Source:
         """The text; '' when there is none."""
         text = self.text or ""
         return text if isinstance(text, str) else text.decode()
+
+
+class Refusals:
+    """What was refused last of each source, as long as nothing of it was applied since; '': the base."""
+
+    def __init__(self) -> None:
+        self._by_source: dict[str, Refusal] = {}
+
+    def keep(self, refusal: Refusal, part: str = "") -> None:
+        self._by_source.pop(part, None)
+        self._by_source[part] = refusal
+
+    def drop(self, part: str = "") -> None:
+        """Something of this source is in force, or nothing is wanted of it."""
+        self._by_source.pop(part, None)
+
+    def of(self, part: str = "") -> Refusal | None:
+        return self._by_source.get(part)
+
+    @property
+    def last(self) -> Refusal | None:
+        """The latest of all."""
+        return next(reversed(self._by_source.values()), None)
 
 
 def written_runtime(text: str | bytes, file: str) -> dict[str, object]:

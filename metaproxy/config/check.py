@@ -8,7 +8,7 @@ anything that runs (`build`).
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,19 +17,7 @@ from twisted.internet.task import Clock
 from metaproxy.config import model
 from metaproxy.config.named_files import Confinement, NamedFile, named_files, place
 from metaproxy.config.plugin_problems import file_problems
-from metaproxy.config.rules import (
-    addresses,
-    admin,
-    certificates,
-    cluster,
-    detection,
-    fit,
-    listener,
-    process,
-    secrets,
-    telemetry,
-)
-from metaproxy.config.rules.rule import all_of
+from metaproxy.config.rules.every import RULES
 from metaproxy.config.schema.load import ConfigErrors, Node, Problem, Scalar, load
 from metaproxy.config.schema.reading import BROKEN, Broken, Enough, Reading
 from metaproxy.config.schema.registry import NoPlugins, Plugins
@@ -39,18 +27,6 @@ from metaproxy.proxy.service_clusters import ServiceClusters
 __all__ = ["ConfigErrors", "Problem", "check", "plugin_folders"]
 
 _ROOT = Nested(model.Config)
-_RULES = all_of(
-    secrets.RULES,
-    admin.RULES,
-    certificates.RULES,
-    telemetry.RULES,
-    listener.RULES,
-    detection.RULES,
-    cluster.RULES,
-    addresses.RULES,
-    fit.RULES,
-    process.RULES,
-)
 
 
 def check(
@@ -62,6 +38,7 @@ def check(
     injected: Mapping[str, object] | None = None,
     runtime: Mapping[str, Scalar] | None = None,
     confined: Confinement | None = None,
+    clusters: Iterable[str] = (),
 ) -> tuple[model.Config | None, list[Problem]]:
     """
     The configuration, or None and all that is wrong with the text, in the order of the file. Raises nothing.
@@ -69,8 +46,8 @@ def check(
     filename: as errors and `Config.source` have it; folder: what relative paths start from, the file's by default;
     environ: the variables, the process's by default; injected: what plugins' constructors get besides their options,
     here and when they are built in earnest; a clock that stands still by default; runtime: values that were changed
-    live, in the place of those of `runtime:`; confined: refuses files. Codecs, filters and balancers are built and
-    forgotten again.
+    live, in the place of those of `runtime:`; confined: refuses files; clusters: names of those that others give.
+    Codecs, filters and balancers are built and forgotten again.
     """
     environ = os.environ if environ is None else environ
     root, problems = load(text, filename, environ, runtime)
@@ -82,13 +59,13 @@ def check(
         registry,
         environ,
         injected or {"clock": Clock(), "node": model.Node(), "clusters": ServiceClusters(Clock())},
-        _RULES,
+        RULES,
     )
     config: model.Config | Broken = BROKEN
     try:
         _plugins_are_allowed(root, reading, confined)
         config = reading.read(_ROOT, root)
-        reading.check_references()
+        reading.check_references({"cluster": clusters})
         _files_are_allowed(config, root, reading, registry, confined)
     except Enough:
         pass

@@ -19,7 +19,9 @@ def as_data(value: object) -> object:
         return "****"
     if is_dataclass(value) and not isinstance(value, type):
         shown = [one.name for one in fields(value) if one.compare]
-        return {name: as_data(getattr(value, name)) for name in shown if getattr(value, name) is not None}
+        data = {name: as_data(getattr(value, name)) for name in shown if getattr(value, name) is not None}
+        within = getattr(value, "WITHIN", "")
+        return {within: data} if within else data
     if isinstance(value, Mapping):
         return {str(key): as_data(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

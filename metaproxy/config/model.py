@@ -37,6 +37,7 @@ from metaproxy.config.sections.cluster import (
 )
 from metaproxy.config.sections.listener import Listener, ProxyProtocol
 from metaproxy.config.sections.process import Admin, Node, Overload, Record, SecretSource, Tokens
+from metaproxy.config.sections.rds import Rds
 from metaproxy.config.sections.route import Mirror, Mutations, PathRewrite, Reply, Retry, Rewrite, Route
 from metaproxy.config.sections.telemetry import AccessLog, CustomTag, ListenerTracing, Tracing
 from metaproxy.config.sections.transport import AdminTls, Certificate, ClientTls, KeepAlive, ServerTls
@@ -45,7 +46,7 @@ __all__ = [
     "AccessLog", "Admin", "AdminTls", "Breaker", "Certificate", "Check", "ClientTls", "Cluster", "Config",
     "Connections", "CustomTag", "Endpoint", "HealthCheck", "Http", "KeepAlive", "Latency", "Listener",
     "ListenerTracing", "Locality", "Mirror", "Mutations", "Node", "Outlier", "Overload", "PathRewrite",
-    "ProxyProtocol", "Record", "Reply", "Retry", "Rewrite", "Route",
+    "ProxyProtocol", "Rds", "Record", "Reply", "Retry", "Rewrite", "Route",
     "Script", "SecretSource", "ServerTls", "Tokens", "Tracing",
 ]  # fmt: skip
 

@@ -19,7 +19,7 @@ from metaproxy.plugins import OptionError, PluginError, UnknownPlugin
 
 
 def check_value(config: model.Config, plugins: Plugins, injected: Mapping[str, object]) -> list[str]:
-    """Return a line for each thing that is wrong, `listeners[0].routes[1]: no cluster 'x'`; [] when nothing is."""
+    """Return a line for each thing that is wrong, `listeners['in'].routes[1]: no cluster 'x'`; [] when nothing is."""
     return [
         *_names("listeners", config.listeners),
         *_names("clusters", config.clusters),
@@ -29,22 +29,22 @@ def check_value(config: model.Config, plugins: Plugins, injected: Mapping[str, o
 
 
 def _names(section: str, items: Iterable[model.Listener | model.Cluster]) -> Iterator[str]:
-    first: dict[str, int] = {}
+    seen: set[str] = set()
     for index, item in enumerate(items):
         if not item.name:
             yield f"{section}[{index}]: no name; give it one"
-        elif item.name in first:
-            yield f"{section}[{index}]: {item.name!r} is also the name of {section}[{first[item.name]}]; rename one"
-        first.setdefault(item.name, index)
+        elif item.name in seen:
+            yield f"{section}[{index}]: {item.name!r} is also the name of another one; rename one"
+        seen.add(item.name)
 
 
 def _references(config: model.Config) -> Iterator[str]:
-    known = [cluster.name for cluster in config.clusters]
-    for at, listener in enumerate(config.listeners):
+    known = {cluster.name for cluster in config.clusters}
+    for listener in config.listeners:
         for index, route in enumerate(listener.routes):
-            yield from _unknown(references.clusters_of(route), known, f"listeners[{at}].routes[{index}]")
-    for index, cluster in enumerate(config.clusters):
-        yield from _unknown(cluster.fallback, known, f"clusters[{index}].fallback")
+            yield from _unknown(references.clusters_of(route), known, f"listeners[{listener.name!r}].routes[{index}]")
+    for cluster in config.clusters:
+        yield from _unknown(cluster.fallback, known, f"clusters[{cluster.name!r}].fallback")
 
 
 def _unknown(names: Iterable[str], known: Collection[str], place: str) -> Iterator[str]:
@@ -68,8 +68,8 @@ def _plugin_problems(config: model.Config, plugins: Plugins, injected: Mapping[s
 
 
 def _uses(config: model.Config) -> Iterator[tuple[str, InterfaceClass, Use]]:
-    for at, listener in enumerate(config.listeners):
-        place = f"listeners[{at}]"
+    for listener in config.listeners:
+        place = f"listeners[{listener.name!r}]"
         yield f"{place}.protocol", ICodec, listener.protocol
         for index, use in enumerate(listener.filters):
             yield f"{place}.filters[{index}]", IFilter, use
@@ -77,8 +77,8 @@ def _uses(config: model.Config) -> Iterator[tuple[str, InterfaceClass, Use]]:
             for name, override in route.filters.items():
                 if override is not None:
                     yield f"{place}.routes[{index}].filters.{name}", IFilter, override
-    for at, cluster in enumerate(config.clusters):
-        place = f"clusters[{at}]"
+    for cluster in config.clusters:
+        place = f"clusters[{cluster.name!r}]"
         if cluster.protocol is not None:
             yield f"{place}.protocol", ICodec, cluster.protocol
         yield f"{place}.balancer", ILoadBalancer, cluster.balancer

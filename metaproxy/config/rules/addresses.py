@@ -40,4 +40,4 @@ def _addresses_differ(config: model.Config, reading: Reading) -> None:
             by = by or hosts.get(everywhere) or (next(iter(hosts.values()), None) if where.host == everywhere else None)
         if by is not None:
             reading.problem(node, f"{node.text} is taken already, by {by}")
-        hosts.setdefault(where.host, f"{node.path} in line {node.line}")
+        hosts.setdefault(where.host, f"{node.path} {node.place}" if node.line else node.path)

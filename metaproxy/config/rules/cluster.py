@@ -28,8 +28,8 @@ def _endpoints_differ(cluster: model.Cluster, reading: Reading) -> None:
     seen: dict[str, model.Endpoint] = {}
     for endpoint in cluster.endpoints:
         if endpoint.address in seen:
-            line = reading.at(seen[endpoint.address]).line
-            reading.problem(reading.at(endpoint, "address"), f"{endpoint.address} is there already, in line {line}")
+            place = reading.at(seen[endpoint.address]).place
+            reading.problem(reading.at(endpoint, "address"), f"{endpoint.address} is there already, {place}")
         seen[endpoint.address] = endpoint
 
 

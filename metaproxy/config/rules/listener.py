@@ -25,19 +25,22 @@ def _some_weight(route: model.Route, reading: Reading) -> None:
 
 @RULES.of(model.Listener)
 def _routes_can_be_reached(listener: model.Listener, reading: Reading) -> None:
-    if not listener.routes and not hasattr(reading.codec(listener.protocol), "candidates"):
+    if isinstance(listener.routes, model.Rds):
+        text = f"{listener.routes.told}; until they come every request is answered with not_found"
+        reading.warn(reading.at(listener, "routes"), text)
+    elif not listener.routes and not hasattr(reading.codec(listener.protocol), "candidates"):
         reading.warn(reading.at(listener), "no routes; every request is answered with not_found")
     seen: dict[str, model.Route] = {}
     catch_all: model.Route | None = None
     for route in listener.routes:
         if route.name in seen:
-            line = reading.at(seen[route.name], "name").line
-            reading.problem(reading.at(route, "name"), f"a route {route.name!r} is there already, in line {line}")
+            place = reading.at(seen[route.name], "name").place
+            reading.problem(reading.at(route, "name"), f"a route {route.name!r} is there already, {place}")
         elif route.name:
             seen[route.name] = route
         if catch_all is not None:
             before = reading.at(catch_all)
-            reading.warn(reading.at(route), f"never reached: {before.path}, in line {before.line}, takes every request")
+            reading.warn(reading.at(route), f"never reached: {before.path}, {before.place}, takes every request")
         elif not route.match and route.percent == 100.0:
             catch_all = route
 

@@ -1,11 +1,12 @@
 """
 The rule that reads secrets: from files, variables, or the configuration itself.
 
-Lives here: `RULES`. Does not: where a secret may stand (`schema.names`).
+Lives here: `RULES`, `secret_of`. Does not: where a secret may stand (`schema.names`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from metaproxy.config import model
@@ -21,26 +22,26 @@ RULES = Rules()
 
 @RULES.of(model.SecretSource)
 def _read_secret(source: model.SecretSource, reading: Reading) -> None:
-    text = _text_of(source, reading)
-    if text is not None:
-        reading.secrets[str(reading.at(source).key)] = Secret(text)
-
-
-def _text_of(source: model.SecretSource, reading: Reading) -> str | None:
-    """Return the secret's text, or None with the reason reported."""
-    if source.value is not None:
-        return str(source.value)
-    if source.env is not None:
-        if source.env not in reading.environ:
-            reading.problem(reading.at(source, "env"), f"no environment variable {source.env}")
-        return reading.environ.get(source.env)
-    if source.file is None:  # never so: one of the three is given
-        return None
     try:
-        return _file_text(source.file)
+        reading.secrets[str(reading.at(source).key)] = secret_of(source, reading.environ)
+    except ValueError as error:
+        reading.problem(reading.at(source, "env" if source.env is not None else "file"), str(error))
+
+
+def secret_of(source: model.SecretSource, environ: Mapping[str, str]) -> Secret:
+    """Return the text of a secret. Raises ValueError with the reason why it can't be had."""
+    if source.value is not None:
+        return source.value
+    if source.env is not None:
+        if source.env not in environ:
+            raise ValueError(f"no environment variable {source.env}")
+        return Secret(environ[source.env])
+    if source.file is None:
+        raise ValueError("neither value, env nor file")
+    try:
+        return Secret(_file_text(source.file))
     except (OSError, ValueError) as error:
-        reading.problem(reading.at(source, "file"), f"{source.file}: {_reason(error)}")
-        return None
+        raise ValueError(f"{source.file}: {_reason(error)}") from None
 
 
 def _file_text(path: Path) -> str:

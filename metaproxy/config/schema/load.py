@@ -44,7 +44,10 @@ _Parser: type[yaml.SafeLoader | yaml.CSafeLoader] = getattr(yaml, "CSafeLoader",
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """What is wrong at one place. line, column: from 1; path: such as listeners[0].routes[2].cluster, may be ''."""
+    """
+    What is wrong at one place. line, column: from 1, or 0 for values that never were text; path: such as
+    listeners[0].routes[2].cluster, may be ''.
+    """
 
     file: str
     line: int
@@ -61,7 +64,8 @@ class Problem:
 
     def __str__(self) -> str:
         path = f"{self.path}: " if self.path else ""
-        return f"{self.file}:{self.line}:{self.column}: {path}{self.text}"
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return f"{place}: {path}{self.text}"
 
 
 class ConfigErrors(Exception):
@@ -78,7 +82,8 @@ class Node:
     """
     One value of the file. text: a scalar as it was written, variables replaced; filled: whether there were any;
     broken: whether it was reported already, so that nothing more is to be said about it; line, column: where it begins,
-    from 1; key, parent: where it hangs; key_line, key_column: where the key stood.
+    from 1, or 0 where the value comes from no text; key, parent: where it hangs; key_line, key_column: where the key
+    stood.
     A value that an alias stands for is a node of its own, with the place of the original. A node does not keep its
     parent: a tree without cycles is gone as soon as its root is.
     """
@@ -107,6 +112,11 @@ class Node:
             parts.append(_step(node.key))
             node = node.parent
         return "".join(reversed(parts)).removeprefix(".")
+
+    @property
+    def place(self) -> str:
+        """Where it stands, for an error about another node: `in line 3`, or its path where there are no lines."""
+        return f"in line {self.line}" if self.line else f"at {self.path or 'the top'}"
 
     def hang(self, parent: Node, key: str | int, line: int = 0, column: int = 0) -> Node:
         """Makes it what stands at `key` of `parent`; line and column: of a mapping's key."""

@@ -117,7 +117,7 @@ class Reading:
     folder: what relative paths start from; environ: the variables; injected: arguments that the constructors of plugins
     get besides their options. `secrets` is filled by the rule that reads them, `addresses` with each one that the proxy
     is to listen at; `problems` and `warnings` are the outcome; unknown_plugins: whether one of them
-    is a plugin that is not there.
+    is a plugin that is not there. codecs: those that other readings built, and this one will.
     """
 
     def __init__(
@@ -128,6 +128,7 @@ class Reading:
         environ: Mapping[str, str],
         injected: Mapping[str, object],
         rules: SectionRules,
+        codecs: dict[object, object] | None = None,
     ) -> None:
         self.folder = folder
         self.environ = environ
@@ -142,7 +143,7 @@ class Reading:
         self._rules = rules
         self._made: dict[int, _Made] = {}  # by identity; the value is kept, so that it stays one
         self._names: dict[str, dict[str, Node]] = {}
-        self._codecs: dict[object, object] = {}
+        self._codecs = {} if codecs is None else codecs
         self._hidden: dict[Secret, None] = {}  # secrets that are written out in the options of plugins
         self._references: list[tuple[str, str, Node, bool]] = []
 
@@ -200,7 +201,7 @@ class Reading:
         """`what`, such as 'cluster', has one of this name. Reports one that is there already."""
         known = self._names.setdefault(what, {})
         if name in known:
-            self.problem(node, f"a {what} {name!r} is there already, in line {known[name].line}", key)
+            self.problem(node, f"a {what} {name!r} is there already, {known[name].place}", key)
         else:
             known[name] = node
 
@@ -208,12 +209,20 @@ class Reading:
         """When everything is read there must be a `what` of this name."""
         self._references.append((what, name, node, key))
 
-    def check_references(self) -> None:
-        """Reports each name that refers to nothing."""
+    def check_references(self, elsewhere: Mapping[str, Iterable[str]] | None = None) -> None:
+        """Reports each name that refers to nothing. elsewhere: names that something else defines, by what they name."""
+        names = {what: set(found) for what, found in self._names.items()}
+        for what, others in (elsewhere or {}).items():
+            names.setdefault(what, set()).update(others)
         for what, name, node, key in self._references:
-            known = self._names.get(what, {})
+            known = names.get(what, set())
             if name not in known:
                 self.problem(node, f"no {what} {name!r}; {near(name, known, what)}", key)
+
+    def give_secrets(self, secrets: Mapping[str, Secret]) -> None:
+        """Secrets that were read elsewhere."""
+        self.secrets.update(secrets)
+        self._names["secret"] = {name: Node(name, 0, 0) for name in secrets}
 
     def secret(self, name: str) -> Secret:
         """The text of a secret. All of them are read before anything else."""
@@ -318,7 +327,7 @@ class Reading:
     def _tried(self, made: _MadePlugin, use: Use, endpoints: Sequence[object] | None) -> object:
         """The plugin, once it has passed its trial; the same codec is built and tried once a configuration."""
         interface = made.interface
-        key = (use.name, repr(sorted(use.options.items(), key=str))) if interface is ICodec else None
+        key = self._codec_key(use) if interface is ICodec else None
         if key in self._codecs:
             return self._codecs[key]
         # What is installed is not watched: that costs many times what building does, a ring of 65,537 places for one.
@@ -332,6 +341,9 @@ class Reading:
         if key is not None:
             self._codecs[key] = built
         return built
+
+    def _codec_key(self, use: Use) -> object:
+        return self._plugins.load(ICodec, use.name), repr(sorted(use.options.items(), key=str))
 
     def _blame(self, made: _MadePlugin, use: Use, text: str) -> None:
         """The author of a plugin has to mend it: told with its file, and at /plugins."""

@@ -7,7 +7,7 @@ Lives here: `Section` and `option`, of which the model is made, and the kinds th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import ClassVar, TypeVar, overload
 
@@ -32,13 +32,15 @@ class Section:
     A mapping with fixed keys: a frozen dataclass whose fields are made by `option`.
 
     SHORT: the key whose value alone may stand in the place of the mapping. ONE_OF: keys of which exactly one must be
-    given. LATER: keys that are known and refused, for this version does nothing with them.
+    given. LATER: keys that are known and refused, for this version does nothing with them. WITHIN: the key of a mapping
+    in which it stands, where it is one of several kinds.
     """
 
     __slots__ = ()
     SHORT: ClassVar[str] = ""
     ONE_OF: ClassVar[tuple[str, ...]] = ()
     LATER: ClassVar[tuple[str, ...]] = ()
+    WITHIN: ClassVar[str] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,22 +100,16 @@ def about(section: type[Section]) -> str:
 
 
 class ListOf(Kind[tuple[T, ...]]):
-    """
-    least: how many there must be. alone: whether one may stand there without a list. later: keys of a mapping that may
-    once stand in its place.
-    """
+    """least: how many there must be. alone: whether one may stand there without a list."""
 
-    def __init__(self, kind: Kind[T], least: int = 0, alone: bool = False, later: Sequence[str] = ()) -> None:
+    def __init__(self, kind: Kind[T], least: int = 0, alone: bool = False) -> None:
         self.kind = kind
         self._least = least
         self._alone = alone
-        self._later = later
 
     def read(self, node: Node, reading: Reading) -> tuple[T, ...]:
         items = node.value
         if not isinstance(items, list):
-            if isinstance(items, dict) and any(key in self._later for key in items):
-                raise ValueError(f"{', '.join(items)}: not supported yet in this version; write a list")
             if items is None or not self._alone:
                 raise ValueError(f"{told(node)} is not a list")
             items = [node]

@@ -8,6 +8,7 @@ Lives here: sections of `model`. Does not: its routes (`route`), its logs and tr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from metaproxy.config.schema.addresses import Listen, Source
@@ -17,6 +18,7 @@ from metaproxy.config.schema.reading import Use
 from metaproxy.config.schema.shape import FlagOr, ListOf, Nested, Section, option
 from metaproxy.config.schema.texts import Choice
 from metaproxy.config.schema.uses import Filter, Named
+from metaproxy.config.sections.rds import RoutesOrRds
 from metaproxy.config.sections.route import Route
 from metaproxy.config.sections.telemetry import AccessLog, ListenerTracing
 from metaproxy.config.sections.transport import KeepAlive, ServerTls
@@ -85,7 +87,7 @@ class Listener(Section):
         "keep",
     )
     filters: tuple[Use, ...] = option(ListOf(Filter()), "What requests pass, in this order.", ())
-    routes: tuple[Route, ...] = option(ListOf(Nested(Route), later=("rds",)), "First match wins.", ())
+    routes: Sequence[Route] = option(RoutesOrRds(), "First match wins.", ())
     access_log: tuple[AccessLog, ...] = option(ListOf(Nested(AccessLog)), "Logs of its exchanges.", ())
     tracing: ListenerTracing | None = option(
         Nested(ListenerTracing), "Which of its exchanges have spans.", None, "none"

@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from browser import Desk
 from harness import answer, call
+
+from metaproxy.config.model import Listener, Rds
+from metaproxy.config.schema.reading import Use
 
 
 def told(desk: Desk, query: str = "") -> list[tuple[str, str]]:
@@ -123,6 +128,16 @@ def test_a_plugin_that_can_not_be_loaded_and_a_value_that_was_changed_are_told()
     assert (runtime["level"], runtime["what"], runtime["detail"]) == (
         "note", "canary is 100", "the configuration says 10",
     )  # fmt: skip
+
+
+def test_a_listener_that_waits_for_routes_says_from_where_they_should_come() -> None:
+    desk = Desk()
+    routes = Rds(name="demo-routes", server="istiod")
+    listener = Listener(name="in", protocol=Use("dubbo"), routes=routes)
+    desk.configuration.config = replace(desk.configuration.config, listeners=(listener,))
+    (problem,) = desk.get("/problems").json["problems"]
+    assert (problem["level"], problem["kind"], problem["listener"]) == ("warn", "no_routes", "in")
+    assert problem["detail"].startswith("routes come from rds 'demo-routes' of server 'istiod', and did not come")
 
 
 def test_the_worst_stands_first() -> None:

@@ -70,11 +70,11 @@ def test_what_a_value_leaves_as_it_was_keeps_its_connections_and_counts(stand: S
 @pytest.mark.parametrize(
     ("wrong", "line"),
     [
-        (config(cluster="oen"), "xds: listeners[0].routes[0]: no cluster 'oen'; did you mean 'one'?"),
-        (config(protocol="thrfit"), "xds: listeners[0].protocol: no codec 'thrfit'; did you mean 'thrift'?"),
+        (config(cluster="oen"), "xds: listeners['front'].routes[0]: no cluster 'oen'; did you mean 'one'?"),
+        (config(protocol="thrfit"), "xds: listeners['front'].protocol: no codec 'thrfit'; did you mean 'thrift'?"),
         (
             config(filters=(Use("local_rate_limit", {"limt": 5}),)),
-            "xds: listeners[0].filters[0].local_rate_limit",
+            "xds: listeners['front'].filters[0].local_rate_limit",
         ),
     ],
     ids=["a cluster that is not there", "a protocol that is not there", "an option that is not there"],

@@ -34,16 +34,16 @@ def test_each_name_that_refers_to_nothing_has_its_place() -> None:
         model.Config(listeners=(listener(routes=routes),), clusters=(cluster(), cluster("two", fallback=("x",))))
     )
     assert [line.partition(";")[0] for line in found] == [
-        "listeners[0].routes[0]: no cluster 'tow'",
-        "listeners[0].routes[1]: no cluster 'three'",
-        "clusters[1].fallback: no cluster 'x'",
+        "listeners['front'].routes[0]: no cluster 'tow'",
+        "listeners['front'].routes[1]: no cluster 'three'",
+        "clusters['two'].fallback: no cluster 'x'",
     ]
 
 
 def test_names_are_unique_and_not_empty() -> None:
     found = lines(model.Config(listeners=(listener(), listener()), clusters=(cluster(""),)))
     assert found == [
-        "listeners[1]: 'front' is also the name of listeners[0]; rename one",
+        "listeners[1]: 'front' is also the name of another one; rename one",
         "clusters[0]: no name; give it one",
     ]
 
@@ -57,9 +57,9 @@ def test_plugins_are_there_and_take_their_options() -> None:
     )
     found = [line.partition(": ")[0] for line in lines(config)]
     assert found == [
-        "listeners[0].filters[0].local_rate_limit.limit",
-        "listeners[0].routes[0].filters.f",
-        "clusters[0].protocol",
-        "clusters[0].balancer",
-        "clusters[0].discovery",
+        "listeners['front'].filters[0].local_rate_limit.limit",
+        "listeners['front'].routes[0].filters.f",
+        "clusters['one'].protocol",
+        "clusters['one'].balancer",
+        "clusters['one'].discovery",
     ]

@@ -59,7 +59,10 @@ from metaproxy.plugins import Registry
             mesh("[{cluster: demo, §reply: {error: denied}}]"),
             "routes[0].reply: cluster and reply exclude each other; write one of them",
         ),
-        (mesh("§{rds: {name: x}}"), "routes: rds: not supported yet in this version; write a list"),
+        (
+            mesh("§{rdz: {name: x}}"),
+            "routes: a mapping of other keys than rds; write a list of routes, or {rds: {name: NAME}}",
+        ),
     ],
 )
 def test_a_route_must_make_sense_where_it_stands(text: str, problem: str) -> None:

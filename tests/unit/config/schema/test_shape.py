@@ -56,7 +56,6 @@ class Bike(Section):
     spare: Wheel = option(Nested(Wheel), "Another.", {"size": 20})
     colours: tuple[str, ...] = option(ListOf(Text(), alone=True), "Of the frame.", ())
     towed: Mapping[str, int] = option(MapOf(Whole(), "BIKE", 1, refers="bike"), "Bike to distance.", {})
-    later: tuple[str, ...] = option(ListOf(Text(), later=("feed",)), "A list.", ())
 
 
 def outcome(text: str) -> tuple[Bike | Broken, list[str]]:
@@ -171,11 +170,6 @@ def test_a_list_may_stand_for_one_value_where_the_model_says_so() -> None:
 def test_a_list_or_mapping_may_not_be_empty_where_the_model_says_so() -> None:
     assert told("wheels: []") == ["wheels: an empty list; write at least 1"]
     assert told("towed: {}") == ["towed: an empty mapping"]
-
-
-def test_another_form_of_a_list_is_known_and_refused() -> None:
-    assert told("later: {feed: x}") == ["later: feed: not supported yet in this version; write a list"]
-    assert told("later: {fed: x}") == ["later: a mapping is not a list"]
 
 
 def test_the_keys_of_a_mapping_are_names_that_may_refer_to_something() -> None:

@@ -1,0 +1,63 @@
+"""
+Listeners and clusters that other sources than the file contribute, such as xDS servers.
+
+Lives here: `Part`; `together`, the configuration that the base and all parts make; `clashes`. Does not: putting it in
+force (`application`), checking it otherwise (`config.value_check`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from metaproxy.config import model
+from metaproxy.config.schema.load import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """
+    What one source contributes. Its sections are made by `config.values.read_section`, which checks each by itself; one
+    that has not changed is best the same object as before. warnings: what is odd in them.
+    """
+
+    listeners: Sequence[model.Listener] = ()
+    clusters: Sequence[model.Cluster] = ()
+    warnings: Sequence[Problem] = ()
+
+
+def together(base: model.Config, parts: Mapping[str, Part]) -> model.Config:
+    """
+    Return the configuration that a base and parts make. A listener of a part takes the place of one of the base that
+    has its name and waits for routes of an xDS server.
+    """
+    if not parts:
+        return base
+    waiting = {one.name for one in base.listeners if isinstance(one.routes, model.Rds)}
+    given = {one.name: one for part in parts.values() for one in part.listeners if one.name in waiting}
+    listeners = [given.get(one.name, one) for one in base.listeners]
+    clusters = list(base.clusters)
+    for part in parts.values():
+        listeners += [one for one in part.listeners if one.name not in given]
+        clusters += part.clusters
+    return replace(base, listeners=tuple(listeners), clusters=tuple(clusters))
+
+
+def clashes(base: model.Config, parts: Mapping[str, Part]) -> list[str]:
+    """Return a line for each name that two sources have, `clusters['x']: there is one already, of the file ...`."""
+    lines: list[str] = []
+    sections: dict[str, dict[str, Sequence[model.Listener | model.Cluster]]] = {
+        "listeners": {
+            base.source: [one for one in base.listeners if not isinstance(one.routes, model.Rds)],
+            **{name: part.listeners for name, part in parts.items()},
+        },
+        "clusters": {base.source: base.clusters, **{name: part.clusters for name, part in parts.items()}},
+    }
+    for section, by_source in sections.items():
+        owner: dict[str, str] = {}
+        for source, items in by_source.items():
+            for one in items:
+                first = owner.setdefault(one.name, source)
+                if first != source:
+                    lines.append(f"{section}[{one.name!r}]: of {source}; {first} has one of this name, too; rename one")
+    return lines
