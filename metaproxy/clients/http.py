@@ -1,5 +1,5 @@
 """
-HTTP calls from the reactor: to an authorization service, to who publishes keys.
+HTTP calls from the reactor: to an authorization service, to who publishes keys, to an API that is watched.
 
 Lives here: `HttpCalls`, connections that calls share, bounds of time and size. Does not: what is asked.
 """
@@ -84,11 +84,40 @@ class HttpCalls:
         Fires with the answer, whatever its status, or fails with HttpFailed: after `timeout` seconds, for a body of
         more than `most` bytes, when there is no connection. Redirects are answers; no cookie is kept.
         """
+        made = self._request(method, url, timeout, headers, body)
+        answered = made.addCallback(_read, most)
+        answered.addTimeout(timeout, self._reactor, onTimeoutCancel=_too_late)
+        return answered.addErrback(_as_failed)
+
+    def stream(
+        self,
+        url: str,
+        patience: float,
+        timeout: float,
+        received: Callable[[bytes], None],
+        headers: Iterable[tuple[str, str]] = (),
+        most: int = MAX_BODY,
+    ) -> Deferred[Answer]:
+        """
+        GET a body that is long in coming: each piece of it goes to `received`. Fires when it has ended, with the answer
+        without that body; an answer of another status than 200 is a whole one of at most `most` bytes. Fails with
+        HttpFailed: after `patience` seconds without a status, after `timeout` seconds in all, when there is no
+        connection or `received` raises HttpFailed. Cancel it to end it.
+        """
+        made = self._request("GET", url, patience, headers)
+        made.addTimeout(patience, self._reactor, onTimeoutCancel=_too_late)
+        answered = made.addCallback(_read, most, received)
+        answered.addTimeout(timeout, self._reactor, onTimeoutCancel=_too_late)
+        return answered.addErrback(_as_failed)
+
+    def _request(
+        self, method: str, url: str, timeout: float, headers: Iterable[tuple[str, str]], body: bytes = b""
+    ) -> Deferred[_Response]:
         client = self._client or self._open(timeout)
         sent = Headers()
         for name, value in headers:
             sent.addRawHeader(name, value.encode("utf-8", "surrogateescape"))
-        made = maybeDeferred(
+        return maybeDeferred(
             client.request,
             method,
             url,
@@ -98,9 +127,6 @@ class HttpCalls:
             unbuffered=True,
             reactor=self._reactor,  # type: ignore[arg-type]  # used for time-outs only
         )
-        answered = made.addCallback(_read, most)
-        answered.addTimeout(timeout, self._reactor, onTimeoutCancel=_too_late)
-        return answered.addErrback(_as_failed)
 
     def _open(self, timeout: float) -> HTTPClient:
         from http.cookiejar import DefaultCookiePolicy
@@ -139,22 +165,32 @@ class _Connectors:
 
 
 class _Body(Protocol):
-    """Collects a body up to a bound."""
+    """Collects a body up to a bound; or hands each piece to `received`, and collects nothing."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, received: Callable[[bytes], None] | None = None) -> None:
         self.done: Deferred[bytes] = Deferred(lambda _: self._give_up())
         self._most = most
+        self._received = received
         self._pieces: list[bytes] = []
         self._size = 0
 
     def dataReceived(self, data: bytes) -> None:
+        if self.done.called:
+            return
+        try:
+            if self._received is not None:
+                self._received(data)
+            else:
+                self._collect(data)
+        except BaseException:
+            self.done.errback()
+            self._give_up()
+
+    def _collect(self, data: bytes) -> None:
         self._size += len(data)
         if self._size > self._most:
-            if not self.done.called:
-                self.done.errback(HttpFailed(f"an answer of more than {self._most} bytes"))
-            self._give_up()
-        else:
-            self._pieces.append(data)
+            raise HttpFailed(f"an answer of more than {self._most} bytes")
+        self._pieces.append(data)
 
     def _give_up(self) -> None:
         if self.transport is not None:
@@ -169,8 +205,8 @@ class _Body(Protocol):
             self.done.errback(HttpFailed("the connection ended before the answer was whole"))
 
 
-def _read(response: _Response, most: int) -> Deferred[Answer]:
-    body = _Body(most)
+def _read(response: _Response, most: int, received: Callable[[bytes], None] | None = None) -> Deferred[Answer]:
+    body = _Body(most, received if response.code == 200 else None)
     headers = [
         (name.decode("latin-1").lower(), value.decode("utf-8", "replace"))
         for name, values in response.headers.getAllRawHeaders()

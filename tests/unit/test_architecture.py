@@ -18,7 +18,7 @@ LAYERS: list[set[str]] = [
     {"__version__"},
     {"support"},
     {"message", "units", "counts", "wire", "clients"},
-    {"interfaces", "options"},
+    {"interfaces", "options", "kubernetes"},
     {"plugins", "comparison"},
     {"routing"},  # filters ask the same conditions as routes
     {"filters", "balancers", "codecs", "discovery"},
@@ -54,6 +54,7 @@ NO_TWISTED = ("codecs", "routing", "balancers", "message", "units", "counts")
 
 REACTOR_ROOMS = {
     "clients",
+    "kubernetes",
     "proxy",
     "discovery",
     "xds",

@@ -1,0 +1,1 @@
+"""A Kubernetes API server as a client sees it: credentials, lists and watches, status."""
