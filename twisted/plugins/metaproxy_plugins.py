@@ -43,3 +43,5 @@ round_robin = Declaration(ILoadBalancer, "round_robin", "metaproxy.balancers.rou
 dns = Declaration(IDiscovery, "dns", "metaproxy.discovery.dns.Dns")
 file = Declaration(IDiscovery, "file", "metaproxy.discovery.file.File")
 kubernetes = Declaration(IDiscovery, "kubernetes", "metaproxy.discovery.kubernetes.Kubernetes")
+
+zookeeper = Declaration(IDiscovery, "zookeeper", "metaproxy.discovery.zookeeper.discovery.Zookeeper")

@@ -1,0 +1,1 @@
+"""ZooKeeper: `client` asks, `session` watches, `dubbo` reads Dubbo's entries, `folder` and `discovery` find servers."""
