@@ -179,6 +179,28 @@ def load(
     return root, tree.problems
 
 
+def load_documents(text: str | bytes, filename: str) -> tuple[list[Node], list[Problem]]:
+    """
+    The trees of all documents of a text, `---` between them, and what is wrong with it as YAML; a document without
+    content is left out. Texts stand as they are: `${...}` is no variable. Where the text can't be read any further,
+    the documents before are there. Raises nothing, whatever the text.
+    """
+    tree = _Tree(filename, None)
+    roots: list[Node] = []
+    try:
+        decoded = _decoded(text)
+        _check_aliases(decoded)
+        for root in tree.documents(decoded):
+            roots.append(root)
+    except _Unreadable as error:
+        tree.problems.append(Problem(filename, error.line, error.column, "", str(error)))
+    except yaml.MarkedYAMLError as error:
+        tree.problems.append(_syntax(filename, error, ""))
+    except yaml.YAMLError as error:
+        tree.problems.append(Problem(filename, 1, 1, "", str(error)))
+    return roots, tree.problems
+
+
 def _check_aliases(text: str) -> None:
     """Raises _Unreadable for aliases that stand for too much, before any is replaced."""
     if "*" in text:
@@ -240,10 +262,10 @@ _Hang = tuple[Node, str | int, int, int]
 
 @dataclass(slots=True)
 class _Tree:
-    """Makes nodes of the parser's events."""
+    """Makes nodes of the parser's events. environ: None where texts have no variables."""
 
     file: str
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] | None
     problems: list[Problem] = field(default_factory=list)
     anchors: dict[str, Node | None] = field(default_factory=dict)  # None: its end was not reached yet
     nodes: int = 0
@@ -260,6 +282,17 @@ class _Tree:
         if not isinstance(event, yaml.StreamEndEvent):
             raise self.unreadable(event, "a second document; a configuration is one")
         return root
+
+    def documents(self, text: str) -> Iterator[Node]:
+        """The documents of a text, each as soon as it is read; anchors hold within one."""
+        self.events = yaml.parse(text, Loader=_Parser)
+        next(self.events)  # the start of the stream
+        while not isinstance(next(self.events), yaml.StreamEndEvent):
+            self.anchors = {}
+            root = self.node(next(self.events), 1)
+            next(self.events)  # the end of the document
+            if root.value is not None:
+                yield root
 
     def unreadable(self, event: yaml.Event, text: str) -> _Unreadable:
         return _Unreadable(text, *_place(event))
@@ -323,8 +356,8 @@ class _Tree:
 
     def scalar(self, node: Node, event: yaml.ScalarEvent) -> None:
         node.text = event.value
-        if "${" in event.value:
-            self.fill(node)
+        if self.environ is not None and "${" in event.value:
+            self.fill(node, self.environ)
         if event.tag is None and event.implicit[0]:
             node.value = resolve(node.text)
         elif event.tag in (None, "!", "tag:yaml.org,2002:str"):
@@ -332,7 +365,7 @@ class _Tree:
         else:
             self.problem(node, f"the tag {event.tag} has no meaning here; leave it out")
 
-    def fill(self, node: Node) -> None:
+    def fill(self, node: Node, environ: Mapping[str, str]) -> None:
         """Replaces the variables in the text of a node."""
 
         def value(match: re.Match[str]) -> str:
@@ -342,8 +375,8 @@ class _Tree:
             name, default = match[1], match[2]
             if name is None:
                 self.problem(node, "${ begins a variable: write ${NAME} or ${NAME:-default}; $${ stands for ${ itself")
-            elif name in self.environ:
-                return self.environ[name]
+            elif name in environ:
+                return environ[name]
             elif default is None:
                 self.problem(node, f"no environment variable {name}; ${{{name}:-default}} would give it a default")
             return default or ""

@@ -17,6 +17,7 @@ from metaproxy.config.schema.load import (
     Node,
     Problem,
     load,
+    load_documents,
     read,
     resolve,
 )
@@ -307,3 +308,23 @@ def test_config_errors_list_all_problems_and_their_number() -> None:
     assert str(ConfigErrors([one])) == "f:1:2: a: x\n1 error"
     assert str(ConfigErrors([one, two])) == "f:1:2: a: x\nf:3:4: b: y\n2 errors"
     assert ConfigErrors([one, two]).problems == [one, two]
+
+
+def test_a_text_of_several_documents_has_a_tree_for_each_with_its_lines_and_its_own_anchors() -> None:
+    trees, problems = load_documents("a: &x 1\n---\n\n---\nb: [2]\n...\n--- \nc: *x\n", "x.yaml")
+    assert [data(one) for one in trees] == [{"a": 1}, {"b": [2]}]
+    assert [one.line for one in trees] == [1, 5]
+    assert [str(one) for one in problems] == ["x.yaml:8:4: no anchor &x"]
+
+
+def test_documents_before_one_that_is_no_yaml_are_there() -> None:
+    trees, problems = load_documents("a: 1\n---\nb: [", "x.yaml")
+    assert [data(one) for one in trees] == [{"a": 1}]
+    assert [one.line for one in problems] in ([3], [4])  # the two parsers differ
+
+
+def test_documents_have_no_variables_and_an_empty_text_has_no_documents() -> None:
+    trees, problems = load_documents("a: ${HOME}", "x.yaml")
+    assert [data(one) for one in trees] == [{"a": "${HOME}"}]
+    assert load_documents("", "x.yaml") == ([], [])
+    assert problems == []
