@@ -9,7 +9,7 @@ WEB ?=
 # What is compiled is kept, whatever the environment says: tests' rewritten asserts take as long as a tenth of all tests.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: all test coverage test-latest interop interop-suites soak chaos fuzz lint bench demo docs reference lock clean
+.PHONY: all test coverage test-latest interop interop-suites soak chaos fuzz lint bench demo docs reference lock protos clean
 
 all: lint test
 
@@ -37,6 +37,10 @@ test-latest:
 # Writes constraints.txt, the versions that every other target installs, from a fresh install of all extras.
 lock:
 	tools/lock $(PYTHON)
+
+# Writes metaproxy/envoy/aeraki/aeraki.binpb from the .proto files beside it.
+protos: $(VENV)/.installed
+	$(BIN)/python tools/protos
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

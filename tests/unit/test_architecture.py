@@ -26,6 +26,7 @@ LAYERS: list[set[str]] = [
     {"proxy", "telemetry"},
     {"app.service", "recording"},
     {"config"},  # an access log's format and a listener's address are checked by who will read them
+    {"envoy"},  # reads files as the configuration's own are read, and gives what the configuration reads
     {"admin", "xds", "mesh"},
     {"app"},  # puts the process together, so that its `service` need know neither files nor the admin API
     {"tap", "cli"},
@@ -249,6 +250,7 @@ EXCEPTIONS: dict[str, str] = {
     "metaproxy.mesh.objects.kinds": "test_objects_reading.py reads objects of each",
     "metaproxy.mesh.objects.struct": "test_objects_reading.py reads objects that are made of it",
     "metaproxy.config.rules.certificates": "test_tls_sections.py, which has an authority",
+    "metaproxy.envoy.translated": "holds no behaviour: what a translator gives",
     "metaproxy.codecs.framing": "each codec's tests, and test_docs.py",
     "metaproxy.codecs.dubbo": "a package: test_dubbo.py and its neighbours",
     "metaproxy.codecs.thrift": "a package: test_thrift.py and its neighbours",

@@ -164,19 +164,34 @@ def load(
     gives in its `runtime:`; a name that is not there is ignored. Raises nothing, whatever the text.
     """
     tree = _Tree(filename, os.environ if environ is None else environ)
+    return _read(tree, text, runtime or {}), tree.problems
+
+
+def load_foreign(text: str | bytes, filename: str) -> tuple[Node | None, list[Problem], list[Problem]]:
+    """
+    The tree of another program's file, what is wrong with it as YAML or JSON, and what is odd in it. `${NAME}` and
+    `{runtime: NAME}` mean nothing there, and of a key that is given twice the last counts. Raises nothing.
+    """
+    tree = _Tree(filename, None, last_counts=True)
+    return _read(tree, text, None), tree.problems, tree.warnings
+
+
+def _read(tree: _Tree, text: str | bytes, runtime: Mapping[str, Scalar] | None) -> Node | None:
+    """Fill a tree. runtime: see `load`; None where `{runtime: NAME}` means nothing."""
     root: Node | None = None
     try:
         decoded = _decoded(text)
         _check_aliases(decoded)
         root = tree.read(decoded)
-        _Live(tree, root, runtime or {}).fill()
+        if runtime is not None:
+            _Live(tree, root, runtime).fill()
     except _Unreadable as error:
-        tree.problems.append(Problem(filename, error.line, error.column, "", str(error)))
+        tree.problems.append(Problem(tree.file, error.line, error.column, "", str(error)))
     except yaml.MarkedYAMLError as error:
-        tree.problems.append(_syntax(filename, error, text))
+        tree.problems.append(_syntax(tree.file, error, text))
     except yaml.YAMLError as error:
-        tree.problems.append(Problem(filename, 1, 1, "", str(error)))
-    return root, tree.problems
+        tree.problems.append(Problem(tree.file, 1, 1, "", str(error)))
+    return root
 
 
 def load_documents(text: str | bytes, filename: str) -> tuple[list[Node], list[Problem]]:
@@ -262,10 +277,15 @@ _Hang = tuple[Node, str | int, int, int]
 
 @dataclass(slots=True)
 class _Tree:
-    """Makes nodes of the parser's events. environ: None where texts have no variables."""
+    """
+    Makes nodes of the parser's events. environ: None where texts have no variables; last_counts: of a key that is given
+    twice the last one counts, with a warning.
+    """
 
     file: str
     environ: Mapping[str, str] | None
+    last_counts: bool = False
+    warnings: list[Problem] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     anchors: dict[str, Node | None] = field(default_factory=dict)  # None: its end was not reached yet
     nodes: int = 0
@@ -407,7 +427,12 @@ class _Tree:
             elif key in entries:
                 first = entries[key]
                 place = Node(None, *_place(event)).hang(node, key)
-                self.problem(place, f"the key {key!r} is there already, in line {first.key_line}")
+                said = f"the key {key!r} is there already, in line {first.key_line}"
+                if not self.last_counts:
+                    self.problem(place, said)
+                    continue
+                self.warnings.append(Problem(self.file, *_place(event), place.path, f"{said}; the last one counts"))
+                entries[key] = child
             else:
                 entries[key] = child
         for source in merged:

@@ -1,0 +1,117 @@
+"""
+Envoy's Listener as listeners of ours, one for each filter chain.
+
+Lives here: `translate_listener`: addresses, listener filters, chains. Does not: network filters (`tables`).
+"""
+
+from __future__ import annotations
+
+from google.protobuf.message import Message
+
+from metaproxy.envoy.addresses import address_of
+from metaproxy.envoy.fields import Extension, Fields, shown_seconds, without_empty
+from metaproxy.envoy.report import Unusable
+from metaproxy.envoy.tables import (
+    DOWNSTREAM_SOCKETS,
+    LISTENER_FILTERS,
+    NETWORK_FILTERS,
+    Chain,
+    Context,
+    Plain,
+)
+from metaproxy.envoy.translated import Translated
+
+_DIRECTIONS = {"UNSPECIFIED": "unspecified", "INBOUND": "inbound", "OUTBOUND": "outbound"}
+
+
+def translate_listener(listener: Message, context: Context, path: str = "") -> Translated:
+    """The listeners that an envoy.config.listener.v3.Listener becomes. path: where it stands, for the report."""
+    fields = Fields(listener, path or f"listener {getattr(listener, 'name', '')!r}", context.report)
+    return translated(fields, context, _listeners)
+
+
+def translated(fields: Fields, context: Context, translate: object) -> Translated:
+    """Run a translator, and put what the context found with its sections."""
+    assert callable(translate)
+    outcome = Translated(context.report)
+    try:
+        outcome.sections = translate(fields, context)
+        fields.close()
+    except Unusable as error:
+        outcome.skipped = str(error)
+    outcome.needs, outcome.servers = context.needs, context.servers
+    outcome.runtime, outcome.tracing = context.runtime_found, context.tracing
+    return outcome
+
+
+def _listeners(fields: Fields, context: Context) -> list[Plain]:
+    common = _common(fields)
+    direction = _DIRECTIONS.get(fields.choice("traffic_direction"), "unspecified")
+    chains = fields.each("filter_chains")
+    if not chains:
+        context.report.unusable(fields.path, "no filter_chains; nothing would answer")
+    if len(chains) > 1:
+        context.report.unusable(fields.at("filter_chains", 1), "metaproxy has one filter chain for a listener")
+    outer = Chain(context, direction, dict(common))
+    for one in fields.each("listener_filters"):
+        _listener_filter(one, outer)
+    return [_chain(one, outer) for one in chains]
+
+
+def _common(fields: Fields) -> Plain:
+    """What all chains of a listener share."""
+    address = address_of(fields.message_at("address"))
+    more = [address_of(one.message_at("address")) for one in fields.each("additional_addresses")]
+    listen = [one for one in (address, *more) if one is not None]
+    if not fields.given("address"):
+        fields.report.invalid(fields.path, "address is missing")
+    fields.ignore("stat_prefix", "enable_reuse_port", "per_connection_buffer_limit_bytes")
+    return {"name": fields.text("name") or address or "", "listen": listen}
+
+
+def _listener_filter(one: Fields, chain: Chain) -> None:
+    extension = one.extension()
+    found = LISTENER_FILTERS.find(extension, chain.report)
+    if found is None:
+        chain.report.unusable(one.path, LISTENER_FILTERS.unknown(extension))
+    found[0](found[1], chain)
+
+
+def _chain(fields: Fields, outer: Chain) -> Plain:
+    chain = Chain(outer.context, outer.direction, dict(outer.section), list(outer.filters))
+    fields.ignore("name")
+    socket = fields.message_at("transport_socket")
+    if socket is not None:
+        chain.section.update(without_empty({"tls": socket_of(socket.extension(), chain.context)}))
+    timeout = fields.seconds("transport_socket_connect_timeout")
+    tls = chain.section.get("tls")
+    if timeout is not None and isinstance(tls, dict):
+        tls["handshake_timeout"] = shown_seconds(timeout)
+    filters = fields.each("filters")
+    for one in filters:
+        _network_filter(one, chain)
+    if not chain.terminal:
+        chain.report.unusable(fields.at("filters"), "no filter that answers or forwards, such as MetaProtocolProxy")
+    section = without_empty({**chain.section, "filters": chain.filters})
+    return {"routes": [], **section} if "routes" not in section else section
+
+
+def _network_filter(one: Fields, chain: Chain) -> None:
+    before = chain.terminal
+    extension = one.extension()
+    if one.given("config_discovery"):
+        chain.report.unusable(one.at("config_discovery"), "metaproxy takes network filters with their configuration")
+    found = NETWORK_FILTERS.find(extension, chain.report)
+    if found is None:
+        chain.report.unusable(one.path, NETWORK_FILTERS.unknown(extension))
+    if before:
+        chain.report.unhonoured(one.path, f"is behind {before}, which takes every byte; put it before")
+    found[0](found[1], chain)
+
+
+def socket_of(extension: Extension, context: Context) -> Plain | None:
+    """`tls:` of a transport socket of a chain; None for none."""
+    found = DOWNSTREAM_SOCKETS.find(extension, context.report)
+    if found is None:
+        context.report.unusable(extension.path, DOWNSTREAM_SOCKETS.unknown(extension))
+    return found[0](found[1], context)
