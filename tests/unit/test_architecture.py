@@ -29,7 +29,7 @@ LAYERS: list[set[str]] = [
     {"envoy"},  # reads files as the configuration's own are read, and gives what the configuration reads
     {"admin", "xds", "mesh"},
     {"app"},  # puts the process together, so that its `service` need know neither files nor the admin API
-    {"tap", "cli"},
+    {"tap", "cli", "control"},
 ]
 """From the ground up. A room may import those of lower layers, and nothing of its own layer but itself."""
 
@@ -67,6 +67,7 @@ REACTOR_ROOMS = {
     "config",
     "recording",
     "cli",
+    "control",
 }
 """Rooms that may import twisted.internet when they run; telemetry has a thread write, config needs a Clock to check."""
 
