@@ -11,16 +11,17 @@ asked nothing after its last exchange ended. Times are seconds (float), sizes by
 Three properties tell protocols apart; a codec declares them and the proxy does the rest:
 
 - *correlation*: answers are found by id, or by order (the proxy keeps the order of each connection).
-- *affinity*: any upstream connection will do, or the client needs one of its own. A message can change that while the
-  connection lives: see `Hold`.
+- *connections*: any upstream connection will do, or each client needs one of its own ('pinned'). A message can change
+  that while the connection lives: see `Hold`.
 - *streams*: a message is whole, or a head (`Kind.STREAM_OPEN`) whose Chunks follow under the head's `Message.id`. Both
   halves of an exchange are open from their head on; a whole message closes its half at once. The exchange is complete
   when the answer's half was closed, or either side reset it. What flows where is decided by `ISession.flow`.
 
 Two more have their place here. A protocol whose *server speaks first* says so with `server_first`: the proxy then opens
-the client's upstream connection when the client arrives. A protocol that logs in or negotiates on a new upstream
-connection does so in `ISession.open` and `ready`. A protocol that *has its own topology* (redirects, broker lists)
-reads it in its session and reports `Message` metadata; what the addresses are worth is decided by an IDiscovery.
+the client's upstream connection when the client arrives, by an exchange of `Kind.CONNECT`. A protocol that logs in or
+negotiates on a new upstream connection does so in `ISession.open` and `ready`. A protocol that *has its own topology*
+(redirects, broker lists) reads it in its session and reports `Message` metadata; what the addresses are worth is
+decided by an IDiscovery.
 """
 
 from __future__ import annotations
@@ -156,16 +157,16 @@ class ICodec(Interface):
 
     name = Attribute("str: the value of `protocol:` in a configuration, such as 'dubbo'.")
     correlation = Attribute("Correlation.ID, or FIFO: answers come in the order of the requests.")
-    affinity = Attribute(
-        "Affinity.MESSAGE, or CONNECTION: a client's connection has one upstream connection of its own."
-    )
     ordered = Attribute("bool: whether clients must get answers in the order of their requests. FIFO implies it.")
     sequential = Attribute(
         "bool: a client's requests stay on one upstream connection while any is under way, so that its answers come as "
         "that server gives them; one that never gets an answer holds up none behind it. Optional, False if absent."
     )
     max_id = Attribute("int: the greatest id that the proxy may give to a message upstream; ids run from 1.")
-    connections = Attribute("str: 'multiplex', 'pool' or 'pinned': how upstream connections are used by default.")
+    connections = Attribute(
+        "str: how upstream connections are used by default: 'multiplex' (shared), 'pool' (taken by one request at a "
+        "time), or 'pinned', always: a client's connection carries state and has one upstream connection of its own."
+    )
     server_first = Attribute("bool: the server speaks first, so an upstream connection is opened for each client.")
     stateful = Attribute(
         "bool: a client's session holds state (login, database), so it can't be rebuilt while it lives."

@@ -25,13 +25,6 @@ class Correlation(Enum):
     FIFO = "fifo"
 
 
-class Affinity(Enum):
-    """What state a client's connection carries: none (MESSAGE), or enough to need an upstream one of its own."""
-
-    MESSAGE = "message"
-    CONNECTION = "connection"
-
-
 class Kind(IntEnum):
     """What a message is. A codec gives each message exactly one."""
 
@@ -44,7 +37,7 @@ class Kind(IntEnum):
     ERROR = 3
     """From a server: an answer of failure. Routed back exactly as RESPONSE."""
     HEARTBEAT = 4
-    """From either: answered with `Message.answer` by the proxy and never forwarded."""
+    """From either: never forwarded. A client's is answered with `Message.answer`, a server's by `ISession.owed`."""
     EVENT = 5
     """From a server: answers nothing (a push). Passed to the client on a pinned connection, dropped on a shared one."""
     DRAIN = 6
@@ -72,6 +65,15 @@ class Kind(IntEnum):
     """A Chunk: its sender gives the whole exchange up, both halves of it."""
     INTERIM = 13
     """From a server: belongs to the exchange `id` and does not answer it (HTTP 1xx). Passed on; the answer follows."""
+    CONNECT = 14
+    """
+    Made by the proxy when a client arrives whose server speaks first (`server_first`): routed like a request, with
+    facts of the peer and no bytes, so that a session is never asked to send it. Its exchange is complete when the
+    client's upstream connection is ready; a codec's `reply` to it is the error that such a client understands before it
+    asked.
+    """
+    EVENT_OPEN = 15
+    """From a server: the head of a push, whose Chunks follow under its id. Passed or dropped as an EVENT, with them."""
 
 
 KIND_NAMES: tuple[str, ...] = tuple(kind.name.lower() for kind in Kind)
@@ -211,18 +213,18 @@ class Message:
     kind: see Kind. frame: the original bytes, whole, head included. id: what matches an answer to its request on a
     connection (0 with Correlation.FIFO). metadata: str -> str, what is already known; None before the first look. more:
     fills in more of `metadata` when a key is missed, and sets itself again while there is still more behind it; it may
-    raise FrameError, once. answer: not None means that the codec answers the message itself with these bytes (b"": with
-    nothing), in order; it is not forwarded. hold: see Hold. profile: which state the upstream connection must be in
-    (database, protocol version, user), any hashable; connections of one profile serve all its requests. refused: is
-    there only if a codec set it, for a request of a transaction: refused(message, text) gives the frame that makes the
-    server fail all of it, for a request that the proxy answers itself. unclear: is there only where a receiver may see
-    another value than `get` gives: see `values`. duplex: is there only if a codec set it, on a server's STREAM_OPEN:
-    the client's half is open from now on, though its request was whole (a tunnel behind CONNECT or 101, an upload that
-    the server asked for). failed: is there only if a codec set it, on a server's STREAM_OPEN: its head reports failure.
-    retry_after: is there only if a codec set it, on a server's answer that reports failure: so many seconds pass before
-    another try, where there is one; below 0: there must be none. oneway: is there only if a codec set it, on a client's
-    STREAM_OPEN: no answer ever comes, so that the exchange is complete when the request's end was handed to the
-    connection.
+    raise FrameError, once. answer: not None, of a client's message, means that the codec answers it itself with these
+    bytes (b"": with nothing), in order; it is not forwarded. hold: see Hold. profile: which state the upstream
+    connection must be in (database, protocol version, user), any hashable; connections of one profile serve all its
+    requests. refused: is there only if a codec set it, for a request of a transaction: refused(message, text) gives the
+    frame that makes the server fail all of it, for a request that the proxy answers itself. unclear: is there only
+    where a receiver may see another value than `get` gives: see `values`. duplex: is there only if a codec set it, on a
+    server's STREAM_OPEN: the client's half is open from now on, though its request was whole (a tunnel behind CONNECT
+    or 101, an upload that the server asked for). failed: is there only if a codec set it, on a server's STREAM_OPEN:
+    its head reports failure. retry_after: is there only if a codec set it, on a server's answer that reports failure:
+    so many seconds pass before another try, where there is one; below 0: there must be none. oneway: is there only if a
+    codec set it, on a client's STREAM_OPEN: no answer ever comes, so that the exchange is complete when the request's
+    end was handed to the connection.
     """
 
     __slots__ = (

@@ -19,7 +19,7 @@ class ByteQuota:
         self._rate = rate
         self._sent: dict[IExchange, int] = {}
 
-    def on_chunk(self, exchange: IExchange, chunk: Chunk, side: Side) -> Reply | Deferred[None] | None:
+    def on_chunk(self, exchange: IExchange, chunk: Chunk, side: Side) -> Reply | Deferred[bytes | Reply | None] | None:
         if side is Side.SERVER:
             return None
         sent = self._sent[exchange] = self._sent.get(exchange, 0) + len(chunk.frame)
@@ -28,7 +28,7 @@ class ByteQuota:
         due = exchange.started + sent / self._rate if self._rate else 0.0
         if due <= self._clock.seconds():
             return None
-        waiting: Deferred[None] = Deferred()
+        waiting: Deferred[bytes | Reply | None] = Deferred()
         self._clock.callLater(due - self._clock.seconds(), waiting.callback, None)
         return waiting
 

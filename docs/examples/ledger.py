@@ -96,7 +96,7 @@ class Server(LengthFramed):
         return b"".join(greeting)
 
     def receive(self, data: bytes) -> list[Message]:
-        return [message for message in super().receive(data) if message.answer is None]
+        return [message for message in super().receive(data) if message.kind is not Kind.HEARTBEAT]
 
     def send(self, message: Message, id: int) -> bytes:
         self.asked.append(message.frame[2:HEAD])
@@ -115,7 +115,7 @@ class Server(LengthFramed):
                 raise FrameError(f"login refused: {data[HEAD:][:80]!r}")
             self.greetings -= 1
             self.ready = not self.greetings
-            return Message(Kind.RESPONSE, data, answer=b"")  # for no client: left out by `receive`
+            return Message(Kind.HEARTBEAT, data)  # for no client: left out by `receive`
         if self.asked and self.asked.popleft() == b"C" and type == b"R":
             self.reusable = True
         return Message(Kind.ERROR if type == b"E" else Kind.RESPONSE, data)

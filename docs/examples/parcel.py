@@ -64,7 +64,12 @@ class Connection(LengthFramed):
             return Message(Kind.DRAIN, frame, id)
         if flags & HEARTBEAT:
             # One that asks is answered under its id; one that answers is not.
-            return Message(Kind.HEARTBEAT, frame, id, answer=packed(HEARTBEAT, id) if flags & REQUEST else b"")
+            answer = packed(HEARTBEAT, id) if flags & REQUEST else b""
+            if self.side is Side.CLIENT:
+                return Message(Kind.HEARTBEAT, frame, id, answer=answer)
+            if answer:
+                self.say(answer)
+            return Message(Kind.HEARTBEAT, frame, id)
         if self.side is Side.SERVER:
             return Message(Kind.ERROR, frame, id) if flags & ERROR else Message(Kind.RESPONSE, frame, id, more=more)
         if not flags & REQUEST:

@@ -92,8 +92,8 @@ def _message(asked: Json, snapshot: ListenerSnapshot) -> tuple[Message, dict[str
     facts = {key: value for key, value in given.items() if key.startswith(FACTS)}
     keys = {key: value for key, value in given.items() if key not in facts}
     kind = keys.pop("kind", "request")
-    if kind not in ("request", "oneway"):
-        raise HttpError(400, f"kind {kind[:100]!r}; write request or oneway", "metadata")
+    if kind not in ("request", "oneway", "connect"):
+        raise HttpError(400, f"kind {kind[:100]!r}; write request, oneway or connect", "metadata")
     known = {**{key.lower(): value for key, value in keys.items()}, **keys}
     return Message(Kind[kind.upper()], b"", 0, known), facts
 

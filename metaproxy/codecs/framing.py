@@ -14,7 +14,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from zope.interface import implementer
 
 from metaproxy.interfaces import ICodec, ISession
-from metaproxy.message import Affinity, Correlation, ErrorKind, FrameError, Kind, Message, Mutation, Part, Side
+from metaproxy.message import Correlation, ErrorKind, FrameError, Kind, Message, Mutation, Part, Side
 
 
 @implementer(ISession)
@@ -52,8 +52,16 @@ class Session:
     def drain(self) -> bytes:
         return b""
 
+    _to_say: bytes = b""
+
+    def say(self, data: bytes) -> None:
+        """Have the proxy write these bytes on this connection by itself, such as the answer to a server's heartbeat."""
+        self._to_say += data
+        self.owes = True
+
     def owed(self) -> bytes:
-        return b""
+        said, self._to_say, self.owes = self._to_say, b"", False
+        return said
 
     def eof(self) -> list[Message]:
         return []
@@ -84,7 +92,6 @@ class Codec:
 
     name = ""
     correlation = Correlation.ID
-    affinity = Affinity.MESSAGE
     ordered = False
     sequential = False
     max_id = (1 << 63) - 1

@@ -19,7 +19,7 @@ from zope.interface.interface import InterfaceClass, Method
 
 from metaproxy.codecs.framing import Codec
 from metaproxy.interfaces import OPTIONAL, ICodec, IDiscovery, IFilter, ILoadBalancer, ISession
-from metaproxy.message import Affinity, Correlation, FrameError, Side
+from metaproxy.message import Correlation, FrameError, Side
 from metaproxy.plugins import HOOKS, PluginError, kind_of
 from metaproxy.support.nearest_name import did_you_mean, nearest_name
 
@@ -125,9 +125,6 @@ _CODEC: Mapping[str, _Wanted] = {
     "correlation": _Wanted(
         lambda value: isinstance(value, Correlation), "Correlation.ID or Correlation.FIFO, of metaproxy.message"
     ),
-    "affinity": _Wanted(
-        lambda value: isinstance(value, Affinity), "Affinity.MESSAGE or Affinity.CONNECTION, of metaproxy.message"
-    ),
     "connections": _Wanted(lambda value: value in CONNECTIONS, f"one of {', '.join(map(repr, CONNECTIONS))}"),
     "max_id": _Wanted(
         lambda value: isinstance(value, int) and not isinstance(value, bool) and value > 0, "a whole number above 0"
@@ -141,6 +138,8 @@ _CODEC: Mapping[str, _Wanted] = {
         lambda value: not isinstance(value, str) and isinstance(value, Collection), "a tuple of keys"
     ),
 }
+_GONE = {"affinity": "write connections = 'pinned' where each client needs a connection of its own, else leave it out"}
+"""Attributes of earlier editions of the contract, and what is written in their place."""
 _SESSION: Mapping[str, _Wanted] = {
     "error": _Wanted(
         lambda value: value is None or isinstance(value, FrameError), "None at the beginning, later a FrameError"
@@ -152,6 +151,9 @@ _SESSION: Mapping[str, _Wanted] = {
 
 def _codec(codec: object) -> None:
     _attributes(codec, _CODEC, "")
+    for name, instead in _GONE.items():
+        if hasattr(codec, name):
+            raise PluginError(f"{name} is not looked at any more; {instead}")
     for name in _methods(ICodec):
         _callable(codec, name, "")
     hint = _hint(codec, "reply")

@@ -19,7 +19,7 @@ from metaproxy.message import Correlation, ErrorKind, Message, Side
 from metaproxy.proxy.client_budget import ClientBudget
 from metaproxy.proxy.client_streams import ClientStreams
 from metaproxy.proxy.push import Pushes
-from metaproxy.proxy.roles import ClientOwner, ConnectionOwner, ExchangeStream, OpenExchange, UpstreamConnection
+from metaproxy.proxy.roles import ClientOwner, ConnectionOwner, ExchangeStream, OpenExchange, Try, UpstreamConnection
 from metaproxy.proxy.sessions import new_session
 from metaproxy.wire import Wire
 
@@ -407,6 +407,10 @@ class ClientConnection(Protocol):
 
     def event(self, message: Message, connection: UpstreamConnection) -> None:
         """A server's push on this client's own connection."""
+        raise NotImplementedError
+
+    def event_open(self, message: Message, connection: UpstreamConnection) -> Try | None:
+        """The head of one whose chunks follow; what these are handed to."""
         raise NotImplementedError
 
     def _release(self) -> None:

@@ -61,6 +61,13 @@ class ClientStreams:
         self.active += 1
         stream.attach(exchange)
 
+    def push(self, exchange: StreamExchange) -> None:
+        """A server's push is a stream. Its id is the server's own: nothing that the client sends belongs to it."""
+        stream = Stream(self._client, exchange.message.id, False)
+        exchange.stream = stream
+        self.active += 1
+        stream.attach(exchange)
+
     def chunk(self, chunk: Chunk) -> bool:
         """False when it belongs to nothing that is known."""
         stream = self._by_id.get(chunk.id)

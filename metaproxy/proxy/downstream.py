@@ -27,15 +27,12 @@ from metaproxy.proxy.client_streams import ClientStreams
 from metaproxy.proxy.culprit import culprit, text_of
 from metaproxy.proxy.exchange import Exchange
 from metaproxy.proxy.pool import release
-from metaproxy.proxy.push import Pushes
-from metaproxy.proxy.roles import (
-    OpenExchange,
-    StreamExchange,
-    UpstreamConnection,
-)
+from metaproxy.proxy.push import Push, Pushes
+from metaproxy.proxy.roles import OpenExchange, StreamExchange, Try, UpstreamConnection
 from metaproxy.proxy.sessions import new_session
 
 _ONEWAY = Kind.ONEWAY
+_CONNECT = Kind.CONNECT
 _STREAM_OPEN = Kind.STREAM_OPEN
 _CHUNKS = (Kind.STREAM_DATA, Kind.STREAM_CLOSE, Kind.STREAM_RESET)
 _ON_ITS_OWN = (Hold.OPEN, Hold.CLOSE)
@@ -65,8 +62,8 @@ class Downstream(ClientConnection):
         if getattr(self.codec, "greets", False):
             self.write(self.session.open(None, {}))
         if self.listener.snapshot.codec.server_first:
-            # Opens the client's own upstream connection and sends nothing: the server's greeting comes as an event.
-            self._begin(Message(_ONEWAY, b"", hold=Hold.OPEN))
+            # Opens the client's own upstream connection: the server's greeting comes as an event.
+            self._begin(Message(_CONNECT, b"", hold=Hold.OPEN))
         if getattr(self.codec, "opens", False):
             self.read_again()
         if self.listener.draining:
@@ -131,7 +128,7 @@ class Downstream(ClientConnection):
         counts.active_exchanges += 1
         if message.kind is _ONEWAY:
             counts.oneway += 1
-        elif self._ordered:
+        elif self._ordered and message.kind is not _CONNECT:
             self._queue.append(exchange)
         self._exchanges[exchange] = counts.requests
         if self._streams is not None and message.kind is _STREAM_OPEN:
@@ -269,7 +266,8 @@ class Downstream(ClientConnection):
                 self._last_answered = NO_ANSWER
             elif exchange.response is not None:
                 self._last_answered = exchange.endpoint, number
-        if exchange.message.kind is not _ONEWAY:
+        kind = exchange.message.kind
+        if kind is not _ONEWAY and kind is not _CONNECT:
             if self._ordered:
                 queue = self._queue
                 if exchange.data is None:
@@ -405,7 +403,7 @@ class Downstream(ClientConnection):
         self.pause(_ENDING)
         self._blocked = self._leaving = True
         self._held.clear()
-        if exchange.message.kind is _ONEWAY:  # has no place among the answers
+        if exchange.message.kind in (_ONEWAY, _CONNECT):  # have no place among the answers
             return
         later = list(self._exchanges)
         if self._ordered:
@@ -439,6 +437,19 @@ class Downstream(ClientConnection):
         else:
             self.write(data)
 
+    def event_open(self, message: Message, connection: UpstreamConnection) -> Try:
+        """The head of a push whose chunks follow."""
+        self._counts.events += 1
+        self._counts.active_exchanges += 1
+        push, delivery = self._push_table().begin(message, connection)
+        self.inflight += 1
+        self._exchanges[push] = self._counts.requests
+        if self._ordered:
+            self._queue.insert(self._answered() if self._queue else 0, push)
+        self._stream_table().push(push)
+        push.pushed(delivery)
+        return delivery
+
     def _push_table(self) -> Pushes:
         if self._pushes is None:
             self._pushes = Pushes(self)
@@ -447,11 +458,11 @@ class Downstream(ClientConnection):
     def _answered(self) -> int:
         """How many of the queue, from its front on, the server has answered or pushed: filters look at the answers."""
         first = self._queue[0]
-        if isinstance(first, PlacedAnswer) or first.response is None:
+        if not isinstance(first, Push) and (isinstance(first, PlacedAnswer) or first.response is None):
             return 0
         place = len(self._queue)
         for waiting in reversed(self._queue):
-            if isinstance(waiting, PlacedEvent) or (
+            if isinstance(waiting, PlacedEvent | Push) or (
                 not isinstance(waiting, PlacedAnswer) and waiting.response is not None
             ):
                 break

@@ -442,7 +442,7 @@ class Exchange(ExchangeFacts):
             self.client.reset()
 
     def sent(self, attempt: Try) -> None:
-        self.complete("oneway")
+        self.complete("ok" if self.message.kind is Kind.CONNECT else "oneway")
 
     def failed(self, attempt: Try | None, kind: ErrorKind, text: str) -> None:
         self.local(Reply(kind, text))

@@ -37,7 +37,7 @@ def frame(exchange: Answerable, reply: Reply) -> bytes:
     The bytes of the answer. A codec that can't make them is named and counted: the answer is then an empty FinalFrame,
     as a client that waits for ever would be worse off than one whose connection ends.
     """
-    if reply.frame is not None and exchange.message.kind is not Kind.ONEWAY:
+    if reply.frame is not None and exchange.message.kind not in (Kind.ONEWAY, Kind.CONNECT):
         made = reply.frame
         return exchange.client.session.send(made, exchange.message.id) if isinstance(made, Message) else made
     codec = exchange.snapshot.codec

@@ -65,6 +65,9 @@ class MirrorClient:
     def event(self, message: Message, connection: UpstreamConnection) -> None:
         """A push, which no client asked for."""
 
+    def event_open(self, message: Message, connection: UpstreamConnection) -> None:
+        """The same."""
+
 
 class MirrorTarget:
     """share: of the route's requests, 0 to 1; compare: whether answers are; last: (operation, what differs)."""

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
-from metaproxy.message import Affinity, Correlation, ErrorKind, Hold, Kind
+from metaproxy.message import Correlation, ErrorKind, Hold, Kind
 from metaproxy.proxy.fifo_upstream import FifoUpstream
 from metaproxy.proxy.id_upstream import IdUpstream
 from metaproxy.proxy.roles import Client, Network, Try, UpstreamConnection
@@ -68,7 +68,7 @@ class Pool:
         message = attempt.message
         hold = message.hold
         if self._pinned or hold is _OPEN:
-            self._pin(attempt, client, hold is _OPEN or self.codec.affinity is Affinity.CONNECTION)
+            self._pin(attempt, client, hold is _OPEN or self.codec.connections == "pinned")
         elif (
             self._multiplex
             and (hold is _NONE or hold is _WAIT)
@@ -150,7 +150,10 @@ class Pool:
                 client.pinned(connection)
             else:
                 client.pinned_by_cluster[place] = connection
-        connection.submit(attempt)
+        if attempt.message.kind is Kind.CONNECT:
+            connection.wait_until_ready(attempt)
+        else:
+            connection.submit(attempt)
 
     def _lease(self, attempt: Try, client: Client) -> None:
         if client.leases and self._sequential and self._follow(attempt, client):

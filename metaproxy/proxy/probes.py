@@ -167,13 +167,14 @@ class Codec(Probe):
         self._ask()
 
     def _heard(self, message: Message) -> None:
-        if message.answer:  # the server asks how we are, or goes on with a negotiation
-            self.write(message.answer)
-        elif message.kind is Kind.DRAIN:
+        if message.kind is Kind.DRAIN:
             self.failed("the server drains")
         elif self._question is None:
-            if message.kind in (Kind.RESPONSE, Kind.ERROR, Kind.HEARTBEAT):
+            if message.kind in (Kind.RESPONSE, Kind.ERROR):
                 self._judge(message)
+            elif message.kind is Kind.HEARTBEAT:
+                if self.cluster.codec.alive(message):  # else it may be a question of the server's own
+                    self.passed()
             elif message.kind in (Kind.STREAM_OPEN, Kind.STREAM_DATA, Kind.STREAM_CLOSE, Kind.STREAM_RESET):
                 self._gather(message)
 

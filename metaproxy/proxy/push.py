@@ -1,8 +1,9 @@
 """
 A server's push on a client's own connection, as an exchange: who counts and looks at exchanges sees it as well.
 
-Lives here: `Pushes`, where those of one client are counted; `Push`, what the hooks of on_complete get. Does not: the
-bytes that the client gets, and their place among its answers (`downstream`).
+Lives here: `Pushes`, where those of one client are counted; `Push`, what the hooks of on_complete get; `StreamedPush`
+and `Delivery`, for one whose chunks follow. Does not: the bytes that the client gets, and their place among its answers
+(`downstream`).
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from __future__ import annotations
 from twisted.python.failure import Failure
 
 from metaproxy.cluster.routes import Route, Target
-from metaproxy.message import Message
+from metaproxy.message import ErrorKind, Message, Reply
+from metaproxy.proxy.attempt import Attempt
 from metaproxy.proxy.exchange import Exchange
-from metaproxy.proxy.roles import ExchangeClient, OpenExchange, UpstreamConnection
+from metaproxy.proxy.roles import ExchangeClient, ExchangeStream, OpenExchange, UpstreamConnection
 from metaproxy.proxy.snapshot import ListenerSnapshot
 
 EVENT = "event"
@@ -31,6 +33,74 @@ class Push(Exchange):
     @property
     def attempts(self) -> int:
         return 0
+
+
+class StreamedPush(Push):
+    """A push whose chunks follow: it lasts until its end has gone to the client, and its chunks pass the filters."""
+
+    __slots__ = ()
+
+    def pushed(self, delivery: Delivery) -> None:
+        """Its head goes to the client, in its turn; its chunks follow."""
+        if self.stream is not None:
+            self.stream.opened(delivery, False)
+            self.stream.deliver(self.message)
+
+    def stream_ended(self) -> None:
+        """The server has said all of it."""
+        if self.stream is not None:
+            self._end_attempt(self.stream, False)
+        self.data = b""
+        self.complete(EVENT)
+
+    def _end_attempt(self, stream: ExchangeStream, failed: bool) -> None:
+        """Nothing was asked of the server, so that nothing tells how well it answers."""
+        if stream.attempt is not None and not stream.attempt.done:
+            stream.attempt.ended()
+
+    def answer_locally(self, reply: Reply) -> None:
+        """Cut it off. A client that has none of it waits for nothing, and gets no error."""
+        if self.outcome or (self.stream is not None and self.stream.begun):
+            super().answer_locally(reply)
+            return
+        self._stop()
+        self.reply_kind, self.details, self.data = reply.kind or ErrorKind.RESET, reply.details, b""
+        self.complete(self.reply_kind.value)
+
+    def complete(self, outcome: str) -> None:
+        if not self.outcome:
+            self.counts().request_bytes -= len(self.message.frame)  # which are the answer's, and counted there
+        super().complete(outcome)
+
+
+class Delivery(Attempt):
+    """
+    Where the chunks of a push come from, as a stream sees it. It is no try: neither the breaker nor the balancer counts
+    it.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, owner: StreamedPush, message: Message, connection: UpstreamConnection) -> None:
+        self.owner, self.message = owner, message
+        self.cluster, self.endpoint = connection.pool.cluster, connection.endpoint
+        self.connection, self.id, self.moved = connection, message.id, 0
+        self.done = self.begun = self.open = False
+        self.streaming = True
+
+    def _over(self) -> None:
+        self.done = True
+
+    def ended(self) -> None:
+        """Its CLOSE has come, and went to the client."""
+        self.finish()
+
+    def cancel(self) -> None:
+        """The client wants no more of it."""
+        if not self.done:
+            self._over()
+            if self.connection is not None:
+                self.connection.give_up_push(self)
 
 
 class _Place:
@@ -59,15 +129,21 @@ class Pushes:
 
     def passed(self, message: Message, size: int, connection: UpstreamConnection) -> None:
         """A push went to the client, in so many bytes."""
-        place = self._places.get(connection)
-        if place is None or place.snapshot is not self._client.listener.snapshot:
-            place = self._find(connection)
+        place = self._place(connection)
         route, target = place.route, place.target
         counts = target.counts if target is not None else route.reply_target.counts
         counts.outcomes[EVENT] = counts.outcomes.get(EVENT, 0) + 1
         counts.response_bytes += size
         if route.on_complete:
             self._show(message, size, connection, place)
+
+    def begin(self, message: Message, connection: UpstreamConnection) -> tuple[StreamedPush, Delivery]:
+        """A push whose chunks follow."""
+        place = self._place(connection)
+        push = StreamedPush(self._client, message, place.snapshot, self._client.network.turn.now)
+        push.matched_route, push.target, push.endpoint = place.route, place.target, connection.endpoint
+        push.attempt = delivery = Delivery(push, message, connection)
+        return push, delivery
 
     def _show(self, message: Message, size: int, connection: UpstreamConnection, place: _Place) -> None:
         now = self._client.network.turn.now
@@ -79,6 +155,12 @@ class Pushes:
                 hook(push)
             except BaseException:
                 self._client.listener.filter_failed(hook, Failure())
+
+    def _place(self, connection: UpstreamConnection) -> _Place:
+        place = self._places.get(connection)
+        if place is None or place.snapshot is not self._client.listener.snapshot:
+            place = self._find(connection)
+        return place
 
     def _find(self, connection: UpstreamConnection) -> _Place:
         """The route that opened the connection, or the first that leads to its cluster, in the configuration now."""

@@ -7,6 +7,9 @@ takes (`pool`), what happens with an answer (the attempt's owner).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from twisted.python.failure import Failure
 
 from metaproxy.message import Chunk, ErrorKind, FrameError, Hold, Kind, Message
@@ -34,7 +37,10 @@ class Upstream(ServerConnection):
                     self._waiting[attempt] = None
                 elif not attempt.done:  # one before it may have ended it
                     try:
-                        self._start(attempt)
+                        if attempt.message.kind is Kind.CONNECT:
+                            self._is_there(attempt)
+                        else:
+                            self._start(attempt)
                     except BaseException:
                         attempt.owner.broke(Failure())
         self._starting = False
@@ -51,6 +57,21 @@ class Upstream(ServerConnection):
             except BaseException:  # here, as it may have come from the pool's queue, on another client's turn
                 attempt.owner.broke(Failure())
             return
+        self._wait_for_login_of(attempt)
+
+    def wait_until_ready(self, attempt: Try) -> None:
+        """For a CONNECT: it asks for the connection and nothing else."""
+        attempt.connection = self
+        if self._ready:
+            self._is_there(attempt)
+        else:
+            self._wait_for_login_of(attempt)
+
+    def _is_there(self, attempt: Try) -> None:
+        attempt.finish()
+        attempt.owner.sent(attempt)
+
+    def _wait_for_login_of(self, attempt: Try) -> None:
         breaker = self.pool.cluster.breaker
         if breaker.pending >= breaker.max_pending:
             self.pool.cluster.counts.overflow_pending += 1
@@ -263,8 +284,46 @@ class Upstream(ServerConnection):
             if self._waiting and self._ready and not self.choked and not self._starting:
                 self._start_waiting()
 
+    _pushing: Mapping[int, Try | None] = MappingProxyType({})
+
+    def _push(self, message: Message) -> None:
+        """The head of a push. Its chunks, which are the next under its id, are passed on or dropped as it is."""
+        client = self.holder
+        delivery = None
+        if client is not None and not self.reserved:
+            delivery = client.event_open(message, self)
+        else:
+            self._counts.unmatched += 1
+        self._pushing = {**self._pushing, message.id: delivery}
+
+    def _pushed(self, chunk: Chunk) -> None:
+        """A chunk of a push."""
+        delivery = self._pushing[chunk.id]
+        if chunk.kind != Kind.STREAM_DATA:
+            self._pushing = {id: one for id, one in self._pushing.items() if id != chunk.id}
+        if delivery is None or delivery.done:
+            if chunk.size and self._session.flow == "stream":
+                self._session.credit(chunk.id, chunk.size)
+        elif chunk.kind == Kind.STREAM_RESET:
+            delivery.fail(ErrorKind.RESET, f"{self.endpoint.address}: the server gave a push up")
+        else:
+            try:
+                delivery.owner.chunk(delivery, chunk)
+            except BaseException:
+                delivery.owner.broke(Failure())
+        if chunk.hold == Hold.CLOSE and self.holder is not None:
+            self.holder.unpin()
+
+    def give_up_push(self, attempt: Try) -> None:
+        """What still comes of it is dropped, also where the protocol has a word for that."""
+        if self.alive:
+            self._give_up(attempt, ErrorKind.RESET, "the client wants no more of it")
+
     def _stream(self, message: Message) -> None:
         """A head, a chunk, or what comes before an answer."""
+        if self._pushing and message.id in self._pushing and isinstance(message, Chunk):
+            self._pushed(message)
+            return
         attempt = self._of(message)
         kind = message.kind
         if attempt is None or attempt.done:
@@ -337,18 +396,18 @@ class Upstream(ServerConnection):
                     client.unpin()
             else:
                 self._counts.unmatched += 1
+        elif message.kind == Kind.EVENT_OPEN:
+            self._push(message)
         elif message.kind == Kind.HEARTBEAT:
             self._counts.heartbeats += 1
-            if message.answer:
-                self._write(message.answer)
+            if message.answer is not None:
+                raise TypeError("a server's message has an `answer`; have the session `say` what answers a heartbeat")
         elif message.kind == Kind.DRAIN:
             self.retire()
         elif message.kind == Kind.SKIPPED or message.kind == Kind.SILENCE:
             self._unanswered(message)
         elif message.kind in _STREAMS:
             self._stream(message)
-        elif message.answer:  # a step of the session's own negotiation
-            self._write(message.answer)
         else:
             self._counts.unmatched += 1
 
@@ -435,6 +494,7 @@ class Upstream(ServerConnection):
         if self._session.buffered:
             self._mark_begun()
         lost = [*self.pending(), *waiting]
+        pushes, self._pushing = self._pushing, {}
         self._clear()
         holder, self.holder = self.holder, None
         self.paused_by.clear()
@@ -449,6 +509,9 @@ class Upstream(ServerConnection):
                     attempt.fail(kind, text)
                 except BaseException:
                     attempt.owner.broke(Failure())
+        for delivery in pushes.values():
+            if delivery is not None:
+                delivery.fail(kind, text)
         if holder is not None:
             holder.pin_lost(self)
 

@@ -251,8 +251,6 @@ class Connection(Protocol):
                 self._chunk(call, message)
         elif message.kind is Kind.DRAIN:
             self.leaving = True
-        elif message.answer:
-            self.transport.write(message.answer)
 
     def _open(self, call: Call, head: Message) -> None:
         call.answer = head

@@ -7,7 +7,7 @@ Lives here: `check_declaration`, `check_sessions`. Does not: anything that reads
 from __future__ import annotations
 
 from metaproxy.interfaces import ICodec, ISession
-from metaproxy.message import Affinity, Correlation, Kind, Side
+from metaproxy.message import Correlation, Kind, Side
 from metaproxy.testing.bench import OTHER, Bench, verify
 from metaproxy.testing.report import need
 
@@ -18,7 +18,6 @@ def check_declaration(codec: ICodec) -> None:
     verify(ICodec, codec)
     need(isinstance(codec.name, str) and bool(codec.name), f"name is {codec.name!r}; it must say what `protocol:` says")
     need(isinstance(codec.correlation, Correlation), f"correlation is {codec.correlation!r}, no Correlation")
-    need(isinstance(codec.affinity, Affinity), f"affinity is {codec.affinity!r}, no Affinity")
     need(
         codec.connections in ("multiplex", "pool", "pinned"),
         f"connections is {codec.connections!r}; it must be 'multiplex', 'pool' or 'pinned'",

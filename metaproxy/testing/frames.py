@@ -10,7 +10,7 @@ from metaproxy.message import KIND_NAMES, Correlation, FrameError, Hold, Kind, M
 from metaproxy.testing.bench import OTHER, Bench
 from metaproxy.testing.report import need
 
-_SERVERS = (Kind.EVENT, Kind.DRAIN, Kind.SKIPPED, Kind.SILENCE)
+_SERVERS = (Kind.EVENT, Kind.EVENT_OPEN, Kind.DRAIN, Kind.SKIPPED, Kind.SILENCE)
 _ANSWERS = (Kind.RESPONSE, Kind.ERROR)
 _BINDING = (Hold.OPEN, Hold.CLOSE, Hold.EXCHANGE, Hold.BLOCKING)
 
@@ -36,9 +36,14 @@ def check_single_frames(bench: Bench) -> None:
     for side in Side:
         _check_prefixes(bench, side)
         for what, message in bench.messages(side):
-            if message.answer is not None:
-                _check_answer(bench, side, what, message)
-            elif message.kind is Kind.HEARTBEAT and side is Side.CLIENT:
+            if side is Side.SERVER:
+                text = f"{what}: answer is {message.answer!r}, on a server's message; have the session `say` it"
+                need(message.answer is None, text, message.frame)
+                if message.kind is Kind.HEARTBEAT:
+                    _check_answer(bench, side, what, message, _owed(bench, message))
+            elif message.answer is not None:
+                _check_answer(bench, side, what, message, message.answer)
+            elif message.kind is Kind.HEARTBEAT:
                 need(
                     False, f"{what}: a HEARTBEAT without an answer: set answer, to b'' where none is due", message.frame
                 )
@@ -134,9 +139,19 @@ def _check_behind(bench: Bench, side: Side, frame: bytes, length: int) -> None:
         )
 
 
-def _check_answer(bench: Bench, side: Side, what: str, message: Message) -> None:
+def _owed(bench: Bench, message: Message) -> bytes:
+    """What a session says to a server's heartbeat."""
+    session = bench.read(Side.SERVER, [message.frame])[1]
+    return bytes(bench.call("owed()", session.owed)) if getattr(session, "owes", False) else b""
+
+
+def _answers_of(bench: Bench, side: Side, beats: list[Message]) -> list[bytes]:
+    """What heartbeats of one side are answered with."""
+    return [_owed(bench, one) if side is Side.SERVER else one.answer or b"" for one in beats]
+
+
+def _check_answer(bench: Bench, side: Side, what: str, message: Message, answer: bytes) -> None:
     """What the codec answers by itself is what the peer's reader takes for an answer to this message."""
-    answer = message.answer
     if not answer:
         return
     messages, session = bench.read(OTHER[side], [answer])
@@ -146,13 +161,13 @@ def _check_answer(bench: Bench, side: Side, what: str, message: Message) -> None
         f" {session.buffered} bytes left",
         answer,
     )
-    first = messages[0]
+    first, turn = messages[0], session.owed() if getattr(session, "owes", False) else messages[0].answer
     asked = [one for one in messages if one.kind in (Kind.REQUEST, Kind.ONEWAY)]
     need(not asked, f"{what}: its `answer` is a request: {asked}", answer)
     if message.kind is Kind.HEARTBEAT:
         kinds = (Kind.HEARTBEAT, *_ANSWERS)
         need(first.kind in kinds, f"{what}: its `answer` is a {first.kind.name}; a heartbeat's is a HEARTBEAT", answer)
-        need(not first.answer, f"{what}: its `answer` asks for an answer in turn: heartbeats without end", answer)
+        need(not turn, f"{what}: its `answer` asks for an answer in turn: heartbeats without end", answer)
     if bench.codec.correlation is Correlation.ID and first.kind not in (Kind.EVENT, Kind.DRAIN):
         need(first.id == message.id, f"{what}: its `answer` has id {first.id}; it must be {message.id}", answer)
 
@@ -160,13 +175,12 @@ def _check_answer(bench: Bench, side: Side, what: str, message: Message) -> None
 def _check_heartbeats(bench: Bench) -> None:
     """Where one side answers heartbeats and the other side's frames hold those answers, some must ask for them."""
     beats = {side: [m for _, m in bench.messages(side) if m.kind is Kind.HEARTBEAT] for side in Side}
-    for side in Side:
-        if beats[side] and beats[OTHER[side]] and not any(message.answer for message in beats[side]):
-            if any(message.answer for message in beats[OTHER[side]]):
-                continue
-            need(
-                False, "no HEARTBEAT of either side has an `answer`: set it on the one that asks", beats[side][0].frame
-            )
+    if beats[Side.CLIENT] and beats[Side.SERVER]:
+        need(
+            any(any(_answers_of(bench, side, beats[side])) for side in Side),
+            "no HEARTBEAT of either side is answered: set `answer` on a client's, `say` it to a server",
+            beats[Side.CLIENT][0].frame,
+        )
     probe = bench.call("probe()", bench.codec.probe)
     if not isinstance(probe, Message) or probe.kind is not Kind.HEARTBEAT:
         return

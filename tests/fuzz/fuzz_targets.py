@@ -33,6 +33,8 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 CORPUS = Path(__file__).with_name("corpus")
 MOST = 4096
 """Bytes of an input. More is cut off: what needs more is the business of properties and of the kit."""
+HTTP2_FRAME = (1 << 14) + 9
+"""Bytes of a frame that everyone who speaks HTTP/2 must accept, whatever else is bounded (RFC 9113, 4.2)."""
 _PATH = 2
 _CUTS = (0, 6, 200)
 
@@ -179,18 +181,18 @@ TARGETS: dict[str, Target | Detection] = {
     "http": Target(
         [Http, lambda: Http(upgrade=["websocket", "h2c"], connect=True, via="")],
         _given(seeds.HTTP_REQUESTS, seeds.HTTP_ANSWERS),
-        Peers(_asked, _join_http),
+        Peers(_asked, _join_http, buffered=HTTP2_FRAME),
     ),
     "http2": Target(
         [lambda: Http(version=2, http1=False)],
         _given(seeds.HTTP2_REQUESTS, seeds.HTTP2_ANSWERS),
-        Peers(_asked_http2, _join_http),
+        Peers(_asked_http2, _join_http, buffered=HTTP2_FRAME),
         seeds.PREFACE + seeds.SETTINGS,
     ),
     "grpc": Target(
         [Grpc, lambda: Grpc(max_message=Bytes(1024), whole_messages=Bytes(100))],
         _given(seeds.GRPC_CALLS, seeds.GRPC_ANSWERS),
-        Peers(_called, _join_grpc, _ended),
+        Peers(_called, _join_grpc, _ended, HTTP2_FRAME),
         seeds.PREFACE + seeds.SETTINGS,
     ),
     "dubbo": Target([Dubbo], _captured("dubbo")),

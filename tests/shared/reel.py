@@ -2,9 +2,9 @@
 Reel, a protocol for tests of streams: whole messages, heads and chunks, windows; ids in all frames.
 
 A frame: kind (1 byte), id (4), length (4), payload. Kinds: W whole, E whole and an error, O head, F head of a failure,
-N head that gets no answer, D data, C close, T close of a tunnel's half, X failed close, R reset, U reset of what was
-certainly not done, I interim, P head that opens the request's half, w window (payload: 4 bytes of credit), G no more
-requests.
+N head that gets no answer, V head of a push, v whole push, D data, C close, T close of a tunnel's half, X failed close,
+R reset, U reset of what was certainly not done, I interim, P head that opens the request's half, w window (payload: 4
+bytes of credit), G no more requests.
 """
 
 from __future__ import annotations
@@ -77,6 +77,10 @@ class ReelSession(LengthFramed):
     def _message(self, name: str, id: int, data: bytes) -> Message:
         if name == "G":
             return Message(Kind.DRAIN, data)
+        if name in "Vv":
+            return Message(
+                Kind.EVENT_OPEN if name == "V" else Kind.EVENT, data, id, {"say": data[9:].decode("latin-1")}
+            )
         if name == "I":
             return Message(Kind.INTERIM, data, id)
         if name in "OFPN":
@@ -89,7 +93,7 @@ class ReelSession(LengthFramed):
                 message.oneway = True
             return message
         if name not in "WE":
-            raise FrameError(f"frame of kind {name!r}; allowed are W E O F P N D C T X R U I w G")
+            raise FrameError(f"frame of kind {name!r}; allowed are W E O F P N V v D C T X R U I w G")
         kind = Kind.REQUEST if not self._server else Kind.RESPONSE if name == "W" else Kind.ERROR
         return Message(kind, data, id, {"say": data[9:].decode("latin-1")})
 

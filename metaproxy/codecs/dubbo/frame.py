@@ -151,7 +151,11 @@ class DubboSession(Session):
         answer = b""
         if flags & _CALL == _CALL and not text:
             answer = HEADER.pack(MAGIC, EVENT | flags & SERIALIZATION, OK, id, len(frame) - HEAD) + frame[HEAD:]
-        return Message(Kind.HEARTBEAT, frame, id, None, None, answer)
+        if self._client:
+            return Message(Kind.HEARTBEAT, frame, id, None, None, answer)
+        if answer:
+            self.say(answer)
+        return Message(Kind.HEARTBEAT, frame, id)
 
 
 def _bad_magic(data: bytes | bytearray) -> FrameError | None:

@@ -21,7 +21,7 @@ from metaproxy.codecs.redis.metadata import KEYS
 from metaproxy.codecs.redis.pinned_client import PinnedClient, is_answered
 from metaproxy.codecs.redis.pinned_server import PinnedServer
 from metaproxy.codecs.redis.server import ServerSession
-from metaproxy.message import Affinity, Correlation, ErrorKind, FinalFrame, Kind, Message, Part, Side
+from metaproxy.message import Correlation, ErrorKind, FinalFrame, Kind, Message, Part, Side
 from metaproxy.units import Bytes, Option
 
 WORDS: dict[ErrorKind, str] = {
@@ -46,7 +46,6 @@ class Redis(Codec):
 
     name = "redis"
     correlation = Correlation.FIFO
-    affinity = Affinity.MESSAGE
     ordered = True
     stateful = True
     keys = KEYS
@@ -97,7 +96,6 @@ class Redis(Codec):
             if auth is not None or users is not None or databases != 16:
                 what = "with mode: pinned logins and SELECT are the server's"
                 raise ValueError(f"{what}: leave out auth, users and databases, or write mode: shared")
-            self.affinity = Affinity.CONNECTION
             self.connections = "pinned"
             self.keys = {key: text for key, text in KEYS.items() if key not in ("user", "database")}
         if not 1 <= databases <= 16384:

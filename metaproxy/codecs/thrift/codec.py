@@ -16,7 +16,7 @@ from metaproxy.codecs.thrift.detection import detect, spoken
 from metaproxy.codecs.thrift.encodings import ENCODINGS
 from metaproxy.codecs.thrift.frames import AUTO, CARRIERS, FRAMED, PROFILES, TRANSPORTS, UNFRAMED
 from metaproxy.codecs.thrift.session import Names, ThriftSession
-from metaproxy.message import Affinity, Correlation, ErrorKind, FrameError, Kind, Message, Mutation, Side
+from metaproxy.message import Correlation, ErrorKind, FrameError, Kind, Message, Mutation, Side
 from metaproxy.units import Option
 
 EXCEPTIONS: dict[str, int] = {
@@ -64,7 +64,6 @@ class Thrift(Codec):
 
     name = "thrift"
     correlation = Correlation.ID
-    affinity = Affinity.MESSAGE
     literal = True
     ordered = False
     sequential = True

@@ -12,7 +12,7 @@ from metaproxy.config import model, references
 from metaproxy.config.rules.cluster import probe_is_there
 from metaproxy.config.rules.rule import Rules
 from metaproxy.config.schema.reading import Reading, near
-from metaproxy.message import Affinity
+from metaproxy.interfaces import ICodec
 
 RULES = Rules()
 
@@ -83,12 +83,17 @@ def _targets(route: model.Route) -> list[str]:
     return [route.cluster] if route.cluster is not None else list(route.clusters or ())
 
 
+def _pinned(codec: ICodec) -> bool:
+    """Whether each client has an upstream connection of its own, whatever a cluster says."""
+    return bool(codec.connections == "pinned")
+
+
 def _connections_fit(cluster: model.Cluster, senders: Sequence[model.Listener], reading: Reading) -> None:
     """Clients with connections of their own and clients that share them can't use the same cluster."""
     for listener in senders:
         ours = reading.codec(cluster.protocol or senders[0].protocol)
         theirs = reading.codec(listener.protocol)
-        if ours is not None and theirs is not None and ours.affinity is not theirs.affinity:
+        if ours is not None and theirs is not None and _pinned(ours) is not _pinned(theirs):
             other = "the cluster's own protocol" if cluster.protocol else f"listener {senders[0].name!r}"
             text = f"clients of listener {listener.name!r} and {other} differ in whether connections are shared (mode)"
             reading.problem(reading.at(cluster, "name"), f"{text}; give each a cluster of its own")
@@ -103,13 +108,14 @@ def _cluster_fits(listener: model.Listener, route: model.Route, cluster: model.C
         reading.problem(at, f"{speaks}; no filter of the route translates that")
         return
     codec, mode = reading.codec(protocol), cluster.connections.mode
+    pinned = codec is not None and _pinned(codec)
     probe_is_there(cluster, codec, reading)
-    if codec is not None and codec.affinity is Affinity.CONNECTION and key == "mirror":
+    if pinned and key == "mirror":
         reading.problem(at, f"clients of {protocol.name} have a state on their connection; a copy would miss it")
-    if codec is not None and codec.affinity is Affinity.CONNECTION and route.retry is not None:
+    if pinned and route.retry is not None:
         text = f"has no effect behind a client's first request: clients of {protocol.name} have a state on a connection"
         reading.warn(reading.at(route, "retry"), text)
-    if codec is not None and codec.affinity is Affinity.CONNECTION and mode not in (None, "pinned"):
+    if pinned and mode not in (None, "pinned"):
         needs = f"each client of {protocol.name} needs a connection of its own to cluster {cluster.name!r}"
         reading.problem(at, f"{needs}; leave out its connections.mode ({mode}), or write pinned")
     balancer = reading.built(cluster.balancer)

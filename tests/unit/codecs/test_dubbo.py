@@ -76,6 +76,16 @@ def answer(data: bytes) -> Message:
     return read(data, Side.SERVER)
 
 
+def answered(data: bytes, side: Side) -> bytes | None:
+    """What a frame of one side is answered with by the proxy itself; None: nothing is said of it."""
+    session = Dubbo().session(side, MAX)
+    (message,) = session.receive(data)
+    if side is Side.CLIENT:
+        return message.answer
+    assert message.answer is None
+    return session.owed() if message.kind is Kind.HEARTBEAT else None
+
+
 def mutated(data: bytes, set: dict[str, str] | None = None, remove: tuple[str, ...] = ()) -> bytes:
     return Dubbo().mutate(read(data), Mutation(set, remove))
 
@@ -133,7 +143,7 @@ def test_a_frame_is_what_its_flags_and_first_bytes_say(
     side: Side, data: bytes, kind: Kind, reply: bytes | None
 ) -> None:
     message = read(data, side)
-    assert (message.kind, message.answer) == (kind, reply)
+    assert (message.kind, answered(data, side)) == (kind, reply)
     assert message.get("kind") == kind.name.lower()
     assert message.frame == data
 
@@ -144,7 +154,7 @@ def test_a_frame_is_what_its_flags_and_first_bytes_say(
 def test_a_heartbeat_is_answered_with_its_own_body_in_its_own_serialization(data: bytes) -> None:
     (flags,) = data[2:3]
     expected = data[:2] + bytes([flags & 0x3F, 20]) + data[4:]
-    assert (read(data).answer, answer(data).answer) == (expected, expected)
+    assert (answered(data, Side.CLIENT), answered(data, Side.SERVER)) == (expected, expected)
 
 
 def test_a_heartbeat_without_a_body_is_answered_without_one() -> None:

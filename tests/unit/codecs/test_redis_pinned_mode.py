@@ -10,7 +10,7 @@ from redis_words import MAX, answer, command, read, said
 from metaproxy.codecs.framing import Session
 from metaproxy.codecs.redis import Redis
 from metaproxy.codecs.redis.pinned_client import SPECIAL, Command
-from metaproxy.message import Affinity, ErrorKind, Hold, Kind, Message, Side
+from metaproxy.message import ErrorKind, Hold, Kind, Message, Side
 from metaproxy.testing import check_codec
 
 REQUEST, ONEWAY, RESPONSE, ERROR, EVENT, SILENCE = (
@@ -78,8 +78,8 @@ def test_it_keeps_the_contract() -> None:
 
 def test_each_client_has_a_connection_of_its_own() -> None:
     pinned, shared = Redis(mode="pinned"), Redis()
-    assert (pinned.affinity, pinned.connections, pinned.stateful) == (Affinity.CONNECTION, "pinned", True)
-    assert (shared.affinity, shared.connections) == (Affinity.MESSAGE, "multiplex")
+    assert (pinned.connections, pinned.stateful) == ("pinned", True)
+    assert shared.connections == "multiplex"
     assert Redis(mode="shared").connections == "multiplex"
     assert not pinned.session(Side.SERVER, MAX).reusable
 

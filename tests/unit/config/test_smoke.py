@@ -20,7 +20,7 @@ from metaproxy.plugins import PluginError, Registry
 CODEC = '''
 from metaproxy.codecs.framing import Codec, LengthFramed, Session
 from metaproxy.interfaces import ICodec
-from metaproxy.message import Affinity, Correlation, Side
+from metaproxy.message import Correlation, Side
 from metaproxy.plugins import Declaration
 
 class Mine(Codec):
@@ -65,7 +65,7 @@ def test_a_codec_as_it_should_be_passes() -> None:
     ("attributes", "words"),
     [
         ('correlation = "fifo"', "Correlation.ID or Correlation.FIFO"),
-        ('affinity = "message"', "Affinity.MESSAGE"),
+        ('affinity = "message"', "connections = 'pinned'"),
         ('keys = ["a", "b"]', "a dict of texts"),
         ("keys = {'a': 1}", "a dict of texts"),
         ("keys = {1: 'a'}", "a dict of texts"),

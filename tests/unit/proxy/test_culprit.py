@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from metaproxy.cluster.retry import RetryPolicy
 from metaproxy.interfaces import IEndpoint, IExchange, IOnComplete, IOnRequest, IOnResponse
-from metaproxy.message import ErrorKind, FinalFrame, FrameError, Message, Side
+from metaproxy.message import ErrorKind, FinalFrame, FrameError, Kind, Message, Side
 from metaproxy.proxy.culprit import culprit
 
 
@@ -288,3 +288,19 @@ def test_the_culprit_is_the_first_code_that_is_not_the_data_paths_own() -> None:
     assert culprit(traceback, "x").startswith("test_the_culprit")  # the caller here is no part of the data path
     assert culprit(Failure(ValueError("no traceback")), "codec quill") == "codec quill"
     assert ErrorKind.INTERNAL.value == "internal"
+
+
+def test_a_servers_message_with_an_answer_of_its_own_is_a_fault_of_its_codec() -> None:
+    class Old(Quill):
+        def parse(self, frame: bytes) -> Message:
+            message = super().parse(frame)
+            if message.get("service") == "beat":
+                message.kind, message.answer = Kind.HEARTBEAT, b"beat"
+            return message
+
+    stage = Stage(codec=Old())
+    client = stage.client()
+    stage.say(client, call(7))
+    server = stage.server
+    stage.say(server, call(1, "beat"))
+    assert server.closed and b"failed" in client.take()

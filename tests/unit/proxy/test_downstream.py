@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from typing import Any
-
-from harness import LineCodec, Quill, Stage, answer, call
+from harness import HEAD, LineCodec, Quill, Stage, answer, call
 
 from metaproxy.balancers.ring_hash import RingHash
 from metaproxy.cluster.cluster import ConnectionSettings
+from metaproxy.codecs.framing import LengthFramed
+from metaproxy.message import Kind, Message, Side
 from metaproxy.proxy.connection import HIGH_WATER
 
 
@@ -343,13 +343,31 @@ def test_two_reasons_to_pause_must_both_be_gone() -> None:
     assert not client.paused
 
 
-def test_heartbeats_are_answered_and_never_forwarded() -> None:
-    class Beating(Quill):
-        def parse(self, frame: bytes) -> Any:
-            message = super().parse(frame)
+class BeatingSession(LengthFramed):
+    """A heartbeat of either side is answered: a client's by its message, a server's by the session."""
+
+    def __init__(self, codec: Quill, side: Side, max_frame: int) -> None:
+        super().__init__(13, lambda data, at: 4 + HEAD.unpack_from(data, at)[0], codec.parse, max_frame, codec.renumber)
+        self._side = side
+
+    def receive(self, data: bytes) -> list[Message]:
+        messages = super().receive(data)
+        for message in messages:
             if message.get("service") == "beat":
-                message.kind, message.answer = type(message.kind).HEARTBEAT, b"beat"
-            return message
+                message.kind = Kind.HEARTBEAT
+                if self._side is Side.CLIENT:
+                    message.answer = b"beat"
+                else:
+                    self.say(b"beat")
+        return messages
+
+
+class Beating(Quill):
+    def session(self, side: Side, max_frame: int) -> LengthFramed:
+        return BeatingSession(self, side, max_frame)
+
+
+def test_heartbeats_are_answered_and_never_forwarded() -> None:
 
     stage = Stage(codec=Beating())
     client = stage.client()

@@ -12,9 +12,10 @@ from reel import Reel, frame
 from metaproxy.balancers.round_robin import RoundRobin
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
+from metaproxy.codecs.framing import LengthFramed
 from metaproxy.codecs.grpc import Grpc
 from metaproxy.codecs.redis import Redis
-from metaproxy.message import Kind, Message
+from metaproxy.message import Kind, Message, Side
 from metaproxy.proxy.certificates import client_context
 from metaproxy.proxy.probes import MOST, Codec, Http, Probes, Script, Tcp
 from metaproxy.proxy.tls import ClientTls, TlsTransport
@@ -139,10 +140,15 @@ def test_bytes_of_another_protocol_fail() -> None:
 class Asking(Quill):
     """A codec whose servers ask, say goodbye, and answer with a body that says how they are."""
 
+    def session(self, side: Side, max_frame: int) -> LengthFramed:
+        self.asked = super().session(side, max_frame)
+        return self.asked
+
     def parse(self, frame: bytes) -> Message:
         body = frame[13:]
         if body == b"how are you":
-            return Message(Kind.HEARTBEAT, frame, 1, answer=b"fine")
+            self.asked.say(b"fine")
+            return Message(Kind.HEARTBEAT, frame, 1)
         return Message(Kind.DRAIN, frame, 1) if body == b"bye" else super().parse(frame)
 
     def probe(self) -> Message:

@@ -9,7 +9,7 @@ from zope.interface import implementer
 
 from metaproxy.codecs.framing import Codec, LengthFramed
 from metaproxy.interfaces import ICodec, IEndpoint, IExchange, IFilter, ILoadBalancer, IOnRequest
-from metaproxy.message import Affinity, Reply, Side
+from metaproxy.message import Reply, Side
 from metaproxy.plugins import Declaration, OptionError
 from metaproxy.units import Seconds
 
@@ -43,7 +43,7 @@ class Held(Framed):
     """A codec whose clients need connections of their own. size: even, as its constructor says of the option itself."""
 
     name = "held"
-    affinity = Affinity.CONNECTION
+    connections = "pinned"
 
     def __init__(self, size: int = 2) -> None:
         if size % 2:
