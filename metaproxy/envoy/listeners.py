@@ -55,7 +55,7 @@ def _listeners(fields: Fields, context: Context) -> list[Plain]:
     outer = Chain(context, direction, dict(common))
     for one in fields.each("listener_filters"):
         _listener_filter(one, outer)
-    return [_chain(one, outer) for one in chains]
+    return [_chain(one, outer, fields.path) for one in chains]
 
 
 def _common(fields: Fields) -> Plain:
@@ -77,7 +77,7 @@ def _listener_filter(one: Fields, chain: Chain) -> None:
     found[0](found[1], chain)
 
 
-def _chain(fields: Fields, outer: Chain) -> Plain:
+def _chain(fields: Fields, outer: Chain, outer_path: str) -> Plain:
     chain = Chain(outer.context, outer.direction, dict(outer.section), list(outer.filters))
     fields.ignore("name")
     socket = fields.message_at("transport_socket")
@@ -93,7 +93,7 @@ def _chain(fields: Fields, outer: Chain) -> Plain:
     if not chain.terminal:
         chain.report.unusable(fields.at("filters"), "no filter that answers or forwards, such as MetaProtocolProxy")
     section = without_empty({**chain.section, "filters": chain.filters})
-    return {"routes": [], **section} if "routes" not in section else section
+    return chain.context.place({"routes": [], **section} if "routes" not in section else section, outer_path)
 
 
 def _network_filter(one: Fields, chain: Chain) -> None:

@@ -95,7 +95,11 @@ def _filters(config: Fields, chain: Chain) -> list[object]:
         if found is None:
             chain.report.unusable(one.path, L7_FILTERS.unknown(extension))
         translate, message = found
-        filters += translate(message, chain)
+        made = translate(message, chain)
+        for item in made:
+            if isinstance(item, dict):
+                chain.context.place(item, message.path)
+        filters += made
         if message.type == _ROUTER_TYPE:
             routed = extension.name or ROUTER
     if listed and not routed:
@@ -176,7 +180,7 @@ def _route(route: Fields, named: Names, chain: Chain) -> Plain:
     plain["mirror"] = [one for policy in action.each("request_mirror_policies") if (one := mirror_of(policy, chain))]
     plain["request"] = _mutation(route, "request_mutation")
     plain["response"] = _mutation(route, "response_mutation")
-    return without_empty(plain)
+    return chain.context.place(without_empty(plain), route.path)
 
 
 def destination_of(action: Fields) -> Plain:
@@ -269,7 +273,7 @@ def access_logs(logs: Iterable[Fields], chain: Chain) -> list[object]:
             continue
         translate, message = logger
         item = translate(message, log, chain)
-        found += [] if item is None else [item]
+        found += [] if item is None else [chain.context.place(item, message.path)]
     return found
 
 

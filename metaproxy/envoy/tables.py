@@ -46,7 +46,7 @@ class Context:
     place for its value) or the value itself; tracer: what traces where a listener does not say it.
 
     What translators find besides sections: runtime values, the process's `tracing:`, what is needed from servers, and
-    these servers, each as an item of `xds:` by its name.
+    these servers, each as an item of `xds:` by its name; and where sections come from, by their identity.
     """
 
     report: Report
@@ -58,6 +58,12 @@ class Context:
     tracing: Plain | None = None
     needs: list[Need] = field(default_factory=list)
     servers: dict[str, Plain] = field(default_factory=dict)
+    placed: dict[int, tuple[Plain, str]] = field(default_factory=dict)
+
+    def place(self, section: Plain, path: str) -> Plain:
+        """Keep where a section, which is returned, comes from: what is wrong with it is reported there."""
+        self.placed[id(section)] = (section, path)
+        return section
 
     def need(self, kind: Kind, name: str, server: str) -> None:
         need = Need(kind, name, server)
@@ -96,6 +102,9 @@ class Chain:
 
 
 Adder = Callable[[T], T]
+RouteTranslator = Callable[[Fields, Chain], "list[Plain]"]
+ROUTES: dict[str, RouteTranslator] = {}
+"""Codec of a listener -> what makes its routes of an envoy.config.route.v3.RouteConfiguration; see `routes`."""
 
 
 class Table(Generic[T]):
