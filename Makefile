@@ -9,7 +9,7 @@ WEB ?=
 # What is compiled is kept, whatever the environment says: tests' rewritten asserts take as long as a tenth of all tests.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: all test coverage test-latest interop interop-suites soak chaos fuzz lint bench demo docs reference lock protos clean
+.PHONY: all test coverage test-latest interop interop-istio interop-suites soak chaos fuzz lint bench demo docs reference lock protos clean
 
 all: lint test
 
@@ -49,7 +49,13 @@ lint: $(VENV)/.installed
 
 interop: $(VENV)/.installed
 	tests/interop/install $(BIN)/python
-	$(BIN)/python -m pytest tests/interop $(ARGS)
+	$(BIN)/python -m pytest tests/interop --ignore tests/interop/istio $(ARGS)
+
+# A real kube-apiserver and a real istiod, in a network of their own. KUBE_APISERVER=PATH and ISTIOD=PATH name them; what is
+# not named is built, which takes half an hour and is kept in .peers.
+interop-istio: $(VENV)/.installed
+	tests/interop/install $(BIN)/python istio
+	tests/interop/istio/alone $(BIN)/python -m pytest tests/interop/istio $(ARGS)
 
 # The suites of Redis drivers, direct and through metaproxy; see docs/how-to/run-driver-suites.md. Fetches nothing.
 interop-suites: $(VENV)/.installed

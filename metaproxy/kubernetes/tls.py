@@ -111,18 +111,18 @@ def _certificates(pem: bytes) -> list[bytes]:
 
 
 class _Own(NamedTuple):
-    """The client's certificate; None, None, () for a client without one."""
+    """The client's certificate; all None for a client without one."""
 
     certificate: X509 | None
     key: PKey | None
-    chain: list[X509]
+    chain: list[X509] | None
 
 
 def _client_certificate(credentials: Credentials) -> _Own:
     from OpenSSL import crypto
 
     if not credentials.certificate:
-        return _Own(None, None, [])
+        return _Own(None, None, None)
     first, *chain = [
         crypto.load_certificate(crypto.FILETYPE_PEM, one + b"\n") for one in _certificates(credentials.certificate)
     ]

@@ -258,6 +258,20 @@ async def test_both_sides_prove_who_they_are(tls: Tls, make: Any) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_client_needs_no_certificate_of_its_own(tmp_path: Path, server: Server, make: Any) -> None:
+    authority = Authority(tmp_path)
+    own = authority.issue("api", "127.0.0.1")
+    pair = ssl.PrivateCertificate.loadPEM(own.key.read_bytes() + own.certificate.read_bytes())
+    listening = NET.listenSSL(0, Site(server), pair.options(), interface="127.0.0.1")
+    url = f"https://127.0.0.1:{listening.getHost().port}"
+    for found in (Credentials(url, ca=authority.ca.read_bytes()), Credentials(url, insecure=True)):
+        assert (await make(lambda found=found: found).page(THINGS)).version == "7"
+    error = await refusal(make(lambda: Credentials(url)).page(THINGS))
+    assert error.status == 0 and "can't be used" not in str(error)
+    await listening.stopListening()
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_server_may_be_checked_for_another_name(tls: Tls, make: Any) -> None:
     named = tls.client(tls.ca, server_name="api.test")
     assert (await make(lambda: named).page(THINGS)).version == "7"
