@@ -8,6 +8,7 @@ Does not: values. Names, sequence numbers and fields are the encodings' business
 
 from __future__ import annotations
 
+import re
 import struct
 
 from metaproxy.codecs.thrift.encodings import check_name, varint
@@ -190,14 +191,17 @@ class BinaryWalk(_StructWalk):
 
 
 _CONTINUED = bytes(range(0x80, 0x100))
+_varints = re.compile(b"(?:[\x80-\xff]{0,9}+[\x00-\x7f])*+").match
 
 
 def _skip_varints(group: _Group, data: Data, at: int, stop: int) -> int:
-    """Skips as many of the container's varints as there are, without a look at each: only a last byte is below 0x80."""
-    while group[0] and at < stop:
-        piece = data[at : min(at + group[0], stop)]
-        group[0] -= len(piece.translate(None, _CONTINUED))
-        at += len(piece)
+    """Skips as many of the container's varints as are whole, without a look at each; one that is too long stays."""
+    while group[0]:
+        found = _varints(data, at, min(at + group[0], stop))
+        if found is None or found.end() == at:
+            break
+        group[0] -= len(found[0].translate(None, _CONTINUED))  # the last byte of each is below 0x80
+        at = found.end()
     return at
 
 
