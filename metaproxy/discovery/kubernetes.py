@@ -21,6 +21,7 @@ from metaproxy.kubernetes import endpoint_slices
 from metaproxy.kubernetes.api import Api
 from metaproxy.kubernetes.credentials import from_kubeconfig, source
 from metaproxy.kubernetes.endpoint_slices import ENDPOINT_SLICES, SERVICE, Family, Listener, NoSuchPort, Slice, Slices
+from metaproxy.kubernetes.resources import Scope
 from metaproxy.kubernetes.watch import Watch
 from metaproxy.units import Option
 
@@ -48,7 +49,7 @@ class _Shared:
         self._over = over
         self._end: IDelayedCall | None = None
         self._api = Api(source(place.kubeconfig, place.context), clock)
-        self._watch = Watch(self._api, ENDPOINT_SLICES, self.slices, clock, place.namespace, SERVICE)
+        self._watch = Watch(self._api, Scope(ENDPOINT_SLICES, place.namespace, SERVICE), self.slices, clock)
         self._watch.start()
 
     def add(self, service: str, listener: Listener) -> None:

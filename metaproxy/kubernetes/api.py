@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from metaproxy.clients.http import Answer, HttpCalls, HttpFailed
 from metaproxy.kubernetes.credentials import Credentials, CredentialsError, Source
-from metaproxy.kubernetes.resources import Key, Object, Resource, items, mapping, text, version_of
+from metaproxy.kubernetes.resources import Key, Object, Resource, Scope, items, mapping, text, version_of
 from metaproxy.kubernetes.tls import endpoint
 from metaproxy.support.bounded_json import loads
 
@@ -68,30 +68,19 @@ class Api:
         """The server's URL; "" before it is known."""
         return self._credentials.server if self._credentials is not None else ""
 
-    def page(
-        self, resource: Resource, namespace: str = "", selector: str = "", rest: str = "", limit: int = PAGE
-    ) -> Deferred[Page]:
+    def page(self, scope: Scope, rest: str = "", limit: int = PAGE) -> Deferred[Page]:
         """Fires with a page. Fails with ApiError; status 410: `rest` is too old, begin from the first page."""
-        parameters = {"limit": str(limit), "labelSelector": selector, "continue": rest}
-        path = _url(resource.path(Key(namespace, "")), parameters)
-        return self._ask("GET", path, most=PAGE_BYTES).addCallback(_page, resource)
+        path = _url(scope.path, {"limit": str(limit), "continue": rest, **scope.selectors})
+        return self._ask("GET", path, most=PAGE_BYTES).addCallback(_page, scope.resource)
 
-    def watch(
-        self,
-        resource: Resource,
-        version: str,
-        seconds: float,
-        received: Callable[[bytes], None],
-        namespace: str = "",
-        selector: str = "",
-    ) -> Deferred[None]:
+    def watch(self, scope: Scope, version: str, seconds: float, received: Callable[[bytes], None]) -> Deferred[None]:
         """
         Hand pieces of the lines of a watch to `received`, from a version on. Fires when the server has ended it, which
         it does after so many seconds. Fails with ApiError; status 410: the version is too old.
         """
         parameters = {"watch": "1", "allowWatchBookmarks": "true", "resourceVersion": version,
-                      "timeoutSeconds": f"{seconds:.0f}", "labelSelector": selector}  # fmt: skip
-        path = _url(resource.path(Key(namespace, "")), parameters)
+                      "timeoutSeconds": f"{seconds:.0f}", **scope.selectors}  # fmt: skip
+        path = _url(scope.path, parameters)
         try:
             calls, url, headers = self._prepared(path)
         except CredentialsError as error:

@@ -50,6 +50,24 @@ class Resource(NamedTuple):
         return "".join(f"/{quote(one, safe='')}" for one in (*names, self.plural, key.name, part) if one)
 
 
+class Scope(NamedTuple):
+    """Which objects of a kind. namespace: "" for all; labels, fields: selectors as the API has them, "" for all."""
+
+    resource: Resource
+    namespace: str = ""
+    labels: str = ""
+    fields: str = ""
+
+    @property
+    def path(self) -> str:
+        return self.resource.path(Key(self.namespace, ""))
+
+    @property
+    def selectors(self) -> dict[str, str]:
+        """The parameters of a request."""
+        return {"labelSelector": self.labels, "fieldSelector": self.fields}
+
+
 def mapping(value: object) -> Object:
     """Return what should be a mapping; an empty one in the place of anything else."""
     return value if isinstance(value, dict) else {}

@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 
 from metaproxy.clients.http import HttpFailed
 from metaproxy.kubernetes.api import LINE, ApiError, Page
-from metaproxy.kubernetes.resources import Key, Object, Resource, key_of, mapping, text, version_of
+from metaproxy.kubernetes.resources import Key, Object, Scope, key_of, mapping, text, version_of
 from metaproxy.support.bounded_json import loads
 
 log = Logger()
@@ -55,15 +55,9 @@ class Sink(Protocol):
 class Source(Protocol):
     """What is asked of an `Api`."""
 
-    def page(self, resource: Resource, namespace: str = "", selector: str = "", rest: str = "") -> Deferred[Page]: ...
+    def page(self, scope: Scope, rest: str = "") -> Deferred[Page]: ...
     def watch(
-        self,
-        resource: Resource,
-        version: str,
-        seconds: float,
-        received: Callable[[bytes], None],
-        namespace: str = "",
-        selector: str = "",
+        self, scope: Scope, version: str, seconds: float, received: Callable[[bytes], None]
     ) -> Deferred[None]: ...
 
 
@@ -76,24 +70,22 @@ class _Known(NamedTuple):
 
 class Watch:
     """
-    namespace: "" for all. selector: of labels, as the API has it. chance: a number from 0 to 1, for the jitter.
+    scope: which objects. chance: a number from 0 to 1, for the jitter.
     """
 
     def __init__(
         self,
         api: Source,
-        resource: Resource,
+        scope: Scope,
         sink: Sink,
         clock: IReactorTime,
-        namespace: str = "",
-        selector: str = "",
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._api = api
-        self._resource = resource
+        self._scope = scope
+        self._resource = scope.resource
         self._sink = sink
         self._clock = clock
-        self._where = namespace, selector
         self._chance = chance
         self._known: dict[Key, _Known] = {}
         self._bytes = 0
@@ -139,10 +131,9 @@ class Watch:
         least, most = LIFE
         seconds = least + (most - least) * self._chance()
         lines = _Lines(self._take)
-        namespace, selector = self._where
         self._problem = None
         try:
-            yield self._api.watch(self._resource, self._version, seconds, lines.received, namespace, selector)
+            yield self._api.watch(self._scope, self._version, seconds, lines.received)
         except ApiError:
             if self._problem is None:
                 raise
@@ -178,10 +169,9 @@ class Watch:
     def _list(self) -> Generator[Deferred[Page], Page, None]:
         """Begin again: put what differs from what is known, then remove what is no more."""
         found: set[Key] = set()
-        namespace, selector = self._where
         rest = ""
         while True:
-            page = yield self._api.page(self._resource, namespace, selector, rest)
+            page = yield self._api.page(self._scope, rest)
             size = page.size // max(1, len(page.found))
             for each in page.found:
                 found.add(self._put(each, size))

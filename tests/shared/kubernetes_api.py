@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from twisted.internet.defer import Deferred
 
 from metaproxy.kubernetes.api import ApiError, Page
-from metaproxy.kubernetes.resources import Key, Object, Resource
+from metaproxy.kubernetes.resources import Key, Object, Resource, Scope
 
 THINGS = Resource("test.dev", "v1", "things", "Thing")
 
@@ -52,20 +52,12 @@ class FakeApi:
 
     # -- what is asked of an Api
 
-    def page(self, resource: Resource, namespace: str = "", selector: str = "", rest: str = "") -> Deferred[Page]:
+    def page(self, scope: Scope, rest: str = "") -> Deferred[Page]:
         self.asked.append(("page", rest))
         self._page = Deferred(self._count)
         return self._page
 
-    def watch(
-        self,
-        resource: Resource,
-        version: str,
-        seconds: float,
-        received: Callable[[bytes], None],
-        namespace: str = "",
-        selector: str = "",
-    ) -> Deferred[None]:
+    def watch(self, scope: Scope, version: str, seconds: float, received: Callable[[bytes], None]) -> Deferred[None]:
         self.asked.append(("watch", version))
         self._received = received
         self._watch = Deferred(self._count)

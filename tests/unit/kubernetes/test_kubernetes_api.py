@@ -19,9 +19,10 @@ from twisted.web.server import NOT_DONE_YET, Site
 from metaproxy.kubernetes import api as module
 from metaproxy.kubernetes.api import Api, ApiError
 from metaproxy.kubernetes.credentials import Credentials, CredentialsError
-from metaproxy.kubernetes.resources import Key
+from metaproxy.kubernetes.resources import Key, Scope
 
 NET: Any = reactor
+ALL = Scope(THINGS)
 
 
 class Server(Resource):
@@ -92,10 +93,12 @@ async def refusal(waiting: Deferred[Any]) -> ApiError:
 
 @pytest_twisted.ensureDeferred
 async def test_a_page_of_a_list_names_what_it_is_of(api: Api, server: Server) -> None:
-    page = await api.page(THINGS, "shop", "app=x", "rest")
+    page = await api.page(Scope(THINGS, "shop", "app=x", "type=y"), "rest")
     method, uri, headers, _ = server.asked[0]
     assert (method, headers["authorization"], headers["accept"]) == ("GET", "Bearer t", "application/json")
-    assert uri == "/apis/test.dev/v1/namespaces/shop/things?limit=100&labelSelector=app%3Dx&continue=rest"
+    path, _, parameters = uri.partition("?")
+    assert path == "/apis/test.dev/v1/namespaces/shop/things"
+    assert parameters == "limit=100&continue=rest&labelSelector=app%3Dx&fieldSelector=type%3Dy"
     assert (page.version, page.rest) == ("7", "more")
     assert page.found == [{"apiVersion": "test.dev/v1", "kind": "Thing", "metadata": {}}]
 
@@ -108,7 +111,7 @@ async def test_a_refusal_says_status_and_reason_and_how_long_to_wait(api: Api, s
         return json.dumps({"kind": "Status", "message": 'things is forbidden:\n"metaproxy" cannot list'}).encode()
 
     server.answer = answer
-    error = await refusal(api.page(THINGS))
+    error = await refusal(api.page(ALL))
     assert (error.status, error.wait) == (403, 3.0)
     assert str(error) == f'{api.server}: 403 things is forbidden: "metaproxy" cannot list'
 
@@ -117,20 +120,20 @@ async def test_a_refusal_says_status_and_reason_and_how_long_to_wait(api: Api, s
 @pytest_twisted.ensureDeferred
 async def test_what_is_no_list_is_refused(api: Api, server: Server, body: bytes) -> None:
     server.answer = lambda request: body
-    assert (await refusal(api.page(THINGS))).status == 0
+    assert (await refusal(api.page(ALL))).status == 0
 
 
 @pytest_twisted.ensureDeferred
 async def test_a_page_may_have_so_many_bytes(api: Api, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PAGE_BYTES", 10)
-    assert "more than 10 bytes" in str(await refusal(api.page(THINGS)))
+    assert "more than 10 bytes" in str(await refusal(api.page(ALL)))
 
 
 @pytest_twisted.ensureDeferred
 async def test_a_watch_hands_on_what_comes_until_the_server_ends_it(api: Api, server: Server) -> None:
     server.answer = server.keep_open
     heard: Deferred[bytes] = Deferred()
-    watching = api.watch(THINGS, "7", 60, heard.callback, "shop")
+    watching = api.watch(Scope(THINGS, "shop"), "7", 60, heard.callback)
     while not server.open:
         await _turn()
     server.open[0].write(b"{}\n")
@@ -149,13 +152,13 @@ async def test_a_watch_of_a_version_that_is_too_old_fails_with_its_status(api: A
         return b'{"message": "too old resource version"}'
 
     server.answer = answer
-    assert (await refusal(api.watch(THINGS, "7", 60, print))).status == 410
+    assert (await refusal(api.watch(ALL, "7", 60, print))).status == 410
 
 
 @pytest_twisted.ensureDeferred
 async def test_a_watch_that_is_cut_off_fails(api: Api, server: Server) -> None:
     server.answer = server.keep_open
-    watching = api.watch(THINGS, "7", 60, print)
+    watching = api.watch(ALL, "7", 60, print)
     while not server.open:
         await _turn()
     server.open[0].transport.abortConnection()
@@ -168,13 +171,13 @@ async def test_a_watch_without_an_answer_fails_in_time(
 ) -> None:
     monkeypatch.setattr(module, "PATIENCE", 0.1)
     server.answer = lambda request: NOT_DONE_YET
-    assert "no answer in 0.1 s" in str(await refusal(api.watch(THINGS, "7", 60, print)))
+    assert "no answer in 0.1 s" in str(await refusal(api.watch(ALL, "7", 60, print)))
 
 
 @pytest_twisted.ensureDeferred
 async def test_a_watch_that_is_given_up_closes_its_connection(api: Api, server: Server) -> None:
     server.answer = server.keep_open
-    watching = api.watch(THINGS, "7", 60, print)
+    watching = api.watch(ALL, "7", 60, print)
     while not server.open:
         await _turn()
     gone = server.open[0].notifyFinish()
@@ -211,9 +214,9 @@ async def test_credentials_are_read_again_after_a_failure(server: Server, port: 
         return json.dumps(LIST).encode()
 
     server.answer = answer
-    assert (await refusal(api.page(THINGS))).status == 401
-    await api.page(THINGS)
-    await api.page(THINGS)
+    assert (await refusal(api.page(ALL))).status == 401
+    await api.page(ALL)
+    await api.page(ALL)
     assert [asked[2]["authorization"] for asked in server.asked] == ["Bearer one", "Bearer two", "Bearer two"]
 
 
@@ -222,9 +225,9 @@ async def test_a_kubeconfig_that_can_not_be_read_fails_as_a_server_that_is_away(
     def source() -> Credentials:
         raise CredentialsError("kubeconfig: No such file or directory")
 
-    error = await refusal(make(source).page(THINGS))
+    error = await refusal(make(source).page(ALL))
     assert (str(error), error.status) == ("kubeconfig: No such file or directory", 0)
-    assert (await refusal(make(source).watch(THINGS, "7", 60, print))).status == 0
+    assert (await refusal(make(source).watch(ALL, "7", 60, print))).status == 0
 
 
 class Tls:
@@ -254,7 +257,7 @@ def tls(tmp_path: Path, server: Server) -> Iterator[Tls]:
 
 @pytest_twisted.ensureDeferred
 async def test_both_sides_prove_who_they_are(tls: Tls, make: Any) -> None:
-    assert (await make(lambda: tls.client(tls.ca)).page(THINGS)).version == "7"
+    assert (await make(lambda: tls.client(tls.ca)).page(ALL)).version == "7"
 
 
 @pytest_twisted.ensureDeferred
@@ -265,8 +268,8 @@ async def test_a_client_needs_no_certificate_of_its_own(tmp_path: Path, server: 
     listening = NET.listenSSL(0, Site(server), pair.options(), interface="127.0.0.1")
     url = f"https://127.0.0.1:{listening.getHost().port}"
     for found in (Credentials(url, ca=authority.ca.read_bytes()), Credentials(url, insecure=True)):
-        assert (await make(lambda found=found: found).page(THINGS)).version == "7"
-    error = await refusal(make(lambda: Credentials(url)).page(THINGS))
+        assert (await make(lambda found=found: found).page(ALL)).version == "7"
+    error = await refusal(make(lambda: Credentials(url)).page(ALL))
     assert error.status == 0 and "can't be used" not in str(error)
     await listening.stopListening()
 
@@ -274,28 +277,28 @@ async def test_a_client_needs_no_certificate_of_its_own(tmp_path: Path, server: 
 @pytest_twisted.ensureDeferred
 async def test_a_server_may_be_checked_for_another_name(tls: Tls, make: Any) -> None:
     named = tls.client(tls.ca, server_name="api.test")
-    assert (await make(lambda: named).page(THINGS)).version == "7"
+    assert (await make(lambda: named).page(ALL)).version == "7"
     other = tls.client(tls.ca, server_name="other.test")
-    assert (await refusal(make(lambda: other).page(THINGS))).status == 0
+    assert (await refusal(make(lambda: other).page(ALL))).status == 0
 
 
 @pytest_twisted.ensureDeferred
 async def test_a_server_of_another_authority_is_not_asked(tls: Tls, server: Server, make: Any, tmp_path: Path) -> None:
     other = Authority(tmp_path, "another").ca.read_bytes()
-    assert (await refusal(make(lambda: tls.client(other)).page(THINGS))).status == 0
-    assert (await refusal(make(lambda: tls.client()).page(THINGS))).status == 0
+    assert (await refusal(make(lambda: tls.client(other)).page(ALL))).status == 0
+    assert (await refusal(make(lambda: tls.client()).page(ALL))).status == 0
     assert server.asked == []
 
 
 @pytest_twisted.ensureDeferred
 async def test_any_server_will_do_where_that_is_asked_for(tls: Tls, make: Any) -> None:
-    assert (await make(lambda: tls.client(insecure=True)).page(THINGS)).version == "7"
+    assert (await make(lambda: tls.client(insecure=True)).page(ALL)).version == "7"
 
 
 @pytest_twisted.ensureDeferred
 async def test_a_certificate_that_is_none_is_named(tls: Tls, make: Any) -> None:
     broken = Credentials(tls.url, ca=b"nonsense")
-    assert "can't be used: no certificate in PEM" in str(await refusal(make(lambda: broken).page(THINGS)))
+    assert "can't be used: no certificate in PEM" in str(await refusal(make(lambda: broken).page(ALL)))
 
 
 def _turn() -> Deferred[None]:

@@ -9,7 +9,7 @@ from kubernetes_api import THINGS, FakeApi, Objects, thing
 from twisted.internet.task import Clock
 
 from metaproxy.kubernetes import watch
-from metaproxy.kubernetes.resources import Key
+from metaproxy.kubernetes.resources import Key, Scope
 from metaproxy.kubernetes.watch import Watch
 
 
@@ -18,7 +18,7 @@ class Watched:
 
     def __init__(self) -> None:
         self.api, self.sink, self.clock = FakeApi(), Objects(), Clock()
-        self.watch = Watch(self.api, THINGS, self.sink, self.clock, chance=lambda: 1.0)
+        self.watch = Watch(self.api, Scope(THINGS), self.sink, self.clock, chance=lambda: 1.0)
         self.watch.start()
         self.clock.advance(0)
 
