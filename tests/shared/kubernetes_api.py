@@ -1,7 +1,8 @@
 """
 A Kubernetes API server that tests hold in their hands.
 
-Lives here: `FakeApi`, in the place of an `Api`, which answers when a test says so; `Objects`, a sink that keeps all.
+Lives here: `FakeApi`, in the place of an `Api`, which answers when a test says so; `FakeCluster`, one of many
+kinds; `Objects`, a sink that keeps all.
 Does not: assertions.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail, succeed
 
 from metaproxy.kubernetes.api import ApiError, Page
 from metaproxy.kubernetes.resources import Key, Object, Resource, Scope
@@ -125,3 +126,37 @@ class Objects:
 
     def failed(self, why: str) -> None:
         self.failures.append(why)
+
+
+class FakeCluster:
+    """
+    An API of many kinds, in the place of an `Api`: lists are answered at once, watches stay open.
+
+    objects: what there is by the plural of its kind. absent: kinds that the server does not know. written: statuses.
+    """
+
+    def __init__(self) -> None:
+        self.objects: dict[str, list[Object]] = {}
+        self.absent: set[str] = set()
+        self.scopes: list[Scope] = []
+        self.written: list[tuple[str, Key, Mapping[str, object]]] = []
+        self._received: dict[str, Callable[[bytes], None]] = {}
+
+    def page(self, scope: Scope, rest: str = "") -> Deferred[Page]:
+        self.scopes.append(scope)
+        if scope.resource.plural in self.absent:
+            return fail(ApiError("not found", 404))
+        return succeed(Page(self.objects.get(scope.resource.plural, []), "1", "", 100))
+
+    def watch(self, scope: Scope, version: str, seconds: float, received: Callable[[bytes], None]) -> Deferred[None]:
+        self._received[scope.resource.plural] = received
+        return Deferred()
+
+    def apply_status(
+        self, resource: Resource, key: Key, status: Mapping[str, object], manager: str
+    ) -> Deferred[Object]:
+        self.written.append((resource.plural, key, status))
+        return succeed({})
+
+    def event(self, plural: str, kind: str, found: Object) -> None:
+        self._received[plural](json.dumps({"type": kind, "object": found}).encode() + b"\n")

@@ -1,0 +1,162 @@
+"""
+Objects of a mesh from a Kubernetes API server, and what became of them back into their status.
+
+Lives here: `KubernetesSource`: which kinds are watched, and how a watched object comes into the store. Does not: lists,
+watches and writes (`metaproxy.kubernetes`), which version of an object holds (`store`), sockets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from metaproxy.kubernetes.resources import Key, Object, Resource, Scope, mapping
+from metaproxy.kubernetes.status import Statuses, Verdict
+from metaproxy.kubernetes.watch import Source, Watch
+from metaproxy.mesh.objects.kinds import ISTIO, KINDS, KnownKind
+from metaproxy.mesh.objects.reading import Key as ObjectKey
+from metaproxy.mesh.objects.reading import read_dict
+from metaproxy.mesh.store import State, Store
+from metaproxy.support.log_throttle import LogThrottle
+
+log = Logger()
+
+PLACE = "kubernetes"
+"""What problems call the place of an object."""
+_PASSED_OVER = ("Endpoints",)
+"""Kinds that say what another says, too: services have EndpointSlices."""
+_SERVED = {ISTIO: "v1beta1"}
+"""The version that all releases serve, where that is not the first."""
+_FIELDS = {"ConfigMap": "metadata.name=istio", "Secret": "type=Opaque"}
+"""Selectors: of all texts in a cluster only these can matter."""
+
+
+def resource_of(kind: KnownKind) -> Resource:
+    version = _SERVED.get(kind.group, kind.versions[0])
+    return Resource(kind.group, version, kind.plural, kind.name, kind.namespaced)
+
+
+class KubernetesSource:
+    """
+    namespace: "" for all. statuses: writes into the statuses of Aeraki's kinds; None for a proxy that may not.
+    changed: called when all kinds were listed, and once a turn of the reactor when the store may be another.
+
+    A kind that can't be read (no rights, no CRD) is reported and counts as one without objects; it is tried again.
+    """
+
+    def __init__(
+        self,
+        api: Source,
+        store: Store,
+        changed: Callable[[], object],
+        clock: IReactorTime,
+        namespace: str = "",
+        statuses: Statuses | None = None,
+    ) -> None:
+        self._store = store
+        self._changed = changed
+        self._clock = clock
+        self.statuses = statuses
+        self._soon: IDelayedCall | None = None
+        self._throttle = LogThrottle(clock.seconds)
+        kinds = [kind for name, kind in KINDS.items() if name not in _PASSED_OVER]
+        self._waiting = {kind.name for kind in kinds}
+        self.failures: dict[str, str] = {}
+        """By kind, why it can't be asked for now."""
+        self._watches = [
+            Watch(api, Scope(resource_of(kind), namespace, fields=_FIELDS.get(kind.name, "")), _Kind(kind, self), clock)
+            for kind in kinds
+        ]
+
+    @property
+    def ready(self) -> bool:
+        """Whether each kind was listed, or can't be."""
+        return not self._waiting
+
+    def start(self) -> None:
+        for watch in self._watches:
+            watch.start()
+
+    def stop(self) -> None:
+        for watch in self._watches:
+            watch.stop()
+        if self.statuses is not None:
+            self.statuses.stop()
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
+
+    # -- from the watches
+
+    def put(self, kind: KnownKind, key: Key, found: Object) -> None:
+        document = read_dict(_slim(found), PLACE)
+        self._store.put(kind.name, document)
+        self.note()
+        if self.statuses is not None and kind.group.endswith("aeraki.io"):
+            verdict = self._verdict(_key(kind, key))
+            if verdict is not None:
+                self.statuses.report(resource_of(kind), found, verdict)
+
+    def remove(self, kind: KnownKind, key: Key) -> None:
+        self._store.remove(kind.name, _key(kind, key))
+        self.note()
+        if self.statuses is not None:
+            self.statuses.forget(resource_of(kind), key)
+
+    def heard(self, kind: KnownKind, failure: str) -> None:
+        """A kind was listed ("" as the failure), or could not be."""
+        if failure:
+            self.failures[kind.name] = failure
+            if self._throttle.allows(kind.name):
+                log.warn("{place}: {why}; what is known of it stays", place=PLACE, why=failure)
+        else:
+            self.failures.pop(kind.name, None)
+        if kind.name in self._waiting:
+            self._waiting.discard(kind.name)
+            self.note()
+
+    def note(self) -> None:
+        """Report a change soon: not one by one, and not what is only a part of what there is."""
+        if self._soon is None and self.ready:
+            self._soon = self._clock.callLater(0, self._report)
+
+    def _report(self) -> None:
+        self._soon = None
+        self._changed()
+
+    def _verdict(self, key: ObjectKey) -> Verdict | None:
+        status = self._store.status_of(key)
+        if status is None:
+            return None
+        if status.state is State.ACCEPTED:
+            return Verdict(True, "Accepted", _told(key, status.warnings))
+        kept = "\nThe version before stays in force." if status.state is State.KEPT else ""
+        return Verdict(False, "Refused", _told(key, status.reasons) + kept)
+
+
+class _Kind:
+    """The sink of one kind's watch."""
+
+    def __init__(self, kind: KnownKind, source: KubernetesSource) -> None:
+        self.put: Callable[[Key, Object], None] = partial(source.put, kind)
+        self.remove: Callable[[Key], None] = partial(source.remove, kind)
+        self.synced: Callable[[], None] = partial(source.heard, kind, "")
+        self.failed: Callable[[str], None] = partial(source.heard, kind)
+
+
+def _key(kind: KnownKind, key: Key) -> ObjectKey:
+    return ObjectKey(kind.name, key.namespace, key.name)
+
+
+def _slim(found: Object) -> Mapping[str, object]:
+    """Leave out what is nobody's concern here and half of the bytes: who set which field."""
+    metadata = {key: value for key, value in mapping(found.get("metadata")).items() if key != "managedFields"}
+    return {**found, "metadata": metadata}
+
+
+def _told(key: ObjectKey, lines: tuple[str, ...]) -> str:
+    """Return problems without the name of the object whose status they go to."""
+    return "\n".join(line.removeprefix(f"{PLACE}: ").removeprefix(f"{key}: ") for line in lines)
