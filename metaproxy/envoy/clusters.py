@@ -1,28 +1,26 @@
 """
 Envoy's Cluster as a cluster of ours.
 
-Lives here: `translate_cluster`: its kind, endpoints, limits. Does not: endpoints themselves (`endpoints`).
+Lives here: `translate_cluster`: what kind it is, its connections, what stands beside. Does not: where endpoints come
+from (`cluster_types`), balancers (`balancing`), limits and outliers (`limits`), health checks (`health_checks`).
 """
 
 from __future__ import annotations
 
 from google.protobuf.message import Message
 
-from metaproxy.envoy.endpoints import endpoints_of
-from metaproxy.envoy.fields import Fields, shown_seconds, without_empty
-from metaproxy.envoy.listeners import translated
-from metaproxy.envoy.tables import Context, Plain
-from metaproxy.envoy.translated import Translated
+from metaproxy.envoy.balancing import balancer_of, zone_aware
+from metaproxy.envoy.cluster_types import endpoints_from
+from metaproxy.envoy.fields import Extension, Fields, shown_seconds, without_empty
+from metaproxy.envoy.health_checks import health_check_of
+from metaproxy.envoy.limits import breaker_of, outlier_of
+from metaproxy.envoy.tables import PROTOCOL_OPTIONS, UPSTREAM_SOCKETS, Context, Plain
+from metaproxy.envoy.translated import Translated, own_keys, translated
 
 CONNECT_TIMEOUT = 5.0
 """Seconds, where a cluster does not say it."""
-_BALANCERS = {
-    "ROUND_ROBIN": "round_robin",
-    "LEAST_REQUEST": "least_request",
-    "RING_HASH": "ring_hash",
-    "MAGLEV": "maglev",
-    "RANDOM": "random",
-}
+_PROBES, _IDLE, _INTERVAL = 9, 7200, 75
+"""What Linux has for TCP keep-alive where a message says only a part of it."""
 
 
 def translate_cluster(cluster: Message, context: Context, path: str = "") -> Translated:
@@ -33,21 +31,100 @@ def translate_cluster(cluster: Message, context: Context, path: str = "") -> Tra
 
 def _cluster(fields: Fields, context: Context) -> list[Plain]:
     fields.require("name")
-    fields.ignore("alt_stat_name")
     section: Plain = {"name": fields.text("name")}
-    kind = fields.choice("type")
-    if kind != "STATIC":
-        context.report.unusable(fields.at("type"), f"metaproxy has no clusters of the type {kind}")
-    assignment = fields.message_at("load_assignment")
-    endpoints: list[Plain] = []
-    if assignment is None:
-        fields.report.invalid(fields.path, "load_assignment is missing")
+    balanced = balancer_of(fields)
+    section.update(endpoints_from(fields, context, balanced.by_locality))
+    section.update(without_empty({**balanced.keys, **_common(fields)}))
+    timeout = fields.seconds("connect_timeout", CONNECT_TIMEOUT)
+    if not timeout:
+        fields.invalid("connect_timeout", "0 is no time to connect in")
+    section["connect_timeout"] = shown_seconds(timeout or CONNECT_TIMEOUT)
+    _connections(fields, section)
+    section.update(without_empty({"breaker": breaker_of(fields), "outlier": outlier_of(fields)}))
+    socket = fields.message_at("transport_socket")
+    if socket is not None:
+        section.update(without_empty({"tls": socket_of(socket.extension(), context)}))
+    health = health_check_of(fields, "tls" in section)
+    section.update(without_empty({"health_check": health}))
+    for extension in fields.extensions("typed_extension_protocol_options").values():
+        _protocol_options(extension, section, context)
+    _beside(fields)
+    own_keys(fields, section)
+    return [context.place(section, fields.path)]
+
+
+def socket_of(extension: Extension, context: Context) -> Plain | None:
+    """`tls:` of a transport socket of a cluster; None for none."""
+    found = UPSTREAM_SOCKETS.find(extension, context.report)
+    if found is None:
+        context.report.unusable(extension.path, UPSTREAM_SOCKETS.unknown(extension))
+    return found[0](found[1], context)
+
+
+def _protocol_options(extension: Extension, section: Plain, context: Context) -> None:
+    found = PROTOCOL_OPTIONS.find(extension, context.report)
+    if found is None:
+        context.report.unhonoured(extension.path, PROTOCOL_OPTIONS.unknown(extension))
     else:
-        endpoints = endpoints_of(assignment)
-    policy = fields.choice("lb_policy")
-    balancer = _BALANCERS.get(policy)
-    if balancer is None:
-        fields.unhonoured("lb_policy", f"metaproxy has no {policy}")
-    section["balancer"] = balancer or "round_robin"
-    section["connect_timeout"] = shown_seconds(fields.seconds("connect_timeout", CONNECT_TIMEOUT) or CONNECT_TIMEOUT)
-    return [{"endpoints": endpoints, **without_empty(section)}]
+        found[0](found[1], section, context)
+
+
+def _common(fields: Fields) -> Plain:
+    """`common_lb_config`, but for localities' weights."""
+    common = fields.message_at("common_lb_config")
+    if common is None:
+        return {}
+    plain: Plain = {"panic_threshold": common.percent("healthy_panic_threshold")}
+    common.ignore("update_merge_window")  # endpoints change one by one, at no cost
+    common.message_at("locality_weighted_lb_config")
+    zone = common.message_at("zone_aware_lb_config")
+    if zone is not None:
+        plain["locality"] = zone_aware(zone)
+    common.refuse("ignore_new_hosts_until_first_hc", "new endpoints count from the first", False)
+    common.refuse("close_connections_on_host_set_change", "only connections of endpoints that left are closed", False)
+    return plain
+
+
+def _connections(fields: Fields, section: Plain) -> None:
+    connections: Plain = {}
+    most = fields.whole("max_requests_per_connection")
+    if most:
+        connections["max_requests"] = most
+    if fields.flag("connection_pool_per_downstream_connection"):
+        connections["mode"] = "pinned"
+    common = fields.message_at("common_http_protocol_options")
+    if common is not None:
+        connections.update(common_http(common))
+    section.update(without_empty({"connections": connections}))
+    options = fields.message_at("upstream_connection_options")
+    keepalive = options.message_at("tcp_keepalive") if options is not None else None
+    if keepalive is not None:
+        section["keepalive"] = {
+            "count": min(keepalive.whole("keepalive_probes", _PROBES), 127) or 1,
+            "idle": shown_seconds(min(keepalive.whole("keepalive_time", _IDLE), 32400) or 1),
+            "interval": shown_seconds(min(keepalive.whole("keepalive_interval", _INTERVAL), 32400) or 1),
+        }
+
+
+def common_http(common: Fields) -> Plain:
+    """HttpProtocolOptions of a cluster: keys of `connections:`."""
+    plain: Plain = {}
+    for key, name in (("idle_timeout", "idle_timeout"), ("max_age", "max_connection_duration")):
+        length = common.seconds(name)
+        if length is not None:
+            plain[key] = shown_seconds(length)
+    most = common.whole("max_requests_per_connection")
+    if most:
+        plain["max_requests"] = most
+    return plain
+
+
+def _beside(fields: Fields) -> None:
+    """What changes nothing, or nothing unless it has another value than it mostly has."""
+    fields.ignore("alt_stat_name")  # metrics go by the cluster's name
+    fields.ignore("dns_lookup_family", "respect_dns_ttl")  # of clusters that ask no name servers
+    fields.refuse("wait_for_warm_on_init", "a cluster is there when its endpoints are", True)
+    fields.refuse(
+        "close_connections_on_host_health_failure", "connections of a failed endpoint end by themselves", False
+    )
+    fields.refuse("ignore_health_on_host_removal", "endpoints that are gone take no more requests", True, False)

@@ -1,59 +1,128 @@
 """
 Envoy's ClusterLoadAssignment as endpoints of ours.
 
-Lives here: `endpoints_of`. Does not: the cluster that has them (`clusters`).
+Lives here: `endpoints_of`, `endpoints_of_message`. Does not: the cluster that has them (`clusters`).
 """
 
 from __future__ import annotations
 
+from google.protobuf.message import Message
+
 from metaproxy.envoy.addresses import address_of
 from metaproxy.envoy.fields import Fields
+from metaproxy.envoy.report import Report
 from metaproxy.envoy.tables import Plain
 
 _USED = ("UNKNOWN", "HEALTHY", "DEGRADED")
 MAX_WEIGHT = 65536
+LB = "envoy.lb"
+"""The namespace of metadata by which endpoints are chosen."""
 
 
-def endpoints_of(assignment: Fields) -> list[Plain]:
-    """The endpoints, each with its weight, zone, priority and metadata. Those that are said to be ill are left out."""
+def endpoints_of_message(assignment: Message, report: Report, path: str = "", by_locality: bool = False) -> list[Plain]:
+    """The endpoints of a ClusterLoadAssignment that came over EDS. path: where it stands; rest: see `endpoints_of`."""
+    fields = Fields(assignment, path or f"endpoints {getattr(assignment, 'cluster_name', '')!r}", report)
+    endpoints = endpoints_of(fields, by_locality)
+    fields.close()
+    return endpoints
+
+
+def endpoints_of(assignment: Fields, by_locality: bool = False) -> list[Plain]:
+    """
+    The endpoints, each with its weight, zone, priority and metadata. Those that are said to be ill are left out.
+    by_locality: whether the weights of localities count; each is shared by the endpoints of the locality then.
+    """
     assignment.ignore("cluster_name")
-    found: list[Plain] = []
+    policy = assignment.message_at("policy")
+    if policy is not None:
+        policy.refuse("overprovisioning_factor", "it is 140 always", 140)
+    found: dict[str, Plain] = {}
     for group in assignment.each("endpoints"):
-        zone = _zone(group)
-        priority = group.whole("priority")
-        group.ignore("load_balancing_weight")
-        for one in group.each("lb_endpoints"):
-            endpoint = _endpoint(one, zone, priority)
-            if endpoint is not None:
-                found.append(endpoint)
-    return found
+        members = _members(group)
+        if by_locality:
+            members = _shared(members, group.whole("load_balancing_weight"))
+        group.ignore("load_balancing_weight", "proximity")
+        for endpoint in members:
+            address = str(endpoint["address"])
+            if address in found:
+                assignment.report.warn(group.path, f"{address} is there already; the first one counts")
+            else:
+                found[address] = endpoint
+    return list(found.values())
 
 
-def _zone(group: Fields) -> str:
+def _members(group: Fields) -> list[Plain]:
     locality = group.message_at("locality")
-    if locality is None:
-        return ""
-    locality.ignore("region", "sub_zone")
-    return locality.text("zone") or locality.text("region")
+    zone = ""
+    if locality is not None:
+        locality.ignore("sub_zone")
+        zone = locality.text("zone") or locality.text("region")
+        locality.ignore("region")
+    priority = group.whole("priority")
+    group.ignore("metadata")
+    beside: Plain = {}
+    if zone:
+        beside["zone"] = zone
+    if priority:
+        beside["priority"] = priority
+    return [endpoint for one in group.each("lb_endpoints") if (endpoint := _endpoint(one, beside)) is not None]
 
 
-def _endpoint(one: Fields, zone: str, priority: int) -> Plain | None:
+def _endpoint(one: Fields, beside: Plain) -> Plain | None:
     endpoint = one.message_at("endpoint")
     if endpoint is None:
-        one.report.invalid(one.path, "endpoint is missing")
+        if not one.given("endpoint_name"):
+            one.report.invalid(one.path, "endpoint is missing")
         return None
+    endpoint.ignore("hostname")
     address = address_of(endpoint.message_at("address"))
+    weight, status = one.whole("load_balancing_weight", 1), one.choice("health_status")
+    metadata = _metadata(one)
     if address is None:
         endpoint.require("address")
         return None
-    if one.choice("health_status") not in _USED:
+    if status not in _USED:
         return None
     plain: Plain = {"address": address}
-    weight = one.whole("load_balancing_weight", 1)
     if weight != 1:
         plain["weight"] = min(max(weight, 1), MAX_WEIGHT)
-    if zone:
-        plain["zone"] = zone
-    if priority:
-        plain["priority"] = priority
+    plain.update(beside)
+    if metadata:
+        plain["metadata"] = metadata
     return plain
+
+
+def _metadata(one: Fields) -> dict[str, str]:
+    if not one.given("metadata"):
+        return {}
+    metadata = one.message_at("metadata")
+    assert metadata is not None
+    metadata.ignore("typed_filter_metadata")
+    values = metadata.structs("filter_metadata").get(LB, {})
+    return {key: text for key, value in values.items() if (text := _text(value)) is not None}
+
+
+def _text(value: object) -> str | None:
+    """A value as `subset` compares it; None for what it compares nothing with."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, (str, int, float)) else None
+
+
+def _shared(members: list[Plain], weight: int) -> list[Plain]:
+    """The endpoints of a locality with its weight shared among them; one without a weight gets nothing."""
+    if not weight:
+        return []
+    own = [_weight(one) for one in members]
+    total = sum(own)
+    scale = MAX_WEIGHT // 64
+    return [
+        {**one, "weight": min(max(round(weight * scale * part / total), 1), MAX_WEIGHT)}
+        for one, part in zip(members, own, strict=True)
+    ]
+
+
+def _weight(endpoint: Plain) -> int:
+    weight = endpoint.get("weight", 1)
+    assert isinstance(weight, int)
+    return weight

@@ -166,7 +166,7 @@ class Fields:
     def struct(self, name: str) -> dict[str, object]:
         """A google.protobuf.Struct as plain values."""
         value = self._value(name)
-        return MessageToDict(value) if isinstance(value, Message) and self.given(name) else {}
+        return _plain_numbers(MessageToDict(value)) if isinstance(value, Message) and self.given(name) else {}
 
     # -- values of values
 
@@ -216,6 +216,12 @@ class Fields:
         self._read.add(name)
         values = getattr(self.message, name)
         return {str(key): str(values[key]) for key in sorted(values)}
+
+    def structs(self, name: str) -> dict[str, dict[str, object]]:
+        """The google.protobuf.Struct messages of a map, as plain values."""
+        self._read.add(name)
+        values = getattr(self.message, name)
+        return {str(key): _plain_numbers(MessageToDict(values[key])) for key in sorted(values)}
 
     # -- what is packed
 
@@ -319,6 +325,19 @@ class Fields:
         if isinstance(value, Message) and value.DESCRIPTOR.full_name in WRAPPERS:
             return getattr(value, "value") if self.message.HasField(name) else None  # noqa: B009 - see json_mapping
         return value
+
+
+def _plain_numbers(struct: dict[str, object]) -> dict[str, object]:
+    """A Struct has fractions only: make whole numbers of those that are."""
+    return {key: _whole(value) for key, value in struct.items()}
+
+
+def _whole(value: object) -> object:
+    if isinstance(value, dict):
+        return _plain_numbers(value)
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 class Extension(NamedTuple):

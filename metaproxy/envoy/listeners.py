@@ -10,7 +10,6 @@ from google.protobuf.message import Message
 
 from metaproxy.envoy.addresses import address_of
 from metaproxy.envoy.fields import Extension, Fields, shown_seconds, without_empty
-from metaproxy.envoy.report import Unusable
 from metaproxy.envoy.tables import (
     DOWNSTREAM_SOCKETS,
     LISTENER_FILTERS,
@@ -19,7 +18,7 @@ from metaproxy.envoy.tables import (
     Context,
     Plain,
 )
-from metaproxy.envoy.translated import Translated
+from metaproxy.envoy.translated import Translated, translated
 
 _DIRECTIONS = {"UNSPECIFIED": "unspecified", "INBOUND": "inbound", "OUTBOUND": "outbound"}
 
@@ -28,20 +27,6 @@ def translate_listener(listener: Message, context: Context, path: str = "") -> T
     """The listeners that an envoy.config.listener.v3.Listener becomes. path: where it stands, for the report."""
     fields = Fields(listener, path or f"listener {getattr(listener, 'name', '')!r}", context.report)
     return translated(fields, context, _listeners)
-
-
-def translated(fields: Fields, context: Context, translate: object) -> Translated:
-    """Run a translator, and put what the context found with its sections."""
-    assert callable(translate)
-    outcome = Translated(context.report)
-    try:
-        outcome.sections = translate(fields, context)
-        fields.close()
-    except Unusable as error:
-        outcome.skipped = str(error)
-    outcome.needs, outcome.servers = context.needs, context.servers
-    outcome.runtime, outcome.tracing = context.runtime_found, context.tracing
-    return outcome
 
 
 def _listeners(fields: Fields, context: Context) -> list[Plain]:

@@ -175,6 +175,11 @@ Tracer = Callable[[Fields, Context], "Plain | None"]
 TransportSocket = Callable[[Fields, Context], "Plain | None"]
 """What a transport socket's message becomes as `tls:`; None for none."""
 
+ProtocolOptions = Callable[[Fields, "Plain", Context], None]
+"""Puts what a cluster's typed_extension_protocol_options say into the cluster's section."""
+ClusterType = Callable[[Fields, Fields, Context], "Plain"]
+"""(its message, the Cluster around it, the context) -> keys of the cluster, `endpoints` or `discovery` among them."""
+
 NETWORK_FILTERS: Table[NetworkFilter] = Table("network filter")
 L7_FILTERS: Table[L7Filter] = Table("filter of MetaProtocolProxy")
 ACCESS_LOGGERS: Table[AccessLogger] = Table("access logger")
@@ -182,3 +187,5 @@ TRACERS: Table[Tracer] = Table("tracer")
 DOWNSTREAM_SOCKETS: Table[TransportSocket] = Table("transport socket of listeners")
 UPSTREAM_SOCKETS: Table[TransportSocket] = Table("transport socket of clusters")
 LISTENER_FILTERS: Table[NetworkFilter] = Table("listener filter")
+PROTOCOL_OPTIONS: Table[ProtocolOptions] = Table("protocol options of clusters")
+CLUSTER_TYPES: Table[ClusterType] = Table("cluster type")

@@ -1,15 +1,20 @@
 """
 What a translator gives for one resource.
 
-Lives here: `Translated`. Does not: making it (`listeners`, `clusters`).
+Lives here: `Translated`, and `translated`, which runs a translator. Does not: translators (`listeners`, `clusters`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from metaproxy.envoy.report import Report
-from metaproxy.envoy.tables import Need, Plain
+from metaproxy.envoy.fields import Fields
+from metaproxy.envoy.report import Report, Unusable
+from metaproxy.envoy.tables import Context, Need, Plain
+
+OWN = "metaproxy"
+"""The namespace of `metadata.filter_metadata` whose values are keys of our own form."""
 
 
 @dataclass(slots=True)
@@ -28,3 +33,28 @@ class Translated:
     servers: dict[str, Plain] = field(default_factory=dict)
     runtime: Plain = field(default_factory=dict)
     tracing: Plain | None = None
+
+
+def translated(fields: Fields, context: Context, translate: Callable[[Fields, Context], list[Plain]]) -> Translated:
+    """Run a translator, and put what the context found with its sections."""
+    outcome = Translated(context.report)
+    try:
+        outcome.sections = translate(fields, context)
+        fields.close()
+    except Unusable as error:
+        outcome.skipped = str(error)
+    outcome.needs, outcome.servers = context.needs, context.servers
+    outcome.runtime, outcome.tracing = context.runtime_found, context.tracing
+    return outcome
+
+
+def own_keys(fields: Fields, section: Plain) -> None:
+    """
+    Add what `metadata.filter_metadata.metaproxy` says in our own form, for what Envoy's has no field. Metadata of other
+    namespaces is for others.
+    """
+    metadata = fields.message_at("metadata")
+    if metadata is None:
+        return
+    metadata.ignore("typed_filter_metadata")
+    section.update(metadata.structs("filter_metadata").get(OWN, {}))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from envoy_messages import cluster, errors
+import pytest
+from envoy_messages import cluster, errors, warnings
+
+from metaproxy.envoy.message_types import url
 
 STATIC = """
 name: demo
@@ -19,19 +22,99 @@ load_assignment:
 """
 
 
-def test_a_static_cluster_has_endpoints() -> None:
-    outcome = cluster(STATIC)
+def section(text: str) -> dict[str, object]:
+    outcome = cluster(STATIC + text)
     assert errors(outcome) == []
-    assert outcome.sections == [
-        {
-            "name": "demo",
-            "endpoints": [{"address": "127.0.0.1:1", "weight": 3, "zone": "a", "priority": 1}],
-            "balancer": "round_robin",
-            "connect_timeout": "250ms",
-        }
-    ]
+    return outcome.sections[0]
 
 
-def test_a_field_without_a_counterpart_is_named() -> None:
-    outcome = cluster(STATIC + "upstream_bind_config: {source_address: {address: 127.0.0.1, port_value: 0}}")
-    assert [one.path for one in outcome.report.errors] == ["cluster.upstream_bind_config"]
+def test_a_static_cluster_has_endpoints() -> None:
+    assert section("") == {
+        "name": "demo",
+        "endpoints": [{"address": "127.0.0.1:1", "weight": 3, "zone": "a", "priority": 1}],
+        "balancer": "round_robin",
+        "connect_timeout": "250ms",
+    }
+
+
+def test_connecting_may_take_five_seconds_where_nothing_is_said() -> None:
+    outcome = cluster(STATIC.replace("connect_timeout: 0.25s\n", ""))
+    assert outcome.sections[0]["connect_timeout"] == "5s"
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "value"),
+    [
+        ("max_requests_per_connection: 1", "connections", {"max_requests": 1}),
+        ("connection_pool_per_downstream_connection: true", "connections", {"mode": "pinned"}),
+        (
+            "common_http_protocol_options: {idle_timeout: 60s, max_connection_duration: 3600s}",
+            "connections",
+            {"idle_timeout": "60s", "max_age": "3600s"},
+        ),
+        (
+            "upstream_connection_options: {tcp_keepalive: {keepalive_time: 300}}",
+            "keepalive",
+            {"count": 9, "idle": "300s", "interval": "75s"},
+        ),
+        ("common_lb_config: {healthy_panic_threshold: {value: 0}}", "panic_threshold", 0),
+        ("common_lb_config: {zone_aware_lb_config: {}}", "locality", {"prefer": "zone"}),
+        ("metadata: {filter_metadata: {metaproxy: {request_timeout: 60s}, istio: {a: b}}}", "request_timeout", "60s"),
+        ("alt_stat_name: other", "name", "demo"),
+    ],
+)
+def test_a_field_becomes_a_key(text: str, key: str, value: object) -> None:
+    assert section(text)[key] == value
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("upstream_bind_config: {source_address: {address: 127.0.0.1, port_value: 0}}", "upstream_bind_config"),
+        ("per_connection_buffer_limit_bytes: 1024", "per_connection_buffer_limit_bytes"),
+        ("preconnect_policy: {per_upstream_preconnect_ratio: 2}", "preconnect_policy"),
+        ("close_connections_on_host_health_failure: true", "close_connections_on_host_health_failure"),
+        (
+            "common_lb_config: {ignore_new_hosts_until_first_hc: true}",
+            "common_lb_config.ignore_new_hosts_until_first_hc",
+        ),
+        (
+            "common_lb_config: {zone_aware_lb_config: {routing_enabled: {value: 50}}}",
+            "common_lb_config.zone_aware_lb_config.routing_enabled",
+        ),
+        ("dns_refresh_rate: 3s", "dns_refresh_rate"),
+    ],
+)
+def test_a_field_without_a_counterpart_is_named(text: str, path: str) -> None:
+    outcome = cluster(STATIC + text)
+    assert [one.path for one in outcome.report.errors] == [f"cluster.{path}"]
+
+
+def test_a_cluster_without_a_name_is_malformed() -> None:
+    assert errors(cluster(STATIC.replace("name: demo\ntype", "type"))) == ["cluster: name is missing"]
+
+
+def test_clusters_of_http_say_their_version() -> None:
+    options = f"""
+typed_extension_protocol_options:
+  envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+    "@type": {url("envoy.extensions.upstreams.http.v3.HttpProtocolOptions")}
+    common_http_protocol_options: {{max_requests_per_connection: 7}}
+    explicit_http_config: {{http2_protocol_options: {{max_concurrent_streams: 1073741824}}}}
+"""
+    found = section(options)
+    assert found["protocol"] == {"name": "http", "version": 2}
+    assert found["connections"] == {"max_requests": 7}
+
+
+def test_protocol_options_that_are_not_known_are_named() -> None:
+    options = 'typed_extension_protocol_options: {acme: {"@type": type.googleapis.com/acme.Magic}}'
+    outcome = cluster(STATIC + options)
+    assert [one.path for one in outcome.report.errors] == ["cluster.typed_extension_protocol_options.acme"]
+
+
+def test_a_transport_socket_that_is_not_known_makes_the_cluster_unusable() -> None:
+    outcome = cluster(STATIC + "transport_socket: {name: acme.magic}")
+    assert outcome.sections == []
+    assert len(errors(outcome)) == 1
+    assert warnings(outcome) == []

@@ -1,0 +1,18 @@
+"""Options of HTTP/2 towards servers; test_envoy_clusters.py and test_envoy_cluster_types.py have the rest."""
+
+from __future__ import annotations
+
+from envoy_messages import errors, message
+
+from metaproxy.envoy.extensions.upstreams import options_of_http2
+from metaproxy.envoy.fields import Fields
+from metaproxy.envoy.report import Report
+
+
+def test_what_limits_streams_is_named_and_what_does_not_is_read() -> None:
+    for text, wrong in (("max_concurrent_streams: 100", 1), ("max_concurrent_streams: 1073741824", 0), ("{}", 0)):
+        report = Report()
+        fields = Fields(message("envoy.config.core.v3.Http2ProtocolOptions", text), "h", report)
+        options_of_http2(fields)
+        fields.close()
+        assert len(errors(report)) == wrong
