@@ -97,14 +97,16 @@ class HttpCalls:
         received: Callable[[bytes], None],
         headers: Iterable[tuple[str, str]] = (),
         most: int = MAX_BODY,
+        method: str = "GET",
+        body: bytes = b"",
     ) -> Deferred[Answer]:
         """
-        GET a body that is long in coming: each piece of it goes to `received`. Fires when it has ended, with the answer
-        without that body; an answer of another status than 200 is a whole one of at most `most` bytes. Fails with
+        Ask for a body that is long in coming: each piece of it goes to `received`. Fires when it has ended, with the
+        answer without that body; an answer of another status than 200 is whole, of at most `most` bytes. Fails with
         HttpFailed: after `patience` seconds without a status, after `timeout` seconds in all, when there is no
         connection or `received` raises HttpFailed. Cancel it to end it.
         """
-        made = self._request("GET", url, patience, headers)
+        made = self._request(method, url, patience, headers, body)
         made.addTimeout(patience, self._reactor, onTimeoutCancel=_too_late)
         answered = made.addCallback(_read, most, received)
         answered.addTimeout(timeout, self._reactor, onTimeoutCancel=_too_late)

@@ -34,6 +34,7 @@ PATIENCE = (1, 2, 4)
 """Seconds after which a query is sent again; after the last it has failed."""
 _REFRESH, _MAX_REFRESH = Seconds(5.0), Seconds(60.0)
 _SRV = re.compile(r"_[\w-]+\._(tcp|udp)\.[\w.-]+")
+_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_][\w-]{0,62}(\.[A-Za-z0-9_][\w-]{0,62})*\.?", re.ASCII)
 _HOST = re.compile(r"([\w.-]+):(\d{1,5})")
 
 
@@ -53,6 +54,9 @@ class Dns:
     A host of /etc/hosts is found there, unless `servers` is given. When asking fails, or there is no such name or no
     record, the last answer stays.
     """
+
+    is_service = False
+    """Whether the target is a name with SRV records, however it is written."""
 
     def __init__(
         self,
@@ -76,7 +80,7 @@ class Dns:
         ] = None,
     ) -> None:
         host = _HOST.fullmatch(target)
-        if not _SRV.fullmatch(target) and (host is None or not 0 < int(host[2]) < 65536):
+        if not self.is_service and not _SRV.fullmatch(target) and (host is None or not 0 < int(host[2]) < 65536):
             raise ValueError(f"{target!r} is neither host:port nor _service._tcp.name")
         if family not in ("v4", "v6", "all"):
             raise ValueError(f"family: {family!r} is none of v4, v6, all")
@@ -85,7 +89,7 @@ class Dns:
         if max_refresh < refresh:
             raise ValueError(f"max_refresh: {max_refresh:g} s is less than refresh, {refresh:g} s")
         self.servers = [_server(each) for each in servers or ()]
-        self._name, self._port = (host[1], int(host[2])) if host is not None else (target, 0)
+        self._name, self._port = (host[1], int(host[2])) if host is not None and not self.is_service else (target, 0)
         self._clock = clock
         self._bounds = refresh, max_refresh
         self._families = [kind for name, kind in (("v4", dns.A), ("v6", dns.AAAA)) if family in (name, "all")]
@@ -204,6 +208,36 @@ class Dns:
         """A target's name with its addresses; one that has none must not hide the others."""
         asked = self._resolved(resolver, name)
         return asked.addErrback(lambda failure: ([], self._bounds[1])).addCallback(lambda answer: (name, answer))
+
+
+@implementer(IDiscovery)
+class DnsSrv(Dns):
+    """
+    Endpoints from the SRV records of a name.
+
+    As `dns`, but for any name: registries answer for names without underscores, too.
+    """
+
+    is_service = True
+
+    def __init__(
+        self,
+        target: Annotated[str, Option("A name with SRV records, such as `demo.service.consul`.", least=1)],
+        clock: IReactorTime,
+        refresh: Annotated[
+            Seconds,
+            Option("Time before it asks again, where the records' time to live is less.", above="0s"),
+        ] = _REFRESH,
+        max_refresh: Annotated[Seconds, Option("The same, where it is more.")] = _MAX_REFRESH,
+        family: Annotated[Literal["v4", "v6", "all"], Option("Which addresses.")] = "all",
+        servers: Annotated[
+            list[str] | None,
+            Option("Name servers, each `ip` or `ip:port`.", default="those of `/etc/resolv.conf`"),
+        ] = None,
+    ) -> None:
+        if not _NAME.fullmatch(target):
+            raise ValueError(f"{target!r} is not a name with SRV records; write demo.service.consul")
+        super().__init__(target, clock, refresh, max_refresh, family, servers)
 
 
 class _Service(NamedTuple):

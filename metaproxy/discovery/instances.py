@@ -93,7 +93,7 @@ def read_entry(data: bytes, name: str = "") -> list[Instance]:
     payload = found.get("payload")
     if isinstance(payload, dict) and "metadata" in payload:
         return _curator(found, payload)
-    return [_plain(found, found.get("metadata"))]
+    return [_plain(found, found.get("metadata") or found.get("Metadata"))]
 
 
 def _checked(text: str) -> str:

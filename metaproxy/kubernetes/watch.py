@@ -20,6 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from metaproxy.clients.http import HttpFailed
+from metaproxy.clients.lines import Lines
 from metaproxy.kubernetes.api import LINE, ApiError, Page
 from metaproxy.kubernetes.resources import Key, Object, Scope, key_of, mapping, text, version_of
 from metaproxy.support.bounded_json import loads
@@ -130,7 +131,7 @@ class Watch:
         began, self._heard = self._clock.seconds(), False
         least, most = LIFE
         seconds = least + (most - least) * self._chance()
-        lines = _Lines(self._take)
+        lines = Lines(self._take, LINE)
         self._problem = None
         try:
             yield self._api.watch(self._scope, self._version, seconds, lines.received)
@@ -232,29 +233,3 @@ class Watch:
             self._sink.remove(key)
             self._bytes -= before.size
             del self._known[key]
-
-
-class _Lines:
-    """Joins pieces, and hands on each whole line; `most` bytes may wait for their end."""
-
-    def __init__(self, line: Callable[[bytes], None], most: int = LINE) -> None:
-        self._line = line
-        self._most = most
-        self._pieces: list[bytes] = []
-        self._size = 0
-
-    def received(self, data: bytes) -> None:
-        first, *others = data.split(b"\n")
-        self._wait(first)
-        for other in others:
-            whole, self._pieces, self._size = b"".join(self._pieces), [], 0
-            if whole.strip():
-                self._line(whole)
-            self._wait(other)
-
-    def _wait(self, piece: bytes) -> None:
-        self._size += len(piece)
-        if self._size > self._most:
-            raise HttpFailed(f"an event of more than {self._most} bytes")
-        if piece:
-            self._pieces.append(piece)

@@ -40,8 +40,12 @@ random = Declaration(ILoadBalancer, "random", "metaproxy.balancers.random.Random
 ring_hash = Declaration(ILoadBalancer, "ring_hash", "metaproxy.balancers.ring_hash.RingHash")
 round_robin = Declaration(ILoadBalancer, "round_robin", "metaproxy.balancers.round_robin.RoundRobin")
 
+consul = Declaration(IDiscovery, "consul", "metaproxy.discovery.consul.Consul")
 dns = Declaration(IDiscovery, "dns", "metaproxy.discovery.dns.Dns")
+dns_srv = Declaration(IDiscovery, "dns_srv", "metaproxy.discovery.dns.DnsSrv")
+etcd = Declaration(IDiscovery, "etcd", "metaproxy.discovery.etcd.Etcd")
+eureka = Declaration(IDiscovery, "eureka", "metaproxy.discovery.eureka.Eureka")
 file = Declaration(IDiscovery, "file", "metaproxy.discovery.file.File")
 kubernetes = Declaration(IDiscovery, "kubernetes", "metaproxy.discovery.kubernetes.Kubernetes")
-
+nacos = Declaration(IDiscovery, "nacos", "metaproxy.discovery.nacos.Nacos")
 zookeeper = Declaration(IDiscovery, "zookeeper", "metaproxy.discovery.zookeeper.discovery.Zookeeper")

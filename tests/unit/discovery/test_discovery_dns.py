@@ -13,7 +13,7 @@ from twisted.names import client, common, dns, error, server
 from zope.interface.verify import verifyObject
 
 from metaproxy.discovery import dns as module
-from metaproxy.discovery.dns import Dns, Resolver
+from metaproxy.discovery.dns import Dns, DnsSrv, Resolver
 from metaproxy.interfaces import IDiscovery
 
 
@@ -69,14 +69,20 @@ class NetworkDns(Dns):
         return client.Resolver(servers=self.servers, timeout=(1, 2), reactor=reactor)
 
 
+class NetworkDnsSrv(DnsSrv):
+    """As NetworkDns."""
+
+    resolver = NetworkDns.resolver
+
+
 class Asking:
     """A Dns on a clock of its own, whose questions go over the network."""
 
-    def __init__(self, zone: Any, target: str, **options: Any) -> None:
+    def __init__(self, zone: Any, target: str, kind: type[Dns] = NetworkDns, **options: Any) -> None:
         self.clock = task.Clock()
         self.told = Told()
         port = zone.port.getHost().port
-        self.dns = NetworkDns(target, self.clock, servers=[f"127.0.0.1:{port}"], **options)
+        self.dns = kind(target, self.clock, servers=[f"127.0.0.1:{port}"], **options)
         self.dns.start(self.told.updates.append, self.told.failures.append)
 
     async def settled(self, number: int = 1) -> Told:
@@ -133,6 +139,22 @@ async def test_srv_records_are_endpoints_with_weights_and_priorities(zone: Any) 
         ]
     ]
     asking.dns.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_srv_records_are_found_under_any_name_where_they_are_asked_for(zone: Any) -> None:
+    zone.put("demo.service.consul", dns.Record_SRV(1, 5, 20880, "a.svc"))
+    zone.put("a.svc", dns.Record_A("127.0.0.1"))
+    asking = Asking(zone, "demo.service.consul", NetworkDnsSrv)
+    await asking.settled()
+    assert asking.told.updates == [[{"address": "127.0.0.1:20880", "weight": 5, "priority": 0}]]
+    asking.dns.stop()
+
+
+@pytest.mark.parametrize("target", ["demo.svc:20880", "a b", ".svc", "a..b", "x" * 300])
+def test_a_name_with_srv_records_has_no_port(target: str) -> None:
+    with pytest.raises(ValueError, match="is not a name with SRV records"):
+        DnsSrv(target, task.Clock())
 
 
 @pytest_twisted.ensureDeferred
