@@ -18,9 +18,13 @@ from running import PEERS, Program, free_port
 
 NETWORKING = "networking.istio.io"
 GATEWAY_LABELS = {"app": "metaproxy-gateway"}
+MANAGER = {"manager": "Aeraki"}
 NODE = {"id": f"router~{ADDRESS}~gateway.mesh~mesh.svc.cluster.local", "cluster": "gateway.mesh",
         "metadata": {"NAMESPACE": "mesh", "LABELS": GATEWAY_LABELS, "CLUSTER_ID": "Kubernetes"}}  # fmt: skip
 """The node of a gateway, as istiod wants it."""
+SIDECAR: Object = {"id": f"sidecar~{ADDRESS}~cart-1.shop~shop.svc.cluster.local", "cluster": "cart.shop",
+           "metadata": {"NAMESPACE": "shop", "LABELS": {"app": "cart"}, "CLUSTER_ID": "Kubernetes"}}  # fmt: skip
+"""The node of a proxy beside a server."""
 
 
 def istiod_program() -> Path:
@@ -108,14 +112,14 @@ def host(service: str) -> str:
     return f"{service}.shop.svc.cluster.local"
 
 
-def service(name: str, protocol: str, port: int) -> Object:
+def service(name: str, protocol: str, port: int, address: str) -> Object:
     """A Service of Kubernetes without a selector: its EndpointSlices are written by the test."""
     ports = [{"name": f"tcp-metaprotocol-{protocol}", "port": port, "protocol": "TCP"}]
     metadata = {"name": name, "namespace": "shop"}
-    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"ports": ports}}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"clusterIP": address, "ports": ports}}
 
 
-def service_entry(name: str, protocol: str, port: int, **versions: int) -> Object:
+def service_entry(name: str, protocol: str, port: int, address: str = "", **versions: int) -> Object:
     """A service with a server on 127.0.0.1 for each version, by its port."""
     port_name = f"tcp-metaprotocol-{protocol}"
     endpoints = [
@@ -123,7 +127,8 @@ def service_entry(name: str, protocol: str, port: int, **versions: int) -> Objec
         for version, number in versions.items()
     ]
     return istio("ServiceEntry", name, {
-        "hosts": [host(name)], "location": "MESH_INTERNAL", "resolution": "STATIC", "endpoints": endpoints,
+        "hosts": [host(name)], "addresses": [address] if address else [], "endpoints": endpoints,
+        "location": "MESH_INTERNAL", "resolution": "STATIC",
         "ports": [{"number": port, "name": port_name, "protocol": "TCP", "targetPort": port}],
     })  # fmt: skip
 
@@ -149,19 +154,11 @@ def aeraki_objects(protocol: str, name: str, port: int) -> list[Object]:
     """What Aeraki writes for a MetaRouter that lists the gateway: it has istiod put its own filter in place."""
     route = {"match": [{"port": port}], "route": [{"destination": {"host": host(name), "port": {"number": port}}}]}
     spec = {"hosts": ["*"], "gateways": ["mesh/edge"], "tcp": [route]}
-    labels = {"manager": "Aeraki"}
+    value = meta_protocol_filter(protocol, name, port)
     return [
-        istio("VirtualService", f"aeraki-vs-mesh.edge-{port}", spec, "mesh", labels=labels),
-        istio("EnvoyFilter", f"aeraki-gateway-outbound-edge.mesh-{port}", {
-            "workloadSelector": {"labels": GATEWAY_LABELS},
-            "configPatches": [{
-                "applyTo": "NETWORK_FILTER",
-                "match": {"listener": {"name": f"0.0.0.0_{port}", "filterChain": {
-                    "filter": {"name": "envoy.filters.network.tcp_proxy"}}}},
-                "patch": {"operation": "REPLACE", "value": meta_protocol_filter(protocol, name, port)},
-            }],
-        }, "mesh", labels=labels),
-    ]  # fmt: skip
+        istio("VirtualService", f"aeraki-vs-mesh.edge-{port}", spec, "mesh", labels=MANAGER),
+        _filter(f"aeraki-gateway-outbound-edge.mesh-{port}", f"0.0.0.0_{port}", value, "mesh", GATEWAY_LABELS),
+    ]
 
 
 def meta_protocol_filter(protocol: str, name: str, port: int) -> Object:
@@ -190,3 +187,37 @@ def meta_protocol_filter(protocol: str, name: str, port: int) -> Object:
             },
         },
     }
+
+
+def outbound_filter(protocol: str, name: str, address: str, port: int) -> Object:
+    """What Aeraki writes for every proxy that calls a service: its filter in the listener of the service's address."""
+    value = meta_protocol_filter(protocol, name, port)
+    return _filter(f"aeraki-outbound-{host(name)}-{address}-{port}", f"{address}_{port}", value)
+
+
+def inbound_filter(protocol: str, name: str, port: int, labels: dict[str, str]) -> Object:
+    """What Aeraki writes for the proxies beside a service's servers, which listen on the service's port."""
+    value, cluster = meta_protocol_filter(protocol, name, port), f"inbound|{port}||"
+    proxy = value["typed_config"]["value"]
+    del proxy["rds"]
+    proxy["statPrefix"] = cluster
+    proxy["routeConfig"] = {"name": cluster, "routes": [{"name": "default", "route": {"cluster": cluster}}]}
+    return _filter(f"aeraki-inbound-{host(name)}-{port}", "virtualInbound", value, labels=labels, port=port)
+
+
+def _filter(
+    name: str,
+    listener: str,
+    value: Object,
+    namespace: str = "istio-system",
+    labels: dict[str, str] | None = None,
+    port: int = 0,
+) -> Object:
+    """An EnvoyFilter of Aeraki's. labels: of the proxies that it is for; port: of the filter chain."""
+    chain = {**({"destinationPort": port} if port else {}), "filter": {"name": "envoy.filters.network.tcp_proxy"}}
+    patch = {
+        "applyTo": "NETWORK_FILTER", "match": {"listener": {"name": listener, "filterChain": chain}},
+        "patch": {"operation": "REPLACE", "value": value},
+    }  # fmt: skip
+    selector = {"workloadSelector": {"labels": labels}} if labels else {}
+    return istio("EnvoyFilter", name, {**selector, "configPatches": [patch]}, namespace, labels=MANAGER)
