@@ -1,8 +1,8 @@
 """
 The protocol of a listener whose clients speak one of several: their first bytes decide which.
 
-Lives here: `Auto`, which speaks nothing by itself. Does not: looking at the bytes (`detect` of each codec); handing a
-connection over (`proxy.detection`).
+A listener's `chains` may decide in the place of bytes. Lives here: `Auto`, which speaks nothing by itself. Does not:
+looking at the bytes (`detect` of each codec); handing a connection over (`proxy.detection`, `proxy.chain_choice`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class _NoSession(Session):
 
 
 class Auto(Codec):
-    """candidates: names of listeners, asked in this order."""
+    """candidates: names of listeners, asked in this order; () where chains decide."""
 
     name = "auto"
     mutable = "the listener only finds out what its clients speak; write it at the listener that they are handed to"
@@ -32,16 +32,19 @@ class Auto(Codec):
     def __init__(
         self,
         candidates: Annotated[
-            list[str],
-            Option("Names of listeners, tried in this order. They need no `listen` of their own, and have the routes."),
-        ],
+            list[str] | None,
+            Option(
+                "Names of listeners, tried in this order. They need no `listen` of their own, and have the routes. "
+                "Required, unless the listener has `chains`."
+            ),
+        ] = None,
         wait: Annotated[float, Option("Seconds that a client has to say enough.", least=0.1, most=300)] = 10.0,
     ) -> None:
-        if not candidates:
+        if candidates is not None and not candidates:
             raise ValueError("candidates is empty; write the names of listeners")
-        if len(set(candidates)) < len(candidates):
+        if candidates is not None and len(set(candidates)) < len(candidates):
             raise ValueError(f"candidates has a name twice: {', '.join(candidates)}")
-        self.candidates = tuple(candidates)
+        self.candidates = tuple(candidates or ())
         self.wait = wait
 
     def session(self, side: Side, max_frame: int) -> Session:

@@ -40,6 +40,7 @@ from metaproxy.counts import ClusterCounts, EndpointCounts, MirrorCounts, Target
 from metaproxy.interfaces import ICodec, IDiscovery, IExchange, ILoadBalancer
 from metaproxy.message import ErrorKind
 from metaproxy.plugins import HOOKS, Registry
+from metaproxy.proxy.chains import Chain, ChainTable, networks
 from metaproxy.proxy.memory import available
 from metaproxy.proxy.mirror import Mirror, MirrorTarget
 from metaproxy.proxy.overload import OverloadLimits
@@ -298,6 +299,7 @@ class _Build:
             filters=tuple(use.name for use in spec.filters),
             candidates=tuple(getattr(codec, "candidates", ())),
             detection_wait=getattr(codec, "wait", 10.0),
+            chains=_chains(spec, codec),
         )
 
     def _alpn(self, codec: ICodec) -> tuple[str, ...]:
@@ -426,6 +428,26 @@ def _table(listener: model.Listener, routes: Sequence[Route], codec: ICodec) -> 
     if listener.reserved_keys == "strip" and not codec.mutable:
         return ReservedKeyStripper(routes, random.Random(), codec)
     return RouteTable(routes, random.Random())
+
+
+def _chains(listener: model.Listener, codec: ICodec) -> ChainTable | None:
+    if not listener.chains:
+        return None
+    return ChainTable([_chain(one) for one in listener.chains], getattr(codec, "wait", 10.0))
+
+
+def _chain(spec: model.Chain) -> Chain:
+    match = spec.match
+    names = tuple(name.lower() for name in match.server_names)
+    return Chain(
+        spec.listener,
+        match.port,
+        networks(match.destination),
+        networks(match.source),
+        names,
+        match.alpn,
+        match.encrypted,
+    )
 
 
 SHARE_OF_MEMORY = 0.75

@@ -35,7 +35,7 @@ from metaproxy.config.sections.cluster import (
     Outlier,
     Script,
 )
-from metaproxy.config.sections.listener import Listener, ProxyProtocol
+from metaproxy.config.sections.listener import Chain, ChainMatch, Listener, ProxyProtocol
 from metaproxy.config.sections.process import Admin, Node, Overload, Record, SecretSource, Tokens
 from metaproxy.config.sections.rds import Rds
 from metaproxy.config.sections.route import Mirror, Mutations, PathRewrite, Reply, Retry, Rewrite, Route
@@ -43,11 +43,11 @@ from metaproxy.config.sections.telemetry import AccessLog, CustomTag, ListenerTr
 from metaproxy.config.sections.transport import AdminTls, Certificate, ClientTls, KeepAlive, ServerTls
 
 __all__ = [
-    "AccessLog", "Admin", "AdminTls", "Breaker", "Certificate", "Check", "ClientTls", "Cluster", "Config",
-    "Connections", "CustomTag", "Endpoint", "HealthCheck", "Http", "KeepAlive", "Latency", "Listener",
-    "ListenerTracing", "Locality", "Mirror", "Mutations", "Node", "Outlier", "Overload", "PathRewrite",
-    "ProxyProtocol", "Rds", "Record", "Reply", "Retry", "Rewrite", "Route",
-    "Script", "SecretSource", "ServerTls", "Tokens", "Tracing",
+    "AccessLog", "Admin", "AdminTls", "Breaker", "Certificate", "Chain", "ChainMatch", "Check", "ClientTls",
+    "Cluster", "Config", "Connections", "CustomTag", "Endpoint", "HealthCheck", "Http", "KeepAlive", "Latency",
+    "Listener", "ListenerTracing", "Locality", "Mirror", "Mutations", "Node", "Outlier", "Overload", "PathRewrite",
+    "ProxyProtocol", "Rds", "Record", "Reply", "Retry", "Rewrite", "Route", "Script", "SecretSource", "ServerTls",
+    "Tokens", "Tracing",
 ]  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from metaproxy.counts import ListenerCounts
+from metaproxy.proxy.chain_choice import ChainChoice
 from metaproxy.proxy.culprit import culprit
 from metaproxy.proxy.detection import Detection
 from metaproxy.proxy.downstream import Downstream
@@ -23,6 +24,7 @@ from metaproxy.proxy.proxy_protocol import ProxyProtocol
 from metaproxy.proxy.roles import Leaving, Network
 from metaproxy.proxy.snapshot import ListenerSnapshot
 from metaproxy.proxy.tls import TlsTransport
+from metaproxy.proxy.undecided import Undecided
 from metaproxy.support.addresses import Address, show
 from metaproxy.support.log_throttle import LogThrottle
 from metaproxy.wire import ListeningSocket, NewConnection, Wire, WireProtocol
@@ -90,37 +92,44 @@ class Listener:
             self._not_trusted(connection.peer)
             return None
         settings = self.snapshot
-        client: Downstream | Detection = self._client() if not settings.candidates else self._detection(settings)
+        client = self._new_client(settings)
         counts.connections_active += 1
         self.clients[client] = None
         if settings.keepalive is not None:
             connection.keep_alive(*settings.keepalive)
         if settings.original_destination:
             connection.find_original_destination()
-        behind: WireProtocol = client
-        if self.snapshot.tls is not None:
-            behind = TlsTransport(self.snapshot.tls, client, self.network.clock, partial(self._not_secured, client))
+        behind = self._secured(client)
         return ProxyProtocol(self, client, behind) if self.snapshot.proxy_protocol else behind
 
-    def _client(self) -> Downstream:
+    def _new_client(self, settings: ListenerSnapshot) -> Downstream | Undecided:
+        if settings.chains is not None and self._find is not None:
+            return ChainChoice(self, settings.chains, self._find)
+        if settings.candidates:
+            return self._detection(settings)
         self._number += 1
         return Downstream(self, self._number)
+
+    def _secured(self, client: Downstream | Undecided) -> WireProtocol:
+        if self.snapshot.tls is None:
+            return client
+        return TlsTransport(self.snapshot.tls, client, self.network.clock, partial(self._not_secured, client))
 
     def _detection(self, settings: ListenerSnapshot) -> Detection:
         found = [self._find(name) for name in settings.candidates] if self._find is not None else []
         return Detection(self, [one for one in found if one is not None], settings.detection_wait)
 
-    def take_over(self, connection: Wire) -> WireProtocol | None:
+    def take_over(self, connection: Wire, own_tls: bool = False) -> WireProtocol | None:
         """See roles.Candidate."""
         counts = self.counts
         counts.connections += 1
         if self.draining or len(self.clients) >= self.snapshot.max_connections:
             counts.connections_refused += 1
             return None
-        client = self._client()
+        client = self._new_client(self.snapshot)
         counts.connections_active += 1
         self.clients[client] = None
-        return client
+        return self._secured(client) if own_tls else client
 
     def _not_trusted(self, peer: str) -> None:
         host = peer.rpartition(":")[0]

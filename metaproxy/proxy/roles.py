@@ -278,8 +278,11 @@ class Candidate(Protocol):
     @property
     def snapshot(self) -> ListenerSnapshot: ...
 
-    def take_over(self, connection: Wire) -> WireProtocol | None:
-        """A client of its own for a connection that another listener accepted; None: it is refused."""
+    def take_over(self, connection: Wire, own_tls: bool = False) -> WireProtocol | None:
+        """
+        A client of its own for a connection that another listener accepted; None: it is refused. own_tls: nothing of
+        TLS was spoken yet, so that this listener's `tls` counts.
+        """
 
 
 class DetectingListener(Protocol):

@@ -15,6 +15,7 @@ from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.routes import Route, RouteTable
 from metaproxy.interfaces import ICodec, IExchange
 from metaproxy.message import ErrorKind, Mutation, Reply
+from metaproxy.proxy.chains import ChainTable
 from metaproxy.proxy.overload import NO_LIMITS, OverloadLimits
 from metaproxy.proxy.tls import ServerTls
 
@@ -96,7 +97,8 @@ class ListenerSnapshot:
     filters; its reply is NO_ROUTE. codec: the same object in two snapshots when it is the same code with the same
     options. Times in seconds, 0 for no limit; max_frame and max_buffered in bytes. keepalive: idle, interval, count.
     filters: their names in order, for listings. proxy_trusted: tells of a peer whether it may send a PROXY header;
-    None: all may. candidates: the listeners one of which a client is handed to, by its first bytes.
+    None: all may. candidates: the listeners one of which a client is handed to, by its first bytes; chains: by what its
+    connection is.
     """
 
     name: str
@@ -120,6 +122,7 @@ class ListenerSnapshot:
     filters: tuple[str, ...] = ()
     candidates: tuple[str, ...] = ()
     detection_wait: float = 10.0
+    chains: ChainTable | None = None
 
 
 class FilterUse(NamedTuple):

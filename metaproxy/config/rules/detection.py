@@ -18,6 +18,7 @@ _ELSEWHERE = ("routes", "filters", "access_log", "tracing")
 
 
 def _candidates(listener: model.Listener, reading: Reading) -> tuple[str, ...] | None:
+    """Who its clients may be handed to by what they speak; None: it hands them to nobody."""
     codec = reading.codec(listener.protocol)
     found: tuple[str, ...] | None = getattr(codec, "candidates", None)
     return found
@@ -39,9 +40,10 @@ def _candidates_are_listeners(config: model.Config, reading: Reading) -> None:
             elif not _tells(other, reading):
                 text = f"candidates: {other.protocol.name} can't be told by a client's first bytes or by ALPN"
                 reading.problem(at, text)
+        taken.update(chain.listener for chain in listener.chains)
     for listener in config.listeners:
         if not listener.listen and listener.name not in taken:
-            text = "no listen: write an address, or name it in the candidates of a listener with protocol: auto"
+            text = "no listen: write an address, or name it in the candidates or chains of one with protocol: auto"
             reading.problem(reading.at(listener), text)
 
 
@@ -50,6 +52,34 @@ def _tells(listener: model.Listener, reading: Reading) -> bool:
     if codec is None:
         return True
     return bool(getattr(codec, "alpn", ())) or getattr(type(codec), "detect", None) is not Codec.detect
+
+
+@RULES.of(model.Listener)
+def _one_thing_decides(listener: model.Listener, reading: Reading) -> None:
+    candidates = _candidates(listener, reading)
+    if listener.chains and candidates is None:
+        reading.problem(reading.at(listener, "chains"), "has no effect; write protocol: auto, or leave it out")
+    elif listener.chains and candidates:
+        text = "chains and candidates exclude each other: name a listener with candidates in a chain"
+        reading.problem(reading.at(listener, "chains"), text)
+    elif candidates == () and not listener.chains:
+        text = "auto needs candidates, which are told by their bytes, or the listener's chains"
+        reading.problem(reading.at(listener, "protocol"), text)
+    if listener.chains and listener.tls is not None:
+        text = "has no effect: write it at the listeners of its chains, which begin TLS"
+        reading.problem(reading.at(listener, "tls"), text)
+    if any(chain.listener == listener.name for chain in listener.chains):
+        reading.problem(reading.at(listener, "chains"), "a chain leads to the listener itself; name another one")
+
+
+@RULES.of(model.Config)
+def _chains_come_to_an_end(config: model.Config, reading: Reading) -> None:
+    with_chains = {one.name for one in config.listeners if one.chains}
+    for listener in config.listeners:
+        for chain in listener.chains:
+            if chain.listener in with_chains and chain.listener != listener.name:
+                text = f"listener {chain.listener!r} has chains itself; put them all into one list"
+                reading.problem(reading.at(chain, "listener"), text)
 
 
 @RULES.of(model.Listener)

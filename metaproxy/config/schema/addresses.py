@@ -34,6 +34,24 @@ class Source(Leaf[str]):
         return variable({"type": "string"}, definitions)
 
 
+class Ip(Leaf[str]):
+    """A network or an address."""
+
+    def parse(self, node: Node) -> str:
+        value = text(node)
+        try:
+            ipaddress.ip_network(value, strict=False)
+        except ValueError:
+            raise ValueError(f"{value!r} is no network or address; write 10.0.0.0/8 or 10.0.0.1") from None
+        return value
+
+    def words(self) -> str:
+        return "a network such as `10.0.0.0/8`, or an address"
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        return variable({"type": "string"}, definitions)
+
+
 class Address(Leaf[str]):
     """port: the least one that is allowed; 0 asks the system for a free one."""
 

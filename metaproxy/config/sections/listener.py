@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from metaproxy.config.schema.addresses import Listen, Source
-from metaproxy.config.schema.names import Name
+from metaproxy.config.schema.addresses import Ip, Listen, Source
+from metaproxy.config.schema.names import Name, Reference
 from metaproxy.config.schema.numbers import Duration, Flag, Size, Whole
 from metaproxy.config.schema.reading import Use
 from metaproxy.config.schema.shape import FlagOr, ListOf, Nested, Section, option
-from metaproxy.config.schema.texts import Choice
+from metaproxy.config.schema.texts import Choice, Text
 from metaproxy.config.schema.uses import Filter, Named
 from metaproxy.config.sections.rds import RoutesOrRds
 from metaproxy.config.sections.route import Route
@@ -36,18 +36,52 @@ class ProxyProtocol(Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChainMatch(Section):
+    """What a connection must be; what is left out may be anything. What a client says first is looked at if need be."""
+
+    port: tuple[int, ...] = option(
+        ListOf(Whole(1, 65535), alone=True), "Where it was meant to go: `destination.port`.", ()
+    )
+    destination: tuple[str, ...] = option(
+        ListOf(Ip(), alone=True), "The same, as networks or addresses of `destination.address`.", ()
+    )
+    source: tuple[str, ...] = option(ListOf(Ip(), alone=True), "Where it comes from.", ())
+    server_names: tuple[str, ...] = option(
+        ListOf(Text(253), alone=True), "Names that its TLS asks for; `*.example.org` for all of a domain.", ()
+    )
+    alpn: tuple[str, ...] = option(ListOf(Text(255), alone=True), "Protocols of which its TLS offers one.", ())
+    encrypted: bool | None = option(Flag(), "Whether it begins with TLS.", None, "either")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chain(Section):
+    """Connections that are handed to another listener as they are: its `tls`, routes and filters count."""
+
+    match: ChainMatch = option(
+        Nested(ChainMatch), "Which; see [Redirected traffic](../how-to/redirected-traffic.md).", {}
+    )
+    listener: str = option(Reference("listener"), "To whom; it needs no `listen` of its own.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Listener(Section):
     """Where clients arrive, what protocol they speak, and what becomes of their requests."""
 
     name: str = option(Name("listener"), "Unique.")
     listen: tuple[str, ...] = option(
         ListOf(Listen(), alone=True),
-        "Where it listens; port 0 is a free one, unix:/path a socket in a folder. Only a candidate of `protocol: auto` "
-        "may have none.",
+        "Where it listens; port 0 is a free one, unix:/path a socket in a folder. Only what `protocol: auto` "
+        "hands clients to may have none.",
         (),
     )
     protocol: Use = option(Named(ICodec), "What its clients speak.")
     tls: ServerTls | None = option(Nested(ServerTls), "TLS towards clients.", None)
+    chains: tuple[Chain, ...] = option(
+        ListOf(Nested(Chain)),
+        "Only with `protocol: auto`: which listener a connection is handed to, by what it is and not by what it "
+        "speaks. The closest fit wins: port, destination, server name, TLS, ALPN, source, in this order.",
+        (),
+    )
     proxy_protocol: bool | ProxyProtocol = option(
         FlagOr(ProxyProtocol),
         "Clients come through a proxy that speaks the PROXY protocol, v1 or v2. `true` believes every sender.",

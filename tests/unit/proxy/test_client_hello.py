@@ -1,0 +1,78 @@
+"""What a client's first bytes say of TLS, as OpenSSL writes them and as nobody should."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tls_hellos import hello_of
+
+from metaproxy.proxy.client_hello import MOST, PLAIN, Hello, HelloReader
+
+
+def read(*pieces: bytes) -> Hello | None:
+    reader, found = HelloReader(), None
+    for piece in pieces:
+        found = reader.receive(piece)
+        if found is not None:
+            return found
+    return found
+
+
+CALL = hello_of("Echo.Example.org", ("istio", "h2"))
+
+
+def test_the_name_and_the_protocols_of_openssls_client_are_read() -> None:
+    assert read(CALL) == Hello(True, "echo.example.org", ("istio", "h2"))
+    assert read(hello_of()) == Hello(True)
+
+
+@given(st.lists(st.integers(1, len(CALL) - 1), max_size=8))
+def test_any_split_says_the_same(cuts: list[int]) -> None:
+    places = [0, *sorted(set(cuts)), len(CALL)]
+    pieces = [CALL[a:b] for a, b in pairwise(places)]
+    assert read(*pieces[:-1]) is None or len(pieces) == 1
+    assert read(*pieces) == Hello(True, "echo.example.org", ("istio", "h2"))
+
+
+def test_a_hello_in_several_records_is_one() -> None:
+    body = CALL[5:]
+    records = [b"\x16\x03\x01" + len(one).to_bytes(2, "big") + one for one in (body[:3], body[3:40], body[40:])]
+    assert read(b"".join(records)) == read(CALL)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\xda\xbb\xc2\x00",
+        b"\x16\x02\x00\x00\x05",  # no version that there ever was
+        b"\x16\x03\x01\x00\x00",  # an empty record
+        b"\x16\x03\x01\xff\xff",  # a record over the bound
+        b"\x16\x03\x01\x00\x04\x02\x00\x00\x00",  # a server's hello
+        b"\x16\x03\x01\x00\x04\x01\x00\x40\x01",  # a hello over the bound
+        b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x03",  # one that ends too early
+        CALL[:80] + b"\xff" * (len(CALL) - 80),  # lengths beyond its end
+    ],
+)
+def test_what_is_no_hello_counts_as_plain(data: bytes) -> None:
+    assert read(data) == PLAIN
+
+
+@given(st.binary(max_size=600))
+def test_no_bytes_raise(data: bytes) -> None:
+    read(data)
+    read(CALL[:60] + data)
+
+
+def test_bytes_that_trickle_in_are_bounded() -> None:
+    reader = HelloReader()
+    data = b"\x16\x03\x01\x00\x01\x01" + b"\x16\x03\x01\x00\x01\x00" * 2 + b"\x16\x03\x01\x00\x01\xff"
+    assert reader.receive(data) is None
+    found, fed = None, 0
+    while found is None and fed < 2 * MOST:
+        found = reader.receive(b"\x16\x03\x01\x00\x01\x00")
+        fed += 1
+    assert found is not None and fed < MOST
