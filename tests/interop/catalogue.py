@@ -47,6 +47,7 @@ _TOOLS: dict[str, list[str | Path]] = {
     "dubbo-py": [PEERS / "python" / "dubbo-py"],
     "dubbo-ssl-python": [PEERS / "python" / "dubbo-ssl-python"],
     "python3-dubbo": [PEERS / "python" / "python3-dubbo"],
+    "sshd": [Path("/run/sshd"), "/usr/sbin/sshd", "ssh-keygen", "ssh-keyscan"],
     "nginx": ["nginx"],
     "haproxy": ["haproxy"],
     "curl": ["curl"],
@@ -193,6 +194,13 @@ def zipkin_server(port: int) -> Command:
     where = [f"-Darmeria.ports[0].{key}" for key in ("ip=127.0.0.1", f"port={port}", "protocols[0]=http")]
     small = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx192m", "-DSTORAGE_TYPE=mem"]
     return Command(["java", *small, *where, "-jar", PEERS / "zipkin" / "zipkin-server.jar"])
+
+
+def sshd(port: int, key: Path) -> Command:
+    """An SSH server that nobody can log in to; key: its own."""
+    options = [f"Port={port}", "ListenAddress=127.0.0.1", f"HostKey={key}", "PidFile=none", "UsePAM=no"]
+    argv = ["/usr/sbin/sshd", "-D", "-e", "-f", "/dev/null", *(part for one in options for part in ("-o", one))]
+    return Command([*argv])
 
 
 def envoy(bootstrap: Path) -> Command:
