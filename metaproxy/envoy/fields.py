@@ -67,8 +67,9 @@ class Fields:
     # -- findings about fields
 
     def unhonoured(self, name: str, text: str) -> None:
-        """Report a field that metaproxy does not do."""
+        """Report a field that metaproxy does not do, as a whole: nothing more is said of what is within it."""
         self._read.add(name)
+        self._within.pop(name, None)
         self.report.unhonoured(self.at(name), text)
 
     def invalid(self, name: str, text: str) -> None:
