@@ -11,12 +11,11 @@ from google.protobuf.message import Message
 from metaproxy.envoy.addresses import address_of
 from metaproxy.envoy.fields import Fields
 from metaproxy.envoy.report import Report
+from metaproxy.envoy.routing import subset_of
 from metaproxy.envoy.tables import Plain
 
 _USED = ("UNKNOWN", "HEALTHY", "DEGRADED")
 MAX_WEIGHT = 65536
-LB = "envoy.lb"
-"""The namespace of metadata by which endpoints are chosen."""
 
 
 def endpoints_of_message(assignment: Message, report: Report, path: str = "", by_locality: bool = False) -> list[Plain]:
@@ -77,7 +76,7 @@ def _endpoint(one: Fields, beside: Plain) -> Plain | None:
     endpoint.ignore("hostname")
     address = address_of(endpoint.message_at("address"))
     weight, status = one.whole("load_balancing_weight", 1), one.choice("health_status")
-    metadata = _metadata(one)
+    metadata = subset_of(one.message_at("metadata"))
     if address is None:
         endpoint.require("address")
         return None
@@ -90,23 +89,6 @@ def _endpoint(one: Fields, beside: Plain) -> Plain | None:
     if metadata:
         plain["metadata"] = metadata
     return plain
-
-
-def _metadata(one: Fields) -> dict[str, str]:
-    if not one.given("metadata"):
-        return {}
-    metadata = one.message_at("metadata")
-    assert metadata is not None
-    metadata.ignore("typed_filter_metadata")
-    values = metadata.structs("filter_metadata").get(LB, {})
-    return {key: text for key, value in values.items() if (text := _text(value)) is not None}
-
-
-def _text(value: object) -> str | None:
-    """A value as `subset` compares it; None for what it compares nothing with."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value) if isinstance(value, (str, int, float)) else None
 
 
 def _shared(members: list[Plain], weight: int) -> list[Plain]:

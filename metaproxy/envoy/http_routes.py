@@ -82,9 +82,8 @@ def routes_of_http(table: Fields, chain: Chain, grpc: bool = False) -> list[Plai
             add_domains(match, rank, domains, ignore_port, host)
             for key, condition in _items(plain.get("match")):
                 add(match, key, condition, host)
-            found.append(
-                _named(without_empty({"name": named(str(plain.get("name", ""))), **_but(plain), "match": match}))
-            )
+            kept = without_empty({"name": named(str(plain.get("name", ""))), **_but(plain), "match": match})
+            found.append(chain.context.place(_named(kept), host.path))
         if rank != 3 and place + 1 < len(ranked) and whole > 1 and not _takes_all(routes):
             match = {}
             add_domains(match, rank, domains, ignore_port, host)

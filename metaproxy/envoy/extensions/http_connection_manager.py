@@ -6,16 +6,26 @@ Lives here: its translator. Does not: routes (`http_routes`), filters (`http_fil
 
 from __future__ import annotations
 
+from functools import partial
+
+from google.protobuf.message import Message
+
 from metaproxy.envoy.fields import Fields, shown_seconds, without_empty
 from metaproxy.envoy.http_filters import listener_filters
 from metaproxy.envoy.http_routes import routes_of_http
 from metaproxy.envoy.metaprotocol import access_logs, provide_tracer, rds_of, sampling_of
-from metaproxy.envoy.tables import NETWORK_FILTERS, Chain, Plain
+from metaproxy.envoy.report import Report
+from metaproxy.envoy.tables import NETWORK_FILTERS, ROUTES, Chain, Context, Plain
 
 _TYPE = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+_HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _IDLE, _STREAM_IDLE = 3600.0, 300.0
 """Seconds, where idle_timeout and stream_idle_timeout are not given."""
 _KIB, _MIB = 1024, 1 << 20
+
+
+ROUTES["http"] = routes_of_http
+ROUTES["grpc"] = partial(routes_of_http, grpc=True)
 
 
 @NETWORK_FILTERS.add(_TYPE, "envoy.filters.network.http_connection_manager", "envoy.http_connection_manager")
@@ -24,7 +34,7 @@ def http_connection_manager(config: Fields, chain: Chain) -> None:
     config.ignore("stat_prefix")  # metrics go by the listener's name
     chain.terminal = chain.terminal or "HttpConnectionManager"
     table = config.message_at("route_config")
-    grpc = table is not None and _for_grpc(table)
+    grpc = table is not None and _for_grpc(table, chain.context)
     protocol: Plain = {"name": "grpc" if grpc else "http", "via": config.text("via")}
     chain.section["protocol"] = protocol
     _protocol(config, protocol, chain, grpc)
@@ -44,11 +54,21 @@ def http_connection_manager(config: Fields, chain: Chain) -> None:
     _others(config, chain)
 
 
-def _for_grpc(table: Fields) -> bool:
-    """Whether every route that forwards is for calls of gRPC alone."""
+def _for_grpc(table: Fields, context: Context) -> bool:
+    """Whether every route that forwards is for calls of gRPC alone, and no cluster of theirs is said to speak HTTP."""
     routes = [route for host in table.each("virtual_hosts") for route in host.each("routes") if route.given("route")]
     matches = [route.message_at("match") for route in routes]
-    return bool(matches) and all(match is not None and match.given("grpc") for match in matches)
+    if not matches or not all(match is not None and match.given("grpc") for match in matches):
+        return False
+    actions = [action for route in routes if (action := route.message_at("route")) is not None]
+    return not any(_speaks_http(context.resources.clusters.get(action.text("cluster"))) for action in actions)
+
+
+def _speaks_http(cluster: Message | None) -> bool:
+    if cluster is None:
+        return False
+    fields = Fields(cluster, "", Report())  # the cluster's own translator reports what is wrong with it
+    return any(one.type == _HTTP_OPTIONS for one in fields.extensions("typed_extension_protocol_options").values())
 
 
 # -- the codec

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from metaproxy.envoy.data_sources import inline_of
 from metaproxy.envoy.fields import Fields, number, shown_seconds, without_empty
 from metaproxy.envoy.metaprotocol import mirror_of
-from metaproxy.envoy.tables import NETWORK_FILTERS, Chain, Plain
+from metaproxy.envoy.tables import NETWORK_FILTERS, PROTOCOL_OPTIONS, Chain, Context, Plain
 
 _REDIS = "envoy.extensions.filters.network.redis_proxy"
 _HASHED = ("RING_HASH", "MAGLEV")
@@ -132,12 +132,13 @@ def _faults(config: Fields) -> list[object]:
 # -- the login at servers
 
 
-def credentials_of(options: Fields) -> Plain:
-    """`credentials:` of a cluster's RedisProtocolOptions."""
+@PROTOCOL_OPTIONS.add(f"{_REDIS}.v3.RedisProtocolOptions", "envoy.filters.network.redis_proxy")
+def protocol_options(config: Fields, section: Plain, context: Context) -> None:
     plain: Plain = {}
     for name, key in (("auth_username", "user"), ("auth_password", "password")):
-        source = options.message_at(name)
+        source = config.message_at(name)
         text = inline_of(source, "a login") if source is not None else None
         if text:
             plain[key] = text
-    return plain
+    if plain:
+        section["credentials"] = plain

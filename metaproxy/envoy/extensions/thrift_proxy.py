@@ -11,7 +11,7 @@ from metaproxy.envoy.http_matching import add
 from metaproxy.envoy.matching import header_condition
 from metaproxy.envoy.metaprotocol import Names, access_logs, destination_of, mirror_of
 from metaproxy.envoy.routing import subset_of
-from metaproxy.envoy.tables import NETWORK_FILTERS, Chain, Plain
+from metaproxy.envoy.tables import NETWORK_FILTERS, PROTOCOL_OPTIONS, Chain, Context, Plain
 
 _THRIFT = "envoy.extensions.filters.network.thrift_proxy"
 _ROUTER = "envoy.filters.thrift.router"
@@ -116,3 +116,11 @@ def _add_match(match: Plain, asked: Fields) -> None:
         name = header.text("name")
         if found is not None:
             add(match, "method" if name == ":method-name" else name, found, header)
+
+
+@PROTOCOL_OPTIONS.add(f"{_THRIFT}.v3.ThriftProtocolOptions", "envoy.filters.network.thrift_proxy")
+def protocol_options(config: Fields, section: Plain, context: Context) -> None:
+    """Servers are spoken to as their clients speak."""
+    text = "metaproxy speaks to servers as their clients do"
+    config.refuse("transport", text, 0)
+    config.refuse("protocol", text, 0)

@@ -15,9 +15,8 @@ def test_a_subset_is_made_of_the_texts_numbers_and_flags_for_load_balancing() ->
     fields = Fields(message("envoy.config.core.v3.Metadata", text), "meta", report)
     assert subset_of(fields) == {"a": "x", "b": "2", "c": "true"}
     fields.close()
-    assert [str(one).split(":")[0] for one in report.errors] == ["meta.filter_metadata.envoy.lb.d"] or len(
-        report.errors
-    ) == 1
+    (error,) = report.errors
+    assert error.path.endswith("d")
 
 
 def test_nothing_is_no_subset() -> None:

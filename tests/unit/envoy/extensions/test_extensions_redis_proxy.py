@@ -6,11 +6,7 @@ from typing import Any
 
 import pytest
 from envoy_http import NETWORK, chain, section_of
-from envoy_messages import errors, message
-
-from metaproxy.envoy.extensions.redis_proxy import credentials_of
-from metaproxy.envoy.fields import Fields
-from metaproxy.envoy.report import Report
+from envoy_messages import cluster, errors
 
 REDIS = f"{NETWORK}.redis_proxy.v3.RedisProxy"
 BASE = "settings: {op_timeout: 5s}\nprefix_routes: {catch_all_route: {cluster: all}}"
@@ -73,9 +69,18 @@ def test_faults() -> None:
 
 
 def test_the_proxy_logs_in_at_servers() -> None:
-    text = "auth_username: {inline_string: u}\nauth_password: {inline_string: p}"
-    fields = Fields(message(f"{NETWORK}.redis_proxy.v3.RedisProtocolOptions", text), "options", Report())
-    assert credentials_of(fields) == {"user": "u", "password": "p"}
+    options = "auth_username: {inline_string: u}, auth_password: {inline_string: p}"
+    type = f"type.googleapis.com/{NETWORK}.redis_proxy.v3.RedisProtocolOptions"
+    outcome = cluster(
+        f"""
+name: cache
+connect_timeout: 1s
+load_assignment: {{endpoints: []}}
+typed_extension_protocol_options: {{envoy.filters.network.redis_proxy: {{"@type": {type}, {options}}}}}
+"""
+    )
+    assert errors(outcome) == []
+    assert outcome.sections[0]["credentials"] == {"user": "u", "password": "p"}
 
 
 @pytest.mark.parametrize(
