@@ -11,11 +11,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
-from weakref import WeakKeyDictionary
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
+from metaproxy.discovery.shared import Shared
 from metaproxy.interfaces import IDiscovery
 from metaproxy.kubernetes import endpoint_slices
 from metaproxy.kubernetes.api import Api
@@ -27,8 +27,6 @@ from metaproxy.units import Option
 
 Update = Callable[[Sequence[Mapping[str, object]]], None]
 
-LINGER = 5.0
-"""Seconds that a watch goes on without a cluster: a new configuration stops the old clusters before it has its own."""
 _TARGET = re.compile(r"(?P<namespace>[a-z0-9-]+)/(?P<service>[a-z0-9.-]+)(:(?P<port>[a-z0-9-]+))?")
 
 
@@ -40,44 +38,22 @@ class Place(NamedTuple):
     namespace: str
 
 
-class _Shared:
-    """The slices of a namespace, watched while a cluster wants them."""
+class Namespace:
+    """The slices of a namespace, watched from the beginning to `close`."""
 
-    def __init__(self, place: Place, clock: IReactorTime, over: Callable[[], object]) -> None:
+    def __init__(self, place: Place, clock: IReactorTime) -> None:
         self.slices = Slices(clock)
-        self._clock = clock
-        self._over = over
-        self._end: IDelayedCall | None = None
         self._api = Api(source(place.kubeconfig, place.context), clock)
         self._watch = Watch(self._api, Scope(ENDPOINT_SLICES, place.namespace, SERVICE), self.slices, clock)
         self._watch.start()
 
-    def add(self, service: str, listener: Listener) -> None:
-        if self._end is not None:
-            self._end.cancel()
-            self._end = None
-        self.slices.add(service, listener)
-
-    def discard(self, service: str, listener: Listener) -> None:
-        if not self.slices.discard(service, listener) and self._end is None:
-            self._end = self._clock.callLater(LINGER, self._close)
-
-    def _close(self) -> None:
-        self._over()
+    def close(self) -> None:
         self._watch.stop()
         self.slices.close()
         self._api.close()
 
 
-_watches: WeakKeyDictionary[IReactorTime, dict[Place, _Shared]] = WeakKeyDictionary()
-"""By the reactor that they run in: of a process there is one, of tests one each."""
-
-
-def _shared(place: Place, clock: IReactorTime) -> _Shared:
-    watches = _watches.setdefault(clock, {})
-    if place not in watches:
-        watches[place] = _Shared(place, clock, lambda: watches.pop(place, None))
-    return watches[place]
+_NAMESPACES: Shared[Namespace] = Shared()
 
 
 @implementer(IDiscovery)
@@ -122,18 +98,19 @@ class Kubernetes:
         self._update: Update | None = None
         self._failed: Callable[[str], None] | None = None
         self._listener = Listener(self._changed, self._wrong)
-        self._shared: _Shared | None = None
+        self._namespace: Namespace | None = None
 
     def start(self, update: Update, failed: Callable[[str], None]) -> None:
         self._update, self._failed = update, failed
-        self._shared = _shared(self._place, self._clock)
-        self._shared.add(self._service, self._listener)
+        self._namespace = _NAMESPACES.take(self._clock, self._place, lambda: Namespace(self._place, self._clock))
+        self._namespace.slices.add(self._service, self._listener)
 
     def stop(self) -> None:
         self._update = self._failed = None
-        shared, self._shared = self._shared, None
-        if shared is not None:
-            shared.discard(self._service, self._listener)
+        namespace, self._namespace = self._namespace, None
+        if namespace is not None:
+            namespace.slices.discard(self._service, self._listener)
+            _NAMESPACES.release(self._clock, self._place)
 
     def _changed(self, slices: Sequence[Slice]) -> None:
         family: Family = self._family

@@ -138,14 +138,13 @@ class Slices:
         if self._synced:
             listener.changed(self.of(service))
 
-    def discard(self, service: str, listener: Listener) -> bool:
-        """Report no more. Return whether somebody else listens, to this service or another."""
+    def discard(self, service: str, listener: Listener) -> None:
+        """Report no more."""
         listeners = self._listeners.get(service, [])
         if listener in listeners:
             listeners.remove(listener)
         if not listeners:
             self._listeners.pop(service, None)
-        return bool(self._listeners)
 
     def of(self, service: str) -> list[Slice]:
         return list(self._services.get(service, {}).values())

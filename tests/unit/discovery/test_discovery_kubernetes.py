@@ -17,7 +17,6 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 from zope.interface.verify import verifyObject
 
-from metaproxy.discovery import kubernetes
 from metaproxy.discovery.kubernetes import Kubernetes
 from metaproxy.interfaces import IDiscovery
 from metaproxy.testing import FakeReport
@@ -69,9 +68,8 @@ def kubeconfig(server: Server, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture(autouse=True)
-def short(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A watch ends with its last cluster, at once."""
-    monkeypatch.setattr(kubernetes, "LINGER", 0.0)
+def ended() -> Iterator[None]:
+    """A watch ends with its last cluster, a turn later."""
     yield
     pytest_twisted.blockon(_turns())
 
@@ -129,10 +127,7 @@ async def test_clusters_of_a_namespace_share_a_watch_which_ends_with_the_last(se
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_new_configuration_goes_on_with_the_watch_of_the_one_before(
-    server: Server, kubeconfig: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(kubernetes, "LINGER", 5.0)
+async def test_a_cluster_that_replaces_another_goes_on_with_its_watch(server: Server, kubeconfig: str) -> None:
     server.slices = [slice_of("cart", "10.0.0.1")]
     report = FakeReport()
     one = Kubernetes("shop/cart", NET, kubeconfig)
@@ -141,8 +136,8 @@ async def test_a_new_configuration_goes_on_with_the_watch_of_the_one_before(
     one.stop()
     two = Kubernetes("shop/cart", NET, kubeconfig)
     two.start(report.update, report.failed)
+    await _turns()
     assert len(report.updates) == 2 and len(server.asked) == 2
-    monkeypatch.setattr(kubernetes, "LINGER", 0.0)
     two.stop()
 
 

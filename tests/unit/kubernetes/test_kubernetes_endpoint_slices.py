@@ -186,11 +186,12 @@ def test_who_comes_later_hears_at_once_what_is_known() -> None:
     assert late == [1]
 
 
-def test_the_last_who_leaves_is_known_as_such() -> None:
+def test_who_leaves_hears_no_more() -> None:
     told = Told()
-    one, two = Listener(print, print), Listener(print, print)
-    slices = Slices(told.clock)
-    slices.add("cart", one)
-    slices.add("stock", two)
-    assert slices.discard("cart", one) is True
-    assert slices.discard("stock", two) is False
+    late: list[int] = []
+    one = Listener(lambda found: late.append(len(found)), print)
+    told.slices.add("cart", one)
+    told.slices.discard("cart", one)
+    told.slices.synced()
+    told.clock.advance(0)
+    assert late == [] and told.heard == {"cart": [0], "stock": [0]}
