@@ -4,8 +4,9 @@ Writes the parts of the documentation that the code knows best: `make docs`.
 Lives here: the tables of docs/reference/configuration.md, between `<!-- options: SECTION -->` and `<!-- end -->`, and
 docs/reference/config.schema.json for editors, from metaproxy.config.model; the tables of plugins' options, between
 `<!-- plugin: KIND NAME -->` and `<!-- end -->`, from their constructors; those of metrics.md and access-log.md, from
-metaproxy.telemetry; interfaces.md and messages.md, which `interface_pages` makes. Tests check that all are up to date.
-Does not: any text that a person wrote; what stands outside of the marks is left as it is.
+metaproxy.telemetry; interfaces.md and messages.md, which `interface_pages` makes; mesh.md, which `mesh_pages` makes.
+Tests check that all are up to date. Does not: any text that a person wrote; what stands outside of the
+marks is left as it is.
 """
 
 from __future__ import annotations
@@ -109,7 +110,10 @@ def schema() -> str:
 
 if __name__ == "__main__":
     import interface_pages
+    import mesh_pages
 
+    mesh = REFERENCE / "mesh.md"
+    mesh.write_text(mesh_pages.page(mesh.read_text()))
     (REFERENCE / "interfaces.md").write_text(interface_pages.interfaces())
     (REFERENCE / "messages.md").write_text(interface_pages.messages())
     PAGE.write_text(page(PAGE.read_text()))

@@ -49,6 +49,36 @@ class Counted(TypedDict):
     refused: int
 
 
+class ObjectStatus(TypedDict):
+    """
+    What became of an object of `crds:`. state: accepted, refused, or kept, where the version before holds; reasons: why
+    it is not accepted; warnings: what is odd in it; notes: what is odd in what is made of it.
+    """
+
+    kind: str
+    namespace: str
+    name: str
+    place: str
+    state: str
+    reasons: list[str]
+    warnings: list[str]
+    notes: list[str]
+
+
+class MeshStatus(TypedDict):
+    """
+    What became of the objects of `crds:`. listeners: the names of those that are in force; clusters: how many are;
+    refused: what could not be put in force; warnings: what is not honoured.
+    """
+
+    source: str
+    objects: list[ObjectStatus]
+    listeners: list[str]
+    clusters: int
+    refused: list[str]
+    warnings: list[str]
+
+
 class Configuration(Protocol):
     """
     The configuration in force and the ways to change it. All that checks or applies one is run in `slices`, so that a
@@ -78,6 +108,9 @@ class Configuration(Protocol):
 
     def set_live(self, name: str, value: Scalar) -> list[str]:
         """Give a value of `runtime:` another one; None: the one that is written. Return the lines of what is wrong."""
+
+    def mesh_status(self) -> MeshStatus | None:
+        """Return what became of the objects of `crds:`; None when there is no such key."""
 
     def dump(self) -> dict[str, object]:
         """Return the configuration in force as JSON has it; secrets are masked."""

@@ -26,6 +26,7 @@ from metaproxy.admin.guard import Guard
 from metaproxy.admin.health import Healthz, Ready, ServerInfo
 from metaproxy.admin.index import Index
 from metaproxy.admin.log_levels import Logging, LoggingLevel
+from metaproxy.admin.mesh import Crds
 from metaproxy.admin.metrics import MetricsText, Stats
 from metaproxy.admin.page import Page, Static
 from metaproxy.admin.pause import Pause, Resume
@@ -59,7 +60,7 @@ def endpoints(view: View) -> list[Endpoint]:
         Listeners(view), Routes(view), Problems(view), Plugins(view), Check(view), Config(view), Reload(view),
         Drain(view), Quit(view), Runtime(view), RuntimeValue(view), Pause(view), Resume(view),
         FlowsNow(view), DrainEndpoint(view), EjectEndpoint(view), RestoreEndpoint(view),
-        Tap(view), Explain(view), Logging(view), LoggingLevel(view), Record(view),
+        Tap(view), Explain(view), Crds(view), Logging(view), LoggingLevel(view), Record(view),
     ]  # fmt: skip
     made = [Page(), *made, Static()]
     return [Index(made), *made]

@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from metaproxy.admin.roles import Counted, Difference, Refusal
+from metaproxy.admin.roles import Counted, Difference, MeshStatus, Refusal
 from metaproxy.app.difference import difference
 from metaproxy.app.parts import Part, clashes, together
 from metaproxy.app.process import settle_memory
@@ -77,6 +77,7 @@ class Application(Service):
         self.live: dict[str, Scalar] = {}
         self.defaults: Mapping[str, object] = {}
         self.admin_tls: AdminContexts | None = None
+        self.mesh: Callable[[], MeshStatus | None] | None = None
         self._open = False  # whether everybody who reaches the admin API may ask everything
         self._files: list[NamedFile] = []
         self._file_stamps: dict[Path, object] = {}
@@ -289,6 +290,10 @@ class Application(Service):
         if lines:
             self.live = before
         return lines
+
+    def mesh_status(self) -> MeshStatus | None:
+        """Return what became of the objects of `crds:`; None when there is no such key."""
+        return self.mesh() if self.mesh is not None else None
 
     def dump(self) -> dict[str, object]:
         """Return the configuration in force, with defaults, as JSON has it; secrets are masked."""

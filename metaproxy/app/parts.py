@@ -13,6 +13,9 @@ from dataclasses import dataclass, replace
 from metaproxy.config import model
 from metaproxy.config.schema.load import Problem
 
+CRDS = "crds"
+"""What the source of objects of Kubernetes is called."""
+
 
 @dataclass(frozen=True, slots=True)
 class Part:

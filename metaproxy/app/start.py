@@ -18,6 +18,7 @@ from twisted.logger import Logger
 
 from metaproxy.admin.roles import IReactor
 from metaproxy.app.application import Application, count_of
+from metaproxy.app.crds import Crds
 from metaproxy.app.process import must_be_free, raise_file_limit
 from metaproxy.app.service import ProxyService
 from metaproxy.config import model
@@ -71,6 +72,9 @@ def make_services(file: str, folders: Iterable[str]) -> MultiService:
     logs.setServiceParent(services)
     application.setServiceParent(services)
     proxy.setServiceParent(services)
+    crds = Crds(application, clock)
+    crds.setServiceParent(services)
+    application.mesh = crds.status
     admin = application.config.admin
     must_be_free(admin.listen)
     tls = application.admin_tls = AdminContexts(admin_options(admin.tls)) if admin.tls is not None else None

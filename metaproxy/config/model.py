@@ -35,6 +35,7 @@ from metaproxy.config.sections.cluster import (
     Outlier,
     Script,
 )
+from metaproxy.config.sections.crds import Crds
 from metaproxy.config.sections.listener import Chain, ChainMatch, Listener, ProxyProtocol
 from metaproxy.config.sections.process import Admin, Node, Overload, Record, SecretSource, Tokens
 from metaproxy.config.sections.rds import Rds
@@ -44,10 +45,10 @@ from metaproxy.config.sections.transport import AdminTls, Certificate, ClientTls
 
 __all__ = [
     "AccessLog", "Admin", "AdminTls", "Breaker", "Certificate", "Chain", "ChainMatch", "Check", "ClientTls",
-    "Cluster", "Config", "Connections", "CustomTag", "Endpoint", "HealthCheck", "Http", "KeepAlive", "Latency",
-    "Listener", "ListenerTracing", "Locality", "Mirror", "Mutations", "Node", "Outlier", "Overload", "PathRewrite",
-    "ProxyProtocol", "Rds", "Record", "Reply", "Retry", "Rewrite", "Route", "Script", "SecretSource", "ServerTls",
-    "Tokens", "Tracing",
+    "Cluster", "Config", "Connections", "Crds", "CustomTag", "Endpoint", "HealthCheck", "Http", "KeepAlive",
+    "Latency", "Listener", "ListenerTracing", "Locality", "Mirror", "Mutations", "Node", "Outlier", "Overload",
+    "PathRewrite", "ProxyProtocol", "Rds", "Record", "Reply", "Retry", "Rewrite", "Route", "Script", "SecretSource",
+    "ServerTls", "Tokens", "Tracing",
 ]  # fmt: skip
 
 
@@ -83,5 +84,8 @@ class Config(Section):
     tracing: Tracing | None = option(Nested(Tracing), "Where spans go.", None, "nowhere")
     listeners: tuple[Listener, ...] = option(ListOf(Nested(Listener)), "Where clients arrive.", ())
     clusters: tuple[Cluster, ...] = option(ListOf(Nested(Cluster)), "Where their requests go.", ())
+    crds: Crds | None = option(
+        Nested(Crds), "Objects of Kubernetes that give listeners and clusters besides.", None, "none"
+    )
     source: str = field(default="", compare=False)
     warnings: tuple[Problem, ...] = field(default=(), compare=False)

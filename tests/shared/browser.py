@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 
 from metaproxy.admin.guard import Guard
 from metaproxy.admin.resource import Endpoint, Root
-from metaproxy.admin.roles import Counted, Difference, IReactor, Names, Refusal
+from metaproxy.admin.roles import Counted, Difference, IReactor, MeshStatus, Names, Refusal
 from metaproxy.admin.service import AdminService
 from metaproxy.config.model import Config
 from metaproxy.config.schema.load import Problem, Scalar
@@ -46,6 +46,7 @@ class FakeConfiguration:
         self.live: dict[str, Scalar] = {}
         self._running = running
         self.slices = Slices(Clock())
+        self.mesh: MeshStatus | None = None
 
     def set_live(self, name: str, value: Scalar) -> list[str]:
         if value == "wrong":
@@ -82,6 +83,9 @@ class FakeConfiguration:
 
     def reload(self) -> list[str]:
         return self.apply_text(self.content)
+
+    def mesh_status(self) -> MeshStatus | None:
+        return self.mesh
 
     def dump(self) -> dict[str, object]:
         return {

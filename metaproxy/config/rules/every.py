@@ -11,6 +11,7 @@ from metaproxy.config.rules import (
     admin,
     certificates,
     cluster,
+    crds,
     detection,
     fit,
     listener,
@@ -31,4 +32,5 @@ RULES = all_of(
     addresses.RULES,
     fit.RULES,
     process.RULES,
+    crds.RULES,
 )

@@ -88,6 +88,23 @@ def _is_host(where: address.Address) -> bool:
     return version == (6 if where.family == socket.AF_INET6 else 4)
 
 
+class HostAddress(Leaf[str]):
+    """An address of the Internet Protocol, without a port."""
+
+    def parse(self, node: Node) -> str:
+        value = text(node)
+        try:
+            return str(ipaddress.ip_address(value))
+        except ValueError:
+            raise ValueError(f"{value!r} is not an IP address; write one such as 127.0.0.1") from None
+
+    def words(self) -> str:
+        return "an IP address"
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        return variable({"type": "string"}, definitions)
+
+
 class Listen(Address):
     """An address that the proxy listens at; no two may be the same."""
 

@@ -1,0 +1,135 @@
+"""
+A mesh that is written as objects of Kubernetes, as a source of listeners and clusters.
+
+Lives here: `Mesh`: contributing, and what became of each object. Does not: when to look (`crds`), objects and what is
+made of them (`metaproxy.mesh`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from twisted.logger import Logger
+
+from metaproxy.admin.roles import MeshStatus, ObjectStatus
+from metaproxy.app.application import Application
+from metaproxy.app.parts import CRDS, Part
+from metaproxy.config import model
+from metaproxy.mesh.folder import Folder
+from metaproxy.mesh.generator.generator import Generator
+from metaproxy.mesh.generator.node import node_of
+from metaproxy.mesh.objects.reading import Key
+from metaproxy.mesh.sections import Outcome, Sections
+from metaproxy.mesh.store import Status, Store
+
+log = Logger()
+
+Settings = tuple[model.Crds, model.Node]
+
+
+MAX_ALONE = 1000
+"""Sections that are tried one by one when all together are refused."""
+
+
+class Mesh:
+    """
+    Objects, and what is made of them. settings: what the configuration says, and of which node.
+    """
+
+    def __init__(self, application: Application, settings: Settings) -> None:
+        crds, node = settings
+        self.generator = Generator()
+        self.store = Store(self.generator)
+        self._application = application
+        self._crds = crds
+        self._sections = Sections()
+        self._folder = Folder(crds.folder, self.store) if crds.folder is not None else None
+        self._part = Part()
+        self._outcome = Outcome()
+        self._refused: list[str] = []
+        self._node = node_of(node.id, node.metadata, crds.bind, crds.application)
+
+    def look(self) -> None:
+        """Read what has changed, and contribute what follows from it. Run it in the application's slices."""
+        if self._folder is not None and self._folder.look():
+            self.contribute()
+
+    # -- contributing
+
+    def contribute(self) -> None:
+        """Have what is made of the objects now put in force. Run it in the application's slices."""
+        resources = self.generator.resources(self._node)
+        outcome = self._sections.of(resources, self._application.reading(CRDS))
+        self._log_new(self._outcome, outcome)
+        self._outcome = outcome
+        part = Part(tuple(outcome.listeners.values()), tuple(outcome.clusters.values()))
+        if part == self._part:
+            return
+        lines = self._application.contribute(CRDS, part)
+        self._refused = []
+        if not lines:
+            self._part = part
+            return
+        self._refused = self._one_by_one(part) or lines
+
+    def _one_by_one(self, whole: Part) -> list[str]:
+        """
+        Contribute what of a part can be: clusters at once, then each new listener. Return why others can't be, such as
+        an address that another process has.
+        """
+        kept = {one.name: one for one in self._part.listeners}
+        lines: list[str] = []
+        same = [one for one in whole.listeners if kept.get(one.name) == one]
+        clusters = tuple({one.name: one for one in (*self._part.clusters, *whole.clusters)}.values())
+        self._take(Part(tuple(same), clusters), lines)
+        for one in whole.listeners[:MAX_ALONE]:
+            if one not in same:
+                self._take(replace(self._part, listeners=(*self._part.listeners, one)), lines)
+        self._take(replace(self._part, clusters=whole.clusters), lines)
+        return lines
+
+    def _take(self, part: Part, lines: list[str]) -> None:
+        found = self._application.contribute(CRDS, part)
+        lines += found
+        if not found:
+            self._part = part
+
+    def _log_new(self, before: Outcome, after: Outcome) -> None:
+        for text in after.refused:
+            if text not in before.refused:
+                log.error("{source}: {text}", source=CRDS, text=text)
+        for text in after.warnings:
+            if text not in before.warnings:
+                log.warn("{source}: {text}", source=CRDS, text=text)
+
+    # -- what became of the objects
+
+    def status(self) -> MeshStatus:
+        """Return what became of each object."""
+        notes = self.generator.notes(self._node)
+        return {
+            "source": str(self._crds.folder),
+            "objects": [_shown(one, notes.get(one.key, []) if one.key is not None else []) for one in self._sorted()],
+            "listeners": [one.name for one in self._part.listeners],
+            "clusters": len(self._part.clusters),
+            "refused": [*self._refused, *self._outcome.refused],
+            "warnings": self._outcome.warnings,
+        }
+
+    def _sorted(self) -> list[Status]:
+        nothing = Key("", "", "")
+        return sorted(self.store.status(), key=lambda one: (one.key or nothing, one.place))
+
+
+def _shown(status: Status, notes: list[str]) -> ObjectStatus:
+    kind, namespace, name = status.key or Key("", "", "")
+    return {
+        "kind": kind,
+        "namespace": namespace,
+        "name": name,
+        "place": status.place,
+        "state": status.state.value,
+        "reasons": list(status.reasons),
+        "warnings": list(status.warnings),
+        "notes": notes,
+    }
