@@ -68,6 +68,11 @@ class ConnectionSettings:
         self.max_requests = max_requests
         self.max_frame = max_frame
 
+    def tls_for(self, endpoint: Endpoint) -> UpstreamTls | None:
+        """How an endpoint is spoken to; None: without TLS."""
+        tls = self.tls
+        return tls if tls is not None and tls.meant_for(endpoint.metadata) else None
+
 
 class ClusterMonitor(Protocol):
     """Who finds out about the endpoints of a cluster while it is in force: checks, outlier detection, discovery."""

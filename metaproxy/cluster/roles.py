@@ -9,7 +9,7 @@ while it is paused). Does not: behaviour.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from twisted.internet.interfaces import IReactorTime
@@ -45,6 +45,9 @@ class UpstreamTls(Protocol):
     def patience(self) -> float: ...
     @property
     def names(self) -> frozenset[str]: ...
+
+    def meant_for(self, metadata: Mapping[str, str]) -> bool:
+        """Whether an endpoint with these metadata is spoken to so; else without TLS."""
 
 
 class WaitingExchange(Protocol[C]):

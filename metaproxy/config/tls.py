@@ -49,7 +49,7 @@ def client_tls(spec: model.ClientTls, patience: float, offered: Sequence[str] = 
     context = client_context(
         spec.ca, pair, spec.verify, not names, spec.min_version, spec.ciphers, spec.alpn or offered
     )
-    return ClientTls(context, spec.server_name, patience, names)
+    return ClientTls(context, spec.server_name, patience, names, spec.when)
 
 
 class Contexts(Protocol):

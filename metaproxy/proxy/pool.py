@@ -208,7 +208,7 @@ class Pool:
         connection = self._class(self, profile)  # first: a codec may fail to make a session
         breaker.connections += 1
         self.connections.add(connection)
-        tls = self.settings.tls
+        tls = self.settings.tls_for(self.endpoint)
         protocol: ConnectingProtocol = connection
         if tls is not None:
             protocol = TlsTransport(

@@ -285,7 +285,7 @@ class _Check:
 
     def _next(self) -> None:
         probe = self._probe = self._left.pop(0)(self._cluster, self._endpoint, self._told)
-        tls, where = self._cluster.connections.tls, probe.where()
+        tls, where = self._cluster.connections.tls_for(self._endpoint), probe.where()
         behind: ConnectingProtocol = probe
         if tls is not None and probe.secured:
             behind = TlsTransport(tls, probe, self._network.clock, probe.connectionFailed, where.host)

@@ -72,11 +72,12 @@ class ServiceEndpoint:
 
     @property
     def secured(self) -> bool:
-        return self._cluster.connections.tls is not None
+        return self._cluster.connections.tls_for(self._endpoint) is not None
 
     def connector(self) -> _Connector:
-        settings = self._cluster.connections
-        return _Connector(self._reactor, self._cluster, self._endpoint, settings.tls, settings.connect_timeout)
+        settings, endpoint = self._cluster.connections, self._endpoint
+        tls = settings.tls_for(endpoint)
+        return _Connector(self._reactor, self._cluster, endpoint, tls, settings.connect_timeout)
 
     def end(self, well: bool) -> None:
         self._cluster.breaker.requests -= 1

@@ -40,10 +40,11 @@ class ServerTls:
 class ClientTls:
     """
     A cluster's side. server_name: what its servers' certificates must name, None for the host that is dialled;
-    names: alternative names of which a certificate must have one, in the place of that; () for any.
+    names: alternative names of which a certificate must have one, in the place of that; () for any. when: metadata of
+    the endpoints that it is for; the others are spoken to without TLS.
     """
 
-    __slots__ = ("context", "names", "patience", "server_name")
+    __slots__ = ("context", "names", "patience", "server_name", "when")
 
     def __init__(
         self,
@@ -51,11 +52,16 @@ class ClientTls:
         server_name: str | None = None,
         patience: float = 10.0,
         names: Collection[str] = (),
+        when: Mapping[str, str] | None = None,
     ) -> None:
         self.context = context
         self.server_name = server_name
         self.patience = patience
         self.names = frozenset(names)
+        self.when = dict(when or {})
+
+    def meant_for(self, metadata: Mapping[str, str]) -> bool:
+        return all(metadata.get(key) == value for key, value in self.when.items())
 
 
 class Owner(Protocol):

@@ -8,13 +8,14 @@ Lives here: sections of `model`. Does not: making contexts of certificates (`con
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from metaproxy.config.schema.addresses import File
 from metaproxy.config.schema.numbers import Duration, Flag, Whole
-from metaproxy.config.schema.shape import ListOf, Nested, Section, option
-from metaproxy.config.schema.texts import Choice, Text
+from metaproxy.config.schema.shape import ListOf, MapOf, Nested, Section, option
+from metaproxy.config.schema.texts import Choice, Text, Value
 from metaproxy.units import Seconds
 
 
@@ -66,6 +67,12 @@ class ClientTls(Section):
     alpn: tuple[str, ...] = option(ListOf(Text(255)), "Protocols to agree on, the preferred one first.", ())
     certificate: Path | None = option(File(), "The proxy's own, with its chain, PEM.", None)
     key: Path | None = option(File(), "Its key, PEM, without a passphrase.", None)
+    when: Mapping[str, str] = option(
+        MapOf(Value(), "KEY"),
+        "Only towards endpoints whose metadata have all of these values (`tlsMode: istio`); to others without TLS.",
+        {},
+        "every endpoint",
+    )
     verify: bool = option(Flag(), "Check the servers' certificates; without it anybody can be the server.", True)
     min_version: str = option(Choice("1.2", "1.3"), "Of TLS.", "1.2")
     ciphers: str = option(Text(empty=True), "Of TLS 1.2, in OpenSSL's words.", "", "those of Python")

@@ -18,6 +18,8 @@ from present import present
 from reel import Reel, frame, frames
 from twisted.internet.task import Clock
 
+from metaproxy.cluster.cluster import ConnectionSettings
+from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.proxy.certificates import Pair, client_context, server_context
 from metaproxy.proxy.downstream import Downstream
 from metaproxy.proxy.tls import ClientTls, ServerTls, TlsTransport
@@ -552,3 +554,23 @@ def test_what_both_agreed_on_is_a_fact(chest: Chest) -> None:
     client.set_alpn_protocols(["http/1.1"])
     connect(stage, client)
     assert facts(stage)["tls.alpn"] == "http/1.1"
+
+
+def test_only_endpoints_with_its_metadata_are_spoken_to_over_tls(chest: Chest) -> None:
+    stage = Stage(endpoints=2)
+    context = client_context(verify=False)
+    stage.cluster.connections.tls = ClientTls(context, "proxy.example.org", when={"tlsMode": "istio"})
+    stage.endpoints[0].metadata = {"tlsMode": "istio", "version": "v1"}
+    stage.endpoints[1].metadata = {"tlsMode": "disabled"}
+    client = stage.client()
+    stage.say(client, call(1) + call(2))
+    plain = [wire for wire in stage.network.upstreams if wire.take() == call(1)]
+    assert len(stage.network.upstreams) == 2 and len(plain) == 1
+
+
+def test_of_a_cluster_that_is_asked_as_a_service_the_same_holds(chest: Chest) -> None:
+    tls = ClientTls(client_context(verify=False), when={"tlsMode": "istio"})
+    connections = ConnectionSettings(tls=tls)
+    assert connections.tls_for(Endpoint("127.0.0.1:1", metadata={"tlsMode": "istio"})) is tls
+    assert connections.tls_for(Endpoint("127.0.0.1:1")) is None
+    assert ConnectionSettings().tls_for(Endpoint("127.0.0.1:1")) is None
