@@ -22,10 +22,11 @@ class Options(usage.Options):
         "A layer-7 proxy for any protocol. Signals: SIGHUP reloads, SIGUSR1 reopens logs, SIGTERM drains and ends."
     )
     optParameters = [
-        ["config", "c", None, "The configuration file (YAML)."],
+        ["config", "c", None, "The configuration file (YAML), or an Envoy bootstrap (YAML, JSON)."],
     ]
     optFlags = [
         ["check", None, "Check the configuration, print what is wrong, and exit with 0 or 1."],
+        ["lenient", None, "Of an Envoy bootstrap: warn of what can't be honoured, in the place of refusing it."],
     ]
 
     def __init__(self) -> None:
@@ -49,7 +50,7 @@ class Options(usage.Options):
 
     def _check(self) -> None:
         try:
-            report = check_file(self["config"], self["plugins"])
+            report = check_file(self["config"], self["plugins"], bool(self["lenient"]))
         except ConfigErrors as errors:
             sys.stderr.write(f"{errors}\n")
             raise SystemExit(1) from None
@@ -60,7 +61,7 @@ class Options(usage.Options):
 def makeService(options: Options) -> MultiService:
     """Raises SystemExit with the configuration's errors on standard error."""
     try:
-        return make_services(options["config"], options["plugins"])
+        return make_services(options["config"], options["plugins"], bool(options["lenient"]))
     except (ConfigErrors, OSError) as errors:
         sys.stderr.write(f"{errors}\n")
         raise SystemExit(1) from None

@@ -31,7 +31,7 @@ from metaproxy.config.check import Problem, check, plugin_folders
 from metaproxy.config.masking import as_data
 from metaproxy.config.named_files import Confinement, NamedFile, named_files
 from metaproxy.config.rules.secrets import secret_of
-from metaproxy.config.schema.load import Scalar, read
+from metaproxy.config.schema.load import Loader, Scalar, load_own, read
 from metaproxy.config.slices import Slices, in_reactor
 from metaproxy.config.tls import AdminContexts, CertificateError, admin_options
 from metaproxy.config.value_check import check_value
@@ -60,9 +60,16 @@ class Application(Service):
     name = "configuration"
 
     def __init__(
-        self, file: str, folders: Iterable[str], proxy: ProxyService, builder: Builder, reactor: IReactorTime
+        self,
+        file: str,
+        folders: Iterable[str],
+        proxy: ProxyService,
+        builder: Builder,
+        reactor: IReactorTime,
+        loader: Loader = load_own,
     ) -> None:
         self.file = file
+        self._loader = loader
         self._source = Source(file)
         self._folder = Path(file).absolute().parent
         self.config = self._base = model.Config()
@@ -203,7 +210,7 @@ class Application(Service):
         self._refusals.drop()
         self.live = {name: value for name, value in self.live.items() if name in config.runtime}
         written = source.text is not None and self.live
-        self.defaults = written_runtime(source.text or "", self.file) if written else dict(config.runtime)
+        self.defaults = written_runtime(source.text or "", self.file, self._loader) if written else dict(config.runtime)
 
     def _in_force(self, config: model.Config, stamps: Mapping[Path, object]) -> None:
         """stamps: of the files that it refers to, from before they were read."""
@@ -270,7 +277,7 @@ class Application(Service):
         known = [cluster.name for part in self._parts.values() for cluster in part.clusters]
         return check(
             text, source, plugins, folder=self._folder, injected=injected, runtime=self.live, confined=confined,
-            clusters=known,
+            clusters=known, loader=self._loader,
         )  # fmt: skip
 
     # -- live values

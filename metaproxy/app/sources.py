@@ -15,7 +15,7 @@ from pathlib import Path
 from metaproxy.admin.roles import Refusal
 from metaproxy.config import model, references
 from metaproxy.config.named_files import Confinement
-from metaproxy.config.schema.load import load
+from metaproxy.config.schema.load import Loader, load_own
 from metaproxy.plugins import Registry
 
 
@@ -65,9 +65,9 @@ class Refusals:
         return next(reversed(self._by_source.values()), None)
 
 
-def written_runtime(text: str | bytes, file: str) -> dict[str, object]:
+def written_runtime(text: str | bytes, file: str, loader: Loader = load_own) -> dict[str, object]:
     """Return `runtime:` as a text that is right has it, without the values that were changed live."""
-    root, _ = load(text, file)
+    root = loader(text, file, None, None).root
     table = root.value.get("runtime") if root is not None and isinstance(root.value, dict) else None
     if table is None or not isinstance(table.value, dict):
         return {}

@@ -21,6 +21,7 @@ from metaproxy.app.application import Application, count_of
 from metaproxy.app.crds import Crds
 from metaproxy.app.process import must_be_free, raise_file_limit
 from metaproxy.app.service import ProxyService
+from metaproxy.app.texts import loader_of
 from metaproxy.config import model
 from metaproxy.config.build import Builder
 from metaproxy.config.check import ConfigErrors, Problem, check, plugin_folders
@@ -33,14 +34,16 @@ from metaproxy.telemetry.access_log.filter import LogFiles
 log = Logger()
 
 
-def check_file(file: str, folders: Iterable[str]) -> str:
-    """Return a report of a configuration that is right, with its warnings. Raises ConfigErrors."""
+def check_file(file: str, folders: Iterable[str], lenient: bool = False) -> str:
+    """
+    Return a report of a configuration that is right, with its warnings. Raises ConfigErrors. lenient: see `texts`.
+    """
     try:
         text = read(file)
     except OSError as error:
         raise ConfigErrors([Problem(file, 1, 1, "", str(error.strerror))]) from error
     registry = Registry([*plugin_folders(text, file), *folders])
-    config, problems = check(text, file, registry)
+    config, problems = check(text, file, registry, loader=loader_of(lenient))
     try_unused(registry, {"clock": Clock(), "node": model.Node()})
     # The cause first: what a configuration misses may be in a file that can't be loaded.
     problems = [*dict.fromkeys([*file_problems(registry.errors), *problems])]
@@ -51,8 +54,11 @@ def check_file(file: str, folders: Iterable[str]) -> str:
     return f"{warnings}{file}: {found}; nothing is wrong\n"
 
 
-def make_services(file: str, folders: Iterable[str]) -> MultiService:
-    """Make all that `twistd metaproxy` runs. Raises ConfigErrors, or OSError for an address that can't be had."""
+def make_services(file: str, folders: Iterable[str], lenient: bool = False) -> MultiService:
+    """
+    Make all that `twistd metaproxy` runs. lenient: see `texts`. Raises ConfigErrors, or OSError for an address that
+    can't be had.
+    """
     from twisted.internet import reactor
 
     from metaproxy.admin.service import AdminService
@@ -64,7 +70,7 @@ def make_services(file: str, folders: Iterable[str]) -> MultiService:
     registry = Registry()
     proxy = ProxyService(Network(clock, FlushQueue(clock)), registry)
     logs = LogFiles(clock)
-    application = Application(file, folders, proxy, Builder(registry, clock, logs), clock)
+    application = Application(file, folders, proxy, Builder(registry, clock, logs), clock, loader_of(lenient))
     _first(application)
     for path, trace in registry.errors.items():
         log.error("plugin {path} can't be loaded:\n{trace}", path=path, trace=trace)

@@ -21,12 +21,15 @@ def add(commands: Commands, common: ArgumentParser) -> None:
     made.add_argument(
         "--plugins", metavar="FOLDER", action="append", default=[], help="a drop-in folder, besides its own"
     )
+    made.add_argument(
+        "--lenient", action="store_true", help="of an Envoy bootstrap: warn of what can't be honoured, don't refuse it"
+    )
     made.set_defaults(run=run)
 
 
 def run(given: Namespace, admin: Admin, output: Output) -> int:
     try:
-        report = check_file(given.file, given.plugins)
+        report = check_file(given.file, given.plugins, given.lenient)
     except ConfigErrors as errors:
         if output.as_json:
             output.json({"valid": False, "errors": [str(one) for one in errors.problems]})

@@ -18,7 +18,7 @@ from metaproxy.config import model
 from metaproxy.config.named_files import Confinement, NamedFile, named_files, place
 from metaproxy.config.plugin_problems import file_problems
 from metaproxy.config.rules.every import RULES
-from metaproxy.config.schema.load import ConfigErrors, Node, Problem, Scalar, load
+from metaproxy.config.schema.load import ConfigErrors, Loader, Node, Problem, Scalar, load, load_own
 from metaproxy.config.schema.reading import BROKEN, Broken, Enough, Reading
 from metaproxy.config.schema.registry import NoPlugins, Plugins
 from metaproxy.config.schema.shape import Nested
@@ -39,6 +39,7 @@ def check(
     runtime: Mapping[str, Scalar] | None = None,
     confined: Confinement | None = None,
     clusters: Iterable[str] = (),
+    loader: Loader = load_own,
 ) -> tuple[model.Config | None, list[Problem]]:
     """
     The configuration, or None and all that is wrong with the text, in the order of the file. Raises nothing.
@@ -46,11 +47,13 @@ def check(
     filename: as errors and `Config.source` have it; folder: what relative paths start from, the file's by default;
     environ: the variables, the process's by default; injected: what plugins' constructors get besides their options,
     here and when they are built in earnest; a clock that stands still by default; runtime: values that were changed
-    live, in the place of those of `runtime:`; confined: refuses files; clusters: names of those that others give.
+    live, in the place of those of `runtime:`; confined: refuses files; clusters: names of those that others give;
+    loader: what makes a tree of the text.
     Codecs, filters and balancers are built and forgotten again.
     """
     environ = os.environ if environ is None else environ
-    root, problems = load(text, filename, environ, runtime)
+    loaded = loader(text, filename, environ, runtime)
+    root, problems = loaded.root, loaded.problems
     if root is None:
         return None, problems
     reading = Reading(
@@ -69,13 +72,18 @@ def check(
         _files_are_allowed(config, root, reading, registry, confined)
     except Enough:
         pass
-    problems = sorted({*problems, *reading.problems}, key=lambda problem: (problem.line, problem.column, problem.path))
+    problems = _sorted(*problems, *map(loaded.moved, reading.problems))
     if problems or config is BROKEN:
         # What a file that can't be loaded was to bring is missing for that reason: it comes first.
         causes = file_problems(registry.errors) if reading.unknown_plugins else []
         return None, [*causes, *problems]
-    warnings = sorted(reading.warnings, key=lambda problem: (problem.line, problem.column, problem.path))
+    warnings = _sorted(*loaded.warnings, *map(loaded.moved, reading.warnings))
     return replace(config, source=filename, warnings=tuple(warnings)), []
+
+
+def _sorted(*problems: Problem) -> list[Problem]:
+    """Each once, in the order of the file."""
+    return sorted(set(problems), key=lambda problem: (problem.line, problem.column, problem.path))
 
 
 def _plugins_are_allowed(root: Node, reading: Reading, confined: Confinement | None) -> None:

@@ -6,7 +6,7 @@ Lives here: `balancer_of`, `zone_aware`. Does not: localities' weights themselve
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from metaproxy.envoy.fields import Extension, Fields, number, shown_seconds
@@ -66,9 +66,18 @@ def _first_known(policy: Fields, balanced: Balanced) -> None:
         translate = _NEW.get(extension.type)
         if translate is not None and extension.config is not None:
             translate(extension.config, balanced)
+            _give_up(other for other in listed if other is not extension)
             return
+    _give_up(listed)
     names = ", ".join(one.type or one.name for one in listed) or "nothing"
     policy.report.unhonoured(policy.path, f"metaproxy has none of these policies: {names}; {_hint(listed)}")
+
+
+def _give_up(others: Iterable[Extension]) -> None:
+    """Those that are not used are not looked at."""
+    for one in others:
+        if one.config is not None:
+            one.config.give_up()
 
 
 def _hint(listed: list[Extension]) -> str:

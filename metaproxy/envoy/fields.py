@@ -39,6 +39,7 @@ class Fields:
         self._descriptors = message.DESCRIPTOR.fields_by_name
         self._read: set[str] = set()
         self._within: dict[str, list[Fields]] = {}
+        self._given_up = False
 
     @property
     def type(self) -> str:
@@ -88,6 +89,15 @@ class Fields:
         for name in names:
             assert name in self._descriptors, name
             self._read.add(name)
+
+    def leave(self, name: str) -> None:
+        """Report nothing of what is within a field: another `Fields` of the same messages did."""
+        self._read.add(name)
+        self._within.pop(name, None)
+
+    def give_up(self) -> None:
+        """Report no field of this message: that all of it is beyond metaproxy is reported where it is packed."""
+        self._given_up = True
 
     def require(self, name: str) -> bool:
         """Report a field that must be set and is not. Return whether it is."""
@@ -297,6 +307,8 @@ class Fields:
 
     def close(self) -> None:
         """Report what is set and was not read, here and within."""
+        if self._given_up:
+            return
         for field, _ in self.message.ListFields():
             if field.name not in self._read:
                 text = f"metaproxy can't honour this: it has nothing for {self.message.DESCRIPTOR.name}.{field.name}"

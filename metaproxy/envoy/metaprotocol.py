@@ -285,7 +285,10 @@ def _tracing(config: Fields, chain: Chain) -> None:
     plain = sampling_of(tracing, chain)
     plain["max_tag_length"] = tracing.whole("max_tag_length", 256)
     provide_tracer(tracing, chain)
-    chain.section["tracing"] = plain
+    if chain.context.tracing is None:
+        tracing.report.warn(tracing.path, "no tracer anywhere; spans would go nowhere, and none are made")
+    else:
+        chain.section["tracing"] = plain
 
 
 def sampling_of(tracing: Fields, chain: Chain) -> Plain:

@@ -134,6 +134,8 @@ class Table(Generic[T]):
         kind = extension.type or self.names.get(extension.name, "")
         translator = self.types.get(kind)
         if translator is None:
+            if extension.config is not None:
+                extension.config.give_up()
             return None
         config = extension.config
         if config is None:

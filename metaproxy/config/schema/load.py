@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
@@ -150,6 +150,44 @@ def read(path: str | Path) -> bytes:
     """The bytes of a configuration's file, one more than are allowed at most. Raises OSError."""
     with open(path, "rb") as file:
         return file.read(MAX_BYTES + 1)
+
+
+def _unmoved(problem: Problem) -> Problem:
+    return problem
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """
+    What a text is as a tree. root: None where it can't be read; problems: what is wrong with it; warnings: what is odd;
+    moved: says where a problem of the tree stands in the text, of which the tree may be a translation.
+    """
+
+    root: Node | None
+    problems: list[Problem]
+    warnings: list[Problem] = field(default_factory=list)
+    moved: Callable[[Problem], Problem] = _unmoved
+
+
+Loader = Callable[[str | bytes, str, "Mapping[str, str] | None", "Mapping[str, Scalar] | None"], Loaded]
+"""As `load`: (text, filename, environ, runtime) -> what it is."""
+
+
+def load_own(
+    text: str | bytes,
+    filename: str,
+    environ: Mapping[str, str] | None = None,
+    runtime: Mapping[str, Scalar] | None = None,
+) -> Loaded:
+    """A text in our own form; see `load`."""
+    return Loaded(*load(text, filename, environ, runtime))
+
+
+def fill_live(root: Node, filename: str, runtime: Mapping[str, Scalar]) -> list[Problem]:
+    """Put the values of `runtime:` where a tree asks for them; see `load`. Return what is wrong with that."""
+    tree = _Tree(filename, None)
+    _Live(tree, root, runtime).fill()
+    return tree.problems
 
 
 def load(

@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 from envoy_messages import errors, proxy, warnings
 
+from metaproxy.envoy.report import Report
+from metaproxy.envoy.tables import Context
+
 DUBBO = """
 stat_prefix: x
 protocol: {name: dubbo, codec: {name: aeraki.meta_protocol.codec.dubbo}}
@@ -365,13 +368,16 @@ def test_filters_without_a_router_are_odd() -> None:
 
 
 def test_tracing_has_three_shares() -> None:
+    tracer: dict[str, object] = {"exporter": "zipkin"}
     outcome = proxy(
         DUBBO
         + """
 tracing: {client_sampling: {value: 50}, random_sampling: {value: 1.5}, verbose: true, max_tag_length: 64}
-"""
+""",
+        Context(Report(), tracer=tracer),
     )
     assert errors(outcome) == []
+    assert outcome.tracing == tracer
     assert outcome.sections[0]["tracing"] == {
         "direction": "outbound",
         "sampling": 1.5,
@@ -379,3 +385,24 @@ tracing: {client_sampling: {value: 50}, random_sampling: {value: 1.5}, verbose: 
         "overall_sampling": 100,
         "max_tag_length": 64,
     }
+
+
+def test_without_a_tracer_anywhere_nothing_is_traced_with_a_warning() -> None:
+    outcome = proxy(DUBBO + "tracing: {}")
+    assert errors(outcome) == []
+    assert "tracing" not in outcome.sections[0]
+    assert len(warnings(outcome)) == 1
+
+
+def test_an_unknown_tracer_and_logger_are_named_once_each() -> None:
+    outcome = proxy(
+        DUBBO
+        + """
+tracing: {provider: {name: acme, typed_config: {"@type": type.googleapis.com/envoy.config.trace.v3.SkyWalkingConfig,
+  client_config: {service_name: x}}}}
+access_log: [{name: acme, typed_config: {
+  "@type": type.googleapis.com/envoy.extensions.access_loggers.wasm.v3.WasmAccessLog, config: {name: x}}}]
+"""
+    )
+    paths = [one.path.partition(".typed_config.")[2] for one in outcome.report.errors]
+    assert paths == ["access_log[0].typed_config", "tracing.provider.typed_config"]
