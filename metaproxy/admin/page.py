@@ -33,10 +33,10 @@ that a client chose could not run as a script even if the page showed it as mark
 _HEADERS = {"Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer"}
 
 
-def read() -> dict[str, AdminResponse]:
-    """The files by name."""
+def read(package: str = "metaproxy.admin") -> dict[str, AdminResponse]:
+    """The files of a package's page by name."""
     found = {}
-    for file in files("metaproxy.admin").joinpath("static").iterdir():
+    for file in files(package).joinpath("static").iterdir():
         content_type = TYPES.get(PurePath(file.name).suffix)
         if content_type is not None:
             found[file.name] = AdminResponse(file.read_bytes(), content_type, headers=_HEADERS)

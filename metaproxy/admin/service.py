@@ -1,7 +1,7 @@
 """
 The admin API's server: one HTTP port, or a socket in a folder.
 
-Lives here: `AdminService`, the list of endpoints, the bound of a request's body. Does not: endpoints.
+Lives here: `AdminService`, the list of endpoints. Does not: endpoints; the bound of a request's body (`site`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from twisted.internet.endpoints import SSL4ServerEndpoint, TCP4ServerEndpoint, T
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.server import Request, Site
 
 from metaproxy.admin.configuration import Check, Config, ConfigDump, Plugins, Reload
 from metaproxy.admin.control import Drain, Quit
@@ -32,9 +31,10 @@ from metaproxy.admin.page import Page, Static
 from metaproxy.admin.pause import Pause, Resume
 from metaproxy.admin.problems import Problems
 from metaproxy.admin.record import Record
-from metaproxy.admin.resource import Endpoint, Root, encoded
+from metaproxy.admin.resource import Endpoint, Root
 from metaproxy.admin.roles import Configuration, IReactor
 from metaproxy.admin.runtime import Runtime, RuntimeValue
+from metaproxy.admin.site import AdminSite, BoundedRequest
 from metaproxy.admin.tap import Tap
 from metaproxy.admin.traffic import Clusters, Listeners, Routes
 from metaproxy.admin.view import View
@@ -47,8 +47,6 @@ from metaproxy.telemetry.metrics.collector import Metrics
 
 log = Logger()
 
-MAX_BODY = 16 << 20
-"""Bytes of a request's body; as much as a configuration may have."""
 IDLE = 60.0
 """Seconds that a connection may be silent."""
 
@@ -64,53 +62,6 @@ def endpoints(view: View) -> list[Endpoint]:
     ]  # fmt: skip
     made = [Page(), *made, Static()]
     return [Index(made), *made]
-
-
-class BoundedRequest(Request):
-    """Refuses a body over MAX_BODY on its head, or as soon as there is more."""
-
-    _left = MAX_BODY
-    _refused = False
-
-    def gotLength(self, length: int | None) -> None:
-        super().gotLength(0 if length is not None and length > MAX_BODY else length)
-        # Every body is taken as it is. Twisted would read that of a form for its fields, and `curl --data` says form.
-        self.requestHeaders.removeHeader(b"content-type")
-        if length is not None and length > MAX_BODY:
-            self._too_long()
-
-    def handleContentChunk(self, data: bytes) -> None:
-        self._left -= len(data)
-        if self._left < 0:
-            self._too_long()
-        if not self._refused:
-            super().handleContentChunk(data)
-
-    def _too_long(self) -> None:
-        if self._refused:
-            return
-        self._refused = True
-        self.requestHeaders.removeHeader(b"expect")  # or the client would be asked to go on
-        body = encoded({"error": f"a body of more than {MAX_BODY} bytes", "where": "body"})
-        self.channel.write(
-            b"HTTP/1.1 413 Content Too Large\r\nContent-Type: application/json\r\nConnection: close\r\n"
-            b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
-        )
-        self.channel.loseConnection()
-
-    def process(self) -> None:
-        if not self._refused:
-            super().process()
-
-
-class AdminSite(Site):
-    """Writes no log line for each request; those that change something are logged where they are answered."""
-
-    displayTracebacks = False
-    noisy = False
-
-    def log(self, request: object) -> None:
-        """See the class."""
 
 
 class AdminService(Service):

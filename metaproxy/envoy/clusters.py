@@ -14,6 +14,7 @@ from metaproxy.envoy.cluster_types import endpoints_from
 from metaproxy.envoy.fields import Extension, Fields, shown_seconds, without_empty
 from metaproxy.envoy.health_checks import health_check_of
 from metaproxy.envoy.limits import breaker_of, outlier_of
+from metaproxy.envoy.own_sections import carried_cluster
 from metaproxy.envoy.tables import PROTOCOL_OPTIONS, UPSTREAM_SOCKETS, Context, Plain
 from metaproxy.envoy.translated import Translated, own_keys, translated
 
@@ -30,6 +31,9 @@ def translate_cluster(cluster: Message, context: Context, path: str = "") -> Tra
 
 
 def _cluster(fields: Fields, context: Context) -> list[Plain]:
+    carried = carried_cluster(fields)
+    if carried is not None:
+        return [context.place(carried, fields.path)]
     fields.require("name")
     section: Plain = {"name": fields.text("name")}
     balanced = balancer_of(fields)

@@ -14,7 +14,7 @@ from pkgutil import iter_modules
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.message import Message
 
-from metaproxy.envoy import aeraki
+from metaproxy.envoy import aeraki, own_messages
 
 PREFIX = "type.googleapis.com/"
 TYPED_STRUCTS = ("udpa.type.v1.TypedStruct", "xds.type.v3.TypedStruct")
@@ -37,6 +37,9 @@ def full_name(type_url: str) -> str:
 @cache
 def package_loaded(package: str) -> bool:
     """Import all messages of a protobuf package such as envoy.config.core.v3. Return whether there are any."""
+    if package == own_messages.PACKAGE:
+        own_messages.load()
+        return True
     if package == aeraki.PACKAGE.removesuffix(".") or package.startswith(aeraki.PACKAGE):
         aeraki.load()
         return True

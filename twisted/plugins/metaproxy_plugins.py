@@ -6,6 +6,9 @@ from metaproxy.interfaces import ICodec, IDiscovery, IFilter, ILoadBalancer
 from metaproxy.plugins import Declaration
 
 metaproxy = ServiceMaker("metaproxy", "metaproxy.tap", "A layer-7 proxy for any protocol.", "metaproxy")
+metaproxy_control = ServiceMaker(
+    "metaproxy-control", "metaproxy.control.tap", "A control plane for many proxies.", "metaproxy-control"
+)
 
 auto = Declaration(ICodec, "auto", "metaproxy.codecs.auto.Auto")
 brpc = Declaration(ICodec, "brpc", "metaproxy.codecs.brpc.Brpc")

@@ -7,7 +7,7 @@ import pytest
 from browser import Connection, Desk
 
 from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, HttpError, Root, as_json, as_time, nearest
-from metaproxy.admin.service import MAX_BODY
+from metaproxy.admin.site import MAX_BODY
 
 
 class Nobody:

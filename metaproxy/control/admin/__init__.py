@@ -1,0 +1,1 @@
+"""The admin API of a control plane: the fleet as JSON, metrics, and a page."""

@@ -1,0 +1,1 @@
+"""Where documents come from: a folder, etcd, Kubernetes. Each gives texts by path, and says when they changed."""

@@ -1,0 +1,131 @@
+"""
+The process of a control plane: its settings, its source, its servers.
+
+Lives here: `make_services`, `check`. Does not: options of the command line (`tap`).
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from twisted.application.service import MultiService, Service
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import Clock
+
+from metaproxy.admin.guard import Guard
+from metaproxy.admin.resource import Root
+from metaproxy.admin.roles import IReactor
+from metaproxy.config.schema.load import ConfigErrors, Problem, read
+from metaproxy.config.tls import AdminContexts, CertificateError, admin_options
+from metaproxy.control.admin.service import endpoints
+from metaproxy.control.documents import read_document
+from metaproxy.control.fleet import Fleet
+from metaproxy.control.http_server import HttpServer
+from metaproxy.control.plan import Plan
+from metaproxy.control.plane import Plane
+from metaproxy.control.server import Control
+from metaproxy.control.settings import FILE, Settings, read_settings
+from metaproxy.control.sources.folder import Folder
+from metaproxy.control.sources.roles import Source, Texts
+from metaproxy.control.watching import Watching
+from metaproxy.support import addresses
+
+if TYPE_CHECKING:
+    from metaproxy.config.model import AdminTls
+
+
+def settings_of(config: str, file: str) -> Settings:
+    """
+    Return the settings of a process. config: as on the command line; file: of the settings, "" for the folder's own.
+    Raises ConfigErrors.
+    """
+    own = Path(config) / FILE
+    if not file and not own.is_file():
+        return read_settings(b"{}", FILE)
+    path = file or str(own)
+    try:
+        text = read(path)
+    except OSError as error:
+        raise ConfigErrors([Problem(path, 1, 1, "", str(error.strerror))]) from error
+    return read_settings(text, path)
+
+
+def source_of(config: str, settings: Settings, reactor: IReactorTime) -> Source:
+    """Raises ConfigErrors."""
+    if not Path(config).is_dir():
+        text = "no such folder; write a folder, `etcd` or `kubernetes`"
+        raise ConfigErrors([Problem(config, 1, 1, "", text)])
+    return Folder(config, reactor, skipped=(FILE,))
+
+
+def make_services(config: str, file: str = "") -> MultiService:
+    """Make all that `twistd metaproxy-control` runs. Raises ConfigErrors, or OSError for a file that can't be read."""
+    from twisted.internet import reactor
+
+    clock = cast(IReactor, reactor)
+    settings = settings_of(config, file)
+    fleet = Fleet(clock)
+    name = settings.name or socket.gethostname()
+    control = Control(clock, fleet, name, settings.max_streams, settings.linger)
+    plane = Plane(source_of(config, settings, clock), control, clock)
+    services = MultiService()
+    plane.setServiceParent(services)
+    _grpc(control, clock, settings).setServiceParent(services)
+    admin = settings.admin
+    where = addresses.parse(admin.listen)
+    guard = Guard(admin.tokens, () if where.literal else (where.host,))
+    rates = Watching(fleet, plane, settings.scrape, clock)
+    rates.setServiceParent(services)
+    root = Root(endpoints(control, fleet, plane, rates, clock), guard, clock)
+    HttpServer("admin API", root, admin.listen, clock, _contexts(admin.tls)).setServiceParent(services)
+    return services
+
+
+def _grpc(control: Control, reactor: IReactor, settings: Settings) -> Service:
+    from metaproxy.control.certificates import server_credentials
+    from metaproxy.control.grpc_server import GrpcServer
+
+    credentials = server_credentials(settings.tls) if settings.tls is not None else None
+    return GrpcServer(control, reactor, settings.listen, credentials)
+
+
+def _contexts(tls: AdminTls | None) -> AdminContexts | None:
+    """Raises ConfigErrors."""
+    try:
+        return AdminContexts(admin_options(tls)) if tls is not None else None
+    except CertificateError as error:
+        raise ConfigErrors([Problem(FILE, 1, 1, "tls", str(error))]) from None
+
+
+class _Found:
+    """A receiver that keeps what a source has."""
+
+    def __init__(self) -> None:
+        self.texts: Texts = {}
+        self.reason = ""
+
+    def update(self, texts: Texts) -> None:
+        self.texts = texts
+
+    def failed(self, reason: str) -> None:
+        self.reason = reason
+
+
+def check(config: str, file: str = "") -> str:
+    """Return a report of a folder that is right, with its warnings. Raises ConfigErrors with all that is wrong."""
+    settings_of(config, file)
+    if not Path(config).is_dir():
+        raise ConfigErrors([Problem(config, 1, 1, "", "only a folder can be checked")])
+    found = _Found()
+    Folder(config, Clock(), skipped=(FILE,)).start(found)
+    if found.reason:
+        raise ConfigErrors([Problem(config, 1, 1, "", found.reason)])
+    documents = {path: read_document(path, text) for path, text in found.texts.items()}
+    plan = Plan(documents, time.time)
+    if plan.problems:
+        raise ConfigErrors(plan.problems)
+    warnings = "".join(f"warning: {line}\n" for one in documents.values() for line in one.warnings)
+    return f"{warnings}{config}: {len(documents)} files; nothing is wrong\n"
