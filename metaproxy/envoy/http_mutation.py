@@ -111,6 +111,7 @@ def filled(value: str, fields: Fields) -> str:
         if not name:
             return "%"
         if name == "REQ" and argument and "?" not in argument and length is None:
+            fields.report.warn(fields.at("value"), f"metaproxy shows - where there is no {argument}, and Envoy nothing")
             return f"%{key_of(argument)}%"
         if name in _FACTS and not argument and length is None:
             return f"%{_FACTS[name]}%"

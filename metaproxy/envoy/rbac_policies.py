@@ -18,6 +18,8 @@ from metaproxy.envoy.tables import Plain
 _ACTIONS = {"ALLOW": "allow", "DENY": "deny", "LOG": "log"}
 _DUBBO = "envoy.filters.dubbo.rbac"
 """The name under which a policy for Dubbo asks for `service` and `method`."""
+_TAKEN = ("", "none", "secret", "runtime")
+"""Names that mean something else where policies stand."""
 NEVER: Plain = {"action": "allow", "permissions": []}
 """A policy that allows nothing."""
 
@@ -50,7 +52,7 @@ def policies_of(rules: Fields) -> Plain:
 def _name(name: str) -> str:
     """A name as ours may be."""
     kept = "".join(letter if "!" <= letter <= "~" else "-" for letter in name)[:128]
-    return f"policy-{kept}" if kept in ("", "none") else kept
+    return f"policy-{kept}" if kept in _TAKEN else kept
 
 
 def _permission(rule: Fields) -> Plain:

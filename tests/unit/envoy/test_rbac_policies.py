@@ -88,6 +88,16 @@ def test_rules_that_allow_and_have_no_policies_let_nothing_pass() -> None:
     assert options("rules: {action: DENY}") == ({}, [])
 
 
+@pytest.mark.parametrize("name", ["none", "secret", "runtime"])
+def test_names_that_mean_something_else_here_are_changed(name: str) -> None:
+    found, _ = options(f"rules: {{policies: {{{name}: {{permissions: {ANY}, principals: {ANY}}}}}}}")
+    assert found == {
+        "policies": {
+            f"policy-{name}": {"action": "allow", "permissions": [{"any": True}], "principals": [{"any": True}]}
+        }
+    }
+
+
 def test_shadow_rules_are_apart() -> None:
     found, errors = options(f"shadow_rules: {{policies: {{p: {{permissions: {ANY}, principals: {ANY}}}}}}}")
     assert (list(found), errors) == (["shadow"], [])
