@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sized
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from twisted.application.service import Service
@@ -41,6 +42,8 @@ from metaproxy.proxy.snapshot import Snapshot
 
 log = Logger()
 
+MAX_LISTED = 20
+"""Listeners that a line of the log names."""
 LOOK_EVERY = 1.0
 """Seconds between looks at the configuration's file and the drop-in folders."""
 
@@ -87,7 +90,7 @@ class Application(Service):
         self.mesh: Callable[[], MeshStatus | None] | None = None
         self._open = False  # whether everybody who reaches the admin API may ask everything
         self._files: list[NamedFile] = []
-        self._file_stamps: dict[Path, object] = {}
+        self._file_stamps: Mapping[Path, object] = {}
         self._seen: object = None
         self.slices = Slices(reactor)
         self._file_waits = False  # it was refused, and nothing was put in force since
@@ -119,12 +122,13 @@ class Application(Service):
         stamps = source.stamps or stamps_of(config)  # before files are read: a later change is seen at the next look
         plugins = source.plugins or self._plugins(config.plugins)
         whole = together(config, self._parts)
+        stamps = stamps_of(whole, stamps)
         checked = source.text is not None and not self._parts
         lines = [] if checked else clashes(config, self._parts) or self._wrong(whole, plugins)
         if not lines:
             before = self._registry.copy()
             self._registry.take(plugins)
-            lines = self._run(whole, config.warnings)
+            lines = self._run(whole, stamps, config.warnings)
             if lines:
                 self._registry.take(before)
             else:
@@ -156,8 +160,8 @@ class Application(Service):
         if not self.applied:
             return [f"{source}: no configuration is in force that it could be added to"]
         whole = together(self._base, parts)
-        stamps = stamps_of(whole)
-        lines = clashes(self._base, parts) or self._wrong(whole, self._registry) or self._run(whole, warnings)
+        stamps = stamps_of(whole, self._file_stamps)
+        lines = clashes(self._base, parts) or self._wrong(whole, self._registry) or self._run(whole, stamps, warnings)
         if lines:
             return self._refuse([f"{source}: {line}" for line in lines], source, source)
         self._parts = parts
@@ -177,17 +181,24 @@ class Application(Service):
         return Context(source, self._registry, injected, self._folder, os.environ, secrets)
 
     def _wrong(self, config: model.Config, plugins: Registry) -> list[str]:
-        return check_value(config, plugins, self._builder.injected)
+        before = self.config if self.applied and plugins.generation == self._registry.generation else None
+        return check_value(config, plugins, self._builder.injected, before)
 
-    def _run(self, config: model.Config, warnings: Iterable[Problem]) -> list[str]:
-        """Build a configuration and have the proxy run it. Return why it can't, with nothing changed then."""
+    def _run(self, config: model.Config, stamps: Mapping[Path, object], warnings: Iterable[Problem]) -> list[str]:
+        """
+        Build a configuration and have the proxy run it. Return why it can't, with nothing changed then. stamps: of the
+        files that it refers to.
+        """
+        snapshot: Snapshot | None = None
         try:
-            snapshot = self._builder.build(config)
+            snapshot = self._builder.build(config, stamps)
             tls = admin_options(config.admin.tls) if self.admin_tls is not None and config.admin.tls else None
             in_reactor(partial(self._proxy.apply, snapshot))
-        except (OSError, CertificateError) as error:
-            return [str(getattr(error, "strerror", None) or error)]
         except BaseException as error:
+            if snapshot is not None:
+                self._builder.discard(snapshot)
+            if isinstance(error, (OSError, CertificateError)):
+                return [str(getattr(error, "strerror", None) or error)]
             # A plugin that works once, when it is checked, or a bug of ours: neither may end the watch.
             log.failure("{source}: could not be put in force", source=config.source)
             return [f"{type(error).__name__}: {error}"]
@@ -213,10 +224,9 @@ class Application(Service):
         self.defaults = written_runtime(source.text or "", self.file, self._loader) if written else dict(config.runtime)
 
     def _in_force(self, config: model.Config, stamps: Mapping[Path, object]) -> None:
-        """stamps: of the files that it refers to, from before they were read."""
+        """stamps: of the files that it refers to, from before they were read: a later change is seen."""
         self.config = config
-        now = stamps_of(config)
-        self._file_stamps = now | {path: stamp for path, stamp in stamps.items() if path in now}
+        self._file_stamps = stamps
         self.applied = time.time()
         self.reloads["applied"] += 1
 
@@ -402,8 +412,10 @@ class Application(Service):
             log.warn("{warning}", warning=str(warning))
         if self.applied and config.admin != self.config.admin:
             log.warn("{file}: admin: takes effect at the next start", file=self.file)
-        listeners = [f"{one.name} at {' '.join(one.bound()) or 'no address'}" for one in self._proxy.listeners.values()]
-        where = ", ".join(listeners) or "no listeners"
+        first = list(islice(self._proxy.listeners.values(), MAX_LISTED))
+        where = ", ".join(f"{one.name} at {' '.join(one.bound()) or 'no address'}" for one in first) or "no listeners"
+        if len(self._proxy.listeners) > len(first):
+            where += f" and {len(self._proxy.listeners) - len(first)} more"
         log.info("configuration {version} in force: {listeners}", version=snapshot.version, listeners=where)
 
 

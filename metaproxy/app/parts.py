@@ -7,7 +7,7 @@ force (`application`), checking it otherwise (`config.value_check`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from metaproxy.config import model
@@ -37,30 +37,34 @@ def together(base: model.Config, parts: Mapping[str, Part]) -> model.Config:
     if not parts:
         return base
     waiting = {one.name for one in base.listeners if isinstance(one.routes, model.Rds)}
-    given = {one.name: one for part in parts.values() for one in part.listeners if one.name in waiting}
+    given: dict[str, model.Listener] = {}
+    if waiting:
+        given = {one.name: one for part in parts.values() for one in part.listeners if one.name in waiting}
     listeners = [given.get(one.name, one) for one in base.listeners]
     clusters = list(base.clusters)
     for part in parts.values():
-        listeners += [one for one in part.listeners if one.name not in given]
+        listeners += [one for one in part.listeners if one.name not in given] if given else part.listeners
         clusters += part.clusters
     return replace(base, listeners=tuple(listeners), clusters=tuple(clusters))
 
 
 def clashes(base: model.Config, parts: Mapping[str, Part]) -> list[str]:
     """Return a line for each name that two sources have, `clusters['x']: there is one already, of the file ...`."""
-    lines: list[str] = []
-    sections: dict[str, dict[str, Sequence[model.Listener | model.Cluster]]] = {
-        "listeners": {
-            base.source: [one for one in base.listeners if not isinstance(one.routes, model.Rds)],
-            **{name: part.listeners for name, part in parts.items()},
-        },
-        "clusters": {base.source: base.clusters, **{name: part.clusters for name, part in parts.items()}},
+    listeners = {
+        base.source: [one for one in base.listeners if not isinstance(one.routes, model.Rds)],
+        **{name: part.listeners for name, part in parts.items()},
     }
-    for section, by_source in sections.items():
-        owner: dict[str, str] = {}
-        for source, items in by_source.items():
-            for one in items:
-                first = owner.setdefault(one.name, source)
-                if first != source:
-                    lines.append(f"{section}[{one.name!r}]: of {source}; {first} has one of this name, too; rename one")
-    return lines
+    clusters = {base.source: base.clusters, **{name: part.clusters for name, part in parts.items()}}
+    return [*_clashes("listeners", listeners), *_clashes("clusters", clusters)]
+
+
+def _clashes(section: str, by_source: Mapping[str, Sequence[model.Listener | model.Cluster]]) -> Iterator[str]:
+    names = set().union(*({one.name for one in items} for items in by_source.values()))
+    if len(names) == sum(map(len, by_source.values())):
+        return
+    owner: dict[str, str] = {}
+    for source, items in by_source.items():
+        for one in items:
+            first = owner.setdefault(one.name, source)
+            if first != source:
+                yield f"{section}[{one.name!r}]: of {source}; {first} has one of this name, too; rename one"

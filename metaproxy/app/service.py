@@ -32,7 +32,7 @@ from metaproxy.proxy.overload import Holder
 from metaproxy.proxy.pause import Pause
 from metaproxy.proxy.pool import Pool
 from metaproxy.proxy.roles import Network
-from metaproxy.proxy.snapshot import FilterUse, Snapshot
+from metaproxy.proxy.snapshot import FilterUse, ListenerSnapshot, Snapshot
 from metaproxy.support.addresses import Address
 from metaproxy.support.log_throttle import LogThrottle
 from metaproxy.telemetry.roles import CompletedExchange
@@ -167,11 +167,11 @@ class ProxyService(Service):
         """
         watch = Watch(hook, on_head, None if on_chunk is None else _harmless(on_chunk, self._log_throttle))
         self._watches.append(watch)
-        self._watch(self.snapshot, [watch])
-
-    def _watch(self, snapshot: Snapshot | None, watches: list[Watch]) -> None:
         self._hooks[:] = self.watchers
-        for route in self._seen_routes(snapshot):
+        self._watch(self._seen_routes(self.snapshot), [watch])
+
+    def _watch(self, routes: Iterable[Route], watches: list[Watch]) -> None:
+        for route in routes:
             if isinstance(route.mirror, Mirror):
                 route.mirror.watchers = self._hooks
             for watch in watches:
@@ -248,15 +248,18 @@ class ProxyService(Service):
         """
         if self.draining:
             raise OSError(errno.ESHUTDOWN, "the proxy drains and takes no new configuration")
-        self._bind(snapshot)
-        for name in [name for name in self.listeners if name not in snapshot.listeners]:
-            self._let_go(self.listeners.pop(name))
-        for name, listener in self.listeners.items():
-            listener.snapshot = snapshot.listeners[name]
         before = self.snapshot
+        known = before.listeners if before is not None else {}
+        changed = {name: one for name, one in snapshot.listeners.items() if known.get(name) is not one}
+        gone = [name for name in self.listeners if name not in snapshot.listeners]
+        self._bind(changed, gone)
+        for name in gone:
+            self._let_go(self.listeners.pop(name))
+        for name, one in changed.items():
+            self.listeners[name].snapshot = one
         self.snapshot = snapshot
         self.network.overload.limit(snapshot.overload)
-        self._watch(snapshot, self._watches)
+        self._watch(_routes_of(changed.values()), self._watches)
         for name, (pause, _) in self._pauses.items():
             if name in snapshot.clusters:
                 snapshot.clusters[name].paused_by = pause
@@ -269,30 +272,31 @@ class ProxyService(Service):
     def _listener(self, name: str) -> Listener | None:
         return self.listeners.get(name)
 
-    def _bind(self, snapshot: Snapshot) -> None:
+    def _bind(self, snapshots: Mapping[str, ListenerSnapshot], gone: Iterable[str]) -> None:
         """
-        Give each listener its sockets, those that are there and new ones, and close those that are not needed.
-        Raises OSError with nothing changed. A socket stays open when its address moves to another listener: no client
-        that connects is refused.
+        Give each listener of `snapshots`, those that are new or have changed, its sockets, those that are there and new
+        ones, and close those that are not needed. Raises OSError with nothing changed. A socket stays open when its
+        address moves to another listener: no client that connects is refused. gone: listeners that go.
         """
         listeners = {
             name: self.listeners.get(name) or Listener(new, self.network, self._listener)
-            for name, new in snapshot.listeners.items()
+            for name, new in snapshots.items()
         }
         wanted = [
             (listener, where)
             for name, listener in listeners.items()
             if not listener.draining
-            for where in snapshot.listeners[name].addresses
+            for where in snapshots[name].addresses
         ]
-        spare = {(old, where): one for old in self.listeners.values() for where, one in old.sockets.items()}
+        touched = {*listeners.values(), *(self.listeners[name] for name in gone)}
+        spare = {(old, where): one for old in touched for where, one in old.sockets.items()}
         sockets = {place: spare.pop(place) for place in wanted if place in spare}
         moved = _moved([place for place in wanted if place not in sockets], spare)
         sockets |= moved
         sockets |= _opened([place for place in wanted if place not in sockets], spare)
         for (listener, _), one in moved.items():
             listener.take(one)
-        for listener in {*listeners.values(), *self.listeners.values()}:
+        for listener in touched:
             listener.sockets = {where: one for (owner, where), one in sockets.items() if owner is listener}
         for one in spare.values():
             one.close()
@@ -344,7 +348,10 @@ class ProxyService(Service):
 
 
 def _routes(snapshot: Snapshot | None) -> list[Route]:
-    listeners = snapshot.listeners.values() if snapshot is not None else ()
+    return _routes_of(snapshot.listeners.values()) if snapshot is not None else []
+
+
+def _routes_of(listeners: Iterable[ListenerSnapshot]) -> list[Route]:
     return [route for one in listeners for route in (*one.routes.routes, one.no_route)]
 
 

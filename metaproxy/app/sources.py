@@ -86,6 +86,10 @@ def file_stamp(file: str) -> object:
     return (stat.st_mtime_ns, stat.st_size, stat.st_ino)
 
 
-def stamps_of(config: model.Config) -> dict[Path, object]:
-    """Return the stamps of certificates, keys and secrets: their content is part of the configuration."""
-    return {path: file_stamp(str(path)) for path in references.files_of(config)}
+def stamps_of(config: model.Config, known: Mapping[Path, object] | None = None) -> dict[Path, object]:
+    """
+    Return the stamps of certificates, keys and secrets: their content is part of the configuration. known: those of
+    files that need no look.
+    """
+    known = known or {}
+    return {path: known[path] if path in known else file_stamp(str(path)) for path in references.files_of(config)}

@@ -14,7 +14,7 @@ from zope.interface.interface import InterfaceClass
 
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.config import model
-from metaproxy.config.kept import Objects
+from metaproxy.config.kept import Drafts
 from metaproxy.config.masking import as_data
 from metaproxy.config.schema.reading import Use
 from metaproxy.interfaces import ICodec, IDiscovery, IFilter, ILoadBalancer
@@ -23,15 +23,16 @@ from metaproxy.plugins import Registry, parameters
 
 class PluginBuilder:
     """
-    injected: what constructors are handed that ask for it, besides the node; objects: what the configuration before
-    leaves. Plugins keep their interfaces: the registry verifies each that it builds.
+    injected: what constructors are handed that ask for it, besides the node; drafts: where it looks for what the
+    configuration before leaves, and adds what it makes. Plugins keep their interfaces: the registry verifies each that
+    it builds.
     """
 
-    def __init__(self, registry: Registry, injected: Mapping[str, object], node: model.Node, objects: Objects) -> None:
+    def __init__(self, registry: Registry, injected: Mapping[str, object], node: model.Node, drafts: Drafts) -> None:
         self._registry = registry
         self._injected = {**injected, "node": node}
         self._node = json.dumps(as_data(node), sort_keys=True)
-        self._objects = objects
+        self._drafts = drafts
 
     def codec(self, use: Use) -> ICodec:
         """The same object as before while its code and its options are the same."""
@@ -41,11 +42,11 @@ class PluginBuilder:
             assert ICodec.providedBy(built)
             return built
 
-        return self._objects.codecs.get(self._identity(ICodec, use), make)
+        return self._drafts.codecs.get(self._identity(ICodec, use), make)
 
     def filter(self, use: Use, place: object) -> object:
         """The same object as before while its code, its options and its place are the same."""
-        return self._objects.filters.get((self._identity(IFilter, use), place), partial(self._made, IFilter, use))
+        return self._drafts.filters.get((self._identity(IFilter, use), place), partial(self._made, IFilter, use))
 
     def balancer(self, use: Use) -> Callable[[Sequence[Endpoint]], ILoadBalancer]:
         """What builds a balancer, whenever the endpoints change."""

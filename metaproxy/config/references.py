@@ -7,9 +7,11 @@ Lives here: questions about a `Config` that several ask. Does not: whether what 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 
 from metaproxy.config.model import Config
+from metaproxy.config.sections.cluster import Cluster
 from metaproxy.config.sections.listener import Listener
 from metaproxy.config.sections.route import Route
 
@@ -19,16 +21,24 @@ _ASKED = ("service", "jwks", "reflection")
 def files_of(config: Config) -> set[Path]:
     """Files whose content is part of the configuration: those of secrets, certificates and keys."""
     found = {one.file for one in config.secrets.values()}
-    for listener in config.listeners:
-        tls = listener.tls
-        if tls is not None:
-            found.update((tls.certificate, tls.key, tls.client_ca))
-            found.update(path for one in tls.certificates for path in (one.certificate, one.key))
-    for cluster in config.clusters:
-        if cluster.tls is not None:
-            found.update((cluster.tls.ca, cluster.tls.certificate, cluster.tls.key))
+    sections: Iterator[Listener | Cluster] = chain(config.listeners, config.clusters)
+    for section in sections:
+        if section.tls is not None:
+            found.update(tls_files(section))
     if config.admin.tls is not None:
         found.update((config.admin.tls.certificate, config.admin.tls.key, config.admin.tls.client_ca))
+    return {path for path in found if path is not None}
+
+
+def tls_files(section: Listener | Cluster) -> set[Path]:
+    """The files of the certificates and keys of one listener or cluster."""
+    found: list[Path | None] = []
+    if isinstance(section, Listener):
+        if section.tls is not None:
+            found += (section.tls.certificate, section.tls.key, section.tls.client_ca)
+            found += (path for one in section.tls.certificates for path in (one.certificate, one.key))
+    elif section.tls is not None:
+        found += (section.tls.ca, section.tls.certificate, section.tls.key)
     return {path for path in found if path is not None}
 
 
@@ -42,10 +52,18 @@ def asked(config: Config) -> dict[str, bool]:
     """The clusters that filters may ask as services -> whether one of them does so over gRPC."""
     found: dict[str, bool] = {}
     for listener in config.listeners:
-        uses = [*listener.filters, *(use for route in listener.routes for use in route.filters.values())]
-        for name, service in [one for use in uses if use is not None for one in _services(use.options)]:
-            over_grpc = not ("http" in service or "url" in service or service.get("kind") == "redis")
+        for name, over_grpc in asked_by(listener).items():
             found[name] = found.get(name, False) or over_grpc
+    return found
+
+
+def asked_by(listener: Listener) -> dict[str, bool]:
+    """As `asked`, of one listener."""
+    found: dict[str, bool] = {}
+    uses = [*listener.filters, *(use for route in listener.routes for use in route.filters.values())]
+    for name, service in [one for use in uses if use is not None for one in _services(use.options)]:
+        over_grpc = not ("http" in service or "url" in service or service.get("kind") == "redis")
+        found[name] = found.get(name, False) or over_grpc
     return found
 
 
@@ -63,12 +81,17 @@ def _services(options: object) -> Iterator[tuple[str, Mapping[object, object]]]:
                 yield from _services(inner)
 
 
+def direct(listener: Listener) -> list[str]:
+    """The clusters that a listener's routes name."""
+    return [name for route in listener.routes for name in clusters_of(route)]
+
+
 def senders(config: Config) -> dict[str, list[Listener]]:
     """Cluster -> the listeners whose requests may come to it, be it as a copy or by `fallback`."""
     fallback = {one.name: one.fallback for one in config.clusters}
     found: dict[str, list[Listener]] = {}
     for listener in config.listeners:
-        waiting = [name for route in listener.routes for name in clusters_of(route)]
+        waiting = direct(listener)
         seen: set[str] = set()
         while waiting:
             name = waiting.pop()

@@ -7,28 +7,49 @@ value may be (the types of `model`), texts (`check`), files (opened by `build`).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from zope.interface.interface import InterfaceClass
 
 from metaproxy.config import model, references
+from metaproxy.config.delta import delta
 from metaproxy.config.schema.reading import Use, near
 from metaproxy.config.schema.registry import Plugins
 from metaproxy.interfaces import ICodec, IDiscovery, IFilter, ILoadBalancer
 from metaproxy.plugins import OptionError, PluginError, UnknownPlugin
 
 
-def check_value(config: model.Config, plugins: Plugins, injected: Mapping[str, object]) -> list[str]:
-    """Return a line for each thing that is wrong, `listeners['in'].routes[1]: no cluster 'x'`; [] when nothing is."""
-    return [
-        *_names("listeners", config.listeners),
-        *_names("clusters", config.clusters),
-        *_references(config),
-        *_plugin_problems(config, plugins, injected),
-    ]
+def check_value(
+    config: model.Config, plugins: Plugins, injected: Mapping[str, object], before: model.Config | None = None
+) -> list[str]:
+    """
+    Return a line for each thing that is wrong, `listeners['in'].routes[1]: no cluster 'x'`; [] when nothing is.
+
+    before: a configuration that was right with the same plugins: sections that are the same objects in both are looked
+    at only where that may find something.
+    """
+    lines = [*_names("listeners", config.listeners), *_names("clusters", config.clusters)]
+    if lines:
+        return lines
+    listeners, clusters = config.listeners, config.clusters
+    known = {cluster.name for cluster in clusters}
+    if before is None:
+        lines += _references(listeners, clusters, known)
+    else:
+        changes = delta(before.clusters, clusters)
+        new = delta(before.listeners, listeners).changed
+        if changes.gone:
+            lines += _references(listeners, clusters, known)
+        else:
+            lines += _references(new, changes.changed, known)
+        listeners, clusters = tuple(new), tuple(changes.changed)
+    return [*lines, *_plugin_problems(listeners, clusters, plugins, injected)]
 
 
-def _names(section: str, items: Iterable[model.Listener | model.Cluster]) -> Iterator[str]:
+def _names(section: str, items: Sequence[model.Listener | model.Cluster]) -> Iterator[str]:
+    names = {item.name for item in items}
+    if len(names) == len(items) and "" not in names:
+        return
     seen: set[str] = set()
     for index, item in enumerate(items):
         if not item.name:
@@ -38,12 +59,13 @@ def _names(section: str, items: Iterable[model.Listener | model.Cluster]) -> Ite
         seen.add(item.name)
 
 
-def _references(config: model.Config) -> Iterator[str]:
-    known = {cluster.name for cluster in config.clusters}
-    for listener in config.listeners:
+def _references(
+    listeners: Iterable[model.Listener], clusters: Iterable[model.Cluster], known: Collection[str]
+) -> Iterator[str]:
+    for listener in listeners:
         for index, route in enumerate(listener.routes):
             yield from _unknown(references.clusters_of(route), known, f"listeners[{listener.name!r}].routes[{index}]")
-    for cluster in config.clusters:
+    for cluster in clusters:
         yield from _unknown(cluster.fallback, known, f"clusters[{cluster.name!r}].fallback")
 
 
@@ -53,8 +75,13 @@ def _unknown(names: Iterable[str], known: Collection[str], place: str) -> Iterat
             yield f"{place}: no cluster {name!r}; {near(name, known, 'cluster')}"
 
 
-def _plugin_problems(config: model.Config, plugins: Plugins, injected: Mapping[str, object]) -> Iterator[str]:
-    for place, interface, use in _uses(config):
+def _plugin_problems(
+    listeners: Iterable[model.Listener],
+    clusters: Iterable[model.Cluster],
+    plugins: Plugins,
+    injected: Mapping[str, object],
+) -> Iterator[str]:
+    for place, interface, use in _uses(listeners, clusters):
         try:
             plugins.factory(interface, use.name, use.options, injected)
         except UnknownPlugin as error:
@@ -67,8 +94,10 @@ def _plugin_problems(config: model.Config, plugins: Plugins, injected: Mapping[s
             yield f"{place}.{use.name}: {error}"
 
 
-def _uses(config: model.Config) -> Iterator[tuple[str, InterfaceClass, Use]]:
-    for listener in config.listeners:
+def _uses(
+    listeners: Iterable[model.Listener], clusters: Iterable[model.Cluster]
+) -> Iterator[tuple[str, InterfaceClass, Use]]:
+    for listener in listeners:
         place = f"listeners[{listener.name!r}]"
         yield f"{place}.protocol", ICodec, listener.protocol
         for index, use in enumerate(listener.filters):
@@ -77,7 +106,7 @@ def _uses(config: model.Config) -> Iterator[tuple[str, InterfaceClass, Use]]:
             for name, override in route.filters.items():
                 if override is not None:
                     yield f"{place}.routes[{index}].filters.{name}", IFilter, override
-    for cluster in config.clusters:
+    for cluster in clusters:
         place = f"clusters[{cluster.name!r}]"
         if cluster.protocol is not None:
             yield f"{place}.protocol", ICodec, cluster.protocol

@@ -5,37 +5,79 @@ from __future__ import annotations
 import gc
 import weakref
 
-from metaproxy.config.kept import Kept, Objects
+from metaproxy.config.kept import Drafts, Objects, Uses
 
 
 class Thing:
     """An object that a weak reference can tell of."""
 
 
+def section(drafts: Drafts, *keys: str) -> tuple[Uses, list[object]]:
+    """What a section uses that asks for these filters, and the filters."""
+    found = [drafts.filters.get(key, Thing) for key in keys]
+    return drafts.take(), found
+
+
 def test_an_object_stays_while_what_it_is_made_of_stays() -> None:
-    first: Kept[Thing] = Kept({})
-    one = first.get("a", Thing)
-    assert first.get("a", Thing) is one
-    second: Kept[Thing] = Kept(first.made)
-    assert second.get("a", Thing) is one
-    assert second.get("b", Thing) is not one
+    objects = Objects()
+    first = Drafts(objects)
+    uses, (one, again) = section(first, "a", "a")
+    assert one is again
+    assert first.commit([uses], []) == []
+    second = Drafts(objects)
+    more, (same, other) = section(second, "a", "b")
+    assert same is one and other is not one
+    assert second.commit([more], [uses]) == []
+    assert list(objects) == [one, other]
 
 
-def test_what_a_configuration_does_not_ask_for_is_not_in_the_next_one() -> None:
-    first: Kept[Thing] = Kept({})
-    one = first.get("a", Thing)
-    second: Kept[Thing] = Kept(first.made)
-    second.get("b", Thing)
-    assert Kept(second.made).get("a", Thing) is not one
+def test_an_object_goes_with_the_last_section_that_uses_it() -> None:
+    objects = Objects()
+    first = Drafts(objects)
+    left, (one,) = section(first, "a")
+    right, _ = section(first, "a")
+    first.commit([left, right], [])
+    assert Drafts(objects).commit([], [left]) == []
+    assert Drafts(objects).commit([], [right]) == [one]
+    assert list(objects) == []
 
 
-def test_nothing_holds_what_only_the_configuration_before_used() -> None:
-    first = Objects()
-    gone = weakref.ref(first.filters.get("a", Thing))
-    second = Objects(first)
-    kept = second.filters.get("b", Thing)
-    second.forget()
-    del first
+def test_an_object_under_two_keys_goes_once_and_with_the_last_of_them() -> None:
+    objects, one = Objects(), Thing()
+    first = Drafts(objects)
+    sections = []
+    for key in ("a", "b"):
+        first.filters.get(key, lambda: one)
+        sections.append(first.take())
+    first.commit(sections, [])
+    assert Drafts(objects).commit([], sections[:1]) == []
+    assert Drafts(objects).commit([], sections[1:]) == [one]
+    second = Drafts(objects)
+    for key in ("a", "b"):
+        second.filters.get(key, lambda: one)
+    both = second.take()
+    second.commit([both], [])
+    assert Drafts(objects).commit([], [both]) == [one]
+
+
+def test_what_a_build_makes_that_does_not_come_into_force_is_known_and_not_in_force() -> None:
+    objects = Objects()
+    first = Drafts(objects)
+    uses, (one,) = section(first, "a")
+    first.commit([uses], [])
+    second = Drafts(objects)
+    _, (same, made) = section(second, "a", "b")
+    assert second.unused() == [made]
+    assert list(objects) == [same] == [one]
+
+
+def test_nothing_holds_what_is_not_in_force_any_more() -> None:
+    objects = Objects()
+    drafts = Drafts(objects)
+    uses = section(drafts, "a")[0]
+    drafts.commit([uses], [])
+    gone = weakref.ref(next(iter(objects)))
+    del drafts
+    Drafts(objects).commit([], [uses])
     gc.collect()
     assert gone() is None
-    assert list(second) == [kept]

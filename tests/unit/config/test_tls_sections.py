@@ -203,8 +203,8 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(
     stand.configuration.startService()
     build = Builder.build
 
-    def slow(builder: Builder, one: Any) -> Any:
-        made = build(builder, one)
+    def slow(builder: Builder, *given: Any) -> Any:
+        made = build(builder, *given)
         authority.issue("proxy", "proxy", file="proxy")
         monkeypatch.undo()
         return made

@@ -1,0 +1,170 @@
+"""
+Which listeners reach each cluster, kept from configuration to configuration.
+
+Lives here: `Reach`, in force; `ReachDraft`, what one configuration changes of it. Does not: what a single listener
+reaches or asks (`references`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+from metaproxy.config import model, references
+from metaproxy.config.delta import Delta
+from metaproxy.config.schema.reading import Use
+
+
+class Reached(NamedTuple):
+    """By one listener. clusters: where its requests may come, copies and `fallback` included; asked: by its filters."""
+
+    spec: model.Listener | None
+    clusters: frozenset[str]
+    asked: Mapping[str, bool]
+
+
+_NOTHING = Reached(None, frozenset(), {})
+"""By a listener that is not there."""
+
+
+class Need(NamedTuple):
+    """
+    What is sent to a cluster. protocol: of the first listener that does; max_frame: the most of all; asked: whether a
+    filter asks it, and whether over gRPC, None for neither.
+    """
+
+    protocol: Use | None
+    max_frame: int
+    asked: bool | None
+
+
+MAX_FRAME = 16 << 20
+"""Of a cluster that no listener sends to."""
+
+
+class Reach:
+    """listeners: name -> what it reaches; senders, askers: cluster -> names of the listeners that do."""
+
+    def __init__(self) -> None:
+        self.listeners: dict[str, Reached] = {}
+        self.senders_of: dict[str, set[str]] = {}
+        self.askers: dict[str, set[str]] = {}
+        self.fallbacks: Mapping[str, Sequence[str]] = {}
+
+    def draft(self, config: model.Config, changes: Delta[model.Listener]) -> ReachDraft:
+        """changes: of the listeners, since the configuration in force."""
+        return ReachDraft(self, config, changes)
+
+
+class ReachDraft:
+    """
+    What a configuration changes. affected: clusters of which a `need` may be another one than before; fallbacks: those
+    of each cluster that has some.
+    """
+
+    def __init__(self, before: Reach, config: model.Config, changes: Delta[model.Listener]) -> None:
+        self._before = before
+        self._config = config
+        self.fallbacks: Mapping[str, Sequence[str]] = {
+            one.name: one.fallback for one in config.clusters if one.fallback
+        }
+        self._listeners: dict[str, Reached] = {}
+        self._gone: set[str] = set()
+        self._senders: dict[str, set[str]] = {}
+        self._askers: dict[str, set[str]] = {}
+        self.affected: set[str] = set()
+        self._find(changes)
+
+    def _find(self, changes: Delta[model.Listener]) -> None:
+        before, changed = self._before, {listener.name: listener for listener in changes.changed}
+        if self.fallbacks != before.fallbacks:
+            for name in self.fallbacks.keys() | before.fallbacks.keys():
+                if self.fallbacks.get(name) != before.fallbacks.get(name):
+                    changed |= {one: self._specs[one] for one in before.senders_of.get(name, ()) if one in self._specs}
+        for name, listener in changed.items():
+            self._replace(name, before.listeners.get(name), self._reached(listener))
+        for name in changes.gone:
+            self._gone.add(name)
+            self._replace(name, before.listeners[name], None)
+        if changes.reordered:  # the first one that sends may be another
+            self.affected |= before.senders_of.keys() | self._senders.keys()
+
+    def _reached(self, listener: model.Listener) -> Reached:
+        waiting = references.direct(listener)
+        seen: set[str] = set()
+        while waiting:
+            name = waiting.pop()
+            if name not in seen:
+                seen.add(name)
+                waiting += self.fallbacks.get(name, ())
+        return Reached(listener, frozenset(seen), references.asked_by(listener))
+
+    def _replace(self, name: str, old: Reached | None, new: Reached | None) -> None:
+        if new is not None:
+            self._listeners[name] = new
+        old, new = old or _NOTHING, new or _NOTHING
+        self._move(name, old.clusters, new.clusters, self._before.senders_of, self._senders)
+        self._move(name, old.asked, new.asked, self._before.askers, self._askers)
+
+    def _move(
+        self,
+        listener: str,
+        left: Iterable[str],
+        joined: Iterable[str],
+        index: Mapping[str, set[str]],
+        draft: dict[str, set[str]],
+    ) -> None:
+        for cluster in left:
+            _of(cluster, index, draft).discard(listener)
+        for cluster in joined:
+            _of(cluster, index, draft).add(listener)
+        self.affected.update(left, joined)
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {listener.name: place for place, listener in enumerate(self._config.listeners)}
+
+    @cached_property
+    def _specs(self) -> dict[str, model.Listener]:
+        return {listener.name: listener for listener in self._config.listeners}
+
+    def of(self, listener: str) -> Reached:
+        """What a listener of the configuration reaches."""
+        return self._listeners.get(listener) or self._before.listeners[listener]
+
+    def senders(self, cluster: str) -> set[str]:
+        """The names of the listeners that reach a cluster."""
+        found = self._senders.get(cluster)
+        return self._before.senders_of.get(cluster, set()) if found is None else found
+
+    def need(self, cluster: str) -> Need:
+        senders, askers = self.senders(cluster), self._askers.get(cluster)
+        if askers is None:
+            askers = self._before.askers.get(cluster, set())
+        asked = any(self.of(name).asked[cluster] for name in askers) if askers else None
+        if not senders:
+            return Need(None, MAX_FRAME, asked)
+        specs = [spec for name in senders if (spec := self.of(name).spec) is not None]
+        first = specs[0] if len(specs) == 1 else min(specs, key=lambda one: self._places[one.name])
+        return Need(first.protocol, max(one.max_frame for one in specs), asked)
+
+    def commit(self) -> None:
+        """The configuration is in force."""
+        before = self._before
+        before.fallbacks = self.fallbacks
+        for name in self._gone:
+            del before.listeners[name]
+        before.listeners.update(self._listeners)
+        for index, draft in ((before.senders_of, self._senders), (before.askers, self._askers)):
+            index.update(draft)
+            for cluster in [cluster for cluster in draft if not draft[cluster]]:
+                del index[cluster]
+
+
+def _of(cluster: str, index: Mapping[str, set[str]], draft: dict[str, set[str]]) -> set[str]:
+    """The names at a cluster, as the draft may change them."""
+    names = draft.get(cluster)
+    if names is None:
+        names = draft[cluster] = set(index.get(cluster, ()))
+    return names
