@@ -58,7 +58,7 @@ def test_a_files_path_starts_where_the_configuration_is() -> None:
     ("discovery", "text"),
     [
         ("{dsn: demo.svc:1}", "discovery.dsn: no discovery 'dsn'; did you mean 'dns'?"),
-        ("{etcd: demo}", "no discovery 'etcd'; there is dns, file"),
+        ("{phonebook: demo}", "no discovery 'phonebook'; there is consul, dns"),
         ("{dns: demo.svc}", "dns: 'demo.svc' is neither host:port nor _service._tcp.name"),
         ("{dns: demo.svc:1, refersh: 5s}", "dns: no option 'refersh'; did you mean 'refresh'?"),
         ("{dns: demo.svc:1, file: a}", "dns and file exclude each other"),
