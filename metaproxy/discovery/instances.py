@@ -8,6 +8,7 @@ of the instances (`endpoint_list`).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import IPv4Address
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -34,7 +35,9 @@ class Instance(NamedTuple):
 
 
 def address_of(host: str, port: object) -> str:
-    """`host:port`. Raises ValueError."""
+    """`host:port`. A number as host is an address of version 4, as Java has it. Raises ValueError."""
+    if host.isascii() and host.isdecimal() and len(host) <= 10 and int(host) < 1 << 32:
+        host = str(IPv4Address(int(host)))
     text = f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
     if addresses.parse(text).port == 0:
         raise ValueError(f"{text!r} has no port")

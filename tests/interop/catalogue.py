@@ -22,7 +22,7 @@ from running import HERE, PEERS, Jobs, Program
 INSTALL = "tests/interop/install PYTHON"
 # Small: quick to start and short of memory, not quick to run; and a provider that ends does not wait for its clients.
 JAVA = ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx256m", "-Ddubbo.service.shutdown.wait=100"]
-JAVA += ["-cp", f"{PEERS}/java/classes:{PEERS}/java/lib/*"]
+JAVA += ["-cp", f"{PEERS}/java/classes:{PEERS}/java/lib/*:{PEERS}/java-registry/lib/*"]
 
 _NODE_MODULES = PEERS / "node" / "node_modules"
 _TOOLS: dict[str, list[str | Path]] = {
@@ -68,6 +68,12 @@ _TOOLS: dict[str, list[str | Path]] = {
     "grpc-js": ["node", _NODE_MODULES / "@grpc" / "grpc-js", _NODE_MODULES / "@grpc" / "proto-loader"],
     "grpc-go": [PEERS / "bin" / "grpc-interop-client", PEERS / "bin" / "grpc-interop-server"],
     "ghz": [PEERS / "bin" / "ghz"],
+    "consul": [],  # a stand-in of our own
+    "etcd": ["etcd"],
+    "eureka": ["java", PEERS / "java-eureka" / "lib", PEERS / "java-eureka" / "classes"],
+    "nacos": ["java", PEERS / "java-nacos" / "lib"],
+    "registry": ["java", PEERS / "java-registry" / "lib"],
+    "zookeeper": ["java", Path("/usr/share/java/zookeeper.jar")],
     "h2spec": [PEERS / "bin" / "h2spec", PEERS / "bin" / "h2specd"],
 }
 
@@ -124,7 +130,7 @@ def dubbo_server(peer: str, name: str, port: int, *parameters: str) -> Command:
     if peer == "java":
         return java_command("DubboServer", name, str(port), *parameters)
     if peer == "npm":
-        return node_command("dubbo/npm_server.js", name, str(port))
+        return node_command("dubbo/npm_server.js", name, str(port), *parameters)
     return python_command("dubbo/py_server.py", "dubbo-py", name, str(port))
 
 

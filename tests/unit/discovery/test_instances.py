@@ -86,6 +86,7 @@ def test_what_is_no_server_is_refused(data: bytes) -> None:
 def test_an_address_has_a_port_and_brackets_about_colons() -> None:
     assert address_of("::1", 80) == "[::1]:80"
     assert address_of("[::1]", "80") == "[::1]:80"
+    assert address_of("2130706433", 80) == "127.0.0.1:80"
     with pytest.raises(ValueError, match="port"):
         address_of("h", 0)
 

@@ -1,14 +1,16 @@
-// A Dubbo provider, sofa-rpc-node with dubbo-remoting: node -r loopback.js npm_server.js NAME PORT
+// A Dubbo provider, sofa-rpc-node with dubbo-remoting: node -r loopback.js npm_server.js NAME PORT [registry=zookeeper://ADDRESS]
 //
 // fail(why) answers status 20 with an exception, crash(why) status 80 with a text: the two ways this library has.
 'use strict';
 const { RpcServer } = require('sofa-rpc-node').server;
+const { ZookeeperRegistry } = require('sofa-rpc-node').registry;
 const protocol = require('dubbo-remoting');
 
-const [name, port] = process.argv.slice(2);
+const [name, port, where] = process.argv.slice(2);
 const notes = [];
 const quiet = { info() {}, debug() {}, warn: console.warn, error() {} };
-const server = new RpcServer({ logger: quiet, port: +port, publishAddress: '127.0.0.1', autoServe: false, protocol, codecType: 'hessian2' });
+const registry = where && new ZookeeperRegistry({ logger: quiet, address: `${where.replace('registry=zookeeper://', '')}/dubbo` });
+const server = new RpcServer({ registry, logger: quiet, port: +port, publishAddress: '127.0.0.1', autoServe: false, protocol, codecType: 'hessian2' });
 
 server.createContext = request => request; // `this` in the methods below
 server.addService({ interfaceName: 'org.example.HelloService', version: '1.0.0' }, {
@@ -25,4 +27,7 @@ server.addService({ interfaceName: 'org.example.HelloService', version: '1.0.0' 
   async nothing() { return null; }, // written as the result type itself: most clients cannot read that
   async noted() { return notes; },
 });
-server.start().then(() => console.log('ready'));
+Promise.resolve(registry && registry.ready())
+  .then(() => server.start())
+  .then(() => registry && server.publish())
+  .then(() => console.log('ready'));

@@ -13,7 +13,8 @@ import org.apache.dubbo.config.bootstrap.DubboBootstrap;
 import org.apache.dubbo.rpc.RpcContext;
 
 /**
- * A Dubbo provider: DubboServer NAME PORT [key=value ...], the pairs being parameters of the protocol's URL.
+ * A Dubbo provider: DubboServer NAME PORT [key=value ...], the pairs being parameters of the protocol's URL; but
+ * registry=URL is where it registers itself, which needs the libraries of ../java-registry.
  * It answers hessian2 and fastjson2 alike, and every answer carries the attachment served-by: NAME.
  */
 public class DubboServer implements HelloService {
@@ -123,11 +124,12 @@ public class DubboServer implements HelloService {
         service.setRef(new DubboServer(arguments[0]));
         service.setVersion("1.0.0");
 
+        String registry = parameters.remove("registry");
         ApplicationConfig application = new ApplicationConfig("peers-" + arguments[0]);
         application.setQosEnable(false);
         DubboBootstrap.getInstance()
                 .application(application)
-                .registry(new RegistryConfig("N/A"))
+                .registry(new RegistryConfig(registry == null ? "N/A" : registry))
                 .protocol(protocol)
                 .service(service)
                 .start();

@@ -1,0 +1,95 @@
+"""
+Endpoints from real registries: ZooKeeper, etcd, Nacos and Eureka; Consul from a stand-in made from its published API.
+
+Lives here: what clients notice when servers come and go, and when the registry itself is killed and comes back. Does
+not: each registry's answers one by one (tests/unit/discovery), Dubbo's layouts in ZooKeeper (test_zookeeper.py).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from catalogue import Start
+from proxied import Proxy, listener
+from registry_peers import REGISTRIES, Etcd, Load, Registry, origins
+from running import eventually, free_port
+
+peer = pytest.mark.peer
+SLOW = 20.0
+
+
+def ports(proxy: Proxy) -> set[int]:
+    (found,) = proxy.admin("/clusters")["clusters"]
+    return {int(one["address"].rpartition(":")[2]) for one in found["endpoints"]}
+
+
+def becomes(proxy: Proxy, *wanted: int) -> bool:
+    return bool(eventually(lambda: ports(proxy) == set(wanted), SLOW))
+
+
+def failures(proxy: Proxy) -> int:
+    return int(proxy.stats()['metaproxy_cluster_discovery_failures_total{cluster="demo"}'])
+
+
+def served(proxy: Callable[..., Proxy], registry: Registry) -> tuple[Proxy, int]:
+    port = free_port()
+    cluster = {"name": "demo", "discovery": registry.discovery()}
+    return proxy({"listeners": [listener("in", port, "http", [{"cluster": "demo"}])], "clusters": [cluster]}), port
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=peer(name)) for name in REGISTRIES])
+def test_servers_come_and_go_and_the_registry_is_killed_and_comes_back_and_no_request_fails(
+    name: str, start_here: Start, proxy: Callable[..., Proxy], tmp_path: Path
+) -> None:
+    with origins(4) as (one, two, three, four):
+        registry = REGISTRIES[name](start_here, tmp_path)
+        try:
+            registry.add(one)
+            registry.add(two)
+            running, port = served(proxy, registry)
+            assert becomes(running, one, two)
+            load = Load(port)
+            try:
+                assert set(load.more()) == {str(one), str(two)}
+                registry.add(three)
+                assert becomes(running, one, two, three)
+                registry.remove(one)
+                assert becomes(running, two, three)
+                load.more(50)  # what was under way
+                assert set(load.more()) == {str(two), str(three)}
+                registry.kill()
+                assert eventually(lambda: failures(running) > 0, SLOW)
+                assert set(load.more(200)) == {str(two), str(three)}
+                registry.run()
+                if name == "consul":  # the stand-in has lost what it knew
+                    registry.add(two)
+                    registry.add(three)
+                registry.add(four)
+                assert becomes(running, two, three, four)
+                load.more(50)
+                assert set(load.more()) == {str(two), str(three), str(four)}
+                assert becomes(running, two, three, four)
+            finally:
+                failed = load.stop()
+            assert failed == []
+            assert re.search(rf"cluster demo: {name} ", running.log())
+        finally:
+            registry.close()
+
+
+@peer("etcd")
+def test_a_server_whose_lease_has_expired_is_gone(
+    start_here: Start, proxy: Callable[..., Proxy], tmp_path: Path
+) -> None:
+    with origins(2) as (one, two):
+        etcd = Etcd(start_here, tmp_path)
+        etcd.add(one)
+        running, _ = served(proxy, etcd)
+        assert becomes(running, one)
+        etcd.add(two, lease=etcd.call("lease/grant", TTL=2)["ID"])
+        assert becomes(running, one, two)
+        assert becomes(running, one)
+        assert failures(running) == 0
