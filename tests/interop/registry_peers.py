@@ -281,7 +281,7 @@ class _Answers(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        body = str(self.server.server_address[1]).encode()
+        body = str(self.connection.getsockname()[1]).encode()
         self.send_response(200)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
@@ -300,7 +300,7 @@ def origins(number: int) -> Iterator[list[int]]:
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         servers.append(server)
-    yield [int(server.server_address[1]) for server in servers]
+    yield [server.server_port for server in servers]
     for server in servers:
         server.shutdown()
         server.server_close()
