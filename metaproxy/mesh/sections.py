@@ -98,7 +98,7 @@ def _kept_listener(kept: _Kept | None, listener: Message, resources: Resources) 
 
 
 def _listener(listener: Message, resources: Resources, context: Context) -> _Kept:
-    translation = Translation(Report(lenient=True))
+    translation = Translation(Report(lenient=True), resources)
     translated = translate_listener(listener, translation)
     name = str(getattr(listener, "name", ""))
     if translated.skipped or not translated.sections:

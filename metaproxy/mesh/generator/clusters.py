@@ -7,6 +7,7 @@ Lives here: `Names`, `outbound`, `inbound`. Does not: limits and TLS (`policy`),
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from ipaddress import ip_address
 
 from google.protobuf.message import Message
@@ -37,7 +38,10 @@ def clusters_of(
     subsets = [("", {}), *((one.name, one.labels) for one in (rule.subsets if rule is not None else ()))]
     for subset, labels in subsets:
         name = cluster_name(port.number, subset, service.host)
-        keys = {**cluster_keys(policy_of(rule, subset, port.number), service), **(more or {})}
+        policy = policy_of(rule, subset, port.number)
+        if more is not None and "lbPolicy" in more:
+            policy = replace(policy, load_balancer=None)
+        keys = {**cluster_keys(policy, service), **(more or {})}
         workloads = [one for one in service.workloads if one.has(labels)]
         assignment: Json = {"clusterName": name, "endpoints": list(localities(workloads, port))}
         if service.resolution == DNS:

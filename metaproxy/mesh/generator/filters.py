@@ -6,8 +6,6 @@ Lives here: `outbound`, `inbound`, limits. Does not: listeners around it (`liste
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from metaproxy.mesh.generator.clusters import inbound_name
 from metaproxy.mesh.generator.messages import Json, duration, packed, without_nothing
 from metaproxy.mesh.generator.protocols import PortProtocol
@@ -26,13 +24,11 @@ def outbound_filter(protocol: PortProtocol, host: str, port: int) -> Json:
     return _filter(protocol, f"outbound|{port}||{host}", host, {"rds": rds}, [])
 
 
-def inbound_filter(
-    protocol: PortProtocol, host: str, target: int, router: MetaRouter | None, policies: Iterable[Json]
-) -> Json:
-    """Return the filter of a workload's own server. policies: filters that say who may call it."""
+def inbound_filter(protocol: PortProtocol, host: str, target: int, router: MetaRouter | None) -> Json:
+    """Return the filter of a workload's own server."""
     name = inbound_name(target)
     routes = {"name": name, "routes": [{"name": "default", "route": {"cluster": name}}]}
-    filters = [*policies]
+    filters: list[Json] = []
     if router is not None and router.local_rate_limit is not None:
         filters.append(_local(router.local_rate_limit, host))
     if router is not None and router.global_rate_limit is not None:

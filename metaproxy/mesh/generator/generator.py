@@ -7,13 +7,14 @@ making it (`listeners`, `gateways`), which version of an object holds (`metaprox
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from google.protobuf.message import Message
 
 from metaproxy.envoy.resources import Resources
+from metaproxy.mesh.generator.gateways import gateway
 from metaproxy.mesh.generator.index import Index, Topic, View
 from metaproxy.mesh.generator.listeners import Made, inbound, outbound
 from metaproxy.mesh.generator.node import ProxyNode
@@ -31,17 +32,21 @@ class UnitKey(NamedTuple):
 
 
 class _Maker(NamedTuple):
-    """make: makes a unit; reduced: the node, without what the units of this maker do not depend on."""
+    """
+    make: makes a unit; names: of what units are made; reduced: the node, without what these units do not depend on.
+    """
 
     make: Maker
+    names: Callable[[Index], Iterable[str]]
     reduced: Callable[[ProxyNode], ProxyNode]
 
 
 MAKERS: Mapping[str, _Maker] = {
-    "outbound": _Maker(outbound, lambda node: replace(node, labels={}, application="")),
-    "inbound": _Maker(inbound, lambda node: node),
+    "outbound": _Maker(outbound, lambda index: index.hosts, lambda node: replace(node, labels={}, application="")),
+    "inbound": _Maker(inbound, lambda index: index.hosts, lambda node: node),
+    "gateway": _Maker(gateway, lambda index: index.gateways, lambda node: node),
 }
-"""What is made of each host."""
+"""What is made of each host and of each gateway."""
 
 
 @dataclass(slots=True)
@@ -115,8 +120,8 @@ class Generator:
     def _all(self, node: ProxyNode) -> Iterator[tuple[UnitKey, _Unit]]:
         for what, maker in MAKERS.items():
             reduced = maker.reduced(node)
-            for host in sorted(self._index.hosts):
-                key = UnitKey(what, host, reduced)
+            for name in sorted(maker.names(self._index)):
+                key = UnitKey(what, name, reduced)
                 yield key, self._units.get(key) or self._make(key, maker.make)
 
     def _make(self, key: UnitKey, make: Maker) -> _Unit:
@@ -142,7 +147,7 @@ class Generator:
             for name in unit.made.listeners:
                 first = taken.setdefault(name, key.name)
                 if first != key.name:
-                    for object in self._index.hosts.get(key.name, ()):
+                    for object in self._index.owners(key.name):
                         text = f"{name} is where {first} listens already; give {key.name} an address of its own"
                         found.setdefault(object, []).append(text)
         return found

@@ -128,6 +128,11 @@ class Index:
             del self.gateways[f"{key.namespace}/{key.name}"]
         return touched
 
+    def owners(self, name: str) -> list[Key]:
+        """Return the objects that give a host, or a gateway by NAMESPACE/NAME."""
+        gateway = self.gateways.get(name)
+        return sorted(self.hosts.get(name, ())) or ([gateway.key] if gateway is not None else [])
+
     def at(self, topic: Topic) -> list[Object]:
         """Return the objects of a topic, by namespace and name."""
         found = self._topics.get(topic)

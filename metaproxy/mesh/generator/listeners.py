@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from google.protobuf.message import Message
 
+from metaproxy.mesh.generator.authorization import dubbo_filters, network_filters, rules_for
 from metaproxy.mesh.generator.clusters import (
     cluster_name,
     clusters_of,
@@ -21,9 +22,20 @@ from metaproxy.mesh.generator.clusters import (
 from metaproxy.mesh.generator.filters import inbound_filter, outbound_filter, tcp_filter
 from metaproxy.mesh.generator.index import View, visible
 from metaproxy.mesh.generator.messages import Json, message
-from metaproxy.mesh.generator.node import ProxyNode
+from metaproxy.mesh.generator.native import (
+    INTERFACE,
+    dubbo_filter,
+    dubbo_routes,
+    http_routes,
+    thrift_action,
+    thrift_filter,
+    to_cluster,
+)
+from metaproxy.mesh.generator.node import SIDECAR, ProxyNode
 from metaproxy.mesh.generator.policy import rule_for
-from metaproxy.mesh.generator.protocols import METAPROTOCOL, PortProtocol, protocol_of
+from metaproxy.mesh.generator.protocols import DUBBO, METAPROTOCOL, REDIS, THRIFT, PortProtocol, protocol_of
+from metaproxy.mesh.generator.redis import cluster_keys as redis_keys
+from metaproxy.mesh.generator.redis import inbound_redis, redis_filter
 from metaproxy.mesh.generator.routes import Routing, route_configuration, route_name
 from metaproxy.mesh.generator.services import Port, ServiceModel, is_address, service_at
 from metaproxy.mesh.objects.meta_router import MetaRouter
@@ -79,24 +91,31 @@ def outbound(view: View, host: str, node: ProxyNode) -> Made:
         view.note(service.object, f"{host} has no server")
     rule = rule_for(view, host, service.namespace, node.namespace)
     for port in service.ports:
-        for cluster, endpoints in clusters_of(service, port, rule[1] if rule is not None else None):
+        protocol = protocol_of(view, port.name)
+        is_redis = isinstance(protocol, PortProtocol) and protocol.filter == REDIS
+        more = redis_keys(view, service) if is_redis else None
+        for cluster, endpoints in clusters_of(service, port, rule[1] if rule is not None else None, more):
             name = str(getattr(cluster, "name"))  # noqa: B009 - a message's class is made when it is loaded
             made.clusters[name] = cluster
             if endpoints is not None:
                 made.endpoints[name] = endpoints
-        _outbound_port(view, service, port, node, made)
+        if node.kind == SIDECAR:
+            _outbound_port(view, service, port, protocol, node, made)
     return made
 
 
-def _outbound_port(view: View, service: ServiceModel, port: Port, node: ProxyNode, made: Made) -> None:
-    protocol = protocol_of(view, port.name)
+def _outbound_port(
+    view: View, service: ServiceModel, port: Port, protocol: PortProtocol | str | None, node: ProxyNode, made: Made
+) -> None:
     if protocol is None:
         return
     if isinstance(protocol, str):
         view.note(service.object, protocol)
         return
+    filter = _outbound_filter(view, service, port, protocol, node, made)
+    if filter is None:
+        return
     for address in dict.fromkeys(_addresses(view, service, node)):
-        filter = _outbound_filter(view, service, port, protocol, node, made)
         listener = listener_at(address, port.number, "OUTBOUND", [filter])
         made.listeners[listener_name(address, port.number)] = listener
 
@@ -114,14 +133,25 @@ def _addresses(view: View, service: ServiceModel, node: ProxyNode) -> Iterator[s
 
 def _outbound_filter(
     view: View, service: ServiceModel, port: Port, protocol: PortProtocol, node: ProxyNode, made: Made
-) -> Json:
-    host = service.host
-    router = router_of(view, host)
-    routing = Routing(view, node.namespace, service, port.number, router)
-    if protocol.filter == METAPROTOCOL and _is_exported(router, node):
-        made.routes[route_name(host, port.number)] = route_configuration(routing)
-        return outbound_filter(protocol, host, port.number)
-    return tcp_filter(f"outbound|{port.number}||{host}", cluster_name(port.number, "", host))
+) -> Json | None:
+    """Return what takes a service's port at clients; None for nothing, which is noted."""
+    host, prefix = service.host, f"outbound|{port.number}||{service.host}"
+    if protocol.filter == REDIS:
+        return redis_filter(view, service, port)
+    if protocol.filter == METAPROTOCOL:
+        router = router_of(view, host)
+        if _is_exported(router, node):
+            routing = Routing(view, node.namespace, service, port.number, router)
+            made.routes[route_name(host, port.number)] = route_configuration(routing)
+            return outbound_filter(protocol, host, port.number)
+    elif protocol.filter in (DUBBO, THRIFT):
+        given = http_routes(view, host, node.namespace)
+        routing = Routing(view, node.namespace, service, port.number, None)
+        if protocol.filter == THRIFT:
+            return thrift_filter(prefix, thrift_action(routing, given))
+        interface = service.object.annotations.get(INTERFACE, "")
+        return dubbo_filter(prefix, interface, dubbo_routes(routing, given))
+    return tcp_filter(prefix, cluster_name(port.number, "", host))
 
 
 def _is_exported(router: Router | None, node: ProxyNode) -> bool:
@@ -179,10 +209,28 @@ def _inbound_port(
         view.note(service.object, text)
         return
     name = inbound_name(target)
-    router = router_of(view, service.host)
-    if protocol.filter == METAPROTOCOL and _is_exported(router, node):
-        filter = inbound_filter(protocol, service.host, target, router[1] if router is not None else None, [])
-    else:
-        filter = tcp_filter(name, name)
-    made.listeners[listener_name(address, target)] = listener_at(address, target, "INBOUND", [filter])
+    filters = _inbound_filters(view, service, protocol, target, node)
+    made.listeners[listener_name(address, target)] = listener_at(address, target, "INBOUND", filters)
     made.clusters[name] = inbound_cluster(node.application, target)
+
+
+def _inbound_filters(
+    view: View, service: ServiceModel, protocol: PortProtocol, target: int, node: ProxyNode
+) -> list[Json]:
+    """Return what stands before a server: who may call it, its limits, and what passes requests on."""
+    name = inbound_name(target)
+    if protocol.filter == REDIS:
+        return [inbound_redis(name, name)]
+    if protocol.filter == METAPROTOCOL:
+        router = router_of(view, service.host)
+        if _is_exported(router, node):
+            rules = network_filters(rules_for(view, service.namespace))
+            spec = router[1] if router is not None else None
+            return [*rules, inbound_filter(protocol, service.host, target, spec)]
+    elif protocol.filter == DUBBO:
+        rules = dubbo_filters(rules_for(view, service.namespace))
+        return [dubbo_filter(name, "*", [to_cluster(name)], rules)]
+    elif protocol.filter == THRIFT:
+        rules = network_filters(rules_for(view, service.namespace))
+        return [*rules, thrift_filter(name, {"cluster": name})]
+    return [tcp_filter(name, name)]

@@ -18,7 +18,7 @@ from metaproxy.config.schema.reading import Reading
 from metaproxy.config.schema.shape import ListOf, option
 from metaproxy.mesh.objects.destination_rule import Tcp
 from metaproxy.mesh.objects.meta_router import Percentage
-from metaproxy.mesh.objects.struct import Anything, Spec, Struct
+from metaproxy.mesh.objects.struct import Spec, Struct
 from metaproxy.mesh.objects.values import NAME, PORT, TEXT, Choice, Fqdn, GoDuration
 from metaproxy.units import Seconds, Secret
 
@@ -84,7 +84,7 @@ class KeyMatch(Spec):
     """Keys with a prefix."""
 
     prefix: str = option(NAME, "What keys begin with; the longest prefix counts.")
-    remove_prefix: bool = option(Flag(), "The server gets the key without it.", False)
+    remove_prefix: bool = option(Flag(), "The server gets the key without it; not supported yet.", False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,13 +121,23 @@ class RedisRoute(Spec):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fault(Spec):
+    """A fault of commands."""
+
+    type: str = option(Choice("DELAY", "ERROR"), "`DELAY`: the answer is late; `ERROR`: an error answers.")
+    percentage: Percentage | None = option(Struct(Percentage), "The share of commands.", None, "100")
+    delay: Seconds | None = option(GoDuration(above=True), "How late; with `DELAY`.", None)
+    commands: tuple[str, ...] = option(ListOf(NAME), "Which commands.", (), "all")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RedisService(Spec):
     """How the Redis services with these hosts are reached."""
 
     host: tuple[str, ...] = option(ListOf(Fqdn(), 1), "Hosts of ServiceEntries of the same namespace.")
     settings: Settings = option(Struct(Settings), "How commands are taken.", {})
     redis: tuple[RedisRoute, ...] = option(ListOf(Struct(RedisRoute)), "Routes by key.", (), "all to the host")
-    faults: tuple[object, ...] = option(ListOf(Anything()), "Faults of single commands; not supported yet.", ())
+    faults: tuple[Fault, ...] = option(ListOf(Struct(Fault)), "Faults of commands.", ())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,13 +176,23 @@ class RedisDestination(Spec):
 
 @RULES.of(RedisService)
 def _service(service: RedisService, reading: Reading) -> None:
-    if service.faults:
-        reading.problem(reading.at(service, "faults"), "faults of single commands are not supported yet; leave it out")
     if service.settings.enable_redirection:
         reading.problem(reading.at(service, "settings"), f"enableRedirection is not supported: {_CLUSTER}")
     rest = [route for route in service.redis if route.match is None or route.match.key is None]
     if len(rest) > 1:
         reading.problem(reading.at(rest[1]), "a second route without a key; one takes all other commands")
+
+
+@RULES.of(Fault)
+def _fault(fault: Fault, reading: Reading) -> None:
+    if fault.type == "DELAY" and fault.delay is None:
+        reading.problem(reading.at(fault), "DELAY needs delay, such as 100ms")
+
+
+@RULES.of(KeyMatch)
+def _key(key: KeyMatch, reading: Reading) -> None:
+    if key.remove_prefix:
+        reading.problem(reading.at(key, "remove_prefix"), "keys are sent on as they came; leave it out")
 
 
 @RULES.of(RedisMirror)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import pytest
 from mesh_stand import ENTRY, HOST, RULE, Stand
 from twisted.internet.task import Clock
 
 from metaproxy.config import model
 from metaproxy.config.values import Context
 from metaproxy.envoy.resources import Resources
+from metaproxy.mesh.generator.node import ProxyNode
 from metaproxy.mesh.sections import Outcome, Sections
 from metaproxy.plugins import Registry
+from metaproxy.proxy.service_clusters import ServiceClusters
 
 WHOLE = f"outbound|20880||{HOST}"
 
 
 def context() -> Context:
-    return Context("crds", Registry(), {"clock": Clock(), "node": model.Node(), "clusters": None, "xds": None})
+    return Context(
+        "crds", Registry(), {"clock": Clock(), "node": model.Node(), "clusters": ServiceClusters(Clock()), "xds": None}
+    )
 
 
 def of(stand: Stand) -> Outcome:
@@ -71,3 +76,51 @@ def test_a_listener_that_can_not_be_is_refused_and_costs_no_other() -> None:
 
 def test_nothing_is_nothing() -> None:
     assert Sections().of(Resources(), context()) == Outcome()
+
+
+POLICY = """
+trafficPolicy:
+  loadBalancer: {consistentHash: {httpHeaderName: method}}
+  connectionPool: {tcp: {maxConnections: 9, connectTimeout: 2s, tcpKeepalive: {time: 60s}}, http: {http2MaxRequests: 5}}
+  outlierDetection: {consecutive5xxErrors: 2, interval: 1s, baseEjectionTime: 90s, maxEjectionPercent: 100}
+  tls: {mode: SIMPLE, insecureSkipVerify: true}
+"""
+ROUTER = f"""
+hosts: [{HOST}]
+localRateLimit: {{tokenBucket: {{maxTokens: 2, fillInterval: 60s}}}}
+globalRateLimit:
+  {{domain: d, rateLimitService: outbound|8081||rls, descriptors: [{{property: method, descriptorKey: m}}]}}
+routes:
+- match: {{attributes: {{method: {{regex: say.*}}, x: {{exact: ''}}}}}}
+  route: [{{destination: {{host: {HOST}, subset: v1}}}}]
+  mirror: {{host: {HOST}, subset: v2}}
+  mirrorPercentage: {{value: 50}}
+  requestMutation: [{{key: foo, value: bar}}]
+"""
+DENY = "{action: DENY, rules: [{from: [{source: {namespaces: [a]}}], to: [{operation: {methods: ['get*']}}]}]}"
+
+
+@pytest.mark.parametrize(
+    "port",
+    ["tcp-metaprotocol-dubbo", "tcp-metaprotocol-thrift", "tcp-metaprotocol-brpc", "tcp-metaprotocol-trpc",
+     "tcp-dubbo", "tcp-thrift", "tcp-redis", "tcp-kafka"],
+)  # fmt: skip
+def test_all_that_is_made_of_objects_is_honoured(port: str) -> None:
+    node = ProxyNode(namespace="demo", addresses=("127.0.0.11",))
+    stand = Stand(node).put("ServiceEntry", "hello", ENTRY.replace("tcp-metaprotocol-dubbo", port))
+    stand.put("DestinationRule", "hello", RULE + POLICY).put("MetaRouter", "hello", ROUTER)
+    stand.put("DubboAuthorizationPolicy", "deny", DENY)
+    found = of(stand)
+    assert (found.refused, found.warnings) == ([], [])
+    assert sorted(found.listeners) == ["127.0.0.11_20880", "127.0.10.1_20880"]
+    cluster = found.clusters[f"outbound|20880|v1|{HOST}"]
+    assert (cluster.connect_timeout, cluster.breaker.max_connections) == (2.0, 9)
+    assert cluster.tls is not None and cluster.outlier is not None
+    assert (cluster.outlier.consecutive_errors, cluster.outlier.success_rate) == (2, 0)
+    assert cluster.balancer.name == ("maglev" if port == "tcp-redis" else "ring_hash")
+    filters = [use.name for use in found.listeners["127.0.0.11_20880"].filters]
+    if "metaprotocol" in port:
+        names = ["local_rate_limit", "global_rate_limit", "metadata_exchange", "istio_stats"]
+        assert filters == ["rbac", *names]
+    else:
+        assert filters == (["rbac"] if port in ("tcp-dubbo", "tcp-thrift") else [])

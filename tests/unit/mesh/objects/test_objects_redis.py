@@ -11,7 +11,12 @@ from metaproxy.mesh.objects.redis import RedisService
 @pytest.mark.parametrize(
     ("kind", "spec", "said"),
     [
-        ("RedisService", "{host: [r], faults: [{type: ERROR}]}", "faults of single commands"),
+        ("RedisService", "{host: [r], faults: [{type: DELAY}]}", "DELAY needs delay"),
+        (
+            "RedisService",
+            "{host: [r], redis: [{match: {key: {prefix: a, removePrefix: true}}, route: {host: r}}]}",
+            "keys are sent on as they came",
+        ),
         ("RedisService", "{host: [r], settings: {readPolicy: REPLICA}}", "REPLICA is not supported"),
         ("RedisService", "{host: [r], settings: {enableRedirection: true}}", "enableRedirection is not supported"),
         (
