@@ -79,6 +79,7 @@ class ProxyService(Service):
         self.started = time.time()
         self.draining = False
         self._warm = False
+        self._meant: dict[str, str] = {}
         self._retired: WeakSet[Cluster] = WeakSet()
         self._swept = 0.0
         self._pauses: dict[str, tuple[Pause, IDelayedCall]] = {}
@@ -258,6 +259,7 @@ class ProxyService(Service):
         for name, one in changed.items():
             self.listeners[name].snapshot = one
         self.snapshot = snapshot
+        self._meant = {where: one.name for one in snapshot.listeners.values() for where in one.meant_for}
         self.network.overload.limit(snapshot.overload)
         self._watch(_routes_of(changed.values()), self._watches)
         for name, (pause, _) in self._pauses.items():
@@ -272,6 +274,13 @@ class ProxyService(Service):
     def _listener(self, name: str) -> Listener | None:
         return self.listeners.get(name)
 
+    def _meant_for(self, where: str) -> Listener | None:
+        """The listener of connections that were meant for an address."""
+        host, _, port = where.rpartition(":")
+        any_host = f"[::]:{port}" if host.startswith("[") else f"0.0.0.0:{port}"
+        name = self._meant.get(where) or self._meant.get(any_host)
+        return self.listeners.get(name) if name is not None else None
+
     def _bind(self, snapshots: Mapping[str, ListenerSnapshot], gone: Iterable[str]) -> None:
         """
         Give each listener of `snapshots`, those that are new or have changed, its sockets, those that are there and new
@@ -279,7 +288,7 @@ class ProxyService(Service):
         address moves to another listener: no client that connects is refused. gone: listeners that go.
         """
         listeners = {
-            name: self.listeners.get(name) or Listener(new, self.network, self._listener)
+            name: self.listeners.get(name) or Listener(new, self.network, self._listener, self._meant_for)
             for name, new in snapshots.items()
         }
         wanted = [

@@ -130,6 +130,8 @@ class ListenerBuilder:
             candidates=tuple(getattr(codec, "candidates", ())),
             detection_wait=getattr(codec, "wait", 10.0),
             chains=_chains(spec, codec),
+            meant_for=tuple(address.show(address.parse(one).sockaddr) for one in spec.meant_for),
+            hand_over=spec.hand_over,
         )
         return ListenerRecord(
             spec, snapshot, reached, shared.drafts.take(), _once(self._filter_uses), self._places, self._log_paths,
@@ -289,7 +291,7 @@ def _table(listener: model.Listener, routes: Sequence[Route], codec: ICodec) -> 
 
 
 def _chains(listener: model.Listener, codec: ICodec) -> ChainTable | None:
-    if not listener.chains:
+    if not listener.chains and not listener.hand_over:
         return None
     return ChainTable([_chain(one) for one in listener.chains], getattr(codec, "wait", 10.0))
 

@@ -17,19 +17,30 @@ from metaproxy.proxy.undecided import Undecided
 
 class ChainChoice(Undecided):
     """
-    A client of a listener with chains. find: the listener of a name.
+    A client of a listener with chains. find: the listener of a name; find_meant: of an address that a connection was
+    meant for, where that goes first.
 
     One that says nothing within the time is taken for one without TLS: its server may speak first.
     """
 
-    def __init__(self, listener: DetectingListener, table: ChainTable, find: Callable[[str], Candidate | None]) -> None:
+    def __init__(
+        self,
+        listener: DetectingListener,
+        table: ChainTable,
+        find: Callable[[str], Candidate | None],
+        find_meant: Callable[[str], Candidate | None] | None = None,
+    ) -> None:
         super().__init__(listener, table.wait)
         self._table = table
         self._find = find
-        self._reader = HelloReader()
+        self._find_meant = find_meant
+        self._reader = HelloReader(any(one.alpn and not one.encrypted for one in table.chains))
         self._left: list[Chain] = []
 
     def connectionMade(self) -> None:
+        if self._find_meant is not None and (meant := self._find_meant(str(self.transport.getHost()))) is not None:
+            self.hand_to(meant.take_over(self.transport, own_tls=True))
+            return
         host, _, port = str(self.transport.getHost()).rpartition(":")
         self._left = self._table.at(host.strip("[]"), port)
         if any(chain.waits for chain in self._left):

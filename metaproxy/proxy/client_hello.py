@@ -10,6 +10,7 @@ Source: RFC 8446, 4.1.2 and 5.1; RFC 6066, 3; RFC 7301, 3.1. Lives here: `HelloR
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -31,10 +32,37 @@ PLAIN = Hello(False)
 """Of a client that does not begin with TLS."""
 
 
-class HelloReader:
-    """Reads what comes, piece by piece. Each byte is looked at once, however they trickle in."""
+_LINE = 8192
+"""Bytes of the first line of HTTP/1; a longer one is of no HTTP that anybody serves."""
+_LOOK = 32
+"""Bytes by which it is known whether that is a line that begins with a method."""
+_METHOD = re.compile(rb"[A-Z-]{1,20}(?: .*)?", re.DOTALL)
 
-    def __init__(self) -> None:
+
+def http_of(data: bytes) -> Hello | None:
+    """
+    What the first bytes of a client without TLS say of HTTP, as if it had offered it by ALPN: `http/1.1` or `h2c`.
+    None: more are needed.
+    """
+    line, end, _ = data.partition(b"\n")
+    if not _METHOD.fullmatch(line) or len(line) > _LINE:
+        return PLAIN
+    if not end:
+        return None
+    version = line.rstrip(b"\r").rpartition(b" ")[2]
+    if line.startswith(b"PRI * HTTP/2"):
+        return Hello(False, alpn=("h2c",))
+    return Hello(False, alpn=("http/1.1",)) if version in (b"HTTP/1.0", b"HTTP/1.1") else PLAIN
+
+
+class HelloReader:
+    """
+    Reads what comes, piece by piece. Each byte is looked at once, however they trickle in. http: whether it matters if
+    a client without TLS speaks HTTP.
+    """
+
+    def __init__(self, http: bool = False) -> None:
+        self._http = http
         self._rest = bytearray()  # of a record whose end is to come
         self._body = bytearray()  # of the handshake message
 
@@ -42,7 +70,13 @@ class HelloReader:
         """What the bytes so far say; None: more are needed. What is no whole ClientHello counts as plain."""
         rest, body = self._rest, self._body
         rest += data
-        if bytes(rest[:1]) not in (b"", b"\x16") or bytes(rest[1:2]) not in (b"", b"\x03"):
+        if bytes(rest[:1]) not in (b"", b"\x16"):
+            if not self._http:
+                return PLAIN
+            if len(rest) - len(data) > _LOOK and len(rest) <= _LINE and b"\n" not in data:
+                return None  # looked at before
+            return http_of(bytes(rest))
+        if bytes(rest[1:2]) not in (b"", b"\x03"):
             return PLAIN
         at = 0
         while len(rest) - at >= _RECORD:

@@ -36,11 +36,16 @@ class Listener:
     """`snapshot` is replaced by one assignment; an exchange under way goes on with the one it began with."""
 
     def __init__(
-        self, snapshot: ListenerSnapshot, network: Network, find: Callable[[str], Listener | None] | None = None
+        self,
+        snapshot: ListenerSnapshot,
+        network: Network,
+        find: Callable[[str], Listener | None] | None = None,
+        find_meant: Callable[[str], Listener | None] | None = None,
     ) -> None:
         self.snapshot = snapshot
         self.network = network
         self._find = find
+        self._find_meant = find_meant
         self.counts = ListenerCounts()
         self.clients: dict[Leaving, None] = {}
         self.draining = False
@@ -104,7 +109,7 @@ class Listener:
 
     def _new_client(self, settings: ListenerSnapshot) -> Downstream | Undecided:
         if settings.chains is not None and self._find is not None:
-            return ChainChoice(self, settings.chains, self._find)
+            return ChainChoice(self, settings.chains, self._find, self._find_meant if settings.hand_over else None)
         if settings.candidates:
             return self._detection(settings)
         self._number += 1

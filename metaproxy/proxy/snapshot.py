@@ -98,7 +98,7 @@ class ListenerSnapshot:
     options. Times in seconds, 0 for no limit; max_frame and max_buffered in bytes. keepalive: idle, interval, count.
     filters: their names in order, for listings. proxy_trusted: tells of a peer whether it may send a PROXY header;
     None: all may. candidates: the listeners one of which a client is handed to, by its first bytes; chains: by what its
-    connection is.
+    connection is; hand_over: by the `meant_for` of others, `host:port`, first.
     """
 
     name: str
@@ -123,6 +123,8 @@ class ListenerSnapshot:
     candidates: tuple[str, ...] = ()
     detection_wait: float = 10.0
     chains: ChainTable | None = None
+    meant_for: tuple[str, ...] = ()
+    hand_over: bool = False
 
 
 class FilterUse(NamedTuple):

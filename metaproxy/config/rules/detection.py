@@ -42,7 +42,7 @@ def _candidates_are_listeners(config: model.Config, reading: Reading) -> None:
                 reading.problem(at, text)
         taken.update(chain.listener for chain in listener.chains)
     for listener in config.listeners:
-        if not listener.listen and listener.name not in taken:
+        if not listener.listen and not listener.meant_for and listener.name not in taken:
             text = "no listen: write an address, or name it in the candidates or chains of one with protocol: auto"
             reading.problem(reading.at(listener), text)
 
@@ -57,12 +57,20 @@ def _tells(listener: model.Listener, reading: Reading) -> bool:
 @RULES.of(model.Listener)
 def _one_thing_decides(listener: model.Listener, reading: Reading) -> None:
     candidates = _candidates(listener, reading)
-    if listener.chains and candidates is None:
-        reading.problem(reading.at(listener, "chains"), "has no effect; write protocol: auto, or leave it out")
-    elif listener.chains and candidates:
+    for key in ("chains", "hand_over"):
+        if getattr(listener, key) and candidates is None:
+            reading.problem(reading.at(listener, key), "has no effect; write protocol: auto, or leave it out")
+    if listener.hand_over and not listener.original_destination:
+        text = "has no effect without original_destination: true, which says where connections were meant to go"
+        reading.problem(reading.at(listener, "hand_over"), text)
+    if listener.hand_over and listener.meant_for:
+        reading.problem(reading.at(listener, "meant_for"), "a listener with hand_over takes none of others")
+    if candidates is None:
+        return
+    if listener.chains and candidates:
         text = "chains and candidates exclude each other: name a listener with candidates in a chain"
         reading.problem(reading.at(listener, "chains"), text)
-    elif candidates == () and not listener.chains:
+    elif not (candidates or listener.chains or listener.hand_over):
         text = "auto needs candidates, which are told by their bytes, or the listener's chains"
         reading.problem(reading.at(listener, "protocol"), text)
     if listener.chains and listener.tls is not None:
@@ -70,6 +78,16 @@ def _one_thing_decides(listener: model.Listener, reading: Reading) -> None:
         reading.problem(reading.at(listener, "tls"), text)
     if any(chain.listener == listener.name for chain in listener.chains):
         reading.problem(reading.at(listener, "chains"), "a chain leads to the listener itself; name another one")
+
+
+@RULES.of(model.Config)
+def _an_address_has_one_listener(config: model.Config, reading: Reading) -> None:
+    first: dict[str, str] = {}
+    for listener in config.listeners:
+        for where in listener.meant_for:
+            if first.setdefault(where, listener.name) != listener.name:
+                text = f"connections for {where} go to listener {first[where]!r} already"
+                reading.problem(reading.at(listener, "meant_for"), text)
 
 
 @RULES.of(model.Config)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from metaproxy.config.schema.addresses import Ip, Listen, Source
+from metaproxy.config.schema.addresses import Address, Ip, Listen, Source
 from metaproxy.config.schema.names import Name, Reference
 from metaproxy.config.schema.numbers import Duration, Flag, Size, Whole
 from metaproxy.config.schema.reading import Use
@@ -76,6 +76,18 @@ class Listener(Section):
     )
     protocol: Use = option(Named(ICodec), "What its clients speak.")
     tls: ServerTls | None = option(Nested(ServerTls), "TLS towards clients.", None)
+    meant_for: tuple[str, ...] = option(
+        ListOf(Address(1), alone=True),
+        "Addresses whose redirected connections a listener with `hand_over` gives to this one; 0.0.0.0:port for any "
+        "host. It needs no `listen`.",
+        (),
+    )
+    hand_over: bool = option(
+        Flag(),
+        "Only with `protocol: auto` and `original_destination`: connections that were meant for an address in the "
+        "`meant_for` of another listener go there; the others to `chains`.",
+        False,
+    )
     chains: tuple[Chain, ...] = option(
         ListOf(Nested(Chain)),
         "Only with `protocol: auto`: which listener a connection is handed to, by what it is and not by what it "

@@ -25,12 +25,16 @@ class Gate:
     def __init__(self, *chains: Chain, **behind: ICodec) -> None:
         self.network = MemoryNetwork()
         self.behind = {name: self.listener(name, codec) for name, codec in behind.items()}
-        self.front = self.listener("front", Auto(wait=5.0), chains=ChainTable(chains, 5.0))
+        self.meant: dict[str, str] = {}
+        self.front = self.listener("front", Auto(wait=5.0), chains=ChainTable(chains, 5.0), hand_over=True)
 
     def listener(self, name: str, codec: ICodec, **more: Any) -> Listener:
         none: Route[Any] = Route("-", reply=NO_ROUTE)
         snapshot = ListenerSnapshot(name, (), codec, RouteTable([], random.Random(1)), none, **more)
-        return Listener(snapshot, self.network, lambda name: self.behind.get(name))
+        return Listener(snapshot, self.network, self.find, lambda where: self.find(self.meant.get(where, "")))
+
+    def find(self, name: str) -> Listener | None:
+        return self.behind.get(name)
 
     def client(self, destination: str = "10.0.0.1:80") -> Wire:
         wire = Wire(destination, "127.0.0.9:4321")
@@ -108,3 +112,18 @@ def test_a_client_that_leaves_before_it_is_known_leaves_nothing(ends: str) -> No
         gate.front.close()
     assert gate.clients == {}
     assert gate.network.clock.getDelayedCalls() == []
+
+
+def test_where_it_was_meant_to_go_comes_before_the_chains() -> None:
+    gate = Gate(Chain("rest"), cart=Quill(), rest=Quill())
+    gate.meant["10.0.0.7:20880"] = "cart"
+    gate.client("10.0.0.7:20880")
+    gate.client("10.0.0.8:20880")
+    assert gate.clients == {"cart": 1, "rest": 1}
+
+
+def test_http_is_told_from_other_bytes_without_tls() -> None:
+    gate = Gate(Chain("http", encrypted=False, alpn=("http/1.1",)), Chain("rest"), http=Quill(), rest=Quill())
+    gate.say(gate.client(), b"GET / HTTP/1.1\r\n")
+    gate.say(gate.client(), call(1))
+    assert gate.behind["http"].counts.connections == gate.behind["rest"].counts.connections == 1

@@ -76,3 +76,31 @@ def test_bytes_that_trickle_in_are_bounded() -> None:
         found = reader.receive(b"\x16\x03\x01\x00\x01\x00")
         fed += 1
     assert found is not None and fed < MOST
+
+
+@pytest.mark.parametrize(
+    ("data", "alpn"),
+    [
+        (b"GET / HTTP/1.1\r\n", ("http/1.1",)),
+        (b"M-SEARCH * HTTP/1.0\n", ("http/1.1",)),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", ("h2c",)),
+        (b"GET key\r\n", ()),  # Redis
+        (b"PING\r\n", ()),
+        (b"*1\r\n$4\r\nPING\r\n", ()),
+        (b"\xda\xbb\xc2\x00", ()),
+        (b"GET /" + b"a" * 9000, ()),
+    ],
+)
+def test_http_without_tls_counts_as_offered(data: bytes, alpn: tuple[str, ...]) -> None:
+    assert HelloReader(http=True).receive(data) == Hello(False, alpn=alpn)
+    reader, found = HelloReader(http=True), None
+    for place in range(len(data)):
+        found = reader.receive(data[place : place + 1])
+        if found is not None:
+            break
+    assert found == Hello(False, alpn=alpn)
+
+
+def test_without_a_chain_that_asks_nobody_waits_for_a_line() -> None:
+    assert HelloReader().receive(b"G") == PLAIN
+    assert HelloReader(http=True).receive(b"G") is None

@@ -73,3 +73,32 @@ def test_chains_that_cannot_work_are_refused(before: str, after: str, text: str)
     assert before in CHAINED
     found = outcome(CHAINED.replace(before, after))[1]
     assert any(text in one for one in found), found
+
+
+MEANT = """
+listeners:
+  - {name: front, listen: "127.0.0.1:0", protocol: auto, original_destination: true, hand_over: true}
+  - {name: rpc, meant_for: "10.0.0.1:6379", protocol: redis, routes: [{cluster: back}]}
+  - {name: web, meant_for: ["0.0.0.0:80"], protocol: http, routes: [{reply: {error: denied}}]}
+clusters:
+  - {name: back, endpoints: ["127.0.0.1:1"]}
+"""
+
+
+def test_what_connections_are_meant_for_needs_no_address_of_its_own() -> None:
+    assert outcome(MEANT)[1] == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "text"),
+    [
+        ("original_destination: true, ", "", "original_destination: true, which says"),
+        ("protocol: auto", "protocol: redis", "write protocol: auto"),
+        ('["0.0.0.0:80"]', '"10.0.0.1:6379"', "go to listener 'rpc' already"),
+        ("hand_over: true}", 'hand_over: true, meant_for: "10.0.0.9:1"}', "takes none of others"),
+    ],
+)
+def test_addresses_that_cannot_work_are_refused(before: str, after: str, text: str) -> None:
+    assert before in MEANT
+    found = outcome(MEANT.replace(before, after, 1))[1]
+    assert any(text in one for one in found), found
