@@ -17,6 +17,7 @@ from metaproxy.admin.roles import MeshStatus
 from metaproxy.app.application import Application
 from metaproxy.app.parts import CRDS
 from metaproxy.config import model
+from metaproxy.config.slices import in_reactor
 
 if TYPE_CHECKING:
     from metaproxy.app.mesh import Mesh
@@ -36,6 +37,8 @@ class Crds(Service):
         self._application = application
         self._mesh: Mesh | None = None
         self._settings: tuple[model.Crds | None, model.Node] = (None, model.Node())
+        self._clock = clock
+        self._awake = False
         self._watch = LoopingCall(self._look)
         self._watch.clock = clock
 
@@ -47,18 +50,31 @@ class Crds(Service):
         super().stopService()
         if self._watch.running:
             self._watch.stop()
+        if self._mesh is not None:
+            self._mesh.stop()
 
     def status(self) -> MeshStatus | None:
         """Return what became of each object; None when the configuration names none."""
         return self._mesh.status() if self._mesh is not None else None
 
+    def _wake(self) -> None:
+        """Look now: a source has something. Once, however often it says so meanwhile."""
+        if not self._awake:
+            self._awake = True
+            self._run()
+
     def _look(self) -> None:
         slices = self._application.slices
         if slices.busy or (self._mesh is None and self._application.config.crds is None):
             return
-        slices.run(self._work).addErrback(lambda failure: log.failure("{source}: not applied", failure, source=CRDS))
+        self._run()
+
+    def _run(self) -> None:
+        done = self._application.slices.run(self._work)
+        done.addErrback(lambda failure: log.failure("{source}: not applied", failure, source=CRDS))
 
     def _work(self) -> None:
+        self._awake = False
         config = self._application.config
         if (config.crds, config.node) != self._settings:
             self._begin(config.crds, config.node)
@@ -68,10 +84,12 @@ class Crds(Service):
     def _begin(self, crds: model.Crds | None, node: model.Node) -> None:
         """Start over: the configuration names other objects, or another node."""
         self._settings = (crds, node)
+        if self._mesh is not None:
+            in_reactor(self._mesh.stop)
         if crds is None:
             self._mesh = None
             self._application.withdraw(CRDS)
             return
         from metaproxy.app.mesh import Mesh
 
-        self._mesh = Mesh(self._application, (crds, node))
+        self._mesh = Mesh(self._application, (crds, node), self._clock, self._wake)

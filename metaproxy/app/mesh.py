@@ -7,17 +7,25 @@ made of them (`metaproxy.mesh`).
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import replace
 
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from metaproxy.admin.roles import MeshStatus, ObjectStatus
 from metaproxy.app.application import Application
 from metaproxy.app.parts import CRDS, Part
 from metaproxy.config import model
+from metaproxy.config.slices import in_reactor
+from metaproxy.kubernetes.api import Api
+from metaproxy.kubernetes.credentials import source
+from metaproxy.kubernetes.status import Statuses
 from metaproxy.mesh.folder import Folder
 from metaproxy.mesh.generator.generator import Generator
 from metaproxy.mesh.generator.node import node_of
+from metaproxy.mesh.kubernetes_source import KubernetesSource
 from metaproxy.mesh.objects.reading import Key
 from metaproxy.mesh.sections import Outcome, Sections
 from metaproxy.mesh.store import Status, Store
@@ -33,10 +41,13 @@ MAX_ALONE = 1000
 
 class Mesh:
     """
-    Objects, and what is made of them. settings: what the configuration says, and of which node.
+    Objects, and what is made of them. settings: what the configuration says, and of which node. wake: has `look` called
+    soon, in the application's slices.
     """
 
-    def __init__(self, application: Application, settings: Settings) -> None:
+    def __init__(
+        self, application: Application, settings: Settings, clock: IReactorTime, wake: Callable[[], object]
+    ) -> None:
         crds, node = settings
         self.generator = Generator()
         self.store = Store(self.generator)
@@ -44,6 +55,8 @@ class Mesh:
         self._crds = crds
         self._sections = Sections()
         self._folder = Folder(crds.folder, self.store) if crds.folder is not None else None
+        self._api: Api | None = None
+        self._kubernetes = self._watched(crds.kubernetes, clock, wake) if crds.kubernetes is not None else None
         self._part = Part()
         self._outcome = Outcome()
         self._refused: list[str] = []
@@ -51,8 +64,26 @@ class Mesh:
 
     def look(self) -> None:
         """Read what has changed, and contribute what follows from it. Run it in the application's slices."""
-        if self._folder is not None and self._folder.look():
+        folder = self._folder is not None and self._folder.look()
+        if (self._kubernetes is not None and self._kubernetes.look()) or folder:
             self.contribute()
+
+    def stop(self) -> None:
+        """Look no more. Run it in the reactor."""
+        if self._kubernetes is not None:
+            self._kubernetes.stop()
+        if self._api is not None:
+            self._api.close()
+
+    def _watched(
+        self, settings: model.KubernetesApi, clock: IReactorTime, wake: Callable[[], object]
+    ) -> KubernetesSource:
+        """Return what watches an API server from the reactor's next turn on."""
+        api = self._api = Api(source(str(settings.kubeconfig or ""), settings.context), clock)
+        statuses = Statuses(api, clock, time.time) if settings.status else None
+        found = KubernetesSource(api, self.store, wake, clock, settings.namespace, statuses)
+        in_reactor(found.start)
+        return found
 
     # -- contributing
 
@@ -108,13 +139,17 @@ class Mesh:
         """Return what became of each object."""
         notes = self.generator.notes(self._node)
         return {
-            "source": str(self._crds.folder),
+            "source": str(self._crds.folder or "kubernetes"),
             "objects": [_shown(one, notes.get(one.key, []) if one.key is not None else []) for one in self._sorted()],
             "listeners": [one.name for one in self._part.listeners],
             "clusters": len(self._part.clusters),
             "refused": [*self._refused, *self._outcome.refused],
-            "warnings": self._outcome.warnings,
+            "warnings": [*self._unread(), *self._outcome.warnings],
         }
+
+    def _unread(self) -> list[str]:
+        """Return the kinds that can't be asked for now, with the reason."""
+        return list(self._kubernetes.failures.values()) if self._kubernetes is not None else []
 
     def _sorted(self) -> list[Status]:
         nothing = Key("", "", "")

@@ -35,7 +35,7 @@ from metaproxy.config.sections.cluster import (
     Outlier,
     Script,
 )
-from metaproxy.config.sections.crds import Crds
+from metaproxy.config.sections.crds import Crds, KubernetesApi
 from metaproxy.config.sections.listener import Chain, ChainMatch, Listener, ProxyProtocol
 from metaproxy.config.sections.process import Admin, Node, Overload, Record, SecretSource, Tokens
 from metaproxy.config.sections.rds import Rds
@@ -46,9 +46,9 @@ from metaproxy.config.sections.transport import AdminTls, Certificate, ClientTls
 __all__ = [
     "AccessLog", "Admin", "AdminTls", "Breaker", "Certificate", "Chain", "ChainMatch", "Check", "ClientTls",
     "Cluster", "Config", "Connections", "Crds", "CustomTag", "Endpoint", "HealthCheck", "Http", "KeepAlive",
-    "Latency", "Listener", "ListenerTracing", "Locality", "Mirror", "Mutations", "Node", "Outlier", "Overload",
-    "PathRewrite", "ProxyProtocol", "Rds", "Record", "Reply", "Retry", "Rewrite", "Route", "Script", "SecretSource",
-    "ServerTls", "Tokens", "Tracing",
+    "KubernetesApi", "Latency", "Listener", "ListenerTracing", "Locality", "Mirror", "Mutations", "Node",
+    "Outlier", "Overload", "PathRewrite", "ProxyProtocol", "Rds", "Record", "Reply", "Retry", "Rewrite", "Route",
+    "Script", "SecretSource", "ServerTls", "Tokens", "Tracing",
 ]  # fmt: skip
 
 

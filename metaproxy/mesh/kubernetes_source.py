@@ -13,6 +13,7 @@ from functools import partial
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from metaproxy.config.slices import checkpoint, in_reactor
 from metaproxy.kubernetes.resources import Key, Object, Resource, Scope, mapping
 from metaproxy.kubernetes.status import Statuses, Verdict
 from metaproxy.kubernetes.watch import Source, Watch
@@ -20,7 +21,6 @@ from metaproxy.mesh.objects.kinds import ISTIO, KINDS, KnownKind
 from metaproxy.mesh.objects.reading import Key as ObjectKey
 from metaproxy.mesh.objects.reading import read_dict
 from metaproxy.mesh.store import State, Store
-from metaproxy.support.log_throttle import LogThrottle
 
 log = Logger()
 
@@ -42,7 +42,9 @@ def resource_of(kind: KnownKind) -> Resource:
 class KubernetesSource:
     """
     namespace: "" for all. statuses: writes into the statuses of Aeraki's kinds; None for a proxy that may not.
-    changed: called when all kinds were listed, and once a turn of the reactor when the store may be another.
+    changed: called when all kinds were listed, and once a turn of the reactor when there is something for `look`.
+
+    What the watches bring waits for `look`: work that reads the store may be in the middle of it, in slices.
 
     A kind that can't be read (no rights, no CRD) is reported and counts as one without objects; it is tried again.
     """
@@ -59,11 +61,11 @@ class KubernetesSource:
         self._store = store
         self._changed = changed
         self._clock = clock
-        self.statuses = statuses
+        self._statuses = statuses
         self._soon: IDelayedCall | None = None
-        self._throttle = LogThrottle(clock.seconds)
         kinds = [kind for name, kind in KINDS.items() if name not in _PASSED_OVER]
         self._waiting = {kind.name for kind in kinds}
+        self._pending: dict[tuple[str, Key], Object | None] = {}
         self.failures: dict[str, str] = {}
         """By kind, why it can't be asked for now."""
         self._watches = [
@@ -83,42 +85,53 @@ class KubernetesSource:
     def stop(self) -> None:
         for watch in self._watches:
             watch.stop()
-        if self.statuses is not None:
-            self.statuses.stop()
+        if self._statuses is not None:
+            self._statuses.stop()
         if self._soon is not None:
             self._soon.cancel()
             self._soon = None
 
+    def look(self) -> bool:
+        """Take what the watches brought since the last look. Return whether there was anything. Run it in slices."""
+        if not self.ready or not self._pending:
+            return False
+        pending, self._pending = self._pending, {}
+        judged: list[tuple[KnownKind, Key, Object | None, Verdict | None]] = []
+        for (name, key), found in pending.items():
+            checkpoint()
+            kind = KINDS[name]
+            if found is None:
+                self._store.remove(name, _key(kind, key))
+            else:
+                self._store.put(name, read_dict(_slim(found), PLACE))
+            if kind.group.endswith("aeraki.io"):
+                judged.append((kind, key, found, self._verdict(_key(kind, key))))
+        in_reactor(partial(self._write, judged))
+        return True
+
     # -- from the watches
 
     def put(self, kind: KnownKind, key: Key, found: Object) -> None:
-        document = read_dict(_slim(found), PLACE)
-        self._store.put(kind.name, document)
-        self.note()
-        if self.statuses is not None and kind.group.endswith("aeraki.io"):
-            verdict = self._verdict(_key(kind, key))
-            if verdict is not None:
-                self.statuses.report(resource_of(kind), found, verdict)
+        self._pending[kind.name, key] = found
+        self._note()
 
     def remove(self, kind: KnownKind, key: Key) -> None:
-        self._store.remove(kind.name, _key(kind, key))
-        self.note()
-        if self.statuses is not None:
-            self.statuses.forget(resource_of(kind), key)
+        self._pending[kind.name, key] = None
+        self._note()
 
     def heard(self, kind: KnownKind, failure: str) -> None:
         """A kind was listed ("" as the failure), or could not be."""
         if failure:
-            self.failures[kind.name] = failure
-            if self._throttle.allows(kind.name):
+            if self.failures.get(kind.name) != failure:
                 log.warn("{place}: {why}; what is known of it stays", place=PLACE, why=failure)
+            self.failures[kind.name] = failure
         else:
             self.failures.pop(kind.name, None)
         if kind.name in self._waiting:
             self._waiting.discard(kind.name)
-            self.note()
+            self._note()
 
-    def note(self) -> None:
+    def _note(self) -> None:
         """Report a change soon: not one by one, and not what is only a part of what there is."""
         if self._soon is None and self.ready:
             self._soon = self._clock.callLater(0, self._report)
@@ -126,6 +139,17 @@ class KubernetesSource:
     def _report(self) -> None:
         self._soon = None
         self._changed()
+
+    # -- statuses
+
+    def _write(self, judged: list[tuple[KnownKind, Key, Object | None, Verdict | None]]) -> None:
+        if self._statuses is None:
+            return
+        for kind, key, found, verdict in judged:
+            if found is None or verdict is None:
+                self._statuses.forget(resource_of(kind), key)
+            else:
+                self._statuses.report(resource_of(kind), found, verdict)
 
     def _verdict(self, key: ObjectKey) -> Verdict | None:
         status = self._store.status_of(key)

@@ -140,7 +140,9 @@ class FakeCluster:
         self.absent: set[str] = set()
         self.scopes: list[Scope] = []
         self.written: list[tuple[str, Key, Mapping[str, object]]] = []
+        self.closed = False
         self._received: dict[str, Callable[[bytes], None]] = {}
+        self._watches: dict[str, Deferred[None]] = {}
 
     def page(self, scope: Scope, rest: str = "") -> Deferred[Page]:
         self.scopes.append(scope)
@@ -150,7 +152,9 @@ class FakeCluster:
 
     def watch(self, scope: Scope, version: str, seconds: float, received: Callable[[bytes], None]) -> Deferred[None]:
         self._received[scope.resource.plural] = received
-        return Deferred()
+        waiting: Deferred[None] = Deferred()
+        self._watches[scope.resource.plural] = waiting
+        return waiting
 
     def apply_status(
         self, resource: Resource, key: Key, status: Mapping[str, object], manager: str
@@ -158,5 +162,12 @@ class FakeCluster:
         self.written.append((resource.plural, key, status))
         return succeed({})
 
+    def close(self) -> None:
+        self.closed = True
+
     def event(self, plural: str, kind: str, found: Object) -> None:
         self._received[plural](json.dumps({"type": kind, "object": found}).encode() + b"\n")
+
+    def refuse(self, plural: str) -> None:
+        """The watch of a kind fails."""
+        self._watches[plural].errback(ApiError("away"))

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from kubernetes_api import FakeCluster
 from mesh_objects import written
 from mesh_stand import ENTRY, HOST, RULE
 from present import present
 from stand import Stand
 
 from metaproxy.admin.roles import MeshStatus
+from metaproxy.app import mesh
 from metaproxy.app.crds import LOOK_EVERY, Crds
+from metaproxy.kubernetes.status import WITHIN
 
 ROUTER = f"{{hosts: [{HOST}], routes: [{{route: [{{destination: {{host: {HOST}, subset: v1}}}}]}}]}}"
 TEXT = "crds: {folder: mesh}\nnode: {metadata: {NAMESPACE: demo}}\n"
@@ -118,3 +123,86 @@ def test_it_looks_no_more_once_it_is_stopped(meshed: Meshed) -> None:
     meshed.write("router", written("MetaRouter", "hello", ROUTER))
     meshed.look()
     assert meshed.clusters_of("127.0.10.1_20880") == [f"outbound|20880||{HOST}"]
+
+
+# -- an API server
+
+
+KUBERNETES = "crds: {kubernetes: {}}\nnode: {metadata: {NAMESPACE: demo}}\n"
+
+
+def found(kind: str, spec: str, version: int = 1) -> dict[str, Any]:
+    """An object as an API server gives it."""
+    text = written(kind, "hello", spec, resourceVersion=str(version), generation=version, uid="u")
+    return dict(yaml.safe_load(text))
+
+
+class Watched:
+    """A proxy whose configuration names an API server, which has a service."""
+
+    def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.server = FakeCluster()
+        self.server.objects = {
+            "serviceentries": [found("ServiceEntry", ENTRY)], "destinationrules": [found("DestinationRule", RULE)],
+        }  # fmt: skip
+        monkeypatch.setattr(mesh, "Api", lambda source, clock: self.server)
+        self.stand = Stand(tmp_path, KUBERNETES)
+        self.clock = self.stand.network.clock
+        self.crds = Crds(self.stand.configuration, self.clock)
+        self.crds.startService()
+        self.turn()
+
+    def turn(self) -> None:
+        for _ in range(3):
+            self.clock.advance(0)
+
+    @property
+    def routes(self) -> list[str | None]:
+        (one,) = self.stand.configuration.config.listeners
+        return [route.cluster for route in one.routes]
+
+
+@pytest.fixture
+def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Watched:
+    return Watched(tmp_path, monkeypatch)
+
+
+def test_what_an_api_server_has_is_in_force_and_each_change_at_once(watched: Watched) -> None:
+    assert sorted(watched.stand.proxy.listeners) == ["127.0.10.1_20880"]
+    assert watched.routes == [f"outbound|20880||{HOST}"]
+    watched.server.event("metarouters", "ADDED", found("MetaRouter", ROUTER, 2))
+    watched.turn()
+    assert watched.routes == [f"outbound|20880|v1|{HOST}"]
+
+
+def test_what_became_of_an_object_goes_into_its_status(watched: Watched) -> None:
+    watched.server.event("metarouters", "ADDED", found("MetaRouter", ROUTER.replace("subset", "subsett"), 2))
+    watched.turn()
+    watched.clock.advance(WITHIN)
+    ((plural, key, status),) = watched.server.written
+    assert (plural, str(key), status["observedGeneration"]) == ("metarouters", "demo/hello", 2)
+    assert "did you mean 'subset'?" in str(status["conditions"])
+
+
+def test_a_kind_that_can_not_be_asked_for_is_shown(watched: Watched) -> None:
+    assert present(watched.crds.status())["source"] == "kubernetes"
+    assert [text for text in present(watched.crds.status())["warnings"] if "gateways" in text] == []
+    watched.server.refuse("gateways")
+    assert [text for text in present(watched.crds.status())["warnings"] if "gateways" in text] == [
+        "gateways.networking.istio.io: away"
+    ]
+
+
+def test_another_source_ends_the_watches_of_the_one_before(watched: Watched) -> None:
+    watched.stand.write("node: {}\n")
+    assert watched.stand.configuration.reload() == []
+    watched.clock.advance(LOOK_EVERY)
+    assert watched.server.closed and watched.stand.proxy.listeners == {}
+    watched.server.event("metarouters", "ADDED", found("MetaRouter", ROUTER, 2))
+    watched.turn()
+    assert watched.stand.proxy.listeners == {}
+
+
+def test_the_end_of_the_service_ends_the_watches(watched: Watched) -> None:
+    watched.crds.stopService()
+    assert watched.server.closed

@@ -165,6 +165,15 @@ def test_a_kind_that_the_server_does_not_know_is_asked_for_now_and_then(one: Wat
     assert len(one.api.asked) == 2
 
 
+def test_a_kind_that_may_not_be_read_is_asked_for_now_and_then(one: Watched) -> None:
+    one.api.refuse("forbidden", 403)
+    assert one.sink.failures == ["things.test.dev: forbidden"]
+    one.clock.advance(watch.ABSENT - 1)
+    assert len(one.api.asked) == 1
+    one.clock.advance(1)
+    assert len(one.api.asked) == 2
+
+
 @pytest.mark.parametrize("line", [b"nonsense\n", b'{"type": "ADDED", "object": {}}\n', b"[" * 100 + b"]" * 100 + b"\n"])
 def test_an_event_that_makes_no_sense_ends_the_watch_and_removes_nothing(listed: Watched, line: bytes) -> None:
     listed.api.bytes(line)
