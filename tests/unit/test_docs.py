@@ -48,7 +48,7 @@ def network() -> Iterator[AnyPort]:
     network.close()
 
 
-ASKING = {"discovery.yaml", "registries.yaml", "zookeeper.yaml"}
+ASKING = {"discovery.yaml", "kubernetes.yaml", "registries.yaml", "zookeeper.yaml"}
 """Configurations whose endpoints a service has to tell, which is not there."""
 
 SHOWN = {
