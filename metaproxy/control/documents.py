@@ -1,5 +1,5 @@
 """
-Texts of a source as what they hold: Envoy's resources, listeners and clusters of our own, rollouts.
+Texts of a source as what they hold: Envoy's resources, objects of a mesh, listeners and clusters of our own, rollouts.
 
 Lives here: `Document`, `read_documents`. Does not: where texts come from (`sources`), whom a document is for (`scope`),
 what a rollout's keys mean (`rollout`).
@@ -19,26 +19,30 @@ from metaproxy.envoy.json_mapping import fill
 from metaproxy.envoy.message_types import message_class
 from metaproxy.envoy.reading import MARKS, Places, plain_of
 from metaproxy.envoy.report import Report
+from metaproxy.mesh.objects.reading import Document as MeshDocument
+from metaproxy.mesh.objects.reading import read_dict
 from metaproxy.support.nearest_name import did_you_mean
 
 TYPE = "@type"
 FORMS = (
     "`resources: [{'@type': ...}]` as in a file of Envoy's, one resource with `@type`, `listeners:` and `clusters:` of "
-    "metaproxy's own, or `rollout:`"
+    "metaproxy's own, an object with `apiVersion` and `kind`, or `rollout:`"
 )
 """What a document may be, for errors."""
-_TOPS = ("resources", "listeners", "clusters", "rollout", TYPE)
+_TOPS = ("resources", "listeners", "clusters", "rollout", "apiVersion", "kind", TYPE)
 
 
 @dataclass(slots=True)
 class Document:
     """
-    What one text holds. resources: messages by type URL and name; rollout, returned: what stands there, None for
-    nothing; problems: what is wrong; warnings: what is odd.
+    What one text holds. resources: messages by type URL and name; objects: of a mesh, wrong_objects: what is wrong with
+    them; rollout, returned: what stands there, None for nothing; problems: what else is wrong; warnings: what is odd.
     """
 
     path: str
     resources: dict[str, dict[str, Message]] = field(default_factory=dict)
+    objects: list[MeshDocument] = field(default_factory=list)
+    wrong_objects: list[Problem] = field(default_factory=list)
     rollout: object = None
     returned: object = None
     problems: list[Problem] = field(default_factory=list)
@@ -67,12 +71,29 @@ class _Reader:
         top = self._root.value
         if not isinstance(top, dict):
             self._problem(self._root, f"not a mapping; write {FORMS}")
+        elif "apiVersion" in top or "kind" in top:
+            self._object(self._root, top)
         elif TYPE in top:
             self._envoy(self._root, "")
         elif any(mark in top for mark in MARKS):
             self._bootstrap(top)
         else:
             self._ours(top)
+
+    def _object(self, node: Node, top: Mapping[str, Node]) -> None:
+        """An object of a mesh, or a list of them."""
+        items = top.get("items")
+        if items is not None and isinstance(items.value, list):
+            for item in items.value:
+                self._object(item, {})
+            return
+        plain = plain_of(node)
+        place = f"{self._document.path}:{node.line}"
+        found = read_dict(plain if isinstance(plain, dict) else {}, place)
+        self._document.objects.append(found)
+        self._document.wrong_objects += [
+            Problem(self._document.path, node.line, node.column, "", _without(place, text)) for text in found.problems
+        ]
 
     def _ours(self, top: Mapping[str, Node]) -> None:
         readers: Mapping[str, Callable[[Node], None]] = {
@@ -176,3 +197,8 @@ def name_of(kind: ResourceType, message: Message) -> str:
 
 def _known() -> str:
     return f"there are {', '.join(BY_URL)}"
+
+
+def _without(place: str, text: str) -> str:
+    """Return a problem's text without the place, which is said anyway."""
+    return text.removeprefix(place).lstrip(": ")

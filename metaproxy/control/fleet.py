@@ -7,23 +7,38 @@ Lives here: `Fleet`, `NodeRecord`. Does not: streams (`stream`), what the admin 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from metaproxy.control.nodes import Node
+from metaproxy.control.resource_types import ResourceType
+from metaproxy.control.snapshot import Snapshot
 from metaproxy.control.stream import Stream
-from metaproxy.control.subscription import Refusal
+from metaproxy.control.subscription import ALL, Refusal
 from metaproxy.support.log_throttle import LogThrottle
 
 log = Logger()
 
 MAX_AWAY = 10_000
 """Nodes without a stream that are remembered, the latest ones."""
+POLLING = 180.0
+"""Seconds after which a client that polls is away."""
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Of the histogram of times until a change is in force, seconds."""
+
+
+@dataclass(slots=True)
+class Poll:
+    """What a client that polls has of a type. version: what it has; target: what it is to have; at: when it asked."""
+
+    kind: ResourceType
+    version: str
+    target: str
+    at: float
+    refusal: Refusal | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -39,6 +54,12 @@ class NodeRecord:
     away_since: float | None = None
     behind_since: float | None = None
     version: str = ""
+    polls: dict[str, Poll] = field(default_factory=dict)
+
+    @property
+    def here(self) -> bool:
+        """Whether it has a stream, or asked not long ago."""
+        return bool(self.streams) or bool(self.polls)
 
     @property
     def refused(self) -> Iterator[tuple[str, str, Refusal]]:
@@ -48,15 +69,19 @@ class NodeRecord:
                 for name, refusal in one.refused.items():
                     if name not in one.leaving:
                         yield one.kind.name, name, refusal
+        for poll in self.polls.values():
+            if poll.refusal is not None:
+                yield poll.kind.name, ALL, poll.refusal
 
     @property
     def state(self) -> str:
         """`away`, `refused`, `behind` or `in force`."""
-        if not self.streams:
+        if not self.here:
             return "away"
-        if any(stream.refused for stream in self.streams):
+        if any(stream.refused for stream in self.streams) or any(one.refusal for one in self.polls.values()):
             return "refused"
-        return "in force" if self.behind_since is None else "behind"
+        behind = self.behind_since is not None or any(one.version != one.target for one in self.polls.values())
+        return "behind" if behind else "in force"
 
 
 class Fleet:
@@ -73,20 +98,59 @@ class Fleet:
         """Called with a node that refuses something it did not refuse before."""
         self._clock = clock
         self._away: OrderedDict[str, None] = OrderedDict()
+        self._polling: OrderedDict[str, None] = OrderedDict()
         self._lines = LogThrottle(clock.seconds, most=3)
         self._refused: dict[Stream, frozenset[tuple[str, str, str]]] = {}
 
     def joined(self, stream: Stream) -> None:
         node = stream.node
         assert node is not None
+        self._came(node).streams[stream] = None
+        self.aimed(stream)
+
+    def _came(self, node: Node) -> NodeRecord:
         record = self.nodes.get(node.id)
         if record is None:
             record = self.nodes[node.id] = NodeRecord(node, self._clock.seconds())
         record.node = node
-        record.streams[stream] = None
         record.away_since = None
         self._away.pop(node.id, None)
-        self.aimed(stream)
+        return record
+
+    def polled(
+        self, node: Node, kind: ResourceType, version: str, nonce: str, error: str | None, target: str, whole: Snapshot
+    ) -> None:
+        """
+        A client has asked for a type. version: what it has; nonce: what it answers for; error: why it refuses it;
+        target: the version that it is to have; whole: all that its node is to have.
+        """
+        self._forget_polls()
+        record = self._came(node)
+        before = record.polls.get(kind.name)
+        poll = record.polls[kind.name] = Poll(kind, version, target, self._clock.seconds())
+        if error is not None and nonce == target:
+            poll.refusal = Refusal(nonce, error, self._clock.seconds())
+        elif before is not None and before.refusal is not None and before.refusal.version == target != version:
+            poll.refusal = before.refusal
+        if poll.refusal is not None and (before is None or before.refusal is None):
+            self._say(record, [(kind.name, ALL)])
+        if record.state == "in force":
+            record.version = whole.version
+        self._polling[node.id] = None
+        self._polling.move_to_end(node.id)
+
+    def _forget_polls(self) -> None:
+        """Nodes that have not asked for a while are away."""
+        now = self._clock.seconds()
+        while self._polling:
+            name = next(iter(self._polling))
+            record = self.nodes[name]
+            if now - max(one.at for one in record.polls.values()) < POLLING:
+                return
+            del self._polling[name]
+            record.polls.clear()
+            if not record.streams:
+                self._leave(record)
 
     def aimed(self, stream: Stream) -> None:
         record = self._record(stream)
@@ -109,13 +173,16 @@ class Fleet:
         record = self._record(stream)
         record.streams.pop(stream, None)
         self._refused.pop(stream, None)
-        if not record.streams:
-            record.away_since = self._clock.seconds()
-            record.behind_since = None
-            self._away[record.node.id] = None
-            while len(self._away) > MAX_AWAY:
-                oldest, _ = self._away.popitem(last=False)
-                del self.nodes[oldest]
+        if not record.here:
+            self._leave(record)
+
+    def _leave(self, record: NodeRecord) -> None:
+        record.away_since = self._clock.seconds()
+        record.behind_since = None
+        self._away[record.node.id] = None
+        while len(self._away) > MAX_AWAY:
+            oldest, _ = self._away.popitem(last=False)
+            del self.nodes[oldest]
 
     def _record(self, stream: Stream) -> NodeRecord:
         assert stream.node is not None
@@ -131,9 +198,13 @@ class Fleet:
         if not found and not self._refused.get(stream):
             return
         self._refused[stream] = found
-        for listener in self.listeners if new else ():
+        if new:
+            self._say(record, [(kind, name) for kind, name, _ in new])
+
+    def _say(self, record: NodeRecord, new: Iterable[tuple[str, str]]) -> None:
+        for listener in self.listeners:
             listener(record)
-        for kind, name, _ in new:
+        for kind, name in new:
             self.refusals += 1
             if self._lines.allows(record.node.id):
                 error = next((one.error for type, other, one in record.refused if (type, other) == (kind, name)), "")

@@ -20,14 +20,18 @@ from metaproxy.control.snapshot import Snapshot
 class Plan:
     """
     documents: by path. wall: the time of day, seconds since 1970. before: the plan that was in force. problems: why
-    this one can't be; [] when it can. rollouts: by the group that they are for, "" for all.
+    this one can't be; [] when it can. rollouts: by the group that they are for, "" for all. strict: see Content.
     """
 
     def __init__(
-        self, documents: Mapping[str, Document], wall: Callable[[], float], before: Plan | None = None
+        self,
+        documents: Mapping[str, Document],
+        wall: Callable[[], float],
+        before: Plan | None = None,
+        strict: bool = True,
     ) -> None:
         known = before.content if before is not None else None
-        self.content: Content = Content(documents, known)
+        self.content: Content = Content(documents, known, strict)
         self.problems = list(self.content.problems)
         self.rollouts: dict[str, Rollout] = {}
         self._wall = wall

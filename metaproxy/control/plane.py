@@ -72,14 +72,18 @@ class Plane(Service):
         self.lost = ""
         self._documents = self._read(texts)
         self._texts = texts
-        plan = Plan(self._documents, self.wall, self.plan)
+        plan = Plan(self._documents, self.wall, self.plan, self.source.strict)
         if plan.problems:
             self.refusals += 1
             self.refused = sorted({str(problem) for problem in plan.problems})
             log.error("{where} is refused:\n{lines}", where=self.source.where, lines="\n".join(self.refused[:100]))
             return
         self.refused = []
-        self.warnings = sorted({line for one in self._documents.values() for line in one.warnings})
+        left_out = (
+            [] if self.source.strict else [one for each in self._documents.values() for one in each.wrong_objects]
+        )
+        odd = [line for one in self._documents.values() for line in one.warnings]
+        self.warnings = sorted({*odd, *(f"{problem} (left out)" for problem in left_out)})
         self.plan = plan
         self.applied = self.wall()
         self.changes += 1

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from twisted.application.service import MultiService, Service
-from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock
 
 from metaproxy.admin.guard import Guard
 from metaproxy.admin.resource import Root
 from metaproxy.admin.roles import IReactor
+from metaproxy.clients.http import HttpCalls
 from metaproxy.config.schema.load import ConfigErrors, Problem, read
 from metaproxy.config.tls import AdminContexts, CertificateError, admin_options
 from metaproxy.control.admin.service import endpoints
@@ -26,6 +26,8 @@ from metaproxy.control.fleet import Fleet
 from metaproxy.control.http_server import HttpServer
 from metaproxy.control.plan import Plan
 from metaproxy.control.plane import Plane
+from metaproxy.control.polling import Polls
+from metaproxy.control.rest import Rest
 from metaproxy.control.server import Control
 from metaproxy.control.settings import FILE, Settings, read_settings
 from metaproxy.control.sources.folder import Folder
@@ -53,12 +55,39 @@ def settings_of(config: str, file: str) -> Settings:
     return read_settings(text, path)
 
 
-def source_of(config: str, settings: Settings, reactor: IReactorTime) -> Source:
+def source_of(config: str, settings: Settings, reactor: IReactor) -> Source:
     """Raises ConfigErrors."""
+    if config == "etcd":
+        return _etcd(settings, reactor)
+    if config == "kubernetes":
+        return _kubernetes(settings, reactor)
     if not Path(config).is_dir():
         text = "no such folder; write a folder, `etcd` or `kubernetes`"
         raise ConfigErrors([Problem(config, 1, 1, "", text)])
     return Folder(config, reactor, skipped=(FILE,))
+
+
+def _etcd(settings: Settings, reactor: IReactor) -> Source:
+    from metaproxy.control.sources.etcd import Etcd
+    from metaproxy.discovery.etcd_api import Api
+    from metaproxy.discovery.http_registry import Servers
+
+    etcd = settings.etcd
+    if etcd is None:
+        text = "write `etcd: {servers: [http://127.0.0.1:2379]}` in the file of --settings"
+        raise ConfigErrors([Problem(FILE, 1, 1, "etcd", text)])
+    servers = Servers("etcd", tuple(one.rstrip("/") for one in etcd.servers), HttpCalls(reactor))
+    return Etcd(Api(reactor, servers, etcd.user, str(etcd.password or "")), etcd.prefix, reactor)
+
+
+def _kubernetes(settings: Settings, reactor: IReactor) -> Source:
+    from metaproxy.control.sources.kubernetes import Kubernetes
+    from metaproxy.kubernetes.api import Api
+    from metaproxy.kubernetes.credentials import source
+
+    own = settings.kubernetes
+    credentials = source(str(own.kubeconfig) if own.kubeconfig is not None else "", own.context)
+    return Kubernetes(Api(credentials, reactor), reactor, own.namespace, own.selector)
 
 
 def make_services(config: str, file: str = "") -> MultiService:
@@ -74,6 +103,10 @@ def make_services(config: str, file: str = "") -> MultiService:
     services = MultiService()
     plane.setServiceParent(services)
     _grpc(control, clock, settings).setServiceParent(services)
+    tls = _contexts(settings.tls)
+    if settings.rest is not None:
+        rest = Rest(Polls(control, fleet))
+        HttpServer("xDS over REST", rest, settings.rest, clock, tls).setServiceParent(services)
     admin = settings.admin
     where = addresses.parse(admin.listen)
     guard = Guard(admin.tokens, () if where.literal else (where.host,))

@@ -26,6 +26,7 @@ from metaproxy.control.resource_types import BY_NAME
 from metaproxy.control.rollout import Rollout
 from metaproxy.control.scraping import Scraped, Scraper
 from metaproxy.control.settings import Scrape
+from metaproxy.control.subscription import ALL
 
 log = Logger()
 
@@ -96,7 +97,7 @@ class Watching(Service):
         going = self._under_way(plan) if plan is not None else []
         if plan is None or not going:
             return
-        here = [one.node for one in self._fleet.nodes.values() if one.streams and plan.rollout(one.node) in going]
+        here = [one.node for one in self._fleet.nodes.values() if one.here and plan.rollout(one.node) in going]
         self._silent = {}
         self._scraper.ask(here, self._scraped)
         for rollout in going:
@@ -141,8 +142,9 @@ class Watching(Service):
             return
         before = plan.content.snapshot(rollout.spec.before, record.node)
         for kind, name, refusal in record.refused:
-            same = before.of(BY_NAME[kind].url).get(name)
-            if same is None or same.version != refusal.version:
+            url = BY_NAME[kind].url
+            same = before.versions.get(url) if name == ALL else getattr(before.of(url).get(name), "version", None)
+            if same != refusal.version:
                 self._give_back(rollout, f"{record.node.id} refuses {name} of {kind}: {refusal.error[:300]}")
                 return
 

@@ -107,6 +107,12 @@ class Api:
 
         return self._headers().addCallback(watch).addCallbacks(ended, failed)
 
+    def put(self, key: str, value: bytes | None) -> Deferred[object]:
+        """Set a key to a value, or remove it. Fires when that is done."""
+        if value is None:
+            return self._post("/v3/kv/deleterange", {"key": _text(key.encode())})
+        return self._post("/v3/kv/put", {"key": _text(key.encode()), "value": _text(value)})
+
     def close(self) -> None:
         self._servers.close()
 

@@ -101,6 +101,15 @@ class Api:
         headers = {"content-type": "application/apply-patch+yaml"}
         return self._ask("PATCH", path, json.dumps(found).encode(), headers).addCallback(_object)
 
+    def apply(self, resource: Resource, key: Key, found: Object, manager: str) -> Deferred[Object]:
+        """
+        Say what an object is to be, by server-side apply: it is made where it is not there, and fields that others have
+        become this manager's. Fires with the object; fails with ApiError.
+        """
+        path = _url(resource.path(key), {"fieldManager": manager, "force": "true"})
+        headers = {"content-type": "application/apply-patch+yaml"}
+        return self._ask("PATCH", path, json.dumps(found).encode(), headers).addCallback(_object)
+
     def close(self) -> Deferred[None] | None:
         """Close the connections that are not in use; cancel what is under way first."""
         calls, self._calls, self._credentials = self._calls, None, None

@@ -38,6 +38,7 @@ class Texts:
     """A source. read_only: whether writing fails."""
 
     where = "texts"
+    strict = True
 
     def __init__(self, texts: dict[str, str]) -> None:
         self.texts = {path: text.encode() for path, text in texts.items()}

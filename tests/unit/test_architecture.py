@@ -241,6 +241,7 @@ EXCEPTIONS: dict[str, str] = {
     "metaproxy.control.admin.page": "as above",
     "metaproxy.control.admin.rollouts": "as above",
     "metaproxy.control.admin.shown": "as above",
+    "metaproxy.control.polling": "test_control_rest.py, which asks over HTTP",
     "metaproxy.control.sources.roles": "holds no behaviour: what sources are to the control plane",
     "metaproxy.envoy.own_messages": "test_control_carried.py, where what carries them is made, reads them too",
     "metaproxy.envoy.own_sections": "as above",

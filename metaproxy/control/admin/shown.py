@@ -111,7 +111,7 @@ class Shown:
         groups = ["", *plan.content.groups]
         aimed, has = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
         for record in self._fleet.nodes.values():
-            if record.streams:
+            if record.here:
                 group = record.node.cluster if record.node.cluster in plan.content.groups else ""
                 place = plan.version(record.node), group
                 aimed[place] += 1

@@ -41,6 +41,8 @@ class Folder:
     path: the folder. skipped: names of files in it that hold something else, such as the settings of this process.
     """
 
+    strict = True
+
     def __init__(self, path: str | Path, clock: IReactorTime, skipped: tuple[str, ...] = ()) -> None:
         self.where = str(path)
         self._path = Path(path)

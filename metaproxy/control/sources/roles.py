@@ -30,6 +30,8 @@ class Source(Protocol):
 
     where: str
     """What people call it."""
+    strict: bool
+    """Whether one object of a mesh that is wrong refuses everything: so where one team writes all of it."""
 
     def start(self, receiver: Receiver) -> None:
         """Read it, and watch it from now on."""

@@ -1,0 +1,181 @@
+"""
+A Kubernetes API server: objects of a mesh, and ConfigMaps whose entries are documents.
+
+Lives here: `Kubernetes`. Does not: lists and watches (`metaproxy.kubernetes`), what a document holds (`documents`).
+
+An object becomes a document of its own. Its label `metaproxy.io/version: NAME` says to which version it belongs, and
+`metaproxy.io/group: NAME` to which group, as folders do elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+
+from metaproxy.control.content import GROUPS, VERSIONS
+from metaproxy.control.sources.roles import Receiver
+from metaproxy.kubernetes.resources import Key, Object, Resource, Scope, mapping
+from metaproxy.kubernetes.watch import Source, Watch
+from metaproxy.mesh.kubernetes_source import resource_of
+from metaproxy.mesh.objects.kinds import KINDS
+
+GATHER = 0.05
+"""Seconds in which changes are gathered."""
+LABEL = "metaproxy.io"
+CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap")
+RETURNED = "metaproxy-control-returned"
+"""The ConfigMap that ends of rollouts are written to."""
+_OTHERS = ("Endpoints", "ConfigMap", "Secret")
+"""Kinds of a mesh that are not read here: what another one says, and what holds anything."""
+
+
+class Writes(Source, Protocol):
+    """What is asked of an API server."""
+
+    def apply(self, resource: Resource, key: Key, found: Object, manager: str) -> Deferred[Object]: ...
+    def close(self) -> Deferred[None] | None: ...
+
+
+class Kubernetes:
+    """namespace: where objects are read, "" for all; home: where ends of rollouts are written."""
+
+    strict = False
+
+    def __init__(
+        self, api: Writes, clock: IReactorTime, namespace: str = "", selector: str = f"{LABEL}/control=true"
+    ) -> None:
+        self.where = f"kubernetes {namespace or 'all namespaces'}"
+        self._api = api
+        self._clock = clock
+        self._home = namespace or "default"
+        self._label = selector
+        self._receiver: Receiver | None = None
+        self._texts: dict[str, dict[Key, dict[str, bytes]]] = {}
+        self._failures: dict[str, str] = {}
+        self._timer: IDelayedCall | None = None
+        scopes = [Scope(resource_of(kind), namespace) for name, kind in KINDS.items() if name not in _OTHERS]
+        scopes.append(Scope(CONFIG_MAPS, namespace, labels=selector))
+        self._waiting = {scope.resource.label for scope in scopes}
+        self._watches = [Watch(api, scope, _Sink(scope.resource, self), clock) for scope in scopes]
+
+    def start(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+        for watch in self._watches:
+            watch.start()
+
+    def stop(self) -> Deferred[None] | None:
+        self._receiver = None
+        for watch in self._watches:
+            watch.stop()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        return self._api.close()
+
+    def write(self, path: str, text: bytes | None) -> Deferred[None]:
+        """An entry of one ConfigMap; the folder of the path is its group."""
+        name, value = path.replace("/", "."), text.decode() if text is not None else ""
+        found = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": RETURNED, "namespace": self._home, "labels": _labels(self._label)},
+            "data": {name: value} if text is not None else {},
+        }
+        done = self._api.apply(CONFIG_MAPS, Key(self._home, RETURNED), found, "metaproxy-control")
+        return done.addCallbacks(lambda _: None, _as_os_error)
+
+    # -- from the watches
+
+    def put(self, resource: Resource, key: Key, found: Object) -> None:
+        made = _config_map(key, found) if resource == CONFIG_MAPS else _object(resource, key, found)
+        known = self._texts.setdefault(resource.label, {})
+        before = known.get(key, {})
+        known[key] = {path: before[path] if before.get(path) == text else text for path, text in made}
+        if known[key] != before:
+            self._soon()
+
+    def remove(self, resource: Resource, key: Key) -> None:
+        if self._texts.get(resource.label, {}).pop(key, None) is not None:
+            self._soon()
+
+    def synced(self, resource: Resource) -> None:
+        self._failures.pop(resource.label, None)
+        self._heard(resource)
+
+    def failed(self, resource: Resource, why: str) -> None:
+        """A kind that can't be read counts as one without objects at the start; it is tried again."""
+        self._failures[resource.label] = why
+        self._heard(resource)
+        if self._receiver is not None and resource == CONFIG_MAPS:
+            self._receiver.failed(f"{resource.label}: {why}")
+
+    def _heard(self, resource: Resource) -> None:
+        if resource.label in self._waiting:
+            self._waiting.discard(resource.label)
+        if not self._waiting:
+            self._soon()
+
+    def _soon(self) -> None:
+        if self._timer is None and not self._waiting:
+            self._timer = self._clock.callLater(GATHER, self._report)
+
+    def _report(self) -> None:
+        self._timer = None
+        if self._receiver is None or CONFIG_MAPS.label in self._failures:
+            return
+        texts: dict[str, bytes] = {}
+        for kind in self._texts.values():
+            for made in kind.values():
+                texts.update(made)
+        self._receiver.update(texts)
+
+
+class _Sink:
+    """The sink of one kind's watch."""
+
+    def __init__(self, resource: Resource, source: Kubernetes) -> None:
+        self.put: Callable[[Key, Object], None] = partial(source.put, resource)
+        self.remove: Callable[[Key], None] = partial(source.remove, resource)
+        self.synced: Callable[[], None] = partial(source.synced, resource)
+        self.failed: Callable[[str], None] = partial(source.failed, resource)
+
+
+def _place(found: Object) -> str:
+    """Return the folders that an object's labels stand for."""
+    labels = mapping(mapping(found.get("metadata")).get("labels"))
+    version, group = labels.get(f"{LABEL}/version"), labels.get(f"{LABEL}/group")
+    return (f"{VERSIONS}/{version}/" if version else "") + (f"{GROUPS}/{group}/" if group else "")
+
+
+def _object(resource: Resource, key: Key, found: Object) -> Iterable[tuple[str, bytes]]:
+    """Yield an object as a document, without what changes although the object does not."""
+    metadata = mapping(found.get("metadata"))
+    kept = {name: metadata[name] for name in ("name", "namespace", "labels", "annotations") if name in metadata}
+    slim = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": kept, "spec": found.get("spec")}
+    yield f"{_place(found)}{resource.label}/{key}.json", json.dumps(slim, sort_keys=True).encode()
+
+
+def _config_map(key: Key, found: Object) -> Iterable[tuple[str, bytes]]:
+    """Yield the entries of a ConfigMap. A dot in the place of a folder's slash: `groups.edge.rollout.yaml`."""
+    for name, text in mapping(found.get("data")).items():
+        if key.name == RETURNED:
+            *folders, stem, ending = name.split(".")
+            yield "/".join([*folders, f"{stem}.{ending}"]), str(text).encode()
+        else:
+            yield f"{_place(found)}configmaps/{key}/{name}", str(text).encode()
+
+
+def _labels(selector: str) -> dict[str, str]:
+    """Return labels that an equality selector picks."""
+    pairs = (one.partition("=") for one in selector.split(",") if "=" in one)
+    return {key.strip(): value.strip("= ") for key, _, value in pairs}
+
+
+def _as_os_error(failure: Failure) -> None:
+    raise OSError(failure.getErrorMessage())
