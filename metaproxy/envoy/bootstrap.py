@@ -1,13 +1,13 @@
 """
 An Envoy bootstrap as a whole configuration of ours.
 
-Lives here: `load_bootstrap`, `translate_bootstrap`, `Whole`. Does not: listeners and clusters (modules of their own).
+Lives here: `load_bootstrap`, `read_bootstrap`, `translate_bootstrap`. Does not: its listeners and clusters.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from google.protobuf.message import Message
@@ -42,30 +42,45 @@ class Whole:
     context: Context
 
 
-def load_bootstrap(
-    text: str | bytes, filename: str, lenient: bool, runtime: Mapping[str, Scalar] | None = None
-) -> Loaded | None:
-    """
-    A bootstrap as a tree of our own form; None when the text is none. lenient: what can't be honoured is a warning.
-    runtime: see `load`.
-    """
+@dataclass(slots=True)
+class Found:
+    """What a text is as a bootstrap. whole: None where `problems` say why; places: of its parts."""
+
+    whole: Whole | None
+    problems: list[Problem]
+    warnings: list[Problem]
+    places: Places
+
+
+def read_bootstrap(text: str | bytes, filename: str, lenient: bool) -> Found | None:
+    """A bootstrap in our own form; None when the text is none. lenient: what can't be honoured is a warning."""
     root, problems, odd = load_foreign(text, filename)
+    places = Places(filename, root)
     if not is_bootstrap(root):
         return None
     if root is None or problems:
-        return Loaded(None, problems)
+        return Found(None, problems, [], places)
     report = Report(lenient)
     for warning in odd:
         report.warn(warning.path, warning.text)
-    places = Places(filename, root)
     whole = translate_bootstrap(_message(plain_of(root), report), report)
-    if report.errors:
-        return Loaded(None, _by_place([places.problem(one) for one in report.errors]))
-    tree = node_of(whole.plain)
-    tree.line, tree.column = root.line, root.column
-    moved = _put_in_place(tree, whole, places)
-    wrong = fill_live(tree, filename, runtime or {})
-    return Loaded(tree, wrong, _by_place([places.problem(one) for one in report.warnings]), moved)
+    errors, warnings = (_by_place(map(places.problem, found)) for found in (report.errors, report.warnings))
+    return Found(None if errors else whole, errors, warnings, places)
+
+
+def load_bootstrap(
+    text: str | bytes, filename: str, lenient: bool, runtime: Mapping[str, Scalar] | None = None
+) -> Loaded | None:
+    """A bootstrap as a tree of our own form; None when the text is none. lenient: see above; runtime: see `load`."""
+    found = read_bootstrap(text, filename, lenient)
+    if found is None:
+        return None
+    if found.whole is None:
+        return Loaded(None, found.problems)
+    tree = node_of(found.whole.plain)
+    tree.line, tree.column = 1, 1
+    moved = _put_in_place(tree, found.whole, found.places)
+    return Loaded(tree, fill_live(tree, filename, runtime or {}), found.warnings, moved)
 
 
 def _message(plain: object, report: Report) -> Message:
@@ -76,7 +91,7 @@ def _message(plain: object, report: Report) -> Message:
     return message
 
 
-def _by_place(problems: list[Problem]) -> list[Problem]:
+def _by_place(problems: Iterable[Problem]) -> list[Problem]:
     return sorted(problems, key=lambda problem: (problem.line, problem.column, problem.path))
 
 

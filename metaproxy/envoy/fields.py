@@ -341,8 +341,8 @@ class Fields:
 
 
 def _plain_numbers(struct: dict[str, object]) -> dict[str, object]:
-    """A Struct has fractions only: make whole numbers of those that are."""
-    return {key: _whole(value) for key, value in struct.items()}
+    """A Struct has fractions only, in no order: make whole numbers of those that are, and sort."""
+    return {key: _whole(struct[key]) for key in sorted(struct)}
 
 
 def _whole(value: object) -> object:

@@ -14,7 +14,7 @@ import os
 
 MOST = 10_000
 """Files at a time; each is a descriptor."""
-_FOLDER = "/proc/self/fd/"
+FOLDER = "/proc/self/fd/"
 
 
 class MemoryFiles:
@@ -30,7 +30,7 @@ class MemoryFiles:
         """
         known = self._files.get(name)
         if known is not None and known[1] == data:
-            return f"{_FOLDER}{known[0]}"
+            return f"{FOLDER}{known[0]}"
         if known is None and len(self._files) >= MOST:
             raise OSError(f"more than {MOST} certificates and keys in memory")
         made = os.memfd_create("metaproxy", os.MFD_CLOEXEC)
@@ -44,7 +44,7 @@ class MemoryFiles:
             os.dup2(made, number, inheritable=False)  # at once: nobody reads half a key
             os.close(made)
         self._files[name] = number, data
-        return f"{_FOLDER}{number}"
+        return f"{FOLDER}{number}"
 
     def put_unnamed(self, data: bytes) -> str:
         """The path of a file with these bytes: the same for the same bytes."""

@@ -11,6 +11,7 @@ from harness import MemoryNetwork
 from metaproxy.app.application import Application
 from metaproxy.app.service import ProxyService
 from metaproxy.config.build import Builder
+from metaproxy.config.schema.load import Loader, load_own
 from metaproxy.plugins import Registry
 from metaproxy.support.addresses import Address, show
 from metaproxy.telemetry.access_log.filter import LogFiles
@@ -46,14 +47,14 @@ class Listening(MemoryNetwork):
 class Stand:
     """A configuration file, what reads it, what runs on it."""
 
-    def __init__(self, tmp_path: Path, text: str) -> None:
+    def __init__(self, tmp_path: Path, text: str, loader: Loader = load_own) -> None:
         self.file = tmp_path / "proxy.yaml"
         self.file.write_text(text)
         self.network = Listening()
         self.registry = Registry()
         self.proxy = ProxyService(self.network, self.registry)
         self.builder = Builder(self.registry, self.network.clock, LogFiles(self.network.clock))
-        self.configuration = Application(str(self.file), [], self.proxy, self.builder, self.network.clock)
+        self.configuration = Application(str(self.file), [], self.proxy, self.builder, self.network.clock, loader)
         self.errors = self.configuration.reload()
 
     @property

@@ -18,6 +18,7 @@ from twisted.internet import reactor
 
 from metaproxy.app.application import Application
 from metaproxy.app.service import ProxyService
+from metaproxy.app.texts import loader_of
 from metaproxy.config.build import Builder
 from metaproxy.config.check import check
 from metaproxy.interfaces import ICodec, IFilter, ILoadBalancer
@@ -128,11 +129,12 @@ def test_a_configuration_of_conf_is_right_and_starts(
     path: Path, network: AnyPort, certificates: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Any:
     monkeypatch.setenv("CERTIFICATES", str(certificates))
-    config, problems = check(path.read_text(), str(path), Registry())
+    config, problems = check(path.read_text(), str(path), Registry(), loader=loader_of())
     assert not problems and config is not None and not config.warnings
     registry = Registry()
     proxy = ProxyService(network, registry)
-    configuration = Application(str(path), [], proxy, Builder(registry, reactor, LogFiles(reactor)), reactor)
+    builder = Builder(registry, reactor, LogFiles(reactor))
+    configuration = Application(str(path), [], proxy, builder, reactor, loader_of())
     assert configuration.reload() == []
     proxy.startService()
     found = all(cluster.warm for cluster in proxy.clusters.values())  # what a name server would have to tell is not

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 from envoy_files import BOOTSTRAP
+from stand import Stand
 
+from metaproxy.app.application import LOOK_EVERY
 from metaproxy.app.texts import loader_of
 
 
@@ -45,3 +48,35 @@ def test_without_the_packages_a_bootstrap_is_refused_with_what_to_install(monkey
     found = loader_of()(BOOTSTRAP, "e.yaml", {}, None)
     assert found.root is None
     assert "[envoy]" in found.problems[0].text
+
+
+def test_a_bootstrap_is_read_again_when_it_changes(tmp_path: Path) -> None:
+    stand = Stand(tmp_path, BOOTSTRAP, loader_of())
+    assert stand.errors == []
+    assert sorted(stand.snapshot.clusters) == ["demo"]
+    stand.configuration.startService()
+    stand.write(BOOTSTRAP.replace("demo", "other"))
+    stand.network.clock.advance(LOOK_EVERY)
+    assert sorted(stand.snapshot.clusters) == ["other"]
+
+
+def test_a_bootstrap_that_is_refused_leaves_the_one_before_in_force(tmp_path: Path) -> None:
+    stand = Stand(tmp_path, BOOTSTRAP, loader_of())
+    stand.write(BOOTSTRAP.replace("demo", "other") + "header_prefix: x\n")
+    (line,) = stand.configuration.reload()
+    assert "header_prefix" in line
+    assert sorted(stand.snapshot.clusters) == ["demo"]
+
+
+def test_a_runtime_value_of_a_bootstrap_is_changed_live_and_back(tmp_path: Path) -> None:
+    stand = Stand(tmp_path, BOOTSTRAP, loader_of())
+
+    def percent() -> float:
+        return float(stand.configuration.config.listeners[0].routes[0].mirror[0].percent)
+
+    assert percent() == 5
+    assert stand.configuration.set_live("mirror.demo", 70) == []
+    assert percent() == 70
+    assert stand.configuration.defaults == {"mirror.demo": 5}
+    assert stand.configuration.set_live("mirror.demo", None) == []
+    assert percent() == 5
