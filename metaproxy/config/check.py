@@ -64,6 +64,7 @@ def check(
         injected or {"clock": Clock(), "node": model.Node(), "clusters": ServiceClusters(Clock())},
         RULES,
     )
+    reading.used = loaded.used
     config: model.Config | Broken = BROKEN
     try:
         _plugins_are_allowed(root, reading, confined)

@@ -80,7 +80,8 @@ def load_bootstrap(
     tree = node_of(found.whole.plain)
     tree.line, tree.column = 1, 1
     moved = _put_in_place(tree, found.whole, found.places)
-    return Loaded(tree, fill_live(tree, filename, runtime or {}), found.warnings, moved)
+    wrong = fill_live(tree, filename, runtime or {})
+    return Loaded(tree, wrong, found.warnings, moved, frozenset(found.whole.context.used))
 
 
 def _message(plain: object, report: Report) -> Message:

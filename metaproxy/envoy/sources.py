@@ -91,6 +91,7 @@ def server_of_api(api: Fields, context: Context) -> tuple[str | None, Plain]:
         return None, {}
     if len(names) > 1:
         api.report.unhonoured(api.path, f"more than one server; metaproxy asks {names[0]!r}")
+    context.used.add(names[0])
     return names[0], {"cluster": names[0], "transport": transport, **more}
 
 

@@ -46,7 +46,8 @@ class Context:
     place for its value) or the value itself; tracer: what traces where a listener does not say it.
 
     What translators find besides sections: runtime values, the process's `tracing:`, what is needed from servers, and
-    these servers, each as an item of `xds:` by its name; and where sections come from, by their identity.
+    these servers, each as an item of `xds:` by its name; where sections come from, by their identity; and the clusters
+    that only messages refer to.
     """
 
     report: Report
@@ -59,6 +60,7 @@ class Context:
     needs: list[Need] = field(default_factory=list)
     servers: dict[str, Plain] = field(default_factory=dict)
     placed: dict[int, tuple[Plain, str]] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)
 
     def place(self, section: Plain, path: str) -> Plain:
         """Keep where a section, which is returned, comes from: what is wrong with it is reported there."""

@@ -160,13 +160,15 @@ def _unmoved(problem: Problem) -> Problem:
 class Loaded:
     """
     What a text is as a tree. root: None where it can't be read; problems: what is wrong with it; warnings: what is odd;
-    moved: says where a problem of the tree stands in the text, of which the tree may be a translation.
+    moved: says where a problem of the tree stands in the text, of which the tree may be a translation; used: clusters
+    that the text refers to where the tree does not.
     """
 
     root: Node | None
     problems: list[Problem]
     warnings: list[Problem] = field(default_factory=list)
     moved: Callable[[Problem], Problem] = _unmoved
+    used: frozenset[str] = frozenset()
 
 
 Loader = Callable[[str | bytes, str, "Mapping[str, str] | None", "Mapping[str, Scalar] | None"], Loaded]

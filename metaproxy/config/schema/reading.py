@@ -137,6 +137,7 @@ class Reading:
         self.secrets: dict[str, Secret] = {}
         self.addresses: list[tuple[Address, Node]] = []
         self.unknown_plugins = False
+        self.used: frozenset[str] = frozenset()  # clusters that something else refers to
         self._file = file
         self._plugins = plugins
         self._injected = injected

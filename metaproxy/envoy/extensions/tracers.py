@@ -75,6 +75,7 @@ def _url_of(uri: Fields | None, context: Context) -> str | None:
 
 def first_address(cluster: str, fields: Fields, context: Context) -> str | None:
     """Where a cluster's first endpoint is: what sends spans knows no clusters. None when that is not known."""
+    context.used.add(cluster)
     message = context.resources.clusters.get(cluster)
     if message is None:
         fields.report.unhonoured(fields.path, f"the cluster {cluster!r}, which spans would go to, is not there")

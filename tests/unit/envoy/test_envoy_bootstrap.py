@@ -235,3 +235,27 @@ def test_every_other_field_is_named() -> None:
         "cluster_manager: {outlier_detection: {event_log_path: /x}}",
     ):
         assert len(whole(ONLY + text)[1]) == 1, text
+
+
+def test_a_cluster_that_only_a_tracer_names_is_in_use() -> None:
+    collector = """\
+  - name: zipkin
+    type: STATIC
+    load_assignment:
+      endpoints:
+      - lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: 9}}}}]
+"""
+    tracing = """\
+tracing: {http: {name: envoy.tracers.zipkin, typed_config: {
+  "@type": type.googleapis.com/envoy.config.trace.v3.ZipkinConfig, collector_cluster: zipkin,
+  collector_endpoint: /spans, collector_endpoint_version: HTTP_JSON}}}
+"""
+
+    def warned(text: str) -> int:
+        config, problems = check(text, "e.yaml", Registry(), loader=lambda *_: loaded(text))
+        assert problems == []
+        assert config is not None
+        return len(config.warnings)
+
+    assert warned(BOOTSTRAP + collector) == 1
+    assert warned(BOOTSTRAP + collector + tracing) == 0
