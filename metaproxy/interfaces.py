@@ -450,10 +450,21 @@ class ILoadBalancer(Interface):
 
 
 class IDiscovery(Interface):
-    """Where a cluster's endpoints come from. Started with its cluster and stopped with it."""
+    """
+    Where a cluster's endpoints come from. One object serves one cluster: it is started with it, once, and stopped with
+    it. Before that it does nothing; a configuration that is only checked builds it, too.
+
+    It may also have `problem`, a str: '' while the last list is what its source says, else why that is not known;
+    /problems shows it.
+    """
 
     def start(update: Callable[[Sequence[Mapping[str, object]]], None], failed: Callable[[str], None]) -> None:
-        """Call `update` with the whole list, as `endpoints:` in a configuration has it, whenever it changes."""
+        """
+        Begin, and return at once. `update` takes the whole list, as `endpoints:` in a configuration has it: as soon as
+        it is known, and whenever it changes. An empty list means that there are none. `failed` takes a line of text,
+        each time that the list can't be had: the cluster keeps the last one, so don't report an empty one then. Call
+        both in the reactor's thread, and don't change a list that was reported.
+        """
 
     def stop() -> None:
-        """No call of `update` after this."""
+        """No call of `update` or `failed` after this; cancel what waits. It may come twice, and without a start."""

@@ -121,9 +121,17 @@ def _clusters(view: View, seconds: float) -> Iterator[Problem]:
             waiting = plural(len(cluster.paused_by), "request waits", "requests wait")
             detail = f"{waiting} until it is resumed; it takes {cluster.paused_by.most} at most."
             yield _problem(WARN, "paused", f"Cluster {name} is paused", detail, **place)
+        yield from _discovery(name, cluster, place)
         yield from _endpoints_out(name, cluster, place)
         yield from _failing(view, seconds, name, cluster, place)
         yield from _limits(view, seconds, name, cluster, place)
+
+
+def _discovery(name: str, cluster: Cluster, place: dict[str, str]) -> Iterator[Problem]:
+    for monitor in cluster.monitors:
+        why = getattr(getattr(monitor, "discovery", None), "problem", "")
+        if why:
+            yield _problem(WARN, "discovery", f"Cluster {name}: its endpoints may be old", str(why), **place)
 
 
 def _endpoints_out(name: str, cluster: Cluster, place: dict[str, str]) -> Iterator[Problem]:

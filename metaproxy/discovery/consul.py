@@ -109,6 +109,10 @@ class Consul:
         self._session: _Session | None = None
 
     @property
+    def problem(self) -> str:
+        return self._endpoints.problem
+
+    @property
     def _key(self) -> object:
         return self._url, self._token, self._connections
 

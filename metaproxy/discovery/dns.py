@@ -94,6 +94,7 @@ class Dns:
         self._bounds = refresh, max_refresh
         self._families = [kind for name, kind in (("v4", dns.A), ("v6", dns.AAAA)) if family in (name, "all")]
         self._addresses: dict[tuple[str, int], list[str]] = {}
+        self.problem = ""
         self._last: object = None
         self._failures = 0
         self._timer: IDelayedCall | None = None
@@ -135,6 +136,7 @@ class Dns:
             return
         endpoints, ttl = found
         self._failures = 0
+        self.problem = ""
         least, most = self._bounds
         self._timer = self._clock.callLater(min(max(ttl, least), most), self._ask)
         if endpoints != self._last:
@@ -147,7 +149,8 @@ class Dns:
         least, most = self._bounds
         self._timer = self._clock.callLater(min(least * 2 ** min(self._failures, 10), most), self._ask)
         self._failures += 1
-        self._failed(f"dns: {self._name}: {_in_words(failure)[:200]}")
+        self.problem = f"dns: {self._name}: {_in_words(failure)[:200]}"
+        self._failed(self.problem)
 
     # -- addresses of a host
 

@@ -51,6 +51,8 @@ class EndpointList:
         self._where = dict(where or {})
         self._keep_empty = keep_empty
         self._settle = settle
+        self.problem = ""
+        """Why the list may be old; "" while it is not."""
         self._update: Update | None = None
         self._failed: Failed | None = None
         self._found: dict[str, Endpoint] = {}
@@ -79,13 +81,15 @@ class EndpointList:
     def failed(self, text: str) -> None:
         """Something of its answer can't be used."""
         if self._failed is not None:
-            self._failed(text[:MAX_TEXT])
+            self.problem = text[:MAX_TEXT]
+            self._failed(self.problem)
 
     def found(self, instances: Iterable[Instance]) -> None:
         """The registry lists these, and no others."""
         if self._update is None:
             return
         listed = list(instances)
+        self.problem = ""  # what one of the instances is wrong in is counted, but does not make the list old
         if len(listed) > MOST:
             self.failed(f"{len(listed)} instances; allowed are {MOST}")
             return

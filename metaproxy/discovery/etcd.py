@@ -66,6 +66,10 @@ class Etcd:
         self._read: dict[str, tuple[bytes, list[Instance]]] = {}
 
     @property
+    def problem(self) -> str:
+        return self._endpoints.problem
+
+    @property
     def _key(self) -> object:
         return self._urls, self._login, self._root
 

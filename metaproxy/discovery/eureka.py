@@ -60,6 +60,10 @@ class Eureka:
         self._registry: Registry | None = None
 
     @property
+    def problem(self) -> str:
+        return self._endpoints.problem
+
+    @property
     def _key(self) -> object:
         return self._urls, self._login, self._refresh
 

@@ -48,6 +48,7 @@ class File:
         self._path = target
         self._clock = clock
         self._refresh = refresh
+        self.problem = ""
         self._seen: object = None
         self._timer: IDelayedCall | None = None
         self._update: Update | None = None
@@ -74,8 +75,10 @@ class File:
             endpoints = _read(self._path)
         except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
             text = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
-            self._failed(f"{self._path}: {str(text)[:200]}")
+            self.problem = f"{self._path}: {str(text)[:200]}"
+            self._failed(self.problem)
         else:
+            self.problem = ""
             self._update(endpoints)
 
 

@@ -158,6 +158,10 @@ class Nacos:
         self._session: _Session | None = None
 
     @property
+    def problem(self) -> str:
+        return self._endpoints.problem
+
+    @property
     def _key(self) -> object:
         return self._urls, self._login
 

@@ -34,6 +34,10 @@ def failures(proxy: Proxy) -> int:
     return int(proxy.stats()['metaproxy_cluster_discovery_failures_total{cluster="demo"}'])
 
 
+def problems(proxy: Proxy) -> set[tuple[str, str]]:
+    return {(one["kind"], one["cluster"]) for one in proxy.admin("/problems")["problems"]}
+
+
 def served(proxy: Callable[..., Proxy], registry: Registry) -> tuple[Proxy, int]:
     port = free_port()
     cluster = {"name": "demo", "discovery": registry.discovery()}
@@ -63,6 +67,7 @@ def test_servers_come_and_go_and_the_registry_is_killed_and_comes_back_and_no_re
                 registry.kill()
                 assert eventually(lambda: failures(running) > 0, SLOW)
                 assert set(load.more(200)) == {str(two), str(three)}
+                assert ("discovery", "demo") in problems(running)
                 registry.run()
                 if name == "consul":  # the stand-in has lost what it knew
                     registry.add(two)
@@ -72,6 +77,7 @@ def test_servers_come_and_go_and_the_registry_is_killed_and_comes_back_and_no_re
                 load.more(50)
                 assert set(load.more()) == {str(two), str(three), str(four)}
                 assert becomes(running, two, three, four)
+                assert problems(running) == set()
             finally:
                 failed = load.stop()
             assert failed == []

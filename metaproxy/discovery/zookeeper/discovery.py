@@ -71,6 +71,10 @@ class Zookeeper:
         self._session: Session | None = None
 
     @property
+    def problem(self) -> str:
+        return self._endpoints.problem
+
+    @property
     def _key(self) -> object:
         return self._servers, self._timeout, self._login
 

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from browser import Desk
 from harness import answer, call
+from zope.interface import implementer
 
+from metaproxy.cluster.membership import Membership
 from metaproxy.config.model import Listener, Rds
 from metaproxy.config.schema.reading import Use
+from metaproxy.interfaces import IDiscovery
 
 
 def told(desk: Desk, query: str = "") -> list[tuple[str, str]]:
@@ -68,6 +72,31 @@ def test_a_cluster_without_an_endpoint_and_one_that_is_paused_are_told() -> None
     (one,) = desk.get("/problems").json["problems"]
     assert (one["level"], one["what"]) == ("warn", "Cluster demo is paused")
     assert "1 request waits until it is resumed; it takes 5 at most" in one["detail"]
+
+
+@implementer(IDiscovery)
+class Silent:
+    """A discovery whose source does not answer."""
+
+    problem = "zookeeper 127.0.0.1:2181: no connection"
+
+    def start(self, update: object, failed: Callable[[str], None]) -> None:
+        failed(self.problem)
+
+    def stop(self) -> None: ...
+
+
+def test_a_discovery_that_does_not_know_is_told_with_its_words_until_it_does() -> None:
+    desk = Desk()
+    silent = Silent()
+    membership = Membership(silent, lambda items: [])
+    membership.start(desk.running.cluster, None)
+    desk.running.cluster.monitors = (membership,)
+    (one,) = desk.get("/problems").json["problems"]
+    assert (one["level"], one["what"]) == ("warn", "Cluster demo: its endpoints may be old")
+    assert (one["detail"], one["cluster"]) == ("zookeeper 127.0.0.1:2181: no connection", "demo")
+    silent.problem = ""
+    assert told(desk) == []
 
 
 def test_requests_that_fail_are_bad_from_ten_on() -> None:

@@ -186,7 +186,7 @@ async def test_failures_keep_the_last_answer_and_are_asked_again_later_and_later
     await asking.settled()
     zone.records.clear()
     await asking.next(5)
-    assert asking.told.failures == ["dns: demo.svc: no such name"]
+    assert asking.told.failures == ["dns: demo.svc: no such name"] == [asking.dns.problem]
     assert len(asking.told.updates) == 1
     waits = []
     for _ in range(3):
@@ -197,6 +197,7 @@ async def test_failures_keep_the_last_answer_and_are_asked_again_later_and_later
     zone.put("demo.svc", dns.Record_A("127.0.0.9"), ttl=1)
     await asking.next(12)
     assert asking.told.addresses == ["127.0.0.9:1"]
+    assert asking.dns.problem == ""
     asking.dns.stop()
 
 

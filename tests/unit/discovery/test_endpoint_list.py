@@ -171,6 +171,17 @@ def test_nothing_is_reported_and_nothing_waits_once_it_is_stopped() -> None:
     assert listed.report.failures == before
 
 
+def test_a_problem_stands_until_the_registry_lists_again() -> None:
+    listed = Listed(keep_empty=True)
+    assert listed.list.problem == ""
+    listed.list.away("no connection")
+    assert listed.list.problem == "no connection"
+    listed.found("a:1")
+    assert listed.list.problem == ""
+    listed.found()
+    assert "keep_empty" in listed.list.problem
+
+
 def test_a_text_from_a_registry_is_bounded() -> None:
     listed = Listed()
     listed.list.failed("x" * 5000)
