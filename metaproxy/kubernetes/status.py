@@ -34,6 +34,8 @@ WITHIN = 2.0
 """Seconds within which a status is written, if no other proxy was quicker."""
 AGAIN = 5.0
 """Seconds after which a status that could not be written is tried again."""
+TRIES = 4
+"""So often for 403 and 404, which also come from a server that has only just started; other refusals are for good."""
 PAUSE = 0.05
 """Seconds between two writes: the API server has more to do."""
 MESSAGE = 4096
@@ -64,12 +66,13 @@ class _Subject(NamedTuple):
 
 
 class _Wish(NamedTuple):
-    """What is to be written about a version of an object. flipped: when that became so, "" for now."""
+    """What is to be written about a version of an object. flipped: when that became so, "" for now; tries: so far."""
 
     uid: str
     generation: int
     verdict: Verdict
     flipped: str
+    tries: int = 0
 
     @property
     def about(self) -> tuple[str, int, Verdict]:
@@ -165,7 +168,7 @@ class Statuses:
         if self._stopped:
             return PAUSE
         error = failure.value
-        lasting = isinstance(error, ApiError) and 400 <= error.status < 500 and error.status not in (401, 408, 429)
+        lasting = isinstance(error, ApiError) and _is_lasting(error.status, wish.tries)
         if not isinstance(error, ApiError):
             log.failure("status of {key} not written", failure, key=subject.key)
         elif self._throttle.allows((subject.resource, error.status)):
@@ -177,7 +180,7 @@ class Statuses:
             self.refused += 1
             self._done.keep(subject, wish.about)
             return PAUSE
-        self._wishes.setdefault(subject, wish)
+        self._wishes.setdefault(subject, wish._replace(tries=wish.tries + 1))
         return max(AGAIN, error.wait)
 
     def _status(self, wish: _Wish) -> dict[str, object]:
@@ -195,6 +198,13 @@ _HINTS = {
     404: "; it is gone, or its CRD has no status subresource",
     409: "; another manager has this field, and keeps it",
 }
+
+
+def _is_lasting(status: int, tries: int) -> bool:
+    """Whether a refusal is for good."""
+    if status in (403, 404):
+        return tries >= TRIES
+    return 400 <= status < 500 and status not in (401, 408, 429)
 
 
 def _word(accepted: bool) -> str:

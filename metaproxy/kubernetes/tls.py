@@ -21,6 +21,7 @@ from twisted.internet.interfaces import (
     IReactorTime,
     IStreamClientEndpoint,
 )  # fmt: skip
+from twisted.internet.protocol import Factory
 from zope.interface import implementer
 
 from metaproxy.kubernetes.credentials import Credentials, CredentialsError
@@ -41,7 +42,21 @@ def endpoint(credentials: Credentials, reactor: IReactorTime) -> IStreamClientEn
     url = urlsplit(credentials.server)
     host, secure = url.hostname or "", url.scheme == "https"
     plain = _KeptAlive(HostnameEndpoint(reactor, host, url.port or (443 if secure else 80), CONNECT))
-    return wrapClientTLS(_creator(credentials, host), plain) if secure else plain
+    return _Quiet(wrapClientTLS(_creator(credentials, host), plain) if secure else plain)
+
+
+@implementer(IStreamClientEndpoint)
+class _Quiet:
+    """The factory of each connection would say in the log that it begins and ends."""
+
+    def __init__(self, inner: IStreamClientEndpoint) -> None:
+        self._inner = inner
+
+    def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
+        if isinstance(factory, Factory):
+            factory.noisy = False
+        made: Deferred[IProtocol] = self._inner.connect(factory)
+        return made
 
 
 @implementer(IStreamClientEndpoint)

@@ -30,7 +30,7 @@ log = Logger()
 LEAST, MOST = 0.5, 10.0
 """Seconds between tries: at first, and at most. Each is between half of it and all of it."""
 ABSENT = 30.0
-"""Seconds until it is asked again for a kind that the server does not know, or that may not be read."""
+"""Seconds at most between tries for a kind that the server does not know, or that may not be read."""
 LIFE = 240.0, 300.0
 """Seconds of one watch, between these, so that many proxies do not come back at a time."""
 BYTES = 256 << 20
@@ -158,11 +158,10 @@ class Watch:
                 return 0
         if error.status == 404:
             self._sink.failed(f"the API server has no {self._resource.label}: is its CRD installed?")
-            return ABSENT
-        self._sink.failed(f"{self._resource.label}: {error}")
-        if error.status == 403:
-            return ABSENT
-        wait: float = min(LEAST * 2.0 ** min(self._tries, 10), MOST)
+        else:
+            self._sink.failed(f"{self._resource.label}: {error}")
+        most = ABSENT if error.status in (403, 404) else MOST  # both also come from a server that has only just started
+        wait = min(LEAST * 2.0 ** min(self._tries, 10), most)
         self._tries += 1
         return max(error.wait, wait * (1 + self._chance()) / 2)
 

@@ -21,11 +21,14 @@ from metaproxy.mesh.objects.kinds import ISTIO, KINDS, KnownKind
 from metaproxy.mesh.objects.reading import Key as ObjectKey
 from metaproxy.mesh.objects.reading import read_dict
 from metaproxy.mesh.store import State, Store
+from metaproxy.support.log_throttle import LogThrottle
 
 log = Logger()
 
 PLACE = "kubernetes"
 """What problems call the place of an object."""
+LINES = 6
+"""Lines a minute about kinds that can't be asked for: a server that is away is away for all of them."""
 _PASSED_OVER = ("Endpoints",)
 """Kinds that say what another says, too: services have EndpointSlices."""
 _SERVED = {ISTIO: "v1beta1"}
@@ -63,6 +66,7 @@ class KubernetesSource:
         self._clock = clock
         self._statuses = statuses
         self._soon: IDelayedCall | None = None
+        self._throttle = LogThrottle(clock.seconds, LINES)
         kinds = [kind for name, kind in KINDS.items() if name not in _PASSED_OVER]
         self._waiting = {kind.name for kind in kinds}
         self._pending: dict[tuple[str, Key], Object | None] = {}
@@ -122,7 +126,7 @@ class KubernetesSource:
     def heard(self, kind: KnownKind, failure: str) -> None:
         """A kind was listed ("" as the failure), or could not be."""
         if failure:
-            if self.failures.get(kind.name) != failure:
+            if self.failures.get(kind.name) != failure and self._throttle.allows():
                 log.warn("{place}: {why}; what is known of it stays", place=PLACE, why=failure)
             self.failures[kind.name] = failure
         else:

@@ -83,7 +83,7 @@ def definitions() -> list[Object]:
 def _definition(kind: str) -> Object:
     plural, anything = PLURALS[kind], {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     schema = {"openAPIV3Schema": {"type": "object", "properties": {"spec": anything, "status": anything}}}
-    versions = ["v1alpha3"] if kind == "EnvoyFilter" else ["v1", "v1alpha3"]
+    versions = ["v1alpha3"] if kind == "EnvoyFilter" else ["v1", "v1beta1", "v1alpha3"]
     return {
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
         "metadata": {"name": f"{plural}.{NETWORKING}"},

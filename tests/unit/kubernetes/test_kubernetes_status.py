@@ -127,7 +127,7 @@ def test_they_are_written_one_after_the_other_with_a_pause(server: Server) -> No
     assert server.names() == ["a", "b"]
 
 
-@pytest.mark.parametrize("refusal", [403, 404, 409, 422])
+@pytest.mark.parametrize("refusal", [400, 409, 422])
 def test_what_the_server_does_not_want_is_given_up_until_the_object_changes(server: Server, refusal: int) -> None:
     server.report("a", GOOD)
     server.clock.advance(status.WITHIN)
@@ -151,6 +151,20 @@ def test_what_could_not_be_written_is_tried_again_later(server: Server, refusal:
     assert server.names() == ["a", "a"]
     server.answer()
     assert server.statuses.written == 1
+
+
+@pytest.mark.parametrize("refusal", [403, 404])
+def test_what_may_be_the_word_of_a_server_that_has_only_just_started_is_given_up_later(
+    server: Server, refusal: int
+) -> None:
+    server.report("a", GOOD)
+    server.clock.advance(status.WITHIN)
+    for _ in range(status.TRIES):
+        server.answer(refusal)
+        server.clock.advance(status.AGAIN)
+    server.answer(refusal)
+    server.clock.advance(100)
+    assert len(server.written) == status.TRIES + 1 and server.statuses.refused == 1
 
 
 def test_a_newer_outcome_goes_before_one_that_is_tried_again(server: Server) -> None:

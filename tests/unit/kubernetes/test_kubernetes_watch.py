@@ -156,22 +156,22 @@ def test_a_server_that_ends_each_watch_at_once_is_not_asked_without_a_pause(list
     assert len(listed.api.asked) == 3
 
 
-def test_a_kind_that_the_server_does_not_know_is_asked_for_now_and_then(one: Watched) -> None:
-    one.api.refuse("not found", 404)
-    assert one.sink.failures == ["the API server has no things.test.dev: is its CRD installed?"]
-    one.clock.advance(watch.ABSENT - 1)
-    assert len(one.api.asked) == 1
-    one.clock.advance(1)
-    assert len(one.api.asked) == 2
+REFUSALS = {404: "the API server has no things.test.dev: is its CRD installed?", 403: "things.test.dev: forbidden"}
 
 
-def test_a_kind_that_may_not_be_read_is_asked_for_now_and_then(one: Watched) -> None:
-    one.api.refuse("forbidden", 403)
-    assert one.sink.failures == ["things.test.dev: forbidden"]
-    one.clock.advance(watch.ABSENT - 1)
-    assert len(one.api.asked) == 1
-    one.clock.advance(1)
-    assert len(one.api.asked) == 2
+@pytest.mark.parametrize("status", REFUSALS)
+def test_a_kind_that_is_not_known_or_may_not_be_read_is_asked_for_more_and_more_seldom(
+    one: Watched, status: int
+) -> None:
+    """A server that has only just started says the same of kinds that it has."""
+    waits = []
+    for _ in range(9):
+        one.api.refuse("forbidden", status)
+        before, asked = one.clock.seconds(), len(one.api.asked)
+        while len(one.api.asked) == asked:
+            one.clock.advance(0.25)
+        waits.append(one.clock.seconds() - before)
+    assert waits == [0.5, 1, 2, 4, 8, 16, 30, 30, 30] and set(one.sink.failures) == {REFUSALS[status]}
 
 
 @pytest.mark.parametrize("line", [b"nonsense\n", b'{"type": "ADDED", "object": {}}\n', b"[" * 100 + b"]" * 100 + b"\n"])
