@@ -58,6 +58,7 @@ class Application(Service):
     that were changed since the start; they stay in later configurations that have the name; defaults: what the
     configuration says of them. admin_tls: what connections to the admin API begin with, if it speaks TLS. slices: all
     that checks or applies a configuration runs in them, one after the other, so that a large one delays no exchange.
+    changed: called behind each configuration that came into force.
     """
 
     name = "configuration"
@@ -74,13 +75,14 @@ class Application(Service):
         self.file = file
         self._loader = loader
         self._source = Source(file)
-        self._folder = Path(file).absolute().parent
+        self.folder = Path(file).absolute().parent
+        self.changed: list[Callable[[], object]] = []
         self.config = self._base = model.Config()
         self._parts: dict[str, Part] = {}
         self.applied = 0.0
         self._refusals = Refusals()
         self.reloads: Counted = {"applied": 0, "refused": 0}
-        self._folders = [Path(folder).absolute() for folder in folders]
+        self.folders = [Path(folder).absolute() for folder in folders]
         self._proxy = proxy
         self._registry = builder.registry
         self._builder = builder
@@ -96,6 +98,11 @@ class Application(Service):
         self._file_waits = False  # it was refused, and nothing was put in force since
         self._watch = LoopingCall(self._look)
         self._watch.clock = reactor
+
+    @property
+    def base(self) -> model.Config:
+        """The file, or what was put in its place, without the parts of other sources."""
+        return self._base
 
     @property
     def text(self) -> str:
@@ -178,7 +185,7 @@ class Application(Service):
             except ValueError as error:
                 log.warn("secret {name} can't be read: {error}", name=name, error=error)
         injected = {**self._builder.injected, "node": config.node}
-        return Context(source, self._registry, injected, self._folder, os.environ, secrets)
+        return Context(source, self._registry, injected, self.folder, os.environ, secrets)
 
     def _wrong(self, config: model.Config, plugins: Registry) -> list[str]:
         before = self.config if self.applied and plugins.generation == self._registry.generation else None
@@ -229,6 +236,8 @@ class Application(Service):
         self._file_stamps = stamps
         self.applied = time.time()
         self.reloads["applied"] += 1
+        for hear in self.changed:
+            hear()
 
     # -- texts
 
@@ -286,7 +295,7 @@ class Application(Service):
     ) -> tuple[model.Config | None, list[Problem]]:
         known = [cluster.name for part in self._parts.values() for cluster in part.clusters]
         return check(
-            text, source, plugins, folder=self._folder, injected=injected, runtime=self.live, confined=confined,
+            text, source, plugins, folder=self.folder, injected=injected, runtime=self.live, confined=confined,
             clusters=known, loader=self._loader,
         )  # fmt: skip
 
@@ -378,7 +387,7 @@ class Application(Service):
 
     def _plugins(self, folders: Iterable[Path]) -> Registry:
         plugins = self._registry.copy()
-        plugins.refresh([*folders, *self._folders])
+        plugins.refresh([*folders, *self.folders])
         return plugins
 
     def _confinement(self) -> Confinement | None:

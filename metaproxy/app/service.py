@@ -78,6 +78,7 @@ class ProxyService(Service):
         self.snapshot: Snapshot | None = None
         self.started = time.time()
         self.draining = False
+        self.conditions: list[Callable[[], bool]] = []
         self._warm = False
         self._meant: dict[str, str] = {}
         self._retired: WeakSet[Cluster] = WeakSet()
@@ -142,8 +143,10 @@ class ProxyService(Service):
 
     @property
     def ready(self) -> bool:
-        """Listeners bound, a configuration applied, its endpoints looked for once, not draining."""
+        """Listeners bound, a configuration applied, its endpoints looked for once, `conditions` hold, not draining."""
         if self.snapshot is None or self.draining or not self.running:
+            return False
+        if not all(holds() for holds in self.conditions):
             return False
         # Only at first: a reload that adds a cluster must not have clients turned away from the others.
         self._warm = self._warm or all(cluster.warm for cluster in self.clusters.values())

@@ -22,6 +22,7 @@ from metaproxy.app.crds import Crds
 from metaproxy.app.process import must_be_free, raise_file_limit
 from metaproxy.app.service import ProxyService
 from metaproxy.app.texts import loader_of
+from metaproxy.app.xds import Xds
 from metaproxy.config import model
 from metaproxy.config.build import Builder
 from metaproxy.config.check import ConfigErrors, Problem, check, plugin_folders
@@ -70,7 +71,9 @@ def make_services(file: str, folders: Iterable[str], lenient: bool = False) -> M
     registry = Registry()
     proxy = ProxyService(Network(clock, FlushQueue(clock)), registry)
     logs = LogFiles(clock)
-    application = Application(file, folders, proxy, Builder(registry, clock, logs), clock, loader_of(lenient))
+    builder = Builder(registry, clock, logs)
+    application = Application(file, folders, proxy, builder, clock, loader_of(lenient))
+    xds = builder.injected["xds"] = Xds(application, proxy, builder.service_clusters, clock)
     _first(application)
     for path, trace in registry.errors.items():
         log.error("plugin {path} can't be loaded:\n{trace}", path=path, trace=trace)
@@ -81,6 +84,7 @@ def make_services(file: str, folders: Iterable[str], lenient: bool = False) -> M
     crds = Crds(application, clock)
     crds.setServiceParent(services)
     application.mesh = crds.status
+    xds.setServiceParent(services)
     admin = application.config.admin
     must_be_free(admin.listen)
     tls = application.admin_tls = AdminContexts(admin_options(admin.tls)) if admin.tls is not None else None

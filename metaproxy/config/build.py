@@ -53,8 +53,13 @@ class Builder:
         self.registry = registry
         self.clock = clock
         self.logs = logs
-        self._service_clusters = ServiceClusters(clock)
-        self.injected: dict[str, object] = {"clock": clock, "node": model.Node(), "clusters": self._service_clusters}
+        self.service_clusters = ServiceClusters(clock)
+        self.injected: dict[str, object] = {
+            "clock": clock,
+            "node": model.Node(),
+            "clusters": self.service_clusters,
+            "xds": None,
+        }
         self.objects = Objects()
         self.reach = Reach()
         self.config = model.Config()
@@ -81,7 +86,7 @@ class Builder:
         """`snapshot` is in force now: what only older ones used is forgotten."""
         build = _build_of(snapshot)
         self._version = snapshot.version
-        self._service_clusters.clusters = snapshot.clusters
+        self.service_clusters.clusters = snapshot.clusters
         listeners, clusters = build.listeners, build.clusters
         self._inherit(listeners)
         unused = build.drafts.commit(

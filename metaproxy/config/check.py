@@ -61,7 +61,7 @@ def check(
         _folder(filename, folder),
         registry,
         environ,
-        injected or {"clock": Clock(), "node": model.Node(), "clusters": ServiceClusters(Clock())},
+        injected or {"clock": Clock(), "node": model.Node(), "clusters": ServiceClusters(Clock()), "xds": None},
         RULES,
     )
     reading.used = loaded.used

@@ -42,13 +42,14 @@ from metaproxy.config.sections.rds import Rds
 from metaproxy.config.sections.route import Mirror, Mutations, PathRewrite, Reply, Retry, Rewrite, Route
 from metaproxy.config.sections.telemetry import AccessLog, CustomTag, ListenerTracing, Tracing
 from metaproxy.config.sections.transport import AdminTls, Certificate, ClientTls, KeepAlive, ServerTls
+from metaproxy.config.sections.xds import Xds
 
 __all__ = [
     "AccessLog", "Admin", "AdminTls", "Breaker", "Certificate", "Chain", "ChainMatch", "Check", "ClientTls",
     "Cluster", "Config", "Connections", "Crds", "CustomTag", "Endpoint", "HealthCheck", "Http", "KeepAlive",
     "KubernetesApi", "Latency", "Listener", "ListenerTracing", "Locality", "Mirror", "Mutations", "Node",
     "Outlier", "Overload", "PathRewrite", "ProxyProtocol", "Rds", "Record", "Reply", "Retry", "Rewrite", "Route",
-    "Script", "SecretSource", "ServerTls", "Tokens", "Tracing",
+    "Script", "SecretSource", "ServerTls", "Tokens", "Tracing", "Xds",
 ]  # fmt: skip
 
 
@@ -64,7 +65,7 @@ class Config(Section):
     source: the file or place that it came from; warnings: what is odd in it, and works.
     """
 
-    LATER: ClassVar = ("xds", "static_resources", "dynamic_resources")
+    LATER: ClassVar = ("static_resources", "dynamic_resources")
 
     # Secrets come first, as all that follows may need them.
     secrets: Mapping[str, SecretSource] = option(
@@ -86,6 +87,11 @@ class Config(Section):
     clusters: tuple[Cluster, ...] = option(ListOf(Nested(Cluster)), "Where their requests go.", ())
     crds: Crds | None = option(
         Nested(Crds), "Objects of Kubernetes that give listeners and clusters besides.", None, "none"
+    )
+    xds: tuple[Xds, ...] = option(
+        ListOf(Nested(Xds), alone=True),
+        "Control planes that give listeners, clusters, endpoints and routes besides.",
+        (),
     )
     source: str = field(default="", compare=False)
     warnings: tuple[Problem, ...] = field(default=(), compare=False)

@@ -66,7 +66,9 @@ def _within(value: object, keys: tuple[str | int, ...], option: str, load: Load)
     elif isinstance(value, (list, tuple)):
         for place, item in enumerate(value):
             yield from _within(item, (*keys, place), option, load)
-    elif isinstance(value, str) and option.endswith("listen") and value.startswith("unix:"):
+    elif (isinstance(value, str) and option.endswith("listen") and value.startswith("unix:")) or (
+        isinstance(value, str) and option == "xds.server" and "://" not in value and ("/" in value or ":" not in value)
+    ):
         yield NamedFile(keys, option, value)
 
 

@@ -31,7 +31,7 @@ _NOTHING = Reached(None, frozenset(), {})
 class Need(NamedTuple):
     """
     What is sent to a cluster. protocol: of the first listener that does; max_frame: the most of all; asked: whether a
-    filter asks it, and whether over gRPC, None for neither.
+    filter or xDS asks it, and whether over gRPC, None for neither.
     """
 
     protocol: Use | None
@@ -44,13 +44,17 @@ MAX_FRAME = 16 << 20
 
 
 class Reach:
-    """listeners: name -> what it reaches; senders, askers: cluster -> names of the listeners that do."""
+    """
+    listeners: name -> what it reaches; senders, askers: cluster -> names of the listeners that do; planes: clusters
+    that are control planes -> whether these are asked over gRPC.
+    """
 
     def __init__(self) -> None:
         self.listeners: dict[str, Reached] = {}
         self.senders_of: dict[str, set[str]] = {}
         self.askers: dict[str, set[str]] = {}
         self.fallbacks: Mapping[str, Sequence[str]] = {}
+        self.planes: Mapping[str, bool] = {}
 
     def draft(self, config: model.Config, changes: Delta[model.Listener]) -> ReachDraft:
         """changes: of the listeners, since the configuration in force."""
@@ -73,7 +77,10 @@ class ReachDraft:
         self._gone: set[str] = set()
         self._senders: dict[str, set[str]] = {}
         self._askers: dict[str, set[str]] = {}
+        self.planes: Mapping[str, bool] = references.asked_for_xds(config)
         self.affected: set[str] = set()
+        if self.planes != before.planes:
+            self.affected |= self.planes.keys() | before.planes.keys()
         self._find(changes)
 
     def _find(self, changes: Delta[model.Listener]) -> None:
@@ -143,6 +150,8 @@ class ReachDraft:
         if askers is None:
             askers = self._before.askers.get(cluster, set())
         asked = any(self.of(name).asked[cluster] for name in askers) if askers else None
+        if cluster in self.planes:
+            asked = bool(asked) or self.planes[cluster]
         if not senders:
             return Need(None, MAX_FRAME, asked)
         specs = [spec for name in senders if (spec := self.of(name).spec) is not None]
@@ -153,6 +162,7 @@ class ReachDraft:
         """The configuration is in force."""
         before = self._before
         before.fallbacks = self.fallbacks
+        before.planes = self.planes
         for name in self._gone:
             del before.listeners[name]
         before.listeners.update(self._listeners)

@@ -49,12 +49,17 @@ def clusters_of(route: Route) -> list[str]:
 
 
 def asked(config: Config) -> dict[str, bool]:
-    """The clusters that filters may ask as services -> whether one of them does so over gRPC."""
-    found: dict[str, bool] = {}
+    """The clusters that are asked as services, by filters or as control planes -> whether it is over gRPC."""
+    found = asked_for_xds(config)
     for listener in config.listeners:
         for name, over_grpc in asked_by(listener).items():
             found[name] = found.get(name, False) or over_grpc
     return found
+
+
+def asked_for_xds(config: Config) -> dict[str, bool]:
+    """As `asked`, of the control planes."""
+    return {one.cluster: one.transport in ("grpc", "delta") for one in config.xds if one.cluster is not None}
 
 
 def asked_by(listener: Listener) -> dict[str, bool]:

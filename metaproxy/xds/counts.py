@@ -19,6 +19,11 @@ class SubscriptionCounts:
 
     __slots__ = ("attempts", "failures", "rejected", "resources", "successes", "timeouts", "updated", "version")
 
+    @property
+    def answered(self) -> bool:
+        """Whether there was a response."""
+        return self.successes + self.rejected > 0
+
     def __init__(self) -> None:
         self.attempts = self.successes = self.rejected = self.failures = self.timeouts = self.resources = 0
         self.updated = 0.0
@@ -26,12 +31,27 @@ class SubscriptionCounts:
 
 
 class ServerCounts:
-    """Of one server. connected: whether a stream is open; streams: how many were opened; subscriptions: by kind."""
+    """
+    Of one server. connected: whether a stream is open, the last poll was answered, or the files are there; streams: how
+    many were opened; reason: why the last one ended, or the last poll failed; subscriptions: by kind.
+    """
 
     def __init__(self) -> None:
-        self.connected = False
+        self._links: set[int] = set()
         self.streams = 0
+        self.reason = ""
         self.subscriptions: dict[str, SubscriptionCounts] = {}
+
+    @property
+    def connected(self) -> bool:
+        return bool(self._links)
+
+    def link(self, owner: object, there: bool) -> None:
+        """Note whether a session, a poll or a watch has reached the server."""
+        if there:
+            self._links.add(id(owner))
+        else:
+            self._links.discard(id(owner))
 
     def of(self, kind: ResourceType) -> SubscriptionCounts:
         """Return the counts of a kind."""

@@ -52,7 +52,7 @@ class Reading(Protocol):
 class GrpcServer:
     """
     target: where streams go, as gRPC writes it: HOST:PORT or unix:/path; token: what they show, '' for none; authority:
-    the name of the server, where the target is a socket that leads to it.
+    the name of the server, where the target is a socket that leads to it; problem: why that did not lead there.
     """
 
     def __init__(
@@ -61,10 +61,12 @@ class GrpcServer:
         reactor: IReactorFromThreads,
         token: Callable[[], str] = lambda: "",
         authority: str = "",
+        problem: Callable[[], str] = lambda: "",
     ) -> None:
         self._target = target
         self._reactor = reactor
         self._token = token
+        self._problem = problem
         self._options = (*_OPTIONS, ("grpc.default_authority", authority)) if authority else _OPTIONS
 
     def opener(self, path: str, delta: bool) -> Callable[[Receiver], GrpcStream]:
@@ -76,7 +78,7 @@ class GrpcServer:
         token = self._token()
         metadata = (("authorization", f"Bearer {token}"),) if token else None
         channel = grpc.insecure_channel(self._target, options=self._options)
-        return GrpcStream(channel, path, parse, metadata, receiver, self._reactor)
+        return GrpcStream(channel, path, parse, metadata, receiver, self._reactor, self._problem)
 
 
 class GrpcStream:
@@ -90,7 +92,9 @@ class GrpcStream:
         metadata: Sequence[tuple[str, str]] | None,
         receiver: Receiver,
         reactor: IReactorFromThreads,
+        problem: Callable[[], str],
     ) -> None:
+        self._problem = problem
         self._receiver: Receiver | None = receiver
         self._reactor = reactor
         self._requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
@@ -129,7 +133,8 @@ class GrpcStream:
         receiver, self._receiver = self._receiver, None
         self._requests.put(None)
         if receiver is not None:
-            receiver.ended(reason)
+            problem = self._problem()
+            receiver.ended(f"{reason} ({problem})" if problem else reason)
 
     # -- in threads of grpcio and its own
 

@@ -7,8 +7,7 @@ Lives here: `ServerState`. Does not: answering (`session`), what a resource mean
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from twisted.internet.defer import Deferred, succeed
@@ -29,6 +28,9 @@ class Sink(Protocol):
     def use(self, server: str, change: Change) -> None:
         """A change, without what was refused, is in use now."""
 
+    def answered(self, server: str) -> None:
+        """A response was taken, be it without a change."""
+
 
 class ServerState:
     """The resources of one server. counts: what metrics read; wall: the time of day."""
@@ -43,12 +45,12 @@ class ServerState:
     ) -> None:
         self.server = server
         self.counts = counts
-        self.stores: Mapping[str, Store] = {one.name: Store(one) for one in kinds}
+        self.stores: dict[str, Store] = {one.name: Store(one) for one in kinds}
         self._sink = sink
         self._wall = wall
 
-    def opened(self, subscription: Subscription) -> None:
-        self.stores[subscription.kind.name].look_again()
+    def opened(self, kind: ResourceType) -> None:
+        self.stores[kind.name].look_again()
 
     def read(self, subscription: Subscription, response: Response) -> Update:
         return subscription.read(response, self.stores[subscription.kind.name].names)
@@ -57,9 +59,9 @@ class ServerState:
         """Keep these names alone of a kind that is asked for by name."""
         self.stores[kind.name].want(names)
 
-    def take(self, subscription: Subscription, update: Update) -> Deferred[list[str]]:
+    def take(self, kind: ResourceType, update: Update) -> Deferred[list[str]]:
         """See `session.Handler`."""
-        store = self.stores[subscription.kind.name]
+        store = self.stores[kind.name]
         unwanted = [] if store.kind.wildcard else [name for name in update.resources if name not in store.entries]
         for name in unwanted:
             del update.resources[name]
@@ -71,8 +73,6 @@ class ServerState:
         now = self._wall()
         if not store.kind.wildcard:  # names that are not wanted any more since it was looked at
             update.resources = {name: one for name, one in update.resources.items() if name in store.entries}
-        if verdict.refused and update.whole:
-            change = replace(change, removed=())  # what is refused now may be what seems to be gone, under a new name
         store.accept(update, change, verdict, now)
         counts = self.counts.of(store.kind)
         counts.resources = sum(1 for _ in store)
@@ -85,4 +85,5 @@ class ServerState:
         )
         if used:
             self._sink.use(self.server, used)
+        self._sink.answered(self.server)
         return [name for name in update.resources if name not in update.errors]

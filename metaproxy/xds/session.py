@@ -61,13 +61,13 @@ Connect = Callable[[Receiver], Stream]
 class Handler(Protocol):
     """What takes the updates of one server."""
 
-    def opened(self, subscription: Subscription) -> None:
+    def opened(self, kind: ResourceType) -> None:
         """A stream begins."""
 
     def read(self, subscription: Subscription, response: Response) -> Update:
         """Return what a response says."""
 
-    def take(self, subscription: Subscription, update: Update) -> Deferred[list[str]]:
+    def take(self, kind: ResourceType, update: Update) -> Deferred[list[str]]:
         """Fire with the names of the resources that are in use now; `update.errors` says what is refused then."""
 
 
@@ -165,7 +165,7 @@ class Session:
         self._receiver = _Receiver(self)
         self._stream = self._connect(self._receiver)
         for topic in self._topics.values():
-            self._handler.opened(topic.subscription)
+            self._handler.opened(topic.subscription.kind)
             request = topic.subscription.open()
             if request is not None:
                 self._counts.of(topic.subscription.kind).attempts += 1
@@ -177,7 +177,7 @@ class Session:
         if stream is not None:
             stream.close()
         self._waiting.clear()
-        self._counts.connected = False
+        self._counts.link(self, False)
         if self._quiet is not None and self._quiet.active():
             self._quiet.cancel()
         for topic in self._topics.values():
@@ -208,7 +208,7 @@ class Session:
 
     def connected(self, receiver: _Receiver) -> None:
         if receiver is self._receiver:
-            self._counts.connected = True
+            self._counts.link(self, True)
 
     def ended(self, receiver: _Receiver, reason: str) -> None:
         if receiver is not self._receiver:
@@ -216,6 +216,7 @@ class Session:
         self._close()
         for topic in self._topics.values():
             self._counts.of(topic.subscription.kind).failures += 1
+        self._counts.reason = reason
         wait = self._backoff.next()
         if self._throttle.allows(reason):
             log.warn("xds {server}: {reason}; what was received stays in force", server=self.server, reason=reason)
@@ -226,7 +227,7 @@ class Session:
             done()
             return
         self._backoff.reset()
-        self._counts.connected = True
+        self._counts.link(self, True)
         self._listen()
         self._waiting.append((receiver, response, done))
         self._next()
@@ -244,7 +245,7 @@ class Session:
             topic.now()
             self._busy = True
             update = self._handler.read(topic.subscription, response)
-            taken = self._handler.take(topic.subscription, update)
+            taken = self._handler.take(topic.subscription.kind, update)
             taken.addErrback(self._could_not, update)
             taken.addCallback(self._answer, receiver, topic, update)
             taken.addErrback(lambda failure: log.failure("xds {server}", failure, server=self.server))

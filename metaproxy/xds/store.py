@@ -97,7 +97,8 @@ class Store:
     def difference(self, update: Update) -> Change:
         """
         Return what is new in an update. Note its errors, and the errors of resources that were refused before with the
-        same bytes. Of an update with errors nothing is removed for being absent: what is malformed may be it.
+        same bytes. Nothing is removed for being absent
+        where something malformed has no name: that may be it.
         """
         changed = []
         for name, one in update.resources.items():
@@ -107,10 +108,9 @@ class Store:
             elif entry is None or entry.resource is None or entry.resource.value != one.value:
                 changed.append(one)
         removed = [name for name in update.removed if name in self.entries]
-        if update.whole and not update.errors:
-            removed += [
-                name for name, one in self.entries.items() if name not in update.resources and one.resource is not None
-            ]
+        if update.whole and not update.nameless:
+            there = update.resources.keys() | update.errors.keys()
+            removed += [name for name in self.entries if name not in there]
         return Change(self.kind, tuple(changed), tuple(removed))
 
     def accept(self, update: Update, change: Change, verdict: Verdict, now: float) -> None:
@@ -133,6 +133,12 @@ class Store:
                 self._refuse(name, None, text, now)
         for name in change.removed:
             self._remove(name)
+
+    def timed_out(self, name: str) -> None:
+        """Note that a resource did not come in time."""
+        entry = self.entries.get(name)
+        if entry is not None and entry.resource is None and entry.refused is None:
+            entry.status = Status.TIMEOUT
 
     def look_again(self) -> None:
         """Forget what was refused: a new stream sends it again, and it may be right now (as a plugin was added)."""

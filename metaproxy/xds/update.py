@@ -32,7 +32,8 @@ class Resource:
 class Update:
     """
     What one response says of a kind. resources: by name; whole: it names all that there are, so that others are gone;
-    removed: names that are gone; errors: what is malformed, by the resource's name, or its place where it has none.
+    removed: names that are gone; errors: what is malformed, by the resource's name, or its place where it has none;
+    nameless: whether there is one of the latter.
     """
 
     version: str
@@ -40,6 +41,12 @@ class Update:
     removed: list[str] = field(default_factory=list)
     whole: bool = False
     errors: dict[str, str] = field(default_factory=dict)
+    nameless: bool = False
+
+    def malformed(self, name: str, place: str, text: str) -> None:
+        """Note what is wrong with a resource."""
+        self.errors[name or place] = text
+        self.nameless = self.nameless or not name
 
 
 def read_state_of_the_world(
@@ -57,7 +64,7 @@ def read_state_of_the_world(
             try:
                 wrapper.ParseFromString(packed.value)
             except DecodeError as error:
-                update.errors[place] = f"not a Resource: {error}"
+                update.malformed("", place, f"not a Resource: {error}")
                 continue
             packed, version, name = wrapper.resource, wrapper.version or version, wrapper.name
         _take(update, kind, place, packed, version, name, names)
@@ -81,17 +88,17 @@ def _take(
 ) -> None:
     """Add one resource to an update, or what is wrong with it."""
     if packed.type_url != kind.url:
-        update.errors[name or place] = _other_type(packed.type_url, kind)
+        update.malformed(name, place, _other_type(packed.type_url, kind))
         return
     try:
         name = name or names.get(packed.value) or own_name(kind.message.FromString(packed.value), kind)
     except DecodeError as error:
-        update.errors[name or place] = f"not a {kind.url.removeprefix(PREFIX)}: {error}"
+        update.malformed(name, place, f"not a {kind.url.removeprefix(PREFIX)}: {error}")
         return
     if not name:
-        update.errors[place] = f"{kind.key} is empty; a resource needs a name"
+        update.malformed("", place, f"{kind.key} is empty; a resource needs a name")
     elif name in update.resources:
-        update.errors[name] = "is there twice; a response has each name once"
+        update.malformed(name, place, "is there twice; a response has each name once")
     else:
         update.resources[name] = Resource(name, version, packed.value)
 

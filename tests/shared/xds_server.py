@@ -35,10 +35,13 @@ class ServedStream:
 class XdsServer:
     """streams: every stream so far. Serves any method of discovery on a free port, or on `where`."""
 
-    def __init__(self, where: str = "127.0.0.1:0") -> None:
+    def __init__(self, where: str = "127.0.0.1:0", credentials: Any = None) -> None:
         self.streams: list[ServedStream] = []
         self.server = grpc.server(futures.ThreadPoolExecutor(max_workers=8), handlers=[_Handlers(self)])
-        port = self.server.add_insecure_port(where)
+        if credentials is None:
+            port = self.server.add_insecure_port(where)
+        else:
+            port = self.server.add_secure_port(where, credentials)
         self.target = where if where.startswith("unix:") else f"127.0.0.1:{port}"
         self.server.start()
 

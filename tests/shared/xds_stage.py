@@ -140,6 +140,9 @@ class RecordingSink:
     def use(self, server: str, change: Change) -> None:
         self.used.append(change)
 
+    def answered(self, server: str) -> None:
+        """Nobody waits for it here."""
+
     def go_on(self) -> None:
         self.waiting.pop(0)()
 

@@ -46,6 +46,7 @@ round_robin = Declaration(ILoadBalancer, "round_robin", "metaproxy.balancers.rou
 consul = Declaration(IDiscovery, "consul", "metaproxy.discovery.consul.Consul")
 dns = Declaration(IDiscovery, "dns", "metaproxy.discovery.dns.Dns")
 dns_srv = Declaration(IDiscovery, "dns_srv", "metaproxy.discovery.dns.DnsSrv")
+eds = Declaration(IDiscovery, "eds", "metaproxy.discovery.eds.Eds")
 etcd = Declaration(IDiscovery, "etcd", "metaproxy.discovery.etcd.Etcd")
 eureka = Declaration(IDiscovery, "eureka", "metaproxy.discovery.eureka.Eureka")
 file = Declaration(IDiscovery, "file", "metaproxy.discovery.file.File")

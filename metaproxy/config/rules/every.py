@@ -18,6 +18,7 @@ from metaproxy.config.rules import (
     process,
     secrets,
     telemetry,
+    xds,
 )
 from metaproxy.config.rules.rule import all_of
 
@@ -33,4 +34,5 @@ RULES = all_of(
     fit.RULES,
     process.RULES,
     crds.RULES,
+    xds.RULES,
 )

@@ -35,7 +35,8 @@ def _clusters_fit_their_routes(config: model.Config, reading: Reading) -> None:
         _service_can_be_checked(cluster, cluster.name in asked and cluster.name not in used, reading)
         _fallback_fits(cluster, clusters, used, reading)
         _connections_fit(cluster, used.get(cluster.name, ()), reading)
-        if cluster.name not in used and cluster.name not in asked and cluster.name not in reading.used:
+        elsewhere = config.xds or cluster.name in reading.used  # whose routes are not here
+        if cluster.name not in used and cluster.name not in asked and not elsewhere:
             reading.warn(reading.at(cluster, "name"), f"no route leads to cluster {cluster.name!r}")
 
 

@@ -21,6 +21,8 @@ listeners:
   - {name: front, listen: "127.0.0.1:7000", protocol: thrift, routes: [{cluster: one}]}
   - {name: waits, listen: "127.0.0.1:7001", protocol: thrift, routes: {rds: {name: demo-routes, server: istiod}}}
 clusters: [{name: one, endpoints: ["127.0.0.1:1"]}]
+node: {id: n1}
+xds: {name: istiod, server: "127.0.0.1:1"}
 """
 
 

@@ -57,7 +57,7 @@ def test_a_files_path_starts_where_the_configuration_is() -> None:
 @pytest.mark.parametrize(
     ("discovery", "text"),
     [
-        ("{dsn: demo.svc:1}", "discovery.dsn: no discovery 'dsn'; did you mean 'dns'?"),
+        ("{dnss: demo.svc:1}", "discovery.dnss: no discovery 'dnss'; did you mean 'dns'?"),
         ("{phonebook: demo}", "no discovery 'phonebook'; there is consul, dns"),
         ("{dns: demo.svc}", "dns: 'demo.svc' is neither host:port nor _service._tcp.name"),
         ("{dns: demo.svc:1, refersh: 5s}", "dns: no option 'refersh'; did you mean 'refresh'?"),

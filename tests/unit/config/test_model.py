@@ -109,7 +109,6 @@ static_resources: {}
 dynamic_resources: {}
 """
 LATER = [
-    "xds",
     "static_resources",
     "dynamic_resources",
 ]

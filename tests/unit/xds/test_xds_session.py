@@ -43,14 +43,22 @@ class TestStateOfTheWorld:
         assert nack.error_detail.code == 3
         assert nack.error_detail.message == "b: connect_timeout: write a duration"
 
-    def test_what_is_right_in_a_response_that_is_refused_is_in_use_and_nothing_is_removed(self) -> None:
+    def test_what_is_right_in_a_response_that_is_refused_is_in_use_and_the_rest_is_as_before(self) -> None:
         stage = XdsStage(CLUSTERS)
-        stage.stream.say(response(CLUSTERS, "v1", "n-1", cluster("a"), cluster("gone")))
+        stage.stream.say(response(CLUSTERS, "v1", "n-1", cluster("a"), cluster("bad"), cluster("gone")))
         stage.sink.refused = {"bad": "no"}
-        stage.stream.say(response(CLUSTERS, "v2", "n-2", cluster("a", 2), cluster("bad"), cluster("new")))
+        stage.stream.say(response(CLUSTERS, "v2", "n-2", cluster("a", 2), cluster("bad", 2), cluster("new")))
         held = stage.held(CLUSTERS)
-        assert sorted(held) == ["a", "gone", "new"]
+        assert sorted(held) == ["a", "bad", "new"]
         assert held["a"] == cluster("a", 2).SerializeToString()
+        assert held["bad"] == cluster("bad").SerializeToString()
+
+    def test_nothing_is_gone_while_something_malformed_has_no_name(self) -> None:
+        stage = XdsStage(CLUSTERS)
+        stage.stream.say(response(CLUSTERS, "v1", "n-1", cluster("a"), cluster("b")))
+        malformed = Packed(type_url=CLUSTERS.url, value=b"\xff\xff")
+        stage.stream.say(response(CLUSTERS, "v2", "n-2", cluster("a"), malformed))
+        assert sorted(stage.held(CLUSTERS)) == ["a", "b"]
 
     def test_clusters_that_a_response_does_not_name_are_gone(self) -> None:
         stage = XdsStage(CLUSTERS)
@@ -400,7 +408,7 @@ def test_counts_say_what_happened(is_delta: bool) -> None:
         stage.stream.say(delta(CLUSTERS, "2", {"bad": ("1", cluster("bad"))}))
     else:
         stage.stream.say(response(CLUSTERS, "v1", "1", cluster("a")))
-        stage.stream.say(response(CLUSTERS, "v2", "2", cluster("bad")))
+        stage.stream.say(response(CLUSTERS, "v2", "2", cluster("a"), cluster("bad")))
         assert counts.version == "v1"
     assert stage.counts.connected
     stage.stream.end()

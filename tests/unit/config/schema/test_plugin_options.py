@@ -15,7 +15,7 @@ from metaproxy.units import Bytes, Option, OptionsOf, Seconds, Secret
 
 REFERENCE = Path(__file__).parents[4] / "docs" / "reference"
 BUILT_IN = list(built_in_plugins())
-GIVEN = {"clock", "clusters", "node", "endpoints"}
+GIVEN = {"clock", "clusters", "node", "endpoints", "xds"}
 """Arguments of constructors that are no options."""
 SECOND, KIB = Seconds(1.0), Bytes(1024)
 

@@ -1,0 +1,118 @@
+"""
+The control planes of `xds:` as a source of the application.
+
+Lives here: `Xds`, which begins when a configuration names a control plane, and what the source of xDS is given of the
+application. Does not: control planes (`metaproxy.xds`, which needs the extra `xds` and is imported only then).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from twisted.application.service import Service
+from twisted.internet.interfaces import IReactorTime
+
+from metaproxy.app.application import Application
+from metaproxy.app.parts import Part
+from metaproxy.app.service import ProxyService
+from metaproxy.config import model
+from metaproxy.config.slices import Slices, in_reactor
+from metaproxy.config.values import Context
+from metaproxy.discovery.eds import Update
+from metaproxy.filters.service_cluster import Clusters
+
+if TYPE_CHECKING:
+    from metaproxy.xds.source import XdsSource
+
+XDS = "xds"
+"""What the source is called."""
+
+
+class Xds(Service):
+    """source: None as long as no configuration names a control plane."""
+
+    name = "xds"
+
+    def __init__(
+        self, application: Application, proxy: ProxyService, clusters: Clusters, reactor: IReactorTime
+    ) -> None:
+        self.source: XdsSource | None = None
+        self._application = application
+        self._proxy = proxy
+        self._clusters = clusters
+        self._reactor = reactor
+        application.changed.append(lambda: in_reactor(self._configure))
+        proxy.conditions.append(self._is_ready)
+
+    def startService(self) -> None:
+        super().startService()
+        self._configure()
+        if self.source is not None:
+            self.source.start()
+
+    def stopService(self) -> None:
+        super().stopService()
+        if self.source is not None:
+            self.source.stop()
+
+    def watch_endpoints(
+        self, server: str, name: str, update: Update, failed: Callable[[str], None]
+    ) -> Callable[[], None]:
+        """See `discovery.eds.EndpointSource`."""
+        return self._made().watch_endpoints(server, name, update, failed)
+
+    def _configure(self) -> None:
+        if self._application.base.xds:
+            self._made()
+        if self.source is not None:
+            self.source.configure()
+
+    def _made(self) -> XdsSource:
+        if self.source is None:
+            from metaproxy.xds.source import XdsSource
+
+            self.source = XdsSource(_Target(self._application), self._clusters, self._reactor)
+            if self.running:
+                self.source.start()
+        return self.source
+
+    def _is_ready(self) -> bool:
+        return self.source is None or self.source.ready
+
+
+class _Target:
+    """See `xds.source.Configuration`."""
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+        self._clusters: frozenset[str] = frozenset()
+
+    @property
+    def slices(self) -> Slices:
+        return self._application.slices
+
+    @property
+    def base(self) -> model.Config:
+        return self._application.base
+
+    @property
+    def folder(self) -> Path:
+        return self._application.folder
+
+    def reading(self, source: str) -> Context:
+        return self._application.reading(source)
+
+    def put(self, listeners: Sequence[model.Listener], clusters: Sequence[model.Cluster]) -> list[str]:
+        lines = self._application.contribute(XDS, Part(listeners, clusters))
+        if not lines:
+            self._clusters = _names(clusters)
+        return lines
+
+    def others(self) -> set[str]:
+        return {*_names(self._application.config.clusters)} - self._clusters
+
+
+def _names(clusters: Iterable[model.Cluster]) -> frozenset[str]:
+    return frozenset(one.name for one in clusters)

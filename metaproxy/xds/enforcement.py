@@ -1,0 +1,208 @@
+"""
+Putting listeners and clusters in force as soon as they may be, and leaving out those that can't be.
+
+Lives here: `Enforcement`. Does not: which version counts (`warming`), what a resource becomes (`built`).
+
+What is refused, such as a listener whose address is taken, is left out and everything else tried again at once; after a
+time it is tried again itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Protocol
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from metaproxy.config import model
+from metaproxy.config.slices import Slices
+from metaproxy.xds.translate import ListenerForm
+from metaproxy.xds.warming import ClusterOffer, InForce, ListenerOffer, Warming
+
+log = Logger()
+
+LINGER = 15.0
+"""Seconds that a cluster stays which its server has no more while routes lead to it: they may be about to change."""
+RETRY = 30.0
+"""Seconds after which what was refused is tried again: an address may be free then."""
+
+Offers = tuple[dict[str, ClusterOffer], dict[str, ListenerOffer]]
+
+
+class Target(Protocol):
+    """Where sections are put."""
+
+    @property
+    def slices(self) -> Slices:
+        """What runs what takes long."""
+
+    def put(self, listeners: Sequence[model.Listener], clusters: Sequence[model.Cluster]) -> list[str]:
+        """Put these in the place of those before. Return the lines of what is wrong; [] when they are in force."""
+
+    def others(self) -> set[str]:
+        """Return the names of the clusters that are in force from elsewhere."""
+
+
+class Enforcement:
+    """
+    offers: gives what the servers have now; compose: gives a listener its routes; begin: is called before each look.
+    problems: why a listener or cluster is not in force as its server has it.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        offers: Callable[[], Offers],
+        compose: Callable[[ListenerForm], tuple[model.Listener | None, str]],
+        warming: Callable[[Callable[[ListenerForm], model.Listener | None], Callable[[str], bool]], Warming],
+        begin: Callable[[], None],
+        reactor: IReactorTime,
+    ) -> None:
+        self.problems: dict[str, str] = {}
+        self.waiting: tuple[str, ...] = ()
+        self._target = target
+        self._offers = offers
+        self._with_routes = compose
+        self._begin = begin
+        self._reactor = reactor
+        self._warming = warming(self._compose, self._lingers)
+        self._lingering: dict[str, IDelayedCall] = {}
+        self._blocked: dict[str, object] = {}
+        self._refused: InForce | None = None
+        self._soon: IDelayedCall | None = None
+        self._retry: IDelayedCall | None = None
+        self._putting = False
+        self._dirty = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits, and nothing is about to be put in force."""
+        return self._soon is None and not self._putting and not self.waiting
+
+    @property
+    def names(self) -> tuple[set[str], set[str]]:
+        """The names of listeners and of clusters that are in force."""
+        return set(self._warming.listeners), set(self._warming.all_clusters)
+
+    def settle_soon(self) -> None:
+        """Look in the next turn at what may be put in force."""
+        if self._soon is None:
+            self._soon = self._reactor.callLater(0, self._settle)
+
+    def stop(self) -> None:
+        for timer in (self._soon, self._retry, *self._lingering.values()):
+            if timer is not None and timer.active():
+                timer.cancel()
+        self._soon = None
+
+    # -- a look
+
+    def _settle(self) -> None:
+        self._soon = None
+        if self._putting:
+            self._dirty = True
+            return
+        self._begin()
+        self.problems = {name: text for name, text in self.problems.items() if name in self._blocked}
+        clusters, listeners = self._offers()
+        clusters = {name: self._unless_blocked(name, offer) for name, offer in clusters.items()}
+        found = self._warming.next(clusters, listeners, self._target.others())
+        self.waiting = found.waiting
+        self._linger(found)
+        before = self._warming
+        if _are(found.listeners, before.listeners) and _are(found.clusters, before.all_clusters):
+            return
+        if self._refused is not None and _same(found, self._refused):
+            return
+        self._putting = True
+        listeners_now, clusters_now = list(found.listeners.values()), list(found.clusters.values())
+        put = self._target.slices.run(partial(self._target.put, listeners_now, clusters_now))
+        put.addCallback(self._put, found)
+        put.addErrback(self._not_put, found)
+
+    def _unless_blocked(self, name: str, offer: ClusterOffer) -> ClusterOffer:
+        """Return the version before of a cluster that was refused; a new one without endpoints where there is none."""
+        if self._blocked.get(name) is not offer.section:
+            return offer
+        return ClusterOffer(self._warming.clusters.get(name) or model.Cluster(name=name))
+
+    def _compose(self, form: ListenerForm) -> model.Listener | None:
+        """See `warming.Compose`."""
+        name = form.section.name
+        listener, problem = self._with_routes(form)
+        if problem:
+            self.problems[name] = problem
+        if listener is not None and self._blocked.get(name) is listener:
+            return None
+        return listener
+
+    # -- what became of it
+
+    def _put(self, lines: list[str], found: InForce) -> None:
+        self._putting = False
+        if lines:
+            self._refused = found
+            self._block(lines, found)
+        else:
+            self._refused = None
+            self._warming.accept(found)
+        if self._dirty or lines:
+            self._dirty = False
+            self.settle_soon()
+
+    def _not_put(self, failure: Failure, found: InForce) -> None:
+        log.failure("xds: could not be put in force", failure)
+        self._put([f"{type(failure.value).__name__}: {failure.getErrorMessage()}"], found)
+
+    def _block(self, lines: list[str], found: InForce) -> None:
+        """Leave out the versions that are at fault: those that the lines name, or else all that are new."""
+        named = {name for line in lines for name in _named(line)}
+        before: Mapping[str, object] = {**self._warming.all_clusters, **self._warming.listeners}
+        there: Mapping[str, object] = {**found.clusters, **found.listeners}
+        new = {name: one for name, one in there.items() if before.get(name) is not one}
+        blamed = {name: one for name, one in new.items() if name in named} or new
+        for name, one in blamed.items():
+            self._blocked[name] = one
+            self.problems[name] = next((line for line in lines if name in _named(line)), "; ".join(lines[:3]))
+        if self._retry is None or not self._retry.active():
+            self._retry = self._reactor.callLater(RETRY, self._unblock)
+
+    def _unblock(self) -> None:
+        self._blocked, self._refused = {}, None
+        self.settle_soon()
+
+    # -- clusters that are gone
+
+    def _linger(self, found: InForce) -> None:
+        for name in found.gone:
+            if name not in self._lingering:
+                self._lingering[name] = self._reactor.callLater(LINGER, self.settle_soon)
+        offered = self._offers()[0].keys() if self._lingering else ()
+        for name in [name for name in self._lingering if name in offered or name not in self._warming.clusters]:
+            timer = self._lingering.pop(name)
+            if timer.active():
+                timer.cancel()
+
+    def _lingers(self, name: str) -> bool:
+        timer = self._lingering.get(name)
+        return timer is None or timer.active()
+
+
+def _are(new: Mapping[str, object], old: Mapping[str, object]) -> bool:
+    return new.keys() == old.keys() and all(old[name] is one for name, one in new.items())
+
+
+def _same(one: InForce, other: InForce) -> bool:
+    return _are(one.listeners, other.listeners) and _are(one.clusters, other.clusters)
+
+
+_PLACE = re.compile(r"(?:listeners|clusters)\[(?:'((?:[^'\\]|\\.)*)'|\"([^\"]*)\")\]|\blistener (.+?): ")
+
+
+def _named(line: str) -> list[str]:
+    """Return the names of listeners and clusters that a line is about."""
+    return [next(part for part in found.groups() if part is not None) for found in _PLACE.finditer(line)]

@@ -1,0 +1,328 @@
+"""
+The xDS servers of a configuration as one source of listeners and clusters.
+
+Lives here: `XdsSource`: which servers there are, and what they are asked for. Does not: the protocol (`session` and its
+neighbours), what resources become (`built`), putting it in force (`enforcement`).
+
+Endpoints go straight to the clusters that watch them: they are no change of the configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from metaproxy.config import model
+from metaproxy.config.values import Context, read_section
+from metaproxy.discovery.eds import Update as TakeEndpoints
+from metaproxy.envoy.tables import ADS
+from metaproxy.filters.service_cluster import Clusters
+from metaproxy.support.log_throttle import LogThrottle
+from metaproxy.xds.built import BuiltResources
+from metaproxy.xds.enforcement import Enforcement, Offers, Target
+from metaproxy.xds.interest import Interest
+from metaproxy.xds.resource_types import BY_NAME
+from metaproxy.xds.server import XdsServer
+from metaproxy.xds.store import Change, Verdict
+from metaproxy.xds.translate import Built, Need, Translator
+from metaproxy.xds.warming import ClusterOffer, Compose, ListenerOffer, Warming
+
+log = Logger()
+
+FEW = 20
+"""Endpoints of so many clusters are looked at at once, without slices."""
+MAX_LINES = 20
+"""Lines of the log about resources in a minute."""
+
+
+class Configuration(Target, Protocol):
+    """What the source is part of."""
+
+    @property
+    def base(self) -> model.Config:
+        """The configuration in force without any source's part."""
+
+    @property
+    def folder(self) -> Path:
+        """Where relative paths start."""
+
+    def reading(self, source: str) -> Context:
+        """Return what sections are read with."""
+
+
+class _Watch:
+    """A cluster that wants to hear of endpoints."""
+
+    def __init__(self, server: str, name: str, update: TakeEndpoints, failed: Callable[[str], None]) -> None:
+        self.server = server
+        self.name = name
+        self.update = update
+        self.failed = failed
+
+
+class XdsSource:
+    """servers: by name."""
+
+    def __init__(self, configuration: Configuration, clusters: Clusters, reactor: IReactorTime) -> None:
+        self.servers: dict[str, XdsServer] = {}
+        self._configuration = configuration
+        self._clusters = clusters
+        self._reactor = reactor
+        self._base: model.Config | None = None
+        self._settings: tuple[tuple[model.Xds, ...], model.Node] = ((), model.Node())
+        self._described: dict[str, model.Xds] = {}  # servers that resources describe
+        self._watches: dict[Need, list[_Watch]] = {}
+        self._late: dict[str, IDelayedCall] = {}
+        self._interest = Interest(reactor, self._timeout, self._expired)
+        self.built = BuiltResources(self._translator, self._routes, self._tell)
+        self.enforcement = Enforcement(
+            configuration, self._offers, self.built.compose, self._new_warming, self._ask, reactor
+        )
+        self._throttle = LogThrottle(reactor.seconds, most=MAX_LINES)
+        self._warm = False
+        self._running = False
+
+    # -- life
+
+    def start(self) -> None:
+        self._running = True
+        self.configure()
+
+    def stop(self) -> None:
+        self._running = False
+        for server in self.servers.values():
+            server.stop()
+        for timer in self._late.values():
+            if timer.active():
+                timer.cancel()
+        self._interest.stop()
+        self.enforcement.stop()
+
+    @property
+    def ready(self) -> bool:
+        """Whether every server's resources came, or did not in time, and are in force; it stays so."""
+        if not self._warm:
+            every = (self._came_first(one, kind) for one in self.servers.values() for kind in ("clusters", "listeners"))
+            self._warm = all(every) and self.enforcement.idle
+        return self._warm
+
+    def configure(self) -> None:
+        """Take the servers and listeners of the configuration in force."""
+        if not self._running:
+            return
+        config = self._configuration.base
+        if config is self._base:
+            return
+        self._base = config
+        settings = (config.xds, config.node)
+        if settings != self._settings:
+            self._settings = settings
+            self._restart()
+        waiting = {one.name: one for one in config.listeners if isinstance(one.routes, model.Rds)}
+        self.built.static = {
+            name: self._translator("").form_of(one, self._resolve("", one.routes.server))
+            for name, one in waiting.items()
+            if isinstance(one.routes, model.Rds)
+        }
+        self._settle_soon()
+
+    def _restart(self) -> None:
+        """Have the servers that the configuration names. What one with another setting had stays until it says more."""
+        specs, node = self._settings
+        wanted = {one.label: one for one in (*specs, *self._described.values())}
+        old = {}
+        for name, server in list(self.servers.items()):
+            if server.spec != wanted.get(name) or server.node != node:
+                server.stop()
+                old[name] = self.servers.pop(name)
+                if name not in wanted:
+                    self.built.drop_server(name)
+        for name, spec in wanted.items():
+            if name not in self.servers:
+                self._add_server(spec, old.get(name))
+        self._watch_again()
+
+    def _add_server(self, spec: model.Xds, before: XdsServer | None = None) -> None:
+        work, folder = self._configuration.slices.run, self._configuration.folder
+        server = XdsServer(spec, self._settings[1], self, self._reactor, self._clusters, folder, work)
+        if before is not None:
+            server.inherit(before)
+        self.servers[server.label] = server
+        server.start()
+        for kind in server.kinds:
+            server.want(kind, self._interest.names(server.label, kind.name))
+        if spec.initial_fetch_timeout:
+            self._late[server.label] = self._reactor.callLater(spec.initial_fetch_timeout, self._is_late, server)
+
+    # -- handler's Sink
+
+    def look(self, server: str, change: Change) -> Deferred[Verdict]:
+        """See `handler.Sink`."""
+        if change.kind.name == "endpoints" and len(change.resources) <= FEW:
+            return succeed(self.built.look(server, change))
+        return self._configuration.slices.run(partial(self.built.look, server, change))
+
+    def use(self, server: str, change: Change) -> None:
+        """See `handler.Sink`."""
+        for need, built in self.built.use(server, change):
+            self._interest.came(need)
+            for name, plain in built.servers.items():
+                self._describe(name, plain)
+            for watch in list(self._watches.get(need, ())):
+                watch.update(built.endpoints)
+        if change.kind.name != "endpoints" or self.enforcement.waiting or not self._warm:
+            self._settle_soon()
+
+    def answered(self, server: str) -> None:
+        """See `handler.Sink`."""
+        if not self._warm:
+            self._settle_soon()
+
+    # -- discovery's EndpointSource
+
+    def watch_endpoints(
+        self, server: str, name: str, update: TakeEndpoints, failed: Callable[[str], None]
+    ) -> Callable[[], None]:
+        """See `discovery.eds.EndpointSource`."""
+        watch = _Watch(server, name, update, failed)
+        need = self._need(watch)
+        self._watches.setdefault(need, []).append(watch)
+        built = self.built.get(need)
+        if built is not None:
+            update(built.endpoints)
+        elif need in self._interest.expired:
+            failed(self._late_text(need))
+        self._settle_soon()
+        return partial(self._unwatch, watch)
+
+    def _unwatch(self, watch: _Watch) -> None:
+        need = self._need(watch)
+        self._watches[need].remove(watch)
+        if not self._watches[need]:
+            del self._watches[need]
+        self._settle_soon()
+
+    def _need(self, watch: _Watch) -> Need:
+        return Need(self._resolve("", watch.server), "endpoints", watch.name)
+
+    def _watch_again(self) -> None:
+        """Other servers are there: which one a cluster means may have changed."""
+        watches = [watch for group in self._watches.values() for watch in group]
+        self._watches = {}
+        for watch in watches:
+            self._watches.setdefault(self._need(watch), []).append(watch)
+
+    # -- which server
+
+    def _resolve(self, own: str, name: str) -> str:
+        """Return the server that a resource of `own` means; '' or 'ads' for the aggregated one."""
+        if name in ("", ADS):
+            if own and (own not in self.servers or self.servers[own].spec.aggregated):
+                return own
+            named = [label for label, one in self.servers.items() if one.spec.aggregated]
+            return (named or list(self.servers) or [name])[0]
+        by_cluster = (label for label, one in self.servers.items() if one.spec.cluster == name)
+        return name if name in self.servers else next(by_cluster, name)
+
+    def _describe(self, name: str, plain: Mapping[str, object]) -> None:
+        """Add a server that a resource names and that is no item of `xds:`: a cluster, or a file."""
+        if name in self.servers or self._resolve("", name) != name:
+            return
+        spec, problems = read_section(model.Xds, plain, self._configuration.reading("xds"), f"xds[{name!r}]")
+        if spec is None:
+            self._tell("; ".join(f"{one.path}: {one.text}" for one in problems))
+            return
+        self._described[name] = spec
+        self._add_server(spec)
+        self._watch_again()
+
+    def _translator(self, server: str) -> Translator:
+        known = self.servers.get(server)
+        lenient = known is None or known.spec.lenient
+        reading = partial(self._configuration.reading, f"xds {server}".strip())
+        return Translator(reading, lenient, partial(self._resolve, server), runtime=self._configuration.base.runtime)
+
+    def _routes(self, need: Need) -> bytes | None:
+        server = self.servers.get(need.server)
+        return server.state.stores["routes"].get(need.name) if server is not None else None
+
+    # -- what is waited for
+
+    def _timeout(self, server: str) -> float:
+        known = self.servers.get(server)
+        return known.spec.initial_fetch_timeout if known is not None else model.Xds().initial_fetch_timeout
+
+    def _expired(self, need: Need) -> None:
+        server = self.servers.get(need.server)
+        if server is not None:
+            server.timed_out(need.kind, need.name)
+        text = self._late_text(need)
+        self._tell(text)
+        for watch in list(self._watches.get(need, ())):
+            watch.failed(text)
+        self._settle_soon()
+
+    def _late_text(self, need: Need) -> str:
+        return f"xds {need.server}: no {need.kind} {need.name!r} in {self._timeout(need.server):g} s"
+
+    def _is_late(self, server: XdsServer) -> None:
+        server.is_late()
+        self._settle_soon()
+
+    def _came_first(self, server: XdsServer, kind: str) -> bool:
+        """Whether all clusters, or listeners, of a server came, or are too late."""
+        if kind not in server.state.stores or server.late:
+            return True
+        return server.counts.of(BY_NAME[kind]).answered
+
+    def _ask(self) -> None:
+        """Ask for what is needed now."""
+        before = self._interest.needs
+        if not self._interest.set({*self._watches, *self.built.needs()}):
+            return
+        now = self._interest.needs
+        for need in now:
+            if need in self.built:
+                self._interest.came(need)
+        self.built.drop(before - now)
+        for name, kind in {(need.server, need.kind) for need in before ^ now}:
+            server = self.servers.get(name)
+            if server is not None:
+                server.want(BY_NAME[kind], self._interest.names(name, kind))
+
+    # -- what is offered
+
+    def _settle_soon(self) -> None:
+        if self._running:
+            self.enforcement.settle_soon()
+
+    def _new_warming(self, compose: Compose, linger: Callable[[str], bool]) -> Warming:
+        return Warming(self.built.__contains__, lambda need: need in self._interest.expired, compose, linger)
+
+    def _offers(self) -> Offers:
+        clusters: dict[str, ClusterOffer] = {}
+        listeners: dict[str, ListenerOffer] = {}
+        for need, built in self.built:
+            for section in built.clusters:
+                clusters.setdefault(section.name, ClusterOffer(section, _of(built, "endpoints", "secrets")))
+            server = self.servers.get(need.server)
+            waits = bool(built.listeners) and server is not None and not self._came_first(server, "clusters")
+            for form in built.listeners:
+                offer = ListenerOffer(form, _of(built, "secrets", "extensions"), waits)
+                listeners.setdefault(form.section.name, offer)
+        listeners |= {name: ListenerOffer(form) for name, form in self.built.static.items()}
+        return clusters, listeners
+
+    def _tell(self, text: str) -> None:
+        if self._throttle.allows("resources"):
+            log.warn("{text}", text=text)
+
+
+def _of(built: Built, *kinds: str) -> tuple[Need, ...]:
+    return tuple(need for need in built.needs if need.kind in kinds)
