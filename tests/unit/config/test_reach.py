@@ -85,3 +85,14 @@ def test_a_draft_changes_nothing_before_it_is_in_force() -> None:
     kept.draft(replace(kept.config, listeners=(listener("b", "y"),)))
     assert kept.reach.senders_of == {"x": {"a"}}
     assert kept.draft(kept.config).affected == set()
+
+
+def test_a_cluster_that_is_a_control_plane_is_asked_over_grpc_or_http() -> None:
+    kept = Kept(clusters=(cluster("plane"),))
+    assert kept.draft(kept.config).need("plane").asked is None
+    draft = kept.put(replace(kept.config, xds=(model.Xds(cluster="plane"),)))
+    assert draft.affected == {"plane"}
+    assert draft.need("plane").asked is True
+    draft = kept.put(replace(kept.config, xds=(model.Xds(cluster="plane", transport="rest"),)))
+    assert draft.need("plane").asked is False
+    assert kept.put(replace(kept.config, xds=())).need("plane").asked is None
