@@ -79,7 +79,7 @@ def test_a_file_may_be_the_bytes_of_a_response(tmp_path: Path) -> None:
 def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, name: str, text: str, problem: str) -> None:
     path = tmp_path / name
     path.write_text(text)
-    with pytest.raises(ValueError, match="") as caught:
+    with pytest.raises(ValueError) as caught:
         read_file(path)
     assert problem in str(caught.value)
 
