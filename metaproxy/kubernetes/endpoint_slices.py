@@ -186,6 +186,9 @@ class Slices:
             for listener in list(listeners):
                 listener.failed(why)
 
+    def absent(self, why: str) -> None:
+        self.failed(why)
+
     def _note(self, service: str) -> None:
         if self._synced and service in self._listeners:
             self._changed.add(service)

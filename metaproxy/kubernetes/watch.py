@@ -52,6 +52,9 @@ class Sink(Protocol):
     def failed(self, why: str) -> None:
         """The server can't be asked. All stays as it is; it is tried again."""
 
+    def absent(self, why: str) -> None:
+        """The server does not know the kind, or it may not be read. All stays as it is; it is tried again."""
+
 
 class Source(Protocol):
     """What is asked of an `Api`."""
@@ -156,11 +159,14 @@ class Watch:
             if not self._tries:
                 self._tries = 1
                 return 0
+        absent = error.status in (403, 404)  # both also come from a server that has only just started
         if error.status == 404:
-            self._sink.failed(f"the API server has no {self._resource.label}: is its CRD installed?")
+            self._sink.absent(f"the API server has no {self._resource.label}: is its CRD installed?")
+        elif absent:
+            self._sink.absent(f"{self._resource.label}: {error}")
         else:
             self._sink.failed(f"{self._resource.label}: {error}")
-        most = ABSENT if error.status in (403, 404) else MOST  # both also come from a server that has only just started
+        most = ABSENT if absent else MOST
         wait = min(LEAST * 2.0 ** min(self._tries, 10), most)
         self._tries += 1
         return max(error.wait, wait * (1 + self._chance()) / 2)

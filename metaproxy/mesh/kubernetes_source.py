@@ -49,7 +49,8 @@ class KubernetesSource:
 
     What the watches bring waits for `look`: work that reads the store may be in the middle of it, in slices.
 
-    A kind that can't be read (no rights, no CRD) is reported and counts as one without objects; it is tried again.
+    A kind that can't be read (no rights, no CRD) is reported and counts as one without objects; it is tried again. A
+    server that is away when all begins is waited for: a part of the objects would be another mesh.
     """
 
     def __init__(
@@ -123,14 +124,20 @@ class KubernetesSource:
         self._pending[kind.name, key] = None
         self._note()
 
-    def heard(self, kind: KnownKind, failure: str) -> None:
-        """A kind was listed ("" as the failure), or could not be."""
-        if failure:
-            if self.failures.get(kind.name) != failure and self._throttle.allows():
-                log.warn("{place}: {why}; what is known of it stays", place=PLACE, why=failure)
-            self.failures[kind.name] = failure
-        else:
-            self.failures.pop(kind.name, None)
+    def synced(self, kind: KnownKind) -> None:
+        self.failures.pop(kind.name, None)
+        self._heard(kind)
+
+    def failed(self, kind: KnownKind, why: str) -> None:
+        if self.failures.get(kind.name) != why and self._throttle.allows():
+            log.warn("{place}: {why}; what is known of it stays", place=PLACE, why=why)
+        self.failures[kind.name] = why
+
+    def absent(self, kind: KnownKind, why: str) -> None:
+        self.failed(kind, why)
+        self._heard(kind)
+
+    def _heard(self, kind: KnownKind) -> None:
         if kind.name in self._waiting:
             self._waiting.discard(kind.name)
             self._note()
@@ -171,8 +178,9 @@ class _Kind:
     def __init__(self, kind: KnownKind, source: KubernetesSource) -> None:
         self.put: Callable[[Key, Object], None] = partial(source.put, kind)
         self.remove: Callable[[Key], None] = partial(source.remove, kind)
-        self.synced: Callable[[], None] = partial(source.heard, kind, "")
-        self.failed: Callable[[str], None] = partial(source.heard, kind)
+        self.synced: Callable[[], None] = partial(source.synced, kind)
+        self.failed: Callable[[str], None] = partial(source.failed, kind)
+        self.absent: Callable[[str], None] = partial(source.absent, kind)
 
 
 def _key(kind: KnownKind, key: Key) -> ObjectKey:

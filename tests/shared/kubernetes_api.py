@@ -127,12 +127,17 @@ class Objects:
     def failed(self, why: str) -> None:
         self.failures.append(why)
 
+    def absent(self, why: str) -> None:
+        self.failures.append(why)
+        self.events.append("absent")
+
 
 class FakeCluster:
     """
     An API of many kinds, in the place of an `Api`: lists are answered at once, watches stay open.
 
-    objects: what there is by the plural of its kind. absent: kinds that the server does not know. written: statuses.
+    objects: what there is by the plural of its kind. absent: kinds that the server does not know. away: whether no
+    list is answered. written: statuses.
     """
 
     def __init__(self) -> None:
@@ -140,7 +145,7 @@ class FakeCluster:
         self.absent: set[str] = set()
         self.scopes: list[Scope] = []
         self.written: list[tuple[str, Key, Mapping[str, object]]] = []
-        self.closed = False
+        self.closed = self.away = False
         self._received: dict[str, Callable[[bytes], None]] = {}
         self._watches: dict[str, Deferred[None]] = {}
 
@@ -148,6 +153,8 @@ class FakeCluster:
         self.scopes.append(scope)
         if scope.resource.plural in self.absent:
             return fail(ApiError("not found", 404))
+        if self.away:
+            return fail(ApiError("away"))
         return succeed(Page(self.objects.get(scope.resource.plural, []), "1", "", 100))
 
     def watch(self, scope: Scope, version: str, seconds: float, received: Callable[[bytes], None]) -> Deferred[None]:

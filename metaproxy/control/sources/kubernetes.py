@@ -109,11 +109,14 @@ class Kubernetes:
         self._heard(resource)
 
     def failed(self, resource: Resource, why: str) -> None:
-        """A kind that can't be read counts as one without objects at the start; it is tried again."""
         self._failures[resource.label] = why
-        self._heard(resource)
         if self._receiver is not None and resource == CONFIG_MAPS:
             self._receiver.failed(f"{resource.label}: {why}")
+
+    def absent(self, resource: Resource, why: str) -> None:
+        """A kind that can't be read counts as one without objects at the start; it is tried again."""
+        self.failed(resource, why)
+        self._heard(resource)
 
     def _heard(self, resource: Resource) -> None:
         if resource.label in self._waiting:
@@ -144,6 +147,7 @@ class _Sink:
         self.remove: Callable[[Key], None] = partial(source.remove, resource)
         self.synced: Callable[[], None] = partial(source.synced, resource)
         self.failed: Callable[[str], None] = partial(source.failed, resource)
+        self.absent: Callable[[str], None] = partial(source.absent, resource)
 
 
 def _place(found: Object) -> str:

@@ -172,6 +172,7 @@ def test_a_kind_that_is_not_known_or_may_not_be_read_is_asked_for_more_and_more_
             one.clock.advance(0.25)
         waits.append(one.clock.seconds() - before)
     assert waits == [0.5, 1, 2, 4, 8, 16, 30, 30, 30] and set(one.sink.failures) == {REFUSALS[status]}
+    assert set(one.sink.events) == {"absent"}
 
 
 @pytest.mark.parametrize("line", [b"nonsense\n", b'{"type": "ADDED", "object": {}}\n', b"[" * 100 + b"]" * 100 + b"\n"])

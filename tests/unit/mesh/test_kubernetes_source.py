@@ -92,6 +92,16 @@ def test_a_kind_that_the_server_does_not_have_holds_up_nothing(cluster: FakeClus
     }
 
 
+def test_a_server_that_is_away_at_the_start_is_waited_for(cluster: FakeCluster) -> None:
+    cluster.away = True
+    mesh = Mesh(cluster)
+    mesh.clock.advance(1)
+    assert mesh.events == [] and not mesh.source.ready and len(mesh.source.failures) > 10
+    cluster.away = False
+    mesh.clock.pump([0.5] * 20)
+    assert mesh.events[:2] == ["changed", "put MetaRouter shop/cart"] and mesh.source.failures == {}
+
+
 def test_what_could_not_be_asked_for_is_forgotten_when_it_is_there(cluster: FakeCluster) -> None:
     cluster.absent = {"redisservices"}
     mesh = Mesh(cluster)
