@@ -8,6 +8,7 @@ bound on what a server may send. Does not: what is watched, and when it is read 
 from __future__ import annotations
 
 import importlib.util
+import logging
 import socket
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
@@ -97,6 +98,7 @@ class Kazoo:
             ",".join(servers),
             timeout=timeout,
             handler=_handler(),
+            logger=_silent(),
             auth_data=[("digest", f"{user}:{password}")] if user else None,
             connection_retry={
                 "max_tries": -1, "delay": FIRST_DELAY, "max_delay": LAST_DELAY, "max_jitter": JITTER,
@@ -189,6 +191,15 @@ class BoundedSocket(socket.socket):
         if size > MAX_ANSWER:
             raise OSError(f"an answer of {size} bytes; allowed are {MAX_ANSWER}")
         return super().recv(size, flags)
+
+
+def _silent() -> logging.Logger:
+    """kazoo's own lines would go to stderr, beside the log; what they say is reported by `lost`."""
+    logger = logging.getLogger("metaproxy.discovery.zookeeper.kazoo")
+    logger.propagate = False
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
+    return logger
 
 
 def _handler() -> object:
