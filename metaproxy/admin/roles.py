@@ -67,11 +67,13 @@ class ObjectStatus(TypedDict):
 
 class MeshStatus(TypedDict):
     """
-    What became of the objects of `crds:`. listeners: the names of those that are in force; clusters: how many are;
-    refused: what could not be put in force; warnings: what is not honoured.
+    What became of the objects of `crds:`. looked: what was there at that time is in force; listeners: the names of
+    those that are in force; clusters: how many are; refused: what could not be put in force; warnings: what is not
+    honoured.
     """
 
     source: str
+    looked: str | None
     objects: list[ObjectStatus]
     listeners: list[str]
     clusters: int

@@ -14,6 +14,7 @@ from dataclasses import replace
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from metaproxy.admin.resource import as_time
 from metaproxy.admin.roles import MeshStatus, ObjectStatus
 from metaproxy.app.application import Application
 from metaproxy.app.parts import CRDS, Part
@@ -60,13 +61,18 @@ class Mesh:
         self._part = Part()
         self._outcome = Outcome()
         self._refused: list[str] = []
-        self._node = node_of(node.id, node.metadata, crds.bind, crds.application)
+        self._looked = 0.0
+        self._node = replace(
+            node_of(node.id, node.metadata), bind=crds.bind, application=crds.application, outbound=crds.outbound
+        )
 
     def look(self) -> None:
         """Read what has changed, and contribute what follows from it. Run it in the application's slices."""
+        began = time.time()
         folder = self._folder is not None and self._folder.look()
         if (self._kubernetes is not None and self._kubernetes.look()) or folder:
             self.contribute()
+        self._looked = began
 
     def stop(self) -> None:
         """Look no more. Run it in the reactor."""
@@ -140,6 +146,7 @@ class Mesh:
         notes = self.generator.notes(self._node)
         return {
             "source": str(self._crds.folder or "kubernetes"),
+            "looked": as_time(self._looked),
             "objects": [_shown(one, notes.get(one.key, []) if one.key is not None else []) for one in self._sorted()],
             "listeners": [one.name for one in self._part.listeners],
             "clusters": len(self._part.clusters),

@@ -39,6 +39,7 @@ class Crds(Section):
     bind: str = option(
         HostAddress(), "Where listeners for services listen whose own address is none of this machine's.", "127.0.0.1"
     )
+    outbound: bool = option(Flag(), "Whether it listens for calls of services, and not before servers alone.", True)
     application: str = option(
         HostAddress(),
         "Where the servers of this proxy's own workload listen, behind its inbound listeners.",

@@ -99,7 +99,7 @@ def outbound(view: View, host: str, node: ProxyNode) -> Made:
             made.clusters[name] = cluster
             if endpoints is not None:
                 made.endpoints[name] = endpoints
-        if node.kind == SIDECAR:
+        if node.kind == SIDECAR and node.outbound:
             _outbound_port(view, service, port, protocol, node, made)
     return made
 

@@ -19,7 +19,8 @@ class ProxyNode:
     """
     kind: `sidecar`, or `router` for one at the edge, which has the listeners of gateways. namespace, labels, addresses:
     of the workload that it stands beside. bind: the address of listeners for services whose own address the proxy can't
-    bind. application: the address at which the workload's own servers listen, behind the proxy.
+    bind. application: the address at which the workload's own servers listen, behind the proxy. outbound: whether it
+    listens for calls of services.
     """
 
     kind: str = SIDECAR
@@ -28,6 +29,7 @@ class ProxyNode:
     addresses: tuple[str, ...] = ()
     bind: str = LOOPBACK
     application: str = LOOPBACK
+    outbound: bool = True
 
     def listens_at(self, address: str) -> str:
         """Return where a listener for a service's address listens: there, if it is one of this machine's, or `bind`."""
@@ -42,7 +44,7 @@ class ProxyNode:
         return all(self.labels.get(name) == value for name, value in selector.items())
 
 
-def node_of(node_id: str, metadata: Mapping[str, object], bind: str = LOOPBACK, app: str = LOOPBACK) -> ProxyNode:
+def node_of(node_id: str, metadata: Mapping[str, object]) -> ProxyNode:
     """
     Return the node that an id and metadata describe, as Istio's proxies have them: `KIND~IP~POD.NAMESPACE~DOMAIN`, and
     `NAMESPACE`, `LABELS`, `INSTANCE_IPS`. What is not said has its default.
@@ -54,7 +56,7 @@ def node_of(node_id: str, metadata: Mapping[str, object], bind: str = LOOPBACK, 
     labels = metadata.get("LABELS")
     known = {str(name): str(value) for name, value in labels.items()} if isinstance(labels, Mapping) else {}
     addresses = _addresses(metadata.get("INSTANCE_IPS")) or ((parts[1],) if whole and parts[1] else ())
-    return ProxyNode(kind, namespace, known, addresses, bind, app)
+    return ProxyNode(kind, namespace, known, addresses)
 
 
 def _text(value: object) -> str:

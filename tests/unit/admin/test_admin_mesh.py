@@ -22,6 +22,7 @@ def one(kind: str, state: str = "accepted", notes: tuple[str, ...] = ()) -> Obje
 
 STATUS: MeshStatus = {
     "source": "mesh",
+    "looked": "2023-11-14T22:13:21.500Z",
     "objects": [one("MetaRouter", "kept"), one("ServiceEntry"), one("DestinationRule", notes=("odd",))],
     "listeners": ["127.0.10.1_20880"],
     "clusters": 3,

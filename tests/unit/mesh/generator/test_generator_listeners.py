@@ -28,6 +28,11 @@ def test_an_own_address_of_the_node_is_one_of_this_machine() -> None:
     assert [node.listens_at(one) for one in ("10.0.0.7", "10.0.0.8", "::1")] == ["10.0.0.7", "127.0.0.1", "::1"]
 
 
+def test_a_proxy_that_stands_before_servers_alone_has_no_listener_for_calls() -> None:
+    stand = Stand(ProxyNode(namespace="demo", addresses=("127.0.0.11",), outbound=False)).hello()
+    assert list(stand.resources.listeners) == ["127.0.0.11_20880"]
+
+
 def test_a_network_as_the_address_is_noted() -> None:
     stand = Stand().put("ServiceEntry", "hello", ENTRY.replace("127.0.10.1", "127.0.10.0/24"))
     assert stand.resources.listeners == {}
