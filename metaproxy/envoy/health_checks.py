@@ -44,8 +44,7 @@ def _times(check: Fields) -> Plain:
         "healthy": max(check.whole("healthy_threshold", 2), 1),
     }
     jitter = check.seconds("interval_jitter") or 0.0
-    if check.given("interval_jitter") or check.given("interval_jitter_percent"):
-        plain["jitter"] = number(min(100.0, 100.0 * jitter / interval + check.whole("interval_jitter_percent")))
+    plain["jitter"] = number(min(100.0, 100.0 * jitter / interval + check.whole("interval_jitter_percent")))
     check.ignore("initial_jitter", "reuse_connection")  # a connection a check, the first ones spread
     for name in (
         "no_traffic_interval",

@@ -124,7 +124,8 @@ def add_parameter(match: Plain, matcher: Fields) -> None:
     condition: object = {"present": True}
     if which == "string_match":
         inner = matcher.message_at("string_match")
-        condition = string_condition(inner) if inner is not None else None
+        plain = string_condition(inner) if inner is not None else None
+        condition = plain["exact"] if plain is not None and plain.keys() == {"exact"} else plain
     elif which == "present_match":
         condition = {"present": matcher.flag("present_match")}
     if condition is not None:

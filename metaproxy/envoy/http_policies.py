@@ -87,12 +87,12 @@ def retry_of(policy: Fields, grpc: bool) -> Plain:
     per_try = policy.seconds("per_try_timeout")
     if not attempts or not on:
         return {}
-    plain: Plain = {"attempts": min(attempts, 100), "on": on, "unsafe": True}
+    plain: Plain = {"attempts": min(attempts, 100), "on": on, "unsafe": on != ["connect"]}
     if per_try:
         plain["per_try_timeout"] = shown_seconds(per_try)
     if backoff is not None:
         plain["backoff"] = f"{shown_seconds(base)}..{shown_seconds(most)}"
-    return without_empty(plain)
+    return {key: value for key, value in plain.items() if value}
 
 
 def _reasons(words: Iterable[str], policy: Fields, grpc: bool) -> Iterable[str]:

@@ -13,7 +13,7 @@ from metaproxy.envoy.report import Report
 ENDPOINT = "{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: 1}}}}"
 BASE = f"name: c\ntype: STATIC\nload_assignment: {{endpoints: [{{lb_endpoints: [{ENDPOINT}]}}]}}\n"
 TIMES = "timeout: 0.5s, interval: 2s, unhealthy_threshold: 4, healthy_threshold: 1"
-OURS = {"interval": "2s", "timeout": "500ms", "unhealthy": 4, "healthy": 1}
+OURS = {"interval": "2s", "timeout": "500ms", "unhealthy": 4, "healthy": 1, "jitter": 0}
 REDIS = url("envoy.extensions.health_checkers.redis.v3.Redis")
 
 
