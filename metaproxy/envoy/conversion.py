@@ -1,7 +1,7 @@
 """
-An Envoy bootstrap as a file in our own form.
+An Envoy bootstrap as a file in our own form, and the other way round.
 
-Lives here: `convert`, `as_yaml`. Does not: translating (`bootstrap`).
+Lives here: `convert`, `to_envoy`, `as_yaml`. Does not: translating (`bootstrap`, `writing`).
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ from typing import NamedTuple
 
 import yaml
 
+from metaproxy.config.check import check
 from metaproxy.config.schema.load import Problem, resolve
 from metaproxy.envoy.bootstrap import read_bootstrap
 from metaproxy.envoy.memory_files import FOLDER
+from metaproxy.envoy.writing.bootstrap import write_bootstrap
+from metaproxy.plugins import Registry
 
 _WIDTH = 118
 
@@ -43,6 +46,19 @@ def convert(given: str | bytes, filename: str, lenient: bool = False) -> Convert
     if problems:
         return Converted(None, problems, [])
     return Converted(as_yaml(found.whole.plain), [], found.warnings)
+
+
+def to_envoy(given: str | bytes, filename: str, registry: Registry, lenient: bool = False) -> Converted:
+    """A file in our own form as an Envoy bootstrap. lenient: what can't be said in it is a warning, and left out."""
+    config, problems = check(given, filename, registry)
+    if config is None:
+        return Converted(None, problems, [])
+    plain, wrong = write_bootstrap(config)
+    lines = [Problem(filename, 0, 0, "", line) for line in wrong]
+    if wrong and not lenient:
+        return Converted(None, lines, [])
+    text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=_WIDTH)
+    return Converted(text, [], [*config.warnings, *lines])
 
 
 def _in_memory(value: object, path: str) -> Iterator[str]:

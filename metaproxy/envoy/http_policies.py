@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from metaproxy.envoy.fields import Fields, shown_seconds, without_empty
+from metaproxy.envoy.fields import Fields, shown_seconds
 from metaproxy.envoy.http_matching import key_of
 from metaproxy.envoy.tables import Chain, Plain
 

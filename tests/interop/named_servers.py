@@ -6,6 +6,7 @@ Lives here: `Named` and its four kinds, and a call to each. Does not: anything o
 
 from __future__ import annotations
 
+import http.client
 import json
 import socket
 import socketserver
@@ -68,6 +69,18 @@ def http_server(name: str) -> Named:
             """Nothing."""
 
     return Named(name, ThreadingHTTPServer(("127.0.0.1", 0), Handler))
+
+
+def call_http(port: int, method: str, target: str, headers: dict[str, str]) -> tuple[object, ...]:
+    """The status, the location, and what the server that answered saw: its name, the target, the host, x-set."""
+    client = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    client.request(method, target, headers={"Host": "a.example", "x-in": "in", **headers})
+    answer = client.getresponse()
+    body = answer.read()
+    client.close()
+    seen = json.loads(body) if body.startswith(b"{") else {}
+    shown = [seen.get(key) for key in ("cluster", "target", "host", "x-set")]
+    return answer.status, answer.getheader("location"), *shown
 
 
 def _serve(name: str, answer: Any) -> Named:

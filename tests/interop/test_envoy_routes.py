@@ -6,7 +6,6 @@ Lives here: HTTP, Dubbo, Thrift, Redis, TCP by Envoy's own filters. Does not: si
 
 from __future__ import annotations
 
-import http.client
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -178,17 +177,7 @@ def both(
 
 
 def ask_http(port: int, method: str, target: str, host: str, headers: dict[str, str]) -> tuple[object, ...]:
-    client = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    client.request(method, target, headers={"Host": host, "x-in": "in", **headers})
-    answer = client.getresponse()
-    body = answer.read()
-    client.close()
-    seen = json.loads(body) if body.startswith(b"{") else {}
-    return (
-        answer.status,
-        answer.getheader("location"),
-        *(seen.get(key) for key in ("cluster", "target", "host", "x-set")),
-    )
+    return named_servers.call_http(port, method, target, {"Host": host, **headers})
 
 
 @pytest.mark.parametrize("both", ["http"], indirect=True)

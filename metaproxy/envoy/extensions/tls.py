@@ -58,7 +58,8 @@ def downstream(config: Fields, context: Context) -> Plain | None:
 
 @UPSTREAM_SOCKETS.add(f"{_TLS}.UpstreamTlsContext", "envoy.transport_sockets.tls")
 def upstream(config: Fields, context: Context) -> Plain | None:
-    config.ignore("max_session_keys", "auto_sni_san_validation")  # a name that was asked for is always checked
+    config.ignore("max_session_keys")
+    named = config.flag("auto_sni_san_validation")
     plain: Plain = {}
     if config.text("sni"):
         plain["server_name"] = config.text("sni")
@@ -79,10 +80,10 @@ def upstream(config: Fields, context: Context) -> Plain | None:
         plain["verify"] = False  # Envoy checks nothing without an authority
         if plain.pop("subject_alt_names", None):
             context.report.unhonoured(common.path, "names are checked only with trusted_ca or system_root_certs")
-    elif plain.get("verify") is not False and not plain.get("subject_alt_names"):
+    elif plain.get("verify") is not False and not plain.get("subject_alt_names") and not named:
         text = "metaproxy also checks that a server's certificate names the server; Envoy checks its authority alone"
         context.report.warn(config.path, text)
-    return without_empty(plain)
+    return without_empty(plain) or {"verify": True}  # an empty section would be none, and so no TLS
 
 
 def _server(validation: Fields) -> Plain:

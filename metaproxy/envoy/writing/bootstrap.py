@@ -8,6 +8,7 @@ clusters (`clusters`), text (`envoy.conversion`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from metaproxy.codecs.http.codec import Http
 from metaproxy.config import model, references
@@ -33,8 +34,23 @@ _WRITERS: Mapping[str, Writer] = {
 }
 
 
+class Written(NamedTuple):
+    """plain: the bootstrap as its YAML has it; wrong: a line for each key that has no counterpart."""
+
+    plain: Plain
+    wrong: list[str]
+
+
 def bootstrap_of(config: model.Config) -> Plain:
     """The bootstrap as its YAML has it. Raises Unsayable, with a line for each key that has no counterpart."""
+    plain, wrong = write_bootstrap(config)
+    if wrong:
+        raise Unsayable(wrong)
+    return plain
+
+
+def write_bootstrap(config: model.Config) -> Written:
+    """As much of a configuration as can be said."""
     wrong: list[str] = []
     whole = Keys(config, "", wrong)
     around = Around({cluster.name: cluster for cluster in config.clusters})
@@ -53,9 +69,7 @@ def bootstrap_of(config: model.Config) -> Plain:
     plain["static_resources"] = without_empty({"listeners": listeners, "clusters": clusters})
     whole.ignore("secrets")  # what refers to them has their texts
     whole.close()
-    if wrong:
-        raise Unsayable(wrong)
-    return without_empty(plain)
+    return Written(without_empty(plain), wrong)
 
 
 def _node(whole: Keys) -> Plain:

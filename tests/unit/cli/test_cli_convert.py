@@ -48,3 +48,32 @@ def test_a_lenient_check_has_warnings(file: Path) -> None:
 def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="No such file"):
         Terminal().run("convert", str(tmp_path / "none.yaml"))
+
+
+OURS = """
+listeners: [{name: raw, listen: "127.0.0.1:5432", protocol: tcp, routes: [{cluster: db}]}]
+clusters: [{name: db, endpoints: ["127.0.0.1:3"]}]
+"""
+
+
+def test_a_file_of_ours_is_printed_as_a_bootstrap_and_that_as_ours(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own, envoys = tmp_path / "own.yaml", tmp_path / "envoy.yaml"
+    own.write_text(OURS)
+    assert Terminal().run("convert", "--to", "envoy", str(own)) == 0
+    envoys.write_text(capsys.readouterr().out)
+    assert Terminal().run("check", str(envoys)) == 0
+
+
+def test_what_envoy_has_no_words_for_is_told_and_nothing_is_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text(f"overload: {{max_memory: 1GiB}}\n{OURS}")
+    terminal = Terminal()
+    assert terminal.run("convert", "--to", "envoy", str(own)) == 1
+    assert "overload" in terminal.err
+    assert capsys.readouterr().out == ""
+    assert terminal.run("convert", "--to", "envoy", "--lenient", str(own)) == 0
+    assert "tcp_proxy" in capsys.readouterr().out

@@ -122,6 +122,10 @@ def test_the_systems_authorities() -> None:
     assert client("validation_context: {system_root_certs: {}}", "sni: a.b") == {"server_name": "a.b"}
 
 
+def test_tls_that_says_nothing_else_is_still_tls() -> None:
+    assert client("validation_context: {system_root_certs: {}}") == {"verify": True}
+
+
 def test_a_proxy_may_show_a_certificate_of_its_own() -> None:
     found = client(f"tls_certificates: [{PAIR}]")
     assert (found["certificate"], found["key"]) == ("/c.pem", "/k.pem")
