@@ -7,6 +7,7 @@ bytes of the network (`grpc_server`, `rest`).
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -17,6 +18,7 @@ from metaproxy.control.nodes import Node
 from metaproxy.control.resource_types import ResourceType
 from metaproxy.control.snapshot import EMPTY, Changes, Snapshot, difference
 from metaproxy.control.stream import LINGER, Refused, Stream
+from metaproxy.control.subscription import Had
 
 MAX_STREAMS = 10_000
 
@@ -69,6 +71,10 @@ class Control:
         self._observer = observer
         self._max_streams = max_streams
         self._linger = linger
+        self._had: OrderedDict[str, Had] = OrderedDict()
+        """
+        Clusters of nodes whose stream has ended: of the state of the world, clients say no names of what they have.
+        """
 
     def connect(
         self, send: Callable[[bytes], None], delta: bool = False, only: ResourceType | None = None, peer: str = ""
@@ -88,6 +94,7 @@ class Control:
             raise Refused(str(error)) from None
         node = stream.identify(request)
         if node is not None:
+            stream.had = self._had.pop(node.id, None)
             stream.aim(self.targets.target(node))
             self._observer.joined(stream)
         stream.receive(request)
@@ -98,7 +105,16 @@ class Control:
             del self.streams[stream]
             stream.close()
             if stream.node is not None:
+                self._remember(stream.node.id, stream.clusters())
                 self._observer.left(stream)
+
+    def _remember(self, node: str, had: Had | None) -> None:
+        if had is None:
+            return
+        self._had[node] = had
+        self._had.move_to_end(node)
+        if len(self._had) > self._max_streams:
+            self._had.popitem(last=False)
 
     def publish(self, targets: Targets) -> None:
         """Serve these from now on; a stream whose snapshot is another than before is sent the difference."""

@@ -20,7 +20,7 @@ from metaproxy.control import wire
 from metaproxy.control.nodes import Node, read_node
 from metaproxy.control.resource_types import BY_URL, CLUSTERS, ENDPOINTS, LISTENERS, ROUTES, TYPES, ResourceType
 from metaproxy.control.snapshot import EMPTY, Changes, Snapshot
-from metaproxy.control.subscription import NEVER, Batch, Subscription
+from metaproxy.control.subscription import NEVER, Batch, Had, Subscription
 
 HELD = 2.0
 """
@@ -68,6 +68,8 @@ class Stream:
         self._server = server
         self._linger = linger
         self._nonces = 0
+        self.had: Had | None = None
+        """Clusters of the node on the stream before this one."""
         self._awaited: set[str] = set()
         """Endpoints that clusters need which were sent, and that the client has not answered for."""
         self._held_since: float | None = None
@@ -95,7 +97,8 @@ class Stream:
         if subscription is None:
             subscription = self.subscriptions[kind.url] = Subscription(kind, self.delta)
         answered = subscription.outstanding
-        repeats = subscription.take(wire.read(request), self.target.of(kind.url), self._clock.seconds())
+        had = self.had if kind is CLUSTERS else None
+        repeats = subscription.take(wire.read(request), self.target.of(kind.url), self._clock.seconds(), had)
         if repeats and kind is ENDPOINTS and self.only is not None:
             # A cluster was changed on another stream and needs its endpoints: a client asks for them in the same words.
             subscription.again(subscription.names)
@@ -214,6 +217,11 @@ class Stream:
             self._timer = self._clock.callLater(max(due - now, 0.0), self.flush)
         else:  # nothing, or a removal that waits for an answer, which flushes
             self._timer = None
+
+    def clusters(self) -> Had | None:
+        """Return the clusters that the client has; None where that is not known, or where it will say so itself."""
+        found = self.subscriptions.get(CLUSTERS.url)
+        return found.had() if found is not None and not self.delta else None
 
     def close(self) -> None:
         self._closed = True

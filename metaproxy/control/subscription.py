@@ -42,6 +42,7 @@ class Request:
     names: Collection[str] = ()
     dropped: Collection[str] = ()
     known: Mapping[str, str] | None = None
+    version: str = ""
     error: str | None = None
 
 
@@ -54,6 +55,13 @@ class Batch(NamedTuple):
     removed: tuple[str, ...]
     whole: bool
     version: str
+
+
+class Had(NamedTuple):
+    """What a client had when its last stream ended. version: of the resources, as it says it."""
+
+    version: str
+    resources: Mapping[str, Resource]
 
 
 class Refusal(NamedTuple):
@@ -109,8 +117,11 @@ class Subscription:
 
     # -- what the client says
 
-    def take(self, request: Request, there: Resources, now: float) -> bool:
-        """Take a request. Return whether it repeats what is known: no answer to a response, and the same names."""
+    def take(self, request: Request, there: Resources, now: float, had: Had | None = None) -> bool:
+        """
+        Take a request. Return whether it repeats what is known: no answer to a response, and the same names. had: on
+        the stream before; so what is gone since is removed as on one stream.
+        """
         first, self._begun = not self._begun, True
         if not first and request.nonce and request.nonce != self._last_nonce:
             if self.delta:
@@ -124,6 +135,10 @@ class Subscription:
             return False
         if first or not request.nonce:
             self._begin_again()
+        if first and had is not None and request.version == had.version:
+            for name, one in had.resources.items():
+                self._hold(name, one)
+            self._dirty.update(had.resources)
         grown = self._replace(request.names, there)
         return not (first or answered or grown) and bool(request.nonce)
 
@@ -232,6 +247,10 @@ class Subscription:
         for name, when in self.leaving.items():
             if when == NEVER:
                 self.leaving[name] = until
+
+    def had(self) -> Had | None:
+        """Return what the client has; None while it has not answered for all of it."""
+        return Had(self.accepted, dict(self.sent)) if self.outstanding is None and not self.refused else None
 
     @property
     def next_removal(self) -> float:

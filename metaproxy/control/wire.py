@@ -45,13 +45,13 @@ def read(request: AnyRequest) -> Request:
     """Return what a request asks."""
     error = request.error_detail.message[:MAX_ERROR] if request.HasField("error_detail") else None
     if isinstance(request, DiscoveryRequest):
-        return Request(request.response_nonce, request.resource_names, error=error)
+        return Request(request.response_nonce, request.resource_names, version=request.version_info, error=error)
     return Request(
         request.response_nonce,
         request.resource_names_subscribe,
         request.resource_names_unsubscribe,
         request.initial_resource_versions,
-        error,
+        error=error,
     )
 
 

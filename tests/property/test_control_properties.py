@@ -130,6 +130,9 @@ meshes = st.dictionaries(st.sampled_from(NAMES), st.integers(0, 2), min_size=1).
 )
 
 
+moves = st.lists(st.sampled_from(["to_client", "to_client", "to_server", "to_server", "away"]), max_size=40)
+
+
 def mesh(clusters: Mapping[str, int], targets: Mapping[str, str]) -> World:
     """A state in which each route leads to a cluster that there is."""
     return {
@@ -141,7 +144,7 @@ def mesh(clusters: Mapping[str, int], targets: Mapping[str, str]) -> World:
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.booleans(), st.lists(st.tuples(meshes, st.lists(st.booleans(), max_size=40)), min_size=1, max_size=6))
+@given(st.booleans(), st.lists(st.tuples(meshes, moves), min_size=1, max_size=6))
 def test_no_client_ever_has_a_route_to_a_cluster_that_it_has_not(delta: bool, meshes: list[Any]) -> None:
     clock = Clock()
     control = Control(clock, Silent())
@@ -160,14 +163,25 @@ def test_no_client_ever_has_a_route_to_a_cluster_that_it_has_not(delta: bool, me
             assert target in has["clusters"]
             assert target in has["endpoints"]
 
+    away = False
     for (clusters, targets), between in meshes:
         publish(control, mesh(clusters, targets))
-        for to_client in between:  # as many messages, in this order, before the next change
-            if to_client:
+        if away:
+            client.connect(control)
+        away = False
+        for move in between:  # as many messages, in this order, before the next change
+            if move == "away":  # until the next change; what it has accepted is known
+                client.settle()
+                client.disconnect()
+                away = True
+                break
+            if move == "to_client":
                 client.to_client() or client.to_server()
             else:
                 client.to_server() or client.to_client()
             check()
+    if away:
+        client.connect(control)
     while client.to_server() or client.to_client():
         check()
     for _ in range(2):

@@ -6,7 +6,7 @@ import { html, render, useEffect, useReducer, useRef, useState } from "./htm-pre
 import { Action, Badge, Empty, Find, Section, useSome } from "./parts.js";
 
 const KIND = { "in force": "good", behind: "warn", refused: "bad", away: "plain" };
-const SECTIONS = [["nodes", "Nodes"], ["rollouts", "Rollouts"], ["versions", "Versions"]];
+const SECTIONS = [["rollouts", "Rollouts"], ["nodes", "Nodes"], ["versions", "Versions"]];
 
 const state = { fleet: null, versions: null, rollouts: null, locked: null, lost: null, answered: 0 };
 let redraw = () => {};
@@ -47,8 +47,8 @@ function Page() {
     <${Header} />
     <main>
       ${fleet && html`<${Problems} fleet=${fleet} rollouts=${rollouts || []} /><${Totals} fleet=${fleet} />`}
-      ${fleet && html`<${Nodes} nodes=${fleet.nodes} total=${fleet.total} />`}
       ${rollouts && html`<${Rollouts} rollouts=${rollouts} />`}
+      ${fleet && html`<${Nodes} nodes=${fleet.nodes} total=${fleet.total} />`}
       ${versions && html`<${Versions} versions=${versions} />`}
     </main>
     <footer>${fleet && html`metaproxy-control ${fleet.server}, from ${fleet.source}`}</footer>`;
@@ -117,7 +117,7 @@ function Node({ node }) {
   const behind = node.state === "behind" && node.behind_seconds !== null ? `, ${ago(node.behind_seconds)}` : "";
   return html`<tr>
     <td><a href=${`nodes/${encodeURIComponent(node.id)}`}>${node.id}</a><small>${[node.cluster, node.zone, node.address].filter(Boolean).join(" · ")}</small>
-      ${node.refused.length > 0 && html`<ul class="refusals">${node.refused.slice(0, 5).map((one) => html`<li key=${one.type + one.name}>${one.type} <b>${one.name}</b>: ${one.error}</li>`)}</ul>`}</td>
+      ${node.refused.length > 0 && html`<${Refusals} refused=${node.refused} />`}</td>
     <td><${Badge} kind=${KIND[node.state]}>${node.state}${behind}<//></td>
     <td>${node.release || "–"}</td>
     <td class="version">${node.version || "–"}${node.version !== node.target && node.state !== "away" && html`<small>is to have ${node.target}</small>`}</td>
@@ -126,11 +126,25 @@ function Node({ node }) {
   </tr>`;
 }
 
+// A response is refused as a whole: its resources share the reason.
+function Refusals({ refused }) {
+  const reasons = new Map();
+  for (const one of refused) reasons.set(one.error, [...(reasons.get(one.error) || []), one]);
+  return html`<ul class="refusals">${[...reasons].slice(0, 5).map(([error, all]) => html`<li key=${error}>
+    ${all[0].type} <b>${all.slice(0, 5).map((one) => one.name).join(", ")}${all.length > 5 ? ` and ${all.length - 5} more` : ""}</b>: ${error}</li>`)}</ul>`;
+}
+
 function Rollouts({ rollouts }) {
   return html`<${Section} id="rollouts" title="Rollouts">
     ${!rollouts.length && html`<${Empty}>The source has no rollout.<//>`}
     ${rollouts.map((one) => html`<${Rollout} key=${one.group} rollout=${one} />`)}
   <//>`;
+}
+
+function Unwatched({ nodes }) {
+  const reasons = new Map();
+  for (const [node, why] of Object.entries(nodes)) reasons.set(why, [...(reasons.get(why) || []), node]);
+  return [...reasons].map(([why, all]) => html`<p key=${why} class="muted">${all.slice(0, 3).join(", ")}${all.length > 3 ? ` and ${all.length - 3} more` : ""} not watched: ${why}</p>`);
 }
 
 const STATES = { "under way": "note", waiting: "plain", complete: "good", returned: "warn" };
@@ -153,7 +167,7 @@ function Rollout({ rollout }) {
     <div class="shares" aria-hidden="true"><i class="c0" style=${{ flexGrow: percent }}></i><i class="rest" style=${{ flexGrow: 100 - percent }}></i></div>
     <ol>${rollout.steps.map((one, place) => html`<li key=${place} class=${place === rollout.step && !rollout.returned ? "now" : ""}>${one.percent} % for ${ago(one.hold_seconds)}</li>`)}
       ${rollout.next_step && html`<li>next step ${new Date(rollout.next_step).toLocaleTimeString()}</li>`}</ol>
-    ${Object.entries(rollout.without_counters).map(([node, why]) => html`<p key=${node} class="muted">${node} is not watched: ${why}</p>`)}
+    <${Unwatched} nodes=${rollout.without_counters} />
   </div>`;
 }
 
