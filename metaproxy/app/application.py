@@ -7,9 +7,8 @@ of a source (`sources`), what a configuration means (`check`, `build`), what run
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sized
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -21,17 +20,17 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from metaproxy.admin.roles import Counted, Difference, MeshStatus, Refusal
+from metaproxy.app.contexts import Contexts
 from metaproxy.app.difference import difference
 from metaproxy.app.parts import Part, clashes, together
 from metaproxy.app.process import settle_memory
 from metaproxy.app.service import ProxyService
-from metaproxy.app.sources import Refusals, Source, file_stamp, stamps_of, written_runtime
+from metaproxy.app.sources import Refusals, Source, count_of, file_stamp, is_open, stamps_of, written_runtime
 from metaproxy.config import model
 from metaproxy.config.build import Builder
 from metaproxy.config.check import Problem, check, plugin_folders
 from metaproxy.config.masking import as_data
 from metaproxy.config.named_files import Confinement, NamedFile, named_files
-from metaproxy.config.rules.secrets import secret_of
 from metaproxy.config.schema.load import Loader, Scalar, load_own, read
 from metaproxy.config.slices import Slices, in_reactor
 from metaproxy.config.tls import AdminContexts, CertificateError, admin_options
@@ -79,6 +78,7 @@ class Application(Service):
         self.changed: list[Callable[[], object]] = []
         self.config = self._base = model.Config()
         self._parts: dict[str, Part] = {}
+        self._contexts = Contexts(builder.registry, builder.injected, self.folder)
         self.applied = 0.0
         self._refusals = Refusals()
         self.reloads: Counted = {"applied": 0, "refused": 0}
@@ -172,20 +172,17 @@ class Application(Service):
         if lines:
             return self._refuse([f"{source}: {line}" for line in lines], source, source)
         self._parts = parts
+        self._contexts.forget(source, parts.get(source, Part()))
         self._refusals.drop(source)
         self._in_force(whole, stamps)
         return []
 
     def reading(self, source: str) -> Context:
-        """Return what the sections of a source are read with now; see `config.values`."""
-        config, secrets = self.config, {}
-        for name, one in config.secrets.items():
-            try:
-                secrets[name] = secret_of(one, os.environ)
-            except ValueError as error:
-                log.warn("secret {name} can't be read: {error}", name=name, error=error)
-        injected = {**self._builder.injected, "node": config.node}
-        return Context(source, self._registry, injected, self.folder, os.environ, secrets)
+        """
+        Return what the sections of a source are read with now; see `config.values`. It is another one when plugins,
+        secrets or the node have changed: what was read with the one before may mean something else.
+        """
+        return self._contexts.of(source, self.config, self._file_stamps)
 
     def _wrong(self, config: model.Config, plugins: Registry) -> list[str]:
         before = self.config if self.applied and plugins.generation == self._registry.generation else None
@@ -426,13 +423,3 @@ class Application(Service):
         if len(self._proxy.listeners) > len(first):
             where += f" and {len(self._proxy.listeners) - len(first)} more"
         log.info("configuration {version} in force: {listeners}", version=snapshot.version, listeners=where)
-
-
-def is_open(admin: model.Admin) -> bool:
-    """Return whether the admin API answers everybody: no tokens, client certificates, or socket of one user."""
-    known = admin.tokens is not None or (admin.tls is not None and admin.tls.client_ca is not None)
-    return not known and not admin.listen.startswith("unix:")
-
-
-def count_of(things: Sized, name: str) -> str:
-    return f"{len(things)} {name}" if len(things) == 1 else f"{len(things)} {name}s"

@@ -8,7 +8,7 @@ checking it (`config.check` for texts, `config.value_check` for values).
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -93,3 +93,13 @@ def stamps_of(config: model.Config, known: Mapping[Path, object] | None = None) 
     """
     known = known or {}
     return {path: known[path] if path in known else file_stamp(str(path)) for path in references.files_of(config)}
+
+
+def is_open(admin: model.Admin) -> bool:
+    """Return whether the admin API answers everybody: no tokens, client certificates, or socket of one user."""
+    known = admin.tokens is not None or (admin.tls is not None and admin.tls.client_ca is not None)
+    return not known and not admin.listen.startswith("unix:")
+
+
+def count_of(things: Sized, name: str) -> str:
+    return f"{len(things)} {name}" if len(things) == 1 else f"{len(things)} {name}s"

@@ -17,10 +17,11 @@ from twisted.internet.task import Clock
 from twisted.logger import Logger
 
 from metaproxy.admin.roles import IReactor
-from metaproxy.app.application import Application, count_of
+from metaproxy.app.application import Application
 from metaproxy.app.crds import Crds
 from metaproxy.app.process import must_be_free, raise_file_limit
 from metaproxy.app.service import ProxyService
+from metaproxy.app.sources import count_of
 from metaproxy.app.texts import loader_of
 from metaproxy.app.xds import Xds
 from metaproxy.config import model

@@ -116,6 +116,8 @@ class _Known:
 
 def _by_routes(listener: model.Listener, reading: Reading) -> Iterator[Asked]:
     for route in listener.routes:
+        if reading.is_reused(route):
+            continue
         for key, condition in route.match.items():
             yield Asked(_as_looked_up(key), _within(reading.at(route, "match"), (key,)), condition)
         for option in ("hash", "sticky"):

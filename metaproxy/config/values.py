@@ -18,6 +18,8 @@ from math import isfinite
 from pathlib import Path
 from typing import TypeVar
 
+from metaproxy.config import model
+from metaproxy.config.memo import Memo
 from metaproxy.config.rules.every import RULES
 from metaproxy.config.schema.load import MAX_DEPTH, MAX_PROBLEMS, Node, Problem
 from metaproxy.config.schema.reading import BROKEN, Broken, Enough, Reading
@@ -36,7 +38,8 @@ class Context:
     source: what errors call it, such as the name of an xDS server. plugins: those that there are; injected: what their
     constructors get besides their options. folder: where relative paths start. environ: the variables. secrets: what
     `{secret: NAME}` stands for. warnings: what is odd in the sections that were read, and works; the last ones. codecs:
-    those that were built for a check already.
+    those that were built for a check already. memo: what was read before, which is not read again where it comes as it
+    was: its section is then the same object.
     """
 
     source: str
@@ -47,6 +50,7 @@ class Context:
     secrets: Mapping[str, Secret] = field(default_factory=dict)
     warnings: deque[Problem] = field(default_factory=lambda: deque(maxlen=MAX_PROBLEMS))
     codecs: dict[object, object] = field(default_factory=dict)
+    memo: Memo = field(default_factory=Memo)
 
 
 def read_section(kind: type[S], data: object, context: Context, path: str = "") -> tuple[S | None, list[Problem]]:
@@ -56,6 +60,9 @@ def read_section(kind: type[S], data: object, context: Context, path: str = "") 
     kind: such as `model.Cluster`. path: what the paths of problems begin with; that of its name by default, such as
     `clusters['demo']`. Names of other sections are not looked up here.
     """
+    same = context.memo.same(kind, data)
+    if isinstance(same, kind):
+        return same, []
     path = path or _path(kind, data)
     reading = Reading(
         context.source, context.folder, context.plugins, context.environ, context.injected, RULES, context.codecs
@@ -63,7 +70,7 @@ def read_section(kind: type[S], data: object, context: Context, path: str = "") 
     reading.give_secrets(context.secrets)
     section: S | Broken = BROKEN
     try:
-        section = reading.read(Nested(kind), node_of(data))
+        section = reading.read(Nested(kind), _tree(kind, data, context, reading))
     except ValueError as error:
         reading.problems.append(Problem(context.source, 0, 0, "", str(error)))
     except Enough:
@@ -72,7 +79,23 @@ def read_section(kind: type[S], data: object, context: Context, path: str = "") 
     if problems or section is BROKEN:
         return None, problems
     context.warnings.extend(_within(path, problem) for problem in reading.warnings)
+    context.memo.keep(data, section)
     return section, []
+
+
+def _tree(kind: type[Section], data: object, context: Context, reading: Reading) -> Node:
+    """The nodes of a section's data. Of routes that were read before there is none but in their place."""
+    known = context.memo.routes(data) if kind is model.Listener else {}
+    routes = data.get("routes") if isinstance(data, Mapping) else None
+    if not known or not isinstance(data, Mapping) or not isinstance(routes, list):
+        return node_of(data)
+    node = node_of({**data, "routes": [None if place in known else one for place, one in enumerate(routes)]})
+    assert isinstance(node.value, dict)
+    items = node.value["routes"].value
+    assert isinstance(items, list)
+    for place, route in known.items():
+        reading.reuse(route, items[place])
+    return node
 
 
 def node_of(value: object, depth: int = 1) -> Node:

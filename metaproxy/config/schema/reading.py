@@ -142,6 +142,7 @@ class Reading:
         self._plugins = plugins
         self._injected = injected
         self._rules = rules
+        self._reused: dict[int, object] = {}  # by the identity of their nodes, which `_made` keeps
         self._made: dict[int, _Made] = {}  # by identity; the value is kept, so that it stays one
         self._names: dict[str, dict[str, Node]] = {}
         self._codecs = {} if codecs is None else codecs
@@ -186,6 +187,20 @@ class Reading:
         self._made[id(section)] = _Made(section, node, entries)
         for rule in self._rules.get(type(section), ()):
             rule(section, self)
+
+    def reuse(self, section: object, node: Node) -> None:
+        """A section that was read before, by which it was found right, stands at a node: its rules are left out."""
+        self._reused[id(node)] = section
+        self._made[id(section)] = _Made(section, node, {})
+
+    def reused(self, node: Node) -> object:
+        """The section that stands at a node and was read before; None where there is none."""
+        return self._reused.get(id(node))
+
+    def is_reused(self, section: object) -> bool:
+        """Whether a section was read before, so that only its relations to others may have changed."""
+        made = self._made.get(id(section))
+        return made is not None and id(made.node) in self._reused
 
     def at(self, section: object, key: str = "") -> Node:
         """What is written at a key of a section that was read, else where the whole of it stands."""

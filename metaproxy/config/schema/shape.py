@@ -210,6 +210,9 @@ class Nested(Kind[S]):
 
     def read(self, node: Node, reading: Reading) -> S:
         section = self.section
+        reused = reading.reused(node)
+        if isinstance(reused, section):
+            return reused
         if section.SHORT and not isinstance(node.value, dict):
             given = {section.SHORT: node}
         else:
