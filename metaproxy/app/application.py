@@ -186,7 +186,7 @@ class Application(Service):
 
     def _wrong(self, config: model.Config, plugins: Registry) -> list[str]:
         before = self.config if self.applied and plugins.generation == self._registry.generation else None
-        return check_value(config, plugins, self._builder.injected, before)
+        return check_value(config, plugins, self._builder.injected, before, self._builder.reach.senders_of)
 
     def _run(self, config: model.Config, stamps: Mapping[Path, object], warnings: Iterable[Problem]) -> list[str]:
         """

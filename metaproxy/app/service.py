@@ -32,7 +32,7 @@ from metaproxy.proxy.overload import Holder
 from metaproxy.proxy.pause import Pause
 from metaproxy.proxy.pool import Pool
 from metaproxy.proxy.roles import Network
-from metaproxy.proxy.snapshot import FilterUse, ListenerSnapshot, Snapshot
+from metaproxy.proxy.snapshot import FilterUse, ListenerSnapshot, Snapshot, since
 from metaproxy.support.addresses import Address
 from metaproxy.support.log_throttle import LogThrottle
 from metaproxy.telemetry.roles import CompletedExchange
@@ -252,26 +252,22 @@ class ProxyService(Service):
         """
         if self.draining:
             raise OSError(errno.ESHUTDOWN, "the proxy drains and takes no new configuration")
-        before = self.snapshot
-        known = before.listeners if before is not None else {}
-        changed = {name: one for name, one in snapshot.listeners.items() if known.get(name) is not one}
-        gone = [name for name in self.listeners if name not in snapshot.listeners]
-        self._bind(changed, gone)
-        for name in gone:
+        changes = since(self.snapshot, snapshot)
+        self._bind(changes.listeners, changes.gone)
+        for name in changes.gone:
             self._let_go(self.listeners.pop(name))
-        for name, one in changed.items():
+        for name, one in changes.listeners.items():
             self.listeners[name].snapshot = one
         self.snapshot = snapshot
-        self._meant = {where: one.name for one in snapshot.listeners.values() for where in one.meant_for}
         self.network.overload.limit(snapshot.overload)
-        self._watch(_routes_of(changed.values()), self._watches)
+        self._watch(_routes_of(changes.listeners.values()), self._watches)
         for name, (pause, _) in self._pauses.items():
             if name in snapshot.clusters:
                 snapshot.clusters[name].paused_by = pause
-        old = set(before.clusters.values()) if before is not None else set()
-        for cluster in old - set(snapshot.clusters.values()):
+        for cluster in changes.left:
             self._retire(cluster)
-        for cluster in set(snapshot.clusters.values()) - old:
+        changes.left.clear()  # the snapshot in force shall keep none of them
+        for cluster in changes.come:
             cluster.start(self.network)
 
     def _listener(self, name: str) -> Listener | None:

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 
 from twisted.internet.interfaces import IReactorTime
@@ -24,7 +25,7 @@ from metaproxy.cluster.cluster import Cluster
 from metaproxy.config import model
 from metaproxy.config.build_cluster import ClusterRecord, ClusterUpdate, build_cluster
 from metaproxy.config.build_listener import ListenerBuilder, ListenerRecord
-from metaproxy.config.build_records import FilterUses, Records
+from metaproxy.config.build_records import Book, FilterUses, Records
 from metaproxy.config.build_shared import Shared
 from metaproxy.config.inheritance import Place, succeed
 from metaproxy.config.kept import Drafts, Objects
@@ -35,10 +36,13 @@ from metaproxy.plugins import Registry
 from metaproxy.proxy.memory import available
 from metaproxy.proxy.overload import OverloadLimits
 from metaproxy.proxy.service_clusters import ServiceClusters
-from metaproxy.proxy.snapshot import Snapshot
+from metaproxy.proxy.snapshot import ListenerSnapshot, Since, Snapshot
 from metaproxy.telemetry.access_log.filter import LogFiles
 
 log = Logger()
+
+Listeners = Book[model.Listener, ListenerRecord, ListenerSnapshot]
+Clusters = Book[model.Cluster, ClusterRecord, Cluster]
 
 
 class Builder:
@@ -62,10 +66,9 @@ class Builder:
         }
         self.objects = Objects()
         self.reach = Reach()
-        self.config = model.Config()
         self.common: object = None
-        self.listeners: dict[str, ListenerRecord] = {}
-        self.clusters: dict[str, ClusterRecord] = {}
+        self.listeners: Listeners = Book(attrgetter("snapshot"))
+        self.clusters: Clusters = Book(attrgetter("cluster"))
         self._spans: dict[Place, object] = {}  # what sends spans, which is no listener's own
         self._log_paths: Counter[str] = Counter()
         self._version = 0
@@ -99,15 +102,16 @@ class Builder:
             update.apply()
         self._keep_logs(listeners)
         self._spans = {place: one for place, one in self._spans.items() if one in self.objects.spans.made.values()}
-        self.config, self.common = build.config, build.common
-        self.listeners, self.clusters = listeners.settle(), clusters.settle()
+        self.common = build.common
+        listeners.commit()
+        clusters.commit()
 
     def discard(self, snapshot: Snapshot) -> None:
         """`snapshot` does not come into force: what was made for it alone is stopped."""
         self._stop_all(_build_of(snapshot).drafts.unused())
         self.logs.keep(self._log_paths)
 
-    def _inherit(self, listeners: Records[model.Listener, ListenerRecord]) -> None:
+    def _inherit(self, listeners: Records[model.Listener, ListenerRecord, ListenerSnapshot]) -> None:
         """Counts of filters go over to those that take their places."""
         before: dict[Place, object] = dict(self._spans)
         now: dict[Place, object] = dict(self._spans)
@@ -118,7 +122,7 @@ class Builder:
         succeed(before, now)
         self._spans.update({place: one for place, one in now.items() if not place[1]})
 
-    def _keep_logs(self, listeners: Records[model.Listener, ListenerRecord]) -> None:
+    def _keep_logs(self, listeners: Records[model.Listener, ListenerRecord, ListenerSnapshot]) -> None:
         for record in listeners.made.values():
             self._log_paths.update(record.log_paths)
         for record in listeners.replaced():
@@ -147,14 +151,13 @@ class _Build:
         self.config = config
         self.common = (builder.registry.generation, config.node, config.tracing)
         self.drafts = Drafts(builder.objects)
-        self.listeners = Records(builder.listeners, builder.config.listeners, config.listeners)
-        self.clusters = Records(builder.clusters, builder.config.clusters, config.clusters)
+        self.listeners = Records(builder.listeners, config.listeners)
+        self.clusters = Records(builder.clusters, config.clusters)
         self.reach = builder.reach.draft(config, self.listeners.changes)
         self.plugins = PluginBuilder(builder.registry, builder.injected, config.node, self.drafts)
-        before = {name: record.cluster for name, record in builder.clusters.items() if record.cluster is not None}
         self.shared = Shared(
             config, self.plugins, self.drafts, builder.clock, builder.logs, self.common != builder.common,
-            self.reach.fallbacks, stamps, before,
+            self.reach.fallbacks, stamps, dict(builder.clusters.built),
         )  # fmt: skip
         self.updates: list[ClusterUpdate] = []
         self._moved: set[str] = set()  # names of which there is another cluster than before, or none
@@ -164,18 +167,25 @@ class _Build:
         self._build_listeners()
         limits = overload_limits(self.config.overload)
         source, made = self.config.source, time.time()
-        listeners = {name: one.snapshot for name, one in self.listeners.all().items()}
-        filters = FilterUses(self.listeners.all())
-        return Snapshot(version, source, made, listeners, self._clusters(), filters, limits, self.config, self)
+        listeners, clusters = self.listeners, self.clusters
+        return Snapshot(
+            version, source, made, listeners.built, clusters.built, FilterUses(listeners.all), limits, self.config,
+            self, self._since(version - 1),
+        )  # fmt: skip
 
-    def _clusters(self) -> dict[str, Cluster]:
-        """In the order of the configuration."""
-        return {name: one.cluster for name, one in self.clusters.all().items() if one.cluster is not None}
+    def _since(self, version: int) -> Since:
+        """What has changed since the snapshot in force."""
+        now, before = self.clusters.built, self.clusters.book.built
+        changed = {name: record.snapshot for name, record in self.listeners.made.items()}
+        come = [now[name] for name in self._moved if name in now]
+        gone = [before[name] for name in self._moved if name in before]
+        return Since(version, changed, self.listeners.changes.gone, come, gone)
 
     def _build_clusters(self) -> None:
         clusters, built = self.clusters, self.shared.clusters
-        for spec in clusters.to_build(self.shared.fresh, self._other_needs() | self._other_files(clusters.with_files)):
-            before = clusters.before.get(spec.name)
+        touched = self._other_needs() | self._other_files(clusters.with_files())
+        for spec in clusters.to_build(self.shared.fresh, touched):
+            before = clusters.before(spec.name)
             record, update = build_cluster(self.shared, spec, before, self.reach.need(spec.name))
             clusters.made[spec.name] = record
             if update is not None:
@@ -191,28 +201,28 @@ class _Build:
 
     def _other_needs(self) -> set[str]:
         """Clusters to which something else is sent than before."""
-        before, reach = self.clusters.before, self.reach
+        before, reach = self.clusters.book.records, self.reach
         return {name for name in reach.affected if name in before and before[name].need != reach.need(name)}
 
-    def _other_files(self, records: Mapping[str, ListenerRecord] | Mapping[str, ClusterRecord]) -> set[str]:
+    def _other_files(self, records: Iterable[ListenerRecord] | Iterable[ClusterRecord]) -> set[str]:
         """Listeners or clusters whose certificates are not those that they were built with."""
         has = self.shared.has_files_of
-        return {name for name, record in records.items() if not has(record.spec, record.stamps)}
+        return {record.spec.name for record in records if not has(record.spec, record.stamps)}
 
     def _build_listeners(self) -> None:
         listeners, reach = self.listeners, self.reach
-        touched = self._other_files(listeners.with_files) | self._other_protocols()
+        touched = self._other_files(listeners.with_files()) | self._other_protocols()
         for name in self._moved:
             touched |= reach.senders(name)
         for spec in listeners.to_build(self.shared.fresh, touched):
-            builder = ListenerBuilder(self.shared, spec, listeners.before.get(spec.name), self._alpn)
+            builder = ListenerBuilder(self.shared, spec, listeners.before(spec.name), self._alpn)
             listeners.made[spec.name] = builder.record(reach.of(spec.name).clusters)
 
     def _other_protocols(self) -> set[str]:
         """Listeners that offer something else in TLS than before, as those that they hand clients to have changed."""
         found = {
-            name
-            for name, record in self.listeners.with_files.items()
+            record.spec.name
+            for record in self.listeners.with_files()
             if record.snapshot.candidates and self._alpn(record.snapshot.codec) != record.alpn
         }
         self.drafts.take()  # the codecs that were looked at belong to their own listeners

@@ -20,6 +20,7 @@ from metaproxy.cluster.slow_start import SlowStart
 from metaproxy.codecs.framing import Codec
 from metaproxy.config import clusters, model
 from metaproxy.config.build_shared import Shared, keepalive
+from metaproxy.config.found_endpoints import FoundEndpoints
 from metaproxy.config.kept import Uses
 from metaproxy.config.reach import Need
 from metaproxy.config.slices import checkpoint
@@ -157,7 +158,7 @@ def _monitors(shared: Shared, spec: model.Cluster) -> list[ClusterMonitor]:
     found = clusters.monitors(spec, shared.clock)
     use = spec.discovery
     if use is not None and not spec.has_original_destination:
-        found.append(Membership(shared.plugins.discovery(use), clusters.endpoints_of))
+        found.append(Membership(shared.plugins.discovery(use), FoundEndpoints()))
     return found
 
 

@@ -6,7 +6,7 @@ Lives here: `Records`, `FilterUses`. Does not: making a record (`build_listener`
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar, overload
@@ -18,6 +18,8 @@ from metaproxy.proxy.snapshot import FilterUse
 
 S = TypeVar("S", model.Listener, model.Cluster)
 S_co = TypeVar("S_co", covariant=True)
+B = TypeVar("B")
+T = TypeVar("T")
 
 
 class Record(Protocol[S_co]):
@@ -33,21 +35,39 @@ class Record(Protocol[S_co]):
 R = TypeVar("R", bound="Record[model.Listener | model.Cluster]")
 
 
-class Records(Generic[S, R]):
+class Book(Generic[S, R, B]):
     """
-    before: by name, in force; made: those that this build makes; specs: all sections of the configuration, changes:
-    which of them are others than in force. with_files: of `before`, those with certificates, if these may have changed.
+    The records in force, by name. specs: the sections that they are of; built: what runs; with_files: the names of
+    those with certificates in files. built_of: gives what runs of a record, None if nothing does.
     """
 
-    def __init__(self, before: dict[str, R], in_force: Sequence[S], specs: Sequence[S]) -> None:
-        self.before = before
+    def __init__(self, built_of: Callable[[R], B | None]) -> None:
+        self.specs: Sequence[S] = ()
+        self.records: dict[str, R] = {}
+        self.built: dict[str, B] = {}
+        self.with_files: set[str] = set()
+        self.built_of = built_of
+
+
+class Records(Generic[S, R, B]):
+    """
+    The records of a build. book: those in force; made: those that the build makes, by name; changes: which sections of
+    `specs`, all of the configuration, are others than in force.
+    """
+
+    def __init__(self, book: Book[S, R, B], specs: Sequence[S]) -> None:
+        self.book: Book[S, R, B] = book
         self.made: dict[str, R] = {}
-        self.changes: Delta[S] = delta(in_force, specs)
+        self.changes: Delta[S] = delta(book.specs, specs)
         self._specs: Sequence[S] = specs
 
-    @cached_property
-    def with_files(self) -> dict[str, R]:
-        return {name: record for name, record in self.before.items() if record.spec.tls is not None}
+    def before(self, name: str) -> R | None:
+        """The one in force."""
+        return self.book.records.get(name)
+
+    def with_files(self) -> list[R]:
+        """Those in force with certificates in files, which may have changed."""
+        return [self.book.records[name] for name in self.book.with_files]
 
     def to_build(self, fresh: bool, touched: Collection[str]) -> Iterator[S]:
         """Yield the sections that are to be built: all if `fresh`, else those that changed and those `touched`."""
@@ -59,30 +79,44 @@ class Records(Generic[S, R]):
             changed = {section.name for section in self.changes.changed}
             yield from (one for one in self._specs if one.name in touched and one.name not in changed)
 
+    @cached_property
     def all(self) -> dict[str, R]:
         """Those of the configuration, in its order. Once `made` is complete."""
-        return self._all
+        return self._ordered({**self.book.records, **self.made}, self.changes.appended)
 
     @cached_property
-    def _all(self) -> dict[str, R]:
-        found = dict(self.before)
+    def built(self) -> dict[str, B]:
+        """What runs, in the same order."""
+        found = dict(self.book.built)
+        for name, record in self.made.items():
+            built = self.book.built_of(record)
+            if built is not None:
+                found[name] = built
+            else:
+                found.pop(name, None)
+        known = self.book.records
+        begins = any(name in known and name not in self.book.built for name in found.keys() & self.made.keys())
+        return self._ordered(found, self.changes.appended and not begins)
+
+    def _ordered(self, found: dict[str, T], in_order: bool) -> dict[str, T]:
         for name in self.changes.gone:
-            del found[name]
-        found.update(self.made)
-        if not self.changes.appended:
-            found = {section.name: found[section.name] for section in self._specs}
-        return found
+            found.pop(name, None)
+        if in_order:
+            return found
+        return {section.name: found[section.name] for section in self._specs if section.name in found}
 
     def replaced(self) -> list[R]:
-        """Those of `before` that are not in force any more."""
-        names = (*self.changes.gone, *self.made)
-        return [self.before[name] for name in names if name in self.before]
+        """Those in force that will be so no more."""
+        records = self.book.records
+        return [records[name] for name in (*self.changes.gone, *self.made) if name in records]
 
-    def settle(self) -> dict[str, R]:
-        """Return all, and forget what was in force before: a snapshot that is kept keeps no other one."""
-        found = self._all
-        self.before, self.made = {}, {}
-        return found
+    def commit(self) -> None:
+        """They are in force."""
+        book = self.book
+        book.specs, book.records, book.built = self._specs, self.all, self.built
+        book.with_files.difference_update(self.changes.gone, self.made)
+        book.with_files.update(name for name, record in self.made.items() if record.spec.tls is not None)
+        self.made = {}
 
 
 class FilterUses(Sequence[FilterUse]):

@@ -1,18 +1,16 @@
 """
 What looks after a cluster's endpoints, from what was written: plan, checks, outlier detection, discovery.
 
-Lives here: settings and monitors of one cluster, and endpoints that a discovery found. Does not: the cluster itself
-(`build`).
+Lives here: settings, monitors and endpoints of one cluster. Does not: the cluster itself (`build_cluster`), what a
+discovery found (`found_endpoints`).
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from functools import partial
 from math import inf
-from pathlib import Path
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -24,16 +22,10 @@ from metaproxy.cluster.outlier import OutlierDetector
 from metaproxy.cluster.outlier import Settings as OutlierSettings
 from metaproxy.cluster.plan import Settings
 from metaproxy.config import model
-from metaproxy.config.schema.load import load
-from metaproxy.config.schema.reading import BROKEN, Reading
-from metaproxy.config.schema.registry import NoPlugins
-from metaproxy.config.schema.shape import ListOf, Nested
 from metaproxy.proxy.probes import Codec as CodecProbe
 from metaproxy.proxy.probes import Http, Make, Probes, Script, Tcp
 from metaproxy.routing.pattern import compile_bytes
 from metaproxy.units import Percent
-
-_ENDPOINTS = ListOf(Nested(model.Endpoint))
 
 
 def monitors(spec: model.Cluster, clock: IReactorTime) -> list[ClusterMonitor]:
@@ -43,22 +35,6 @@ def monitors(spec: model.Cluster, clock: IReactorTime) -> list[ClusterMonitor]:
     if spec.outlier is not None:
         found.append(OutlierDetector(_outlier(spec.outlier), clock))
     return found
-
-
-def endpoints_of(items: Sequence[Mapping[str, object]]) -> list[Endpoint]:
-    """Endpoints as a discovery found them. Raises ValueError with all that is wrong with one, or with several."""
-    root, problems = load(json.dumps({"endpoints": items}, default=str), "discovery", {})
-    if root is None or not isinstance(root.value, dict):
-        raise ValueError(str(problems[0]) if problems else "no endpoints")
-    reading = Reading("discovery", Path("/"), NoPlugins(), {}, {}, {})
-    read = reading.read(_ENDPOINTS, root.value["endpoints"])
-    problems = [*problems, *reading.problems]
-    if problems or read is BROKEN:
-        raise ValueError("; ".join(f"{one.path}: {one.text}" for one in problems[:3]))
-    found = {one.address: endpoint(one) for one in read}
-    if len(found) < len(read):
-        raise ValueError("an address is there twice")
-    return list(found.values())
 
 
 def endpoint(spec: model.Endpoint) -> Endpoint:

@@ -20,30 +20,48 @@ from metaproxy.plugins import OptionError, PluginError, UnknownPlugin
 
 
 def check_value(
-    config: model.Config, plugins: Plugins, injected: Mapping[str, object], before: model.Config | None = None
+    config: model.Config,
+    plugins: Plugins,
+    injected: Mapping[str, object],
+    before: model.Config | None = None,
+    senders: Mapping[str, Collection[str]] | None = None,
 ) -> list[str]:
     """
     Return a line for each thing that is wrong, `listeners['in'].routes[1]: no cluster 'x'`; [] when nothing is.
 
     before: a configuration that was right with the same plugins: sections that are the same objects in both are looked
-    at only where that may find something.
+    at only where that may find something. senders: cluster -> the listeners of `before` that reach it, where that is
+    known.
     """
     lines = [*_names("listeners", config.listeners), *_names("clusters", config.clusters)]
     if lines:
         return lines
-    listeners, clusters = config.listeners, config.clusters
-    known = {cluster.name for cluster in clusters}
+    known = {cluster.name for cluster in config.clusters}
     if before is None:
+        listeners, clusters = config.listeners, config.clusters
         lines += _references(listeners, clusters, known)
     else:
-        changes = delta(before.clusters, clusters)
-        new = delta(before.listeners, listeners).changed
-        if changes.gone:
-            lines += _references(listeners, clusters, known)
+        changes, gone = delta(before.listeners, config.listeners), delta(before.clusters, config.clusters)
+        listeners, clusters = tuple(changes.changed), tuple(gone.changed)
+        if gone.gone:
+            lines += _references(_touched(config, listeners, gone.gone, senders), config.clusters, known)
         else:
-            lines += _references(new, changes.changed, known)
-        listeners, clusters = tuple(new), tuple(changes.changed)
+            lines += _references(listeners, clusters, known)
     return [*lines, *_plugin_problems(listeners, clusters, plugins, injected)]
+
+
+def _touched(
+    config: model.Config,
+    changed: Sequence[model.Listener],
+    gone: Iterable[str],
+    senders: Mapping[str, Collection[str]] | None,
+) -> Sequence[model.Listener]:
+    """The listeners that changed, and those that may name a cluster that is gone."""
+    if senders is None:
+        return config.listeners
+    names = {name for cluster in gone for name in senders.get(cluster, ())}
+    names |= {listener.name for listener in changed}
+    return [listener for listener in config.listeners if listener.name in names] if names else ()
 
 
 def _names(section: str, items: Sequence[model.Listener | model.Cluster]) -> Iterator[str]:

@@ -135,11 +135,39 @@ class FilterUse(NamedTuple):
     plugin: object
 
 
+class Since(NamedTuple):
+    """
+    What differs from the snapshot of a version. listeners: those that are new or have changed; gone: names of those
+    that are no more; come, left: clusters.
+    """
+
+    version: int
+    listeners: Mapping[str, ListenerSnapshot]
+    gone: Sequence[str]
+    come: Sequence[Cluster]
+    left: list[Cluster]
+
+
+def since(before: Snapshot | None, now: Snapshot) -> Since:
+    """Return what differs from the snapshot in force, if there is one."""
+    if before is not None and now.since is not None and now.since.version == before.version:
+        return now.since
+    listeners = before.listeners if before is not None else {}
+    clusters = set(before.clusters.values()) if before is not None else set()
+    return Since(
+        before.version if before is not None else 0,
+        {name: one for name, one in now.listeners.items() if listeners.get(name) is not one},
+        [name for name in listeners if name not in now.listeners],
+        [cluster for cluster in now.clusters.values() if cluster not in clusters],
+        list(clusters - set(now.clusters.values())),
+    )
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
     """
     A whole configuration as it runs. version: counts up from 1; source: where it came from; made: Unix time; filters:
-    the objects that act on its exchanges, for their counters and their end.
+    the objects that act on its exchanges, for their counters and their end; since: what differs from the one before.
     """
 
     version: int
@@ -151,3 +179,4 @@ class Snapshot:
     overload: OverloadLimits = NO_LIMITS
     config: object = None
     config_build: object = None
+    since: Since | None = None

@@ -9,34 +9,7 @@ from checked import accepted, mesh, refused, warned
 from works import Works, cluster
 
 from metaproxy.cluster.membership import Membership
-from metaproxy.config.clusters import endpoints_of
-
-
-def test_what_was_found_is_read_as_endpoints_are() -> None:
-    written: list[Any] = [
-        "127.0.0.1:1",
-        {"address": "127.0.0.1:2", "weight": 3, "zone": "b", "priority": 1, "metadata": {"v": 2}},
-    ]
-    bare, whole = endpoints_of(written)
-    assert (bare.address, bare.configured_weight) == ("127.0.0.1:1", 1)
-    assert (whole.configured_weight, whole.zone, whole.priority, whole.metadata) == (3, "b", 1, {"v": "2"})
-    assert endpoints_of([]) == []
-
-
-@pytest.mark.parametrize(
-    ("items", "text"),
-    [
-        (["nowhere"], "endpoints\\[0\\]: 'nowhere' is not an address"),
-        ([{"address": "a:1", "wieght": 2}], "did you mean 'weight'"),
-        ([{}], "address is missing"),
-        (["a:1", "a:1"], "twice"),
-        ([["a:1"]], "is not"),
-        (["${HOME}:1"], "no environment variable"),
-    ],
-)
-def test_what_is_no_endpoint_is_told(items: Any, text: str) -> None:
-    with pytest.raises(ValueError, match=text):
-        endpoints_of(items)
+from metaproxy.config.found_endpoints import FoundEndpoints
 
 
 def written(discovery: str, more: str = "") -> str:
@@ -95,14 +68,14 @@ def test_a_reload_leaves_what_was_found(works: Works) -> None:
     before = works.put(clusters=[found()]).clusters["one"]
     (membership,) = before.monitors
     assert isinstance(membership, Membership)
-    before.update(endpoints_of([{"address": "127.0.0.1:1"}]))
+    before.update(FoundEndpoints()([{"address": "127.0.0.1:1"}]))
     after = works.put(clusters=[found()]).clusters["one"]
     assert after is before and len(after.endpoints) == 1
 
 
 def test_a_cluster_that_is_replaced_begins_with_what_was_found(works: Works) -> None:
     before = works.put(clusters=[found()]).clusters["one"]
-    before.update(endpoints_of([{"address": "127.0.0.1:1"}]))
+    before.update(FoundEndpoints()([{"address": "127.0.0.1:1"}]))
     before.drain(before.endpoints[0])
     after = works.put(clusters=[found(request_timeout="3s")]).clusters["one"]
     assert after is not before
