@@ -14,7 +14,7 @@ from typing import TypeVar
 from twisted.internet.task import Clock
 
 from metaproxy.cluster.membership import MOST
-from metaproxy.config.clusters import endpoints_of
+from metaproxy.config.found_endpoints import FoundEndpoints
 from metaproxy.interfaces import IDiscovery
 from metaproxy.testing.bench import verify
 from metaproxy.testing.fakes import FakeReport
@@ -261,7 +261,7 @@ def _check_list(endpoints: Items) -> None:
     )
     need(len(endpoints) <= MOST, f"update() was given {len(endpoints)} endpoints; a cluster takes {MOST}: bound them")
     try:
-        endpoints_of(endpoints)
+        FoundEndpoints()(endpoints)
     except ValueError as error:
         raise fault(
             f"update() was given what can't be endpoints: {error}; items are as `endpoints:` has them"
