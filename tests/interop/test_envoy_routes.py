@@ -91,6 +91,42 @@ prefix_routes:
   routes: [{{prefix: "a", cluster: one}}, {{prefix: "ab:", cluster: two}}]
   catch_all_route: {{cluster: three}}
 """
+GENERIC_URL = f"{NETWORK}.generic_proxy"
+METHOD = f'{{name: i, typed_config: {{"@type": {GENERIC_URL}.matcher.v3.MethodMatchInput}}}}'
+TENANT = f'{{name: i, typed_config: {{"@type": {GENERIC_URL}.matcher.v3.PropertyMatchInput, property_name: tenant}}}}'
+
+
+def routed(cluster: str) -> str:
+    action = f'{{"@type": {GENERIC_URL}.action.v3.RouteAction, cluster: {cluster}}}'
+    return f"{{action: {{name: a, typed_config: {action}}}}}"
+
+
+GENERIC = f"""
+"@type": {GENERIC_URL}.v3.GenericProxy
+stat_prefix: generic
+codec_config: {{name: dubbo, typed_config: {{"@type": {GENERIC_URL}.codecs.dubbo.v3.DubboCodecConfig}}}}
+filters: [{{name: envoy.filters.generic.router, typed_config: {{"@type": {GENERIC_URL}.router.v3.Router}}}}]
+route_config:
+  name: all
+  routes:
+    matcher_tree:
+      input: {{name: i, typed_config: {{"@type": {GENERIC_URL}.matcher.v3.ServiceMatchInput}}}}
+      exact_match_map:
+        map:
+          org.Demo:
+            matcher:
+              matcher_list:
+                matchers:
+                - predicate:
+                    and_matcher:
+                      predicate:
+                      - single_predicate: {{input: {METHOD}, value_match: {{exact: hello}}}}
+                      - single_predicate: {{input: {TENANT}, value_match: {{exact: beta}}}}
+                  on_match: {routed("one")}
+                - predicate: {{single_predicate: {{input: {METHOD}, value_match: {{prefix: hel}}}}}}
+                  on_match: {routed("two")}
+          org.other.X: {routed("three")}
+"""
 TCP = f"""
 "@type": {NETWORK}.tcp_proxy.v3.TcpProxy
 stat_prefix: tcp
@@ -99,7 +135,7 @@ cluster: two
 KINDS = {
     "http": (HTTP, named_servers.http_server), "dubbo": (DUBBO, named_servers.dubbo_server),
     "thrift": (THRIFT, named_servers.thrift_server), "redis": (REDIS, named_servers.redis_server),
-    "tcp": (TCP, named_servers.redis_server),
+    "tcp": (TCP, named_servers.redis_server), "generic": (GENERIC, named_servers.dubbo_server),
 }  # fmt: skip
 
 
@@ -196,7 +232,7 @@ CALLS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("both", ["dubbo"], indirect=True)
+@pytest.mark.parametrize("both", ["dubbo", "generic"], indirect=True)
 def test_calls_of_dubbo(both: Both) -> None:
     mine = [named_servers.call_dubbo(both.metaproxy, one, method, **more) for one, method, more in CALLS]
     assert mine == ["one", "two", "two", "", "three", ""]
