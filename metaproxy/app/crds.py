@@ -57,6 +57,12 @@ class Crds(Service):
         """Return what became of each object; None when the configuration names none."""
         return self._mesh.status() if self._mesh is not None else None
 
+    def is_ready(self) -> bool:
+        """Return whether all objects that the configuration names were read, and what is made of them is in force."""
+        if self._application.config.crds is None:
+            return True
+        return self._mesh is not None and self._mesh.ready
+
     def _wake(self) -> None:
         """Look now: a source has something. Once, however often it says so meanwhile."""
         if not self._awake:

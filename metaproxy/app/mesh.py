@@ -43,7 +43,7 @@ MAX_ALONE = 1000
 class Mesh:
     """
     Objects, and what is made of them. settings: what the configuration says, and of which node. wake: has `look` called
-    soon, in the application's slices.
+    soon, in the application's slices. ready: whether what is made of all objects is in force.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class Mesh:
         self._node = replace(
             node_of(node.id, node.metadata), bind=crds.bind, application=crds.application, outbound=crds.outbound
         )
+        self.ready = False
 
     def look(self) -> None:
         """Read what has changed, and contribute what follows from it. Run it in the application's slices."""
@@ -73,6 +74,7 @@ class Mesh:
         if (self._kubernetes is not None and self._kubernetes.look()) or folder:
             self.contribute()
         self._looked = began
+        self.ready = self._kubernetes is None or self._kubernetes.ready
 
     def stop(self) -> None:
         """Look no more. Run it in the reactor."""

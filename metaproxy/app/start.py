@@ -83,6 +83,7 @@ def make_services(file: str, folders: Iterable[str], lenient: bool = False) -> M
     application.setServiceParent(services)
     proxy.setServiceParent(services)
     crds = Crds(application, clock)
+    proxy.conditions.append(crds.is_ready)
     crds.setServiceParent(services)
     application.mesh = crds.status
     xds.setServiceParent(services)

@@ -237,7 +237,8 @@ class ListenerBuilder:
         """The filters of a route, in order: tracing first, access logs last."""
         listener, shared = self._spec, self._shared
         filters: list[object] = []
-        if listener.tracing is not None:
+        if listener.tracing is not None and shared.config.tracing is not None:
+            # A file's listener has it only beside `tracing:`; a control plane asks for spans of whoever it drives.
             filters.append(self._tracing(listener.tracing))
         names: Counter[str] = Counter()
         for use in listener.filters:

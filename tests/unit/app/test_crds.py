@@ -140,8 +140,9 @@ def found(kind: str, spec: str, version: int = 1) -> dict[str, Any]:
 class Watched:
     """A proxy whose configuration names an API server, which has a service."""
 
-    def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, away: bool = False) -> None:
         self.server = FakeCluster()
+        self.server.away = away
         self.server.objects = {
             "serviceentries": [found("ServiceEntry", ENTRY)], "destinationrules": [found("DestinationRule", RULE)],
         }  # fmt: skip
@@ -173,6 +174,22 @@ def test_what_an_api_server_has_is_in_force_and_each_change_at_once(watched: Wat
     watched.server.event("metarouters", "ADDED", found("MetaRouter", ROUTER, 2))
     watched.turn()
     assert watched.routes == [f"outbound|20880|v1|{HOST}"]
+
+
+def test_it_is_ready_when_what_is_made_of_all_objects_is_in_force(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = Watched(tmp_path, monkeypatch, away=True)
+    assert not watched.crds.is_ready()
+    watched.server.away = False
+    watched.clock.pump([0.5] * 20)
+    assert watched.crds.is_ready() and watched.routes == [f"outbound|20880||{HOST}"]
+
+
+def test_a_folder_is_ready_at_once_and_so_is_a_configuration_without_objects(meshed: Meshed, tmp_path: Path) -> None:
+    assert meshed.crds.is_ready()
+    meshed.stand.write("node: {}\n")
+    assert meshed.stand.configuration.reload() == [] and meshed.crds.is_ready()
 
 
 def test_what_became_of_an_object_goes_into_its_status(watched: Watched) -> None:

@@ -244,3 +244,10 @@ def test_two_sources_can_not_give_routes_to_one_listener(stand: Stand) -> None:
     assert stand.configuration.contribute("aeraki", Part((listener(stand, "waits", 7001, "one"),))) == [
         "aeraki: listeners['waits']: of aeraki; istiod has one of this name, too; rename one"
     ]
+
+
+def test_a_listener_that_asks_for_spans_where_none_are_sent_is_in_force_without(stand: Stand) -> None:
+    """istiod's HTTP listeners do; the whole part would be refused."""
+    traced = listener(stand, "traced", 7005, "one", tracing={"sampling": 5})
+    assert stand.configuration.contribute("istiod", Part((traced,), ())) == []
+    assert "traced" in stand.proxy.listeners
