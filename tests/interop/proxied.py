@@ -27,7 +27,7 @@ class Proxy:
     """
     `twistd -n metaproxy` on a configuration, ready when the constructor returns.
 
-    config: as in a file; its admin interface is given a free port. url: of the admin interface.
+    config: as in a file, or an Envoy bootstrap; its admin interface is given a free port. url: of the admin interface.
     """
 
     def __init__(self, config: Mapping[str, Any], directory: Path) -> None:
@@ -49,6 +49,9 @@ class Proxy:
     def write(self, config: Mapping[str, Any]) -> None:
         """Puts another configuration into the file that it runs on."""
         admin = {**self._admin, **config.get("admin", {})}
+        if "static_resources" in config:
+            host, _, port = self._admin["listen"].rpartition(":")
+            admin = {"address": {"socket_address": {"address": host, "port_value": int(port)}}}
         self.file.write_text(yaml.safe_dump({**config, "admin": admin}, sort_keys=False))
 
     def _ready(self) -> bool:
