@@ -4,7 +4,8 @@ Writes the parts of the documentation that the code knows best: `make docs`.
 Lives here: the tables of docs/reference/configuration.md, between `<!-- options: SECTION -->` and `<!-- end -->`, and
 docs/reference/config.schema.json for editors, from metaproxy.config.model; the tables of plugins' options, between
 `<!-- plugin: KIND NAME -->` and `<!-- end -->`, from their constructors; those of metrics.md and access-log.md, from
-metaproxy.telemetry; interfaces.md and messages.md, which `interface_pages` makes; mesh.md, which `mesh_pages` makes.
+metaproxy.telemetry; interfaces.md and messages.md, which `interface_pages` makes; mesh.md, which `mesh_pages` makes;
+envoy.md, which `envoy_page` makes.
 Tests check that all are up to date. Does not: any text that a person wrote; what stands outside of the
 marks is left as it is.
 """
@@ -109,8 +110,12 @@ def schema() -> str:
 
 
 if __name__ == "__main__":
+    import envoy_page
     import interface_pages
     import mesh_pages
+
+    envoy = REFERENCE / "envoy.md"
+    envoy.write_text(envoy_page.page(envoy.read_text()))
 
     mesh = REFERENCE / "mesh.md"
     mesh.write_text(mesh_pages.page(mesh.read_text()))

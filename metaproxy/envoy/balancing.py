@@ -51,7 +51,7 @@ def _subsets(fields: Fields) -> None:
     if fallback != "NO_FALLBACK":
         config.unhonoured("fallback_policy", "a subset without endpoints answers no_endpoint; write NO_FALLBACK")
     for selector in config.each("subset_selectors"):
-        selector.texts("keys")
+        selector.ignore("keys")
         selector.refuse("fallback_policy", "a subset without endpoints answers no_endpoint", 0, 1)
 
 

@@ -227,7 +227,7 @@ def _runtime(fields: Fields) -> Plain:
         return values
     for layer in layered.each("layers"):
         layer.ignore("name")
-        layer.message_at("admin_layer")  # PUT /runtime/NAME of our admin API
+        layer.ignore("admin_layer")  # PUT /runtime/NAME of our admin API
         if layer.given("static_layer"):
             values.update(_flat(layer.struct("static_layer"), ""))
     own = sorted(name for name in values if name.startswith(_ENVOYS_OWN))
@@ -303,7 +303,7 @@ def _dynamic(fields: Fields, context: Context) -> Plain | None:
 def _beside(fields: Fields) -> None:
     """What changes nothing here."""
     fields.ignore("stats_flush_interval", "stats_flush_on_admin")  # metrics are asked for, and never pushed
-    fields.ignore("enable_dispatcher_stats", "stats_server_version_override", "perf_tracing_file_path")
+    fields.ignore("enable_dispatcher_stats", "stats_server_version_override")
     manager = fields.message_at("cluster_manager")
     if manager is not None:
         manager.ignore("local_cluster_name")  # the own zone is the node's

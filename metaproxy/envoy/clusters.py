@@ -131,4 +131,4 @@ def _beside(fields: Fields) -> None:
     fields.refuse(
         "close_connections_on_host_health_failure", "connections of a failed endpoint end by themselves", False
     )
-    fields.refuse("ignore_health_on_host_removal", "endpoints that are gone take no more requests", True, False)
+    fields.ignore("ignore_health_on_host_removal")  # endpoints that are gone take no more requests

@@ -89,6 +89,7 @@ class Fields:
         for name in names:
             assert name in self._descriptors, name
             self._read.add(name)
+            self.report.inert.add((self.type, name))
 
     def leave(self, name: str) -> None:
         """Report nothing of what is within a field: another `Fields` of the same messages did."""

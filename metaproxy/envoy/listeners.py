@@ -20,6 +20,8 @@ from metaproxy.envoy.tables import (
 )
 from metaproxy.envoy.translated import Translated, translated
 
+_LEAST_BUFFERED, _MOST_BUFFERED = 64 << 10, 64 << 30
+"""Bytes that our `max_buffered` takes."""
 _DIRECTIONS = {"UNSPECIFIED": "unspecified", "INBOUND": "inbound", "OUTBOUND": "outbound"}
 
 
@@ -50,8 +52,14 @@ def _common(fields: Fields) -> Plain:
     listen = [one for one in (address, *more) if one is not None]
     if not fields.given("address"):
         fields.report.invalid(fields.path, "address is missing")
-    fields.ignore("stat_prefix", "enable_reuse_port", "per_connection_buffer_limit_bytes")
-    return {"name": fields.text("name") or address or "", "listen": listen}
+    fields.ignore("stat_prefix", "enable_reuse_port")  # one process has the socket
+    common: Plain = {"name": fields.text("name") or address or "", "listen": listen}
+    buffered = fields.whole("per_connection_buffer_limit_bytes")
+    if buffered:
+        common["max_buffered"] = min(max(buffered, _LEAST_BUFFERED), _MOST_BUFFERED)
+    if fields.flag("use_original_dst"):
+        common["original_destination"] = True
+    return common
 
 
 def _listener_filter(one: Fields, chain: Chain) -> None:

@@ -26,6 +26,7 @@ CODECS = {
     "aeraki.meta_protocol.codec.trpc": "trpc",
 }
 """The names of Aeraki's codecs -> those of ours. A codec of ours may also be named itself."""
+_CODEC_PACKAGE = "aeraki.meta_protocol.codec"
 _OWN_PREFIX = "metaproxy.codec."
 _PLACE = re.compile(r"%[\w.\-]+%")
 MAX_HASH = 100
@@ -59,13 +60,12 @@ def _codec(config: Fields) -> object:
     if protocol is not None:
         protocol.require("name")
         protocol.ignore("name")
-        protocol.flag("multiplexing")  # our codecs share a connection wherever the protocol has request ids
+        protocol.ignore("multiplexing")  # our codecs share a connection wherever the protocol has request ids
         codec = protocol.message_at("codec")
     if codec is None or not codec.given("name"):
         codec = old if old is not None and old.given("name") else codec
-    for one in (codec, old):
-        if one is not None:
-            one.extension("config")
+    for one in {id(one): one for one in (codec, old) if one is not None}.values():
+        _codec_config(one)
     if codec is None or not codec.text("name"):
         config.report.invalid(config.path, f"no codec; write protocol: {{codec: {{name: {next(iter(CODECS))}}}}}")
         return "tcp"
@@ -76,6 +76,20 @@ def _codec(config: Fields) -> object:
         codec.invalid("name", f"no codec {name!r}; {hint}")
         return "tcp"
     return found
+
+
+def _codec_config(codec: Fields) -> None:
+    """The messages of Aeraki's codecs have no fields."""
+    extension = codec.extension("config")
+    wanted = f"{_CODEC_PACKAGE}.{codec.text('name').rpartition('.')[2].capitalize()}Codec"
+    if extension.type and extension.type != wanted:
+        codec.invalid(
+            "config", f"{extension.type} is no configuration of {codec.text('name')!r}; write {wanted}, or none"
+        )
+        if extension.config is not None:
+            extension.config.give_up()
+    else:
+        codec.ignore("config")
 
 
 # -- filters
@@ -281,7 +295,7 @@ def _tracing(config: Fields, chain: Chain) -> None:
     tracing = config.message_at("tracing")
     if tracing is None:
         return
-    tracing.flag("verbose")  # spans have the events that we know in any case
+    tracing.ignore("verbose")  # spans have the events that we know in any case
     plain = sampling_of(tracing, chain)
     plain["max_tag_length"] = tracing.whole("max_tag_length", 256)
     provide_tracer(tracing, chain)

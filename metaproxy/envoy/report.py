@@ -41,11 +41,15 @@ class Unusable(Exception):
 
 
 class Report:
-    """lenient: what can't be honoured is a warning, and a resource that can't be used is left out."""
+    """
+    lenient: what can't be honoured is a warning, and a resource that can't be used is left out. inert: fields that were
+    met and change nothing, by the full name of their message and their own.
+    """
 
     def __init__(self, lenient: bool = False) -> None:
         self.lenient = lenient
         self.findings: list[Finding] = []
+        self.inert: set[tuple[str, str]] = set()
         self._seen: set[Finding] = set()
 
     def invalid(self, path: str, text: str) -> None:

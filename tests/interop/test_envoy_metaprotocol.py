@@ -85,7 +85,7 @@ def mesh(start: Start, shared_proxy: Callable[..., Proxy]) -> Mesh:
             "conditions": [{"match": matching(method={"exact_match": "add"}), "tokenBucket": bucket}],
         },
     }  # fmt: skip
-    routes = [
+    routes: list[dict[str, Any]] = [
         {"name": "v2", "match": matching(method={"prefix_match": "who"}), "route": {"cluster": names["v2"]}},
         {"name": "eu", "match": matching(tenant={"stringMatch": {"suffix": "-eu"}}), "route": {"cluster": names["v2"]}},
         {

@@ -36,8 +36,11 @@ def http_protocol_options(config: Fields, section: Plain, context: Context) -> N
         if (http2 := inner.message_at("http2_protocol_options")) is not None:
             section["protocol"] = {"name": "http", "version": 2}
             options_of_http2(http2)
+    elif which == "use_downstream_protocol_config":
+        config.ignore(which)  # a cluster without a protocol of its own has the listener's
     elif which == "auto_config":
-        inner.message_at("http_protocol_options")  # ALPN decides wherever there is TLS
+        config.ignore(which)  # ALPN decides wherever there is TLS
+        inner.ignore("http_protocol_options")
         if (http2 := inner.message_at("http2_protocol_options")) is not None:
             options_of_http2(http2)
 

@@ -406,3 +406,10 @@ access_log: [{name: acme, typed_config: {
     )
     paths = [one.path.partition(".typed_config.")[2] for one in outcome.report.errors]
     assert paths == ["access_log[0].typed_config", "tracing.provider.typed_config"]
+
+
+def test_the_configuration_of_another_codec_is_refused() -> None:
+    packed = '{"@type": type.googleapis.com/aeraki.meta_protocol.codec.ThriftCodec}'
+    (error,) = errors(proxy(DUBBO.replace("codec.dubbo}", f"codec.dubbo, config: {packed}}}")))
+    assert "protocol.codec.config" in error
+    assert "DubboCodec" in error
