@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from envoy_files import BOOTSTRAP
 
@@ -70,3 +72,14 @@ def test_a_file_that_only_this_process_has_can_not_be_named_elsewhere() -> None:
     metadata = "    metadata: {filter_metadata: {metaproxy: {tls: {ca: /proc/self/fd/7}}}}\n"
     (problem,) = convert(BOOTSTRAP.replace("    type: STATIC\n", f"    type: STATIC\n{metadata}"), "e.yaml").problems
     assert problem.path == "clusters[0].tls.ca"
+
+
+def test_the_whole_example_is_the_same_in_our_own_form() -> None:
+    path = Path(__file__).parents[3] / "conf" / "envoy-bootstrap.yaml"
+    converted = convert(path.read_bytes(), str(path))
+    assert converted.problems == converted.warnings == []
+    own, problems = check(converted.text or "", str(path), Registry())
+    assert problems == []
+    envoys, problems = check(path.read_text(), str(path), Registry(), loader=loader_of())
+    assert problems == []
+    assert own == envoys
