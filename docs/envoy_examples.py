@@ -418,6 +418,7 @@ NOTES: dict[str, str] = {
     "FilterChain.transport_socket_connect_timeout": "with TLS: `tls.handshake_timeout`",
     "Filter.name": "only where there is no message: the type of that decides",
     "RouteAction.include_vh_rate_limits": "with `rate_limits` of the virtual host: those count, too",
+    "UpstreamTlsContext.auto_sni_san_validation": "with `auto_host_sni`: what metaproxy does without a name",
     "AccessLog.name": "only where there is no message: the type of that decides",
     "MetaProtocolProxy.codec": "`protocol`, where `protocol` has none",
     "Route.match": "`match`",
