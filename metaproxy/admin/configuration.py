@@ -22,13 +22,18 @@ from metaproxy.telemetry.secret_keys import masked
 
 class ConfigDump(Endpoint):
     path = "/config_dump"
-    about = "The configuration in force with its defaults, what was compiled from it, and the last refused one."
+    about = (
+        "The configuration in force with its defaults, what was compiled from it, and the last refused one. "
+        "`format=envoy`: what control planes gave, as Envoy's ConfigDump."
+    )
 
     def __init__(self, view: View) -> None:
         self._proxy = view.proxy
         self._configuration = view.configuration
 
     def get(self, ask: AdminRequest) -> AdminResponse:
+        if envoys_form(ask, "envoy"):
+            return as_json(self._configuration.envoy_dump())
         snapshot = self._proxy.snapshot
         return as_json(
             {
@@ -41,6 +46,14 @@ class ConfigDump(Endpoint):
                 "reloads": dict(self._configuration.reloads),
             }
         )
+
+
+def envoys_form(ask: AdminRequest, *forms: str) -> str:
+    """Return the `format` that is asked for, '' for our own. Raises HttpError for one that is none of `forms`."""
+    form = ask.query.get("format", "")
+    if form and form not in forms:
+        raise HttpError(400, f"format: {form!r}; write {' or '.join(forms)}, or leave it out", "format")
+    return form
 
 
 def _compiled(snapshot: Snapshot | None) -> Json:

@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IReactorCore, IReactorFromThreads, IReac
 from metaproxy.config.model import Config
 from metaproxy.config.schema.load import Problem, Scalar
 from metaproxy.config.slices import Slices
+from metaproxy.telemetry.roles import XdsCounts
 
 
 class Refusal(TypedDict):
@@ -81,6 +82,23 @@ class MeshStatus(TypedDict):
     warnings: list[str]
 
 
+Json = dict[str, object]
+
+
+class ControlPlanes(Protocol):
+    """The control planes of `xds:`."""
+
+    @property
+    def counts(self) -> Mapping[str, XdsCounts]:
+        """What is counted of each, by name."""
+
+    def status(self) -> Json | None:
+        """Return how they do; None when there is none."""
+
+    def dump(self) -> Json:
+        """Return what they gave in Envoy's form."""
+
+
 class Configuration(Protocol):
     """
     The configuration in force and the ways to change it. All that checks or applies one is run in `slices`, so that a
@@ -110,6 +128,16 @@ class Configuration(Protocol):
 
     def set_live(self, name: str, value: Scalar) -> list[str]:
         """Give a value of `runtime:` another one; None: the one that is written. Return the lines of what is wrong."""
+
+    def xds_status(self) -> Json | None:
+        """Return how the control planes of `xds:` do; None when there is none."""
+
+    def envoy_dump(self) -> Json:
+        """Return envoy.admin.v3.ConfigDump of what the control planes gave."""
+
+    @property
+    def xds_counts(self) -> Mapping[str, XdsCounts]:
+        """What is counted of each control plane."""
 
     def mesh_status(self) -> MeshStatus | None:
         """Return what became of the objects of `crds:`; None when there is no such key."""

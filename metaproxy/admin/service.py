@@ -38,6 +38,7 @@ from metaproxy.admin.site import AdminSite, BoundedRequest
 from metaproxy.admin.tap import Tap
 from metaproxy.admin.traffic import Clusters, Listeners, Routes
 from metaproxy.admin.view import View
+from metaproxy.admin.xds import Xds
 from metaproxy.app.service import ProxyService
 from metaproxy.config.model import Tokens
 from metaproxy.config.tls import AdminContexts
@@ -58,7 +59,7 @@ def endpoints(view: View) -> list[Endpoint]:
         Listeners(view), Routes(view), Problems(view), Plugins(view), Check(view), Config(view), Reload(view),
         Drain(view), Quit(view), Runtime(view), RuntimeValue(view), Pause(view), Resume(view),
         FlowsNow(view), DrainEndpoint(view), EjectEndpoint(view), RestoreEndpoint(view),
-        Tap(view), Explain(view), Crds(view), Logging(view), LoggingLevel(view), Record(view),
+        Tap(view), Explain(view), Crds(view), Xds(view), Logging(view), LoggingLevel(view), Record(view),
     ]  # fmt: skip
     made = [Page(), *made, Static()]
     return [Index(made), *made]

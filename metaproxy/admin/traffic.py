@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+from metaproxy.admin.configuration import envoys_form
+from metaproxy.admin.envoy_clusters import as_lines, as_message
 from metaproxy.admin.flows import number
 from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, Json, as_json, as_json_list
 from metaproxy.admin.view import SECONDS, View, counts, latency, target
@@ -27,7 +29,7 @@ class Clusters(Endpoint):
     path = "/clusters"
     about = (
         "Clusters: limits, and their endpoints with health, requests, connections and the latency of the last "
-        "`seconds=`."
+        "`seconds=`. `format=envoy`: as Envoy's lines, `format=envoy_json`: as its JSON."
     )
 
     def __init__(self, view: View) -> None:
@@ -36,6 +38,11 @@ class Clusters(Endpoint):
     def get(self, ask: AdminRequest) -> AdminResponse:
         seconds = number(ask, "seconds", SECONDS, STEP, KEPT)
         clusters = [one for _, one in sorted(self._view.proxy.clusters.items())]
+        form = envoys_form(ask, "envoy", "envoy_json")
+        if form == "envoy":
+            return AdminResponse(as_lines(clusters).encode(), "text/plain; charset=utf-8")
+        if form:
+            return as_json(as_message(clusters))
         return as_json_list("clusters", clusters, lambda one: _cluster(self._view, one, seconds))
 
 

@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from metaproxy.admin.roles import Counted, Difference, MeshStatus, Refusal
+from metaproxy.admin.roles import ControlPlanes, Counted, Difference, Json, MeshStatus, Refusal
 from metaproxy.app.contexts import Contexts
 from metaproxy.app.difference import difference
 from metaproxy.app.parts import Part, clashes, together
@@ -38,6 +38,7 @@ from metaproxy.config.value_check import check_value
 from metaproxy.config.values import Context
 from metaproxy.plugins import Registry
 from metaproxy.proxy.snapshot import Snapshot
+from metaproxy.telemetry.roles import XdsCounts
 
 log = Logger()
 
@@ -90,6 +91,7 @@ class Application(Service):
         self.defaults: Mapping[str, object] = {}
         self.admin_tls: AdminContexts | None = None
         self.mesh: Callable[[], MeshStatus | None] | None = None
+        self.xds: ControlPlanes | None = None
         self._open = False  # whether everybody who reaches the admin API may ask everything
         self._files: list[NamedFile] = []
         self._file_stamps: Mapping[Path, object] = {}
@@ -313,6 +315,19 @@ class Application(Service):
         if lines:
             self.live = before
         return lines
+
+    def xds_status(self) -> Json | None:
+        """Return how the control planes of `xds:` do; None when there is none."""
+        return self.xds.status() if self.xds is not None else None
+
+    def envoy_dump(self) -> Json:
+        """Return envoy.admin.v3.ConfigDump of what the control planes gave."""
+        return self.xds.dump() if self.xds is not None else {"configs": []}
+
+    @property
+    def xds_counts(self) -> Mapping[str, XdsCounts]:
+        """What is counted of each control plane."""
+        return self.xds.counts if self.xds is not None else {}
 
     def mesh_status(self) -> MeshStatus | None:
         """Return what became of the objects of `crds:`; None when there is no such key."""

@@ -86,6 +86,7 @@ def make_services(file: str, folders: Iterable[str], lenient: bool = False) -> M
     proxy.conditions.append(crds.is_ready)
     crds.setServiceParent(services)
     application.mesh = crds.status
+    application.xds = xds
     xds.setServiceParent(services)
     admin = application.config.admin
     must_be_free(admin.listen)

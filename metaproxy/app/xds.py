@@ -7,13 +7,14 @@ application. Does not: control planes (`metaproxy.xds`, which needs the extra `x
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twisted.application.service import Service
 from twisted.internet.interfaces import IReactorTime
 
+from metaproxy.admin.roles import Json
 from metaproxy.app.application import Application
 from metaproxy.app.parts import Part
 from metaproxy.app.service import ProxyService
@@ -22,6 +23,7 @@ from metaproxy.config.slices import Slices, in_reactor
 from metaproxy.config.values import Context
 from metaproxy.discovery.eds import Update
 from metaproxy.filters.service_cluster import Clusters
+from metaproxy.telemetry.roles import XdsCounts
 
 if TYPE_CHECKING:
     from metaproxy.xds.source import XdsSource
@@ -62,6 +64,27 @@ class Xds(Service):
     ) -> Callable[[], None]:
         """See `discovery.eds.EndpointSource`."""
         return self._made().watch_endpoints(server, name, update, failed)
+
+    @property
+    def counts(self) -> Mapping[str, XdsCounts]:
+        """See `admin.roles.ControlPlanes`."""
+        return {name: one.counts for name, one in self.source.servers.items()} if self.source is not None else {}
+
+    def status(self) -> Json | None:
+        """See `admin.roles.ControlPlanes`."""
+        if self.source is None or not self.source.servers:
+            return None
+        from metaproxy.xds.status import status
+
+        return status(self.source)
+
+    def dump(self) -> Json:
+        """See `admin.roles.ControlPlanes`."""
+        if self.source is None:
+            return {"configs": []}
+        from metaproxy.xds.dump import config_dump
+
+        return config_dump(self.source.servers.values())
 
     def _configure(self) -> None:
         if self._application.base.xds:

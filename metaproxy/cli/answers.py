@@ -276,3 +276,45 @@ class Recorded(TypedDict):
     seconds: float
     ended_by: str | None
     left_out: Counts
+
+
+# -- xds
+
+
+class XdsSubscription(TypedDict):
+    """One kind of resource of a control plane."""
+
+    update_success: int
+    update_rejected: int
+    update_failure: int
+    resources: int
+    version: str
+
+
+class XdsResource(TypedDict):
+    """One resource."""
+
+    kind: str
+    name: str
+    status: str
+    error: str
+    skipped: str
+    warnings: list[str]
+
+
+class XdsServer(TypedDict):
+    """One control plane."""
+
+    name: str
+    connected: bool
+    reason: str
+    subscriptions: Mapping[str, XdsSubscription]
+    resources: list[XdsResource]
+
+
+class XdsStatus(TypedDict):
+    """`/xds`."""
+
+    waiting: list[str]
+    problems: Mapping[str, str]
+    servers: list[XdsServer]

@@ -33,6 +33,8 @@ from metaproxy.telemetry.metrics.families import (
     RELOADS,
     STREAM,
     TARGET,
+    XDS,
+    XDS_SERVER,
     Family,
 )
 
@@ -94,6 +96,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "overload": lambda: _metrics(OVERLOAD),
     "build": lambda: _metrics(BUILD),
     "reloads": lambda: _metrics(RELOADS),
+    "xds": lambda: _metrics(*XDS_SERVER) + "\n" + _metrics(*XDS),
     "listeners": lambda: _metrics(*LISTENER, CERTIFICATE, PLUGIN_ERRORS),
     "outcomes": lambda: _metrics(EXCHANGES),
     "exchanges": lambda: _metrics(*TARGET),

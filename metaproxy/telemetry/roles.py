@@ -240,8 +240,35 @@ class Reloads(TypedDict):
     refused: int
 
 
+class XdsSubscription(Protocol):
+    """What is counted of one kind of resource of a control plane."""
+
+    attempts: int
+    successes: int
+    rejected: int
+    failures: int
+    timeouts: int
+    resources: int
+    updated: float
+    version: str
+
+
+class XdsCounts(Protocol):
+    """What is counted of a control plane. subscriptions: by kind of resource."""
+
+    @property
+    def connected(self) -> bool: ...
+    @property
+    def streams(self) -> int: ...
+    @property
+    def subscriptions(self) -> Mapping[str, XdsSubscription]: ...
+
+
 class Configuration(Protocol):
     """How configurations were taken."""
+
+    @property
+    def xds_counts(self) -> Mapping[str, XdsCounts]: ...
 
     @property
     def reloads(self) -> Reloads: ...

@@ -28,6 +28,7 @@ from metaproxy.config.model import Config
 from metaproxy.config.schema.load import Problem, Scalar
 from metaproxy.config.slices import Slices
 from metaproxy.telemetry.access_log.files import LogFiles
+from metaproxy.telemetry.roles import XdsCounts
 
 GOOD = "listeners: []\n"
 
@@ -83,6 +84,15 @@ class FakeConfiguration:
 
     def reload(self) -> list[str]:
         return self.apply_text(self.content)
+
+    xds: dict[str, object] | None = None
+    xds_counts: Mapping[str, XdsCounts] = {}
+
+    def xds_status(self) -> dict[str, object] | None:
+        return self.xds
+
+    def envoy_dump(self) -> dict[str, object]:
+        return {"configs": [{"@type": "type.googleapis.com/envoy.admin.v3.ClustersConfigDump"}]}
 
     def mesh_status(self) -> MeshStatus | None:
         return self.mesh

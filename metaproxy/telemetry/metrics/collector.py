@@ -127,6 +127,12 @@ class Metrics(Collector):
         if self._configuration is not None:
             reloads = self._configuration.reloads
             yield names.RELOADS, [(("applied",), reloads["applied"]), (("refused",), reloads["refused"])]
+            planes = self._configuration.xds_counts
+            yield from _rows(names.XDS_SERVER, {(name,): [one] for name, one in planes.items()})
+            kinds: dict[Labels, Sequence[object]] = {
+                (name, kind): [of] for name, one in planes.items() for kind, of in one.subscriptions.items()
+            }
+            yield from _rows(names.XDS, kinds)
         yield from _rows(names.LISTENER, self._listeners())
         yield (
             names.CERTIFICATE,

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from operator import attrgetter, methodcaller
 from typing import Any, NamedTuple
 
+import xxhash
+
 from metaproxy.counts import Histogram
 
 Read = Callable[[Any], float | Histogram]
@@ -38,6 +40,11 @@ def _families(labels: tuple[str, ...], *rows: tuple[str, str, str, Read]) -> tup
 
 def _of(name: str) -> Read:
     return attrgetter(name)
+
+
+def _hash(version: str) -> int:
+    """xxHash64, in as many bits as a float keeps."""
+    return xxhash.xxh64_intdigest(version.encode()) >> 11 if version else 0
 
 
 def _with_open(name: str) -> Read:
@@ -132,6 +139,38 @@ FILTER_VALUES = Family(
     "What a filter measures; see the reference of filters.",
     ("listener", "filter", "name"),
     float,
+)
+
+XDS_SERVER = _families(
+    ("server",),
+    ("metaproxy_xds_connected_state", "gauge", "1 while a control plane is reached.", _of("connected")),
+    ("metaproxy_xds_streams_total", "counter", "Streams that were opened to it.", _of("streams")),
+)
+XDS = _families(
+    ("server", "resource"),
+    ("metaproxy_xds_update_attempt_total", "counter", "Times that it was asked.", _of("attempts")),
+    ("metaproxy_xds_update_success_total", "counter", "Responses that were accepted.", _of("successes")),
+    ("metaproxy_xds_update_rejected_total", "counter", "Responses that were refused (NACK).", _of("rejected")),
+    ("metaproxy_xds_update_failure_total", "counter", "Streams and polls that failed.", _of("failures")),
+    (
+        "metaproxy_xds_init_fetch_timeout_total",
+        "counter",
+        "Resources that did not come within `initial_fetch_timeout`.",
+        _of("timeouts"),
+    ),
+    ("metaproxy_xds_resources", "gauge", "Resources in use.", _of("resources")),
+    (
+        "metaproxy_xds_update_timestamp_seconds",
+        "gauge",
+        "When a response was accepted last, Unix time; 0: never.",
+        _of("updated"),
+    ),
+    (
+        "metaproxy_xds_version",
+        "gauge",
+        "A hash of the version that was accepted last, as Envoy's: equal where versions are.",
+        lambda one: _hash(one.version),
+    ),
 )
 
 LISTENER = _families(
@@ -455,7 +494,8 @@ ENDPOINT = _families(
 """Of a metaproxy.counts.EndpointCounts."""
 
 FAMILIES: tuple[Family, ...] = (
-    BUILD, *PROCESS, OVERLOAD, RELOADS, *LISTENER, CERTIFICATE, PLUGIN_ERRORS, EXCHANGES, *TARGET, *STREAM, *MIRROR,
+    BUILD, *PROCESS, OVERLOAD, RELOADS, *XDS_SERVER, *XDS,
+    *LISTENER, CERTIFICATE, PLUGIN_ERRORS, EXCHANGES, *TARGET, *STREAM, *MIRROR,
     *CLUSTER,
     EJECTIONS,
     *ENDPOINT_STATE, *ENDPOINT,

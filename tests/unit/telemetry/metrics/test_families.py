@@ -25,7 +25,7 @@ def test_a_name_keeps_the_conventions(family: Family) -> None:
         assert family.name.endswith("_seconds")
     assert set(family.labels) <= {
         "listener", "protocol", "route", "cluster", "endpoint", "outcome", "result", "python", "twisted", "version",
-        "filter", "event", "name", "cause", "limit", "method",
+        "filter", "event", "name", "cause", "limit", "method", "server", "resource",
     }  # fmt: skip
     assert family.about.endswith(".")
 

@@ -22,7 +22,8 @@ from metaproxy.telemetry.access_log.files import LogCounts
 from metaproxy.telemetry.metrics import families as names
 from metaproxy.telemetry.metrics.collector import PIECE, Metrics, exposition, series
 from metaproxy.telemetry.metrics.families import Family
-from metaproxy.telemetry.roles import Refusal, Reloads
+from metaproxy.telemetry.roles import Refusal, Reloads, XdsCounts
+from metaproxy.xds.counts import ServerCounts
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
@@ -31,6 +32,9 @@ class FakeConfiguration:
     applied = 1700000001.0
     refused: Refusal | None = {"time": 1700000002.0, "source": "demo.yaml", "errors": ["demo.yaml:1:1: no"]}
     reloads: Reloads = {"applied": 3, "refused": 1}
+
+    def __init__(self) -> None:
+        self.xds_counts: dict[str, XdsCounts] = {"istiod": ServerCounts()}
 
 
 class FakeLogs:
