@@ -19,7 +19,7 @@ from zope.interface import implementer
 from metaproxy.clients.http import Answer, HttpCalls, check_url
 from metaproxy.discovery.endpoint_list import EndpointList, Failed, KeepEmpty, Settle, Update, Where
 from metaproxy.discovery.http_registry import NO_SECRET, PATIENCE, Calls, RegistryError, Rounds, Servers, json_of
-from metaproxy.discovery.instances import Instance, address_of, metadata_of, weight_of
+from metaproxy.discovery.instances import MAX_VALUE, Instance, address_of, clean, metadata_of, weight_of
 from metaproxy.discovery.shared import Shared
 from metaproxy.interfaces import IDiscovery
 from metaproxy.units import Option, Seconds, Secret
@@ -224,5 +224,5 @@ def _zone(service: Mapping[str, object], node: Mapping[str, object], metadata: M
     for place in (service.get("Locality"), node.get("Locality"), metadata, node.get("Meta")):
         zone = (place.get("Zone") or place.get("zone")) if isinstance(place, Mapping) else None
         if isinstance(zone, str) and zone:
-            return zone
+            return clean(zone)[:MAX_VALUE]
     return ""

@@ -38,10 +38,7 @@ def address_of(host: str, port: object) -> str:
     """`host:port`. A number as host is an address of version 4, as Java has it. Raises ValueError."""
     if host.isascii() and host.isdecimal() and len(host) <= 10 and int(host) < 1 << 32:
         host = str(IPv4Address(int(host)))
-    text = f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
-    if addresses.parse(text).port == 0:
-        raise ValueError(f"{text!r} has no port")
-    return text
+    return _checked(f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}")
 
 
 def weight_of(value: object, default: int = 1) -> int:
@@ -50,11 +47,16 @@ def weight_of(value: object, default: int = 1) -> int:
         return default
     try:
         number = float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return default
     if not number >= 0:  # nan is none of these
         return default
     return 0 if number == 0 else max(1, round(min(number, MAX_WEIGHT)))
+
+
+def clean(text: str) -> str:
+    """The text without halves of surrogate pairs, which JSON can write and nothing can be encoded with."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def metadata_of(found: object) -> dict[str, str]:
@@ -67,8 +69,8 @@ def metadata_of(found: object) -> dict[str, str]:
             value = "true" if value else "false"
         if not isinstance(value, (str, int, float)) or not isinstance(key, str):
             continue
-        text = str(value)
-        if len(key) <= MAX_KEY and len(text) <= MAX_VALUE:
+        text = clean(str(value))
+        if 0 < len(key) <= MAX_KEY and key.isprintable() and len(text) <= MAX_VALUE:
             kept[key] = text
             if len(kept) == MAX_KEYS:
                 break
@@ -102,8 +104,9 @@ def read_entry(data: bytes, name: str = "") -> list[Instance]:
 def _checked(text: str) -> str:
     if len(text) > MAX_VALUE:
         raise ValueError("no address; write host:port, or an object in JSON")
-    if addresses.parse(text).port == 0 and not text.startswith("unix:"):
-        raise ValueError(f"{text!r} has no port")
+    where = addresses.parse(text)
+    if where.port == 0 or not where.is_host:  # no registry lists sockets of this machine
+        raise ValueError(f"{text!r:.200} is not an address; write host:port or [v6]:port")
     return text
 
 
@@ -119,7 +122,7 @@ def _plain(found: Mapping[str, object], metadata: object) -> Instance:
         weight_of(found.get("weight")),
         metadata_of(metadata),
         found.get("healthy") is not False and found.get("enabled") is not False,
-        zone if isinstance(zone, str) else "",
+        clean(zone)[:MAX_VALUE] if isinstance(zone, str) else "",
         min(priority, 127) if isinstance(priority, int) and priority > 0 else 0,
     )
 

@@ -7,8 +7,11 @@ Lives here: parsing `host:port`, `[v6]:port` and `unix:/path`. Does not: connect
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from typing import NamedTuple
+
+_HOST = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*\.?")
 
 
 class Address(NamedTuple):
@@ -32,6 +35,17 @@ class Address(NamedTuple):
         except ValueError:
             return False
         return True
+
+    @property
+    def is_host(self) -> bool:
+        """Whether the host can be one: a literal of the family, or a name as DNS and hosts files have them."""
+        try:
+            version = ipaddress.ip_address(self.host).version
+        except ValueError:
+            # The last part of a name is never a number: 10.0.0.256 is a mistake and no name.
+            named = self.family == socket.AF_INET and _HOST.fullmatch(self.host) is not None
+            return named and not self.host.rstrip(".").rpartition(".")[2].isdigit()
+        return version == (6 if self.family == socket.AF_INET6 else 4)
 
 
 def parse(text: str) -> Address:

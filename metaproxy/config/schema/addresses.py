@@ -64,7 +64,7 @@ class Address(Leaf[str]):
         if where.family == socket.AF_UNIX:
             if not where.host.startswith("/") or len(where.host.encode(errors="replace")) > 107 or "\0" in where.host:
                 raise ValueError(f"{value!r} is not the whole path of a socket, of 107 bytes at most; write unix:/path")
-        elif not self._port <= where.port <= 65535 or not _is_host(where):
+        elif not self._port <= where.port <= 65535 or not where.is_host:
             raise ValueError(f"{value!r} is not an address; write host:port, [v6]:port or unix:/path")
         return value
 
@@ -73,19 +73,6 @@ class Address(Leaf[str]):
 
     def schema(self, definitions: dict[str, Schema]) -> Schema:
         return {"type": "string", "pattern": r":\d+$|^unix:/|\$\{"}
-
-
-_HOST = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*\.?")
-
-
-def _is_host(where: address.Address) -> bool:
-    try:
-        version = ipaddress.ip_address(where.host).version
-    except ValueError:
-        # The last part of a name is never a number: 10.0.0.256 is a mistake and no name.
-        named = where.family == socket.AF_INET and _HOST.fullmatch(where.host) is not None
-        return named and not where.host.rstrip(".").rpartition(".")[2].isdigit()
-    return version == (6 if where.family == socket.AF_INET6 else 4)
 
 
 class HostAddress(Leaf[str]):

@@ -104,3 +104,10 @@ def test_metadata_are_bounded() -> None:
     assert len(metadata_of({str(n): "x" for n in range(1000)})) == MAX_KEYS
     assert metadata_of({"long": "x" * (MAX_VALUE + 1), "k" * 300: "x", "list": [], "n": 5}) == {"n": "5"}
     assert metadata_of(["no", "mapping"]) == {}
+
+
+def test_metadata_have_printable_keys_and_can_be_encoded() -> None:
+    assert metadata_of({"": "x", "a\nb": "x", "half": "a\ud800b", "ok": "\u00e9\n"}) == {
+        "half": "a?b",
+        "ok": "\u00e9\n",
+    }
