@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as some
 from twisted.internet.task import Clock
 
-from metaproxy.config.clusters import endpoints_of
+from metaproxy.config.found_endpoints import FoundEndpoints
 from metaproxy.discovery import consul, eureka_registry, nacos
 from metaproxy.discovery.endpoint_list import EndpointList
 from metaproxy.discovery.instances import Instance, read_entry
@@ -41,7 +41,7 @@ def taken(read: Callable[[], list[Instance]]) -> None:
     listed = EndpointList(Clock())
     listed.start(lambda items: reported.append([dict(item) for item in items]), lambda text: None)
     listed.found(instances)
-    endpoints_of(reported[-1])
+    FoundEndpoints()(reported[-1])
 
 
 @given(OBJECTS)
