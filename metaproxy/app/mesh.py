@@ -62,9 +62,7 @@ class Mesh:
         self._outcome = Outcome()
         self._refused: list[str] = []
         self._looked = 0.0
-        self._node = replace(
-            node_of(node.id, node.metadata), bind=crds.bind, application=crds.application, outbound=crds.outbound
-        )
+        self._node = replace(node_of(node.id, node.metadata, crds.bind, crds.application), outbound=crds.outbound)
         self.ready = False
 
     def look(self) -> None:
@@ -97,8 +95,8 @@ class Mesh:
 
     def contribute(self) -> None:
         """Have what is made of the objects now put in force. Run it in the application's slices."""
-        resources = self.generator.resources(self._node)
-        outcome = self._sections.of(resources, self._application.reading(CRDS))
+        update = self.generator.update(self._node)
+        outcome = self._sections.updated(update, self._application.reading(CRDS))
         self._log_new(self._outcome, outcome)
         self._outcome = outcome
         part = Part(tuple(outcome.listeners.values()), tuple(outcome.clusters.values()))

@@ -6,6 +6,7 @@ Lives here: `Sections`. Does not: making the messages (`generator`), putting sec
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -23,6 +24,7 @@ from metaproxy.envoy.report import Report
 from metaproxy.envoy.resources import Resources
 from metaproxy.envoy.routes import routes_of
 from metaproxy.envoy.tables import Context as Translation
+from metaproxy.mesh.generator.generator import Update
 
 S = TypeVar("S", model.Listener, model.Cluster)
 
@@ -39,38 +41,93 @@ class Outcome:
 
 @dataclass(slots=True)
 class _Kept:
-    """What was made of messages. section: None when they are refused; routes: those that a listener refers to."""
+    """
+    What was made of messages. section: None when they are refused; routes: those that a listener refers to; named: the
+    clusters that it names.
+    """
 
     messages: tuple[Message | None, ...]
     section: model.Listener | model.Cluster | None
     refused: list[str]
     warnings: list[str]
     routes: str = ""
+    named: tuple[str, ...] = ()
 
 
 class Sections:
-    """Translates, and remembers what it translated."""
+    """Translates, and remembers what it translated: only what has changed is looked at."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[str, str], _Kept] = {}
+        self._listeners: dict[str, _Kept] = {}
+        self._clusters: dict[str, _Kept] = {}
+        self._sections = Outcome()
+        self._lines: dict[tuple[str, str], _Kept] = {}
+        self._named: Counter[str] = Counter()
 
     def of(self, resources: Resources, context: Context) -> Outcome:
-        """Return the sections of resources. A resource that is wrong is left out, and costs no other."""
-        outcome = Outcome()
-        before, self._kept = self._kept, {}
-        for name, listener in resources.listeners.items():
-            key = ("listener", name)
-            kept = self._kept[key] = _kept_listener(before.get(key), listener, resources) or _listener(
-                listener, resources, context
-            )
-            _add(kept, outcome, outcome.listeners, model.Listener)
-        for name, cluster in resources.clusters.items():
-            key, messages = ("cluster", name), (cluster, resources.endpoints.get(name))
-            kept = self._kept[key] = _same(before.get(key), messages) or _cluster(*messages, context)
-            _add(kept, outcome, outcome.clusters, model.Cluster)
-        for name in _missing(outcome):
-            _add(_empty(name, context), outcome, outcome.clusters, model.Cluster)
-        return outcome
+        """As `updated`, whatever has changed."""
+        listeners, clusters = {*self._listeners, *resources.listeners}, {*self._clusters, *resources.clusters}
+        return self.updated(Update(resources, listeners, clusters), context)
+
+    def updated(self, update: Update, context: Context) -> Outcome:
+        """Return the sections of all resources. A resource that is wrong is left out, and costs no other."""
+        resources = update.resources
+        looked: set[str] = set(update.clusters)
+        for name in sorted(update.listeners):
+            listener, kept = resources.listeners.get(name), self._listeners.get(name)
+            if listener is not None:
+                kept = _kept_listener(kept, listener, resources) or _listener(listener, resources, context)
+            looked.update(self._take("listener", name, kept if listener is not None else None))
+        for name in sorted(update.clusters):
+            cluster, endpoints = resources.clusters.get(name), resources.endpoints.get(name)
+            if cluster is not None:
+                before = _same(self._clusters.get(name), (cluster, endpoints))
+                self._take("cluster", name, before or _cluster(cluster, endpoints, context))
+            else:
+                self._take("cluster", name, None)
+        for name in sorted(looked):
+            self._fill(name, context)
+        return self._outcome()
+
+    def _take(self, kind: str, name: str, kept: _Kept | None) -> set[str]:
+        """Keep what was made of a resource, None where it is gone. Return the clusters that it named or names."""
+        known = self._listeners if kind == "listener" else self._clusters
+        before = known.pop(name, None)
+        self._lines.pop((kind, name), None)
+        self._named.subtract(before.named if before is not None else ())
+        into = self._sections.listeners if kind == "listener" else self._sections.clusters
+        into.pop(name, None)
+        if kept is None:
+            return {*(before.named if before is not None else ())}
+        known[name] = kept
+        self._named.update(kept.named)
+        if kept.refused or kept.warnings:
+            self._lines[kind, name] = kept
+        if isinstance(kept.section, model.Listener):
+            self._sections.listeners[name] = kept.section
+        elif kept.section is not None:
+            self._sections.clusters[name] = kept.section
+        return {*kept.named, *(before.named if before is not None else ())}
+
+    def _fill(self, name: str, context: Context) -> None:
+        """
+        Have a cluster without endpoints where listeners name one that is not there: requests to it get an error, no
+        others do.
+        """
+        if name in self._clusters:
+            return
+        if self._named[name] <= 0:
+            del self._named[name]
+            self._sections.clusters.pop(name, None)
+        elif name not in self._sections.clusters:
+            section = _read(model.Cluster, {"name": name, "endpoints": []}, Report(), context).section
+            if isinstance(section, model.Cluster):
+                self._sections.clusters[name] = section
+
+    def _outcome(self) -> Outcome:
+        refused = [text for kept in self._lines.values() for text in kept.refused]
+        warnings = [text for kept in self._lines.values() for text in kept.warnings]
+        return Outcome(dict(self._sections.listeners), dict(self._sections.clusters), refused, warnings)
 
 
 def _same(kept: _Kept | None, messages: tuple[Message | None, ...]) -> _Kept | None:
@@ -79,13 +136,6 @@ def _same(kept: _Kept | None, messages: tuple[Message | None, ...]) -> _Kept | N
         return None
     same = all(one is other or one == other for one, other in zip(kept.messages, messages, strict=True))
     return kept if same else None
-
-
-def _add(kept: _Kept, outcome: Outcome, into: dict[str, S], kind: type[S]) -> None:
-    outcome.refused += kept.refused
-    outcome.warnings += kept.warnings
-    if isinstance(kept.section, kind):
-        into[kept.section.name] = kept.section
 
 
 # -- listeners
@@ -113,7 +163,15 @@ def _listener(listener: Message, resources: Resources, context: Context) -> _Kep
         plain["routes"] = [] if routes is None else routes_of(routes, translation)
     kept = _read(model.Listener, plain, translation.report, context)
     kept.messages, kept.routes = (listener, routes), routes_name
+    if isinstance(kept.section, model.Listener):
+        kept.named = _named_by(kept.section)
     return kept
+
+
+def _named_by(listener: model.Listener) -> tuple[str, ...]:
+    """Return the clusters that a listener sends to or asks, each once."""
+    named = {name: None for route in listener.routes for name in clusters_of(route)}
+    return tuple(named | dict.fromkeys(asked(model.Config(listeners=(listener,)))))
 
 
 # -- clusters
@@ -141,18 +199,6 @@ def _with_endpoints(cluster: Message, endpoints: Message | None) -> Message:
     whole.load_assignment.CopyFrom(endpoints)
     made: Message = whole
     return made
-
-
-def _missing(outcome: Outcome) -> list[str]:
-    """Return the clusters that listeners name and that are not there: requests to them get an error, no others do."""
-    listeners = tuple(outcome.listeners.values())
-    named = {name: None for one in listeners for route in one.routes for name in clusters_of(route)}
-    named |= dict.fromkeys(asked(model.Config(listeners=listeners)))
-    return [name for name in named if name not in outcome.clusters]
-
-
-def _empty(name: str, context: Context) -> _Kept:
-    return _read(model.Cluster, {"name": name, "endpoints": []}, Report(), context)
 
 
 # -- both

@@ -7,20 +7,29 @@ making it (`listeners`, `gateways`), which version of an object holds (`metaprox
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from google.protobuf.message import Message
-
+from metaproxy.config.slices import checkpoint
 from metaproxy.envoy.resources import Resources
 from metaproxy.mesh.generator.gateways import gateway
 from metaproxy.mesh.generator.index import Index, Topic, View
 from metaproxy.mesh.generator.listeners import Made, inbound, outbound
 from metaproxy.mesh.generator.node import ProxyNode
+from metaproxy.mesh.generator.whole import Part, Whole
 from metaproxy.mesh.objects.reading import Key, Object
 
 Maker = Callable[[View, str, ProxyNode], Made]
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """All that a node gets. listeners, clusters: names of those that may have changed, or are gone, since the last."""
+
+    resources: Resources
+    listeners: set[str]
+    clusters: set[str]
 
 
 class UnitKey(NamedTuple):
@@ -37,16 +46,28 @@ class _Maker(NamedTuple):
     """
 
     make: Maker
-    names: Callable[[Index], Iterable[str]]
-    reduced: Callable[[ProxyNode], ProxyNode]
+    names: Callable[[Index], Collection[str]]
+    reduced: Callable[[ProxyNode, Index], ProxyNode]
+
+
+def _as_client(node: ProxyNode, index: Index) -> ProxyNode:
+    """What counts of a node that calls services: nodes that do not differ in it share what is made."""
+    own = tuple(address for address in node.addresses if address in index.addresses)
+    return replace(node, labels={}, application="", addresses=own)
+
+
+def _as_it_is(node: ProxyNode, index: Index) -> ProxyNode:
+    return node
 
 
 MAKERS: Mapping[str, _Maker] = {
-    "outbound": _Maker(outbound, lambda index: index.hosts, lambda node: replace(node, labels={}, application="")),
-    "inbound": _Maker(inbound, lambda index: index.hosts, lambda node: node),
-    "gateway": _Maker(gateway, lambda index: index.gateways, lambda node: node),
+    "outbound": _Maker(outbound, lambda index: index.hosts, _as_client),
+    "inbound": _Maker(inbound, lambda index: index.hosts, _as_it_is),
+    "gateway": _Maker(gateway, lambda index: index.gateways, _as_it_is),
 }
 """What is made of each host and of each gateway."""
+_MADE_OF = {"service": ("outbound", "inbound"), "Gateway": ("gateway",)}
+"""Topic -> the makers that make something of what it names."""
 
 
 @dataclass(slots=True)
@@ -68,8 +89,8 @@ class Generator:
     def __init__(self) -> None:
         self._index = Index()
         self._units: dict[UnitKey, _Unit] = {}
-        self._before: dict[UnitKey, Made] = {}
         self._readers: dict[Topic, set[UnitKey]] = {}
+        self._wholes: dict[ProxyNode, Whole] = {}
         self.made = 0
 
     # -- objects
@@ -86,50 +107,61 @@ class Generator:
         for topic in topics:
             for unit in self._readers.pop(topic, ()):
                 self._forget(unit)
+            for what in _MADE_OF.get(topic.what, ()):
+                name = topic.name if what != "gateway" else f"{topic.namespace}/{topic.name}"
+                self._touch((what, name))
 
     def _forget(self, key: UnitKey) -> None:
         unit = self._units.pop(key, None)
         if unit is None:
             return
-        self._before[key] = unit.made
         for topic in unit.made_of:
             readers = self._readers.get(topic)
             if readers is not None:
                 readers.discard(key)
                 if not readers:
                     del self._readers[topic]
+        self._touch((key.what, key.name))
+
+    def _touch(self, part: Part) -> None:
+        for whole in self._wholes.values():
+            whole.stale.add(part)
 
     # -- resources
 
     def resources(self, node: ProxyNode) -> Resources:
-        """
-        Return all that a proxy gets. A message that has not changed is the object that it was before.
-        """
-        listeners: dict[str, Message] = {}
-        clusters: dict[str, Message] = {}
-        endpoints: dict[str, Message] = {}
-        routes: dict[str, Message] = {}
-        for _, unit in self._all(node):
-            for name, listener in unit.made.listeners.items():
-                listeners.setdefault(name, listener)
-            clusters.update(unit.made.clusters)
-            endpoints.update(unit.made.endpoints)
-            routes.update(unit.made.routes)
-        return Resources(listeners, clusters, endpoints, routes)
+        """Return all that a proxy gets. A message that has not changed is the object that it was before."""
+        return self.update(node).resources
 
-    def _all(self, node: ProxyNode) -> Iterator[tuple[UnitKey, _Unit]]:
-        for what, maker in MAKERS.items():
-            reduced = maker.reduced(node)
-            for name in sorted(maker.names(self._index)):
-                key = UnitKey(what, name, reduced)
-                yield key, self._units.get(key) or self._make(key, maker.make)
+    def update(self, node: ProxyNode) -> Update:
+        """Return all that a proxy gets, and what of it may have changed since the last time."""
+        whole = self._wholes.get(node)
+        if whole is None:
+            whole = self._wholes[node] = Whole()
+            whole.stale.update((what, name) for what, maker in MAKERS.items() for name in maker.names(self._index))
+        stale, whole.stale = sorted(whole.stale), set()
+        changed = Made()
+        for what, name in stale:
+            unit = self._unit(what, name, node)
+            whole.put((what, name), unit.made if unit is not None else None, changed)
+        return Update(whole.resources(), set(changed.listeners), set(changed.clusters))
+
+    def forget(self, node: ProxyNode) -> None:
+        """Keep nothing for a node that is gone."""
+        self._wholes.pop(node, None)
+
+    def _unit(self, what: str, name: str, node: ProxyNode) -> _Unit | None:
+        """Return a unit, made now if need be; None when there is nothing of this name any more."""
+        maker = MAKERS[what]
+        if name not in maker.names(self._index):
+            return None
+        key = UnitKey(what, name, maker.reduced(node, self._index))
+        return self._units.get(key) or self._make(key, maker.make)
 
     def _make(self, key: UnitKey, make: Maker) -> _Unit:
+        checkpoint()
         view = View(self._index)
-        made = make(view, key.name, key.node)
-        before = self._before.pop(key, None)
-        unit = _Unit(made if before is None else made.keeping(before), view.asked, view.notes)
-        self._units[key] = unit
+        unit = self._units[key] = _Unit(make(view, key.name, key.node), view.asked, view.notes)
         for topic in view.asked:
             self._readers.setdefault(topic, set()).add(key)
         self.made += 1
@@ -141,13 +173,20 @@ class Generator:
         """Return what became of objects for a node, other than what their keys say; no key for one that is in order."""
         found: dict[Key, list[str]] = {}
         taken: dict[str, str] = {}
-        for key, unit in self._all(node):
+        for name, unit in self._all(node):
             for object, texts in unit.notes.items():
                 found.setdefault(object, []).extend(text for text in texts if text not in found.get(object, ()))
-            for name in unit.made.listeners:
-                first = taken.setdefault(name, key.name)
-                if first != key.name:
-                    for object in self._index.owners(key.name):
-                        text = f"{name} is where {first} listens already; give {key.name} an address of its own"
+            for listener in unit.made.listeners:
+                first = taken.setdefault(listener, name)
+                if first != name:
+                    for object in self._index.owners(name):
+                        text = f"{listener} is where {first} listens already; give {name} an address of its own"
                         found.setdefault(object, []).append(text)
         return found
+
+    def _all(self, node: ProxyNode) -> Iterator[tuple[str, _Unit]]:
+        for what in sorted(MAKERS):
+            for name in sorted(MAKERS[what].names(self._index)):
+                unit = self._unit(what, name, node)
+                if unit is not None:
+                    yield name, unit

@@ -10,6 +10,7 @@ goes, what was made with the view is to be made again.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple, TypeVar
 
@@ -88,12 +89,18 @@ def gateway_of(written: str, namespace: str) -> str:
 
 
 class Index:
-    """Objects by topic."""
+    """
+    Objects by topic.
+
+    hosts: of services, with the objects that give each; addresses: of services, how often; gateways: by
+    NAMESPACE/NAME.
+    """
 
     def __init__(self) -> None:
         self._objects: dict[Key, Object] = {}
         self._topics: dict[Topic, dict[Key, Object]] = {}
         self.hosts: dict[str, set[Key]] = {}
+        self.addresses: Counter[str] = Counter()
         self.gateways: dict[str, Object] = {}
 
     def put(self, object: Object) -> set[Topic]:
@@ -107,6 +114,7 @@ class Index:
                 self.hosts.setdefault(topic.name, set()).add(object.key)
         if isinstance(object.spec, Gateway):
             self.gateways[f"{object.key.namespace}/{object.key.name}"] = object
+        self.addresses.update(_addresses(object.spec))
         return touched
 
     def remove(self, key: Key) -> set[Topic]:
@@ -126,6 +134,10 @@ class Index:
                     del self.hosts[topic.name]
         if isinstance(object.spec, Gateway):
             del self.gateways[f"{key.namespace}/{key.name}"]
+        for address in _addresses(object.spec):
+            self.addresses[address] -= 1
+            if not self.addresses[address]:
+                del self.addresses[address]
         return touched
 
     def owners(self, name: str) -> list[Key]:
@@ -137,6 +149,13 @@ class Index:
         """Return the objects of a topic, by namespace and name."""
         found = self._topics.get(topic)
         return [found[key] for key in sorted(found)] if found else []
+
+
+def _addresses(spec: Spec) -> tuple[str, ...]:
+    """Return the addresses at which clients reach a service."""
+    if isinstance(spec, ServiceEntry):
+        return spec.addresses
+    return spec.cluster_ips or (spec.cluster_ip,) if isinstance(spec, Service) else ()
 
 
 class View:

@@ -53,6 +53,11 @@ class Made:
     endpoints: dict[str, Message] = field(default_factory=dict)
     routes: dict[str, Message] = field(default_factory=dict)
 
+    def of(self, kind: str) -> dict[str, Message]:
+        """Return those of a kind."""
+        found: dict[str, Message] = getattr(self, kind)
+        return found
+
     def keeping(self, before: Made) -> Made:
         """Return the same with the messages of before where they are equal, so that what did not change is the same."""
         return Made(

@@ -44,7 +44,7 @@ class ProxyNode:
         return all(self.labels.get(name) == value for name, value in selector.items())
 
 
-def node_of(node_id: str, metadata: Mapping[str, object]) -> ProxyNode:
+def node_of(node_id: str, metadata: Mapping[str, object], bind: str = LOOPBACK, app: str = LOOPBACK) -> ProxyNode:
     """
     Return the node that an id and metadata describe, as Istio's proxies have them: `KIND~IP~POD.NAMESPACE~DOMAIN`, and
     `NAMESPACE`, `LABELS`, `INSTANCE_IPS`. What is not said has its default.
@@ -56,7 +56,7 @@ def node_of(node_id: str, metadata: Mapping[str, object]) -> ProxyNode:
     labels = metadata.get("LABELS")
     known = {str(name): str(value) for name, value in labels.items()} if isinstance(labels, Mapping) else {}
     addresses = _addresses(metadata.get("INSTANCE_IPS")) or ((parts[1],) if whole and parts[1] else ())
-    return ProxyNode(kind, namespace, known, addresses)
+    return ProxyNode(kind, namespace, known, addresses, bind, app)
 
 
 def _text(value: object) -> str:

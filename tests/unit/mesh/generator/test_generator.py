@@ -57,6 +57,42 @@ def test_an_object_on_which_nothing_depends_has_nothing_made_again() -> None:
     assert made_by(stand) == 0
 
 
+def test_an_update_names_what_may_have_changed_and_no_more() -> None:
+    stand = many(20)
+    first = stand.generator.update(CLIENT)
+    assert len(first.listeners) == 20
+    assert stand.generator.update(CLIENT).listeners == set()
+    host = "s7.demo.svc.cluster.local"
+    stand.put("MetaRouter", "s7", ROUTER.replace(HOST, host).replace("v1", "v2"))
+    assert stand.generator.update(CLIENT).listeners == {"127.0.20.7_20880"}
+    stand.generator.remove(Key("ServiceEntry", "demo", "s7"))
+    gone = stand.generator.update(CLIENT)
+    assert gone.listeners == {"127.0.20.7_20880"}
+    assert gone.clusters == {f"outbound|20880|{subset}|{host}" for subset in ("", "v1", "v2")}
+    assert len(gone.resources.listeners) == 19
+
+
+def test_clients_at_other_addresses_share_what_is_made_unless_a_service_has_one() -> None:
+    stand = many(4)
+    one, two = (ProxyNode(addresses=(address,), namespace="demo") for address in ("10.0.0.1", "10.0.0.2"))
+    assert stand.generator.resources(one)
+    before = stand.generator.made
+    assert stand.generator.resources(two)
+    assert stand.generator.made == before + 4  # what stands before its own servers
+    stand.put("ServiceEntry", "own", ENTRY.replace(HOST, "own.demo").replace("127.0.10.1", "10.0.0.2"))
+    assert "10.0.0.2_20880" in stand.generator.resources(ProxyNode(addresses=("10.0.0.2",), namespace="demo")).listeners
+    assert (
+        "127.0.0.1_20880" in stand.generator.resources(ProxyNode(addresses=("10.0.0.1",), namespace="demo")).listeners
+    )
+
+
+def test_a_node_that_is_forgotten_gets_everything_again() -> None:
+    stand = many(3)
+    stand.generator.update(CLIENT)
+    stand.generator.forget(CLIENT)
+    assert len(stand.generator.update(CLIENT).listeners) == 3
+
+
 def test_a_new_protocol_reaches_the_ports_that_mention_it() -> None:
     stand = many(3).put("ServiceEntry", "x", "{hosts: [x.y], ports: [{number: 1, name: tcp-metaprotocol-house}]}")
     made_by(stand)
