@@ -37,6 +37,11 @@ _FIELDS = {"ConfigMap": "metadata.name=istio", "Secret": "type=Opaque"}
 """Selectors: of all texts in a cluster only these can matter."""
 
 
+def read_kinds() -> list[KnownKind]:
+    """Return the kinds that are watched."""
+    return [kind for name, kind in KINDS.items() if name not in _PASSED_OVER]
+
+
 def resource_of(kind: KnownKind) -> Resource:
     version = _SERVED.get(kind.group, kind.versions[0])
     return Resource(kind.group, version, kind.plural, kind.name, kind.namespaced)
@@ -68,7 +73,7 @@ class KubernetesSource:
         self._statuses = statuses
         self._soon: IDelayedCall | None = None
         self._throttle = LogThrottle(clock.seconds, LINES)
-        kinds = [kind for name, kind in KINDS.items() if name not in _PASSED_OVER]
+        kinds = read_kinds()
         self._waiting = {kind.name for kind in kinds}
         self._pending: dict[tuple[str, Key], Object | None] = {}
         self.failures: dict[str, str] = {}
