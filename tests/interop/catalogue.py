@@ -67,6 +67,7 @@ _TOOLS: dict[str, list[str | Path]] = {
     "grpcio": [PEERS / "python" / "grpc" / "grpc_health", PEERS / "grpc" / "library.pb"],
     "grpc-js": ["node", _NODE_MODULES / "@grpc" / "grpc-js", _NODE_MODULES / "@grpc" / "proto-loader"],
     "grpc-go": [PEERS / "bin" / "grpc-interop-client", PEERS / "bin" / "grpc-interop-server"],
+    "go-control-plane": [PEERS / "bin" / "go-control-plane"],
     "ghz": [PEERS / "bin" / "ghz"],
     "consul": [],  # a stand-in of our own
     "etcd": ["etcd"],
