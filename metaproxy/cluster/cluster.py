@@ -38,12 +38,13 @@ NO_FACTS: Mapping[str, str] = {}
 class ConnectionSettings:
     """
     `connections:` of a configuration. mode: 'multiplex', 'pool' or 'pinned'; times in seconds, 0 for no limit; tls: a
-    proxy.tls.ClientTls, None for plain connections; keepalive: idle, interval, count of TCP keep-alive.
+    proxy.tls.ClientTls, None for plain connections; keepalive: idle, interval, count of TCP keep-alive; source: the own
+    address, '' for any.
     """
 
     __slots__ = (
         "connect_timeout", "idle_timeout", "keepalive", "max_age", "max_frame", "max_requests", "mode", "per_endpoint",
-        "tls",
+        "source", "tls",
     )  # fmt: skip
 
     def __init__(
@@ -57,8 +58,10 @@ class ConnectionSettings:
         max_frame: int = 16 << 20,
         tls: UpstreamTls | None = None,
         keepalive: tuple[float, float, int] | None = None,
+        source: str = "",
     ) -> None:
         self.tls = tls
+        self.source = source
         self.keepalive = keepalive
         self.mode = mode
         self.per_endpoint = per_endpoint

@@ -30,8 +30,11 @@ class Network(Protocol):
     @property
     def clock(self) -> IReactorTime: ...
 
-    def connect(self, where: Address, protocol: ConnectingProtocol, timeout: float) -> None:
-        """Give `protocol` either makeConnection or connectionFailed(text, timed_out). timeout: seconds."""
+    def connect(self, where: Address, protocol: ConnectingProtocol, timeout: float, source: str = "") -> None:
+        """
+        Give `protocol` either makeConnection or connectionFailed(text, timed_out). timeout: seconds; source: the own
+        address, '' for any.
+        """
 
 
 class UpstreamTls(Protocol):
@@ -45,6 +48,8 @@ class UpstreamTls(Protocol):
     def patience(self) -> float: ...
     @property
     def names(self) -> frozenset[str]: ...
+    @property
+    def unavailable(self) -> str: ...
 
     def meant_for(self, metadata: Mapping[str, str]) -> bool:
         """Whether an endpoint with these metadata is spoken to so; else without TLS."""

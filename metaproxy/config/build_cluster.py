@@ -134,6 +134,7 @@ def _new_cluster(
             max_frame=max_frame,
             tls=tls,
             keepalive=keepalive(spec.keepalive),
+            source=connections.source,
         ),
         request_timeout=spec.request_timeout,
         credentials=spec.credentials,

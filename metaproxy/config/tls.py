@@ -23,6 +23,8 @@ __all__ = ["AdminContexts", "CertificateError", "admin_options", "client_tls", "
 
 def server_tls(spec: model.ServerTls, offered: Sequence[str] = ()) -> ServerTls:
     """offered: the codec's protocols, where the configuration names none. Raises CertificateError."""
+    if spec.client_names and spec.client_ca is None:
+        raise CertificateError("client_names", "client_ca is missing: who signs the certificates that have them")
     if spec.require_client_certificate and spec.client_ca is None:
         raise CertificateError("require_client_certificate", "client_ca is missing: who signs them")
     pairs = [
@@ -32,7 +34,7 @@ def server_tls(spec: model.ServerTls, offered: Sequence[str] = ()) -> ServerTls:
     context, not_after = server_context(
         pairs, spec.client_ca, spec.require_client_certificate, spec.min_version, spec.alpn or offered, spec.ciphers
     )
-    return ServerTls(context, spec.handshake_timeout, not_after)
+    return ServerTls(context, spec.handshake_timeout, not_after, _names(spec.client_names))
 
 
 def client_tls(spec: model.ClientTls, patience: float, offered: Sequence[str] = ()) -> ClientTls:
@@ -45,11 +47,17 @@ def client_tls(spec: model.ClientTls, patience: float, offered: Sequence[str] = 
         pair = Pair(spec.certificate, spec.key)
     if spec.subject_alt_names and not spec.verify:
         raise CertificateError("subject_alt_names", "verify: false looks at no certificate; leave one of them out")
-    names = [name if "://" in name else name.lower() for name in spec.subject_alt_names]
+    names = _names(spec.subject_alt_names)
+    check_name = spec.verify_name and not names
     context = client_context(
-        spec.ca, pair, spec.verify, not names, spec.min_version, spec.ciphers, spec.alpn or offered
+        spec.ca, pair, spec.verify, check_name, spec.min_version, spec.ciphers, spec.alpn or offered
     )
-    return ClientTls(context, spec.server_name, patience, names, spec.when)
+    return ClientTls(context, spec.server_name, patience, names, spec.when, spec.unavailable)
+
+
+def _names(written: Sequence[str]) -> list[str]:
+    """DNS names are compared in lower case, URIs as they are."""
+    return [name if "://" in name else name.lower() for name in written]
 
 
 class Contexts(Protocol):

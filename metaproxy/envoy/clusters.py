@@ -15,9 +15,11 @@ from metaproxy.envoy.fields import Extension, Fields, shown_seconds, without_emp
 from metaproxy.envoy.health_checks import health_check_of
 from metaproxy.envoy.limits import breaker_of, outlier_of
 from metaproxy.envoy.own_sections import carried_cluster
+from metaproxy.envoy.report import Unusable
 from metaproxy.envoy.tables import PROTOCOL_OPTIONS, UPSTREAM_SOCKETS, Context, Plain
 from metaproxy.envoy.translated import Translated, own_keys, translated
 
+METADATA_EXCHANGE = "istio.metadata_exchange"
 CONNECT_TIMEOUT = 5.0
 """Seconds, where a cluster does not say it."""
 _PROBES, _IDLE, _INTERVAL = 9, 7200, 75
@@ -45,9 +47,7 @@ def _cluster(fields: Fields, context: Context) -> list[Plain]:
     section["connect_timeout"] = shown_seconds(timeout or CONNECT_TIMEOUT)
     _connections(fields, section)
     section.update(without_empty({"breaker": breaker_of(fields), "outlier": outlier_of(fields)}))
-    socket = fields.message_at("transport_socket")
-    if socket is not None:
-        section.update(without_empty({"tls": socket_of(socket.extension(), context)}))
+    section.update(without_empty({"tls": tls_of(fields, context)}))
     health = health_check_of(fields, "tls" in section)
     section.update(without_empty({"health_check": health}))
     for extension in fields.extensions("typed_extension_protocol_options").values():
@@ -55,6 +55,35 @@ def _cluster(fields: Fields, context: Context) -> list[Plain]:
     _beside(fields)
     own_keys(fields, section)
     return [context.place(section, fields.path)]
+
+
+def tls_of(fields: Fields, context: Context) -> Plain | None:
+    """
+    `tls:` of a cluster. Of the sockets that endpoints are told apart by, one may speak TLS: towards those whose
+    metadata it matches. Without the secrets that it needs the others are spoken to all the same.
+    """
+    socket = fields.message_at("transport_socket")
+    plain = socket_of(socket.extension(), context) if socket is not None else None
+    matches = fields.each("transport_socket_matches")
+    for place, one in enumerate(reversed(matches)):
+        one.ignore("name")
+        inner = one.message_at("transport_socket")
+        when = {key: str(value) for key, value in one.struct("match").items()}
+        try:
+            found = socket_of(inner.extension(), context) if inner is not None else None
+        except Unusable as error:
+            if not when or inner is None:
+                raise
+            inner.give_up()
+            found = {"unavailable": str(error)[:1000], "verify": False}
+        if not when:
+            plain = found
+        elif found is not None and plain is None:
+            plain = {**found, "when": when}
+        elif found != plain:
+            at = fields.at("transport_socket_matches", len(matches) - 1 - place)
+            context.report.unhonoured(at, "metaproxy speaks TLS of one kind to some endpoints, and none to the others")
+    return plain
 
 
 def socket_of(extension: Extension, context: Context) -> Plain | None:
@@ -99,6 +128,13 @@ def _connections(fields: Fields, section: Plain) -> None:
     common = fields.message_at("common_http_protocol_options")
     if common is not None:
         connections.update(common_http(common))
+    bind = fields.message_at("upstream_bind_config")
+    source = bind.message_at("source_address") if bind is not None else None
+    if bind is not None and source is not None:
+        bind.refuse("freebind", "an address that this host does not have can't be connected from", False)
+        source.refuse("port_value", "the port is the system's choice", 0)
+        source.ignore("protocol")
+        connections["source"] = source.text("address")
     section.update(without_empty({"connections": connections}))
     options = fields.message_at("upstream_connection_options")
     keepalive = options.message_at("tcp_keepalive") if options is not None else None
@@ -126,6 +162,13 @@ def common_http(common: Fields) -> Plain:
 def _beside(fields: Fields) -> None:
     """What changes nothing, or nothing unless it has another value than it mostly has."""
     fields.ignore("alt_stat_name")  # metrics go by the cluster's name
+    for one in fields.each("filters"):
+        if one.text("name") == METADATA_EXCHANGE:  # acts only where both sides agreed on it by ALPN
+            one.give_up()
+        else:
+            fields.report.unhonoured(
+                one.path, f"metaproxy has no network filters for clusters, and so no {one.text('name')!r}"
+            )
     fields.ignore("dns_lookup_family", "respect_dns_ttl")  # of clusters that ask no name servers
     fields.refuse("wait_for_warm_on_init", "a cluster is there when its endpoints are", True)
     fields.refuse(

@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from metaproxy.envoy.addresses import address_of
 from metaproxy.envoy.fields import Fields
 from metaproxy.envoy.report import Report
-from metaproxy.envoy.routing import subset_of
+from metaproxy.envoy.routing import SOCKET_MATCH, subset_of, texts_of
 from metaproxy.envoy.tables import Plain
 
 _USED = ("UNKNOWN", "HEALTHY", "DEGRADED")
@@ -76,7 +76,7 @@ def _endpoint(one: Fields, beside: Plain) -> Plain | None:
     endpoint.ignore("hostname")
     address = address_of(endpoint.message_at("address"))
     weight, status = one.whole("load_balancing_weight", 1), one.choice("health_status")
-    metadata = subset_of(one.message_at("metadata"))
+    metadata = _metadata(one.message_at("metadata"))
     if address is None:
         endpoint.require("address")
         return None
@@ -89,6 +89,11 @@ def _endpoint(one: Fields, beside: Plain) -> Plain | None:
     if metadata:
         plain["metadata"] = metadata
     return plain
+
+
+def _metadata(metadata: Fields | None) -> Plain:
+    """What subsets look at, and by what an endpoint's transport socket is chosen."""
+    return {} if metadata is None else {**texts_of(metadata, SOCKET_MATCH), **subset_of(metadata)}
 
 
 def _shared(members: list[Plain], weight: int) -> list[Plain]:

@@ -60,6 +60,10 @@ class Fields:
         field = self._descriptors[name]
         return self.message.HasField(name) if field.has_presence else bool(getattr(self.message, name))
 
+    def has(self, name: str) -> bool:
+        """Whether messages of this kind have a field of that name: newer ones have more."""
+        return name in self._descriptors
+
     def which(self, oneof: str) -> str | None:
         """The name of the field that is set of those that exclude each other. This does not count as reading it."""
         found = self.message.WhichOneof(oneof)
@@ -72,6 +76,12 @@ class Fields:
         self._read.add(name)
         self._within.pop(name, None)
         self.report.unhonoured(self.at(name), text)
+
+    def essential(self, name: str, text: str) -> None:
+        """As `unhonoured`, for what keeps somebody out; see `Report.essential`."""
+        self._read.add(name)
+        self._within.pop(name, None)
+        self.report.essential(self.at(name), text)
 
     def invalid(self, name: str, text: str) -> None:
         """Report a field that is malformed."""

@@ -23,6 +23,14 @@ ROUTE_FILTERS: Table[tuple[str, RouteFilter]] = Table("filter of HTTP with optio
 """By the type of the message at the route: the name of our filter, and the translator."""
 _WRAPPER = "envoy.config.route.v3.FilterConfig"
 RATE_LIMIT = "global_rate_limit"
+PASSED_OVER = (
+    "envoy.extensions.filters.http.cors.v3.Cors",
+    "envoy.extensions.filters.http.grpc_stats.v3.FilterConfig",
+    "io.istio.http.peer_metadata.Config",
+    "istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig",
+    "stats.PluginConfig",
+)
+"""Filters without which a listener works, and lets nobody in whom they would keep out."""
 
 
 def listener_filters(config: Fields, chain: Chain) -> list[object]:
@@ -35,12 +43,14 @@ def listener_filters(config: Fields, chain: Chain) -> list[object]:
         extension = one.extension()
         optional = one.flag("is_optional")
         if one.given("config_discovery"):
-            one.unhonoured("config_discovery", "metaproxy takes filters with their configuration")
+            one.essential("config_discovery", "metaproxy takes filters with their configuration")
             continue
         found = HTTP_FILTERS.find(extension, chain.report)
         if found is None:
-            if not optional:
+            if not optional and extension.type in PASSED_OVER:
                 chain.report.unhonoured(one.path, HTTP_FILTERS.unknown(extension))
+            elif not optional:
+                chain.report.essential(one.path, HTTP_FILTERS.unknown(extension))
             if extension.config is not None:
                 extension.config.ignore(*(field.name for field in extension.config.message.DESCRIPTOR.fields))
             continue

@@ -1,7 +1,8 @@
 """
 Envoy's Listener as listeners of ours, one for each filter chain.
 
-Lives here: `translate_listener`: addresses, listener filters, chains. Does not: network filters (`tables`).
+Lives here: `translate_listener`: addresses, listener filters, what a chain does. Does not: which connections a chain is
+for (`chains`), network filters (`tables`).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from google.protobuf.message import Message
 
 from metaproxy.envoy.addresses import address_of
+from metaproxy.envoy.chains import Front, fronted, is_plain, where
 from metaproxy.envoy.fields import Extension, Fields, shown_seconds, without_empty
 from metaproxy.envoy.tables import (
     DOWNSTREAM_SOCKETS,
@@ -32,34 +34,48 @@ def translate_listener(listener: Message, context: Context, path: str = "") -> T
 
 
 def _listeners(fields: Fields, context: Context) -> list[Plain]:
-    common = _common(fields)
     direction = _DIRECTIONS.get(fields.choice("traffic_direction"), "unspecified")
-    chains = fields.each("filter_chains")
-    if not chains:
-        context.report.unusable(fields.path, "no filter_chains; nothing would answer")
-    if len(chains) > 1:
-        context.report.unusable(fields.at("filter_chains", 1), "metaproxy has one filter chain for a listener")
-    outer = Chain(context, direction, dict(common))
+    outer = Chain(context, direction)
     for one in fields.each("listener_filters"):
         _listener_filter(one, outer)
-    return [_chain(one, outer, fields.path) for one in chains]
+    front = _front(fields, outer)
+    chains, default = fields.each("filter_chains"), fields.message_at("default_filter_chain")
+    if not chains and default is None and not front.hands_over:
+        context.report.unusable(fields.path, "no filter_chains; nothing would answer")
+    fields.ignore("stat_prefix", "enable_reuse_port")  # one process has the socket
+    buffered = fields.whole("per_connection_buffer_limit_bytes")
+    if buffered:
+        outer.section["max_buffered"] = min(max(buffered, _LEAST_BUFFERED), _MOST_BUFFERED)
+    fields.ignore("max_connections_to_accept_per_socket_event")
+
+    def make(chain: Fields, name: str, listen: list[str]) -> Plain:
+        inner = Chain(context, direction, {**outer.section, "name": name, "listen": listen}, list(outer.filters))
+        return _chain(chain, inner, fields.path)
+
+    if is_plain(chains, default, front):
+        fields.ignore("listener_filters_timeout", "continue_on_listener_filters_timeout")
+        section = make(chains[0], front.name, front.listen)
+        if front.redirected:
+            section["original_destination"] = True
+        if not front.bound:
+            section = {**{key: value for key, value in section.items() if key != "listen"}, **where(front)}
+        return [context.place(section, fields.path)]
+    return fronted(fields, chains, default, front, context, make)
 
 
-def _common(fields: Fields) -> Plain:
-    """What all chains of a listener share."""
+def _front(fields: Fields, outer: Chain) -> Front:
     address = address_of(fields.message_at("address"))
     more = [address_of(one.message_at("address")) for one in fields.each("additional_addresses")]
     listen = [one for one in (address, *more) if one is not None]
     if not fields.given("address"):
         fields.report.invalid(fields.path, "address is missing")
-    fields.ignore("stat_prefix", "enable_reuse_port")  # one process has the socket
-    common: Plain = {"name": fields.text("name") or address or "", "listen": listen}
-    buffered = fields.whole("per_connection_buffer_limit_bytes")
-    if buffered:
-        common["max_buffered"] = min(max(buffered, _LEAST_BUFFERED), _MOST_BUFFERED)
-    if fields.flag("use_original_dst"):
-        common["original_destination"] = True
-    return common
+    bound = fields.flag("bind_to_port", True)
+    old = fields.message_at("deprecated_v1")
+    if old is not None:
+        bound = bound and old.flag("bind_to_port", True)
+    redirected = outer.section.pop("original_destination", False) is True
+    name = fields.text("name") or address or ""
+    return Front(name, listen, bound, fields.flag("use_original_dst"), redirected)
 
 
 def _listener_filter(one: Fields, chain: Chain) -> None:

@@ -40,7 +40,7 @@ def package_loaded(package: str) -> bool:
     if package == own_messages.PACKAGE:
         own_messages.load()
         return True
-    if package == aeraki.PACKAGE.removesuffix(".") or package.startswith(aeraki.PACKAGE):
+    if package in (aeraki.ISTIO, aeraki.PACKAGE.removesuffix(".")) or package.startswith(aeraki.PACKAGE):
         aeraki.load()
         return True
     parts = package.split(".")

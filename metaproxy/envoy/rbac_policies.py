@@ -41,6 +41,9 @@ def policies_of(rules: Fields) -> Plain:
     action = _ACTIONS.get(rules.choice("action"), "deny")
     found: Plain = {}
     for name, policy in rules.entries("policies").items():
+        for beside in ("condition", "checked_condition", "cel_config"):
+            if policy.has(beside) and policy.given(beside):
+                policy.essential(beside, "metaproxy's policies have no expressions in CEL")
         permissions = [_permission(one) for one in policy.each("permissions")]
         principals = [_principal(one) for one in policy.each("principals")]
         found[_name(name)] = {"action": action, "permissions": permissions, "principals": principals}
@@ -112,7 +115,7 @@ def _common(rule: Fields, which: str | None, inner: Fields | None) -> Plain:
     if which is None:
         rule.report.invalid(rule.path, "says nothing; write any: true for all")
     else:
-        rule.unhonoured(which, "metaproxy's policies look at headers, paths, names of TLS, addresses and ports")
+        rule.essential(which, "metaproxy's policies look at headers, paths, names of TLS, addresses and ports")
     return {"or": []}
 
 

@@ -60,6 +60,15 @@ class Report:
         """Metaproxy does not do what is said here."""
         self._add(Finding(Severity.UNHONOURED, path, text))
 
+    def essential(self, path: str, text: str) -> None:
+        """
+        Metaproxy does not do what is said here, and to do without would let through what is to be kept out. Raises
+        Unusable where the report is lenient; else all that is wrong is found first, and refused.
+        """
+        self.unhonoured(path, text)
+        if self.lenient:
+            raise Unusable(f"{path}: {text}")
+
     def unusable(self, path: str, text: str) -> NoReturn:
         """Without what is said here the whole resource makes no sense. Raises Unusable."""
         self.unhonoured(path, text)

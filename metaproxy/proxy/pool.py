@@ -214,7 +214,7 @@ class Pool:
             protocol = TlsTransport(
                 tls, connection, self.network.clock, connection.connectionFailed, self._address.host
             )
-        self.network.connect(self._address, protocol, self.settings.connect_timeout)
+        self.network.connect(self._address, protocol, self.settings.connect_timeout, self.settings.source)
         return connection
 
     def _close_an_idle_one(self) -> None:

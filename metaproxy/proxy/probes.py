@@ -289,7 +289,7 @@ class _Check:
         behind: ConnectingProtocol = probe
         if tls is not None and probe.secured:
             behind = TlsTransport(tls, probe, self._network.clock, probe.connectionFailed, where.host)
-        self._network.connect(where, behind, self._timeout)
+        self._network.connect(where, behind, self._timeout, self._cluster.connections.source)
 
     def _told(self, well: bool, text: str) -> None:
         if well and self._left:

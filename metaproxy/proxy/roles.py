@@ -45,7 +45,7 @@ class Network(Protocol):
     def listen(self, where: Address, accepted: Accepted) -> ListeningSocket:
         """A bound, listening socket. Raises OSError when the address can't be had."""
 
-    def connect(self, where: Address, protocol: ConnectingProtocol, timeout: float) -> None:
+    def connect(self, where: Address, protocol: ConnectingProtocol, timeout: float, source: str = "") -> None:
         """Give `protocol` either makeConnection or connectionFailed(text, timed_out). timeout: seconds."""
 
     def soon(self, call: Callable[[], None]) -> None:

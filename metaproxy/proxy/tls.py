@@ -27,11 +27,17 @@ READ_SIZE = 65536
 
 
 class ServerTls:
-    """A listener's side. context: exchanged when certificates change; connections that are there keep theirs."""
+    """
+    A listener's side. context: exchanged when certificates change; connections that are there keep theirs. names: as a
+    `ClientTls` has them, of clients' certificates.
+    """
 
-    __slots__ = ("context", "not_after", "patience")
+    __slots__ = ("context", "names", "not_after", "patience")
 
-    def __init__(self, context: ssl.SSLContext, patience: float = 10.0, not_after: float = 0.0) -> None:
+    def __init__(
+        self, context: ssl.SSLContext, patience: float = 10.0, not_after: float = 0.0, names: Collection[str] = ()
+    ) -> None:
+        self.names = frozenset(names)
         self.context = context
         self.patience = patience
         self.not_after = not_after
@@ -41,10 +47,10 @@ class ClientTls:
     """
     A cluster's side. server_name: what its servers' certificates must name, None for the host that is dialled;
     names: alternative names of which a certificate must have one, in the place of that; () for any. when: metadata of
-    the endpoints that it is for; the others are spoken to without TLS.
+    the endpoints that it is for; the others are spoken to without TLS. unavailable: why no connection can be made.
     """
 
-    __slots__ = ("context", "names", "patience", "server_name", "when")
+    __slots__ = ("context", "names", "patience", "server_name", "unavailable", "when")
 
     def __init__(
         self,
@@ -53,12 +59,14 @@ class ClientTls:
         patience: float = 10.0,
         names: Collection[str] = (),
         when: Mapping[str, str] | None = None,
+        unavailable: str = "",
     ) -> None:
         self.context = context
         self.server_name = server_name
         self.patience = patience
         self.names = frozenset(names)
         self.when = dict(when or {})
+        self.unavailable = unavailable
 
     def meant_for(self, metadata: Mapping[str, str]) -> bool:
         return all(metadata.get(key) == value for key, value in self.when.items())
@@ -91,7 +99,9 @@ class TlsTransport:
             self._tls = side.context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         else:
             self._tls = side.context.wrap_bio(self._incoming, self._outgoing, server_hostname=side.server_name or host)
-        self._names = frozenset() if isinstance(side, ServerTls) else side.names
+        self._names = side.names
+        self._may_show_none = isinstance(side, ServerTls) and side.context.verify_mode is not ssl.CERT_REQUIRED
+        self._unavailable = "" if isinstance(side, ServerTls) else side.unavailable
         self._clock = clock
         self._patience = side.patience
         self._failed: Owner | None = failed
@@ -104,6 +114,9 @@ class TlsTransport:
 
     def makeConnection(self, transport: Wire) -> None:
         self.transport = transport
+        if self._unavailable:
+            self._fail(self._unavailable, False)
+            return
         self._timer = self._clock.callLater(self._patience, self._too_late)
         self._shake()
 
@@ -172,9 +185,12 @@ class TlsTransport:
             self._flush()  # an alert says why
             self._fail(f"TLS handshake: {reason_of(error)}", False)
             return
-        if self._names and (missing := _missing_name(self._tls.getpeercert() or {}, self._names)):
-            self._fail(f"TLS handshake: {missing}", False)
-            return
+        certificate = self._tls.getpeercert() if self._names else None
+        if self._names and (certificate or not self._may_show_none):
+            missing = _missing_name(certificate or {}, self._names)
+            if missing:
+                self._fail(f"TLS handshake: {missing}", False)
+                return
         self._stop_timer()
         self._failed = None  # as it points back here, by way of `inner`
         self._flush()
@@ -360,10 +376,14 @@ def _pairs(found: object) -> Iterator[tuple[str, str]]:
 
 
 def _missing_name(certificate: Mapping[str, object], wanted: frozenset[str]) -> str:
-    """What is wrong with a server's certificate, '' for nothing: one of its URIs or DNS names must be wanted."""
+    """
+    What is wrong with a certificate, '' for nothing: one of its URIs or DNS names must be wanted, or begin with one
+    that ends in `*`.
+    """
     found = [name.lower() if kind == "DNS" else name for kind, name in _pairs(certificate.get("subjectAltName"))
              if kind in ("DNS", "URI")]  # fmt: skip
-    if not wanted.isdisjoint(found):
+    prefixes = tuple(one[:-1] for one in wanted if one.endswith("*"))
+    if not wanted.isdisjoint(found) or any(name.startswith(prefixes) for name in found):
         return ""
     has = ", ".join(found[:5]) or "none"
     return f"certificate refused: it has none of the subject_alt_names {', '.join(sorted(wanted))}; it has {has[:500]}"

@@ -114,6 +114,21 @@ class Listening:
                 os.unlink(self.address.host)
 
 
+_IP_BIND_ADDRESS_NO_PORT = 24
+"""Of Linux's netinet/in.h; the socket module does not have it."""
+
+
+def _bind(sock: socket.socket, source: str) -> int:
+    """Have a socket connect from an address of this host. Return the number of the error, 0 for none."""
+    try:
+        # The port is chosen as the connection is made: bound to one, all that there are would soon be used up.
+        sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+        sock.bind((source, 0))
+    except OSError as error:  # no address of this host, or of another family
+        return error.errno or errno.EADDRNOTAVAIL
+    return 0
+
+
 class _Connecting:
     """A socket on its way: connected, refused, or out of time, whichever comes first."""
 
@@ -195,18 +210,18 @@ class Network:
             raise
         return Listening(self, where, sock, accepted)
 
-    def connect(self, where: Address, protocol: ConnectingProtocol, timeout: float) -> None:
-        """timeout: seconds, name look-up excluded (the resolver has its own)."""
+    def connect(self, where: Address, protocol: ConnectingProtocol, timeout: float, source: str = "") -> None:
+        """timeout: seconds, name look-up excluded (the resolver has its own); source: the own address, '' for any."""
         if where.literal:
-            self._connect(where, protocol, timeout)
+            self._connect(where, protocol, timeout, source)
             return
         resolved = self._names.resolve(where.host)
         resolved.addCallbacks(
-            lambda host: self._connect(where._replace(host=host), protocol, timeout),
+            lambda host: self._connect(where._replace(host=host), protocol, timeout, source),
             lambda failure: protocol.connectionFailed(f"{where.host}: {failure.getErrorMessage()}", False),
         )
 
-    def _connect(self, where: Address, protocol: ConnectingProtocol, timeout: float) -> None:
+    def _connect(self, where: Address, protocol: ConnectingProtocol, timeout: float, source: str) -> None:
         peer = address.show(where.sockaddr)
         try:
             sock = socket.socket(where.family, socket.SOCK_STREAM)
@@ -217,7 +232,8 @@ class Network:
         sock.setblocking(False)
         if where.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        code = sock.connect_ex(where.sockaddr)
+        own = source if where.family != socket.AF_UNIX else ""
+        code = (_bind(sock, own) if own else 0) or sock.connect_ex(where.sockaddr)
         if code in (0, errno.EINPROGRESS):
             _Connecting(self, sock, peer, protocol, timeout)
             return

@@ -119,7 +119,7 @@ class MemoryNetwork:
         self.upstreams: list[Wire] = []
         self.accept = True
 
-    def connect(self, where: address.Address, protocol: ConnectingProtocol, timeout: float) -> None:
+    def connect(self, where: address.Address, protocol: ConnectingProtocol, timeout: float, source: str = "") -> None:
         self.dialled.append((address.show(where.sockaddr), protocol))
         if self.accept:
             self.clock.callLater(0, self.establish, protocol, address.show(where.sockaddr))

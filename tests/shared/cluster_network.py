@@ -12,5 +12,5 @@ class Network:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
 
-    def connect(self, where: Address, protocol: ConnectingProtocol, timeout: float) -> None:
+    def connect(self, where: Address, protocol: ConnectingProtocol, timeout: float, source: str = "") -> None:
         raise AssertionError("a cluster connects to nothing by itself")

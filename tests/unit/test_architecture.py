@@ -222,6 +222,7 @@ def test_nothing_is_called_by_a_word_that_says_nothing() -> None:
 
 EXCEPTIONS: dict[str, str] = {
     "metaproxy.proxy.connection": "test_transport.py shows it over real sockets",
+    "metaproxy.envoy.extensions.istio": "test_extensions_listener_filters.py shows it",
     "metaproxy.proxy.undecided": "what test_detection.py and test_chain_choice.py have in common",
     "metaproxy.proxy.exchange_facts": "what an exchange is asked; test_exchange.py asks it",
     "metaproxy.telemetry.roles": "holds no behaviour: what telemetry reads of the proxy",

@@ -52,6 +52,23 @@ class Ip(Leaf[str]):
         return variable({"type": "string"}, definitions)
 
 
+class Host(Leaf[str]):
+    """An address of a host, without a port; empty where there is a default."""
+
+    def parse(self, node: Node) -> str:
+        value = text(node)
+        try:
+            return str(ipaddress.ip_address(value)) if value else ""
+        except ValueError:
+            raise ValueError(f"{value!r} is no address of a host; write one such as 127.0.0.6") from None
+
+    def words(self) -> str:
+        return "an address without a port"
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        return variable({"type": "string"}, definitions)
+
+
 class Address(Leaf[str]):
     """port: the least one that is allowed; 0 asks the system for a free one."""
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from metaproxy.config.schema.addresses import Address, UrlPath
+from metaproxy.config.schema.addresses import Address, Host, UrlPath
 from metaproxy.config.schema.names import Hidden, Name, Reference
 from metaproxy.config.schema.numbers import Decimal, Duration, Flag, Share, Whole
 from metaproxy.config.schema.reading import Use
@@ -61,6 +61,7 @@ class Connections(Section):
     idle_timeout: Seconds = option(Duration(), "One without a request for so long is closed; 0: never.", "5m")
     max_age: Seconds = option(Duration(), "One that is older takes no new request; 0 for no limit.", "0s")
     max_requests: int = option(Whole(), "One that carried so many takes no new one; 0 for no limit.", 0)
+    source: str = option(Host(), "The address of this host that they come from.", "", "the system's choice")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

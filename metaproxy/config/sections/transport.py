@@ -43,6 +43,13 @@ class ServerTls(Section):
     require_client_certificate: bool = option(
         Flag(), "Refuse clients without one that `client_ca` signed; else it is checked if it is there.", False
     )
+    client_names: tuple[str, ...] = option(
+        ListOf(Text(2048), 1, alone=True),
+        "URIs (SPIFFE) and DNS names: a client's certificate must have one of them as an alternative name; "
+        "`spiffe://cluster.local/*` for all that begin so.",
+        (),
+        "any that `client_ca` signed",
+    )
     min_version: str = option(Choice("1.2", "1.3"), "Of TLS.", "1.2")
     ciphers: str = option(Text(empty=True), "Of TLS 1.2, in OpenSSL's words.", "", "those of Python")
     alpn: tuple[str, ...] = option(ListOf(Text(255)), "Protocols to agree on, the preferred one first.", ())
@@ -59,8 +66,8 @@ class ClientTls(Section):
     )
     subject_alt_names: tuple[str, ...] = option(
         ListOf(Text(2048), 1, alone=True),
-        "URIs (SPIFFE) and DNS names: a server's certificate must have one of them, exactly so, as an alternative "
-        "name. `server_name` is then only what it is asked for.",
+        "URIs (SPIFFE) and DNS names: a server's certificate must have one of them as an alternative name, exactly so, "
+        "or begin with it where it ends in `*`. `server_name` is then only what it is asked for.",
         (),
         "`server_name` decides",
     )
@@ -73,7 +80,16 @@ class ClientTls(Section):
         {},
         "every endpoint",
     )
+    unavailable: str = option(
+        Text(1024, empty=True),
+        "Why there can be no TLS now: every connection that needs it fails with this text, and none is made without. "
+        "Written by sources whose certificates have not come.",
+        "",
+    )
     verify: bool = option(Flag(), "Check the servers' certificates; without it anybody can be the server.", True)
+    verify_name: bool = option(
+        Flag(), "Check as well that the certificate names the server; else whoever `ca` signed is taken for it.", True
+    )
     min_version: str = option(Choice("1.2", "1.3"), "Of TLS.", "1.2")
     ciphers: str = option(Text(empty=True), "Of TLS 1.2, in OpenSSL's words.", "", "those of Python")
 

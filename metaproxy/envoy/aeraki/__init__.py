@@ -1,5 +1,6 @@
 """
-Aeraki's messages, `aeraki.meta_protocol_proxy.*` and `aeraki.meta_protocol.codec.*`, in protobuf's default pool.
+Aeraki's messages, `aeraki.meta_protocol_proxy.*` and `aeraki.meta_protocol.codec.*`, and one of Istio's, in protobuf's
+default pool.
 
 Lives here: `load`. Does not: the messages themselves (protos/, of which `make protos` makes aeraki.binpb).
 """
@@ -13,7 +14,9 @@ from importlib.resources import files
 from google.protobuf import descriptor_pb2, descriptor_pool
 
 PACKAGE = "aeraki."
-"""What the full names of these messages begin with."""
+"""What the full names of Aeraki's messages begin with."""
+ISTIO = "envoy.tcp.metadataexchange.config"
+"""The package of Istio's."""
 
 
 @cache

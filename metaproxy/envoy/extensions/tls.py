@@ -17,6 +17,8 @@ from metaproxy.envoy.tables import DOWNSTREAM_SOCKETS, UPSTREAM_SOCKETS, Context
 
 _TLS = "envoy.extensions.transport_sockets.tls.v3"
 _RAW = "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"
+PEER_EXCHANGE = "istio-peer-exchange"
+"""Of Istio: under it both sides first tell who they are. It is never agreed to, so that nobody has to."""
 _VERSIONS = {"TLS_AUTO": "", "TLSv1_2": "1.2", "TLSv1_3": "1.3"}
 
 
@@ -47,10 +49,7 @@ def downstream(config: Fields, context: Context) -> Plain | None:
     for validation in validations(common, context):
         plain["client_ca"] = path_of(validation.message_at("trusted_ca"), "an authority") or plain.get("client_ca")
         validation.ignore("watched_directory")
-        for name in ("match_typed_subject_alt_names", "match_subject_alt_names"):
-            if validation.given(name):
-                text = "metaproxy takes every certificate of client_ca; say in an RBAC filter which names are let in"
-                validation.unhonoured(name, text)
+        plain["client_names"] = [*_wanted(plain.get("client_names")), *_alternative_names(validation)]
     if config.flag("require_client_certificate"):
         plain["require_client_certificate"] = True
     return without_empty(plain)
@@ -81,8 +80,7 @@ def upstream(config: Fields, context: Context) -> Plain | None:
         if plain.pop("subject_alt_names", None):
             context.report.unhonoured(common.path, "names are checked only with trusted_ca or system_root_certs")
     elif plain.get("verify") is not False and not plain.get("subject_alt_names") and not named:
-        text = "metaproxy also checks that a server's certificate names the server; Envoy checks its authority alone"
-        context.report.warn(config.path, text)
+        plain["verify_name"] = False  # Envoy checks the authority alone
     return without_empty(plain) or {"verify": True}  # an empty section would be none, and so no TLS
 
 
@@ -97,11 +95,20 @@ def _server(validation: Fields) -> Plain:
         validation.unhonoured("system_root_certs", "metaproxy trusts those of trusted_ca alone")
     if validation.choice("trust_chain_verification") == "ACCEPT_UNTRUSTED":
         plain["verify"] = False
-    names = [*_typed_names(validation.each("match_typed_subject_alt_names"))]
-    names += [one for matcher in validation.each("match_subject_alt_names") if (one := _exact(matcher))]
+    names = _alternative_names(validation)
     if names:
         plain["subject_alt_names"] = names
     return plain
+
+
+def _wanted(found: object) -> list[str]:
+    return [str(one) for one in found] if isinstance(found, list) else []
+
+
+def _alternative_names(validation: Fields) -> list[str]:
+    """Names of which the other side's certificate must have one; with a `*` at the end: that begin so."""
+    names = [*_typed_names(validation.each("match_typed_subject_alt_names"))]
+    return names + [one for matcher in validation.each("match_subject_alt_names") if (one := _exact(matcher))]
 
 
 def _typed_names(matchers: Iterable[Fields]) -> Iterable[str]:
@@ -109,18 +116,20 @@ def _typed_names(matchers: Iterable[Fields]) -> Iterable[str]:
         kind = matcher.choice("san_type")
         inner = matcher.message_at("matcher")
         if kind not in ("DNS", "URI"):
-            matcher.unhonoured("san_type", f"metaproxy compares names of the types DNS and URI, not {kind}")
+            matcher.leave("matcher")
+            matcher.essential("san_type", f"metaproxy compares names of the types DNS and URI, not {kind}")
         elif inner is not None and (name := _exact(inner)):
             yield name
 
 
 def _exact(matcher: Fields) -> str:
     which = matcher.which("match_pattern")
-    if which != "exact":
-        matcher.unhonoured(which or "exact", "metaproxy compares alternative names exactly; write exact")
+    if which not in ("exact", "prefix"):
+        text = "metaproxy compares alternative names with whole ones or what they begin with; write exact or prefix"
+        matcher.essential(which or "exact", text)
         return ""
     matcher.ignore("ignore_case")  # DNS names are compared so in any case, URIs never
-    return matcher.text("exact")
+    return matcher.text("exact") if which == "exact" else matcher.text("prefix") + "*"
 
 
 # -- what both have
@@ -128,7 +137,7 @@ def _exact(matcher: Fields) -> str:
 
 def parameters(common: Fields) -> Plain:
     """Versions, ciphers and ALPN."""
-    plain: Plain = {"alpn": common.texts("alpn_protocols")}
+    plain: Plain = {"alpn": [name for name in common.texts("alpn_protocols") if name != PEER_EXCHANGE]}
     params = common.message_at("tls_params")
     if params is not None:
         least, most = params.choice("tls_minimum_protocol_version"), params.choice("tls_maximum_protocol_version")

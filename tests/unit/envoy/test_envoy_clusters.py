@@ -6,6 +6,8 @@ import pytest
 from envoy_messages import cluster, errors, warnings
 
 from metaproxy.envoy.message_types import url
+from metaproxy.envoy.report import Report
+from metaproxy.envoy.tables import Context
 
 STATIC = """
 name: demo
@@ -70,7 +72,11 @@ def test_a_field_becomes_a_key(text: str, key: str, value: object) -> None:
 @pytest.mark.parametrize(
     ("text", "path"),
     [
-        ("upstream_bind_config: {source_address: {address: 127.0.0.1, port_value: 0}}", "upstream_bind_config"),
+        (
+            "upstream_bind_config: {source_address: {address: 127.0.0.1, port_value: 7}}",
+            "upstream_bind_config.source_address.port_value",
+        ),
+        ("filters: [{name: acme.magic}]", "filters[0]"),
         ("per_connection_buffer_limit_bytes: 1024", "per_connection_buffer_limit_bytes"),
         ("preconnect_policy: {per_upstream_preconnect_ratio: 2}", "preconnect_policy"),
         ("close_connections_on_host_health_failure: true", "close_connections_on_host_health_failure"),
@@ -118,3 +124,59 @@ def test_a_transport_socket_that_is_not_known_makes_the_cluster_unusable() -> No
     assert outcome.sections == []
     assert len(errors(outcome)) == 1
     assert warnings(outcome) == []
+
+
+MTLS = """
+name: demo
+connect_timeout: 1s
+type: STATIC
+load_assignment: {{cluster_name: demo}}
+filters: [{{name: istio.metadata_exchange}}]
+upstream_bind_config: {{source_address: {{address: 127.0.0.6, port_value: 0}}}}
+transport_socket_matches:
+- name: tlsMode-istio
+  match: {{tlsMode: istio}}
+  transport_socket:
+    name: envoy.transport_sockets.tls
+    typed_config:
+      "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext
+      sni: outbound_.80_._.demo
+      common_tls_context: {0}
+- name: tlsMode-disabled
+  match: {{}}
+  transport_socket:
+    name: envoy.transport_sockets.raw_buffer
+    typed_config: {{"@type": type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer}}
+"""
+FILES = "{validation_context: {trusted_ca: {filename: /ca.pem}}, alpn_protocols: [istio-peer-exchange, istio]}"
+SECRET = "{tls_certificate_sds_secret_configs: [{name: default, sds_config: {ads: {}}}]}"
+
+
+def test_endpoints_that_istio_marks_are_spoken_to_over_tls_from_the_address_that_it_names() -> None:
+    outcome = cluster(MTLS.format(FILES))
+    assert errors(outcome) == []
+    (section,) = outcome.sections
+    assert section["tls"] == {
+        "server_name": "outbound_.80_._.demo", "alpn": ["istio"], "ca": "/ca.pem", "verify_name": False,
+        "when": {"tlsMode": "istio"},
+    }  # fmt: skip
+    assert section["connections"] == {"source": "127.0.0.6"}
+
+
+def test_without_their_certificate_the_others_are_spoken_to_all_the_same() -> None:
+    outcome = cluster(MTLS.format(SECRET), Context(Report(lenient=True)))
+    (section,) = outcome.sections
+    tls = section["tls"]
+    assert isinstance(tls, dict)
+    assert tls["when"] == {"tlsMode": "istio"} and "'default' is not there" in str(tls["unavailable"])
+    assert [need.kind for need in outcome.needs] == ["secrets"]
+
+
+def test_two_kinds_of_tls_are_one_too_many() -> None:
+    text = (
+        MTLS.format(FILES)
+        .replace("match: {}", "match: {tlsMode: other}")
+        .replace("raw_buffer.v3.RawBuffer", "tls.v3.UpstreamTlsContext")
+    )
+    (error,) = errors(cluster(text.replace("envoy.transport_sockets.raw_buffer", "envoy.transport_sockets.tls")))
+    assert "transport_socket_matches[0]" in error

@@ -66,7 +66,7 @@ def test_a_cluster_of_a_subset_has_its_endpoints_from_the_aggregated_stream_and_
     outcome = translated("gateway")[f"outbound|9090|v1|{HELLO}"]
     (section,) = outcome.sections
     assert section["discovery"] == {"eds": f"outbound|9090|v1|{HELLO}"}
-    assert outcome.needs == [Need("endpoints", f"outbound|9090|v1|{HELLO}", "ads")]
+    assert outcome.needs[0] == Need("endpoints", f"outbound|9090|v1|{HELLO}", "ads")
     assert (section["connect_timeout"], section["balancer"]) == (
         "3s", {"name": "ring_hash", "minimum_ring_size": 1024},
     )  # fmt: skip
@@ -76,3 +76,31 @@ def test_a_cluster_of_a_subset_has_its_endpoints_from_the_aggregated_stream_and_
 
 def test_the_cluster_that_refuses_all_has_no_endpoints() -> None:
     assert translated("gateway")["BlackHoleCluster"].sections[0]["endpoints"] == []
+
+
+def test_a_sidecars_outbound_listeners_are_not_bound_and_the_virtual_one_hands_over_to_them() -> None:
+    outcome = translated("sidecar")
+    (cart,) = outcome["10.96.0.77_20880"].sections
+    assert (cart["protocol"], cart["meant_for"]) == ("dubbo", ["10.96.0.77:20880"]) and "listen" not in cart
+    virtual = outcome["virtualOutbound"].sections[-1]
+    assert (virtual["listen"], virtual["hand_over"], virtual["original_destination"]) == (["0.0.0.0:15001"], True, True)
+    assert [chain.get("match") for chain in virtual["chains"]] == [{"port": 15001}, None]  # type: ignore[attr-defined]
+
+
+def test_a_sidecars_inbound_chains_are_listeners_behind_one() -> None:
+    outcome = translated("sidecar")["virtualInbound"]
+    *behind, front = outcome.sections
+    assert front["listen"] == ["0.0.0.0:15006"] and front["original_destination"] is True
+    chains = {chain["listener"]: chain.get("match") for chain in front["chains"]}  # type: ignore[attr-defined]
+    assert {one["name"] for one in behind} == set(chains)
+    assert {"port": 21880, "encrypted": False} in chains.values()
+    assert not any("alpn" in match and match["encrypted"] for match in chains.values()), "no certificate, no mTLS"
+    (aeraki,) = [one for one in behind if chains[one["name"]] == {"port": 21880, "encrypted": False}]
+    assert aeraki["protocol"] == "dubbo"
+
+
+def test_certificates_of_the_agent_are_needed_by_both_directions() -> None:
+    outcome = translated("sidecar")
+    wanted = {Need("secrets", "default", "sds-grpc")}
+    assert wanted <= set(outcome["virtualInbound"].needs)
+    assert wanted <= set(outcome[f"outbound|9090|v1|{HELLO}"].needs)

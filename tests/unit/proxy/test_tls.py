@@ -574,3 +574,40 @@ def test_of_a_cluster_that_is_asked_as_a_service_the_same_holds(chest: Chest) ->
     assert connections.tls_for(Endpoint("127.0.0.1:1", metadata={"tlsMode": "istio"})) is tls
     assert connections.tls_for(Endpoint("127.0.0.1:1")) is None
     assert ConnectionSettings().tls_for(Endpoint("127.0.0.1:1")) is None
+
+
+def test_without_its_certificate_a_connection_that_needs_tls_fails_with_the_reason(chest: Chest) -> None:
+    stage = Stage()
+    stage.cluster.connections.tls = ClientTls(client_context(verify=False), unavailable="no secret 'default'")
+    client = stage.client()
+    stage.say(client, call(7))
+    assert b"no secret 'default'" in client.take()
+    assert stage.network.upstreams[0].take() == b"" and stage.endpoints[0].counts.connect_errors == 1
+
+
+def test_names_that_begin_as_is_asked_for_are_enough(chest: Chest) -> None:
+    stage = named(chest, "spiffe://mesh/ns/demo/*")
+    stage.say(stage.client(), call(7))
+    assert serve(stage, server_context([Pair(*chest.client)])[0]).take() == call(1)
+    stage = named(chest, "spiffe://mesh/ns/other/*")
+    client = stage.client()
+    stage.say(client, call(7))
+    serve(stage, server_context([Pair(*chest.client)])[0])
+    assert b"none of the subject_alt_names" in client.take()
+
+
+@pytest.mark.parametrize(
+    ("names", "allowed"), [(["spiffe://mesh/*"], True), ([SPIFFE], True), (["spiffe://other/*"], False)]
+)
+def test_clients_must_have_one_of_the_names_that_are_asked_for(chest: Chest, names: list[str], allowed: bool) -> None:
+    context, _ = server_context([Pair(*chest.server)], chest.authority.ca, require=True)
+    stage = Stage(tls=ServerTls(context, names=names))
+    connect(stage, client_of(chest, chest.client))
+    assert (stage.listener.counts.tls_errors, len(stage.listener.clients)) == ((0, 1) if allowed else (1, 0))
+
+
+def test_a_client_without_a_certificate_has_no_name_to_look_at_where_it_need_not_show_one(chest: Chest) -> None:
+    context, _ = server_context([Pair(*chest.server)], chest.authority.ca)
+    stage = Stage(tls=ServerTls(context, names=["spiffe://other/*"]))
+    connect(stage, client_of(chest))
+    assert len(stage.listener.clients) == 1

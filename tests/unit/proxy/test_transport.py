@@ -89,6 +89,18 @@ def test_bytes_go_there_and_back(network: Network) -> Any:
 
 
 @pytest_twisted.inlineCallbacks
+def test_a_connection_comes_from_the_address_that_is_asked_for(network: Network) -> Any:
+    peers, where = served(network)
+    client, stranger = Peer(), Peer()
+    network.connect(parse(where), client, 1.0, "127.0.0.6")
+    yield until(lambda: peers)
+    assert peers[0].wire.getPeer().startswith("127.0.0.6:")
+    network.connect(parse(where), stranger, 1.0, "192.0.2.1")
+    yield until(lambda: stranger.failed)
+    assert "EADDRNOTAVAIL" in stranger.failed
+
+
+@pytest_twisted.inlineCallbacks
 def test_a_unix_socket_works_alike_and_a_stale_one_is_replaced(network: Network, tmp_path: Any) -> Any:
     path = tmp_path / "socket"
     with socket.socket(socket.AF_UNIX) as stale:

@@ -1,59 +1,83 @@
-"""Listener filters become keys of the listener."""
+"""Listener filters that metaproxy does by itself, and Istio's network filter that never acts."""
 
 from __future__ import annotations
 
-import pytest
 from envoy_messages import errors, listener
 
-from metaproxy.envoy.message_types import url
+from metaproxy.envoy.translated import Translated
 
-TCP = url("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy")
-CHAIN = f"""
+
+def with_filters(filters: str, before: str = "") -> Translated:
+    return listener(f"""
 name: in
 address: {{socket_address: {{address: 127.0.0.1, port_value: 80}}}}
+listener_filters: [{filters}]
 filter_chains:
 - filters:
-  - name: t
-    typed_config: {{"@type": {TCP}, stat_prefix: s, cluster: a}}
-"""
-PACKAGE = "envoy.extensions.filters.listener"
+  {before}
+  - name: tcp
+    typed_config:
+      "@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy
+      stat_prefix: x
+      cluster: demo
+""")
 
 
-@pytest.mark.parametrize(
-    ("text", "keys"),
-    [
-        ("{name: envoy.filters.listener.original_dst}", {"original_destination": True}),
-        (
-            f'{{name: x, typed_config: {{"@type": {url(f"{PACKAGE}.original_dst.v3.OriginalDst")}}}}}',
-            {"original_destination": True},
-        ),
-        ("{name: envoy.filters.listener.proxy_protocol}", {"proxy_protocol": True}),
-        ("{name: envoy.filters.listener.tls_inspector}", {}),
-        ("{name: envoy.filters.listener.http_inspector}", {}),
-    ],
-)
-def test_a_listener_filter_is_a_key(text: str, keys: dict[str, object]) -> None:
-    outcome = listener(CHAIN + f"listener_filters: [{text}]")
+def test_original_dst_and_proxy_protocol_are_keys_of_the_listener() -> None:
+    outcome = with_filters("{name: envoy.filters.listener.original_dst}, {name: envoy.filters.listener.proxy_protocol}")
     assert errors(outcome) == []
-    section = outcome.sections[0]
-    found = {key: section[key] for key in ("original_destination", "proxy_protocol") if key in section}
-    assert found == keys
+    (section,) = outcome.sections
+    assert (section["original_destination"], section["proxy_protocol"]) == (True, True)
 
 
-def test_the_original_destination_may_be_asked_for_by_the_listener_itself() -> None:
-    outcome = listener(CHAIN + "use_original_dst: true\nper_connection_buffer_limit_bytes: 1000")
+def test_inspectors_need_nothing() -> None:
+    outcome = with_filters(
+        "{name: envoy.filters.listener.tls_inspector}, {name: envoy.filters.listener.http_inspector}"
+    )
     assert errors(outcome) == []
-    assert outcome.sections[0]["original_destination"] is True
-    assert outcome.sections[0]["max_buffered"] == 65536
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "{name: acme.magic}",
-        f'{{name: x, typed_config: {{"@type": {url(f"{PACKAGE}.proxy_protocol.v3.ProxyProtocol")}, '
-        "allow_requests_without_proxy_protocol: true}}",
-    ],
-)
-def test_what_we_have_not_is_named(text: str) -> None:
-    assert len(errors(listener(CHAIN + f"listener_filters: [{text}]"))) == 1
+def test_what_a_proxy_header_says_besides_addresses_is_named() -> None:
+    config = (
+        "typed_config: {'@type': type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol,"
+        " rules: [{tlv_type: 2, on_tlv_present: {key: x}}]}"
+    )
+    (error,) = errors(with_filters(f"{{name: envoy.filters.listener.proxy_protocol, {config}}}"))
+    assert "rules" in error
+
+
+def test_an_unknown_one_makes_the_listener_unusable() -> None:
+    assert "acme" in errors(with_filters("{name: acme}"))[0]
+
+
+def test_istios_metadata_exchange_is_passed_over() -> None:
+    struct = """- name: istio.metadata_exchange
+    typed_config:
+      "@type": type.googleapis.com/udpa.type.v1.TypedStruct
+      type_url: type.googleapis.com/envoy.tcp.metadataexchange.config.MetadataExchange
+      value: {protocol: istio-peer-exchange, enable_discovery: true}"""
+    outcome = with_filters("", struct)
+    assert errors(outcome) == []
+    assert outcome.sections[0]["protocol"] == "tcp"
+
+
+def test_a_listener_that_asks_for_original_destinations_hands_over_and_has_its_chain_for_the_rest() -> None:
+    text = with_filters("")
+    assert errors(text) == []
+    outcome = listener("""
+name: in
+address: {socket_address: {address: 127.0.0.1, port_value: 80}}
+use_original_dst: true
+per_connection_buffer_limit_bytes: 1000
+filter_chains:
+- filters:
+  - name: tcp
+    typed_config:
+      "@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy
+      stat_prefix: x
+      cluster: demo
+""")
+    assert errors(outcome) == []
+    rest, front = outcome.sections
+    assert (front["original_destination"], front["hand_over"]) == (True, True)
+    assert rest["max_buffered"] == 65536

@@ -18,9 +18,9 @@ PAIR = "{certificate_chain: {filename: /c.pem}, private_key: {filename: /k.pem}}
 SDS = "{name: %s, sds_config: {ads: {}, resource_api_version: V3}}"
 
 
-def translated(side: str, text: str, **secrets: str) -> tuple[Any, Context]:
+def translated(side: str, text: str, report: Report | None = None, **secrets: str) -> tuple[Any, Context]:
     found = {name: message(f"{TLS}.Secret", one) for name, one in secrets.items()}
-    context = Context(Report(), Resources(secrets=found))
+    context = Context(report or Report(), Resources(secrets=found))
     fields = Fields(message(f"{TLS}.{side}TlsContext", text), "tls", context.report)
     translate = downstream if side == "Downstream" else upstream
     plain = translate(fields, context)
@@ -29,13 +29,13 @@ def translated(side: str, text: str, **secrets: str) -> tuple[Any, Context]:
 
 
 def server(common: str, more: str = "", **secrets: str) -> Any:
-    plain, context = translated("Downstream", f"common_tls_context: {{{common}}}\n{more}", **secrets)
+    plain, context = translated("Downstream", f"common_tls_context: {{{common}}}\n{more}", None, **secrets)
     assert errors(context.report) == []
     return plain
 
 
 def client(common: str, more: str = "", **secrets: str) -> Any:
-    plain, context = translated("Upstream", f"common_tls_context: {{{common}}}\n{more}", **secrets)
+    plain, context = translated("Upstream", f"common_tls_context: {{{common}}}\n{more}", None, **secrets)
     assert errors(context.report) == []
     return plain
 
@@ -119,7 +119,8 @@ def test_without_an_authority_nothing_is_checked_as_in_envoy() -> None:
 
 
 def test_the_systems_authorities() -> None:
-    assert client("validation_context: {system_root_certs: {}}", "sni: a.b") == {"server_name": "a.b"}
+    found = client("validation_context: {system_root_certs: {}}", "sni: a.b")
+    assert found == {"server_name": "a.b", "verify_name": False}, "Envoy looks at no name that it is not given"
 
 
 def test_tls_that_says_nothing_else_is_still_tls() -> None:
@@ -153,8 +154,8 @@ def test_a_proxy_may_show_a_certificate_of_its_own() -> None:
         (
             "Downstream",
             f"common_tls_context: {{tls_certificates: [{PAIR}], validation_context: {{trusted_ca: {{filename: /a}}, "
-            "match_typed_subject_alt_names: [{san_type: URI, matcher: {exact: x}}]}}",
-            "match_typed_subject_alt_names",
+            "match_typed_subject_alt_names: [{san_type: EMAIL, matcher: {exact: x}}]}}",
+            "san_type",
         ),
         ("Downstream", f"common_tls_context: {{tls_certificates: [{PAIR}]}}\nrequire_sni: true", "require_sni"),
     ],
@@ -163,3 +164,27 @@ def test_what_is_not_there_is_named(side: str, text: str, path: str) -> None:
     _, context = translated(side, text)
     (error,) = errors(context.report)
     assert path in error
+
+
+def test_names_of_clients_are_compared_whole_or_by_what_they_begin_with() -> None:
+    text = f"""common_tls_context:
+      tls_certificates: [{PAIR}]
+      alpn_protocols: [istio-peer-exchange, h2]
+      validation_context:
+        trusted_ca: {{filename: /a}}
+        match_subject_alt_names: [{{prefix: "spiffe://cluster.local/"}}, {{exact: a.example.org}}]
+    """
+    plain, context = translated("Downstream", text)
+    assert errors(context.report) == [] and plain is not None
+    assert plain["client_names"] == ["spiffe://cluster.local/*", "a.example.org"]
+    assert plain["alpn"] == ["h2"], "istio-peer-exchange is never agreed to"
+
+
+@pytest.mark.parametrize("matcher", ["{suffix: x}", "{safe_regex: {regex: x}}"])
+def test_names_that_cannot_be_compared_keep_everybody_out_also_where_the_report_is_lenient(matcher: str) -> None:
+    text = f"""common_tls_context:
+      tls_certificates: [{PAIR}]
+      validation_context: {{trusted_ca: {{filename: /a}}, match_subject_alt_names: [{matcher}]}}
+    """
+    with pytest.raises(Unusable):
+        translated("Downstream", text, Report(lenient=True))
