@@ -124,7 +124,7 @@ def test_the_systems_authorities() -> None:
 
 
 def test_tls_that_says_nothing_else_is_still_tls() -> None:
-    assert client("validation_context: {system_root_certs: {}}") == {"verify": True}
+    assert client("validation_context: {system_root_certs: {}}") == {"verify_name": False}
 
 
 def test_a_proxy_may_show_a_certificate_of_its_own() -> None:
