@@ -116,7 +116,7 @@ def _outcome(example: Example, plain: object, before: Result, field: FieldDescri
         _drop_others(target, field)
         after = translated(example.root, made(example.root, changed))
     keys = tuple(sorted(_differences(before.plain, after.plain, "")))
-    found = sorted(after.findings - before.findings, key=lambda one: (one.severity is not Severity.WARNING, one.path))
+    found = sorted(after.findings - before.findings, key=_order)
     said = [one for one in found if not (is_there and one.severity is Severity.INVALID)]
     text = _shortened(next((one.text for one in said), ""))
     if said and said[0].severity is Severity.INVALID:
@@ -125,6 +125,11 @@ def _outcome(example: Example, plain: object, before: Result, field: FieldDescri
     text = text or NOTES.get(f"{example.type.rpartition('.')[2]}.{field.name}", "")
     inert = (example.type, field.name) in after.inert or bool(after.inert - before.inert)
     return Outcome(field.name, _short(keys), text, inert)
+
+
+def _order(finding: Finding) -> tuple[bool, str, str]:
+    """Warnings first. The same in each run: findings are in sets."""
+    return finding.severity is not Severity.WARNING, finding.path, finding.text
 
 
 def _shortened(text: str) -> str:
