@@ -7,6 +7,7 @@ of a source (`sources`), what a configuration means (`check`, `build`), what run
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -29,6 +30,7 @@ from metaproxy.app.sources import Refusals, Source, count_of, file_stamp, is_ope
 from metaproxy.config import model
 from metaproxy.config.build import Builder
 from metaproxy.config.check import Problem, check, plugin_folders
+from metaproxy.config.made import check_made
 from metaproxy.config.masking import as_data
 from metaproxy.config.named_files import Confinement, NamedFile, named_files
 from metaproxy.config.schema.load import Loader, Scalar, load_own, read
@@ -134,10 +136,14 @@ class Application(Service):
         stamps = stamps_of(whole, stamps)
         checked = source.text is not None and not self._parts
         lines = [] if checked else clashes(config, self._parts) or self._wrong(whole, plugins)
+        warnings = config.warnings
+        if not lines and source.text is None:
+            problems, odd = check_made(config, plugins, self._builder.injected, os.environ)
+            lines, warnings = [f"{one.path}: {one.text}" for one in problems], tuple(odd)
         if not lines:
             before = self._registry.copy()
             self._registry.take(plugins)
-            lines = self._run(whole, stamps, config.warnings)
+            lines = self._run(whole, stamps, warnings)
             if lines:
                 self._registry.take(before)
             else:

@@ -294,6 +294,13 @@ class Reading:
         self._made[id(use)] = _MadePlugin(use, at, entries, factory, interface)
         return use
 
+    def adopt(self, use: Use, interface: InterfaceClass, node: Node, entries: Mapping[str, Node]) -> None:
+        """A plugin of a configuration that never was read stands at a node. Raises Refused as `use` does."""
+        known = self.use(interface, use.name, node, entries, use.options)
+        made = self._made[id(known)]
+        if isinstance(made, _MadePlugin):
+            self._made[id(use)] = _MadePlugin(use, node, entries, made.factory, interface)
+
     @property
     def folders(self) -> list[Path]:
         """From which plugins come, those of the command line included."""

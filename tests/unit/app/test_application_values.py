@@ -76,8 +76,9 @@ def test_what_a_value_leaves_as_it_was_keeps_its_connections_and_counts(stand: S
             config(filters=(Use("local_rate_limit", {"limt": 5}),)),
             "xds: listeners['front'].filters[0].local_rate_limit",
         ),
+        (config(tracing=model.ListenerTracing()), "xds: listeners['front'].tracing: nothing says where spans go"),
     ],
-    ids=["a cluster that is not there", "a protocol that is not there", "an option that is not there"],
+    ids=["a cluster that is not there", "a protocol that is not there", "an option that is not there", "a rule"],
 )
 def test_a_value_that_is_wrong_is_refused_with_its_place_and_the_one_before_stays_in_force(
     stand: Stand, wrong: model.Config, line: str
