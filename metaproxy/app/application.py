@@ -128,6 +128,7 @@ class Application(Service):
         source: the name of a source of values, such as that of an API, whose configurations are checked here; or what
         is known of a text that was checked already.
         """
+        self.slices.enter()
         source = source if isinstance(source, Source) else Source(source)
         config = replace(config, source=source.name)
         stamps = source.stamps or stamps_of(config)  # before files are read: a later change is seen at the next look
@@ -172,6 +173,7 @@ class Application(Service):
         return self._with_parts({name: part for name, part in self._parts.items() if name != source}, source, ())
 
     def _with_parts(self, parts: dict[str, Part], source: str, warnings: Iterable[Problem]) -> list[str]:
+        self.slices.enter()
         if not self.applied:
             return [f"{source}: no configuration is in force that it could be added to"]
         whole = together(self._base, parts)

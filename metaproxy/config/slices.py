@@ -131,6 +131,11 @@ class Slices:
     def busy(self) -> bool:
         return self._worker is not None or bool(self._waiting)
 
+    def enter(self) -> None:
+        """Called by what may only be done by one piece of work at a time. Raises RuntimeError within another one."""
+        if self._worker is not None and getattr(_current, "worker", None) is not self._worker:
+            raise RuntimeError("other work is under way in slices, and waits: run this one in slices as well")
+
     def run(self, work: Callable[[], T]) -> Deferred[T]:
         """Fires with what the work returns, or fails with what it raises; at once if it takes less than a slice."""
         done: Deferred[T] = Deferred()

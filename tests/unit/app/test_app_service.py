@@ -72,6 +72,21 @@ def test_ready_waits_for_the_first_endpoints_and_not_for_later_ones() -> None:
     assert stage.service.ready
 
 
+def test_ready_waits_for_the_endpoints_of_what_a_source_gives_that_is_waited_for() -> None:
+    stage = Running()
+    given: list[bool] = []
+    stage.service.conditions.append(lambda: bool(given))
+    stage.put("a", clusters=False)
+    assert not stage.service.ready
+    cold = SimpleNamespace(warm=False, start=lambda cluster, network: None, stop=lambda: None, changed=lambda: None)
+    stage.cluster.monitors = (cold,)
+    stage.put("a")
+    given.append(True)
+    assert not stage.service.ready
+    cold.warm = True
+    assert stage.service.ready
+
+
 def test_a_listener_that_is_gone_lets_its_clients_finish() -> None:
     stage = Running()
     stage.put("a")

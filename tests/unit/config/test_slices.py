@@ -108,6 +108,26 @@ def test_what_that_step_raises_reaches_the_work() -> None:
     assert fired(Slices(Clock()).run(work)) == ["caught"]
 
 
+def test_what_is_done_by_one_piece_of_work_at_a_time_is_refused_while_another_waits_and_not_within_it() -> None:
+    turns = Turns()
+    slices = Slices(turns, 0.0, 0.0)
+    slices.enter()
+
+    def work() -> str:
+        checkpoint()
+        slices.enter()
+        return "done"
+
+    found = fired(slices.run(work))
+    assert found == []
+    with pytest.raises(RuntimeError, match="run this one in slices as well"):
+        slices.enter()
+    while not found:
+        turns.turn()
+    assert found == ["done"]
+    slices.enter()
+
+
 def test_outside_of_slices_both_are_plain_calls() -> None:
     checkpoint()
     assert in_reactor(lambda: 3) == 3
