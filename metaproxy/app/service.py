@@ -305,7 +305,9 @@ class ProxyService(Service):
         for (listener, _), one in moved.items():
             listener.take(one)
         for listener in touched:
-            listener.sockets = {where: one for (owner, where), one in sockets.items() if owner is listener}
+            listener.sockets = {}
+        for (listener, where), one in sockets.items():
+            listener.sockets[where] = one
         for one in spare.values():
             one.close()
         for name, listener in listeners.items():

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from metaproxy.config import model
@@ -80,7 +81,7 @@ class _Known:
 
     def __init__(self, codec: Keys, more: Sequence[str] = (), opened: bool = False, lenient: bool = False) -> None:
         self._name = codec.name
-        self._own = [key for key in (*codec.keys, *ALWAYS) if "<" not in key]
+        self._own = tuple(key for key in (*codec.keys, *ALWAYS) if "<" not in key)
         self._known = frozenset((*self._own, *more))
         self._families = tuple(key[:at] for key in codec.keys if (at := key.find("<")) > 0)
         says = getattr(codec, "open_keys", None)
@@ -92,11 +93,11 @@ class _Known:
         for key, node, condition in asked:
             if key in self._known and condition is not None:
                 self._check_values(key, node, condition, reading)
-            if key.startswith(FACTS) and key not in _FACTS and get_close_matches(key, _FACTS, 1, _NEAR):
+            if key.startswith(FACTS) and key not in _FACTS and _is_near(key, _FACTS):
                 reading.problem(node, f"no connection has {key!r}; {near(key, _FACTS, 'fact')}")
             if key in self._known or key.startswith((*FACTS, *self._families)):
                 continue
-            is_near = bool(get_close_matches(key, self._own, 1, _NEAR))
+            is_near = _is_near(key, self._own)
             if self._closed:
                 report = reading.problem if is_near or not self._lenient else reading.warn
                 report(node, f"{self._name} has no key {key!r}; {near(key, self._own, 'key')}")
@@ -109,6 +110,12 @@ class _Known:
                 reading.problem(node, f"{key} is never {value!r}; write {value.upper()!r}")
             elif key == "kind" and value not in KIND_NAMES:
                 reading.problem(node, f"{key} is never {value!r}; {near(value, KIND_NAMES, 'kind')}")
+
+
+@lru_cache(1024)
+def _is_near(key: str, known: tuple[str, ...]) -> bool:
+    """Whether a key is nearly one of those that are known; a thousand routes ask for the same few."""
+    return bool(get_close_matches(key, known, 1, _NEAR))
 
 
 # -- what asks for keys

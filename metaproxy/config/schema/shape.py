@@ -86,9 +86,17 @@ def _shown(default: object, value: object) -> str:
     return f"`{str(default).lower() if isinstance(default, bool) else default}`"
 
 
+_options: dict[type, dict[str, Option]] = {}
+"""What `options` found."""
+
+
 def options(section: type[Section]) -> dict[str, Option]:
     """The keys of a section, in the order of the model."""
-    return {one.name: one.metadata["option"] for one in fields(section) if "option" in one.metadata}
+    known = _options.get(section)
+    if known is None:
+        found = {one.name: one.metadata["option"] for one in fields(section) if "option" in one.metadata}
+        known = _options[section] = found
+    return known
 
 
 def about(section: type[Section]) -> str:
