@@ -318,11 +318,11 @@ def _request_template(spec: model.Route) -> Template | None:
     mutations = spec.request or model.Mutations()
     set = {**mutations.set, **({"host": rewrite.host} if rewrite.host is not None else {})}
     path = compile_rewrite(rewrite.path.regex, rewrite.path.to) if rewrite.path is not None else None
-    return RewritingTemplate(set, tuple(mutations.remove), path)
+    return RewritingTemplate(set, tuple(mutations.remove), mutations.append, mutations.add, path=path)
 
 
 def _template(spec: model.Mutations | None) -> Template | None:
-    return Template(spec.set, tuple(spec.remove)) if spec is not None else None
+    return Template(spec.set, tuple(spec.remove), spec.append, spec.add) if spec is not None else None
 
 
 def _reply(spec: model.Reply) -> RouteReply:

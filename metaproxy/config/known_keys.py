@@ -136,8 +136,9 @@ def _by_mutations(listener: model.Listener, reading: Reading) -> Iterator[Asked]
     for route in listener.routes:
         for mutations in (route.request, route.response):
             if mutations is not None:
-                for key in mutations.set:
-                    yield Asked(key, _within(reading.at(mutations, "set"), (key,)))
+                for name in ("set", "append", "add"):
+                    for key in getattr(mutations, name):
+                        yield Asked(key, _within(reading.at(mutations, name), (key,)))
                 for place, key in enumerate(mutations.remove):
                     yield Asked(key, _within(reading.at(mutations, "remove"), (place,)))
 

@@ -8,7 +8,6 @@ of paths and hosts (`http_routes`).
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 from metaproxy.envoy.fields import Fields
 from metaproxy.envoy.http_matching import key_of
@@ -41,19 +40,25 @@ class Changes:
     def __init__(self, grpc: bool = False) -> None:
         self._grpc = grpc
         self._set: dict[str, str] = {}
+        self._append: dict[str, str] = {}
+        self._add: dict[str, str] = {}
         self._removed: list[str] = []
 
     def then(self, fields: Fields, side: str) -> None:
         """One level more: a route configuration, a virtual host, a route or a weighted cluster."""
         for name in fields.texts(f"{side}_headers_to_remove"):
             key = key_of(name, self._grpc)
-            self._set.pop(key, None)
+            self._forget(key)
             if key not in self._removed:
                 self._removed.append(key)
         for option in fields.each(f"{side}_headers_to_add"):
-            self._add(option)
+            self._take(option)
 
-    def _add(self, option: Fields) -> None:
+    def _forget(self, key: str) -> None:
+        for values in (self._set, self._append, self._add):
+            values.pop(key, None)
+
+    def _take(self, option: Fields) -> None:
         header = option.message_at("header")
         if header is None:
             option.require("header")
@@ -64,28 +69,43 @@ class Changes:
         if not name:
             header.report.invalid(header.path, "key is missing")
             return
-        key, action = key_of(name, self._grpc), _action(option)
-        text = f"metaproxy sets a header, whatever there was; write append_action: {_OVERWRITE}"
-        if action in (_APPEND, "ADD_IF_ABSENT") and key not in self._removed:
-            option.unhonoured("append_action", text)
-        elif action == "OVERWRITE_IF_EXISTS":
-            option.unhonoured("append_action", text)
-            return
-        if action in (_APPEND, "ADD_IF_ABSENT") and key in self._set:
-            if action == "ADD_IF_ABSENT":
-                return
-            self._set[key] = f"{self._set[key]}, {filled(value, header)}"
-            return
-        self._set[key] = filled(value, header)
+        key, action, value = key_of(name, self._grpc), _action(option), filled(value, header)
+        if action == _OVERWRITE:
+            self._forget(key)
+            self._set[key] = value
+        elif action == _APPEND:
+            self._behind(key, value, option)
+        elif action == "ADD_IF_ABSENT":
+            if key in self._removed:
+                self._set.setdefault(key, value)
+            elif key not in self._set and key not in self._append:
+                self._add.setdefault(key, value)
+        else:
+            option.unhonoured("append_action", "metaproxy sets a header that is there together with one that is not")
+
+    def _behind(self, key: str, value: str, option: Fields) -> None:
+        if key == "set-cookie":
+            option.unhonoured("append_action", "set-cookie is no list: its lines can't be put behind each other")
+        elif key in self._add:
+            option.unhonoured("append_action", "a header that is added where there is none gets nothing behind it")
+        elif key in self._set:
+            self._set[key] = f"{self._set[key]}, {value}"
+        elif key in self._removed:
+            self._set[key] = value
+        else:
+            self._append[key] = f"{self._append[key]}, {value}" if key in self._append else value
 
     def plain(self) -> Plain:
         """As `request:` or `response:`."""
-        found: Plain = {}
-        if self._set:
-            found["set"] = dict(self._set)
+        parts = {"set": self._set, "append": self._append, "add": self._add}
+        found: Plain = {key: dict(values) for key, values in parts.items() if values}
         if self._removed:
             found["remove"] = list(self._removed)
         return found
+
+    def of_an_answer(self) -> Plain:
+        """Those of an answer of the proxy's own, which has none before."""
+        return {**self._add, **self._append, **self._set}
 
 
 def _action(option: Fields) -> str:
@@ -93,14 +113,6 @@ def _action(option: Fields) -> str:
     if option.given("append"):  # the deprecated form
         return _APPEND if option.flag("append") else _OVERWRITE
     return action
-
-
-def changes_of(levels: Sequence[Fields], side: str, grpc: bool = False) -> Plain:
-    """Those of several levels; the first acts first."""
-    changes = Changes(grpc)
-    for level in levels:
-        changes.then(level, side)
-    return changes.plain()
 
 
 def filled(value: str, fields: Fields) -> str:

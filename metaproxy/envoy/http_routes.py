@@ -45,7 +45,7 @@ class Place:
     host: Fields
     grpc: bool
 
-    def changes(self, route: Fields, side: str, weight: Fields | None = None) -> Plain:
+    def changes(self, route: Fields, side: str, weight: Fields | None = None) -> Changes:
         """What becomes of headers: the most specific level acts first, unless the table says otherwise."""
         levels = [*([] if weight is None else [weight]), route, self.host, self.table]
         if self.table.flag("most_specific_header_mutations_wins"):
@@ -53,7 +53,7 @@ class Place:
         changes = Changes(self.grpc)
         for level in levels:
             changes.then(level, side)
-        return changes.plain()
+        return changes
 
 
 def routes_of_http(table: Fields, chain: Chain, grpc: bool = False) -> list[Plain]:
@@ -158,7 +158,7 @@ def _forwarding(route: Fields, action: Fields, match: Fields, base: Plain, place
         host = weight.text("host_rewrite_literal") if weight is not None else ""
         one["rewrite"] = {**rewrite, "host": host} if host else rewrite
         for side in ("request", "response"):
-            one[side] = place.changes(route, side, weight)
+            one[side] = place.changes(route, side, weight).plain()
         if percent != 100 and "percent" in one:
             match.unhonoured("runtime_fraction", "goes with weighted clusters that differ in their weights alone")
         if percent != 100:
@@ -314,10 +314,8 @@ def _direct(route: Fields, action: Fields, base: Plain, place: Place) -> list[Pl
 
 def _added(route: Fields, place: Place) -> Plain:
     """The headers of an answer of the proxy's own."""
-    changes = place.changes(route, "response")
     place.changes(route, "request")  # which goes nowhere
-    found = changes.get("set")
-    return dict(found) if isinstance(found, dict) else {}
+    return place.changes(route, "response").of_an_answer()
 
 
 def _redirect(route: Fields, action: Fields, match: Fields, base: Plain, place: Place) -> Iterable[Plain]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from metaproxy.cluster.cluster import Cluster
@@ -22,27 +23,56 @@ from metaproxy.proxy.tls import ServerTls
 if TYPE_CHECKING:
     from metaproxy.support.addresses import Address
 
+NONE: Mapping[str, str] = MappingProxyType({})
 NO_ROUTE = Reply(ErrorKind.NOT_FOUND, "no route matched")
 
 
 class Template(Mutation):
-    """A mutation with values such as `%upstream_address%`: an attribute of the exchange, or else a metadata key."""
+    """
+    A mutation with values such as `%upstream_address%`: an attribute of the exchange, or else a metadata key. append:
+    what is put behind the value that a message has, with a comma between; add: what it gets where it has none.
+    """
 
-    __slots__ = ("_filled",)
+    __slots__ = ("_add", "_append", "_filled", "_same")
 
     PLACE = re.compile(r"%([\w.\-]+)%")
 
-    def __init__(self, set: Mapping[str, str], remove: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        set: Mapping[str, str],
+        remove: tuple[str, ...] = (),
+        append: Mapping[str, str] = NONE,
+        add: Mapping[str, str] = NONE,
+    ) -> None:
         super().__init__(set, remove)
         self._filled = [key for key, value in self.set.items() if self.PLACE.search(value)]
+        self._append, self._add = append, add
+        self._same = not (self._filled or append or add)
 
     def fill(self, exchange: IExchange) -> Mutation:
-        if not self._filled:
+        if self._same:
             return self
         values = dict(self.set)
         for key in self._filled:
-            values[key] = self.PLACE.sub(lambda match: _value(exchange, match[1]), values[key])
+            values[key] = self._text(values[key], exchange)
+        if self._append or self._add:
+            self._look(exchange, values)
         return Mutation(values, self.remove)
+
+    def _look(self, exchange: IExchange, values: dict[str, str]) -> None:
+        """Add what depends on what the message has. Raises FrameError."""
+        message = exchange.message if exchange.response is None else exchange.response
+        gone = {key.lower() for key in self.remove}
+        for key, value in self._append.items():
+            there = None if key.lower() in gone else message.get(key.lower())
+            text = self._text(value, exchange)
+            values[key] = f"{there}, {text}" if there else text
+        for key, value in self._add.items():
+            if key.lower() in gone or message.get(key.lower()) is None:
+                values[key] = self._text(value, exchange)
+
+    def _text(self, value: str, exchange: IExchange) -> str:
+        return self.PLACE.sub(lambda match: _value(exchange, match[1]), value)
 
 
 PLACES = ("upstream_address", "listener", "protocol", "route", "cluster")
@@ -55,9 +85,14 @@ class RewritingTemplate(Template):
     __slots__ = ("_path",)
 
     def __init__(
-        self, set: Mapping[str, str], remove: tuple[str, ...] = (), path: Callable[[str], str | None] | None = None
+        self,
+        set: Mapping[str, str],
+        remove: tuple[str, ...] = (),
+        append: Mapping[str, str] = NONE,
+        add: Mapping[str, str] = NONE,
+        path: Callable[[str], str | None] | None = None,
     ) -> None:
-        super().__init__(set, remove)
+        super().__init__(set, remove, append, add)
         self._path = path
 
     def fill(self, exchange: IExchange) -> Mutation:

@@ -55,7 +55,7 @@ def http_server(name: str) -> Named:
             self.rfile.read(int(self.headers.get("content-length", 0)))
             shown = {
                 "cluster": name, "method": self.command, "target": self.path, "host": self.headers["host"],
-                "x-set": self.headers.get("x-set"),
+                "x-set": ", ".join(self.headers.get_all("x-set", [])),
             }  # fmt: skip
             body = json.dumps(shown).encode()
             self.send_response(503 if "fail" in self.path else 200)

@@ -48,6 +48,11 @@ REQUESTS = [
     for method, host in [("GET", "shop.example")]
 ] + [
     ("POST", "/methods", "shop.example", {}),
+    *(
+        ("GET", target, f"{host}.example", headers)
+        for target, host in (("/append", "headers"), ("/absent", "headers"), ("/add", "added"))
+        for headers in ({}, {"x-set": "own"})
+    ),
     *(("GET", "/rest", host, {}) for host in (
         "SHOP.example", "shop.example:8080", "shop.example:1", "a.wide.example", "a.very.wide.example", "wide.example",
         "x.example", "api.org", "other", "api.example",

@@ -30,7 +30,11 @@ class Mutations(Section):
     set: Mapping[str, str] = option(
         MapOf(Value(), "KEY"), "Replaced or added; `%upstream_address%` and the like are filled in.", {}
     )
-    remove: tuple[str, ...] = option(ListOf(Text()), "Removed, before `set` adds.", ())
+    append: Mapping[str, str] = option(
+        MapOf(Value(), "KEY"), "Put behind what there is, with a comma between; added where there is nothing.", {}
+    )
+    add: Mapping[str, str] = option(MapOf(Value(), "KEY"), "Added where there is nothing.", {})
+    remove: tuple[str, ...] = option(ListOf(Text()), "Removed, before the others add.", ())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,7 +37,8 @@ _FILLED = {
     "tls.sni": "REQUESTED_SERVER_NAME", "tls.version": "DOWNSTREAM_TLS_VERSION", "upstream_address": "UPSTREAM_HOST",
     "cluster": "UPSTREAM_CLUSTER", "route": "ROUTE_NAME",
 }  # fmt: skip
-_SET = "OVERWRITE_IF_EXISTS_OR_ADD"
+_ACTIONS = {"set": "OVERWRITE_IF_EXISTS_OR_ADD", "append": "APPEND_IF_EXISTS_OR_ADD", "add": "ADD_IF_ABSENT"}
+"""Keys of `request:` and `response:` -> append_action."""
 
 
 def manager(listener: Keys, use: Use, around: Around) -> Plain:
@@ -294,8 +295,13 @@ def _changes(route: Keys, side: str) -> Plain:
     changes = route.inner(side)
     if changes is None:
         return {}
+    added = [
+        one
+        for key, action in _ACTIONS.items()
+        for one in _added(changes.mapping(key), changes.at(key), changes.wrong, action)
+    ]
     plain = {
-        f"{side}_headers_to_add": _added(changes.mapping("set"), changes.at("set"), changes.wrong),
+        f"{side}_headers_to_add": added,
         f"{side}_headers_to_remove": [_changed(name, changes) for name in changes.texts("remove")],
     }
     changes.close()
@@ -308,13 +314,13 @@ def _changed(name: str, changes: Keys) -> str:
     return name.removeprefix("header.")
 
 
-def _added(values: Mapping[str, object], path: str, wrong: list[str]) -> list[Plain]:
+def _added(values: Mapping[str, object], path: str, wrong: list[str], action: str = _ACTIONS["set"]) -> list[Plain]:
     found: list[Plain] = []
     for key, value in values.items():
         if key in _HEADERS or key in ("path", "query", "status"):
             wrong.append(f"{path}[{key!r}]: Envoy changes this by a rewrite, and not as a header")
         header = {"key": key.removeprefix("header."), "value": _filled(str(value), f"{path}[{key!r}]", wrong)}
-        found.append({"header": header, "append_action": _SET})
+        found.append({"header": header, "append_action": action})
     return found
 
 

@@ -80,6 +80,8 @@ def _mutation(route: Keys, side: str) -> list[Plain]:
     for key, value in values.items():
         if _PLACE.search(str(value)):
             changes.wrong.append(f"{changes.at('set', key)}: MetaProtocolProxy fills nothing in")
+    for key in ("append", "add"):
+        changes.refuse(key, "MetaProtocolProxy sets keys, whatever there was")
     changes.refuse("remove", "MetaProtocolProxy sets keys, and removes none")
     changes.close()
     return [{"key": key, "value": str(value)} for key, value in values.items()]

@@ -44,9 +44,36 @@ def test_an_operator_that_is_not_there_is_reported() -> None:
     assert "%CEL(a)%" in error
 
 
-@pytest.mark.parametrize("action", ["APPEND_IF_EXISTS_OR_ADD", "ADD_IF_ABSENT", "OVERWRITE_IF_EXISTS"])
-def test_what_looks_at_the_header_that_is_there_is_reported(action: str) -> None:
-    (error,) = errors(adding(f"{{header: {{key: x, value: y}}, append_action: {action}}}"))
+def request(*options: str) -> dict[str, object]:
+    found: dict[str, object] = only(adding(", ".join(options)))["request"]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("action", "key"), [("", "append"), (", append: true", "append"), (", append_action: ADD_IF_ABSENT", "add")]
+)
+def test_what_depends_on_the_header_that_is_there(action: str, key: str) -> None:
+    assert request(f"{{header: {{key: x, value: y}}{action}}}") == {key: {"x": "y"}}
+
+
+def test_one_option_acts_on_what_the_one_before_it_made() -> None:
+    first, second = (f"{{header: {{key: x, value: '{value}'}}%s}}" for value in (1, 2))
+    assert request(first % "", second % "") == {"append": {"x": "1, 2"}}
+    assert request(first % f", {SET}", second % "") == {"set": {"x": "1, 2"}}
+    assert request(first % "", second % f", {SET}") == {"set": {"x": "2"}}
+    assert request(first % "", second % ", append_action: ADD_IF_ABSENT") == {"append": {"x": "1"}}
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "{header: {key: x, value: y}, append_action: OVERWRITE_IF_EXISTS}",
+        "{header: {key: set-cookie, value: a=b}}",
+        "{header: {key: x, value: y}, append_action: ADD_IF_ABSENT}, {header: {key: x, value: z}}",
+    ],
+)
+def test_what_can_not_be_said_is_reported(option: str) -> None:
+    (error,) = errors(adding(option))
     assert "append_action" in error
 
 

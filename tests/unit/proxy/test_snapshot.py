@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from harness import Stage
 
-from metaproxy.message import ErrorKind, Mutation
+from metaproxy import testing
+from metaproxy.message import ErrorKind, Kind, Message, Mutation
 from metaproxy.proxy.snapshot import NO_ROUTE, PLACES, RewritingTemplate, RouteReply, Snapshot, Template
 from metaproxy.routing.pattern import compile_rewrite
 
@@ -105,9 +106,31 @@ def test_the_answer_of_a_route_has_its_places_filled_in() -> None:
 
 
 def test_a_rewritten_path_is_set_where_it_matches() -> None:
-    template = RewritingTemplate({"host": "%user%.example"}, ("x-a",), compile_rewrite("^/v2", ""))
+    template = RewritingTemplate({"host": "%user%.example"}, ("x-a",), path=compile_rewrite("^/v2", ""))
     exchange: Any = FakeExchange(path="/v2/a", user="anna")
     assert template.fill(exchange).set == {"host": "anna.example", "path": "/a"}
     assert template.fill(exchange).remove == ("x-a",)
     exchange = FakeExchange(path="/v1", user="anna")
     assert template.fill(exchange).set == {"host": "anna.example"}
+
+
+def test_a_value_is_put_behind_the_one_that_a_message_has() -> None:
+    template = Template({}, append={"X-Seen": "%user%"})
+    assert template.fill(testing.FakeExchange({"x-seen": "a", "user": "b"})).set == {"X-Seen": "a, b"}
+    assert template.fill(testing.FakeExchange({"user": "b"})).set == {"X-Seen": "b"}
+
+
+def test_a_value_is_added_where_a_message_has_none() -> None:
+    template = Template({}, add={"tenant": "none"})
+    assert template.fill(testing.FakeExchange({"tenant": ""})).set == {}
+    assert template.fill(testing.FakeExchange({})).set == {"tenant": "none"}
+
+
+def test_what_is_removed_is_not_there() -> None:
+    template = Template({}, ("x",), append={"x": "1"}, add={"X": "2"})
+    assert template.fill(testing.FakeExchange({"x": "0"})).set == {"x": "1", "X": "2"}
+
+
+def test_the_answer_is_looked_at_once_there_is_one() -> None:
+    exchange = testing.FakeExchange({"via": "request"}, response=Message(Kind.RESPONSE, b"", 1, {"via": "answer"}))
+    assert Template({}, append={"via": "me"}).fill(exchange).set == {"via": "answer, me"}

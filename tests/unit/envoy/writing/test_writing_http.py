@@ -53,6 +53,7 @@ def test_conditions(match: str, expected: dict[str, object]) -> None:
         "cluster: one, rewrite: {path: {regex: '^/b', to: '/c'}, host: h.example}",
         "cluster: one, rewrite: {host: '%x-host%'}",
         "cluster: one, request: {set: {x-a: '%source.address%-%x-b% 5%'}, remove: [x-c]}, response: {set: {x-d: e}}",
+        "cluster: one, request: {append: {x-a: b}, add: {x-c: d}}, response: {append: {via: me}}",
         "reply: {name: '301', set: {location: 'https://%host%/x'}}",
         "reply: {name: '418', message: short}",
     ],
