@@ -36,6 +36,8 @@ log = Logger()
 Settings = tuple[model.Crds, model.Node]
 
 
+RETRY = 10.0
+"""Seconds after which what could not be put in force is tried again: an address may be free by then."""
 MAX_ALONE = 1000
 """Sections that are tried one by one when all together are refused."""
 
@@ -58,10 +60,10 @@ class Mesh:
         self._folder = Folder(crds.folder, self.store) if crds.folder is not None else None
         self._api: Api | None = None
         self._kubernetes = self._watched(crds.kubernetes, clock, wake) if crds.kubernetes is not None else None
-        self._part = Part()
+        self._part: Part | None = None  # nothing was contributed yet: that of another mesh may be in force
         self._outcome = Outcome()
         self._refused: list[str] = []
-        self._looked = 0.0
+        self._looked = self._retry = 0.0
         self._node = replace(node_of(node.id, node.metadata, crds.bind, crds.application), outbound=crds.outbound)
         self.ready = False
 
@@ -69,10 +71,12 @@ class Mesh:
         """Read what has changed, and contribute what follows from it. Run it in the application's slices."""
         began = time.time()
         folder = self._folder is not None and self._folder.look()
-        if (self._kubernetes is not None and self._kubernetes.look()) or folder:
+        changed = (self._kubernetes is not None and self._kubernetes.look()) or folder
+        whole = self._kubernetes is None or self._kubernetes.ready
+        if changed or (self._refused and began >= self._retry) or (self._part is None and whole):
             self.contribute()
         self._looked = began
-        self.ready = self._kubernetes is None or self._kubernetes.ready
+        self.ready = whole
 
     def stop(self) -> None:
         """Look no more. Run it in the reactor."""
@@ -101,35 +105,36 @@ class Mesh:
         self._outcome = outcome
         part = Part(tuple(outcome.listeners.values()), tuple(outcome.clusters.values()))
         if part == self._part:
+            self._refused = []
             return
         lines = self._application.contribute(CRDS, part)
-        self._refused = []
         if not lines:
             self._part = part
-            return
-        self._refused = self._one_by_one(part) or lines
+        self._refused = self._one_by_one(part) if lines else []
+        self._retry = time.time() + RETRY
 
     def _one_by_one(self, whole: Part) -> list[str]:
         """
         Contribute what of a part can be: clusters at once, then each new listener. Return why others can't be, such as
         an address that another process has.
         """
-        kept = {one.name: one for one in self._part.listeners}
-        lines: list[str] = []
+        before = self._part or Part()
+        kept = {one.name: one for one in before.listeners}
         same = [one for one in whole.listeners if kept.get(one.name) == one]
-        clusters = tuple({one.name: one for one in (*self._part.clusters, *whole.clusters)}.values())
-        self._take(Part(tuple(same), clusters), lines)
+        clusters = tuple({one.name: one for one in (*before.clusters, *whole.clusters)}.values())
+        lines: list[str] = []
+        part = self._take(before, Part(tuple(same), clusters), lines)
         for one in whole.listeners[:MAX_ALONE]:
             if one not in same:
-                self._take(replace(self._part, listeners=(*self._part.listeners, one)), lines)
-        self._take(replace(self._part, clusters=whole.clusters), lines)
+                part = self._take(part, Part((*part.listeners, one), clusters), lines)
+        self._part = self._take(part, replace(part, clusters=whole.clusters), lines)
         return lines
 
-    def _take(self, part: Part, lines: list[str]) -> None:
+    def _take(self, before: Part, part: Part, lines: list[str]) -> Part:
+        """Contribute a part. Return it if it is in force now, else the one before."""
         found = self._application.contribute(CRDS, part)
         lines += found
-        if not found:
-            self._part = part
+        return before if found else part
 
     def _log_new(self, before: Outcome, after: Outcome) -> None:
         for text in after.refused:
@@ -144,12 +149,13 @@ class Mesh:
     def status(self) -> MeshStatus:
         """Return what became of each object."""
         notes = self.generator.notes(self._node)
+        part = self._part or Part()
         return {
             "source": str(self._crds.folder or "kubernetes"),
             "looked": as_time(self._looked),
             "objects": [_shown(one, notes.get(one.key, []) if one.key is not None else []) for one in self._sorted()],
-            "listeners": [one.name for one in self._part.listeners],
-            "clusters": len(self._part.clusters),
+            "listeners": [one.name for one in part.listeners],
+            "clusters": len(part.clusters),
             "refused": [*self._refused, *self._outcome.refused],
             "warnings": [*self._unread(), *self._outcome.warnings],
         }

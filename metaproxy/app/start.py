@@ -51,7 +51,15 @@ def check_file(file: str, folders: Iterable[str], lenient: bool = False) -> str:
     problems = [*dict.fromkeys([*file_problems(registry.errors), *problems])]
     if config is None or problems:
         raise ConfigErrors(problems)
-    warnings = "".join(f"warning: {warning}\n" for warning in config.warnings)
+    lines = [str(warning) for warning in config.warnings]
+    if config.crds is not None and config.crds.folder is not None:
+        from metaproxy.app.mesh_check import check_objects
+
+        wrong, odd = check_objects(config.crds.folder, config.crds, config.node)
+        if wrong:
+            raise ConfigErrors(wrong)
+        lines += odd
+    warnings = "".join(f"warning: {line}\n" for line in lines)
     found = f"{count_of(config.listeners, 'listener')}, {count_of(config.clusters, 'cluster')}"
     return f"{warnings}{file}: {found}; nothing is wrong\n"
 

@@ -318,3 +318,26 @@ class XdsStatus(TypedDict):
     waiting: list[str]
     problems: Mapping[str, str]
     servers: list[XdsServer]
+
+
+# -- crds
+
+
+class MeshObject(TypedDict):
+    """One of `/crds`: an object of a mesh, and what became of it."""
+
+    kind: str
+    namespace: str
+    name: str
+    place: str
+    state: str
+    reasons: list[str]
+    warnings: list[str]
+    notes: list[str]
+
+
+class MeshObjects(TypedDict):
+    """`/crds`. refused: what could not be put in force."""
+
+    objects: list[MeshObject]
+    refused: list[str]

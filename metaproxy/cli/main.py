@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from metaproxy.cli import check, config, convert, drain, record, replay, status, tap, top, xds
+from metaproxy.cli import check, config, convert, crds, drain, record, replay, status, tap, top, xds
 from metaproxy.cli.client import DEFAULT, Admin, AdminError
 from metaproxy.cli.command import Command, Commands, Run
 from metaproxy.cli.output import Output, to_stderr
@@ -21,7 +21,7 @@ from metaproxy.support.version import version_line
 OK, NO, USAGE, UNREACHABLE = 0, 1, 2, 3
 """Exit codes: done; the answer is no (see each command); wrong arguments; the admin API refused, or is away."""
 
-COMMANDS: tuple[Command, ...] = (check, convert, status, top, tap, drain, config, xds, record, replay)
+COMMANDS: tuple[Command, ...] = (check, convert, status, top, tap, drain, config, xds, crds, record, replay)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from stand import Stand
 from metaproxy.admin.roles import MeshStatus
 from metaproxy.app import mesh
 from metaproxy.app.crds import LOOK_EVERY, Crds
+from metaproxy.app.mesh import RETRY
 from metaproxy.kubernetes.status import WITHIN
 
 ROUTER = f"{{hosts: [{HOST}], routes: [{{route: [{{destination: {{host: {HOST}, subset: v1}}}}]}}]}}"
@@ -96,6 +98,31 @@ def test_an_address_that_is_taken_costs_its_listener_alone(meshed: Meshed) -> No
     meshed.look()
     assert meshed.listeners == ["127.0.10.1_20880", "127.0.10.1_20882"]
     assert any("20881" in text or "in use" in text for text in meshed.status["refused"])
+
+
+def test_an_address_that_is_free_again_is_taken_some_seconds_later(
+    meshed: Meshed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meshed.stand.network.taken.add(20881)
+    meshed.write("s", written("ServiceEntry", "s", ENTRY.replace(HOST, "s.x").replace("20880", "20881")))
+    meshed.look()
+    assert meshed.listeners == ["127.0.10.1_20880"]
+    meshed.stand.network.taken.clear()
+    meshed.look()
+    assert meshed.listeners == ["127.0.10.1_20880"]
+    later = time.time() + RETRY
+    monkeypatch.setattr(time, "time", lambda: later)
+    meshed.look()
+    assert meshed.listeners == ["127.0.10.1_20880", "127.0.10.1_20881"]
+    assert meshed.status["refused"] == []
+
+
+def test_another_folder_takes_the_place_of_the_first_even_if_it_is_empty(meshed: Meshed, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    meshed.stand.write(TEXT.replace("folder: mesh", "folder: other"))
+    assert meshed.stand.configuration.reload() == []
+    meshed.look()
+    assert (meshed.listeners, meshed.status["objects"]) == ([], [])
 
 
 def test_without_the_key_there_is_nothing_and_it_may_come_and_go(tmp_path: Path) -> None:
