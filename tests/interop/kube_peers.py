@@ -9,6 +9,7 @@ Nothing but the tests writes Services' EndpointSlices, as controllers would: so 
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from authority import Authority
 from running import PEERS, ROOT, Program, eventually, free_port
 
 TOKEN = "admin-token"
@@ -72,7 +74,7 @@ class Cluster:
         self._tls.check_hostname, self._tls.verify_mode = False, ssl.CERT_NONE
         self._server: Program | None = None
         self.start()
-        self.kubeconfig = self.write_kubeconfig("admin", TOKEN)
+        self.kubeconfig = self.write_kubeconfig("admin", token=TOKEN)
 
     def _write_keys(self) -> None:
         """What signs the tokens of service accounts, and the token of the test."""
@@ -80,6 +82,7 @@ class Cluster:
         for command in (["genrsa", "-out", "sa.key", "2048"], ["rsa", "-in", "sa.key", "-pubout", "-out", "sa.pub"]):
             subprocess.run(["openssl", *command], cwd=folder, check=True, capture_output=True)
         (folder / "tokens").write_text(f"{TOKEN},admin,admin,system:masters\n")
+        self._clients = Authority(folder, "clients")
 
     def start(self) -> None:
         """Start the server, on the port and the objects that it had before."""
@@ -90,7 +93,8 @@ class Cluster:
              "--advertise-address", "127.0.0.1", "--secure-port", str(self._port), "--cert-dir", self._certificates,
              "--service-account-key-file", folder / "sa.pub", "--service-account-signing-key-file", folder / "sa.key",
              "--service-account-issuer", "https://localhost", "--service-cluster-ip-range", "10.96.0.0/16",
-             "--token-auth-file", folder / "tokens", "--authorization-mode", "RBAC",
+             "--token-auth-file", folder / "tokens", "--client-ca-file", self._clients.ca,
+             "--authorization-mode", "RBAC",
              "--disable-admission-plugins", "ServiceAccount", "--endpoint-reconciler-type", "none"],
             folder / "kube-apiserver.log", {"GOMAXPROCS": "2"}, ready=self._ready,
         )  # fmt: skip
@@ -115,14 +119,22 @@ class Cluster:
 
     # -- who asks
 
-    def write_kubeconfig(self, name: str, token: str) -> Path:
+    def kubeconfig_with_certificate(self, user: str) -> Path:
+        """A kubeconfig for a user that has a certificate and no token."""
+        issued = self._clients.issue(user)
+        return self.write_kubeconfig(user, **{
+            "client-certificate": str(issued.certificate),
+            "client-key-data": base64.b64encode(issued.key.read_bytes()).decode(),
+        })  # fmt: skip
+
+    def write_kubeconfig(self, name: str, **user: str) -> Path:
         """A kubeconfig that trusts the server's own certificate."""
         file = self._directory / f"{name}.kubeconfig"
         authority = str(self._certificates / "apiserver.crt")
         file.write_text(yaml.safe_dump({
             "apiVersion": "v1", "kind": "Config", "current-context": "test",
             "clusters": [{"name": "test", "cluster": {"server": self.url, "certificate-authority": authority}}],
-            "users": [{"name": name, "user": {"token": token}}],
+            "users": [{"name": name, "user": user}],
             "contexts": [{"name": "test", "context": {"cluster": "test", "user": name}}],
         }))  # fmt: skip
         return file
@@ -131,7 +143,7 @@ class Cluster:
         """A kubeconfig for a service account, with a token as a pod gets one."""
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
         asked = self.ask("POST", path, {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}})
-        return self.write_kubeconfig(account, asked["status"]["token"])
+        return self.write_kubeconfig(account, token=asked["status"]["token"])
 
     def ask(self, method: str, path: str, body: object = None, kind: str = "application/json") -> Any:
         """What the server answers, decoded. Raises OSError when it is not there, Refused when it says no."""

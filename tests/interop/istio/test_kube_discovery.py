@@ -16,7 +16,7 @@ import pytest
 from catalogue import Clients, Start
 from kube_peers import Cluster, endpoint_slice
 from proxied import Proxy, listener
-from running import free_port
+from running import eventually, free_port
 from steady import Steady, calls_of
 
 pytestmark = pytest.mark.peer("npm")
@@ -64,3 +64,22 @@ def test_calls_follow_the_slices_and_go_on_while_the_api_server_is_dead(
     failures = running.stats()['metaproxy_cluster_discovery_failures_total{cluster="cart"}']
     assert failures > 0, "it was away, and nobody was told"
     running.stop()
+
+
+def test_many_slices_are_read_in_several_pages_by_a_user_with_a_certificate(cluster: Cluster, proxy: Proxies) -> None:
+    subject = {"kind": "User", "name": "prober", "apiGroup": "rbac.authorization.k8s.io"}
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "metaproxy-discovery"}
+    cluster.apply({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "prober"},
+        "subjects": [subject], "roleRef": role,
+    })  # fmt: skip
+    slices = [endpoint_slice("many", 20000 + number) for number in range(230)]
+    cluster.apply(*slices)
+    found = config(free_port(), cluster.kubeconfig_with_certificate("prober"))
+    found["clusters"][0]["discovery"]["kubernetes"] = "shop/many"
+    running = proxy(found)
+    (shown,) = running.admin("/clusters")["clusters"]
+    assert len(shown["endpoints"]) == 230
+    for each in slices:
+        cluster.delete(each)
+    assert eventually(lambda: running.admin("/clusters")["clusters"][0]["endpoints"] == [], 10)
