@@ -382,6 +382,8 @@ class Stream:
         exchange = self.exchange
         assert exchange is not None
         exchange.write(chunk)
+        if self.over:  # the client's session could not send it
+            return
         if chunk.kind is _CLOSE:
             self.down.open = False
             if chunk.failed:
@@ -389,8 +391,7 @@ class Stream:
             if chunk.final or not self.up.open:
                 self._complete()
                 return
-        if not self.over:
-            self._settle_down()
+        self._settle_down()
 
     def _settle_down(self) -> None:
         """Credit the server what its client has room for."""

@@ -123,7 +123,7 @@ class GrpcServer(Http2Server):
         if stream.id in self._others:
             return super()._whole(stream, head, body, trailers)
         code = status.code_in(trailers) or status.code_in(head.pairs)
-        if code is None:
+        if not code:
             code = b"2"
             trailers = [*(trailers or ()), *status.ends(status.UNKNOWN, _NO_STATUS)]
         failed = self._calls.failed(code)
@@ -147,10 +147,8 @@ class GrpcServer(Http2Server):
         opened = self._opened.pop(stream.id, None)
         if opened is None:
             return super()._close(stream, body, trailers, size)
-        code = status.code_in(trailers)
-        if code is None and stream.answer is not None:
-            code = status.code_in(stream.answer.pairs)
-        if code is None:
+        code = status.code_in(trailers) or status.code_in(stream.answer.pairs if stream.answer is not None else None)
+        if not code:
             code = b"2"
             trailers = [*(trailers or ()), *status.ends(status.UNKNOWN, _NO_STATUS)]
         _tell(opened, trailers)

@@ -470,3 +470,25 @@ def test_what_a_session_can_not_send_ends_its_exchange_as_the_error_says(said: b
     stage.say(client, said)
     assert frames(client.take()) == [("E", 7, b"limited: nine")]
     assert stage.route.targets[0].counts.outcomes == {"limited": 1}
+
+
+@pytest.mark.parametrize("last", ["C", "X"])
+def test_an_end_that_the_clients_session_cannot_send_resets_the_client_once(last: str) -> None:
+    class Picky(ReelSession):
+        def send(self, message: Message, id: int) -> bytes:
+            if isinstance(message, Chunk) and message.frame == b"bad":
+                raise FrameError("trailers that no client takes")
+            return super().send(message, id)
+
+    class PickyReel(Reel):
+        def session(self, side: Side, max_frame: int) -> ReelSession:
+            return Picky(side, max_frame, self) if side is Side.CLIENT else super().session(side, max_frame)
+
+    stage = Stage(PickyReel())
+    client = stage.client()
+    stage.say(client, frame("W", 7))
+    answered(stage)
+    stage.say(stage.server, frame(last, 1, b"bad"))
+    assert [one[:2] for one in frames(client.take())] == [("O", 7), ("R", 7)]
+    assert stage.route.targets[0].counts.outcomes == {"bad_response": 1}
+    assert stage.listener.counts.plugin_errors == {} and stage.endpoints[0].active == 0
