@@ -7,6 +7,7 @@ not: each registry's answers one by one (tests/unit/discovery), Dubbo's layouts 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,8 @@ from running import eventually, free_port
 
 peer = pytest.mark.peer
 SLOW = 20.0
+SHARED = {"zookeeper": 1, "etcd": 2, "consul": 72}
+"""Connections that all clusters may have together: etcd's watch and reading, Consul's queries that wait."""
 
 
 def ports(proxy: Proxy) -> set[int]:
@@ -36,6 +39,14 @@ def failures(proxy: Proxy) -> int:
 
 def problems(proxy: Proxy) -> set[tuple[str, str]]:
     return {(one["kind"], one["cluster"]) for one in proxy.admin("/problems")["problems"]}
+
+
+def connections(pid: int, port: int) -> int:
+    """How many connections a process has to a port of this machine."""
+    own = {os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir() if path.is_symlink()}
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    there = [row for row in rows if int(row[2].partition(":")[2], 16) == port and row[3] == "01"]
+    return sum(f"socket:[{row[9]}]" in own for row in there)
 
 
 def served(proxy: Callable[..., Proxy], registry: Registry) -> tuple[Proxy, int]:
@@ -84,6 +95,43 @@ def test_servers_come_and_go_and_the_registry_is_killed_and_comes_back_and_no_re
             assert re.search(rf"cluster demo: {name} ", running.log())
         finally:
             registry.close()
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=peer(name)) for name in ("zookeeper", "etcd", "consul")])
+def test_a_registry_that_is_not_there_yet_is_found_when_it_comes(
+    name: str, start_here: Start, proxy: Callable[..., Proxy], tmp_path: Path
+) -> None:
+    with origins(1) as (one,):
+        registry = REGISTRIES[name](start_here, tmp_path)
+        try:
+            registry.add(one)
+            registry.kill()
+            running, _ = served(proxy, registry)  # ready: a registry that is away holds up no start
+            assert eventually(lambda: ("discovery", "demo") in problems(running), SLOW)
+            registry.run()
+            if name == "consul":
+                registry.add(one)
+            assert becomes(running, one)
+        finally:
+            registry.close()
+
+
+@pytest.mark.parametrize("name, most", [pytest.param(*one, marks=peer(one[0])) for one in SHARED.items()])
+def test_two_hundred_clusters_share_a_session(
+    name: str, most: int, start_here: Start, proxy: Callable[..., Proxy], tmp_path: Path
+) -> None:
+    registry = REGISTRIES[name](start_here, tmp_path)
+    try:
+        found = {**registry.discovery()}
+        target = str(found.pop(name)).rstrip("/")
+        clusters = [{"name": f"c{n}", "discovery": {name: f"{target}{n}", **found}} for n in range(200)]
+        routes = [{"match": {"path": f"/{n}"}, "cluster": f"c{n}"} for n in range(200)]
+        config = {"listeners": [listener("in", free_port(), "http", routes)], "clusters": clusters}
+        running = proxy(config)  # ready: each has an answer
+        assert len(running.admin("/clusters")["clusters"]) == 200
+        assert 1 <= connections(running.pid, registry.port) <= most
+    finally:
+        registry.close()
 
 
 @peer("etcd")

@@ -25,7 +25,7 @@ log = Logger()
 
 MAX_ANSWER = 16 << 20
 """Bytes of one answer; a list of 10,000 providers has a fifth of that."""
-FIRST_DELAY, LAST_DELAY, JITTER = 0.1, 10.0, 0.5
+FIRST_DELAY, LAST_DELAY, JITTER = 0.1, 5.0, 0.5
 """Of kazoo's attempts to connect: seconds, and the part that is random."""
 
 T = TypeVar("T")

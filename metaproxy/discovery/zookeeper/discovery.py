@@ -104,7 +104,7 @@ class Zookeeper:
         _sessions.release(self._clock, self._key)
 
     def _make(self) -> Session:
-        return Session(self._clock, self.client, ",".join(self._servers), self._timeout)
+        return Session(self._clock, self.client, ",".join(self._servers))
 
     def _changed(self) -> None:
         if self._nodes is not None:

@@ -26,8 +26,10 @@ PAUSE = 0.1
 """Seconds between two readings of a node, so that a hundred servers that start together cost one."""
 FIRST, LAST = 1.0, 30.0
 """Seconds until what the server refused is asked again."""
+FIRST_REPORT = 3.0
+"""Seconds after which it is reported that there is no connection yet: a proxy that starts is not ready before."""
 REPORT = 30.0
-"""Seconds of an outage after which it is reported again, by a client that begins from nothing."""
+"""Seconds of an outage after which it is reported again, and a client begins from nothing."""
 
 
 class _Node(Protocol):
@@ -118,11 +120,10 @@ class Watch(Generic[T]):
 
 class Session:
     """
-    make: gives a client, which is opened at once. name: for reports, the servers. timeout: seconds after which no
-    connection is reported for the first time.
+    make: gives a client, which is opened at once. name: for reports, the servers.
     """
 
-    def __init__(self, clock: IReactorTime, make: Callable[[], Client], name: str, timeout: float) -> None:
+    def __init__(self, clock: IReactorTime, make: Callable[[], Client], name: str) -> None:
         self.clock = clock
         self.connected = False
         self._make = make
@@ -132,7 +133,7 @@ class Session:
         self._due: deque[_Node] = deque()
         self._asking = 0
         self._why = "no connection"
-        self._timer: IDelayedCall | None = clock.callLater(timeout, self._still_away)
+        self._timer: IDelayedCall | None = clock.callLater(FIRST_REPORT, self._not_there_yet)
         self._open()
 
     def _open(self) -> None:
@@ -213,6 +214,10 @@ class Session:
             self._report()
         if self._timer is None:
             self._timer = self.clock.callLater(REPORT, self._still_away)
+
+    def _not_there_yet(self) -> None:
+        self._timer = self.clock.callLater(REPORT, self._still_away)
+        self._report()
 
     def _still_away(self) -> None:
         """A client that gave up, for whatever reason, must not be waited for."""

@@ -13,7 +13,7 @@ class Bench:
     def __init__(self) -> None:
         self.clock = Clock()
         self.ensemble = Ensemble(self.clock)
-        self.session = Session(self.clock, self.ensemble.client, "zk", 10.0)
+        self.session = Session(self.clock, self.ensemble.client, "zk")
         self.changes = 0
         self.failures: list[str] = []
 
