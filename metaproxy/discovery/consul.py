@@ -16,10 +16,11 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from metaproxy.clients.http import Answer, HttpCalls, check_url
+from metaproxy.clients.http import Answer, check_url
 from metaproxy.discovery.endpoint_list import EndpointList, Failed, KeepEmpty, Settle, Update, Where
 from metaproxy.discovery.http_registry import NO_SECRET, PATIENCE, Calls, RegistryError, Rounds, Servers, json_of
 from metaproxy.discovery.instances import MAX_VALUE, Instance, address_of, clean, metadata_of, weight_of
+from metaproxy.discovery.registry_tls import FILES, RegistryCalls, TlsOption, tls_of
 from metaproxy.discovery.shared import Shared
 from metaproxy.interfaces import IDiscovery
 from metaproxy.units import Option, Seconds, Secret
@@ -75,6 +76,9 @@ class Consul:
     connections; where there are more services than `connections`, they take turns.
     """
 
+    files = FILES
+    """The options that name files."""
+
     def __init__(
         self,
         target: Annotated[str, Option("The name of the service.", least=1)],
@@ -88,6 +92,7 @@ class Consul:
         datacenter: Annotated[str, Option("Which one.", default="the agent's")] = "",
         namespace: Annotated[str, Option("Which one, of Consul Enterprise.", default="the token's")] = "",
         token: Annotated[Secret, Option("An ACL token that may read the service and its nodes.")] = NO_SECRET,
+        tls: TlsOption = None,
         wait: Annotated[Seconds, Option("Time that a query waits for a change.", least="1s", most="10m")] = _WAIT,
         connections: Annotated[
             int,
@@ -96,6 +101,7 @@ class Consul:
     ) -> None:
         self._url = check_url(server).rstrip("/")
         self._clock = clock
+        self._tls = tls_of(tls)
         self._token = token
         self._connections = connections
         self._wait = wait
@@ -114,11 +120,11 @@ class Consul:
 
     @property
     def _key(self) -> object:
-        return self._url, self._token, self._connections
+        return self._url, self._token, self._connections, self._tls and (self._tls.paths, self._tls.server_name)
 
     def calls(self) -> Calls:
         """Return what asks over HTTP."""
-        return HttpCalls(self._clock)
+        return RegistryCalls(self._clock, self._tls)
 
     def start(self, update: Update, failed: Failed) -> None:
         self._endpoints.start(update, failed)

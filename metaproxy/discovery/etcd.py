@@ -12,12 +12,12 @@ from typing import Annotated
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from metaproxy.clients.http import HttpCalls
 from metaproxy.discovery.endpoint_list import EndpointList, Failed, KeepEmpty, Settle, Update, Where
 from metaproxy.discovery.etcd_api import Api
 from metaproxy.discovery.etcd_keys import Keys
 from metaproxy.discovery.http_registry import NO_SECRET, Calls, Password, Servers, Url, Urls, User, urls_of
 from metaproxy.discovery.instances import Instance, read_entry
+from metaproxy.discovery.registry_tls import FILES, RegistryCalls, TlsOption, tls_of
 from metaproxy.discovery.shared import Shared
 from metaproxy.interfaces import IDiscovery
 from metaproxy.units import Option, Seconds
@@ -33,6 +33,9 @@ class Etcd:
 
     Clusters with the same servers and `root` share one watch, from the revision that was read first.
     """
+
+    files = FILES
+    """The options that name files."""
 
     def __init__(
         self,
@@ -52,6 +55,7 @@ class Etcd:
         ] = "",
         user: User = "",
         password: Password = NO_SECRET,
+        tls: TlsOption = None,
     ) -> None:
         self._prefix = target if target.endswith("/") else f"{target}/"
         above = self._prefix.rstrip("/").rpartition("/")[0]
@@ -61,6 +65,7 @@ class Etcd:
         self._urls = urls_of(server, servers)
         self._login = user, password
         self._clock = clock
+        self._tls = tls_of(tls)
         self._endpoints = EndpointList(clock, where, keep_empty, settle)
         self._keys: Keys | None = None
         self._read: dict[str, tuple[bytes, list[Instance]]] = {}
@@ -71,11 +76,11 @@ class Etcd:
 
     @property
     def _key(self) -> object:
-        return self._urls, self._login, self._root
+        return self._urls, self._login, self._root, self._tls and (self._tls.paths, self._tls.server_name)
 
     def calls(self) -> Calls:
         """Return what asks over HTTP."""
-        return HttpCalls(self._clock)
+        return RegistryCalls(self._clock, self._tls)
 
     def start(self, update: Update, failed: Failed) -> None:
         self._endpoints.start(update, failed)

@@ -12,11 +12,11 @@ from typing import Annotated
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from metaproxy.clients.http import HttpCalls
 from metaproxy.discovery.endpoint_list import EndpointList, Failed, KeepEmpty, Settle, Update, Where
 from metaproxy.discovery.eureka_registry import Entry, Registry, read_instance
 from metaproxy.discovery.http_registry import NO_SECRET, Calls, Password, Servers, Url, Urls, User, basic, urls_of
 from metaproxy.discovery.instances import Instance
+from metaproxy.discovery.registry_tls import FILES, RegistryCalls, TlsOption, tls_of
 from metaproxy.discovery.shared import Shared
 from metaproxy.interfaces import IDiscovery
 from metaproxy.units import Option, Seconds
@@ -34,6 +34,9 @@ class Eureka:
     Clusters with the same servers share one copy of the registry: it is read whole once, and then what has changed.
     """
 
+    files = FILES
+    """The options that name files."""
+
     def __init__(
         self,
         target: Annotated[str, Option("The name of the application; capitals don't matter.", least=1)],
@@ -49,9 +52,11 @@ class Eureka:
         ] = _REFRESH,
         user: User = "",
         password: Password = NO_SECRET,
+        tls: TlsOption = None,
     ) -> None:
         self._urls = urls_of(server, servers)
         self._clock = clock
+        self._tls = tls_of(tls)
         self._name = target.upper()
         self._secure = secure
         self._refresh = refresh
@@ -65,11 +70,11 @@ class Eureka:
 
     @property
     def _key(self) -> object:
-        return self._urls, self._login, self._refresh
+        return self._urls, self._login, self._refresh, self._tls and (self._tls.paths, self._tls.server_name)
 
     def calls(self) -> Calls:
         """Return what asks over HTTP."""
-        return HttpCalls(self._clock)
+        return RegistryCalls(self._clock, self._tls)
 
     def start(self, update: Update, failed: Failed) -> None:
         self._endpoints.start(update, failed)

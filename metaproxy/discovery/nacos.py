@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from metaproxy.clients.http import Answer, HttpCalls
+from metaproxy.clients.http import Answer
 from metaproxy.discovery.endpoint_list import EndpointList, Failed, KeepEmpty, Settle, Update, Where
 from metaproxy.discovery.http_registry import (
     NO_SECRET,
@@ -33,6 +33,7 @@ from metaproxy.discovery.http_registry import (
     urls_of,
 )
 from metaproxy.discovery.instances import Instance, address_of, metadata_of, weight_of
+from metaproxy.discovery.registry_tls import FILES, RegistryCalls, TlsOption, tls_of
 from metaproxy.discovery.shared import Shared
 from metaproxy.interfaces import IDiscovery
 from metaproxy.units import Option, Seconds
@@ -116,6 +117,9 @@ class Nacos:
     eight are used at a time.
     """
 
+    files = FILES
+    """The options that name files."""
+
     def __init__(
         self,
         target: Annotated[
@@ -139,9 +143,11 @@ class Nacos:
         refresh: Annotated[Seconds, Option("Time between two questions.", least="100ms")] = _REFRESH,
         user: User = "",
         password: Password = NO_SECRET,
+        tls: TlsOption = None,
     ) -> None:
         self._urls = urls_of(server, servers)
         self._clock = clock
+        self._tls = tls_of(tls)
         self._refresh = refresh
         self._login = user, password
         self._name = target
@@ -163,11 +169,11 @@ class Nacos:
 
     @property
     def _key(self) -> object:
-        return self._urls, self._login
+        return self._urls, self._login, self._tls and (self._tls.paths, self._tls.server_name)
 
     def calls(self) -> Calls:
         """Return what asks over HTTP."""
-        return HttpCalls(self._clock)
+        return RegistryCalls(self._clock, self._tls)
 
     def start(self, update: Update, failed: Failed) -> None:
         self._endpoints.start(update, failed)

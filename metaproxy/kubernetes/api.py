@@ -16,9 +16,9 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from metaproxy.clients.http import Answer, HttpCalls, HttpFailed
+from metaproxy.clients.tls import endpoint
 from metaproxy.kubernetes.credentials import Credentials, CredentialsError, Source
 from metaproxy.kubernetes.resources import Key, Object, Resource, Scope, items, mapping, text, version_of
-from metaproxy.kubernetes.tls import endpoint
 from metaproxy.support.bounded_json import loads
 
 PATIENCE = 30.0
@@ -139,7 +139,10 @@ class Api:
     def _renew(self, credentials: Credentials) -> None:
         """Call with these from now on. What is under way goes on."""
         if self._calls is None or credentials != self._credentials:
-            there = endpoint(credentials, self._reactor)
+            try:
+                there = endpoint(credentials, self._reactor)
+            except ValueError as error:
+                raise CredentialsError(str(error)) from error
             if self._calls is not None:
                 self._calls.close()
             self._calls = HttpCalls(self._reactor, lambda _: there)

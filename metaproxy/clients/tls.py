@@ -1,7 +1,8 @@
 """
-Connections to an API server: TCP that notices when the other end is gone, TLS as the credentials say.
+Connections to a server that is watched: TCP that notices when the other end is gone, TLS by certificates in memory.
 
-Lives here: `endpoint`. Does not: requests (`api`). Needs the extra `tls` where the server's URL is https.
+Lives here: `endpoint`, and what it needs to know (`Identity`). Does not: requests (`http`), files of certificates.
+Needs the extra `tls` where the server's URL is https.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import re
 import socket
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from twisted.internet.defer import Deferred
@@ -24,8 +25,6 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import Factory
 from zope.interface import implementer
 
-from metaproxy.kubernetes.credentials import Credentials, CredentialsError
-
 if TYPE_CHECKING:
     from OpenSSL.crypto import X509, PKey
     from OpenSSL.SSL import Connection, Context
@@ -37,8 +36,29 @@ _IDLE, _EVERY, _PROBES = 15, 5, 3
 """Seconds without a byte before the other end is probed, between probes, and how many must fail: 30 s in all."""
 
 
-def endpoint(credentials: Credentials, reactor: IReactorTime) -> IStreamClientEndpoint:
-    """Return how the server is reached. Raises CredentialsError for certificates or keys that are none."""
+class Identity(Protocol):
+    """
+    server: a URL. ca: certificates in PEM that the server's must come from, b"" for the system's; insecure: whether any
+    will do. server_name: what the server's certificate must name, "" for the host of the URL. certificate, key: the
+    client's, in PEM.
+    """
+
+    @property
+    def server(self) -> str: ...
+    @property
+    def ca(self) -> bytes: ...
+    @property
+    def insecure(self) -> bool: ...
+    @property
+    def server_name(self) -> str: ...
+    @property
+    def certificate(self) -> bytes: ...
+    @property
+    def key(self) -> bytes: ...
+
+
+def endpoint(credentials: Identity, reactor: IReactorTime) -> IStreamClientEndpoint:
+    """Return how the server is reached. Raises ValueError for certificates or keys that are none."""
     url = urlsplit(credentials.server)
     host, secure = url.hostname or "", url.scheme == "https"
     plain = _KeptAlive(HostnameEndpoint(reactor, host, url.port or (443 if secure else 80), CONNECT))
@@ -80,7 +100,7 @@ def _probed(protocol: IProtocol) -> IProtocol:
     return protocol
 
 
-def _creator(credentials: Credentials, host: str) -> IOpenSSLClientConnectionCreator:
+def _creator(credentials: Identity, host: str) -> IOpenSSLClientConnectionCreator:
     from OpenSSL import SSL, crypto
     from twisted.internet import ssl
 
@@ -94,7 +114,7 @@ def _creator(credentials: Credentials, host: str) -> IOpenSSLClientConnectionCre
         extra = {"privateKey": own.key, "certificate": own.certificate, "extraCertChain": own.chain}
         return ssl.optionsForClientTLS(credentials.server_name or host, trust, extraCertificateOptions=extra)
     except (SSL.Error, crypto.Error, ValueError) as error:
-        raise CredentialsError(f"{credentials.server}: a certificate or key can't be used: {error}") from error
+        raise ValueError(f"{credentials.server}: a certificate or key can't be used: {error}") from error
 
 
 @implementer(IOpenSSLClientConnectionCreator)
@@ -133,7 +153,7 @@ class _Own(NamedTuple):
     chain: list[X509] | None
 
 
-def _client_certificate(credentials: Credentials) -> _Own:
+def _client_certificate(credentials: Identity) -> _Own:
     from OpenSSL import crypto
 
     if not credentials.certificate:

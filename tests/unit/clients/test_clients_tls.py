@@ -1,4 +1,4 @@
-"""Connections to an API server; what certificates prove is in test_kubernetes_api.py."""
+"""Connections to a server that is watched; what certificates prove is in test_kubernetes_api.py."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.protocol import Factory, Protocol
 
+from metaproxy.clients.tls import endpoint
 from metaproxy.kubernetes.credentials import Credentials
-from metaproxy.kubernetes.tls import endpoint
 
 NET: Any = reactor
 
