@@ -12,7 +12,7 @@ Memory is bounded: of each source KEPT seconds in slices of STEP, each with only
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import compress
 from operator import sub
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -28,8 +28,8 @@ KEPT = 60.0
 """Seconds, the longest window."""
 EPSILON = 1e-6
 """What a sum of seconds may be wrong by."""
-AT_ONCE = 25
-"""Sources that are copied in one turn of the reactor: about a millisecond."""
+AT_ONCE, LOOKS = 25, 500
+"""Sources that are copied in one turn of the reactor, and those that are looked at: about a millisecond."""
 
 SAMPLE = 10.0
 """Seconds of which one p99 is kept, to know what is usual."""
@@ -130,6 +130,11 @@ class Usual:
         self._away = 0
 
     @property
+    def waits(self) -> bool:
+        """Whether something was added that is no sample yet."""
+        return bool(self._pending)
+
+    @property
     def value(self) -> float | None:
         """Seconds; None before enough was seen."""
         return sorted(self._samples)[(len(self._samples) - 1) // 2] if self._samples else None
@@ -169,8 +174,10 @@ class _Track:
         self._slices: deque[tuple[float, Added]] = deque()
         self._whole = Added()  # all slices together: the longest window is the one that is read most
 
-    def turn(self, now: float) -> None:
-        """Ends a slice."""
+    def turn(self, now: float) -> bool:
+        """Ends a slice. Return whether there was something to do."""
+        if not self._slices and not self.usual.waits and self._same():
+            return False
         added = self._since()
         if added:
             self._slices.append((now, added))
@@ -180,6 +187,13 @@ class _Track:
                 self._buckets = self._histogram.buckets.copy()
         self._forget(now)
         self.usual.take(added, now)
+        return True
+
+    def _same(self) -> bool:
+        """Whether nothing was counted since the last slice."""
+        if self._histogram is not None and self._histogram.buckets != self._buckets:
+            return False
+        return self._counters == self.source.counters(self.source.counts)
 
     def read(self, now: float, seconds: float) -> Added:
         """What was added in the last `seconds`: whole slices, and what came since."""
@@ -219,7 +233,9 @@ class Windows:
         self._sources = sources
         self._clock = clock
         self._tracks: dict[int, _Track] = {}
-        self._waiting: list[Source] = []
+        self._pass: Iterator[Source] = iter(())  # what is left to look at in this step
+        self._seen: dict[int, _Track] = {}  # those of `_tracks` whose sources the step has found
+        self._readers: dict[type, Callable[[Any], Mapping[str, int]]] = {}
         self._timer: IDelayedCall | None = None
         self._began = self._started = clock.seconds()
 
@@ -233,13 +249,19 @@ class Windows:
 
     def read(self, counts: object, seconds: float) -> Added:
         """What was added to `counts`, one of the sources, in the last `seconds` (up to KEPT)."""
-        if id(counts) not in self._tracks:
-            # All that are new at once: to look each up among thousands would take as many looks at all of them.
-            for source in self._sources():
-                if id(source.counts) not in self._tracks:
-                    self._track(source)
-        track = self._tracks.get(id(counts))
+        track = self._tracks.get(id(counts)) or self._begun(counts)
         return Added() if track is None else track.read(self._clock.seconds(), seconds)
+
+    def _begun(self, counts: object) -> _Track | None:
+        """The track of a source that has begun to count since the last look at it; None if it has not, or is none."""
+        reader = self._readers.get(type(counts))
+        if reader is not None and not _has_counted(CountsSource(counts, reader)):
+            return None
+        # All that are new at once: to look each up among thousands would take as many looks at all of them.
+        for source in self._sources():
+            self._readers[type(source.counts)] = source.counters
+            self._track(source)
+        return self._tracks.get(id(counts))
 
     def span(self, seconds: float) -> float:
         """How long a window of `seconds` is in truth: whole slices and what came since, and not before the start."""
@@ -253,27 +275,39 @@ class Windows:
         track = self._tracks.get(id(counts))
         return None if track is None else track.usual
 
-    def _track(self, source: Source) -> _Track:
-        made = self._tracks[id(source.counts)] = _Track(source, self._clock.seconds())
-        return made
+    def _track(self, source: Source) -> _Track | None:
+        """
+        What is known of a source; None while it has counted nothing. Of a large mesh most have not: they cost a look,
+        and no memory.
+        """
+        track = self._tracks.get(id(source.counts))
+        if track is None and _has_counted(source):
+            track = self._tracks[id(source.counts)] = _Track(source, self._clock.seconds())
+        return track
 
     def _step(self) -> None:
         self._began = self._clock.seconds()
-        found = {id(source.counts): source for source in self._sources()}
-        for key in self._tracks.keys() - found.keys():
-            del self._tracks[key]
-        self._waiting = list(found.values())
+        self._pass, self._seen = iter(self._sources()), {}
         self._some()
 
     def _some(self) -> None:
         now = self._clock.seconds()
-        some, self._waiting = self._waiting[:AT_ONCE], self._waiting[AT_ONCE:]
-        for source in some:
-            (self._tracks.get(id(source.counts)) or self._track(source)).turn(now)
-        if self._waiting:
-            self._timer = self._clock.callLater(0, self._some)
-        else:
-            self._timer = self._clock.callLater(max(self._began + STEP - now, 0.0), self._step)
+        turned = 0
+        for looked, source in enumerate(self._pass, 1):
+            track = self._track(source)
+            if track is not None:
+                self._seen[id(source.counts)] = track
+                turned += track.turn(now)
+            if turned >= AT_ONCE or looked >= LOOKS:
+                self._timer = self._clock.callLater(0, self._some)
+                return
+        self._tracks, self._seen = self._seen, {}
+        self._timer = self._clock.callLater(max(self._began + STEP - now, 0.0), self._step)
+
+
+def _has_counted(source: Source) -> bool:
+    latency: Histogram | None = getattr(source.counts, "latency", None)
+    return any(source.counters(source.counts).values()) or (latency is not None and any(latency.buckets))
 
 
 # -- what is looked at
@@ -296,12 +330,13 @@ def _cluster(counts: ClusterCounts) -> Mapping[str, int]:
 
 def sources(proxy: Proxy) -> Iterable[Source]:
     """The counts of a service.ProxyService: of endpoints, of clusters, and of where each route sends requests."""
-    clusters = proxy.snapshot.clusters if proxy.snapshot is not None else {}
-    for cluster in clusters.values():
+    # What is left of it is asked for later, when there may be other listeners and clusters.
+    clusters = list(proxy.snapshot.clusters.values()) if proxy.snapshot is not None else []
+    for cluster in clusters:
         yield CountsSource(cluster.counts, _cluster)
         for endpoint in cluster.endpoints:
             yield CountsSource(endpoint.counts, _endpoint)
-    for listener in proxy.listeners.values():
+    for listener in list(proxy.listeners.values()):
         for route in (*listener.snapshot.routes.routes, listener.snapshot.no_route):
             for target in route.all_targets():
                 yield CountsSource(target.counts, _target)

@@ -13,6 +13,7 @@ from metaproxy.telemetry.metrics.windows import (
     FACTOR,
     KEPT,
     LEAST,
+    LOOKS,
     SAMPLE,
     STEP,
     USUAL,
@@ -147,13 +148,51 @@ def test_a_source_that_is_gone_is_forgotten_and_a_new_one_is_read_at_once() -> N
     assert one.windows.usual(one.counts) is None
 
 
-def test_many_sources_are_copied_some_at_a_time() -> None:
-    one = Watched(others=3 * AT_ONCE)
+def waits_of_a_step(one: Watched) -> list[float]:
+    """How long the windows wait each time in one step."""
     waits: list[float] = []
     later = one.clock.callLater
     one.clock.callLater = lambda wait, call: (waits.append(wait), later(wait, call))[1]  # type: ignore[assignment, func-returns-value, method-assign, misc]
     one.clock.advance(STEP)
-    assert waits == [0, 0, 0, STEP]
+    return waits
+
+
+def test_many_sources_are_copied_some_at_a_time() -> None:
+    one = Watched(others=3 * AT_ONCE)
+    for source in one.sources:
+        source.counts.outcomes["ok"] = 1
+    assert waits_of_a_step(one) == [0, 0, 0, STEP]
+
+
+def test_sources_that_count_nothing_are_looked_at_many_at_a_time() -> None:
+    one = Watched(others=3 * LOOKS)
+    assert waits_of_a_step(one) == [0, 0, 0, STEP]
+
+
+def test_a_source_begins_when_it_counts_and_ends_no_window_of_another() -> None:
+    one = Watched(others=5)
+    one.serve(10, 0.001)
+    other = one.sources[3]
+    assert not one.windows.read(other.counts, 10.0)
+    assert one.windows.usual(other.counts) is None
+    other.counts.outcomes["ok"] = 2
+    assert one.windows.read(other.counts, 10.0)["ok"] == 2
+    one.serve(20, 0.001)
+    assert one.windows.read(other.counts, 10.0)["ok"] == 0
+    assert one.windows.read(other.counts, 60.0)["ok"] == 2
+    assert one.windows.read(one.counts, 60.0)["ok"] == 300
+
+
+def test_sources_that_come_and_go_within_a_step_do_no_harm() -> None:
+    one = Watched(others=3 * AT_ONCE)
+    for source in one.sources:
+        source.counts.outcomes["ok"] = 1
+    gone, new = one.sources[-1], Source(TargetCounts(), lambda counts: counts.outcomes)
+    one.clock.callLater(STEP, lambda: setattr(one, "sources", [*one.sources[:-1], new]))
+    new.counts.outcomes["ok"] = 7
+    one.serve(10, 0.001)
+    assert one.windows.read(new.counts, 60.0)["ok"] == 7
+    assert not one.windows.read(gone.counts, 60.0)
 
 
 def test_thousands_of_new_sources_are_found_in_one_look_at_all_of_them() -> None:
