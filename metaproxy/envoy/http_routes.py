@@ -287,7 +287,7 @@ def upgrades(action: Fields, place: Place) -> None:
             upgrade.message_at("connect_config")
         if not upgrade.flag("enabled", True):
             upgrade.unhonoured("enabled", "what clients may go on with is said once for all routes of a listener")
-        protocol = place.chain.section.get("protocol")
+        protocol = place.chain.section.setdefault("protocol", {"name": "grpc" if place.grpc else "http", "upgrade": []})
         if isinstance(protocol, dict):
             allowed = protocol.get("upgrade", ["websocket"])
             if name == "connect" and not protocol.get("connect"):

@@ -8,6 +8,10 @@ that adds itself to `tables.ROUTES`); asking for them (`xds`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from copy import deepcopy
+from types import MappingProxyType
+
 from google.protobuf.message import Message
 
 from metaproxy.envoy.fields import Fields, number, shown_seconds, without_empty
@@ -17,20 +21,37 @@ from metaproxy.envoy.report import Unusable
 from metaproxy.envoy.tables import ROUTES, Chain, Context, Plain, load_extensions
 
 
-def routes_of(configuration: Message, context: Context, protocol: str = "", path: str = "") -> list[Plain]:
+def routes_of(
+    configuration: Message,
+    context: Context,
+    protocol: str = "",
+    path: str = "",
+    listener: Mapping[str, object] = MappingProxyType({}),
+) -> list[Plain]:
     """
     The routes of a RouteConfiguration, for a listener of this protocol. What is wrong with them is in the context's
-    report. path: where the message stands.
+    report. path: where the message stands; listener: its section, whose filters routes may give other options.
     """
     load_extensions()
     fields = Fields(configuration, path or f"routes {getattr(configuration, 'name', '')!r}", context.report)
     translate = ROUTES.get(protocol, _metaprotocol)
+    chain = _chain_of(listener, context)
+    before = deepcopy(chain.section)
     try:
-        routes = translate(fields, Chain(context))
+        routes = translate(fields, chain)
         fields.close()
     except Unusable:
         return []
+    if chain.section != before:
+        context.report.unhonoured(fields.path, "upgrades that the listener does not allow: write upgrade_configs there")
     return routes
+
+
+def _chain_of(listener: Mapping[str, object], context: Context) -> Chain:
+    """The chain of a listener that is there already."""
+    protocol, filters = listener.get("protocol"), listener.get("filters", [])
+    section: Plain = {"protocol": deepcopy(protocol)} if isinstance(protocol, dict) else {}
+    return Chain(context, section=section, filters=list(filters) if isinstance(filters, list) else [])
 
 
 def _metaprotocol(configuration: Fields, chain: Chain) -> list[Plain]:

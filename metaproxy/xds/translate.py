@@ -116,7 +116,7 @@ class Translator:
         checkpoint()
         context = self._context()
         message = BY_NAME["routes"].message.FromString(value)
-        routes = routes_of(message, context, form.section.protocol.name)
+        routes = routes_of(message, context, form.section.protocol.name, listener=form.plain)
         if context.report.errors:
             return None, Built(error=_texts(context.report.errors))
         section, problems = self._read(model.Listener, {**form.plain, "routes": routes})

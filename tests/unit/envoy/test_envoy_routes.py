@@ -104,3 +104,34 @@ def test_routes_that_make_no_sense_are_refused_also_where_reports_are_lenient(te
 def test_what_metaprotocol_has_not_is_named(text: str, path: str) -> None:
     (error,) = routes(hosted(text))[1]
     assert error.startswith(f"r.virtual_hosts[0].routes[0].{path}: ")
+
+
+HTTP = "type.googleapis.com/envoy.extensions.filters.http"
+LISTENER = {
+    "protocol": {"name": "http", "via": "", "upgrade": ["websocket"]},
+    "filters": [{"local_rate_limit": {"conditions": [{"match": {"kind": "event"}, "limit": 1}]}}],
+}
+
+
+def of_http(route: str) -> tuple[list[dict[str, object]], list[str]]:
+    context = Context(Report())
+    text = f"{{virtual_hosts: [{{name: v, domains: ['*'], routes: [{{match: {{prefix: /}}, {route}}}]}}]}}"
+    found = routes_of(message(KIND, text), context, "http", "r", LISTENER)
+    return found, errors(context.report)
+
+
+def test_routes_of_http_give_filters_of_their_listener_other_options() -> None:
+    on = "{default_value: {numerator: 100}}"
+    limit = (
+        f"{{'@type': {HTTP}.local_ratelimit.v3.LocalRateLimit, stat_prefix: x, filter_enabled: {on}, "
+        f"filter_enforced: {on}, token_bucket: {{max_tokens: 5, tokens_per_fill: 5, fill_interval: 1s}}}}"
+    )
+    (route,), wrong = of_http(f"route: {{cluster: a}}, typed_per_filter_config: {{limit: {limit}}}")
+    assert wrong == []
+    assert route["filters"] == {"local_rate_limit": {"limit": 5, "per": "1s", "refill": "interval"}}
+
+
+def test_upgrades_are_the_listeners_to_allow() -> None:
+    assert of_http("route: {cluster: a, upgrade_configs: [{upgrade_type: websocket}]}")[1] == []
+    (error,) = of_http("route: {cluster: a, upgrade_configs: [{upgrade_type: other}]}")[1]
+    assert "upgrade" in error
