@@ -131,20 +131,25 @@ class Generator:
 
     def resources(self, node: ProxyNode) -> Resources:
         """Return all that a proxy gets. A message that has not changed is the object that it was before."""
-        return self.update(node).resources
+        return self._whole(node).resources()
 
     def update(self, node: ProxyNode) -> Update:
-        """Return all that a proxy gets, and what of it may have changed since the last time."""
+        """Return all that a proxy gets, and what of it may have changed since this was asked the last time."""
+        whole = self._whole(node)
+        listeners, clusters = whole.take_changed()
+        return Update(whole.resources(), listeners, clusters)
+
+    def _whole(self, node: ProxyNode) -> Whole:
+        """Return what a node gets, with all that is stale made again."""
         whole = self._wholes.get(node)
         if whole is None:
             whole = self._wholes[node] = Whole()
             whole.stale.update((what, name) for what, maker in MAKERS.items() for name in maker.names(self._index))
         stale, whole.stale = sorted(whole.stale), set()
-        changed = Made()
         for what, name in stale:
             unit = self._unit(what, name, node)
-            whole.put((what, name), unit.made if unit is not None else None, changed)
-        return Update(whole.resources(), set(changed.listeners), set(changed.clusters))
+            whole.put((what, name), unit.made if unit is not None else None)
+        return whole
 
     def forget(self, node: ProxyNode) -> None:
         """Keep nothing for a node that is gone."""

@@ -11,6 +11,8 @@ from google.protobuf.message import Message
 from metaproxy.envoy.resources import Resources
 from metaproxy.mesh.generator.listeners import Made
 
+KINDS = ("listeners", "clusters", "endpoints", "routes")
+
 Part = tuple[str, str]
 """A maker, and of what: a part of what a node gets."""
 Claims = dict[str, dict[Part, Message]]
@@ -23,14 +25,13 @@ class Whole:
     def __init__(self) -> None:
         self.stale: set[Part] = set()
         self._parts: dict[Part, Made] = {}
+        self._listeners: set[str] = set()
+        self._clusters: set[str] = set()
         self._claims: dict[str, Claims] = {kind: {} for kind in KINDS}
         self._messages: dict[str, dict[str, Message]] = {kind: {} for kind in KINDS}
 
-    def put(self, part: Part, made: Made | None, changed: Made) -> None:
-        """
-        Have what was made of a part now, None where there is nothing any more. changed: gets what may be another
-        message than before, or is gone, by its name.
-        """
+    def put(self, part: Part, made: Made | None) -> None:
+        """Have what was made of a part now, None where there is nothing any more."""
         before = self._parts.pop(part, None) or Made()
         now = made.keeping(before) if made is not None else Made()
         if made is not None:
@@ -41,8 +42,14 @@ class Whole:
                 if old.get(name) is not new.get(name):
                     self._claim(kind, name, part, new.get(name))
         # Routes and endpoints reach a proxy within its listeners and clusters.
-        changed.listeners.update({**before.listeners, **now.listeners})
-        changed.clusters.update({**before.clusters, **now.clusters})
+        self._listeners.update(before.listeners, now.listeners)
+        self._clusters.update(before.clusters, now.clusters)
+
+    def take_changed(self) -> tuple[set[str], set[str]]:
+        """Return the names of listeners and clusters that may have changed since this was asked the last time."""
+        changed = self._listeners, self._clusters
+        self._listeners, self._clusters = set(), set()
+        return changed
 
     def _claim(self, kind: str, name: str, part: Part, message: Message | None) -> None:
         claims = self._claims[kind].setdefault(name, {})
@@ -59,6 +66,3 @@ class Whole:
     def resources(self) -> Resources:
         """Return all of it."""
         return Resources(**{kind: dict(messages) for kind, messages in self._messages.items()})
-
-
-KINDS = ("listeners", "clusters", "endpoints", "routes")
