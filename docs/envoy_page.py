@@ -132,6 +132,21 @@ def _order(finding: Finding) -> tuple[bool, str, str]:
     return finding.severity is not Severity.WARNING, finding.path, finding.text
 
 
+def named_with(example: Example, fields: set[str]) -> set[str]:
+    """Which of these fields are reported when all are set together, or can't be, as others exclude them."""
+    plain = yaml.safe_load(example.text)
+    kind = message_class(example.type)
+    assert kind is not None
+    target = _at(plain, example.path)
+    for name in sorted(fields):
+        field = kind.DESCRIPTOR.fields_by_name[name]
+        target[name] = sample(field)
+        _drop_others(target, field)
+    found = translated(example.root, made(example.root, plain)).findings
+    named = {one.path.rpartition(".")[2].partition("[")[0] for one in found}
+    return (fields - target.keys()) | (fields & named)
+
+
 def _shortened(text: str) -> str:
     return "not there" if text.startswith("metaproxy can't honour this") else text
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from google.protobuf.json_format import MessageToDict
+from google.protobuf.json_format import MessageToDict, SerializeToJsonError
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
@@ -183,12 +183,13 @@ class Fields:
     def _share(self, value: float) -> float:
         if not value >= 0:  # also what is no number
             self.report.invalid(self.path, f"{value:g} % is no share; write 0 to 100")
-        return min(max(value, 0.0), 100.0)
+            return 0.0
+        return min(value, 100.0)
 
     def struct(self, name: str) -> dict[str, object]:
         """A google.protobuf.Struct as plain values."""
         value = self._value(name)
-        return _plain_numbers(MessageToDict(value)) if isinstance(value, Message) and self.given(name) else {}
+        return self._plain_struct(value, name) if isinstance(value, Message) and self.given(name) else {}
 
     # -- values of values
 
@@ -243,7 +244,14 @@ class Fields:
         """The google.protobuf.Struct messages of a map, as plain values."""
         self._read.add(name)
         values = getattr(self.message, name)
-        return {str(key): _plain_numbers(MessageToDict(values[key])) for key in sorted(values)}
+        return {str(key): self._plain_struct(values[key], name) for key in sorted(values)}
+
+    def _plain_struct(self, struct: Message, name: str) -> dict[str, object]:
+        try:
+            return _plain_numbers(MessageToDict(struct))
+        except (ValueError, SerializeToJsonError):  # what is no number, or without an end: JSON has no word for it
+            self.report.invalid(self.at(name), "a number that is none")
+            return {}
 
     # -- what is packed
 
@@ -306,7 +314,12 @@ class Fields:
         if found is None:
             return Extension(label, kind, None, path)
         inner = found()
-        fill(inner, MessageToDict(getattr(message, "value", Message())), path, self.report)
+        try:
+            plain: object = MessageToDict(getattr(message, "value", Message()))
+        except (ValueError, SerializeToJsonError):
+            self.report.invalid(path, "a number that is none")
+            return Extension(label, kind, None, path)
+        fill(inner, plain, path, self.report)
         return self._keep(label, inner, slot, path)
 
     def _keep(self, label: str, message: Message, slot: str, path: str) -> Extension:

@@ -130,3 +130,16 @@ def test_a_negative_duration_is_malformed() -> None:
     fields, report = of(cluster)
     assert fields.seconds("connect_timeout", 5.0) == 5.0
     assert [one.path for one in report.errors] == ["connect_timeout"]
+
+
+def test_what_is_no_number_is_no_share_and_stands_in_no_struct() -> None:
+    from envoy.config.core.v3.base_pb2 import Metadata
+    from envoy.type.v3.percent_pb2 import Percent
+
+    fields, report = of(Percent(value=float("nan")), "p")
+    assert fields.as_percent() == 0
+    metadata = Metadata()
+    metadata.filter_metadata["x"].update({"y": float("nan")})
+    inner, second = of(metadata, "m")
+    assert inner.structs("filter_metadata") == {"x": {}}
+    assert [one.path for one in (*report.errors, *second.errors)] == ["p", "m.filter_metadata"]
