@@ -32,7 +32,7 @@ class Part:
 def together(base: model.Config, parts: Mapping[str, Part]) -> model.Config:
     """
     Return the configuration that a base and parts make. A listener of a part takes the place of one of the base that
-    has its name and waits for routes of an xDS server.
+    has its name and waits for routes of an xDS server; a cluster that of one that has a name alone.
     """
     if not parts:
         return base
@@ -42,10 +42,18 @@ def together(base: model.Config, parts: Mapping[str, Part]) -> model.Config:
         given = {one.name: one for part in parts.values() for one in part.listeners if one.name in waiting}
     listeners = [given.get(one.name, one) for one in base.listeners]
     clusters = list(base.clusters)
+    if any(map(_is_named_only, clusters)):
+        named = {one.name for part in parts.values() for one in part.clusters}
+        clusters = [one for one in clusters if one.name not in named or not _is_named_only(one)]
     for part in parts.values():
         listeners += [one for one in part.listeners if one.name not in given] if given else part.listeners
         clusters += part.clusters
     return replace(base, listeners=tuple(listeners), clusters=tuple(clusters))
+
+
+def _is_named_only(cluster: model.Cluster) -> bool:
+    """Whether a cluster stands there for one that another source is to give."""
+    return not cluster.endpoints and cluster.discovery is None and not cluster.fallback
 
 
 def clashes(base: model.Config, parts: Mapping[str, Part]) -> list[str]:
@@ -54,7 +62,10 @@ def clashes(base: model.Config, parts: Mapping[str, Part]) -> list[str]:
         base.source: [one for one in base.listeners if not isinstance(one.routes, model.Rds)],
         **{name: part.listeners for name, part in parts.items()},
     }
-    clusters = {base.source: base.clusters, **{name: part.clusters for name, part in parts.items()}}
+    clusters = {
+        base.source: [one for one in base.clusters if not _is_named_only(one)],
+        **{name: part.clusters for name, part in parts.items()},
+    }
     return [*_clashes("listeners", listeners), *_clashes("clusters", clusters)]
 
 

@@ -7,7 +7,7 @@ Lives here: `load_bootstrap`, `read_bootstrap`, `translate_bootstrap`. Does not:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from google.protobuf.message import Message
@@ -139,6 +139,8 @@ def translate_bootstrap(bootstrap: Message, report: Report) -> Whole:
     context.tracer = _tracer(fields, context)
     ads = _dynamic(fields, context)
     listeners, clusters = _static(static, context)
+    if ads is not None or context.servers:
+        clusters += _expected(listeners, clusters, [*([ads] if ads is not None else []), *context.servers.values()])
     _beside(fields)
     fields.close()
     plain["runtime"] = {**values, **context.runtime_found}
@@ -168,6 +170,30 @@ def _static(static: Fields | None, context: Context) -> tuple[list[Plain], list[
     for kind in ("listeners", "clusters", "secrets"):
         static.leave(kind)  # these reported what they don't honour, and secrets are read by who refers to them
     return listeners, clusters
+
+
+def _expected(listeners: list[Plain], clusters: list[Plain], servers: list[Plain]) -> list[Plain]:
+    """Clusters that listeners name and a server is to send: by their names alone, until they come."""
+    if not any("clusters" in resources for one in servers if isinstance(resources := one["resources"], list)):
+        return []
+    known = {one["name"] for one in clusters}
+    missing = dict.fromkeys(name for name in _named(listeners) if name not in known)
+    return [{"name": name, "endpoints": []} for name in missing]
+
+
+def _named(value: object) -> Iterator[str]:
+    """The clusters that sections name: `cluster: NAME` and `clusters: {NAME: WEIGHT}`, wherever they stand."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if key == "cluster" and isinstance(item, str):
+                yield item
+            elif key == "clusters" and isinstance(item, Mapping):
+                yield from map(str, item)
+            else:
+                yield from _named(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _named(item)
 
 
 # -- node, admin

@@ -251,3 +251,15 @@ def test_a_listener_that_asks_for_spans_where_none_are_sent_is_in_force_without(
     traced = listener(stand, "traced", 7005, "one", tracing={"sampling": 5})
     assert stand.configuration.contribute("istiod", Part((traced,), ())) == []
     assert "traced" in stand.proxy.listeners
+
+
+def test_a_cluster_of_a_part_takes_the_place_of_one_that_has_a_name_alone(tmp_path: Path) -> None:
+    text = TEXT.replace("clusters: [", "clusters: [{name: later, endpoints: []}, ")
+    stand = Stand(tmp_path, text)
+    assert stand.configuration.contribute("istiod", Part((), (cluster(stand, "later", 7),))) == []
+    assert [one.address for one in stand.configuration.config.clusters[-1].endpoints] == ["127.0.0.1:7"]
+    assert sorted(one.name for one in stand.configuration.config.clusters) == ["later", "one"]
+    assert stand.configuration.withdraw("istiod") == []
+    assert [(one.name, len(one.endpoints)) for one in stand.configuration.config.clusters] == [("later", 0), ("one", 1)]
+    (line,) = stand.configuration.contribute("istiod", Part((), (cluster(stand, "one"),)))
+    assert "rename one" in line

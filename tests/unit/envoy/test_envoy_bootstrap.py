@@ -259,3 +259,14 @@ tracing: {http: {name: envoy.tracers.zipkin, typed_config: {
 
     assert warned(BOOTSTRAP + collector) == 1
     assert warned(BOOTSTRAP + collector + tracing) == 0
+
+
+def test_clusters_that_a_server_is_to_send_are_there_by_their_names() -> None:
+    static, _, rest = BOOTSTRAP.partition("  clusters:\n")
+    dynamic = "dynamic_resources: {cds_config: {path_config_source: {path: /cds.yaml}}}\n"
+    plain, wrong, _ = whole(static + dynamic)
+    assert wrong == []
+    assert plain["clusters"] == [{"name": "demo", "endpoints": []}]
+    assert checked(static + dynamic)[1] == []
+    assert checked(static)[1] != [], "nobody sends it"
+    assert rest
