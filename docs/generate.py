@@ -4,8 +4,8 @@ Writes the parts of the documentation that the code knows best: `make docs`.
 Lives here: the tables of docs/reference/configuration.md, between `<!-- options: SECTION -->` and `<!-- end -->`, and
 docs/reference/config.schema.json for editors, from metaproxy.config.model; the tables of plugins' options, between
 `<!-- plugin: KIND NAME -->` and `<!-- end -->`, from their constructors; those of metrics.md and access-log.md, from
-metaproxy.telemetry; interfaces.md and messages.md, which `interface_pages` makes; mesh.md, which `mesh_pages` makes;
-envoy.md, which `envoy_page` makes.
+metaproxy.telemetry; those of control.md, from metaproxy.control; interfaces.md and messages.md, which `interface_pages`
+makes; mesh.md, which `mesh_pages` makes; envoy.md, which `envoy_page` makes.
 Tests check that all are up to date. Does not: any text that a person wrote; what stands outside of the
 marks is left as it is.
 """
@@ -21,6 +21,8 @@ from metaproxy.config.model import Config
 from metaproxy.config.schema.plugin_options import built_in_plugins, rows
 from metaproxy.config.schema.reading import Kind, Schema
 from metaproxy.config.schema.shape import Nested, Section, about, options
+from metaproxy.control.rollout_spec import ReturnedSpec, RolloutSpec
+from metaproxy.control.settings import Settings
 from metaproxy.telemetry import reference
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -29,6 +31,9 @@ SCHEMA = REFERENCE / "config.schema.json"
 
 PLUGINS = [PAGE, REFERENCE / "filters.md", REFERENCE / "balancers.md", *sorted((REFERENCE / "codecs").glob("*.md"))]
 """Where the options of plugins stand."""
+
+CONTROL = (Settings, RolloutSpec, ReturnedSpec)
+"""What stands in the files of a control plane: docs/reference/control.md."""
 
 _PLUGIN = re.compile(r"(<!-- plugin: (\w+ \w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _MARKED = re.compile(r"(<!-- options: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -71,9 +76,12 @@ def table(section: type[Section]) -> str:
     return "\n".join(notes) + "\n"
 
 
-def page(text: str) -> str:
-    """The page with its tables made again. Raises ValueError unless each section has exactly one place in it."""
-    known = {section.__name__: section for section in sections()}
+def page(text: str, *roots: type[Section]) -> str:
+    """
+    The page with its tables made again: of these sections and all within them, those of a configuration by default.
+    Raises ValueError unless each section has exactly one place in it.
+    """
+    known = {section.__name__: section for root in roots or (Config,) for section in sections(root)}
     marked = [name for _, name, _ in _MARKED.findall(text)]
     if sorted(marked) != sorted(known):
         raise ValueError(f"marks for {', '.join(sorted(marked))}; sections are {', '.join(sorted(known))}")
@@ -125,6 +133,8 @@ if __name__ == "__main__":
     for path in PLUGINS:
         path.write_text(plugin_page(path.read_text()))
     SCHEMA.write_text(schema())
+    control = REFERENCE / "control.md"
+    control.write_text(page(control.read_text(), *CONTROL))
     for name in ("metrics.md", "access-log.md"):
         other = REFERENCE / name
         other.write_text(reference.page(other.read_text()))

@@ -341,3 +341,82 @@ class MeshObjects(TypedDict):
 
     objects: list[MeshObject]
     refused: list[str]
+
+
+# -- of a control plane
+
+
+class Refused(TypedDict):
+    """What a node refused."""
+
+    type: str
+    name: str
+    version: str
+    error: str
+
+
+class Node(TypedDict):
+    """One of `/fleet`."""
+
+    id: str
+    cluster: str
+    state: str
+    release: str
+    version: str
+    agent: str
+    address: str
+    refused: list[Refused]
+
+
+class Fleet(TypedDict):
+    """`/fleet`. refused: lines of what is wrong with the source; lost: why it can't be read."""
+
+    server: str
+    source: str
+    states: Mapping[str, int]
+    refused: list[str]
+    lost: str
+    nodes: list[Node]
+
+
+class Rate(TypedDict):
+    requests: float
+    errors: float
+    percent: float
+
+
+class Rates(TypedDict):
+    """Of nodes with the new version, and of the others."""
+
+    new: Rate
+    others: Rate
+
+
+class End(TypedDict):
+    at: str
+    reason: str
+
+
+class Rollout(TypedDict):
+    """One of `/rollouts`."""
+
+    group: str
+    release: str
+    before: str
+    state: str
+    percent: float
+    next_step: str | None
+    returned: End | None
+    rates: Rates
+
+
+class Rollouts(TypedDict):
+    """`/rollouts`."""
+
+    rollouts: list[Rollout]
+
+
+class Returned(TypedDict):
+    """The answer to `/rollouts/return`: the version that is in force again."""
+
+    returned: str

@@ -12,7 +12,21 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from metaproxy.cli import check, config, convert, crds, drain, record, replay, status, tap, top, xds
+from metaproxy.cli import (
+    check,
+    config,
+    convert,
+    crds,
+    drain,
+    fleet,
+    record,
+    replay,
+    rollouts,
+    status,
+    tap,
+    top,
+    xds,
+)
 from metaproxy.cli.client import DEFAULT, Admin, AdminError
 from metaproxy.cli.command import Command, Commands, Run
 from metaproxy.cli.output import Output, to_stderr
@@ -21,7 +35,9 @@ from metaproxy.support.version import version_line
 OK, NO, USAGE, UNREACHABLE = 0, 1, 2, 3
 """Exit codes: done; the answer is no (see each command); wrong arguments; the admin API refused, or is away."""
 
-COMMANDS: tuple[Command, ...] = (check, convert, status, top, tap, drain, config, xds, crds, record, replay)
+COMMANDS: tuple[Command, ...] = (
+    check, convert, status, top, tap, drain, config, xds, crds, record, replay, fleet, rollouts,
+)  # fmt: skip
 
 
 class _Parser(argparse.ArgumentParser):
@@ -61,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     output = Output(getattr(given, "json", False))
     try:
         where, token, ca, certificate = (_argument(given, name) for name in ("admin", "token", "ca", "certificate"))
-        admin = Admin(where or DEFAULT, token, ca=ca, certificate=certificate)
+        admin = Admin(where or getattr(given, "control", DEFAULT), token, ca=ca, certificate=certificate)
         run: Run = given.run
         return run(given, admin, output)
     except AdminError as error:

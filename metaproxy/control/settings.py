@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from metaproxy.config import model
@@ -27,6 +27,8 @@ from metaproxy.config.schema.texts import Text
 from metaproxy.units import Seconds, Secret
 
 FILE = "control.yaml"
+ADMIN = "127.0.0.1:9902"
+"""Where the admin API is: beside that of a proxy on the same machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +75,7 @@ class Settings(Section):
     rest: str | None = option(Listen(), "Where proxies ask over REST.", None, "no REST")
     tls: model.AdminTls | None = option(Nested(model.AdminTls), "TLS of both.", None)
     insecure: bool = option(Flag(), "Allow addresses that others can reach, without certificates of clients.", False)
-    admin: model.Admin = option(Nested(model.Admin), "The HTTP API for operators.", {"listen": "127.0.0.1:9902"})
+    admin: model.Admin = option(Nested(model.Admin), "The HTTP API for operators.", {"listen": ADMIN})
     name: str = option(Text(empty=True), "This server's name in what it sends.", "", "the machine's")
     max_streams: int = option(Whole(1, 1_000_000), "Streams at a time; one more is refused.", 10_000)
     linger: Seconds = option(
@@ -96,6 +98,8 @@ def read_settings(text: str | bytes, file: str, environ: Mapping[str, str] | Non
             reading.check_references({})
             if settings is not BROKEN:
                 _must_be_safe(settings, reading)
+                if not reading.gives(settings.admin, "listen"):
+                    settings = replace(settings, admin=replace(settings.admin, listen=ADMIN))
         except Enough:
             pass
         problems = sorted({*problems, *reading.problems}, key=lambda one: (one.line, one.column, one.path))

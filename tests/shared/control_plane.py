@@ -106,20 +106,23 @@ def stat_of(message: Message) -> str:
     return str(getattr(message, "alt_stat_name", ""))
 
 
-class NoRates:
-    """Rates of rollouts that no one watches."""
+class GivenRates:
+    """Rates of rollouts, as a test gives them."""
+
+    def __init__(self, rates: Json) -> None:
+        self._rates = rates
 
     def shown(self, rollout: Rollout) -> Json:
-        return {"rates": {}, "without_counters": {}}
+        return {"rates": {}, "without_counters": {}, **self._rates}
 
 
 class AdminDesk:
     """The admin API of a control plane in memory."""
 
-    def __init__(self, planted: Planted) -> None:
+    def __init__(self, planted: Planted, rates: Json | None = None) -> None:
         clock: Any = planted.clock
         self.clock = planted.clock
-        self.endpoints = endpoints(planted.control, planted.fleet, planted.plane, NoRates(), clock)
+        self.endpoints = endpoints(planted.control, planted.fleet, planted.plane, GivenRates(rates or {}), clock)
         root = Root(self.endpoints, Guard(), clock)
         self._site = AdminSite(root, requestFactory=BoundedRequest, reactor=clock)
 

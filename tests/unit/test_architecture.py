@@ -226,6 +226,7 @@ EXCEPTIONS: dict[str, str] = {
     "metaproxy.proxy.undecided": "what test_detection.py and test_chain_choice.py have in common",
     "metaproxy.proxy.exchange_facts": "what an exchange is asked; test_exchange.py asks it",
     "metaproxy.telemetry.roles": "holds no behaviour: what telemetry reads of the proxy",
+    "metaproxy.cli.rollouts": "test_cli_fleet.py asks the same control plane",
     "metaproxy.cli.answers": "holds no behaviour: the shapes of what the admin API answers",
     "metaproxy.__main__": "starts twistd, as test_tap.py shows in a process of its own",
     "metaproxy.interfaces": "holds no behaviour; test_testing.py checks what keeps it",

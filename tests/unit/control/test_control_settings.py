@@ -20,6 +20,7 @@ def test_secrets_stand_for_texts() -> None:
     assert found.scrape.token == "x"
     assert found.admin.tokens is not None
     assert found.admin.tokens.read == "x"
+    assert found.admin.listen == "127.0.0.1:9902"
 
 
 @pytest.mark.parametrize(
