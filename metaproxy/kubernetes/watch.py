@@ -47,7 +47,10 @@ class Sink(Protocol):
         """It is gone."""
 
     def synced(self) -> None:
-        """All that there is was put. Comes after each list: at first, and when the server had forgotten."""
+        """
+        All that there is was put. Comes after each list, at first and when the server had forgotten, and when a server
+        that could not be asked is heard again.
+        """
 
     def failed(self, why: str) -> None:
         """The server can't be asked. All stays as it is; it is tried again."""
@@ -211,12 +214,14 @@ class Watch:
         if kind == "ERROR":
             code = found.get("code")
             raise ApiError(text(found.get("message")) or "an error", code if isinstance(code, int) else 0)
-        self._heard, self._tries = True, 0
+        again, self._heard, self._tries = self._tries > 0, True, 0
         if kind in ("ADDED", "MODIFIED"):
             self._put(found, len(line))
         elif kind == "DELETED":
             self._remove(key_of(found))
         self._version = version_of(found) or self._version
+        if again and self._running is not None:
+            self._sink.synced()  # it is there again, and has sent what changed since
 
     def _put(self, found: Object, size: int) -> Key:
         key, version = key_of(found), version_of(found)

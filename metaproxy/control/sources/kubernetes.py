@@ -57,7 +57,7 @@ class Kubernetes:
         self._label = selector
         self._receiver: Receiver | None = None
         self._texts: dict[str, dict[Key, dict[str, bytes]]] = {}
-        self._failures: dict[str, str] = {}
+        self._listed = False  # whether documents were read once: without them nothing is served
         self._timer: IDelayedCall | None = None
         scopes = [Scope(resource_of(kind), namespace) for name, kind in KINDS.items() if name not in _OTHERS]
         scopes.append(Scope(CONFIG_MAPS, namespace, labels=selector))
@@ -105,24 +105,21 @@ class Kubernetes:
             self._soon()
 
     def synced(self, resource: Resource) -> None:
-        self._failures.pop(resource.label, None)
-        self._heard(resource)
+        """All of a kind is known; what was lost is said to be there again by the next update."""
+        self._listed = self._listed or resource == CONFIG_MAPS
+        self._waiting.discard(resource.label)
+        self._soon()
 
     def failed(self, resource: Resource, why: str) -> None:
-        self._failures[resource.label] = why
+        """The server can't be asked. What is known stays; before all was known nothing is served."""
         if self._receiver is not None and resource == CONFIG_MAPS:
             self._receiver.failed(f"{resource.label}: {why}")
 
     def absent(self, resource: Resource, why: str) -> None:
-        """A kind that can't be read counts as one without objects at the start; it is tried again."""
+        """A kind that is not there, or may not be read, counts as one without objects; it is asked for again."""
+        self._waiting.discard(resource.label)
+        self._soon()
         self.failed(resource, why)
-        self._heard(resource)
-
-    def _heard(self, resource: Resource) -> None:
-        if resource.label in self._waiting:
-            self._waiting.discard(resource.label)
-        if not self._waiting:
-            self._soon()
 
     def _soon(self) -> None:
         if self._timer is None and not self._waiting:
@@ -130,7 +127,7 @@ class Kubernetes:
 
     def _report(self) -> None:
         self._timer = None
-        if self._receiver is None or CONFIG_MAPS.label in self._failures:
+        if self._receiver is None or not self._listed:
             return
         texts: dict[str, bytes] = {}
         for kind in self._texts.values():

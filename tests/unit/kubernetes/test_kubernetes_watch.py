@@ -89,6 +89,16 @@ def test_a_server_that_goes_away_changes_nothing_and_is_asked_again_from_there(l
     assert listed.names == ["a", "b", "c"]
 
 
+def test_a_server_that_is_heard_again_has_all_there_is_known(listed: Watched) -> None:
+    listed.api.refuse("connection refused")
+    listed.clock.advance(watch.LEAST)
+    listed.sink.events.clear()
+    listed.api.bookmark(12)
+    assert listed.sink.events == ["synced"]
+    listed.api.bookmark(13)
+    assert listed.sink.events == ["synced"]
+
+
 def test_waits_double_up_to_the_most_and_begin_again_with_an_event(listed: Watched) -> None:
     waits = []
     for _ in range(7):
