@@ -41,13 +41,19 @@ BOUND = 10.0
 MAX_REQUEST = 4 << 20
 """Bytes of a request: names of tens of thousands of resources."""
 
+MAX_PENDING = 20_000
+"""Streams that have come and were not looked at yet."""
+
 _OPTIONS = (
     ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", MAX_REQUEST),
     ("grpc.max_send_message_length", -1),
     ("grpc.max_concurrent_streams", 1000),
+    # After a restart all proxies come at a time: beyond the library's 1000 it would turn them away.
+    ("grpc.server.max_pending_requests", MAX_PENDING),
+    ("grpc.server.max_pending_requests_hard_limit", MAX_PENDING),
     ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
 )
