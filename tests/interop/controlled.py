@@ -27,7 +27,16 @@ class ControlPlane:
         own = {"listen": f"127.0.0.1:{self.port}", "admin": {"listen": f"127.0.0.1:{self.admin}"}}
         file = directory / f"control-{self.admin}.yaml"
         file.write_text(json.dumps({**own, **settings}))
-        command = [TWISTD, "-n", "--pidfile=", "metaproxy-control", "--config", source, "--settings", file]
+        command: list[str | Path] = [
+            TWISTD,
+            "-n",
+            "--pidfile=",
+            "metaproxy-control",
+            "--config",
+            source,
+            "--settings",
+            file,
+        ]
         self._program = Program(command, self.log, ready=self._ready, cwd=directory)
 
     def _ready(self) -> bool:
