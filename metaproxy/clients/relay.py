@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.defer import maybeDeferred
 from twisted.internet.interfaces import IReactorUNIX, IStreamClientEndpoint, ITCPTransport
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.internet.protocol import Protocol as Connection
@@ -33,8 +34,8 @@ class Relay:
 
     def close(self) -> None:
         """Connections that are there end with their calls."""
-        self._port.stopListening()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        closed = maybeDeferred(self._port.stopListening)  # which removes the socket
+        closed.addBoth(lambda _: shutil.rmtree(self._folder, ignore_errors=True))
 
 
 class _Here(Connection):

@@ -10,15 +10,21 @@ from metaproxy.envoy.fields import Fields
 
 
 def path_of(source: Fields | None, what: str) -> str | None:
-    """The file of a DataSource; None for none, and for bytes that stand in the message, which is reported."""
+    """
+    The file of a DataSource: one in memory for bytes that stand in the message, where the report has a place for them.
+    None for none, and where that is reported.
+    """
     if source is None:
         return None
     source.ignore("watched_directory")  # files are read again when they change
     which = source.which("specifier")
     if which == "filename":
         return source.text("filename")
+    memory = source.report.memory
     if which is None:
         source.report.invalid(source.path, "no source; write filename")
+    elif memory is not None and which in ("inline_string", "inline_bytes"):
+        return memory.put_unnamed(source.text(which).encode() if which == "inline_string" else source.data(which))
     else:
         source.unhonoured(which, f"{what} must be in a file; write filename")
     return None

@@ -10,6 +10,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple, NoReturn
 
+from metaproxy.envoy.memory_files import MemoryFiles
+
 MAX_FINDINGS = 500
 """Of one kind that a report keeps. A peer's message of megabytes makes no log of megabytes."""
 
@@ -43,11 +45,13 @@ class Unusable(Exception):
 class Report:
     """
     lenient: what can't be honoured is a warning, and a resource that can't be used is left out. inert: fields that were
-    met and change nothing, by the full name of their message and their own.
+    met and change nothing, by the full name of their message and their own. memory: takes bytes that stand in a message
+    and are a file to us, such as a key; None where such a file would be of no use.
     """
 
-    def __init__(self, lenient: bool = False) -> None:
+    def __init__(self, lenient: bool = False, memory: MemoryFiles | None = None) -> None:
         self.lenient = lenient
+        self.memory = memory
         self.findings: list[Finding] = []
         self.inert: set[tuple[str, str]] = set()
         self._seen: set[Finding] = set()

@@ -6,8 +6,10 @@ Lives here: `BuiltResources`. Does not: translating one (`translate`), when it i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import replace
+
+from google.protobuf.message import Message
 
 from metaproxy.config import model
 from metaproxy.xds.store import Change, Verdict
@@ -32,6 +34,8 @@ class BuiltResources:
         self._tell = tell
         self._used: dict[Need, Built] = {}
         self._looked: dict[Need, Built] = {}
+        self._values: dict[Need, bytes] = {}  # of resources that need secrets
+        self.secrets: dict[str, Message] = {}
         self._composed: dict[tuple[Need, str], tuple[ListenerForm, bytes, model.Listener]] = {}
 
     def __contains__(self, need: object) -> bool:
@@ -81,20 +85,47 @@ class BuiltResources:
         kind = change.kind
         new = []
         for one in change.resources:
-            need = Need(server, kind.name, one.name)
+            need, value = Need(server, kind.name, one.name), one.value
             built, before = self._looked.pop(need, Built()), self._used.get(need)
-            if built.skipped and before is not None:  # what worked goes on to, as it would if this were refused
-                built = replace(before, skipped=built.skipped, warnings=built.warnings)
+            self._values.pop(need, None)
+            if any(one.kind == "secrets" for one in built.needs):
+                self._values[need] = value
+            if kind.name == "secrets":
+                self.secrets[need.name] = kind.message.FromString(value)
+            built = _kept(before, built)
             self._used[need] = built
             new.append((need, built))
         for name in change.removed if kind.wildcard else ():
-            self._used.pop(Need(server, kind.name, name), None)
-        return new
+            self._forget(Need(server, kind.name, name))
+        return new + self._with_secrets({one.name for one in change.resources} if kind.name == "secrets" else set())
+
+    def _with_secrets(self, names: set[str]) -> list[tuple[Need, Built]]:
+        """Make what needs these secrets again, as they are new."""
+        again = []
+        for need, value in self._values.items():
+            if any(one.kind == "secrets" and one.name in names for one in self._used[need].needs):
+                built = self._translator(need.server).build(need.kind, value)
+                if built.error:
+                    self._tell(f"xds {need.server}: {need.kind} {need.name!r}: {built.error}")
+                    built = replace(built, skipped=built.error)
+                self._used[need] = _kept(self._used[need], built)
+                again.append((need, self._used[need]))
+        return again
+
+    def waiting(self, expired: Container[Need]) -> list[Need]:
+        """Return the resources that can't be read without secrets that may still come."""
+        return [need for need, one in self._used.items() if any(secret not in expired for secret in one.missing)]
+
+    def _forget(self, need: Need) -> None:
+        self._used.pop(need, None)
+        self._values.pop(need, None)
+        if need.kind == "secrets":
+            self.secrets.pop(need.name, None)
 
     def drop(self, needs: Iterable[Need]) -> None:
         """Forget resources that nothing needs any more, and what was made with them."""
         for need in needs:
-            self._used.pop(need, None)
+            self._forget(need)
         names = {form.section.name for form in self.forms()}
         self._composed = {key: one for key, one in self._composed.items() if key[0] in self._used and key[1] in names}
 
@@ -135,3 +166,11 @@ class BuiltResources:
             return None, f"routes {form.rds.name!r}: {found.error}"
         self._composed[key] = form, value, listener
         return listener, ""
+
+
+def _kept(before: Built | None, built: Built) -> Built:
+    """Return what is used of a new version: what worked goes on to where the new one is beyond us, or waits."""
+    if before is None or not (built.skipped or built.missing):
+        return built
+    kept = replace(built, clusters=before.clusters, listeners=before.listeners)
+    return replace(kept, needs=tuple(dict.fromkeys([*before.needs, *built.needs])))

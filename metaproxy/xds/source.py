@@ -109,7 +109,8 @@ class XdsSource:
         """Whether every server's resources came, or did not in time, and are in force; it stays so."""
         if not self._warm:
             every = (self._came_first(one, kind) for one in self.servers.values() for kind in ("clusters", "listeners"))
-            self._warm = all(every) and self.enforcement.idle
+            late = self._interest.expired
+            self._warm = all(every) and self.enforcement.idle and not self.built.waiting(late)
         return self._warm
 
     def configure(self) -> None:
@@ -246,7 +247,8 @@ class XdsSource:
         known = self.servers.get(server)
         lenient = known is None or known.spec.lenient
         reading = partial(self._configuration.reading, f"xds {server}".strip())
-        return Translator(reading, lenient, partial(self._resolve, server), runtime=self._configuration.base.runtime)
+        resolve, runtime = partial(self._resolve, server), self._configuration.base.runtime
+        return Translator(reading, lenient, resolve, self.built.secrets, runtime)
 
     def _routes(self, need: Need) -> bytes | None:
         server = self.servers.get(need.server)

@@ -23,6 +23,7 @@ from metaproxy.envoy.clusters import translate_cluster
 from metaproxy.envoy.endpoints import endpoints_of
 from metaproxy.envoy.fields import Fields
 from metaproxy.envoy.listeners import translate_listener
+from metaproxy.envoy.memory_files import FILES
 from metaproxy.envoy.report import Report
 from metaproxy.envoy.resources import Resources
 from metaproxy.envoy.routes import routes_of
@@ -61,13 +62,15 @@ class ListenerForm:
 class Built:
     """
     What a resource becomes. error: why it is refused; skipped: why it is beyond this proxy; warnings: what is odd or
-    not done of it; needs: what must be there before it is used; servers: items of `xds:` that it describes, by name.
+    not done of it; needs: what must be there before it is used; missing: those without which it can't even be read,
+    which are secrets; servers: items of `xds:` that it describes, by name.
     """
 
     clusters: tuple[model.Cluster, ...] = ()
     listeners: tuple[ListenerForm, ...] = ()
     endpoints: tuple[Mapping[str, object], ...] = ()
     needs: tuple[Need, ...] = ()
+    missing: tuple[Need, ...] = ()
     error: str = ""
     skipped: str = ""
     warnings: tuple[str, ...] = ()
@@ -81,7 +84,7 @@ Resolve = Callable[[str], str]
 class Translator:
     """
     reading: gives what sections are read with; lenient: what can't be done of a resource is a warning; resolve: see
-    `Resolve`; resources: others that a resource may refer to; runtime: the values of `runtime:`.
+    `Resolve`; secrets: those that are there, by name; runtime: the values of `runtime:`.
     """
 
     def __init__(
@@ -89,14 +92,14 @@ class Translator:
         reading: Callable[[], ReadingContext],
         lenient: bool,
         resolve: Resolve,
-        resources: Resources | None = None,
+        secrets: Mapping[str, Message] | None = None,
         runtime: Mapping[str, object] | None = None,
     ) -> None:
         self._reading = reading
         self._known: ReadingContext | None = None
         self._lenient = lenient
         self._resolve = resolve
-        self._resources = resources or Resources()
+        self._resources = Resources(secrets=secrets or {})
         self._runtime = runtime or {}
 
     def build(self, kind: str, value: bytes) -> Built:
@@ -142,7 +145,7 @@ class Translator:
     def _cluster(self, message: Message) -> Built:
         outcome = translate_cluster(message, self._context())
         built, sections = self._read_all(model.Cluster, outcome, self._found_at)
-        return built if built.error or built.skipped else replace(built, clusters=tuple(sections))
+        return replace(built, clusters=tuple(sections))
 
     def _found_at(self, plain: Plain) -> Plain:
         """Say which server has the endpoints of a cluster."""
@@ -165,7 +168,7 @@ class Translator:
         outcome = translate_listener(message, self._context())
         rds = [self._take_routes(plain) for plain in outcome.sections]
         built, sections = self._read_all(model.Listener, outcome, lambda plain: plain)
-        if built.error or built.skipped:
+        if built.error or built.skipped or built.missing:
             return built
         forms = tuple(
             ListenerForm(section, plain, need)
@@ -185,7 +188,7 @@ class Translator:
     # -- reading
 
     def _context(self) -> Context:
-        return Context(Report(self._lenient), self._resources, self._runtime)
+        return Context(Report(self._lenient, FILES), self._resources, self._runtime)
 
     def _read_all(self, kind: type[S], outcome: Translated, change: Callable[[Plain], Plain]) -> tuple[Built, list[S]]:
         """Return what is wrong with a resource, and its sections."""
@@ -193,6 +196,10 @@ class Translator:
         warnings = tuple(map(str, report.warnings[:MAX_TEXTS]))
         needs = tuple(Need(self._resolve(one.server), one.kind, one.name) for one in outcome.needs)
         built = Built(needs=needs, warnings=warnings, servers=dict(outcome.servers))
+        missing = tuple(one for one in needs if one.kind == "secrets" and one.name not in self._resources.secrets)
+        if missing:
+            names = ", ".join(repr(one.name) for one in missing)
+            return replace(built, missing=missing, warnings=(f"waits for secrets: {names}",)), []
         if report.errors:
             return replace(built, error=_texts(report.errors)), []
         if outcome.skipped:

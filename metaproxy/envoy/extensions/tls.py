@@ -90,6 +90,8 @@ def _server(validation: Fields) -> Plain:
     ca = path_of(validation.message_at("trusted_ca"), "an authority")
     if ca:
         plain["ca"] = ca
+    elif validation.given("trusted_ca"):
+        validation.report.unusable(validation.at("trusted_ca"), "without it every server would be trusted")
     validation.ignore("watched_directory")  # files are read again when they change
     if validation.message_at("system_root_certs") is not None and ca:
         validation.unhonoured("system_root_certs", "metaproxy trusts those of trusted_ca alone")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from authority import Authority
 from xds_folder import (
     XdsFolder,
     eds_cluster,
@@ -16,6 +17,8 @@ from xds_folder import (
     route_configuration,
     static_cluster,
 )
+
+from metaproxy.xds.translate import Need
 
 
 @pytest.fixture
@@ -251,6 +254,71 @@ class TestWhatIsWrong:
         folder.later(5)
         assert list(folder.listeners) == ["in"]
         assert folder.configuration.tried < 10
+
+
+def trusted(name: str, authority: Authority) -> dict[str, object]:
+    """A secret: who signs certificates."""
+    kind = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
+    pem = authority.ca.read_text()
+    return {"@type": kind, "name": name, "validation_context": {"trusted_ca": {"inline_string": pem}}}
+
+
+def with_tls(name: str, secret: str) -> dict[str, object]:
+    """A cluster whose servers' certificates are checked with a secret."""
+    config = {"name": secret, "sds_config": {"ads": {}, "resource_api_version": "V3"}}
+    kind = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
+    tls = {
+        "@type": kind, "sni": "demo.example",
+        "common_tls_context": {"validation_context_sds_secret_config": config},
+    }  # fmt: skip
+    return static_cluster(name) | {"transport_socket": {"name": "envoy.transport_sockets.tls", "typed_config": tls}}
+
+
+class TestSecrets:
+    def test_a_cluster_waits_for_its_secrets_and_changes_with_them(self, folder: XdsFolder, tmp_path: Path) -> None:
+        one, two = Authority(tmp_path, "one"), Authority(tmp_path, "two")
+        folder.write("clusters", with_tls("demo", "ROOTCA"))
+        assert folder.clusters == {}
+        assert not folder.source.ready
+        folder.write("secrets", trusted("ROOTCA", one))
+        first = folder.clusters["demo"].tls
+        assert first is not None
+        assert first.ca is not None
+        assert first.ca.read_text() == one.ca.read_text()
+        assert folder.source.ready
+        folder.write("secrets", trusted("ROOTCA", two))
+        second = folder.clusters["demo"].tls
+        assert second is not None
+        assert second.ca is not None
+        assert second.ca.read_text() == two.ca.read_text()
+
+    def test_what_works_goes_on_while_a_new_version_waits_for_a_secret(self, folder: XdsFolder, tmp_path: Path) -> None:
+        folder.write("clusters", static_cluster("demo"))
+        before = folder.clusters["demo"]
+        folder.write("clusters", with_tls("demo", "ROOTCA"))
+        assert folder.clusters["demo"] is before
+        folder.write("secrets", trusted("ROOTCA", Authority(tmp_path, "one")))
+        assert folder.clusters["demo"].tls is not None
+
+    def test_a_secret_that_never_comes_costs_its_cluster_alone(self, folder: XdsFolder) -> None:
+        folder.write("clusters", with_tls("demo", "ROOTCA"), static_cluster("other"))
+        assert list(folder.clusters) == ["other"]
+        folder.later(16)
+        assert list(folder.clusters) == ["other"]
+        assert folder.source.ready
+        warnings = folder.source.built.get(Need("files", "clusters", "demo")).warnings  # type: ignore[union-attr]
+        assert warnings == ("waits for secrets: 'ROOTCA'",)
+
+    def test_secrets_are_asked_for_by_name_and_forgotten_with_who_needs_them(
+        self, folder: XdsFolder, tmp_path: Path
+    ) -> None:
+        folder.write("secrets", trusted("ROOTCA", Authority(tmp_path, "one")), trusted("other", Authority(tmp_path)))
+        folder.write("clusters", with_tls("demo", "ROOTCA"))
+        store = folder.source.servers["files"].state.stores["secrets"]
+        assert list(store.entries) == ["ROOTCA"]
+        folder.write("clusters")
+        assert list(store.entries) == []
+        assert folder.source.built.secrets == {}
 
 
 class TestStaticListeners:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from envoy_messages import errors, message
 
 from metaproxy.envoy.extensions.tls import downstream, upstream
 from metaproxy.envoy.fields import Fields
+from metaproxy.envoy.memory_files import MemoryFiles
 from metaproxy.envoy.report import Report, Unusable
 from metaproxy.envoy.resources import Resources
 from metaproxy.envoy.tables import ADS, Context, Need
@@ -148,7 +150,6 @@ def test_a_proxy_may_show_a_certificate_of_its_own() -> None:
             "[{san_type: DNS, matcher: {suffix: .b}}]}}",
             "suffix",
         ),
-        ("Upstream", "common_tls_context: {validation_context: {trusted_ca: {inline_string: x}}}", "inline_string"),
         ("Upstream", "common_tls_context: {tls_params: {ecdh_curves: [P-256]}}", "ecdh_curves"),
         ("Upstream", "common_tls_context: {}\nallow_renegotiation: true", "allow_renegotiation"),
         (
@@ -188,3 +189,25 @@ def test_names_that_cannot_be_compared_keep_everybody_out_also_where_the_report_
     """
     with pytest.raises(Unusable):
         translated("Downstream", text, Report(lenient=True))
+
+
+def test_an_authority_that_can_not_be_had_makes_the_whole_unusable() -> None:
+    """Without it every server would be trusted, also where what can't be honoured is a warning."""
+    with pytest.raises(Unusable):
+        translated("Upstream", "common_tls_context: {validation_context: {trusted_ca: {inline_string: x}}}")
+
+
+def test_bytes_that_stand_in_a_message_are_files_in_memory_where_there_is_a_place_for_them() -> None:
+    memory = MemoryFiles()
+    text = (
+        "common_tls_context: {validation_context: {trusted_ca: {inline_string: authority}}, tls_certificates: ["
+        "{certificate_chain: {inline_bytes: Yw==}, private_key: {inline_string: key}}]}"
+    )
+    report = Report(memory=memory)
+    fields = Fields(message(f"{TLS}.UpstreamTlsContext", text), "tls", report)
+    found: Any = upstream(fields, Context(report))
+    fields.close()
+    assert errors(report) == []
+    read = {key: Path(found[key]).read_bytes() for key in ("ca", "certificate", "key")}
+    assert read == {"ca": b"authority", "certificate": b"c", "key": b"key"}
+    memory.close()
