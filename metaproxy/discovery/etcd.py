@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from metaproxy.discovery.endpoint_list import EndpointList, Failed, KeepEmpty, Settle, Update, Where
 from metaproxy.discovery.etcd_api import Api
-from metaproxy.discovery.etcd_keys import Keys
+from metaproxy.discovery.etcd_keys import MAX_DEPTH, Keys
 from metaproxy.discovery.http_registry import NO_SECRET, Calls, Password, Servers, Url, Urls, User, urls_of
 from metaproxy.discovery.instances import Instance, read_entry
 from metaproxy.discovery.registry_tls import FILES, RegistryCalls, TlsOption, tls_of
@@ -58,6 +58,8 @@ class Etcd:
         tls: TlsOption = None,
     ) -> None:
         self._prefix = target if target.endswith("/") else f"{target}/"
+        if self._prefix.count("/") > MAX_DEPTH:
+            raise ValueError(f"{target!r:.100} is more than {MAX_DEPTH} folders deep")
         above = self._prefix.rstrip("/").rpartition("/")[0]
         self._root = root or (f"{above}/" if above.strip("/") else self._prefix)
         if not self._prefix.startswith(self._root):

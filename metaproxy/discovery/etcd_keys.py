@@ -1,8 +1,8 @@
 """
 The keys of etcd below a prefix, kept in step: read once, then watched from that revision.
 
-Lives here: `Keys`: when is read and watched, and who is told of what; `Folders`. Does not: the API (`etcd_api`), what a
-value means (`etcd`).
+Lives here: `Keys`: when they are read and watched, and which clusters a change concerns; `Folders`. Does not: the API
+(`etcd_api`), what a value means (`etcd`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from metaproxy.discovery.etcd_api import Api, Event, Forgotten, Page
 from metaproxy.discovery.http_registry import RegistryError, Rounds
 from metaproxy.discovery.instances import MAX_ENTRY
 
+MAX_KEY, MAX_DEPTH = 1024, 16
+"""Characters of a key, and folders in each other; a key that exceeds them is no server of a cluster."""
 MOST_KEYS, MOST_BYTES = 100_000, 64 << 20
 """Of all keys and values below the root."""
 LIFE = 60.0
@@ -32,9 +34,11 @@ _NOTHING: Mapping[str, bytes] = {}
 
 
 def folders(key: str) -> Iterator[str]:
-    """What ends with a slash and begins the key: `/a/`, `/a/b/` of `/a/b/c`."""
+    """What ends with a slash and begins the key: `/a/`, `/a/b/` of `/a/b/c`; the first of them, MAX_DEPTH at most."""
     at = key.find("/", 1)
-    while at != -1:
+    for _ in range(MAX_DEPTH):
+        if at == -1:
+            return
         yield key[: at + 1]
         at = key.find("/", at + 1)
 
@@ -53,6 +57,8 @@ class Folders:
     def put(self, key: str, value: bytes) -> None:
         """Raises RegistryError where there is no more room."""
         self.drop(key)
+        if len(key) > MAX_KEY:
+            return
         value = value[: MAX_ENTRY + 1]  # so much that the reader refuses it
         self._bytes += len(key) + len(value)
         if len(self.values) >= MOST_KEYS or self._bytes > MOST_BYTES:

@@ -193,7 +193,7 @@ class Rounds:
         self._later(self._backoff.next())
         if failure.check(RegistryError):
             self._failed(failure.getErrorMessage())
-        else:  # a mistake of ours, or an answer that nobody thought of
+        else:  # a mistake of ours, or an answer of an unknown kind
             log.failure("a registry's answer", failure)
             self._failed(f"{type(failure.value).__name__}: {failure.getErrorMessage()}")
 

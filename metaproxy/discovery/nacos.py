@@ -86,7 +86,7 @@ class _Session:
         waiting, self._logging_in = self._logging_in, []
         self._token = "" if isinstance(found, Failure) else found
         for one in waiting:
-            if not one.called:  # else nobody waits any more
+            if not one.called:  # else it was cancelled
                 one.callback(found)
 
     def _forget(self, why: Failure) -> Failure:

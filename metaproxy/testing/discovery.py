@@ -211,8 +211,8 @@ def _check_failure(bench: _Bench, fail: Act, recover: Act | None, change: Act | 
     bench.act("fail()", fail)
     need(
         bench.until(lambda: len(report.failures) > failures),
-        f"no failed() within {bench.seconds:g} s after the source stopped to answer: nobody would know that the "
-        "endpoints are old",
+        f"no failed() within {bench.seconds:g} s after the source stopped to answer: the log would not say that "
+        "the endpoints are old",
     )
     bench.pass_time()
     need(

@@ -17,7 +17,7 @@ from metaproxy.clients.http import Answer, HttpFailed
 
 
 class Request:
-    """One request. received: for pieces of the answer of a stream; canceled: nobody waits for its answer any more."""
+    """One request. received: for pieces of the answer of a stream; canceled: its answer is not waited for."""
 
     def __init__(
         self,

@@ -296,7 +296,7 @@ MISTAKES: dict[type[Any], str] = {
     Repeats: "keep the last one, and call it when they differ",
     ChangesItsList: "give update() a new list",
     ChangesAnItem: "give update() a new list, with new mappings in it",
-    SilentOnFailure: "nobody would know that the endpoints are old",
+    SilentOnFailure: "the log would not say that the endpoints are old",
     EmptyOnFailure: "the cluster keeps what it has",
     SaysNothing: "say what can't be had, and why",
     SaysLines: "it is a line in a log",

@@ -319,6 +319,11 @@ def test_a_root_can_be_named_and_must_be_above_the_prefix(store: Store) -> None:
         Etcd("/a/b/", Clock(), SERVER, root="/b/")
 
 
+def test_a_prefix_that_is_too_deep_is_refused() -> None:
+    with pytest.raises(ValueError, match="more than 16 folders deep"):
+        Etcd("/a" * 17, Clock(), SERVER)
+
+
 def test_nothing_is_reported_after_stop(store: Store) -> None:
     found, report = store.discovery()
     found.stop()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from metaproxy.discovery.etcd_keys import Folders, folders
+from metaproxy.discovery.etcd_keys import MAX_DEPTH, Folders, folders
 from metaproxy.discovery.http_registry import RegistryError
 from metaproxy.discovery.instances import MAX_ENTRY
 
@@ -11,6 +11,14 @@ def test_the_folders_of_a_key() -> None:
     assert list(folders("/a/b/c")) == ["/a/", "/a/b/"]
     assert list(folders("a/b")) == ["a/"]
     assert list(folders("/a")) == []
+
+
+def test_keys_that_are_long_or_deep_cost_no_more_than_others() -> None:
+    assert list(folders("/" * 1000)) == ["/" * (n + 2) for n in range(MAX_DEPTH)]
+    known = Folders()
+    known.put("/a/" + "/" * 1_000_000, b"x")
+    assert known.values == {}
+    known.drop("/a/" + "/" * 1_000_000)
 
 
 def test_keys_are_found_by_each_folder_that_they_are_in() -> None:

@@ -136,7 +136,7 @@ def test_after_a_success_it_waits_as_at_first() -> None:
     assert call.getTime() - turning.clock.seconds() <= 0.5
 
 
-def test_what_nobody_thought_of_is_a_failure_too_and_logged() -> None:
+def test_an_error_of_an_unknown_kind_is_a_failure_too_and_logged() -> None:
     turning = Turning()
     turning.next = lambda: fail(KeyError("x"))
     turning.rounds.start()
