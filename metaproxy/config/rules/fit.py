@@ -113,6 +113,8 @@ def _cluster_fits(listener: model.Listener, route: model.Route, cluster: model.C
     probe_is_there(cluster, codec, reading)
     if pinned and key == "mirror":
         reading.problem(at, f"clients of {protocol.name} have a state on their connection; a copy would miss it")
+    if key == "mirror" and getattr(codec, "opens", False):
+        reading.problem(at, f"connections of {protocol.name} are not copied: a copy would lag behind from the start on")
     if pinned and route.retry is not None:
         text = f"has no effect behind a client's first request: clients of {protocol.name} have a state on a connection"
         reading.warn(reading.at(route, "retry"), text)

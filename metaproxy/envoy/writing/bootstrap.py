@@ -7,7 +7,7 @@ clusters (`clusters`), text (`envoy.conversion`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from metaproxy.codecs.http.codec import Http
@@ -15,7 +15,7 @@ from metaproxy.config import model, references
 from metaproxy.config.schema.reading import Use
 from metaproxy.envoy.writing.clusters import cluster_of
 from metaproxy.envoy.writing.http import manager
-from metaproxy.envoy.writing.keys import Keys, Plain, Unsayable, address, seconds, typed, without_empty
+from metaproxy.envoy.writing.keys import Keys, Plain, Unsayable, address, extension, seconds, typed, without_empty
 from metaproxy.envoy.writing.logs import direction_of
 from metaproxy.envoy.writing.metaprotocol import NAMES, meta_protocol_proxy
 from metaproxy.envoy.writing.others import redis_proxy, tcp_proxy
@@ -23,6 +23,7 @@ from metaproxy.envoy.writing.routes import Around
 from metaproxy.envoy.writing.tls import downstream
 from metaproxy.envoy.writing.tracers import tracer_of
 
+_FILTERS = "envoy.extensions.filters.listener"
 _LIMIT = "envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit"
 Writer = Callable[[Keys, Use, Around], Plain]
 _WRITERS: Mapping[str, Writer] = {
@@ -105,9 +106,20 @@ def _listener(listener: Keys, around: Around) -> Plain:
     direction = direction_of(listener)
     if direction != "UNSPECIFIED":
         plain["traffic_direction"] = direction
+    plain["listener_filters"] = list(_listener_filters(listener))
     plain["filter_chains"] = [_chain(listener, around)]
     listener.close()
     return without_empty(plain)
+
+
+def _listener_filters(listener: Keys) -> Iterator[Plain]:
+    if listener.flag("original_destination"):
+        yield extension("envoy.filters.listener.original_dst", typed(f"{_FILTERS}.original_dst.v3.OriginalDst"))
+    proxied = listener.inner("proxy_protocol")
+    if proxied is not None:
+        listener.cannot("proxy_protocol", "Envoy believes whoever connects; write true")
+    elif listener.flag("proxy_protocol"):
+        yield extension("envoy.filters.listener.proxy_protocol", typed(f"{_FILTERS}.proxy_protocol.v3.ProxyProtocol"))
 
 
 def _chain(listener: Keys, around: Around) -> Plain:

@@ -92,3 +92,11 @@ def test_a_protocol_that_needs_a_connection_a_client_gets_no_other() -> None:
     accepted(mesh(protocol="held", cluster=", connections: {mode: pinned}"))
     (problem,) = refused(mesh(protocol="held", cluster=", connections: {mode: pool}"))
     assert "each client of held needs a connection of its own to cluster 'demo'" in problem
+
+
+def test_connections_of_raw_bytes_are_not_mirrored() -> None:
+    text = mesh("[{cluster: demo, mirror: other}]", protocol="tcp")
+    other = "clusters: [{name: other, endpoints: ['127.0.0.1:2']}, "
+    (problem,) = refused(text.replace("clusters: [", other))
+    assert "routes[0].mirror" in problem
+    assert "not copied" in problem

@@ -54,6 +54,12 @@ def test_all_of_it_is_named_at_once() -> None:
     assert len(lines) == 3
 
 
+@pytest.mark.parametrize("key", ["original_destination", "proxy_protocol"])
+def test_what_comes_before_the_chain_comes_back(key: str) -> None:
+    (listener,) = round_trip(WHOLE.replace("max_connections: 5", f"{key}: true")).listeners
+    assert getattr(listener, key) is True
+
+
 def test_directions_are_the_listeners() -> None:
     text = WHOLE.replace("protocol: tcp, max_connections: 5", "protocol: http, tracing: {direction: inbound}")
     listener = written(text + "tracing: {exporter: zipkin}\n")["static_resources"]["listeners"][0]
