@@ -56,7 +56,7 @@ class Mesh:
         self.store = Store(self.generator)
         self._application = application
         self._crds = crds
-        self._sections = Sections()
+        self._sections = Sections(application.config.tracing is not None)
         self._folder = Folder(crds.folder, self.store) if crds.folder is not None else None
         self._api: Api | None = None
         self._kubernetes = self._watched(crds.kubernetes, clock, wake) if crds.kubernetes is not None else None

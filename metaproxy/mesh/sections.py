@@ -24,6 +24,7 @@ from metaproxy.envoy.report import Report
 from metaproxy.envoy.resources import Resources
 from metaproxy.envoy.routes import routes_of
 from metaproxy.envoy.tables import Context as Translation
+from metaproxy.envoy.tables import Plain
 from metaproxy.mesh.generator.generator import Update
 
 S = TypeVar("S", model.Listener, model.Cluster)
@@ -55,9 +56,13 @@ class _Kept:
 
 
 class Sections:
-    """Translates, and remembers what it translated: only what has changed is looked at."""
+    """
+    Translates, and remembers what it translated: only what has changed is looked at. traced: whether the process has a
+    tracer, without which spans would go nowhere.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, traced: bool = False) -> None:
+        self._tracer: Plain | None = {} if traced else None
         self._listeners: dict[str, _Kept] = {}
         self._clusters: dict[str, _Kept] = {}
         self._sections = Outcome()
@@ -76,7 +81,9 @@ class Sections:
         for name in sorted(update.listeners):
             listener, kept = resources.listeners.get(name), self._listeners.get(name)
             if listener is not None:
-                kept = _kept_listener(kept, listener, resources) or _listener(listener, resources, context)
+                kept = _kept_listener(kept, listener, resources) or _listener(
+                    listener, resources, context, self._tracer
+                )
             looked.update(self._take("listener", name, kept if listener is not None else None))
         for name in sorted(update.clusters):
             cluster, endpoints = resources.clusters.get(name), resources.endpoints.get(name)
@@ -147,8 +154,8 @@ def _kept_listener(kept: _Kept | None, listener: Message, resources: Resources) 
     return _same(kept, (listener, routes))
 
 
-def _listener(listener: Message, resources: Resources, context: Context) -> _Kept:
-    translation = Translation(Report(lenient=True), resources)
+def _listener(listener: Message, resources: Resources, context: Context, tracer: Plain | None) -> _Kept:
+    translation = Translation(Report(lenient=True), resources, tracer=tracer)
     translated = translate_listener(listener, translation)
     name = str(getattr(listener, "name", ""))
     if translated.skipped or not translated.sections:

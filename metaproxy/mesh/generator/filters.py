@@ -18,14 +18,14 @@ _TCP = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
 FILTER = "envoy.filters.network.meta_protocol_proxy"
 
 
-def outbound_filter(protocol: PortProtocol, host: str, port: int) -> Json:
-    """Return the filter of a service's port at its clients."""
+def outbound_filter(protocol: PortProtocol, host: str, port: int, more: Json) -> Json:
+    """Return the filter of a service's port at its clients. more: keys that do not depend on the service."""
     rds = {"routeConfigName": route_name(host, port), "configSource": {"ads": {}, "resourceApiVersion": "V3"}}
-    return _filter(protocol, f"outbound|{port}||{host}", host, {"rds": rds}, [])
+    return _filter(protocol, f"outbound|{port}||{host}", host, {"rds": rds, **more}, [])
 
 
-def inbound_filter(protocol: PortProtocol, host: str, target: int, router: MetaRouter | None) -> Json:
-    """Return the filter of a workload's own server."""
+def inbound_filter(protocol: PortProtocol, host: str, target: int, router: MetaRouter | None, more: Json) -> Json:
+    """Return the filter of a workload's own server. more: as above."""
     name = inbound_name(target)
     routes = {"name": name, "routes": [{"name": "default", "route": {"cluster": name}}]}
     filters: list[Json] = []
@@ -33,7 +33,7 @@ def inbound_filter(protocol: PortProtocol, host: str, target: int, router: MetaR
         filters.append(_local(router.local_rate_limit, host))
     if router is not None and router.global_rate_limit is not None:
         filters.append(_global(router.global_rate_limit))
-    return _filter(protocol, name, host, {"routeConfig": routes}, filters)
+    return _filter(protocol, name, host, {"routeConfig": routes, **more}, filters)
 
 
 def _filter(protocol: PortProtocol, prefix: str, host: str, routes: Json, filters: list[Json]) -> Json:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from metaproxy.mesh.generator.filters import outbound_filter
 from metaproxy.mesh.generator.index import View
 from metaproxy.mesh.generator.listeners import Made, Router, listener_at, listener_name
+from metaproxy.mesh.generator.mesh_config import log_and_tracing
 from metaproxy.mesh.generator.node import ROUTER, ProxyNode
 from metaproxy.mesh.generator.protocols import METAPROTOCOL, PortProtocol, protocol_of
 from metaproxy.mesh.generator.routes import Routing, route_configuration, route_name
@@ -67,5 +68,5 @@ def _listener(view: View, router: Router, server: Server, protocol: PortProtocol
         return
     made.routes[route_name(host, number)] = route_configuration(Routing(view, node.namespace, service, number, router))
     address = server.bind or EVERYWHERE
-    filters = [outbound_filter(protocol, host, number)]
+    filters = [outbound_filter(protocol, host, number, log_and_tracing(view))]
     made.listeners[listener_name(address, number)] = listener_at(address, number, "OUTBOUND", filters)

@@ -21,6 +21,7 @@ from metaproxy.mesh.generator.clusters import (
 )
 from metaproxy.mesh.generator.filters import inbound_filter, outbound_filter, tcp_filter
 from metaproxy.mesh.generator.index import View, visible
+from metaproxy.mesh.generator.mesh_config import log_and_tracing
 from metaproxy.mesh.generator.messages import Json, message
 from metaproxy.mesh.generator.native import (
     INTERFACE,
@@ -148,7 +149,7 @@ def _outbound_filter(
         if _is_exported(router, node):
             routing = Routing(view, node.namespace, service, port.number, router)
             made.routes[route_name(host, port.number)] = route_configuration(routing)
-            return outbound_filter(protocol, host, port.number)
+            return outbound_filter(protocol, host, port.number, log_and_tracing(view))
     elif protocol.filter in (DUBBO, THRIFT):
         given = http_routes(view, host, node.namespace)
         routing = Routing(view, node.namespace, service, port.number, None)
@@ -231,7 +232,7 @@ def _inbound_filters(
         if _is_exported(router, node):
             rules = network_filters(rules_for(view, service.namespace))
             spec = router[1] if router is not None else None
-            return [*rules, inbound_filter(protocol, service.host, target, spec)]
+            return [*rules, inbound_filter(protocol, service.host, target, spec, log_and_tracing(view))]
     elif protocol.filter == DUBBO:
         rules = dubbo_filters(rules_for(view, service.namespace))
         return [dubbo_filter(name, "*", [to_cluster(name)], rules)]

@@ -18,7 +18,7 @@ from metaproxy.config.schema.numbers import Flag
 from metaproxy.config.schema.reading import Schema
 from metaproxy.config.schema.shape import ListOf, MapOf, option
 from metaproxy.mesh.objects.struct import Spec, Struct
-from metaproxy.mesh.objects.values import NAME, PORT, TEXT, NumberOrName, TextMap
+from metaproxy.mesh.objects.values import NAME, PORT, TEXT, Choice, NumberOrName, PercentValue, TextMap
 from metaproxy.units import Secret as HiddenText
 
 
@@ -158,7 +158,36 @@ class Secret(Open):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MeshTracing(Open):
+    """Which requests are traced."""
+
+    sampling: float = option(PercentValue(), "The share.", 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxyConfig(Open):
+    """What proxies begin with."""
+
+    tracing: MeshTracing = option(Struct(MeshTracing), "Which requests are traced.", {})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeshConfig(Open):
+    """Istio's mesh configuration, at the key `mesh` of the ConfigMap `istio`, as far as Aeraki reads it."""
+
+    access_log_file: str = option(TEXT, "Where lines of metaprotocol go.", "", "no log")
+    access_log_encoding: str = option(Choice("TEXT", "JSON"), "How they are written.", "TEXT")
+    access_log_format: str = option(TEXT, "What they show, with Envoy's operators.", "", "the usual fields")
+    enable_tracing: bool = option(Flag(), "Whether requests have spans.", False)
+    default_config: ProxyConfig = option(Struct(ProxyConfig), "What proxies begin with.", {})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigMap(Open):
-    """Texts. That of the name `istio` in the root namespace has Istio's mesh configuration at `mesh`."""
+    """
+    Texts. That of the name `istio` in the root namespace `istio-system` has Istio's mesh configuration at `mesh`, of
+    which `accessLogFile`, `accessLogEncoding`, `accessLogFormat`, `enableTracing` and `defaultConfig.tracing.sampling`
+    are read.
+    """
 
     data: Mapping[str, str] = option(TextMap(), "The texts.", {})

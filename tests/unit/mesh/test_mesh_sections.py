@@ -24,7 +24,7 @@ def context() -> Context:
 
 
 def of(stand: Stand) -> Outcome:
-    return Sections().of(stand.resources, context())
+    return Sections(traced=True).of(stand.resources, context())
 
 
 def test_a_service_is_a_listener_with_its_routes_and_clusters_with_their_endpoints() -> None:
@@ -97,6 +97,7 @@ routes:
   mirrorPercentage: {{value: 50}}
   requestMutation: [{{key: foo, value: bar}}]
 """
+CONFIG = "{data: {mesh: '{accessLogFile: /dev/stdout, accessLogEncoding: JSON, enableTracing: true}'}}"
 DENY = "{action: DENY, rules: [{from: [{source: {namespaces: [a]}}], to: [{operation: {methods: ['get*']}}]}]}"
 
 
@@ -110,6 +111,7 @@ def test_all_that_is_made_of_objects_is_honoured(port: str) -> None:
     stand = Stand(node).put("ServiceEntry", "hello", ENTRY.replace("tcp-metaprotocol-dubbo", port))
     stand.put("DestinationRule", "hello", RULE + POLICY).put("MetaRouter", "hello", ROUTER)
     stand.put("DubboAuthorizationPolicy", "deny", DENY)
+    stand.put("ConfigMap", "istio", CONFIG, "", namespace="istio-system")
     found = of(stand)
     assert (found.refused, found.warnings) == ([], [])
     assert sorted(found.listeners) == ["127.0.0.11_20880", "127.0.10.1_20880"]
@@ -122,5 +124,6 @@ def test_all_that_is_made_of_objects_is_honoured(port: str) -> None:
     if "metaprotocol" in port:
         names = ["local_rate_limit", "global_rate_limit", "metadata_exchange", "istio_stats"]
         assert filters == ["rbac", *names]
+        assert all(len(one.access_log) == 1 and one.tracing is not None for one in found.listeners.values())
     else:
         assert filters == (["rbac"] if port in ("tcp-dubbo", "tcp-thrift") else [])
