@@ -80,7 +80,8 @@ class ProxyService(Service):
         self.draining = False
         self.conditions: list[Callable[[], bool]] = []
         self._warm = False
-        self._meant: dict[str, str] = {}
+        self._meant: dict[str, str] = {}  # address -> the listener that takes what was meant for it
+        self._meant_by: dict[str, tuple[str, ...]] = {}
         self._retired: WeakSet[Cluster] = WeakSet()
         self._swept = 0.0
         self._pauses: dict[str, tuple[Pause, IDelayedCall]] = {}
@@ -256,8 +257,15 @@ class ProxyService(Service):
         self._bind(changes.listeners, changes.gone)
         for name in changes.gone:
             self._let_go(self.listeners.pop(name))
+        for name in (*changes.gone, *changes.listeners):
+            for where in self._meant_by.pop(name, ()):
+                if self._meant.get(where) == name:
+                    del self._meant[where]
         for name, one in changes.listeners.items():
             self.listeners[name].snapshot = one
+            if one.meant_for:
+                self._meant_by[name] = one.meant_for
+                self._meant.update(dict.fromkeys(one.meant_for, name))
         self.snapshot = snapshot
         self.network.overload.limit(snapshot.overload)
         self._watch(_routes_of(changes.listeners.values()), self._watches)

@@ -49,14 +49,15 @@ def _listeners(fields: Fields, context: Context) -> list[Plain]:
     fields.ignore("max_connections_to_accept_per_socket_event")
 
     def make(chain: Fields, name: str, listen: list[str]) -> Plain:
-        inner = Chain(context, direction, {**outer.section, "name": name, "listen": listen}, list(outer.filters))
+        section: Plain = {**outer.section, "name": name, "listen": listen}
+        if front.redirected or front.hands_over or not front.bound:
+            section["original_destination"] = True  # it is known of connections that are handed over as well
+        inner = Chain(context, direction, section, list(outer.filters))
         return _chain(chain, inner, fields.path)
 
     if is_plain(chains, default, front):
         fields.ignore("listener_filters_timeout", "continue_on_listener_filters_timeout")
         section = make(chains[0], front.name, front.listen)
-        if front.redirected:
-            section["original_destination"] = True
         if not front.bound:
             section = {**{key: value for key, value in section.items() if key != "listen"}, **where(front)}
         return [context.place(section, fields.path)]

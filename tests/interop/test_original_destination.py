@@ -7,24 +7,20 @@ Lives here: the kernel's NAT in a network namespace, IPv4 and IPv6. Does not: ro
 
 from __future__ import annotations
 
-import ctypes
 import os
-import socket
-import subprocess
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import catalogue
 import pytest
 from catalogue import Start
 from proxied import Proxy, listener
+from redirected import ask, in_a_namespace, listens
 
 pytestmark = pytest.mark.peer("redis-server", "nft")
 
-CLONE_NEWNET = 0x40000000
 RULES = """
 table ip nat {
   chain out {
@@ -40,38 +36,6 @@ table ip6 nat {
 }
 """
 """By the client's address: what the proxy itself sends to the server is not sent back to it."""
-
-T = TypeVar("T")
-
-
-def in_a_namespace(body: Callable[[], T]) -> T:
-    """Runs `body` in a thread that has a network of its own; so have the programs that it starts."""
-
-    def inside() -> T:
-        if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET):
-            pytest.fail(os.strerror(ctypes.get_errno()))
-        for command in ("link set lo up", "addr add 10.9.9.9/32 dev lo", "addr add fd00::9/128 dev lo nodad",
-                        "addr add fd00::c/128 dev lo nodad"):  # fmt: skip
-            subprocess.run(["ip", *command.split()], check=True)
-        subprocess.run(["nft", "-f", "-"], input=RULES.encode(), check=True)
-        return body()
-
-    with ThreadPoolExecutor(1) as one:
-        return one.submit(inside).result()
-
-
-def ask(where: tuple[str, int], command: bytes, source: str = "") -> bytes:
-    with socket.create_connection(where, 5, (source, 0) if source else None) as client:
-        client.sendall(command + b"\r\n")
-        return client.recv(4096)
-
-
-def listens(host: str, port: int) -> bool:
-    try:
-        socket.create_connection((host, port), 1).close()
-    except OSError:
-        return False
-    return True
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for a network namespace")
@@ -105,4 +69,4 @@ def test_requests_go_where_the_redirected_connection_was_meant_to_go(
         assert {one["address"] for one in shown["endpoints"]} == {"10.9.9.9:7000", "[fd00::9]:7000"}
         running.stop()
 
-    in_a_namespace(body)
+    in_a_namespace(body, RULES)

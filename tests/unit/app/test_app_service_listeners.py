@@ -22,7 +22,9 @@ from metaproxy.balancers.round_robin import RoundRobin
 from metaproxy.cluster.cluster import Cluster, ConnectionSettings
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.routes import Route, RouteTable, Target
+from metaproxy.codecs.auto import Auto
 from metaproxy.plugins import Registry
+from metaproxy.proxy.chains import ChainTable
 from metaproxy.proxy.flush_queue import FlushQueue
 from metaproxy.proxy.snapshot import NO_ROUTE, ListenerSnapshot, Snapshot
 from metaproxy.proxy.transport import Network
@@ -169,6 +171,33 @@ def test_an_address_moves_between_listeners_that_stay_in_whichever_order_they_ar
     running.put(**{name: after[name] for name in order})
     assert running.bound()["one"] == [A]
     assert sorted(running.bound()["two"]) == [B, C]
+
+
+def test_what_was_meant_for_an_address_goes_to_the_listener_that_has_it_now() -> None:
+    running = Running()
+    front = dataclasses.replace(running.listener("front", A), codec=Auto(), chains=ChainTable([]), hand_over=True)
+
+    def behind(**meant: str) -> list[ListenerSnapshot]:
+        return [
+            dataclasses.replace(running.listener(name), meant_for=tuple(text.split())) for name, text in meant.items()
+        ]
+
+    def taken(where: str) -> str:
+        """Which listener a connection that was meant for an address is handed to."""
+        before = {name: one.counts.connections for name, one in running.proxy.listeners.items() if name != "front"}
+        (found,) = [one for one in running.network.open if one.bound == A]
+        wire = Wire(host=where, peer="127.0.0.9:4321")
+        wire.protocol = found.accepted(wire)
+        wire.protocol.makeConnection(wire)
+        now = {name: one.counts.connections for name, one in running.proxy.listeners.items()}
+        return "".join(name for name in before if now[name] > before[name])
+
+    running.apply(front, *behind(cart="10.0.0.1:80", any="0.0.0.0:81"))
+    assert [taken(one) for one in ("10.0.0.1:80", "10.0.0.2:81", "10.0.0.2:80")] == ["cart", "any", ""]
+    running.apply(front, *behind(cart="10.0.0.1:82", stock="10.0.0.1:80"))
+    assert [taken(one) for one in ("10.0.0.1:80", "10.0.0.1:82", "10.0.0.2:81")] == ["stock", "cart", ""]
+    running.apply(front)
+    assert taken("10.0.0.1:80") == ""
 
 
 def test_two_listeners_swap_their_addresses() -> None:
