@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from metaproxy.envoy.fields import Fields, number, shown_seconds, without_empty
 from metaproxy.envoy.matching import match_of
 from metaproxy.envoy.sources import server_of
-from metaproxy.envoy.tables import ACCESS_LOGGERS, ADS, L7_FILTERS, TRACERS, Chain, Plain
+from metaproxy.envoy.tables import ACCESS_LOGGERS, ADS, L7_FILTERS, TRACERS, Chain, Context, Plain
 from metaproxy.support.nearest_name import did_you_mean
 
 TYPE = "aeraki.meta_protocol_proxy.v1alpha.MetaProtocolProxy"
@@ -28,6 +28,8 @@ CODECS = {
 """The names of Aeraki's codecs -> those of ours. A codec of ours may also be named itself."""
 _CODEC_PACKAGE = "aeraki.meta_protocol.codec"
 _OWN_PREFIX = "metaproxy.codec."
+_COLLECTOR = ("exporter", "url")
+"""Keys of `tracing:` that say where spans go."""
 _PLACE = re.compile(r"%[\w.\-]+%")
 MAX_HASH = 100
 MAX_MUTATIONS = 1000
@@ -298,11 +300,19 @@ def _tracing(config: Fields, chain: Chain) -> None:
     tracing.ignore("verbose")  # spans have the events that we know in any case
     plain = sampling_of(tracing, chain)
     plain["max_tag_length"] = tracing.whole("max_tag_length", 256)
-    provide_tracer(tracing, chain)
-    if chain.context.tracing is None:
+    trace(tracing, plain, chain)
+
+
+def trace(tracing: Fields, plain: Plain, chain: Chain) -> None:
+    """
+    Have a listener traced: by what its message says, or else as the process's spans are. In a whole configuration that
+    says it nowhere nothing is traced; a control plane asks for spans of proxies with and without a tracer.
+    """
+    _provide_tracer(tracing, chain.context)
+    if chain.context.tracing is None and chain.context.live:
         tracing.report.warn(tracing.path, "no tracer anywhere; spans would go nowhere, and none are made")
     else:
-        chain.section["tracing"] = plain
+        chain.section["tracing"] = without_empty(plain)
 
 
 def sampling_of(tracing: Fields, chain: Chain) -> Plain:
@@ -318,21 +328,19 @@ def sampling_of(tracing: Fields, chain: Chain) -> Plain:
     return plain
 
 
-def provide_tracer(tracing: Fields, chain: Chain) -> None:
-    """Find out where the spans of a listener go: where its message says, or else where the process's do."""
+def _provide_tracer(tracing: Fields, context: Context) -> None:
+    plain = context.tracer
     provider = tracing.message_at("provider")
-    if provider is None:
-        if chain.context.tracing is None:
-            chain.context.tracing = chain.context.tracer
-        return
-    extension = provider.extension()
-    tracer = TRACERS.find(extension, chain.report)
-    if tracer is None:
-        chain.report.unhonoured(extension.path, TRACERS.unknown(extension))
-        return
-    translate, message = tracer
-    plain = translate(message, chain.context)
-    if plain is not None and chain.context.tracing not in (None, plain):
-        chain.report.unhonoured(provider.path, "another listener's spans go elsewhere; metaproxy has one tracer")
-    elif plain is not None:
-        chain.context.tracing = plain
+    if provider is not None:
+        extension = provider.extension()
+        tracer = TRACERS.find(extension, context.report)
+        if tracer is None:
+            context.report.unhonoured(extension.path, TRACERS.unknown(extension))
+        else:
+            translate, message = tracer
+            plain = translate(message, context) or plain
+    settled = context.tracing if context.live else context.tracer
+    if settled is not None and plain is not None and any(plain.get(key) != settled.get(key) for key in _COLLECTOR):
+        path = tracing.path if provider is None else provider.path
+        context.report.unhonoured(path, "the process's spans, or another listener's, go elsewhere; there is one tracer")
+    context.tracing = settled or plain

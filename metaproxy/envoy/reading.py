@@ -73,9 +73,9 @@ def _inner(node: Node, step: re.Match[str]) -> Node | None:
 def plain_of(node: Node) -> object:
     """What stands at a node, as plain values."""
     if isinstance(node.value, dict):
-        return {key: plain_of(child) for key, child in node.value.items()}
+        return {key: plain_of(child) for key, child in node.value.items() if not child.broken}
     if isinstance(node.value, list):
-        return [plain_of(child) for child in node.value]
+        return [plain_of(child) for child in node.value if not child.broken]
     return node.value
 
 

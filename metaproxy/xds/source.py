@@ -247,8 +247,13 @@ class XdsSource:
         known = self.servers.get(server)
         lenient = known is None or known.spec.lenient
         reading = partial(self._configuration.reading, f"xds {server}".strip())
-        resolve, runtime = partial(self._resolve, server), self._configuration.base.runtime
-        return Translator(reading, lenient, resolve, self.built.secrets, runtime)
+        base = self._configuration.base
+        tracing = base.tracing
+        tracer: dict[str, object] | None = (
+            None if tracing is None else {"exporter": tracing.exporter, "url": tracing.url}
+        )
+        resolve = partial(self._resolve, server)
+        return Translator(reading, lenient, resolve, self.built.secrets, base.runtime, tracer)
 
     def _routes(self, need: Need) -> bytes | None:
         server = self.servers.get(need.server)

@@ -84,7 +84,8 @@ Resolve = Callable[[str], str]
 class Translator:
     """
     reading: gives what sections are read with; lenient: what can't be done of a resource is a warning; resolve: see
-    `Resolve`; secrets: those that are there, by name; runtime: the values of `runtime:`.
+    `Resolve`; secrets: those that are there, by name; runtime: the values of `runtime:`; tracer: `tracing:` of the
+    process.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class Translator:
         resolve: Resolve,
         secrets: Mapping[str, Message] | None = None,
         runtime: Mapping[str, object] | None = None,
+        tracer: Plain | None = None,
     ) -> None:
         self._reading = reading
         self._known: ReadingContext | None = None
@@ -101,6 +103,7 @@ class Translator:
         self._resolve = resolve
         self._resources = Resources(secrets=secrets or {})
         self._runtime = runtime or {}
+        self._tracer = tracer
 
     def build(self, kind: str, value: bytes) -> Built:
         """Return what a resource becomes; of routes, secrets and extensions only what is wrong with them."""
@@ -188,7 +191,7 @@ class Translator:
     # -- reading
 
     def _context(self) -> Context:
-        return Context(Report(self._lenient, FILES), self._resources, self._runtime)
+        return Context(Report(self._lenient, FILES), self._resources, self._runtime, tracer=self._tracer)
 
     def _read_all(self, kind: type[S], outcome: Translated, change: Callable[[Plain], Plain]) -> tuple[Built, list[S]]:
         """Return what is wrong with a resource, and its sections."""

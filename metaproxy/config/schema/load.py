@@ -416,6 +416,8 @@ class _Tree:
 
     def scalar(self, node: Node, event: yaml.ScalarEvent) -> None:
         node.text = event.value
+        if self.ignored(node, event.tag):
+            return
         if self.environ is not None and "${" in event.value:
             self.fill(node, self.environ)
         if event.tag is None and event.implicit[0]:
@@ -502,8 +504,13 @@ class _Tree:
                 return node.text, False
         raise self.unreadable(event, "a list or a mapping can't be a key; write a text")
 
+    def ignored(self, node: Node, tag: str | None) -> bool:
+        """Whether a value is only there for anchors, as files of Envoy mark it. Nothing more is said about it."""
+        node.broken = node.broken or (self.last_counts and tag == "!ignore")
+        return self.last_counts and tag == "!ignore"
+
     def untagged(self, node: Node, event: yaml.CollectionStartEvent, usual: str) -> None:
-        if event.tag not in (None, "!", usual):
+        if event.tag not in (None, "!", usual) and not self.ignored(node, event.tag):
             self.problem(node, f"the tag {event.tag} has no meaning here; leave it out")
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from metaproxy.envoy.fields import Fields, shown_seconds, without_empty
 from metaproxy.envoy.http_matching import add
 from metaproxy.envoy.matching import string_condition
-from metaproxy.envoy.metaprotocol import Names, access_logs, destination_of, provide_tracer, sampling_of
+from metaproxy.envoy.metaprotocol import Names, access_logs, destination_of, sampling_of, trace
 from metaproxy.envoy.routing import subset_of
 from metaproxy.envoy.tables import NETWORK_FILTERS, Chain, Plain
 
@@ -54,8 +54,7 @@ def generic_proxy(config: Fields, chain: Chain) -> None:
     chain.section["routes"] = _routes(table, chain) if table is not None else []
     tracing = config.message_at("tracing")
     if tracing is not None:
-        chain.section["tracing"] = sampling_of(tracing, chain)
-        provide_tracer(tracing, chain)
+        trace(tracing, sampling_of(tracing, chain), chain)
     chain.section.update(without_empty({"access_log": access_logs(config.each("access_log"), chain)}))
 
 

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from metaproxy.envoy.fields import Fields, shown_seconds, without_empty
 from metaproxy.envoy.http_filters import listener_filters
 from metaproxy.envoy.http_routes import routes_of_http
-from metaproxy.envoy.metaprotocol import access_logs, provide_tracer, rds_of, sampling_of
+from metaproxy.envoy.metaprotocol import access_logs, rds_of, sampling_of, trace
 from metaproxy.envoy.report import Report
 from metaproxy.envoy.tables import NETWORK_FILTERS, ROUTES, Chain, Context, Plain
 
@@ -181,8 +181,7 @@ def _tracing(config: Fields, chain: Chain) -> None:
         if made:
             tags[tag.text("tag")] = made
     plain["tags"] = tags
-    provide_tracer(tracing, chain)
-    chain.section["tracing"] = without_empty(plain)
+    trace(tracing, plain, chain)
 
 
 def _tag(tag: Fields) -> Plain:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from envoy_messages import errors, proxy, warnings
+from envoy_messages import CLUSTER, errors, message, proxy, warnings
 
 from metaproxy.envoy.report import Report
+from metaproxy.envoy.resources import Resources
 from metaproxy.envoy.tables import Context
 
 DUBBO = """
@@ -388,10 +389,30 @@ tracing: {client_sampling: {value: 50}, random_sampling: {value: 1.5}, verbose: 
 
 
 def test_without_a_tracer_anywhere_nothing_is_traced_with_a_warning() -> None:
-    outcome = proxy(DUBBO + "tracing: {}")
+    outcome = proxy(DUBBO + "tracing: {}", Context(Report(), live=True))
     assert errors(outcome) == []
     assert "tracing" not in outcome.sections[0]
     assert len(warnings(outcome)) == 1
+
+
+def test_a_control_plane_asks_for_spans_whether_this_proxy_has_a_tracer_or_not() -> None:
+    assert "tracing" in proxy(DUBBO + "tracing: {}").sections[0]
+
+
+ZIPKIN = """
+tracing: {provider: {name: z, typed_config: {"@type": type.googleapis.com/envoy.config.trace.v3.ZipkinConfig,
+  collector_cluster: zipkin, collector_endpoint: /s, collector_endpoint_version: HTTP_JSON}}}
+"""
+
+
+@pytest.mark.parametrize(("url", "wrong"), [("http://127.0.0.1:1/s", 0), ("http://127.0.0.1:2/s", 1)])
+def test_spans_of_all_listeners_go_to_one_place(url: str, wrong: int) -> None:
+    endpoint = "{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: 1}}}}"
+    zipkin = message(CLUSTER, f"{{name: zipkin, load_assignment: {{endpoints: [{{lb_endpoints: [{endpoint}]}}]}}}}")
+    tracer: dict[str, object] = {"exporter": "zipkin", "url": url}
+    outcome = proxy(DUBBO + ZIPKIN, Context(Report(), Resources(clusters={"zipkin": zipkin}), tracer=tracer))
+    assert len(errors(outcome)) == wrong
+    assert outcome.tracing == tracer
 
 
 def test_an_unknown_tracer_and_logger_are_named_once_each() -> None:

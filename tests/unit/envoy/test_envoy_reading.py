@@ -75,3 +75,17 @@ def test_a_bootstrap_is_known_by_its_keys_in_either_spelling() -> None:
     for text, wanted in ((TEXT, True), ("dynamic_resources: {}", True), ("listeners: []", False), ("- a", False)):
         root, _, _ = load_foreign(text, "e")
         assert is_bootstrap(root) is wanted
+
+
+def test_what_is_marked_to_be_ignored_is_there_for_anchors_alone() -> None:
+    text = """
+x: !ignore
+- &base {connect_timeout: 1s}
+static_resources: {clusters: [{<<: *base, name: one}]}
+"""
+    report = Report()
+    message, _, problems = read_message(text, "e.yaml", Bootstrap(), report)
+    assert problems == []
+    assert report.findings == []
+    assert message is not None
+    assert message.static_resources.clusters[0].connect_timeout.seconds == 1
