@@ -6,7 +6,7 @@ Lives here: `BuiltResources`. Does not: translating one (`translate`), when it i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from google.protobuf.message import Message
@@ -112,9 +112,9 @@ class BuiltResources:
                 again.append((need, self._used[need]))
         return again
 
-    def waiting(self, expired: Container[Need]) -> list[Need]:
+    def waiting(self, given_up: Callable[[Need], bool]) -> list[Need]:
         """Return the resources that can't be read without secrets that may still come."""
-        return [need for need, one in self._used.items() if any(secret not in expired for secret in one.missing)]
+        return [need for need, one in self._used.items() if any(not given_up(secret) for secret in one.missing)]
 
     def _forget(self, need: Need) -> None:
         self._used.pop(need, None)

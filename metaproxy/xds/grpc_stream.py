@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Protocol
@@ -30,6 +31,10 @@ ROOM = 2
 """Responses that wait for the reactor."""
 MAX_REQUESTS = 1000
 """Requests that wait for a server that reads none."""
+
+_LAST_LOOK = 0.5
+"""Seconds until a channel is closed: a thread of grpcio's looks at its state five times a second, and at one that is
+closed it fails with a traceback."""
 
 _OPTIONS = (
     ("grpc.enable_http_proxy", 0),  # a variable of the environment must not change where streams go
@@ -157,6 +162,8 @@ class GrpcStream:
         except grpc.RpcError as error:
             reason = _reason(error)
         self._reactor.callFromThread(self._ended, reason)
+        channel.unsubscribe(self._state)
+        time.sleep(_LAST_LOOK)
         channel.close()
 
 

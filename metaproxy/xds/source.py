@@ -77,6 +77,7 @@ class XdsSource:
         self._base: model.Config | None = None
         self._settings: tuple[tuple[model.Xds, ...], model.Node] = ((), model.Node())
         self._described: dict[str, model.Xds] = {}  # servers that resources describe
+        self._absent: dict[str, model.Xds] = {}  # others, which are clusters that there are not
         self._watches: dict[Need, list[_Watch]] = {}
         self._late: dict[str, IDelayedCall] = {}
         self._interest = Interest(reactor, self._timeout, self._expired)
@@ -109,8 +110,7 @@ class XdsSource:
         """Whether every server's resources came, or did not in time, and are in force; it stays so."""
         if not self._warm:
             every = (self._came_first(one, kind) for one in self.servers.values() for kind in ("clusters", "listeners"))
-            late = self._interest.expired
-            self._warm = all(every) and self.enforcement.idle and not self.built.waiting(late)
+            self._warm = all(every) and self.enforcement.idle and not self.built.waiting(self._is_given_up)
         return self._warm
 
     def configure(self) -> None:
@@ -233,15 +233,28 @@ class XdsSource:
 
     def _describe(self, name: str, plain: Mapping[str, object]) -> None:
         """Add a server that a resource names and that is no item of `xds:`: a cluster, or a file."""
-        if name in self.servers or self._resolve("", name) != name:
+        if name in self.servers or name in self._absent or self._resolve("", name) != name:
             return
         spec, problems = read_section(model.Xds, plain, self._configuration.reading("xds"), f"xds[{name!r}]")
         if spec is None:
             self._tell("; ".join(f"{one.path}: {one.text}" for one in problems))
             return
-        self._described[name] = spec
-        self._add_server(spec)
-        self._watch_again()
+        self._absent[name] = spec
+
+    def _add_described(self) -> None:
+        """Ask servers that resources describe, as soon as there are the clusters that they are."""
+        if not self._absent:
+            return
+        known = {one.name for one in self._configuration.base.clusters}
+        known.update(section.name for _, built in self.built for section in built.clusters)
+        for name, spec in list(self._absent.items()):
+            if name in self.servers:
+                del self._absent[name]
+            elif spec.cluster is None or spec.cluster in known:
+                del self._absent[name]
+                self._described[name] = spec
+                self._add_server(spec)
+                self._watch_again()
 
     def _translator(self, server: str) -> Translator:
         known = self.servers.get(server)
@@ -290,6 +303,7 @@ class XdsSource:
 
     def _ask(self) -> None:
         """Ask for what is needed now."""
+        self._add_described()
         before = self._interest.needs
         if not self._interest.set({*self._watches, *self.built.needs()}):
             return
@@ -310,7 +324,11 @@ class XdsSource:
             self.enforcement.settle_soon()
 
     def _new_warming(self, compose: Compose, linger: Callable[[str], bool]) -> Warming:
-        return Warming(self.built.__contains__, lambda need: need in self._interest.expired, compose, linger)
+        return Warming(self.built.__contains__, self._is_given_up, compose, linger)
+
+    def _is_given_up(self, need: Need) -> bool:
+        """Whether a resource did not come in time, or can't: its server is a cluster that there is not."""
+        return need in self._interest.expired or (need.server in self._absent and need.server not in self.servers)
 
     def _offers(self) -> Offers:
         clusters: dict[str, ClusterOffer] = {}

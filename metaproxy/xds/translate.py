@@ -200,7 +200,7 @@ class Translator:
         needs = tuple(Need(self._resolve(one.server), one.kind, one.name) for one in outcome.needs)
         built = Built(needs=needs, warnings=warnings, servers=dict(outcome.servers))
         missing = tuple(one for one in needs if one.kind == "secrets" and one.name not in self._resources.secrets)
-        if missing:
+        if missing and (outcome.skipped or not outcome.sections):
             names = ", ".join(repr(one.name) for one in missing)
             return replace(built, missing=missing, warnings=(f"waits for secrets: {names}",)), []
         if report.errors:

@@ -274,6 +274,21 @@ def with_tls(name: str, secret: str) -> dict[str, object]:
     return static_cluster(name) | {"transport_socket": {"name": "envoy.transport_sockets.tls", "typed_config": tls}}
 
 
+def for_marked(name: str, source: dict[str, object]) -> dict[str, object]:
+    """A cluster as istiod sends it: TLS for the endpoints that are marked, with a certificate of a server."""
+    config = {"name": "default", "sds_config": {**source, "resource_api_version": "V3", "initial_fetch_timeout": "0s"}}
+    kind = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
+    tls = {"@type": kind, "common_tls_context": {"tls_certificate_sds_secret_configs": [config]}}
+    plain = {"@type": "type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"}
+    matches = [
+        {"name": "tlsMode-istio", "match": {"tlsMode": "istio"},
+         "transport_socket": {"name": "envoy.transport_sockets.tls", "typed_config": tls}},
+        {"name": "tlsMode-disabled", "match": {},
+         "transport_socket": {"name": "envoy.transport_sockets.raw_buffer", "typed_config": plain}},
+    ]  # fmt: skip
+    return static_cluster(name) | {"transport_socket_matches": matches}
+
+
 class TestSecrets:
     def test_a_cluster_waits_for_its_secrets_and_changes_with_them(self, folder: XdsFolder, tmp_path: Path) -> None:
         one, two = Authority(tmp_path, "one"), Authority(tmp_path, "two")
@@ -308,6 +323,22 @@ class TestSecrets:
         assert folder.source.ready
         warnings = folder.source.built.get(Need("files", "clusters", "demo")).warnings  # type: ignore[union-attr]
         assert warnings == ("waits for secrets: 'ROOTCA'",)
+
+    def test_one_that_only_some_endpoints_need_is_waited_for_and_then_done_without(self, folder: XdsFolder) -> None:
+        folder.write("clusters", for_marked("demo", {"ads": {}}), static_cluster("other"))
+        assert list(folder.clusters) == ["other"] and not folder.source.ready
+        folder.later(16)
+        tls = folder.clusters["demo"].tls
+        assert tls is not None and "'default' is not there" in tls.unavailable and tls.when == {"tlsMode": "istio"}
+        assert folder.source.ready
+
+    def test_one_of_a_server_that_is_no_cluster_is_not_waited_for(self, folder: XdsFolder) -> None:
+        """A gateway without Istio's agent: istiod has all clusters ask `sds-grpc`, which the agent's bootstrap has."""
+        agent = {"api_type": "GRPC", "grpc_services": [{"envoy_grpc": {"cluster_name": "sds-grpc"}}]}
+        folder.write("clusters", for_marked("demo", {"api_config_source": {**agent, "transport_api_version": "V3"}}))
+        tls = folder.clusters["demo"].tls
+        assert tls is not None and tls.unavailable
+        assert folder.source.ready and "sds-grpc" not in folder.source.servers
 
     def test_secrets_are_asked_for_by_name_and_forgotten_with_who_needs_them(
         self, folder: XdsFolder, tmp_path: Path
