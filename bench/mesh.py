@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -36,6 +37,7 @@ from metaproxy.plugins import Registry
 from metaproxy.proxy.flush_queue import FlushQueue
 from metaproxy.proxy.transport import Network
 from metaproxy.telemetry.access_log.filter import LogFiles
+from metaproxy.telemetry.metrics.windows import Windows, sources
 
 ENDPOINTS, ROUTES = 10, 10
 """Of each cluster."""
@@ -43,6 +45,8 @@ FEW = 10
 """Listeners of the shape `few`, at most."""
 PLUGINS = Path(__file__).parent / "held"
 REPEATS = 20
+IDLE = 6.0
+"""Seconds for which a proxy that does nothing is watched."""
 
 
 class Socketless(Network):
@@ -107,6 +111,7 @@ class Stand:
 
     def __init__(self, folder: Path, text: str) -> None:
         reactor: Any = FakeReactor()
+        self.reactor = reactor
         self.file = folder / "proxy.yaml"
         self.file.write_text(text)
         self.registry = Registry([PLUGINS])
@@ -230,6 +235,26 @@ def coming_and_going(stand: Stand, source: Source) -> Iterator[float]:
         yield timed(change)
 
 
+def idle_cost(stand: Stand) -> float:
+    """Milliseconds of CPU in a second in which nothing happens, for what is looked at from time to time."""
+    windows = Windows(partial(sources, stand.proxy), stand.reactor)
+    windows.start()
+    stand.proxy.startService()
+    stand.application.startService()
+    wait(stand, 1.0)
+    cost = timed(partial(wait, stand, IDLE)) / IDLE
+    windows.stop()
+    stand.application.stopService()
+    return cost
+
+
+def wait(stand: Stand, seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        stand.reactor.advance(0)
+        time.sleep(0.01)
+
+
 def measure(clusters: int, shape: str) -> dict[str, object]:
     """All figures of one size and shape."""
     mesh = Mesh(clusters, shape)
@@ -261,6 +286,8 @@ def measure(clusters: int, shape: str) -> dict[str, object]:
         }
         for name, figures in costs.items():
             found[name] = median(figures)
+        found["idle ms/s"] = idle_cost(stand)
+        found["MiB at the end"] = memory()
     return found
 
 

@@ -32,7 +32,7 @@ from metaproxy.proxy.overload import Holder
 from metaproxy.proxy.pause import Pause
 from metaproxy.proxy.pool import Pool
 from metaproxy.proxy.roles import Network
-from metaproxy.proxy.snapshot import FilterUse, ListenerSnapshot, Snapshot, since
+from metaproxy.proxy.snapshot import FilterUse, ListenerSnapshot, Since, Snapshot, since
 from metaproxy.support.addresses import Address
 from metaproxy.support.log_throttle import LogThrottle
 from metaproxy.telemetry.roles import CompletedExchange
@@ -82,6 +82,8 @@ class ProxyService(Service):
         self._warm = False
         self._meant: dict[str, str] = {}  # address -> the listener that takes what was meant for it
         self._meant_by: dict[str, tuple[str, ...]] = {}
+        self._short_listeners: dict[str, Listener] = {}  # those with short idle time-outs
+        self._short_clusters: set[Cluster] = set()
         self._retired: WeakSet[Cluster] = WeakSet()
         self._swept = 0.0
         self._pauses: dict[str, tuple[Pause, IDelayedCall]] = {}
@@ -274,9 +276,19 @@ class ProxyService(Service):
                 snapshot.clusters[name].paused_by = pause
         for cluster in changes.left:
             self._retire(cluster)
+        self._note_short(changes)
         changes.left.clear()  # the snapshot in force shall keep none of them
         for cluster in changes.come:
             cluster.start(self.network)
+
+    def _note_short(self, changes: Since) -> None:
+        for name in (*changes.gone, *changes.listeners):
+            self._short_listeners.pop(name, None)
+        for name, one in changes.listeners.items():
+            if one.idle_timeout < SHORT:
+                self._short_listeners[name] = self.listeners[name]
+        self._short_clusters.difference_update(changes.left)
+        self._short_clusters.update(one for one in changes.come if one.connections.idle_timeout < SHORT)
 
     def _listener(self, name: str) -> Listener | None:
         return self.listeners.get(name)
@@ -337,12 +349,12 @@ class ProxyService(Service):
     def _sweep(self) -> None:
         now = self.network.turn.refresh()
         everything = now - self._swept >= SWEEP_EVERY
-        for listener in (*self.listeners.values(), *self.leaving):
+        listeners = self.listeners.values() if everything else self._short_listeners.values()
+        for listener in (*listeners, *self.leaving):
             if everything or listener.snapshot.idle_timeout < SHORT:
                 listener.sweep(now)
-        for pool in pools(self.snapshot.clusters.values() if self.snapshot is not None else ()):
-            if everything or pool.settings.idle_timeout < SHORT:
-                pool.sweep(now)
+        for pool in pools(self.clusters.values() if everything else self._short_clusters):
+            pool.sweep(now)
         if everything:
             self._swept = now
             # An exchange that waited in a filter meanwhile may have opened a connection to a cluster of before.
