@@ -77,7 +77,13 @@ def _files(folder: Path) -> Iterator[tuple[str, object]]:
     def fail(error: OSError) -> None:
         raise error
 
+    seen: set[str] = set()
     for where, folders, names in os.walk(folder, onerror=fail, followlinks=True):
+        real = os.path.realpath(where)
+        if real in seen:  # a link to a folder that it is in, or to one that is read already
+            folders.clear()
+            continue
+        seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             if name.startswith(".") or not name.endswith(ENDINGS):

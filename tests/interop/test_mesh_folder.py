@@ -231,10 +231,18 @@ def test_of_ten_calls_five_pass_where_a_service_counts_five_an_hour(
 @peer("npm")
 def test_only_namespaces_to_which_a_router_is_exported_are_affected(clients: Clients, mesh: Mesh) -> None:
     mesh.folder.router(HELLO, f"{{routes: [{{route: [{to('v2')}]}}], exportTo: [other]}}")
-    found = greeted(clients, mesh, 40)  # bytes pass: one connection, one server
-    assert set(found) <= {"v1", "v2"}
+    assert _protocol(mesh.client, mesh.at["dubbo"]) == "tcp"
+    found = greeted(clients, mesh, 40)  # bytes pass, and one connection has one server
+    assert list(found.values()) == [40] and set(found) <= {"v1", "v2"}
     mesh.folder.router(HELLO, f"{{routes: [{{route: [{to('v2')}]}}], exportTo: [demo]}}")
+    assert _protocol(mesh.client, mesh.at["dubbo"]) == "dubbo"
     assert greeted(clients, mesh, 20) == {"v2": 20}
+
+
+def _protocol(proxy: Proxy, port: int) -> str:
+    """What the listener at a port of the proxy beside clients speaks."""
+    (found,) = (one for one in proxy.admin("/listeners")["listeners"] if one["name"] == f"127.0.0.1_{port}")
+    return str(found["protocol"])
 
 
 @peer("npm")

@@ -128,7 +128,7 @@ def _selected(view: View, namespace: str, labels: Mapping[str, str]) -> Iterator
             yield workload
     for object, pod in view.find(Pod, "workload", first, namespace):
         workload = Workload(pod.status.pod_ip, labels=object.labels)
-        if pod.status.pod_ip and workload.has(labels):
+        if pod.status.ready and workload.has(labels):
             yield workload
 
 

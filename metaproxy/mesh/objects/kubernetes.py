@@ -119,12 +119,28 @@ class Endpoints(Open):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PodCondition(Open):
+    """How a pod is."""
+
+    type: str = option(TEXT, "`Ready` alone counts.", "")
+    status: str = option(TEXT, "`True`, `False` or `Unknown`.", "True")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PodStatus(Open):
-    """Where a pod runs."""
+    """Where a pod runs, and how it is."""
 
     SPELT: ClassVar = {"pod_ip": "podIP"}
 
     pod_ip: str = option(TEXT, "Its address.", "")
+    conditions: tuple[PodCondition, ...] = option(
+        ListOf(Struct(PodCondition)), "How it is; one that is not ready is no server.", ()
+    )
+
+    @property
+    def ready(self) -> bool:
+        """Whether it can be asked: it has an address, and does not say that it is not ready."""
+        return bool(self.pod_ip) and all(one.status == "True" for one in self.conditions if one.type == "Ready")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

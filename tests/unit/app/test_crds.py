@@ -22,6 +22,7 @@ from metaproxy.app.mesh import RETRY
 from metaproxy.kubernetes.status import WITHIN
 
 ROUTER = f"{{hosts: [{HOST}], routes: [{{route: [{{destination: {{host: {HOST}, subset: v1}}}}]}}]}}"
+ROOT = Path(__file__).parents[3]
 TEXT = "crds: {folder: mesh}\nnode: {metadata: {NAMESPACE: demo}}\n"
 
 
@@ -88,6 +89,17 @@ def test_a_bad_object_is_reported_and_what_was_before_stays_in_force(meshed: Mes
     (router,) = (one for one in meshed.status["objects"] if one["kind"] == "MetaRouter")
     assert router["state"] == "kept"
     assert "did you mean 'subset'?" in router["reasons"][0]
+
+
+def test_a_house_protocol_is_read_by_a_codec_of_ones_own(tmp_path: Path) -> None:
+    meshed = Meshed(tmp_path, f"{TEXT}plugins: {ROOT / 'docs' / 'examples'}\n")
+    protocol = "{protocol: house, codec: metaproxy.codec.quill}"
+    meshed.write("house", written("ApplicationProtocol", "house", protocol))
+    meshed.write("entry", written("ServiceEntry", "hello", ENTRY.replace("-dubbo", "-house")))
+    meshed.look()
+    assert meshed.status["refused"] == []
+    (listener,) = meshed.stand.configuration.config.listeners
+    assert listener.protocol.name == "quill"
 
 
 def test_an_address_that_is_taken_costs_its_listener_alone(meshed: Meshed) -> None:

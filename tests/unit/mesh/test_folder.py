@@ -61,6 +61,18 @@ def test_files_that_come_change_and_go_are_seen(tmp_path: Path) -> None:
     assert names(store) == ["y"]
 
 
+def test_a_link_to_a_folder_is_followed_and_one_in_a_circle_is_not(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "x.yaml").write_text(X)
+    place = tmp_path / "mesh"
+    place.mkdir()
+    (place / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "loop").symlink_to(place)
+    folder, store = made(place)
+    folder.look()
+    assert [(one.key is not None, one.state) for one in store.status()] == [(True, State.ACCEPTED)]
+
+
 def test_while_the_folder_is_away_its_objects_stay_and_the_status_says_so(tmp_path: Path) -> None:
     place = tmp_path / "mesh"
     place.mkdir()

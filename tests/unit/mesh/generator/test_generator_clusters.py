@@ -66,6 +66,8 @@ def test_a_selector_finds_workload_entries_and_pods_with_all_its_labels() -> Non
     stand.put("WorkloadEntry", "three", "{address: 127.0.0.23, labels: {app: hello}}")
     stand.put("WorkloadEntry", "four", "{address: 127.0.0.24, labels: {app: hello, tier: a}}", namespace="other")
     stand.put("Pod", "five", "{status: {podIP: 127.0.0.25}}", "", labels={"app": "hello", "tier": "a"})
+    waiting = "{status: {podIP: 127.0.0.26, conditions: [{type: Ready, status: 'False'}]}}"
+    stand.put("Pod", "six", waiting, "", labels={"app": "hello", "tier": "a"})
     found = endpoints(stand.one("endpoints", WHOLE))
     assert found == ["127.0.0.21:20880", "127.0.0.22:20880", "127.0.0.25:20880"]
 
