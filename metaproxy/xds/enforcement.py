@@ -75,13 +75,14 @@ class Enforcement:
         self._refused: InForce | None = None
         self._soon: IDelayedCall | None = None
         self._retry: IDelayedCall | None = None
+        self._looking = False
         self._putting = False
         self._dirty = False
 
     @property
     def idle(self) -> bool:
         """Whether nothing waits, and nothing is about to be put in force."""
-        return self._soon is None and not self._putting and not self.waiting
+        return self._soon is None and not self._looking and not self._putting and not self.waiting
 
     @property
     def names(self) -> tuple[set[str], set[str]]:
@@ -106,6 +107,13 @@ class Enforcement:
         if self._putting:
             self._dirty = True
             return
+        self._looking = True
+        try:
+            self._look()
+        finally:
+            self._looking = False
+
+    def _look(self) -> None:
         self._begin()
         self.problems = {name: text for name, text in self.problems.items() if name in self._blocked}
         clusters, listeners = self._offers()

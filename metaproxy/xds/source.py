@@ -86,6 +86,7 @@ class XdsSource:
             configuration, self._offers, self.built.compose, self._new_warming, self._ask, reactor
         )
         self._throttle = LogThrottle(reactor.seconds, most=MAX_LINES)
+        self._other_needs = True  # than when they were looked at last
         self._warm = False
         self._running = False
 
@@ -108,7 +109,7 @@ class XdsSource:
     @property
     def ready(self) -> bool:
         """Whether every server's resources came, or did not in time, and are in force; it stays so."""
-        if not self._warm:
+        if not self._warm and self._running:
             every = (self._came_first(one, kind) for one in self.servers.values() for kind in ("clusters", "listeners"))
             self._warm = all(every) and self.enforcement.idle and not self.built.waiting(self._is_given_up)
         return self._warm
@@ -131,6 +132,7 @@ class XdsSource:
             for name, one in waiting.items()
             if isinstance(one.routes, model.Rds)
         }
+        self._other_needs = True
         self._settle_soon()
 
     def _restart(self) -> None:
@@ -177,12 +179,13 @@ class XdsSource:
                 self._describe(name, plain)
             for watch in list(self._watches.get(need, ())):
                 watch.update(built.endpoints)
-        if change.kind.name != "endpoints" or self.enforcement.waiting or not self._warm:
+        self._other_needs = self._other_needs or change.kind.name not in ("endpoints", "routes")
+        if change.kind.name != "endpoints" or self.enforcement.waiting or not self.ready:
             self._settle_soon()
 
     def answered(self, server: str) -> None:
         """See `handler.Sink`."""
-        if not self._warm:
+        if not self.ready:
             self._settle_soon()
 
     # -- discovery's EndpointSource
@@ -199,6 +202,7 @@ class XdsSource:
             update(built.endpoints)
         elif need in self._interest.expired:
             failed(self._late_text(need))
+        self._other_needs = True
         self._settle_soon()
         return partial(self._unwatch, watch)
 
@@ -207,6 +211,7 @@ class XdsSource:
         self._watches[need].remove(watch)
         if not self._watches[need]:
             del self._watches[need]
+        self._other_needs = True
         self._settle_soon()
 
     def _need(self, watch: _Watch) -> Need:
@@ -214,6 +219,7 @@ class XdsSource:
 
     def _watch_again(self) -> None:
         """Other servers are there: which one a cluster means may have changed."""
+        self._other_needs = True
         watches = [watch for group in self._watches.values() for watch in group]
         self._watches = {}
         for watch in watches:
@@ -304,6 +310,9 @@ class XdsSource:
     def _ask(self) -> None:
         """Ask for what is needed now."""
         self._add_described()
+        if not self._other_needs:
+            return
+        self._other_needs = False
         before = self._interest.needs
         if not self._interest.set({*self._watches, *self.built.needs()}):
             return
@@ -333,14 +342,15 @@ class XdsSource:
     def _offers(self) -> Offers:
         clusters: dict[str, ClusterOffer] = {}
         listeners: dict[str, ListenerOffer] = {}
+        waits = {name: not self._came_first(one, "clusters") for name, one in self.servers.items()}
         for need, built in self.built:
-            for section in built.clusters:
-                clusters.setdefault(section.name, ClusterOffer(section, _of(built, "endpoints", "secrets")))
-            server = self.servers.get(need.server)
-            waits = bool(built.listeners) and server is not None and not self._came_first(server, "clusters")
-            for form in built.listeners:
-                offer = ListenerOffer(form, _of(built, "secrets", "extensions"), waits)
-                listeners.setdefault(form.section.name, offer)
+            if need.kind == "clusters":
+                for section in built.clusters:
+                    clusters.setdefault(section.name, ClusterOffer(section, _of(built, "endpoints", "secrets")))
+            elif need.kind == "listeners":
+                for form in built.listeners:
+                    offer = ListenerOffer(form, _of(built, "secrets"), waits.get(need.server, False))
+                    listeners.setdefault(form.section.name, offer)
         listeners |= {name: ListenerOffer(form) for name, form in self.built.static.items()}
         return clusters, listeners
 

@@ -72,6 +72,7 @@ class Warming:
         self.clusters: dict[str, model.Cluster] = {}
         self.all_clusters: dict[str, model.Cluster] = {}
         self._missing: dict[str, model.Cluster] = {}
+        self._leads: dict[str, tuple[model.Listener, frozenset[str]]] = {}
 
     def next(
         self,
@@ -91,7 +92,8 @@ class Warming:
                 listener = self.listeners.get(name)
             if listener is not None:
                 made[name] = listener
-        wanted = {cluster for one in made.values() for route in one.routes for cluster in references.clusters_of(route)}
+        self._leads = {name: self._leads_of(one) for name, one in made.items()}
+        wanted = frozenset().union(*(clusters for _, clusters in self._leads.values()))
         gone = [
             name
             for name in self.clusters
@@ -128,11 +130,15 @@ class Warming:
             if before is not None or rds is None or not self._expired(rds):
                 return None
             listener = offer.form.section
-        for route in listener.routes:
-            for name in references.clusters_of(route):
-                if name in clusters and name not in in_force:
-                    return None
-        return listener
+        leads = self._leads_of(listener)[1]
+        return None if any(name in clusters and name not in in_force for name in leads) else listener
+
+    def _leads_of(self, listener: model.Listener) -> tuple[model.Listener, frozenset[str]]:
+        """Return a listener with the clusters that its routes name, found out once for each version."""
+        known = self._leads.get(listener.name)
+        if known is not None and known[0] is listener:
+            return known
+        return listener, frozenset(name for route in listener.routes for name in references.clusters_of(route))
 
     def _settled(self, needs: Iterable[Need]) -> bool:
         return all(self._ready(need) or self._expired(need) for need in needs)

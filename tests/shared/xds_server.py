@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
+import threading
 from collections.abc import Iterator
 from concurrent import futures
 from typing import Any
@@ -50,15 +52,17 @@ class XdsServer:
         self.streams.append(stream)
 
         def read() -> None:
-            try:
+            with contextlib.suppress(grpc.RpcError):  # the client left
                 for one in requests:
                     stream.requests.append(one)
-            except grpc.RpcError:
-                stream.over = True  # the client left
             stream.end()
 
-        futures.ThreadPoolExecutor(1).submit(read)
-        context.add_callback(stream.end)
+        def ended() -> None:
+            stream.over = True
+            stream.end()
+
+        threading.Thread(target=read, daemon=True).start()
+        context.add_callback(ended)
         yield from stream.outgoing()
 
     def stop(self) -> None:
