@@ -216,7 +216,7 @@ class Replay:
         accepted: Callable[[Any], Any] = next(iter(proxy.listeners["bench"].sockets.values())).accepted
         return accepted
 
-    def _connect(self, where: object, protocol: Any, timeout: float) -> None:
+    def _connect(self, where: object, protocol: Any, timeout: float, source: str = "") -> None:
         sock = FakeSocket()
         connection = self._connection(self._network, sock, "127.0.0.1:1", "127.0.0.1:2")  # type: ignore[arg-type]
         self._network.attach(connection, protocol)
