@@ -192,7 +192,7 @@ TARGETS: dict[str, Target | Detection] = {
     "grpc": Target(
         [Grpc, lambda: Grpc(max_message=Bytes(1024), whole_messages=Bytes(100))],
         _given(seeds.GRPC_CALLS, seeds.GRPC_ANSWERS),
-        Peers(_called, _join_grpc, _ended, HTTP2_FRAME),
+        Peers(_called, _join_grpc, _ended, HTTP2_FRAME, lambda error: error.endswith("which is closed")),
         seeds.PREFACE + seeds.SETTINGS,
     ),
     "dubbo": Target([Dubbo], _captured("dubbo")),
