@@ -19,6 +19,7 @@ from metaproxy.envoy.clusters import translate_cluster
 from metaproxy.envoy.fields import Fields, number, shown_seconds, without_empty
 from metaproxy.envoy.json_mapping import fill
 from metaproxy.envoy.listeners import translate_listener
+from metaproxy.envoy.memory_files import FILES, MemoryFiles
 from metaproxy.envoy.message_types import message_class
 from metaproxy.envoy.reading import Places, is_bootstrap, plain_of
 from metaproxy.envoy.report import Report
@@ -52,15 +53,18 @@ class Found:
     places: Places
 
 
-def read_bootstrap(text: str | bytes, filename: str, lenient: bool) -> Found | None:
-    """A bootstrap in our own form; None when the text is none. lenient: what can't be honoured is a warning."""
+def read_bootstrap(text: str | bytes, filename: str, lenient: bool, memory: MemoryFiles | None = None) -> Found | None:
+    """
+    A bootstrap in our own form; None when the text is none. lenient: what can't be honoured is a warning; memory: takes
+    certificates and keys that stand in it.
+    """
     root, problems, odd = load_foreign(text, filename)
     places = Places(filename, root)
     if not is_bootstrap(root):
         return None
     if root is None or problems:
         return Found(None, problems, [], places)
-    report = Report(lenient)
+    report = Report(lenient, memory)
     for warning in odd:
         report.warn(warning.path, warning.text)
     whole = translate_bootstrap(_message(plain_of(root), report), report)
@@ -72,7 +76,7 @@ def load_bootstrap(
     text: str | bytes, filename: str, lenient: bool, runtime: Mapping[str, Scalar] | None = None
 ) -> Loaded | None:
     """A bootstrap as a tree of our own form; None when the text is none. lenient: see above; runtime: see `load`."""
-    found = read_bootstrap(text, filename, lenient)
+    found = read_bootstrap(text, filename, lenient, FILES)
     if found is None:
         return None
     if found.whole is None:

@@ -32,6 +32,9 @@ def endpoints_from(fields: Fields, context: Context, by_locality: bool) -> Plain
         return found[0](found[1], fields, context)
     kind = fields.choice("type")
     if kind == "EDS":
+        if by_locality:
+            text = "of endpoints that a server sends, each has its own weight; those of localities don't count"
+            fields.report.unhonoured(fields.at("eds_cluster_config"), text)
         return _eds(fields, context)
     if kind == "ORIGINAL_DST":
         return original_destination(fields)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
+from authority import Authority
 from envoy_files import BOOTSTRAP
 
 from metaproxy.config.check import check
 from metaproxy.config.schema.load import Loaded
 from metaproxy.envoy.bootstrap import load_bootstrap, translate_bootstrap
-from metaproxy.envoy.message_types import message_class
+from metaproxy.envoy.conversion import convert
+from metaproxy.envoy.message_types import message_class, url
 from metaproxy.envoy.reading import read_message
 from metaproxy.envoy.report import Report
 from metaproxy.envoy.tables import Plain
@@ -270,3 +275,18 @@ def test_clusters_that_a_server_is_to_send_are_there_by_their_names() -> None:
     assert checked(static + dynamic)[1] == []
     assert checked(static)[1] != [], "nobody sends it"
     assert rest
+
+
+def test_certificates_may_stand_in_a_bootstrap_and_only_a_file_of_ours_must_name_files(tmp_path: Path) -> None:
+    ca = Authority(tmp_path).ca.read_text()
+    context = json.dumps({"common_tls_context": {"validation_context": {"trusted_ca": {"inline_string": ca}}}})
+    packed = f'{{"@type": {url("envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext")}, {context[1:]}'
+    socket = f"    transport_socket: {{name: t, typed_config: {packed}}}\n"
+    text = BOOTSTRAP.replace("    type: STATIC\n", f"    type: STATIC\n{socket}")
+    config, problems = check(text, "e.yaml", Registry(), loader=lambda *_: loaded(text))
+    assert problems == []
+    assert config is not None and config.clusters[0].tls is not None and config.clusters[0].tls.ca is not None
+    assert config.clusters[0].tls.ca.read_text() == ca
+    converted = convert(text, "e.yaml")
+    assert converted.text is None
+    assert "inline_string" in {one.path.rpartition(".")[2] for one in converted.problems}

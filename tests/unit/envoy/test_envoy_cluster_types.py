@@ -154,3 +154,9 @@ def test_an_unknown_type_makes_the_cluster_unusable() -> None:
 
 def test_what_a_literal_address_is() -> None:
     assert [is_literal(one) for one in ("127.0.0.1", "::1", "a.example")] == [True, True, False]
+
+
+def test_weights_of_localities_do_not_count_where_a_server_sends_endpoints() -> None:
+    text = "name: c\ntype: EDS\neds_cluster_config: {eds_config: {ads: {}}}\n"
+    assert errors(cluster(text)) == []
+    assert len(errors(cluster(text + "common_lb_config: {locality_weighted_lb_config: {}}"))) == 1
