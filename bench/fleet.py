@@ -141,7 +141,7 @@ def envoy_file(name: str, control: int, admin: int, rest: int = 0, delta: bool =
         "endpoints": [{"lb_endpoints": [{"endpoint": {"address": _address(control)}}]}],
     }
     grpc = {
-        "api_type": "GRPC",
+        "api_type": "DELTA_GRPC" if delta else "GRPC",
         "transport_api_version": "V3",
         "grpc_services": [{"envoy_grpc": {"cluster_name": "control"}}],
     }
@@ -297,7 +297,7 @@ class Client:
             body = await reader.readexactly(int(headers.get("content-length", "0")))
             self._outcome.requests += self._counts
             if " 200 " not in head[0]:
-                self._fail(head[0])
+                self._fail(f"{head[0]}: {body.decode(errors='replace')[:200]}")
             else:
                 self.seen = headers.get(HEADER, ""), body.decode()
                 self._counts = True

@@ -47,46 +47,107 @@ def scope_of(path: str) -> Scope:
     return Scope(found[VERSIONS], found[GROUPS])
 
 
+class Layer:
+    """
+    The documents of one scope. resources: by type URL and name; problems: names that two documents have.
+
+    A change is made in a copy, at the speed of copying a dict, and looks at the documents that changed alone.
+    """
+
+    __slots__ = ("_owners", "documents", "problems", "resources")
+
+    def __init__(self) -> None:
+        self.documents: dict[str, Document] = {}
+        self.resources: dict[str, dict[str, Message]] = {}
+        self.problems: list[Problem] = []
+        self._owners: dict[tuple[str, str], str] = {}
+
+    def changed(self, paths: Iterable[str], documents: Mapping[str, Document]) -> tuple[Layer, dict[str, set[str]]]:
+        """Return the layer with these documents as they are now, and the names that may be other, by type URL."""
+        made = Layer()
+        made.documents, made._owners = dict(self.documents), dict(self._owners)
+        made.resources = dict(self.resources)
+        touched: dict[str, set[str]] = {}
+        paths = sorted(paths)
+        for path in paths:
+            made._remove(path, touched)
+        for path in paths:
+            if path in documents:
+                made._add(path, documents[path], touched)
+        return made, touched
+
+    def _remove(self, path: str, touched: dict[str, set[str]]) -> None:
+        document = self.documents.pop(path, None)
+        for url, names in document.resources.items() if document is not None else ():
+            for name in names:
+                if self._owners.get((url, name)) == path:
+                    del self._owners[url, name]
+                    self._writable(url, touched).pop(name, None)
+                    touched[url].add(name)
+
+    def _add(self, path: str, document: Document, touched: dict[str, set[str]]) -> None:
+        self.documents[path] = document
+        for url, names in document.resources.items():
+            for name, message in names.items():
+                owner = self._owners.setdefault((url, name), path)
+                if owner != path:
+                    text = f"{BY_URL[url].name} {name!r} stands in {owner}, too, for the same nodes"
+                    self.problems.append(Problem(path, 1, 1, "", text))
+                    continue
+                self._writable(url, touched)[name] = message
+                touched[url].add(name)
+
+    def _writable(self, url: str, touched: dict[str, set[str]]) -> dict[str, Message]:
+        """Return the resources of a type, as a copy of this layer's own."""
+        if url not in touched:
+            touched[url] = set()
+            self.resources[url] = dict(self.resources.get(url, ()))
+        return self.resources[url]
+
+
 class Content:
     """
     documents: by path. problems: why they can't be served as they are; versions, groups: names that there are.
 
-    before: the content that was served before: what is the same in both is neither encoded nor made again. strict:
-    whether an object of a mesh that is wrong is a problem; else the version of it before holds.
+    before: the content that was served before, which had no problems: what is the same in both is neither encoded nor
+    made again. strict: whether an object of a mesh that is wrong is a problem; else the version of it before holds.
     """
 
     def __init__(self, documents: Mapping[str, Document], before: Content | None = None, strict: bool = True) -> None:
         self.problems: list[Problem] = []
         self.documents = documents
         self._before = before
-        self._scopes: dict[Scope, list[Document]] = {}
-        for path in sorted(documents):
-            self._scopes.setdefault(scope_of(path), []).append(documents[path])
-        self.versions = sorted({scope.version for scope in self._scopes} - {""})
-        self.groups = sorted({scope.group for scope in self._scopes} - {""})
+        self._layers: dict[Scope, Layer] = dict(before._layers) if before is not None else {}
+        self._touched: dict[Scope, dict[str, set[str]]] = {}
+        changed = self._change(before.documents if before is not None else {})
+        self.versions = sorted({scope.version for scope in self._layers} - {""})
+        self.groups = sorted({scope.group for scope in self._layers} - {""})
         self._snapshots: dict[object, Snapshot] = {}
         self._meshes: dict[Scope, Mesh] = {}
-        for document in documents.values():
+        for document in changed:
             self.problems += [*document.problems, *(document.wrong_objects if strict else ())]
-        self._check()
-        self._check_objects()
+        if any(document.objects for document in changed):
+            self._check_objects()
 
-    def _check(self) -> None:
-        for documents in self._scopes.values():
-            seen: dict[tuple[str, str], str] = {}
-            for document in documents:
-                for url, found in document.resources.items():
-                    for name in found:
-                        other = seen.setdefault((url, name), document.path)
-                        if other != document.path:
-                            text = f"{BY_URL[url].name} {name!r} stands in {other}, too, for the same nodes"
-                            self.problems.append(Problem(document.path, 1, 1, "", text))
+    def _change(self, before: Mapping[str, Document]) -> list[Document]:
+        """Bring the layers from the documents before to these. Return those that are new or other."""
+        changed = [path for path, one in self.documents.items() if before.get(path) is not one]
+        by_scope: dict[Scope, list[str]] = {}
+        for path in [*changed, *(before.keys() - self.documents.keys())]:
+            by_scope.setdefault(scope_of(path), []).append(path)
+        for scope, paths in by_scope.items():
+            layer, self._touched[scope] = self._layers.get(scope, Layer()).changed(paths, self.documents)
+            self.problems += layer.problems
+            self._layers[scope] = layer
+            if not layer.documents:
+                del self._layers[scope]
+        return [self.documents[path] for path in changed]
 
     def _check_objects(self) -> None:
         """An object that stands in two places for one node: which of them counts would be anyone's guess."""
         seen: dict[object, list[tuple[Scope, str]]] = {}
-        for scope, documents in self._scopes.items():
-            for document in documents:
+        for scope, layer in self._layers.items():
+            for document in layer.documents.values():
                 for found in document.objects:
                     if found.object is None:
                         continue
@@ -109,8 +170,22 @@ class Content:
 
     def _made(self, scope: Scope, mesh: Mesh, node: Node, key: object) -> Snapshot:
         before = self._before.known(key) if self._before is not None else EMPTY
-        made = snapshot(_together(mesh.resources(node), self._resources(scope)), before)
-        return before if made.version == before.version else made
+        generated = mesh.resources(node)
+        if before is EMPTY or generated:
+            made = snapshot(_together(generated, self._resources(scope)), before)
+            return before if made.version == before.version else made
+        touched: dict[str, set[str]] = {}
+        for place in _places(scope):
+            for url, names in self._touched.get(place, {}).items():
+                touched.setdefault(url, set()).update(names)
+        layers = [self._layers[place] for place in reversed(_places(scope)) if place in self._layers]
+
+        def find(url: str, name: str) -> Message | None:
+            return next(
+                (found for one in layers if (found := one.resources.get(url, _NONE).get(name)) is not None), None
+            )
+
+        return before.changed(touched, find)
 
     def known(self, key: object) -> Snapshot:
         """Return a snapshot that was asked for; EMPTY for another one."""
@@ -133,18 +208,27 @@ class Content:
         """Forget the content before this one: streams that are to move have moved."""
         self._before = None
 
-    def _resources(self, scope: Scope) -> Mapping[str, Mapping[str, Message]]:
+    def _resources(self, scope: Scope) -> Messages:
         merged: dict[str, dict[str, Message]] = {}
-        for document in self._documents(scope):
-            for url, resources in document.resources.items():
-                merged.setdefault(url, {}).update(resources)
+        for place in _places(scope):
+            layer = self._layers.get(place)
+            for url, resources in layer.resources.items() if layer is not None else ():
+                merged[url] = {**merged.get(url, {}), **resources}
         return merged
 
     def _documents(self, scope: Scope) -> Iterable[Document]:
         """Those for everyone first, as later ones count."""
-        places = (Scope(), Scope(scope.version), Scope(group=scope.group), scope)
-        for place in dict.fromkeys(places):
-            yield from self._scopes.get(place, ())
+        for place in _places(scope):
+            if place in self._layers:
+                yield from self._layers[place].documents.values()
+
+
+_NONE: Mapping[str, Message] = {}
+
+
+def _places(scope: Scope) -> list[Scope]:
+    """Return the scopes whose documents are for the nodes of a scope; what stands in a later one counts."""
+    return list(dict.fromkeys((Scope(), Scope(scope.version), Scope(group=scope.group), scope)))
 
 
 def _together(generated: Messages, written: Messages) -> Messages:

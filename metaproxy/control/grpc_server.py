@@ -117,6 +117,7 @@ class GrpcServer(Service):
         self._loop = asyncio.new_event_loop()
         self._server: grpc.aio.Server | None = None
         self._thread: threading.Thread | None = None
+        self._serving: set[asyncio.Task[object]] = set()
 
     # -- in the reactor's thread
 
@@ -169,11 +170,17 @@ class GrpcServer(Service):
     async def _stop(self) -> None:
         if self._server is not None:
             await self._server.stop(GRACE)
+        if self._serving:
+            await asyncio.wait(self._serving, timeout=GRACE)
 
     def _handler(self, method: Method) -> grpc.RpcMethodHandler:
         """Return what grpc calls for each stream; messages stay bytes."""
 
         async def serve(_: object, call: Call) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            self._serving.add(task)
+            task.add_done_callback(self._serving.discard)
             await self._serve(method, call)
 
         return grpc.stream_stream_rpc_method_handler(serve)
@@ -202,6 +209,7 @@ class GrpcServer(Service):
         finally:
             for task in tasks:
                 task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)  # each has been looked at above, or was cancelled here
             self._reactor.callFromThread(self._control.disconnect, stream)
 
     async def _read(self, call: Call, stream: Stream) -> None:

@@ -37,7 +37,8 @@ class Plan:
         self._wall = wall
         specs: dict[str, tuple[str, RolloutSpec]] = {}
         returned: dict[str, ReturnedSpec] = {}
-        for path, document in sorted(documents.items()):
+        of_rollouts = {path for path, one in documents.items() if one.rollout is not None or one.returned is not None}
+        for path, document in ((path, documents[path]) for path in sorted(of_rollouts)):
             self._note(path, document, specs, returned)
         for group, (path, spec) in specs.items():
             end = returned.get(f"{path.rpartition('/')[0]}/{RETURNED}".lstrip("/"))

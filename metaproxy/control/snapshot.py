@@ -11,8 +11,9 @@ is its own head followed by the resources as they stand.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from hashlib import blake2b
+from weakref import ref
 
 from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryResponse, DiscoveryResponse
 from google.protobuf.any_pb2 import Any
@@ -76,19 +77,82 @@ def total(resources: Iterable[Resource]) -> str:
     return shown(sum(one.digest for one in resources))
 
 
+Changes = Mapping[str, Collection[str]]
+"""Names that are new, other or gone, by type URL."""
+
+
 class Snapshot:
-    """Resources by type URL and name. version: of all of them; versions: of each type."""
+    """
+    Resources by type URL and name. version: of all of them; versions: of each type.
 
-    __slots__ = ("types", "version", "versions")
+    sums: of the digests of each type, where they are known already. before, changes: the snapshot that this one was
+    made of, and how it differs.
+    """
 
-    def __init__(self, types: Mapping[str, Mapping[str, Resource]]) -> None:
+    __slots__ = ("__weakref__", "_before", "_changes", "_sums", "types", "version", "versions")
+
+    def __init__(
+        self,
+        types: Mapping[str, Mapping[str, Resource]],
+        sums: Mapping[str, int] | None = None,
+        before: Snapshot | None = None,
+        changes: Changes | None = None,
+    ) -> None:
         self.types = types
-        sums = {url: sum(one.digest for one in found.values()) for url, found in types.items()}
+        if sums is None:
+            sums = {url: sum(one.digest for one in found.values()) for url, found in types.items()}
+        self._sums = sums
+        self._before = ref(before) if before is not None else None
+        self._changes = changes or {}
         self.versions: Mapping[str, str] = {url: shown(value) for url, value in sums.items()}
         self.version = shown(sum(sums.values()))
 
     def of(self, type_url: str) -> Mapping[str, Resource]:
         return self.types.get(type_url, _NONE)
+
+    def changed(self, touched: Changes, find: Callable[[str, str], Message | None]) -> Snapshot:
+        """
+        Return the snapshot in which these names may be other; itself where none is. What it costs follows from these.
+
+        find: the message of a type and name; None for none.
+        """
+        types, sums, changes = dict(self.types), dict(self._sums), {}
+        for url, names in touched.items():
+            other = self._others(url, names, find)
+            if not other:
+                continue
+            changes[url] = frozenset(other)
+            found = dict(self.of(url))
+            for name, made in other.items():
+                old = found.pop(name, None)
+                sums[url] = sums.get(url, 0) + (made.digest if made else 0) - (old.digest if old else 0)
+                if made is not None:
+                    found[name] = made
+            types[url] = found
+            if not found:
+                del types[url], sums[url]
+        return Snapshot(types, sums, self, changes) if changes else self
+
+    def _others(
+        self, url: str, names: Iterable[str], find: Callable[[str, str], Message | None]
+    ) -> dict[str, Resource | None]:
+        """Return those that are new or other, and None for those that are gone."""
+        there = self.of(url)
+        others: dict[str, Resource | None] = {}
+        for name in names:
+            message, known = find(url, name), there.get(name)
+            if message is None:
+                if known is not None:
+                    others[name] = None
+            elif known is None or known.message is not message:
+                made = resource(url, name, message)
+                if known is None or known.digest != made.digest:
+                    others[name] = made
+        return others
+
+    def changes_since(self, before: Snapshot) -> Changes | None:
+        """Return how this one differs from the one that it was made of; None where it was made of another one."""
+        return self._changes if self._before is not None and self._before() is before else None
 
 
 _NONE: Mapping[str, Resource] = {}
@@ -108,12 +172,11 @@ def _resources(url: str, messages: Mapping[str, Message], before: Mapping[str, R
     return made
 
 
-Changes = Mapping[str, frozenset[str]]
-"""Names that are new, other or gone, by type URL."""
-
-
 def difference(before: Snapshot, after: Snapshot) -> Changes:
     """Return what differs; a type without a difference is left out."""
+    known = after.changes_since(before)
+    if known is not None:
+        return known
     return {
         url: changed for url in {**before.types, **after.types} if (changed := _changed(before.of(url), after.of(url)))
     }

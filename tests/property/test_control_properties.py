@@ -12,9 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
+from metaproxy.control.content import Content
+from metaproxy.control.documents import Document
+from metaproxy.control.nodes import Node
 from metaproxy.control.resource_types import BY_NAME, CLUSTERS, ENDPOINTS, LISTENERS, ROUTES
 from metaproxy.control.server import Control
-from metaproxy.control.snapshot import snapshot
+from metaproxy.control.snapshot import difference, snapshot
 
 BAD = 7
 NAMES = ["a", "b", "c", "d"]
@@ -190,6 +193,43 @@ def test_no_client_ever_has_a_route_to_a_cluster_that_it_has_not(delta: bool, me
             check()
     (clusters, _), _ = meshes[-1]
     assert client.has[CLUSTERS.url].keys() == clusters.keys()
+
+
+PATHS = ["a.yaml", "b.yaml", "groups/g/a.yaml", "versions/v/a.yaml", "versions/v/groups/g/a.yaml"]
+texts = st.dictionaries(st.sampled_from(PATHS), st.dictionaries(st.sampled_from(NAMES), st.integers(0, 2)))
+
+
+def document(path: str, clusters: Mapping[str, int]) -> Document:
+    return Document(path, {CLUSTERS.url: {name: cluster(name, value) for name, value in clusters.items()}})
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(texts, min_size=1, max_size=6))
+def test_a_content_that_follows_another_serves_what_it_would_serve_alone(states: list[Any]) -> None:
+    before: Content | None = None
+    known: dict[tuple[str, str], Document] = {}
+    for state in states:
+        documents = {
+            path: known.setdefault((path, str(sorted(found.items()))), document(path, found))
+            for path, found in state.items()
+        }
+        after, alone = Content(documents, before), Content(documents)
+        assert bool(after.problems) == bool(alone.problems)
+        if after.problems:
+            continue  # it is refused, and the one before stays
+        assert (after.versions, after.groups) == (alone.versions, alone.groups)
+        for version in ("", "v"):
+            for group in ("", "g"):
+                node = Node("n", group)
+                found, should = after.snapshot(version, node), alone.snapshot(version, node)
+                assert found.version == should.version
+                assert found.types.keys() == should.types.keys()
+                if before is not None:
+                    assert difference(before.snapshot(version, node), found) == {
+                        url: names for url, names in difference(before.snapshot(version, node), should).items() if names
+                    }
+        after.settle()
+        before = after
 
 
 @given(st.dictionaries(st.sampled_from(NAMES), values), st.permutations(NAMES))

@@ -40,7 +40,8 @@ def text(stat: str) -> str:
 def plane(cluster: Cluster, tmp_path: Path) -> Iterator[ControlPlane]:
     for name, version in (("one", "v1"), ("two", "v2")):
         put(cluster, config_map(name, text(name), version))
-    settings = {"kubernetes": {"kubeconfig": str(cluster.kubeconfig), "namespace": "shop"}}
+    kubeconfig = cluster.kubeconfig_of("mesh", "metaproxy-control")  # with the rights of deploy/kubernetes
+    settings = {"kubernetes": {"kubeconfig": str(kubeconfig), "namespace": "shop"}}
     made = ControlPlane("kubernetes", settings, tmp_path)
     assert eventually(made.versions, 30)
     yield made

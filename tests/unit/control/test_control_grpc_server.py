@@ -183,6 +183,20 @@ def test_a_stream_that_ends_is_forgotten() -> Any:
     yield stand.server.stopService()
 
 
+@pytest_twisted.inlineCallbacks
+def test_a_client_that_does_not_read_is_cut_off() -> Any:
+    leaving = Leaving()
+    stand = Stand(observer=leaving, stalled=0.2)
+    many = {f"c{number}": cluster(f"c{number}", number) for number in range(100_000)}  # more than the library buffers
+    publish(stand.control, {CLUSTERS.url: many})
+    peer = stand.peer(f"{ADS}/StreamAggregatedResources")
+    peer.say(type_url=CLUSTERS.url)
+    yield leaving.gone
+    assert stand.control.streams == {}
+    peer.close()
+    yield stand.server.stopService()
+
+
 def test_an_address_that_is_taken_is_said_at_the_start(stand: Stand) -> None:
     other = GrpcServer(stand.control, REACTOR, stand.server.bound)
     with pytest.raises(OSError, match=r"127\.0\.0\.1"):

@@ -37,3 +37,9 @@ def test_the_settings_stand_in_the_folder_or_in_a_file_that_is_named(tmp_path: P
 def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigErrors, match="folder"):
         check(str(tmp_path / "none"))
+
+
+def test_the_example_is_right() -> None:
+    folder = Path(__file__).parents[3] / "conf" / "control"
+    assert "nothing is wrong" in check(str(folder))
+    assert settings_of(str(folder), "").rest == "127.0.0.1:18001"
