@@ -10,7 +10,7 @@ the data is a digest: these are the data of whole meshes.
 from __future__ import annotations
 
 import marshal
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
@@ -34,6 +34,15 @@ class _Kept:
     routes: dict[Digest, model.Route] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class Marks:
+    """The digests of a section's data; see `_Kept`. rest and routes: of listeners with a list of routes."""
+
+    whole: Digest | None
+    rest: Digest | None = None
+    routes: Sequence[Digest | None] = ()
+
+
 class Memo:
     """Sections by kind and name, with what they were read from."""
 
@@ -43,30 +52,27 @@ class Memo:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def same(self, kind: type, data: object) -> Listed | None:
-        """The section that was read from equal data."""
+    def same(self, kind: type, data: object, whole: Digest | None) -> Listed | None:
+        """The section that was read from equal data. whole: their digest."""
         kept = self._of(kind, data)
-        return kept.section if kept is not None and kept.whole == digest(data) else None
+        return kept.section if kept is not None and kept.whole == whole else None
 
-    def routes(self, data: object) -> dict[int, model.Route]:
+    def routes(self, data: object, marks: Marks) -> dict[int, model.Route]:
         """Place -> section of the routes of a listener's data that are as they were, all else of it being the same."""
         kept = self._of(model.Listener, data)
-        routes = _routes(data)
-        if kept is None or routes is None or kept.rest is None or kept.rest != _rest(data):
+        if kept is None or kept.rest is None or kept.rest != marks.rest:
             return {}
-        found = ((place, kept.routes.get(digest(one) or b"")) for place, one in enumerate(routes))
+        found = ((place, kept.routes.get(one or b"")) for place, one in enumerate(marks.routes))
         return {place: route for place, route in found if route is not None}
 
-    def keep(self, data: object, section: object) -> None:
-        """A section was read from data, and is right."""
-        whole = digest(data)
-        if whole is None or not isinstance(section, (model.Listener, model.Cluster)):
+    def keep(self, marks: Marks, section: object) -> None:
+        """A section was read from data with these marks, and is right."""
+        if marks.whole is None or not isinstance(section, (model.Listener, model.Cluster)):
             return
-        kept = _Kept(section, whole)
-        routes = _routes(data)
-        if isinstance(section, model.Listener) and routes is not None and len(routes) == len(section.routes):
-            kept.rest = _rest(data)
-            pairs = zip(map(digest, routes), section.routes, strict=True)
+        kept = _Kept(section, marks.whole)
+        if isinstance(section, model.Listener) and marks.rest is not None and len(marks.routes) == len(section.routes):
+            kept.rest = marks.rest
+            pairs = zip(marks.routes, section.routes, strict=True)
             kept.routes = {one: route for one, route in pairs if one is not None and _stands_alone(route)}
         self._kept[type(section), section.name] = kept
 
@@ -97,10 +103,10 @@ def digest(data: object) -> Digest | None:
         return None
 
 
-def _routes(data: object) -> list[object] | None:
-    routes = data.get("routes") if isinstance(data, Mapping) else None
-    return routes if isinstance(routes, list) else None
-
-
-def _rest(data: object) -> Digest | None:
-    return digest({key: one for key, one in data.items() if key != "routes"}) if isinstance(data, Mapping) else None
+def marks_of(kind: type, data: object, whole: Digest | None) -> Marks:
+    """Return the digests of data. whole: that of all of them."""
+    routes = data.get("routes") if isinstance(data, Mapping) and kind is model.Listener else None
+    if not isinstance(data, Mapping) or not isinstance(routes, list) or whole is None:
+        return Marks(whole)
+    rest = digest({key: one for key, one in data.items() if key != "routes"})
+    return Marks(whole, rest, [digest(one) for one in routes])

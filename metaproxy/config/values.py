@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from metaproxy.config import model
-from metaproxy.config.memo import Memo
+from metaproxy.config.memo import Memo, digest, marks_of
 from metaproxy.config.rules.every import RULES
 from metaproxy.config.schema.load import MAX_DEPTH, MAX_PROBLEMS, Node, Problem
 from metaproxy.config.schema.reading import BROKEN, Broken, Enough, Reading
@@ -60,9 +60,11 @@ def read_section(kind: type[S], data: object, context: Context, path: str = "") 
     kind: such as `model.Cluster`. path: what the paths of problems begin with; that of its name by default, such as
     `clusters['demo']`. Names of other sections are not looked up here.
     """
-    same = context.memo.same(kind, data)
+    whole = digest(data)
+    same = context.memo.same(kind, data, whole)
     if isinstance(same, kind):
         return same, []
+    marks = marks_of(kind, data, whole)
     path = path or _path(kind, data)
     reading = Reading(
         context.source, context.folder, context.plugins, context.environ, context.injected, RULES, context.codecs
@@ -70,7 +72,7 @@ def read_section(kind: type[S], data: object, context: Context, path: str = "") 
     reading.give_secrets(context.secrets)
     section: S | Broken = BROKEN
     try:
-        section = reading.read(Nested(kind), _tree(kind, data, context, reading))
+        section = reading.read(Nested(kind), _tree(data, context.memo.routes(data, marks), reading))
     except ValueError as error:
         reading.problems.append(Problem(context.source, 0, 0, "", str(error)))
     except Enough:
@@ -79,13 +81,12 @@ def read_section(kind: type[S], data: object, context: Context, path: str = "") 
     if problems or section is BROKEN:
         return None, problems
     context.warnings.extend(_within(path, problem) for problem in reading.warnings)
-    context.memo.keep(data, section)
+    context.memo.keep(marks, section)
     return section, []
 
 
-def _tree(kind: type[Section], data: object, context: Context, reading: Reading) -> Node:
-    """The nodes of a section's data. Of routes that were read before there is none but in their place."""
-    known = context.memo.routes(data) if kind is model.Listener else {}
+def _tree(data: object, known: Mapping[int, model.Route], reading: Reading) -> Node:
+    """The nodes of a section's data. known: routes that were read before, of which there is none but in their place."""
     routes = data.get("routes") if isinstance(data, Mapping) else None
     if not known or not isinstance(data, Mapping) or not isinstance(routes, list):
         return node_of(data)

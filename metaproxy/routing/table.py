@@ -263,17 +263,17 @@ class RouteTable(Generic[C]):
     and by the routes with other conditions that no exact one tells apart; not by the number of routes.
     """
 
-    __slots__ = ("_always", "_found_by", "_indexes", "_uniform", "routes")
+    __slots__ = ("_always", "_end", "_indexes", "_uniform", "routes")
 
     def __init__(self, routes: Sequence[Route[C]], random: random.Random) -> None:
         self.routes = tuple(routes)
         self._uniform = random.random
-        self._found_by: list[str] = []
+        self._end = sys.maxsize  # the place of a route that takes whatever comes to it
         self._indexes: list[_Index[C]] = []
         by_keys: dict[frozenset[tuple[str, bool]], _Index[C]] = {}
         for place, route in enumerate(self.routes):
             route.draw_with(random.random)
-            self._found_by.append(self._add(by_keys, place, route))
+            self._add(by_keys, place, route)
         # A route of this kind at the top is all that a table ever answers.
         top = self.routes[0] if self.routes else None
         self._always = top if top is not None and not top.conditions and top.percent >= 100 else None
@@ -336,12 +336,26 @@ class RouteTable(Generic[C]):
 
     def describe(self) -> list[dict[str, object]]:
         """The routes in order as JSON has them, each with how it is found."""
-        return [route.describe() | {"found_by": how} for route, how in zip(self.routes, self._found_by, strict=True)]
+        return [route.describe() | {"found_by": self._found_by(place)} for place, route in enumerate(self.routes)]
 
-    def _add(self, by_keys: dict[frozenset[tuple[str, bool]], _Index[C]], place: int, route: Route[C]) -> str:
-        """Puts a route into the index of its keys; tells how it is found."""
-        if any(not index.keys and index.root[-1].sure for index in self._indexes):
+    def _found_by(self, place: int) -> str:
+        """How a route is found."""
+        if place > self._end:
             return "never: a route above takes everything"
+        route = self.routes[place]
+        listed, rest = _split(route.conditions)
+        keys = next(index.keys for index in self._indexes if set(index.keys) == listed.keys())
+        how = [f"look-up of {', '.join(name for name, _ in keys)}"] if listed else []
+        if rest:
+            how.append(f"test of {', '.join(condition.name for condition in rest)}")
+        if route.percent < 100:
+            how.append("draw")
+        return ", then ".join(how) or "always"
+
+    def _add(self, by_keys: dict[frozenset[tuple[str, bool]], _Index[C]], place: int, route: Route[C]) -> None:
+        """Puts a route into the index of its keys."""
+        if place > self._end:
+            return
         listed, rest = _split(route.conditions)
         index = by_keys.get(frozenset(listed))
         if index is None:
@@ -350,13 +364,10 @@ class RouteTable(Generic[C]):
             if self._indexes:
                 self._indexes[-1].until = place
             self._indexes.append(index)
-        index.add(_Entry(place, route, rest), [sorted(listed[key]) for key in index.keys])
-        how = [f"look-up of {', '.join(name for name, _ in index.keys)}"] if listed else []
-        if rest:
-            how.append(f"test of {', '.join(condition.name for condition in rest)}")
-        if route.percent < 100:
-            how.append("draw")
-        return ", then ".join(how) or "always"
+        entry = _Entry(place, route, rest)
+        index.add(entry, [sorted(listed[key]) for key in index.keys])
+        if not listed and entry.sure:
+            self._end = place
 
     def _take(
         self,
