@@ -96,6 +96,8 @@ class FakeClient:
         self._ensemble.reads.append(path)
 
         def answer() -> Deferred[Any]:
+            if self not in self._ensemble.clients:
+                return Deferred()
             if not self._ensemble.up:
                 return fail(Gone())
             if path in self._ensemble.refused:

@@ -55,7 +55,8 @@ class Client(Protocol):
     def data(self, path: str, changed: Changed) -> Deferred[bytes | None]:
         """The content of a node; None where there is no such node."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """End the session. Nothing is called after this, and what was asked is not answered."""
 
 
 def check_installed() -> None:

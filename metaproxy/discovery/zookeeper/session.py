@@ -186,12 +186,11 @@ class Session:
             asked = self._due.popleft().read()
             if asked is not None:
                 self._asking += 1
-                asked.addBoth(self._done, self.client)
+                asked.addBoth(self._done)
 
-    def _done(self, _: object, client: Client) -> None:
-        if client is self.client:
-            self._asking -= 1
-            self._pump()
+    def _done(self, _: object) -> None:
+        self._asking -= 1
+        self._pump()
 
     # -- the connection
 
@@ -200,7 +199,6 @@ class Session:
             return
         self.connected = True
         self._stop_timer()
-        self._due.clear()
         for watch in list(self._watches):
             watch.again()
 
@@ -223,7 +221,7 @@ class Session:
         """A client that gave up, for whatever reason, must not be waited for."""
         self._timer = self.clock.callLater(REPORT, self._still_away)
         before = self.client
-        self._asking = 0
+        self._asking = 0  # what it was asked is not answered any more
         self._open()
         before.close()
         self._report()

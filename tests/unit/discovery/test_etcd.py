@@ -121,6 +121,14 @@ def test_a_value_that_can_not_be_read_costs_no_other(store: Store) -> None:
     assert "/services/demo/b" in report.failures[0]
 
 
+def test_only_values_that_changed_are_read_again(store: Store) -> None:
+    _, report = store.discovery()
+    store.keys(pair("/services/demo/a", "{}"))
+    store.events(put("/services/demo/b", "h:2", 6))
+    assert addresses(report) == ["h:2"]
+    assert len(report.failures) == 1
+
+
 def test_many_changes_in_a_moment_are_one_update(store: Store) -> None:
     _, report = store.discovery()
     store.keys()

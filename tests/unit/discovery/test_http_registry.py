@@ -45,12 +45,16 @@ def test_after_a_failure_the_next_server_is_asked(calls: ScriptedCalls) -> None:
     assert calls.last.url == f"{TWO}/a"
 
 
-def test_of_many_calls_that_fail_together_one_changes_the_server(calls: ScriptedCalls) -> None:
+@pytest.mark.parametrize("status", [0, 503])
+def test_of_many_calls_that_fail_together_one_changes_the_server(calls: ScriptedCalls, status: int) -> None:
     servers = Servers("demo", [ONE, TWO], calls)
     for asked in [servers.ask("GET", "/a") for _ in range(2)]:
         errors(asked)
     for request in calls.waiting:
-        request.fail()
+        if status:
+            request.answer({}, status)
+        else:
+            request.fail()
     assert servers.current == TWO
 
 

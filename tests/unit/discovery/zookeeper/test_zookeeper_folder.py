@@ -56,6 +56,34 @@ def test_only_the_node_that_changed_is_read_again() -> None:
     assert bench.ensemble.reads == ["/a/n2"]
 
 
+def test_a_node_that_is_gone_is_not_read_again_after_an_outage() -> None:
+    bench = Bench()
+    bench.ensemble.put("/a/n1", b"127.0.0.1:1")
+    bench.ensemble.put("/a/n2", b"127.0.0.1:2")
+    Folder(bench.session, "/a", bench.changed, bench.failures.append)
+    bench.turn()
+    bench.ensemble.drop("/a/n1")
+    bench.turn()
+    bench.ensemble.reads.clear()
+    bench.ensemble.crash()
+    bench.ensemble.come_back()
+    bench.turn()
+    assert sorted(bench.ensemble.reads) == ["/a", "/a/n2"]
+
+
+def test_an_application_that_is_no_longer_mapped_is_not_watched() -> None:
+    bench = Bench()
+    bench.ensemble.put("/dubbo/mapping/x", b"one,two")
+    Mapping(bench.session, "/dubbo/mapping/x", "/services", bench.changed, bench.failures.append)
+    bench.turn()
+    bench.ensemble.put("/dubbo/mapping/x", b"two")
+    bench.turn()
+    bench.ensemble.reads.clear()
+    bench.ensemble.put("/services/one/n", b"127.0.0.1:1")
+    bench.turn()
+    assert bench.ensemble.reads == []
+
+
 def test_a_mapping_to_too_many_applications_is_refused() -> None:
     bench = Bench()
     names = b",".join(b"app%d" % n for n in range(MAX_APPLICATIONS + 1))

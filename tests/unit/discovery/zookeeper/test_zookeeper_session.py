@@ -6,7 +6,7 @@ import pytest
 from twisted.internet.task import Clock
 from zookeeper_tree import Ensemble
 
-from metaproxy.discovery.zookeeper.session import AT_A_TIME, PAUSE, REPORT, Session
+from metaproxy.discovery.zookeeper.session import AT_A_TIME, FIRST, LAST, PAUSE, REPORT, Session
 
 
 class Watching:
@@ -153,6 +153,24 @@ def test_what_the_server_refuses_is_reported_and_asked_again(at: Watching) -> No
     at.ensemble.refused.clear()
     at.clock.pump([1.0, 0])
     assert at.found["/a"] == [b"1"]
+
+
+def test_after_an_answer_the_wait_begins_from_the_first_again(at: Watching) -> None:
+    at.ensemble.put("/a", b"1")
+    at.ensemble.refused.add("/a")
+    at.data("/a")
+    for _ in range(5):
+        at.clock.advance(LAST)
+        at.turn()
+    at.ensemble.refused.clear()
+    at.clock.advance(LAST)
+    at.turn()
+    at.ensemble.refused.add("/a")
+    at.ensemble.put("/a", b"2")
+    at.clock.pump([0, PAUSE, 0, 0])
+    at.ensemble.refused.clear()
+    at.clock.pump([FIRST, 0, 0])
+    assert at.found["/a"] == [b"1", b"2"]
 
 
 def test_a_watch_that_was_stopped_is_silent(at: Watching) -> None:
