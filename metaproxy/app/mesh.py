@@ -115,20 +115,36 @@ class Mesh:
 
     def _one_by_one(self, whole: Part) -> list[str]:
         """
-        Contribute what of a part can be: clusters at once, then each new listener. Return why others can't be, such as
-        an address that another process has.
+        Contribute what of a part can be: its clusters, at once or one by one, then each new listener. Return why others
+        can't be, such as an address that another process has.
         """
         before = self._part or Part()
         kept = {one.name: one for one in before.listeners}
         same = [one for one in whole.listeners if kept.get(one.name) == one]
-        clusters = tuple({one.name: one for one in (*before.clusters, *whole.clusters)}.values())
         lines: list[str] = []
-        part = self._take(before, Part(tuple(same), clusters), lines)
+        part = self._with_clusters(self._take(before, replace(before, listeners=tuple(same)), lines), whole, lines)
         for one in whole.listeners[:MAX_ALONE]:
             if one not in same:
-                part = self._take(part, Part((*part.listeners, one), clusters), lines)
-        self._part = self._take(part, replace(part, clusters=whole.clusters), lines)
+                part = self._take(part, replace(part, listeners=(*part.listeners, one)), lines)
+        wanted = {one.name for one in whole.clusters}
+        left = tuple(one for one in part.clusters if one.name in wanted)
+        self._part = self._take(part, replace(part, clusters=left), lines) if left != part.clusters else part
         return lines
+
+    def _with_clusters(self, part: Part, whole: Part, lines: list[str]) -> Part:
+        """Contribute the clusters of a whole beside those of a part: one by one where it can't be all at once."""
+        known = {one.name: one for one in part.clusters}
+        new = [one for one in whole.clusters if known.get(one.name) != one]
+        wrong: list[str] = []
+        made = self._take(
+            part, replace(part, clusters=tuple({**known, **{one.name: one for one in new}}.values())), wrong
+        )
+        if not wrong:
+            return made
+        for one in new[:MAX_ALONE]:
+            clusters = {other.name: other for other in made.clusters} | {one.name: one}
+            made = self._take(made, replace(made, clusters=tuple(clusters.values())), lines)
+        return made
 
     def _take(self, before: Part, part: Part, lines: list[str]) -> Part:
         """Contribute a part. Return it if it is in force now, else the one before."""

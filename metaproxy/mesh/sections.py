@@ -106,6 +106,8 @@ class Sections:
         into.pop(name, None)
         if kept is None:
             return {*(before.named if before is not None else ())}
+        if kept.section is None and before is not None:  # refused: the version before stays
+            kept.section, kept.named = before.section, before.named
         known[name] = kept
         self._named.update(kept.named)
         if kept.refused or kept.warnings:
@@ -118,10 +120,11 @@ class Sections:
 
     def _fill(self, name: str, context: Context) -> None:
         """
-        Have a cluster without endpoints where listeners name one that is not there: requests to it get an error, no
-        others do.
+        Have a cluster without endpoints where listeners name one that is not there, or is refused: requests to it get
+        an error, no others do.
         """
-        if name in self._clusters:
+        known = self._clusters.get(name)
+        if known is not None and known.section is not None:
             return
         if self._named[name] <= 0:
             del self._named[name]

@@ -76,9 +76,13 @@ class ServiceModel:
 
 
 def service_at(view: View, host: str, namespace: str) -> ServiceModel | None:
-    """Return the service of a host, as a namespace knows it. Of several the first by namespace and name counts."""
+    """
+    Return the service of a host, as a namespace knows it. Of several the namespace's own goes before others, then the
+    first by namespace and name counts.
+    """
     entries = view.find(ServiceEntry, "service", host)
     seen = [(one, spec) for one, spec in entries if visible(spec.export_to, one.key.namespace, namespace)]
+    seen.sort(key=lambda one: one[0].key.namespace != namespace)
     for other, _ in seen[1:]:
         view.note(other, f"{seen[0][0].key} has the host {host}, too, and goes before it")
     services = view.find(Service, "service", host)

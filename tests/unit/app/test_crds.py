@@ -112,6 +112,21 @@ def test_an_address_that_is_taken_costs_its_listener_alone(meshed: Meshed) -> No
     assert any("20881" in text or "in use" in text for text in meshed.status["refused"])
 
 
+def test_a_cluster_that_can_not_be_made_costs_no_other(meshed: Meshed, tmp_path: Path) -> None:
+    for file in ("c.pem", "k.pem"):
+        (tmp_path / file).write_text("no certificate")
+    tls = f"{{mode: MUTUAL, clientCertificate: {tmp_path / 'c.pem'}, privateKey: {tmp_path / 'k.pem'}}}"
+    meshed.write("rule", written("DestinationRule", "hello", f"{RULE}trafficPolicy: {{tls: {tls}}}"))
+    meshed.write("other", written("ServiceEntry", "other", ENTRY.replace(HOST, "o.x").replace("10.1]", "10.2]")))
+    meshed.look()
+    assert meshed.listeners == ["127.0.10.1_20880", "127.0.10.2_20880"]
+    assert meshed.status["refused"] != []
+    assert meshed.stand.snapshot.clusters.keys() == {f"outbound|20880||{HOST}", "outbound|20880||o.x"}
+    meshed.write("rule", written("DestinationRule", "hello", RULE))
+    meshed.look()
+    assert meshed.status["refused"] == []
+
+
 def test_an_address_that_is_free_again_is_taken_some_seconds_later(
     meshed: Meshed, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -74,6 +74,29 @@ def test_a_listener_that_can_not_be_is_refused_and_costs_no_other() -> None:
     assert any("no codec 'not.there'" in text for text in found.refused)
 
 
+TLS = "{tls: {mode: MUTUAL, clientCertificate: /nowhere.pem, privateKey: /nowhere.pem}}"
+
+
+def test_a_cluster_that_is_refused_has_no_endpoints_and_costs_no_other() -> None:
+    stand = Stand().hello().put("ServiceEntry", "other", ENTRY.replace(HOST, "other.x").replace("10.1]", "10.2]"))
+    found = of(stand.put("DestinationRule", "hello", f"{RULE}trafficPolicy: {TLS}"))
+    assert any("/nowhere.pem" in text for text in found.refused)
+    assert found.clusters[WHOLE].endpoints == ()
+    assert len(found.clusters["outbound|20880||other.x"].endpoints) == 2
+    assert sorted(found.listeners) == ["127.0.10.1_20880", "127.0.10.2_20880"]
+
+
+def test_of_a_cluster_that_is_refused_the_version_before_stays() -> None:
+    stand, sections, reading = Stand().hello(), Sections(), context()
+    before = sections.of(stand.resources, reading)
+    stand.put("DestinationRule", "hello", f"{RULE}trafficPolicy: {TLS}")
+    after = sections.of(stand.resources, reading)
+    assert after.clusters[WHOLE] is before.clusters[WHOLE]
+    assert any("/nowhere.pem" in text for text in after.refused)
+    stand.put("DestinationRule", "hello", RULE)
+    assert sections.of(stand.resources, reading).refused == []
+
+
 def test_nothing_is_nothing() -> None:
     assert Sections().of(Resources(), context()) == Outcome()
 

@@ -110,6 +110,16 @@ def test_an_entry_goes_before_a_service_of_its_host() -> None:
     assert "goes before it" in stand.notes("Service", "hello")[0]
 
 
+def test_of_two_entries_of_a_host_that_of_the_clients_namespace_counts() -> None:
+    stand = Stand().put("ServiceEntry", "hello", ENTRY, namespace="another").put("ServiceEntry", "hello", ENTRY)
+    other = ENTRY.replace("127.0.0.11", "127.0.0.91")
+    stand.put("ServiceEntry", "hello", other, namespace="demo")
+    assert "127.0.0.91:20880" in endpoints(stand.one("endpoints", WHOLE))
+    assert stand.notes("ServiceEntry", "hello", "another") == [
+        f"ServiceEntry demo/hello has the host {HOST}, too, and goes before it"
+    ]
+
+
 # -- policies
 
 
