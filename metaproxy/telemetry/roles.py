@@ -243,7 +243,6 @@ class Reloads(TypedDict):
 class XdsSubscription(Protocol):
     """What is counted of one kind of resource of a control plane."""
 
-    attempts: int
     successes: int
     rejected: int
     failures: int
@@ -251,6 +250,9 @@ class XdsSubscription(Protocol):
     resources: int
     updated: float
     version: str
+
+    @property
+    def attempts(self) -> int: ...
 
 
 class XdsCounts(Protocol):

@@ -10,10 +10,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from google.protobuf.message import Message
+from twisted.logger import Logger
 
 from metaproxy.config import model
 from metaproxy.xds.store import Change, Verdict
 from metaproxy.xds.translate import Built, ListenerForm, Need, Translator
+
+log = Logger()
 
 
 class BuiltResources:
@@ -56,10 +59,7 @@ class BuiltResources:
         refused, skipped = {}, {}
         for one in change.resources:
             need = Need(server, kind, one.name)
-            built = translator.build(kind, one.value)
-            if kind == "routes":
-                built = self._look_at_routes(translator, need, one.value)
-            self._looked[need] = built
+            built = self._looked[need] = self._build(translator, need, one.value)
             for text in built.warnings:
                 self._tell(f"xds {server}: {text}")
             if built.error:
@@ -68,6 +68,15 @@ class BuiltResources:
                 skipped[one.name] = built.skipped
                 self._tell(f"xds {server}: {kind} {one.name!r} skipped: {built.skipped}")
         return Verdict(refused, skipped)
+
+    def _build(self, translator: Translator, need: Need, value: bytes) -> Built:
+        """Return what a resource becomes. A bug of ours refuses the resource, and no other."""
+        try:
+            built = translator.build(need.kind, value)
+            return self._look_at_routes(translator, need, value) if need.kind == "routes" else built
+        except Exception as error:
+            log.failure("xds {server}: {kind} {name}", server=need.server, kind=need.kind, name=need.name)
+            return Built(error=f"metaproxy failed on it: {type(error).__name__}: {error}")
 
     def _look_at_routes(self, translator: Translator, need: Need, value: bytes) -> Built:
         """Routes mean something for the listeners that wait for them."""
@@ -104,7 +113,7 @@ class BuiltResources:
         again = []
         for need, value in self._values.items():
             if any(one.kind == "secrets" and one.name in names for one in self._used[need].needs):
-                built = self._translator(need.server).build(need.kind, value)
+                built = self._build(self._translator(need.server), need, value)
                 if built.error:
                     self._tell(f"xds {need.server}: {need.kind} {need.name!r}: {built.error}")
                     built = replace(built, skipped=built.error)

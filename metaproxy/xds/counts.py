@@ -11,13 +11,16 @@ from metaproxy.xds.resource_types import ResourceType
 
 class SubscriptionCounts:
     """
-    Of one kind from one server, in Envoy's words. attempts: requests for an update, one for each stream or poll and
-    response; successes, rejected: responses that were accepted, refused; failures: streams and polls that failed;
-    timeouts: resources that were not there in time; resources: in use now; updated: when a response was accepted, Unix
-    time; version: of that response.
+    Of one kind from one server, in Envoy's words. successes, rejected: responses that were accepted, refused; failures:
+    streams and polls that failed; attempts: all of these; timeouts: resources that were not there in time; resources:
+    in use now; updated: when a response was accepted, Unix time; version: of that response.
     """
 
-    __slots__ = ("attempts", "failures", "rejected", "resources", "successes", "timeouts", "updated", "version")
+    __slots__ = ("failures", "rejected", "resources", "successes", "timeouts", "updated", "version")
+
+    @property
+    def attempts(self) -> int:
+        return self.successes + self.rejected + self.failures
 
     @property
     def answered(self) -> bool:
@@ -25,7 +28,7 @@ class SubscriptionCounts:
         return self.successes + self.rejected > 0
 
     def __init__(self) -> None:
-        self.attempts = self.successes = self.rejected = self.failures = self.timeouts = self.resources = 0
+        self.successes = self.rejected = self.failures = self.timeouts = self.resources = 0
         self.updated = 0.0
         self.version = ""
 

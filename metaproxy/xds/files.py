@@ -148,7 +148,6 @@ class FileWatch:
                 one.error = ""
         resources = [packed for _, one in sorted(self._files.items()) for packed in one.resources]
         for kind in self._kinds:
-            self._counts.of(kind).attempts += 1
             own = [packed for packed in resources if packed.type_url == kind.url]
             digest = hashlib.sha256(b"".join(packed.value for packed in own)).hexdigest()[:16]
             response = discovery_pb2.DiscoveryResponse(version_info=digest, type_url=kind.url, resources=own)

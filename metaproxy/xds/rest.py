@@ -121,7 +121,6 @@ class RestPoller:
         request = self._subscription.open()
         if request is None:
             return
-        self._counts.of(self._kind).attempts += 1
         asked = self._calls.call("POST", self._url, TIMEOUT, self._headers(), self._body(request), MAX_BODY)
         asking = asked.addCallback(self._answered)
         asking.addErrback(self._failed)

@@ -168,7 +168,6 @@ class Session:
             self._handler.opened(topic.subscription.kind)
             request = topic.subscription.open()
             if request is not None:
-                self._counts.of(topic.subscription.kind).attempts += 1
                 self._send(request)
         self._listen()
 

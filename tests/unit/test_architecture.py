@@ -234,7 +234,6 @@ EXCEPTIONS: dict[str, str] = {
     "metaproxy.cluster.roles": "holds no behaviour, as above",
     "metaproxy.cluster.routes": "holds no behaviour: names of types",
     "metaproxy.admin.envoy_clusters": "test_admin_xds.py",
-    "metaproxy.xds.built": "a part of the source: test_xds_source.py",
     "metaproxy.xds.counts": "holds no behaviour; test_xds_session.py reads it",
     "metaproxy.xds.enforcement": "a part of the source: test_xds_source.py",
     "metaproxy.xds.reach": "test_xds_server.py, which has servers to reach",

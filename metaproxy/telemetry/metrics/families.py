@@ -148,7 +148,7 @@ XDS_SERVER = _families(
 )
 XDS = _families(
     ("server", "resource"),
-    ("metaproxy_xds_update_attempt_total", "counter", "Times that it was asked.", _of("attempts")),
+    ("metaproxy_xds_update_attempt_total", "counter", "Responses, and streams and polls that failed.", _of("attempts")),
     ("metaproxy_xds_update_success_total", "counter", "Responses that were accepted.", _of("successes")),
     ("metaproxy_xds_update_rejected_total", "counter", "Responses that were refused (NACK).", _of("rejected")),
     ("metaproxy_xds_update_failure_total", "counter", "Streams and polls that failed.", _of("failures")),

@@ -401,7 +401,7 @@ class TestDelta:
 def test_counts_say_what_happened(is_delta: bool) -> None:
     stage = XdsStage(CLUSTERS, delta=is_delta)
     counts = stage.counts.of(CLUSTERS)
-    assert (counts.attempts, stage.counts.connected) == (1, False)
+    assert (counts.attempts, stage.counts.connected) == (0, False)
     stage.sink.refused = {"bad": "no"}
     if is_delta:
         stage.stream.say(delta(CLUSTERS, "1", {"a": ("1", cluster("a"))}))
@@ -413,5 +413,6 @@ def test_counts_say_what_happened(is_delta: bool) -> None:
     assert stage.counts.connected
     stage.stream.end()
     assert (counts.successes, counts.rejected, counts.failures, counts.resources) == (1, 1, 1, 1)
+    assert counts.attempts == 3
     assert not stage.counts.connected
     assert counts.updated == 1000.0
