@@ -33,11 +33,15 @@ def istiod_program() -> Path:
 
 
 class Istiod:
-    """istiod on an API server. ads: the address of its plaintext port, the same after a restart."""
+    """
+    istiod on an API server. ads: the address of its plaintext port, the same after a restart; secure: of the port that
+    speaks TLS and asks for tokens, "" for none.
+    """
 
-    def __init__(self, directory: Path, kubeconfig: Path) -> None:
+    def __init__(self, directory: Path, kubeconfig: Path, secure: bool = False) -> None:
         self._directory = directory
         self._kubeconfig = kubeconfig
+        self.secure = f"127.0.0.1:{free_port()}" if secure else ""
         self._ads, self._http = free_port(), free_port()
         self.ads = f"127.0.0.1:{self._ads}"
         (directory / "mesh.yaml").write_text("{}\n")
@@ -46,12 +50,14 @@ class Istiod:
 
     def start(self) -> None:
         assert self._program is None
-        env = {"ENABLE_CA_SERVER": "false", "PILOT_CERT_PROVIDER": "none", "POD_NAME": "istiod",
+        authority = ("true", "istiod") if self.secure else ("false", "none")
+        env = {"ENABLE_CA_SERVER": authority[0], "PILOT_CERT_PROVIDER": authority[1], "POD_NAME": "istiod",
                "POD_NAMESPACE": "istio-system", "GOMAXPROCS": "2", "HOME": str(self._directory)}  # fmt: skip
         self._program = Program(
             [istiod_program(), "discovery", "--registries", "Kubernetes", "--kubeconfig", self._kubeconfig,
              "--meshConfig", self._directory / "mesh.yaml", "--grpcAddr", self.ads, "--httpAddr",
-             f"127.0.0.1:{self._http}", "--monitoringAddr", f"127.0.0.1:{free_port()}", "--secureGRPCAddr=",
+             f"127.0.0.1:{self._http}", "--monitoringAddr", f"127.0.0.1:{free_port()}",
+             f"--secureGRPCAddr={self.secure}",
              "--httpsAddr=", "--ctrlz_port", "0", "--log_output_level", "default:info"],
             self._directory / "istiod.log", env, self._ready, cwd=self._directory,
         )  # fmt: skip

@@ -141,9 +141,15 @@ class Cluster:
 
     def kubeconfig_of(self, namespace: str, account: str) -> Path:
         """A kubeconfig for a service account, with a token as a pod gets one."""
+        return self.write_kubeconfig(account, token=self.token_of(namespace, account))
+
+    def token_of(self, namespace: str, account: str, *audiences: str) -> str:
+        """A token of a service account, for the API server or for others."""
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
-        asked = self.ask("POST", path, {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}})
-        return self.write_kubeconfig(account, token=asked["status"]["token"])
+        spec = {"audiences": list(audiences)} if audiences else {}
+        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
+        token: str = self.ask("POST", path, request)["status"]["token"]
+        return token
 
     def ask(self, method: str, path: str, body: object = None, kind: str = "application/json") -> Any:
         """What the server answers, decoded. Raises OSError when it is not there, Refused when it says no."""
