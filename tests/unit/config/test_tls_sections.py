@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 from authority import Authority
+from present import present
 from stand import Stand
 
 from metaproxy.app.application import LOOK_EVERY
+from metaproxy.app.parts import Part
 from metaproxy.config import model
 from metaproxy.config.build import Builder
 from metaproxy.config.tls import AdminContexts, CertificateError, admin_options, client_tls, server_tls
+from metaproxy.config.values import read_section
 from metaproxy.units import Seconds
 
 EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
@@ -232,4 +235,34 @@ def test_a_configuration_that_was_refused_for_its_certificates_comes_with_them(
     stand.network.clock.advance(LOOK_EVERY)
     assert stand.configuration.refused is None
     assert stand.configuration.config.listeners[0].tls.min_version == "1.3"
+    stand.configuration.stopService()
+
+
+def test_certificates_of_what_a_source_contributes_are_read_again_and_nothing_else_is_built(
+    authority: Authority, tmp_path: Path
+) -> None:
+    authority.issue("other", "other", file="other")
+    stand = Stand(tmp_path, config())
+    stand.configuration.startService()
+    known = stand.configuration.reading("mesh")
+
+    def listener(name: str, port: int) -> model.Listener:
+        tls = {"certificate": f"{name}.pem", "key": f"{name}.key"}
+        data = {"name": name, "listen": f"127.0.0.1:{port}", "protocol": "quill", "routes": [{"cluster": "one"}]}
+        section, problems = read_section(model.Listener, {**data, "tls": tls}, known)
+        assert problems == []
+        return present(section)
+
+    part = Part((listener("proxy", 7001), listener("other", 7002)))
+    assert stand.configuration.contribute("mesh", part) == []
+    before = stand.snapshot.listeners
+    assert stand.configuration.contribute("mesh", Part(part.listeners)) == []
+    assert stand.snapshot.listeners["proxy"] is before["proxy"], "its files are the same"
+    authority.issue("proxy", "proxy", file="proxy")
+    stand.network.clock.advance(LOOK_EVERY)
+    while stand.configuration.slices.busy:
+        stand.network.clock.advance(0)
+    after = stand.snapshot.listeners
+    assert after["proxy"].tls is not before["proxy"].tls
+    assert after["other"] is before["other"]
     stand.configuration.stopService()
