@@ -32,7 +32,7 @@ from metaproxy.envoy.report import Report
 from metaproxy.xds.counts import ServerCounts
 from metaproxy.xds.resource_types import BY_URL, ResourceType
 from metaproxy.xds.session import Handler, refusal
-from metaproxy.xds.update import Update, read_state_of_the_world
+from metaproxy.xds.update import WRAPPER, Update, read_state_of_the_world
 
 log = Logger()
 
@@ -148,7 +148,7 @@ class FileWatch:
                 one.error = ""
         resources = [packed for _, one in sorted(self._files.items()) for packed in one.resources]
         for kind in self._kinds:
-            own = [packed for packed in resources if packed.type_url == kind.url]
+            own = [packed for packed in resources if _kind(packed) == kind.url]
             digest = hashlib.sha256(b"".join(packed.value for packed in own)).hexdigest()[:16]
             response = discovery_pb2.DiscoveryResponse(version_info=digest, type_url=kind.url, resources=own)
             self._handler.opened(kind)
@@ -171,6 +171,18 @@ class FileWatch:
         else:
             counts.successes += 1
             counts.version = update.version
+
+
+def _kind(packed: Packed) -> str:
+    """Return the type of a resource, of one that stands in a Resource, too."""
+    if packed.type_url != WRAPPER:
+        return str(packed.type_url)
+    wrapper = discovery_pb2.Resource()
+    try:
+        wrapper.ParseFromString(packed.value)
+    except DecodeError:
+        return ""
+    return str(wrapper.resource.type_url)
 
 
 def _found(path: Path) -> tuple[dict[Path, object], str]:
@@ -223,7 +235,7 @@ def _resources(root: Node, file: str) -> list[Packed]:
     if report.errors:
         found = [one._replace(path=one.path.removeprefix(outer).removeprefix(".")) for one in report.errors[:5]]
         raise ValueError("; ".join(str(places.problem(one)) for one in found))
-    others = {one.type_url for one in response.resources} - set(BY_URL)
+    others = {_kind(one) for one in response.resources} - set(BY_URL)
     if others:
         raise ValueError(f"{file}: {', '.join(sorted(others))}: no type of resource; there are {', '.join(BY_URL)}")
     return list(response.resources)

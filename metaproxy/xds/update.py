@@ -16,7 +16,9 @@ from google.protobuf.message import DecodeError, Message
 
 from metaproxy.xds.resource_types import BY_URL, PREFIX, ResourceType
 
-_WRAPPER = PREFIX + "envoy.service.discovery.v3.Resource"
+WRAPPER = PREFIX + "envoy.service.discovery.v3.Resource"
+
+"""What a resource of the state of the world may stand in, with a name and a version of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ def read_state_of_the_world(
     update = Update(response.version_info, whole=kind.wildcard)
     for index, packed in enumerate(response.resources):
         place, version, name = f"resources[{index}]", response.version_info, ""
-        if packed.type_url == _WRAPPER:
+        if packed.type_url == WRAPPER:
             wrapper = discovery_pb2.Resource()
             try:
                 wrapper.ParseFromString(packed.value)

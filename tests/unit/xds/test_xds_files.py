@@ -61,6 +61,14 @@ def test_a_file_is_a_response_a_resource_or_a_list_of_them(tmp_path: Path, name:
     assert [one.type_url for one in read_file(path)] == [CLUSTER]
 
 
+def test_a_resource_may_stand_in_one_with_a_version_of_its_own(tmp_path: Path) -> None:
+    kind = "type.googleapis.com/envoy.service.discovery.v3.Resource"
+    wrapped = {"@type": kind, "name": "a", "version": "7", "resource": {"@type": CLUSTER, "name": "a"}}
+    (tmp_path / "a.json").write_text(json.dumps({"resources": [wrapped]}))
+    watched = Watched(tmp_path)
+    assert [(one.name, one.version) for one in watched.state.stores["clusters"]] == [("a", "7")]
+
+
 def test_a_file_may_be_the_bytes_of_a_response(tmp_path: Path) -> None:
     path = tmp_path / "a.pb"
     path.write_bytes(response(cluster("a"), routes("r")))
