@@ -131,7 +131,15 @@ class ClientTls(Spec):
 
     UNUSED: ClassVar = ("credentialName", "caCrl")
 
-    mode: str = option(Choice("DISABLE", "SIMPLE", "MUTUAL", "ISTIO_MUTUAL"), "`MUTUAL`: the proxy has a certificate.")
+    mode: str = option(
+        Choice(
+            "DISABLE",
+            "SIMPLE",
+            "MUTUAL",
+            other={"ISTIO_MUTUAL": "no agent of Istio gives certificates here; write MUTUAL with files"},
+        ),
+        "`MUTUAL`: the proxy has a certificate.",
+    )
     client_certificate: str = option(TEXT, "With `MUTUAL`: a file.", "")
     private_key: str = option(TEXT, "With `MUTUAL`: a file.", "")
     ca_certificates: str = option(TEXT, "A file with the authorities of servers.", "", "the system's")

@@ -28,6 +28,7 @@ PORTS = "ports: [{number: 20880, name: tcp-metaprotocol-dubbo, protocol: TCP}]"
         ("WorkloadEntry", "{address: 127.0.0.1, ports: {x: 70000}}", "out of bounds"),
         ("DestinationRule", "{host: a.b, subsets: [{name: v1}, {name: v1}]}", "two subsets have the name 'v1'"),
         ("DestinationRule", "{host: a.b, trafficPolicy: {tls: {mode: MUTUAL}}}", "MUTUAL needs"),
+        ("DestinationRule", "{host: a.b, trafficPolicy: {tls: {mode: ISTIO_MUTUAL}}}", "write MUTUAL with files"),
         ("DestinationRule", "{host: a.b, trafficPolicy: {outlierDetektion: {}}}", "did you mean 'outlierDetection'?"),
         ("DestinationRule", "{host: a.b, trafficPolicy: {loadBalancer: {simple: PASSTHROUGH}}}", "PASSTHROUGH"),
         (
