@@ -76,6 +76,7 @@ class KubernetesSource:
         kinds = read_kinds()
         self._waiting = {kind.name for kind in kinds}
         self._pending: dict[tuple[str, Key], Object | None] = {}
+        self._looked = False  # whether `look` took the first lists
         self.failures: dict[str, str] = {}
         """By kind, why it can't be asked for now."""
         self._watches = [
@@ -102,9 +103,13 @@ class KubernetesSource:
             self._soon = None
 
     def look(self) -> bool:
-        """Take what the watches brought since the last look. Return whether there was anything. Run it in slices."""
-        if not self.ready or not self._pending:
+        """
+        Take what the watches brought since the last look. Return whether there was anything; that there is nothing at
+        all is something, too. Run it in slices.
+        """
+        if not self.ready or (self._looked and not self._pending):
             return False
+        self._looked = True
         pending, self._pending = self._pending, {}
         judged: list[tuple[KnownKind, Key, Object | None, Verdict | None]] = []
         for (name, key), found in pending.items():

@@ -264,6 +264,18 @@ def test_a_kind_that_can_not_be_asked_for_is_shown(watched: Watched) -> None:
     ]
 
 
+def test_a_server_without_objects_takes_the_place_of_a_folder_that_had_some(
+    meshed: Meshed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mesh, "Api", lambda source, clock: FakeCluster())
+    meshed.stand.write(KUBERNETES)
+    assert meshed.stand.configuration.reload() == []
+    assert meshed.listeners == ["127.0.10.1_20880"]
+    for _ in range(3):
+        meshed.look()
+    assert meshed.listeners == []
+
+
 def test_another_source_ends_the_watches_of_the_one_before(watched: Watched) -> None:
     watched.stand.write("node: {}\n")
     assert watched.stand.configuration.reload() == []

@@ -25,7 +25,8 @@ def router(name: str = "cart", version: int = 1, **spec: Any) -> dict[str, Any]:
 class Mesh:
     """A store that is filled from a cluster. events: what the store handed on, and "changed"."""
 
-    def __init__(self, cluster: FakeCluster, namespace: str = "", writes: bool = True) -> None:
+    def __init__(self, cluster: FakeCluster, namespace: str = "", writes: bool = True, looks: bool = True) -> None:
+        self._looks = looks
         self.clock, self.cluster = Clock(), cluster
         self.events: list[str] = []
         statuses = Statuses(cluster, self.clock, lambda: 0.0, chance=lambda: 1.0) if writes else None
@@ -42,7 +43,8 @@ class Mesh:
 
     def _changed(self) -> None:
         self.events.append("changed")
-        self.source.look()
+        if self._looks:
+            self.source.look()
 
     def turn(self) -> None:
         self.clock.advance(0)
@@ -72,6 +74,12 @@ def test_changes_of_a_turn_are_reported_as_one(cluster: FakeCluster) -> None:
     assert mesh.events == [
         "changed", "put MetaRouter shop/a", "put MetaRouter shop/b", "remove MetaRouter shop/cart",
     ]  # fmt: skip
+
+
+def test_that_there_is_nothing_at_all_is_reported_once() -> None:
+    mesh = Mesh(FakeCluster(), looks=False)
+    assert mesh.events == ["changed"]
+    assert mesh.source.look() and not mesh.source.look()
 
 
 def test_what_comes_waits_until_it_is_looked_for(cluster: FakeCluster) -> None:
