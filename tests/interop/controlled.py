@@ -67,7 +67,6 @@ class ControlPlane:
         return bool(eventually(lambda: self.versions() not in ({}, other_than), 15))
 
     def stop(self) -> None:
-        self._program.signal(15)
         self._program.stop()
         text = self.log.read_text(errors="replace")
         assert "Traceback" not in text, text[-3000:]
