@@ -8,6 +8,7 @@ not: istiod (tests/interop/istio); the protocol message by message (tests/unit/x
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -181,3 +182,33 @@ def test_routes_that_the_server_does_not_have_leave_a_listener_that_is_ready_wit
         assert stats[f'metaproxy_xds_init_fetch_timeout_total{{resource="routes",server="{server_name}"}}'] == 1
     finally:
         aeraki.kill()
+
+
+@peer("py")
+def test_a_folder_of_files_drives_thrift_and_a_file_that_is_wrong_changes_nothing(
+    start_here: Start, clients: Clients, proxy: Callable[..., Proxy], tmp_path: Path
+) -> None:
+    ports = []
+    for name in ("one", "two"):
+        ports.append(free_port())
+        start_here(catalogue.thrift_server("py", name, f"{ports[-1]}:framed:binary"))
+    folder, port = tmp_path / "resources", free_port()
+    folder.mkdir()
+
+    def write(name: str, text: str) -> None:
+        (folder / f"{name}.new").write_text(text)
+        (folder / f"{name}.new").rename(folder / f"{name}.json")
+
+    write("fixed", json.dumps([xds.listener("in", port, "r", "thrift"), xds.cluster("v1"), xds.routes("r", "v1")]))
+    write("endpoints", json.dumps(xds.endpoints("v1", ports[0])))
+    running = proxy({"xds": {"server": str(folder), "transport": "file"}})
+    job = {"transport": "framed", "protocol": "binary", "mux": False, "calls": [{"method": "sayHello", "args": ["a"]}]}
+    with Steady(calls_of(clients(catalogue.thrift_client("py")), port, **job)) as load:
+        first = load.answers[0]
+        write("endpoints", json.dumps(xds.endpoints("v1", ports[1])))
+        assert eventually(lambda: load.answers[-1] != first, SLOW)
+        write("endpoints", '{"@type": ')
+        load.more(20)
+        assert eventually(lambda: "endpoints.json" in running.log(), SLOW)
+        write("endpoints", json.dumps(xds.endpoints("v1", ports[0])))
+        load.until(first)
