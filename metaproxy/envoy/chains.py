@@ -43,7 +43,7 @@ def chain_match(chain: Fields) -> Plain:
         return {}
     transport = match.text("transport_protocol")
     if transport not in _TRANSPORTS:
-        match.unhonoured("transport_protocol", f"metaproxy tells tls from raw_buffer, and knows no {transport!r}")
+        match.essential("transport_protocol", f"metaproxy tells tls from raw_buffer, and knows no {transport!r}")
     plain: Plain = {
         "port": match.whole("destination_port"),
         "destination": _networks(match, "prefix_ranges"),
@@ -52,10 +52,11 @@ def chain_match(chain: Fields) -> Plain:
         "alpn": match.texts("application_protocols"),
         "encrypted": _TRANSPORTS.get(transport),
     }
-    match.refuse("source_type", "metaproxy does not ask where on this host a connection comes from", "ANY")
+    if match.given("source_type"):
+        match.essential("source_type", "metaproxy does not ask where on this host a connection comes from")
     for name in ("address_suffix", "suffix_len", "direct_source_prefix_ranges", "source_ports"):
         if match.given(name):
-            match.unhonoured(name, "metaproxy's chains look at ports, networks, server names, TLS and ALPN")
+            match.essential(name, "metaproxy's chains look at ports, networks, server names, TLS and ALPN")
     return {key: value for key, value in plain.items() if value is False or value not in (None, 0, [])}
 
 
@@ -73,7 +74,7 @@ def fronted(
 ) -> list[Plain]:
     """
     The listener in front of several chains, and one for each of these. Where the report is lenient a chain that can't
-    be used is left out, and the connections that it is for are refused.
+    be used becomes one that closes its connections: no other chain may have them.
     """
     found: list[Plain] = []
     listed: list[Plain] = []
@@ -83,11 +84,12 @@ def fronted(
         match = chain_match(chain) if chain is not default else {}
         try:
             found.append(make(chain, name, []))
-            listed.append(without_empty({"match": match, "listener": name}))
         except Unusable as error:
             chain.give_up()
             errors.append(str(error))
-    if not found and not front.hands_over:
+            found.append({"name": name, "listen": [], "protocol": "tcp", "routes": []})
+        listed.append(without_empty({"match": match, "listener": name}))
+    if len(errors) == len(found) and not front.hands_over:
         raise Unusable(errors[0] if errors else f"{fields.path}: no chain that could be used")
     plain: Plain = {"name": front.name, "protocol": {"name": "auto", "wait": _wait(fields)}, "chains": listed}
     if front.redirected or front.hands_over:

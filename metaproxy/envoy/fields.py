@@ -40,6 +40,7 @@ class Fields:
         self._read: set[str] = set()
         self._within: dict[str, list[Fields]] = {}
         self._given_up = False
+        self._guards = False
 
     @property
     def type(self) -> str:
@@ -109,6 +110,10 @@ class Fields:
     def give_up(self) -> None:
         """Report no field of this message: that all of it is beyond metaproxy is reported where it is packed."""
         self._given_up = True
+
+    def guard(self) -> None:
+        """Count what is not read of this message, and within it, as essential: the message keeps somebody out."""
+        self._guards = True
 
     def require(self, name: str) -> bool:
         """Report a field that must be set and is not. Return whether it is."""
@@ -329,21 +334,23 @@ class Fields:
 
     # -- the end
 
-    def close(self) -> None:
-        """Report what is set and was not read, here and within."""
+    def close(self, guarded: bool = False) -> None:
+        """Report what is set and was not read, here and within. guarded: see `guard`; raises Unusable then."""
         if self._given_up:
             return
+        guarded = guarded or self._guards
+        report = self.report.essential if guarded else self.report.unhonoured
         for field, _ in self.message.ListFields():
             if field.name not in self._read:
                 text = f"metaproxy can't honour this: it has nothing for {self.message.DESCRIPTOR.name}.{field.name}"
-                self.report.unhonoured(self.at(field.name), text)
+                report(self.at(field.name), text)
         unknown_fields = UnknownFieldSet(self.message)
         for place in range(len(unknown_fields)):
             unknown = unknown_fields[place]
             text = f"{self.message.DESCRIPTOR.name} has no field of this number here; it may be newer than metaproxy"
-            self.report.unhonoured(self.at(f"<{unknown.field_number}>"), text)
+            report(self.at(f"<{unknown.field_number}>"), text)
         for inner in self._inner():
-            inner.close()
+            inner.close(guarded)
 
     def _inner(self) -> Iterator[Fields]:
         for known in self._within.values():

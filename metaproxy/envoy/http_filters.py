@@ -21,7 +21,7 @@ RouteFilter = Callable[[Fields, Chain], "Plain | str | None"]
 HTTP_FILTERS: Table[L7Filter] = Table("filter of HTTP")
 ROUTE_FILTERS: Table[tuple[str, RouteFilter]] = Table("filter of HTTP with options at a route")
 """By the type of the message at the route: the name of our filter, and the translator."""
-_WRAPPER = "envoy.config.route.v3.FilterConfig"
+FILTER_CONFIG = "envoy.config.route.v3.FilterConfig"
 RATE_LIMIT = "global_rate_limit"
 PASSED_OVER = (
     "envoy.extensions.filters.http.cors.v3.Cors",
@@ -31,6 +31,12 @@ PASSED_OVER = (
     "stats.PluginConfig",
 )
 """Filters without which a listener works, and lets nobody in whom they would keep out."""
+
+KEEPING_OUT = tuple(
+    f"envoy.extensions.filters.http.{name}.v3."
+    for name in ("ext_authz", "jwt_authn", "local_ratelimit", "ratelimit", "rbac")
+)
+"""What types of messages begin with whose filters keep somebody out."""
 
 
 def listener_filters(config: Fields, chain: Chain) -> list[object]:
@@ -93,7 +99,7 @@ def route_filters(route: Fields, host: Fields, table: Fields, chain: Chain) -> P
 
 def _override(extension: Extension, chain: Chain) -> tuple[str, object] | None:
     config = extension.config
-    if config is not None and extension.type == _WRAPPER:
+    if config is not None and extension.type == FILTER_CONFIG:
         if config.flag("disabled"):
             name = HTTP_FILTERS.names.get(extension.name, "")
             ours = next((one for one, (kind, _) in _by_type().items() if kind == name), "")
@@ -105,7 +111,9 @@ def _override(extension: Extension, chain: Chain) -> tuple[str, object] | None:
         return _override(Extension(extension.name, inner.type, inner.config, inner.path), chain)
     found = ROUTE_FILTERS.find(extension, chain.report)
     if found is None:
-        chain.report.unhonoured(extension.path, ROUTE_FILTERS.unknown(extension))
+        keeps_out = extension.type.startswith(KEEPING_OUT)
+        report = chain.report.essential if keeps_out else chain.report.unhonoured
+        report(extension.path, ROUTE_FILTERS.unknown(extension))
         return None
     (name, translate), message = found
     options = translate(message, chain)

@@ -42,7 +42,7 @@ def add(match: Plain, key: str, condition: object, fields: Fields) -> None:
         if spelling not in match:
             match[spelling] = condition
             return
-    fields.report.unhonoured(fields.path, f"more conditions on {key!r} than metaproxy can tell apart")
+    fields.report.essential(fields.path, f"more conditions on {key!r} than metaproxy can tell apart")
 
 
 def _spellings(key: str) -> Iterator[str]:
@@ -60,6 +60,9 @@ def quoted(text: str) -> str:
 def add_request(match: Plain, fields: Fields, grpc: bool = False) -> None:
     """What a RouteMatch asks, but for its share of requests (runtime_fraction)."""
     _add_path(match, fields)
+    for name in ("path_match_policy", "dynamic_metadata", "filter_state"):
+        if fields.given(name):  # without this condition too much would match
+            fields.essential(name, "metaproxy's routes look at paths, headers, parameters and TLS")
     for matcher in fields.each("headers"):
         add_header(match, matcher, grpc)
     for matcher in fields.each("query_parameters"):
@@ -100,7 +103,6 @@ def _add_path(match: Plain, fields: Fields) -> None:
         add(match, "method", "CONNECT", fields)
     elif which is None:
         fields.report.invalid(fields.path, "nothing to compare the path with; write prefix, path or safe_regex")
-    # `path_match_policy` is not read, so that it is reported
 
 
 def add_header(match: Plain, matcher: Fields, grpc: bool = False) -> None:

@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from metaproxy.envoy import http_policies as policies
 from metaproxy.envoy.data_sources import inline_of
 from metaproxy.envoy.fields import Fields, number, shown_seconds, without_empty
-from metaproxy.envoy.http_filters import route_filters
+from metaproxy.envoy.http_filters import FILTER_CONFIG, KEEPING_OUT, route_filters
 from metaproxy.envoy.http_matching import add, add_domains, add_request, domains_of, key_of, quoted
 from metaproxy.envoy.http_mutation import Changes
 from metaproxy.envoy.metaprotocol import Names, mirror_of, runtime_percent
+from metaproxy.envoy.report import Unusable
 from metaproxy.envoy.routing import subset_of
 from metaproxy.envoy.tables import Chain, Plain
 
@@ -122,9 +123,16 @@ def routes_of_route(route: Fields, place: Place) -> list[Plain]:
     if match is None:
         route.require("match")
         return []
-    condition: Plain = {}
+    base["match"] = condition = {}
+    try:
+        return _made(route, match, base, condition, place)
+    except Unusable:  # reported; what it is for must not come to the routes behind it
+        route.give_up()
+        return [{"name": route.text("name"), "match": condition, "reply": {"error": "not_found"}}]
+
+
+def _made(route: Fields, match: Fields, base: Plain, condition: Plain, place: Place) -> list[Plain]:
     add_request(condition, match, place.grpc)
-    base["match"] = condition
     base["percent"] = runtime_percent(match, "runtime_fraction", place.chain, 100)
     base["filters"] = route_filters(route, place.host, place.table, place.chain)
     if base["percent"] == 100:
@@ -140,7 +148,7 @@ def routes_of_route(route: Fields, place: Place) -> list[Plain]:
     if which is None:
         route.report.invalid(route.path, "no action; write route, redirect or direct_response")
     else:
-        route.unhonoured(which, "metaproxy forwards, redirects or answers")
+        route.essential(which, "metaproxy forwards, redirects or answers")
     return []
 
 
@@ -187,13 +195,20 @@ def _destinations(action: Fields, place: Place) -> list[tuple[Fields | None, flo
         if which is None:
             action.report.invalid(action.path, "no destination; write cluster or weighted_clusters")
         else:
-            action.unhonoured(which, "metaproxy's routes name their clusters; write cluster or weighted_clusters")
+            action.essential(which, "metaproxy's routes name their clusters; write cluster or weighted_clusters")
         return []
     weighted = action.message_at("weighted_clusters")
     assert weighted is not None
     weighted.ignore("runtime_key_prefix", "total_weight")
     sticky: Plain = {"sticky": policies.hash_keys(action, place.grpc)} if weighted.flag("use_hash_policy") else {}
     listed = [one for one in weighted.each("clusters") if one.require("name")]
+    for one in listed:
+        for extension in one.extensions("typed_per_filter_config").values():
+            essential = extension.type.startswith((*KEEPING_OUT, FILTER_CONFIG))
+            report = action.report.essential if essential else action.report.unhonoured
+            report(extension.path, "metaproxy's filters have the same options for all clusters of a route")
+            if extension.config is not None:
+                extension.config.give_up()
     total = sum(one.whole("weight") for one in listed)
     if not total:
         weighted.report.invalid(weighted.path, "the weights add up to 0; one at least must be above")
@@ -208,7 +223,6 @@ def _destinations(action: Fields, place: Place) -> list[tuple[Fields | None, flo
     left = total
     for one, subset in zip(listed, own, strict=True):
         weight = one.whole("weight")
-        one.ignore("typed_per_filter_config")
         if weight:
             keys = {"cluster": one.text("name"), "subset": {**common, **subset}, **sticky}
             found.append((one, number(100 * weight / left), keys))

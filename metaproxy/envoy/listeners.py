@@ -39,6 +39,9 @@ def _listeners(fields: Fields, context: Context) -> list[Plain]:
     for one in fields.each("listener_filters"):
         _listener_filter(one, outer)
     front = _front(fields, outer)
+    for name in ("filter_chain_matcher", "fcds_config"):
+        if fields.has(name) and fields.given(name):
+            fields.essential(name, "metaproxy chooses by each chain's own filter_chain_match")
     chains, default = fields.each("filter_chains"), fields.message_at("default_filter_chain")
     if not chains and default is None and not front.hands_over:
         context.report.unusable(fields.path, "no filter_chains; nothing would answer")

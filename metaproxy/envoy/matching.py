@@ -29,7 +29,7 @@ def match_of(matchers: Iterable[Fields]) -> Plain:
         if not name:
             matcher.report.invalid(matcher.path, "name is missing")
         elif spelling is None:
-            matcher.report.unhonoured(matcher.path, f"more conditions on {name!r} than metaproxy can tell apart")
+            matcher.report.essential(matcher.path, f"more conditions on {name!r} than metaproxy can tell apart")
         elif condition is not None:
             match[spelling] = condition
     return match
@@ -96,7 +96,9 @@ def string_condition(matcher: Fields) -> Plain | None:
     if which not in _STRINGS:
         if which is None:
             matcher.report.invalid(matcher.path, "nothing to compare with; write exact, prefix, suffix or safe_regex")
-        return None  # `custom` is not read, so that it is reported
+        else:  # without this condition too much would match
+            matcher.essential(which, "metaproxy compares texts by exact, prefix, suffix, contains and safe_regex")
+        return None
     condition: Plain = {_STRINGS[which]: matcher.text(which)}
     if ignore_case:
         condition["ignore_case"] = True

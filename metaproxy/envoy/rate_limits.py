@@ -18,13 +18,14 @@ def descriptors_of(limits: Iterable[Fields], cluster: str = "") -> list[object]:
     found: list[object] = []
     for limit in limits:
         limit.refuse("stage", "metaproxy has one stage", 0)
-        entries = [_entry(action, cluster) for action in limit.each("actions")]
+        actions = limit.each("actions")
+        entries = [_entry(action, cluster, len(actions) == 1) for action in actions]
         if entries and all(entry is not None for entry in entries):
             found.append(entries)
     return found
 
 
-def _entry(action: Fields, cluster: str) -> Plain | None:
+def _entry(action: Fields, cluster: str, alone: bool) -> Plain | None:
     which = action.which("action_specifier")
     inner = action.message_at(which) if which is not None else None
     if inner is None:
@@ -37,10 +38,10 @@ def _entry(action: Fields, cluster: str) -> Plain | None:
     if which == "destination_cluster" and cluster:
         return {"key": "destination_cluster", "value": cluster}
     if which == "request_headers":
-        if inner.flag("skip_if_absent"):
-            inner.unhonoured("skip_if_absent", "without the header metaproxy leaves out the descriptor, not the entry")
+        if inner.flag("skip_if_absent") and not alone:
+            inner.essential("skip_if_absent", "without the header metaproxy leaves out the descriptor, not the entry")
         return {"key": inner.text("descriptor_key"), "from": key_of(inner.text("header_name")), "skip_if_absent": True}
-    action.unhonoured(which or "", "metaproxy makes descriptors of headers, the client's address and fixed values")
+    action.essential(which or "", "metaproxy makes descriptors of headers, the client's address and fixed values")
     return None
 
 

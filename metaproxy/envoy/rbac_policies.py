@@ -27,6 +27,8 @@ NEVER: Plain = {"action": "allow", "permissions": []}
 def options_of(config: Fields) -> Plain:
     """`policies:` and `shadow:` of a filter's message."""
     plain: Plain = {}
+    if config.given("matcher"):
+        config.essential("matcher", "metaproxy reads policies from rules")
     for name, ours in (("rules", "policies"), ("shadow_rules", "shadow")):
         rules = config.message_at(name)
         if rules is not None:
@@ -38,6 +40,9 @@ def options_of(config: Fields) -> Plain:
 
 def policies_of(rules: Fields) -> Plain:
     """The policies of an envoy.config.rbac.v3.RBAC. Of one that allows and has none nothing passes."""
+    rules.guard()
+    if rules.given("audit_logging_options"):
+        rules.unhonoured("audit_logging_options", "metaproxy has no logs of decisions; an access log has them")
     action = _ACTIONS.get(rules.choice("action"), "deny")
     found: Plain = {}
     for name, policy in rules.entries("policies").items():
@@ -46,16 +51,21 @@ def policies_of(rules: Fields) -> Plain:
                 policy.essential(beside, "metaproxy's policies have no expressions in CEL")
         permissions = [_permission(one) for one in policy.each("permissions")]
         principals = [_principal(one) for one in policy.each("principals")]
-        found[_name(name)] = {"action": action, "permissions": permissions, "principals": principals}
+        found[_name(name, found)] = {"action": action, "permissions": permissions, "principals": principals}
     if not found and action == "allow":
         return {"nothing": NEVER}
     return found
 
 
-def _name(name: str) -> str:
-    """A name as ours may be."""
+def _name(name: str, others: Plain) -> str:
+    """A name as ours may be, and that no other policy has."""
     kept = "".join(letter if "!" <= letter <= "~" else "-" for letter in name)[:128]
-    return f"policy-{kept}" if kept in _TAKEN else kept
+    given = kept = f"policy-{kept}" if kept in _TAKEN else kept
+    count = 1
+    while given in others:
+        count += 1
+        given = f"{kept[:110]}#{count}"
+    return given
 
 
 def _permission(rule: Fields) -> Plain:

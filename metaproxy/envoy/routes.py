@@ -40,7 +40,9 @@ def routes_of(
     try:
         routes = translate(fields, chain)
         fields.close()
-    except Unusable:
+    except Unusable as error:
+        if context.report.lenient:  # no routes would be put in force in place of those before
+            context.report.invalid(fields.path, f"can't be used as a whole: {error}")
         return []
     if chain.section != before:
         context.report.unhonoured(fields.path, "upgrades that the listener does not allow: write upgrade_configs there")

@@ -6,7 +6,7 @@ Lives here: its translator, routes, its filters. Does not: policies (`rbac_polic
 
 from __future__ import annotations
 
-from metaproxy.envoy.fields import Fields, without_empty
+from metaproxy.envoy.fields import Extension, Fields, without_empty
 from metaproxy.envoy.http_matching import add
 from metaproxy.envoy.matching import header_condition, string_condition
 from metaproxy.envoy.metaprotocol import Names, destination_of
@@ -45,12 +45,18 @@ def _filters(config: Fields, chain: Chain) -> None:
         extension = one.extension("config")
         if extension.type.endswith(".Router") or extension.name == _ROUTER:
             continue
-        if extension.config is not None and (extension.type.endswith("rbac.v3.RBAC") or extension.name == _RBAC):
-            extension.config.ignore("stat_prefix", "shadow_rules_stat_prefix", "enforcement_type")
+        if extension.config is not None and _is_rbac(extension, extension.config):
+            labels = ("stat_prefix", "shadow_rules_stat_prefix", "enforcement_type")
+            extension.config.ignore(*filter(extension.config.has, labels))
             options = options_of(extension.config)
             chain.filters += [{"rbac": options}] if options else []
         else:
-            chain.report.unhonoured(one.path, f"metaproxy has no filter of Dubbo {extension.name or extension.type!r}")
+            chain.report.essential(one.path, f"metaproxy has no filter of Dubbo {extension.name or extension.type!r}")
+
+
+def _is_rbac(extension: Extension, config: Fields) -> bool:
+    named = extension.type.endswith("rbac.v3.RBAC") or extension.name == _RBAC
+    return named and all(map(config.has, ("rules", "shadow_rules", "matcher")))
 
 
 def _routes(table: Fields, named: Names) -> list[Plain]:
@@ -82,6 +88,8 @@ def _route(route: Fields, name: str, service: Plain, named: Names) -> Plain:
 
 def _add_match(match: Plain, asked: Fields) -> None:
     method = asked.message_at("method")
+    if method is not None and method.given("params_match"):  # without this condition too much would match
+        method.essential("params_match", "metaproxy's routes look at no parameters")
     name = method.message_at("name") if method is not None else None
     condition = string_condition(name) if name is not None else None
     if condition is not None:

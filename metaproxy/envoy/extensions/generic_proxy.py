@@ -45,7 +45,7 @@ def generic_proxy(config: Fields, chain: Chain) -> None:
     for one in config.each("filters"):
         inner = one.extension()
         if not inner.type.endswith(".Router"):
-            chain.report.unhonoured(one.path, f"metaproxy has no filter of generic_proxy {inner.type or inner.name!r}")
+            chain.report.essential(one.path, f"metaproxy has no filter of generic_proxy {inner.type or inner.name!r}")
         elif inner.config is not None:
             inner.config.ignore("bind_upstream_connection")
     if config.given("generic_rds"):

@@ -26,6 +26,7 @@ def ext_authz(config: Fields, chain: Chain) -> list[object]:
     config.ignore("transport_api_version", "stat_prefix", "charge_cluster_response_stats")
     service, timeout = _service(config)
     if service is None:
+        config.report.essential(config.path, "nothing would ask whether a request may pass; write envoy_grpc")
         return []
     options: Plain = {"service": service, "timeout": shown_seconds(timeout)}
     if config.flag("failure_mode_allow"):
@@ -85,6 +86,9 @@ def _authz_at_route(config: Fields, chain: Chain) -> Plain | str | None:
     options = named(chain, "ext_authz")
     if settings is None or options is None:
         return None
+    for name in ("grpc_service", "http_service"):
+        if settings.has(name) and settings.given(name):
+            settings.essential(name, "metaproxy asks one service for all routes of a listener")
     settings.ignore("disable_request_body_buffering")  # bodies are never sent
     return {**options, "context": settings.words("context_extensions")}
 
@@ -100,11 +104,15 @@ ROUTE_FILTERS.add(f"{_HTTP}.ext_authz.v3.ExtAuthzPerRoute", "envoy.filters.http.
 @HTTP_FILTERS.add(f"{_HTTP}.jwt_authn.v3.JwtAuthentication", "envoy.filters.http.jwt_authn")
 def jwt_authn(config: Fields, chain: Chain) -> list[object]:
     config.ignore("stat_prefix")
+    if config.given("filter_state_rules"):
+        config.essential("filter_state_rules", "metaproxy has no filter state; write rules")
     providers = {name: _provider(one) for name, one in config.entries("providers").items()}
     named_ = config.entries("requirement_map")
     rules = config.each("rules")
     if len(rules) > 1:
-        config.unhonoured("rules", "metaproxy asks for the same tokens on all routes; write one rule, for the prefix /")
+        config.report.essential(
+            config.at("rules"), "metaproxy has the same tokens on all routes; write one rule, for /"
+        )
     if not rules:
         return []
     rule = rules[0]
@@ -139,7 +147,7 @@ def _requirement(requires: Fields) -> tuple[list[str], str]:
         if which is None:
             requires.report.invalid(requires.path, "says nothing; write provider_name")
         else:
-            requires.unhonoured(which, "write provider_name, and audiences at the provider")
+            requires.essential(which, "write provider_name, and audiences at the provider")
         return [], "any"
     names: list[str] = []
     how = which.removeprefix("requires_")
@@ -148,7 +156,7 @@ def _requirement(requires: Fields) -> tuple[list[str], str]:
         if more in ("allow_missing", "allow_missing_or_failed") and how == "any":
             how = more
         elif len(found) != 1:
-            one.report.unhonoured(one.path, "metaproxy asks for any or all of several providers, and nothing nested")
+            one.report.essential(one.path, "metaproxy asks for any or all of several providers, and nothing nested")
         names += found
     return names, how
 
@@ -157,6 +165,9 @@ def _provider(provider: Fields) -> Plain:
     plain: Plain = {"algorithms": list(_ALGORITHMS), "issuer": provider.text("issuer")}
     plain["audiences"] = provider.texts("audiences")
     plain["jwks"] = _jwks(provider)
+    for name in ("subjects", "require_expiration", "max_lifetime", "forward_payload_header"):
+        if provider.has(name) and provider.given(name):
+            provider.essential(name, "metaproxy asks for issuer, audiences, exp and nbf, and sends no payload on")
     headers = provider.each("from_headers")
     if headers:
         plain["key"] = key_of(headers[0].text("name"))
@@ -201,7 +212,7 @@ def _jwks(provider: Fields) -> Plain:
 def _jwt_at_route(config: Fields, chain: Chain) -> Plain | str | None:
     if config.flag("disabled"):
         return OFF
-    config.unhonoured("requirement_name", "metaproxy asks for the same tokens on all routes, or for none (disabled)")
+    config.essential("requirement_name", "metaproxy asks for the same tokens on all routes, or for none (disabled)")
     return None
 
 

@@ -118,6 +118,9 @@ def local_ratelimit(config: Fields, chain: Chain) -> list[object]:
 
 def _local(config: Fields, chain: Chain) -> Plain | str | None:
     config.ignore("stat_prefix", "vh_rate_limits", "max_dynamic_descriptors")
+    for name in ("descriptors", "local_cluster_rate_limit"):
+        if config.given(name):
+            config.essential(name, "metaproxy has one bucket for all requests of a listener or a route")
     bucket = config.message_at("token_bucket")
     enabled = _share(config, "filter_enabled")
     enforced = _share(config, "filter_enforced")
@@ -165,7 +168,8 @@ def ratelimit(config: Fields, chain: Chain) -> list[object]:
     if grpc is not None:
         grpc.ignore("timeout")
     if cluster is None:
-        config.require("rate_limit_service")
+        if config.require("rate_limit_service"):
+            config.report.essential(config.path, "nothing would be asked whether there are too many requests")
         return []
     length = config.seconds("timeout", _RLS_TIMEOUT) or _RLS_TIMEOUT
     listed = descriptors_of(config.each("rate_limits"))

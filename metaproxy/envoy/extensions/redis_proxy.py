@@ -53,15 +53,25 @@ def _protocol(config: Fields) -> object:
     if not sources and config.given("downstream_auth_password"):
         one = config.message_at("downstream_auth_password")
         sources = [one] if one is not None else []
-    passwords = [text for source in sources if (text := inline_of(source, "a password"))]
+    if config.given("external_auth_provider"):
+        config.essential("external_auth_provider", "metaproxy asks no server about clients; write passwords")
+    passwords = [text for source in sources if (text := _login(source, "a password"))]
     name = config.message_at("downstream_auth_username")
-    user = inline_of(name, "a name") if name is not None else None
+    user = _login(name, "a name") if name is not None else None
     if not passwords:
         return "redis"
     if len(passwords) == 1:
         auth: Plain = {"users": {user: passwords[0]}} if user else {"password": passwords[0]}
         return {"name": "redis", "auth": auth}
     return {"name": "redis", "users": [{"name": user or "default", "passwords": passwords, "rules": _ALL}]}
+
+
+def _login(source: Fields, what: str) -> str:
+    """The text of a DataSource that clients must show."""
+    text = inline_of(source, what)
+    if text is None:
+        source.report.essential(source.path, f"without {what} that is known here clients would not have to log in")
+    return text or ""
 
 
 # -- routes

@@ -33,7 +33,7 @@ def thrift_proxy(config: Fields, chain: Chain) -> None:
     for one in config.each("thrift_filters"):
         extension = one.extension()
         if not (extension.type.endswith(".Router") or extension.name == _ROUTER):
-            chain.report.unhonoured(one.path, f"metaproxy has no filter of Thrift {extension.name or extension.type!r}")
+            chain.report.essential(one.path, f"metaproxy has no filter of Thrift {extension.name or extension.type!r}")
         elif extension.config is not None:
             extension.config.ignore("close_downstream_on_upstream_error")
     if config.given("trds"):

@@ -21,6 +21,8 @@ PEER_EXCHANGE = "istio-peer-exchange"
 """Of Istio: under it both sides first tell who they are. It is never agreed to, so that nobody has to."""
 _VERSIONS = {"TLS_AUTO": "", "TLSv1_2": "1.2", "TLSv1_3": "1.3"}
 
+_PROVIDERS = ("validation_context_certificate_provider", "validation_context_certificate_provider_instance")
+
 
 class Pair(NamedTuple):
     """A certificate and its key: paths."""
@@ -46,10 +48,14 @@ def downstream(config: Fields, context: Context) -> Plain | None:
     plain: Plain = {"certificate": pairs[0].certificate, "key": pairs[0].key}
     plain["certificates"] = [{"certificate": one.certificate, "key": one.key} for one in pairs[1:]]
     plain.update(parameters(common))
+    if config.given("require_sni"):
+        config.essential("require_sni", "metaproxy takes clients that name no server")
     for validation in validations(common, context):
         plain["client_ca"] = path_of(validation.message_at("trusted_ca"), "an authority") or plain.get("client_ca")
         validation.ignore("watched_directory")
         plain["client_names"] = [*_wanted(plain.get("client_names")), *_alternative_names(validation)]
+        validation.refuse("trust_chain_verification", "metaproxy checks every certificate that clients show", 0)
+        _close(validation)
     if config.flag("require_client_certificate"):
         plain["require_client_certificate"] = True
     return without_empty(plain)
@@ -78,7 +84,7 @@ def upstream(config: Fields, context: Context) -> Plain | None:
     if not found or not (plain.get("ca") or any(one.given("system_root_certs") for one in found)):
         plain["verify"] = False  # Envoy checks nothing without an authority
         if plain.pop("subject_alt_names", None):
-            context.report.unhonoured(common.path, "names are checked only with trusted_ca or system_root_certs")
+            context.report.essential(common.path, "names are checked only with trusted_ca or system_root_certs")
     elif plain.get("verify") is not False and not plain.get("subject_alt_names") and not named:
         plain["verify_name"] = False  # Envoy checks the authority alone
     return without_empty(plain) or {"verify": True}  # an empty section would be none, and so no TLS
@@ -100,7 +106,16 @@ def _server(validation: Fields) -> Plain:
     names = _alternative_names(validation)
     if names:
         plain["subject_alt_names"] = names
+    _close(validation)
     return plain
+
+
+def _close(validation: Fields) -> None:
+    """Report what else is asked of the other side: also where it stands in a secret, which nothing else would close."""
+    if validation.given("allow_expired_certificate"):
+        validation.unhonoured("allow_expired_certificate", "metaproxy trusts no certificate that has expired")
+    validation.guard()
+    validation.close()
 
 
 def _wanted(found: object) -> list[str]:
@@ -192,7 +207,12 @@ def validations(common: Fields, context: Context) -> list[Fields]:
         default = combined.message_at("default_validation_context")
         config = combined.message_at("validation_context_sds_secret_config")
         secret = [] if config is None else [_secret(config, "validation_context", context)]
+        for name in _PROVIDERS:
+            if combined.given(name):
+                combined.essential(name, "metaproxy takes authorities from files, from messages and over SDS")
         return [*([] if default is None else [default]), *secret]
+    if which is not None:
+        common.essential(which, "metaproxy takes authorities from files, from messages and over SDS")
     return []
 
 

@@ -96,7 +96,7 @@ def test_the_default_chain_takes_what_is_left() -> None:
     assert front["chains"][-1] == {"listener": "in/chain/1"}
 
 
-def test_a_lenient_report_leaves_out_a_chain_that_is_beyond_us_and_keeps_the_others() -> None:
+def test_a_lenient_report_keeps_the_other_chains_where_one_is_beyond_us() -> None:
     text = f"""name: in
 {ADDRESS}
 filter_chains:
@@ -105,6 +105,7 @@ filter_chains:
 - name: all{TCP}"""
     outcome = listener(text, Context(Report(lenient=True)))
     front: Any = outcome.sections[-1]
-    assert [chain["listener"] for chain in front["chains"]] == ["in/all/1"]
+    assert [chain["listener"] for chain in front["chains"]] == ["in/chain/0", "in/all/1"]
+    assert outcome.sections[0] == {"name": "in/chain/0", "listen": [], "protocol": "tcp", "routes": []}
     assert any("acme.magic" in str(one) for one in outcome.report.warnings)
     assert "acme.magic" in errors(listener(text))[0]
