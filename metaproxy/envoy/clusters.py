@@ -82,7 +82,8 @@ def tls_of(fields: Fields, context: Context) -> Plain | None:
             plain = {**found, "when": when}
         elif found != plain:
             at = fields.at("transport_socket_matches", len(matches) - 1 - place)
-            context.report.unhonoured(at, "metaproxy speaks TLS of one kind to some endpoints, and none to the others")
+            report = context.report.unhonoured if found is None else context.report.essential
+            report(at, "metaproxy speaks TLS of one kind to some endpoints, and none to the others")
     return plain
 
 

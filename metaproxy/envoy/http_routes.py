@@ -123,7 +123,8 @@ def routes_of_route(route: Fields, place: Place) -> list[Plain]:
     if match is None:
         route.require("match")
         return []
-    base["match"] = condition = {}
+    condition: Plain = {}
+    base["match"] = condition
     try:
         return _made(route, match, base, condition, place)
     except Unusable:  # reported; what it is for must not come to the routes behind it

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from checked import REGISTRY
 from envoy_http import MANAGER, NETWORK, chain
-from envoy_messages import errors, listener, message
+from envoy_messages import cluster, errors, listener, message
 from twisted.internet.task import Clock
 
 from metaproxy.config import model
@@ -159,6 +159,17 @@ def test_names_of_servers_that_could_not_be_compared_make_no_cluster_that_takes_
     text = f"common_tls_context: {{validation_context: {{{names}}}}}"
     with pytest.raises(Unusable):
         upstream(Fields(message(f"{TLS}.UpstreamTlsContext", text), "tls", context.report), context)
+
+
+def test_endpoints_with_another_kind_of_tls_are_not_spoken_to_without_any() -> None:
+    context = f"{{common_tls_context: {{}}, sni: %s, '@type': type.googleapis.com/{TLS}.UpstreamTlsContext}}"
+    sockets = "".join(
+        f"- {{name: {name}, match: {{{name}: x}}, transport_socket: {{name: tls, typed_config: {context % name}}}}}\n"
+        for name in ("a", "b")
+    )
+    text = f"name: c\ntype: STATIC\nload_assignment: {{cluster_name: c}}\ntransport_socket_matches:\n{sockets}"
+    outcome = cluster(text, lenient())
+    assert outcome.sections == [] and outcome.skipped
 
 
 # -- chains
