@@ -233,7 +233,6 @@ class Subscription:
     def changed(self, names: Collection[str]) -> None:
         """Look at these names when something is sent next: they are new, other or gone."""
         self._dirty.update(names if self.wildcard else self.names.intersection(names))
-        self._dirty.update(self.sent.keys() & names)
 
     def again(self, names: Iterable[str]) -> None:
         """Send these again although nothing changed, as far as they are wanted."""

@@ -146,7 +146,7 @@ def mesh(clusters: Mapping[str, int], targets: Mapping[str, str]) -> World:
     }
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.booleans(), st.lists(st.tuples(meshes, moves), min_size=1, max_size=6))
 def test_no_client_ever_has_a_route_to_a_cluster_that_it_has_not(delta: bool, meshes: list[Any]) -> None:
     clock = Clock()
