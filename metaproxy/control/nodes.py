@@ -16,6 +16,8 @@ MAX_ID = 512
 """Characters of a node's id."""
 MAX_METADATA = 64 << 10
 """Bytes of a node's metadata; istiod's agents send a few KiB."""
+MAX_NODE = 256 << 10
+"""Bytes of all that a node says of itself, which is kept as it came; Envoy's list of extensions has tens of KiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ def read_node(message: NodeMessage, peer: str) -> Node:
         raise ValueError(f"node.id has {len(message.id)} characters; allowed are {MAX_ID}")
     if message.metadata.ByteSize() > MAX_METADATA:
         raise ValueError(f"node.metadata has {message.metadata.ByteSize()} bytes; allowed are {MAX_METADATA}")
+    if message.ByteSize() > MAX_NODE:
+        raise ValueError(f"node has {message.ByteSize()} bytes; allowed are {MAX_NODE}")
     build = message.user_agent_build_version.version
     version = message.user_agent_version or ".".join(map(str, (build.major_number, build.minor_number, build.patch)))
     agent = f"{message.user_agent_name} {version}" if message.user_agent_name else ""

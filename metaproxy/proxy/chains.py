@@ -125,11 +125,9 @@ def _by_name(chains: Sequence[Chain], name: str) -> list[Chain]:
 
 def _by_alpn(chains: Sequence[Chain], offered: Sequence[str]) -> list[Chain]:
     """Those with the first of the client's offers that any has, else those that don't look at them."""
-    for name in offered:
-        found = [one for one in chains if name in one.alpn]
-        if found:
-            return found
-    return _those(chains, lambda one: not one.alpn)
+    known = {name for one in chains for name in one.alpn}
+    name = next((name for name in offered if name in known), None)
+    return _those(chains, lambda one: name in one.alpn if name is not None else not one.alpn)
 
 
 def networks(texts: Iterable[str]) -> tuple[Network, ...]:

@@ -18,6 +18,8 @@ MOST = 16384
 """Bytes that a ClientHello may have; real ones have some hundreds, with post-quantum keys two thousand."""
 _RECORD, _HANDSHAKE, _CLIENT_HELLO = 5, 22, 1
 _SERVER_NAME, _ALPN = 0, 16
+_NAME = 255
+"""Bytes of a host's name, as DNS has them; a longer one names no host, and to look for its parts would take long."""
 
 
 class Hello(NamedTuple):
@@ -133,7 +135,8 @@ def _server_name(data: bytes) -> str:
     """The first host name of the list."""
     if len(data) < 5 or data[2]:
         return ""
-    return _exactly(data, 5, int.from_bytes(data[3:5], "big")).decode("ascii", "replace").lower()
+    name = _exactly(data, 5, int.from_bytes(data[3:5], "big"))
+    return name.decode("ascii", "replace").lower() if len(name) <= _NAME else ""
 
 
 def _names(data: bytes) -> Iterator[str]:

@@ -8,7 +8,6 @@ Keys, passwords and tokens are replaced, in secrets and wherever else a field is
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 
@@ -98,12 +97,12 @@ def _status(kind: ResourceType, entry: Entry) -> Json:
 
 
 def plain_of(kind: ResourceType, resource: Resource) -> Json:
-    """Return a resource as JSON, without its secrets; its bytes where a type within it is not known here."""
+    """Return a resource as JSON, without its secrets; how long it is where a type within it is not known here."""
     try:
         plain = MessageToDict(kind.message.FromString(resource.value), preserving_proto_field_name=True)
     except (TypeError, DecodeError):  # of an Any whose type is not there
-        value = REDACTED if kind.name == "secrets" else base64.b64encode(resource.value).decode()
-        return {"@type": kind.url, "value": value}
+        # Its bytes would show keys and passwords that stand in it.
+        return {"@type": kind.url, "name": resource.name, "value": f"[{len(resource.value)} bytes]"}
     shown = _redacted(plain, kind.name == "secrets")
     return {"@type": kind.url, **shown} if isinstance(shown, dict) else {}
 

@@ -26,7 +26,7 @@ from metaproxy.xds.backoff import Backoff
 from metaproxy.xds.counts import ServerCounts
 from metaproxy.xds.resource_types import ResourceType
 from metaproxy.xds.session import Handler, refusal
-from metaproxy.xds.subscription import Request, StateOfTheWorld
+from metaproxy.xds.subscription import MAX_DETAIL, Request, StateOfTheWorld
 
 log = Logger()
 
@@ -137,7 +137,7 @@ class RestPoller:
         request.node.CopyFrom(self._node)
         plain = MessageToDict(request, preserving_proto_field_name=True)  # type: ignore[arg-type]
         if self._error:
-            plain["error_detail"] = {"code": 3, "message": self._error}
+            plain["error_detail"] = {"code": 3, "message": self._error[:MAX_DETAIL]}
         return json.dumps(plain).encode()
 
     def _answered(self, answer: Answer) -> Deferred[None] | None:

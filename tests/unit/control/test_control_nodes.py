@@ -34,6 +34,12 @@ def test_a_node_without_an_id_is_refused() -> None:
         read_node(NodeMessage(), "")
 
 
+def test_all_that_a_node_says_has_a_bound() -> None:
+    given = NodeMessage(id="a", client_features=["x" * 1000] * 300)
+    with pytest.raises(ValueError, match="bytes"):
+        read_node(given, "")
+
+
 def test_an_id_and_metadata_have_a_bound() -> None:
     with pytest.raises(ValueError, match=r"node\.id"):
         read_node(NodeMessage(id="x" * (MAX_ID + 1)), "")

@@ -82,6 +82,19 @@ def test_the_first_of_the_clients_offers_that_a_chain_has_decides() -> None:
     assert chosen(chains, hello=tls("", "c")) == "none"
 
 
+def test_many_offers_cost_no_look_at_every_chain_each() -> None:
+    looked: list[object] = []
+
+    class Counted(tuple[str, ...]):
+        def __contains__(self, item: object) -> bool:
+            looked.append(item)
+            return super().__contains__(item)
+
+    chains = [Chain(str(number), alpn=Counted(("a",))) for number in range(10)]
+    assert chosen(chains, hello=tls("", *(f"x{number}" for number in range(1000)), "a")) == "0"
+    assert len(looked) <= len(chains)
+
+
 def test_the_source_comes_last() -> None:
     chains = [Chain("near", sources=net("10.9.0.0/16")), Chain("any"), Chain("tls", encrypted=True)]
     assert chosen(chains) == "near"

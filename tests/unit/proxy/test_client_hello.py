@@ -24,6 +24,16 @@ def read(*pieces: bytes) -> Hello | None:
 CALL = hello_of("Echo.Example.org", ("istio", "h2"))
 
 
+@pytest.mark.parametrize(("length", "expected"), [(255, "a" * 255), (256, "")])
+def test_a_name_that_is_longer_than_any_hosts_is_none(length: int, expected: str) -> None:
+    name = b"\0" + length.to_bytes(2, "big") + b"a" * length
+    listed = len(name).to_bytes(2, "big") + name
+    extensions = b"\0\0" + len(listed).to_bytes(2, "big") + listed
+    body = b"\x03\x03" + bytes(32) + b"\0" + b"\0\2\x13\1" + b"\1\0" + len(extensions).to_bytes(2, "big") + extensions
+    message = b"\1" + len(body).to_bytes(3, "big") + body
+    assert read(b"\x16\x03\1" + len(message).to_bytes(2, "big") + message) == Hello(True, expected)
+
+
 def test_the_name_and_the_protocols_of_openssls_client_are_read() -> None:
     assert read(CALL) == Hello(True, "echo.example.org", ("istio", "h2"))
     assert read(hello_of()) == Hello(True)

@@ -18,6 +18,7 @@ from metaproxy.xds.counts import ServerCounts
 from metaproxy.xds.handler import ServerState
 from metaproxy.xds.resource_types import ResourceType
 from metaproxy.xds.rest import RestPoller, response_of
+from metaproxy.xds.subscription import MAX_DETAIL
 
 TYPE = "type.googleapis.com/"
 
@@ -103,6 +104,15 @@ def test_a_refusal_goes_with_the_next_poll_and_the_version_before() -> None:
     poll.answer("v3", cluster("a"))
     poll.clock.advance(5)
     assert "error_detail" not in poll.last
+
+
+def test_the_text_of_a_refusal_is_bounded() -> None:
+    poll = Poll()
+    poll.poller.start()
+    poll.sink.refused = {"bad": "no" * MAX_DETAIL}
+    poll.answer("v1", cluster("bad"))
+    poll.clock.advance(5)
+    assert len(poll.last["error_detail"]["message"]) == MAX_DETAIL
 
 
 def test_names_are_asked_for_as_soon_as_they_are_wanted_and_nothing_before() -> None:
