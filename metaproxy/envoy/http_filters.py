@@ -103,7 +103,10 @@ def _override(extension: Extension, chain: Chain) -> tuple[str, object] | None:
         if config.flag("disabled"):
             name = HTTP_FILTERS.names.get(extension.name, "")
             ours = next((one for one, (kind, _) in _by_type().items() if kind == name), "")
-            return (ours, OFF) if ours else None
+            if not ours:
+                config.unhonoured("disabled", f"metaproxy does not turn off {extension.name!r} here; it acts")
+                return None
+            return ours, OFF
         optional = config.flag("is_optional")
         inner = config.extension("config", None)
         if optional and inner.type not in ROUTE_FILTERS.types:

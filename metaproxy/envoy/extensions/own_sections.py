@@ -17,6 +17,8 @@ def own_listener(fields: Fields, chain: Chain) -> None:
     """The section stands for the whole listener, whatever is around the filter."""
     section = section_of(fields)
     filters = section.pop("filters", [])
+    if chain.filters or chain.section.get("tls") or "max_connections" in chain.section:
+        fields.report.essential(fields.path, "TLS and filters around it would not act; write them in the section")
     chain.section.clear()
     chain.section.update(section)
     chain.filters[:] = filters if isinstance(filters, list) else [filters]

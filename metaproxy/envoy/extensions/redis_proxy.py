@@ -69,7 +69,7 @@ def _protocol(config: Fields) -> object:
 def _login(source: Fields, what: str) -> str:
     """The text of a DataSource that clients must show."""
     text = inline_of(source, what)
-    if text is None:
+    if not text:
         source.report.essential(source.path, f"without {what} that is known here clients would not have to log in")
     return text or ""
 

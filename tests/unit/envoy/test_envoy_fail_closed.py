@@ -15,6 +15,8 @@ from metaproxy.config.values import Context as ReadingContext
 from metaproxy.config.values import read_section
 from metaproxy.envoy.extensions.tls import downstream, upstream
 from metaproxy.envoy.fields import Fields
+from metaproxy.envoy.message_types import url
+from metaproxy.envoy.own_messages import LISTENER
 from metaproxy.envoy.rbac_policies import options_of
 from metaproxy.envoy.report import Report, Unusable
 from metaproxy.envoy.resources import Resources
@@ -87,6 +89,8 @@ def test_a_filter_that_can_not_be_honoured_leaves_no_listener(name: str, config:
         ("redis_proxy.v3.RedisProxy", "settings: {op_timeout: 1s}\nprefix_routes: {catch_all_route: {cluster: a}}\n"
          "downstream_auth_password: {inline_string: p}\ndownstream_auth_username: {environment_variable: USER}"),
         ("redis_proxy.v3.RedisProxy", "settings: {op_timeout: 1s}\nprefix_routes: {catch_all_route: {cluster: a}}\n"
+         "downstream_auth_password: {inline_string: ''}"),
+        ("redis_proxy.v3.RedisProxy", "settings: {op_timeout: 1s}\nprefix_routes: {catch_all_route: {cluster: a}}\n"
          "external_auth_provider: {grpc_service: {envoy_grpc: {cluster_name: a}}}"),
     ],
 )  # fmt: skip
@@ -100,6 +104,21 @@ def test_a_filter_of_dubbo_that_knows_the_rules_of_http_is_rbac_all_the_same() -
     config = f"dubbo_filters: [{{name: x, config: {{'@type': {HTTP}.rbac.v3.RBAC, rules: {{}}}}}}]"
     (section,) = chain(f"{NETWORK}.dubbo_proxy.v3.DubboProxy", config, lenient()).sections
     assert section["filters"] == [{"rbac": {"policies": {"nothing": {"action": "allow", "permissions": []}}}}]
+
+
+def test_a_section_of_our_own_is_not_put_in_force_without_the_policies_before_it() -> None:
+    rbac = "{'@type': type.googleapis.com/envoy.extensions.filters.network.rbac.v3.RBAC, stat_prefix: x, rules: {}}"
+    before = f"- {{name: rbac, typed_config: {rbac}}}"
+    own = f"{{name: own, typed_config: {{'@type': {url(LISTENER)}, section: {{name: in, protocol: tcp}}}}}}"
+    text = f"{FRONT}filter_chains:\n- filters:\n  {before}\n  - {own}"
+    assert listener(text, lenient()).sections == []
+
+
+def test_a_filter_that_a_route_can_not_turn_off_is_named() -> None:
+    off = "{f: {'@type': type.googleapis.com/envoy.config.route.v3.FilterConfig, disabled: true}}"
+    outcome = with_filter("rbac.v3.RBAC", "rules: {}", f"{{{ALL[1:-1]}, typed_per_filter_config: {off}}}")
+    assert any("disabled" in str(one) for one in outcome.report.warnings)
+    assert outcome.sections[0]["filters"]
 
 
 # -- policies
