@@ -151,7 +151,12 @@ def _requirement(requires: Fields) -> tuple[list[str], str]:
         return [], "any"
     names: list[str] = []
     how = which.removeprefix("requires_")
-    for one in inner.each("requirements"):
+    listed = inner.each("requirements")
+    direct = {one.text("provider_name") for one in listed if one.which("requires_type") == "provider_name"}
+    for one in listed:
+        if how == "any" and _each_may_be_missing(one, direct):
+            how = "allow_missing"
+            continue
         found, more = _requirement(one)
         if more in ("allow_missing", "allow_missing_or_failed") and how == "any":
             how = more
@@ -159,6 +164,19 @@ def _requirement(requires: Fields) -> tuple[list[str], str]:
             one.report.essential(one.path, "metaproxy asks for any or all of several providers, and nothing nested")
         names += found
     return names, how
+
+
+def _each_may_be_missing(requires: Fields, named: set[str]) -> bool:
+    """
+    Whether this is what Istio writes behind several providers that it names: all of them, each or no token. Beside
+    these it adds just that there may be none.
+    """
+    inner = requires.message_at("requires_all") if requires.which("requires_type") == "requires_all" else None
+    each = inner.each("requirements") if inner is not None else []
+    if not each or any(one.which("requires_type") != "requires_any" for one in each):
+        return False
+    found = [_requirement(one) for one in each]
+    return all(how == "allow_missing" and len(names) == 1 and named.issuperset(names) for names, how in found)
 
 
 def _provider(provider: Fields) -> Plain:

@@ -121,6 +121,32 @@ def test_a_filter_that_a_route_can_not_turn_off_is_named() -> None:
     assert outcome.sections[0]["filters"]
 
 
+EACH = "{requires_any: {requirements: [{provider_name: %s}, {allow_missing: {}}]}}"
+
+
+def istios_requirement(*providers: str) -> str:
+    """What Istio writes for these providers, a and b named first."""
+    each = ", ".join(EACH % one for one in providers)
+    return f"[{{provider_name: a}}, {{provider_name: b}}, {{requires_all: {{requirements: [{each}]}}}}]"
+
+
+def with_requirement(listed: str) -> Translated:
+    rule = f"{{match: {{prefix: /}}, requires: {{requires_any: {{requirements: {listed}}}}}}}"
+    providers = ", ".join(f"{name}: {{{KEYS}}}" for name in "abc")
+    return with_filter("jwt_authn.v3.JwtAuthentication", f"providers: {{{providers}}}, rules: [{rule}]")
+
+
+def test_tokens_of_one_of_istios_issuers_or_none_are_what_they_are() -> None:
+    outcome = with_requirement(istios_requirement("a", "b"))
+    filters: Any = outcome.sections[0]["filters"]
+    assert (set(filters[0]["jwt"]["providers"]), filters[0]["jwt"]["require"]) == ({"a", "b"}, "allow_missing")
+    assert errors(outcome) == []
+
+
+def test_but_not_where_another_issuer_is_among_them() -> None:
+    assert with_requirement(istios_requirement("a", "c")).sections == []
+
+
 # -- policies
 
 
