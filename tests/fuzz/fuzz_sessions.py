@@ -103,8 +103,8 @@ def check_session(make: Callable[[], Codec], side: Side, peers: Peers, seed: int
     codec = make()
     whole = Heard(codec, side, peers, [stream])
     pieces = Heard(make(), side, peers, list(cut(stream, seed)))
-    if whole.session.error is not None and pieces.session.error is None and peers.forgiven(str(whole.session.error)):
-        return
+    if str(whole.session.error) != str(pieces.session.error) and peers.forgiven(str(whole.session.error)):
+        return  # in pieces it was passed over, and what came of the bytes behind it is not to be compared
     assert str(whole.session.error) == str(pieces.session.error), (whole.session.error, pieces.session.error)
     told, again = whole.story(), pieces.story()
     assert told == again, f"at once: {told}\nin pieces: {again}"
