@@ -24,6 +24,8 @@ log = Logger()
 
 MAX_AWAY = 10_000
 """Nodes without a stream that are remembered, the latest ones."""
+MAX_POLLING = 10_000
+"""Nodes that poll and count as being there, the latest ones."""
 POLLING = 180.0
 """Seconds after which a client that polls is away."""
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -138,19 +140,24 @@ class Fleet:
             record.version = whole.version
         self._polling[node.id] = None
         self._polling.move_to_end(node.id)
+        if len(self._polling) > MAX_POLLING:
+            self._forget_poll(next(iter(self._polling)))
 
     def _forget_polls(self) -> None:
         """Nodes that have not asked for a while are away."""
         now = self._clock.seconds()
         while self._polling:
             name = next(iter(self._polling))
-            record = self.nodes[name]
-            if now - max(one.at for one in record.polls.values()) < POLLING:
+            if now - max(one.at for one in self.nodes[name].polls.values()) < POLLING:
                 return
-            del self._polling[name]
-            record.polls.clear()
-            if not record.streams:
-                self._leave(record)
+            self._forget_poll(name)
+
+    def _forget_poll(self, name: str) -> None:
+        record = self.nodes[name]
+        del self._polling[name]
+        record.polls.clear()
+        if not record.streams:
+            self._leave(record)
 
     def aimed(self, stream: Stream) -> None:
         record = self._record(stream)

@@ -7,8 +7,10 @@ from control_client import ALL, Client, cluster, publish
 from twisted.internet.task import Clock
 
 from metaproxy.control.fleet import Fleet
+from metaproxy.control.nodes import Node
 from metaproxy.control.resource_types import CLUSTERS
 from metaproxy.control.server import Control
+from metaproxy.control.snapshot import EMPTY
 
 
 class Stand:
@@ -85,3 +87,12 @@ def test_nodes_that_are_away_are_remembered_up_to_a_bound(monkeypatch: pytest.Mo
         client.settle()
         client.disconnect()
     assert list(stand.fleet.nodes) == ["c", "d"]
+
+
+def test_nodes_that_poll_count_as_there_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("metaproxy.control.fleet.MAX_POLLING", 2)
+    found = Fleet(Clock())
+    for name in ("a", "b", "c"):
+        found.polled(Node(name), CLUSTERS, "", "", None, "1", EMPTY)
+    assert [name for name, one in found.nodes.items() if one.here] == ["b", "c"]
+    assert found.nodes["a"].state == "away"
