@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from metaproxy.admin.roles import IReactor
 from metaproxy.app.application import Application
 from metaproxy.app.crds import Crds
-from metaproxy.app.process import must_be_free, raise_file_limit
+from metaproxy.app.process import raise_file_limit
 from metaproxy.app.service import ProxyService
 from metaproxy.app.sources import count_of
 from metaproxy.app.texts import loader_of
@@ -31,6 +31,7 @@ from metaproxy.config.plugin_problems import file_problems, try_unused
 from metaproxy.config.schema.load import read
 from metaproxy.config.tls import AdminContexts, admin_options
 from metaproxy.plugins import Registry
+from metaproxy.support import addresses
 from metaproxy.telemetry.access_log.filter import LogFiles
 
 log = Logger()
@@ -97,7 +98,7 @@ def make_services(file: str, folders: Iterable[str], lenient: bool = False) -> M
     application.xds = xds
     xds.setServiceParent(services)
     admin = application.config.admin
-    must_be_free(admin.listen)
+    addresses.must_be_free("admin.listen", admin.listen)
     tls = application.admin_tls = AdminContexts(admin_options(admin.tls)) if admin.tls is not None else None
     AdminService(proxy, application, admin.listen, admin.tokens, clock, logs, tls).setServiceParent(services)
     on_signals(clock, application, logs)

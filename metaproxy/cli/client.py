@@ -80,6 +80,8 @@ class Admin:
             answer = connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            if isinstance(error, ConnectionRefusedError | FileNotFoundError):
+                text += "; nothing listens there: start the proxy, or write --admin URL with its admin.listen"
             raise AdminError(f"{self.where}: {text}") from error
         return answer
 

@@ -50,6 +50,8 @@ def run(given: Namespace, admin: Admin, output: Output) -> int:
         output.error(f"warning: {warning}")
     if converted.text is None:
         output.error("\n".join(map(str, converted.problems)))
+        if not given.lenient:
+            output.error("--lenient leaves out what can't be said")
         return 1
     sys.stdout.write(converted.text)
     return 0

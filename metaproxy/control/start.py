@@ -91,11 +91,18 @@ def _kubernetes(settings: Settings, reactor: IReactor) -> Source:
 
 
 def make_services(config: str, file: str = "") -> MultiService:
-    """Make all that `twistd metaproxy-control` runs. Raises ConfigErrors, or OSError for a file that can't be read."""
+    """Make all that `twistd metaproxy-control` runs. Raises ConfigErrors, or OSError for an address that is taken."""
     from twisted.internet import reactor
 
     clock = cast(IReactor, reactor)
     settings = settings_of(config, file)
+    for key, where_to in (
+        ("listen", settings.listen),
+        ("rest", settings.rest),
+        ("admin.listen", settings.admin.listen),
+    ):
+        if where_to is not None:
+            addresses.must_be_free(key, where_to)
     fleet = Fleet(clock)
     name = settings.name or socket.gethostname()
     control = Control(clock, fleet, name, settings.max_streams, settings.linger)
@@ -151,7 +158,7 @@ def check(config: str, file: str = "") -> str:
     """Return a report of a folder that is right, with its warnings. Raises ConfigErrors with all that is wrong."""
     settings_of(config, file)
     if not Path(config).is_dir():
-        raise ConfigErrors([Problem(config, 1, 1, "", "only a folder can be checked")])
+        raise ConfigErrors([Problem(config, 1, 1, "", "no such folder; write the folder to check")])
     found = _Found()
     Folder(config, Clock(), skipped=(FILE,)).start(found)
     if found.reason:
@@ -161,4 +168,5 @@ def check(config: str, file: str = "") -> str:
     if plan.problems:
         raise ConfigErrors(plan.problems)
     warnings = "".join(f"warning: {line}\n" for one in documents.values() for line in one.warnings)
-    return f"{warnings}{config}: {len(documents)} files; nothing is wrong\n"
+    files = "1 file" if len(documents) == 1 else f"{len(documents)} files"
+    return f"{warnings}{config}: {files}; nothing is wrong\n"

@@ -1,7 +1,7 @@
 """
 Addresses as configurations write them, and the sockets they stand for.
 
-Lives here: parsing `host:port`, `[v6]:port` and `unix:/path`. Does not: connections.
+Lives here: parsing `host:port`, `[v6]:port` and `unix:/path`; whether one is free. Does not: connections.
 """
 
 from __future__ import annotations
@@ -71,3 +71,21 @@ def show(sockaddr: object) -> str:
     if isinstance(sockaddr, bytes):
         sockaddr = sockaddr.decode(errors="replace")
     return f"unix:{sockaddr}"
+
+
+def must_be_free(key: str, where: str) -> None:
+    """
+    Raises OSError for an address that can't be had, while the start can still be refused. key: where the configuration
+    says it. Names and paths of sockets are not tried.
+    """
+    at = parse(where)
+    if at.family == socket.AF_UNIX or not at.literal:
+        return
+    with socket.socket(at.family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(at.sockaddr)
+            probe.listen()
+        except OSError as error:
+            text = f"{key}: {where}: {error.strerror}; write another address, or end what listens there"
+            raise OSError(text) from error

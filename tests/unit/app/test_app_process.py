@@ -2,24 +2,8 @@ from __future__ import annotations
 
 import gc
 import resource
-import socket
 
-import pytest
-
-from metaproxy.app.process import must_be_free, raise_file_limit, settle_memory
-
-
-def test_an_admin_address_that_is_taken_is_told_at_once() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        with pytest.raises(OSError, match=r"admin\.listen: 127\.0\.0\.1:"):
-            must_be_free(f"127.0.0.1:{taken.getsockname()[1]}")
-
-
-@pytest.mark.parametrize("where", ["127.0.0.1:0", "unix:/run/no/such.sock", "localhost:1"])
-def test_an_address_that_is_free_or_can_not_be_tried_passes(where: str) -> None:
-    must_be_free(where)
+from metaproxy.app.process import raise_file_limit, settle_memory
 
 
 def test_as_many_files_may_be_open_as_the_system_allows() -> None:

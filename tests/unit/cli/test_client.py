@@ -133,3 +133,8 @@ def test_an_api_that_is_not_there_is_told() -> None:
 def test_what_is_no_address_is_refused(where: str) -> None:
     with pytest.raises(ValueError, match="write http"):
         Admin(where)
+
+
+def test_where_nothing_listens_the_error_says_what_to_write(tmp_path: Path) -> None:
+    with pytest.raises(AdminError, match="write --admin URL"):
+        Admin(f"unix:{tmp_path / 'none'}").get("/stats", dict)

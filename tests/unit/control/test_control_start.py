@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
 
 from metaproxy.config.schema.load import ConfigErrors
-from metaproxy.control.start import check, settings_of
+from metaproxy.control.start import check, make_services, settings_of
 
 
 def test_a_folder_that_is_right_is_reported(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("clusters: [{name: a, endpoints: []}]")
-    assert check(str(tmp_path)).endswith("1 files; nothing is wrong\n")
+    assert check(str(tmp_path)).endswith("1 file; nothing is wrong\n")
 
 
 def test_all_that_is_wrong_is_reported(tmp_path: Path) -> None:
@@ -37,6 +38,19 @@ def test_the_settings_stand_in_the_folder_or_in_a_file_that_is_named(tmp_path: P
 def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigErrors, match="folder"):
         check(str(tmp_path / "none"))
+
+
+@pytest.mark.parametrize("key", ["listen", "rest", "admin.listen"])
+def test_an_address_that_is_taken_is_refused_before_anything_is_served(tmp_path: Path, key: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        where = {"listen": "127.0.0.1:0", "rest": "127.0.0.1:0", "admin.listen": "127.0.0.1:0"}
+        where[key] = f"127.0.0.1:{taken.getsockname()[1]}"
+        settings = f"listen: {where['listen']}\nrest: {where['rest']}\nadmin: {{listen: '{where['admin.listen']}'}}\n"
+        (tmp_path / "control.yaml").write_text(settings)
+        with pytest.raises(OSError, match=f"^{key}: 127"):
+            make_services(str(tmp_path))
 
 
 def test_the_example_is_right() -> None:

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from metaproxy.support.addresses import parse, show
+from metaproxy.support.addresses import must_be_free, parse, show
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,16 @@ def test_a_socket_address_is_shown_as_it_would_be_written() -> None:
     assert show(("127.0.0.1", 80)) == "127.0.0.1:80"
     assert show(("::1", 80, 0, 0)) == "[::1]:80"
     assert show("/run/x.sock") == "unix:/run/x.sock"
+
+
+def test_an_address_that_is_taken_is_named_with_its_key_and_what_to_do() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(OSError, match=r"^admin\.listen: 127\.0\.0\.1:\d+: .*; write another address"):
+            must_be_free("admin.listen", f"127.0.0.1:{taken.getsockname()[1]}")
+
+
+@pytest.mark.parametrize("where", ["127.0.0.1:0", "unix:/run/no/such.sock", "localhost:1"])
+def test_an_address_that_is_free_or_can_not_be_tried_passes(where: str) -> None:
+    must_be_free("listen", where)
