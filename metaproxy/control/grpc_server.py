@@ -192,25 +192,35 @@ class GrpcServer(Service):
         def send(data: bytes) -> None:
             self._loop.call_soon_threadsafe(waiting.put_nowait, data)
 
+        opened: list[Stream] = []
+        tasks: list[asyncio.Task[None]] = []
+
+        def connect() -> Stream:
+            opened.append(self._control.connect(send, method.delta, method.only, _host(call.peer())))
+            return opened[0]
+
+        def disconnect() -> None:
+            for stream in opened:
+                self._control.disconnect(stream)
+
         try:
-            stream = await self._ask(lambda: self._control.connect(send, method.delta, method.only, _host(call.peer())))
-        except Refused as error:
-            await call.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
-            return
-        tasks = [asyncio.create_task(self._read(call, stream)), asyncio.create_task(self._write(call, waiting))]
-        try:
+            stream = await self._ask(connect)
+            tasks += [asyncio.create_task(self._read(call, stream)), asyncio.create_task(self._write(call, waiting))]
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         except Refused as error:
-            await call.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            code = grpc.StatusCode.INVALID_ARGUMENT if opened else grpc.StatusCode.RESOURCE_EXHAUSTED
+            await call.abort(code, str(error))
         except TimeoutError:
             await call.abort(grpc.StatusCode.DEADLINE_EXCEEDED, f"nothing was read or sent for {self._stalled:g} s")
         finally:
+            # First, and behind all that was asked of the reactor's thread: a call that its client cancels may be
+            # cancelled at any of these waits, the last one included.
+            self._reactor.callFromThread(disconnect)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)  # each has been looked at above, or was cancelled here
-            self._reactor.callFromThread(self._control.disconnect, stream)
 
     async def _read(self, call: Call, stream: Stream) -> None:
         data = await asyncio.wait_for(call.read(), self._stalled)

@@ -196,8 +196,8 @@ def read_instance(found: object, use_warning: bool = True) -> Instance:
     host = service.get("Address") or node.get("Address")
     if not isinstance(host, str):
         raise ValueError(f"instance {service.get('ID')!r:.100} has no Address")
-    states = {one.get("Status") for one in checks if isinstance(one, Mapping)} if isinstance(checks, list) else set()
-    is_passing = states <= {"passing"}
+    states = [one.get("Status") for one in checks if isinstance(one, Mapping)] if isinstance(checks, list) else []
+    is_passing = all(state == "passing" for state in states)
     weights = service.get("Weights")
     weight = weight_of(weights.get("Passing" if is_passing else "Warning")) if isinstance(weights, Mapping) else 1
     metadata = {**_tags(service.get("Tags")), **metadata_of(service.get("Meta"))}
@@ -209,7 +209,7 @@ def read_instance(found: object, use_warning: bool = True) -> Instance:
         address_of(host, service.get("Port")),
         weight,
         metadata_of(metadata),
-        is_passing or (use_warning and states <= {"passing", "warning"}),
+        is_passing or (use_warning and all(state in ("passing", "warning") for state in states)),
         _zone(service, node, metadata),
     )
 

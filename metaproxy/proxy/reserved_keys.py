@@ -16,7 +16,7 @@ from metaproxy.cluster.routes import Route, RouteTable
 from metaproxy.interfaces import ICodec
 from metaproxy.message import Message, Mutation
 
-KEYS = frozenset(("x-request-id", "x-client-trace-id"))
+KEYS = frozenset(("x-request-id", "x-client-trace-id", "x-forwarded-client-cert"))
 PREFIXES = ("x-envoy-", "x-meta-protocol-")
 """In lower case; clients may spell them in any. What services tell each other (traceparent, b3) is not reserved."""
 

@@ -39,6 +39,8 @@ MALFORMED: dict[str, Fields] = {
     "a name outside ASCII": [*GET, ("x-\xe9", "1")],
     "a value with a line end": [*GET, ("x-one", "1\r\nx-two: 2")],
     "a value with a NUL": [*GET, ("x-one", "1\0")],
+    "a value with a control byte": [*GET, ("x-one", "1\x03")],
+    "a value with DEL": [*GET, ("x-one", "\x7f1")],
     "a value with a blank in front": [*GET, ("x-one", " 1")],
     "a value with a tab behind": [*GET, ("x-one", "1\t")],
     "a line end in the path": [METHOD, SCHEME, AUTHORITY, (":path", "/ HTTP/1.1\r\nx: y")],
@@ -124,6 +126,13 @@ def test_trailers_hold_nothing_of_framing(name: str) -> None:
     session = connected_client()
     session.receive(raw_headers(1, POST, 4))
     (end_,) = session.receive(raw_headers(1, [(name, "1")]))
+    assert end_.kind is Kind.STREAM_RESET
+
+
+def test_trailers_hold_nothing_that_http_1_could_not_carry() -> None:
+    session = connected_client()
+    session.receive(raw_headers(1, POST, 4))
+    (end_,) = session.receive(raw_headers(1, [("x-sum", "1\x03")]))
     assert end_.kind is Kind.STREAM_RESET
 
 

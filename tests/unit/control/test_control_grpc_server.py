@@ -162,10 +162,17 @@ def test_a_client_that_says_nothing_is_cut_off() -> Any:
 
 
 class Leaving(Silent):
-    """Fires when a stream has left."""
+    """Fires when a stream has come, and when it has left."""
 
     def __init__(self) -> None:
+        self.again()
+
+    def again(self) -> None:
+        self.came: Deferred[None] = Deferred()
         self.gone: Deferred[None] = Deferred()
+
+    def joined(self, stream: Stream) -> None:
+        self.came.callback(None)
 
     def left(self, stream: Stream) -> None:
         self.gone.callback(None)
@@ -180,6 +187,25 @@ def test_a_stream_that_ends_is_forgotten() -> Any:
     yield deferToThread(peer.hear)
     peer.close()
     yield leaving.gone
+    assert stand.control.streams == {}
+    yield stand.server.stopService()
+
+
+@pytest_twisted.inlineCallbacks
+def test_streams_cancelled_at_any_point_of_their_life_are_forgotten() -> Any:
+    """More than may be open at a time, so that one that stays is seen: the next ones are refused."""
+    leaving = Leaving()
+    stand = Stand(observer=leaving)
+    for turn in range(200):
+        leaving.again()
+        peer = stand.peer(f"{ADS}/StreamAggregatedResources")
+        peer.say(type_url=CLUSTERS.url)
+        if turn % 3:
+            yield deferToThread(peer.hear)
+        else:
+            yield leaving.came
+        peer.close()
+        yield leaving.gone
     assert stand.control.streams == {}
     yield stand.server.stopService()
 

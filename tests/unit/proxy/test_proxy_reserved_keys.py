@@ -30,6 +30,7 @@ RESERVED = {
     "x-envoy-force-trace": "true",
     "X-REQUEST-ID": "1",
     "x-client-trace-id": "1",
+    "x-forwarded-client-cert": "forged",
     "x-meta-protocol-real-server-address": "forged",
 }
 

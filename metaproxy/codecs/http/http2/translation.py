@@ -26,7 +26,7 @@ _PATH = re.compile(rb"/[!-\"$-~]*+|\*")  # visible, without #
 _SCHEME = re.compile(rb"[A-Za-z][A-Za-z0-9+.\-]*+")
 _PROTOCOL = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z/]++")
 _STATUS = re.compile(rb"[1-9][0-9][0-9]")
-_BAD_VALUE = re.compile(rb"[\0\r\n]|\A[ \t]|[ \t]\Z")
+_BAD_VALUE = re.compile(rb"[\0-\x08\x0a-\x1f\x7f]|\A[ \t]|[ \t]\Z")  # as in HTTP/1.1, which it may be written in
 
 _NEIGHBOURS = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"))
 """Fields about the connection, which HTTP/2 does not have."""

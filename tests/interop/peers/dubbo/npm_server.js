@@ -1,4 +1,5 @@
-// A Dubbo provider, sofa-rpc-node with dubbo-remoting: node -r loopback.js npm_server.js NAME PORT [registry=zookeeper://ADDRESS]
+// A Dubbo provider, sofa-rpc-node with dubbo-remoting: node -r loopback.js npm_server.js NAME PORT [PARAMETER=VALUE ...]
+// It heeds registry=zookeeper://ADDRESS.
 //
 // fail(why) answers status 20 with an exception, crash(why) status 80 with a text: the two ways this library has.
 'use strict';
@@ -6,10 +7,11 @@ const { RpcServer } = require('sofa-rpc-node').server;
 const { ZookeeperRegistry } = require('sofa-rpc-node').registry;
 const protocol = require('dubbo-remoting');
 
-const [name, port, where] = process.argv.slice(2);
+const [name, port, ...parameters] = process.argv.slice(2);
+const place = parameters.find(one => one.startsWith('registry='));
 const notes = [];
 const quiet = { info() {}, debug() {}, warn: console.warn, error() {} };
-const registry = where && new ZookeeperRegistry({ logger: quiet, address: `${where.replace('registry=zookeeper://', '')}/dubbo` });
+const registry = place && new ZookeeperRegistry({ logger: quiet, address: `${place.replace('registry=zookeeper://', '')}/dubbo` });
 const server = new RpcServer({ registry, logger: quiet, port: +port, publishAddress: '127.0.0.1', autoServe: false, protocol, codecType: 'hessian2' });
 
 server.createContext = request => request; // `this` in the methods below
