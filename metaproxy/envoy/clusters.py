@@ -13,6 +13,7 @@ from metaproxy.envoy.balancing import balancer_of, zone_aware
 from metaproxy.envoy.cluster_types import endpoints_from
 from metaproxy.envoy.fields import Extension, Fields, shown_seconds, without_empty
 from metaproxy.envoy.health_checks import health_check_of
+from metaproxy.envoy.http2_options import options_of_http2
 from metaproxy.envoy.limits import breaker_of, outlier_of
 from metaproxy.envoy.own_sections import carried_cluster
 from metaproxy.envoy.report import Unusable
@@ -50,6 +51,7 @@ def _cluster(fields: Fields, context: Context) -> list[Plain]:
     section.update(without_empty({"tls": tls_of(fields, context)}))
     health = health_check_of(fields, "tls" in section)
     section.update(without_empty({"health_check": health}))
+    _older_protocol_options(fields, section)
     for extension in fields.extensions("typed_extension_protocol_options").values():
         _protocol_options(extension, section, context)
     _beside(fields)
@@ -93,6 +95,15 @@ def socket_of(extension: Extension, context: Context) -> Plain | None:
     if found is None:
         context.report.unusable(extension.path, UPSTREAM_SOCKETS.unknown(extension))
     return found[0](found[1], context)
+
+
+def _older_protocol_options(fields: Fields, section: Plain) -> None:
+    """HTTP's version, as older configurations say it, bootstraps of sidecars among them."""
+    if fields.message_at("http_protocol_options") is not None:
+        section["protocol"] = {"name": "http", "version": 1}
+    if (http2 := fields.message_at("http2_protocol_options")) is not None:
+        section["protocol"] = {"name": "http", "version": 2}
+        options_of_http2(http2, section)
 
 
 def _protocol_options(extension: Extension, section: Plain, context: Context) -> None:

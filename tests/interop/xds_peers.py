@@ -63,10 +63,13 @@ def routes(name: str, cluster: str) -> Resource:
 
 
 class GoControlPlane:
-    """go-control-plane's snapshot cache on a port; what it serves is in a file, which `serve` replaces."""
+    """
+    go-control-plane's snapshot cache on a port, or on `socket`; what it serves is in a file, which `serve` replaces.
+    """
 
-    def __init__(self, start: Start, folder: Path) -> None:
+    def __init__(self, start: Start, folder: Path, socket: Path | None = None) -> None:
         self.port = free_port()
+        self._socket = socket
         self._start = start
         self._file = folder / "resources.json"
         self._program: Program | None = None
@@ -77,8 +80,9 @@ class GoControlPlane:
         beside.rename(self._file)
 
     def run(self) -> None:
-        command = Command([PEERS / "bin" / "go-control-plane", str(self.port), self._file])
-        self._program = self._start(command, lambda: answers(self.port))
+        where, socket = self._socket or str(self.port), self._socket
+        command = Command([PEERS / "bin" / "go-control-plane", where, self._file])
+        self._program = self._start(command, socket.exists if socket else lambda: answers(self.port))
 
     def kill(self) -> None:
         assert self._program is not None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from envoy_messages import cluster, errors, warnings
 
-from metaproxy.envoy.message_types import url
 from metaproxy.envoy.report import Report
 from metaproxy.envoy.tables import Context
 
@@ -100,17 +99,10 @@ def test_a_cluster_without_a_name_is_malformed() -> None:
     assert errors(cluster(STATIC.replace("name: demo\ntype", "type"))) == ["cluster: name is missing"]
 
 
-def test_clusters_of_http_say_their_version() -> None:
-    options = f"""
-typed_extension_protocol_options:
-  envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
-    "@type": {url("envoy.extensions.upstreams.http.v3.HttpProtocolOptions")}
-    common_http_protocol_options: {{max_requests_per_connection: 7}}
-    explicit_http_config: {{http2_protocol_options: {{max_concurrent_streams: 1073741824}}}}
-"""
-    found = section(options)
-    assert found["protocol"] == {"name": "http", "version": 2}
-    assert found["connections"] == {"max_requests": 7}
+@pytest.mark.parametrize(("older", "version"), [("http_protocol_options: {}", 1), ("http2_protocol_options: {}", 2)])
+def test_the_version_of_http_as_older_configurations_say_it(older: str, version: int) -> None:
+    """A sidecar's bootstrap has it at the cluster of its agent."""
+    assert section(older)["protocol"] == {"name": "http", "version": version}
 
 
 def test_protocol_options_that_are_not_known_are_named() -> None:

@@ -1,30 +1,42 @@
-"""Options of HTTP/2 towards servers; test_envoy_clusters.py and test_envoy_cluster_types.py have the rest."""
+"""Protocol options of clusters; test_envoy_cluster_types.py has the types that are extensions."""
 
 from __future__ import annotations
 
-from envoy_messages import errors, message
+import pytest
+from envoy_messages import cluster, errors
 
-from metaproxy.envoy.extensions.upstreams import options_of_http2
-from metaproxy.envoy.fields import Fields
-from metaproxy.envoy.report import Report
+from metaproxy.envoy.message_types import url
 
-
-def test_what_limits_streams_is_named_and_what_does_not_is_read() -> None:
-    for text, wrong in (("max_concurrent_streams: 100", 1), ("max_concurrent_streams: 1073741824", 0), ("{}", 0)):
-        report = Report()
-        fields = Fields(message("envoy.config.core.v3.Http2ProtocolOptions", text), "h", report)
-        options_of_http2(fields, {})
-        fields.close()
-        assert len(errors(report)) == wrong
+STATIC = """
+name: demo
+type: STATIC
+connect_timeout: 1s
+load_assignment: {cluster_name: demo}
+"""
 
 
-def test_a_server_that_is_gone_is_noticed_by_tcp_with_a_warning() -> None:
-    report = Report()
-    text = "connection_keepalive: {interval: 30s, timeout: 5s}"
-    fields = Fields(message("envoy.config.core.v3.Http2ProtocolOptions", text), "h", report)
-    section: dict[str, object] = {}
-    options_of_http2(fields, section)
-    fields.close()
-    assert errors(report) == []
-    assert section == {"keepalive": {"idle": "30s", "interval": "5s", "count": 1}}
-    assert [one.path for one in report.warnings] == ["h.connection_keepalive"]
+@pytest.mark.parametrize(
+    ("which", "protocol"),
+    [
+        (
+            "explicit_http_config: {http2_protocol_options: {max_concurrent_streams: 1073741824}}",
+            {"name": "http", "version": 2},
+        ),
+        ("explicit_http_config: {http_protocol_options: {}}", {"name": "http", "version": 1}),
+        ("use_downstream_protocol_config: {}", None),
+        ("auto_config: {}", None),
+    ],
+)
+def test_clusters_of_http_say_their_version(which: str, protocol: object) -> None:
+    options = f"""
+typed_extension_protocol_options:
+  envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+    "@type": {url("envoy.extensions.upstreams.http.v3.HttpProtocolOptions")}
+    common_http_protocol_options: {{max_requests_per_connection: 7}}
+    {which}
+"""
+    outcome = cluster(STATIC + options)
+    assert errors(outcome) == []
+    found = outcome.sections[0]
+    assert found.get("protocol") == protocol
+    assert found["connections"] == {"max_requests": 7}

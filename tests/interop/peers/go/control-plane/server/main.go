@@ -1,7 +1,7 @@
-// A control plane on go-control-plane: ADS, and routes alone as Aeraki serves them, by the state of the world and
-// incremental. It reads resources, a JSON list of {"@type": ...}, from a file, and again whenever that was replaced.
+// A control plane on go-control-plane: ADS, routes alone as Aeraki serves them, and secrets alone as Istio's agent serves
+// them, by the state of the world and incremental. It reads resources, a JSON list of {"@type": ...}, from a file, and again whenever that was replaced.
 //
-//	go-control-plane PORT FILE
+//	go-control-plane PORT|SOCKET FILE
 //
 // It prints "ready", and a line of JSON for each request: what a client asks, acknowledges and refuses.
 package main
@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,8 +24,10 @@ import (
 	listener "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	route "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/thrift_proxy/v3"
+	tls "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	routeservice "github.com/envoyproxy/go-control-plane/envoy/service/route/v3"
+	secretservice "github.com/envoyproxy/go-control-plane/envoy/service/secret/v3"
 	"github.com/envoyproxy/go-control-plane/pkg/cache/types"
 	"github.com/envoyproxy/go-control-plane/pkg/cache/v3"
 	"github.com/envoyproxy/go-control-plane/pkg/resource/v3"
@@ -61,7 +64,8 @@ func read(file string) (map[resource.Type][]types.Resource, error) {
 			return nil, err
 		}
 		switch message.(type) {
-		case *cluster.Cluster, *endpoint.ClusterLoadAssignment, *listener.Listener, *route.RouteConfiguration:
+		case *cluster.Cluster, *endpoint.ClusterLoadAssignment, *listener.Listener, *route.RouteConfiguration,
+			*tls.Secret:
 			found[packed.TypeUrl] = append(found[packed.TypeUrl], message)
 		default:
 			return nil, fmt.Errorf("%s: not served here", packed.TypeUrl)
@@ -71,7 +75,7 @@ func read(file string) (map[resource.Type][]types.Resource, error) {
 }
 
 // watch puts the file's resources in force, and again when it was replaced.
-func watch(snapshots cache.SnapshotCache, file string, first func()) {
+func watch(caches []cache.SnapshotCache, file string, first func()) {
 	var seen time.Time
 	for version := 1; ; {
 		status, err := os.Stat(file)
@@ -81,8 +85,10 @@ func watch(snapshots cache.SnapshotCache, file string, first func()) {
 			if err == nil {
 				var snapshot *cache.Snapshot
 				snapshot, err = cache.NewSnapshot(fmt.Sprint(version), found)
-				if err == nil {
-					err = snapshots.SetSnapshot(context.Background(), everybody, snapshot)
+				for _, one := range caches {
+					if err == nil {
+						err = one.SetSnapshot(context.Background(), everybody, snapshot)
+					}
 				}
 			}
 			if err != nil {
@@ -107,6 +113,7 @@ func tell(kind string, names []string, version string, nonce string, refused str
 
 func main() {
 	snapshots := cache.NewSnapshotCache(true, oneSnapshot{}, nil)
+	secrets := cache.NewSnapshotCache(false, oneSnapshot{}, nil) // answers who asks for one of them alone, as the agent does
 	callbacks := server.CallbackFuncs{
 		StreamRequestFunc: func(_ int64, r *discovery.DiscoveryRequest) error {
 			tell(r.TypeUrl, r.ResourceNames, r.VersionInfo, r.ResponseNonce, r.ErrorDetail.GetMessage())
@@ -121,11 +128,16 @@ func main() {
 	served := grpc.NewServer()
 	discovery.RegisterAggregatedDiscoveryServiceServer(served, xds)
 	routeservice.RegisterRouteDiscoveryServiceServer(served, xds)
-	port, err := net.Listen("tcp", "127.0.0.1:"+os.Args[1])
+	secretservice.RegisterSecretDiscoveryServiceServer(served, server.NewServer(context.Background(), secrets, callbacks))
+	network, address := "tcp", "127.0.0.1:"+os.Args[1]
+	if strings.HasPrefix(os.Args[1], "/") {
+		network, address = "unix", os.Args[1]
+	}
+	port, err := net.Listen(network, address)
 	if err != nil {
 		panic(err)
 	}
 	var once sync.Once
-	go watch(snapshots, os.Args[2], func() { once.Do(func() { fmt.Println("ready") }) })
+	go watch([]cache.SnapshotCache{snapshots, secrets}, os.Args[2], func() { once.Do(func() { fmt.Println("ready") }) })
 	panic(served.Serve(port))
 }
