@@ -60,7 +60,9 @@ def clean(text: str) -> str:
 
 
 def metadata_of(found: object) -> dict[str, str]:
-    """The texts, numbers and flags of a mapping, as many as are allowed; a flag is `true` or `false`."""
+    """
+    The texts, numbers and flags of a mapping whose keys are names, as many as are allowed; a flag is `true` or `false`.
+    """
     if not isinstance(found, Mapping):
         return {}
     kept: dict[str, str] = {}
@@ -70,7 +72,7 @@ def metadata_of(found: object) -> dict[str, str]:
         if not isinstance(value, (str, int, float)) or not isinstance(key, str):
             continue
         text = clean(str(value))
-        if 0 < len(key) <= MAX_KEY and key.isprintable() and len(text) <= MAX_VALUE:
+        if 0 < len(key) <= MAX_KEY and key.isprintable() and key == key.strip() and len(text) <= MAX_VALUE:
             kept[key] = text
             if len(kept) == MAX_KEYS:
                 break

@@ -59,6 +59,7 @@ def test_bytes_are_an_endpoint_or_refused(data: bytes) -> None:
 
 @given(OBJECTS, OBJECTS, VALUES)
 @example({}, {}, [{"Status": []}])
+@example({}, {"Meta": {" ": False}}, None)
 def test_an_instance_of_consul_is_an_endpoint_or_refused(
     node: Mapping[str, object], service: Mapping[str, object], checks: object
 ) -> None:
