@@ -88,7 +88,9 @@ class ClientTls(Section):
     )
     verify: bool = option(Flag(), "Check the servers' certificates; without it anybody can be the server.", True)
     verify_name: bool = option(
-        Flag(), "Check as well that the certificate names the server; else whoever `ca` signed is taken for it.", True
+        Flag(),
+        "Check as well that the certificate names the server; else any certificate signed by `ca` is accepted.",
+        True,
     )
     min_version: str = option(Choice("1.2", "1.3"), "Of TLS.", "1.2")
     ciphers: str = option(Text(empty=True), "Of TLS 1.2, in OpenSSL's words.", "", "those of Python")
