@@ -193,7 +193,7 @@ def test_no_codec_is_known_by_name(name: str) -> None:
         assert named == set(), path
 
 
-SHARED = ("framing", "protobuf_wire", "sent_pairs", "shapes", "stream_flow")
+SHARED = ("framing", "protobuf_wire", "scram", "sent_pairs", "shapes", "stream_flow")
 """Modules of the codecs' room that belong to no protocol."""
 
 BUILT_ON = {"grpc": "http"}
