@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from pathlib import Path
 from weakref import ref
@@ -234,13 +234,14 @@ def _read(tree: _Tree, text: str | bytes, runtime: Mapping[str, Scalar] | None) 
     return root
 
 
-def load_documents(text: str | bytes, filename: str) -> tuple[list[Node], list[Problem]]:
+def load_documents(text: str | bytes, filename: str, above: int = 0) -> tuple[list[Node], list[Problem]]:
     """
     The trees of all documents of a text, `---` between them, and what is wrong with it as YAML; a document without
     content is left out. Texts stand as they are: `${...}` is no variable. Where the text can't be read any further,
-    the documents before are there. Raises nothing, whatever the text.
+    the documents before are there. above: lines of the file that stand above the text. Raises nothing, whatever the
+    text.
     """
-    tree = _Tree(filename, None)
+    tree = _Tree(filename, None, above=above)
     roots: list[Node] = []
     try:
         decoded = _decoded(text)
@@ -248,11 +249,12 @@ def load_documents(text: str | bytes, filename: str) -> tuple[list[Node], list[P
         for root in tree.documents(decoded):
             roots.append(root)
     except _Unreadable as error:
-        tree.problems.append(Problem(filename, error.line, error.column, "", str(error)))
+        tree.problems.append(Problem(filename, above + error.line, error.column, "", str(error)))
     except yaml.MarkedYAMLError as error:
-        tree.problems.append(_syntax(filename, error, ""))
+        problem = _syntax(filename, error, "")
+        tree.problems.append(replace(problem, line=above + problem.line))
     except yaml.YAMLError as error:
-        tree.problems.append(Problem(filename, 1, 1, "", str(error)))
+        tree.problems.append(Problem(filename, above + 1, 1, "", str(error)))
     return roots, tree.problems
 
 
@@ -319,12 +321,13 @@ _Hang = tuple[Node, str | int, int, int]
 class _Tree:
     """
     Makes nodes of the parser's events. environ: None where texts have no variables; last_counts: of a key that is given
-    twice the last one counts, with a warning.
+    twice the last one counts, with a warning; above: lines of the file that stand above the text.
     """
 
     file: str
     environ: Mapping[str, str] | None
     last_counts: bool = False
+    above: int = 0
     warnings: list[Problem] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     anchors: dict[str, Node | None] = field(default_factory=dict)  # None: its end was not reached yet
@@ -354,6 +357,11 @@ class _Tree:
             if root.value is not None:
                 yield root
 
+    def place(self, event: yaml.Event) -> tuple[int, int]:
+        """Return where in the file an event begins."""
+        line, column = _place(event)
+        return self.above + line, column
+
     def unreadable(self, event: yaml.Event, text: str) -> _Unreadable:
         return _Unreadable(text, *_place(event))
 
@@ -376,7 +384,7 @@ class _Tree:
         if isinstance(event, yaml.AliasEvent):
             return self.alias(event, depth, hang)
         self.count(event, depth)
-        node = Node(None, *_place(event))
+        node = Node(None, *self.place(event))
         if hang is not None:
             node.hang(*hang)
         anchor = event.anchor if isinstance(event, yaml.NodeEvent) else None
@@ -463,17 +471,17 @@ class _Tree:
             if isinstance(event, yaml.MappingEndEvent):
                 break
             key, plain = self.key(event)
-            child = self.node(next(self.events), depth + 1, (node, key, *_place(event)))
+            child = self.node(next(self.events), depth + 1, (node, key, *self.place(event)))
             if plain and key == "<<":
                 merged += child.value if isinstance(child.value, list) else [child]
             elif key in entries:
                 first = entries[key]
-                place = Node(None, *_place(event)).hang(node, key)
+                place = Node(None, *self.place(event)).hang(node, key)
                 said = f"the key {key!r} is there already, in line {first.key_line}"
                 if not self.last_counts:
                     self.problem(place, said)
                     continue
-                self.warnings.append(Problem(self.file, *_place(event), place.path, f"{said}; the last one counts"))
+                self.warnings.append(Problem(self.file, *self.place(event), place.path, f"{said}; the last one counts"))
                 entries[key] = child
             else:
                 entries[key] = child
@@ -496,7 +504,7 @@ class _Tree:
         if isinstance(event, yaml.ScalarEvent):
             self.count(event, 0)
             if event.anchor is not None:
-                self.anchors[event.anchor] = Node(event.value, *_place(event), text=event.value)
+                self.anchors[event.anchor] = Node(event.value, *self.place(event), text=event.value)
             return event.value, event.implicit[0]
         if isinstance(event, yaml.AliasEvent):
             node = self.alias(event, 0, None)

@@ -7,7 +7,7 @@ Lives here: `route_configuration`, `matchers`. Does not: routes of native protoc
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from google.protobuf.message import Message
 
@@ -16,6 +16,7 @@ from metaproxy.mesh.generator.index import View
 from metaproxy.mesh.generator.messages import Json, message, without_nothing
 from metaproxy.mesh.generator.policy import policy_of, rule_for
 from metaproxy.mesh.generator.services import ServiceModel, service_at
+from metaproxy.mesh.objects.destination_rule import DestinationRule
 from metaproxy.mesh.objects.meta_router import Destination, Match, MetaRoute, MetaRouter, Mutation, RouteDestination
 from metaproxy.mesh.objects.reading import Object
 from metaproxy.mesh.objects.values import StringMatch
@@ -32,13 +33,31 @@ def route_name(host: str, port: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Routing:
-    """For what routes are made. router: what says them, None for a service without a MetaRouter."""
+    """
+    For what routes are made. router: what says them, None for a service without a MetaRouter; services, rules: what was
+    found so far, by host, as many routes lead to few hosts.
+    """
 
     view: View
     namespace: str
     service: ServiceModel
     port: int
     router: tuple[Object, MetaRouter] | None
+    services: dict[str, ServiceModel | None] = field(default_factory=dict)
+    rules: dict[str, DestinationRule | None] = field(default_factory=dict)
+
+    def service_of(self, host: str) -> ServiceModel | None:
+        """Return the service of a destination's host."""
+        if host not in self.services:
+            self.services[host] = service_at(self.view, host, self.namespace)
+        return self.services[host]
+
+    def rule_of(self, service: ServiceModel) -> DestinationRule | None:
+        """Return the rule of a destination's service."""
+        if service.host not in self.rules:
+            rule = rule_for(self.view, service.host, service.namespace, self.namespace)
+            self.rules[service.host] = rule[1] if rule is not None else None
+        return self.rules[service.host]
 
     def note(self, text: str) -> None:
         """Say something of the MetaRouter."""
@@ -93,7 +112,7 @@ def destinations(routing: Routing, place: str, route: Iterable[RouteDestination]
 def cluster_of(routing: Routing, place: str, destination: Destination) -> str:
     """Return the cluster of a destination. One that is not there is noted at the MetaRouter."""
     port = destination.port.number if destination.port is not None else routing.port
-    service = service_at(routing.view, destination.host, routing.namespace)
+    service = routing.service_of(destination.host)
     if service is None:
         routing.note(f"{place}: no ServiceEntry or Service has the host {destination.host}")
     elif port not in [one.number for one in service.ports]:
@@ -105,8 +124,8 @@ def cluster_of(routing: Routing, place: str, destination: Destination) -> str:
 
 
 def _check_subset(routing: Routing, place: str, destination: Destination, service: ServiceModel) -> None:
-    rule = rule_for(routing.view, service.host, service.namespace, routing.namespace)
-    known = {one.name: one for one in rule[1].subsets} if rule is not None else {}
+    rule = routing.rule_of(service)
+    known = {one.name: one for one in rule.subsets} if rule is not None else {}
     subset = known.get(destination.subset)
     if subset is None:
         hint = did_you_mean(destination.subset, known, f"there is {', '.join(known)}" if known else "")
@@ -120,12 +139,11 @@ def hash_policies(routing: Routing, where: Iterable[Destination]) -> Json:
     """Return the attributes whose values decide which server of a destination a request goes to."""
     keys: dict[str, None] = {}
     for one in where:
-        service = service_at(routing.view, one.host, routing.namespace)
+        service = routing.service_of(one.host)
         if service is None:
             continue
-        rule = rule_for(routing.view, one.host, service.namespace, routing.namespace)
         port = one.port.number if one.port is not None else routing.port
-        key = policy_of(rule[1] if rule is not None else None, one.subset, port).hash_key
+        key = policy_of(routing.rule_of(service), one.subset, port).hash_key
         if key is not None:
             keys[key] = None
     return {"hashPolicy": [{"header": {"headerName": key}} for key in keys]} if keys else {}

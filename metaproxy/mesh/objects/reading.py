@@ -85,9 +85,12 @@ _METADATA = Struct(Metadata)
 _API = ("apiVersion", "kind", "metadata", "spec", "status")
 
 
-def read_text(text: str | bytes, file: str) -> Iterator[Document]:
-    """Read the objects of a file, documents and lists of them. Raises nothing, whatever the text."""
-    roots, problems = load_documents(text, file)
+def read_text(text: str | bytes, file: str, above: int = 0) -> Iterator[Document]:
+    """
+    Read the objects of a file, documents and lists of them. above: lines of the file that stand above the text. Raises
+    nothing, whatever the text.
+    """
+    roots, problems = load_documents(text, file, above)
     count = 0
     for root in roots:
         for node in _items(root):

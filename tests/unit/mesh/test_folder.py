@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from mesh_objects import written
 
+from metaproxy.mesh import folder_events
 from metaproxy.mesh.folder import Folder
 from metaproxy.mesh.generator.generator import Generator
 from metaproxy.mesh.store import State, Store
@@ -21,6 +24,14 @@ def made(path: Path) -> tuple[Folder, Store]:
 
 def names(store: Store) -> list[str]:
     return sorted(one.key.name for one in store.status() if one.key is not None)
+
+
+@pytest.fixture(autouse=True, params=["told by the kernel", "looked for"])
+def _how(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """All holds with and without word of the kernel."""
+    if request.param == "looked for":
+        monkeypatch.setattr(folder_events, "LOCAL", frozenset())
+    yield
 
 
 def test_all_files_of_objects_are_read_also_within_folders(tmp_path: Path) -> None:
