@@ -224,11 +224,12 @@ class Message:
     its head reports failure. retry_after: is there only if a codec set it, on a server's answer that reports failure:
     so many seconds pass before another try, where there is one; below 0: there must be none. oneway: is there only if a
     codec set it, on a client's STREAM_OPEN: no answer ever comes, so that the exchange is complete when the request's
-    end was handed to the connection.
+    end was handed to the connection. logoff: is there only if a codec set it, on a server's DRAIN: the whole server
+    leaves, not only this connection, so that others get what is new.
     """
 
     __slots__ = (
-        "answer", "duplex", "failed", "frame", "hold", "id", "kind", "metadata", "more", "oneway", "profile",
+        "answer", "duplex", "failed", "frame", "hold", "id", "kind", "logoff", "metadata", "more", "oneway", "profile",
         "refused", "retry_after", "unclear",
     )  # fmt: skip
     refused: Callable[[Message, str], bytes]
@@ -237,6 +238,7 @@ class Message:
     failed: bool
     retry_after: float
     oneway: bool
+    logoff: bool
 
     def __init__(
         self,
@@ -346,7 +348,7 @@ class Message:
     __hash__ = None  # type: ignore[assignment]
 
 
-_SELDOM = ("refused", "unclear", "duplex", "failed", "oneway", "retry_after")
+_SELDOM = ("refused", "unclear", "duplex", "failed", "oneway", "retry_after", "logoff")
 """Attributes of a message that only some codecs set."""
 
 

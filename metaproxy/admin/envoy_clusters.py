@@ -92,13 +92,13 @@ def _flags(endpoint: Endpoint) -> str:
     words = {
         "/failed_active_hc": not endpoint.healthy,
         "/failed_outlier_check": endpoint.ejected,
-        "/eds_status_draining": endpoint.drained,
+        "/eds_status_draining": endpoint.drained or endpoint.logged_off,
     }
     return "".join(word for word, holds in words.items() if holds) or "healthy"
 
 
 def _health(endpoint: Endpoint) -> Json:
-    flags: Json = {"eds_health_status": "DRAINING" if endpoint.drained else "HEALTHY"}
+    flags: Json = {"eds_health_status": "DRAINING" if endpoint.drained or endpoint.logged_off else "HEALTHY"}
     if not endpoint.healthy:
         flags["failed_active_health_check"] = True
     if endpoint.ejected:

@@ -277,4 +277,6 @@ def _why_not(endpoint: Endpoint, fits: bool) -> str:
         return "drained"
     if endpoint.ejected:
         return "ejected"
+    if endpoint.logged_off:
+        return "logged off"
     return "others come first" if endpoint.healthy else "unhealthy"

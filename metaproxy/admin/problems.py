@@ -140,7 +140,7 @@ def _endpoints_out(name: str, cluster: Cluster, place: dict[str, str]) -> Iterat
         yield _problem(WARN, "empty", f"Cluster {name} has no endpoint", **place)
     elif out:
         whole = len(cluster.endpoints)
-        level = BAD if len(out) == whole else NOTE if all(one.drained for one in out) else WARN
+        level = BAD if len(out) == whole else NOTE if all(one.drained or one.logged_off for one in out) else WARN
         which = _listed(f"{one.address} {endpoint_state(one)}" for one in out)
         addresses = [one.address for one in out]
         what = f"Cluster {name}: {len(out)} of {plural(whole, 'endpoint')} out"

@@ -100,6 +100,7 @@ def _endpoint(view: View, endpoint: ClusterEndpoint, seconds: float) -> Json:
         "checked": endpoint.checked,
         "ejected": endpoint.ejected,
         "drained": endpoint.drained,
+        "logged_off": endpoint.logged_off,
         "starting": endpoint.started is not None,
         "active": endpoint.active,
         "counts": counts(found),

@@ -108,11 +108,13 @@ def failed(outcomes: Mapping[str, int]) -> int:
 
 
 def endpoint_state(endpoint: Endpoint) -> str:
-    """One word for it: healthy, unhealthy, ejected, drained, or draining while something is under way on it."""
+    """Its state: healthy, unhealthy, ejected, logged off, drained, or draining while something is under way on it."""
     if endpoint.drained:
         return "draining" if endpoint.active else "drained"
     if endpoint.ejected:
         return "ejected"
+    if endpoint.logged_off:
+        return "logged off"
     return "healthy" if endpoint.healthy else "unhealthy"
 
 

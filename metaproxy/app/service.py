@@ -365,7 +365,7 @@ class ProxyService(Service):
                 for listener in (*self.listeners.values(), *self.leaving):
                     listener.forget_closed()
             for cluster in self.snapshot.clusters.values() if self.snapshot is not None else ():
-                cluster.forget()
+                cluster.sweep(now)
 
     def _holders(self) -> Iterator[Holder]:
         """Yield the connections with what they hold: an upstream one costs all who share it, so it goes last."""

@@ -9,14 +9,14 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from math import inf
-from typing import NamedTuple, Protocol, cast
+from typing import Protocol, cast
 
 from twisted.logger import Logger
 
 from metaproxy.balancers.hashing import hash_values
 from metaproxy.cluster.breaker import Breaker
 from metaproxy.cluster.endpoint import Endpoint
-from metaproxy.cluster.levels import Levels
+from metaproxy.cluster.levels import Balanced, Levels
 from metaproxy.cluster.plan import Level, Settings, plan
 from metaproxy.cluster.roles import Network, RequestQueue, UpstreamTls
 from metaproxy.cluster.slow_start import SlowStart
@@ -30,6 +30,12 @@ log = Logger()
 
 MAX_LINES = 20
 """Log lines about its endpoints in a minute: a hundred that go up and down would write thousands."""
+
+LOGOFF = 10.0
+"""
+Seconds for which a server that said that it leaves is passed over: by then it has ended, or is there again. Ten, as
+Dubbo's servers wait so long for what is under way on them.
+"""
 
 NO_FACTS: Mapping[str, str] = {}
 """Of a request that came over no connection."""
@@ -236,6 +242,15 @@ class Cluster:
         if self.leaving:
             self.leaving = [endpoint for endpoint in self.leaving if endpoint.in_use]
 
+    def sweep(self, now: float) -> None:
+        """Called from time to time; now: seconds of the clock."""
+        self.forget()
+        back = [endpoint for endpoint in self.endpoints if 0 < endpoint.logged_off_until <= now]
+        for endpoint in back:
+            endpoint.logged_off_until = 0.0
+        if back:
+            self.refresh()
+
     def refresh(self) -> None:
         """Plans from what is known of the endpoints now; balancers whose members are the same go on."""
         self._weigh()
@@ -290,6 +305,16 @@ class Cluster:
             return Balanced(levels, Levels([level.share for level in levels], balancers))
         return Balanced(levels, balancers[0] if balancers else None)
 
+    def log_off(self, endpoint: Endpoint, now: float) -> None:
+        """
+        Its server said that it leaves: the others get what is new, while there are any. Where it waits for its clients
+        it closes new connections at once, with what was sent on them.
+        """
+        before, endpoint.logged_off_until = endpoint.logged_off_until, now + LOGOFF
+        if not before:
+            self.tell(f"{endpoint.address} says that it leaves")
+            self.refresh()
+
     # -- what an operator says
 
     def drain(self, endpoint: Endpoint) -> None:
@@ -305,12 +330,16 @@ class Cluster:
         self.refresh()
 
     def restore(self, endpoint: Endpoint) -> None:
-        """Takes back what `drain`, `eject` or an outlier detection decided. Health checks keep their verdict."""
+        """
+        Takes back what `drain`, `eject`, an outlier detection or the server itself decided. Health checks keep their
+        verdict.
+        """
         if not endpoint.usable and self.slow_start is not None:
             self.slow_start.begin(endpoint)
         endpoint.drained = False
         endpoint.ejected_until = 0.0
         endpoint.ejections = 0
+        endpoint.logged_off_until = 0.0
         self._changed()
         if endpoint.pool is not None:
             endpoint.pool.resume()
@@ -365,17 +394,3 @@ class Cluster:
             found = self._by_subset[wanted] = self._rebalanced(found or Balanced((), None), members)
             self._stale.discard(wanted)
         return found.balancer
-
-
-class Balanced(NamedTuple):
-    """A plan and the balancer that follows it, None when there is no endpoint to pick."""
-
-    levels: tuple[Level, ...]
-    balancer: ILoadBalancer | None
-
-    def parts(self) -> dict[tuple[tuple[Endpoint, int], ...], ILoadBalancer]:
-        """The balancer of each level, by its members."""
-        if self.balancer is None:
-            return {}
-        parts = self.balancer.balancers if isinstance(self.balancer, Levels) else [self.balancer]
-        return {level.members: part for level, part in zip(self.levels, parts, strict=True)}

@@ -25,8 +25,10 @@ class Endpoint:
 
     checked: whether a health check has decided about it; healthy: what it decided. drained: an operator takes it out of
     service. ejected_until: seconds of the reactor's clock, 0 for not ejected, inf for until an operator restores it;
-    ejections: how often, which goes down again in good times. started: when it joined or became healthy, seconds of
-    the clock, while it starts slowly, else None. monitor: what hears of its failures, or None.
+    ejections: how often, which goes down again in good times. logged_off_until: seconds of the clock, 0 unless its
+    server said that it leaves: until then it gets requests only while no other is usable. started: when it joined or
+    became healthy, seconds of the clock, while it starts slowly, else None. monitor: what hears of its failures, or
+    None.
     """
 
     __slots__ = (
@@ -39,6 +41,7 @@ class Endpoint:
         "ejected_until",
         "ejections",
         "healthy",
+        "logged_off_until",
         "metadata",
         "monitor",
         "pool",
@@ -69,6 +72,7 @@ class Endpoint:
         self.drained = False
         self.ejected_until = 0.0
         self.ejections = 0
+        self.logged_off_until = 0.0
         self.started: float | None = None
         self.monitor: FailureMonitor | None = None
 
@@ -77,6 +81,10 @@ class Endpoint:
     @property
     def ejected(self) -> bool:
         return self.ejected_until > 0
+
+    @property
+    def logged_off(self) -> bool:
+        return self.logged_off_until > 0
 
     @property
     def usable(self) -> bool:
@@ -94,6 +102,7 @@ class Endpoint:
         """Take over what is known of `other`, which a new configuration of the cluster replaces by this one."""
         self.checked, self.healthy, self.drained = other.checked, other.healthy, other.drained
         self.ejected_until, self.ejections, self.started = other.ejected_until, other.ejections, other.started
+        self.logged_off_until = other.logged_off_until
 
     def configured(self) -> tuple[object, ...]:
         """Equal while nothing that `take` may change has changed."""

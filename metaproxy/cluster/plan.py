@@ -39,8 +39,11 @@ class Level(NamedTuple):
 
 
 def plan(endpoints: Sequence[Endpoint], settings: Settings) -> tuple[Level, ...]:
-    """Levels whose shares add up to 1; none when no endpoint may be used. Drained endpoints are in none of them."""
-    groups = _groups(endpoint for endpoint in endpoints if not endpoint.drained)
+    """
+    Levels whose shares add up to 1; none when no endpoint may be used. Drained endpoints are in none of them; nor are
+    those that log off, while any other is usable.
+    """
+    groups = _groups(_in_service(endpoints))
     usable = [sum(endpoint.usable for endpoint in group) for group in groups]
     health = [
         min(1.0, OVERPROVISIONING * able / len(group)) if able else 0.0
@@ -80,6 +83,12 @@ def spread(health: Sequence[float]) -> list[float]:
         shares.append(share if share > 1e-9 else 0.0)
         left -= share
     return shares
+
+
+def _in_service(endpoints: Iterable[Endpoint]) -> list[Endpoint]:
+    found = [endpoint for endpoint in endpoints if not endpoint.drained]
+    staying = [endpoint for endpoint in found if not endpoint.logged_off]
+    return staying if any(endpoint.usable for endpoint in staying) else found
 
 
 def _groups(endpoints: Iterable[Endpoint]) -> list[list[Endpoint]]:

@@ -403,6 +403,8 @@ class Upstream(ServerConnection):
             if message.answer is not None:
                 raise TypeError("a server's message has an `answer`; have the session `say` what answers a heartbeat")
         elif message.kind == Kind.DRAIN:
+            if getattr(message, "logoff", False):
+                self.pool.cluster.log_off(self.endpoint, self._turn.now)
             self.retire()
         elif message.kind == Kind.SKIPPED or message.kind == Kind.SILENCE:
             self._unanswered(message)

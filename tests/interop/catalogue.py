@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +133,13 @@ def dubbo_server(peer: str, name: str, port: int, *parameters: str) -> Command:
     if peer == "npm":
         return node_command("dubbo/npm_server.js", name, str(port), *parameters)
     return python_command("dubbo/py_server.py", "dubbo-py", name, str(port))
+
+
+def patient(command: Command, milliseconds: int = 4000) -> Command:
+    """A Java provider of Dubbo that waits so long for its clients when it ends: others hurry, or tests take long."""
+    hurried, waiting = (f"-Ddubbo.service.shutdown.wait={time}" for time in (100, milliseconds))
+    words = [waiting if word == hurried else word for word in command.argv]
+    return replace(command, argv=words)
 
 
 def dubbo_client(peer: str) -> Command:

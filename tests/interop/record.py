@@ -139,9 +139,8 @@ def dubbo_events() -> None:
 
 def dubbo_event(serialization: str) -> Iterator[dict[str, Any]]:
     port = free_port()
-    beating = catalogue.dubbo_server("java", "alpha", port, "heartbeat=1000")
     # Once it is asked to end it answers what it has begun.
-    beating.argv[:] = [str(each).replace("shutdown.wait=100", "shutdown.wait=5000") for each in beating.argv]
+    beating = catalogue.patient(catalogue.dubbo_server("java", "alpha", port, "heartbeat=1000"))
     with client_of(catalogue.dubbo_client("java")) as jobs, server_of(beating) as server:
         calls = [{"method": "sayHello", "args": ["bob"]}, {"method": "slow", "args": [2500]}]
         options = {"serialization": serialization, "parameters": {"heartbeat": "1000"}}

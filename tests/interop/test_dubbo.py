@@ -2,7 +2,7 @@
 Real Dubbo peers with metaproxy between them.
 
 Lives here: every consumer by every provider through routes, mutations, errors, one-way calls, heartbeats, a dying
-provider. Does not: the peers alone (test_peers.py), the codec's bytes (tests/unit/codecs).
+provider, one that leaves. Does not: the peers alone (test_peers.py), the codec's bytes (tests/unit/codecs).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import pytest
 from catalogue import Clients, Start
 from proxied import Proxy, cluster, listener
 from running import Jobs, eventually, free_port
+from steady import Steady
 
 peer = pytest.mark.peer
 SERVICE = "org.example.HelloService"
@@ -250,3 +251,32 @@ def test_a_provider_killed_in_the_middle_fails_its_own_calls_only(
     outcomes = between.outcomes()
     assert set(outcomes) == {"ok", "reset", "connect"}
     assert outcomes["reset"] == 1
+
+
+@peer("java", "npm")
+def test_a_provider_that_leaves_gets_no_call_any_more_although_it_is_still_among_the_endpoints(
+    clients: Clients, start_here: Start, proxy: Callable[..., Proxy]
+) -> None:
+    leaves, stays, port = free_port(), free_port(), free_port()
+    leaving = start_here(catalogue.patient(catalogue.dubbo_server("java", "alpha", leaves)))
+    start_here(catalogue.dubbo_server("npm", "beta", stays))
+    between = proxy(
+        {
+            "listeners": [
+                listener("in", port, "dubbo", [{"cluster": "both", "retry": {"attempts": 2, "on": ["connect"]}}])
+            ],
+            "clusters": [cluster("both", leaves, stays)],
+        }
+    )
+    jobs = client(clients, "npm")
+
+    def names() -> frozenset[str]:
+        """Who answers, in ten calls; fails when one fails."""
+        return frozenset(each["value"] for each in jobs.run(port=port, calls=[{"method": "whoami"}] * 10))
+
+    with Steady(names) as calls:
+        calls.until(frozenset({"alpha", "beta"}))
+        leaving.stop()
+        calls.until(frozenset({"beta"}))
+        calls.more()
+    assert set(between.outcomes()) == {"ok"}

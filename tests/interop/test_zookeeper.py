@@ -65,7 +65,7 @@ def zookeeper(start_here: Start, tmp_path: Path) -> Iterator[ZooKeeper]:
 def provider(start: Start, kind: str, name: str, zookeeper: ZooKeeper) -> Program:
     port = free_port()
     where = f"registry=zookeeper://127.0.0.1:{zookeeper.port}"
-    return start(catalogue.dubbo_server(kind, name, port, where, "dubbo.tag=gray"), None)
+    return start(catalogue.patient(catalogue.dubbo_server(kind, name, port, where, "dubbo.tag=gray")), None)
 
 
 def endpoints(proxy: Proxy, name: str) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ import { html, useState } from "./htm-preact.js";
 import { endpointState, matches, ms, percent, rate, usable } from "./figures.js";
 import { Action, Badge, Empty, Find, Section, Usually, useSome } from "./parts.js";
 
-const KIND = { healthy: "good", draining: "note", drained: "note", ejected: "warn" };
+const KIND = { healthy: "good", draining: "note", drained: "note", "logged off": "note", ejected: "warn" };
 
 export function Clusters({ clusters, counters, seconds, again }) {
   const [text, setText] = useState("");

@@ -145,7 +145,8 @@ export const matches = (text, ...words) => !text || words.some((word) => String(
 
 export function endpointState(endpoint) {
   if (endpoint.drained) return endpoint.active ? "draining" : "drained";
-  return endpoint.ejected ? "ejected" : endpoint.health;
+  if (endpoint.ejected) return "ejected";
+  return endpoint.logged_off ? "logged off" : endpoint.health;
 }
 
 export const usable = (endpoint) => endpointState(endpoint) === "healthy";

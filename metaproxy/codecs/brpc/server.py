@@ -145,7 +145,9 @@ class ServerSession(BrpcSession):
             self._shape = Shape(kind, frame, HEAD, place[2], place[3], end, read_result)
         messages.append(Message(kind, frame, id, None, read_result))
         if code == LOGOFF:
-            messages.append(Message(Kind.DRAIN, b""))
+            leaving = Message(Kind.DRAIN, b"")
+            leaving.logoff = True
+            messages.append(leaving)
         self._answered(id, messages)
 
     def _accepted(self, stream: Stream, frame: bytes, found: list[Field], code: int) -> bool:

@@ -147,7 +147,9 @@ class DubboSession(Session):
         """
         text = _event_text(frame, flags & SERIALIZATION)
         if text == READ_ONLY and flags & REQUEST and not self._client:
-            return Message(Kind.DRAIN, frame, id)
+            leaving = Message(Kind.DRAIN, frame, id)
+            leaving.logoff = True
+            return leaving
         answer = b""
         if flags & _CALL == _CALL and not text:
             answer = HEADER.pack(MAGIC, EVENT | flags & SERIALIZATION, OK, id, len(frame) - HEAD) + frame[HEAD:]

@@ -37,6 +37,25 @@ def test_a_drained_endpoint_gets_nothing_and_its_connections_go_until_it_is_rest
     assert picked(one) == {"Endpoint(a:1)", "Endpoint(b:1)"} and not pool.retired
 
 
+def test_an_endpoint_that_logs_off_is_passed_over_for_ten_seconds() -> None:
+    one = cluster(*made("a:1", "b:1"))
+    first, second = one.endpoints
+    pool = with_pool(first)
+    one.log_off(first, 100.0)
+    one.sweep(109.9)
+    assert picked(one) == {"Endpoint(b:1)"} and not pool.retired and first.logged_off
+    one.log_off(first, 105.0)
+    one.sweep(110.0)
+    assert picked(one) == {"Endpoint(b:1)"}, "it said so again"
+    one.sweep(115.0)
+    assert picked(one) == {"Endpoint(a:1)", "Endpoint(b:1)"} and not first.logged_off
+    one.log_off(first, 200.0)
+    one.log_off(second, 200.0)
+    assert picked(one) == {"Endpoint(a:1)", "Endpoint(b:1)"}, "nobody else is there"
+    one.restore(first)
+    assert picked(one) == {"Endpoint(a:1)"}
+
+
 def test_the_last_endpoint_can_be_drained_but_not_ejected() -> None:
     one = cluster(*made("a:1"))
     one.eject(one.endpoints[0])

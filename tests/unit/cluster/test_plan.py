@@ -77,6 +77,23 @@ def test_there_is_no_panic_while_other_priorities_can_take_it_all() -> None:
     assert members(group(0, 4, 1), group(1, 2, 2), settings=Settings(50)) == {"p0:0", "p1:0", "p1:1"}
 
 
+def test_an_endpoint_that_logs_off_gets_nothing_while_another_is_usable() -> None:
+    first, second = group(0, 2, 2), group(1, 1, 1)
+    first[0].logged_off_until = 10.0
+    assert members(first, second) == {"p0:1"}
+    first[1].logged_off_until = 10.0
+    assert members(first, second) == {"p1:0"}
+    second[0].healthy = False
+    assert members(first, second) == {"p0:0", "p0:1"}, "better than none"
+
+
+def test_endpoints_that_all_log_off_are_used() -> None:
+    endpoints = group(0, 2, 2)
+    for endpoint in endpoints:
+        endpoint.logged_off_until = 10.0
+    assert members(endpoints) == {"p0:0", "p0:1"}
+
+
 def test_only_a_priority_below_the_threshold_panics() -> None:
     found = members(group(0, 10, 1), group(1, 10, 6), settings=Settings(50))
     assert found == {f"p0:{number}" for number in range(10)} | {f"p1:{number}" for number in range(6)}

@@ -158,6 +158,7 @@ def test_an_answer_of_logoff_says_that_its_server_takes_no_more() -> None:
         (Kind.ERROR, 7),
         (Kind.DRAIN, 0),
     ]
+    assert messages(logoff(7), Side.SERVER)[1].logoff
 
 
 # -- metadata

@@ -221,6 +221,10 @@ def test_a_client_is_told_to_send_nothing_new_in_the_serialization_that_it_spoke
     assert answer(session.drain()).kind is Kind.DRAIN
 
 
+def test_a_server_that_is_read_only_leaves_and_not_its_connection_only() -> None:
+    assert answer(READ_ONLY).logoff
+
+
 def test_a_server_is_not_told_that_a_client_drains() -> None:
     assert Dubbo().session(Side.SERVER, MAX).drain() == b""
 

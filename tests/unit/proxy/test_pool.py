@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from harness import LineCodec, Quill, Stage, answer, call
 
 from metaproxy.cluster.breaker import Breaker
@@ -124,6 +125,38 @@ def test_a_server_that_drains_gets_no_new_request_b28() -> None:
     assert new.take() == call(1)
     stage.say(old, answer(1))
     assert client.take() == answer(1) and old.closed
+
+
+class LoggingOff(Quill):
+    """Quill whose answer 98 says that its server leaves, and 99 that one connection does."""
+
+    def parse(self, frame: bytes) -> Any:
+        message = super().parse(frame)
+        if message.id in (98, 99):
+            message.kind = type(message.kind).DRAIN
+            if message.id == 98:
+                message.logoff = True
+        return message
+
+
+@pytest.mark.parametrize(("word", "connections"), [(98, 2), (99, 3)])
+def test_no_new_connection_is_opened_to_a_server_that_says_that_it_leaves_while_there_are_others(
+    word: int, connections: int
+) -> None:
+    stage = Stage(codec=LoggingOff(), endpoints=2)
+    client = stage.client()
+    stage.say(client, call(1) + call(2))
+    one, other = stage.network.upstreams
+    stage.say(one, answer(word))
+    for id in range(3, 7):
+        stage.say(client, call(id))
+    assert len(stage.network.upstreams) == connections
+    assert not one.closed, "it still answers what was sent before"
+    assert other.peer != one.peer
+    stage.clock.advance(10)
+    stage.cluster.sweep(stage.clock.seconds())
+    stage.say(client, call(7) + call(8))
+    assert len(stage.network.upstreams) == 3
 
 
 def test_a_full_breaker_closes_an_idle_connection_for_one_that_is_needed() -> None:
