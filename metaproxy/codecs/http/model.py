@@ -160,9 +160,12 @@ def trailer_block(pairs: Iterable[Pair]) -> bytes:
 
 
 def trailer_pairs(block: bytes) -> list[Pair]:
-    """The fields of `Chunk.trailers`. Raises FrameError for what are no field lines."""
+    """The fields of `Chunk.trailers`, in their order. Raises FrameError for what are no field lines."""
     plain, special = read_trailers(block)
-    return plain + special
+    if not special:
+        return plain
+    lines, names = (plain[::-1], special[::-1]), {name for name, _ in special}
+    return [lines[line.partition(b":")[0].lower() in names].pop() for line in block.split(b"\r\n")[:-1]]
 
 
 def whole(

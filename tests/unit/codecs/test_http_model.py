@@ -99,6 +99,12 @@ def test_trailers_are_lines_and_metadata_of_the_end() -> None:
     assert model.trailer_pairs(b"") == []
 
 
+def test_trailers_keep_their_order_whatever_a_field_means_to_a_proxy() -> None:
+    mixed = [(b"via", b"1.1 a"), (b"x-a", b"1"), (b"expect", b""), (b"grpc-status", b"2"), (b"via", b"1.1 b")]
+    assert model.trailer_pairs(model.trailer_block(mixed)) == mixed
+    assert model.parts(Message(Kind.REQUEST, model.whole(POST, b"b", 1, trailers=mixed).frame))[2] == mixed
+
+
 @pytest.mark.parametrize("block", [b"x : a\r\n", b"x: a\n", b"x: a\0\r\n", b" x: a\r\n", b"x: a\r\n b\r\n"])
 def test_trailers_that_are_no_field_lines_are_refused(block: bytes) -> None:
     with pytest.raises(HeadError):
