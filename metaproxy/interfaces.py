@@ -49,7 +49,10 @@ class ISession(Interface):
     ready = Attribute("bool: whether requests may be sent. False only while a login or negotiation is under way.")
     buffered = Attribute("int: bytes of an incomplete frame that the session holds.")
     closing = Attribute("bool: the client said goodbye (QUIT): the proxy closes when its answers are written.")
-    reusable = Attribute("bool: a pinned upstream connection may serve another client: no state of the last is left.")
+    reusable = Attribute(
+        "bool: an upstream connection may serve another client: no state of the last is left. Asked whenever one gives "
+        "it back; if not, `change` may help."
+    )
 
     fenced = Attribute(
         "bool: `send` puts a question behind a one-way request (a fence), and what comes before its answer is dropped: "
@@ -67,6 +70,10 @@ class ISession(Interface):
     capacity = Attribute(
         "int: exchanges at a time that this connection carries, 0 for no limit: what is over it waits (towards servers "
         "for another connection). May change with any read. Optional, 0 if absent."
+    )
+    welcome = Attribute(
+        "Message | None: of a session towards a server, once it is ready: the RESPONSE to a client that logged in at "
+        "the proxy (Kind.CONNECT), with what it must know of the server. Optional, None if absent."
     )
     facts = Attribute(
         "Mapping[str, str]: set by the proxy before `open`, if it is there: source.address, tls.alpn ... Optional."
@@ -121,6 +128,20 @@ class ISession(Interface):
         wanted. The session ignores what the peer still sends under this id. Optional: None.
         """
 
+    def farewell(kind: ErrorKind, text: str) -> bytes:
+        """
+        The last words to a client whose connection ends by no fault of its own while it asks nothing: the server has
+        ended the connection that has its state, or it kept a transaction open for too long. Optional: b"".
+        """
+
+    def change(profile: Hashable) -> bytes | None:
+        """
+        The bytes that bring a connection to a server, on which nothing is under way, into the state of `profile`; with
+        the profile that it has and `reusable` False: that rid it of what its last client left. None: it can't be, so it
+        closes and another one is opened. While the server's answers to these bytes, which are the session's business,
+        are to come, `ready` is False. Optional: None.
+        """
+
     def credit(id: int, size: int) -> None:
         """
         So many bytes of the peer's half `id` have left the proxy (the sum of their `Chunk.size`): the peer may send as
@@ -140,8 +161,9 @@ class ISession(Interface):
 OPTIONAL = frozenset(
     {
         "alpn", "alpn_upstream", "attempts_key", "beat", "beats", "capacity", "credit", "detect", "eof", "facts",
-        "fenced", "flow", "greets", "open_keys", "opens", "owed", "owes", "reset", "sequential", "unsent_bytes",
-        "upper_keys",
+        "change", "farewell", "fenced", "flow",
+        "greets", "open_keys", "opens", "owed", "owes", "reset", "sequential", "unsent_bytes",
+        "upper_keys", "welcome",
     }
 )  # fmt: skip
 """Names of the interfaces above and below that came later: what is written without them goes on working."""
@@ -165,7 +187,8 @@ class ICodec(Interface):
     max_id = Attribute("int: the greatest id that the proxy may give to a message upstream; ids run from 1.")
     connections = Attribute(
         "str: how upstream connections are used by default: 'multiplex' (shared), 'pool' (taken by one request at a "
-        "time), or 'pinned', always: a client's connection carries state and has one upstream connection of its own."
+        "time), 'transaction' (as pool, and kept as long as answers have Hold.OPEN), or 'pinned', always: a client's "
+        "connection carries state and has one upstream connection of its own."
     )
     server_first = Attribute("bool: the server speaks first, so an upstream connection is opened for each client.")
     stateful = Attribute(

@@ -67,10 +67,10 @@ class Kind(IntEnum):
     """From a server: belongs to the exchange `id` and does not answer it (HTTP 1xx). Passed on; the answer follows."""
     CONNECT = 14
     """
-    Made by the proxy when a client arrives whose server speaks first (`server_first`): routed like a request, with
-    facts of the peer and no bytes, so that a session is never asked to send it. Its exchange is complete when the
-    client's upstream connection is ready; a codec's `reply` to it is the error that such a client understands before it
-    asked.
+    Made by the proxy when a client arrives whose server speaks first (`server_first`), or by a client's session whose
+    client has logged in at the proxy: routed like a request, with no bytes, so that a session is never asked to send
+    it. Its exchange is complete when an upstream connection of its profile is ready, whose session's `welcome` answers
+    it; a codec's `reply` to it is the error that such a client understands before it asked.
     """
     EVENT_OPEN = 15
     """From a server: the head of a push, whose Chunks follow under its id. Passed or dropped as an EVENT, with them."""
@@ -80,7 +80,11 @@ KIND_NAMES: tuple[str, ...] = tuple(kind.name.lower() for kind in Kind)
 
 
 class Hold(IntEnum):
-    """What a request does to the binding between its client's connection and an upstream one."""
+    """
+    What a request does to the binding between its client's connection and an upstream one. Of an answer, or of the
+    Chunk that ends it, two count: OPEN, the client keeps the connection that it has taken for this request (a
+    transaction is open); CLOSE, it needs it no more.
+    """
 
     NONE = 0
     WAIT = 1

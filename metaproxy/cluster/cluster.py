@@ -41,16 +41,23 @@ NO_FACTS: Mapping[str, str] = {}
 """Of a request that came over no connection."""
 
 
+BORROWED = ("session", "transaction", "statement")
+"""Modes in which clients borrow connections from a pool of a bounded size; only where they log in at the proxy."""
+POOLED = 20
+"""Connections to an endpoint in these modes, where nothing else is said."""
+
+
 class ConnectionSettings:
     """
     `connections:` of a configuration. mode: 'multiplex', 'pool' or 'pinned'; times in seconds, 0 for no limit; tls: a
-    proxy.tls.ClientTls, None for plain connections; keepalive: idle, interval, count of TCP keep-alive; source: the own
-    address, '' for any.
+    proxy.tls.ClientTls, None for plain connections; queue_timeout: that a request may wait for a connection;
+    idle_transaction_timeout: that a client may keep one and ask nothing; keepalive: idle, interval, count of TCP
+    keep-alive; source: the own address, '' for any.
     """
 
     __slots__ = (
-        "connect_timeout", "idle_timeout", "keepalive", "max_age", "max_frame", "max_requests", "mode", "per_endpoint",
-        "source", "tls",
+        "connect_timeout", "idle_timeout", "idle_transaction_timeout", "keepalive", "max_age", "max_frame",
+        "max_requests", "mode", "per_endpoint", "queue_timeout", "source", "tls",
     )  # fmt: skip
 
     def __init__(
@@ -65,8 +72,12 @@ class ConnectionSettings:
         tls: UpstreamTls | None = None,
         keepalive: tuple[float, float, int] | None = None,
         source: str = "",
+        queue_timeout: float = 0.0,
+        idle_transaction_timeout: float = 0.0,
     ) -> None:
         self.tls = tls
+        self.queue_timeout = queue_timeout
+        self.idle_transaction_timeout = idle_transaction_timeout
         self.source = source
         self.keepalive = keepalive
         self.mode = mode

@@ -36,6 +36,7 @@ class Session:
     flow: str = "connection"
     capacity: int = 0
     facts: Mapping[str, str] = {}
+    welcome: Message | None = None
 
     def __init__(self) -> None:
         self.error, self.closing, self.owes, self.capacity = self.error, self.closing, self.owes, self.capacity
@@ -67,6 +68,12 @@ class Session:
         return []
 
     def reset(self, id: int, kind: ErrorKind | None, text: str) -> bytes | None:
+        return None
+
+    def farewell(self, kind: ErrorKind, text: str) -> bytes:
+        return b""
+
+    def change(self, profile: Hashable) -> bytes | None:
         return None
 
     def credit(self, id: int, size: int) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from metaproxy.cluster.breaker import Breaker
-from metaproxy.cluster.cluster import Cluster, ClusterMonitor, ConnectionSettings
+from metaproxy.cluster.cluster import BORROWED, POOLED, Cluster, ClusterMonitor, ConnectionSettings
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.membership import Membership
 from metaproxy.cluster.original_destination import OriginalDestinationCluster
@@ -116,6 +116,7 @@ def _new_cluster(
     tls: ClientTls | None,
 ) -> Cluster:
     connections = spec.connections
+    mode = connections.mode or codec.connections
     kind = OriginalDestinationCluster if spec.has_original_destination else Cluster
     return kind(
         spec.name,
@@ -125,8 +126,8 @@ def _new_cluster(
         balancer_name="original_destination" if kind is not Cluster else spec.balancer.name,
         breaker=_breaker(spec.breaker),
         connections=ConnectionSettings(
-            mode=connections.mode or codec.connections,
-            per_endpoint=connections.per_endpoint,
+            mode=mode,
+            per_endpoint=connections.per_endpoint or (POOLED if mode in BORROWED else 1),
             connect_timeout=spec.connect_timeout,
             idle_timeout=connections.idle_timeout,
             max_age=connections.max_age,
@@ -135,6 +136,8 @@ def _new_cluster(
             tls=tls,
             keepalive=keepalive(spec.keepalive),
             source=connections.source,
+            queue_timeout=connections.queue_timeout,
+            idle_transaction_timeout=connections.idle_transaction_timeout,
         ),
         request_timeout=spec.request_timeout,
         credentials=spec.credentials,

@@ -379,7 +379,11 @@ class ClientConnection(Protocol):
             connection.holder = None
             connection.drop()
 
-    def pin_lost(self, connection: UpstreamConnection) -> None:
+    def released(self, connection: UpstreamConnection) -> None:
+        if self.session_pin is connection:
+            self.session_pin = None
+
+    def pin_lost(self, connection: UpstreamConnection, kind: ErrorKind, text: str) -> None:
         """The server closed it: what the client believes of its state is no longer true."""
         if connection in self._pins():
             self.session_pin = None
@@ -387,6 +391,9 @@ class ClientConnection(Protocol):
                 place: own for place, own in self.pinned_by_cluster.items() if own is not connection
             }
             if not self._gone:
+                last_words = self.session.farewell(kind, text)
+                if last_words:
+                    self.write(last_words)
                 self.flush()
                 self.transport.loseConnection()
                 self._end(local=True)

@@ -159,6 +159,9 @@ class Downstream(ClientConnection):
             known = self._streams is not None or kind == Kind.STREAM_RESET  # which may be of a whole request
             if not known or not self._stream_table().chunk(message):
                 self._unknown_chunk(message)
+        elif kind == _CONNECT:
+            self._held.append(message)
+            self._release()
         elif kind == Kind.DRAIN:
             """It asks nothing more; what it asked is answered."""
         elif kind > _ONEWAY:
@@ -286,7 +289,7 @@ class Downstream(ClientConnection):
             self._answer(exchange.data)
         if exchange.message.hold:
             if exchange.message.hold == Hold.OPEN:
-                if self.session_pin is None:
+                if self.session_pin is None and (exchange.response is None or exchange.response.hold != Hold.CLOSE):
                     self._state_refused(exchange)
                     return
                 self._push_table().opened_by(exchange)
@@ -582,7 +585,7 @@ class Downstream(ClientConnection):
         self.session_pin, self.pinned_by_cluster = None, {}
         for pin in pins:
             pin.holder = None
-            pin.let_go()
+            pin.pool.left(pin)
         for reserved in [one for one in self.shared_by_pool.values() if one.holder is self]:
             release(reserved)
         self.shared_by_pool.clear()

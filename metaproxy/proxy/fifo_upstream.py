@@ -96,7 +96,9 @@ class FifoUpstream(Upstream):
                     if attempt.done:
                         self._given_up -= 1
                         self._counts.late += 1
-                    else:
+                        if message.hold:
+                            self._bind(attempt, message.hold)
+                    elif not message.hold or self._bind(attempt, message.hold):
                         try:
                             attempt.owner.answered(attempt, message)
                         except BaseException:

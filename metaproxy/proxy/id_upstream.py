@@ -93,6 +93,8 @@ class IdUpstream(Upstream):
                 if kind is _RESPONSE or kind is _ERROR:
                     attempt = pop(message.id, None)
                     if attempt is not None:
+                        if message.hold and not self._bind(attempt, message.hold):
+                            continue
                         try:
                             attempt.owner.answered(attempt, message)
                         except BaseException:

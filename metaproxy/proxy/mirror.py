@@ -59,7 +59,10 @@ class MirrorClient:
     def unpin(self) -> None:
         self.session_pin = None
 
-    def pin_lost(self, connection: UpstreamConnection) -> None:
+    def released(self, connection: UpstreamConnection) -> None:
+        """Nothing: it keeps none."""
+
+    def pin_lost(self, connection: UpstreamConnection, kind: ErrorKind, text: str) -> None:
         self.pinned_by_cluster = {place: own for place, own in self.pinned_by_cluster.items() if own is not connection}
 
     def event(self, message: Message, connection: UpstreamConnection) -> None:

@@ -13,7 +13,7 @@ from typing import cast
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from metaproxy.cluster.cluster import Cluster
+from metaproxy.cluster.cluster import BORROWED, Cluster
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.message import Correlation, ErrorKind, Hold, Kind
 from metaproxy.proxy.fifo_upstream import FifoUpstream
@@ -50,9 +50,14 @@ class Pool:
         self._shared: dict[Hashable, list[UpstreamConnection]] = {}
         self._idle: dict[Hashable, list[UpstreamConnection]] = {}
         self._reserved: OrderedDict[UpstreamConnection, None] = OrderedDict()
-        self._queue: OrderedDict[object, tuple[Try, Client]] = OrderedDict()
+        self._queue: OrderedDict[object, tuple[Try, Client, float]] = OrderedDict()
         self._multiplex = self.settings.mode == "multiplex"
-        self._pinned = self.settings.mode == "pinned"
+        mode = self.settings.mode
+        self._pinned = mode == "pinned"
+        self._stays = mode == "session"
+        self._statement = mode == "statement"
+        self._bounded = mode in BORROWED
+        self.lends = mode not in ("pinned", "session")
         self._wears_out = self.settings.max_age > 0 or self.settings.max_requests > 0
         self._sequential = bool(getattr(self.codec, "sequential", False))
         self._keep_order = self.codec.ordered or self._sequential
@@ -67,7 +72,7 @@ class Pool:
         """Send the attempt, now or when a connection is there; a bound that is reached fails it."""
         message = attempt.message
         hold = message.hold
-        if self._pinned or hold is _OPEN:
+        if self._pinned or (hold is _OPEN and not self._stays):
             self._pin(attempt, client, hold is _OPEN or self.codec.connections == "pinned")
         elif (
             self._multiplex
@@ -162,12 +167,15 @@ class Pool:
         if connection is not None:
             self._give(connection, attempt, client)
             return
+        self._enqueue(attempt, client)
+
+    def _enqueue(self, attempt: Try, client: Client) -> None:
         breaker = self.cluster.breaker
         if breaker.pending >= breaker.max_pending or not self.connections:
             self._overflow(attempt)
             return
         breaker.pending += 1
-        self._queue[attempt] = attempt, client
+        self._queue[attempt] = attempt, client, self.network.turn.now
 
     def cancelled(self, attempt: object) -> None:
         """An attempt without a connection is not wanted any more: its place in the queue is another's."""
@@ -184,10 +192,33 @@ class Pool:
         return True
 
     def _give(self, connection: UpstreamConnection, attempt: Try, client: Client) -> None:
-        connection.lease = attempt
-        if self._sequential:
-            client.leases[self] = connection
-        connection.submit(attempt)
+        if self._stays:
+            connection.holder = client
+            client.pinned(connection)
+        else:
+            connection.lease = attempt
+            if self._sequential:
+                client.leases[self] = connection
+        if attempt.message.kind is Kind.CONNECT:
+            connection.wait_until_ready(attempt)
+        else:
+            connection.submit(attempt)
+
+    def bind(self, connection: UpstreamConnection, client: Client) -> bool:
+        """See roles.ConnectionOwner."""
+        if self._statement:
+            return False
+        self._end_lease(connection)
+        connection.holder = client
+        client.pinned(connection)
+        return True
+
+    def left(self, connection: UpstreamConnection) -> None:
+        """See roles.ConnectionOwner: one for a client's stay is used again, if nothing of the client is under way."""
+        if self._stays and not connection.owing() and not connection.busy():
+            self.give_back(connection)
+        else:
+            connection.let_go()
 
     def _take(self, profile: Hashable) -> UpstreamConnection | None:
         """A connection for one alone: an idle one, or a new one; None when a bound is reached."""
@@ -196,7 +227,29 @@ class Pool:
             connection = idle.pop()
             if connection.usable:
                 return connection
+        if self._bounded:
+            changed = self._changed(profile)
+            if changed is not None:
+                return changed
+            if len(self.connections) >= self.settings.per_endpoint and not self._close_idle_here():
+                return None
         return self._open(profile)
+
+    def _changed(self, profile: Hashable) -> UpstreamConnection | None:
+        """An idle connection that was brought into another state."""
+        for group in list(self._idle.values())[:LOOKS]:
+            while group and not group[-1].usable:
+                group.pop()
+            if group and group[-1].change(profile):
+                return group.pop()
+        return None
+
+    def _close_idle_here(self) -> bool:
+        for idle in self._idle.values():
+            if idle:
+                idle.pop(0).let_go()
+                return True
+        return False
 
     def _open(self, profile: Hashable) -> UpstreamConnection | None:
         breaker = self.cluster.breaker
@@ -221,11 +274,8 @@ class Pool:
         """An idle connection in another state, or to another endpoint, must not keep a request from getting its own."""
         pools = [endpoint.pool for endpoint in self.cluster.endpoints if endpoint.pool is not None]
         candidates = (self, *cast("list[Pool]", pools))
-        for pool in candidates:
-            for idle in pool._idle.values():
-                if idle:
-                    idle.pop(0).let_go()
-                    return
+        if any(pool._close_idle_here() for pool in candidates):
+            return
         for pool in candidates:
             reserved = pool._reserved
             for _ in range(min(LOOKS, len(reserved))):
@@ -251,18 +301,19 @@ class Pool:
         if connection.busy():
             connection.drop()
             return
-        if not connection.clean():
+        if not connection.clean() and not connection.change(connection.profile):
             connection.let_go()
             return
         if not connection.usable or self._retired or (self._wears_out and self._worn_out(connection)):
             connection.let_go()
             return
         while self._queue:
-            _, (attempt, client) = self._queue.popitem(last=False)
+            _, (attempt, client, _) = self._queue.popitem(last=False)
             self.cluster.breaker.pending -= 1
             if attempt.done or (self._sequential and self._follow(attempt, client)):
                 continue
-            if attempt.message.profile == connection.profile:
+            profile = attempt.message.profile
+            if profile == connection.profile or connection.change(profile):
                 self._give(connection, attempt, client)
             else:
                 connection.drop()
@@ -310,9 +361,10 @@ class Pool:
         """The first ones that wait get the connections that may be opened now; those behind them stay in the queue."""
         breaker = self.cluster.breaker
         while self._queue:
-            if breaker.connections >= breaker.max_connections and self.connections:
+            full = self._bounded and len(self.connections) >= self.settings.per_endpoint
+            if self.connections and (full or breaker.connections >= breaker.max_connections):
                 return
-            _, (attempt, client) = self._queue.popitem(last=False)
+            _, (attempt, client, _) = self._queue.popitem(last=False)
             breaker.pending -= 1
             if not attempt.done:
                 self._lease(attempt, client)
@@ -322,6 +374,10 @@ class Pool:
     def sweep(self, now: float) -> None:
         """Closes what was idle for too long, lets worn out shared connections go. Called every second or so."""
         limit = self.settings.idle_timeout
+        if self._queue:
+            self._end_waiting(now)
+        if self.lends and self.settings.idle_transaction_timeout > 0:
+            self._end_idle_transactions(now)
         if self._beats:
             for connection in list(self.connections):
                 connection.beat(now)
@@ -335,6 +391,28 @@ class Pool:
                     connection.idle_since = now
                 if self._worn_out(connection) or (limit > 0 and now - connection.idle_since >= limit):
                     connection.retire()
+
+    def _end_waiting(self, now: float) -> None:
+        """Those that have waited for `queue_timeout`, the oldest first."""
+        limit = self.settings.queue_timeout
+        while limit > 0 and self._queue:
+            attempt, _, since = next(iter(self._queue.values()))
+            if now - since < limit:
+                return
+            self._queue.popitem(last=False)
+            self.cluster.breaker.pending -= 1
+            if not attempt.done:
+                self.cluster.counts.overflow_requests += 1
+                text = f"no connection to {self.endpoint.address} was free within {limit:g} s (queue_timeout)"
+                attempt.fail(ErrorKind.OVERLOAD, text)
+
+    def _end_idle_transactions(self, now: float) -> None:
+        limit = self.settings.idle_transaction_timeout
+        for connection in list(self.connections):
+            holder = connection.holder
+            idle = holder is not None and not connection.reserved and not connection.busy()
+            if idle and now - connection.idle_since >= limit:
+                connection.end(ErrorKind.TIMEOUT, f"a transaction was idle for {limit:g} s (idle_transaction_timeout)")
 
     def retire(self) -> None:
         """Its cluster is replaced or the proxy drains: what is under way ends, nothing is kept."""

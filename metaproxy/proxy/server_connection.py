@@ -130,6 +130,26 @@ class ServerConnection(Protocol):
             self._login.cancel()
             self._login = None
 
+    def change(self, profile: Hashable) -> bool:
+        """
+        Bring it into another state, or into its own again, while nothing is under way; it is not ready until its server
+        has followed. False: that can't be done.
+        """
+        try:
+            data = self._session.change(profile)
+        except BaseException:
+            self._codec_failed(Failure())
+            return False
+        if data is None:
+            return False
+        self.profile = profile
+        if data:
+            self._write(data)
+        if not self._session.ready:
+            self._ready, self._attentive = False, True
+            self._wait_for_login()
+        return True
+
     def _become_ready(self) -> None:
         self._ready = True
         self._stop_login()
@@ -261,6 +281,12 @@ class ServerConnection(Protocol):
         transport.loseConnection()
         if transport.buffered:
             self.pool.network.clock.callLater(GOODBYE, transport.abortConnection)
+
+    def end(self, kind: ErrorKind, text: str) -> None:
+        """Close now, and say why to the client that has it alone."""
+        if self.alive:
+            self._over(kind, text, ours=True)
+            self.transport.abortConnection()
 
     def drop(self) -> None:
         """Close now. What still waits for an answer fails, as the connection ended."""

@@ -6,7 +6,7 @@ Lives here: `new_session`. Does not: what sessions do (codecs).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from weakref import WeakSet
 
 from metaproxy.interfaces import ICodec, ISession
@@ -33,6 +33,14 @@ def _none_unsent(id: int) -> int:
     return 0
 
 
+def _no_farewell(kind: ErrorKind, text: str) -> bytes:
+    return b""
+
+
+def _no_change(profile: Hashable) -> bytes | None:
+    return None
+
+
 def _no_beat(now: float) -> None:
     """Only asked where the codec has `beats`."""
 
@@ -40,15 +48,18 @@ def _no_beat(now: float) -> None:
 _LATER: dict[str, object] = {
     "beat": _no_beat,
     "capacity": 0,
+    "change": _no_change,
     "credit": _no_credit,
     "eof": _no_messages,
     "facts": {},
+    "farewell": _no_farewell,
     "fenced": False,
     "flow": "connection",
     "owed": _nothing,
     "owes": False,
     "reset": _no_word,
     "unsent_bytes": _none_unsent,
+    "welcome": None,
 }
 """What a session may lack that was written before these were in the contract, and what it then does."""
 

@@ -68,8 +68,14 @@ class Upstream(ServerConnection):
             self._wait_for_login_of(attempt)
 
     def _is_there(self, attempt: Try) -> None:
-        attempt.finish()
-        attempt.owner.sent(attempt)
+        welcome = self._session.welcome
+        if self.lease is attempt:
+            self.pool.give_back(self)  # first: what the client asks next may have it
+        if welcome is not None:
+            attempt.owner.answered(attempt, welcome)
+        else:
+            attempt.finish()
+            attempt.owner.sent(attempt)
 
     def _wait_for_login_of(self, attempt: Try) -> None:
         breaker = self.pool.cluster.breaker
@@ -343,6 +349,8 @@ class Upstream(ServerConnection):
             else:
                 if kind == Kind.STREAM_CLOSE and getattr(message, "final", True):
                     self._take_off(attempt)
+                    if message.hold and not self._bind(attempt, message.hold):
+                        return
                 attempt.owner.chunk(attempt, message)  # type: ignore[arg-type]  # kinds of Chunk
         except BaseException:
             attempt.owner.broke(Failure())
@@ -428,6 +436,25 @@ class Upstream(ServerConnection):
                 attempt.fail(ErrorKind.BAD_RESPONSE, f"{self.endpoint.address}: {text}")
         except BaseException:
             attempt.owner.broke(Failure())
+
+    def _bind(self, attempt: Try, hold: Hold) -> bool:
+        """
+        An answer says whether its client needs this connection from now on. Before the client hears of it: what it asks
+        next may be sent at once. False: it can't keep it, so the answer is an error.
+        """
+        if hold == Hold.OPEN:
+            self.idle_since = self._turn.now
+            if self.lease is attempt and not attempt.done and not self.pool.bind(self, attempt.owner.client):
+                name = self.pool.cluster.name
+                self.lease = None
+                attempt.fail(ErrorKind.UNSUPPORTED, f"cluster {name} has mode: statement; transactions are not kept")
+                self.drop()
+                return False
+        elif hold == Hold.CLOSE and self.holder is not None and self.pool.lends and not self.reserved:
+            # As it was before: the attempt's alone, until its answer has left the proxy.
+            self.holder.released(self)
+            self.holder, self.lease = None, attempt
+        return True
 
     def _answered_by(self, message: Message) -> Try | None:
         """Takes the attempt that a message answers off what is pending."""
@@ -515,7 +542,7 @@ class Upstream(ServerConnection):
             if delivery is not None:
                 delivery.fail(kind, text)
         if holder is not None:
-            holder.pin_lost(self)
+            holder.pin_lost(self, kind, text)
 
     def _mark_begun(self) -> None:
         """The answers, or the answer, of which some bytes may have come: nothing of theirs is tried again."""

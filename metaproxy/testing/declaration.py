@@ -19,8 +19,8 @@ def check_declaration(codec: ICodec) -> None:
     need(isinstance(codec.name, str) and bool(codec.name), f"name is {codec.name!r}; it must say what `protocol:` says")
     need(isinstance(codec.correlation, Correlation), f"correlation is {codec.correlation!r}, no Correlation")
     need(
-        codec.connections in ("multiplex", "pool", "pinned"),
-        f"connections is {codec.connections!r}; it must be 'multiplex', 'pool' or 'pinned'",
+        codec.connections in ("multiplex", "pool", "transaction", "pinned"),
+        f"connections is {codec.connections!r}; it must be 'multiplex', 'pool', 'transaction' or 'pinned'",
     )
     whole = isinstance(codec.max_id, int) and not isinstance(codec.max_id, bool)
     need(whole and codec.max_id >= 1, f"max_id is {codec.max_id!r}; ids run from 1")

@@ -127,7 +127,7 @@ def test_the_codec_must_have_all_of_the_interface() -> None:
         keys: Any = ["service"]
 
     assert refusal(Nameless()) == "name is ''; it must say what `protocol:` says"
-    assert refusal(Odd()) == "connections is 'many'; it must be 'multiplex', 'pool' or 'pinned'"
+    assert refusal(Odd()) == "connections is 'many'; it must be 'multiplex', 'pool', 'transaction' or 'pinned'"
     assert refusal(NoKeys()) == "keys is ['service']; it must be a dict of str to str"
     assert "does not implement" in refusal(object()) or "provide" in refusal(object())
 

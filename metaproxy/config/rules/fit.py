@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from metaproxy.cluster.cluster import BORROWED
 from metaproxy.config import model, references
 from metaproxy.config.rules.cluster import probe_is_there
 from metaproxy.config.rules.rule import Rules
@@ -118,7 +119,14 @@ def _cluster_fits(listener: model.Listener, route: model.Route, cluster: model.C
     if pinned and route.retry is not None:
         text = f"has no effect behind a client's first request: clients of {protocol.name} have a state on a connection"
         reading.warn(reading.at(route, "retry"), text)
-    if pinned and mode not in (None, "pinned"):
+    borrows = codec is not None and codec.connections == "transaction"
+    if codec is not None and not borrows and mode in BORROWED:
+        text = f"connections.mode {mode} needs clients that log in at the proxy; those of {protocol.name} do not"
+        reading.problem(at, f"{text}: leave it out, or give the protocol `users` if it has that option")
+    if borrows and mode in ("multiplex", "pinned"):
+        modes = ", ".join((*BORROWED, "pool"))
+        reading.problem(at, f"clients of {protocol.name} log in at the proxy: connections.mode is one of {modes}")
+    if pinned and mode not in (None, "pinned", *BORROWED):
         needs = f"each client of {protocol.name} needs a connection of its own to cluster {cluster.name!r}"
         reading.problem(at, f"{needs}; leave out its connections.mode ({mode}), or write pinned")
     balancer = reading.built(cluster.balancer)

@@ -52,12 +52,29 @@ class Connections(Section):
     """How the connections to a cluster's endpoints are used."""
 
     mode: str | None = option(
-        Choice("multiplex", "pool", "pinned"),
-        "Shared by requests of all clients, taken by one request at a time, or one for each client.",
+        Choice("multiplex", "pool", "pinned", "session", "transaction", "statement"),
+        "`multiplex`: shared by requests of all clients; `pool`: taken by one request at a time; `pinned`: one for "
+        "each client, opened and closed with it. Where clients log in at the proxy (`users` of its protocol) also "
+        "`session`: taken by a client for its stay, then reset for another; `transaction`: until its transaction ends; "
+        "`statement`: for a request, so that transactions are refused.",
         None,
         "the protocol's",
     )
-    per_endpoint: int = option(Whole(1, 4096), "Shared connections to each endpoint.", 1)
+    per_endpoint: int | None = option(
+        Whole(1, 4096),
+        "Connections to each endpoint: those that are shared, or with `session`, `transaction` and `statement` all.",
+        None,
+        "1 of those that are shared, else 20",
+    )
+    queue_timeout: Seconds = option(
+        Duration(), "A request that waits longer for one to be free is refused; 0: as long as it may take.", "0s"
+    )
+    idle_transaction_timeout: Seconds = option(
+        Duration(),
+        "A client that keeps one for a transaction, and asks nothing for so long, is closed, and its transaction with "
+        "it; 0: never.",
+        "0s",
+    )
     idle_timeout: Seconds = option(Duration(), "One without a request for so long is closed; 0: never.", "5m")
     max_age: Seconds = option(Duration(), "One that is older takes no new request; 0 for no limit.", "0s")
     max_requests: int = option(Whole(), "One that carried so many takes no new one; 0 for no limit.", 0)

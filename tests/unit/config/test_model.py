@@ -163,7 +163,7 @@ def test_the_defaults_are_those_of_the_specification() -> None:
     cluster = Cluster(name="demo", endpoints=())
     assert (cluster.connect_timeout, cluster.request_timeout, cluster.balancer) == (1.0, 15.0, Use("round_robin"))
     connections, breaker = cluster.connections, cluster.breaker
-    assert (connections.mode, connections.per_endpoint, connections.idle_timeout) == (None, 1, 300.0)
+    assert (connections.mode, connections.per_endpoint, connections.idle_timeout) == (None, None, 300.0)
     # Requests: more than Envoy's 1024, which a few pipelining clients exceed at once.
     assert (breaker.max_connections, breaker.max_pending, breaker.max_requests) == (1024, 1024, 65536)
     assert (Config().admin.listen, Config().workers) == ("127.0.0.1:9901", 1)

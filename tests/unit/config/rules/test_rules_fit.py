@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from checked import accepted, mesh, refused, warned
 
 
@@ -55,6 +56,14 @@ def test_a_pinned_protocol_needs_no_connections_mode_and_takes_no_other() -> Non
         "leave out its connections.mode (multiplex), or write pinned"
         in refused(text.replace('"127.0.0.1:3"]', '"127.0.0.1:3"], connections: {mode: multiplex}'))[0]
     )
+
+
+@pytest.mark.parametrize("mode", ["session", "transaction", "statement"])
+@pytest.mark.parametrize("protocol", ["redis", "{name: redis, mode: pinned}"])
+def test_connections_are_borrowed_only_by_clients_that_log_in_at_the_proxy(mode: str, protocol: str) -> None:
+    text = TWO_MODES.replace("protocol: redis,", f"protocol: {protocol},")
+    problem = refused(text.replace('"127.0.0.1:3"]', f'"127.0.0.1:3"], connections: {{mode: {mode}}}'))[0]
+    assert f"connections.mode {mode} needs clients that log in at the proxy" in problem
 
 
 def test_a_cluster_speaks_what_its_clients_speak() -> None:

@@ -1,0 +1,153 @@
+"""
+A protocol of lines whose clients log in at the proxy and have transactions, as a database's.
+
+Lives here: `Bank`, its sessions, and `bank`, a stage with it. Does not: assertions.
+
+Clients: `login USER DATABASE`, `set VALUE` (state that connections are brought into), and anything else, which is a
+request. Servers: `welcome ...` after the login, `clean` after a change; an answer that begins with `t` leaves a
+transaction open, one with `i` none, `f` is an error without one; `[`, then lines that begin with `row`, then `]t` or
+`]i`, is an answer in pieces; `!` leaves what only a reset takes away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+from harness import Stage, Wire
+
+from metaproxy.cluster.breaker import Breaker
+from metaproxy.cluster.cluster import ConnectionSettings
+from metaproxy.codecs.framing import Codec, Session
+from metaproxy.message import Chunk, Correlation, ErrorKind, FrameError, Hold, Kind, Message, Side
+
+HOLDS = {"t": Hold.OPEN, "i": Hold.CLOSE, "f": Hold.CLOSE}
+
+
+class _Lines(Session):
+    _rest = b""
+
+    def receive(self, data: bytes) -> list[Message]:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        self.buffered = len(self._rest)
+        return [message for line in lines if (message := self._message(line.decode())) is not None]
+
+    def _message(self, line: str) -> Message | None:
+        raise NotImplementedError
+
+
+class Customer(_Lines):
+    """A client: its profile is (database, what it has set)."""
+
+    def __init__(self) -> None:
+        self._database = self._value = ""
+
+    def _message(self, line: str) -> Message | None:
+        word, *rest = line.split()
+        metadata = {"word": word}
+        if word == "login":
+            metadata["user"], self._database = rest
+            return Message(
+                Kind.CONNECT, b"", metadata=metadata, hold=Hold.EXCHANGE, profile=(self._database, self._value)
+            )
+        if word == "set":
+            self._value = rest[0]
+        profile = (self._database, self._value)
+        return Message(Kind.REQUEST, f"{line}\n".encode(), metadata=metadata, hold=Hold.EXCHANGE, profile=profile)
+
+    def farewell(self, kind: ErrorKind, text: str) -> bytes:
+        return f"bye {kind.value}\n".encode()
+
+
+class Counter(_Lines):
+    """A server's."""
+
+    ready = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reusable = True
+        self._database = ""
+
+    def open(self, profile: Hashable, credentials: Mapping[str, str]) -> bytes:
+        assert isinstance(profile, tuple)
+        self._database = profile[0]
+        return f"hello {' '.join(profile)}\n".encode()
+
+    def change(self, profile: Hashable) -> bytes | None:
+        assert isinstance(profile, tuple)
+        if profile[0] != self._database:
+            return None
+        self.ready, self.reusable = False, True
+        return f"become {' '.join(profile)}\n".encode()
+
+    def _message(self, line: str) -> Message | None:
+        frame, first = f"{line}\n".encode(), line[:1]
+        if line.startswith("welcome"):
+            self.ready, self.welcome = True, Message(Kind.RESPONSE, frame)
+            return None
+        if line == "refused":
+            self.error = FrameError("the login is refused")
+            return None
+        if line == "clean":
+            self.ready = True
+            return None
+        if first == "[":
+            return Message(Kind.STREAM_OPEN, frame)
+        if line.startswith("row"):
+            return Chunk(Kind.STREAM_DATA, frame)
+        if first == "]":
+            return Chunk(Kind.STREAM_CLOSE, frame, hold=HOLDS[line[1]])
+        self.reusable = self.reusable and "!" not in line
+        return Message(Kind.ERROR if first == "f" else Kind.RESPONSE, frame, hold=HOLDS[first])
+
+
+class Bank(Codec):
+    """See the module."""
+
+    name = "bank"
+    correlation = Correlation.FIFO
+    ordered = True
+    stateful = True
+    connections = "transaction"
+
+    def session(self, side: Side, max_frame: int) -> Session:
+        return Customer() if side is Side.CLIENT else Counter()
+
+    def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes:
+        return f"error {kind.value}\n".encode()
+
+
+class BankStage(Stage):
+    """A stage with `Bank`. most: connections to the endpoint."""
+
+    def __init__(self, mode: str = "transaction", most: int = 20, **settings: Any) -> None:
+        times = {name: settings.pop(name) for name in list(settings) if name.endswith("_timeout")}
+        request_timeout = times.pop("request_timeout", 15.0)
+        connections = ConnectionSettings(mode=mode, per_endpoint=most, **times)
+        super().__init__(
+            Bank(), connections=connections, breaker=Breaker(), request_timeout=request_timeout, **settings
+        )
+
+    def enter(self, user: str = "ann", database: str = "d") -> Wire:
+        """A client that has logged in, by a connection that was opened for it or was there."""
+        client = self.client()
+        self.say(client, f"login {user} {database}\n".encode())
+        self.clock.advance(0)
+        for wire in self.upstreams:
+            if wire.take().startswith(b"hello"):
+                self.say(wire, b"welcome here\n")
+        assert client.take() == b"welcome here\n"
+        return client
+
+    def sweep_after(self, seconds: float) -> None:
+        """Time passes, and what is looked at from time to time is."""
+        self.clock.advance(seconds)
+        self.network.turn.begin()
+        (pool,) = {connection.protocol.pool for connection in self.upstreams}
+        pool.sweep(self.clock.seconds())
+        self.network.turn.end()
+
+    @property
+    def upstreams(self) -> list[Wire]:
+        return self.network.upstreams
