@@ -11,7 +11,7 @@ resource of one name, the one of a version counts before the one of all, and tha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from typing import NamedTuple
 
 from google.protobuf.message import Message
@@ -111,52 +111,68 @@ class Content:
 
     before: the content that was served before, which had no problems: what is the same in both is neither encoded nor
     made again. strict: whether an object of a mesh that is wrong is a problem; else the version of it before holds.
+    changed: paths of all documents that are others than in `before`, or gone; without them every one is looked at.
     """
 
-    def __init__(self, documents: Mapping[str, Document], before: Content | None = None, strict: bool = True) -> None:
+    def __init__(
+        self,
+        documents: Mapping[str, Document],
+        before: Content | None = None,
+        strict: bool = True,
+        changed: Collection[str] | None = None,
+    ) -> None:
         self.problems: list[Problem] = []
         self.documents = documents
         self._before = before
         self._layers: dict[Scope, Layer] = dict(before._layers) if before is not None else {}
         self._touched: dict[Scope, dict[str, set[str]]] = {}
-        changed = self._change(before.documents if before is not None else {})
+        self._changed: dict[Scope, list[str]] = {}  # paths
+        self._objects: dict[Hashable, tuple[str, ...]] = before._objects if before is not None else {}
+        known: Mapping[str, Document] = before.documents if before is not None else {}
+        if changed is None:
+            there = [path for path, one in documents.items() if known.get(path) is not one]
+            changed = [*there, *(known.keys() - documents.keys())]
+        self._change(changed)
         self.versions = sorted({scope.version for scope in self._layers} - {""})
         self.groups = sorted({scope.group for scope in self._layers} - {""})
         self._snapshots: dict[object, Snapshot] = {}
         self._meshes: dict[Scope, Mesh] = {}
-        for document in changed:
+        new = [documents[path] for path in changed if path in documents]
+        for document in new:
             self.problems += [*document.problems, *(document.wrong_objects if strict else ())]
-        if any(document.objects for document in changed):
-            self._check_objects()
+        self._note_objects([known[path] for path in changed if path in known], new)
 
-    def _change(self, before: Mapping[str, Document]) -> list[Document]:
-        """Bring the layers from the documents before to these. Return those that are new or other."""
-        changed = [path for path, one in self.documents.items() if before.get(path) is not one]
-        by_scope: dict[Scope, list[str]] = {}
-        for path in [*changed, *(before.keys() - self.documents.keys())]:
-            by_scope.setdefault(scope_of(path), []).append(path)
-        for scope, paths in by_scope.items():
+    def _change(self, changed: Collection[str]) -> None:
+        """Bring the layers from the documents before to these."""
+        for path in changed:
+            self._changed.setdefault(scope_of(path), []).append(path)
+        for scope, paths in self._changed.items():
             layer, self._touched[scope] = self._layers.get(scope, Layer()).changed(paths, self.documents)
             self.problems += layer.problems
             self._layers[scope] = layer
             if not layer.documents:
                 del self._layers[scope]
-        return [self.documents[path] for path in changed]
 
-    def _check_objects(self) -> None:
-        """An object that stands in two places for one node: which of them counts would be anyone's guess."""
-        seen: dict[object, list[tuple[Scope, str]]] = {}
-        for scope, layer in self._layers.items():
-            for document in layer.documents.values():
-                for found in document.objects:
-                    if found.object is None:
-                        continue
-                    places = seen.setdefault(found.object.key, [])
-                    other = next((path for where, path in places if where.meets(scope)), None)
-                    if other is not None:
-                        text = f"{found.object.key} stands in {other}, too, for the same nodes"
-                        self.problems.append(Problem(document.path, 1, 1, "", text))
-                    places.append((scope, document.path))
+    def _note_objects(self, old: Iterable[Document], new: Iterable[Document]) -> None:
+        """
+        Note where each object stands. One that stands in two places for one node is a problem: which of them counts
+        would be anyone's guess.
+        """
+        gone = [(key, one.path) for one in old for key in _keys(one)]
+        come = [(key, one.path) for one in new for key in _keys(one)]
+        if not gone and not come:
+            return
+        self._objects = dict(self._objects)
+        for key, path in gone:
+            self._objects[key] = tuple(one for one in self._objects.get(key, ()) if one != path)
+            if not self._objects[key]:
+                del self._objects[key]
+        for key, path in come:
+            places, scope = self._objects.get(key, ()), scope_of(path)
+            other = next((one for one in places if scope_of(one).meets(scope)), None)
+            if other is not None:
+                self.problems.append(Problem(path, 1, 1, "", f"{key} stands in {other}, too, for the same nodes"))
+            self._objects[key] = (*places, path)
 
     def snapshot(self, version: str, node: Node) -> Snapshot:
         """Return what a node is to have in a version; the same object for all nodes that get the same."""
@@ -196,8 +212,13 @@ class Content:
         found = self._meshes.get(scope)
         if found is None:
             found = self._before.mesh_before(scope) if self._before is not None else None
-            found = self._meshes[scope] = found or Mesh()
-            found.fill(self._documents(scope))
+            if found is None:
+                found = Mesh()
+                found.fill(self._documents(scope))
+            else:
+                for place in _places(scope):
+                    found.change(self._changed.get(place, ()), self.documents)
+            self._meshes[scope] = found
         return found
 
     def mesh_before(self, scope: Scope) -> Mesh | None:
@@ -224,6 +245,11 @@ class Content:
 
 
 _NONE: Mapping[str, Message] = {}
+
+
+def _keys(document: Document) -> list[Hashable]:
+    """Return the keys of the objects of a document that can be read, in their order."""
+    return [found.object.key for found in document.objects if found.object is not None]
 
 
 def _places(scope: Scope) -> list[Scope]:

@@ -7,7 +7,7 @@ mean (`metaproxy.mesh`), whom they are for (`content`).
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Collection, Hashable, Iterable, Mapping
 
 from metaproxy.control.documents import Document
 from metaproxy.control.nodes import Node
@@ -27,28 +27,33 @@ class Mesh:
     def __init__(self) -> None:
         self._generator = Generator()
         self._store = Store(self._generator)
-        self._documents: dict[str, Document] = {}
+        self._paths: set[str] = set()  # of documents with objects
 
     def fill(self, documents: Iterable[Document]) -> None:
-        """Have the objects of these documents, and no others."""
-        found = {one.path: one for one in documents if one.objects}
-        for path in self._documents.keys() - found.keys():
+        """Have the objects of these documents."""
+        found = {one.path: one for one in documents}
+        self.change(found, found)
+
+    def change(self, paths: Collection[str], documents: Mapping[str, Document]) -> None:
+        """Have the objects of the documents at these paths as they are now. Of one that is gone there are none."""
+        found = [path for path in paths if path in documents and documents[path].objects]
+        for path in self._paths.intersection(paths).difference(found):
             self._store.fill(path, ())
-        for path, document in found.items():
-            if self._documents.get(path) is not document:
-                self._store.fill(path, document.objects)
-        self._documents = found
+            self._paths.discard(path)
+        for path in found:
+            self._store.fill(path, documents[path].objects)
+            self._paths.add(path)
 
     def key(self, node: Node) -> Hashable:
         """Return what nodes have in common that get the same; None where there is nothing to get."""
-        if not self._documents:
+        if not self._paths:
             return None
         proxy = _proxy(node)
         return proxy, tuple(sorted(proxy.labels.items()))
 
     def resources(self, node: Node) -> Messages:
         """Return what a node gets. A message that did not change is the same object as before."""
-        if not self._documents:
+        if not self._paths:
             return {}
         found = self._generator.resources(_proxy(node))
         kinds = {"listeners": found.listeners, "clusters": found.clusters, "endpoints": found.endpoints}

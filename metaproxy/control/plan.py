@@ -6,7 +6,7 @@ Lives here: `Plan`, made of all documents of a source. Does not: rollouts themse
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from metaproxy.config.schema.load import Problem
 from metaproxy.control.content import Content, scope_of
@@ -20,7 +20,8 @@ from metaproxy.control.snapshot import Snapshot
 class Plan:
     """
     documents: by path. wall: the time of day, seconds since 1970. before: the plan that was in force. problems: why
-    this one can't be; [] when it can. rollouts: by the group that they are for, "" for all. strict: see Content.
+    this one can't be; [] when it can. rollouts: by the group that they are for, "" for all. strict, changed: see
+    Content. of_rollouts: paths of the documents that say something of these.
     """
 
     def __init__(
@@ -29,17 +30,20 @@ class Plan:
         wall: Callable[[], float],
         before: Plan | None = None,
         strict: bool = True,
+        changed: Collection[str] | None = None,
     ) -> None:
         known = before.content if before is not None else None
-        self.content: Content = Content(documents, known, strict)
+        self.content: Content = Content(documents, known, strict, changed)
         self.problems = list(self.content.problems)
         self.rollouts: dict[str, Rollout] = {}
         self._wall = wall
         specs: dict[str, tuple[str, RolloutSpec]] = {}
         returned: dict[str, ReturnedSpec] = {}
-        of_rollouts = {path for path, one in documents.items() if one.rollout is not None or one.returned is not None}
-        for path, document in ((path, documents[path]) for path in sorted(of_rollouts)):
-            self._note(path, document, specs, returned)
+        known_rollouts = before.of_rollouts if before is not None else set()
+        looked = documents.keys() if changed is None else {*changed, *known_rollouts}
+        self.of_rollouts: set[str] = {path for path in looked if path in documents and _is_of_rollouts(documents[path])}
+        for path in sorted(self.of_rollouts):
+            self._note(path, documents[path], specs, returned)
         for group, (path, spec) in specs.items():
             end = returned.get(f"{path.rpartition('/')[0]}/{RETURNED}".lstrip("/"))
             ended = end if end is not None and (end.version, end.start) == (spec.version, spec.start) else None
@@ -94,3 +98,7 @@ class Plan:
         return min(
             (one.stage(now).until for one in self.rollouts.values() if one.returned is None), default=float("inf")
         )
+
+
+def _is_of_rollouts(document: Document) -> bool:
+    return document.rollout is not None or document.returned is not None

@@ -7,7 +7,7 @@ Lives here: `Plane`. Does not: sources, what documents mean (`documents`, `plan`
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
@@ -51,8 +51,9 @@ class Plane(Service):
         """Called when another plan is in force, or a rollout has gone on."""
         self._control = control
         self._clock = clock
-        self._texts: Texts = {}
-        self._documents: dict[str, Document] = {}
+        self._documents: Mapping[str, Document] = {}
+        self._changed: set[str] = set()  # paths of documents that are others than in force
+        self._odd: dict[str, list[str]] = {}  # warnings by path
         self._timer: IDelayedCall | None = None
 
     def startService(self) -> None:
@@ -70,20 +71,23 @@ class Plane(Service):
     def update(self, texts: Texts) -> None:
         """Take what the source has. What is wrong anywhere leaves all as it was: half a change is none."""
         self.lost = ""
-        self._documents = self._read(texts)
-        self._texts = texts
-        plan = Plan(self._documents, self.wall, self.plan, self.source.strict)
+        documents = dict(self._documents)
+        for path, text in texts.items():
+            documents.pop(path, None)
+            if text is not None:
+                documents[path] = read_document(path, text)
+        self._documents = documents
+        self._changed.update(texts)
+        changed = self._changed
+        plan = Plan(self._documents, self.wall, self.plan, self.source.strict, changed)
         if plan.problems:
             self.refusals += 1
             self.refused = sorted({str(problem) for problem in plan.problems})
             log.error("{where} is refused:\n{lines}", where=self.source.where, lines="\n".join(self.refused[:100]))
             return
         self.refused = []
-        left_out = (
-            [] if self.source.strict else [one for each in self._documents.values() for one in each.wrong_objects]
-        )
-        odd = [line for one in self._documents.values() for line in one.warnings]
-        self.warnings = sorted({*odd, *(f"{problem} (left out)" for problem in left_out)})
+        self._note_warnings(changed)
+        self._changed = set()
         self.plan = plan
         self.applied = self.wall()
         self.changes += 1
@@ -95,12 +99,15 @@ class Plane(Service):
         self.lost = reason
         log.error("the source can't be read; what is in force stays so: {reason}", reason=reason)
 
-    def _read(self, texts: Texts) -> dict[str, Document]:
-        """Read the texts that changed."""
-        return {
-            path: self._documents[path] if self._texts.get(path) is text else read_document(path, text)
-            for path, text in texts.items()
-        }
+    def _note_warnings(self, changed: Iterable[str]) -> None:
+        for path in changed:
+            document = self._documents.get(path)
+            left_out = document.wrong_objects if document is not None and not self.source.strict else ()
+            odd = document.warnings if document is not None else ()
+            self._odd[path] = [*odd, *(f"{problem} (left out)" for problem in left_out)]
+            if not self._odd[path]:
+                del self._odd[path]
+        self.warnings = sorted({line for lines in self._odd.values() for line in lines})
 
     # -- rollouts
 
@@ -125,7 +132,7 @@ class Plane(Service):
         path, text = rollout.returned_path(), rollout.returned_text(self.wall(), reason)
         written = self.source.write(path, text)
         # What was written is in force here at once, also where it can't be written.
-        self.update({**self._texts, path: text})
+        self.update({path: text})
         return written
 
     def status(self) -> Mapping[str, object]:

@@ -144,11 +144,11 @@ class _Found:
     """A receiver that keeps what a source has."""
 
     def __init__(self) -> None:
-        self.texts: Texts = {}
+        self.texts: dict[str, bytes] = {}
         self.reason = ""
 
     def update(self, texts: Texts) -> None:
-        self.texts = texts
+        self.texts |= {path: text for path, text in texts.items() if text is not None}
 
     def failed(self, reason: str) -> None:
         self.reason = reason

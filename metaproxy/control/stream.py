@@ -131,7 +131,8 @@ class Stream:
     def aim(self, target: Snapshot, changes: Changes | None = None) -> None:
         """Let the client have this. changes: how it differs from the target before, when that is known."""
         before, self.target = self.target, target
-        self._awaited.intersection_update(target.of(ENDPOINTS.url))
+        there = target.of(ENDPOINTS.url)
+        self._awaited = {name for name in self._awaited if name in there}
         for url, subscription in self.subscriptions.items():
             if changes is None:
                 subscription.changed(before.of(url).keys() | target.of(url).keys())

@@ -54,9 +54,10 @@ class Texts:
 
     def set(self, **texts: str) -> None:
         """Change texts; '__' in a name stands for '/', and a name without `.yaml` gets it."""
-        self.texts |= {f"{name.replace('__', '/')}.yaml": text.encode() for name, text in texts.items()}
+        changed = {f"{name.replace('__', '/')}.yaml": text.encode() for name, text in texts.items()}
+        self.texts |= changed
         assert self.receiver is not None
-        self.receiver.update(dict(self.texts))
+        self.receiver.update(changed)
 
     def write(self, path: str, text: bytes | None) -> Deferred[None]:
         if self.read_only:
@@ -82,9 +83,9 @@ class Planted:
     def start(self) -> None:
         self.plane.startService()
 
-    def client(self, node: str = "n", refuses: str = "never") -> Client:
+    def client(self, node: str = "n", refuses: str = "never", delta: bool = False) -> Client:
         """Return a node that wants all clusters. refuses: the alt_stat_name of the clusters that it refuses."""
-        made = self.clients[node] = Client(False, lambda one: stat_of(one) == refuses, node)
+        made = self.clients[node] = Client(delta, lambda one: stat_of(one) == refuses, node)
         made.want(CLUSTERS, [ALL])
         made.connect(self.control)
         made.settle()

@@ -36,6 +36,8 @@ class Etcd:
         self._clock = clock
         self._receiver: Receiver | None = None
         self._texts: dict[str, bytes] = {}
+        self._size = 0  # of all texts
+        self._changed: dict[str, bytes | None] = {}  # since the last report
         self._revision = 0
         self._timer: IDelayedCall | None = None
         self._rounds = Rounds(clock, self._round, self._failed)
@@ -66,13 +68,15 @@ class Etcd:
     def _read(self, found: dict[str, bytes], after: str, revision: int) -> Deferred[float]:
         def taken(page: Page) -> Deferred[float]:
             for key, value in page.values:
-                path = key.removeprefix(self._prefix)
-                known = self._texts.get(path)
-                found[path] = known if known == value else value
-            _check_size(found)
+                found[key.removeprefix(self._prefix)] = value
+            _check_size(sum(map(len, found.values())))
             if page.rest and page.values:
                 return self._read(found, page.values[-1][0], revision or page.revision)
-            self._texts, self._revision = found, revision or page.revision
+            for path in [path for path in self._texts if path not in found]:
+                self._set(path, None)
+            for path, value in found.items():
+                self._set(path, value)
+            self._revision = revision or page.revision
             self._report()
             return succeed(0.0)
 
@@ -98,26 +102,30 @@ class Etcd:
         if event.store < self._revision:
             raise Forgotten("etcd: an older revision than before")
         for key, value in event.values:
-            path = key.removeprefix(self._prefix)
-            if value is None:
-                self._texts.pop(path, None)
-            else:
-                self._texts[path] = value
-        _check_size(self._texts)
+            self._set(key.removeprefix(self._prefix), value)
+        _check_size(self._size)
         self._revision = max(self._revision, event.revision)
         if event.values and self._timer is None:
             self._timer = self._clock.callLater(GATHER, self._report)
+
+    def _set(self, path: str, value: bytes | None) -> None:
+        before = self._texts.pop(path, None)
+        self._size += len(value or b"") - len(before or b"")
+        if value is not None:
+            self._texts[path] = value
+        if value != before:
+            self._changed[path] = value
 
     def _report(self) -> None:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
         if self._receiver is not None:
-            self._receiver.update(dict(self._texts))
+            changed, self._changed = self._changed, {}
+            self._receiver.update(changed)
 
 
-def _check_size(texts: dict[str, bytes]) -> None:
-    size = sum(map(len, texts.values()))
+def _check_size(size: int) -> None:
     if size > MAX_BYTES:
         raise RegistryError(f"etcd: documents of {size} bytes; allowed are {MAX_BYTES}")
 

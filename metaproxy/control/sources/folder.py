@@ -98,24 +98,25 @@ class Folder:
             self._take(stamps)
 
     def _take(self, stamps: dict[str, Stamp]) -> None:
-        texts = {}
+        texts: dict[str, bytes] = {}
+        changed: dict[str, bytes | None] = {path: None for path in self._texts if path not in stamps}
         try:
             for path, stamp in stamps.items():
                 known = self._texts.get(path)
                 if known is None or self._read.get(path) != stamp:
                     text = (self._path / path).read_bytes()
-                    known = known if text == known else text
+                    if text != known:
+                        changed[path] = known = text
                 texts[path] = known
         except OSError as error:
             self._failed(f"{error.filename}: {error.strerror}")
             return
         assert self._receiver is not None
-        same = self._texts.keys() == texts.keys() and all(self._texts[path] is one for path, one in texts.items())
         first = self._seen is not None and not self._read and not self._texts
         self._read, self._texts, self._changing_since = stamps, texts, None
         recovered, self._problem = bool(self._problem), ""
-        if not same or first or recovered:
-            self._receiver.update(texts)
+        if changed or first or recovered:
+            self._receiver.update(changed)
 
     def _failed(self, reason: str) -> None:
         if reason != self._problem:

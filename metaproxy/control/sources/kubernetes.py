@@ -10,7 +10,7 @@ An object becomes a document of its own. Its label `metaproxy.io/version: NAME` 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Protocol
 
@@ -57,6 +57,7 @@ class Kubernetes:
         self._label = selector
         self._receiver: Receiver | None = None
         self._texts: dict[str, dict[Key, dict[str, bytes]]] = {}
+        self._changed: dict[str, bytes | None] = {}  # since the last report
         self._listed = False  # whether documents were read once: without them nothing is served
         self._timer: IDelayedCall | None = None
         scopes = [Scope(resource_of(kind), namespace) for name, kind in KINDS.items() if name not in _OTHERS]
@@ -96,13 +97,20 @@ class Kubernetes:
         made = _config_map(key, found) if resource == CONFIG_MAPS else _object(resource, key, found)
         known = self._texts.setdefault(resource.label, {})
         before = known.get(key, {})
-        known[key] = {path: before[path] if before.get(path) == text else text for path, text in made}
+        known[key] = dict(made)
         if known[key] != before:
-            self._soon()
+            self._note(before, known[key])
 
     def remove(self, resource: Resource, key: Key) -> None:
-        if self._texts.get(resource.label, {}).pop(key, None) is not None:
-            self._soon()
+        before = self._texts.get(resource.label, {}).pop(key, None)
+        if before is not None:
+            self._note(before, {})
+
+    def _note(self, before: Mapping[str, bytes], now: Mapping[str, bytes]) -> None:
+        """An object is other texts than before."""
+        self._changed.update({path: None for path in before if path not in now})
+        self._changed.update({path: text for path, text in now.items() if before.get(path) != text})
+        self._soon()
 
     def synced(self, resource: Resource) -> None:
         """All of a kind is known; what was lost is said to be there again by the next update."""
@@ -129,11 +137,8 @@ class Kubernetes:
         self._timer = None
         if self._receiver is None or not self._listed:
             return
-        texts: dict[str, bytes] = {}
-        for kind in self._texts.values():
-            for made in kind.values():
-                texts.update(made)
-        self._receiver.update(texts)
+        changed, self._changed = self._changed, {}
+        self._receiver.update(changed)
 
 
 class _Sink:

@@ -11,15 +11,18 @@ from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
-Texts = Mapping[str, bytes]
-"""Texts of documents by their path, such as `edge/listeners.yaml`. A text that did not change is the same object."""
+Texts = Mapping[str, bytes | None]
+"""Texts of documents by their path, such as `edge/listeners.yaml`; None for one that is gone."""
 
 
 class Receiver(Protocol):
     """Who takes what a source has."""
 
     def update(self, texts: Texts) -> None:
-        """Take all texts there are: at the start, and whenever one changed."""
+        """
+        Take texts that are new, other or gone: at the start all that there are. What is not named stays as it is. An
+        update without any says that the source can be read again.
+        """
 
     def failed(self, reason: str) -> None:
         """The source can't be read; what it had before stays in force."""

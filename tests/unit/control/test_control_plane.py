@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from call_count import count_calls
 from control_plane import NOON, Planted, cluster_text
 
+from metaproxy.control.resource_types import CLUSTERS
 from metaproxy.control.rollout_spec import shown_moment
 
 
@@ -44,6 +46,28 @@ def test_a_source_that_is_away_changes_nothing_and_is_said_until_it_is_back(plan
     assert planted.plane.status()["lost"] == "no such folder"
     planted.source.set(a=cluster_text("two"))
     assert planted.plane.status()["lost"] == ""
+
+
+def work_of_an_update(clusters: int) -> int:
+    """Return how many functions are called for another version of one of them, and for one that comes as one goes."""
+    made = Planted(**{f"c{number}": cluster_text("one", f"c{number}") for number in range(clusters)})
+    made.start()
+    made.client(delta=True)
+
+    def update() -> None:
+        made.source.set(c3=cluster_text("two", "c3"))
+        made.settle()
+        made.source.set(c1=cluster_text("one", "new"))
+        made.settle()
+
+    called = count_calls(update)
+    assert {"new", "c2"} < made.clients["n"].has[CLUSTERS.url].keys()
+    return called
+
+
+def test_an_update_costs_what_it_touches_and_not_what_there_is() -> None:
+    work_of_an_update(10)  # what is imported at first
+    assert work_of_an_update(300) == work_of_an_update(10)
 
 
 ROLLOUT = f"""

@@ -80,10 +80,10 @@ class FakeEtcd:
 
 class Seen:
     def __init__(self) -> None:
-        self.updates: list[Mapping[str, bytes]] = []
+        self.updates: list[Mapping[str, bytes | None]] = []
         self.failures: list[str] = []
 
-    def update(self, texts: Mapping[str, bytes]) -> None:
+    def update(self, texts: Mapping[str, bytes | None]) -> None:
         self.updates.append(texts)
 
     def failed(self, reason: str) -> None:
@@ -116,7 +116,7 @@ def test_changes_that_follow_each_other_are_taken_as_one(stand: Stand) -> None:
     stand.etcd.set("/m/a.yaml", None)
     assert len(stand.seen.updates) == 1
     stand.clock.advance(GATHER)
-    assert stand.seen.updates[1:] == [{"b.yaml": b"b"}]
+    assert stand.seen.updates[1:] == [{"b.yaml": b"b", "a.yaml": None}]
 
 
 def test_an_etcd_that_is_away_is_said_and_read_again_when_it_is_back() -> None:
@@ -129,20 +129,21 @@ def test_an_etcd_that_is_away_is_said_and_read_again_when_it_is_back() -> None:
     assert stand.seen.updates == [{"a.yaml": b"a"}]
 
 
-def test_a_revision_that_was_forgotten_has_all_read_again(stand: Stand) -> None:
+def test_a_revision_that_was_forgotten_has_all_read_again_and_what_differs_is_said(stand: Stand) -> None:
     stand.etcd.keys["/m/c.yaml"] = b"c"
+    del stand.etcd.keys["/m/a.yaml"]
     stand.etcd.say({"header": {"revision": "9"}, "canceled": True, "compact_revision": "9"})
     stand.clock.advance(1)
-    assert stand.seen.updates[-1] == {"a.yaml": b"a", "c.yaml": b"c"}
+    assert stand.seen.updates[-1] == {"a.yaml": None, "c.yaml": b"c"}
 
 
 def test_what_is_written_is_read_back(stand: Stand) -> None:
     stand.source.write("returned.yaml", b"x")
     stand.clock.advance(GATHER)
-    assert stand.seen.updates[-1] == {"a.yaml": b"a", "returned.yaml": b"x"}
+    assert stand.seen.updates[-1] == {"returned.yaml": b"x"}
     stand.source.write("returned.yaml", None)
     stand.clock.advance(GATHER)
-    assert stand.seen.updates[-1] == {"a.yaml": b"a"}
+    assert stand.seen.updates[-1] == {"returned.yaml": None}
 
 
 def test_what_can_not_be_written_fails(stand: Stand) -> None:
