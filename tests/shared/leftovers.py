@@ -12,23 +12,21 @@ from contextlib import contextmanager
 
 
 class Leftovers:
-    """Objects of some types that were made since."""
+    """Objects of some types that were made since all others were frozen."""
 
     def __init__(self, kinds: tuple[type, ...]) -> None:
         self._kinds = kinds
-        self._before = self._objects()  # kept, so that no other object gets the id of one
-
-    def _objects(self) -> dict[int, object]:
-        return {id(one): one for one in gc.get_objects() if type(one) in self._kinds}
 
     def count(self) -> Counter[str]:
         """How many there are, by the type's name."""
-        return Counter(type(one).__name__ for id, one in self._objects().items() if id not in self._before)
+        return Counter(type(one).__name__ for one in gc.get_objects() if type(one) in self._kinds)
 
 
 @contextmanager
 def no_collector(*kinds: type) -> Iterator[Leftovers]:
+    """What is there already is frozen, and stays so: `get_objects` passes over it, and finds what is new at once."""
     gc.collect()
+    gc.freeze()
     gc.disable()
     try:
         yield Leftovers(kinds)

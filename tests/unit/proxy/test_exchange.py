@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-import gc
 from typing import Any
 
 import pytest
 from harness import HEAD, Quill, Stage, answer, call
+from leftovers import no_collector
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
@@ -407,17 +407,13 @@ def test_the_codecs_error_decodes_to_the_requests_id() -> None:
 
 
 def test_an_exchange_that_has_ended_is_freed_without_the_collector() -> None:
-    gc.collect()
-    gc.disable()
-    try:
-        stage = Stage()
-        client = stage.client()
-        before = sum(isinstance(one, Exchange) for one in gc.get_objects())
+    stage = Stage()
+    client = stage.client()
+    with no_collector(Exchange) as left:
         stage.say(client, b"".join(call(id) for id in range(50)))
+        assert left.count()
         stage.say(stage.server, b"".join(answer(id) for id in range(1, 51)))
-        assert sum(isinstance(one, Exchange) for one in gc.get_objects()) == before
-    finally:
-        gc.enable()
+        assert left.count() == {}
     assert stage.route.targets[0].counts.outcomes == {"ok": 50}
 
 
