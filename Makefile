@@ -9,7 +9,7 @@ WEB ?=
 # What is compiled is kept, whatever the environment says: tests' rewritten asserts take as long as a tenth of all tests.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: all test coverage test-latest interop interop-istio interop-suites soak chaos fuzz lint bench demo docs reference lock protos clean
+.PHONY: all test properties coverage test-latest interop interop-istio interop-suites soak chaos fuzz lint bench demo docs reference lock protos clean
 
 all: lint test
 
@@ -22,6 +22,10 @@ $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 # Without what asks failed tests again, which only interop wants: it costs each test a message between processes.
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -n auto --dist worksteal -p no:rerunfailures $(ARGS)
+
+# The properties with five times as many examples as `make test` tries.
+properties: $(VENV)/.installed
+	$(BIN)/python -m pytest tests/property -n auto --dist worksteal -p no:rerunfailures --hypothesis-profile deep $(ARGS)
 
 # The same tests, and which lines they run: counting these takes as long again.
 coverage: $(VENV)/.installed

@@ -14,6 +14,7 @@ import pkgutil
 import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,16 @@ import metaproxy
 HERE = Path(__file__).parent
 
 sys.path.insert(0, str(HERE / "shared"))
+import examples  # noqa: E402
 
-settings.register_profile(
-    "metaproxy",
-    deadline=None,
-    max_examples=80,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
-settings.load_profile("metaproxy")
+for name, number in (("usual", examples.USUAL), ("deep", examples.DEEP)):
+    settings.register_profile(
+        name,
+        deadline=None,
+        max_examples=number,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+settings.load_profile("usual")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -64,6 +67,7 @@ def not_covered(session: pytest.Session) -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.is_relative_to(HERE / "property") or item.path.stem.endswith(("_golden", "_work", "_mutants")):
-            item.add_marker("no_cover")
+    for path, of_a_file in groupby(items, lambda item: item.path):
+        if path.is_relative_to(HERE / "property") or path.stem.endswith(("_golden", "_work", "_mutants")):
+            for item in of_a_file:
+                item.add_marker("no_cover")

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hypothesis import example, given, settings
+from examples import examples
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from metaproxy.balancers.hashing import hash_values
@@ -36,7 +37,7 @@ def endpoints_of(weights: list[int]) -> list[FakeEndpoint]:
     return [FakeEndpoint(f"10.0.0.{i}:20880", weight) for i, weight in enumerate(weights)]
 
 
-@settings(max_examples=200)
+@examples(100)
 @given(st.sampled_from(MAKERS), weights, st.lists(hashes, min_size=1, max_size=20), st.lists(st.integers(0, 5)))
 def test_every_pick_is_one_of_the_endpoints(make: Any, weights: Any, values: Any, active: Any) -> None:
     endpoints = endpoints_of(weights)
@@ -89,7 +90,7 @@ def test_a_ring_has_a_place_for_each_endpoint_and_no_more_than_allowed(
         assert {owner for _, owner in places} == set(endpoints)
 
 
-@settings(max_examples=50)
+@examples(25)
 @given(st.lists(hashes, min_size=1, max_size=50), st.integers(2, 12), st.data())
 def test_when_an_endpoint_leaves_a_ring_no_key_of_the_others_moves(values: Any, count: Any, data: Any) -> None:
     endpoints = endpoints_of([1] * count)

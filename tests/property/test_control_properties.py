@@ -7,8 +7,9 @@ from typing import Any
 
 from control_client import ALL, MAKERS, Client, Silent, cluster, endpoints, listener, publish, routes
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
+from examples import examples
 from google.protobuf.message import Message
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
@@ -88,7 +89,7 @@ class Play:
         self.client.settle(2000)
 
 
-@settings(max_examples=400, deadline=None)
+@examples(200)
 @given(st.booleans(), steps)
 def test_in_the_end_a_client_has_what_the_server_has_whatever_it_asked_accepted_and_refused(
     delta: bool, steps: list[Any]
@@ -106,13 +107,14 @@ def test_in_the_end_a_client_has_what_the_server_has_whatever_it_asked_accepted_
         has = play.client.has.get(url, {})
         whole = not delta and url in (CLUSTERS.url, LISTENERS.url)
         assert not any(map(is_bad, has.values()))
-        if good == should or not whole:  # a whole response with one that is bad is refused as a whole
+        # A whole response with one that is bad is refused as a whole; it may hold one that is gone, and lingers.
+        if not whole or (good == should and not (older and url == CLUSTERS.url)):
             assert {name: has.get(name) for name in good} == good
         if not older and (delta or (whole and good == should)):
             assert has.keys() - should.keys() == set()
 
 
-@settings(max_examples=100, deadline=None)
+@examples(50)
 @given(st.booleans(), steps)
 def test_what_a_client_refused_is_not_sent_again_before_it_changes(delta: bool, steps: list[Any]) -> None:
     play = Play(delta)
@@ -146,7 +148,7 @@ def mesh(clusters: Mapping[str, int], targets: Mapping[str, str]) -> World:
     }
 
 
-@settings(max_examples=120, deadline=None)
+@examples(60)
 @given(st.booleans(), st.lists(st.tuples(meshes, moves), min_size=1, max_size=6))
 def test_no_client_ever_has_a_route_to_a_cluster_that_it_has_not(delta: bool, meshes: list[Any]) -> None:
     clock = Clock()
@@ -203,7 +205,7 @@ def document(path: str, clusters: Mapping[str, int]) -> Document:
     return Document(path, {CLUSTERS.url: {name: cluster(name, value) for name, value in clusters.items()}})
 
 
-@settings(max_examples=200, deadline=None)
+@examples(100)
 @given(st.lists(texts, min_size=1, max_size=6))
 def test_a_content_that_follows_another_serves_what_it_would_serve_alone(states: list[Any]) -> None:
     before: Content | None = None

@@ -10,7 +10,8 @@ from itertools import pairwise
 from random import Random
 from typing import Any
 
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from metaproxy.codecs.dubbo import Dubbo
@@ -300,7 +301,7 @@ bodies = st.lists(st.sampled_from(TOKENS) | st.binary(max_size=3), max_size=24).
 HEADS = ["c200", "d700", "d600", "c600", "d000", "8200", "0214", "1714", "1614", "0614", "e200", "f700", "f600", "e600"]
 
 
-@settings(max_examples=500)
+@examples(250)
 @given(st.sampled_from(HEADS), bodies | st.binary(max_size=100), st.sampled_from(Side))
 def test_random_bodies_raise_nothing_but_the_protocols_error(head: Any, body: Any, side: Any) -> None:
     session = Dubbo().session(side, MAX)

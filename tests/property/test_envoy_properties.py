@@ -8,9 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from examples import examples
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from metaproxy.config import model
@@ -108,7 +109,7 @@ def readable(kind: type[Any], plain: object) -> None:
 
 
 @given(messages(LISTENER))
-@settings(max_examples=150)
+@examples(75)
 def test_any_listener_is_sections_or_findings(message: Message) -> None:
     outcome = translate_listener(message, Context(Report()))
     assert outcome.sections or outcome.report.errors
@@ -117,7 +118,7 @@ def test_any_listener_is_sections_or_findings(message: Message) -> None:
 
 
 @given(messages(CLUSTER))
-@settings(max_examples=150)
+@examples(75)
 def test_any_cluster_is_sections_or_findings(message: Message) -> None:
     outcome = translate_cluster(message, Context(Report()))
     assert outcome.sections or outcome.report.errors
@@ -145,7 +146,7 @@ def not_there(place: int) -> list[str]:
 
 
 @given(st.sampled_from(EXAMPLES), st.data())
-@settings(max_examples=40)
+@examples(20)
 def test_fields_that_are_not_there_are_all_named_in_whatever_company(example: Any, data: st.DataObject) -> None:
     alone = not_there(EXAMPLES.index(example))
     chosen = data.draw(st.sets(st.sampled_from(alone), max_size=6)) if alone else set()

@@ -5,11 +5,12 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
+from examples import examples
 from grpc_calls import CALL, OK, framed
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import DataReceived, RequestReceived, ResponseReceived, StreamEnded, StreamReset, TrailersReceived
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from metaproxy.codecs.grpc import Grpc
@@ -149,7 +150,7 @@ class World:
         raise AssertionError("a call did not end")
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.integers(0, 1 << 32))
 def test_every_message_arrives_and_filters_see_each_that_is_not_too_large_as_one_chunk(seed: int) -> None:
     world = World(seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from random import Random
 
+from examples import examples
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import DataReceived, Event, RequestReceived, SettingsAcknowledged, StreamEnded, StreamReset
@@ -12,7 +13,7 @@ from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes
 from http2_relay import Relay
 from http2_stand import GET, POST, connected_client, literal_block, raw_frame, raw_headers, resets
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from metaproxy.codecs.http.http2 import Http2Client, Http2Server, Options
@@ -265,7 +266,7 @@ class World:
         raise AssertionError("streams that do not end")
 
 
-@settings(max_examples=40, deadline=None)
+@examples(20)
 @given(st.integers(0, 1 << 32))
 def test_each_half_of_each_stream_arrives_whole_and_in_order(seed: int) -> None:
     world = World(Random(seed))
@@ -418,7 +419,7 @@ def seen(pieces: Iterable[bytes]) -> tuple[str, dict[int, tuple[bytes, bytes, bo
     return "", {id: half for id, half in halves.items() if id not in reset and id not in said}
 
 
-@settings(max_examples=300, deadline=None)
+@examples(150)
 @given(st.integers(0, 1 << 32), st.integers(1, 40))
 def test_any_frames_cut_anywhere_are_the_same_requests_and_the_same_error(seed: int, step: int) -> None:
     random = Random(seed)

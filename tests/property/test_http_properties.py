@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from metaproxy.codecs.http import Http, model
@@ -166,7 +167,7 @@ def test_a_client_of_http_1_0_gets_the_payload_and_no_chunks(data: st.DataObject
 
 
 @given(st.data(), st.sampled_from(list(Side)), st.binary(max_size=120))
-@settings(max_examples=300)
+@examples(150)
 def test_no_bytes_make_a_session_fail(data: st.DataObject, side: Side, noise: bytes) -> None:
     """Damaged messages and noise: they are read or refused, and a refusal is said in one answer that can be read."""
     raw, _, _ = data.draw(requests() if side is Side.CLIENT else answers)

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from stand import Listening
 from twisted.internet.defer import succeed
@@ -297,7 +297,6 @@ def targets(snapshot: Snapshot) -> dict[object, object]:
     }
 
 
-@settings(deadline=None)
 @given(STEPS)
 def test_what_is_built_of_changes_is_what_is_built_of_the_whole(steps: list[tuple[str, int]]) -> None:
     world, running = World(), Running()

@@ -10,8 +10,9 @@ import random
 from collections import Counter
 from typing import Any
 
+from examples import examples
 from harness import HEAD, LineCodec, Quill, Stage, Wire, answer, call
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
@@ -276,7 +277,7 @@ class Play:
         return found
 
 
-@settings(max_examples=300)
+@examples(150)
 @given(STEPS, st.sampled_from(["multiplex", "pool", "pinned"]), BOUNDS, st.booleans(), st.booleans())
 def test_nothing_is_lost_or_left_behind(
     steps: list[tuple[str, int]], mode: str, breaker: tuple[int, int, int], retry: bool, waits: bool
@@ -340,7 +341,7 @@ class FifoPlay(Play):
         return [line.split()[-1] for line in data.splitlines() if line.startswith((b"ok ", b"fail oops "))]
 
 
-@settings(max_examples=300)
+@examples(150)
 @given(STEPS, st.sampled_from(["multiplex", "pool"]), BOUNDS, st.booleans(), st.booleans())
 def test_answers_keep_their_order_whatever_ends(
     steps: list[tuple[str, int]], mode: str, breaker: tuple[int, int, int], retry: bool, waits: bool

@@ -6,7 +6,8 @@ made in the end is what would be made at once.
 from __future__ import annotations
 
 import yaml
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from mesh_objects import read_one
 from mesh_stand import ENTRY, HOST, RULE
@@ -91,7 +92,7 @@ CONTEXT = Context(
 NODE = ProxyNode(namespace="demo", addresses=("127.0.0.11",))
 
 
-@settings(max_examples=25)
+@examples(15)
 @given(CHANGES)
 def test_what_changes_bring_about_is_what_would_be_made_at_once(changes: list[tuple[str, int, str]]) -> None:
     generator, sections = Generator(), Sections()

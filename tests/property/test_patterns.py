@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from hypothesis import assume, given, settings
+from examples import examples
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from metaproxy.routing.pattern import compile_text
@@ -29,7 +30,7 @@ def repeated(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 patterns = st.recursive(atoms, repeated, max_leaves=8)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(150)
 @given(patterns, st.text(ALPHABET, max_size=8))
 def test_both_engines_agree(pattern: str, value: str) -> None:
     try:

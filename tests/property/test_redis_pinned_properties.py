@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from hypothesis import example, given, settings
+from examples import examples
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from metaproxy.codecs.redis import Redis
 from metaproxy.message import Kind, Side
 
 MOST = 1 << 20
-many = settings(max_examples=200, deadline=None)
+many = examples(100)
 CHANNEL = st.sampled_from(["x", "y", "z"])
 SOME = st.lists(CHANNEL, min_size=1, max_size=4).map(" ".join)
 COMMAND = st.one_of(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from redis_words import normalised
 
@@ -16,7 +17,7 @@ from metaproxy.message import Hold, Kind, Message, Side
 from metaproxy.units import Bytes
 
 MOST = 4096
-many = settings(max_examples=200, deadline=None)
+many = examples(100)
 
 # Replies as (type byte, what): for aggregates what is a list.
 

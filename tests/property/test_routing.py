@@ -6,7 +6,8 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from metaproxy.message import FrameError, Kind, Message
@@ -78,7 +79,7 @@ def one_by_one(
     return None
 
 
-@settings(max_examples=400)
+@examples(200)
 @given(routes(), metadata, facts, st.integers(0, 1000))
 def test_a_table_finds_what_going_through_the_routes_finds_and_draws_the_same_numbers(
     candidates: Any, known: Any, peer: Any, seed: Any

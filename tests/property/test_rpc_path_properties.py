@@ -10,7 +10,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from plays import Ends
 from protobuf_writing import blob, num, pair
@@ -26,7 +27,7 @@ from metaproxy.units import Bytes
 CLIENTS, STREAMS, LARGEST = 3, 6, 3000
 WINDOW, BUFFER = Bytes(700), Bytes(1000)
 plays = given(seed=st.integers(0, 1 << 32), steps=st.integers(10, 300))
-few = settings(max_examples=30, deadline=None)
+few = examples(20)
 New = Callable[[random.Random, bool], Peer]
 
 
@@ -247,13 +248,13 @@ def check_damage(codec: Codec, frames: list[bytes], seed: int) -> None:
         assert cut == whole or (error != "None" and cut[: len(cut) - 1] == whole[: len(cut) - 1])
 
 
-@settings(max_examples=200, deadline=None)
+@examples(100)
 @given(seed=st.integers(0, 1 << 32))
 def test_damaged_streams_of_brpc_are_read_the_same_however_they_are_cut(seed: int) -> None:
     check_damage(Brpc(stream_buffer=BUFFER), brpc_frames(), seed)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(100)
 @given(seed=st.integers(0, 1 << 32))
 def test_damaged_streams_of_trpc_are_read_the_same_however_they_are_cut(seed: int) -> None:
     check_damage(Trpc(), trpc_frames(), seed)

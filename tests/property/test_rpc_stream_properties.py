@@ -8,7 +8,8 @@ holds no more than the windows allow, and nothing is left over.
 import random
 from collections.abc import Callable
 
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from stream_peers import BrpcPeer, Half, Peer, TrpcPeer
 from stream_relay import Relay
@@ -104,7 +105,7 @@ class Play:
 
 Setting = Callable[[random.Random], tuple[Codec, Peer, Peer, int]]
 plays = given(seed=st.integers(0, 1 << 32), steps=st.integers(10, 250))
-few = settings(max_examples=40, deadline=None)
+few = examples(20)
 
 
 @few

@@ -7,7 +7,8 @@ import zlib
 from collections.abc import Sequence
 from typing import Any
 
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from thrift.protocol.TBinaryProtocol import TBinaryProtocol
 from thrift.protocol.TCompactProtocol import TCompactProtocol
@@ -37,7 +38,7 @@ PAIRS += [("header", form) for form in SUBPROTOCOLS]
 
 # Drawn and not parametrized: pytest-twisted wraps a hypothesis test once for each parameter, and then cannot run it.
 every_pair = st.sampled_from(PAIRS)
-many = settings(max_examples=200, deadline=None)
+many = examples(100)
 
 # Values as (type, what), where what is a Python value, or for containers and structs a list of values.
 

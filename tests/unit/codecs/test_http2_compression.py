@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hpack
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from metaproxy.codecs.http.http2.compression import Decoder, Encoder
@@ -22,7 +23,7 @@ def read_by_hpack(decoder: hpack.Decoder, block: bytes) -> list[tuple[bytes, byt
     return [(bytes(name), bytes(value)) for name, value in decoder.decode(block, raw=True)]
 
 
-@settings(max_examples=60, deadline=None)
+@examples(30)
 @given(LISTS, st.sampled_from([4096, 200, 0]))
 def test_the_library_reads_what_the_encoder_writes(lists: list[list[tuple[bytes, bytes]]], table: int) -> None:
     encoder, decoder = Encoder(), hpack.Decoder(1 << 20)
@@ -32,7 +33,7 @@ def test_the_library_reads_what_the_encoder_writes(lists: list[list[tuple[bytes,
         assert read_by_hpack(decoder, encoder.encode(fields, key=tuple(fields))) == fields
 
 
-@settings(max_examples=60, deadline=None)
+@examples(30)
 @given(LISTS, st.booleans(), st.lists(st.sampled_from([4096, 200, 0]), max_size=3))
 def test_the_decoder_reads_what_the_library_writes(
     lists: list[list[tuple[bytes, bytes]]], huffman: bool, tables: list[int]

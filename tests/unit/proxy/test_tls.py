@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 from authority import Authority, Issued
+from examples import examples
 from harness import Stage, Wire, answer, call
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from leftovers import no_collector
 from present import present
@@ -220,7 +221,7 @@ def test_a_client_that_leaves_in_the_middle_of_the_handshake_leaves_nothing(ches
         assert wire.closed and stage.listener.clients == {}
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(cut=st.integers(1, 40), sizes=st.lists(st.integers(0, 40_000), min_size=1, max_size=4))
 def test_any_split_of_the_sealed_bytes_decodes_the_same(chest: Chest, cut: int, sizes: list[int]) -> None:
     stage = secured(chest)

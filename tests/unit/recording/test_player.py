@@ -2,8 +2,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from examples import examples
 from harness import LineCodec, call
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from replay_hall import Hall
 
@@ -163,7 +164,7 @@ def test_a_refused_login_fails_the_requests_with_the_servers_words() -> None:
     assert hall.done[0][0].error == "login refused: WRONGPASS no"
 
 
-@settings(max_examples=60, deadline=None)
+@examples(30)
 @given(
     st.lists(st.tuples(st.floats(0, 3), st.floats(0, 2), st.sampled_from("abc")), min_size=1, max_size=25),
     st.booleans(),
