@@ -27,7 +27,7 @@ from metaproxy.mesh.folder import Folder
 from metaproxy.mesh.generator.generator import Generator
 from metaproxy.mesh.generator.node import node_of
 from metaproxy.mesh.kubernetes_source import KubernetesSource
-from metaproxy.mesh.objects.reading import Key
+from metaproxy.mesh.objects.reading import Key, Object
 from metaproxy.mesh.sections import Outcome, Sections
 from metaproxy.mesh.store import Status, Store
 
@@ -63,6 +63,7 @@ class Mesh:
         self._part: Part | None = None  # nothing was contributed yet: that of another mesh may be in force
         self._outcome = Outcome()
         self._refused: list[str] = []
+        self._closed: dict[Key, Object] = {}
         self._looked = self._retry = 0.0
         self._node = replace(node_of(node.id, node.metadata, crds.bind, crds.application), outbound=crds.outbound)
         self.ready = False
@@ -73,6 +74,8 @@ class Mesh:
         folder = self._folder is not None and self._folder.look()
         changed = (self._kubernetes is not None and self._kubernetes.look()) or folder
         whole = self._kubernetes is None or self._kubernetes.ready
+        if changed:
+            self._log_closed()
         if changed or (self._refused and began >= self._retry) or (self._part is None and whole):
             self.contribute()
         self._looked = began
@@ -151,6 +154,15 @@ class Mesh:
         found = self._application.contribute(CRDS, part)
         lines += found
         return before if found else part
+
+    def _log_closed(self) -> None:
+        """Say it of each policy that comes to deny all calls as it can't be read, and of each that no longer does."""
+        before, self._closed = self._closed, dict(self.store.instead)
+        for key, one in self._closed.items():
+            if key not in before:
+                log.error("{source}: {text}", source=CRDS, text="; ".join(one.warnings))
+        for key in before.keys() - self._closed.keys():
+            log.info("{source}: {key}: no longer denies all calls", source=CRDS, key=key)
 
     def _log_new(self, before: Outcome, after: Outcome) -> None:
         for text in after.refused:

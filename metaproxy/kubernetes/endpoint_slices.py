@@ -189,6 +189,9 @@ class Slices:
     def absent(self, why: str) -> None:
         self.failed(why)
 
+    def forbidden(self, why: str) -> None:
+        self.failed(why)
+
     def _note(self, service: str) -> None:
         if self._synced and service in self._listeners:
             self._changed.add(service)

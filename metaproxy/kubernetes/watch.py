@@ -56,7 +56,10 @@ class Sink(Protocol):
         """The server can't be asked. All stays as it is; it is tried again."""
 
     def absent(self, why: str) -> None:
-        """The server does not know the kind, or it may not be read. All stays as it is; it is tried again."""
+        """The server does not know the kind. All stays as it is; it is tried again."""
+
+    def forbidden(self, why: str) -> None:
+        """The kind may not be read: whether there is anything of it is not known. It is tried again."""
 
 
 class Source(Protocol):
@@ -166,13 +169,21 @@ class Watch:
         if error.status == 404:
             self._sink.absent(f"the API server has no {self._resource.label}: is its CRD installed?")
         elif absent:
-            self._sink.absent(f"{self._resource.label}: {error}")
+            self._sink.forbidden(f"{self._resource.label}: {error}; {self._rule}")
         else:
             self._sink.failed(f"{self._resource.label}: {error}")
         most = ABSENT if absent else MOST
         wait = min(LEAST * 2.0 ** min(self._tries, 10), most)
         self._tries += 1
         return max(error.wait, wait * (1 + self._chance()) / 2)
+
+    @property
+    def _rule(self) -> str:
+        """What has to be allowed."""
+        one = self._resource
+        rule = f"{{apiGroups: [{one.group or chr(34) * 2}], resources: [{one.plural}], verbs: [list, watch]}}"
+        where = f" in the namespace {self._scope.namespace}" if self._scope.namespace and one.namespaced else ""
+        return f"give its service account the RBAC rule {rule}{where}"
 
     # -- list
 

@@ -55,7 +55,8 @@ class KubernetesSource:
     What the watches bring waits for `look`: work that reads the store may be in the middle of it, in slices.
 
     A kind that can't be read (no rights, no CRD) is reported and counts as one without objects; it is tried again. A
-    server that is away when all begins is waited for: a part of the objects would be another mesh.
+    server that is away when all begins is waited for: a part of the objects would be another mesh. So are rights to
+    read policies: without them it is not known whom to keep out.
     """
 
     def __init__(
@@ -147,6 +148,15 @@ class KubernetesSource:
         self.failed(kind, why)
         self._heard(kind)
 
+    def forbidden(self, kind: KnownKind, why: str) -> None:
+        if kind.refused is None or kind.name not in self._waiting:
+            self.absent(kind, why)
+            return
+        text = f"{why}; nothing is put in force until it is known which there are"
+        if self.failures.get(kind.name) != text:
+            log.error("{place}: {text}", place=PLACE, text=text)
+        self.failures[kind.name] = text
+
     def _heard(self, kind: KnownKind) -> None:
         if kind.name in self._waiting:
             self._waiting.discard(kind.name)
@@ -191,6 +201,7 @@ class _Kind:
         self.synced: Callable[[], None] = partial(source.synced, kind)
         self.failed: Callable[[str], None] = partial(source.failed, kind)
         self.absent: Callable[[str], None] = partial(source.absent, kind)
+        self.forbidden: Callable[[str], None] = partial(source.forbidden, kind)
 
 
 def _key(kind: KnownKind, key: Key) -> ObjectKey:

@@ -131,18 +131,23 @@ class Objects:
         self.failures.append(why)
         self.events.append("absent")
 
+    def forbidden(self, why: str) -> None:
+        self.failures.append(why)
+        self.events.append("forbidden")
+
 
 class FakeCluster:
     """
     An API of many kinds, in the place of an `Api`: lists are answered at once, watches stay open.
 
-    objects: what there is by the plural of its kind. absent: kinds that the server does not know. away: whether no
-    list is answered. written: statuses.
+    objects: what there is by the plural of its kind. absent: kinds that the server does not know; forbidden: those that
+    may not be read. away: whether no list is answered. written: statuses.
     """
 
     def __init__(self) -> None:
         self.objects: dict[str, list[Object]] = {}
         self.absent: set[str] = set()
+        self.forbidden: set[str] = set()
         self.scopes: list[Scope] = []
         self.written: list[tuple[str, Key, Mapping[str, object]]] = []
         self.closed = self.away = False
@@ -153,6 +158,8 @@ class FakeCluster:
         self.scopes.append(scope)
         if scope.resource.plural in self.absent:
             return fail(ApiError("not found", 404))
+        if scope.resource.plural in self.forbidden:
+            return fail(ApiError("403 forbidden", 403))
         if self.away:
             return fail(ApiError("away"))
         return succeed(Page(self.objects.get(scope.resource.plural, []), "1", "", 100))
@@ -175,6 +182,6 @@ class FakeCluster:
     def event(self, plural: str, kind: str, found: Object) -> None:
         self._received[plural](json.dumps({"type": kind, "object": found}).encode() + b"\n")
 
-    def refuse(self, plural: str) -> None:
+    def refuse(self, plural: str, status: int = 0) -> None:
         """The watch of a kind fails."""
-        self._watches[plural].errback(ApiError("away"))
+        self._watches[plural].errback(ApiError("away", status))

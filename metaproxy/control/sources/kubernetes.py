@@ -124,10 +124,21 @@ class Kubernetes:
             self._receiver.failed(f"{resource.label}: {why}")
 
     def absent(self, resource: Resource, why: str) -> None:
-        """A kind that is not there, or may not be read, counts as one without objects; it is asked for again."""
+        """A kind that is not there counts as one without objects; it is asked for again."""
         self._waiting.discard(resource.label)
         self._soon()
         self.failed(resource, why)
+
+    def forbidden(self, resource: Resource, why: str) -> None:
+        """
+        A kind that may not be read counts as one without objects, too, unless it is one that keeps callers out: until
+        that is known nothing is served.
+        """
+        known = KINDS.get(resource.kind)
+        if known is None or known.refused is None:
+            self.absent(resource, why)
+        elif resource.label in self._waiting and self._receiver is not None:
+            self._receiver.failed(f"{why}; nothing is served until it is known which there are")
 
     def _soon(self) -> None:
         if self._timer is None and not self._waiting:
@@ -150,6 +161,7 @@ class _Sink:
         self.synced: Callable[[], None] = partial(source.synced, resource)
         self.failed: Callable[[str], None] = partial(source.failed, resource)
         self.absent: Callable[[str], None] = partial(source.absent, resource)
+        self.forbidden: Callable[[str], None] = partial(source.forbidden, resource)
 
 
 def _place(found: Object) -> str:

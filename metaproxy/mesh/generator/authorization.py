@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable
 
 from metaproxy.mesh.generator.index import View
 from metaproxy.mesh.generator.messages import Json, packed
-from metaproxy.mesh.generator.policy import ROOT_NAMESPACE
-from metaproxy.mesh.objects.dubbo_authorization import DubboAuthorizationPolicy, Operation, Rule, Source
+from metaproxy.mesh.objects.dubbo_authorization import CLOSED, DubboAuthorizationPolicy, Operation, Rule, Source
 from metaproxy.mesh.objects.reading import Object
+from metaproxy.mesh.objects.unread_policy import ROOT_NAMESPACE
 
 DUBBO_FILTER, NETWORK_FILTER = "envoy.filters.dubbo.rbac", "envoy.filters.network.rbac"
 _RBAC = "envoy.extensions.filters.network.rbac.v3.RBAC"
@@ -51,10 +51,14 @@ def dubbo_filters(rules: Iterable[Json]) -> list[Json]:
 
 def _policies(given: Policies) -> Json:
     return {
-        f"ns[{object.key.namespace}]-policy[{object.key.name}]-rule[{place}]": _policy(rule)
+        f"ns[{object.key.namespace}]-policy[{object.key.name}]-{_rule_name(policy, place)}": _policy(rule)
         for object, policy in given
         for place, rule in enumerate(policy.rules)
     }
+
+
+def _rule_name(policy: DubboAuthorizationPolicy, place: int) -> str:
+    return "refused" if policy is CLOSED else f"rule[{place}]"
 
 
 def _policy(rule: Rule) -> Json:

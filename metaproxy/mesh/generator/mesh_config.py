@@ -15,9 +15,9 @@ from metaproxy.config.schema.reading import BROKEN, Reading
 from metaproxy.config.schema.registry import NoPlugins
 from metaproxy.mesh.generator.index import View
 from metaproxy.mesh.generator.messages import Json, packed
-from metaproxy.mesh.generator.policy import ROOT_NAMESPACE
 from metaproxy.mesh.objects.kubernetes import ConfigMap, MeshConfig
 from metaproxy.mesh.objects.struct import Struct
+from metaproxy.mesh.objects.unread_policy import ROOT_NAMESPACE
 
 NAME, KEY = "istio", "mesh"
 """The ConfigMap of the root namespace, and its key."""

@@ -22,9 +22,9 @@ from metaproxy.mesh.objects.destination_rule import (
     TrafficPolicy,
 )
 from metaproxy.mesh.objects.reading import Object
+from metaproxy.mesh.objects.unread_policy import ROOT_NAMESPACE
 
 UNLIMITED = 2**32 - 1
-ROOT_NAMESPACE = "istio-system"
 _TLS = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
 _RING = 1024
 

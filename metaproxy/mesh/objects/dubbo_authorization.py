@@ -66,3 +66,7 @@ class DubboAuthorizationPolicy(Spec):
 
     action: str = option(Choice("ALLOW", "DENY"), "What happens to calls of which a rule holds.", "ALLOW")
     rules: tuple[Rule, ...] = option(ListOf(Struct(Rule)), "One of these must hold.", (), "none ever holds")
+
+
+CLOSED = DubboAuthorizationPolicy(action="DENY", rules=(Rule(),))
+"""Denies all calls: what holds in the place of a policy that is refused, of which no version was right before."""

@@ -12,7 +12,7 @@ from metaproxy.config.rules.rule import all_of
 from metaproxy.config.schema.reading import SectionRules
 from metaproxy.mesh.objects import destination_rule, meta_router, redis, service_entry, virtual_service
 from metaproxy.mesh.objects.destination_rule import DestinationRule
-from metaproxy.mesh.objects.dubbo_authorization import DubboAuthorizationPolicy
+from metaproxy.mesh.objects.dubbo_authorization import CLOSED, DubboAuthorizationPolicy
 from metaproxy.mesh.objects.gateway import Gateway
 from metaproxy.mesh.objects.kubernetes import ConfigMap, Endpoints, EndpointSlice, Pod, Secret, Service
 from metaproxy.mesh.objects.meta_router import ApplicationProtocol, MetaRouter
@@ -30,7 +30,8 @@ class KnownKind:
     """
     A kind of object. group: of its API, '' for that of Kubernetes itself; versions: that are read; plural: its name in
     addresses of the API; namespaced: whether it belongs to a namespace; at: the key under which its own keys stand, ''
-    where they stand at the top.
+    where they stand at the top; refused: what holds in the place of an object that is refused, of which no version was
+    right before; None for nothing.
     """
 
     name: str
@@ -40,6 +41,7 @@ class KnownKind:
     plural: str
     namespaced: bool = True
     at: str = "spec"
+    refused: Spec | None = None
 
 
 _ISTIO = ("v1alpha3", "v1beta1", "v1")
@@ -50,7 +52,12 @@ KINDS: dict[str, KnownKind] = {
         KnownKind("MetaRouter", MetaRouter, AERAKI, ("v1alpha1",), "metarouters"),
         KnownKind("ApplicationProtocol", ApplicationProtocol, AERAKI, ("v1alpha1",), "applicationprotocols", False),
         KnownKind(
-            "DubboAuthorizationPolicy", DubboAuthorizationPolicy, DUBBO, ("v1alpha1",), "dubboauthorizationpolicies"
+            "DubboAuthorizationPolicy",
+            DubboAuthorizationPolicy,
+            DUBBO,
+            ("v1alpha1",),
+            "dubboauthorizationpolicies",
+            refused=CLOSED,
         ),
         KnownKind("RedisService", RedisService, REDIS, ("v1alpha1",), "redisservices"),
         KnownKind("RedisDestination", RedisDestination, REDIS, ("v1alpha1",), "redisdestinations"),

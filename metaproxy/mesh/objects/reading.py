@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -19,10 +20,10 @@ from metaproxy.config.schema.shape import option
 from metaproxy.config.values import node_of
 from metaproxy.mesh.objects.kinds import KINDS, RULES, KnownKind
 from metaproxy.mesh.objects.struct import Spec, Struct
+from metaproxy.mesh.objects.unread_policy import ROOT_NAMESPACE, namespace_of, policy_in, refused_kind
 from metaproxy.mesh.objects.values import NAME, TextMap
 from metaproxy.support.nearest_name import nearest_name
 
-DEFAULT_NAMESPACE = "default"
 MAX_DOCUMENTS = 50_000
 """Objects of one file, those within lists included."""
 
@@ -58,7 +59,7 @@ class Document:
     """
     What was found where an object should stand. key: None where it can't be told which object it is; problems: why it
     is refused; ignored: whether it is of a kind that is not read at all. Neither of both: `object` is there. version:
-    what its source calls this version of it.
+    what its source calls this version of it; instead: what holds in its place as long as no version of it was right.
     """
 
     key: Key | None
@@ -67,6 +68,7 @@ class Document:
     problems: tuple[str, ...] = ()
     ignored: bool = False
     version: str = ""
+    instead: Object | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,17 +93,28 @@ def read_text(text: str | bytes, file: str, above: int = 0) -> Iterator[Document
     nothing, whatever the text.
     """
     roots, problems = load_documents(text, file, above)
-    count = 0
+    count = policies = 0
     for root in roots:
         for node in _items(root):
             count += 1
             if count > MAX_DOCUMENTS:
                 yield _unread(file, node, f"more than {MAX_DOCUMENTS} objects in one file")
                 return
-            yield _read(node, file, f"{file}:{node.line}", _problems_of(node, problems))
+            document = _read(node, file, f"{file}:{node.line}", _problems_of(node, problems))
+            policies += _is_policy(document)
+            yield document
     for problem in problems:
         if not problem.path:  # no YAML from here on
-            yield Document(None, f"{file}:{problem.line}", problems=(str(problem),))
+            place = f"{file}:{problem.line}"
+            found = policy_in(text.encode(errors="replace") if isinstance(text, str) else text)
+            instead = _instead(found[0], found[1], "", place) if found is not None and found[2] > policies else None
+            yield Document(None, place, problems=(str(problem),), instead=instead)
+
+
+def _is_policy(document: Document) -> bool:
+    """Whether something holds, or would, in the place of an object of this kind."""
+    key = document.key if document.key is not None else document.instead.key if document.instead is not None else None
+    return key is not None and KINDS[key.kind].refused is not None
 
 
 def _problems_of(node: Node, problems: list[Problem]) -> list[Problem]:
@@ -146,46 +159,64 @@ def _read(node: Node, file: str, place: str, found: list[Problem]) -> Document:
         return _unread(file, node, "no object; write apiVersion, kind, metadata and spec")
     kind = node.value.get("kind")
     if kind is None or not isinstance(kind.value, str):
-        return _unread(file, node, "kind is missing; write apiVersion, kind, metadata and spec")
+        meant = refused_kind("", _api_version(node))
+        return _unread(file, node, "kind is missing; write apiVersion, kind, metadata and spec", meant)
     reading = Reading(file, Path(), NoPlugins(), {}, {}, RULES)
     known = KINDS.get(kind.value)
     if known is None or not _is_of(known, node):
         return _unknown(node, kind.value, file, place)
     metadata = _metadata(node, known, reading)
     if metadata is None:
-        return Document(None, place, problems=tuple(_said(place, None, reading.problems)))
+        instead = _instead(known, namespace_of(node), "", place)
+        return Document(None, place, problems=tuple(_said(place, None, reading.problems)), instead=instead)
     key = Key(known.name, metadata.namespace if known.namespaced else "", metadata.name)
     spec = _spec(node, known, reading)
     wrong = [*found, *reading.problems]
     version = _version(node)
     if wrong or spec is None:
-        return Document(key, place, problems=tuple(_said(place, key, wrong)), version=version)
+        instead = _instead(known, key.namespace, key.name, place)
+        return Document(key, place, problems=tuple(_said(place, key, wrong)), version=version, instead=instead)
     warnings = tuple(_said(place, key, reading.warnings))
     made = Object(key, spec, metadata.labels, metadata.annotations, place, warnings)
     return Document(key, place, made, version=version)
 
 
-def _is_of(known: KnownKind, node: Node) -> bool:
-    """Whether an object with the name of a known kind is of its API: other APIs have a Gateway or a Service, too."""
+def _instead(known: KnownKind, namespace: str, name: str, place: str) -> Object | None:
+    """
+    Return what holds in the place of an object that is refused, as long as no version of it was right. name: '' where
+    it can't be told.
+    """
+    if known.refused is None:
+        return None
+    key = Key(known.name, namespace, name or f"unread-{blake2b(place.encode(), digest_size=4).hexdigest()}")
+    where = "all namespaces" if namespace == ROOT_NAMESPACE else f"the namespace {namespace}"
+    called = key if name else known.name
+    text = f"{place}: {called}: it was never right, and denies all calls of services of {where} until it is"
+    return Object(key, known.refused, place=place, warnings=(text,))
+
+
+def _api_version(node: Node) -> str:
     assert isinstance(node.value, dict)
     version = node.value.get("apiVersion")
-    written = version.text if version is not None else ""
-    return written in [f"{known.group}/{one}" if known.group else one for one in known.versions]
+    return version.text if version is not None else ""
+
+
+def _is_of(known: KnownKind, node: Node) -> bool:
+    """Whether an object with the name of a known kind is of its API: other APIs have a Gateway or a Service, too."""
+    return _api_version(node) in [f"{known.group}/{one}" if known.group else one for one in known.versions]
 
 
 def _unknown(node: Node, kind: str, file: str, place: str) -> Document:
     """Return what to say of a kind that is not read: nothing where it is one of another API, else what was meant."""
-    assert isinstance(node.value, dict)
-    version = node.value.get("apiVersion")
-    written = version.text if version is not None else ""
+    written = _api_version(node)
     groups = {known.group for known in KINDS.values() if known.group.endswith("aeraki.io")}
-    known = KINDS.get(kind)
+    known, meant = KINDS.get(kind), nearest_name(kind, KINDS, 0.8)
+    refused = refused_kind(meant or kind, written)
     if known is not None and written.rpartition("/")[0] in (known.group, "") and (known.group or not written):
         want = " or ".join(f"{known.group}/{one}".lstrip("/") for one in known.versions)
-        return _unread(file, node, f"{kind}: apiVersion {written!r} is not read; write {want}")
-    meant = nearest_name(kind, KINDS, 0.8)
+        return _unread(file, node, f"{kind}: apiVersion {written!r} is not read; write {want}", refused)
     if written.rpartition("/")[0] in groups or (meant is not None and kind not in KINDS and not written):
-        return _unread(file, node, f"no kind {kind!r} is read; {near(kind, KINDS, 'kind')}")
+        return _unread(file, node, f"no kind {kind!r} is read; {near(kind, KINDS, 'kind')}", refused)
     return Document(None, place, ignored=True)
 
 
@@ -226,9 +257,11 @@ def _version(node: Node) -> str:
     return version.text if version is not None else ""
 
 
-def _unread(file: str, node: Node, text: str) -> Document:
+def _unread(file: str, node: Node, text: str, known: KnownKind | None = None) -> Document:
+    """known: of which kind it must have been, if something holds in its place."""
     place = f"{file}:{node.line}" if node.line else file
-    return Document(None, place, problems=(f"{place}: {text}",))
+    instead = _instead(known, namespace_of(node), "", place) if known is not None else None
+    return Document(None, place, problems=(f"{place}: {text}",), instead=instead)
 
 
 def _said(place: str, key: Key | None, problems: list[Problem]) -> Iterator[str]:

@@ -12,8 +12,10 @@ import yaml
 from kubernetes_api import FakeCluster
 from mesh_objects import written
 from mesh_stand import ENTRY, HOST, RULE
+from observing import observing
 from present import present
 from stand import Stand
+from twisted.logger import formatEvent
 
 from metaproxy.admin.roles import MeshStatus
 from metaproxy.app import mesh
@@ -53,6 +55,10 @@ class Meshed:
     @property
     def status(self) -> MeshStatus:
         return present(self.crds.status())
+
+    def filters_of(self, listener: str) -> list[object]:
+        (found,) = (one for one in self.stand.configuration.config.listeners if one.name == listener)
+        return [use.options for use in found.filters]
 
     def clusters_of(self, listener: str) -> list[str | None]:
         (found,) = (one for one in self.stand.configuration.config.listeners if one.name == listener)
@@ -177,6 +183,33 @@ def test_it_looks_no_more_once_it_is_stopped(meshed: Meshed) -> None:
     meshed.write("router", written("MetaRouter", "hello", ROUTER))
     meshed.look()
     assert meshed.clusters_of("127.0.10.1_20880") == [f"outbound|20880||{HOST}"]
+
+
+# -- policies that can't be read
+
+SERVER = "crds: {folder: mesh}\nnode: {metadata: {NAMESPACE: demo, INSTANCE_IPS: 127.0.0.11}}\n"
+POLICY = "{rules: [{to: [{operation: {methods: [sayHello]}}]}]}"
+
+
+def test_a_policy_that_was_never_right_closes_the_servers_of_its_namespace_and_the_log_says_which(
+    tmp_path: Path,
+) -> None:
+    meshed = Meshed(tmp_path, SERVER)
+    lines: list[str] = []
+    with observing(lambda event: lines.append(formatEvent(event))):
+        meshed.write("policy", written("DubboAuthorizationPolicy", "p", POLICY.replace("methods", "method")))
+        meshed.look()
+        meshed.look()
+        assert [line for line in lines if "denies all calls" in line] == [
+            f"crds: {meshed.folder / 'policy.yaml'}:1: DubboAuthorizationPolicy demo/p: it was never right, and denies "
+            "all calls of services of the namespace demo until it is"
+        ]
+        assert "ns[demo]-policy[p]-refused" in str(meshed.filters_of("127.0.0.11_20880"))
+        assert "refused" not in str(meshed.filters_of("127.0.10.1_20880"))
+        meshed.write("policy", written("DubboAuthorizationPolicy", "p", POLICY))
+        meshed.look()
+    assert "crds: DubboAuthorizationPolicy demo/p: no longer denies all calls" in lines
+    assert "ns[demo]-policy[p]-rule[0]" in str(meshed.filters_of("127.0.0.11_20880"))
 
 
 # -- an API server

@@ -166,7 +166,11 @@ def test_a_server_that_ends_each_watch_at_once_is_not_asked_without_a_pause(list
     assert len(listed.api.asked) == 3
 
 
-REFUSALS = {404: "the API server has no things.test.dev: is its CRD installed?", 403: "things.test.dev: forbidden"}
+RULE = "{apiGroups: [test.dev], resources: [things], verbs: [list, watch]}"
+REFUSALS = {
+    404: "the API server has no things.test.dev: is its CRD installed?",
+    403: f"things.test.dev: forbidden; give its service account the RBAC rule {RULE}",
+}
 
 
 @pytest.mark.parametrize("status", REFUSALS)
@@ -182,7 +186,7 @@ def test_a_kind_that_is_not_known_or_may_not_be_read_is_asked_for_more_and_more_
             one.clock.advance(0.25)
         waits.append(one.clock.seconds() - before)
     assert waits == [0.5, 1, 2, 4, 8, 16, 30, 30, 30] and set(one.sink.failures) == {REFUSALS[status]}
-    assert set(one.sink.events) == {"absent"}
+    assert set(one.sink.events) == {"absent" if status == 404 else "forbidden"}
 
 
 @pytest.mark.parametrize("line", [b"nonsense\n", b'{"type": "ADDED", "object": {}}\n', b"[" * 100 + b"]" * 100 + b"\n"])

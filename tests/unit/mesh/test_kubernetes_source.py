@@ -118,6 +118,39 @@ def test_what_could_not_be_asked_for_is_forgotten_when_it_is_there(cluster: Fake
     assert mesh.source.failures == {}
 
 
+def test_policies_that_may_not_be_read_are_waited_for_and_the_missing_right_is_named(cluster: FakeCluster) -> None:
+    cluster.forbidden = {"dubboauthorizationpolicies", "redisservices"}
+    mesh = Mesh(cluster)
+    mesh.clock.advance(10)
+    assert mesh.events == [] and not mesh.source.ready
+    assert mesh.source.failures == {
+        "RedisService": "redisservices.redis.aeraki.io: 403 forbidden; give its service account the RBAC rule "
+        "{apiGroups: [redis.aeraki.io], resources: [redisservices], verbs: [list, watch]}",
+        "DubboAuthorizationPolicy": "dubboauthorizationpolicies.dubbo.aeraki.io: 403 forbidden; give its service "
+        "account the RBAC rule {apiGroups: [dubbo.aeraki.io], resources: [dubboauthorizationpolicies], "
+        "verbs: [list, watch]}; nothing is put in force until it is known which there are",
+    }
+    cluster.forbidden = set()
+    mesh.clock.pump([10] * 10)
+    assert mesh.source.ready and mesh.source.failures == {}
+    assert mesh.events[:2] == ["changed", "put MetaRouter shop/cart"]
+
+
+def test_where_their_crd_is_not_installed_there_are_no_policies(cluster: FakeCluster) -> None:
+    cluster.absent = {"dubboauthorizationpolicies"}
+    assert Mesh(cluster).source.ready
+
+
+def test_a_right_to_read_policies_that_is_taken_away_later_leaves_what_is_known_in_force(cluster: FakeCluster) -> None:
+    mesh = Mesh(cluster)
+    mesh.events.clear()
+    cluster.forbidden = {"dubboauthorizationpolicies"}
+    cluster.refuse("dubboauthorizationpolicies", 410)
+    mesh.clock.pump([10] * 10)
+    assert mesh.source.ready and mesh.events == []
+    assert "RBAC rule" in mesh.source.failures["DubboAuthorizationPolicy"]
+
+
 def test_of_a_whole_cluster_only_what_can_matter_is_asked_for(cluster: FakeCluster) -> None:
     Mesh(cluster)
     asked = {scope.resource.plural: scope for scope in cluster.scopes}

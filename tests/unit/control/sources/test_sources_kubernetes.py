@@ -121,6 +121,17 @@ def test_a_kind_that_may_not_be_read_is_one_without_objects(api: FakeApi) -> Non
     assert len(Stand(api).seen.updates[0]) == 2
 
 
+def test_while_policies_may_not_be_read_nothing_is_served_and_the_missing_right_is_said(api: FakeApi) -> None:
+    api.refused = {"DubboAuthorizationPolicy"}
+    stand = Stand(api)
+    stand.clock.advance(1)
+    assert stand.seen.updates == []
+    assert "resources: [dubboauthorizationpolicies], verbs: [list, watch]}" in stand.seen.failures[0]
+    api.refused = set()
+    stand.clock.pump([5] * 10)
+    assert len(stand.seen.updates[0]) == 2
+
+
 def test_config_maps_that_may_not_be_read_are_said(api: FakeApi) -> None:
     api.refused = {"ConfigMap"}
     stand = Stand(api)

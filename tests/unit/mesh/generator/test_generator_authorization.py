@@ -9,6 +9,8 @@ import pytest
 from mesh_stand import ENTRY, HOST, Stand, plain, unpacked
 
 from metaproxy.mesh.generator.node import ProxyNode
+from metaproxy.mesh.objects.dubbo_authorization import CLOSED
+from metaproxy.mesh.objects.reading import Key, Object
 
 SERVER = ProxyNode(namespace="demo", addresses=("127.0.0.11",))
 LISTENER = "127.0.0.11_20880"
@@ -122,3 +124,11 @@ def test_redis_and_plain_bytes_have_no_policies_of_calls() -> None:
     for port in ("tcp-redis", "tcp-kafka"):
         assert rules(stand(port).put("DubboAuthorizationPolicy", "p", "{rules: [{}]}")) == []
     assert HOST in str(stand("tcp-kafka").resources.clusters)
+
+
+def test_what_stands_for_a_policy_that_is_refused_denies_all_and_says_so_in_its_name() -> None:
+    made = stand()
+    made.generator.put(Object(Key("DubboAuthorizationPolicy", "demo", "p"), CLOSED))
+    (one,) = rules(made)
+    anything = {"permissions": [{"any": True}], "principals": [{"any": True}]}
+    assert one == {"action": "DENY", "policies": {"ns[demo]-policy[p]-refused": anything}}
