@@ -283,6 +283,7 @@ EXCEPTIONS: dict[str, str] = {
     "metaproxy.codecs.framing": "each codec's tests, and test_docs.py",
     "metaproxy.codecs.dubbo": "a package: test_dubbo.py and its neighbours",
     "metaproxy.codecs.thrift": "a package: test_thrift.py and its neighbours",
+    "metaproxy.codecs.mysql": "a package: test_mysql.py and its neighbours",
     "metaproxy.codecs.redis": "a package: test_redis.py and its neighbours",
 }
 """Modules without a test file of their name, and where their tests are."""

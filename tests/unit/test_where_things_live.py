@@ -14,10 +14,10 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "explanation" / "where-things-live.md").read_text()
 TOPS = ("metaproxy", "tests", "twisted", "docs", "conf")
 PATHS = sorted({path for path in re.findall(r"`([\w.\-]+(?:/[\w.\-]+)*/?)`", PAGE) if path.split("/")[0] in TOPS})
-NEW = ("mysql", "headers", "polaris", "database")
+NEW = ("stomp", "headers", "polaris", "database")
 """What the page's questions add; all else must be there."""
 QUESTIONS = {
-    "a protocol, such as MySQL": "metaproxy/codecs/mysql/",
+    "a protocol, such as STOMP": "metaproxy/codecs/stomp/",
     "a filter, such as one that changes headers": "metaproxy/filters/headers.py",
     "a discovery, such as Polaris": "metaproxy/discovery/polaris.py",
     "a source of configuration, such as a database": "metaproxy/database/",

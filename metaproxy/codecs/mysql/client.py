@@ -1,0 +1,233 @@
+"""
+A client's connection whose login passes: what it says goes to its own server, command by command.
+
+    greeting ── login ── questions and answers ── OK ── commands
+                              └──────── COM_CHANGE_USER ───┘
+
+Lives here: `ClientSession`. Does not: cutting the stream (`stream`), metadata.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from metaproxy.codecs.mysql import commands
+from metaproxy.codecs.mysql.answers import LOCAL_INFILE
+from metaproxy.codecs.mysql.commands import SHAPES, Shape
+from metaproxy.codecs.mysql.errors import UNKNOWN_COMMAND
+from metaproxy.codecs.mysql.handshake import COMPRESSION, Capability, Greeting, Login, read_attributes
+from metaproxy.codecs.mysql.messages import Command, LocalError, effect_of
+from metaproxy.codecs.mysql.metadata import Identity, Reader
+from metaproxy.codecs.mysql.packets import ERR, HEAD, error_packet, head_of, packet, payload_of, read_word
+from metaproxy.codecs.mysql.stream import CommandStream
+from metaproxy.message import FinalFrame, FrameError, Hold, Kind, Message, unreadable
+
+_USE = re.compile(rb"\s*use\s+(`(?:[^`]|``)+`|[^\s`;]+)\s*;?\s*\Z", re.IGNORECASE)
+_ENDS = (Kind.RESPONSE, Kind.ERROR, Kind.STREAM_CLOSE)
+
+
+class ClientSession(CommandStream):
+    def __init__(self, max_frame: int, stream_over: int) -> None:
+        super().__init__(max_frame, stream_over)
+        self._who = Identity()
+        self._more = Reader(self._who)
+        self._greeted = False
+        self._offered = 0  # the capabilities of the greeting
+        self._logged = False  # a login was sent, whatever became of it
+        self._logging_in = False  # between a login, or COM_CHANGE_USER, and what it ends with
+        self._asked = False  # the server waits for an answer of this client's
+        self._unfinished: LocalError | None = None  # the answer to a request that is not all there
+
+    # -- what a packet is
+
+    def _take(self, frame: bytes, sequence: int, messages: list[Message]) -> None:
+        if not sequence:
+            self._command(frame, messages)
+        elif self._logging_in:
+            if not self._asked:
+                raise FrameError("a packet of a login that the server did not ask for")
+            self._asked = False
+            messages.append(Message(Kind.ONEWAY, frame, 0, {"command": "login", "operation": "login"}))
+        elif self._logged or not self._greeted:
+            raise FrameError(f"a command with the sequence number {sequence}; it is 0")
+        else:
+            self._login(frame, sequence, messages)
+
+    def _request(self, frame: bytes) -> Command:
+        message = Command(Kind.REQUEST, frame, 0, None, self._more)
+        message.login, message.effect = False, None
+        return message
+
+    def _login(self, frame: bytes, sequence: int, messages: list[Message]) -> None:
+        login = Login.read(payload_of(frame))
+        attributes = read_attributes(login.attributes)
+        who = self._who
+        who.flags = login.capabilities & self._offered
+        who.user, who.database = _text(login.user), _text(login.database)
+        who.application = attributes.get("program_name") or attributes.get("_client_name", "")
+        self._more = Reader(who)
+        message = self._request(frame)
+        message.login = True
+        message.metadata = self._more.login()
+        message.more = None
+        self._logging_in = self._logged = True
+        message.effect = self._logged_in
+        messages.append(message)
+
+    def _command(self, frame: bytes, messages: list[Message]) -> None:
+        if len(frame) <= HEAD:
+            raise FrameError("an empty packet where a command was expected")
+        code = frame[HEAD]
+        message = self._request(frame)
+        messages.append(message)
+        shape = SHAPES.get(code)
+        if shape is None:
+            message.answer = error_packet(self._sequence + 1, *UNKNOWN_COMMAND, f"command {code:#x} is not known")
+        elif shape is Shape.NONE:
+            self._unanswered(code, message)
+        else:
+            effect = _EFFECTS.get(code)
+            if effect is not None:
+                effect(self, message)
+
+    def _unanswered(self, code: int, message: Message) -> None:
+        message.kind = Kind.ONEWAY
+        if code == commands.QUIT:
+            self._quit = self.closing = True
+        elif code == commands.STMT_CLOSE:
+            self._who.statements.remove(int.from_bytes(message.frame[HEAD + 1 : HEAD + 5], "little"))
+
+    def _admit(self, head: Message) -> None:
+        head.more = self._more
+        if head.frame[HEAD] == commands.STMT_SEND_LONG_DATA:
+            head.oneway = True
+        else:
+            # Of a statement only the beginning is there.
+            head.unclear = unreadable
+
+    # -- what its answer changes
+
+    def _init_db(self, message: Command) -> None:
+        name = payload_of(message.frame)[1:]
+        message.effect = lambda answer: self._use(name)
+
+    def _query(self, message: Command) -> None:
+        if len(message.frame) > 512:
+            return
+        text = self._more.text(message)
+        found = _USE.match(text) if text else None
+        if found is not None:
+            name = found[1]
+            if name[:1] == b"`":
+                name = name[1:-1].replace(b"``", b"`")
+            message.effect = lambda answer: self._use(name)
+
+    def _use(self, name: bytes) -> None:
+        self._who.database = _text(name)
+        self._more = Reader(self._who)
+
+    def _prepare(self, message: Command) -> None:
+        text = payload_of(message.frame)[1:]
+
+        def prepared(answer: Message) -> None:
+            if len(answer.frame) >= HEAD + 5:
+                self._who.statements.add(int.from_bytes(answer.frame[HEAD + 1 : HEAD + 5], "little"), text)
+
+        message.effect = prepared
+
+    def _reset_connection(self, message: Command) -> None:
+        message.effect = lambda answer: self._who.statements.clear()
+
+    def _change_user(self, message: Command) -> None:
+        user, database = read_change_user(payload_of(message.frame), self._who.flags)
+        self._logging_in = True
+        message.hold = Hold.WAIT  # what the server asks for meanwhile comes behind all that was asked before
+
+        def changed(answer: Message) -> None:
+            self._who.user, self._who.database = _text(user), _text(database)
+            self._who.statements.clear()
+            self._logged_in(answer)
+
+        message.effect = changed
+
+    def _logged_in(self, answer: Message) -> None:
+        self._more = Reader(self._who)
+
+    # -- the other direction
+
+    def send(self, message: Message, id: int) -> bytes:
+        kind = message.kind
+        if kind is Kind.EVENT:
+            return message.frame if self._greeted else self._greet(message.frame)
+        if self._logging_in:
+            self._log_in(message)
+        effect = effect_of(message)
+        if effect is not None:
+            effect(message)
+        if isinstance(message, LocalError):
+            return self._send_error(message, id)
+        if message.metadata is not None and LOCAL_INFILE in message.metadata:
+            self.send_file(id)
+        return message.frame
+
+    def _greet(self, frame: bytes) -> bytes:
+        """The server's greeting, without what this proxy can't follow."""
+        self._greeted = True
+        payload = payload_of(frame)
+        if payload[0] == ERR:
+            return frame
+        _, sequence = head_of(frame, 0)
+        greeting = Greeting.read(payload).without(COMPRESSION | Capability.SSL)
+        self._offered = greeting.capabilities
+        return packet(greeting.write(), sequence)
+
+    def _log_in(self, message: Message) -> None:
+        if message.kind is Kind.INTERIM:
+            self._sequence = message.frame[3]
+            self._asked = message.frame[HEAD : HEAD + 2] != b"\x01\x03"  # a quick login went well: nothing is asked
+        elif message.kind in _ENDS:
+            self._logging_in = self._asked = False
+            self._bound = self._stream_over
+
+    def _send_error(self, error: LocalError, id: int) -> bytes:
+        if id and id == self._stream:
+            self._unfinished = error  # its number is known when the request is all there
+            return b""
+        return FinalFrame(_numbered(error, self._sequence + 1)) if error.final else error.frame
+
+    def _stream_over_now(self) -> None:
+        error, self._unfinished = self._unfinished, None
+        if error is not None:
+            self.say(_numbered(error, self._sequence + 1))
+
+
+_EFFECTS: dict[int, Callable[[ClientSession, Command], None]] = {
+    commands.INIT_DB: ClientSession._init_db,
+    commands.QUERY: ClientSession._query,
+    commands.STMT_PREPARE: ClientSession._prepare,
+    commands.CHANGE_USER: ClientSession._change_user,
+    commands.RESET_CONNECTION: ClientSession._reset_connection,
+}
+
+
+def _numbered(error: Message, sequence: int) -> bytes:
+    frame = error.frame
+    return frame[:3] + bytes((sequence & 0xFF,)) + frame[HEAD:]
+
+
+def read_change_user(payload: bytes, flags: int) -> tuple[bytes, bytes]:
+    """User and database of COM_CHANGE_USER. Raises FrameError."""
+    user, at = read_word(payload, 1)
+    if flags & Capability.SECURE_CONNECTION:
+        if at >= len(payload):
+            raise FrameError("COM_CHANGE_USER ends before its password")
+        at += 1 + payload[at]
+    else:
+        _, at = read_word(payload, at)
+    database, _ = read_word(payload, at)
+    return user, database
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "surrogateescape")

@@ -1,0 +1,192 @@
+"""
+What a client sends, cut into packets and commands: whole ones, and long ones in pieces.
+
+    up to stream_over        a whole message, also where it takes several packets
+    over it                  STREAM_OPEN with the command and its beginning, STREAM_DATA ..., STREAM_CLOSE
+    a file, if asked for     STREAM_DATA ..., STREAM_CLOSE under the id of its command
+
+Lives here: `CommandStream`. Does not: what commands mean, logins (`client`).
+"""
+
+from __future__ import annotations
+
+from metaproxy.codecs.framing import Session
+from metaproxy.codecs.mysql.answers import CHUNK
+from metaproxy.codecs.mysql.commands import LONG
+from metaproxy.codecs.mysql.packets import FULL, HEAD, LONGEST_LOGIN
+from metaproxy.message import Chunk, FrameError, Hold, Kind, Message
+
+LOOK = 65536
+"""Bytes of a long command that are looked at: those of its first message."""
+_MAX_ID = (1 << 31) - 1
+
+
+class CommandStream(Session):
+    """
+    A subclass makes messages of packets (`_take`) and of the heads of long commands (`_admit`), which have ids of their
+    own. `_bound`: bytes of a packet that must be whole; at first those that a login may have.
+    """
+
+    def __init__(self, max_frame: int, stream_over: int) -> None:
+        super().__init__()
+        self._most = max_frame
+        self._stream_over = min(stream_over, max_frame)
+        self._bound = LONGEST_LOGIN
+        self._held = bytearray()
+        self._need = HEAD
+        self._chain: list[bytes] = []  # packets of a command that goes on in the next one
+        self._chained = 0
+        self._left = 0  # bytes of a packet that is passed on in pieces
+        self._continues = False  # the next packet belongs to what is passed on
+        self._stream = 0  # the id of a long command that is under way
+        self._in_file = False  # the client sends the file that a server asked for
+        self._file = 0  # the id of the command that it belongs to
+        self._number = 0
+        self._sequence = 0  # of the packet that was read last
+        self._quit = False
+
+    def _take(self, frame: bytes, sequence: int, messages: list[Message]) -> None:
+        """Adds the message of one packet, or of a command of several. sequence: of its first packet."""
+        raise NotImplementedError
+
+    def _admit(self, head: Message) -> None:
+        """Completes the message of a command that comes in pieces."""
+        raise NotImplementedError
+
+    def _stream_over_now(self) -> None:
+        """The last piece of a long command has come."""
+
+    def send_file(self, id: int) -> None:
+        """From here on, up to an empty packet, the client sends a file that belongs to the command `id`."""
+        self._in_file, self._file = True, id
+
+    def receive(self, data: bytes) -> list[Message]:
+        messages: list[Message] = []
+        if self.error is not None or self._quit:
+            return messages
+        if self._held:
+            self._held += data
+            if len(self._held) < self._need:
+                self._count()
+                return messages
+            data, self._held = bytes(self._held), bytearray()
+        try:
+            self._read(data, messages)
+        except FrameError as error:
+            self.error = error
+            self._held, self._chain, self._chained = bytearray(), [], 0
+            if self._stream or self._in_file:
+                messages.append(Chunk(Kind.STREAM_RESET, b"", self._open_id()))
+        self._count()
+        return messages
+
+    def _count(self) -> None:
+        self.buffered = len(self._held) + self._chained
+
+    def _read(self, data: bytes, messages: list[Message]) -> None:
+        at, end = 0, len(data)
+        while at < end and not self._quit:
+            if self._stream or self._in_file:
+                stop = self._pass_on(data, at, messages)
+                if stop == at:
+                    break
+                at = stop
+                continue
+            if end - at < HEAD:
+                self._need = HEAD
+                break
+            size = data[at] | data[at + 1] << 8 | data[at + 2] << 16
+            whole = HEAD + size
+            if self._chained + whole > self._bound:
+                stop = self._begin_stream(data, at, size, messages)
+                if not stop:
+                    break
+                at = stop
+                continue
+            if end - at < whole:
+                self._need = whole
+                break
+            stop = at + whole
+            self._packet(data[at:stop], size, messages)
+            at = stop
+        if at < end and not self._quit:
+            self._held += data[at:]
+
+    def _packet(self, frame: bytes, size: int, messages: list[Message]) -> None:
+        if not self._chain:
+            self._sequence = frame[3]
+        if size == FULL:
+            self._chain.append(frame)
+            self._chained += len(frame)
+            return
+        if self._chain:
+            frame = b"".join((*self._chain, frame))
+            self._chain, self._chained = [], 0
+        self._take(frame, self._sequence, messages)
+
+    # -- what comes in pieces
+
+    def _begin_stream(self, data: bytes, at: int, size: int, messages: list[Message]) -> int:
+        """The head of a long command; where the rest begins, 0 while too little of it is there."""
+        first = self._chain[0] if self._chain else data[at:]
+        if len(first) <= HEAD:
+            if not size:
+                raise FrameError("an empty packet where a command was expected")
+            self._need = HEAD + 1
+            return 0
+        if first[3] or first[HEAD] not in LONG:
+            raise FrameError(f"a packet of {size} bytes; allowed are {self._bound - HEAD}")
+        look = min(HEAD + size, LOOK)
+        if len(data) - at < look:
+            self._need = look
+            return 0
+        beginning = b"".join((*self._chain, data[at : at + look]))
+        self._chain, self._chained = [], 0
+        self._sequence = data[at + 3]
+        self._left, self._continues = HEAD + size - look, size == FULL
+        self._number = self._stream = self._number % _MAX_ID + 1
+        head = Message(Kind.STREAM_OPEN, beginning, self._stream, hold=Hold.EXCHANGE)
+        self._admit(head)
+        messages.append(head)
+        if not self._left and not self._continues:  # its first packets were long, its last one is short
+            self._close(b"", messages)
+        return at + look
+
+    def _pass_on(self, data: bytes, at: int, messages: list[Message]) -> int:
+        """The next piece of a long command or of a file; where it ends, `at` while too little is there."""
+        start, end = at, min(len(data), at + CHUNK)
+        while at < end:
+            if self._left:
+                step = min(self._left, end - at)
+                self._left -= step
+                at += step
+            else:
+                if end - at < HEAD:
+                    self._need = HEAD
+                    break
+                size = data[at] | data[at + 1] << 8 | data[at + 2] << 16
+                self._sequence = data[at + 3]
+                at += HEAD
+                if not size and (self._stream or not self._continues):
+                    self._close(data[start:at], messages)
+                    return at
+                self._continues = size == FULL
+                self._left = size
+                continue
+            if self._stream and not self._left and not self._continues:
+                self._close(data[start:at], messages)
+                return at
+        if at > start:
+            messages.append(Chunk(Kind.STREAM_DATA, data[start:at], self._open_id()))
+        return at
+
+    def _open_id(self) -> int:
+        return self._file if self._in_file else self._stream
+
+    def _close(self, last: bytes, messages: list[Message]) -> None:
+        messages.append(Chunk(Kind.STREAM_CLOSE, last, self._open_id()))
+        if self._in_file:
+            self._in_file = False
+        else:
+            self._stream = 0
+            self._stream_over_now()
