@@ -76,8 +76,15 @@ class ISession(Interface):
         "the proxy (Kind.CONNECT), with what it must know of the server. Optional, None if absent."
     )
     facts = Attribute(
-        "Mapping[str, str]: set by the proxy before `open`, if it is there: source.address, tls.alpn ... Optional."
+        "Mapping[str, str]: set by the proxy before `open`, if it is there: source.address, tls.alpn ... tls.start is "
+        "'required' or 'optional' while the protocol may begin TLS on this connection. Optional."
     )
+    start_tls = Attribute(
+        "bool: TLS begins here, behind what `owed` gives (set `owes` as well). After the handshake the proxy calls "
+        "`open` again, whose session sets it back and finds tls.version and others in `facts`. Only where tls.start is "
+        "one of these. Optional, False if absent."
+    )
+    tls_rest = Attribute("bytes: what was read behind the bytes that begin TLS: the handshake's. Optional.")
 
     def open(profile: Hashable, credentials: Mapping[str, str]) -> bytes:
         """
@@ -163,7 +170,7 @@ OPTIONAL = frozenset(
         "alpn", "alpn_upstream", "attempts_key", "beat", "beats", "capacity", "credit", "detect", "eof", "facts",
         "change", "farewell", "fenced", "flow",
         "greets", "open_keys", "opens", "owed", "owes", "reset", "sequential", "unsent_bytes",
-        "upper_keys", "welcome",
+        "start_tls", "starts_tls", "tls_rest", "upper_keys", "welcome",
     }
 )  # fmt: skip
 """Names of the interfaces above and below that came later: what is written without them goes on working."""
@@ -211,6 +218,9 @@ class ICodec(Interface):
     opens = Attribute(
         "bool: a connection is one exchange. It begins when the client arrives, and its answer when the connection to "
         "the server is there: on both, `receive(b'')` is called then and gives the head. Optional, False if absent."
+    )
+    starts_tls = Attribute(
+        "bool: the protocol has words that begin TLS: `tls: {start: protocol}`. Optional, False if absent."
     )
     alpn = Attribute(
         "tuple of str: the protocols that listeners agree to in a TLS handshake, the preferred one first, where their "

@@ -37,6 +37,8 @@ class Session:
     capacity: int = 0
     facts: Mapping[str, str] = {}
     welcome: Message | None = None
+    start_tls: bool = False
+    tls_rest: bytes = b""
 
     def __init__(self) -> None:
         self.error, self.closing, self.owes, self.capacity = self.error, self.closing, self.owes, self.capacity
@@ -114,6 +116,7 @@ class Codec:
     beats = False
     greets = False
     opens = False
+    starts_tls = False
     alpn: tuple[str, ...] = ()
     alpn_upstream: tuple[str, ...] = ()
     attempts_key = ""

@@ -34,7 +34,8 @@ def server_tls(spec: model.ServerTls, offered: Sequence[str] = ()) -> ServerTls:
     context, not_after = server_context(
         pairs, spec.client_ca, spec.require_client_certificate, spec.min_version, spec.alpn or offered, spec.ciphers
     )
-    return ServerTls(context, spec.handshake_timeout, not_after, _names(spec.client_names))
+    start = "" if spec.start != "protocol" else "optional" if spec.optional else "required"
+    return ServerTls(context, spec.handshake_timeout, not_after, _names(spec.client_names), start)
 
 
 def client_tls(spec: model.ClientTls, patience: float, offered: Sequence[str] = ()) -> ClientTls:
@@ -52,7 +53,8 @@ def client_tls(spec: model.ClientTls, patience: float, offered: Sequence[str] = 
     context = client_context(
         spec.ca, pair, spec.verify, check_name, spec.min_version, spec.ciphers, spec.alpn or offered
     )
-    return ClientTls(context, spec.server_name, patience, names, spec.when, spec.unavailable)
+    start = "required" if spec.start == "protocol" else ""
+    return ClientTls(context, spec.server_name, patience, names, spec.when, spec.unavailable, start)
 
 
 def _names(written: Sequence[str]) -> list[str]:

@@ -62,9 +62,9 @@ class ClientConnection(Protocol):
     __slots__ = (
         "_barrier", "_blocked", "_budget", "_choked", "_closed", "_counts", "_exchanges", "_gone", "_held",
         "_last_answered", "_last_words", "_leaving", "_limit", "_look_again", "_ordered", "_out", "_overload",
-        "_pauses", "_queue", "_releasing", "_sequential", "_slow", "_stall", "_stall_mark", "_streams", "_turn",
-        "_window", "_withheld", "_writing_on", "codec", "facts", "inflight", "last_active", "leases", "listener",
-        "network", "number", "pinned_by_cluster", "session", "session_pin", "shared_by_pool",
+        "_pauses", "_queue", "_releasing", "_securing", "_sequential", "_slow", "_stall", "_stall_mark", "_streams",
+        "_turn", "_window", "_withheld", "_writing_on", "codec", "facts", "inflight", "last_active", "leases",
+        "listener", "network", "number", "pinned_by_cluster", "session", "session_pin", "shared_by_pool",
     )  # fmt: skip
 
     def __init__(self, listener: ClientOwner, number: int) -> None:
@@ -107,7 +107,7 @@ class ClientConnection(Protocol):
         self._choked: set[UpstreamConnection] = set()
         self._stall: IDelayedCall | None = None
         self._stall_mark = 0
-        self._leaving = False
+        self._leaving = self._securing = False
         self._gone = False
         self._closed = False
 

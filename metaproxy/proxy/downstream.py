@@ -30,6 +30,7 @@ from metaproxy.proxy.pool import release
 from metaproxy.proxy.push import Push, Pushes
 from metaproxy.proxy.roles import OpenExchange, StreamExchange, Try, UpstreamConnection
 from metaproxy.proxy.sessions import new_session
+from metaproxy.proxy.tls import begin_tls
 
 _ONEWAY = Kind.ONEWAY
 _CONNECT = Kind.CONNECT
@@ -51,6 +52,9 @@ class Downstream(ClientConnection):
     # -- a connection begins
 
     def connectionMade(self) -> None:
+        if self._securing:
+            self._secured()
+            return
         peer = str(self.transport.getPeer())
         host = str(self.transport.getHost())
         for side, where in (("source", peer), ("destination", host)):
@@ -58,6 +62,9 @@ class Downstream(ClientConnection):
             self.facts[f"{side}.address"] = name.strip("[]") if port.isdecimal() else where
             self.facts[f"{side}.port"] = port if port.isdecimal() else ""
         self.facts.update(getattr(self.transport, "facts", ()))
+        tls = self.listener.snapshot.tls
+        if tls is not None and tls.start:
+            self.facts["tls.start"] = tls.start
         self._set_limit()
         if getattr(self.codec, "greets", False):
             self.write(self.session.open(None, {}))
@@ -68,6 +75,31 @@ class Downstream(ClientConnection):
             self.read_again()
         if self.listener.draining:
             self.drain()
+
+    def _start_tls(self) -> None:
+        """The protocol begins TLS here: until the handshake is done the client has no connection to write to."""
+        tls, transport = self.listener.snapshot.tls, self.transport
+        if tls is None or not tls.start or self.inflight or self._pauses:
+            self._refuse("the client begins TLS where it can't")
+            return
+        self.flush()
+        self._securing = True
+        self.transport = None  # type: ignore[assignment]  # as before a PROXY header or TLS that comes first
+        begin_tls(tls, self, transport, self.network.clock, self._not_secured, rest=self.session.tls_rest)
+
+    def _secured(self) -> None:
+        self._securing = False
+        self.facts.pop("tls.start", None)
+        self.facts.update(getattr(self.transport, "facts", ()))
+        said = self.session.open(None, {})
+        if said:
+            self.write(said)
+        if self.listener.draining:
+            self.drain()
+
+    def _not_secured(self, text: str, timed_out: bool) -> None:
+        self.listener.tls_failed(text)
+        self._end(local=timed_out)
 
     # -- reading
 
@@ -90,6 +122,9 @@ class Downstream(ClientConnection):
         budget.intake += len(data)
         if session.owes:
             self._speak()
+            if session.start_tls:
+                self._start_tls()
+                return
         if session.error is not None:
             self._refuse(text_of(session.error))
         elif session.closing:

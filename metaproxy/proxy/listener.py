@@ -116,7 +116,7 @@ class Listener:
         return Downstream(self, self._number)
 
     def _secured(self, client: Downstream | Undecided) -> WireProtocol:
-        if self.snapshot.tls is None:
+        if self.snapshot.tls is None or self.snapshot.tls.start:
             return client
         return TlsTransport(self.snapshot.tls, client, self.network.clock, partial(self._not_secured, client))
 
@@ -143,11 +143,15 @@ class Listener:
             log.warn(text, name=self.name, peer=peer)
 
     def _not_secured(self, client: Leaving, text: str, timed_out: bool) -> None:
-        """A client whose TLS handshake failed: a port scan must not fill the log."""
+        """A client whose TLS handshake failed."""
+        self.tls_failed(text)
+        self.left(client)
+
+    def tls_failed(self, text: str) -> None:
+        """Counts and logs it: a port scan must not fill the log."""
         self.counts.tls_errors += 1
         if self._log_throttle.allows("tls"):
             log.warn("listener {name}: {text}", name=self.name, text=text)
-        self.left(client)
 
     def left(self, client: Leaving) -> None:
         """Called once by each client when its connection is over."""

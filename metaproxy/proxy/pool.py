@@ -263,7 +263,7 @@ class Pool:
         self.connections.add(connection)
         tls = self.settings.tls_for(self.endpoint)
         protocol: ConnectingProtocol = connection
-        if tls is not None:
+        if tls is not None and not tls.start:
             protocol = TlsTransport(
                 tls, connection, self.network.clock, connection.connectionFailed, self._address.host
             )

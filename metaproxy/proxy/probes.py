@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from twisted.internet.interfaces import IDelayedCall, ITCPTransport
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -20,12 +20,14 @@ from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.health import Done
 from metaproxy.cluster.roles import Network
+from metaproxy.interfaces import ISession
 from metaproxy.message import FrameError, Kind, Message, Side
 from metaproxy.proxy.culprit import text_of
-from metaproxy.proxy.tls import TlsTransport
+from metaproxy.proxy.sessions import new_session
+from metaproxy.proxy.tls import TlsTransport, begin_tls
 from metaproxy.routing.pattern import Searchable
 from metaproxy.support import addresses as address
-from metaproxy.wire import ConnectingProtocol
+from metaproxy.wire import ConnectingProtocol, Wire
 
 if TYPE_CHECKING:
     from metaproxy.support.addresses import Address
@@ -44,7 +46,8 @@ class Probe(Protocol):
     """
 
     secured = True
-    transport: ITCPTransport | None
+    transport: Wire | None  # type: ignore[assignment]
+    clock: IReactorTime  # set by who makes it
 
     def __init__(self, cluster: Cluster, endpoint: Endpoint, done: Done) -> None:
         self.cluster = cluster
@@ -136,34 +139,60 @@ class Tcp(Probe):
 class Codec(Probe):
     """Whether the server answers the protocol's own question; on a connection that is logged in as others are."""
 
+    _session: ISession | None = None
+
     def begin(self) -> None:
         codec = self.cluster.codec
         self._question: Message | None = codec.probe()
         assert self._question is not None  # the configuration was checked
-        self._session = codec.session(Side.SERVER, MOST)
+        tls = self.cluster.connections.tls_for(self.endpoint)
+        facts = {"tls.start": tls.start} if tls is not None and tls.start else {}
+        self._session = new_session(codec, Side.SERVER, MOST, facts)
         self._head: Message | None = None  # of an answer whose end is to come
         self._pieces: list[bytes] = []
+        self._open()
+
+    def connectionMade(self) -> None:
+        if self._done is not None and self._session is not None:  # the handshake that it began is done
+            self._session.facts = getattr(self.transport, "facts", {})
+            self._open()
+        else:
+            super().connectionMade()
+
+    def _open(self) -> None:
+        assert self._question is not None and self._session is not None  # it was opened, and asked nothing yet
         self.write(self._session.open(self._question.profile, self.cluster.credentials))
         self._ask()
 
+    def _start_tls(self, session: ISession) -> None:
+        tls, transport = self.cluster.connections.tls_for(self.endpoint), self.transport
+        if tls is not None and tls.start and transport is not None:
+            host = self.where().host
+            begin_tls(tls, self, transport, self.clock, self.connectionFailed, host, session.tls_rest)
+
     def _ask(self) -> None:
-        if self._session.ready and self._question is not None:
+        if self._session is not None and self._session.ready and self._question is not None:
             question, self._question = self._question, None
             self.write(self._session.send(question, 1))
 
     def received(self, data: bytes) -> None:
+        session = self._session
+        assert session is not None  # made before anything is read
         try:
-            for message in self._session.receive(data):
+            for message in session.receive(data):
                 self._heard(message)
         except FrameError as error:
             self.failed(str(error))
         except BaseException as error:
             log.failure("cluster {name}: the codec's health check failed", name=self.cluster.name)
             self.failed(f"codec {self.cluster.codec.name}: {error!r:.200}")
-        if self._session.error is not None:
-            self.failed(text_of(self._session.error))
-        if getattr(self._session, "owes", False):
-            self.write(self._session.owed())
+        if session.error is not None:
+            self.failed(text_of(session.error))
+        if session.owes:
+            self.write(session.owed())
+            if session.start_tls:
+                self._start_tls(session)
+                return
         self._ask()
 
     def _heard(self, message: Message) -> None:
@@ -285,9 +314,10 @@ class _Check:
 
     def _next(self) -> None:
         probe = self._probe = self._left.pop(0)(self._cluster, self._endpoint, self._told)
+        probe.clock = self._network.clock
         tls, where = self._cluster.connections.tls_for(self._endpoint), probe.where()
         behind: ConnectingProtocol = probe
-        if tls is not None and probe.secured:
+        if tls is not None and probe.secured and not tls.start:
             behind = TlsTransport(tls, probe, self._network.clock, probe.connectionFailed, where.host)
         self._network.connect(where, behind, self._timeout, self._cluster.connections.source)
 

@@ -17,6 +17,8 @@ from metaproxy.message import ErrorKind, Side
 from metaproxy.proxy.culprit import culprit
 from metaproxy.proxy.roles import Client, ConnectionOwner, Try
 from metaproxy.proxy.sessions import new_session
+from metaproxy.proxy.tls import begin_tls
+from metaproxy.support import addresses as address
 from metaproxy.wire import Wire
 
 log = Logger()
@@ -78,9 +80,10 @@ class ServerConnection(Protocol):
         if not self.alive:  # dropped while it was on its way
             self.transport.abortConnection()
             return
-        self._counts.connections += 1
-        if self.pool.settings.keepalive is not None:
-            self.transport.keep_alive(*self.pool.settings.keepalive)
+        if "tls.start" in self._facts and self._session.start_tls:  # the handshake that it began is done
+            del self._facts["tls.start"]
+        else:
+            self._begin()
         self._facts.update(getattr(self.transport, "facts", ()))
         try:
             hello = self._session.open(self.profile, self.pool.cluster.credentials)
@@ -93,8 +96,33 @@ class ServerConnection(Protocol):
             self._after_read()
         elif self._session.ready:
             self._become_ready()
-        else:
+        elif self._login is None:
             self._wait_for_login()
+
+    def _begin(self) -> None:
+        """It is there."""
+        settings = self.pool.settings
+        self._counts.connections += 1
+        if settings.keepalive is not None:
+            self.transport.keep_alive(*settings.keepalive)
+        tls = settings.tls_for(self.endpoint)
+        if tls is not None and tls.start:
+            self._facts["tls.start"] = tls.start
+
+    def readConnectionLost(self) -> None:
+        """The server sends no more."""
+        raise NotImplementedError
+
+    def _start_tls(self) -> None:
+        """The protocol begins TLS here."""
+        tls, transport = self.pool.settings.tls_for(self.endpoint), self.transport
+        if tls is None or not tls.start:
+            raise ValueError("the session begins TLS on a connection that has none")
+        self.flush()
+        self.transport = None  # type: ignore[assignment]  # as before a connection is there
+        host = address.parse(self.endpoint.address).host
+        clock = self.pool.network.clock
+        begin_tls(tls, self, transport, clock, self.connectionFailed, host, self._session.tls_rest)
 
     def connectionFailed(self, text: str, timed_out: bool) -> None:
         """Called by the network in place of makeConnection."""
@@ -123,7 +151,8 @@ class ServerConnection(Protocol):
         self._counts.connect_timeouts += 1
         text = f"{self.endpoint.address}: connected, and not ready within {self.pool.settings.connect_timeout:g} s"
         self._over(ErrorKind.CONNECT, text)
-        self.transport.abortConnection()
+        if self.transport is not None:
+            self.transport.abortConnection()
 
     def _stop_login(self) -> None:
         if self._login is not None:

@@ -58,6 +58,8 @@ _LATER: dict[str, object] = {
     "owed": _nothing,
     "owes": False,
     "reset": _no_word,
+    "start_tls": False,
+    "tls_rest": b"",
     "unsent_bytes": _none_unsent,
     "welcome": None,
 }

@@ -29,14 +29,21 @@ READ_SIZE = 65536
 class ServerTls:
     """
     A listener's side. context: exchanged when certificates change; connections that are there keep theirs. names: as a
-    `ClientTls` has them, of clients' certificates.
+    `ClientTls` has them, of clients' certificates. start: '' where a connection begins with TLS; 'required' or
+    'optional' where its protocol begins it.
     """
 
-    __slots__ = ("context", "names", "not_after", "patience")
+    __slots__ = ("context", "names", "not_after", "patience", "start")
 
     def __init__(
-        self, context: ssl.SSLContext, patience: float = 10.0, not_after: float = 0.0, names: Collection[str] = ()
+        self,
+        context: ssl.SSLContext,
+        patience: float = 10.0,
+        not_after: float = 0.0,
+        names: Collection[str] = (),
+        start: str = "",
     ) -> None:
+        self.start = start
         self.names = frozenset(names)
         self.context = context
         self.patience = patience
@@ -48,9 +55,10 @@ class ClientTls:
     A cluster's side. server_name: what its servers' certificates must name, None for the host that is dialled;
     names: alternative names of which a certificate must have one, in the place of that; () for any. when: metadata of
     the endpoints that it is for; the others are spoken to without TLS. unavailable: why no connection can be made.
+    start: as a ServerTls has it.
     """
 
-    __slots__ = ("context", "names", "patience", "server_name", "unavailable", "when")
+    __slots__ = ("context", "names", "patience", "server_name", "start", "unavailable", "when")
 
     def __init__(
         self,
@@ -60,7 +68,9 @@ class ClientTls:
         names: Collection[str] = (),
         when: Mapping[str, str] | None = None,
         unavailable: str = "",
+        start: str = "",
     ) -> None:
+        self.start = start
         self.context = context
         self.server_name = server_name
         self.patience = patience
@@ -280,6 +290,26 @@ class TlsTransport:
     @property
     def tls(self) -> ssl.SSLObject:
         return self._tls
+
+
+def begin_tls(
+    side: ServerTls | UpstreamTls,
+    inner: WireProtocol,
+    transport: Wire,
+    clock: IReactorTime,
+    failed: Owner,
+    host: str | None = None,
+    rest: bytes = b"",
+) -> None:
+    """
+    Put TLS between a connection that is there and its protocol, whose makeConnection is called again behind the
+    handshake, or else `failed`. rest: what was read of the handshake.
+    """
+    secured = TlsTransport(side, inner, clock, failed, host)
+    transport.hand_to(secured)
+    secured.makeConnection(transport)
+    if rest:
+        secured.dataReceived(rest)
 
 
 class _Plain:

@@ -465,6 +465,9 @@ class Upstream(ServerConnection):
         session = self._session
         if session.owes and self.alive:
             self._write(session.owed())
+            if session.start_tls:
+                self._start_tls()
+                return
             self._limited = session.capacity > 0
             if self._stuck:
                 self._offer_room()

@@ -3,6 +3,7 @@ A protocol of lines whose clients log in at the proxy and have transactions, as 
 
 Lives here: `Bank`, its sessions, and `bank`, a stage with it. Does not: assertions.
 
+Either side begins TLS by a line `secure`, after which a client is answered `yes`, and a server answers so.
 Clients: `login USER DATABASE`, `set VALUE` (state that connections are brought into), and anything else, which is a
 request. Servers: `welcome ...` after the login, `clean` after a change; an answer that begins with `t` leaves a
 transaction open, one with `i` none, `f` is an error without one; `[`, then lines that begin with `row`, then `]t` or
@@ -28,9 +29,18 @@ class _Lines(Session):
     _rest = b""
 
     def receive(self, data: bytes) -> list[Message]:
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        self.buffered = len(self._rest)
-        return [message for line in lines if (message := self._message(line.decode())) is not None]
+        data, self._rest = self._rest + data, b""
+        messages: list[Message] = []
+        while (end := data.find(b"\n") + 1) and not self.start_tls:
+            message = self._message(data[: end - 1].decode())
+            data = data[end:]
+            if message is not None:
+                messages.append(message)
+        if self.start_tls:
+            self.tls_rest = data
+        else:
+            self._rest, self.buffered = data, len(data)
+        return messages
 
     def _message(self, line: str) -> Message | None:
         raise NotImplementedError
@@ -45,6 +55,16 @@ class Customer(_Lines):
     def _message(self, line: str) -> Message | None:
         word, *rest = line.split()
         metadata = {"word": word}
+        if word == "secure":
+            if "tls.start" in self.facts:
+                self.say(b"yes\n")
+                self.start_tls = True
+            else:
+                self.say(b"no\n")
+            return None
+        if self.facts.get("tls.start") == "required":
+            self.error = FrameError("no TLS")
+            return None
         if word == "login":
             metadata["user"], self._database = rest
             return Message(
@@ -54,6 +74,10 @@ class Customer(_Lines):
             self._value = rest[0]
         profile = (self._database, self._value)
         return Message(Kind.REQUEST, f"{line}\n".encode(), metadata=metadata, hold=Hold.EXCHANGE, profile=profile)
+
+    def open(self, profile: Hashable, credentials: Mapping[str, str]) -> bytes:
+        self.start_tls = False
+        return f"safe by {self.facts['tls.version']}\n".encode()
 
     def farewell(self, kind: ErrorKind, text: str) -> bytes:
         return f"bye {kind.value}\n".encode()
@@ -72,6 +96,9 @@ class Counter(_Lines):
     def open(self, profile: Hashable, credentials: Mapping[str, str]) -> bytes:
         assert isinstance(profile, tuple)
         self._database = profile[0]
+        self.start_tls = False
+        if "tls.start" in self.facts:
+            return b"secure\n"
         return f"hello {' '.join(profile)}\n".encode()
 
     def change(self, profile: Hashable) -> bytes | None:
@@ -85,6 +112,9 @@ class Counter(_Lines):
         frame, first = f"{line}\n".encode(), line[:1]
         if line.startswith("welcome"):
             self.ready, self.welcome = True, Message(Kind.RESPONSE, frame)
+            return None
+        if line == "yes" and not self.ready:
+            self.start_tls = self.owes = True
             return None
         if line == "refused":
             self.error = FrameError("the login is refused")
@@ -110,6 +140,7 @@ class Bank(Codec):
     ordered = True
     stateful = True
     connections = "transaction"
+    starts_tls = True
 
     def session(self, side: Side, max_frame: int) -> Session:
         return Customer() if side is Side.CLIENT else Counter()
@@ -124,7 +155,7 @@ class BankStage(Stage):
     def __init__(self, mode: str = "transaction", most: int = 20, **settings: Any) -> None:
         times = {name: settings.pop(name) for name in list(settings) if name.endswith("_timeout")}
         request_timeout = times.pop("request_timeout", 15.0)
-        connections = ConnectionSettings(mode=mode, per_endpoint=most, **times)
+        connections = ConnectionSettings(mode=mode, per_endpoint=most, tls=settings.pop("to_servers", None), **times)
         super().__init__(
             Bank(), connections=connections, breaker=Breaker(), request_timeout=request_timeout, **settings
         )
@@ -147,6 +178,12 @@ class BankStage(Stage):
         (pool,) = {connection.protocol.pool for connection in self.upstreams}
         pool.sweep(self.clock.seconds())
         self.network.turn.end()
+
+    def downstream_facts(self, wire: Wire) -> dict[str, str]:
+        """Of a client behind TLS."""
+        protocol: Any = wire.protocol
+        facts: dict[str, str] = protocol.inner.facts
+        return facts
 
     @property
     def upstreams(self) -> list[Wire]:

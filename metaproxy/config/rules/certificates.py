@@ -16,6 +16,7 @@ from metaproxy.config.rules.rule import Rules
 from metaproxy.config.schema.load import Node
 from metaproxy.config.schema.reading import Reading
 from metaproxy.config.tls import CertificateError, client_tls, server_tls
+from metaproxy.interfaces import ICodec
 from metaproxy.proxy import certificates
 
 T = TypeVar("T")
@@ -46,6 +47,13 @@ def _client_can_use_its_certificates(tls: model.ClientTls, reading: Reading) -> 
         _tell_of_its_end(tls.certificate, reading.at(tls, "certificate"), reading)
     if not tls.verify:
         reading.warn(reading.at(tls, "verify"), "servers are not verified: anybody on the way can be one")
+
+
+def check_start(tls: model.ServerTls | model.ClientTls | None, codec: ICodec | None, reading: Reading) -> None:
+    """Whether the protocol can begin TLS, where that is left to it."""
+    if tls is not None and codec is not None and tls.start == "protocol" and not getattr(codec, "starts_tls", False):
+        text = f"{codec.name} has no words that begin TLS; leave it out, so that connections begin with TLS"
+        reading.problem(reading.at(tls, "start"), text)
 
 
 def _tell_of_its_end(path: Path, place: Node, reading: Reading) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from metaproxy.cluster.cluster import BORROWED
 from metaproxy.config import model, references
+from metaproxy.config.rules.certificates import check_start
 from metaproxy.config.rules.cluster import probe_is_there
 from metaproxy.config.rules.rule import Rules
 from metaproxy.config.schema.reading import Reading, near
@@ -119,6 +120,7 @@ def _cluster_fits(listener: model.Listener, route: model.Route, cluster: model.C
     if pinned and route.retry is not None:
         text = f"has no effect behind a client's first request: clients of {protocol.name} have a state on a connection"
         reading.warn(reading.at(route, "retry"), text)
+    check_start(cluster.tls, codec, reading)
     borrows = codec is not None and codec.connections == "transaction"
     if codec is not None and not borrows and mode in BORROWED:
         text = f"connections.mode {mode} needs clients that log in at the proxy; those of {protocol.name} do not"

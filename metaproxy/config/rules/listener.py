@@ -9,6 +9,7 @@ from __future__ import annotations
 from metaproxy.config import model
 from metaproxy.config.known_keys import check_keys
 from metaproxy.config.rules.addresses import is_local
+from metaproxy.config.rules.certificates import check_start
 from metaproxy.config.rules.rule import Rules
 from metaproxy.config.schema.leaf import entries
 from metaproxy.config.schema.reading import Reading, near
@@ -48,6 +49,14 @@ def _not_everybody_tells_who_clients_are(listener: model.Listener, reading: Read
     if listener.proxy_protocol is True and not all(map(is_local, listener.listen)):
         text = "anyone who connects may claim any address; write {trusted: [NETWORK]}, of the proxies in front"
         reading.warn(reading.at(listener, "proxy_protocol"), text)
+
+
+@RULES.of(model.Listener)
+def _tls_begins_where_it_can(listener: model.Listener, reading: Reading) -> None:
+    tls = listener.tls
+    check_start(tls, reading.codec(listener.protocol), reading)
+    if tls is not None and tls.optional and tls.start != "protocol":
+        reading.problem(reading.at(tls, "optional"), "has no effect without `start: protocol`; leave it out")
 
 
 @RULES.of(model.Listener)

@@ -54,6 +54,13 @@ class ServerTls(Section):
     ciphers: str = option(Text(empty=True), "Of TLS 1.2, in OpenSSL's words.", "", "those of Python")
     alpn: tuple[str, ...] = option(ListOf(Text(255)), "Protocols to agree on, the preferred one first.", ())
     handshake_timeout: Seconds = option(Duration("10ms"), "Time that a client's handshake may take.", "10s")
+    start: str = option(
+        Choice("connection", "protocol"),
+        "`connection`: TLS comes first; `protocol`: when a client asks for it in the protocol's words, as those of "
+        "databases have.",
+        "connection",
+    )
+    optional: bool = option(Flag(), "With `start: protocol`: clients that ask for no TLS are served, too.", False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +101,12 @@ class ClientTls(Section):
     )
     min_version: str = option(Choice("1.2", "1.3"), "Of TLS.", "1.2")
     ciphers: str = option(Text(empty=True), "Of TLS 1.2, in OpenSSL's words.", "", "those of Python")
+    start: str = option(
+        Choice("connection", "protocol"),
+        "`connection`: TLS comes first; `protocol`: when the proxy has asked for it in the protocol's words, as those "
+        "of databases have.",
+        "connection",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

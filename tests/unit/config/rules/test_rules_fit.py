@@ -109,3 +109,8 @@ def test_connections_of_raw_bytes_are_not_mirrored() -> None:
     (problem,) = refused(text.replace("clusters: [", other))
     assert "routes[0].mirror" in problem
     assert "not copied" in problem
+
+
+def test_tls_begins_in_the_protocol_only_where_that_has_words_for_it() -> None:
+    problems = refused(TWO_MODES.replace('"127.0.0.1:3"]', '"127.0.0.1:3"], tls: {start: protocol}'))
+    assert any("redis has no words that begin TLS" in problem for problem in problems)
