@@ -129,6 +129,15 @@ def trpc_frames(reads: Reads) -> list[Frame]:
     ]
 
 
+def mongodb_frames(reads: Reads) -> list[Frame]:
+    size: Callable[[bytes], int] = lambda data: struct.unpack_from("<i", data)[0]  # noqa: E731
+    return [
+        {"from": side, "hex": grouped(frame, 4, 4, 4, 4)}
+        for side, data in runs(reads)
+        for frame in whole_frames(data, size)
+    ]
+
+
 def thrift_frames(transport: str) -> Frames:
     size: Callable[[bytes], int] = lambda data: 4 + struct.unpack_from(">i", data)[0]  # noqa: E731
     widths = {"framed": (4,), "header": (4, 2, 2, 4, 2)}

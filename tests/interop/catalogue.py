@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from running import HERE, PEERS, Jobs, Program
+from running import HERE, PEERS, Jobs, Program, answers
 
 INSTALL = "tests/interop/install PYTHON"
 # Small: quick to start and short of memory, not quick to run; and a provider that ends does not wait for its clients.
@@ -51,6 +51,8 @@ _TOOLS: dict[str, list[str | Path]] = {
     "dubbo-ssl-python": [PEERS / "python" / "dubbo-ssl-python"],
     "python3-dubbo": [PEERS / "python" / "python3-dubbo"],
     "sshd": [Path("/run/sshd"), "/usr/sbin/sshd", "ssh-keygen", "ssh-keyscan"],
+    "mongod": [PEERS / "python" / "mongod" / "fiftyone" / "db" / "bin" / "mongod"],
+    "pymongo": [PEERS / "python" / "main" / "pymongo"],
     "nginx": ["nginx"],
     "haproxy": ["haproxy"],
     "curl": ["curl"],
@@ -188,6 +190,17 @@ def redis_server(port: int, directory: Path, *options: str) -> Command:
     return Command(["redis-server", *base, *options])
 
 
+def mongod(port: int, directory: Path, *options: str) -> Command:
+    """A mongod that keeps its data in a folder of `directory`; ready when it listens."""
+    data = directory / f"mongod-{port}"
+    data.mkdir()
+    quick = ["diagnosticDataCollectionEnabled=false", "shutdownTimeoutMillisForSignaledShutdown=100"]
+    place: list[str | Path] = ["--bind_ip", "127.0.0.1", "--port", str(port), "--dbpath", data, "--nounixsocket"]
+    parameters = [part for one in quick for part in ("--setParameter", one)]
+    argv: list[str | Path] = [*_TOOLS["mongod"], *place, "--wiredTigerCacheSizeGB", "0.25", *parameters, *options]
+    return Command(argv, ready=lambda: answers(port))
+
+
 def rate_limit_service(port: int, health: int, debug: int, redis: int, directory: Path) -> Command:
     """envoyproxy/ratelimit with its counters on a Redis; limits are in ratelimit/config/*.yaml of the directory."""
     env = {
@@ -258,6 +271,10 @@ def version(peer: str) -> str:
         shown = subprocess.run([peer, "-v"], capture_output=True, text=True).stdout
         version = re.findall(r"v=(\S+)", shown)[0]
         return f"redis-server {version} (Debian)"
+    if peer == "mongod":
+        shown = subprocess.run([_TOOLS[peer][0], "--version"], capture_output=True, text=True).stdout
+        number = re.findall(r"v(\d\S+)", shown)[0]
+        return f"mongod {number} (PyPI)"
     package = {"py": "thrift", "redis-py": "redis"}.get(peer, peer)
     for pins in HERE.glob("requirements*.txt"):
         for line in pins.read_text().splitlines():

@@ -1,0 +1,186 @@
+"""
+A client's connection: its commands as messages, answers under its own ids, hellos with the proxy's addresses.
+
+Lives here: `ClientSession`. Does not: cutting the stream (`stream`), what documents say (`metadata`, `hello`).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from metaproxy.codecs.mongodb import bson, hello, metadata, wire
+from metaproxy.codecs.mongodb.errors import document
+from metaproxy.codecs.mongodb.hello import Addresses
+from metaproxy.codecs.mongodb.login_names import Login
+from metaproxy.codecs.mongodb.stream import MessageStream
+from metaproxy.message import Chunk, ErrorKind, FrameError, Hold, Kind, Message
+
+_REQUEST: Final = Kind.REQUEST
+_NONE: Final = Hold.NONE
+_WATCHED: Final = 16
+"""Requests of a client whose answers are looked at, at a time: drivers have one."""
+UNSUPPORTED_QUERY: Final = "only hello may come as OP_QUERY; this driver needs an upgrade to speak OP_MSG"
+
+
+class ClientSession(MessageStream):
+    """addresses: what hellos are answered with; made when the first one is, as `facts` are known by then."""
+
+    def __init__(self, max_frame: int, stream_over: int, hosts: dict[str, str], advertise: str) -> None:
+        super().__init__(max_frame, stream_over)
+        self._hosts = hosts
+        self._advertise = advertise
+        self._more = self._read_metadata
+        self._hellos: dict[int, bool] = {}
+        """Hellos that wait for their answer, and whether they asked for loadBalanced, by id."""
+        self._login = Login()
+        self._application = ""
+
+    # -- what clients send
+
+    def _take(self, frame: bytes, messages: list[Message]) -> None:
+        code = wire.op_code(frame)
+        id = int.from_bytes(frame[4:8], "little", signed=True)
+        message = Message(_REQUEST, frame, id, None, self._more)
+        if code == wire.OP_MSG:
+            self._command(message, messages)
+        elif code == wire.OP_QUERY:
+            self._query(message, messages)
+        else:
+            raise _unsupported(code)
+
+    def _command(self, message: Message, messages: list[Message]) -> None:
+        frame = message.frame
+        flags = wire.flags(frame)
+        at = wire.SECTIONS
+        name = metadata.first_name(frame, at + 1 if frame[at] == 0 else wire.body(frame).at)
+        if flags & wire.MORE_TO_COME:
+            message.kind = Kind.ONEWAY
+        elif flags & wire.EXHAUST_ALLOWED:
+            message.hold = Hold.EXCHANGE
+        if name in _LOOKED_AT:
+            self._look(name, message, wire.body(frame))
+        messages.append(message)
+
+    def _query(self, message: Message, messages: list[Message]) -> None:
+        collection, body = wire.query(message.frame)
+        if collection.endswith(b".$cmd") and metadata.first_name(message.frame, body.at) in metadata.HELLO:
+            self._look("hello", message, body)
+        else:
+            error = document(ErrorKind.UNSUPPORTED, UNSUPPORTED_QUERY, "UnsupportedOpQueryCommand")
+            message.answer = wire.reply(0, message.id, error)
+        messages.append(message)
+
+    def _look(self, name: str, message: Message, body: wire.Body) -> None:
+        """A command whose answer is looked at, or that the server may answer when something happens."""
+        frame = message.frame
+        if name in metadata.HELLO:
+            asked = hello.Asked(frame, body)
+            self._application = asked.application or self._application
+            self._watch(message.id, asked.balanced)
+            self._login.hello(message.id, frame, body)
+            if asked.awaits:
+                message.hold = Hold.BLOCKING
+        elif name in metadata.LOGIN:
+            self._login.sent(name, message.id, frame, body)
+        elif bson.find(frame, *body, b"maxTimeMS") is not None:  # a getMore that waits at the end of its cursor
+            message.hold = Hold.BLOCKING
+
+    def _watch(self, id: int, balanced: bool) -> None:
+        if len(self._hellos) >= _WATCHED:
+            del self._hellos[next(iter(self._hellos))]
+        self._hellos[id] = balanced
+
+    def _head_end(self, beginning: bytes, size: int) -> int:
+        code = wire.op_code(beginning)
+        if code != wire.OP_MSG:
+            raise _unsupported(code) if code != wire.OP_QUERY else FrameError(UNSUPPORTED_QUERY)
+        return wire.head_end(beginning, size - (4 if wire.is_checked(beginning) else 0), self._most)
+
+    def _open(self, head: bytes, size: int, messages: list[Message]) -> int:
+        id = int.from_bytes(head[4:8], "little", signed=True)
+        message = Message(Kind.STREAM_OPEN, head, id, None, self._more, hold=Hold.EXCHANGE)
+        if wire.flags(head) & wire.MORE_TO_COME:
+            message.oneway = True
+        name = metadata.first_name(head, wire.last_body(head).at)
+        if name in _LOOKED_AT:
+            raise FrameError(f"a {name} of {size} bytes; allowed are {self._whole}")
+        messages.append(message)
+        return id
+
+    # -- what they get
+
+    def send(self, message: Message, id: int) -> bytes:
+        if isinstance(message, Chunk):
+            if id in self._hellos:
+                return self._stream_hello(message, id)
+            return self._patched_chunk(message, id)
+        frame = message.frame
+        if id in self._hellos:
+            if message.kind is not Kind.STREAM_OPEN:
+                return self._answer_hello(frame, id, self._hellos.pop(id))
+            return self._answer_hello(frame, id, self._hellos[id])
+        if self._login.pending:
+            self._login.answered(id, frame)
+        if message.id == id:
+            return frame
+        return self._patched(frame, wire.with_response_to(frame, id), id)
+
+    def _stream_hello(self, chunk: Chunk, id: int) -> bytes:
+        """One more answer to a hello that asked for any number of them (exhaust): a message of its own."""
+        balanced = self._hellos[id]
+        if chunk.kind is not Kind.STREAM_DATA:
+            del self._hellos[id]
+        if len(chunk.frame) < wire.HEADER:
+            return chunk.frame
+        return self._answer_hello(chunk.frame, int.from_bytes(chunk.frame[8:12], "little", signed=True), balanced)
+
+    def _answer_hello(self, frame: bytes, to: int, balanced: bool) -> bytes:
+        code = wire.op_code(frame)
+        body = wire.reply_body(frame) if code == wire.OP_REPLY else wire.body(frame)
+        self._login.answered(to, frame)
+        written = hello.rewrite(frame, body, self._addresses(), balanced)
+        own = int.from_bytes(frame[4:8], "little", signed=True)
+        if code == wire.OP_REPLY:
+            return wire.reply(own, to, written)
+        return wire.message(own, to, written, wire.flags(frame) & ~wire.CHECKSUM)
+
+    def _addresses(self) -> Addresses:
+        if self._advertise:
+            return Addresses(self._hosts, self._advertise)
+        address = self.facts.get("destination.address", "")
+        host = f"[{address}]" if ":" in address else address
+        return Addresses(self._hosts, f"{host}:{self.facts.get('destination.port', '')}")
+
+    # -- metadata
+
+    def _read_metadata(self, message: Message) -> None:
+        frame = message.frame
+        if wire.op_code(frame) == wire.OP_QUERY:
+            collection, body = wire.query(frame)
+            found = metadata.read_command(frame, body)
+            found["database"] = collection.partition(b".")[0].decode("utf-8", "replace")
+            found["operation"] = f"{found['command']} {found['database']}"
+        else:
+            body = wire.body(frame) if message.kind is not Kind.STREAM_OPEN else wire.last_body(frame)
+            found = metadata.read_command(frame, body)
+        if self._login.user:
+            found["user"] = self._login.user
+        if self._application:
+            found["application"] = self._application
+        message.metadata = found
+        if metadata.reaches_elsewhere(frame, body, found["command"]):
+            message.unclear = _elsewhere
+
+
+_LOOKED_AT: Final = metadata.HELLO | metadata.LOGIN | {"getMore"}
+
+
+def _elsewhere(key: str) -> tuple[str | None, ...] | None:
+    """`Message.unclear` of a command that names more databases and collections than its own."""
+    return () if key in ("database", "collection") else None
+
+
+def _unsupported(code: int) -> FrameError:
+    if code == wire.OP_COMPRESSED:
+        return FrameError("a compressed message, where the answer to hello offered no compressor")
+    return FrameError(f"opCode {code} from a client; known are OP_MSG (2013) and the OP_QUERY (2004) of a hello")

@@ -1,0 +1,181 @@
+"""
+What routes and policies may know of a MongoDB command: its name, namespace, comment, read preference, who sent it.
+
+Only the fields of the command's own document are read, once, and when one of them is asked for. What the server would
+read otherwise than we do is refused: a field that is there twice, a name that is no text.
+
+Lives here: `Command`, `read_command`; what commands are called. Does not: what a connection remembers (`client`).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from metaproxy.codecs.mongodb import bson, wire
+from metaproxy.message import FrameError
+
+KEYS: Final = {
+    "command": "the command, such as find, insert, aggregate; older spellings (findandmodify) as the present ones",
+    "database": "the database that it is sent to",
+    "collection": "the collection, where the command names one; of explain that of the explained command",
+    "read_preference": "primary, primaryPreferred, secondary, secondaryPreferred or nearest; without one: primary",
+    "comment": "the command's comment, if it is a text",
+    "session": "the id of the logical session in hexadecimal digits: the same for a cursor and for a transaction",
+    "transaction": "`true` inside a transaction; not there outside",
+    "user": "who has logged in on the connection",
+    "application": "the name that the application gave its driver (appName)",
+    "operation": "the command and its collection, such as `find shop.orders`",
+}
+
+HELLO: Final = frozenset(("hello", "isMaster"))
+LOGIN: Final = frozenset(("saslStart", "saslContinue", "authenticate", "logout"))
+ALIASES: Final = {
+    "buildinfo": "buildInfo", "collstats": "collStats", "dbstats": "dbStats", "dbhash": "dbHash",
+    "findandmodify": "findAndModify", "getlasterror": "getLastError", "ismaster": "isMaster",
+    "mapreduce": "mapReduce", "dropIndexes": "dropIndexes", "deleteIndexes": "dropIndexes",
+}  # fmt: skip
+"""Names by which servers know a command besides its own."""
+
+COLLECTION_COMMANDS: Final = frozenset(
+    (
+        "aggregate", "analyze", "cleanupOrphaned", "collMod", "collStats", "compact", "convertToCapped", "count",
+        "create", "createIndexes", "createSearchIndexes", "delete", "distinct", "drop", "dropIndexes",
+        "dropSearchIndex", "filemd5", "find", "findAndModify", "geoSearch", "godinsert", "insert", "killCursors",
+        "listIndexes", "listSearchIndexes", "mapReduce", "parallelCollectionScan", "planCacheClear",
+        "planCacheClearFilters", "planCacheListFilters", "planCacheSetFilter", "reIndex", "update",
+        "updateSearchIndex", "validate",
+    )
+)  # fmt: skip
+"""Commands whose first value is the name of a collection."""
+
+READS: Final = frozenset(
+    (
+        "buildInfo", "collStats", "count", "dbHash", "dbStats", "distinct", "explain", "find", "hello",
+        "hostInfo", "isMaster", "listCollections", "listDatabases", "listIndexes", "ping",
+    )
+)  # fmt: skip
+"""Commands that change nothing, and leave nothing behind but a cursor."""
+
+CONFIDENTIAL: Final = LOGIN | frozenset(("createUser", "updateUser", "copydbsaslstart"))
+
+_ELSEWHERE: Final = frozenset(
+    ("applyOps", "bulkWrite", "clone", "cloneCollection", "cloneCollectionAsCapped", "mapReduce", "renameCollection")
+)
+"""Commands that name other databases, or collections, within their document."""
+_STAGES: Final = (b"$out\0", b"$merge\0", b"$lookup\0", b"$graphLookup\0", b"$unionWith\0")
+"""Of a pipeline: these read from, or write to, other collections."""
+_MODES: Final = ("primary", "primaryPreferred", "secondary", "secondaryPreferred", "nearest")
+
+
+def command_name(name: bytes) -> str:
+    """The command of a document whose first field is called so."""
+    try:
+        found = name.decode()
+    except UnicodeDecodeError:
+        raise FrameError("the name of the command is not UTF-8") from None
+    return ALIASES.get(found, found)
+
+
+def first_name(frame: bytes, at: int) -> str:
+    """The command whose document begins at `at`; "" for an empty one, or one whose beginning is no BSON."""
+    start = at + 5
+    end = frame.find(b"\0", start, start + 128)
+    if end < 0 or not frame[at + 4]:
+        return ""
+    try:
+        return command_name(frame[start:end])
+    except FrameError:
+        return ""
+
+
+def read_command(frame: bytes, body: wire.Body) -> dict[str, str]:
+    """What a command's document says. Raises FrameError where it can't be understood."""
+    found: dict[str, str] = {"read_preference": "primary"}
+    fields: dict[bytes, bson.Element] = {}
+    first: bson.Element | None = None
+    for element in bson.elements(frame, *body):
+        if first is None:
+            first = element
+        if element.name in _WANTED or element is first:
+            if element.name in fields:
+                raise FrameError(f"the field {element.name[:40].decode('latin-1')!r} is there twice")
+            fields[element.name] = element
+    if first is None:
+        raise FrameError("a command's document is empty")
+    command = command_name(first.name)
+    _name(frame, command, first, fields, found)
+    for key, name in (("database", b"$db"), ("comment", b"comment")):
+        if name in fields and (value := bson.text(frame, fields[name])) is not None:
+            found[key] = value
+    if b"$readPreference" in fields:
+        found["read_preference"] = _mode(frame, fields[b"$readPreference"])
+    if b"lsid" in fields and (session := _session(frame, fields[b"lsid"])):
+        found["session"] = session
+    if b"autocommit" in fields:
+        found["transaction"] = "true"
+    found["operation"] = _operation(found)
+    return found
+
+
+_WANTED: Final = frozenset((b"$db", b"$readPreference", b"comment", b"lsid", b"autocommit", b"collection"))
+
+
+def _name(
+    frame: bytes, command: str, first: bson.Element, fields: dict[bytes, bson.Element], found: dict[str, str]
+) -> None:
+    """The command and its collection."""
+    found["command"] = command
+    named: bson.Element | None = None
+    if command in COLLECTION_COMMANDS:
+        named = first
+    elif command == "getMore":
+        named = fields.get(b"collection")
+    elif command == "explain" and first.type == bson.DOCUMENT:
+        named = next(iter(bson.elements(frame, first.at, first.stop)), None)
+        if named is not None and command_name(named.name) not in COLLECTION_COMMANDS:
+            named = None
+    if named is not None and (collection := bson.text(frame, named)) is not None:
+        found["collection"] = collection
+
+
+def _mode(frame: bytes, element: bson.Element) -> str:
+    if element.type != bson.DOCUMENT:
+        raise FrameError("$readPreference is no document")
+    found = bson.find(frame, element.at, element.stop, b"mode")
+    mode = bson.text(frame, found) if found is not None else None
+    if mode not in _MODES:
+        raise FrameError(f"$readPreference has a mode that is none of {', '.join(_MODES)}")
+    return mode
+
+
+def _session(frame: bytes, element: bson.Element) -> str:
+    if element.type != bson.DOCUMENT:
+        return ""
+    found = bson.find(frame, element.at, element.stop, b"id")
+    value = bson.binary(frame, found) if found is not None else None
+    return value.hex() if value is not None and len(value) <= 64 else ""
+
+
+def _operation(found: dict[str, str]) -> str:
+    place = ".".join(found[key] for key in ("database", "collection") if key in found)
+    return f"{found['command']} {place}" if place else found["command"]
+
+
+def reaches_elsewhere(frame: bytes, body: wire.Body, command: str) -> bool:
+    """Whether a command may read or write what `database` and `collection` do not name."""
+    if command in _ELSEWHERE:
+        return True
+    if command not in ("aggregate", "explain"):
+        return False
+    return any(frame.find(stage, body.at, body.end) >= 0 for stage in _STAGES)
+
+
+def is_hello(frame: bytes) -> bool:
+    """Whether a request asks what the server is."""
+    try:
+        if wire.op_code(frame) == wire.OP_QUERY:
+            return first_name(frame, wire.query(frame)[1].at) in HELLO
+        at = wire.SECTIONS + 1 if frame[wire.SECTIONS] == 0 else wire.body(frame).at
+    except FrameError:
+        return False
+    return first_name(frame, at) in HELLO

@@ -1,0 +1,177 @@
+"""
+A server's connection: what it answers, whole, in pieces, or as many answers to one command (exhaust).
+
+    an answer with moreToCome       STREAM_OPEN; each further answer STREAM_DATA, the last one STREAM_CLOSE
+
+Further answers do not carry the request's id but each the id of the one before it, and pass as they are.
+
+Lives here: `ServerSession`. Does not: cutting the stream (`stream`).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from metaproxy.codecs.mongodb import bson, metadata, wire
+from metaproxy.codecs.mongodb.errors import NOT_PRIMARY
+from metaproxy.codecs.mongodb.hello import serves_as
+from metaproxy.codecs.mongodb.stream import CHUNK, MessageStream
+from metaproxy.message import Chunk, FrameError, Kind, Message
+
+_RESPONSE: Final = Kind.RESPONSE
+_HEAD: Final = 1024
+"""Bytes of the head of a large answer."""
+_LOOKED_AT: Final = 65536
+"""Bytes of an answer's document in which an error is looked for: a larger one has what was asked for."""
+_MOST_CHAINS: Final = 64
+
+
+class ServerSession(MessageStream):
+    """role: what the server must be for its connection to be kept, 'any', 'primary' or 'secondary'."""
+
+    reusable = False
+
+    def __init__(self, max_frame: int, stream_over: int, role: str) -> None:
+        super().__init__(max_frame, stream_over)
+        self._role = role
+        self._chains: dict[int, int] = {}
+        """Commands with any number of answers: the id of the last answer -> that of the command."""
+        self._hellos: set[int] = set()
+        self._more_to_come = False
+
+    # -- what is sent
+
+    def send(self, message: Message, id: int) -> bytes:
+        if isinstance(message, Chunk):
+            return self._patched_chunk(message, id)
+        frame = message.frame
+        if self._role != "any" and metadata.is_hello(frame):
+            self._hellos.add(id)
+        if message.id == id:
+            return frame
+        return self._patched(frame, wire.with_request_id(frame, id), id)
+
+    # -- what comes
+
+    def _take(self, frame: bytes, messages: list[Message]) -> None:
+        code = wire.op_code(frame)
+        own, to = int.from_bytes(frame[4:8], "little", signed=True), int.from_bytes(frame[8:12], "little", signed=True)
+        if code == wire.OP_REPLY:
+            self._answer(Message(_RESPONSE, frame, to), wire.reply_body(frame), messages)
+            return
+        if code != wire.OP_MSG:
+            raise FrameError(f"opCode {code} from a server; known are OP_MSG (2013) and OP_REPLY (1)")
+        more = wire.flags(frame) & wire.MORE_TO_COME
+        if more or (self._chains and to in self._chains):
+            self._link(frame, own, to, bool(more), messages)
+            return
+        self._answer(Message(_RESPONSE, frame, to), wire.body(frame), messages)
+
+    def _answer(self, message: Message, body: wire.Body, messages: list[Message]) -> None:
+        """An answer, and whether it reports failure; and whether the server is still what it is to be."""
+        messages.append(message)
+        frame = message.frame
+        if body.end - body.at > _LOOKED_AT:
+            return
+        code = failure(frame, body)
+        if code is not None:
+            message.kind = Kind.ERROR
+            message.more = _read_error
+        if self._role == "any":
+            return
+        if message.id in self._hellos:
+            self._hellos.discard(message.id)
+            if code is None:
+                self._look_at_role(frame, body)
+        elif code in NOT_PRIMARY and self._role == "primary":
+            self._lost_role()
+
+    def _look_at_role(self, frame: bytes, body: wire.Body) -> None:
+        """A hello's answer says what the server is."""
+        if serves_as(frame, body) != self._role:
+            self._lost_role()
+
+    def _lost_role(self) -> None:
+        """What it has said is passed on; then clients look for the server that has the role now."""
+        raise FrameError(f"the server is no {self._role} any more")
+
+    def _link(self, frame: bytes, own: int, to: int, more: bool, messages: list[Message]) -> None:
+        """One of several answers to a command."""
+        exchange = self._chains.pop(to, None)
+        first = exchange is None
+        if exchange is None:
+            exchange = to
+        if more:
+            self._chain(own, exchange)
+        failed = False
+        if first:
+            messages.append(Message(Kind.STREAM_OPEN, frame, exchange))
+        else:
+            failed = not more and len(frame) <= _LOOKED_AT and failure(frame, wire.body(frame)) is not None
+            self._further(frame, exchange, more, failed, messages)
+        if exchange in self._hellos:
+            if not more:
+                self._hellos.discard(exchange)
+            if not failed:
+                self._look_at_role(frame, wire.body(frame))
+
+    def _further(self, frame: bytes, exchange: int, more: bool, failed: bool, messages: list[Message]) -> None:
+        """An answer behind the first one."""
+        at, size = 0, len(frame)
+        while size - at > CHUNK:
+            messages.append(Chunk(Kind.STREAM_DATA, frame[at : at + CHUNK], exchange))
+            at += CHUNK
+        kind = Kind.STREAM_DATA if more else Kind.STREAM_CLOSE
+        messages.append(Chunk(kind, frame[at:] if at else frame, exchange, failed=failed))
+
+    def _chain(self, own: int, exchange: int) -> None:
+        if len(self._chains) >= _MOST_CHAINS:
+            raise FrameError(f"more than {_MOST_CHAINS} commands with any number of answers at a time")
+        self._chains[own] = exchange
+
+    def _head_end(self, beginning: bytes, size: int) -> int:
+        code = wire.op_code(beginning)
+        if code not in (wire.OP_MSG, wire.OP_REPLY):
+            raise FrameError(f"opCode {code} from a server; known are OP_MSG (2013) and OP_REPLY (1)")
+        return min(_HEAD, self._most)
+
+    def _open(self, head: bytes, size: int, messages: list[Message]) -> int:
+        own, to = int.from_bytes(head[4:8], "little", signed=True), int.from_bytes(head[8:12], "little", signed=True)
+        self._more_to_come = wire.op_code(head) == wire.OP_MSG and bool(wire.flags(head) & wire.MORE_TO_COME)
+        exchange = self._chains.pop(to, None)
+        first = exchange is None
+        if exchange is None:
+            exchange = to
+        if self._more_to_come:
+            self._chain(own, exchange)
+        messages.append(Message(Kind.STREAM_OPEN, head, exchange) if first else Chunk(Kind.STREAM_DATA, head, exchange))
+        return exchange
+
+    def _close(self, id: int, messages: list[Message]) -> bool:
+        return not self._more_to_come
+
+
+def failure(frame: bytes, body: wire.Body) -> int | None:
+    """The code of the error that an answer reports, 0 for one without a code; None for success."""
+    code, failed = 0, False
+    for element in bson.elements(frame, *body):
+        if element.name == b"ok":
+            if bson.number(frame, element):
+                return None
+            failed = True
+        elif element.name == b"code":
+            code = int(bson.number(frame, element) or 0)
+    return code if failed else None
+
+
+def _read_error(message: Message) -> None:
+    """Metadata of an error."""
+    frame = message.frame
+    body = wire.reply_body(frame) if wire.op_code(frame) == wire.OP_REPLY else wire.body(frame)
+    found: dict[str, str] = {}
+    for element in bson.elements(frame, *body):
+        if element.name == b"code":
+            found["code"] = str(int(bson.number(frame, element) or 0))
+        elif element.name == b"codeName":
+            found["code_name"] = bson.text(frame, element) or ""
+    message.metadata = found

@@ -1,0 +1,187 @@
+"""
+Messages cut from what a peer sends: small ones whole, large ones as a head and chunks.
+
+    up to stream_over          a whole message
+    over it                    STREAM_OPEN with the head, STREAM_DATA ..., STREAM_CLOSE
+
+Lives here: `MessageStream`. Does not: what messages mean (`client`, `server`).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from metaproxy.codecs.framing import Session
+from metaproxy.codecs.mongodb.wire import (
+    FLAGS,
+    HEADER,
+    LARGEST,
+    OP_COMPRESSED,
+    OP_MSG,
+    OP_QUERY,
+    OP_REPLY,
+    SECTIONS,
+    checksum_change,
+    is_checked,
+    total,
+)  # fmt: skip
+from metaproxy.message import Chunk, FrameError, Kind, Message
+
+CHUNK: Final = 65536
+"""Bytes of a chunk at most."""
+_KNOWN: Final = (OP_MSG, OP_QUERY, OP_REPLY, OP_COMPRESSED)
+_LEAST: Final = SECTIONS + 5
+"""Bytes of a head: the flags, and where the first section ends."""
+
+
+class MessageStream(Session):
+    """A subclass says what whole messages are (`_take`), and heads of large ones (`_head_end`, `_open`)."""
+
+    def __init__(self, max_frame: int, stream_over: int) -> None:
+        super().__init__()
+        self._most = max_frame
+        self._whole = min(stream_over, max_frame)
+        self._held = bytearray()
+        self._need = HEADER
+        self._left = 0  # bytes of a large message that are still to come
+        self._reading = 0  # the id of its exchange
+        self._sending: dict[int, _Ending] = {}
+        """Streams whose message ends with a checksum that changes, by their exchange."""
+
+    def _take(self, frame: bytes, messages: list[Message]) -> None:
+        """Add the messages that a whole frame is."""
+        raise NotImplementedError
+
+    def _head_end(self, beginning: bytes, size: int) -> int:
+        """Bytes of the head of a large message; or, while that is not known, how many are needed to tell."""
+        raise NotImplementedError
+
+    def _open(self, head: bytes, size: int, messages: list[Message]) -> int:
+        """Add the STREAM_OPEN of a large message; the id of its exchange."""
+        raise NotImplementedError
+
+    def _close(self, id: int, messages: list[Message]) -> bool:
+        """The last byte of a large message was read: whether its half of the exchange ends with it."""
+        return True
+
+    def receive(self, data: bytes) -> list[Message]:
+        messages: list[Message] = []
+        if self.error is not None:
+            return messages
+        if self.buffered:
+            self._held += data
+            self.buffered += len(data)
+            if self.buffered < self._need:
+                return messages
+            data = bytes(self._held)
+            self._held = bytearray()
+            self.buffered = 0
+        try:
+            at = self._read(data, messages)
+        except FrameError as error:
+            self.error = error
+            if self._left:
+                messages.append(Chunk(Kind.STREAM_RESET, b"", self._reading))
+            return messages
+        if at < len(data):
+            self._held += data[at:] if at else data
+            self.buffered = len(data) - at
+        return messages
+
+    def _read(self, data: bytes, messages: list[Message]) -> int:
+        """Add the messages that are there; where what is left of the data begins."""
+        at, end = self._pass_on(data, 0, messages) if self._left else 0, len(data)
+        while end - at >= HEADER:
+            size = self._size(data, at)
+            stop = at + size
+            if size <= self._whole:
+                if stop > end:
+                    self._need = size
+                    return at
+                self._take(data[at:stop], messages)
+                at = stop
+                continue
+            head_end = (
+                self._head_end(data[at : min(end, stop, at + self._most)], size) if end - at >= _LEAST else _LEAST
+            )
+            if at + head_end > end:
+                self._need = head_end
+                return at
+            self._reading = self._open(data[at : at + head_end], size, messages)
+            self._left = size - head_end
+            at = self._pass_on(data, at + head_end, messages)
+        self._need = HEADER
+        return at
+
+    def _size(self, data: bytes, at: int) -> int:
+        size = int.from_bytes(data[at : at + 4], "little", signed=True)
+        code = int.from_bytes(data[at + 12 : at + 16], "little", signed=True)
+        if code not in _KNOWN:
+            raise FrameError(f"opCode {code}; known are OP_MSG (2013) and the OP_QUERY (2004) of a hello")
+        if not HEADER + 5 <= size <= LARGEST:
+            raise FrameError(f"a message of {size} bytes; allowed are {HEADER + 5} to {LARGEST}")
+        return size
+
+    def _pass_on(self, data: bytes, at: int, messages: list[Message]) -> int:
+        """The rest of a large message, as far as it is there."""
+        stop = min(at + self._left, len(data))
+        self._left -= stop - at
+        id = self._reading
+        closes = not self._left and self._close(id, messages)
+        while stop - at > CHUNK:
+            messages.append(Chunk(Kind.STREAM_DATA, data[at : at + CHUNK], id))
+            at += CHUNK
+        if closes:
+            messages.append(Chunk(Kind.STREAM_CLOSE, data[at:stop], id))
+        elif at < stop:
+            messages.append(Chunk(Kind.STREAM_DATA, data[at:stop], id))
+        return stop
+
+    # -- ids are patched on the way out
+
+    def _patched(self, frame: bytes, changed: bytes, id: int) -> bytes:
+        """
+        The frame with its id changed, and its checksum, if it has one, corrected: here, or in the chunks of the stream
+        `id`.
+        """
+        if not is_checked(frame):
+            return changed
+        size = total(frame)
+        change = checksum_change(frame[:12], changed[:12], size - 4 - 12)
+        if len(frame) == size:
+            return changed[:-4] + _corrected(changed[-4:], change)
+        self._sending[id] = _Ending(change, size - len(frame))
+        return changed
+
+    def _patched_chunk(self, chunk: Message, id: int) -> bytes:
+        """A chunk of a stream: the last four bytes of its message are a checksum in some."""
+        ending = self._sending.get(id) if self._sending else None
+        if ending is None:
+            return chunk.frame
+        data = ending.held + chunk.frame
+        if len(data) >= ending.left:
+            del self._sending[id]
+            at = ending.left - 4
+            return data[:at] + _corrected(data[at : at + 4], ending.change) + data[at + 4 :]
+        cut = min(len(data), ending.left - 4)
+        ending.held = data[cut:]
+        ending.left -= cut
+        return data[:cut]
+
+
+class _Ending:
+    """
+    A message on its way that ends with a checksum. change: of the checksum; left: bytes of the message that were not
+    sent yet; held: those of them that came.
+    """
+
+    __slots__ = ("change", "held", "left")
+
+    def __init__(self, change: int, left: int) -> None:
+        self.change = change
+        self.left = left
+        self.held = b""
+
+
+def _corrected(checksum: bytes, change: int) -> bytes:
+    return FLAGS.pack(FLAGS.unpack(checksum)[0] ^ change)
