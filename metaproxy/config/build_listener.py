@@ -33,7 +33,7 @@ from metaproxy.plugins import HOOKS
 from metaproxy.proxy.chains import Chain, ChainTable, networks
 from metaproxy.proxy.mirror import Mirror, MirrorTarget
 from metaproxy.proxy.proxy_protocol import Trusted
-from metaproxy.proxy.reserved_keys import ReservedKeyStripper
+from metaproxy.proxy.reserved_keys import ALWAYS, NEVER, ReservedKeyStripper
 from metaproxy.proxy.snapshot import NO_ROUTE, FilterUse, ListenerSnapshot, RewritingTemplate, RouteReply, Template
 from metaproxy.routing.hash_keys import hash_keys
 from metaproxy.routing.matcher import compile_condition
@@ -286,8 +286,10 @@ def _once(filters: Sequence[FilterUse]) -> list[FilterUse]:
 
 def _table(listener: model.Listener, routes: Sequence[Route], codec: ICodec) -> RouteTable:
     """A listener's routes. Where a protocol has no place for metadata no client can set any."""
-    if listener.reserved_keys == "strip" and not codec.mutable:
-        return ReservedKeyStripper(routes, random.Random(), codec)
+    strips = listener.reserved_keys == "strip"
+    certificate = listener.forward_client_cert or (NEVER if strips else ALWAYS)
+    if (strips or certificate != ALWAYS) and not codec.mutable:
+        return ReservedKeyStripper(routes, random.Random(), codec, strips, certificate)
     return RouteTable(routes, random.Random())
 
 

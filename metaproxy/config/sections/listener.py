@@ -132,6 +132,12 @@ class Listener(Section):
         "What becomes of metadata that only proxies may set (`x-request-id`, `x-envoy-*` ...) when clients send them.",
         "keep",
     )
+    forward_client_cert: str | None = option(
+        Choice("always", "with_certificate", "never"),
+        "Whose `x-forwarded-client-cert` stays: of all clients, of those that showed a certificate, or of none.",
+        None,
+        "`always`; `never` with `reserved_keys: strip`",
+    )
     filters: tuple[Use, ...] = option(ListOf(Filter()), "What requests pass, in this order.", ())
     routes: Sequence[Route] = option(RoutesOrRds(), "First match wins.", ())
     access_log: tuple[AccessLog, ...] = option(ListOf(Nested(AccessLog)), "Logs of its exchanges.", ())

@@ -93,6 +93,7 @@ def _protocol(config: Fields, protocol: Plain, chain: Chain, grpc: bool) -> None
     if two is not None:
         protocol.update(http2_options(two))
     _forwarded(config, protocol, chain)
+    _certificates(config, chain)
 
 
 def http2_options(two: Fields) -> Plain:
@@ -129,6 +130,22 @@ def _forwarded(config: Fields, protocol: Plain, chain: Chain) -> None:
     elif hops:
         text = "metaproxy always adds the address of the peer; set use_remote_address: true to have it so in Envoy"
         config.report.warn(config.at("xff_num_trusted_hops"), text)
+
+
+_STAYS = {"FORWARD_ONLY": "with_certificate", "ALWAYS_FORWARD_ONLY": "always"}
+"""forward_client_cert_details -> forward_client_cert; `never` for all others."""
+
+
+def _certificates(config: Fields, chain: Chain) -> None:
+    """What clients say of certificates is not believed, unless the manager says so: the header goes."""
+    way = config.choice("forward_client_cert_details")
+    if way in ("APPEND_FORWARD", "SANITIZE_SET"):
+        text = "metaproxy writes no x-forwarded-client-cert; without it that of clients is taken away"
+        config.unhonoured("forward_client_cert_details", text)
+    stays = _STAYS.get(way, "never")
+    strips = chain.section.get("reserved_keys") == "strip"
+    if stays != ("never" if strips else "always"):
+        chain.section["forward_client_cert"] = stays
 
 
 def _upgrades(config: Fields, protocol: Plain, grpc: bool) -> None:
@@ -206,6 +223,5 @@ def _others(config: Fields, chain: Chain) -> None:
     config.refuse("skip_xff_append", "metaproxy always adds the peer's address to X-Forwarded-For", False)
     config.refuse("normalize_path", "routes look at paths as they were sent; policies of rbac at both forms", False)
     config.refuse("merge_slashes", "routes look at paths as they were sent; policies of rbac at both forms", False)
-    config.refuse("forward_client_cert_details", "metaproxy writes no x-forwarded-client-cert", 0)
     for name in ("preserve_external_request_id", "always_set_request_id_in_response"):
         config.refuse(name, "metaproxy keeps request ids by reserved_keys, and does not answer with them", False)

@@ -49,6 +49,9 @@ def manager(listener: Keys, use: Use, around: Around) -> Plain:
     options.close()
     if listener.text("reserved_keys") == "strip":
         message["use_remote_address"] = True
+    stays = listener.text("forward_client_cert") or ("always" if not message.get("use_remote_address") else "never")
+    if stays != "never":
+        message["forward_client_cert_details"] = "ALWAYS_FORWARD_ONLY" if stays == "always" else "FORWARD_ONLY"
     if listener.given("idle_timeout"):
         common = message.setdefault("common_http_protocol_options", {})
         assert isinstance(common, dict)

@@ -9,11 +9,12 @@ from twisted.internet.task import Clock
 
 from metaproxy.cluster.routes import Route, Target
 from metaproxy.codecs.dubbo import Dubbo
+from metaproxy.codecs.http import Http
 from metaproxy.codecs.redis import Redis
 from metaproxy.codecs.thrift import Thrift
 from metaproxy.config.build import Builder
 from metaproxy.config.check import check
-from metaproxy.message import FrameError, Message, Mutation, Side
+from metaproxy.message import ErrorKind, FrameError, Message, Mutation, Reply, Side
 from metaproxy.plugins import Registry
 from metaproxy.proxy.reserved_keys import ReservedKeyStripper, is_reserved, strip
 from metaproxy.routing import table
@@ -118,6 +119,40 @@ def test_a_thrift_call_without_headers_has_nothing_to_take_out() -> None:
     assert message.frame == frame
 
 
+XFCC = "x-forwarded-client-cert"
+SEVERAL = (
+    b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Client-Cert: By=1\r\nx-request-id: 1\r\n"
+    b"x-forwarded-client-cert: By=2\r\nB: c\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize("facts", [{}, {"source.subject": "CN=a"}, {"source.identity": "spiffe://a"}])
+@pytest.mark.parametrize("all", [False, True])
+@pytest.mark.parametrize("way", ["always", "with_certificate", "never"])
+def test_what_clients_say_of_certificates_stays_as_the_listener_says(
+    way: str, all: bool, facts: dict[str, str]
+) -> None:
+    codec = Http()
+    (message,) = codec.session(Side.CLIENT, 10000).receive(SEVERAL)
+    route = Route("all", reply=Reply(ErrorKind.DENIED, "no"))
+    assert ReservedKeyStripper([route], random.Random(1), codec, all, way).match(message, facts) is route
+    (written,) = Http().session(Side.CLIENT, 10000).receive(message.frame)
+    stays = way == "always" or (way == "with_certificate" and bool(facts))
+    for seen in (message, written):
+        assert (seen.get(XFCC) is not None) == stays
+        assert (seen.get("x-request-id") is None) == all
+        assert seen.get("b") == "c"
+
+
+def test_a_request_that_says_nothing_of_certificates_keeps_its_frame() -> None:
+    message = parsed(PLAIN)
+    frame = message.frame
+    ReservedKeyStripper(
+        [Route("all", reply=Reply(ErrorKind.DENIED, "no"))], random.Random(1), Dubbo(), False, "never"
+    ).match(message, {})
+    assert message.frame is frame
+
+
 def built(protocol: str, option: str) -> type:
     text = f"""
 listeners: [{{name: a, listen: "127.0.0.1:0", protocol: {protocol}, {option} routes: [{{cluster: b}}]}}]
@@ -135,4 +170,8 @@ def test_b26_it_is_configured_and_costs_nothing_where_it_is_not() -> None:
     assert built("dubbo", "reserved_keys: strip,") is ReservedKeyStripper
     assert built("dubbo", "reserved_keys: keep,") is table.RouteTable
     assert built("dubbo", "") is table.RouteTable
+    assert built("http", "forward_client_cert: never,") is ReservedKeyStripper
+    assert built("http", "forward_client_cert: with_certificate,") is ReservedKeyStripper
+    assert built("http", "forward_client_cert: always,") is table.RouteTable
+    assert built("http", "reserved_keys: strip, forward_client_cert: always,") is ReservedKeyStripper
     assert Redis.mutable and built("redis", "reserved_keys: strip,") is table.RouteTable

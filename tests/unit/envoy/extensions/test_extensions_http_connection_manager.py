@@ -8,7 +8,8 @@ import pytest
 from envoy_http import manager, section_of
 from envoy_messages import errors, warnings
 
-from metaproxy.envoy.tables import ADS, Need
+from metaproxy.envoy.report import Report
+from metaproxy.envoy.tables import ADS, Context, Need
 
 ROUTES = (
     "route_config: {virtual_hosts: [{name: a, domains: ['*'], routes: [{match: {prefix: /}, route: {cluster: a}}]}]}"
@@ -61,6 +62,30 @@ def test_options_of_the_codec(fields: str, key: str, value: object) -> None:
 def test_options_of_the_listener(fields: str, key: str, value: object) -> None:
     found = section(fields)[key]
     assert found == value if value is not None else found[0]["file"] == "/dev/stdout"
+
+
+@pytest.mark.parametrize(
+    ("fields", "stays"),
+    [
+        ("", "never"),
+        ("forward_client_cert_details: SANITIZE", "never"),
+        ("forward_client_cert_details: FORWARD_ONLY", "with_certificate"),
+        ("forward_client_cert_details: ALWAYS_FORWARD_ONLY", None),
+        ("use_remote_address: true", None),
+        ("use_remote_address: true\nforward_client_cert_details: FORWARD_ONLY", "with_certificate"),
+        ("use_remote_address: true\nforward_client_cert_details: ALWAYS_FORWARD_ONLY", "always"),
+    ],
+)
+def test_what_clients_say_of_certificates_stays_only_where_the_manager_says_so(fields: str, stays: str | None) -> None:
+    """`never` is what `reserved_keys: strip` means, and `always` what a listener without it does."""
+    assert section(fields).get("forward_client_cert") == stays
+
+
+@pytest.mark.parametrize("way", ["APPEND_FORWARD", "SANITIZE_SET"])
+def test_a_manager_that_would_say_something_itself_takes_away_what_clients_say(way: str) -> None:
+    outcome = manager(f"{ROUTES}\nforward_client_cert_details: {way}\n", Context(Report(lenient=True)))
+    assert section_of(outcome)["forward_client_cert"] == "never"
+    assert any("forward_client_cert_details" in one for one in warnings(outcome))
 
 
 def test_tracing() -> None:

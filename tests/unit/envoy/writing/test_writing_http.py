@@ -136,3 +136,12 @@ def test_whatever_routes_there_are_they_are_the_same_when_written_again(routes: 
     }
     found = round_trip(json.dumps(config)).listeners[0].routes
     assert [(one.cluster, one.percent) for one in found] == [(one["cluster"], one["percent"]) for one in routes]
+
+
+@pytest.mark.parametrize("reserved", ["keep", "strip"])
+@pytest.mark.parametrize("stays", ["always", "with_certificate", "never"])
+def test_whose_header_of_certificates_stays_comes_back_as_it_was(reserved: str, stays: str) -> None:
+    more = f", reserved_keys: {reserved}, forward_client_cert: {stays}"
+    (found,) = round_trip(listener("[{cluster: one}]", more)).listeners
+    by_default = "never" if reserved == "strip" else "always"
+    assert (found.reserved_keys, found.forward_client_cert or by_default) == (reserved, stays)
