@@ -19,6 +19,7 @@ import traceback
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from twisted.plugin import IPlugin
@@ -184,11 +185,9 @@ class Registry:
         self.errors: dict[str, str] = {}
         self.blamed: dict[Path, tuple[bytes, str]] = {}
         self.generation = 0
-        self._installed: dict[tuple[str, str], Known] = {}
+        self._installed = _installed()
         self._files: dict[Path, _File] = {}
         self._known: dict[tuple[str, str], Known] = {}
-        self._installed_errors: dict[str, str] = {}
-        self._look_at_installed()
         self.refresh()
 
     def refresh(self, folders: Iterable[str | Path] | None = None) -> bool:
@@ -196,7 +195,7 @@ class Registry:
         if folders is not None:
             self.folders = [Path(folder) for folder in folders]
         found = dict.fromkeys(path for folder in self.folders for path in sorted(folder.glob("*.py")))
-        before, files, errors = self._files, dict[Path, _File](), dict(self._installed_errors)
+        before, files, errors = self._files, dict[Path, _File](), dict(self._installed.errors)
         for path in found:
             known = before.get(path)
             try:
@@ -213,7 +212,7 @@ class Registry:
         self._files, self.errors = files, errors
         changed = list(before.items()) != list(files.items())
         if changed or not self.generation:
-            self._known = dict(self._installed)
+            self._known = dict(self._installed.known)
             for file in files.values():
                 for one in file.known:
                     self._known[kind_of(one.declaration.interface), one.declaration.name] = one
@@ -295,19 +294,36 @@ class Registry:
 
         return build
 
-    def _look_at_installed(self) -> None:
-        """Reads the `twisted/plugins` directories; `getPlugins` merely logs a module that can't be imported."""
-        import twisted.plugins as package
 
-        readable = set(twisted_plugin.getCache(package))
-        for folder in package.__path__:
-            for path in sorted(Path(folder).glob("*.py")) if Path(folder).is_dir() else ():
-                if path.stem not in readable and path.stem != "__init__":
-                    self._installed_errors[str(path)] = _import_error(f"twisted.plugins.{path.stem}")
-        for found in twisted_plugin.getPlugins(IDeclaration):
-            declaration = typing.cast(Declaration, found)
-            origin = declaration.target if isinstance(declaration.target, str) else declaration.target.__module__
-            self._installed[kind_of(declaration.interface), declaration.name] = Known(declaration, origin)
+class _Installed(typing.NamedTuple):
+    """What the `twisted/plugins` directories hold. errors: file -> traceback of each that can't be imported."""
+
+    known: dict[tuple[str, str], Known]
+    errors: dict[str, str]
+
+
+def _installed() -> _Installed:
+    """What is installed now: looked for again when a directory has changed or there is another one."""
+    import twisted.plugins as package
+
+    folders = [Path(folder) for folder in package.__path__]
+    return _look_at_installed(package, tuple((path, path.stat().st_mtime_ns) for path in folders if path.is_dir()))
+
+
+@lru_cache(maxsize=1)
+def _look_at_installed(package: types.ModuleType, folders: tuple[tuple[Path, int], ...]) -> _Installed:
+    """Reads the `twisted/plugins` directories; `getPlugins` merely logs a module that can't be imported."""
+    found = _Installed({}, {})
+    readable = twisted_plugin.getCache(package)
+    for folder, _ in folders:
+        for path in sorted(folder.glob("*.py")):
+            if path.stem not in readable and path.stem != "__init__":
+                found.errors[str(path)] = _import_error(f"{package.__name__}.{path.stem}")
+    for one in twisted_plugin.getPlugins(IDeclaration):
+        declaration = typing.cast(Declaration, one)
+        origin = declaration.target if isinstance(declaration.target, str) else declaration.target.__module__
+        found.known[kind_of(declaration.interface), declaration.name] = Known(declaration, origin)
+    return found
 
 
 def _loaded(path: Path, before: _File | None) -> _File:

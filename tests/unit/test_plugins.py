@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from zope.interface.interface import InterfaceClass
 
 import twisted.plugins
 from metaproxy.codecs.framing import Codec
@@ -25,7 +24,6 @@ from metaproxy.plugins import (
     verify,
 )
 from metaproxy.units import Bytes, Percent, Seconds
-from twisted import plugin as twisted_plugin
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 CODEC = '''
@@ -436,28 +434,39 @@ class Plain(Codec):
         self.limit, self.wait, self.clock = limit, wait, clock
 
 
-def registry_with(interface: InterfaceClass, name: str, target: Callable[..., object]) -> Registry:
-    """A registry of an installation in which this plugin is the only one."""
-    declaration = Declaration(interface, name, target)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(twisted_plugin, "getPlugins", lambda _: [declaration])
-        return Registry()
+class Half:
+    name = "half"
 
 
-def test_a_plugin_is_built_with_its_options_converted() -> None:
-    build = registry_with(ICodec, "plain", Plain).factory(ICodec, "plain", {"limit": 3, "wait": "250ms"})
+DECLARED = f'''
+from metaproxy.plugins import Declaration, ICodec
+
+plain = Declaration(ICodec, "plain", "{__name__}.Plain")
+half = Declaration(ICodec, "half", "{__name__}.Half")
+'''
+
+
+@pytest.fixture
+def registry(folder: Folder) -> Registry:
+    """One that knows `Plain` and `Half`."""
+    folder.write("declared.py", DECLARED)
+    folder.registry.refresh()
+    return folder.registry
+
+
+def test_a_plugin_is_built_with_its_options_converted(registry: Registry) -> None:
+    build = registry.factory(ICodec, "plain", {"limit": 3, "wait": "250ms"})
     built = build()
     assert isinstance(built, Plain)
     assert (built.limit, built.wait) == (3, 0.25)
 
 
-def test_each_call_of_a_factory_builds_another_object() -> None:
-    build = registry_with(ICodec, "plain", Plain).factory(ICodec, "plain", {"limit": 3})
+def test_each_call_of_a_factory_builds_another_object(registry: Registry) -> None:
+    build = registry.factory(ICodec, "plain", {"limit": 3})
     assert build() is not build()
 
 
-def test_what_is_injected_is_no_option() -> None:
-    registry = registry_with(ICodec, "plain", Plain)
+def test_what_is_injected_is_no_option(registry: Registry) -> None:
     built = registry.factory(ICodec, "plain", {"limit": 3}, {"clock": "the clock", "other": 1})()
     assert isinstance(built, Plain) and built.clock == "the clock"
     with pytest.raises(OptionError, match="no option 'clock'") as refused:
@@ -482,18 +491,17 @@ def test_a_balancers_endpoints_come_first_and_are_no_option() -> None:
         ({}, None, "option 'limit' is missing"),
     ],
 )
-def test_an_option_that_is_wrong_is_named(options: dict[str, object], option: str | None, told: str) -> None:
+def test_an_option_that_is_wrong_is_named(
+    registry: Registry, options: dict[str, object], option: str | None, told: str
+) -> None:
     with pytest.raises(OptionError) as refused:
-        registry_with(ICodec, "plain", Plain).factory(ICodec, "plain", options)
+        registry.factory(ICodec, "plain", options)
     assert told in str(refused.value)
     assert refused.value.option == option
 
 
-def test_what_does_not_keep_its_interface_is_refused_in_zopes_words() -> None:
-    class Half:
-        name = "half"
-
-    build = registry_with(ICodec, "half", Half).factory(ICodec, "half", {})
+def test_what_does_not_keep_its_interface_is_refused_in_zopes_words(registry: Registry) -> None:
+    build = registry.factory(ICodec, "half", {})
     with pytest.raises(PluginError, match="ICodec"):
         build()
 
