@@ -8,6 +8,8 @@ right, the message is translated, and what changed in our own form, or what was 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -92,20 +94,20 @@ def made(kind: str, plain: object) -> Message:
 # -- trying
 
 
-def outcomes(example: Example) -> Iterator[Outcome]:
+@cache
+def outcomes(example: Example) -> list[Outcome]:
     """What each field of the message at the example's path becomes."""
     plain = yaml.safe_load(example.text)
     before = translated(example.root, made(example.root, plain))
     kind = message_class(example.type)
     assert kind is not None, example.type
-    for field in kind.DESCRIPTOR.fields:
-        yield _outcome(example, plain, before, field)
+    return [_outcome(example, plain, before, field) for field in kind.DESCRIPTOR.fields]
 
 
 def _outcome(example: Example, plain: object, before: Result, field: FieldDescriptor) -> Outcome:
     inner = _at(plain, example.path)
     is_there = field.name in inner
-    changed = yaml.safe_load(example.text)
+    changed = deepcopy(plain)
     target = _at(changed, example.path)
     if is_there:
         del target[field.name]

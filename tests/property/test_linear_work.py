@@ -127,7 +127,11 @@ def test_bytes_that_trickle_in_cost_what_they_are(spoke: Any) -> None:
 def test_bytes_that_are_nothing_cost_no_more_than_they_are(spoke: Any) -> None:
     make, side, _ = spoke
     for byte in (b"\x00", b"\xff", b"*", b"\n", b" ", b"[", b"$1\r\n"):
-        check_linear(lambda size, piece=byte * 64: receiving(session(make, side), [piece] * size), 32, True)
+        check_linear(partial(repeated, make, side, byte * 64), 32, True)
+
+
+def repeated(make: Callable[[], ICodec], side: Side, piece: bytes, size: int) -> Iterator[Callable[[], object]]:
+    return receiving(session(make, side), [piece] * size)
 
 
 def redis_words(*words: bytes) -> bytes:

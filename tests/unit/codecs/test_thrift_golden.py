@@ -16,12 +16,13 @@ NOTHING = bytes.fromhex("0000000e 0fff 0000 00000000 0001 00000000")
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "thrift"
 CAPTURES = [
-    pytest.param(path.stem, exchange["frames"], id=f"{path.stem}-{number}")
+    pytest.param(path.stem, found, id=path.stem)
     for path in sorted(GOLDEN.glob("*.json"))
-    for number, exchange in enumerate(json.loads(path.read_text())["exchanges"])
-    if exchange["frames"]
+    if (found := [one["frames"] for one in json.loads(path.read_text())["exchanges"] if one["frames"]])
 ]
-every_capture = pytest.mark.parametrize(("name", "frames"), CAPTURES)
+"""Of each file its name and the frames of each exchange."""
+every_capture = pytest.mark.parametrize(("name", "exchanges"), CAPTURES)
+Frames = list[dict[str, str]]
 
 ANSWERED = {
     "sayHello": Kind.RESPONSE,
@@ -38,13 +39,11 @@ def spoken(name: str) -> tuple[str, str]:
     return "unframed" if transport == "buffered" else transport, "binary" if protocol == "old" else protocol
 
 
-def said(frames: list[dict[str, str]], side: str) -> bytes:
+def said(frames: Frames, side: str) -> bytes:
     return b"".join(bytes.fromhex(frame["hex"]) for frame in frames if frame["from"] == side)
 
 
-def read(
-    name: str, frames: list[dict[str, str]], piece: int = MAX, **options: Any
-) -> tuple[list[Message], list[Message]]:
+def read(name: str, frames: Frames, piece: int = MAX, **options: Any) -> tuple[list[Message], list[Message]]:
     """The requests and the answers of a capture, read `piece` bytes at a time."""
     codec = Thrift(multiplexed=name.endswith("-mux"), **options)
     found = []
@@ -65,53 +64,58 @@ def test_there_are_captures_of_each_library() -> None:
 
 @every_capture
 def test_a_captures_messages_are_all_its_bytes_in_its_transport_and_protocol(
-    name: str, frames: list[dict[str, str]]
+    name: str, exchanges: list[Frames]
 ) -> None:
-    requests, answers = read(name, frames)
-    assert b"".join(message.frame for message in requests) == said(frames, "client")
-    assert b"".join(message.frame for message in answers) == said(frames, "server").replace(NOTHING, b"")
-    assert {message.profile for message in requests + answers} == {spoken(name)}
+    for frames in exchanges:
+        requests, answers = read(name, frames)
+        assert b"".join(message.frame for message in requests) == said(frames, "client")
+        assert b"".join(message.frame for message in answers) == said(frames, "server").replace(NOTHING, b"")
+        assert {message.profile for message in requests + answers} == {spoken(name)}
 
 
 @every_capture
-def test_a_captures_calls_have_the_answers_that_their_methods_give(name: str, frames: list[dict[str, str]]) -> None:
-    requests, answers = read(name, frames)
-    assert requests
-    calls = [request for request in requests if request.kind is Kind.REQUEST]
-    assert {request.get("method") for request in requests} - set(ANSWERED) <= {"note"}
-    assert all(request.kind is Kind.ONEWAY for request in requests if request.get("method") == "note")
-    if name.endswith("-mux"):
-        assert {request.get("service") for request in requests} == {"Hello"}
-    expected = [(request.get("method"), ANSWERED[request.get("method") or ""]) for request in calls]
-    assert [(answer.get("method"), answer.kind) for answer in answers] == expected
+def test_a_captures_calls_have_the_answers_that_their_methods_give(name: str, exchanges: list[Frames]) -> None:
+    for frames in exchanges:
+        requests, answers = read(name, frames)
+        assert requests
+        calls = [request for request in requests if request.kind is Kind.REQUEST]
+        assert {request.get("method") for request in requests} - set(ANSWERED) <= {"note"}
+        assert all(request.kind is Kind.ONEWAY for request in requests if request.get("method") == "note")
+        if name.endswith("-mux"):
+            assert {request.get("service") for request in requests} == {"Hello"}
+        expected = [(request.get("method"), ANSWERED[request.get("method") or ""]) for request in calls]
+        assert [(answer.get("method"), answer.kind) for answer in answers] == expected
 
 
 @every_capture
-def test_a_capture_that_trickles_in_is_read_the_same(name: str, frames: list[dict[str, str]]) -> None:
-    for piece in (1, 7):
-        assert read(name, frames, piece) == read(name, frames)
+def test_a_capture_that_trickles_in_is_read_the_same(name: str, exchanges: list[Frames]) -> None:
+    for frames in exchanges:
+        for piece in (1, 7):
+            assert read(name, frames, piece) == read(name, frames)
 
 
 @every_capture
-def test_a_captures_frames_hold_one_message_each(name: str, frames: list[dict[str, str]]) -> None:
-    assert read(name, frames, check_frames=True) == read(name, frames)
+def test_a_captures_frames_hold_one_message_each(name: str, exchanges: list[Frames]) -> None:
+    for frames in exchanges:
+        assert read(name, frames, check_frames=True) == read(name, frames)
 
 
 @every_capture
-def test_a_captures_exchanges_survive_ids_of_the_proxy(name: str, frames: list[dict[str, str]]) -> None:
-    requests, answers = read(name, frames)
-    calls = [request for request in requests if request.kind is Kind.REQUEST]
-    codec = Thrift(multiplexed=name.endswith("-mux"))
-    for (request, answer), id in zip(zip(calls, answers, strict=True), itertools.count(1000)):
-        up, down = codec.session(Side.SERVER, MAX), codec.session(Side.CLIENT, MAX)
-        (sent,) = codec.session(Side.CLIENT, MAX).receive(up.send(request, id))
-        assert (sent.id, sent.get("method")) == (id, request.get("method"))
-        assert down.send(sent, request.id) == request.frame
-        # What the server would have answered to the new id, and what the client gets of it.
-        (seen,) = received(spoken(name), up.send(answer, id))
-        assert seen.id == id
-        (back,) = received(spoken(name), down.send(seen, request.id))
-        assert (back.id, back.kind, back.known()) == (answer.id, answer.kind, answer.known())
+def test_a_captures_exchanges_survive_ids_of_the_proxy(name: str, exchanges: list[Frames]) -> None:
+    for frames in exchanges:
+        requests, answers = read(name, frames)
+        calls = [request for request in requests if request.kind is Kind.REQUEST]
+        codec = Thrift(multiplexed=name.endswith("-mux"))
+        for (request, answer), id in zip(zip(calls, answers, strict=True), itertools.count(1000)):
+            up, down = codec.session(Side.SERVER, MAX), codec.session(Side.CLIENT, MAX)
+            (sent,) = codec.session(Side.CLIENT, MAX).receive(up.send(request, id))
+            assert (sent.id, sent.get("method")) == (id, request.get("method"))
+            assert down.send(sent, request.id) == request.frame
+            # What the server would have answered to the new id, and what the client gets of it.
+            (seen,) = received(spoken(name), up.send(answer, id))
+            assert seen.id == id
+            (back,) = received(spoken(name), down.send(seen, request.id))
+            assert (back.id, back.kind, back.known()) == (answer.id, answer.kind, answer.known())
 
 
 def received(profile: tuple[str, str], frame: bytes) -> list[Message]:
