@@ -141,6 +141,14 @@ class ISession(Interface):
         ended the connection that has its state, or it kept a transaction open for too long. Optional: b"".
         """
 
+    def companion(message: Message) -> bytes | Message:
+        """
+        What tells the server of a request about what is under way on this connection, which came from another client
+        (Hold.COMPANION): bytes, on a connection of their own, which the server then closes; or a request (Hold.EXCHANGE
+        and a profile) that is sent to it as others are, and whose answer is the answer. May raise FrameError. Only
+        called where the codec has `cancels`.
+        """
+
     def change(profile: Hashable) -> bytes | None:
         """
         The bytes that bring a connection to a server, on which nothing is under way, into the state of `profile`; with
@@ -168,7 +176,7 @@ class ISession(Interface):
 OPTIONAL = frozenset(
     {
         "alpn", "alpn_upstream", "attempts_key", "beat", "beats", "capacity", "credit", "detect", "eof", "facts",
-        "change", "farewell", "fenced", "flow",
+        "cancels", "change", "companion", "farewell", "fenced", "flow",
         "greets", "open_keys", "opens", "owed", "owes", "reset", "sequential", "unsent_bytes",
         "start_tls", "starts_tls", "tls_rest", "upper_keys", "welcome",
     }
@@ -218,6 +226,9 @@ class ICodec(Interface):
     opens = Attribute(
         "bool: a connection is one exchange. It begins when the client arrives, and its answer when the connection to "
         "the server is there: on both, `receive(b'')` is called then and gives the head. Optional, False if absent."
+    )
+    cancels = Attribute(
+        "bool: a client may ask about what another one has under way: `Message.companion`. Optional, False if absent."
     )
     starts_tls = Attribute(
         "bool: the protocol has words that begin TLS: `tls: {start: protocol}`. Optional, False if absent."

@@ -97,6 +97,8 @@ class Hold(IntEnum):
     """Once this message is answered (an EVENT: once it was passed on) that connection is released."""
     BLOCKING = 5
     """As EXCHANGE, and without a time-out: the server answers when something happens (BLPOP)."""
+    COMPANION = 6
+    """As EXCHANGE; it is about what another client has under way: see `Message.companion`."""
 
 
 class ErrorKind(Enum):
@@ -229,12 +231,13 @@ class Message:
     so many seconds pass before another try, where there is one; below 0: there must be none. oneway: is there only if a
     codec set it, on a client's STREAM_OPEN: no answer ever comes, so that the exchange is complete when the request's
     end was handed to the connection. logoff: is there only if a codec set it, on a server's DRAIN: the whole server
-    leaves, not only this connection, so that others get what is new.
+    leaves, not only this connection, so that others get what is new. companion: is there only with Hold.COMPANION: the
+    ISession of the client that it is about.
     """
 
     __slots__ = (
-        "answer", "duplex", "failed", "frame", "hold", "id", "kind", "logoff", "metadata", "more", "oneway", "profile",
-        "refused", "retry_after", "unclear",
+        "answer", "companion", "duplex", "failed", "frame", "hold", "id", "kind", "logoff", "metadata", "more",
+        "oneway", "profile", "refused", "retry_after", "unclear",
     )  # fmt: skip
     refused: Callable[[Message, str], bytes]
     unclear: Callable[[str], tuple[str | None, ...] | None]
@@ -243,6 +246,7 @@ class Message:
     retry_after: float
     oneway: bool
     logoff: bool
+    companion: object
 
     def __init__(
         self,
@@ -352,7 +356,7 @@ class Message:
     __hash__ = None  # type: ignore[assignment]
 
 
-_SELDOM = ("refused", "unclear", "duplex", "failed", "oneway", "retry_after", "logoff")
+_SELDOM = ("refused", "unclear", "duplex", "failed", "oneway", "retry_after", "logoff", "companion")
 """Attributes of a message that only some codecs set."""
 
 

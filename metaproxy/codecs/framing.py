@@ -75,6 +75,9 @@ class Session:
     def farewell(self, kind: ErrorKind, text: str) -> bytes:
         return b""
 
+    def companion(self, message: Message) -> bytes | Message:
+        raise NotImplementedError
+
     def change(self, profile: Hashable) -> bytes | None:
         return None
 
@@ -117,6 +120,7 @@ class Codec:
     greets = False
     opens = False
     starts_tls = False
+    cancels = False
     alpn: tuple[str, ...] = ()
     alpn_upstream: tuple[str, ...] = ()
     attempts_key = ""

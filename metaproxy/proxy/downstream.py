@@ -24,6 +24,7 @@ from metaproxy.proxy.client_connection import (
     is_ordered,
 )
 from metaproxy.proxy.client_streams import ClientStreams
+from metaproxy.proxy.companion import CompanionExchange, speakers
 from metaproxy.proxy.culprit import culprit, text_of
 from metaproxy.proxy.exchange import Exchange
 from metaproxy.proxy.pool import release
@@ -38,7 +39,7 @@ _STREAM_OPEN = Kind.STREAM_OPEN
 _CHUNKS = (Kind.STREAM_DATA, Kind.STREAM_CLOSE, Kind.STREAM_RESET)
 _ON_ITS_OWN = (Hold.OPEN, Hold.CLOSE)
 """Once a client has a connection of its own, these go over it behind what is under way there."""
-_ENDS = (Hold.EXCHANGE, Hold.BLOCKING, Hold.CLOSE)
+_ENDS = (Hold.EXCHANGE, Hold.BLOCKING, Hold.CLOSE, Hold.COMPANION)
 """What follows these takes another connection, and so must wait for their answer."""
 _ENDING = "ending"
 """The reason for the pause of a connection that takes nothing more, see end_behind."""
@@ -66,6 +67,8 @@ class Downstream(ClientConnection):
         if tls is not None and tls.start:
             self.facts["tls.start"] = tls.start
         self._set_limit()
+        if getattr(self.codec, "cancels", False):
+            speakers[self.session] = self.connection_now
         if getattr(self.codec, "greets", False):
             self.write(self.session.open(None, {}))
         if self.listener.snapshot.codec.server_first:
@@ -152,9 +155,9 @@ class Downstream(ClientConnection):
         self.listener.plugin_failed(f"codec {self.codec.name}: send", failure)
         self.close()
 
-    def _begin(self, message: Message) -> Exchange:
+    def _begin(self, message: Message, kind: type[Exchange] = Exchange) -> Exchange:
         listener = self.listener
-        exchange = Exchange(self, message, listener.snapshot, self._turn.now)
+        exchange = kind(self, message, listener.snapshot, self._turn.now)
         self.inflight += 1
         if self.inflight >= self._limit:
             self._blocked = True
@@ -228,7 +231,7 @@ class Downstream(ClientConnection):
                     continue
                 if hold == Hold.CLOSE and self.session_pin is None:
                     message.hold = hold = Hold.NONE
-                exchange = self._begin(message)
+                exchange = self._begin(message, CompanionExchange if hold == Hold.COMPANION else Exchange)
                 # Where order is all there is, what follows a head must not come between its chunks.
                 pieces = message.kind is _STREAM_OPEN and self.codec.correlation is Correlation.FIFO
                 if (pieces or hold in _ENDS) and not exchange.outcome:
@@ -277,6 +280,10 @@ class Downstream(ClientConnection):
         if not snapshot.codec.stateful:
             self.session = new_session(snapshot.codec, Side.CLIENT, snapshot.max_frame, self.facts)
             self._set_limit()
+
+    def connection_now(self) -> UpstreamConnection | None:
+        """The server connection on which something of its is under way, or that has its state."""
+        return self.session_pin or next(iter(self._connections()), None)
 
     def under_way(self) -> Iterator[OpenExchange]:
         """Its exchanges that are not complete, the last one first."""
@@ -602,6 +609,7 @@ class Downstream(ClientConnection):
         if self._gone:
             return
         self._gone = True
+        speakers.pop(self.session, None)
         self._held.clear()
         if self._stall is not None:
             self._stall.cancel()

@@ -293,6 +293,8 @@ class Pool:
 
     def give_back(self, connection: UpstreamConnection) -> None:
         """Its lease is over: the next in the queue gets it, or it rests."""
+        if connection.companions:
+            return  # see companion_left
         self._end_lease(connection)
         connection.holder = None
         if not connection.alive:
@@ -324,6 +326,11 @@ class Pool:
             return
         connection.idle_since = self.network.turn.now
         self._idle.setdefault(connection.profile, []).append(connection)
+
+    def companion_left(self, connection: UpstreamConnection) -> None:
+        """See roles.ConnectionOwner."""
+        if not connection.companions and connection.lease is not None and connection.lease.done:
+            self.give_back(connection)
 
     def _end_lease(self, connection: UpstreamConnection) -> None:
         lease, connection.lease = connection.lease, None

@@ -141,6 +141,7 @@ class UpstreamConnection(Protocol):
     reserved: bool
     idle_since: float
     paused_by: set[object]
+    companions: int
 
     @property
     def endpoint(self) -> Endpoint: ...
@@ -183,6 +184,7 @@ class UpstreamConnection(Protocol):
     def let_go(self) -> None: ...
     def drop(self) -> None: ...
     def end(self, kind: ErrorKind, text: str) -> None: ...
+    def companion(self, message: Message) -> bytes | Message: ...
 
 
 class ConnectionOwner(Protocol):
@@ -216,6 +218,9 @@ class ConnectionOwner(Protocol):
 
     def reserve(self, connection: UpstreamConnection, client: Client) -> None:
         """From now on it is this client's."""
+
+    def companion_left(self, connection: UpstreamConnection) -> None:
+        """A request about what is under way on it has ended: it may be lent again."""
 
     def closed(self, connection: UpstreamConnection) -> None:
         """It has ended. Called once."""

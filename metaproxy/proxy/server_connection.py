@@ -13,7 +13,7 @@ from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from metaproxy.message import ErrorKind, Side
+from metaproxy.message import ErrorKind, Message, Side
 from metaproxy.proxy.culprit import culprit
 from metaproxy.proxy.roles import Client, ConnectionOwner, Try
 from metaproxy.proxy.sessions import new_session
@@ -33,7 +33,7 @@ class ServerConnection(Protocol):
     that has it alone, pooled, and the newest one where its client's requests stay together; None and None: shared, or
     idle in its pool. usable: whether it takes new requests. reserved: shared before, until its client sent a one-way
     request whose answer, if the server gives one against the rules, could not be told from another's. choked: its
-    server does not take what was written.
+    server does not take what was written. companions: requests about what is under way on it, on other connections.
     """
 
     transport: Wire  # type: ignore[assignment]
@@ -41,8 +41,8 @@ class ServerConnection(Protocol):
     # Beyond 30 attributes in its dict an object is slower to read and larger.
     __slots__ = (
         "_attentive", "_counts", "_facts", "_full", "_limited", "_out", "_pends", "_ready", "_retiring", "_session",
-        "_spoilt", "_starting", "_stuck", "_turn", "_waiting", "alive", "choked", "endpoint", "holder", "idle_since",
-        "lease", "opened", "paused_by", "pool", "profile", "requests", "reserved", "usable",
+        "_spoilt", "_starting", "_stuck", "_turn", "_waiting", "alive", "choked", "companions", "endpoint", "holder",
+        "idle_since", "lease", "opened", "paused_by", "pool", "profile", "requests", "reserved", "usable",
     )  # fmt: skip
 
     def __init__(self, pool: ConnectionOwner, profile: Hashable) -> None:
@@ -73,6 +73,7 @@ class ServerConnection(Protocol):
         self._login: IDelayedCall | None = None
         self._full = False
         self._stuck: dict[Try, None] = {}
+        self.companions = 0
 
     # -- a new connection
 
@@ -178,6 +179,10 @@ class ServerConnection(Protocol):
             self._ready, self._attentive = False, True
             self._wait_for_login()
         return True
+
+    def companion(self, message: Message) -> bytes | Message:
+        """What is to be said of what is under way here: see ISession.companion. May raise FrameError."""
+        return self._session.companion(message)
 
     def _become_ready(self) -> None:
         self._ready = True

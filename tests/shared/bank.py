@@ -4,10 +4,11 @@ A protocol of lines whose clients log in at the proxy and have transactions, as 
 Lives here: `Bank`, its sessions, and `bank`, a stage with it. Does not: assertions.
 
 Either side begins TLS by a line `secure`, after which a client is answered `yes`, and a server answers so.
-Clients: `login USER DATABASE`, `set VALUE` (state that connections are brought into), and anything else, which is a
-request. Servers: `welcome ...` after the login, `clean` after a change; an answer that begins with `t` leaves a
-transaction open, one with `i` none, `f` is an error without one; `[`, then lines that begin with `row`, then `]t` or
-`]i`, is an answer in pieces; `!` leaves what only a reset takes away.
+`stop NUMBER` is about what the client of this number has under way, and tells the server on a connection of its own;
+`kill NUMBER` is the same by a request. Clients: `login USER DATABASE`, `set VALUE` (state that connections are brought
+into), and anything else, which is a request. Servers: `welcome ...` after the login, `clean` after a change; an answer
+that begins with `t` leaves a transaction open, one with `i` none, `f` is an error without one; `[`, then lines that
+begin with `row`, then `]t` or `]i`, is an answer in pieces; `!` leaves what only a reset takes away.
 """
 
 from __future__ import annotations
@@ -49,8 +50,10 @@ class _Lines(Session):
 class Customer(_Lines):
     """A client: its profile is (database, what it has set)."""
 
-    def __init__(self) -> None:
+    def __init__(self, everyone: list[Customer]) -> None:
         self._database = self._value = ""
+        self._everyone = everyone
+        everyone.append(self)
 
     def _message(self, line: str) -> Message | None:
         word, *rest = line.split()
@@ -65,6 +68,12 @@ class Customer(_Lines):
         if self.facts.get("tls.start") == "required":
             self.error = FrameError("no TLS")
             return None
+        if word in ("stop", "kill"):
+            kind = Kind.ONEWAY if word == "stop" else Kind.REQUEST
+            message = Message(kind, b"", metadata=metadata, hold=Hold.COMPANION)
+            message.companion = self._everyone[int(rest[0])]
+            self.closing = word == "stop"
+            return message
         if word == "login":
             metadata["user"], self._database = rest
             return Message(
@@ -108,6 +117,11 @@ class Counter(_Lines):
         self.ready, self.reusable = False, True
         return f"become {' '.join(profile)}\n".encode()
 
+    def companion(self, message: Message) -> bytes | Message:
+        if message.kind is Kind.ONEWAY:
+            return b"stop it\n"
+        return Message(Kind.REQUEST, b"kill it\n", hold=Hold.EXCHANGE, profile=(self._database, ""))
+
     def _message(self, line: str) -> Message | None:
         frame, first = f"{line}\n".encode(), line[:1]
         if line.startswith("welcome"):
@@ -141,9 +155,13 @@ class Bank(Codec):
     stateful = True
     connections = "transaction"
     starts_tls = True
+    cancels = True
+
+    def __init__(self) -> None:
+        self._everyone: list[Customer] = []
 
     def session(self, side: Side, max_frame: int) -> Session:
-        return Customer() if side is Side.CLIENT else Counter()
+        return Customer(self._everyone) if side is Side.CLIENT else Counter()
 
     def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes:
         return f"error {kind.value}\n".encode()
