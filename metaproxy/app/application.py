@@ -23,7 +23,7 @@ from twisted.logger import Logger
 from metaproxy.admin.roles import ControlPlanes, Counted, Difference, Json, MeshStatus, Refusal
 from metaproxy.app.contexts import Contexts
 from metaproxy.app.difference import difference
-from metaproxy.app.parts import Part, clashes, together
+from metaproxy.app.parts import Part, clashes, owned, together
 from metaproxy.app.process import settle_memory
 from metaproxy.app.service import ProxyService
 from metaproxy.app.sources import Refusals, Source, count_of, file_stamp, is_open, stamps_of, written_runtime
@@ -150,7 +150,7 @@ class Application(Service):
             else:
                 self._log_plugin_errors(before)
         if lines:
-            return self._refuse([f"{source.name}: {line}" for line in lines], source.name)
+            return self._refuse(owned(lines, source.name, config, self._parts), source.name)
         self._note(config, source)
         self._in_force(whole, stamps)
         return []
@@ -180,7 +180,7 @@ class Application(Service):
         stamps = stamps_of(whole, self._file_stamps)
         lines = clashes(self._base, parts) or self._wrong(whole, self._registry) or self._run(whole, stamps, warnings)
         if lines:
-            return self._refuse([f"{source}: {line}" for line in lines], source, source)
+            return self._refuse(owned(lines, source, self._base, {**self._parts, **parts}), source, source)
         self._parts = parts
         self._contexts.forget(source, parts.get(source, Part()))
         self._refusals.drop(source)
@@ -196,7 +196,7 @@ class Application(Service):
 
     def _wrong(self, config: model.Config, plugins: Registry) -> list[str]:
         before = self.config if self.applied and plugins.generation == self._registry.generation else None
-        return check_value(config, plugins, self._builder.injected, before, self._builder.reach.senders_of)
+        return check_value(config, plugins, self._builder.injected, before, self._builder.reach.users_of)
 
     def _run(self, config: model.Config, stamps: Mapping[Path, object], warnings: Iterable[Problem]) -> list[str]:
         """

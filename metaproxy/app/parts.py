@@ -1,17 +1,21 @@
 """
 Listeners and clusters that other sources than the file contribute, such as xDS servers.
 
-Lives here: `Part`; `together`, the configuration that the base and all parts make; `clashes`. Does not: putting it in
-force (`application`), checking it otherwise (`config.value_check`).
+Lives here: `Part`; `together`, the configuration that the base and all parts make; `clashes`, `owned`. Does not:
+putting it in force (`application`), checking it otherwise (`config.value_check`).
 """
 
 from __future__ import annotations
 
+import re
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from metaproxy.config import model
 from metaproxy.config.schema.load import Problem
+from metaproxy.support import addresses as address
 
 CRDS = "crds"
 """What the source of objects of Kubernetes is called."""
@@ -57,8 +61,11 @@ def _is_named_only(cluster: model.Cluster) -> bool:
 
 
 def clashes(base: model.Config, parts: Mapping[str, Part]) -> list[str]:
-    """Return a line for each name that two sources have, `clusters['x']: there is one already, of the file ...`."""
-    listeners = {
+    """
+    Return a line for each name that two sources have, `clusters['x']: there is one already, of the file ...`, and for
+    each address at which two listeners would listen.
+    """
+    listeners: dict[str, Sequence[model.Listener]] = {
         base.source: [one for one in base.listeners if not isinstance(one.routes, model.Rds)],
         **{name: part.listeners for name, part in parts.items()},
     }
@@ -66,7 +73,56 @@ def clashes(base: model.Config, parts: Mapping[str, Part]) -> list[str]:
         base.source: [one for one in base.clusters if not _is_named_only(one)],
         **{name: part.clusters for name, part in parts.items()},
     }
-    return [*_clashes("listeners", listeners), *_clashes("clusters", clusters)]
+    return [*_clashes("listeners", listeners), *_clashes("clusters", clusters)] or [*_taken(listeners)]
+
+
+def owned(lines: Sequence[str], source: str, base: model.Config, parts: Mapping[str, Part]) -> list[str]:
+    """Return lines of what is wrong with what a source wants, each with the source of the section that it is about."""
+    found = []
+    for line in lines:
+        place = _PLACE.match(line)
+        owner = _owner(place[1], place[3], base, parts) if place is not None else source
+        told = place is None or owner in (source, "") or f"]: of {source}; " in line
+        found.append(f"{source}: {line}" + ("" if told or place is None else f"; {place[0]} is of {owner}"))
+    return found
+
+
+_PLACE = re.compile(r"(listeners|clusters)\[(['\"])((?:[^'\"\\]|\\.)*)\2\]")
+
+
+def _owner(section: str, name: str, base: model.Config, parts: Mapping[str, Part]) -> str:
+    """Return the source of a section, '' where none has one of this name."""
+    for source, part in {base.source: Part(base.listeners, base.clusters), **parts}.items():
+        if any(repr(one.name)[1:-1] == name for one in (part.listeners if section == "listeners" else part.clusters)):
+            return source
+    return ""
+
+
+def _taken(by_source: Mapping[str, Sequence[model.Listener]]) -> Iterator[str]:
+    """Return a line for each address that is another listener's already."""
+    listens = tuple(address for items in by_source.values() for one in items for address in one.listen)
+    again = _again(listens)
+    if not again:
+        return
+    whose = [(source, one) for source, items in by_source.items() for one in items for _ in one.listen]
+    for place, first in again:
+        (source, one), (other, before) = whose[place], whose[first]
+        text = f"{listens[place]} is taken already, by {before.name!r} of {other}; give one of both another address"
+        yield f"listeners[{one.name!r}]: of {source}; {text}"
+
+
+@lru_cache(maxsize=4)
+def _again(listens: tuple[str, ...]) -> list[tuple[int, int]]:
+    """Return the places of addresses that are there before, each with that place; a free port is always another."""
+    seen: dict[tuple[object, ...], int] = {}
+    found = []
+    for place, text in enumerate(listens):
+        where = address.parse(text)
+        if where.port or where.family == socket.AF_UNIX:
+            first = seen.setdefault((where.family, where.host, where.port), place)
+            if first != place:
+                found.append((place, first))
+    return found
 
 
 def _clashes(section: str, by_source: Mapping[str, Sequence[model.Listener | model.Cluster]]) -> Iterator[str]:

@@ -56,6 +56,10 @@ class Reach:
         self.fallbacks: Mapping[str, Sequence[str]] = {}
         self.planes: Mapping[str, bool] = {}
 
+    def users_of(self, cluster: str) -> set[str]:
+        """Return the names of the listeners that send to a cluster, or ask it."""
+        return self.senders_of.get(cluster, set()) | self.askers.get(cluster, set())
+
     def draft(self, config: model.Config, changes: Delta[model.Listener]) -> ReachDraft:
         """changes: of the listeners, since the configuration in force."""
         return ReachDraft(self, config, changes)

@@ -7,7 +7,7 @@ value may be (the types of `model`), texts (`check`), files (opened by `build`).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from zope.interface.interface import InterfaceClass
 
@@ -24,14 +24,14 @@ def check_value(
     plugins: Plugins,
     injected: Mapping[str, object],
     before: model.Config | None = None,
-    senders: Mapping[str, Collection[str]] | None = None,
+    users: Callable[[str], Collection[str]] | None = None,
 ) -> list[str]:
     """
     Return a line for each thing that is wrong, `listeners['in'].routes[1]: no cluster 'x'`; [] when nothing is.
 
     before: a configuration that was right with the same plugins: sections that are the same objects in both are looked
-    at only where that may find something. senders: cluster -> the listeners of `before` that reach it, where that is
-    known.
+    at only where that may find something. users: cluster -> the listeners of `before` that reach or ask it, where that
+    is known.
     """
     lines = [*_names("listeners", config.listeners), *_names("clusters", config.clusters)]
     if lines:
@@ -44,7 +44,7 @@ def check_value(
         changes, gone = delta(before.listeners, config.listeners), delta(before.clusters, config.clusters)
         listeners, clusters = tuple(changes.changed), tuple(gone.changed)
         if gone.gone:
-            lines += _references(_touched(config, listeners, gone.gone, senders), config.clusters, known)
+            lines += _references(_touched(config, listeners, gone.gone, users), config.clusters, known)
         else:
             lines += _references(listeners, clusters, known)
     return [*lines, *_plugin_problems(listeners, clusters, plugins, injected)]
@@ -54,12 +54,12 @@ def _touched(
     config: model.Config,
     changed: Sequence[model.Listener],
     gone: Iterable[str],
-    senders: Mapping[str, Collection[str]] | None,
+    users: Callable[[str], Collection[str]] | None,
 ) -> Sequence[model.Listener]:
     """The listeners that changed, and those that may name a cluster that is gone."""
-    if senders is None:
+    if users is None:
         return config.listeners
-    names = {name for cluster in gone for name in senders.get(cluster, ())}
+    names = {name for cluster in gone for name in users(cluster)}
     names |= {listener.name for listener in changed}
     return [listener for listener in config.listeners if listener.name in names] if names else ()
 
@@ -83,6 +83,7 @@ def _references(
     for listener in listeners:
         for index, route in enumerate(listener.routes):
             yield from _unknown(references.clusters_of(route), known, f"listeners[{listener.name!r}].routes[{index}]")
+        yield from _unknown(references.asked_by(listener), known, f"listeners[{listener.name!r}].filters")
     for cluster in clusters:
         yield from _unknown(cluster.fallback, known, f"clusters[{cluster.name!r}].fallback")
 

@@ -22,7 +22,7 @@ from metaproxy.envoy.listeners import translate_listener
 from metaproxy.envoy.memory_files import FILES, MemoryFiles
 from metaproxy.envoy.message_types import message_class
 from metaproxy.envoy.reading import Places, is_bootstrap, plain_of
-from metaproxy.envoy.report import Report
+from metaproxy.envoy.report import Report, Unusable
 from metaproxy.envoy.resources import Resources, by_name
 from metaproxy.envoy.sources import server_of, server_of_api
 from metaproxy.envoy.tables import TRACERS, Context, Plain
@@ -290,11 +290,14 @@ def _tracer(fields: Fields, context: Context) -> Plain | None:
     if http is None:
         return None
     extension = http.extension()
-    found = TRACERS.find(extension, context.report)
-    if found is None:
+    try:
+        found = TRACERS.find(extension, context.report)
+        if found is not None:
+            return found[0](found[1], context)
         context.report.unhonoured(extension.path, TRACERS.unknown(extension))
-        return None
-    return found[0](found[1], context)
+    except Unusable:  # reported; all else is looked at, too
+        pass
+    return None
 
 
 # -- servers

@@ -134,11 +134,11 @@ class Warming:
         return None if any(name in clusters and name not in in_force for name in leads) else listener
 
     def _leads_of(self, listener: model.Listener) -> tuple[model.Listener, frozenset[str]]:
-        """Return a listener with the clusters that its routes name, found out once for each version."""
+        """Return a listener with the clusters that its routes and filters name, found out once for each version."""
         known = self._leads.get(listener.name)
         if known is not None and known[0] is listener:
             return known
-        return listener, frozenset(name for route in listener.routes for name in references.clusters_of(route))
+        return listener, frozenset((*references.direct(listener), *references.asked_by(listener)))
 
     def _settled(self, needs: Iterable[Need]) -> bool:
         return all(self._ready(need) or self._expired(need) for need in needs)

@@ -84,8 +84,63 @@ def test_a_part_of_a_source_that_is_still_needed_can_not_be_withdrawn(stand: Sta
     stand.configuration.contribute("cds", Part((), (cluster(stand, "mesh"),)))
     stand.configuration.contribute("lds", Part((listener(stand, "mesh", 7002, "mesh"),)))
     (line,) = stand.configuration.withdraw("cds")
-    assert line.startswith("cds: listeners['mesh'].routes[0]: no cluster 'mesh'")
+    assert line == "cds: listeners['mesh'].routes[0]: no cluster 'mesh'; there is one; listeners['mesh'] is of lds"
     assert "mesh" in stand.snapshot.clusters
+
+
+def test_a_cluster_that_a_filter_of_another_source_asks_can_not_be_withdrawn(stand: Stand) -> None:
+    stand.configuration.contribute("cds", Part((), (cluster(stand, "limits"),)))
+    asks = [
+        {
+            "global_rate_limit": {
+                "domain": "d",
+                "descriptors": [{"property": "method", "descriptor_key": "m"}],
+                "service": {"cluster": "limits"},
+            }
+        }
+    ]
+    assert stand.configuration.contribute("lds", Part((listener(stand, "mesh", 7002, "one", filters=asks),))) == []
+    (line,) = stand.configuration.withdraw("cds")
+    assert line == "cds: listeners['mesh'].filters: no cluster 'limits'; there is one; listeners['mesh'] is of lds"
+
+
+def test_a_filter_that_asks_a_cluster_that_nobody_has_refuses_a_part(stand: Stand) -> None:
+    asks = [
+        {
+            "global_rate_limit": {
+                "domain": "d",
+                "descriptors": [{"property": "method", "descriptor_key": "m"}],
+                "service": {"cluster": "onee"},
+            }
+        }
+    ]
+    (line,) = stand.configuration.contribute("lds", Part((listener(stand, "mesh", 7002, "one", filters=asks),)))
+    assert line == "lds: listeners['mesh'].filters: no cluster 'onee'; did you mean 'one'?"
+
+
+def test_two_listeners_of_different_sources_can_not_have_one_address(stand: Stand) -> None:
+    taken = "127.0.0.1:7000 is taken already, by 'front' of {}; give one of both another address"
+    (line,) = stand.configuration.contribute("istiod", Part((listener(stand, "mesh", 7000, "one"),)))
+    assert line == "istiod: listeners['mesh']: of istiod; " + taken.format(stand.file)
+    stand.configuration.contribute("istiod", part(stand))
+    (line,) = stand.configuration.contribute("aeraki", Part((listener(stand, "other", 7002, "one"),)))
+    assert "127.0.0.1:7002 is taken already, by 'mesh' of istiod" in line
+    same = Part((listener(stand, "a", 7005, "one"), listener(stand, "b", 7005, "one")))
+    (line,) = stand.configuration.contribute("aeraki", same)
+    assert "listeners['b']" in line and "by 'a' of aeraki" in line
+    assert listeners(stand) == ["front", "mesh", "waits"]
+
+
+def test_a_port_that_the_system_finds_is_another_each_time(stand: Stand) -> None:
+    free = Part((listener(stand, "a", 0, "one"), listener(stand, "b", 0, "one")))
+    assert stand.configuration.contribute("istiod", free) == []
+
+
+def test_a_file_that_takes_the_address_of_a_part_is_refused_with_both_named(stand: Stand) -> None:
+    stand.configuration.contribute("istiod", part(stand))
+    stand.write(TEXT.replace("127.0.0.1:7000", "127.0.0.1:7002"))
+    (line,) = stand.configuration.reload()
+    assert "listeners['mesh']: of istiod" in line and f"by 'front' of {stand.file}" in line
 
 
 @pytest.mark.parametrize(

@@ -266,6 +266,19 @@ tracing: {http: {name: envoy.tracers.zipkin, typed_config: {
     assert warned(BOOTSTRAP + collector + tracing) == 0
 
 
+@pytest.mark.parametrize("lenient", [False, True])
+def test_a_tracer_that_can_not_be_read_is_told_with_all_else_that_is_wrong(lenient: bool) -> None:
+    tracing = """\
+tracing: {http: {name: envoy.tracers.zipkin, typed_config: {
+  "@type": type.googleapis.com/envoy.config.trace.v3.ZipkinConfig, collector_cluster: [zipkin, 1]}}}
+flags_path: /x
+"""
+    plain, errors, warnings = whole(ONLY + tracing, lenient)
+    found = errors if not lenient else [*errors, *warnings]
+    assert any("collector_cluster" in one for one in found) and any("flags_path" in one for one in found)
+    assert "tracing" not in plain
+
+
 def test_clusters_that_a_server_is_to_send_are_there_by_their_names() -> None:
     static, _, rest = BOOTSTRAP.partition("  clusters:\n")
     dynamic = "dynamic_resources: {cds_config: {path_config_source: {path: /cds.yaml}}}\n"
