@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -186,6 +186,10 @@ class Application(Service):
         self._refusals.drop(source)
         self._in_force(whole, stamps)
         return []
+
+    def clusters_but(self, source: str) -> list[Sequence[model.Cluster]]:
+        """Return the clusters of the base and of every source but one."""
+        return [self._base.clusters, *(part.clusters for name, part in self._parts.items() if name != source)]
 
     def reading(self, source: str) -> Context:
         """

@@ -7,7 +7,8 @@ application. Does not: control planes (`metaproxy.xds`, which needs the extra `x
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from operator import is_
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -110,7 +111,7 @@ class _Target:
 
     def __init__(self, application: Application) -> None:
         self._application = application
-        self._clusters: frozenset[str] = frozenset()
+        self._others: tuple[object, frozenset[str]] = None, frozenset()
 
     @property
     def slices(self) -> Slices:
@@ -128,14 +129,11 @@ class _Target:
         return self._application.reading(source)
 
     def put(self, listeners: Sequence[model.Listener], clusters: Sequence[model.Cluster]) -> list[str]:
-        lines = self._application.contribute(XDS, Part(listeners, clusters))
-        if not lines:
-            self._clusters = _names(clusters)
-        return lines
+        return self._application.contribute(XDS, Part(listeners, clusters))
 
-    def others(self) -> set[str]:
-        return {*_names(self._application.config.clusters)} - self._clusters
-
-
-def _names(clusters: Iterable[model.Cluster]) -> frozenset[str]:
-    return frozenset(one.name for one in clusters)
+    def others(self) -> Collection[str]:
+        found = self._application.clusters_but(XDS)
+        known = self._others[0]
+        if not (isinstance(known, list) and len(known) == len(found) and all(map(is_, known, found))):
+            self._others = found, frozenset(one.name for each in found for one in each)
+        return self._others[1]

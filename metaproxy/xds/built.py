@@ -6,13 +6,15 @@ Lives here: `BuiltResources`. Does not: translating one (`translate`), when it i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from google.protobuf.message import Message
 from twisted.logger import Logger
 
 from metaproxy.config import model
+from metaproxy.xds.interest import Interest
+from metaproxy.xds.offers import Offers
 from metaproxy.xds.store import Change, Verdict
 from metaproxy.xds.translate import Built, ListenerForm, Need, Translator
 
@@ -21,8 +23,9 @@ log = Logger()
 
 class BuiltResources:
     """
-    translator: gives one for the resources of a server; tell: is called with what is odd in a resource. static: the
-    listeners of the file that wait for routes; routes: the bytes of a RouteConfiguration that is in use.
+    translator: gives one for the resources of a server; tell: is called with what is odd in a resource; routes: the
+    bytes of a RouteConfiguration that is in use; interest: what the resources in use need. offers: listeners and
+    clusters that there are.
     """
 
     def __init__(
@@ -30,23 +33,24 @@ class BuiltResources:
         translator: Callable[[str], Translator],
         routes: Callable[[Need], bytes | None],
         tell: Callable[[str], None],
+        interest: Interest,
     ) -> None:
-        self.static: dict[str, ListenerForm] = {}
+        self.offers = Offers()
+        self._interest = interest
+        self._static: dict[str, ListenerForm] = {}
         self._translator = translator
         self._routes = routes
         self._tell = tell
         self._used: dict[Need, Built] = {}
-        self._looked: dict[Need, Built] = {}
+        self._looked: dict[str, dict[Need, Built]] = {}  # by kind
         self._values: dict[Need, bytes] = {}  # of resources that need secrets
         self.secrets: dict[str, Message] = {}
-        self._composed: dict[tuple[Need, str], tuple[ListenerForm, bytes, model.Listener]] = {}
+        self._with_secrets: dict[str, dict[Need, None]] = {}  # secret -> resources that need it
+        self._missing: dict[Need, None] = {}  # resources that can't be read without secrets
+        self._composed: dict[str, tuple[ListenerForm, bytes, model.Listener]] = {}  # by listener
 
     def __contains__(self, need: object) -> bool:
         return need in self._used
-
-    def __iter__(self) -> Iterator[tuple[Need, Built]]:
-        """Yield the resources that are in use."""
-        return iter(self._used.items())
 
     def get(self, need: Need) -> Built | None:
         return self._used.get(need)
@@ -59,7 +63,8 @@ class BuiltResources:
         refused, skipped = {}, {}
         for one in change.resources:
             need = Need(server, kind, one.name)
-            built = self._looked[need] = self._build(translator, need, one.value)
+            built = self._build(translator, need, one.value)
+            self._looked.setdefault(kind, {})[need] = built
             for text in built.warnings:
                 self._tell(f"xds {server}: {text}")
             if built.error:
@@ -81,13 +86,18 @@ class BuiltResources:
     def _look_at_routes(self, translator: Translator, need: Need, value: bytes) -> Built:
         """Routes mean something for the listeners that wait for them."""
         found = Built()
-        for form in self.forms():
-            if form.rds == need:
-                listener, found = translator.with_routes(form, value)
-                if listener is None:
-                    return found
-                self._composed[need, form.section.name] = form, value, listener
+        for name, form in self._forms(need).items():
+            listener, found = translator.with_routes(form, value)
+            if listener is None:
+                return found
+            self._composed[name] = form, value, listener
         return found
+
+    def _forms(self, routes: Need) -> dict[str, ListenerForm]:
+        """Return the listeners that routes are for, that there are or that are looked at."""
+        looked = [form for built in self._looked.get("listeners", {}).values() for form in built.listeners]
+        found = {one.section.name: one for one in self.offers.waiting_for(routes)}
+        return {**found, **{one.section.name: one for one in looked if one.rds == routes}}
 
     def use(self, server: str, change: Change) -> list[tuple[Need, Built]]:
         """Take a change without what was refused. Return what is new."""
@@ -95,48 +105,74 @@ class BuiltResources:
         new = []
         for one in change.resources:
             need, value = Need(server, kind.name, one.name), one.value
-            built, before = self._looked.pop(need, Built()), self._used.get(need)
-            self._values.pop(need, None)
-            if any(one.kind == "secrets" for one in built.needs):
-                self._values[need] = value
+            built = self._looked.get(kind.name, {}).pop(need, Built())
             if kind.name == "secrets":
                 self.secrets[need.name] = kind.message.FromString(value)
-            built = _kept(before, built)
-            self._used[need] = built
-            new.append((need, built))
+            new.append((need, self._use(need, built, value)))
+            if kind.name == "routes":
+                self.offers.routes_changed(need)
         for name in change.removed if kind.wildcard else ():
             self._forget(Need(server, kind.name, name))
-        return new + self._with_secrets({one.name for one in change.resources} if kind.name == "secrets" else set())
+        return new + self._again([one.name for one in change.resources] if kind.name == "secrets" else [])
 
-    def _with_secrets(self, names: set[str]) -> list[tuple[Need, Built]]:
+    def _use(self, need: Need, built: Built, value: bytes) -> Built:
+        """Return what is used of a resource that has become this."""
+        before = self._used.get(need)
+        built = _kept(before, built)
+        self._used[need] = built
+        self._note(need, before, built)
+        if any(one.kind == "secrets" for one in built.needs):
+            self._values[need] = value
+        return built
+
+    def _note(self, need: Need, before: Built | None, now: Built | None) -> None:
+        """Keep what is known of all resources together."""
+        for one in now.needs if now is not None else ():
+            self._interest.add(one)
+        for one in before.needs if before is not None else ():
+            self._interest.remove(one)
+        for one in before.needs if before is not None else ():
+            if one.kind == "secrets":
+                self._with_secrets[one.name].pop(need, None)
+        for one in now.needs if now is not None else ():
+            if one.kind == "secrets":
+                self._with_secrets.setdefault(one.name, {})[need] = None
+        self._values.pop(need, None)
+        self._missing.pop(need, None)
+        if now is not None and now.missing:
+            self._missing[need] = None
+        self.offers.replace(need, before, now)
+        for form in before.listeners if before is not None else ():
+            if form.section.name not in self.offers.listeners:
+                self._composed.pop(form.section.name, None)
+
+    def _again(self, secrets: Iterable[str]) -> list[tuple[Need, Built]]:
         """Make what needs these secrets again, as they are new."""
         again = []
-        for need, value in self._values.items():
-            if any(one.kind == "secrets" and one.name in names for one in self._used[need].needs):
-                built = self._build(self._translator(need.server), need, value)
-                if built.error:
-                    self._tell(f"xds {need.server}: {need.kind} {need.name!r}: {built.error}")
-                    built = replace(built, skipped=built.error)
-                self._used[need] = _kept(self._used[need], built)
-                again.append((need, self._used[need]))
+        for need in dict.fromkeys(one for name in secrets for one in self._with_secrets.get(name, ())):
+            value = self._values[need]
+            built = self._build(self._translator(need.server), need, value)
+            if built.error:
+                self._tell(f"xds {need.server}: {need.kind} {need.name!r}: {built.error}")
+                built = replace(built, skipped=built.error)
+            again.append((need, self._use(need, built, value)))
         return again
 
     def waiting(self, given_up: Callable[[Need], bool]) -> list[Need]:
         """Return the resources that can't be read without secrets that may still come."""
-        return [need for need, one in self._used.items() if any(not given_up(secret) for secret in one.missing)]
+        return [need for need in self._missing if any(not given_up(secret) for secret in self._used[need].missing)]
 
     def _forget(self, need: Need) -> None:
-        self._used.pop(need, None)
-        self._values.pop(need, None)
+        before = self._used.pop(need, None)
+        if before is not None:
+            self._note(need, before, None)
         if need.kind == "secrets":
             self.secrets.pop(need.name, None)
 
     def drop(self, needs: Iterable[Need]) -> None:
-        """Forget resources that nothing needs any more, and what was made with them."""
+        """Forget resources that nothing needs any more."""
         for need in needs:
             self._forget(need)
-        names = {form.section.name for form in self.forms()}
-        self._composed = {key: one for key, one in self._composed.items() if key[0] in self._used and key[1] in names}
 
     def drop_server(self, server: str) -> None:
         """Forget the resources of a server."""
@@ -144,20 +180,16 @@ class BuiltResources:
 
     # -- what is made of it
 
-    def forms(self) -> Iterator[ListenerForm]:
-        """Yield the listeners that there are, or that are looked at."""
-        yield from self.static.values()
-        for need, built in {**self._used, **self._looked}.items():
-            if need.kind == "listeners":
-                yield from built.listeners
-
-    def needs(self) -> Iterator[Need]:
-        """Yield what the resources in use need."""
-        for built in self._used.values():
-            yield from built.needs
-        for form in self.static.values():
+    def set_static(self, forms: Mapping[str, ListenerForm]) -> None:
+        """Take the listeners of the file that wait for routes."""
+        for form in forms.values():
             if form.rds is not None:
-                yield form.rds
+                self._interest.add(form.rds)
+        for form in self._static.values():
+            if form.rds is not None:
+                self._interest.remove(form.rds)
+        self._static = dict(forms)
+        self.offers.set_static(forms)
 
     def compose(self, form: ListenerForm) -> tuple[model.Listener | None, str]:
         """Return a listener with its routes, or None while they are not there or do not fit it, and why then."""
@@ -166,14 +198,14 @@ class BuiltResources:
         value = self._routes(form.rds)
         if value is None:
             return None, ""
-        key = form.rds, form.section.name
-        known = self._composed.get(key)
+        name = form.section.name
+        known = self._composed.get(name)
         if known is not None and known[0] is form and known[1] == value:
             return known[2], ""
         listener, found = self._translator(form.rds.server).with_routes(form, value)
         if listener is None:
             return None, f"routes {form.rds.name!r}: {found.error}"
-        self._composed[key] = form, value, listener
+        self._composed[name] = form, value, listener
         return listener, ""
 
 

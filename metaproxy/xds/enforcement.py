@@ -10,7 +10,7 @@ time it is tried again itself.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -20,8 +20,9 @@ from twisted.python.failure import Failure
 
 from metaproxy.config import model
 from metaproxy.config.slices import Slices
+from metaproxy.xds.offers import ClusterOffer, Offers
 from metaproxy.xds.translate import ListenerForm
-from metaproxy.xds.warming import ClusterOffer, InForce, ListenerOffer, Warming
+from metaproxy.xds.warming import InForce, Warming
 
 log = Logger()
 
@@ -29,8 +30,6 @@ LINGER = 15.0
 """Seconds that a cluster stays which its server has no more while routes lead to it: they may be about to change."""
 RETRY = 30.0
 """Seconds after which what was refused is tried again: an address may be free then."""
-
-Offers = tuple[dict[str, ClusterOffer], dict[str, ListenerOffer]]
 
 
 class Target(Protocol):
@@ -43,20 +42,22 @@ class Target(Protocol):
     def put(self, listeners: Sequence[model.Listener], clusters: Sequence[model.Cluster]) -> list[str]:
         """Put these in the place of those before. Return the lines of what is wrong; [] when they are in force."""
 
-    def others(self) -> set[str]:
-        """Return the names of the clusters that are in force from elsewhere."""
+    def others(self) -> Collection[str]:
+        """
+        Return the names of the clusters that are in force from elsewhere; the same object while these are the same.
+        """
 
 
 class Enforcement:
     """
-    offers: gives what the servers have now; compose: gives a listener its routes; begin: is called before each look.
+    offers: what the servers have now; compose: gives a listener its routes; begin: is called before each look.
     problems: why a listener or cluster is not in force as its server has it.
     """
 
     def __init__(
         self,
         target: Target,
-        offers: Callable[[], Offers],
+        offers: Offers,
         compose: Callable[[ListenerForm], tuple[model.Listener | None, str]],
         warming: Callable[[Callable[[ListenerForm], model.Listener | None], Callable[[str], bool]], Warming],
         begin: Callable[[], None],
@@ -72,6 +73,7 @@ class Enforcement:
         self._warming = warming(self._compose, self._lingers)
         self._lingering: dict[str, IDelayedCall] = {}
         self._blocked: dict[str, object] = {}
+        self._others: Collection[str] = ()
         self._refused: InForce | None = None
         self._soon: IDelayedCall | None = None
         self._retry: IDelayedCall | None = None
@@ -116,15 +118,16 @@ class Enforcement:
     def _look(self) -> None:
         self._begin()
         self.problems = {name: text for name, text in self.problems.items() if name in self._blocked}
-        clusters, listeners = self._offers()
-        clusters = {name: self._unless_blocked(name, offer) for name, offer in clusters.items()}
-        found = self._warming.next(clusters, listeners, self._target.others())
+        offers, others = self._offers, self._target.others()
+        looked, offers.touched = offers.touched, {}
+        is_same, self._others = others is self._others, others
+        found = self._warming.next(self._clusters(), offers.listeners, others, looked if is_same else None)
         self.waiting = found.waiting
         self._linger(found)
-        before = self._warming
-        if _are(found.listeners, before.listeners) and _are(found.clusters, before.all_clusters):
+        if not found:
             return
-        if self._refused is not None and _same(found, self._refused):
+        if self._refused is not None and found.changes_as(self._refused):
+            self._touch(found)
             return
         self._putting = True
         listeners_now, clusters_now = list(found.listeners.values()), list(found.clusters.values())
@@ -132,11 +135,22 @@ class Enforcement:
         put.addCallback(self._put, found)
         put.addErrback(self._not_put, found)
 
-    def _unless_blocked(self, name: str, offer: ClusterOffer) -> ClusterOffer:
-        """Return the version before of a cluster that was refused; a new one without endpoints where there is none."""
-        if self._blocked.get(name) is not offer.section:
-            return offer
-        return ClusterOffer(self._warming.clusters.get(name) or model.Cluster(name=name))
+    def _clusters(self) -> Mapping[str, ClusterOffer]:
+        """
+        Return what is offered. Of a cluster that was refused it is the version before; a new one without endpoints
+        where there is none.
+        """
+        offered = self._offers.clusters
+        blocked = [name for name, one in self._blocked.items() if name in offered and offered[name].section is one]
+        if not blocked:
+            return offered
+        known = self._warming.clusters
+        before = {name: ClusterOffer(known.get(name) or model.Cluster(name=name)) for name in blocked}
+        return {**offered, **before}
+
+    def _touch(self, found: InForce) -> None:
+        """Look at these again: they are not in force."""
+        self._offers.touched.update(dict.fromkeys((*found.changed_listeners, *found.changed_clusters)))
 
     def _compose(self, form: ListenerForm) -> model.Listener | None:
         """See `warming.Compose`."""
@@ -154,6 +168,7 @@ class Enforcement:
         self._putting = False
         if lines:
             self._refused = found
+            self._touch(found)
             self._block(lines, found)
         else:
             self._refused = None
@@ -169,9 +184,8 @@ class Enforcement:
     def _block(self, lines: list[str], found: InForce) -> None:
         """Leave out the versions that are at fault: those that the lines name, or else all that are new."""
         named = {name for line in lines for name in _named(line)}
-        before: Mapping[str, object] = {**self._warming.all_clusters, **self._warming.listeners}
-        there: Mapping[str, object] = {**found.clusters, **found.listeners}
-        new = {name: one for name, one in there.items() if before.get(name) is not one}
+        changed = {**found.changed_clusters, **found.changed_listeners}
+        new = {name: one for name, one in changed.items() if one is not None}
         blamed = {name: one for name, one in new.items() if name in named} or new
         for name, one in blamed.items():
             self._blocked[name] = one
@@ -180,6 +194,7 @@ class Enforcement:
             self._retry = self._reactor.callLater(RETRY, self._unblock)
 
     def _unblock(self) -> None:
+        self._offers.touched.update(dict.fromkeys(self._blocked))
         self._blocked, self._refused = {}, None
         self.settle_soon()
 
@@ -189,7 +204,7 @@ class Enforcement:
         for name in found.gone:
             if name not in self._lingering:
                 self._lingering[name] = self._reactor.callLater(LINGER, self.settle_soon)
-        offered = self._offers()[0].keys() if self._lingering else ()
+        offered = self._offers.clusters
         for name in [name for name in self._lingering if name in offered or name not in self._warming.clusters]:
             timer = self._lingering.pop(name)
             if timer.active():
@@ -198,14 +213,6 @@ class Enforcement:
     def _lingers(self, name: str) -> bool:
         timer = self._lingering.get(name)
         return timer is None or timer.active()
-
-
-def _are(new: Mapping[str, object], old: Mapping[str, object]) -> bool:
-    return new.keys() == old.keys() and all(old[name] is one for name, one in new.items())
-
-
-def _same(one: InForce, other: InForce) -> bool:
-    return _are(one.listeners, other.listeners) and _are(one.clusters, other.clusters)
 
 
 _PLACE = re.compile(r"(?:listeners|clusters)\[(?:'((?:[^'\\]|\\.)*)'|\"([^\"]*)\")\]|\blistener (.+?): ")

@@ -75,7 +75,7 @@ class ServerState:
             update.resources = {name: one for name, one in update.resources.items() if name in store.entries}
         store.accept(update, change, verdict, now)
         counts = self.counts.of(store.kind)
-        counts.resources = sum(1 for _ in store)
+        counts.resources = store.used
         if not update.errors:
             counts.updated = now
         used = Change(

@@ -25,13 +25,13 @@ from metaproxy.envoy.tables import ADS
 from metaproxy.filters.service_cluster import Clusters
 from metaproxy.support.log_throttle import LogThrottle
 from metaproxy.xds.built import BuiltResources
-from metaproxy.xds.enforcement import Enforcement, Offers, Target
+from metaproxy.xds.enforcement import Enforcement, Target
 from metaproxy.xds.interest import Interest
 from metaproxy.xds.resource_types import BY_NAME
 from metaproxy.xds.server import XdsServer
 from metaproxy.xds.store import Change, Verdict
-from metaproxy.xds.translate import Built, Need, Translator
-from metaproxy.xds.warming import ClusterOffer, Compose, ListenerOffer, Warming
+from metaproxy.xds.translate import Need, Translator
+from metaproxy.xds.warming import Compose, Warming
 
 log = Logger()
 
@@ -81,12 +81,11 @@ class XdsSource:
         self._watches: dict[Need, list[_Watch]] = {}
         self._late: dict[str, IDelayedCall] = {}
         self._interest = Interest(reactor, self._timeout, self._expired)
-        self.built = BuiltResources(self._translator, self._routes, self._tell)
+        self.built = BuiltResources(self._translator, self._routes, self._tell, self._interest)
         self.enforcement = Enforcement(
-            configuration, self._offers, self.built.compose, self._new_warming, self._ask, reactor
+            configuration, self.built.offers, self.built.compose, self._new_warming, self._ask, reactor
         )
         self._throttle = LogThrottle(reactor.seconds, most=MAX_LINES)
-        self._other_needs = True  # than when they were looked at last
         self._warm = False
         self._running = False
 
@@ -127,12 +126,12 @@ class XdsSource:
             self._settings = settings
             self._restart()
         waiting = {one.name: one for one in config.listeners if isinstance(one.routes, model.Rds)}
-        self.built.static = {
+        static = {
             name: self._translator("").form_of(one, self._resolve("", one.routes.server))
             for name, one in waiting.items()
             if isinstance(one.routes, model.Rds)
         }
-        self._other_needs = True
+        self.built.set_static(static)
         self._settle_soon()
 
     def _restart(self) -> None:
@@ -179,7 +178,6 @@ class XdsSource:
                 self._describe(name, plain)
             for watch in list(self._watches.get(need, ())):
                 watch.update(built.endpoints)
-        self._other_needs = self._other_needs or change.kind.name not in ("endpoints", "routes")
         if change.kind.name != "endpoints" or self.enforcement.waiting or not self.ready:
             self._settle_soon()
 
@@ -197,12 +195,12 @@ class XdsSource:
         watch = _Watch(server, name, update, failed)
         need = self._need(watch)
         self._watches.setdefault(need, []).append(watch)
+        self._interest.add(need)
         built = self.built.get(need)
         if built is not None:
             update(built.endpoints)
         elif need in self._interest.expired:
             failed(self._late_text(need))
-        self._other_needs = True
         self._settle_soon()
         return partial(self._unwatch, watch)
 
@@ -211,7 +209,7 @@ class XdsSource:
         self._watches[need].remove(watch)
         if not self._watches[need]:
             del self._watches[need]
-        self._other_needs = True
+        self._interest.remove(need)
         self._settle_soon()
 
     def _need(self, watch: _Watch) -> Need:
@@ -219,11 +217,13 @@ class XdsSource:
 
     def _watch_again(self) -> None:
         """Other servers are there: which one a cluster means may have changed."""
-        self._other_needs = True
-        watches = [watch for group in self._watches.values() for watch in group]
-        self._watches = {}
-        for watch in watches:
+        before, self._watches = self._watches, {}
+        for watch in [watch for group in before.values() for watch in group]:
             self._watches.setdefault(self._need(watch), []).append(watch)
+            self._interest.add(self._need(watch))
+        for need, group in before.items():
+            for _ in group:
+                self._interest.remove(need)
 
     # -- which server
 
@@ -252,11 +252,10 @@ class XdsSource:
         if not self._absent:
             return
         known = {one.name for one in self._configuration.base.clusters}
-        known.update(section.name for _, built in self.built for section in built.clusters)
         for name, spec in list(self._absent.items()):
             if name in self.servers:
                 del self._absent[name]
-            elif spec.cluster is None or spec.cluster in known:
+            elif spec.cluster is None or spec.cluster in known or spec.cluster in self.built.offers.clusters:
                 del self._absent[name]
                 self._described[name] = spec
                 self._add_server(spec)
@@ -310,18 +309,12 @@ class XdsSource:
     def _ask(self) -> None:
         """Ask for what is needed now."""
         self._add_described()
-        if not self._other_needs:
-            return
-        self._other_needs = False
-        before = self._interest.needs
-        if not self._interest.set({*self._watches, *self.built.needs()}):
-            return
-        now = self._interest.needs
-        for need in now:
+        come, gone = self._interest.settle()
+        for need in come:
             if need in self.built:
                 self._interest.came(need)
-        self.built.drop(before - now)
-        for name, kind in {(need.server, need.kind) for need in before ^ now}:
+        self.built.drop(gone)
+        for name, kind in dict.fromkeys((need.server, need.kind) for need in (*come, *gone)):
             server = self.servers.get(name)
             if server is not None:
                 server.want(BY_NAME[kind], self._interest.names(name, kind))
@@ -333,31 +326,17 @@ class XdsSource:
             self.enforcement.settle_soon()
 
     def _new_warming(self, compose: Compose, linger: Callable[[str], bool]) -> Warming:
-        return Warming(self.built.__contains__, self._is_given_up, compose, linger)
+        return Warming(self.built.__contains__, self._is_given_up, compose, linger, self._is_early)
 
     def _is_given_up(self, need: Need) -> bool:
         """Whether a resource did not come in time, or can't: its server is a cluster that there is not."""
         return need in self._interest.expired or (need.server in self._absent and need.server not in self.servers)
 
-    def _offers(self) -> Offers:
-        clusters: dict[str, ClusterOffer] = {}
-        listeners: dict[str, ListenerOffer] = {}
-        waits = {name: not self._came_first(one, "clusters") for name, one in self.servers.items()}
-        for need, built in self.built:
-            if need.kind == "clusters":
-                for section in built.clusters:
-                    clusters.setdefault(section.name, ClusterOffer(section, _of(built, "endpoints", "secrets")))
-            elif need.kind == "listeners":
-                for form in built.listeners:
-                    offer = ListenerOffer(form, _of(built, "secrets"), waits.get(need.server, False))
-                    listeners.setdefault(form.section.name, offer)
-        listeners |= {name: ListenerOffer(form) for name, form in self.built.static.items()}
-        return clusters, listeners
+    def _is_early(self, server: str) -> bool:
+        """Whether not all clusters of a server came yet."""
+        known = self.servers.get(server)
+        return known is not None and not self._came_first(known, "clusters")
 
     def _tell(self, text: str) -> None:
         if self._throttle.allows("resources"):
             log.warn("{text}", text=text)
-
-
-def _of(built: Built, *kinds: str) -> tuple[Need, ...]:
-    return tuple(need for need in built.needs if need.kind in kinds)

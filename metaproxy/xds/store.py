@@ -67,13 +67,14 @@ class Verdict:
 class Store:
     """
     The resources of one kind from one server. names: their names by their bytes; version: of the response that was
-    accepted last.
+    accepted last; used: how many are in use.
     """
 
     def __init__(self, kind: ResourceType) -> None:
         self.kind = kind
         self.entries: dict[str, Entry] = {}
         self.names: dict[bytes, str] = {}
+        self.used = 0
 
     def __iter__(self) -> Iterator[Resource]:
         """Yield the resources that are in use."""
@@ -86,13 +87,13 @@ class Store:
 
     def want(self, names: Collection[str]) -> list[str]:
         """Keep these names alone, of a kind that is asked for by name. Return those that were dropped."""
-        dropped = [name for name in self.entries if name not in names]
+        dropped = self.entries.keys() - names
         for name in dropped:
             self._forget(name)
             del self.entries[name]
-        for name in names:
-            self.entries.setdefault(name, Entry())
-        return dropped
+        for name in sorted(frozenset(names) - self.entries.keys()):
+            self.entries[name] = Entry()
+        return sorted(dropped)
 
     def difference(self, update: Update) -> Change:
         """
@@ -126,6 +127,7 @@ class Store:
                 self._forget(name)
                 entry.updated, entry.skipped = now, verdict.skipped.get(name, "")
                 self.names[one.value] = name
+            self.used += entry.resource is None
             entry.resource, entry.status = one, Status.ACKED
             entry.refused, entry.error = None, ""
         for name, text in update.errors.items():
@@ -165,6 +167,9 @@ class Store:
             self.entries[name].status = Status.DOES_NOT_EXIST
 
     def _forget(self, name: str) -> None:
+        """What was in use of it is not any more."""
         entry = self.entries[name]
         if entry.resource is not None:
             self.names.pop(entry.resource.value, None)
+            entry.resource = None
+            self.used -= 1

@@ -187,7 +187,8 @@ class Incremental(_Wanted):
     def want(self, names: Collection[str]) -> Request | None:
         self._set(names)
         if not self.everything:
-            self.versions = {name: one for name, one in self.versions.items() if name in self.names}
+            for name in self.versions.keys() - self.names:
+                del self.versions[name]
         if not self._is_open:
             return None
         if not self._asked:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +94,7 @@ class FakeConfiguration:
         self.tried = 0
         self.refuse: Callable[[Sequence[model.Listener], Sequence[model.Cluster]], list[str]] = lambda _l, _c: []
         self._clock = clock
+        self._others: tuple[object, set[str]] = None, set()
 
     def reading(self, source: str) -> Context:
         injected = {
@@ -110,8 +111,10 @@ class FakeConfiguration:
             self.puts.append((sorted(self.listeners), sorted(self.clusters)))
         return lines
 
-    def others(self) -> set[str]:
-        return {one.name for one in self.base.clusters}
+    def others(self) -> Collection[str]:
+        if self._others[0] is not self.base:
+            self._others = self.base, {one.name for one in self.base.clusters}
+        return self._others[1]
 
 
 class XdsFolder:

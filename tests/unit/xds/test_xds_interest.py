@@ -13,17 +13,38 @@ def made(seconds: float = 15.0) -> tuple[Interest, Clock, list[Need]]:
     return Interest(clock, lambda server: seconds, late.append), clock, late
 
 
+def needing(interest: Interest, *needs: Need) -> None:
+    for need in needs:
+        interest.add(need)
+    interest.settle()
+
+
 def test_the_names_of_a_kind_are_those_that_are_needed() -> None:
     interest, _, _ = made()
-    assert interest.set([B, A])
-    assert interest.names("s", "routes") == ["a", "b"]
-    assert interest.names("s", "endpoints") == []
-    assert not interest.set([A, B])
+    interest.add(B)
+    interest.add(A)
+    assert interest.settle() == ([B, A], [])
+    assert interest.names("s", "routes") == {"a", "b"}
+    assert interest.names("s", "endpoints") == set()
+    assert interest.settle() == ([], [])
+
+
+def test_what_two_need_is_asked_for_until_neither_does() -> None:
+    interest, _, _ = made()
+    needing(interest, A, A)
+    interest.remove(A)
+    assert interest.settle() == ([], [])
+    interest.remove(A)
+    interest.add(A)
+    assert interest.settle() == ([], [])
+    interest.remove(A)
+    assert interest.settle() == ([], [A])
+    assert interest.names("s", "routes") == set()
 
 
 def test_what_does_not_come_in_time_is_late_once() -> None:
     interest, clock, late = made()
-    interest.set([A, B])
+    needing(interest, A, B)
     clock.advance(10)
     interest.came(B)
     clock.advance(10)
@@ -35,17 +56,18 @@ def test_what_does_not_come_in_time_is_late_once() -> None:
 
 def test_what_is_needed_no_more_is_not_waited_for() -> None:
     interest, clock, late = made()
-    interest.set([A])
-    interest.set([])
+    needing(interest, A)
+    interest.remove(A)
+    interest.settle()
     clock.advance(20)
     assert late == []
 
 
 def test_a_need_has_its_own_time() -> None:
     interest, clock, late = made()
-    interest.set([A])
+    needing(interest, A)
     clock.advance(10)
-    interest.set([A, B])
+    needing(interest, B)
     clock.advance(10)
     assert late == [A]
     interest.stop()
@@ -54,6 +76,6 @@ def test_a_need_has_its_own_time() -> None:
 
 def test_without_a_limit_nothing_is_late() -> None:
     interest, clock, late = made(0)
-    interest.set([A])
+    needing(interest, A)
     clock.advance(1e6)
     assert late == []

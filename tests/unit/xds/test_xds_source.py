@@ -9,6 +9,11 @@ from typing import Any
 
 import pytest
 from authority import Authority
+from call_count import count_calls
+from envoy.config.cluster.v3 import cluster_pb2
+from envoy.config.listener.v3 import listener_pb2
+from google.protobuf.json_format import ParseDict
+from twisted.internet.defer import succeed
 from xds_folder import (
     XdsFolder,
     eds_cluster,
@@ -17,8 +22,11 @@ from xds_folder import (
     route_configuration,
     static_cluster,
 )
+from xds_stage import assignment, routes
 
+from metaproxy.xds.resource_types import BY_NAME
 from metaproxy.xds.translate import Need
+from metaproxy.xds.update import Resource, Update, own_name
 
 
 @pytest.fixture
@@ -436,3 +444,67 @@ class TestConfiguration:
         folder.source.stop()
         folder.clock.advance(0)
         assert folder.clock.getDelayedCalls() == []
+
+
+class AtOnce:
+    """Slices that end before they begin: all that they do can be counted."""
+
+    busy = False
+
+    def run(self, work: Callable[[], Any]) -> Any:
+        return succeed(work())
+
+
+class LargeMesh:
+    """A proxy whose mesh is in force, and what is called when its server says more."""
+
+    def __init__(self, folder: Path, size: int) -> None:
+        folder.mkdir()
+        self.folder = XdsFolder(folder)
+        slices: Any = AtOnce()
+        self.folder.configuration.slices = slices
+        self.state = self.folder.source.servers["files"].state
+        self.names = [f"s{number}" for number in range(size)]
+        self.say("clusters", *(cluster_message(eds_cluster(name)) for name in self.names))
+        self.say("listeners", *(listener_message(listener(name, rds=name)) for name in self.names))
+        self.say("endpoints", *(assignment(name, 1) for name in self.names))
+        self.say("routes", *(routes(name, name) for name in self.names))
+        assert len(self.folder.listeners) == len(self.folder.clusters) == size
+
+    def say(self, kind: str, *messages: Any, removed: tuple[str, ...] = ()) -> None:
+        of = BY_NAME[kind]
+        found = {name: Resource(name, "1", one.SerializeToString()) for one in messages if (name := own_name(one, of))}
+        self.state.take(of, Update("1", found, [*removed]))
+        for _ in range(3):
+            self.folder.clock.advance(0)
+
+    def work(self, kind: str, *messages: Any, removed: tuple[str, ...] = ()) -> int:
+        """Return how many functions are called for what is said."""
+        return count_calls(lambda: self.say(kind, *messages, removed=removed))
+
+
+def cluster_message(plain: Any) -> Any:
+    return ParseDict({key: one for key, one in plain.items() if key != "@type"}, cluster_pb2.Cluster())
+
+
+def listener_message(plain: Any) -> Any:
+    return ParseDict({key: one for key, one in plain.items() if key != "@type"}, listener_pb2.Listener())
+
+
+def all_work(folder: Path, size: int) -> dict[str, int]:
+    mesh = LargeMesh(folder, size)
+    slow = eds_cluster("s3", 7)
+    return {
+        "endpoints": mesh.work("endpoints", assignment("s3", 2)),
+        "routes": mesh.work("routes", routes("s3", "s4")),
+        "cluster": mesh.work("clusters", cluster_message(slow)),
+        "listener": mesh.work("listeners", listener_message(listener("s3", rds="s3", port=7))),
+        "another cluster": mesh.work("clusters", cluster_message(eds_cluster("new")), removed=("s3",)),
+        "its endpoints": mesh.work("endpoints", assignment("new", 2)),
+    }
+
+
+def test_an_update_costs_what_it_touches_and_not_what_there_is(tmp_path: Path) -> None:
+    all_work(tmp_path / "first", 10)  # what is imported and compiled at first
+    few = {what: pytest.approx(calls, abs=10) for what, calls in all_work(tmp_path / "small", 10).items()}
+    assert all_work(tmp_path / "large", 200) == few

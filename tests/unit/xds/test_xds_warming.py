@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from metaproxy.config import model
 from metaproxy.config.schema.reading import Use
+from metaproxy.xds.offers import ClusterOffer, ListenerOffer
 from metaproxy.xds.translate import ListenerForm, Need
-from metaproxy.xds.warming import ClusterOffer, ListenerOffer, Warming
+from metaproxy.xds.warming import Warming
 
 EDS = Need("s", "endpoints", "demo")
 RDS = Need("s", "routes", "r")
@@ -19,7 +20,11 @@ class Stage:
         self.late: set[Need] = set()
         self.routes: str | None = None
         self.linger = True
-        self.warming = Warming(self.there.__contains__, self.late.__contains__, self._compose, lambda name: self.linger)
+        self.early: set[str] = set()
+        self.warming = Warming(
+            self.there.__contains__, self.late.__contains__, self._compose, lambda name: self.linger,
+            self.early.__contains__,
+        )  # fmt: skip
         self._made: dict[str | None, model.Listener] = {}
 
     def _compose(self, form: ListenerForm) -> model.Listener | None:
@@ -75,9 +80,11 @@ def test_a_listener_waits_for_a_cluster_that_waits() -> None:
 def test_a_listener_that_waits_for_its_servers_clusters_is_not_in_force() -> None:
     stage = Stage()
     stage.routes = "demo"
-    waits = {"in": ListenerOffer(offer()["in"].form, (), True)}
+    stage.early.add("s")
+    waits = {"in": ListenerOffer(offer()["in"].form, (), "s")}
     assert stage.look({}, waits) == []
-    assert stage.look({}, offer()) == ["in", "demo"]
+    stage.early.clear()
+    assert stage.look({}, waits) == ["in", "demo"]
 
 
 def test_a_name_that_the_file_has_is_not_made_up() -> None:
@@ -116,3 +123,28 @@ def test_a_listener_without_routes_is_in_force_when_they_are_late_unless_there_i
     works = stage.warming.listeners["in"]
     stage.routes, stage.late = None, {RDS}
     assert stage.warming.next({}, offer()).listeners["in"] is works
+
+
+def test_what_waited_is_looked_at_again_though_nothing_touched_it() -> None:
+    stage = Stage()
+    stage.look(one(EDS))
+    stage.there.add(EDS)
+    assert stage.warming.next(one(EDS), {}, (), ()).changed_clusters.keys() == {"demo"}
+
+
+def test_a_cluster_that_is_made_up_goes_with_the_last_route_to_it() -> None:
+    stage = Stage()
+    stage.routes = "demo"
+    assert stage.look({}, offer()) == ["in", "demo"]
+    stage.routes = "other"
+    found = stage.warming.next({}, offer(), (), ["in"])
+    assert list(found.clusters) == ["other"]
+    assert found.changed_clusters["demo"] is None
+
+
+def test_what_nothing_touched_is_not_looked_at() -> None:
+    stage = Stage()
+    stage.routes = "demo"
+    stage.look(one(), offer())
+    stage.routes = "other"
+    assert not stage.warming.next(one(), offer(), (), ())
