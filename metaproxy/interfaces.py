@@ -176,9 +176,9 @@ class ISession(Interface):
 OPTIONAL = frozenset(
     {
         "alpn", "alpn_upstream", "attempts_key", "beat", "beats", "capacity", "credit", "detect", "eof", "facts",
-        "cancels", "change", "companion", "farewell", "fenced", "flow",
-        "greets", "open_keys", "opens", "owed", "owes", "reset", "sequential", "unsent_bytes",
-        "start_tls", "starts_tls", "tls_rest", "upper_keys", "welcome",
+        "cancels", "change", "companion", "farewell", "fenced", "flow", "greets",
+        "inquiry", "open_keys", "opens", "owed", "owes", "reset", "sequential", "unsent_bytes",
+        "start_tls", "starts_tls", "tls_rest", "topologies", "traits", "upper_keys", "welcome",
     }
 )  # fmt: skip
 """Names of the interfaces above and below that came later: what is written without them goes on working."""
@@ -226,6 +226,9 @@ class ICodec(Interface):
     opens = Attribute(
         "bool: a connection is one exchange. It begins when the client arrives, and its answer when the connection to "
         "the server is there: on both, `receive(b'')` is called then and gives the head. Optional, False if absent."
+    )
+    topologies = Attribute(
+        "tuple of str: the values of a cluster's `topology` that it knows: 'primary_replica'. Optional, () if absent."
     )
     cancels = Attribute(
         "bool: a client may ask about what another one has under way: `Message.companion`. Optional, False if absent."
@@ -300,6 +303,19 @@ class ICodec(Interface):
 
     def alive(answer: Message) -> bool:
         """Whether a server that answers the probe with this RESPONSE, ERROR or HEARTBEAT can serve requests."""
+
+    def inquiry(topology: str) -> Message | None:
+        """
+        What each server of a cluster with this `topology` is asked: a request as `probe` gives it, that tells what the
+        server is. Only called with one of `topologies`. Optional: None.
+        """
+
+    def traits(answer: Message) -> Mapping[str, str]:
+        """
+        What a server's answer to `inquiry` says: role: 'primary', 'replica' or another word of the protocol; lag:
+        seconds that a replica is behind, a decimal number; term: a whole number that grows when another server becomes
+        the primary. May raise FrameError, for what tells nothing.
+        """
 
     def merge(request: Message, parts: Sequence[Part], answers: Sequence[Message]) -> bytes:
         """The one answer to `request`, made of the answers to its parts, in the same order. Some may be errors."""

@@ -7,7 +7,7 @@ Lives here: decisions and counts. Does not: sockets, or anything that waits.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import inf
 from typing import Protocol, cast
 
@@ -43,6 +43,8 @@ NO_FACTS: Mapping[str, str] = {}
 
 BORROWED = ("session", "transaction", "statement")
 """Modes in which clients borrow connections from a pool of a bounded size; only where they log in at the proxy."""
+PRIMARY, REPLICA = "primary", "replica"
+"""Values of an endpoint's `role`, where servers are asked what they are (`topology`)."""
 POOLED = 20
 """Connections to an endpoint in these modes, where nothing else is said."""
 
@@ -110,7 +112,8 @@ class Cluster:
     codec: of the upstream side; make_balancer(endpoints): a new balancer over usable endpoints; request_timeout:
     seconds, 0 for none; hash_keys: what the balancer hashes where a route says nothing else; credentials: how the
     proxy logs in upstream; settings: of the plan. leaving: endpoints that are no longer among `endpoints`, as long as
-    they are in use; paused_by: the proxy.pause.Pause that requests wait in, None for none.
+    they are in use; paused_by: the proxy.pause.Pause that requests wait in, None for none; lacking: the one for those
+    that find no endpoint of the role they need, None where servers have no roles.
     """
 
     __slots__ = (
@@ -129,6 +132,7 @@ class Cluster:
         "credentials",
         "endpoints",
         "hash_keys",
+        "lacking",
         "leaving",
         "monitors",
         "name",
@@ -171,6 +175,7 @@ class Cluster:
         self.uses_hash = self.splits = False
         self.hash_keys: tuple[str, ...] = ()
         self.paused_by: RequestQueue[Cluster] | None = None
+        self.lacking: RequestQueue[Cluster] | None = None
         self.settings = settings or Settings()
         self.slow_start = slow_start
         self.monitors = (*monitors, *([slow_start] if slow_start is not None else []))
@@ -397,11 +402,21 @@ class Cluster:
             return None
         return cast(Endpoint, balancer.pick(hash_values([value]) or 0))
 
+    def has(self, subset: Mapping[str, str] | None) -> bool:
+        """Whether any endpoint may be picked."""
+        return (self.balancer if subset is None else self._subset(subset)) is not None
+
+    def _with(self, wanted: Iterable[tuple[str, str]]) -> list[Endpoint]:
+        pairs = list(wanted)
+        return [one for one in self.endpoints if all(one.metadata.get(key) == value for key, value in pairs)]
+
     def _subset(self, subset: Mapping[str, str]) -> ILoadBalancer | None:
         wanted = tuple(sorted(subset.items()))
         found = self._by_subset.get(wanted)
         if found is None or wanted in self._stale:
-            members = [e for e in self.endpoints if all(e.metadata.get(key) == value for key, value in wanted)]
+            members = self._with(wanted)
+            if self.lacking is not None and subset.get("role") == REPLICA and not any(one.usable for one in members):
+                members = self._with(sorted({**subset, "role": PRIMARY}.items()))  # which can do all that they can
             found = self._by_subset[wanted] = self._rebalanced(found or Balanced((), None), members)
             self._stale.discard(wanted)
         return found.balancer

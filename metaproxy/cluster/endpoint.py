@@ -6,7 +6,7 @@ Lives here: `Endpoint`. Does not: its connections (`proxy.pool`), the choice bet
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from zope.interface import implementer
 
@@ -28,19 +28,23 @@ class Endpoint:
     ejections: how often, which goes down again in good times. logged_off_until: seconds of the clock, 0 unless its
     server said that it leaves: until then it gets requests only while no other is usable. started: when it joined or
     became healthy, seconds of the clock, while it starts slowly, else None. monitor: what hears of its failures, or
-    None.
+    None. learnt: what its server says of itself, such as its role; metadata: that and what is configured. doubted:
+    called when no answer came, as what was learnt may be true no more.
     """
 
     __slots__ = (
         "active",
         "address",
         "checked",
+        "configured_metadata",
         "configured_weight",
         "counts",
+        "doubted",
         "drained",
         "ejected_until",
         "ejections",
         "healthy",
+        "learnt",
         "logged_off_until",
         "metadata",
         "monitor",
@@ -62,6 +66,9 @@ class Endpoint:
         self.address = address
         self.weight = self.configured_weight = weight
         self.metadata: dict[str, str] = dict(metadata or {})
+        self.configured_metadata: Mapping[str, str] = self.metadata
+        self.learnt: Mapping[str, str] = {}
+        self.doubted: Callable[[], None] | None = None
         self.priority = priority
         self.zone = zone
         self.active = 0
@@ -94,7 +101,8 @@ class Endpoint:
     def take(self, other: Endpoint) -> None:
         """Be as `other`, of the same address, is configured; connections, counts and what is under way stay."""
         self.configured_weight = other.configured_weight
-        self.metadata = other.metadata
+        self.configured_metadata = other.configured_metadata
+        self.metadata = {**self.configured_metadata, **self.learnt}
         self.priority = other.priority
         self.zone = other.zone
 
@@ -103,10 +111,19 @@ class Endpoint:
         self.checked, self.healthy, self.drained = other.checked, other.healthy, other.drained
         self.ejected_until, self.ejections, self.started = other.ejected_until, other.ejections, other.started
         self.logged_off_until = other.logged_off_until
+        self.learn(other.learnt)
+
+    def learn(self, traits: Mapping[str, str]) -> bool:
+        """Its server says this of itself. Gives whether that is new."""
+        if traits == self.learnt:
+            return False
+        self.learnt = traits
+        self.metadata = {**self.configured_metadata, **traits}
+        return True
 
     def configured(self) -> tuple[object, ...]:
         """Equal while nothing that `take` may change has changed."""
-        return self, self.configured_weight, self.metadata, self.priority, self.zone
+        return self, self.configured_weight, self.configured_metadata, self.priority, self.zone
 
     @property
     def in_use(self) -> bool:
@@ -133,6 +150,8 @@ class Endpoint:
         self.counts.resets += reset
         if self.monitor is not None:
             self.monitor.lost()
+        if self.doubted is not None:
+            self.doubted()
 
     def __repr__(self) -> str:
         return f"Endpoint({self.address})"

@@ -121,6 +121,7 @@ class Codec:
     opens = False
     starts_tls = False
     cancels = False
+    topologies: tuple[str, ...] = ()
     alpn: tuple[str, ...] = ()
     alpn_upstream: tuple[str, ...] = ()
     attempts_key = ""
@@ -154,6 +155,12 @@ class Codec:
 
     def alive(self, answer: Message) -> bool:
         return answer.kind is not Kind.ERROR
+
+    def inquiry(self, topology: str) -> Message | None:
+        return None
+
+    def traits(self, answer: Message) -> Mapping[str, str]:
+        return {}
 
     def merge(self, request: Message, parts: Sequence[Part], answers: Sequence[Message]) -> bytes:
         raise NotImplementedError

@@ -24,6 +24,7 @@ from metaproxy.cluster.plan import Settings
 from metaproxy.config import model
 from metaproxy.proxy.probes import Codec as CodecProbe
 from metaproxy.proxy.probes import Http, Make, Probes, Script, Tcp
+from metaproxy.proxy.topology import Topology
 from metaproxy.routing.pattern import compile_bytes
 from metaproxy.units import Percent
 
@@ -34,6 +35,9 @@ def monitors(spec: model.Cluster, clock: IReactorTime) -> list[ClusterMonitor]:
         found.append(_health_checks(spec.health_check, clock))
     if spec.outlier is not None:
         found.append(OutlierDetector(_outlier(spec.outlier), clock))
+    if spec.topology is not None:
+        most = spec.breaker.max_pending
+        found.append(Topology(spec.topology, spec.topology_interval, spec.max_replica_lag, most, clock))
     return found
 
 

@@ -114,7 +114,11 @@ class Exchange(ExchangeFacts):
             pin = client.session_pin
             if pin is None and client.pinned_by_cluster:
                 pin = client.pinned_by_cluster.get(pin_key(cluster, None, message.profile))
-            if pin is None and (cluster.paused_by is not None or cluster.balancer is None) and self._detained(cluster):
+            if (
+                pin is None
+                and (cluster.paused_by is not None or cluster.balancer is None or cluster.lacking is not None)
+                and self._detained(cluster)
+            ):
                 return
             changes = self._changes
             if route.request is not None or changes is not None:
@@ -166,6 +170,12 @@ class Exchange(ExchangeFacts):
         if cluster.paused_by is not None:
             request_timeout.watch(self)
             cluster.paused_by.take(self)
+            return True
+        if cluster.lacking is not None:
+            if cluster.has(self.matched_route.subset):
+                return False
+            request_timeout.watch(self)
+            cluster.lacking.take(self)
             return True
         if cast("Target", self.target).fallback is None:
             return False

@@ -47,7 +47,7 @@ class Probe(Protocol):
 
     secured = True
     transport: Wire | None  # type: ignore[assignment]
-    clock: IReactorTime  # set by who makes it
+    clock: IReactorTime
 
     def __init__(self, cluster: Cluster, endpoint: Endpoint, done: Done) -> None:
         self.cluster = cluster
@@ -57,6 +57,16 @@ class Probe(Protocol):
 
     def where(self) -> Address:
         return address.parse(self.endpoint.address)
+
+    def connect(self, network: Network, timeout: float) -> None:
+        """Begin."""
+        self.clock = network.clock
+        connections, where = self.cluster.connections, self.where()
+        tls = connections.tls_for(self.endpoint)
+        behind: ConnectingProtocol = self
+        if tls is not None and self.secured and not tls.start:
+            behind = TlsTransport(tls, self, network.clock, self.connectionFailed, where.host)
+        network.connect(where, behind, timeout, connections.source)
 
     # -- its end
 
@@ -140,10 +150,11 @@ class Codec(Probe):
     """Whether the server answers the protocol's own question; on a connection that is logged in as others are."""
 
     _session: ISession | None = None
+    _question: Message | None = None
 
     def begin(self) -> None:
         codec = self.cluster.codec
-        self._question: Message | None = codec.probe()
+        self._question = self.question()
         assert self._question is not None  # the configuration was checked
         tls = self.cluster.connections.tls_for(self.endpoint)
         facts = {"tls.start": tls.start} if tls is not None and tls.start else {}
@@ -151,6 +162,18 @@ class Codec(Probe):
         self._head: Message | None = None  # of an answer whose end is to come
         self._pieces: list[bytes] = []
         self._open()
+
+    def question(self) -> Message | None:
+        """What is asked."""
+        message: Message | None = self.cluster.codec.probe()
+        return message
+
+    def judge(self, answer: Message) -> None:
+        """What its answer means."""
+        if self.cluster.codec.alive(answer):
+            self.passed()
+        else:
+            self.failed(f"it answered {answer.frame[:100]!r}")
 
     def connectionMade(self) -> None:
         if self._done is not None and self._session is not None:  # the handshake that it began is done
@@ -200,7 +223,7 @@ class Codec(Probe):
             self.failed("the server drains")
         elif self._question is None:
             if message.kind in (Kind.RESPONSE, Kind.ERROR):
-                self._judge(message)
+                self.judge(message)
             elif message.kind is Kind.HEARTBEAT:
                 if self.cluster.codec.alive(message):  # else it may be a question of the server's own
                     self.passed()
@@ -218,13 +241,7 @@ class Codec(Probe):
             if message.kind == Kind.STREAM_CLOSE:
                 failed = getattr(message, "failed", False) or getattr(self._head, "failed", False)
                 frame = b"".join((self._head.frame, *self._pieces))
-                self._judge(Message(Kind.ERROR if failed else Kind.RESPONSE, frame, message.id))
-
-    def _judge(self, answer: Message) -> None:
-        if self.cluster.codec.alive(answer):
-            self.passed()
-        else:
-            self.failed(f"it answered {answer.frame[:100]!r}")
+                self.judge(Message(Kind.ERROR if failed else Kind.RESPONSE, frame, message.id))
 
 
 class Http(Probe):
@@ -314,12 +331,7 @@ class _Check:
 
     def _next(self) -> None:
         probe = self._probe = self._left.pop(0)(self._cluster, self._endpoint, self._told)
-        probe.clock = self._network.clock
-        tls, where = self._cluster.connections.tls_for(self._endpoint), probe.where()
-        behind: ConnectingProtocol = probe
-        if tls is not None and probe.secured and not tls.start:
-            behind = TlsTransport(tls, probe, self._network.clock, probe.connectionFailed, where.host)
-        self._network.connect(where, behind, self._timeout, self._cluster.connections.source)
+        probe.connect(self._network, self._timeout)
 
     def _told(self, well: bool, text: str) -> None:
         if well and self._left:

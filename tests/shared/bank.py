@@ -8,7 +8,8 @@ Either side begins TLS by a line `secure`, after which a client is answered `yes
 `kill NUMBER` is the same by a request. Clients: `login USER DATABASE`, `set VALUE` (state that connections are brought
 into), and anything else, which is a request. Servers: `welcome ...` after the login, `clean` after a change; an answer
 that begins with `t` leaves a transaction open, one with `i` none, `f` is an error without one; `[`, then lines that
-begin with `row`, then `]t` or `]i`, is an answer in pieces; `!` leaves what only a reset takes away.
+begin with `row`, then `]t` or `]i`, is an answer in pieces; `!` leaves what only a reset takes away. `role?` is what
+they are asked for their role, which `i ROLE LAG TERM` gives.
 """
 
 from __future__ import annotations
@@ -159,6 +160,18 @@ class Bank(Codec):
 
     def __init__(self) -> None:
         self._everyone: list[Customer] = []
+
+    topologies = ("primary_replica",)
+
+    def inquiry(self, topology: str) -> Message:
+        return Message(Kind.REQUEST, b"role?\n", hold=Hold.EXCHANGE, profile=("", ""))
+
+    def traits(self, answer: Message) -> Mapping[str, str]:
+        """Of `i ROLE [LAG [TERM]]`."""
+        _, role, *more = answer.frame.decode().split()
+        if role == "nothing":
+            raise FrameError("it says nothing")
+        return {"role": role, **dict(zip(("lag", "term"), more, strict=False))}
 
     def session(self, side: Side, max_frame: int) -> Session:
         return Customer(self._everyone) if side is Side.CLIENT else Counter()

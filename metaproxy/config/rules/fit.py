@@ -29,7 +29,7 @@ def _clusters_fit_their_routes(config: model.Config, reading: Reading) -> None:
                 if name in clusters:
                     _cluster_fits(listener, route, clusters[name], reading)
             for name in _targets(route):
-                if name in clusters and clusters[name].discovery is None:
+                if name in clusters and clusters[name].discovery is None and clusters[name].topology is None:
                     _subset_is_there(route, name, kinds[name], reading)
     used, asked = references.senders(config), references.asked(config)
     _services_are_there(config, clusters, reading)
@@ -121,6 +121,7 @@ def _cluster_fits(listener: model.Listener, route: model.Route, cluster: model.C
         text = f"has no effect behind a client's first request: clients of {protocol.name} have a state on a connection"
         reading.warn(reading.at(route, "retry"), text)
     check_start(cluster.tls, codec, reading)
+    _roles_are_told(cluster, codec, reading)
     borrows = codec is not None and codec.connections == "transaction"
     if codec is not None and not borrows and mode in BORROWED:
         text = f"connections.mode {mode} needs clients that log in at the proxy; those of {protocol.name} do not"
@@ -135,6 +136,13 @@ def _cluster_fits(listener: model.Listener, route: model.Route, cluster: model.C
     if route.hash and not getattr(balancer, "uses_hash", balancer is None and reading.gives(cluster, "balancer")):
         text = f"has no effect: the balancer of cluster {cluster.name!r}, {cluster.balancer.name}, looks at no hash"
         reading.warn(reading.at(route, "hash"), text)
+
+
+def _roles_are_told(cluster: model.Cluster, codec: ICodec | None, reading: Reading) -> None:
+    known: tuple[str, ...] = getattr(codec, "topologies", ())
+    if codec is not None and cluster.topology is not None and cluster.topology not in known:
+        has = f"it has {', '.join(known)}" if known else "its servers tell no roles; leave it out"
+        reading.problem(reading.at(cluster, "topology"), f"{codec.name} has no topology {cluster.topology!r}: {has}")
 
 
 def _translated(listener: model.Listener, route: model.Route, reading: Reading) -> set[str]:

@@ -205,6 +205,19 @@ class Cluster(Section):
     )
     health_check: HealthCheck | None = option(Nested(HealthCheck), "How endpoints are asked.", None, "never")
     outlier: Outlier | None = option(Nested(Outlier), "When an endpoint is ejected.", None, "never")
+    topology: str | None = option(
+        Text(),
+        "Servers are asked, in the protocol's words, what they are; a route's `subset: {role: primary}` or `{role: "
+        "replica}` looks at it. Requests wait while none has the role; reads for replicas go to the primary.",
+        None,
+        "all are alike",
+    )
+    topology_interval: Seconds = option(
+        Duration("10ms"), "Time from an answer to the next question; one that fails a request is asked at once.", "1s"
+    )
+    max_replica_lag: Seconds = option(
+        Duration(), "Replicas that are further behind are not used, where the protocol tells; 0: all are.", "0s"
+    )
 
     @property
     def has_original_destination(self) -> bool:
