@@ -135,6 +135,13 @@ class ISession(Interface):
         wanted. The session ignores what the peer still sends under this id. Optional: None.
         """
 
+    def keep(key: Hashable, live: bool) -> None:
+        """
+        Called by the session itself, towards a server: from now on this server has what the key stands for (a cursor, a
+        session, a transaction), or has it no more; requests with this `Message.override_key` go to it. Set by the proxy
+        before `open`, where the codec has `keeps_keys`. Optional.
+        """
+
     def farewell(kind: ErrorKind, text: str) -> bytes:
         """
         The last words to a client whose connection ends by no fault of its own while it asks nothing: the server has
@@ -177,7 +184,7 @@ OPTIONAL = frozenset(
     {
         "alpn", "alpn_upstream", "attempts_key", "beat", "beats", "capacity", "credit", "detect", "eof", "facts",
         "cancels", "change", "companion", "farewell", "fenced", "flow", "greets",
-        "inquiry", "open_keys", "opens", "owed", "owes", "reset", "sequential", "unsent_bytes",
+        "inquiry", "keep", "keeps_keys", "open_keys", "opens", "owed", "owes", "reset", "sequential", "unsent_bytes",
         "start_tls", "starts_tls", "tls_rest", "topologies", "traits", "upper_keys", "welcome",
     }
 )  # fmt: skip
@@ -229,6 +236,9 @@ class ICodec(Interface):
     )
     topologies = Attribute(
         "tuple of str: the values of a cluster's `topology` that it knows: 'primary_replica'. Optional, () if absent."
+    )
+    keeps_keys = Attribute(
+        "bool: its servers have things that others have not: `ISession.keep`. Optional, False if absent."
     )
     cancels = Attribute(
         "bool: a client may ask about what another one has under way: `Message.companion`. Optional, False if absent."

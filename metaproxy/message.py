@@ -232,12 +232,13 @@ class Message:
     codec set it, on a client's STREAM_OPEN: no answer ever comes, so that the exchange is complete when the request's
     end was handed to the connection. logoff: is there only if a codec set it, on a server's DRAIN: the whole server
     leaves, not only this connection, so that others get what is new. companion: is there only with Hold.COMPANION: the
-    ISession of the client that it is about.
+    ISession of the client that it is about. override_key: is there only if a codec with `keeps_keys` set it, on a
+    request: it needs the server that has what this key stands for (see ISession.keep), if that is known.
     """
 
     __slots__ = (
         "answer", "companion", "duplex", "failed", "frame", "hold", "id", "kind", "logoff", "metadata", "more",
-        "oneway", "profile", "refused", "retry_after", "unclear",
+        "oneway", "override_key", "profile", "refused", "retry_after", "unclear",
     )  # fmt: skip
     refused: Callable[[Message, str], bytes]
     unclear: Callable[[str], tuple[str | None, ...] | None]
@@ -247,6 +248,7 @@ class Message:
     oneway: bool
     logoff: bool
     companion: object
+    override_key: Hashable
 
     def __init__(
         self,
@@ -356,7 +358,7 @@ class Message:
     __hash__ = None  # type: ignore[assignment]
 
 
-_SELDOM = ("refused", "unclear", "duplex", "failed", "oneway", "retry_after", "logoff", "companion")
+_SELDOM = ("refused", "unclear", "duplex", "failed", "oneway", "retry_after", "logoff", "companion", "override_key")
 """Attributes of a message that only some codecs set."""
 
 

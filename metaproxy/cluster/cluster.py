@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from metaproxy.balancers.hashing import hash_values
 from metaproxy.cluster.breaker import Breaker
 from metaproxy.cluster.endpoint import Endpoint
+from metaproxy.cluster.kept_keys import KeptKeys
 from metaproxy.cluster.levels import Balanced, Levels
 from metaproxy.cluster.plan import Level, Settings, plan
 from metaproxy.cluster.roles import Network, RequestQueue, UpstreamTls
@@ -113,7 +114,8 @@ class Cluster:
     seconds, 0 for none; hash_keys: what the balancer hashes where a route says nothing else; credentials: how the
     proxy logs in upstream; settings: of the plan. leaving: endpoints that are no longer among `endpoints`, as long as
     they are in use; paused_by: the proxy.pause.Pause that requests wait in, None for none; lacking: the one for those
-    that find no endpoint of the role they need, None where servers have no roles.
+    that find no endpoint of the role they need, None where servers have no roles. kept: which endpoint has what only
+    one has, where the protocol knows such things, else None.
     """
 
     __slots__ = (
@@ -132,6 +134,7 @@ class Cluster:
         "credentials",
         "endpoints",
         "hash_keys",
+        "kept",
         "lacking",
         "leaving",
         "monitors",
@@ -176,6 +179,7 @@ class Cluster:
         self.hash_keys: tuple[str, ...] = ()
         self.paused_by: RequestQueue[Cluster] | None = None
         self.lacking: RequestQueue[Cluster] | None = None
+        self.kept = KeptKeys() if getattr(codec, "keeps_keys", False) else None
         self.settings = settings or Settings()
         self.slow_start = slow_start
         self.monitors = (*monitors, *([slow_start] if slow_start is not None else []))
@@ -192,6 +196,8 @@ class Cluster:
     def start(self, network: Network) -> None:
         """It is in force from now on. network: of the data path, with its clock."""
         self._notes = LogThrottle(network.clock.seconds, MAX_LINES)
+        if self.kept is not None:
+            self.kept.now = network.clock.seconds
         for attendant in self.monitors:
             attendant.start(self, network)
 
@@ -379,6 +385,10 @@ class Cluster:
         The endpoint for a message, None when no usable one is left. keys: a route's own hash keys, else (); facts: of
         its connection. May raise FrameError when a key to hash can't be decoded.
         """
+        if self.kept is not None and (key := getattr(message, "override_key", None)) is not None:
+            keeper = self.kept.find(key)
+            if keeper is not None:
+                return keeper if keeper.usable and keeper in self.endpoints else None
         balancer = self.balancer if subset is None else self._subset(subset)
         if balancer is None:
             return None

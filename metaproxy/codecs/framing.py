@@ -75,6 +75,9 @@ class Session:
     def farewell(self, kind: ErrorKind, text: str) -> bytes:
         return b""
 
+    def keep(self, key: Hashable, live: bool) -> None:
+        """Nothing: the proxy puts another one in its place where the codec has `keeps_keys`."""
+
     def companion(self, message: Message) -> bytes | Message:
         raise NotImplementedError
 
@@ -121,6 +124,7 @@ class Codec:
     opens = False
     starts_tls = False
     cancels = False
+    keeps_keys = False
     topologies: tuple[str, ...] = ()
     alpn: tuple[str, ...] = ()
     alpn_upstream: tuple[str, ...] = ()

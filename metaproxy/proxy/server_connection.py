@@ -7,6 +7,7 @@ Lives here: `ServerConnection`, below `upstream.Upstream`. Does not: requests an
 from __future__ import annotations
 
 from collections.abc import Hashable
+from functools import partial
 
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import Protocol
@@ -62,6 +63,8 @@ class ServerConnection(Protocol):
         self._turn = pool.network.turn
         self._facts: dict[str, str] = {}
         self._session = new_session(pool.codec, Side.SERVER, pool.settings.max_frame, self._facts)
+        if pool.cluster.kept is not None:
+            self._session.keep = partial(pool.cluster.kept.keep, pool.endpoint)  # type: ignore[method-assign]
         self._ready = self._starting = False
         self._retiring = False
         self._attentive = True  # `_after_read` is wanted: not ready yet, retiring, or full

@@ -9,7 +9,8 @@ Either side begins TLS by a line `secure`, after which a client is answered `yes
 into), and anything else, which is a request. Servers: `welcome ...` after the login, `clean` after a change; an answer
 that begins with `t` leaves a transaction open, one with `i` none, `f` is an error without one; `[`, then lines that
 begin with `row`, then `]t` or `]i`, is an answer in pieces; `!` leaves what only a reset takes away. `role?` is what
-they are asked for their role, which `i ROLE LAG TERM` gives.
+they are asked for their role, which `i ROLE LAG TERM` gives. `fetch KEY` goes where `i open KEY` came from, until
+`i shut KEY` does.
 """
 
 from __future__ import annotations
@@ -83,7 +84,10 @@ class Customer(_Lines):
         if word == "set":
             self._value = rest[0]
         profile = (self._database, self._value)
-        return Message(Kind.REQUEST, f"{line}\n".encode(), metadata=metadata, hold=Hold.EXCHANGE, profile=profile)
+        message = Message(Kind.REQUEST, f"{line}\n".encode(), metadata=metadata, hold=Hold.EXCHANGE, profile=profile)
+        if word == "fetch" and rest:
+            message.override_key = rest[0]
+        return message
 
     def open(self, profile: Hashable, credentials: Mapping[str, str]) -> bytes:
         self.start_tls = False
@@ -143,6 +147,9 @@ class Counter(_Lines):
             return Chunk(Kind.STREAM_DATA, frame)
         if first == "]":
             return Chunk(Kind.STREAM_CLOSE, frame, hold=HOLDS[line[1]])
+        words = line.split()
+        if words[1:2] in (["open"], ["shut"]):
+            self.keep(words[2], words[1] == "open")
         self.reusable = self.reusable and "!" not in line
         return Message(Kind.ERROR if first == "f" else Kind.RESPONSE, frame, hold=HOLDS[first])
 
@@ -156,7 +163,7 @@ class Bank(Codec):
     stateful = True
     connections = "transaction"
     starts_tls = True
-    cancels = True
+    cancels = keeps_keys = True
 
     def __init__(self) -> None:
         self._everyone: list[Customer] = []
