@@ -217,7 +217,7 @@ class Message:
     One message of a protocol: its bytes and what the codec read of it.
 
     kind: see Kind. frame: the original bytes, whole, head included. id: what matches an answer to its request on a
-    connection (0 with Correlation.FIFO). metadata: str -> str, what is already known; None before the first look. more:
+    connection (FIFO: 0, or counted). metadata: str -> str, what is already known; None before the first look. more:
     fills in more of `metadata` when a key is missed, and sets itself again while there is still more behind it; it may
     raise FrameError, once. answer: not None, of a client's message, means that the codec answers it itself with these
     bytes (b"": with nothing), in order; it is not forwarded. hold: see Hold. profile: which state the upstream

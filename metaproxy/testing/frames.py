@@ -27,6 +27,8 @@ def check_single_frames(bench: Bench) -> None:
     kinds = []
     for what, message in bench.messages(Side.SERVER):
         _check_message(bench, what, message)
+        if bench.codec.correlation is Correlation.FIFO:
+            need(message.id == 0, f"{what}: id is {message.id}; with Correlation.FIFO it must be 0", message.frame)
         kinds.append(message.kind)
     need(
         Kind.RESPONSE in kinds or Kind.STREAM_OPEN in kinds,
@@ -53,8 +55,6 @@ def check_single_frames(bench: Bench) -> None:
 def _check_message(bench: Bench, what: str, message: Message) -> None:
     frame = message.frame
     need(type(message.id) is int and 0 <= message.id < 1 << 64, f"{what}: id is {message.id!r}; allowed are 64 bits")
-    if bench.codec.correlation is Correlation.FIFO:
-        need(message.id == 0, f"{what}: id is {message.id}; with Correlation.FIFO it must be 0", frame)
     need(
         message.answer is None or isinstance(message.answer, bytes),
         f"{what}: answer is {message.answer!r}; it must be bytes, or None",

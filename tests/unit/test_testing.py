@@ -211,7 +211,7 @@ def test_ids_are_for_protocols_that_have_them() -> None:
     class Fifo(Quill):
         correlation = Correlation.FIFO
 
-    assert refusal(Fifo()) == "client[0]: id is 7; with Correlation.FIFO it must be 0"
+    assert refusal(Fifo()) == "server[0]: id is 7; with Correlation.FIFO it must be 0"
 
 
 def test_a_session_must_not_raise_for_what_a_peer_sent() -> None:

@@ -1,0 +1,182 @@
+"""
+A client's connection whose login passes: all that it says goes on to the client's own upstream connection.
+
+Lives here: `ClientSession`: the messages before the login, what the answers say of the connection's state, the proxy's
+own errors. Does not: requests (`units`), what they ask for (`metadata`).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from metaproxy.codecs.framing import Session
+from metaproxy.codecs.postgres import metadata, wire
+from metaproxy.codecs.postgres.units import EXTENDED, SYNCED, UnitReader
+from metaproxy.message import FinalFrame, FrameError, Hold, Kind, Message
+
+IDLE, IN_TRANSACTION, FAILED = b"I", b"T", b"E"
+"""States that ReadyForQuery tells."""
+MOST_PREPARED, MOST_TEXT = 1000, 1 << 20
+"""Prepared statements of a client whose SQL is remembered for its later requests, and bytes of them."""
+_ANSWERS = (Kind.RESPONSE, Kind.ERROR, Kind.STREAM_CLOSE)
+_UNENCRYPTED = b"N"
+"""The answer to a client that asks for encryption: none, go on without."""
+
+
+class LocalError(Message):
+    """
+    An ErrorResponse of the proxy's own, and a ReadyForQuery where the client waits for one. fatal: the connection ends
+    behind it.
+    """
+
+    __slots__ = ("fatal",)
+    fatal: bool
+
+
+class ClientRequest(Message):
+    """session: what its metadata are completed from. login: it belongs to a login that is not over."""
+
+    __slots__ = ("login", "session")
+    session: ClientSession
+    login: bool
+
+
+class UnknownVersion(FrameError):
+    """A client of another protocol than 3. It is told so: older ones understand that."""
+
+
+class ClientSession(Session, UnitReader):
+    """identity: what the StartupMessage says of the client: user, database, application_name."""
+
+    def __init__(self, max_frame: int, stream_over: int) -> None:
+        Session.__init__(self)
+        UnitReader.__init__(self, max_frame, stream_over)
+        self.identity: dict[str, str] = {}
+        self._first = bytearray()
+        self._started = False
+        self._state = IDLE
+        self._flags = 0  # of the last request's id
+        self._prepared: OrderedDict[bytes, bytes] = OrderedDict()
+        self._prepared_size = 0
+
+    # -- what the client says
+
+    def receive(self, data: bytes) -> list[Message]:
+        messages: list[Message] = []
+        if self.error is not None or self.quit:
+            return messages
+        try:
+            if not self._started:
+                data = self._read_first(data, messages)
+            if self._started and not self.quit:
+                self.read(data, messages)
+        except FrameError as error:
+            self.error = error
+        self.closing = self.quit
+        self.buffered = self.size + len(self._first)
+        return messages
+
+    def _read_first(self, data: bytes, messages: list[Message]) -> bytes:
+        """The messages before the login, which have no type. What is behind them, once the login has begun."""
+        first = self._first
+        first += data
+        while not self._started and not self.quit and len(first) >= 4:
+            size = wire.LENGTH.unpack_from(first)[0]
+            if not 8 <= size <= wire.MAX_STARTUP:
+                raise FrameError(f"a first message of {size} bytes; a StartupMessage has 8 to {wire.MAX_STARTUP}")
+            if len(first) < size:
+                break
+            code = wire.LENGTH.unpack_from(first, 4)[0]
+            frame = bytes(first[:size])
+            del first[:size]
+            messages.append(self._begin_connection(code, frame))
+        if not self._started:
+            return b""
+        rest = bytes(first)
+        first.clear()
+        return rest
+
+    def _begin_connection(self, code: int, frame: bytes) -> Message:
+        if code == wire.SSL or code == wire.GSSENC:
+            return Message(Kind.HEARTBEAT, frame, answer=_UNENCRYPTED)
+        if code == wire.CANCEL:
+            self.quit = True
+            return Message(Kind.ONEWAY, frame, 0, {"command": "cancel"})
+        if code >> 16 != 3:
+            raise UnknownVersion(f"protocol {code >> 16}.{code & 0xFFFF} is not supported; 3.0 and later are")
+        parameters = wire.startup_parameters(frame)
+        self._started = True
+        user = parameters.get("user", "")
+        self.identity = {"user": user, "database": parameters.get("database") or user}
+        if "application_name" in parameters:
+            self.identity["application_name"] = parameters["application_name"]
+        message = self.make(Kind.REQUEST, frame, self.begin())
+        message.metadata = {"command": "startup", **self.identity}
+        message.hold = Hold.OPEN
+        return message
+
+    def make(self, kind: Kind, frame: bytes, id: int) -> Message:
+        message = ClientRequest(kind, frame, id, None, metadata.read)  # type: ignore[arg-type]  # it gets its own kind
+        message.session = self
+        message.login = self.logging_in
+        before, self._flags = self._flags, id & (EXTENDED | SYNCED)
+        if not self.logging_in and (self._state == IN_TRANSACTION or self.unanswered > 1 or before == EXTENDED):
+            message.refused = failing
+        return message
+
+    def parsed(self, name: bytes, text: bytes) -> None:
+        before = self._prepared.pop(name, b"")
+        self._prepared[name] = text
+        self._prepared_size += len(text) - len(before)
+        while len(self._prepared) > MOST_PREPARED or self._prepared_size > MOST_TEXT:
+            _, forgotten = self._prepared.popitem(last=False)
+            self._prepared_size -= len(forgotten)
+
+    def parsed_unseen(self) -> None:
+        self._prepared.clear()
+        self._prepared_size = 0
+
+    def prepared(self, name: bytes) -> bytes | None:
+        return self._prepared.get(name)
+
+    def owed(self) -> bytes:
+        if self.error is None or not (self._started or isinstance(self.error, UnknownVersion)):
+            return super().owed()
+        code = "0A000" if isinstance(self.error, UnknownVersion) else "08P01"
+        return super().owed() + wire.error("FATAL", code, str(self.error))
+
+    # -- what it is answered
+
+    def send(self, message: Message, id: int) -> bytes:
+        kind = message.kind
+        if isinstance(message, LocalError):
+            return self._refuse(message, id)
+        if kind in _ANSWERS:
+            self.answer_ends(id)
+            state = wire.state_of(message.frame)
+            if state:
+                self._state = state
+                self.logging_in = False
+            elif kind is Kind.ERROR or getattr(message, "failed", False):
+                self.skipping = not self.logging_in
+        elif kind is Kind.STREAM_OPEN:
+            self.answer_begins(id)
+        return message.frame
+
+    def _refuse(self, message: LocalError, id: int) -> bytes:
+        self.answer_ends(id)
+        if message.fatal:
+            return FinalFrame(message.frame)
+        if self._state == IN_TRANSACTION:
+            self._state = FAILED
+        if not wire.state_of(message.frame):  # the client is told the state when it sends a Sync
+            self.skipping = True
+            return message.frame
+        return message.frame[: -wire.READY_SIZE] + wire.ready(self._state)
+
+
+def failing(message: Message, text: str) -> bytes:
+    """What is no SQL, in place of a request: by it the transaction fails that it is in."""
+    end = wire.message(b"H") if message.id & (EXTENDED | SYNCED) == EXTENDED else wire.message(b"S")
+    said = text.replace("\0", " ").encode("utf-8", "replace")
+    return wire.message(b"P", b"\0refused by the proxy: %b\0\0\0" % said) + end

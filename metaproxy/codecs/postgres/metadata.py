@@ -1,0 +1,140 @@
+"""
+What routes, filters and logs may know of a request: who asks, for what kind of statement.
+
+Lives here: `KEYS`, `read` (`Message.more` of all requests). Does not: SQL itself (`codecs.sql`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Protocol
+
+from metaproxy.codecs import sql
+from metaproxy.codecs.postgres import wire
+from metaproxy.message import Kind
+
+KEYS = {
+    "user": "who logs in",
+    "database": "the one that is asked for at the login",
+    "application_name": "as the client gives it at the login",
+    "command": "what the message does: startup, password, query, parse, execute, call, sync, cancel, terminate",
+    "statement": "the first word of the SQL, in lower case; of a WITH, of what it stands in front of",
+    "operation": "the statement, or the command where there is no SQL",
+    "fingerprint": "a hash of the SQL without its values: the same for statements that only differ in these",
+    "normalized": "the SQL without its values and comments, at most 4096 characters",
+    "traceparent": "the trace that a comment of sqlcommenter names",
+    "tracestate": "as traceparent",
+}
+"""Those of the SQL are there where the request has some, or executes what was prepared under a name."""
+_COMMANDS = {b"Q": "query", b"F": "call", b"p": "password", b"X": "terminate"}
+_STEPS = ((b"E", "execute"), (b"B", "bind"), (b"P", "parse"), (b"D", "describe"), (b"C", "close"), (b"H", "flush"))
+"""Of a batch of the extended protocol, the first of these that it has names it."""
+_OF_SQL = frozenset(("statement", "fingerprint", "normalized"))
+_TRACE = ("traceparent", "tracestate")
+
+
+class Client(Protocol):
+    """What the session of a client knows."""
+
+    identity: Mapping[str, str]
+
+    def prepared(self, name: bytes) -> bytes | None:
+        """The SQL of a prepared statement, if it is known."""
+
+
+class Owned(Protocol):
+    """A client's request, which knows whose it is."""
+
+    kind: Kind
+    frame: bytes
+    metadata: dict[str, str] | None
+    session: Client
+    unclear: Callable[[str], tuple[str | None, ...] | None]
+
+
+def read(message: Owned) -> None:
+    """Complete the metadata of a client's request."""
+    client, frame = message.session, message.frame
+    known = message.metadata = {**client.identity, **(message.metadata or {})}
+    if "command" in known:
+        return
+    command = _COMMANDS.get(frame[:1])
+    texts: list[bytes | None] = []
+    whole = True
+    if command is None:
+        command, texts, whole = _batch(frame, client)
+    elif command == "query":
+        texts = [_first(frame, wire.HEAD_SIZE, len(frame))]
+        whole = message.kind is not Kind.STREAM_OPEN
+    known["command"] = known["operation"] = command
+    _describe(message, texts, whole)
+
+
+def _batch(frame: bytes, client: Client) -> tuple[str, list[bytes | None], bool]:
+    """
+    What a batch of the extended protocol does, with which SQL (None for one that is not known), and whether all of the
+    SQL is there.
+    """
+    whole = True
+    kinds: set[bytes] = set()
+    parsed: dict[bytes, bytes] = {}
+    texts: list[bytes | None] = []
+    for kind, at, stop in steps(frame):
+        kinds.add(kind)
+        if kind == b"P":
+            text = parsed[_first(frame, at, stop)] = _second(frame, at, stop)
+            texts.append(text)
+            whole = frame.find(b"\0", frame.find(b"\0", at, stop) + 1, stop) >= 0
+        elif kind == b"B":
+            name = _second(frame, at, stop)
+            if name not in parsed:
+                texts.append(client.prepared(name))
+    return next((text for step, text in _STEPS if step in kinds), "sync"), texts, whole
+
+
+def _describe(message: Owned, texts: list[bytes | None], whole: bool) -> None:
+    """Complete what the SQL says. whole: whether nothing of it is missing."""
+    known = message.metadata
+    assert known is not None
+    seen = [sql.outline(text.decode("utf-8", "replace"), sql.POSTGRES) for text in texts if text is not None]
+    statements = list(dict.fromkeys(one for outline in seen for one in outline.statements))
+    if not whole or len(seen) < len(texts):
+        message.unclear = _unclear
+    elif len(statements) > 1:
+        message.unclear = lambda key: tuple(statements) if key == "statement" else None
+    if not seen:
+        return
+    if statements:
+        known["operation"] = statements[0]
+        known["statement"] = statements[0]
+    known["fingerprint"], known["normalized"] = seen[0].fingerprint, seen[0].normalized
+    for outline in seen:
+        for key in _TRACE:
+            if key in outline.comments:
+                known[key] = outline.comments[key]
+
+
+def _unclear(key: str) -> tuple[str | None, ...] | None:
+    """Of what is not whole, or was prepared too long ago, nothing of the SQL is certain."""
+    return () if key in _OF_SQL else None
+
+
+def steps(frame: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """The messages of a frame: type, where the body begins, where it ends. The last one may be cut off."""
+    at, end = 0, len(frame)
+    while end - at >= wire.HEAD_SIZE:
+        stop = at + 1 + wire.LENGTH.unpack_from(frame, at + 1)[0]
+        yield frame[at : at + 1], at + wire.HEAD_SIZE, min(stop, end)
+        at = stop
+
+
+def _first(frame: bytes, at: int, stop: int) -> bytes:
+    """The first text of a body: a name."""
+    end = frame.find(b"\0", at, stop)
+    return frame[at : end if end >= 0 else stop]
+
+
+def _second(frame: bytes, at: int, stop: int) -> bytes:
+    """The second one: the SQL of a Parse, the statement of a Bind."""
+    end = frame.find(b"\0", at, stop)
+    return _first(frame, end + 1, stop) if end >= 0 else b""

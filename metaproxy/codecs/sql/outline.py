@@ -1,0 +1,157 @@
+"""
+A SQL text, cut into words once: what kinds of statements it has, its shape without values, its comments.
+
+Nothing is parsed here: any text has an outline, and one that a server takes means to it what stands here. Lives here:
+`Outline`, `outline`. Does not: which tables a statement names, whether it only reads.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from hashlib import blake2b
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from metaproxy.codecs.sql.dialect import Dialect
+
+MOST_NORMALIZED = 4096
+"""Characters of a shape that is kept; its fingerprint is that of all of it."""
+MOST_COMMENT = 4096
+_KEPT, _SHORT = 1024, 8192
+"""Outlines that are remembered, of texts with at most so many characters."""
+_COMMENT = re.compile(r"/\*|\*/")
+_PAIR = re.compile(r"([\w.%-]+)\s*=\s*'((?:[^'\\]|\\.)*+)'")
+_MAIN = frozenset(("select", "insert", "update", "delete", "merge", "replace", "values", "table"))
+"""What a WITH may stand in front of."""
+_GLUED_BEHIND = frozenset(")]*")
+_LISTS = re.compile(r"\?(?:,\?)++")
+_ROWS = re.compile(r"\(\?\)(?:,\(\?\))++")
+
+
+class Outline(NamedTuple):
+    """
+    statements: the first word of each, in lower case; of a WITH the word that says what is done. words: all bare words,
+    in lower case. normalized: the text without values and comments, cut at `MOST_NORMALIZED`. fingerprint: of all of
+    that. comments: key to value, as sqlcommenter writes them.
+    """
+
+    statements: tuple[str, ...]
+    words: frozenset[str]
+    normalized: str
+    fingerprint: str
+    comments: dict[str, str]
+
+
+def outline(text: str, dialect: Dialect) -> Outline:
+    """The outline of a text; work is linear in it."""
+    return _remembered(text, dialect) if len(text) <= _SHORT else _outlined(text, dialect)
+
+
+def _outlined(text: str, dialect: Dialect) -> Outline:
+    statements, words = _Statements(), set[str]()
+    comments: dict[str, str] = {}
+    parts: list[str] = []
+    wordy = False  # whether the last part wants a blank before a word
+    for kind, token in _tokens(text, dialect):
+        if kind == "block":
+            if len(token) <= MOST_COMMENT:
+                comments.update(_pairs(token))
+            continue
+        if kind == "word":
+            token = token.lower()
+            words.add(token)
+            statements.word(token)
+        elif kind in ("text", "number", "parameter", "dollar"):
+            token = "?"
+            statements.other("?")
+        elif kind == "end":
+            statements.end()
+        else:
+            statements.other(token)
+        is_word = kind not in ("other", "end")
+        parts.append(f" {token}" if is_word and wordy else token)
+        wordy = is_word or token in _GLUED_BEHIND
+    normalized = _ROWS.sub("(?)", _LISTS.sub("?", "".join(parts).rstrip(";")))
+    digest = blake2b(normalized.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    return Outline(tuple(statements.kinds), frozenset(words), normalized[:MOST_NORMALIZED], digest, comments)
+
+
+_remembered = lru_cache(_KEPT)(_outlined)
+
+
+class _Statements:
+    """Finds the word that says what a statement does."""
+
+    def __init__(self) -> None:
+        self.kinds: list[str] = []
+        self._depth = 0
+        self._begun = self._with = False
+
+    def word(self, word: str) -> None:
+        if not self._begun:
+            self._begun = True
+            self.kinds.append(word)
+            self._with = word == "with"
+            self._depth = 0
+        elif self._with and not self._depth and word in _MAIN:
+            self.kinds[-1] = word
+            self._with = False
+
+    def other(self, token: str) -> None:
+        if token == "(":
+            self._depth += self._begun
+        elif token == ")":
+            self._depth -= 1
+        elif not self._begun:
+            self._begun = True
+            self.kinds.append(token)
+
+    def end(self) -> None:
+        self._begun = self._with = False
+
+
+def _tokens(text: str, dialect: Dialect) -> Iterator[tuple[str, str]]:
+    """Each token but blanks, with its kind. A comment comes with its marks."""
+    match, at, end = dialect.token.match, 0, len(text)
+    executed = False
+    while at < end:
+        found = match(text, at)
+        assert found is not None  # the last alternative is any character
+        kind, start = found.lastgroup or "", at
+        at = found.end()
+        if kind in ("space", "line"):
+            continue
+        if kind == "block":
+            at = _end_of_comment(text, at, dialect.nested)
+        elif kind == "dollar":
+            close = text.find(found[0], at)
+            at = end if close < 0 else close + len(found[0])
+        elif kind == "executed":
+            executed = True
+            continue
+        elif kind == "unexecuted" and executed:
+            executed = False
+            continue
+        yield ("other" if kind == "unexecuted" else kind), text[start:at]
+
+
+def _end_of_comment(text: str, at: int, nested: bool) -> int:
+    depth = 1
+    while depth:
+        found = _COMMENT.search(text, at)
+        if found is None:
+            return len(text)
+        at = found.end()
+        if found[0] == "*/":
+            depth -= 1
+        elif nested:
+            depth += 1
+    return at
+
+
+def _pairs(comment: str) -> Iterator[tuple[str, str]]:
+    """key='value', as sqlcommenter writes them: in percent-encoding, quotes with a backslash."""
+    for key, value in _PAIR.findall(comment):
+        yield unquote(key).lower(), unquote(value.replace("\\'", "'"))
