@@ -18,7 +18,8 @@ import reactor.core.publisher.Flux;
 /**
  * A client on trpc-java, on one connection.
  *
- * job: {"port", "compress": "gzip" | "snappy", "timeout": ms, "calls": [...], "together": bool}; of streams: their port
+ * job: {"port", "compress": "gzip" | "snappy", "timeout": ms, "calls": [...], "together": bool}; of streams: their port,
+ * and the timeout is for their opening
  * call: {"method": "say" | "fail" | "slow" | "noted" | "nope", "message", "size", "trans_info": {}, "attachment": Latin-1,
  *        "oneway": bool}; value: {"message", "served_by", "trans_info" (as the server saw it), "size" (of the payload),
  *        "back" (trans_info of the answer), "attachment"}
@@ -110,6 +111,8 @@ public class TrpcClient implements Jobs.Client {
 
     private Object streamed(String method, JsonObject call, RpcClientContext context) {
         Streams streams = proxy(Streams.class);
+        // For the answer to INIT: by itself a second, which a JVM may need to begin with.
+        context.setTimeoutMills(Jobs.number(job, "timeout", 20000));
         Flux<EchoRequest> requests = Flux.fromIterable(Jobs.list(call, "messages")).map(each -> request(call, each));
         Flux<EchoReply> replies;
         if (method.equals("server")) {
