@@ -15,8 +15,10 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from twisted.internet import error
+from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
+from metaproxy.proxy.lingering import Lingering, untaken
 from metaproxy.proxy.socket_options import keep_alive, original_destination
 from metaproxy.wire import WireProtocol
 
@@ -41,6 +43,9 @@ _NO_FACTS: Mapping[str, str] = {}
 
 class Registrations(Protocol):
     """A `transport.Network`, as its connections see it."""
+
+    @property
+    def clock(self) -> IReactorTime: ...
 
     def modify(self, fd: int, events: int) -> None:
         """Wait for other events of a socket."""
@@ -223,8 +228,7 @@ class Connection:
                 self.producer.resumeProducing()
         if not out:
             if self._closing:
-                self._discard_unread()
-                self._lose(None)
+                self._close_now()
                 return
             if self._finished:
                 self._send_end()
@@ -239,7 +243,7 @@ class Connection:
     # -- ending
 
     def loseConnection(self) -> None:
-        """Closes once everything written was taken by the kernel; reads no more."""
+        """Closes once everything written was taken by the kernel, and by the peer as far as that can be seen."""
         if self._broken or self._closing:
             return
         self._closing = True
@@ -278,9 +282,27 @@ class Connection:
                 raise
 
     def _close_now(self) -> None:
-        if not self._out:
-            self._discard_unread()
+        if self._out or self._broken:
+            return
+        self._discard_unread()
+        if self._ended or not self.untaken or self.protocol is None:
             self._lose(None)
+        else:
+            self._linger(self.protocol)
+
+    def _linger(self, protocol: WireProtocol) -> None:
+        if not self._finished:
+            self._send_end()
+        self.protocol = Lingering(self, protocol, self._network.clock)
+        self._watch_reads(True)
+
+    @property
+    def untaken(self) -> int:
+        """Bytes that are on their way to the peer."""
+        try:
+            return untaken(self._socket)
+        except OSError:
+            return 0
 
     def _abort_now(self) -> None:
         self._lose(None)
