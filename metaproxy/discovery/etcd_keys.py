@@ -1,33 +1,25 @@
 """
-The keys of etcd below a prefix, kept in step: read once, then watched from that revision.
+The keys of etcd below a root, by the folders that they are in.
 
-Lives here: `Keys`: when they are read and watched, and which clusters a change concerns; `Folders`. Does not: the API
-(`etcd_api`), what a value means (`etcd`).
+Lives here: `Keys`: which clusters a change concerns; `Folders`. Does not: when the keys are read and watched
+(`etcd_rounds`), what a value means (`etcd`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.python.failure import Failure
 
-from metaproxy.discovery.etcd_api import Api, Event, Forgotten, Page
-from metaproxy.discovery.http_registry import RegistryError, Rounds
+from metaproxy.discovery.etcd_api import Api, Value
+from metaproxy.discovery.etcd_rounds import GATHER, KeyRounds
+from metaproxy.discovery.http_registry import RegistryError
 from metaproxy.discovery.instances import MAX_ENTRY
 
 MAX_KEY, MAX_DEPTH = 1024, 16
 """Characters of a key, and folders in each other; a key that exceeds them is no server of a cluster."""
 MOST_KEYS, MOST_BYTES = 100_000, 64 << 20
 """Of all keys and values below the root."""
-LIFE = 60.0
-"""Seconds of one watch: a server that is gone without a word is found at its end."""
-PAUSE = 0.5
-"""Seconds until all is read again when etcd has forgotten the revision."""
-GATHER = 0.05
-"""Seconds in which changes are gathered before they are reported."""
-
 Changed = Callable[[Mapping[str, bytes]], None]
 Failed = Callable[[str], None]
 _NOTHING: Mapping[str, bytes] = {}
@@ -84,15 +76,13 @@ class Keys:
 
     def __init__(self, clock: IReactorTime, api: Api, root: str) -> None:
         self._clock = clock
-        self._api = api
-        self._root = root
         self._known = Folders()
-        self._revision = 0  # of what is known; 0: it is to be read
+        self._reading = Folders()  # what has come of all keys, while they are read
         self._has_read = False
         self._users: dict[str, dict[object, tuple[Changed, Failed]]] = {}
         self._due: dict[str, None] = {}
         self._timer: IDelayedCall | None = None
-        self._rounds = Rounds(clock, self._round, self._failed)
+        self._rounds = KeyRounds(clock, api, root, self)
         self._rounds.start()
 
     def close(self) -> None:
@@ -100,7 +90,6 @@ class Keys:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._api.close()
 
     # -- who uses them
 
@@ -116,12 +105,6 @@ class Keys:
         if not users:
             del self._users[folder]
 
-    def _failed(self, text: str) -> None:
-        self._revision = 0  # it may come back as another one, or as it was yesterday
-        for users in list(self._users.values()):
-            for _, away in list(users.values()):
-                away(text)
-
     def _report_soon(self, folder: str) -> None:
         self._due[folder] = None
         if self._timer is None:
@@ -135,46 +118,22 @@ class Keys:
             for changed, _ in list(self._users.get(folder, {}).values()):
                 changed(found)
 
-    # -- all of them
+    # -- what `KeyRounds` finds
 
-    def _round(self) -> Deferred[float]:
-        return self._watch() if self._revision else self._read(Folders(), "", 0)
+    def begin(self) -> None:
+        self._reading = Folders()
 
-    def _read(self, found: Folders, after: str, revision: int) -> Deferred[float]:
-        def taken(page: Page) -> Deferred[float]:
-            for key, value in page.values:
-                found.put(key, value)
-            if page.rest and page.values:
-                return self._read(found, page.values[-1][0], revision or page.revision)
-            self._known, self._revision, self._has_read = found, revision or page.revision, True
-            for folder in self._users:
-                self._report_soon(folder)
-            return succeed(0.0)
+    def add(self, values: Sequence[Value]) -> None:
+        for key, value in values:
+            self._reading.put(key, value)
 
-        return self._api.range(self._root, after, revision).addCallback(taken)
+    def complete(self) -> None:
+        self._known, self._reading, self._has_read = self._reading, Folders(), True
+        for folder in self._users:
+            self._report_soon(folder)
 
-    # -- changes of them
-
-    def _watch(self) -> Deferred[float]:
-        watched = self._api.watch(self._root, self._revision + 1, LIFE, self._take)
-
-        def ended(is_over: bool) -> float:
-            if not is_over:
-                raise RegistryError("etcd: the watch has ended before its time")
-            return 0.0
-
-        def forgotten(why: Failure) -> float:
-            why.trap(Forgotten)
-            self._revision = 0
-            return PAUSE
-
-        return watched.addCallbacks(ended, forgotten)
-
-    def _take(self, event: Event) -> None:
-        """Take changes. Raises Forgotten for an etcd that is behind what it had: its data are others."""
-        if event.store < self._revision:
-            raise Forgotten("etcd: an older revision than before")
-        for key, value in event.values:
+    def change(self, values: Sequence[tuple[str, bytes | None]]) -> None:
+        for key, value in values:
             if value is None:
                 self._known.drop(key)
             else:
@@ -182,4 +141,8 @@ class Keys:
             for folder in folders(key):
                 if folder in self._users:
                     self._report_soon(folder)
-        self._revision = max(self._revision, event.revision)
+
+    def failed(self, text: str) -> None:
+        for users in list(self._users.values()):
+            for _, away in list(users.values()):
+                away(text)

@@ -222,6 +222,7 @@ EXCEPTIONS: dict[str, str] = {
     "metaproxy.envoy.extensions.istio": "test_extensions_listener_filters.py shows it",
     "metaproxy.proxy.undecided": "what test_detection.py and test_chain_choice.py have in common",
     "metaproxy.proxy.exchange_facts": "what an exchange is asked; test_exchange.py asks it",
+    "metaproxy.discovery.etcd_rounds": "test_etcd.py and test_sources_etcd.py, which keep what it finds",
     "metaproxy.telemetry.roles": "holds no behaviour: what telemetry reads of the proxy",
     "metaproxy.cli.rollouts": "test_cli_fleet.py asks the same control plane",
     "metaproxy.cli.answers": "holds no behaviour: the shapes of what the admin API answers",

@@ -1,25 +1,23 @@
 """
 Keys of etcd below a prefix, each a document.
 
-Lives here: `Etcd`. Does not: etcd's API (`discovery.etcd_api`), what a document holds (`documents`).
+Lives here: `Etcd`. Does not: when the keys are read and watched (`discovery.etcd_rounds`), what a document holds
+(`documents`).
 """
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred, succeed
+from collections.abc import Sequence
+
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from metaproxy.control.sources.roles import Receiver
-from metaproxy.discovery.etcd_api import Api, Event, Forgotten, Page
-from metaproxy.discovery.http_registry import RegistryError, Rounds
+from metaproxy.discovery.etcd_api import Api, Value
+from metaproxy.discovery.etcd_rounds import GATHER, KeyRounds
+from metaproxy.discovery.http_registry import RegistryError
 
-GATHER = 0.05
-"""Seconds in which changes are gathered: a transaction, and writes that follow each other."""
-LIFE = 60.0
-"""Seconds of one watch."""
-PAUSE = 0.5
-"""Seconds until all is read again when etcd has forgotten the revision."""
 MAX_BYTES = 256 << 20
 """Of all values."""
 
@@ -38,9 +36,10 @@ class Etcd:
         self._texts: dict[str, bytes] = {}
         self._size = 0  # of all texts
         self._changed: dict[str, bytes | None] = {}  # since the last report
-        self._revision = 0
+        self._found: dict[str, bytes] = {}  # what has come of all keys, while they are read
+        self._found_size = 0
         self._timer: IDelayedCall | None = None
-        self._rounds = Rounds(clock, self._round, self._failed)
+        self._rounds = KeyRounds(clock, api, prefix, self)
 
     def start(self, receiver: Receiver) -> None:
         self._receiver = receiver
@@ -52,61 +51,41 @@ class Etcd:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._api.close()
 
     def write(self, path: str, text: bytes | None) -> Deferred[None]:
         return self._api.put(f"{self._prefix}{path}", text).addCallbacks(lambda _: None, _as_os_error)
 
-    def _failed(self, reason: str) -> None:
-        self._revision = 0  # it may come back as another one
-        if self._receiver is not None:
-            self._receiver.failed(reason)
+    # -- what `KeyRounds` finds
 
-    def _round(self) -> Deferred[float]:
-        return self._watch() if self._revision else self._read({}, "", 0)
+    def begin(self) -> None:
+        self._found, self._found_size = {}, 0
 
-    def _read(self, found: dict[str, bytes], after: str, revision: int) -> Deferred[float]:
-        def taken(page: Page) -> Deferred[float]:
-            for key, value in page.values:
-                found[key.removeprefix(self._prefix)] = value
-            _check_size(sum(map(len, found.values())))
-            if page.rest and page.values:
-                return self._read(found, page.values[-1][0], revision or page.revision)
-            for path in [path for path in self._texts if path not in found]:
-                self._set(path, None)
-            for path, value in found.items():
-                self._set(path, value)
-            self._revision = revision or page.revision
-            self._report()
-            return succeed(0.0)
+    def add(self, values: Sequence[Value]) -> None:
+        for key, value in values:
+            self._found[key.removeprefix(self._prefix)] = value
+            self._found_size += len(value)
+        _check_size(self._found_size)
 
-        return self._api.range(self._prefix, after, revision).addCallback(taken)
+    def complete(self) -> None:
+        found, self._found = self._found, {}
+        for path in [path for path in self._texts if path not in found]:
+            self._set(path, None)
+        for path, value in found.items():
+            self._set(path, value)
+        self._report()
 
-    def _watch(self) -> Deferred[float]:
-        watched = self._api.watch(self._prefix, self._revision + 1, LIFE, self._take)
-
-        def ended(is_over: bool) -> float:
-            if not is_over:
-                raise RegistryError("etcd: the watch has ended before its time")
-            return 0.0
-
-        def forgotten(why: Failure) -> float:
-            why.trap(Forgotten)
-            self._revision = 0
-            return PAUSE
-
-        return watched.addCallbacks(ended, forgotten)
-
-    def _take(self, event: Event) -> None:
-        """Take changes. Raises Forgotten for an etcd that is behind what it had: its data are others."""
-        if event.store < self._revision:
-            raise Forgotten("etcd: an older revision than before")
-        for key, value in event.values:
+    def change(self, values: Sequence[tuple[str, bytes | None]]) -> None:
+        for key, value in values:
             self._set(key.removeprefix(self._prefix), value)
         _check_size(self._size)
-        self._revision = max(self._revision, event.revision)
-        if event.values and self._timer is None:
+        if self._timer is None:
             self._timer = self._clock.callLater(GATHER, self._report)
+
+    def failed(self, text: str) -> None:
+        if self._receiver is not None:
+            self._receiver.failed(text)
+
+    # -- what is kept of it
 
     def _set(self, path: str, value: bytes | None) -> None:
         before = self._texts.pop(path, None)

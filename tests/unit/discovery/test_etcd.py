@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
 from metaproxy.discovery.etcd import Etcd
-from metaproxy.discovery.etcd_keys import GATHER, LIFE, PAUSE
+from metaproxy.discovery.etcd_rounds import GATHER, LIFE, PAUSE
 from metaproxy.discovery.http_registry import LAST, Calls
 from metaproxy.interfaces import IDiscovery
 from metaproxy.testing import FakeReport

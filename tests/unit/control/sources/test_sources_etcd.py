@@ -12,8 +12,9 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
 from metaproxy.clients.http import MAX_BODY, Answer, HttpFailed
-from metaproxy.control.sources.etcd import GATHER, Etcd
+from metaproxy.control.sources.etcd import Etcd
 from metaproxy.discovery.etcd_api import Api
+from metaproxy.discovery.etcd_rounds import GATHER
 from metaproxy.discovery.http_registry import Servers
 
 
