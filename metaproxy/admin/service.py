@@ -1,20 +1,14 @@
 """
-The admin API's server: one HTTP port, or a socket in a folder.
+The admin API as a service, which stays as long as the proxy drains.
 
-Lives here: `AdminService`, the list of endpoints. Does not: endpoints; the bound of a request's body (`site`).
+Lives here: `AdminService`, the list of endpoints. Does not: endpoints; the port (`http_server`).
 """
 
 from __future__ import annotations
 
-import socket
-
 from twisted.application.service import Service
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.endpoints import SSL4ServerEndpoint, TCP4ServerEndpoint, TCP6ServerEndpoint, UNIXServerEndpoint
-from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from metaproxy.admin.configuration import Check, Config, ConfigDump, Plugins, Reload
 from metaproxy.admin.control import Drain, Quit
@@ -23,6 +17,7 @@ from metaproxy.admin.explain import Explain
 from metaproxy.admin.flows import FlowsNow
 from metaproxy.admin.guard import Guard
 from metaproxy.admin.health import Healthz, Ready, ServerInfo
+from metaproxy.admin.http_server import HttpServer
 from metaproxy.admin.index import Index
 from metaproxy.admin.log_levels import Logging, LoggingLevel
 from metaproxy.admin.mesh import Crds
@@ -34,7 +29,6 @@ from metaproxy.admin.record import Record
 from metaproxy.admin.resource import Endpoint, Root
 from metaproxy.admin.roles import Configuration, IReactor
 from metaproxy.admin.runtime import Runtime, RuntimeValue
-from metaproxy.admin.site import AdminSite, BoundedRequest
 from metaproxy.admin.tap import Tap
 from metaproxy.admin.traffic import Clusters, Listeners, Routes
 from metaproxy.admin.view import View
@@ -47,9 +41,6 @@ from metaproxy.telemetry.access_log.files import LogFiles
 from metaproxy.telemetry.metrics.collector import Metrics
 
 log = Logger()
-
-IDLE = 60.0
-"""Seconds that a connection may be silent."""
 
 
 def endpoints(view: View) -> list[Endpoint]:
@@ -87,46 +78,27 @@ class AdminService(Service):
         logs: LogFiles | None = None,
         tls: AdminContexts | None = None,
     ) -> None:
-        self.bound = ""
-        self._tls = tls
         self._proxy = proxy
         self._reactor = reactor
-        self._where = address.parse(listen)
-        self._port: IListeningPort | None = None
+        self._listen = listen
+        where = address.parse(listen)
         view = View(proxy, configuration, reactor, Metrics(proxy, configuration, logs), logs=logs)
-        names = () if self._where.literal else (self._where.host,)
+        names = () if where.literal else (where.host,)
         self._levels = view.levels
         self.windows = view.windows
         self.root = Root(endpoints(view), Guard(tokens, names), reactor)
-        self.site = AdminSite(self.root, requestFactory=BoundedRequest, timeout=IDLE, reactor=reactor)
+        self._server = HttpServer("admin API", self.root, listen, reactor, tls)
+        self.site = self._server.site
+
+    @property
+    def bound(self) -> str:
+        return self._server.bound
 
     def startService(self) -> None:
-        failed: list[Failure] = []
-        self._endpoint().listen(self.site).addCallbacks(self._listening, failed.append)
-        if failed:
-            failed[0].raiseException()
+        self._server.startService()
         self._levels.start()
         self.windows.start()
         super().startService()
-
-    def _endpoint(self) -> IStreamServerEndpoint:
-        where = self._where
-        if where.family == socket.AF_UNIX:
-            # Only the same user; a stale socket is removed when the process that left it is gone (its lock says so).
-            return UNIXServerEndpoint(self._reactor, where.host, mode=0o600, wantPID=1)
-        if self._tls is not None:
-            return SSL4ServerEndpoint(self._reactor, where.port, self._tls, interface=where.host)
-        kind = TCP6ServerEndpoint if where.family == socket.AF_INET6 else TCP4ServerEndpoint
-        return kind(self._reactor, where.port, interface=where.host)
-
-    def _listening(self, port: IListeningPort) -> None:
-        self._port = port
-        host = port.getHost()
-        if isinstance(host, IPv4Address | IPv6Address):
-            self.bound = address.show((host.host, host.port))
-        else:
-            self.bound = f"unix:{self._where.host}"
-        log.info("admin API at {bound}", bound=self.bound)
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
@@ -144,8 +116,6 @@ class AdminService(Service):
             self._close(done)
 
     def _close(self, done: Deferred[None]) -> None:
-        port, self._port = self._port, None
-        self.bound = ""
-        closed = maybeDeferred(port.stopListening) if port is not None else maybeDeferred(lambda: None)
-        closed.addErrback(lambda failure: log.failure("admin: closing {where}", failure, where=self._where))
+        closed = maybeDeferred(self._server.stopService)
+        closed.addErrback(lambda failure: log.failure("admin: closing {where}", failure, where=self._listen))
         closed.addCallback(lambda _: done.callback(None))

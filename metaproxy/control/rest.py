@@ -1,7 +1,7 @@
 """
 xDS over REST: POST /v3/discovery:clusters and its neighbours, JSON in and out.
 
-Lives here: `Rest`. Does not: what is answered (`polling`), the port (`http_server`).
+Lives here: `Rest`. Does not: what is answered (`polling`), the port (`admin.http_server`).
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from twisted.application.service import MultiService, Service
 from twisted.internet.task import Clock
 
 from metaproxy.admin.guard import Guard
+from metaproxy.admin.http_server import HttpServer
 from metaproxy.admin.resource import Root
 from metaproxy.admin.roles import IReactor
 from metaproxy.clients.http import HttpCalls
@@ -23,7 +24,6 @@ from metaproxy.config.tls import AdminContexts, CertificateError, admin_options
 from metaproxy.control.admin.service import endpoints
 from metaproxy.control.documents import read_document
 from metaproxy.control.fleet import Fleet
-from metaproxy.control.http_server import HttpServer
 from metaproxy.control.plan import Plan
 from metaproxy.control.plane import Plane
 from metaproxy.control.polling import Polls

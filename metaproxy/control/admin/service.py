@@ -1,7 +1,7 @@
 """
 The list of the admin API's endpoints.
 
-Lives here: `endpoints`. Does not: any of them, the port (`http_server`).
+Lives here: `endpoints`. Does not: any of them, the port (`admin.http_server`).
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from twisted.internet.error import CannotListenError
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from metaproxy.control.http_server import HttpServer
+from metaproxy.admin.http_server import HttpServer
 
 REACTOR: Any = reactor
 

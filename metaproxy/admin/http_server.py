@@ -1,7 +1,7 @@
 """
-One HTTP port: for REST, or for the admin API.
+One HTTP port, or a socket in a folder: of the admin API, of the control plane's, and of xDS over REST.
 
-Lives here: `HttpServer`. Does not: what it answers (`rest`, `admin`).
+Lives here: `HttpServer`. Does not: what it answers (`resource`), the bound of a request's body (`site`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ IDLE = 60.0
 
 
 class HttpServer(Service):
-    """what: its name in the log; listen: `host:port`, `[v6]:port` or `unix:/path`. bound: where it listens."""
+    """
+    what: its name in the log; listen: `host:port`, `[v6]:port` or `unix:/path`. bound: where it listens, '' while it
+    does not.
+    """
 
     def __init__(
         self, what: str, root: Resource, listen: str, reactor: IReactor, tls: AdminContexts | None = None
@@ -40,12 +43,12 @@ class HttpServer(Service):
         self._reactor = reactor
         self._tls = tls
         self._port: IListeningPort | None = None
-        self._site = AdminSite(root, requestFactory=BoundedRequest, timeout=IDLE, reactor=reactor)
+        self.site = AdminSite(root, requestFactory=BoundedRequest, timeout=IDLE, reactor=reactor)
 
     def startService(self) -> None:
         """Raises twisted.internet.error.CannotListenError for an address that can't be had."""
         failed: list[Failure] = []
-        self._endpoint().listen(self._site).addCallbacks(self._listening, failed.append)
+        self._endpoint().listen(self.site).addCallbacks(self._listening, failed.append)
         if failed:
             failed[0].raiseException()
         super().startService()
@@ -53,6 +56,7 @@ class HttpServer(Service):
     def _endpoint(self) -> IStreamServerEndpoint:
         where = self._where
         if where.family == socket.AF_UNIX:
+            # Only the same user; a stale socket is removed when the process that left it is gone (its lock says so).
             return UNIXServerEndpoint(self._reactor, where.host, mode=0o600, wantPID=1)
         if self._tls is not None:
             return SSL4ServerEndpoint(self._reactor, where.port, self._tls, interface=where.host)
