@@ -494,8 +494,8 @@ class IOnComplete(IFilter):
     connection (`message` is the EVENT), which is an exchange of outcome 'event' that no other hook was asked about.
     """
 
-    def on_complete(exchange: IExchange) -> None:
-        """`exchange.outcome` is final. Must not wait, write or raise."""
+    def on_complete(exchange: ICompletedExchange) -> None:
+        """`exchange.outcome` is final. Must not wait, write or raise. A plugin's has `exchange: IExchange`."""
 
 
 class IEndpoint(Interface):

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
 
 from zope.interface import implementer
 
-from metaproxy.interfaces import IOnComplete
+from metaproxy.interfaces import ICompletedExchange, IOnComplete
 from metaproxy.telemetry.access_log.files import LogFile, LogFiles
 from metaproxy.telemetry.access_log.format import compile_format
 
@@ -35,5 +34,5 @@ class AccessLog:
         self._template, self._reads = line
         self._write = file.write
 
-    def on_complete(self, exchange: Any) -> None:
+    def on_complete(self, exchange: ICompletedExchange) -> None:
         self._write(self._template % tuple([read(exchange) for read in self._reads]))

@@ -14,12 +14,12 @@ import os
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from zope.interface import implementer
 
 from metaproxy.counts import WELL
-from metaproxy.interfaces import IExchange, IOnComplete, IOnRequest
+from metaproxy.interfaces import ICompletedExchange, IExchange, IOnComplete, IOnRequest
 from metaproxy.message import FrameError, Message
 from metaproxy.telemetry.access_log.operators import flags
 from metaproxy.telemetry.roles import CompletedExchange
@@ -227,7 +227,7 @@ class Tracing:
 
     # -- the end
 
-    def on_complete(self, exchange: Any) -> None:
+    def on_complete(self, exchange: ICompletedExchange) -> None:
         span = self._open.pop(exchange, None)
         if span is None:
             if exchange.outcome != "bad_request" or (exchange.learnt and request_id.KEY in exchange.learnt):

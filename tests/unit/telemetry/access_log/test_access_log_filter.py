@@ -93,7 +93,7 @@ def test_a_clock_that_is_not_unix_time_is_translated(
     clock = Clock()
     clock.advance(start)
     log = AccessLog(LogFiles(clock, at_once).open(str(tmp_path / "access.log")), "%START_TIME(%H:%M:%S)%")
-    exchange = type("Exchange", (), {"started": start})
+    exchange: Any = type("Exchange", (), {"started": start})
     log.on_complete(exchange)
     clock.advance(1)
     assert (tmp_path / "access.log").read_text() == "22:13:20\n"
