@@ -213,7 +213,9 @@ class Replay:
         problems = Application("bench.yaml", [], proxy, builder, clock).apply_text(text)
         if problems:
             raise SystemExit("\n".join(problems))
-        accepted: Callable[[Any], Any] = next(iter(proxy.listeners["bench"].sockets.values())).accepted
+        listener = proxy.listeners["bench"]
+        self._outcomes = listener.snapshot.routes.routes[0].targets[0].counts.outcomes
+        accepted: Callable[[Any], Any] = next(iter(listener.sockets.values())).accepted
         return accepted
 
     def _connect(self, where: object, protocol: Any, timeout: float, source: str = "") -> None:
@@ -230,8 +232,12 @@ class Replay:
         return connection, sock
 
     def cycle(self, count: Callable[[], object]) -> None:
-        """Each client asks and is answered. count: called before and after what the proxy does."""
+        """
+        Each client asks and is answered. count: called before and after what the proxy does. Raises SystemExit unless
+        all are answered, and well: a refusal costs something else.
+        """
         turn = self._network.turn
+        well = self._outcomes.get("ok", 0)
         self._turn(turn, [connection for connection, _ in self._clients], count)
         while busy := [(connection, sock) for connection, sock in self._upstreams if sock.sent]:
             for _, sock in busy:
@@ -242,6 +248,8 @@ class Replay:
             if not sock.sent:
                 raise SystemExit("a client got no answer")
             sock.sent.clear()
+        if self._outcomes.get("ok", 0) != well + self.size:
+            raise SystemExit(f"not every request of a round was answered well; so far there are {self._outcomes}")
 
     @staticmethod
     def _turn(turn: Any, connections: list[Any], count: Callable[[], object]) -> None:

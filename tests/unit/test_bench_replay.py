@@ -1,8 +1,10 @@
-"""The path that `bench.replay` counts is the proxy's own: each row's requests are answered, round after round."""
+"""The path that `bench.replay` counts is the proxy's own: each row's requests are answered well, round after round."""
+
+from collections.abc import Callable
 
 import pytest
 
-from bench.replay import PROTOCOLS, ROWS, Replay
+from bench.replay import CONFIG, PROTOCOLS, ROWS, Replay, dubbo_answers, thrift_answers
 
 
 def test_every_row_is_of_a_protocol_that_can_be_replayed() -> None:
@@ -18,3 +20,27 @@ def test_each_request_of_a_round_is_answered_and_counting_brackets_what_the_prox
     assert replay.size == 6
     assert marks
     assert len(marks) % 2 == 0
+
+
+FAILURES: dict[str, Callable[[bytes], bytes]] = {
+    "dubbo": lambda data: dubbo_answers(data).replace(b"\xda\xbb\x02\x14", b"\xda\xbb\x02\x50"),  # SERVER_ERROR
+    "thrift": lambda data: thrift_answers(data).replace(b"\x80\x01\x00\x02", b"\x80\x01\x00\x03"),  # an exception
+    "redis": lambda data: b"-ERR no\r\n" * data.count(b"*2\r\n"),
+}
+
+
+@pytest.mark.parametrize("protocol", FAILURES)
+def test_a_round_in_which_the_answers_are_failures_is_refused(protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PROTOCOLS, protocol, (*PROTOCOLS[protocol][:-1], FAILURES[protocol]))
+    replay = Replay(protocol, connections=2, depth=3)
+    with pytest.raises(SystemExit, match=r"answered well; so far there are .*'error': 6"):
+        replay.cycle(lambda: None)
+
+
+def test_a_round_in_which_the_proxy_refuses_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "bench.replay.CONFIG", CONFIG.replace("limit: 100000000", "limit: 1").replace("burst: 100000000", "burst: 1")
+    )
+    replay = Replay("redis", connections=2, depth=3)
+    with pytest.raises(SystemExit, match="answered well"):
+        replay.cycle(lambda: None)
