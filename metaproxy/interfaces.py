@@ -324,7 +324,8 @@ class ICodec(Interface):
         """
         What a server's answer to `inquiry` says: role: 'primary', 'replica' or another word of the protocol; lag:
         seconds that a replica is behind, a decimal number; term: a whole number that grows when another server becomes
-        the primary. May raise FrameError, for what tells nothing.
+        the primary; position: a whole number that grows with what is written, of a replica: what it has of that. May
+        raise FrameError, for what tells nothing.
         """
 
     def merge(request: Message, parts: Sequence[Part], answers: Sequence[Message]) -> bytes:

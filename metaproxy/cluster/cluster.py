@@ -46,6 +46,8 @@ BORROWED = ("session", "transaction", "statement")
 """Modes in which clients borrow connections from a pool of a bounded size; only where they log in at the proxy."""
 PRIMARY, REPLICA = "primary", "replica"
 """Values of an endpoint's `role`, where servers are asked what they are (`topology`)."""
+WROTE = "client.wrote"
+"""Of a connection's facts: when a write of its was last acknowledged, seconds of the clock."""
 POOLED = 20
 """Connections to an endpoint in these modes, where nothing else is said."""
 
@@ -115,7 +117,8 @@ class Cluster:
     proxy logs in upstream; settings: of the plan. leaving: endpoints that are no longer among `endpoints`, as long as
     they are in use; paused_by: the proxy.pause.Pause that requests wait in, None for none; lacking: the one for those
     that find no endpoint of the role they need, None where servers have no roles. kept: which endpoint has what only
-    one has, where the protocol knows such things, else None.
+    one has, where the protocol knows such things, else None. read_your_writes: seconds for which a client's reads go to
+    the primary behind its own writes, below 0: until a replica has them; None: replicas are read at once.
     """
 
     __slots__ = (
@@ -139,7 +142,9 @@ class Cluster:
         "leaving",
         "monitors",
         "name",
+        "now",
         "paused_by",
+        "read_your_writes",
         "request_timeout",
         "retired",
         "settings",
@@ -162,8 +167,11 @@ class Cluster:
         settings: Settings | None = None,
         monitors: Sequence[ClusterMonitor] = (),
         slow_start: SlowStart | None = None,
+        read_your_writes: float | None = None,
     ) -> None:
         self.name = name
+        self.read_your_writes = read_your_writes
+        self.now: Callable[[], float] = lambda: 0.0
         self.codec = codec
         self.endpoints = list(endpoints)
         self.breaker = breaker or Breaker()
@@ -196,8 +204,9 @@ class Cluster:
     def start(self, network: Network) -> None:
         """It is in force from now on. network: of the data path, with its clock."""
         self._notes = LogThrottle(network.clock.seconds, MAX_LINES)
+        self.now = network.clock.seconds
         if self.kept is not None:
-            self.kept.now = network.clock.seconds
+            self.kept.now = self.now
         for attendant in self.monitors:
             attendant.start(self, network)
 
@@ -389,6 +398,11 @@ class Cluster:
             keeper = self.kept.find(key)
             if keeper is not None:
                 return keeper if keeper.usable and keeper in self.endpoints else None
+        if self.read_your_writes is not None and subset is not None and WROTE in facts:
+            found = self._behind_writes(subset, float(facts[WROTE]))
+            if isinstance(found, Endpoint):
+                return found
+            subset = found
         balancer = self.balancer if subset is None else self._subset(subset)
         if balancer is None:
             return None
@@ -419,6 +433,19 @@ class Cluster:
     def _with(self, wanted: Iterable[tuple[str, str]]) -> list[Endpoint]:
         pairs = list(wanted)
         return [one for one in self.endpoints if all(one.metadata.get(key) == value for key, value in pairs)]
+
+    def _behind_writes(self, subset: Mapping[str, str], wrote: float) -> Endpoint | Mapping[str, str]:
+        """Where a client may read that had a write acknowledged at that time: a replica that is sure to have it."""
+        if subset.get("role") != REPLICA:
+            return subset
+        wait = self.read_your_writes or 0.0
+        if wait >= 0:
+            return subset if self.now() - wrote >= wait else {**subset, "role": PRIMARY}
+        replicas = [one for one in self._with(subset.items()) if one.usable]
+        fresh = [one for one in replicas if one.fresh >= wrote]
+        if len(fresh) == len(replicas):
+            return subset
+        return random.choice(fresh) if fresh else {**subset, "role": PRIMARY}
 
     def _subset(self, subset: Mapping[str, str]) -> ILoadBalancer | None:
         wanted = tuple(sorted(subset.items()))

@@ -29,7 +29,8 @@ class Endpoint:
     server said that it leaves: until then it gets requests only while no other is usable. started: when it joined or
     became healthy, seconds of the clock, while it starts slowly, else None. monitor: what hears of its failures, or
     None. learnt: what its server says of itself, such as its role; metadata: that and what is configured. doubted:
-    called when no answer came, as what was learnt may be true no more.
+    called when no answer came, as what was learnt may be true no more. fresh: seconds of the clock; what the primary
+    had acknowledged by then a replica has, too, as far as is known.
     """
 
     __slots__ = (
@@ -43,6 +44,7 @@ class Endpoint:
         "drained",
         "ejected_until",
         "ejections",
+        "fresh",
         "healthy",
         "learnt",
         "logged_off_until",
@@ -69,6 +71,7 @@ class Endpoint:
         self.configured_metadata: Mapping[str, str] = self.metadata
         self.learnt: Mapping[str, str] = {}
         self.doubted: Callable[[], None] | None = None
+        self.fresh = float("-inf")
         self.priority = priority
         self.zone = zone
         self.active = 0
@@ -112,6 +115,7 @@ class Endpoint:
         self.ejected_until, self.ejections, self.started = other.ejected_until, other.ejections, other.started
         self.logged_off_until = other.logged_off_until
         self.learn(other.learnt)
+        self.fresh = other.fresh
 
     def learn(self, traits: Mapping[str, str]) -> bool:
         """Its server says this of itself. Gives whether that is new."""

@@ -143,6 +143,7 @@ def _new_cluster(
         credentials=spec.credentials,
         settings=clusters.settings(spec, shared.config.node.zone),
         monitors=_monitors(shared, spec),
+        read_your_writes=spec.read_your_writes,
         slow_start=SlowStart(spec.slow_start, shared.clock) if spec.slow_start else None,
     )
 

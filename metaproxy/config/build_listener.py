@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from metaproxy.cluster.cluster import REPLICA
 from metaproxy.cluster.retry import RetryPolicy
 from metaproxy.cluster.routes import ReplyTarget, Route, RouteTable, Target
 from metaproxy.config import model
@@ -32,6 +33,7 @@ from metaproxy.message import ErrorKind
 from metaproxy.plugins import HOOKS
 from metaproxy.proxy.chains import Chain, ChainTable, networks
 from metaproxy.proxy.mirror import Mirror, MirrorTarget
+from metaproxy.proxy.own_writes import note_write
 from metaproxy.proxy.proxy_protocol import Trusted
 from metaproxy.proxy.reserved_keys import ALWAYS, NEVER, ReservedKeyStripper
 from metaproxy.proxy.snapshot import NO_ROUTE, FilterUse, ListenerSnapshot, RewritingTemplate, RouteReply, Template
@@ -229,6 +231,10 @@ class ListenerBuilder:
                 self._hooks = found
         for hook, methods in zip(HOOKS, found, strict=True):
             setattr(route, hook, methods)
+        if (route.subset or {}).get("role") != REPLICA and any(
+            one.cluster is not None and one.cluster.read_your_writes is not None for one in route.all_targets()
+        ):
+            route.on_complete = (*route.on_complete, note_write)
         if isinstance(route.mirror, Mirror):
             route.on_complete = (*route.on_complete, *route.mirror.hooks)
             route.on_chunk = (*route.on_chunk, *route.mirror.chunk_hooks)

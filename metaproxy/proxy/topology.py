@@ -5,12 +5,16 @@ Lives here: `Topology`, which asks each endpoint from time to time and tells the
 primary}` finds it; requests that find no server of the role they need wait for one. Does not: the question and what its
 answer means (`ICodec.inquiry`, `ICodec.traits`).
 
+Where the protocol tells positions in the primary's log, what it had acknowledged before it was asked is at or before
+the position that it gives; so a replica that has come there has all of that (`Endpoint.fresh`).
+
 An endpoint whose server does not answer has no role. Of several that say they are the primary, those of an older term
 are none: a primary that was replaced while it was away does not know of it yet.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
@@ -29,6 +33,8 @@ if TYPE_CHECKING:
 
 SOON = 0.1
 """Seconds after which an endpoint is asked that has just failed a request."""
+MARKS = 256
+"""Positions of the primary that are remembered."""
 LATEST = 2.0
 """Seconds that a server has for its answer."""
 
@@ -58,7 +64,7 @@ class _Question(Codec):
 class _Asked:
     """An endpoint between two questions."""
 
-    __slots__ = ("endpoint", "lag", "limit", "question", "role", "term", "timer")
+    __slots__ = ("endpoint", "lag", "limit", "position", "question", "role", "since", "term", "timer")
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
@@ -66,8 +72,8 @@ class _Asked:
         self.timer: IDelayedCall | None = None
         self.limit: IDelayedCall | None = None
         self.role = ""
-        self.term = 0
-        self.lag = 0.0
+        self.term = self.position = 0
+        self.lag = self.since = 0.0
 
 
 class Topology:
@@ -87,6 +93,8 @@ class Topology:
         self._waiting: Pause | None = None
         self._all: dict[Endpoint, _Asked] = {}
         self._unasked: set[Endpoint] = set()
+        self._marked: Endpoint | None = None
+        self._marks: deque[tuple[float, int]] = deque(maxlen=MARKS)
 
     @property
     def warm(self) -> bool:
@@ -139,6 +147,7 @@ class Topology:
         if cluster is None or network is None:
             return
         asked.timer = None
+        asked.since = self._clock.seconds()
 
         def done(well: bool, text: str) -> None:
             self._answered(asked, question.traits if well else {}, text)
@@ -157,6 +166,7 @@ class Topology:
         before = asked.role
         asked.role = traits.get("role", "")
         asked.term, asked.lag = int(traits.get("term", "0")), float(traits.get("lag", "0"))
+        asked.position = int(traits.get("position", "0"))
         if asked.role != before:
             why = f": {text}" if text else ""
             self._cluster.tell(f"{asked.endpoint.address} is {asked.role or 'of no known role'}{why}")
@@ -164,11 +174,26 @@ class Topology:
 
     def _learn(self, cluster: Cluster) -> None:
         latest = max((asked.term for asked in self._all.values() if asked.role == PRIMARY), default=0)
+        self._compare(latest)
         differs = [asked.endpoint.learn(self._traits(asked, latest)) for asked in self._all.values()]
         if any(differs):
             cluster.refresh()
             if self._waiting is not None:
                 self._waiting.release(cluster)
+
+    def _compare(self, latest: int) -> None:
+        """Which writes replicas have."""
+        for asked in self._all.values():
+            if asked.role == PRIMARY and asked.term == latest and asked.position:
+                if asked.endpoint is not self._marked:  # another primary's log is another one from some place on
+                    self._marks.clear()
+                    self._marked = asked.endpoint
+                self._marks.append((asked.since, asked.position))
+                asked.position = 0  # it is noted
+        for asked in self._all.values():
+            if asked.role == REPLICA and asked.position:
+                reached = (since for since, position in self._marks if position <= asked.position)
+                asked.endpoint.fresh = max(reached, default=asked.endpoint.fresh)
 
     def _traits(self, asked: _Asked, latest: int) -> dict[str, str]:
         role = asked.role

@@ -9,8 +9,8 @@ Either side begins TLS by a line `secure`, after which a client is answered `yes
 into), and anything else, which is a request. Servers: `welcome ...` after the login, `clean` after a change; an answer
 that begins with `t` leaves a transaction open, one with `i` none, `f` is an error without one; `[`, then lines that
 begin with `row`, then `]t` or `]i`, is an answer in pieces; `!` leaves what only a reset takes away. `role?` is what
-they are asked for their role, which `i ROLE LAG TERM` gives. `fetch KEY` goes where `i open KEY` came from, until
-`i shut KEY` does.
+they are asked for their role, which `i ROLE LAG TERM POSITION` gives. `fetch KEY` goes where `i open KEY` came from,
+until `i shut KEY` does.
 """
 
 from __future__ import annotations
@@ -168,17 +168,20 @@ class Bank(Codec):
     def __init__(self) -> None:
         self._everyone: list[Customer] = []
 
+    def safe(self, request: Message) -> bool:
+        return request.get("word") == "read"
+
     topologies = ("primary_replica",)
 
     def inquiry(self, topology: str) -> Message:
         return Message(Kind.REQUEST, b"role?\n", hold=Hold.EXCHANGE, profile=("", ""))
 
     def traits(self, answer: Message) -> Mapping[str, str]:
-        """Of `i ROLE [LAG [TERM]]`."""
+        """Of `i ROLE [LAG [TERM [POSITION]]]`."""
         _, role, *more = answer.frame.decode().split()
         if role == "nothing":
             raise FrameError("it says nothing")
-        return {"role": role, **dict(zip(("lag", "term"), more, strict=False))}
+        return {"role": role, **dict(zip(("lag", "term", "position"), more, strict=False))}
 
     def session(self, side: Side, max_frame: int) -> Session:
         return Customer(self._everyone) if side is Side.CLIENT else Counter()

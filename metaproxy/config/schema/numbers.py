@@ -72,6 +72,10 @@ class Decimal(Leaf[float]):
         return variable({"type": "number", "minimum": 0}, definitions)
 
 
+BY_POSITION = -1.0
+"""`read_your_writes: position`."""
+
+
 class Duration(Leaf[units.Seconds]):
     """least, most: as a configuration has them."""
 
@@ -120,6 +124,24 @@ class Span(Leaf[tuple[units.Seconds, units.Seconds]]):
 
     def schema(self, definitions: dict[str, Schema]) -> Schema:
         return {"type": "string", "pattern": r"^\d+(\.\d+)?(us|ms|s|m|h|d)(\.\.\d+(\.\d+)?(us|ms|s|m|h|d))?$|\$\{"}
+
+
+class Freshness(Leaf[float]):
+    """`position` as BY_POSITION, or a duration."""
+
+    def parse(self, node: Node) -> float:
+        if text(node) == "position":
+            return BY_POSITION
+        try:
+            return units.seconds(node.text)
+        except ValueError:
+            raise ValueError(f"{told(node)} is neither `position` nor a duration such as 500ms") from None
+
+    def words(self) -> str:
+        return "`position`, or a duration such as `500ms`"
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        return {"type": "string", "pattern": r"^(position|\d+(\.\d+)?(us|ms|s|m|h|d))$|\$\{"}
 
 
 class Size(Leaf[units.Bytes]):

@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from metaproxy.config.schema.addresses import Address, Host, UrlPath
 from metaproxy.config.schema.names import Hidden, Name, Reference
-from metaproxy.config.schema.numbers import Decimal, Duration, Flag, Share, Whole
+from metaproxy.config.schema.numbers import Decimal, Duration, Flag, Freshness, Share, Whole
 from metaproxy.config.schema.reading import Use
 from metaproxy.config.schema.shape import ListOf, MapOf, Nested, OneCheck, Section, option
 from metaproxy.config.schema.texts import Choice, Hex, Regex, Text, Value
@@ -217,6 +217,13 @@ class Cluster(Section):
     )
     max_replica_lag: Seconds = option(
         Duration(), "Replicas that are further behind are not used, where the protocol tells; 0: all are.", "0s"
+    )
+    read_your_writes: float | None = option(
+        Freshness(),
+        "What a client reads behind its own writes goes to the primary for so long; `position`: until a replica has "
+        "them, where the protocol tells.",
+        None,
+        "replicas are read at once",
     )
 
     @property

@@ -2,67 +2,8 @@
 
 from __future__ import annotations
 
-import random
-from dataclasses import replace
-
 import pytest
-from bank import BankStage
-from harness import Wire
-
-from metaproxy.cluster.routes import Route, RouteTable, Target
-from metaproxy.proxy.topology import Topology
-from metaproxy.routing.matcher import compile_condition
-
-FIRST, SECOND, THIRD = "127.0.0.1:1000", "127.0.0.1:1001", "127.0.0.1:1002"
-
-
-class Servers:
-    """Three servers, each of which says what it is told to; reads go to replicas, everything else to the primary."""
-
-    def __init__(self, max_lag: float = 0.0) -> None:
-        self.says = {FIRST: "primary", SECOND: "replica", THIRD: "replica"}
-        self.asked = 0
-        self.stage = BankStage(endpoints=3)
-        stage = self.stage
-        self.watch = Topology("primary_replica", 1.0, max_lag, 100, stage.clock)
-        target = Target(stage.cluster)
-        read = compile_condition("word", "read")
-        reads = Route("reads", [read], [target], subset={"role": "replica"})
-        writes = Route("writes", targets=[target], subset={"role": "primary"})
-        routes = RouteTable([reads, writes], random.Random(1))
-        stage.listener.snapshot = replace(stage.snapshot, routes=routes)
-        self.watch.start(stage.cluster, stage.network)
-        self._seen: set[Wire] = set()
-
-    def run(self, seconds: float = 0.0) -> None:
-        """Time passes; servers answer what they are asked."""
-        self.stage.clock.advance(seconds)
-        for _ in range(6):
-            for wire in list(self.stage.upstreams):
-                if wire.closed:
-                    continue
-                role = self.says[wire.peer]
-                if role == "away":
-                    wire.end()
-                    continue
-                data = wire.take()
-                if data.startswith(b"hello"):
-                    self.stage.say(wire, b"welcome\n")
-                elif b"role?" in data:
-                    self.asked += 1
-                    self.stage.say(wire, f"i {role}\n".encode())
-                elif data:
-                    self.stage.say(wire, b"i %b\n" % wire.peer.encode() * data.count(b"\n"))
-            self.stage.clock.advance(0)
-
-    def ask(self, client: Wire, line: bytes) -> bytes:
-        self.stage.say(client, line)
-        self.run()
-        return client.take()
-
-    @property
-    def roles(self) -> list[str]:
-        return [one.metadata.get("role", "") for one in self.stage.cluster.endpoints]
+from replicated import PRIMARY, SECOND, THIRD, Servers
 
 
 def test_writes_go_to_the_primary_and_reads_to_replicas() -> None:
@@ -87,10 +28,8 @@ def test_requests_that_come_before_roles_are_known_wait_for_them() -> None:
 
 def test_clients_are_held_while_there_is_no_primary_and_go_on_at_the_next_one() -> None:
     servers = Servers()
-    servers.run()
-    client = servers.stage.client()
-    servers.ask(client, b"login ann d\n")
-    servers.says[FIRST] = "away"
+    client = servers.enter()
+    servers.says[PRIMARY] = "away"
     servers.run(1.0)
     assert servers.roles == ["", "replica", "replica"]
     assert servers.ask(client, b"write\n") == b""
@@ -101,7 +40,7 @@ def test_clients_are_held_while_there_is_no_primary_and_go_on_at_the_next_one() 
 
 def test_who_is_held_for_longer_than_its_time_gets_an_error() -> None:
     servers = Servers()
-    servers.says[FIRST] = "replica"
+    servers.says[PRIMARY] = "replica"
     servers.run()
     client = servers.stage.client()
     servers.stage.say(client, b"login ann d\n")
@@ -133,7 +72,7 @@ def test_a_replica_that_lags_is_not_read_from() -> None:
 
 def test_a_primary_of_an_older_term_is_none() -> None:
     servers = Servers()
-    servers.says |= {FIRST: "primary 0 3", SECOND: "primary 0 4"}
+    servers.says |= {PRIMARY: "primary 0 3", SECOND: "primary 0 4"}
     servers.run()
     assert servers.roles == ["replaced", "primary", "replica"]
 
@@ -151,11 +90,9 @@ def test_a_server_without_a_role_of_these_gets_nothing(answer: str) -> None:
 
 def test_a_server_that_fails_a_request_is_asked_at_once() -> None:
     servers = Servers()
-    servers.run()
-    client = servers.stage.client()
-    servers.ask(client, b"login ann d\n")
+    client = servers.enter()
     servers.stage.say(client, b"write\n")
-    servers.says |= {FIRST: "away", SECOND: "primary"}
+    servers.says |= {PRIMARY: "away", SECOND: "primary"}
     servers.run()
     assert client.take() == b"error reset\n"
     servers.run(0.15)
@@ -171,7 +108,7 @@ def test_what_was_learnt_outlasts_new_endpoints_of_a_discovery() -> None:
 
 def test_nothing_is_asked_and_nobody_waits_once_the_cluster_is_no_more() -> None:
     servers = Servers()
-    servers.says[FIRST] = "replica"
+    servers.says[PRIMARY] = "replica"
     servers.run()
     client = servers.stage.client()
     servers.stage.say(client, b"login ann d\n")
