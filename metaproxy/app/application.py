@@ -23,20 +23,22 @@ from twisted.logger import Logger
 from metaproxy.admin.roles import ControlPlanes, Counted, Difference, Json, MeshStatus, Refusal
 from metaproxy.app.contexts import Contexts
 from metaproxy.app.difference import difference
-from metaproxy.app.parts import Part, clashes, owned, together
+from metaproxy.app.parts import Part, clashes, has_replaced, owned, together
 from metaproxy.app.process import settle_memory
+from metaproxy.app.register import Register
 from metaproxy.app.service import ProxyService
 from metaproxy.app.sources import Refusals, Source, count_of, file_stamp, is_open, stamps_of, written_runtime
 from metaproxy.config import model
 from metaproxy.config.build import Builder
 from metaproxy.config.check import Problem, check, plugin_folders
+from metaproxy.config.delta import Changes, changes
 from metaproxy.config.made import check_made
 from metaproxy.config.masking import as_data
 from metaproxy.config.named_files import Confinement, NamedFile, named_files
 from metaproxy.config.schema.load import Loader, Scalar, load_own, read
 from metaproxy.config.slices import Slices, in_reactor
 from metaproxy.config.tls import AdminContexts, CertificateError, admin_options
-from metaproxy.config.value_check import check_value
+from metaproxy.config.value_check import Before, check_value
 from metaproxy.config.values import Context
 from metaproxy.plugins import Registry
 from metaproxy.proxy.snapshot import Snapshot
@@ -81,6 +83,7 @@ class Application(Service):
         self.changed: list[Callable[[], object]] = []
         self.config = self._base = model.Config()
         self._parts: dict[str, Part] = {}
+        self._register = Register()
         self._contexts = Contexts(builder.registry, builder.injected, self.folder)
         self.applied = 0.0
         self._refusals = Refusals()
@@ -134,9 +137,9 @@ class Application(Service):
         stamps = source.stamps or stamps_of(config)  # before files are read: a later change is seen at the next look
         plugins = source.plugins or self._plugins(config.plugins)
         whole = together(config, self._parts)
-        stamps = stamps_of(whole, stamps)
+        stamps, changed = stamps_of(whole, stamps), changes(self.config, whole)
         checked = source.text is not None and not self._parts
-        lines = [] if checked else clashes(config, self._parts) or self._wrong(whole, plugins)
+        lines = [] if checked else clashes(config, self._parts) or self._wrong(whole, plugins, changed)
         warnings = config.warnings
         if not lines and source.text is None:
             problems, odd = check_made(config, plugins, self._builder.injected, os.environ)
@@ -144,7 +147,7 @@ class Application(Service):
         if not lines:
             before = self._registry.copy()
             self._registry.take(plugins)
-            lines = self._run(whole, stamps, warnings)
+            lines = self._run(whole, stamps, warnings, changed)
             if lines:
                 self._registry.take(before)
             else:
@@ -152,7 +155,7 @@ class Application(Service):
         if lines:
             return self._refuse(owned(lines, source.name, config, self._parts), source.name)
         self._note(config, source)
-        self._in_force(whole, stamps)
+        self._in_force(whole, stamps, changed)
         return []
 
     def contribute(self, source: str, part: Part) -> list[str]:
@@ -177,14 +180,16 @@ class Application(Service):
         if not self.applied:
             return [f"{source}: no configuration is in force that it could be added to"]
         whole = together(self._base, parts)
-        stamps = stamps_of(whole, self._file_stamps)
-        lines = clashes(self._base, parts) or self._wrong(whole, self._registry) or self._run(whole, stamps, warnings)
+        changed = changes(self.config, whole)
+        stamps = self._register.stamps_of(whole, changed, self._file_stamps)
+        lines = self._clashes(whole, parts, changed) or self._wrong(whole, self._registry, changed)
+        lines = lines or self._run(whole, stamps, warnings, changed)
         if lines:
             return self._refuse(owned(lines, source, self._base, {**self._parts, **parts}), source, source)
         self._parts = parts
         self._contexts.forget(source, parts.get(source, Part()))
         self._refusals.drop(source)
-        self._in_force(whole, stamps)
+        self._in_force(whole, stamps, changed)
         return []
 
     def clusters_but(self, source: str) -> list[Sequence[model.Cluster]]:
@@ -198,18 +203,30 @@ class Application(Service):
         """
         return self._contexts.of(source, self.config, self._file_stamps)
 
-    def _wrong(self, config: model.Config, plugins: Registry) -> list[str]:
-        before = self.config if self.applied and plugins.generation == self._registry.generation else None
-        return check_value(config, plugins, self._builder.injected, before, self._builder.reach.users_of)
+    def _clashes(self, whole: model.Config, parts: Mapping[str, Part], changed: Changes) -> list[str]:
+        """As `clashes`, which looks at all sections only where there may be one."""
+        if has_replaced(self._base) or self._register.may_clash(self.config, whole, changed):
+            return clashes(self._base, parts)
+        return []
 
-    def _run(self, config: model.Config, stamps: Mapping[Path, object], warnings: Iterable[Problem]) -> list[str]:
+    def _wrong(self, config: model.Config, plugins: Registry, changed: Changes) -> list[str]:
+        before, known = None, self._register
+        same_plugins = self.applied and plugins.generation == self._registry.generation
+        if same_plugins and not known.may_clash(self.config, config, changed):
+            reach = self._builder.reach
+            before = Before(changed, known.known_clusters(changed), reach.users_of, reach.fallbacks)
+        return check_value(config, plugins, self._builder.injected, before)
+
+    def _run(
+        self, config: model.Config, stamps: Mapping[Path, object], warnings: Iterable[Problem], changed: Changes
+    ) -> list[str]:
         """
         Build a configuration and have the proxy run it. Return why it can't, with nothing changed then. stamps: of the
-        files that it refers to.
+        files that it refers to; changed: since the one in force.
         """
         snapshot: Snapshot | None = None
         try:
-            snapshot = self._builder.build(config, stamps)
+            snapshot = self._builder.build(config, stamps, changed if self.applied else None)
             tls = admin_options(config.admin.tls) if self.admin_tls is not None and config.admin.tls else None
             in_reactor(partial(self._proxy.apply, snapshot))
         except BaseException as error:
@@ -241,9 +258,10 @@ class Application(Service):
         written = source.text is not None and self.live
         self.defaults = written_runtime(source.text or "", self.file, self._loader) if written else dict(config.runtime)
 
-    def _in_force(self, config: model.Config, stamps: Mapping[Path, object]) -> None:
+    def _in_force(self, config: model.Config, stamps: Mapping[Path, object], changed: Changes) -> None:
         """stamps: of the files that it refers to, from before they were read: a later change is seen."""
         self.config = config
+        self._register.commit(changed)
         self._file_stamps = stamps
         self.applied = time.time()
         self.reloads["applied"] += 1

@@ -22,6 +22,9 @@ from metaproxy.units import Secret
 
 log = Logger()
 
+SPARE = 50
+"""Sections that are remembered besides twice those that a source contributes."""
+
 
 class Contexts:
     """injected: what constructors of plugins get; folder: where relative paths start."""
@@ -46,7 +49,8 @@ class Contexts:
     def forget(self, source: str, part: Part) -> None:
         """What a source read before and contributes no more is not kept."""
         context = self._by_source[source][1] if source in self._by_source else None
-        if context is not None and len(context.memo) > len(part.listeners) + len(part.clusters):
+        # Not each time that something is gone: it costs a look at all that there is.
+        if context is not None and len(context.memo) > 2 * (len(part.listeners) + len(part.clusters)) + SPARE:
             context.memo.forget(chain(part.listeners, part.clusters))
 
 

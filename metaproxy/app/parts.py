@@ -55,6 +55,11 @@ def together(base: model.Config, parts: Mapping[str, Part]) -> model.Config:
     return replace(base, listeners=tuple(listeners), clusters=tuple(clusters))
 
 
+def has_replaced(base: model.Config) -> bool:
+    """Whether the base has sections that others may take the place of."""
+    return any(isinstance(one.routes, model.Rds) for one in base.listeners) or any(map(_is_named_only, base.clusters))
+
+
 def _is_named_only(cluster: model.Cluster) -> bool:
     """Whether a cluster stands there for one that another source is to give."""
     return not cluster.endpoints and cluster.discovery is None and not cluster.fallback

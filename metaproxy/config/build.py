@@ -27,6 +27,7 @@ from metaproxy.config.build_cluster import ClusterRecord, ClusterUpdate, build_c
 from metaproxy.config.build_listener import ListenerBuilder, ListenerRecord
 from metaproxy.config.build_records import Book, FilterUses, Records
 from metaproxy.config.build_shared import Shared
+from metaproxy.config.delta import Changes
 from metaproxy.config.inheritance import Place, succeed
 from metaproxy.config.kept import Drafts, Objects
 from metaproxy.config.plugin_builder import PluginBuilder
@@ -73,12 +74,15 @@ class Builder:
         self._log_paths: Counter[str] = Counter()
         self._version = 0
 
-    def build(self, config: model.Config, stamps: Mapping[Path, object] | None = None) -> Snapshot:
+    def build(
+        self, config: model.Config, stamps: Mapping[Path, object] | None = None, changes: Changes | None = None
+    ) -> Snapshot:
         """
         A new snapshot; nothing is in force yet. `commit` it once it is, or `discard` it. The configuration must have
-        been checked. stamps: of the files of certificates; without them these are read again each time.
+        been checked. stamps: of the files of certificates; without them these are read again each time. changes: since
+        the configuration in force, where these are known.
         """
-        build = _Build(self, config, stamps)
+        build = _Build(self, config, stamps, changes)
         try:
             return build.snapshot(self._version + 1)
         except BaseException:
@@ -146,14 +150,21 @@ def _build_of(snapshot: Snapshot) -> _Build:
 class _Build:
     """One build. What it takes over from the builder or makes is noted, and becomes the builder's by `commit`."""
 
-    def __init__(self, builder: Builder, config: model.Config, stamps: Mapping[Path, object] | None) -> None:
+    def __init__(
+        self,
+        builder: Builder,
+        config: model.Config,
+        stamps: Mapping[Path, object] | None,
+        changes: Changes | None,
+    ) -> None:
         self.builder = builder
         self.config = config
         self.common = (builder.registry.generation, config.node, config.tracing)
         self.drafts = Drafts(builder.objects)
-        self.listeners = Records(builder.listeners, config.listeners)
-        self.clusters = Records(builder.clusters, config.clusters)
-        self.reach = builder.reach.draft(config, self.listeners.changes)
+        listeners, clusters = changes if changes is not None else (None, None)
+        self.listeners = Records(builder.listeners, config.listeners, listeners)
+        self.clusters = Records(builder.clusters, config.clusters, clusters)
+        self.reach = builder.reach.draft(config, self.listeners.changes, self.clusters.changes)
         self.plugins = PluginBuilder(builder.registry, builder.injected, config.node, self.drafts)
         self.shared = Shared(
             config, self.plugins, self.drafts, builder.clock, builder.logs, self.common != builder.common,

@@ -55,10 +55,10 @@ class Records(Generic[S, R, B]):
     `specs`, all of the configuration, are others than in force.
     """
 
-    def __init__(self, book: Book[S, R, B], specs: Sequence[S]) -> None:
+    def __init__(self, book: Book[S, R, B], specs: Sequence[S], changes: Delta[S] | None = None) -> None:
         self.book: Book[S, R, B] = book
         self.made: dict[str, R] = {}
-        self.changes: Delta[S] = delta(book.specs, specs)
+        self.changes: Delta[S] = changes if changes is not None else delta(book.specs, specs)
         self._specs: Sequence[S] = specs
 
     def before(self, name: str) -> R | None:

@@ -1,7 +1,8 @@
 """
 Which sections of one list are other objects than in the list before: what a change of a configuration touches.
 
-Lives here: `delta`. Does not: differences that are shown to people (`difference`), which go by what sections hold.
+Lives here: `delta`, and `changes`, of both lists. Does not: differences that are shown to people (`difference`), which
+go by what sections hold.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from operator import is_
 from typing import Generic, NamedTuple, Protocol, TypeVar
+
+from metaproxy.config import model
 
 
 class Named(Protocol):
@@ -32,6 +35,18 @@ class Delta(NamedTuple, Generic[S]):
     gone: list[str]
     reordered: bool
     appended: bool
+
+
+class Changes(NamedTuple):
+    """Of both lists of a configuration."""
+
+    listeners: Delta[model.Listener]
+    clusters: Delta[model.Cluster]
+
+
+def changes(before: model.Config, now: model.Config) -> Changes:
+    """Return what differs by identity."""
+    return Changes(delta(before.listeners, now.listeners), delta(before.clusters, now.clusters))
 
 
 def delta(before: Sequence[S], now: Sequence[S]) -> Delta[S]:

@@ -60,9 +60,11 @@ class Reach:
         """Return the names of the listeners that send to a cluster, or ask it."""
         return self.senders_of.get(cluster, set()) | self.askers.get(cluster, set())
 
-    def draft(self, config: model.Config, changes: Delta[model.Listener]) -> ReachDraft:
-        """changes: of the listeners, since the configuration in force."""
-        return ReachDraft(self, config, changes)
+    def draft(
+        self, config: model.Config, changes: Delta[model.Listener], clusters: Delta[model.Cluster] | None = None
+    ) -> ReachDraft:
+        """changes: of the listeners, since the configuration in force; clusters: of these; without them all count."""
+        return ReachDraft(self, config, changes, clusters)
 
 
 class ReachDraft:
@@ -71,12 +73,16 @@ class ReachDraft:
     of each cluster that has some.
     """
 
-    def __init__(self, before: Reach, config: model.Config, changes: Delta[model.Listener]) -> None:
+    def __init__(
+        self,
+        before: Reach,
+        config: model.Config,
+        changes: Delta[model.Listener],
+        clusters: Delta[model.Cluster] | None = None,
+    ) -> None:
         self._before = before
         self._config = config
-        self.fallbacks: Mapping[str, Sequence[str]] = {
-            one.name: one.fallback for one in config.clusters if one.fallback
-        }
+        self.fallbacks = _fallbacks(before.fallbacks, config, clusters)
         self._listeners: dict[str, Reached] = {}
         self._gone: set[str] = set()
         self._senders: dict[str, set[str]] = {}
@@ -159,7 +165,8 @@ class ReachDraft:
         if not senders:
             return Need(None, MAX_FRAME, asked)
         specs = [spec for name in senders if (spec := self.of(name).spec) is not None]
-        first = specs[0] if len(specs) == 1 else min(specs, key=lambda one: self._places[one.name])
+        is_same = all(one.protocol == specs[0].protocol for one in specs)
+        first = specs[0] if is_same else min(specs, key=lambda one: self._places[one.name])
         return Need(first.protocol, max(one.max_frame for one in specs), asked)
 
     def commit(self) -> None:
@@ -174,6 +181,17 @@ class ReachDraft:
             index.update(draft)
             for cluster in [cluster for cluster in draft if not draft[cluster]]:
                 del index[cluster]
+
+
+def _fallbacks(
+    before: Mapping[str, Sequence[str]], config: model.Config, changes: Delta[model.Cluster] | None
+) -> Mapping[str, Sequence[str]]:
+    """Return those of each cluster that has some; the same object as before where no cluster that changed has any."""
+    if changes is None:
+        return {one.name: one.fallback for one in config.clusters if one.fallback}
+    gone = [name for name in (*changes.gone, *(one.name for one in changes.changed)) if name in before]
+    come = {one.name: one.fallback for one in changes.changed if one.fallback}
+    return {**{name: one for name, one in before.items() if name not in gone}, **come} if gone or come else before
 
 
 def _of(cluster: str, index: Mapping[str, set[str]], draft: dict[str, set[str]]) -> set[str]:

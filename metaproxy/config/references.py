@@ -20,11 +20,13 @@ _ASKED = ("service", "jwks", "reflection")
 
 def files_of(config: Config) -> set[Path]:
     """Files whose content is part of the configuration: those of secrets, certificates and keys."""
-    found = {one.file for one in config.secrets.values()}
     sections: Iterator[Listener | Cluster] = chain(config.listeners, config.clusters)
-    for section in sections:
-        if section.tls is not None:
-            found.update(tls_files(section))
+    return files_beside(config).union(*(tls_files(one) for one in sections if one.tls is not None))
+
+
+def files_beside(config: Config) -> set[Path]:
+    """As `files_of`, of what is no listener or cluster."""
+    found = {one.file for one in config.secrets.values()}
     if config.admin.tls is not None:
         found.update((config.admin.tls.certificate, config.admin.tls.key, config.admin.tls.client_ca))
     return {path for path in found if path is not None}

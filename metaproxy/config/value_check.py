@@ -8,45 +8,53 @@ value may be (the types of `model`), texts (`check`), files (opened by `build`).
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from zope.interface.interface import InterfaceClass
 
 from metaproxy.config import model, references
-from metaproxy.config.delta import delta
+from metaproxy.config.delta import Changes
 from metaproxy.config.schema.reading import Use, near
 from metaproxy.config.schema.registry import Plugins
 from metaproxy.interfaces import ICodec, IDiscovery, IFilter, ILoadBalancer
 from metaproxy.plugins import OptionError, PluginError, UnknownPlugin
 
 
+class Before(NamedTuple):
+    """
+    What is known of a configuration that was right with the same plugins. changes: since then, with names that are
+    unique; clusters: the names of those that there are now; users: cluster -> the listeners that reached or asked it;
+    fallbacks: cluster -> those that it had.
+    """
+
+    changes: Changes
+    clusters: Collection[str]
+    users: Callable[[str], Collection[str]]
+    fallbacks: Mapping[str, Collection[str]]
+
+
 def check_value(
     config: model.Config,
     plugins: Plugins,
     injected: Mapping[str, object],
-    before: model.Config | None = None,
-    users: Callable[[str], Collection[str]] | None = None,
+    before: Before | None = None,
 ) -> list[str]:
     """
     Return a line for each thing that is wrong, `listeners['in'].routes[1]: no cluster 'x'`; [] when nothing is.
 
-    before: a configuration that was right with the same plugins: sections that are the same objects in both are looked
-    at only where that may find something. users: cluster -> the listeners of `before` that reach or ask it, where that
-    is known.
+    before: with it only what a change touches is looked at.
     """
-    lines = [*_names("listeners", config.listeners), *_names("clusters", config.clusters)]
-    if lines:
-        return lines
-    known = {cluster.name for cluster in config.clusters}
     if before is None:
-        listeners, clusters = config.listeners, config.clusters
-        lines += _references(listeners, clusters, known)
-    else:
-        changes, gone = delta(before.listeners, config.listeners), delta(before.clusters, config.clusters)
-        listeners, clusters = tuple(changes.changed), tuple(gone.changed)
-        if gone.gone:
-            lines += _references(_touched(config, listeners, gone.gone, users), config.clusters, known)
-        else:
-            lines += _references(listeners, clusters, known)
+        lines = [*_names("listeners", config.listeners), *_names("clusters", config.clusters)]
+        if lines:
+            return lines
+        known = {cluster.name for cluster in config.clusters}
+        lines += _references(config.listeners, config.clusters, known)
+        return [*lines, *_plugin_problems(config.listeners, config.clusters, plugins, injected)]
+    listeners, (clusters, gone, *_) = before.changes.listeners.changed, before.changes.clusters
+    touched = _touched(config, listeners, gone, before.users)
+    is_named = any(name in gone for names in before.fallbacks.values() for name in names) if gone else False
+    lines = [*_references(touched, config.clusters if is_named else clusters, before.clusters)]
     return [*lines, *_plugin_problems(listeners, clusters, plugins, injected)]
 
 
@@ -54,14 +62,14 @@ def _touched(
     config: model.Config,
     changed: Sequence[model.Listener],
     gone: Iterable[str],
-    users: Callable[[str], Collection[str]] | None,
+    users: Callable[[str], Collection[str]],
 ) -> Sequence[model.Listener]:
     """The listeners that changed, and those that may name a cluster that is gone."""
-    if users is None:
-        return config.listeners
     names = {name for cluster in gone for name in users(cluster)}
+    if not names:
+        return changed
     names |= {listener.name for listener in changed}
-    return [listener for listener in config.listeners if listener.name in names] if names else ()
+    return [listener for listener in config.listeners if listener.name in names]
 
 
 def _names(section: str, items: Sequence[model.Listener | model.Cluster]) -> Iterator[str]:

@@ -9,6 +9,7 @@ from present import present
 from stand import Stand
 
 from metaproxy.app.application import LOOK_EVERY
+from metaproxy.app.contexts import SPARE
 from metaproxy.app.parts import Part
 from metaproxy.config import model
 from metaproxy.config.values import read_section
@@ -61,7 +62,8 @@ def test_a_secret_that_can_not_be_read_is_none(tmp_path: Path) -> None:
 def test_what_a_source_contributes_no_more_is_not_kept(tmp_path: Path) -> None:
     stand = Stand(tmp_path, "{}")
     known = stand.configuration.reading("a")
-    found = [present(read_section(model.Cluster, {"name": name, "endpoints": []}, known)[0]) for name in ("one", "two")]
-    assert len(known.memo) == 2
+    names = [f"c{number}" for number in range(SPARE + 5)]
+    found = [present(read_section(model.Cluster, {"name": name, "endpoints": []}, known)[0]) for name in names]
+    assert len(known.memo) == len(names)
     assert stand.configuration.contribute("a", Part((), found[:1])) == []
     assert len(known.memo) == 1
