@@ -20,6 +20,9 @@ from metaproxy.xds.translate import Built, ListenerForm, Need, Translator
 
 log = Logger()
 
+_WITH_SECTIONS, _REFERENCE = ("listeners", "clusters"), b"secret"
+"""Kinds that may carry sections of our own files, and what a reference to a secret has in it."""
+
 
 class BuiltResources:
     """
@@ -150,13 +153,26 @@ class BuiltResources:
         """Make what needs these secrets again, as they are new."""
         again = []
         for need in dict.fromkeys(one for name in secrets for one in self._with_secrets.get(name, ())):
-            value = self._values[need]
-            built = self._build(self._translator(need.server), need, value)
-            if built.error:
-                self._tell(f"xds {need.server}: {need.kind} {need.name!r}: {built.error}")
-                built = replace(built, skipped=built.error)
-            again.append((need, self._use(need, built, value)))
+            again.append((need, self._remake(need, self._values[need])))
         return again
+
+    def read_again(self, value: Callable[[Need], bytes | None]) -> None:
+        """
+        Make again what may refer to a secret of the configuration, `{secret: NAME}`, as these have changed. value: the
+        bytes of a resource that is in use.
+        """
+        for need in list(self._used):
+            data = value(need) if need.kind in _WITH_SECTIONS else None
+            if data is not None and _REFERENCE in data:
+                self._remake(need, data)
+
+    def _remake(self, need: Need, value: bytes) -> Built:
+        """Make a resource that is in use again. What worked goes on where it can't be done now."""
+        built = self._build(self._translator(need.server), need, value)
+        if built.error:
+            self._tell(f"xds {need.server}: {need.kind} {need.name!r}: {built.error}")
+            built = replace(built, skipped=built.error)
+        return self._use(need, built, value)
 
     def waiting(self, given_up: Callable[[Need], bool]) -> list[Need]:
         """Return the resources that can't be read without secrets that may still come."""

@@ -81,11 +81,12 @@ class XdsSource:
         self._watches: dict[Need, list[_Watch]] = {}
         self._late: dict[str, IDelayedCall] = {}
         self._interest = Interest(reactor, self._timeout, self._expired)
-        self.built = BuiltResources(self._translator, self._routes, self._tell, self._interest)
+        self.built = BuiltResources(self._translator, self._value, self._tell, self._interest)
         self.enforcement = Enforcement(
             configuration, self.built.offers, self.built.compose, self._new_warming, self._ask, reactor
         )
         self._throttle = LogThrottle(reactor.seconds, most=MAX_LINES)
+        self._reading: Context | None = None
         self._warm = False
         self._running = False
 
@@ -133,6 +134,15 @@ class XdsSource:
         }
         self.built.set_static(static)
         self._settle_soon()
+        self._look_at_secrets()
+
+    def _look_at_secrets(self) -> None:
+        """Have what refers to secrets of the configuration made again when sections are read with others."""
+        before, self._reading = self._reading, self._configuration.reading("xds")
+        if before is None or before is self._reading:
+            return
+        done = self._configuration.slices.run(partial(self.built.read_again, self._value))
+        done.addCallbacks(lambda _: self._settle_soon(), lambda failure: log.failure("xds: not read again", failure))
 
     def _restart(self) -> None:
         """Have the servers that the configuration names. What one with another setting had stays until it says more."""
@@ -273,9 +283,10 @@ class XdsSource:
         resolve = partial(self._resolve, server)
         return Translator(reading, lenient, resolve, self.built.secrets, base.runtime, tracer)
 
-    def _routes(self, need: Need) -> bytes | None:
+    def _value(self, need: Need) -> bytes | None:
+        """Return the bytes of a resource that is in use."""
         server = self.servers.get(need.server)
-        return server.state.stores["routes"].get(need.name) if server is not None else None
+        return server.state.stores[need.kind].get(need.name) if server is not None else None
 
     # -- what is waited for
 

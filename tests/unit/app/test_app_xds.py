@@ -6,11 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
+from google.protobuf.json_format import MessageToDict
 from stand import Stand
 from xds_folder import eds_cluster, endpoints, listener, route_configuration
 
 from metaproxy.app.xds import Xds
+from metaproxy.control.carried import carried_listener
 
+LISTENER = "type.googleapis.com/envoy.config.listener.v3.Listener"
 WITHOUT = 'listeners: [{name: front, listen: "127.0.0.1:7000", protocol: dubbo}]\n'
 
 
@@ -94,6 +97,30 @@ def test_a_cluster_of_the_file_may_have_its_endpoints_from_a_server(tmp_path: Pa
     stand.resource("all", endpoints("demo", 5))
     assert [one.address for one in stand.snapshot.clusters["own"].endpoints] == ["127.0.0.1:5"]
     assert stand.proxy.ready
+
+
+def test_a_section_of_our_own_has_the_secret_that_it_names_also_when_that_changes(tmp_path: Path) -> None:
+    word = tmp_path / "word"
+    word.write_text("one")
+    stand = XdsStand(
+        tmp_path, f"{WITHOUT}xds: {{server: resources, transport: file}}\nsecrets: {{word: {{file: {word}}}}}\n"
+    )
+    protocol = {"name": "redis", "auth": {"password": {"secret": "word"}}}
+    section = {"name": "in", "listen": "127.0.0.1:7001", "protocol": protocol, "routes": [{"cluster": "demo"}]}
+    carried = MessageToDict(carried_listener("in", section))
+    stand.resource("all", {"@type": LISTENER, **carried}, eds_cluster("demo"), endpoints("demo", 1))
+
+    def password() -> object:
+        (found,) = (one for one in stand.configuration.config.listeners if one.name == "in")
+        return found.protocol.options["auth"]
+
+    assert password() == {"password": "one"}
+    others = stand.configuration.config.clusters
+    word.write_text("another")
+    for _ in range(3):
+        stand.look()
+    assert password() == {"password": "another"}
+    assert [one is other for one, other in zip(others, stand.configuration.config.clusters, strict=True)] == [True]
 
 
 def test_an_address_that_is_taken_keeps_one_listener_out(stand: XdsStand) -> None:
