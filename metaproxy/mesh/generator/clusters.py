@@ -12,7 +12,8 @@ from ipaddress import ip_address
 
 from google.protobuf.message import Message
 
-from metaproxy.mesh.generator.messages import Json, message, without_nothing
+from metaproxy.mesh.generator.index import View
+from metaproxy.mesh.generator.messages import Json, without_nothing
 from metaproxy.mesh.generator.policy import cluster_keys, limit_keys, policy_of
 from metaproxy.mesh.generator.services import DNS, Port, ServiceModel, Workload
 from metaproxy.mesh.objects.destination_rule import DestinationRule
@@ -29,7 +30,7 @@ def inbound_name(port: int) -> str:
 
 
 def clusters_of(
-    service: ServiceModel, port: Port, rule: DestinationRule | None, more: Json | None = None
+    view: View, service: ServiceModel, port: Port, rule: DestinationRule | None, more: Json | None = None
 ) -> Iterator[tuple[Message, Message | None]]:
     """
     Return the clusters of a port of a service, one for each subset and one for all, each with its endpoints where these
@@ -46,19 +47,21 @@ def clusters_of(
         assignment: Json = {"clusterName": name, "endpoints": list(localities(workloads, port))}
         if service.resolution == DNS:
             cluster: Json = {"name": name, "type": "STRICT_DNS", "dnsLookupFamily": "V4_PREFERRED"}
-            yield message("clusters", {**cluster, **keys, "loadAssignment": assignment}), None
+            yield view.messages.of("clusters", {**cluster, **keys, "loadAssignment": assignment}), None
         else:
             source = {"edsConfig": {"ads": {}, "resourceApiVersion": "V3"}, "serviceName": name}
             cluster = {"name": name, "type": "EDS", "edsClusterConfig": source}
-            yield message("clusters", {**cluster, **keys}), message("endpoints", assignment)
+            made = view.messages.of("clusters", {**cluster, **keys})
+            yield made, view.messages.of("endpoints", assignment)
 
 
-def inbound_cluster(address: str, port: int) -> Message:
+def inbound_cluster(view: View, address: str, port: int) -> Message:
     """Return the cluster of a workload's own server."""
     name = inbound_name(port)
     endpoint = {"endpoint": {"address": socket_address(address, port)}}
     assignment = {"clusterName": name, "endpoints": [{"lbEndpoints": [endpoint]}]}
-    return message("clusters", {"name": name, "type": "STATIC", "loadAssignment": assignment, **limit_keys(None)})
+    data: Json = {"name": name, "type": "STATIC", "loadAssignment": assignment, **limit_keys(None)}
+    return view.messages.of("clusters", data)
 
 
 def localities(workloads: Iterable[Workload], port: Port) -> Iterator[Json]:

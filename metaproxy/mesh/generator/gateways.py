@@ -69,4 +69,4 @@ def _listener(view: View, router: Router, server: Server, protocol: PortProtocol
     made.routes[route_name(host, number)] = route_configuration(Routing(view, node.namespace, service, number, router))
     address = server.bind or EVERYWHERE
     filters = [outbound_filter(protocol, host, number, log_and_tracing(view))]
-    made.listeners[listener_name(address, number)] = listener_at(address, number, "OUTBOUND", filters)
+    made.listeners[listener_name(address, number)] = listener_at(view, address, number, "OUTBOUND", filters)

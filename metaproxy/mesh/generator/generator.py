@@ -11,6 +11,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from google.protobuf.message import Message
+
 from metaproxy.config.slices import checkpoint
 from metaproxy.envoy.resources import Resources
 from metaproxy.mesh.generator.gateways import gateway
@@ -72,26 +74,31 @@ _MADE_OF = {"service": ("outbound", "inbound"), "Gateway": ("gateway",)}
 
 @dataclass(slots=True)
 class _Unit:
-    """What was made, and of what. made_of: the topics that were asked for; notes: what is to be said of objects."""
+    """
+    What was made, and of what. made_of: the topics that were asked for; notes: what is to be said of objects; messages:
+    what was made, by digest.
+    """
 
     made: Made
     made_of: set[Topic]
     notes: dict[Key, list[str]]
+    messages: Mapping[bytes, Message]
 
 
 class Generator:
     """
     Makes Envoy resources of objects.
 
-    made: how many units were made so far, for tests and metrics.
+    made, messages: how many units were made so far, and how many messages, for tests and metrics.
     """
 
     def __init__(self) -> None:
         self._index = Index()
         self._units: dict[UnitKey, _Unit] = {}
+        self._before: dict[UnitKey, Mapping[bytes, Message]] = {}  # messages of units that are to be made again
         self._readers: dict[Topic, set[UnitKey]] = {}
         self._wholes: dict[ProxyNode, Whole] = {}
-        self.made = 0
+        self.made = self.messages = 0
 
     # -- objects
 
@@ -115,6 +122,7 @@ class Generator:
         unit = self._units.pop(key, None)
         if unit is None:
             return
+        self._before[key] = unit.messages
         for topic in unit.made_of:
             readers = self._readers.get(topic)
             if readers is not None:
@@ -154,22 +162,26 @@ class Generator:
     def forget(self, node: ProxyNode) -> None:
         """Keep nothing for a node that is gone."""
         self._wholes.pop(node, None)
+        self._before = {key: messages for key, messages in self._before.items() if key.node != node}
 
     def _unit(self, what: str, name: str, node: ProxyNode) -> _Unit | None:
         """Return a unit, made now if need be; None when there is nothing of this name any more."""
         maker = MAKERS[what]
-        if name not in maker.names(self._index):
-            return None
         key = UnitKey(what, name, maker.reduced(node, self._index))
+        if name not in maker.names(self._index):
+            self._before.pop(key, None)
+            return None
         return self._units.get(key) or self._make(key, maker.make)
 
     def _make(self, key: UnitKey, make: Maker) -> _Unit:
         checkpoint()
-        view = View(self._index)
-        unit = self._units[key] = _Unit(make(view, key.name, key.node), view.asked, view.notes)
+        view = View(self._index, self._before.pop(key, None))
+        made = make(view, key.name, key.node)
+        unit = self._units[key] = _Unit(made, view.asked, view.notes, view.messages.made)
         for topic in view.asked:
             self._readers.setdefault(topic, set()).add(key)
         self.made += 1
+        self.messages += view.messages.new
         return unit
 
     # -- what is to be said of objects

@@ -11,9 +11,12 @@ goes, what was made with the view is to be made again.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple, TypeVar
 
+from google.protobuf.message import Message
+
+from metaproxy.mesh.generator.messages import Messages
 from metaproxy.mesh.objects.destination_rule import DestinationRule
 from metaproxy.mesh.objects.dubbo_authorization import DubboAuthorizationPolicy
 from metaproxy.mesh.objects.gateway import Gateway
@@ -159,10 +162,14 @@ def _addresses(spec: Spec) -> tuple[str, ...]:
 
 
 class View:
-    """What is asked of an index while one thing is made. asked: the topics; notes: what is to be said of objects."""
+    """
+    What is asked of an index while one thing is made. asked: the topics; notes: what is to be said of objects;
+    messages: what is made.
+    """
 
-    def __init__(self, index: Index) -> None:
+    def __init__(self, index: Index, before: Mapping[bytes, Message] | None = None) -> None:
         self._index = index
+        self.messages = Messages(before or {})
         self.asked: set[Topic] = set()
         self.notes: dict[Key, list[str]] = {}
 

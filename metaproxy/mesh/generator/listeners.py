@@ -22,7 +22,7 @@ from metaproxy.mesh.generator.clusters import (
 from metaproxy.mesh.generator.filters import inbound_filter, outbound_filter, tcp_filter
 from metaproxy.mesh.generator.index import View, visible
 from metaproxy.mesh.generator.mesh_config import log_and_tracing
-from metaproxy.mesh.generator.messages import Json, message
+from metaproxy.mesh.generator.messages import Json
 from metaproxy.mesh.generator.native import (
     INTERFACE,
     dubbo_filter,
@@ -70,7 +70,11 @@ class Made:
 
 
 def _kept(before: dict[str, Message], now: dict[str, Message]) -> dict[str, Message]:
-    return {name: before[name] if before.get(name) == message else message for name, message in now.items()}
+    return {name: _same(before.get(name), message) for name, message in now.items()}
+
+
+def _same(before: Message | None, message: Message) -> Message:
+    return before if before is not None and (before is message or before == message) else message
 
 
 def router_of(view: View, host: str) -> Router | None:
@@ -100,7 +104,7 @@ def outbound(view: View, host: str, node: ProxyNode) -> Made:
         protocol = protocol_of(view, port.name)
         is_redis = isinstance(protocol, PortProtocol) and protocol.filter == REDIS
         more = redis_keys(view, service) if is_redis else None
-        for cluster, endpoints in clusters_of(service, port, rule[1] if rule is not None else None, more):
+        for cluster, endpoints in clusters_of(view, service, port, rule[1] if rule is not None else None, more):
             name = str(getattr(cluster, "name"))  # noqa: B009 - a message's class is made when it is loaded
             made.clusters[name] = cluster
             if endpoints is not None:
@@ -122,7 +126,7 @@ def _outbound_port(
     if filter is None:
         return
     for address in dict.fromkeys(_addresses(view, service, node)):
-        listener = listener_at(address, port.number, "OUTBOUND", [filter])
+        listener = listener_at(view, address, port.number, "OUTBOUND", [filter])
         made.listeners[listener_name(address, port.number)] = listener
 
 
@@ -169,9 +173,9 @@ def listener_name(address: str, port: int) -> str:
     return f"{address}_{port}"
 
 
-def listener_at(address: str, port: int, direction: str, filters: list[Json]) -> Message:
+def listener_at(view: View, address: str, port: int, direction: str, filters: list[Json]) -> Message:
     """Return a listener."""
-    return message(
+    return view.messages.of(
         "listeners",
         {
             "name": listener_name(address, port),
@@ -216,8 +220,8 @@ def _inbound_port(
         return
     name = inbound_name(target)
     filters = _inbound_filters(view, service, protocol, target, node)
-    made.listeners[listener_name(address, target)] = listener_at(address, target, "INBOUND", filters)
-    made.clusters[name] = inbound_cluster(node.application, target)
+    made.listeners[listener_name(address, target)] = listener_at(view, address, target, "INBOUND", filters)
+    made.clusters[name] = inbound_cluster(view, node.application, target)
 
 
 def _inbound_filters(

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 
 from metaproxy.mesh.generator.clusters import cluster_name
 from metaproxy.mesh.generator.index import View
-from metaproxy.mesh.generator.messages import Json, message, without_nothing
+from metaproxy.mesh.generator.messages import Json, without_nothing
 from metaproxy.mesh.generator.policy import policy_of, rule_for
 from metaproxy.mesh.generator.services import ServiceModel, service_at
 from metaproxy.mesh.objects.destination_rule import DestinationRule
@@ -71,7 +71,7 @@ def route_configuration(routing: Routing) -> Message:
     routes = [_route(routing, place, route) for place, route in enumerate(given)]
     name = route_name(routing.service.host, routing.port)
     host = {"name": "dummy", "domains": ["*"], "routes": routes or [_default(routing)]}
-    return message("routes", {"name": name, "virtualHosts": [host]})
+    return routing.view.messages.of("routes", {"name": name, "virtualHosts": [host]})
 
 
 def _default(routing: Routing) -> Json:

@@ -22,6 +22,9 @@ def router(name: str = "cart", version: int = 1, **spec: Any) -> dict[str, Any]:
     return {"apiVersion": "metaprotocol.aeraki.io/v1alpha1", "kind": "MetaRouter", "metadata": metadata, "spec": spec}
 
 
+BUCKET = {"maxTokens": 2, "tokensPerFill": 2, "fillInterval": "1s"}
+
+
 class Mesh:
     """A store that is filled from a cluster. events: what the store handed on, and "changed"."""
 
@@ -116,6 +119,19 @@ def test_what_could_not_be_asked_for_is_forgotten_when_it_is_there(cluster: Fake
     cluster.absent = set()
     mesh.clock.advance(30)
     assert mesh.source.failures == {}
+
+
+def test_an_event_has_its_object_read_and_no_other(cluster: FakeCluster) -> None:
+    cluster.objects["metarouters"] = [router(f"r{number}") for number in range(50)]
+    mesh = Mesh(cluster, looks=False)
+    mesh.source.look()
+    mesh.events.clear()
+    cluster.event("metarouters", "MODIFIED", router("r7", 2, routes=[]))
+    assert mesh.source.look()
+    assert mesh.events == []  # it is refused: the version before holds
+    cluster.event("metarouters", "MODIFIED", router("r7", 3, localRateLimit={"tokenBucket": BUCKET}))
+    assert mesh.source.look()
+    assert mesh.events == ["put MetaRouter shop/r7"]
 
 
 def test_policies_that_may_not_be_read_are_waited_for_and_the_missing_right_is_named(cluster: FakeCluster) -> None:

@@ -49,6 +49,26 @@ def test_one_changed_object_has_made_again_what_is_made_of_it_and_nothing_else()
     assert all(message is before.endpoints[name] for name, message in after.endpoints.items())
 
 
+def test_other_endpoints_are_new_messages_and_routes_listeners_and_clusters_are_those_of_before() -> None:
+    stand = many(20)
+    assert stand.resources
+    before = stand.generator.messages
+    host = "s7.demo.svc.cluster.local"
+    entry = ENTRY.replace(HOST, host).replace("127.0.10.1", "127.0.20.7")
+    stand.put("ServiceEntry", "s7", entry.replace("127.0.0.12, ", "127.0.0.13, "))
+    assert stand.resources
+    assert stand.generator.messages - before == 2  # of all endpoints, and of the subset v2
+
+
+def test_a_message_that_comes_again_after_another_one_is_made_again() -> None:
+    stand = many(1)
+    first = stand.resources
+    stand.put("MetaRouter", "s0", ROUTER.replace(HOST, "s0.demo.svc.cluster.local").replace("v1", "v2"))
+    assert stand.resources
+    stand.put("MetaRouter", "s0", ROUTER.replace(HOST, "s0.demo.svc.cluster.local"))
+    assert stand.resources == first
+
+
 def test_an_object_on_which_nothing_depends_has_nothing_made_again() -> None:
     stand = many(5)
     made_by(stand)
