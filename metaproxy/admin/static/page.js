@@ -1,12 +1,12 @@
 // The page: what it knows, how it asks for it, and the order in which it tells: what is wrong comes first.
 
-import { Poll, token } from "./api.js";
 import { Clusters } from "./clusters.js";
 import { ago, clock, clusterCounters, Counters, plural, problems, routeCounters } from "./figures.js";
-import { html, render, useEffect, useReducer, useRef, useState } from "./htm-preact.js";
+import { html, render } from "./htm-preact.js";
 import { Badge } from "./parts.js";
 import { Routes } from "./routes.js";
 import { Runtime } from "./runtime.js";
+import { ForgetToken, Login, Shell, Title } from "./shell.js";
 import { Tap } from "./tap.js";
 import { Totals, Traffic } from "./traffic.js";
 
@@ -17,25 +17,11 @@ const SECTIONS = [["traffic", "Traffic"], ["runtime", "Live values"], ["routes",
 const state = {
   server: null, problems: null, flows: null, clusters: null, routes: null, listeners: null, runtime: null,
   clusterCounts: new Counters(), routeCounts: new Counters(), history: [],
-  seconds: 10, paused: false, locked: null, lost: null, answered: 0, slow: {}, wanted: null, caller: "",
+  seconds: 10, paused: false, wanted: null, caller: "",
 };
-let redraw = () => {};
+const shell = new Shell(state);
 
-function poll(name, path, every, take) {
-  return new Poll(path, every, () => state.paused || state.locked !== null, (answer) => {
-    take(answer);
-    delete state.slow[name];
-    state.lost = null;
-    state.answered = Date.now();
-    redraw();
-  }, (error) => {
-    if (error.status === 401 && error.used === token.get()) state.locked = error.used ? "That token is not valid." : "";
-    else if (error.status === 401) return; // meanwhile another token was given
-    else if (error.status === 0) state.lost = state.answered || Date.now();
-    else state.slow[name] = error.message;
-    redraw();
-  });
-}
+const poll = (name, path, every, take) => shell.poll(name, path, every, take, () => state.paused);
 
 const polls = {
   server: poll("state", () => "server_info", 2000, (answer) => (state.server = answer)),
@@ -55,7 +41,6 @@ const polls = {
   listeners: poll("listeners", () => "listeners", 4000, (answer) => (state.listeners = answer.listeners)),
   runtime: poll("live values", () => "runtime", 3000, (answer) => (state.runtime = answer.runtime)),
 };
-const pollAll = () => Promise.all(Object.values(polls).map((one) => one.now()));
 
 // The tap takes a list of key=value, or JSON where a value has a character that means something there.
 function tap({ listener, cluster, operation }) {
@@ -63,7 +48,7 @@ function tap({ listener, cluster, operation }) {
   const plain = !Object.values(match).some((value) => /[,={:]/.test(value) || value.trim() !== value);
   const text = plain ? Object.entries(match).map(([key, value]) => `${key}=${value}`).join(", ") : JSON.stringify(match);
   state.wanted = { listener, match: text };
-  redraw();
+  shell.redraw();
 }
 
 function callers(key) {
@@ -72,16 +57,10 @@ function callers(key) {
 }
 
 function Page() {
-  const [, draw] = useReducer((number) => number + 1, 0);
-  const frame = useRef(0);
-  useEffect(() => {
-    redraw = () => (frame.current = frame.current || requestAnimationFrame(() => ((frame.current = 0), draw())));
-    const seen = () => !document.hidden && pollAll();
-    document.addEventListener("visibilitychange", seen);
-    pollAll();
-    return () => document.removeEventListener("visibilitychange", seen);
-  }, []);
-  if (state.locked !== null) return html`<${Login} />`;
+  shell.use();
+  if (state.locked !== null) {
+    return html`<${Login} shell=${shell} title="metaproxy">Of <code>admin: tokens:</code> in the configuration; <code>read</code> looks, <code>write</code> changes.<//>`;
+  }
   const { server, flows, history, clusters, listeners, routes, runtime, seconds } = state;
   return html`
     <${Header} />
@@ -104,15 +83,15 @@ function Header() {
   const choose = (number) => {
     state.seconds = number;
     for (const poll of [polls.flows, polls.problems, polls.clusters, polls.routes]) poll.now();
-    redraw();
+    shell.redraw();
   };
   const pause = () => {
     state.paused = !paused;
-    if (!state.paused) pollAll();
-    redraw();
+    if (!state.paused) shell.pollAll();
+    shell.redraw();
   };
   return html`<header>
-    <h1><img src="static/icon.svg" alt="" width="26" height="26" />metaproxy</h1>
+    <${Title} text="metaproxy" />
     <${Badge} kind=${kind}>${word}<//>
     <span class="facts">
       ${server && html`${node && html`<b>${node}</b> `}configuration <b>${server.config_version}</b> of ${clock(server.config_applied)}, up ${ago(server.uptime_seconds)}`}
@@ -123,7 +102,7 @@ function Header() {
       </span>
       <button aria-pressed=${paused} onClick=${pause}>${paused ? "Go on" : "Hold"}</button>
       <a href="help">API</a>
-      ${token.get() && html`<button onClick=${() => { token.set(""); state.locked = ""; redraw(); }}>Forget token</button>`}
+      <${ForgetToken} shell=${shell} />
     </span>
   </header>
   <nav aria-label="Sections"><ul>
@@ -146,25 +125,6 @@ function Problems({ found, known }) {
     ${found.length > 12 && html`<p class="muted">and ${found.length - 12} more</p>`}
     ${slow.map(([name, text]) => html`<div key=${name} class="problem warn"><b>No ${name}</b><span>${text}</span></div>`)}
   </section>`;
-}
-
-function Login() {
-  const [text, setText] = useState("");
-  const enter = (event) => {
-    event.preventDefault();
-    token.set(text.trim());
-    state.locked = null;
-    redraw();
-    pollAll();
-  };
-  return html`<form class="login" onSubmit=${enter}>
-    <h1><img src="static/icon.svg" alt="" width="26" height="26" />metaproxy</h1>
-    <label for="token">Token</label>
-    <input id="token" type="password" autocomplete="off" value=${text} onInput=${(event) => setText(event.target.value)} autofocus />
-    <p class="muted">Of <code>admin: tokens:</code> in the configuration; <code>read</code> looks, <code>write</code> changes. Kept until this tab closes.</p>
-    ${state.locked && html`<p class="wrong" role="alert">${state.locked}</p>`}
-    <button class="main">Look</button>
-  </form>`;
 }
 
 render(html`<${Page} />`, document.getElementById("page"));

@@ -1,47 +1,26 @@
 // The fleet: what is wrong comes first, then who has what, then what is being rolled out.
 
-import { ask, Poll, token } from "./api.js";
+import { ask } from "./api.js";
 import { ago, matches, plural } from "./figures.js";
-import { html, render, useEffect, useReducer, useRef, useState } from "./htm-preact.js";
+import { html, render, useState } from "./htm-preact.js";
 import { Action, Badge, Empty, Find, Section, useSome } from "./parts.js";
+import { ForgetToken, Login, Shell, Title } from "./shell.js";
 
 const KIND = { "in force": "good", behind: "warn", refused: "bad", away: "plain" };
 const SECTIONS = [["rollouts", "Rollouts"], ["nodes", "Nodes"], ["versions", "Versions"]];
 
-const state = { fleet: null, versions: null, rollouts: null, locked: null, lost: null, answered: 0 };
-let redraw = () => {};
+const state = { fleet: null, versions: null, rollouts: null };
+const shell = new Shell(state);
 
-function poll(path, every, take) {
-  return new Poll(() => path, every, () => state.locked !== null, (answer) => {
-    take(answer);
-    state.lost = null;
-    state.answered = Date.now();
-    redraw();
-  }, (error) => {
-    if (error.status === 401 && error.used === token.get()) state.locked = error.used ? "That token is not valid." : "";
-    else if (error.status === 0) state.lost = state.answered || Date.now();
-    redraw();
-  });
-}
-
-const polls = [
-  poll("fleet", 1500, (answer) => (state.fleet = answer)),
-  poll("versions", 3000, (answer) => (state.versions = answer.versions)),
-  poll("rollouts", 2000, (answer) => (state.rollouts = answer.rollouts)),
-];
-const pollAll = () => Promise.all(polls.map((one) => one.now()));
+shell.poll("fleet", () => "fleet", 1500, (answer) => (state.fleet = answer));
+shell.poll("versions", () => "versions", 3000, (answer) => (state.versions = answer.versions));
+shell.poll("rollouts", () => "rollouts", 2000, (answer) => (state.rollouts = answer.rollouts));
 
 function Page() {
-  const [, draw] = useReducer((number) => number + 1, 0);
-  const frame = useRef(0);
-  useEffect(() => {
-    redraw = () => (frame.current = frame.current || requestAnimationFrame(() => ((frame.current = 0), draw())));
-    const seen = () => !document.hidden && pollAll();
-    document.addEventListener("visibilitychange", seen);
-    pollAll();
-    return () => document.removeEventListener("visibilitychange", seen);
-  }, []);
-  if (state.locked !== null) return html`<${Login} />`;
+  shell.use();
+  if (state.locked !== null) {
+    return html`<${Login} shell=${shell} title="fleet">Of <code>admin: tokens:</code> in <code>control.yaml</code>.<//>`;
+  }
   const { fleet, versions, rollouts } = state;
   return html`
     <${Header} />
@@ -58,12 +37,12 @@ function Header() {
   const { fleet, lost } = state;
   const [kind, word] = lost ? ["bad", "no answer"] : !fleet ? ["plain", "asking"] : fleet.applied ? ["good", "serving"] : ["bad", "nothing to serve"];
   return html`<header>
-    <h1><img src="static/icon.svg" alt="" width="26" height="26" />fleet</h1>
+    <${Title} text="fleet" />
     <${Badge} kind=${kind}>${word}<//>
     <span class="facts">${fleet && html`<b>${fleet.server}</b> serves <b>${fleet.source}</b>, ${plural(fleet.changes, "change", "changes")} since its start`}</span>
     <span class="tools">
       <a href="help">API</a>
-      ${token.get() && html`<button onClick=${() => { token.set(""); state.locked = ""; redraw(); }}>Forget token</button>`}
+      <${ForgetToken} shell=${shell} />
     </span>
   </header>
   <nav aria-label="Sections"><ul>${SECTIONS.map(([id, title]) => html`<li key=${id}><a href=${`#${id}`}>${title}</a></li>`)}</ul></nav>`;
@@ -83,6 +62,7 @@ function Problems({ fleet, rollouts }) {
   for (const one of rollouts) {
     if (one.returned) found.push({ level: "warn", what: `The rollout of ${one.release} was ended`, detail: one.returned.reason });
   }
+  for (const [name, text] of Object.entries(state.slow)) found.push({ level: "warn", what: `No ${name}`, detail: text });
   for (const text of fleet.warnings.slice(0, 3)) found.push({ level: "note", what: text });
   return html`<section class="problems" aria-label="What is wrong" role="status">
     ${!found.some((one) => one.level !== "note") && html`<p class="fine"><span aria-hidden="true">✓</span> Nothing is wrong</p>`}
@@ -153,7 +133,7 @@ function Rollout({ rollout }) {
   const { release, before, group, percent, rates } = rollout;
   const end = async () => {
     await ask("rollouts/return", "POST", JSON.stringify({ group, reason: "by an operator, on the page" }));
-    await pollAll();
+    await shell.pollAll();
   };
   const rate = (one) => (one.requests ? `${one.percent} % of ${Math.round(one.requests)} requests fail` : "no requests seen");
   return html`<div class="rollout">
@@ -183,25 +163,6 @@ function Versions({ versions }) {
     </table>
     ${more}
   <//>`;
-}
-
-function Login() {
-  const [text, setText] = useState("");
-  const enter = (event) => {
-    event.preventDefault();
-    token.set(text.trim());
-    state.locked = null;
-    redraw();
-    pollAll();
-  };
-  return html`<form class="login" onSubmit=${enter}>
-    <h1><img src="static/icon.svg" alt="" width="26" height="26" />fleet</h1>
-    <label for="token">Token</label>
-    <input id="token" type="password" autocomplete="off" value=${text} onInput=${(event) => setText(event.target.value)} autofocus />
-    <p class="muted">Of <code>admin: tokens:</code> in <code>control.yaml</code>. Kept until this tab closes.</p>
-    ${state.locked && html`<p class="wrong" role="alert">${state.locked}</p>`}
-    <button class="main">Look</button>
-  </form>`;
 }
 
 render(html`<${Page} />`, document.getElementById("page"));
