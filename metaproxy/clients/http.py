@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypedDict
 from urllib.parse import urlsplit
 
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
@@ -57,6 +57,18 @@ def check_url(url: str) -> str:
     if parts.scheme == "https" and importlib.util.find_spec("OpenSSL") is None:
         raise ValueError(f"https needs pyOpenSSL; install it with: {install('tls')}")
     return url
+
+
+class Sent(TypedDict, total=False):
+    """What a call may say besides: arguments of `HttpCalls.call` and `stream`, for what calls on their behalf."""
+
+    headers: Iterable[tuple[str, str]]
+    body: bytes
+    most: int
+
+
+class SentStream(Sent, total=False):
+    method: str
 
 
 class HttpCalls:

@@ -8,15 +8,15 @@ each failure. Does not: any registry's API.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Sequence
-from typing import Annotated, Protocol
+from collections.abc import Callable, Sequence
+from typing import Annotated, Protocol, Unpack
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from metaproxy.clients.http import MAX_BODY, Answer, HttpFailed, check_url
+from metaproxy.clients.http import Answer, HttpFailed, Sent, SentStream, check_url
 from metaproxy.support.backoff import Backoff
 from metaproxy.support.bounded_json import loads
 from metaproxy.units import Option, Secret
@@ -43,14 +43,15 @@ NO_SECRET = Secret()
 class Calls(Protocol):
     """What is used of `HttpCalls`."""
 
-    def call(
-        self, method: str, url: str, timeout: float, headers: Iterable[tuple[str, str]] = (), body: bytes = b"",
-        most: int = MAX_BODY,
-    ) -> Deferred[Answer]: ...  # fmt: skip
+    def call(self, method: str, url: str, timeout: float, **sent: Unpack[Sent]) -> Deferred[Answer]: ...
     def stream(
-        self, url: str, patience: float, timeout: float, received: Callable[[bytes], None],
-        headers: Iterable[tuple[str, str]] = (), most: int = MAX_BODY, method: str = "GET", body: bytes = b"",
-    ) -> Deferred[Answer]: ...  # fmt: skip
+        self,
+        url: str,
+        patience: float,
+        timeout: float,
+        received: Callable[[bytes], None],
+        **sent: Unpack[SentStream],
+    ) -> Deferred[Answer]: ...
     def close(self) -> Deferred[None] | None: ...
 
 
@@ -101,7 +102,8 @@ class Servers:
     ) -> Deferred[Answer]:
         """Fires with an answer of status 200; fails with RegistryError."""
         server = self.current
-        asked = self._calls.call(method, server + path, timeout, [*self._headers, *headers], body, MAX_ANSWER)
+        sent = [*self._headers, *headers]
+        asked = self._calls.call(method, server + path, timeout, headers=sent, body=body, most=MAX_ANSWER)
         return asked.addCallbacks(self._checked, self._failed, callbackArgs=(server,), errbackArgs=(server,))
 
     def stream(
@@ -111,7 +113,7 @@ class Servers:
         """POST, and hand each piece of the answer to `received` for at most so many seconds."""
         server = self.current
         asked = self._calls.stream(
-            server + path, PATIENCE, seconds, received, [*self._headers, *headers], method="POST", body=body
+            server + path, PATIENCE, seconds, received, headers=[*self._headers, *headers], method="POST", body=body
         )
         return asked.addCallbacks(self._checked, self._failed, callbackArgs=(server,), errbackArgs=(server,))
 

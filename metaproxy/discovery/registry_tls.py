@@ -7,15 +7,15 @@ Lives here: `Tls`, the options; `RegistryCalls`, HTTP calls that follow them. Do
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, NamedTuple, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Annotated, NamedTuple, TypeVar, Unpack
 from urllib.parse import urlsplit
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from metaproxy.clients.http import MAX_BODY, Answer, HttpCalls, HttpFailed
+from metaproxy.clients.http import Answer, HttpCalls, HttpFailed, Sent, SentStream
 from metaproxy.clients.tls import endpoint
 from metaproxy.options import made
 from metaproxy.units import Option, OptionsOf
@@ -100,17 +100,9 @@ class RegistryCalls:
         self._plain = HttpCalls(reactor)
         self._secured: dict[str, HttpCalls] = {}
 
-    def call(
-        self,
-        method: str,
-        url: str,
-        timeout: float,
-        headers: Iterable[tuple[str, str]] = (),
-        body: bytes = b"",
-        most: int = MAX_BODY,
-    ) -> Deferred[Answer]:
+    def call(self, method: str, url: str, timeout: float, **sent: Unpack[Sent]) -> Deferred[Answer]:
         """As that of HttpCalls."""
-        return self._asked(url, lambda calls: calls.call(method, url, timeout, headers, body, most))
+        return self._asked(url, lambda calls: calls.call(method, url, timeout, **sent))
 
     def stream(
         self,
@@ -118,15 +110,10 @@ class RegistryCalls:
         patience: float,
         timeout: float,
         received: Callable[[bytes], None],
-        headers: Iterable[tuple[str, str]] = (),
-        most: int = MAX_BODY,
-        method: str = "GET",
-        body: bytes = b"",
+        **sent: Unpack[SentStream],
     ) -> Deferred[Answer]:
         """As that of HttpCalls."""
-        return self._asked(
-            url, lambda calls: calls.stream(url, patience, timeout, received, headers, most, method, body)
-        )
+        return self._asked(url, lambda calls: calls.stream(url, patience, timeout, received, **sent))
 
     def close(self) -> None:
         secured, self._secured = self._secured, {}

@@ -124,7 +124,17 @@ def test_metrics_count_nodes_changes_and_the_time_that_these_take(planted: Plant
 def test_the_page_and_all_that_it_is_made_of_are_served(desk: AdminDesk) -> None:
     page = desk.ask("GET", "/")
     assert page.headers["content-type"].startswith("text/html")
-    for name in ("fleet.js", "fleet.css", "api.js", "parts.js", "figures.js", "page.css", "icon.svg", "htm-preact.js"):
+    for name in (
+        "fleet.js",
+        "fleet.css",
+        "api.js",
+        "parts.js",
+        "shell.js",
+        "figures.js",
+        "page.css",
+        "icon.svg",
+        "htm-preact.js",
+    ):
         assert desk.ask("GET", f"/static/{name}").status == 200
     assert desk.ask("GET", "/static/no.js").status == 404
 
