@@ -134,17 +134,20 @@ class StreamCounts:
 class TargetCounts:
     """
     The exchanges of one listener that one route sent to one cluster (or that the route answered itself). latency: of
-    those whose messages were whole; streams: of the others, None before the first.
+    those whose messages were whole; streams: of the others, None before the first; cached: of those that the route
+    answered itself, the ones by an answer that it had kept.
     """
 
-    __slots__ = ("fallbacks", "hedges", "latency", "outcomes", "request_bytes", "response_bytes", "retries", "streams")
+    __slots__ = (
+        "cached", "fallbacks", "hedges", "latency", "outcomes", "request_bytes", "response_bytes", "retries", "streams",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.streams: StreamCounts | None = None
         self.outcomes: dict[str, int] = {}
         self.retries = 0
         self.hedges = 0
-        self.fallbacks = 0
+        self.fallbacks = self.cached = 0
         self.latency = Histogram()
         self.request_bytes = 0
         self.response_bytes = 0

@@ -183,7 +183,7 @@ class ISession(Interface):
 OPTIONAL = frozenset(
     {
         "alpn", "alpn_upstream", "attempts_key", "beat", "beats", "capacity", "credit", "detect", "eof", "facts",
-        "cancels", "change", "companion", "farewell", "fenced", "flow", "greets",
+        "cache_key", "cancels", "change", "companion", "farewell", "fenced", "flow", "greets",
         "inquiry", "keep", "keeps_keys", "open_keys", "opens", "owed", "owes", "reset", "sequential", "unsent_bytes",
         "start_tls", "starts_tls", "tls_rest", "topologies", "traits", "upper_keys", "welcome",
     }
@@ -326,6 +326,13 @@ class ICodec(Interface):
         seconds that a replica is behind, a decimal number; term: a whole number that grows when another server becomes
         the primary; position: a whole number that grows with what is written, of a replica: what it has of that. May
         raise FrameError, for what tells nothing.
+        """
+
+    def cache_key(request: Message) -> Hashable | None:
+        """
+        What is equal for two requests of clients in the same state (`Message.profile`) that a server answers alike as
+        long as its data are the same; None: not to be kept. Only asked where `safe`, for routes with `cache:`. May
+        raise FrameError. Optional: None.
         """
 
     def merge(request: Message, parts: Sequence[Part], answers: Sequence[Message]) -> bytes:

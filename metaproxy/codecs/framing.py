@@ -166,6 +166,9 @@ class Codec:
     def traits(self, answer: Message) -> Mapping[str, str]:
         return {}
 
+    def cache_key(self, request: Message) -> Hashable | None:
+        return None
+
     def merge(self, request: Message, parts: Sequence[Part], answers: Sequence[Message]) -> bytes:
         raise NotImplementedError
 

@@ -31,6 +31,7 @@ from metaproxy.counts import MirrorCounts, TargetCounts
 from metaproxy.interfaces import ICodec, IExchange
 from metaproxy.message import ErrorKind
 from metaproxy.plugins import HOOKS
+from metaproxy.proxy.answer_cache import AnswerCache
 from metaproxy.proxy.chains import Chain, ChainTable, networks
 from metaproxy.proxy.mirror import Mirror, MirrorTarget
 from metaproxy.proxy.own_writes import note_write
@@ -177,7 +178,7 @@ class ListenerBuilder:
             reply=_reply(spec.reply) if spec.reply else None,
             reply_target=ReplyTarget(None, counts=self._counts_of(name, "-")),
         )
-        self._hook(route, spec.filters)
+        self._hook(route, spec.filters, spec.cache)
         return route
 
     def _leads_there(self, route: Route) -> bool:
@@ -219,7 +220,7 @@ class ListenerBuilder:
 
     # -- filters
 
-    def _hook(self, route: Route, overrides: Mapping[str, Use | None]) -> None:
+    def _hook(self, route: Route, overrides: Mapping[str, Use | None], cache: float = 0.0) -> None:
         """Gives a route the hooks of its listener's filters, its own options in their place; not of those `off`."""
         found = self._hooks if not overrides else None
         if found is None:
@@ -235,6 +236,9 @@ class ListenerBuilder:
             one.cluster is not None and one.cluster.read_your_writes is not None for one in route.all_targets()
         ):
             route.on_complete = (*route.on_complete, note_write)
+        if cache > 0:
+            kept = AnswerCache(cache, self._shared.clock.seconds)
+            route.on_request, route.on_response = (*route.on_request, kept.look), (*route.on_response, kept.keep)
         if isinstance(route.mirror, Mirror):
             route.on_complete = (*route.on_complete, *route.mirror.hooks)
             route.on_chunk = (*route.on_chunk, *route.mirror.chunk_hooks)

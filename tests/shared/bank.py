@@ -171,6 +171,9 @@ class Bank(Codec):
     def safe(self, request: Message) -> bool:
         return request.get("word") == "read"
 
+    def cache_key(self, request: Message) -> Hashable | None:
+        return request.frame
+
     topologies = ("primary_replica",)
 
     def inquiry(self, topology: str) -> Message:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from metaproxy.cluster.cluster import BORROWED
+from metaproxy.codecs.framing import Codec
 from metaproxy.config import model, references
 from metaproxy.config.rules.certificates import check_start
 from metaproxy.config.rules.cluster import probe_is_there
@@ -120,6 +121,8 @@ def _cluster_fits(listener: model.Listener, route: model.Route, cluster: model.C
     if pinned and route.retry is not None:
         text = f"has no effect behind a client's first request: clients of {protocol.name} have a state on a connection"
         reading.warn(reading.at(route, "retry"), text)
+    if route.cache and codec is not None and not _caches(codec):
+        reading.problem(reading.at(route, "cache"), f"answers of {protocol.name} can't be kept; leave it out")
     check_start(cluster.tls, codec, reading)
     _roles_are_told(cluster, codec, reading)
     borrows = codec is not None and codec.connections == "transaction"
@@ -136,6 +139,10 @@ def _cluster_fits(listener: model.Listener, route: model.Route, cluster: model.C
     if route.hash and not getattr(balancer, "uses_hash", balancer is None and reading.gives(cluster, "balancer")):
         text = f"has no effect: the balancer of cluster {cluster.name!r}, {cluster.balancer.name}, looks at no hash"
         reading.warn(reading.at(route, "hash"), text)
+
+
+def _caches(codec: ICodec) -> bool:
+    return getattr(type(codec), "cache_key", Codec.cache_key) is not Codec.cache_key
 
 
 def _roles_are_told(cluster: model.Cluster, codec: ICodec | None, reading: Reading) -> None:

@@ -145,6 +145,12 @@ class Route(Section):
         "chance",
     )
     mirror: tuple[Mirror, ...] = option(ListOf(Nested(Mirror), alone=True), "Clusters that get copies.", ())
+    cache: Seconds = option(
+        Duration(),
+        "Answers to requests that only read are given again for so long, to all clients in the same state, whatever is "
+        "written meanwhile; 0: never.",
+        "0s",
+    )
     retry: Retry | None = option(Nested(Retry), "When a failed request is tried again.", None, "never")
     rewrite: Rewrite | None = option(Nested(Rewrite), "Another path or host for the request.", None)
     request: Mutations | None = option(Nested(Mutations), "Changes of the request.", None)

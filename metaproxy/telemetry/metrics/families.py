@@ -310,6 +310,12 @@ TARGET = _families(
         "Exchanges sent on to a cluster of `fallback`, as this one had no usable endpoint.",
         _of("fallbacks"),
     ),
+    (
+        "metaproxy_exchange_cached_total",
+        "counter",
+        "Exchanges answered by an answer that the route had kept (`cache`).",
+        _of("cached"),
+    ),
 )
 """Of a metaproxy.counts.TargetCounts; as long as nothing was counted, there is no series."""
 
