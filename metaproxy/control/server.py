@@ -11,10 +11,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest
 from twisted.internet.interfaces import IReactorTime
 
 from metaproxy.control import wire
 from metaproxy.control.nodes import Node
+from metaproxy.control.repeated_names import RepeatedNames
 from metaproxy.control.resource_types import ResourceType
 from metaproxy.control.snapshot import EMPTY, Changes, Snapshot, difference
 from metaproxy.control.stream import LINGER, Refused, Stream
@@ -71,6 +73,7 @@ class Control:
         self._observer = observer
         self._max_streams = max_streams
         self._linger = linger
+        self._names = RepeatedNames()
         self._had: OrderedDict[str, Had] = OrderedDict()
         """
         Clusters of nodes whose stream has ended: of the state of the world, clients say no names of what they have.
@@ -88,16 +91,21 @@ class Control:
 
     def receive(self, stream: Stream, data: bytes) -> None:
         """Take a request. Raises Refused when it ends its stream."""
+        rest, names = (data, None) if stream.delta else self._names.split(data)
         try:
-            request = wire.parse(data, stream.delta)
+            request = wire.parse(rest, stream.delta)
+            if names is not None and isinstance(request, DiscoveryRequest) and request.resource_names:
+                request, names = wire.parse(data, stream.delta), None  # more of them stand elsewhere
         except ValueError as error:
             raise Refused(str(error)) from None
+        if names is None and isinstance(request, DiscoveryRequest):
+            self._names.learn(request)
         node = stream.identify(request)
         if node is not None:
             stream.had = self._had.pop(node.id, None)
             stream.aim(self.targets.target(node))
             self._observer.joined(stream)
-        stream.receive(request)
+        stream.receive(request, names)
         self._observer.heard(stream)
 
     def disconnect(self, stream: Stream) -> None:

@@ -11,7 +11,7 @@ listeners and routes that do not name it, and some time after, for exchanges tha
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -88,8 +88,8 @@ class Stream:
             raise Refused(f"missing node information: {error}") from None
         return self.node
 
-    def receive(self, request: wire.AnyRequest) -> None:
-        """Take a request, whose node is known. Raises Refused."""
+    def receive(self, request: wire.AnyRequest, names: Collection[str] | None = None) -> None:
+        """Take a request, whose node is known; names: see `wire.read`. Raises Refused."""
         kind = self._kind(request)
         if kind is None:
             return
@@ -98,7 +98,7 @@ class Stream:
             subscription = self.subscriptions[kind.url] = Subscription(kind, self.delta)
         answered = subscription.outstanding
         had = self.had if kind is CLUSTERS else None
-        repeats = subscription.take(wire.read(request), self.target.of(kind.url), self._clock.seconds(), had)
+        repeats = subscription.take(wire.read(request, names), self.target.of(kind.url), self._clock.seconds(), had)
         if repeats and kind is ENDPOINTS and self.only is not None:
             # A cluster was changed on another stream and needs its endpoints: a client asks for them in the same words.
             subscription.again(subscription.names)

@@ -79,8 +79,8 @@ class Subscription:
     """
 
     __slots__ = (
-        "_answer_due", "_begun", "_dirty", "_last_nonce", "_named", "_suspects", "accepted", "delta", "kind", "leaving",
-        "names", "outstanding", "refused", "sent", "sum", "wildcard",
+        "_answer_due", "_asked", "_begun", "_dirty", "_last_nonce", "_named", "_suspects", "accepted", "delta", "kind",
+        "leaving", "names", "outstanding", "refused", "sent", "sum", "wildcard",
     )  # fmt: skip
 
     def __init__(self, kind: ResourceType, delta: bool) -> None:
@@ -100,6 +100,7 @@ class Subscription:
         self._answer_due = False
         self._begun = False
         self._named = False
+        self._asked: Collection[str] | None = None  # the names of the last request, where these are all that is wanted
         self._last_nonce = ""
 
     @property
@@ -159,6 +160,8 @@ class Subscription:
 
     def _replace(self, names: Collection[str], there: Resources) -> bool:
         """State of the world: exactly these are wanted. Return whether they are more than before."""
+        if names is self._asked:
+            return False
         wanted = set(names)
         self._named = self._named or bool(wanted)
         wildcard = ALL in wanted or (self.kind.wildcard and not self._named)
@@ -166,6 +169,7 @@ class Subscription:
         added = wanted - self.names
         gone = self.names - wanted
         was, self.names, self.wildcard = self.wildcard, wanted, wildcard
+        self._asked = None if wildcard else names
         if not wildcard:
             for name in list(self.sent) if was else gone:
                 if name not in wanted:

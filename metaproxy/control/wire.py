@@ -7,6 +7,7 @@ Lives here: reading a DiscoveryRequest and a DeltaDiscoveryRequest, writing thei
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol, TypeAlias
 
 from envoy.service.discovery.v3.discovery_pb2 import (
@@ -41,11 +42,12 @@ def parse(data: bytes, delta: bool) -> AnyRequest:
     return request
 
 
-def read(request: AnyRequest) -> Request:
-    """Return what a request asks."""
+def read(request: AnyRequest, names: Collection[str] | None = None) -> Request:
+    """Return what a request asks. names: those of a request that was split from them."""
     error = request.error_detail.message[:MAX_ERROR] if request.HasField("error_detail") else None
     if isinstance(request, DiscoveryRequest):
-        return Request(request.response_nonce, request.resource_names, version=request.version_info, error=error)
+        asked = request.resource_names if names is None else names
+        return Request(request.response_nonce, asked, version=request.version_info, error=error)
     return Request(
         request.response_nonce,
         request.resource_names_subscribe,
