@@ -33,13 +33,17 @@ that a client chose could not run as a script even if the page showed it as mark
 _HEADERS = {"Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer"}
 
 
-def read(package: str = "metaproxy.admin") -> dict[str, AdminResponse]:
-    """The files of a package's page by name."""
+OURS = "metaproxy.admin"
+
+
+def read(*packages: str) -> dict[str, AdminResponse]:
+    """The files of packages' pages by name."""
     found = {}
-    for file in files(package).joinpath("static").iterdir():
-        content_type = TYPES.get(PurePath(file.name).suffix)
-        if content_type is not None:
-            found[file.name] = AdminResponse(file.read_bytes(), content_type, headers=_HEADERS)
+    for package in packages:
+        for file in files(package).joinpath("static").iterdir():
+            content_type = TYPES.get(PurePath(file.name).suffix)
+            if content_type is not None:
+                found[file.name] = AdminResponse(file.read_bytes(), content_type, headers=_HEADERS)
     return found
 
 
@@ -49,7 +53,7 @@ class Page(Endpoint):
     open = True
 
     def __init__(self) -> None:
-        self._page = read()["index.html"]
+        self._page = read(OURS)["index.html"]
 
     def get(self, ask: AdminRequest) -> AdminResponse:
         return self._page
@@ -60,8 +64,8 @@ class Static(Endpoint):
     about = "What the live page is made of. No token."
     open = True
 
-    def __init__(self) -> None:
-        self._files = read()
+    def __init__(self, *packages: str) -> None:
+        self._files = read(*(packages or (OURS,)))
 
     def get(self, ask: AdminRequest) -> AdminResponse:
         name = ask.place["name"]

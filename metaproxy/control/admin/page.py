@@ -6,8 +6,8 @@ Lives here: serving them. Does not: the page itself (`static/`), the parts that 
 
 from __future__ import annotations
 
-from metaproxy.admin.page import read
-from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, HttpError, nearest
+from metaproxy.admin import page
+from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint
 
 _FILES = "metaproxy.control.admin"
 
@@ -18,23 +18,14 @@ class Page(Endpoint):
     open = True
 
     def __init__(self) -> None:
-        self._page = read(_FILES)["fleet.html"]
+        self._page = page.read(_FILES)["fleet.html"]
 
     def get(self, ask: AdminRequest) -> AdminResponse:
         return self._page
 
 
-class Static(Endpoint):
-    path = "/static/{name}"
+class Static(page.Static):
     about = "What the page is made of. No token."
-    open = True
 
     def __init__(self) -> None:
-        self._files = {**read(), **read(_FILES)}
-
-    def get(self, ask: AdminRequest) -> AdminResponse:
-        name = ask.place["name"]
-        found = self._files.get(name)
-        if found is None:
-            raise HttpError(404, f"no file {name[:200]!r}; {nearest(name, list(self._files))}", "path")
-        return found
+        super().__init__(page.OURS, _FILES)

@@ -14,12 +14,12 @@ from metaproxy.admin import problems, slow
 from metaproxy.admin.page import POLICY, TYPES, read
 from metaproxy.message import ErrorKind
 
-FILES = sorted(read())
+FILES = sorted(read("metaproxy.admin"))
 OURS = [name for name in FILES if not name.startswith("htm-preact")]
 
 
 def text_of(name: str) -> str:
-    body = read()[name].body
+    body = read("metaproxy.admin")[name].body
     assert isinstance(body, bytes)
     return body.decode()
 
