@@ -47,11 +47,15 @@ class Contexts:
         return known[1]
 
     def forget(self, source: str, part: Part) -> None:
-        """What a source read before and contributes no more is not kept."""
-        context = self._by_source[source][1] if source in self._by_source else None
-        # Not each time that something is gone: it costs a look at all that there is.
-        if context is not None and len(context.memo) > 2 * (len(part.listeners) + len(part.clusters)) + SPARE:
-            context.memo.forget(chain(part.listeners, part.clusters))
+        """
+        What a source read before and contributes no more is not kept. A source may read with several contexts, whose
+        names begin with its own: `xds istiod`.
+        """
+        most = 2 * (len(part.listeners) + len(part.clusters)) + SPARE
+        for name, (_, context) in self._by_source.items():
+            # Not each time that something is gone: it costs a look at all that there is.
+            if name.split(" ")[0] == source and len(context.memo) > most:
+                context.memo.forget(chain(part.listeners, part.clusters))
 
 
 def _secrets(config: model.Config) -> dict[str, Secret]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
 from present import present
 from stand import Stand
 
@@ -59,9 +60,10 @@ def test_a_secret_that_can_not_be_read_is_none(tmp_path: Path) -> None:
     assert stand.configuration.reading("a").secrets == {}
 
 
-def test_what_a_source_contributes_no_more_is_not_kept(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["a", "a server"])
+def test_what_a_source_contributes_no_more_is_not_kept(tmp_path: Path, name: str) -> None:
     stand = Stand(tmp_path, "{}")
-    known = stand.configuration.reading("a")
+    known = stand.configuration.reading(name)
     names = [f"c{number}" for number in range(SPARE + 5)]
     found = [present(read_section(model.Cluster, {"name": name, "endpoints": []}, known)[0]) for name in names]
     assert len(known.memo) == len(names)
