@@ -54,7 +54,8 @@ class MirrorClient:
         self.leases: dict[ConnectionOwner, UpstreamConnection] = {}
 
     def pinned(self, connection: UpstreamConnection) -> None:
-        self.session_pin = connection
+        """A copy has left a transaction open, which nothing will end."""
+        connection.drop()
 
     def unpin(self) -> None:
         self.session_pin = None
@@ -333,9 +334,10 @@ class Mirror:
     def copy(self, exchange: OpenExchange, message: Message) -> None:
         """
         Sends copies of a request that was just forwarded. Not of one that binds a connection, or of a client that has
-        its own: what a mirror would make of the rest of a transaction is anybody's guess.
+        its own: what a mirror would make of the rest of a transaction is anybody's guess. Where clients borrow
+        connections for their requests, only what reads is copied: of the others each may begin a transaction.
         """
-        if message.hold is not Hold.NONE or exchange.client.session_pin is not None:
+        if exchange.client.session_pin is not None or (message.hold is not Hold.NONE and not _reads(exchange, message)):
             return
         for target in self.targets:
             if target.share >= 1.0 or self._uniform() < target.share:
@@ -391,3 +393,13 @@ class Mirror:
 
     def __repr__(self) -> str:
         return f"Mirror({self})"
+
+
+def _reads(exchange: OpenExchange, message: Message) -> bool:
+    """Whether a request that has a connection for itself, and for no longer, changes nothing."""
+    if message.hold is not Hold.EXCHANGE or message.kind is not Kind.REQUEST:
+        return False
+    try:
+        return bool(exchange.snapshot.codec.safe(message))
+    except FrameError:
+        return False

@@ -7,13 +7,14 @@ import random
 from typing import Any
 
 import pytest
+from bank import Bank
 from harness import LineCodec, Quill, Stage, Wire, answer, call
 from reachable import reachable
 from reel import Reel, frame, frames
 
 from metaproxy.balancers.round_robin import RoundRobin
 from metaproxy.cluster.breaker import Breaker
-from metaproxy.cluster.cluster import Cluster
+from metaproxy.cluster.cluster import Cluster, ConnectionSettings
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.message import ErrorKind, Message, Reply, Side
 from metaproxy.proxy import mirror as module
@@ -372,3 +373,40 @@ def test_a_mirrors_answer_has_its_time_for_each_piece() -> None:
 
 def test_chunks_of_an_original_cost_nothing_where_nobody_compares() -> None:
     assert Mirrored(codec=Reel()).route.on_chunk == ()
+
+
+def borrowed(compare: bool = True) -> tuple[Mirrored, Wire]:
+    """Clients that borrow connections for their requests, here and at the mirror; the first has logged in."""
+    stage = Mirrored(compare=compare, codec=Bank())
+    stage.shadow.connections = ConnectionSettings(mode="transaction", per_endpoint=2)
+    client = stage.client()
+    stage.say(client, b"login ann d\n")
+    stage.main.take()
+    stage.say(stage.main, b"welcome\n")
+    client.take()
+    return stage, client
+
+
+def test_of_requests_that_borrow_a_connection_those_that_read_are_copied_and_compared() -> None:
+    stage, client = borrowed()
+    stage.say(client, b"read a\n")
+    stage.say(stage.main, b"i one\n")
+    assert stage.other.take() == b"hello d \n"
+    stage.say(stage.other, b"welcome\n")
+    assert stage.other.take() == b"read a\n"
+    stage.say(stage.other, b"i two\n")
+    assert (client.take(), stage.counts) == (b"i one\n", {"requests": 1, "compared": 1, "differences": 1})
+    stage.say(client, b"write a\n")
+    stage.say(stage.main, b"t begun\n")
+    stage.say(client, b"read a\n")
+    stage.say(stage.main, b"t mine\n")
+    assert stage.counts["requests"] == 1, "neither what writes nor what is in a transaction"
+
+
+def test_a_copy_that_leaves_a_transaction_open_costs_the_mirror_its_connection() -> None:
+    stage, client = borrowed(compare=False)
+    stage.say(client, b"read a\n")
+    stage.other.take()
+    stage.say(stage.other, b"welcome\n")
+    stage.say(stage.other, b"t open\n")
+    assert (stage.other.closed, stage.shadow.breaker.connections, stage.shadow.breaker.requests) == (True, 0, 0)
