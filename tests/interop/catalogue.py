@@ -55,6 +55,9 @@ _TOOLS: dict[str, list[str | Path]] = {
     "python3-dubbo": [PEERS / "python" / "python3-dubbo"],
     "sshd": [Path("/run/sshd"), "/usr/sbin/sshd", "ssh-keygen", "ssh-keyscan"],
     "mongod": [PEERS / "python" / "mongod" / "fiftyone" / "db" / "bin" / "mongod"],
+    "mongodb-node": ["node", PEERS / "node-mongodb" / "node_modules" / "mongodb"],
+    "mongodb-go": [PEERS / "bin" / "mongodb-go"],
+    "mongodb-java": ["java", PEERS / "java-mongodb" / "lib", PEERS / "java-mongodb" / "classes"],
     "pymongo": [PEERS / "python" / "main" / "pymongo"],
     "nginx": ["nginx"],
     "haproxy": ["haproxy"],
@@ -202,6 +205,19 @@ def mongod(port: int, directory: Path, *options: str) -> Command:
     parameters = [part for one in quick for part in ("--setParameter", one)]
     argv: list[str | Path] = [*_TOOLS["mongod"], *place, "--wiredTigerCacheSizeGB", "0.25", *parameters, *options]
     return Command(argv, ready=lambda: answers(port))
+
+
+def mongodb_driver(peer: str, uri: str, *, replica_set: bool) -> Command:
+    """A program that does what an application does, once, and prints what came of it."""
+    arguments = [uri, "set" if replica_set else "alone"]
+    if peer == "mongodb-node":
+        modules = PEERS / "node-mongodb" / "node_modules"
+        return Command(["node", HERE / "node-mongodb" / "client.js", *arguments], {"NODE_PATH": str(modules)})
+    if peer == "mongodb-java":
+        path = f"{PEERS}/java-mongodb/classes:{PEERS}/java-mongodb/lib/*"
+        java: list[str | Path] = ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx256m", "-cp", path]
+        return Command([*java, "org.example.mongodb.MongoPeer", *arguments])
+    return Command([PEERS / "bin" / "mongodb-go", *arguments])
 
 
 def rate_limit_service(port: int, health: int, debug: int, redis: int, directory: Path) -> Command:

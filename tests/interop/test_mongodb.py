@@ -1,16 +1,20 @@
 """
-MongoDB with logins that pass: pymongo through the proxy, to a mongod alone and to a replica set of three.
+MongoDB with logins that pass: drivers through the proxy, to a mongod alone and to a replica set of three.
 
 Lives here: commands, cursors, transactions, change streams, large messages, errors of ours, a primary that changes.
-Does not: the codec's bytes (tests/unit/codecs/test_mongodb*.py); other drivers (test_mongodb_drivers.py).
+Does not: the codec's bytes (tests/unit/codecs/test_mongodb*.py); logins at the proxy (test_mongodb_users.py).
 """
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any, NamedTuple
 
+import catalogue
 import pytest
 from catalogue import Start
 from mongodb_peers import ReplicaSet, client, server
@@ -56,8 +60,8 @@ def ports(start: Start, shared_proxy: Callable[..., Proxy], tmp_path_factory: py
         {
             "listeners": [
                 listener("alone", through, "mongodb", [{"cluster": "alone"}], filters=_filters()),
-                listener("one", one, "mongodb", [{"cluster": "primary"}]),
-                *(listener(f"m{port}", port, each, [{"cluster": f"m{port}"}]) for port in own),
+                listener("one", one, "mongodb", [{"cluster": "primary"}], filters=_filters()),
+                *(listener(f"m{port}", port, each, [{"cluster": f"m{port}"}], filters=_filters()) for port in own),
             ],
             "clusters": [
                 cluster("alone", alone),
@@ -170,6 +174,23 @@ def test_each_member_has_an_address_of_its_own(ports: Ports) -> None:
         assert found.nodes == {("127.0.0.1", port) for port in ports.members}
         assert every.with_options(read_preference=ReadPreference.SECONDARY).count_documents({}) == 10
         assert len(found.secondaries) == 2
+
+
+@pytest.mark.parametrize("where", ["alone", "one", "members"])
+@pytest.mark.parametrize(
+    "driver",
+    [pytest.param(name, marks=pytest.mark.peer(name)) for name in ("mongodb-node", "mongodb-go", "mongodb-java")],
+)
+def test_other_drivers_do_what_they_do_with_a_server(ports: Ports, driver: str, where: str) -> None:
+    port = {"alone": ports.alone, "one": ports.one, "members": ports.members[0]}[where]
+    uri = f"mongodb://127.0.0.1:{port}/" + ("" if where == "alone" else "?replicaSet=rs0")
+    command = catalogue.mongodb_driver(driver, uri, replica_set=where != "alone")
+    ran = subprocess.run(command.argv, env={**os.environ, **command.env}, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout) == {
+        "found": 300, "updated": 10, "unknown": "CommandNotFound", "denied": "Unauthorized", "large": 1000,
+        "read": 3_000_000, "committed": where != "alone",
+    }  # fmt: skip
 
 
 def test_a_new_primary_is_found_behind_the_one_address(ports: Ports, one: Any) -> None:
