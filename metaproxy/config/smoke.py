@@ -34,7 +34,7 @@ MAX_FRAME = 65536
 _NEAR = 0.85
 """How alike two names must be for one to be a slip of the other."""
 
-CONNECTIONS = ("multiplex", "pool", "pinned")
+CONNECTIONS = ("multiplex", "pool", "transaction", "pinned")
 
 
 class TooLong(PluginError):

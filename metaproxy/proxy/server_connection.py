@@ -106,6 +106,9 @@ class ServerConnection(Protocol):
     def _begin(self) -> None:
         """It is there."""
         settings = self.pool.settings
+        role = self.endpoint.learnt.get("role")
+        if role is not None:
+            self._facts["endpoint.role"] = role
         self._counts.connections += 1
         if settings.keepalive is not None:
             self.transport.keep_alive(*settings.keepalive)

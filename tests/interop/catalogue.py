@@ -92,6 +92,7 @@ _TOOLS: dict[str, list[str | Path]] = {
 DUBBO_SERVERS = ("java", "npm", "dubbo-py")
 DUBBO_CLIENTS = ("java", "npm", "apache", "dubbo-py", "dubbo-ssl-python", "python3-dubbo")
 THRIFT_SERVERS = ("py", "js", "java", "cpp")
+MONGODB_DRIVERS = ("mongodb-node", "mongodb-go", "mongodb-java")
 THRIFT_CLIENTS = ("py", "thriftpy2", "js", "java", "cpp")
 
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import catalogue
 import pytest
-from catalogue import Start
+from catalogue import MONGODB_DRIVERS, Start
 from mongodb_peers import ReplicaSet, client, server
 from proxied import Proxy, cluster, listener
 from running import eventually, free_port
@@ -49,23 +49,23 @@ def ports(start: Start, shared_proxy: Callable[..., Proxy], tmp_path_factory: py
     through, one = free_port(), free_port()
     hosts = {f"127.0.0.1:{theirs}": f"127.0.0.1:{ours}" for theirs, ours in zip(members.ports, own, strict=True)}
     each = {"name": "mongodb", "hosts": hosts}
-    primary = cluster(
-        "primary",
+    primary = {"cluster": "set", "subset": {"role": "primary"}}
+    members_of_set = cluster(
+        "set",
         *members.ports,
-        protocol={"name": "mongodb", "role": "primary"},
-        health_check={"kind": "codec", "interval": "200ms"},
-        panic_threshold=0,
+        topology="replica_set",
+        topology_interval="200ms",
     )
     proxy = shared_proxy(
         {
             "listeners": [
                 listener("alone", through, "mongodb", [{"cluster": "alone"}], filters=_filters()),
-                listener("one", one, "mongodb", [{"cluster": "primary"}], filters=_filters()),
+                listener("one", one, "mongodb", [primary], filters=_filters()),
                 *(listener(f"m{port}", port, each, [{"cluster": f"m{port}"}], filters=_filters()) for port in own),
             ],
             "clusters": [
                 cluster("alone", alone),
-                primary,
+                members_of_set,
                 *(cluster(f"m{ours}", theirs) for theirs, ours in zip(members.ports, own, strict=True)),
             ],
         }
@@ -177,10 +177,7 @@ def test_each_member_has_an_address_of_its_own(ports: Ports) -> None:
 
 
 @pytest.mark.parametrize("where", ["alone", "one", "members"])
-@pytest.mark.parametrize(
-    "driver",
-    [pytest.param(name, marks=pytest.mark.peer(name)) for name in ("mongodb-node", "mongodb-go", "mongodb-java")],
-)
+@pytest.mark.parametrize("driver", [pytest.param(name, marks=pytest.mark.peer(name)) for name in MONGODB_DRIVERS])
 def test_other_drivers_do_what_they_do_with_a_server(ports: Ports, driver: str, where: str) -> None:
     port = {"alone": ports.alone, "one": ports.one, "members": ports.members[0]}[where]
     uri = f"mongodb://127.0.0.1:{port}/" + ("" if where == "alone" else "?replicaSet=rs0")

@@ -102,15 +102,17 @@ class Counter(_Lines):
 
     ready = False
 
-    def __init__(self) -> None:
+    def __init__(self, opened: list[str]) -> None:
         super().__init__()
         self.reusable = True
         self._database = ""
+        self._opened = opened
 
     def open(self, profile: Hashable, credentials: Mapping[str, str]) -> bytes:
         assert isinstance(profile, tuple)
         self._database = profile[0]
         self.start_tls = False
+        self._opened.append(self.facts.get("endpoint.role", ""))
         if "tls.start" in self.facts:
             return b"secure\n"
         return f"hello {' '.join(profile)}\n".encode()
@@ -165,16 +167,18 @@ class Bank(Codec):
     starts_tls = True
     cancels = keeps_keys = True
 
+    topologies = ("primary_replica",)
+
     def __init__(self) -> None:
         self._everyone: list[Customer] = []
+        self.opened: list[str] = []
+        """The roles that servers had when connections to them began."""
 
     def safe(self, request: Message) -> bool:
         return request.get("word") == "read"
 
     def cache_key(self, request: Message) -> Hashable | None:
         return request.frame
-
-    topologies = ("primary_replica",)
 
     def inquiry(self, topology: str) -> Message:
         return Message(Kind.REQUEST, b"role?\n", hold=Hold.EXCHANGE, profile=("", ""))
@@ -187,7 +191,7 @@ class Bank(Codec):
         return {"role": role, **dict(zip(("lag", "term", "position"), more, strict=False))}
 
     def session(self, side: Side, max_frame: int) -> Session:
-        return Customer(self._everyone) if side is Side.CLIENT else Counter()
+        return Customer(self._everyone) if side is Side.CLIENT else Counter(self.opened)
 
     def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes:
         return f"error {kind.value}\n".encode()
@@ -203,6 +207,13 @@ class BankStage(Stage):
         super().__init__(
             Bank(), connections=connections, breaker=Breaker(), request_timeout=request_timeout, **settings
         )
+
+    @property
+    def opened(self) -> list[str]:
+        """See `Bank`."""
+        codec: Any = self.cluster.codec
+        opened: list[str] = codec.opened
+        return opened
 
     def enter(self, user: str = "ann", database: str = "d") -> Wire:
         """A client that has logged in, by a connection that was opened for it or was there."""

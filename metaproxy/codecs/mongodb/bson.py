@@ -134,6 +134,11 @@ def number(data: bytes, element: Element) -> float | None:
     return data[element.at] if element.type == BOOLEAN else None
 
 
+def date(data: bytes, element: Element) -> int:
+    """The value of a date: milliseconds since 1970."""
+    return int(_INT64.unpack_from(data, element.at)[0])
+
+
 def binary(data: bytes, element: Element) -> bytes | None:
     """The bytes of a binary value, without its subtype; None if it is of another type."""
     return data[element.at + 5 : element.stop] if element.type == BINARY else None

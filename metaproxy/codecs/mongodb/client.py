@@ -23,15 +23,14 @@ UNSUPPORTED_QUERY: Final = "only hello may come as OP_QUERY; this driver needs a
 
 
 class ClientSession(MessageStream):
-    """addresses: what hellos are answered with; made when the first one is, as `facts` are known by then."""
+    """shown: what hellos are answered with; `own` of it may be "" for the address at which the client arrived."""
 
-    def __init__(self, max_frame: int, stream_over: int, hosts: dict[str, str], advertise: str) -> None:
+    def __init__(self, max_frame: int, stream_over: int, shown: Addresses) -> None:
         super().__init__(max_frame, stream_over)
-        self._hosts = hosts
-        self._advertise = advertise
+        self._shown = shown
         self._more = self._read_metadata
-        self._hellos: dict[int, bool] = {}
-        """Hellos that wait for their answer, and whether they asked for loadBalanced, by id."""
+        self._hellos: dict[int, hello.Asked] = {}
+        """Hellos that wait for their answer, by id."""
         self._login = Login()
         self._application = ""
 
@@ -57,7 +56,7 @@ class ClientSession(MessageStream):
             message.kind = Kind.ONEWAY
         elif flags & wire.EXHAUST_ALLOWED:
             message.hold = Hold.EXCHANGE
-        if name in _LOOKED_AT:
+        if self._looks_at(name):
             self._look(name, message, wire.body(frame))
         messages.append(message)
 
@@ -76,8 +75,9 @@ class ClientSession(MessageStream):
         if name in metadata.HELLO:
             asked = hello.Asked(frame, body)
             self._application = asked.application or self._application
-            self._watch(message.id, asked.balanced)
-            self._login.hello(message.id, frame, body)
+            self._watch(message.id, asked)
+            if asked.speculative is not None:
+                self._login.hello(message.id, frame, asked.speculative)
             if asked.awaits:
                 message.hold = Hold.BLOCKING
         elif name in metadata.LOGIN:
@@ -85,10 +85,14 @@ class ClientSession(MessageStream):
         elif bson.find(frame, *body, b"maxTimeMS") is not None:  # a getMore that waits at the end of its cursor
             message.hold = Hold.BLOCKING
 
-    def _watch(self, id: int, balanced: bool) -> None:
+    def _looks_at(self, name: str) -> bool:
+        """Whether `_look` is wanted for a command."""
+        return name in _LOOKED_AT
+
+    def _watch(self, id: int, asked: hello.Asked) -> None:
         if len(self._hellos) >= _WATCHED:
             del self._hellos[next(iter(self._hellos))]
-        self._hellos[id] = balanced
+        self._hellos[id] = asked
 
     def _head_end(self, beginning: bytes, size: int) -> int:
         code = wire.op_code(beginning)
@@ -102,7 +106,7 @@ class ClientSession(MessageStream):
         if wire.flags(head) & wire.MORE_TO_COME:
             message.oneway = True
         name = metadata.first_name(head, wire.last_body(head).at)
-        if name in _LOOKED_AT:
+        if self._looks_at(name):
             raise FrameError(f"a {name} of {size} bytes; allowed are {self._whole}")
         messages.append(message)
         return id
@@ -127,31 +131,38 @@ class ClientSession(MessageStream):
 
     def _stream_hello(self, chunk: Chunk, id: int) -> bytes:
         """One more answer to a hello that asked for any number of them (exhaust): a message of its own."""
-        balanced = self._hellos[id]
+        asked = self._hellos[id]
         if chunk.kind is not Kind.STREAM_DATA:
             del self._hellos[id]
         if len(chunk.frame) < wire.HEADER:
             return chunk.frame
-        return self._answer_hello(chunk.frame, int.from_bytes(chunk.frame[8:12], "little", signed=True), balanced)
+        return self._answer_hello(chunk.frame, int.from_bytes(chunk.frame[8:12], "little", signed=True), asked)
 
-    def _answer_hello(self, frame: bytes, to: int, balanced: bool) -> bytes:
+    def _answer_hello(self, frame: bytes, to: int, asked: hello.Asked) -> bytes:
         code = wire.op_code(frame)
         body = wire.reply_body(frame) if code == wire.OP_REPLY else wire.body(frame)
         self._login.answered(to, frame)
-        written = hello.rewrite(frame, body, self._addresses(), balanced)
+        written = hello.rewrite(frame, body, self._addresses(), asked)
         own = int.from_bytes(frame[4:8], "little", signed=True)
         if code == wire.OP_REPLY:
             return wire.reply(own, to, written)
         return wire.message(own, to, written, wire.flags(frame) & ~wire.CHECKSUM)
 
     def _addresses(self) -> Addresses:
-        if self._advertise:
-            return Addresses(self._hosts, self._advertise)
+        shown = self._shown
+        if shown.own:
+            return shown
         address = self.facts.get("destination.address", "")
         host = f"[{address}]" if ":" in address else address
-        return Addresses(self._hosts, f"{host}:{self.facts.get('destination.port', '')}")
+        return Addresses(
+            shown.translated, f"{host}:{self.facts.get('destination.port', '')}", shown.mongos, shown.shared
+        )
 
     # -- metadata
+
+    def _user(self) -> str:
+        """Who has logged in."""
+        return self._login.user
 
     def _read_metadata(self, message: Message) -> None:
         frame = message.frame
@@ -163,8 +174,8 @@ class ClientSession(MessageStream):
         else:
             body = wire.body(frame) if message.kind is not Kind.STREAM_OPEN else wire.last_body(frame)
             found = metadata.read_command(frame, body)
-        if self._login.user:
-            found["user"] = self._login.user
+        if user := self._user():
+            found["user"] = user
         if self._application:
             found["application"] = self._application
         message.metadata = found

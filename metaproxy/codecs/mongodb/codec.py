@@ -13,13 +13,14 @@ from typing import Annotated, Final, Literal
 from metaproxy.codecs.framing import Codec, Session
 from metaproxy.codecs.mongodb import bson, errors, metadata, wire
 from metaproxy.codecs.mongodb.client import ClientSession
-from metaproxy.codecs.mongodb.hello import serves_as
-from metaproxy.codecs.mongodb.server import ServerSession, failure
+from metaproxy.codecs.mongodb.hello import Addresses, traits
+from metaproxy.codecs.mongodb.server import ServerSession
+from metaproxy.codecs.mongodb.shared_client import SharedClient
+from metaproxy.codecs.mongodb.users import users as listed_users
 from metaproxy.message import ErrorKind, FrameError, Kind, Message, Side
 from metaproxy.units import Bytes, Option
 
 _STREAM_OVER: Final = Bytes(1 << 20)
-_ROLES: Final = ("any", "primary", "secondary")
 
 
 class MongoDB(Codec):
@@ -32,6 +33,7 @@ class MongoDB(Codec):
     mutable = "commands pass as they are"
     keys = metadata.KEYS
     open_keys = False
+    topologies = ("replica_set",)
 
     def __init__(
         self,
@@ -49,26 +51,55 @@ class MongoDB(Codec):
                 default="where a client's connection arrived",
             ),
         ] = "",
-        role: Annotated[
-            Literal["any", "primary", "secondary"],
+        users: Annotated[
+            Mapping[str, str] | None,
             Option(
-                "On a cluster: what a server must be, by its own hello, for a health check of `kind: codec` to find it "
-                "healthy; its connections end when it is that no more."
+                "Who may log in at the proxy: `{NAME: {secret: SECRET}}`. Servers get the cluster's `credentials`, and "
+                "clients share connections. See [Logins at the proxy](#logins-at-the-proxy).",
+                secret=True,
             ),
-        ] = "any",
+        ] = None,
+        mode: Annotated[
+            Literal["pinned", "shared"] | None,
+            Option(
+                "`pinned`: each client has a connection of its own, and its login passes. `shared`: connections serve "
+                "one command of any client after the other; without `users` nobody need log in. A cluster with a "
+                "protocol of its own has the mode of its listener.",
+                default="`shared` with `users`, else `pinned`",
+            ),
+        ] = None,
+        present: Annotated[
+            Literal["replica_set", "mongos"],
+            Option(
+                "What a replica set behind one address looks like to drivers: `replica_set`: one with a single member; "
+                "`mongos`: a mongos, to which they send commands with any read preference."
+            ),
+        ] = "replica_set",
         stream_over: Annotated[
             Bytes,
             Option("Larger messages are passed on as they come, piece by piece.", least="64KiB"),
         ] = _STREAM_OVER,
     ) -> None:
-        if role not in _ROLES:
-            raise ValueError(f"role is {role!r}; write any, primary or secondary")
         for address in [*(hosts or {}), *(hosts or {}).values(), *([advertise] if advertise else [])]:
             if not str(address).rpartition(":")[0] or not str(address).rpartition(":")[2].isdecimal():
                 raise ValueError(f"{address!r} is no address; write host:port")
-        self._hosts = {str(member): str(own) for member, own in (hosts or {}).items()}
-        self._advertise = advertise
-        self._role = role
+        if present not in ("replica_set", "mongos"):
+            raise ValueError(f"present is {present!r}; write replica_set or mongos")
+        if mode not in (None, "pinned", "shared"):
+            raise ValueError(f"mode is {mode!r}; write pinned or shared")
+        if hosts and (users is not None or mode == "shared" or present == "mongos"):
+            what = "with hosts a driver picks servers itself, over connections of its own"
+            raise ValueError(f"{what}: leave out users, mode and present, or write advertise instead of hosts")
+        if users is not None and mode == "pinned":
+            raise ValueError("with users the login ends at the proxy: leave out mode, or write mode: shared")
+        self._users = listed_users(users)
+        self._shared = mode == "shared" or users is not None
+        if self._shared:
+            self.connections = "transaction"
+        translated = {str(member): str(own) for member, own in (hosts or {}).items()}
+        self._shown = Addresses(translated, advertise, present == "mongos", self._shared)
+        self._follows = not hosts and not self._shared
+        self._behind: dict[str, float] = {}
         self._stream_over = stream_over
 
     def detect(self, data: bytes) -> bool | None:
@@ -80,8 +111,10 @@ class MongoDB(Codec):
 
     def session(self, side: Side, max_frame: int) -> Session:
         if side is Side.SERVER:
-            return ServerSession(max_frame, self._stream_over, self._role)
-        return ClientSession(max_frame, self._stream_over, self._hosts, self._advertise)
+            return ServerSession(max_frame, self._stream_over, self._shared, self._follows)
+        if self._shared:
+            return SharedClient(max_frame, self._stream_over, self._shown, self._users)
+        return ClientSession(max_frame, self._stream_over, self._shown)
 
     def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes:
         """name: a codeName, see errors.CODES."""
@@ -94,6 +127,10 @@ class MongoDB(Codec):
     def knows(self, name: str) -> bool:
         return name in errors.CODES
 
+    def safe(self, request: Message) -> bool:
+        """Reads outside of transactions; where clients share connections, as no other can be tried again."""
+        return self._shared and request.get("command") in metadata.READS and request.get("transaction") is None
+
     def confidential(self, request: Message) -> bool:
         command = request.get("command")
         if command in metadata.HELLO:
@@ -105,14 +142,13 @@ class MongoDB(Codec):
         return Message(Kind.REQUEST, frame, 1, {"command": "hello", "database": "admin"})
 
     def alive(self, answer: Message) -> bool:
-        """A server that has the cluster's role."""
-        try:
-            body = wire.body(answer.frame)
-            if self._role == "any":
-                return failure(answer.frame, body) is None
-            return serves_as(answer.frame, body) == self._role
-        except FrameError:
-            return False
+        return answer.kind is not Kind.ERROR
+
+    def inquiry(self, topology: str) -> Message:
+        return self.probe()
+
+    def traits(self, answer: Message) -> Mapping[str, str]:
+        return traits(answer.frame, wire.body(answer.frame), self._behind)
 
 
 def labels(frame: bytes, name: str) -> list[str]:

@@ -18,39 +18,66 @@ from metaproxy.codecs.mongodb.wire import Body
 from metaproxy.message import FrameError
 
 _LISTS: Final = (b"hosts", b"passives", b"arbiters")
-_DROPPED: Final = (b"compression",)
+_DROPPED: Final = frozenset((b"compression",))
+_OF_ONE_SERVER: Final = _DROPPED | {
+    b"topologyVersion",
+    b"connectionId",
+    b"saslSupportedMechs",
+    b"speculativeAuthenticate",
+}
+"""What is only true of the server, or the connection, that answered: clients that share connections may not have it."""
+_OF_A_SET: Final = frozenset(
+    (
+        b"hosts", b"passives", b"arbiters", b"me", b"primary", b"setName", b"setVersion", b"electionId", b"secondary",
+        b"arbiterOnly", b"passive", b"hidden", b"tags", b"lastWrite", b"isWritablePrimary", b"ismaster", b"msg",
+        b"topologyVersion",
+    )
+)  # fmt: skip
+"""What a mongos does not say."""
+_ASKED: Final = frozenset((b"helloOk", b"comment", b"$db", b"apiVersion", b"apiStrict", b"apiDeprecationErrors"))
+"""What goes on to a server of a hello whose client shares connections with others."""
 
 
 class Addresses:
-    """translated: a server's address -> the proxy's for it; empty: all are `own`, the address of the proxy itself."""
+    """
+    translated: a server's address -> the proxy's for it; empty: all are `own`, the address of the proxy itself. mongos:
+    the proxy passes for a mongos, where there is a replica set behind it. shared: clients share connections.
+    """
 
-    __slots__ = ("own", "translated")
+    __slots__ = ("mongos", "own", "shared", "translated")
 
-    def __init__(self, translated: Mapping[str, str], own: str) -> None:
+    def __init__(self, translated: Mapping[str, str], own: str, mongos: bool = False, shared: bool = False) -> None:
         self.translated = translated
         self.own = own
+        self.mongos = mongos
+        self.shared = shared
 
     def of(self, address: str) -> str | None:
         """The proxy's address for that of a server; None for a server that is not reached through it."""
         return self.translated.get(address) if self.translated else self.own
 
 
-def rewrite(frame: bytes, body: Body, addresses: Addresses, balanced: bool) -> bytes:
-    """
-    The document of a hello's answer for a client. balanced: it asked for loadBalanced, and wants to know which server
-    it is connected to. Raises FrameError where the document is no BSON.
-    """
+def rewrite(frame: bytes, body: Body, addresses: Addresses, asked: Asked) -> bytes:
+    """The document of a hello's answer for a client. Raises FrameError where the document is no BSON."""
     fields = {element.name: element for element in bson.elements(frame, *body)}
-    written = list(_fields(frame, fields, addresses))
-    if balanced and b"serviceId" not in fields:
+    dropped = _OF_ONE_SERVER if addresses.shared else _DROPPED
+    written = []
+    if addresses.mongos and b"setName" in fields:
+        dropped |= _OF_A_SET if addresses.shared else _OF_A_SET - {b"topologyVersion"}
+        writable = next((name for name in (b"isWritablePrimary", b"ismaster") if name in fields), b"isWritablePrimary")
+        written = [bson.field(writable.decode(), True), bson.field("msg", "isdbgrid")]
+    written += [*_fields(frame, fields, addresses, dropped), *asked.added]
+    if asked.balanced and b"serviceId" not in fields:
         written.insert(0, b"\x07serviceId\0" + _process(frame, fields))
     return bson.join(written)
 
 
-def _fields(frame: bytes, fields: dict[bytes, bson.Element], addresses: Addresses) -> Iterator[bytes]:
+def _fields(
+    frame: bytes, fields: dict[bytes, bson.Element], addresses: Addresses, dropped: frozenset[bytes]
+) -> Iterator[bytes]:
     me = _text(frame, fields, b"me")
     for name, element in fields.items():
-        if name in _DROPPED:
+        if name in dropped:
             continue
         if name in _LISTS and element.type == bson.ARRAY:
             if name == b"hosts" or addresses.translated:
@@ -90,13 +117,19 @@ def _process(frame: bytes, fields: dict[bytes, bson.Element]) -> bytes:
 
 
 class Asked:
-    """What a client says in its hello. application: "" if it says none; awaits: it waits for a change."""
+    """
+    What a client says in its hello. application: "" if it says none; awaits: it waits for a change; balanced: it takes
+    the proxy for a load balancer, and wants to know which server it has; speculative: where the beginning of a login
+    stands in it; mechanisms: it asks how a user may log in. added: fields of its answer that are the proxy's own.
+    """
 
-    __slots__ = ("application", "awaits", "balanced")
+    __slots__ = ("added", "application", "awaits", "balanced", "mechanisms", "speculative")
 
     def __init__(self, frame: bytes, body: Body) -> None:
         self.application = ""
-        self.awaits = self.balanced = False
+        self.awaits = self.balanced = self.mechanisms = False
+        self.speculative: Body | None = None
+        self.added: list[bytes] = []
         for element in bson.elements(frame, *body):
             if element.name == b"client" and element.type == bson.DOCUMENT:
                 self.application = _application(frame, element)
@@ -104,6 +137,10 @@ class Asked:
                 self.balanced = bool(bson.number(frame, element))
             elif element.name == b"maxAwaitTimeMS":
                 self.awaits = True
+            elif element.name == b"saslSupportedMechs":
+                self.mechanisms = True
+            elif element.name == b"speculativeAuthenticate" and element.type == bson.DOCUMENT:
+                self.speculative = Body(element.at, element.stop)
 
 
 def _application(frame: bytes, client: bson.Element) -> str:
@@ -114,8 +151,26 @@ def _application(frame: bytes, client: bson.Element) -> str:
     return (bson.text(frame, name) or "")[:128] if name is not None else ""
 
 
-def serves_as(frame: bytes, body: Body) -> str:
-    """What the server is that answers a hello so: primary (also a server alone, a mongos), secondary, or other."""
+def without_login(frame: bytes, body: Body) -> bytes:
+    """
+    The document of a hello whose client shares connections with others: what it asks, and nothing of who it is, how it
+    would log in, what it could compress, or that it wants to wait.
+    """
+    found = enumerate(bson.elements(frame, *body))
+    return bson.join(frame[one.start : one.stop] for place, one in found if not place or one.name in _ASKED)
+
+
+def role(frame: bytes, body: Body) -> str:
+    """What the server is that answers a hello so: primary (also one alone, a mongos), replica, or other."""
+    return traits(frame, body)["role"]
+
+
+def traits(frame: bytes, body: Body, behind: dict[str, float] | None = None) -> dict[str, str]:
+    """
+    The role of a server by its answer to hello, as ICodec.traits has it; and of a member of a set its term, or how far
+    it is behind. behind: by the name of its set, how long ago the primary's last write was when it said so last: what a
+    replica's last write is older than that, it is behind. Raises FrameError for an answer that is none.
+    """
     fields = {element.name: element for element in bson.elements(frame, *body)}
 
     def is_true(name: bytes) -> bool:
@@ -123,6 +178,34 @@ def serves_as(frame: bytes, body: Body) -> str:
 
     if not is_true(b"ok"):
         raise FrameError("the server answers hello with an error")
+    name = _text(frame, fields, b"setName")
+    idle = _idle(frame, fields)
     if is_true(b"isWritablePrimary") or is_true(b"ismaster"):
-        return "primary"
-    return "secondary" if is_true(b"secondary") else "other"
+        found = {"role": "primary"}
+        if b"electionId" in fields and fields[b"electionId"].type == bson.OBJECT_ID:
+            found["term"] = str(
+                int.from_bytes(frame[fields[b"electionId"].stop - 8 : fields[b"electionId"].stop], "big")
+            )
+        if behind is not None and name and idle is not None and (name in behind or len(behind) < _MOST_SETS):
+            behind[name] = idle
+        return found
+    if not is_true(b"secondary"):
+        return {"role": "other"}
+    found = {"role": "replica"}
+    if behind is not None and name in behind and idle is not None:
+        found["lag"] = f"{max(0.0, idle - behind[name]):.3f}"
+    return found
+
+
+_MOST_SETS: Final = 64
+
+
+def _idle(frame: bytes, fields: dict[bytes, bson.Element]) -> float | None:
+    """Seconds since the last write that a member has executed, by the clocks of the set's servers."""
+    now, last = fields.get(b"localTime"), fields.get(b"lastWrite")
+    if now is None or now.type != bson.DATE or last is None or last.type != bson.DOCUMENT:
+        return None
+    written = bson.find(frame, last.at, last.stop, b"lastWriteDate")
+    if written is None or written.type != bson.DATE:
+        return None
+    return (bson.date(frame, now) - bson.date(frame, written)) / 1000

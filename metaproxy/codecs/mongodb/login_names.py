@@ -22,11 +22,9 @@ class Login:
         self._id = 0
         self._leaves = False
 
-    def hello(self, id: int, frame: bytes, body: wire.Body) -> None:
-        """A hello, which may bring the first message of a login (speculativeAuthenticate)."""
-        speculative = bson.find(frame, *body, b"speculativeAuthenticate")
-        if speculative is not None and speculative.type == bson.DOCUMENT:
-            self._begin(id, frame, wire.Body(speculative.at, speculative.stop))
+    def hello(self, id: int, frame: bytes, speculative: wire.Body) -> None:
+        """The first message of a login within a hello (speculativeAuthenticate)."""
+        self._begin(id, frame, speculative)
 
     def sent(self, name: str, id: int, frame: bytes, body: wire.Body) -> None:
         """A command of a login."""

@@ -10,11 +10,12 @@ Lives here: `ServerSession`. Does not: cutting the stream (`stream`).
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
 from typing import Final
 
-from metaproxy.codecs.mongodb import bson, metadata, wire
+from metaproxy.codecs.mongodb import bson, hello, metadata, wire
 from metaproxy.codecs.mongodb.errors import NOT_PRIMARY
-from metaproxy.codecs.mongodb.hello import serves_as
+from metaproxy.codecs.mongodb.server_login import ServerLogin
 from metaproxy.codecs.mongodb.stream import CHUNK, MessageStream
 from metaproxy.message import Chunk, FrameError, Kind, Message
 
@@ -24,20 +25,50 @@ _HEAD: Final = 1024
 _LOOKED_AT: Final = 65536
 """Bytes of an answer's document in which an error is looked for: a larger one has what was asked for."""
 _MOST_CHAINS: Final = 64
+_REPLACED: Final = "the server is no primary any more"
+"""What it has said so is passed on; then its client looks for the server that is the primary now."""
 
 
 class ServerSession(MessageStream):
-    """role: what the server must be for its connection to be kept, 'any', 'primary' or 'secondary'."""
+    """
+    shared: clients use it one after the other. follows: it ends once its server, which was a primary when it began, or
+    by its last hello, is that no more; so its client finds the next one.
+    """
 
-    reusable = False
-
-    def __init__(self, max_frame: int, stream_over: int, role: str) -> None:
+    def __init__(self, max_frame: int, stream_over: int, shared: bool, follows: bool) -> None:
         super().__init__(max_frame, stream_over)
-        self._role = role
+        self._follows = follows
+        self._primary = False
+        self.reusable = shared
+        self._login: ServerLogin | None = None
         self._chains: dict[int, int] = {}
         """Commands with any number of answers: the id of the last answer -> that of the command."""
         self._hellos: set[int] = set()
         self._more_to_come = False
+
+    # -- the login
+
+    def open(self, profile: Hashable, credentials: Mapping[str, str]) -> bytes:
+        self._primary = self.facts.get("endpoint.role") == "primary"
+        if not credentials:
+            return b""
+        try:
+            self._login = login = ServerLogin(credentials)
+            first = login.first()
+        except ValueError as error:
+            self.error = FrameError(str(error))
+            return b""
+        self.ready = False
+        return first
+
+    def _log_in(self, login: ServerLogin, frame: bytes) -> None:
+        if wire.op_code(frame) != wire.OP_MSG:
+            raise FrameError("the server answers a login with no OP_MSG")
+        said = login.next(frame)
+        if login.done:
+            self._login, self.ready = None, True
+        else:
+            self.say(said)
 
     # -- what is sent
 
@@ -45,7 +76,7 @@ class ServerSession(MessageStream):
         if isinstance(message, Chunk):
             return self._patched_chunk(message, id)
         frame = message.frame
-        if self._role != "any" and metadata.is_hello(frame):
+        if self._follows and metadata.is_hello(frame):
             self._hellos.add(id)
         if message.id == id:
             return frame
@@ -54,6 +85,9 @@ class ServerSession(MessageStream):
     # -- what comes
 
     def _take(self, frame: bytes, messages: list[Message]) -> None:
+        if self._login is not None:
+            self._log_in(self._login, frame)
+            return
         code = wire.op_code(frame)
         own, to = int.from_bytes(frame[4:8], "little", signed=True), int.from_bytes(frame[8:12], "little", signed=True)
         if code == wire.OP_REPLY:
@@ -77,23 +111,21 @@ class ServerSession(MessageStream):
         if code is not None:
             message.kind = Kind.ERROR
             message.more = _read_error
-        if self._role == "any":
+        if not self._follows:
             return
         if message.id in self._hellos:
             self._hellos.discard(message.id)
             if code is None:
                 self._look_at_role(frame, body)
-        elif code in NOT_PRIMARY and self._role == "primary":
-            self._lost_role()
+        elif code in NOT_PRIMARY and self._primary:
+            raise FrameError(_REPLACED)
 
     def _look_at_role(self, frame: bytes, body: wire.Body) -> None:
         """A hello's answer says what the server is."""
-        if serves_as(frame, body) != self._role:
-            self._lost_role()
-
-    def _lost_role(self) -> None:
-        """What it has said is passed on; then clients look for the server that has the role now."""
-        raise FrameError(f"the server is no {self._role} any more")
+        primary = hello.role(frame, body) == "primary"
+        if self._primary and not primary:
+            raise FrameError(_REPLACED)
+        self._primary = primary
 
     def _link(self, frame: bytes, own: int, to: int, more: bool, messages: list[Message]) -> None:
         """One of several answers to a command."""

@@ -40,6 +40,7 @@ _INT32: Final = struct.Struct("<i")
 _FLAGS_AT: Final = 16
 SECTIONS: Final = 20
 """Where the first section of an OP_MSG begins."""
+_SECONDARY_OK: Final = 4
 _QUERY_NAME: Final = 20
 _REPLY_DOCUMENT: Final = 36
 
@@ -158,6 +159,12 @@ def reply(id: int, to: int, document: bytes) -> bytes:
     """An OP_REPLY with one document."""
     size = _REPLY_DOCUMENT + len(document)
     return HEAD.pack(size, id, to, OP_REPLY) + struct.pack("<iqii", 8, 0, 0, 1) + document
+
+
+def hello_query(id: int, document: bytes) -> bytes:
+    """An OP_QUERY of admin.$cmd with one document."""
+    rest = struct.pack("<i", _SECONDARY_OK) + b"admin.$cmd\0" + struct.pack("<ii", 0, -1) + document
+    return HEAD.pack(HEADER + len(rest), id, 0, OP_QUERY) + rest
 
 
 def answer(code: int, id: int, to: int, document: bytes) -> bytes:

@@ -299,28 +299,56 @@ def test_an_error_says_its_code() -> None:
     assert (message.get("code"), message.get("code_name")) == ("59", "CommandNotFound")
 
 
-def test_a_connection_ends_when_its_server_has_lost_its_role() -> None:
-    _, server = sessions(role="primary")
-    messages = server.receive(answer(1, {"ok": 0.0, "code": 10107}) + answer(2))
-    assert [message.id for message in messages] == [1]
-    assert server.error is not None
+PRIMARY: dict[str, bson.Value] = {"isWritablePrimary": True, "ok": 1.0}
+SECONDARY: dict[str, bson.Value] = {"isWritablePrimary": False, "secondary": True, "ok": 1.0}
 
 
-def test_a_connection_ends_when_its_server_says_so_in_a_hello() -> None:
-    client, server = sessions(role="primary")
+def greeted(fields: dict[str, bson.Value], **options: object) -> Session:
+    """A server's session behind a hello and its answer."""
+    client, server = sessions(**options)
     (message,) = client.receive(command(7, {"hello": 1, "$db": "admin"}))
     server.send(message, 1)
-    assert len(server.receive(answer(1, {"isWritablePrimary": False, "secondary": True, "ok": 1.0}))) == 1
+    assert len(server.receive(answer(1, fields))) == 1
+    assert server.error is None
+    return server
+
+
+def test_a_connection_ends_when_its_server_is_a_primary_no_more() -> None:
+    server = greeted(PRIMARY)
+    messages = server.receive(answer(2, {"ok": 0.0, "code": 10107}) + answer(3))
+    assert [message.id for message in messages] == [2]
     assert server.error is not None
+
+
+def test_a_connection_ends_when_its_server_was_believed_to_be_a_primary() -> None:
+    client, server = sessions()
+    server.facts = {"endpoint.role": "primary"}
+    server.open(None, {})
+    (message,) = client.receive(command(7, {"hello": 1, "$db": "admin"}))
+    server.send(message, 1)
+    assert len(server.receive(answer(1, SECONDARY))) == 1
+    assert server.error is not None
+
+
+def test_a_connection_to_a_secondary_stays() -> None:
+    server = greeted(SECONDARY)
+    assert len(server.receive(answer(2, {"ok": 0.0, "code": 10107}) + answer(3))) == 2
+    assert server.error is None
+
+
+def test_a_driver_that_knows_all_members_keeps_its_connections() -> None:
+    server = greeted(PRIMARY, hosts={"a:1": "b:1"})
+    server.receive(answer(2, {"ok": 0.0, "code": 10107}))
+    assert server.error is None
 
 
 def test_a_connection_ends_when_its_server_says_so_in_a_hello_that_it_repeats() -> None:
-    client, server = sessions(role="primary")
+    client, server = sessions()
     (message,) = client.receive(command(7, {"hello": 1, "maxAwaitTimeMS": 9, "$db": "admin"}, flags=EXHAUST))
     server.send(message, 1)
-    assert len(server.receive(answer(1, {"isWritablePrimary": True, "ok": 1.0}, id=50, flags=MORE))) == 1
+    assert len(server.receive(answer(1, PRIMARY, id=50, flags=MORE))) == 1
     assert server.error is None
-    assert len(server.receive(answer(50, {"secondary": True, "ok": 1.0}, id=51, flags=MORE))) == 1
+    assert len(server.receive(answer(50, SECONDARY, id=51, flags=MORE))) == 1
     assert server.error is not None
 
 
@@ -371,23 +399,58 @@ def test_logins_are_confidential() -> None:
     assert not codec.confidential(read(FIND))
 
 
-@pytest.mark.parametrize(
-    ("role", "fields", "alive"),
-    [
-        ("any", {"ok": 1.0}, True),
-        ("any", {"ok": 0.0}, False),
-        ("primary", {"isWritablePrimary": True, "ok": 1.0}, True),
-        ("primary", {"isWritablePrimary": False, "secondary": True, "ok": 1.0}, False),
-        ("secondary", {"isWritablePrimary": False, "secondary": True, "ok": 1.0}, True),
-        ("secondary", {"isWritablePrimary": False, "ok": 1.0}, False),
-    ],
-)
-def test_a_server_is_healthy_when_it_has_the_clusters_role(
-    role: str, fields: dict[str, bson.Value], alive: bool
-) -> None:
-    codec = MongoDB(role=role)  # type: ignore[arg-type]
+@pytest.mark.parametrize(("fields", "alive"), [({"ok": 1.0}, True), ({"ok": 0.0}, False)])
+def test_a_server_is_healthy_when_it_answers_hello(fields: dict[str, bson.Value], alive: bool) -> None:
     (message,) = heard(answer(1, fields))
-    assert codec.alive(message) is alive
+    assert MongoDB().alive(message) is alive
+
+
+def hello(primary: bool, term: int, now: int, written: int) -> Message:
+    """A member's answer; times in milliseconds."""
+
+    def date(name: bytes, value: int) -> bytes:
+        return b"\x09" + name + b"\0" + struct.pack("<q", value)
+
+    fields = [
+        bson.field("setName", "rs0"),
+        bson.field("isWritablePrimary", primary),
+        bson.field("secondary", not primary),
+        date(b"localTime", now),
+        b"\x03lastWrite\0" + bson.join([date(b"lastWriteDate", written)]),
+        *([b"\x07electionId\0\x7f\xff\xff\xff" + struct.pack(">q", term)] if primary else []),
+        bson.field("ok", 1.0),
+    ]
+    document = bson.join(fields)
+    (message,) = heard(framed(9, 1, 2013, struct.pack("<I", 0) + b"\0" + document))
+    return message
+
+
+def test_members_say_what_they_are() -> None:
+    codec = MongoDB()
+    assert codec.topologies == ("replica_set",)
+    assert codec.inquiry("replica_set") == codec.probe()
+    assert codec.traits(hello(True, 7, 50_000, 48_000)) == {"role": "primary", "term": "7"}
+    assert codec.traits(hello(False, 0, 50_000, 48_000)) == {"role": "replica", "lag": "0.000"}
+    assert codec.traits(hello(False, 0, 50_000, 44_500)) == {"role": "replica", "lag": "3.500"}
+
+
+def test_a_replicas_lag_is_not_known_before_a_primary_is() -> None:
+    assert MongoDB().traits(hello(False, 0, 50_000, 48_000)) == {"role": "replica"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "role"),
+    [({"ismaster": True, "ok": 1.0}, "primary"), ({"isWritablePrimary": False, "ok": 1.0}, "other")],
+)
+def test_what_is_no_member_has_a_role_too(fields: dict[str, bson.Value], role: str) -> None:
+    (message,) = heard(answer(1, fields))
+    assert MongoDB().traits(message) == {"role": role}
+
+
+def test_a_server_that_refuses_hello_has_no_role() -> None:
+    (message,) = heard(answer(1, {"ok": 0.0, "code": 13}))
+    with pytest.raises(FrameError):
+        MongoDB().traits(message)
 
 
 @pytest.mark.parametrize(
@@ -399,10 +462,23 @@ def test_clients_are_known_by_their_first_bytes(data: bytes, found: bool | None)
 
 
 @pytest.mark.parametrize(
-    "options", [{"role": "leader"}, {"advertise": "db.example"}, {"hosts": {"a:1": "b"}}, {"hosts": {"a": "b:1"}}]
+    "options",
+    [
+        {"advertise": "db.example"},
+        {"hosts": {"a:1": "b"}},
+        {"hosts": {"a": "b:1"}},
+        {"mode": "pool"},
+        {"present": "both"},
+        {"users": {}},
+        {"users": {"a": ""}},
+        {"users": {"a": "\a"}},
+        {"users": {"a": "b"}, "mode": "pinned"},
+        {"users": {"a": "b"}, "hosts": {"a:1": "b:1"}},
+        {"hosts": {"a:1": "b:1"}, "present": "mongos"},
+    ],
 )
 def test_options_that_mean_nothing_are_refused(options: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="write"):
+    with pytest.raises(ValueError, match=r"write|used"):
         MongoDB(**options)  # type: ignore[arg-type]
 
 

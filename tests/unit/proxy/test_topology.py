@@ -17,6 +17,16 @@ def test_writes_go_to_the_primary_and_reads_to_replicas() -> None:
     assert {servers.ask(client, b"read\n") for _ in range(4)} == {b"i 127.0.0.1:1001\n", b"i 127.0.0.1:1002\n"}
 
 
+def test_a_session_knows_the_role_that_its_server_had_when_the_connection_began() -> None:
+    servers = Servers()
+    servers.run()
+    asked = len(servers.stage.opened)
+    client = servers.stage.client()
+    servers.ask(client, b"login ann d\nwrite\n")
+    servers.ask(client, b"read\n")
+    assert servers.stage.opened[asked:] == ["primary", "replica"]
+
+
 def test_requests_that_come_before_roles_are_known_wait_for_them() -> None:
     servers = Servers()
     client = servers.stage.client()
