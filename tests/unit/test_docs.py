@@ -49,8 +49,8 @@ def network() -> Iterator[AnyPort]:
     network.close()
 
 
-ASKING = {"discovery.yaml", "kubernetes.yaml", "registries.yaml", "zookeeper.yaml"}
-"""Configurations whose endpoints a service has to tell, which is not there."""
+ASKING = {"discovery.yaml", "kubernetes.yaml", "mongodb.yaml", "registries.yaml", "zookeeper.yaml"}
+"""Configurations whose endpoints, or their roles, a server has to tell, which is not there."""
 
 SHOWN = {
     "codec": "quill.py", "fifo-codec": "crate.py", "stateful-codec": "ledger.py", "filter": "tenants.py",
