@@ -8,7 +8,9 @@ own errors. Does not: requests (`units`), what they ask for (`metadata`).
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 
+from metaproxy.codecs.cancel_keys import new_key, owner_of
 from metaproxy.codecs.framing import Session
 from metaproxy.codecs.postgres import metadata, wire
 from metaproxy.codecs.postgres.units import EXTENDED, SYNCED, UnitReader
@@ -34,11 +36,15 @@ class LocalError(Message):
 
 
 class ClientRequest(Message):
-    """session: what its metadata are completed from. login: it belongs to a login that is not over."""
+    """
+    session: what its metadata are completed from. login: it belongs to a login that is not over. alone: it is no part
+    of a batch that goes on in other requests.
+    """
 
-    __slots__ = ("login", "session")
+    __slots__ = ("alone", "login", "session")
     session: ClientSession
     login: bool
+    alone: bool
 
 
 class UnknownVersion(FrameError):
@@ -55,6 +61,7 @@ class ClientSession(Session, UnitReader):
         self._first = bytearray()
         self._started = False
         self._state = IDLE
+        self._key = b""
         self._flags = 0  # of the last request's id
         self._prepared: OrderedDict[bytes, bytes] = OrderedDict()
         self._prepared_size = 0
@@ -89,19 +96,20 @@ class ClientSession(Session, UnitReader):
             code = wire.LENGTH.unpack_from(first, 4)[0]
             frame = bytes(first[:size])
             del first[:size]
-            messages.append(self._begin_connection(code, frame))
+            message = self._begin_connection(code, frame)
+            if message is not None:
+                messages.append(message)
         if not self._started:
             return b""
         rest = bytes(first)
         first.clear()
         return rest
 
-    def _begin_connection(self, code: int, frame: bytes) -> Message:
+    def _begin_connection(self, code: int, frame: bytes) -> Message | None:
         if code == wire.SSL or code == wire.GSSENC:
             return Message(Kind.HEARTBEAT, frame, answer=_UNENCRYPTED)
         if code == wire.CANCEL:
-            self.quit = True
-            return Message(Kind.ONEWAY, frame, 0, {"command": "cancel"})
+            return self._cancel(frame)
         if code >> 16 != 3:
             raise UnknownVersion(f"protocol {code >> 16}.{code & 0xFFFF} is not supported; 3.0 and later are")
         parameters = wire.startup_parameters(frame)
@@ -110,6 +118,27 @@ class ClientSession(Session, UnitReader):
         self.identity = {"user": user, "database": parameters.get("database") or user}
         if "application_name" in parameters:
             self.identity["application_name"] = parameters["application_name"]
+        return self._start(frame, parameters)
+
+    def _cancel(self, frame: bytes) -> Message | None:
+        """What another client has under way is to end. A key that is not known is passed over in silence."""
+        self.quit = True
+        owner = owner_of(wire.LENGTH.unpack_from(frame, 8)[0], frame[12:]) if len(frame) > 12 else None
+        if owner is None:
+            return None
+        message = Message(Kind.ONEWAY, frame, 0, {"command": "cancel"}, hold=Hold.COMPANION)
+        message.companion = owner
+        return message
+
+    def cancel_key(self) -> bytes:
+        """What the client names this connection by: the body of its BackendKeyData."""
+        if not self._key:
+            number, secret = new_key(self)
+            self._key = wire.LENGTH.pack(number) + secret
+        return self._key
+
+    def _start(self, frame: bytes, parameters: Mapping[str, str]) -> Message | None:
+        """The login begins, which passes."""
         message = self.make(Kind.REQUEST, frame, self.begin())
         message.metadata = {"command": "startup", **self.identity}
         message.hold = Hold.OPEN
@@ -117,12 +146,24 @@ class ClientSession(Session, UnitReader):
 
     def make(self, kind: Kind, frame: bytes, id: int) -> Message:
         message = ClientRequest(kind, frame, id, None, metadata.read)  # type: ignore[arg-type]  # it gets its own kind
+        self._prepare(message)
+        return message
+
+    def _prepare(self, message: ClientRequest) -> None:
+        """What is known of a request besides its bytes."""
         message.session = self
         message.login = self.logging_in
-        before, self._flags = self._flags, id & (EXTENDED | SYNCED)
+        before, self._flags = self._flags, message.id & (EXTENDED | SYNCED)
+        message.alone = before != EXTENDED != self._flags
         if not self.logging_in and (self._state == IN_TRANSACTION or self.unanswered > 1 or before == EXTENDED):
             message.refused = failing
-        return message
+
+    def bye(self, frame: bytes) -> Message | None:
+        return self.make(Kind.ONEWAY, frame, 0)
+
+    def survives(self, request: ClientRequest) -> bool:
+        """Whether nothing is lost with its server connection."""
+        return False
 
     def parsed(self, name: bytes, text: bytes) -> None:
         before = self._prepared.pop(name, b"")
@@ -151,9 +192,12 @@ class ClientSession(Session, UnitReader):
         kind = message.kind
         if isinstance(message, LocalError):
             return self._refuse(message, id)
+        frame = message.frame
+        if self.logging_in and kind is not Kind.EVENT:
+            frame = wire.with_key(frame, self.cancel_key())
         if kind in _ANSWERS:
             self.answer_ends(id)
-            state = wire.state_of(message.frame)
+            state = wire.state_of(frame)
             if state:
                 self._state = state
                 self.logging_in = False
@@ -161,7 +205,7 @@ class ClientSession(Session, UnitReader):
                 self.skipping = not self.logging_in
         elif kind is Kind.STREAM_OPEN:
             self.answer_begins(id)
-        return message.frame
+        return frame
 
     def _refuse(self, message: LocalError, id: int) -> bytes:
         self.answer_ends(id)

@@ -7,15 +7,19 @@ Lives here: `Postgres`. docs/reference/codecs/postgres.md describes it for users
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from metaproxy.codecs.framing import Codec, Session
 from metaproxy.codecs.postgres import wire
 from metaproxy.codecs.postgres.client import ClientRequest, ClientSession, LocalError
 from metaproxy.codecs.postgres.errors import UNCERTAIN, code_of, is_code
 from metaproxy.codecs.postgres.metadata import KEYS
+from metaproxy.codecs.postgres.pooled_client import PooledClient
+from metaproxy.codecs.postgres.pooled_server import PooledServer
 from metaproxy.codecs.postgres.server import ServerSession
 from metaproxy.codecs.postgres.units import EXTENDED, SYNCED
+from metaproxy.codecs.postgres.users import Method
+from metaproxy.codecs.postgres.users import users as known_users
 from metaproxy.message import Correlation, ErrorKind, Kind, Message, Side
 from metaproxy.units import Bytes, Option
 
@@ -34,6 +38,8 @@ class Postgres(Codec):
     mutable = "SQL is passed on as it is"
     keys = KEYS
     open_keys = False
+    starts_tls = True
+    cancels = True
 
     def __init__(
         self,
@@ -41,8 +47,32 @@ class Postgres(Codec):
             Bytes,
             Option("Requests with more bytes are passed on as they come, piece by piece; answers are anyhow.", least=1),
         ] = _STREAM_OVER,
+        users: Annotated[
+            object,
+            Option(
+                "Who may log in at the proxy, `{name: password}`; without it logins pass: see [Users](#users).",
+                secret=True,
+            ),
+        ] = None,
+        auth: Annotated[
+            Literal["scram-sha-256", "md5", "password", "trust"],
+            Option(
+                "How `users` log in. `password`: only over TLS; `trust`: without a password, for connections that "
+                "nobody else can make."
+            ),
+        ] = "scram-sha-256",
+        max_prepared_statements: Annotated[
+            int, Option("Prepared statements that are kept on each connection to a server, for `users`.", least=1)
+        ] = 200,
     ) -> None:
         self._stream_over = stream_over
+        self._method: Method = auth
+        self._users = known_users(users, auth)
+        self._most_statements = max_prepared_statements
+        if self._users is not None:
+            self.connections = "transaction"
+        elif auth != "scram-sha-256":
+            raise ValueError("auth is how `users` log in, and there are none; leave it out, or write users")
 
     def detect(self, data: bytes) -> bool | None:
         """A first message without a type: its length, and a version or what stands in its place."""
@@ -52,15 +82,21 @@ class Postgres(Codec):
         return 8 <= size <= wire.MAX_STARTUP and (code >> 16 == 3 or code in _FIRST)
 
     def session(self, side: Side, max_frame: int) -> Session:
-        kind = ClientSession if side is Side.CLIENT else ServerSession
-        return kind(max_frame, self._stream_over)
+        users, over = self._users, self._stream_over
+        if users is None:
+            return ClientSession(max_frame, over) if side is Side.CLIENT else ServerSession(max_frame, over)
+        if side is Side.CLIENT:
+            return PooledClient(max_frame, over, users, self._method)
+        return PooledServer(max_frame, over, users, self._most_statements)
 
     def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes | Message:
         """name: a SQLSTATE."""
         if request.kind is Kind.ONEWAY:
             return b""
-        login = isinstance(request, ClientRequest) and request.login
-        fatal = login or kind in UNCERTAIN or kind is ErrorKind.DRAINING
+        asked = request if isinstance(request, ClientRequest) else None
+        login = asked is not None and asked.login
+        lost = kind in UNCERTAIN and not (asked is not None and asked.session.survives(asked))
+        fatal = login or lost or kind is ErrorKind.DRAINING
         frame = wire.error("FATAL" if fatal else "ERROR", code_of(kind, name, login), text or kind.value)
         if not fatal and request.id & (EXTENDED | SYNCED) != EXTENDED:
             frame += wire.ready(b"I")  # the client's session knows better

@@ -20,6 +20,7 @@ KEYS = {
     "command": "what the message does: startup, password, query, parse, execute, call, sync, cancel, terminate",
     "statement": "the first word of the SQL, in lower case; of a WITH, of what it stands in front of",
     "operation": "the statement, or the command where there is no SQL",
+    "bound": "why the client has a server connection for itself, where it logs in at the proxy: LISTEN ...",
     "fingerprint": "a hash of the SQL without its values: the same for statements that only differ in these",
     "normalized": "the SQL without its values and comments, at most 4096 characters",
     "traceparent": "the trace that a comment of sqlcommenter names",
@@ -63,6 +64,9 @@ def read(message: Owned) -> None:
     whole = True
     if command is None:
         command, texts, whole = _batch(frame, client)
+        batch = getattr(message, "batch", None)  # names in its frame are the server's
+        if batch is not None:
+            texts, whole = batch.texts, batch.whole
     elif command == "query":
         texts = [_first(frame, wire.HEAD_SIZE, len(frame))]
         whole = message.kind is not Kind.STREAM_OPEN

@@ -1,33 +1,36 @@
 """
 A server's connection: where its answers end, what it says by itself, which of it is passed on as it comes.
 
-Rows and data of COPY are not looked at: only where messages end. Lives here: `ServerSession`. Does not: logging in by
-itself (`login`).
+Rows and data of COPY are not looked at: only where messages end. Lives here: `ServerSession`, for one client whose
+login passes; the beginning of TLS. Does not: connections that the proxy logs in on (`pooled_server`).
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Hashable, Mapping
 
 from metaproxy.codecs.framing import Session
+from metaproxy.codecs.postgres import wire
 from metaproxy.codecs.postgres.metadata import steps
 from metaproxy.codecs.postgres.units import CHUNK, EXTENDED, LONGEST, SYNCED
 from metaproxy.codecs.postgres.wire import FATAL, HEAD, HEAD_SIZE, READY_SIZE, error_fields
-from metaproxy.message import Chunk, FrameError, Kind, Message
+from metaproxy.message import Chunk, FrameError, Hold, Kind, Message
 
-_AUTHENTICATION, _READY, _ERROR = b"RZE"
-_LOOKED_AT = frozenset((_AUTHENTICATION, _READY, _ERROR))
-_DONE = frozenset(b"123TnCIs")
+AUTHENTICATION, READY, ERROR, KEY, STATUS = b"RZEKS"
+LOOKED_AT = frozenset((AUTHENTICATION, READY, ERROR))
+DONE = frozenset(b"123TnCIs")
 """Each of these ends what the server does for one message of the extended protocol."""
-_COUNTED = _LOOKED_AT | _DONE
+KNOWN = frozenset(b"RZEGWNASK123CDTtnsIHVvdc")
+_COUNTED = LOOKED_AT | DONE
 _ASKS = frozenset((b"P", b"B", b"D", b"E", b"C"))
 _BY_ITSELF = frozenset(b"NASE")
+"""What a server also says when it was asked nothing: notices, notifications, parameters, and why it ends."""
 _READIES, _SYNCS = -1, 0
 """In place of the number of messages that end an answer: ReadyForQuery does, to a simple message or to a Sync."""
-"""What a server also says when it was asked nothing: notices, notifications, parameters, and why it ends."""
-_KNOWN = frozenset(b"RZEGWNASK123CDTtnsIHVvdc")
 _NEEDS_NOTHING = (0, 12)
 """Authentication messages that a client does not answer: it is done, or a last one of SASL."""
+_SSL_REQUEST = wire.LENGTH.pack(8) + wire.LENGTH.pack(wire.SSL)
 
 
 class ServerSession(Session):
@@ -45,20 +48,63 @@ class ServerSession(Session):
         self._left = 0  # bytes of a message that is passed on as it comes
         self._asked: deque[int] = deque()  # what ends each of the answers that are to come
         self._done = 0  # messages of the extended protocol that are done, of the first of them
+        self._parts: list[bytes] = []  # of an answer that something was taken out of
         self._skipping = False  # there was an error: up to the next Sync nothing is answered
         self._opened = False  # the answer's head was passed on
         self._sqlstate = ""  # of the last error in the answer
+        self._looked = KNOWN  # messages that must be whole: at the login all of them
+        self._securing = False  # TLS was asked for
+        self.key = b""
+
+    # -- a new connection
+
+    def open(self, profile: Hashable, credentials: Mapping[str, str]) -> bytes:
+        self.start_tls = False
+        if "tls.start" in self.facts:
+            self.ready, self._securing = False, True
+            return _SSL_REQUEST
+        return self._hello(profile, credentials)
+
+    def _hello(self, profile: Hashable, credentials: Mapping[str, str]) -> bytes:
+        """What is said first, over TLS or without."""
+        self.ready = True
+        return b""
+
+    def _take_tls(self, data: bytes) -> None:
+        """The server's answer to the request for TLS."""
+        if data != b"S":
+            said = "something behind its answer that is not encrypted" if data[:1] == b"S" else f"{data[:20]!r}"
+            raise FrameError(f"the server has no TLS, or is not PostgreSQL: asked for it, it said {said}")
+        self._securing = False
+        self.start_tls = self.owes = True
 
     # -- what is sent
 
     def send(self, message: Message, id: int) -> bytes:
         if message.kind is Kind.REQUEST or message.kind is Kind.STREAM_OPEN:
             flags = message.id & (EXTENDED | SYNCED)
-            if flags == EXTENDED:
-                self._asked.append(sum(kind in _ASKS for kind, _, _ in steps(message.frame)))
-            else:
-                self._asked.append(_SYNCS if flags else _READIES)
+            self._expect(self._asks(message) if flags == EXTENDED else _SYNCS if flags else _READIES)
         return message.frame
+
+    def _asks(self, message: Message) -> int:
+        """How many of its messages are answered."""
+        return sum(kind in _ASKS for kind, _, _ in steps(message.frame))
+
+    def _expect(self, answer: int) -> None:
+        self._asked.append(answer)
+        if len(self._asked) == 1:
+            self._look()
+
+    def _look(self) -> None:
+        """Which messages of the answer that comes next must be whole."""
+        if self._looked is not KNOWN:
+            self._looked = _COUNTED if self._asked and self._asked[0] > 0 else LOOKED_AT
+
+    def companion(self, message: Message) -> bytes | Message:
+        """A CancelRequest for what is under way."""
+        if not self.key:
+            raise FrameError("the server gave no key by which it could be asked to cancel")
+        return wire.LENGTH.pack(8 + len(self.key)) + wire.LENGTH.pack(wire.CANCEL) + self.key
 
     # -- what comes
 
@@ -74,7 +120,10 @@ class ServerSession(Session):
             data = bytes(self._held)
             self._held = bytearray()
         try:
-            self._cut(data, messages)
+            if self._securing:
+                self._take_tls(data)
+            else:
+                self._cut(data, messages)
         except FrameError as error:
             self.error = error
         self.buffered = len(self._held)
@@ -90,34 +139,42 @@ class ServerSession(Session):
                 at += size
                 continue
             if end - at < HEAD_SIZE:
-                self._hold(data[at:], HEAD_SIZE)
+                self._keep(data[at:], HEAD_SIZE)
                 break
             kind, size = HEAD.unpack_from(data, at)
-            if size < 4 or size > LONGEST or kind not in _KNOWN:
+            if size < 4 or size > LONGEST or kind not in KNOWN:
                 raise FrameError(f"a message of type {chr(kind)!r} with a length of {size}")
-            stop = at + 1 + size
-            if self._asked and kind not in (_COUNTED if self._asked[0] > 0 else _LOOKED_AT):
+            begun, stop = at, at + 1 + size
+            if kind not in self._looked and self._asked:
                 self._left = stop - at
                 continue
             if size >= self._most:
                 raise FrameError(f"a message of type {chr(kind)!r} and {size} bytes; allowed are {self._most}")
             if stop > end:
-                self._hold(data[at:], stop - at)
+                self._keep(data[at:], stop - at)
                 break
             at = stop
-            if kind == _READY:
+            if kind == READY:
                 self._silence(messages)
             if not self._asked:
                 self._say(kind, data[start:stop], messages)
-            elif self._ends(kind, data[stop - size + 4 : stop]):
-                self._finish(data[start:stop], messages)
+            elif self._takes_out(kind, data[begun + HEAD_SIZE : stop]):
+                self._parts.append(data[start:begun])
+            elif self._ends(kind, data[begun + HEAD_SIZE : stop]):
+                self._finish(self._joined(data[start:stop]), messages)
             else:
                 continue
             start = stop
-        if at > start:
-            self._pass_on(data[start:at], messages)
+        if at > start or self._parts:
+            self._pass_on(self._joined(data[start:at]), messages)
 
-    def _hold(self, piece: bytes, need: int) -> None:
+    def _joined(self, data: bytes) -> bytes:
+        if not self._parts:
+            return data
+        parts, self._parts = self._parts, []
+        return b"".join((*parts, data))
+
+    def _keep(self, piece: bytes, need: int) -> None:
         self._held += piece
         self._need = need
 
@@ -127,17 +184,27 @@ class ServerSession(Session):
             raise FrameError(f"a message of type {chr(kind)!r}, and nothing was asked")
         messages.append(Message(Kind.EVENT, frame))
 
+    def _takes_out(self, kind: int, body: bytes) -> bool:
+        """Whether a message of an answer is the session's business and not the client's."""
+        return False
+
     def _ends(self, kind: int, body: bytes) -> bool:
         """Whether the answer ends with that message."""
-        if kind == _READY:
+        if kind == READY:
+            if self._looked is KNOWN:
+                self._looked = LOOKED_AT
             return True
-        if kind == _AUTHENTICATION:
+        if kind == AUTHENTICATION:
             return int.from_bytes(body[:4], "big") not in _NEEDS_NOTHING
-        if kind == _ERROR:
+        if kind == ERROR:
             fields = error_fields(body)
             self._sqlstate = fields.get("C", b"").decode("ascii", "replace") or "XX000"
             self._skipping = self._asked[0] > 0
             return self._skipping or fields.get("V", fields.get("S")) in FATAL
+        if kind == KEY:
+            self.key = body
+        if self._asked[0] <= 0 or kind not in DONE:
+            return False
         self._done += 1
         return self._done >= self._asked[0]
 
@@ -145,13 +212,23 @@ class ServerSession(Session):
         """The end of an answer."""
         self._done = 0
         self._asked.popleft()
+        self._look()
         sqlstate, self._sqlstate = self._sqlstate, ""
         known = {"sqlstate": sqlstate} if sqlstate else None
+        hold = self._hold(wire.state_of(frame), bool(sqlstate))
         if not self._opened and len(frame) <= self._over:
-            messages.append(Message(Kind.ERROR if sqlstate else Kind.RESPONSE, frame, 0, known))
+            kind = Kind.ERROR if sqlstate else Kind.RESPONSE
+            messages.append(Message(kind, frame, 0, known, hold=hold))
         else:
-            self._end_stream(frame, known, messages)
+            self._pass_on(frame[:-READY_SIZE], messages)
+            last = frame[-READY_SIZE:]
+            messages.append(Chunk(Kind.STREAM_CLOSE, last, 0, known, hold=hold, failed=bool(sqlstate)))
+            self._opened = False
         self._silence(messages)
+
+    def _hold(self, state: bytes, failed: bool) -> Hold:
+        """Whether the client keeps the connection. state: b"" where a Sync is still to come."""
+        return Hold.NONE
 
     def _silence(self, messages: list[Message]) -> None:
         """Up to the next Sync nothing is answered."""
@@ -161,11 +238,7 @@ class ServerSession(Session):
             else:
                 self._asked.popleft()
                 messages.append(Message(Kind.SILENCE, b""))
-
-    def _end_stream(self, frame: bytes, known: dict[str, str] | None, messages: list[Message]) -> None:
-        self._pass_on(frame[:-READY_SIZE], messages)
-        messages.append(Chunk(Kind.STREAM_CLOSE, frame[-READY_SIZE:], 0, known, failed=known is not None))
-        self._opened = False
+            self._look()
 
     def _pass_on(self, data: bytes, messages: list[Message]) -> None:
         """

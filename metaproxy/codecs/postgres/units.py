@@ -67,6 +67,10 @@ class UnitReader:
         """The message of a request."""
         raise NotImplementedError
 
+    def bye(self, frame: bytes) -> Message | None:
+        """What is done about a client's goodbye: a message to the server, or nothing."""
+        raise NotImplementedError
+
     def parsed(self, name: bytes, text: bytes) -> None:
         """The client prepares a statement."""
 
@@ -189,7 +193,9 @@ class UnitReader:
             self._request(bytes(buffer[start:at]), EXTENDED, messages)
         if kind == _BYE:
             self.quit = True
-            messages.append(self.make(Kind.ONEWAY, bytes(buffer[at:stop]), 0))
+            message = self.bye(bytes(buffer[at:stop]))
+            if message is not None:
+                messages.append(message)
         else:
             self._request(bytes(buffer[at:stop]), 0, messages)
         return stop, stop

@@ -22,6 +22,7 @@ MAX_STARTUP = 10000
 """Bytes of a client's first message, as PostgreSQL bounds them."""
 READY_SIZE = 6
 READY_HEAD = b"Z\0\0\0\5"
+_KEY = ord("K")
 FATAL = frozenset((b"FATAL", b"PANIC"))
 
 
@@ -73,3 +74,15 @@ def text_at(frame: bytes | bytearray, at: int, stop: int) -> tuple[bytes, int]:
     if end < 0:
         raise FrameError("a text without the zero byte that ends it")
     return bytes(frame[at:end]), end + 1
+
+
+def with_key(data: bytes, key: bytes) -> bytes:
+    """Whole messages with another key in their BackendKeyData, if there is one."""
+    at, end = 0, len(data)
+    while end - at >= HEAD_SIZE:
+        kind, size = HEAD.unpack_from(data, at)
+        stop = at + 1 + size
+        if kind == _KEY:
+            return data[:at] + message(b"K", key) + data[stop:]
+        at = stop
+    return data

@@ -2,7 +2,7 @@
 A SQL text, cut into words once: what kinds of statements it has, its shape without values, its comments.
 
 Nothing is parsed here: any text has an outline, and one that a server takes means to it what stands here. Lives here:
-`Outline`, `outline`. Does not: which tables a statement names, whether it only reads.
+`Outline`, `outline`, `tokens`. Does not: which tables a statement names, whether it only reads.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _outlined(text: str, dialect: Dialect) -> Outline:
     comments: dict[str, str] = {}
     parts: list[str] = []
     wordy = False  # whether the last part wants a blank before a word
-    for kind, token in _tokens(text, dialect):
+    for kind, token in tokens(text, dialect):
         if kind == "block":
             if len(token) <= MOST_COMMENT:
                 comments.update(_pairs(token))
@@ -112,8 +112,11 @@ class _Statements:
         self._begun = self._with = False
 
 
-def _tokens(text: str, dialect: Dialect) -> Iterator[tuple[str, str]]:
-    """Each token but blanks, with its kind. A comment comes with its marks."""
+def tokens(text: str, dialect: Dialect) -> Iterator[tuple[str, str]]:
+    """
+    Each token but blanks, with its kind: word, quoted (a name), text, number, parameter, dollar (a text), block (a
+    comment, with its marks), end (a semicolon) or other.
+    """
     match, at, end = dialect.token.match, 0, len(text)
     executed = False
     while at < end:

@@ -31,6 +31,7 @@ from postgres_words import (
     ready,
     said,
     startup,
+    without_keys,
 )  # fmt: skip
 
 from metaproxy.codecs.postgres import Postgres
@@ -75,7 +76,7 @@ def refusing(*statements: str) -> dict[str, Any]:
 @every_capture
 def test_a_conversation_of_real_peers_passes_as_it_is(name: str) -> None:
     conversation = [(side, data) for side, data in CAPTURES[name] if data not in (asked_for(80877103), b"N", b"S")]
-    check_relay(Postgres(), conversation)
+    check_relay(Postgres(), conversation, normal=without_keys)
 
 
 def test_there_are_captures_of_each_driver() -> None:
@@ -84,7 +85,7 @@ def test_there_are_captures_of_each_driver() -> None:
 
 def test_the_contract_of_a_codec_holds() -> None:
     client = [query("select 1"), said("F", b"x"), SYNC, BYE]
-    server = [LOGGED_IN + ready(), DONE + ready("T"), ROW + DONE + ready(), error() + ready(), ROW + ready()]
+    server = [DONE + ready("T"), ROW + DONE + ready(), error() + ready(), ROW + ready()]
 
     def prepare(session: Any, side: Side) -> None:
         if side is Side.CLIENT:
@@ -93,6 +94,7 @@ def test_the_contract_of_a_codec_holds() -> None:
         else:
             for _ in range(64):
                 session.send(Message(Kind.REQUEST, query("select 1")), 0)
+            session.receive(LOGGED_IN + ready())
 
     check_codec(Postgres(), client, server, prepare=prepare, join=join)
 
@@ -119,7 +121,7 @@ def test_a_login_passes_step_by_step() -> None:
     stage.say(client, said("p", b"md5abc\0"))
     assert stage.server.take() == HELLO + said("p", b"md5abc\0")
     stage.say(stage.server, LOGGED_IN + ready())
-    assert client.take() == LOGGED_IN + ready()
+    assert without_keys(client.take()) == without_keys(LOGGED_IN + ready())
 
 
 def test_a_login_that_the_server_refuses_ends_as_the_server_says() -> None:

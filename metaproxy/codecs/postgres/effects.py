@@ -1,0 +1,101 @@
+"""
+What a statement does to the session that it is run in, beyond its transaction.
+
+Lives here: `Effects`, `effects_of`. Does not: settings in detail (`settings`); what follows (`pooled_client`,
+`pooled_server`). What functions and procedures do inside is not seen.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+from metaproxy.codecs import sql
+from metaproxy.codecs.postgres.settings import NOTHING, UNKNOWN, Change, change_of
+
+_SHORT, _KEPT = 8192, 2048
+"""Bytes of a text whose effects are remembered, and how many are."""
+_LOCKS = ("pg_advisory_lock", "pg_try_advisory_lock")
+_CALL = re.compile(r"set_config\b", re.IGNORECASE)
+_LOCAL_CALL = re.compile(r"set_config\s*\([^();,]*,[^();,]*,\s*true\s*\)", re.IGNORECASE)
+_TEMPORARY = frozenset(("temp", "temporary"))
+_SETTING = frozenset(("set", "reset", "discard"))
+
+
+class Effects(NamedTuple):
+    """
+    binds: why the client needs the server connection for itself from now on, '' if it does not. change: of settings.
+    commits, rolls_back: how it ends a transaction. deallocates: prepared statements of the connection are gone; of
+    which name, b'' for all of them, None for none. discards: all of the session's state is.
+    """
+
+    binds: str = ""
+    change: Change = NOTHING
+    commits: bool = False
+    rolls_back: bool = False
+    deallocates: str | None = None
+    discards: bool = False
+
+
+NONE = Effects()
+
+
+def effects_of(text: bytes) -> Effects:
+    return _remembered(text) if len(text) <= _SHORT else _found(text)
+
+
+def _found(text: bytes) -> Effects:
+    decoded = text.decode("utf-8", "replace")
+    outline = sql.outline(decoded, sql.POSTGRES)
+    kinds, words = outline.statements, outline.words
+    change, deallocates, discards = NOTHING, None, False
+    binds = _why_bound(kinds, words)
+    if not binds and "set_config" in words and not _sets_locally(decoded):
+        binds = "set_config"
+    if not _SETTING.isdisjoint(kinds):
+        change = change_of(decoded) if len(kinds) == 1 else UNKNOWN
+        discards = kinds == ("discard",) and change.everything
+        if not change.known:
+            binds = binds or "SET"
+    if "deallocate" in kinds or discards:
+        deallocates = _deallocated(decoded) if len(kinds) == 1 and not discards else ""
+    commits = "commit" in kinds or "end" in kinds
+    rolls_back = "rollback" in kinds or "abort" in kinds
+    found = Effects(binds, change, commits, rolls_back, deallocates, discards)
+    return NONE if found == NONE else found
+
+
+_remembered = lru_cache(_KEPT)(_found)
+
+
+def _why_bound(kinds: tuple[str, ...], words: frozenset[str]) -> str:
+    if "listen" in kinds:
+        return "LISTEN"
+    if "prepare" in kinds and "transaction" not in words:
+        return "PREPARE"
+    if "load" in kinds:
+        return "LOAD"
+    if "hold" in words and "declare" in kinds:
+        return "WITH HOLD"
+    if not _TEMPORARY.isdisjoint(words):
+        return "temporary tables"
+    if any(word.startswith(_LOCKS) for word in words):
+        return "advisory locks"
+    return ""
+
+
+def _sets_locally(text: str) -> bool:
+    """Whether each call of set_config says that it is for the transaction alone."""
+    return len(_CALL.findall(text)) == len(_LOCAL_CALL.findall(text))
+
+
+def _deallocated(text: str) -> str:
+    """The name of the statement, '' for all."""
+    words = [(kind, token) for kind, token in sql.tokens(text, sql.POSTGRES) if kind in ("word", "quoted")][1:]
+    if words and words[0][1].lower() == "prepare":
+        words = words[1:]
+    if not words or (words[0][0] == "word" and words[0][1].lower() == "all"):
+        return ""
+    kind, token = words[0]
+    return token[1:-1].replace('""', '"') if kind == "quoted" else token.lower()

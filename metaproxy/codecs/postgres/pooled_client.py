@@ -1,0 +1,238 @@
+"""
+A client that logs in at the proxy, and whose requests take server connections that others take too.
+
+Lives here: `PooledClient`: its login, the state that its connections must be in, what binds it to one. Does not: how it
+proves who it is (`client_login`); how a connection gets into that state (`pooled_server`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import NamedTuple
+
+from metaproxy.codecs.postgres import metadata, wire
+from metaproxy.codecs.postgres.client import FAILED, IDLE, IN_TRANSACTION, ClientRequest, ClientSession
+from metaproxy.codecs.postgres.client_login import OK, ClientLogin, LoginRefused
+from metaproxy.codecs.postgres.effects import NONE, Effects, effects_of
+from metaproxy.codecs.postgres.errors import code_of
+from metaproxy.codecs.postgres.settings import MOST_SETTINGS, NOTHING, Change
+from metaproxy.codecs.postgres.startup_options import negotiation, replication_of, settings_of
+from metaproxy.codecs.postgres.statements import Batch, ClientStatements, Step, server_name
+from metaproxy.codecs.postgres.units import EXTENDED, SYNCED
+from metaproxy.codecs.postgres.users import Method, User
+from metaproxy.message import ErrorKind, FrameError, Hold, Kind, Message
+
+_ANSWERS = (Kind.RESPONSE, Kind.ERROR, Kind.STREAM_CLOSE)
+
+
+class Profile(NamedTuple):
+    """The state of a server connection. user: as whom the proxy logs in where the cluster has no credentials."""
+
+    user: str
+    database: str
+    replication: str
+    settings: tuple[tuple[str, str], ...]
+
+
+class PooledRequest(ClientRequest):
+    """
+    batch: of the extended protocol, what it needs and changes. effects: of its statements, if they have any. Its
+    profile is what its client's session is in when it is asked for: requests before it may change that.
+    """
+
+    __slots__ = ("batch", "effects")
+    session: PooledClient
+    batch: Batch | None
+    effects: tuple[Effects, ...]
+
+    @property
+    def profile(self) -> Profile:
+        return self.session.profile
+
+    @profile.setter
+    def profile(self, profile: object) -> None:
+        """It has none of its own."""
+
+
+class PooledClient(ClientSession):
+    """users: who may log in, by `method`. profile: the state that its server connections must be in."""
+
+    def __init__(self, max_frame: int, stream_over: int, users: Mapping[str, User], method: Method) -> None:
+        super().__init__(max_frame, stream_over)
+        self._users, self._method = users, method
+        self._login: ClientLogin | None = None
+        self._login_id = 0
+        self._last_words = b""
+        self._statements = ClientStatements()
+        self._settings: dict[str, str] = {}
+        self._defaults: dict[str, str] = {}  # what the StartupMessage set
+        self._uncommitted: list[Change] = []
+        self._effects: dict[int, tuple[Effects, ...]] = {}  # by the ids of requests that are not answered
+        self._unsettled: list[Effects] = []  # of the batch whose Sync is to come
+        self._broken = False  # it holds an error
+        self._bound = ""
+        self.profile = Profile("", "", "", ())
+
+    # -- the login
+
+    def _start(self, frame: bytes, parameters: Mapping[str, str]) -> Message | None:
+        self._defaults = settings_of(parameters)
+        user, database = self.identity["user"], self.identity["database"]
+        self.profile = Profile(user, database, replication_of(parameters), ())
+        self._set(dict(self._defaults))
+        self.say(negotiation(wire.LENGTH.unpack_from(frame, 4)[0], parameters))
+        login = self._login = ClientLogin(self._users, self._method, user, "tls.version" in self.facts)
+        return self._proceed(login, login.begin)
+
+    def _request(self, frame: bytes, flags: int, messages: list[Message]) -> None:
+        login = self._login
+        if login is None:
+            super()._request(frame, flags, messages)
+            return
+        if frame[:1] != b"p":
+            raise FrameError(f"a message of type {frame[:1]!r} where a password is expected")
+        message = self._proceed(login, partial(login.answer, frame))
+        if message is not None:
+            messages.append(message)
+
+    def _proceed(self, login: ClientLogin, step: Callable[[], bytes]) -> Message | None:
+        """One step of the login; what asks for a server once it is done."""
+        try:
+            said = step()
+        except LoginRefused as error:
+            self.say(wire.error("FATAL", error.code, str(error)))
+            self.quit = True
+            return None
+        if said:
+            self.say(said)
+        if not login.done:
+            return None
+        self._login = None
+        self._last_words = self.owed()  # which come before the server's, who may answer at once
+        self._login_id = id = self.begin()
+        message = ClientRequest(Kind.CONNECT, b"", id, {"command": "startup", **self.identity}, hold=Hold.EXCHANGE)
+        self._prepare(message)
+        message.profile = self.profile
+        if self.profile.replication:
+            message.hold = Hold.OPEN
+            self._bound = "replication"
+        self.logging_in = False
+        return message
+
+    def _welcomed(self, frame: bytes) -> bytes:
+        """The end of the login: what the server said of itself, a key, and that it may begin."""
+        return self._last_words + OK + frame + wire.message(b"K", self.cancel_key()) + wire.ready(IDLE)
+
+    # -- what it asks
+
+    def bye(self, frame: bytes) -> Message | None:
+        """Its server connection stays for others."""
+        return None
+
+    def make(self, kind: Kind, frame: bytes, id: int) -> Message:
+        message = PooledRequest(kind, frame, id, None, metadata.read, hold=Hold.EXCHANGE)  # type: ignore[arg-type]
+        self._prepare(message)
+        message.batch = None
+        runs: list[bytes | None]
+        if id & EXTENDED:
+            batch = message.batch = self._statements.rewrite(frame)
+            message.frame, runs = batch.frame, batch.runs
+            if not batch.whole:
+                self._bound = self._bound or "a statement of many bytes"
+        else:
+            runs = [frame[wire.HEAD_SIZE : -1]] if frame[:1] == b"Q" else []
+        message.effects = tuple(
+            effects for text in runs if text is not None and (effects := effects_of(text)) is not NONE
+        )
+        if message.effects:
+            self._effects[id] = message.effects
+            self._bound = self._bound or next((one.binds for one in message.effects if one.binds), "")
+            self._deallocate(message)
+        if self._bound:
+            message.hold = Hold.OPEN
+            message.metadata = {"bound": self._bound}
+        return message
+
+    def _deallocate(self, message: PooledRequest) -> None:
+        """DEALLOCATE of what was prepared by a message: the server has it under another name."""
+        (effects, *others) = message.effects
+        name = (effects.deallocates or "").encode()
+        if others or not name or message.kind is not Kind.REQUEST or message.batch is not None:
+            return
+        body = self._statements.body(name)
+        if body is not None:
+            key = server_name(name, body)
+            self._statements.forget(name)
+            message.frame = wire.message(b"Q", b'DEALLOCATE "%b"\0' % key)
+            message.batch = Batch(message.frame, {key: body}, [Step.deallocated(key)], [], [], 0, True)
+
+    def prepared(self, name: bytes) -> bytes | None:
+        return self._statements.sql(name)
+
+    def parsed(self, name: bytes, text: bytes) -> None:
+        """See ClientStatements, which has it."""
+
+    # -- what it is answered
+
+    def send(self, message: Message, id: int) -> bytes:
+        if id == self._login_id and message.kind is Kind.RESPONSE:
+            self._login_id = 0
+            message = message.with_frame(self._welcomed(message.frame))
+        before = self._state
+        data = super().send(message, id)
+        if message.kind in _ANSWERS:
+            self._settle(id, before, message.kind is Kind.ERROR or getattr(message, "failed", False))
+        return data
+
+    def _settle(self, id: int, before: bytes, failed: bool) -> None:
+        """What the requests up to this one have changed, once it is known whether they did."""
+        if self._effects:
+            for other in [one for one in self._effects if one <= id]:
+                self._unsettled += self._effects.pop(other)
+        self._broken = self._broken or failed
+        if self.skipping or not (self._unsettled or self._uncommitted or self._broken):
+            return
+        effects, self._unsettled = self._unsettled, []
+        failed, self._broken = self._broken, False
+        if id & (EXTENDED | SYNCED) == EXTENDED:  # its Sync is to come
+            self._unsettled, self._broken = effects, failed
+            return
+        changes = [] if failed else [one.change for one in effects if one.change is not NOTHING]
+        self._uncommitted += changes
+        if any(one.deallocates == "" for one in effects) and not failed:
+            self._statements.clear()
+        if self._state == IN_TRANSACTION:
+            if self._uncommitted and any(one.rolls_back for one in effects):  # to a savepoint
+                self._bound = self._bound or "SET before ROLLBACK TO"
+            return
+        if self._state == IDLE:
+            uncommitted, self._uncommitted = self._uncommitted, []
+            undone = before == FAILED or failed or any(one.rolls_back for one in effects)
+            for change in [] if undone else uncommitted:
+                self._apply(change)
+            if not failed and any(one.discards for one in effects):
+                self._bound = ""
+
+    def _apply(self, change: Change) -> None:
+        now = dict(self._defaults) if change.everything else dict(self._settings)
+        for name, value in change.settings.items():
+            value = self._defaults.get(name) if value is None else value
+            if value is None:
+                now.pop(name, None)
+            else:
+                now[name] = value
+        if len(now) > MOST_SETTINGS:
+            self._bound = self._bound or "many settings"
+        else:
+            self._set(now)
+
+    def _set(self, now: dict[str, str]) -> None:
+        self._settings = now
+        self.profile = self.profile._replace(settings=tuple(sorted(now.items())))
+
+    def survives(self, request: ClientRequest) -> bool:
+        return self._state == IDLE and not self._bound and request.alone
+
+    def farewell(self, kind: ErrorKind, text: str) -> bytes:
+        return wire.error("FATAL", code_of(kind, "", False), text or kind.value)

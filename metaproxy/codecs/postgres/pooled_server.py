@@ -1,0 +1,240 @@
+"""
+A server's connection on which the proxy logs in, and which clients take in turn.
+
+Lives here: `PooledServer`: the login, the state that a connection is brought into, what clients leave on it. Does not:
+the methods of logging in (`server_login`), prepared statements (`statements`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+
+from metaproxy.codecs.postgres import settings, wire
+from metaproxy.codecs.postgres.effects import Effects
+from metaproxy.codecs.postgres.pooled_client import PooledRequest, Profile
+from metaproxy.codecs.postgres.server import AUTHENTICATION, DONE, ERROR, KEY, LOOKED_AT, READY, STATUS, ServerSession
+from metaproxy.codecs.postgres.server_login import ServerLogin
+from metaproxy.codecs.postgres.statements import ServerStatements
+from metaproxy.codecs.postgres.users import User
+from metaproxy.codecs.postgres.wire import HEAD, HEAD_SIZE, error_fields
+from metaproxy.message import FrameError, Hold, Kind, Message
+
+_OWN = frozenset(b"RSKNEvZTDCnI123At")
+"""What comes before a connection is ready."""
+_LOOKED_AT = LOOKED_AT | {STATUS}
+_COUNTED = _LOOKED_AT | DONE
+_STEPS = _LOOKED_AT | frozenset(b"13")
+_MOST_OWN = 1 << 16
+_MOST_STATUS = 128
+
+
+class PooledServer(ServerSession):
+    """
+    users: whose passwords are known, where the cluster has no credentials. most_statements: prepared statements that
+    are kept on the connection.
+    """
+
+    def __init__(self, max_frame: int, stream_over: int, users: Mapping[str, User], most_statements: int) -> None:
+        super().__init__(max_frame, stream_over)
+        self._users = users
+        self._statements = ServerStatements(most_statements)
+        self._login: ServerLogin | None = None
+        self._profile = Profile("", "", "", ())
+        self._status: dict[str, bytes] = {}
+        self._readies = 0  # ReadyForQuery that are to come before it is ready
+        self._state = b"I"
+        self._kept = False  # by a client, as the answers said
+        self._bound = False  # by what a client did
+        self._unsure = False  # its settings are not those of its profile
+        self._asked_effects: list[Effects] = []
+        self._failed = False
+        self.reusable = True
+        self.ready = False
+
+    # -- a new connection
+
+    def _hello(self, profile: Hashable, credentials: Mapping[str, str]) -> bytes:
+        if not isinstance(profile, Profile):  # of a client whose login passes
+            raise TypeError(f"a profile of {profile!r}")
+        self._profile = profile
+        user = credentials.get("user") or profile.user
+        password = credentials.get("password", "")
+        if "user" not in credentials and user in self._users:
+            password = self._users[user].password
+        self._login = ServerLogin(user, password, "tls.version" in self.facts)
+        parameters = {"user": user, "database": profile.database or user}
+        if profile.replication:
+            parameters["replication"] = profile.replication
+        self._readies = 1
+        return wire.startup(parameters)
+
+    def change(self, profile: Hashable) -> bytes | None:
+        """What the last client left goes, whoever that was; then come the settings of the next one."""
+        if not isinstance(profile, Profile) or profile.replication or self._profile.replication:
+            return None
+        if (profile.user, profile.database) != (self._profile.user, self._profile.database):
+            return None
+        said = []
+        if self._state != b"I":
+            said.append("ROLLBACK")
+        if self._bound:
+            said.append("DISCARD ALL")
+            self._statements.clear()
+        before = None if self._unsure or self._bound else self._profile.settings
+        restored = settings.restoring(profile.settings, before)
+        if restored:
+            said.append(restored)
+        self._profile = profile
+        self._bound = self._unsure = self._kept = False
+        self.reusable = True
+        if not said:
+            return b""
+        self._readies += len(said)
+        self.ready = False
+        return b"".join(wire.message(b"Q", text.encode() + b"\0") for text in said)
+
+    def receive(self, data: bytes) -> list[Message]:
+        if self.ready or self._securing:
+            return super().receive(data)
+        if self.error is not None:
+            return []
+        self._held += data
+        try:
+            self._read_own()
+        except FrameError as error:
+            self.error = error
+        rest = b""
+        if self.ready:
+            rest = bytes(self._held)
+            self._held = bytearray()
+        self.buffered = len(self._held)
+        return super().receive(rest) if rest else []
+
+    def _read_own(self) -> None:
+        """Take in what answers the proxy itself."""
+        held = self._held
+        at = 0
+        while not self.ready and len(held) - at >= HEAD_SIZE:
+            kind, size = HEAD.unpack_from(held, at)
+            if not 4 <= size <= _MOST_OWN or kind not in _OWN:
+                raise FrameError(f"a message of type {chr(kind)!r} with a length of {size} before it was ready")
+            stop = at + 1 + size
+            if len(held) < stop:
+                break
+            self._take_own(kind, bytes(held[at + HEAD_SIZE : stop]))
+            at = stop
+        del held[:at]
+
+    def _take_own(self, kind: int, body: bytes) -> None:
+        if kind == ERROR:
+            fields = error_fields(body)
+            code, text = (fields.get(key, b"").decode("utf-8", "replace") for key in "CM")
+            raise FrameError(f"the server refused: {text[:300]} ({code[:5]})")
+        if kind == AUTHENTICATION and self._login is not None:
+            answer = self._login.answer(body)
+            if answer:
+                self.say(answer)
+        elif kind == STATUS:
+            self._note_status(body)
+        elif kind == KEY:
+            self.key = body
+        elif kind == READY:
+            self._become_ready(body)
+
+    def _become_ready(self, state: bytes) -> None:
+        self._readies -= 1
+        self._state = state
+        if self._readies:
+            return
+        if self._login is not None:
+            self._login = None
+            restored = settings.restoring(self._profile.settings, ())
+            if restored:
+                self._readies = 1
+                self.say(wire.message(b"Q", restored.encode() + b"\0"))
+                return
+        self._looked = _LOOKED_AT
+        self.ready = True
+        frame = b"".join(
+            wire.message(b"S", name.encode("latin-1") + b"\0" + value) for name, value in self._status.items()
+        )
+        self.welcome = Message(Kind.RESPONSE, frame)
+
+    def _note_status(self, body: bytes) -> None:
+        name, _, value = body.partition(b"\0")
+        if len(self._status) < _MOST_STATUS:
+            self._status[name.decode("latin-1")] = value
+
+    # -- what is sent
+
+    def send(self, message: Message, id: int) -> bytes:
+        frame = super().send(message, id)
+        if not isinstance(message, PooledRequest):
+            return frame
+        if message.hold is Hold.OPEN:
+            self._bound = True
+        self._asked_effects.extend(message.effects)
+        before = b""
+        if message.batch is not None:
+            before = self._statements.prepend(message.batch)
+            self._look()
+        return before + frame
+
+    def _asks(self, message: Message) -> int:
+        batch = getattr(message, "batch", None)
+        return batch.asks if batch is not None else super()._asks(message)
+
+    def _look(self) -> None:
+        if self._asked and self._asked[0] > 0:
+            self._looked = _COUNTED
+        else:
+            self._looked = _STEPS if self._statements.expects else _LOOKED_AT
+
+    # -- what comes
+
+    def _say(self, kind: int, frame: bytes, messages: list[Message]) -> None:
+        super()._say(kind, frame, messages)
+        if kind == STATUS:
+            self._note_status(frame[HEAD_SIZE:])
+        elif kind == ERROR:
+            messages.append(Message(Kind.DRAIN, b""))
+
+    def _takes_out(self, kind: int, body: bytes) -> bool:
+        if kind == STATUS:
+            self._note_status(body)
+            return False
+        return self._statements.answered(kind)
+
+    def _ends(self, kind: int, body: bytes) -> bool:
+        if kind == ERROR:
+            self._statements.failed()
+            self._failed = True
+        return super()._ends(kind, body)
+
+    def _hold(self, state: bytes, failed: bool) -> Hold:
+        if not state:
+            self._kept = True
+            return Hold.OPEN
+        effects, self._asked_effects = self._asked_effects, []
+        failed, self._failed = self._failed, False
+        before, self._state = self._state, state
+        kept, self._kept = self._kept or self._bound or before != b"I", False
+        for one in effects:
+            self._take_effect(one, failed)
+        self.reusable = state == b"I" and not self._bound and not self._unsure
+        if state != b"I":
+            self._kept = True
+            return Hold.OPEN
+        if self._bound:
+            return Hold.NONE
+        return Hold.CLOSE if kept else Hold.NONE
+
+    def _take_effect(self, effects: Effects, failed: bool) -> None:
+        change = effects.change
+        if change.settings or change.everything or not change.known:
+            self._unsure = True
+        if effects.deallocates == "" and not failed:
+            self._statements.clear()
+        if effects.discards and not failed:
+            self._bound = False
+            self._unsure = bool(self._profile.settings)

@@ -1,0 +1,75 @@
+"""
+What a StartupMessage asks for beside user and database: settings, and versions and options of the protocol.
+
+Lives here: `settings_of`, `negotiation`, `replication_of`. Does not: the message's form (`wire`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from metaproxy.codecs.postgres import wire
+from metaproxy.codecs.postgres.settings import AS_TEXT, MOST_SETTINGS, MOST_VALUE, literal
+from metaproxy.message import FrameError
+
+_NO_SETTINGS = frozenset(("user", "database", "replication", "options"))
+_EXTENSION = "_pq_."
+_NEWEST = 2
+"""The minor version of protocol 3 that is spoken: 3.2 has longer keys to cancel by."""
+_RESERVED = 1
+"""3.1 was never one."""
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)*")
+_WORD = re.compile(r"(?:[^\s\\]|\\.)+")
+_TRUE = frozenset(("true", "on", "yes", "1"))
+
+
+def settings_of(parameters: Mapping[str, str]) -> dict[str, str]:
+    """The settings, as `settings.restoring` takes them. May raise FrameError."""
+    found = {}
+    named = [
+        (name, value)
+        for name, value in parameters.items()
+        if name not in _NO_SETTINGS and not name.startswith(_EXTENSION)
+    ]
+    for name, value in (*_options(parameters.get("options", "")), *named):
+        if not _NAME.fullmatch(name) or len(name) > 128 or len(value) > MOST_VALUE:
+            raise FrameError(f"the setting {name[:40]!r} of a StartupMessage")
+        found[name.lower()] = AS_TEXT + literal(value)
+    if len(found) > MOST_SETTINGS:
+        raise FrameError(f"{len(found)} settings in a StartupMessage; allowed are {MOST_SETTINGS}")
+    return found
+
+
+def _options(text: str) -> Iterator[tuple[str, str]]:
+    """The settings of `-c name=value` and `--name=value`."""
+    words = [re.sub(r"\\(.)", r"\1", word) for word in _WORD.findall(text)]
+    while words:
+        word = words.pop(0)
+        if word == "-c" and words:
+            pair = words.pop(0)
+        elif word.startswith(("-c", "--")):
+            pair = word[2:]
+        else:
+            raise FrameError(f"{word[:40]!r} in the options of a StartupMessage; write -c NAME=VALUE")
+        name, sign, value = pair.partition("=")
+        if not sign:
+            raise FrameError(f"{pair[:40]!r} in the options of a StartupMessage has no value")
+        yield name.replace("-", "_"), value
+
+
+def replication_of(parameters: Mapping[str, str]) -> str:
+    """'' for a client of the usual kind, 'database' or 'true' for one that wants a stream of changes."""
+    value = parameters.get("replication", "").lower()
+    return value if value == "database" else "true" if value in _TRUE else ""
+
+
+def negotiation(version: int, parameters: Mapping[str, str]) -> bytes:
+    """What tells a client of a newer version, or with options that are not known, what is spoken; else b''."""
+    minor = version & 0xFFFF
+    unknown = [name.encode() for name in parameters if name.startswith(_EXTENSION)]
+    if (minor <= _NEWEST and minor != _RESERVED) and not unknown:
+        return b""
+    spoken = (3 << 16) | (0 if minor == _RESERVED else min(minor, _NEWEST))
+    names = b"".join(name + b"\0" for name in unknown)
+    return wire.message(b"v", wire.LENGTH.pack(spoken) + wire.LENGTH.pack(len(unknown)) + names)
