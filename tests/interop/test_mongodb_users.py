@@ -210,3 +210,19 @@ def test_writes_go_on_at_the_new_primary(ports: Ports) -> None:
         assert eventually(write, 20, 0.1)
         assert ports.members.primary() not in (0, before)
         assert {one["_id"] for one in events.find({"n": {"$exists": True}})} >= set(acknowledged)
+
+
+def test_cursors_stay_at_the_replica_that_has_them(ports: Ports) -> None:
+    """A getMore has no read preference: by its route alone it would go to the primary."""
+    from pymongo import ReadPreference, WriteConcern
+
+    with user(ports.mongos) as found:
+        cursors = found.shop.get_collection("cursors", write_concern=WriteConcern(3))
+        fill(cursors, 300)
+        replicas = cursors.with_options(read_preference=ReadPreference.SECONDARY)
+        open_ones = [replicas.find({}, batch_size=20) for _ in range(6)]
+        assert all(next(cursor) for cursor in open_ones)
+        assert [len(list(cursor)) for cursor in open_ones] == [299] * 6
+        assert len(list(replicas.aggregate([{"$match": {}}], batchSize=20))) == 300
+        cursors.insert_many([{"_id": 1000 + number, "data": b"x" * 700_000} for number in range(6)])
+        assert len(list(replicas.find({"_id": {"$gte": 1000}}, batch_size=3))) == 6  # in answers of 2 MB

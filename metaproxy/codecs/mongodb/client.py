@@ -56,7 +56,7 @@ class ClientSession(MessageStream):
             message.kind = Kind.ONEWAY
         elif flags & wire.EXHAUST_ALLOWED:
             message.hold = Hold.EXCHANGE
-        if self._looks_at(name):
+        if self._looks_at(name, frame):
             self._look(name, message, wire.body(frame))
         messages.append(message)
 
@@ -82,12 +82,12 @@ class ClientSession(MessageStream):
                 message.hold = Hold.BLOCKING
         elif name in metadata.LOGIN:
             self._login.sent(name, message.id, frame, body)
-        elif bson.find(frame, *body, b"maxTimeMS") is not None:  # a getMore that waits at the end of its cursor
+        elif name == "getMore" and bson.find(frame, *body, b"maxTimeMS") is not None:  # it waits at its cursor's end
             message.hold = Hold.BLOCKING
 
-    def _looks_at(self, name: str) -> bool:
+    def _looks_at(self, name: str, frame: bytes) -> bool:
         """Whether `_look` is wanted for a command."""
-        return name in _LOOKED_AT
+        return name in LOOKED_AT
 
     def _watch(self, id: int, asked: hello.Asked) -> None:
         if len(self._hellos) >= _WATCHED:
@@ -106,7 +106,7 @@ class ClientSession(MessageStream):
         if wire.flags(head) & wire.MORE_TO_COME:
             message.oneway = True
         name = metadata.first_name(head, wire.last_body(head).at)
-        if self._looks_at(name):
+        if name in LOOKED_AT:
             raise FrameError(f"a {name} of {size} bytes; allowed are {self._whole}")
         messages.append(message)
         return id
@@ -183,7 +183,7 @@ class ClientSession(MessageStream):
             message.unclear = _elsewhere
 
 
-_LOOKED_AT: Final = metadata.HELLO | metadata.LOGIN | {"getMore"}
+LOOKED_AT: Final = metadata.HELLO | metadata.LOGIN | {"getMore"}
 
 
 def _elsewhere(key: str) -> tuple[str | None, ...] | None:

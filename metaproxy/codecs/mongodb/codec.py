@@ -96,6 +96,7 @@ class MongoDB(Codec):
         self._shared = mode == "shared" or users is not None
         if self._shared:
             self.connections = "transaction"
+            self.keeps_keys = True
         translated = {str(member): str(own) for member, own in (hosts or {}).items()}
         self._shown = Addresses(translated, advertise, present == "mongos", self._shared)
         self._follows = not hosts and not self._shared
@@ -120,7 +121,10 @@ class MongoDB(Codec):
         """name: a codeName, see errors.CODES."""
         if request.kind is Kind.ONEWAY or getattr(request, "oneway", False):
             return b""
-        name = name if name in errors.CODES else errors.NAMES[kind]
+        if name not in errors.CODES:
+            name = errors.NAMES[kind]
+            if kind is ErrorKind.NO_ENDPOINT and metadata.command_of(request.frame) == "getMore":
+                name = "CursorNotFound"  # drivers begin a change stream anew behind it
         document = errors.document(kind, text, name, labels(request.frame, name))
         return wire.answer(wire.op_code(request.frame), 0, request.id, document)
 
@@ -129,7 +133,10 @@ class MongoDB(Codec):
 
     def safe(self, request: Message) -> bool:
         """Reads outside of transactions; where clients share connections, as no other can be tried again."""
-        return self._shared and request.get("command") in metadata.READS and request.get("transaction") is None
+        command = request.get("command")
+        if not self._shared or request.get("transaction") is not None:
+            return False
+        return command in metadata.READS or (command == "aggregate" and not metadata.writes(request.frame))
 
     def confidential(self, request: Message) -> bool:
         command = request.get("command")
@@ -153,13 +160,19 @@ class MongoDB(Codec):
 
 def labels(frame: bytes, name: str) -> list[str]:
     """What drivers go by to try again: see errors.RETRYABLE."""
+    if name in errors.OVERLOADED:
+        return ["SystemOverloadedError", "RetryableError"]
     if name not in errors.RETRYABLE or wire.op_code(frame) != wire.OP_MSG:
         return []
     try:
-        fields = {element.name for element in bson.elements(frame, *wire.last_body(frame))}
+        body = wire.last_body(frame)
+        fields = {element.name for element in bson.elements(frame, *body)}
     except FrameError:
         return []
-    if b"autocommit" in fields and metadata.first_name(frame, wire.last_body(frame).at) not in _ENDS:
+    command = metadata.first_name(frame, body.at)
+    if command == "getMore":
+        return ["ResumableChangeStreamError"]
+    if b"autocommit" in fields and command not in _ENDS:
         return ["TransientTransactionError"]
     return ["RetryableWriteError"] if b"txnNumber" in fields else []
 

@@ -39,6 +39,9 @@ HostUnreachable, SocketException and ShutdownInProgress, and forget what they kn
 RETRYABLE: Final = frozenset(("HostUnreachable", "SocketException", "ShutdownInProgress"))
 """Behind which a write with a txnNumber may be tried again: the server knows which it has executed."""
 
+OVERLOADED: Final = frozenset(("IngressRequestRateLimitExceeded",))
+"""What was refused before it was looked at; newer drivers try again, slower and slower."""
+
 NOT_PRIMARY: Final = frozenset((189, 10107, 11602, 13435, 13436))
 """Codes that a server answers with that is no primary any more, or no member that serves."""
 

@@ -180,8 +180,9 @@ def traits(frame: bytes, body: Body, behind: dict[str, float] | None = None) -> 
         raise FrameError("the server answers hello with an error")
     name = _text(frame, fields, b"setName")
     idle = _idle(frame, fields)
+    position = _position(frame, fields)
     if is_true(b"isWritablePrimary") or is_true(b"ismaster"):
-        found = {"role": "primary"}
+        found = {"role": "primary", **position}
         if b"electionId" in fields and fields[b"electionId"].type == bson.OBJECT_ID:
             found["term"] = str(
                 int.from_bytes(frame[fields[b"electionId"].stop - 8 : fields[b"electionId"].stop], "big")
@@ -191,13 +192,25 @@ def traits(frame: bytes, body: Body, behind: dict[str, float] | None = None) -> 
         return found
     if not is_true(b"secondary"):
         return {"role": "other"}
-    found = {"role": "replica"}
+    found = {"role": "replica", **position}
     if behind is not None and name in behind and idle is not None:
         found["lag"] = f"{max(0.0, idle - behind[name]):.3f}"
     return found
 
 
 _MOST_SETS: Final = 64
+
+
+def _position(frame: bytes, fields: dict[bytes, bson.Element]) -> dict[str, str]:
+    """The place in the set's log of the last write that a member has executed: seconds and a number, as one number."""
+    last = fields.get(b"lastWrite")
+    if last is None or last.type != bson.DOCUMENT:
+        return {}
+    place = bson.find(frame, last.at, last.stop, b"opTime")
+    time = bson.find(frame, place.at, place.stop, b"ts") if place is not None and place.type == bson.DOCUMENT else None
+    if time is None or time.type != bson.TIMESTAMP:
+        return {}
+    return {"position": str(int.from_bytes(frame[time.at : time.stop], "little"))}
 
 
 def _idle(frame: bytes, fields: dict[bytes, bson.Element]) -> float | None:

@@ -170,12 +170,21 @@ def reaches_elsewhere(frame: bytes, body: wire.Body, command: str) -> bool:
     return any(frame.find(stage, body.at, body.end) >= 0 for stage in _STAGES)
 
 
-def is_hello(frame: bytes) -> bool:
-    """Whether a request asks what the server is."""
+def writes(frame: bytes) -> bool:
+    """Whether an aggregate may write: a stage that does is somewhere in it."""
+    return b"$out\0" in frame or b"$merge\0" in frame
+
+
+def command_of(frame: bytes) -> str:
+    """The command of a request, or of its first bytes; "" where it has none."""
     try:
         if wire.op_code(frame) == wire.OP_QUERY:
-            return first_name(frame, wire.query(frame)[1].at) in HELLO
-        at = wire.SECTIONS + 1 if frame[wire.SECTIONS] == 0 else wire.body(frame).at
+            return first_name(frame, wire.query(frame)[1].at)
+        return first_name(frame, wire.SECTIONS + 1 if frame[wire.SECTIONS] == 0 else wire.last_body(frame).at)
     except FrameError:
-        return False
-    return first_name(frame, at) in HELLO
+        return ""
+
+
+def is_hello(frame: bytes) -> bool:
+    """Whether a request asks what the server is."""
+    return command_of(frame) in HELLO

@@ -15,6 +15,7 @@ from typing import Final
 
 from metaproxy.codecs.mongodb import bson, hello, metadata, wire
 from metaproxy.codecs.mongodb.errors import NOT_PRIMARY
+from metaproxy.codecs.mongodb.kept import Kept, LargeAnswer, cursor_id
 from metaproxy.codecs.mongodb.server_login import ServerLogin
 from metaproxy.codecs.mongodb.stream import CHUNK, MessageStream
 from metaproxy.message import Chunk, FrameError, Kind, Message
@@ -40,6 +41,8 @@ class ServerSession(MessageStream):
         self._follows = follows
         self._primary = False
         self.reusable = shared
+        self._kept: Kept | None = None
+        self._looked_at: LargeAnswer | None = None
         self._login: ServerLogin | None = None
         self._chains: dict[int, int] = {}
         """Commands with any number of answers: the id of the last answer -> that of the command."""
@@ -50,6 +53,7 @@ class ServerSession(MessageStream):
 
     def open(self, profile: Hashable, credentials: Mapping[str, str]) -> bytes:
         self._primary = self.facts.get("endpoint.role") == "primary"
+        self._kept = Kept(self.keep) if self.reusable else None
         if not credentials:
             return b""
         try:
@@ -78,6 +82,8 @@ class ServerSession(MessageStream):
         frame = message.frame
         if self._follows and metadata.is_hello(frame):
             self._hellos.add(id)
+        if self._kept is not None and (key := getattr(message, "override_key", None)) is not None:
+            self._kept.sent(id, key, frame)
         if message.id == id:
             return frame
         return self._patched(frame, wire.with_request_id(frame, id), id)
@@ -111,6 +117,8 @@ class ServerSession(MessageStream):
         if code is not None:
             message.kind = Kind.ERROR
             message.more = _read_error
+        if self._kept is not None:
+            self._kept.answered(message.id, code, cursor_id(frame, body) if code is None else None)
         if not self._follows:
             return
         if message.id in self._hellos:
@@ -136,6 +144,8 @@ class ServerSession(MessageStream):
         if more:
             self._chain(own, exchange)
         failed = False
+        if self._kept is not None and len(frame) <= _LOOKED_AT:
+            self._kept.answered(exchange, None, cursor_id(frame, wire.body(frame)), not more)
         if first:
             messages.append(Message(Kind.STREAM_OPEN, frame, exchange))
         else:
@@ -177,10 +187,20 @@ class ServerSession(MessageStream):
         if self._more_to_come:
             self._chain(own, exchange)
         messages.append(Message(Kind.STREAM_OPEN, head, exchange) if first else Chunk(Kind.STREAM_DATA, head, exchange))
+        self._looked_at = LargeAnswer(exchange, head) if self._kept is not None else None
         return exchange
 
     def _close(self, id: int, messages: list[Message]) -> bool:
         return not self._more_to_come
+
+    def _pass_on(self, data: bytes, at: int, messages: list[Message]) -> int:
+        stop = super()._pass_on(data, at, messages)
+        if self._looked_at is not None and self._kept is not None:
+            cursor = self._looked_at.feed(data[at:stop])
+            if cursor is not None or not self._left:
+                self._kept.answered(self._looked_at.id, None, cursor)
+                self._looked_at = None
+        return stop
 
 
 def failure(frame: bytes, body: wire.Body) -> int | None:

@@ -12,9 +12,10 @@ from __future__ import annotations
 from typing import Final
 
 from metaproxy.codecs.mongodb import bson, hello, metadata, wire
-from metaproxy.codecs.mongodb.client import ClientSession
+from metaproxy.codecs.mongodb.client import LOOKED_AT, ClientSession
 from metaproxy.codecs.mongodb.errors import document
 from metaproxy.codecs.mongodb.hello import Addresses
+from metaproxy.codecs.mongodb.kept import IN_TRANSACTION, ON_CURSORS, request_key
 from metaproxy.codecs.mongodb.users import MECHANISMS, MOST_FAILURES, Conversation, Users
 from metaproxy.message import ErrorKind, FrameError, Hold, Kind, Message
 
@@ -24,6 +25,7 @@ _REFUSED: Final = {
     "resetError": "it is about the commands before it on the same connection",
 }
 """Commands that only mean something on a connection of one's own, and why they do not work here."""
+_LOOKED_AT: Final = LOOKED_AT | _REFUSED.keys() | ON_CURSORS
 
 
 class SharedClient(ClientSession):
@@ -37,20 +39,8 @@ class SharedClient(ClientSession):
     def _user(self) -> str:
         return self._conversation.user
 
-    def _command(self, message: Message, messages: list[Message]) -> None:
-        super()._command(message, messages)
-        if not self._conversation.admitted:
-            self._keep_out(message)
-
-    def _keep_out(self, message: Message) -> None:
-        """Only hellos and logins come before a login."""
-        name = metadata.first_name(message.frame, wire.body(message.frame).at)
-        if name not in metadata.HELLO and name not in metadata.LOGIN:
-            self._answer(message, document(ErrorKind.DENIED, f"command {name[:64]} requires authentication"))
-
-    def _answer(self, message: Message, answer: bytes) -> None:
-        message.answer = b"" if message.kind is Kind.ONEWAY else wire.message(0, message.id, answer)
-        message.kind, message.hold = Kind.REQUEST, Hold.NONE
+    def _looks_at(self, name: str, frame: bytes) -> bool:
+        return name in _LOOKED_AT or not self._conversation.admitted or IN_TRANSACTION in frame
 
     def _look(self, name: str, message: Message, body: wire.Body) -> None:
         if name in metadata.HELLO:
@@ -58,15 +48,23 @@ class SharedClient(ClientSession):
         elif name in metadata.LOGIN:
             self._answer(message, self._conversation.answer(name, message.frame, body))
             self.closing = self._conversation.failures >= MOST_FAILURES
+        elif not self._conversation.admitted:
+            self._answer(message, document(ErrorKind.DENIED, f"command {name[:64]} requires authentication"))
         elif name in _REFUSED:
-            self._answer(
-                message, document(ErrorKind.UNSUPPORTED, f"{name} can't work through this proxy: {_REFUSED[name]}")
-            )
+            text = f"{name} can't work through this proxy: {_REFUSED[name]}"
+            self._answer(message, document(ErrorKind.UNSUPPORTED, text))
         else:
             super()._look(name, message, body)
+            self._find_key(message, body, name)
 
-    def _looks_at(self, name: str) -> bool:
-        return name in _REFUSED or super()._looks_at(name)
+    def _find_key(self, message: Message, body: wire.Body, name: str) -> None:
+        key = request_key(message.frame, body, name)
+        if key is not None:
+            message.override_key = key
+
+    def _answer(self, message: Message, answer: bytes) -> None:
+        message.answer = b"" if message.kind is Kind.ONEWAY else wire.message(0, message.id, answer)
+        message.kind, message.hold = Kind.REQUEST, Hold.NONE
 
     def _hello(self, message: Message, body: wire.Body) -> None:
         """A hello goes on without what its client says of itself; what it asks of logins is answered here."""
@@ -90,4 +88,7 @@ class SharedClient(ClientSession):
     def _open(self, head: bytes, size: int, messages: list[Message]) -> int:
         if not self._conversation.admitted:
             raise FrameError(f"a message of {size} bytes before a login")
-        return super()._open(head, size, messages)
+        id = super()._open(head, size, messages)
+        body = wire.last_body(head)
+        self._find_key(messages[-1], body, metadata.first_name(head, body.at))
+        return id

@@ -382,6 +382,7 @@ def test_a_hello_in_the_old_way_has_an_error_in_the_old_way() -> None:
         ({"insert": "a", "txnNumber": 1}, ["RetryableWriteError"]),
         ({"insert": "a", "txnNumber": 1, "autocommit": False}, ["TransientTransactionError"]),
         ({"commitTransaction": 1, "txnNumber": 1, "autocommit": False}, ["RetryableWriteError"]),
+        ({"getMore": 5, "collection": "a"}, ["ResumableChangeStreamError"]),
         ({"insert": "a"}, None),
     ],
 )
@@ -389,6 +390,17 @@ def test_drivers_know_what_they_may_try_again(fields: dict[str, bson.Value], lab
     reply = MongoDB().reply(read(command(7, fields)), ErrorKind.RESET, "gone")
     assert document(reply).get("errorLabels") == labels
     assert "errorLabels" not in document(MongoDB().reply(read(command(7, fields)), ErrorKind.DENIED, "no"))
+
+
+@pytest.mark.parametrize("kind", [ErrorKind.LIMITED, ErrorKind.OVERLOAD])
+def test_drivers_know_that_they_may_try_again_later(kind: ErrorKind) -> None:
+    found = document(MongoDB().reply(read(FIND), kind, "too many"))
+    assert found["errorLabels"] == ["SystemOverloadedError", "RetryableError"]
+
+
+def test_a_cursor_whose_server_is_gone_is_not_found() -> None:
+    reply = MongoDB().reply(read(command(7, {"getMore": 5, "collection": "a"})), ErrorKind.NO_ENDPOINT, "gone")
+    assert document(reply)["codeName"] == "CursorNotFound"
 
 
 def test_logins_are_confidential() -> None:
@@ -411,12 +423,13 @@ def hello(primary: bool, term: int, now: int, written: int) -> Message:
     def date(name: bytes, value: int) -> bytes:
         return b"\x09" + name + b"\0" + struct.pack("<q", value)
 
+    place = b"\x11ts\0" + struct.pack("<II", 1, 5)
     fields = [
         bson.field("setName", "rs0"),
         bson.field("isWritablePrimary", primary),
         bson.field("secondary", not primary),
         date(b"localTime", now),
-        b"\x03lastWrite\0" + bson.join([date(b"lastWriteDate", written)]),
+        b"\x03lastWrite\0" + bson.join([b"\x03opTime\0" + bson.join([place]), date(b"lastWriteDate", written)]),
         *([b"\x07electionId\0\x7f\xff\xff\xff" + struct.pack(">q", term)] if primary else []),
         bson.field("ok", 1.0),
     ]
@@ -429,13 +442,14 @@ def test_members_say_what_they_are() -> None:
     codec = MongoDB()
     assert codec.topologies == ("replica_set",)
     assert codec.inquiry("replica_set") == codec.probe()
-    assert codec.traits(hello(True, 7, 50_000, 48_000)) == {"role": "primary", "term": "7"}
-    assert codec.traits(hello(False, 0, 50_000, 48_000)) == {"role": "replica", "lag": "0.000"}
-    assert codec.traits(hello(False, 0, 50_000, 44_500)) == {"role": "replica", "lag": "3.500"}
+    position = {"position": str(5 << 32 | 1)}
+    assert codec.traits(hello(True, 7, 50_000, 48_000)) == {"role": "primary", "term": "7", **position}
+    assert codec.traits(hello(False, 0, 50_000, 48_000)) == {"role": "replica", "lag": "0.000", **position}
+    assert codec.traits(hello(False, 0, 50_000, 44_500)) == {"role": "replica", "lag": "3.500", **position}
 
 
 def test_a_replicas_lag_is_not_known_before_a_primary_is() -> None:
-    assert MongoDB().traits(hello(False, 0, 50_000, 48_000)) == {"role": "replica"}
+    assert "lag" not in MongoDB().traits(hello(False, 0, 50_000, 48_000))
 
 
 @pytest.mark.parametrize(

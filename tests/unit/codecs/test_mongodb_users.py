@@ -378,7 +378,8 @@ def test_reads_outside_of_transactions_may_be_tried_again() -> None:
     assert safe({"find": "a"})
     assert not safe({"find": "a", "autocommit": False})
     assert not safe({"insert": "a"})
-    assert not safe({"aggregate": "a"})
+    assert safe({"aggregate": "a", "pipeline": [{"$match": {}}]})
+    assert not safe({"aggregate": "a", "pipeline": [{"$out": "b"}]})
     (message,) = MongoDB().session(Side.CLIENT, MAX).receive(command(7, {"find": "a"}))
     assert not MongoDB().safe(message)
 
