@@ -26,7 +26,9 @@ class PostgreSQL:
     does not run as root, and is given to the user postgres then.
     """
 
-    def __init__(self, port: int, *options: str, bin: Path = BIN, hba: str = "", auth: str = "scram-sha-256") -> None:
+    def __init__(
+        self, port: int, *options: str, bin: Path = BIN, hba: str = "", auth: str = "scram-sha-256", start: bool = True
+    ) -> None:
         self.port, self._bin = port, bin
         self.directory = Path(tempfile.mkdtemp(prefix="postgres-"))
         self._as = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
@@ -43,8 +45,17 @@ class PostgreSQL:
         if hba:
             rules = self._data / "pg_hba.conf"
             rules.write_text(f"{hba}\n{rules.read_text()}")
-        self._options = options
-        self.start()
+        self.options = options
+        if start:
+            self.start()
+
+    def add(self, file: Path, name: str) -> None:
+        """Puts a file beside its data that only it may read."""
+        target = self._data / name
+        shutil.copy(file, target)
+        target.chmod(0o600)
+        if self._as:
+            shutil.chown(target, "postgres")
 
     def _run(self, program: str, *arguments: str | Path) -> str:
         argv = [*self._as, str(self._bin / program), *map(str, arguments)]
@@ -58,7 +69,7 @@ class PostgreSQL:
             "fsync": "off", "shared_buffers": "32MB", "max_connections": "60",
         }  # fmt: skip
         parts = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        argv = [*self._as, str(self._bin / "postgres"), "-D", str(self._data), *parts, *self._options]
+        argv = [*self._as, str(self._bin / "postgres"), "-D", str(self._data), *parts, *self.options]
         self.program = Program(argv, self.directory / "log", ready=self._answers, cwd=self.directory)
 
     def _answers(self) -> bool:

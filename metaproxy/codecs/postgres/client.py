@@ -8,7 +8,7 @@ own errors. Does not: requests (`units`), what they ask for (`metadata`).
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 
 from metaproxy.codecs.cancel_keys import new_key, owner_of
 from metaproxy.codecs.framing import Session
@@ -23,6 +23,10 @@ MOST_PREPARED, MOST_TEXT = 1000, 1 << 20
 _ANSWERS = (Kind.RESPONSE, Kind.ERROR, Kind.STREAM_CLOSE)
 _UNENCRYPTED = b"N"
 """The answer to a client that asks for encryption: none, go on without."""
+_ENCRYPTED = b"S"
+_ALPN = "postgresql"
+_HANDSHAKE = b"\x16"
+"""What a handshake of TLS begins with."""
 
 
 class LocalError(Message):
@@ -47,8 +51,12 @@ class ClientRequest(Message):
     alone: bool
 
 
-class UnknownVersion(FrameError):
-    """A client of another protocol than 3. It is told so: older ones understand that."""
+class FirstMessageRefused(FrameError):
+    """A client's first message is understood, and refused, with a SQLSTATE."""
+
+    def __init__(self, text: str, code: str) -> None:
+        super().__init__(text)
+        self.code = code
 
 
 class ClientSession(Session, UnitReader):
@@ -59,7 +67,7 @@ class ClientSession(Session, UnitReader):
         UnitReader.__init__(self, max_frame, stream_over)
         self.identity: dict[str, str] = {}
         self._first = bytearray()
-        self._started = False
+        self._started = self._direct = False
         self._state = IDLE
         self._key = b""
         self._flags = 0  # of the last request's id
@@ -87,7 +95,13 @@ class ClientSession(Session, UnitReader):
         """The messages before the login, which have no type. What is behind them, once the login has begun."""
         first = self._first
         first += data
-        while not self._started and not self.quit and len(first) >= 4:
+        if first[:1] == _HANDSHAKE and "tls.start" in self.facts:
+            self._direct = True  # without having asked, as clients of PostgreSQL 17 may
+            self._begin_tls()
+            return b""
+        if self._direct and self.facts.get("tls.alpn") != _ALPN:
+            raise FirstMessageRefused(f"TLS that begins at once needs the protocol {_ALPN} (ALPN)", "08P01")
+        while not self._started and not self.quit and not self.start_tls and len(first) >= 4:
             size = wire.LENGTH.unpack_from(first)[0]
             if not 8 <= size <= wire.MAX_STARTUP:
                 raise FrameError(f"a first message of {size} bytes; a StartupMessage has 8 to {wire.MAX_STARTUP}")
@@ -106,12 +120,19 @@ class ClientSession(Session, UnitReader):
         return rest
 
     def _begin_connection(self, code: int, frame: bytes) -> Message | None:
+        if code == wire.SSL and "tls.start" in self.facts:
+            self.say(_ENCRYPTED)
+            self._begin_tls()
+            return None
         if code == wire.SSL or code == wire.GSSENC:
             return Message(Kind.HEARTBEAT, frame, answer=_UNENCRYPTED)
         if code == wire.CANCEL:
             return self._cancel(frame)
+        if self.facts.get("tls.start") == "required":
+            raise FirstMessageRefused("TLS is required here; use sslmode=require or a stricter one", "28000")
         if code >> 16 != 3:
-            raise UnknownVersion(f"protocol {code >> 16}.{code & 0xFFFF} is not supported; 3.0 and later are")
+            text = f"protocol {code >> 16}.{code & 0xFFFF} is not supported; 3.0 and later are"
+            raise FirstMessageRefused(text, "0A000")
         parameters = wire.startup_parameters(frame)
         self._started = True
         user = parameters.get("user", "")
@@ -119,6 +140,20 @@ class ClientSession(Session, UnitReader):
         if "application_name" in parameters:
             self.identity["application_name"] = parameters["application_name"]
         return self._start(frame, parameters)
+
+    def _begin_tls(self) -> None:
+        """What came behind the request must be the handshake: bytes that are not encrypted could be anybody's."""
+        rest = bytes(self._first)
+        self._first.clear()
+        if rest and rest[:1] != _HANDSHAKE:
+            raise FrameError("bytes that are not encrypted behind a request for TLS")
+        self.start_tls = self.owes = True
+        self.tls_rest = rest
+
+    def open(self, profile: Hashable, credentials: Mapping[str, str]) -> bytes:
+        """TLS has begun."""
+        self.start_tls, self.tls_rest = False, b""
+        return b""
 
     def _cancel(self, frame: bytes) -> Message | None:
         """What another client has under way is to end. A key that is not known is passed over in silence."""
@@ -181,9 +216,9 @@ class ClientSession(Session, UnitReader):
         return self._prepared.get(name)
 
     def owed(self) -> bytes:
-        if self.error is None or not (self._started or isinstance(self.error, UnknownVersion)):
+        if self.error is None or not (self._started or isinstance(self.error, FirstMessageRefused)):
             return super().owed()
-        code = "0A000" if isinstance(self.error, UnknownVersion) else "08P01"
+        code = self.error.code if isinstance(self.error, FirstMessageRefused) else "08P01"
         return super().owed() + wire.error("FATAL", code, str(self.error))
 
     # -- what it is answered

@@ -40,6 +40,8 @@ class Postgres(Codec):
     open_keys = False
     starts_tls = True
     cancels = True
+    alpn = ("postgresql",)
+    alpn_upstream = ("postgresql",)
 
     def __init__(
         self,
