@@ -79,8 +79,8 @@ class Subscription:
     """
 
     __slots__ = (
-        "_answer_due", "_asked", "_begun", "_dirty", "_last_nonce", "_named", "_suspects", "accepted", "delta", "kind",
-        "leaving", "names", "outstanding", "refused", "sent", "sum", "wildcard",
+        "_answer_due", "_asked", "_begun", "_dirty", "_last_nonce", "_named", "_running", "_suspects", "accepted",
+        "delta", "kind", "leaving", "names", "outstanding", "refused", "sent", "sum", "wildcard",
     )  # fmt: skip
 
     def __init__(self, kind: ResourceType, delta: bool) -> None:
@@ -95,6 +95,7 @@ class Subscription:
         self.accepted = ""
         self.leaving: dict[str, float] = {}
         """Names that are gone for which the client may still have a use, and when their removal is sent."""
+        self._running: dict[str, Resource] = {}  # what the client has accepted
         self._dirty: set[str] = set()
         self._suspects: deque[tuple[str, ...]] = deque()
         self._answer_due = False
@@ -139,6 +140,7 @@ class Subscription:
         if first and had is not None and request.version == had.version:
             for name, one in had.resources.items():
                 self._hold(name, one)
+                self._running[name] = one
             self._dirty.update(had.resources)
         grown = self._replace(request.names, there)
         return not (first or answered or grown) and bool(request.nonce)
@@ -155,7 +157,8 @@ class Subscription:
 
     def _know(self, known: Mapping[str, str]) -> None:
         for name, version in known.items():
-            self._hold(name, Resource(name, version, _digest(version)))
+            self._running[name] = one = Resource(name, version, _digest(version))
+            self._hold(name, one)
         self._dirty.update(known)
 
     def _replace(self, names: Collection[str], there: Resources) -> bool:
@@ -217,6 +220,8 @@ class Subscription:
 
     def _accept(self, batch: Batch) -> None:
         self.accepted = batch.version
+        accepted = {*batch.changed, *self.refused} if batch.whole else batch.changed
+        self._running.update((name, self.sent[name]) for name in accepted if name in self.sent)
         if batch.whole:
             self.refused.clear()
         for name in (*batch.changed, *batch.removed):
@@ -311,10 +316,19 @@ class Subscription:
                 if self.delta and name in self.names:
                     removed.append(name)
             elif have is not _ABSENT:
-                self.leaving.setdefault(name, NEVER if self.kind.lingers else now)
+                self._let_go(name, now)
             self._dirty.discard(name)
         removed += [name for name, when in self.leaving.items() if when <= now]
         return changed, removed
+
+    def _let_go(self, name: str, now: float) -> None:
+        """It is gone. What the client runs may have to linger, in the version that it accepted and no other."""
+        running = self._running.get(name)
+        lingers = self.kind.lingers and running is not None
+        self.leaving.setdefault(name, NEVER if lingers else now)
+        if lingers and running is not None:
+            self._hold(name, running)
+            self.refused.pop(name, None)
 
     def _part(self, names: Collection[str], removed: Collection[str], there: Resources, nonce: str) -> Batch | None:
         """Return a response with these alone; names that were sent and refused may be gone since."""
@@ -357,6 +371,7 @@ class Subscription:
 
     def _drop(self, name: str) -> None:
         self._forget(name)
+        self._running.pop(name, None)
         self.leaving.pop(name, None)
         self.refused.pop(name, None)
         self._dirty.discard(name)

@@ -107,8 +107,8 @@ def test_in_the_end_a_client_has_what_the_server_has_whatever_it_asked_accepted_
         has = play.client.has.get(url, {})
         whole = not delta and url in (CLUSTERS.url, LISTENERS.url)
         assert not any(map(is_bad, has.values()))
-        # A whole response with one that is bad is refused as a whole; it may hold one that is gone, and lingers.
-        if not whole or (good == should and not (older and url == CLUSTERS.url)):
+        # A whole response with one that is bad is refused as a whole.
+        if not whole or good == should:
             assert {name: has.get(name) for name in good} == good
         if not older and (delta or (whole and good == should)):
             assert has.keys() - should.keys() == set()

@@ -229,3 +229,25 @@ def test_a_large_change_is_sent_in_parts() -> None:
 
 def _large(one: Resource) -> Resource:
     return Resource(one.name, one.version, one.digest, one.message, one.state_of_the_world, b"\0" * 100_000)
+
+
+def test_what_a_client_never_accepted_does_not_linger_when_it_is_gone() -> None:
+    told = Told(CLUSTERS, clusters(a=0, bad=0))
+    told.ask()
+    assert told.answer(error="bad is bad") is None
+    assert sent(told.change(clusters(a=0))) == ["a"]
+    told.answer()
+    assert told.subscription.next_removal == float("inf"), "a is there, and bad was never in force"
+
+
+def test_what_is_gone_lingers_in_the_version_that_the_client_accepted() -> None:
+    told = Told(CLUSTERS, clusters(a=0, b=0))
+    told.ask()
+    told.answer()
+    told.change(clusters(a=0, b=7))
+    told.answer(error="b is bad")
+    batch = told.change(clusters(a=1))
+    assert batch is not None
+    assert {one.name: one.version for one in batch.resources} == {
+        name: one.version for name, one in clusters(a=1, b=0).items()
+    }
