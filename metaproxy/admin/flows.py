@@ -98,10 +98,10 @@ def _figures(tally: Tally, seconds: float) -> Json:
         "errors": errors,
         "error_rate": round(errors / seconds, 3),
         "outcomes": dict(tally.outcomes),
-        "latency_ms": {name: _ms(tally.percentile(share)) for name, share in (("p50", 0.5), ("p99", 0.99))},
+        "latency_ms": {name: in_ms(tally.percentile(share)) for name, share in (("p50", 0.5), ("p99", 0.99))},
         "streams": {"open": tally.open, "request_bytes": tally.request_bytes, "response_bytes": tally.response_bytes},
     }
 
 
-def _ms(seconds: float | None) -> float | None:
+def in_ms(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds * 1000, 3)

@@ -29,6 +29,7 @@ from metaproxy.admin.record import Record
 from metaproxy.admin.resource import Endpoint, Root
 from metaproxy.admin.roles import Configuration, IReactor
 from metaproxy.admin.runtime import Runtime, RuntimeValue
+from metaproxy.admin.statements import StatementCounts, StatementsNow, StatementsReset
 from metaproxy.admin.tap import Tap
 from metaproxy.admin.traffic import Clusters, Listeners, Routes
 from metaproxy.admin.view import View
@@ -38,6 +39,7 @@ from metaproxy.config.model import Tokens
 from metaproxy.config.tls import AdminContexts
 from metaproxy.support import addresses as address
 from metaproxy.telemetry.access_log.files import LogFiles
+from metaproxy.telemetry.inspect.statements import Statements
 from metaproxy.telemetry.metrics.collector import Metrics
 
 log = Logger()
@@ -45,11 +47,13 @@ log = Logger()
 
 def endpoints(view: View) -> list[Endpoint]:
     """All of them, in the order in which the index has them."""
+    statements = StatementCounts(view)
     made: list[Endpoint] = [
         Healthz(), Ready(view), ServerInfo(view), MetricsText(view), Stats(view), ConfigDump(view), Clusters(view),
         Listeners(view), Routes(view), Problems(view), Plugins(view), Check(view), Config(view), Reload(view),
         Drain(view), Quit(view), Runtime(view), RuntimeValue(view), Pause(view), Resume(view),
-        FlowsNow(view), DrainEndpoint(view), EjectEndpoint(view), RestoreEndpoint(view),
+        FlowsNow(view), StatementsNow(statements), StatementsReset(statements),
+        DrainEndpoint(view), EjectEndpoint(view), RestoreEndpoint(view),
         Tap(view), Explain(view), Crds(view), Xds(view), Logging(view), LoggingLevel(view), Record(view),
     ]  # fmt: skip
     made = [Page(), *made, Static()]
@@ -59,7 +63,8 @@ def endpoints(view: View) -> list[Endpoint]:
 class AdminService(Service):
     """
     configuration: the application; listen: `host:port`, `[v6]:port` or
-    `unix:/path`; tokens: see guard.Guard; logs: telemetry's LogFiles, for its counters. bound: the address that it
+    `unix:/path`; tokens: see guard.Guard; logs: telemetry's LogFiles, for its counters; statements: see
+    View. bound: the address that it
     listens on, '' while it doesn't.
 
     Starting it raises twisted.internet.error.CannotListenError when the address can't be had. While the proxy drains
@@ -77,12 +82,15 @@ class AdminService(Service):
         reactor: IReactor,
         logs: LogFiles | None = None,
         tls: AdminContexts | None = None,
+        statements: Statements | None = None,
     ) -> None:
         self._proxy = proxy
         self._reactor = reactor
         self._listen = listen
         where = address.parse(listen)
-        view = View(proxy, configuration, reactor, Metrics(proxy, configuration, logs), logs=logs)
+        counted = Statements(reactor.seconds()) if statements is None else statements
+        metrics = Metrics(proxy, configuration, logs)
+        view = View(proxy, configuration, reactor, metrics, logs=logs, statements=counted)
         names = () if where.literal else (where.host,)
         self._levels = view.levels
         self.windows = view.windows

@@ -25,6 +25,7 @@ from metaproxy.counts import (
     TargetCounts,
 )
 from metaproxy.telemetry.access_log.files import LogFiles
+from metaproxy.telemetry.inspect.statements import Statements
 from metaproxy.telemetry.log_levels import LogLevels
 from metaproxy.telemetry.metrics.collector import Metrics
 from metaproxy.telemetry.metrics.windows import KEPT, Added, Windows, sources
@@ -41,7 +42,8 @@ Counts = EndpointCounts | TargetCounts
 class View:
     """
     What endpoints are made with. configuration: the application; logs: the files of access logs and recordings;
-    windows: what was counted lately.
+    statements: those of the
+    listeners that count them always; windows: what was counted lately.
     """
 
     proxy: ProxyService
@@ -50,6 +52,7 @@ class View:
     metrics: Metrics
     levels: LogLevels = field(default_factory=LogLevels)
     logs: LogFiles | None = None
+    statements: Statements = field(default_factory=Statements)
     windows: Windows = field(init=False)
 
     def __post_init__(self) -> None:

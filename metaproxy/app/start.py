@@ -100,7 +100,8 @@ def make_services(file: str, folders: Iterable[str], lenient: bool = False) -> M
     admin = application.config.admin
     addresses.must_be_free("admin.listen", admin.listen)
     tls = application.admin_tls = AdminContexts(admin_options(admin.tls)) if admin.tls is not None else None
-    AdminService(proxy, application, admin.listen, admin.tokens, clock, logs, tls).setServiceParent(services)
+    served = AdminService(proxy, application, admin.listen, admin.tokens, clock, logs, tls, builder.statements)
+    served.setServiceParent(services)
     on_signals(clock, application, logs)
     return services
 

@@ -147,6 +147,55 @@ class Flows(TypedDict):
     total: Tally
 
 
+class StatementFigures(TypedDict):
+    """What was counted of a statement, or of several. rows: None where no answer said how many."""
+
+    calls: int
+    errors: int
+    outcomes: Counts
+    rows: int | None
+    request_bytes: int
+    response_bytes: int
+    total_ms: float
+    latency_ms: Latency
+
+
+class SlowestStatement(TypedDict):
+    """When a statement took longest, and how long."""
+
+    time: str
+    duration_ms: float
+
+
+class StatementRow(StatementFigures):
+    """One of `/statements`."""
+
+    fingerprint: str
+    text: str
+    user: str
+    database: str
+    cluster: str
+    command: str
+    since: str
+    slowest: SlowestStatement
+
+
+class StatementListener(TypedDict):
+    """A listener whose statements are counted."""
+
+    name: str
+    since: str | None
+
+
+class Statements(TypedDict):
+    """`/statements`. other: the statements that are not listed, together."""
+
+    listeners: list[StatementListener]
+    statements: list[StatementRow]
+    other: StatementFigures | None
+    total: StatementFigures
+
+
 # -- tap
 
 

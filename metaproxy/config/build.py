@@ -39,6 +39,7 @@ from metaproxy.proxy.overload import OverloadLimits
 from metaproxy.proxy.service_clusters import ServiceClusters
 from metaproxy.proxy.snapshot import ListenerSnapshot, Since, Snapshot
 from metaproxy.telemetry.access_log.filter import LogFiles
+from metaproxy.telemetry.inspect.statements import Statements
 
 log = Logger()
 
@@ -51,13 +52,14 @@ class Builder:
     Keeps, from build to build, whatever a new configuration leaves as it was; the rest is made anew.
 
     logs: the access logs' files; `injected`: what filters are handed that ask for it, besides the `node:` of the
-    configuration.
+    configuration; statements: those of listeners that count them always.
     """
 
     def __init__(self, registry: Registry, clock: IReactorTime, logs: LogFiles) -> None:
         self.registry = registry
         self.clock = clock
         self.logs = logs
+        self.statements = Statements(clock.seconds())
         self.service_clusters = ServiceClusters(clock)
         self.injected: dict[str, object] = {
             "clock": clock,
@@ -167,8 +169,8 @@ class _Build:
         self.reach = builder.reach.draft(config, self.listeners.changes, self.clusters.changes)
         self.plugins = PluginBuilder(builder.registry, builder.injected, config.node, self.drafts)
         self.shared = Shared(
-            config, self.plugins, self.drafts, builder.clock, builder.logs, self.common != builder.common,
-            self.reach.fallbacks, stamps, dict(builder.clusters.built),
+            config, self.plugins, self.drafts, builder.clock, builder.logs, builder.statements,
+            self.common != builder.common, self.reach.fallbacks, stamps, dict(builder.clusters.built),
         )  # fmt: skip
         self.updates: list[ClusterUpdate] = []
         self._moved: set[str] = set()  # names of which there is another cluster than before, or none

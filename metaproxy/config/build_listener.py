@@ -135,6 +135,7 @@ class ListenerBuilder:
             chains=_chains(spec, codec),
             meant_for=tuple(address.show(address.parse(one).sockaddr) for one in spec.meant_for),
             hand_over=spec.hand_over,
+            statements=spec.statements,
         )
         return ListenerRecord(
             spec, snapshot, reached, shared.drafts.take(), _once(self._filter_uses), self._places, self._log_paths,
@@ -244,7 +245,7 @@ class ListenerBuilder:
             route.on_chunk = (*route.on_chunk, *route.mirror.chunk_hooks)
 
     def _filters(self, route: Route, overrides: Mapping[str, Use | None]) -> list[object]:
-        """The filters of a route, in order: tracing first, access logs last."""
+        """The filters of a route, in order: tracing first, access logs and what counts statements last."""
         listener, shared = self._spec, self._shared
         filters: list[object] = []
         if listener.tracing is not None and shared.config.tracing is not None:
@@ -264,6 +265,8 @@ class ListenerBuilder:
             self._log_paths.add(str(log.file))
             key = (str(log.file), log.format, log.fields and json.dumps(dict(log.fields)))
             filters.append(shared.drafts.logs.get(key, partial(self._access_log, log)))
+        if listener.statements:
+            filters.append(shared.statements)
         return filters
 
     def _access_log(self, spec: model.AccessLog) -> AccessLog:

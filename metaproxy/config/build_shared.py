@@ -17,6 +17,7 @@ from metaproxy.config import model, references
 from metaproxy.config.kept import Drafts
 from metaproxy.config.plugin_builder import PluginBuilder
 from metaproxy.telemetry.access_log.filter import LogFiles
+from metaproxy.telemetry.inspect.statements import Statements
 
 
 @dataclass(slots=True)
@@ -32,6 +33,7 @@ class Shared:
     drafts: Drafts
     clock: IReactorTime
     logs: LogFiles
+    statements: Statements
     fresh: bool
     fallbacks: Mapping[str, Sequence[str]]
     stamps: Mapping[Path, object] | None

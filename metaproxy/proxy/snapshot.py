@@ -134,6 +134,7 @@ class ListenerSnapshot:
     filters: their names in order, for listings. proxy_trusted: tells of a peer whether it may send a PROXY header;
     None: all may. candidates: the listeners one of which a client is handed to, by its first bytes; chains: by what its
     connection is; hand_over: by the `meant_for` of others, `host:port`, first.
+    statements: whether these are counted always.
     """
 
     name: str
@@ -160,6 +161,7 @@ class ListenerSnapshot:
     chains: ChainTable | None = None
     meant_for: tuple[str, ...] = ()
     hand_over: bool = False
+    statements: bool = False
 
 
 class FilterUse(NamedTuple):

@@ -13,7 +13,7 @@ from metaproxy.config.schema.reading import Reading, near
 
 RULES = Rules()
 
-_ELSEWHERE = ("routes", "filters", "access_log", "tracing")
+_ELSEWHERE = ("routes", "filters", "access_log", "statements", "tracing")
 """What exchanges pass: a listener with `protocol: auto` has none."""
 
 

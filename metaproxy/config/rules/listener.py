@@ -14,6 +14,7 @@ from metaproxy.config.rules.rule import Rules
 from metaproxy.config.schema.leaf import entries
 from metaproxy.config.schema.reading import Reading, near
 from metaproxy.routing.pattern import compile_rewrite
+from metaproxy.telemetry.inspect.statements import FINGERPRINT
 
 RULES = Rules()
 
@@ -88,6 +89,14 @@ def _codecs_know_the_errors_of_filters(listener: model.Listener, reading: Readin
         for name in getattr(reading.built(use), "error_names", ()):
             if not codec.knows(name):
                 reading.problem(reading.at(use), f"{use.name}: {listener.protocol.name} has no error {name!r}")
+
+
+@RULES.of(model.Listener)
+def _statements_are_told_apart(listener: model.Listener, reading: Reading) -> None:
+    codec = reading.codec(listener.protocol)
+    if codec is not None and listener.statements and FINGERPRINT not in codec.keys:
+        text = f"requests of {listener.protocol.name} have no fingerprint; leave it out"
+        reading.problem(reading.at(listener, "statements"), text)
 
 
 @RULES.of(model.PathRewrite)

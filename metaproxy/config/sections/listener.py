@@ -140,6 +140,12 @@ class Listener(Section):
     )
     filters: tuple[Use, ...] = option(ListOf(Filter()), "What requests pass, in this order.", ())
     routes: Sequence[Route] = option(RoutesOrRds(), "First match wins.", ())
+    statements: bool = option(
+        Flag(),
+        "Count its statements by fingerprint always, not only while somebody looks at `/statements`; see "
+        "[Find slow statements](../how-to/slow-statements.md).",
+        False,
+    )
     access_log: tuple[AccessLog, ...] = option(ListOf(Nested(AccessLog)), "Logs of its exchanges.", ())
     tracing: ListenerTracing | None = option(
         Nested(ListenerTracing), "Which of its exchanges have spans.", None, "none"

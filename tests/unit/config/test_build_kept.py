@@ -413,3 +413,17 @@ def test_what_was_built_says_where_it_came_from(works: Works) -> None:
     assert (snapshot.version, snapshot.source) == (1, "x.yaml")
     assert isinstance(snapshot.config, Config) and snapshot.config.listeners[0].name == "front"
     assert works.put().version == 2
+
+
+# -- statements
+
+
+def test_the_statements_that_are_counted_always_stay_as_long_as_their_listener_wants_it(works: Works) -> None:
+    def hooks(**more: Any) -> list[Any]:
+        """Those of its route and of what no route takes."""
+        one = works.put(listener(protocol="postgres", **more), clusters=[cluster()]).listeners["front"]
+        return [owner(hook) for route in (*one.routes.routes, one.no_route) for hook in route.on_complete]
+
+    assert hooks() == []
+    assert hooks(statements=True) == hooks(statements=True, max_connections=7) == [works.builder.statements] * 2
+    assert hooks() == []

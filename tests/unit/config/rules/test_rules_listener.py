@@ -49,6 +49,10 @@ from metaproxy.plugins import Registry
             mesh("[{reply: §{message: no}}]"),
             "routes[0].reply: neither error nor name; write which answer it is, such as {error: denied}",
         ),
+        (
+            mesh("[{cluster: demo}]", listener=", statements: §true"),
+            "statements: requests of dubbo have no fingerprint; leave it out",
+        ),
         (mesh("[{reply: {name: §'600'}}]", "http"), "routes[0].reply.name: http has no answer '600'"),
         (
             mesh("[{reply: {error: denied, set: §{a: b}}}]", "mute"),
