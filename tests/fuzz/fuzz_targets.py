@@ -23,6 +23,7 @@ from metaproxy.codecs.dubbo import Dubbo
 from metaproxy.codecs.framing import Codec, Session
 from metaproxy.codecs.grpc import Grpc
 from metaproxy.codecs.http import Http, model
+from metaproxy.codecs.mongodb import MongoDB
 from metaproxy.codecs.redis import Redis
 from metaproxy.codecs.thrift import Thrift
 from metaproxy.codecs.trpc import Trpc
@@ -213,6 +214,15 @@ TARGETS: dict[str, Target | Detection] = {
         ],
         _captured("redis"),
         Peers(_pinged, join_redis),
+    ),
+    "mongodb": Target(
+        [
+            MongoDB,
+            lambda: MongoDB(stream_over=Bytes(64)),
+            lambda: MongoDB(mode="shared", present="mongos"),
+            lambda: MongoDB(mode="shared", stream_over=Bytes(64)),
+        ],
+        _captured("mongodb"),
     ),
     "brpc": Target([Brpc, lambda: Brpc(write_compress_type=True)], _given(seeds.BRPC_CALLS, seeds.BRPC_ANSWERS)),
     "trpc": Target([Trpc], _given(seeds.TRPC_CALLS, seeds.TRPC_ANSWERS)),

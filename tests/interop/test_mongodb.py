@@ -111,11 +111,14 @@ def test_a_write_without_an_answer_is_counted_as_one_way(ports: Ports, alone: An
     assert ports.proxy.outcomes()["oneway"] >= 1
 
 
-def test_messages_of_48_mb_pass_both_ways(alone: Any) -> None:
+def test_messages_of_48_mb_pass_both_ways_in_little_memory(ports: Ports, alone: Any) -> None:
     large = alone.shop.large
     large.drop()
+    before = ports.proxy.memory()
+    ports.proxy.forget_peak()
     large.insert_many([{"_id": number, "data": b"x" * 15_900_000} for number in range(3)])  # one OP_MSG
     assert sum(len(found["data"]) for found in large.find()) == 3 * 15_900_000
+    assert ports.proxy.peak() - before < 32 << 20
     large.drop()
 
 

@@ -7,16 +7,17 @@ pass (test_mongodb.py).
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any, NamedTuple
 
 import catalogue
 import pytest
+import raw_mongodb
 from catalogue import Start
 from mongodb_peers import ReplicaSet, client, server
 from proxied import Proxy, cluster, listener
@@ -173,17 +174,10 @@ def _requests(ports: Ports) -> dict[str, int]:
     return {endpoint["address"]: endpoint["counts"]["requests"] for endpoint in found["endpoints"]}
 
 
-def test_many_clients_share_few_connections(ports: Ports) -> None:
-    """100 drivers, each with connections of its own to the proxy; the server has 20 for them."""
+def test_1000_clients_share_20_connections(ports: Ports) -> None:
     with user(ports.alone) as found:
         fill(found.shop.many, 100)
-
-    def work(number: int) -> int:
-        with user(ports.alone, maxPoolSize=2) as found:
-            return sum(found.shop.many.find_one({"_id": (number + step) % 100})["_id"] >= 0 for step in range(5))
-
-    with ThreadPoolExecutor(25) as threads:
-        assert sum(threads.map(work, range(100))) == 500
+    assert asyncio.run(raw_mongodb.finds(ports.alone, clients=1000, each=3)) == 3000
     with closing(client(ports.server, username="root", password="secret")) as admin:
         operations = admin.admin.aggregate([{"$currentOp": {"allUsers": True, "idleConnections": True}}])
         assert sum(one.get("appName") == "metaproxy" for one in operations) <= 20

@@ -7,7 +7,7 @@ messages (`stream`, `wire`), connections (`client`, `server`), metadata, hellos,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Annotated, Final, Literal
 
 from metaproxy.codecs.framing import Codec, Session
@@ -137,6 +137,12 @@ class MongoDB(Codec):
         if not self._shared or request.get("transaction") is not None:
             return False
         return command in metadata.READS or (command == "aggregate" and not metadata.writes(request.frame))
+
+    def cache_key(self, request: Message) -> Hashable | None:
+        """What a read asks, without who asks; of those only that leave no cursor behind."""
+        if request.kind is not Kind.REQUEST or wire.op_code(request.frame) != wire.OP_MSG:
+            return None
+        return metadata.question(request.frame, wire.body(request.frame))
 
     def confidential(self, request: Message) -> bool:
         command = request.get("command")

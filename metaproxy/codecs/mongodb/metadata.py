@@ -170,6 +170,25 @@ def reaches_elsewhere(frame: bytes, body: wire.Body, command: str) -> bool:
     return any(frame.find(stage, body.at, body.end) >= 0 for stage in _STAGES)
 
 
+_ASKERS: Final = frozenset((b"lsid", b"$clusterTime", b"comment"))
+_WITHOUT_CURSOR: Final = frozenset(("count", "distinct"))
+
+
+def question(frame: bytes, body: wire.Body) -> bytes | None:
+    """
+    What a command asks, without who asks and why; None for one that may leave a cursor behind, which is only one
+    client's. A find leaves none with `singleBatch`, as drivers send it for one document.
+    """
+    fields = list(bson.elements(frame, *body))
+    command = command_name(fields[0].name) if fields else ""
+    single = any(one.name == b"singleBatch" and bson.number(frame, one) for one in fields)
+    if command not in _WITHOUT_CURSOR and not (command == "find" and single):
+        return None
+    if body.at != wire.SECTIONS + 1 or body.end < len(frame) - 4:
+        return None  # documents beside the command: no read has these
+    return bson.join(frame[one.start : one.stop] for one in fields if one.name not in _ASKERS)
+
+
 def writes(frame: bytes) -> bool:
     """Whether an aggregate may write: a stage that does is somewhere in it."""
     return b"$out\0" in frame or b"$merge\0" in frame

@@ -384,6 +384,24 @@ def test_reads_outside_of_transactions_may_be_tried_again() -> None:
     assert not MongoDB().safe(message)
 
 
+def test_a_read_that_leaves_no_cursor_may_be_answered_again_for_another_client() -> None:
+    codec = MongoDB(mode="shared")
+
+    def key(fields: dict[str, bson.Value], *sequences: bytes) -> object:
+        (message,) = codec.session(Side.CLIENT, MAX).receive(command(7, fields, *sequences))
+        return codec.cache_key(message)
+
+    one: dict[str, bson.Value] = {"find": "a", "filter": {"_id": 1}, "singleBatch": True}
+    assert key(one) is not None
+    assert key({**one, "lsid": {"id": b"1"}, "comment": "x"}) == key({**one, "lsid": {"id": b"2"}})
+    assert key({**one, "filter": {"_id": 2}}) != key(one)
+    assert key({**one, "$db": "other"}) != key(one)
+    assert key({"count": "a"}) is not None
+    assert key({"find": "a", "filter": {"_id": 1}}) is None
+    assert key({"aggregate": "a"}) is None
+    assert key(one, sequence("documents", {"a": 1})) is None
+
+
 def test_errors_of_ours_have_the_form_of_the_hello_that_was_asked() -> None:
     codec = MongoDB(mode="shared")
     (message,) = codec.session(Side.CLIENT, MAX).receive(op_query(7, {"isMaster": 1}))
