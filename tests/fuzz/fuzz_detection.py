@@ -16,6 +16,7 @@ from metaproxy.codecs.brpc import Brpc
 from metaproxy.codecs.dubbo import Dubbo
 from metaproxy.codecs.framing import Codec
 from metaproxy.codecs.http import Http
+from metaproxy.codecs.postgres import Postgres
 from metaproxy.codecs.redis import Redis
 from metaproxy.codecs.thrift import Thrift
 from metaproxy.codecs.trpc import Trpc
@@ -25,7 +26,8 @@ from metaproxy.routing.table import Route, RouteTable
 from metaproxy.testing.stage import MemoryNetwork, Wire
 
 CODECS: dict[str, Codec] = {
-    "dubbo": Dubbo(), "brpc": Brpc(), "trpc": Trpc(), "thrift": Thrift(), "redis": Redis(), "http": Http(),
+    "dubbo": Dubbo(), "brpc": Brpc(), "trpc": Trpc(), "thrift": Thrift(), "postgres": Postgres(), "redis": Redis(),
+    "http": Http(),
 }  # fmt: skip
 NAMES = sorted(CODECS)
 

@@ -9,6 +9,25 @@ from __future__ import annotations
 import struct
 
 from http2_stand import GET, OK, POST, raw_frame, raw_headers
+from postgres_words import (
+    BOUND,
+    BYE,
+    COPY_IN,
+    DONE,
+    EXECUTE,
+    FLUSH,
+    LOGGED_IN,
+    PARSED,
+    ROW,
+    SYNC,
+    bind,
+    error,
+    parse,
+    query,
+    ready,
+    startup,
+)  # fmt: skip
+from postgres_words import said as pg
 from protobuf_writing import blob, num, pair
 
 _HOST = b" HTTP/1.1\r\nHost: a.example\r\n"
@@ -126,4 +145,20 @@ TRPC_ANSWERS = [
     _piece(1, 1, blob(2, b"") + num(3, 65535)) + _piece(2, 1, b"hi") + _piece(4, 1),
     _piece(1, 1, blob(2, num(1, 11) + blob(2, "no route"))), _piece(4, 1, num(1, 1) + num(2, 31)),
     _piece(3, 1, num(1, 1024)),
+]  # fmt: skip
+
+POSTGRES_HELLO = startup(user="ann", database="shop")
+POSTGRES_WELCOME = LOGGED_IN + ready()
+POSTGRES_REQUESTS = [
+    query("select 1"), query("set a.b to 'c'; listen d"), query("begin"), query("commit"), query("discard all"),
+    parse("select $1", "s") + SYNC, bind("s", b"x") + EXECUTE + SYNC,
+    parse("copy t from stdin") + bind() + EXECUTE + SYNC,
+    parse("select 1") + bind() + EXECUTE + FLUSH, SYNC, pg("d", b"1\n") + pg("c"), pg("f", b"no\0") + SYNC,
+    pg("C", b"Ss\0") + pg("D", b"Ss\0") + SYNC, query("deallocate s"), pg("F", b"\0\0\0\1\0\0\0\0\0\0"), BYE,
+]  # fmt: skip
+POSTGRES_ANSWERS = [
+    DONE + ready(), ROW + DONE + ready("T"), error() + ready("E"), PARSED + BOUND + DONE + ready(), COPY_IN,
+    PARSED + BOUND + DONE, error("57P01", "end", "FATAL"), pg("N", b"SNOTICE\0\0"), pg("A", b"\0\0\0\1d\0e\0"),
+    pg("3") + ready(), pg("W", b"\0\0\0") + pg("d", b"x") + pg("c") + DONE + ready(),
+    pg("t", b"\0\0") + pg("n") + ready(),
 ]  # fmt: skip

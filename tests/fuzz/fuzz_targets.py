@@ -15,6 +15,7 @@ import fuzz_seeds as seeds
 from fuzz_detection import NAMES, check_detection
 from fuzz_path import ANSWER, CLIENT, SEPARATOR, SERVER, check_path
 from fuzz_sessions import Peers, check_session
+from postgres_words import join as join_postgres
 from redis_words import join as join_redis
 from redis_words import said
 
@@ -24,10 +25,13 @@ from metaproxy.codecs.framing import Codec, Session
 from metaproxy.codecs.grpc import Grpc
 from metaproxy.codecs.http import Http, model
 from metaproxy.codecs.mongodb import MongoDB
+from metaproxy.codecs.postgres import Postgres
+from metaproxy.codecs.postgres.pooled_client import Profile
+from metaproxy.codecs.postgres.pooled_server import PooledServer
 from metaproxy.codecs.redis import Redis
 from metaproxy.codecs.thrift import Thrift
 from metaproxy.codecs.trpc import Trpc
-from metaproxy.message import Chunk, Message, Side
+from metaproxy.message import Chunk, Kind, Message, Side
 from metaproxy.units import Bytes
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -159,6 +163,21 @@ def _pinged(session: Session, side: Side) -> None:
             session.send(ping, 0)
 
 
+def _begun(session: Session, side: Side) -> None:
+    """A client whose login is over, and a server that was asked several things behind it."""
+    if side is Side.CLIENT:
+        for message in session.receive(seeds.POSTGRES_HELLO):
+            session.send(Message(Kind.RESPONSE, seeds.POSTGRES_WELCOME), message.id)
+        return
+    profile = Profile("ann", "shop", "", ()) if isinstance(session, PooledServer) else None
+    session.open(profile, {"user": "app"})
+    client = Postgres().session(Side.CLIENT, MOST)
+    for message in client.receive(seeds.POSTGRES_HELLO + b"".join(seeds.POSTGRES_REQUESTS)):
+        session.send(message, 0)
+        if message.id == 4:
+            session.receive(seeds.POSTGRES_WELCOME)
+
+
 def _captured(protocol: str) -> Callable[[], dict[Side, list[bytes]]]:
     """The shortest frames of each capture of real peers."""
 
@@ -204,6 +223,17 @@ TARGETS: dict[str, Target | Detection] = {
             lambda: Thrift("unframed", "binary"),
         ],
         _captured("thrift"),
+    ),
+    "postgres": Target(
+        [
+            Postgres,
+            lambda: Postgres(stream_over=Bytes(16)),
+            lambda: Postgres(users={"ann": "pencil"}, auth="trust"),
+            lambda: Postgres(users={"ann": "pencil"}, auth="trust", stream_over=Bytes(64), max_prepared_statements=2),
+        ],
+        _given(seeds.POSTGRES_REQUESTS, seeds.POSTGRES_ANSWERS),
+        Peers(_begun, join_postgres),
+        seeds.POSTGRES_HELLO,
     ),
     "redis": Target(
         [

@@ -7,6 +7,7 @@ own errors. Does not: requests (`units`), what they ask for (`metadata`).
 
 from __future__ import annotations
 
+import copy
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping
 
@@ -50,6 +51,11 @@ class ClientRequest(Message):
     login: bool
     alone: bool
 
+    def with_frame(self, frame: bytes) -> ClientRequest:
+        other = copy.copy(self)
+        other.frame = frame
+        return other
+
 
 class FirstMessageRefused(FrameError):
     """A client's first message is understood, and refused, with a SQLSTATE."""
@@ -65,7 +71,7 @@ class ClientSession(Session, UnitReader):
     def __init__(self, max_frame: int, stream_over: int) -> None:
         Session.__init__(self)
         UnitReader.__init__(self, max_frame, stream_over)
-        self.identity: dict[str, str] = {}
+        self.identity: Mapping[str, str] = {}
         self._first = bytearray()
         self._started = self._direct = False
         self._state = IDLE
@@ -136,9 +142,10 @@ class ClientSession(Session, UnitReader):
         parameters = wire.startup_parameters(frame)
         self._started = True
         user = parameters.get("user", "")
-        self.identity = {"user": user, "database": parameters.get("database") or user}
+        named = {"user": user, "database": parameters.get("database") or user}
         if "application_name" in parameters:
-            self.identity["application_name"] = parameters["application_name"]
+            named["application_name"] = parameters["application_name"]
+        self.identity = named
         return self._start(frame, parameters)
 
     def _begin_tls(self) -> None:
@@ -180,9 +187,13 @@ class ClientSession(Session, UnitReader):
         return message
 
     def make(self, kind: Kind, frame: bytes, id: int) -> Message:
-        message = ClientRequest(kind, frame, id, None, metadata.read)  # type: ignore[arg-type]  # it gets its own kind
+        message = ClientRequest(kind, frame, id, None, self.complete)
         self._prepare(message)
         return message
+
+    def complete(self, message: Message) -> None:
+        """See Message.more."""
+        metadata.read(message, self)
 
     def _prepare(self, message: ClientRequest) -> None:
         """What is known of a request besides its bytes."""

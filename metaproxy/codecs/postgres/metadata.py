@@ -6,12 +6,12 @@ Lives here: `KEYS`, `read` (`Message.more` of all requests). Does not: SQL itsel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from metaproxy.codecs import sql
 from metaproxy.codecs.postgres import wire
-from metaproxy.message import Kind
+from metaproxy.message import Kind, Message
 
 KEYS = {
     "user": "who logs in",
@@ -43,30 +43,28 @@ class Client(Protocol):
         """The SQL of a prepared statement, if it is known."""
 
 
-class Owned(Protocol):
-    """A client's request, which knows whose it is."""
+class Said(Protocol):
+    """The SQL of a batch whose frame has other names than the client gave: see `statements.Batch`."""
 
-    kind: Kind
-    frame: bytes
-    metadata: dict[str, str] | None
-    session: Client
-    unclear: Callable[[str], tuple[str | None, ...] | None]
+    @property
+    def texts(self) -> Sequence[bytes | None]: ...
+    @property
+    def whole(self) -> bool: ...
 
 
-def read(message: Owned) -> None:
+def read(message: Message, client: Client, said: Said | None = None) -> None:
     """Complete the metadata of a client's request."""
-    client, frame = message.session, message.frame
+    frame = message.frame
     known = message.metadata = {**client.identity, **(message.metadata or {})}
     if "command" in known:
         return
     command = _COMMANDS.get(frame[:1])
-    texts: list[bytes | None] = []
+    texts: Sequence[bytes | None] = ()
     whole = True
     if command is None:
         command, texts, whole = _batch(frame, client)
-        batch = getattr(message, "batch", None)  # names in its frame are the server's
-        if batch is not None:
-            texts, whole = batch.texts, batch.whole
+        if said is not None:
+            texts, whole = said.texts, said.whole
     elif command == "query":
         texts = [_first(frame, wire.HEAD_SIZE, len(frame))]
         whole = message.kind is not Kind.STREAM_OPEN
@@ -96,7 +94,7 @@ def _batch(frame: bytes, client: Client) -> tuple[str, list[bytes | None], bool]
     return next((text for step, text in _STEPS if step in kinds), "sync"), texts, whole
 
 
-def _describe(message: Owned, texts: list[bytes | None], whole: bool) -> None:
+def _describe(message: Message, texts: Sequence[bytes | None], whole: bool) -> None:
     """Complete what the SQL says. whole: whether nothing of it is missing."""
     known = message.metadata
     assert known is not None

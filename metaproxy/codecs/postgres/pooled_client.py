@@ -131,7 +131,7 @@ class PooledClient(ClientSession):
         return None
 
     def make(self, kind: Kind, frame: bytes, id: int) -> Message:
-        message = PooledRequest(kind, frame, id, None, metadata.read, hold=Hold.EXCHANGE)  # type: ignore[arg-type]
+        message = PooledRequest(kind, frame, id, None, self.complete, hold=Hold.EXCHANGE)
         self._prepare(message)
         message.batch = None
         runs: list[bytes | None]
@@ -172,6 +172,9 @@ class PooledClient(ClientSession):
 
     def parsed(self, name: bytes, text: bytes) -> None:
         """See ClientStatements, which has it."""
+
+    def complete(self, message: Message) -> None:
+        metadata.read(message, self, message.batch if isinstance(message, PooledRequest) else None)
 
     # -- what it is answered
 

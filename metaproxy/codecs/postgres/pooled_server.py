@@ -54,8 +54,8 @@ class PooledServer(ServerSession):
     # -- a new connection
 
     def _hello(self, profile: Hashable, credentials: Mapping[str, str]) -> bytes:
-        if not isinstance(profile, Profile):  # of a client whose login passes
-            raise TypeError(f"a profile of {profile!r}")
+        if not isinstance(profile, Profile):  # of no client
+            profile = Profile("", "", "", ())
         self._profile = profile
         user = credentials.get("user") or profile.user
         password = credentials.get("password", "")

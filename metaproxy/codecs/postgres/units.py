@@ -50,7 +50,6 @@ class UnitReader:
         self._held = bytearray()
         self._scanned = 0  # of what is held: where the last whole message ends
         self._need = 0
-        self._flushed = False  # the client waits for the answer to what is held
         self._dropping = 0  # bytes of a message that nobody waits for
         self._open = 0  # the exchange whose request is passed on as it comes
         self._left = 0  # bytes of its message that is under way
@@ -151,9 +150,6 @@ class UnitReader:
                     at = start
                 elif stop <= end:
                     start, at = self._take(buffer, start, at, stop, messages)
-                elif self._flushed and at > start:
-                    self._request(bytes(buffer[start:at]), EXTENDED, messages)
-                    start = at
                 else:
                     self._scanned, self._need = at - start, stop - start
                     break
@@ -183,10 +179,10 @@ class UnitReader:
             return stop, stop
         if kind in _BATCH:
             if kind == _FLUSH:
-                if at == start:  # all that was sent is flushed
-                    return stop, stop
-                self._flushed = True
-            elif kind == _PARSE:
+                if at > start:  # else all that was sent is flushed
+                    self._request(bytes(buffer[start:stop]), EXTENDED, messages)
+                return stop, stop
+            if kind == _PARSE:
                 self._parse(buffer, at, stop)
             return start, stop
         if at > start:
@@ -215,7 +211,6 @@ class UnitReader:
         return self._begin_stream(buffer, start, at, stop, messages)
 
     def _request(self, frame: bytes, flags: int, messages: list[Message]) -> None:
-        self._flushed = False
         messages.append(self.make(Kind.REQUEST, frame, self.begin(flags)))
 
     def begin(self, flags: int = 0) -> int:
@@ -251,7 +246,6 @@ class UnitReader:
 
     def _begin_stream(self, buffer: bytes | bytearray, start: int, at: int, stop: int, messages: list[Message]) -> int:
         """The head of a request whose last message is large; where what follows it begins."""
-        self._flushed = False
         kind, place = buffer[at], min(stop, start + self._piece)
         if kind == _PARSE:
             self.parsed_unseen()

@@ -186,10 +186,14 @@ def test_a_batch_of_the_extended_protocol_is_one_request() -> None:
     assert [message.frame for message in requests(batch + query("x") + SYNC)] == [batch, query("x"), SYNC]
 
 
-def test_what_a_client_flushes_is_a_request_and_what_it_sends_along_with_the_sync_is_not() -> None:
-    first, second = parse("select 1") + bind() + EXECUTE + FLUSH, parse("select 2") + FLUSH + SYNC
+def test_what_a_client_flushes_is_a_request() -> None:
+    first, second = parse("select 1") + bind() + EXECUTE + FLUSH, parse("select 2") + SYNC
     assert [message.frame for message in requests(first)] == [first]
-    assert [message.frame for message in requests(first + second)] == [first + second]
+    assert [message.frame for message in requests(first + second)] == [first, second]
+
+
+def test_nothing_is_asked_by_a_flush_alone() -> None:
+    assert [message.frame for message in requests(SYNC + FLUSH + SYNC)] == [SYNC, SYNC]
 
 
 def test_a_batch_over_the_bound_is_cut_into_requests_that_the_server_answers_at_once() -> None:
