@@ -49,6 +49,19 @@ class PostgreSQL:
         if start:
             self.start()
 
+    def replica(self, port: int) -> PostgreSQL:
+        """A replica of it, which follows what is written here; its rules must let app replicate."""
+        other = PostgreSQL.__new__(PostgreSQL)
+        other.port, other._bin, other._as, other.options = port, self._bin, self._as, self.options
+        other.directory = Path(tempfile.mkdtemp(prefix="postgres-"))
+        if other._as:
+            shutil.chown(other.directory, "postgres")
+        other._data = other.directory / "data"
+        source = f"host={self.directory} port={self.port} user=app"
+        other._run("pg_basebackup", "-D", other._data, "-d", source, "-R", "-X", "stream", "-c", "fast", "--no-sync")
+        other.start()
+        return other
+
     def add(self, file: Path, name: str) -> None:
         """Puts a file beside its data that only it may read."""
         target = self._data / name

@@ -48,6 +48,9 @@ LOGGED_IN = said("R", b"\0\0\0\0") + said("S", b"server_version\x0015\0") + said
 MD5 = said("R", b"\0\0\0\5salt")
 
 
+HELLO = startup(user="ann", database="shop", application_name="test")
+
+
 def ready(state: str = "I") -> bytes:
     return said("Z", state.encode())
 

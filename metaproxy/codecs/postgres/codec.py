@@ -7,6 +7,7 @@ Lives here: `Postgres`. docs/reference/codecs/postgres.md describes it for users
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from metaproxy.codecs.framing import Codec, Session
@@ -14,13 +15,14 @@ from metaproxy.codecs.postgres import wire
 from metaproxy.codecs.postgres.client import ClientRequest, ClientSession, LocalError
 from metaproxy.codecs.postgres.errors import UNCERTAIN, code_of, is_code
 from metaproxy.codecs.postgres.metadata import KEYS
-from metaproxy.codecs.postgres.pooled_client import PooledClient
+from metaproxy.codecs.postgres.pooled_client import PooledClient, Profile
 from metaproxy.codecs.postgres.pooled_server import PooledServer
+from metaproxy.codecs.postgres.roles import QUESTION, traits_of
 from metaproxy.codecs.postgres.server import ServerSession
 from metaproxy.codecs.postgres.units import EXTENDED, SYNCED
 from metaproxy.codecs.postgres.users import Method
 from metaproxy.codecs.postgres.users import users as known_users
-from metaproxy.message import Correlation, ErrorKind, Kind, Message, Side
+from metaproxy.message import Correlation, ErrorKind, Hold, Kind, Message, Side
 from metaproxy.units import Bytes, Option
 
 _STREAM_OVER = Bytes(1 << 20)
@@ -66,13 +68,18 @@ class Postgres(Codec):
         max_prepared_statements: Annotated[
             int, Option("Prepared statements that are kept on each connection to a server, for `users`.", least=1)
         ] = 200,
+        own_database: Annotated[
+            str, Option("The database in which servers are asked for their health and their role.")
+        ] = "postgres",
     ) -> None:
         self._stream_over = stream_over
         self._method: Method = auth
+        self._own_database = own_database
         self._users = known_users(users, auth)
         self._most_statements = max_prepared_statements
         if self._users is not None:
             self.connections = "transaction"
+            self.topologies = ("primary_replica",)
         elif auth != "scram-sha-256":
             raise ValueError("auth is how `users` log in, and there are none; leave it out, or write users")
 
@@ -109,5 +116,27 @@ class Postgres(Codec):
     def knows(self, name: str) -> bool:
         return is_code(name)
 
+    def safe(self, request: Message) -> bool:
+        """What reads, where nothing is lost with its connection."""
+        asked = request if isinstance(request, ClientRequest) else None
+        return asked is not None and asked.session.survives(asked) and asked.get("read_only") == "true"
+
+    def probe(self) -> Message | None:
+        """Nothing: an empty query."""
+        return self._question(wire.message(b"Q", b"\0")) if self._users is not None else None
+
+    def inquiry(self, topology: str) -> Message | None:
+        return self._question(QUESTION)
+
+    def traits(self, answer: Message) -> Mapping[str, str]:
+        return traits_of(answer.frame)
+
+    def _question(self, frame: bytes) -> Message:
+        """What the proxy asks for itself, on a connection of its own."""
+        profile = Profile("", self._own_database, "", ())
+        return Message(Kind.REQUEST, frame, 0, {"command": "query"}, hold=Hold.EXCHANGE, profile=profile)
+
     def confidential(self, request: Message) -> bool:
-        return isinstance(request, ClientRequest) and request.login
+        if isinstance(request, ClientRequest) and request.login:
+            return True
+        return request.get("statement") in ("create", "alter") and b"password" in request.frame.lower()

@@ -17,8 +17,8 @@ from metaproxy.codecs.postgres.units import CHUNK, EXTENDED, LONGEST, SYNCED
 from metaproxy.codecs.postgres.wire import FATAL, HEAD, HEAD_SIZE, READY_SIZE, error_fields
 from metaproxy.message import Chunk, FrameError, Hold, Kind, Message
 
-AUTHENTICATION, READY, ERROR, KEY, STATUS = b"RZEKS"
-LOOKED_AT = frozenset((AUTHENTICATION, READY, ERROR))
+AUTHENTICATION, READY, ERROR, KEY, STATUS, COMPLETE = b"RZEKSC"
+LOOKED_AT = frozenset((AUTHENTICATION, READY, ERROR, COMPLETE))
 DONE = frozenset(b"123TnCIs")
 """Each of these ends what the server does for one message of the extended protocol."""
 KNOWN = frozenset(b"RZEGWNASK123CDTtnsIHVvdc")
@@ -52,6 +52,8 @@ class ServerSession(Session):
         self._skipping = False  # there was an error: up to the next Sync nothing is answered
         self._opened = False  # the answer's head was passed on
         self._sqlstate = ""  # of the last error in the answer
+        self._rows = -1  # in the answer, or changed by what was asked; -1 where it does not say
+        self._head: Message | None = None
         self._looked = KNOWN  # messages that must be whole: at the login all of them
         self._securing = False  # TLS was asked for
         self.key = b""
@@ -203,6 +205,10 @@ class ServerSession(Session):
             return self._skipping or fields.get("V", fields.get("S")) in FATAL
         if kind == KEY:
             self.key = body
+        elif kind == COMPLETE:
+            number = body[:-1].rpartition(b" ")[2]
+            if number.isdigit() and len(number) < 20:
+                self._rows = int(number) + max(0, self._rows)
         if self._asked[0] <= 0 or kind not in DONE:
             return False
         self._done += 1
@@ -214,7 +220,8 @@ class ServerSession(Session):
         self._asked.popleft()
         self._look()
         sqlstate, self._sqlstate = self._sqlstate, ""
-        known = {"sqlstate": sqlstate} if sqlstate else None
+        rows, self._rows = self._rows, -1
+        known = {"sqlstate": sqlstate} if sqlstate else {"rows": str(rows)} if rows >= 0 else None
         hold = self._hold(wire.state_of(frame), bool(sqlstate))
         if not self._opened and len(frame) <= self._over:
             kind = Kind.ERROR if sqlstate else Kind.RESPONSE
@@ -223,7 +230,9 @@ class ServerSession(Session):
             self._pass_on(frame[:-READY_SIZE], messages)
             last = frame[-READY_SIZE:]
             messages.append(Chunk(Kind.STREAM_CLOSE, last, 0, known, hold=hold, failed=bool(sqlstate)))
-            self._opened = False
+            if self._head is not None and known is not None:
+                self._head.metadata = known  # for those who look at the end
+            self._opened, self._head = False, None
         self._silence(messages)
 
     def _hold(self, state: bytes, failed: bool) -> Hold:
@@ -253,4 +262,5 @@ class ServerSession(Session):
             self._opened = True
             head = Message(Kind.STREAM_OPEN, piece)
             head.duplex = True
+            self._head = head
             messages.append(head)
