@@ -10,7 +10,7 @@ of bsonspec.org, version 1.1.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from metaproxy.message import FrameError
@@ -69,34 +69,66 @@ def elements(data: bytes, at: int, end: int) -> Iterator[Element]:
     """The fields of the document that begins at `at`, in their order. Raises FrameError where they are not BSON."""
     stop = at + size(data, at, end) - 1
     at += 4
-    fixed, behind, find = _FIXED.get, _BEHIND.get, data.find
     for _ in range(MOST_FIELDS):
         if at >= stop:
             return
-        start, type_ = at, data[at]
+        name_end = data.find(b"\0", at + 1, stop)
+        if name_end < 0:
+            raise FrameError("the name of a BSON field has no end")
+        element = Element(
+            data[at], data[at + 1 : name_end], name_end + 1, _stop(data, data[at], name_end + 1, stop), at
+        )
+        yield element
+        at = element.stop
+    if at < stop:
+        raise FrameError(f"a BSON document with more than {MOST_FIELDS} fields")
+
+
+def select(data: bytes, at: int, end: int, wanted: Container[bytes]) -> list[Element]:
+    """The first field of a document, and those of these names: as `elements`, at less than half of the work."""
+    stop = at + size(data, at, end) - 1
+    at += 4
+    found: list[Element] = []
+    fixed, find = _FIXED.get, data.find
+    left = MOST_FIELDS
+    while at < stop:
+        left -= 1
+        if left < 0:
+            raise FrameError(f"a BSON document with more than {MOST_FIELDS} fields")
         name_end = find(b"\0", at + 1, stop)
         if name_end < 0:
             raise FrameError("the name of a BSON field has no end")
-        value = name_end + 1
+        type_ = data[at]
         length = fixed(type_)
-        if length is None:
-            more = behind(type_)
-            if more is not None:
-                if value + 4 > stop:
-                    raise FrameError("a BSON field ends behind its document")
-                length = _INT32.unpack_from(data, value)[0] + more
-                if length < 5:
-                    raise FrameError(f"a BSON field of type {type_:#04x} has a length of {length}")
-            elif type_ == _REGEX:
-                length = _regex(data, value, stop)
-            else:
-                raise FrameError(f"unknown type {type_:#04x} of a BSON field")
-        at = value + length
-        if at > stop:
+        value = name_end + 1
+        next_at = value + length if length is not None else _stop(data, type_, value, stop)
+        if next_at > stop:
             raise FrameError("a BSON field ends behind its document")
-        yield Element(type_, data[start + 1 : name_end], value, at, start)
-    if at < stop:
-        raise FrameError(f"a BSON document with more than {MOST_FIELDS} fields")
+        name = data[at + 1 : name_end]
+        if name in wanted or not found:
+            found.append(Element(type_, name, value, next_at, at))
+        at = next_at
+    return found
+
+
+def _stop(data: bytes, type_: int, value: int, stop: int) -> int:
+    """Where a value ends that begins at `value`, in a document whose fields end at `stop`."""
+    length = _FIXED.get(type_)
+    if length is None:
+        more = _BEHIND.get(type_)
+        if more is not None:
+            if value + 4 > stop:
+                raise FrameError("a BSON field ends behind its document")
+            length = int.from_bytes(data[value : value + 4], "little", signed=True) + more
+            if length < 5:
+                raise FrameError(f"a BSON field of type {type_:#04x} has a length of {length}")
+        elif type_ == _REGEX:
+            length = _regex(data, value, stop)
+        else:
+            raise FrameError(f"unknown type {type_:#04x} of a BSON field")
+    if value + length > stop:
+        raise FrameError("a BSON field ends behind its document")
+    return value + length
 
 
 def _regex(data: bytes, at: int, stop: int) -> int:

@@ -36,10 +36,8 @@ class ClientSession(MessageStream):
 
     # -- what clients send
 
-    def _take(self, frame: bytes, messages: list[Message]) -> None:
-        code = wire.op_code(frame)
-        id = int.from_bytes(frame[4:8], "little", signed=True)
-        message = Message(_REQUEST, frame, id, None, self._more)
+    def _take(self, frame: bytes, own: int, to: int, code: int, messages: list[Message]) -> None:
+        message = Message(_REQUEST, frame, own, None, self._more)
         if code == wire.OP_MSG:
             self._command(message, messages)
         elif code == wire.OP_QUERY:

@@ -89,13 +89,15 @@ _NOT_FOUND: Final = 43
 """CursorNotFound."""
 
 
-def cursor_id(frame: bytes, body: wire.Body) -> float | None:
-    """The id of the cursor that an answer names; None where it names none."""
-    found = next(iter(bson.elements(frame, *body)), None)
-    if found is None or found.name != b"cursor" or found.type != bson.DOCUMENT:
+def cursor_id(frame: bytes, first: bson.Element | None) -> float | None:
+    """The id of the cursor that an answer names in its first field; None where it names none."""
+    if first is None or first.name != b"cursor" or first.type != bson.DOCUMENT:
         return None
-    id = bson.find(frame, found.at, found.stop, b"id")
+    id = next((one for one in bson.select(frame, first.at, first.stop, _ID) if one.name == b"id"), None)
     return bson.number(frame, id) if id is not None else None
+
+
+_ID: Final = frozenset((b"id",))
 
 
 class LargeAnswer:

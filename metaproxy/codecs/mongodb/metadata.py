@@ -91,17 +91,13 @@ def first_name(frame: bytes, at: int) -> str:
 def read_command(frame: bytes, body: wire.Body) -> dict[str, str]:
     """What a command's document says. Raises FrameError where it can't be understood."""
     found: dict[str, str] = {"read_preference": "primary"}
-    fields: dict[bytes, bson.Element] = {}
-    first: bson.Element | None = None
-    for element in bson.elements(frame, *body):
-        if first is None:
-            first = element
-        if element.name in _WANTED or element is first:
-            if element.name in fields:
-                raise FrameError(f"the field {element.name[:40].decode('latin-1')!r} is there twice")
-            fields[element.name] = element
-    if first is None:
+    elements = bson.select(frame, body.at, body.end, _WANTED)
+    if not elements:
         raise FrameError("a command's document is empty")
+    first = elements[0]
+    fields = {element.name: element for element in elements}
+    if len(fields) < len(elements):
+        raise FrameError("a field of the command is there twice")
     command = command_name(first.name)
     _name(frame, command, first, fields, found)
     for key, name in (("database", b"$db"), ("comment", b"comment")):

@@ -90,12 +90,10 @@ class ServerSession(MessageStream):
 
     # -- what comes
 
-    def _take(self, frame: bytes, messages: list[Message]) -> None:
+    def _take(self, frame: bytes, own: int, to: int, code: int, messages: list[Message]) -> None:
         if self._login is not None:
             self._log_in(self._login, frame)
             return
-        code = wire.op_code(frame)
-        own, to = int.from_bytes(frame[4:8], "little", signed=True), int.from_bytes(frame[8:12], "little", signed=True)
         if code == wire.OP_REPLY:
             self._answer(Message(_RESPONSE, frame, to), wire.reply_body(frame), messages)
             return
@@ -113,12 +111,12 @@ class ServerSession(MessageStream):
         frame = message.frame
         if body.end - body.at > _LOOKED_AT:
             return
-        code = failure(frame, body)
+        code, first = verdict(frame, body)
         if code is not None:
             message.kind = Kind.ERROR
             message.more = _read_error
         if self._kept is not None:
-            self._kept.answered(message.id, code, cursor_id(frame, body) if code is None else None)
+            self._kept.answered(message.id, code, cursor_id(frame, first) if code is None else None)
         if not self._follows:
             return
         if message.id in self._hellos:
@@ -144,12 +142,14 @@ class ServerSession(MessageStream):
         if more:
             self._chain(own, exchange)
         failed = False
-        if self._kept is not None and len(frame) <= _LOOKED_AT:
-            self._kept.answered(exchange, None, cursor_id(frame, wire.body(frame)), not more)
+        if len(frame) <= _LOOKED_AT:
+            code, field = verdict(frame, wire.body(frame))
+            failed = code is not None
+            if self._kept is not None:
+                self._kept.answered(exchange, code, cursor_id(frame, field), not more)
         if first:
             messages.append(Message(Kind.STREAM_OPEN, frame, exchange))
         else:
-            failed = not more and len(frame) <= _LOOKED_AT and failure(frame, wire.body(frame)) is not None
             self._further(frame, exchange, more, failed, messages)
         if exchange in self._hellos:
             if not more:
@@ -164,7 +164,7 @@ class ServerSession(MessageStream):
             messages.append(Chunk(Kind.STREAM_DATA, frame[at : at + CHUNK], exchange))
             at += CHUNK
         kind = Kind.STREAM_DATA if more else Kind.STREAM_CLOSE
-        messages.append(Chunk(kind, frame[at:] if at else frame, exchange, failed=failed))
+        messages.append(Chunk(kind, frame[at:] if at else frame, exchange, failed=failed and not more))
 
     def _chain(self, own: int, exchange: int) -> None:
         if len(self._chains) >= _MOST_CHAINS:
@@ -203,17 +203,24 @@ class ServerSession(MessageStream):
         return stop
 
 
-def failure(frame: bytes, body: wire.Body) -> int | None:
-    """The code of the error that an answer reports, 0 for one without a code; None for success."""
+_VERDICT: Final = frozenset((b"ok", b"code"))
+
+
+def verdict(frame: bytes, body: wire.Body) -> tuple[int | None, bson.Element | None]:
+    """
+    What an answer says: the code of the error that it reports, 0 for one without a code, None for success; and its
+    first field.
+    """
+    elements = bson.select(frame, body.at, body.end, _VERDICT)
     code, failed = 0, False
-    for element in bson.elements(frame, *body):
+    for element in elements:
         if element.name == b"ok":
             if bson.number(frame, element):
-                return None
+                return None, elements[0]
             failed = True
         elif element.name == b"code":
             code = int(bson.number(frame, element) or 0)
-    return code if failed else None
+    return (code if failed else None), (elements[0] if elements else None)
 
 
 def _read_error(message: Message) -> None:

@@ -14,6 +14,7 @@ from typing import Final
 from metaproxy.codecs.framing import Session
 from metaproxy.codecs.mongodb.wire import (
     FLAGS,
+    HEAD,
     HEADER,
     LARGEST,
     OP_COMPRESSED,
@@ -48,8 +49,8 @@ class MessageStream(Session):
         self._sending: dict[int, _Ending] = {}
         """Streams whose message ends with a checksum that changes, by their exchange."""
 
-    def _take(self, frame: bytes, messages: list[Message]) -> None:
-        """Add the messages that a whole frame is."""
+    def _take(self, frame: bytes, own: int, to: int, code: int, messages: list[Message]) -> None:
+        """Add the messages that a whole frame is, which has these in its head."""
         raise NotImplementedError
 
     def _head_end(self, beginning: bytes, size: int) -> int:
@@ -91,14 +92,19 @@ class MessageStream(Session):
     def _read(self, data: bytes, messages: list[Message]) -> int:
         """Add the messages that are there; where what is left of the data begins."""
         at, end = self._pass_on(data, 0, messages) if self._left else 0, len(data)
+        unpack, whole = HEAD.unpack_from, self._whole
         while end - at >= HEADER:
-            size = self._size(data, at)
+            size, own, to, code = unpack(data, at)
+            if code not in _KNOWN:
+                raise FrameError(f"opCode {code}; known are OP_MSG (2013) and the OP_QUERY (2004) of a hello")
+            if not HEADER + 5 <= size <= LARGEST:
+                raise FrameError(f"a message of {size} bytes; allowed are {HEADER + 5} to {LARGEST}")
             stop = at + size
-            if size <= self._whole:
+            if size <= whole:
                 if stop > end:
                     self._need = size
                     return at
-                self._take(data[at:stop], messages)
+                self._take(data[at:stop] if at or stop < end else data, own, to, code, messages)
                 at = stop
                 continue
             head_end = (
@@ -112,15 +118,6 @@ class MessageStream(Session):
             at = self._pass_on(data, at + head_end, messages)
         self._need = HEADER
         return at
-
-    def _size(self, data: bytes, at: int) -> int:
-        size = int.from_bytes(data[at : at + 4], "little", signed=True)
-        code = int.from_bytes(data[at + 12 : at + 16], "little", signed=True)
-        if code not in _KNOWN:
-            raise FrameError(f"opCode {code}; known are OP_MSG (2013) and the OP_QUERY (2004) of a hello")
-        if not HEADER + 5 <= size <= LARGEST:
-            raise FrameError(f"a message of {size} bytes; allowed are {HEADER + 5} to {LARGEST}")
-        return size
 
     def _pass_on(self, data: bytes, at: int, messages: list[Message]) -> int:
         """The rest of a large message, as far as it is there."""
