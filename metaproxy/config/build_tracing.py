@@ -72,6 +72,7 @@ def tracing(
         Propagation(spec.propagation),
         policy,
         carries=not codec.mutable,
+        names=bool(codec.mutable) and "traceparent" in codec.keys,
         literal=getattr(codec, "literal", False),
         node_id=node.id,
         zone=node.zone,

@@ -9,7 +9,9 @@ Lives here: `Command`, `read_command`; what commands are called. Does not: what 
 
 from __future__ import annotations
 
+import re
 from typing import Final
+from urllib.parse import unquote
 
 from metaproxy.codecs.mongodb import bson, wire
 from metaproxy.message import FrameError
@@ -20,6 +22,8 @@ KEYS: Final = {
     "collection": "the collection, where the command names one; of explain that of the explained command",
     "read_preference": "primary, primaryPreferred, secondary, secondaryPreferred or nearest; without one: primary",
     "comment": "the command's comment, if it is a text",
+    "traceparent": "the trace that the comment names, as a field of a document or as sqlcommenter writes it",
+    "tracestate": "as traceparent",
     "session": "the id of the logical session in hexadecimal digits: the same for a cursor and for a transaction",
     "transaction": "`true` inside a transaction; not there outside",
     "user": "who has logged in on the connection",
@@ -103,6 +107,8 @@ def read_command(frame: bytes, body: wire.Body) -> dict[str, str]:
     for key, name in (("database", b"$db"), ("comment", b"comment")):
         if name in fields and (value := bson.text(frame, fields[name])) is not None:
             found[key] = value
+    if b"comment" in fields:
+        found.update(_trace(frame, fields[b"comment"]))
     if b"$readPreference" in fields:
         found["read_preference"] = _mode(frame, fields[b"$readPreference"])
     if b"lsid" in fields and (session := _session(frame, fields[b"lsid"])):
@@ -132,6 +138,20 @@ def _name(
             named = None
     if named is not None and (collection := bson.text(frame, named)) is not None:
         found["collection"] = collection
+
+
+_TRACE: Final = ("traceparent", "tracestate")
+_COMMENTED: Final = re.compile(r"(traceparent|tracestate)='([^']{1,512})'")
+
+
+def _trace(frame: bytes, comment: bson.Element) -> dict[str, str]:
+    """The trace that a comment names: {comment: {traceparent: ...}}, or traceparent='...' in a text."""
+    if comment.type == bson.DOCUMENT:
+        inner = {one.name.decode("latin-1"): one for one in bson.elements(frame, comment.at, comment.stop)}
+        named = {key: bson.text(frame, inner[key]) for key in _TRACE if key in inner}
+        return {key: value for key, value in named.items() if value is not None}
+    text = bson.text(frame, comment)
+    return {key: unquote(value) for key, value in _COMMENTED.findall(text)} if text is not None else {}
 
 
 def _mode(frame: bytes, element: bson.Element) -> str:

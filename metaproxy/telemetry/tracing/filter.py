@@ -100,9 +100,11 @@ class Policy:
 @implementer(IOnRequest, IOnComplete)
 class Tracing:
     """
-    spans: where they go; carries: whether the protocol can carry an id and a context; literal: whether its frames have
-    metadata keys as they are, so that one can see without decoding that there is none of ours; node_id, zone: who this
-    proxy is; offset: what makes Unix time of the clock that exchanges are timed with; rng: for ids and clients' share.
+    spans: where they go; carries: whether the protocol can carry an id and a context; names: whether its requests may
+    name a context all the same, where nothing can be put into them (comments of statements); literal: whether its
+    frames have metadata keys as they are, so that one can see without decoding that there is none of ours; node_id,
+    zone: who this proxy is; offset: what makes Unix time of the clock that exchanges are timed with; rng: for ids and
+    clients' share.
     """
 
     def __init__(
@@ -112,6 +114,7 @@ class Tracing:
         policy: Policy,
         *,
         carries: bool,
+        names: bool = False,
         literal: bool = False,
         node_id: str = "",
         zone: str = "",
@@ -125,6 +128,7 @@ class Tracing:
         self._propagation = propagation
         self.policy = policy
         self.carries = carries
+        self.names = names and policy.trust
         self.sparing = policy.sparing and literal and carries
         self._offset = offset
         self._rng = rng or random.Random(os.urandom(16))
@@ -165,7 +169,7 @@ class Tracing:
                 self._distrust(exchange)
         if id is None:
             id = made or request_id.fresh(self._bits(128))
-            reason = self._decide(exchange, id, carries)
+            reason = self._decide(exchange, id, carries or self._named(exchange))
             if reason is not FRESH:
                 id = request_id.marked(id, reason)
             elif self.sparing:
@@ -181,6 +185,16 @@ class Tracing:
             self._start(exchange, carries)
         else:
             self.counters["untraced"] += 1
+
+    def _named(self, exchange: IExchange) -> bool:
+        """Whether a request that carries nothing may be asked for the context that it names."""
+        if not self.names:
+            return False
+        try:
+            exchange.get("traceparent")
+        except FrameError:
+            return False
+        return True
 
     def _decide(self, exchange: IExchange, id: str, carries: bool) -> str:
         """Of a request that is here for the first time: the first rule that holds, but no more than `overall`."""
@@ -218,7 +232,7 @@ class Tracing:
         get: Callable[[str], str | None] = exchange.get
         operation = _get(get, "operation")
         name = f"{self._prefix} {operation[: self.policy.max_tag_length]}" if operation else self._prefix
-        parent = self._propagation.extract(get) if carries else None
+        parent = self._propagation.extract(get) if carries or self._named(exchange) else None
         span = self._spans.start(name, self._kind, parent, exchange.started + self._offset)
         if carries:
             self._propagation.inject(span, parent, get, exchange.set)

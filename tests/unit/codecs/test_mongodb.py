@@ -97,6 +97,19 @@ def test_the_collection_is_that_of_commands_that_have_one(
     assert (found["command"], found.get("collection")) == (name, collection)
 
 
+@pytest.mark.parametrize(
+    "comment",
+    [
+        {"traceparent": "00-aa-bb-01", "tracestate": "a=b"},
+        "why /*traceparent='00-aa-bb-01',tracestate='a%3Db'*/",
+        "traceparent='00-aa-bb-01',tracestate='a%3Db'",
+    ],
+)
+def test_a_comment_may_name_a_trace(comment: bson.Value) -> None:
+    found = metadata({"find": "a", "comment": comment})
+    assert (found["traceparent"], found["tracestate"]) == ("00-aa-bb-01", "a=b")
+
+
 def test_a_read_preference_that_is_not_there_is_primary() -> None:
     assert metadata({"find": "a"})["read_preference"] == "primary"
 

@@ -76,7 +76,12 @@ class FakeExchange:
 
 
 def tracing(
-    carries: bool = True, literal: bool = False, names: tuple[str, ...] = ("w3c",), seed: int = 1, **policy: Any
+    carries: bool = True,
+    literal: bool = False,
+    names: tuple[str, ...] = ("w3c",),
+    seed: int = 1,
+    named: bool = False,
+    **policy: Any,
 ) -> tuple[Any, Kept]:
     kept: Any = Kept()
     made = Tracing(
@@ -84,6 +89,7 @@ def tracing(
         Propagation(names),
         Policy(**policy),
         carries=carries,
+        names=named,
         literal=literal,
         node_id="n1",
         zone="z1",
@@ -132,6 +138,21 @@ def test_a_protocol_that_carries_nothing_has_ids_in_its_spans_and_logs_only() ->
     exchange = run(made, FakeExchange(**{"x-request-id": IDS["4"], "traceparent": W3C}))
     assert exchange.changes == {}
     assert one(kept)["guid:x-request-id"] == exchange.get("x-request-id") != IDS["4"]
+    assert kept.spans[0].parent is None
+
+
+def test_a_context_that_a_statement_names_is_the_spans_parent_though_nothing_can_be_put_there() -> None:
+    made, kept = tracing(carries=False, named=True, sampling=0, follow=True)
+    exchange = run(made, FakeExchange(traceparent=W3C))
+    assert exchange.changes == {}
+    parent = kept.spans[0].parent
+    assert parent is not None
+    assert f"{parent.trace_id:032x}" == W3C.split("-")[1]
+
+
+def test_a_context_that_a_statement_names_is_not_believed_where_clients_are_not() -> None:
+    made, kept = tracing(carries=False, named=True, trust=False)
+    run(made, FakeExchange(traceparent=W3C))
     assert kept.spans[0].parent is None
 
 
