@@ -111,6 +111,20 @@ def select(data: bytes, at: int, end: int, wanted: Container[bytes]) -> list[Ele
     return found
 
 
+def count(data: bytes, at: int, end: int) -> int:
+    """How many items an array of documents has, or of what else tells its length; at most MOST_FIELDS are counted."""
+    stop = at + size(data, at, end) - 1
+    at += 4
+    found = 0
+    while at < stop and found < MOST_FIELDS:
+        name_end = data.find(b"\0", at + 1, stop)
+        if name_end < 0:
+            raise FrameError("the name of a BSON field has no end")
+        at = _stop(data, data[at], name_end + 1, stop)
+        found += 1
+    return found
+
+
 def _stop(data: bytes, type_: int, value: int, stop: int) -> int:
     """Where a value ends that begins at `value`, in a document whose fields end at `stop`."""
     length = _FIXED.get(type_)

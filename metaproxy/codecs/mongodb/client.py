@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from metaproxy.codecs.mongodb import bson, hello, metadata, wire
+from metaproxy.codecs.mongodb import bson, hello, metadata, shape, wire
 from metaproxy.codecs.mongodb.errors import document
 from metaproxy.codecs.mongodb.hello import Addresses
 from metaproxy.codecs.mongodb.login_names import Login
@@ -20,6 +20,17 @@ _NONE: Final = Hold.NONE
 _WATCHED: Final = 16
 """Requests of a client whose answers are looked at, at a time: drivers have one."""
 UNSUPPORTED_QUERY: Final = "only hello may come as OP_QUERY; this driver needs an upgrade to speak OP_MSG"
+
+
+class Command(Message):
+    """A command. Its shape costs more than its other metadata, and follows from nothing but these."""
+
+    __slots__ = ()
+
+    def read(self) -> None:
+        """Reads what may not be clear. The shape is made when it is asked for, or all is."""
+        if self.metadata is None:
+            self.get("command")
 
 
 class ClientSession(MessageStream):
@@ -37,7 +48,7 @@ class ClientSession(MessageStream):
     # -- what clients send
 
     def _take(self, frame: bytes, own: int, to: int, code: int, messages: list[Message]) -> None:
-        message = Message(_REQUEST, frame, own, None, self._more)
+        message = Command(_REQUEST, frame, own, None, self._more)
         if code == wire.OP_MSG:
             self._command(message, messages)
         elif code == wire.OP_QUERY:
@@ -100,7 +111,7 @@ class ClientSession(MessageStream):
 
     def _open(self, head: bytes, size: int, messages: list[Message]) -> int:
         id = int.from_bytes(head[4:8], "little", signed=True)
-        message = Message(Kind.STREAM_OPEN, head, id, None, self._more, hold=Hold.EXCHANGE)
+        message = Command(Kind.STREAM_OPEN, head, id, None, self._more, hold=Hold.EXCHANGE)
         if wire.flags(head) & wire.MORE_TO_COME:
             message.oneway = True
         name = metadata.first_name(head, wire.last_body(head).at)
@@ -177,8 +188,17 @@ class ClientSession(MessageStream):
         if self._application:
             found["application"] = self._application
         message.metadata = found
+        message.more = _read_shape
         if metadata.reaches_elsewhere(frame, body, found["command"]):
             message.unclear = _elsewhere
+
+
+def _read_shape(message: Message) -> None:
+    """The last of the metadata, as it costs most."""
+    frame, known = message.frame, message.metadata or {}
+    body = wire.query(frame)[1] if wire.op_code(frame) == wire.OP_QUERY else wire.last_body(frame)
+    text = shape.shape(frame, body, known.get("operation", ""))
+    message.metadata = {**known, "normalized": text, "fingerprint": shape.fingerprint(text)}
 
 
 LOOKED_AT: Final = metadata.HELLO | metadata.LOGIN | {"getMore"}

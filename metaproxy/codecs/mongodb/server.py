@@ -115,6 +115,8 @@ class ServerSession(MessageStream):
         if code is not None:
             message.kind = Kind.ERROR
             message.more = _read_error
+        else:
+            message.more = _read_rows
         if self._kept is not None:
             self._kept.answered(message.id, code, cursor_id(frame, first) if code is None else None)
         if not self._follows:
@@ -221,6 +223,27 @@ def verdict(frame: bytes, body: wire.Body) -> tuple[int | None, bson.Element | N
         elif element.name == b"code":
             code = int(bson.number(frame, element) or 0)
     return (code if failed else None), (elements[0] if elements else None)
+
+
+_BATCHES: Final = frozenset((b"firstBatch", b"nextBatch"))
+
+
+def _read_rows(message: Message) -> None:
+    """How many documents an answer has, or a write was about."""
+    frame = message.frame
+    message.metadata = {}
+    if wire.op_code(frame) != wire.OP_MSG:
+        return
+    for element in bson.select(frame, *wire.body(frame), _COUNTED):
+        if element.name == b"n" and (count := bson.number(frame, element)) is not None:
+            message.metadata["rows"] = str(int(count))
+        elif element.name == b"cursor" and element.type == bson.DOCUMENT:
+            for batch in bson.select(frame, element.at, element.stop, _BATCHES):
+                if batch.name in _BATCHES and batch.type == bson.ARRAY:
+                    message.metadata["rows"] = str(bson.count(frame, batch.at, batch.stop))
+
+
+_COUNTED: Final = frozenset((b"cursor", b"n"))
 
 
 def _read_error(message: Message) -> None:

@@ -12,6 +12,7 @@ Source: the "MongoDB Wire Protocol" page of MongoDB's manual. Lives here: the la
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from metaproxy.codecs.mongodb import bson
@@ -86,6 +87,21 @@ def body(frame: bytes) -> Body:
     if found is None:
         raise FrameError("an OP_MSG without a section of kind 0")
     return found
+
+
+def sequences(frame: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Name of each sequence of a whole message, where its documents begin and end."""
+    end, at = len(frame) - (4 if FLAGS.unpack_from(frame, _FLAGS_AT)[0] & CHECKSUM else 0), SECTIONS
+    while at + 5 <= end:
+        stop = at + 1 + int(_INT32.unpack_from(frame, at + 1)[0])
+        if not at + 6 <= stop <= end:
+            return
+        if frame[at] == 1:
+            name_end = frame.find(b"\0", at + 5, stop)
+            if name_end < 0:
+                return
+            yield frame[at + 5 : name_end], name_end + 1, stop
+        at = stop
 
 
 def last_body(frame: bytes) -> Body:

@@ -71,7 +71,8 @@ def test_the_contract_of_a_codec_is_kept() -> None:
 
 def test_a_command_says_what_it_is() -> None:
     session: dict[str, bson.Value] = {"id": b"\x01" * 16}
-    assert metadata({"find": "orders", "comment": "why", "lsid": session, "$readPreference": {"mode": "nearest"}}) == {
+    found = metadata({"find": "orders", "comment": "why", "lsid": session, "$readPreference": {"mode": "nearest"}})
+    assert {key: value for key, value in found.items() if key not in ("fingerprint", "normalized")} == {
         "kind": "request", "command": "find", "database": "shop", "collection": "orders", "comment": "why",
         "read_preference": "nearest", "session": "01" * 16, "operation": "find shop.orders",
     }  # fmt: skip
