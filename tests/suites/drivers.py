@@ -1,8 +1,8 @@
 """
-The drivers' suites: how each is run on a standalone server, and where its results are.
+The drivers' suites: how each is run on a server of its own, and where its results are.
 
-Left out are what needs a cluster, sentinels, modules or TLS certificates. Lives here: `Suite` and `SUITES`. Does not:
-servers, the proxy, comparing (`run`).
+Left out are what needs more servers than that, modules or TLS certificates, and what takes its time. Lives here: `Suite`
+and `SUITES`. Does not: servers (`servers`), the proxy, comparing (`run`).
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import json
 import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+
+from servers import PASSWORD, USER
 
 Results = dict[str, str]
 
@@ -20,13 +22,16 @@ Results = dict[str, str]
 @dataclass(frozen=True)
 class Suite:
     """
-    command: what runs it, given its folder and where reports go. results: of the reports, test -> passed, failed or
-    skipped. more_servers: ports of servers that it uses beside the one under test, always directly.
+    server: of `SERVERS`. command: what runs it, given its folder and where reports go. results: of the reports, test ->
+    passed, failed or skipped. environment: given the port. prepare: writes what it reads, given its folder and the port.
+    more_servers: ports of servers that it uses beside the one under test, always directly.
     """
 
+    server: str
     command: Callable[[Path, Path], list[str]]
     results: Callable[[Path], Results]
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Callable[[int], Mapping[str, str]] = lambda port: {}
+    prepare: Callable[[Path, int], None] = lambda folder, port: None
     more_servers: tuple[int, ...] = ()
 
 
@@ -54,8 +59,13 @@ def _go_results(reports: Path) -> Results:
     return found
 
 
-def _redis_py(folder: Path, reports: Path) -> list[str]:
+def _pytest(folder: Path, reports: Path, *arguments: str) -> list[str]:
     own = folder / ".venv" / "bin" / "python"
+    shared = ("-q", "-o", f"cache_dir={reports}/cache", "--timeout=60", f"--junitxml={reports}/report.xml")
+    return [str(own if own.exists() else sys.executable), "-m", "pytest", *shared, *arguments]
+
+
+def _redis_py(folder: Path, reports: Path) -> list[str]:
     left_out = (
         "not onlycluster and not redismod and not ssl and not replica and not cp_integration and not experimental"
     )
@@ -68,10 +78,7 @@ def _redis_py(folder: Path, reports: Path) -> list[str]:
         "test_timeseries.py", "test_asyncio/test_json.py", "test_asyncio/test_search.py",
         "test_asyncio/test_bloom.py", "test_asyncio/test_timeseries.py",
     )  # fmt: skip
-    return [
-        str(own if own.exists() else sys.executable), "-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout=60",
-        "-m", left_out, f"--junitxml={reports}/report.xml", *(f"--ignore=tests/{each}" for each in ignored), "tests",
-    ]  # fmt: skip
+    return _pytest(folder, reports, "-m", left_out, *(f"--ignore=tests/{each}" for each in ignored), "tests")
 
 
 def _ioredis(folder: Path, reports: Path) -> list[str]:
@@ -90,12 +97,74 @@ def _go_redis(folder: Path, reports: Path) -> list[str]:
     ]  # fmt: skip
 
 
+def _psycopg(folder: Path, reports: Path) -> list[str]:
+    left_out = "not slow and not timing and not subprocess and not gevent and not dns"
+    ignored = ("crdb", "test_typing.py", "test_module.py", "test_dns.py", "test_dns_srv.py", "test_windows.py")
+    return _pytest(folder, reports, "-m", left_out, *(f"--ignore=tests/{each}" for each in ignored), "tests")
+
+
+def _asyncpg(folder: Path, reports: Path) -> list[str]:
+    ignored = ("test__sourcecode.py", "test__environment.py", "test_subinterpreters.py")
+    return _pytest(folder, reports, "--import-mode=importlib", *(f"--ignore=tests/{each}" for each in ignored), "tests")
+
+
+def _pymysql(folder: Path, reports: Path) -> list[str]:
+    return _pytest(folder, reports, "pymysql/tests")
+
+
+def _pymysql_accounts(folder: Path, port: int) -> None:
+    account = {"host": "127.0.0.1", "port": port, "user": USER, "password": PASSWORD}
+    more = {"use_unicode": True, "local_infile": True}
+    databases = [{**account, "database": "test1", **more}, {**account, "database": "test2"}]
+    (folder / "pymysql" / "tests" / "databases.json").write_text(json.dumps(databases))
+
+
+def _pymongo(folder: Path, reports: Path) -> list[str]:
+    names = (
+        "bulk", "change_stream", "client_bulk_write", "client_context", "collation", "collection",
+        "collection_management", "command_monitoring", "comment", "create_entities", "crud_unified", "crud_v1", "cursor",
+        "custom_types", "database", "grid_file", "gridfs", "gridfs_bucket", "gridfs_spec", "index_management",
+        "json_util_integration", "logger", "monitoring", "operations", "raw_bson", "read_concern",
+        "read_write_concern_spec", "retryable_reads_unified", "retryable_writes_unified", "run_command", "session",
+        "sessions_unified", "threads", "transactions", "transactions_unified", "versioned_api_integration",
+    )  # fmt: skip
+    return _pytest(folder, reports, "-o", "addopts=", *(f"test/test_{each}.py" for each in names))
+
+
 SUITES: dict[str, Suite] = {
-    "redis-py": Suite(_redis_py, junit),
-    "ioredis": Suite(_ioredis, junit, {"TS_NODE_TRANSPILE_ONLY": "true", "NODE_ENV": "test"}),
+    "redis-py": Suite("redis", _redis_py, junit),
+    "ioredis": Suite("redis", _ioredis, junit, lambda port: {"TS_NODE_TRANSPILE_ONLY": "true", "NODE_ENV": "test"}),
     "go-redis": Suite(
+        "redis",
         _go_redis,
         _go_results,
-        {"RE_CLUSTER": "true", "REDIS_VERSION": "7.0", "GOFLAGS": "-mod=mod", "GOPROXY": "off"},
+        lambda port: {"RE_CLUSTER": "true", "REDIS_VERSION": "7.0", "GOFLAGS": "-mod=mod", "GOPROXY": "off"},
+    ),
+    "psycopg": Suite(
+        "postgres",
+        _psycopg,
+        junit,
+        lambda port: {
+            "PSYCOPG_TEST_DSN": f"host=127.0.0.1 port={port} user={USER} password={PASSWORD} dbname=postgres"
+        },
+    ),
+    "asyncpg": Suite(
+        "postgres",
+        _asyncpg,
+        junit,
+        lambda port: {
+            "PGHOST": "127.0.0.1",
+            "PGPORT": str(port),
+            "PGUSER": USER,
+            "PGPASSWORD": PASSWORD,
+            "PGDATABASE": "postgres",
+        },
+    ),
+    "pymysql": Suite("mariadb", _pymysql, junit, prepare=_pymysql_accounts),
+    "pymongo": Suite(
+        "mongod",
+        _pymongo,
+        junit,
+        lambda port: {"DB_IP": "127.0.0.1", "DB_PORT": str(port), "DB_USER": USER, "DB_PASSWORD": PASSWORD},
     ),
 }

@@ -1,10 +1,10 @@
 """
-The test suites of Redis drivers, with a server and with metaproxy between them: `make interop-suites`.
+The test suites of drivers, with a server and with metaproxy between them: `make interop-suites`.
 
-Each suite runs twice, once direct and once through `mode: pinned`, in a network namespace of its own, since the suites
-name ports. What passes direct must pass through the proxy; the differences are printed, and those that only prove that
-a proxy is there stand in `expected.txt`, each with its reason. Fetches nothing: docs/how-to/run-driver-suites.md tells
-how the suites get here. Lives here: starting, comparing. Does not: what a suite is (`drivers`).
+Each suite runs on its server, and then each way through the proxy. What passes direct must pass through the proxy; the
+differences are printed, and those that only prove that a proxy is there stand in `expected.txt`, each with its reason.
+Fetches nothing: docs/how-to/run-driver-suites.md tells how the suites get here. Lives here: starting, comparing. Does
+not: what a suite is (`drivers`), what it runs on (`servers`).
 """
 
 from __future__ import annotations
@@ -18,22 +18,24 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
-import yaml
 from drivers import SUITES, Suite
+from servers import SERVERS
+
+from proxied import Proxy, cluster, listener  # isort: skip  # of tests/interop, which servers.py makes importable
+from running import free_port  # isort: skip
 
 ROOT = Path(__file__).resolve().parents[2]
 EXPECTED = Path(__file__).with_name("expected.txt")
-PORT, BEHIND = 6379, 6399
-WAYS = ("direct", "proxied")
+DIRECT = "direct"
 BOUNDS = ("max_connections", "max_pending", "max_requests")
 MANY = 20000
 """Connections at a time: some tests leave theirs open."""
-ENDS_IN = 15.0
 Results = dict[str, str]
 NAMESPACE = ("unshare", "--map-root-user", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
-"""Ports of its own, and nothing that is left of a run that was stopped."""
+"""For suites that name ports: ports of its own, and nothing that is left of a run that was stopped."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -41,7 +43,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("suites", nargs="*", help=f"some of {', '.join(SUITES)}; all by default")
     parser.add_argument("--folder", type=Path, default=ROOT / ".suites", help="where the suites are")
     parser.add_argument("--limit", type=float, default=900.0, help="seconds that one run may take")
-    parser.add_argument("--inside", choices=WAYS, help=argparse.SUPPRESS)
+    parser.add_argument("--way", help="the only way through the proxy that is taken")
+    parser.add_argument("--inside", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     names = options.suites or [name for name in SUITES if (options.folder / name).is_dir()]
     unknown = [name for name in names if name not in SUITES or not (options.folder / name).is_dir()]
@@ -49,43 +52,62 @@ def main(arguments: Sequence[str]) -> int:
         print(f"not there: {', '.join(unknown) or options.folder}; see docs/how-to/run-driver-suites.md")
         return 2
     if options.inside is not None:
-        return _inside(SUITES[names[0]], options.folder / names[0], options.inside, options.limit)
-    return max(_compare(name, options.folder, options.limit) for name in names)
+        return _inside(SUITES[names[0]], options.folder.resolve() / names[0], options.inside, options.limit)
+    return max(_compare(name, options.folder, options.limit, options.way) for name in names)
 
 
-def _compare(name: str, folder: Path, limit: float) -> int:
-    """Runs a suite both ways, and prints what differs; 1 if that is more than expected."""
-    suite, results = SUITES[name], {}
-    for way in WAYS:
-        command = [sys.executable, __file__, name, "--folder", folder, "--limit", limit, "--inside", way]
-        began = time.monotonic()
-        subprocess.run([*NAMESPACE, *map(str, command)], check=False)
-        results[way] = suite.results(_reports(folder / name, way))
-        counted = Counter(results[way].values())
-        figures = ", ".join(f"{counted[each]} {each}" for each in ("passed", "failed", "skipped"))
-        print(f"{name} {way}: {figures} in {time.monotonic() - began:.0f} s", flush=True)
-        if not results[way]:
-            print(f"{name}: no results; see {_reports(folder / name, way)}")
-            return 1
-    differing = _differing(*(results[way] for way in WAYS))
-    reasons = expected(name)
-    for test, change in differing.items():
-        print(f"  {test}: {change}{'; expected: ' + reasons[test] if test in reasons else ''}")
-    lost = [test for test, change in differing.items() if test not in reasons and not change.startswith("failed")]
-    print(f"{name}: {len(differing)} differ, {len(lost)} of them worse through the proxy and not expected", flush=True)
+def _compare(name: str, folder: Path, limit: float, only: str | None) -> int:
+    """Runs a suite direct and each way through the proxy, and prints what differs; 1 if that is more than expected."""
+    ways = [way for way in SERVERS[SUITES[name].server].ways if only in (None, way)]
+    if not ways:
+        print(f"{name}: no way called {only}; there are {', '.join(SERVERS[SUITES[name].server].ways)}")
+        return 2
+    direct = _results(name, folder, limit, DIRECT)
+    return max(int(not direct), *(_differences(name, direct, folder, limit, way) for way in ways))
+
+
+def _results(name: str, folder: Path, limit: float, way: str) -> Results:
+    """What a run gave; nothing if it did not end as it should."""
+    suite, reports = SUITES[name], _reports(folder / name, way)
+    command = [sys.executable, __file__, name, "--folder", folder, "--limit", limit, "--inside", way]
+    began = time.monotonic()
+    alone = NAMESPACE if SERVERS[suite.server].port else ()
+    ended = subprocess.run([*alone, *map(str, command)], check=False)
+    results = suite.results(reports) if ended.returncode == 0 else {}
+    counted = Counter(results.values())
+    figures = ", ".join(f"{counted[each]} {each}" for each in ("passed", "failed", "skipped"))
+    print(f"{name} {way}: {figures} in {time.monotonic() - began:.0f} s", flush=True)
+    if not results:
+        print(f"{name} {way}: no results; see {reports}")
+    return results
+
+
+def _differences(name: str, direct: Results, folder: Path, limit: float, way: str) -> int:
+    proxied = _results(name, folder, limit, way)
+    if not proxied:
+        return 1
+    differing = _differing(direct, proxied)
+    reasons = expected(name, way)
+    for test, (one, other) in differing.items():
+        reason = f"; expected: {reasons[test]}" if test in reasons else ""
+        print(f"  {test}: {one} direct, {other} {way}{reason}")
+    lost = [test for test, (one, _) in differing.items() if test not in reasons and one != "failed"]
+    print(f"{name} {way}: {len(differing)} differ, {len(lost)} of them worse through the proxy and not expected")
+    for test in reasons.keys() - differing.keys():
+        print(f"  {test}: expected to differ, and does not")
     return int(bool(lost))
 
 
-def _differing(direct: Results, proxied: Results) -> dict[str, str]:
+def _differing(direct: Results, proxied: Results) -> dict[str, tuple[str, str]]:
     every = sorted(direct.keys() | proxied.keys())
     pairs = {test: (direct.get(test, "absent"), proxied.get(test, "absent")) for test in every}
-    return {test: f"{one} direct, {other} proxied" for test, (one, other) in pairs.items() if one != other}
+    return {test: pair for test, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def expected(name: str) -> dict[str, str]:
-    """The tests of a suite that fail through any proxy, with the reason: lines of `suite | test | reason`."""
-    lines = [line.split(" | ", 2) for line in EXPECTED.read_text().splitlines() if line and not line.startswith("#")]
-    return {test: reason for suite, test, reason in lines if suite == name}
+def expected(name: str, way: str) -> dict[str, str]:
+    """The tests of a suite that fail that way, with the reason: lines of `suite | way | test | reason`, * for any."""
+    lines = [line.split(" | ", 3) for line in EXPECTED.read_text().splitlines() if line and not line.startswith("#")]
+    return {test: reason for suite, through, test, reason in lines if suite == name and through in ("*", way)}
 
 
 def _reports(folder: Path, way: str) -> Path:
@@ -93,85 +115,56 @@ def _reports(folder: Path, way: str) -> Path:
 
 
 def _inside(suite: Suite, folder: Path, way: str, limit: float) -> int:
-    """In the namespace: a server on the port that the suite names, or the proxy there and a server behind it."""
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    """A server on the port that the suite is given or names, or the proxy there and a server behind it."""
+    kind = SERVERS[suite.server]
+    if kind.port:
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     reports = _reports(folder, way)
     shutil.rmtree(reports, ignore_errors=True)
     reports.mkdir()
-    programs = []
-    try:
-        for port in (PORT if way == "direct" else BEHIND, *suite.more_servers):
-            programs.append(_server(port, reports))
-        if way == "proxied":
-            programs.append(_proxy(reports))
-        _wait_for(PORT)
-        return _run(suite, folder, reports, limit)
-    finally:
-        for program in reversed(programs):
-            program.send_signal(signal.SIGTERM)
-        for program in programs:
-            try:
-                program.wait(ENDS_IN)
-            except subprocess.TimeoutExpired:
-                program.kill()
+    with ExitStack() as programs:
+        port = kind.port or free_port()
+        behind = port if way == DIRECT else free_port()
+        for each in (behind, *suite.more_servers):
+            home = reports / str(each)
+            home.mkdir()
+            programs.callback(kind.start(each, home))
+        if way != DIRECT:
+            programs.callback(_proxy(suite, way, port, behind, reports).stop)
+        return _run(suite, folder, reports, port, limit)
 
 
-def _run(suite: Suite, folder: Path, reports: Path, limit: float) -> int:
+def _run(suite: Suite, folder: Path, reports: Path, port: int, limit: float) -> int:
+    """1 if the suite was stopped; whether tests fail is said by its reports."""
+    suite.prepare(folder, port)
     with (reports / "output").open("wb") as output:
         program = subprocess.Popen(
             suite.command(folder, reports),
             cwd=folder,
-            env={**os.environ, **suite.environment},
+            env={**os.environ, **suite.environment(port)},
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
         try:
-            return program.wait(limit)
+            program.wait(limit)
+            return 0
         except subprocess.TimeoutExpired:
-            os.killpg(program.pid, signal.SIGKILL)
             print(f"stopped after {limit:g} s")
             return 1
+        finally:
+            if program.poll() is None:
+                os.killpg(program.pid, signal.SIGKILL)
+                program.wait()
 
 
-def _server(port: int, directory: Path) -> subprocess.Popen[bytes]:
-    home = directory / str(port)
-    home.mkdir()
-    options = ["--save", "", "--appendonly", "no", "--enable-debug-command", "yes", "--dir", str(home)]
-    command = ["redis-server", "--bind", "127.0.0.1", "--port", str(port), *options]
-    return subprocess.Popen(command, stdout=(home / "log").open("wb"), stderr=subprocess.STDOUT)
-
-
-def _proxy(directory: Path) -> subprocess.Popen[bytes]:
-    config = {
-        "listeners": [
-            {
-                "name": "redis",
-                "listen": f"127.0.0.1:{PORT}",
-                "protocol": {"name": "redis", "mode": "pinned"},
-                "max_frame": "512MiB",
-                "max_connections": MANY,
-                "routes": [{"cluster": "redis"}],
-            }
-        ],
-        "clusters": [
-            {"name": "redis", "endpoints": [f"127.0.0.1:{BEHIND}"], "breaker": dict.fromkeys(BOUNDS, MANY)},
-        ],
-    }
-    file = directory / "metaproxy.yaml"
-    file.write_text(yaml.safe_dump(config, sort_keys=False))
-    twistd = Path(sys.executable).with_name("twistd")
-    command = [str(twistd), "-n", "--pidfile=", "metaproxy", "--config", str(file)]
-    return subprocess.Popen(command, stdout=(directory / "proxy.log").open("wb"), stderr=subprocess.STDOUT, cwd=ROOT)
-
-
-def _wait_for(port: int) -> None:
-    for _ in range(100):
-        answer = subprocess.run(["redis-cli", "-p", str(port), "ping"], capture_output=True, check=False)
-        if answer.stdout == b"PONG\n":
-            return
-        time.sleep(0.1)
-    raise RuntimeError(f"nothing answers on port {port}")
+def _proxy(suite: Suite, way: str, port: int, behind: int, directory: Path) -> Proxy:
+    through = SERVERS[suite.server].ways[way]
+    front = listener(
+        "front", port, dict(through.protocol), [{"cluster": "server"}], max_frame="512MiB", max_connections=MANY
+    )
+    server = cluster("server", behind, breaker=dict.fromkeys(BOUNDS, MANY), **through.cluster)
+    return Proxy({"secrets": dict(through.secrets), "listeners": [front], "clusters": [server]}, directory)
 
 
 if __name__ == "__main__":

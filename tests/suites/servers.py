@@ -1,0 +1,99 @@
+"""
+The servers that suites run on, and how the proxy stands before each.
+
+Lives here: starting a server on a port (`Kind.start`), the ways through the proxy (`Way`). Does not: the suites
+(`drivers`), starting the proxy, comparing (`run`).
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+INTEROP = Path(__file__).resolve().parents[1] / "interop"
+sys.path.insert(0, str(INTEROP))
+
+import catalogue  # noqa: E402
+import mongodb_peers  # noqa: E402
+from mysql_peers import MariaDB  # noqa: E402
+from postgres_peers import PostgreSQL  # noqa: E402
+from running import Program, eventually  # noqa: E402
+
+USER, PASSWORD = "app", "secret"
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way through the proxy: its protocol, and what its cluster has beside the endpoint, secrets of both."""
+
+    protocol: Mapping[str, Any]
+    cluster: Mapping[str, Any] = field(default_factory=dict)
+    secrets: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """
+    start: starts a server on a port, with a folder of its own, is over when it is ready, and gives what ends it.
+    ways: through the proxy, by name. port: where its suites look for it; 0: they are given one.
+    """
+
+    start: Callable[[int, Path], Callable[[], object]]
+    ways: Mapping[str, Way]
+    port: int = 0
+
+
+def _redis(port: int, folder: Path) -> Callable[[], object]:
+    options = ["--save", "", "--appendonly", "no", "--enable-debug-command", "yes", "--dir", str(folder)]
+
+    def answers() -> bool:
+        asked = subprocess.run(["redis-cli", "-p", str(port), "ping"], capture_output=True, check=False)
+        return asked.stdout == b"PONG\n"
+
+    argv = ["redis-server", "--bind", "127.0.0.1", "--port", str(port), *options]
+    return Program(argv, folder / "log", ready=answers).stop
+
+
+def _postgres(port: int, folder: Path) -> Callable[[], object]:
+    # Suites for two-phase commits and long queues of clients want more than a server has by default.
+    options = ("max_connections=200", "max_prepared_transactions=10")
+    server = PostgreSQL(port, *(part for each in options for part in ("-c", each)))
+    (folder / "log").symlink_to(server.directory / "log")
+    return server.stop
+
+
+def _mariadb(port: int, folder: Path) -> Callable[[], object]:
+    server = MariaDB(port, folder)
+    for name in ("test1", "test2"):
+        server.ask(f"create database {name} default charset utf8mb4")
+    server.ask("create function ed25519_password returns string soname 'auth_ed25519.so'")
+    return server.stop
+
+
+def _mongod(port: int, folder: Path) -> Callable[[], object]:
+    """A replica set of one, with a user: transactions and change streams want a set."""
+    key = folder / "key"
+    key.write_text("a" * 64)
+    key.chmod(0o600)
+    options = ("--replSet", "rs0", "--keyFile", str(key), "--setParameter", "enableTestCommands=1")
+    command = catalogue.mongod(port, folder, *options)
+    program = Program(command.argv, folder / "log", command.env, command.ready)
+    with closing(mongodb_peers.client(port, directConnection=True)) as admin:
+        members = [{"_id": 0, "host": f"127.0.0.1:{port}"}]
+        admin.admin.command("replSetInitiate", {"_id": "rs0", "members": members})
+        eventually(lambda: admin.admin.command("hello").get("isWritablePrimary"), 30, 0.1)
+        admin.admin.command("createUser", USER, pwd=PASSWORD, roles=["root"])
+    return program.stop
+
+
+SERVERS: dict[str, Kind] = {
+    "redis": Kind(_redis, {"pinned": Way({"name": "redis", "mode": "pinned"})}, port=6379),
+    "postgres": Kind(_postgres, {"pinned": Way({"name": "postgres"})}),
+    "mariadb": Kind(_mariadb, {"pinned": Way({"name": "mysql"})}),
+    "mongod": Kind(_mongod, {"pinned": Way({"name": "mongodb"})}),
+}
