@@ -247,8 +247,8 @@ class ClientSession(Session, UnitReader):
             if state:
                 self._state = state
                 self.logging_in = False
-            elif kind is Kind.ERROR or getattr(message, "failed", False):
-                self.skipping = not self.logging_in
+            elif not self.logging_in and (kind is Kind.ERROR or getattr(message, "failed", False)):
+                self.fails(id)
         elif kind is Kind.STREAM_OPEN:
             self.answer_begins(id)
         return frame
@@ -260,7 +260,7 @@ class ClientSession(Session, UnitReader):
         if self._state == IN_TRANSACTION:
             self._state = FAILED
         if not wire.state_of(message.frame):  # the client is told the state when it sends a Sync
-            self.skipping = True
+            self.fails(id)
             return message.frame
         return message.frame[: -wire.READY_SIZE] + wire.ready(self._state)
 

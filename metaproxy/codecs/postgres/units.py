@@ -58,6 +58,7 @@ class UnitReader:
         self._answering = 0  # the exchange whose answer has come in part
         self._answered = 0  # the last one whose answer is whole
         self._number = 0
+        self._synced = 0  # the last request that ends with a Sync
         self.logging_in = True
         self.skipping = False
         self.quit = False
@@ -102,6 +103,10 @@ class UnitReader:
                 self._closes = True
             else:
                 self._open = 0
+
+    def fails(self, id: int) -> None:
+        """Behind that request nothing is done up to the next Sync, which may have come meanwhile."""
+        self.skipping = self._synced < id
 
     # -- what the client says
 
@@ -211,7 +216,10 @@ class UnitReader:
         return self._begin_stream(buffer, start, at, stop, messages)
 
     def _request(self, frame: bytes, flags: int, messages: list[Message]) -> None:
-        messages.append(self.make(Kind.REQUEST, frame, self.begin(flags)))
+        id = self.begin(flags)
+        if flags & SYNCED:
+            self._synced = id
+        messages.append(self.make(Kind.REQUEST, frame, id))
 
     def begin(self, flags: int = 0) -> int:
         """The id of a new exchange."""

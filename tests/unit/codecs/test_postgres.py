@@ -336,6 +336,20 @@ def test_each_flushed_part_has_an_answer_of_its_own_and_after_an_error_the_rest_
     assert [outcome for outcome, _ in ended] == ["ok", "error", "oneway", "ok"]
 
 
+def test_nothing_is_skipped_behind_an_error_whose_sync_was_sent_before_it_came() -> None:
+    stage = Stage(Postgres())
+    client = logged_in(stage)
+    stage.say(client, parse("select 1") + FLUSH)
+    stage.say(client, SYNC)
+    stage.server.take()
+    stage.say(stage.server, error())
+    stage.say(stage.server, ready())
+    assert kinds(client.take()) == "EZ"
+    after = parse("select 2") + bind() + EXECUTE + SYNC
+    stage.say(client, after)
+    assert stage.server.take() == after
+
+
 # -- COPY
 
 
