@@ -1,8 +1,8 @@
 """
 The drivers' suites: how each is run on a server of its own, and where its results are.
 
-Left out are what needs more servers than that, modules or TLS certificates, and what takes its time. Lives here: `Suite`
-and `SUITES`. Does not: servers (`servers`), the proxy, comparing (`run`).
+Left out are what needs more servers than that, modules or TLS certificates, and what takes its time. Lives here:
+`Suite` and `SUITES`. Does not: servers (`servers`), the proxy, comparing (`run`).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ Results = dict[str, str]
 class Suite:
     """
     server: of `SERVERS`. command: what runs it, given its folder and where reports go. results: of the reports, test ->
-    passed, failed or skipped. environment: given the port. prepare: writes what it reads, given its folder and the port.
-    more_servers: ports of servers that it uses beside the one under test, always directly.
+    passed, failed or skipped. environment: given the port. prepare: writes what it reads, given its folder and the
+    port. more_servers: ports of servers that it uses beside the one under test, always directly.
     """
 
     server: str
@@ -122,9 +122,9 @@ def _pymysql_accounts(folder: Path, port: int) -> None:
 def _pymongo(folder: Path, reports: Path) -> list[str]:
     names = (
         "bulk", "change_stream", "client_bulk_write", "client_context", "collation", "collection",
-        "collection_management", "command_monitoring", "comment", "create_entities", "crud_unified", "crud_v1", "cursor",
-        "custom_types", "database", "grid_file", "gridfs", "gridfs_bucket", "gridfs_spec", "index_management",
-        "json_util_integration", "logger", "monitoring", "operations", "raw_bson", "read_concern",
+        "collection_management", "command_monitoring", "comment", "create_entities", "crud_unified", "crud_v1",
+        "cursor", "custom_types", "database", "grid_file", "gridfs", "gridfs_bucket", "gridfs_spec",
+        "index_management", "json_util_integration", "logger", "monitoring", "operations", "raw_bson", "read_concern",
         "read_write_concern_spec", "retryable_reads_unified", "retryable_writes_unified", "run_command", "session",
         "sessions_unified", "threads", "transactions", "transactions_unified", "versioned_api_integration",
     )  # fmt: skip
