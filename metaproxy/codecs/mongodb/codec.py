@@ -17,7 +17,7 @@ from metaproxy.codecs.mongodb.hello import Addresses, traits
 from metaproxy.codecs.mongodb.server import ServerSession
 from metaproxy.codecs.mongodb.shared_client import SharedClient
 from metaproxy.codecs.mongodb.users import users as listed_users
-from metaproxy.message import ErrorKind, FrameError, Kind, Message, Side
+from metaproxy.message import ErrorKind, FinalFrame, FrameError, Kind, Message, Side
 from metaproxy.units import Bytes, Option
 
 _STREAM_OVER: Final = Bytes(1 << 20)
@@ -119,6 +119,8 @@ class MongoDB(Codec):
 
     def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes:
         """name: a codeName, see errors.CODES."""
+        if kind is ErrorKind.RESET and not self._shared:
+            return FinalFrame()  # as without a proxy: the connection is gone, and what is under way on it
         if request.kind is Kind.ONEWAY or getattr(request, "oneway", False):
             return b""
         if name not in errors.CODES:

@@ -26,6 +26,10 @@ _HEAD: Final = 1024
 _LOOKED_AT: Final = 65536
 """Bytes of an answer's document in which an error is looked for: a larger one has what was asked for."""
 _MOST_CHAINS: Final = 64
+_OURS: Final = 0
+"""The requestID of what the session asks by itself: those of clients begin with 1."""
+_HELLO: Final = wire.message(_OURS, 0, bson.document({"hello": 1, "$db": "admin"}))
+"""Asked behind an error that says that the server is no primary: it may be about one moment, or one command."""
 _REPLACED: Final = "the server is no primary any more"
 """What it has said so is passed on; then its client looks for the server that is the primary now."""
 
@@ -39,7 +43,7 @@ class ServerSession(MessageStream):
     def __init__(self, max_frame: int, stream_over: int, shared: bool, follows: bool) -> None:
         super().__init__(max_frame, stream_over)
         self._follows = follows
-        self._primary = False
+        self._primary = self._asking = False
         self.reusable = shared
         self._kept: Kept | None = None
         self._looked_at: LargeAnswer | None = None
@@ -94,6 +98,10 @@ class ServerSession(MessageStream):
         if self._login is not None:
             self._log_in(self._login, frame)
             return
+        if self._asking and to == _OURS:
+            self._asking = False
+            self._look_at_role(frame, wire.body(frame))
+            return
         if code == wire.OP_REPLY:
             self._answer(Message(_RESPONSE, frame, to), wire.reply_body(frame), messages)
             return
@@ -125,8 +133,9 @@ class ServerSession(MessageStream):
             self._hellos.discard(message.id)
             if code is None:
                 self._look_at_role(frame, body)
-        elif code in NOT_PRIMARY and self._primary:
-            raise FrameError(_REPLACED)
+        elif code in NOT_PRIMARY and self._primary and not self._asking:
+            self._asking = True
+            self.say(_HELLO)
 
     def _look_at_role(self, frame: bytes, body: wire.Body) -> None:
         """A hello's answer says what the server is."""

@@ -20,7 +20,7 @@ from mongodb_words import (
 
 from metaproxy.codecs.framing import Session
 from metaproxy.codecs.mongodb import MongoDB, bson, wire
-from metaproxy.message import Chunk, ErrorKind, FrameError, Hold, Kind, Message, Side
+from metaproxy.message import Chunk, ErrorKind, FinalFrame, FrameError, Hold, Kind, Message, Side
 from metaproxy.testing import check_codec, check_relay
 
 MAX = 1 << 22
@@ -327,11 +327,22 @@ def greeted(fields: dict[str, bson.Value], **options: object) -> Session:
     return server
 
 
-def test_a_connection_ends_when_its_server_is_a_primary_no_more() -> None:
+def test_a_server_that_says_it_is_no_primary_is_asked_and_its_connection_ends_if_that_is_so() -> None:
     server = greeted(PRIMARY)
-    messages = server.receive(answer(2, {"ok": 0.0, "code": 10107}) + answer(3))
-    assert [message.id for message in messages] == [2]
+    (message,) = server.receive(answer(2, {"ok": 0.0, "code": 10107}))
+    assert (message.id, server.error) == (2, None)
+    assert document(server.owed()) == {"hello": 1, "$db": "admin"}
+    assert server.receive(answer(0, SECONDARY)) == []
     assert server.error is not None
+
+
+def test_a_server_that_only_refused_one_command_keeps_its_connection() -> None:
+    server = greeted(PRIMARY)
+    assert len(server.receive(answer(2, {"ok": 0.0, "code": 10107}))) == 1
+    assert server.owed()
+    assert server.receive(answer(0, PRIMARY)) == []
+    assert len(server.receive(answer(3))) == 1
+    assert server.error is None
 
 
 def test_a_connection_ends_when_its_server_was_believed_to_be_a_primary() -> None:
@@ -371,12 +382,17 @@ def test_a_connection_ends_when_its_server_says_so_in_a_hello_that_it_repeats() 
 
 @pytest.mark.parametrize("kind", ErrorKind)
 def test_every_error_has_a_code_and_its_name(kind: ErrorKind) -> None:
-    reply = MongoDB().reply(read(FIND), kind, "a text")
+    reply = MongoDB(mode="shared").reply(read(FIND), kind, "a text")
     (message,) = heard(reply)
     assert (message.kind, message.id) == (Kind.ERROR, 7)
     found = document(reply)
     assert (found["ok"], found["errmsg"]) == (0.0, "a text")
     assert MongoDB().knows(str(found["codeName"]))
+
+
+def test_a_client_whose_own_connection_is_gone_loses_its_own() -> None:
+    reply = MongoDB().reply(read(FIND), ErrorKind.RESET, "gone")
+    assert (type(reply), reply) == (FinalFrame, b"")
 
 
 def test_an_error_may_be_named() -> None:
@@ -401,7 +417,7 @@ def test_a_hello_in_the_old_way_has_an_error_in_the_old_way() -> None:
     ],
 )
 def test_drivers_know_what_they_may_try_again(fields: dict[str, bson.Value], labels: list[str] | None) -> None:
-    reply = MongoDB().reply(read(command(7, fields)), ErrorKind.RESET, "gone")
+    reply = MongoDB(mode="shared").reply(read(command(7, fields)), ErrorKind.RESET, "gone")
     assert document(reply).get("errorLabels") == labels
     assert "errorLabels" not in document(MongoDB().reply(read(command(7, fields)), ErrorKind.DENIED, "no"))
 
