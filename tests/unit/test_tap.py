@@ -16,15 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from free_ports import free_port
 from harness import answer, call
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 PATIENCE = 30.0
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return int(one.getsockname()[1])
 
 
 class Proxy:

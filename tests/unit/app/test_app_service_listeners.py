@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from free_ports import free_port
 from harness import MemoryNetwork, Quill, Wire, answer, call
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -397,11 +398,6 @@ def network() -> Iterator[Network]:
     made = Network(reactor, FlushQueue(reactor))
     yield made
     made.close()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return int(one.getsockname()[1])
 
 
 def test_an_address_that_another_process_has_is_told_and_changes_nothing(network: Network) -> None:
