@@ -10,6 +10,11 @@ export function rate(value) {
   return value >= 0.1 ? value.toFixed(1) : "<0.1";
 }
 
+export function whole(value) {
+  if (value >= 1e7) return `${(value / 1e6).toFixed(0)}M`;
+  return value >= 1e5 ? `${(value / 1e3).toFixed(0)}k` : `${value}`;
+}
+
 export function ms(value) {
   if (value === null || value === undefined) return "–";
   if (value >= 1000) return `${(value / 1000).toFixed(1)} s`;

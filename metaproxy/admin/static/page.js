@@ -1,5 +1,6 @@
 // The page: what it knows, how it asks for it, and the order in which it tells: what is wrong comes first.
 
+import { ask } from "./api.js";
 import { Clusters } from "./clusters.js";
 import { ago, clock, clusterCounters, Counters, plural, problems, routeCounters } from "./figures.js";
 import { html, render } from "./htm-preact.js";
@@ -7,17 +8,18 @@ import { Badge } from "./parts.js";
 import { Routes } from "./routes.js";
 import { Runtime } from "./runtime.js";
 import { ForgetToken, Login, Shell, Title } from "./shell.js";
+import { Statements } from "./statements.js";
 import { Tap } from "./tap.js";
 import { Totals, Traffic } from "./traffic.js";
 
 const WINDOWS = [10, 30, 60];
 const HISTORY = 60;
-const SECTIONS = [["traffic", "Traffic"], ["runtime", "Live values"], ["routes", "Routes"], ["clusters", "Clusters"], ["tap", "Tap"]];
+const SECTIONS = [["traffic", "Traffic"], ["statements", "Statements"], ["runtime", "Live values"], ["routes", "Routes"], ["clusters", "Clusters"], ["tap", "Tap"]];
 
 const state = {
-  server: null, problems: null, flows: null, clusters: null, routes: null, listeners: null, runtime: null,
+  server: null, problems: null, flows: null, clusters: null, routes: null, listeners: null, runtime: null, statements: null,
   clusterCounts: new Counters(), routeCounts: new Counters(), history: [],
-  seconds: 10, paused: false, wanted: null, caller: "",
+  seconds: 10, paused: false, wanted: null, caller: "", counting: false, order: "time",
 };
 const shell = new Shell(state);
 
@@ -30,6 +32,7 @@ const polls = {
     state.flows = answer;
     state.history = [...state.history, { rate: answer.total.rate, errors: answer.total.error_rate }].slice(-HISTORY);
   }),
+  statements: poll("statements", () => `statements?${new URLSearchParams({ sort: state.order, limit: 300, count: state.counting })}`, 2000, (answer) => (state.statements = answer)),
   clusters: poll("clusters", () => `clusters?seconds=${state.seconds}`, 2000, (answer) => {
     state.clusters = answer.clusters;
     state.clusterCounts.add(Date.now(), clusterCounters(answer.clusters));
@@ -43,13 +46,32 @@ const polls = {
 };
 
 // The tap takes a list of key=value, or JSON where a value has a character that means something there.
-function tap({ listener, cluster, operation }) {
-  const match = cluster === "-" ? { operation } : { operation, cluster };
+function tap(listener, match) {
   const plain = !Object.values(match).some((value) => /[,={:]/.test(value) || value.trim() !== value);
   const text = plain ? Object.entries(match).map(([key, value]) => `${key}=${value}`).join(", ") : JSON.stringify(match);
   state.wanted = { listener, match: text };
   shell.redraw();
 }
+
+const tapFlow = ({ listener, cluster, operation }) => tap(listener, cluster === "-" ? { operation } : { operation, cluster });
+const tapStatement = ({ listener, fingerprint }) => tap(listener, { fingerprint });
+
+const statements = {
+  tap: tapStatement,
+  count(on) {
+    state.counting = on;
+    shell.redraw();
+    polls.statements.now();
+  },
+  sort(order) {
+    state.order = order;
+    polls.statements.now();
+  },
+  async reset() {
+    await ask("statements/reset", "POST");
+    await polls.statements.now();
+  },
+};
 
 function callers(key) {
   state.caller = key;
@@ -67,7 +89,8 @@ function Page() {
     <main>
       <${Problems} found=${problems(state)} known=${state.problems !== null || state.lost !== null} />
       <${Totals} flows=${flows} history=${history} clusters=${clusters} listeners=${listeners} />
-      <${Traffic} flows=${flows} tap=${tap} callers=${callers} />
+      <${Traffic} flows=${flows} tap=${tapFlow} callers=${callers} />
+      ${shown("statements") && html`<${Statements} statements=${state.statements} counting=${state.counting} order=${state.order} ...${statements} />`}
       <${Runtime} runtime=${runtime} again=${() => Promise.all([polls.runtime, polls.routes, polls.server, polls.problems].map((one) => one.now()))} />
       <${Routes} routes=${routes} clusters=${clusters} counters=${state.routeCounts} seconds=${seconds} />
       <${Clusters} clusters=${clusters} counters=${state.clusterCounts} seconds=${seconds} again=${() => Promise.all([polls.clusters.now(), polls.problems.now()])} />
@@ -76,8 +99,14 @@ function Page() {
     <footer>${server && html`metaproxy ${server.version}, process ${server.pid}, Python ${server.python}, Twisted ${server.twisted}`}</footer>`;
 }
 
+// Whether a section has something to show, now or at any time.
+function shown(id) {
+  if (id === "runtime") return Object.keys(state.runtime || {}).length > 0;
+  return id !== "statements" || (state.statements !== null && state.statements.listeners.length > 0);
+}
+
 function Header() {
-  const { server, lost, paused, seconds, runtime } = state;
+  const { server, lost, paused, seconds } = state;
   const [kind, word] = lost ? ["bad", "no answer"] : !server ? ["plain", "asking"] : server.state === "DRAINING" ? ["bad", "draining"] : server.ready ? ["good", "ready"] : ["bad", "not ready"];
   const node = server && [server.node.id, server.node.cluster].filter(Boolean).join(" · ");
   const choose = (number) => {
@@ -106,7 +135,7 @@ function Header() {
     </span>
   </header>
   <nav aria-label="Sections"><ul>
-    ${SECTIONS.filter(([id]) => id !== "runtime" || Object.keys(runtime || {}).length).map(([id, title]) => html`<li key=${id}><a href=${`#${id}`}>${title}</a></li>`)}
+    ${SECTIONS.filter(([id]) => shown(id)).map(([id, title]) => html`<li key=${id}><a href=${`#${id}`}>${title}</a></li>`)}
   </ul></nav>`;
 }
 
