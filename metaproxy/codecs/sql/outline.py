@@ -22,12 +22,13 @@ MOST_COMMENT = 4096
 _KEPT, _SHORT = 1024, 8192
 """Outlines that are remembered, of texts with at most so many characters."""
 _COMMENT = re.compile(r"/\*|\*/")
-_PAIR = re.compile(r"([\w.%-]+)\s*=\s*'((?:[^'\\]|\\.)*+)'")
+PAIR = re.compile(r"(?<![\w.%-])([\w.%-]++)\s*+=\s*+'((?:[^'\\]|\\.)*+)'")
+"""key='value' in a comment. It begins nowhere within a key: else a long one is read from each of its characters."""
 _MAIN = frozenset(("select", "insert", "update", "delete", "merge", "replace", "values", "table"))
 """What a WITH may stand in front of."""
 _GLUED_BEHIND = frozenset(")]*")
-_LISTS = re.compile(r"\?(?:,\?)++")
-_ROWS = re.compile(r"\(\?\)(?:,\(\?\))++")
+LISTS = re.compile(r"\?(?:,\?)++")
+ROWS = re.compile(r"\(\?\)(?:,\(\?\))++")
 
 
 class Outline(NamedTuple):
@@ -73,7 +74,7 @@ def _outlined(text: str, dialect: Dialect) -> Outline:
         is_word = kind not in ("other", "end")
         parts.append(f" {token}" if is_word and wordy else token)
         wordy = is_word or token in _GLUED_BEHIND
-    normalized = _ROWS.sub("(?)", _LISTS.sub("?", "".join(parts).rstrip(";")))
+    normalized = ROWS.sub("(?)", LISTS.sub("?", "".join(parts).rstrip(";")))
     digest = blake2b(normalized.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
     return Outline(tuple(statements.kinds), frozenset(words), normalized[:MOST_NORMALIZED], digest, comments)
 
@@ -156,5 +157,5 @@ def _end_of_comment(text: str, at: int, nested: bool) -> int:
 
 def _pairs(comment: str) -> Iterator[tuple[str, str]]:
     """key='value', as sqlcommenter writes them: in percent-encoding, quotes with a backslash."""
-    for key, value in _PAIR.findall(comment):
+    for key, value in PAIR.findall(comment):
         yield unquote(key).lower(), unquote(value.replace("\\'", "'"))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from call_count import count_calls
 from hypothesis import given
 from hypothesis import strategies as st
+from regex_steps import Steps
 
 from metaproxy.codecs.sql import MYSQL, POSTGRES, Dialect, outline
-from metaproxy.testing.work import shortest
+from metaproxy.codecs.sql.outline import LISTS, PAIR, ROWS
 
 both = pytest.mark.parametrize("dialect", [POSTGRES, MYSQL], ids=lambda one: one.name)
 
@@ -103,9 +107,51 @@ def test_any_text_has_an_outline(dialect: Dialect, text: str) -> None:
     assert len(found.fingerprint) == 16
 
 
+UNITS = [*PIECES, "/*/*", "a$", "$a", "''", "(1),", "_a", "_a ", "e'\\", "a='", "a ", "9"]
+
+
+@given(st.sampled_from([POSTGRES, MYSQL]), st.lists(st.sampled_from(UNITS), max_size=12).map("".join))
+def test_what_counts_steps_finds_what_a_dialect_finds(dialect: Dialect, text: str) -> None:
+    counting = Steps(dialect.token)
+    for at in range(len(text)):
+        found, expected = counting.match(text, at), dialect.token.match(text, at)
+        assert found is not None and expected is not None
+        assert (found.end, found.group) == (expected.end(), expected.lastgroup)
+    for pattern in (PAIR, LISTS, ROWS):
+        assert [(one.start, one.end) for one in Steps(pattern).find_all(text)] == [
+            one.span() for one in pattern.finditer(text)
+        ]
+
+
+def looked_at(dialect: Dialect, text: str) -> int:
+    """Characters that are looked at while a text is cut into tokens."""
+    counting, at = Steps(dialect.token), 0
+    while at < len(text):
+        found = counting.match(text, at)
+        assert found is not None
+        at = found.end
+    return counting.count
+
+
 @both
-@pytest.mark.parametrize("piece", [*PIECES, "/*/*", "a$", "''", "(1),"])
-def test_twice_the_text_is_at_most_about_twice_the_work(piece: str, dialect: Dialect) -> None:
+@pytest.mark.parametrize("piece", UNITS)
+def test_twice_the_text_has_twice_the_characters_to_look_at(piece: str, dialect: Dialect) -> None:
+    few, many = (looked_at(dialect, piece * (size // len(piece))) for size in (500, 1000))
+    assert many <= 2.2 * few + 50
+
+
+@pytest.mark.parametrize("pattern", [PAIR, LISTS, ROWS], ids=["pairs", "lists", "rows"])
+@pytest.mark.parametrize("piece", [*UNITS, "a=", "?,?", "(?),(", "a='\\'", "="])
+def test_so_have_pairs_and_lists_of_values(piece: str, pattern: re.Pattern[str]) -> None:
+    few, many = Steps(pattern), Steps(pattern)
+    list(few.find_all(piece * (500 // len(piece))))
+    list(many.find_all(piece * (1000 // len(piece))))
+    assert many.count <= 2.2 * few.count + 50
+
+
+@both
+@pytest.mark.parametrize("piece", [*UNITS, "/*a='b'*/"])
+def test_twice_the_text_is_twice_the_work(piece: str, dialect: Dialect) -> None:
     few, many = (piece * (size // len(piece)) for size in (20_000, 40_000))
-    once = shortest(lambda: outline(few, dialect), 5)
-    assert shortest(lambda: outline(many, dialect), 5) < 3 * once + 0.001
+    once = count_calls(lambda: outline(few, dialect))
+    assert count_calls(lambda: outline(many, dialect)) <= 2.2 * once + 50
