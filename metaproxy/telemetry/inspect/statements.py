@@ -85,6 +85,11 @@ class Counted(Tally):
             self.rows = (self.rows or 0) + other.rows
         self.slowest = max(self.slowest, other.slowest)
 
+    def percentile(self, share: float) -> float | None:
+        """As counts.Histogram has it; what its buckets leave open is never more than the slowest took."""
+        found = super().percentile(share)
+        return None if found is None else min(found, self.slowest.duration)
+
     @property
     def bytes(self) -> int:
         """All that passed, both ways."""

@@ -93,6 +93,11 @@ def test_the_slowest_is_kept_with_its_time_its_end_and_its_trace() -> None:
     assert only(seen(Ended(), slow, Ended())).slowest == (0.5, 90.0, "error", "10.0.0.1:5432", "00-aa-bb-01")
 
 
+def test_no_percentile_is_above_the_slowest() -> None:
+    counted = only(seen(*(Ended(lasted=0.301) for _ in range(8))))
+    assert counted.percentile(0.99) == pytest.approx(0.301)
+
+
 def test_what_is_no_statement_or_cannot_be_read_is_not_counted() -> None:
     table = seen(Ended(None), Ended(cast(str, FrameError("cut"))))
     assert (len(table), shown(table).total.count) == (0, 0)

@@ -97,6 +97,17 @@ def test_real_statements_are_shown_with_their_latency_and_without_a_value(shop: 
     assert asked(shop, listener="always", sort="slowest", limit="1")["statements"][0]["text"] == "select pg_sleep(?)"
 
 
+def test_rows_of_answers_that_come_in_pieces_are_counted(shop: Shop) -> None:
+    import psycopg
+
+    address: dict[str, Any] = {"host": "127.0.0.1", "port": shop.always, "user": "app", "password": "secret"}
+    with psycopg.connect(**address, dbname="postgres", autocommit=True) as c:
+        rows = psycopg.ClientCursor(c).execute("select n, repeat('x', 1000) from generate_series(1, 4000) as n")
+        assert rows.rowcount == 4000
+    (row,) = (one for one in asked(shop, listener="always")["statements"] if "generate_series" in one["text"])
+    assert (row["rows"], row["response_bytes"] > 4_000_000) == (4000, True)
+
+
 def test_where_they_are_not_counted_always_they_are_from_the_first_look_on(shop: Shop) -> None:
     buy(shop.looked)
     assert asked(shop, listener="looked", count="true")["statements"] == []
