@@ -207,6 +207,22 @@ class Both(tuple[str, ...]):
     __slots__ = ()
 
 
+class Several(str):
+    """
+    A value of `Message.metadata` that names several things at once, such as the tables of a statement, joined by
+    commas: a condition holds when one of them meets it. Keys that may have such a value: `SEVERAL`.
+    """
+
+    __slots__ = ()
+
+    @property
+    def parts(self) -> list[str]:
+        return self.split(",")
+
+
+SEVERAL = frozenset(("tables",))
+
+
 def unreadable(key: str) -> tuple[str | None, ...]:
     """What `Message.unclear` is where metadata can't be read: what was not read before may be anything."""
     return ()

@@ -98,6 +98,9 @@ class RetryState:
         except FrameError as error:
             self.exchange.failed(None, ErrorKind.BAD_REQUEST, str(error))
             return
+        if endpoint is None and cluster.lacking is not None:
+            cluster.lacking.take(self.exchange)  # the server that it was sent to has lost its role
+            return
         if endpoint is None:
             cluster.counts.no_endpoint += 1
             self._lost(ErrorKind.NO_ENDPOINT, f"no usable endpoint in cluster {cluster.name}")

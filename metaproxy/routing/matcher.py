@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
+from metaproxy.message import SEVERAL, Several
 from metaproxy.routing.pattern import compile_text
 from metaproxy.support.nearest_name import did_you_mean
 
@@ -81,11 +82,14 @@ def compile_condition(name: str, spec: object) -> Condition:
     written, test = KINDS[kind](long[kind], ignore_case)
     final: dict[str, object] = {kind: written}
     final.update((name, long[name]) for name in _MODIFIERS if name in long)
+    if name in SEVERAL:
+        test = _of_several(test)
     if kind == "present":
         if default is not None:
             raise ValueError("default gives the key to every message, so present asks nothing; leave one of them out")
         return Condition(name, kind, _is_missing if written == inverted else _is_there, None, final)
-    listed = _listed(kind, written) if not inverted and not ignore_case and default is None else None
+    plain = not inverted and not ignore_case and default is None and name not in SEVERAL
+    listed = _listed(kind, written) if plain else None
     return Condition(name, kind, _of_maybe(test, inverted, default), listed, final)
 
 
@@ -99,6 +103,11 @@ def _kind(long: Mapping[object, object]) -> str:
     if len(kinds) != 1:
         raise ValueError(f"{' and '.join(kinds) if kinds else 'nothing'} to compare with; {_ONE_OF}")
     return kinds[0]
+
+
+def _of_several(test: Test) -> Test:
+    """Of a value that names several things: that one of them meets it."""
+    return lambda value: any(map(test, value.parts)) if isinstance(value, Several) else test(value)
 
 
 def _of_maybe(test: Test, inverted: bool, default: str | None) -> Callable[[str | None], bool]:

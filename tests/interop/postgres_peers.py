@@ -63,6 +63,10 @@ class PostgreSQL:
         other.start()
         return other
 
+    def promote(self) -> None:
+        """From a replica it becomes a primary."""
+        assert self.ask("select pg_promote(true, 30)") == "t"
+
     def add(self, file: Path, name: str) -> None:
         """Puts a file beside its data that only it may read."""
         target = self._data / name

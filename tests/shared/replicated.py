@@ -12,6 +12,7 @@ from dataclasses import replace
 from bank import BankStage
 from harness import Wire
 
+from metaproxy.cluster.retry import RetryPolicy
 from metaproxy.cluster.routes import Route, RouteTable, Target
 from metaproxy.proxy.own_writes import note_write
 from metaproxy.proxy.topology import Topology
@@ -23,7 +24,9 @@ PRIMARY, SECOND, THIRD = "127.0.0.1:1000", "127.0.0.1:1001", "127.0.0.1:1002"
 class Servers:
     """Three servers, each of which says what it is told to; reads go to replicas, everything else to the primary."""
 
-    def __init__(self, max_lag: float = 0.0, read_your_writes: float | None = None) -> None:
+    def __init__(
+        self, max_lag: float = 0.0, read_your_writes: float | None = None, retry: RetryPolicy | None = None
+    ) -> None:
         self.says = {PRIMARY: "primary", SECOND: "replica", THIRD: "replica"}
         self.asked = 0
         self.stage = BankStage(endpoints=3)
@@ -32,7 +35,7 @@ class Servers:
         target = Target(stage.cluster)
         read = compile_condition("word", "read")
         reads = Route("reads", [read], [target], subset={"role": "replica"})
-        writes = Route("writes", targets=[target], subset={"role": "primary"}, on_complete=(note_write,))
+        writes = Route("writes", targets=[target], subset={"role": "primary"}, on_complete=(note_write,), retry=retry)
         stage.cluster.read_your_writes = read_your_writes
         stage.cluster.now = stage.clock.seconds
         routes = RouteTable([reads, writes], random.Random(1))

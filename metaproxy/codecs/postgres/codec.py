@@ -7,15 +7,16 @@ Lives here: `Postgres`. docs/reference/codecs/postgres.md describes it for users
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Annotated, Literal
 
+from metaproxy.codecs import sql
 from metaproxy.codecs.framing import Codec, Session
 from metaproxy.codecs.postgres import wire
 from metaproxy.codecs.postgres.client import ClientRequest, ClientSession, LocalError
 from metaproxy.codecs.postgres.errors import UNCERTAIN, code_of, is_code
-from metaproxy.codecs.postgres.metadata import KEYS
-from metaproxy.codecs.postgres.pooled_client import PooledClient, Profile
+from metaproxy.codecs.postgres.metadata import KEYS, asked
+from metaproxy.codecs.postgres.pooled_client import PooledClient, PooledRequest, Profile
 from metaproxy.codecs.postgres.pooled_server import PooledServer
 from metaproxy.codecs.postgres.roles import QUESTION, traits_of
 from metaproxy.codecs.postgres.server import ServerSession
@@ -77,6 +78,8 @@ class Postgres(Codec):
         self._own_database = own_database
         self._users = known_users(users, auth)
         self._most_statements = max_prepared_statements
+        if not sql.can_find_tables():
+            self.keys = {key: text for key, text in KEYS.items() if key != "tables"}
         if self._users is not None:
             self.connections = "transaction"
             self.topologies = ("primary_replica",)
@@ -102,9 +105,9 @@ class Postgres(Codec):
         """name: a SQLSTATE."""
         if request.kind is Kind.ONEWAY:
             return b""
-        asked = request if isinstance(request, ClientRequest) else None
-        login = asked is not None and asked.login
-        lost = kind in UNCERTAIN and not (asked is not None and asked.session.survives(asked))
+        ours = request if isinstance(request, ClientRequest) else None
+        login = ours is not None and ours.login
+        lost = kind in UNCERTAIN and not (ours is not None and ours.session.survives(ours))
         fatal = login or lost or kind is ErrorKind.DRAINING
         frame = wire.error("FATAL" if fatal else "ERROR", code_of(kind, name, login), text or kind.value)
         if not fatal and request.id & (EXTENDED | SYNCED) != EXTENDED:
@@ -118,8 +121,20 @@ class Postgres(Codec):
 
     def safe(self, request: Message) -> bool:
         """What reads, where nothing is lost with its connection."""
-        asked = request if isinstance(request, ClientRequest) else None
-        return asked is not None and asked.session.survives(asked) and asked.get("read_only") == "true"
+        ours = request if isinstance(request, ClientRequest) else None
+        return ours is not None and ours.session.survives(ours) and ours.get("read_only") == "true"
+
+    def cache_key(self, request: Message) -> Hashable | None:
+        """The frame, and the SQL of statements that were prepared before."""
+        if not isinstance(request, PooledRequest) or request.effects:
+            return None
+        _, texts, _ = asked(request, request.session, request.batch)
+        if any(
+            text is None or sql.varies(sql.outline(text.decode("utf-8", "replace"), sql.POSTGRES)) for text in texts
+        ):
+            return None
+        needs = tuple(request.batch.needs.items()) if request.batch is not None else ()
+        return request.frame, needs
 
     def probe(self) -> Message | None:
         """Nothing: an empty query."""

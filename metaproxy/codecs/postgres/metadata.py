@@ -7,11 +7,12 @@ Lives here: `KEYS`, `read` (`Message.more` of all requests). Does not: SQL itsel
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 from metaproxy.codecs import sql
 from metaproxy.codecs.postgres import wire
-from metaproxy.message import Kind, Message
+from metaproxy.message import Both, Kind, Message, Several
 
 KEYS = {
     "user": "who logs in",
@@ -23,6 +24,8 @@ KEYS = {
     "bound": "why the client has a server connection for itself, where it logs in at the proxy: LISTEN ...",
     "fingerprint": "a hash of the SQL without its values: the same for statements that only differ in these",
     "normalized": "the SQL without its values and comments, at most 4096 characters",
+    "read_only": "`true` where every statement is sure to do nothing but read: it may go to a replica; else `false`",
+    "tables": "the tables that it names, `schema.table` or `table`; a condition holds when one of them meets it",
     "traceparent": "the trace that a comment of sqlcommenter names",
     "tracestate": "as traceparent",
 }
@@ -30,7 +33,7 @@ KEYS = {
 _COMMANDS = {b"Q": "query", b"F": "call", b"p": "password", b"X": "terminate"}
 _STEPS = ((b"E", "execute"), (b"B", "bind"), (b"P", "parse"), (b"D", "describe"), (b"C", "close"), (b"H", "flush"))
 """Of a batch of the extended protocol, the first of these that it has names it."""
-_OF_SQL = frozenset(("statement", "fingerprint", "normalized"))
+_OF_SQL = frozenset(("statement", "fingerprint", "normalized", "tables"))
 _TRACE = ("traceparent", "tracestate")
 
 
@@ -54,22 +57,24 @@ class Said(Protocol):
 
 def read(message: Message, client: Client, said: Said | None = None) -> None:
     """Complete the metadata of a client's request."""
-    frame = message.frame
     known = message.metadata = {**client.identity, **(message.metadata or {})}
     if "command" in known:
         return
-    command = _COMMANDS.get(frame[:1])
-    texts: Sequence[bytes | None] = ()
-    whole = True
-    if command is None:
-        command, texts, whole = _batch(frame, client)
-        if said is not None:
-            texts, whole = said.texts, said.whole
-    elif command == "query":
-        texts = [_first(frame, wire.HEAD_SIZE, len(frame))]
-        whole = message.kind is not Kind.STREAM_OPEN
+    command, texts, whole = asked(message, client, said)
     known["command"] = known["operation"] = command
     _describe(message, texts, whole)
+
+
+def asked(message: Message, client: Client, said: Said | None) -> tuple[str, Sequence[bytes | None], bool]:
+    """What a request does, with which SQL (None for one that is not known), and whether all of that is there."""
+    frame = message.frame
+    command = _COMMANDS.get(frame[:1])
+    if command is None:
+        command, texts, whole = _batch(frame, client)
+        return (command, texts, whole) if said is None else (command, said.texts, said.whole)
+    if command == "query":
+        return command, [_first(frame, wire.HEAD_SIZE, len(frame))], message.kind is not Kind.STREAM_OPEN
+    return command, (), True
 
 
 def _batch(frame: bytes, client: Client) -> tuple[str, list[bytes | None], bool]:
@@ -98,9 +103,11 @@ def _describe(message: Message, texts: Sequence[bytes | None], whole: bool) -> N
     """Complete what the SQL says. whole: whether nothing of it is missing."""
     known = message.metadata
     assert known is not None
-    seen = [sql.outline(text.decode("utf-8", "replace"), sql.POSTGRES) for text in texts if text is not None]
+    decoded = [text.decode("utf-8", "replace") for text in texts if text is not None]
+    seen = [sql.outline(text, sql.POSTGRES) for text in decoded]
     statements = list(dict.fromkeys(one for outline in seen for one in outline.statements))
-    if not whole or len(seen) < len(texts):
+    whole = whole and len(seen) == len(texts)
+    if not whole:
         message.unclear = _unclear
     elif len(statements) > 1:
         message.unclear = lambda key: tuple(statements) if key == "statement" else None
@@ -110,10 +117,32 @@ def _describe(message: Message, texts: Sequence[bytes | None], whole: bool) -> N
         known["operation"] = statements[0]
         known["statement"] = statements[0]
     known["fingerprint"], known["normalized"] = seen[0].fingerprint, seen[0].normalized
+    known["read_only"] = "true" if whole and all(map(sql.reads_only, seen)) else "false"
     for outline in seen:
         for key in _TRACE:
             if key in outline.comments:
                 known[key] = outline.comments[key]
+    if whole and sql.can_find_tables():
+        message.more = partial(_name_tables, list(zip(decoded, seen, strict=True)), statements)
+
+
+def _name_tables(texts: list[tuple[str, sql.Outline]], statements: list[str], message: Message) -> None:
+    """The last step, which costs the most: only where something is asked for that is not known by now."""
+    found: dict[str, None] = {}
+    certain = True
+    for text, outline in texts:
+        names = sql.tables_of(text, outline, sql.POSTGRES)
+        certain = certain and names is not None
+        found.update(dict.fromkeys(names or ()))
+    if found and message.metadata is not None:
+        message.metadata["tables"] = Several(",".join(found))
+
+    def unclear(key: str) -> tuple[str | None, ...] | None:
+        if key == "tables":
+            return (Both(found) if found else None) if certain else ()
+        return tuple(statements) if key == "statement" and len(statements) > 1 else None
+
+    message.unclear = unclear
 
 
 def _unclear(key: str) -> tuple[str | None, ...] | None:

@@ -34,12 +34,13 @@ ROWS = re.compile(r"\(\?\)(?:,\(\?\))++")
 class Outline(NamedTuple):
     """
     statements: the first word of each, in lower case; of a WITH the word that says what is done. words: all bare words,
-    in lower case. normalized: the text without values and comments, cut at `MOST_NORMALIZED`. fingerprint: of all of
-    that. comments: key to value, as sqlcommenter writes them.
+    in lower case; called: those, and quoted names, that a ( follows. normalized: the text without values and comments,
+    cut at `MOST_NORMALIZED`. fingerprint: of all of that. comments: key to value, as sqlcommenter writes them.
     """
 
     statements: tuple[str, ...]
     words: frozenset[str]
+    called: frozenset[str]
     normalized: str
     fingerprint: str
     comments: dict[str, str]
@@ -51,7 +52,8 @@ def outline(text: str, dialect: Dialect) -> Outline:
 
 
 def _outlined(text: str, dialect: Dialect) -> Outline:
-    statements, words = _Statements(), set[str]()
+    statements, words, called = _Statements(), set[str](), set[str]()
+    before = ""  # the last token, if a ( behind it would call it
     comments: dict[str, str] = {}
     parts: list[str] = []
     wordy = False  # whether the last part wants a blank before a word
@@ -71,12 +73,16 @@ def _outlined(text: str, dialect: Dialect) -> Outline:
             statements.end()
         else:
             statements.other(token)
+        if token == "(" and before:
+            called.add(before)
+        before = token if kind in ("word", "quoted", "text") else ""
         is_word = kind not in ("other", "end")
         parts.append(f" {token}" if is_word and wordy else token)
         wordy = is_word or token in _GLUED_BEHIND
     normalized = ROWS.sub("(?)", LISTS.sub("?", "".join(parts).rstrip(";")))
     digest = blake2b(normalized.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
-    return Outline(tuple(statements.kinds), frozenset(words), normalized[:MOST_NORMALIZED], digest, comments)
+    kinds = tuple(statements.kinds)
+    return Outline(kinds, frozenset(words), frozenset(called), normalized[:MOST_NORMALIZED], digest, comments)
 
 
 _remembered = lru_cache(_KEPT)(_outlined)

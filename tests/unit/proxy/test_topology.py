@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from replicated import PRIMARY, SECOND, THIRD, Servers
 
+from metaproxy.cluster.retry import RetryPolicy
+
 
 def test_writes_go_to_the_primary_and_reads_to_replicas() -> None:
     servers = Servers()
@@ -127,3 +129,21 @@ def test_nothing_is_asked_and_nobody_waits_once_the_cluster_is_no_more() -> None
     servers.run(5.0)
     assert (servers.asked, client.take()) == (asked, b"error no_endpoint\n")
     assert all(one.doubted is None for one in servers.stage.endpoints)
+
+
+def test_a_further_try_waits_for_a_primary_too() -> None:
+    servers = Servers(
+        retry=RetryPolicy(attempts=3, on=frozenset(("connect", "reset")), backoff=(0.5, 0.5), unsafe=True)
+    )
+    client = servers.enter()
+    servers.stage.say(client, b"write\n")
+    servers.says[PRIMARY] = "away"
+    servers.run()
+    servers.run(0.15)
+    assert servers.roles == ["", "replica", "replica"]
+    servers.run(2.0)
+    assert client.take() == b""
+    servers.says[THIRD] = "primary"
+    servers.run(1.0)
+    assert client.take() == b"i 127.0.0.1:1002\n"
+    assert servers.stage.cluster.breaker.requests == 0

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from metaproxy.message import Several
 from metaproxy.routing.matcher import KINDS, MAX_ADDRESS, MAX_PATTERN, Condition, compile_condition
 
 
@@ -311,3 +312,12 @@ def test_every_condition_of_the_reference_page_compiles() -> None:
     cells = re.findall(r"^\| `\w+` \|.*\| `([^`]+)`(?:, or `([^`]+)`)? \|$", page, re.M)
     found += [yaml.safe_load(text.replace("\\|", "|")) for cell in cells for text in cell if text]
     assert {compile_condition(name, spec).kind for match in found for name, spec in match.items()} == set(KINDS)
+
+
+def test_a_value_of_several_parts_is_tested_part_by_part() -> None:
+    several = Several("t,s.u")
+    for spec in ("t", {"in": ["s.u"]}, {"suffix": "u"}, {"exact": "x", "not": True}):
+        assert compile_condition("tables", spec).test(several), spec
+    for spec in ("t,s.u", {"exact": "t", "not": True}):
+        assert not compile_condition("tables", spec).test(several), spec
+    assert compile_condition("tables", "t,s.u").test("t,s.u"), "another protocol's key of that name"
