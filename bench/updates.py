@@ -129,8 +129,6 @@ class Wire:
     def __init__(self, *_: object) -> None:
         Wire.stream = self
         self.requests: list[bytes] = []
-        self.names: dict[str, set[str]] = {kind: set() for kind in KINDS}
-        self.kinds = {BY_NAME[kind].url: kind for kind in KINDS}
 
     def opener(self, path: str, delta: bool) -> Callable[[Any], Wire]:
         def connect(receiver: Any) -> Wire:
@@ -141,12 +139,6 @@ class Wire:
 
     def send(self, request: Any) -> None:
         self.requests.append(request.SerializeToString())
-        kind = self.kinds.get(request.type_url, "")
-        if isinstance(request, discovery_pb2.DiscoveryRequest):
-            self.names[kind] = set(request.resource_names)
-        else:
-            self.names[kind] |= set(request.resource_names_subscribe)
-            self.names[kind] -= set(request.resource_names_unsubscribe)
 
     def close(self) -> None: ...
 

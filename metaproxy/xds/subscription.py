@@ -117,6 +117,7 @@ class StateOfTheWorld(_Wanted):
         self._held: frozenset[str] = frozenset()
         self._before: frozenset[str] = frozenset()  # every name that was asked for on this stream
         self._last: frozenset[str] = frozenset()  # those of the last request
+        self._form = _Form(frozenset(), kind.url)
 
     def open(self) -> Request | None:
         self._begin(True)
@@ -147,7 +148,8 @@ class StateOfTheWorld(_Wanted):
 
     def _answer(self, held: Collection[str], text: str = "") -> Request | None:
         """Return nothing when the stream of the response is gone: its nonce means nothing on another one."""
-        self._held = (self._held | frozenset(held)) & self.names
+        if more := (frozenset(held) - self._held) & self.names:
+            self._held |= more
         if not self._due:
             return None
         self._due = False
@@ -159,16 +161,26 @@ class StateOfTheWorld(_Wanted):
 
     def _request(self, version: str, text: str = "") -> Request:
         self._asked = True
-        self._before |= self.names
-        self._last = self.names
-        request: Request = discovery_pb2.DiscoveryRequest(
-            version_info=version,
-            resource_names=sorted(self.names),
-            type_url=self.kind.url,
-            response_nonce=self._nonce,
-            error_detail=_detail(text),
-        )
-        return request
+        if self._form.names is not self.names:
+            self._form = _Form(self.names, self.kind.url)
+        if self._last is not self.names:
+            self._before |= self.names
+            self._last = self.names
+        return self._form.filled(version, self._nonce, text)
+
+
+class _Form:
+    """A request of the state of the world with its names in order, which only a change of the names makes again."""
+
+    def __init__(self, names: frozenset[str], url: str) -> None:
+        self.names = names
+        self._request = discovery_pb2.DiscoveryRequest(resource_names=sorted(names), type_url=url)
+
+    def filled(self, version: str, nonce: str, text: str) -> Request:
+        request = discovery_pb2.DiscoveryRequest(version_info=version, response_nonce=nonce, error_detail=_detail(text))
+        request.MergeFrom(self._request)
+        filled: Request = request
+        return filled
 
 
 class Incremental(_Wanted):
