@@ -332,6 +332,12 @@ class Fields:
         self._within[slot] = [fields]
         return Extension(label, fields.type, fields, path)
 
+    def beside(self, message: Message, path: str) -> Fields:
+        """A message that stands elsewhere and that this one refers to: what is not read of it is reported as well."""
+        fields = Fields(message, path, self.report)
+        self._within[path] = [fields]
+        return fields
+
     # -- the end
 
     def close(self, guarded: bool = False) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from metaproxy.envoy.discovered import extension_of
 from metaproxy.envoy.fields import Extension, Fields
 from metaproxy.envoy.rate_limits import descriptors_of
 from metaproxy.envoy.tables import Chain, L7Filter, Plain, Table
@@ -46,11 +47,8 @@ def listener_filters(config: Fields, chain: Chain) -> list[object]:
     for one in config.each("http_filters"):
         if routed:
             one.report.invalid(one.path, "is behind the router, which must be the last")
-        extension = one.extension()
+        extension = extension_of(one, chain.context)
         optional = one.flag("is_optional")
-        if one.given("config_discovery"):
-            one.essential("config_discovery", "metaproxy takes filters with their configuration")
-            continue
         found = HTTP_FILTERS.find(extension, chain.report)
         if found is None:
             if not optional and extension.type in PASSED_OVER:

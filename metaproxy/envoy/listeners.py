@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 
 from metaproxy.envoy.addresses import address_of
 from metaproxy.envoy.chains import Front, fronted, is_plain, where
+from metaproxy.envoy.discovered import extension_of
 from metaproxy.envoy.fields import Extension, Fields, shown_seconds, without_empty
 from metaproxy.envoy.tables import (
     DOWNSTREAM_SOCKETS,
@@ -83,7 +84,7 @@ def _front(fields: Fields, outer: Chain) -> Front:
 
 
 def _listener_filter(one: Fields, chain: Chain) -> None:
-    extension = one.extension()
+    extension = extension_of(one, chain.context)
     found = LISTENER_FILTERS.find(extension, chain.report)
     if found is None:
         chain.report.unusable(one.path, LISTENER_FILTERS.unknown(extension))
@@ -111,9 +112,7 @@ def _chain(fields: Fields, outer: Chain, outer_path: str) -> Plain:
 
 def _network_filter(one: Fields, chain: Chain) -> None:
     before = chain.terminal
-    extension = one.extension()
-    if one.given("config_discovery"):
-        chain.report.unusable(one.at("config_discovery"), "metaproxy takes network filters with their configuration")
+    extension = extension_of(one, chain.context)
     found = NETWORK_FILTERS.find(extension, chain.report)
     if found is None:
         chain.report.unusable(one.path, NETWORK_FILTERS.unknown(extension))

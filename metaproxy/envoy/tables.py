@@ -47,7 +47,7 @@ class Context:
 
     What translators find besides sections: runtime values, the process's `tracing:`, what is needed from servers, and
     these servers, each as an item of `xds:` by its name; where sections come from, by their identity; and the clusters
-    that only messages refer to.
+    that only messages refer to. hurried: needs without which the resource is used already.
     """
 
     report: Report
@@ -58,6 +58,7 @@ class Context:
     runtime_found: Plain = field(default_factory=dict)
     tracing: Plain | None = None
     needs: list[Need] = field(default_factory=list)
+    hurried: set[Need] = field(default_factory=set)
     servers: dict[str, Plain] = field(default_factory=dict)
     placed: dict[int, tuple[Plain, str]] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
@@ -67,10 +68,13 @@ class Context:
         self.placed[id(section)] = (section, path)
         return section
 
-    def need(self, kind: Kind, name: str, server: str) -> None:
+    def need(self, kind: Kind, name: str, server: str, waits: bool = True) -> None:
+        """waits: whether the resource is not used before it is there."""
         need = Need(kind, name, server)
         if need not in self.needs:
             self.needs.append(need)
+        if not waits:
+            self.hurried.add(need)
 
     def at_runtime(self, key: str, default: object, path: str) -> object:
         """What a runtime key stands for: a value, or the reference to one that can be changed live."""

@@ -21,15 +21,16 @@ OWN = "metaproxy"
 class Translated:
     """
     sections: of our configuration, as plain data; several where a listener has several chains; [] when metaproxy can't
-    use the resource, and `skipped` says why. needs: the resources that it refers to; servers: where they come from,
-    each an item of `xds:` by its name; runtime: values that it refers to; tracing: where its spans go. report: what is
-    wrong with it.
+    use the resource, and `skipped` says why. needs: the resources that it refers to; hurried: those that it is used
+    without; servers: where they come from, each an item of `xds:` by its name; runtime: values that it refers to;
+    tracing: where its spans go. report: what is wrong with it.
     """
 
     report: Report
     sections: list[Plain] = field(default_factory=list)
     skipped: str = ""
     needs: list[Need] = field(default_factory=list)
+    hurried: set[Need] = field(default_factory=set)
     servers: dict[str, Plain] = field(default_factory=dict)
     runtime: Plain = field(default_factory=dict)
     tracing: Plain | None = None
@@ -43,7 +44,7 @@ def translated(fields: Fields, context: Context, translate: Callable[[Fields, Co
         fields.close()
     except Unusable as error:
         outcome.skipped = str(error)
-    outcome.needs, outcome.servers = context.needs, context.servers
+    outcome.needs, outcome.hurried, outcome.servers = context.needs, context.hurried, context.servers
     outcome.runtime, outcome.tracing = context.runtime_found, context.tracing
     return outcome
 

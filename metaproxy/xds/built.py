@@ -15,8 +15,9 @@ from twisted.logger import Logger
 from metaproxy.config import model
 from metaproxy.xds.interest import Interest
 from metaproxy.xds.offers import Offers
+from metaproxy.xds.resource_types import BY_NAME
 from metaproxy.xds.store import Change, Verdict
-from metaproxy.xds.translate import Built, ListenerForm, Need, Translator
+from metaproxy.xds.translate import PARTS, Built, ListenerForm, Need, Translator
 
 log = Logger()
 
@@ -46,10 +47,10 @@ class BuiltResources:
         self._tell = tell
         self._used: dict[Need, Built] = {}
         self._looked: dict[str, dict[Need, Built]] = {}  # by kind
-        self._values: dict[Need, bytes] = {}  # of resources that need secrets
-        self.secrets: dict[str, Message] = {}
-        self._with_secrets: dict[str, dict[Need, None]] = {}  # secret -> resources that need it
-        self._missing: dict[Need, None] = {}  # resources that can't be read without secrets
+        self._values: dict[Need, bytes] = {}  # of resources that need parts
+        self.parts: dict[str, dict[str, Message]] = {kind: {} for kind in PARTS}
+        self._with_part: dict[tuple[str, str], dict[Need, None]] = {}  # kind and name -> resources that need it
+        self._missing: dict[Need, None] = {}  # resources that can't be read without parts
         self._composed: dict[str, tuple[ListenerForm, bytes, model.Listener]] = {}  # by listener
 
     def __contains__(self, need: object) -> bool:
@@ -80,8 +81,11 @@ class BuiltResources:
     def _build(self, translator: Translator, need: Need, value: bytes) -> Built:
         """Return what a resource becomes. A bug of ours refuses the resource, and no other."""
         try:
-            built = translator.build(need.kind, value)
-            return self._look_at_routes(translator, need, value) if need.kind == "routes" else built
+            if need.kind == "routes":
+                return self._look_at_routes(translator, need, value)
+            if need.kind == "extensions":
+                return self._look_at_extension(need, value)
+            return translator.build(need.kind, value)
         except Exception as error:
             log.failure("xds {server}: {kind} {name}", server=need.server, kind=need.kind, name=need.name)
             return Built(error=f"metaproxy failed on it: {type(error).__name__}: {error}")
@@ -96,6 +100,16 @@ class BuiltResources:
             self._composed[name] = form, value, listener
         return found
 
+    def _look_at_extension(self, extension: Need, value: bytes) -> Built:
+        """The configuration of a filter means something for the listeners that have it."""
+        message = BY_NAME["extensions"].message.FromString(value)
+        for user in self._with_part.get(("extensions", extension.name), ()):
+            translator = self._translator(user.server).with_extension(extension.name, message)
+            found = translator.build(user.kind, self._values[user])
+            if found.error or found.skipped:
+                return Built(error=f"{user.kind} {user.name!r}: {found.error or found.skipped}")
+        return Built()
+
     def _forms(self, routes: Need) -> dict[str, ListenerForm]:
         """Return the listeners that routes are for, that there are or that are looked at."""
         looked = [form for built in self._looked.get("listeners", {}).values() for form in built.listeners]
@@ -109,14 +123,14 @@ class BuiltResources:
         for one in change.resources:
             need, value = Need(server, kind.name, one.name), one.value
             built = self._looked.get(kind.name, {}).pop(need, Built())
-            if kind.name == "secrets":
-                self.secrets[need.name] = kind.message.FromString(value)
+            if kind.name in PARTS:
+                self.parts[kind.name][need.name] = kind.message.FromString(value)
             new.append((need, self._use(need, built, value)))
             if kind.name == "routes":
                 self.offers.routes_changed(need)
         for name in change.removed if kind.wildcard else ():
             self._forget(Need(server, kind.name, name))
-        return new + self._again([one.name for one in change.resources] if kind.name == "secrets" else [])
+        return new + (self._again(kind.name, [one.name for one in change.resources]) if kind.name in PARTS else [])
 
     def _use(self, need: Need, built: Built, value: bytes) -> Built:
         """Return what is used of a resource that has become this."""
@@ -124,7 +138,7 @@ class BuiltResources:
         built = _kept(before, built)
         self._used[need] = built
         self._note(need, before, built)
-        if any(one.kind == "secrets" for one in built.needs):
+        if any(one.kind in PARTS for one in built.needs):
             self._values[need] = value
         return built
 
@@ -135,11 +149,11 @@ class BuiltResources:
         for one in before.needs if before is not None else ():
             self._interest.remove(one)
         for one in before.needs if before is not None else ():
-            if one.kind == "secrets":
-                self._with_secrets[one.name].pop(need, None)
+            if one.kind in PARTS:
+                self._with_part[one.kind, one.name].pop(need, None)
         for one in now.needs if now is not None else ():
-            if one.kind == "secrets":
-                self._with_secrets.setdefault(one.name, {})[need] = None
+            if one.kind in PARTS:
+                self._with_part.setdefault((one.kind, one.name), {})[need] = None
         self._values.pop(need, None)
         self._missing.pop(need, None)
         if now is not None and now.missing:
@@ -149,10 +163,10 @@ class BuiltResources:
             if form.section.name not in self.offers.listeners:
                 self._composed.pop(form.section.name, None)
 
-    def _again(self, secrets: Iterable[str]) -> list[tuple[Need, Built]]:
-        """Make what needs these secrets again, as they are new."""
+    def _again(self, kind: str, names: Iterable[str]) -> list[tuple[Need, Built]]:
+        """Make what needs these parts again, as they are new."""
         again = []
-        for need in dict.fromkeys(one for name in secrets for one in self._with_secrets.get(name, ())):
+        for need in dict.fromkeys(one for name in names for one in self._with_part.get((kind, name), ())):
             again.append((need, self._remake(need, self._values[need])))
         return again
 
@@ -175,15 +189,15 @@ class BuiltResources:
         return self._use(need, built, value)
 
     def waiting(self, given_up: Callable[[Need], bool]) -> list[Need]:
-        """Return the resources that can't be read without secrets that may still come."""
-        return [need for need in self._missing if any(not given_up(secret) for secret in self._used[need].missing)]
+        """Return the resources that can't be read without parts that may still come."""
+        return [need for need in self._missing if any(not given_up(part) for part in self._used[need].missing)]
 
     def _forget(self, need: Need) -> None:
         before = self._used.pop(need, None)
         if before is not None:
             self._note(need, before, None)
-        if need.kind == "secrets":
-            self.secrets.pop(need.name, None)
+        if need.kind in PARTS:
+            self.parts[need.kind].pop(need.name, None)
 
     def drop(self, needs: Iterable[Need]) -> None:
         """Forget resources that nothing needs any more."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from metaproxy.config import model
-from metaproxy.xds.translate import Built, ListenerForm, Need
+from metaproxy.xds.translate import PARTS, Built, ListenerForm, Need
 
 T = TypeVar("T")
 
@@ -84,7 +84,7 @@ class Offers:
             {one.name: ClusterOffer(one, _of(now, "endpoints", "secrets")) for one in now.clusters} if now else {}
         )
         listeners = (
-            {one.section.name: ListenerOffer(one, _of(now, "secrets"), need.server) for one in now.listeners}
+            {one.section.name: ListenerOffer(one, _of(now, *PARTS), need.server) for one in now.listeners}
             if now
             else {}
         )
@@ -140,4 +140,4 @@ def _names(built: Built | None) -> Iterator[str]:
 
 
 def _of(built: Built, *kinds: str) -> tuple[Need, ...]:
-    return tuple(need for need in built.needs if need.kind in kinds)
+    return tuple(need for need in built.needs if need.kind in kinds and need not in built.hurried)

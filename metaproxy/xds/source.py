@@ -281,7 +281,7 @@ class XdsSource:
             None if tracing is None else {"exporter": tracing.exporter, "url": tracing.url}
         )
         resolve = partial(self._resolve, server)
-        return Translator(reading, lenient, resolve, self.built.secrets, base.runtime, tracer)
+        return Translator(reading, lenient, resolve, self.built.parts, base.runtime, tracer)
 
     def _value(self, need: Need) -> bytes | None:
         """Return the bytes of a resource that is in use."""

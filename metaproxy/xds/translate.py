@@ -8,6 +8,7 @@ Lives here: `Translator`, for one server. Does not: what Envoy's messages mean (
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -33,6 +34,8 @@ from metaproxy.xds.resource_types import BY_NAME
 
 S = TypeVar("S", bound=Section)
 
+PARTS = ("secrets", "extensions")
+"""Kinds of resources of which others are made: one that refers to these is made again when they are others."""
 MAX_TEXTS = 20
 """Findings about one resource that are told."""
 
@@ -62,14 +65,15 @@ class ListenerForm:
 class Built:
     """
     What a resource becomes. error: why it is refused; skipped: why it is beyond this proxy; warnings: what is odd or
-    not done of it; needs: what must be there before it is used; missing: those without which it can't even be read,
-    which are secrets; servers: items of `xds:` that it describes, by name.
+    not done of it; needs: what must be there before it is used, but for the `hurried` ones; missing: those without
+    which it can't even be read, see `PARTS`; servers: items of `xds:` that it describes, by name.
     """
 
     clusters: tuple[model.Cluster, ...] = ()
     listeners: tuple[ListenerForm, ...] = ()
     endpoints: tuple[Mapping[str, object], ...] = ()
     needs: tuple[Need, ...] = ()
+    hurried: frozenset[Need] = frozenset()
     missing: tuple[Need, ...] = ()
     error: str = ""
     skipped: str = ""
@@ -84,8 +88,8 @@ Resolve = Callable[[str], str]
 class Translator:
     """
     reading: gives what sections are read with; lenient: what can't be done of a resource is a warning; resolve: see
-    `Resolve`; secrets: those that are there, by name; runtime: the values of `runtime:`; tracer: `tracing:` of the
-    process.
+    `Resolve`; parts: the resources of these kinds that are there, by name; runtime: the values of `runtime:`; tracer:
+    `tracing:` of the process.
     """
 
     def __init__(
@@ -93,7 +97,7 @@ class Translator:
         reading: Callable[[], ReadingContext],
         lenient: bool,
         resolve: Resolve,
-        secrets: Mapping[str, Message] | None = None,
+        parts: Mapping[str, Mapping[str, Message]],
         runtime: Mapping[str, object] | None = None,
         tracer: Plain | None = None,
     ) -> None:
@@ -101,9 +105,15 @@ class Translator:
         self._known: ReadingContext | None = None
         self._lenient = lenient
         self._resolve = resolve
-        self._resources = Resources(secrets=secrets or {})
+        self._resources = Resources(**parts)
         self._runtime = runtime or {}
         self._tracer = tracer
+
+    def with_extension(self, name: str, message: Message) -> Translator:
+        """Return a translator for which the configuration of a filter is this one."""
+        other = copy(self)
+        other._resources = replace(self._resources, extensions={**self._resources.extensions, name: message})
+        return other
 
     def build(self, kind: str, value: bytes) -> Built:
         """Return what a resource becomes; of routes, secrets and extensions only what is wrong with them."""
@@ -197,12 +207,18 @@ class Translator:
         """Return what is wrong with a resource, and its sections."""
         report = outcome.report
         warnings = tuple(map(str, report.warnings[:MAX_TEXTS]))
-        needs = tuple(Need(self._resolve(one.server), one.kind, one.name) for one in outcome.needs)
-        built = Built(needs=needs, warnings=warnings, servers=dict(outcome.servers))
-        missing = tuple(one for one in needs if one.kind == "secrets" and one.name not in self._resources.secrets)
+        needs = {one: Need(self._resolve(one.server), one.kind, one.name) for one in outcome.needs}
+        hurried = frozenset(needs[one] for one in outcome.hurried)
+        built = Built(needs=tuple(needs.values()), hurried=hurried, warnings=warnings, servers=dict(outcome.servers))
+        missing = tuple(
+            needs[one] for one in needs if one.kind in PARTS and one.name not in self._resources.of(one.kind)
+        )
         if missing and (outcome.skipped or not outcome.sections):
-            names = ", ".join(repr(one.name) for one in missing)
-            return replace(built, missing=missing, warnings=(f"waits for secrets: {names}",)), []
+            waits = tuple(
+                f"waits for {kind}: {', '.join(repr(one.name) for one in missing if one.kind == kind)}"
+                for kind in dict.fromkeys(one.kind for one in missing)
+            )
+            return replace(built, missing=missing, warnings=waits), []
         if report.errors:
             return replace(built, error=_texts(report.errors)), []
         if outcome.skipped:

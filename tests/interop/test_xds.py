@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ import pytest
 import xds_peers as xds
 from aeraki import Aeraki, route
 from catalogue import Clients, Start
+from ecds_resources import discovered, extension, limit_of
 from proxied import Proxy, listener
-from running import eventually, free_port
+from running import answers, eventually, free_port
 from steady import Steady, calls_of
 from xds_peers import GoControlPlane
 
@@ -109,6 +111,40 @@ def test_a_listener_with_an_unknown_field_is_refused_with_its_path_and_the_rest_
     assert len([one for one in plane.asked() if one["nack"]]) <= 4  # go-control-plane sends it again at once
     (entry,) = [one for one in running.admin("/xds")["servers"][0]["resources"] if one["name"] == "bad"]
     assert entry["status"] == "NACKED"
+
+
+@pytest.mark.parametrize("transport", ["grpc", "delta"])
+@peer("go-control-plane")
+def test_a_filter_is_configured_by_the_control_plane(
+    transport: str, start_here: Start, proxy: Callable[..., Proxy], tmp_path: Path
+) -> None:
+    """ECDS: other limits without another listener; what is no limit is refused, and the limit before stays."""
+    plane, port = GoControlPlane(start_here, tmp_path), free_port()
+    rest = [discovered("web", port=port), xds.cluster("v1"), xds.endpoints("v1", free_port())]
+    plane.serve(*rest, extension(limit_of(1)))
+    plane.run()
+    server_of = {"name": "plane", "server": f"127.0.0.1:{plane.port}", "transport": transport, "lenient": False}
+    proxy({"node": {"id": "n1"}, "xds": server_of})
+    assert eventually(lambda: answers(port), SLOW)
+    assert 429 in statuses(port, 20)
+    plane.serve(*rest, extension(limit_of(1000)))
+    assert eventually(lambda: set(statuses(port, 20)) == {200}, SLOW)
+    plane.serve(*rest, extension({"@type": f"{xds.TYPE}envoy.config.core.v3.Address"}))
+    assert eventually(lambda: [one for one in plane.asked() if "LocalRateLimit" in one["nack"]], SLOW)
+    assert set(statuses(port, 20)) == {200}
+
+
+def statuses(port: int, count: int) -> list[int]:
+    """What so many requests are answered with."""
+    link = HTTPConnection("127.0.0.1", port, timeout=SLOW)
+    found = []
+    for _ in range(count):
+        link.request("GET", "/")
+        response = link.getresponse()
+        response.read()
+        found.append(response.status)
+    link.close()
+    return found
 
 
 @peer("npm")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from authority import Authority
 from call_count import count_calls
+from ecds_resources import discovered, extension, limit_of
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.listener.v3 import listener_pb2
 from google.protobuf.json_format import ParseDict
@@ -357,7 +358,65 @@ class TestSecrets:
         assert list(store.entries) == ["ROOTCA"]
         folder.write("clusters")
         assert list(store.entries) == []
-        assert folder.source.built.secrets == {}
+        assert folder.source.built.parts["secrets"] == {}
+
+
+class TestFiltersThatAreConfiguredByAServer:
+    """ECDS."""
+
+    @staticmethod
+    def limit(folder: XdsFolder) -> object:
+        (use,) = folder.listeners["in"].filters
+        return use.options["limit"]
+
+    def test_a_listener_waits_for_them_and_changes_with_them(self, tmp_path: Path) -> None:
+        folder = XdsFolder(tmp_path, start=False)
+        folder.write("listeners", discovered("in"))
+        folder.source.start()
+        folder.look()
+        assert folder.listeners == {} and not folder.source.ready
+        folder.write("extensions", extension(limit_of(5)), extension(limit_of(1), "of-nobody"))
+        assert self.limit(folder) == 5 and folder.source.ready
+        assert list(folder.source.servers["files"].state.stores["extensions"].entries) == ["limit"]
+        folder.write("extensions", extension(limit_of(7)))
+        assert self.limit(folder) == 7
+        folder.write("listeners")
+        assert folder.source.built.parts["extensions"] == {}
+
+    def test_without_one_in_time_there_is_no_listener(self, folder: XdsFolder) -> None:
+        folder.write("listeners", discovered("in"))
+        folder.later(16)
+        assert folder.listeners == {} and folder.source.ready
+        folder.write("extensions", extension(limit_of(5)))
+        assert self.limit(folder) == 5
+
+    def test_a_default_counts_when_the_time_is_over(self, folder: XdsFolder) -> None:
+        folder.write("listeners", discovered("in", {"default_config": limit_of(2)}))
+        assert folder.listeners == {}
+        folder.later(16)
+        assert self.limit(folder) == 2
+        folder.write("extensions", extension(limit_of(5)))
+        assert self.limit(folder) == 5
+
+    def test_a_default_may_count_at_once(self, folder: XdsFolder) -> None:
+        at_once = {"default_config": limit_of(2), "apply_default_config_without_warming": True}
+        folder.write("listeners", discovered("in", at_once))
+        assert self.limit(folder) == 2
+
+    def test_one_that_its_listener_can_not_use_is_refused_and_the_one_before_goes_on(self, folder: XdsFolder) -> None:
+        folder.write("listeners", discovered("in"))
+        folder.write("extensions", extension(limit_of(5)))
+        cors = {"@type": "type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors"}
+        folder.write("extensions", extension(cors))
+        assert self.limit(folder) == 5
+        entry = folder.source.servers["files"].state.stores["extensions"].entries["limit"]
+        assert "listeners 'in'" in entry.error and "LocalRateLimit" in entry.error
+
+    def test_what_is_not_read_of_one_is_reported_as_everywhere(self, folder: XdsFolder) -> None:
+        folder.write("listeners", discovered("in"))
+        folder.write("extensions", extension({**limit_of(5), "always_consume_default_token_bucket": False}))
+        built = folder.source.built.get(Need("files", "listeners", "in"))
+        assert built is not None and any("always_consume_default_token_bucket" in one for one in built.warnings)
 
 
 class TestStaticListeners:
