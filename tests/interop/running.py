@@ -1,7 +1,7 @@
 """
 Programs that the interoperability tests start, talk to and end.
 
-Lives here: free ports, a program that runs until it is ended (Program), a client program that is handed jobs (Jobs).
+Lives here: a program that runs until it is ended (Program), a client program that is handed jobs (Jobs).
 Does not: which programs there are and how each is called (catalogue.py), fixtures (conftest.py).
 """
 
@@ -20,25 +20,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from free_ports import free_port as free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 PEERS = ROOT / ".peers"
 HERE = ROOT / "tests" / "interop" / "peers"
 
 STARTED = 30.0  # seconds that a program has to become ready
 ENDED = 5.0  # seconds that it has to end after TERM
-
-_given: set[int] = set()
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens on, never the same twice in a process."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        if port not in _given:
-            _given.add(port)
-            return port
 
 
 def answers(port: int) -> bool:

@@ -13,12 +13,19 @@ RANGE = range(10240, 32768)
 """Below those that the system gives to connections: one of these may take a port before a program has bound it."""
 
 
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens on."""
+    """A port of 127.0.0.1 that nothing listens on, never the same twice in a process."""
     while True:
         port = random.SystemRandom().choice(RANGE)
+        if port in _given:
+            continue
         try:
             with socket.create_server(("127.0.0.1", port)):
-                return port
+                pass
         except OSError:
             continue
+        _given.add(port)
+        return port

@@ -17,11 +17,6 @@ from typing import Any
 SPACE, HOST, INSIDE = "metaproxy-chaos", "10.211.7.1", "10.211.7.2"
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return int(one.getsockname()[1])
-
-
 def sh(*command: str) -> None:
     subprocess.run(command, check=True, capture_output=True)
 

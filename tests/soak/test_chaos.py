@@ -32,7 +32,8 @@ from calls import Caller, LargeRedis, Redis
 from chaos_faults import HANG, KINDS, STORM, allowed, alone, nothing, storm
 from chaos_load import PROTOCOLS, STREAMS, Load, all_ended
 from chaos_neighbours import Neighbours, Report
-from chaos_servers import INSIDE, SPACE, Server, Space, answers, free_port, wait_for
+from chaos_servers import INSIDE, SPACE, Server, Space, answers, wait_for
+from free_ports import free_port
 from stream_callers import GIVEN_UP, Streams
 from stream_calls import FILE
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from free_ports import free_port
 from peers import Client, call
 
 ROOT = Path(__file__).parents[2]
@@ -28,11 +29,6 @@ SECONDS = float(os.environ.get("SOAK_SECONDS", "60"))
 MIB = 1 << 20
 BUFFERED = 16 * MIB
 """`max_buffered`, as it is when nothing is written."""
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return int(one.getsockname()[1])
 
 
 def memory(pid: int) -> int:
