@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _compare(name: str, folder: Path, limit: float, only: str | None) -> int:
     """Runs a suite direct and each way through the proxy, and prints what differs; 1 if that is more than expected."""
-    ways = [way for way in SERVERS[SUITES[name].server].ways if only in (None, way)]
+    ways = [way for way, how in SERVERS[SUITES[name].server].ways.items() if only == way or not (only or how.asked)]
     if not ways:
         print(f"{name}: no way called {only}; there are {', '.join(SERVERS[SUITES[name].server].ways)}")
         return 2
@@ -130,7 +130,7 @@ def _inside(suite: Suite, folder: Path, way: str, limit: float) -> int:
             home.mkdir()
             programs.callback(kind.start(each, home))
         if way != DIRECT:
-            programs.callback(_proxy(suite, way, port, behind, reports).stop)
+            programs.callback(_proxy(suite, way, port, behind, reports))
         return _run(suite, folder, reports, port, limit)
 
 
@@ -158,13 +158,18 @@ def _run(suite: Suite, folder: Path, reports: Path, port: int, limit: float) -> 
                 program.wait()
 
 
-def _proxy(suite: Suite, way: str, port: int, behind: int, directory: Path) -> Proxy:
+def _proxy(suite: Suite, way: str, port: int, behind: int, directory: Path) -> Callable[[], object]:
+    """Starts what stands between the two; what ends it."""
     through = SERVERS[suite.server].ways[way]
+    if through.other is not None:
+        home = directory / "other"
+        home.mkdir()
+        return through.other(port, behind, home)
     front = listener(
         "front", port, dict(through.protocol), [{"cluster": "server"}], max_frame="512MiB", max_connections=MANY
     )
     server = cluster("server", behind, breaker=dict.fromkeys(BOUNDS, MANY), **through.cluster)
-    return Proxy({"secrets": dict(through.secrets), "listeners": [front], "clusters": [server]}, directory)
+    return Proxy({"secrets": dict(through.secrets), "listeners": [front], "clusters": [server]}, directory).stop
 
 
 if __name__ == "__main__":

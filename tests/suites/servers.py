@@ -7,6 +7,7 @@ Lives here: starting a server on a port (`Kind.start`), the ways through the pro
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -22,18 +23,24 @@ import catalogue  # noqa: E402
 import mongodb_peers  # noqa: E402
 from mysql_peers import MariaDB  # noqa: E402
 from postgres_peers import PostgreSQL  # noqa: E402
-from running import Program, eventually  # noqa: E402
+from running import Program, answers, eventually  # noqa: E402
 
 USER, PASSWORD = "app", "secret"
 
 
 @dataclass(frozen=True)
 class Way:
-    """A way through the proxy: its protocol, and what its cluster has beside the endpoint, secrets of both."""
+    """
+    A way through the proxy: its protocol, and what its cluster has beside the endpoint, secrets of both. other: starts
+    another proxy in its place, on the first port in front of the server on the second, and gives what ends it. asked:
+    it is only taken when it is named.
+    """
 
-    protocol: Mapping[str, Any]
+    protocol: Mapping[str, Any] = field(default_factory=dict)
     cluster: Mapping[str, Any] = field(default_factory=dict)
     secrets: Mapping[str, Any] = field(default_factory=dict)
+    other: Callable[[int, int, Path], Callable[[], object]] | None = None
+    asked: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,9 +98,48 @@ def _mongod(port: int, folder: Path) -> Callable[[], object]:
     return program.stop
 
 
+def _pgbouncer(port: int, behind: int, folder: Path) -> Callable[[], object]:
+    """Transaction pooling, as others have it: what its clients can't do is what ours may not be able to."""
+    users, settings = folder / "users.txt", folder / "pgbouncer.ini"
+    users.write_text(f'"{USER}" "{PASSWORD}"\n')
+    settings.write_text(
+        f"[databases]\n* = host=127.0.0.1 port={behind}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n"
+        f"auth_type = scram-sha-256\nauth_file = {users}\npool_mode = transaction\nunix_socket_dir =\n"
+        f"max_client_conn = 1000\ndefault_pool_size = {_POOL}\nignore_startup_parameters = extra_float_digits,options\n"
+    )
+    as_user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
+    for place in (folder, users, settings):
+        place.chmod(0o755)
+    program = Program([*as_user, "pgbouncer", "-q", str(settings)], folder / "log", ready=lambda: answers(port))
+    return program.stop
+
+
+def _at_the_proxy(name: str, mode: str, asked: bool = False) -> Way:
+    """Clients log in at the proxy, and share connections."""
+    return Way(
+        {"name": name, "users": {USER: {"secret": "password"}}},
+        {
+            "credentials": {"user": USER, "password": {"secret": "password"}},
+            "connections": {"mode": mode, "per_endpoint": _POOL},
+        },
+        {"password": {"value": PASSWORD}},
+        asked=asked,
+    )
+
+
+_POOL = 150
+"""Connections to a server: suites leave some open, and a server has 200 at most."""
 SERVERS: dict[str, Kind] = {
     "redis": Kind(_redis, {"pinned": Way({"name": "redis", "mode": "pinned"})}, port=6379),
-    "postgres": Kind(_postgres, {"pinned": Way({"name": "postgres"})}),
+    "postgres": Kind(
+        _postgres,
+        {
+            "pinned": Way({"name": "postgres"}),
+            "session": _at_the_proxy("postgres", "session"),
+            "transaction": _at_the_proxy("postgres", "transaction", asked=True),
+            "pgbouncer": Way(other=_pgbouncer, asked=True),
+        },
+    ),
     "mariadb": Kind(_mariadb, {"pinned": Way({"name": "mysql"})}),
     "mongod": Kind(_mongod, {"pinned": Way({"name": "mongodb"})}),
 }
