@@ -190,7 +190,17 @@ def test_no_codec_is_known_by_name(name: str) -> None:
         assert codecs.isdisjoint(re.findall(r"""["'](\w+)["']""", path.read_text())), path
 
 
-SHARED = ("cancel_keys", "framing", "protobuf_wire", "scram", "sent_pairs", "shapes", "sql", "stream_flow")
+SHARED = (
+    "cancel_keys",
+    "framing",
+    "login_time",
+    "protobuf_wire",
+    "scram",
+    "sent_pairs",
+    "shapes",
+    "sql",
+    "stream_flow",
+)
 """Modules of the codecs' room that belong to no protocol."""
 
 BUILT_ON = {"grpc": "http"}

@@ -13,6 +13,7 @@ from collections.abc import Hashable, Mapping
 
 from metaproxy.codecs.cancel_keys import new_key, owner_of
 from metaproxy.codecs.framing import Session
+from metaproxy.codecs.login_time import LoginTime
 from metaproxy.codecs.postgres import metadata, wire
 from metaproxy.codecs.postgres.units import EXTENDED, SYNCED, UnitReader
 from metaproxy.message import FinalFrame, FrameError, Hold, Kind, Message
@@ -65,12 +66,20 @@ class FirstMessageRefused(FrameError):
         self.code = code
 
 
+class LoginTooLong(FrameError):
+    """A client that has begun to log in takes too long. code: its SQLSTATE, as PostgreSQL has it."""
+
+    code = "57014"
+
+
 class ClientSession(Session, UnitReader):
     """identity: what the StartupMessage says of the client: user, database, application_name."""
 
-    def __init__(self, max_frame: int, stream_over: int) -> None:
+    def __init__(self, max_frame: int, stream_over: int, login_timeout: float = 0.0) -> None:
         Session.__init__(self)
         UnitReader.__init__(self, max_frame, stream_over)
+        self._login_time = LoginTime(login_timeout)
+        self._asked: set[int] = set()  # for which encryption it has asked
         self.identity: Mapping[str, str] = {}
         self._first = bytearray()
         self._started = self._direct = False
@@ -125,7 +134,15 @@ class ClientSession(Session, UnitReader):
         first.clear()
         return rest
 
+    def beat(self, now: float) -> None:
+        if self.logging_in and self.error is None and not self.quit and self._login_time.over(now):
+            self.error = LoginTooLong(f"the login is not over after {self._login_time.limit:g} s (login_timeout)")
+
     def _begin_connection(self, code: int, frame: bytes) -> Message | None:
+        if code == wire.SSL or code == wire.GSSENC:
+            if code in self._asked:
+                raise FrameError("a client that asks for the same encryption twice")
+            self._asked.add(code)
         if code == wire.SSL and "tls.start" in self.facts:
             self.say(_ENCRYPTED)
             self._begin_tls()
@@ -229,7 +246,7 @@ class ClientSession(Session, UnitReader):
     def owed(self) -> bytes:
         if self.error is None or not (self._started or isinstance(self.error, FirstMessageRefused)):
             return super().owed()
-        code = self.error.code if isinstance(self.error, FirstMessageRefused) else "08P01"
+        code = self.error.code if isinstance(self.error, FirstMessageRefused | LoginTooLong) else "08P01"
         return super().owed() + wire.error("FATAL", code, str(self.error))
 
     # -- what it is answered

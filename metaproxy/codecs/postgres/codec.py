@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from metaproxy.codecs import sql
 from metaproxy.codecs.framing import Codec, Session
+from metaproxy.codecs.login_time import LOGIN_TIME
 from metaproxy.codecs.postgres import wire
 from metaproxy.codecs.postgres.client import ClientRequest, ClientSession, LocalError
 from metaproxy.codecs.postgres.errors import UNCERTAIN, code_of, is_code
@@ -24,7 +25,7 @@ from metaproxy.codecs.postgres.units import EXTENDED, SYNCED
 from metaproxy.codecs.postgres.users import Method
 from metaproxy.codecs.postgres.users import users as known_users
 from metaproxy.message import Correlation, ErrorKind, Hold, Kind, Message, Side
-from metaproxy.units import Bytes, Option
+from metaproxy.units import Bytes, Option, Seconds
 
 _STREAM_OVER = Bytes(1 << 20)
 _FIRST = (wire.CANCEL, wire.SSL, wire.GSSENC)
@@ -72,7 +73,10 @@ class Postgres(Codec):
         own_database: Annotated[
             str, Option("The database in which servers are asked for their health and their role.")
         ] = "postgres",
+        login_timeout: Annotated[Seconds, Option("Time that a client has to log in; 0 for any.")] = LOGIN_TIME,
     ) -> None:
+        self._login_timeout = login_timeout
+        self.beats = login_timeout > 0
         self._stream_over = stream_over
         self._method: Method = auth
         self._own_database = own_database
@@ -94,11 +98,11 @@ class Postgres(Codec):
         return 8 <= size <= wire.MAX_STARTUP and (code >> 16 == 3 or code in _FIRST)
 
     def session(self, side: Side, max_frame: int) -> Session:
-        users, over = self._users, self._stream_over
+        users, over, time = self._users, self._stream_over, self._login_timeout
         if users is None:
-            return ClientSession(max_frame, over) if side is Side.CLIENT else ServerSession(max_frame, over)
+            return ClientSession(max_frame, over, time) if side is Side.CLIENT else ServerSession(max_frame, over)
         if side is Side.CLIENT:
-            return PooledClient(max_frame, over, users, self._method)
+            return PooledClient(max_frame, over, users, self._method, time)
         return PooledServer(max_frame, over, users, self._most_statements)
 
     def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes | Message:

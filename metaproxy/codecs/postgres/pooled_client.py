@@ -58,8 +58,10 @@ class PooledRequest(ClientRequest):
 class PooledClient(ClientSession):
     """users: who may log in, by `method`. profile: the state that its server connections must be in."""
 
-    def __init__(self, max_frame: int, stream_over: int, users: Mapping[str, User], method: Method) -> None:
-        super().__init__(max_frame, stream_over)
+    def __init__(
+        self, max_frame: int, stream_over: int, users: Mapping[str, User], method: Method, login_timeout: float = 0.0
+    ) -> None:
+        super().__init__(max_frame, stream_over, login_timeout)
         self._users, self._method = users, method
         self._login: ClientLogin | None = None
         self._login_id = 0
