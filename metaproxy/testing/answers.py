@@ -174,7 +174,7 @@ def check_probe(bench: Bench) -> None:
     session = bench.bare(Side.SERVER)
     bench.call("open()", session.open, probe.profile, {})
     frame = bench.call("probe(): send()", session.send, probe, 1)
-    read = bench.feed(bench.bare(Side.CLIENT), [frame], bench.max_frame)
+    read = bench.feed(bench.session(Side.CLIENT), [frame], bench.max_frame)  # of one who has logged in
     need(
         len(read) == 1 and read[0].kind in asks,
         f"a server reads {shorten(read)} of the probe, not one request",

@@ -79,6 +79,20 @@ def rows(
     return b"".join(pieces)
 
 
+def prepared(id: int, parameters: int, columns: int, deprecated: bool = False) -> bytes:
+    """What answers COM_STMT_PREPARE."""
+    head = b"\0" + id.to_bytes(4, "little") + bytes((columns, 0, parameters, 0, 0, 0, 0))
+    pieces, sequence = [packet(head, 1)], 2
+    for count in (parameters, columns):
+        for place in range(count):
+            pieces.append(column(f"p{place}", sequence))
+            sequence += 1
+        if count and not deprecated:
+            pieces.append(eof(sequence))
+            sequence += 1
+    return b"".join(pieces)
+
+
 class Pair:
     """A client's session and a server's, logged in: what one of them reads the other sends."""
 
@@ -125,6 +139,7 @@ def join(head: Message, chunks: Sequence[Chunk]) -> Message:
     """The whole message that a head and its chunks mean."""
     frame = head.frame + b"".join(chunk.frame for chunk in chunks)
     if head.hold is not Hold.NONE:  # a client's
-        return Message(Kind.REQUEST, frame, 0, None, head.more)
-    failed = chunks[-1].failed
-    return Message(Kind.ERROR if failed else Kind.RESPONSE, frame, 0, None, read_error_metadata if failed else None)
+        return Message(Kind.REQUEST, frame, 0, None, head.more, hold=head.hold, profile=head.profile)
+    failed, hold = chunks[-1].failed, chunks[-1].hold
+    more = read_error_metadata if failed else None
+    return Message(Kind.ERROR if failed else Kind.RESPONSE, frame, 0, None, more, hold=hold)

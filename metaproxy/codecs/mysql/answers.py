@@ -70,14 +70,13 @@ _BEGIN = {
 _EARLY = frozenset((Shape.RESULTS, Shape.ROWS, Shape.EVENTS))
 """Answers of which a part is passed on when the rest is not there."""
 
-Settle = Callable[[Message, End | None], None]
+Settle = Callable[[Answer | LastChunk], None]
 
 
 class Answers:
     """
     max_frame: bytes of a packet that must be whole. stream_over: bytes of an answer beyond which it is passed on in
-    pieces. settle(message, end): called with the last message of each answer and what its last packet says, None for an
-    error. buffered: bytes that are held.
+    pieces. settle(message): called with the last message of each answer. buffered: bytes that are held.
     """
 
     def __init__(self, max_frame: int, stream_over: int, settle: Settle) -> None:
@@ -346,15 +345,17 @@ class Answers:
         kind: Kind = Kind.RESPONSE,
     ) -> int:
         """The answer is over with the packet that ends at `stop`."""
-        _, id, effect = self._expected.popleft()
+        shape, id, effect = self._expected.popleft()
         if self._expected:
             self._at = _BEGIN[self._expected[0][0]]
         last = data[start:stop]
+        if shape is Shape.PREPARED and self._size + len(last) > self._most:
+            raise FrameError(f"an answer of more than {self._most} bytes where it must be whole")
         if self._parts:
             last = b"".join((*self._parts, last))
             self._parts, self._size = [], 0
         failed = kind is Kind.ERROR
-        if self._open or len(last) > self._stream_over:
+        if self._open or (len(last) > self._stream_over and shape is not Shape.PREPARED):
             pieces = _pieces(last)
             if not self._open:
                 messages.append(Message(Kind.STREAM_OPEN, pieces.pop(0), id))
@@ -364,9 +365,9 @@ class Answers:
             message: LastChunk | Answer = LastChunk(Kind.STREAM_CLOSE, rest, id, failed=failed)
         else:
             message = Answer(kind, last, id, None, read_error_metadata if failed else None)
-        message.effect = None if failed else effect
+        message.effect, message.end = effect, end
         messages.append(message)
-        self._settle(message, end)
+        self._settle(message)
         return stop
 
     def _keep(self, data: bytes, start: int, at: int, messages: list[Message]) -> None:
@@ -374,9 +375,13 @@ class Answers:
         if start < at:
             self._parts.append(data[start:at])
             self._size += at - start
-        if self._parts and (self._open or self._expected[0][0] in _EARLY or self._size > self._stream_over):
+        if not self._parts:
+            return
+        if self._open or self._expected[0][0] in _EARLY:
             self._size = 0
             self._pass_on(messages, None)
+        elif self._size > self._most:
+            raise FrameError(f"an answer of more than {self._most} bytes where it must be whole")
 
     def _pass_on(self, messages: list[Message], metadata: dict[str, str] | None) -> None:
         pieces = _pieces(b"".join(self._parts))

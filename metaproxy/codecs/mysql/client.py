@@ -16,12 +16,12 @@ from metaproxy.codecs.mysql import commands
 from metaproxy.codecs.mysql.answers import LOCAL_INFILE
 from metaproxy.codecs.mysql.commands import SHAPES, Shape
 from metaproxy.codecs.mysql.errors import UNKNOWN_COMMAND
-from metaproxy.codecs.mysql.handshake import COMPRESSION, Capability, Greeting, Login, read_attributes
-from metaproxy.codecs.mysql.messages import Command, LocalError, effect_of
+from metaproxy.codecs.mysql.handshake import COMPRESSION, Capability, ChangeUser, Greeting, Login, read_attributes
+from metaproxy.codecs.mysql.messages import Command, LocalError, effect_of, has_failed
 from metaproxy.codecs.mysql.metadata import Identity, Reader
-from metaproxy.codecs.mysql.packets import ERR, HEAD, error_packet, head_of, packet, payload_of, read_word
+from metaproxy.codecs.mysql.packets import ERR, HEAD, error_packet, head_of, packet, payload_of
 from metaproxy.codecs.mysql.stream import CommandStream
-from metaproxy.message import FinalFrame, FrameError, Hold, Kind, Message, unreadable
+from metaproxy.message import FrameError, Hold, Kind, Message
 
 _USE = re.compile(rb"\s*use\s+(`(?:[^`]|``)+`|[^\s`;]+)\s*;?\s*\Z", re.IGNORECASE)
 _ENDS = (Kind.RESPONSE, Kind.ERROR, Kind.STREAM_CLOSE)
@@ -37,7 +37,6 @@ class ClientSession(CommandStream):
         self._logged = False  # a login was sent, whatever became of it
         self._logging_in = False  # between a login, or COM_CHANGE_USER, and what it ends with
         self._asked = False  # the server waits for an answer of this client's
-        self._unfinished: LocalError | None = None  # the answer to a request that is not all there
 
     # -- what a packet is
 
@@ -98,13 +97,11 @@ class ClientSession(CommandStream):
         elif code == commands.STMT_CLOSE:
             self._who.statements.remove(int.from_bytes(message.frame[HEAD + 1 : HEAD + 5], "little"))
 
-    def _admit(self, head: Message) -> None:
-        head.more = self._more
-        if head.frame[HEAD] == commands.STMT_SEND_LONG_DATA:
+    def _admit(self, beginning: bytes, id: int) -> Message:
+        head = Message(Kind.STREAM_OPEN, beginning, id, None, self._more, None, Hold.EXCHANGE)
+        if beginning[HEAD] == commands.STMT_SEND_LONG_DATA:
             head.oneway = True
-        else:
-            # Of a statement only the beginning is there.
-            head.unclear = unreadable
+        return head
 
     # -- what its answer changes
 
@@ -140,12 +137,12 @@ class ClientSession(CommandStream):
         message.effect = lambda answer: self._who.statements.clear()
 
     def _change_user(self, message: Command) -> None:
-        user, database = read_change_user(payload_of(message.frame), self._who.flags)
+        said = ChangeUser.read(payload_of(message.frame), self._who.flags)
         self._logging_in = True
         message.hold = Hold.WAIT  # what the server asks for meanwhile comes behind all that was asked before
 
         def changed(answer: Message) -> None:
-            self._who.user, self._who.database = _text(user), _text(database)
+            self._who.user, self._who.database = _text(said.user), _text(said.database)
             self._who.statements.clear()
             self._logged_in(answer)
 
@@ -163,10 +160,10 @@ class ClientSession(CommandStream):
         if self._logging_in:
             self._log_in(message)
         effect = effect_of(message)
-        if effect is not None:
+        if effect is not None and not has_failed(message):
             effect(message)
         if isinstance(message, LocalError):
-            return self._send_error(message, id)
+            return self.send_error(message, id)
         if message.metadata is not None and LOCAL_INFILE in message.metadata:
             self.send_file(id)
         return message.frame
@@ -190,17 +187,6 @@ class ClientSession(CommandStream):
             self._logging_in = self._asked = False
             self._bound = self._stream_over
 
-    def _send_error(self, error: LocalError, id: int) -> bytes:
-        if id and id == self._stream:
-            self._unfinished = error  # its number is known when the request is all there
-            return b""
-        return FinalFrame(_numbered(error, self._sequence + 1)) if error.final else error.frame
-
-    def _stream_over_now(self) -> None:
-        error, self._unfinished = self._unfinished, None
-        if error is not None:
-            self.say(_numbered(error, self._sequence + 1))
-
 
 _EFFECTS: dict[int, Callable[[ClientSession, Command], None]] = {
     commands.INIT_DB: ClientSession._init_db,
@@ -209,24 +195,6 @@ _EFFECTS: dict[int, Callable[[ClientSession, Command], None]] = {
     commands.CHANGE_USER: ClientSession._change_user,
     commands.RESET_CONNECTION: ClientSession._reset_connection,
 }
-
-
-def _numbered(error: Message, sequence: int) -> bytes:
-    frame = error.frame
-    return frame[:3] + bytes((sequence & 0xFF,)) + frame[HEAD:]
-
-
-def read_change_user(payload: bytes, flags: int) -> tuple[bytes, bytes]:
-    """User and database of COM_CHANGE_USER. Raises FrameError."""
-    user, at = read_word(payload, 1)
-    if flags & Capability.SECURE_CONNECTION:
-        if at >= len(payload):
-            raise FrameError("COM_CHANGE_USER ends before its password")
-        at += 1 + payload[at]
-    else:
-        _, at = read_word(payload, at)
-    database, _ = read_word(payload, at)
-    return user, database
 
 
 def _text(value: bytes) -> str:

@@ -7,21 +7,25 @@ Lives here: `MySQL`. Does not: packets (`packets`, `answers`, `stream`), what a 
 
 from __future__ import annotations
 
-from typing import Annotated
+import itertools
+from typing import Annotated, Literal
 
 from metaproxy.codecs.framing import Codec, Session
-from metaproxy.codecs.mysql import commands
+from metaproxy.codecs.mysql.accounts import Accounts, Entrance
 from metaproxy.codecs.mysql.client import ClientSession
 from metaproxy.codecs.mysql.errors import NO_LOGIN, error_for, named
 from metaproxy.codecs.mysql.messages import Command, LocalError
-from metaproxy.codecs.mysql.metadata import KEYS
-from metaproxy.codecs.mysql.packets import HEAD, error_packet, last_sequence
+from metaproxy.codecs.mysql.metadata import KEYS, POOLED_KEYS
+from metaproxy.codecs.mysql.packets import error_packet, last_sequence
+from metaproxy.codecs.mysql.pooled_client import PooledClient
+from metaproxy.codecs.mysql.pooled_server import PooledServer
+from metaproxy.codecs.mysql.profile import Profile
 from metaproxy.codecs.mysql.server import ServerSession
 from metaproxy.message import Correlation, ErrorKind, FinalFrame, Kind, Message, Side
 from metaproxy.units import Bytes, Option
 
 _STREAM_OVER = Bytes(1 << 20)
-_LOGINS = frozenset((commands.CHANGE_USER,))
+_VERSION = b"8.0.40-metaproxy"
 
 
 class MySQL(Codec):
@@ -39,24 +43,63 @@ class MySQL(Codec):
 
     def __init__(
         self,
+        users: Annotated[
+            object,
+            Option(
+                "Who may log in at the proxy: names with their passwords, `{app: {secret: NAME}}`. Servers are logged "
+                "in at with the cluster's `credentials`. Without it logins pass: see [Connections](#connections).",
+                secret=True,
+            ),
+        ] = None,
+        method: Annotated[
+            Literal["caching_sha2_password", "mysql_native_password"],
+            Option("With `users`: how clients are asked to log in first. One that can't is asked for the other."),
+        ] = "caching_sha2_password",
+        version: Annotated[
+            str,
+            Option(
+                "With `users`: the version of a server that clients are shown.",
+                default="that of the server that was seen last, before there was any 8.0.40-metaproxy",
+            ),
+        ] = "",
         stream_over: Annotated[
             Bytes,
             Option("Longer commands are passed on as they come, piece by piece, and so are answers.", least=65536),
         ] = _STREAM_OVER,
     ) -> None:
+        if method not in ("caching_sha2_password", "mysql_native_password"):
+            raise ValueError(f"method is {method!r}; write caching_sha2_password or mysql_native_password")
+        if "\0" in version or len(version) > 60:
+            raise ValueError("version is a text of at most 60 letters, such as 8.0.40")
         self._stream_over = stream_over
+        self._method, self._version = method.encode(), version.encode()
+        self._seen = _VERSION
+        self._accounts = None if users is None else Accounts(users)
+        self._numbers = itertools.count(1)
+        if self._accounts is not None:
+            self.connections, self.server_first, self.greets = "transaction", False, True
+            self.starts_tls = True
+            self.keys = KEYS | POOLED_KEYS
 
     def session(self, side: Side, max_frame: int) -> Session:
+        accounts, over = self._accounts, self._stream_over
+        if accounts is None:
+            return ServerSession(max_frame, over) if side is Side.SERVER else ClientSession(max_frame, over)
         if side is Side.SERVER:
-            return ServerSession(max_frame, self._stream_over)
-        return ClientSession(max_frame, self._stream_over)
+            return PooledServer(max_frame, over, self._learn)
+        entrance = Entrance(accounts, self._method)
+        version, thread = self._version or self._seen, next(self._numbers) & 0xFFFFFFFF
+        return PooledClient(max_frame, over, entrance, version, self._method, thread)
+
+    def _learn(self, version: bytes) -> None:
+        self._seen = version[:60]
 
     def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes | Message:
         """name: a number and, behind a /, a SQLSTATE: 1205/HY000."""
         text = text or kind.value
-        if request.kind is Kind.CONNECT:
+        login = isinstance(request, Command) and request.login
+        if request.kind is Kind.CONNECT and not login:
             return FinalFrame(error_packet(0, error_for(kind, name)[0], "", text))
-        login = request.kind is Kind.REQUEST and isinstance(request, Command) and request.login
         if request.kind is Kind.ONEWAY or getattr(request, "oneway", False):
             return b""
         number, state = NO_LOGIN if login and kind is ErrorKind.DENIED and not name else error_for(kind, name)
@@ -68,5 +111,9 @@ class MySQL(Codec):
     def knows(self, name: str) -> bool:
         return named(name) is not None
 
+    def probe(self) -> Message | None:
+        """Where logins pass there is nobody to ask as."""
+        return None if self._accounts is None else Message(Kind.REQUEST, b"\1\0\0\0\x0e", profile=Profile())
+
     def confidential(self, request: Message) -> bool:
-        return request.get("command") in ("login", "change_user") or request.frame[HEAD] in _LOGINS
+        return request.get("command") in ("login", "change_user")

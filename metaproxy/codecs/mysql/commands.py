@@ -70,3 +70,5 @@ LONG = frozenset((QUERY, STMT_PREPARE, STMT_EXECUTE, STMT_SEND_LONG_DATA, STMT_B
 """Commands that may be longer than any of the others, so that they may come in pieces."""
 PREPARED = frozenset((STMT_EXECUTE, STMT_FETCH, STMT_RESET, STMT_SEND_LONG_DATA, STMT_CLOSE, STMT_BULK_EXECUTE))
 """Commands that name a statement by its id, in their first four bytes."""
+WITH_TEXT = PREPARED | {QUERY, STMT_PREPARE}
+"""Commands that have a statement, or name one."""

@@ -32,6 +32,7 @@ NUMBERS: dict[ErrorKind, tuple[int, str]] = {
 NO_LOGIN = (1045, "28000")
 """ER_ACCESS_DENIED_ERROR: a login that a policy refuses."""
 UNKNOWN_COMMAND = (1047, "08S01")
+UNSUPPORTED = NUMBERS[ErrorKind.UNSUPPORTED]
 _NAME = re.compile(r"([1-9]\d{3,4})(?:/([0-9A-Z]{5}))?")
 
 

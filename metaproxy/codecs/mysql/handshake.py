@@ -198,6 +198,11 @@ def is_tls_request(payload: bytes) -> bool:
     return len(payload) == _LOGIN.size and bool(int.from_bytes(payload[:4], "little") & C.SSL)
 
 
+def tls_request(flags: int, most: int) -> bytes:
+    """A client's packet behind which TLS begins."""
+    return _LOGIN.pack(flags & 0xFFFFFFFF, most, 45, b"", flags >> 32)
+
+
 @dataclass(frozen=True)
 class Switch:
     """A server asks for another way to log in."""
@@ -212,3 +217,28 @@ class Switch:
 
     def write(self) -> bytes:
         return b"\xfe" + self.plugin + b"\0" + self.challenge + b"\0"
+
+
+@dataclass(frozen=True)
+class ChangeUser:
+    """COM_CHANGE_USER. charset: 0 where it has none."""
+
+    user: bytes
+    answer: bytes
+    database: bytes
+    charset: int
+    plugin: bytes
+
+    @classmethod
+    def read(cls, payload: bytes, flags: int) -> ChangeUser:
+        """Raises FrameError."""
+        user, at = read_word(payload, 1)
+        answer, at = _read_answer(payload, at, flags & ~C.LENENC_AUTH_DATA)
+        database, at = read_word(payload, at)
+        charset, plugin = 0, b""
+        if at + 2 <= len(payload):
+            charset = int.from_bytes(payload[at : at + 2], "little")
+            at += 2
+            if flags & C.PLUGIN_AUTH:
+                plugin, at = read_word(payload, at)
+        return cls(user, answer, database, charset, plugin)

@@ -1,17 +1,19 @@
 """
 Messages of MySQL that carry more than others: requests whose answers change what is known, answers, own errors.
 
-Lives here: `Command`, `Answer`, `LastChunk`, `LocalError`. Does not: what is done with them (`client`, `server`).
+Lives here: `Command`, `Answer`, `LastChunk`, `LocalError`, and what is asked of them. Does not: what is done with them
+(`client`, `server`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from metaproxy.message import Chunk, Message
+from metaproxy.codecs.mysql.packets import End
+from metaproxy.message import Chunk, Kind, Message
 
-Effect = Callable[[Message], None]
-"""What a client's session does when a command has succeeded. It is given the answer."""
+Effect = Callable[[Message], bytes | None]
+"""What a client's session does when a command is answered: it is given that, and may give other bytes to send."""
 
 
 class Command(Message):
@@ -23,17 +25,19 @@ class Command(Message):
 
 
 class Answer(Message):
-    """A whole answer. effect: that of the command."""
+    """A whole answer. effect: that of the command. end: what its last packet says, None for an error."""
 
-    __slots__ = ("effect",)
+    __slots__ = ("effect", "end")
     effect: Effect | None
+    end: End | None
 
 
 class LastChunk(Chunk):
-    """The end of an answer that came in pieces. effect: that of the command."""
+    """The end of an answer that came in pieces; see Answer."""
 
-    __slots__ = ("effect",)
+    __slots__ = ("effect", "end")
     effect: Effect | None
+    end: End | None
 
 
 class LocalError(Message):
@@ -49,3 +53,8 @@ class LocalError(Message):
 def effect_of(message: Message) -> Effect | None:
     """What a request, or its answer, has in store for the client's session."""
     return message.effect if isinstance(message, Command | Answer | LastChunk) else None
+
+
+def has_failed(answer: Message) -> bool:
+    """Whether the end of an answer reports failure."""
+    return answer.kind is Kind.ERROR or (isinstance(answer, Chunk) and answer.failed)

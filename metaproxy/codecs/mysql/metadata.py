@@ -8,21 +8,30 @@ Lives here: `KEYS`, `Identity`, `Reader`. Does not: SQL (`metaproxy.codecs.sql`)
 
 from __future__ import annotations
 
+from metaproxy.codecs import sql
 from metaproxy.codecs.mysql import commands
 from metaproxy.codecs.mysql.handshake import Capability
 from metaproxy.codecs.mysql.packets import HEAD, payload_of
 from metaproxy.codecs.mysql.query_attributes import skip_attributes
-from metaproxy.codecs.mysql.statements import Statements, statement_kind
-from metaproxy.message import Kind, Message, unreadable
+from metaproxy.codecs.mysql.statements import Statements
+from metaproxy.message import Kind, Message
 
 KEYS = {
     "command": "the command of the protocol in lower case: query, stmt_prepare, stmt_execute, ping, login ...",
     "user": "who is logged in",
     "database": "the database that was chosen",
     "application_name": "what the client says that it is: program_name, else _client_name, of its attributes",
-    "statement": "the kind of the statement: its first word in lower case, such as select",
-    "operation": "the statement, or else the command",
+    "statement": "the first word of the SQL, in lower case; of a WITH, of what it stands in front of",
+    "operation": "the statement, or the command where there is no SQL",
+    "fingerprint": "a hash of the SQL without its values: the same for statements that only differ in these",
+    "normalized": "the SQL without its values and comments, at most 4096 characters",
+    "traceparent": "the trace that a comment of sqlcommenter names",
+    "tracestate": "as traceparent",
 }
+_OF_SQL = frozenset(("statement", "fingerprint", "normalized"))
+_TRACE = ("traceparent", "tracestate")
+
+POOLED_KEYS = {"bound": "why the client has a server connection for itself: a temporary table, LOCK TABLES ..."}
 
 
 class Identity:
@@ -58,15 +67,32 @@ class Reader:
     def __call__(self, message: Message) -> None:
         code = message.frame[HEAD]
         name = commands.NAMES.get(code, "unknown")
-        metadata = message.metadata = {**self._known, "command": name, "operation": name}
+        metadata = message.metadata = {**self._known, **(message.metadata or {}), "command": name}
+        if code in commands.WITH_TEXT:
+            message.more = self._describe
+        else:
+            metadata["operation"] = name
+
+    def _describe(self, message: Message) -> None:
+        """What the SQL says."""
+        metadata = message.metadata
+        assert metadata is not None  # made by __call__
+        metadata["operation"] = metadata["command"]
         text = self.text(message)
+        if text is None or message.kind is Kind.STREAM_OPEN:  # not known, or not all there
+            message.unclear = _unclear
         if text is None:
-            if code in commands.PREPARED:
-                message.unclear = unreadable
             return
-        kind = statement_kind(text)
-        if kind:
-            metadata["statement"] = metadata["operation"] = kind
+        outline = sql.outline(text.decode("utf-8", "surrogateescape"), sql.MYSQL)
+        statements = tuple(dict.fromkeys(outline.statements))
+        if len(statements) > 1 and message.kind is not Kind.STREAM_OPEN:
+            message.unclear = lambda key: statements if key == "statement" else None
+        if statements:
+            metadata["statement"] = metadata["operation"] = statements[0]
+        metadata["fingerprint"], metadata["normalized"] = outline.fingerprint, outline.normalized
+        for key in _TRACE:
+            if key in outline.comments:
+                metadata[key] = outline.comments[key]
 
     def text(self, message: Message) -> bytes | None:
         """The statement of a command; None where it has none, or it is not known."""
@@ -80,3 +106,8 @@ class Reader:
         if code in commands.PREPARED:
             return self._statements.text(int.from_bytes(frame[HEAD + 1 : HEAD + 5], "little"))
         return None
+
+
+def _unclear(key: str) -> tuple[str | None, ...] | None:
+    """Of a text that is not known, or of which only the beginning is there, nothing is certain."""
+    return () if key in _OF_SQL else None

@@ -23,7 +23,7 @@ LONGEST_LOGIN = 1 << 16
 OK, EOF, ERR, INFILE, MORE = 0x00, 0xFE, 0xFF, 0xFB, 0x01
 """First bytes of payloads. EOF is also that of a request for another way to log in, MORE of what a login goes on by."""
 
-IN_TRANSACTION, AUTOCOMMIT, MORE_RESULTS, CURSOR, STATE_CHANGED = 0x1, 0x2, 0x8, 0x40, 0x4000
+IN_TRANSACTION, AUTOCOMMIT, MORE_RESULTS, CURSOR, LAST_ROW_SENT = 0x1, 0x2, 0x8, 0x40, 0x80
 """Flags of a server's status."""
 
 _HEAD = struct.Struct("<I")
@@ -48,6 +48,11 @@ def packet(payload: bytes, sequence: int) -> bytes:
         pieces.append(_HEAD.pack(len(piece) | (sequence & 0xFF) << 24) + piece)
         sequence += 1
     return b"".join(pieces)
+
+
+def numbered(frame: bytes, sequence: int) -> bytes:
+    """A frame of one packet under another sequence number."""
+    return frame[:3] + bytes((sequence & 0xFF,)) + frame[HEAD:]
 
 
 def last_sequence(frame: bytes) -> int:
@@ -117,28 +122,29 @@ def read_word(data: bytes, at: int) -> tuple[bytes, int]:
 
 
 class End(NamedTuple):
-    """What an OK or EOF packet says. rest: what follows the numbers of an OK packet."""
+    """What an OK or EOF packet says. insert_id: of the first row that was inserted, 0 for none."""
 
     status: int
-    affected: int = 0
-    rest: bytes = b""
+    warnings: int = 0
+    insert_id: int = 0
 
 
 def read_ok(payload: bytes) -> End:
     """An OK packet, also one that begins as an EOF packet does. Raises FrameError."""
-    affected, at = read_integer(payload, 1)
-    _, at = read_integer(payload, at)
+    _, at = read_integer(payload, 1)
+    insert_id, at = read_integer(payload, at)
     if len(payload) < at + 4:
         raise FrameError("an OK packet ends before its status")
-    status, _ = _STATUS.unpack_from(payload, at)
-    return End(status, affected, payload[at + 4 :])
+    status, warnings = _STATUS.unpack_from(payload, at)
+    return End(status, warnings, insert_id)
 
 
 def read_eof(payload: bytes) -> End:
     """An EOF packet of the older kind. Raises FrameError."""
     if len(payload) != 5:
         raise FrameError(f"an EOF packet of {len(payload)} bytes; it has 5")
-    return End(_EOF.unpack(payload)[1])
+    warnings, status = _EOF.unpack(payload)
+    return End(status, warnings)
 
 
 def ok_packet(sequence: int, status: int = AUTOCOMMIT, first: int = OK) -> bytes:

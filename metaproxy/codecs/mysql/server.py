@@ -12,8 +12,8 @@ from metaproxy.codecs.framing import Session
 from metaproxy.codecs.mysql.answers import Answers
 from metaproxy.codecs.mysql.commands import SHAPES, Shape
 from metaproxy.codecs.mysql.handshake import Greeting, Login
-from metaproxy.codecs.mysql.messages import effect_of
-from metaproxy.codecs.mysql.packets import ERR, LONGEST_LOGIN, End, head_of, payload_of, read_error
+from metaproxy.codecs.mysql.messages import Answer, LastChunk, effect_of
+from metaproxy.codecs.mysql.packets import ERR, LONGEST_LOGIN, head_of, payload_of, read_error
 from metaproxy.message import Chunk, FrameError, Kind, Message
 
 _HEAD = 4
@@ -89,5 +89,5 @@ class ServerSession(Session):
         self.buffered = 0
         return [Message(Kind.EVENT, frame), *(self.receive(rest) if rest else ())]
 
-    def _settle(self, message: Message, end: End | None) -> None:
+    def _settle(self, message: Answer | LastChunk) -> None:
         """Nothing: what the server says of its state is its client's alone."""

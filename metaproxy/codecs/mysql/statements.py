@@ -1,17 +1,13 @@
 """
 The statements that a client has prepared: their texts by the id that the server gave them.
 
-Lives here: `Statements`, `statement_kind`. Does not: whose ids these are on other connections.
+Lives here: `Statements`. Does not: whose ids these are on other connections.
 """
 
 from __future__ import annotations
 
-import re
-
 MOST_BYTES = 4 << 20
 """Bytes of texts that are kept for one client. What is over it is prepared all the same, and its text is not known."""
-_SPACE = re.compile(rb"(?:\s+|#[^\n]*\n|--(?=\s)[^\n]*\n|/\*(?![!M]).*?\*/|\()*", re.DOTALL)
-_WORD = re.compile(rb"(?:/\*M?!\d*\s*)?([A-Za-z]+)")
 
 
 class Statements:
@@ -38,10 +34,3 @@ class Statements:
 
     def text(self, id: int) -> bytes | None:
         return self._texts.get(id)
-
-
-def statement_kind(text: bytes) -> str:
-    """The first word of a statement in lower case; "" where none is found."""
-    space = _SPACE.match(text)
-    word = _WORD.match(text, space.end() if space is not None else 0)
-    return word[1].decode("ascii").lower() if word is not None else ""

@@ -13,8 +13,9 @@ from __future__ import annotations
 from metaproxy.codecs.framing import Session
 from metaproxy.codecs.mysql.answers import CHUNK
 from metaproxy.codecs.mysql.commands import LONG
-from metaproxy.codecs.mysql.packets import FULL, HEAD, LONGEST_LOGIN
-from metaproxy.message import Chunk, FrameError, Hold, Kind, Message
+from metaproxy.codecs.mysql.messages import LocalError
+from metaproxy.codecs.mysql.packets import FULL, HEAD, LONGEST_LOGIN, error_packet, numbered
+from metaproxy.message import Chunk, FinalFrame, FrameError, Kind, Message
 
 LOOK = 65536
 """Bytes of a long command that are looked at: those of its first message."""
@@ -44,17 +45,30 @@ class CommandStream(Session):
         self._number = 0
         self._sequence = 0  # of the packet that was read last
         self._quit = False
+        self._long = LONG
+        self._unfinished: LocalError | None = None  # the answer to a request that is not all there
 
     def _take(self, frame: bytes, sequence: int, messages: list[Message]) -> None:
         """Adds the message of one packet, or of a command of several. sequence: of its first packet."""
         raise NotImplementedError
 
-    def _admit(self, head: Message) -> None:
-        """Completes the message of a command that comes in pieces."""
+    def _admit(self, beginning: bytes, id: int) -> Message:
+        """The STREAM_OPEN of a command that comes in pieces."""
         raise NotImplementedError
 
-    def _stream_over_now(self) -> None:
-        """The last piece of a long command has come."""
+    def owed(self) -> bytes:
+        """The last words to a client whose bytes are not the protocol are an error, too."""
+        said = super().owed()
+        if self.error is not None and not said:
+            said = error_packet(self._sequence + 1, 1835, "HY000", str(self.error)[:512])
+        return said
+
+    def send_error(self, error: LocalError, id: int) -> bytes:
+        """The bytes of an error of the proxy's own, or none while the request is not all there."""
+        if id and id == self._stream:
+            self._unfinished = error  # its number is known when the request is all there
+            return b""
+        return FinalFrame(numbered(error.frame, self._sequence + 1)) if error.final else error.frame
 
     def send_file(self, id: int) -> None:
         """From here on, up to an empty packet, the client sends a file that belongs to the command `id`."""
@@ -86,6 +100,9 @@ class CommandStream(Session):
     def _read(self, data: bytes, messages: list[Message]) -> None:
         at, end = 0, len(data)
         while at < end and not self._quit:
+            if self.start_tls:
+                self.tls_rest = data[at:]
+                return
             if self._stream or self._in_file:
                 stop = self._pass_on(data, at, messages)
                 if stop == at:
@@ -134,7 +151,7 @@ class CommandStream(Session):
                 raise FrameError("an empty packet where a command was expected")
             self._need = HEAD + 1
             return 0
-        if first[3] or first[HEAD] not in LONG:
+        if first[3] or first[HEAD] not in self._long:
             raise FrameError(f"a packet of {size} bytes; allowed are {self._bound - HEAD}")
         look = min(HEAD + size, LOOK)
         if len(data) - at < look:
@@ -145,9 +162,7 @@ class CommandStream(Session):
         self._sequence = data[at + 3]
         self._left, self._continues = HEAD + size - look, size == FULL
         self._number = self._stream = self._number % _MAX_ID + 1
-        head = Message(Kind.STREAM_OPEN, beginning, self._stream, hold=Hold.EXCHANGE)
-        self._admit(head)
-        messages.append(head)
+        messages.append(self._admit(beginning, self._stream))
         if not self._left and not self._continues:  # its first packets were long, its last one is short
             self._close(b"", messages)
         return at + look
@@ -189,4 +204,6 @@ class CommandStream(Session):
             self._in_file = False
         else:
             self._stream = 0
-            self._stream_over_now()
+            error, self._unfinished = self._unfinished, None
+            if error is not None:
+                self.say(numbered(error.frame, self._sequence + 1))

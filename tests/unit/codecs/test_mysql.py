@@ -20,6 +20,7 @@ from mysql_words import (
     kinds,
     login,
     ok,
+    prepared,
     query,
     rows,
 )  # fmt: skip
@@ -234,19 +235,6 @@ def test_a_prepared_statement_comes_with_its_parameters_and_columns(
     assert kinds(pair.hears(data[-1:])) == [RESPONSE]
 
 
-def prepared(id: int, parameters: int, columns: int, deprecated: bool = False) -> bytes:
-    head = b"\0" + id.to_bytes(4, "little") + bytes((columns, 0, parameters, 0, 0, 0, 0))
-    pieces, sequence = [packet(head, 1)], 2
-    for count in (parameters, columns):
-        for place in range(count):
-            pieces.append(column(f"p{place}", sequence))
-            sequence += 1
-        if count and not deprecated:
-            pieces.append(eof(sequence))
-            sequence += 1
-    return b"".join(pieces)
-
-
 def test_the_text_of_a_prepared_statement_is_metadata_of_those_that_execute_it() -> None:
     pair = Pair()
     pair.says(command(0x16, "update t set a = ?"))
@@ -293,7 +281,7 @@ def test_reports_of_progress_answer_nothing() -> None:
     [
         ("select 1", "select"), ("  SELECT 1", "select"), ("/* a */ -- b\n# c\n Insert into t", "insert"),
         ("/*!40101 set names utf8 */", "set"), ("(select 1)", "select"),
-        ("begin", "begin"),
+        ("begin", "begin"), ("with a as (select 1) delete from t", "delete"),
     ],
 )  # fmt: skip
 def test_the_statement_of_a_query_is_metadata(text: str, kind: str) -> None:
@@ -364,7 +352,7 @@ def test_a_long_command_comes_in_pieces_with_its_metadata() -> None:
     messages = [message for at in range(0, len(said), 5000) for message in pair.says(said[at : at + 5000])]
     assert kinds(messages[:1] + messages[-1:]) == [OPEN, CLOSE]
     assert messages[0].get("statement") == "insert"
-    assert messages[0].values("fingerprint") == (), "only its beginning is there"
+    assert messages[0].values("fingerprint") == () == messages[0].values("statement"), "only its beginning is there"
     assert {message.id for message in messages} == {messages[0].id}
     assert pair.take()[0] == said
 

@@ -1,0 +1,337 @@
+"""
+A client that has logged in at the proxy. Its commands go to servers over connections that others use, too.
+
+Some are answered here (PING). The others are sent on a connection that is in this client's state (`Profile`), and leave
+it there, unless the server's answer says that a transaction is open, or something is left that can't be made again
+elsewhere. What a statement changes is believed once it was read, and taken back if the server refuses it.
+
+Lives here: `PooledClient`. Does not: the login (`proxy_login`), what statements leave behind (`session_state`), servers
+(`pooled_server`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from metaproxy.codecs.mysql import commands
+from metaproxy.codecs.mysql.answers import LOCAL_INFILE
+from metaproxy.codecs.mysql.commands import SHAPES
+from metaproxy.codecs.mysql.errors import UNKNOWN_COMMAND, UNSUPPORTED, error_for
+from metaproxy.codecs.mysql.handshake import Capability
+from metaproxy.codecs.mysql.messages import Answer, LastChunk, LocalError, effect_of, has_failed
+from metaproxy.codecs.mysql.metadata import Reader
+from metaproxy.codecs.mysql.packets import (
+    AUTOCOMMIT,
+    HEAD,
+    MORE_RESULTS,
+    error_packet,
+    numbered,
+    ok_packet,
+    packet,
+    payload_of,
+)  # fmt: skip
+from metaproxy.codecs.mysql.pooled_messages import PooledCommand, Statement
+from metaproxy.codecs.mysql.profile import Profile
+from metaproxy.codecs.mysql.proxy_login import ProxyLogin
+from metaproxy.codecs.mysql.session_state import NOTHING, Outcome, outcome_of
+from metaproxy.message import ErrorKind, FinalFrame, FrameError, Hold, Kind, Message
+
+MOST_STATEMENTS = 4096
+"""Prepared statements that a client may have at a time."""
+_ENDS = (Kind.RESPONSE, Kind.ERROR, Kind.STREAM_CLOSE)
+_ONLY_PINNED = frozenset(
+    (commands.BINLOG_DUMP, commands.BINLOG_DUMP_GTID, commands.REGISTER_SLAVE, commands.SEMI_SYNC_ACK)
+)
+_MULTI_STATEMENTS = int(Capability.MULTI_STATEMENTS)
+
+
+class PooledClient(ProxyLogin):
+    _reasons: frozenset[str] = frozenset()  # for which the connection is kept
+    _last_id = 0
+    _insert_id = 0
+    _status = AUTOCOMMIT
+    _holds = False  # the last answer left the client with a connection of its own
+    _renumbers = False  # the next answer counts on from what was said before
+
+    def __init__(self, *login: object) -> None:
+        super().__init__(*login)  # type: ignore[arg-type]
+        self._long = commands.LONG - {commands.STMT_PREPARE}
+        self._statements: dict[int, Statement] = {}
+        self._long_values: set[int] = set()  # ids of statements that were sent values
+
+    def _entered(self, profile: Profile, messages: list[Message]) -> None:
+        """Another client than before, which needs a server that takes its state."""
+        resets = self._holds
+        self._forget()
+        self._profile = profile
+        who = self._who
+        who.user = _text(self._entrance.user)
+        self._named(profile)
+        message = self._made(Kind.REQUEST if resets else Kind.CONNECT, b"")
+        if resets:  # of a client that keeps a connection: COM_CHANGE_USER
+            message.frame, message.resets = packet(bytes((commands.RESET_CONNECTION,)), 0), True
+        message.metadata, message.more, message.login = self._more.login(), None, not resets
+        self._renumbers = True
+        messages.append(message)
+
+    # -- what a command is
+
+    def _made(self, kind: Kind, frame: bytes, id: int = 0) -> PooledCommand:
+        message = PooledCommand(kind, frame, id, None, self._more, None, Hold.EXCHANGE, self._profile)
+        message.login = message.lingers = message.resets = False
+        message.soils = False
+        message.effect = message.becomes = message.statement = None
+        message.follows, message.insert_id = "", self._insert_id
+        message.owner, message.keep = self, bool(self._reasons)
+        return message
+
+    def _command(self, frame: bytes, messages: list[Message]) -> None:
+        if len(frame) <= HEAD:
+            raise FrameError("an empty packet where a command was expected")
+        code = frame[HEAD]
+        if code == commands.CHANGE_USER:
+            self._change_user(payload_of(frame), messages)
+            return
+        message = self._made(Kind.REQUEST, frame)
+        messages.append(message)
+        if code not in SHAPES or code == commands.STMT_BULK_EXECUTE:
+            self._error(message, *UNKNOWN_COMMAND, f"command {code:#x} is not known here")
+        elif code in _ONLY_PINNED:
+            text = "replication passes where clients log in at the server, which is where `users` is left out"
+            self._error(message, *UNSUPPORTED, text)
+        elif (action := _ACTIONS.get(code)) is not None:
+            action(self, message)
+
+    def _admit(self, beginning: bytes, id: int) -> Message:
+        head = self._made(Kind.STREAM_OPEN, beginning, id)
+        code = beginning[HEAD]
+        if code == commands.QUERY:
+            self._leave_behind(head, outcome_of(beginning[HEAD + 1 :]))
+            head.soils = True  # only its beginning was looked at
+        else:
+            self._admit_statement(head)
+        return head
+
+    def _admit_statement(self, head: PooledCommand) -> None:
+        statement = head.statement = self._statement_of(head)
+        if statement is None:
+            raise FrameError("a statement that was not prepared")
+        if head.frame[HEAD] == commands.STMT_SEND_LONG_DATA:
+            head.oneway, head.hold = True, Hold.OPEN
+            self._long_values.add(statement.id)
+            return
+        flag, types = self._types_at(head.frame, statement)
+        if flag:
+            statement.types = types
+        elif statement.parameters:
+            head.follows = "types"
+        self._long_values.discard(statement.id)
+        self._leave_behind(head, statement.outcome)
+
+    def _answered(self, message: PooledCommand, data: bytes) -> None:
+        message.answer, message.hold = data, Hold.NONE
+
+    def _error(self, message: PooledCommand, number: int, state: str, text: str) -> None:
+        self._answered(message, error_packet(self._sequence + 1, number, state, text))
+
+    def _ok(self, message: PooledCommand) -> None:
+        self._answered(message, ok_packet(self._sequence + 1, self._status))
+
+    def _goodbye(self, message: PooledCommand) -> None:
+        self._quit = self.closing = True
+        self._answered(message, b"")
+
+    def _query(self, message: PooledCommand) -> None:
+        self._leave_behind(message, outcome_of(payload_of(message.frame)[1:]))
+
+    def _init_db(self, message: PooledCommand) -> None:
+        self._leave_behind(message, Outcome(database=payload_of(message.frame)[1:]))
+
+    def _set_option(self, message: PooledCommand) -> None:
+        flags = self._profile.flags & ~_MULTI_STATEMENTS
+        if message.frame[HEAD + 1 : HEAD + 3] == b"\0\0":
+            flags |= _MULTI_STATEMENTS
+        self._become(message, self._profile._replace(flags=flags))
+
+    def _leave_behind(self, message: PooledCommand, outcome: Outcome) -> None:
+        """What the statement changes, as if the server had agreed."""
+        if outcome is NOTHING:
+            return
+        message.lingers, message.follows = outcome.lingers, outcome.follows or message.follows
+        if outcome.reasons or outcome.gone:
+            self._reasons = (self._reasons - outcome.gone) | outcome.reasons
+            message.keep = bool(self._reasons)
+            if outcome.reasons:
+                message.metadata = {"bound": ", ".join(sorted(outcome.reasons))}
+        profile = self._profile
+        for name, value in outcome.settings:
+            profile = profile.with_setting(name, value)
+        if outcome.database is not None:
+            profile = profile._replace(database=outcome.database)
+        if outcome.settings or profile != self._profile:
+            self._become(message, profile)
+
+    def _become(self, message: PooledCommand, profile: Profile) -> None:
+        before, self._profile = self._profile, profile
+        message.becomes = profile
+        self._named(profile)
+
+        def take_back(answer: Message) -> None:
+            if has_failed(answer) and self._profile is profile:
+                self._profile = before
+                self._named(before)
+
+        message.effect = take_back
+
+    def _named(self, profile: Profile) -> None:
+        self._who.database = _text(profile.database)
+        self._more = Reader(self._who)
+
+    # -- prepared statements
+
+    def _prepare(self, message: PooledCommand) -> None:
+        if len(self._statements) >= MOST_STATEMENTS:
+            self._error(message, 1461, "42000", f"a client may have {MOST_STATEMENTS} prepared statements here")
+            return
+        text = payload_of(message.frame)[1:]
+        self._last_id += 1
+        statement = message.statement = Statement(self._last_id, text, outcome_of(text))
+
+        def prepared(answer: Message) -> bytes | None:
+            if has_failed(answer):
+                return None
+            self._statements[statement.id] = statement
+            self._who.statements.add(statement.id, text)
+            frame = answer.frame
+            return frame[: HEAD + 1] + statement.id.to_bytes(4, "little") + frame[HEAD + 5 :]
+
+        message.effect = prepared
+
+    def _statement_of(self, message: Message) -> Statement | None:
+        return self._statements.get(int.from_bytes(message.frame[HEAD + 1 : HEAD + 5], "little"))
+
+    def _known(self, message: PooledCommand) -> Statement | None:
+        statement = message.statement = self._statement_of(message)
+        if statement is None:
+            self._error(message, 1243, "HY000", "Unknown prepared statement handler")
+        return statement
+
+    @staticmethod
+    def _types_at(frame: bytes, statement: Statement) -> tuple[bool, bytes]:
+        """Whether an execution has the types of its parameters, and these."""
+        at = HEAD + 10 + (statement.parameters + 7) // 8
+        return frame[at : at + 1] == b"\1", frame[at + 1 : at + 1 + 2 * statement.parameters]
+
+    def _execute(self, message: PooledCommand) -> None:
+        statement = self._known(message)
+        if statement is None:
+            return
+        if statement.parameters:
+            flag, types = self._types_at(message.frame, statement)
+            if flag:
+                statement.types = types
+            elif statement.types:  # another connection does not know them
+                body = payload_of(message.frame)
+                at = 10 + (statement.parameters + 7) // 8
+                message.frame = packet(body[:at] + b"\1" + statement.types + body[at + 1 :], 0)
+        self._long_values.discard(statement.id)
+        self._leave_behind(message, statement.outcome)
+
+    def _fetch(self, message: PooledCommand) -> None:
+        self._known(message)
+
+    def _reset_statement(self, message: PooledCommand) -> None:
+        statement = self._known(message)
+        if statement is None:
+            return
+        if not self._holds and statement.id not in self._long_values:
+            self._ok(message)  # there is nothing of it anywhere
+        self._long_values.discard(statement.id)
+
+    def _close_statement(self, message: PooledCommand) -> None:
+        """The servers' own are kept, for others that prepare the same."""
+        statement = self._statement_of(message)
+        if statement is None:
+            self._answered(message, b"")
+            return
+        del self._statements[statement.id]
+        self._who.statements.remove(statement.id)
+        self._long_values.discard(statement.id)
+        message.statement = statement
+        if self._holds:
+            message.kind = Kind.ONEWAY  # it may have a cursor there
+        else:
+            self._answered(message, b"")
+
+    def _long_data(self, message: PooledCommand) -> None:
+        """Belongs to the connection on which the statement is executed."""
+        statement = message.statement = self._statement_of(message)
+        if statement is None:
+            self._answered(message, b"")
+            return
+        message.kind, message.hold = Kind.ONEWAY, Hold.OPEN
+        self._long_values.add(statement.id)
+
+    # -- a new beginning
+
+    def _reset_connection(self, message: PooledCommand) -> None:
+        self._forget()
+        self._profile = message.profile = self._profile._replace(settings=())
+        message.becomes, message.keep = self._profile, False
+        if self._holds:
+            message.resets = True
+        else:
+            self._ok(message)
+
+    def _forget(self) -> None:
+        self._statements.clear()
+        self._who.statements.clear()
+        self._long_values.clear()
+        self._reasons = frozenset()
+        self._insert_id = 0
+
+    # -- the other direction
+
+    def send(self, message: Message, id: int) -> bytes:
+        frame = message.frame
+        if message.kind in _ENDS:
+            self._holds = message.hold is Hold.OPEN
+            if isinstance(message, Answer | LastChunk) and message.end is not None:
+                self._status = message.end.status & ~MORE_RESULTS
+                self._insert_id = message.end.insert_id or self._insert_id
+            effect = effect_of(message)
+            if effect is not None:
+                frame = effect(message) or frame
+            if self._renumbers:
+                self._renumbers = False
+                frame = self._answer_begins + numbered(frame, self._sequence + 1)
+                return FinalFrame(frame) if message.kind is Kind.ERROR else frame
+        if isinstance(message, LocalError):
+            return self.send_error(message, id)
+        if message.metadata is not None and LOCAL_INFILE in message.metadata:
+            self.send_file(id)
+        return frame
+
+    def farewell(self, kind: ErrorKind, text: str) -> bytes:
+        """Drivers read it in place of the answer to what they ask next."""
+        return error_packet(0, *error_for(kind, ""), text)
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "surrogateescape")
+
+
+_ACTIONS: dict[int, Callable[[PooledClient, PooledCommand], None]] = {
+    commands.INIT_DB: PooledClient._init_db,
+    commands.PING: PooledClient._ok,
+    commands.QUERY: PooledClient._query,
+    commands.QUIT: PooledClient._goodbye,
+    commands.RESET_CONNECTION: PooledClient._reset_connection,
+    commands.SET_OPTION: PooledClient._set_option,
+    commands.STMT_CLOSE: PooledClient._close_statement,
+    commands.STMT_EXECUTE: PooledClient._execute,
+    commands.STMT_FETCH: PooledClient._fetch,
+    commands.STMT_PREPARE: PooledClient._prepare,
+    commands.STMT_RESET: PooledClient._reset_statement,
+    commands.STMT_SEND_LONG_DATA: PooledClient._long_data,
+}

@@ -1,0 +1,96 @@
+"""
+The state that a client's connection is in at its server, as far as it can be made again on another connection.
+
+Lives here: `Profile`, `difference`. Does not: which statements change it (`session_state`).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from metaproxy.codecs.mysql import commands
+from metaproxy.codecs.mysql.handshake import Capability
+from metaproxy.codecs.mysql.packets import packet
+
+C = Capability
+IGNORE_SPACE = 1 << 8
+CHOSEN = int(C.FOUND_ROWS | C.LOCAL_FILES | C.MULTI_STATEMENTS | IGNORE_SPACE)
+"""Capabilities that clients choose, and that change what statements mean."""
+_TOGGLED = int(C.MULTI_STATEMENTS)
+"""The one that can be changed behind the login."""
+_PLAIN = re.compile(r"'(?:[^'\\]|'')*'|[-+]?[\w.]+|DEFAULT")
+NAMES, ISOLATION, ACCESS = "names", "session transaction isolation level", "session transaction"
+_SPECIAL = {NAMES: "NAMES", ISOLATION: "SESSION TRANSACTION ISOLATION LEVEL", ACCESS: "SESSION TRANSACTION"}
+"""Settings that are no variables: how they begin."""
+
+_NAMES_OF = {
+    8: "latin1 COLLATE latin1_swedish_ci", 33: "utf8 COLLATE utf8_general_ci", 45: "utf8mb4 COLLATE utf8mb4_general_ci",
+    46: "utf8mb4 COLLATE utf8mb4_bin", 83: "utf8 COLLATE utf8_bin", 224: "utf8mb4 COLLATE utf8mb4_unicode_ci",
+}  # fmt: skip
+"""What a login with such a number sets, of those that most clients have and all servers know."""
+
+
+class Profile(NamedTuple):
+    """
+    flags: of the capabilities that clients choose. charset: the number of a collation, as a login has it. settings:
+    name and expression, as written, of what was SET, in the order in which it was.
+    """
+
+    flags: int = 0
+    charset: int = 0
+    database: bytes = b""
+    settings: tuple[tuple[str, str], ...] = ()
+
+    def with_setting(self, name: str, value: str) -> Profile:
+        """With one setting more, or another value; of DEFAULT nothing stays."""
+        kept = [pair for pair in self.settings if pair[0] != name]
+        if value.upper() != "DEFAULT" or name in _SPECIAL:
+            kept.append((name, value))
+        return self._replace(settings=tuple(kept))
+
+
+EMPTY = Profile()
+
+
+def setting(name: str, value: str) -> list[bytes]:
+    """The statements that make a setting, whatever it was before."""
+    if name in _SPECIAL:
+        return [_query(f"SET {_SPECIAL[name]} {value}")]
+    made = [_query(f"SET {name} = {value}")]
+    if not _PLAIN.fullmatch(value):  # it is made of what it was
+        made.insert(0, _query(f"SET {name} = DEFAULT"))
+    return made
+
+
+def difference(before: Profile, after: Profile) -> list[bytes] | None:
+    """The commands, each answered by one packet, that lead from one state to another. None: only a new login does."""
+    if before.charset != after.charset or (before.database and not after.database):
+        return None
+    made: list[bytes] = []
+    if (before.flags ^ after.flags) & _TOGGLED:
+        made.append(packet(bytes((commands.SET_OPTION, 0 if after.flags & _TOGGLED else 1, 0)), 0))
+    if before.database != after.database:
+        made.append(packet(bytes((commands.INIT_DB,)) + after.database, 0))
+    if before.settings != after.settings:
+        had, wanted = dict(before.settings), dict(after.settings)
+        for name in had.keys() - wanted.keys():
+            if name == NAMES and (names := _NAMES_OF.get(after.charset)) is not None:
+                made.append(_query(f"SET NAMES {names}"))
+                continue
+            if name in _SPECIAL:
+                return None
+            made.append(_query(f"SET {name} = DEFAULT"))
+        for name, value in after.settings:
+            if had.get(name) != value:
+                made += setting(name, value)
+    return made
+
+
+def same_connection(before: Profile, after: Profile) -> bool:
+    """Whether a connection can be brought from one to the other at all."""
+    return not (before.flags ^ after.flags) & ~_TOGGLED
+
+
+def _query(text: str) -> bytes:
+    return packet(bytes((commands.QUERY,)) + text.encode("utf-8", "surrogateescape"), 0)

@@ -1,0 +1,135 @@
+"""
+The login of a client that ends at the proxy: greeting, TLS if it asks for that, a proof, perhaps a question.
+
+    greeting ── [TLS] ── login ── [question ── answer] ── CONNECT ── commands
+                                        COM_CHANGE_USER ──┘
+
+Behind a right proof the client asks for its server by Kind.CONNECT; what answers that is what answers its login.
+
+Lives here: `ProxyLogin`. Does not: proofs (`accounts`), commands (`pooled_client`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+
+from metaproxy.codecs.mysql.accounts import Entrance, Step
+from metaproxy.codecs.mysql.errors import NO_LOGIN
+from metaproxy.codecs.mysql.handshake import Capability, ChangeUser, Greeting, Login, is_tls_request, read_attributes
+from metaproxy.codecs.mysql.metadata import Identity, Reader
+from metaproxy.codecs.mysql.packets import AUTOCOMMIT, error_packet, packet, payload_of
+from metaproxy.codecs.mysql.profile import CHOSEN, Profile
+from metaproxy.codecs.mysql.stream import CommandStream
+from metaproxy.message import FrameError, Message
+
+C = Capability
+OFFERED = (
+    CHOSEN | C.MYSQL | 1 << 2 | C.CONNECT_WITH_DB | C.PROTOCOL_41 | C.INTERACTIVE | C.TRANSACTIONS
+    | C.SECURE_CONNECTION | C.MULTI_RESULTS | C.PS_MULTI_RESULTS | C.PLUGIN_AUTH | C.CONNECT_ATTRS | C.LENENC_AUTH_DATA
+)  # fmt: skip
+"""What is the same on all connections to servers, or a part of `Profile`. 1 << 2 is LONG_FLAG."""
+_UTF8MB4 = 45
+_NO_TLS = (3159, "HY000", "Connections without TLS are refused here")
+
+
+class ProxyLogin(CommandStream):
+    """
+    A subclass does the rest: `_command` for a whole command, `_entered` once the client has proved who it is. version:
+    that the greeting shows. plugin: by which clients are asked to log in first. thread: the client's id.
+    """
+
+    def __init__(
+        self, max_frame: int, stream_over: int, entrance: Entrance, version: bytes, plugin: bytes, thread: int
+    ) -> None:
+        super().__init__(max_frame, stream_over)
+        self._entrance = entrance
+        self._greeting = (version, thread, plugin)
+        self._offered = int(OFFERED)
+        self._who = Identity()
+        self._more = Reader(self._who)
+        self._profile = Profile()
+        self._greeted = self._in = False
+        self._asked: Callable[[bytes, list[Message]], None] | None = None  # takes the answer to a question
+        self._answer_begins = b""
+        self._next: Profile = self._profile  # what the client is in once it has proved who it is
+
+    def _command(self, frame: bytes, messages: list[Message]) -> None:
+        raise NotImplementedError
+
+    def _entered(self, profile: Profile, messages: list[Message]) -> None:
+        raise NotImplementedError
+
+    def open(self, profile: Hashable, credentials: Mapping[str, str]) -> bytes:
+        if self._greeted:  # TLS has begun: the client logs in behind it
+            self.start_tls = False
+            return b""
+        self._greeted = True
+        version, thread, plugin = self._greeting
+        if "tls.start" in self.facts:
+            self._offered |= C.SSL
+        challenge = self._entrance.challenge
+        return packet(Greeting(version, thread, challenge, self._offered, _UTF8MB4, AUTOCOMMIT, plugin).write(), 0)
+
+    def _take(self, frame: bytes, sequence: int, messages: list[Message]) -> None:
+        asked, self._asked = self._asked, None
+        if asked is not None:
+            asked(payload_of(frame), messages)
+        elif not self._in:
+            self._log_in(payload_of(frame), sequence, messages)
+        elif sequence:
+            raise FrameError(f"a command with the sequence number {sequence}; it is 0")
+        else:
+            self._command(frame, messages)
+
+    def _log_in(self, payload: bytes, sequence: int, messages: list[Message]) -> None:
+        if not sequence:
+            raise FrameError("a command before the login")
+        start = self.facts.get("tls.start")
+        if is_tls_request(payload):
+            if start is None:
+                raise FrameError("a client asks for TLS, which it was not offered")
+            self.start_tls = self.owes = True
+            return
+        if start == "required":
+            self._refuse(*_NO_TLS)
+            return
+        login = Login.read(payload)
+        attributes = read_attributes(login.attributes)
+        who = self._who
+        who.flags = login.capabilities & self._offered
+        who.application = attributes.get("program_name") or attributes.get("_client_name", "")
+        self._next = Profile(int(who.flags & CHOSEN), login.charset, login.database)
+        plugin = login.plugin if who.flags & C.PLUGIN_AUTH else b""
+        self._step(*self._entrance.begin(login.user, plugin, login.answer), messages)
+
+    def _change_user(self, payload: bytes, messages: list[Message]) -> None:
+        """COM_CHANGE_USER, which is a login without a greeting."""
+        said = ChangeUser.read(payload, self._who.flags)
+        flags, charset = self._profile.flags, said.charset or self._profile.charset
+        self._next = Profile(flags, charset, said.database)
+        self._step(*self._entrance.begin(said.user, said.plugin, said.answer), messages)
+
+    def _step(self, step: Step, question: bytes, messages: list[Message]) -> None:
+        if step is Step.REFUSED:
+            user = self._entrance.user.decode("utf-8", "replace")[:80]
+            self._refuse(*NO_LOGIN, f"Access denied for user '{user}'")
+            return
+        said = b""
+        if question:
+            self._sequence += 1
+            said = packet(question, self._sequence)
+        if step is Step.ASKED:
+            self.say(said)
+            self._asked = self._take_answer
+            return
+        self._answer_begins = said  # not said by itself: the answer may come first
+        self._in = True
+        self._bound = self._stream_over
+        self._entered(self._next, messages)
+
+    def _take_answer(self, answer: bytes, messages: list[Message]) -> None:
+        self._step(*self._entrance.answer(answer), messages)
+
+    def _refuse(self, number: int, state: str, text: str) -> None:
+        self.say(error_packet(self._sequence + 1, number, state, text))
+        self._quit = self.closing = True

@@ -1,0 +1,123 @@
+"""
+What a statement leaves behind on its connection: settings that can be made again elsewhere, and what can't be.
+
+Lives here: `Outcome`, `outcome_of`. Does not: SET statements (`set_statement`), what is done about it
+(`pooled_client`).
+
+Statements are read by their words: what could mean something in one place counts wherever it stands, so that a
+connection may be kept for nothing, and is never given away with something on it.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+import re2
+
+from metaproxy.codecs.mysql.set_statement import read_set
+from metaproxy.codecs.sql import MYSQL, outline
+
+_SUSPICIOUS = re2.compile(
+    rb"(?i)@|/\*M?!|;|temporary|get_lock|release_|last_insert_id|found_rows|row_count"
+    rb"|^[\s(]*(set|use|call|prepare|execute|deallocate|handler|lock|unlock|flush|xa|show|get|commit|rollback|begin|"
+    rb"binlog|install|change|#|--|/)"
+)
+"""What most statements have nothing of. These are not looked at any further."""
+_FIRST = {
+    "call": "a procedure", "prepare": "PREPARE", "execute": "PREPARE", "deallocate": "PREPARE", "handler": "HANDLER",
+    "lock": "LOCK TABLES", "xa": "XA",
+}  # fmt: skip
+_WORDS = {"get_lock": "GET_LOCK()", "temporary": "a temporary table"}
+_USE = re.compile(r"\s*use\s+(`(?:[^`]|``)+`|[^\s`;]+)\s*\Z", re.IGNORECASE)
+_ENDS = frozenset(("commit", "rollback"))
+
+
+class Outcome(NamedTuple):
+    """
+    settings: see set_statement. database: that it chooses, None for none. reasons: why the connection must be kept from
+    now on. gone: those that are there no more. lingers: whether the next statement may ask for something of this one.
+    follows: what it asks of the one before: insert_id, warnings, rows, "" for nothing.
+    """
+
+    settings: tuple[tuple[str, str], ...] = ()
+    database: bytes | None = None
+    reasons: frozenset[str] = frozenset()
+    gone: frozenset[str] = frozenset()
+    lingers: bool = False
+    follows: str = ""
+
+
+NOTHING = Outcome()
+
+
+def outcome_of(text: bytes) -> Outcome:
+    """What a statement, or several, leave behind if they succeed."""
+    text = text.rstrip(b"; \t\r\n")
+    if not _SUSPICIOUS.search(text):
+        return NOTHING
+    return _outcome(text) if len(text) <= 1024 else _look(text)
+
+
+def _look(data: bytes) -> Outcome:
+    text = data.decode("utf-8", "surrogateescape")
+    seen = outline(text, MYSQL)
+    first = seen.statements[0] if seen.statements else ""
+    words = seen.words
+    reasons = {why for word, why in _WORDS.items() if word in words}
+    reasons |= {_FIRST[kind] for kind in seen.statements if kind in _FIRST}
+    if any(word[:1] == "@" and word[:2] != "@@" for word in words):
+        reasons.add("a user variable")
+    if "flush" in seen.statements and words & {"lock", "export"}:
+        reasons.add("LOCK TABLES")
+    settings: tuple[tuple[str, str], ...] = ()
+    database = None
+    changes = [kind for kind in seen.statements if kind in ("set", "use")]
+    if changes and len(seen.statements) > 1:
+        reasons.add("SET or USE among other statements")
+    elif first == "set":
+        settings, why = read_set(text)
+        if why:
+            reasons.add(why)
+    elif first == "use":
+        found = _USE.match(text)
+        if found is None:
+            reasons.add("a USE that is not understood")
+        else:
+            database = _unquoted(found[1])
+    return Outcome(
+        settings, database, frozenset(reasons), _gone(seen.statements, words), "sql_calc_found_rows" in words,
+        _follows(first, words),
+    )  # fmt: skip
+
+
+_outcome = lru_cache(512)(_look)
+
+
+def _gone(statements: tuple[str, ...], words: frozenset[str]) -> frozenset[str]:
+    gone = set()
+    if "unlock" in statements:
+        gone.add("LOCK TABLES")
+    if "release_all_locks" in words:
+        gone.add("GET_LOCK()")
+    if _ENDS.intersection(statements):
+        gone.add("SET TRANSACTION")
+    return frozenset(gone)
+
+
+def _follows(first: str, words: frozenset[str]) -> str:
+    if words & {"found_rows", "row_count"}:
+        return "rows"
+    if (first == "show" and words & {"warnings", "errors"}) or (first == "get" and "diagnostics" in words):
+        return "warnings"
+    if words & {"@@warning_count", "@@error_count", "@@session.warning_count", "@@session.error_count"}:
+        return "warnings"
+    if words & {"last_insert_id", "@@last_insert_id", "@@identity"}:
+        return "insert_id"
+    return ""
+
+
+def _unquoted(name: str) -> bytes:
+    plain = name[1:-1].replace("``", "`") if name[:1] == "`" else name
+    return plain.encode("utf-8", "surrogateescape")
