@@ -4,7 +4,8 @@ How two answers to one request differ, whatever the protocol.
 Lives here: `compare` and `Difference`; `compare_streams` and `Digest`, for answers of which not all is kept. Does not:
 which answers are compared (mirrors, recordings that are sent again).
 
-Ids say nothing of what a server answers. The codec writes both messages under one id before their bytes are compared.
+Ids say nothing of what a server answers. The codec writes both messages under one id before their bytes are compared,
+or says what they are compared by (`ICodec.comparable`).
 """
 
 from __future__ import annotations
@@ -67,7 +68,11 @@ def compare(
 
 
 def _under_one_id(codec: ICodec, message: Message, max_frame: int) -> bytes:
+    comparable = getattr(codec, "comparable", None)
     try:
+        written: bytes | None = comparable(message) if comparable is not None else None
+        if written is not None:
+            return written
         return bytes(codec.session(Side.CLIENT, max_frame).send(message, 1))
     except FrameError:
         return message.frame

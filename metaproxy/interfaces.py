@@ -184,7 +184,7 @@ class ISession(Interface):
 OPTIONAL = frozenset(
     {
         "alpn", "alpn_upstream", "attempts_key", "beat", "beats", "capacity", "credit", "detect", "eof", "facts",
-        "cache_key", "cancels", "change", "companion", "farewell", "fenced", "flow", "greets",
+        "cache_key", "cancels", "change", "companion", "comparable", "farewell", "fenced", "flow", "greets",
         "inquiry", "keep", "keeps_keys", "open_keys", "opens", "owed", "owes", "reset", "sequential", "unsent_bytes",
         "start_tls", "starts_tls", "tls_rest", "topologies", "traits", "upper_keys", "welcome",
     }
@@ -334,6 +334,13 @@ class ICodec(Interface):
         What is equal for two requests of clients in the same state (`Message.profile`) that a server answers alike as
         long as its data are the same; None: not to be kept. Only asked where `safe`, for routes with `cache:`. May
         raise FrameError. Optional: None.
+        """
+
+    def comparable(answer: Message) -> bytes | None:
+        """
+        What two answers to one request are compared by, for mirrors and recordings that are sent again, where their
+        bytes differ although they say the same: times, ids of servers. None: by their frames under one id. May raise
+        FrameError: by their frames as they are. Optional: None.
         """
 
     def merge(request: Message, parts: Sequence[Part], answers: Sequence[Message]) -> bytes:

@@ -169,6 +169,9 @@ class Codec:
     def cache_key(self, request: Message) -> Hashable | None:
         return None
 
+    def comparable(self, answer: Message) -> bytes | None:
+        return None
+
     def merge(self, request: Message, parts: Sequence[Part], answers: Sequence[Message]) -> bytes:
         raise NotImplementedError
 

@@ -11,7 +11,7 @@ from collections.abc import Hashable, Mapping
 from typing import Annotated, Final, Literal
 
 from metaproxy.codecs.framing import Codec, Session
-from metaproxy.codecs.mongodb import bson, errors, metadata, wire
+from metaproxy.codecs.mongodb import answered, bson, errors, metadata, wire
 from metaproxy.codecs.mongodb.client import ClientSession
 from metaproxy.codecs.mongodb.hello import Addresses, traits
 from metaproxy.codecs.mongodb.server import ServerSession
@@ -145,6 +145,10 @@ class MongoDB(Codec):
         if request.kind is not Kind.REQUEST or wire.op_code(request.frame) != wire.OP_MSG:
             return None
         return metadata.question(request.frame, wire.body(request.frame))
+
+    def comparable(self, answer: Message) -> bytes | None:
+        """The document without what differs from server to server, and from time to time."""
+        return answered.comparable(answer.frame) if answer.kind in (Kind.RESPONSE, Kind.ERROR) else None
 
     def confidential(self, request: Message) -> bool:
         command = request.get("command")

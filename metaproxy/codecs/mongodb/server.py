@@ -14,6 +14,7 @@ from collections.abc import Hashable, Mapping
 from typing import Final
 
 from metaproxy.codecs.mongodb import bson, hello, metadata, wire
+from metaproxy.codecs.mongodb.answered import read_error, read_rows, verdict
 from metaproxy.codecs.mongodb.errors import NOT_PRIMARY
 from metaproxy.codecs.mongodb.kept import Kept, LargeAnswer, cursor_id
 from metaproxy.codecs.mongodb.server_login import ServerLogin
@@ -122,9 +123,9 @@ class ServerSession(MessageStream):
         code, first = verdict(frame, body)
         if code is not None:
             message.kind = Kind.ERROR
-            message.more = _read_error
+            message.more = read_error
         else:
-            message.more = _read_rows
+            message.more = read_rows
         if self._kept is not None:
             self._kept.answered(message.id, code, cursor_id(frame, first) if code is None else None)
         if not self._follows:
@@ -212,57 +213,3 @@ class ServerSession(MessageStream):
                 self._kept.answered(self._looked_at.id, None, cursor)
                 self._looked_at = None
         return stop
-
-
-_VERDICT: Final = frozenset((b"ok", b"code"))
-
-
-def verdict(frame: bytes, body: wire.Body) -> tuple[int | None, bson.Element | None]:
-    """
-    What an answer says: the code of the error that it reports, 0 for one without a code, None for success; and its
-    first field.
-    """
-    elements = bson.select(frame, body.at, body.end, _VERDICT)
-    code, failed = 0, False
-    for element in elements:
-        if element.name == b"ok":
-            if bson.number(frame, element):
-                return None, elements[0]
-            failed = True
-        elif element.name == b"code":
-            code = int(bson.number(frame, element) or 0)
-    return (code if failed else None), (elements[0] if elements else None)
-
-
-_BATCHES: Final = frozenset((b"firstBatch", b"nextBatch"))
-
-
-def _read_rows(message: Message) -> None:
-    """How many documents an answer has, or a write was about."""
-    frame = message.frame
-    message.metadata = {}
-    if wire.op_code(frame) != wire.OP_MSG:
-        return
-    for element in bson.select(frame, *wire.body(frame), _COUNTED):
-        if element.name == b"n" and (count := bson.number(frame, element)) is not None:
-            message.metadata["rows"] = str(int(count))
-        elif element.name == b"cursor" and element.type == bson.DOCUMENT:
-            for batch in bson.select(frame, element.at, element.stop, _BATCHES):
-                if batch.name in _BATCHES and batch.type == bson.ARRAY:
-                    message.metadata["rows"] = str(bson.count(frame, batch.at, batch.stop))
-
-
-_COUNTED: Final = frozenset((b"cursor", b"n"))
-
-
-def _read_error(message: Message) -> None:
-    """Metadata of an error."""
-    frame = message.frame
-    body = wire.reply_body(frame) if wire.op_code(frame) == wire.OP_REPLY else wire.body(frame)
-    found: dict[str, str] = {}
-    for element in bson.elements(frame, *body):
-        if element.name == b"code":
-            found["code"] = str(int(bson.number(frame, element) or 0))
-        elif element.name == b"codeName":
-            found["code_name"] = bson.text(frame, element) or ""
-    message.metadata = found
