@@ -1,9 +1,9 @@
 """
 Keys by which clients name each other's connections: PostgreSQL's BackendKeyData, MySQL's connection id.
 
-They are the proxy's own, whatever the servers gave: a client that is moved from one server's connection to another
-keeps its key. Lives here: `new_key`, `owner_of`, for all listeners of the process. Does not: what is done with them
-(`Message.companion`).
+They are the proxy's own where a client is moved from one server's connection to another: it keeps its key. Whose login
+passes has its server's. Lives here: `new_key`, `adopt_key`, `owner_of`, for all listeners of the process. Does not:
+what is done with them (`Message.companion`).
 """
 
 from __future__ import annotations
@@ -28,6 +28,11 @@ def new_key(owner: object, secret_size: int = SECRET_SIZE) -> tuple[int, bytes]:
         if key not in _owners:
             _owners[key] = owner
             return key
+
+
+def adopt_key(owner: object, number: int, secret: bytes) -> bool:
+    """Have a key that a server gave find `owner`; False where another one has it, who keeps it."""
+    return _owners.setdefault((number, secret), owner) is owner
 
 
 def owner_of(number: int, secret: bytes = b"") -> object | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 
 from http2_stand import GET, OK, POST, raw_frame, raw_headers
+from mongodb_words import command
 from postgres_words import (
     BOUND,
     BYE,
@@ -156,6 +157,18 @@ POSTGRES_REQUESTS = [
     parse("select 1") + bind() + EXECUTE + FLUSH, SYNC, pg("d", b"1\n") + pg("c"), pg("f", b"no\0") + SYNC,
     pg("C", b"Ss\0") + pg("D", b"Ss\0") + SYNC, query("deallocate s"), pg("F", b"\0\0\0\1\0\0\0\0\0\0"), BYE,
 ]  # fmt: skip
+_SCRAM_FIRST = b"n,,n=ann,r=abcdefghijkl"
+POSTGRES_PASSWORDS = [
+    pg("p", b"md5" + b"a" * 32 + b"\0"),
+    pg("p", b"SCRAM-SHA-256\0" + struct.pack(">i", len(_SCRAM_FIRST)) + _SCRAM_FIRST)
+    + pg("p", b"c=biws,r=abcdefghijkl,p=" + b"A" * 43 + b"="),
+]
+MONGODB_LOGINS = [
+    command(1, {"hello": 1, "saslSupportedMechs": "admin.ann", "$db": "admin"}),
+    command(1, {"saslStart": 1, "mechanism": "SCRAM-SHA-256", "payload": _SCRAM_FIRST, "$db": "admin"}),
+    command(1, {"saslStart": 1, "mechanism": "SCRAM-SHA-1", "payload": _SCRAM_FIRST, "$db": "admin"})
+    + command(2, {"saslContinue": 1, "conversationId": 1, "payload": b"c=biws,r=a,p=AAAA", "$db": "admin"}),
+]
 POSTGRES_ANSWERS = [
     DONE + ready(), ROW + DONE + ready("T"), error() + ready("E"), PARSED + BOUND + DONE + ready(), COPY_IN,
     PARSED + BOUND + DONE, error("57P01", "end", "FATAL"), pg("N", b"SNOTICE\0\0"), pg("A", b"\0\0\0\1d\0e\0"),

@@ -156,6 +156,13 @@ def _ended(message: Message) -> Message | None:
     return None if "max_message is" in message.known().get("message", "") else message
 
 
+def _without_nonce(message: Message) -> Message:
+    """The answer to the first message of a login has something in it that is chosen by chance."""
+    if message.answer is not None and b"conversationId" in message.answer:
+        message.answer = b""
+    return message
+
+
 def _pinged(session: Session, side: Side) -> None:
     if side is Side.SERVER:
         (ping,) = Redis().session(Side.CLIENT, MOST).receive(said("PING"))
@@ -166,7 +173,7 @@ def _pinged(session: Session, side: Side) -> None:
 def _begun(session: Session, side: Side) -> None:
     """A client whose login is over, and a server that was asked several things behind it."""
     if side is Side.CLIENT:
-        for message in session.receive(seeds.POSTGRES_HELLO):
+        for message in session.receive(seeds.POSTGRES_HELLO):  # none, where a password has to come
             session.send(Message(Kind.RESPONSE, seeds.POSTGRES_WELCOME), message.id)
         return
     profile = Profile("ann", "shop", "", ()) if isinstance(session, PooledServer) else None
@@ -195,6 +202,18 @@ def _captured(protocol: str) -> Callable[[], dict[Side, list[bytes]]]:
 
 def _given(client: Sequence[bytes], server: Sequence[bytes]) -> Callable[[], dict[Side, list[bytes]]]:
     return lambda: {Side.CLIENT: list(client), Side.SERVER: list(server)}
+
+
+def _and(
+    frames: Callable[[], dict[Side, list[bytes]]], client: Sequence[bytes]
+) -> Callable[[], dict[Side, list[bytes]]]:
+    """These frames, and more of clients."""
+
+    def read() -> dict[Side, list[bytes]]:
+        found = frames()
+        return {**found, Side.CLIENT: [*found[Side.CLIENT], *client]}
+
+    return read
 
 
 TARGETS: dict[str, Target | Detection] = {
@@ -230,8 +249,10 @@ TARGETS: dict[str, Target | Detection] = {
             lambda: Postgres(stream_over=Bytes(16)),
             lambda: Postgres(users={"ann": "pencil"}, auth="trust"),
             lambda: Postgres(users={"ann": "pencil"}, auth="trust", stream_over=Bytes(64), max_prepared_statements=2),
+            lambda: Postgres(users={"ann": "pencil"}),
+            lambda: Postgres(users={"ann": "pencil"}, auth="md5"),
         ],
-        _given(seeds.POSTGRES_REQUESTS, seeds.POSTGRES_ANSWERS),
+        _given([*seeds.POSTGRES_REQUESTS, *seeds.POSTGRES_PASSWORDS], seeds.POSTGRES_ANSWERS),
         Peers(_begun, join_postgres),
         seeds.POSTGRES_HELLO,
     ),
@@ -251,8 +272,10 @@ TARGETS: dict[str, Target | Detection] = {
             lambda: MongoDB(stream_over=Bytes(64)),
             lambda: MongoDB(mode="shared", present="mongos"),
             lambda: MongoDB(mode="shared", stream_over=Bytes(64)),
+            lambda: MongoDB(users={"ann": "pencil"}),
         ],
-        _captured("mongodb"),
+        _and(_captured("mongodb"), seeds.MONGODB_LOGINS),
+        Peers(alike=_without_nonce),
     ),
     "brpc": Target([Brpc, lambda: Brpc(write_compress_type=True)], _given(seeds.BRPC_CALLS, seeds.BRPC_ANSWERS)),
     "trpc": Target([Trpc], _given(seeds.TRPC_CALLS, seeds.TRPC_ANSWERS)),

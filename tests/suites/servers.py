@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-INTEROP = Path(__file__).resolve().parents[1] / "interop"
-sys.path.insert(0, str(INTEROP))
+TESTS = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS / "interop"), str(TESTS / "shared")]
 
 import catalogue  # noqa: E402
 import mongodb_peers  # noqa: E402

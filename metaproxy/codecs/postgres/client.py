@@ -11,7 +11,7 @@ import copy
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping
 
-from metaproxy.codecs.cancel_keys import new_key, owner_of
+from metaproxy.codecs.cancel_keys import adopt_key, new_key, owner_of
 from metaproxy.codecs.framing import Session
 from metaproxy.codecs.login_time import LoginTime
 from metaproxy.codecs.postgres import metadata, wire
@@ -257,7 +257,7 @@ class ClientSession(Session, UnitReader):
             return self._refuse(message, id)
         frame = message.frame
         if self.logging_in and kind is not Kind.EVENT:
-            frame = wire.with_key(frame, self.cancel_key())
+            frame = self._with_key(frame)
         if kind in _ANSWERS:
             self.answer_ends(id)
             state = wire.state_of(frame)
@@ -269,6 +269,19 @@ class ClientSession(Session, UnitReader):
         elif kind is Kind.STREAM_OPEN:
             self.answer_begins(id)
         return frame
+
+    def _with_key(self, frame: bytes) -> bytes:
+        """
+        The client is given its server's own key, so that process ids (pg_terminate_backend, notifications) mean the
+        same to both; one of the proxy's where another client has that already.
+        """
+        key = wire.key_in(frame)
+        if len(key) < 8:
+            return frame
+        if adopt_key(self, wire.LENGTH.unpack_from(key)[0], key[4:]):
+            self._key = key
+            return frame
+        return wire.with_key(frame, self.cancel_key())
 
     def _refuse(self, message: LocalError, id: int) -> bytes:
         self.answer_ends(id)

@@ -76,6 +76,18 @@ def text_at(frame: bytes | bytearray, at: int, stop: int) -> tuple[bytes, int]:
     return bytes(frame[at:end]), end + 1
 
 
+def key_in(data: bytes) -> bytes:
+    """The body of the BackendKeyData among whole messages; b"" if there is none."""
+    at, end = 0, len(data)
+    while end - at >= HEAD_SIZE:
+        kind, size = HEAD.unpack_from(data, at)
+        stop = at + 1 + size
+        if kind == _KEY:
+            return data[at + HEAD_SIZE : stop]
+        at = stop
+    return b""
+
+
 def with_key(data: bytes, key: bytes) -> bytes:
     """Whole messages with another key in their BackendKeyData, if there is one."""
     at, end = 0, len(data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 
-from metaproxy.codecs.cancel_keys import new_key, owner_of
+from metaproxy.codecs.cancel_keys import adopt_key, new_key, owner_of
 
 
 class Session:
@@ -19,6 +19,13 @@ def test_a_key_names_its_owner_and_nothing_else_does() -> None:
     assert owner_of(number, bytes(4)) is None
     assert 0 < number < 1 << 31
     assert len(secret) == 4
+
+
+def test_a_servers_key_is_its_first_owners() -> None:
+    one, other = Session(), Session()
+    assert adopt_key(one, 4711, b"abcd") and adopt_key(one, 4711, b"abcd")
+    assert not adopt_key(other, 4711, b"abcd")
+    assert owner_of(4711, b"abcd") is one
 
 
 def test_a_key_may_be_a_number_alone() -> None:

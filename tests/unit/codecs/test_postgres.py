@@ -124,6 +124,30 @@ def test_a_login_passes_step_by_step() -> None:
     assert without_keys(client.take()) == without_keys(LOGGED_IN + ready())
 
 
+def test_a_client_whose_login_passes_has_its_servers_key_so_that_process_ids_mean_the_same_to_both() -> None:
+    stage = Stage(Postgres())
+    key = b"\0\0\x11\x11only"  # which no other test has
+    welcome = said("R", b"\0\0\0\0") + said("K", key) + ready()
+    client = stage.client()
+    stage.say(client, HELLO)
+    stage.say(stage.server, welcome)
+    assert client.take() == welcome
+    stage.say(client, query("select pg_sleep(9)"))
+    cancel = b"\0\0\0\x10" + b"\x04\xd2\x16\x2e" + key
+    stage.say(stage.client(), cancel)
+    assert stage.network.upstreams[-1].take() == cancel
+
+
+def test_two_servers_may_give_the_same_key() -> None:
+    stage = Stage(Postgres())
+    welcome = said("R", b"\0\0\0\0") + said("K", b"\0\0\x22\x22same") + ready()
+    one, other = stage.client(), stage.client()
+    for client in (one, other):
+        stage.say(client, HELLO)
+        stage.say(stage.network.upstreams[-1], welcome)
+    assert one.take() == welcome != other.take()
+
+
 def test_a_login_that_the_server_refuses_ends_as_the_server_says() -> None:
     stage = Stage(Postgres())
     client = stage.client()
