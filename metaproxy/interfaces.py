@@ -343,6 +343,13 @@ class ICodec(Interface):
         FrameError: by their frames as they are. Optional: None.
         """
 
+    def reword(request: Message, change: Callable[[str], str | None]) -> Message | None:
+        """
+        The request with other statements, for a route with `rewrite: {statement: ...}`: change(text) gives another text
+        for each of them, None to leave it. None: nothing changes. Raises FrameError for a request whose statements
+        can't be changed, or are not all known. Optional: None.
+        """
+
     def merge(request: Message, parts: Sequence[Part], answers: Sequence[Message]) -> bytes:
         """The one answer to `request`, made of the answers to its parts, in the same order. Some may be errors."""
 

@@ -172,6 +172,9 @@ class Codec:
     def comparable(self, answer: Message) -> bytes | None:
         return None
 
+    def reword(self, request: Message, change: Callable[[str], str | None]) -> Message | None:
+        return None
+
     def merge(self, request: Message, parts: Sequence[Part], answers: Sequence[Message]) -> bytes:
         raise NotImplementedError
 

@@ -37,6 +37,7 @@ from metaproxy.proxy.mirror import Mirror, MirrorTarget
 from metaproxy.proxy.own_writes import note_write
 from metaproxy.proxy.proxy_protocol import Trusted
 from metaproxy.proxy.reserved_keys import ALWAYS, NEVER, ReservedKeyStripper
+from metaproxy.proxy.rewording import Rewording
 from metaproxy.proxy.snapshot import NO_ROUTE, FilterUse, ListenerSnapshot, RewritingTemplate, RouteReply, Template
 from metaproxy.routing.hash_keys import hash_keys
 from metaproxy.routing.matcher import compile_condition
@@ -180,6 +181,9 @@ class ListenerBuilder:
             reply_target=ReplyTarget(None, counts=self._counts_of(name, "-")),
         )
         self._hook(route, spec.filters, spec.cache)
+        if spec.rewrite is not None and (statement := spec.rewrite.statement) is not None:
+            reword = Rewording(compile_rewrite(statement.regex, statement.to)).reword
+            route.on_request = (*route.on_request, reword)
         return route
 
     def _leads_there(self, route: Route) -> bool:
@@ -328,7 +332,7 @@ def _chain(spec: model.Chain) -> Chain:
 
 def _request_template(spec: model.Route) -> Template | None:
     rewrite = spec.rewrite
-    if rewrite is None:
+    if rewrite is None or (rewrite.path is None and rewrite.host is None):
         return _template(spec.request)
     mutations = spec.request or model.Mutations()
     set = {**mutations.set, **({"host": rewrite.host} if rewrite.host is not None else {})}

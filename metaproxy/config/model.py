@@ -39,7 +39,16 @@ from metaproxy.config.sections.crds import Crds, KubernetesApi
 from metaproxy.config.sections.listener import Chain, ChainMatch, Listener, ProxyProtocol
 from metaproxy.config.sections.process import Admin, Node, Overload, Record, SecretSource, Tokens
 from metaproxy.config.sections.rds import Rds
-from metaproxy.config.sections.route import Mirror, Mutations, PathRewrite, Reply, Retry, Rewrite, Route
+from metaproxy.config.sections.route import (
+    Mirror,
+    Mutations,
+    PathRewrite,
+    Reply,
+    Retry,
+    Rewrite,
+    Route,
+    StatementRewrite,
+)
 from metaproxy.config.sections.telemetry import AccessLog, CustomTag, ListenerTracing, Tracing
 from metaproxy.config.sections.transport import AdminTls, Certificate, ClientTls, KeepAlive, ServerTls
 from metaproxy.config.sections.xds import Xds
@@ -49,7 +58,7 @@ __all__ = [
     "Cluster", "Config", "Connections", "Crds", "CustomTag", "Endpoint", "HealthCheck", "Http", "KeepAlive",
     "KubernetesApi", "Latency", "Listener", "ListenerTracing", "Locality", "Mirror", "Mutations", "Node",
     "Outlier", "Overload", "PathRewrite", "ProxyProtocol", "Rds", "Record", "Reply", "Retry", "Rewrite", "Route",
-    "Script", "SecretSource", "ServerTls", "Tokens", "Tracing", "Xds",
+    "Script", "SecretSource", "ServerTls", "StatementRewrite", "Tokens", "Tracing", "Xds",
 ]  # fmt: skip
 
 

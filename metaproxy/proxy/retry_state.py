@@ -44,6 +44,28 @@ class _Patience:
         self.attempt.owner.broke(failure)
 
 
+class _Held:
+    """A request that waits for a server of the role that it needs, between two tries."""
+
+    __slots__ = ("_state",)
+
+    def __init__(self, state: RetryState) -> None:
+        self._state = state
+
+    @property
+    def outcome(self) -> str:
+        return self._state.exchange.outcome
+
+    def released(self, cluster: Cluster | None) -> None:
+        self._state.go_on()
+
+    def failed(self, attempt: None, kind: ErrorKind, text: str) -> None:
+        self._state.exchange.failed(None, kind, text)
+
+    def broke(self, failure: Failure) -> None:
+        self._state.exchange.broke(failure)
+
+
 class RetryState:
     """Owns the attempts of one exchange. The first good answer is taken; the others are cancelled."""
 
@@ -99,7 +121,8 @@ class RetryState:
             self.exchange.failed(None, ErrorKind.BAD_REQUEST, str(error))
             return
         if endpoint is None and cluster.lacking is not None:
-            cluster.lacking.take(self.exchange)  # the server that it was sent to has lost its role
+            self._made -= 1
+            cluster.lacking.take(_Held(self))  # the server that it was sent to has lost its role
             return
         if endpoint is None:
             cluster.counts.no_endpoint += 1
@@ -254,6 +277,10 @@ class RetryState:
 
     def _once_more(self) -> None:
         self._timer = None
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Another try."""
         try:
             self._try()
         except BaseException:

@@ -64,7 +64,7 @@ class _Question(Codec):
 class _Asked:
     """An endpoint between two questions."""
 
-    __slots__ = ("endpoint", "lag", "limit", "position", "question", "role", "since", "term", "timer")
+    __slots__ = ("claims", "endpoint", "lag", "limit", "position", "question", "role", "since", "term", "timer")
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
@@ -74,6 +74,7 @@ class _Asked:
         self.role = ""
         self.term = self.position = 0
         self.lag = self.since = 0.0
+        self.claims = 0.0  # when it said first that it is the primary, and has done ever since
 
 
 class Topology:
@@ -167,37 +168,39 @@ class Topology:
         asked.role = traits.get("role", "")
         asked.term, asked.lag = int(traits.get("term", "0")), float(traits.get("lag", "0"))
         asked.position = int(traits.get("position", "0"))
+        if asked.role == PRIMARY != before:
+            asked.claims = self._clock.seconds()
         if asked.role != before:
             why = f": {text}" if text else ""
             self._cluster.tell(f"{asked.endpoint.address} is {asked.role or 'of no known role'}{why}")
         self._learn(self._cluster)
 
     def _learn(self, cluster: Cluster) -> None:
-        latest = max((asked.term for asked in self._all.values() if asked.role == PRIMARY), default=0)
-        self._compare(latest)
-        differs = [asked.endpoint.learn(self._traits(asked, latest)) for asked in self._all.values()]
+        claiming = [asked for asked in self._all.values() if asked.role == PRIMARY]
+        primary = max(claiming, key=lambda asked: (asked.term, -asked.claims), default=None)
+        self._compare(primary)
+        differs = [asked.endpoint.learn(self._traits(asked, primary)) for asked in self._all.values()]
         if any(differs):
             cluster.refresh()
             if self._waiting is not None:
                 self._waiting.release(cluster)
 
-    def _compare(self, latest: int) -> None:
+    def _compare(self, primary: _Asked | None) -> None:
         """Which writes replicas have."""
-        for asked in self._all.values():
-            if asked.role == PRIMARY and asked.term == latest and asked.position:
-                if asked.endpoint is not self._marked:  # another primary's log is another one from some place on
-                    self._marks.clear()
-                    self._marked = asked.endpoint
-                self._marks.append((asked.since, asked.position))
-                asked.position = 0  # it is noted
+        if primary is not None and primary.position:
+            if primary.endpoint is not self._marked:  # another primary's log is another one from some place on
+                self._marks.clear()
+                self._marked = primary.endpoint
+            self._marks.append((primary.since, primary.position))
+            primary.position = 0  # it is noted
         for asked in self._all.values():
             if asked.role == REPLICA and asked.position:
                 reached = (since for since, position in self._marks if position <= asked.position)
                 asked.endpoint.fresh = max(reached, default=asked.endpoint.fresh)
 
-    def _traits(self, asked: _Asked, latest: int) -> dict[str, str]:
+    def _traits(self, asked: _Asked, primary: _Asked | None) -> dict[str, str]:
         role = asked.role
-        if role == PRIMARY and asked.term < latest:
+        if role == PRIMARY and asked is not primary:
             role = "replaced"
         elif role == REPLICA and 0 < self._max_lag < asked.lag:
             role = "lagging"

@@ -27,6 +27,7 @@ class Servers:
     def __init__(
         self, max_lag: float = 0.0, read_your_writes: float | None = None, retry: RetryPolicy | None = None
     ) -> None:
+        self.got: list[bytes] = []  # what clients' requests are, as servers see them
         self.says = {PRIMARY: "primary", SECOND: "replica", THIRD: "replica"}
         self.asked = 0
         self.stage = BankStage(endpoints=3)
@@ -40,6 +41,7 @@ class Servers:
         stage.cluster.now = stage.clock.seconds
         routes = RouteTable([reads, writes], random.Random(1))
         stage.listener.snapshot = replace(stage.snapshot, routes=routes)
+        self.writes = writes
         self.watch.start(stage.cluster, stage.network)
 
     def run(self, seconds: float = 0.0) -> None:
@@ -60,6 +62,7 @@ class Servers:
                     self.asked += 1
                     self.stage.say(wire, f"i {role}\n".encode())
                 elif data:
+                    self.got += data.splitlines()
                     self.stage.say(wire, b"i %b\n" % wire.peer.encode() * data.count(b"\n"))
             self.stage.clock.advance(0)
 

@@ -7,7 +7,7 @@ Lives here: `Postgres`. docs/reference/codecs/postgres.md describes it for users
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Annotated, Literal
 
 from metaproxy.codecs import sql
@@ -19,6 +19,7 @@ from metaproxy.codecs.postgres.errors import UNCERTAIN, code_of, is_code
 from metaproxy.codecs.postgres.metadata import KEYS, asked
 from metaproxy.codecs.postgres.pooled_client import PooledClient, PooledRequest, Profile
 from metaproxy.codecs.postgres.pooled_server import PooledServer
+from metaproxy.codecs.postgres.rewording import reword
 from metaproxy.codecs.postgres.roles import QUESTION, traits_of
 from metaproxy.codecs.postgres.server import ServerSession
 from metaproxy.codecs.postgres.units import EXTENDED, SYNCED
@@ -139,6 +140,9 @@ class Postgres(Codec):
             return None
         needs = tuple(request.batch.needs.items()) if request.batch is not None else ()
         return request.frame, needs
+
+    def reword(self, request: Message, change: Callable[[str], str | None]) -> Message | None:
+        return reword(request, change) if isinstance(request, ClientRequest) else None
 
     def probe(self) -> Message | None:
         """Nothing: an empty query."""

@@ -6,6 +6,7 @@ Lives here: `RULES`. Does not: the clusters that its routes name (`fit`); names 
 
 from __future__ import annotations
 
+from metaproxy.codecs.framing import Codec
 from metaproxy.config import model
 from metaproxy.config.known_keys import check_keys
 from metaproxy.config.rules.addresses import is_local
@@ -13,6 +14,7 @@ from metaproxy.config.rules.certificates import check_start
 from metaproxy.config.rules.rule import Rules
 from metaproxy.config.schema.leaf import entries
 from metaproxy.config.schema.reading import Reading, near
+from metaproxy.interfaces import ICodec
 from metaproxy.routing.pattern import compile_rewrite
 from metaproxy.telemetry.inspect.statements import FINGERPRINT
 
@@ -101,10 +103,19 @@ def _statements_are_told_apart(listener: model.Listener, reading: Reading) -> No
 
 @RULES.of(model.PathRewrite)
 def _a_rewritten_path_names_groups_that_there_are(path: model.PathRewrite, reading: Reading) -> None:
+    _names_groups(path, reading)
+
+
+@RULES.of(model.StatementRewrite)
+def _a_rewritten_statement_names_groups_that_there_are(statement: model.StatementRewrite, reading: Reading) -> None:
+    _names_groups(statement, reading)
+
+
+def _names_groups(text: model.PathRewrite | model.StatementRewrite, reading: Reading) -> None:
     try:
-        compile_rewrite(path.regex, path.to)
+        compile_rewrite(text.regex, text.to)
     except ValueError as error:
-        reading.problem(reading.at(path, "to"), str(error))
+        reading.problem(reading.at(text, "to"), str(error))
 
 
 @RULES.of(model.Listener)
@@ -113,9 +124,20 @@ def _what_is_rewritten_is_there(listener: model.Listener, reading: Reading) -> N
     if codec is None:
         return
     for route in listener.routes:
-        if route.rewrite is not None and (codec.mutable or not {"path", "host"} <= codec.keys.keys()):
+        rewrite = route.rewrite
+        if rewrite is None:
+            continue
+        if rewrite.statement is not None and not _rewords(codec):
+            text = f"requests of {listener.protocol.name} have no statements that can be changed"
+            reading.problem(reading.at(rewrite, "statement"), text)
+        http = rewrite.statement is None or rewrite.path is not None or rewrite.host is not None
+        if http and (codec.mutable or not {"path", "host"} <= codec.keys.keys()):
             text = f"requests of {listener.protocol.name} have no path and host that can be changed"
             reading.problem(reading.at(route, "rewrite"), text)
+
+
+def _rewords(codec: ICodec) -> bool:
+    return getattr(type(codec), "reword", Codec.reword) is not Codec.reword
 
 
 @RULES.of(model.Reply)

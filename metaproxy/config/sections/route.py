@@ -46,11 +46,24 @@ class PathRewrite(Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StatementRewrite(Section):
+    """Other SQL instead of what was asked, in each statement of a request."""
+
+    regex: str = option(
+        Regex(), "What of the text is replaced, the first place where it matches; `(?is)` may begin it."
+    )
+    to: str = option(Text(4096, empty=True), "By what; `\\1` is what the first group matched.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rewrite(Section):
-    """What a request is for, changed on its way, where the protocol has paths and hosts (HTTP, gRPC)."""
+    """What a request is for, changed on its way: where the protocol has paths and hosts (HTTP, gRPC), or statements."""
 
     path: PathRewrite | None = option(Nested(PathRewrite), "The path. One that does not match stays as it is.", None)
     host: str | None = option(Value(), "The host; `%x-host%` and the like are filled in.", None)
+    statement: StatementRewrite | None = option(
+        Nested(StatementRewrite), "The SQL. What does not match stays as it is.", None
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +165,7 @@ class Route(Section):
         "0s",
     )
     retry: Retry | None = option(Nested(Retry), "When a failed request is tried again.", None, "never")
-    rewrite: Rewrite | None = option(Nested(Rewrite), "Another path or host for the request.", None)
+    rewrite: Rewrite | None = option(Nested(Rewrite), "Another path, host or SQL for the request.", None)
     request: Mutations | None = option(Nested(Mutations), "Changes of the request.", None)
     response: Mutations | None = option(Nested(Mutations), "Changes of the answer.", None)
     filters: Mapping[str, Use | None] = option(

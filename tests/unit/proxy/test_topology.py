@@ -89,6 +89,20 @@ def test_a_primary_of_an_older_term_is_none() -> None:
     assert servers.roles == ["replaced", "primary", "replica"]
 
 
+def test_of_two_primaries_of_one_term_the_one_stays_that_was_there_first() -> None:
+    servers = Servers()
+    servers.run()
+    servers.says[SECOND] = "primary"
+    servers.run(1.0)
+    assert servers.roles == ["primary", "replaced", "replica"]
+    servers.says[PRIMARY] = "away"
+    servers.run(1.0)
+    assert servers.roles == ["", "primary", "replica"]
+    servers.says[PRIMARY] = "primary"
+    servers.run(2.0)
+    assert servers.roles == ["replaced", "primary", "replica"]
+
+
 @pytest.mark.parametrize("answer", ["nothing", "arbiter"])
 def test_a_server_without_a_role_of_these_gets_nothing(answer: str) -> None:
     servers = Servers()
@@ -133,7 +147,7 @@ def test_nothing_is_asked_and_nobody_waits_once_the_cluster_is_no_more() -> None
 
 def test_a_further_try_waits_for_a_primary_too() -> None:
     servers = Servers(
-        retry=RetryPolicy(attempts=3, on=frozenset(("connect", "reset")), backoff=(0.5, 0.5), unsafe=True)
+        retry=RetryPolicy(attempts=1, on=frozenset(("connect", "reset")), backoff=(0.5, 0.5), unsafe=True)
     )
     client = servers.enter()
     servers.stage.say(client, b"write\n")
@@ -147,3 +161,17 @@ def test_a_further_try_waits_for_a_primary_too() -> None:
     servers.run(1.0)
     assert client.take() == b"i 127.0.0.1:1002\n"
     assert servers.stage.cluster.breaker.requests == 0
+
+
+def test_what_a_filter_sends_in_place_of_a_request_is_sent_by_a_further_try_that_waited() -> None:
+    servers = Servers(retry=RetryPolicy(attempts=1, on=frozenset(("reset",)), backoff=(0.5, 0.5), unsafe=True))
+    client = servers.enter()
+    servers.writes.on_request = (lambda exchange: exchange.forward_as(exchange.message.with_frame(b"write other\n")),)
+    servers.stage.say(client, b"write this\n")
+    servers.says[PRIMARY] = "away"
+    servers.run(1.0)
+    servers.run(2.0)
+    servers.says[THIRD] = "primary"
+    servers.run(1.0)
+    assert client.take() == b"i 127.0.0.1:1002\n"
+    assert servers.got == [b"write other"]

@@ -42,6 +42,18 @@ from metaproxy.plugins import Registry
             r"routes[0].rewrite.path.to: \1 is no group of the pattern, which has 0",
         ),
         (
+            mesh(r"[{cluster: demo, rewrite: {statement: {regex: ^a, to: §\1}}}]", "postgres"),
+            r"routes[0].rewrite.statement.to: \1 is no group of the pattern, which has 0",
+        ),
+        (
+            mesh("[{cluster: demo, rewrite: {statement: §{regex: a, to: b}}}]", "http"),
+            "routes[0].rewrite.statement: requests of http have no statements that can be changed",
+        ),
+        (
+            mesh("[{cluster: demo, rewrite: §{statement: {regex: a, to: b}, host: a}}]", "postgres"),
+            "routes[0].rewrite: requests of postgres have no path and host that can be changed",
+        ),
+        (
             mesh("[{cluster: demo, rewrite: §{host: a}}]"),
             "routes[0].rewrite: requests of dubbo have no path and host that can be changed",
         ),
