@@ -147,7 +147,9 @@ def test_nothing_is_asked_and_nobody_waits_once_the_cluster_is_no_more() -> None
 
 def test_a_further_try_waits_for_a_primary_too() -> None:
     servers = Servers(
-        retry=RetryPolicy(attempts=1, on=frozenset(("connect", "reset")), backoff=(0.5, 0.5), unsafe=True)
+        retry=RetryPolicy(
+            attempts=1, on=frozenset(("connect", "reset")), backoff=(0.5, 0.5), unsafe=True, uniform=lambda: 1.0
+        )
     )
     client = servers.enter()
     servers.stage.say(client, b"write\n")
@@ -164,7 +166,9 @@ def test_a_further_try_waits_for_a_primary_too() -> None:
 
 
 def test_what_a_filter_sends_in_place_of_a_request_is_sent_by_a_further_try_that_waited() -> None:
-    servers = Servers(retry=RetryPolicy(attempts=1, on=frozenset(("reset",)), backoff=(0.5, 0.5), unsafe=True))
+    servers = Servers(
+        retry=RetryPolicy(attempts=1, on=frozenset(("reset",)), backoff=(0.5, 0.5), unsafe=True, uniform=lambda: 1.0)
+    )
     client = servers.enter()
     servers.writes.on_request = (lambda exchange: exchange.forward_as(exchange.message.with_frame(b"write other\n")),)
     servers.stage.say(client, b"write this\n")
