@@ -21,6 +21,7 @@ KEYS: Final = {
     "database": "the database that it is sent to",
     "collection": "the collection, where the command names one; of explain that of the explained command",
     "read_preference": "primary, primaryPreferred, secondary, secondaryPreferred or nearest; without one: primary",
+    "read_preference_tags": "the first tag set of the read preference, as a URI has it: `dc:east,use:reports`",
     "comment": "the command's comment, if it is a text",
     "traceparent": "the trace that the comment names, as a field of a document or as sqlcommenter writes it",
     "tracestate": "as traceparent",
@@ -114,6 +115,8 @@ def read_command(frame: bytes, body: wire.Body) -> dict[str, str]:
         found.update(_trace(frame, fields[b"comment"]))
     if b"$readPreference" in fields:
         found["read_preference"] = _mode(frame, fields[b"$readPreference"])
+        if tags := _tags(frame, fields[b"$readPreference"]):
+            found["read_preference_tags"] = tags
     if b"lsid" in fields and (session := _session(frame, fields[b"lsid"])):
         found["session"] = session
     if b"autocommit" in fields:
@@ -165,6 +168,26 @@ def _mode(frame: bytes, element: bson.Element) -> str:
     if mode not in _MODES:
         raise FrameError(f"$readPreference has a mode that is none of {', '.join(_MODES)}")
     return mode
+
+
+_MOST_TAGS: Final = 16
+
+
+def _tags(frame: bytes, preference: bson.Element) -> str:
+    """The first of the tag sets. Raises FrameError where it has what is no text: its servers might read another."""
+    sets = bson.find(frame, preference.at, preference.stop, b"tags")
+    if sets is None or sets.type != bson.ARRAY:
+        return ""
+    first = next(iter(bson.elements(frame, sets.at, sets.stop)), None)
+    if first is None or first.type != bson.DOCUMENT:
+        return ""
+    tags: list[str] = []
+    for tag in bson.elements(frame, first.at, first.stop):
+        value = bson.text(frame, tag)
+        if value is None or len(tags) == _MOST_TAGS:
+            raise FrameError(f"a tag set of $readPreference has what is no text, or more than {_MOST_TAGS} tags")
+        tags.append(f"{tag.name.decode('utf-8', 'replace')}:{value}")
+    return ",".join(tags)
 
 
 def _session(frame: bytes, element: bson.Element) -> str:

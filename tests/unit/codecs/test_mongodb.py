@@ -115,6 +115,28 @@ def test_a_read_preference_that_is_not_there_is_primary() -> None:
     assert metadata({"find": "a"})["read_preference"] == "primary"
 
 
+@pytest.mark.parametrize(
+    ("sets", "tags"),
+    [
+        ([{"dc": "east", "use": "reports"}, {"dc": "west"}], "dc:east,use:reports"),
+        ([{"dc": "east"}, {}], "dc:east"),
+        ([{}, {"dc": "east"}], None),
+        ([], None),
+        ("dc:east", None),
+    ],
+)
+def test_of_tag_sets_the_first_is_told(sets: bson.Value, tags: str | None) -> None:
+    found = metadata({"find": "a", "$readPreference": {"mode": "secondary", "tags": sets}})
+    assert (found["read_preference"], found.get("read_preference_tags")) == ("secondary", tags)
+
+
+@pytest.mark.parametrize("tags", [{"dc": 1}, {f"t{number}": "a" for number in range(17)}])
+def test_tags_that_are_no_texts_or_too_many_are_not_clear(tags: bson.Value) -> None:
+    message = read(command(7, {"find": "a", "$readPreference": {"mode": "secondary", "tags": [tags]}}))
+    with pytest.raises(FrameError):
+        message.read()
+
+
 @pytest.mark.parametrize("outside", [False, True])
 def test_a_transaction_is_known_by_its_autocommit(outside: bool) -> None:
     fields: dict[str, bson.Value] = {"insert": "a"} if outside else {"insert": "a", "autocommit": False}
