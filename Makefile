@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 LATEST := .venv-latest
 ARGS ?=
 WEB ?=
+DATABASES ?=
 
 # What is compiled is kept, whatever the environment says: tests' rewritten asserts take as long as a tenth of all tests.
 unexport PYTHONDONTWRITEBYTECODE
@@ -86,6 +87,7 @@ fuzz: $(VENV)/.installed
 bench: $(VENV)/.installed
 	$(BIN)/python -m bench $(ARGS)
 	$(BIN)/python -m bench.web $(WEB)
+	$(BIN)/python -m bench.databases $(DATABASES)
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m demo $(ARGS)

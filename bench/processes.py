@@ -17,6 +17,7 @@ from types import TracebackType
 
 _GRACE = 3.0
 """Seconds to end after TERM, before KILL."""
+_TICK = os.sysconf("SC_CLK_TCK")
 
 
 class NotStarted(Exception):
@@ -89,6 +90,10 @@ class Running:
         tasks = [task for pid in self.ids() for task in Path(f"/proc/{pid}/task").iterdir()]
         return {task.name: _waited(task / "schedstat") for task in tasks}
 
+    def cpu(self) -> float:
+        """Seconds of user and system time, of the process and its descendants."""
+        return sum(_cpu(pid) for pid in self.ids())
+
     def forget_peak(self) -> None:
         """Lets the peak of memory begin anew, where the kernel allows it."""
         for pid in self.ids():
@@ -98,6 +103,12 @@ class Running:
     def peak(self) -> float:
         """MiB that were resident at most since `forget_peak`, of the process and its descendants."""
         return sum(_peak(pid) for pid in self.ids()) / 1024
+
+
+def listens(port: int) -> bool:
+    """Whether a server answers there, on loopback."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def free_ports(count: int) -> list[int]:
@@ -117,6 +128,13 @@ def wait_for(what: str, seconds: float, process: Running, ready: Callable[[], ob
         if time.monotonic() > deadline:
             raise NotStarted(f"{what} not within {seconds:g} s: {process.last_words()}")
         time.sleep(0.02)
+
+
+def _cpu(pid: int) -> float:
+    with suppress(OSError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICK
+    return 0.0
 
 
 def _waited(schedstat: Path) -> float:

@@ -11,6 +11,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -40,10 +41,10 @@ def programs() -> dict[str, Program]:
     """All that the bench may start, by name; builds and installs what is not there."""
     BUILT.mkdir(exist_ok=True)
     load = _load()
-    _install_debian([name for name in DEBIAN if _which(name) is None])
-    found = {"load": load, "metaproxy": _metaproxy(), "envoy": _envoy()}
+    install_debian(DEBIAN)
+    found = {"load": load, "metaproxy": own_program(), "envoy": _envoy()}
     for name in DEBIAN:
-        path = _which(name)
+        path = which(name)
         missing = "" if path else f"not here; run: {' '.join(_INSTALL)} {name}"
         found[name] = Program(path or "", _first_line([path, _VERSION[name]]) if path else "", missing)
     return found
@@ -66,7 +67,8 @@ def _load() -> Program:
     return Program(str(built), _first_line([compiler, "--version"]))
 
 
-def _metaproxy() -> Program:
+def own_program() -> Program:
+    """metaproxy, as it is installed beside this interpreter."""
     twistd = Path(sys.executable).with_name("twistd")
     try:
         told = f"metaproxy {version('metaproxy')}{_revision()}, Twisted {version('Twisted')}"
@@ -98,8 +100,9 @@ def _envoy() -> Program:
     return Program(str(paths[0]), _first_line([str(paths[0]), "--version"]).rpartition(":")[2].strip())
 
 
-def _install_debian(packages: list[str]) -> None:
-    """Tries, as root only; what is still missing afterwards is told in the table."""
+def install_debian(names: Iterable[str]) -> None:
+    """Tries for those that are missing, as root only; what is missing afterwards too is told in the table."""
+    packages = [name for name in names if which(name) is None]
     if not packages or os.geteuid() != 0 or shutil.which("apt-get") is None:
         return
     print(f"bench: installing {' '.join(packages)}", file=sys.stderr)
@@ -119,7 +122,8 @@ def _quietly(command: list[str]) -> bool:
     return ran.returncode == 0
 
 
-def _which(name: str) -> str | None:
+def which(name: str) -> str | None:
+    """Where a program is; None if it is nowhere, administrators' folders included."""
     return shutil.which(name, path=_PATH)
 
 

@@ -26,14 +26,13 @@ from pathlib import Path
 import yaml
 
 from bench.envoy import http_proxy
-from bench.processes import Cores, NotStarted, Running, free_ports, wait_for
+from bench.processes import Cores, NotStarted, Running, free_ports, listens, wait_for
 from bench.programs import machine, programs
 
 CHUNK = 65536
 TOOLS = ("nginx", "haproxy", "nghttpd", "wrk", "h2load")
 _PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"])
 _START = 15.0
-_TICK = os.sysconf("SC_CLK_TCK")
 
 RELAY = """
 import socket, sys
@@ -172,7 +171,7 @@ class Bench:
             root = f"server {{ listen 127.0.0.1:{port}; root {self.folder}/www; keepalive_requests 100000000; }}"
             command = _nginx_at(self.folder / "backend", root, self.programs)
         with Running(command, self.folder / "backend.log") as process:
-            wait_for("the backend does not listen", _START, process, lambda: _listens(port))
+            wait_for("the backend does not listen", _START, process, lambda: listens(port))
             yield port
 
     @contextmanager
@@ -183,14 +182,14 @@ class Bench:
         line = command(Place(listen, admin, backend, folder, second), self.programs)
         pinned = ["taskset", "-c", str(self.cores.proxy), *line]
         with Running(pinned, folder / "log") as process:
-            wait_for(f"{name} does not listen", _START, process, lambda: _listens(listen))
+            wait_for(f"{name} does not listen", _START, process, lambda: listens(listen))
             yield process, listen
 
     def measure(self, load: str, name: str, process: Running, unit: str, run: Callable[[], float]) -> None:
         """run: makes the load and gives how many units passed."""
-        before, began = _cpu(process), time.monotonic()
+        before, began = process.cpu(), time.monotonic()
         units = run()
-        taken, used = time.monotonic() - began, _cpu(process) - before
+        taken, used = time.monotonic() - began, process.cpu() - before
         self.rows.append(Row(load, name, unit, used * 1e6 / max(units, 1), units / taken))
 
     def every(
@@ -290,20 +289,6 @@ def _read_slowly(port: int, stop: threading.Event) -> None:
         client.sendall(b"GET /large HTTP/1.1\r\nHost: bench\r\n\r\n")
         while not stop.wait(0.2):
             client.recv(1024)
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _cpu(process: Running) -> float:
-    """Seconds of user and system time, of the process and its descendants."""
-    total = 0
-    for pid in process.ids():
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        total += int(fields[11]) + int(fields[12])
-    return total / _TICK
 
 
 def _found(pattern: str, text: str) -> str:

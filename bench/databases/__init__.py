@@ -1,0 +1,1 @@
+"""Databases through metaproxy, beside PgBouncer, haproxy and none: `python -m bench.databases`."""
