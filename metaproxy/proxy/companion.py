@@ -72,7 +72,7 @@ class CompanionExchange(Exchange):
         pool = connection.pool
         self._about = connection
         self.attempt = Attempt(self, message, pool.cluster, connection.endpoint)
-        pool_of(connection.endpoint, pool.cluster, self.client.network).start(self.attempt, self.client)
+        pool_of(connection.endpoint, pool.cluster, self.client.network).start_beside(self.attempt)
 
     def _say(self, connection: UpstreamConnection, data: bytes) -> None:
         """Bytes on a connection of their own."""

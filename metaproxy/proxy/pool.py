@@ -167,7 +167,14 @@ class Pool:
         if connection is not None:
             self._give(connection, attempt, client)
             return
+        if attempt.message.kind is Kind.CONNECT and self.lends and self._welcome(attempt):
+            return
         self._enqueue(attempt, client)
+
+    def _welcome(self, attempt: Try) -> bool:
+        """A client that logs in need not wait for a connection that others use: it only asks whether there is one."""
+        profile = attempt.message.profile
+        return any(one.profile == profile and one.welcomes(attempt) for one in self.connections)
 
     def _enqueue(self, attempt: Try, client: Client) -> None:
         breaker = self.cluster.breaker
@@ -176,6 +183,18 @@ class Pool:
             return
         breaker.pending += 1
         self._queue[attempt] = attempt, client, self.network.turn.now
+
+    def start_beside(self, attempt: Try) -> None:
+        """
+        Send an attempt that is about what is under way here, so that it can't wait for its end: while all connections
+        are in use over others, as many again at most, which close behind it.
+        """
+        connection = self._take(attempt.message.profile, 2 * self.settings.per_endpoint)
+        if connection is None:
+            self._overflow(attempt)
+            return
+        connection.lease = attempt
+        connection.submit(attempt)
 
     def cancelled(self, attempt: object) -> None:
         """An attempt without a connection is not wanted any more: its place in the queue is another's."""
@@ -220,8 +239,11 @@ class Pool:
         else:
             connection.let_go()
 
-    def _take(self, profile: Hashable) -> UpstreamConnection | None:
-        """A connection for one alone: an idle one, or a new one; None when a bound is reached."""
+    def _take(self, profile: Hashable, most: int = 0) -> UpstreamConnection | None:
+        """
+        A connection for one alone: an idle one, or a new one; None when a bound is reached. most: where connections are
+        borrowed, another one than `per_endpoint`.
+        """
         idle = self._idle.get(profile)
         while idle:
             connection = idle.pop()
@@ -231,7 +253,7 @@ class Pool:
             changed = self._changed(profile)
             if changed is not None:
                 return changed
-            if len(self.connections) >= self.settings.per_endpoint and not self._close_idle_here():
+            if len(self.connections) >= (most or self.settings.per_endpoint) and not self._close_idle_here():
                 return None
         return self._open(profile)
 
@@ -306,7 +328,8 @@ class Pool:
         if not connection.clean() and not connection.change(connection.profile):
             connection.let_go()
             return
-        if not connection.usable or self._retired or (self._wears_out and self._worn_out(connection)):
+        too_many = self._bounded and len(self.connections) > settings.per_endpoint  # see start_beside
+        if not connection.usable or self._retired or too_many or (self._wears_out and self._worn_out(connection)):
             connection.let_go()
             return
         while self._queue:

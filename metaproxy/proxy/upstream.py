@@ -67,6 +67,15 @@ class Upstream(ServerConnection):
         else:
             self._wait_for_login_of(attempt)
 
+    def welcomes(self, attempt: Try) -> bool:
+        """Answers a CONNECT, whoever uses the connection, if it has come to its state."""
+        welcome = self._session.welcome
+        if not self._ready or welcome is None or welcome.kind is not Kind.RESPONSE:
+            return False
+        attempt.connection = self
+        attempt.owner.answered(attempt, welcome)
+        return True
+
     def _is_there(self, attempt: Try) -> None:
         welcome = self._session.welcome
         if self.lease is attempt:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, NamedTuple
 
 import pytest
@@ -87,7 +87,7 @@ def ask(connection: Any, text: str, *values: Any) -> Any:
 
 def thread(connection: Any) -> int:
     """Which of the server's connections carries a statement of this client."""
-    ((number,),) = ask(connection, "select connection_id()")
+    ((number,),) = ask(connection, "select connection_id() + 0")
     return int(number)
 
 
@@ -399,6 +399,66 @@ def test_a_thousand_clients_on_twenty_connections(mesh: Mesh, connect: Connect) 
         each.join(120)
     assert errors == []
     assert mesh.server.connections() - before <= 20
+
+
+# -- ends that other clients ask for
+
+
+def sleeping(server: MariaDB) -> int:
+    return int(server.ask("select count(*) from information_schema.processlist where info like 'select sleep%'"))
+
+
+def test_a_statement_is_killed_by_the_number_that_its_client_has(mesh: Mesh, connect: Connect) -> None:
+    import pymysql
+
+    clients = [connect() for _ in range(3)]
+    with ThreadPoolExecutor(2) as pool:
+        first, second = (pool.submit(ask, client, "select sleep(1.5), 5") for client in clients[:2])
+        assert eventually(lambda: sleeping(mesh.server) == 2), "on all connections that there may be"
+        clients[2].cursor().execute(f"kill query {clients[0].thread_id()}")
+        with pytest.raises(pymysql.err.OperationalError, match="interrupted"):
+            first.result(timeout=3)
+        assert not second.done()
+        assert second.result(timeout=6) == ((0, 5),)
+    assert ask(clients[0], "select connection_id()") == ((clients[0].thread_id(),),)
+    with pytest.raises(pymysql.err.OperationalError) as unknown:
+        ask(clients[2], "kill query 2147483648")
+    assert unknown.value.args[0] == 1094
+
+
+def test_a_client_whose_connection_is_killed_loses_its_transaction(mesh: Mesh, connect: Connect) -> None:
+    import pymysql
+
+    victim, idle, killer = connect(), connect(), connect()
+    victim.begin()
+    ask(victim, "insert into t (a) values (777)")
+    killer.kill(victim.thread_id())
+    killer.kill(idle.thread_id())
+    for client in (victim, idle):
+        with pytest.raises(pymysql.err.OperationalError) as lost:
+            ask(client, "select 1")
+        assert lost.value.args[0] == (2013 if client is victim else 1927)
+    assert ask(killer, "select count(*) from t where a = 777") == ((0,),)
+    assert eventually(lambda: mesh.server.ask("select count(*) from d.t where a = 777") == "0\n")
+
+
+def test_of_many_statements_those_end_that_are_killed(mesh: Mesh, connect: Connect) -> None:
+    import random
+
+    clients = [connect(port=mesh.many) for _ in range(40)]
+    victims = random.sample(range(40), 10)
+    killers = [connect(port=mesh.many) for _ in range(3)]
+    for _ in range(3):
+        with ThreadPoolExecutor(40) as pool:
+            asked = [pool.submit(ask, client, "select sleep(0.8), %s", at) for at, client in enumerate(clients)]
+            assert eventually(lambda: sleeping(mesh.server) == 20)
+            for at in victims:
+                ask(killers[at % 3], f"kill query {clients[at].thread_id()}")
+            wait(asked, timeout=10)
+        ended = {at for at, each in enumerate(asked) if each.exception() is not None}
+        assert 1 <= len(ended) <= 10
+        assert ended <= set(victims)
+        assert all(each.result() == ((0, at),) for at, each in enumerate(asked) if at not in ended)
 
 
 def test_a_server_that_dies_ends_what_it_had_and_no_more(

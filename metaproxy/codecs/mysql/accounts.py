@@ -60,6 +60,11 @@ class Entrance:
         self.user = b""
         self._asked = b""  # the kind of proof that a question asked for
 
+    def is_same_user(self, other: Entrance) -> bool:
+        """Whether both are one user. The name is not enough, as each listener has users of its own."""
+        one, known = self._accounts.password(self.user)
+        return known and self.user == other.user and (one, known) == other._accounts.password(other.user)
+
     def begin(self, user: bytes, plugin: bytes, answer: bytes) -> tuple[Step, bytes]:
         """A login, and what to say if it goes on. plugin: by which the client has answered, b"" if it did not say."""
         self.user = user

@@ -7,17 +7,18 @@ Lives here: `MySQL`. Does not: packets (`packets`, `answers`, `stream`), what a 
 
 from __future__ import annotations
 
-import itertools
 from typing import Annotated, Literal
 
 from metaproxy.codecs.framing import Codec, Session
 from metaproxy.codecs.mysql.accounts import Accounts, Entrance
 from metaproxy.codecs.mysql.client import ClientSession
 from metaproxy.codecs.mysql.errors import NO_LOGIN, error_for, named
+from metaproxy.codecs.mysql.kill import Kill
 from metaproxy.codecs.mysql.messages import Command, LocalError
 from metaproxy.codecs.mysql.metadata import KEYS, POOLED_KEYS
-from metaproxy.codecs.mysql.packets import error_packet, last_sequence
+from metaproxy.codecs.mysql.packets import error_packet, last_sequence, ok_packet
 from metaproxy.codecs.mysql.pooled_client import PooledClient
+from metaproxy.codecs.mysql.pooled_messages import PooledCommand
 from metaproxy.codecs.mysql.pooled_server import PooledServer
 from metaproxy.codecs.mysql.profile import Profile
 from metaproxy.codecs.mysql.server import ServerSession
@@ -75,10 +76,9 @@ class MySQL(Codec):
         self._method, self._version = method.encode(), version.encode()
         self._seen = _VERSION
         self._accounts = None if users is None else Accounts(users)
-        self._numbers = itertools.count(1)
         if self._accounts is not None:
             self.connections, self.server_first, self.greets = "transaction", False, True
-            self.starts_tls = True
+            self.starts_tls = self.cancels = True
             self.keys = KEYS | POOLED_KEYS
 
     def session(self, side: Side, max_frame: int) -> Session:
@@ -88,8 +88,7 @@ class MySQL(Codec):
         if side is Side.SERVER:
             return PooledServer(max_frame, over, self._learn)
         entrance = Entrance(accounts, self._method)
-        version, thread = self._version or self._seen, next(self._numbers) & 0xFFFFFFFF
-        return PooledClient(max_frame, over, entrance, version, self._method, thread)
+        return PooledClient(max_frame, over, entrance, self._version or self._seen, self._method)
 
     def _learn(self, version: bytes) -> None:
         self._seen = version[:60]
@@ -97,6 +96,8 @@ class MySQL(Codec):
     def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes | Message:
         """name: a number and, behind a /, a SQLSTATE: 1205/HY000."""
         text = text or kind.value
+        if kind is ErrorKind.NO_ENDPOINT and isinstance(request, PooledCommand) and request.kill is not None:
+            return self._nothing_to_kill(request, request.kill)
         login = isinstance(request, Command) and request.login
         if request.kind is Kind.CONNECT and not login:
             return FinalFrame(error_packet(0, error_for(kind, name)[0], "", text))
@@ -107,6 +108,14 @@ class MySQL(Codec):
         error = LocalError(Kind.ERROR, error_packet(sequence, number, state, text), request.id)
         error.final = login
         return error
+
+    def _nothing_to_kill(self, request: PooledCommand, kill: Kill) -> Message:
+        """Nothing of that client is under way, as may be at a server: it is no error."""
+        if not kill.query and isinstance(request.companion, PooledClient):
+            request.companion.killed = True
+        answer = LocalError(Kind.ERROR, ok_packet(last_sequence(request.frame) + 1), request.id)
+        answer.final = False
+        return answer
 
     def knows(self, name: str) -> bool:
         return named(name) is not None

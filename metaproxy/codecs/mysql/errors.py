@@ -31,6 +31,8 @@ NUMBERS: dict[ErrorKind, tuple[int, str]] = {
 }
 NO_LOGIN = (1045, "28000")
 """ER_ACCESS_DENIED_ERROR: a login that a policy refuses."""
+INTERRUPTED = (1317, "70100", "Query execution was interrupted")
+KILLED = (1927, "70100", "Connection was killed")
 UNKNOWN_COMMAND = (1047, "08S01")
 UNSUPPORTED = NUMBERS[ErrorKind.UNSUPPORTED]
 _NAME = re.compile(r"([1-9]\d{3,4})(?:/([0-9A-Z]{5}))?")

@@ -13,11 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from metaproxy.codecs.cancel_keys import owner_of
 from metaproxy.codecs.mysql import commands
 from metaproxy.codecs.mysql.answers import LOCAL_INFILE
 from metaproxy.codecs.mysql.commands import SHAPES
-from metaproxy.codecs.mysql.errors import UNKNOWN_COMMAND, UNSUPPORTED, error_for
+from metaproxy.codecs.mysql.errors import INTERRUPTED, KILLED, UNKNOWN_COMMAND, UNSUPPORTED, error_for
 from metaproxy.codecs.mysql.handshake import Capability
+from metaproxy.codecs.mysql.kill import Kill, asks_who, one_number, read_kill
 from metaproxy.codecs.mysql.messages import Answer, LastChunk, LocalError, effect_of, has_failed
 from metaproxy.codecs.mysql.metadata import Reader
 from metaproxy.codecs.mysql.packets import (
@@ -34,6 +36,7 @@ from metaproxy.codecs.mysql.pooled_messages import PooledCommand, Statement
 from metaproxy.codecs.mysql.profile import Profile
 from metaproxy.codecs.mysql.proxy_login import ProxyLogin
 from metaproxy.codecs.mysql.session_state import NOTHING, Outcome, outcome_of
+from metaproxy.codecs.sql import MYSQL, outline
 from metaproxy.message import ErrorKind, FinalFrame, FrameError, Hold, Kind, Message
 
 MOST_STATEMENTS = 4096
@@ -51,6 +54,7 @@ class PooledClient(ProxyLogin):
     _insert_id = 0
     _status = AUTOCOMMIT
     _holds = False  # the last answer left the client with a connection of its own
+    _asks_another = False
     _renumbers = False  # the next answer counts on from what was said before
 
     def __init__(self, *login: object) -> None:
@@ -79,7 +83,7 @@ class PooledClient(ProxyLogin):
     def _made(self, kind: Kind, frame: bytes, id: int = 0) -> PooledCommand:
         message = PooledCommand(kind, frame, id, None, self._more, None, Hold.EXCHANGE, self._profile)
         message.login = message.lingers = message.resets = False
-        message.soils = False
+        message.soils, message.kill = False, None
         message.effect = message.becomes = message.statement = None
         message.follows, message.insert_id = "", self._insert_id
         message.owner, message.keep = self, bool(self._reasons)
@@ -94,7 +98,10 @@ class PooledClient(ProxyLogin):
             return
         message = self._made(Kind.REQUEST, frame)
         messages.append(message)
-        if code not in SHAPES or code == commands.STMT_BULK_EXECUTE:
+        if self.killed:
+            self._error(message, *KILLED)
+            self._quit = self.closing = True
+        elif code not in SHAPES or code == commands.STMT_BULK_EXECUTE:
             self._error(message, *UNKNOWN_COMMAND, f"command {code:#x} is not known here")
         elif code in _ONLY_PINNED:
             text = "replication passes where clients log in at the server, which is where `users` is left out"
@@ -142,7 +149,46 @@ class PooledClient(ProxyLogin):
         self._answered(message, b"")
 
     def _query(self, message: PooledCommand) -> None:
-        self._leave_behind(message, outcome_of(payload_of(message.frame)[1:]))
+        text = payload_of(message.frame)[1:]
+        outcome = outcome_of(text)
+        if outcome.names_clients and self._names_clients(message, _text(text)):
+            return
+        self._leave_behind(message, outcome)
+
+    # -- other clients
+
+    def _names_clients(self, message: PooledCommand, text: str) -> bool:
+        """Whether a statement was answered, or sent, by the numbers that clients know."""
+        column = asks_who(text)
+        if column:
+            self._answered(message, one_number(column, self.number, self._sequence + 1, self._status))
+            return True
+        if "kill" not in outline(text, MYSQL).statements:
+            return False
+        kill = read_kill(text)
+        if kill is None:
+            self._error(message, *UNSUPPORTED, "of KILL only KILL [CONNECTION | QUERY] number, alone, is known here")
+        else:
+            self._kill(message, kill)
+        return True
+
+    def _process_kill(self, message: PooledCommand) -> None:
+        self._kill(message, Kill(int.from_bytes(message.frame[HEAD + 1 : HEAD + 5], "little"), query=False))
+
+    def _kill(self, message: PooledCommand, kill: Kill) -> None:
+        other = owner_of(kill.number) if kill.number else self
+        if not isinstance(other, PooledClient):
+            self._error(message, 1094, "HY000", f"Unknown thread id: {kill.number}")
+        elif not self._entrance.is_same_user(other._entrance):
+            self._error(message, 1095, "HY000", f"You are not owner of thread {kill.number}")
+        elif other is not self:
+            message.kill, message.companion, message.hold = kill, other, Hold.COMPANION
+            self._asks_another = True
+        elif kill.query:
+            self._error(message, *INTERRUPTED)
+        else:
+            self._error(message, *KILLED)
+            self._quit = self.closing = True
 
     def _init_db(self, message: PooledCommand) -> None:
         self._leave_behind(message, Outcome(database=payload_of(message.frame)[1:]))
@@ -194,8 +240,12 @@ class PooledClient(ProxyLogin):
             self._error(message, 1461, "42000", f"a client may have {MOST_STATEMENTS} prepared statements here")
             return
         text = payload_of(message.frame)[1:]
+        outcome = outcome_of(text)
+        if outcome.names_clients and "kill" in outline(_text(text), MYSQL).statements:
+            self._error(message, *UNSUPPORTED, "a KILL can't be prepared here")
+            return
         self._last_id += 1
-        statement = message.statement = Statement(self._last_id, text, outcome_of(text))
+        statement = message.statement = Statement(self._last_id, text, outcome)
 
         def prepared(answer: Message) -> bytes | None:
             if has_failed(answer):
@@ -295,6 +345,9 @@ class PooledClient(ProxyLogin):
     def send(self, message: Message, id: int) -> bytes:
         frame = message.frame
         if message.kind in _ENDS:
+            if self._asks_another:  # of a connection that has nothing to do with this client's
+                self._asks_another = False
+                return self.send_error(message, id) if isinstance(message, LocalError) else frame
             self._holds = message.hold is Hold.OPEN
             if isinstance(message, Answer | LastChunk) and message.end is not None:
                 self._status = message.end.status & ~MORE_RESULTS
@@ -307,6 +360,7 @@ class PooledClient(ProxyLogin):
                 frame = self._answer_begins + numbered(frame, self._sequence + 1)
                 return FinalFrame(frame) if message.kind is Kind.ERROR else frame
         if isinstance(message, LocalError):
+            message.final = message.final or self.killed
             return self.send_error(message, id)
         if message.metadata is not None and LOCAL_INFILE in message.metadata:
             self.send_file(id)
@@ -324,6 +378,7 @@ def _text(value: bytes) -> str:
 _ACTIONS: dict[int, Callable[[PooledClient, PooledCommand], None]] = {
     commands.INIT_DB: PooledClient._init_db,
     commands.PING: PooledClient._ok,
+    commands.PROCESS_KILL: PooledClient._process_kill,
     commands.QUERY: PooledClient._query,
     commands.QUIT: PooledClient._goodbye,
     commands.RESET_CONNECTION: PooledClient._reset_connection,

@@ -7,6 +7,7 @@ Lives here: `PooledCommand`, `Statement`. Does not: what is done with them (`poo
 
 from __future__ import annotations
 
+from metaproxy.codecs.mysql.kill import Kill
 from metaproxy.codecs.mysql.messages import Command
 from metaproxy.codecs.mysql.profile import Profile
 from metaproxy.codecs.mysql.session_state import Outcome
@@ -33,10 +34,10 @@ class PooledCommand(Command):
     owner: of whose client it is, compared by identity. becomes: the state of the connection if it succeeds, None for no
     other. keep: whether the client needs the connection behind it. lingers, follows: see Outcome. insert_id: of the
     client's last statement that made one. statement: which one it is about. resets: whether it rids the connection of
-    all state. soils: whether it may leave more behind than is known of it.
+    all state. soils: whether it may leave more behind than is known of it. kill: what it asks of another client.
     """
 
-    __slots__ = ("becomes", "follows", "insert_id", "keep", "lingers", "owner", "resets", "soils", "statement")
+    __slots__ = ("becomes", "follows", "insert_id", "keep", "kill", "lingers", "owner", "resets", "soils", "statement")
     owner: object
     becomes: Profile | None
     keep: bool
@@ -46,3 +47,4 @@ class PooledCommand(Command):
     statement: Statement | None
     resets: bool
     soils: bool
+    kill: Kill | None

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 
+from metaproxy.codecs.cancel_keys import new_key
 from metaproxy.codecs.mysql.accounts import Entrance, Step
 from metaproxy.codecs.mysql.errors import NO_LOGIN
 from metaproxy.codecs.mysql.handshake import Capability, ChangeUser, Greeting, Login, is_tls_request, read_attributes
@@ -35,15 +36,16 @@ _NO_TLS = (3159, "HY000", "Connections without TLS are refused here")
 class ProxyLogin(CommandStream):
     """
     A subclass does the rest: `_command` for a whole command, `_entered` once the client has proved who it is. version:
-    that the greeting shows. plugin: by which clients are asked to log in first. thread: the client's id.
+    that the greeting shows. plugin: by which clients are asked to log in first. `number`: by which other clients name
+    this one; `killed`: whether one has asked for its end, so that its next answer is the last.
     """
 
-    def __init__(
-        self, max_frame: int, stream_over: int, entrance: Entrance, version: bytes, plugin: bytes, thread: int
-    ) -> None:
+    def __init__(self, max_frame: int, stream_over: int, entrance: Entrance, version: bytes, plugin: bytes) -> None:
         super().__init__(max_frame, stream_over)
         self._entrance = entrance
-        self._greeting = (version, thread, plugin)
+        self.killed = False
+        self.number, _ = new_key(self, 0)
+        self._greeting = (version, plugin)
         self._offered = int(OFFERED)
         self._who = Identity()
         self._more = Reader(self._who)
@@ -64,11 +66,11 @@ class ProxyLogin(CommandStream):
             self.start_tls = False
             return b""
         self._greeted = True
-        version, thread, plugin = self._greeting
+        version, plugin = self._greeting
         if "tls.start" in self.facts:
             self._offered |= C.SSL
         challenge = self._entrance.challenge
-        return packet(Greeting(version, thread, challenge, self._offered, _UTF8MB4, AUTOCOMMIT, plugin).write(), 0)
+        return packet(Greeting(version, self.number, challenge, self._offered, _UTF8MB4, AUTOCOMMIT, plugin).write(), 0)
 
     def _take(self, frame: bytes, sequence: int, messages: list[Message]) -> None:
         asked, self._asked = self._asked, None

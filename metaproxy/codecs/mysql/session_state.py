@@ -20,8 +20,8 @@ from metaproxy.codecs.mysql.set_statement import read_set
 from metaproxy.codecs.sql import MYSQL, outline
 
 _SUSPICIOUS = re2.compile(
-    rb"(?i)@|/\*M?!|;|temporary|get_lock|release_|last_insert_id|found_rows|row_count"
-    rb"|^[\s(]*(set|use|call|prepare|execute|deallocate|handler|lock|unlock|flush|xa|show|get|commit|rollback|begin|"
+    rb"(?i)@|/\*M?!|;|temporary|get_lock|connection_id|release_|last_insert_id|found_rows|row_count"
+    rb"|^[\s(]*(set|use|call|prepare|execute|deallocate|handler|lock|unlock|flush|xa|show|get|commit|rollback|begin|kill|"
     rb"binlog|install|change|#|--|/)"
 )
 """What most statements have nothing of. These are not looked at any further."""
@@ -39,6 +39,7 @@ class Outcome(NamedTuple):
     settings: see set_statement. database: that it chooses, None for none. reasons: why the connection must be kept from
     now on. gone: those that are there no more. lingers: whether the next statement may ask for something of this one.
     follows: what it asks of the one before: insert_id, warnings, rows, "" for nothing.
+    names_clients: whether it may have numbers of clients, or ask for the own (`kill`).
     """
 
     settings: tuple[tuple[str, str], ...] = ()
@@ -47,6 +48,7 @@ class Outcome(NamedTuple):
     gone: frozenset[str] = frozenset()
     lingers: bool = False
     follows: str = ""
+    names_clients: bool = False
 
 
 NOTHING = Outcome()
@@ -88,7 +90,7 @@ def _look(data: bytes) -> Outcome:
             database = _unquoted(found[1])
     return Outcome(
         settings, database, frozenset(reasons), _gone(seen.statements, words), "sql_calc_found_rows" in words,
-        _follows(first, words),
+        _follows(first, words), "kill" in seen.statements or "connection_id" in words,
     )  # fmt: skip
 
 

@@ -135,3 +135,40 @@ def test_who_asks_may_leave_and_nothing_is_left() -> None:
     stage.clock.advance(6)
     assert len(speakers) == before
     assert (stage.listener.counts.active_exchanges, stage.cluster.breaker.requests) == (0, 0)
+
+
+def test_a_request_about_another_does_not_wait_for_what_it_is_to_end() -> None:
+    stage = BankStage(most=2)
+    cid = stage.enter()
+    ann, _ = asked(stage, b"one\n", b"two\n")
+    stage.say(cid, b"kill 1\n")
+    beside = stage.upstreams[2]
+    stage.say(beside, b"welcome\n")
+    assert beside.take() == b"hello d \nkill it\n"
+    stage.say(beside, b"i killed\n")
+    assert cid.take() == b"i killed\n"
+    stage.clock.advance(0)
+    assert beside.closed, "there are as many as may be without it"
+    stage.say(stage.upstreams[0], b"i one\n")
+    stage.say(ann, b"three\n")
+    assert stage.upstreams[0].take().endswith(b"three\n")
+
+
+def test_there_are_as_many_beside_the_others_at_most() -> None:
+    stage = BankStage(most=2)
+    askers = [stage.enter() for _ in range(3)]
+    asked(stage, b"one\n", b"two\n")
+    for asker in askers:
+        stage.say(asker, b"kill 3\n")
+    assert len(stage.upstreams) == 4
+    assert askers[2].take() == b"error overload\n"
+
+
+def test_a_client_logs_in_while_others_use_all_connections() -> None:
+    stage = BankStage(most=1)
+    asked(stage, b"one\n")
+    bob, cid = stage.client(), stage.client()
+    stage.say(bob, b"login bob d\n")
+    assert bob.take() == b"welcome here\n"
+    stage.say(cid, b"login cid other\n")
+    assert cid.take() == b"", "no connection has been in that state"

@@ -1,0 +1,190 @@
+"""
+How a connection to a server that clients borrow comes into the state that one of them needs.
+
+    greeting ── [TLS] ── login ── settings ── ready ── (used) ──┬── settings of another client ── ready
+                           └── COM_CHANGE_USER ─────────────────┘
+
+Lives here: `PooledLogin`. Does not: the login's own packets (`upstream_login`), which settings differ (`profile`), what
+clients ask (`pooled_server`).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable, Mapping
+from functools import partial
+
+from metaproxy.codecs.framing import Session
+from metaproxy.codecs.mysql.answers import Answers
+from metaproxy.codecs.mysql.commands import Shape
+from metaproxy.codecs.mysql.handshake import Capability, Greeting
+from metaproxy.codecs.mysql.messages import Answer, Effect, LastChunk, has_failed
+from metaproxy.codecs.mysql.packets import ERR, FULL, HEAD, LONGEST_LOGIN, head_of, ok_packet, read_error
+from metaproxy.codecs.mysql.profile import EMPTY, Profile, difference, same_connection
+from metaproxy.codecs.mysql.upstream_login import UpstreamLogin
+from metaproxy.message import FrameError, Kind, Message
+
+_WELCOME = Message(Kind.RESPONSE, ok_packet(2))
+Mine = Callable[[Answer | LastChunk], None]
+"""What takes the answer to a command of the session's own."""
+
+
+class PooledLogin(Session):
+    """
+    A subclass says whether anything of a client is left (`_is_soiled`), and does the rest. learn: takes the version of
+    the server.
+    """
+
+    def __init__(self, answers: Answers, learn: Callable[[bytes], None]) -> None:
+        super().__init__()
+        self.ready = False
+        self._learn = learn
+        self._answers = answers
+        self._login: UpstreamLogin | None = None
+        self._logging_in = True
+        self._greeting: Greeting | None = None
+        self._held = bytearray()
+        self._wanted = self._state = EMPTY
+        self._mine: deque[Mine | None] = deque()  # who takes the answers that are to come; None: a client
+        self._setup_failed = b""
+        self._round = 0  # how often settings were made
+        self._soiled = False
+
+    def _is_soiled(self) -> bool:
+        raise NotImplementedError
+
+    def _forget(self) -> None:
+        """What was on the connection is gone."""
+        raise NotImplementedError
+
+    def _become_reusable(self) -> None:
+        self.reusable = self._state == self._wanted and not self._is_soiled()
+
+    def open(self, profile: Hashable, credentials: Mapping[str, str]) -> bytes:
+        self._wanted = profile if isinstance(profile, Profile) else EMPTY
+        self._login = UpstreamLogin(credentials, "tls.version" in self.facts)
+        if self._greeting is None:
+            return b""
+        self.start_tls = False  # TLS has begun
+        return self._log_in(2)
+
+    def _log_in(self, sequence: int) -> bytes:
+        assert self._login is not None and self._greeting is not None  # made by open; read by now
+        wanted = self._wanted
+        data = self._login.begin(self._greeting, wanted.flags, wanted.charset or 45, sequence)
+        self._state = Profile(wanted.flags, wanted.charset)
+        return data
+
+    def change(self, profile: Hashable) -> bytes | None:
+        if not isinstance(profile, Profile) or self._login is None or not same_connection(self._state, profile):
+            return None
+        self._wanted = profile
+        if self._logging_in:  # what is wanted by then follows the login
+            return b"" if profile.charset == self._state.charset else None
+        made = None if self._is_soiled() else difference(self._state, profile)
+        if made is not None:
+            return self._set_up(made)
+        return self._log_in_again()
+
+    def _log_in_again(self) -> bytes:
+        """Rid the connection of all that is on it; what is wanted follows."""
+        assert self._login is not None  # made by open
+        profile = self._wanted
+        self.ready = False
+        self._logging_in = True
+        self._forget()
+        self._soiled = False
+        self._state = Profile(self._state.flags, profile.charset)
+        return self._login.change_user(profile.charset or 45)
+
+    def _set_up(self, made: list[bytes]) -> bytes:
+        """Commands of the session's own that lead to the state that is wanted."""
+        self._setup_failed = b""
+        self._round += 1
+        setting_answered = partial(self._setting_answered, self._round)
+        for _ in made:
+            self._expect(Shape.ONE, setting_answered)
+        self._state = self._wanted
+        self.ready = not made
+        self._become_reusable()
+        return b"".join(made)
+
+    def _setting_answered(self, round: int, answer: Answer | LastChunk) -> None:
+        """round: of the settings that it is one of; others may have been wanted since."""
+        if has_failed(answer):
+            if round != self._round:
+                self._soiled = True  # it is not in the state from which the later ones were reckoned
+            elif not self._setup_failed:
+                self._setup_failed = answer.frame
+        if self._mine:
+            return
+        if self._soiled:
+            self.say(self._log_in_again())
+            return
+        self.ready, self.welcome = True, _WELCOME
+        if self._setup_failed:
+            # Who logs in gets the server's own error (its database is not known); who asks something, see `send`.
+            self.welcome, self._soiled = Message(Kind.ERROR, self._setup_failed), True
+        self._become_reusable()
+
+    def _expect(self, shape: Shape, mine: Mine | None, id: int = 0, effect: Effect | None = None) -> None:
+        self._mine.append(mine)
+        self._answers.expect(shape, id, effect)
+
+    # -- what comes before it is ready
+
+    def _receive_login(self, data: bytes) -> bytes:
+        """Goes on with the login; gives what follows it."""
+        self._held += data
+        while self._logging_in and not self.start_tls:
+            held = bytes(self._held)
+            if len(held) < HEAD:
+                return b""
+            size, sequence = head_of(held, 0)
+            stop = HEAD + size
+            if not size or size == FULL or stop > LONGEST_LOGIN:
+                raise FrameError(f"a packet of {size} bytes within a login")
+            if len(held) < stop:
+                return b""
+            self._held = bytearray(held[stop:])
+            self._login_packet(held[HEAD:stop], sequence)
+        rest, self._held = bytes(self._held), bytearray()
+        if self.start_tls and rest:
+            raise FrameError("a server that speaks behind its greeting, where TLS was to begin")
+        return rest
+
+    def _login_packet(self, payload: bytes, sequence: int) -> None:
+        login = self._login
+        if login is None:
+            raise FrameError("a server that speaks on a connection that was not opened")
+        if self._greeting is None:
+            self._greet(payload, sequence)
+            return
+        said = login.receive(payload, sequence)
+        if said:
+            self.say(said)
+        if login.done:
+            self._logging_in = False
+            self._answers.flags = login.flags
+            made = difference(self._state, self._wanted)
+            assert made is not None  # from a state without any
+            setup = self._set_up(made)
+            if setup:
+                self.say(setup)
+            else:
+                self.welcome = _WELCOME
+
+    def _greet(self, payload: bytes, sequence: int) -> None:
+        if payload[0] == ERR:
+            refusal = read_error(payload)
+            raise FrameError(f"the server refused the connection: {refusal.number} {refusal.text}")
+        greeting = self._greeting = Greeting.read(payload)
+        self._learn(greeting.version)
+        if "tls.start" not in self.facts:
+            self.say(self._log_in(sequence + 1))
+            return
+        if not greeting.capabilities & Capability.SSL:
+            raise FrameError("the server does not offer TLS, and the cluster has `tls: {start: protocol}`")
+        assert self._login is not None  # made by open
+        self.say(self._login.ask_for_tls(greeting, self._wanted.flags, sequence + 1))
+        self.start_tls = True
