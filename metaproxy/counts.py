@@ -243,6 +243,7 @@ class ClusterCounts:
     __slots__ = (
         "check_failures", "checks", "discoveries", "discovery_failures", "ejections", "ejections_refused",
         "no_endpoint", "overflow_connections", "overflow_pending", "overflow_requests", "plugin_errors",
+        "promotions",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -257,6 +258,7 @@ class ClusterCounts:
         self.overflow_connections = 0
         self.overflow_pending = 0
         self.overflow_requests = 0
+        self.promotions = 0
 
 
 class EndpointCounts:

@@ -17,7 +17,7 @@ from metaproxy.admin.health import Overload, overload
 from metaproxy.admin.resource import AdminRequest, AdminResponse, Endpoint, Json, as_json
 from metaproxy.admin.slow import slow
 from metaproxy.admin.view import SECONDS, View, endpoint_state, failed
-from metaproxy.cluster.cluster import Cluster
+from metaproxy.cluster.cluster import PRIMARY, Cluster
 from metaproxy.config.model import Rds
 from metaproxy.telemetry.metrics.windows import KEPT, STEP
 
@@ -122,6 +122,7 @@ def _clusters(view: View, seconds: float) -> Iterator[Problem]:
             detail = f"{waiting} until it is resumed; it takes {cluster.paused_by.most} at most."
             yield _problem(WARN, "paused", f"Cluster {name} is paused", detail, **place)
         yield from _discovery(name, cluster, place)
+        yield from _roles(name, cluster, place)
         yield from _endpoints_out(name, cluster, place)
         yield from _failing(view, seconds, name, cluster, place)
         yield from _limits(view, seconds, name, cluster, place)
@@ -132,6 +133,24 @@ def _discovery(name: str, cluster: Cluster, place: dict[str, str]) -> Iterator[P
         why = getattr(getattr(monitor, "discovery", None), "problem", "")
         if why:
             yield _problem(WARN, "discovery", f"Cluster {name}: its endpoints may be old", str(why), **place)
+
+
+def _roles(name: str, cluster: Cluster, place: dict[str, str]) -> Iterator[Problem]:
+    queue = cluster.lacking
+    if queue is None or not cluster.endpoints:
+        return
+    roles = {one.address: one.learnt.get("role", "") for one in cluster.endpoints}
+    shown = ", ".join(f"{address} {role or 'of no known role'}" for address, role in list(roles.items())[:MAX_SHOWN])
+    if PRIMARY not in roles.values():
+        waiting = plural(len(queue), "request waits", "requests wait")
+        detail = f"{waiting} for one; it takes {queue.most} at most. {shown}."
+        yield _problem(BAD, "no_primary", f"Cluster {name} has no primary", detail, **place)
+    elif "replaced" in roles.values():
+        text = "Two take themselves for it, which a stop of the older one ends."
+        yield _problem(WARN, "two_primaries", f"Cluster {name} has more than one primary", f"{text} {shown}.", **place)
+    lagging = [address for address, role in roles.items() if role == "lagging"]
+    if lagging:
+        yield _problem(WARN, "lagging", f"Cluster {name}: replicas lag behind", _listed(lagging), **place)
 
 
 def _endpoints_out(name: str, cluster: Cluster, place: dict[str, str]) -> Iterator[Problem]:

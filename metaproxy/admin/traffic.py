@@ -72,6 +72,9 @@ def _cluster(view: View, cluster: Cluster, seconds: float) -> Json:
         "paused": None
         if cluster.paused_by is None
         else {"waiting": len(cluster.paused_by), "most": cluster.paused_by.most},
+        "topology": None
+        if cluster.lacking is None
+        else {"waiting": len(cluster.lacking), "most": cluster.lacking.most, "promotions": cluster.counts.promotions},
         "latency_ms": latency(_whole(view, cluster, seconds)),
         "latency_60s_ms": latency(_whole(view, cluster, KEPT)),
         "endpoints": [_endpoint(view, endpoint, seconds) for endpoint in cluster.endpoints],
@@ -102,6 +105,8 @@ def _endpoint(view: View, endpoint: ClusterEndpoint, seconds: float) -> Json:
         "drained": endpoint.drained,
         "logged_off": endpoint.logged_off,
         "starting": endpoint.started is not None,
+        "role": endpoint.learnt.get("role"),
+        "lag_seconds": endpoint.lag,
         "active": endpoint.active,
         "counts": counts(found),
         "connections": {"open": sum(connections.values()), **connections},

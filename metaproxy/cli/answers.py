@@ -80,6 +80,7 @@ class EndpointInfo(TypedDict):
     drained: bool
     ejected: bool
     weight: int
+    role: str | None
     active: int
     lately: Lately
     latency_ms: Latency

@@ -145,8 +145,9 @@ def _endpoint(cluster: ClusterInfo, one: EndpointInfo | None) -> list[object]:
     well = one["health"] == "healthy"
     out = "drained" if one["drained"] else "ejected" if one["ejected"] else "" if well else one["health"]
     found, latency, usual = one["lately"], one["latency_ms"], one["usual_p99_ms"]
+    address = f"{one['address']} {one['role']}" if one["role"] else one["address"]
     return [
-        name, one["address"], text(out or "healthy", BAD if out else GOOD), one["weight"], one["active"],
+        name, address, text(out or "healthy", BAD if out else GOOD), one["weight"], one["active"],
         rate(found["tries"] / found["seconds"]), text(found["failed"], BAD if found["failed"] else ""),
         ms(latency["p50"]), ms(latency["p99"]), ms(usual),
     ]  # fmt: skip

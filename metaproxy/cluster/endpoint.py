@@ -30,7 +30,8 @@ class Endpoint:
     became healthy, seconds of the clock, while it starts slowly, else None. monitor: what hears of its failures, or
     None. learnt: what its server says of itself, such as its role; metadata: that and what is configured. doubted:
     called when no answer came, as what was learnt may be true no more. fresh: seconds of the clock; what the primary
-    had acknowledged by then a replica has, too, as far as is known.
+    had acknowledged by then a replica has, too, as far as is known. lag: seconds that a replica is behind its primary;
+    None where that is not known.
     """
 
     __slots__ = (
@@ -46,6 +47,7 @@ class Endpoint:
         "ejections",
         "fresh",
         "healthy",
+        "lag",
         "learnt",
         "logged_off_until",
         "metadata",
@@ -72,6 +74,7 @@ class Endpoint:
         self.learnt: Mapping[str, str] = {}
         self.doubted: Callable[[], None] | None = None
         self.fresh = float("-inf")
+        self.lag: float | None = None
         self.priority = priority
         self.zone = zone
         self.active = 0

@@ -95,6 +95,7 @@ class Topology:
         self._all: dict[Endpoint, _Asked] = {}
         self._unasked: set[Endpoint] = set()
         self._marked: Endpoint | None = None
+        self._primary: Endpoint | None = None  # the last one, be it away meanwhile
         self._marks: deque[tuple[float, int]] = deque(maxlen=MARKS)
 
     @property
@@ -168,6 +169,7 @@ class Topology:
         asked.role = traits.get("role", "")
         asked.term, asked.lag = int(traits.get("term", "0")), float(traits.get("lag", "0"))
         asked.position = int(traits.get("position", "0"))
+        asked.endpoint.lag = asked.lag if asked.role == REPLICA and "lag" in traits else None
         if asked.role == PRIMARY != before:
             asked.claims = self._clock.seconds()
         if asked.role != before:
@@ -179,6 +181,9 @@ class Topology:
         claiming = [asked for asked in self._all.values() if asked.role == PRIMARY]
         primary = max(claiming, key=lambda asked: (asked.term, -asked.claims), default=None)
         self._compare(primary)
+        if primary is not None and primary.endpoint is not self._primary:
+            cluster.counts.promotions += self._primary is not None
+            self._primary = primary.endpoint
         differs = [asked.endpoint.learn(self._traits(asked, primary)) for asked in self._all.values()]
         if any(differs):
             cluster.refresh()

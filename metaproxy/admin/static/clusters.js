@@ -39,6 +39,7 @@ function Cluster({ cluster, wanted, text, span, added, again }) {
       <strong>${name}</strong> <${Badge} kind="plain">${cluster.protocol}<//>
       <${Badge} kind=${kind}>${endpoints.length ? `${endpoints.length - out} of ${endpoints.length} usable` : "no endpoint"}<//>
       ${cluster.paused && html`<${Badge} kind="warn">paused, ${cluster.paused.waiting} wait<//>`}
+      ${cluster.topology && !endpoints.some((one) => one.role === "primary") && html`<${Badge} kind="bad">no primary, ${cluster.topology.waiting} wait<//>`}
       <span class="muted">${cluster.balancer.replaceAll("_", " ")}, ${breaker.requests.active} of ${breaker.requests.limit} requests under way</span>
     </summary>
     <div class="actions">
@@ -58,8 +59,8 @@ function Endpoint({ cluster, endpoint, span, added, change }) {
   const requests = added(`${cluster}|${address}|requests`);
   const errors = added(`${cluster}|${address}|errors`);
   const place = (what) => change(`endpoints/${encodeURIComponent(address)}/${what}`);
-  const { metadata, weight, priority, zone } = endpoint;
-  const traits = Object.entries({ ...metadata, ...(zone && { zone }), ...(priority && { priority }), ...(weight !== 1 && { weight }) });
+  const { metadata, weight, priority, zone, lag_seconds: lag } = endpoint;
+  const traits = Object.entries({ ...metadata, ...(lag && { lag: ms(1000 * lag) }), ...(zone && { zone }), ...(priority && { priority }), ...(weight !== 1 && { weight }) });
   return html`<tr class=${errors > 0 ? "failing" : ""}>
     <td class="state"><${Badge} kind=${KIND[state] || "bad"}>${state}<//></td>
     <td class="operation">${address}<small>${traits.map(([key, value]) => `${key} ${value}`).join(", ")}</small></td>

@@ -158,6 +158,11 @@ class Metrics(Collector):
             ((name, endpoint.address), endpoint) for name, cluster in clusters.items() for endpoint in cluster.endpoints
         )
         yield from _rows(names.ENDPOINT_STATE, endpoints)
+        learnt = [(labels, one) for labels, found in endpoints.items() for one in found]
+        roles = [(labels, role) for labels, one in learnt if (role := one.learnt.get("role"))]
+        yield names.ENDPOINT_ROLE, [((*labels, role), 1) for labels, role in dict.fromkeys(roles)]
+        lags = {labels: one.lag for labels, one in learnt if one.lag is not None}
+        yield names.ENDPOINT_LAG, list(lags.items())
         counts = {labels: _distinct(one.counts for one in found) for labels, found in endpoints.items()}
         yield from _rows(names.ENDPOINT, counts)
         filters = self._filters()

@@ -5,6 +5,8 @@ Lives here: tables. Does not: reading values (`metrics`), the page of the refere
 
 Names follow Prometheus: base units, `_total` at the end of what only grows. A label's values are names of the
 configuration, addresses of endpoints, or words of the code; what a peer sends never becomes one.
+
+Longer than most modules: it is one table, which is looked up by reading it.
 """
 
 from __future__ import annotations
@@ -418,6 +420,18 @@ CLUSTER = _families(
         "Failures of its discovery; the last list stays.",
         _of("counts.discovery_failures"),
     ),
+    (
+        "metaproxy_cluster_role_waiting",
+        "gauge",
+        "Requests that wait for a server of the role that they need; see `topology`.",
+        lambda cluster: len(cluster.lacking) if cluster.lacking is not None else 0,
+    ),
+    (
+        "metaproxy_cluster_promotions_total",
+        "counter",
+        "Times that another server became the primary.",
+        _of("counts.promotions"),
+    ),
     ("metaproxy_cluster_health_checks_total", "counter", "Health checks begun.", _of("counts.checks")),
     (
         "metaproxy_cluster_health_check_failures_total",
@@ -453,6 +467,18 @@ ENDPOINT_STATE = _families(
     ("metaproxy_endpoint_drained", "gauge", "1 while an operator has taken it out of service.", _of("drained")),
 )
 """Of a cluster.Endpoint."""
+
+ENDPOINT_ROLE = Family(
+    "metaproxy_endpoint_role",
+    "gauge",
+    "1 for the role that its server has, of a cluster with `topology`: primary, replica, lagging (a replica beyond "
+    "max_replica_lag), replaced (it takes itself for the primary, and another one is).",
+    (*_ENDPOINT, "role"),
+    int,
+)
+ENDPOINT_LAG = Family(
+    "metaproxy_endpoint_replica_lag_seconds", "gauge", "Time that a replica is behind its primary.", _ENDPOINT, float
+)
 
 ENDPOINT = _families(
     _ENDPOINT,
@@ -504,6 +530,8 @@ FAMILIES: tuple[Family, ...] = (
     *LISTENER, CERTIFICATE, PLUGIN_ERRORS, EXCHANGES, *TARGET, *STREAM, *MIRROR,
     *CLUSTER,
     EJECTIONS,
+    ENDPOINT_ROLE,
+    ENDPOINT_LAG,
     *ENDPOINT_STATE, *ENDPOINT,
     FILTER_EVENTS, FILTER_VALUES,
 )  # fmt: skip

@@ -12,6 +12,7 @@ from metaproxy.cluster.membership import Membership
 from metaproxy.config.model import Listener, Rds
 from metaproxy.config.schema.reading import Use
 from metaproxy.interfaces import IDiscovery
+from metaproxy.proxy.pause import Pause
 
 
 def told(desk: Desk, query: str = "") -> list[tuple[str, str]]:
@@ -72,6 +73,31 @@ def test_a_cluster_without_an_endpoint_and_one_that_is_paused_are_told() -> None
     (one,) = desk.get("/problems").json["problems"]
     assert (one["level"], one["what"]) == ("warn", "Cluster demo is paused")
     assert "1 request waits until it is resumed; it takes 5 at most" in one["detail"]
+
+
+def test_a_cluster_without_a_primary_is_bad_and_says_who_waits() -> None:
+    desk = Desk()
+    cluster = desk.running.cluster
+    cluster.lacking = Pause(desk.running.network.clock, 7)
+    first, second = desk.running.endpoints
+    second.learn({"role": "replica"})
+    (one,) = desk.get("/problems").json["problems"]
+    assert (one["level"], one["kind"], one["what"]) == ("bad", "no_primary", "Cluster demo has no primary")
+    assert "0 requests wait for one; it takes 7 at most" in one["detail"]
+    assert "127.0.0.1:1000 of no known role, 127.0.0.1:1001 replica" in one["detail"]
+    first.learn({"role": "primary"})
+    assert told(desk) == []
+
+
+def test_a_primary_that_was_replaced_and_a_replica_that_lags_are_told() -> None:
+    desk = Desk()
+    desk.running.cluster.lacking = Pause(desk.running.network.clock, 7)
+    first, second = desk.running.endpoints
+    first.learn({"role": "primary"})
+    second.learn({"role": "replaced"})
+    assert told(desk) == [("warn", "Cluster demo has more than one primary")]
+    second.learn({"role": "lagging"})
+    assert told(desk) == [("warn", "Cluster demo: replicas lag behind")]
 
 
 @implementer(IDiscovery)

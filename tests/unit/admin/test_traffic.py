@@ -11,6 +11,7 @@ from present import present
 from metaproxy.admin.resource import as_json_list, encoded
 from metaproxy.admin.traffic import STATES, states
 from metaproxy.proxy.mirror import Mirror, MirrorTarget
+from metaproxy.proxy.pause import Pause
 from metaproxy.proxy.snapshot import Snapshot
 
 
@@ -127,6 +128,21 @@ def test_a_paused_cluster_is_shown_with_how_many_wait() -> None:
     desk.post("/clusters/demo/pause?most=5")
     desk.running.say(desk.running.client(), call(1))
     assert desk.get("/clusters").json["clusters"][0]["paused"] == {"waiting": 1, "most": 5}
+
+
+def test_roles_and_how_far_replicas_are_behind_are_shown() -> None:
+    desk = Desk()
+    cluster = desk.running.cluster
+    assert desk.get("/clusters").json["clusters"][0]["topology"] is None
+    cluster.lacking = Pause(desk.running.network.clock, 7)
+    cluster.counts.promotions = 2
+    first, second = desk.running.endpoints
+    first.learn({"role": "primary"})
+    second.learn({"role": "replica"})
+    second.lag = 1.5
+    (shown,) = desk.get("/clusters").json["clusters"]
+    assert shown["topology"] == {"waiting": 0, "most": 7, "promotions": 2}
+    assert [(one["role"], one["lag_seconds"]) for one in shown["endpoints"]] == [("primary", None), ("replica", 1.5)]
 
 
 def test_mirrors_are_shown_with_the_last_answers_that_differed() -> None:

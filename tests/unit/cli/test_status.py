@@ -53,6 +53,13 @@ def out_of_service(terminal: Terminal) -> None:
         terminal.desk.running.cluster.eject(one)
 
 
+def test_the_role_of_a_server_stands_beside_its_address() -> None:
+    terminal = Terminal()
+    terminal.desk.running.endpoints[0].learn({"role": "primary"})
+    terminal.run("status")
+    assert "127.0.0.1:1000 primary" in terminal.out
+
+
 def test_a_cluster_without_a_usable_endpoint_is_in_the_exit_code_and_on_top() -> None:
     terminal = Terminal()
     assert terminal.run("status") == 0

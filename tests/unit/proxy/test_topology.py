@@ -179,3 +179,26 @@ def test_what_a_filter_sends_in_place_of_a_request_is_sent_by_a_further_try_that
     servers.run(1.0)
     assert client.take() == b"i 127.0.0.1:1002\n"
     assert servers.got == [b"write other"]
+
+
+def test_another_primary_is_counted_the_first_one_is_not() -> None:
+    servers = Servers()
+    servers.run()
+    counts = servers.stage.cluster.counts
+    assert counts.promotions == 0
+    servers.says.update({PRIMARY: "away"})
+    servers.run(1.0)
+    servers.says.update({PRIMARY: "primary"})
+    servers.run(1.0)
+    assert counts.promotions == 0
+    servers.says.update({PRIMARY: "away", SECOND: "primary"})
+    servers.run(1.0)
+    servers.run(1.0)
+    assert counts.promotions == 1
+
+
+def test_how_far_a_replica_is_behind_is_known_of_the_endpoint() -> None:
+    servers = Servers()
+    servers.says.update({SECOND: "replica 1.5"})
+    servers.run()
+    assert [one.lag for one in servers.stage.cluster.endpoints] == [None, 1.5, None]

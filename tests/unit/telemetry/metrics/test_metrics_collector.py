@@ -93,6 +93,21 @@ def test_gauges_show_what_is_under_way() -> None:
     assert len(on_endpoints) == sum(on_endpoints) == 2
 
 
+def test_roles_are_gauges_with_the_role_as_a_label() -> None:
+    running = Running()
+    first, second = running.endpoints
+    first.learn({"role": "primary"})
+    second.learn({"role": "replica"})
+    second.lag = 0.25
+    flat = Metrics(running.proxy).flat()
+    shown = {name: value for name, value in flat.items() if "role{" in name or "lag_seconds{" in name}
+    assert shown == {
+        'metaproxy_endpoint_role{cluster="demo",endpoint="127.0.0.1:1000",role="primary"}': 1,
+        'metaproxy_endpoint_role{cluster="demo",endpoint="127.0.0.1:1001",role="replica"}': 1,
+        'metaproxy_endpoint_replica_lag_seconds{cluster="demo",endpoint="127.0.0.1:1001"}': 0.25,
+    }
+
+
 OTHER = ("latency", "ejections", "plugin_errors")
 """What is not a number."""
 
