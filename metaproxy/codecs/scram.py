@@ -88,14 +88,22 @@ class ScramClient:
     The side that knows the password. Call `first`, `final` and `check`, in this order.
 
     user: "" where the protocol names the user elsewhere (PostgreSQL). password: as the server hashed it, see
-    `saslprep`. nonce: for tests.
+    `saslprep`. nonce: for tests. keys: in place of the password, the client key and the server key that are made of it
+    (`ScramServer.client_key`, `Verifier.server_key`); the server must have the same verifier then.
     """
 
     def __init__(
-        self, mechanism: str, user: str, password: str, nonce: str = "", most_iterations: int = MOST_ITERATIONS
+        self,
+        mechanism: str,
+        user: str,
+        password: str,
+        nonce: str = "",
+        most_iterations: int = MOST_ITERATIONS,
+        keys: tuple[bytes, bytes] | None = None,
     ) -> None:
         self._hash = hash_name(mechanism)
         self._password = password
+        self._known = keys
         self._nonce = nonce or _nonce()
         self._most = most_iterations
         self._bare = f"n={_escaped(user)},r={self._nonce}"
@@ -109,7 +117,7 @@ class ScramClient:
         """Return the client-final-message, with the proof, for the server's first message."""
         text = _text(server_first)
         nonce, salt, iterations = self._challenge(text)
-        client_key, server_key = _keys(self._hash, self._password, salt, iterations)
+        client_key, server_key = self._known or _keys(self._hash, self._password, salt, iterations)
         without_proof = f"c=biws,r={nonce}"
         exchanged = f"{self._bare},{text},{without_proof}".encode()
         signature = hmac.digest(hashlib.new(self._hash, client_key).digest(), exchanged, self._hash)
@@ -169,6 +177,11 @@ class ScramServer:
         self._nonce = self._header = self._exchanged = ""
         self.user = ""
         """The name in the client's first message; "" before it, and where the protocol names the user elsewhere."""
+        self.client_key = b""
+        """
+        What the client's proof shows, once it is right: with it and the verifier's server key one can log in as that
+        user where the same verifier is kept. It is a secret as the password is.
+        """
 
     def first(self, client_first: bytes) -> bytes:
         """Return the server-first-message."""
@@ -210,11 +223,11 @@ class ScramServer:
         exchanged = f"{self._exchanged},{without_proof}".encode()
         proof = _decoded(proof_text)
         signature = hmac.digest(kept.stored_key, exchanged, self._hash)
-        right = len(proof) == len(signature) and hmac.compare_digest(
-            hashlib.new(self._hash, _xor(proof, signature)).digest(), kept.stored_key
-        )
+        client_key = _xor(proof, signature) if len(proof) == len(signature) else b""
+        right = hmac.compare_digest(hashlib.new(self._hash, client_key).digest(), kept.stored_key)
         if not right or not self._known:
             raise ScramError("the password is wrong, or there is no such user", "invalid-proof")
+        self.client_key = client_key
         return f"v={_encoded(hmac.digest(kept.server_key, exchanged, self._hash))}".encode()
 
 

@@ -302,7 +302,11 @@ class Exchange(ExchangeFacts):
         else:
             # The common end, without detours.
             client = self.client
-            self.data = data = client.session.send(response, self.message.id)
+            try:
+                self.data = data = client.session.send(response, self.message.id)
+            except FrameError as error:
+                self.local(Reply(ErrorKind.BAD_RESPONSE, str(error)))
+                return
             self.response_bytes = len(data)
             self.complete("error" if response.kind is _ERROR else "ok")
 

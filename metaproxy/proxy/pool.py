@@ -211,7 +211,7 @@ class Pool:
         return True
 
     def _give(self, connection: UpstreamConnection, attempt: Try, client: Client) -> None:
-        if self._stays:
+        if self._stays and attempt.message.hold is not _NONE:  # such as a question before its stay begins
             connection.holder = client
             client.pinned(connection)
         else:

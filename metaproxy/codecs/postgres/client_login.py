@@ -9,10 +9,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping
 
 from metaproxy.codecs.postgres import wire
-from metaproxy.codecs.postgres.users import SCRAM, Method, User
+from metaproxy.codecs.postgres.users import NO_SECRET, SCRAM, Method, Secret, User
 from metaproxy.codecs.scram import ScramError, ScramServer, Verifier
 from metaproxy.message import FrameError
 
@@ -29,13 +28,15 @@ class LoginRefused(Exception):
 
 class ClientLogin:
     """
-    One login. encrypted: whether TLS hides a password. done: it has succeeded. A name that is not known is refused
-    after its password, as one whose password is wrong.
+    One login. encrypted: whether TLS hides a password. done: it has succeeded; secret: what it has shown then. A name
+    that is not known is refused after its password, as one whose password is wrong.
     """
 
-    def __init__(self, users: Mapping[str, User], method: Method, name: str, encrypted: bool) -> None:
-        self._user = users.get(name)
-        self._name, self._method, self._encrypted = name, method, encrypted
+    def __init__(self, user: User | None, method: Method, name: str, encrypted: bool) -> None:
+        self._user = user
+        self._name, self._encrypted = name, encrypted
+        self._method = user.method(method) if user is not None else method
+        self.secret = user.secret if user is not None else NO_SECRET
         self._salt = b""
         self._scram: ScramServer | None = None
         self._scram_begun = False
@@ -71,19 +72,13 @@ class ClientLogin:
             wanted = hashlib.md5(known.encode() + self._salt, usedforsecurity=False).hexdigest()
             right = hmac.compare_digest(said, b"md5" + wanted.encode())
         else:
-            right = self._is_password(said)
+            text = said.decode("utf-8", "replace")
+            right = self._user is not None and self._user.is_password(text)
+            self.secret = Secret(text)
         if not right or self._user is None:
             raise self._wrong()
         self.done = True
         return b""
-
-    def _is_password(self, said: bytes) -> bool:
-        user = self._user
-        wanted = user.password.encode() if user is not None else secrets.token_bytes(16)
-        if user is not None and not user.password and user.md5:
-            said = b"md5" + hashlib.md5(said + user.name.encode(), usedforsecurity=False).hexdigest().encode()
-            wanted = user.md5.encode()
-        return bool(wanted) and hmac.compare_digest(said, wanted)
 
     def _verifier(self, name: str) -> Verifier | None:
         """name: what SCRAM says; PostgreSQL's clients leave it empty, or write what is ignored."""
@@ -100,6 +95,8 @@ class ClientLogin:
                 raise self._wrong() from None
             raise LoginRefused(f"SASL: {error}", "08P01") from None
         self.done = True
+        if not self.secret and self._user is not None:
+            self.secret = Secret(keys=(scram.client_key, self._user.verifier.server_key))
         return wire.message(b"R", b"\0\0\0\x0c" + final)
 
     def _wrong(self) -> LoginRefused:

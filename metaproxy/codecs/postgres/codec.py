@@ -17,13 +17,12 @@ from metaproxy.codecs.postgres import wire
 from metaproxy.codecs.postgres.client import ClientRequest, ClientSession, LocalError
 from metaproxy.codecs.postgres.errors import UNCERTAIN, code_of, is_code
 from metaproxy.codecs.postgres.metadata import KEYS, asked
-from metaproxy.codecs.postgres.pooled_client import PooledClient, PooledRequest, Profile
+from metaproxy.codecs.postgres.pooled_client import Admission, PooledClient, PooledRequest, Profile
 from metaproxy.codecs.postgres.pooled_server import PooledServer
 from metaproxy.codecs.postgres.rewording import reword
 from metaproxy.codecs.postgres.roles import QUESTION, traits_of
 from metaproxy.codecs.postgres.server import ServerSession
 from metaproxy.codecs.postgres.units import EXTENDED, SYNCED
-from metaproxy.codecs.postgres.users import Method
 from metaproxy.codecs.postgres.users import users as known_users
 from metaproxy.message import Correlation, ErrorKind, Hold, Kind, Message, Side
 from metaproxy.units import Bytes, Option, Seconds
@@ -68,24 +67,37 @@ class Postgres(Codec):
                 "nobody else can make."
             ),
         ] = "scram-sha-256",
+        auth_query: Annotated[
+            str,
+            Option(
+                "SQL that asks a server for a user that `users` do not have, `$1`: its name, and what PostgreSQL keeps "
+                "of its password: see [Users that the server knows](#users-that-the-server-knows)."
+            ),
+        ] = "",
         max_prepared_statements: Annotated[
             int, Option("Prepared statements that are kept on each connection to a server, for `users`.", least=1)
         ] = 200,
         own_database: Annotated[
-            str, Option("The database in which servers are asked for their health and their role.")
+            str, Option("The database in which servers are asked for their health, their role, and by `auth_query`.")
         ] = "postgres",
         login_timeout: Annotated[Seconds, Option("Time that a client has to log in; 0 for any.")] = LOGIN_TIME,
     ) -> None:
         self._login_timeout = login_timeout
         self.beats = login_timeout > 0
         self._stream_over = stream_over
-        self._method: Method = auth
         self._own_database = own_database
-        self._users = known_users(users, auth)
+        known = known_users(users, auth)
+        self._admission: Admission | None = None
+        if known is not None or auth_query:
+            self._admission = Admission(known or {}, auth, auth_query, own_database)
         self._most_statements = max_prepared_statements
         if not sql.can_find_tables():
             self.keys = {key: text for key, text in KEYS.items() if key != "tables"}
-        if self._users is not None:
+        if auth_query and ("$1" not in auth_query or "\0" in auth_query):
+            raise ValueError("auth_query needs $1, which stands for the user's name")
+        if auth_query and auth == "trust":
+            raise ValueError("auth: trust asks for no password, so that auth_query has no use; leave one of them out")
+        if self._admission is not None:
             self.connections = "transaction"
             self.topologies = ("primary_replica",)
         elif auth != "scram-sha-256":
@@ -99,12 +111,12 @@ class Postgres(Codec):
         return 8 <= size <= wire.MAX_STARTUP and (code >> 16 == 3 or code in _FIRST)
 
     def session(self, side: Side, max_frame: int) -> Session:
-        users, over, time = self._users, self._stream_over, self._login_timeout
-        if users is None:
+        admission, over, time = self._admission, self._stream_over, self._login_timeout
+        if admission is None:
             return ClientSession(max_frame, over, time) if side is Side.CLIENT else ServerSession(max_frame, over)
         if side is Side.CLIENT:
-            return PooledClient(max_frame, over, users, self._method, time)
-        return PooledServer(max_frame, over, users, self._most_statements)
+            return PooledClient(max_frame, over, admission, time)
+        return PooledServer(max_frame, over, self._most_statements)
 
     def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes | Message:
         """name: a SQLSTATE."""
@@ -146,7 +158,7 @@ class Postgres(Codec):
 
     def probe(self) -> Message | None:
         """Nothing: an empty query."""
-        return self._question(wire.message(b"Q", b"\0")) if self._users is not None else None
+        return self._question(wire.message(b"Q", b"\0")) if self._admission is not None else None
 
     def inquiry(self, topology: str) -> Message | None:
         return self._question(QUESTION)

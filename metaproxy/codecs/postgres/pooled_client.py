@@ -12,7 +12,7 @@ from functools import partial
 from typing import NamedTuple
 
 from metaproxy.codecs.postgres import metadata, wire
-from metaproxy.codecs.postgres.client import FAILED, IDLE, IN_TRANSACTION, ClientRequest, ClientSession
+from metaproxy.codecs.postgres.client import FAILED, IDLE, IN_TRANSACTION, ClientRequest, ClientSession, LocalError
 from metaproxy.codecs.postgres.client_login import OK, ClientLogin, LoginRefused
 from metaproxy.codecs.postgres.effects import NONE, Effects, effects_of
 from metaproxy.codecs.postgres.errors import code_of
@@ -20,19 +20,33 @@ from metaproxy.codecs.postgres.settings import MOST_SETTINGS, NOTHING, Change
 from metaproxy.codecs.postgres.startup_options import negotiation, replication_of, settings_of
 from metaproxy.codecs.postgres.statements import Batch, ClientStatements, Step, server_name
 from metaproxy.codecs.postgres.units import EXTENDED, SYNCED
-from metaproxy.codecs.postgres.users import Method, User
+from metaproxy.codecs.postgres.user_lookup import question, user_of
+from metaproxy.codecs.postgres.users import NO_SECRET, Method, Secret, User
 from metaproxy.message import ErrorKind, FrameError, Hold, Kind, Message
 
 _ANSWERS = (Kind.RESPONSE, Kind.ERROR, Kind.STREAM_CLOSE)
 
 
 class Profile(NamedTuple):
-    """The state of a server connection. user: as whom the proxy logs in where the cluster has no credentials."""
+    """
+    The state of a server connection. user: the client's, "" for the proxy's own; secret: what its login has shown, for
+    a login at the server as the same user.
+    """
 
     user: str
     database: str
     replication: str
     settings: tuple[tuple[str, str], ...]
+    secret: Secret = NO_SECRET
+
+
+class Admission(NamedTuple):
+    """Who may log in: users by name, others that `query` finds at a server, in the database; and how."""
+
+    users: Mapping[str, User]
+    method: Method
+    query: str = ""
+    database: str = ""
 
 
 class PooledRequest(ClientRequest):
@@ -56,14 +70,13 @@ class PooledRequest(ClientRequest):
 
 
 class PooledClient(ClientSession):
-    """users: who may log in, by `method`. profile: the state that its server connections must be in."""
+    """admission: who may log in. profile: the state that its server connections must be in."""
 
-    def __init__(
-        self, max_frame: int, stream_over: int, users: Mapping[str, User], method: Method, login_timeout: float = 0.0
-    ) -> None:
+    def __init__(self, max_frame: int, stream_over: int, admission: Admission, login_timeout: float = 0.0) -> None:
         super().__init__(max_frame, stream_over, login_timeout)
-        self._users, self._method = users, method
+        self._admission = admission
         self._login: ClientLogin | None = None
+        self._lookup_id = 0  # of the request for what a server knows of the user
         self._login_id = 0
         self._last_words = b""
         self._statements = ClientStatements()
@@ -84,12 +97,38 @@ class PooledClient(ClientSession):
         self.profile = Profile(user, database, replication_of(parameters), ())
         self._set(dict(self._defaults))
         self.say(negotiation(wire.LENGTH.unpack_from(frame, 4)[0], parameters))
-        login = self._login = ClientLogin(self._users, self._method, user, "tls.version" in self.facts)
+        shown = self._admission.method == "password" and "tls.version" not in self.facts  # and so is refused
+        if user in self._admission.users or not self._admission.query or shown:
+            return self._begin_login(self._admission.users.get(user))
+        self._lookup_id = id = self.begin(EXTENDED | SYNCED)
+        message = ClientRequest(Kind.REQUEST, question(self._admission.query, user), id)
+        message.metadata = {"command": "auth_query", **self.identity}
+        self._prepare(message)
+        message.profile = Profile("", self._admission.database, "", ())
+        return message
+
+    def _begin_login(self, user: User | None) -> Message | None:
+        name = self.identity["user"]
+        login = self._login = ClientLogin(user, self._admission.method, name, "tls.version" in self.facts)
         return self._proceed(login, login.begin)
+
+    def _looked_up(self, message: Message, id: int) -> bytes:
+        """What a server knows of the user is there, and the login may begin. May raise FrameError."""
+        self._lookup_id = 0
+        if self.error is not None:  # which the client hears next
+            return b""
+        if message.kind is not Kind.RESPONSE:
+            raise FrameError(f"auth_query failed: {message.get('sqlstate') or 'its answer is too long'}")
+        user = user_of(message.frame, self.identity["user"])
+        self.answer_ends(id)
+        self._begin_login(user)
+        return self.owed()
 
     def _request(self, frame: bytes, flags: int, messages: list[Message]) -> None:
         login = self._login
         if login is None:
+            if self._lookup_id:
+                raise FrameError("a message before the server has asked for a password")
             super()._request(frame, flags, messages)
             return
         if frame[:1] != b"p":
@@ -111,6 +150,7 @@ class PooledClient(ClientSession):
         if not login.done:
             return None
         self._login = None
+        self.profile = self.profile._replace(secret=login.secret)
         self._last_words = self.owed()  # which come before the server's, who may answer at once
         self._login_id = id = self.begin()
         message = ClientRequest(Kind.CONNECT, b"", id, {"command": "startup", **self.identity}, hold=Hold.EXCHANGE)
@@ -181,6 +221,8 @@ class PooledClient(ClientSession):
     # -- what it is answered
 
     def send(self, message: Message, id: int) -> bytes:
+        if id == self._lookup_id and id and not isinstance(message, LocalError):
+            return self._looked_up(message, id)
         if id == self._login_id and message.kind is Kind.RESPONSE:
             self._login_id = 0
             message = message.with_frame(self._welcomed(message.frame))

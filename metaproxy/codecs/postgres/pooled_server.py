@@ -15,10 +15,12 @@ from metaproxy.codecs.postgres.pooled_client import PooledRequest, Profile
 from metaproxy.codecs.postgres.server import AUTHENTICATION, DONE, ERROR, KEY, LOOKED_AT, READY, STATUS, ServerSession
 from metaproxy.codecs.postgres.server_login import ServerLogin
 from metaproxy.codecs.postgres.statements import ServerStatements
-from metaproxy.codecs.postgres.users import User
+from metaproxy.codecs.postgres.users import Secret
 from metaproxy.codecs.postgres.wire import HEAD, HEAD_SIZE, error_fields
 from metaproxy.message import FrameError, Hold, Kind, Message
 
+LOGIN_AS, CLIENT = "login_as", "client"
+"""Of credentials, `client`: connections of clients log in as their own users, and the proxy's own as `user`."""
 _OWN = frozenset(b"RSKNEvZTDCnI123At")
 """What comes before a connection is ready."""
 _LOOKED_AT = LOOKED_AT | {STATUS}
@@ -29,14 +31,11 @@ _MOST_STATUS = 128
 
 
 class PooledServer(ServerSession):
-    """
-    users: whose passwords are known, where the cluster has no credentials. most_statements: prepared statements that
-    are kept on the connection.
-    """
+    """most_statements: prepared statements that are kept on the connection."""
 
-    def __init__(self, max_frame: int, stream_over: int, users: Mapping[str, User], most_statements: int) -> None:
+    def __init__(self, max_frame: int, stream_over: int, most_statements: int) -> None:
         super().__init__(max_frame, stream_over)
-        self._users = users
+        self._as_client = False  # clients' connections log in as their users
         self._statements = ServerStatements(most_statements)
         self._login: ServerLogin | None = None
         self._profile = Profile("", "", "", ())
@@ -57,22 +56,28 @@ class PooledServer(ServerSession):
         if not isinstance(profile, Profile):  # of no client
             profile = Profile("", "", "", ())
         self._profile = profile
-        user = credentials.get("user") or profile.user
-        password = credentials.get("password", "")
-        if "user" not in credentials and user in self._users:
-            password = self._users[user].password
-        self._login = ServerLogin(user, password, "tls.version" in self.facts)
+        user, secret = credentials.get("user") or profile.user, Secret(credentials.get("password", ""))
+        if credentials.get(LOGIN_AS, CLIENT) != CLIENT:
+            raise ValueError(f"credentials.{LOGIN_AS} is `{CLIENT}`, or left out")
+        self._as_client = LOGIN_AS in credentials or not credentials.get("user")
+        if self._own_user(profile):
+            user, secret = profile.user, profile.secret
+        self._login = ServerLogin(user, secret, "tls.version" in self.facts)
         parameters = {"user": user, "database": profile.database or user}
         if profile.replication:
             parameters["replication"] = profile.replication
         self._readies = 1
         return wire.startup(parameters)
 
+    def _own_user(self, profile: Profile) -> str:
+        """As whom a connection of that state logs in; "" for the user of the credentials."""
+        return profile.user if self._as_client else ""
+
     def change(self, profile: Hashable) -> bytes | None:
         """What the last client left goes, whoever that was; then come the settings of the next one."""
         if not isinstance(profile, Profile) or profile.replication or self._profile.replication:
             return None
-        if (profile.user, profile.database) != (self._profile.user, self._profile.database):
+        if profile.database != self._profile.database or self._own_user(profile) != self._own_user(self._profile):
             return None
         said = []
         if self._state != b"I":

@@ -31,7 +31,10 @@ def traits_of(frame: bytes) -> Mapping[str, str]:
     row = next((frame[at:stop] for kind, at, stop in steps(frame) if kind == b"D"), None)
     if row is None:
         raise FrameError("the answer to the question for the role has no row")
-    recovering, lag, timeline, position = _columns(row)
+    found = wire.columns(row)
+    if len(found) != 4:
+        raise FrameError("the answer to the question for the role has other columns")
+    recovering, lag, timeline, position = found
     if recovering not in (b"t", b"f"):
         raise FrameError(f"the server says {recovering!r:.40} where t or f is expected")
     traits = {"role": "replica" if recovering == b"t" else "primary"}
@@ -49,19 +52,3 @@ def _number(text: bytes | None, base: int) -> int:
         return int(text or b"0", base)
     except ValueError:
         raise FrameError(f"the server says {text!r:.40} where a number is expected") from None
-
-
-def _columns(row: bytes) -> list[bytes | None]:
-    """The four columns of a DataRow."""
-    if row[:2] != b"\0\4":
-        raise FrameError("the answer to the question for the role has other columns")
-    found: list[bytes | None] = []
-    at = 2
-    for _ in range(4):
-        size = int.from_bytes(row[at : at + 4], "big", signed=True)
-        at += 4
-        if size > len(row) - at:
-            raise FrameError("the answer to the question for the role is cut off")
-        found.append(None if size < 0 else row[at : at + size])
-        at += max(0, size)
-    return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 
 from metaproxy.codecs.postgres import wire
-from metaproxy.codecs.postgres.users import SCRAM, prepared
+from metaproxy.codecs.postgres.users import SCRAM, Secret, prepared
 from metaproxy.codecs.scram import ScramClient, ScramError
 from metaproxy.message import FrameError
 
@@ -19,8 +19,8 @@ _OK, _PASSWORD, _MD5, _SASL, _SASL_CONTINUE, _SASL_FINAL = 0, 3, 5, 10, 11, 12
 class ServerLogin:
     """One login. encrypted: whether TLS hides a password. The texts of its errors hold no secret."""
 
-    def __init__(self, user: str, password: str, encrypted: bool) -> None:
-        self._user, self._password, self._encrypted = user, password, encrypted
+    def __init__(self, user: str, secret: Secret, encrypted: bool) -> None:
+        self._user, self._secret, self._encrypted = user, secret, encrypted
         self._scram: ScramClient | None = None
         self._checked = True
 
@@ -37,14 +37,21 @@ class ServerLogin:
             if not self._checked:
                 raise FrameError("the login failed: the server did not show that it knows the password")
             return b""
-        if not self._password:
+        if not self._secret:
             raise FrameError(f"the server wants a password for user {self._user!r}, and `credentials` have none")
+        password = self._secret.password
         if asked == _PASSWORD:
             if not self._encrypted:
                 raise FrameError("the server wants the password as it is, which is only sent over TLS")
-            return wire.message(b"p", self._password.encode() + b"\0")
+            if not password:
+                raise self._unknown("the password as it is")
+            return wire.message(b"p", password.encode() + b"\0")
         if asked == _MD5:
-            inner = hashlib.md5(self._password.encode() + self._user.encode(), usedforsecurity=False).hexdigest()
+            if not password and not self._secret.md5:
+                raise self._unknown("a login by md5")
+            inner = self._secret.md5.removeprefix("md5")
+            if password:
+                inner = hashlib.md5(password.encode() + self._user.encode(), usedforsecurity=False).hexdigest()
             outer = hashlib.md5(inner.encode() + body[:4], usedforsecurity=False).hexdigest()
             return wire.message(b"p", b"md5" + outer.encode() + b"\0")
         if asked == _SASL:
@@ -60,7 +67,15 @@ class ServerLogin:
     def _begin_scram(self, body: bytes) -> bytes:
         if SCRAM.encode() not in body.split(b"\0"):
             raise FrameError(f"the server offers {body[:100]!r}; the proxy knows {SCRAM}")
-        self._scram = ScramClient(SCRAM, "", prepared(self._password))
+        if not self._secret.password and self._secret.keys is None:
+            raise self._unknown(f"a login by {SCRAM}")
+        self._scram = ScramClient(SCRAM, "", prepared(self._secret.password), keys=self._secret.keys)
         self._checked = False
         first = self._scram.first()
         return wire.message(b"p", SCRAM.encode() + b"\0" + wire.LENGTH.pack(len(first)) + first)
+
+    def _unknown(self, wanted: str) -> FrameError:
+        known = "what SCRAM has shown of it" if self._secret.keys else "what md5 keeps of it"
+        return FrameError(
+            f"the server wants {wanted} of user {self._user!r}, of whose password the proxy only knows {known}"
+        )

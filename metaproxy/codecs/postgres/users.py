@@ -1,7 +1,8 @@
 """
 Who may log in at the proxy: the options `users` and `auth`.
 
-Lives here: names and what is kept of their passwords. Does not: what is said to log in (`client_login`).
+Lives here: names, what is kept of their passwords, what a login shows of them. Does not: what is said to log in
+(`client_login`), users that a server knows (`user_lookup`).
 
 No error has a piece of what was written in it: that may be a password.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import hmac
 import re
 from collections.abc import Mapping
 from typing import Literal
@@ -20,9 +22,38 @@ from metaproxy.codecs.scram import Verifier
 
 Method = Literal["scram-sha-256", "md5", "password", "trust"]
 SCRAM = "SCRAM-SHA-256"
+SCRAM_METHOD: Method = "scram-sha-256"
 _VERIFIER = re.compile(r"SCRAM-SHA-256\$(\d{1,7}):([A-Za-z0-9+/=]+)\$([A-Za-z0-9+/=]+):([A-Za-z0-9+/=]+)")
 _MD5 = re.compile(r"md5[0-9a-f]{32}")
 _FORMS = "a text: a password, or what PostgreSQL keeps of one (SCRAM-SHA-256$... or md5...)"
+
+
+class Secret:
+    """
+    What the proxy knows of a password, enough to log in as its user elsewhere. password: as it was written; md5: what
+    PostgreSQL keeps for md5; keys: the client key and the server key of SCRAM. It is never shown.
+    """
+
+    __slots__ = ("_all", "keys", "md5", "password")
+
+    def __init__(self, password: str = "", md5: str = "", keys: tuple[bytes, bytes] | None = None) -> None:
+        self.password, self.md5, self.keys = password, md5, keys
+        self._all = password, md5, keys
+
+    def __bool__(self) -> bool:
+        return bool(self.password or self.md5 or self.keys)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._all == other._all
+
+    def __hash__(self) -> int:
+        return hash(self._all)
+
+    def __repr__(self) -> str:
+        return "Secret(...)" if self else "Secret()"
+
+
+NO_SECRET = Secret()
 
 
 class User:
@@ -41,21 +72,37 @@ class User:
         if found is not None:
             iterations, salt, stored, server = found.groups()
             self._verifier = Verifier(_decoded(salt), int(iterations), _decoded(stored), _decoded(server))
+        elif text.startswith(f"{SCRAM}$"):
+            raise ValueError(f"what is kept of the password of {name!r} begins with {SCRAM}$ and is no such text")
         elif _MD5.fullmatch(text):
             self.md5 = text
         elif text:
             self.password = text
-            self.md5 = "md5" + hashlib.md5(text.encode() + name.encode(), usedforsecurity=False).hexdigest()
+            self.md5 = _md5(text, name)
         else:
             raise ValueError(f"the password of {name!r} is empty")
 
     def can(self, method: Method) -> bool:
         """Whether what is known of the password is enough."""
-        if method == "trust":
-            return True
-        if method == "scram-sha-256":
-            return self._verifier is not None or bool(self.password)
-        return bool(self.md5)
+        return method != SCRAM_METHOD or self._verifier is not None or bool(self.password)
+
+    def method(self, wanted: Method) -> Method:
+        """How it logs in where that is wanted: by SCRAM if md5 is not possible, as PostgreSQL has it."""
+        return SCRAM_METHOD if wanted == "md5" and not self.md5 else wanted
+
+    @property
+    def secret(self) -> Secret:
+        return Secret(self.password, self.md5)
+
+    def is_password(self, said: str) -> bool:
+        """Whether that is its password."""
+        if self.password:
+            return hmac.compare_digest(said.encode(), self.password.encode())
+        if self.md5:
+            return hmac.compare_digest(_md5(said, self.name), self.md5)
+        kept = self.verifier
+        found = scram.verifier(SCRAM, prepared(said), kept.salt, kept.iterations)
+        return hmac.compare_digest(found.stored_key, kept.stored_key)
 
     @property
     def verifier(self) -> Verifier:
@@ -63,6 +110,10 @@ class User:
         if self._verifier is None:
             self._verifier = scram.verifier(SCRAM, prepared(self.password))
         return self._verifier
+
+
+def _md5(password: str, name: str) -> str:
+    return "md5" + hashlib.md5(password.encode() + name.encode(), usedforsecurity=False).hexdigest()
 
 
 def users(value: object, method: Method) -> dict[str, User] | None:

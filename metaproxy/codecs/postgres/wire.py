@@ -98,3 +98,17 @@ def with_key(data: bytes, key: bytes) -> bytes:
             return data[:at] + message(b"K", key) + data[stop:]
         at = stop
     return data
+
+
+def columns(row: bytes) -> list[bytes | None]:
+    """The values of a DataRow's body. May raise FrameError."""
+    found: list[bytes | None] = []
+    at = 2
+    for _ in range(int.from_bytes(row[:2], "big")):
+        size = int.from_bytes(row[at : at + 4], "big", signed=True)
+        at += 4
+        if at > len(row) or size > len(row) - at:
+            raise FrameError("a row of an answer that is cut off")
+        found.append(None if size < 0 else row[at : at + size])
+        at += max(0, size)
+    return found
