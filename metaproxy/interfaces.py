@@ -329,6 +329,12 @@ class ICodec(Interface):
         raise FrameError, for what tells nothing.
         """
 
+    def changes(request: Message) -> bool:
+        """
+        Whether a request that went to a primary may have changed what a replica is read for, so that its client's reads
+        wait for that (`read_your_writes`). May raise FrameError. Optional: whatever is not `safe`.
+        """
+
     def cache_key(request: Message) -> Hashable | None:
         """
         What is equal for two requests of clients in the same state (`Message.profile`) that a server answers alike as

@@ -166,6 +166,9 @@ class Codec:
     def traits(self, answer: Message) -> Mapping[str, str]:
         return {}
 
+    def changes(self, request: Message) -> bool:
+        return not self.safe(request)
+
     def cache_key(self, request: Message) -> Hashable | None:
         return None
 

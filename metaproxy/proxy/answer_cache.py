@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
-from metaproxy.message import FrameError, Kind, Message, Reply
+from metaproxy.message import FrameError, Hold, Kind, Message, Reply
 from metaproxy.proxy.roles import OpenExchange
 
 MOST = 32 << 20
@@ -53,6 +53,8 @@ class AnswerCache:
         """on_response, before all filters."""
         answer = exchange.response
         if answer is None or answer.kind is not Kind.RESPONSE or len(answer.frame) > LARGEST:
+            return
+        if answer.hold is Hold.OPEN:  # its client keeps the connection, for what comes next
             return
         key = self._key(exchange)
         if key is None:

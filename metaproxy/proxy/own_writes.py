@@ -16,7 +16,7 @@ def note_write(exchange: OpenExchange) -> None:
     if exchange.endpoint is None or exchange.message.kind is Kind.CONNECT:
         return
     try:
-        if exchange.snapshot.codec.safe(exchange.message):
+        if not exchange.snapshot.codec.changes(exchange.message):
             return
     except FrameError:
         pass  # what can't be read may be a write

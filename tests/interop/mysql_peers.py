@@ -44,6 +44,20 @@ class MariaDB:
         self.start()
         self.ask(_ACCOUNTS)
 
+    def replicates(self, primary: MariaDB) -> None:
+        """From now on it follows the primary, whose accounts and data it has anyway; nothing else writes to it."""
+        master = f"master_host='127.0.0.1', master_port={primary.port}, master_user='app', master_password='secret'"
+        here = primary.ask("select @@gtid_binlog_pos").strip()
+        self.ask(
+            f"reset master; set global gtid_slave_pos='{here}';"
+            f"change master to {master}, master_use_gtid=slave_pos, master_connect_retry=1; start slave;"
+            "set global read_only=1"
+        )
+
+    def promote(self) -> None:
+        """From a replica it becomes a primary."""
+        self.ask("stop slave; reset slave all; set global read_only=0")
+
     def start(self) -> None:
         self.program = Program(self._argv, self._log, ready=self._answers)
 

@@ -55,7 +55,7 @@ class ClientSession(CommandStream):
 
     def _request(self, frame: bytes) -> Command:
         message = Command(Kind.REQUEST, frame, 0, None, self._more)
-        message.login, message.effect = False, None
+        message.login, message.effect, message.reader = False, None, self._more
         return message
 
     def _login(self, frame: bytes, sequence: int, messages: list[Message]) -> None:

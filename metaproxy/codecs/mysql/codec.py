@@ -7,25 +7,32 @@ Lives here: `MySQL`. Does not: packets (`packets`, `answers`, `stream`), what a 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable, Mapping
 from typing import Annotated, Literal
 
+from metaproxy.codecs import sql
 from metaproxy.codecs.framing import Codec, Session
+from metaproxy.codecs.mysql import commands
 from metaproxy.codecs.mysql.accounts import Accounts, Entrance
 from metaproxy.codecs.mysql.client import ClientSession
 from metaproxy.codecs.mysql.errors import NO_LOGIN, error_for, named
+from metaproxy.codecs.mysql.handshake import Capability
 from metaproxy.codecs.mysql.kill import Kill
 from metaproxy.codecs.mysql.messages import Command, LocalError
 from metaproxy.codecs.mysql.metadata import KEYS, POOLED_KEYS
-from metaproxy.codecs.mysql.packets import error_packet, last_sequence, ok_packet
+from metaproxy.codecs.mysql.packets import HEAD, error_packet, last_sequence, ok_packet, payload_of
 from metaproxy.codecs.mysql.pooled_client import PooledClient
 from metaproxy.codecs.mysql.pooled_messages import PooledCommand
 from metaproxy.codecs.mysql.pooled_server import PooledServer
 from metaproxy.codecs.mysql.profile import Profile
+from metaproxy.codecs.mysql.rewording import reword
+from metaproxy.codecs.mysql.roles import QUESTION, traits_of
 from metaproxy.codecs.mysql.server import ServerSession
-from metaproxy.message import Correlation, ErrorKind, FinalFrame, Kind, Message, Side
+from metaproxy.message import Correlation, ErrorKind, FinalFrame, Hold, Kind, Message, Side
 from metaproxy.units import Bytes, Option
 
 _STREAM_OVER = Bytes(1 << 20)
+_MULTI_STATEMENTS = int(Capability.MULTI_STATEMENTS)
 _VERSION = b"8.0.40-metaproxy"
 
 
@@ -80,6 +87,9 @@ class MySQL(Codec):
             self.connections, self.server_first, self.greets = "transaction", False, True
             self.starts_tls = self.cancels = True
             self.keys = KEYS | POOLED_KEYS
+            self.topologies = ("primary_replica",)
+        if not sql.can_find_tables():
+            self.keys = {key: text for key, text in self.keys.items() if key != "tables"}
 
     def session(self, side: Side, max_frame: int) -> Session:
         accounts, over = self._accounts, self._stream_over
@@ -123,6 +133,40 @@ class MySQL(Codec):
     def probe(self) -> Message | None:
         """Where logins pass there is nobody to ask as."""
         return None if self._accounts is None else Message(Kind.REQUEST, b"\1\0\0\0\x0e", profile=Profile())
+
+    def inquiry(self, topology: str) -> Message | None:
+        return Message(Kind.REQUEST, QUESTION, hold=Hold.EXCHANGE, profile=Profile(_MULTI_STATEMENTS))
+
+    def traits(self, answer: Message) -> Mapping[str, str]:
+        return traits_of(answer.frame)
+
+    def safe(self, request: Message) -> bool:
+        """What reads, where nothing is lost with its connection."""
+        ours = request if isinstance(request, PooledCommand) and request.kind is Kind.REQUEST else None
+        if ours is None or (isinstance(ours.owner, PooledClient) and ours.owner.holds):
+            return False
+        return ours.get("read_only") == "true"
+
+    def changes(self, request: Message) -> bool:
+        return sql.changes(request)
+
+    def cache_key(self, request: Message) -> Hashable | None:
+        """The SQL and the values of parameters."""
+        if not isinstance(request, PooledCommand) or request.effect is not None or request.lingers or request.follows:
+            return None
+        frame = request.frame
+        if frame[HEAD] == commands.QUERY:
+            said, values = payload_of(frame)[1:], b""
+        elif frame[HEAD] == commands.STMT_EXECUTE and request.statement is not None:
+            said, values = request.statement.text, frame[HEAD + 5 :]
+        else:
+            return None
+        if sql.varies(sql.outline(said.decode("utf-8", "surrogateescape"), sql.MYSQL)):
+            return None
+        return frame[HEAD], said, values
+
+    def reword(self, request: Message, change: Callable[[str], str | None]) -> Message | None:
+        return reword(request, change)
 
     def confidential(self, request: Message) -> bool:
         return request.get("command") in ("login", "change_user")

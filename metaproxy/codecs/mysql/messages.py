@@ -7,8 +7,10 @@ Lives here: `Command`, `Answer`, `LastChunk`, `LocalError`, and what is asked of
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
+from metaproxy.codecs.mysql.metadata import Reader
 from metaproxy.codecs.mysql.packets import End
 from metaproxy.message import Chunk, Kind, Message
 
@@ -17,11 +19,20 @@ Effect = Callable[[Message], bytes | None]
 
 
 class Command(Message):
-    """A request. login: whether the client has not logged in before it. effect: see Effect, None for nothing."""
+    """
+    A request. login: whether the client has not logged in before it. effect: see Effect, None for nothing. reader: of
+    its metadata.
+    """
 
-    __slots__ = ("effect", "login")
+    __slots__ = ("effect", "login", "reader")
     effect: Effect | None
     login: bool
+    reader: Reader
+
+    def with_frame(self, frame: bytes) -> Command:
+        other = copy.copy(self)
+        other.frame = frame
+        return other
 
 
 class Answer(Message):

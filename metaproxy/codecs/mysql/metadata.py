@@ -8,6 +8,8 @@ Lives here: `KEYS`, `Identity`, `Reader`. Does not: SQL (`metaproxy.codecs.sql`)
 
 from __future__ import annotations
 
+from functools import partial
+
 from metaproxy.codecs import sql
 from metaproxy.codecs.mysql import commands
 from metaproxy.codecs.mysql.handshake import Capability
@@ -25,30 +27,38 @@ KEYS = {
     "operation": "the statement, or the command where there is no SQL",
     "fingerprint": "a hash of the SQL without its values: the same for statements that only differ in these",
     "normalized": "the SQL without its values and comments, at most 4096 characters",
+    "read_only": "`true` where every statement is sure to do nothing but read: it may go to a replica; else `false`",
+    "tables": "the tables that it names, `database.table` or `table`; a condition holds when one of them meets it",
     "traceparent": "the trace that a comment of sqlcommenter names",
     "tracestate": "as traceparent",
 }
-_OF_SQL = frozenset(("statement", "fingerprint", "normalized"))
+_OF_SQL = frozenset(("statement", "fingerprint", "normalized", "tables"))
 _TRACE = ("traceparent", "tracestate")
+_STAYS = frozenset((commands.QUERY, commands.STMT_PREPARE))
+"""Commands that leave nothing on a connection if their SQL does not."""
 
 POOLED_KEYS = {"bound": "why the client has a server connection for itself: a temporary table, LOCK TABLES ..."}
 
 
 class Identity:
-    """Who a client is, as far as the session saw it. flags: capabilities that were agreed on."""
+    """
+    Who a client is, as far as the session saw it. flags: capabilities that were agreed on. autocommit: whether a read
+    begins no transaction.
+    """
 
-    __slots__ = ("application", "database", "flags", "statements", "user")
+    __slots__ = ("application", "autocommit", "database", "flags", "statements", "user")
 
     def __init__(self) -> None:
         self.user = self.database = self.application = ""
         self.flags = 0
+        self.autocommit = True
         self.statements = Statements()
 
 
 class Reader:
     """`Message.more` of the commands of a client; made again when the client changes."""
 
-    __slots__ = ("_known", "_queries", "_statements")
+    __slots__ = ("_autocommit", "_known", "_queries", "_statements")
 
     def __init__(self, identity: Identity) -> None:
         known = {
@@ -59,6 +69,7 @@ class Reader:
         self._known = {key: value for key, value in known.items() if value}
         self._queries = bool(identity.flags & Capability.QUERY_ATTRIBUTES)
         self._statements = identity.statements
+        self._autocommit = identity.autocommit
 
     def login(self) -> dict[str, str]:
         """The metadata of a login."""
@@ -83,7 +94,8 @@ class Reader:
             message.unclear = _unclear
         if text is None:
             return
-        outline = sql.outline(text.decode("utf-8", "surrogateescape"), sql.MYSQL)
+        decoded = text.decode("utf-8", "surrogateescape")
+        outline = sql.outline(decoded, sql.MYSQL)
         statements = tuple(dict.fromkeys(outline.statements))
         if len(statements) > 1 and message.kind is not Kind.STREAM_OPEN:
             message.unclear = lambda key: statements if key == "statement" else None
@@ -93,6 +105,11 @@ class Reader:
         for key in _TRACE:
             if key in outline.comments:
                 metadata[key] = outline.comments[key]
+        whole = message.kind is not Kind.STREAM_OPEN
+        reads = whole and self._autocommit and _leaves_nothing(message.frame)
+        metadata["read_only"] = sql.read_only([outline], sql.MYSQL) if reads else "false"
+        if whole and sql.can_find_tables():
+            message.more = partial(sql.name_tables, [(decoded, outline)], sql.MYSQL)
 
     def text(self, message: Message) -> bytes | None:
         """The statement of a command; None where it has none, or it is not known."""
@@ -100,12 +117,22 @@ class Reader:
         code = frame[HEAD]
         if code == commands.QUERY:
             payload = frame[HEAD:] if message.kind is Kind.STREAM_OPEN else payload_of(frame)
-            return payload[skip_attributes(payload, 1) if self._queries else 1 :]
+            return payload[self.sql_at(payload) :]
         if code == commands.STMT_PREPARE:
             return payload_of(frame)[1:]
         if code in commands.PREPARED:
             return self._statements.text(int.from_bytes(frame[HEAD + 1 : HEAD + 5], "little"))
         return None
+
+    def sql_at(self, payload: bytes) -> int:
+        """Where the SQL begins in a COM_QUERY or COM_STMT_PREPARE."""
+        return skip_attributes(payload, 1) if self._queries and payload[0] == commands.QUERY else 1
+
+
+def _leaves_nothing(frame: bytes) -> bool:
+    """Whether the next statement may go to another server: there is no cursor, and no value that waits."""
+    code = frame[HEAD]
+    return code in _STAYS or (code == commands.STMT_EXECUTE and frame[HEAD + 5 : HEAD + 6] == b"\0")
 
 
 def _unclear(key: str) -> tuple[str | None, ...] | None:

@@ -86,7 +86,7 @@ class PooledClient(ProxyLogin):
         message.soils, message.kill = False, None
         message.effect = message.becomes = message.statement = None
         message.follows, message.insert_id = "", self._insert_id
-        message.owner, message.keep = self, bool(self._reasons)
+        message.owner, message.keep, message.reader = self, bool(self._reasons), self._more
         return message
 
     def _command(self, frame: bytes, messages: list[Message]) -> None:
@@ -231,6 +231,7 @@ class PooledClient(ProxyLogin):
 
     def _named(self, profile: Profile) -> None:
         self._who.database = _text(profile.database)
+        self._who.autocommit = profile.autocommit
         self._more = Reader(self._who)
 
     # -- prepared statements
@@ -339,6 +340,11 @@ class PooledClient(ProxyLogin):
         self._long_values.clear()
         self._reasons = frozenset()
         self._insert_id = 0
+
+    @property
+    def holds(self) -> bool:
+        """Whether it has a server connection for itself."""
+        return self._holds
 
     # -- the other direction
 

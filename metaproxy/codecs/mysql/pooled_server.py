@@ -259,7 +259,8 @@ class PooledServer(PooledLogin):
                     self._prepared(command.statement, message.frame)
             if end is not None:
                 self._cursor(end.status)
-            lingers = not failed and (command.lingers or (end is not None and end.warnings > 0))
+            warns = end is not None and end.warnings > 0 and self.facts.get("endpoint.role") != "replica"
+            lingers = not failed and (command.lingers or warns)
             keep = keep or (not command.resets and (command.keep or lingers or bool(self._cursors)))
         message.hold = Hold.OPEN if keep else Hold.CLOSE
         self._become_reusable()

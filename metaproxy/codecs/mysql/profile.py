@@ -19,6 +19,7 @@ CHOSEN = int(C.FOUND_ROWS | C.LOCAL_FILES | C.MULTI_STATEMENTS | IGNORE_SPACE)
 """Capabilities that clients choose, and that change what statements mean."""
 _TOGGLED = int(C.MULTI_STATEMENTS)
 """The one that can be changed behind the login."""
+_ON = frozenset(("1", "on", "true"))
 _PLAIN = re.compile(r"'(?:[^'\\]|'')*'|[-+]?[\w.]+|DEFAULT")
 NAMES, ISOLATION, ACCESS = "names", "session transaction isolation level", "session transaction"
 _SPECIAL = {NAMES: "NAMES", ISOLATION: "SESSION TRANSACTION ISOLATION LEVEL", ACCESS: "SESSION TRANSACTION"}
@@ -41,6 +42,10 @@ class Profile(NamedTuple):
     charset: int = 0
     database: bytes = b""
     settings: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def autocommit(self) -> bool:
+        return all(value.strip("'\"").lower() in _ON for name, value in self.settings if name == "autocommit")
 
     def with_setting(self, name: str, value: str) -> Profile:
         """With one setting more, or another value; of DEFAULT nothing stays."""

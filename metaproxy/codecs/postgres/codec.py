@@ -141,6 +141,9 @@ class Postgres(Codec):
         ours = request if isinstance(request, ClientRequest) else None
         return ours is not None and ours.session.survives(ours) and ours.get("read_only") == "true"
 
+    def changes(self, request: Message) -> bool:
+        return sql.changes(request)
+
     def cache_key(self, request: Message) -> Hashable | None:
         """The frame, and the SQL of statements that were prepared before."""
         if not isinstance(request, PooledRequest) or request.effects:

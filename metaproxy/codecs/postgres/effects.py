@@ -19,7 +19,8 @@ _SHORT, _KEPT = 8192, 2048
 _LOCKS = ("pg_advisory_lock", "pg_try_advisory_lock")
 _CALL = re.compile(r"set_config\b", re.IGNORECASE)
 _LOCAL_CALL = re.compile(r"set_config\s*\([^();,]*,[^();,]*,\s*true\s*\)", re.IGNORECASE)
-_TEMPORARY = frozenset(("temp", "temporary"))
+_TEMPORARY = frozenset(("temp", "temporary", "pg_temp"))
+_CREATING = frozenset(("create", "into"))
 _SETTING = frozenset(("set", "reset", "discard"))
 
 
@@ -78,7 +79,7 @@ def _why_bound(kinds: tuple[str, ...], words: frozenset[str]) -> str:
         return "LOAD"
     if "hold" in words and "declare" in kinds:
         return "WITH HOLD"
-    if not _TEMPORARY.isdisjoint(words):
+    if not _TEMPORARY.isdisjoint(words) and not _CREATING.isdisjoint(words):
         return "temporary tables"
     if any(word.startswith(_LOCKS) for word in words):
         return "advisory locks"

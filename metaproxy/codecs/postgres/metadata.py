@@ -12,7 +12,8 @@ from typing import Protocol
 
 from metaproxy.codecs import sql
 from metaproxy.codecs.postgres import wire
-from metaproxy.message import Both, Kind, Message, Several
+from metaproxy.codecs.postgres.units import EXTENDED, SYNCED
+from metaproxy.message import Kind, Message
 
 KEYS = {
     "user": "who logs in",
@@ -117,32 +118,14 @@ def _describe(message: Message, texts: Sequence[bytes | None], whole: bool) -> N
         known["operation"] = statements[0]
         known["statement"] = statements[0]
     known["fingerprint"], known["normalized"] = seen[0].fingerprint, seen[0].normalized
-    known["read_only"] = "true" if whole and all(map(sql.reads_only, seen)) else "false"
+    goes_on = message.id & (EXTENDED | SYNCED) == EXTENDED  # what follows needs the same connection
+    known["read_only"] = sql.read_only(seen, sql.POSTGRES) if whole and not goes_on else "false"
     for outline in seen:
         for key in _TRACE:
             if key in outline.comments:
                 known[key] = outline.comments[key]
     if whole and sql.can_find_tables():
-        message.more = partial(_name_tables, list(zip(decoded, seen, strict=True)), statements)
-
-
-def _name_tables(texts: list[tuple[str, sql.Outline]], statements: list[str], message: Message) -> None:
-    """The last step, which costs the most: only where something is asked for that is not known by now."""
-    found: dict[str, None] = {}
-    certain = True
-    for text, outline in texts:
-        names = sql.tables_of(text, outline, sql.POSTGRES)
-        certain = certain and names is not None
-        found.update(dict.fromkeys(names or ()))
-    if found and message.metadata is not None:
-        message.metadata["tables"] = Several(",".join(found))
-
-    def unclear(key: str) -> tuple[str | None, ...] | None:
-        if key == "tables":
-            return (Both(found) if found else None) if certain else ()
-        return tuple(statements) if key == "statement" and len(statements) > 1 else None
-
-    message.unclear = unclear
+        message.more = partial(sql.name_tables, list(zip(decoded, seen, strict=True)), sql.POSTGRES)
 
 
 def _unclear(key: str) -> tuple[str | None, ...] | None:

@@ -6,7 +6,7 @@ server has not, would be wrong where it matters. What writes has a word that say
 stands; and a function counts as one that writes unless it is known here. So a mistake sends a read to the primary, and
 never a write to a replica. What views, operators and row policies call is not seen.
 
-Lives here: `reads_only`, `varies`. Does not: words themselves (`outline`).
+Lives here: `reads_only`, `changes`, `is_known`, `varies`. Does not: words themselves (`outline`).
 """
 
 from __future__ import annotations
@@ -14,10 +14,28 @@ from __future__ import annotations
 from typing import Final
 
 from metaproxy.codecs.sql.outline import Outline
+from metaproxy.message import Message
 
 _READING: Final = frozenset(("select", "values", "table"))
-_WRITING: Final = frozenset(("insert", "update", "delete", "merge", "into", "lock", "outfile", "dumpfile"))
+_WRITING: Final = frozenset(
+    (
+        "insert", "update", "delete", "merge", "into", "lock", "outfile", "dumpfile", "procedure",
+        # What is left behind for the next statement, on the same connection.
+        "temp", "temporary", "pg_temp", "sql_calc_found_rows",
+    )
+)  # fmt: skip
 """Words of a statement that begins as one that reads, and does more: also FOR UPDATE, and SELECT INTO."""
+_HARMLESS: Final = frozenset(("set", "reset", "show", "use", "begin", "start", "savepoint"))
+"""Statements that change no data. COMMIT is none of them: by it all before it becomes visible."""
+_BEGINNINGS: Final = """
+    insert update delete merge replace begin start commit rollback abort end savepoint release set reset show explain
+    describe desc analyze analyse vacuum create alter drop truncate rename grant revoke comment copy call do execute
+    prepare deallocate declare fetch move close listen notify unlisten lock unlock load reindex cluster refresh reassign
+    security import discard checkpoint use handler flush kill optimize repair check checksum install uninstall get
+    signal resignal xa change stop purge binlog cache help shutdown clone restart backup
+"""
+_KNOWN: Final = _READING.union(_BEGINNINGS.split())
+"""Words that statements of the two servers begin with."""
 
 _GRAMMAR: Final = frozenset(
     (
@@ -99,6 +117,18 @@ def reads_only(outline: Outline) -> bool:
     if any(word.startswith("@") for word in words):  # a variable of the session
         return False
     return all(name in _PURE or name in _GRAMMAR for name in outline.called)
+
+
+def changes(message: Message) -> bool:
+    """Whether a request may have changed data: by its metadata `read_only` and `statement`."""
+    if message.get("read_only") == "true":
+        return False
+    return not _HARMLESS.issuperset(message.values("statement") or (None,))
+
+
+def is_known(outline: Outline) -> bool:
+    """Whether all statements of a text begin as statements do."""
+    return _KNOWN.issuperset(outline.statements)
 
 
 def varies(outline: Outline) -> bool:

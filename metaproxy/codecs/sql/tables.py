@@ -1,7 +1,7 @@
 """
 The tables that a SQL text names, by a parser of SQL (sqlglot, extra `sql`).
 
-Lives here: `tables_of`, `can_find_tables`. Does not: what is done with them.
+Lives here: `tables_of`, `name_tables`, `can_find_tables`. Does not: what is done with them.
 
 Parsing costs as much as a hundred exchanges: it is done once for each shape of a text, and for nobody who does not ask.
 """
@@ -9,12 +9,15 @@ Parsing costs as much as a hundred exchanges: it is done once for each shape of 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from metaproxy.codecs.sql.dialect import Dialect
 from metaproxy.codecs.sql.outline import MOST_NORMALIZED, Outline
+from metaproxy.message import Both, Message, Several
+from metaproxy.support.unparsed import UNPARSED
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -27,6 +30,29 @@ _KEPT = 4096
 def can_find_tables() -> bool:
     """Whether the parser is installed."""
     return find_spec("sqlglot") is not None
+
+
+def name_tables(texts: Sequence[tuple[str, Outline]], dialect: Dialect, message: Message) -> None:
+    """Complete the metadata `tables` of a request with these texts, and what is certain of it."""
+    found: dict[str, None] = {}
+    certain = True
+    for text, outline in texts:
+        names = tables_of(text, outline, dialect)
+        certain = certain and names is not None
+        found.update(dict.fromkeys(names or ()))
+    if not certain:
+        UNPARSED[dialect.name, "tables"] += 1
+    if found and message.metadata is not None:
+        message.metadata["tables"] = Several(",".join(found))
+    before = getattr(message, "unclear", None)
+
+    def unclear(key: str) -> tuple[str | None, ...] | None:
+        if key == "tables":
+            return (Both(found) if found else None) if certain else ()
+        known: tuple[str | None, ...] | None = before(key) if before is not None else None
+        return known
+
+    message.unclear = unclear
 
 
 def tables_of(text: str, outline: Outline, dialect: Dialect) -> tuple[str, ...] | None:

@@ -26,6 +26,7 @@ import twisted
 from metaproxy import __version__
 from metaproxy.cluster.routes import Route
 from metaproxy.counts import Histogram, ListenerCounts, LongHistogram, MirrorCounts, StreamCounts, TargetCounts
+from metaproxy.support.unparsed import UNPARSED
 from metaproxy.telemetry.metrics import families as names
 from metaproxy.telemetry.metrics.families import Family
 from metaproxy.telemetry.metrics.merge import cut, merged
@@ -142,6 +143,7 @@ class Metrics(Collector):
                 if one.snapshot.tls is not None
             ],
         )
+        yield names.UNPARSED, [(key, number) for key, number in sorted(UNPARSED.items())]
         yield names.PLUGIN_ERRORS, list(self._plugin_errors())
         targets = self._targets()
         yield names.EXCHANGES, list(_outcomes(targets))

@@ -268,6 +268,14 @@ PLUGIN_ERRORS = Family(
     int,
 )
 
+UNPARSED = Family(
+    "metaproxy_sql_unparsed_total",
+    "counter",
+    "Requests whose SQL was not understood, by the metadata that routes, filters or logs asked for.",
+    ("dialect", "key"),
+    int,
+)
+
 _EXCHANGE = ("listener", "protocol", "route", "cluster")
 
 EXCHANGES = Family(
@@ -527,7 +535,7 @@ ENDPOINT = _families(
 
 FAMILIES: tuple[Family, ...] = (
     BUILD, *PROCESS, OVERLOAD, RELOADS, *XDS_SERVER, *XDS,
-    *LISTENER, CERTIFICATE, PLUGIN_ERRORS, EXCHANGES, *TARGET, *STREAM, *MIRROR,
+    *LISTENER, CERTIFICATE, UNPARSED, PLUGIN_ERRORS, EXCHANGES, *TARGET, *STREAM, *MIRROR,
     *CLUSTER,
     EJECTIONS,
     ENDPOINT_ROLE,

@@ -66,6 +66,12 @@ def test_a_request_of_which_a_part_is_not_known_is_none_that_reads() -> None:
     assert message.values("tables") == ()
 
 
+def test_a_part_of_a_batch_that_goes_on_is_none_that_reads() -> None:
+    """What follows it may write, and needs the same connection."""
+    part, end = requests(parse("select 1") + BIND + EXECUTE + FLUSH, parse("select 2") + BIND + RUN)
+    assert (part.get("read_only"), end.get("read_only")) == ("false", "true")
+
+
 def test_a_statement_that_was_prepared_before_is_known_by_its_sql() -> None:
     _, again = requests(parse("select * from t", "s") + SYNC, bind("s") + RUN)
     assert (again.get("read_only"), again.get("tables")) == ("true", "t")
@@ -120,6 +126,24 @@ def test_without_the_parser_there_is_no_key_for_tables(monkeypatch: pytest.Monke
     assert "tables" not in Postgres().keys
     (message,) = requests(query("select a from t"))
     assert message.get("tables") is None
+
+
+@pytest.mark.parametrize(
+    ("data", "changes"),
+    [
+        (query("select 1"), False),
+        (query("set a = 1; show b"), False),
+        (query("begin"), False),
+        (query("begin; insert into t values (1)"), True),
+        (query("commit"), True),
+        (query("select my_function()"), True),
+        (bind("unknown") + RUN, True),
+        (SYNC, True),
+    ],
+)
+def test_reads_wait_for_what_may_have_changed_something(data: bytes, changes: bool) -> None:
+    (message,) = requests(data)
+    assert Postgres().changes(message) is changes
 
 
 # -- what may be answered from a cache

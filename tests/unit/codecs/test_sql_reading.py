@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from metaproxy.codecs.sql import MYSQL, POSTGRES, Dialect, outline, reads_only, varies
+from metaproxy.codecs.sql import MYSQL, POSTGRES, Dialect, is_known, outline, reads_only, varies
 
 both = pytest.mark.parametrize("dialect", [POSTGRES, MYSQL], ids=lambda one: one.name)
 
@@ -62,6 +62,8 @@ def test_these_only_read(text: str, dialect: Dialect) -> None:
         "explain analyze delete from t",
         "copy t from stdin",
         "show tables",
+        "select * into temp u from t",
+        "select * from pg_temp.t",
     ],
 )
 def test_these_may_write_or_depend_on_their_session(text: str, dialect: Dialect) -> None:
@@ -83,6 +85,20 @@ def test_these_may_write_or_depend_on_their_session(text: str, dialect: Dialect)
 )
 def test_what_is_mysqls_own_is_known(text: str) -> None:
     assert not reads_only(outline(text, MYSQL))
+
+
+@both
+@pytest.mark.parametrize(
+    "text", ["select 1", "with x as (select 1) select * from x", "CREATE TABLE t (a int)", ";", ""]
+)
+def test_statements_begin_with_words_that_are_known(text: str, dialect: Dialect) -> None:
+    assert is_known(outline(text, dialect))
+
+
+@both
+@pytest.mark.parametrize("text", ["frobnicate", "select 1; frobnicate", "'a text'", "= 1", "with x as (y) frobnicate"])
+def test_what_begins_with_another_word_is_not_understood(text: str, dialect: Dialect) -> None:
+    assert not is_known(outline(text, dialect))
 
 
 @both

@@ -16,7 +16,7 @@ ORIGINAL = set(
 
 LABELS = {
     "listener", "protocol", "route", "cluster", "endpoint", "outcome", "result", "python", "twisted", "version",
-    "filter", "event", "name", "cause", "limit", "method", "server", "resource", "role",
+    "filter", "event", "name", "cause", "limit", "method", "server", "resource", "role", "dialect", "key",
 }  # fmt: skip
 
 

@@ -288,3 +288,9 @@ def test_the_durations_of_streams_have_buckets_up_to_a_day() -> None:
     (family,) = [one for one in read_text(text(Metrics(running.proxy))) if one.name == "metaproxy_stream_seconds"]
     found = {one.labels["le"]: one.value for one in family.samples if one.name.endswith("_bucket")}
     assert (found["3600.0"], found["14400.0"], found["86400.0"], found["+Inf"]) == (0, 1, 1, 1)
+
+
+def test_sql_that_was_not_understood_is_counted_by_dialect_and_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("metaproxy.telemetry.metrics.collector.UNPARSED", {("postgres", "tables"): 3})
+    flat = Metrics(Running().proxy).flat()
+    assert flat['metaproxy_sql_unparsed_total{dialect="postgres",key="tables"}'] == 3
