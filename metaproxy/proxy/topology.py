@@ -164,6 +164,7 @@ class Topology:
         if self._cluster is None or asked.endpoint not in self._all:
             return
         asked.timer = self._clock.callLater(self._interval, self._ask, asked)
+        is_first = asked.endpoint in self._unasked
         self._unasked.discard(asked.endpoint)
         before = asked.role
         asked.role = traits.get("role", "")
@@ -172,7 +173,7 @@ class Topology:
         asked.endpoint.lag = asked.lag if asked.role == REPLICA and "lag" in traits else None
         if asked.role == PRIMARY != before:
             asked.claims = self._clock.seconds()
-        if asked.role != before:
+        if asked.role != before or (is_first and not asked.role):
             why = f": {text}" if text else ""
             self._cluster.tell(f"{asked.endpoint.address} is {asked.role or 'of no known role'}{why}")
         self._learn(self._cluster)

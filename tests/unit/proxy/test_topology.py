@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from replicated import PRIMARY, SECOND, THIRD, Servers
+from twisted.logger import capturedLogs
 
 from metaproxy.cluster.retry import RetryPolicy
 
@@ -202,3 +203,13 @@ def test_how_far_a_replica_is_behind_is_known_of_the_endpoint() -> None:
     servers.says.update({SECOND: "replica 1.5"})
     servers.run()
     assert [one.lag for one in servers.stage.cluster.endpoints] == [None, 1.5, None]
+
+
+def test_why_a_server_has_no_role_is_in_the_log_from_the_first_question_on() -> None:
+    servers = Servers()
+    servers.stage.cluster.start(servers.stage.network)
+    servers.says.update({PRIMARY: "away"})
+    with capturedLogs() as found:
+        servers.run()
+    texts = [str(one["text"]) for one in found if "text" in one]
+    assert [one for one in texts if one.startswith(f"{PRIMARY} is of no known role: ")]
