@@ -28,8 +28,8 @@ _ENDS = (Kind.RESPONSE, Kind.ERROR, Kind.STREAM_CLOSE)
 
 
 class ClientSession(CommandStream):
-    def __init__(self, max_frame: int, stream_over: int) -> None:
-        super().__init__(max_frame, stream_over)
+    def __init__(self, max_frame: int, stream_over: int, login_timeout: float = 0.0) -> None:
+        super().__init__(max_frame, stream_over, login_timeout)
         self._who = Identity()
         self._more = Reader(self._who)
         self._greeted = False
@@ -185,6 +185,7 @@ class ClientSession(CommandStream):
             self._asked = message.frame[HEAD : HEAD + 2] != b"\x01\x03"  # a quick login went well: nothing is asked
         elif message.kind in _ENDS:
             self._logging_in = self._asked = False
+            self.admitted = True  # or refused by the server, who then ends the connection
             self._bound = self._stream_over
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from metaproxy.codecs import sql
 from metaproxy.codecs.framing import Codec, Session
+from metaproxy.codecs.login_time import LOGIN_TIME
 from metaproxy.codecs.mysql import commands
 from metaproxy.codecs.mysql.accounts import Accounts, Entrance
 from metaproxy.codecs.mysql.client import ClientSession
@@ -29,7 +30,7 @@ from metaproxy.codecs.mysql.rewording import reword
 from metaproxy.codecs.mysql.roles import QUESTION, traits_of
 from metaproxy.codecs.mysql.server import ServerSession
 from metaproxy.message import Correlation, ErrorKind, FinalFrame, Hold, Kind, Message, Side
-from metaproxy.units import Bytes, Option
+from metaproxy.units import Bytes, Option, Seconds
 
 _STREAM_OVER = Bytes(1 << 20)
 _MULTI_STATEMENTS = int(Capability.MULTI_STATEMENTS)
@@ -74,12 +75,15 @@ class MySQL(Codec):
             Bytes,
             Option("Longer commands are passed on as they come, piece by piece, and so are answers.", least=65536),
         ] = _STREAM_OVER,
+        login_timeout: Annotated[Seconds, Option("Time that a client has to log in; 0 for any.")] = LOGIN_TIME,
     ) -> None:
         if method not in ("caching_sha2_password", "mysql_native_password"):
             raise ValueError(f"method is {method!r}; write caching_sha2_password or mysql_native_password")
         if "\0" in version or len(version) > 60:
             raise ValueError("version is a text of at most 60 letters, such as 8.0.40")
         self._stream_over = stream_over
+        self._login_timeout = login_timeout
+        self.beats = login_timeout > 0
         self._method, self._version = method.encode(), version.encode()
         self._seen = _VERSION
         self._accounts = None if users is None else Accounts(users)
@@ -94,11 +98,14 @@ class MySQL(Codec):
     def session(self, side: Side, max_frame: int) -> Session:
         accounts, over = self._accounts, self._stream_over
         if accounts is None:
-            return ServerSession(max_frame, over) if side is Side.SERVER else ClientSession(max_frame, over)
+            if side is Side.SERVER:
+                return ServerSession(max_frame, over)
+            return ClientSession(max_frame, over, self._login_timeout)
         if side is Side.SERVER:
             return PooledServer(max_frame, over, self._learn)
         entrance = Entrance(accounts, self._method)
-        return PooledClient(max_frame, over, entrance, self._version or self._seen, self._method)
+        version = self._version or self._seen
+        return PooledClient(max_frame, over, entrance, version, self._method, self._login_timeout)
 
     def _learn(self, version: bytes) -> None:
         self._seen = version[:60]

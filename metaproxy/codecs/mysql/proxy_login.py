@@ -40,8 +40,16 @@ class ProxyLogin(CommandStream):
     this one; `killed`: whether one has asked for its end, so that its next answer is the last.
     """
 
-    def __init__(self, max_frame: int, stream_over: int, entrance: Entrance, version: bytes, plugin: bytes) -> None:
-        super().__init__(max_frame, stream_over)
+    def __init__(
+        self,
+        max_frame: int,
+        stream_over: int,
+        entrance: Entrance,
+        version: bytes,
+        plugin: bytes,
+        login_timeout: float = 0.0,
+    ) -> None:
+        super().__init__(max_frame, stream_over, login_timeout)
         self._entrance = entrance
         self.killed = False
         self.number, _ = new_key(self, 0)
@@ -125,7 +133,7 @@ class ProxyLogin(CommandStream):
             self._asked = self._take_answer
             return
         self._answer_begins = said  # not said by itself: the answer may come first
-        self._in = True
+        self._in = self.admitted = True
         self._bound = self._stream_over
         self._entered(self._next, messages)
 

@@ -11,6 +11,7 @@ Lives here: `CommandStream`. Does not: what commands mean, logins (`client`).
 from __future__ import annotations
 
 from metaproxy.codecs.framing import Session
+from metaproxy.codecs.login_time import LoginTime
 from metaproxy.codecs.mysql.answers import CHUNK
 from metaproxy.codecs.mysql.commands import LONG
 from metaproxy.codecs.mysql.messages import LocalError
@@ -28,8 +29,10 @@ class CommandStream(Session):
     own. `_bound`: bytes of a packet that must be whole; at first those that a login may have.
     """
 
-    def __init__(self, max_frame: int, stream_over: int) -> None:
+    def __init__(self, max_frame: int, stream_over: int, login_timeout: float = 0.0) -> None:
         super().__init__()
+        self.admitted = False
+        self._login_time = LoginTime(login_timeout)
         self._most = max_frame
         self._stream_over = min(stream_over, max_frame)
         self._bound = LONGEST_LOGIN
@@ -73,6 +76,10 @@ class CommandStream(Session):
     def send_file(self, id: int) -> None:
         """From here on, up to an empty packet, the client sends a file that belongs to the command `id`."""
         self._in_file, self._file = True, id
+
+    def beat(self, now: float) -> None:
+        if not self.admitted and self.error is None and not self._quit and self._login_time.over(now):
+            self.error = FrameError(f"the login is not over after {self._login_time.limit:g} s (login_timeout)")
 
     def receive(self, data: bytes) -> list[Message]:
         messages: list[Message] = []

@@ -42,8 +42,26 @@ class Effects(NamedTuple):
 NONE = Effects()
 
 
+_MARKS = re.compile(rb"temp|advisory|set_config", re.IGNORECASE)
+_PLAIN = frozenset(("select", "insert", "update", "delete", "merge", "values", "with", "table", "copy", "explain"))
+"""Statements that do nothing to a session, unless one of `_MARKS` is in them."""
+
+
 def effects_of(text: bytes) -> Effects:
-    return _remembered(text) if len(text) <= _SHORT else _found(text)
+    if len(text) <= _SHORT:
+        return _remembered(text)
+    return NONE if _is_plain(text) else _found(text)
+
+
+def _is_plain(text: bytes) -> bool:
+    """
+    Whether a long text is certainly one statement without effects. Rows of values are what makes most of them long: so
+    nothing is cut into words, which takes a hundred times as long.
+    """
+    if b";" in text.rstrip(b" \t\r\n;"):
+        return False
+    kinds = sql.outline(text[:_SHORT].decode("utf-8", "replace"), sql.POSTGRES).statements
+    return len(kinds) == 1 and kinds[0] in _PLAIN and _MARKS.search(text) is None
 
 
 def _found(text: bytes) -> Effects:

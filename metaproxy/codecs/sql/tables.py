@@ -96,7 +96,7 @@ def _parsed(text: str, dialect: Dialect) -> tuple[str, ...] | None:
                 if table.name and not (table.name in common and not table.db):
                     found[_name(table)] = None
         return tuple(found)
-    except (sqlglot.errors.SqlglotError, RecursionError):
+    except Exception:  # to what is no SQL it has an error of its own, RecursionError, TypeError, or yet another one
         return None
 
 

@@ -342,6 +342,10 @@ def test_a_setting_that_a_server_refuses_is_an_error_of_the_request() -> None:
 # -- what binds a client to its connection
 
 
+ROWS = ", ".join(["(1, 'a', 2.5)"] * 1000)
+"""So many that the text is not cut into words where that is not needed."""
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
@@ -352,6 +356,11 @@ def test_a_setting_that_a_server_refuses_is_an_error_of_the_request() -> None:
         ("prepare p as select 1", "PREPARE"),
         ("select set_config('a.b', 'c', false)", "set_config"),
         ("set a to 1; select 1", "SET"),
+        (f"insert into t values {ROWS}; listen news", "LISTEN"),
+        (f"insert into t values {ROWS} returning pg_advisory_lock(1)", "advisory locks"),
+        (f"create temp table t as values {ROWS}", "temporary tables"),
+        (f"select * into /**/ Temporary t from (values {ROWS}) as v", "temporary tables"),
+        (f"/*{ROWS}*/ listen news", "LISTEN"),
     ],
 )
 def test_what_needs_the_connection_itself_keeps_it_and_says_so(text: str, why: str) -> None:
@@ -370,7 +379,14 @@ def test_what_needs_the_connection_itself_keeps_it_and_says_so(text: str, why: s
 
 
 @pytest.mark.parametrize(
-    "text", ["select pg_advisory_xact_lock(1)", "select set_config('a.b', 'c', true)", "set local a to 1", "select 1"]
+    "text",
+    [
+        "select pg_advisory_xact_lock(1)",
+        "select set_config('a.b', 'c', true)",
+        "set local a to 1",
+        "select 1",
+        f"insert into t values {ROWS};",
+    ],
 )
 def test_what_is_for_a_transaction_alone_binds_nobody(text: str) -> None:
     room = Room(most=1)

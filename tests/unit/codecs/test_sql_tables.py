@@ -44,9 +44,10 @@ def test_mysql_quotes_in_its_own_way() -> None:
         "select * from from",
         "explain select * from t",
         "select " + "(" * 2000,
+        "select a ? from t",
         "select 1 from t" + " " * MOST_PARSED,
     ],
-    ids=["wrong", "passed over", "deep", "long"],
+    ids=["wrong", "passed over", "deep", "half an operator", "long"],
 )
 def test_of_what_can_t_be_parsed_nothing_is_known(text: str) -> None:
     assert tables(text) is None
