@@ -29,7 +29,12 @@ from twisted.internet.interfaces import IReactorCore, IReactorFDSet
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
-ROWS = ("dubbo 64x1", "dubbo 4x64", "thrift 64x1", "thrift 4x64", "multiplex 4x64", "redis 64x1", "redis 64x16")
+from bench.replayed_databases import DATABASES, Database
+
+ROWS = (
+    "dubbo 64x1", "dubbo 4x64", "thrift 64x1", "thrift 4x64", "multiplex 4x64", "redis 64x1", "redis 64x16",
+    *(f"{name} 64x1" for name in DATABASES),
+)  # fmt: skip
 """Protocol, and connections x requests in flight on each; multiplex is Thrift over shared connections."""
 TOGGLE = """
 #include <valgrind/callgrind.h>
@@ -154,6 +159,7 @@ PROTOCOLS: dict[str, tuple[str, str, str, Request, Answers]] = {
     "thrift": ("thrift", f"{{method: {METHOD}}}", "", thrift_request, thrift_answers),
     "multiplex": ("thrift", f"{{method: {METHOD}}}", "connections: {mode: multiplex}", thrift_request, thrift_answers),
     "redis": ("redis", "", "", redis_request, redis_answers),
+    **{name: (one.codec, "", one.cluster, one.request, one.answers) for name, one in DATABASES.items()},
 }
 """Name -> codec, match of the route, more of the cluster, requests, answers."""
 CONFIG = """
@@ -183,8 +189,14 @@ class Replay:
         self._connection = transport.Connection
         self._network = self._made_network()
         text = CONFIG.format(codec=codec, match=f"match: {match}," if match else "", more=more)
+        self._hello = DATABASES[protocol].hello if protocol in DATABASES else b""
         accepted = self._listener(text)
-        self._clients = [self._client(accepted, number, request, depth) for number in range(connections)]
+        self._clients = [self._client(accepted, number) for number in range(connections)]
+        if protocol in DATABASES:
+            self._log_in(DATABASES[protocol])
+        for _, sock in self._clients:
+            sock.incoming = b"".join(request(id + 1) for id in range(depth))
+            sock.sent.clear()
         self.size = connections * depth
 
     def _made_network(self) -> Any:
@@ -224,26 +236,50 @@ class Replay:
         self._network.attach(connection, protocol)
         self._upstreams.append((connection, sock))
 
-    def _client(self, accepted: Callable[[Any], Any], number: int, request: Request, depth: int) -> tuple[Any, Any]:
+    def _client(self, accepted: Callable[[Any], Any], number: int) -> tuple[Any, FakeSocket]:
         sock = FakeSocket()
         connection = self._connection(self._network, sock, "127.0.0.1:7777", f"127.0.0.1:{number + 1}")  # type: ignore[arg-type]
         self._network.attach(connection, accepted(connection))
-        sock.incoming = b"".join(request(id + 1) for id in range(depth))
         return connection, sock
+
+    def _log_in(self, database: Database) -> None:
+        """Each client's login, and those of the connections to servers that it brings about."""
+        self._turn(self._network.turn, [], lambda: None)  # what the proxy says first
+        self._greet()
+        for step in database.login:
+            for _, sock in self._clients:
+                sock.incoming = step(b"".join(sock.sent))
+                sock.sent.clear()
+            self._turn(self._network.turn, [connection for connection, _ in self._clients], lambda: None)
+            self._answer_all(lambda: None)
+
+    def _greet(self) -> None:
+        """What the server says first on the connections that are new."""
+        new = [(connection, sock) for connection, sock in self._upstreams if self._hello and not sock.incoming]
+        if not new:
+            return
+        for _, sock in new:
+            sock.incoming = self._hello
+        self._turn(self._network.turn, [connection for connection, _ in new], lambda: None)
+
+    def _answer_all(self, count: Callable[[], object]) -> None:
+        """Servers answer until they are asked nothing more."""
+        self._greet()
+        while busy := [(connection, sock) for connection, sock in self._upstreams if sock.sent]:
+            for _, sock in busy:
+                sock.incoming = self._answers(b"".join(sock.sent))
+                sock.sent.clear()
+            self._turn(self._network.turn, [connection for connection, _ in busy], count)
+            self._greet()
 
     def cycle(self, count: Callable[[], object]) -> None:
         """
         Each client asks and is answered. count: called before and after what the proxy does. Raises SystemExit unless
         all are answered, and well: a refusal costs something else.
         """
-        turn = self._network.turn
         well = self._outcomes.get("ok", 0)
-        self._turn(turn, [connection for connection, _ in self._clients], count)
-        while busy := [(connection, sock) for connection, sock in self._upstreams if sock.sent]:
-            for _, sock in busy:
-                sock.incoming = self._answers(b"".join(sock.sent))
-                sock.sent.clear()
-            self._turn(turn, [connection for connection, _ in busy], count)
+        self._turn(self._network.turn, [connection for connection, _ in self._clients], count)
+        self._answer_all(count)
         for _, sock in self._clients:
             if not sock.sent:
                 raise SystemExit("a client got no answer")
