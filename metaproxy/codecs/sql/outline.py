@@ -34,8 +34,9 @@ ROWS = re.compile(r"\(\?\)(?:,\(\?\))++")
 class Outline(NamedTuple):
     """
     statements: the first word of each, in lower case; of a WITH the word that says what is done. words: all bare words,
-    in lower case; called: those, and quoted names, that a ( follows. normalized: the text without values and comments,
-    cut at `MOST_NORMALIZED`. fingerprint: of all of that. comments: key to value, as sqlcommenter writes them.
+    in lower case; called: those, and quoted names, that a ( follows, with their schemas. normalized: the text without
+    values and comments, cut at `MOST_NORMALIZED`. fingerprint: of all of that. comments: key to value, as sqlcommenter
+    writes them.
     """
 
     statements: tuple[str, ...]
@@ -53,7 +54,7 @@ def outline(text: str, dialect: Dialect) -> Outline:
 
 def _outlined(text: str, dialect: Dialect) -> Outline:
     statements, words, called = _Statements(), set[str](), set[str]()
-    before = ""  # the last token, if a ( behind it would call it
+    schema = before = ""  # the last token, if a ( behind it would call it, and what stands before that with a dot
     comments: dict[str, str] = {}
     parts: list[str] = []
     wordy = False  # whether the last part wants a blank before a word
@@ -75,7 +76,11 @@ def _outlined(text: str, dialect: Dialect) -> Outline:
             statements.other(token)
         if token == "(" and before:
             called.add(before)
-        before = token if kind in ("word", "quoted", "text") else ""
+        if token == ".":
+            schema, before = f"{before}.", ""
+        else:
+            before = f"{schema}{token}" if kind in ("word", "quoted", "text") else ""
+            schema = ""
         is_word = kind not in ("other", "end")
         parts.append(f" {token}" if is_word and wordy else token)
         wordy = is_word or token in _GLUED_BEHIND

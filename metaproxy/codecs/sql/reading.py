@@ -116,7 +116,7 @@ def reads_only(outline: Outline) -> bool:
         return False
     if any(word.startswith("@") for word in words):  # a variable of the session
         return False
-    return all(name in _PURE or name in _GRAMMAR for name in outline.called)
+    return all(name in _PURE or name in _GRAMMAR for name in _called(outline))
 
 
 def changes(message: Message) -> bool:
@@ -133,4 +133,9 @@ def is_known(outline: Outline) -> bool:
 
 def varies(outline: Outline) -> bool:
     """Whether the same text is answered otherwise each time, while nothing is written."""
-    return not _VARYING.isdisjoint(outline.called)
+    return not _VARYING.isdisjoint(_called(outline))
+
+
+def _called(outline: Outline) -> set[str]:
+    """Names that are called. One with a schema is somebody's own, be it that of a function that is known."""
+    return {name.removeprefix("pg_catalog.") for name in outline.called}
