@@ -114,8 +114,9 @@ class Frame:
         shown: dict[str, object] = {"kind": self.kind.name.lower(), "id": self.id}
         if self.hold:
             shown["hold"] = self.hold.name.lower()
-        if self.profile is not None and _plain(self.profile):
-            shown["profile"] = self.profile
+        profile = getattr(self.profile, "plain", self.profile)
+        if profile is not None and _plain(profile):
+            shown["profile"] = profile
         shown["metadata"] = self.metadata or {}
         shown["frame"] = base64.b64encode(self.data).decode()
         if self.failed:

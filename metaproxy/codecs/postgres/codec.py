@@ -116,7 +116,7 @@ class Postgres(Codec):
             return ClientSession(max_frame, over, time) if side is Side.CLIENT else ServerSession(max_frame, over)
         if side is Side.CLIENT:
             return PooledClient(max_frame, over, admission, time)
-        return PooledServer(max_frame, over, self._most_statements)
+        return PooledServer(max_frame, over, self._most_statements, self._own_database)
 
     def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes | Message:
         """name: a SQLSTATE."""

@@ -39,6 +39,21 @@ class Profile(NamedTuple):
     settings: tuple[tuple[str, str], ...]
     secret: Secret = NO_SECRET
 
+    @property
+    def plain(self) -> tuple[object, ...]:
+        """What a recording may keep of it."""
+        return self[:-1]
+
+
+def profile_of(value: object, database: str) -> Profile:
+    """A profile, also of what a recording has kept of one; of what is no client's, one of the proxy's own."""
+    if isinstance(value, Profile):
+        return value
+    match value:
+        case (str(user), str(database), str(replication), tuple(settings)):
+            return Profile(user, database, replication, settings)
+    return Profile("", database, "", ())
+
 
 class Admission(NamedTuple):
     """Who may log in: users by name, others that `query` finds at a server, in the database; and how."""

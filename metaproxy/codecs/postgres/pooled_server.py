@@ -11,7 +11,7 @@ from collections.abc import Hashable, Mapping
 
 from metaproxy.codecs.postgres import settings, wire
 from metaproxy.codecs.postgres.effects import Effects
-from metaproxy.codecs.postgres.pooled_client import PooledRequest, Profile
+from metaproxy.codecs.postgres.pooled_client import PooledRequest, Profile, profile_of
 from metaproxy.codecs.postgres.server import AUTHENTICATION, DONE, ERROR, KEY, LOOKED_AT, READY, STATUS, ServerSession
 from metaproxy.codecs.postgres.server_login import ServerLogin
 from metaproxy.codecs.postgres.statements import ServerStatements
@@ -31,10 +31,14 @@ _MOST_STATUS = 128
 
 
 class PooledServer(ServerSession):
-    """most_statements: prepared statements that are kept on the connection."""
+    """
+    most_statements: prepared statements that are kept on the connection. own_database: where a request asks that says
+    no database.
+    """
 
-    def __init__(self, max_frame: int, stream_over: int, most_statements: int) -> None:
+    def __init__(self, max_frame: int, stream_over: int, most_statements: int, own_database: str) -> None:
         super().__init__(max_frame, stream_over)
+        self._own_database = own_database
         self._as_client = False  # clients' connections log in as their users
         self._statements = ServerStatements(most_statements)
         self._login: ServerLogin | None = None
@@ -53,8 +57,7 @@ class PooledServer(ServerSession):
     # -- a new connection
 
     def _hello(self, profile: Hashable, credentials: Mapping[str, str]) -> bytes:
-        if not isinstance(profile, Profile):  # of no client
-            profile = Profile("", "", "", ())
+        profile = profile_of(profile, self._own_database)
         self._profile = profile
         user, secret = credentials.get("user") or profile.user, Secret(credentials.get("password", ""))
         if credentials.get(LOGIN_AS, CLIENT) != CLIENT:
@@ -75,7 +78,8 @@ class PooledServer(ServerSession):
 
     def change(self, profile: Hashable) -> bytes | None:
         """What the last client left goes, whoever that was; then come the settings of the next one."""
-        if not isinstance(profile, Profile) or profile.replication or self._profile.replication:
+        profile = profile_of(profile, self._own_database)
+        if profile.replication or self._profile.replication:
             return None
         if profile.database != self._profile.database or self._own_user(profile) != self._own_user(self._profile):
             return None

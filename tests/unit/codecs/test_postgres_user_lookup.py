@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from struct import pack
 from typing import Any
 
@@ -13,7 +14,10 @@ from metaproxy.cluster.breaker import Breaker
 from metaproxy.cluster.cluster import ConnectionSettings
 from metaproxy.codecs import scram
 from metaproxy.codecs.postgres import Postgres
+from metaproxy.codecs.postgres.pooled_client import Profile
 from metaproxy.codecs.postgres.users import Secret
+from metaproxy.message import Kind, Message, Side
+from metaproxy.recording.entries import Frame
 from metaproxy.testing.stage import Stage, Wire
 
 ASKED = "select name, kept from known where name = $1"
@@ -209,6 +213,16 @@ def test_in_mode_session_the_question_leaves_no_connection_with_the_client() -> 
 
 def test_a_secret_is_not_shown() -> None:
     assert "pencil" not in repr(Secret("pencil", "md5", (b"pencil", b"pencil")))
+
+
+def test_a_recording_has_a_profile_without_its_secret() -> None:
+    profile = Profile("ann", "shop", "", (("search_path", "a"),), Secret("pencil"))
+    message = Message(Kind.REQUEST, b"", profile=profile)
+    written = Frame.of(message, b"", {}).json()
+    assert written["profile"] == ("ann", "shop", "", (("search_path", "a"),))
+    again = Frame.read(json.loads(json.dumps(written)))
+    server = Postgres(users={"bob": "rubber"}).session(Side.SERVER, 1 << 20)
+    assert server.open(again.profile, {"user": "app"}) == startup(user="app", database="shop")
 
 
 @pytest.mark.parametrize(
