@@ -6,9 +6,11 @@ Lives here: `ClientSession`. Does not: cutting the stream (`stream`), what docum
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from metaproxy.codecs.mongodb import bson, hello, metadata, shape, wire
+from metaproxy.codecs.mongodb.compressed import IDS, LEAST, pack
 from metaproxy.codecs.mongodb.errors import document
 from metaproxy.codecs.mongodb.hello import Addresses
 from metaproxy.codecs.mongodb.login_names import Login
@@ -34,11 +36,17 @@ class Command(Message):
 
 
 class ClientSession(MessageStream):
-    """shown: what hellos are answered with; `own` of it may be "" for the address at which the client arrived."""
+    """
+    shown: what hellos are answered with; `own` of it may be "" for the address at which the client arrived.
+    compressors: those that a client may use.
+    """
 
-    def __init__(self, max_frame: int, stream_over: int, shown: Addresses) -> None:
+    def __init__(self, max_frame: int, stream_over: int, shown: Addresses, compressors: Sequence[str] = ()) -> None:
         super().__init__(max_frame, stream_over)
         self._shown = shown
+        self._compressors = compressors
+        self._packs: dict[int, int] = {}
+        """Requests that came compressed, by their id -> how: their answers are as well."""
         self._more = self._read_metadata
         self._hellos: dict[int, hello.Asked] = {}
         """Hellos that wait for their answer, by id."""
@@ -84,6 +92,7 @@ class ClientSession(MessageStream):
         if name in metadata.HELLO:
             asked = hello.Asked(frame, body)
             self._application = asked.application or self._application
+            self._offer(asked)
             self._watch(message.id, asked)
             if asked.speculative is not None:
                 self._login.hello(message.id, frame, asked.speculative)
@@ -97,6 +106,18 @@ class ClientSession(MessageStream):
     def _looks_at(self, name: str, frame: bytes) -> bool:
         """Whether `_look` is wanted for a command."""
         return name in LOOKED_AT
+
+    def _offer(self, asked: hello.Asked) -> None:
+        """What the client may compress by."""
+        common = [name for name in asked.compressors if name in self._compressors]
+        if common:
+            asked.added.append(bson.field("compression", [*common]))
+            self._unpacks = frozenset(IDS[name] for name in common)
+
+    def _unpacked(self, data: bytes, at: int, compressor: int) -> None:
+        if len(self._packs) >= _WATCHED:
+            del self._packs[next(iter(self._packs))]
+        self._packs[int.from_bytes(data[at + 4 : at + 8], "little", signed=True)] = compressor
 
     def _watch(self, id: int, asked: hello.Asked) -> None:
         if len(self._hellos) >= _WATCHED:
@@ -134,9 +155,20 @@ class ClientSession(MessageStream):
             return self._answer_hello(frame, id, self._hellos[id])
         if self._login.pending:
             self._login.answered(id, frame)
-        if message.id == id:
-            return frame
-        return self._patched(frame, wire.with_response_to(frame, id), id)
+        if message.id != id:
+            frame = self._patched(frame, wire.with_response_to(frame, id), id)
+        if self._packs:
+            return self._packed(message, frame, id)
+        return frame
+
+    def _packed(self, message: Message, frame: bytes, id: int) -> bytes:
+        """An answer, compressed as its request was, if it is whole."""
+        compressor = self._packs.pop(id, 0)
+        return (
+            frame
+            if not compressor or message.kind is Kind.STREAM_OPEN or len(frame) < LEAST
+            else pack(frame, compressor)
+        )
 
     def _stream_hello(self, chunk: Chunk, id: int) -> bytes:
         """One more answer to a hello that asked for any number of them (exhaust): a message of its own."""

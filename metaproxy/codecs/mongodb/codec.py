@@ -13,6 +13,7 @@ from typing import Annotated, Final, Literal
 from metaproxy.codecs.framing import Codec, Session
 from metaproxy.codecs.mongodb import answered, bson, errors, metadata, wire
 from metaproxy.codecs.mongodb.client import ClientSession
+from metaproxy.codecs.mongodb.compressed import IDS, missing
 from metaproxy.codecs.mongodb.hello import Addresses, traits
 from metaproxy.codecs.mongodb.server import ServerSession
 from metaproxy.codecs.mongodb.shared_client import SharedClient
@@ -75,6 +76,14 @@ class MongoDB(Codec):
                 "`mongos`: a mongos, to which they send commands with any read preference."
             ),
         ] = "replica_set",
+        compressors: Annotated[
+            list[str] | None,
+            Option(
+                "What clients may compress by, and get answers compressed by: of `zlib`, `zstd` and `snappy`. The last "
+                "two need the extra `compression`. See [Compression](#compression).",
+                default="none",
+            ),
+        ] = None,
         stream_over: Annotated[
             Bytes,
             Option("Larger messages are passed on as they come, piece by piece.", least="64KiB"),
@@ -92,6 +101,12 @@ class MongoDB(Codec):
             raise ValueError(f"{what}: leave out users, mode and present, or write advertise instead of hosts")
         if users is not None and mode == "pinned":
             raise ValueError("with users the login ends at the proxy: leave out mode, or write mode: shared")
+        for name in compressors or ():
+            if name not in IDS:
+                raise ValueError(f"compressors has {name!r}; write some of {', '.join(sorted(IDS))}")
+            if text := missing(name):
+                raise ValueError(text)
+        self._compressors = tuple(compressors or ())
         self._users = listed_users(users)
         self._shared = mode == "shared" or users is not None
         if self._shared:
@@ -114,8 +129,8 @@ class MongoDB(Codec):
         if side is Side.SERVER:
             return ServerSession(max_frame, self._stream_over, self._shared, self._follows)
         if self._shared:
-            return SharedClient(max_frame, self._stream_over, self._shown, self._users)
-        return ClientSession(max_frame, self._stream_over, self._shown)
+            return SharedClient(max_frame, self._stream_over, self._shown, self._compressors, self._users)
+        return ClientSession(max_frame, self._stream_over, self._shown, self._compressors)
 
     def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes:
         """name: a codeName, see errors.CODES."""

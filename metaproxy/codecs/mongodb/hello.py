@@ -3,7 +3,7 @@ The answer to hello as clients may have it: with addresses of the proxy in the p
 
 A driver takes the addresses of a replica set from the answer to its hello and connects to these. So that it goes on
 talking to the proxy, they are translated one by one (`hosts`), or all of them are the one address at which the client
-reached the proxy. Compression is not offered: what is compressed can't be routed by, and would be packed twice.
+reached the proxy. Compression is between client and proxy, and none is offered but what the codec's `compressors` say.
 
 Lives here: `Addresses`, `rewrite`; what is asked in a hello. Does not: answering a hello, logins.
 """
@@ -18,7 +18,7 @@ from metaproxy.codecs.mongodb.wire import Body
 from metaproxy.message import FrameError
 
 _LISTS: Final = (b"hosts", b"passives", b"arbiters")
-_DROPPED: Final = frozenset((b"compression",))
+_DROPPED: Final = frozenset((b"compression",))  # the server's own
 _OF_ONE_SERVER: Final = _DROPPED | {
     b"topologyVersion",
     b"connectionId",
@@ -120,21 +120,26 @@ class Asked:
     """
     What a client says in its hello. application: "" if it says none; awaits: it waits for a change; balanced: it takes
     the proxy for a load balancer, and wants to know which server it has; speculative: where the beginning of a login
-    stands in it; mechanisms: it asks how a user may log in. added: fields of its answer that are the proxy's own.
+    stands in it; mechanisms: it asks how a user may log in; compressors: those that it has. added: fields of its
+    answer that are the proxy's own.
     """
 
-    __slots__ = ("added", "application", "awaits", "balanced", "mechanisms", "speculative")
+    __slots__ = ("added", "application", "awaits", "balanced", "compressors", "mechanisms", "speculative")
 
     def __init__(self, frame: bytes, body: Body) -> None:
         self.application = ""
         self.awaits = self.balanced = self.mechanisms = False
         self.speculative: Body | None = None
+        self.compressors: list[str] = []
         self.added: list[bytes] = []
         for element in bson.elements(frame, *body):
             if element.name == b"client" and element.type == bson.DOCUMENT:
                 self.application = _application(frame, element)
             elif element.name == b"loadBalanced":
                 self.balanced = bool(bson.number(frame, element))
+            elif element.name == b"compression" and element.type == bson.ARRAY:
+                named = (bson.text(frame, one) for one in bson.elements(frame, element.at, element.stop))
+                self.compressors = [name for name in named if name]
             elif element.name == b"maxAwaitTimeMS":
                 self.awaits = True
             elif element.name == b"saslSupportedMechs":

@@ -9,6 +9,7 @@ Lives here: `SharedClient`. Does not: the conversation of a login (`users`), wha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from metaproxy.codecs.mongodb import bson, hello, metadata, wire
@@ -31,8 +32,10 @@ _LOOKED_AT: Final = LOOKED_AT | _REFUSED.keys() | ON_CURSORS
 class SharedClient(ClientSession):
     """users: who may log in; None: nobody need."""
 
-    def __init__(self, max_frame: int, stream_over: int, shown: Addresses, users: Users | None) -> None:
-        super().__init__(max_frame, stream_over, shown)
+    def __init__(
+        self, max_frame: int, stream_over: int, shown: Addresses, compressors: Sequence[str], users: Users | None
+    ) -> None:
+        super().__init__(max_frame, stream_over, shown, compressors)
         self._conversation = Conversation(users)
         self._asks = users is not None
 
@@ -71,6 +74,7 @@ class SharedClient(ClientSession):
         frame = message.frame
         asked = hello.Asked(frame, body)
         self._application = asked.application or self._application
+        self._offer(asked)
         if asked.mechanisms and self._asks:
             asked.added.append(bson.field("saslSupportedMechs", list(MECHANISMS)))
         if asked.speculative is not None and self._asks:

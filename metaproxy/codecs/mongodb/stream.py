@@ -3,6 +3,7 @@ Messages cut from what a peer sends: small ones whole, large ones as a head and 
 
     up to stream_over          a whole message
     over it                    STREAM_OPEN with the head, STREAM_DATA ..., STREAM_CLOSE
+    compressed                 what it is unpacked, which the same goes for
 
 Lives here: `MessageStream`. Does not: what messages mean (`client`, `server`).
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 from typing import Final
 
 from metaproxy.codecs.framing import Session
+from metaproxy.codecs.mongodb.compressed import PREFIX, Unpacking, compressor_of
 from metaproxy.codecs.mongodb.wire import (
     FLAGS,
     HEAD,
@@ -46,6 +48,9 @@ class MessageStream(Session):
         self._need = HEADER
         self._left = 0  # bytes of a large message that are still to come
         self._reading = 0  # the id of its exchange
+        self._unpacks: frozenset[int] = frozenset()  # compressors that the peer may use
+        self._unpacking: Unpacking | None = None
+        self._room = 0  # bytes that what was read may still unpack to
         self._sending: dict[int, _Ending] = {}
         """Streams whose message ends with a checksum that changes, by their exchange."""
 
@@ -77,8 +82,10 @@ class MessageStream(Session):
             data = bytes(self._held)
             self._held = bytearray()
             self.buffered = 0
+        if self._unpacks:
+            self._room = self._most
         try:
-            at = self._read(data, messages)
+            at = self._read(data, messages) if self._unpacking is None else self._go_on(data, messages)
         except FrameError as error:
             self.error = error
             if self._left:
@@ -99,6 +106,12 @@ class MessageStream(Session):
                 raise FrameError(f"opCode {code}; known are OP_MSG (2013) and the OP_QUERY (2004) of a hello")
             if not HEADER + 5 <= size <= LARGEST:
                 raise FrameError(f"a message of {size} bytes; allowed are {HEADER + 5} to {LARGEST}")
+            if code == OP_COMPRESSED and self._unpacks:
+                if end - at < PREFIX:
+                    self._need = PREFIX
+                    return at
+                at = self._unpack_from(data, at, messages)
+                continue
             stop = at + size
             if size <= whole:
                 if stop > end:
@@ -118,6 +131,44 @@ class MessageStream(Session):
             at = self._pass_on(data, at + head_end, messages)
         self._need = HEADER
         return at
+
+    # -- compressed ones
+
+    def _unpack_from(self, data: bytes, at: int, messages: list[Message]) -> int:
+        """A compressed message begins; where what is behind it, or behind what is there of it, begins."""
+        compressor = compressor_of(data, at)
+        if compressor not in self._unpacks:
+            raise FrameError(f"a message compressed by {compressor}, which was not offered")
+        self._unpacking = Unpacking(data, at, self._most)
+        self._unpacked(data, at, compressor)
+        return self._unpack(data, at + PREFIX, messages)
+
+    def _unpacked(self, data: bytes, at: int, compressor: int) -> None:
+        """A message that is unpacked begins."""
+
+    def _go_on(self, data: bytes, messages: list[Message]) -> int:
+        """More of a compressed message, and what is behind it."""
+        at = self._unpack(data, 0, messages)
+        return at if self._unpacking is not None else self._read(data[at:], messages) + at
+
+    def _unpack(self, data: bytes, at: int, messages: list[Message]) -> int:
+        unpacking = self._unpacking
+        assert unpacking is not None
+        stop = min(at + unpacking.left, len(data))
+        for piece in unpacking.feed(data[at:stop]):
+            self._room -= len(piece)
+            if self._room < 0:
+                raise FrameError(f"compressed messages of more than {self._most} bytes in one read (max_frame)")
+            unpacking.held += piece
+            if len(unpacking.held) >= unpacking.need:
+                plain = bytes(unpacking.held)
+                read = self._read(plain, messages)
+                unpacking.held, unpacking.need = bytearray(plain[read:]), self._need
+        if not unpacking.left:
+            if unpacking.held or self._left:
+                raise FrameError("a compressed message ends before what it has does")
+            self._unpacking = None
+        return stop
 
     def _pass_on(self, data: bytes, at: int, messages: list[Message]) -> int:
         """The rest of a large message, as far as it is there."""
