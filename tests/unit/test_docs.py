@@ -49,7 +49,10 @@ def network() -> Iterator[AnyPort]:
     network.close()
 
 
-ASKING = {"discovery.yaml", "kubernetes.yaml", "mongodb.yaml", "registries.yaml", "zookeeper.yaml"}
+ASKING = {
+    "discovery.yaml", "kubernetes.yaml", "mongodb.yaml", "read-write-splitting.yaml", "registries.yaml",
+    "zookeeper.yaml",
+}  # fmt: skip
 """Configurations whose endpoints, or their roles, a server has to tell, which is not there."""
 
 SHOWN = {
