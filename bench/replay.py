@@ -194,8 +194,10 @@ class Replay:
         self._clients = [self._client(accepted, number) for number in range(connections)]
         if protocol in DATABASES:
             self._log_in(DATABASES[protocol])
+        self._request, self._depth, self._varies = request, depth, protocol in DATABASES
+        self._number = 0
+        self._ask()
         for _, sock in self._clients:
-            sock.incoming = b"".join(request(id + 1) for id in range(depth))
             sock.sent.clear()
         self.size = connections * depth
 
@@ -253,6 +255,13 @@ class Replay:
             self._turn(self._network.turn, [connection for connection, _ in self._clients], lambda: None)
             self._answer_all(lambda: None)
 
+    def _ask(self) -> None:
+        """What each client will send; a database is seldom asked for the same again."""
+        for _, sock in self._clients:
+            first = self._number
+            sock.incoming = b"".join(self._request(first + id + 1) for id in range(self._depth))
+            self._number += self._depth if self._varies else 0
+
     def _greet(self) -> None:
         """What the server says first on the connections that are new."""
         new = [(connection, sock) for connection, sock in self._upstreams if self._hello and not sock.incoming]
@@ -277,6 +286,8 @@ class Replay:
         Each client asks and is answered. count: called before and after what the proxy does. Raises SystemExit unless
         all are answered, and well: a refusal costs something else.
         """
+        if self._varies:
+            self._ask()
         well = self._outcomes.get("ok", 0)
         self._turn(self._network.turn, [connection for connection, _ in self._clients], count)
         self._answer_all(count)

@@ -45,9 +45,14 @@ NONE = Effects()
 _MARKS = re.compile(rb"temp|advisory|set_config", re.IGNORECASE)
 _PLAIN = frozenset(("select", "insert", "update", "delete", "merge", "values", "with", "table", "copy", "explain"))
 """Statements that do nothing to a session, unless one of `_MARKS` is in them."""
+_BEGINNINGS = frozenset((b"select ", b"insert ", b"update ", b"delete "))
 
 
 def effects_of(text: bytes) -> Effects:
+    if text[:7].lower() in _BEGINNINGS and b";" not in text.rstrip(b" \t\r\n;"):
+        lowered = text.lower()
+        if b"temp" not in lowered and b"advisory" not in lowered and b"set_config" not in lowered:
+            return NONE  # with values in it, a text seldom comes again: this costs less than to remember it
     if len(text) <= _SHORT:
         return _remembered(text)
     return NONE if _is_plain(text) else _found(text)

@@ -199,10 +199,9 @@ class PooledClient(ClientSession):
                 self._bound = self._bound or "a statement of many bytes"
         else:
             runs = [frame[wire.HEAD_SIZE : -1]] if frame[:1] == b"Q" else []
-        message.effects = tuple(
-            effects for text in runs if text is not None and (effects := effects_of(text)) is not NONE
-        )
-        if message.effects:
+        found = [effects for text in runs if text is not None and (effects := effects_of(text)) is not NONE]
+        message.effects = tuple(found)
+        if found:
             self._effects[id] = message.effects
             self._bound = self._bound or next((one.binds for one in message.effects if one.binds), "")
             self._deallocate(message)

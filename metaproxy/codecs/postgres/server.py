@@ -134,6 +134,7 @@ class ServerSession(Session):
     def _cut(self, data: bytes, messages: list[Message]) -> None:
         start = at = 0
         end = len(data)
+        asked, looked, head = self._asked, self._looked, HEAD.unpack_from
         while at < end:
             if self._left:
                 size = min(self._left, end - at)
@@ -143,12 +144,14 @@ class ServerSession(Session):
             if end - at < HEAD_SIZE:
                 self._keep(data[at:], HEAD_SIZE)
                 break
-            kind, size = HEAD.unpack_from(data, at)
+            kind, size = head(data, at)
             if size < 4 or size > LONGEST or kind not in KNOWN:
                 raise FrameError(f"a message of type {chr(kind)!r} with a length of {size}")
             begun, stop = at, at + 1 + size
-            if kind not in self._looked and self._asked:
-                self._left = stop - at
+            if kind not in looked and asked:
+                at = stop
+                if stop > end:
+                    self._left, at = stop - end, end
                 continue
             if size >= self._most:
                 raise FrameError(f"a message of type {chr(kind)!r} and {size} bytes; allowed are {self._most}")
@@ -156,17 +159,17 @@ class ServerSession(Session):
                 self._keep(data[at:], stop - at)
                 break
             at = stop
-            if kind == READY:
+            if kind == READY and self._skipping:
                 self._silence(messages)
-            if not self._asked:
+            if not asked:
                 self._say(kind, data[start:stop], messages)
-            elif self._takes_out(kind, data[begun + HEAD_SIZE : stop]):
+            elif self._takes_out(kind, body := data[begun + HEAD_SIZE : stop]):
                 self._parts.append(data[start:begun])
-            elif self._ends(kind, data[begun + HEAD_SIZE : stop]):
-                self._finish(self._joined(data[start:stop]), messages)
+            elif self._ends(kind, body):
+                self._finish(self._joined(data[start:stop]) if self._parts else data[start:stop], messages)
             else:
                 continue
-            start = stop
+            start, looked = stop, self._looked
         if at > start or self._parts:
             self._pass_on(self._joined(data[start:at]), messages)
 
@@ -233,7 +236,8 @@ class ServerSession(Session):
             if self._head is not None and known is not None:
                 self._head.metadata = known  # for those who look at the end
             self._opened, self._head = False, None
-        self._silence(messages)
+        if self._skipping:
+            self._silence(messages)
 
     def _hold(self, state: bytes, failed: bool) -> Hold:
         """Whether the client keeps the connection. state: b"" where a Sync is still to come."""

@@ -16,13 +16,14 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from metaproxy.codecs.postgres import wire
-from metaproxy.codecs.postgres.metadata import steps
 from metaproxy.message import FrameError
 
 MOST_STATEMENTS, MOST_TEXT = 10_000, 16 << 20
 """What a client may have prepared: statements, and bytes of them."""
 _PARSED, _CLOSED, _DEALLOCATED = b"13C"
-_NAMED = frozenset((b"P", b"B", b"D", b"C"))
+_PARSE, _BIND, _DESCRIBE, _CLOSE, _SYNC, _FLUSH = b"PBDCSH"
+_OF_EITHER = frozenset((_DESCRIBE, _CLOSE))
+"""What names a statement or a portal."""
 
 
 class Step(NamedTuple):
@@ -55,38 +56,48 @@ class Batch(NamedTuple):
     whole: bool
 
 
+class Prepared(NamedTuple):
+    """What a client has prepared. body: what follows the name in the Parse: SQL, types; key: the server's name."""
+
+    body: bytes
+    key: bytes
+    sql: bytes
+
+
 class ClientStatements:
-    """What a client has prepared: its name, and what follows it in the Parse: the SQL and the types of parameters."""
+    """What a client has prepared, by its names."""
 
     def __init__(self) -> None:
-        self._bodies: dict[bytes, bytes] = {}
+        self._known: dict[bytes, Prepared] = {}
         self._size = 0
 
     def forget(self, name: bytes) -> bool:
         """Whether there was such a statement."""
-        body = self._bodies.pop(name, None)
-        if body is None:
+        known = self._known.pop(name, None)
+        if known is None:
             return False
-        self._size -= len(body)
+        self._size -= len(known.body)
         return True
 
     def clear(self) -> None:
-        self._bodies.clear()
+        self._known.clear()
         self._size = 0
 
     def body(self, name: bytes) -> bytes | None:
-        return self._bodies.get(name)
+        known = self._known.get(name)
+        return None if known is None else known.body
 
     def sql(self, name: bytes) -> bytes | None:
-        body = self._bodies.get(name)
-        return None if body is None else body.partition(b"\0")[0]
+        known = self._known.get(name)
+        return None if known is None else known.sql
 
-    def _keep(self, name: bytes, body: bytes) -> None:
+    def _keep(self, name: bytes, body: bytes) -> Prepared:
         self.forget(name)
-        self._bodies[name] = body
+        known = self._known[name] = Prepared(body, server_name(name, body), body.partition(b"\0")[0])
         self._size += len(body)
-        if len(self._bodies) > MOST_STATEMENTS or self._size > MOST_TEXT:
+        if len(self._known) > MOST_STATEMENTS or self._size > MOST_TEXT:
             raise FrameError(f"more than {MOST_STATEMENTS} prepared statements, or {MOST_TEXT} bytes of them")
+        return known
 
     def rewrite(self, frame: bytes) -> Batch:
         """The messages with the server's names. The last of them may be cut off. May raise FrameError."""
@@ -96,73 +107,68 @@ class ClientStatements:
         runs: list[bytes | None] = []
         parts: list[bytes] = []
         here: set[bytes] = set()
-        asks, whole, end = 0, True, len(frame)
-        for kind, at, stop in steps(frame):
-            head = at - wire.HEAD_SIZE
-            size: int = wire.LENGTH.unpack_from(frame, head + 1)[0]
-            cut = head + 1 + size > end
-            asks += kind not in (b"S", b"H")
-            if kind == b"P":
-                name, after = wire.text_at(frame, at, stop)
-                if cut:
+        asks, whole, head, end = 0, True, 0, len(frame)
+        copied = 0  # what is before it is in `parts`
+        while end - head >= wire.HEAD_SIZE:
+            kind, size = wire.HEAD.unpack_from(frame, head)
+            at, stop = head + wire.HEAD_SIZE, head + 1 + size
+            asks += kind != _SYNC and kind != _FLUSH
+            place = -1  # of the name that is another one at the server, if there is such
+            if kind == _BIND:
+                place = frame.find(b"\0", at, stop) + 1
+                name, after = wire.text_at(frame, place, min(stop, end)) if place else wire.text_at(frame, at, stop)
+                known = self._known.get(name)
+                runs.append(None if known is None else known.sql)
+                if name not in here:
+                    texts.append(runs[-1])
+                key = self._need(name, known, here, needs)
+            elif kind == _PARSE:
+                name, after = wire.text_at(frame, at, min(stop, end))
+                if stop > end:
                     whole = False
                     self.forget(name)
-                    texts.append(frame[after:stop])
+                    texts.append(frame[after:])
+                    key = name
                 else:
-                    body = frame[after:stop]
-                    self._keep(name, body)
+                    known = self._keep(name, frame[after:stop])
                     here.add(name)
-                    key = server_name(name, body)
+                    key = known.key
                     done.append(Step(_PARSED, key))
-                    texts.append(body.partition(b"\0")[0])
-                    parts.append(_renamed(kind, b"", name, key, frame, after, stop, size))
-                    continue
-            elif kind == b"B":
-                portal, middle = wire.text_at(frame, at, stop)
-                name, after = wire.text_at(frame, middle, stop)
-                text = self.sql(name)
-                runs.append(text)
-                if name not in here:
-                    texts.append(text)
-                key = self._need(name, here, needs)
-                parts.append(_renamed(kind, portal + b"\0", name, key, frame, after, stop, size))
-                continue
-            elif (kind == b"D" or kind == b"C") and frame[at : at + 1] == b"S":
-                name, after = wire.text_at(frame, at + 1, stop)
-                if kind == b"D":
-                    key = self._need(name, here, needs)
+                    texts.append(known.sql)
+                    place = at
+            elif kind in _OF_EITHER and frame[at : at + 1] == b"S":
+                place = at + 1
+                name, after = wire.text_at(frame, place, min(stop, end))
+                if kind == _DESCRIBE:
+                    key = self._need(name, self._known.get(name), here, needs)
                 else:
                     # It stays at the server, where others may have it: there is none of this name.
                     key = b"mp_closed" if self.forget(name) and name else name
                     done.append(Step(_CLOSED, key))
-                parts.append(_renamed(kind, b"S", name, key, frame, after, stop, size))
-                continue
-            elif kind == b"C":
+            elif kind == _CLOSE:
                 done.append(Step(_CLOSED, b""))
-            parts.append(frame[head:stop])
-        return Batch(b"".join(parts), needs, done, texts, runs, asks, whole)
+            if place > 0 and key != name:
+                size += len(key) - len(name)
+                parts += frame[copied:head], wire.HEAD.pack(kind, size), frame[at:place], key
+                copied = after - 1
+            head = stop
+        if parts:
+            parts.append(frame[copied:])
+            frame = b"".join(parts)
+        return Batch(frame, needs, done, texts, runs, asks, whole)
 
-    def _need(self, name: bytes, here: set[bytes], needs: dict[bytes, bytes]) -> bytes:
+    def _need(self, name: bytes, known: Prepared | None, here: set[bytes], needs: dict[bytes, bytes]) -> bytes:
         """The server's name of a statement, which it must have unless the same messages prepare it."""
-        body = self._bodies.get(name)
-        if body is None:
+        if known is None:
             return name
-        key = server_name(name, body)
         if name not in here:
-            needs[key] = body
-        return key
+            needs[known.key] = known.body
+        return known.key
 
 
 def server_name(name: bytes, body: bytes) -> bytes:
     """The same for all that prepare the same. One without a name has none at the server either."""
     return b"mp_" + blake2b(body, digest_size=12).hexdigest().encode() if name else b""
-
-
-def _renamed(
-    kind: bytes, before: bytes, name: bytes, key: bytes, frame: bytes, after: int, stop: int, size: int
-) -> bytes:
-    """A message with another name in it, which may be cut off at its end."""
-    return kind + wire.LENGTH.pack(size + len(key) - len(name)) + before + key + b"\0" + frame[after:stop]
 
 
 class ServerStatements:
@@ -188,6 +194,8 @@ class ServerStatements:
         for step in batch.steps:
             if step.kind == _PARSED and step.key in self._known:
                 before.append(self._close(step.key))
+        if not before and not batch.steps:
+            return b""
         kept = len(self._known) + len(batch.needs) + len(batch.steps) - self._most
         if kept > 0:
             before += [self._close(key) for key in self._unused(batch, kept)]

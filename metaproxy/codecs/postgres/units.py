@@ -16,7 +16,7 @@ requests ask for (`metadata`).
 from __future__ import annotations
 
 from metaproxy.codecs.postgres import wire
-from metaproxy.codecs.postgres.wire import HEAD, HEAD_SIZE
+from metaproxy.codecs.postgres.wire import HEAD, HEAD_SIZE, LENGTH
 from metaproxy.message import Chunk, FrameError, Kind, Message
 
 CHUNK = 65536
@@ -34,6 +34,8 @@ _COPY = frozenset(b"dcf")
 _BATCH = frozenset(b"PBDECHS")
 _SINGLE = frozenset(b"QF")
 _EMPTY = frozenset(b"SHX")
+_WITHIN = frozenset(b"BDEC")
+"""Parts of a batch that end nothing and prepare nothing."""
 
 
 class UnitReader:
@@ -142,6 +144,11 @@ class UnitReader:
                 if not self._take_data(buffer, start, end):
                     break
             else:
+                if end - at >= HEAD_SIZE and buffer[at] in _WITHIN and not self.skipping:
+                    stop = at + 1 + LENGTH.unpack_from(buffer, at + 1)[0]
+                    if at + HEAD_SIZE <= stop <= end and stop - start <= self._over:
+                        at = stop
+                        continue
                 stop = self._end_of_message(buffer, at, end)
                 known = end - at >= HEAD_SIZE
                 if self.skipping and known and buffer[at] not in (_SYNC, _BYE):
