@@ -24,6 +24,8 @@ from metaproxy.codecs.postgres.user_lookup import question, user_of
 from metaproxy.codecs.postgres.users import NO_SECRET, Method, Secret, User
 from metaproxy.message import ErrorKind, FrameError, Hold, Kind, Message
 
+_SERVER_ENDS = "57P"
+"""What the SQLSTATEs of a server begin with that ends a connection: it shuts down, or was asked to."""
 _ANSWERS = (Kind.RESPONSE, Kind.ERROR, Kind.STREAM_CLOSE)
 
 
@@ -102,6 +104,7 @@ class PooledClient(ClientSession):
         self._unsettled: list[Effects] = []  # of the batch whose Sync is to come
         self._broken = False  # it holds an error
         self._bound = ""
+        self._told = False  # the server has said why it ends
         self.profile = Profile("", "", "", ())
 
     # -- the login
@@ -243,7 +246,9 @@ class PooledClient(ClientSession):
         before = self._state
         data = super().send(message, id)
         if message.kind in _ANSWERS:
-            self._settle(id, before, message.kind is Kind.ERROR or getattr(message, "failed", False))
+            failed = message.kind is Kind.ERROR or getattr(message, "failed", False)
+            self._settle(id, before, failed)
+            self._told = failed and (message.get("sqlstate") or "").startswith(_SERVER_ENDS)
         return data
 
     def _settle(self, id: int, before: bytes, failed: bool) -> None:
@@ -296,4 +301,4 @@ class PooledClient(ClientSession):
         return self._state == IDLE and not self._bound and request.alone
 
     def farewell(self, kind: ErrorKind, text: str) -> bytes:
-        return wire.error("FATAL", code_of(kind, "", False), text or kind.value)
+        return b"" if self._told else wire.error("FATAL", code_of(kind, "", False), text or kind.value)

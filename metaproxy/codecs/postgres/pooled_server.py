@@ -12,9 +12,20 @@ from collections.abc import Hashable, Mapping
 from metaproxy.codecs.postgres import settings, wire
 from metaproxy.codecs.postgres.effects import Effects
 from metaproxy.codecs.postgres.pooled_client import PooledRequest, Profile, profile_of
-from metaproxy.codecs.postgres.server import AUTHENTICATION, DONE, ERROR, KEY, LOOKED_AT, READY, STATUS, ServerSession
+from metaproxy.codecs.postgres.server import (
+    AUTHENTICATION,
+    DONE,
+    ERROR,
+    KEY,
+    LOOKED_AT,
+    READY,
+    STATUS,
+    SYNCS,
+    ServerSession,
+)
 from metaproxy.codecs.postgres.server_login import ServerLogin
 from metaproxy.codecs.postgres.statements import ServerStatements
+from metaproxy.codecs.postgres.units import EXTENDED, SYNCED
 from metaproxy.codecs.postgres.users import Secret
 from metaproxy.codecs.postgres.wire import HEAD, HEAD_SIZE, error_fields
 from metaproxy.message import FrameError, Hold, Kind, Message
@@ -26,6 +37,7 @@ _OWN = frozenset(b"RSKNEvZTDCnI123At")
 _LOOKED_AT = LOOKED_AT | {STATUS}
 _COUNTED = _LOOKED_AT | DONE
 _STEPS = _LOOKED_AT | frozenset(b"13")
+_SYNC = wire.message(b"S")
 _MOST_OWN = 1 << 16
 _MOST_STATUS = 128
 
@@ -51,6 +63,8 @@ class PooledServer(ServerSession):
         self._unsure = False  # its settings are not those of its profile
         self._asked_effects: list[Effects] = []
         self._failed = False
+        self._unheard = 0  # ReadyForQuery that are to come and answer no client
+        self._skipping_stream = False  # the rest of a request that is skipped is to come
         self.reusable = True
         self.ready = False
 
@@ -177,6 +191,11 @@ class PooledServer(ServerSession):
     # -- what is sent
 
     def send(self, message: Message, id: int) -> bytes:
+        if self._skipping_stream:
+            self._skipping_stream = message.kind is not Kind.STREAM_CLOSE
+            return b""
+        if self._skipping and not self._asked and isinstance(message, PooledRequest) and message.id & EXTENDED:
+            return self._skip(message)
         frame = super().send(message, id)
         if not isinstance(message, PooledRequest):
             return frame
@@ -188,6 +207,20 @@ class PooledServer(ServerSession):
             before = self._statements.prepend(message.batch)
             self._look()
         return before + frame
+
+    def _skip(self, request: PooledRequest) -> bytes:
+        """
+        The server does nothing of it, as a part before it has failed, and would not answer: the next part waits for
+        that. A Sync stands in its place, and the answer to that is the client's where the request ends with one.
+        """
+        self._skipping_stream = request.kind is Kind.STREAM_OPEN
+        if request.id & SYNCED:
+            self._skipping = False
+            self._expect(SYNCS)
+        else:
+            self._unheard += 1
+            self._expect(1)
+        return _SYNC
 
     def _asks(self, message: Message) -> int:
         batch = getattr(message, "batch", None)
@@ -202,6 +235,9 @@ class PooledServer(ServerSession):
     # -- what comes
 
     def _say(self, kind: int, frame: bytes, messages: list[Message]) -> None:
+        if kind == READY and self._unheard:
+            self._unheard -= 1
+            return
         super()._say(kind, frame, messages)
         if kind == STATUS:
             self._note_status(frame[HEAD_SIZE:])

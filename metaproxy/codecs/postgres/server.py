@@ -26,7 +26,7 @@ _COUNTED = LOOKED_AT | DONE
 _ASKS = frozenset((b"P", b"B", b"D", b"E", b"C"))
 _BY_ITSELF = frozenset(b"NASE")
 """What a server also says when it was asked nothing: notices, notifications, parameters, and why it ends."""
-_READIES, _SYNCS = -1, 0
+_READIES, SYNCS = -1, 0
 """In place of the number of messages that end an answer: ReadyForQuery does, to a simple message or to a Sync."""
 _NEEDS_NOTHING = (0, 12)
 """Authentication messages that a client does not answer: it is done, or a last one of SASL."""
@@ -85,7 +85,7 @@ class ServerSession(Session):
     def send(self, message: Message, id: int) -> bytes:
         if message.kind is Kind.REQUEST or message.kind is Kind.STREAM_OPEN:
             flags = message.id & (EXTENDED | SYNCED)
-            self._expect(self._asks(message) if flags == EXTENDED else _SYNCS if flags else _READIES)
+            self._expect(self._asks(message) if flags == EXTENDED else SYNCS if flags else _READIES)
         return message.frame
 
     def _asks(self, message: Message) -> int:
@@ -246,7 +246,7 @@ class ServerSession(Session):
     def _silence(self, messages: list[Message]) -> None:
         """Up to the next Sync nothing is answered."""
         while self._skipping and self._asked:
-            if self._asked[0] == _SYNCS:
+            if self._asked[0] == SYNCS:
                 self._skipping = False
             else:
                 self._asked.popleft()

@@ -230,6 +230,38 @@ def test_parts_of_a_pipeline_stay_on_one_connection() -> None:
     assert room.server.take() == query("select 2")
 
 
+def test_what_was_sent_behind_a_part_that_fails_is_skipped_up_to_its_sync() -> None:
+    """The parts wait for each other's answers, and a server that skips gives none."""
+    room = Room(most=1)
+    client = room.enter()
+    part = bind("s", b"x") + EXECUTE + FLUSH
+    room.say(client, parse("select $1", "s") + part + part + part + SYNC + query("select 1"))
+    assert room.server.take().endswith(EXECUTE + FLUSH)
+    room.say(room.server, PARSED + BOUND + error())
+    assert kinds(client.take()) == "12E"
+    for _ in range(3):  # in the place of each part, as an answer comes to that
+        assert room.server.take() == SYNC
+        assert client.take() == b""
+        room.say(room.server, ready())
+    assert client.take() == ready()
+    assert room.server.take() == query("select 1")
+
+
+def test_a_long_part_behind_one_that_fails_is_skipped_too() -> None:
+    room = Room(most=1)
+    client = room.enter()
+    long = bind("s", bytes(MAX // 2)) + EXECUTE + FLUSH
+    room.say(client, parse("select $1", "s") + bind("s", b"x") + EXECUTE + FLUSH)
+    room.say(client, long * 3 + SYNC)
+    room.server.take()
+    room.say(room.server, PARSED + BOUND + error())
+    assert kinds(client.take()) == "12E"
+    while (said := room.server.take()) == SYNC:
+        room.say(room.server, ready())
+    assert (said, client.take()) == (b"", ready())
+    assert room.ask(client, "select 1", DONE + ready()) == DONE + ready()
+
+
 def test_a_lost_connection_is_an_error_and_the_client_goes_on_with_another() -> None:
     room = Room()
     client = room.enter()
@@ -252,6 +284,15 @@ def test_a_transaction_whose_connection_is_lost_ends_its_client() -> None:
     room.server.end()
     assert errors(client.take()) == ["08006"]
     assert client.closed
+
+
+def test_a_server_that_says_why_it_ends_has_the_last_word() -> None:
+    room = Room()
+    client = room.enter()
+    room.say(client, query("select pg_terminate_backend(pg_backend_pid())"))
+    room.say(room.server, error("57P01", "by an administrator", "FATAL"))
+    room.server.end()
+    assert (errors(client.take()), client.closed) == (["57P01"], True)
 
 
 def test_transactions_are_refused_where_connections_are_for_statements() -> None:
