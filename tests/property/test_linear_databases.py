@@ -121,7 +121,7 @@ SAID: dict[str, tuple[Make, bytes]] = {
         partial(postgres_client, **TRUSTED),
         parse("select $1", "s") + bind("s", b"x") + EXECUTE + SYNC,
     ),
-    "postgres batches without an end": (postgres_client, parse("select 1") + bind() + EXECUTE),
+    "postgres open batches": (postgres_client, parse("select 1") + bind() + EXECUTE),
     "postgres batches without an end, users": (
         partial(postgres_client, **TRUSTED),
         parse("select 1") + bind() + EXECUTE,
