@@ -22,6 +22,8 @@ MOST_STATEMENTS, MOST_TEXT = 10_000, 16 << 20
 """What a client may have prepared: statements, and bytes of them."""
 _PARSED, _CLOSED, _DEALLOCATED = b"13C"
 _PARSE, _BIND, _DESCRIBE, _CLOSE, _SYNC, _FLUSH = b"PBDCSH"
+_MOST_RUNS, _LONG_RUN = 256, 256
+"""How many of a client's batches are remembered, and the bytes of their constant parts that are too many."""
 _OF_EITHER = frozenset((_DESCRIBE, _CLOSE))
 """What names a statement or a portal."""
 
@@ -64,23 +66,37 @@ class Prepared(NamedTuple):
     sql: bytes
 
 
+class _Run(NamedTuple):
+    """
+    A Bind of a prepared statement, and what comes behind it, as a client sends it over and over. names: of portal and
+    statement, at the server; rest: what is behind the Bind; batch: what came of it.
+    """
+
+    names: bytes
+    rest: bytes
+    batch: Batch
+
+
 class ClientStatements:
     """What a client has prepared, by its names."""
 
     def __init__(self) -> None:
         self._known: dict[bytes, Prepared] = {}
         self._size = 0
+        self._runs: dict[bytes, _Run] = {}  # by the names of portal and statement; while nothing is prepared or closed
 
     def forget(self, name: bytes) -> bool:
         """Whether there was such a statement."""
         known = self._known.pop(name, None)
         if known is None:
             return False
+        self._runs.clear()
         self._size -= len(known.body)
         return True
 
     def clear(self) -> None:
         self._known.clear()
+        self._runs.clear()
         self._size = 0
 
     def body(self, name: bytes) -> bytes | None:
@@ -93,6 +109,7 @@ class ClientStatements:
 
     def _keep(self, name: bytes, body: bytes) -> Prepared:
         self.forget(name)
+        self._runs.clear()
         known = self._known[name] = Prepared(body, server_name(name, body), body.partition(b"\0")[0])
         self._size += len(body)
         if len(self._known) > MOST_STATEMENTS or self._size > MOST_TEXT:
@@ -101,6 +118,27 @@ class ClientStatements:
 
     def rewrite(self, frame: bytes) -> Batch:
         """The messages with the server's names. The last of them may be cut off. May raise FrameError."""
+        if frame[0] != _BIND:
+            return self._rewritten(frame)
+        place = frame.find(b"\0", wire.HEAD_SIZE) + 1
+        after = frame.find(b"\0", place) + 1
+        names = frame[wire.HEAD_SIZE : after]
+        run = self._runs.get(names)
+        size: int = wire.LENGTH.unpack_from(frame, 1)[0]
+        if run is not None and after <= size + 1 <= len(frame) and frame[size + 1 :] == run.rest:
+            _, needs, steps, texts, runs, asks, whole = run.batch
+            return Batch(_with_names(frame, size, after, run.names), needs, steps, texts, runs, asks, whole)
+        batch = self._rewritten(frame)
+        if not batch.steps and batch.whole and len(names) + len(frame) - size < _LONG_RUN:
+            known = self._known.get(frame[place : after - 1])
+            changed = names if known is None else frame[wire.HEAD_SIZE : place] + known.key + b"\0"
+            if batch.frame == _with_names(frame, size, after, changed):  # nothing else has another name
+                if len(self._runs) >= _MOST_RUNS:
+                    self._runs.clear()
+                self._runs[names] = _Run(changed, frame[size + 1 :], batch)
+        return batch
+
+    def _rewritten(self, frame: bytes) -> Batch:
         needs: dict[bytes, bytes] = {}
         done: list[Step] = []
         texts: list[bytes | None] = []
@@ -164,6 +202,11 @@ class ClientStatements:
         if name not in here:
             needs[known.key] = known.body
         return known.key
+
+
+def _with_names(frame: bytes, size: int, after: int, names: bytes) -> bytes:
+    """A frame that begins with a Bind, which has other names of portal and statement, up to `after`."""
+    return wire.HEAD.pack(_BIND, size + len(names) + wire.HEAD_SIZE - after) + names + frame[after:]
 
 
 def server_name(name: bytes, body: bytes) -> bytes:
