@@ -57,6 +57,7 @@ class Pair:
                         "topology": "primary_replica",
                         "topology_interval": "200ms",
                         "read_your_writes": "position",
+                        "max_replica_lag": "3s",
                         "credentials": {"user": "app", "password": "secret"},
                         "connections": {"mode": "transaction", "per_endpoint": 5},
                         "request_timeout": "20s",
@@ -124,6 +125,23 @@ def test_statements_go_where_they_may_and_own_writes_are_read(pair: Pair) -> Non
     careful.commit()
     assert port_of(careful) == pair.primary.port
     careful.close()
+
+
+def test_a_client_reads_its_writes_while_the_replica_has_not_got_them(pair: Pair) -> None:
+    one, other = pair.connect(), pair.connect()
+    ask(one, "create table v (n int)")
+    assert eventually(lambda: {port_of(one), port_of(other)} == {pair.replica.port}, 5)
+    pair.replica.ask("stop slave sql_thread")
+    ask(one, "insert into v values (1)")
+    assert ask(one, "select count(*) from v") == ((1,),)
+    assert port_of(one) == pair.primary.port
+    assert eventually(lambda: pair.roles() == ["primary", "lagging"], 5), "what is stopped is behind for ever"
+    assert port_of(other) == pair.primary.port
+    pair.replica.ask("start slave")
+    assert eventually(lambda: {port_of(one), port_of(other)} == {pair.replica.port}, 10)
+    assert ask(other, "select count(*) from v") == ((1,),)
+    one.close()
+    other.close()
 
 
 def test_the_primary_is_lost_and_the_replica_takes_over(pair: Pair) -> None:

@@ -34,9 +34,12 @@ class Pair:
         self.port = free_port()
         retry = {"attempts": 3, "on": ["connect"]}
         routes = [
-            {"name": "reads", "match": {"read_only": "true"}, "cluster": "db", "subset": {"role": "replica"}},
+            {
+                "name": "reads", "match": {"read_only": "true"}, "cluster": "db", "subset": {"role": "replica"},
+                "retry": {"attempts": 3, "on": ["connect", "reset"]},
+            },
             {"name": "writes", "cluster": "db", "subset": {"role": "primary"}, "retry": retry},
-        ]
+        ]  # fmt: skip
         self.proxy = proxy(
             {
                 "listeners": [listener("db", self.port, {"name": "postgres", "users": {"app": "pw"}}, routes)],
@@ -47,6 +50,7 @@ class Pair:
                         "topology": "primary_replica",
                         "topology_interval": "200ms",
                         "read_your_writes": "position",
+                        "max_replica_lag": "3s",
                         "credentials": {"user": "app", "password": "secret"},
                         "connections": {"mode": "transaction", "per_endpoint": 5},
                         "request_timeout": "20s",
@@ -95,6 +99,52 @@ def test_statements_go_where_they_may_and_own_writes_are_read(pair: Pair) -> Non
         with one.transaction():
             assert port_of(one) == pair.primary.port, "a transaction stays where it began"
         assert eventually(lambda: port_of(one) == pair.replica.port, 5), "the replica has them by now"
+
+
+def test_a_client_reads_its_writes_while_the_replica_has_not_got_them_and_others_read_on(pair: Pair) -> None:
+    with pair.connect() as one, pair.connect() as other:
+        one.execute("create table v (n int)")
+        assert eventually(lambda: port_of(one) == pair.replica.port, 5)
+        pair.replica.ask("select pg_wal_replay_pause()")
+        one.execute("insert into v values (1)")
+        assert one.execute("select count(*) from v").fetchone() == (1,)
+        assert (port_of(one), port_of(other)) == (pair.primary.port, pair.replica.port)
+        assert other.execute("select count(*) from v").fetchone() == (0,), "it has not written"
+        assert eventually(lambda: "lagging" in pair.roles(), 10), "for longer than max_replica_lag"
+        assert port_of(other) == pair.primary.port
+        pair.replica.ask("select pg_wal_replay_resume()")
+        assert eventually(lambda: {port_of(one), port_of(other)} == {pair.replica.port}, 10)
+
+
+def test_reads_go_on_when_the_replica_is_lost(pair: Pair) -> None:
+    """They may be sent again, so that nobody sees it."""
+    failed: list[Exception] = []
+    read = 0
+    over = threading.Event()
+
+    def go_on() -> None:
+        nonlocal read
+        with pair.connect() as connection:
+            while not over.is_set():
+                try:
+                    assert connection.execute("select 1").fetchone() == (1,)
+                    read += 1
+                except Exception as error:
+                    failed.append(error)
+                    return
+
+    threads = [threading.Thread(target=go_on) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    assert eventually(lambda: read > 200, 10)
+    pair.replica.kill()
+    before = read
+    assert eventually(lambda: read > before + 200 or bool(failed), 10)
+    over.set()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert eventually(lambda: pair.roles() == ["primary", ""], 5)
 
 
 def test_the_primary_is_lost_and_the_replica_takes_over(pair: Pair) -> None:

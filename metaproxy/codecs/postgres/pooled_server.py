@@ -27,14 +27,17 @@ from metaproxy.codecs.postgres.server_login import ServerLogin
 from metaproxy.codecs.postgres.statements import ServerStatements
 from metaproxy.codecs.postgres.units import EXTENDED, SYNCED
 from metaproxy.codecs.postgres.users import Secret
-from metaproxy.codecs.postgres.wire import HEAD, HEAD_SIZE, error_fields
+from metaproxy.codecs.postgres.wire import FATAL, HEAD, HEAD_SIZE, error_fields
 from metaproxy.message import FrameError, Hold, Kind, Message
 
 LOGIN_AS, CLIENT = "login_as", "client"
 """Of credentials, `client`: connections of clients log in as their own users, and the proxy's own as `user`."""
 _OWN = frozenset(b"RSKNEvZTDCnI123At")
 """What comes before a connection is ready."""
-_LOOKED_AT = LOOKED_AT | {STATUS}
+_NOTICE = ord("N")
+_ENDS = b"57P"
+"""What the SQLSTATEs begin with of a server that ends a connection: it shuts down, or was asked to."""
+_LOOKED_AT = LOOKED_AT | {STATUS, _NOTICE}
 _COUNTED = _LOOKED_AT | DONE
 _STEPS = _LOOKED_AT | frozenset(b"13")
 _SYNC = wire.message(b"S")
@@ -63,6 +66,7 @@ class PooledServer(ServerSession):
         self._unsure = False  # its settings are not those of its profile
         self._asked_effects: list[Effects] = []
         self._failed = False
+        self._request: PooledRequest | None = None  # the last one
         self._unheard = 0  # ReadyForQuery that are to come and answer no client
         self._skipping_stream = False  # the rest of a request that is skipped is to come
         self.reusable = True
@@ -199,6 +203,7 @@ class PooledServer(ServerSession):
         frame = super().send(message, id)
         if not isinstance(message, PooledRequest):
             return frame
+        self._request = message
         if message.hold is Hold.OPEN:
             self._bound = True
         self._asked_effects.extend(message.effects)
@@ -248,7 +253,24 @@ class PooledServer(ServerSession):
         if kind == STATUS:
             self._note_status(body)
             return False
+        if kind in (ERROR, _NOTICE):  # some ends are announced by a notice
+            fields = error_fields(body)
+            ends = fields.get("V", fields.get("S")) in FATAL if kind == ERROR else fields.get("C", b"")[:3] == _ENDS
+            return ends and self._may_be_asked_again()
         return self._statements.answered(kind)
+
+    def _may_be_asked_again(self) -> bool:
+        """
+        Whether the server ends in place of an answer to what only reads. The end of the connection follows; then
+        another server may be asked, and the client goes on.
+        """
+        request = self._request
+        return (
+            not self._opened
+            and request is not None
+            and request.session.survives(request)
+            and request.get("read_only") == "true"
+        )
 
     def _ends(self, kind: int, body: bytes) -> bool:
         if kind == ERROR:

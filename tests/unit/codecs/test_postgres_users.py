@@ -286,6 +286,19 @@ def test_a_transaction_whose_connection_is_lost_ends_its_client() -> None:
     assert client.closed
 
 
+@pytest.mark.parametrize("kind", ["E", "N"])
+def test_what_only_reads_may_be_asked_again_when_a_server_says_that_it_ends(kind: str) -> None:
+    room = Room()
+    client = room.enter()
+    room.say(client, query("select a from t"))
+    room.say(room.server, kind.encode() + error("57P01", "immediate shutdown", "FATAL")[1:])
+    assert client.take() == b""
+    room.network.turn.begin()
+    room.server.end()
+    room.network.turn.end()
+    assert (errors(client.take()), client.closed) == (["08006"], False)
+
+
 def test_a_server_that_says_why_it_ends_has_the_last_word() -> None:
     room = Room()
     client = room.enter()
