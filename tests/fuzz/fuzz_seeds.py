@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 
 from http2_stand import GET, OK, POST, raw_frame, raw_headers
-from mongodb_words import command
+from mongodb_words import command, packed
 from postgres_words import (
     BOUND,
     BYE,
@@ -168,6 +168,12 @@ MONGODB_LOGINS = [
     command(1, {"saslStart": 1, "mechanism": "SCRAM-SHA-256", "payload": _SCRAM_FIRST, "$db": "admin"}),
     command(1, {"saslStart": 1, "mechanism": "SCRAM-SHA-1", "payload": _SCRAM_FIRST, "$db": "admin"})
     + command(2, {"saslContinue": 1, "conversationId": 1, "payload": b"c=biws,r=a,p=AAAA", "$db": "admin"}),
+]
+MONGODB_COMPRESSED = [
+    command(1, {"hello": 1, "compression": ["zlib", "zstd", "snappy"], "$db": "admin"})
+    + packed(command(2, {"find": "a", "filter": {"item": "x" * size}}), name)
+    for name in ("zlib", "zstd", "snappy")
+    for size in (3, 300)
 ]
 POSTGRES_ANSWERS = [
     DONE + ready(), ROW + DONE + ready("T"), error() + ready("E"), PARSED + BOUND + DONE + ready(), COPY_IN,

@@ -127,6 +127,18 @@ def test_other_drivers_do_what_they_do_with_a_server(ports: Ports, driver: str, 
     }  # fmt: skip
 
 
+def test_messages_of_48_mb_pass_both_ways_in_little_memory(ports: Ports) -> None:
+    with user(ports.alone) as found:
+        large = found.shop.large
+        large.drop()
+        before = ports.proxy.memory()
+        ports.proxy.forget_peak()
+        large.insert_many([{"_id": number, "data": b"x" * 15_900_000} for number in range(3)])  # one OP_MSG
+        assert sum(len(one["data"]) for one in large.find()) == 3 * 15_900_000
+        assert ports.proxy.peak() - before < 32 << 20
+        large.drop()
+
+
 def test_transactions_and_change_streams_share_connections(ports: Ports) -> None:
     with user(ports.set, replicaSet="rs0") as found:
         orders = found.shop.shared

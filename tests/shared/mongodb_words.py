@@ -7,7 +7,7 @@ import struct
 from collections.abc import Mapping
 from pathlib import Path
 
-from metaproxy.codecs.mongodb import bson
+from metaproxy.codecs.mongodb import bson, compressed
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "mongodb"
 MORE = 2
@@ -77,3 +77,8 @@ def recorded() -> list[tuple[str, list[tuple[str, bytes]]]]:
         for path in sorted(GOLDEN.glob("*.json"))
         for exchange in json.loads(path.read_text())["exchanges"]
     ]
+
+
+def packed(frame: bytes, name: str) -> bytes:
+    """A message compressed by zlib, zstd or snappy."""
+    return compressed.pack(frame, compressed.IDS[name])

@@ -28,6 +28,8 @@ _ABOUT: Final = struct.Struct("<iiB")
 PREFIX: Final = HEADER + _ABOUT.size
 """Bytes of a compressed message before what is compressed."""
 _PIECE: Final = 65536
+MOST_AT_ONCE: Final = 16 << 20
+"""Bytes that what one read brings may be when it is unpacked; or a frame's, where these are more."""
 LEAST: Final = 256
 """Bytes of an answer that is worth to be compressed."""
 _ZLIB_LEVEL: Final = 1

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Final
 
 from metaproxy.codecs.framing import Session
-from metaproxy.codecs.mongodb.compressed import PREFIX, Unpacking, compressor_of
+from metaproxy.codecs.mongodb.compressed import MOST_AT_ONCE, PREFIX, Unpacking, compressor_of
 from metaproxy.codecs.mongodb.wire import (
     FLAGS,
     HEAD,
@@ -50,7 +50,7 @@ class MessageStream(Session):
         self._reading = 0  # the id of its exchange
         self._unpacks: frozenset[int] = frozenset()  # compressors that the peer may use
         self._unpacking: Unpacking | None = None
-        self._room = 0  # bytes that what was read may still unpack to
+        self._room = max(max_frame, MOST_AT_ONCE)  # bytes that what was read may still unpack to
         self._sending: dict[int, _Ending] = {}
         """Streams whose message ends with a checksum that changes, by their exchange."""
 
@@ -83,7 +83,7 @@ class MessageStream(Session):
             self._held = bytearray()
             self.buffered = 0
         if self._unpacks:
-            self._room = self._most
+            self._room = max(self._most, MOST_AT_ONCE)
         try:
             at = self._read(data, messages) if self._unpacking is None else self._go_on(data, messages)
         except FrameError as error:
@@ -158,12 +158,13 @@ class MessageStream(Session):
         for piece in unpacking.feed(data[at:stop]):
             self._room -= len(piece)
             if self._room < 0:
-                raise FrameError(f"compressed messages of more than {self._most} bytes in one read (max_frame)")
+                raise FrameError(f"compressed messages of more than {max(self._most, MOST_AT_ONCE)} bytes in one read")
             unpacking.held += piece
             if len(unpacking.held) >= unpacking.need:
                 plain = bytes(unpacking.held)
                 read = self._read(plain, messages)
-                unpacking.held, unpacking.need = bytearray(plain[read:]), self._need
+                unpacking.held = bytearray(plain[read:])
+                unpacking.need = 0 if self._left else self._need  # of a large message each byte is passed on
         if not unpacking.left:
             if unpacking.held or self._left:
                 raise FrameError("a compressed message ends before what it has does")
