@@ -24,7 +24,7 @@ $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -n auto --dist worksteal -p no:rerunfailures $(ARGS)
 
-# The properties with five times as many examples as `make test` tries.
+# The properties with six times as many examples as `make test` tries.
 properties: $(VENV)/.installed
 	$(BIN)/python -m pytest tests/property -n auto --dist worksteal -p no:rerunfailures --hypothesis-profile deep $(ARGS)
 

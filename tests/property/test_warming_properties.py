@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from metaproxy.config import model
@@ -121,7 +122,7 @@ def same(one: InForce, other: InForce) -> bool:
     return one.listeners == other.listeners and one.clusters == other.clusters and set(one.gone) == set(other.gone)
 
 
-@settings(max_examples=800, deadline=None)
+@examples(160)
 @given(st.booleans(), steps)
 def test_a_look_at_what_has_changed_finds_what_a_look_at_all_finds(started: bool, steps: list[Any]) -> None:
     play = Play(started)

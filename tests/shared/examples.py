@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from hypothesis import settings
 
-USUAL = 40
+USUAL = 30
 """Examples of a property that asks for no number, in `make test`."""
-DEEP = 200
+DEEP = 180
 """The same in `make properties`."""
 
 
 def examples(number: int) -> settings:
-    """Settings with so many examples in `make test`, and five times as many in `make properties`."""
+    """Settings with so many examples in `make test`, and six times as many in `make properties`."""
     return settings(max_examples=number * settings().max_examples // USUAL)

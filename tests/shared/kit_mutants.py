@@ -1,8 +1,8 @@
 """
 Four codecs and the mistakes that their authors could have made, each an edit of the source of one.
 
-Lives here: `FAMILIES`: of each example codec the frames; its mutants are in mutants/*.txt: `== what is wrong`, then for
-each edit `@ file`, the lines that go (`-`) and those that come (`+`). Does not: any assertion.
+Lives here: `caught`; `FAMILIES`: of each example codec the frames; its mutants are in mutants/*.txt: `== what is
+wrong`, then for each edit `@ file`, the lines that go (`-`) and those that come (`+`). Does not: any assertion.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from metaproxy.codecs import framing
+from metaproxy.testing import check_codec
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 MUTANTS = Path(__file__).parents[1] / "unit" / "mutants"
@@ -133,3 +134,12 @@ def _parcel() -> Family:
 
 
 FAMILIES = {family.make: family for family in (_quill(), _crate(), _ledger(), _parcel())}
+
+
+def caught(family: Family, mutant: str) -> str:
+    """What check_codec says of a mutant, or nothing."""
+    try:
+        check_codec(family.codec(family.mutants()[mutant]), family.client, family.server, **family.arguments)
+    except AssertionError as error:
+        return str(error)
+    return ""
