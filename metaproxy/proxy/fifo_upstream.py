@@ -65,6 +65,8 @@ class FifoUpstream(Upstream):
             if not out:
                 self._turn.add(self)
             out.append(data)
+        elif self._session.owes:  # in its place, such as a request for TLS that goes first
+            self._after_read()
         self.requests += 1
         self._counts.requests += 1
         if message.kind is _ONEWAY:

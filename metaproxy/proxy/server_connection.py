@@ -125,6 +125,7 @@ class ServerConnection(Protocol):
         tls, transport = self.pool.settings.tls_for(self.endpoint), self.transport
         if tls is None or not tls.start:
             raise ValueError("the session begins TLS on a connection that has none")
+        self._ready, self._attentive = False, True  # what follows waits until it is done
         self.flush()
         self.transport = None  # type: ignore[assignment]  # as before a connection is there
         host = address.parse(self.endpoint.address).host

@@ -10,7 +10,7 @@ Lives here: `ClientSession`. Does not: cutting the stream (`stream`), metadata.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 
 from metaproxy.codecs.mysql import commands
 from metaproxy.codecs.mysql.answers import LOCAL_INFILE
@@ -38,6 +38,10 @@ class ClientSession(CommandStream):
         self._logging_in = False  # between a login, or COM_CHANGE_USER, and what it ends with
         self._asked = False  # the server waits for an answer of this client's
 
+    def open(self, profile: Hashable, credentials: Mapping[str, str]) -> bytes:
+        self.start_tls = False  # TLS has begun, if it did
+        return b""
+
     # -- what a packet is
 
     def _take(self, frame: bytes, sequence: int, messages: list[Message]) -> None:
@@ -50,7 +54,7 @@ class ClientSession(CommandStream):
             messages.append(Message(Kind.ONEWAY, frame, 0, {"command": "login", "operation": "login"}))
         elif self._logged or not self._greeted:
             raise FrameError(f"a command with the sequence number {sequence}; it is 0")
-        else:
+        elif self.may_log_in(payload_of(frame)):
             self._login(frame, sequence, messages)
 
     def _request(self, frame: bytes) -> Command:
@@ -176,6 +180,8 @@ class ClientSession(CommandStream):
             return frame
         _, sequence = head_of(frame, 0)
         greeting = Greeting.read(payload).without(COMPRESSION | Capability.SSL)
+        if "tls.start" in self.facts:
+            greeting = greeting.without(0, Capability.SSL)
         self._offered = greeting.capabilities
         return packet(greeting.write(), sequence)
 

@@ -23,6 +23,7 @@ from metaproxy.codecs.mysql.messages import Command, LocalError
 from metaproxy.codecs.mysql.metadata import KEYS, POOLED_KEYS
 from metaproxy.codecs.mysql.packets import HEAD, error_packet, last_sequence, ok_packet, payload_of
 from metaproxy.codecs.mysql.pooled_client import PooledClient
+from metaproxy.codecs.mysql.pooled_login import Seen
 from metaproxy.codecs.mysql.pooled_messages import PooledCommand
 from metaproxy.codecs.mysql.pooled_server import PooledServer
 from metaproxy.codecs.mysql.profile import Profile
@@ -45,7 +46,7 @@ class MySQL(Codec):
     ordered = True
     stateful = True
     connections = "pinned"
-    server_first = True
+    server_first = starts_tls = True
     mutable = "statements have no place for metadata"
     keys = KEYS
     open_keys = False
@@ -85,11 +86,11 @@ class MySQL(Codec):
         self._login_timeout = login_timeout
         self.beats = login_timeout > 0
         self._method, self._version = method.encode(), version.encode()
-        self._seen = _VERSION
+        self._seen = Seen(_VERSION)
         self._accounts = None if users is None else Accounts(users)
         if self._accounts is not None:
             self.connections, self.server_first, self.greets = "transaction", False, True
-            self.starts_tls = self.cancels = True
+            self.cancels = True
             self.keys = KEYS | POOLED_KEYS
             self.topologies = ("primary_replica",)
         if not sql.can_find_tables():
@@ -102,13 +103,10 @@ class MySQL(Codec):
                 return ServerSession(max_frame, over)
             return ClientSession(max_frame, over, self._login_timeout)
         if side is Side.SERVER:
-            return PooledServer(max_frame, over, self._learn)
+            return PooledServer(max_frame, over, self._seen)
         entrance = Entrance(accounts, self._method)
-        version = self._version or self._seen
+        version = self._version or self._seen.version
         return PooledClient(max_frame, over, entrance, version, self._method, self._login_timeout)
-
-    def _learn(self, version: bytes) -> None:
-        self._seen = version[:60]
 
     def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes | Message:
         """name: a number and, behind a /, a SQLSTATE: 1205/HY000."""

@@ -104,8 +104,8 @@ class Greeting:
             )
         )  # fmt: skip
 
-    def without(self, flags: int) -> Greeting:
-        return replace(self, capabilities=self.capabilities & ~flags)
+    def without(self, flags: int, but_with: int = 0) -> Greeting:
+        return replace(self, capabilities=self.capabilities & ~flags | but_with)
 
 
 @dataclass(frozen=True)

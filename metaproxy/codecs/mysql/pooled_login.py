@@ -25,20 +25,31 @@ from metaproxy.codecs.mysql.upstream_login import UpstreamLogin
 from metaproxy.message import FrameError, Kind, Message
 
 _WELCOME = Message(Kind.RESPONSE, ok_packet(2))
+_NOT_KNOWN = (1047, 1235)
+"""Numbers of errors that a command is not known, or not supported."""
 Mine = Callable[[Answer | LastChunk], None]
 """What takes the answer to a command of the session's own."""
 
 
+class Seen:
+    """What servers have shown of themselves. changes_user: False once one did not know COM_CHANGE_USER."""
+
+    __slots__ = ("changes_user", "version")
+
+    def __init__(self, version: bytes) -> None:
+        self.version = version
+        self.changes_user = True
+
+
 class PooledLogin(Session):
     """
-    A subclass says whether anything of a client is left (`_is_soiled`), and does the rest. learn: takes the version of
-    the server.
+    A subclass says whether anything of a client is left (`_is_soiled`), and does the rest.
     """
 
-    def __init__(self, answers: Answers, learn: Callable[[bytes], None]) -> None:
+    def __init__(self, answers: Answers, seen: Seen) -> None:
         super().__init__()
         self.ready = False
-        self._learn = learn
+        self._seen = seen
         self._answers = answers
         self._login: UpstreamLogin | None = None
         self._logging_in = True
@@ -49,6 +60,7 @@ class PooledLogin(Session):
         self._setup_failed = b""
         self._round = 0  # how often settings were made
         self._soiled = False
+        self._changes = False  # it logs in again by COM_CHANGE_USER
 
     def _is_soiled(self) -> bool:
         raise NotImplementedError
@@ -84,14 +96,14 @@ class PooledLogin(Session):
         made = None if self._is_soiled() else difference(self._state, profile)
         if made is not None:
             return self._set_up(made)
-        return self._log_in_again()
+        return self._log_in_again() if self._seen.changes_user else None
 
     def _log_in_again(self) -> bytes:
         """Rid the connection of all that is on it; what is wanted follows."""
         assert self._login is not None  # made by open
         profile = self._wanted
         self.ready = False
-        self._logging_in = True
+        self._logging_in = self._changes = True
         self._forget()
         self._soiled = False
         self._state = Profile(self._state.flags, profile.charset)
@@ -160,6 +172,8 @@ class PooledLogin(Session):
         if self._greeting is None:
             self._greet(payload, sequence)
             return
+        if payload[0] == ERR and self._changes and read_error(payload).number in _NOT_KNOWN:
+            self._seen.changes_user = False  # another connection is opened the next time
         said = login.receive(payload, sequence)
         if said:
             self.say(said)
@@ -179,7 +193,7 @@ class PooledLogin(Session):
             refusal = read_error(payload)
             raise FrameError(f"the server refused the connection: {refusal.number} {refusal.text}")
         greeting = self._greeting = Greeting.read(payload)
-        self._learn(greeting.version)
+        self._seen.version = greeting.version[:60]
         if "tls.start" not in self.facts:
             self.say(self._log_in(sequence + 1))
             return

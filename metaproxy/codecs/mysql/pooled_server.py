@@ -11,7 +11,6 @@ Lives here: `PooledServer`. Does not: where answers end (`answers`), how it come
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
 
 from metaproxy.codecs.mysql import commands
 from metaproxy.codecs.mysql.answers import Answers
@@ -26,7 +25,7 @@ from metaproxy.codecs.mysql.packets import (
     packet,
     read_error,
 )  # fmt: skip
-from metaproxy.codecs.mysql.pooled_login import PooledLogin
+from metaproxy.codecs.mysql.pooled_login import PooledLogin, Seen
 from metaproxy.codecs.mysql.pooled_messages import PooledCommand, Statement
 from metaproxy.codecs.mysql.profile import Profile
 from metaproxy.codecs.mysql.proxy_login import ProxyLogin
@@ -46,12 +45,11 @@ class Refused(FrameError):
 
 class PooledServer(PooledLogin):
     """
-    max_frame: bytes of a packet that must be whole; stream_over: of an answer beyond which it comes in pieces. learn:
-    takes the version of the server.
+    max_frame: bytes of a packet that must be whole; stream_over: of an answer beyond which it comes in pieces.
     """
 
-    def __init__(self, max_frame: int, stream_over: int, learn: Callable[[bytes], None]) -> None:
-        super().__init__(Answers(max_frame, stream_over, self._settle), learn)
+    def __init__(self, max_frame: int, stream_over: int, seen: Seen) -> None:
+        super().__init__(Answers(max_frame, stream_over, self._settle), seen)
         self._owner: object = None  # whose command was carried out last
         self._status = 0
         self._command: PooledCommand | None = None

@@ -30,6 +30,8 @@ _NAMES_OF = {
     46: "utf8mb4 COLLATE utf8mb4_bin", 83: "utf8 COLLATE utf8_bin", 224: "utf8mb4 COLLATE utf8mb4_unicode_ci",
 }  # fmt: skip
 """What a login with such a number sets, of those that most clients have and all servers know."""
+_NAMED = ("character_set_client", "character_set_connection", "character_set_results", "collation_connection")
+"""The variables that SET NAMES, and a login, set."""
 
 
 class Profile(NamedTuple):
@@ -70,19 +72,25 @@ def setting(name: str, value: str) -> list[bytes]:
 
 def difference(before: Profile, after: Profile) -> list[bytes] | None:
     """The commands, each answered by one packet, that lead from one state to another. None: only a new login does."""
-    if before.charset != after.charset or (before.database and not after.database):
+    if before.database and not after.database:
         return None
     made: list[bytes] = []
+    had, wanted = dict(before.settings), dict(after.settings)
+    gone = any(name in had and name not in wanted for name in _NAMED)
+    if before.charset != after.charset or had.get(NAMES) != wanted.get(NAMES) or gone:
+        for name in (NAMES, *_NAMED):
+            had.pop(name, None)  # SET NAMES, which follows, sets them all
+        if NAMES not in wanted:
+            names = _NAMES_OF.get(after.charset)
+            if names is None:
+                return None
+            made.append(_query(f"SET NAMES {names}"))
     if (before.flags ^ after.flags) & _TOGGLED:
         made.append(packet(bytes((commands.SET_OPTION, 0 if after.flags & _TOGGLED else 1, 0)), 0))
     if before.database != after.database:
         made.append(packet(bytes((commands.INIT_DB,)) + after.database, 0))
-    if before.settings != after.settings:
-        had, wanted = dict(before.settings), dict(after.settings)
+    if had != wanted:
         for name in had.keys() - wanted.keys():
-            if name == NAMES and (names := _NAMES_OF.get(after.charset)) is not None:
-                made.append(_query(f"SET NAMES {names}"))
-                continue
             if name in _SPECIAL:
                 return None
             made.append(_query(f"SET {name} = DEFAULT"))

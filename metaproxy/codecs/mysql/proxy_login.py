@@ -16,9 +16,9 @@ from collections.abc import Callable, Hashable, Mapping
 from metaproxy.codecs.cancel_keys import new_key
 from metaproxy.codecs.mysql.accounts import Entrance, Step
 from metaproxy.codecs.mysql.errors import NO_LOGIN
-from metaproxy.codecs.mysql.handshake import Capability, ChangeUser, Greeting, Login, is_tls_request, read_attributes
+from metaproxy.codecs.mysql.handshake import Capability, ChangeUser, Greeting, Login, read_attributes
 from metaproxy.codecs.mysql.metadata import Identity, Reader
-from metaproxy.codecs.mysql.packets import AUTOCOMMIT, error_packet, packet, payload_of
+from metaproxy.codecs.mysql.packets import AUTOCOMMIT, packet, payload_of
 from metaproxy.codecs.mysql.profile import CHOSEN, Profile
 from metaproxy.codecs.mysql.stream import CommandStream
 from metaproxy.message import FrameError, Message
@@ -30,7 +30,6 @@ OFFERED = (
 )  # fmt: skip
 """What is the same on all connections to servers, or a part of `Profile`. 1 << 2 is LONG_FLAG."""
 _UTF8MB4 = 45
-_NO_TLS = (3159, "HY000", "Connections without TLS are refused here")
 
 
 class ProxyLogin(CommandStream):
@@ -94,14 +93,7 @@ class ProxyLogin(CommandStream):
     def _log_in(self, payload: bytes, sequence: int, messages: list[Message]) -> None:
         if not sequence:
             raise FrameError("a command before the login")
-        start = self.facts.get("tls.start")
-        if is_tls_request(payload):
-            if start is None:
-                raise FrameError("a client asks for TLS, which it was not offered")
-            self.start_tls = self.owes = True
-            return
-        if start == "required":
-            self._refuse(*_NO_TLS)
+        if not self.may_log_in(payload):
             return
         login = Login.read(payload)
         attributes = read_attributes(login.attributes)
@@ -122,7 +114,7 @@ class ProxyLogin(CommandStream):
     def _step(self, step: Step, question: bytes, messages: list[Message]) -> None:
         if step is Step.REFUSED:
             user = self._entrance.user.decode("utf-8", "replace")[:80]
-            self._refuse(*NO_LOGIN, f"Access denied for user '{user}'")
+            self.refuse(*NO_LOGIN, f"Access denied for user '{user}'")
             return
         said = b""
         if question:
@@ -139,7 +131,3 @@ class ProxyLogin(CommandStream):
 
     def _take_answer(self, answer: bytes, messages: list[Message]) -> None:
         self._step(*self._entrance.answer(answer), messages)
-
-    def _refuse(self, number: int, state: str, text: str) -> None:
-        self.say(error_packet(self._sequence + 1, number, state, text))
-        self._quit = self.closing = True

@@ -14,12 +14,14 @@ from metaproxy.codecs.framing import Session
 from metaproxy.codecs.login_time import LoginTime
 from metaproxy.codecs.mysql.answers import CHUNK
 from metaproxy.codecs.mysql.commands import LONG
+from metaproxy.codecs.mysql.handshake import is_tls_request
 from metaproxy.codecs.mysql.messages import LocalError
 from metaproxy.codecs.mysql.packets import FULL, HEAD, LONGEST_LOGIN, error_packet, numbered
 from metaproxy.message import Chunk, FinalFrame, FrameError, Kind, Message
 
 LOOK = 65536
 """Bytes of a long command that are looked at: those of its first message."""
+NO_TLS = (3159, "HY000", "Connections without TLS are refused here")
 _MAX_ID = (1 << 31) - 1
 
 
@@ -54,6 +56,24 @@ class CommandStream(Session):
     def _take(self, frame: bytes, sequence: int, messages: list[Message]) -> None:
         """Adds the message of one packet, or of a command of several. sequence: of its first packet."""
         raise NotImplementedError
+
+    def may_log_in(self, payload: bytes) -> bool:
+        """Whether a client's first packet is a login, and not a word about TLS. Raises FrameError."""
+        start = self.facts.get("tls.start")
+        if is_tls_request(payload):
+            if start is None:
+                raise FrameError("a client asks for TLS, which it was not offered")
+            self.start_tls = self.owes = True
+            return False
+        if start == "required":
+            self.refuse(*NO_TLS)
+            return False
+        return True
+
+    def refuse(self, number: int, state: str, text: str) -> None:
+        """The last word to a client that is not let in."""
+        self.say(error_packet(self._sequence + 1, number, state, text))
+        self._quit = self.closing = True
 
     def _admit(self, beginning: bytes, id: int) -> Message:
         """The STREAM_OPEN of a command that comes in pieces."""

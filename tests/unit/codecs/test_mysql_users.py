@@ -501,11 +501,27 @@ def test_others_keep_the_connection(text: str) -> None:
     assert read_set(text).why
 
 
+def test_the_characters_of_a_login_can_be_made_by_set_names() -> None:
+    base = Profile(charset=45)
+    latin = b"SET NAMES latin1 COLLATE latin1_swedish_ci"
+    assert texts(base, base._replace(charset=8)) == [latin]
+    plain = base.with_setting("character_set_results", "utf8")
+    assert texts(plain, plain._replace(charset=8)) == [latin, b"SET character_set_results = utf8"], "which that undoes"
+    named = base.with_setting("names", "'cp1250'")
+    assert texts(named, named._replace(charset=255)) == [b"SET NAMES 'cp1250'"]
+    assert texts(plain, base) == [b"SET NAMES utf8mb4 COLLATE utf8mb4_general_ci"]
+    assert texts(named.with_setting("character_set_results", "utf8"), named) == [b"SET NAMES 'cp1250'"]
+
+
+def texts(before: Profile, after: Profile) -> list[bytes]:
+    return [payload_of(frame)[1:] for frame in difference(before, after) or ()]
+
+
 def test_a_state_that_can_t_be_reached_from_another_needs_a_new_login() -> None:
     base = Profile(charset=45, database=b"d")
     assert difference(base, base) == []
     assert difference(base, base._replace(database=b"")) is None
-    assert difference(base, base._replace(charset=8)) is None
+    assert difference(base, base._replace(charset=255)) is None
     isolated = base.with_setting("session transaction isolation level", "SERIALIZABLE")
     assert difference(isolated, base) is None
     assert base.with_setting("a", "1").with_setting("a", "DEFAULT") == base
