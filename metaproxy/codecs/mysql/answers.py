@@ -109,6 +109,8 @@ class Answers:
         self._shortest = FULL if self._deprecated else 9
         # Behind any answer to a query a request for a file may come, and then the client's half must be open.
         self._duplex = bool(flags & Capability.LOCAL_FILES)
+        self._may_omit = bool(flags & Capability.OPTIONAL_METADATA)
+        self._may_cache = bool(flags & Capability.CACHE_METADATA)
 
     def expect(self, shape: Shape, id: int, effect: Effect | None = None) -> None:
         """A command was sent that is answered so, under that id. effect: what its answer carries."""
@@ -170,12 +172,15 @@ class Answers:
                 self._need = HEAD + 1
                 break
             first = data[at + HEAD]
+            stop = at + HEAD + size
             if self._passes(first, size):
+                if stop <= end and size != FULL:
+                    at = stop
+                    continue
                 self._left = size
                 self._continues = size == FULL
                 at += HEAD
                 continue
-            stop = at + HEAD + size
             most = max(self._most, LONGEST_LOGIN) if self._at == _At.LOGIN else self._most
             if size == FULL or HEAD + size > most:
                 raise FrameError(f"a packet of {size} bytes where one of at most {most - HEAD} was expected")
@@ -246,10 +251,10 @@ class Answers:
             return self._ask_for_file(payload, data, start, stop, messages)
         at = 0
         follows = True
-        if self._flags & Capability.OPTIONAL_METADATA:
+        if self._may_omit:
             follows, at = bool(first), 1
         count, at = read_integer(payload, at)
-        if self._flags & Capability.CACHE_METADATA and at < len(payload):
+        if self._may_cache and at < len(payload):
             follows, at = bool(payload[at]), at + 1
         if at != len(payload) or not count:
             raise FrameError(f"{len(payload)} bytes where a number of columns was expected")
@@ -312,7 +317,7 @@ class Answers:
         if payload[0] != OK or len(payload) < 9:
             raise FrameError(f"{len(payload)} bytes where a prepared statement was expected")
         columns, parameters = (int.from_bytes(payload[at : at + 2], "little") for at in (5, 7))
-        if self._flags & Capability.OPTIONAL_METADATA and len(payload) > 12 and not payload[12]:
+        if self._may_omit and len(payload) > 12 and not payload[12]:
             columns = parameters = 0
         self._then = [count for count in (parameters, columns) if count]
         return self._next_columns(data, start, stop, messages)
