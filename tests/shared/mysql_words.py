@@ -140,6 +140,6 @@ def join(head: Message, chunks: Sequence[Chunk]) -> Message:
     frame = head.frame + b"".join(chunk.frame for chunk in chunks)
     if head.hold is not Hold.NONE:  # a client's
         return Message(Kind.REQUEST, frame, 0, None, head.more, hold=head.hold, profile=head.profile)
-    failed, hold = chunks[-1].failed, chunks[-1].hold
+    failed, hold, metadata = chunks[-1].failed, chunks[-1].hold, chunks[-1].metadata
     more = read_error_metadata if failed else None
-    return Message(Kind.ERROR if failed else Kind.RESPONSE, frame, 0, None, more, hold=hold)
+    return Message(Kind.ERROR if failed else Kind.RESPONSE, frame, 0, metadata, more, hold=hold)

@@ -96,6 +96,8 @@ class Answers:
         self._columns = 0
         self._then: list[int] = []  # columns behind these, of a statement that was prepared
         self._open = False  # the answer's head was passed on
+        self._head: Message | None = None
+        self._rows = -1  # in the answer, or changed by what was asked; -1 where it has no result
 
     @property
     def flags(self) -> int:
@@ -195,15 +197,19 @@ class Answers:
 
     def _step_over_rows(self, data: bytes, at: int, end: int) -> int:
         """Where the first packet begins that is none, or that is not whole."""
+        rows = self._rows
         while end - at > HEAD:
             size = data[at] | data[at + 1] << 8 | data[at + 2] << 16
             if size == FULL or not size or data[at + HEAD] >= EOF:
-                return at
+                break
+            rows += 1
             stop = at + HEAD + size
             if stop > end:
                 self._left = stop - end
-                return end
+                at = end
+                break
             at = stop
+        self._rows = rows
         return at
 
     def _passes(self, first: int, size: int) -> bool:
@@ -211,8 +217,12 @@ class Answers:
         at = self._at
         if first == ERR or not self._expected:
             return False
-        if at == _At.ROWS or at == _At.EVENTS:
-            return first != EOF or size >= (self._shortest if at == _At.ROWS else 9)
+        if at == _At.ROWS:
+            passes = first != EOF or size >= self._shortest
+            self._rows += passes
+            return passes
+        if at == _At.EVENTS:
+            return first != EOF or size >= 9
         if at != _At.COLUMNS or self._expected[0][0] is Shape.PREPARED:
             return False
         self._columns -= 1
@@ -246,7 +256,9 @@ class Answers:
     def _first(self, payload: bytes, data: bytes, start: int, stop: int, messages: list[Message]) -> int:
         first = payload[0]
         if first == OK:
-            return self._result_over(read_ok(payload), data, start, stop, messages)
+            end = read_ok(payload)
+            self._rows = max(self._rows, 0) + read_integer(payload, 1)[0]
+            return self._result_over(end, data, start, stop, messages)
         if first == INFILE:
             return self._ask_for_file(payload, data, start, stop, messages)
         at = 0
@@ -258,6 +270,7 @@ class Answers:
             follows, at = bool(payload[at]), at + 1
         if at != len(payload) or not count:
             raise FrameError(f"{len(payload)} bytes where a number of columns was expected")
+        self._rows = max(self._rows, 0)
         if follows:
             self._columns, self._at = count, _At.COLUMNS
         elif self._deprecated:
@@ -360,16 +373,21 @@ class Answers:
             last = b"".join((*self._parts, last))
             self._parts, self._size = [], 0
         failed = kind is Kind.ERROR
+        rows, self._rows = self._rows, -1
+        known = {"rows": str(rows)} if rows >= 0 and not failed else None
         if self._open or (len(last) > self._stream_over and shape is not Shape.PREPARED):
             pieces = _pieces(last)
             if not self._open:
-                messages.append(Message(Kind.STREAM_OPEN, pieces.pop(0), id))
-            self._open = False
+                self._head = Message(Kind.STREAM_OPEN, pieces.pop(0), id)
+                messages.append(self._head)
+            if known is not None and self._head is not None:
+                self._head.metadata = {**(self._head.metadata or {}), **known}  # for those who look at the end
+            self._open, self._head = False, None
             messages += [Chunk(Kind.STREAM_DATA, piece, id) for piece in pieces[:-1]]
             rest = pieces[-1] if pieces else b""
-            message: LastChunk | Answer = LastChunk(Kind.STREAM_CLOSE, rest, id, failed=failed)
+            message: LastChunk | Answer = LastChunk(Kind.STREAM_CLOSE, rest, id, known, failed=failed)
         else:
-            message = Answer(kind, last, id, None, read_error_metadata if failed else None)
+            message = Answer(kind, last, id, known, read_error_metadata if failed else None)
         message.effect, message.end = effect, end
         messages.append(message)
         self._settle(message)
@@ -394,7 +412,7 @@ class Answers:
         shape, id, _ = self._expected[0]
         if not self._open:
             self._open = True
-            head = Message(Kind.STREAM_OPEN, pieces.pop(0), id, None if pieces else metadata)
+            head = self._head = Message(Kind.STREAM_OPEN, pieces.pop(0), id, None if pieces else metadata)
             if self._duplex and shape is Shape.RESULTS:
                 head.duplex = True
             messages.append(head)

@@ -27,7 +27,7 @@ from mysql_words import (
 
 from metaproxy.codecs.mysql import MySQL
 from metaproxy.codecs.mysql.handshake import Greeting, Login, Switch
-from metaproxy.codecs.mysql.packets import FULL, last_sequence, packet, payload_of, read_error
+from metaproxy.codecs.mysql.packets import AUTOCOMMIT, FULL, MORE_RESULTS, last_sequence, packet, payload_of, read_error
 from metaproxy.message import Chunk, ErrorKind, FinalFrame, Hold, Kind, Message, Side
 from metaproxy.testing import check_codec, check_relay
 from metaproxy.units import Bytes
@@ -186,6 +186,33 @@ def test_of_rows_that_are_not_all_there_those_that_came_are_passed_on() -> None:
     first, second = pair.hears(data[:500]), pair.hears(data[500:])
     assert kinds(first) == [OPEN] and kinds(second) == [CLOSE]
     assert pair.take()[1] == data
+
+
+@pytest.mark.parametrize(
+    ("said", "number"),
+    [
+        (rows([["a"], ["b"], ["c"]]), "3"),
+        (rows([["a"]], status=AUTOCOMMIT | MORE_RESULTS) + rows([["b"], ["c"]], sequence=6), "3"),
+        (packet(b"\0\x07\0\2\0\0\0", 1), "7"),
+    ],
+    ids=["rows", "of all results", "that a statement changed"],
+)
+def test_an_answer_says_how_many_rows_it_has(said: bytes, number: str) -> None:
+    pair = Pair()
+    pair.says(query("select a from t"))
+    (answer,) = pair.server.receive(said)
+    assert answer.get("rows") == number
+
+
+def test_the_head_of_rows_that_come_in_pieces_says_so_at_its_end_however_they_are_cut() -> None:
+    said = rows([["a" * 50], ["b" * 300], ["c"]])
+    for size in (1, 7, 60):
+        pair = Pair()
+        pair.says(query("select a from t"))
+        messages = [
+            message for at in range(0, len(said), size) for message in pair.server.receive(said[at : at + size])
+        ]
+        assert (messages[0].kind, messages[0].get("rows")) == (Kind.STREAM_OPEN, "3")
 
 
 def test_an_error_behind_rows_ends_the_stream_as_failed() -> None:
