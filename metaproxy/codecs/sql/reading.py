@@ -11,11 +11,14 @@ Lives here: `reads_only`, `changes`, `is_known`, `varies`. Does not: words thems
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
-from metaproxy.codecs.sql.outline import Outline
+from metaproxy.codecs.sql.outline import MOST_NORMALIZED, Outline
 from metaproxy.message import Message
 
+_KEPT = 1024
+"""Verdicts that are remembered, of texts whose shape is not cut, as all of their words stand in it."""
 _READING: Final = frozenset(("select", "values", "table"))
 _WRITING: Final = frozenset(
     (
@@ -109,14 +112,21 @@ _VARYING: Final = frozenset(("gen_random_uuid", "rand", "random", "sysdate", "uu
 
 def reads_only(outline: Outline) -> bool:
     """Whether all statements of a text do nothing but read, wherever they are carried out."""
-    words = outline.words
-    if not outline.statements or not _READING.issuperset(outline.statements):
+    judge = _remembered if len(outline.normalized) < MOST_NORMALIZED else _reads
+    return judge(outline.statements, outline.words, outline.called)
+
+
+def _reads(statements: tuple[str, ...], words: frozenset[str], called: frozenset[str]) -> bool:
+    if not statements or not _READING.issuperset(statements):
         return False
     if not _WRITING.isdisjoint(words) or {"for", "share"} <= words or {"next", "value"} <= words:
         return False
     if any(word.startswith("@") for word in words):  # a variable of the session
         return False
-    return all(name in _PURE or name in _GRAMMAR for name in _called(outline))
+    return all(name in _PURE or name in _GRAMMAR for name in map(_plain, called))
+
+
+_remembered = lru_cache(_KEPT)(_reads)
 
 
 def changes(message: Message) -> bool:
@@ -133,9 +143,9 @@ def is_known(outline: Outline) -> bool:
 
 def varies(outline: Outline) -> bool:
     """Whether the same text is answered otherwise each time, while nothing is written."""
-    return not _VARYING.isdisjoint(_called(outline))
+    return not _VARYING.isdisjoint(map(_plain, outline.called))
 
 
-def _called(outline: Outline) -> set[str]:
-    """Names that are called. One with a schema is somebody's own, be it that of a function that is known."""
-    return {name.removeprefix("pg_catalog.") for name in outline.called}
+def _plain(name: str) -> str:
+    """Of what is called. A name with a schema is somebody's own, be it that of a function that is known."""
+    return name.removeprefix("pg_catalog.")

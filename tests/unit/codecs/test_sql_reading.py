@@ -108,3 +108,10 @@ def test_what_begins_with_another_word_is_not_understood(text: str, dialect: Dia
 def test_a_text_that_is_answered_otherwise_each_time_is_told_apart(dialect: Dialect) -> None:
     assert varies(outline("select a from t order by rand()", dialect))
     assert not varies(outline("select rand from t where a = 'uuid()'", dialect))
+
+
+@both
+def test_a_long_text_is_judged_by_all_of_its_words(dialect: Dialect) -> None:
+    long = "select " + ", ".join(f"column_{number}" for number in range(1000)) + " from t"
+    assert reads_only(outline(long, dialect))
+    assert not reads_only(outline(long + " for update", dialect))
