@@ -19,6 +19,9 @@ _SHORT, _KEPT = 8192, 2048
 _LOCKS = ("pg_advisory_lock", "pg_try_advisory_lock")
 _CALL = re.compile(r"set_config\b", re.IGNORECASE)
 _LOCAL_CALL = re.compile(r"set_config\s*\([^();,]*,[^();,]*,\s*true\s*\)", re.IGNORECASE)
+TEMPORARY = "temporary tables"
+_ON_COMMIT_DROP = re.compile(r"\bon\s+commit\s+drop\b", re.IGNORECASE)
+_QUOTES = frozenset("'\"$")
 _TEMPORARY = frozenset(("temp", "temporary", "pg_temp"))
 _CREATING = frozenset(("create", "into"))
 _SETTING = frozenset(("set", "reset", "discard"))
@@ -75,6 +78,8 @@ def _found(text: bytes) -> Effects:
     kinds, words = outline.statements, outline.words
     change, deallocates, discards = NOTHING, None, False
     binds = _why_bound(kinds, words)
+    if binds == TEMPORARY and kinds == ("create",) and _is_dropped(decoded, words):
+        binds = ""  # it is gone with its transaction
     if not binds and "set_config" in words and not _sets_locally(decoded):
         binds = "set_config"
     if not _SETTING.isdisjoint(kinds):
@@ -103,10 +108,16 @@ def _why_bound(kinds: tuple[str, ...], words: frozenset[str]) -> str:
     if "hold" in words and "declare" in kinds:
         return "WITH HOLD"
     if not _TEMPORARY.isdisjoint(words) and not _CREATING.isdisjoint(words):
-        return "temporary tables"
+        return TEMPORARY
     if any(word.startswith(_LOCKS) for word in words):
         return "advisory locks"
     return ""
+
+
+def _is_dropped(text: str, words: frozenset[str]) -> bool:
+    """Whether ON COMMIT DROP is certainly not within quotes or a comment."""
+    found = _ON_COMMIT_DROP.search(text) if words.issuperset(("on", "commit", "drop")) else None
+    return found is not None and not _QUOTES.intersection(text[found.end() :])
 
 
 def _sets_locally(text: str) -> bool:

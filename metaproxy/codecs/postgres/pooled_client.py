@@ -68,13 +68,15 @@ class Admission(NamedTuple):
 
 class PooledRequest(ClientRequest):
     """
-    batch: of the extended protocol, what it needs and changes. effects: of its statements, if they have any. Its
+    batch: of the extended protocol, what it needs and changes. effects: of its statements, if they have any.
+    bound: its client keeps the connection from now on. Its
     profile is what its client's session is in when it is asked for: requests before it may change that.
     """
 
-    __slots__ = ("batch", "effects")
+    __slots__ = ("batch", "bound", "effects")
     session: PooledClient
     batch: Batch | None
+    bound: bool
     effects: tuple[Effects, ...]
 
     @property
@@ -208,8 +210,8 @@ class PooledClient(ClientSession):
             self._effects[id] = message.effects
             self._bound = self._bound or next((one.binds for one in message.effects if one.binds), "")
             self._deallocate(message)
-        if self._bound:
-            message.hold = Hold.OPEN
+        message.bound = bool(self._bound)
+        if message.bound:
             message.metadata = {"bound": self._bound}
         return message
 

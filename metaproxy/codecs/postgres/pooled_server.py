@@ -204,7 +204,7 @@ class PooledServer(ServerSession):
         if not isinstance(message, PooledRequest):
             return frame
         self._request = message
-        if message.hold is Hold.OPEN:
+        if message.bound:
             self._bound = True
         self._asked_effects.extend(message.effects)
         before = b""
@@ -293,7 +293,7 @@ class PooledServer(ServerSession):
             self._kept = True
             return Hold.OPEN
         if self._bound:
-            return Hold.NONE
+            return Hold.OPEN
         return Hold.CLOSE if kept else Hold.NONE
 
     def _take_effect(self, effects: Effects, failed: bool) -> None:

@@ -396,6 +396,17 @@ def test_a_setting_that_a_server_refuses_is_an_error_of_the_request() -> None:
 # -- what binds a client to its connection
 
 
+def test_what_needs_the_connection_itself_waits_for_one_as_others_do() -> None:
+    room = Room(most=1)
+    ann, bob = room.enter(), room.enter()
+    room.say(ann, query("select 1"))
+    assert room.server.take() == query("select 1")
+    room.say(bob, query("listen news"))
+    assert bob.take() == b""
+    room.say(room.server, ROW + DONE + ready())
+    assert room.server.take() == query("listen news")
+
+
 ROWS = ", ".join(["(1, 'a', 2.5)"] * 1000)
 """So many that the text is not cut into words where that is not needed."""
 
@@ -406,6 +417,8 @@ ROWS = ", ".join(["(1, 'a', 2.5)"] * 1000)
         ("listen news", "LISTEN"),
         ("select pg_advisory_lock(1)", "advisory locks"),
         ("create temp table t (a int)", "temporary tables"),
+        ("create temp table t as select 'on commit drop'", "temporary tables"),
+        ("create temp table t (a int) on commit drop; select 1", "temporary tables"),
         ("declare c cursor with hold for select 1", "WITH HOLD"),
         ("prepare p as select 1", "PREPARE"),
         ("select set_config('a.b', 'c', false)", "set_config"),
@@ -438,6 +451,7 @@ def test_what_needs_the_connection_itself_keeps_it_and_says_so(text: str, why: s
         "select pg_advisory_xact_lock(1)",
         "select set_config('a.b', 'c', true)",
         "set local a to 1",
+        "create temp table t (a int) on commit drop",
         "select 1",
         f"insert into t values {ROWS};",
     ],
