@@ -22,6 +22,7 @@ from metaproxy.codecs.mysql.kill import Kill
 from metaproxy.codecs.mysql.messages import Command, LocalError
 from metaproxy.codecs.mysql.metadata import KEYS, POOLED_KEYS
 from metaproxy.codecs.mysql.packets import HEAD, error_packet, last_sequence, ok_packet, payload_of
+from metaproxy.codecs.mysql.passwords import NATIVE
 from metaproxy.codecs.mysql.pooled_client import PooledClient
 from metaproxy.codecs.mysql.pooled_login import Seen
 from metaproxy.codecs.mysql.pooled_messages import PooledCommand
@@ -35,6 +36,8 @@ from metaproxy.units import Bytes, Option, Seconds
 
 _STREAM_OVER = Bytes(1 << 20)
 _MULTI_STATEMENTS = int(Capability.MULTI_STATEMENTS)
+_MARIADB = b"5.5.5-"
+"""With which versions of MariaDB begin; Connector/J expects no caching_sha2_password behind it."""
 _VERSION = b"8.0.40-metaproxy"
 
 
@@ -63,7 +66,10 @@ class MySQL(Codec):
         ] = None,
         method: Annotated[
             Literal["caching_sha2_password", "mysql_native_password"],
-            Option("With `users`: how clients are asked to log in first. One that can't is asked for the other."),
+            Option(
+                "With `users`: how clients are asked to log in first. One that can't is asked for the other. "
+                "Where a version is shown that begins with 5.5.5-, as MariaDB's do, it is mysql_native_password."
+            ),
         ] = "caching_sha2_password",
         version: Annotated[
             str,
@@ -104,9 +110,10 @@ class MySQL(Codec):
             return ClientSession(max_frame, over, self._login_timeout)
         if side is Side.SERVER:
             return PooledServer(max_frame, over, self._seen)
-        entrance = Entrance(accounts, self._method)
         version = self._version or self._seen.version
-        return PooledClient(max_frame, over, entrance, version, self._method, self._login_timeout)
+        method = NATIVE if version.startswith(_MARIADB) else self._method
+        entrance = Entrance(accounts, method)
+        return PooledClient(max_frame, over, entrance, version, method, self._login_timeout)
 
     def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes | Message:
         """name: a number and, behind a /, a SQLSTATE: 1205/HY000."""

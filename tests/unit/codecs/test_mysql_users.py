@@ -226,6 +226,10 @@ def test_the_greeting_shows_the_version_of_the_servers_once_one_was_seen() -> No
     server_for(made, Profile())
     assert Client(made).greeting.version == b"8.0.42"
     assert Client(codec(version="5.7.1")).greeting.version == b"5.7.1"
+    assert Client(codec(version="5.7.1")).greeting.plugin == SHA2
+    mariadb = Client(codec(version="5.5.5-10.11.6-MariaDB"))
+    assert mariadb.greeting.plugin == NATIVE
+    assert mariadb.enter(plugin=NATIVE).kind is CONNECT
 
 
 def test_tls_begins_where_the_listener_has_it() -> None:
