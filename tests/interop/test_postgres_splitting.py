@@ -7,6 +7,7 @@ the port which role they want (test_postgres_roles.py).
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import threading
 import time
@@ -114,6 +115,29 @@ def test_a_client_reads_its_writes_while_the_replica_has_not_got_them_and_others
         assert port_of(other) == pair.primary.port
         pair.replica.ask("select pg_wal_replay_resume()")
         assert eventually(lambda: {port_of(one), port_of(other)} == {pair.replica.port}, 10)
+
+
+def test_statements_that_a_driver_prepares_are_read_from_the_replica_as_well(pair: Pair) -> None:
+    """asyncpg asks for a description first, by a part that goes on: that, and what follows it, is the primary's."""
+    import asyncpg
+
+    async def ports() -> list[int]:
+        where = f"postgres://app:pw@127.0.0.1:{pair.port}/postgres?sslmode=disable"
+        connection = await asyncpg.connect(where)
+        text = "select setting from pg_settings where name = $1"
+        found = [int(await connection.fetchval(text, "port"))]
+        await asyncio.sleep(1)  # till the replica is known to have what that might have changed
+        found += [int(await connection.fetchval(text, "port")) for _ in range(3)]
+        async with connection.transaction():
+            found.append(int(await connection.fetchval(text, "port")))
+        await connection.execute("create table if not exists a (n int)")
+        await connection.executemany("insert into a values ($1)", [(number,) for number in range(20)])
+        assert await connection.fetchval("select count(*) from a") == 20
+        await connection.close()
+        return found
+
+    found = asyncio.run(ports())
+    assert found == [pair.primary.port, *([pair.replica.port] * 3), pair.primary.port]
 
 
 def test_reads_go_on_when_the_replica_is_lost(pair: Pair) -> None:
