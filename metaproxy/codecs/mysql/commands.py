@@ -70,5 +70,7 @@ LONG = frozenset((QUERY, STMT_PREPARE, STMT_EXECUTE, STMT_SEND_LONG_DATA, STMT_B
 """Commands that may be longer than any of the others, so that they may come in pieces."""
 PREPARED = frozenset((STMT_EXECUTE, STMT_FETCH, STMT_RESET, STMT_SEND_LONG_DATA, STMT_CLOSE, STMT_BULK_EXECUTE))
 """Commands that name a statement by its id, in their first four bytes."""
+REPLICATION = frozenset((BINLOG_DUMP, BINLOG_DUMP_GTID, REGISTER_SLAVE, SEMI_SYNC_ACK))
+"""Commands of a replica, or of what pretends to be one."""
 WITH_TEXT = PREPARED | {QUERY, STMT_PREPARE}
 """Commands that have a statement, or name one."""

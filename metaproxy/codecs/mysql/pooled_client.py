@@ -39,12 +39,11 @@ from metaproxy.codecs.mysql.session_state import NOTHING, Outcome, outcome_of
 from metaproxy.codecs.sql import MYSQL, outline
 from metaproxy.message import ErrorKind, FinalFrame, FrameError, Hold, Kind, Message
 
+MOST_BYTES = 32 << 20
+"""Bytes of the statements that a client has prepared."""
 MOST_STATEMENTS = 4096
 """Prepared statements that a client may have at a time."""
 _ENDS = (Kind.RESPONSE, Kind.ERROR, Kind.STREAM_CLOSE)
-_ONLY_PINNED = frozenset(
-    (commands.BINLOG_DUMP, commands.BINLOG_DUMP_GTID, commands.REGISTER_SLAVE, commands.SEMI_SYNC_ACK)
-)
 _MULTI_STATEMENTS = int(Capability.MULTI_STATEMENTS)
 
 
@@ -59,7 +58,9 @@ class PooledClient(ProxyLogin):
 
     def __init__(self, *login: object) -> None:
         super().__init__(*login)  # type: ignore[arg-type]
-        self._long = commands.LONG - {commands.STMT_PREPARE}
+        self._whole = frozenset((commands.STMT_PREPARE,))
+        self._long = commands.LONG - self._whole
+        self._prepared = 0  # bytes of the texts of its statements
         self._statements: dict[int, Statement] = {}
         self._long_values: set[int] = set()  # ids of statements that were sent values
 
@@ -103,7 +104,7 @@ class PooledClient(ProxyLogin):
             self._quit = self.closing = True
         elif code not in SHAPES or code == commands.STMT_BULK_EXECUTE:
             self._error(message, *UNKNOWN_COMMAND, f"command {code:#x} is not known here")
-        elif code in _ONLY_PINNED:
+        elif code in commands.REPLICATION:
             text = "replication passes where clients log in at the server, which is where `users` is left out"
             self._error(message, *UNSUPPORTED, text)
         elif (action := _ACTIONS.get(code)) is not None:
@@ -127,7 +128,7 @@ class PooledClient(ProxyLogin):
             head.oneway, head.hold = True, Hold.OPEN
             self._long_values.add(statement.id)
             return
-        flag, types = self._types_at(head.frame, statement)
+        flag, types = statement.types_in(head.frame)
         if flag:
             statement.types = types
         elif statement.parameters:
@@ -237,6 +238,10 @@ class PooledClient(ProxyLogin):
     # -- prepared statements
 
     def _prepare(self, message: PooledCommand) -> None:
+        size = len(message.frame)
+        if self._prepared + size > MOST_BYTES:
+            self._error(message, 1461, "42000", f"a client may have {MOST_BYTES >> 20} MiB of prepared statements here")
+            return
         if len(self._statements) >= MOST_STATEMENTS:
             self._error(message, 1461, "42000", f"a client may have {MOST_STATEMENTS} prepared statements here")
             return
@@ -252,6 +257,7 @@ class PooledClient(ProxyLogin):
             if has_failed(answer):
                 return None
             self._statements[statement.id] = statement
+            self._prepared += size
             self._who.statements.add(statement.id, text)
             frame = answer.frame
             return frame[: HEAD + 1] + statement.id.to_bytes(4, "little") + frame[HEAD + 5 :]
@@ -267,18 +273,12 @@ class PooledClient(ProxyLogin):
             self._error(message, 1243, "HY000", "Unknown prepared statement handler")
         return statement
 
-    @staticmethod
-    def _types_at(frame: bytes, statement: Statement) -> tuple[bool, bytes]:
-        """Whether an execution has the types of its parameters, and these."""
-        at = HEAD + 10 + (statement.parameters + 7) // 8
-        return frame[at : at + 1] == b"\1", frame[at + 1 : at + 1 + 2 * statement.parameters]
-
     def _execute(self, message: PooledCommand) -> None:
         statement = self._known(message)
         if statement is None:
             return
         if statement.parameters:
-            flag, types = self._types_at(message.frame, statement)
+            flag, types = statement.types_in(message.frame)
             if flag:
                 statement.types = types
             elif statement.types:  # another connection does not know them
@@ -306,6 +306,7 @@ class PooledClient(ProxyLogin):
             self._answered(message, b"")
             return
         del self._statements[statement.id]
+        self._prepared -= HEAD + 1 + len(statement.text)
         self._who.statements.remove(statement.id)
         self._long_values.discard(statement.id)
         message.statement = statement
@@ -336,6 +337,7 @@ class PooledClient(ProxyLogin):
 
     def _forget(self) -> None:
         self._statements.clear()
+        self._prepared = 0
         self._who.statements.clear()
         self._long_values.clear()
         self._reasons = frozenset()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from metaproxy.codecs.mysql.kill import Kill
 from metaproxy.codecs.mysql.messages import Command
+from metaproxy.codecs.mysql.packets import HEAD
 from metaproxy.codecs.mysql.profile import Profile
 from metaproxy.codecs.mysql.session_state import Outcome
 
@@ -27,6 +28,11 @@ class Statement:
         self.outcome = outcome
         self.parameters = 0
         self.types = b""
+
+    def types_in(self, frame: bytes) -> tuple[bool, bytes]:
+        """Whether an execution has the types of its parameters, and these."""
+        at = HEAD + 10 + (self.parameters + 7) // 8
+        return frame[at : at + 1] == b"\1", frame[at + 1 : at + 1 + 2 * self.parameters]
 
 
 class PooledCommand(Command):

@@ -51,6 +51,7 @@ class CommandStream(Session):
         self._sequence = 0  # of the packet that was read last
         self._quit = False
         self._long = LONG
+        self._whole: frozenset[int] = frozenset()  # commands that may be as long as a frame, and come whole
         self._unfinished: LocalError | None = None  # the answer to a request that is not all there
 
     def _take(self, frame: bytes, sequence: int, messages: list[Message]) -> None:
@@ -179,6 +180,8 @@ class CommandStream(Session):
             self._need = HEAD + 1
             return 0
         if first[3] or first[HEAD] not in self._long:
+            if first[HEAD] in self._whole and not self._chain and HEAD + size <= self._most and size < FULL:
+                return self._take_whole(data, at, HEAD + size, messages)
             raise FrameError(f"a packet of {size} bytes; allowed are {self._bound - HEAD}")
         look = min(HEAD + size, LOOK)
         if len(data) - at < look:
@@ -193,6 +196,14 @@ class CommandStream(Session):
         if not self._left and not self._continues:  # its first packets were long, its last one is short
             self._close(b"", messages)
         return at + look
+
+    def _take_whole(self, data: bytes, at: int, whole: int, messages: list[Message]) -> int:
+        """A long command of one packet that is no use in pieces."""
+        if len(data) - at < whole:
+            self._need = whole
+            return 0
+        self._packet(data[at : at + whole], whole - HEAD, messages)
+        return at + whole
 
     def _pass_on(self, data: bytes, at: int, messages: list[Message]) -> int:
         """The next piece of a long command or of a file; where it ends, `at` while too little is there."""

@@ -717,3 +717,32 @@ def test_a_health_check_pings() -> None:
     (answer,) = session.receive(ok())
     assert made.alive(answer)
     assert MySQL().probe() is None
+
+
+# -- long ones
+
+
+def test_a_long_statement_is_prepared_whole_however_it_is_cut() -> None:
+    said = command(0x16, "select '" + "x" * 700_000 + "'")
+    for size in (len(said), 65536, 7):
+        both = Both(codec(stream_over=65536))
+        found = [one for at in range(0, len(said), size) for one in both.session.receive(said[at : at + size])]
+        assert [(message.kind, message.frame) for message in found] == [(REQUEST, said)]
+        assert both.session.buffered == 0
+
+
+def test_one_that_is_longer_than_a_frame_ends_the_connection_before_it_is_there() -> None:
+    both = Both(codec(stream_over=65536))
+    both.session.receive(command(0x16, "x" * (1 << 20))[:100])
+    assert isinstance(both.session.error, FrameError)
+
+
+def test_the_statements_of_a_client_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("metaproxy.codecs.mysql.pooled_client.MOST_BYTES", 100)
+    both = Both()
+    both.does(command(0x16, "select 1 /*" + "x" * 60 + "*/"), prepared(1, 0, 1))
+    message, _ = both.says(command(0x16, "select 2 /*" + "x" * 60 + "*/"))
+    assert message.answer is not None
+    assert read_error(payload_of(message.answer)).number == 1461
+    both.says(command(0x19, b"\1\0\0\0"))
+    assert both.says(command(0x16, "select 2 /*" + "x" * 60 + "*/"))[0].answer is None
