@@ -23,37 +23,41 @@ from running import PEERS, free_port
 
 pytestmark = pytest.mark.peer("postgres", "postgres-python")
 sys.path.append(str(PYTHON))
-WAYS = pytest.mark.parametrize("way", ["passing", "pooled"])
+WAYS = pytest.mark.parametrize("way", ["passing", "pooled", "session"])
 SAID = "sum=28 error=42703 rows=50 batch=20 copied=3 count=24 cancelled=57014"
 
 
 class Mesh(NamedTuple):
-    """Two listeners in front of a server: logins pass, connections are pooled."""
+    """Listeners in front of a server: logins pass, connections are lent for a transaction, or for a stay."""
 
     proxy: Proxy
     server: PostgreSQL
     passing: int
     pooled: int
+    session: int
 
     def port(self, way: str) -> int:
-        return self.passing if way == "passing" else self.pooled
+        return {"passing": self.passing, "pooled": self.pooled, "session": self.session}[way]
 
 
 def mesh_of(server: PostgreSQL, proxy: Callable[..., Proxy], **cluster_options: Any) -> Mesh:
-    passing, pooled = free_port(), free_port()
+    passing, pooled, session = free_port(), free_port(), free_port()
+    stay = {"mode": "session", "per_endpoint": 8}
     users = {"name": "postgres", "users": {"app": "secret"}}
     credentials = {"user": "app", "password": "secret"}
     config = {
         "listeners": [
             listener("passing", passing, "postgres", [{"cluster": "passing"}]),
             listener("pooled", pooled, users, [{"cluster": "pooled"}]),
+            listener("session", session, users, [{"cluster": "session"}]),
         ],
         "clusters": [
             cluster("passing", server.port, **cluster_options),
             cluster("pooled", server.port, credentials=credentials, connections={"per_endpoint": 3}, **cluster_options),
+            cluster("session", server.port, credentials=credentials, connections=stay, **cluster_options),
         ],
     }
-    return Mesh(proxy(config), server, passing, pooled)
+    return Mesh(proxy(config), server, passing, pooled, session)
 
 
 @pytest.fixture(scope="module")
