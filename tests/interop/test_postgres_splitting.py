@@ -37,7 +37,7 @@ class Pair:
         routes = [
             {
                 "name": "reads", "match": {"read_only": "true"}, "cluster": "db", "subset": {"role": "replica"},
-                "retry": {"attempts": 3, "on": ["connect", "reset"]},
+                "retry": {"attempts": 5, "on": ["connect", "reset"], "backoff": "200ms..1s"},
             },
             {"name": "writes", "cluster": "db", "subset": {"role": "primary"}, "retry": retry},
         ]  # fmt: skip
