@@ -21,7 +21,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 WORK = ROOT / ".fuzz"
-NAMES = ("http", "http2", "grpc", "dubbo", "thrift", "redis", "mongodb", "postgres", "brpc", "trpc", "auto")
+NAMES = ("http", "http2", "grpc", "dubbo", "thrift", "redis", "mongodb", "mysql", "postgres", "brpc", "trpc", "auto")
 SECONDS = 1800
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 
+import mysql_words as my
 from http2_stand import GET, OK, POST, raw_frame, raw_headers
 from mongodb_words import command, packed
 from postgres_words import (
@@ -156,6 +157,15 @@ POSTGRES_REQUESTS = [
     parse("copy t from stdin") + bind() + EXECUTE + SYNC,
     parse("select 1") + bind() + EXECUTE + FLUSH, SYNC, pg("d", b"1\n") + pg("c"), pg("f", b"no\0") + SYNC,
     pg("C", b"Ss\0") + pg("D", b"Ss\0") + SYNC, query("deallocate s"), pg("F", b"\0\0\0\1\0\0\0\0\0\0"), BYE,
+]  # fmt: skip
+MYSQL_REQUESTS = [
+    my.query("select 1"), my.query("use other"), my.query("set names utf8"), my.command(2, "other"), my.command(14),
+    my.command(0x16, "select ?"), my.command(0x17, b"\1\0\0\0\0\1\0\0\0"), my.command(0x19, b"\1\0\0\0"),
+    my.command(0x1F), my.command(0x11, b"ann\0\0d\0"), my.command(1), my.login(),
+]  # fmt: skip
+MYSQL_ANSWERS = [
+    my.ok(), my.error(), my.rows([["1", "a"], ["2", "b"]]), my.rows([["x" * 300]] * 5), my.prepared(1, 1, 2),
+    my.rows([["1"]], status=10) + my.ok(5), my.greeting(),
 ]  # fmt: skip
 _SCRAM_FIRST = b"n,,n=ann,r=abcdefghijkl"
 POSTGRES_PASSWORDS = [

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import fuzz_seeds as seeds
+import mysql_words as my
 from fuzz_detection import NAMES, check_detection
 from fuzz_path import ANSWER, CLIENT, SEPARATOR, SERVER, check_path
 from fuzz_sessions import Peers, check_session
@@ -25,6 +26,10 @@ from metaproxy.codecs.framing import Codec, Session
 from metaproxy.codecs.grpc import Grpc
 from metaproxy.codecs.http import Http, model
 from metaproxy.codecs.mongodb import MongoDB
+from metaproxy.codecs.mysql import MySQL
+from metaproxy.codecs.mysql.packets import LONGEST_LOGIN
+from metaproxy.codecs.mysql.pooled_client import PooledClient as PooledMySQL
+from metaproxy.codecs.mysql.pooled_server import PooledServer as PooledMySQLServer
 from metaproxy.codecs.postgres import Postgres
 from metaproxy.codecs.postgres.pooled_client import Profile
 from metaproxy.codecs.postgres.pooled_server import PooledServer
@@ -185,6 +190,27 @@ def _begun(session: Session, side: Side) -> None:
             session.receive(seeds.POSTGRES_WELCOME)
 
 
+def _greeted(session: Session, side: Side) -> None:
+    """Where logins pass: a client that has logged in, and a server that was asked several things behind that."""
+    if isinstance(session, PooledMySQL | PooledMySQLServer):
+        return  # which begin with the login
+    pair = my.Pair()
+    if side is Side.CLIENT:
+        session.send(Message(Kind.EVENT, my.greeting()), 0)
+        session.receive(my.login())
+        session.send(Message(Kind.RESPONSE, my.ok(2)), 0)
+        return
+    session.receive(my.greeting())
+    client = my.Pair(logged_in=False).client
+    client.send(Message(Kind.EVENT, my.greeting()), 0)
+    for message in client.receive(my.login()):
+        session.send(message, 0)
+    session.receive(my.ok(2))
+    for request in seeds.MYSQL_REQUESTS[:8]:
+        for message in pair.client.receive(request):
+            session.send(message, 0)
+
+
 def _captured(protocol: str) -> Callable[[], dict[Side, list[bytes]]]:
     """The shortest frames of each capture of real peers."""
 
@@ -255,6 +281,11 @@ TARGETS: dict[str, Target | Detection] = {
         _given([*seeds.POSTGRES_REQUESTS, *seeds.POSTGRES_PASSWORDS], seeds.POSTGRES_ANSWERS),
         Peers(_begun, join_postgres),
         seeds.POSTGRES_HELLO,
+    ),
+    "mysql": Target(
+        [MySQL, lambda: MySQL(users={"ann": "pencil"})],
+        _given(seeds.MYSQL_REQUESTS, seeds.MYSQL_ANSWERS),
+        Peers(_greeted, my.join, buffered=LONGEST_LOGIN),
     ),
     "redis": Target(
         [
