@@ -31,7 +31,7 @@ class Mesh(NamedTuple):
 
 @pytest.fixture(scope="module")
 def mesh(shared_proxy: Callable[..., Proxy], tmp_path_factory: pytest.TempPathFactory) -> Any:
-    server = MariaDB(free_port(), tmp_path_factory.mktemp("mariadb"))
+    server = MariaDB(free_port(), tmp_path_factory.mktemp("mariadb"), "--log-bin=bin", "--server-id=1")
     server.ask("create table d.g (a int) engine=innodb")
     passing, pooled = free_port(), free_port()
     users = {"name": "mysql", "users": {"app": "secret"}, "version": "5.5.5-10.11.6-MariaDB"}
@@ -71,3 +71,18 @@ def test_connector_j_with_each_kind_of_statement_and_a_cancel(mesh: Mesh, way: s
 def test_go_sql_driver_with_its_pool_of_connections(mesh: Mesh, way: str, options: str) -> None:
     said = run(PEERS / "bin" / "mysql-driver", f"app:secret@tcp(127.0.0.1:{getattr(mesh, way)})/d{options}")
     assert said == ["sum=28 error=1054 within=2 count=0"]
+
+
+def test_a_replica_s_stream_passes_where_logins_do_and_is_refused_by_name_elsewhere(mesh: Mesh) -> None:
+    def dump(port: int) -> subprocess.CompletedProcess[str]:
+        place = ["--host=127.0.0.1", f"--port={port}", "--user=app", "--password=secret", "--skip-ssl"]
+        argv = ["mariadb-binlog", "--no-defaults", "-R", "--to-last-log", *place, "bin.000001"]
+        return subprocess.run(argv, capture_output=True, text=True, timeout=30)
+
+    direct, passed = dump(mesh.direct), dump(mesh.passing)
+    assert (passed.returncode, direct.returncode) == (0, 0), passed.stderr
+    assert "create table d.g" in passed.stdout
+    assert passed.stdout == direct.stdout
+    refused = dump(mesh.pooled)
+    assert refused.returncode != 0
+    assert "replication" in refused.stderr
