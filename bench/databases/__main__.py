@@ -118,8 +118,12 @@ def table(figures: list[Figure]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser("python -m bench.databases", description="Databases beside other proxies.")
     parser.add_argument("--only", default=",".join(EVERY), help="databases; %(default)s")
-    parser.add_argument("--loads", default="", help="beginnings of loads' names, such as 'pgbench read-only'")
-    parser.add_argument("--proxies", default="", help=f"beginnings of names, such as 'metaproxy,pgbouncer,{NONE}'")
+    parser.add_argument(
+        "--loads", default="", help="beginnings of loads' names, such as 'pgbench read-only, simple;mongo'"
+    )
+    parser.add_argument(
+        "--proxies", default="", help=f"beginnings of names, such as 'metaproxy;pgbouncer, transaction;{NONE}'"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each load in each round; %(default)s")
     options = parser.parse_args()
@@ -130,7 +134,7 @@ def main() -> None:
     figures: list[Figure] = []
     for database in options.only.split(","):
         loads = [
-            one for one in LOADS if one.database == database and one.name.startswith(tuple(options.loads.split(",")))
+            one for one in LOADS if one.database == database and one.name.startswith(tuple(options.loads.split(";")))
         ]
         with tempfile.TemporaryDirectory(prefix="bench-databases-") as name:
             folder = Path(name)
@@ -138,7 +142,7 @@ def main() -> None:
                 with _SERVERS[database](folder) as backend:
                     for number in range(options.rounds):
                         for load in loads:
-                            for proxy in subjects(load, tuple(options.proxies.split(","))):
+                            for proxy in subjects(load, tuple(options.proxies.split(";"))):
                                 told = proxy.name if proxy else NONE
                                 print(f"round {number + 1}/{options.rounds}: {load.name}, {told}", file=sys.stderr)
                                 figures.append(measure(load, proxy, backend, folder, cores, options.seconds))
