@@ -163,6 +163,8 @@ def test_transactions_are_refused_where_connections_are_lent_for_a_statement(mes
         assert one(c, "select 1") == 1
         with pytest.raises(psycopg.errors.FeatureNotSupported):
             c.execute("begin")
+        with pytest.raises(psycopg.errors.FeatureNotSupported):
+            c.execute("listen news")
         assert one(c, "select 2") == 2
 
 

@@ -106,6 +106,7 @@ class PooledClient(ClientSession):
         self._unsettled: list[Effects] = []  # of the batch whose Sync is to come
         self._broken = False  # it holds an error
         self._bound = ""
+        self._binding = 0  # the request that keeps the connection, if one does
         self._told = False  # the server has said why it ends
         self.profile = Profile("", "", "", ())
 
@@ -195,6 +196,7 @@ class PooledClient(ClientSession):
     def make(self, kind: Kind, frame: bytes, id: int) -> Message:
         message = PooledRequest(kind, frame, id, None, self.complete, hold=Hold.EXCHANGE)
         self._prepare(message)
+        before = self._bound
         message.batch = None
         runs: list[bytes | None]
         if id & EXTENDED:
@@ -212,6 +214,7 @@ class PooledClient(ClientSession):
             self._deallocate(message)
         message.bound = bool(self._bound)
         if message.bound:
+            self._binding = self._binding if before else id
             message.metadata = {"bound": self._bound}
         return message
 
@@ -245,6 +248,8 @@ class PooledClient(ClientSession):
         if id == self._login_id and message.kind is Kind.RESPONSE:
             self._login_id = 0
             message = message.with_frame(self._welcomed(message.frame))
+        if id == self._binding and id and isinstance(message, LocalError):  # it did not keep it
+            self._bound, self._binding = "", 0
         before = self._state
         data = super().send(message, id)
         if message.kind in _ANSWERS:
@@ -280,7 +285,7 @@ class PooledClient(ClientSession):
             for change in [] if undone else uncommitted:
                 self._apply(change)
             if not failed and any(one.discards for one in effects):
-                self._bound = ""
+                self._bound, self._binding = "", 0
 
     def _apply(self, change: Change) -> None:
         now = dict(self._defaults) if change.everything else dict(self._settings)

@@ -407,6 +407,19 @@ def test_what_needs_the_connection_itself_waits_for_one_as_others_do() -> None:
     assert room.server.take() == query("listen news")
 
 
+def test_what_is_refused_keeps_no_connection() -> None:
+    refused = Reply(ErrorKind.DENIED, "no")
+    room = Room(
+        most=1, hooks={"on_request": (lambda each: refused if each.message.get("statement") == "listen" else None,)}
+    )
+    ann, bob = room.enter(), room.enter()
+    room.say(ann, query("listen news"))
+    assert errors(ann.take()) == ["42501"]
+    room.ask(ann, "select 1", ROW + DONE + ready())
+    room.ask(bob, "select 2", ROW + DONE + ready())
+    assert len(room.network.upstreams) == 1
+
+
 ROWS = ", ".join(["(1, 'a', 2.5)"] * 1000)
 """So many that the text is not cut into words where that is not needed."""
 
