@@ -62,7 +62,7 @@ class Unpacking:
     message yet, and need: how many it takes.
     """
 
-    __slots__ = ("_decoder", "_head", "_size", "held", "left", "need")
+    __slots__ = ("_decoder", "_head", "_last", "_size", "held", "left", "need")
 
     def __init__(self, data: bytes, at: int, most: int) -> None:
         """at: where it begins in `data`; its PREFIX is there. most: bytes of a message that is unpacked at once."""
@@ -80,11 +80,15 @@ class Unpacking:
         self._size = plain
         self._head = HEAD.pack(plain + HEADER, id, to, code)
         self._decoder = _decoder(compressor, plain, self.left, most)
+        self._last = b""
         self.held = bytearray()
         self.need = 0
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Some of its compressed bytes; what they are, in pieces. Raises FrameError where they are something else."""
+        """
+        Some of its compressed bytes; what they are, in pieces. Raises FrameError where they are something else. The
+        last piece comes when all is known to be well, so that nothing broken is taken for a whole message.
+        """
         self.left -= len(data)
         if self._head:
             yield self._head
@@ -93,9 +97,14 @@ class Unpacking:
             self._size -= len(piece)
             if self._size < 0:
                 raise FrameError("a compressed message has more bytes than it says")
-            yield piece
-        if not self.left and (self._size or not self._decoder.ended):
-            raise FrameError("a compressed message has fewer bytes than it says")
+            if self._size:
+                yield piece
+            else:
+                self._last = piece
+        if not self.left:
+            if self._size or not self._decoder.ended:
+                raise FrameError("a compressed message has fewer bytes than it says")
+            yield self._last
 
 
 def _decoder(compressor: int, plain: int, packed: int, most: int) -> _Decoder:

@@ -179,6 +179,16 @@ def test_bytes_behind_what_is_compressed_are_refused(name: str) -> None:
     assert "bytes" in refused(client(name), struct.pack("<i", len(data)) + data[4:])
 
 
+@pytest.mark.parametrize("frame", [SMALL, BIG])
+def test_nothing_is_taken_for_a_whole_message_whose_end_is_broken(frame: bytes) -> None:
+    data = bytearray(packed(frame, "zlib"))
+    data[-1] ^= 1
+    session = client("zlib")
+    found = [message for at in range(len(data)) for message in session.receive(bytes(data[at : at + 1]))]
+    assert session.error is not None
+    assert not any(message.kind in (Kind.REQUEST, Kind.STREAM_CLOSE) for message in found)
+
+
 def test_what_was_not_offered_is_refused() -> None:
     assert "not offered" in refused(client("zlib"), packed(SMALL, "zstd"))
     assert "not offered" in refused(client("zlib"), packed(SMALL, "zlib", compressor=9))
