@@ -64,7 +64,9 @@ def _measured(load: Load, proxy: Proxy | None, process: Running | None, port: in
     before, began = process.cpu() if process else 0.0, time.monotonic()
     queries = load.run(port, seconds)
     used, taken = (process.cpu() if process else 0.0) - before, time.monotonic() - began
-    return Figure(load.name, proxy, used * 1e6 / max(queries, 1), queries / taken)
+    if not queries:
+        raise ValueError("no query was answered within the load's time")
+    return Figure(load.name, proxy, used * 1e6 / queries, queries / taken)
 
 
 def measure(load: Load, proxy: Proxy | None, backend: int, folder: Path, cores: Cores, seconds: float) -> Figure:
