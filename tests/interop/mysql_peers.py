@@ -55,7 +55,10 @@ class MariaDB:
         )
 
     def promote(self) -> None:
-        """From a replica it becomes a primary."""
+        """From a replica it becomes a primary, once it has carried out all that it got."""
+        self.ask("stop slave io_thread")
+        idle = "select count(*) from information_schema.processlist where state like 'Slave has read all relay log%'"
+        assert eventually(lambda: self.ask(idle).strip() == "1", 10)
         self.ask("stop slave; reset slave all; set global read_only=0")
 
     def start(self) -> None:
