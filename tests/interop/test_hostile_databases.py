@@ -444,7 +444,7 @@ def test_a_flood_costs_nobody_else_anything(mesh: Mesh, name: str, row: str, way
         mesh[1][name].enter(attacker, way)
         attacker.say(FLOODS[name][row])
         answered()
-        attacker.ends(1.0)
+        attacker.ends(0.2)
         answered()
         attacker.socket.close()
 
