@@ -308,7 +308,8 @@ TARGETS: dict[str, Target | Detection] = {
             lambda: MongoDB(compressors=["zlib", "zstd", "snappy"], stream_over=Bytes(64)),
         ],
         _and(_captured("mongodb"), [*seeds.MONGODB_LOGINS, *seeds.MONGODB_COMPRESSED]),
-        Peers(alike=_without_nonce),
+        # Of two faults in one compressed message the reader of whole messages meets the compressor's first.
+        Peers(alike=_without_nonce, forgiven=lambda error: "not compressed by" in error),
     ),
     "brpc": Target([Brpc, lambda: Brpc(write_compress_type=True)], _given(seeds.BRPC_CALLS, seeds.BRPC_ANSWERS)),
     "trpc": Target([Trpc], _given(seeds.TRPC_CALLS, seeds.TRPC_ANSWERS)),
