@@ -90,14 +90,16 @@ class Reader:
         assert metadata is not None  # made by __call__
         metadata["operation"] = metadata["command"]
         text = self.text(message)
-        if text is None or message.kind is Kind.STREAM_OPEN:  # not known, or not all there
-            message.unclear = _unclear
         if text is None:
+            message.unclear = _unclear
             return
         decoded = text.decode("utf-8", "surrogateescape")
         outline = sql.outline(decoded, sql.MYSQL)
         statements = tuple(dict.fromkeys(outline.statements))
-        if len(statements) > 1 and message.kind is not Kind.STREAM_OPEN:
+        whole = outline.whole and message.kind is not Kind.STREAM_OPEN
+        if not whole:
+            message.unclear = _unclear
+        elif len(statements) > 1:
             message.unclear = lambda key: statements if key == "statement" else None
         if statements:
             metadata["statement"] = metadata["operation"] = statements[0]
@@ -105,7 +107,6 @@ class Reader:
         for key in _TRACE:
             if key in outline.comments:
                 metadata[key] = outline.comments[key]
-        whole = message.kind is not Kind.STREAM_OPEN
         reads = whole and self._autocommit and _leaves_nothing(message.frame)
         metadata["read_only"] = sql.read_only([outline], sql.MYSQL) if reads else "false"
         if whole and sql.can_find_tables():

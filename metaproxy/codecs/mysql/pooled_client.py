@@ -164,7 +164,8 @@ class PooledClient(ProxyLogin):
         if column:
             self._answered(message, one_number(column, self.number, self._sequence + 1, self._status))
             return True
-        if "kill" not in outline(text, MYSQL).statements:
+        seen = outline(text, MYSQL)
+        if seen.whole and "kill" not in seen.statements:
             return False
         kill = read_kill(text)
         if kill is None:
@@ -247,7 +248,8 @@ class PooledClient(ProxyLogin):
             return
         text = payload_of(message.frame)[1:]
         outcome = outcome_of(text)
-        if outcome.names_clients and "kill" in outline(_text(text), MYSQL).statements:
+        seen = outline(_text(text), MYSQL) if outcome.names_clients else None
+        if seen is not None and ("kill" in seen.statements or not seen.whole):
             self._error(message, *UNSUPPORTED, "a KILL can't be prepared here")
             return
         self._last_id += 1

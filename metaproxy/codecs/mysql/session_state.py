@@ -65,6 +65,8 @@ def outcome_of(text: bytes) -> Outcome:
 def _look(data: bytes) -> Outcome:
     text = data.decode("utf-8", "surrogateescape")
     seen = outline(text, MYSQL)
+    if not seen.whole:
+        return Outcome(reasons=frozenset(("a statement of many words",)), names_clients=b"kill" in data.lower())
     first = seen.statements[0] if seen.statements else ""
     words = seen.words
     reasons = {why for word, why in _WORDS.items() if word in words}

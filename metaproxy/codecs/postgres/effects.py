@@ -75,6 +75,8 @@ def _is_plain(text: bytes) -> bool:
 def _found(text: bytes) -> Effects:
     decoded = text.decode("utf-8", "replace")
     outline = sql.outline(decoded, sql.POSTGRES)
+    if not outline.whole:
+        return Effects("a statement of many words", UNKNOWN)
     kinds, words = outline.statements, outline.words
     change, deallocates, discards = NOTHING, None, False
     binds = _why_bound(kinds, words)

@@ -107,7 +107,7 @@ def _describe(message: Message, texts: Sequence[bytes | None], whole: bool) -> N
     decoded = [text.decode("utf-8", "replace") for text in texts if text is not None]
     seen = [sql.outline(text, sql.POSTGRES) for text in decoded]
     statements = list(dict.fromkeys(one for outline in seen for one in outline.statements))
-    whole = whole and len(seen) == len(texts)
+    whole = whole and len(seen) == len(texts) and all(one.whole for one in seen)
     if not whole:
         message.unclear = _unclear
     elif len(statements) > 1:

@@ -11,7 +11,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-_NUMBER = r"(?P<number>0[xXoObB][0-9a-fA-F_]++|(?:[0-9][0-9_]*+(?:\.[0-9_]*+)?|\.[0-9][0-9_]*+)(?:[eE][+-]?[0-9]++)?)"
+_DIGITS = r"0[xXoObB][0-9a-fA-F_]++|(?:[0-9][0-9_]*+(?:\.[0-9_]*+)?|\.[0-9][0-9_]*+)(?:[eE][+-]?[0-9]++)?"
+_NUMBER = rf"(?P<number>{_DIGITS})"
+_NAMED = r"(?:[nN][uU][lL][lL]|[tT][rR][uU][eE]|[fF][aA][lL][sS][eE]|[dD][eE][fF][aA][uU][lL][tT])(?=\s*+[,)])"
 _SPACE = r"(?P<space>\s++)"
 _REST = r"(?P<end>;)|(?P<other>[\s\S])"
 _BACKSLASHED = r"(?:[^{0}\\]++|\\[\s\S]?|{0}{0})*+(?:{0}|\Z)"
@@ -20,6 +22,13 @@ _BACKSLASHED = r"(?:[^{0}\\]++|\\[\s\S]?|{0}{0})*+(?:{0}|\Z)"
 def _doubled(quote: str) -> str:
     """A quoted text in which the quote is written twice."""
     return rf"{quote}(?:[^{quote}]++|{quote}{quote})*+(?:{quote}|\Z)"
+
+
+def _rows(text: str) -> str:
+    """Lists of values in (), as many as follow each other: most of what makes statements long. text: a quoted one."""
+    value = rf"(?:[+-]?(?:{_DIGITS})|{text}|{_NAMED})"
+    row = rf"\(\s*+{value}\s*+(?:,\s*+{value}\s*+)*+\)"
+    return rf"(?P<rows>{row}(?:\s*+,\s*+{row})*+)"
 
 
 class Dialect(NamedTuple):
@@ -40,6 +49,7 @@ POSTGRES = Dialect(
         "|".join(
             (
                 _SPACE,
+                _rows(rf"(?:[eE]'{_BACKSLASHED.format(chr(39))}|{_doubled(chr(39))})"),
                 r"(?P<line>--[^\n\r]*+)",
                 r"(?P<block>/\*)",
                 r"(?P<dollar>\$(?:[^\W\d]\w*+)?\$)",
@@ -62,6 +72,7 @@ MYSQL = Dialect(
         "|".join(
             (
                 _SPACE,
+                _rows(rf"(?:'{_BACKSLASHED.format(chr(39))}|\"{_BACKSLASHED.format(chr(34))})"),
                 r"(?P<line>#[^\n\r]*+|--(?=[\s\x00-\x1f]|\Z)[^\n\r]*+)",
                 r"(?P<executed>/\*M?!\d*+)",
                 r"(?P<block>/\*)",

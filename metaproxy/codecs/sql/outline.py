@@ -19,6 +19,8 @@ from metaproxy.codecs.sql.dialect import Dialect
 MOST_NORMALIZED = 4096
 """Characters of a shape that is kept; its fingerprint is that of all of it."""
 MOST_COMMENT = 4096
+MOST_TOKENS = 50_000
+"""Of a text that are looked at: some 40 ms. Rows of values are one."""
 _KEPT, _SHORT = 1024, 8192
 """Outlines that are remembered, of texts with at most so many characters."""
 _COMMENT = re.compile(r"/\*|\*/")
@@ -36,7 +38,7 @@ class Outline(NamedTuple):
     statements: the first word of each, in lower case; of a WITH the word that says what is done. words: all bare words,
     in lower case; called: those, and quoted names, that a ( follows, with their schemas. normalized: the text without
     values and comments, cut at `MOST_NORMALIZED`. fingerprint: of all of that. comments: key to value, as sqlcommenter
-    writes them.
+    writes them. whole: whether that is all; else what is behind `MOST_TOKENS` was not looked at.
     """
 
     statements: tuple[str, ...]
@@ -45,6 +47,7 @@ class Outline(NamedTuple):
     normalized: str
     fingerprint: str
     comments: dict[str, str]
+    whole: bool = True
 
 
 def outline(text: str, dialect: Dialect) -> Outline:
@@ -58,7 +61,11 @@ def _outlined(text: str, dialect: Dialect) -> Outline:
     comments: dict[str, str] = {}
     parts: list[str] = []
     wordy = False  # whether the last part wants a blank before a word
+    left = MOST_TOKENS
     for kind, token in tokens(text, dialect):
+        left -= 1
+        if left < 0:
+            break
         if kind == "block":
             if len(token) <= MOST_COMMENT:
                 comments.update(_pairs(token))
@@ -69,6 +76,11 @@ def _outlined(text: str, dialect: Dialect) -> Outline:
             statements.word(token)
         elif kind in ("text", "number", "parameter", "dollar"):
             token = "?"
+            statements.other("?")
+        elif kind == "rows":
+            if before:
+                called.add(before)
+            token = "(?)"
             statements.other("?")
         elif kind == "end":
             statements.end()
@@ -81,13 +93,14 @@ def _outlined(text: str, dialect: Dialect) -> Outline:
         else:
             before = f"{schema}{token}" if kind in ("word", "quoted", "text") else ""
             schema = ""
-        is_word = kind not in ("other", "end")
+        is_word = kind not in ("other", "end", "rows")
         parts.append(f" {token}" if is_word and wordy else token)
-        wordy = is_word or token in _GLUED_BEHIND
+        wordy = is_word or kind == "rows" or token in _GLUED_BEHIND
     normalized = ROWS.sub("(?)", LISTS.sub("?", "".join(parts).rstrip(";")))
     digest = blake2b(normalized.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
     kinds = tuple(statements.kinds)
-    return Outline(kinds, frozenset(words), frozenset(called), normalized[:MOST_NORMALIZED], digest, comments)
+    shape = normalized[:MOST_NORMALIZED]
+    return Outline(kinds, frozenset(words), frozenset(called), shape, digest, comments, left >= 0)
 
 
 _remembered = lru_cache(_KEPT)(_outlined)
@@ -126,8 +139,8 @@ class _Statements:
 
 def tokens(text: str, dialect: Dialect) -> Iterator[tuple[str, str]]:
     """
-    Each token but blanks, with its kind: word, quoted (a name), text, number, parameter, dollar (a text), block (a
-    comment, with its marks), end (a semicolon) or other.
+    Each token but blanks, with its kind: word, quoted (a name), text, number, parameter, dollar (a text), rows (of
+    values), block (a comment, with its marks), end (a semicolon) or other.
     """
     match, at, end = dialect.token.match, 0, len(text)
     executed = False

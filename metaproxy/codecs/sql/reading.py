@@ -113,7 +113,7 @@ _VARYING: Final = frozenset(("gen_random_uuid", "rand", "random", "sysdate", "uu
 def reads_only(outline: Outline) -> bool:
     """Whether all statements of a text do nothing but read, wherever they are carried out."""
     judge = _remembered if len(outline.normalized) < MOST_NORMALIZED else _reads
-    return judge(outline.statements, outline.words, outline.called)
+    return outline.whole and judge(outline.statements, outline.words, outline.called)
 
 
 def _reads(statements: tuple[str, ...], words: frozenset[str], called: frozenset[str]) -> bool:

@@ -441,6 +441,7 @@ ROWS = ", ".join(["(1, 'a', 2.5)"] * 1000)
         (f"create temp table t as values {ROWS}", "temporary tables"),
         (f"select * into /**/ Temporary t from (values {ROWS}) as v", "temporary tables"),
         (f"/*{ROWS}*/ listen news", "LISTEN"),
+        ("select a" + ",a" * 50_000 + "; select 1", "a statement of many words"),
     ],
 )
 def test_what_needs_the_connection_itself_keeps_it_and_says_so(text: str, why: str) -> None:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from regex_steps import Steps
 
 from metaproxy.codecs.sql import MYSQL, POSTGRES, Dialect, outline
-from metaproxy.codecs.sql.outline import LISTS, PAIR, ROWS
+from metaproxy.codecs.sql.outline import LISTS, MOST_TOKENS, PAIR, ROWS
+from metaproxy.codecs.sql.reading import reads_only
 
 both = pytest.mark.parametrize("dialect", [POSTGRES, MYSQL], ids=lambda one: one.name)
 
@@ -39,6 +40,9 @@ def test_the_kind_of_each_statement_is_its_first_word(text: str, statements: tup
     [
         ("SELECT a , b FROM t WHERE c = 'it''s' AND d IN (1, 2.5, 3)", "select a,b from t where c=? and d in(?)"),
         ("insert into t values (1, 'a'), (2, 'b')", "insert into t values(?)"),
+        ("insert into t values (1, NULL, -5), ( 2,'it''s' , default ) ;", "insert into t values(?)"),
+        ("insert into t values (1, now()), (2, nulls)", "insert into t values(?,now()),(?,nulls)"),
+        ("select f(1, 2), g (true), a in (null)", "select f(?),g(?),a in(?)"),
         ("select $1::int, E'\\'', $x$ ; $x$, \"A\"", 'select ?::int,?,"A"'),
         ("select 1 /* a /* nested */ comment */ ; -- the end", "select ?"),
     ],
@@ -57,6 +61,25 @@ def test_a_shape_has_no_values_and_no_comments(text: str, normalized: str) -> No
 )
 def test_mysql_has_its_own_quotes_and_comments(text: str, normalized: str) -> None:
     assert outline(text, MYSQL).normalized == normalized
+
+
+def test_what_is_called_with_values_alone_is_called() -> None:
+    assert outline("select f(1), s.g ('a', null), h(a) from t where b in (1)", POSTGRES).called == {
+        "f", "s.g", "h", "in",
+    }  # fmt: skip
+
+
+@both
+def test_rows_of_values_of_any_number_are_read_whole(dialect: Dialect) -> None:
+    found = outline("insert into t values " + ",".join(["(1, 'a;b', null, -2.5)"] * 40_000), dialect)
+    assert (found.whole, found.statements, found.normalized) == (True, ("insert",), "insert into t values(?)")
+
+
+@both
+def test_of_other_long_texts_the_beginning_is_read_and_nothing_is_certain(dialect: Dialect) -> None:
+    found = outline("select a" + ",a" * MOST_TOKENS + "; drop table t", dialect)
+    assert (found.whole, found.statements) == (False, ("select",))
+    assert not reads_only(found)
 
 
 def test_texts_of_one_shape_have_one_fingerprint() -> None:
@@ -107,7 +130,10 @@ def test_any_text_has_an_outline(dialect: Dialect, text: str) -> None:
     assert len(found.fingerprint) == 16
 
 
-UNITS = [*PIECES, "/*/*", "a$", "$a", "''", "(1),", "_a", "_a ", "e'\\", "a='", "a ", "9"]
+UNITS = [
+    *PIECES, "/*/*", "a$", "$a", "''", "(1),", "_a", "_a ", "e'\\", "a='", "a ", "9", "(1, null", "('x',", ")",
+    "(1,1),", "-1,",
+]  # fmt: skip
 
 
 @given(st.sampled_from([POSTGRES, MYSQL]), st.lists(st.sampled_from(UNITS), max_size=12).map("".join))
