@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from hypothesis import settings
 
-USUAL = 30
+USUAL = 25
 """Examples of a property that asks for no number, in `make test`."""
-DEEP = 180
+DEEP = 150
 """The same in `make properties`."""
 
 
