@@ -184,7 +184,7 @@ def test_a_recording_is_answered_the_same_by_the_same_data_and_not_by_others(sho
         main.shop.recorded.drop()
         main.shop.recorded.insert_many([{"_id": number} for number in range(50)])
     app.admin.command("ping")
-    told = metaproxy(shop, "record", "--detach", f"tape-{app.address[1]}.jsonl", "--json")
+    told = metaproxy(shop, "record", "--detach", f"tape-{time.time_ns()}.jsonl", "--json")
     for number in range(20):
         app.shop.recorded.find_one({"_id": number})
     assert app.shop.recorded.count_documents({}) == 50

@@ -186,7 +186,7 @@ def test_statements_are_mirrored_and_their_answers_compared(mesh: Mesh) -> None:
 def test_a_recording_is_answered_the_same_by_the_same_data_and_not_by_others(mesh: Mesh, way: str) -> None:
     mesh.main.ask("drop table if exists recorded")
     mesh.main.ask("create table recorded (a int primary key); insert into recorded select generate_series(1, 50)")
-    metaproxy(mesh, "record", "--detach", f"tape-{way}.jsonl", "--json")
+    metaproxy(mesh, "record", "--detach", f"tape-{time.time_ns()}.jsonl", "--json")
     with connect(mesh, way) as c:
         for number in range(1, 21):
             assert one(c, "select a from recorded where a = %s", number) == number
