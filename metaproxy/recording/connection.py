@@ -199,16 +199,14 @@ class Connection(Protocol):
 
     def give_up(self, call: Call) -> None:
         """The client left here: so it is again."""
-        answer = call.answer
-        if not self.lost:
-            data = self._session.reset(call.id, ErrorKind.RESET, "the client left")
-            if data is None:
-                self.leaving = True
-                self.transport.abortConnection()
-            elif data:
-                self.transport.write(data)
         self._by_id.pop(call.id, None)
-        call.finish(self._clock.seconds(), answer)
+        data = self._session.reset(call.id, ErrorKind.RESET, "the client left") if not self.lost else b""
+        if data:
+            self.transport.write(data)
+        call.finish(self._clock.seconds(), call.answer)  # which may close the connection
+        if data is None:
+            self.leaving = True
+            self.transport.abortConnection()
 
     def wait(self, call: Call) -> None:
         """From now on the server has its time to say something."""

@@ -131,13 +131,13 @@ class Player:
         elif message.hold is Hold.CLOSE:
             client.pin = None
         connection.send(message, call)
-        if entry.streamed:
+        if entry.streamed or (entry.outcome == "downstream_gone" and entry.response is None):
             following = Deferred.fromCoroutine(self._follow(entry, connection, call))
             following.addErrback(lambda failure: call.finish(self._clock.seconds(), error=failure.getErrorMessage()))
         return call
 
     async def _follow(self, entry: Entry, connection: Connection, call: Call) -> None:
-        """Sends the pieces of a stream's request, and leaves it where its client did."""
+        """Sends the pieces of a stream's request, and leaves any request where its client did."""
         for piece, heard in _dialogue(entry):
             call.disarm()
             await self._until(entry.start + piece.at)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from examples import examples
@@ -73,6 +74,17 @@ def test_no_answer_in_time_fails_the_request_and_the_rest_goes_on() -> None:
     assert hall.answer(wire) == 1
     first, second = hall.done[0]
     assert (first.error, first.answer, second.error) == ("no answer within 2 s", None, "")
+    assert hall.clock.getDelayedCalls() == []
+
+
+def test_a_request_whose_client_left_without_an_answer_is_left_again_after_as_long() -> None:
+    """Such as one that is answered by a stream without end."""
+    hall = Hall(speed=1.0, timeout=2.0)
+    hall.play(replace(entry(0.0, 5.0), outcome="downstream_gone"))
+    hall.clock.advance(4.9)
+    assert not hall.done
+    hall.clock.advance(0.2)
+    assert [one.error for one in hall.done[0]] == [""]
     assert hall.clock.getDelayedCalls() == []
 
 
