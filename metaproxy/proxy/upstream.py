@@ -68,7 +68,7 @@ class Upstream(ServerConnection):
             self._wait_for_login_of(attempt)
 
     def welcomes(self, attempt: Try) -> bool:
-        """Answers a CONNECT, whoever uses the connection, if it has come to its state."""
+        """Answers a CONNECT if the connection has come to its state, also while others use it."""
         welcome = self._session.welcome
         if not self._ready or welcome is None or welcome.kind is not Kind.RESPONSE:
             return False

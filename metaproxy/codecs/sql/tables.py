@@ -82,7 +82,7 @@ def _parsed(text: str, dialect: Dialect) -> tuple[str, ...] | None:
     import sqlglot  # heavy: only for who asks
     from sqlglot import exp
 
-    logging.getLogger("sqlglot").setLevel(logging.ERROR)  # what it can't parse is told by our answer
+    logging.getLogger("sqlglot").setLevel(logging.ERROR)  # what it can't parse is in our answer
     try:
         trees = sqlglot.parse(text, read=dialect.name, error_level=sqlglot.ErrorLevel.RAISE)
         found: dict[str, None] = {}

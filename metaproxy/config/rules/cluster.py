@@ -42,6 +42,13 @@ def _balancer_can_be_built(cluster: model.Cluster, reading: Reading) -> None:
         reading.build(cluster.balancer, endpoints)
 
 
+@RULES.of(model.Cluster)
+def _login_as_is_known(cluster: model.Cluster, reading: Reading) -> None:
+    if cluster.credentials.get("login_as", "client") != "client":
+        text = "login_as is not known; write login_as: client to log in as the client's own user, or leave it out"
+        reading.problem(reading.at(cluster, "credentials"), text)
+
+
 @RULES.of(model.Config)
 def _keys_of_balancers_are_known(config: model.Config, reading: Reading) -> None:
     senders = references.senders(config)

@@ -6,6 +6,8 @@ keys; `{runtime: NAME}`. Does not: what keys there are and what may stand at the
 
 Plain scalars mean what YAML 1.2 makes of them, and less: `off`, `no` and `1_000` are texts, and so is each number that
 would not be written back as it stood (`007`, `0x1f`, `+5`), for it may have been meant as one.
+
+Longer than most modules: bounds, places and merge keys are kept in one walk over the events of the text.
 """
 
 from __future__ import annotations

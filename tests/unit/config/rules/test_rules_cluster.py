@@ -49,3 +49,9 @@ def test_a_codec_that_has_no_probe_can_not_be_checked_by_it() -> None:
     assert accepted(mesh(protocol="thrift", cluster=check))
     assert accepted(mesh(protocol="{name: thrift, transport: framed}", cluster=check))
     assert accepted(mesh(protocol="redis", cluster=check))
+
+
+def test_who_logs_in_at_the_servers_is_the_client_or_left_out() -> None:
+    accepted(mesh(cluster=", credentials: {login_as: client}"))
+    (error,) = refused(mesh(cluster=", credentials: {user: app, login_as: cilent}"))
+    assert "credentials: login_as is not known; write login_as: client" in error and "cilent" not in error
