@@ -86,6 +86,27 @@ class Stage:
             cursor.execute(text, values or None)
             return [tuple(row) for row in cursor.fetchall()]
 
+    def ask_prepared(self, text: str, *values: Any, times: int) -> list[Any]:
+        """The rows of each of so many runs of a statement that the driver has the server prepare."""
+        if self.name == "mysql":
+            import mysql.connector
+
+            one: Any = mysql.connector.connect(
+                host="127.0.0.1", port=self.port, user="ann", password="pencil", database="d",
+                ssl_disabled=True, autocommit=True, use_pure=True,
+            )  # fmt: skip
+            cursor, how = one.cursor(prepared=True), {}
+        else:
+            one = self.connect()
+            cursor, how = one.cursor(), {"prepare": True}
+        found = []
+        for _ in range(times):
+            cursor.execute(text, values, **how)
+            found.append([tuple(row) for row in cursor.fetchall()])
+        cursor.close()
+        one.close()
+        return found
+
     def run(self, connection: Any, text: str) -> None:
         with connection.cursor() as cursor:
             cursor.execute(text)
@@ -174,25 +195,10 @@ def test_clients_databases_and_addresses_choose_the_route(stage: Stage) -> None:
 def test_statements_are_rewritten(stage: Stage) -> None:
     with stage.connect() as one:
         assert stage.ask(one, "select n from old_t where n = %s", 2) == [(2,)]
-        if stage.name == "postgres":
-            with one.cursor() as cursor:
-                for _ in range(3):
-                    cursor.execute("select n from OLD_T where n = %s", (2,), prepare=True)
-                    assert cursor.fetchall() == [(2,)]
 
 
-def test_prepared_statements_of_mysql_are_rewritten(stage: Stage) -> None:
-    if stage.name != "mysql":
-        pytest.skip("psycopg's are in the test before")
-    import mysql.connector
-
-    where = {"host": "127.0.0.1", "port": stage.port, "user": "ann", "password": "pencil", "database": "d"}
-    one = mysql.connector.connect(**where, ssl_disabled=True, autocommit=True, use_pure=True)
-    cursor = one.cursor(prepared=True)
-    for _ in range(3):
-        cursor.execute("select n from old_t where n = %s", (2,))
-        assert cursor.fetchall() == [(2,)]
-    one.close()
+def test_prepared_statements_are_rewritten(stage: Stage) -> None:
+    assert stage.ask_prepared("select n from OLD_T where n = %s", 2, times=3) == [[(2,)]] * 3
 
 
 def test_answers_are_kept_for_all_clients(stage: Stage) -> None:
