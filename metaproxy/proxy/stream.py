@@ -204,6 +204,9 @@ class Stream:
                 self.exchange.abandon("downstream_gone")
             return
         half = self.up
+        if half.ended:  # its client's protocol is broken: a server that has the whole request must not see that
+            self._drop(chunk)
+            return
         self._moved = self.client.network.turn.now
         half.take(chunk)
         if half.blocked or self.attempt is None:

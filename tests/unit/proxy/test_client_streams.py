@@ -46,6 +46,31 @@ def test_the_same_id_may_be_used_again_once_its_exchange_is_over() -> None:
     assert not stage.downstream(client).inflight
 
 
+def test_a_second_head_under_the_id_of_a_request_under_way_ends_the_connection_and_its_chunks_go_nowhere() -> None:
+    stage = Stage(Reel())
+    client = stage.client()
+    stage.say(client, frame("O", 7, b"ask") + frame("C", 7))
+    assert [one[0] for one in frames(stage.server.take())] == ["O", "C"]
+    stage.say(client, frame("O", 7, b"again") + frame("D", 7, b"stray") + frame("W", 8, b"behind it"))
+    assert frames(stage.server.take()) == []
+    stage.say(stage.server, frame("W", 1, b"answer"))
+    assert frames(client.take()) == [("W", 7, b"answer")]
+    assert client.closed
+
+
+def test_chunks_behind_the_end_of_a_request_go_nowhere() -> None:
+    stage = Stage(Reel())
+    client = stage.client()
+    stage.say(client, frame("O", 7, b"ask") + frame("C", 7) + frame("D", 7, b"stray"))
+    assert [one[0] for one in frames(stage.server.take())] == ["O", "C"]
+    stage.say(client, frame("W", 8, b"whole"))
+    assert [one[0] for one in frames(stage.server.take())] == ["W"]
+    stage.say(stage.server, frame("O", 2, b"an answer in pieces"))
+    stage.say(client, frame("D", 8, b"stray"))
+    assert frames(stage.server.take()) == []
+    assert credits_of(stage.downstream(client).session) == {7: 5, 8: 5}
+
+
 def test_many_streams_of_one_client_do_not_wait_for_each_other() -> None:
     stage = Stage(Reel())
     client = stage.client()
