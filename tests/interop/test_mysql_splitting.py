@@ -8,23 +8,22 @@ under load. Does not: how clients share connections (test_mysql_users.py).
 from __future__ import annotations
 
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mysql_peers import PYTHON, MariaDB
-from proxied import Proxy, listener
+from proxied import Proxy
 from running import eventually, free_port
+from split_pair import SplitPair, Writers, check_written, lose_primary
 
 pytestmark = pytest.mark.peer("mariadb", "mysql-python")
 sys.path.append(str(PYTHON))
 
 
-class Pair:
-    """primary, replica: servers; port: of the proxy."""
+class Pair(SplitPair[MariaDB]):
+    """A pair of MariaDB."""
 
     def __init__(self, proxy: Callable[..., Proxy], folder: Path) -> None:
         servers = []
@@ -37,49 +36,15 @@ class Pair:
                 "--innodb-buffer-pool-size=16M",
             )
             servers.append(MariaDB(free_port(), folder / str(number), *options))
-        self.primary, self.replica = servers
-        self.replica.replicates(self.primary)
-        self.port = free_port()
-        routes = [
-            {"name": "reads", "match": {"read_only": "true"}, "cluster": "db", "subset": {"role": "replica"}},
-            {
-                "name": "writes", "cluster": "db", "subset": {"role": "primary"},
-                "retry": {"attempts": 3, "on": ["connect"]},
-            },
-        ]  # fmt: skip
-        self.proxy = proxy(
-            {
-                "listeners": [listener("db", self.port, {"name": "mysql", "users": {"ann": "pw"}}, routes)],
-                "clusters": [
-                    {
-                        "name": "db",
-                        "endpoints": [f"127.0.0.1:{self.primary.port}", f"127.0.0.1:{self.replica.port}"],
-                        "topology": "primary_replica",
-                        "topology_interval": "200ms",
-                        "read_your_writes": "position",
-                        "max_replica_lag": "3s",
-                        "credentials": {"user": "app", "password": "secret"},
-                        "connections": {"mode": "transaction", "per_endpoint": 5},
-                        "request_timeout": "20s",
-                    }
-                ],
-            }
-        )
-        assert eventually(lambda: sorted(self.roles()) == ["primary", "replica"], 10), self.roles()
-
-    def roles(self) -> list[str]:
-        (found,) = self.proxy.admin("/clusters")["clusters"]
-        return [one["metadata"].get("role", "") for one in found["endpoints"]]
+        primary, replica = servers
+        replica.replicates(primary)
+        super().__init__(proxy, {"name": "mysql", "users": {"ann": "pw"}}, primary, replica)
 
     def connect(self, **options: Any) -> Any:
         import pymysql
 
         base = {"user": "ann", "password": "pw", "database": "d", "autocommit": True, "ssl_disabled": True}
         return pymysql.connect(host="127.0.0.1", port=self.port, **{**base, **options})
-
-    def stop(self) -> None:
-        self.replica.stop()
-        self.primary.stop()
 
 
 @pytest.fixture
@@ -144,55 +109,25 @@ def test_a_client_reads_its_writes_while_the_replica_has_not_got_them(pair: Pair
     other.close()
 
 
+def write(connection: Any, number: int) -> None:
+    ask(connection, "insert into w values (%s)", number)
+
+
 def test_the_primary_is_lost_and_the_replica_takes_over(pair: Pair) -> None:
     """How long until writes work; no acknowledged write is lost, none is carried out twice."""
     import pymysql
 
     with pair.connect() as one:
         ask(one, "create table w (n bigint)")
-    acknowledged: list[int] = []
-    unknown: list[int] = []
-    over = threading.Event()
-
-    def write(first: int) -> None:
-        number = first
-        connection = pair.connect()
-        while not over.is_set():
-            try:
-                ask(connection, "insert into w values (%s)", number)
-                acknowledged.append(number)
-            except pymysql.Error:
-                unknown.append(number)
-                if not connection.open:
-                    connection = pair.connect()
-            number += 10
-        connection.close()
-
     for server in (pair.primary, pair.replica):
         server.ask("set global rpl_semi_sync_master_enabled=1; set global rpl_semi_sync_slave_enabled=1")
     pair.primary.ask("set global rpl_semi_sync_master_timeout=60000; set global rpl_semi_sync_master_wait_point=1")
     pair.replica.ask("stop slave; start slave; set global rpl_semi_sync_master_enabled=0")
     assert eventually(lambda: pair.primary.ask("show status like 'rpl_semi_sync_master_clients'").split()[1] == "1", 10)
-    threads = [threading.Thread(target=write, args=(first,)) for first in range(10)]
-    for thread in threads:
-        thread.start()
-    try:
-        assert eventually(lambda: len(acknowledged) > 500, 20)
-        lost = time.monotonic()
-        pair.primary.kill()
-        pair.replica.promote()
-        before = len(acknowledged)
-        assert eventually(lambda: len(acknowledged) > before + 100, 20)
-        print(f"writes again after {time.monotonic() - lost:.2f} s, {len(unknown)} with an unknown end")
-    finally:
-        over.set()
-        for thread in threads:
-            thread.join()
-    found = [int(line) for line in pair.replica.ask("select n from d.w").split()]
-    assert len(found) == len(set(found)), "a statement was carried out twice"
-    assert not set(acknowledged) - set(found), "an acknowledged write is lost"
-    assert set(found) <= set(acknowledged) | set(unknown)
-    assert len(unknown) < 50, "only what was under way, or asked before the loss was seen"
+    with Writers(pair.connect, write, pymysql.Error, lambda connection: not connection.open) as writers:
+        assert writers.have_written(500)
+        lose_primary(pair, writers)
+    check_written(writers, pair.replica.ask("select n from d.w"))
     assert eventually(lambda: pair.roles() == ["", "primary"], 5)
     with pair.connect() as one:
         assert port_of(one) == pair.replica.port, "there is no replica, so the primary is read"

@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from postgres_peers import PYTHON, PostgreSQL
-from proxied import Proxy, listener
+from proxied import Proxy
 from running import eventually, free_port
+from split_pair import SplitPair, Writers, check_written, lose_primary
 
 if TYPE_CHECKING:
     import psycopg
@@ -26,54 +26,20 @@ pytestmark = pytest.mark.peer("postgres", "postgres-python")
 sys.path.append(str(PYTHON))
 
 
-class Pair:
-    """primary, replica: servers; port: of the proxy."""
+class Pair(SplitPair[PostgreSQL]):
+    """A pair of PostgreSQL."""
 
     def __init__(self, proxy: Callable[..., Proxy]) -> None:
-        self.primary = PostgreSQL(free_port())
-        self.replica = self.primary.replica(free_port())
-        self.port = free_port()
-        retry = {"attempts": 3, "on": ["connect"]}
-        routes = [
-            {
-                "name": "reads", "match": {"read_only": "true"}, "cluster": "db", "subset": {"role": "replica"},
-                "retry": {"attempts": 5, "on": ["connect", "reset"], "backoff": "200ms..1s"},
-            },
-            {"name": "writes", "cluster": "db", "subset": {"role": "primary"}, "retry": retry},
-        ]  # fmt: skip
-        self.proxy = proxy(
-            {
-                "listeners": [listener("db", self.port, {"name": "postgres", "users": {"app": "pw"}}, routes)],
-                "clusters": [
-                    {
-                        "name": "db",
-                        "endpoints": [f"127.0.0.1:{self.primary.port}", f"127.0.0.1:{self.replica.port}"],
-                        "topology": "primary_replica",
-                        "topology_interval": "200ms",
-                        "read_your_writes": "position",
-                        "max_replica_lag": "3s",
-                        "credentials": {"user": "app", "password": "secret"},
-                        "connections": {"mode": "transaction", "per_endpoint": 5},
-                        "request_timeout": "20s",
-                    }
-                ],
-            }
-        )
-        assert eventually(lambda: sorted(self.roles()) == ["primary", "replica"], 10)
-
-    def roles(self) -> list[str]:
-        (found,) = self.proxy.admin("/clusters")["clusters"]
-        return [one["metadata"].get("role", "") for one in found["endpoints"]]
+        primary = PostgreSQL(free_port())
+        retry = {"attempts": 5, "on": ["connect", "reset"], "backoff": "200ms..1s"}
+        protocol = {"name": "postgres", "users": {"app": "pw"}}
+        super().__init__(proxy, protocol, primary, primary.replica(free_port()), retry=retry)
 
     def connect(self) -> psycopg.Connection[Any]:
         import psycopg
 
         where = f"host=127.0.0.1 port={self.port} user=app password=pw dbname=postgres sslmode=disable"
         return psycopg.connect(where, autocommit=True)
-
-    def stop(self) -> None:
-        self.replica.stop()
-        self.primary.stop()
 
 
 @pytest.fixture
@@ -171,59 +137,25 @@ def test_reads_go_on_when_the_replica_is_lost(pair: Pair) -> None:
     assert eventually(lambda: pair.roles() == ["primary", ""], 5)
 
 
+def write(connection: psycopg.Connection[Any], number: int) -> None:
+    connection.execute("insert into w values (%s)", (number,))
+
+
 def test_the_primary_is_lost_and_the_replica_takes_over(pair: Pair) -> None:
     """How long until writes work; no acknowledged write is lost, none is carried out twice."""
     import psycopg
 
     with pair.connect() as one:
         one.execute("create table w (n bigint)")
-    acknowledged: list[int] = []
-    unknown: list[int] = []
-    over = threading.Event()
-
-    def write(first: int) -> None:
-        number = first
-        connection = pair.connect()
-        while not over.is_set():
-            try:
-                connection.execute("insert into w values (%s)", (number,))
-                acknowledged.append(number)
-            except psycopg.Error:
-                unknown.append(number)
-                if connection.closed:
-                    try:
-                        connection = pair.connect()
-                    except psycopg.Error:
-                        time.sleep(0.05)
-            number += 10
-        connection.close()
-
-    threads = [threading.Thread(target=write, args=(first,)) for first in range(10)]
-    for thread in threads:
-        thread.start()
-    try:
-        assert eventually(lambda: len(acknowledged) > 200, 10)
+    with Writers(pair.connect, write, psycopg.Error, lambda connection: bool(connection.closed)) as writers:
+        assert writers.have_written(200)
         assert pair.primary.ask("select count(*) from pg_stat_replication") == "1"
         pair.primary.ask("alter system set synchronous_standby_names = '*'")
         pair.primary.ask("select pg_reload_conf()")
         assert eventually(lambda: pair.primary.ask("select sync_state from pg_stat_replication") == "sync", 10)
-        at_least = len(acknowledged) + 100
-        assert eventually(lambda: len(acknowledged) > at_least, 10)
-        lost = time.monotonic()
-        pair.primary.kill()
-        pair.replica.promote()
-        before = len(acknowledged)
-        assert eventually(lambda: len(acknowledged) > before + 100, 20)
-        print(f"writes again after {time.monotonic() - lost:.2f} s, {len(unknown)} with an unknown end")
-    finally:
-        over.set()
-        for thread in threads:
-            thread.join()
-    found = [int(line) for line in pair.replica.ask("select n from w").split()]
-    assert len(found) == len(set(found)), "a statement was carried out twice"
-    assert not set(acknowledged) - set(found), "an acknowledged write is lost"
-    assert set(found) <= set(acknowledged) | set(unknown)
-    assert len(unknown) < 50, "only what was under way, or asked before the loss was seen"
+        assert writers.have_written(100)
+        lose_primary(pair, writers)
+    check_written(writers, pair.replica.ask("select n from w"))
     assert eventually(lambda: pair.roles() == ["", "primary"], 5)
     with pair.connect() as one:
         assert port_of(one) == pair.replica.port, "there is no replica, so the primary is read"
