@@ -96,7 +96,7 @@ class Unpacking:
         for piece in self._decoder.pieces(data):
             self._size -= len(piece)
             if self._size < 0:
-                raise FrameError("a compressed message has more bytes than it says")
+                raise FrameError(_TOO_LONG)
             if self._size:
                 yield piece
             else:
@@ -120,22 +120,29 @@ def _decoder(compressor: int, plain: int, packed: int, most: int) -> _Decoder:
     raise FrameError(f"compressor {compressor}; offered were {', '.join(IDS)} at most")
 
 
+_TOO_LONG: Final = "a compressed message has more bytes than it says"
+
+
 class _Zlib:
     def __init__(self) -> None:
         self._decoder = zlib.decompressobj()
 
     @property
     def ended(self) -> bool:
-        return self._decoder.eof and not self._decoder.unused_data
+        return self._decoder.eof
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
         decoder = self._decoder
+        if decoder.eof and data:
+            raise FrameError(_TOO_LONG)
         try:
             while piece := decoder.decompress(data, _PIECE):
                 yield piece
                 data = decoder.unconsumed_tail
         except zlib.error as error:
             raise FrameError(f"a message that is not compressed by zlib: {error}") from None
+        if decoder.unused_data:
+            raise FrameError(_TOO_LONG)
 
 
 class _Zstd:
@@ -147,21 +154,23 @@ class _Zstd:
 
     @property
     def ended(self) -> bool:
-        return self._decoder.eof and not self._decoder.unused_data
+        return self._decoder.eof
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
         decoder = self._decoder
-        if decoder.eof:
-            raise FrameError("a compressed message has more bytes than it says")
+        if decoder.eof and data:
+            raise FrameError(_TOO_LONG)
         try:
             while not decoder.eof:
                 piece = decoder.decompress(data, _PIECE)
                 if not piece:
-                    return
+                    break
                 yield piece
                 data = b""
         except self._error as error:
             raise FrameError(f"a message that is not compressed by zstd: {error}") from None
+        if decoder.unused_data:
+            raise FrameError(_TOO_LONG)
 
 
 class _Snappy:

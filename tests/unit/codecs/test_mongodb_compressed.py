@@ -179,6 +179,17 @@ def test_bytes_behind_what_is_compressed_are_refused(name: str) -> None:
     assert "bytes" in refused(client(name), struct.pack("<i", len(data)) + data[4:])
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("name", ["zlib", "zstd"])
+def test_bytes_behind_what_is_compressed_are_refused_as_they_come(name: str, at_once: bool) -> None:
+    data = struct.pack("<i", 1 << 20) + packed(SMALL, name)[4:]
+    session = client(name)
+    for piece in [data + b"more"] if at_once else [data, b"more"]:
+        assert session.error is None
+        session.receive(piece)
+    assert str(session.error) == "a compressed message has more bytes than it says"
+
+
 @pytest.mark.parametrize("frame", [SMALL, BIG])
 def test_nothing_is_taken_for_a_whole_message_whose_end_is_broken(frame: bytes) -> None:
     data = bytearray(packed(frame, "zlib"))
