@@ -1,19 +1,20 @@
 """
 What clients and servers of databases send costs work in proportion to its bytes: twice as much, about twice the work.
 
-Work is counted (lines that ran, bytes copied, searched and allocated), never timed. Lives here: sessions behind their
-login, and what is said to them: many messages in one read, one in each, byte by byte, and large ones whose metadata are
-asked for. Does not: the texts of SQL (tests/unit/codecs/test_sql_outline.py).
+Lives here: sessions behind their login, and what is said to them: many messages in one read, one in each, byte by byte,
+and large ones whose metadata are asked for. Does not: how work is counted (linear), the texts of SQL
+(tests/unit/codecs/test_sql_outline.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import mysql_words
 import pytest
+from linear import check_large, check_linear, receiving
 from mongodb_words import answer, command, op_msg, section, sequence
 from postgres_words import (
     BOUND,
@@ -35,30 +36,12 @@ from postgres_words import (
 from metaproxy.codecs.mongodb import MongoDB
 from metaproxy.codecs.postgres import Postgres
 from metaproxy.codecs.postgres.pooled_client import Profile
-from metaproxy.message import FrameError, Kind, Message, Side
-from metaproxy.testing.work import CountedBytes, Work
+from metaproxy.message import Kind, Message, Side
 
 MEBI = 1 << 20
-MOST = 2.5
-SPARE = 2000
-"""Work that is done once, whatever follows: an import, a table that is made."""
 USERS: dict[str, Any] = {"users": {"ann": "pencil"}}
 TRUSTED = {**USERS, "auth": "trust"}
-Job = Callable[[int], Iterable[Callable[[], object]]]
 Make = Callable[[], Any]
-
-
-def work(job: Job, size: int, allocations: bool) -> int:
-    with Work(allocations) as counted:
-        for call in job(size):
-            counted.of(call)
-    return counted.total
-
-
-def check_linear(job: Job, size: int, allocations: bool = False) -> None:
-    work(job, 1, allocations), work(job, 2, allocations)  # what is imported or remembered once
-    one, two = work(job, size // 2, allocations), work(job, size, allocations)
-    assert two <= MOST * one + SPARE, f"{one} for {size // 2}, {two} for {size}: {two / max(one, 1):.2f} times"
 
 
 # -- sessions behind their login
@@ -157,11 +140,6 @@ def spoke(request: pytest.FixtureRequest) -> tuple[Make, bytes]:
     return SAID[request.param]
 
 
-def receiving(made: Any, pieces: Iterable[bytes]) -> Iterator[Callable[[], object]]:
-    for piece in pieces:
-        yield partial(made.receive, CountedBytes(piece))
-
-
 def test_many_messages_in_one_read_cost_what_they_are(spoke: tuple[Make, bytes]) -> None:
     make, frame = spoke
     check_linear(lambda size: receiving(make(), [frame * size]), 400)
@@ -225,30 +203,5 @@ HUGE: dict[str, tuple[Make, Callable[[int], bytes], int]] = {
 @pytest.mark.parametrize("name", HUGE)
 @pytest.mark.parametrize("cut", ["whole", "in pieces"])
 def test_one_large_message_costs_what_it_is_and_so_do_its_metadata(name: str, cut: str) -> None:
-    make, frame, size = HUGE[name]
-
-    def job(size: int) -> Iterator[Callable[[], object]]:
-        data = frame(size)
-        step = len(data) if cut == "whole" else 4096
-        made = make()
-        found: list[Message] = []
-        for start in range(0, len(data), step):
-            yield partial(read, made, found, CountedBytes(data[start : start + step]))
-        for message in found:
-            yield partial(asked, message)
-
-    check_linear(job, size, True)
-
-
-def read(made: Any, found: list[Message], piece: bytes) -> None:
-    found.extend(made.receive(piece))
-
-
-def asked(message: Message) -> None:
-    """Everything that a route or filter may ask of it."""
-    try:
-        for key in ("operation", "statement", "collection", "fingerprint", "absent"):
-            message.get(key)
-        message.known()
-    except FrameError:
-        pass
+    keys = ("operation", "statement", "collection", "fingerprint", "absent")
+    check_large(*HUGE[name], cut == "whole", keys)

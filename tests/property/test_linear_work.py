@@ -1,8 +1,8 @@
 """
 Work grows with what it is done for and no faster: for twice as much at most two and a half times the work.
 
-Work is counted (lines that ran, bytes copied, searched and allocated), never timed. What grows: bytes that a peer
-sends, in every form; metadata that are asked for; exchanges through each filter; exchanges that end at once.
+What grows: bytes that a peer sends, in every form; metadata that are asked for; exchanges through each filter; exchanges
+that end at once. Does not live here: how work is counted (linear).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from harness import LineCodec, Quill, Stage, Wire, answer, call
+from linear import check_large, check_linear, receiving
 from twisted.internet.task import Clock
 
 from metaproxy.codecs.dubbo import Dubbo
@@ -25,33 +26,12 @@ from metaproxy.codecs.redis import Redis
 from metaproxy.codecs.thrift import Thrift
 from metaproxy.config import model
 from metaproxy.interfaces import ICodec, IFilter
-from metaproxy.message import FrameError, Message, Side
+from metaproxy.message import Side
 from metaproxy.plugins import Registry
 from metaproxy.testing.fakes import FakeExchange
-from metaproxy.testing.work import CountedBytes, Work
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 MEBI = 1 << 20
-MOST = 2.5
-SPARE = 2000
-"""Work that is done once, whatever follows: an import, a table that is made."""
-
-Job = Callable[[int], Iterable[Callable[[], object]]]
-"""For a size the calls that are measured, one after the other; what is done between them is not."""
-
-
-def work(job: Job, size: int, allocations: bool = False) -> int:
-    with Work(allocations) as counted:
-        for call in job(size):
-            counted.of(call)
-    return counted.total
-
-
-def check_linear(job: Job, size: int, allocations: bool = False) -> None:
-    work(job, 1), work(job, 2)  # what is imported or remembered once
-    one, two = work(job, size // 2, allocations), work(job, size, allocations)
-    assert two <= MOST * one + SPARE, f"{one} for {size // 2}, {two} for {size}: {two / max(one, 1):.2f} times"
-
 
 # -- what peers send
 
@@ -88,11 +68,6 @@ def session(make: Callable[[], ICodec], side: Side, most: int = 4 * MEBI) -> Any
     if side is Side.SERVER:
         made.open(None, {})
     return made
-
-
-def receiving(made: Any, pieces: Iterable[bytes]) -> Iterator[Callable[[], object]]:
-    for piece in pieces:
-        yield partial(made.receive, CountedBytes(piece))
 
 
 def several(said: list[bytes], number: int) -> bytes:
@@ -231,32 +206,8 @@ HUGE: dict[str, tuple[Callable[[], ICodec], Side, Callable[[int], bytes], int]] 
 @pytest.mark.parametrize("cut", ["whole", "in pieces"])
 def test_one_huge_frame_costs_what_it_is_and_so_do_its_metadata(name: str, cut: str) -> None:
     make, side, frame, size = HUGE[name]
-
-    def job(size: int) -> Iterator[Callable[[], object]]:
-        data = frame(size)
-        step = len(data) if cut == "whole" else 4096
-        made = session(make, side, 64 * MEBI)
-        found: list[Message] = []
-        for start in range(0, len(data), step):
-            yield partial(read, made, found, CountedBytes(data[start : start + step]))
-        for message in found:
-            yield partial(asked, message)
-
-    check_linear(job, size, True)
-
-
-def read(made: Any, found: list[Message], piece: bytes) -> None:
-    found.extend(made.receive(piece))
-
-
-def asked(message: Message) -> None:
-    """Everything that a route or filter may ask of it."""
-    try:
-        for key in ("operation", "method", "tenant", "key", "argument.0", "absent"):
-            message.get(key)
-        message.known()
-    except FrameError:
-        pass
+    keys = ("operation", "method", "tenant", "key", "argument.0", "absent")
+    check_large(lambda: session(make, side, 64 * MEBI), frame, size, cut == "whole", keys)
 
 
 # -- filters

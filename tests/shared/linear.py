@@ -1,0 +1,73 @@
+"""
+That work grows with what it is done for and no faster: for twice as much at most two and a half times the work.
+
+Work is counted (lines that ran, bytes copied, searched and allocated), never timed. Lives here: how a job is measured,
+and what is done with bytes that a peer sends. Does not: what they are (tests/property/test_linear_*.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any
+
+from metaproxy.message import FrameError, Message
+from metaproxy.testing.work import CountedBytes, Work
+
+MOST = 2.5
+SPARE = 2000
+"""Work that is done once, whatever follows: an import, a table that is made."""
+PIECE = 4096
+
+Job = Callable[[int], Iterable[Callable[[], object]]]
+"""For a size the calls that are measured, one after the other; what is done between them is not."""
+
+
+def check_linear(job: Job, size: int, allocations: bool = False) -> None:
+    _work(job, 1, allocations), _work(job, 2, allocations)  # what is imported or remembered once
+    one, two = _work(job, size // 2, allocations), _work(job, size, allocations)
+    assert two <= MOST * one + SPARE, f"{one} for {size // 2}, {two} for {size}: {two / max(one, 1):.2f} times"
+
+
+def _work(job: Job, size: int, allocations: bool) -> int:
+    with Work(allocations) as counted:
+        for call in job(size):
+            counted.of(call)
+    return counted.total
+
+
+def receiving(made: Any, pieces: Iterable[bytes]) -> Iterator[Callable[[], object]]:
+    """A session receives them, one by one."""
+    for piece in pieces:
+        yield partial(made.receive, CountedBytes(piece))
+
+
+def check_large(
+    make: Callable[[], Any], frame: Callable[[int], bytes], size: int, whole: bool, keys: Iterable[str]
+) -> None:
+    """One large frame is received, whole or in pieces, and everything asked of it that a route or filter may ask."""
+
+    def job(size: int) -> Iterator[Callable[[], object]]:
+        data = frame(size)
+        step = len(data) if whole else PIECE
+        made = make()
+        found: list[Message] = []
+        for start in range(0, len(data), step):
+            yield partial(_read, made, found, CountedBytes(data[start : start + step]))
+        for message in found:
+            yield partial(_asked, message, keys)
+
+    check_linear(job, size, True)
+
+
+def _read(made: Any, found: list[Message], piece: bytes) -> None:
+    found.extend(made.receive(piece))
+
+
+def _asked(message: Message, keys: Iterable[str]) -> None:
+    try:
+        for key in keys:
+            message.get(key)
+        message.known()
+    except FrameError:
+        pass
