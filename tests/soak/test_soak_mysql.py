@@ -11,32 +11,21 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "interop"))
-from catalogue import missing  # noqa: E402
-from mysql_peers import PYTHON, MariaDB  # noqa: E402
-from proxied import Proxy, cluster, listener  # noqa: E402
-from running import free_port  # noqa: E402
+from long_streams import LINES, LONG, MIB, ROW, WAYS, check_little_memory, need, proxied
+from mysql_peers import PYTHON, MariaDB
+from running import free_port
 
 sys.path.append(str(PYTHON))
-
-LONG = int(os.environ.get("SOAK_STREAM", 4 << 30))
-MIB = 1 << 20
-ROW = 1 << 16
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDB]:
-    for peer in ("mariadb", "mysql-python"):
-        if reason := missing(peer):
-            pytest.skip(reason)
+    need("mariadb", "mysql-python")
     found = MariaDB(free_port(), tmp_path_factory.mktemp("mariadb"), "--skip-log-bin")
     found.ask("create table d.counted (n int)")
     yield found
@@ -57,10 +46,9 @@ def load_data_local(c: Any, folder: Path) -> int:
     os.mkfifo(pipe)
 
     def write() -> None:
-        data = (b"x" * (ROW - 1) + b"\n") * (MIB // ROW)
         with pipe.open("wb") as file:
             for _ in range(LONG // MIB):
-                file.write(data)
+                file.write(LINES)
 
     writer = threading.Thread(target=write, daemon=True)
     writer.start()
@@ -75,32 +63,17 @@ def load_data_local(c: Any, folder: Path) -> int:
     return int(kept)
 
 
-@pytest.mark.parametrize("way", ["passing", "pooled"])
+@WAYS
 @pytest.mark.parametrize("ask", [select, load_data_local], ids=["SELECT", "LOAD DATA LOCAL"])
 def test_long_results_and_files_take_little_memory(
     ask: Any, way: str, server: MariaDB, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import pymysql
 
-    port = free_port()
-    protocol = "mysql" if way == "passing" else {"name": "mysql", "users": {"app": "secret"}}
-    credentials = {"credentials": {"user": "app", "password": "secret"}} if way == "pooled" else {}
-    listeners = [listener("db", port, protocol, [{"cluster": "db", "timeout": "0s"}])]
-    proxy = Proxy({"listeners": listeners, "clusters": [cluster("db", server.port, **credentials)]}, tmp_path)
-    try:
+    with proxied("mysql", way, server.port, tmp_path) as (proxy, port):
         c = pymysql.connect(host="127.0.0.1", port=port, user="app", password="secret", database="d", local_infile=True)
         with c, c.cursor() as cursor:
             cursor.execute("select 1")
-            proxy.forget_peak()
-            base, began = proxy.memory(), time.monotonic()
-            passed = ask(c, tmp_path)
-            seconds, taken = time.monotonic() - began, proxy.peak() - base
+            check_little_memory(f"{ask.__name__}, {way}", proxy, lambda: ask(c, tmp_path), capsys)
             cursor.execute("select 2")
             assert cursor.fetchone() == (2,)
-    finally:
-        proxy.stop()
-    with capsys.disabled():
-        rate = f"{LONG / MIB / seconds:.0f} MiB/s, {taken / MIB:.1f} MiB above the base"
-        print(f"\n{LONG / MIB:.0f} MiB of {ask.__name__}, {way}: {rate}")
-    assert passed == LONG
-    assert taken < 64 * MIB

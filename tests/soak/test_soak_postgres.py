@@ -7,34 +7,22 @@ not: single values that are long (tests/interop/test_postgres.py).
 
 from __future__ import annotations
 
-import os
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "interop"))
-from catalogue import missing  # noqa: E402
-from postgres_peers import PYTHON, PostgreSQL  # noqa: E402
-from proxied import Proxy, cluster, listener  # noqa: E402
-from running import free_port  # noqa: E402
+from long_streams import LINES, LONG, MIB, ROW, WAYS, check_little_memory, need, proxied
+from postgres_peers import PYTHON, PostgreSQL
+from running import free_port
 
 sys.path.append(str(PYTHON))
-
-LONG = int(os.environ.get("SOAK_STREAM", 4 << 30))
-MIB = 1 << 20
-ROW = 1 << 16
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgreSQL]:
-    for peer in ("postgres", "postgres-python"):
-        if reason := missing(peer):
-            pytest.skip(reason)
+    need("postgres", "postgres-python")
     found = PostgreSQL(free_port())
     found.ask("create table dropped (a text)")
     yield found
@@ -54,37 +42,24 @@ def copy_out(c: Any) -> int:
 
 def copy_in(c: Any) -> int:
     """The server reads all rows, and keeps none."""
-    data = (b"x" * (ROW - 1) + b"\n") * (MIB // ROW)
     with c.cursor().copy("copy dropped from stdin where false") as copy:
         for _ in range(LONG // MIB):
-            copy.write(data)
+            copy.write(LINES)
     return LONG
 
 
-@pytest.mark.parametrize("way", ["passing", "pooled"])
+@WAYS
 @pytest.mark.parametrize("ask", [select, copy_out, copy_in], ids=["SELECT", "COPY out", "COPY in"])
 def test_long_results_and_data_take_little_memory(
     ask: Any, way: str, server: PostgreSQL, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import psycopg
 
-    port = free_port()
-    protocol = "postgres" if way == "passing" else {"name": "postgres", "users": {"app": "secret"}}
-    credentials = {"credentials": {"user": "app", "password": "secret"}} if way == "pooled" else {}
-    listeners = [listener("db", port, protocol, [{"cluster": "db", "timeout": "0s"}])]
-    proxy = Proxy({"listeners": listeners, "clusters": [cluster("db", server.port, **credentials)]}, tmp_path)
-    try:
-        with psycopg.connect(host="127.0.0.1", port=port, user="app", password="secret", dbname="postgres") as c:
-            c.execute("select 1")
-            proxy.forget_peak()
-            base, began = proxy.memory(), time.monotonic()
-            passed = ask(c)
-            seconds, taken = time.monotonic() - began, proxy.peak() - base
-            assert c.execute("select 2").fetchone() == (2,)
-    finally:
-        proxy.stop()
-    with capsys.disabled():
-        rate = f"{LONG / MIB / seconds:.0f} MiB/s, {taken / MIB:.1f} MiB above the base"
-        print(f"\n{LONG / MIB:.0f} MiB of {ask.__name__}, {way}: {rate}")
-    assert passed == LONG
-    assert taken < 64 * MIB
+    who = {"user": "app", "password": "secret", "dbname": "postgres"}
+    with (
+        proxied("postgres", way, server.port, tmp_path) as (proxy, port),
+        psycopg.connect(host="127.0.0.1", port=port, **who) as c,
+    ):
+        c.execute("select 1")
+        check_little_memory(f"{ask.__name__}, {way}", proxy, lambda: ask(c), capsys)
+        assert c.execute("select 2").fetchone() == (2,)
