@@ -1,8 +1,8 @@
 """
 Work grows with what it is done for and no faster: for twice as much at most two and a half times the work.
 
-Lives here: bytes that a peer sends, in every form; metadata that are asked for; exchanges through each filter; exchanges
-that end at once. Does not: how work is counted (linear).
+Lives here: bytes that a peer sends, in every form; metadata that are asked for; exchanges through each filter;
+exchanges that end at once. Does not: how work is counted (linear).
 """
 
 from __future__ import annotations
