@@ -27,13 +27,20 @@ ASKS = (Kind.REQUEST, Kind.STREAM_OPEN)
 
 
 class Server:
-    """What stands behind an upstream connection: it reads all that it is sent, and can answer it."""
+    """
+    What stands behind an upstream connection: it reads all that it is sent, and can answer it. Where servers speak
+    first, what a client may say depends on what its server said: then it reads its own words as well.
+    """
 
     def __init__(self, codec: Codec, wire: Wire) -> None:
         self.wire = wire
         self._codec = codec
         self._session: Session = codec.session(Side.CLIENT, BOUND)
         self._session.facts = {}
+        self._said: Session | None = None
+        if codec.server_first:
+            self._said = codec.session(Side.SERVER, BOUND)
+            self._said.open(None, {})
         self._asked: list[Message] = []
         self.count = 0
         self.due = self._session.open(None, {}) if codec.greets else b""
@@ -41,12 +48,22 @@ class Server:
     def read(self) -> None:
         """What the proxy wrote is the protocol, whatever its client sent."""
         data = self.wire.take()
-        asked = [message for message in self._session.receive(data) if message.kind in ASKS]
+        heard = self._session.receive(data)
+        if self._said is not None:
+            for message in heard:
+                self._said.send(message, message.id)
+        asked = [message for message in heard if message.kind in ASKS]
         self._asked += asked
         self.count += len(asked)
         assert self._session.error is None, f"a server was sent what is not the protocol: {self._session.error}"
         if self._session.owes:
             self.due += self._session.owed()
+
+    def says(self, data: bytes) -> None:
+        """These bytes are its own, whatever they are."""
+        if self._said is not None:
+            for message in self._said.receive(data):
+                self._session.send(message, message.id)
 
     def answer(self) -> None:
         """One request more gets an answer, an error as the codec makes them."""
@@ -70,6 +87,8 @@ class Scene:
         self.completed: list[IExchange] = []
         self.failures: list[object] = []
         self.said = False
+        self.stage.clock.advance(0)
+        self.settle()
 
     def _completed(self, exchange: IExchange) -> None:
         assert exchange not in self.completed, "an exchange completed twice"
@@ -98,15 +117,20 @@ class Scene:
                 return
             for server in talking:
                 due, server.due = server.due, b""
-                self._say(server.wire, due)
+                self._answer(server, due)
 
-    def _say(self, wire: Wire | None, data: bytes) -> None:
-        if wire is not None and data and _hears(wire):
+    def _say(self, wire: Wire, data: bytes) -> None:
+        if data and _hears(wire):
             self.stage.say(wire, data)
 
-    def _upstream(self) -> Wire | None:
-        """The newest connection to a server that is open."""
-        return next((server.wire for server in reversed(self.servers) if not server.wire.closed), None)
+    def _answer(self, server: Server, data: bytes) -> None:
+        if data and _hears(server.wire):
+            server.says(data)
+            self.stage.say(server.wire, data)
+
+    def _upstream(self) -> Server | None:
+        """The newest server whose connection is open."""
+        return next((server for server in reversed(self.servers) if not server.wire.closed), None)
 
     def first_client(self, data: bytes) -> None:
         self._say(self.begun[0], data)
@@ -116,7 +140,9 @@ class Scene:
 
     def server(self, data: bytes) -> None:
         self.said = True
-        self._say(self._upstream(), data)
+        server = self._upstream()
+        if server is not None:
+            self._answer(server, data)
 
     def answer(self, data: bytes) -> None:
         for server in self.servers:
@@ -127,17 +153,17 @@ class Scene:
             self.stage.finish(self.begun[0])
 
     def server_ends(self, data: bytes) -> None:
-        wire = self._upstream()
-        if wire is not None and _hears(wire):
-            self.stage.finish(wire)
+        server = self._upstream()
+        if server is not None and _hears(server.wire):
+            self.stage.finish(server.wire)
 
     def client_is_gone(self, data: bytes) -> None:
         self.begun[0].end()
 
     def server_is_gone(self, data: bytes) -> None:
-        wire = self._upstream()
-        if wire is not None:
-            wire.end()
+        server = self._upstream()
+        if server is not None:
+            server.wire.end()
 
     def time_passes(self, data: bytes) -> None:
         self.stage.clock.advance(data[0] if data else 1)
@@ -147,9 +173,9 @@ class Scene:
             self.begun[0].protocol.pauseProducing()
 
     def server_reads_slowly(self, data: bytes) -> None:
-        wire = self._upstream()
-        if wire is not None:
-            wire.protocol.pauseProducing()
+        server = self._upstream()
+        if server is not None:
+            server.wire.protocol.pauseProducing()
 
     def all_read_again(self, data: bytes) -> None:
         for wire in [*self.begun, *self.stage.network.upstreams]:
@@ -192,8 +218,8 @@ _STEPS: tuple[Callable[[Scene, bytes], None], ...] = (
     Scene.server_ends, Scene.client_is_gone, Scene.server_is_gone, Scene.client_reads_slowly,
     Scene.server_reads_slowly, Scene.all_read_again,
 )  # fmt: skip
-CLIENT, SERVER, ANSWER = b"\0", b"\1", b"\2"
-"""The first byte of a step."""
+CLIENT, SERVER, ANSWER, LAST_CLIENT = b"\0", b"\1", b"\2", b"\3"
+"""The first byte of a step. The last client is the one that SERVER speaks to where servers speak first."""
 
 
 def check_path(codec: Codec, script: bytes) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import fuzz_seeds as seeds
 import mysql_words as my
 from fuzz_detection import NAMES, check_detection
-from fuzz_path import ANSWER, CLIENT, SEPARATOR, SERVER, check_path
+from fuzz_path import ANSWER, CLIENT, LAST_CLIENT, SEPARATOR, SERVER, check_path
 from fuzz_sessions import Peers, check_session
 from postgres_words import join as join_postgres
 from redis_words import join as join_redis
@@ -52,7 +52,8 @@ _CUTS = (0, 6, 200)
 class Target:
     """
     variants: make codecs with options that lead to code of its own; one a session, as codecs count clients. greeting:
-    what each client says first.
+    what each client says first. opening: steps that the last client and its server begin with, where servers speak
+    first.
     """
 
     def __init__(
@@ -61,11 +62,13 @@ class Target:
         frames: Callable[[], dict[Side, list[bytes]]],
         peers: Peers | None = None,
         greeting: bytes = b"",
+        opening: Sequence[bytes] = (),
     ) -> None:
         self._variants = variants
         self._frames = frames
         self._peers = peers or Peers()
         self._greeting = greeting
+        self._opening = list(opening)
 
     def __call__(self, data: bytes) -> None:
         if len(data) < 3:
@@ -85,8 +88,15 @@ class Target:
             for place, side in enumerate(Side):
                 for frame in frames[side]:
                     yield bytes((number << 2 | place, _CUTS[len(frame) % 3])) + frame
-            for steps in _conversations(frames, self._greeting):
+            for steps in (*_conversations(frames, self._greeting), *self._opened(frames)):
                 yield bytes((number << 2 | _PATH, 0)) + SEPARATOR.join(steps)
+
+    def _opened(self, frames: dict[Side, list[bytes]]) -> Iterator[list[bytes]]:
+        """Behind the opening: each request with an answer of its own."""
+        if self._opening:
+            for call in frames[Side.CLIENT]:
+                for answer in frames[Side.SERVER]:
+                    yield [*self._opening, LAST_CLIENT + call, SERVER + answer, LAST_CLIENT + call, ANSWER]
 
 
 def _conversations(frames: dict[Side, list[bytes]], greeting: bytes) -> Iterator[list[bytes]]:
@@ -286,6 +296,7 @@ TARGETS: dict[str, Target | Detection] = {
         [MySQL, lambda: MySQL(users={"ann": "pencil"})],
         _given(seeds.MYSQL_REQUESTS, seeds.MYSQL_ANSWERS),
         Peers(_greeted, my.join, buffered=LONGEST_LOGIN),
+        opening=(SERVER + my.greeting(), LAST_CLIENT + my.login(), SERVER + my.ok(2)),
     ),
     "redis": Target(
         [

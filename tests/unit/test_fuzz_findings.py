@@ -10,11 +10,15 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "fuzz"))
 
 from fuzz_all import NAMES
-from fuzz_path import ANSWER, CLIENT, SEPARATOR, check_path
+from fuzz_path import ANSWER, CLIENT, LAST_CLIENT, SEPARATOR, SERVER, check_path
 from fuzz_sessions import Peers, check_session
 from fuzz_targets import CORPUS, TARGETS
+from mysql_words import greeting, login, ok, query
 
 from metaproxy.codecs.framing import Codec, Session
+from metaproxy.codecs.mysql import MySQL
+from metaproxy.codecs.mysql.packets import numbered
+from metaproxy.codecs.mysql.server import ServerSession
 from metaproxy.message import ErrorKind, FrameError, Kind, Message, Side
 from metaproxy.testing.watchdog import Watchdog
 
@@ -108,3 +112,23 @@ def test_a_codec_that_raises_or_smuggles_in_the_data_path_is_found(fault: str, s
     check_path(FaultyCodec("none"), script)
     with pytest.raises((AssertionError, FrameError)):
         check_path(FaultyCodec(fault), script)
+
+
+class Misnumbering(ServerSession):
+    """Commands go out under the number of a packet that a login goes on with."""
+
+    def send(self, message: Message, id: int) -> bytes:
+        frame = super().send(message, id)
+        return frame if frame[3] else numbered(frame, 45)
+
+
+class MisnumberingCodec(MySQL):
+    def session(self, side: Side, max_frame: int) -> Session:
+        return super().session(side, max_frame) if side is Side.CLIENT else Misnumbering(max_frame, max_frame)
+
+
+def test_what_a_server_must_be_sent_depends_on_what_it_said_itself() -> None:
+    script = [SERVER + greeting(), LAST_CLIENT + login(), SERVER + ok(2), LAST_CLIENT + query("select 1")]
+    check_path(MySQL(), SEPARATOR.join(script))
+    with pytest.raises(AssertionError, match="not the protocol"):
+        check_path(MisnumberingCodec(), SEPARATOR.join(script))

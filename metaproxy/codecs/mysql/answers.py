@@ -364,8 +364,7 @@ class Answers:
     ) -> int:
         """The answer is over with the packet that ends at `stop`."""
         shape, id, effect = self._expected.popleft()
-        if self._expected:
-            self._at = _BEGIN[self._expected[0][0]]
+        self._at = _BEGIN[self._expected[0][0]] if self._expected else _At.FIRST
         last = data[start:stop]
         if shape is Shape.PREPARED and self._size + len(last) > self._most:
             raise FrameError(f"an answer of more than {self._most} bytes where it must be whole")

@@ -82,8 +82,9 @@ class ClientSession(CommandStream):
         if len(frame) <= HEAD:
             raise FrameError("an empty packet where a command was expected")
         code = frame[HEAD]
+        if self._logging_in and code != commands.QUIT:  # what the server asks for could come behind it
+            raise FrameError("a command before the login is over")
         message = self._request(frame)
-        messages.append(message)
         shape = SHAPES.get(code)
         if shape is None:
             message.answer = error_packet(self._sequence + 1, *UNKNOWN_COMMAND, f"command {code:#x} is not known")
@@ -93,6 +94,7 @@ class ClientSession(CommandStream):
             effect = _EFFECTS.get(code)
             if effect is not None:
                 effect(self, message)
+        messages.append(message)  # none whose reading has failed
 
     def _unanswered(self, code: int, message: Message) -> None:
         message.kind = Kind.ONEWAY
@@ -143,6 +145,7 @@ class ClientSession(CommandStream):
     def _change_user(self, message: Command) -> None:
         said = ChangeUser.read(payload_of(message.frame), self._who.flags)
         self._logging_in = True
+        message.login = True
         message.hold = Hold.WAIT  # what the server asks for meanwhile comes behind all that was asked before
 
         def changed(answer: Message) -> None:

@@ -20,8 +20,8 @@ Effect = Callable[[Message], bytes | None]
 
 class Command(Message):
     """
-    A request. login: whether the client has not logged in before it. effect: see Effect, None for nothing. reader: of
-    its metadata.
+    A request. login: whether it is one, also a change of user: an error in place of its answer ends the connection, as
+    it is not known what the server waits for then. effect: see Effect, None for nothing. reader: of its metadata.
     """
 
     __slots__ = ("effect", "login", "reader")

@@ -98,7 +98,6 @@ class PooledClient(ProxyLogin):
             self._change_user(payload_of(frame), messages)
             return
         message = self._made(Kind.REQUEST, frame)
-        messages.append(message)
         if self.killed:
             self._error(message, *KILLED)
             self._quit = self.closing = True
@@ -109,6 +108,7 @@ class PooledClient(ProxyLogin):
             self._error(message, *UNSUPPORTED, text)
         elif (action := _ACTIONS.get(code)) is not None:
             action(self, message)
+        messages.append(message)  # none whose reading has failed
 
     def _admit(self, beginning: bytes, id: int) -> Message:
         head = self._made(Kind.STREAM_OPEN, beginning, id)

@@ -292,6 +292,14 @@ def test_what_answers_nothing_is_passed_only_if_it_is_an_error() -> None:
     assert "nothing that was asked" in str(pair.server.error)
 
 
+def test_a_server_that_sends_rows_behind_its_last_answer_breaks_the_protocol() -> None:
+    pair = Pair()
+    pair.says(query("select 1"))
+    pair.hears(rows([["1"]]))
+    assert pair.hears(packet(b"\x011", 6)) == []
+    assert "nothing that was asked" in str(pair.server.error)
+
+
 def test_reports_of_progress_answer_nothing() -> None:
     pair = Pair(flags=BASE | C.PROGRESS & ~C.MYSQL)
     pair.says(query("alter table t force"))
@@ -361,6 +369,27 @@ def test_a_change_of_user_is_a_login() -> None:
     pair.hears(ok(3))
     (after,) = pair.says(query("select 1"))
     assert (after.get("user"), after.get("database")) == ("ann", "other")
+
+
+def test_a_command_within_a_login_breaks_the_protocol_as_it_would_be_taken_for_a_part_of_it() -> None:
+    pair = Pair()
+    pair.says(command(0x11, b"ann\0\0d\0mysql_native_password\0"))
+    pair.hears(packet(b"\xfemysql_native_password\0" + b"n" * 20 + b"\0", 1))
+    assert pair.says(query("select 1")) == []
+    assert "before the login is over" in str(pair.client.error)
+
+
+def test_a_client_may_leave_within_a_login() -> None:
+    pair = Pair(logged_in=False)
+    pair.hears(greeting())
+    pair.says(login())
+    assert kinds(pair.says(command(1))) == [Kind.ONEWAY] and pair.client.closing
+
+
+def test_of_a_change_of_user_that_breaks_the_protocol_the_server_hears_nothing() -> None:
+    pair = Pair()
+    assert pair.says(command(0x11, b"ann")) == []
+    assert "the challenge" in str(pair.client.error)
 
 
 def test_attributes_of_a_query_stand_before_its_text() -> None:
@@ -471,6 +500,12 @@ def test_a_login_that_is_denied_ends_the_connection() -> None:
     frame = reply(pair, message, ErrorKind.DENIED)
     assert isinstance(frame, FinalFrame) and frame[3] == 2
     assert read_error(payload_of(frame))[:2] == (1045, "28000")
+
+
+def test_a_change_of_user_that_gets_no_answer_in_time_ends_the_connection() -> None:
+    pair = Pair()
+    (message,) = pair.says(command(0x11, b"ann\0\0d\0"))
+    assert isinstance(reply(pair, message, ErrorKind.TIMEOUT), FinalFrame)
 
 
 def test_a_client_that_no_server_is_there_for_gets_an_error_in_place_of_a_greeting() -> None:
