@@ -59,11 +59,19 @@ class MySQL(Codec):
         users: Annotated[
             object,
             Option(
-                "Who may log in at the proxy: names with their passwords, `{app: {secret: NAME}}`. Servers are logged "
-                "in at with the cluster's `credentials`. Without it logins pass: see [Connections](#connections).",
+                "Who may log in at the proxy: names with their passwords, or what a server keeps of them, `{app: "
+                "{secret: NAME}}`. Servers are logged in at with the cluster's `credentials`. Without it, and without "
+                "`auth_query`, logins pass: see [Connections](#connections).",
                 secret=True,
             ),
         ] = None,
+        auth_query: Annotated[
+            str,
+            Option(
+                "SQL that asks a server for a user that `users` do not have, `?`: its name, and what the server keeps "
+                "of its password: see [Users that the server knows](#users-that-the-server-knows)."
+            ),
+        ] = "",
         method: Annotated[
             Literal["caching_sha2_password", "mysql_native_password"],
             Option(
@@ -93,7 +101,10 @@ class MySQL(Codec):
         self.beats = login_timeout > 0
         self._method, self._version = method.encode(), version.encode()
         self._seen = Seen(_VERSION)
-        self._accounts = None if users is None else Accounts(users)
+        if auth_query and ("?" not in auth_query or "\0" in auth_query):
+            raise ValueError("auth_query needs ?, which stands for the user's name")
+        self._auth_query = auth_query
+        self._accounts = None if users is None and not auth_query else Accounts(users, bool(auth_query))
         if self._accounts is not None:
             self.connections, self.server_first, self.greets = "transaction", False, True
             self.cancels = True
@@ -113,7 +124,7 @@ class MySQL(Codec):
         version = self._version or self._seen.version
         method = NATIVE if version.startswith(_MARIADB) else self._method
         entrance = Entrance(accounts, method)
-        return PooledClient(max_frame, over, entrance, version, method, self._login_timeout)
+        return PooledClient(max_frame, over, entrance, version, method, self._login_timeout, self._auth_query)
 
     def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes | Message:
         """name: a number and, behind a /, a SQLSTATE: 1205/HY000."""

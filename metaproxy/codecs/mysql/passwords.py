@@ -1,8 +1,8 @@
 """
 How a password is proved without being said: mysql_native_password and caching_sha2_password.
 
-Lives here: proofs and their checks, the encryption of a password for a server's public key. Does not: who asks whom
-when (`upstream_login`, `accounts`).
+Lives here: proofs and their checks, `Secret`, the encryption of a password for a server's public key. Does not: what
+servers keep of passwords (`kept_passwords`), who asks whom when (`upstream_login`, `accounts`).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from typing import NamedTuple
 
 from metaproxy.message import FrameError
 from metaproxy.support.extras import install
@@ -18,6 +19,22 @@ NATIVE, SHA2, CLEAR = b"mysql_native_password", b"caching_sha2_password", b"mysq
 SIZES = {NATIVE: 20, SHA2: 32}
 """Bytes of a proof."""
 _LETTERS = bytes(range(0x21, 0x7F)).replace(b"$", b"")
+
+
+class Secret(NamedTuple):
+    """
+    What the proxy knows of a password, enough to log in as its user elsewhere. password: as it is; once: its SHA-1, by
+    which mysql_native_password proves it. It is never shown.
+    """
+
+    password: bytes = b""
+    once: bytes = b""
+
+    def __repr__(self) -> str:
+        return "Secret(...)" if any(self) else "Secret()"
+
+
+NO_SECRET = Secret()
 
 
 def new_challenge() -> bytes:
@@ -30,10 +47,23 @@ def proof(plugin: bytes, password: bytes, challenge: bytes) -> bytes:
     if not password:
         return b""
     if plugin == NATIVE:
-        once = hashlib.sha1(password).digest()
-        return _xor(once, hashlib.sha1(challenge + hashlib.sha1(once).digest()).digest())
+        return native_proof(hashlib.sha1(password).digest(), challenge)
     once = hashlib.sha256(password).digest()
     return _xor(once, hashlib.sha256(hashlib.sha256(once).digest() + challenge).digest())
+
+
+def native_proof(once: bytes, challenge: bytes) -> bytes:
+    """The proof of mysql_native_password by the SHA-1 of a password."""
+    return _xor(once, hashlib.sha1(challenge + hashlib.sha1(once).digest()).digest())
+
+
+def shown_by(answer: bytes, twice: bytes, challenge: bytes) -> bytes:
+    """
+    The SHA-1 of a password that its proof by mysql_native_password has shown; nothing where the proof is wrong. twice:
+    the SHA-1 of that, which is what servers keep.
+    """
+    once = _xor(answer, hashlib.sha1(challenge + twice).digest())
+    return once if hmac.compare_digest(hashlib.sha1(once).digest(), twice) else b""
 
 
 def proves(plugin: bytes, password: bytes, challenge: bytes, answer: bytes) -> bool:

@@ -54,6 +54,7 @@ class PooledClient(ProxyLogin):
     _status = AUTOCOMMIT
     _holds = False  # the last answer left the client with a connection of its own
     _asks_another = False
+    _letting_go = 0  # the id of the request that gives the client's connection back
     _renumbers = False  # the next answer counts on from what was said before
 
     def __init__(self, *login: object) -> None:
@@ -66,17 +67,28 @@ class PooledClient(ProxyLogin):
 
     def _entered(self, profile: Profile, messages: list[Message]) -> None:
         """Another client than before, which needs a server that takes its state."""
-        resets = self._holds
+        if self._holds:
+            self._let_go(messages)
         self._forget()
         self._profile = profile
         who = self._who
         who.user = _text(self._entrance.user)
         self._named(profile)
-        message = self._made(Kind.REQUEST if resets else Kind.CONNECT, b"")
-        if resets:  # of a client that keeps a connection: COM_CHANGE_USER
-            message.frame, message.resets = packet(bytes((commands.RESET_CONNECTION,)), 0), True
-        message.metadata, message.more, message.login = self._more.login(), None, not resets
+        message = self._made(Kind.CONNECT, b"")
+        message.metadata, message.more, message.login = self._more.login(), None, True
         self._renumbers = True
+        messages.append(message)
+
+    def _look_up(self, messages: list[Message]) -> None:
+        if self._in:
+            self._let_go(messages)
+        super()._look_up(messages)
+
+    def _let_go(self, messages: list[Message]) -> None:
+        """Give back the connection that the client may keep, before it is another one; it hears nothing of that."""
+        message = self._made(Kind.REQUEST, packet(bytes((commands.RESET_CONNECTION,)), 0), self.new_id())
+        message.resets, message.hold, message.keep = True, Hold.CLOSE, False
+        self._letting_go = message.id
         messages.append(message)
 
     # -- what a command is
@@ -353,6 +365,11 @@ class PooledClient(ProxyLogin):
     # -- the other direction
 
     def send(self, message: Message, id: int) -> bytes:
+        if id and id in (self._lookup, self._letting_go):
+            if id == self._lookup:
+                return self._found(message)
+            self._letting_go, self._holds = 0, False
+            return b""
         frame = message.frame
         if message.kind in _ENDS:
             if self._asks_another:  # of a connection that has nothing to do with this client's

@@ -20,11 +20,14 @@ from metaproxy.codecs.mysql.commands import Shape
 from metaproxy.codecs.mysql.handshake import Capability, Greeting
 from metaproxy.codecs.mysql.messages import Answer, Effect, LastChunk, has_failed
 from metaproxy.codecs.mysql.packets import ERR, FULL, HEAD, LONGEST_LOGIN, head_of, ok_packet, read_error
+from metaproxy.codecs.mysql.passwords import NO_SECRET
 from metaproxy.codecs.mysql.profile import EMPTY, Profile, difference, same_connection
 from metaproxy.codecs.mysql.upstream_login import UpstreamLogin
 from metaproxy.message import FrameError, Kind, Message
 
 _WELCOME = Message(Kind.RESPONSE, ok_packet(2))
+LOGIN_AS, CLIENT = "login_as", "client"
+"""Of credentials, `client`: connections of clients log in as their own users, and the proxy's own as `user`."""
 _NOT_KNOWN = (1047, 1235)
 """Numbers of errors that a command is not known, or not supported."""
 Mine = Callable[[Answer | LastChunk], None]
@@ -61,6 +64,7 @@ class PooledLogin(Session):
         self._round = 0  # how often settings were made
         self._soiled = False
         self._changes = False  # it logs in again by COM_CHANGE_USER
+        self._as_client = False  # clients' connections log in as their users
 
     def _is_soiled(self) -> bool:
         raise NotImplementedError
@@ -73,22 +77,32 @@ class PooledLogin(Session):
         self.reusable = self._state == self._wanted and not self._is_soiled()
 
     def open(self, profile: Hashable, credentials: Mapping[str, str]) -> bytes:
-        self._wanted = profile if isinstance(profile, Profile) else EMPTY
-        self._login = UpstreamLogin(credentials, "tls.version" in self.facts)
+        if credentials.get(LOGIN_AS, CLIENT) != CLIENT:
+            raise ValueError(f"credentials.{LOGIN_AS} is `{CLIENT}`, or left out")
+        self._as_client = LOGIN_AS in credentials or not credentials.get("user")
+        wanted = self._wanted = self._own(profile) if isinstance(profile, Profile) else EMPTY
+        self._login = UpstreamLogin(credentials, "tls.version" in self.facts, wanted.user, wanted.secret)
         if self._greeting is None:
             return b""
         self.start_tls = False  # TLS has begun
         return self._log_in(2)
 
+    def _own(self, profile: Profile) -> Profile:
+        """The state that a client wants here: without its user, unless that is who logs in."""
+        return profile if self._as_client or not profile.user else profile._replace(user=b"", secret=NO_SECRET)
+
     def _log_in(self, sequence: int) -> bytes:
         assert self._login is not None and self._greeting is not None  # made by open; read by now
         wanted = self._wanted
         data = self._login.begin(self._greeting, wanted.flags, wanted.charset or 45, sequence)
-        self._state = Profile(wanted.flags, wanted.charset)
+        self._state = Profile(wanted.flags, wanted.charset, user=wanted.user, secret=wanted.secret)
         return data
 
     def change(self, profile: Hashable) -> bytes | None:
-        if not isinstance(profile, Profile) or self._login is None or not same_connection(self._state, profile):
+        if not isinstance(profile, Profile) or self._login is None:
+            return None
+        profile = self._own(profile)
+        if not same_connection(self._state, profile):
             return None
         self._wanted = profile
         if self._logging_in:  # what is wanted by then follows the login
@@ -106,8 +120,8 @@ class PooledLogin(Session):
         self._logging_in = self._changes = True
         self._forget()
         self._soiled = False
-        self._state = Profile(self._state.flags, profile.charset)
-        return self._login.change_user(profile.charset or 45)
+        self._state = Profile(self._state.flags, profile.charset, user=profile.user, secret=profile.secret)
+        return self._login.change_user(profile.charset or 45, profile.secret)
 
     def _set_up(self, made: list[bytes]) -> bytes:
         """Commands of the session's own that lead to the state that is wanted."""

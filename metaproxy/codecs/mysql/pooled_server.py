@@ -243,7 +243,7 @@ class PooledServer(PooledLogin):
 
     def _hold(self, message: Answer | LastChunk) -> None:
         command, end = self._command, message.end
-        keep = bool(self._status & IN_TRANSACTION)
+        keep = command is not None and bool(self._status & IN_TRANSACTION)
         if command is not None:
             failed = has_failed(message)
             self._soiled = self._soiled or command.keep or command.soils
@@ -252,7 +252,7 @@ class PooledServer(PooledLogin):
                 self._status = 0
             elif not failed:
                 if command.becomes is not None:
-                    self._state = command.becomes
+                    self._state = self._own(command.becomes)
                 if command.frame[HEAD] == commands.STMT_PREPARE and command.statement is not None:
                     self._prepared(command.statement, message.frame)
             if end is not None:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from metaproxy.codecs.mysql import commands
 from metaproxy.codecs.mysql.handshake import Capability
 from metaproxy.codecs.mysql.packets import packet
+from metaproxy.codecs.mysql.passwords import NO_SECRET, Secret
 
 C = Capability
 IGNORE_SPACE = 1 << 8
@@ -37,13 +38,21 @@ _NAMED = ("character_set_client", "character_set_connection", "character_set_res
 class Profile(NamedTuple):
     """
     flags: of the capabilities that clients choose. charset: the number of a collation, as a login has it. settings:
-    name and expression, as written, of what was SET, in the order in which it was.
+    name and expression, as written, of what was SET, in the order in which it was. user: the client's, b"" for the
+    proxy's own; secret: what its login has shown, for a login at the server as the same user.
     """
 
     flags: int = 0
     charset: int = 0
     database: bytes = b""
     settings: tuple[tuple[str, str], ...] = ()
+    user: bytes = b""
+    secret: Secret = NO_SECRET
+
+    @property
+    def plain(self) -> tuple[object, ...]:
+        """What a recording may keep of it."""
+        return self[:-1]
 
     @property
     def autocommit(self) -> bool:
@@ -102,7 +111,7 @@ def difference(before: Profile, after: Profile) -> list[bytes] | None:
 
 def same_connection(before: Profile, after: Profile) -> bool:
     """Whether a connection can be brought from one to the other at all."""
-    return not (before.flags ^ after.flags) & ~_TOGGLED
+    return before.user == after.user and not (before.flags ^ after.flags) & ~_TOGGLED
 
 
 def _query(text: str) -> bytes:

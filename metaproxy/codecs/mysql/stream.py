@@ -191,11 +191,15 @@ class CommandStream(Session):
         self._chain, self._chained = [], 0
         self._sequence = data[at + 3]
         self._left, self._continues = HEAD + size - look, size == FULL
-        self._number = self._stream = self._number % _MAX_ID + 1
+        self._stream = self.new_id()
         messages.append(self._admit(beginning, self._stream))
         if not self._left and not self._continues:  # its first packets were long, its last one is short
             self._close(b"", messages)
         return at + look
+
+    def new_id(self) -> int:
+        self._number = self._number % _MAX_ID + 1
+        return self._number
 
     def _take_whole(self, data: bytes, at: int, whole: int, messages: list[Message]) -> int:
         """A long command of one packet that is no use in pieces."""

@@ -15,7 +15,16 @@ from collections.abc import Mapping
 
 from metaproxy.codecs.mysql.handshake import Capability, Greeting, Login, Switch, tls_request, write_attributes
 from metaproxy.codecs.mysql.packets import EOF, ERR, MORE, OK, packet, read_error
-from metaproxy.codecs.mysql.passwords import CLEAR, NATIVE, SHA2, encrypted, proof
+from metaproxy.codecs.mysql.passwords import (
+    CLEAR,
+    NATIVE,
+    NO_SECRET,
+    SHA2,
+    Secret,
+    encrypted,
+    native_proof,
+    proof,
+)  # fmt: skip
 from metaproxy.message import FrameError
 
 C = Capability
@@ -33,12 +42,15 @@ _KEY_MARK = b"-----BEGIN"
 class UpstreamLogin:
     """
     One login. credentials: user, password, and `public_key`: a server's key in PEM, or `ask` to ask the server for it.
-    secure: whether the connection is encrypted. done: whether it was let in.
+    secure: whether the connection is encrypted. user, secret: of another one than the credentials', if there is one.
+    done: whether it was let in.
     """
 
-    def __init__(self, credentials: Mapping[str, str], secure: bool) -> None:
-        self._user = credentials.get("user", "").encode()
-        self._password = credentials.get("password", "").encode()
+    def __init__(
+        self, credentials: Mapping[str, str], secure: bool, user: bytes = b"", secret: Secret = NO_SECRET
+    ) -> None:
+        self._user = user or credentials.get("user", "").encode()
+        self._secret = secret if user else Secret(credentials.get("password", "").encode())
         self._key = credentials.get("public_key", "").encode()
         self._secure = secure
         self._challenge = b""
@@ -57,10 +69,10 @@ class UpstreamLogin:
         """The packet that answers a greeting. flags: capabilities that the clients of this connection need."""
         self._agree(greeting, flags)
         self._take(greeting.plugin, greeting.challenge)
-        if self._plugin not in (NATIVE, SHA2):
-            self._plugin = NATIVE  # the server asks for its own way behind this
+        if self._plugin not in (NATIVE, SHA2) or self._secret.once:
+            self._plugin = NATIVE  # the server asks for its own way behind this, if that is another one
         attributes = write_attributes({"program_name": "metaproxy"})
-        answer = proof(self._plugin, self._password, self._challenge)
+        answer = self._proof()
         login = Login(self.flags, _MAX_PACKET, charset, self._user, answer, b"", self._plugin, attributes)
         return packet(login.write(), sequence)
 
@@ -72,9 +84,12 @@ class UpstreamLogin:
             raise FrameError(f"the server does not offer {missing!r}, which the client was offered")
         self.flags = int(WANTED & greeting.capabilities | flags | (C.SSL if self._secure else 0))
 
-    def change_user(self, charset: int) -> bytes:
-        """COM_CHANGE_USER to the same user: rids the connection of all that its last client left."""
-        answer = proof(self._plugin, self._password, self._challenge)
+    def change_user(self, charset: int, secret: Secret) -> bytes:
+        """
+        COM_CHANGE_USER to the same user: rids the connection of all that its last client left. secret: see Profile.
+        """
+        self._secret = secret if any(secret) else self._secret
+        answer = self._proof()
         self.done = False
         parts = [
             b"\x11", self._user, b"\0", bytes((len(answer),)), answer, b"\0", charset.to_bytes(2, "little"),
@@ -100,19 +115,31 @@ class UpstreamLogin:
             return self._go_on(payload[1:], sequence)
         raise FrameError(f"a packet that begins with {first:#x} within a login")
 
+    def _proof(self) -> bytes:
+        """Of the password, by the method that the server wants. Raises FrameError where that needs more of it."""
+        once = self._secret.once
+        if not once:
+            return proof(self._plugin, self._secret.password, self._challenge)
+        if self._plugin == NATIVE:
+            return native_proof(once, self._challenge)
+        raise FrameError(
+            f"the server wants a login by {self._plugin.decode()}, and of the client's password the proxy only knows "
+            f"what {NATIVE.decode()} has shown"
+        )
+
     def _take(self, plugin: bytes, challenge: bytes) -> None:
         self._plugin, self._challenge = plugin, challenge[:20]
 
     def _switch(self, switch: Switch, sequence: int) -> bytes:
         self._take(switch.plugin, switch.challenge)
-        if self._plugin == CLEAR:
+        if self._plugin == CLEAR and not self._secret.once:
             if not self._secure:
                 raise FrameError("the server asks for the password as it is; that needs `tls` towards it")
-            return packet(self._password + b"\0", sequence + 1)
-        if self._plugin not in (NATIVE, SHA2):
+            return packet(self._secret.password + b"\0", sequence + 1)
+        if self._plugin not in (NATIVE, SHA2, CLEAR):
             way = self._plugin.decode("latin-1")[:64]
             raise FrameError(f"the server asks for a login by {way}; {NATIVE.decode()} and {SHA2.decode()} are known")
-        return packet(proof(self._plugin, self._password, self._challenge), sequence + 1)
+        return packet(self._proof(), sequence + 1)
 
     def _go_on(self, said: bytes, sequence: int) -> bytes:
         """What a server says behind a proof by caching_sha2_password."""
@@ -120,15 +147,15 @@ class UpstreamLogin:
             raise FrameError("the server goes on with a login that has nothing more")
         if self._waits_for_key:
             self._waits_for_key = False
-            return packet(encrypted(self._password, self._challenge, said), sequence + 1)
+            return packet(encrypted(self._secret.password, self._challenge, said), sequence + 1)
         if said == _QUICK:
             return b""
         if said != _FULL:
             raise FrameError(f"a server says {said[:16].hex()} behind a proof by caching_sha2_password")
         if self._secure:
-            return packet(self._password + b"\0", sequence + 1)
+            return packet(self._secret.password + b"\0", sequence + 1)
         if self._key.startswith(_KEY_MARK):
-            return packet(encrypted(self._password, self._challenge, self._key), sequence + 1)
+            return packet(encrypted(self._secret.password, self._challenge, self._key), sequence + 1)
         if self._key != b"ask":
             raise FrameError(
                 "the server wants the password, not a proof of it (caching_sha2_password); that needs `tls` towards it,"
