@@ -259,11 +259,18 @@ class Pool:
 
     def _changed(self, profile: Hashable) -> UpstreamConnection | None:
         """An idle connection that was brought into another state."""
-        for group in list(self._idle.values())[:LOOKS]:
+        looks = LOOKS
+        for other, group in list(self._idle.items()):
             while group and not group[-1].usable:
                 group.pop()
-            if group and group[-1].change(profile):
+            if not group:  # of a state that no connection is in any more
+                self._idle.pop(other, None)
+                continue
+            if group[-1].change(profile):
                 return group.pop()
+            looks -= 1
+            if not looks:
+                return None
         return None
 
     def _close_idle_here(self) -> bool:

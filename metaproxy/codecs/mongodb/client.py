@@ -6,7 +6,7 @@ Lives here: `ClientSession`. Does not: cutting the stream (`stream`), what docum
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Final
 
 from metaproxy.codecs.mongodb import bson, hello, metadata, shape, wire
@@ -51,12 +51,15 @@ class ClientSession(MessageStream):
         self._hellos: dict[int, hello.Asked] = {}
         """Hellos that wait for their answer, by id."""
         self._login = Login()
+        self._profile: Hashable = None
         self._application = ""
 
     # -- what clients send
 
     def _take(self, frame: bytes, own: int, to: int, code: int, messages: list[Message]) -> None:
         message = Command(_REQUEST, frame, own, None, self._more)
+        if self._profile is not None:
+            message.profile = self._profile
         if code == wire.OP_MSG:
             self._command(message, messages)
         elif code == wire.OP_QUERY:
@@ -67,26 +70,26 @@ class ClientSession(MessageStream):
     def _command(self, message: Message, messages: list[Message]) -> None:
         frame = message.frame
         flags = wire.flags(frame)
+        if flags & wire.CHECKSUM and len(frame) < wire.LEAST_CHECKED:
+            raise FrameError("an OP_MSG with a checksum and no section")
         at = wire.SECTIONS
         name = metadata.first_name(frame, at + 1 if frame[at] == 0 else wire.body(frame).at)
         if flags & wire.MORE_TO_COME:
             message.kind = Kind.ONEWAY
         elif flags & wire.EXHAUST_ALLOWED:
             message.hold = Hold.EXCHANGE
-        if self._looks_at(name, frame):
-            self._look(name, message, wire.body(frame))
-        messages.append(message)
+        messages.append(self._look(name, message, wire.body(frame)) if self._looks_at(name, frame) else message)
 
     def _query(self, message: Message, messages: list[Message]) -> None:
         collection, body = wire.query(message.frame)
         if collection.endswith(b".$cmd") and metadata.first_name(message.frame, body.at) in metadata.HELLO:
-            self._look("hello", message, body)
+            message = self._look("hello", message, body)
         else:
             error = document(ErrorKind.UNSUPPORTED, UNSUPPORTED_QUERY, "UnsupportedOpQueryCommand")
             message.answer = wire.reply(0, message.id, error)
         messages.append(message)
 
-    def _look(self, name: str, message: Message, body: wire.Body) -> None:
+    def _look(self, name: str, message: Message, body: wire.Body) -> Message:
         """A command whose answer is looked at, or that the server may answer when something happens."""
         frame = message.frame
         if name in metadata.HELLO:
@@ -102,6 +105,7 @@ class ClientSession(MessageStream):
             self._login.sent(name, message.id, frame, body)
         elif name == "getMore" and bson.find(frame, *body, b"maxTimeMS") is not None:  # it waits at its cursor's end
             message.hold = Hold.BLOCKING
+        return message
 
     def _looks_at(self, name: str, frame: bytes) -> bool:
         """Whether `_look` is wanted for a command."""
@@ -132,7 +136,7 @@ class ClientSession(MessageStream):
 
     def _open(self, head: bytes, size: int, messages: list[Message]) -> int:
         id = int.from_bytes(head[4:8], "little", signed=True)
-        message = Command(Kind.STREAM_OPEN, head, id, None, self._more, hold=Hold.EXCHANGE)
+        message = Command(Kind.STREAM_OPEN, head, id, None, self._more, hold=Hold.EXCHANGE, profile=self._profile)
         if wire.flags(head) & wire.MORE_TO_COME:
             message.oneway = True
         name = metadata.first_name(head, wire.last_body(head).at)

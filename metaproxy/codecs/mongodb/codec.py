@@ -16,11 +16,12 @@ from metaproxy.codecs.mongodb.client import ClientSession
 from metaproxy.codecs.mongodb.compressed import IDS, missing
 from metaproxy.codecs.mongodb.hello import Addresses, traits
 from metaproxy.codecs.mongodb.server import ServerSession
-from metaproxy.codecs.mongodb.shared_client import SharedClient
+from metaproxy.codecs.mongodb.shared_client import AUTH_QUERY, LocalError, Lookup, SharedClient
 from metaproxy.codecs.mongodb.users import users as listed_users
 from metaproxy.message import ErrorKind, FinalFrame, FrameError, Kind, Message, Side
 from metaproxy.units import Bytes, Option
 
+_SAFE: Final = metadata.READS | {AUTH_QUERY}
 _STREAM_OVER: Final = Bytes(1 << 20)
 
 
@@ -60,6 +61,13 @@ class MongoDB(Codec):
                 secret=True,
             ),
         ] = None,
+        auth_query: Annotated[
+            bool,
+            Option(
+                "Ask a server for users that `users` do not have (`usersInfo`). See [Users that the server "
+                "knows](#users-that-the-server-knows)."
+            ),
+        ] = False,
         mode: Annotated[
             Literal["pinned", "shared"] | None,
             Option(
@@ -96,19 +104,22 @@ class MongoDB(Codec):
             raise ValueError(f"present is {present!r}; write replica_set or mongos")
         if mode not in (None, "pinned", "shared"):
             raise ValueError(f"mode is {mode!r}; write pinned or shared")
-        if hosts and (users is not None or mode == "shared" or present == "mongos"):
+        ends = users is not None or auth_query
+        if hosts and (ends or mode == "shared" or present == "mongos"):
             what = "with hosts a driver picks servers itself, over connections of its own"
-            raise ValueError(f"{what}: leave out users, mode and present, or write advertise instead of hosts")
-        if users is not None and mode == "pinned":
-            raise ValueError("with users the login ends at the proxy: leave out mode, or write mode: shared")
+            others = "users, auth_query, mode and present"
+            raise ValueError(f"{what}: leave out {others}, or write advertise instead of hosts")
+        if ends and mode == "pinned":
+            what = "with users or auth_query the login ends at the proxy"
+            raise ValueError(f"{what}: leave out mode, or write mode: shared")
         for name in compressors or ():
             if name not in IDS:
                 raise ValueError(f"compressors has {name!r}; write some of {', '.join(sorted(IDS))}")
             if text := missing(name):
                 raise ValueError(text)
         self._compressors = tuple(compressors or ())
-        self._users = listed_users(users)
-        self._shared = mode == "shared" or users is not None
+        self._users = listed_users(users, auth_query)
+        self._shared = mode == "shared" or ends
         if self._shared:
             self.connections = "transaction"
             self.keeps_keys = True
@@ -132,7 +143,7 @@ class MongoDB(Codec):
             return SharedClient(max_frame, self._stream_over, self._shown, self._compressors, self._users)
         return ClientSession(max_frame, self._stream_over, self._shown, self._compressors)
 
-    def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes:
+    def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes | Message:
         """name: a codeName, see errors.CODES."""
         if kind is ErrorKind.RESET and not self._shared:
             return FinalFrame()  # as without a proxy: the connection is gone, and what is under way on it
@@ -143,7 +154,8 @@ class MongoDB(Codec):
             if kind is ErrorKind.NO_ENDPOINT and metadata.command_of(request.frame) == "getMore":
                 name = "CursorNotFound"  # drivers begin a change stream anew behind it
         document = errors.document(kind, text, name, labels(request.frame, name))
-        return wire.answer(wire.op_code(request.frame), 0, request.id, document)
+        answer = wire.answer(wire.op_code(request.frame), 0, request.id, document)
+        return LocalError(Kind.ERROR, answer, request.id) if isinstance(request, Lookup) else answer
 
     def knows(self, name: str) -> bool:
         return name in errors.CODES
@@ -153,7 +165,7 @@ class MongoDB(Codec):
         command = request.get("command")
         if not self._shared or request.get("transaction") is not None:
             return False
-        return command in metadata.READS or (command == "aggregate" and not metadata.writes(request.frame))
+        return command in _SAFE or (command == "aggregate" and not metadata.writes(request.frame))
 
     def cache_key(self, request: Message) -> Hashable | None:
         """What a read asks, without who asks; of those only that leave no cursor behind."""

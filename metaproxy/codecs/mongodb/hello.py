@@ -18,11 +18,12 @@ from metaproxy.codecs.mongodb.wire import Body
 from metaproxy.message import FrameError
 
 _LISTS: Final = (b"hosts", b"passives", b"arbiters")
+_MECHANISMS: Final = b"saslSupportedMechs"
 _DROPPED: Final = frozenset((b"compression",))  # the server's own
 _OF_ONE_SERVER: Final = _DROPPED | {
     b"topologyVersion",
     b"connectionId",
-    b"saslSupportedMechs",
+    _MECHANISMS,
     b"speculativeAuthenticate",
 }
 """What is only true of the server, or the connection, that answered: clients that share connections may not have it."""
@@ -61,6 +62,8 @@ def rewrite(frame: bytes, body: Body, addresses: Addresses, asked: Asked) -> byt
     """The document of a hello's answer for a client. Raises FrameError where the document is no BSON."""
     fields = {element.name: element for element in bson.elements(frame, *body)}
     dropped = _OF_ONE_SERVER if addresses.shared else _DROPPED
+    if asked.passes_mechanisms:
+        dropped -= {_MECHANISMS}
     written = []
     if addresses.mongos and b"setName" in fields:
         dropped |= _OF_A_SET if addresses.shared else _OF_A_SET - {b"topologyVersion"}
@@ -120,15 +123,19 @@ class Asked:
     """
     What a client says in its hello. application: "" if it says none; awaits: it waits for a change; balanced: it takes
     the proxy for a load balancer, and wants to know which server it has; speculative: where the beginning of a login
-    stands in it; mechanisms: it asks how a user may log in; compressors: those that it has. added: fields of its
-    answer that are the proxy's own.
+    stands in it; mechanisms: it asks how a user may log in, `user`; compressors: those that it has. added: fields of
+    its answer that are the proxy's own; passes_mechanisms: that of mechanisms is the server's.
     """
 
-    __slots__ = ("added", "application", "awaits", "balanced", "compressors", "mechanisms", "speculative")
+    __slots__ = (
+        "added", "application", "awaits", "balanced", "compressors", "mechanisms", "passes_mechanisms", "speculative",
+        "user",
+    )  # fmt: skip
 
     def __init__(self, frame: bytes, body: Body) -> None:
         self.application = ""
-        self.awaits = self.balanced = self.mechanisms = False
+        self.user = ""
+        self.awaits = self.balanced = self.mechanisms = self.passes_mechanisms = False
         self.speculative: Body | None = None
         self.compressors: list[str] = []
         self.added: list[bytes] = []
@@ -142,8 +149,9 @@ class Asked:
                 self.compressors = [name for name in named if name]
             elif element.name == b"maxAwaitTimeMS":
                 self.awaits = True
-            elif element.name == b"saslSupportedMechs":
+            elif element.name == _MECHANISMS:
                 self.mechanisms = True
+                self.user = (bson.text(frame, element) or "").partition(".")[2]
             elif element.name == b"speculativeAuthenticate" and element.type == bson.DOCUMENT:
                 self.speculative = Body(element.at, element.stop)
 
@@ -156,13 +164,14 @@ def _application(frame: bytes, client: bson.Element) -> str:
     return (bson.text(frame, name) or "")[:128] if name is not None else ""
 
 
-def without_login(frame: bytes, body: Body) -> bytes:
+def without_login(frame: bytes, body: Body, mechanisms: bool = False) -> bytes:
     """
     The document of a hello whose client shares connections with others: what it asks, and nothing of who it is, how it
-    would log in, what it could compress, or that it wants to wait.
+    would log in, what it could compress, or that it wants to wait. mechanisms: it asks those of a server's user.
     """
+    asked = _ASKED | {_MECHANISMS} if mechanisms else _ASKED
     found = enumerate(bson.elements(frame, *body))
-    return bson.join(frame[one.start : one.stop] for place, one in found if not place or one.name in _ASKED)
+    return bson.join(frame[one.start : one.stop] for place, one in found if not place or one.name in asked)
 
 
 def role(frame: bytes, body: Body) -> str:

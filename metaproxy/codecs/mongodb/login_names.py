@@ -1,7 +1,7 @@
 """
 Who logs in on a connection whose login passes through the proxy: read from the conversation, believed once it is done.
 
-Lives here: `Login`. Does not: checking a proof; that is the server's.
+Lives here: `Login`, `scram_user`. Does not: checking a proof; that is the server's.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Login:
         if b"user" in fields:  # authenticate, with a certificate
             name = bson.text(frame, fields[b"user"]) or ""
         elif b"payload" in fields:
-            name = _scram_user(bson.binary(frame, fields[b"payload"]) or b"")
+            name = scram_user(bson.binary(frame, fields[b"payload"]) or b"")
         self._claimed = name[:256]
         self.pending, self._id = True, id
 
@@ -71,7 +71,7 @@ class Login:
             self.user = bson.text(frame, inner[b"user"]) or ""
 
 
-def _scram_user(payload: bytes) -> str:
+def scram_user(payload: bytes) -> str:
     """The name in the first message of SCRAM: n,,n=NAME,r=... ; "" for another mechanism."""
     for part in payload.split(b",")[:4]:
         if part.startswith(b"n="):

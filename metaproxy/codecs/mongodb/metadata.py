@@ -64,7 +64,7 @@ READS: Final = frozenset(
 )  # fmt: skip
 """Commands that change nothing, and leave nothing behind but a cursor."""
 
-CONFIDENTIAL: Final = LOGIN | frozenset(("createUser", "updateUser", "copydbsaslstart"))
+CONFIDENTIAL: Final = LOGIN | frozenset(("auth_query", "createUser", "updateUser", "copydbsaslstart"))
 
 _ELSEWHERE: Final = frozenset(
     ("applyOps", "bulkWrite", "clone", "cloneCollection", "cloneCollectionAsCapped", "mapReduce", "renameCollection")

@@ -17,7 +17,7 @@ from metaproxy.codecs.mongodb import bson, hello, metadata, wire
 from metaproxy.codecs.mongodb.answered import read_error, read_rows, verdict
 from metaproxy.codecs.mongodb.errors import NOT_PRIMARY
 from metaproxy.codecs.mongodb.kept import Kept, LargeAnswer, cursor_id
-from metaproxy.codecs.mongodb.server_login import ServerLogin
+from metaproxy.codecs.mongodb.server_login import ServerLogin, login, own_user
 from metaproxy.codecs.mongodb.stream import CHUNK, MessageStream
 from metaproxy.message import Chunk, FrameError, Kind, Message
 
@@ -49,6 +49,8 @@ class ServerSession(MessageStream):
         self._kept: Kept | None = None
         self._looked_at: LargeAnswer | None = None
         self._login: ServerLogin | None = None
+        self._profile: Hashable = None
+        self._credentials: Mapping[str, str] = {}
         self._chains: dict[int, int] = {}
         """Commands with any number of answers: the id of the last answer -> that of the command."""
         self._hellos: set[int] = set()
@@ -59,16 +61,23 @@ class ServerSession(MessageStream):
     def open(self, profile: Hashable, credentials: Mapping[str, str]) -> bytes:
         self._primary = self.facts.get("endpoint.role") == "primary"
         self._kept = Kept(self.keep) if self.reusable else None
-        if not credentials:
-            return b""
+        self._profile, self._credentials = profile, credentials
         try:
-            self._login = login = ServerLogin(credentials)
-            first = login.first()
+            self._login = begun = login(own_user(profile, credentials), credentials)
+            first = begun.first() if begun is not None else b""
         except ValueError as error:
             self.error = FrameError(str(error))
             return b""
-        self.ready = False
+        self.ready = begun is None
         return first
+
+    def change(self, profile: Hashable) -> bytes | None:
+        """Nothing, where another client's connection is logged in as this one's is."""
+        known = self._credentials
+        if profile is self._profile or own_user(profile, known) is not own_user(self._profile, known):
+            return None
+        self._profile = profile
+        return b""
 
     def _log_in(self, login: ServerLogin, frame: bytes) -> None:
         if wire.op_code(frame) != wire.OP_MSG:

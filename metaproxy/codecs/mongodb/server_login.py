@@ -1,20 +1,21 @@
 """
 How the proxy logs in at a server, with a cluster's `credentials`: a hello that begins with SCRAM, and what follows.
 
-Lives here: `ServerLogin`. Does not: SCRAM itself (`codecs.scram`); the session that begins so (`server`).
+Lives here: `login`, `ServerLogin`. Does not: SCRAM itself (`codecs.scram`); the session that begins so (`server`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Final
 
 from metaproxy.codecs.mongodb import bson, wire
+from metaproxy.codecs.mongodb.identity import CLIENT, LOGIN_AS, Identity
 from metaproxy.codecs.mongodb.users import MECHANISMS, scram_password
 from metaproxy.codecs.scram import ScramClient, ScramError
 from metaproxy.message import FrameError
 
-KEYS: Final = ("user", "password", "database", "mechanism")
+KEYS: Final = ("user", "password", "database", "mechanism", LOGIN_AS)
 _DRIVER: Final[dict[str, bson.Value]] = {
     "driver": {"name": "metaproxy", "version": "1"},
     "os": {"type": "unknown"},
@@ -24,16 +25,37 @@ _OURS: Final = 0
 """The requestID of the messages of a login: those of clients begin with 1."""
 
 
-class ServerLogin:
-    """Call `first`, then `next` with each answer until `done`."""
+def own_user(profile: Hashable, credentials: Mapping[str, str]) -> Identity | None:
+    """The client as whom a connection of that state logs in; None for the user of the credentials."""
+    return profile if isinstance(profile, Identity) and credentials.get(LOGIN_AS) == CLIENT else None
 
-    def __init__(self, credentials: Mapping[str, str]) -> None:
+
+def login(identity: Identity | None, credentials: Mapping[str, str]) -> ServerLogin | None:
+    """
+    The login of a connection, None where it needs none. Raises ValueError where the credentials are no login for
+    MongoDB.
+    """
+    unknown = sorted(set(credentials) - set(KEYS))
+    if unknown:
+        raise ValueError(f"credentials have {', '.join(unknown)}; their keys are {', '.join(KEYS)}")
+    if credentials.get(LOGIN_AS, CLIENT) != CLIENT:
+        raise ValueError(f"credentials.{LOGIN_AS} is `{CLIENT}`, or left out")
+    if identity is not None:
+        shown = {"user": identity.user, "password": identity.password, "database": identity.database}
+        return ServerLogin({**shown, "mechanism": identity.mechanism}, identity.keys)
+    if not credentials or set(credentials) == {LOGIN_AS}:  # what is not a client's asks hello, which needs no login
+        return None
+    return ServerLogin(credentials)
+
+
+class ServerLogin:
+    """Call `first`, then `next` with each answer until `done`. keys: in place of a password, see ScramClient."""
+
+    def __init__(self, credentials: Mapping[str, str], keys: tuple[bytes, bytes] | None = None) -> None:
         """Raises ValueError where the credentials are no login for MongoDB."""
-        unknown = sorted(set(credentials) - set(KEYS))
-        if unknown:
-            raise ValueError(f"credentials have {', '.join(unknown)}; their keys are {', '.join(KEYS)}")
+        self._keys = keys
         self._user, self._password = credentials.get("user", ""), credentials.get("password", "")
-        if not self._user or not self._password:
+        if not self._user or not (self._password or keys):
             raise ValueError("credentials need user and password")
         self._mechanism = credentials.get("mechanism", "")
         if self._mechanism and self._mechanism not in MECHANISMS:
@@ -88,7 +110,8 @@ class ServerLogin:
         return self._message({**self._start(mechanism or MECHANISMS[0]), "$db": self._database})
 
     def _start(self, mechanism: str) -> dict[str, bson.Value]:
-        self._scram = scram = ScramClient(mechanism, self._user, scram_password(mechanism, self._user, self._password))
+        password = scram_password(mechanism, self._user, self._password) if self._keys is None else ""
+        self._scram = scram = ScramClient(mechanism, self._user, password, keys=self._keys)
         options: dict[str, bson.Value] = {"skipEmptyExchange": True}
         return {"saslStart": 1, "mechanism": mechanism, "payload": scram.first(), "options": options}
 

@@ -13,11 +13,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from metaproxy.codecs.mongodb import bson, hello, metadata, wire
-from metaproxy.codecs.mongodb.client import LOOKED_AT, ClientSession
+from metaproxy.codecs.mongodb.client import LOOKED_AT, ClientSession, Command
 from metaproxy.codecs.mongodb.errors import document
 from metaproxy.codecs.mongodb.hello import Addresses
 from metaproxy.codecs.mongodb.kept import IN_TRANSACTION, ON_CURSORS, request_key
-from metaproxy.codecs.mongodb.users import MECHANISMS, MOST_FAILURES, Conversation, Users
+from metaproxy.codecs.mongodb.user_lookup import question, verifier_of
+from metaproxy.codecs.mongodb.users import MECHANISMS, MOST_FAILURES, Conversation, Start, Users
 from metaproxy.message import ErrorKind, FrameError, Hold, Kind, Message
 
 _REFUSED: Final = {
@@ -26,7 +27,22 @@ _REFUSED: Final = {
     "resetError": "it is about the commands before it on the same connection",
 }
 """Commands that only mean something on a connection of one's own, and why they do not work here."""
+AUTH_QUERY: Final = "auth_query"
+"""The command that a request for what a server knows of a user is, for routes and rules."""
 _LOOKED_AT: Final = LOOKED_AT | _REFUSED.keys() | ON_CURSORS
+
+
+class Lookup(Command):
+    """What a server is asked about a user who logs in. Its answer is not the client's: see `SharedClient.send`."""
+
+    __slots__ = ("start",)
+    start: Start
+
+
+class LocalError(Message):
+    """The proxy's own error in the place of such an answer."""
+
+    __slots__ = ()
 
 
 class SharedClient(ClientSession):
@@ -38,6 +54,8 @@ class SharedClient(ClientSession):
         super().__init__(max_frame, stream_over, shown, compressors)
         self._conversation = Conversation(users)
         self._asks = users is not None
+        self._users = users
+        self._lookup: Lookup | None = None  # while a server is asked about the user, nothing may come
 
     def _user(self) -> str:
         return self._conversation.user
@@ -45,12 +63,16 @@ class SharedClient(ClientSession):
     def _looks_at(self, name: str, frame: bytes) -> bool:
         return name in _LOOKED_AT or not self._conversation.admitted or IN_TRANSACTION in frame
 
-    def _look(self, name: str, message: Message, body: wire.Body) -> None:
+    def _look(self, name: str, message: Message, body: wire.Body) -> Message:
+        if self._lookup is not None:
+            raise FrameError("a message before the answer to saslStart")
         if name in metadata.HELLO:
             self._hello(message, body)
+        elif name == "saslStart" and (start := self._conversation.unknown_user(message.frame, body)) is not None:
+            return self._ask(message, start)
         elif name in metadata.LOGIN:
             self._answer(message, self._conversation.answer(name, message.frame, body))
-            self.closing = self._conversation.failures >= MOST_FAILURES
+            self._logged_in()
         elif not self._conversation.admitted:
             self._answer(message, document(ErrorKind.DENIED, f"command {name[:64]} requires authentication"))
         elif name in _REFUSED:
@@ -59,6 +81,42 @@ class SharedClient(ClientSession):
         else:
             super()._look(name, message, body)
             self._find_key(message, body, name)
+        return message
+
+    def _logged_in(self) -> None:
+        """A step of a login was made."""
+        self._profile = self._conversation.identity
+        self.closing = self._conversation.failures >= MOST_FAILURES
+
+    def _ask(self, message: Message, start: Start) -> Message:
+        """A request to a server, in the place of a saslStart."""
+        about = {"command": AUTH_QUERY, "database": start.database, "user": start.user, "operation": AUTH_QUERY}
+        if self._application:
+            about["application"] = self._application
+        asked = question(message.id, start.user, start.database)
+        self._lookup = lookup = Lookup(Kind.REQUEST, asked, message.id, about, hold=Hold.EXCHANGE)
+        self._profile = None
+        lookup.start = start
+        return lookup
+
+    def send(self, message: Message, id: int) -> bytes:
+        lookup = self._lookup
+        if lookup is None or id != lookup.id:
+            return super().send(message, id)
+        self._lookup = None
+        if isinstance(message, LocalError):
+            return super().send(message, id)
+        return b"" if self.error is not None else self._looked_up(lookup, message)
+
+    def _looked_up(self, lookup: Lookup, message: Message) -> bytes:
+        """What a server knows of the user is there, and the login goes on. Raises FrameError."""
+        if message.kind is not Kind.RESPONSE:
+            raise FrameError(f"auth_query failed: {message.get('code_name') or 'its answer is too long'}")
+        start = lookup.start
+        found = verifier_of(message.frame, start.user, start.database, start.mechanism)
+        answer = wire.message(0, lookup.id, self._conversation.looked_up(start, found))
+        self._logged_in()
+        return self._packed(message, answer, lookup.id) if self._packs else answer
 
     def _find_key(self, message: Message, body: wire.Body, name: str) -> None:
         key = request_key(message.frame, body, name)
@@ -75,7 +133,9 @@ class SharedClient(ClientSession):
         asked = hello.Asked(frame, body)
         self._application = asked.application or self._application
         self._offer(asked)
-        if asked.mechanisms and self._asks:
+        if asked.user and self._users is not None and self._users.asks and not self._users.knows(asked.user):
+            asked.passes_mechanisms = True
+        elif asked.mechanisms and self._asks:
             asked.added.append(bson.field("saslSupportedMechs", list(MECHANISMS)))
         if asked.speculative is not None and self._asks:
             answer = self._conversation.speculative(frame, asked.speculative)
@@ -83,7 +143,7 @@ class SharedClient(ClientSession):
                 asked.added.append(b"\x03speculativeAuthenticate\0" + answer)
         self._watch(message.id, asked)
         message.hold = Hold.NONE
-        written = hello.without_login(frame, body)
+        written = hello.without_login(frame, body, asked.passes_mechanisms)
         if wire.op_code(frame) == wire.OP_QUERY:
             message.frame = wire.hello_query(message.id, written)
         else:

@@ -1,19 +1,21 @@
 """
 Who may log in at the proxy: the option `users`, and the conversation in which a client shows that it knows a password.
 
-Lives here: `Users`, `Conversation`. Does not: SCRAM itself (`codecs.scram`); how the proxy logs in at servers
-(`server_login`).
+Lives here: `Users`, `Conversation`. Does not: SCRAM itself (`codecs.scram`); asking a server for a user
+(`user_lookup`); how the proxy logs in at servers (`server_login`).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
 
 from metaproxy.codecs.mongodb import bson, errors, wire
+from metaproxy.codecs.mongodb.identity import Identities, Identity
+from metaproxy.codecs.mongodb.login_names import scram_user
 from metaproxy.codecs.scram import HASHES, ScramError, ScramServer, Verifier, saslprep, verifier
-from metaproxy.message import ErrorKind
+from metaproxy.message import ErrorKind, FrameError
 
 ITERATIONS: Final = {"SCRAM-SHA-256": 15000, "SCRAM-SHA-1": 10000}
 """As MongoDB's servers have it."""
@@ -31,11 +33,22 @@ def scram_password(mechanism: str, user: str, password: str) -> str:
 
 
 class Users:
-    """passwords: by user."""
+    """passwords: by user. asks: others may be known to a server."""
 
-    def __init__(self, passwords: Mapping[str, str]) -> None:
+    def __init__(self, passwords: Mapping[str, str], asks: bool = False) -> None:
         self._passwords = dict(passwords)
         self._verifiers: dict[tuple[str, str], Verifier] = {}
+        self._identities = Identities()
+        self.asks = asks
+
+    def knows(self, user: str) -> bool:
+        return user in self._passwords
+
+    def identity(self, start: Start, keys: tuple[bytes, bytes] | None) -> Identity:
+        """Whom a login that has succeeded shows. keys: of a user that a server knows, None for one of these here."""
+        if keys is None:
+            return self._identities.by_password(start.user, start.database, self._passwords[start.user])
+        return self._identities.by_keys(start.user, start.database, start.mechanism, keys)
 
     def find(self, mechanism: str, user: str) -> Verifier | None:
         """What is kept of a user's password, made at the first login; None for an unknown user."""
@@ -50,10 +63,10 @@ class Users:
         return kept
 
 
-def users(option: object) -> Users | None:
-    """What the option says; None for no option. Raises ValueError, with nothing in it that may be a password."""
+def users(option: object, asks: bool = False) -> Users | None:
+    """What the options say; None for none. Raises ValueError, with nothing in it that may be a password."""
     if option is None:
-        return None
+        return Users({}, True) if asks else None
     if not isinstance(option, Mapping) or not option:
         raise ValueError("users is no mapping of names to passwords; write {app: {secret: NAME}}")
     for name, password in option.items():
@@ -65,18 +78,33 @@ def users(option: object) -> Users | None:
             saslprep(password)
         except ValueError as error:
             raise ValueError(f"the password of {name!r} in users can't be used: {error}") from None
-    return Users(option)
+    return Users(option, asks)
+
+
+class Start(NamedTuple):
+    """How a login by SCRAM begins. database: in which the user is to be; skips_empty: without a last empty message."""
+
+    mechanism: str
+    user: str
+    database: str
+    payload: bytes
+    skips_empty: bool
 
 
 class Conversation:
-    """The logins of one connection. users: None: nobody need log in. user: who has; "" before."""
+    """
+    The logins of one connection. users: None: nobody need log in. user: who has, "" before; identity: what that has
+    shown.
+    """
 
-    __slots__ = ("_scram", "_skips_empty", "_users", "failures", "user")
+    __slots__ = ("_keys", "_scram", "_start", "_users", "failures", "identity", "user")
 
     def __init__(self, users: Users | None) -> None:
         self._users = users
         self._scram: ScramServer | None = None
-        self._skips_empty = False
+        self._start: Start | None = None
+        self._keys: Verifier | None = None
+        self.identity: Identity | None = None
         self.user = ""
         self.failures = 0
 
@@ -88,65 +116,114 @@ class Conversation:
     def answer(self, command: str, frame: bytes, body: wire.Body) -> bytes:
         """The document that answers saslStart, saslContinue or logout."""
         if command == "logout":
-            self.user = ""
+            self._forget()
             return bson.document({"ok": 1.0})
+        if command == "saslStart":
+            return self._say(lambda: self._begin(self._read(frame, body)))
+        if command == "saslContinue":
+            return self._say(lambda: self._continue(frame, body))
+        return self._say(lambda: self._unknown(command))
+
+    def unknown_user(self, frame: bytes, body: wire.Body) -> Start | None:
+        """A saslStart of a user that only a server may know, so that it is to be asked; see `looked_up`."""
+        users = self._users
+        if users is None or not users.asks:
+            return None
         try:
-            if command == "saslStart":
-                return bson.document({**self._start(frame, body), "ok": 1.0})
-            if command == "saslContinue":
-                return bson.document({**self._continue(frame, body), "ok": 1.0})
-            raise ScramError(f"{command} is no login for this proxy; use {' or '.join(MECHANISMS)}")
+            start = self._read(frame, body)
+        except ScramError:  # which `answer` says
+            return None
+        if start.mechanism not in ITERATIONS or not start.user or users.knows(start.user):
+            return None
+        self._forget()
+        return start
+
+    def looked_up(self, start: Start, found: Verifier | None) -> bytes:
+        """The document that answers such a saslStart, once it is known what a server has of the user."""
+        return self._say(lambda: self._begin(start, found))
+
+    def speculative(self, frame: bytes, body: wire.Body) -> bytes | None:
+        """The document that answers a saslStart within a hello; None where it is none that can go on."""
+        if self.unknown_user(frame, body) is not None:
+            return None  # the client begins a login of its own
+        try:
+            return bson.document(self._begin(self._read(frame, body)))
+        except ScramError:  # as before, and it gets the error
+            return None
+
+    def _forget(self) -> None:
+        self._scram = self._start = self._keys = self.identity = None
+        self.user = ""
+
+    def _say(self, step: Callable[[], dict[str, bson.Value]]) -> bytes:
+        try:
+            return bson.document({**step(), "ok": 1.0})
         except ScramError as error:
-            self._scram = None
-            self.user = ""
+            self._forget()
             self.failures += 1
             text = "Authentication failed." if error.value == "invalid-proof" else f"Authentication failed: {error}"
             return errors.document(ErrorKind.DENIED, text, "AuthenticationFailed")
 
-    def speculative(self, frame: bytes, body: wire.Body) -> bytes | None:
-        """The document that answers a saslStart within a hello; None where it is none that can go on."""
-        try:
-            return bson.document(self._start(frame, body))
-        except ScramError:  # the client then begins a login of its own, and gets the error
-            return None
+    def _unknown(self, command: str) -> dict[str, bson.Value]:
+        raise ScramError(f"{command} is no login for this proxy; use {' or '.join(MECHANISMS)}")
 
-    def _start(self, frame: bytes, body: wire.Body) -> dict[str, bson.Value]:
+    def _read(self, frame: bytes, body: wire.Body) -> Start:
         fields = {element.name: element for element in bson.elements(frame, *body)}
-        mechanism = _text(frame, fields, b"mechanism")
-        listed = self._users
-        if listed is None:
+        if self._users is None:
             raise ScramError("this proxy asks for no login")
-        if _text(frame, fields, b"db") == "$external" or _text(frame, fields, b"$db") == "$external":
+        database = _text(frame, fields, b"db") or _text(frame, fields, b"$db") or "admin"
+        if database == "$external":
             raise ScramError("the users of this proxy are not in $external; leave out authSource, or write admin")
-        if mechanism in ITERATIONS:
-            find, iterations = listed.find, ITERATIONS[mechanism]
-            self._scram = ScramServer(mechanism, lambda name: find(mechanism, name), iterations=iterations)
-        else:
-            self._scram = ScramServer(mechanism, lambda name: None)  # says what is wrong with the mechanism
-        options = fields.get(b"options")
-        self._skips_empty = False
+        options, skips = fields.get(b"options"), False
         if options is not None and options.type == bson.DOCUMENT:
             skip = bson.find(frame, options.at, options.stop, b"skipEmptyExchange")
-            self._skips_empty = skip is not None and bool(bson.number(frame, skip))
-        self.user = ""
-        first = self._scram.first(_payload(frame, fields))
-        return {"conversationId": _CONVERSATION, "done": False, "payload": first}
+            skips = skip is not None and bool(bson.number(frame, skip))
+        payload = _payload(frame, fields)
+        try:
+            user = scram_user(payload)
+        except FrameError as error:
+            raise ScramError(str(error)) from None
+        return Start(_text(frame, fields, b"mechanism"), user, database, payload, skips)
+
+    def _begin(self, start: Start, found: Verifier | None = None) -> dict[str, bson.Value]:
+        """found: what a server has of the user, where it was asked."""
+        self._forget()
+        users, mechanism = self._users, start.mechanism
+        assert users is not None
+
+        def find(name: str) -> Verifier | None:
+            if name != start.user:
+                return None
+            return users.find(mechanism, name) if users.knows(name) else found
+
+        self._scram = ScramServer(mechanism, find, iterations=ITERATIONS.get(mechanism, 0))
+        self._start, self._keys = start, found
+        return {"conversationId": _CONVERSATION, "done": False, "payload": self._scram.first(start.payload)}
 
     def _continue(self, frame: bytes, body: wire.Body) -> dict[str, bson.Value]:
         fields = {element.name: element for element in bson.elements(frame, *body)}
         payload = _payload(frame, fields)
-        scram = self._scram
-        if scram is None:
+        scram, start, users = self._scram, self._start, self._users
+        if scram is None or start is None or users is None:
             raise ScramError("saslContinue without a saslStart")
         if self.user and not payload:  # the empty message behind the last one
             self._scram = None
             return {"conversationId": _CONVERSATION, "done": True, "payload": b""}
         final = scram.final(payload)
-        self.user = scram.user
+        asked, self._keys = self._keys, None
+        keys = (scram.client_key, asked.server_key) if asked is not None else None
+        self.identity = users.identity(start, keys)
+        self.user = start.user if keys is None else _full_name(start)
         self.failures = 0
-        if self._skips_empty:
+        if start.skips_empty:
             self._scram = None
-        return {"conversationId": _CONVERSATION, "done": self._skips_empty, "payload": final}
+        return {"conversationId": _CONVERSATION, "done": start.skips_empty, "payload": final}
+
+
+def _full_name(start: Start) -> str:
+    """The name of a server's user: each database has users of its own."""
+    plain = start.database == "admin" and "@" not in start.user
+    return start.user if plain else f"{start.user}@{start.database}"
 
 
 def _text(frame: bytes, fields: dict[bytes, bson.Element], name: bytes) -> str:

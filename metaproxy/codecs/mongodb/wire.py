@@ -41,6 +41,8 @@ _INT32: Final = struct.Struct("<i")
 _FLAGS_AT: Final = 16
 SECTIONS: Final = 20
 """Where the first section of an OP_MSG begins."""
+LEAST_CHECKED: Final = SECTIONS + 1 + 5 + 4
+"""Bytes of an OP_MSG with a checksum: a document without fields is in it."""
 _SECONDARY_OK: Final = 4
 _QUERY_NAME: Final = 20
 _REPLY_DOCUMENT: Final = 36

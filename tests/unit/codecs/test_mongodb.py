@@ -48,6 +48,13 @@ def heard(data: bytes, **options: object) -> list[Message]:
     return messages
 
 
+def refusal(codec: MongoDB, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes:
+    """What a client is answered in the place of its server."""
+    reply = codec.reply(request, kind, text, name)
+    assert isinstance(reply, bytes)
+    return reply
+
+
 def metadata(fields: Mapping[str, bson.Value], *sequences: bytes) -> Mapping[str, str]:
     return read(command(7, fields, *sequences)).known()
 
@@ -207,6 +214,12 @@ def test_a_checksum_stays_right() -> None:
     assert client.send(answered, 7) == checked(answer(7))
 
 
+def test_a_checksum_in_the_place_of_a_section_is_refused() -> None:
+    client, _ = sessions()
+    assert client.receive(framed(7, 0, 2013, struct.pack("<I", wire.CHECKSUM | MORE) + b"\0")) == []
+    assert "checksum" in str(client.error)
+
+
 def test_a_large_messages_checksum_is_corrected_at_its_end() -> None:
     rest = command(7, {"insert": "a"}, sequence("documents", {"a": "x" * 2 * LARGE}), flags=1)
     frame = struct.pack("<i", len(rest) + 4) + rest[4:]
@@ -278,7 +291,7 @@ def test_a_large_write_without_an_answer_gets_none() -> None:
     client, _ = sessions()
     head, *_ = client.receive(insert(3 * LARGE, MORE))
     assert head.oneway
-    assert MongoDB().reply(head, ErrorKind.DENIED, "no") == b""
+    assert refusal(MongoDB(), head, ErrorKind.DENIED, "no") == b""
 
 
 def test_a_large_commands_document_must_fit() -> None:
@@ -404,7 +417,7 @@ def test_a_connection_ends_when_its_server_says_so_in_a_hello_that_it_repeats() 
 
 @pytest.mark.parametrize("kind", ErrorKind)
 def test_every_error_has_a_code_and_its_name(kind: ErrorKind) -> None:
-    reply = MongoDB(mode="shared").reply(read(FIND), kind, "a text")
+    reply = refusal(MongoDB(mode="shared"), read(FIND), kind, "a text")
     (message,) = heard(reply)
     assert (message.kind, message.id) == (Kind.ERROR, 7)
     found = document(reply)
@@ -413,17 +426,17 @@ def test_every_error_has_a_code_and_its_name(kind: ErrorKind) -> None:
 
 
 def test_a_client_whose_own_connection_is_gone_loses_its_own() -> None:
-    reply = MongoDB().reply(read(FIND), ErrorKind.RESET, "gone")
+    reply = refusal(MongoDB(), read(FIND), ErrorKind.RESET, "gone")
     assert (type(reply), reply) == (FinalFrame, b"")
 
 
 def test_an_error_may_be_named() -> None:
-    found = document(MongoDB().reply(read(FIND), ErrorKind.DENIED, "", "WriteConflict"))
+    found = document(refusal(MongoDB(), read(FIND), ErrorKind.DENIED, "", "WriteConflict"))
     assert (found["code"], found["codeName"]) == (112, "WriteConflict")
 
 
 def test_a_hello_in_the_old_way_has_an_error_in_the_old_way() -> None:
-    reply = MongoDB().reply(read(op_query(7, {"isMaster": 1})), ErrorKind.DENIED, "no")
+    reply = refusal(MongoDB(), read(op_query(7, {"isMaster": 1})), ErrorKind.DENIED, "no")
     assert struct.unpack_from("<ii", reply, 8) == (7, 1)
     assert document(reply)["codeName"] == "Unauthorized"
 
@@ -439,19 +452,19 @@ def test_a_hello_in_the_old_way_has_an_error_in_the_old_way() -> None:
     ],
 )
 def test_drivers_know_what_they_may_try_again(fields: dict[str, bson.Value], labels: list[str] | None) -> None:
-    reply = MongoDB(mode="shared").reply(read(command(7, fields)), ErrorKind.RESET, "gone")
+    reply = refusal(MongoDB(mode="shared"), read(command(7, fields)), ErrorKind.RESET, "gone")
     assert document(reply).get("errorLabels") == labels
-    assert "errorLabels" not in document(MongoDB().reply(read(command(7, fields)), ErrorKind.DENIED, "no"))
+    assert "errorLabels" not in document(refusal(MongoDB(), read(command(7, fields)), ErrorKind.DENIED, "no"))
 
 
 @pytest.mark.parametrize("kind", [ErrorKind.LIMITED, ErrorKind.OVERLOAD])
 def test_drivers_know_that_they_may_try_again_later(kind: ErrorKind) -> None:
-    found = document(MongoDB().reply(read(FIND), kind, "too many"))
+    found = document(refusal(MongoDB(), read(FIND), kind, "too many"))
     assert found["errorLabels"] == ["SystemOverloadedError", "RetryableError"]
 
 
 def test_a_cursor_whose_server_is_gone_is_not_found() -> None:
-    reply = MongoDB().reply(read(command(7, {"getMore": 5, "collection": "a"})), ErrorKind.NO_ENDPOINT, "gone")
+    reply = refusal(MongoDB(), read(command(7, {"getMore": 5, "collection": "a"})), ErrorKind.NO_ENDPOINT, "gone")
     assert document(reply)["codeName"] == "CursorNotFound"
 
 

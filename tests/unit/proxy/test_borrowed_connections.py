@@ -185,6 +185,17 @@ def test_a_connection_in_another_state_is_changed_rather_than_opened() -> None:
     assert (ann.take(), bob.take(), len(stage.upstreams)) == (b"i set\n", b"i yes\n", 1)
 
 
+def test_a_connection_is_changed_however_many_states_there_were_before() -> None:
+    stage = BankStage()
+    ann = stage.enter()
+    for number in range(40):
+        stage.say(ann, b"set %d\n" % number)
+        for said in (b"clean\n", b"i set\n"):
+            stage.server.take()
+            stage.say(stage.server, said)
+    assert (ann.take(), len(stage.upstreams)) == (b"i set\n" * 40, 1)
+
+
 def test_one_that_can_t_be_changed_makes_room_where_there_may_be_no_more() -> None:
     stage = BankStage(most=1)
     stage.enter(database="one")
