@@ -50,8 +50,9 @@ def policy_in(text: bytes) -> tuple[KnownKind, str, int] | None:
     that which stands for all, and how many there are; None if there are none.
     """
     for known in KINDS.values():
-        count = len(re.findall(rb"\bkind[\"']?[ \t]*:[ \t]*[\"']?%b\b" % known.name.encode(), text))
-        if known.refused is not None and count:
+        if known.refused is None:
+            continue
+        if count := len(re.findall(rb"\bkind[\"']?[ \t]*:[ \t]*[\"']?%b\b" % known.name.encode(), text)):
             named = {one.decode(errors="replace") for one in _NAMESPACES.findall(text)} or {DEFAULT_NAMESPACE}
             found = named.pop() if len(named) == 1 else ""
             return known, found if _NAMESPACE.fullmatch(found) else ROOT_NAMESPACE, count
