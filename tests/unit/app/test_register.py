@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +22,9 @@ from metaproxy.config.delta import changes
 from metaproxy.config.schema.reading import Use
 from metaproxy.config.values import read_section
 
-names = st.sampled_from(["a", "b", "c", ""])
-ports = st.sampled_from(["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:0", "unix:/x"])
-files = st.sampled_from(["/one", "/two", None])
+NAMES = ["a", "b", "c", ""]
+PORTS = ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:0", "unix:/x"]
+FILES = ["/one", "/two", None]
 
 
 def listener(name: str, listen: str, file: str | None = None) -> model.Listener:
@@ -30,8 +32,10 @@ def listener(name: str, listen: str, file: str | None = None) -> model.Listener:
     return model.Listener(name=name, listen=(listen,), protocol=Use("dubbo"), tls=tls)
 
 
-listeners = st.lists(st.builds(listener, names, ports, files), max_size=4)
-clusters = st.lists(st.builds(lambda name: model.Cluster(name=name), names), max_size=4)
+LISTENERS = [listener(name, port, file) for name, port, file in product(NAMES, PORTS, FILES)]
+CLUSTERS = [model.Cluster(name=name) for name in NAMES]
+listeners = st.lists(st.sampled_from(LISTENERS).map(copy), max_size=4)
+clusters = st.lists(st.sampled_from(CLUSTERS).map(copy), max_size=4)
 parts = st.builds(lambda one, two: Part(tuple(one), tuple(two)), listeners, clusters)
 
 
