@@ -223,7 +223,8 @@ class GrpcServer(Service):
             await asyncio.gather(*tasks, return_exceptions=True)  # each has been looked at above, or was cancelled here
 
     async def _read(self, call: Call, stream: Stream) -> None:
-        data = await asyncio.wait_for(call.read(), self._stalled)
+        async with asyncio.timeout(self._stalled):
+            data = await call.read()
         while isinstance(data, bytes):
             request = data
             await self._ask(lambda: self._control.receive(stream, request))  # noqa: B023 - it is called before the next
@@ -231,7 +232,10 @@ class GrpcServer(Service):
 
     async def _write(self, call: Call, waiting: asyncio.Queue[bytes]) -> None:
         while True:
-            await asyncio.wait_for(call.write(await waiting.get()), self._stalled)
+            data = await waiting.get()
+            # Not asyncio.wait_for, which before Python 3.12 swallows a cancellation that comes when the write is done.
+            async with asyncio.timeout(self._stalled):
+                await call.write(data)
 
     async def _ask(self, call: Callable[[], T]) -> T:
         """Call in the reactor's thread, and wait for what it returns."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from queue import Queue
 from typing import Any
+from weakref import WeakSet
 
 import grpc
 import pytest
@@ -162,9 +164,10 @@ def test_a_client_that_says_nothing_is_cut_off() -> Any:
 
 
 class Leaving(Silent):
-    """Fires when a stream has come, and when it has left."""
+    """Fires when a stream has come, and when it has left. kept: all that came, of which something is left in memory."""
 
     def __init__(self) -> None:
+        self.kept: WeakSet[Stream] = WeakSet()
         self.again()
 
     def again(self) -> None:
@@ -172,6 +175,7 @@ class Leaving(Silent):
         self.gone: Deferred[None] = Deferred()
 
     def joined(self, stream: Stream) -> None:
+        self.kept.add(stream)
         self.came.callback(None)
 
     def left(self, stream: Stream) -> None:
@@ -208,6 +212,8 @@ def test_streams_cancelled_at_any_point_of_their_life_are_forgotten() -> Any:
         yield leaving.gone
     assert stand.control.streams == {}
     yield stand.server.stopService()
+    gc.collect()
+    assert len(leaving.kept) == 0, "a task that serves one of them goes on"
 
 
 @pytest_twisted.inlineCallbacks
