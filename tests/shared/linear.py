@@ -11,12 +11,16 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
+import pytest
+
 from metaproxy.message import FrameError, Message
 from metaproxy.testing.work import CountedBytes, Work
 
 MOST = 2.5
 SPARE = 2000
 """Work that is done once, whatever follows: an import, a table that is made."""
+TRIES = 3
+"""What a thread of the test runner allocates meanwhile is counted, too, and does not come each time."""
 PIECE = 4096
 
 Job = Callable[[int], Iterable[Callable[[], object]]]
@@ -25,8 +29,11 @@ Job = Callable[[int], Iterable[Callable[[], object]]]
 
 def check_linear(job: Job, size: int, allocations: bool = False) -> None:
     _work(job, 1, allocations), _work(job, 2, allocations)  # what is imported or remembered once
-    one, two = _work(job, size // 2, allocations), _work(job, size, allocations)
-    assert two <= MOST * one + SPARE, f"{one} for {size // 2}, {two} for {size}: {two / max(one, 1):.2f} times"
+    for _ in range(TRIES):
+        one, two = _work(job, size // 2, allocations), _work(job, size, allocations)
+        if two <= MOST * one + SPARE:
+            return
+    pytest.fail(f"{one} for {size // 2}, {two} for {size}: {two / max(one, 1):.2f} times")
 
 
 def _work(job: Job, size: int, allocations: bool) -> int:
