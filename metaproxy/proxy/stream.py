@@ -108,8 +108,8 @@ class Stream:
     """
 
     __slots__ = (
-        "_awaits_head", "_counts", "_dropped", "_head", "_moved", "_sent", "_timer", "attempt", "begun", "client",
-        "copies", "down", "exchange", "failed", "first_byte", "id", "over", "replay", "replay_size", "up",
+        "_asked_for", "_awaits_head", "_counts", "_dropped", "_head", "_moved", "_sent", "_timer", "attempt", "begun",
+        "client", "copies", "down", "exchange", "failed", "first_byte", "id", "over", "replay", "replay_size", "up",
     )  # fmt: skip
 
     def __init__(self, client: StreamClient, id: int, request_open: bool) -> None:
@@ -127,7 +127,7 @@ class Stream:
         self._counts: StreamCounts | None = None
         self._head: Message | None = None
         self._dropped = 0
-        self._awaits_head = self._sent = False
+        self._asked_for = self._awaits_head = self._sent = False
         self._moved = client.network.turn.now
         self._timer: IDelayedCall | None = None
 
@@ -204,7 +204,9 @@ class Stream:
                 self.exchange.abandon("downstream_gone")
             return
         half = self.up
-        if half.ended:  # its client's protocol is broken: a server that has the whole request must not see that
+        # Its client's protocol is broken, and a server that has the whole request must not see that; unless its answer
+        # asks for uploads, of which one more may come behind the end of one.
+        if half.ended and not self._asked_for:
             self._drop(chunk)
             return
         self._moved = self.client.network.turn.now
@@ -330,6 +332,7 @@ class Stream:
         self._moved = self.client.network.turn.now
         self.down.open, self.down.ended = True, False
         if duplex:
+            self._asked_for = True
             self.up.open, self.up.ended, self.up.blocked = True, False, self.up.deciding
         if self.exchange is not None:
             self._count(self.exchange)

@@ -25,11 +25,12 @@ from mysql_words import (
     rows,
 )  # fmt: skip
 
+from metaproxy.cluster.cluster import ConnectionSettings
 from metaproxy.codecs.mysql import MySQL
 from metaproxy.codecs.mysql.handshake import Greeting, Login, Switch
 from metaproxy.codecs.mysql.packets import AUTOCOMMIT, FULL, MORE_RESULTS, last_sequence, packet, payload_of, read_error
 from metaproxy.message import Chunk, ErrorKind, FinalFrame, Hold, Kind, Message, Side
-from metaproxy.testing import check_codec, check_relay
+from metaproxy.testing import Stage, check_codec, check_relay
 from metaproxy.units import Bytes
 
 REQUEST, ONEWAY, RESPONSE, ERROR, EVENT, INTERIM = (
@@ -451,6 +452,25 @@ def test_a_file_is_asked_for_behind_other_results_too() -> None:
     assert kinds(first + second) == [OPEN, DATA] and first[0].duplex
     assert kinds(pair.says(packet(b"", 7))) == [CLOSE]
     assert kinds(pair.hears(ok(8))) == [CLOSE]
+
+
+def test_one_answer_may_ask_for_several_files() -> None:
+    stage = Stage(MySQL(), connections=ConnectionSettings(mode="pinned"))
+    client = stage.client()
+    stage.clock.advance(0)
+    (server,) = stage.network.upstreams
+    for wire, data in ((server, greeting()), (client, login(BASE | C.LOCAL_FILES)), (server, ok(2))):
+        stage.say(wire, data)
+    stage.say(client, query("load data local infile 'a' into table t; load data local infile 'b' into table t"))
+    server.take()
+    for asked in (packet(b"\xfba", 1), packet(b"\xfbb", 5)):
+        stage.say(server, asked)
+        file = packet(b"1,2\n", asked[3] + 1) + packet(b"", asked[3] + 2)
+        stage.say(client, file)
+        assert server.take() == file
+        stage.say(server, ok(asked[3] + 3, AUTOCOMMIT | (MORE_RESULTS if asked[5:] == b"a" else 0)))
+    stage.say(client, query("select 1"))
+    assert server.take() == query("select 1")
 
 
 def test_a_statement_s_long_values_get_no_answer() -> None:
