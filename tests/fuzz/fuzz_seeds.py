@@ -178,6 +178,7 @@ MONGODB_LOGINS = [
     command(1, {"saslStart": 1, "mechanism": "SCRAM-SHA-256", "payload": _SCRAM_FIRST, "$db": "admin"}),
     command(1, {"saslStart": 1, "mechanism": "SCRAM-SHA-1", "payload": _SCRAM_FIRST, "$db": "admin"})
     + command(2, {"saslContinue": 1, "conversationId": 1, "payload": b"c=biws,r=a,p=AAAA", "$db": "admin"}),
+    command(1, {"saslStart": 1, "mechanism": "SCRAM-SHA-256", "payload": b"n,,n=bob,r=abc", "$db": "shop"}),
 ]
 MONGODB_COMPRESSED = [
     command(1, {"hello": 1, "compression": ["zlib", "zstd", "snappy"], "$db": "admin"})

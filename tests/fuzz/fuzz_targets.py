@@ -314,7 +314,7 @@ TARGETS: dict[str, Target | Detection] = {
             lambda: MongoDB(stream_over=Bytes(64)),
             lambda: MongoDB(mode="shared", present="mongos"),
             lambda: MongoDB(mode="shared", stream_over=Bytes(64)),
-            lambda: MongoDB(users={"ann": "pencil"}),
+            lambda: MongoDB(users={"ann": "pencil"}, auth_query=True),
             lambda: MongoDB(compressors=["zlib", "zstd", "snappy"]),
             lambda: MongoDB(compressors=["zlib", "zstd", "snappy"], stream_over=Bytes(64)),
         ],
