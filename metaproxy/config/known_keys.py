@@ -25,8 +25,9 @@ _NEAR = 0.75
 ALWAYS = ("kind",)
 """What every message has."""
 _FACTS = (
-    "source.address", "source.port", "source.identity", "source.subject", "source.uri_san", "source.dns_san",
-    "destination.address", "destination.port", "destination.original", "tls.alpn", "tls.sni", "tls.version",
+    "source.address", "source.port", "source.identity", "source.subject", "source.distinguished_name",
+    "source.uri_san", "source.dns_san", "destination.address", "destination.port", "destination.original",
+    "tls.alpn", "tls.sni", "tls.version",
 )  # fmt: skip
 """What there is to know of a connection."""
 LEARNT = ("x-request-id", "trace.id")

@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 
 from metaproxy.cluster.roles import UpstreamTls
 from metaproxy.proxy.certificates import NamedTls, reason_of
+from metaproxy.proxy.distinguished_names import distinguished_name
 from metaproxy.wire import Wire, WireProtocol
 
 READ_SIZE = 65536
@@ -444,6 +445,7 @@ def facts(tls: ssl.SSLObject) -> dict[str, str]:
         found["source.identity"] = identity
     if subject:
         found["source.subject"] = ",".join(f"{key}={value}" for key, value in subject.items())
+        found["source.distinguished_name"] = distinguished_name(certificate.get("subject"))
     for kind, key in (("URI", "source.uri_san"), ("DNS", "source.dns_san")):
         if kind in names:
             found[key] = ",".join(names[kind])

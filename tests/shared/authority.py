@@ -7,6 +7,7 @@ Lives here: `Authority`, which signs them. Does not: assertions.
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,16 +37,20 @@ class Authority:
         self.ca = folder / f"{name.replace(' ', '-')}.pem"
         self.ca.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, name: str, *names: str, uri: str = "", days: float = 30, file: str = "") -> Issued:
+    def issue(
+        self, name: str, *names: str, uri: str = "", days: float = 30, file: str = "", unit: Sequence[str] = ()
+    ) -> Issued:
         """
         A certificate for a common name and DNS names or IP addresses; file: the beginning of the files' names, which
-        are written over.
+        are written over; unit: the organization of the subject, and units of it.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         alternatives: list[Any] = [_alternative(one) for one in names]
         if uri:
             alternatives.insert(0, x509.UniformResourceIdentifier(uri))
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        kinds = (NameOID.ORGANIZATION_NAME, *[NameOID.ORGANIZATIONAL_UNIT_NAME] * len(unit))
+        above = [x509.NameAttribute(kind, value) for kind, value in zip(kinds, unit, strict=False)]
+        subject = x509.Name([*above, x509.NameAttribute(NameOID.COMMON_NAME, name)])
         certificate = self._build(subject, key.public_key(), alternatives, days)
         self._number += 1
         start = file or f"{self._number}-{name.replace('*', 'any')}"

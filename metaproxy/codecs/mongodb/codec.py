@@ -68,6 +68,14 @@ class MongoDB(Codec):
                 "knows](#users-that-the-server-knows)."
             ),
         ] = False,
+        certificates: Annotated[
+            list[str] | None,
+            Option(
+                "Subjects of clients' certificates that log in by MONGODB-X509, such as `CN=app,O=Example`, or `*` for "
+                "all. See [Certificates](#certificates).",
+                default="none",
+            ),
+        ] = None,
         mode: Annotated[
             Literal["pinned", "shared"] | None,
             Option(
@@ -104,13 +112,13 @@ class MongoDB(Codec):
             raise ValueError(f"present is {present!r}; write replica_set or mongos")
         if mode not in (None, "pinned", "shared"):
             raise ValueError(f"mode is {mode!r}; write pinned or shared")
-        ends = users is not None or auth_query
+        ends = users is not None or auth_query or bool(certificates)
         if hosts and (ends or mode == "shared" or present == "mongos"):
             what = "with hosts a driver picks servers itself, over connections of its own"
-            others = "users, auth_query, mode and present"
+            others = "users, auth_query, certificates, mode and present"
             raise ValueError(f"{what}: leave out {others}, or write advertise instead of hosts")
         if ends and mode == "pinned":
-            what = "with users or auth_query the login ends at the proxy"
+            what = "with users, auth_query or certificates the login ends at the proxy"
             raise ValueError(f"{what}: leave out mode, or write mode: shared")
         for name in compressors or ():
             if name not in IDS:
@@ -118,7 +126,7 @@ class MongoDB(Codec):
             if text := missing(name):
                 raise ValueError(text)
         self._compressors = tuple(compressors or ())
-        self._users = listed_users(users, auth_query)
+        self._users = listed_users(users, auth_query, certificates or ())
         self._shared = mode == "shared" or ends
         if self._shared:
             self.connections = "transaction"

@@ -12,6 +12,10 @@ from weakref import WeakValueDictionary
 LOGIN_AS: Final = "login_as"
 """Of a cluster's credentials: `client`: connections of clients log in as their own users."""
 CLIENT: Final = "client"
+X509: Final = "MONGODB-X509"
+"""The mechanism of who has a certificate."""
+EXTERNAL: Final = "$external"
+"""The database of users whose passwords no server has."""
 
 _Shown = tuple[str, str, str, str, tuple[bytes, bytes] | None]
 
@@ -19,7 +23,8 @@ _Shown = tuple[str, str, str, str, tuple[bytes, bytes] | None]
 class Identity:
     """
     The `profile` of a client's requests. database: in which the user is. password: "" where only SCRAM's keys of that
-    `mechanism` are known: those of the client and of the server. Logins that have shown the same are one object.
+    `mechanism` are known: those of the client and of the server; neither for who has shown a certificate. Logins that
+    have shown the same are one object.
     """
 
     __slots__ = ("__weakref__", "database", "keys", "mechanism", "password", "user")
@@ -47,6 +52,9 @@ class Identities:
 
     def by_keys(self, user: str, database: str, mechanism: str, keys: tuple[bytes, bytes]) -> Identity:
         return self._of((user, database, "", mechanism, keys))
+
+    def by_certificate(self, subject: str) -> Identity:
+        return self._of((subject, EXTERNAL, "", X509, None))
 
     def _of(self, shown: _Shown) -> Identity:
         found = self._known.get(shown)

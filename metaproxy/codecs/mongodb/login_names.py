@@ -1,12 +1,13 @@
 """
 Who logs in on a connection whose login passes through the proxy: read from the conversation, believed once it is done.
 
-Lives here: `Login`, `scram_user`. Does not: checking a proof; that is the server's.
+Lives here: `Login`, `full_name`, `scram_user`. Does not: checking a proof; that is the server's.
 """
 
 from __future__ import annotations
 
 from metaproxy.codecs.mongodb import bson, wire
+from metaproxy.codecs.mongodb.identity import EXTERNAL
 from metaproxy.message import FrameError
 
 
@@ -40,7 +41,9 @@ class Login:
             name = bson.text(frame, fields[b"user"]) or ""
         elif b"payload" in fields:
             name = scram_user(bson.binary(frame, fields[b"payload"]) or b"")
-        self._claimed = name[:256]
+        place = fields.get(b"db") or fields.get(b"$db")
+        database = (bson.text(frame, place) or "") if place is not None else ""
+        self._claimed = full_name(name[:256], database or "admin") if name else ""
         self.pending, self._id = True, id
 
     def answered(self, id: int, frame: bytes) -> None:
@@ -60,7 +63,7 @@ class Login:
             if bson.number(frame, fields[b"done"]):
                 self.user = self._claimed
         elif b"user" in fields:
-            self.user = bson.text(frame, fields[b"user"]) or ""
+            self.user = _of_certificate(frame, fields)
 
     def _of_document(self, frame: bytes, element: bson.Element) -> None:
         """What answers the part of a login in a hello: done where a certificate was all there is to it."""
@@ -68,7 +71,18 @@ class Login:
             return
         inner = {one.name: one for one in bson.elements(frame, element.at, element.stop)}
         if b"conversationId" not in inner and b"user" in inner:
-            self.user = bson.text(frame, inner[b"user"]) or ""
+            self.user = _of_certificate(frame, inner)
+
+
+def _of_certificate(frame: bytes, fields: dict[bytes, bson.Element]) -> str:
+    name = bson.text(frame, fields[b"user"]) or ""
+    database = bson.text(frame, fields[b"dbname"]) if b"dbname" in fields else None
+    return full_name(name, database or EXTERNAL) if name else ""
+
+
+def full_name(user: str, database: str) -> str:
+    """The name of a server's user for rules and logs: each database has users of its own."""
+    return user if database == "admin" and "@" not in user else f"{user}@{database}"
 
 
 def scram_user(payload: bytes) -> str:

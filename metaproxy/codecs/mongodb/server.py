@@ -17,7 +17,7 @@ from metaproxy.codecs.mongodb import bson, hello, metadata, wire
 from metaproxy.codecs.mongodb.answered import read_error, read_rows, verdict
 from metaproxy.codecs.mongodb.errors import NOT_PRIMARY
 from metaproxy.codecs.mongodb.kept import Kept, LargeAnswer, cursor_id
-from metaproxy.codecs.mongodb.server_login import ServerLogin, login, own_user
+from metaproxy.codecs.mongodb.server_login import Login, login, own_user
 from metaproxy.codecs.mongodb.stream import CHUNK, MessageStream
 from metaproxy.message import Chunk, FrameError, Kind, Message
 
@@ -48,7 +48,7 @@ class ServerSession(MessageStream):
         self.reusable = shared
         self._kept: Kept | None = None
         self._looked_at: LargeAnswer | None = None
-        self._login: ServerLogin | None = None
+        self._login: Login | None = None
         self._profile: Hashable = None
         self._credentials: Mapping[str, str] = {}
         self._chains: dict[int, int] = {}
@@ -63,7 +63,7 @@ class ServerSession(MessageStream):
         self._kept = Kept(self.keep) if self.reusable else None
         self._profile, self._credentials = profile, credentials
         try:
-            self._login = begun = login(own_user(profile, credentials), credentials)
+            self._login = begun = login(own_user(profile, credentials), credentials, "tls.version" in self.facts)
             first = begun.first() if begun is not None else b""
         except ValueError as error:
             self.error = FrameError(str(error))
@@ -79,7 +79,7 @@ class ServerSession(MessageStream):
         self._profile = profile
         return b""
 
-    def _log_in(self, login: ServerLogin, frame: bytes) -> None:
+    def _log_in(self, login: Login, frame: bytes) -> None:
         if wire.op_code(frame) != wire.OP_MSG:
             raise FrameError("the server answers a login with no OP_MSG")
         said = login.next(frame)

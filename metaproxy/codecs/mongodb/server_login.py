@@ -1,16 +1,18 @@
 """
-How the proxy logs in at a server, with a cluster's `credentials`: a hello that begins with SCRAM, and what follows.
+How the proxy logs in at a server, with a cluster's `credentials`: a hello that begins with SCRAM or a certificate, and
+what follows.
 
-Lives here: `login`, `ServerLogin`. Does not: SCRAM itself (`codecs.scram`); the session that begins so (`server`).
+Lives here: `login`, `ServerLogin`, `CertificateLogin`. Does not: SCRAM itself (`codecs.scram`); the session that begins
+so (`server`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from typing import Final
+from typing import Final, Protocol
 
 from metaproxy.codecs.mongodb import bson, wire
-from metaproxy.codecs.mongodb.identity import CLIENT, LOGIN_AS, Identity
+from metaproxy.codecs.mongodb.identity import CLIENT, EXTERNAL, LOGIN_AS, X509, Identity
 from metaproxy.codecs.mongodb.users import MECHANISMS, scram_password
 from metaproxy.codecs.scram import ScramClient, ScramError
 from metaproxy.message import FrameError
@@ -30,26 +32,73 @@ def own_user(profile: Hashable, credentials: Mapping[str, str]) -> Identity | No
     return profile if isinstance(profile, Identity) and credentials.get(LOGIN_AS) == CLIENT else None
 
 
-def login(identity: Identity | None, credentials: Mapping[str, str]) -> ServerLogin | None:
+class Login(Protocol):
+    """Call `first`, then `next` with each answer until `done`."""
+
+    done: bool
+
+    def first(self) -> bytes:
+        """The hello, with the beginning of a login."""
+
+    def next(self, frame: bytes) -> bytes:
+        """What to send behind an answer; b"" when the login is done. Raises FrameError when it is refused."""
+
+
+def login(identity: Identity | None, credentials: Mapping[str, str], encrypted: bool) -> Login | None:
     """
-    The login of a connection, None where it needs none. Raises ValueError where the credentials are no login for
-    MongoDB.
+    The login of a connection, None where it needs none. encrypted: by TLS. Raises ValueError where the credentials are
+    no login for MongoDB.
     """
     unknown = sorted(set(credentials) - set(KEYS))
     if unknown:
         raise ValueError(f"credentials have {', '.join(unknown)}; their keys are {', '.join(KEYS)}")
     if credentials.get(LOGIN_AS, CLIENT) != CLIENT:
         raise ValueError(f"credentials.{LOGIN_AS} is `{CLIENT}`, or left out")
+    if identity is not None and identity.mechanism == X509:
+        raise ValueError(f"{identity.user!r} has logged in by a certificate, with which only the client itself can")
     if identity is not None:
         shown = {"user": identity.user, "password": identity.password, "database": identity.database}
         return ServerLogin({**shown, "mechanism": identity.mechanism}, identity.keys)
     if not credentials or set(credentials) == {LOGIN_AS}:  # what is not a client's asks hello, which needs no login
         return None
+    if credentials.get("mechanism") == X509:
+        return CertificateLogin(credentials, encrypted)
     return ServerLogin(credentials)
 
 
+class CertificateLogin:
+    """A login by the certificate of the connection: the cluster's `tls.certificate`."""
+
+    def __init__(self, credentials: Mapping[str, str], encrypted: bool) -> None:
+        """Raises ValueError where that can't be."""
+        if credentials.get("password") or credentials.get("database", EXTERNAL) != EXTERNAL:
+            raise ValueError(f"credentials with mechanism {X509} have no password, and no database but {EXTERNAL}")
+        if not encrypted:
+            raise ValueError(
+                f"credentials with mechanism {X509} need `tls` of the cluster, with `certificate` and `key`"
+            )
+        self._start: dict[str, bson.Value] = {"authenticate": 1, "mechanism": X509}
+        if user := credentials.get("user", ""):
+            self._start["user"] = user
+        self._user = user or "the certificate"
+        self._started = False
+        self.done = False
+
+    def first(self) -> bytes:
+        start = {**self._start, "db": EXTERNAL}
+        return _message({"hello": 1, "client": _DRIVER, "speculativeAuthenticate": start, "$db": "admin"})
+
+    def next(self, frame: bytes) -> bytes:
+        fields = _answered(frame, self._user)
+        if self._started or b"speculativeAuthenticate" in fields:
+            self.done = True
+            return b""
+        self._started = True
+        return _message({**self._start, "$db": EXTERNAL})
+
+
 class ServerLogin:
-    """Call `first`, then `next` with each answer until `done`. keys: in place of a password, see ScramClient."""
+    """A login by SCRAM. keys: in place of a password, see ScramClient."""
 
     def __init__(self, credentials: Mapping[str, str], keys: tuple[bytes, bytes] | None = None) -> None:
         """Raises ValueError where the credentials are no login for MongoDB."""
@@ -59,7 +108,7 @@ class ServerLogin:
             raise ValueError("credentials need user and password")
         self._mechanism = credentials.get("mechanism", "")
         if self._mechanism and self._mechanism not in MECHANISMS:
-            raise ValueError(f"credentials.mechanism is none of {', '.join(MECHANISMS)}")
+            raise ValueError(f"credentials.mechanism is none of {', '.join((*MECHANISMS, X509))}")
         self._database = credentials.get("database", "admin")
         self._scram: ScramClient | None = None
         self._started = False
@@ -67,9 +116,9 @@ class ServerLogin:
         self.done = False
 
     def first(self) -> bytes:
-        """The hello, with the beginning of a login by the mechanism that most servers have."""
+        """By the mechanism that most servers have."""
         start = {**self._start(self._mechanism or MECHANISMS[0]), "db": self._database}
-        return self._message(
+        return _message(
             {
                 "hello": 1,
                 "client": _DRIVER,
@@ -80,12 +129,7 @@ class ServerLogin:
         )
 
     def next(self, frame: bytes) -> bytes:
-        """What to send behind an answer; b"" when the login is done. Raises FrameError when it is refused."""
-        body = wire.body(frame)
-        fields = {element.name: element for element in bson.elements(frame, *body)}
-        if b"ok" not in fields or not bson.number(frame, fields[b"ok"]):
-            text = (bson.text(frame, fields[b"errmsg"]) or "") if b"errmsg" in fields else ""
-            raise FrameError(f"the server refused the login of {self._user!r}: {text[:200]}")
+        fields = _answered(frame, self._user)
         try:
             if self._started:
                 return self._go_on(frame, fields)
@@ -107,7 +151,7 @@ class ServerLogin:
             mechanism = next((one for one in MECHANISMS if one in names), "")
             if not mechanism:
                 raise ScramError(f"the server offers {names}; known are {', '.join(MECHANISMS)}")
-        return self._message({**self._start(mechanism or MECHANISMS[0]), "$db": self._database})
+        return _message({**self._start(mechanism or MECHANISMS[0]), "$db": self._database})
 
     def _start(self, mechanism: str) -> dict[str, bson.Value]:
         password = scram_password(mechanism, self._user, self._password) if self._keys is None else ""
@@ -131,9 +175,17 @@ class ServerLogin:
         return b"" if self.done else self._continue(conversation, b"")
 
     def _continue(self, conversation: int, payload: bytes) -> bytes:
-        return self._message(
-            {"saslContinue": 1, "conversationId": conversation, "payload": payload, "$db": self._database}
-        )
+        return _message({"saslContinue": 1, "conversationId": conversation, "payload": payload, "$db": self._database})
 
-    def _message(self, fields: Mapping[str, bson.Value]) -> bytes:
-        return wire.message(_OURS, 0, bson.document(fields))
+
+def _answered(frame: bytes, user: str) -> dict[bytes, bson.Element]:
+    """The fields of an answer. Raises FrameError where it is a refusal."""
+    fields = {element.name: element for element in bson.elements(frame, *wire.body(frame))}
+    if b"ok" not in fields or not bson.number(frame, fields[b"ok"]):
+        text = (bson.text(frame, fields[b"errmsg"]) or "") if b"errmsg" in fields else ""
+        raise FrameError(f"the server refused the login of {user!r}: {text[:200]}")
+    return fields
+
+
+def _message(fields: Mapping[str, bson.Value]) -> bytes:
+    return wire.message(_OURS, 0, bson.document(fields))

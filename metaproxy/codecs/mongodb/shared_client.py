@@ -16,8 +16,9 @@ from metaproxy.codecs.mongodb import bson, hello, metadata, wire
 from metaproxy.codecs.mongodb.client import LOOKED_AT, ClientSession, Command
 from metaproxy.codecs.mongodb.errors import document
 from metaproxy.codecs.mongodb.hello import Addresses
+from metaproxy.codecs.mongodb.identity import X509
 from metaproxy.codecs.mongodb.kept import IN_TRANSACTION, ON_CURSORS, request_key
-from metaproxy.codecs.mongodb.user_lookup import question, verifier_of
+from metaproxy.codecs.mongodb.user_lookup import has_certificate, question, verifier_of
 from metaproxy.codecs.mongodb.users import MECHANISMS, MOST_FAILURES, Conversation, Start, Users
 from metaproxy.message import ErrorKind, FrameError, Hold, Kind, Message
 
@@ -29,6 +30,8 @@ _REFUSED: Final = {
 """Commands that only mean something on a connection of one's own, and why they do not work here."""
 AUTH_QUERY: Final = "auth_query"
 """The command that a request for what a server knows of a user is, for routes and rules."""
+SUBJECT: Final = "source.distinguished_name"
+_BEGINS: Final = ("saslStart", "authenticate")
 _LOOKED_AT: Final = LOOKED_AT | _REFUSED.keys() | ON_CURSORS
 
 
@@ -68,11 +71,8 @@ class SharedClient(ClientSession):
             raise FrameError("a message before the answer to saslStart")
         if name in metadata.HELLO:
             self._hello(message, body)
-        elif name == "saslStart" and (start := self._conversation.unknown_user(message.frame, body)) is not None:
-            return self._ask(message, start)
         elif name in metadata.LOGIN:
-            self._answer(message, self._conversation.answer(name, message.frame, body))
-            self._logged_in()
+            return self._log_in(name, message, body)
         elif not self._conversation.admitted:
             self._answer(message, document(ErrorKind.DENIED, f"command {name[:64]} requires authentication"))
         elif name in _REFUSED:
@@ -81,6 +81,16 @@ class SharedClient(ClientSession):
         else:
             super()._look(name, message, body)
             self._find_key(message, body, name)
+        return message
+
+    def _log_in(self, name: str, message: Message, body: wire.Body) -> Message:
+        frame, subject = message.frame, self.facts.get(SUBJECT, "")
+        if name in _BEGINS:
+            start = self._conversation.unknown_user(name, frame, body, subject)
+            if start is not None:
+                return self._ask(message, start)
+        self._answer(message, self._conversation.answer(name, frame, body, subject))
+        self._logged_in()
         return message
 
     def _logged_in(self) -> None:
@@ -113,8 +123,12 @@ class SharedClient(ClientSession):
         if message.kind is not Kind.RESPONSE:
             raise FrameError(f"auth_query failed: {message.get('code_name') or 'its answer is too long'}")
         start = lookup.start
-        found = verifier_of(message.frame, start.user, start.database, start.mechanism)
-        answer = wire.message(0, lookup.id, self._conversation.looked_up(start, found))
+        if start.mechanism == X509:
+            said = self._conversation.looked_up_certificate(start, has_certificate(message.frame, start.user))
+        else:
+            found = verifier_of(message.frame, start.user, start.database, start.mechanism)
+            said = self._conversation.looked_up(start, found)
+        answer = wire.message(0, lookup.id, said)
         self._logged_in()
         return self._packed(message, answer, lookup.id) if self._packs else answer
 
@@ -138,7 +152,10 @@ class SharedClient(ClientSession):
         elif asked.mechanisms and self._asks:
             asked.added.append(bson.field("saslSupportedMechs", list(MECHANISMS)))
         if asked.speculative is not None and self._asks:
-            answer = self._conversation.speculative(frame, asked.speculative)
+            name = metadata.first_name(frame, asked.speculative.at)
+            subject = self.facts.get(SUBJECT, "")
+            answer = self._conversation.speculative(name, frame, asked.speculative, subject)
+            self._profile = self._conversation.identity
             if answer is not None:
                 asked.added.append(b"\x03speculativeAuthenticate\0" + answer)
         self._watch(message.id, asked)

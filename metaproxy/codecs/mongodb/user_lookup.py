@@ -11,6 +11,7 @@ import base64
 import binascii
 
 from metaproxy.codecs.mongodb import bson, wire
+from metaproxy.codecs.mongodb.identity import EXTERNAL
 from metaproxy.codecs.scram import MOST_ITERATIONS, Verifier
 from metaproxy.message import FrameError
 
@@ -28,10 +29,24 @@ def verifier_of(frame: bytes, user: str, database: str, mechanism: str) -> Verif
     What the answer tells of the user's password; None for no such user, or one that may not log in so. Raises
     FrameError for what is no such answer.
     """
+    kept = _credentials(frame, user, database).get(mechanism.encode())
+    if kept is None or kept.type != bson.DOCUMENT:
+        return None
+    return _verifier(frame, _fields(frame, kept.at, kept.stop))
+
+
+def has_certificate(frame: bytes, subject: str) -> bool:
+    """Whether the answer tells of a user with that subject of its certificate. Raises FrameError."""
+    kept = _credentials(frame, subject, EXTERNAL).get(b"external")
+    return kept is not None and bool(bson.number(frame, kept))
+
+
+def _credentials(frame: bytes, user: str, database: str) -> dict[bytes, bson.Element]:
+    """What is kept of a user, by mechanism; nothing for one that there is not."""
     found = _fields(frame, *wire.body(frame))
     users = [one for one in _array(frame, found.get(b"users")) if one.type == bson.DOCUMENT]
     if not users:
-        return None
+        return {}
     if len(users) > _MOST_USERS:
         raise FrameError("auth_query: the server tells of more than one user")
     said = _fields(frame, users[0].at, users[0].stop)
@@ -40,10 +55,7 @@ def verifier_of(frame: bytes, user: str, database: str, mechanism: str) -> Verif
     credentials = said.get(b"credentials")
     if credentials is None or credentials.type != bson.DOCUMENT:
         raise FrameError("auth_query: the server shows no credentials")
-    kept = _fields(frame, credentials.at, credentials.stop).get(mechanism.encode())
-    if kept is None or kept.type != bson.DOCUMENT:
-        return None
-    return _verifier(frame, _fields(frame, kept.at, kept.stop))
+    return _fields(frame, credentials.at, credentials.stop)
 
 
 def _verifier(frame: bytes, kept: dict[bytes, bson.Element]) -> Verifier:

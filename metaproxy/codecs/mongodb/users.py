@@ -8,12 +8,12 @@ Lives here: `Users`, `Conversation`. Does not: SCRAM itself (`codecs.scram`); as
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final, NamedTuple
 
 from metaproxy.codecs.mongodb import bson, errors, wire
-from metaproxy.codecs.mongodb.identity import Identities, Identity
-from metaproxy.codecs.mongodb.login_names import scram_user
+from metaproxy.codecs.mongodb.identity import EXTERNAL, X509, Identities, Identity
+from metaproxy.codecs.mongodb.login_names import full_name, scram_user
 from metaproxy.codecs.scram import HASHES, ScramError, ScramServer, Verifier, saslprep, verifier
 from metaproxy.message import ErrorKind, FrameError
 
@@ -21,6 +21,8 @@ ITERATIONS: Final = {"SCRAM-SHA-256": 15000, "SCRAM-SHA-1": 10000}
 """As MongoDB's servers have it."""
 MECHANISMS: Final = tuple(HASHES)
 _CONVERSATION: Final = 1
+EVERYBODY: Final = "*"
+"""In the place of a subject: whoever has a certificate that the listener takes."""
 MOST_FAILURES: Final = 3
 """Failed logins after which a connection ends."""
 
@@ -33,9 +35,15 @@ def scram_password(mechanism: str, user: str, password: str) -> str:
 
 
 class Users:
-    """passwords: by user. asks: others may be known to a server."""
+    """
+    passwords: by user. asks: others may be known to a server. certificates: subjects of those that log in by one, or
+    EVERYBODY.
+    """
 
-    def __init__(self, passwords: Mapping[str, str], asks: bool = False) -> None:
+    def __init__(
+        self, passwords: Mapping[str, str], asks: bool = False, certificates: Collection[str] = frozenset()
+    ) -> None:
+        self._certificates = frozenset(certificates)
         self._passwords = dict(passwords)
         self._verifiers: dict[tuple[str, str], Verifier] = {}
         self._identities = Identities()
@@ -44,8 +52,13 @@ class Users:
     def knows(self, user: str) -> bool:
         return user in self._passwords
 
+    def knows_certificate(self, subject: str) -> bool:
+        return subject in self._certificates or EVERYBODY in self._certificates
+
     def identity(self, start: Start, keys: tuple[bytes, bytes] | None) -> Identity:
         """Whom a login that has succeeded shows. keys: of a user that a server knows, None for one of these here."""
+        if start.mechanism == X509:
+            return self._identities.by_certificate(start.user)
         if keys is None:
             return self._identities.by_password(start.user, start.database, self._passwords[start.user])
         return self._identities.by_keys(start.user, start.database, start.mechanism, keys)
@@ -63,10 +76,10 @@ class Users:
         return kept
 
 
-def users(option: object, asks: bool = False) -> Users | None:
+def users(option: object, asks: bool = False, certificates: Collection[str] = ()) -> Users | None:
     """What the options say; None for none. Raises ValueError, with nothing in it that may be a password."""
     if option is None:
-        return Users({}, True) if asks else None
+        return Users({}, asks, certificates) if asks or certificates else None
     if not isinstance(option, Mapping) or not option:
         raise ValueError("users is no mapping of names to passwords; write {app: {secret: NAME}}")
     for name, password in option.items():
@@ -78,17 +91,20 @@ def users(option: object, asks: bool = False) -> Users | None:
             saslprep(password)
         except ValueError as error:
             raise ValueError(f"the password of {name!r} in users can't be used: {error}") from None
-    return Users(option, asks)
+    return Users(option, asks, certificates)
 
 
 class Start(NamedTuple):
-    """How a login by SCRAM begins. database: in which the user is to be; skips_empty: without a last empty message."""
+    """
+    How a login begins. database: in which the user is to be. By SCRAM: payload; skips_empty: without a last empty
+    message. By a certificate the user is its subject.
+    """
 
     mechanism: str
     user: str
     database: str
-    payload: bytes
-    skips_empty: bool
+    payload: bytes = b""
+    skips_empty: bool = False
 
 
 class Conversation:
@@ -113,8 +129,11 @@ class Conversation:
         """Whether commands may be sent."""
         return self._users is None or bool(self.user)
 
-    def answer(self, command: str, frame: bytes, body: wire.Body) -> bytes:
-        """The document that answers saslStart, saslContinue or logout."""
+    def answer(self, command: str, frame: bytes, body: wire.Body, subject: str) -> bytes:
+        """
+        The document that answers saslStart, saslContinue, authenticate or logout. subject: of the certificate that the
+        client has shown; "" for none.
+        """
         if command == "logout":
             self._forget()
             return bson.document({"ok": 1.0})
@@ -122,18 +141,23 @@ class Conversation:
             return self._say(lambda: self._begin(self._read(frame, body)))
         if command == "saslContinue":
             return self._say(lambda: self._continue(frame, body))
-        return self._say(lambda: self._unknown(command))
+        return self._say(lambda: self._admit(self._of_certificate(frame, body, subject)))
 
-    def unknown_user(self, frame: bytes, body: wire.Body) -> Start | None:
-        """A saslStart of a user that only a server may know, so that it is to be asked; see `looked_up`."""
+    def unknown_user(self, command: str, frame: bytes, body: wire.Body, subject: str) -> Start | None:
+        """A login of a user that only a server may know, so that it is to be asked; see `looked_up`."""
         users = self._users
         if users is None or not users.asks:
             return None
         try:
-            start = self._read(frame, body)
+            if command == "authenticate":
+                start = self._of_certificate(frame, body, subject)
+                known = users.knows_certificate(subject)
+            else:
+                start = self._read(frame, body)
+                known = start.mechanism not in ITERATIONS or not start.user or users.knows(start.user)
         except ScramError:  # which `answer` says
             return None
-        if start.mechanism not in ITERATIONS or not start.user or users.knows(start.user):
+        if known:
             return None
         self._forget()
         return start
@@ -142,11 +166,17 @@ class Conversation:
         """The document that answers such a saslStart, once it is known what a server has of the user."""
         return self._say(lambda: self._begin(start, found))
 
-    def speculative(self, frame: bytes, body: wire.Body) -> bytes | None:
-        """The document that answers a saslStart within a hello; None where it is none that can go on."""
-        if self.unknown_user(frame, body) is not None:
+    def looked_up_certificate(self, start: Start, found: bool) -> bytes:
+        """The same for an authenticate."""
+        return self._say(lambda: self._admit(start, found))
+
+    def speculative(self, command: str, frame: bytes, body: wire.Body, subject: str) -> bytes | None:
+        """The document that answers a login within a hello; None where it is none that can go on."""
+        if self.unknown_user(command, frame, body, subject) is not None:
             return None  # the client begins a login of its own
         try:
+            if command == "authenticate":
+                return bson.document(self._admit(self._of_certificate(frame, body, subject)))
             return bson.document(self._begin(self._read(frame, body)))
         except ScramError:  # as before, and it gets the error
             return None
@@ -164,15 +194,36 @@ class Conversation:
             text = "Authentication failed." if error.value == "invalid-proof" else f"Authentication failed: {error}"
             return errors.document(ErrorKind.DENIED, text, "AuthenticationFailed")
 
-    def _unknown(self, command: str) -> dict[str, bson.Value]:
-        raise ScramError(f"{command} is no login for this proxy; use {' or '.join(MECHANISMS)}")
+    def _of_certificate(self, frame: bytes, body: wire.Body, subject: str) -> Start:
+        fields = {element.name: element for element in bson.elements(frame, *body)}
+        if self._users is None:
+            raise ScramError("this proxy asks for no login")
+        if _text(frame, fields, b"mechanism") != X509:
+            raise ScramError(f"authenticate is for {X509}; use {' or '.join(MECHANISMS)}")
+        if not subject:
+            raise ScramError("the client has shown no certificate that the proxy knows the authority of")
+        if _text(frame, fields, b"user") not in ("", subject):
+            raise ScramError("the client's certificate is another user's")
+        return Start(X509, subject, EXTERNAL)
+
+    def _admit(self, start: Start, known: bool = False) -> dict[str, bson.Value]:
+        """known: by a server."""
+        self._forget()
+        users = self._users
+        assert users is not None
+        if not known and not users.knows_certificate(start.user):
+            raise ScramError("the subject of the certificate is no user's", "invalid-proof")
+        self.identity = users.identity(start, None)
+        self.user = full_name(start.user, EXTERNAL)
+        self.failures = 0
+        return {"dbname": EXTERNAL, "user": start.user}
 
     def _read(self, frame: bytes, body: wire.Body) -> Start:
         fields = {element.name: element for element in bson.elements(frame, *body)}
         if self._users is None:
             raise ScramError("this proxy asks for no login")
         database = _text(frame, fields, b"db") or _text(frame, fields, b"$db") or "admin"
-        if database == "$external":
+        if database == EXTERNAL:
             raise ScramError("the users of this proxy are not in $external; leave out authSource, or write admin")
         options, skips = fields.get(b"options"), False
         if options is not None and options.type == bson.DOCUMENT:
@@ -213,17 +264,11 @@ class Conversation:
         asked, self._keys = self._keys, None
         keys = (scram.client_key, asked.server_key) if asked is not None else None
         self.identity = users.identity(start, keys)
-        self.user = start.user if keys is None else _full_name(start)
+        self.user = start.user if keys is None else full_name(start.user, start.database)
         self.failures = 0
         if start.skips_empty:
             self._scram = None
         return {"conversationId": _CONVERSATION, "done": start.skips_empty, "payload": final}
-
-
-def _full_name(start: Start) -> str:
-    """The name of a server's user: each database has users of its own."""
-    plain = start.database == "admin" and "@" not in start.user
-    return start.user if plain else f"{start.user}@{start.database}"
 
 
 def _text(frame: bytes, fields: dict[bytes, bson.Element], name: bytes) -> str:

@@ -165,6 +165,16 @@ def test_a_login_that_began_in_a_hello_is_followed() -> None:
     assert user(session) == "an,na"
 
 
+def test_a_user_of_another_database_is_not_taken_for_one_of_admin() -> None:
+    session = client()
+    start: dict[str, bson.Value] = {**START, "db": "shop"}
+    say(
+        session, {"hello": 1, "speculativeAuthenticate": start}, {**PRIMARY, "speculativeAuthenticate": {"done": False}}
+    )
+    say(session, {"saslContinue": 1}, {"conversationId": 1, "done": True, "ok": 1.0})
+    assert user(session) == "an,na@shop"
+
+
 def test_a_login_that_failed_names_nobody() -> None:
     session = client()
     say(session, START, {"ok": 0.0, "code": 18})
@@ -180,4 +190,4 @@ def test_a_user_with_a_certificate_is_known(speculative: bool) -> None:
         say(session, {"hello": 1, "speculativeAuthenticate": authenticate}, answers)
     else:
         say(session, authenticate, {"dbname": "$external", "user": "CN=a", "ok": 1.0})
-    assert user(session) == "CN=a"
+    assert user(session) == "CN=a@$external"

@@ -133,6 +133,7 @@ def test_a_client_certificate_tells_who_it_is(chest: Chest) -> None:
     connect(stage, client_of(chest, chest.client))
     assert facts(stage)["source.identity"] == "spiffe://mesh/ns/demo/sa/app"
     assert facts(stage)["source.subject"] == "commonName=app"
+    assert facts(stage)["source.distinguished_name"] == "CN=app"
     assert facts(stage)["source.dns_san"] == "app.example.org"
 
 
