@@ -1,7 +1,7 @@
 """
 MariaDB and the programs that speak to it.
 
-Lives here: a server with an account and a database, a client program in JavaScript. Does not: what they are asked.
+Lives here: a server with an account and a database, client programs in JavaScript. Does not: what they are asked.
 """
 
 from __future__ import annotations
@@ -91,5 +91,13 @@ class MariaDB:
 
 
 def mysql2_client() -> Command:
-    command = node_command("mysql/mysql2_client.js")
+    return _node_client("mysql2_client.js")
+
+
+def mariadb_client() -> Command:
+    return _node_client("mariadb_client.js")
+
+
+def _node_client(name: str) -> Command:
+    command = node_command(f"mysql/{name}")
     return Command(command.argv, {"NODE_PATH": str(PEERS / "node-mysql" / "node_modules")})

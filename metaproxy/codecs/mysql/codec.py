@@ -28,6 +28,7 @@ from metaproxy.codecs.mysql.pooled_login import Seen
 from metaproxy.codecs.mysql.pooled_messages import PooledCommand
 from metaproxy.codecs.mysql.pooled_server import PooledServer
 from metaproxy.codecs.mysql.profile import Profile
+from metaproxy.codecs.mysql.proxy_login import MARIADB
 from metaproxy.codecs.mysql.rewording import reword
 from metaproxy.codecs.mysql.roles import QUESTION, traits_of
 from metaproxy.codecs.mysql.server import ServerSession
@@ -36,8 +37,6 @@ from metaproxy.units import Bytes, Option, Seconds
 
 _STREAM_OVER = Bytes(1 << 20)
 _MULTI_STATEMENTS = int(Capability.MULTI_STATEMENTS)
-_MARIADB = b"5.5.5-"
-"""With which versions of MariaDB begin; Connector/J expects no caching_sha2_password behind it."""
 _VERSION = b"8.0.40-metaproxy"
 
 
@@ -122,9 +121,11 @@ class MySQL(Codec):
         if side is Side.SERVER:
             return PooledServer(max_frame, over, self._seen)
         version = self._version or self._seen.version
-        method = NATIVE if version.startswith(_MARIADB) else self._method
+        # Connector/J expects no caching_sha2_password behind a version of MariaDB.
+        method = NATIVE if version.startswith(MARIADB) else self._method
         entrance = Entrance(accounts, method)
-        return PooledClient(max_frame, over, entrance, version, method, self._login_timeout, self._auth_query)
+        asked, more = self._auth_query, self._seen.more
+        return PooledClient(max_frame, over, entrance, version, method, self._login_timeout, asked, more)
 
     def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes | Message:
         """name: a number and, behind a /, a SQLSTATE: 1205/HY000."""

@@ -5,8 +5,8 @@ Some are answered here (PING). The others are sent on a connection that is in th
 it there, unless the server's answer says that a transaction is open, or something is left that can't be made again
 elsewhere. What a statement changes is believed once it was read, and taken back if the server refuses it.
 
-Lives here: `PooledClient`. Does not: the login (`proxy_login`), what statements leave behind (`session_state`), servers
-(`pooled_server`).
+Lives here: `PooledClient`. Does not: the login (`proxy_login`), prepared statements (`prepared_client`), what
+statements leave behind (`session_state`), servers (`pooled_server`).
 """
 
 from __future__ import annotations
@@ -32,38 +32,24 @@ from metaproxy.codecs.mysql.packets import (
     packet,
     payload_of,
 )  # fmt: skip
-from metaproxy.codecs.mysql.pooled_messages import PooledCommand, Statement
+from metaproxy.codecs.mysql.pooled_messages import PooledCommand
+from metaproxy.codecs.mysql.prepared_client import PreparedClient, text_of
 from metaproxy.codecs.mysql.profile import Profile
-from metaproxy.codecs.mysql.proxy_login import ProxyLogin
 from metaproxy.codecs.mysql.session_state import NOTHING, Outcome, outcome_of
 from metaproxy.codecs.sql import MYSQL, outline
 from metaproxy.message import ErrorKind, FinalFrame, FrameError, Hold, Kind, Message
 
-MOST_BYTES = 32 << 20
-"""Bytes of the statements that a client has prepared."""
-MOST_STATEMENTS = 4096
-"""Prepared statements that a client may have at a time."""
 _ENDS = (Kind.RESPONSE, Kind.ERROR, Kind.STREAM_CLOSE)
 _MULTI_STATEMENTS = int(Capability.MULTI_STATEMENTS)
 
 
-class PooledClient(ProxyLogin):
+class PooledClient(PreparedClient):
     _reasons: frozenset[str] = frozenset()  # for which the connection is kept
-    _last_id = 0
     _insert_id = 0
     _status = AUTOCOMMIT
-    _holds = False  # the last answer left the client with a connection of its own
     _asks_another = False
     _letting_go = 0  # the id of the request that gives the client's connection back
     _renumbers = False  # the next answer counts on from what was said before
-
-    def __init__(self, *login: object) -> None:
-        super().__init__(*login)  # type: ignore[arg-type]
-        self._whole = frozenset((commands.STMT_PREPARE,))
-        self._long = commands.LONG - self._whole
-        self._prepared = 0  # bytes of the texts of its statements
-        self._statements: dict[int, Statement] = {}
-        self._long_values: set[int] = set()  # ids of statements that were sent values
 
     def _entered(self, profile: Profile, messages: list[Message]) -> None:
         """Another client than before, which needs a server that takes its state."""
@@ -72,7 +58,7 @@ class PooledClient(ProxyLogin):
         self._forget()
         self._profile = profile
         who = self._who
-        who.user = _text(self._entrance.user)
+        who.user = text_of(self._entrance.user)
         self._named(profile)
         message = self._made(Kind.CONNECT, b"")
         message.metadata, message.more, message.login = self._more.login(), None, True
@@ -113,7 +99,7 @@ class PooledClient(ProxyLogin):
         if self.killed:
             self._error(message, *KILLED)
             self._quit = self.closing = True
-        elif code not in SHAPES or code == commands.STMT_BULK_EXECUTE:
+        elif code not in SHAPES:
             self._error(message, *UNKNOWN_COMMAND, f"command {code:#x} is not known here")
         elif code in commands.REPLICATION:
             text = "replication passes where clients log in at the server, which is where `users` is left out"
@@ -132,22 +118,6 @@ class PooledClient(ProxyLogin):
             self._admit_statement(head)
         return head
 
-    def _admit_statement(self, head: PooledCommand) -> None:
-        statement = head.statement = self._statement_of(head)
-        if statement is None:
-            raise FrameError("a statement that was not prepared")
-        if head.frame[HEAD] == commands.STMT_SEND_LONG_DATA:
-            head.oneway, head.hold = True, Hold.OPEN
-            self._long_values.add(statement.id)
-            return
-        flag, types = statement.types_in(head.frame)
-        if flag:
-            statement.types = types
-        elif statement.parameters:
-            head.follows = "types"
-        self._long_values.discard(statement.id)
-        self._leave_behind(head, statement.outcome)
-
     def _answered(self, message: PooledCommand, data: bytes) -> None:
         message.answer, message.hold = data, Hold.NONE
 
@@ -164,7 +134,7 @@ class PooledClient(ProxyLogin):
     def _query(self, message: PooledCommand) -> None:
         text = payload_of(message.frame)[1:]
         outcome = outcome_of(text)
-        if outcome.names_clients and self._names_clients(message, _text(text)):
+        if outcome.names_clients and self._names_clients(message, text_of(text)):
             return
         self._leave_behind(message, outcome)
 
@@ -244,99 +214,9 @@ class PooledClient(ProxyLogin):
         message.effect = take_back
 
     def _named(self, profile: Profile) -> None:
-        self._who.database = _text(profile.database)
+        self._who.database = text_of(profile.database)
         self._who.autocommit = profile.autocommit
         self._more = Reader(self._who)
-
-    # -- prepared statements
-
-    def _prepare(self, message: PooledCommand) -> None:
-        size = len(message.frame)
-        if self._prepared + size > MOST_BYTES:
-            self._error(message, 1461, "42000", f"a client may have {MOST_BYTES >> 20} MiB of prepared statements here")
-            return
-        if len(self._statements) >= MOST_STATEMENTS:
-            self._error(message, 1461, "42000", f"a client may have {MOST_STATEMENTS} prepared statements here")
-            return
-        text = payload_of(message.frame)[1:]
-        outcome = outcome_of(text)
-        seen = outline(_text(text), MYSQL) if outcome.names_clients else None
-        if seen is not None and ("kill" in seen.statements or not seen.whole):
-            self._error(message, *UNSUPPORTED, "a KILL can't be prepared here")
-            return
-        self._last_id += 1
-        statement = message.statement = Statement(self._last_id, text, outcome)
-
-        def prepared(answer: Message) -> bytes | None:
-            if has_failed(answer):
-                return None
-            self._statements[statement.id] = statement
-            self._prepared += size
-            self._who.statements.add(statement.id, text)
-            frame = answer.frame
-            return frame[: HEAD + 1] + statement.id.to_bytes(4, "little") + frame[HEAD + 5 :]
-
-        message.effect = prepared
-
-    def _statement_of(self, message: Message) -> Statement | None:
-        return self._statements.get(int.from_bytes(message.frame[HEAD + 1 : HEAD + 5], "little"))
-
-    def _known(self, message: PooledCommand) -> Statement | None:
-        statement = message.statement = self._statement_of(message)
-        if statement is None:
-            self._error(message, 1243, "HY000", "Unknown prepared statement handler")
-        return statement
-
-    def _execute(self, message: PooledCommand) -> None:
-        statement = self._known(message)
-        if statement is None:
-            return
-        if statement.parameters:
-            flag, types = statement.types_in(message.frame)
-            if flag:
-                statement.types = types
-            elif statement.types:  # another connection does not know them
-                body = payload_of(message.frame)
-                at = 10 + (statement.parameters + 7) // 8
-                message.frame = packet(body[:at] + b"\1" + statement.types + body[at + 1 :], 0)
-        self._long_values.discard(statement.id)
-        self._leave_behind(message, statement.outcome)
-
-    def _fetch(self, message: PooledCommand) -> None:
-        self._known(message)
-
-    def _reset_statement(self, message: PooledCommand) -> None:
-        statement = self._known(message)
-        if statement is None:
-            return
-        if not self._holds and statement.id not in self._long_values:
-            self._ok(message)  # there is nothing of it anywhere
-        self._long_values.discard(statement.id)
-
-    def _close_statement(self, message: PooledCommand) -> None:
-        """The servers' own are kept, for others that prepare the same."""
-        statement = self._statement_of(message)
-        if statement is None:
-            self._answered(message, b"")
-            return
-        del self._statements[statement.id]
-        self._prepared -= HEAD + 1 + len(statement.text)
-        self._who.statements.remove(statement.id)
-        self._long_values.discard(statement.id)
-        message.statement = statement
-        if self._holds:
-            message.kind = Kind.ONEWAY  # it may have a cursor there
-        else:
-            self._answered(message, b"")
-
-    def _long_data(self, message: PooledCommand) -> None:
-        """Belongs to the connection on which the statement is executed."""
-        statement = message.statement = self._statement_of(message)
-        if statement is None:
-            self._answered(message, b"")
-            return
-        message.kind, message.hold = Kind.ONEWAY, Hold.OPEN
-        self._long_values.add(statement.id)
 
     # -- a new beginning
 
@@ -350,10 +230,7 @@ class PooledClient(ProxyLogin):
             self._ok(message)
 
     def _forget(self) -> None:
-        self._statements.clear()
-        self._prepared = 0
-        self._who.statements.clear()
-        self._long_values.clear()
+        self._forget_statements()
         self._reasons = frozenset()
         self._insert_id = 0
 
@@ -398,10 +275,6 @@ class PooledClient(ProxyLogin):
         return error_packet(0, *error_for(kind, ""), text)
 
 
-def _text(value: bytes) -> str:
-    return value.decode("utf-8", "surrogateescape")
-
-
 _ACTIONS: dict[int, Callable[[PooledClient, PooledCommand], None]] = {
     commands.INIT_DB: PooledClient._init_db,
     commands.PING: PooledClient._ok,
@@ -410,6 +283,7 @@ _ACTIONS: dict[int, Callable[[PooledClient, PooledCommand], None]] = {
     commands.QUIT: PooledClient._goodbye,
     commands.RESET_CONNECTION: PooledClient._reset_connection,
     commands.SET_OPTION: PooledClient._set_option,
+    commands.STMT_BULK_EXECUTE: PooledClient._execute_many,
     commands.STMT_CLOSE: PooledClient._close_statement,
     commands.STMT_EXECUTE: PooledClient._execute,
     commands.STMT_FETCH: PooledClient._fetch,

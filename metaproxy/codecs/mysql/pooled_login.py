@@ -35,12 +35,16 @@ Mine = Callable[[Answer | LastChunk], None]
 
 
 class Seen:
-    """What servers have shown of themselves. changes_user: False once one did not know COM_CHANGE_USER."""
+    """
+    What servers have shown of themselves. more: capabilities of the last one that clients may be offered. changes_user:
+    False once one did not know COM_CHANGE_USER.
+    """
 
-    __slots__ = ("changes_user", "version")
+    __slots__ = ("changes_user", "more", "version")
 
     def __init__(self, version: bytes) -> None:
         self.version = version
+        self.more = 0
         self.changes_user = True
 
 
@@ -208,6 +212,7 @@ class PooledLogin(Session):
             raise FrameError(f"the server refused the connection: {refusal.number} {refusal.text}")
         greeting = self._greeting = Greeting.read(payload)
         self._seen.version = greeting.version[:60]
+        self._seen.more = greeting.capabilities & Capability.STMT_BULK
         if "tls.start" not in self.facts:
             self.say(self._log_in(sequence + 1))
             return

@@ -15,6 +15,7 @@ from collections import OrderedDict
 from metaproxy.codecs.mysql import commands
 from metaproxy.codecs.mysql.answers import Answers
 from metaproxy.codecs.mysql.commands import SHAPES, Shape
+from metaproxy.codecs.mysql.handshake import Capability
 from metaproxy.codecs.mysql.kill import Kill
 from metaproxy.codecs.mysql.messages import Answer, LastChunk, effect_of, has_failed
 from metaproxy.codecs.mysql.packets import (
@@ -123,6 +124,8 @@ class PooledServer(PooledLogin):
         return b""
 
     def _send_statement(self, message: PooledCommand, statement: Statement, shape: Shape) -> bytes:
+        if message.frame[HEAD] == commands.STMT_BULK_EXECUTE and not self._answers.flags & Capability.STMT_BULK:
+            raise Refused("this server has no bulk execution, which another one had that the proxy saw before")
         key = (self._state, statement.text)
         known = self._statements.get(key)
         if known is not None:
@@ -254,7 +257,7 @@ class PooledServer(PooledLogin):
                 if command.becomes is not None:
                     self._state = self._own(command.becomes)
                 if command.frame[HEAD] == commands.STMT_PREPARE and command.statement is not None:
-                    self._prepared(command.statement, message.frame)
+                    self._remember((self._state, command.statement.text), message.frame)
             if end is not None:
                 self._cursor(end.status)
             warns = end is not None and end.warnings > 0 and self.facts.get("endpoint.role") != "replica"
@@ -262,10 +265,6 @@ class PooledServer(PooledLogin):
             keep = keep or (not command.resets and (command.keep or lingers or bool(self._cursors)))
         message.hold = Hold.OPEN if keep else Hold.CLOSE
         self._become_reusable()
-
-    def _prepared(self, statement: Statement, frame: bytes) -> None:
-        statement.parameters = int.from_bytes(frame[HEAD + 7 : HEAD + 9], "little")
-        self._remember((self._state, statement.text), frame)
 
     def _cursor(self, status: int) -> None:
         if status & CURSOR and not status & LAST_ROW_SENT:

@@ -31,6 +31,8 @@ OFFERED = (
     | C.SECURE_CONNECTION | C.MULTI_RESULTS | C.PS_MULTI_RESULTS | C.PLUGIN_AUTH | C.CONNECT_ATTRS | C.LENENC_AUTH_DATA
 )  # fmt: skip
 """What is the same on all connections to servers, or a part of `Profile`. 1 << 2 is LONG_FLAG."""
+MARIADB = b"5.5.5-"
+"""With which versions of MariaDB begin. Its own capabilities are offered by a server that shows one."""
 _UTF8MB4 = 45
 _ASKS = Profile(charset=_UTF8MB4)
 """The state of a connection on which a server is asked for a user."""
@@ -39,9 +41,9 @@ _ASKS = Profile(charset=_UTF8MB4)
 class ProxyLogin(CommandStream):
     """
     A subclass does the rest: `_command` for a whole command, `_entered` once the client has proved who it is. version:
-    that the greeting shows. plugin: by which clients are asked to log in first. auth_query: see user_lookup. `number`:
-    by which other clients name this one; `killed`: whether one has asked for its end, so that its next answer is the
-    last.
+    that the greeting shows. plugin: by which clients are asked to log in first. auth_query: see user_lookup. more:
+    see Seen. `number`: by which other clients name this one; `killed`: whether one has asked for its end, so that its
+    next answer is the last.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class ProxyLogin(CommandStream):
         plugin: bytes,
         login_timeout: float = 0.0,
         auth_query: str = "",
+        more: int = 0,
     ) -> None:
         super().__init__(max_frame, stream_over, login_timeout)
         self._entrance = entrance
@@ -60,6 +63,8 @@ class ProxyLogin(CommandStream):
         self.number, _ = new_key(self, 0)
         self._greeting = (version, plugin)
         self._offered = int(OFFERED)
+        if more and version.startswith(MARIADB):
+            self._offered = int(OFFERED & ~C.MYSQL | more)
         self._who = Identity()
         self._more = Reader(self._who)
         self._profile = Profile()

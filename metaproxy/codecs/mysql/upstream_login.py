@@ -31,8 +31,9 @@ C = Capability
 NEEDED = C.PROTOCOL_41 | C.SECURE_CONNECTION | C.PLUGIN_AUTH
 WANTED = (
     NEEDED | C.MYSQL | C.LENENC_AUTH_DATA | C.TRANSACTIONS | C.MULTI_RESULTS | C.PS_MULTI_RESULTS | C.CONNECT_ATTRS
+    | C.STMT_BULK
 )  # fmt: skip
-"""What every connection of the proxy's own has: so that answers are the same on all of them."""
+"""What every connection of the proxy's own has, if its server does: so that answers are the same on all of them."""
 _MAX_PACKET = 1 << 30
 _ASK_KEY = b"\2"
 _QUICK, _FULL = b"\3", b"\4"

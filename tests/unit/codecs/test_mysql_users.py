@@ -640,6 +640,53 @@ def test_a_statement_that_can_t_be_prepared_there_is_an_error_of_its_execution()
     assert (answer.kind, answer.hold) == (ERROR, Hold.CLOSE)
 
 
+def test_the_statement_that_was_prepared_last_can_be_named_before_its_id_is_known() -> None:
+    both = Both()
+    first, second = both.session.receive(command(0x16, "select ?") + execution(0xFFFFFFFF, b"\0\1\3\0\5\0\0\0"))
+    both.server.send(first, 0)
+    both.hears(prepared(77, 1, 1))
+    assert second.get("statement") == "select"
+    assert both.server.send(second, 0) == execution(77, b"\0\1\3\0\5\0\0\0")
+    both.hears(ok())
+    _, sent = both.says(execution(1, b"\0\0\6\0\0\0"))
+    assert sent == execution(77, b"\0\1\3\0\6\0\0\0"), "its types count as well"
+
+
+def bulk(id: int, flags: int, values: bytes) -> bytes:
+    return command(0xFA, id.to_bytes(4, "little") + flags.to_bytes(2, "little") + values)
+
+
+def test_bulk_execution_is_offered_behind_a_server_of_mariadb_that_has_it() -> None:
+    made = codec(version="5.5.5-10.11.6-MariaDB")
+    assert Client(made).greeting.capabilities & C.MYSQL
+    server_for(made, Profile(), SERVER | C.STMT_BULK)
+    offered = Client(made).greeting.capabilities
+    assert offered & C.STMT_BULK and not offered & C.MYSQL
+    assert not Client(codec(version="8.0.40")).greeting.capabilities & C.STMT_BULK
+
+
+def test_bulk_execution_follows_the_client_to_other_connections() -> None:
+    made = codec(version="5.5.5-10.11.6-MariaDB")
+    server = server_for(made, Profile(), SERVER | C.STMT_BULK)
+    both = Both(made, plugin=NATIVE, flags=BASE | C.STMT_BULK)
+    both.server = server
+    both.says(command(0x16, "insert into t values (?)"))
+    both.hears(prepared(77, 1, 0))
+    message, sent = both.says(bulk(1, 0x80, b"\3\0\0\5\0\0\0"))
+    assert (message.get("command"), message.get("statement")) == ("stmt_bulk_execute", "insert")
+    assert sent == bulk(77, 0x80, b"\3\0\0\5\0\0\0")
+    both.hears(ok())
+    other = server_for(made, Profile(), SERVER | C.STMT_BULK)
+    (message,) = both.session.receive(bulk(1, 0, b"\0\6\0\0\0"))
+    other.send(message, 0)
+    other.receive(prepared(5, 1, 0))
+    assert other.owed() == bulk(5, 0x80, b"\3\0\0\6\0\0\0"), "with the types that this server does not know"
+    without = server_for(made, Profile())
+    (message,) = both.session.receive(bulk(1, 0x80, b"\3\0\0\5\0\0\0"))
+    with pytest.raises(FrameError, match="no bulk execution"):
+        without.send(message, 0)
+
+
 def test_the_same_text_is_kept_once_on_a_connection() -> None:
     both = Both()
     for _ in range(2):
@@ -744,7 +791,7 @@ def test_one_that_is_longer_than_a_frame_ends_the_connection_before_it_is_there(
 
 
 def test_the_statements_of_a_client_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("metaproxy.codecs.mysql.pooled_client.MOST_BYTES", 100)
+    monkeypatch.setattr("metaproxy.codecs.mysql.prepared_client.MOST_BYTES", 100)
     both = Both()
     both.does(command(0x16, "select 1 /*" + "x" * 60 + "*/"), prepared(1, 0, 1))
     message, _ = both.says(command(0x16, "select 2 /*" + "x" * 60 + "*/"))
