@@ -20,6 +20,7 @@ pytestmark = pytest.mark.peer("postgres", "postgres-python")
 sys.path.append(str(PYTHON))
 MODES = ("transaction", "session", "pool")
 ROLES = """
+set password_encryption = 'scram-sha-256';
 create role ann login password 'pencil';
 set password_encryption = 'md5';
 create role max login password 'marker';
@@ -47,8 +48,11 @@ def mesh(shared_proxy: Callable[..., Proxy]) -> Any:
     server = PostgreSQL(free_port(), auth="md5")  # as which SCRAM passes for who has it
     server.ask(ROLES)
     protocol = {"name": "postgres", "auth": "md5", "auth_query": ASKED}
-    ports = {mode: free_port() for mode in (*MODES, "app")}
-    listeners = [listener(name, port, protocol, [{"cluster": name}]) for name, port in ports.items()]
+    ports = {mode: free_port() for mode in (*MODES, "app", "scram")}
+    listeners = [listener(name, port, protocol, [{"cluster": name}]) for name, port in ports.items() if name != "scram"]
+    listeners.append(
+        listener("scram", ports["scram"], {"name": "postgres", "auth_query": ASKED}, [{"cluster": "transaction"}])
+    )
     own = {"user": "pooler", "password": "rubber", "login_as": "client"}
     clusters = [
         cluster(mode, server.port, credentials=own, connections={"mode": mode, "per_endpoint": 3}) for mode in MODES
@@ -85,6 +89,21 @@ def test_others_are_refused_as_the_server_would(mesh: Mesh, user: str, password:
 
     with pytest.raises(psycopg.OperationalError, match=f'password authentication failed for user "{user}"'):
         user_of(mesh.ports["transaction"], user, password)
+
+
+def test_by_scram_alone_only_users_with_a_verifier_log_in(mesh: Mesh) -> None:
+    import asyncpg
+
+    assert user_of(mesh.ports["scram"], "ann", "pencil") == "ann"
+
+    async def enters(password: str) -> None:
+        await asyncpg.connect(
+            host="127.0.0.1", port=mesh.ports["scram"], user="max", password=password, database="postgres"
+        )
+
+    for password in ("marker", ""):
+        with pytest.raises(asyncpg.InvalidPasswordError):
+            asyncio.run(enters(password))
 
 
 def test_a_password_that_changes_counts_for_the_next_login(mesh: Mesh) -> None:

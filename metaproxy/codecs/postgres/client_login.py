@@ -29,13 +29,16 @@ class LoginRefused(Exception):
 class ClientLogin:
     """
     One login. encrypted: whether TLS hides a password. done: it has succeeded; secret: what it has shown then. A name
-    that is not known is refused after its password, as one whose password is wrong.
+    that is not known is refused after its password, as one whose password is wrong, and so is a user of whose password
+    too little is known.
     """
 
     def __init__(self, user: User | None, method: Method, name: str, encrypted: bool) -> None:
+        self._method = user.method(method) if user is not None else method
+        if user is not None and not user.can(self._method):
+            user = None
         self._user = user
         self._name, self._encrypted = name, encrypted
-        self._method = user.method(method) if user is not None else method
         self.secret = user.secret if user is not None else NO_SECRET
         self._salt = b""
         self._scram: ScramServer | None = None

@@ -83,8 +83,14 @@ class User:
             raise ValueError(f"the password of {name!r} is empty")
 
     def can(self, method: Method) -> bool:
-        """Whether what is known of the password is enough."""
-        return method != SCRAM_METHOD or self._verifier is not None or bool(self.password)
+        """
+        Whether what is known of the password is enough. To check one that is said costs the iterations of the verifier,
+        of which a user may have written any number; a proof costs none.
+        """
+        kept = self._verifier
+        if method == "password":
+            return kept is None or 0 < kept.iterations <= scram.MOST_ITERATIONS
+        return method != SCRAM_METHOD or kept is not None or bool(self.password)
 
     def method(self, wanted: Method) -> Method:
         """How it logs in where that is wanted: by SCRAM if md5 is not possible, as PostgreSQL has it."""
@@ -108,6 +114,8 @@ class User:
     def verifier(self) -> Verifier:
         """What proofs are checked against; made at the first login, as it takes some milliseconds."""
         if self._verifier is None:
+            if not self.password:
+                raise ValueError("nothing is known that SCRAM could check a proof against")
             self._verifier = scram.verifier(SCRAM, prepared(self.password))
         return self._verifier
 
@@ -130,7 +138,8 @@ def users(value: object, method: Method) -> dict[str, User] | None:
             raise ValueError(f"users: each is a name and {_FORMS}")
         user = found[name] = User(name, text)
         if not user.can(method):
-            raise ValueError(f"users: what is written for {name!r} is not enough for {method}; write its password")
+            kept = "is not enough" if method == SCRAM_METHOD else f"has not 1 to {scram.MOST_ITERATIONS} iterations"
+            raise ValueError(f"users: what is written for {name!r} {kept} for {method}; write its password")
     return found
 
 

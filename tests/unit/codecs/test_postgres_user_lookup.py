@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import nullcontext
 from struct import pack
 from typing import Any
 
@@ -14,8 +15,9 @@ from metaproxy.cluster.breaker import Breaker
 from metaproxy.cluster.cluster import ConnectionSettings
 from metaproxy.codecs import scram
 from metaproxy.codecs.postgres import Postgres
+from metaproxy.codecs.postgres.client_login import ClientLogin, LoginRefused
 from metaproxy.codecs.postgres.pooled_client import Profile
-from metaproxy.codecs.postgres.users import Secret
+from metaproxy.codecs.postgres.users import Secret, User
 from metaproxy.message import Kind, Message, Side
 from metaproxy.recording.entries import Frame
 from metaproxy.testing.stage import Stage, Wire
@@ -26,11 +28,11 @@ KEPT = scram.verifier("SCRAM-SHA-256", "pencil", b"salt" * 4)
 MD5_KEPT = "md5" + hashlib.md5(b"pencilann").hexdigest()
 
 
-def kept_text() -> str:
+def kept_text(iterations: int = KEPT.iterations) -> str:
     from base64 import b64encode
 
     salt, stored, server = (b64encode(part).decode() for part in (KEPT.salt, KEPT.stored_key, KEPT.server_key))
-    return f"SCRAM-SHA-256${KEPT.iterations}:{salt}${stored}:{server}"
+    return f"SCRAM-SHA-256${iterations}:{salt}${stored}:{server}"
 
 
 def row(*values: str | None) -> bytes:
@@ -176,6 +178,23 @@ def test_a_server_that_wants_what_the_proof_has_not_shown_is_named() -> None:
     assert b"only knows what SCRAM has shown" in answer
 
 
+@pytest.mark.parametrize("password", ["", "pencil", MD5_KEPT])
+def test_nobody_logs_in_by_scram_as_a_user_of_whom_md5_is_kept(password: str) -> None:
+    room = Room()
+    client = room.look_up("ann", found(row("ann", MD5_KEPT)))
+    assert errors(room.prove(client, password)) == ["28P01"]
+    assert (client.closed, len(room.network.upstreams)) == (True, 1)
+
+
+@pytest.mark.parametrize(("iterations", "known"), [(4096, True), (0, False), (9_999_999, False)])
+def test_a_password_is_checked_where_that_takes_a_bounded_time(iterations: int, known: bool) -> None:
+    login = ClientLogin(User("ann", kept_text(iterations)), "password", "ann", True)
+    assert login.begin() == said("R", b"\0\0\0\3")
+    with nullcontext() if known else pytest.raises(LoginRefused, match="password authentication failed"):
+        login.answer(said("p", b"pencil\0"))
+    assert login.done == known
+
+
 def test_md5_gives_way_to_scram_where_that_is_what_is_kept() -> None:
     room = Room(auth="md5")
     client = room.look_up("ann", found(row("ann", kept_text())))
@@ -232,3 +251,12 @@ def test_a_recording_has_a_profile_without_its_secret() -> None:
 def test_an_auth_query_that_can_t_work_is_refused(options: dict[str, Any], what: str) -> None:
     with pytest.raises(ValueError, match=what):
         Postgres(**options)
+
+
+@pytest.mark.parametrize(
+    ("kept", "auth", "what"),
+    [(MD5_KEPT, "scram-sha-256", "not enough"), (kept_text(9_999_999), "password", "iterations")],
+)
+def test_a_user_of_whom_too_little_is_written_is_refused(kept: str, auth: Any, what: str) -> None:
+    with pytest.raises(ValueError, match=what):
+        Postgres(users={"ann": kept}, auth=auth)
