@@ -28,18 +28,21 @@ ASKS = (Kind.REQUEST, Kind.STREAM_OPEN)
 
 class Server:
     """
-    What stands behind an upstream connection: it reads all that it is sent, and can answer it. Where servers speak
-    first, what a client may say depends on what its server said: then it reads its own words as well.
+    What stands behind an upstream connection: it reads all that it is sent, and can answer it. passing: the codec that
+    reads both directions as they pass, where what a client may say depends on what its server said. Without it the
+    client's half is read for itself.
     """
 
-    def __init__(self, codec: Codec, wire: Wire) -> None:
+    def __init__(self, codec: Codec, wire: Wire, passing: Codec | None) -> None:
         self.wire = wire
         self._codec = codec
         self._session: Session = codec.session(Side.CLIENT, BOUND)
         self._session.facts = {}
-        self._said: Session | None = None
-        if codec.server_first:
-            self._said = codec.session(Side.SERVER, BOUND)
+        self._reader, self._said = self._session, None
+        if passing is not None:
+            if codec.connections != "pinned":
+                self._reader = passing.session(Side.CLIENT, BOUND)
+            self._said = passing.session(Side.SERVER, BOUND)
             self._said.open(None, {})
         self._asked: list[Message] = []
         self.count = 0
@@ -49,13 +52,14 @@ class Server:
         """What the proxy wrote is the protocol, whatever its client sent."""
         data = self.wire.take()
         heard = self._session.receive(data)
+        read = heard if self._reader is self._session else self._reader.receive(data)
         if self._said is not None:
-            for message in heard:
+            for message in read:
                 self._said.send(message, message.id)
         asked = [message for message in heard if message.kind in ASKS]
         self._asked += asked
         self.count += len(asked)
-        assert self._session.error is None, f"a server was sent what is not the protocol: {self._session.error}"
+        assert self._reader.error is None, f"a server was sent what is not the protocol: {self._reader.error}"
         if self._session.owes:
             self.due += self._session.owed()
 
@@ -63,25 +67,28 @@ class Server:
         """These bytes are its own, whatever they are."""
         if self._said is not None:
             for message in self._said.receive(data):
-                self._session.send(message, message.id)
+                self._reader.send(message, message.id)
 
     def answer(self) -> None:
         """One request more gets an answer, an error as the codec makes them."""
         if self._asked:
             request = self._asked.pop(0)
             reply = self._codec.reply(request, ErrorKind.NOT_FOUND, "not here")
-            self.due += self._session.send(reply, request.id) if isinstance(reply, Message) else reply
+            if isinstance(reply, Message):
+                told = self._said is not None and self._reader is self._session  # by `says`
+                reply = reply.frame if told else self._session.send(reply, request.id)
+            self.due += reply
 
 
 class Scene:
     """Two clients, one listener and one cluster."""
 
-    def __init__(self, codec: Codec) -> None:
+    def __init__(self, codec: Codec, passing: Codec | None) -> None:
         self.stage = Stage(
             codec, hooks={"on_complete": (self._completed,)}, connections=ConnectionSettings(mode=codec.connections),
             request_timeout=50.0, stream_idle=60.0, max_frame=BOUND,
         )  # fmt: skip
-        self.codec = codec
+        self.codec, self.passing = codec, passing
         self.begun = [self.stage.client(), self.stage.client()]
         self.servers: list[Server] = []
         self.completed: list[IExchange] = []
@@ -109,7 +116,7 @@ class Scene:
         """Servers read, and say what their protocol makes them say."""
         for _ in range(8):
             upstreams = self.stage.network.upstreams
-            self.servers += [Server(self.codec, wire) for wire in upstreams[len(self.servers) :]]
+            self.servers += [Server(self.codec, wire, self.passing) for wire in upstreams[len(self.servers) :]]
             for server in self.servers:
                 server.read()
             talking = [server for server in self.servers if server.due and _hears(server.wire)]
@@ -219,12 +226,12 @@ _STEPS: tuple[Callable[[Scene, bytes], None], ...] = (
     Scene.server_reads_slowly, Scene.all_read_again,
 )  # fmt: skip
 CLIENT, SERVER, ANSWER, LAST_CLIENT = b"\0", b"\1", b"\2", b"\3"
-"""The first byte of a step. The last client is the one that SERVER speaks to where servers speak first."""
+"""The first byte of a step. The last client is the one that SERVER speaks to where both clients have a server."""
 
 
-def check_path(codec: Codec, script: bytes) -> None:
-    """Raise unless the data path goes through the script, and has nothing under way at its end."""
-    scene = Scene(codec)
+def check_path(codec: Codec, script: bytes, passing: Codec | None = None) -> None:
+    """Raise unless the data path goes through the script, and has nothing under way at its end. passing: see Server."""
+    scene = Scene(codec, passing)
     with observing(scene.watch):
         for step in script.split(SEPARATOR)[:STEPS]:
             if step:

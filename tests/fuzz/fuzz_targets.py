@@ -52,8 +52,8 @@ _CUTS = (0, 6, 200)
 class Target:
     """
     variants: make codecs with options that lead to code of its own; one a session, as codecs count clients. greeting:
-    what each client says first. opening: steps that the last client and its server begin with, where servers speak
-    first.
+    what each client says first. opening: steps of a login, by the last client and its server. passing: see
+    fuzz_path.Server.
     """
 
     def __init__(
@@ -63,12 +63,14 @@ class Target:
         peers: Peers | None = None,
         greeting: bytes = b"",
         opening: Sequence[bytes] = (),
+        passing: Callable[[], Codec] | None = None,
     ) -> None:
         self._variants = variants
         self._frames = frames
         self._peers = peers or Peers()
         self._greeting = greeting
         self._opening = list(opening)
+        self._passing = passing
 
     def __call__(self, data: bytes) -> None:
         if len(data) < 3:
@@ -76,7 +78,7 @@ class Target:
         first, seed, stream = data[0], data[1], data[2:MOST]
         make = self._variants[(first >> 2) % len(self._variants)]
         if first & _PATH:
-            check_path(make(), stream)
+            check_path(make(), stream, None if self._passing is None else self._passing())
         else:
             side = Side.SERVER if first & 1 else Side.CLIENT
             check_session(make, side, self._peers, seed, stream)
@@ -291,12 +293,15 @@ TARGETS: dict[str, Target | Detection] = {
         _given([*seeds.POSTGRES_REQUESTS, *seeds.POSTGRES_PASSWORDS], seeds.POSTGRES_ANSWERS),
         Peers(_begun, join_postgres),
         seeds.POSTGRES_HELLO,
+        opening=(LAST_CLIENT + seeds.POSTGRES_HELLO, SERVER + seeds.POSTGRES_WELCOME),
+        passing=Postgres,
     ),
     "mysql": Target(
         [MySQL, lambda: MySQL(users={"ann": "pencil"})],
         _given(seeds.MYSQL_REQUESTS, seeds.MYSQL_ANSWERS),
         Peers(_greeted, my.join, buffered=LONGEST_LOGIN),
         opening=(SERVER + my.greeting(), LAST_CLIENT + my.login(), SERVER + my.ok(2)),
+        passing=MySQL,
     ),
     "redis": Target(
         [

@@ -129,6 +129,6 @@ class MisnumberingCodec(MySQL):
 
 def test_what_a_server_must_be_sent_depends_on_what_it_said_itself() -> None:
     script = [SERVER + greeting(), LAST_CLIENT + login(), SERVER + ok(2), LAST_CLIENT + query("select 1")]
-    check_path(MySQL(), SEPARATOR.join(script))
+    check_path(MySQL(), SEPARATOR.join(script), MySQL())
     with pytest.raises(AssertionError, match="not the protocol"):
-        check_path(MisnumberingCodec(), SEPARATOR.join(script))
+        check_path(MisnumberingCodec(), SEPARATOR.join(script), MySQL())
