@@ -7,7 +7,9 @@ Lives here: writing its configuration, starting it, asking its admin interface, 
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
 import sys
 import urllib.error
 import urllib.request
@@ -20,6 +22,7 @@ import yaml
 from running import Program, free_port
 
 TWISTD = Path(sys.executable).with_name("twistd")
+METAPROXY = Path(sys.executable).with_name("metaproxy")
 DRAINED = 20.0  # seconds until it has ended after TERM; our configurations drain for less
 
 
@@ -82,6 +85,18 @@ class Proxy:
         """The counters, flat."""
         counters: dict[str, Any] = self.admin("/stats?format=json")
         return counters
+
+    def counted(self, metric: str) -> int:
+        """The sum of a counter's values, whatever their labels are."""
+        return int(sum(value for name, value in self.stats().items() if name.startswith(metric + "{")))
+
+    def command(self, *arguments: object, expect: int = 0) -> str:
+        """What `metaproxy` prints that is to act on this one. Fails the test on any exit status but the expected."""
+        argv = [str(METAPROXY), *map(str, arguments)]
+        environment = {**os.environ, "METAPROXY_ADMIN": self.url}
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=30, env=environment)
+        assert done.returncode == expect, (done.returncode, done.stdout[-2000:], done.stderr[-2000:])
+        return done.stdout
 
     def outcomes(self) -> dict[str, int]:
         """How many exchanges ended in which way, since it started."""

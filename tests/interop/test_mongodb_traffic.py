@@ -9,9 +9,6 @@ sets (test_mongodb_users.py).
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,7 +23,6 @@ from proxied import Proxy, cluster, listener
 from running import eventually, free_port
 
 pytestmark = pytest.mark.peer("mongod", "pymongo")
-METAPROXY = Path(sys.executable).with_name("metaproxy")
 SECRET = "hunter2"
 """A value that commands have, and nobody may see among statements."""
 FAULTS: list[dict[str, Any]] = [
@@ -108,18 +104,6 @@ def shared(shop: Shop) -> Iterator[Any]:
         yield found
 
 
-def counted(proxy: Proxy, metric: str) -> int:
-    return int(sum(value for name, value in proxy.stats().items() if name.startswith(metric + "{")))
-
-
-def metaproxy(shop: Shop, *arguments: object, expect: int = 0) -> str:
-    environment = {**os.environ, "METAPROXY_ADMIN": shop.proxy.url}
-    argv = [str(METAPROXY), *map(str, arguments)]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=30, env=environment)
-    assert done.returncode == expect, (done.returncode, done.stdout[-2000:], done.stderr[-2000:])
-    return done.stdout
-
-
 def test_faults_are_errors_delays_and_lost_connections(app: Any) -> None:
     from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError
 
@@ -160,16 +144,16 @@ def test_reads_are_mirrored_and_their_answers_compared(shop: Shop, shared: Any) 
         for each in (shared, shadow):
             each.shop.mirrored.drop()
             each.shop.mirrored.insert_many([{"_id": number, "item": "x"} for number in range(200)])
-        compared = counted(shop.proxy, "metaproxy_mirror_compared_total")
-        differed = counted(shop.proxy, "metaproxy_mirror_differences_total")
+        compared = shop.proxy.counted("metaproxy_mirror_compared_total")
+        differed = shop.proxy.counted("metaproxy_mirror_differences_total")
         for number in range(10):
             assert shared.shop.mirrored.find_one({"_id": number})
         list(shared.shop.mirrored.find({}).batch_size(20).limit(20))
-        assert eventually(lambda: counted(shop.proxy, "metaproxy_mirror_compared_total") >= compared + 11)
-        assert counted(shop.proxy, "metaproxy_mirror_differences_total") == differed
+        assert eventually(lambda: shop.proxy.counted("metaproxy_mirror_compared_total") >= compared + 11)
+        assert shop.proxy.counted("metaproxy_mirror_differences_total") == differed
         shadow.shop.mirrored.update_one({"_id": 3}, {"$set": {"item": "y"}})
         assert shared.shop.mirrored.find_one({"_id": 3})["item"] == "x"
-        assert eventually(lambda: counted(shop.proxy, "metaproxy_mirror_differences_total") == differed + 1)
+        assert eventually(lambda: shop.proxy.counted("metaproxy_mirror_differences_total") == differed + 1)
 
 
 def test_writes_are_mirrored_too(shop: Shop, shared: Any) -> None:
@@ -184,20 +168,20 @@ def test_a_recording_is_answered_the_same_by_the_same_data_and_not_by_others(sho
         main.shop.recorded.drop()
         main.shop.recorded.insert_many([{"_id": number} for number in range(50)])
     app.admin.command("ping")
-    told = metaproxy(shop, "record", "--detach", f"tape-{time.time_ns()}.jsonl", "--json")
+    told = shop.proxy.command("record", "--detach", f"tape-{time.time_ns()}.jsonl", "--json")
     for number in range(20):
         app.shop.recorded.find_one({"_id": number})
     assert app.shop.recorded.count_documents({}) == 50
     app.shop.recorded.insert_one({"_id": 1000})
-    file = Path(json.loads(metaproxy(shop, "record", "--stop", "--json"))["file"])
+    file = Path(json.loads(shop.proxy.command("record", "--stop", "--json"))["file"])
     assert eventually(lambda: '{"end": ' in file.read_text()), told
     with closing(client(shop.main)) as main:
         main.shop.recorded.delete_one({"_id": 1000})
     to = ("--to", f"127.0.0.1:{shop.main}", "--compare", "--speed", "max", "--json")
-    again = json.loads(metaproxy(shop, "replay", file, *to))
+    again = json.loads(shop.proxy.command("replay", file, *to))
     assert (again["differences"], again["failed"]) == ([], [])
     assert again["compared"] >= 22
-    second = json.loads(metaproxy(shop, "replay", file, *to, expect=1))  # the document is there now
+    second = json.loads(shop.proxy.command("replay", file, *to, expect=1))  # the document is there now
     assert {one["operation"] for one in second["differences"]} >= {"insert shop.recorded"}
 
 
@@ -205,7 +189,7 @@ def test_the_tap_shows_commands_as_they_end(shop: Shop, app: Any) -> None:
     lines: list[str] = []
 
     def look() -> None:
-        lines.extend(metaproxy(shop, "tap", "--match", "collection=tapped", "--limit", "2", "--json").splitlines())
+        lines.extend(shop.proxy.command("tap", "--match", "collection=tapped", "--limit", "2", "--json").splitlines())
 
     looking = threading.Thread(target=look)
     looking.start()
@@ -241,7 +225,7 @@ def test_answers_are_kept_for_a_time(shop: Shop, shared: Any) -> None:
 def test_what_was_not_sent_is_tried_elsewhere(shop: Shop, shared: Any) -> None:
     for _ in range(10):
         shared.shop.retried.insert_one({})
-    assert counted(shop.proxy, "metaproxy_exchange_retries_total") > 0
+    assert shop.proxy.counted("metaproxy_exchange_retries_total") > 0
 
 
 def test_statements_are_counted_by_their_shape_without_a_value(shop: Shop, app: Any) -> None:
@@ -266,6 +250,6 @@ def test_statements_are_counted_by_their_shape_without_a_value(shop: Shop, app: 
     assert more["rows"] == 100
     (failed,) = (row for row in found if "$nothing" in row["text"])
     assert failed["outcomes"] == {"error": 1}
-    text = metaproxy(shop, "top", "--statements", "--sort", "calls")
+    text = shop.proxy.command("top", "--statements", "--sort", "calls")
     assert "find shop.buys filter:{who:?,_id:{$gt:?}}" in text
     assert SECRET not in text

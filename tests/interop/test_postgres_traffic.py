@@ -9,8 +9,6 @@ where clients borrow connections. Does not: routes, kept answers (test_postgres.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import threading
 import time
@@ -25,7 +23,6 @@ from running import eventually, free_port
 
 pytestmark = pytest.mark.peer("postgres", "postgres-python")
 sys.path.append(str(PYTHON))
-METAPROXY = Path(sys.executable).with_name("metaproxy")
 WAYS = ("passing", "pooled")
 FAULTS: list[dict[str, Any]] = [
     {"match": {"application_name": "denied"}, "error": {"kind": "denied", "message": "not today"}},
@@ -111,18 +108,6 @@ def passes(connection: Any, times: int) -> int:
     return passed
 
 
-def counted(proxy: Proxy, metric: str) -> int:
-    return int(sum(value for name, value in proxy.stats().items() if name.startswith(metric + "{")))
-
-
-def metaproxy(mesh: Mesh, *arguments: object, expect: int = 0) -> str:
-    argv = [str(METAPROXY), *map(str, arguments)]
-    environment = {**os.environ, "METAPROXY_ADMIN": mesh.proxy.url}
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=30, env=environment)
-    assert done.returncode == expect, (done.returncode, done.stdout[-2000:], done.stderr[-2000:])
-    return done.stdout
-
-
 def test_each_user_has_a_limit_of_its_own(mesh: Mesh, way: str) -> None:
     found = {}
     for user in ("app", "ann"):
@@ -162,10 +147,10 @@ def test_policies_refuse_statements_and_clients_go_on(mesh: Mesh, way: str) -> N
 
 def test_statements_are_mirrored_and_their_answers_compared(mesh: Mesh) -> None:
     def compared() -> int:
-        return counted(mesh.proxy, "metaproxy_mirror_compared_total")
+        return mesh.proxy.counted("metaproxy_mirror_compared_total")
 
     def differed() -> int:
-        return counted(mesh.proxy, "metaproxy_mirror_differences_total")
+        return mesh.proxy.counted("metaproxy_mirror_differences_total")
 
     for server in (mesh.main, mesh.shadow):
         server.ask("create table mirrored as select g as a, 'x'::text as b from generate_series(1, 100) g")
@@ -186,22 +171,22 @@ def test_statements_are_mirrored_and_their_answers_compared(mesh: Mesh) -> None:
 def test_a_recording_is_answered_the_same_by_the_same_data_and_not_by_others(mesh: Mesh, way: str) -> None:
     mesh.main.ask("drop table if exists recorded")
     mesh.main.ask("create table recorded (a int primary key); insert into recorded select generate_series(1, 50)")
-    metaproxy(mesh, "record", "--detach", f"tape-{time.time_ns()}.jsonl", "--json")
+    mesh.proxy.command("record", "--detach", f"tape-{time.time_ns()}.jsonl", "--json")
     with connect(mesh, way) as c:
         for number in range(1, 21):
             assert one(c, "select a from recorded where a = %s", number) == number
         assert one(c, "select count(*) from recorded") == 50
         c.execute("insert into recorded values (1000)")
-    file = Path(json.loads(metaproxy(mesh, "record", "--stop", "--json"))["file"])
+    file = Path(json.loads(mesh.proxy.command("record", "--stop", "--json"))["file"])
     assert eventually(lambda: '{"end": ' in file.read_text())
     mesh.main.ask("delete from recorded where a = 1000")
     to = ["--to", f"127.0.0.1:{mesh.main.port}", "--compare", "--speed", "max", "--json"]
     protocol = "{name: postgres, users: {nobody: none}}"
     to += ["--protocol", protocol, "--credential", "user=app", "--credential", "password=secret"]
-    again = json.loads(metaproxy(mesh, "replay", file, *to))
+    again = json.loads(mesh.proxy.command("replay", file, *to))
     assert (again["differences"], again["failed"]) == ([], [])
     assert again["compared"] >= 22
-    second = json.loads(metaproxy(mesh, "replay", file, *to, expect=1))  # the row is there now
+    second = json.loads(mesh.proxy.command("replay", file, *to, expect=1))  # the row is there now
     assert {one["operation"] for one in second["differences"]} >= {"insert"}
 
 
@@ -210,7 +195,7 @@ def test_the_tap_shows_statements_as_they_end(mesh: Mesh, way: str) -> None:
 
     def look() -> None:
         match = ("--match", "application_name=tapped", "--match", "statement=values")
-        lines.extend(metaproxy(mesh, "tap", *match, "--limit", "2", "--json").splitlines())
+        lines.extend(mesh.proxy.command("tap", *match, "--limit", "2", "--json").splitlines())
 
     looking = threading.Thread(target=look)
     looking.start()
