@@ -54,6 +54,11 @@ class ISession(Interface):
         "it back; if not, `change` may help."
     )
 
+    in_transaction = Attribute(
+        "bool: what an upstream connection is kept for by its client is a transaction, and not a subscription or a "
+        "temporary table; idle_transaction_timeout counts only then. Optional, True if absent."
+    )
+
     fenced = Attribute(
         "bool: `send` puts a question behind a one-way request (a fence), and what comes before its answer is dropped: "
         "so a server that answers one-way requests can shift no answers. Optional, False if absent."

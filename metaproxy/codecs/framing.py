@@ -37,6 +37,7 @@ class Session:
     capacity: int = 0
     facts: Mapping[str, str] = {}
     welcome: Message | None = None
+    in_transaction: bool = True
     start_tls: bool = False
     tls_rest: bytes = b""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable
+from itertools import islice
 from typing import cast
 
 from twisted.logger import Logger
@@ -233,8 +234,11 @@ class Pool:
         return True
 
     def left(self, connection: UpstreamConnection) -> None:
-        """See roles.ConnectionOwner: one for a client's stay is used again, if nothing of the client is under way."""
-        if self._stays and not connection.owing() and not connection.busy():
+        """
+        See roles.ConnectionOwner: one for a client's stay is used again, if nothing of the client is under way, nor
+        anything about what was.
+        """
+        if self._stays and not connection.owing() and not connection.busy() and not connection.companions:
             self.give_back(connection)
         else:
             connection.let_go()
@@ -244,11 +248,9 @@ class Pool:
         A connection for one alone: an idle one, or a new one; None when a bound is reached. most: where connections are
         borrowed, another one than `per_endpoint`.
         """
-        idle = self._idle.get(profile)
-        while idle:
-            connection = idle.pop()
-            if connection.usable:
-                return connection
+        idle = self._idle_one(profile)
+        if idle is not None:
+            return idle
         if self._bounded:
             changed = self._changed(profile)
             if changed is not None:
@@ -257,27 +259,34 @@ class Pool:
                 return None
         return self._open(profile)
 
+    def _idle_one(self, profile: Hashable) -> UpstreamConnection | None:
+        """Takes the newest idle connection of a state. A state that none is left of is forgotten: clients make them."""
+        group = self._idle.get(profile, [])
+        found = None
+        while group and found is None:
+            connection = group.pop()
+            found = connection if connection.usable else None
+        if not group:
+            self._idle.pop(profile, None)
+        return found
+
     def _changed(self, profile: Hashable) -> UpstreamConnection | None:
         """An idle connection that was brought into another state."""
-        looks = LOOKS
-        for other, group in list(self._idle.items()):
-            while group and not group[-1].usable:
-                group.pop()
-            if not group:  # of a state that no connection is in any more
-                self._idle.pop(other, None)
-                continue
-            if group[-1].change(profile):
-                return group.pop()
-            looks -= 1
-            if not looks:
-                return None
+        for other in list(islice(self._idle, LOOKS)):
+            connection = self._idle_one(other)
+            if connection is not None and connection.change(profile):
+                return connection
+            if connection is not None and connection.alive:
+                self._idle.setdefault(other, []).append(connection)
         return None
 
     def _close_idle_here(self) -> bool:
-        for idle in self._idle.values():
-            if idle:
-                idle.pop(0).let_go()
-                return True
+        for profile, group in self._idle.items():
+            connection = group.pop(0)
+            if not group:
+                del self._idle[profile]
+            connection.let_go()
+            return True
         return False
 
     def _open(self, profile: Hashable) -> UpstreamConnection | None:
@@ -448,7 +457,7 @@ class Pool:
         for connection in list(self.connections):
             holder = connection.holder
             idle = holder is not None and not connection.reserved and not connection.busy()
-            if idle and now - connection.idle_since >= limit:
+            if idle and connection.in_transaction() and now - connection.idle_since >= limit:
                 connection.end(ErrorKind.TIMEOUT, f"a transaction was idle for {limit:g} s (idle_transaction_timeout)")
 
     def retire(self) -> None:

@@ -55,6 +55,7 @@ _LATER: dict[str, object] = {
     "farewell": _no_farewell,
     "fenced": False,
     "flow": "connection",
+    "in_transaction": True,
     "owed": _nothing,
     "owes": False,
     "reset": _no_word,

@@ -139,6 +139,10 @@ class Upstream(ServerConnection):
         """Whether no state of the one who had it is left, as far as the codec can tell."""
         return bool(self._session.reusable)
 
+    def in_transaction(self) -> bool:
+        """Whether who has it has it for a transaction, as far as the codec can tell."""
+        return bool(self._session.in_transaction)
+
     def cancelled(self, attempt: Try) -> None:
         """The attempt's owner does not want the answer any more."""
         if self._waiting.pop(attempt, 0) is None:

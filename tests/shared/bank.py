@@ -7,7 +7,8 @@ Either side begins TLS by a line `secure`, after which a client is answered `yes
 `stop NUMBER` is about what the client of this number has under way, and tells the server on a connection of its own;
 `kill NUMBER` is the same by a request. Clients: `login USER DATABASE`, `set VALUE` (state that connections are brought
 into), and anything else, which is a request. Servers: `welcome ...` after the login, `clean` after a change; an answer
-that begins with `t` leaves a transaction open, one with `i` none, `f` is an error without one; `[`, then lines that
+that begins with `t` leaves a transaction open, one with `i` none, `k` none either, though its client keeps the
+connection, `f` is an error without one; `[`, then lines that
 begin with `row`, then `]t` or `]i`, is an answer in pieces; `!` leaves what only a reset takes away. `role?` is what
 they are asked for their role, which `i ROLE LAG TERM POSITION` gives. `fetch KEY` goes where `i open KEY` came from,
 until `i shut KEY` does.
@@ -25,7 +26,7 @@ from metaproxy.cluster.cluster import ConnectionSettings
 from metaproxy.codecs.framing import Codec, Session
 from metaproxy.message import Chunk, Correlation, ErrorKind, FrameError, Hold, Kind, Message, Side
 
-HOLDS = {"t": Hold.OPEN, "i": Hold.CLOSE, "f": Hold.CLOSE}
+HOLDS = {"t": Hold.OPEN, "k": Hold.OPEN, "i": Hold.CLOSE, "f": Hold.CLOSE}
 
 
 class _Lines(Session):
@@ -153,6 +154,7 @@ class Counter(_Lines):
         if words[1:2] in (["open"], ["shut"]):
             self.keep(words[2], words[1] == "open")
         self.reusable = self.reusable and "!" not in line
+        self.in_transaction = first == "t"
         return Message(Kind.ERROR if first == "f" else Kind.RESPONSE, frame, hold=HOLDS[first])
 
 

@@ -72,6 +72,10 @@ class PooledServer(PooledLogin):
         self._owner = None if made else self._owner
         return super()._set_up(made)
 
+    @property
+    def in_transaction(self) -> bool:  # type: ignore[override]  # it is only read
+        return bool(self._status & IN_TRANSACTION)
+
     def _is_soiled(self) -> bool:
         return self._soiled or bool(self._status & IN_TRANSACTION) or bool(self._cursors)
 

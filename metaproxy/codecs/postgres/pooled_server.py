@@ -278,6 +278,10 @@ class PooledServer(ServerSession):
             self._failed = True
         return super()._ends(kind, body)
 
+    @property
+    def in_transaction(self) -> bool:  # type: ignore[override]  # it is only read
+        return self._state != b"I"
+
     def _hold(self, state: bytes, failed: bool) -> Hold:
         if not state:
             self._kept = True

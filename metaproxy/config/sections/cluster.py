@@ -72,7 +72,7 @@ class Connections(Section):
     idle_transaction_timeout: Seconds = option(
         Duration(),
         "A client that keeps one for a transaction, and asks nothing for so long, is closed, and its transaction with "
-        "it; 0: never.",
+        "it; 0: never. What else it keeps one for, such as a temporary table, does not count.",
         "0s",
     )
     idle_timeout: Seconds = option(Duration(), "One without a request for so long is closed; 0: never.", "5m")

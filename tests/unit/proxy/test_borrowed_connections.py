@@ -154,6 +154,15 @@ def test_a_transaction_that_is_idle_for_too_long_ends_with_a_word() -> None:
     assert (ann.take(), ann.closed, stage.server.closed) == (b"t begun\nbye timeout\n", True, True)
 
 
+def test_what_is_kept_for_something_else_than_a_transaction_may_be_idle() -> None:
+    stage = BankStage(idle_transaction_timeout=5.0)
+    ann = stage.enter()
+    stage.say(ann, b"listen\n")
+    stage.say(stage.server, b"k listening\n")
+    stage.sweep_after(60.0)
+    assert (ann.take(), ann.closed) == (b"k listening\n", False)
+
+
 def test_mode_statement_refuses_a_transaction_and_the_client_goes_on() -> None:
     stage = BankStage("statement")
     ann = stage.enter()
@@ -194,6 +203,18 @@ def test_a_connection_is_changed_however_many_states_there_were_before() -> None
             stage.server.take()
             stage.say(stage.server, said)
     assert (ann.take(), len(stage.upstreams)) == (b"i set\n" * 40, 1)
+
+
+def test_states_that_no_connection_is_in_any_more_stand_in_nobody_s_way() -> None:
+    stage = BankStage()
+    ann = stage.enter()
+    for number in range(40):
+        stage.say(ann, b"set %d\n" % number)
+        stage.say(stage.server, b"clean\n")
+        stage.say(stage.server, b"i set\n")
+        stage.say(ann, b"ask\n")
+        stage.say(stage.server, b"i yes\n")
+    assert (ann.take(), len(stage.upstreams)) == (b"i set\ni yes\n" * 40, 1)
 
 
 def test_one_that_can_t_be_changed_makes_room_where_there_may_be_no_more() -> None:

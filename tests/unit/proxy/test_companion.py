@@ -172,3 +172,20 @@ def test_a_client_logs_in_while_others_use_all_connections() -> None:
     assert bob.take() == b"welcome here\n"
     stage.say(cid, b"login cid other\n")
     assert cid.take() == b"", "no connection has been in that state"
+
+
+def test_a_connection_whose_client_left_before_its_server_had_heard_of_it_is_not_kept_for_nobody() -> None:
+    stage = BankStage("session", most=1)
+    (ann,) = asked(stage, b"one\n")
+    stop(stage, 0)
+    busy, told = stage.upstreams
+    stage.say(busy, b"i had come to its end before\n")
+    ann.end()
+    stage.clock.advance(0)
+    told.end()
+    stage.clock.advance(0)
+    stage.network.turn.begin()
+    stage.network.turn.end()
+    bob = stage.client()
+    stage.say(bob, b"login bob d\n")
+    assert stage.upstreams[-1].take() == b"hello d \n"
