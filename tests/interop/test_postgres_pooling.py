@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import pytest
@@ -154,6 +155,18 @@ def test_a_session_has_a_connection_for_its_stay(mesh: Mesh) -> None:
         assert one(c, "select pg_backend_pid()") == pid
     with psycopg_connect(mesh.session) as c:
         assert one(c, "select pg_try_advisory_lock(7)")
+
+
+def test_what_a_client_did_not_finish_is_rolled_back_and_not_committed_by_the_next(mesh: Mesh) -> None:
+    import psycopg
+
+    mesh.server.ask("create table unfinished (a int)")
+    with suppress(psycopg.OperationalError), psycopg_connect(mesh.session) as c, c.pipeline():
+        assert one(c, "insert into unfinished values (1) returning a") == 1  # psycopg asks for it by a Flush
+        c.pgconn.finish()
+    for _ in range(3):
+        with psycopg_connect(mesh.session) as c:
+            assert one(c, "select count(*) from unfinished") == 0
 
 
 def test_transactions_are_refused_where_connections_are_lent_for_a_statement(mesh: Mesh) -> None:

@@ -41,6 +41,8 @@ _LOOKED_AT = LOOKED_AT | {STATUS, _NOTICE}
 _COUNTED = _LOOKED_AT | DONE
 _STEPS = _LOOKED_AT | frozenset(b"13")
 _SYNC = wire.message(b"S")
+_UNFINISHED = b""
+"""In place of the state that ReadyForQuery tells: a batch whose Sync has not come, and would commit what it did."""
 _MOST_OWN = 1 << 16
 _MOST_STATUS = 128
 
@@ -97,7 +99,7 @@ class PooledServer(ServerSession):
     def change(self, profile: Hashable) -> bytes | None:
         """What the last client left goes, whoever that was; then come the settings of the next one."""
         profile = profile_of(profile, self._own_database)
-        if profile.replication or self._profile.replication:
+        if profile.replication or self._profile.replication or self._state == _UNFINISHED:
             return None
         if profile.database != self._profile.database or self._own_user(profile) != self._own_user(self._profile):
             return None
@@ -284,7 +286,7 @@ class PooledServer(ServerSession):
 
     def _hold(self, state: bytes, failed: bool) -> Hold:
         if not state:
-            self._kept = True
+            self._state, self._kept, self.reusable = _UNFINISHED, True, False
             return Hold.OPEN
         effects, self._asked_effects = self._asked_effects, []
         failed, self._failed = self._failed, False

@@ -328,6 +328,30 @@ def test_a_session_keeps_its_connection_and_leaves_it_as_it_was() -> None:
     assert room.ask(bob, "select 1", DONE + ready()) == DONE + ready()
 
 
+@pytest.mark.parametrize("answer", [PARSED + BOUND + DONE, error()], ids=["done", "failed"])
+def test_a_batch_that_its_client_did_not_finish_is_not_another_s(answer: bytes) -> None:
+    room = Room("session", most=1)
+    ann = room.enter()
+    room.say(ann, parse("insert into t values (1)") + bind() + EXECUTE + FLUSH)
+    room.say(room.server, answer)
+    ann.end()
+    assert room.server.closed
+    bob = room.enter()
+    assert room.ask(bob, "select 1", DONE + ready(), server=1) == DONE + ready()
+
+
+def test_a_batch_that_its_client_has_finished_leaves_its_connection_to_another() -> None:
+    room = Room("session", most=1)
+    ann = room.enter()
+    room.say(ann, parse("insert into t values (1)") + bind() + EXECUTE + FLUSH)
+    room.say(room.server, PARSED + BOUND + DONE)
+    room.say(ann, SYNC)
+    room.say(room.server, ready())
+    room.server.take()
+    ann.end()
+    assert room.ask(room.enter(), "select 1", DONE + ready()) == DONE + ready()
+
+
 # -- settings
 
 
