@@ -238,7 +238,7 @@ def test_statements_are_counted_by_their_shape_without_a_value(shop: Shop, app: 
         buys.find_one({"who": SECRET, "_id": {"$gt": number}})
     assert len(list(buys.find({"who": SECRET}, batch_size=50))) == 150
     with pytest.raises(OperationFailure):
-        list(buys.aggregate([{"$nothing": {SECRET: 1}}]))
+        list(buys.aggregate([{"$nothing": {"who": SECRET}}]))
     name = "passing" if app.address[1] == shop.passing else "shared"
     found = shop.proxy.admin(f"/statements?count=false&listener={name}")["statements"]
     rows = {row["text"]: row for row in found}
@@ -253,3 +253,19 @@ def test_statements_are_counted_by_their_shape_without_a_value(shop: Shop, app: 
     text = shop.proxy.command("top", "--statements", "--sort", "calls")
     assert "find shop.buys filter:{who:?,_id:{$gt:?}}" in text
     assert SECRET not in text
+
+
+def test_rows_of_large_answers_and_of_exhaust_cursors_are_counted(shop: Shop, app: Any) -> None:
+    from pymongo import CursorType
+
+    wide = app.shop.wide
+    wide.drop()
+    wide.insert_many([{"_id": number, "data": "x" * 1000} for number in range(4000)])
+    assert len(list(wide.find({}, batch_size=3000))) == 4000  # 3 MB, 1 MB
+    assert len(list(wide.find({"_id": {"$gte": 0}}, batch_size=500, cursor_type=CursorType.EXHAUST))) == 4000
+    name = "passing" if app.address[1] == shop.passing else "shared"
+    found = shop.proxy.admin(f"/statements?count=false&listener={name}")["statements"]
+    rows = {row["text"]: row["rows"] for row in found if " shop.wide" in row["text"]}
+    first = {text: count for text, count in rows.items() if text.startswith("find")}
+    assert sorted(first.values()) == [500, 3000], rows
+    assert sum(count for text, count in rows.items() if not text.startswith(("insert", "drop"))) == 8000, rows

@@ -12,6 +12,7 @@ from collections.abc import Callable, Hashable
 from typing import Final
 
 from metaproxy.codecs.mongodb import bson, metadata, wire
+from metaproxy.codecs.mongodb.answered import rows_of_large
 from metaproxy.message import FrameError
 
 _CURSOR: Final = "cursor"
@@ -108,22 +109,9 @@ class LargeAnswer:
     def __init__(self, id: int, head: bytes) -> None:
         """id: of its exchange; head: its first bytes, which hold where the rows begin."""
         self.id = id
-        rows_end = self._rows_end(head)
+        _, rows_end = rows_of_large(head)
         self._held = head[rows_end:]
         self._skip = max(0, rows_end - len(head))
-
-    @staticmethod
-    def _rows_end(head: bytes) -> int:
-        """Where what follows the rows begins; beyond all bytes where the answer names no cursor."""
-        at = wire.SECTIONS + 1 + 4
-        name_end = head.find(b"\0", at, at + 16)
-        if head[wire.SECTIONS] == 0 and name_end > 0 and head[at:name_end] == b"\x03cursor":
-            at = name_end + 1 + 4
-            name_end = head.find(b"\0", at, at + 16)
-            if name_end > 0 and head[at:name_end] in (b"\x04firstBatch", b"\x04nextBatch"):
-                rows = int.from_bytes(head[name_end + 1 : name_end + 5], "little")
-                return name_end + 1 + rows
-        return wire.LARGEST
 
     def feed(self, data: bytes) -> float | None:
         """The id, once it is there; None before that."""

@@ -14,7 +14,7 @@ from collections.abc import Hashable, Mapping
 from typing import Final
 
 from metaproxy.codecs.mongodb import bson, hello, metadata, wire
-from metaproxy.codecs.mongodb.answered import read_error, read_rows, verdict
+from metaproxy.codecs.mongodb.answered import LargeRows, batch_rows, read_error, read_rows, verdict
 from metaproxy.codecs.mongodb.errors import NOT_PRIMARY
 from metaproxy.codecs.mongodb.kept import Kept, LargeAnswer, cursor_id
 from metaproxy.codecs.mongodb.server_login import Login, login, own_user
@@ -48,6 +48,9 @@ class ServerSession(MessageStream):
         self.reusable = shared
         self._kept: Kept | None = None
         self._looked_at: LargeAnswer | None = None
+        self._large_rows: LargeRows | None = None
+        self._heads: dict[int, Message] = {}
+        """Of answers whose end is to come, by their exchange: they say how many documents there are in all."""
         self._login: Login | None = None
         self._profile: Hashable = None
         self._credentials: Mapping[str, str] = {}
@@ -127,9 +130,7 @@ class ServerSession(MessageStream):
         """An answer, and whether it reports failure; and whether the server is still what it is to be."""
         messages.append(message)
         frame = message.frame
-        if body.end - body.at > _LOOKED_AT:
-            return
-        code, first = verdict(frame, body)
+        code, first = _verdict(frame, body)
         if code is not None:
             message.kind = Kind.ERROR
             message.more = read_error
@@ -162,21 +163,28 @@ class ServerSession(MessageStream):
             exchange = to
         if more:
             self._chain(own, exchange)
-        failed = False
-        if len(frame) <= _LOOKED_AT:
-            code, field = verdict(frame, wire.body(frame))
-            failed = code is not None
-            if self._kept is not None:
-                self._kept.answered(exchange, code, cursor_id(frame, field), not more)
+        code, field = _verdict(frame, wire.body(frame))
+        failed = code is not None
+        if self._kept is not None:
+            self._kept.answered(exchange, code, cursor_id(frame, field), not more)
         if first:
-            messages.append(Message(Kind.STREAM_OPEN, frame, exchange))
+            head = self._heads[exchange] = Message(Kind.STREAM_OPEN, frame, exchange)
+            messages.append(head)
         else:
             self._further(frame, exchange, more, failed, messages)
+        self._count(exchange, batch_rows(frame, field), more)
         if exchange in self._hellos:
             if not more:
                 self._hellos.discard(exchange)
             if not failed:
                 self._look_at_role(frame, wire.body(frame))
+
+    def _count(self, exchange: int, rows: int | None, more: bool) -> None:
+        """So many documents came with an answer, or one of several."""
+        head = self._heads.get(exchange) if more else self._heads.pop(exchange, None)
+        if head is not None and rows is not None:
+            before = (head.metadata or {}).get("rows", "0")
+            head.metadata = {"rows": str(int(before) + rows)}
 
     def _further(self, frame: bytes, exchange: int, more: bool, failed: bool, messages: list[Message]) -> None:
         """An answer behind the first one."""
@@ -207,7 +215,12 @@ class ServerSession(MessageStream):
             exchange = to
         if self._more_to_come:
             self._chain(own, exchange)
-        messages.append(Message(Kind.STREAM_OPEN, head, exchange) if first else Chunk(Kind.STREAM_DATA, head, exchange))
+        if first:
+            self._heads[exchange] = opened = Message(Kind.STREAM_OPEN, head, exchange)
+            messages.append(opened)
+        else:
+            messages.append(Chunk(Kind.STREAM_DATA, head, exchange))
+        self._large_rows = LargeRows(head)
         self._looked_at = LargeAnswer(exchange, head) if self._kept is not None else None
         return exchange
 
@@ -216,9 +229,21 @@ class ServerSession(MessageStream):
 
     def _pass_on(self, data: bytes, at: int, messages: list[Message]) -> int:
         stop = super()._pass_on(data, at, messages)
+        if self._large_rows is not None:
+            self._large_rows.feed(data[at:stop])
+            if not self._left:
+                self._count(self._reading, self._large_rows.rows, self._more_to_come)
+                self._large_rows = None
         if self._looked_at is not None and self._kept is not None:
             cursor = self._looked_at.feed(data[at:stop])
             if cursor is not None or not self._left:
                 self._kept.answered(self._looked_at.id, None, cursor)
                 self._looked_at = None
         return stop
+
+
+def _verdict(frame: bytes, body: wire.Body) -> tuple[int | None, bson.Element | None]:
+    """As `verdict`; a large answer is none of an error."""
+    if body.end - body.at > _LOOKED_AT:
+        return None, next(bson.elements(frame, *body), None)
+    return verdict(frame, body)

@@ -28,10 +28,10 @@ def key(data: bytes) -> Hashable:
 
 
 class Server:
-    """A server's session, and what it has told that it keeps."""
+    """A server's session, and what it has told that it keeps. stream_over: bytes of an answer that is read whole."""
 
-    def __init__(self) -> None:
-        self.session: Session = MongoDB(mode="shared", stream_over=LARGE).session(Side.SERVER, MAX)  # type: ignore[arg-type]
+    def __init__(self, stream_over: int = LARGE) -> None:
+        self.session: Session = MongoDB(mode="shared", stream_over=stream_over).session(Side.SERVER, MAX)  # type: ignore[arg-type]
         self.kept: set[Hashable] = set()
         self.session.keep = self._keep  # type: ignore[method-assign]
         self.session.open(None, {})
@@ -116,6 +116,15 @@ def test_a_transaction_is_kept_until_it_ended() -> None:
     server.asks({"commitTransaction": 1, **IN_TRANSACTION}, {"ok": 0.0, "code": 91})
     assert server.kept, "the commit may be sent again"
     server.asks({"commitTransaction": 1, **IN_TRANSACTION}, {"ok": 1.0})
+    assert not server.kept
+
+
+@pytest.mark.parametrize("size", [1, LARGE, 5 * LARGE])
+def test_the_cursor_of_a_whole_answer_is_kept_however_large_that_is(size: int) -> None:
+    server = Server(stream_over=1 << 20)
+    server.asks({"find": "orders"}, batch(CURSOR, firstBatch=[{"item": "x" * size}]))
+    assert server.kept == {key(command(7, {"getMore": CURSOR}))}
+    server.asks({"getMore": CURSOR, "collection": "orders"}, batch(0, firstBatch=[{"item": "x" * size}]))
     assert not server.kept
 
 
