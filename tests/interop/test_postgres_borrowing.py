@@ -205,6 +205,36 @@ def test_advisory_locks_of_the_session(connect: Connect, other: Any) -> None:
     assert one(c, "select pg_advisory_unlock(2)")
 
 
+@pytest.mark.parametrize("name", ['"pg_advisory_lock"', 'U&"pg_\\0061dvisory_lock"'])
+def test_functions_whose_names_are_written_otherwise(connect: Connect, other: Any, name: str) -> None:
+    c = connect()
+    c.execute(f"select {name}(6)")
+    assert not lent(other)
+    c.close()
+    assert one(other, "select pg_try_advisory_lock(6)")
+
+
+def test_sequences(connect: Connect, other: Any) -> None:
+    c = connect(autocommit=False)
+    c.execute("create sequence numbers")
+    c.commit()
+    assert one(c, "select nextval('numbers')") == one(c, "select lastval()") == 1
+    c.commit()
+    assert lent(other)
+
+
+def test_blocks(connect: Connect, other: Any) -> None:
+    c = connect()
+    c.execute("do $$ begin perform 1; end $$")
+    assert lent(other)
+    c.execute("create role limited")
+    c.execute("do $$ begin execute 'set role limited'; end $$")
+    assert not lent(other)
+    assert one(c, "select current_user") == "limited"
+    c.close()
+    assert one(other, "select current_user") == "app"
+
+
 def test_discard_all_lends_the_connection_again(connect: Connect, other: Any) -> None:
     c = connect()
     c.execute("select pg_advisory_lock(3)")

@@ -1,8 +1,8 @@
 """
 What a statement does to the session that it is run in, beyond its transaction.
 
-Lives here: `Effects`, `effects_of`. Does not: settings in detail (`settings`); what follows (`pooled_client`,
-`pooled_server`). What functions and procedures do inside is not seen.
+Lives here: `Effects`, `effects_of`, `effects_of_call`. Does not: settings in detail (`settings`); what follows
+(`pooled_client`, `pooled_server`). What functions and procedures do inside is not seen.
 """
 
 from __future__ import annotations
@@ -17,6 +17,10 @@ from metaproxy.codecs.postgres.settings import NOTHING, UNKNOWN, Change, change_
 _SHORT, _KEPT = 8192, 2048
 """Bytes of a text whose effects are remembered, and how many are."""
 _LOCKS = ("pg_advisory_lock", "pg_try_advisory_lock")
+_HELD_NAMES = ("pg_temp", "set_config", *_LOCKS)
+"""What names begin with that count also within quotes."""
+_ESCAPED = 'u&"'
+"""What a name begins with whose letters may be written as numbers."""
 _CALL = re.compile(r"set_config\b", re.IGNORECASE)
 _LOCAL_CALL = re.compile(r"set_config\s*\([^();,]*,[^();,]*,\s*true\s*\)", re.IGNORECASE)
 TEMPORARY = "temporary tables"
@@ -25,6 +29,16 @@ _QUOTES = frozenset("'\"$")
 _TEMPORARY = frozenset(("temp", "temporary", "pg_temp"))
 _CREATING = frozenset(("create", "into"))
 _SETTING = frozenset(("set", "reset", "discard"))
+_BLOCKS = frozenset((("do", "?"), ("do", "?", "language", "plpgsql"), ("do", "language", "plpgsql", "?")))
+"""DO in PL/pgSQL."""
+_BLOCK_SETS = re.compile(
+    r"\b(?:set|reset|discard|listen|load|execute|hold|prepare|deallocate)\b|set_config|temp|advisory|u&", re.IGNORECASE
+)
+"""What a block has that does something to its session, or carries out what is not seen here."""
+_OF_LARGE_OBJECTS = frozenset(
+    (715, 764, 765, 767, 952, 953, 954, 955, 956, 957, 958, 964, 1004, 3170, 3171, 3172, 3457, 3458, 3459, 3460)
+)
+"""Functions that drivers call by their numbers (lo_open, loread ...): what they open lasts as long as a transaction."""
 
 
 class Effects(NamedTuple):
@@ -43,9 +57,9 @@ class Effects(NamedTuple):
 
 
 NONE = Effects()
+_CALLED = Effects("a call by number")
 
-
-_MARKS = re.compile(rb"temp|advisory|set_config", re.IGNORECASE)
+_MARKS = re.compile(rb"temp|advisory|set_config|u&\"", re.IGNORECASE)
 _PLAIN = frozenset(("select", "insert", "update", "delete", "merge", "values", "with", "table", "copy", "explain"))
 """Statements that do nothing to a session, unless one of `_MARKS` is in them."""
 _BEGINNINGS = frozenset((b"select ", b"insert ", b"update ", b"delete "))
@@ -54,11 +68,21 @@ _BEGINNINGS = frozenset((b"select ", b"insert ", b"update ", b"delete "))
 def effects_of(text: bytes) -> Effects:
     if text[:7].lower() in _BEGINNINGS and b";" not in text.rstrip(b" \t\r\n;"):
         lowered = text.lower()
-        if b"temp" not in lowered and b"advisory" not in lowered and b"set_config" not in lowered:
+        if (
+            b"temp" not in lowered
+            and b"advisory" not in lowered
+            and b"set_config" not in lowered
+            and b'u&"' not in lowered
+        ):
             return NONE  # with values in it, a text seldom comes again: this costs less than to remember it
     if len(text) <= _SHORT:
         return _remembered(text)
     return NONE if _is_plain(text) else _found(text)
+
+
+def effects_of_call(number: int) -> Effects:
+    """Of the message that calls a function by its number."""
+    return NONE if number in _OF_LARGE_OBJECTS else _CALLED
 
 
 def _is_plain(text: bytes) -> bool:
@@ -78,8 +102,14 @@ def _found(text: bytes) -> Effects:
     if not outline.whole:
         return Effects("a statement of many words", UNKNOWN)
     kinds, words = outline.statements, outline.words
+    if b'"' in text and _MARKS.search(text) is not None:
+        words |= _quoted(decoded)
     change, deallocates, discards = NOTHING, None, False
     binds = _why_bound(kinds, words)
+    if not binds and _ESCAPED in decoded.lower():
+        binds = "a name in numbers"
+    if not binds and "do" in kinds and not _is_harmless(decoded):
+        binds = "DO"
     if binds == TEMPORARY and kinds == ("create",) and _is_dropped(decoded, words):
         binds = ""  # it is gone with its transaction
     if not binds and "set_config" in words and not _sets_locally(decoded):
@@ -89,6 +119,8 @@ def _found(text: bytes) -> Effects:
         discards = kinds == ("discard",) and change.everything
         if not change.known:
             binds = binds or "SET"
+        elif "pg_temp" in (change.settings.get("search_path") or "").lower():
+            binds = TEMPORARY  # where tables are made from now on
     if "deallocate" in kinds or discards:
         deallocates = _deallocated(decoded) if len(kinds) == 1 and not discards else ""
     commits = "commit" in kinds or "end" in kinds
@@ -114,6 +146,25 @@ def _why_bound(kinds: tuple[str, ...], words: frozenset[str]) -> str:
     if any(word.startswith(_LOCKS) for word in words):
         return "advisory locks"
     return ""
+
+
+def _quoted(text: str) -> frozenset[str]:
+    """Those of the names within quotes that count."""
+    names = (token[1:-1] for kind, token in sql.tokens(text, sql.POSTGRES) if kind == "quoted")
+    return frozenset(name for name in names if name.startswith(_HELD_NAMES))
+
+
+def _is_harmless(text: str) -> bool:
+    """Whether a text is one DO whose block, as far as that can be seen, does nothing to the session."""
+    if _BLOCK_SETS.search(text) is not None:
+        return False
+    shape = []
+    for kind, token in sql.tokens(text, sql.POSTGRES):
+        if kind == "dollar" or (kind == "text" and token[0] == "'"):  # one without escapes
+            shape.append("?")
+        elif kind not in ("block", "end"):
+            shape.append(token.lower())
+    return tuple(shape) in _BLOCKS
 
 
 def _is_dropped(text: str, words: frozenset[str]) -> bool:

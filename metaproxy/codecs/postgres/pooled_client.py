@@ -14,7 +14,7 @@ from typing import NamedTuple
 from metaproxy.codecs.postgres import metadata, wire
 from metaproxy.codecs.postgres.client import FAILED, IDLE, IN_TRANSACTION, ClientRequest, ClientSession, LocalError
 from metaproxy.codecs.postgres.client_login import OK, ClientLogin, LoginRefused
-from metaproxy.codecs.postgres.effects import NONE, Effects, effects_of
+from metaproxy.codecs.postgres.effects import NONE, Effects, effects_of, effects_of_call
 from metaproxy.codecs.postgres.errors import code_of
 from metaproxy.codecs.postgres.settings import MOST_SETTINGS, NOTHING, Change
 from metaproxy.codecs.postgres.startup_options import negotiation, replication_of, settings_of
@@ -207,6 +207,8 @@ class PooledClient(ClientSession):
         else:
             runs = [frame[wire.HEAD_SIZE : -1]] if frame[:1] == b"Q" else []
         found = [effects for text in runs if text is not None and (effects := effects_of(text)) is not NONE]
+        if frame[:1] == b"F" and (called := effects_of_call(int.from_bytes(frame[5:9], "big"))) is not NONE:
+            found = [called]
         message.effects = tuple(found)
         if found:
             self._effects[id] = message.effects

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from struct import pack
 from typing import Any
 
 import pytest
@@ -466,6 +467,19 @@ ROWS = ", ".join(["(1, 'a', 2.5)"] * 1000)
         (f"select * into /**/ Temporary t from (values {ROWS}) as v", "temporary tables"),
         (f"/*{ROWS}*/ listen news", "LISTEN"),
         ("select a" + ",a" * 50_000 + "; select 1", "a statement of many words"),
+        ('select "pg_advisory_lock" (1)', "advisory locks"),
+        ('select pg_catalog."pg_try_advisory_lock_shared"(1, 2)', "advisory locks"),
+        ('select U&"pg\\005fadvisory\\005flock"(1)', "a name in numbers"),
+        (f'insert into t values {ROWS} returning u&"p\\0067_\\0061dvisory_lock"(1)', "a name in numbers"),
+        ("with a as (select \"set_config\"('work_mem', '12MB', false)) select * from a", "set_config"),
+        ('create table "pg_temp".t (a int)', "temporary tables"),
+        ("set search_path to pg_temp, public", "temporary tables"),
+        ("do $$begin perform set_config('a.b', 'c', false); end$$", "DO"),
+        ("do $$begin execute 'se' || 't role lim'; end$$", "DO"),
+        ("do 'begin set role lim; end'", "DO"),
+        ("do e'begin s\\x65t role lim; end'", "DO"),
+        ("do $$import os$$ language plpython3u", "DO"),
+        ("do $$begin end$$; do $$begin end$$", "DO"),
     ],
 )
 def test_what_needs_the_connection_itself_keeps_it_and_says_so(text: str, why: str) -> None:
@@ -492,6 +506,9 @@ def test_what_needs_the_connection_itself_keeps_it_and_says_so(text: str, why: s
         "create temp table t (a int) on commit drop",
         "select 1",
         f"insert into t values {ROWS};",
+        'select "pg_advisory_xact_lock"(1), "temp" from t',
+        "do $$begin update_totals(); for a in 1..3 loop insert into t values (a); end loop; end$$;",
+        "/* why */ do language plpgsql 'begin perform 1; end'",
     ],
 )
 def test_what_is_for_a_transaction_alone_binds_nobody(text: str) -> None:
@@ -499,6 +516,22 @@ def test_what_is_for_a_transaction_alone_binds_nobody(text: str) -> None:
     ann, bob = room.enter(), room.enter()
     room.ask(ann, text, DONE + ready())
     assert room.ask(bob, "select 1", DONE + ready()) == DONE + ready()
+
+
+def call(number: int) -> bytes:
+    """The message that calls a function by its number."""
+    return said("F", pack(">IHHH", number, 0, 0, 0))
+
+
+@pytest.mark.parametrize(("number", "bound"), [(2880, True), (2078, True), (952, False)])
+def test_a_call_by_number_binds_but_for_large_objects(number: int, bound: bool) -> None:
+    room = Room(most=1)
+    ann, bob = room.enter(), room.enter()
+    room.say(ann, call(number))
+    assert room.server.take() == call(number)
+    room.say(room.server, said("V", b"\xff\xff\xff\xff") + ready())
+    room.say(bob, query("select 1"))
+    assert room.server.take() == (b"" if bound else query("select 1"))
 
 
 # -- prepared statements
