@@ -114,6 +114,8 @@ class PooledLogin(Session):
         made = None if self._is_soiled() else difference(self._state, profile)
         if made is not None:
             return self._set_up(made)
+        if self._mine:  # what the server still says would be taken for the login's
+            return None
         return self._log_in_again() if self._seen.changes_user else None
 
     def _log_in_again(self) -> bytes:

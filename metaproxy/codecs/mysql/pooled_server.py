@@ -23,12 +23,13 @@ from metaproxy.codecs.mysql.packets import (
     HEAD,
     IN_TRANSACTION,
     LAST_ROW_SENT,
+    End,
     packet,
     read_error,
 )  # fmt: skip
 from metaproxy.codecs.mysql.pooled_login import PooledLogin, Seen
 from metaproxy.codecs.mysql.pooled_messages import PooledCommand, Statement
-from metaproxy.codecs.mysql.profile import Profile
+from metaproxy.codecs.mysql.profile import EMPTY, Profile
 from metaproxy.codecs.mysql.proxy_login import ProxyLogin
 from metaproxy.message import Chunk, ErrorKind, FrameError, Hold, Kind, Message
 
@@ -36,6 +37,10 @@ MOST_STATEMENTS = 512
 """Prepared statements that are kept on a connection; of more the one that was used longest ago is closed."""
 _NOTHING = packet(b"\3SELECT 1 FROM (SELECT 1) a", 0)
 """Has no warnings, and a table, without which MariaDB keeps the warnings of the statement before."""
+
+
+_Key = tuple[Profile, bytes]
+"""Of a prepared statement: the state that it was prepared in, and its text."""
 
 
 class Refused(FrameError):
@@ -54,18 +59,20 @@ class PooledServer(PooledLogin):
         self._owner: object = None  # whose command was carried out last
         self._status = 0
         self._command: PooledCommand | None = None
-        self._cursors: set[int] = set()
-        self._statements: OrderedDict[tuple[Profile, bytes], int] = OrderedDict()
+        self._statements: OrderedDict[_Key, int] = OrderedDict()
+        self._taken: dict[Statement, tuple[_Key, int]] = {}  # which have a cursor, or values that were sent ahead
+        self._running: tuple[_Key, int] = (EMPTY, b""), 0  # what was executed last
         self._closing: list[bytes] = []  # goes in front of the next command
-        self._stash: list[bytes] = []  # a command that waits for its statement to be prepared
+        self._stash: list[PooledCommand | Chunk] = []  # what waits for a statement to be prepared
         self._stashes = False
+        self._drops = False  # the rest of a long command that was not begun
 
     # -- the state that it is in
 
     def _forget(self) -> None:
         self._statements.clear()
         self._closing.clear()
-        self._cursors.clear()
+        self._taken.clear()
         self._owner, self._status = None, 0
 
     def _set_up(self, made: list[bytes]) -> bytes:
@@ -77,16 +84,16 @@ class PooledServer(PooledLogin):
         return bool(self._status & IN_TRANSACTION)
 
     def _is_soiled(self) -> bool:
-        return self._soiled or bool(self._status & IN_TRANSACTION) or bool(self._cursors)
+        return self._soiled or bool(self._status & IN_TRANSACTION) or bool(self._taken) or self._stashes
 
     # -- what is sent
 
     def send(self, message: Message, id: int) -> bytes:
-        if isinstance(message, Chunk):
-            if not self._stashes:
-                return message.frame
-            self._stash.append(message.frame)
+        if self._stashes and isinstance(message, PooledCommand | Chunk):
+            self._stash.append(message)
             return b""
+        if isinstance(message, Chunk):
+            return message.frame if not self._drops else self._drop(message)
         if self._setup_failed:
             refusal = read_error(self._setup_failed[HEAD:])
             raise Refused(f"the server refuses this client's settings: {refusal.number} {refusal.text}")
@@ -127,26 +134,37 @@ class PooledServer(PooledLogin):
             return packet(b"\3SET last_insert_id = %d" % message.insert_id, 0)
         return b""
 
+    def _drop(self, chunk: Chunk) -> bytes:
+        self._drops = chunk.kind is Kind.STREAM_DATA
+        return b""
+
     def _send_statement(self, message: PooledCommand, statement: Statement, shape: Shape) -> bytes:
         if message.frame[HEAD] == commands.STMT_BULK_EXECUTE and not self._answers.flags & Capability.STMT_BULK:
             raise Refused("this server has no bulk execution, which another one had that the proxy saw before")
-        key = (self._state, statement.text)
-        known = self._statements.get(key)
-        if known is not None:
-            self._statements.move_to_end(key)
-            return self._execute(message, known, shape)
+        place = self._taken.get(statement)
+        if place is not None:
+            return self._execute(message, statement, place, shape)
         if message.frame[HEAD] == commands.STMT_CLOSE:
             return b""
-        self._stashes = True
+        key = (self._state, statement.text)
+        known = self._statements.get(key)
+        if known is not None and not self._is_taken(known):
+            self._statements.move_to_end(key)
+            return self._execute(message, statement, (key, known), shape)
+        self._stashes, self.reusable = True, False
 
         def prepared(answer: Answer | LastChunk) -> None:
             self._stashes = False
             stash, self._stash = self._stash, []
-            if has_failed(answer):
+            failed = has_failed(answer)
+            if failed:
                 self._pass(message, answer, shape)
             else:
                 self._remember(key, answer.frame)
-                self.say(self._execute(message, self._statements[key], shape) + b"".join(stash))
+                self.say(self._execute(message, statement, (key, self._statements[key]), shape))
+            self._drops = failed and message.kind is Kind.STREAM_OPEN
+            for each in stash:
+                self.say(self.send(each, each.id))
 
         self._expect(Shape.PREPARED, prepared)
         return packet(bytes((commands.STMT_PREPARE,)) + statement.text, 0)
@@ -161,38 +179,56 @@ class PooledServer(PooledLogin):
         said = kill.statement(greeting.thread)
         return Message(Kind.REQUEST, said, message.id, None, None, None, Hold.EXCHANGE, self._state)
 
-    def _execute(self, message: PooledCommand, id: int, shape: Shape) -> bytes:
-        code = message.frame[HEAD]
-        if code == commands.STMT_CLOSE:  # the statement stays, its cursor does not
-            if id not in self._cursors:
-                return b""
-            self._cursors.discard(id)
+    def _execute(self, message: PooledCommand, statement: Statement, place: tuple[_Key, int], shape: Shape) -> bytes:
+        code, id = message.frame[HEAD], place[1].to_bytes(4, "little")
+        if code == commands.STMT_CLOSE:  # the statement stays, its cursor and its values do not
+            self._release(statement)
             self._expect(Shape.ONE, _ignored)
-            return packet(bytes((commands.STMT_RESET,)) + id.to_bytes(4, "little"), 0)
-        if code in (commands.STMT_EXECUTE, commands.STMT_RESET):
-            self._cursors.discard(id)
-        self._running = id
+            return packet(bytes((commands.STMT_RESET,)) + id, 0)
+        if code == commands.STMT_RESET:
+            self._release(statement)
+        elif code == commands.STMT_SEND_LONG_DATA:
+            self._take(statement, place)
+        else:
+            self._running = place
         self._expect_answer(message, shape)
         frame = message.frame
-        return frame[: HEAD + 1] + id.to_bytes(4, "little") + frame[HEAD + 5 :]
+        return frame[: HEAD + 1] + id + frame[HEAD + 5 :]
 
-    _running = 0
-    """The server's id of the statement that was executed last."""
+    # -- statements, of which one of the same text is as good, but for cursors and values
 
-    def _remember(self, key: tuple[Profile, bytes], frame: bytes) -> None:
-        """A statement was prepared here. One of the same text is as good."""
-        id = frame[HEAD + 1 : HEAD + 5]
-        if key in self._statements:
-            self._closing.append(packet(bytes((commands.STMT_CLOSE,)) + id, 0))
-            self._statements.move_to_end(key)
-            return
-        self._statements[key] = int.from_bytes(id, "little")
+    def _take(self, statement: Statement, place: tuple[_Key, int]) -> None:
+        """Something of the client's is on the server's statement: the connection is its own as long as it is."""
+        self._taken[statement] = place
+        self.reusable = False
+
+    def _release(self, statement: Statement) -> None:
+        key, id = self._taken.pop(statement, ((EMPTY, b""), 0))
+        if id and self._statements.get(key) != id:
+            self._close(id)
+        self._become_reusable()
+
+    def _is_taken(self, id: int) -> bool:
+        return any(id == other for _, other in self._taken.values())
+
+    def _remember(self, key: _Key, frame: bytes) -> None:
+        """A statement was prepared here."""
+        id, known = int.from_bytes(frame[HEAD + 1 : HEAD + 5], "little"), self._statements.get(key)
+        if known is not None and not self._is_taken(known):
+            self._close(id)
+        else:
+            self._statements[key] = id
+        self._statements.move_to_end(key)
         while len(self._statements) > MOST_STATEMENTS:
             _, old = self._statements.popitem(last=False)
-            self._closing.append(packet(bytes((commands.STMT_CLOSE,)) + old.to_bytes(4, "little"), 0))
+            if not self._is_taken(old):
+                self._close(old)
+
+    def _close(self, id: int) -> None:
+        self._closing.append(packet(bytes((commands.STMT_CLOSE,)) + id.to_bytes(4, "little"), 0))
 
     def unsent_bytes(self, id: int) -> int:
-        return sum(map(len, self._stash))
+        return sum(len(each.frame) for each in self._stash)
 
     # -- what comes
 
@@ -262,19 +298,26 @@ class PooledServer(PooledLogin):
                     self._state = self._own(command.becomes)
                 if command.frame[HEAD] == commands.STMT_PREPARE and command.statement is not None:
                     self._remember((self._state, command.statement.text), message.frame)
-            if end is not None:
-                self._cursor(end.status)
+            if command.statement is not None:
+                self._executed(command, command.statement, end)
             warns = end is not None and end.warnings > 0 and self.facts.get("endpoint.role") != "replica"
             lingers = not failed and (command.lingers or warns)
-            keep = keep or (not command.resets and (command.keep or lingers or bool(self._cursors)))
+            keep = keep or (not command.resets and (command.keep or lingers or bool(self._taken)))
         message.hold = Hold.OPEN if keep else Hold.CLOSE
         self._become_reusable()
 
-    def _cursor(self, status: int) -> None:
-        if status & CURSOR and not status & LAST_ROW_SENT:
-            self._cursors.add(self._running)
-        elif status & LAST_ROW_SENT:
-            self._cursors.discard(self._running)
+    def _executed(self, command: PooledCommand, statement: Statement, end: End | None) -> None:
+        """Whether there is a cursor now; values that were sent ahead are gone, unless they failed."""
+        code, status = command.frame[HEAD], end.status if end is not None else 0
+        if code == commands.STMT_FETCH:
+            if status & LAST_ROW_SENT:
+                self._release(statement)
+        elif code in (commands.STMT_EXECUTE, commands.STMT_BULK_EXECUTE):
+            if status & CURSOR and not status & LAST_ROW_SENT:
+                self._taken[statement] = self._running
+                return
+            self._soiled = self._soiled or (end is None and statement in self._taken)
+            self._release(statement)
 
 
 def _ignored(answer: Answer | LastChunk) -> None:

@@ -66,7 +66,7 @@ class PreparedClient(ProxyLogin):
         if statement is None:
             raise FrameError("a statement that was not prepared")
         if head.frame[HEAD] == commands.STMT_SEND_LONG_DATA:
-            head.oneway, head.hold = True, Hold.OPEN
+            head.oneway, head.hold, self._holds = True, Hold.OPEN, True
             self._long_values.add(statement.id)
             return
         if not statement.note_types(head.frame):
@@ -153,12 +153,12 @@ class PreparedClient(ProxyLogin):
         del self._statements[statement.id]
         self._prepared -= HEAD + 1 + len(statement.text)
         self._who.statements.remove(statement.id)
-        self._long_values.discard(statement.id)
         message.statement = statement
-        if self._holds:
-            message.kind = Kind.ONEWAY  # it may have a cursor there
+        if self._holds or statement.id in self._long_values:
+            message.kind = Kind.ONEWAY  # it may have a cursor there, or values
         else:
             self._answered(message, b"")
+        self._long_values.discard(statement.id)
 
     def _long_data(self, message: PooledCommand) -> None:
         """Belongs to the connection on which the statement is executed."""
@@ -166,7 +166,7 @@ class PreparedClient(ProxyLogin):
         if statement is None:
             self._answered(message, b"")
             return
-        message.kind, message.hold = Kind.ONEWAY, Hold.OPEN
+        message.kind, message.hold, self._holds = Kind.ONEWAY, Hold.OPEN, True
         self._long_values.add(statement.id)
 
 
