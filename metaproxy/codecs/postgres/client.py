@@ -15,6 +15,7 @@ from metaproxy.codecs.cancel_keys import adopt_key, new_key, owner_of
 from metaproxy.codecs.framing import Session
 from metaproxy.codecs.login_time import LoginTime
 from metaproxy.codecs.postgres import metadata, wire
+from metaproxy.codecs.postgres.startup_options import secret_size
 from metaproxy.codecs.postgres.units import EXTENDED, SYNCED, UnitReader
 from metaproxy.message import FinalFrame, FrameError, Hold, Kind, Message
 
@@ -85,6 +86,7 @@ class ClientSession(Session, UnitReader):
         self._started = self._direct = False
         self._state = IDLE
         self._key = b""
+        self._version = 0  # of the protocol, that it asks for
         self._flags = 0  # of the last request's id
         self._prepared: OrderedDict[bytes, bytes] = OrderedDict()
         self._prepared_size = 0
@@ -157,7 +159,7 @@ class ClientSession(Session, UnitReader):
             text = f"protocol {code >> 16}.{code & 0xFFFF} is not supported; 3.0 and later are"
             raise FirstMessageRefused(text, "0A000")
         parameters = wire.startup_parameters(frame)
-        self._started = True
+        self._started, self._version = True, code
         user = parameters.get("user", "")
         named = {"user": user, "database": parameters.get("database") or user}
         if "application_name" in parameters:
@@ -192,7 +194,7 @@ class ClientSession(Session, UnitReader):
     def cancel_key(self) -> bytes:
         """What the client names this connection by: the body of its BackendKeyData."""
         if not self._key:
-            number, secret = new_key(self)
+            number, secret = new_key(self, secret_size(self._version))
             self._key = wire.LENGTH.pack(number) + secret
         return self._key
 
@@ -258,6 +260,8 @@ class ClientSession(Session, UnitReader):
         frame = message.frame
         if self.logging_in and kind is not Kind.EVENT:
             frame = self._with_key(frame)
+            if "tls.version" not in self.facts:  # the server offers it over TLS, and the client has none
+                frame = wire.without_binding(frame)
         if kind in _ANSWERS:
             self.answer_ends(id)
             state = wire.state_of(frame)

@@ -117,7 +117,7 @@ class PooledClient(ClientSession):
         user, database = self.identity["user"], self.identity["database"]
         self.profile = Profile(user, database, replication_of(parameters), ())
         self._set(dict(self._defaults))
-        self.say(negotiation(wire.LENGTH.unpack_from(frame, 4)[0], parameters))
+        self.say(negotiation(self._version, parameters))
         shown = self._admission.method == "password" and "tls.version" not in self.facts  # and so is refused
         if user in self._admission.users or not self._admission.query or shown:
             return self._begin_login(self._admission.users.get(user))

@@ -1,7 +1,7 @@
 """
 What a StartupMessage asks for beside user and database: settings, and versions and options of the protocol.
 
-Lives here: `settings_of`, `negotiation`, `replication_of`. Does not: the message's form (`wire`).
+Lives here: `settings_of`, `negotiation`, `secret_size`, `replication_of`. Does not: the message's form (`wire`).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from metaproxy.codecs.cancel_keys import SECRET_SIZE
 from metaproxy.codecs.postgres import wire
 from metaproxy.codecs.postgres.settings import AS_TEXT, MOST_SETTINGS, MOST_VALUE, literal
 from metaproxy.message import FrameError
@@ -16,7 +17,9 @@ from metaproxy.message import FrameError
 _NO_SETTINGS = frozenset(("user", "database", "replication", "options"))
 _EXTENSION = "_pq_."
 _NEWEST = 2
-"""The minor version of protocol 3 that is spoken: 3.2 has longer keys to cancel by."""
+"""The minor version of protocol 3 that is spoken."""
+_LONG_SECRETS, _LONG_SECRET = 2, 32
+"""From which minor version on a secret to cancel by may be longer, and how long it is then: as PostgreSQL 18 has it."""
 _RESERVED = 1
 """3.1 was never one."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)*")
@@ -66,10 +69,20 @@ def replication_of(parameters: Mapping[str, str]) -> str:
 
 def negotiation(version: int, parameters: Mapping[str, str]) -> bytes:
     """What tells a client of a newer version, or with options that are not known, what is spoken; else b''."""
-    minor = version & 0xFFFF
+    spoken = _spoken(version)
     unknown = [name.encode() for name in parameters if name.startswith(_EXTENSION)]
-    if (minor <= _NEWEST and minor != _RESERVED) and not unknown:
+    if spoken == version & 0xFFFF and not unknown:
         return b""
-    spoken = (3 << 16) | (0 if minor == _RESERVED else min(minor, _NEWEST))
     names = b"".join(name + b"\0" for name in unknown)
-    return wire.message(b"v", wire.LENGTH.pack(spoken) + wire.LENGTH.pack(len(unknown)) + names)
+    return wire.message(b"v", wire.LENGTH.pack((3 << 16) | spoken) + wire.LENGTH.pack(len(unknown)) + names)
+
+
+def secret_size(version: int) -> int:
+    """How many bytes of a secret to cancel by a client of this version is given."""
+    return _LONG_SECRET if _spoken(version) >= _LONG_SECRETS else SECRET_SIZE
+
+
+def _spoken(version: int) -> int:
+    """The minor version of what is spoken with a client of this version."""
+    minor = version & 0xFFFF
+    return 0 if minor == _RESERVED else min(minor, _NEWEST)

@@ -24,6 +24,9 @@ READY_SIZE = 6
 READY_HEAD = b"Z\0\0\0\5"
 _KEY = ord("K")
 FATAL = frozenset((b"FATAL", b"PANIC"))
+_AUTHENTICATION = ord("R")
+_SASL = b"\0\0\0\x0a"
+"""What an authentication message begins with that offers ways to prove a password."""
 
 
 def message(kind: bytes, body: bytes = b"") -> bytes:
@@ -96,6 +99,21 @@ def with_key(data: bytes, key: bytes) -> bytes:
         stop = at + 1 + size
         if kind == _KEY:
             return data[:at] + message(b"K", key) + data[stop:]
+        at = stop
+    return data
+
+
+def without_binding(data: bytes) -> bytes:
+    """Whole messages of a login without the offer of a proof that is bound to TLS (SCRAM-SHA-256-PLUS)."""
+    at, end = 0, len(data)
+    while end - at >= HEAD_SIZE:
+        kind, size = HEAD.unpack_from(data, at)
+        stop = at + 1 + size
+        body = at + HEAD_SIZE
+        if kind == _AUTHENTICATION and data[body : body + 4] == _SASL:
+            names = data[body + 4 : stop].split(b"\0")
+            kept = b"\0".join(name for name in names if not name.endswith(b"-PLUS"))
+            return data[:at] + message(b"R", _SASL + kept) + data[stop:]
         at = stop
     return data
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from postgres_words import MAX, asked_for, errors, startup
+from postgres_words import MAX, asked_for, errors, said, startup
 
 from metaproxy.codecs.framing import Session
 from metaproxy.codecs.postgres import Postgres
-from metaproxy.message import Side
+from metaproxy.message import Kind, Message, Side
 
 SSL, GSSENC = asked_for(80877103), asked_for(80877104)
 HELLO = startup(user="ann")
@@ -114,3 +114,16 @@ def test_a_server_without_tls_or_with_anything_behind_its_word_gets_no_login(ans
     session.receive(answer)
     assert session.error is not None
     assert not session.start_tls
+
+
+@pytest.mark.parametrize(
+    ("tls", "names"), [("", b"SCRAM-SHA-256\0"), ("TLSv1.3", b"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0")]
+)
+def test_proofs_that_are_bound_to_tls_are_offered_over_tls_alone(tls: str, names: bytes) -> None:
+    """A server that has TLS with the proxy offers them; clients without TLS take that for an attack."""
+    session = client("")
+    session.facts = {"tls.version": tls} if tls else {}
+    (hello,) = session.receive(HELLO)
+    offer = said("R", b"\0\0\0\x0aSCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0")
+    heard = session.send(Message(Kind.RESPONSE, offer, hello.id), hello.id)
+    assert heard == said("R", b"\0\0\0\x0a" + names + b"\0")

@@ -181,6 +181,19 @@ def test_a_client_of_a_newer_protocol_is_told_what_is_spoken() -> None:
     assert [kind for kind, _ in rest] == list("RSKZ")
 
 
+@pytest.mark.parametrize(("minor", "size"), [(0, 4), (1, 4), (2, 32), (9, 32)])
+def test_a_client_of_protocol_3_2_has_a_long_secret_to_cancel_by(minor: int, size: int) -> None:
+    room = Room()
+    client = room.client()
+    room.say(client, HELLO.replace(b"\0\3\0\0", bytes((0, 3, 0, minor)), 1))
+    room.say(room.server, WELCOME)
+    (key,) = (body for kind, body in messages(client.take()) if kind == "K")
+    assert len(key) == 4 + size
+    room.say(client, query("select pg_sleep(9)"))
+    room.say(room.client(), pack(">II", 12 + size, 80877102) + key)
+    assert room.network.upstreams[-1].take() == pack(">II", 16, 80877102) + b"\0\0\0\1\0\0\0\2"
+
+
 # -- transactions
 
 
