@@ -109,6 +109,38 @@ def test_a_client_reads_its_writes_while_the_replica_has_not_got_them(pair: Pair
     other.close()
 
 
+def check_autocommit_off(pair: Pair) -> None:
+    """What only reads begins no transaction at the replica, and what a client did not commit is not there."""
+
+    def is_off() -> bool:
+        with pair.connect(autocommit=None) as connection:
+            return not connection.get_autocommit()
+
+    assert eventually(is_off, 5), "the proxy has seen it soon"
+    plain = pair.connect(autocommit=None)
+    assert ask(plain, "select count(*) from s") == ((0,),)
+    assert port_of(plain) == pair.primary.port, "this read began a transaction"
+    ask(plain, "insert into s values (1)")
+    plain.rollback()
+    one, other = pair.connect(), pair.connect()  # PyMySQL sets autocommit where the server has it off
+    for connection in (one, other):
+        assert ask(connection, "select count(*) from s") == ((0,),)
+        assert port_of(connection) == pair.replica.port
+    assert pair.replica.ask("select count(*) from information_schema.innodb_trx").strip() == "0"
+    for connection in (plain, one, other):
+        connection.close()
+
+
+def test_servers_with_autocommit_off_begin_no_transaction_on_a_replica(pair: Pair) -> None:
+    pair.primary.ask("create table d.s (n int); revoke super, connection admin on *.* from app@'%'")  # by init_connect
+    assert eventually(lambda: pair.replica.ask("show tables from d").split() == ["s"], 5)
+    for setting in ("autocommit = 0", "autocommit = 1, global init_connect = 'set autocommit = 0'"):
+        for server in (pair.primary, pair.replica):
+            server.ask(f"set global {setting}; kill user app")
+        assert eventually(lambda: sorted(pair.roles()) == ["primary", "replica"], 10), pair.roles()
+        check_autocommit_off(pair)
+
+
 def write(connection: Any, number: int) -> None:
     ask(connection, "insert into w values (%s)", number)
 

@@ -124,8 +124,8 @@ class MySQL(Codec):
         # Connector/J expects no caching_sha2_password behind a version of MariaDB.
         method = NATIVE if version.startswith(MARIADB) else self._method
         entrance = Entrance(accounts, method)
-        asked, more = self._auth_query, self._seen.more
-        return PooledClient(max_frame, over, entrance, version, method, self._login_timeout, asked, more)
+        time, asked, seen = self._login_timeout, self._auth_query, self._seen
+        return PooledClient(max_frame, over, entrance, version, method, time, asked, seen.more, seen.autocommit)
 
     def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes | Message:
         """name: a number and, behind a /, a SQLSTATE: 1205/HY000."""

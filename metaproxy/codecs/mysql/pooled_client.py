@@ -23,7 +23,6 @@ from metaproxy.codecs.mysql.kill import Kill, asks_who, one_number, read_kill
 from metaproxy.codecs.mysql.messages import Answer, LastChunk, LocalError, effect_of, has_failed
 from metaproxy.codecs.mysql.metadata import Reader
 from metaproxy.codecs.mysql.packets import (
-    AUTOCOMMIT,
     HEAD,
     MORE_RESULTS,
     error_packet,
@@ -46,7 +45,6 @@ _MULTI_STATEMENTS = int(Capability.MULTI_STATEMENTS)
 class PooledClient(PreparedClient):
     _reasons: frozenset[str] = frozenset()  # for which the connection is kept
     _insert_id = 0
-    _status = AUTOCOMMIT
     _asks_another = False
     _letting_go = 0  # the id of the request that gives the client's connection back
     _renumbers = False  # the next answer counts on from what was said before
@@ -222,7 +220,7 @@ class PooledClient(PreparedClient):
 
     def _reset_connection(self, message: PooledCommand) -> None:
         self._forget()
-        self._profile = message.profile = self._profile._replace(settings=())
+        self._profile = message.profile = self._profile._replace(settings=self._own_settings)
         message.becomes, message.keep = self._profile, False
         if self._holds:
             message.resets = True

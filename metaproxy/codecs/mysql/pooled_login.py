@@ -1,8 +1,12 @@
 """
 How a connection to a server that clients borrow comes into the state that one of them needs.
 
-    greeting ── [TLS] ── login ── settings ── ready ── (used) ──┬── settings of another client ── ready
-                           └── COM_CHANGE_USER ─────────────────┘
+    greeting ── [TLS] ── login ── [autocommit?] ── settings ── ready ── (used) ──┬── settings of another client ── ready
+                           └── COM_CHANGE_USER ──────────────────────────────────┘
+
+Clients have autocommit as their greeting has said, until they set it. What a server has by itself is asked where it is
+not sure: where its status says that it is off, and, as `init_connect` may change it behind that, on each new connection
+to a server whose role is known, so that no read begins a transaction at a replica.
 
 Lives here: `PooledLogin`. Does not: the login's own packets (`upstream_login`), which settings differ (`profile`), what
 clients ask (`pooled_server`).
@@ -19,13 +23,26 @@ from metaproxy.codecs.mysql.answers import Answers
 from metaproxy.codecs.mysql.commands import Shape
 from metaproxy.codecs.mysql.handshake import Capability, Greeting
 from metaproxy.codecs.mysql.messages import Answer, Effect, LastChunk, has_failed
-from metaproxy.codecs.mysql.packets import ERR, FULL, HEAD, LONGEST_LOGIN, head_of, ok_packet, read_error
+from metaproxy.codecs.mysql.packets import (
+    AUTOCOMMIT,
+    ERR,
+    FULL,
+    HEAD,
+    LONGEST_LOGIN,
+    head_of,
+    ok_packet,
+    packet,
+    read_error,
+    read_ok,
+)
 from metaproxy.codecs.mysql.passwords import NO_SECRET
-from metaproxy.codecs.mysql.profile import EMPTY, Profile, difference, same_connection
+from metaproxy.codecs.mysql.profile import AUTOCOMMIT_OFF, EMPTY, Profile, difference, same_connection
+from metaproxy.codecs.mysql.text_rows import first_rows
 from metaproxy.codecs.mysql.upstream_login import UpstreamLogin
 from metaproxy.message import FrameError, Kind, Message
 
-_WELCOME = Message(Kind.RESPONSE, ok_packet(2))
+_WELCOME, _WELCOME_OFF = (Message(Kind.RESPONSE, ok_packet(2, status)) for status in (AUTOCOMMIT, 0))
+_AUTOCOMMIT = packet(b"\3SELECT @@autocommit", 0)
 LOGIN_AS, CLIENT = "login_as", "client"
 """Of credentials, `client`: connections of clients log in as their own users, and the proxy's own as `user`."""
 _NOT_KNOWN = (1047, 1235)
@@ -36,15 +53,16 @@ Mine = Callable[[Answer | LastChunk], None]
 
 class Seen:
     """
-    What servers have shown of themselves. more: capabilities of the last one that clients may be offered. changes_user:
-    False once one did not know COM_CHANGE_USER.
+    What servers have shown of themselves. version: of the last one; more: its capabilities that clients may be offered;
+    autocommit: whether it has that by itself. changes_user: False once one did not know COM_CHANGE_USER.
     """
 
-    __slots__ = ("changes_user", "more", "version")
+    __slots__ = ("autocommit", "changes_user", "more", "version")
 
     def __init__(self, version: bytes) -> None:
         self.version = version
         self.more = 0
+        self.autocommit = True
         self.changes_user = True
 
 
@@ -69,6 +87,8 @@ class PooledLogin(Session):
         self._soiled = False
         self._changes = False  # it logs in again by COM_CHANGE_USER
         self._as_client = False  # clients' connections log in as their users
+        self._asking = False  # whether autocommit is on
+        self._begun = bytearray()  # of an answer to a command of the session's own
 
     def _is_soiled(self) -> bool:
         raise NotImplementedError
@@ -109,7 +129,7 @@ class PooledLogin(Session):
         if not same_connection(self._state, profile):
             return None
         self._wanted = profile
-        if self._logging_in:  # what is wanted by then follows the login
+        if self._logging_in or self._asking:  # what is wanted by then follows the login
             return b"" if profile.charset == self._state.charset else None
         made = None if self._is_soiled() else difference(self._state, profile)
         if made is not None:
@@ -153,7 +173,7 @@ class PooledLogin(Session):
         if self._soiled:
             self.say(self._log_in_again())
             return
-        self.ready, self.welcome = True, _WELCOME
+        self.ready, self.welcome = True, self._greets()
         if self._setup_failed:
             # Who logs in gets the server's own error (its database is not known); who asks something, see `send`.
             self.welcome, self._soiled = Message(Kind.ERROR, self._setup_failed), True
@@ -200,13 +220,34 @@ class PooledLogin(Session):
         if login.done:
             self._logging_in = False
             self._answers.flags = login.flags
-            made = difference(self._state, self._wanted)
-            assert made is not None  # from a state without any
-            setup = self._set_up(made)
-            if setup:
-                self.say(setup)
+            if read_ok(payload).status & AUTOCOMMIT and (self._changes or "endpoint.role" not in self.facts):
+                self._seen.autocommit = True
+                self._begin_setup()
             else:
-                self.welcome = _WELCOME
+                self._asking = True
+                self._expect(Shape.RESULTS, self._autocommit_said)
+                self.say(_AUTOCOMMIT)
+
+    def _autocommit_said(self, answer: Answer | LastChunk) -> None:
+        """It counts where it is understood: there are servers whose status never says that it is on."""
+        self._asking = False
+        is_off = not has_failed(answer) and _is_off(bytes(self._begun))
+        self._seen.autocommit = not is_off
+        if is_off:
+            self._state = self._state.with_setting(*AUTOCOMMIT_OFF)
+        self._begin_setup()
+
+    def _begin_setup(self) -> None:
+        made = difference(self._state, self._wanted)
+        assert made is not None  # from a state with one setting at most
+        setup = self._set_up(made)
+        if setup:
+            self.say(setup)
+        else:
+            self.welcome = self._greets()
+
+    def _greets(self) -> Message:
+        return _WELCOME if self._wanted.autocommit else _WELCOME_OFF
 
     def _greet(self, payload: bytes, sequence: int) -> None:
         if payload[0] == ERR:
@@ -223,3 +264,10 @@ class PooledLogin(Session):
         assert self._login is not None  # made by open
         self.say(self._login.ask_for_tls(greeting, self._wanted.flags, sequence + 1))
         self.start_tls = True
+
+
+def _is_off(answer: bytes) -> bool:
+    try:
+        return first_rows(answer) == [[b"0"]]
+    except FrameError:
+        return False

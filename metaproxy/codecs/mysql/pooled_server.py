@@ -260,11 +260,14 @@ class PooledServer(PooledLogin):
     def _sort(self, message: Message, messages: list[Message]) -> None:
         """Answers to clients pass, others go to who asked."""
         mine = self._mine[0] if self._mine else None
+        if mine is not None:
+            self._begun += message.frame
         if isinstance(message, Answer | LastChunk) and self._mine:
             self._mine.popleft()
             if mine is not None:
                 self._passed = messages
                 mine(message)
+                self._begun.clear()
                 return
         if mine is None:
             messages.append(message)

@@ -20,6 +20,7 @@ CHOSEN = int(C.FOUND_ROWS | C.LOCAL_FILES | C.MULTI_STATEMENTS | IGNORE_SPACE)
 """Capabilities that clients choose, and that change what statements mean."""
 _TOGGLED = int(C.MULTI_STATEMENTS)
 """The one that can be changed behind the login."""
+AUTOCOMMIT = "autocommit"
 _ON = frozenset(("1", "on", "true"))
 _PLAIN = re.compile(r"'(?:[^'\\]|'')*'|[-+]?[\w.]+|DEFAULT")
 NAMES, ISOLATION, ACCESS = "names", "session transaction isolation level", "session transaction"
@@ -38,7 +39,8 @@ _NAMED = ("character_set_client", "character_set_connection", "character_set_res
 class Profile(NamedTuple):
     """
     flags: of the capabilities that clients choose. charset: the number of a collation, as a login has it. settings:
-    name and expression, as written, of what was SET, in the order in which it was. user: the client's, b"" for the
+    name and expression, as written, of what was SET, in the order in which it was; without `autocommit` that is on,
+    whatever the server's own is. user: the client's, b"" for the
     proxy's own; secret: what its login has shown, for a login at the server as the same user.
     """
 
@@ -56,7 +58,7 @@ class Profile(NamedTuple):
 
     @property
     def autocommit(self) -> bool:
-        return all(value.strip("'\"").lower() in _ON for name, value in self.settings if name == "autocommit")
+        return all(value.strip("'\"").lower() in _ON for name, value in self.settings if name == AUTOCOMMIT)
 
     def with_setting(self, name: str, value: str) -> Profile:
         """With one setting more, or another value; of DEFAULT nothing stays."""
@@ -67,6 +69,8 @@ class Profile(NamedTuple):
 
 
 EMPTY = Profile()
+AUTOCOMMIT_OFF = (AUTOCOMMIT, "0")
+"""The setting of clients, and of connections, to whose server it is off by itself."""
 
 
 def setting(name: str, value: str) -> list[bytes]:
@@ -102,7 +106,7 @@ def difference(before: Profile, after: Profile) -> list[bytes] | None:
         for name in had.keys() - wanted.keys():
             if name in _SPECIAL:
                 return None
-            made.append(_query(f"SET {name} = DEFAULT"))
+            made.append(_AUTOCOMMIT_ON if name == AUTOCOMMIT else _query(f"SET {name} = DEFAULT"))
         for name, value in after.settings:
             if had.get(name) != value:
                 made += setting(name, value)
@@ -116,3 +120,6 @@ def same_connection(before: Profile, after: Profile) -> bool:
 
 def _query(text: str) -> bytes:
     return packet(bytes((commands.QUERY,)) + text.encode("utf-8", "surrogateescape"), 0)
+
+
+_AUTOCOMMIT_ON = _query("SET autocommit = 1")

@@ -21,7 +21,7 @@ from metaproxy.codecs.mysql.handshake import Capability, ChangeUser, Greeting, L
 from metaproxy.codecs.mysql.messages import Command, LocalError
 from metaproxy.codecs.mysql.metadata import Identity, Reader
 from metaproxy.codecs.mysql.packets import AUTOCOMMIT, packet, payload_of
-from metaproxy.codecs.mysql.profile import CHOSEN, Profile
+from metaproxy.codecs.mysql.profile import AUTOCOMMIT_OFF, CHOSEN, Profile
 from metaproxy.codecs.mysql.stream import CommandStream
 from metaproxy.message import FrameError, Hold, Kind, Message
 
@@ -41,9 +41,9 @@ _ASKS = Profile(charset=_UTF8MB4)
 class ProxyLogin(CommandStream):
     """
     A subclass does the rest: `_command` for a whole command, `_entered` once the client has proved who it is. version:
-    that the greeting shows. plugin: by which clients are asked to log in first. auth_query: see user_lookup. more:
-    see Seen. `number`: by which other clients name this one; `killed`: whether one has asked for its end, so that its
-    next answer is the last.
+    that the greeting shows. plugin: by which clients are asked to log in first. auth_query: see user_lookup. more,
+    autocommit: see Seen. `number`: by which other clients name this one; `killed`: whether one has asked for its end,
+    so that its next answer is the last.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class ProxyLogin(CommandStream):
         login_timeout: float = 0.0,
         auth_query: str = "",
         more: int = 0,
+        autocommit: bool = True,
     ) -> None:
         super().__init__(max_frame, stream_over, login_timeout)
         self._entrance = entrance
@@ -68,6 +69,8 @@ class ProxyLogin(CommandStream):
         self._who = Identity()
         self._more = Reader(self._who)
         self._profile = Profile()
+        self._status = AUTOCOMMIT if autocommit else 0
+        self._own_settings = () if autocommit else (AUTOCOMMIT_OFF,)  # what a login, or a reset, leaves
         self._greeted = self._in = False
         self._asked: Callable[[bytes, list[Message]], None] | None = None  # takes the answer to a question
         self._answer_begins = b""
@@ -91,7 +94,9 @@ class ProxyLogin(CommandStream):
         if "tls.start" in self.facts:
             self._offered |= C.SSL
         challenge = self._entrance.challenge
-        return packet(Greeting(version, self.number, challenge, self._offered, _UTF8MB4, AUTOCOMMIT, plugin).write(), 0)
+        return packet(
+            Greeting(version, self.number, challenge, self._offered, _UTF8MB4, self._status, plugin).write(), 0
+        )
 
     def _take(self, frame: bytes, sequence: int, messages: list[Message]) -> None:
         asked, self._asked = self._asked, None
@@ -114,7 +119,7 @@ class ProxyLogin(CommandStream):
         who = self._who
         who.flags = login.capabilities & self._offered
         who.application = attributes.get("program_name") or attributes.get("_client_name", "")
-        self._next = Profile(int(who.flags & CHOSEN), login.charset, login.database)
+        self._next = Profile(int(who.flags & CHOSEN), login.charset, login.database, self._own_settings)
         plugin = login.plugin if who.flags & C.PLUGIN_AUTH else b""
         self._step(*self._entrance.begin(login.user, plugin, login.answer, self._secure), messages)
 
@@ -122,7 +127,7 @@ class ProxyLogin(CommandStream):
         """COM_CHANGE_USER, which is a login without a greeting."""
         said = ChangeUser.read(payload, self._who.flags)
         flags, charset = self._profile.flags, said.charset or self._profile.charset
-        self._next = Profile(flags, charset, said.database)
+        self._next = Profile(flags, charset, said.database, self._own_settings)
         self._step(*self._entrance.begin(said.user, said.plugin, said.answer, self._secure), messages)
 
     @property

@@ -147,6 +147,8 @@ def _assignment(tokens: list[tuple[str, str]]) -> tuple[str, str] | str | None:
     if any(each == "user" or token.lower() == "select" for each, token in value):
         return "a SET that depends on other things"
     text = _joined(value)
+    if name == "autocommit" and text.upper() == "DEFAULT":
+        return "an autocommit that depends on the server"
     if name == "sql_mode" and _MODES.search(text):
         return "an sql_mode in which statements are read in another way"
     return name, text
