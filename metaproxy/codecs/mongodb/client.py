@@ -6,7 +6,7 @@ Lives here: `ClientSession`. Does not: cutting the stream (`stream`), what docum
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Final
 
 from metaproxy.codecs.mongodb import bson, hello, metadata, shape, wire
@@ -35,6 +35,15 @@ class Command(Message):
             self.get("command")
 
 
+class LoginStep(Command):
+    """
+    A command of a login that passes. What its client sends next is about another user, so it waits for the answer; and
+    without an answer it is not known who the client is, so the proxy's own ends its connection.
+    """
+
+    __slots__ = ()
+
+
 class ClientSession(MessageStream):
     """
     shown: what hellos are answered with; `own` of it may be "" for the address at which the client arrived.
@@ -47,7 +56,7 @@ class ClientSession(MessageStream):
         self._compressors = compressors
         self._packs: dict[int, int] = {}
         """Requests that came compressed, by their id -> how: their answers are as well."""
-        self._more = self._read_metadata
+        self._more: Callable[[Message], None] = self._read_metadata
         self._hellos: dict[int, hello.Asked] = {}
         """Hellos that wait for their answer, by id."""
         self._login = Login()
@@ -96,16 +105,23 @@ class ClientSession(MessageStream):
             asked = hello.Asked(frame, body)
             self._application = asked.application or self._application
             self._offer(asked)
-            self._watch(message.id, asked)
             if asked.speculative is not None:
-                self._login.hello(message.id, frame, asked.speculative)
+                message = self._step("hello", message, asked.speculative)
+            self._watch(message.id, asked)
             if asked.awaits:
                 message.hold = Hold.BLOCKING
         elif name in metadata.LOGIN:
-            self._login.sent(name, message.id, frame, body)
+            message = self._step(name, message, body)
         elif name == "getMore" and bson.find(frame, *body, b"maxTimeMS") is not None:  # it waits at its cursor's end
             message.hold = Hold.BLOCKING
         return message
+
+    def _step(self, name: str, message: Message, body: wire.Body) -> Message:
+        """A step of a login, under a key of its own: see Login."""
+        if message.kind is Kind.ONEWAY:
+            raise FrameError(f"a {name} of a login that wants no answer")
+        key = self._login.sent(name, message.id, message.frame, body)
+        return LoginStep(_REQUEST, message.frame, key, None, self._more, hold=Hold.EXCHANGE, profile=message.profile)
 
     def _looks_at(self, name: str, frame: bytes) -> bool:
         """Whether `_look` is wanted for a command."""
@@ -153,12 +169,13 @@ class ClientSession(MessageStream):
                 return self._stream_hello(message, id)
             return self._patched_chunk(message, id)
         frame = message.frame
-        if id in self._hellos:
+        key = id
+        if id in self._login.steps:
+            id = self._login.answered(id, frame)
+        if key in self._hellos:
             if message.kind is not Kind.STREAM_OPEN:
-                return self._answer_hello(frame, id, self._hellos.pop(id))
-            return self._answer_hello(frame, id, self._hellos[id])
-        if self._login.pending:
-            self._login.answered(id, frame)
+                return self._answer_hello(frame, id, self._hellos.pop(key))
+            return self._answer_hello(frame, id, self._hellos[key])
         if message.id != id:
             frame = self._patched(frame, wire.with_response_to(frame, id), id)
         if self._packs:
@@ -186,7 +203,6 @@ class ClientSession(MessageStream):
     def _answer_hello(self, frame: bytes, to: int, asked: hello.Asked) -> bytes:
         code = wire.op_code(frame)
         body = wire.reply_body(frame) if code == wire.OP_REPLY else wire.body(frame)
-        self._login.answered(to, frame)
         written = hello.rewrite(frame, body, self._addresses(), asked)
         own = int.from_bytes(frame[4:8], "little", signed=True)
         if code == wire.OP_REPLY:
@@ -205,11 +221,11 @@ class ClientSession(MessageStream):
 
     # -- metadata
 
-    def _user(self) -> str:
-        """Who has logged in."""
-        return self._login.user
-
     def _read_metadata(self, message: Message) -> None:
+        self._read_as(tuple(self._login.users.values()), message)
+
+    def _read_as(self, users: tuple[str, ...], message: Message) -> None:
+        """users: who has logged in, the last one last."""
         frame = message.frame
         if wire.op_code(frame) == wire.OP_QUERY:
             collection, body = wire.query(frame)
@@ -219,14 +235,19 @@ class ClientSession(MessageStream):
         else:
             body = wire.body(frame) if message.kind is not Kind.STREAM_OPEN else wire.last_body(frame)
             found = metadata.read_command(frame, body)
-        if user := self._user():
-            found["user"] = user
+        if users:
+            found["user"] = users[-1]
         if self._application:
             found["application"] = self._application
         message.metadata = found
         message.more = _read_shape
+        unclear: dict[str, tuple[str | None, ...]] = {}
         if metadata.reaches_elsewhere(frame, body, found["command"]):
-            message.unclear = _elsewhere
+            unclear = {"database": (), "collection": ()}
+        if len(users) > 1:
+            unclear["user"] = users
+        if unclear:
+            message.unclear = unclear.get
 
 
 def _read_shape(message: Message) -> None:
@@ -238,11 +259,6 @@ def _read_shape(message: Message) -> None:
 
 
 LOOKED_AT: Final = metadata.HELLO | metadata.LOGIN | {"getMore"}
-
-
-def _elsewhere(key: str) -> tuple[str | None, ...] | None:
-    """`Message.unclear` of a command that names more databases and collections than its own."""
-    return () if key in ("database", "collection") else None
 
 
 def _unsupported(code: int) -> FrameError:

@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal
 
 from metaproxy.codecs.framing import Codec, Session
 from metaproxy.codecs.mongodb import answered, bson, errors, metadata, wire
-from metaproxy.codecs.mongodb.client import ClientSession
+from metaproxy.codecs.mongodb.client import ClientSession, LoginStep
 from metaproxy.codecs.mongodb.compressed import IDS, missing
 from metaproxy.codecs.mongodb.hello import Addresses, traits
 from metaproxy.codecs.mongodb.server import ServerSession
@@ -162,7 +162,9 @@ class MongoDB(Codec):
             if kind is ErrorKind.NO_ENDPOINT and metadata.command_of(request.frame) == "getMore":
                 name = "CursorNotFound"  # drivers begin a change stream anew behind it
         document = errors.document(kind, text, name, labels(request.frame, name))
-        answer = wire.answer(wire.op_code(request.frame), 0, request.id, document)
+        answer = wire.answer(wire.op_code(request.frame), 0, wire.request_id(request.frame), document)
+        if isinstance(request, LoginStep):
+            return FinalFrame(answer)
         return LocalError(Kind.ERROR, answer, request.id) if isinstance(request, Lookup) else answer
 
     def knows(self, name: str) -> bool:

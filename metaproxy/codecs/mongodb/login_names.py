@@ -6,78 +6,107 @@ Lives here: `Login`, `full_name`, `scram_user`. Does not: checking a proof; that
 
 from __future__ import annotations
 
+from typing import Final, NamedTuple
+
 from metaproxy.codecs.mongodb import bson, wire
 from metaproxy.codecs.mongodb.identity import EXTERNAL
 from metaproxy.message import FrameError
 
+_MOST_STEPS: Final = 16
+"""Steps of logins of a client that wait for their answer; drivers have one."""
+_FIRST_KEY: Final = 1 << 32
+"""Keys of steps are no requestIDs, which have 31 bits and a sign: a client may use one of those twice."""
+
+
+class _User(NamedTuple):
+    name: str
+    database: str
+
+
+class Step:
+    """A step that waits for its answer. id: its requestID; name: the command; claimed: the user that it names."""
+
+    __slots__ = ("claimed", "id", "name")
+
+    def __init__(self, name: str, id: int, claimed: _User) -> None:
+        self.name = name
+        self.id = id
+        self.claimed = claimed
+
 
 class Login:
-    """user: who has logged in, as `name@database` only where the database is not admin; "" for nobody."""
+    """
+    users: who has logged in, by database, the last one last; servers before MongoDB 6.0 let several do. steps: those
+    that wait for their answer, by a key of each that is no other request's.
+    """
 
-    __slots__ = ("_claimed", "_id", "_leaves", "pending", "user")
+    __slots__ = ("_claimed", "_key", "steps", "users")
 
     def __init__(self) -> None:
-        self.user = ""
-        self.pending = False
-        self._claimed = ""
-        self._id = 0
-        self._leaves = False
+        self.users: dict[str, str] = {}
+        self.steps: dict[int, Step] = {}
+        self._key = _FIRST_KEY
+        self._claimed = _User("", "")  # of the conversation that the server has begun
 
-    def hello(self, id: int, frame: bytes, speculative: wire.Body) -> None:
-        """The first message of a login within a hello (speculativeAuthenticate)."""
-        self._begin(id, frame, speculative)
+    def sent(self, name: str, id: int, frame: bytes, body: wire.Body) -> int:
+        """
+        The key of a command of a login, or of a hello, whose part of a login (speculativeAuthenticate) is at `body`.
+        Raises FrameError for one that a server may read otherwise.
+        """
+        if len(self.steps) >= _MOST_STEPS:
+            raise FrameError(f"more than {_MOST_STEPS} steps of a login without an answer")
+        self._key += 1
+        self.steps[self._key] = Step(name, id, _claimed(frame, body, b"db" if name == "hello" else b"$db"))
+        return self._key
 
-    def sent(self, name: str, id: int, frame: bytes, body: wire.Body) -> None:
-        """A command of a login."""
-        self._leaves = name == "logout"
-        if name in ("saslStart", "authenticate"):
-            self._begin(id, frame, body)
-        self.pending, self._id = True, id
-
-    def _begin(self, id: int, frame: bytes, body: wire.Body) -> None:
-        fields = {element.name: element for element in bson.elements(frame, *body)}
-        name = ""
-        if b"user" in fields:  # authenticate, with a certificate
-            name = bson.text(frame, fields[b"user"]) or ""
-        elif b"payload" in fields:
-            name = scram_user(bson.binary(frame, fields[b"payload"]) or b"")
-        place = fields.get(b"db") or fields.get(b"$db")
-        database = (bson.text(frame, place) or "") if place is not None else ""
-        self._claimed = full_name(name[:256], database or "admin") if name else ""
-        self.pending, self._id = True, id
-
-    def answered(self, id: int, frame: bytes) -> None:
-        """An answer: whether it ends the login. Raises FrameError if it is no BSON."""
-        if not self.pending or id != self._id:
-            return
-        self.pending = False
+    def answered(self, key: int, frame: bytes) -> int:
+        """An answer to a step, which may end the login; the step's requestID. Raises FrameError if it is no BSON."""
+        step = self.steps.pop(key)
         body = wire.reply_body(frame) if wire.op_code(frame) == wire.OP_REPLY else wire.body(frame)
         fields = {element.name: element for element in bson.elements(frame, *body)}
-        if b"ok" not in fields or not bson.number(frame, fields[b"ok"]):
-            return
-        if self._leaves:
-            self.user, self._leaves = "", False
-        elif b"speculativeAuthenticate" in fields:
-            self._of_document(frame, fields[b"speculativeAuthenticate"])
-        elif b"done" in fields:
-            if bson.number(frame, fields[b"done"]):
-                self.user = self._claimed
-        elif b"user" in fields:
-            self.user = _of_certificate(frame, fields)
+        if b"ok" in fields and bson.number(frame, fields[b"ok"]):
+            self._succeeded(step, frame, fields)
+        return step.id
 
-    def _of_document(self, frame: bytes, element: bson.Element) -> None:
-        """What answers the part of a login in a hello: done where a certificate was all there is to it."""
-        if element.type != bson.DOCUMENT:
-            return
-        inner = {one.name: one for one in bson.elements(frame, element.at, element.stop)}
-        if b"conversationId" not in inner and b"user" in inner:
-            self.user = _of_certificate(frame, inner)
+    def _succeeded(self, step: Step, frame: bytes, fields: dict[bytes, bson.Element]) -> None:
+        if step.name == "logout":  # of the user of one database
+            self.users.pop(step.claimed.database, None)
+        elif step.name == "authenticate":
+            self._logged_in(_of_certificate(frame, fields))
+        elif step.name == "hello":
+            said = fields.get(b"speculativeAuthenticate")
+            if said is not None and said.type == bson.DOCUMENT:
+                inner = {one.name: one for one in bson.elements(frame, said.at, said.stop)}
+                self._claimed = step.claimed
+                if b"conversationId" not in inner:  # a certificate was all there is to it
+                    self._logged_in(_of_certificate(frame, inner))
+        else:
+            if step.name == "saslStart":
+                self._claimed = step.claimed
+            if b"done" in fields and bson.number(frame, fields[b"done"]):
+                self._logged_in(self._claimed)
+
+    def _logged_in(self, user: _User) -> None:
+        self.users.pop(user.database, None)
+        if user.name:
+            self.users[user.database] = full_name(user.name, user.database)
 
 
-def _of_certificate(frame: bytes, fields: dict[bytes, bson.Element]) -> str:
-    name = bson.text(frame, fields[b"user"]) or ""
+def _claimed(frame: bytes, body: wire.Body, database: bytes) -> _User:
+    """The user that a step names; no name where it names none, or names it in another mechanism than SCRAM."""
+    elements = list(bson.elements(frame, *body))
+    fields = {element.name: element for element in elements}
+    if len(fields) < len(elements):
+        raise FrameError("a field of a login's command is there twice")
+    place, payload = fields.get(database), fields.get(b"payload")
+    name = scram_user(bson.binary(frame, payload) or b"") if payload is not None else ""
+    return _User(name[:256], (bson.text(frame, place) if place is not None else None) or "admin")
+
+
+def _of_certificate(frame: bytes, fields: dict[bytes, bson.Element]) -> _User:
+    name = bson.text(frame, fields[b"user"]) if b"user" in fields else None
     database = bson.text(frame, fields[b"dbname"]) if b"dbname" in fields else None
-    return full_name(name, database or EXTERNAL) if name else ""
+    return _User(name or "", database or EXTERNAL)
 
 
 def full_name(user: str, database: str) -> str:

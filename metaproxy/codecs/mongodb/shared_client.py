@@ -10,6 +10,7 @@ Lives here: `SharedClient`. Does not: the conversation of a login (`users`), wha
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from metaproxy.codecs.mongodb import bson, hello, metadata, wire
@@ -60,8 +61,11 @@ class SharedClient(ClientSession):
         self._users = users
         self._lookup: Lookup | None = None  # while a server is asked about the user, nothing may come
 
-    def _user(self) -> str:
-        return self._conversation.user
+    def _become(self) -> None:
+        """What follows is asked by who has logged in by now; what came before is not, though it may still wait."""
+        self._profile = self._conversation.identity
+        user = self._conversation.user
+        self._more = partial(self._read_as, (user,) if user else ())
 
     def _looks_at(self, name: str, frame: bytes) -> bool:
         return name in _LOOKED_AT or not self._conversation.admitted or IN_TRANSACTION in frame
@@ -95,7 +99,7 @@ class SharedClient(ClientSession):
 
     def _logged_in(self) -> None:
         """A step of a login was made."""
-        self._profile = self._conversation.identity
+        self._become()
         self.closing = self._conversation.failures >= MOST_FAILURES
 
     def _ask(self, message: Message, start: Start) -> Message:
@@ -105,7 +109,7 @@ class SharedClient(ClientSession):
             about["application"] = self._application
         asked = question(message.id, start.user, start.database)
         self._lookup = lookup = Lookup(Kind.REQUEST, asked, message.id, about, hold=Hold.EXCHANGE)
-        self._profile = None
+        self._become()
         lookup.start = start
         return lookup
 
@@ -155,7 +159,7 @@ class SharedClient(ClientSession):
             name = metadata.first_name(frame, asked.speculative.at)
             subject = self.facts.get(SUBJECT, "")
             answer = self._conversation.speculative(name, frame, asked.speculative, subject)
-            self._profile = self._conversation.identity
+            self._become()
             if answer is not None:
                 asked.added.append(b"\x03speculativeAuthenticate\0" + answer)
         self._watch(message.id, asked)

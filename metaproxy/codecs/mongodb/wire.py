@@ -190,6 +190,12 @@ def answer(code: int, id: int, to: int, document: bytes) -> bytes:
     return (reply if code == OP_QUERY else message)(id, to, document)
 
 
+def request_id(frame: bytes) -> int:
+    """The id that a message, or what begins with these bytes, has."""
+    id: int = _INT32.unpack_from(frame, 4)[0]
+    return id
+
+
 def with_request_id(frame: bytes, id: int) -> bytes:
     """A request, or its first bytes, under another id; its checksum is not: see `checksum_change`."""
     return frame[:4] + _INT32.pack(id) + frame[8:]

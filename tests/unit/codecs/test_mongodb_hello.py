@@ -3,11 +3,11 @@
 import struct
 
 import pytest
-from mongodb_words import MORE, answer, command, document, op_query, op_reply
+from mongodb_words import MORE, answer, command, document, op_msg, op_query, op_reply
 
 from metaproxy.codecs.framing import Session
 from metaproxy.codecs.mongodb import MongoDB, bson
-from metaproxy.message import Side
+from metaproxy.message import ErrorKind, FinalFrame, Hold, Side
 
 HELLO = command(7, {"hello": 1, "$db": "admin"})
 PRIMARY: dict[str, bson.Value] = {
@@ -133,9 +133,9 @@ def test_the_application_is_known_from_then_on() -> None:
 
 
 def say(session: Session, fields: dict[str, bson.Value], answers: dict[str, bson.Value], id: int = 7) -> None:
-    session.receive(command(id, {**fields, "$db": "admin"}))
+    (message,) = session.receive(command(id, {**fields, "$db": fields.get("$db", "admin")}))
     (said,) = MongoDB().session(Side.SERVER, 1 << 20).receive(answer(1, answers))
-    session.send(said, id)
+    assert session.send(said, message.id)[8:12] == struct.pack("<i", id)
 
 
 def user(session: Session) -> str | None:
@@ -151,6 +151,8 @@ def test_a_user_is_known_when_the_login_is_done() -> None:
     say(session, START, {"conversationId": 1, "done": False, "ok": 1.0})
     assert user(session) is None
     say(session, {"saslContinue": 1}, {"conversationId": 1, "done": True, "ok": 1.0})
+    assert user(session) == "an,na"
+    say(session, {"logout": 1, "$db": "other"}, {"ok": 1.0})
     assert user(session) == "an,na"
     say(session, {"logout": 1}, {"ok": 1.0})
     assert user(session) is None
@@ -191,3 +193,85 @@ def test_a_user_with_a_certificate_is_known(speculative: bool) -> None:
     else:
         say(session, authenticate, {"dbname": "$external", "user": "CN=a", "ok": 1.0})
     assert user(session) == "CN=a@$external"
+
+
+DONE: dict[str, bson.Value] = {"conversationId": 1, "done": True, "ok": 1.0}
+BEGUN: dict[str, bson.Value] = {**DONE, "done": False}
+
+
+def begin(name: str, database: str = "admin") -> dict[str, bson.Value]:
+    return {**START, "payload": f"n,,n={name},r=x".encode(), "$db": database}
+
+
+def answered_in_turn(session: Session, *pairs: tuple[dict[str, bson.Value], dict[str, bson.Value]]) -> None:
+    """Commands that come at once under one requestID, and their answers in the same order."""
+    asked = session.receive(b"".join(command(7, fields) for fields, _ in pairs))
+    for message, (_, fields) in zip(asked, pairs, strict=True):
+        (said,) = MongoDB().session(Side.SERVER, 1 << 20).receive(answer(1, fields))
+        session.send(said, message.id)
+
+
+def test_an_answer_is_about_the_user_of_its_own_command_whatever_comes_behind_it_under_the_same_id() -> None:
+    session = client()
+    say(session, begin("ann"), BEGUN)
+    answered_in_turn(session, ({"saslContinue": 1, "$db": "admin"}, DONE), (begin("root"), BEGUN))
+    assert user(session) == "ann"
+
+
+@pytest.mark.parametrize("refused", [begin("root"), {"logout": 1, "$db": "admin"}])
+def test_the_answer_to_a_command_is_none_to_a_step_of_a_login_under_the_same_id(refused: dict[str, bson.Value]) -> None:
+    session = client()
+    say(session, begin("ann"), BEGUN)
+    say(session, {"saslContinue": 1}, DONE)
+    answered_in_turn(session, ({"ping": 1}, {"ok": 1.0}), (refused, {"ok": 0.0}))
+    say(session, {"saslContinue": 1}, {"ok": 0.0})
+    assert user(session) == "ann"
+
+
+@pytest.mark.parametrize(
+    "fields", [begin("ann"), {"saslContinue": 1}, {"logout": 1}, {"hello": 1, "speculativeAuthenticate": START}]
+)
+def test_what_follows_a_step_of_a_login_waits_for_its_answer(fields: dict[str, bson.Value]) -> None:
+    (message,) = client().receive(command(7, fields))
+    assert message.hold is Hold.EXCHANGE
+
+
+@pytest.mark.parametrize("fields", [{"saslContinue": 1}, {"hello": 1, "speculativeAuthenticate": START}])
+def test_a_step_of_a_login_wants_an_answer(fields: dict[str, bson.Value]) -> None:
+    session = client()
+    assert session.receive(command(7, fields, flags=MORE)) == []
+    assert "wants no answer" in str(session.error)
+
+
+def test_steps_of_logins_without_answers_are_bounded() -> None:
+    session = client()
+    assert len(session.receive(command(7, begin("ann")) * 17)) == 16
+    assert "16 steps" in str(session.error)
+
+
+def test_a_field_of_a_login_that_is_there_twice_is_refused() -> None:
+    session = client()
+    twice = bson.field("payload", b"n,,n=ann,r=x") + bson.field("payload", b"n,,n=root,r=x")
+    session.receive(op_msg(7, b"\0" + bson.join([bson.field("saslStart", 1), twice])))
+    assert "twice" in str(session.error)
+
+
+@pytest.mark.parametrize("kind", [ErrorKind.TIMEOUT, ErrorKind.DENIED])
+def test_a_client_whose_login_the_proxy_answers_is_gone_with_it(kind: ErrorKind) -> None:
+    """What a server makes of the login is not known any more."""
+    (message,) = client().receive(command(7, begin("ann")))
+    reply = MongoDB().reply(message, kind, "no")
+    assert isinstance(reply, FinalFrame)
+    assert reply[8:12] == struct.pack("<i", 7)
+
+
+def test_users_of_several_databases_are_all_who_a_client_may_be() -> None:
+    """Servers before MongoDB 6.0 let a client be several users at a time."""
+    session = client()
+    for database in ("admin", "shop"):
+        say(session, begin("ann", database), BEGUN)
+        say(session, {"saslContinue": 1, "$db": database}, DONE)
+    (message,) = session.receive(command(99, {"find": "a"}))
+    assert (message.get("user"), message.values("user")) == ("ann@shop", ("ann", "ann@shop"))
+    say(session, {"logout": 1, "$db": "shop"}, {"ok": 1.0})
+    assert user(session) == "ann"

@@ -408,3 +408,9 @@ def test_errors_of_ours_have_the_form_of_the_hello_that_was_asked() -> None:
     reply = codec.reply(message, ErrorKind.CONNECT, "x")
     assert isinstance(reply, bytes)
     assert int.from_bytes(reply[12:16], "little") == 1
+
+
+def test_what_was_asked_before_a_login_is_asked_by_who_was_there_before() -> None:
+    """Though it may still wait when another step of a login is read."""
+    before, *_ = ready().receive(command(1, {"find": "orders"}) + command(2, {"logout": 1}))
+    assert before.get("user") == "app"
