@@ -289,6 +289,13 @@ class ICodec(Interface):
         try has failed or a mirror is configured. May raise FrameError.
         """
 
+    def repeatable(request: Message) -> bool:
+        """
+        Whether a server that gets the request a second time makes sure that it has the effect of one: what it has
+        executed is only answered, as for a write with a number of its own. Only asked when a try has failed. May raise
+        FrameError. Optional: whatever is `safe`.
+        """
+
     def confidential(request: Message) -> bool:
         """
         Whether the request, or what answers it, holds a secret by the protocol's own rules: a login, a password that is

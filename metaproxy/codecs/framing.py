@@ -167,6 +167,9 @@ class Codec:
     def traits(self, answer: Message) -> Mapping[str, str]:
         return {}
 
+    def repeatable(self, request: Message) -> bool:
+        return self.safe(request)
+
     def changes(self, request: Message) -> bool:
         return not self.safe(request)
 

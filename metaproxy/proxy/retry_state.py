@@ -183,6 +183,11 @@ class RetryState:
     def _safe(self) -> bool:
         return self._policy.unsafe or self._cluster.codec.safe(self._message)
 
+    def _repeatable(self) -> bool:
+        codec = self._cluster.codec
+        asked = getattr(codec, "repeatable", codec.safe)
+        return self._policy.unsafe or bool(asked(self._message))
+
     def _forget(self, attempt: Try) -> None:
         if attempt in self._live:
             self._live.remove(attempt)
@@ -262,7 +267,7 @@ class RetryState:
         if not policy.allows(kind, self._made, True) or not within_budget(self._cluster.breaker):
             return False
         try:
-            if not policy.allows(kind, self._made, self._safe()):
+            if not policy.allows(kind, self._made, self._repeatable()):
                 return False
         except FrameError:
             return False

@@ -146,7 +146,9 @@ def _check_reply(bench: Bench, what: str, request: Message, kind: ErrorKind, tex
 
 def _check_questions(bench: Bench, what: str, request: Message) -> None:
     """What is asked of a request: yes or no."""
-    for name in ("safe", "confidential"):
+    for name in ("safe", "repeatable", "confidential"):
+        if not hasattr(bench.codec, name):  # optional
+            continue
         try:
             told = bench.call(
                 f"{what}: {name}()", getattr(bench.codec, name), request, data=request.frame, refusal=True

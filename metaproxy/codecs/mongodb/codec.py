@@ -177,6 +177,16 @@ class MongoDB(Codec):
             return False
         return command in _SAFE or (command == "aggregate" and not metadata.writes(request.frame))
 
+    def repeatable(self, request: Message) -> bool:
+        """Also a write with a number of its session, outside of transactions: servers know what they have executed."""
+        if self.safe(request):
+            return True
+        if not self._shared or request.kind is Kind.ONEWAY or wire.op_code(request.frame) != wire.OP_MSG:
+            return False
+        body = wire.last_body(request.frame)
+        fields = {element.name for element in bson.select(request.frame, *body, _NUMBERED)}
+        return fields >= {b"lsid", b"txnNumber"} and b"autocommit" not in fields
+
     def cache_key(self, request: Message) -> Hashable | None:
         """What a read asks, without who asks; of those only that leave no cursor behind."""
         if request.kind is not Kind.REQUEST or wire.op_code(request.frame) != wire.OP_MSG:
@@ -226,5 +236,6 @@ def labels(frame: bytes, name: str) -> list[str]:
     return ["RetryableWriteError"] if b"txnNumber" in fields else []
 
 
+_NUMBERED: Final = frozenset((b"lsid", b"txnNumber", b"autocommit"))
 _ENDS: Final = ("commitTransaction", "abortTransaction")
 """They may be sent again, the rest of a transaction may not."""

@@ -384,6 +384,24 @@ def test_reads_outside_of_transactions_may_be_tried_again() -> None:
     assert not MongoDB().safe(message)
 
 
+def test_writes_with_a_number_of_their_session_may_be_sent_again() -> None:
+    numbered: dict[str, bson.Value] = {"lsid": {"id": b"1"}, "txnNumber": 3}
+
+    def repeatable(fields: dict[str, bson.Value], flags: int = 0, **options: object) -> bool:
+        codec = MongoDB(**{"mode": "shared", **options})  # type: ignore[arg-type]
+        message, *_ = codec.session(Side.CLIENT, MAX).receive(command(7, fields, flags=flags))
+        assert not codec.safe(message) or "find" in fields
+        return codec.repeatable(message)
+
+    assert repeatable({"insert": "a", **numbered})
+    assert repeatable({"insert": "a", "documents": [{"x": "y" * 2000}], **numbered}, stream_over=1000)
+    assert repeatable({"find": "a"})
+    assert not repeatable({"insert": "a", "lsid": {"id": b"1"}})
+    assert not repeatable({"insert": "a", **numbered, "autocommit": False})
+    assert not repeatable({"insert": "a", **numbered}, flags=MORE)
+    assert not repeatable({"insert": "a", **numbered}, mode="pinned")
+
+
 def test_a_read_that_leaves_no_cursor_may_be_answered_again_for_another_client() -> None:
     codec = MongoDB(mode="shared")
 

@@ -21,8 +21,17 @@ class Reads(Quill):
         return request.get("service") == "read"
 
 
-def retried(breaker: Breaker | None = None, endpoints: int = 2, **policy: Any) -> Stage:
-    stage = Stage(codec=Reads(), endpoints=endpoints, breaker=breaker, connections=ConnectionSettings(mode="pool"))
+class Numbered(Reads):
+    """Its service `write` is only answered if it was executed before."""
+
+    def repeatable(self, request: Message) -> bool:
+        return request.get("service") in ("read", "write")
+
+
+def retried(breaker: Breaker | None = None, endpoints: int = 2, codec: Reads | None = None, **policy: Any) -> Stage:
+    stage = Stage(
+        codec=codec or Reads(), endpoints=endpoints, breaker=breaker, connections=ConnectionSettings(mode="pool")
+    )
     defaults: dict[str, Any] = {"attempts": 2, "on": ["connect", "reset", "timeout", "error"], "backoff": (0.1, 1.0)}
     stage.route.retry = RetryPolicy(**{**defaults, **policy}, uniform=lambda: 1.0)
     return stage
@@ -59,6 +68,19 @@ def test_a_request_that_may_have_been_executed_is_repeated_only_if_that_is_safe(
     stage.clock.advance(0)
     stage.say(stage.network.upstreams[2], answer(1))
     assert client.take() == answer(8)
+
+
+def test_what_the_server_itself_executes_once_is_repeated_and_never_hedged() -> None:
+    stage = retried(codec=Numbered(), hedge_after=0.5)
+    client = stage.client()
+    stage.say(client, call(7, "write"))
+    stage.clock.advance(1)
+    assert len(stage.network.upstreams) == 1
+    stage.server.end()
+    stage.clock.advance(0.2)
+    stage.clock.advance(0)
+    stage.say(stage.network.upstreams[1], answer(1))
+    assert client.take() == answer(7)
 
 
 def test_unsafe_repeats_whatever_it_is() -> None:
