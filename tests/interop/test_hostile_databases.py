@@ -31,7 +31,6 @@ from proxied import Proxy, cluster, listener
 from running import free_port
 
 from metaproxy.codecs.mongodb import bson
-from metaproxy.codecs.mysql.handshake import Capability, Greeting
 from metaproxy.codecs.mysql.packets import packet
 from metaproxy.codecs.mysql.passwords import NATIVE, proof
 from metaproxy.codecs.scram import ScramClient
@@ -167,13 +166,7 @@ def packet_of(attacker: Attacker) -> bytes:
 
 
 def enter_mysql(attacker: Attacker, way: str) -> None:
-    greeting = Greeting.read(packet_of(attacker))
-    flags = mysql_words.BASE & ~Capability.CONNECT_ATTRS & greeting.capabilities
-    proven = proof(NATIVE, b"secret", greeting.challenge)
-    body = (
-        struct.pack("<IIB23x", flags, 1 << 24, 45) + b"app\0" + bytes((len(proven),)) + proven + b"d\0" + NATIVE + b"\0"
-    )
-    attacker.socket.sendall(packet(body, 1))
+    attacker.socket.sendall(mysql_words.native_login(packet_of(attacker), "app", "secret"))
     answer = packet_of(attacker)
     if answer[:1] == b"\xfe":
         _, _, challenge = answer.partition(b"\0")

@@ -1,7 +1,8 @@
 """
 Servers of databases that are none, or mean harm: their clients hear of it soon, and nobody else notices.
 
-Lives here: what such a server says in place of its first words, and who asks it. Does not: clients that mean harm
+Where logins pass, where they end at the proxy, and where a client has a connection from the pool for its stay. Lives
+here: who says what such servers say (hostile_words.py), and who asks them. Does not: clients that mean harm
 (test_hostile_databases.py).
 """
 
@@ -12,65 +13,36 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
+import hostile_words as words
 import pytest
-from mongodb_words import command, framed
-from mysql_words import error, greeting
-from postgres_words import said, startup
+from hostile_words import Words
+from mongodb_words import command, document
+from mysql_words import native_login
+from mysql_words import query as mysql_query
+from postgres_words import query, startup
 from proxied import Proxy, cluster, listener
 from running import free_port
 
+from metaproxy.codecs.mongodb import bson
+from metaproxy.codecs.scram import ScramClient
+
 MEBI = 1 << 20
 SOON = 6.0
+TIMEOUT = "250ms"
+IDLE = {"stream_idle": TIMEOUT}
 MOST_MEMORY = 48 * MEBI
-SCRAM = said("R", b"\0\0\0\x0aSCRAM-SHA-256\0\0")
-CHALLENGE = said("R", b"\0\0\0\x0br=x,s=QSXCR+Q6sek8bf92,i=2000000000")
-POSTGRES = {
-    "zeros": b"\0" * 64,
-    "HTTP": b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
-    "a message without end": b"R\x7f\xff\xff\xff" + b"x" * MEBI,
-    "a negative length": b"R\xff\xff\xff\xff",
-    "a key of 1 MiB": said("R", b"\0\0\0\0") + said("K", b"k" * MEBI) * 20,
-    "endless parameters": said("R", b"\0\0\0\0") + said("S", b"a" * 1000 + b"\0b\0") * 20_000,
-    "an error without an end": said("E", b"SFATAL" + b"x" * 1000),
-    "another login": said("R", b"\0\0\0\x63"),
-}
-MYSQL = {
-    "zeros": b"\0" * 64,
-    "HTTP": POSTGRES["HTTP"],
-    "a greeting of 16 MiB": b"\xff\xff\xff\0" + b"\x0a" * MEBI,
-    "a greeting of another protocol": b"\x05\0\0\0\x098.0\0",
-    "a greeting that is cut off": greeting()[:4] + b"\x0a" + b"8" * (len(greeting()) - 5),
-    "no, you may not": error(1040, 0, "Too many connections"),
-}
-MONGODB = {
-    "HTTP": POSTGRES["HTTP"],
-    "a message without end": b"\xff\xff\xff\x7f" + b"\0" * MEBI,
-    "a negative length": b"\xff\xff\xff\xff" + b"\0" * 60,
-    "an operation that is not known": framed(1, 1, 4711, b"\0" * 40),
-    "a command": command(1, {"ping": 1}) + b"\0" * 64,
-}
-WAYS: Mapping[str, tuple[object, bytes, Mapping[str, bytes]]] = {
-    "postgres": ("postgres", startup(user="app", database="d"), POSTGRES),
-    "postgres users": (
-        {"name": "postgres", "users": {"app": "secret"}, "auth": "trust"},
-        startup(user="app", database="d"),
-        {**POSTGRES, "work without end": SCRAM + CHALLENGE, "nothing": b""},
-    ),
-    "mysql": ("mysql", b"", MYSQL),
-    "mongodb": ("mongodb", command(1, {"hello": 1, "$db": "admin"}), MONGODB),
-}
-"""By name: the protocol of the listener, what its client says first, and what the server says."""
-CREDENTIALS = {"credentials": {"user": "app", "password": "x"}}
-ENDING = ("postgres users", "mysql")
-"""Where the client's connection ends as well; else an error, or what passes of the answer, is all that it hears."""
+PASSWORD = "only-servers-may-prove-it"
 
 
 class Server:
-    """Says `words` to each connection, and then nothing more."""
+    """Says `words` to each connection: see hostile_words.Words."""
 
     def __init__(self) -> None:
-        self.words = b""
+        self.words: Words = ()
+        self.heard = b""
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]
         self._taken: list[socket.socket] = []
@@ -81,17 +53,124 @@ class Server:
             while True:
                 connection, _ = self._socket.accept()
                 self._taken.append(connection)
-                threading.Thread(target=self._talk, args=(connection,), daemon=True).start()
+                threading.Thread(target=self._talk, args=(connection, self.words), daemon=True).start()
 
-    def _talk(self, connection: socket.socket) -> None:
+    def _talk(self, connection: socket.socket, said: Words) -> None:
         with contextlib.suppress(OSError):
-            connection.sendall(self.words)
+            place, asked = 0, b""
+            while True:
+                step = said[min(place, len(said) - 1)]
+                if callable(step):
+                    connection.sendall(step(asked))
+                elif place < len(said):
+                    connection.sendall(step)
+                place += 1
+                asked = connection.recv(1 << 16)
+                if not asked:
+                    return
+                self.heard = (self.heard + asked)[-MEBI:]
 
     def stop(self) -> None:
         for connection in (self._socket, *self._taken):
             connection.close()
 
 
+# -- who asks
+
+
+def exactly(client: socket.socket, size: int) -> bytes:
+    found = b""
+    while len(found) < size:
+        more = client.recv(size - len(found))
+        if not more:
+            raise ConnectionError(f"closed behind {found!r}")
+        found += more
+    return found
+
+
+def mysql_packet(client: socket.socket) -> bytes:
+    return exactly(client, int.from_bytes(exactly(client, 4)[:3], "little"))
+
+
+def ask_postgres(client: socket.socket) -> bytes:
+    client.sendall(startup(user="app", database="d") + query("select 1"))
+    return b""
+
+
+def ask_mysql(client: socket.socket) -> bytes:
+    """Where logins pass there is nothing to say before a greeting."""
+    return b""
+
+
+def ask_mysql_user(client: socket.socket) -> bytes:
+    client.sendall(native_login(mysql_packet(client), "app", "secret", ""))
+    answer = mysql_packet(client)
+    if answer[:1] == b"\0":
+        client.sendall(mysql_query("select 1"))
+    return answer
+
+
+SASL: Mapping[str, bson.Value] = {"$db": "admin"}
+
+
+def mongodb_answer(client: socket.socket) -> bytes:
+    head = exactly(client, 4)
+    return head + exactly(client, int.from_bytes(head, "little") - 4)
+
+
+def ask_mongodb(client: socket.socket) -> bytes:
+    client.sendall(command(7, {"hello": 1, "$db": "admin"}))
+    return b""
+
+
+def ask_mongodb_user(client: socket.socket) -> bytes:
+    scram = ScramClient("SCRAM-SHA-256", "app", "secret")
+    client.sendall(command(1, {"saslStart": 1, "mechanism": "SCRAM-SHA-256", "payload": scram.first(), **SASL}))
+    challenge = document(mongodb_answer(client))["payload"]
+    assert isinstance(challenge, bytes)
+    client.sendall(command(2, {"saslContinue": 1, "conversationId": 1, "payload": scram.final(challenge[5:]), **SASL}))
+    mongodb_answer(client)
+    client.sendall(command(7, {"find": "a", "$db": "d"}))
+    return b""
+
+
+@dataclass(frozen=True)
+class Way:
+    """
+    protocol: of the listener. ask: what a client says, as far as it is let. rows: what servers say. over: what a client
+    hears when it has its answer. options: of the cluster. good: what a server says that is one.
+    """
+
+    protocol: object
+    ask: Callable[[socket.socket], bytes]
+    rows: Mapping[str, Words]
+    over: bytes = b"any"
+    options: Mapping[str, object] = field(default_factory=dict)
+    good: Words = ()
+
+
+USER = {"app": {"secret": "app"}}
+SESSION = {"connections": {"mode": "session"}}
+LOGIN: Mapping[str, Any] = {"credentials": {"user": "app", "password": PASSWORD}}
+POSTGRES = {"name": "postgres", "users": USER, "auth": "trust"}
+MYSQL = {"name": "mysql", "users": USER, "method": "mysql_native_password"}
+MONGODB = {"name": "mongodb", "users": USER}
+WAYS: Mapping[str, Way] = {
+    "postgres": Way("postgres", ask_postgres, words.POSTGRES),
+    "postgres users": Way(POSTGRES, ask_postgres, words.POSTGRES_LOGIN, b"\0C", LOGIN),
+    "postgres users answers": Way(POSTGRES, ask_postgres, words.POSTGRES_ANSWERS, b"\0C", LOGIN, words.POSTGRES_GOOD),
+    "postgres session": Way(
+        POSTGRES, ask_postgres, words.POSTGRES_ANSWERS, b"\0C", {**LOGIN, **SESSION}, words.POSTGRES_GOOD
+    ),
+    "mysql": Way("mysql", ask_mysql, words.MYSQL),
+    "mysql users": Way(MYSQL, ask_mysql_user, words.MYSQL_LOGIN, b"\xff", LOGIN),
+    "mysql users answers": Way(MYSQL, ask_mysql_user, words.MYSQL_ANSWERS, b"#", LOGIN, words.MYSQL_GOOD),
+    "mysql session": Way(MYSQL, ask_mysql_user, words.MYSQL_ANSWERS, b"#", {**LOGIN, **SESSION}, words.MYSQL_GOOD),
+    "mongodb": Way("mongodb", ask_mongodb, words.MONGODB),
+    "mongodb users": Way(MONGODB, ask_mongodb_user, words.MONGODB_LOGIN, b"errmsg", LOGIN),
+    "mongodb users answers": Way(MONGODB, ask_mongodb_user, words.MONGODB_ANSWERS, b"ok", {}, words.MONGODB_GOOD),
+    "mongodb session": Way(MONGODB, ask_mongodb_user, words.MONGODB_ANSWERS, b"ok", SESSION, words.MONGODB_GOOD),
+}
 Mesh = tuple[Proxy, Server, Mapping[str, int]]
 
 
@@ -102,33 +181,52 @@ def mesh(shared_proxy: Callable[..., Proxy]) -> Iterator[Mesh]:
     names = {name: name.replace(" ", "-") for name in WAYS}
     proxy = shared_proxy(
         {
+            "secrets": {"app": {"value": "secret"}},
             "listeners": [
-                listener(names[name], ports[name], WAYS[name][0], [{"cluster": names[name], "timeout": "3s"}])
-                for name in WAYS
+                listener(names[name], ports[name], way.protocol, [{"cluster": names[name], "timeout": TIMEOUT}], **IDLE)
+                for name, way in WAYS.items()
             ],
-            "clusters": [
-                cluster(names[name], server.port, **(CREDENTIALS if "users" in name else {})) for name in WAYS
-            ],
+            "clusters": [cluster(names[name], server.port, **way.options) for name, way in WAYS.items()],
         }
     )
     yield proxy, server, ports
     server.stop()
 
 
-@pytest.mark.parametrize(("name", "row"), [(name, row) for name in WAYS for row in WAYS[name][2]])
+def heard(port: int, way: Way, over: bytes = b"") -> bytes:
+    """What a client hears until it has its answer, or its connection ends. Raises TimeoutError."""
+    said = b""
+    with socket.create_connection(("127.0.0.1", port), 5) as client, contextlib.suppress(ConnectionError):
+        client.settimeout(SOON)
+        said = way.ask(client)
+        while (over or way.over) not in said and (more := client.recv(1 << 16)):
+            said = (said + more)[-MEBI:]
+    return said
+
+
+@pytest.mark.parametrize(("name", "row"), [(name, row) for name, way in WAYS.items() for row in way.rows])
 def test_a_client_hears_soon_of_a_server_that_is_none(mesh: Mesh, name: str, row: str) -> None:
     proxy, server, ports = mesh
-    _, hello, said_by_server = WAYS[name]
-    server.words = said_by_server[row]
+    server.words, server.heard = WAYS[name].rows[row], b""
     proxy.forget_peak()
     before, began = proxy.memory(), time.monotonic()
-    with socket.create_connection(("127.0.0.1", ports[name]), 5) as client:
-        client.settimeout(SOON)
-        client.sendall(hello)
-        with contextlib.suppress(ConnectionError):
-            while client.recv(1 << 16) and name in ENDING:
-                assert time.monotonic() - began < SOON
-        proxy.ask("/ready")  # meanwhile a client that reads no more has its server wait
+    answer = heard(ports[name], WAYS[name])
     assert time.monotonic() - began < SOON
+    assert answer
     assert proxy.ask("/ready")[0] == 200
     assert proxy.peak() - before < MOST_MEMORY
+    assert PASSWORD.encode() not in server.heard
+
+
+@pytest.mark.parametrize("name", [name for name, way in WAYS.items() if way.good])
+def test_behind_such_servers_one_that_is_good_is_asked_as_before(mesh: Mesh, name: str) -> None:
+    _, server, ports = mesh
+    way, good = WAYS[name], GOOD[name.split()[0]]
+    for server.words in list(way.rows.values())[:3]:
+        heard(ports[name], way)
+    server.words = way.good
+    assert good in heard(ports[name], way, good)
+
+
+GOOD = {"postgres": b"C\0\0\0\x0dSELECT 1\0Z", "mysql": b"\7\0\0\1\0\0\0\2", "mongodb": b"ok\0"}
+"""What a client hears of a server that answers."""

@@ -13,6 +13,7 @@ from metaproxy.codecs.mysql import MySQL
 from metaproxy.codecs.mysql.answers import read_error_metadata
 from metaproxy.codecs.mysql.handshake import Capability, Greeting, Login
 from metaproxy.codecs.mysql.packets import AUTOCOMMIT, error_packet, ok_packet, packet, write_bytes
+from metaproxy.codecs.mysql.passwords import NATIVE, proof
 from metaproxy.message import Chunk, Hold, Kind, Message, Side
 
 MAX = 1 << 20
@@ -34,6 +35,14 @@ def login(
 ) -> bytes:
     login = Login(flags, 1 << 24, 45, user.encode(), b"proof", database.encode(), b"mysql_native_password", attributes)
     return packet(login.write(), sequence)
+
+
+def native_login(said_first: bytes, user: str, password: str, database: str = "d") -> bytes:
+    """What a client sends that knows the password, behind this greeting's payload."""
+    seen = Greeting.read(said_first)
+    flags = BASE & ~C.CONNECT_ATTRS & seen.capabilities
+    proven = proof(NATIVE, password.encode(), seen.challenge)
+    return packet(Login(flags, 1 << 24, 45, user.encode(), proven, database.encode(), NATIVE, b"").write(), 1)
 
 
 def command(code: int, payload: bytes | str = b"") -> bytes:

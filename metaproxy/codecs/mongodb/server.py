@@ -208,6 +208,8 @@ class ServerSession(MessageStream):
 
     def _open(self, head: bytes, size: int, messages: list[Message]) -> int:
         own, to = int.from_bytes(head[4:8], "little", signed=True), int.from_bytes(head[8:12], "little", signed=True)
+        if self._login is not None or to == _OURS:
+            raise FrameError(f"an answer of {size} bytes to what the proxy asked by itself")
         self._more_to_come = wire.op_code(head) == wire.OP_MSG and bool(wire.flags(head) & wire.MORE_TO_COME)
         exchange = self._chains.pop(to, None)
         first = exchange is None

@@ -348,6 +348,8 @@ class Answers:
 
     def _ask_for_file(self, payload: bytes, data: bytes, start: int, stop: int, messages: list[Message]) -> int:
         """The server waits for the client's file: what there is must go."""
+        if not self._duplex:
+            raise FrameError("a request for a file of the client's, which did not offer any (LOCAL_FILES)")
         self._parts.append(data[start:stop])
         self._size = 0
         self._pass_on(messages, {LOCAL_INFILE: payload[1:].decode("utf-8", "surrogateescape")})

@@ -28,6 +28,7 @@ _BY_ITSELF = frozenset(b"NASE")
 """What a server also says when it was asked nothing: notices, notifications, parameters, and why it ends."""
 _READIES, SYNCS = -1, 0
 """In place of the number of messages that end an answer: ReadyForQuery does, to a simple message or to a Sync."""
+_STATES = frozenset((b"I", b"T", b"E"))
 _NEEDS_NOTHING = (0, 12)
 """Authentication messages that a client does not answer: it is done, or a last one of SASL."""
 _SSL_REQUEST = wire.LENGTH.pack(8) + wire.LENGTH.pack(wire.SSL)
@@ -196,10 +197,14 @@ class ServerSession(Session):
     def _ends(self, kind: int, body: bytes) -> bool:
         """Whether the answer ends with that message."""
         if kind == READY:
+            if body not in _STATES:
+                raise FrameError(f"a ReadyForQuery with the state {body[:8]!r}")
             if self._looked is KNOWN:
                 self._looked = LOOKED_AT
             return True
         if kind == AUTHENTICATION:
+            if self._looked is not KNOWN:
+                raise FrameError("a request for a login behind the login")
             return int.from_bytes(body[:4], "big") not in _NEEDS_NOTHING
         if kind == ERROR:
             fields = error_fields(body)

@@ -319,6 +319,13 @@ def test_a_server_that_does_not_show_that_it_knows_the_password_is_refused() -> 
     assert not session.ready
 
 
+def test_a_large_answer_to_a_login_is_an_error_and_no_answer_to_a_client() -> None:
+    session = server()
+    session.open(None, CREDENTIALS)
+    assert session.receive(answer(0, {"ok": 0.0, "errmsg": "x" * (1 << 20)})) == []
+    assert session.error is not None
+
+
 def test_a_server_without_a_mechanism_of_ours_is_refused() -> None:
     session = server()
     id, _ = asked(session.open(None, CREDENTIALS))

@@ -454,6 +454,13 @@ def test_a_file_is_asked_for_behind_other_results_too() -> None:
     assert kinds(pair.hears(ok(8))) == [CLOSE]
 
 
+def test_a_server_may_only_ask_for_a_file_of_a_client_that_offered_files() -> None:
+    pair = Pair()
+    pair.says(query("select 1"))
+    assert pair.hears(packet(b"\xfb/etc/passwd", 1)) == []
+    assert "did not offer any" in str(pair.server.error)
+
+
 def test_one_answer_may_ask_for_several_files() -> None:
     stage = Stage(MySQL(), connections=ConnectionSettings(mode="pinned"))
     client = stage.client()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from postgres_words import LOGGED_IN, MD5, asked_for, errors, query, ready, startup
+from postgres_words import DONE, LOGGED_IN, MD5, asked_for, errors, query, ready, said, startup
 
 from metaproxy.codecs.postgres import Postgres
 from metaproxy.testing.stage import Stage, Wire
@@ -89,3 +89,24 @@ def test_encryption_that_is_not_there_is_asked_for_once(code: int, options: dict
     client = stage.client()
     stage.say(client, asked_for(code) * 1000)
     assert (client.closed, client.take()) == (True, b"N")
+
+
+# -- servers
+
+
+TRUSTED: list[dict[str, Any]] = [{}, {"users": {"ann": "pencil"}, "auth": "trust"}]
+
+
+@pytest.mark.parametrize("options", TRUSTED, ids=["passing", "users"])
+@pytest.mark.parametrize("answer", [MD5, said("R", b"\0\0\0\3"), DONE + ready("?"), DONE + said("Z")])
+def test_a_server_that_asks_for_a_login_again_or_has_no_state_ends_its_connection(
+    answer: bytes, options: dict[str, Any]
+) -> None:
+    stage = Stage(Postgres(**options))
+    client = stage.client()
+    stage.say(client, HELLO)
+    stage.say(stage.server, LOGGED_IN + ready())
+    stage.say(client, query("select 1"))
+    client.take()
+    stage.say(stage.server, answer)
+    assert stage.server.closed and len(errors(client.take())) == 1
