@@ -36,6 +36,7 @@ class Mesh(NamedTuple):
 
 ROUTES = [
     {"name": "no-drops", "match": {"statement": "drop"}, "reply": {"error": "denied", "message": "no drops"}},
+    {"match": {"user": "low", "statement": "do"}, "reply": {"error": "denied", "message": "not for low"}},
     {"name": "slow", "match": {"statement": "do"}, "cluster": "db", "timeout": "300ms"},
     {"name": "all", "cluster": "db"},
 ]
@@ -135,22 +136,64 @@ def test_mysqlclient_reads_rows_one_by_one_and_logs_in_by_ed25519(mesh: Mesh) ->
     c.close()
 
 
-def test_connector_prepares_statements_and_changes_its_user(mesh: Mesh) -> None:
+def connector(mesh: Mesh) -> Any:
     import mysql.connector
 
-    with mysql.connector.connect(
-        host="127.0.0.1", port=mesh.port, user="app", password="secret", use_pure=True, ssl_disabled=True
-    ) as c:
+    login: dict[str, Any] = {"user": "app", "password": "secret", "database": "d", "autocommit": True}
+    return mysql.connector.connect(host="127.0.0.1", port=mesh.port, use_pure=True, ssl_disabled=True, **login)
+
+
+def rows(connection: Any, text: str) -> Any:
+    with connection.cursor() as cursor:
+        cursor.execute(text)
+        return cursor.fetchall()
+
+
+def test_connector_prepares_statements(mesh: Mesh) -> None:
+    with connector(mesh) as c, c.cursor(prepared=True) as k:
+        for number in range(3):
+            k.execute("select ? + ?", (number, 3))
+            assert k.fetchall() == [(number + 3,)]
+
+
+def test_a_client_that_resets_its_connection_has_nothing_of_before(mesh: Mesh) -> None:
+    import mysql.connector
+
+    with connector(mesh) as c:
+        before = rows(c, "select connection_id(), @@sql_mode, null, database()")
         with c.cursor(prepared=True) as k:
-            for number in range(3):
-                k.execute("select ? + ?", (number, 3))
-                assert k.fetchall() == [(number + 3,)]
-        c.cmd_change_user("app", "secret", "other")
-        with c.cursor() as k:
-            k.execute("select database()")
-            assert k.fetchall() == [("other",)]
-        c.cmd_reset_connection()
-        c.ping()
+            k.execute("select ?", (1,))
+            assert k.fetchall() == [(1,)]
+            for text in ("set sql_mode = ''", "set @a = 5", "create temporary table own (a int)"):
+                rows(c, text)
+            c.cmd_reset_connection()
+            assert rows(c, "select connection_id(), @@sql_mode, @a, database()") == before
+            with pytest.raises(mysql.connector.errors.ProgrammingError) as gone:
+                rows(c, "select * from own")
+            assert gone.value.errno == 1146
+            with pytest.raises(mysql.connector.errors.ProgrammingError) as gone:
+                k.execute("select ?", (2,))
+            assert gone.value.errno == 1243, "statements that were prepared before are not known any more"
+
+
+def test_a_client_may_become_another_user_with_the_rights_of_that_one(mesh: Mesh) -> None:
+    import mysql.connector
+
+    mesh.server.ask(
+        "create or replace user low@'%' identified by 'low-password'; grant select on other.* to low@'%';"
+        "create or replace table d.kept (a int)"
+    )
+    with connector(mesh) as c:
+        number = rows(c, "set @a = 5") or rows(c, "select connection_id()")
+        c.cmd_change_user("low", "low-password", "other")
+        assert rows(c, "select current_user(), database(), @a") == [("low@%", "other", None)]
+        assert rows(c, "select connection_id()") == number
+        with pytest.raises(mysql.connector.errors.ProgrammingError) as refused:
+            rows(c, "insert into d.kept values (1)")
+        assert refused.value.errno == 1142
+        with pytest.raises(mysql.connector.errors.ProgrammingError, match="not for low") as refused:
+            rows(c, "do 1")
+        assert refused.value.errno == 1142
 
 
 @pytest.mark.peer("mysql2")

@@ -22,7 +22,7 @@ from running import eventually, free_port
 pytestmark = pytest.mark.peer("mariadb", "mysql-python")
 sys.path.append(str(PYTHON))
 SECRETS = {"ann": {"value": "ann-password"}, "app": {"value": "secret"}}
-USERS = {"name": "mysql", "users": {"ann": {"secret": "ann"}}}
+USERS = {"name": "mysql", "users": {"ann": {"secret": "ann"}, "eve": "eve-password"}}
 Connect = Callable[..., Any]
 
 
@@ -43,8 +43,9 @@ def config(server: int, ports: list[int]) -> dict[str, Any]:
         cluster(f"c{number}", server, credentials=credentials, connections=mode) for number, mode in enumerate(modes)
     ]
     drop = {"match": {"statement": "drop"}, "reply": {"error": "denied", "message": "no drops"}}
+    eve = {"match": {"user": "eve", "statement": "insert"}, "reply": {"error": "denied", "message": "not for eve"}}
     listeners = [
-        listener(f"l{number}", port, USERS, [drop, {"cluster": f"c{number}"}]) for number, port in enumerate(ports)
+        listener(f"l{number}", port, USERS, [drop, eve, {"cluster": f"c{number}"}]) for number, port in enumerate(ports)
     ]
     return {"secrets": SECRETS, "listeners": listeners, "clusters": clusters}
 
@@ -142,10 +143,59 @@ def test_other_drivers_log_in_and_use_prepared_statements(mesh: Mesh) -> None:
         with one.cursor() as k:
             k.execute("select database()")
             assert k.fetchall() == [("other",)]
-        one.cmd_reset_connection()
-        with one.cursor() as k:
-            k.execute("select database()")
-            assert k.fetchall() == [("other",)]
+
+
+def test_a_client_that_resets_its_connection_has_nothing_of_before_and_keeps_none(mesh: Mesh, connect: Connect) -> None:
+    import mysql.connector
+
+    login: dict[str, Any] = {"user": "ann", "password": "ann-password", "database": "d", "autocommit": True}
+    bob = connect()
+    with mysql.connector.connect(
+        host="127.0.0.1", port=mesh.port, use_pure=True, ssl_disabled=True, **login
+    ) as c, c.cursor() as k:  # fmt: skip
+        k.execute("select @@sql_mode")
+        (before,) = k.fetchall()
+        for text in ("set sql_mode = ''", "set @a = 5", "create temporary table own (a int)", "begin"):
+            k.execute(text)
+        k.execute("insert into t (a) values (4711)")
+        k.execute("select connection_id() + 0")
+        ((held,),) = k.fetchall()
+        assert thread(bob) != held
+        c.cmd_reset_connection()
+        assert {thread(bob) for _ in range(3)} == {thread(connect())}
+        k.execute("select @@sql_mode, @a, database()")
+        assert k.fetchall() == [(*before, None, "d")]
+        with pytest.raises(mysql.connector.errors.ProgrammingError) as gone:
+            k.execute("select * from own")
+        assert gone.value.errno == 1146
+        k.execute("select count(*) from t where a = 4711")
+        assert k.fetchall() == [(0,)]
+        k.execute("set @b = 1")  # it may be bound again
+        assert thread(bob)
+
+
+def test_a_client_may_become_another_user_and_has_nothing_of_before(mesh: Mesh, connect: Connect) -> None:
+    import mysql.connector
+
+    ann, bob = connect(), connect()
+    ask(ann, "create or replace table mine (a int)")
+    login: dict[str, Any] = {"user": "ann", "password": "ann-password", "database": "d", "autocommit": True}
+    with mysql.connector.connect(
+        host="127.0.0.1", port=mesh.port, use_pure=True, ssl_disabled=True, **login
+    ) as c:  # fmt: skip
+        with c.cursor() as k:
+            k.execute("set @a = 5")
+            assert thread(bob)
+        c.cmd_change_user("eve", "eve-password", "other")
+        with c.cursor() as k:
+            k.execute("select @a, database()")
+            assert k.fetchall() == [(None, "other")]
+            with pytest.raises(mysql.connector.errors.ProgrammingError, match="not for eve") as refused:
+                k.execute("insert into d.t (a) values (1)")
+            assert refused.value.errno == 1142
+        with pytest.raises(mysql.connector.errors.ProgrammingError) as wrong:
+            c.cmd_change_user("ann", "eve-password", "d")
+        assert wrong.value.errno == 1045
 
 
 @pytest.mark.peer("mysql2")
@@ -442,23 +492,41 @@ def test_a_client_whose_connection_is_killed_loses_its_transaction(mesh: Mesh, c
     assert eventually(lambda: mesh.server.ask("select count(*) from d.t where a = 777") == "0\n")
 
 
-def test_of_many_statements_those_end_that_are_killed(mesh: Mesh, connect: Connect) -> None:
+def test_of_many_statements_those_end_that_are_killed_and_no_others(mesh: Mesh, connect: Connect) -> None:
+    """Twenty are carried out, and wait for a table that is locked; twenty more wait for a connection."""
     import random
 
+    import pymysql
+
+    def stand(count: int) -> bool:
+        waiting = "select count(*) from information_schema.processlist where info like '%from gate'"
+        return bool(eventually(lambda: int(mesh.server.ask(waiting)) == count))
+
+    mesh.server.ask("create or replace table d.gate (a int)")
+    holder = connect(port=mesh.server.port, user="app", password="secret")
     clients = [connect(port=mesh.many) for _ in range(40)]
-    victims = random.sample(range(40), 10)
-    killers = [connect(port=mesh.many) for _ in range(3)]
-    for _ in range(3):
+    killer = connect(port=mesh.many)
+    for _ in range(2):
+        victims = set(random.sample(range(20), 10))
+        ask(holder, "lock tables gate write")
         with ThreadPoolExecutor(40) as pool:
-            asked = [pool.submit(ask, client, "select sleep(0.8), %s", at) for at, client in enumerate(clients)]
-            assert eventually(lambda: sleeping(mesh.server) == 20)
+            asked = [
+                pool.submit(ask, client, f"select count(*) + {at} from gate") for at, client in enumerate(clients[:20])
+            ]
+            assert stand(20)
+            asked += [pool.submit(ask, clients[at], f"select count(*) + {at} from gate") for at in range(20, 40)]
             for at in victims:
-                ask(killers[at % 3], f"kill query {clients[at].thread_id()}")
+                ask(killer, f"kill query {clients[at].thread_id()}")
+            for at in victims:
+                with pytest.raises(pymysql.err.OperationalError) as ended:
+                    asked[at].result(10)
+                assert ended.value.args[0] == 1317
+            assert stand(20), "others have taken the connections of those that ended"
+            ask(holder, "unlock tables")
             wait(asked, timeout=10)
-        ended = {at for at, each in enumerate(asked) if each.exception() is not None}
-        assert 1 <= len(ended) <= 10
-        assert ended <= set(victims)
-        assert all(each.result() == ((0, at),) for at, each in enumerate(asked) if at not in ended)
+        assert {at for at, each in enumerate(asked) if each.exception() is not None} == victims
+        assert all(each.result() == ((at,),) for at, each in enumerate(asked) if at not in victims)
+        assert [ask(clients[at], "select 1") for at in victims] == [((1,),)] * 10
 
 
 def test_a_server_that_dies_ends_what_it_had_and_no_more(
