@@ -6,7 +6,11 @@ Lives here: a server with an account and a database, client programs in JavaScri
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import subprocess
+import tempfile
+from functools import cache
 from pathlib import Path
 
 from catalogue import Command, node_command
@@ -19,6 +23,18 @@ create database d; create database other;
 create user app@'%' identified by 'secret'; grant all on *.* to app@'%' with grant option;
 create user ed@'%' identified via ed25519 using password('secret'); grant all on *.* to ed@'%';
 """
+
+
+@cache
+def _installed() -> Path:
+    """A directory of data as a server of its own begins with: to copy it takes a tenth of the time of making it."""
+    folder = Path(tempfile.mkdtemp(prefix="mariadb-"))
+    atexit.register(shutil.rmtree, folder)
+    install = ["mariadb-install-db", "--no-defaults", "--user=root", "--auth-root-authentication-method=normal"]
+    subprocess.run(
+        [*install, "--skip-test-db", f"--datadir={folder}/data"], check=True, capture_output=True, timeout=60
+    )
+    return folder / "data"
 
 
 class MariaDB:
@@ -34,13 +50,7 @@ class MariaDB:
             "--local-infile=1", "--max-allowed-packet=64M", *options,
         ]  # fmt: skip
         self._log = directory / "log"
-        subprocess.run(
-            [
-                "mariadb-install-db", "--no-defaults", "--user=root", f"--datadir={directory}/data",
-                "--auth-root-authentication-method=normal", "--skip-test-db",
-            ],
-            check=True, capture_output=True, timeout=60,
-        )  # fmt: skip
+        subprocess.run(["cp", "-r", "--sparse=always", _installed(), directory / "data"], check=True, timeout=60)
         self.start()
         self.ask(_ACCOUNTS)
 
