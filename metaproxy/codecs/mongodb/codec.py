@@ -201,6 +201,8 @@ class MongoDB(Codec):
         command = request.get("command")
         if command in metadata.HELLO:
             return b"\x03speculativeAuthenticate\0" in request.frame
+        if command == "usersInfo":
+            return b"showCredentials\0" in request.frame
         return command in metadata.CONFIDENTIAL
 
     def probe(self) -> Message:

@@ -193,4 +193,4 @@ class MySQL(Codec):
         return reword(request, change)
 
     def confidential(self, request: Message) -> bool:
-        return request.get("command") in ("login", "change_user")
+        return request.get("command") in ("login", "change_user", "auth_query")

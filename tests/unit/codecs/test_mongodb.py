@@ -473,6 +473,8 @@ def test_logins_are_confidential() -> None:
     assert codec.confidential(read(command(7, {"saslStart": 1, "payload": b"n,,n=a,r=b"})))
     assert codec.confidential(read(command(7, {"createUser": "a", "pwd": "b"})))
     assert codec.confidential(read(command(7, {"hello": 1, "speculativeAuthenticate": {"saslStart": 1}})))
+    assert codec.confidential(read(command(7, {"usersInfo": "a", "showCredentials": True})))
+    assert not codec.confidential(read(command(7, {"usersInfo": "a"})))
     assert not codec.confidential(read(FIND))
 
 

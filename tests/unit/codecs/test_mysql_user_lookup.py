@@ -316,6 +316,11 @@ def test_a_recording_has_no_secret() -> None:
     assert "pencil" not in json.dumps(Frame.of(message, b"", {}).json())
 
 
+def test_what_a_server_keeps_of_a_password_is_confidential() -> None:
+    question = Message(Kind.REQUEST, query("select 1"), metadata={"command": "auth_query"})
+    assert MySQL(auth_query=ASKED).confidential(question)
+
+
 @pytest.mark.parametrize("text", ["select 1", "select ?\0"])
 def test_an_auth_query_that_can_t_work_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"auth_query needs \?"):
