@@ -42,23 +42,21 @@ POOLED_KEYS = {"bound": "why the client has a server connection for itself: a te
 
 class Identity:
     """
-    Who a client is, as far as the session saw it. flags: capabilities that were agreed on. autocommit: whether a read
-    begins no transaction.
+    Who a client is, as far as the session saw it. flags: capabilities that were agreed on.
     """
 
-    __slots__ = ("application", "autocommit", "database", "flags", "statements", "user")
+    __slots__ = ("application", "database", "flags", "statements", "user")
 
     def __init__(self) -> None:
         self.user = self.database = self.application = ""
         self.flags = 0
-        self.autocommit = True
         self.statements = Statements()
 
 
 class Reader:
     """`Message.more` of the commands of a client; made again when the client changes."""
 
-    __slots__ = ("_autocommit", "_known", "_queries", "_statements")
+    __slots__ = ("_known", "_queries", "_statements")
 
     def __init__(self, identity: Identity) -> None:
         known = {
@@ -69,7 +67,6 @@ class Reader:
         self._known = {key: value for key, value in known.items() if value}
         self._queries = bool(identity.flags & Capability.QUERY_ATTRIBUTES)
         self._statements = identity.statements
-        self._autocommit = identity.autocommit
 
     def login(self) -> dict[str, str]:
         """The metadata of a login."""
@@ -107,10 +104,14 @@ class Reader:
         for key in _TRACE:
             if key in outline.comments:
                 metadata[key] = outline.comments[key]
-        reads = whole and self._autocommit and _leaves_nothing(message.frame)
+        reads = whole and self._autocommits(message) and _leaves_nothing(message.frame)
         metadata["read_only"] = sql.read_only([outline], sql.MYSQL) if reads else "false"
         if whole and sql.can_find_tables():
             message.more = partial(sql.name_tables, [(decoded, outline)], sql.MYSQL)
+
+    def _autocommits(self, message: Message) -> bool:
+        """Whether a read begins no transaction."""
+        return True
 
     def text(self, message: Message) -> bytes | None:
         """The statement of a command; None where it has none, or it is not known."""

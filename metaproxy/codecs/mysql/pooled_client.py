@@ -3,7 +3,7 @@ A client that has logged in at the proxy. Its commands go to servers over connec
 
 Some are answered here (PING). The others are sent on a connection that is in this client's state (`Profile`), and leave
 it there, unless the server's answer says that a transaction is open, or something is left that can't be made again
-elsewhere. What a statement changes is believed once it was read, and taken back if the server refuses it.
+elsewhere. What a statement changes is believed once a server has agreed: what is refused here changes nothing.
 
 Lives here: `PooledClient`. Does not: the login (`proxy_login`), prepared statements (`prepared_client`), what
 statements leave behind (`session_state`), servers (`pooled_server`).
@@ -12,6 +12,7 @@ statements leave behind (`session_state`), servers (`pooled_server`).
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from metaproxy.codecs.cancel_keys import owner_of
 from metaproxy.codecs.mysql import commands
@@ -21,7 +22,6 @@ from metaproxy.codecs.mysql.errors import INTERRUPTED, KILLED, UNKNOWN_COMMAND, 
 from metaproxy.codecs.mysql.handshake import Capability
 from metaproxy.codecs.mysql.kill import Kill, asks_who, one_number, read_kill
 from metaproxy.codecs.mysql.messages import Answer, LastChunk, LocalError, effect_of, has_failed
-from metaproxy.codecs.mysql.metadata import Reader
 from metaproxy.codecs.mysql.packets import (
     HEAD,
     MORE_RESULTS,
@@ -31,7 +31,7 @@ from metaproxy.codecs.mysql.packets import (
     packet,
     payload_of,
 )  # fmt: skip
-from metaproxy.codecs.mysql.pooled_messages import PooledCommand
+from metaproxy.codecs.mysql.pooled_messages import PooledCommand, PooledReader, Standing
 from metaproxy.codecs.mysql.prepared_client import PreparedClient, text_of
 from metaproxy.codecs.mysql.profile import Profile
 from metaproxy.codecs.mysql.session_state import NOTHING, Outcome, outcome_of
@@ -43,21 +43,23 @@ _MULTI_STATEMENTS = int(Capability.MULTI_STATEMENTS)
 
 
 class PooledClient(PreparedClient):
-    _reasons: frozenset[str] = frozenset()  # for which the connection is kept
-    _insert_id = 0
-    _asks_another = False
     _letting_go = 0  # the id of the request that gives the client's connection back
     _renumbers = False  # the next answer counts on from what was said before
+
+    def __init__(self, *login: object) -> None:
+        super().__init__(*login)
+        self._about_others: set[int] = set()  # ids of requests that other clients' connections are asked
 
     def _entered(self, profile: Profile, messages: list[Message]) -> None:
         """Another client than before, which needs a server that takes its state."""
         if self._holds:
             self._let_go(messages)
-        self._forget()
-        self._profile = profile
+        self._forget_statements()
+        self._standing = Standing(profile)
         who = self._who
         who.user = text_of(self._entrance.user)
-        self._named(profile)
+        who.database = text_of(profile.database)
+        self._more = PooledReader(who)
         message = self._made(Kind.CONNECT, b"")
         message.metadata, message.more, message.login = self._more.login(), None, True
         self._renumbers = True
@@ -71,19 +73,19 @@ class PooledClient(PreparedClient):
     def _let_go(self, messages: list[Message]) -> None:
         """Give back the connection that the client may keep, before it is another one; it hears nothing of that."""
         message = self._made(Kind.REQUEST, packet(bytes((commands.RESET_CONNECTION,)), 0), self.new_id())
-        message.resets, message.hold, message.keep = True, Hold.CLOSE, False
+        message.resets, message.hold = True, Hold.CLOSE
         self._letting_go = message.id
         messages.append(message)
 
     # -- what a command is
 
     def _made(self, kind: Kind, frame: bytes, id: int = 0) -> PooledCommand:
-        message = PooledCommand(kind, frame, id, None, self._more, None, Hold.EXCHANGE, self._profile)
+        message = PooledCommand(kind, frame, id, None, self._more, None, Hold.EXCHANGE)
         message.login = message.lingers = message.resets = False
         message.soils, message.kill = False, None
-        message.effect = message.becomes = message.statement = None
-        message.follows, message.insert_id = "", self._insert_id
-        message.owner, message.keep, message.reader = self, bool(self._reasons), self._more
+        message.effect = message.change = message.statement = None
+        message.follows, message.outcome = "", NOTHING
+        message.owner, message.standing, message.reader = self, self._standing, self._more
         return message
 
     def _command(self, frame: bytes, messages: list[Message]) -> None:
@@ -165,7 +167,8 @@ class PooledClient(PreparedClient):
             self._error(message, 1095, "HY000", f"You are not owner of thread {kill.number}")
         elif other is not self:
             message.kill, message.companion, message.hold = kill, other, Hold.COMPANION
-            self._asks_another = True
+            message.id = self.new_id()
+            self._about_others.add(message.id)
         elif kill.query:
             self._error(message, *INTERRUPTED)
         else:
@@ -176,61 +179,47 @@ class PooledClient(PreparedClient):
         self._leave_behind(message, Outcome(database=payload_of(message.frame)[1:]))
 
     def _set_option(self, message: PooledCommand) -> None:
-        flags = self._profile.flags & ~_MULTI_STATEMENTS
-        if message.frame[HEAD + 1 : HEAD + 3] == b"\0\0":
-            flags |= _MULTI_STATEMENTS
-        self._become(message, self._profile._replace(flags=flags))
+        added = _MULTI_STATEMENTS if message.frame[HEAD + 1 : HEAD + 3] == b"\0\0" else 0
+        message.change = lambda profile: profile._replace(flags=profile.flags & ~_MULTI_STATEMENTS | added)
+        message.effect = partial(self._agreed, message)
 
     def _leave_behind(self, message: PooledCommand, outcome: Outcome) -> None:
-        """What the statement changes, as if the server had agreed."""
+        """What the statement changes, if it is sent, and the server agrees."""
         if outcome is NOTHING:
             return
         message.lingers, message.follows = outcome.lingers, outcome.follows or message.follows
-        if outcome.reasons or outcome.gone:
-            self._reasons = (self._reasons - outcome.gone) | outcome.reasons
-            message.keep = bool(self._reasons)
-            if outcome.reasons:
-                message.metadata = {"bound": ", ".join(sorted(outcome.reasons))}
-        profile = self._profile
-        for name, value in outcome.settings:
-            profile = profile.with_setting(name, value)
-        if outcome.database is not None:
-            profile = profile._replace(database=outcome.database)
-        if outcome.settings or profile != self._profile:
-            self._become(message, profile)
+        if outcome.reasons:
+            message.metadata = {"bound": ", ".join(sorted(self._standing.reasons | outcome.reasons))}
+        if outcome.settings or outcome.database is not None:
+            message.change = partial(_changed, outcome)
+        elif not (outcome.reasons or outcome.gone):
+            return
+        message.outcome = outcome
+        message.effect = partial(self._agreed, message)
 
-    def _become(self, message: PooledCommand, profile: Profile) -> None:
-        before, self._profile = self._profile, profile
-        message.becomes = profile
-        self._named(profile)
-
-        def take_back(answer: Message) -> None:
-            if has_failed(answer) and self._profile is profile:
-                self._profile = before
-                self._named(before)
-
-        message.effect = take_back
-
-    def _named(self, profile: Profile) -> None:
-        self._who.database = text_of(profile.database)
-        self._who.autocommit = profile.autocommit
-        self._more = Reader(self._who)
+    def _agreed(self, message: PooledCommand, answer: Message) -> None:
+        """A server has answered: what is refused here changes nothing."""
+        failed, standing = has_failed(answer), message.standing
+        standing.reasons = message.reasons(failed)
+        if not failed:
+            standing.profile = message.becomes or standing.profile
 
     # -- a new beginning
 
     def _reset_connection(self, message: PooledCommand) -> None:
-        self._forget()
-        self._profile = message.profile = self._profile._replace(settings=self._own_settings)
-        message.becomes, message.keep = self._profile, False
         if self._holds:
-            message.resets = True
+            message.resets, message.change, message.effect = True, self._standing.unset, self._reset
         else:
+            self._begin_again()
             self._ok(message)
 
-    def _forget(self) -> None:
+    def _reset(self, answer: Message) -> None:
+        if not has_failed(answer):
+            self._begin_again()
+
+    def _begin_again(self) -> None:
         self._forget_statements()
-        self._reasons = frozenset()
-        self._insert_id = 0
+        self._standing.reset()
 
     @property
     def holds(self) -> bool:
@@ -247,13 +236,14 @@ class PooledClient(PreparedClient):
             return b""
         frame = message.frame
         if message.kind in _ENDS:
-            if self._asks_another:  # of a connection that has nothing to do with this client's
-                self._asks_another = False
+            if id in self._about_others:  # of a connection that has nothing to do with this client's
+                self._about_others.discard(id)
                 return self.send_error(message, id) if isinstance(message, LocalError) else frame
-            self._holds = message.hold is Hold.OPEN
+            if not isinstance(message, LocalError):
+                self._holds = message.hold is Hold.OPEN
             if isinstance(message, Answer | LastChunk) and message.end is not None:
                 self._status = message.end.status & ~MORE_RESULTS
-                self._insert_id = message.end.insert_id or self._insert_id
+                self._standing.insert_id = message.end.insert_id or self._standing.insert_id
             effect = effect_of(message)
             if effect is not None:
                 frame = effect(message) or frame
@@ -271,6 +261,12 @@ class PooledClient(PreparedClient):
     def farewell(self, kind: ErrorKind, text: str) -> bytes:
         """Drivers read it in place of the answer to what they ask next."""
         return error_packet(0, *error_for(kind, ""), text)
+
+
+def _changed(outcome: Outcome, profile: Profile) -> Profile:
+    for name, value in outcome.settings:
+        profile = profile.with_setting(name, value)
+    return profile if outcome.database is None else profile._replace(database=outcome.database)
 
 
 _ACTIONS: dict[int, Callable[[PooledClient, PooledCommand], None]] = {

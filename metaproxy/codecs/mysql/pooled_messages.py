@@ -1,18 +1,22 @@
 """
 Messages of clients that log in at the proxy: what a server's session needs to know beyond their bytes.
 
-Lives here: `PooledCommand`, `Statement`. Does not: what is done with them (`pooled_client`,
-`pooled_server`).
+Lives here: `PooledCommand`, `Statement`, `Standing`, and what describes commands. Does not: what is done with them
+(`pooled_client`, `pooled_server`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from metaproxy.codecs.mysql.commands import STMT_BULK_EXECUTE, STMT_EXECUTE
 from metaproxy.codecs.mysql.kill import Kill
 from metaproxy.codecs.mysql.messages import Command
+from metaproxy.codecs.mysql.metadata import Reader
 from metaproxy.codecs.mysql.packets import HEAD
 from metaproxy.codecs.mysql.profile import Profile
-from metaproxy.codecs.mysql.session_state import Outcome
+from metaproxy.codecs.mysql.session_state import NOTHING, Outcome
+from metaproxy.message import Message
 
 _HAS_TYPES = {STMT_EXECUTE: 1, STMT_BULK_EXECUTE: 0x80}
 _MOST_BEFORE = 1 << 18
@@ -68,22 +72,92 @@ class Statement:
         return flag, flag + 1
 
 
-class PooledCommand(Command):
+class Standing:
     """
-    owner: of whose client it is, compared by identity. becomes: the state of the connection if it succeeds, None for no
-    other. keep: whether the client needs the connection behind it. lingers, follows: see Outcome. insert_id: of the
-    client's last statement that made one. statement: which one it is about. resets: whether it rids the connection of
-    all state. soils: whether it may leave more behind than is known of it. kill: what it asks of another client.
+    What all has left of a client's session that was answered since its login. profile: the state that its connections
+    must be in. reasons: why it keeps one. insert_id: of its last statement that made one.
     """
 
-    __slots__ = ("becomes", "follows", "insert_id", "keep", "kill", "lingers", "owner", "resets", "soils", "statement")
+    __slots__ = ("_settings", "insert_id", "profile", "reasons")
+
+    def __init__(self, profile: Profile) -> None:
+        self.profile = profile
+        self.reasons: frozenset[str] = frozenset()
+        self.insert_id = 0
+        self._settings = profile.settings  # those of a new login
+
+    def unset(self, profile: Profile) -> Profile:
+        """Without what was SET."""
+        return profile._replace(settings=self._settings)
+
+    def reset(self) -> None:
+        self.profile = self.unset(self.profile)
+        self.reasons, self.insert_id = frozenset(), 0
+
+
+class PooledCommand(Command):
+    """
+    owner: whose it is. standing: of its login. outcome: what it leaves behind if it succeeds; change: the state
+    that it makes of one then, None for the same. lingers, follows: see Outcome. statement: which one it is about.
+    resets: whether it rids the connection of all state. soils: whether it may leave more behind than is known of it.
+    kill: what it asks of another client.
+
+    Its profile is the state that its client is in when it is first asked for: commands that were read before it, and
+    may be refused yet, have been answered by then.
+    """
+
+    __slots__ = (
+        "_profile", "change", "follows", "kill", "lingers", "outcome", "owner", "resets", "soils", "standing",
+        "statement",
+    )  # fmt: skip
+    _profile: object
     owner: object
-    becomes: Profile | None
-    keep: bool
+    standing: Standing
+    outcome: Outcome
+    change: Callable[[Profile], Profile] | None
     lingers: bool
     follows: str
-    insert_id: int
     statement: Statement | None
     resets: bool
     soils: bool
     kill: Kill | None
+
+    @property
+    def profile(self) -> Profile:
+        profile = self._profile
+        if not isinstance(profile, Profile):
+            profile = self._profile = self.standing.profile
+        return profile
+
+    @profile.setter
+    def profile(self, profile: object) -> None:
+        self._profile = profile
+
+    @property
+    def becomes(self) -> Profile | None:
+        """The state that its connection is in if it succeeds, None for the same."""
+        return self.change(self.profile) if self.change is not None else None
+
+    def reasons(self, failed: bool) -> frozenset[str]:
+        """Why its client needs the connection behind it. Of several statements that fail some may have succeeded."""
+        before, outcome = self.standing.reasons, self.outcome
+        if outcome is NOTHING:
+            return before
+        return (before if failed else before - outcome.gone) | outcome.reasons
+
+
+class PooledReader(Reader):
+    """Metadata of commands, each sent in a state that is known by then."""
+
+    __slots__ = ()
+
+    def __call__(self, message: Message) -> None:
+        super().__call__(message)
+        metadata, profile = message.metadata, message.profile
+        if metadata is not None and isinstance(profile, Profile):
+            metadata.pop("database", None)
+            if profile.database:
+                metadata["database"] = profile.database.decode("utf-8", "surrogateescape")
+
+    def _autocommits(self, message: Message) -> bool:
+        return not isinstance(message.profile, Profile) or message.profile.autocommit

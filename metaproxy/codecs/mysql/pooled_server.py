@@ -102,8 +102,8 @@ class PooledServer(PooledLogin):
             self._command = self._owner = None
             self._expect(SHAPES.get(message.frame[HEAD], Shape.ONE), None, message.id)
             return closing + message.frame
-        before = b"" if message.owner is self._owner else self._catch_up(message)
-        self._owner = message.owner
+        before = b"" if message.standing is self._owner else self._catch_up(message)
+        self._owner = message.standing
         self._command = message
         frame = message.frame
         shape = SHAPES[frame[HEAD]]
@@ -131,7 +131,7 @@ class PooledServer(PooledLogin):
             return _NOTHING  # there were none, or the client would have kept the connection
         if follows == "insert_id":
             self._expect(Shape.ONE, _ignored)
-            return packet(b"\3SET last_insert_id = %d" % message.insert_id, 0)
+            return packet(b"\3SET last_insert_id = %d" % message.standing.insert_id, 0)
         return b""
 
     def _drop(self, chunk: Chunk) -> bytes:
@@ -292,20 +292,22 @@ class PooledServer(PooledLogin):
         keep = command is not None and bool(self._status & IN_TRANSACTION)
         if command is not None:
             failed = has_failed(message)
-            self._soiled = self._soiled or command.keep or command.soils
+            keeps = bool(command.reasons(failed))
+            self._soiled = self._soiled or keeps or command.soils
             if command.resets:
                 self._soiled, keep = True, False  # whatever the server made of it: a new login follows
                 self._status = 0
             elif not failed:
-                if command.becomes is not None:
-                    self._state = self._own(command.becomes)
+                becomes = command.becomes
+                if becomes is not None:
+                    self._state = self._own(becomes)
                 if command.frame[HEAD] == commands.STMT_PREPARE and command.statement is not None:
                     self._remember((self._state, command.statement.text), message.frame)
             if command.statement is not None:
                 self._executed(command, command.statement, end)
             warns = end is not None and end.warnings > 0 and self.facts.get("endpoint.role") != "replica"
             lingers = not failed and (command.lingers or warns)
-            keep = keep or (not command.resets and (command.keep or lingers or bool(self._taken)))
+            keep = keep or (not command.resets and (keeps or lingers or bool(self._taken)))
         message.hold = Hold.OPEN if keep else Hold.CLOSE
         self._become_reusable()
 

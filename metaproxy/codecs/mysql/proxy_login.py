@@ -21,6 +21,7 @@ from metaproxy.codecs.mysql.handshake import Capability, ChangeUser, Greeting, L
 from metaproxy.codecs.mysql.messages import Command, LocalError
 from metaproxy.codecs.mysql.metadata import Identity, Reader
 from metaproxy.codecs.mysql.packets import AUTOCOMMIT, packet, payload_of
+from metaproxy.codecs.mysql.pooled_messages import Standing
 from metaproxy.codecs.mysql.profile import AUTOCOMMIT_OFF, CHOSEN, Profile
 from metaproxy.codecs.mysql.stream import CommandStream
 from metaproxy.message import FrameError, Hold, Kind, Message
@@ -68,7 +69,7 @@ class ProxyLogin(CommandStream):
             self._offered = int(OFFERED & ~C.MYSQL | more)
         self._who = Identity()
         self._more = Reader(self._who)
-        self._profile = Profile()
+        self._standing = Standing(Profile())
         self._status = AUTOCOMMIT if autocommit else 0
         self._own_settings = () if autocommit else (AUTOCOMMIT_OFF,)  # what a login, or a reset, leaves
         self._greeted = self._in = False
@@ -77,7 +78,7 @@ class ProxyLogin(CommandStream):
         self._auth_query = auth_query
         self._lookup = 0  # the id of the request for what a server knows of the user
         self._looked_up = bytearray()
-        self._next: Profile = self._profile  # what the client is in once it has proved who it is
+        self._next = self._standing.profile  # what the client is in once it has proved who it is
 
     def _command(self, frame: bytes, messages: list[Message]) -> None:
         raise NotImplementedError
@@ -126,7 +127,8 @@ class ProxyLogin(CommandStream):
     def _change_user(self, payload: bytes, messages: list[Message]) -> None:
         """COM_CHANGE_USER, which is a login without a greeting."""
         said = ChangeUser.read(payload, self._who.flags)
-        flags, charset = self._profile.flags, said.charset or self._profile.charset
+        before = self._standing.profile
+        flags, charset = before.flags, said.charset or before.charset
         self._next = Profile(flags, charset, said.database, self._own_settings)
         self._step(*self._entrance.begin(said.user, said.plugin, said.answer, self._secure), messages)
 

@@ -94,7 +94,8 @@ def test_its_answer_changes_nothing_of_the_client_that_asks(ann: Client, other: 
     ann.server.send(ann.says(query("begin")), 0)
     (begun,) = ann.server.receive(ok(1, AUTOCOMMIT | 1))
     ann.session.send(begun, 0)
-    ann.session.send(answer_of(other, ann.says(query(f"kill query {other.number}"))), 0)
+    asked = ann.says(query(f"kill query {other.number}"))
+    ann.session.send(answer_of(other, asked), asked.id)
     message = ann.says(command(0x1F))
     assert message.answer is None, "it has a connection of its own, which is to be reset"
 
