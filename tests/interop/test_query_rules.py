@@ -58,7 +58,9 @@ class Stage:
         dialect = POSTGRES if name == "postgres" else MYSQL
         options = {"credentials": {"user": "app", "password": "secret"}, "connections": {"per_endpoint": 5}}
         policy = {"action": "deny", "permissions": [{"statement": "truncate"}], "principals": [{"user": "ann"}]}
-        filters = [{"rbac": {"policies": {"no-ddl": policy}}}, {"local_rate_limit": {"limit": 100_000, "per": "1s"}}]
+        keeps = {"action": "deny", "permissions": [{"statement": "delete"}], "principals": [{"user": "bob"}]}
+        policies = {"no-ddl": policy, "bob-deletes-nothing": keeps}
+        filters = [{"rbac": {"policies": policies}}, {"local_rate_limit": {"limit": 100_000, "per": "1s"}}]
         found = routes(outline(SLOW, dialect).fingerprint)
         protocol = {"name": name, "users": users}
         clusters = [cluster(one, server.port, **options) for one in ("db", "shadow")]
@@ -179,6 +181,26 @@ def test_statements_are_refused_by_who_asks(stage: Stage) -> None:
         assert stage.error(bob, "insert into t values (3)") == DENIED[stage.name]
         stage.run(ann, "insert into t values (3)")
         assert stage.error(ann, "truncate table hot") == DENIED[stage.name], "by rbac"
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_statements_are_refused_that_have_such_a_one_within(stage: Stage, number: int) -> None:
+    texts = {
+        "postgres": (
+            "with gone as (delete from t returning n) select * from gone",
+            "explain analyze delete from t where n > 0",
+            "do $$begin delete from t; end$$",
+        ),
+        "mysql": (
+            "analyze format=json delete from t where n > 0",
+            "begin not atomic delete from t; end",
+            "prepare s from 'delete from t where n > 0'",
+        ),
+    }
+    with stage.connect("bob") as bob, stage.connect() as ann:
+        before = stage.ask(ann, "select count(*) from t")
+        assert stage.error(bob, texts[stage.name][number]) == DENIED[stage.name]
+        assert stage.ask(ann, "select count(*) from t") == before
 
 
 def test_clients_databases_and_addresses_choose_the_route(stage: Stage) -> None:

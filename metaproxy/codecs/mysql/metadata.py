@@ -32,7 +32,7 @@ KEYS = {
     "traceparent": "the trace that a comment of sqlcommenter names",
     "tracestate": "as traceparent",
 }
-_OF_SQL = frozenset(("statement", "fingerprint", "normalized", "tables"))
+_OF_SQL = frozenset(("statement", "operation", "fingerprint", "normalized", "tables"))
 _TRACE = ("traceparent", "tracestate")
 _STAYS = frozenset((commands.QUERY, commands.STMT_PREPARE))
 """Commands that leave nothing on a connection if their SQL does not."""
@@ -92,14 +92,12 @@ class Reader:
             return
         decoded = text.decode("utf-8", "surrogateescape")
         outline = sql.outline(decoded, sql.MYSQL)
-        statements = tuple(dict.fromkeys(outline.statements))
         whole = outline.whole and message.kind is not Kind.STREAM_OPEN
-        if not whole:
-            message.unclear = _unclear
-        elif len(statements) > 1:
-            message.unclear = lambda key: statements if key == "statement" else None
-        if statements:
-            metadata["statement"] = metadata["operation"] = statements[0]
+        unclear = sql.all_of([outline]) if whole else _unclear
+        if unclear is not None:
+            message.unclear = unclear
+        if outline.statements:
+            metadata["statement"] = metadata["operation"] = outline.statements[0]
         metadata["fingerprint"], metadata["normalized"] = outline.fingerprint, outline.normalized
         for key in _TRACE:
             if key in outline.comments:

@@ -20,7 +20,7 @@ KEYS = {
     "database": "the one that is asked for at the login",
     "application_name": "as the client gives it at the login",
     "command": "what the message does: startup, password, query, parse, execute, call, sync, cancel, terminate",
-    "statement": "the first word of the SQL, in lower case; of a WITH, of what it stands in front of",
+    "statement": "the first word of the SQL, in lower case; of a WITH, of what it does",
     "operation": "the statement, or the command where there is no SQL",
     "bound": "why the client has a server connection for itself, where it logs in at the proxy: LISTEN ...",
     "fingerprint": "a hash of the SQL without its values: the same for statements that only differ in these",
@@ -34,7 +34,7 @@ KEYS = {
 _COMMANDS = {b"Q": "query", b"F": "call", b"p": "password", b"X": "terminate"}
 _STEPS = ((b"E", "execute"), (b"B", "bind"), (b"P", "parse"), (b"D", "describe"), (b"C", "close"), (b"H", "flush"))
 """Of a batch of the extended protocol, the first of these that it has names it."""
-_OF_SQL = frozenset(("statement", "fingerprint", "normalized", "tables"))
+_OF_SQL = frozenset(("statement", "operation", "fingerprint", "normalized", "tables"))
 _TRACE = ("traceparent", "tracestate")
 
 
@@ -106,12 +106,11 @@ def _describe(message: Message, texts: Sequence[bytes | None], whole: bool) -> N
     assert known is not None
     decoded = [text.decode("utf-8", "replace") for text in texts if text is not None]
     seen = [sql.outline(text, sql.POSTGRES) for text in decoded]
-    statements = list(dict.fromkeys(one for outline in seen for one in outline.statements))
+    statements = [one for outline in seen for one in outline.statements]
     whole = whole and len(seen) == len(texts) and all(one.whole for one in seen)
-    if not whole:
-        message.unclear = _unclear
-    elif len(statements) > 1:
-        message.unclear = lambda key: tuple(statements) if key == "statement" else None
+    unclear = sql.all_of(seen) if whole else _unclear
+    if unclear is not None:
+        message.unclear = unclear
     if not seen:
         return
     if statements:

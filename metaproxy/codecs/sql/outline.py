@@ -15,6 +15,7 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from metaproxy.codecs.sql.dialect import Dialect
+from metaproxy.codecs.sql.kinds import Kinds
 
 MOST_NORMALIZED = 4096
 """Characters of a shape that is kept; its fingerprint is that of all of it."""
@@ -26,8 +27,7 @@ _KEPT, _SHORT = 1024, 8192
 _COMMENT = re.compile(r"/\*|\*/")
 PAIR = re.compile(r"(?<![\w.%-])([\w.%-]++)\s*+=\s*+'((?:[^'\\]|\\.)*+)'")
 """key='value' in a comment. It begins nowhere within a key: else a long one is read from each of its characters."""
-_MAIN = frozenset(("select", "insert", "update", "delete", "merge", "replace", "values", "table"))
-"""What a WITH may stand in front of."""
+_TEXTS = frozenset(("text", "dollar"))
 _GLUED_BEHIND = frozenset(")]*")
 LISTS = re.compile(r"\?(?:,\?)++")
 ROWS = re.compile(r"\(\?\)(?:,\(\?\))++")
@@ -35,10 +35,11 @@ ROWS = re.compile(r"\(\?\)(?:,\(\?\))++")
 
 class Outline(NamedTuple):
     """
-    statements: the first word of each, in lower case; of a WITH the word that says what is done. words: all bare words,
-    in lower case; called: those, and quoted names, that a ( follows, with their schemas. normalized: the text without
-    values and comments, cut at `MOST_NORMALIZED`. fingerprint: of all of that. comments: key to value, as sqlcommenter
-    writes them. whole: whether that is all; else what is behind `MOST_TOKENS` was not looked at.
+    statements: the first word of each, in lower case; of a WITH the word that says what is done; within, opaque: see
+    `kinds.Kinds`. words: all bare words, in lower case; called: those, and quoted names, that a ( follows, with their
+    schemas. normalized: the text without values and comments, cut at `MOST_NORMALIZED`. fingerprint: of all of that.
+    comments: key to value, as sqlcommenter writes them. whole: whether that is all; else what is behind `MOST_TOKENS`
+    was not looked at.
     """
 
     statements: tuple[str, ...]
@@ -48,6 +49,8 @@ class Outline(NamedTuple):
     fingerprint: str
     comments: dict[str, str]
     whole: bool = True
+    within: tuple[str, ...] = ()
+    opaque: bool = False
 
 
 def outline(text: str, dialect: Dialect) -> Outline:
@@ -56,7 +59,7 @@ def outline(text: str, dialect: Dialect) -> Outline:
 
 
 def _outlined(text: str, dialect: Dialect) -> Outline:
-    statements, words, called = _Statements(), set[str](), set[str]()
+    statements, words, called = Kinds(dialect.executed), set[str](), set[str]()
     schema = before = ""  # the last token, if a ( behind it would call it, and what stands before that with a dot
     comments: dict[str, str] = {}
     parts: list[str] = []
@@ -75,13 +78,13 @@ def _outlined(text: str, dialect: Dialect) -> Outline:
             words.add(token)
             statements.word(token)
         elif kind in ("text", "number", "parameter", "dollar"):
+            statements.text(token if kind in _TEXTS else "")
             token = "?"
-            statements.other("?")
         elif kind == "rows":
             if before:
                 called.add(before)
             token = "(?)"
-            statements.other("?")
+            statements.rows()
         elif kind == "end":
             statements.end()
         else:
@@ -98,43 +101,14 @@ def _outlined(text: str, dialect: Dialect) -> Outline:
         wordy = is_word or kind == "rows" or token in _GLUED_BEHIND
     normalized = ROWS.sub("(?)", LISTS.sub("?", "".join(parts).rstrip(";")))
     digest = blake2b(normalized.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
-    kinds = tuple(statements.kinds)
+    statements.end()
+    kinds, within = tuple(statements.begun), tuple(statements.within)
     shape = normalized[:MOST_NORMALIZED]
-    return Outline(kinds, frozenset(words), frozenset(called), shape, digest, comments, left >= 0)
+    names = frozenset(words), frozenset(called)
+    return Outline(kinds, *names, shape, digest, comments, left >= 0, within, statements.opaque)
 
 
 _remembered = lru_cache(_KEPT)(_outlined)
-
-
-class _Statements:
-    """Finds the word that says what a statement does."""
-
-    def __init__(self) -> None:
-        self.kinds: list[str] = []
-        self._depth = 0
-        self._begun = self._with = False
-
-    def word(self, word: str) -> None:
-        if not self._begun:
-            self._begun = True
-            self.kinds.append(word)
-            self._with = word == "with"
-            self._depth = 0
-        elif self._with and not self._depth and word in _MAIN:
-            self.kinds[-1] = word
-            self._with = False
-
-    def other(self, token: str) -> None:
-        if token == "(":
-            self._depth += self._begun
-        elif token == ")":
-            self._depth -= 1
-        elif not self._begun:
-            self._begun = True
-            self.kinds.append(token)
-
-    def end(self) -> None:
-        self._begun = self._with = False
 
 
 def tokens(text: str, dialect: Dialect) -> Iterator[tuple[str, str]]:
