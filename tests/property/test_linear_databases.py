@@ -142,18 +142,18 @@ def spoke(request: pytest.FixtureRequest) -> tuple[Make, bytes]:
 
 def test_many_messages_in_one_read_cost_what_they_are(spoke: tuple[Make, bytes]) -> None:
     make, frame = spoke
-    check_linear(lambda size: receiving(make(), [frame * size]), 400)
+    check_linear(lambda size: receiving(make(), [frame * size]), 200)
 
 
 def test_a_message_a_read_costs_the_same_however_many_came_before(spoke: tuple[Make, bytes]) -> None:
     make, frame = spoke
-    check_linear(lambda size: receiving(make(), [frame] * size), 400, True)
+    check_linear(lambda size: receiving(make(), [frame] * size), 200, True)
 
 
 def test_bytes_that_trickle_in_cost_what_they_are(spoke: tuple[Make, bytes]) -> None:
     make, frame = spoke
     whole = frame * 200
-    check_linear(lambda size: receiving(make(), (whole[at : at + 1] for at in range(size))), 1500)
+    check_linear(lambda size: receiving(make(), (whole[at : at + 1] for at in range(size))), 800)
 
 
 def nested(depth: int) -> bytes:

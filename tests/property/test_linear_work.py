@@ -96,7 +96,7 @@ def test_a_frame_a_read_costs_the_same_however_many_came_before(spoke: Any) -> N
 def test_bytes_that_trickle_in_cost_what_they_are(spoke: Any) -> None:
     make, side, said = spoke
     whole = several(said, 200)
-    check_linear(lambda size: receiving(session(make, side), (whole[i : i + 1] for i in range(size))), 1500)
+    check_linear(lambda size: receiving(session(make, side), (whole[i : i + 1] for i in range(size))), 800)
 
 
 def test_bytes_that_are_nothing_cost_no_more_than_they_are(spoke: Any) -> None:
