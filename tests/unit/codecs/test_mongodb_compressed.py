@@ -31,6 +31,8 @@ UNPACK = {
 }
 SMALL = command(7, {"find": "orders", "filter": {"item": "x" * 500}})
 BIG = command(7, {"insert": "orders"}, sequence("documents", *({"item": "x" * 1000} for _ in range(500))))
+OVER = command(7, {"insert": "orders"}, sequence("documents", *({"item": "x" * 1000} for _ in range(70))))
+"""Just long enough to come in chunks."""
 
 
 def packed(frame: bytes, name: str, plain: int | None = None, compressor: int | None = None) -> bytes:
@@ -137,7 +139,7 @@ def test_a_hello_and_what_is_compressed_may_come_at_once() -> None:
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from([SMALL, BIG]), st.sampled_from(["", *IDS])), max_size=4),
+    st.lists(st.tuples(st.sampled_from([SMALL, OVER]), st.sampled_from(["", *IDS])), max_size=4),
     st.lists(st.integers(1, 3000), min_size=1, max_size=20),
 )
 def test_wherever_they_are_cut_the_same_comes_out(plan: list[tuple[bytes, str]], cuts: list[int]) -> None:
