@@ -255,7 +255,11 @@ def test_a_server_that_is_not_there_is_an_error_in_place_of_a_greeting(mesh: Mes
 
     with pytest.raises(pymysql.err.OperationalError) as caught:
         pymysql_connect(mesh.none)
-    assert caught.value.args[0] == 2003
+    assert caught.value.args[0] == 1429
+    where = ["--skip-ssl", "-h127.0.0.1", f"-P{mesh.none}", "-uapp", "-psecret"]
+    argv = ["mariadb", "--no-defaults", *where, "-e", "select 1"]
+    said = subprocess.run(argv, capture_output=True, text=True, timeout=30).stderr
+    assert "ERROR 1429" in said and "connect to" in said, "MariaDB's library takes errors of clients for malformed"
 
 
 def test_a_client_that_goes_takes_its_server_connection_along(mesh: Mesh) -> None:

@@ -544,7 +544,7 @@ def test_a_server_that_dies_ends_what_it_had_and_no_more(
         ask(busy, "select 1")
     with pytest.raises(pymysql.err.OperationalError) as caught:
         ask(idle, "select 1")
-    assert caught.value.args[0] == 2003
+    assert caught.value.args[0] == 1429
     server.start()
     assert eventually(lambda: answered(idle), 10)
     server.stop()

@@ -2,7 +2,8 @@
 The errors that the proxy answers with: number and SQLSTATE of each kind.
 
 Drivers choose the class of their exception by the number, or by the first two digits of the state: 08 is a connection
-that is of no use any more, 42 a statement that must be written in another way.
+that is of no use any more, 42 a statement that must be written in another way. Numbers of clients' own errors, such as
+2003, are not sent: MariaDB's library takes a packet that has one for malformed, and its text is lost.
 
 Lives here: `NUMBERS`, `error_for`. Does not: which sequence number an error has (`codec`).
 """
@@ -15,9 +16,9 @@ from metaproxy.message import ErrorKind
 
 NUMBERS: dict[ErrorKind, tuple[int, str]] = {
     ErrorKind.NOT_FOUND: (1105, "HY000"),  # ER_UNKNOWN_ERROR
-    ErrorKind.NO_CLUSTER: (2003, "HY000"),  # CR_CONN_HOST_ERROR, as MySQL Router says it
-    ErrorKind.NO_ENDPOINT: (2003, "HY000"),
-    ErrorKind.CONNECT: (2003, "HY000"),
+    ErrorKind.NO_CLUSTER: (1429, "HY000"),  # ER_CONNECT_TO_FOREIGN_DATA_SOURCE
+    ErrorKind.NO_ENDPOINT: (1429, "HY000"),
+    ErrorKind.CONNECT: (1429, "HY000"),
     ErrorKind.RESET: (1927, "70100"),  # ER_CONNECTION_KILLED
     ErrorKind.TIMEOUT: (3024, "HY000"),  # ER_QUERY_TIMEOUT
     ErrorKind.OVERLOAD: (1040, "08004"),  # ER_CON_COUNT_ERROR
@@ -39,9 +40,9 @@ _NAME = re.compile(r"([1-9]\d{3,4})(?:/([0-9A-Z]{5}))?")
 
 
 def named(name: str) -> tuple[int, str] | None:
-    """Number and state of a name such as 1205/HY000 or 1205; None where it is none."""
+    """Number and state of a name such as 1205/HY000 or 1205; None where it is none of a server."""
     found = _NAME.fullmatch(name)
-    if found is None or int(found[1]) > 0xFFFE:
+    if found is None or int(found[1]) > 0xFFFE or 2000 <= int(found[1]) < 3000:
         return None
     return int(found[1]), found[2] or "HY000"
 

@@ -516,6 +516,7 @@ def test_each_kind_of_error_has_a_number_and_a_state(kind: ErrorKind) -> None:
 def test_an_error_may_have_a_number_and_a_state_by_name() -> None:
     pair = Pair()
     assert pair.codec.knows("1205/40001") and pair.codec.knows("1205") and not pair.codec.knows("40001/1205")
+    assert not pair.codec.knows("2003"), "which is an error of clients"
     (message,) = pair.says(query("select 1"))
     assert read_error(payload_of(reply(pair, message, ErrorKind.DENIED, "1205/40001")))[:2] == (1205, "40001")
 
@@ -538,7 +539,7 @@ def test_a_change_of_user_that_gets_no_answer_in_time_ends_the_connection() -> N
 def test_a_client_that_no_server_is_there_for_gets_an_error_in_place_of_a_greeting() -> None:
     frame = MySQL().reply(Message(Kind.CONNECT, b""), ErrorKind.NO_ENDPOINT, "no server")
     assert isinstance(frame, FinalFrame)
-    assert frame[3] == 0 and read_error(payload_of(frame)) == (2003, "", "no server")
+    assert frame[3] == 0 and read_error(payload_of(frame)) == (1429, "", "no server")
 
 
 def test_an_error_counts_on_from_the_request_s_last_packet() -> None:

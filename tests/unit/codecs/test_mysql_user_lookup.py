@@ -169,7 +169,7 @@ def test_a_server_that_is_not_there_ends_the_login_with_its_error() -> None:
     client = room.says_hello("ann")
     room.network.dialled[0][1].connectionFailed("refused", False)
     room.clock.advance(0)
-    assert refusal(client.take())[0] == 2003
+    assert refusal(client.take())[0] == 1429
     assert client.closed
 
 
@@ -248,7 +248,7 @@ def test_a_server_that_wants_what_the_proof_has_not_shown_is_named(wanted: bytes
     room.say(server, greeting(SHA2))
     room.say(server, packet(Switch(wanted, b"z" * 20).write(), 2))
     number, text = refusal(client.take())
-    assert number == 2003
+    assert number == 1429
     assert f"login by {wanted.decode()}" in text and "has shown" in text
 
 

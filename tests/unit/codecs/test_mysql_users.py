@@ -212,7 +212,7 @@ def test_a_client_that_no_server_is_there_for_gets_an_error_behind_its_proof() -
     frame = client.session.send(made, 0)
     assert isinstance(frame, FinalFrame)
     assert frame.startswith(packet(b"\1\3", 2))
-    assert frame[6 + 3] == 3 and read_error(payload_of(frame[6:]))[:2] == (2003, "HY000")
+    assert frame[6 + 3] == 3 and read_error(payload_of(frame[6:]))[:2] == (1429, "HY000")
 
 
 def test_what_all_connections_have_is_offered_and_nothing_else() -> None:
