@@ -1,5 +1,6 @@
 """
-What rules know of a client of MongoDB is true of it at the server, whatever it sends: who has logged in.
+What rules know of a client of MongoDB is true of it at the server, whatever it sends: who has logged in, and which
+collections a command is about.
 
 Lives here: clients that are no driver, before a real mongod with users, which the proxy's rules hold for. Does not:
 what rules do with commands of drivers (test_mongodb_traffic.py).
@@ -18,7 +19,18 @@ from proxied import Proxy, cluster, listener
 from raw_mongodb import Raw, message, start
 from running import free_port
 
+from metaproxy.codecs.mongodb import MongoDB
+from metaproxy.message import Side
+
 pytestmark = pytest.mark.peer("mongod", "pymongo")
+ABOUT_ANY = {
+    "applyOps", "cloneCollectionAsCapped", "dropDatabase", "explain", "filemd5", "mapReduce", "validateDBMetadata",
+    "abortShardSplit", "autoSplitVector", "clusterAbortTransaction", "clusterCommitTransaction", "commitShardSplit",
+    "donorAbortMigration", "donorForgetMigration", "donorStartMigration", "forgetShardSplit",
+    "internalRenameIfOptionsAndIndexesMatch", "recipientForgetMigration", "recipientSyncData",
+    "recipientVoteImportedFiles", "setShardVersion", "voteCommitIndexBuild",
+}  # fmt: skip
+"""Of an explain it is what is explained; behind the first line: commands of servers among each other."""
 SECRETS = {"find": "secrets", "$db": "shop"}
 
 
@@ -77,3 +89,59 @@ def test_a_user_who_has_not_left_is_still_there(raw: Raw, database: str) -> None
     assert raw.ask({"logout": 1, "$db": database})["ok"]
     refused = raw.ask(SECRETS)
     assert denied(refused) if database == "other" else refused["codeName"] == "Unauthorized"
+
+
+@pytest.fixture
+def ann(raw: Raw) -> Raw:
+    assert raw.ask(raw.begin("ann", "pencil"))["done"]
+    return raw
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"create": "view", "viewOn": "secrets", "pipeline": []},
+        {"create": "view", "viewOn": "orders", "pipeline": [{"$unionWith": "secrets"}]},
+        {"collMod": "orders", "viewOn": "secrets", "pipeline": []},
+        {"aggregate": "orders", "pipeline": [{"$facet": {"x": [{"$lookup": {"from": "secrets", "as": "x"}}]}}]},
+        {"aggregate": "orders", "pipeline": [{"$out": "secrets"}]},
+        {"explain": {"aggregate": "orders", "pipeline": [{"$unionWith": {"coll": "secrets"}}], "cursor": {}}},
+        {"aggregate": 1, "pipeline": [{"$changeStream": {}}]},
+        {"renameCollection": "shop.secrets", "to": "shop.open", "$db": "admin"},
+        {"dataSize": "shop.secrets", "$db": "admin"},
+        {"mapReduce": "secrets", "out": {"inline": 1}},
+        {"applyOps": [{"op": "n", "ns": "shop.secrets", "o": {}}]},
+        {"dropDatabase": 1},
+    ],
+)
+def test_a_collection_that_is_denied_is_reached_by_no_other_command(ann: Raw, fields: dict[str, Any]) -> None:
+    assert denied(ann.ask({"cursor": {}, **fields, "$db": fields.get("$db", "shop")}))
+
+
+def test_a_collection_that_is_denied_is_not_reached_by_its_uuid(ann: Raw) -> None:
+    listed = ann.ask({"listCollections": 1, "filter": {"name": "secrets"}, "$db": "shop"})
+    uuid = listed["cursor"]["firstBatch"][0]["info"]["uuid"]
+    assert denied(ann.ask({"find": uuid, "$db": "shop"}))
+
+
+def test_other_collections_are_reached(ann: Raw) -> None:
+    """Also by commands that name several."""
+    stages = [{"$lookup": {"from": "others", "localField": "_id", "foreignField": "_id", "as": "x"}}]
+    found = ann.ask({"aggregate": "orders", "pipeline": stages, "cursor": {}, "$db": "shop"})
+    assert found["cursor"]["firstBatch"] == [{"_id": 1, "x": []}]
+    assert ann.ask({"dataSize": "shop.orders", "$db": "admin"})["ok"]
+
+
+def test_the_commands_of_a_server_are_known(ann: Raw) -> None:
+    """What is not known may be about any collection, so that rules on one deny it: of the server's own, only these."""
+    session = MongoDB().session(Side.CLIENT, 1 << 22)
+
+    def about_any(name: str) -> bool:
+        (asked,) = session.receive(message(7, {name: "shop.a", "collection": "a", "$db": "shop"}))
+        return asked.values("collection") == ()
+
+    listed = ann.ask({"listCommands": 1, "$db": "admin"})["commands"]
+    logins = ("authenticate", "logout", "saslContinue", "saslStart")
+    own = [name for name in listed if name not in logins and not name.startswith("_")]
+    assert len(own) > 150
+    assert {name for name in own if about_any(name)} == ABOUT_ANY

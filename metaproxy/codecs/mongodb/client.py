@@ -229,25 +229,22 @@ class ClientSession(MessageStream):
         frame = message.frame
         if wire.op_code(frame) == wire.OP_QUERY:
             collection, body = wire.query(frame)
-            found = metadata.read_command(frame, body)
+            found, several = metadata.read_command(frame, body)
             found["database"] = collection.partition(b".")[0].decode("utf-8", "replace")
             found["operation"] = f"{found['command']} {found['database']}"
         else:
             body = wire.body(frame) if message.kind is not Kind.STREAM_OPEN else wire.last_body(frame)
-            found = metadata.read_command(frame, body)
+            found, several = metadata.read_command(frame, body)
         if users:
             found["user"] = users[-1]
         if self._application:
             found["application"] = self._application
         message.metadata = found
         message.more = _read_shape
-        unclear: dict[str, tuple[str | None, ...]] = {}
-        if metadata.reaches_elsewhere(frame, body, found["command"]):
-            unclear = {"database": (), "collection": ()}
         if len(users) > 1:
-            unclear["user"] = users
-        if unclear:
-            message.unclear = unclear.get
+            several = {**several, "user": users}
+        if several:
+            message.unclear = several.get
 
 
 def _read_shape(message: Message) -> None:

@@ -10,10 +10,12 @@ Lives here: `Command`, `read_command`; what commands are called. Does not: what 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import unquote
 
 from metaproxy.codecs.mongodb import bson, wire
+from metaproxy.codecs.mongodb.namespaces import COLLECTION_COMMANDS, ON_CURSORS, Values, others
 from metaproxy.message import FrameError
 
 KEYS: Final = {
@@ -40,21 +42,10 @@ LOGIN: Final = frozenset(("saslStart", "saslContinue", "authenticate", "logout")
 ALIASES: Final = {
     "buildinfo": "buildInfo", "collstats": "collStats", "dbstats": "dbStats", "dbhash": "dbHash",
     "findandmodify": "findAndModify", "getlasterror": "getLastError", "ismaster": "isMaster",
-    "mapreduce": "mapReduce", "dropIndexes": "dropIndexes", "deleteIndexes": "dropIndexes",
+    "datasize": "dataSize", "mapreduce": "mapReduce", "movechunk": "moveChunk", "shardcollection": "shardCollection",
+    "dropIndexes": "dropIndexes", "deleteIndexes": "dropIndexes",
 }  # fmt: skip
 """Names by which servers know a command besides its own."""
-
-COLLECTION_COMMANDS: Final = frozenset(
-    (
-        "aggregate", "analyze", "cleanupOrphaned", "collMod", "collStats", "compact", "convertToCapped", "count",
-        "create", "createIndexes", "createSearchIndexes", "delete", "distinct", "drop", "dropIndexes",
-        "dropSearchIndex", "filemd5", "find", "findAndModify", "geoSearch", "godinsert", "insert", "killCursors",
-        "listIndexes", "listSearchIndexes", "mapReduce", "parallelCollectionScan", "planCacheClear",
-        "planCacheClearFilters", "planCacheListFilters", "planCacheSetFilter", "reIndex", "update",
-        "updateSearchIndex", "validate",
-    )
-)  # fmt: skip
-"""Commands whose first value is the name of a collection."""
 
 READS: Final = frozenset(
     (
@@ -66,12 +57,6 @@ READS: Final = frozenset(
 
 CONFIDENTIAL: Final = LOGIN | frozenset(("auth_query", "createUser", "updateUser", "copydbsaslstart"))
 
-_ELSEWHERE: Final = frozenset(
-    ("applyOps", "bulkWrite", "clone", "cloneCollection", "cloneCollectionAsCapped", "mapReduce", "renameCollection")
-)
-"""Commands that name other databases, or collections, within their document."""
-_STAGES: Final = (b"$out\0", b"$merge\0", b"$lookup\0", b"$graphLookup\0", b"$unionWith\0")
-"""Of a pipeline: these read from, or write to, other collections."""
 _MODES: Final = ("primary", "primaryPreferred", "secondary", "secondaryPreferred", "nearest")
 
 
@@ -96,8 +81,11 @@ def first_name(frame: bytes, at: int) -> str:
         return ""
 
 
-def read_command(frame: bytes, body: wire.Body) -> dict[str, str]:
-    """What a command's document says. Raises FrameError where it can't be understood."""
+def read_command(frame: bytes, body: wire.Body) -> tuple[dict[str, str], Mapping[str, Values]]:
+    """
+    What a command's document says, and all values of a key that has several. Raises FrameError where it can't be
+    understood.
+    """
     found: dict[str, str] = {"read_preference": "primary"}
     elements = bson.select(frame, body.at, body.end, _WANTED)
     if not elements:
@@ -107,7 +95,11 @@ def read_command(frame: bytes, body: wire.Body) -> dict[str, str]:
     if len(fields) < len(elements):
         raise FrameError("a field of the command is there twice")
     command = command_name(first.name)
-    _name(frame, command, first, fields, found)
+    found["command"] = command
+    about, first = _explained(frame, command, first)
+    named = fields.get(b"collection") if about in ON_CURSORS else first if about in COLLECTION_COMMANDS else None
+    if named is not None and (collection := bson.text(frame, named)) is not None:
+        found["collection"] = collection
     for key, name in (("database", b"$db"), ("comment", b"comment")):
         if name in fields and (value := bson.text(frame, fields[name])) is not None:
             found[key] = value
@@ -122,28 +114,19 @@ def read_command(frame: bytes, body: wire.Body) -> dict[str, str]:
     if b"autocommit" in fields:
         found["transaction"] = "true"
     found["operation"] = _operation(found)
-    return found
+    return found, others(frame, body, about, first, found)
 
 
 _WANTED: Final = frozenset((b"$db", b"$readPreference", b"comment", b"lsid", b"autocommit", b"collection"))
 
 
-def _name(
-    frame: bytes, command: str, first: bson.Element, fields: dict[bytes, bson.Element], found: dict[str, str]
-) -> None:
-    """The command and its collection."""
-    found["command"] = command
-    named: bson.Element | None = None
-    if command in COLLECTION_COMMANDS:
-        named = first
-    elif command == "getMore":
-        named = fields.get(b"collection")
-    elif command == "explain" and first.type == bson.DOCUMENT:
-        named = next(iter(bson.elements(frame, first.at, first.stop)), None)
-        if named is not None and command_name(named.name) not in COLLECTION_COMMANDS:
-            named = None
-    if named is not None and (collection := bson.text(frame, named)) is not None:
-        found["collection"] = collection
+def _explained(frame: bytes, command: str, first: bson.Element) -> tuple[str, bson.Element]:
+    """The command and its first field; of explain those of what is explained."""
+    if command == "explain" and first.type == bson.DOCUMENT:
+        inner = next(iter(bson.elements(frame, first.at, first.stop)), None)
+        if inner is not None:
+            return command_name(inner.name), inner
+    return command, first
 
 
 _TRACE: Final = ("traceparent", "tracestate")
@@ -201,15 +184,6 @@ def _session(frame: bytes, element: bson.Element) -> str:
 def _operation(found: dict[str, str]) -> str:
     place = ".".join(found[key] for key in ("database", "collection") if key in found)
     return f"{found['command']} {place}" if place else found["command"]
-
-
-def reaches_elsewhere(frame: bytes, body: wire.Body, command: str) -> bool:
-    """Whether a command may read or write what `database` and `collection` do not name."""
-    if command in _ELSEWHERE:
-        return True
-    if command not in ("aggregate", "explain"):
-        return False
-    return any(frame.find(stage, body.at, body.end) >= 0 for stage in _STAGES)
 
 
 _ASKERS: Final = frozenset((b"lsid", b"$clusterTime", b"comment"))

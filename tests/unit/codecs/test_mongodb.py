@@ -167,25 +167,6 @@ def test_what_a_server_may_read_otherwise_is_refused(fields: bytes) -> None:
         message.read()
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"aggregate": "a", "pipeline": [{"$out": "b"}]},
-        {"aggregate": "a", "pipeline": [{"$lookup": {"from": "b"}}]},
-        {"renameCollection": "shop.a", "to": "other.b", "$db": "admin"},
-        {"bulkWrite": 1, "$db": "admin"},
-    ],
-)
-def test_a_command_that_names_other_collections_is_unclear(fields: dict[str, bson.Value]) -> None:
-    message = read(command(7, fields))
-    assert message.values("collection") == message.values("database") == ()
-    assert message.values("command") == (next(iter(fields)),)
-
-
-def test_a_command_of_one_collection_is_clear() -> None:
-    assert read(FIND).values("collection") == ("orders",)
-
-
 # -- commands
 
 
