@@ -28,6 +28,8 @@ from metaproxy.message import Correlation, ErrorKind, Hold, Kind, Message, Side
 from metaproxy.units import Bytes, Option, Seconds
 
 _STREAM_OVER = Bytes(1 << 20)
+_WITH_SECRETS = frozenset(("create", "alter", "do"))
+"""Statements that may set a password: of a role, a user mapping, a subscription."""
 _FIRST = (wire.CANCEL, wire.SSL, wire.GSSENC)
 
 
@@ -177,4 +179,8 @@ class Postgres(Codec):
     def confidential(self, request: Message) -> bool:
         if isinstance(request, ClientRequest) and request.login:
             return True
-        return request.get("statement") in ("create", "alter") and b"password" in request.frame.lower()
+        frame = request.frame.lower()
+        if b"password" not in frame:
+            return False
+        kinds = request.values("statement")
+        return not kinds or not _WITH_SECRETS.isdisjoint(kinds) or b"dblink" in frame
