@@ -22,13 +22,25 @@ from metaproxy.codecs.sql import MYSQL, outline
 _SUSPICIOUS = re2.compile(
     rb"(?i)@|/\*M?!|;|temporary|get_lock|connection_id|release_|last_insert_id|found_rows|row_count"
     rb"|^[\s(]*(set|use|call|prepare|execute|deallocate|handler|lock|unlock|flush|xa|show|get|commit|rollback|begin|kill|"
-    rb"binlog|install|change|#|--|/)"
+    rb"binlog|install|change|backup|#|--|/)"
 )
 """What most statements have nothing of. These are not looked at any further."""
 _FIRST = {
     "call": "a procedure", "prepare": "PREPARE", "execute": "PREPARE", "deallocate": "PREPARE", "handler": "HANDLER",
-    "lock": "LOCK TABLES", "xa": "XA",
+    "lock": "LOCK TABLES", "xa": "XA", "backup": "BACKUP",
 }  # fmt: skip
+_KNOWN = frozenset((
+    "alter", "analyze", "backup", "begin", "binlog", "cache", "call", "change", "check", "checksum", "clone", "commit",
+    "create", "deallocate", "delete", "desc", "describe", "do", "drop", "execute", "explain", "flush", "get", "grant",
+    "handler", "help", "import", "insert", "install", "kill", "load", "lock", "optimize", "prepare", "purge", "release",
+    "rename", "repair", "replace", "reset", "resignal", "restart", "revoke", "rollback", "savepoint", "select", "set",
+    "show", "shutdown", "signal", "start", "stop", "table", "truncate", "uninstall", "unlock", "update", "use",
+    "values", "with", "xa",
+))  # fmt: skip
+"""How statements begin of which it is known what they leave behind. A compound statement has others behind its `;`."""
+_QUOTED_LOCK = re.compile(r"[`\"]get_lock[`\"]", re.IGNORECASE)
+_GIVEN_ID = re.compile(r"last_insert_id[`\"]?\s*\((?!\s*\))", re.IGNORECASE)
+_SAY_IDS = frozenset(("insert", "update", "replace", "delete"))
 _WORDS = {"get_lock": "GET_LOCK()", "temporary": "a temporary table"}
 _USE = re.compile(r"\s*use\s+(`(?:[^`]|``)+`|[^\s`;]+)\s*\Z", re.IGNORECASE)
 _ENDS = frozenset(("commit", "rollback"))
@@ -73,6 +85,12 @@ def _look(data: bytes) -> Outcome:
     reasons |= {_FIRST[kind] for kind in seen.statements if kind in _FIRST}
     if any(word[:1] == "@" and word[:2] != "@@" for word in words):
         reasons.add("a user variable")
+    if not _KNOWN.issuperset(seen.statements):
+        reasons.add("a compound statement")
+    if "get_lock" not in words and _QUOTED_LOCK.search(text):
+        reasons.add("GET_LOCK()")
+    if _GIVEN_ID.search(text) and not _SAY_IDS.issuperset(seen.statements):
+        reasons.add("LAST_INSERT_ID(value)")  # of which no answer tells
     if "flush" in seen.statements and words & {"lock", "export"}:
         reasons.add("LOCK TABLES")
     settings: tuple[tuple[str, str], ...] = ()

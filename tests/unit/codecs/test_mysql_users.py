@@ -396,6 +396,11 @@ def test_a_connection_is_kept_as_long_as_a_transaction_is_open() -> None:
         ("flush tables with read lock", "LOCK TABLES"), ("xa start 'a'", "XA"), ("set @a = 1", "a user variable"),
         ("set transaction read only", "SET TRANSACTION"), ("set sql_mode = 'ANSI'", "an sql_mode in which statements"
          " are read in another way"), ("select 1; set a = 1", "SET or USE among other statements"),
+        ("begin not atomic set session a = 1; end", "a compound statement"),
+        ("if 1 then set a = 1; end if", "a compound statement"),
+        ("l: loop set a = 1; end loop", "a compound statement"),
+        ("select 1; repeat set a = 1; until 1 end repeat", "a compound statement"), ("backup stage start", "BACKUP"),
+        ("select `get_lock`('a', 1)", "GET_LOCK()"), ("select \"GET_LOCK\"('a', 1)", "GET_LOCK()"),
         ("/*!40101 set @a = 1 */", "a user variable"), ("set role admin", "SET ROLE"),
     ],
 )  # fmt: skip
@@ -413,6 +418,8 @@ def test_what_can_t_be_made_again_keeps_it(text: str, reason: str) -> None:
     [
         "select 'a@b', \"@x\", `@y` from t", "insert into t values ('get_lock(')", "update t set a = 1 -- @b\n",
         "select temporary_x, locked from t", "select @@version", "delete from t where a = 'temporary'",
+        "insert into t values (1); select 1", "(select 1) union (select 2);", "table t;",
+        "begin; insert into t values (1); commit", "select case when 1 then 'a;b' else 2 end from t",
     ],
 )  # fmt: skip
 def test_what_only_looks_like_it_does_not(text: str) -> None:
@@ -575,6 +582,15 @@ def test_of_a_statement_of_very_many_words_nothing_is_certain() -> None:
     found = outcome_of(b"select @a" + b",a" * 50_000 + b"; kill 7")
     assert found.names_clients and set(found.reasons) == {"a statement of many words"}
     assert outcome_of(b"insert into t values " + b"('a@b', null)," * 50_000 + b"(1, 2)") == NOTHING
+
+
+@pytest.mark.parametrize("text", ["update t set a = last_insert_id(a + 1)", "select last_insert_id( )"])
+def test_a_last_id_that_answers_tell_keeps_none(text: str) -> None:
+    assert outcome_of(text.encode()) == NOTHING._replace(follows="insert_id")
+
+
+def test_one_that_no_answer_tells_does() -> None:
+    assert outcome_of(b"select last_insert_id(77)").reasons == {"LAST_INSERT_ID(value)"}
 
 
 # -- what follows a statement
