@@ -173,14 +173,17 @@ class ClientSession(MessageStream):
         if id in self._login.steps:
             id = self._login.answered(id, frame)
         if key in self._hellos:
-            if message.kind is not Kind.STREAM_OPEN:
-                return self._answer_hello(frame, id, self._hellos.pop(key))
-            return self._answer_hello(frame, id, self._hellos[key])
+            return self._answer_watched(message, key, id)
         if message.id != id:
             frame = self._patched(frame, wire.with_response_to(frame, id), id)
         if self._packs:
             return self._packed(message, frame, id)
         return frame
+
+    def _answer_watched(self, message: Message, key: int, id: int) -> bytes:
+        """The answer to a hello, under its key; id: of the request."""
+        asked = self._hellos[key] if message.kind is Kind.STREAM_OPEN else self._hellos.pop(key)
+        return self._answer_hello(message.frame, id, asked)
 
     def _packed(self, message: Message, frame: bytes, id: int) -> bytes:
         """An answer, compressed as its request was, if it is whole."""

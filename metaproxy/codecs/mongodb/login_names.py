@@ -14,8 +14,8 @@ from metaproxy.message import FrameError
 
 _MOST_STEPS: Final = 16
 """Steps of logins of a client that wait for their answer; drivers have one."""
-_FIRST_KEY: Final = 1 << 32
-"""Keys of steps are no requestIDs, which have 31 bits and a sign: a client may use one of those twice."""
+FIRST_KEY: Final = 1 << 32
+"""Keys of steps and lookups are no requestIDs, which have 31 bits and a sign: a client may use one of those twice."""
 
 
 class _User(NamedTuple):
@@ -45,7 +45,7 @@ class Login:
     def __init__(self) -> None:
         self.users: dict[str, str] = {}
         self.steps: dict[int, Step] = {}
-        self._key = _FIRST_KEY
+        self._key = FIRST_KEY
         self._claimed = _User("", "")  # of the conversation that the server has begun
 
     def sent(self, name: str, id: int, frame: bytes, body: wire.Body) -> int:

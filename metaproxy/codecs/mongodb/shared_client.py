@@ -19,6 +19,7 @@ from metaproxy.codecs.mongodb.errors import document
 from metaproxy.codecs.mongodb.hello import Addresses
 from metaproxy.codecs.mongodb.identity import X509
 from metaproxy.codecs.mongodb.kept import IN_TRANSACTION, ON_CURSORS, request_key
+from metaproxy.codecs.mongodb.login_names import FIRST_KEY
 from metaproxy.codecs.mongodb.user_lookup import has_certificate, question, verifier_of
 from metaproxy.codecs.mongodb.users import MECHANISMS, MOST_FAILURES, Conversation, Start, Users
 from metaproxy.message import ErrorKind, FrameError, Hold, Kind, Message
@@ -37,7 +38,10 @@ _LOOKED_AT: Final = LOOKED_AT | _REFUSED.keys() | ON_CURSORS
 
 
 class Lookup(Command):
-    """What a server is asked about a user who logs in. Its answer is not the client's: see `SharedClient.send`."""
+    """
+    What a server is asked about a user who logs in. Its id is a key of its own, which no other request can have, so
+    that its answer is never taken for that of a command, and is never its client's.
+    """
 
     __slots__ = ("start",)
     start: Start
@@ -59,6 +63,7 @@ class SharedClient(ClientSession):
         self._conversation = Conversation(users)
         self._asks = users is not None
         self._users = users
+        self._key = FIRST_KEY
         self._lookup: Lookup | None = None  # while a server is asked about the user, nothing may come
 
     def _become(self) -> None:
@@ -91,6 +96,8 @@ class SharedClient(ClientSession):
         frame, subject = message.frame, self.facts.get(SUBJECT, "")
         if name in _BEGINS:
             start = self._conversation.unknown_user(name, frame, body, subject)
+            if start is not None and message.kind is Kind.ONEWAY:
+                raise FrameError(f"a {name} that wants no answer")
             if start is not None:
                 return self._ask(message, start)
         self._answer(message, self._conversation.answer(name, frame, body, subject))
@@ -108,18 +115,22 @@ class SharedClient(ClientSession):
         if self._application:
             about["application"] = self._application
         asked = question(message.id, start.user, start.database)
-        self._lookup = lookup = Lookup(Kind.REQUEST, asked, message.id, about, hold=Hold.EXCHANGE)
+        self._key += 1
+        self._lookup = lookup = Lookup(Kind.REQUEST, asked, self._key, about, hold=Hold.EXCHANGE)
         self._become()
         lookup.start = start
+        self._watch(lookup.id, hello.Asked(asked, wire.body(asked)))
         return lookup
 
-    def send(self, message: Message, id: int) -> bytes:
+    def _answer_watched(self, message: Message, key: int, id: int) -> bytes:
+        """Also that to a lookup."""
         lookup = self._lookup
-        if lookup is None or id != lookup.id:
-            return super().send(message, id)
+        if lookup is None or key != lookup.id:
+            return super()._answer_watched(message, key, id)
         self._lookup = None
+        del self._hellos[key]
         if isinstance(message, LocalError):
-            return super().send(message, id)
+            return message.frame
         return b"" if self.error is not None else self._looked_up(lookup, message)
 
     def _looked_up(self, lookup: Lookup, message: Message) -> bytes:
@@ -132,9 +143,10 @@ class SharedClient(ClientSession):
         else:
             found = verifier_of(message.frame, start.user, start.database, start.mechanism)
             said = self._conversation.looked_up(start, found)
-        answer = wire.message(0, lookup.id, said)
+        id = wire.request_id(lookup.frame)
+        answer = wire.message(0, id, said)
         self._logged_in()
-        return self._packed(message, answer, lookup.id) if self._packs else answer
+        return self._packed(message, answer, id) if self._packs else answer
 
     def _find_key(self, message: Message, body: wire.Body, name: str) -> None:
         key = request_key(message.frame, body, name)

@@ -106,7 +106,7 @@ def test_a_server_may_know_the_subject(known: dict[str, bson.Value], code: int |
     assert (question.get("command"), question.kind) == ("auth_query", Kind.REQUEST)
     assert document(question.frame)["usersInfo"] == {"user": SUBJECT, "db": "$external"}
     (heard,) = MongoDB().session(Side.SERVER, 1 << 22).receive(answer(1, known))
-    assert document(session.send(heard, 7)).get("code") == code
+    assert document(session.send(heard, question.id)).get("code") == code
 
 
 # -- at servers

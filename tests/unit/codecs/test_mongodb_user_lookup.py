@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 
 import pytest
-from mongodb_words import answer, command, document
+from mongodb_words import MORE, answer, command, document
 
 from metaproxy.codecs.framing import Session
 from metaproxy.codecs.mongodb import MongoDB, bson
@@ -56,7 +56,7 @@ class Login:
 
     def proceed(self, said: dict[str, bson.Value]) -> dict[str, object]:
         """What the client is answered at last, when that is what the server tells."""
-        first = document(self.session.send(heard(said), 7))
+        first = document(self.session.send(heard(said), self.question.id))
         if not first["ok"]:
             return first
         payload = self.scram.final(binary(first))
@@ -149,9 +149,10 @@ def test_who_is_unknown_or_has_another_password_is_refused_alike(said: dict[str,
     ],
 )
 def test_what_is_no_answer_to_the_question_fails_the_login_and_is_not_shown(said: dict[str, bson.Value]) -> None:
-    session = Login(client(), "SCRAM-SHA-256").session
+    login = Login(client(), "SCRAM-SHA-256")
+    session = login.session
     with pytest.raises(FrameError, match="auth_query") as caught:
-        session.send(heard(said), 7)
+        session.send(heard(said), login.question.id)
     assert "secret words" not in str(caught.value)
     assert document(asks(session).answer or b"")["codeName"] == "Unauthorized"
 
@@ -161,16 +162,35 @@ def test_an_error_of_the_proxy_is_the_answer_to_the_login() -> None:
     login = Login(client(made), "SCRAM-SHA-256")
     error = made.reply(login.question, ErrorKind.CONNECT, "no server")
     assert isinstance(error, Message)
-    assert document(login.session.send(error, 7))["codeName"] == "HostUnreachable"
+    assert document(login.session.send(error, error.id))["codeName"] == "HostUnreachable"
     assert asks(login.session).answer is not None  # the session goes on
 
 
 def test_what_a_server_knows_is_never_the_clients_answer() -> None:
     """Whatever comes before it: such a client is refused."""
-    session = Login(client(), "SCRAM-SHA-256").session
+    login = Login(client(), "SCRAM-SHA-256")
+    session = login.session
     assert session.receive(command(7, {"ping": 1})) == []
     assert session.error is not None
-    assert session.send(heard(told(kept("SCRAM-SHA-256"), "SCRAM-SHA-256")), 7) == b""
+    assert session.send(heard(told(kept("SCRAM-SHA-256"), "SCRAM-SHA-256")), login.question.id) == b""
+
+
+def test_a_login_that_wants_no_answer_asks_nobody() -> None:
+    session = client()
+    payload = ScramClient("SCRAM-SHA-256", "ann", "pencil").first()
+    start: dict[str, bson.Value] = {"saslStart": 1, "mechanism": "SCRAM-SHA-256", "payload": payload}
+    assert session.receive(command(7, start, flags=MORE)) == []
+    assert session.error is not None
+
+
+def test_an_answer_to_another_command_of_the_same_requestid_is_not_taken_for_it() -> None:
+    session = client()
+    (hello,) = session.receive(command(7, {"hello": 1, "$db": "admin"}))
+    login = Login(session, "SCRAM-SHA-256")
+    assert login.question.id != hello.id
+    greeting = session.send(heard({"isWritablePrimary": True, "ok": 1.0}), hello.id)
+    assert document(greeting)["isWritablePrimary"] == 1
+    assert b"storedKey" not in session.send(heard(told(kept("SCRAM-SHA-256"), "SCRAM-SHA-256")), login.question.id)
 
 
 # -- hellos
