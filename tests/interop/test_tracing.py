@@ -10,18 +10,25 @@ from __future__ import annotations
 import json
 import re
 import socket
+import sys
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import catalogue
+import mysql_peers
+import postgres_peers
 import pytest
 from catalogue import Clients, Start
+from mysql_peers import MariaDB
+from postgres_peers import PostgreSQL
 from proxied import Proxy, cluster, listener
 from running import Jobs, answers, eventually, free_port
 
 peer = pytest.mark.peer
+sys.path += [str(mysql_peers.PYTHON), str(postgres_peers.PYTHON)]
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 CALLER = "00f067aa0ba902b7"
@@ -232,6 +239,81 @@ def test_a_protocol_that_carries_nothing_has_spans_all_the_same(
     assert spans["ingress SET"]["tags"]["request metadata: key"] == "user:1"
     assert len({spans[name]["traceId"] for name in names}) == 2
     assert "hidden-value" not in otlp.file.read_text()
+
+
+def say_to_postgres(port: int, text: str) -> None:
+    import psycopg
+
+    place = f"host=127.0.0.1 port={port} user=app password=secret dbname=postgres"
+    with psycopg.connect(place, autocommit=True) as c:
+        assert c.execute(text).fetchone() == (1,)
+        prepared = text.replace("%", "%%").replace("1", "%s::int", 1)
+        assert c.execute(prepared, (2,), prepare=True).fetchone() == (2,)
+
+
+def say_to_mysql(port: int, text: str) -> None:
+    import mysql.connector
+
+    login: dict[str, Any] = {"user": "app", "password": "secret", "database": "d", "collation": "utf8mb4_general_ci"}
+    with mysql.connector.connect(host="127.0.0.1", port=port, use_pure=True, ssl_disabled=True, **login) as c:
+        for prepared, one, values in ((False, text, ()), (True, text.replace("1", "?", 1), (2,))):
+            with c.cursor(prepared=prepared) as k:
+                k.execute(one, values)
+                assert k.fetchall() == [values or (1,)]
+
+
+@pytest.fixture(
+    params=[
+        pytest.param("postgres", marks=peer("postgres", "postgres-python")),
+        pytest.param("mysql", marks=peer("mariadb", "mysql-python")),
+    ]
+)
+def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
+    """A protocol, and the port of a server that speaks it."""
+    port, protocol = free_port(), str(request.param)
+    server = PostgreSQL(port) if protocol == "postgres" else MariaDB(port, tmp_path_factory.mktemp("mariadb"))
+    yield protocol, port
+    server.stop()
+
+
+@peer("otlp")
+def test_a_statement_goes_on_with_the_trace_that_its_comment_names(
+    database: tuple[str, int], proxy: Callable[..., Proxy], otlp: Collector
+) -> None:
+    """As sqlcommenter writes it, behind a query and in a prepared statement."""
+    protocol, server = database
+    ports, users = {way: free_port() for way in ("passing", "pooled")}, {"name": protocol, "users": {"app": "secret"}}
+    tracing = {"exporter": "otlp", "url": otlp.url, "interval": "50ms"}
+    config = {
+        "tracing": tracing,
+        "listeners": [
+            listener(way, ports[way], each, [{"cluster": way}], tracing={"direction": "inbound"})
+            for way, each in (("passing", protocol), ("pooled", users))
+        ],
+        "clusters": [
+            cluster("passing", server),
+            cluster("pooled", server, credentials={"user": "app", "password": "secret"}),
+        ],
+    }
+    proxy(config)
+    say = say_to_postgres if protocol == "postgres" else say_to_mysql
+    for way in ports:
+        say(ports[way], f"select 1 /*traceparent='{W3C}',tracestate='vendor%3Dx'*/")
+
+    def spans(way: str, name: str = "ingress select") -> list[dict[str, Any]]:
+        return [span for span in otlp.spans() if span["tags"]["listener"] == way and span["name"] == name]
+
+    def two(way: str) -> bool:
+        return len(spans(way)) >= 2
+
+    for way in ports:
+        assert eventually(partial(two, way)), otlp.spans()
+        for span in spans(way):
+            assert (span["traceId"], span["parentSpanId"]) == (TRACE, CALLER)
+            assert span["tags"]["request metadata: tracestate"] == "vendor=x"
+            assert (span["tags"]["outcome"], span["tags"]["upstream_cluster"]) == ("ok", way)
+    others = [span for span in otlp.spans() if span["name"] != "ingress select"]
+    assert others and TRACE not in {span["traceId"] for span in others}
 
 
 @peer("otlp")
