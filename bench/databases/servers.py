@@ -100,12 +100,12 @@ def mariadb(folder: Path) -> Iterator[int]:
     as_user = ["--user=root"] if os.geteuid() == 0 else []
     run([
         program("mariadb-install-db"), "--no-defaults", *as_user, f"--datadir={home}/data",
-        "--auth-root-authentication-method=normal", "--skip-test-db",
+        "--auth-root-authentication-method=normal", "--skip-test-db", f"--tmpdir={home}",
     ])  # fmt: skip
     command = [
         program("mariadbd"), "--no-defaults", *as_user, f"--datadir={home}/data", "--bind-address=127.0.0.1",
         f"--port={port}", f"--socket={home}/s", f"--pid-file={home}/pid", "--skip-name-resolve", "--skip-log-bin",
-        "--innodb-flush-log-at-trx-commit=0", "--max-connections=200",
+        "--innodb-flush-log-at-trx-commit=0", "--max-connections=200", f"--tmpdir={home}",
     ]  # fmt: skip
     at_socket = ["--no-defaults", "-S", f"{home}/s", "-uroot"]
     with _started("MariaDB", command, folder, lambda: _says(["mariadb-admin", *at_socket, "ping"])):
