@@ -100,7 +100,13 @@ def test_what_has_no_rows_says_nothing_of_them(tail: bytes) -> None:
     [
         ("alter role ann PASSWORD 'x'", True),
         ("create user a with password 'x'", True),
+        ("select 1; alter role x password 'x'", True),
+        ("begin; /* new */ create role y login password 'x'", True),
+        ("do $$begin execute 'alter role x password ''x'''; end$$", True),
+        ("create subscription s connection 'host=a password=x' publication p", True),
+        ("select dblink_connect('host=a password=x')", True),
         ("select password from t", False),
+        ("create table t (a int)", False),
     ],
 )
 def test_statements_that_set_a_password_are_confidential(text: str, is_it: bool) -> None:
