@@ -8,7 +8,9 @@ under load. Does not: how clients share connections (test_mysql_users.py).
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +40,8 @@ class Pair(SplitPair[MariaDB]):
             servers.append(MariaDB(free_port(), folder / str(number), *options))
         primary, replica = servers
         replica.replicates(primary)
-        super().__init__(proxy, {"name": "mysql", "users": {"ann": "pw"}}, primary, replica)
+        again = {"attempts": 5, "on": ["connect", "reset"], "backoff": "200ms..1s"}
+        super().__init__(proxy, {"name": "mysql", "users": {"ann": "pw"}}, primary, replica, retry=again)
 
     def connect(self, **options: Any) -> Any:
         import pymysql
@@ -47,9 +50,10 @@ class Pair(SplitPair[MariaDB]):
         return pymysql.connect(host="127.0.0.1", port=self.port, **{**base, **options})
 
 
-@pytest.fixture
-def pair(proxy: Callable[..., Proxy], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    made = Pair(proxy, tmp_path_factory.mktemp("mariadb"))
+@pytest.fixture(scope="module")
+def pair(shared_proxy: Callable[..., Proxy], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """The last test loses it."""
+    made = Pair(shared_proxy, tmp_path_factory.mktemp("mariadb"))
     yield made
     made.stop()
 
@@ -109,6 +113,10 @@ def test_a_client_reads_its_writes_while_the_replica_has_not_got_them(pair: Pair
     other.close()
 
 
+def reads_at_the_replica(pair: Pair, connection: Any) -> bool:
+    return port_of(connection) == pair.replica.port
+
+
 def check_autocommit_off(pair: Pair) -> None:
     """What only reads begins no transaction at the replica, and what a client did not commit is not there."""
 
@@ -124,8 +132,8 @@ def check_autocommit_off(pair: Pair) -> None:
     plain.rollback()
     one, other = pair.connect(), pair.connect()  # PyMySQL sets autocommit where the server has it off
     for connection in (one, other):
+        assert eventually(partial(reads_at_the_replica, pair, connection), 10)
         assert ask(connection, "select count(*) from s") == ((0,),)
-        assert port_of(connection) == pair.replica.port
     assert pair.replica.ask("select count(*) from information_schema.innodb_trx").strip() == "0"
     for connection in (plain, one, other):
         connection.close()
@@ -133,12 +141,51 @@ def check_autocommit_off(pair: Pair) -> None:
 
 def test_servers_with_autocommit_off_begin_no_transaction_on_a_replica(pair: Pair) -> None:
     pair.primary.ask("create table d.s (n int); revoke super, connection admin on *.* from app@'%'")  # by init_connect
-    assert eventually(lambda: pair.replica.ask("show tables from d").split() == ["s"], 5)
+    assert eventually(lambda: pair.replica.ask("show tables from d like 's'").split() == ["s"], 5)
     for setting in ("autocommit = 0", "autocommit = 1, global init_connect = 'set autocommit = 0'"):
         for server in (pair.primary, pair.replica):
             server.ask(f"set global {setting}; kill user app")
         assert eventually(lambda: sorted(pair.roles()) == ["primary", "replica"], 10), pair.roles()
         check_autocommit_off(pair)
+    for server in (pair.primary, pair.replica):
+        server.ask("set global init_connect = ''; kill user app")
+
+
+def test_reads_go_on_when_the_replica_shuts_down(pair: Pair) -> None:
+    """They may be sent again, so that nobody sees it."""
+    failed: list[Exception] = []
+    read = 0
+    over = threading.Event()
+
+    def go_on(text: str, wanted: int) -> None:
+        nonlocal read
+        with pair.connect() as connection:
+            while not over.is_set():
+                try:
+                    assert len(ask(connection, text)) == wanted
+                    read += 1
+                except Exception as error:
+                    failed.append(error)
+                    return
+
+    assert eventually(lambda: sorted(pair.roles()) == ["primary", "replica"], 10), pair.roles()
+    texts = [("select 1", 1)] * 4 + [("select count(*) from seq_1_to_3000000", 1)]
+    threads = [threading.Thread(target=go_on, args=each) for each in texts]
+    for thread in threads:
+        thread.start()
+    try:
+        assert eventually(lambda: read > 200, 10)
+        pair.replica.stop()
+        before = read
+        assert eventually(lambda: read > before + 200 or bool(failed), 10)
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+    assert failed == []
+    assert eventually(lambda: pair.roles() == ["primary", ""], 5)
+    pair.replica.start()
+    assert eventually(lambda: pair.roles() == ["primary", "replica"], 10)
 
 
 def write(connection: Any, number: int) -> None:

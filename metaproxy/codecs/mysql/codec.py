@@ -167,9 +167,7 @@ class MySQL(Codec):
     def safe(self, request: Message) -> bool:
         """What reads, where nothing is lost with its connection."""
         ours = request if isinstance(request, PooledCommand) and request.kind is Kind.REQUEST else None
-        if ours is None or (isinstance(ours.owner, PooledClient) and ours.owner.holds):
-            return False
-        return ours.get("read_only") == "true"
+        return ours is not None and isinstance(ours.owner, PooledClient) and ours.owner.may_ask_again(ours)
 
     def changes(self, request: Message) -> bool:
         return sql.changes(request)

@@ -221,10 +221,9 @@ class PooledClient(PreparedClient):
         self._forget_statements()
         self._standing.reset()
 
-    @property
-    def holds(self) -> bool:
-        """Whether it has a server connection for itself."""
-        return self._holds
+    def may_ask_again(self, command: PooledCommand) -> bool:
+        """Whether a command only reads, and nothing of the client's is lost with its connection."""
+        return not self._holds and command.get("read_only") == "true"
 
     # -- the other direction
 

@@ -27,6 +27,7 @@ from metaproxy.codecs.mysql.packets import (
     packet,
     read_error,
 )  # fmt: skip
+from metaproxy.codecs.mysql.pooled_client import PooledClient
 from metaproxy.codecs.mysql.pooled_login import PooledLogin, Seen
 from metaproxy.codecs.mysql.pooled_messages import PooledCommand, Statement
 from metaproxy.codecs.mysql.profile import EMPTY, Profile
@@ -35,6 +36,8 @@ from metaproxy.message import Chunk, ErrorKind, FrameError, Hold, Kind, Message
 
 MOST_STATEMENTS = 512
 """Prepared statements that are kept on a connection; of more the one that was used longest ago is closed."""
+_ENDS = (1053, 1927)
+"""Numbers of the errors of a server that shuts down (ER_SERVER_SHUTDOWN), and of one that ends a connection."""
 _NOTHING = packet(b"\3SELECT 1 FROM (SELECT 1) a", 0)
 """Has no warnings, and a table, without which MariaDB keeps the warnings of the statement before."""
 
@@ -269,8 +272,24 @@ class PooledServer(PooledLogin):
                 mine(message)
                 self._begun.clear()
                 return
-        if mine is None:
-            messages.append(message)
+        if mine is not None:
+            return
+        if message.kind is Kind.ERROR and self._may_be_asked_again(message.frame):
+            text = read_error(message.frame[HEAD:]).text.encode("utf-8", "replace")
+            messages += (Message(Kind.DRAIN, b""), Chunk(Kind.STREAM_RESET, text, message.id))
+            return
+        messages.append(message)
+
+    def _may_be_asked_again(self, frame: bytes) -> bool:
+        """
+        Whether that is a server's word that it ends, or ends the connection, in place of an answer to what only reads.
+        Then another server may be asked, and the client goes on.
+        """
+        command = self._command
+        if command is None or command.kind is not Kind.REQUEST or read_error(frame[HEAD:]).number not in _ENDS:
+            return False
+        owner = command.owner
+        return isinstance(owner, PooledClient) and not owner.killed and owner.may_ask_again(command)
 
     def _pass(self, message: PooledCommand, answer: Answer | LastChunk, shape: Shape) -> None:
         """An error of the session's own command is that of the client's."""

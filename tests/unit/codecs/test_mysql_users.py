@@ -99,7 +99,14 @@ def greeting(flags: int = SERVER, plugin: bytes = NATIVE) -> bytes:
 # -- the contract
 
 
-COMMANDS = [query("select 1"), query("set wait_timeout = 5"), command(4, b"t\0"), command(2, "other"), query("begin")]
+# No plain read: an error that says that its server ends is none to that, see test_mysql_shutdown.py.
+COMMANDS = [
+    query("select 1 for update"),
+    query("set wait_timeout = 5"),
+    command(4, b"t\0"),
+    command(2, "other"),
+    query("begin"),
+]
 ANSWERS = [ok(), error(), rows([["1", "a"], ["2", "b"]]), rows([["1"]], status=10) + ok(5)]
 
 
