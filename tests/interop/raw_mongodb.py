@@ -53,11 +53,12 @@ def old_query(id: int, command: dict[str, Any]) -> bytes:
 
 
 class Raw:
-    """A connection. code: the opCode of the last answer."""
+    """A connection. code, id, to: of the last answer, opCode and ids; more: whether another one follows by itself."""
 
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), 10)
-        self.code = 0
+        self.code = self.id = self.to = 0
+        self.more = False
 
     def __enter__(self) -> Raw:
         return self
@@ -81,8 +82,9 @@ class Raw:
 
     def receive(self) -> dict[str, Any]:
         """The document of the next answer. Raises EOFError where the connection has ended."""
-        size, _, _, self.code = struct.unpack("<iiii", self._exactly(16))
+        size, self.id, self.to, self.code = struct.unpack("<iiii", self._exactly(16))
         rest = self._exactly(size - 16)
+        self.more = self.code == 2013 and bool(rest[0] & 2)
         found: dict[str, Any] = decode(rest[20 if self.code == 1 else 5 :])
         return found
 
