@@ -243,7 +243,7 @@ class ClusterCounts:
     __slots__ = (
         "check_failures", "checks", "discoveries", "discovery_failures", "ejections", "ejections_refused",
         "no_endpoint", "overflow_connections", "overflow_pending", "overflow_requests", "plugin_errors",
-        "promotions",
+        "promotions", "redirects",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -259,6 +259,7 @@ class ClusterCounts:
         self.overflow_pending = 0
         self.overflow_requests = 0
         self.promotions = 0
+        self.redirects = 0
 
 
 class EndpointCounts:

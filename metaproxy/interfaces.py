@@ -20,8 +20,8 @@ Three properties tell protocols apart; a codec declares them and the proxy does 
 Two more have their place here. A protocol whose *server speaks first* says so with `server_first`: the proxy then opens
 the client's upstream connection when the client arrives, by an exchange of `Kind.CONNECT`. A protocol that logs in or
 negotiates on a new upstream connection does so in `ISession.open` and `ready`. A protocol that *has its own topology*
-(redirects, broker lists) reads it in its session and reports `Message` metadata; what the addresses are worth is
-decided by an IDiscovery.
+(partitions, replicas, redirects) has its servers asked: `ICodec.inquiry` for what each of them is, `ICodec.layout` for
+which of them there are and which of them has what.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from zope.interface import Attribute, Interface
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
-    from metaproxy.message import Chunk, Ending, ErrorKind, Message, Mutation, Part, Reply, Side
+    from metaproxy.message import Chunk, Ending, ErrorKind, Message, Mutation, Part, Redirect, Reply, Side
 
 
 class ISession(Interface):
@@ -243,6 +243,10 @@ class ICodec(Interface):
     topologies = Attribute(
         "tuple of str: the values of a cluster's `topology` that it knows: 'primary_replica'. Optional, () if absent."
     )
+    layouts = Attribute(
+        "Mapping[str, str]: further values of a cluster's `topology`, whose servers tell which servers there are; for "
+        "each what stands behind it, as in `topology: {sentinel: NAME}`, '' for nothing. Optional, {} if absent."
+    )
     keeps_keys = Attribute(
         "bool: its servers have things that others have not: `ISession.keep`. Optional, False if absent."
     )
@@ -306,10 +310,11 @@ class ICodec(Interface):
         """
         The pieces of a request that touches keys of several endpoints, one an endpoint; None when it is not to be
         split; [] when its keys are at several endpoints and it can't be split: it is refused (Reply.name CROSSSLOT).
-        Bytes are the whole answer; a FrameError is the reason for which it is refused. Only called with a hashing
-        balancer. owner: gives for a key the endpoint that has it (only equality counts). `owner.bound`: the endpoint of
-        the connection that the client has for itself, None without one; a request for it is never split, and refused
-        by []. `owner.everyone()`: all endpoints, for `Part.endpoint`; [] while one of them is not usable.
+        Bytes are the whole answer; a FrameError is the reason for which it is refused. Only called where endpoints have
+        parts of the data. owner: gives for a key what is equal for the keys that one request may name; None: no
+        endpoint has it. `owner.bound`: the endpoint of the connection that the client has for itself, which `owner`
+        then gives for the keys that it has, None without one; a request for it is never split, and refused by [].
+        `owner.everyone()`: endpoints that have all keys, for `Part.endpoint`; [] while one of them is not usable.
         """
 
     def detect(data: bytes) -> bool | None:
@@ -341,6 +346,23 @@ class ICodec(Interface):
         raise FrameError, for what tells nothing.
         """
 
+    def layout_questions(topology: str, name: str) -> Sequence[Message]:
+        """
+        What a server is asked, one after the other, to tell which servers there are: requests as `probe` gives them.
+        topology: one of `layouts`; name: what stands behind it. Only called with one of `layouts`. Optional: ().
+        """
+
+    def layout(topology: str, answers: Sequence[Message], address: str) -> ILayout:
+        """
+        What the server at `address` answered to these questions. Raises FrameError for what is no answer to them.
+        """
+
+    def redirect(request: Message, answer: Message) -> Redirect | None:
+        """
+        What an ERROR means that says that another server is to be asked; None for any other. Only asked in clusters
+        whose `topology` is one of `layouts`. Optional: None.
+        """
+
     def changes(request: Message) -> bool:
         """
         Whether a request that went to a primary may have changed what a replica is read for, so that its client's reads
@@ -370,6 +392,32 @@ class ICodec(Interface):
 
     def merge(request: Message, parts: Sequence[Part], answers: Sequence[Message]) -> bytes:
         """The one answer to `request`, made of the answers to its parts, in the same order. Some may be errors."""
+
+
+class ILayout(Interface):
+    """
+    The servers of a cluster, as one of them tells them. Never changes: another answer is another layout.
+    """
+
+    endpoints = Attribute(
+        "Mapping[str, Mapping[str, str]]: address -> what it is, which a route's `subset` looks at: role, 'primary' or "
+        "'replica'; shard, where the servers have parts of the data; anything else."
+    )
+    aliases = Attribute(
+        "Mapping[str, str]: other addresses that servers may name one by, in `Redirect` -> its address."
+    )
+    epoch = Attribute("int: grows with what is told; an older one is used only where no server tells a newer; or 0.")
+    doubtful = Attribute("bool: who tells it says that it may not know; used only where no other server knows better.")
+    shards = Attribute("int: of how many parts each one has a primary; 0: all primaries have the same data.")
+
+    def shard(value: str) -> str:
+        """
+        The `shard` of the endpoints that have what is under a value of the hash key (`ICodec.hash_aliases` of 'key');
+        '' for none. Only asked with `shards`.
+        """
+
+    def group(value: str) -> Hashable:
+        """Equal for values that one request may name together. Only asked with `shards`."""
 
 
 class IExchange(Interface):

@@ -433,6 +433,26 @@ class Chunk(Message):
     __hash__ = None
 
 
+class Redirect:
+    """
+    What a server says in the place of an answer: another one has what was asked for.
+
+    address: its 'host:port', ':port' on the same host, or '': it is not said which; message: what it is sent, which is
+    the request, or the request with words of the protocol in front of it; lasting: whether the same holds for what is
+    asked next, so that the servers are to be asked again which of them has what.
+    """
+
+    __slots__ = ("address", "lasting", "message")
+
+    def __init__(self, address: str, message: Message, lasting: bool) -> None:
+        self.address = address
+        self.message = message
+        self.lasting = lasting
+
+    def __repr__(self) -> str:
+        return f"Redirect({self.address!r}, lasting={self.lasting})"
+
+
 class Part:
     """
     One piece of a request that was split over endpoints.

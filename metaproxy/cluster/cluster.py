@@ -22,7 +22,7 @@ from metaproxy.cluster.plan import Level, Settings, plan
 from metaproxy.cluster.roles import Network, RequestQueue, UpstreamTls
 from metaproxy.cluster.slow_start import SlowStart
 from metaproxy.counts import ClusterCounts
-from metaproxy.interfaces import ICodec, ILoadBalancer
+from metaproxy.interfaces import ICodec, ILayout, ILoadBalancer
 from metaproxy.message import Message
 from metaproxy.routing.hash_keys import ConnectionKeys, hash_keys
 from metaproxy.support.log_throttle import LogThrottle
@@ -50,6 +50,10 @@ WROTE = "client.wrote"
 """Of a connection's facts: when a write of its was last acknowledged, seconds of the clock."""
 POOLED = 20
 """Connections to an endpoint in these modes, where nothing else is said."""
+
+
+Wanted = tuple[tuple[str, str], ...]
+"""Metadata that an endpoint must have, sorted."""
 
 
 class ConnectionSettings:
@@ -118,7 +122,8 @@ class Cluster:
     they are in use; paused_by: the proxy.pause.Pause that requests wait in, None for none; lacking: the one for those
     that find no endpoint of the role they need, None where servers have no roles. kept: which endpoint has what only
     one has, where the protocol knows such things, else None. read_your_writes: seconds for which a client's reads go to
-    the primary behind its own writes, below 0: until a replica has them; None: replicas are read at once.
+    the primary behind its own writes, below 0: until a replica has them; None: replicas are read at once. asks_layout:
+    whether its servers tell which of them there are, and which has what; layout: what they told, None before that.
     """
 
     __slots__ = (
@@ -126,8 +131,11 @@ class Cluster:
         "_by_subset",
         "_make_balancer",
         "_notes",
+        "_part_key",
         "_plan",
         "_stale",
+        "_wanted",
+        "asks_layout",
         "balancer",
         "balancer_name",
         "breaker",
@@ -139,6 +147,7 @@ class Cluster:
         "hash_keys",
         "kept",
         "lacking",
+        "layout",
         "leaving",
         "monitors",
         "name",
@@ -187,6 +196,10 @@ class Cluster:
         self.hash_keys: tuple[str, ...] = ()
         self.paused_by: RequestQueue[Cluster] | None = None
         self.lacking: RequestQueue[Cluster] | None = None
+        self.asks_layout = False
+        self.layout: ILayout | None = None
+        self._wanted: dict[str, Wanted] = {}
+        self._part_key = ""
         self.kept = KeptKeys() if getattr(codec, "keeps_keys", False) else None
         self.settings = settings or Settings()
         self.slow_start = slow_start
@@ -194,8 +207,8 @@ class Cluster:
         self._notes: LogThrottle | None = None
         self._make_balancer = make_balancer
         self._plan = Balanced((), None)
-        self._by_subset: dict[tuple[tuple[str, str], ...], Balanced] = {}
-        self._stale: set[tuple[tuple[str, str], ...]] = set()
+        self._by_subset: dict[Wanted, Balanced] = {}
+        self._stale: set[Wanted] = set()
         self._plan = self._balanced(self._plan, self.endpoints)  # here a balancer that can't be built is refused
         self._adopt()
 
@@ -257,6 +270,33 @@ class Cluster:
             self._changed()
             self.refresh()
 
+    def lay_out(self, layout: ILayout) -> None:
+        """Its servers are these, and each has what it says. Their weights and connections stay."""
+        if self.layout is not None and (layout.endpoints, layout.shards) == (self.layout.endpoints, self.layout.shards):
+            self.layout = layout  # another one may have other parts of the data all the same
+            return
+        before = {endpoint.address: endpoint for endpoint in self.endpoints}
+        self.layout = layout
+        self._by_subset, self._wanted = {}, {}
+        self._part_key = self.codec.hash_aliases.get("key", "key") if layout.shards else ""
+        members = [before.get(address) or Endpoint(address) for address in layout.endpoints]
+        for endpoint in members:
+            traits = layout.endpoints[endpoint.address]
+            role = endpoint.learnt.get("role")
+            pool = endpoint.pool
+            if endpoint.learn(traits) and role not in (None, traits.get("role")) and pool is not None:
+                pool.retire()  # what was said to a replica is not true of a primary
+                pool.resume()
+        self.update(members)
+        self.refresh()
+        self._adopt()
+
+    def at(self, address: str) -> Endpoint | None:
+        """The endpoint with that address, if there is one."""
+        if self.layout is not None:
+            address = self.layout.aliases.get(address, address)
+        return next((one for one in self.endpoints if one.address == address), None)
+
     def _changed(self) -> None:
         for attendant in self.monitors:
             attendant.changed()
@@ -296,7 +336,8 @@ class Cluster:
         if self.balancer is None:  # while no endpoint can be picked, it hashes as it did
             return
         self.uses_hash = self.balancer.uses_hash
-        self.splits = self.uses_hash and len(self.endpoints) > 1
+        parted = self.layout is not None and self.layout.shards > 0
+        self.splits = (self.uses_hash or parted) and len(self.endpoints) > 1
         self.hash_keys = hash_keys(getattr(self.balancer, "keys", ()), self.codec.hash_aliases)
 
     def _weigh(self) -> None:
@@ -403,7 +444,10 @@ class Cluster:
             if isinstance(found, Endpoint):
                 return found
             subset = found
-        balancer = self.balancer if subset is None else self._subset(subset)
+        if self.asks_layout:
+            balancer = self._having(message.get(self._part_key) if self._part_key else None, subset)
+        else:
+            balancer = self.balancer if subset is None else self._subset(subset)
         if balancer is None:
             return None
         if not self.uses_hash:
@@ -420,7 +464,10 @@ class Cluster:
         return random.getrandbits(64) if found is None else found
 
     def owner(self, value: str, subset: Mapping[str, str] | None = None) -> Endpoint | None:
-        """Which endpoint a value of the hash key belongs to. Only with a hashing balancer."""
+        """Which endpoint a value of the hash key belongs to. Only where `splits`."""
+        if self.layout is not None:
+            balancer = self._having(value, subset)
+            return None if balancer is None else cast(Endpoint, balancer.pick(hash_values([value]) or 0))
         balancer = self.balancer if subset is None else self._subset(subset)
         if balancer is None:
             return None
@@ -428,7 +475,32 @@ class Cluster:
 
     def has(self, subset: Mapping[str, str] | None) -> bool:
         """Whether any endpoint may be picked."""
+        if self.asks_layout:
+            return self.layout is not None and self._having(None, subset) is not None
         return (self.balancer if subset is None else self._subset(subset)) is not None
+
+    def everyone(self, subset: Mapping[str, str] | None = None) -> list[Endpoint]:
+        """Endpoints that have all of the data between them, each part once; [] while one of them is not usable."""
+        layout = self.layout
+        if layout is not None and subset is None:
+            found = self._with([("role", PRIMARY)])
+            whole = len(found) >= layout.shards
+        else:
+            found = self._with((subset or {}).items())
+            whole = True
+        return found if whole and all(one.usable for one in found) else []
+
+    def _having(self, value: str | None, subset: Mapping[str, str] | None) -> ILoadBalancer | None:
+        """Those that have what is under a value of the hash key, None for anything; primaries where nothing is said."""
+        layout = self.layout
+        shard = layout.shard(value) if layout is not None and layout.shards and value is not None else None
+        if subset is not None:
+            return self._subset(subset if shard is None else {**subset, "shard": shard})
+        wanted = self._wanted.get(shard or "")
+        if wanted is None:
+            parts = () if shard is None else (("shard", shard),)
+            wanted = self._wanted[shard or ""] = (("role", PRIMARY), *parts)
+        return self._among(wanted)
 
     def _with(self, wanted: Iterable[tuple[str, str]]) -> list[Endpoint]:
         pairs = list(wanted)
@@ -448,12 +520,16 @@ class Cluster:
         return random.choice(fresh) if fresh else {**subset, "role": PRIMARY}
 
     def _subset(self, subset: Mapping[str, str]) -> ILoadBalancer | None:
-        wanted = tuple(sorted(subset.items()))
+        return self._among(tuple(sorted(subset.items())))
+
+    def _among(self, wanted: Wanted) -> ILoadBalancer | None:
+        """Balances over the endpoints with these metadata."""
         found = self._by_subset.get(wanted)
         if found is None or wanted in self._stale:
             members = self._with(wanted)
-            if self.lacking is not None and subset.get("role") == REPLICA and not any(one.usable for one in members):
-                members = self._with(sorted({**subset, "role": PRIMARY}.items()))  # which can do all that they can
+            if self.lacking is not None and ("role", REPLICA) in wanted and not any(one.usable for one in members):
+                # which can do all that they can
+                members = self._with([("role", PRIMARY) if pair == ("role", REPLICA) else pair for pair in wanted])
             found = self._by_subset[wanted] = self._rebalanced(found or Balanced((), None), members)
             self._stale.discard(wanted)
         return found.balancer

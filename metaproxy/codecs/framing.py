@@ -13,8 +13,8 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 
 from zope.interface import implementer
 
-from metaproxy.interfaces import ICodec, ISession
-from metaproxy.message import Correlation, ErrorKind, FrameError, Kind, Message, Mutation, Part, Side
+from metaproxy.interfaces import ICodec, ILayout, ISession
+from metaproxy.message import Correlation, ErrorKind, FrameError, Kind, Message, Mutation, Part, Redirect, Side
 
 
 @implementer(ISession)
@@ -102,6 +102,31 @@ def begins(data: bytes, *marks: bytes) -> bool | None:
     return None if any(mark.startswith(data) for mark in marks) else False
 
 
+@implementer(ILayout)
+class Layout:
+    """Servers that all have the same data, as far as their primary has it: see ILayout."""
+
+    shards = 0
+
+    def __init__(
+        self,
+        endpoints: Mapping[str, Mapping[str, str]],
+        epoch: int = 0,
+        doubtful: bool = False,
+        aliases: Mapping[str, str] | None = None,
+    ) -> None:
+        self.endpoints = endpoints
+        self.epoch = epoch
+        self.doubtful = doubtful
+        self.aliases: Mapping[str, str] = aliases or {}
+
+    def shard(self, value: str) -> str:
+        return ""
+
+    def group(self, value: str) -> Hashable:
+        return ""
+
+
 @implementer(ICodec)
 class Codec:
     """Defaults for a protocol whose messages carry an id and need no state; a subclass gives the rest."""
@@ -127,6 +152,7 @@ class Codec:
     cancels = False
     keeps_keys = False
     topologies: tuple[str, ...] = ()
+    layouts: Mapping[str, str] = {}
     alpn: tuple[str, ...] = ()
     alpn_upstream: tuple[str, ...] = ()
     attempts_key = ""
@@ -169,6 +195,15 @@ class Codec:
 
     def repeatable(self, request: Message) -> bool:
         return self.safe(request)
+
+    def layout_questions(self, topology: str, name: str) -> Sequence[Message]:
+        return ()
+
+    def layout(self, topology: str, answers: Sequence[Message], address: str) -> ILayout:
+        raise FrameError(f"{self.name} has no topology {topology}")
+
+    def redirect(self, request: Message, answer: Message) -> Redirect | None:
+        return None
 
     def changes(self, request: Message) -> bool:
         return not self.safe(request)

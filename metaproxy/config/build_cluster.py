@@ -84,7 +84,9 @@ def _built(
     if spec.discovery is not None and not spec.has_original_destination:
         code.append(shared.plugins.code(IDiscovery, spec.discovery))
     zone = shared.config.node.zone if spec.locality is not None else ""
-    identity = (replace(spec, endpoints=()), codec, code, need.max_frame, zone)
+    told = clusters.lays_out(spec, codec)
+    found = told or spec.discovery is not None  # its endpoints are not those that are written
+    identity = (spec if told else replace(spec, endpoints=()), codec, code, need.max_frame, zone)
     before = record.cluster if record is not None else None
     tls = _client_tls(spec, codec, need)
     endpoints = [clusters.endpoint(one) for one in spec.endpoints]
@@ -95,10 +97,10 @@ def _built(
     update: ClusterUpdate | None = None
     if before is not None and record is not None and record.identity == identity:
         cluster = before
-        update = ClusterUpdate(cluster, endpoints if spec.discovery is None else None, tls)
+        update = ClusterUpdate(cluster, None if found else endpoints, tls)
     else:
         if before is not None:
-            if spec.discovery is not None:
+            if found:
                 endpoints = clusters.copies(before.endpoints)
             clusters.inherit(endpoints, before, spec)
         cluster = _new_cluster(shared, spec, codec, endpoints, need.max_frame, tls)
@@ -142,7 +144,7 @@ def _new_cluster(
         request_timeout=spec.request_timeout,
         credentials=spec.credentials,
         settings=clusters.settings(spec, shared.config.node.zone),
-        monitors=_monitors(shared, spec),
+        monitors=_monitors(shared, spec, codec),
         read_your_writes=spec.read_your_writes,
         slow_start=SlowStart(spec.slow_start, shared.clock) if spec.slow_start else None,
     )
@@ -158,9 +160,9 @@ def _client_tls(spec: model.Cluster, codec: ICodec, need: Need) -> ClientTls | N
     return client_tls(tls, spec.connect_timeout * 5, getattr(codec, "alpn_upstream", ()))
 
 
-def _monitors(shared: Shared, spec: model.Cluster) -> list[ClusterMonitor]:
+def _monitors(shared: Shared, spec: model.Cluster, codec: ICodec) -> list[ClusterMonitor]:
     """Who looks after the endpoints. They do nothing before the cluster is in force."""
-    found = clusters.monitors(spec, shared.clock)
+    found = clusters.monitors(spec, codec, shared.clock)
     use = spec.discovery
     if use is not None and not spec.has_original_destination:
         found.append(Membership(shared.plugins.discovery(use), FoundEndpoints()))

@@ -22,6 +22,8 @@ from metaproxy.cluster.outlier import OutlierDetector
 from metaproxy.cluster.outlier import Settings as OutlierSettings
 from metaproxy.cluster.plan import Settings
 from metaproxy.config import model
+from metaproxy.interfaces import ICodec
+from metaproxy.proxy.layout import LayoutMonitor
 from metaproxy.proxy.probes import Codec as CodecProbe
 from metaproxy.proxy.probes import Http, Make, Probes, Script, Tcp
 from metaproxy.proxy.topology import Topology
@@ -29,15 +31,23 @@ from metaproxy.routing.pattern import compile_bytes
 from metaproxy.units import Percent
 
 
-def monitors(spec: model.Cluster, clock: IReactorTime) -> list[ClusterMonitor]:
+def lays_out(spec: model.Cluster, codec: ICodec) -> bool:
+    """Whether the servers tell which there are, so that its endpoints are only those that are asked first."""
+    return spec.topology is not None and spec.topology.kind in getattr(codec, "layouts", ())
+
+
+def monitors(spec: model.Cluster, codec: ICodec, clock: IReactorTime) -> list[ClusterMonitor]:
     found: list[ClusterMonitor] = []
     if spec.health_check is not None:
         found.append(_health_checks(spec.health_check, clock))
     if spec.outlier is not None:
         found.append(OutlierDetector(_outlier(spec.outlier), clock))
-    if spec.topology is not None:
-        most = spec.breaker.max_pending
-        found.append(Topology(spec.topology, spec.topology_interval, spec.max_replica_lag, most, clock))
+    topology, most = spec.topology, spec.breaker.max_pending
+    if topology is not None and lays_out(spec, codec):
+        seeds = [one.address for one in spec.endpoints]
+        found.append(LayoutMonitor(topology.kind, topology.name, spec.topology_interval, most, seeds, clock))
+    elif topology is not None:
+        found.append(Topology(topology.kind, spec.topology_interval, spec.max_replica_lag, most, clock))
     return found
 
 

@@ -18,7 +18,7 @@ class Attempt:
     message: what is sent (mutations applied). connection: None until the pool found one. id: what it was sent under.
     done: whether it ended; a late answer to it is dropped. begun: whether some of the answer had come when it failed.
     open: its head was sent, and the end of the request was not. streaming: the head of its answer has come. moved: how
-    often a server refused it unseen, so that it was sent over another connection.
+    often a server refused it unseen, or named another one, so that it was sent once more.
     """
 
     __slots__ = (
@@ -70,6 +70,14 @@ class Attempt:
         """The answer is whole, and the request is not: nobody wants the rest."""
         if self.connection is not None:
             self.connection.abandon_request(self)
+
+    def redirect(self, endpoint: Endpoint, message: Message) -> None:
+        """It goes on at another endpoint, as a server said."""
+        self.endpoint.active -= 1
+        endpoint.active += 1
+        self.endpoint, self.message = endpoint, message
+        self.connection, self.id = None, 0
+        self.moved += 1
 
     # -- streams
 

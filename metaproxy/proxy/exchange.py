@@ -183,7 +183,11 @@ class Exchange(ExchangeFacts):
         return True
 
     def _no_endpoint(self, cluster: Cluster) -> None:
-        """Goes to the next cluster of `fallback:`, if there is one."""
+        """Goes to the next cluster of `fallback:`, if there is one; waits where what it needs may come back."""
+        if cluster.layout is not None and cluster.lacking is not None and cluster.balancer is not None:
+            request_timeout.watch(self)
+            cluster.lacking.take(self)
+            return
         cluster.counts.no_endpoint += 1
         target = cast("Target", self.target)
         if target.fallback is None:
@@ -232,7 +236,8 @@ class Exchange(ExchangeFacts):
         """Sends a request to all endpoints that own its keys; False when it goes to one, as most do."""
         subset = self.matched_route.subset
         by_key = (cluster.codec.hash_aliases.get("key", "key"),)
-        if cluster.splits and (self.matched_route.hash_keys or cluster.hash_keys) != by_key:
+        hashed = cluster.splits and cluster.layout is None
+        if hashed and (self.matched_route.hash_keys or cluster.hash_keys) != by_key:
             return False  # endpoints are not told apart by the key
         parts = cluster.codec.split(message, Owners(cluster, subset, pin))
         if parts is None or (pin is not None and parts):
@@ -311,6 +316,9 @@ class Exchange(ExchangeFacts):
             self.complete("error" if response.kind is _ERROR else "ok")
 
     # -- an answer that is a stream (Requester, StreamExchange)
+
+    def redirected(self, attempt: Try) -> None:
+        self.endpoint = attempt.endpoint
 
     def sending(self, attempt: Try) -> None:
         cast(ExchangeStream, self.stream).sending(attempt)

@@ -102,7 +102,8 @@ class FifoUpstream(Upstream):
                             self._bind(attempt, message.hold)
                     elif not message.hold or self._bind(attempt, message.hold):
                         try:
-                            attempt.owner.answered(attempt, message)
+                            if kind is not _ERROR or not self._redirected(attempt, message):
+                                attempt.owner.answered(attempt, message)
                         except BaseException:
                             attempt.owner.broke(Failure())
                 else:

@@ -94,6 +94,9 @@ class WholeAnswers:
         else:
             attempt.credit(chunk.size)
 
+    def redirected(self, attempt: Try) -> None:
+        """Of several servers none is the exchange's."""
+
     def interim(self, attempt: Try, message: Message) -> None:
         """It answers nothing."""
 

@@ -96,7 +96,8 @@ class IdUpstream(Upstream):
                         if message.hold and not self._bind(attempt, message.hold):
                             continue
                         try:
-                            attempt.owner.answered(attempt, message)
+                            if kind is not _ERROR or not self._redirected(attempt, message):
+                                attempt.owner.answered(attempt, message)
                         except BaseException:
                             attempt.owner.broke(Failure())
                     elif 0 < message.id < self._next_id:

@@ -206,6 +206,9 @@ class Copy:
         limit = self.target.cluster.request_timeout or LINGER
         return self.client.network.turn.now > since + limit
 
+    def redirected(self, attempt: Try) -> None:
+        """Nobody looks where it goes."""
+
     def interim(self, attempt: Try, message: Message) -> None:
         """It answers nothing."""
 

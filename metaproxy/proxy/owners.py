@@ -6,7 +6,7 @@ Lives here: `Owners`. Does not: the splitting (the codec's), sending (`split_req
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
@@ -26,11 +26,13 @@ class Owners:
         self._subset = subset
         self.bound = pin.endpoint if pin is not None else None
 
-    def __call__(self, key: str) -> Endpoint | None:
-        return self._cluster.owner(key, self._subset)
+    def __call__(self, key: str) -> Hashable:
+        cluster = self._cluster
+        endpoint = cluster.owner(key, self._subset)
+        if cluster.layout is None or endpoint is None or self.bound is not None:
+            return endpoint
+        return endpoint, cluster.layout.group(key)
 
     def everyone(self) -> list[Endpoint]:
-        """All endpoints that may have keys; [] when one of them is not usable."""
-        wanted = (self._subset or {}).items()
-        endpoints = [one for one in self._cluster.endpoints if all(one.metadata.get(k) == v for k, v in wanted)]
-        return endpoints if all(one.usable for one in endpoints) else []
+        """All endpoints that have keys, each key once; [] when one of them is not usable."""
+        return self._cluster.everyone(self._subset)

@@ -16,9 +16,10 @@ from twisted.python.failure import Failure
 
 from metaproxy.cluster.cluster import BORROWED, Cluster
 from metaproxy.cluster.endpoint import Endpoint
-from metaproxy.message import Correlation, ErrorKind, Hold, Kind
+from metaproxy.message import Correlation, ErrorKind, Hold, Kind, Message, Redirect
 from metaproxy.proxy.fifo_upstream import FifoUpstream
 from metaproxy.proxy.id_upstream import IdUpstream
+from metaproxy.proxy.redirect import go_on
 from metaproxy.proxy.roles import Client, Network, Try, UpstreamConnection
 from metaproxy.proxy.tls import TlsTransport
 from metaproxy.support import addresses as address
@@ -326,6 +327,13 @@ class Pool:
     def _overflow(self, attempt: Try) -> None:
         self.cluster.counts.overflow_requests += 1
         attempt.fail(ErrorKind.OVERLOAD, f"no connection to {self.endpoint.address} is free (breaker)")
+
+    def redirect(self, attempt: Try, redirect: Redirect, answer: Message) -> None:
+        """See roles.ConnectionOwner."""
+        go_on(attempt, redirect, answer, self._start_at)
+
+    def _start_at(self, attempt: Try, cluster: Cluster, endpoint: Endpoint) -> None:
+        pool_of(endpoint, cluster, self.network).start(attempt, attempt.owner.client)
 
     # -- a connection is free, or gone
 

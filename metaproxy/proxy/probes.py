@@ -42,10 +42,11 @@ log = Logger()
 class Probe(Protocol):
     """
     One connection. A kind says with `passed` or `failed` how it went; the first word counts. secured: whether it speaks
-    TLS where the cluster does.
+    TLS where the cluster does. most: bytes that a server may answer.
     """
 
     secured = True
+    most = MOST
     transport: Wire | None  # type: ignore[assignment]
     clock: IReactorTime
 
@@ -105,8 +106,8 @@ class Probe(Protocol):
         self._received += len(data)
         if self._done is None:
             return
-        if self._received > MOST:
-            self.failed(f"more than {MOST} bytes in answer")
+        if self._received > self.most:
+            self.failed(f"more than {self.most} bytes in answer")
         else:
             self.received(data)
 
@@ -158,7 +159,7 @@ class Codec(Probe):
         assert self._question is not None  # the configuration was checked
         tls = self.cluster.connections.tls_for(self.endpoint)
         facts = {"tls.start": tls.start} if tls is not None and tls.start else {}
-        self._session = new_session(codec, Side.SERVER, MOST, facts)
+        self._session = new_session(codec, Side.SERVER, self.most, facts)
         self._head: Message | None = None  # of an answer whose end is to come
         self._pieces: list[bytes] = []
         self._open()
@@ -198,6 +199,11 @@ class Codec(Probe):
             question, self._question = self._question, None
             self.write(self._session.send(question, 1))
 
+    def ask(self, question: Message) -> None:
+        """Ask something more, once the answer to what was asked before has come."""
+        self._question = question
+        self._head, self._pieces = None, []
+
     def received(self, data: bytes) -> None:
         session = self._session
         assert session is not None  # made before anything is read
@@ -231,7 +237,7 @@ class Codec(Probe):
                 self._gather(message)
 
     def _gather(self, message: Message) -> None:
-        """A piece of an answer: they are judged as one, which `MOST` bounds."""
+        """A piece of an answer: they are judged as one, which `most` bounds."""
         if message.kind == Kind.STREAM_RESET:
             self.failed("the server reset the stream")
         elif message.kind == Kind.STREAM_OPEN:

@@ -232,6 +232,9 @@ class RetryState:
         self._forget(attempt)
         return bool(self._live) or self._again(None, retry_after)
 
+    def redirected(self, attempt: Try) -> None:
+        self.exchange.endpoint = attempt.endpoint
+
     def sending(self, attempt: Try) -> None:
         stream = self.exchange.stream
         if stream is not None:

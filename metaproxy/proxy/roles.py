@@ -21,7 +21,7 @@ from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.routes import Route, Target
 from metaproxy.counts import ListenerCounts, TargetCounts
 from metaproxy.interfaces import ICodec, ISession
-from metaproxy.message import Chunk, ErrorKind, Message, Reply, Side
+from metaproxy.message import Chunk, ErrorKind, Message, Redirect, Reply, Side
 from metaproxy.proxy.deadlines import DeadlineQueues
 from metaproxy.proxy.flush_queue import FlushQueue
 from metaproxy.proxy.overload import OverloadMonitor
@@ -94,6 +94,9 @@ class Try(Protocol):
     def ended(self) -> None: ...
     def abandon_request(self) -> None: ...
 
+    def redirect(self, endpoint: Endpoint, message: Message) -> None:
+        """It goes on at another endpoint."""
+
     def leave(self) -> Try:
         """It is sent again, elsewhere; what keeps its place on the connection where it was."""
 
@@ -117,6 +120,9 @@ class Requester(Protocol):
 
     def broke(self, failure: Failure) -> None:
         """Code that was called for this request failed: end its exchange as INTERNAL."""
+
+    def redirected(self, attempt: Try) -> None:
+        """It goes on at another endpoint, which the server named."""
 
     def sending(self, attempt: Try) -> None:
         """The head of a request was handed to its connection: chunks may follow."""
@@ -215,6 +221,9 @@ class ConnectionOwner(Protocol):
 
     def start(self, attempt: Try, client: Client) -> None:
         """Send the attempt, now or when a connection is there; a bound that is reached fails it."""
+
+    def redirect(self, attempt: Try, redirect: Redirect, answer: Message) -> None:
+        """The server names another one for it. answer: that says so."""
 
     def give_back(self, connection: UpstreamConnection) -> None:
         """Its lease is over."""

@@ -106,9 +106,9 @@ class ServerConnection(Protocol):
     def _begin(self) -> None:
         """It is there."""
         settings = self.pool.settings
-        role = self.endpoint.learnt.get("role")
-        if role is not None:
-            self._facts["endpoint.role"] = role
+        for key in ("role", "shard"):
+            if key in self.endpoint.learnt:
+                self._facts[f"endpoint.{key}"] = self.endpoint.learnt[key]
         self._counts.connections += 1
         if settings.keepalive is not None:
             self.transport.keep_alive(*settings.keepalive)

@@ -402,6 +402,25 @@ class Upstream(ServerConnection):
         self.pool.start(attempt, attempt.owner.client)
         return True
 
+    def _redirected(self, attempt: Try, answer: Message) -> bool:
+        """Whether an error names another server, and the request has gone on there."""
+        pool = self.pool
+        if not pool.cluster.asks_layout:
+            return False
+        redirect = pool.codec.redirect(attempt.message, answer)
+        if redirect is None:
+            return False
+        if redirect.lasting and self.endpoint.doubted is not None:
+            self.endpoint.doubted()
+        bound = self.holder is not None and not self.reserved
+        if bound or attempt.moved >= MOST_MOVES or attempt.message.kind is not Kind.REQUEST or not redirect.address:
+            return False
+        if self.lease is attempt:
+            pool.give_back(self)
+        pool.cluster.counts.redirects += 1
+        pool.redirect(attempt, redirect, answer)
+        return True
+
     # -- answers
 
     def dataReceived(self, data: bytes) -> None:

@@ -54,38 +54,51 @@ class Bound:
 
     def __init__(self, unanswered: int) -> None:
         self._due: deque[int | _Confirmations] = deque([_PLAIN] * unanswered)
-        self._requests = unanswered  # of those that are due, how many are no confirmations
+        self.requests = unanswered  # of those that are due, how many are no confirmations
         self._transaction = self._watching = self._monitoring = False
         self._strayed = False  # in another database or user than its profile says, or in a state that is not known
         self._subscribed = [0, 0, 0]
         self._refusal = b""
+        self._swallows = 0  # answers to ASKING that are to come
 
     @property
     def clean(self) -> bool:
         """Whether nothing is left that concerns the client."""
         return not (self._due or self._held() or self._strayed or any(self._subscribed))
 
+    @property
+    def asks(self) -> bool:
+        """Whether an answer to ASKING is to come, or has come and is that of the request behind it."""
+        return self._swallows > 0 or bool(self._refusal)
+
     def _held(self) -> bool:
         return self._transaction or self._watching or self._monitoring
 
     # -- what is sent
+
+    def asked(self, message: Message, size: int) -> None:
+        """A request with ASKING in front of it, which has so many bytes, and an answer of its own."""
+        self._due.append(_SWALLOWED)
+        self._swallows += 1
+        self.requests += 1
+        self.sent(message.with_frame(message.frame[size:]))
 
     def sent(self, message: Message) -> None:
         frame, at = message.frame, 0
         if frame.startswith(MULTI) and len(frame) > len(MULTI):
             at = len(MULTI)
             self._due.append(_SWALLOWED)
-            self._requests += 1
+            self.requests += 1
             self._transaction = True
         (name,) = resp.arguments(frame, 1, at)
         name = name.upper()
         count = int(frame[at + 1 : frame.index(resp.CRLF, at)]) - 1
         if name in commands.SUBSCRIBE or name in commands.UNSUBSCRIBE:
             left = None if name in commands.UNSUBSCRIBE and not count else count
-            self._due.append(_Confirmations(name.lower(), left, self._requests > 0))
+            self._due.append(_Confirmations(name.lower(), left, self.requests > 0))
         else:
             self._due.append(self._note(name, count))
-            self._requests += 1
+            self.requests += 1
 
     def _note(self, name: bytes, count: int) -> int:
         """What the request changes."""
@@ -122,7 +135,7 @@ class Bound:
             return [Message(Kind.EVENT, frame)]
         if self._due:
             self._due.popleft()
-            self._requests -= not confirming
+            self.requests -= not confirming
         if confirming:
             # The one answer to a SUBSCRIBE that was refused; a server that gives another has lost its thread.
             return [self._close_if_over(Message(Kind.EVENT, frame), confirming)]
@@ -135,7 +148,7 @@ class Bound:
             return False
         self._answered(beginning, code in (resp.ERROR, resp.BULK_ERROR), due)
         self._due.popleft()
-        self._requests -= 1
+        self.requests -= 1
         return True
 
     def _answers(self, beginning: bytes, code: int) -> int | None:
@@ -156,7 +169,7 @@ class Bound:
         if due is None:
             raise FrameError(reason.replace("an answer", "a message", 1))
         self._due.popleft()
-        self._requests -= 1
+        self.requests -= 1
         answer = self._answered(b"", False, due)
         if answer[0].kind is Kind.RESPONSE:
             answer = [Message(Kind.SKIPPED, reason.encode())]
@@ -164,6 +177,7 @@ class Bound:
 
     def _answered(self, frame: bytes, failed: bool, due: object) -> list[Message]:
         if due == _SWALLOWED:
+            self._swallows -= 1 if self._swallows else 0
             if failed:  # so the command behind it was no part of a transaction; the client must know
                 self._refusal = frame
                 self._transaction = False
@@ -198,7 +212,7 @@ class Bound:
         unanswered: the answer to one may come in the same read, and then lets what waited for it go on this connection
         before the event is passed on. In that case the client's session releases it, with its next command.
         """
-        if any(self._subscribed) or len(self._due) > self._requests:
+        if any(self._subscribed) or len(self._due) > self.requests:
             return message
         message.metadata = OVER
         if not self._due and not self._held() and confirming is not None and not confirming.behind:

@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable, Hashable, Sequence
 from typing import Annotated, Literal
 
-from metaproxy.codecs.framing import Codec, Session, begins
-from metaproxy.codecs.redis import commands
+from metaproxy.codecs.framing import Codec, Layout, Session, begins
+from metaproxy.codecs.redis import commands, layouts
 from metaproxy.codecs.redis import split as pieces
 from metaproxy.codecs.redis.accounts import accounts
 from metaproxy.codecs.redis.client import ClientSession
@@ -21,7 +21,7 @@ from metaproxy.codecs.redis.metadata import KEYS
 from metaproxy.codecs.redis.pinned_client import PinnedClient, is_answered
 from metaproxy.codecs.redis.pinned_server import PinnedServer
 from metaproxy.codecs.redis.server import ServerSession
-from metaproxy.message import Correlation, ErrorKind, FinalFrame, Kind, Message, Part, Side
+from metaproxy.message import Correlation, ErrorKind, FinalFrame, Kind, Message, Part, Redirect, Side
 from metaproxy.units import Bytes, Option
 
 WORDS: dict[ErrorKind, str] = {
@@ -52,6 +52,7 @@ class Redis(Codec):
     open_keys = False
     upper_keys = ("command", "operation")
     hash_aliases = {"key": "tag"}
+    layouts = layouts.LAYOUTS
 
     def __init__(
         self,
@@ -146,6 +147,15 @@ class Redis(Codec):
     def alive(self, answer: Message) -> bool:
         """One that asks for a login serves those who log in; one that is loading its data serves no client."""
         return answer.kind is not Kind.ERROR or answer.frame.startswith((b"-NOAUTH", b"-NOPERM"))
+
+    def layout_questions(self, topology: str, name: str) -> list[Message]:
+        return layouts.questions(topology, name)
+
+    def layout(self, topology: str, answers: Sequence[Message], address: str) -> Layout:
+        return layouts.layout(topology, answers, address)
+
+    def redirect(self, request: Message, answer: Message) -> Redirect | None:
+        return layouts.redirect(request, answer)
 
     def confidential(self, request: Message) -> bool:
         return request.get("command") in commands.CONFIDENTIAL

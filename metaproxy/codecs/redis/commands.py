@@ -107,7 +107,7 @@ STATE = frozenset(b"AUTH CLIENT DISCARD EXEC HELLO MONITOR MULTI QUIT RESET SELE
 """About the connection itself: each needs a look of the session."""
 
 _OTHERS_USE_IT = "others use the same server"
-_NO_CLUSTER = "Redis Cluster is not supported yet"
+_NO_CLUSTER = "to its clients the proxy is one server"
 
 REFUSED: dict[bytes, str] = {
     **dict.fromkeys(b"FAILOVER PSYNC REPLCONF REPLICAOF SLAVEOF SYNC".split(), "replication does not pass a proxy"),

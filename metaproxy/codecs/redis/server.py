@@ -18,6 +18,7 @@ from metaproxy.codecs.redis import resp
 from metaproxy.codecs.redis.bound import Bound
 from metaproxy.codecs.redis.identity import error_probe
 from metaproxy.codecs.redis.large import CHUNK, add_chunks
+from metaproxy.codecs.redis.layouts import ASKING, REPLICA
 from metaproxy.codecs.redis.metadata import ANYBODY
 from metaproxy.codecs.redis.resp import BEGINNING, CRLF, MAX_HEAD, Held, Scanner
 from metaproxy.message import Chunk, FrameError, Hold, Kind, Message
@@ -25,6 +26,7 @@ from metaproxy.message import Chunk, FrameError, Hold, Kind, Message
 _RESPONSE, _ERROR, _EVENT = Kind.RESPONSE, Kind.ERROR, Kind.EVENT
 _SIZES = {**resp.SIZES, b"$-1": -2}
 _SHORT = frozenset(b":_#")
+_READONLY = resp.encode([b"READONLY"])
 _LOST = error_probe("the connection that this command belongs to was lost, or not to be had")
 
 
@@ -43,6 +45,7 @@ class ServerSession(Session):
         self._plain = True  # whether each reply answers a request
         self._special = False  # what is sent needs a look
         self._passing = False  # the reply that is under way is passed on as it comes
+        self._asking = False  # `_bound` only stands for answers to ASKING, which its requests' clients don't get
         self._keeping = False  # though it is large, it must be whole
 
     # -- what is sent
@@ -63,6 +66,8 @@ class ServerSession(Session):
             sent.append(resp.encode([b"AUTH", *([user] if user else []), password]))
         if database:
             sent.append(resp.encode([b"SELECT", b"%d" % database]))
+        if self.facts.get("endpoint.role") == REPLICA and "endpoint.shard" in self.facts:
+            sent.append(_READONLY)  # else it answers that its master has what is asked for
         self._greetings = len(sent)
         self.ready = self._plain = not sent
         return b"".join(sent)
@@ -84,6 +89,13 @@ class ServerSession(Session):
             if message.kind is Kind.ONEWAY:
                 return b""
             return message.frame if resp.arguments(message.frame, 1)[0].upper() == b"RESET" else _LOST
+        if message.frame.startswith(ASKING):
+            if self._bound is None:
+                self._bound = Bound(self._unanswered)
+                self._special = self._asking = True
+                self._plain = False
+            self._bound.asked(message, len(ASKING))
+            return message.frame
         if self._bound is None:
             if message.hold is not Hold.OPEN:  # a blocking command, alone on its connection
                 self._unanswered += 1
@@ -218,11 +230,19 @@ class ServerSession(Session):
         elif self._bound is not None:
             messages += self._bound.received(frame, code)
             self.reusable = self._bound.clean
+            if self._asking and not self._bound.asks:
+                self._share_again(self._bound, len(messages))
         elif code == resp.PUSH:
             self._unanswered += 1
             messages.append(Message(_EVENT, frame))
         else:
             messages.append(Message(_ERROR if code in (resp.ERROR, resp.BULK_ERROR) else _RESPONSE, frame))
+
+    def _share_again(self, bound: Bound, read: int) -> None:
+        """No answer to ASKING is to come any more. read: messages of this read, which are still to be counted."""
+        self._unanswered = bound.requests + read
+        self._bound, self._asking, self._special, self._plain = None, False, False, True
+        self.reusable = True
 
     def _skip(self, beginning: bytes, messages: list[Message]) -> None:
         """A reply with more bytes than are allowed has come to its end. beginning: its first bytes."""

@@ -146,10 +146,24 @@ def _caches(codec: ICodec) -> bool:
 
 
 def _roles_are_told(cluster: model.Cluster, codec: ICodec | None, reading: Reading) -> None:
-    known: tuple[str, ...] = getattr(codec, "topologies", ())
-    if codec is not None and cluster.topology is not None and cluster.topology not in known:
+    """`topology` is one of the codec's, with a name behind it where that needs one, and asks somebody."""
+    topology = cluster.topology
+    if codec is None or topology is None:
+        return
+    at = reading.at(cluster, "topology")
+    layouts: Mapping[str, str] = getattr(codec, "layouts", {})
+    known = [*getattr(codec, "topologies", ()), *layouts]
+    if topology.kind not in known:
         has = f"it has {', '.join(known)}" if known else "its servers tell no roles; leave it out"
-        reading.problem(reading.at(cluster, "topology"), f"{codec.name} has no topology {cluster.topology!r}: {has}")
+        reading.problem(at, f"{codec.name} has no topology {topology.kind!r}: {has}")
+    elif layouts.get(topology.kind, "") and not topology.name:
+        behind = layouts[topology.kind]
+        reading.problem(at, f"{topology.kind} needs {behind}; write {{{topology.kind}: NAME}}")
+    elif topology.name and not layouts.get(topology.kind, ""):
+        reading.problem(at, f"nothing stands behind {topology.kind}; write `topology: {topology.kind}`")
+    elif topology.kind in layouts and cluster.discovery is not None:
+        text = f"the servers tell which of them there are ({topology.kind}); write `endpoints`, some of them"
+        reading.problem(reading.at(cluster, "discovery"), text)
 
 
 def _translated(listener: model.Listener, route: model.Route, reading: Reading) -> set[str]:

@@ -18,6 +18,7 @@ from metaproxy.config.schema.numbers import Decimal, Duration, Flag, Freshness, 
 from metaproxy.config.schema.reading import Use
 from metaproxy.config.schema.shape import ListOf, MapOf, Nested, OneCheck, Section, option
 from metaproxy.config.schema.texts import Choice, Hex, Regex, Text, Value
+from metaproxy.config.schema.topologies import Topology, TopologyKind
 from metaproxy.config.schema.uses import Discovery, Named
 from metaproxy.config.sections.transport import ClientTls, KeepAlive
 from metaproxy.interfaces import ICodec, ILoadBalancer
@@ -205,10 +206,11 @@ class Cluster(Section):
     )
     health_check: HealthCheck | None = option(Nested(HealthCheck), "How endpoints are asked.", None, "never")
     outlier: Outlier | None = option(Nested(Outlier), "When an endpoint is ejected.", None, "never")
-    topology: str | None = option(
-        Text(),
+    topology: Topology | None = option(
+        TopologyKind(),
         "Servers are asked, in the protocol's words, what they are; a route's `subset: {role: primary}` or `{role: "
-        "replica}` looks at it. Requests wait while none has the role; reads for replicas go to the primary.",
+        "replica}` looks at it. Requests wait while none has the role; reads for replicas go to the primary. Where "
+        "they also tell which of them there are, and which has what, `endpoints` are those that are asked first.",
         None,
         "all are alike",
     )

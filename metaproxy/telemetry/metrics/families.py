@@ -440,6 +440,12 @@ CLUSTER = _families(
         "Times that another server became the primary.",
         _of("counts.promotions"),
     ),
+    (
+        "metaproxy_cluster_redirects_total",
+        "counter",
+        "Requests that went on at another server, which the first one named.",
+        _of("counts.redirects"),
+    ),
     ("metaproxy_cluster_health_checks_total", "counter", "Health checks begun.", _of("counts.checks")),
     (
         "metaproxy_cluster_health_check_failures_total",

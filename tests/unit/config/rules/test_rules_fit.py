@@ -118,8 +118,6 @@ def test_tls_begins_in_the_protocol_only_where_that_has_words_for_it() -> None:
 
 def test_a_topology_and_kept_answers_need_a_protocol_that_has_them() -> None:
     told = refused(TWO_MODES.replace('"127.0.0.1:3"]', '"127.0.0.1:3"], topology: primary_replica'))
-    assert any(
-        "redis has no topology 'primary_replica': its servers tell no roles; leave it out" in one for one in told
-    )
+    assert any("redis has no topology 'primary_replica': it has cluster, sentinel" in one for one in told)
     told = refused(TWO_MODES.replace("[{cluster: demo}]", "[{cluster: demo, cache: 1s}]", 1))
     assert any("answers of redis can't be kept; leave it out" in one for one in told)

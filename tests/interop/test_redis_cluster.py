@@ -1,0 +1,225 @@
+"""
+A real Redis Cluster, and a master that real Sentinels watch, behind one plain address.
+
+Lives here: keys where they belong, many keys, slots that move and masters that are lost under load, replicas for reads.
+Does not: what nodes say (unit tests), cluster-aware clients.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import catalogue
+import pytest
+from proxied import Proxy, cluster, listener
+from redis_clusters import RedisCluster, Watched, cli
+from running import eventually, free_port
+
+pytestmark = pytest.mark.peer("redis-server", "redis-py", "ioredis")
+
+RETRY = {"attempts": 100, "on": ["connect"], "backoff": "50ms..200ms"}
+ROUTES: list[dict[str, Any]] = [
+    {
+        "name": "reads",
+        "match": {"key": {"prefix": "r:"}, "command": "GET"},
+        "cluster": "all",
+        "subset": {"role": "replica"},
+    },
+    {"name": "rest", "cluster": "all", "retry": RETRY},
+]
+
+
+def redis(port: int) -> Any:
+    import redis
+
+    return redis.Redis("127.0.0.1", port, socket_timeout=20, decode_responses=True, retry=None)
+
+
+class Stage:
+    """Servers behind the proxy, at `port`."""
+
+    def __init__(self, servers: RedisCluster | Watched, proxy: Callable[..., Proxy], topology: object) -> None:
+        self.servers, self.port = servers, free_port()
+        seeds = servers.sentinels[:2] if isinstance(servers, Watched) else servers.ports[:2]
+        options = {"topology": topology, "topology_interval": "200ms", "breaker": {"max_retries": 1000}}
+        everything = cluster("all", *seeds, **options)
+        self.proxy = proxy({"listeners": [listener("in", self.port, "redis", ROUTES)], "clusters": [everything]})
+        self.redis = redis(self.port)
+        assert eventually(lambda: self.redis.set("warm", "1"), 10)
+
+
+class Writers:
+    """Clients that count keys of their own upwards; each key's last acknowledged count, and what failed."""
+
+    def __init__(self, port: int, clients: int) -> None:
+        self.acknowledged: dict[str, int] = {}
+        self.sent: dict[str, int] = {}
+        self.errors: list[str] = []
+        self.longest = 0.0
+        self._port, self._over = port, threading.Event()
+        self._threads = [threading.Thread(target=self._write, args=(number,)) for number in range(clients)]
+        for thread in self._threads:
+            thread.start()
+
+    def _write(self, number: int) -> None:
+        client = redis(self._port)
+        count = 0
+        while not self._over.is_set():
+            keys = [f"w{number}:{count % 50}:{place}" for place in range(4)]
+            began = time.monotonic()
+            pipeline = client.pipeline(transaction=False)
+            for key in keys:
+                self.sent[key] = self.sent.get(key, 0) + 1
+                pipeline.incr(key)
+            for key, answer in zip(keys, pipeline.execute(raise_on_error=False), strict=True):
+                if isinstance(answer, int):
+                    self.acknowledged[key] = answer
+                else:
+                    self.errors.append(str(answer))
+            self.longest = max(self.longest, time.monotonic() - began)
+            count += 1
+
+    def stop(self) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join(60)
+
+
+@pytest.fixture(scope="module")
+def stage(shared_proxy: Callable[..., Proxy], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    servers = RedisCluster(tmp_path_factory.mktemp("cluster"))
+    yield Stage(servers, shared_proxy, "cluster")
+    servers.stop()
+
+
+def test_a_plain_client_has_all_keys(stage: Stage) -> None:
+    client = stage.redis
+    for number in range(100):
+        assert client.set(f"k{number}", number)
+    assert [client.get(f"k{number}") for number in range(100)] == [str(number) for number in range(100)]
+    servers = stage.servers
+    assert isinstance(servers, RedisCluster)
+    assert len({servers.master_of(f"k{number}") for number in range(20)}) == 3
+    assert stage.proxy.counted("metaproxy_cluster_redirects_total") == 0
+
+
+def test_many_keys_are_cut_by_slot_or_refused_as_a_cluster_would(stage: Stage) -> None:
+    import redis as driver
+
+    client = stage.redis
+    assert client.mset({f"m{number}": number for number in range(20)})
+    assert client.mget([f"m{number}" for number in range(20)]) == [str(number) for number in range(20)]
+    assert client.exists("m1", "m2", "m3", "none") == 3
+    assert client.delete(*(f"m{number}" for number in range(20))) == 20
+    with pytest.raises(driver.ResponseError, match="don't belong"):
+        client.sunion("a", "b")
+    client.sadd("{tag}a", 1)
+    client.sadd("{tag}b", 2)
+    assert client.sunion("{tag}a", "{tag}b") == {"1", "2"}
+
+
+def test_transactions_scripts_and_blocking_commands_are_at_their_slot(stage: Stage) -> None:
+    client = stage.redis
+    with client.pipeline(transaction=True) as pipeline:
+        pipeline.set("{q}one", 1)
+        pipeline.incr("{q}one")
+        assert pipeline.execute() == [True, 2]
+    assert client.eval("return redis.call('get', KEYS[1])", 1, "{q}one") == "2"
+    sha = client.script_load("return redis.call('incr', KEYS[1])")
+    assert [client.evalsha(sha, 1, key) for key in ("s1", "s2", "s3", "s4")] == [1, 1, 1, 1]
+    client.rpush("list", "x")
+    assert client.blpop("list", 1) == ("list", "x")
+
+
+def test_all_nodes_are_scanned_and_counted(stage: Stage) -> None:
+    client = stage.redis
+    wanted = {f"scan:{number}" for number in range(200)}
+    for key in wanted:
+        client.set(key, 1)
+    assert set(client.scan_iter("scan:*", count=10)) == wanted
+    assert set(client.keys("scan:*")) == wanted
+    assert client.dbsize() >= 200
+
+
+def test_messages_come_to_who_subscribed(stage: Stage) -> None:
+    with stage.redis.pubsub(ignore_subscribe_messages=True) as listening:
+        listening.subscribe("news")
+        assert eventually(lambda: listening.get_message(timeout=0.1) is None and stage.redis.publish("news", "hi") >= 0)
+        found = eventually(lambda: listening.get_message(timeout=0.5), 5)
+        assert found["data"] == "hi"
+
+
+def test_another_driver_does_the_same(stage: Stage, clients: Callable[..., Any]) -> None:
+    calls = [["set", "io:1", "a"], ["set", "io:2", "b"], ["mget", "io:1", "io:2", "none"]]
+    done = clients(catalogue.ioredis_client()).run(port=stage.port, calls=calls, mode="pipeline")
+    assert [one["value"] for one in done] == ["OK", "OK", ["a", "b", None]]
+
+
+def test_reads_go_to_replicas_where_a_route_says_so(stage: Stage) -> None:
+    client = stage.redis
+    client.set("r:1", "x")
+    assert eventually(lambda: client.get("r:1") == "x")
+    for port in stage.servers.ports:
+        cli(port, "config", "resetstat")
+    for _ in range(20):
+        client.get("r:1")
+    asked = {port: cli(port, "info", "commandstats").partition("cmdstat_get:calls=")[2] for port in stage.servers.ports}
+    (reader,) = [port for port, calls in asked.items() if calls]
+    assert "role:slave" in cli(reader, "info", "replication")
+    assert asked[reader].startswith("20,")
+
+
+def test_slots_move_under_load_without_an_error(stage: Stage) -> None:
+    servers = stage.servers
+    assert isinstance(servers, RedisCluster)
+    writers = Writers(stage.port, 4)
+    source, target = servers.master_of("w0:0:0"), servers.master_of("k0")
+    others = [port for port in {servers.master_of(f"k{number}") for number in range(20)} if port != source]
+    servers.reshard(source, target if target != source else others[0], 300)
+    writers.stop()
+    assert writers.errors == []
+    assert writers.acknowledged == writers.sent, "each command was carried out once"
+    assert stage.proxy.counted("metaproxy_cluster_redirects_total") > 0
+
+
+def test_a_master_is_lost_under_load(stage: Stage) -> None:
+    servers = stage.servers
+    assert isinstance(servers, RedisCluster)
+    lost = servers.master_of("w0:0:0")
+    writers = Writers(stage.port, 4)
+    time.sleep(0.3)
+    servers.servers[lost].kill()
+    assert eventually(lambda: servers.master_of("w0:0:0") not in (0, lost), 20)
+    assert eventually(lambda: stage.redis.incr("w0:0:0") > 0, 20)
+    writers.stop()
+    print(f"\nRedis Cluster: a master lost: {len(writers.errors)} of unknown end, longest wait {writers.longest:.2f} s")
+    ours = ("closed the connection", "connection lost", "CLUSTERDOWN")
+    assert all(any(word in error for word in ours) for error in writers.errors), writers.errors[:3]
+    assert len(writers.errors) < 100
+    servers.start_node(lost)
+    assert eventually(servers.whole, 20)
+
+
+def test_a_master_that_sentinels_replace_is_followed(proxy: Callable[..., Proxy], tmp_path: Path) -> None:
+    servers = Watched(tmp_path)
+    try:
+        stage = Stage(servers, proxy, {"sentinel": "mymaster"})
+        stage.redis.set("r:1", "x")
+        assert eventually(lambda: stage.redis.get("r:1") == "x")
+        writers = Writers(stage.port, 4)
+        time.sleep(0.3)
+        servers.servers[servers.ports[0]].kill()
+        time.sleep(0.6)  # longer than the Sentinels believe in it
+        assert stage.redis.incr("after") == 1, "it waits for the new one"
+        writers.stop()
+        print(f"\nSentinel: a master lost: {len(writers.errors)} of unknown end, longest wait {writers.longest:.2f} s")
+        assert all("closed the connection" in error or "connection lost" in error for error in writers.errors)
+        assert len(writers.errors) < 100
+        roles = {one["address"]: one["role"] for one in stage.proxy.admin("/clusters")["clusters"][0]["endpoints"]}
+        assert "primary" in {roles.get(f"127.0.0.1:{port}") for port in servers.ports[1:]}
+    finally:
+        servers.stop()

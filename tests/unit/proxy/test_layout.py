@@ -1,0 +1,140 @@
+"""Servers tell which of them there are, and which has what: requests go by it."""
+
+from __future__ import annotations
+
+from redis_nodes import HALF, HIGH, LOW, ONE, THREE, TWO, Nodes
+
+from metaproxy.codecs.redis import resp
+from metaproxy.codecs.redis.layouts import slot
+
+
+def answer(who: str) -> bytes:
+    return resp.bulk(who.encode())
+
+
+def test_one_server_tells_of_all_and_requests_go_to_who_has_what_they_ask_for() -> None:
+    nodes = Nodes()
+    assert not nodes.monitor.warm
+    nodes.run()
+    assert nodes.monitor.warm
+    assert nodes.told == {ONE: "primary", TWO: "primary", THREE: "replica"}
+    client = nodes.stage.client()
+    assert (nodes.ask(client, "GET", LOW), nodes.ask(client, "GET", HIGH)) == (answer(ONE), answer(TWO))
+    assert nodes.stage.cluster.counts.redirects == 0
+
+
+def test_requests_that_come_before_anything_is_told_wait_for_it() -> None:
+    nodes = Nodes()
+    client = nodes.stage.client()
+    nodes.stage.say(client, resp.encode([b"GET", HIGH.encode()]))
+    nodes.run()
+    assert client.take() == answer(TWO)
+
+
+def test_reads_go_to_replicas_of_who_has_it_and_to_itself_where_it_has_none() -> None:
+    nodes = Nodes()
+    nodes.run()
+    client = nodes.stage.client()
+    assert (nodes.ask(client, "EXISTS", LOW), nodes.ask(client, "EXISTS", HIGH)) == (answer(THREE), answer(TWO))
+
+
+def test_a_request_with_no_key_goes_to_any_primary() -> None:
+    nodes = Nodes()
+    nodes.run()
+    client = nodes.stage.client()
+    assert {nodes.ask(client, "TIME") for _ in range(6)} == {answer(ONE), answer(TWO)}
+
+
+def test_a_request_with_many_keys_is_cut_as_servers_want_it() -> None:
+    nodes = Nodes()
+    nodes.run()
+    client = nodes.stage.client()
+    assert slot("a") != slot("b")
+    assert nodes.owner(slot("a")) == nodes.owner(slot("k1")) == TWO
+    said = nodes.ask(client, "MGET", "a", "k1")
+    assert said.startswith(b"-"), "bulk strings are no answers to MGET, which cost nobody else anything"
+    assert [words for _, words in nodes.got] == [b"MGET a", b"MGET k1"]
+    assert nodes.ask(client, "GET", LOW) == answer(ONE)
+
+
+def test_what_moves_to_another_server_is_found_by_the_next_answer() -> None:
+    nodes = Nodes()
+    nodes.run()
+    client = nodes.stage.client()
+    nodes.slots = {ONE: [], TWO: [(0, 16383)], THREE: []}
+    nodes.roles[ONE] = "slave"
+    nodes.run(1.0)
+    assert nodes.ask(client, "GET", LOW) == answer(TWO)
+    assert nodes.stage.cluster.counts.redirects == 0
+
+
+def test_a_server_that_says_nothing_or_is_not_sure_is_passed_over() -> None:
+    nodes = Nodes(seeds=(ONE, TWO))
+    nodes.away.add(ONE)
+    nodes.state = {TWO: "fail", THREE: "fail"}
+    nodes.run()
+    assert nodes.told == {ONE: "primary", TWO: "primary", THREE: "replica"}, "there is no better answer"
+    nodes.slots = {ONE: [], TWO: [(0, 16383)], THREE: []}
+    nodes.run(1.0)
+    assert nodes.told[ONE] == "primary", "nor is this one better than what is known"
+    nodes.state.clear()
+    nodes.run(1.0)
+    assert nodes.told[ONE] == "spare"
+
+
+def test_an_older_answer_changes_nothing_while_there_is_a_newer_one() -> None:
+    nodes = Nodes(seeds=(ONE, TWO))
+    nodes.epochs = {ONE: 5, TWO: 5, THREE: 5}
+    nodes.run()
+    nodes.slots = {ONE: [], TWO: [(0, 16383)], THREE: []}
+    nodes.epochs = {ONE: 4, TWO: 4, THREE: 6}
+    nodes.asked.clear()
+    nodes.run(1.0)
+    assert nodes.asked[-1] == THREE
+    assert nodes.told[ONE] == "spare"
+
+
+def test_while_nobody_answers_the_last_answer_stays() -> None:
+    nodes = Nodes()
+    nodes.run()
+    nodes.away |= {ONE, TWO, THREE}
+    nodes.run(1.0)
+    assert nodes.told == {ONE: "primary", TWO: "primary", THREE: "replica"}
+    assert nodes.stage.cluster.counts.discovery_failures == 1
+
+
+def test_a_request_waits_while_what_it_asks_for_has_no_primary() -> None:
+    nodes = Nodes()
+    nodes.run()
+    client = nodes.stage.client()
+    nodes.roles[ONE] = "master,fail"
+    nodes.run(1.0)
+    assert nodes.ask(client, "GET", LOW) == b""
+    assert nodes.ask(nodes.stage.client(), "GET", HIGH) == answer(TWO), "the others go on"
+    nodes.roles |= {ONE: "slave", THREE: "master"}
+    nodes.slots = {ONE: [], THREE: [(0, HALF - 1)], TWO: [(HALF, 16383)]}
+    nodes.run(1.0)
+    assert client.take() == answer(THREE)
+
+
+def test_connections_are_made_anew_when_a_server_is_something_else_now() -> None:
+    nodes = Nodes()
+    nodes.run()
+    client = nodes.stage.client()
+    nodes.ask(client, "EXISTS", LOW)
+    nodes.roles |= {ONE: "slave", THREE: "master"}
+    nodes.slots = {ONE: [], THREE: [(0, HALF - 1)], TWO: [(HALF, 16383)]}
+    nodes.run(1.0)
+    assert nodes.ask(client, "GET", LOW) == answer(THREE)
+    wires = [wire for wire in nodes.stage.network.upstreams if wire.peer == THREE and not wire.closed]
+    assert [getattr(wire, "allowed", set()) for wire in wires] == [set()], "READONLY was said on the one before"
+
+
+def test_nothing_is_asked_and_nobody_waits_once_the_cluster_is_no_more() -> None:
+    nodes = Nodes()
+    client = nodes.stage.client()
+    nodes.stage.say(client, resp.encode([b"GET", HIGH.encode()]))
+    nodes.monitor.stop()
+    nodes.run(5.0)
+    assert nodes.asked == []
+    assert client.take().startswith(b"-ERR")
