@@ -68,6 +68,7 @@ class PooledServer(PooledLogin):
         self._closing: list[bytes] = []  # goes in front of the next command
         self._stash: list[PooledCommand | Chunk] = []  # what waits for a statement to be prepared
         self._stashes = False
+        self._settled = 0  # answers that are whole, and not sorted yet: all of a read
         self._drops = False  # the rest of a long command that was not begun
 
     # -- the state that it is in
@@ -267,6 +268,7 @@ class PooledServer(PooledLogin):
             self._begun += message.frame
         if isinstance(message, Answer | LastChunk) and self._mine:
             self._mine.popleft()
+            self._settled -= 1
             if mine is not None:
                 self._passed = messages
                 mine(message)
@@ -303,7 +305,8 @@ class PooledServer(PooledLogin):
         """A whole answer has come; to a client's command it says whether the client keeps the connection."""
         if message.end is not None:
             self._status = message.end.status
-        if self._mine and self._mine[0] is None:
+        place, self._settled = self._settled, self._settled + 1
+        if place < len(self._mine) and self._mine[place] is None:
             self._hold(message)
 
     def _hold(self, message: Answer | LastChunk) -> None:

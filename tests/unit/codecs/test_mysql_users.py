@@ -615,6 +615,14 @@ def test_the_last_id_is_made_again_on_another_connection() -> None:
     assert kinds(other.receive(ok() + rows([["42"]]))) == [RESPONSE]
 
 
+def test_what_a_command_leaves_counts_also_where_another_answer_came_with_its_own() -> None:
+    both = Both()
+    _, sent = both.says(query("select last_insert_id(), get_lock('a', 1)"))
+    assert sent.startswith(query("SET last_insert_id = 0"))
+    (answer,) = both.server.receive(ok() + rows([["0", "1"]]))
+    assert answer.hold is Hold.OPEN and not both.server.reusable
+
+
 def test_warnings_keep_the_connection_for_one_statement() -> None:
     both = Both()
     assert both.does(query("select 1/0"), packet(b"\0\0\0\2\0\1\0", 1)) is Hold.OPEN
