@@ -25,30 +25,35 @@ CONNECTIONS = 20
 
 
 class Mesh(NamedTuple):
-    """Listeners that lend connections for a transaction, a stay, a statement."""
+    """Listeners that lend connections for a transaction, a stay, a statement, a transaction that is never idle."""
 
     proxy: Proxy
     server: PostgreSQL
     transaction: int
     session: int
     statement: int
+    hasty: int
 
 
 @pytest.fixture(scope="module")
 def mesh(shared_proxy: Callable[..., Proxy], tmp_path_factory: pytest.TempPathFactory) -> Any:
     server = PostgreSQL(free_port())
-    ports = {mode: free_port() for mode in ("transaction", "session", "statement")}
+    ports = {name: free_port() for name in ("transaction", "session", "statement", "hasty")}
     protocol = {"name": "postgres", "users": {"ann": "pencil"}}
     listeners = [
-        listener(mode, port, protocol, [{"cluster": mode}], max_connections=4000) for mode, port in ports.items()
+        listener(name, port, protocol, [{"cluster": name}], max_connections=4000) for name, port in ports.items()
     ]
+    connections: dict[str, dict[str, Any]] = {
+        "transaction": {"mode": "transaction", "per_endpoint": CONNECTIONS},
+        "session": {"mode": "session", "per_endpoint": 3},
+        "statement": {"mode": "statement", "per_endpoint": 3},
+        "hasty": {"per_endpoint": 4, "idle_transaction_timeout": "1s"},
+    }
+    credentials, breaker = {"user": "app", "password": "secret"}, {"max_pending": 4000}
     clusters = [
-        cluster(
-            mode, server.port, credentials={"user": "app", "password": "secret"}, breaker={"max_pending": 4000},
-            connections={"mode": mode, "per_endpoint": CONNECTIONS if mode == "transaction" else 3},
-        )
-        for mode in ports
-    ]  # fmt: skip
+        cluster(name, server.port, credentials=credentials, breaker=breaker, connections=options)
+        for name, options in connections.items()
+    ]
     yield Mesh(shared_proxy({"listeners": listeners, "clusters": clusters}), server, **ports)
     server.stop()
 
@@ -135,6 +140,29 @@ def test_transactions_keep_their_connection_and_roll_back(mesh: Mesh) -> None:
     assert one(a, "select 2") == 2
     a.close()
     b.close()
+
+
+def test_a_transaction_that_is_idle_for_too_long_ends_and_nothing_else_does(mesh: Mesh) -> None:
+    import psycopg
+
+    mesh.server.ask("create table if not exists left_open (a int)")
+    idle, busy, listening, keeping = (psycopg_connect(mesh.hasty) for _ in range(4))
+    listening.execute("listen news")
+    keeping.execute("create temp table own as select 7 as a")
+    idle.execute("begin; insert into left_open values (1)")
+    busy.execute("begin; insert into left_open values (2)")
+    assert one(busy, "select 3 from pg_sleep(2.5)") == 3
+    busy.execute("commit")
+    with pytest.raises(psycopg.errors.IdleInTransactionSessionTimeout):
+        idle.execute("commit")
+    assert idle.closed
+    assert mesh.server.ask("select a from left_open") == "2"
+    assert one(keeping, "select a from own") == 7
+    with psycopg_connect(mesh.hasty) as other:  # on the connection of the one that was idle, which is the fourth
+        other.execute("notify news, 'hello'")
+    assert [heard.payload for heard in listening.notifies(timeout=5, stop_after=1)] == ["hello"]
+    for c in (busy, listening, keeping):
+        c.close()
 
 
 def test_what_binds_a_client_stays_its_own(mesh: Mesh) -> None:

@@ -26,6 +26,7 @@ from metaproxy.message import ErrorKind, FrameError, Hold, Kind, Message
 
 _SERVER_ENDS = "57P"
 """What the SQLSTATEs of a server begin with that ends a connection: it shuts down, or was asked to."""
+_IDLE_IN_TRANSACTION = "25P03"
 _ANSWERS = (Kind.RESPONSE, Kind.ERROR, Kind.STREAM_CLOSE)
 
 
@@ -310,4 +311,7 @@ class PooledClient(ClientSession):
         return self._state == IDLE and not self._bound and request.alone
 
     def farewell(self, kind: ErrorKind, text: str) -> bytes:
-        return b"" if self._told else wire.error("FATAL", code_of(kind, "", False), text or kind.value)
+        if self._told:
+            return b""
+        code = _IDLE_IN_TRANSACTION if kind is ErrorKind.TIMEOUT else code_of(kind, "", False)
+        return wire.error("FATAL", code, text or kind.value)

@@ -194,6 +194,12 @@ def test_a_client_of_protocol_3_2_has_a_long_secret_to_cancel_by(minor: int, siz
     assert room.network.upstreams[-1].take() == pack(">II", 16, 80877102) + b"\0\0\0\1\0\0\0\2"
 
 
+def test_the_last_words_to_a_client_say_why_it_ends() -> None:
+    session = Postgres(users={"ann": "pencil"}).session(Side.CLIENT, MAX)
+    for kind, code in ((ErrorKind.TIMEOUT, "25P03"), (ErrorKind.RESET, "08006")):
+        assert errors(session.farewell(kind, "a transaction was idle for 5 s")) == [code]
+
+
 # -- transactions
 
 
