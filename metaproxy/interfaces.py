@@ -190,8 +190,8 @@ OPTIONAL = frozenset(
     {
         "alpn", "alpn_upstream", "attempts_key", "beat", "beats", "capacity", "credit", "detect", "eof", "facts",
         "cache_key", "cancels", "change", "companion", "comparable", "farewell", "fenced", "flow", "greets",
-        "inquiry", "keep", "keeps_keys", "open_keys", "opens", "owed", "owes", "reset", "sequential", "unsent_bytes",
-        "start_tls", "starts_tls", "tls_rest", "topologies", "traits", "upper_keys", "welcome",
+        "inquiry", "keep", "keeps_keys", "login_as", "open_keys", "opens", "owed", "owes", "reset", "sequential",
+        "start_tls", "starts_tls", "tls_rest", "topologies", "traits", "unsent_bytes", "upper_keys", "welcome",
     }
 )  # fmt: skip
 """Names of the interfaces above and below that came later: what is written without them goes on working."""
@@ -249,6 +249,10 @@ class ICodec(Interface):
     )
     keeps_keys = Attribute(
         "bool: its servers have things that others have not: `ISession.keep`. Optional, False if absent."
+    )
+    login_as = Attribute(
+        "bool: clients log in at the proxy, and it may log in at servers as the same users: `credentials: {login_as: "
+        "client}`. Optional, False if absent."
     )
     cancels = Attribute(
         "bool: a client may ask about what another one has under way: `Message.companion`. Optional, False if absent."

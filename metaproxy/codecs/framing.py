@@ -151,6 +151,7 @@ class Codec:
     starts_tls = False
     cancels = False
     keeps_keys = False
+    login_as = False
     topologies: tuple[str, ...] = ()
     layouts: Mapping[str, str] = {}
     alpn: tuple[str, ...] = ()

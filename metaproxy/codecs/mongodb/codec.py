@@ -130,6 +130,7 @@ class MongoDB(Codec):
         self._shared = mode == "shared" or ends
         if self._shared:
             self.connections = "transaction"
+            self.login_as = True
             self.keeps_keys = True
         translated = {str(member): str(own) for member, own in (hosts or {}).items()}
         self._shown = Addresses(translated, advertise, present == "mongos", self._shared)

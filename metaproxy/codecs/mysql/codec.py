@@ -106,7 +106,7 @@ class MySQL(Codec):
         self._accounts = None if users is None and not auth_query else Accounts(users, bool(auth_query))
         if self._accounts is not None:
             self.connections, self.server_first, self.greets = "transaction", False, True
-            self.cancels = True
+            self.cancels = self.login_as = True
             self.keys = KEYS | POOLED_KEYS
             self.topologies = ("primary_replica",)
         if not sql.can_find_tables():

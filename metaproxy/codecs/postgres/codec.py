@@ -101,6 +101,7 @@ class Postgres(Codec):
             raise ValueError("auth: trust asks for no password, so that auth_query has no use; leave one of them out")
         if self._admission is not None:
             self.connections = "transaction"
+            self.login_as = True
             self.topologies = ("primary_replica",)
         elif auth != "scram-sha-256":
             raise ValueError("auth is how `users` log in, and there are none; leave it out, or write users")

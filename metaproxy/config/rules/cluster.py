@@ -50,6 +50,22 @@ def _login_as_is_known(cluster: model.Cluster, reading: Reading) -> None:
 
 
 @RULES.of(model.Config)
+def _login_as_has_a_client_to_be(config: model.Config, reading: Reading) -> None:
+    senders = references.senders(config)
+    for cluster in config.clusters:
+        if cluster.credentials.get("login_as") != "client":
+            continue
+        for listener in senders.get(cluster.name, ()):
+            codec = reading.codec(cluster.protocol or listener.protocol)
+            if codec is not None and not getattr(codec, "login_as", False):
+                text = (
+                    f"login_as has no effect for listener {listener.name!r}: its clients do not log in at the proxy "
+                    f"({codec.name}, with these options); see the page of the protocol, or leave it out"
+                )
+                reading.problem(reading.at(cluster, "credentials"), text)
+
+
+@RULES.of(model.Config)
 def _keys_of_balancers_are_known(config: model.Config, reading: Reading) -> None:
     senders = references.senders(config)
     for cluster in config.clusters:

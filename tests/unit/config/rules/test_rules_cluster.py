@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from checked import accepted, mesh, refused, warned
 
 
@@ -52,6 +53,16 @@ def test_a_codec_that_has_no_probe_can_not_be_checked_by_it() -> None:
 
 
 def test_who_logs_in_at_the_servers_is_the_client_or_left_out() -> None:
-    accepted(mesh(cluster=", credentials: {login_as: client}"))
+    accepted(mesh(protocol="{name: mysql, users: {ann: x}}", cluster=", credentials: {login_as: client}"))
     (error,) = refused(mesh(cluster=", credentials: {user: app, login_as: cilent}"))
     assert "credentials: login_as is not known; write login_as: client" in error and "cilent" not in error
+
+
+@pytest.mark.parametrize("protocol", ["mysql", "postgres", "mongodb"])
+def test_nobody_is_the_client_at_the_servers_where_clients_do_not_log_in_at_the_proxy(protocol: str) -> None:
+    as_client = ", credentials: {user: app, password: x, login_as: client}"
+    (error,) = refused(mesh(protocol=protocol, cluster=as_client))
+    assert f"do not log in at the proxy ({protocol}, with these options)" in error
+    accepted(mesh(protocol=f"{{name: {protocol}, users: {{ann: pencil}}}}", cluster=as_client))
+    (error,) = refused(mesh(protocol="redis", cluster=as_client))
+    assert "login_as has no effect" in error
