@@ -90,6 +90,28 @@ def test_set_and_reset(connect: Connect, other: Any) -> None:
     assert (one(c, "show search_path"), one(c, "show work_mem")) == ("mine, public", "4MB")
 
 
+@pytest.mark.parametrize(
+    ("texts", "name"),
+    [
+        (["set time zone interval '-08:00' hour to minute"], "timezone"),
+        (["set application_name to 'a'\n'b'"], "application_name"),
+        (["set session_replication_role to replica", "set role weak"], "session_replication_role"),
+        (["set role strong", "set session_replication_role to replica"], "session_replication_role"),
+        (["set role strong", "set session_replication_role to replica", "reset role"], "session_replication_role"),
+        (["set role strong", "set work_mem to '7MB'", "reset all"], "work_mem"),
+        ([f"set a.b{number} to {number}" for number in range(70)], "a.b69"),
+    ],
+)
+def test_settings_that_are_hard_to_make_again(connect: Connect, other: Any, texts: list[str], name: str) -> None:
+    c = connect()
+    c.execute("drop role if exists weak, strong; create role weak; create role strong superuser")
+    for text in texts:
+        c.execute(text)
+    before = one(c, "select concat(current_setting(%s), ' ', current_user)", name)
+    lent(other)
+    assert one(c, "select concat(current_setting(%s), ' ', current_user)", name) == before
+
+
 def test_set_that_is_rolled_back(connect: Connect, other: Any) -> None:
     c = connect(autocommit=False)
     c.execute("set work_mem to '9MB'")

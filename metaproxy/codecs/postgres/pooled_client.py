@@ -7,7 +7,7 @@ proves who it is (`client_login`); how a connection gets into that state (`poole
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from metaproxy.codecs.postgres.client import FAILED, IDLE, IN_TRANSACTION, Clien
 from metaproxy.codecs.postgres.client_login import OK, ClientLogin, LoginRefused
 from metaproxy.codecs.postgres.effects import NONE, Effects, effects_of, effects_of_call
 from metaproxy.codecs.postgres.errors import code_of
-from metaproxy.codecs.postgres.settings import MOST_SETTINGS, NOTHING, Change
+from metaproxy.codecs.postgres.settings import MOST_SETTINGS, NOTHING, Change, in_order
 from metaproxy.codecs.postgres.startup_options import negotiation, replication_of, settings_of
 from metaproxy.codecs.postgres.statements import Batch, ClientStatements, Step, server_name
 from metaproxy.codecs.postgres.units import EXTENDED, SYNCED
@@ -214,6 +214,8 @@ class PooledClient(ClientSession):
         if found:
             self._effects[id] = message.effects
             self._bound = self._bound or next((one.binds for one in message.effects if one.binds), "")
+            if not self._bound and self._leaves_role(one.change for one in message.effects):
+                self._bound = "SET ROLE"
             self._deallocate(message)
         message.bound = bool(self._bound)
         if message.bound:
@@ -291,21 +293,24 @@ class PooledClient(ClientSession):
                 self._bound, self._binding = "", 0
 
     def _apply(self, change: Change) -> None:
-        now = dict(self._defaults) if change.everything else dict(self._settings)
-        for name, value in change.settings.items():
-            value = self._defaults.get(name) if value is None else value
-            if value is None:
-                now.pop(name, None)
-            else:
-                now[name] = value
+        now = change.applied(self._settings, self._defaults)
         if len(now) > MOST_SETTINGS:
             self._bound = self._bound or "many settings"
-        else:
+        if len(now) <= MOST_SETTINGS + 1:  # it gets a connection with that one, and keeps it
             self._set(now)
+
+    def _leaves_role(self, changes: Iterable[Change]) -> bool:
+        """See Change.hides."""
+        now: Mapping[str, str] = self._settings
+        for change in (*self._uncommitted, *changes):
+            if change.hides(now):
+                return True
+            now = change.applied(now, self._defaults)
+        return False
 
     def _set(self, now: dict[str, str]) -> None:
         self._settings = now
-        self.profile = self.profile._replace(settings=tuple(sorted(now.items())))
+        self.profile = self.profile._replace(settings=in_order(now))
 
     def survives(self, request: ClientRequest) -> bool:
         return self._state == IDLE and not self._bound and request.alone

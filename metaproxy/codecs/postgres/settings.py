@@ -1,7 +1,7 @@
 """
 What a statement of SET, RESET and DISCARD changes, and the statements that bring a connection into such a state.
 
-Lives here: `Change`, `change_of`, `restoring`. Does not: when changes are in force (`pooled_client`).
+Lives here: `Change`, `change_of`, `in_order`, `restoring`. Does not: when changes are in force (`pooled_client`).
 """
 
 from __future__ import annotations
@@ -17,19 +17,46 @@ MOST_VALUE = 1024
 AS_TEXT = "="
 """What a value begins with that is the text of a StartupMessage, in which SET would quote a list."""
 _MOST_TOKENS = 256
+_NO_WORDS = ("block", "end")
+_RESTRICTED = (
+    "allow_", "backtrace_", "commit_delay", "compute_query_id", "deadlock_timeout", "debug_", "dynamic_library_path",
+    "event_triggers", "extension_", "ignore_checksum_failure", "jit_dump_bitcode", "lc_messages", "lo_compat_", "log_",
+    "max_stack_depth", "session_", "temp_file_limit", "track_", "update_process_title", "wal_", "zero_damaged_pages",
+)  # fmt: skip
+"""What settings begin with that take a right of their own."""
 _ROLE = "role"
 _TIME_ZONE, _SEARCH_PATH, _ENCODING = "timezone", "search_path", "client_encoding"
 
 
 class Change(NamedTuple):
     """
-    settings: name to SQL of the value, None for the default. everything: all are set back first. known: False for what
-    can't be told, so that the client must keep its connection.
+    settings: name to SQL of the value, None for the default. everything: all are set back first; but_role: but the
+    role. known: False for what can't be told, so that the client must keep its connection.
     """
 
     settings: Mapping[str, str | None] = {}
     everything: bool = False
     known: bool = True
+    but_role: bool = False
+
+    def applied(self, now: Mapping[str, str], defaults: Mapping[str, str]) -> dict[str, str]:
+        """The settings behind it. now: those before, in the order in which they were made."""
+        found = dict(defaults if self.everything else now)
+        if self.but_role and _ROLE in now:
+            found[_ROLE] = now[_ROLE]
+        for name, value in self.settings.items():
+            value = defaults.get(name) if value is None else value
+            found.pop(name, None)
+            if value is not None:
+                found[name] = value
+        return found
+
+    def hides(self, now: Mapping[str, str]) -> bool:
+        """Whether it leaves a role as which settings were made that only some may make: no other order would do."""
+        if _ROLE not in now or _ROLE not in self.settings or self.everything:
+            return False
+        names = list(now)
+        return any(name.startswith(_RESTRICTED) for name in names[names.index(_ROLE) :])
 
 
 _SPECIAL = ((["time", "zone"], _TIME_ZONE), (["schema"], _SEARCH_PATH), (["names"], _ENCODING), ([_ROLE], _ROLE))
@@ -41,7 +68,7 @@ NOTHING = Change()
 
 def change_of(text: str) -> Change:
     """What a single statement changes for the session; `NOTHING` where that is for its transaction alone."""
-    words = [(kind, token) for kind, token in sql.tokens(text, sql.POSTGRES) if kind not in ("block", "end")]
+    words = [(kind, token) for kind, token in sql.tokens(text, sql.POSTGRES) if kind not in _NO_WORDS]
     if len(words) > _MOST_TOKENS or not words:
         return UNKNOWN
     first, *rest = [token.lower() if kind == "word" else token for kind, token in words]
@@ -63,7 +90,7 @@ def change_of(text: str) -> Change:
 
 def _reset(rest: list[str]) -> Change:
     if rest == ["all"]:
-        return Change(everything=True)
+        return Change(everything=True, but_role=True)  # as it is with PostgreSQL
     if rest == ["time", "zone"]:
         return Change({_TIME_ZONE: None})
     name = _name(rest)
@@ -90,7 +117,10 @@ def _name(words: list[str]) -> str:
 
 
 def _to(name: str, values: list[str]) -> Change:
-    value = " ".join(values)
+    value = ""
+    for token in values:  # texts that follow each other are one where they are on lines of their own
+        between = "\n" if value[-1:] == token[:1] == "'" else " " if value else ""
+        value += between + token
     default = value.lower() == "default" or (name == _TIME_ZONE and value.lower() == "local")
     if not value or len(value) > MOST_VALUE or ("$" in value and "'" not in value):
         return UNKNOWN
@@ -128,14 +158,24 @@ def literal(value: str) -> str:
     return "E'" + quoted.replace("\\", "\\\\") + "'" if "\\" in value else f"'{quoted}'"
 
 
+def in_order(settings: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """
+    The same for all that have made the same settings, in whichever order; but those that were made as a role are made
+    as that again, and the others before.
+    """
+    made = list(settings.items())
+    place = list(settings).index(_ROLE) if _ROLE in settings else len(made)
+    return (*sorted(made[:place]), *made[place : place + 1], *sorted(made[place + 1 :]))
+
+
 def restoring(settings: Iterable[tuple[str, str]], before: Iterable[tuple[str, str]] | None) -> str:
     """The SQL that brings a connection into a state. before: the one that it is in, None where that is not known."""
     wanted = dict(settings)
-    if before is None:
+    known = {} if before is None else dict(before)
+    if before is None or (wanted != known and _ROLE in known):  # which may not make all of them
         parts = ["RESET ALL", "RESET ROLE"]
-        known: dict[str, str] = {}
+        known = {}
     else:
-        known = dict(before)
         parts = [f"RESET {name}" for name in known if name not in wanted]
     parts += [_setting(name, value) for name, value in wanted.items() if known.get(name) != value]
     return "; ".join(parts)
@@ -144,4 +184,6 @@ def restoring(settings: Iterable[tuple[str, str]], before: Iterable[tuple[str, s
 def _setting(name: str, value: str) -> str:
     if value.startswith(AS_TEXT):
         return f"SELECT set_config('{name}', {value[len(AS_TEXT) :]}, false)"
+    if name == _TIME_ZONE:
+        return f"SET TIME ZONE {value}"  # which takes an INTERVAL, too
     return f"SET ROLE {value}" if name == _ROLE else f"SET {name} TO {value}"

@@ -34,6 +34,7 @@ from metaproxy.cluster.cluster import ConnectionSettings
 from metaproxy.codecs import scram
 from metaproxy.codecs.postgres import Postgres
 from metaproxy.codecs.postgres.pooled_client import Profile
+from metaproxy.codecs.postgres.settings import restoring
 from metaproxy.message import ErrorKind, Reply, Side
 from metaproxy.testing.stage import Stage, Wire
 
@@ -412,6 +413,53 @@ def test_a_set_that_fails_or_is_rolled_back_changes_nothing() -> None:
     assert room.server.take() == query("RESET ALL; RESET ROLE")
     room.say(room.server, DONE + ready())
     assert room.ask(ann, "select 1", DONE + ready()) == DONE + ready()
+
+
+def carry_out(room: Room, client: Wire, text: str) -> list[bytes]:
+    """What the server was sent, which carries out all of it."""
+    room.say(client, query(text))
+    sent = []
+    while data := room.server.take():
+        sent.append(data)
+        room.say(room.server, (DONE + ready()) * len(messages(data)))
+    return sent
+
+
+@pytest.mark.parametrize(
+    ("said", "made"),
+    [
+        (["set time zone interval '-08:00' hour to minute"], "SET TIME ZONE interval '-08:00' hour to minute"),
+        (["set x.y to 'a'\n'b'' ''c'"], "SET x.y TO 'a'\n'b'' ''c'"),
+        (["set work_mem to 1", "set datestyle to iso, dmy"], "SET datestyle TO iso , dmy; SET work_mem TO 1"),
+        (["set session_replication_role to replica", "set role lim"],
+         "SET session_replication_role TO replica; SET ROLE lim"),
+        (["set role lim", "set work_mem to 1"], "SET ROLE lim; SET work_mem TO 1"),
+        (["set role lim", "set work_mem to 1", "reset all"], "SET ROLE lim"),
+        (["set role lim", "set work_mem to 1", "set role app"], "SET work_mem TO 1; SET ROLE app"),
+    ],
+)  # fmt: skip
+def test_settings_are_made_again_as_they_were_made(said: list[str], made: str) -> None:
+    room = Room(most=1)
+    ann, bob = room.enter(), room.enter()
+    for text in said:
+        assert query(text) in carry_out(room, ann, text)
+    carry_out(room, bob, "select 1")
+    assert carry_out(room, ann, "select 2") == [query(made), query("select 2")]
+
+
+def test_of_settings_in_one_state_a_role_is_left_before_others_are_made() -> None:
+    before = [("role", "lim")]
+    wanted = [("session_replication_role", "replica"), ("role", "lim")]
+    assert restoring(wanted, before) == ("RESET ALL; RESET ROLE; SET session_replication_role TO replica; SET ROLE lim")
+    assert restoring(before, before) == ""
+
+
+def test_a_setting_that_takes_rights_and_was_made_as_a_role_binds_who_leaves_that() -> None:
+    room = Room(most=1)
+    ann, bob = room.enter(), room.enter()
+    for text in ("set role boss", "set session_replication_role to replica", "reset role"):
+        assert query(text) in carry_out(room, ann, text)
+    assert carry_out(room, bob, "select 1") == []
 
 
 def test_a_set_that_is_committed_holds() -> None:
