@@ -16,6 +16,7 @@ from metaproxy.codecs.login_time import LOGIN_TIME
 from metaproxy.codecs.mysql import commands
 from metaproxy.codecs.mysql.accounts import Accounts, Entrance
 from metaproxy.codecs.mysql.client import ClientSession
+from metaproxy.codecs.mysql.confidential import is_confidential
 from metaproxy.codecs.mysql.errors import NO_LOGIN, error_for, named
 from metaproxy.codecs.mysql.handshake import Capability
 from metaproxy.codecs.mysql.kill import Kill
@@ -191,4 +192,7 @@ class MySQL(Codec):
         return reword(request, change)
 
     def confidential(self, request: Message) -> bool:
-        return request.get("command") in ("login", "change_user", "auth_query")
+        if request.get("command") in ("login", "change_user", "auth_query"):
+            return True
+        said = request.reader.text(request) if isinstance(request, Command) else request.frame
+        return said is not None and is_confidential(said, request.values("statement"))

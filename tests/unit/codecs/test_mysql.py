@@ -563,3 +563,47 @@ def test_logins_are_confidential() -> None:
     assert codec.confidential(pair.says(command(0x11, b"ann\0\4abcdother\0"))[0])
     pair.hears(ok(1))
     assert not codec.confidential(pair.says(query("select 1"))[0])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "create user x identified by 'hush'", "select 1; alter user x identified by 'hush'", "set password = 'hush'",
+        "grant all on *.* to x identified by 'hush'", "change master to master_password = 'hush'",
+        "/*!50000 create user x identified by 'hush' */", "begin not atomic create user x identified by 'hush'; end",
+        "create server s foreign data wrapper mysql options (user 'x', password 'hush')", "show grants for x",
+        "update mysql.user set password = password('hush')", "select authentication_string from mysql . user",
+        "prepare s from 'set password = \\'hush\\''", "select PASSWORD ('hush')", "show create user x",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("code", [3, 0x16])
+def test_passwords_of_accounts_are_confidential(code: int, text: str) -> None:
+    pair = Pair()
+    assert pair.codec.confidential(pair.says(command(code, text))[0])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "select password from accounts where user = 'x'", "insert into t (password) values ('x')", "set a = 1",
+        "create table t (password varchar(9))", "select 'identified'", "begin; update t set password = 'x'; commit",
+    ],
+)  # fmt: skip
+def test_columns_of_such_names_are_not(text: str) -> None:
+    pair = Pair()
+    assert not pair.codec.confidential(pair.says(query(text))[0])
+
+
+def test_an_execution_is_as_confidential_as_its_statement() -> None:
+    pair = Pair()
+    for text, is_so in (("create user x identified by ?", True), ("select ?", False)):
+        pair.says(command(0x16, text))
+        pair.hears(prepared(7, 1, 0))
+        assert pair.codec.confidential(pair.says(command(0x17, b"\7\0\0\0\0\1\0\0\0"))[0]) == is_so
+        pair.hears(ok())
+
+
+def test_of_one_that_comes_in_pieces_the_beginning_is_looked_at() -> None:
+    pair = Pair(MySQL(stream_over=Bytes(65536)))
+    (head, *_) = pair.client.receive(query("create user x identified by '" + "x" * 90_000 + "'")[:80_000])
+    assert pair.codec.confidential(head)
