@@ -47,7 +47,12 @@ class Stage:
         seeds = servers.sentinels[:2] if isinstance(servers, Watched) else servers.ports[:2]
         options = {"topology": topology, "topology_interval": "200ms", "breaker": {"max_retries": 1000}}
         everything = cluster("all", *seeds, **options)
-        self.proxy = proxy({"listeners": [listener("in", self.port, "redis", ROUTES)], "clusters": [everything]})
+        self.aware = free_port()  # where the proxy is a cluster of one node
+        listeners = [
+            listener("in", self.port, "redis", ROUTES),
+            listener("aware", self.aware, {"name": "redis", "present": "cluster"}, ROUTES),
+        ]
+        self.proxy = proxy({"listeners": listeners, "clusters": [everything]})
         self.redis = redis(self.port)
         assert eventually(lambda: self.redis.set("warm", "1"), 10)
 
@@ -157,6 +162,24 @@ def test_another_driver_does_the_same(stage: Stage, clients: Callable[..., Any])
     calls = [["set", "io:1", "a"], ["set", "io:2", "b"], ["mget", "io:1", "io:2", "none"]]
     done = clients(catalogue.ioredis_client()).run(port=stage.port, calls=calls, mode="pipeline")
     assert [one["value"] for one in done] == ["OK", "OK", ["a", "b", None]]
+
+
+def test_clients_that_know_clusters_only_find_one_of_one_node(stage: Stage, clients: Callable[..., Any]) -> None:
+    from redis.cluster import RedisCluster as Aware
+
+    with Aware("127.0.0.1", stage.aware, decode_responses=True) as client:
+        assert [(node.host, node.port) for node in client.get_nodes()] == [("127.0.0.1", stage.aware)]
+        for number in range(20):
+            assert client.set(f"aware{number}", number)
+        assert [client.get(f"aware{number}") for number in range(20)] == [str(number) for number in range(20)]
+        pipeline = client.pipeline()
+        for number in range(20):
+            pipeline.incr(f"aware{number}")
+        assert pipeline.execute() == [number + 1 for number in range(20)]
+        assert client.mget_nonatomic(["aware1", "aware2"]) == ["2", "3"]
+    calls = [["set", "ioc:1", "a"], ["set", "ioc:2", "b"], ["get", "ioc:1"]]
+    done = clients(catalogue.ioredis_client()).run(port=stage.aware, calls=calls, mode="each", cluster=True)
+    assert [one["value"] for one in done] == ["OK", "OK", "a"]
 
 
 def test_reads_go_to_replicas_where_a_route_says_so(stage: Stage) -> None:

@@ -20,12 +20,16 @@ from metaproxy.codecs.redis import commands, resp
 from metaproxy.codecs.redis.identity import NOAUTH, OK, ONE_LINE, Identity, error_probe, unsubscribed
 from metaproxy.codecs.redis.metadata import ANYBODY, MULTI, Profile, read, reader
 from metaproxy.codecs.redis.names import unknown
+from metaproxy.codecs.redis.presented import COMMANDS as PRESENTED
+from metaproxy.codecs.redis.presented import Presented
 from metaproxy.codecs.redis.stream import CommandStream
 from metaproxy.message import FrameError, Hold, Kind, Message
 
 _REQUEST, _EVENT, _NONE = Kind.REQUEST, Kind.EVENT, Hold.NONE
 _BEFORE_LOGIN = frozenset((b"AUTH", b"HELLO", b"QUIT", b"RESET"))
-_NEVER_QUEUED = frozenset((b"AUTH", b"HELLO", b"MONITOR", b"SELECT")) | commands.SUBSCRIBE | commands.UNSUBSCRIBE
+_NEVER_QUEUED = (
+    frozenset((b"AUTH", b"HELLO", b"MONITOR", b"SELECT")) | PRESENTED | commands.SUBSCRIBE | commands.UNSUBSCRIBE
+)
 """What inside MULTI would be answered out of turn, or change what only EXEC may change."""
 _BOUND = b"-ERR HELLO can't change the protocol of a connection that watches, monitors or is subscribed\r\n"
 _RESET = b"+RESET\r\n"
@@ -38,7 +42,10 @@ _ANY_OPTION = (b"", b"GET", b"SET")
 
 
 class ClientSession(CommandStream):
-    """identity: who the client is. heads: see `commands.heads`. denied: commands that are refused, in upper case."""
+    """
+    identity: who the client is. heads: see `commands.heads`. denied: commands that are refused, in upper case.
+    presented: what the proxy is to clients that know clusters only; None: a server.
+    """
 
     def __init__(
         self,
@@ -47,9 +54,11 @@ class ClientSession(CommandStream):
         identity: Identity,
         heads: dict[bytes, int],
         denied: frozenset[bytes],
+        presented: Presented | None = None,
     ) -> None:
         super().__init__(max_frame, stream_over, heads)
         self._who = identity
+        self._presented = presented
         self._denied = denied
         self._transaction = False
         self._opening = False  # MULTI was answered; the next command takes it along
@@ -102,6 +111,8 @@ class ClientSession(CommandStream):
             self._refuse(message, refusal)
         elif name == b"QUIT":
             self._goodbye(message)
+        elif self._presented is not None and name in PRESENTED:
+            message.answer = self._presented.answer(resp.arguments(message.frame), self._who.version, self.facts)
         elif name in commands.SPECIAL:
             action = _ACTIONS.get(name)
             if action is not None:
@@ -130,7 +141,7 @@ class ClientSession(CommandStream):
                 return refused
         if name not in commands.SPECIAL:
             return ""
-        why = commands.REFUSED.get(name)
+        why = None if self._presented is not None and name in PRESENTED else commands.REFUSED.get(name)
         if why is None and name in commands.REFUSED_WITH:
             words = [word.upper() for word in resp.arguments(message.frame, 3)[1:]] or [b""]
             if words != [b"REPLY", b"ON"]:

@@ -20,8 +20,10 @@ from metaproxy.codecs.redis.identity import Identity
 from metaproxy.codecs.redis.metadata import KEYS
 from metaproxy.codecs.redis.pinned_client import PinnedClient, is_answered
 from metaproxy.codecs.redis.pinned_server import PinnedServer
+from metaproxy.codecs.redis.presented import Presented
 from metaproxy.codecs.redis.server import ServerSession
 from metaproxy.message import Correlation, ErrorKind, FinalFrame, Kind, Message, Part, Redirect, Side
+from metaproxy.support.addresses import parse
 from metaproxy.units import Bytes, Option
 
 WORDS: dict[ErrorKind, str] = {
@@ -81,6 +83,20 @@ class Redis(Codec):
                 "connection of its own, and everything passes: see [Pinned connections](#pinned-connections)."
             ),
         ] = "shared",
+        present: Annotated[
+            Literal["server", "cluster"],
+            Option(
+                "What the proxy is to its clients: `server`, or `cluster`, a Redis Cluster of one node that has all "
+                "slots, for clients that know nothing else."
+            ),
+        ] = "server",
+        advertise: Annotated[
+            str,
+            Option(
+                "With `present: cluster` the `host:port` at which clients reach this listener; the address that their "
+                "connection leads to where it is left out."
+            ),
+        ] = "",
         stream_over: Annotated[
             Bytes,
             Option(
@@ -93,6 +109,7 @@ class Redis(Codec):
         if mode not in ("shared", "pinned"):
             raise ValueError(f"mode is {mode!r}; write shared or pinned")
         self._pinned = mode == "pinned"
+        self._presented = _presented(present, advertise, self._pinned)
         if self._pinned:
             if auth is not None or users is not None or databases != 16:
                 what = "with mode: pinned logins and SELECT are the server's"
@@ -122,8 +139,9 @@ class Redis(Codec):
             return PinnedClient(max_frame, self._stream_over, self._heads, self._denied)
         if side is Side.SERVER:
             return ServerSession(max_frame, self._stream_over)
-        identity = Identity(self._accounts, self._databases, next(self._numbers))
-        return ClientSession(max_frame, self._stream_over, identity, self._heads, self._denied)
+        mode = b"standalone" if self._presented is None else b"cluster"
+        identity = Identity(self._accounts, self._databases, next(self._numbers), mode)
+        return ClientSession(max_frame, self._stream_over, identity, self._heads, self._denied, self._presented)
 
     def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes:
         """name: any word of upper-case letters and digits, such as LOADING."""
@@ -165,3 +183,19 @@ class Redis(Codec):
 
     def merge(self, request: Message, parts: Sequence[Part], answers: Sequence[Message]) -> bytes:
         return pieces.merge(request, parts, answers)
+
+
+def _presented(present: str, advertise: str, pinned: bool) -> Presented | None:
+    if present not in ("server", "cluster"):
+        raise ValueError(f"present is {present!r}; write server or cluster")
+    if present == "server":
+        if advertise:
+            raise ValueError("advertise is for `present: cluster`; leave it out")
+        return None
+    if pinned:
+        raise ValueError("with mode: pinned the servers say themselves what they are: leave out present")
+    if advertise:
+        found = parse(advertise)
+        if not found.port:
+            raise ValueError(f"advertise is {advertise!r}; write host:port")
+    return Presented(advertise)

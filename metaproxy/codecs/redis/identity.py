@@ -42,13 +42,14 @@ def arity(name: bytes) -> bytes:
 class Identity:
     """
     user: who is logged in, or None. rules: what it may do, None for everything. version: of RESP. database: the
-    selected one. number: what CLIENT ID tells. Each method takes the arguments of a command, itself in front, and gives
-    the answer.
+    selected one. number: what CLIENT ID tells; mode: HELLO. Each method takes the arguments of a command, itself in
+    front, and gives the answer.
     """
 
-    __slots__ = ("_accounts", "_databases", "_name", "database", "number", "rules", "user", "version")
+    __slots__ = ("_accounts", "_databases", "_mode", "_name", "database", "number", "rules", "user", "version")
 
-    def __init__(self, accounts: Accounts, databases: int, number: int) -> None:
+    def __init__(self, accounts: Accounts, databases: int, number: int, mode: bytes = b"standalone") -> None:
+        self._mode = mode
         self._accounts = accounts
         self._databases = databases
         self.number = number
@@ -116,7 +117,7 @@ class Identity:
     def _introduction(self) -> bytes:
         facts = (
             bulk(b"server"), bulk(b"redis"), bulk(b"version"), bulk(VERSION), bulk(b"proto"), b":%d\r\n" % self.version,
-            bulk(b"id"), b":%d\r\n" % self.number, bulk(b"mode"), bulk(b"standalone"), bulk(b"role"), bulk(b"master"),
+            bulk(b"id"), b":%d\r\n" % self.number, bulk(b"mode"), bulk(self._mode), bulk(b"role"), bulk(b"master"),
             bulk(b"modules"), b"*0\r\n",
         )  # fmt: skip
         return (b"%7\r\n" if self.version == 3 else b"*14\r\n") + b"".join(facts)

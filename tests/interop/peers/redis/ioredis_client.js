@@ -1,4 +1,4 @@
-// A client of ioredis. Job: {port, username, password, db, resp, calls: [[command, arg, ...]], mode: "each" | "pipeline" | "multi"}
+// A client of ioredis. Job: {port, username, password, db, resp, cluster, calls: [[command, arg, ...]], mode: "each" | "pipeline" | "multi"}
 //
 // "each" sends one by one, "pipeline" all at once, "multi" all inside MULTI/EXEC. {"subscribe": [channels], "publish":
 // [[channel, text]...]} instead of calls gives the messages in the order of their arrival.
@@ -8,7 +8,9 @@ const { serve, describe, one, within } = require('../jobs.js');
 
 const TIMEOUT = 10000; // milliseconds
 
-const connect = job => new Redis({
+const connect = job => (job.cluster ? new Redis.Cluster([{ host: '127.0.0.1', port: job.port }], { lazyConnect: true }) : plain(job));
+
+const plain = job => new Redis({
   host: '127.0.0.1', port: job.port, username: job.username, password: job.password, db: job.db || 0, maxRetriesPerRequest: 0,
   retryStrategy: null, lazyConnect: true, enableReadyCheck: job.ready || false, connectTimeout: TIMEOUT,
 });
