@@ -130,7 +130,7 @@ class ServerSession(MessageStream):
         """An answer, and whether it reports failure; and whether the server is still what it is to be."""
         messages.append(message)
         frame = message.frame
-        code, first = _verdict(frame, body)
+        code, first = verdict(frame, body) if body.end - body.at <= _LOOKED_AT else _of_large(frame, body)
         if code is not None:
             message.kind = Kind.ERROR
             message.more = read_error
@@ -163,7 +163,8 @@ class ServerSession(MessageStream):
             exchange = to
         if more:
             self._chain(own, exchange)
-        code, field = _verdict(frame, wire.body(frame))
+        body = wire.body(frame)
+        code, field = verdict(frame, body) if len(frame) <= _LOOKED_AT else _of_large(frame, body)
         failed = code is not None
         if self._kept is not None:
             self._kept.answered(exchange, code, cursor_id(frame, field), not more)
@@ -244,8 +245,6 @@ class ServerSession(MessageStream):
         return stop
 
 
-def _verdict(frame: bytes, body: wire.Body) -> tuple[int | None, bson.Element | None]:
-    """As `verdict`; a large answer is none of an error."""
-    if body.end - body.at > _LOOKED_AT:
-        return None, next(bson.elements(frame, *body), None)
-    return verdict(frame, body)
+def _of_large(frame: bytes, body: wire.Body) -> tuple[None, bson.Element | None]:
+    """As `verdict`, for an answer that is too large to be one of an error."""
+    return None, next(bson.elements(frame, *body), None)
