@@ -120,6 +120,14 @@ def test_set_that_is_rolled_back(connect: Connect, other: Any) -> None:
     assert one(c, "show work_mem") == "4MB"
 
 
+def test_set_before_commit_and_chain(connect: Connect, other: Any) -> None:
+    c = connect()
+    for text in ("begin", "set work_mem to '9MB'", "commit and chain", "set work_mem to '10MB'", "rollback"):
+        c.execute(text)
+    lent(other)
+    assert one(c, "show work_mem") == "9MB"
+
+
 def test_set_local_and_its_function(connect: Connect, other: Any) -> None:
     c = connect(autocommit=False)
     c.execute("set local work_mem to '9MB'")

@@ -44,8 +44,9 @@ _OF_LARGE_OBJECTS = frozenset(
 class Effects(NamedTuple):
     """
     binds: why the client needs the server connection for itself from now on, '' if it does not. change: of settings.
-    commits, rolls_back: how it ends a transaction. deallocates: prepared statements of the connection are gone; of
-    which name, b'' for all of them, None for none. discards: all of the session's state is.
+    commits, rolls_back: how it ends a transaction; rolls_to: it goes back to a savepoint. deallocates: prepared
+    statements of the connection are gone; of which name, b'' for all of them, None for none. discards: all of the
+    session's state is.
     """
 
     binds: str = ""
@@ -54,6 +55,7 @@ class Effects(NamedTuple):
     rolls_back: bool = False
     deallocates: str | None = None
     discards: bool = False
+    rolls_to: bool = False
 
 
 NONE = Effects()
@@ -125,7 +127,8 @@ def _found(text: bytes) -> Effects:
         deallocates = _deallocated(decoded) if len(kinds) == 1 and not discards else ""
     commits = "commit" in kinds or "end" in kinds
     rolls_back = "rollback" in kinds or "abort" in kinds
-    found = Effects(binds, change, commits, rolls_back, deallocates, discards)
+    rolls_to = rolls_back and len(kinds) == 1 and "to" in words
+    found = Effects(binds, change, commits, rolls_back and not rolls_to, deallocates, discards, rolls_to)
     return NONE if found == NONE else found
 
 

@@ -276,21 +276,31 @@ class PooledClient(ClientSession):
         if id & (EXTENDED | SYNCED) == EXTENDED:  # its Sync is to come
             self._unsettled, self._broken = effects, failed
             return
-        changes = [] if failed else [one.change for one in effects if one.change is not NOTHING]
-        self._uncommitted += changes
         if any(one.deallocates == "" for one in effects) and not failed:
             self._statements.clear()
-        if self._state == IN_TRANSACTION:
-            if self._uncommitted and any(one.rolls_back for one in effects):  # to a savepoint
+        self._commit([] if failed else effects, failed or before == FAILED)
+        if self._state == IDLE and not failed and any(one.discards for one in effects):
+            self._bound, self._binding = "", 0
+
+    def _commit(self, effects: Iterable[Effects], undone: bool) -> None:
+        """What was set counts from where it is committed. undone: what was until now does not."""
+        changes = self._uncommitted
+        for one in effects:
+            if changes and self._state == IN_TRANSACTION and (one.rolls_to or one.rolls_back):
                 self._bound = self._bound or "SET before ROLLBACK TO"
-            return
+            if one.commits or one.rolls_back:  # and perhaps another transaction begins (AND CHAIN)
+                self._conclude(undone or not one.commits)
+                undone = False
+            if one.change is not NOTHING:
+                changes.append(one.change)
         if self._state == IDLE:
-            uncommitted, self._uncommitted = self._uncommitted, []
-            undone = before == FAILED or failed or any(one.rolls_back for one in effects)
-            for change in [] if undone else uncommitted:
-                self._apply(change)
-            if not failed and any(one.discards for one in effects):
-                self._bound, self._binding = "", 0
+            self._conclude(undone)
+
+    def _conclude(self, undone: bool) -> None:
+        changes = self._uncommitted.copy()
+        self._uncommitted.clear()
+        for change in [] if undone else changes:
+            self._apply(change)
 
     def _apply(self, change: Change) -> None:
         now = change.applied(self._settings, self._defaults)

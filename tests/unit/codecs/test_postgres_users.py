@@ -474,6 +474,37 @@ def test_a_set_that_is_committed_holds() -> None:
     assert room.server.take() == query("SET x.y TO 1")
 
 
+SET = "set x.y to 1"
+
+
+@pytest.mark.parametrize(
+    ("steps", "holds"),
+    [
+        ([("begin", "T"), (SET, "T"), ("commit and chain", "T"), ("rollback", "I")], True),
+        ([("begin", "T"), ("commit and chain", "T"), (SET, "T"), ("rollback", "I")], False),
+        ([("begin", "T"), (SET, "T"), ("selec", "E"), ("commit and chain", "T"), ("commit", "I")], False),
+        ([("begin", "T"), ("selec", "E"), ("rollback", "I"), (SET, "I")], True),
+        ([("begin", "T"), (SET, "T"), ("prepare transaction 'x'", "I")], True),
+    ],
+)
+def test_a_set_holds_from_its_commit_on(steps: list[tuple[str, str]], holds: bool) -> None:
+    room = Room(most=1)
+    ann = room.enter()
+    for text, state in steps:
+        room.ask(ann, text, (error() if state == "E" else DONE) + ready(state))
+    assert (query("SET x.y TO 1") in b"".join(carry_out(room, ann, "select 1"))) is holds
+
+
+def test_of_a_batch_a_set_behind_a_rollback_holds() -> None:
+    room = Room(most=1)
+    ann = room.enter()
+    room.ask(ann, "begin", DONE + ready("T"))
+    room.say(ann, parse("rollback") + bind() + EXECUTE + parse(SET) + bind() + EXECUTE + SYNC)
+    room.server.take()
+    room.say(room.server, (PARSED + BOUND + DONE) * 2 + ready())
+    assert query("SET x.y TO 1") in b"".join(carry_out(room, ann, "select 1"))
+
+
 def test_a_setting_that_a_server_refuses_is_an_error_of_the_request() -> None:
     room = Room()
     client = room.client()
