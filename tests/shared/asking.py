@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import io
 import json
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from browser import Desk
+from browser import Desk, Response
 from rich.console import Console
 
 from metaproxy.cli.client import Admin, Query, decoded
@@ -20,10 +20,16 @@ from metaproxy.cli.output import Output
 T = TypeVar("T")
 
 
-class DeskAdmin(Admin):
-    """Asks a Desk in the place of a socket."""
+class Answering(Protocol):
+    """What answers in memory as an admin API does."""
 
-    def __init__(self, desk: Desk) -> None:
+    def ask(self, method: str, path: str, body: bytes = b"", /) -> Response: ...
+
+
+class DeskAdmin(Admin):
+    """Asks it in the place of a socket."""
+
+    def __init__(self, desk: Answering) -> None:
         super().__init__()
         self.desk = desk
 

@@ -5,44 +5,19 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
-from typing import TypeVar
 
 import pytest
+from asking import DeskAdmin
 from control_plane import NOON, AdminDesk, Planted, cluster_text
 from rich.console import Console
 
-from metaproxy.cli.client import Admin, Query, decoded
 from metaproxy.cli.main import parser
 from metaproxy.cli.output import Output
 from metaproxy.control.rollout_spec import shown_moment
 
-T = TypeVar("T")
 RATES: dict[str, object] = {
     "rates": {side: {"requests": 0.0, "errors": 0.0, "percent": 0.0} for side in ("new", "others")}
 }
-
-
-class Asked(Admin):
-    """Asks a control plane in memory."""
-
-    def __init__(self, desk: AdminDesk) -> None:
-        super().__init__()
-        self._desk = desk
-
-    def ask(
-        self,
-        method: str,
-        path: str,
-        kind: type[T],
-        body: bytes | None = None,
-        query: Query | None = None,
-        also: int = 200,
-    ) -> T:
-        given = "&".join(f"{key}={value}" for key, value in (query or {}).items() if value not in (None, ""))
-        answer = self._desk.ask(method, f"{path}?{given}" if given else path, body or b"")
-        if answer.status not in (200, also):
-            raise self._error(answer.status, answer.body)
-        return decoded(answer.body, kind)
 
 
 class Shell:
@@ -58,7 +33,7 @@ class Shell:
         given = parser().parse_args(arguments)
         out = io.StringIO()
         output = Output(getattr(given, "json", False), Console(file=out, width=200, highlight=False, soft_wrap=True))
-        code: int = given.run(given, Asked(self.desk), output)
+        code: int = given.run(given, DeskAdmin(self.desk), output)
         self.out = out.getvalue()
         return code
 
