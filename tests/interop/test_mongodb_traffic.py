@@ -140,8 +140,8 @@ def test_a_limit_is_an_error_on_which_newer_drivers_slow_down(shared: Any) -> No
 
 
 def test_reads_are_mirrored_and_their_answers_compared(shop: Shop, shared: Any) -> None:
-    with closing(client(shop.shadow)) as shadow:
-        for each in (shared, shadow):
+    with closing(client(shop.shadow)) as shadow, closing(client(shop.main)) as main:
+        for each in (main, shadow):  # not through the proxy, which would copy it to the other
             each.shop.mirrored.drop()
             each.shop.mirrored.insert_many([{"_id": number, "item": "x"} for number in range(200)])
         compared = shop.proxy.counted("metaproxy_mirror_compared_total")
