@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from itertools import islice
 from typing import NamedTuple
 
 from metaproxy.codecs import sql
@@ -31,6 +32,8 @@ _CREATING = frozenset(("create", "into"))
 _SETTING = frozenset(("set", "reset", "discard"))
 _BLOCKS = frozenset((("do", "?"), ("do", "?", "language", "plpgsql"), ("do", "language", "plpgsql", "?")))
 """DO in PL/pgSQL."""
+_MOST_OF_DO = 100
+"""Tokens of a DO, comments included, whose block may be harmless."""
 _BLOCK_SETS = re.compile(
     r"\b(?:set|reset|discard|listen|load|execute|hold|prepare|deallocate)\b|set_config|temp|advisory|u&", re.IGNORECASE
 )
@@ -162,7 +165,7 @@ def _is_harmless(text: str) -> bool:
     if _BLOCK_SETS.search(text) is not None:
         return False
     shape = []
-    for kind, token in sql.tokens(text, sql.POSTGRES):
+    for kind, token in sql.tokens(text, sql.POSTGRES, _MOST_OF_DO):
         if kind == "dollar" or (kind == "text" and token[0] == "'"):  # one without escapes
             shape.append("?")
         elif kind not in ("block", "end"):
@@ -183,7 +186,8 @@ def _sets_locally(text: str) -> bool:
 
 def _deallocated(text: str) -> str:
     """The name of the statement, '' for all."""
-    words = [(kind, token) for kind, token in sql.tokens(text, sql.POSTGRES) if kind in ("word", "quoted")][1:]
+    every = (found for found in sql.tokens(text, sql.POSTGRES) if found[0] in ("word", "quoted"))
+    words = list(islice(every, 1, 3))
     if words and words[0][1].lower() == "prepare":
         words = words[1:]
     if not words or (words[0][0] == "word" and words[0][1].lower() == "all"):

@@ -24,6 +24,8 @@ _RESTRICTED = (
     "max_stack_depth", "session_", "temp_file_limit", "track_", "update_process_title", "wal_", "zero_damaged_pages",
 )  # fmt: skip
 """What settings begin with that take a right of their own."""
+_MOST_LOOKED_AT = 1024
+"""Tokens of a statement, comments included, in which those of a setting are looked for."""
 _ROLE = "role"
 _TIME_ZONE, _SEARCH_PATH, _ENCODING = "timezone", "search_path", "client_encoding"
 
@@ -68,8 +70,9 @@ NOTHING = Change()
 
 def change_of(text: str) -> Change:
     """What a single statement changes for the session; `NOTHING` where that is for its transaction alone."""
-    words = [(kind, token) for kind, token in sql.tokens(text, sql.POSTGRES) if kind not in _NO_WORDS]
-    if len(words) > _MOST_TOKENS or not words:
+    found = sql.tokens(text, sql.POSTGRES, _MOST_LOOKED_AT)
+    words = [(kind, token) for kind, token in found if kind not in _NO_WORDS]
+    if len(words) > _MOST_TOKENS or not words or words[-1][0] == "cut":
         return UNKNOWN
     first, *rest = [token.lower() if kind == "word" else token for kind, token in words]
     values = [token for _, token in words][1:]

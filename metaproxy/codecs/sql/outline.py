@@ -19,9 +19,10 @@ from metaproxy.codecs.sql.kinds import Kinds
 
 MOST_NORMALIZED = 4096
 """Characters of a shape that is kept; its fingerprint is that of all of it."""
-MOST_COMMENT = 4096
+MOST_COMMENTS = 4096
+"""Characters of the comments of a text in which pairs are looked for."""
 MOST_TOKENS = 50_000
-"""Of a text that are looked at: some 40 ms. Rows of values are one."""
+"""Of a text that are looked at, comments among them: some 40 ms. Rows of values are one."""
 _KEPT, _SHORT = 1024, 8192
 """Outlines that are remembered, of texts with at most so many characters."""
 _COMMENT = re.compile(r"/\*|\*/")
@@ -64,15 +65,16 @@ def _outlined(text: str, dialect: Dialect) -> Outline:
     comments: dict[str, str] = {}
     parts: list[str] = []
     wordy = False  # whether the last part wants a blank before a word
-    left = MOST_TOKENS
-    for kind, token in tokens(text, dialect):
-        left -= 1
-        if left < 0:
-            break
+    whole, comments_left = True, MOST_COMMENTS
+    for kind, token in tokens(text, dialect, MOST_TOKENS):
         if kind == "block":
-            if len(token) <= MOST_COMMENT:
+            if len(token) <= comments_left:
+                comments_left -= len(token)
                 comments.update(_pairs(token))
             continue
+        if kind == "cut":
+            whole = False
+            break
         if kind == "word":
             token = token.lower()
             words.add(token)
@@ -105,29 +107,38 @@ def _outlined(text: str, dialect: Dialect) -> Outline:
     kinds, within = tuple(statements.begun), tuple(statements.within)
     shape = normalized[:MOST_NORMALIZED]
     names = frozenset(words), frozenset(called)
-    return Outline(kinds, *names, shape, digest, comments, left >= 0, within, statements.opaque)
+    return Outline(kinds, *names, shape, digest, comments, whole, within, statements.opaque)
 
 
 _remembered = lru_cache(_KEPT)(_outlined)
 
 
-def tokens(text: str, dialect: Dialect) -> Iterator[tuple[str, str]]:
+def tokens(text: str, dialect: Dialect, most: int | None = None) -> Iterator[tuple[str, str]]:
     """
     Each token but blanks, with its kind: word, quoted (a name), text, number, parameter, dollar (a text), rows (of
-    values), block (a comment, with its marks), end (a semicolon) or other.
+    values), block (a comment, with its marks), end (a semicolon) or other; or cut, where there are more than `most`,
+    comments included.
     """
     match, at, end = dialect.token.match, 0, len(text)
     executed = False
+    left = len(text) if most is None else most
     while at < end:
         found = match(text, at)
         assert found is not None  # the last alternative is any character
         kind, start = found.lastgroup or "", at
         at = found.end()
-        if kind in ("space", "line"):
+        if kind == "space":
             continue
+        left -= 1
         if kind == "block":
-            at = _end_of_comment(text, at, dialect.nested)
-        elif kind == "dollar":
+            at, marks = _end_of_comment(text, at, dialect.nested, left)
+            left -= marks
+        if left < 0:
+            yield "cut", ""
+            return
+        if kind == "line":
+            continue
+        if kind == "dollar":
             close = text.find(found[0], at)
             at = end if close < 0 else close + len(found[0])
         elif kind == "executed":
@@ -139,18 +150,20 @@ def tokens(text: str, dialect: Dialect) -> Iterator[tuple[str, str]]:
         yield ("other" if kind == "unexecuted" else kind), text[start:at]
 
 
-def _end_of_comment(text: str, at: int, nested: bool) -> int:
-    depth = 1
-    while depth:
+def _end_of_comment(text: str, at: int, nested: bool, most: int) -> tuple[int, int]:
+    """Where it ends, and how many marks of comments were read; not further than one more than `most`."""
+    if not nested:
+        close = text.find("*/", at)
+        return len(text) if close < 0 else close + 2, 1
+    depth, marks = 1, 0
+    while depth and marks <= most:
         found = _COMMENT.search(text, at)
         if found is None:
-            return len(text)
+            return len(text), marks
         at = found.end()
-        if found[0] == "*/":
-            depth -= 1
-        elif nested:
-            depth += 1
-    return at
+        marks += 1
+        depth += 1 if found[0] == "/*" else -1
+    return at, marks
 
 
 def _pairs(comment: str) -> Iterator[tuple[str, str]]:

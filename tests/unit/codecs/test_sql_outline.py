@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from regex_steps import Steps
 
 from metaproxy.codecs.sql import MYSQL, POSTGRES, Dialect, outline
-from metaproxy.codecs.sql.outline import LISTS, MOST_TOKENS, PAIR, ROWS
+from metaproxy.codecs.sql.outline import LISTS, MOST_TOKENS, PAIR, ROWS, tokens
 from metaproxy.codecs.sql.reading import reads_only
 
 both = pytest.mark.parametrize("dialect", [POSTGRES, MYSQL], ids=lambda one: one.name)
@@ -80,6 +80,22 @@ def test_of_other_long_texts_the_beginning_is_read_and_nothing_is_certain(dialec
     found = outline("select a" + ",a" * MOST_TOKENS + "; drop table t", dialect)
     assert (found.whole, found.statements) == (False, ("select",))
     assert not reads_only(found)
+
+
+@both
+@pytest.mark.parametrize("piece", ["a ", "--\n", "# \n", ";", "*/", "/**/", "/*", "/*!*/", "/*! */", "'a'", "$a$ $a$"])
+def test_comments_and_their_marks_count_as_tokens_that_are_looked_at(piece: str, dialect: Dialect) -> None:
+    found = list(tokens(piece * 5_000, dialect, 100))
+    assert found[-1][0] == "cut" or len(found) == 1  # a comment, or a text, that goes on to the end
+    assert len(found) <= 101
+    assert count_calls(lambda: list(tokens(piece * 2_500, dialect, 100))) == count_calls(
+        lambda: list(tokens(piece * 5_000, dialect, 100))
+    )
+
+
+def test_of_many_comments_the_first_are_read() -> None:
+    found = outline("select 1 " + "/* a='b' */" * 1_000 + "/* c='d' */", POSTGRES)
+    assert (found.comments, found.whole) == ({"a": "b"}, True)
 
 
 def test_texts_of_one_shape_have_one_fingerprint() -> None:
