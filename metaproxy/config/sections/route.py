@@ -91,7 +91,8 @@ class Reply(Section):
 class Retry(Section):
     """
     When a failed request is tried again, at another endpoint if there is one. What a server may have executed is
-    repeated only if the protocol tells that this is safe (Redis commands that read), or with `unsafe`.
+    repeated only if the protocol tells that this is safe (Redis commands that read, MongoDB's numbered writes), or
+    with `unsafe`.
     """
 
     attempts: int = option(Whole(1, 100), "Further tries after the first.", 1)
