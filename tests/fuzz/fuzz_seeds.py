@@ -162,10 +162,12 @@ MYSQL_REQUESTS = [
     my.query("select 1"), my.query("use other"), my.query("set names utf8"), my.command(2, "other"), my.command(14),
     my.command(0x16, "select ?"), my.command(0x17, b"\1\0\0\0\0\1\0\0\0"), my.command(0x19, b"\1\0\0\0"),
     my.command(0x1F), my.command(0x11, b"ann\0\0d\0"), my.command(1), my.login(),
+    my.login(user="bob"), my.command(0xFA, b"\xff\xff\xff\xff\x80\0\3\0\0\1\0\0\0"),
 ]  # fmt: skip
 MYSQL_ANSWERS = [
     my.ok(), my.error(), my.rows([["1", "a"], ["2", "b"]]), my.rows([["x" * 300]] * 5), my.prepared(1, 1, 2),
     my.rows([["1"]], status=10) + my.ok(5), my.greeting(),
+    my.rows([["app", "*" + "A" * 40]]), my.rows([["app", "$A$005$" + "s" * 20 + "d" * 43]]), my.rows([["0"]], status=0),
 ]  # fmt: skip
 _SCRAM_FIRST = b"n,,n=ann,r=abcdefghijkl"
 POSTGRES_PASSWORDS = [

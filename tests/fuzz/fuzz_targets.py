@@ -297,7 +297,12 @@ TARGETS: dict[str, Target | Detection] = {
         passing=Postgres,
     ),
     "mysql": Target(
-        [MySQL, lambda: MySQL(users={"ann": "pencil"})],
+        [
+            MySQL,
+            lambda: MySQL(users={"ann": "pencil"}),
+            lambda: MySQL(users={"ann": "*" + "A" * 40, "bob": "$A$005$" + "s" * 20 + "d" * 43}),
+            lambda: MySQL(users={"ann": "pencil"}, auth_query="select name, kept from known where name = ?"),
+        ],
         _given(seeds.MYSQL_REQUESTS, seeds.MYSQL_ANSWERS),
         Peers(_greeted, my.join, buffered=LONGEST_LOGIN),
         opening=(SERVER + my.greeting(), LAST_CLIENT + my.login(), SERVER + my.ok(2)),
