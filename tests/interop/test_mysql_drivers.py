@@ -55,14 +55,26 @@ def run(*argv: Any) -> list[str]:
     return done.stdout.splitlines()
 
 
+def java(url: str) -> list[str]:
+    """What the program in Java says of each of its three kinds of statements."""
+    classes = ["-cp", f"{PEERS}/java-mysql/classes:{PEERS}/java-mysql/lib/*"]
+    said = run(*catalogue.JAVA[:-2], *classes, "org.example.mysql.MySQLPeer", url, "app", "secret")
+    return [line.partition(" ")[2] for line in said]
+
+
 @WAYS
 @pytest.mark.peer("connector-j")
 def test_connector_j_with_each_kind_of_statement_and_a_cancel(mesh: Mesh, way: str) -> None:
-    java = [*catalogue.JAVA[:-2], "-cp", f"{PEERS}/java-mysql/classes:{PEERS}/java-mysql/lib/*"]
-    url = f"jdbc:mysql://127.0.0.1:{getattr(mesh, way)}/d?sslMode=DISABLED"
-    said = run(*java, "org.example.mysql.MySQLPeer", url, "app", "secret")
     did = "sum=28 error=1054 batch=20 rows=20 count=0 cancelled=0 then=5"
-    assert [line.partition(" ")[2] for line in said] == [did] * 3
+    assert java(f"jdbc:mysql://127.0.0.1:{getattr(mesh, way)}/d?sslMode=DISABLED") == [did] * 3
+
+
+@WAYS
+@pytest.mark.peer("mariadb-j")
+def test_mariadb_s_connector_with_bulk_execution_and_statements_that_it_does_not_wait_for(mesh: Mesh, way: str) -> None:
+    did = "sum=28 error=1054 batch=20 rows=20 count=0 cancelled=1969 then=5"
+    options = "sslMode=disable&useBulkStmts=true"
+    assert java(f"jdbc:mariadb://127.0.0.1:{getattr(mesh, way)}/d?{options}") == [did] * 3
 
 
 @WAYS
