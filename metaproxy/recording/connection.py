@@ -17,7 +17,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from metaproxy.interfaces import ICodec
-from metaproxy.message import Chunk, Correlation, ErrorKind, Kind, Message, Side
+from metaproxy.message import Chunk, Correlation, ErrorKind, FrameError, Kind, Message, Side
 from metaproxy.proxy.sessions import new_session
 from metaproxy.recording.entries import Entry
 from metaproxy.recording.stream_tape import MOST
@@ -175,7 +175,15 @@ class Connection(Protocol):
             call.id = self._free_id()
             if asks:
                 self._by_id[call.id] = call
-        self.transport.write(self._session.send(message, call.id))
+        try:
+            data = self._session.send(message, call.id)
+        except FrameError as error:  # this one can't be sent here; others can
+            if asks and self._fifo:
+                self._order.pop()
+            self._by_id.pop(call.id, None)
+            call.finish(self._clock.seconds(), error=str(error))
+            return
+        self.transport.write(data)
         if asks:
             call.open = message.kind is Kind.STREAM_OPEN
             self.wait(call)

@@ -36,7 +36,7 @@ from metaproxy.codecs.mysql.packets import (
     read_ok,
 )
 from metaproxy.codecs.mysql.passwords import NO_SECRET
-from metaproxy.codecs.mysql.profile import AUTOCOMMIT_OFF, EMPTY, Profile, difference, same_connection
+from metaproxy.codecs.mysql.profile import AUTOCOMMIT_OFF, EMPTY, Profile, difference, profile_of, same_connection
 from metaproxy.codecs.mysql.text_rows import first_rows
 from metaproxy.codecs.mysql.upstream_login import UpstreamLogin
 from metaproxy.message import FrameError, Kind, Message
@@ -104,7 +104,7 @@ class PooledLogin(Session):
         if credentials.get(LOGIN_AS, CLIENT) != CLIENT:
             raise ValueError(f"credentials.{LOGIN_AS} is `{CLIENT}`, or left out")
         self._as_client = LOGIN_AS in credentials or not credentials.get("user")
-        wanted = self._wanted = self._own(profile) if isinstance(profile, Profile) else EMPTY
+        wanted = self._wanted = self._own(profile_of(profile))
         self._login = UpstreamLogin(credentials, "tls.version" in self.facts, wanted.user, wanted.secret)
         if self._greeting is None:
             return b""
@@ -123,9 +123,9 @@ class PooledLogin(Session):
         return data
 
     def change(self, profile: Hashable) -> bytes | None:
-        if not isinstance(profile, Profile) or self._login is None:
+        if self._login is None:
             return None
-        profile = self._own(profile)
+        profile = self._own(profile_of(profile))
         if not same_connection(self._state, profile):
             return None
         self._wanted = profile

@@ -103,8 +103,12 @@ class PooledServer(PooledLogin):
             raise Refused(f"the server refuses this client's settings: {refusal.number} {refusal.text}")
         closing, self._closing = b"".join(self._closing), []
         if not isinstance(message, PooledCommand):  # of a health check, or about another client
+            if len(message.frame) <= HEAD:
+                raise Refused("nothing is known of this command, as of logins that were recorded where they pass")
             self._command = self._owner = None
-            self._expect(SHAPES.get(message.frame[HEAD], Shape.ONE), None, message.id)
+            shape = SHAPES.get(message.frame[HEAD], Shape.ONE)
+            if shape is not Shape.NONE:
+                self._expect(shape, None, message.id)
             return closing + message.frame
         before = b"" if message.standing is self._owner else self._catch_up(message)
         self._owner = message.standing

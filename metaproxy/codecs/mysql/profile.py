@@ -53,8 +53,8 @@ class Profile(NamedTuple):
 
     @property
     def plain(self) -> tuple[object, ...]:
-        """What a recording may keep of it."""
-        return self[:-1]
+        """What a recording may keep of it: see profile_of."""
+        return self.flags, self.charset, _text(self.database), self.settings, _text(self.user)
 
     @property
     def autocommit(self) -> bool:
@@ -69,6 +69,26 @@ class Profile(NamedTuple):
 
 
 EMPTY = Profile()
+
+
+def profile_of(value: object) -> Profile:
+    """A profile, also of what a recording has kept of one; of what is no client's, an empty one."""
+    if isinstance(value, Profile):
+        return value
+    match value:
+        case (int(flags), int(charset), str(database), tuple(settings), str(user)):
+            return Profile(flags, charset, _bytes(database), settings, _bytes(user))
+    return EMPTY
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "surrogateescape")
+
+
+def _bytes(value: str) -> bytes:
+    return value.encode("utf-8", "surrogateescape")
+
+
 AUTOCOMMIT_OFF = (AUTOCOMMIT, "0")
 """The setting of clients, and of connections, to whose server it is off by itself."""
 
