@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, Self, TypeVar
 
@@ -76,8 +77,8 @@ class Writers:
     """
     Ten clients that write numbers, each its own, for as long as the `with` takes.
 
-    acknowledged, unknown: the numbers whose write was answered with success, and with an error.
-    write: carries out one insert. lost: whether a connection can be used no more.
+    acknowledged, unknown: the numbers whose write was answered with success, and with an error; codes: of the errors.
+    write: carries out one insert. code: of an error. lost: whether a connection can be used no more.
     """
 
     def __init__(
@@ -85,11 +86,13 @@ class Writers:
         connect: Callable[[], Any],
         write: Callable[[Any, int], object],
         error: type[Exception],
+        code: Callable[[Any], object],
         lost: Callable[[Any], bool],
     ) -> None:
-        self._connect, self._write, self._error, self._lost = connect, write, error, lost
+        self._connect, self._write, self._error, self._code, self._lost = connect, write, error, code, lost
         self.acknowledged: list[int] = []
         self.unknown: list[int] = []
+        self.codes: Counter[object] = Counter()
         self._over = threading.Event()
         self._threads = [threading.Thread(target=self._run, args=(first,)) for first in range(10)]
 
@@ -114,8 +117,9 @@ class Writers:
             try:
                 self._write(connection, number)
                 self.acknowledged.append(number)
-            except self._error:
+            except self._error as error:
                 self.unknown.append(number)
+                self.codes[self._code(error)] += 1
                 if self._lost(connection):
                     connection = self._connected(connection)
             number += 10
@@ -135,13 +139,18 @@ def lose_primary(pair: SplitPair[Any], writers: Writers) -> None:
     pair.primary.kill()
     pair.replica.promote()
     assert writers.have_written(100)
-    print(f"writes again after {time.monotonic() - lost:.2f} s, {len(writers.unknown)} with an unknown end")
+    print(f"writes again after {time.monotonic() - lost:.2f} s; with an unknown end, by code: {dict(writers.codes)}")
 
 
-def check_written(writers: Writers, numbers: str) -> None:
-    """No acknowledged write is lost, none is carried out twice. numbers: what the new primary has, a line each."""
+def check_written(writers: Writers, numbers: str, codes: set[object]) -> None:
+    """
+    No acknowledged write is lost, none is carried out twice, and what can't be saved ends with an error that says so.
+
+    numbers: what the new primary has, a line each. codes: of the errors that there may be.
+    """
     found = [int(line) for line in numbers.split()]
     assert len(found) == len(set(found)), "a statement was carried out twice"
     assert not set(writers.acknowledged) - set(found), "an acknowledged write is lost"
     assert set(found) <= set(writers.acknowledged) | set(writers.unknown)
+    assert set(writers.codes) <= codes
     assert len(writers.unknown) < 50, "only what was under way, or asked before the loss was seen"

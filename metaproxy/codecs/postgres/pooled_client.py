@@ -16,6 +16,7 @@ from metaproxy.codecs.postgres.client import FAILED, IDLE, IN_TRANSACTION, Clien
 from metaproxy.codecs.postgres.client_login import OK, ClientLogin, LoginRefused
 from metaproxy.codecs.postgres.effects import NONE, Effects, effects_of, effects_of_call
 from metaproxy.codecs.postgres.errors import code_of
+from metaproxy.codecs.postgres.server import GONE
 from metaproxy.codecs.postgres.settings import MOST_SETTINGS, NOTHING, Change, in_order
 from metaproxy.codecs.postgres.startup_options import negotiation, replication_of, settings_of
 from metaproxy.codecs.postgres.statements import Batch, ClientStatements, Step, server_name
@@ -260,7 +261,8 @@ class PooledClient(ClientSession):
         if message.kind in _ANSWERS:
             failed = message.kind is Kind.ERROR or getattr(message, "failed", False)
             self._settle(id, before, failed)
-            self._told = failed and (message.get("sqlstate") or "").startswith(_SERVER_ENDS)
+            ends = (message.get("sqlstate") or "").startswith(_SERVER_ENDS) or message.frame == GONE
+            self._told = failed and ends
         return data
 
     def _settle(self, id: int, before: bytes, failed: bool) -> None:

@@ -258,7 +258,10 @@ class PooledServer(ServerSession):
         if kind in (ERROR, _NOTICE):  # some ends are announced by a notice
             fields = error_fields(body)
             ends = fields.get("V", fields.get("S")) in FATAL if kind == ERROR else fields.get("C", b"")[:3] == _ENDS
-            return ends and self._may_be_asked_again()
+            if not ends or self._may_be_asked_again():
+                return ends
+            self._ending = kind == _NOTICE and not self._opened and not self._parts
+            return self._ending
         return self._statements.answered(kind)
 
     def _may_be_asked_again(self) -> bool:

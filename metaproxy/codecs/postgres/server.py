@@ -2,7 +2,8 @@
 A server's connection: where its answers end, what it says by itself, which of it is passed on as it comes.
 
 Rows and data of COPY are not looked at: only where messages end. Lives here: `ServerSession`, for one client whose
-login passes; the beginning of TLS. Does not: connections that the proxy logs in on (`pooled_server`).
+login passes; the beginning of TLS; the end of an answer whose server is gone. Does not: connections that the proxy logs
+in on (`pooled_server`).
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from collections.abc import Hashable, Mapping
 
 from metaproxy.codecs.framing import Session
 from metaproxy.codecs.postgres import wire
+from metaproxy.codecs.postgres.errors import CODES
 from metaproxy.codecs.postgres.metadata import steps
 from metaproxy.codecs.postgres.units import CHUNK, EXTENDED, LONGEST, SYNCED
 from metaproxy.codecs.postgres.wire import FATAL, HEAD, HEAD_SIZE, READY_SIZE, error_fields
-from metaproxy.message import Chunk, FrameError, Hold, Kind, Message
+from metaproxy.message import Chunk, ErrorKind, FrameError, Hold, Kind, Message
 
 AUTHENTICATION, READY, ERROR, KEY, STATUS, COMPLETE = b"RZEKSC"
 LOOKED_AT = frozenset((AUTHENTICATION, READY, ERROR, COMPLETE))
@@ -31,6 +33,8 @@ _READIES, SYNCS = -1, 0
 _STATES = frozenset((b"I", b"T", b"E"))
 _NEEDS_NOTHING = (0, 12)
 """Authentication messages that a client does not answer: it is done, or a last one of SASL."""
+GONE = wire.error("FATAL", CODES[ErrorKind.RESET], "the server closed the connection within an answer")
+"""The end of an answer of which the server, as it shuts down, has said the beginning: a notice, rows."""
 _SSL_REQUEST = wire.LENGTH.pack(8) + wire.LENGTH.pack(wire.SSL)
 
 
@@ -50,6 +54,7 @@ class ServerSession(Session):
         self._asked: deque[int] = deque()  # what ends each of the answers that are to come
         self._done = 0  # messages of the extended protocol that are done, of the first of them
         self._parts: list[bytes] = []  # of an answer that something was taken out of
+        self._ending = False  # the last of them is a notice that the server ends, and waits for what follows
         self._skipping = False  # there was an error: up to the next Sync nothing is answered
         self._opened = False  # the answer's head was passed on
         self._sqlstate = ""  # of the last error in the answer
@@ -132,6 +137,15 @@ class ServerSession(Session):
         self.buffered = len(self._held)
         return messages
 
+    def eof(self) -> list[Message]:
+        """An answer that has begun ends with an error, unless a message of it has begun, too."""
+        if not self._opened or self._left or self._held or self.error is not None:
+            return []
+        known = {"sqlstate": CODES[ErrorKind.RESET]}
+        if self._head is not None:
+            self._head.metadata = known
+        return [Chunk(Kind.STREAM_CLOSE, GONE, 0, known, hold=self._hold(b"", True), failed=True)]
+
     def _cut(self, data: bytes, messages: list[Message]) -> None:
         start = at = 0
         end = len(data)
@@ -165,16 +179,17 @@ class ServerSession(Session):
             if not asked:
                 self._say(kind, data[start:stop], messages)
             elif self._takes_out(kind, body := data[begun + HEAD_SIZE : stop]):
-                self._parts.append(data[start:begun])
+                self._parts.append(data[start : stop if self._ending else begun])
             elif self._ends(kind, body):
                 self._finish(self._joined(data[start:stop]) if self._parts else data[start:stop], messages)
             else:
                 continue
             start, looked = stop, self._looked
-        if at > start or self._parts:
+        if at > start or (self._parts and not self._ending):
             self._pass_on(self._joined(data[start:at]), messages)
 
     def _joined(self, data: bytes) -> bytes:
+        self._ending = False
         if not self._parts:
             return data
         parts, self._parts = self._parts, []

@@ -337,6 +337,17 @@ def test_a_server_that_shuts_down_is_heard_before_its_end() -> None:
     assert client.closed
 
 
+def test_a_server_that_goes_away_within_an_answer_leaves_an_error_behind_what_it_has_said() -> None:
+    stage = Stage(Postgres())
+    client = logged_in(stage)
+    notice = error("57P01", "immediate shutdown", "WARNING").replace(b"E", b"N", 1)
+    stage.say(client, query("insert into t values (1)"))
+    stage.say(stage.server, notice)
+    stage.finish(stage.server)
+    answer = client.take()
+    assert (answer[: len(notice)], errors(answer), client.closed) == (notice, ["08006"], True)
+
+
 def test_an_answer_to_nothing_ends_the_connection() -> None:
     stage = Stage(Postgres())
     client = logged_in(stage)

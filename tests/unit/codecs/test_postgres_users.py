@@ -329,6 +329,55 @@ def test_a_server_that_says_why_it_ends_has_the_last_word() -> None:
     assert (errors(client.take()), client.closed) == (["57P01"], True)
 
 
+NOTICE = error("57P01", "immediate shutdown", "WARNING").replace(b"E", b"N", 1)
+"""What PostgreSQL says to its clients when it is shut down at once."""
+
+
+def test_a_server_that_says_by_a_notice_alone_that_it_ends_has_an_error_in_its_place() -> None:
+    room = Room()
+    client = room.enter()
+    room.say(client, query("insert into t values (1)"))
+    room.say(room.server, NOTICE)
+    room.network.turn.begin()
+    room.server.end()
+    room.network.turn.end()
+    answer = client.take()
+    assert (errors(answer), messages(answer)[-1]) == (["08006"], ("Z", b"I"))
+
+
+def test_a_notice_that_only_looks_like_the_end_is_passed_on() -> None:
+    room = Room()
+    client = room.enter()
+    room.say(client, query("select warn()"))
+    for part in (NOTICE, NOTICE, ROW, NOTICE + DONE + ready()):
+        room.say(room.server, part)
+    assert client.take() == NOTICE + NOTICE + ROW + NOTICE + DONE + ready()
+    room.server.take()
+    assert room.ask(client, "select warn()", NOTICE + ROW + DONE + ready()) == NOTICE + ROW + DONE + ready()
+
+
+def test_an_answer_whose_server_is_gone_has_an_error_behind_its_beginning() -> None:
+    for text, begun in (("select a from t for update", ROW), ("copy t from stdin", said("G", bytes(3)))):
+        room = Room()
+        client = room.enter()
+        room.say(client, query(text))
+        room.say(room.server, begun)
+        room.say(room.server, NOTICE)
+        assert client.take() == begun + NOTICE
+        room.finish(room.server)
+        assert (errors(client.take()), client.closed) == (["08006"], True)
+
+
+def test_an_answer_that_ends_within_a_message_can_have_no_error_behind_it() -> None:
+    room = Room()
+    client = room.enter()
+    room.say(client, query("select 1"))
+    room.say(room.server, ROW + ROW[:-1])
+    assert client.take() == ROW + ROW[:-1]
+    room.finish(room.server)
+    assert (client.take(), client.closed) == (b"", True)
+
+
 def test_transactions_are_refused_where_connections_are_for_statements() -> None:
     room = Room("statement")
     client = room.enter()
