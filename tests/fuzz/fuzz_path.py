@@ -22,6 +22,8 @@ from metaproxy.testing import Stage, Wire
 SEPARATOR = b"~|~"
 """Between two steps of a script. A step is one byte that says what happens, and bytes."""
 BOUND = 1 << 16
+MOST_SAID = 1 << 24
+"""Of a message of a server: as clusters have it."""
 STEPS = 60
 ASKS = (Kind.REQUEST, Kind.STREAM_OPEN)
 
@@ -42,7 +44,7 @@ class Server:
         if passing is not None:
             if codec.connections != "pinned":
                 self._reader = passing.session(Side.CLIENT, BOUND)
-            self._said = passing.session(Side.SERVER, BOUND)
+            self._said = passing.session(Side.SERVER, MOST_SAID)
             self._said.open(None, {})
         self._asked: list[Message] = []
         self.count = 0

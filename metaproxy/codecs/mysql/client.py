@@ -32,14 +32,14 @@ class ClientSession(CommandStream):
         super().__init__(max_frame, stream_over, login_timeout)
         self._who = Identity()
         self._more = Reader(self._who)
-        self._greeted = False
+        self._greeted = self._over_tls = False
         self._offered = 0  # the capabilities of the greeting
         self._logged = False  # a login was sent, whatever became of it
         self._logging_in = False  # between a login, or COM_CHANGE_USER, and what it ends with
         self._asked = False  # the server waits for an answer of this client's
 
     def open(self, profile: Hashable, credentials: Mapping[str, str]) -> bytes:
-        self.start_tls = False  # TLS has begun, if it did
+        self._over_tls, self.start_tls = self.start_tls, False  # TLS has begun, if it was asked for
         return b""
 
     # -- what a packet is
@@ -64,6 +64,8 @@ class ClientSession(CommandStream):
 
     def _login(self, frame: bytes, sequence: int, messages: list[Message]) -> None:
         login = Login.read(payload_of(frame))
+        if login.capabilities & Capability.SSL and not self._over_tls:
+            raise FrameError("a login that says it is over TLS, which was not begun")
         attributes = read_attributes(login.attributes)
         who = self._who
         who.flags = login.capabilities & self._offered

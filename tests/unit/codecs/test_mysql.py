@@ -161,6 +161,13 @@ def test_a_server_that_refuses_the_connection_ends_it_with_its_words() -> None:
     assert not session.ready and "1040 Too many connections" in str(session.error)
 
 
+def test_a_login_that_claims_tls_which_was_not_begun_goes_nowhere() -> None:
+    pair = Pair(logged_in=False)
+    pair.hears(greeting())
+    assert pair.says(login(BASE | C.SSL)) == []
+    assert "not begun" in str(pair.client.error)
+
+
 def test_a_command_before_the_login_goes_nowhere() -> None:
     pair = Pair(logged_in=False)
     pair.hears(greeting())
