@@ -189,9 +189,10 @@ class ISession(Interface):
 OPTIONAL = frozenset(
     {
         "alpn", "alpn_upstream", "attempts_key", "beat", "beats", "capacity", "credit", "detect", "eof", "facts",
-        "cache_key", "cancels", "change", "companion", "comparable", "farewell", "fenced", "flow", "greets",
-        "inquiry", "keep", "keeps_keys", "login_as", "open_keys", "opens", "owed", "owes", "reset", "sequential",
-        "start_tls", "starts_tls", "tls_rest", "topologies", "traits", "unsent_bytes", "upper_keys", "welcome",
+        "cache_key", "cancelled", "cancels", "change", "companion", "comparable", "farewell", "fenced", "flow",
+        "greets", "inquiry", "keep", "keeps_keys", "login_as", "open_keys", "opens", "owed", "owes", "reset",
+        "sequential", "start_tls", "starts_tls", "tls_rest", "topologies", "traits", "unsent_bytes", "upper_keys",
+        "welcome",
     }
 )  # fmt: skip
 """Names of the interfaces above and below that came later: what is written without them goes on working."""
@@ -256,6 +257,10 @@ class ICodec(Interface):
     )
     cancels = Attribute(
         "bool: a client may ask about what another one has under way: `Message.companion`. Optional, False if absent."
+    )
+    cancelled = Attribute(
+        "str: with `cancels`, the protocol's name (`Reply.name`) of the error that ends what waits for a connection, "
+        "when a client asks for its end. Optional, '' if absent."
     )
     starts_tls = Attribute(
         "bool: the protocol has words that begin TLS: `tls: {start: protocol}`. Optional, False if absent."

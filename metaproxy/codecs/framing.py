@@ -150,6 +150,7 @@ class Codec:
     opens = False
     starts_tls = False
     cancels = False
+    cancelled = ""
     keeps_keys = False
     login_as = False
     topologies: tuple[str, ...] = ()

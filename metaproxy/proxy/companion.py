@@ -5,6 +5,8 @@ Lives here: `CompanionExchange`, which takes it to the server connection that th
 clients are found by their sessions. Does not: the keys by which clients name each other (`codecs.cancel_keys`), what a
 server is sent (`ISession.companion`).
 
+What waits for a server connection ends here, as no server has heard of it.
+
 The server's connection is lent to nobody until the server has heard of it: what the next one asks must not be ended in
 the place of what has ended meanwhile.
 """
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Protocol as Interface
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
@@ -31,8 +34,19 @@ from metaproxy.wire import ConnectingProtocol, Wire
 PATIENCE = 5.0
 """Seconds that a server has to hear of it."""
 
-speakers: dict[object, Callable[[], UpstreamConnection | None]] = {}
-"""Sessions of clients whose codec has `cancels`; each gives the server connection that its client has now."""
+
+class Speaker(Interface):
+    """The connection of a client that others may ask about."""
+
+    def connection_now(self) -> UpstreamConnection | None:
+        """The server connection that it has now."""
+
+    def end_waiting(self) -> None:
+        """Ends its request that waits for a server connection, if there is one."""
+
+
+speakers: dict[object, Speaker] = {}
+"""By the sessions of clients whose codec has `cancels`."""
 
 
 class CompanionExchange(Exchange):
@@ -47,9 +61,11 @@ class CompanionExchange(Exchange):
         if route.reply is not None:
             super().forward()
             return
-        find = speakers.get(self.message.companion)
-        connection = find() if find is not None else None
+        speaker = speakers.get(self.message.companion)
+        connection = speaker.connection_now() if speaker is not None else None
         if connection is None:
+            if speaker is not None:
+                speaker.end_waiting()
             self.local(Reply(ErrorKind.NO_ENDPOINT, "nothing of that client is under way"))
             return
         try:

@@ -15,7 +15,7 @@ from itertools import takewhile
 
 from twisted.python.failure import Failure
 
-from metaproxy.message import Chunk, Correlation, ErrorKind, Hold, Kind, Message, Side
+from metaproxy.message import Chunk, Correlation, ErrorKind, Hold, Kind, Message, Reply, Side
 from metaproxy.proxy.client_connection import (
     NO_ANSWER,
     ClientConnection,
@@ -68,7 +68,7 @@ class Downstream(ClientConnection):
             self.facts["tls.start"] = tls.start
         self._set_limit()
         if getattr(self.codec, "cancels", False):
-            speakers[self.session] = self.connection_now
+            speakers[self.session] = self
         if getattr(self.codec, "greets", False):
             self.write(self.session.open(None, {}))
         if self.listener.snapshot.codec.server_first:
@@ -286,6 +286,15 @@ class Downstream(ClientConnection):
     def connection_now(self) -> UpstreamConnection | None:
         """The server connection on which something of its is under way, or that has its state."""
         return self.session_pin or next(iter(self._connections()), None)
+
+    def end_waiting(self) -> None:
+        """Ends its first request, which waits for a server connection, as another client asks for that."""
+        for exchange in self._exchanges:
+            if exchange.message.kind is not _CONNECT:
+                name = getattr(exchange.snapshot.codec, "cancelled", "")
+                text = "the request was cancelled while it waited for a connection"
+                exchange.answer_locally(Reply(ErrorKind.OVERLOAD, text, name=name))
+                return
 
     def under_way(self) -> Iterator[OpenExchange]:
         """Its exchanges that are not complete, the last one first."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -263,6 +264,21 @@ def test_blocks(connect: Connect, other: Any) -> None:
     assert one(c, "select current_user") == "limited"
     c.close()
     assert one(other, "select current_user") == "app"
+
+
+def test_a_cancel_of_what_waits_for_a_connection(connect: Connect, other: Any) -> None:
+    import psycopg
+
+    c = connect()
+    c.execute("create table waited (a int)")
+    c.execute("begin")
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(other.execute, "insert into waited values (1)")
+        while not waiting.done():
+            other.cancel()
+        assert isinstance(waiting.exception(), psycopg.errors.QueryCanceled)
+    c.execute("rollback")
+    assert one(other, "select count(*) from waited") == 0
 
 
 def test_discard_all_lends_the_connection_again(connect: Connect, other: Any) -> None:

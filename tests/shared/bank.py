@@ -168,6 +168,7 @@ class Bank(Codec):
     connections = "transaction"
     starts_tls = True
     cancels = keeps_keys = True
+    cancelled = "stopped"
 
     topologies = ("primary_replica",)
 
@@ -196,7 +197,7 @@ class Bank(Codec):
         return Customer(self._everyone) if side is Side.CLIENT else Counter(self.opened)
 
     def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes:
-        return f"error {kind.value}\n".encode()
+        return f"error {name or kind.value}\n".encode()
 
 
 class BankStage(Stage):

@@ -108,6 +108,7 @@ class MySQL(Codec):
         if self._accounts is not None:
             self.connections, self.server_first, self.greets = "transaction", False, True
             self.cancels = self.login_as = True
+            self.cancelled = "1317/70100"
             self.keys = KEYS | POOLED_KEYS
             self.topologies = ("primary_replica",)
         if not sql.can_find_tables():

@@ -46,6 +46,7 @@ class Postgres(Codec):
     open_keys = False
     starts_tls = True
     cancels = True
+    cancelled = "57014"
     alpn = ("postgresql",)
     alpn_upstream = ("postgresql",)
 

@@ -422,6 +422,24 @@ def test_a_batch_that_its_client_has_finished_leaves_its_connection_to_another()
     assert room.ask(room.enter(), "select 1", DONE + ready()) == DONE + ready()
 
 
+def test_a_cancel_ends_what_waits_for_a_connection() -> None:
+    room = Room(most=1)
+    ann = room.enter()
+    bob = room.client()
+    room.say(bob, startup(user="bob", database="shop"))
+    key = next(body for kind, body in messages(bob.take()) if kind == "K")
+    room.say(ann, query("select 1"))
+    room.server.take()
+    room.say(bob, parse("insert into t values (1)") + bind() + EXECUTE + SYNC + query("select 2"))
+    canceller = room.client()
+    room.say(canceller, pack(">II", 8 + len(key), 80877102) + key)
+    room.clock.advance(0)
+    answer = bob.take()
+    assert (kinds(answer), errors(answer), canceller.closed) == ("EZ", ["57014"], True)
+    room.say(room.server, DONE + ready())
+    assert room.server.take() == query("select 2")
+
+
 # -- settings
 
 

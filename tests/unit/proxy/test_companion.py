@@ -84,6 +84,19 @@ def test_what_is_not_under_way_is_answered_by_the_proxy() -> None:
     assert len(stage.upstreams) == 1
 
 
+def test_what_waits_for_a_connection_ends_without_one() -> None:
+    stage = BankStage(most=1)
+    bob = stage.enter()
+    asked(stage, b"one\n")
+    stage.say(bob, b"two\nthree\n")
+    stopper = stop(stage, 0)
+    stage.clock.advance(0)
+    assert (bob.take(), stopper.closed) == (b"error stopped\n", True)
+    stage.say(stage.server, b"i one\n")
+    assert stage.server.take() == b"three\n"
+    assert len(stage.upstreams) == 1
+
+
 def test_a_filter_may_refuse_it() -> None:
     def refuse(exchange: object) -> Reply | None:
         return Reply(ErrorKind.DENIED, "no") if exchange.get("word") == "kill" else None  # type: ignore[attr-defined]
