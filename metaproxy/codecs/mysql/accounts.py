@@ -16,7 +16,9 @@ Lives here: `Accounts`, `Entrance`. Does not: the question for a user (`user_loo
 from __future__ import annotations
 
 import hashlib
+import hmac
 import secrets
+from collections import OrderedDict
 from collections.abc import Mapping
 from enum import Enum
 
@@ -25,6 +27,7 @@ from metaproxy.codecs.mysql.kept_passwords import Crypt, User
 from metaproxy.codecs.mysql.passwords import NATIVE, NO_SECRET, SHA2, SIZES, Secret, new_challenge, proves, shown_by
 
 _MOST_NAME = 128
+_MOST_RIGHT = 1000
 _SAY_IT = b"\1\4"
 """A server's word that it wants the password itself, behind a proof by caching_sha2_password."""
 
@@ -47,6 +50,9 @@ class Accounts:
             self._users[name.encode()] = self._user(name.encode(), password.encode())
         self._seed = secrets.token_bytes(16)
         self._nobodies: list[User] = []
+        self._right: OrderedDict[Crypt, bytes] = (
+            OrderedDict()
+        )  # what passwords have proved to be, under a key of our own
         for user in self._users.values():
             self.note(user)
         if asks:
@@ -70,6 +76,17 @@ class Accounts:
         )
         if all(made.kind != nobody.kind for nobody in self._nobodies):
             self._nobodies.append(made)
+
+    def is_password(self, user: User, said: bytes) -> bool:
+        """Whether that is the password of one of whom a server keeps SHA-crypt, which takes its time only once."""
+        proof = hmac.digest(self._seed, said, "sha256")
+        right = user.crypt is not None and hmac.compare_digest(self._right.get(user.crypt, b""), proof)
+        if right or not user.is_password(said) or user.crypt is None:
+            return right
+        self._right[user.crypt] = proof
+        if len(self._right) > _MOST_RIGHT:
+            self._right.popitem(last=False)
+        return True
 
     def known(self, name: bytes) -> User | None:
         return self._users.get(name)
@@ -139,7 +156,7 @@ class Entrance:
         if self._says_it:
             self._says_it = False
             said = answer.removesuffix(b"\0")
-            right = self._account is not None and self._account.is_password(said)
+            right = self._account is not None and self._accounts.is_password(self._account, said)
             return self._enter(Secret(said) if right else NO_SECRET, b"")
         plugin, self._asked = self._asked, b""
         if len(answer) != SIZES[plugin]:

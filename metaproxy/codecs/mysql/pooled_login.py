@@ -221,7 +221,7 @@ class PooledLogin(Session):
             self._logging_in = False
             self._answers.flags = login.flags
             if read_ok(payload).status & AUTOCOMMIT and (self._changes or "endpoint.role" not in self.facts):
-                self._seen.autocommit = True
+                self._note_autocommit(True)
                 self._begin_setup()
             else:
                 self._asking = True
@@ -232,10 +232,15 @@ class PooledLogin(Session):
         """It counts where it is understood: there are servers whose status never says that it is on."""
         self._asking = False
         is_off = not has_failed(answer) and _is_off(bytes(self._begun))
-        self._seen.autocommit = not is_off
+        self._note_autocommit(not is_off)
         if is_off:
             self._state = self._state.with_setting(*AUTOCOMMIT_OFF)
         self._begin_setup()
+
+    def _note_autocommit(self, on: bool) -> None:
+        """COM_CHANGE_USER is no login for `init_connect`: what it leaves is not what clients of the server have."""
+        if not self._changes:
+            self._seen.autocommit = on
 
     def _begin_setup(self) -> None:
         made = difference(self._state, self._wanted)

@@ -8,10 +8,10 @@ from mysql_words import BASE, CHALLENGE, MAX, SERVER, command, ok, query, rows
 
 from metaproxy.codecs.mysql import MySQL
 from metaproxy.codecs.mysql.handshake import Greeting, Login
-from metaproxy.codecs.mysql.packets import AUTOCOMMIT, packet, payload_of, read_ok
+from metaproxy.codecs.mysql.packets import AUTOCOMMIT, IN_TRANSACTION, packet, payload_of, read_ok
 from metaproxy.codecs.mysql.passwords import NATIVE, SHA2, proof
 from metaproxy.codecs.mysql.profile import Profile
-from metaproxy.message import Message, Side
+from metaproxy.message import Kind, Message, Side
 
 ASKED = query("SELECT @@autocommit")
 ON, OFF = query("SET autocommit = 1"), query("SET autocommit = 0")
@@ -118,6 +118,17 @@ def test_a_server_whose_role_is_known_is_asked_what_it_is_behind_init_connect() 
         server = Server(AUTOCOMMIT, "0", role=role)
         assert server.made() == ON
         assert Client(server).status == 0
+
+
+def test_what_a_change_of_user_leaves_says_nothing_of_the_server() -> None:
+    server = Server(AUTOCOMMIT, "0", role="primary")
+    server.made()
+    server.session.send(Message(Kind.REQUEST, query("set @a = 1")), 0)
+    server.session.receive(ok(1, AUTOCOMMIT | IN_TRANSACTION))
+    assert server.session.change(FIRST)[4:5] == b"\x11"
+    server.session.receive(ok(1, AUTOCOMMIT))
+    assert server.session.ready
+    assert Client(server).status == 0
 
 
 def test_a_connection_has_what_its_client_has_whatever_its_server_has() -> None:

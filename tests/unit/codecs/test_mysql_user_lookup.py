@@ -13,6 +13,7 @@ from metaproxy.cluster.breaker import Breaker
 from metaproxy.cluster.cluster import ConnectionSettings
 from metaproxy.codecs.mysql import MySQL
 from metaproxy.codecs.mysql.handshake import Greeting, Login, Switch
+from metaproxy.codecs.mysql.kept_passwords import sha_crypt
 from metaproxy.codecs.mysql.packets import AUTOCOMMIT, packet, payload_of, read_error, write_bytes
 from metaproxy.codecs.mysql.passwords import NATIVE, SHA2, Secret, proof
 from metaproxy.codecs.mysql.profile import Profile
@@ -200,6 +201,25 @@ def test_what_is_kept_for_caching_sha2_password_is_compared_with_the_password_it
         room.say(client, packet(said, 5))
         answer = client.take()
         assert answer == ok(6) if right else refusal(answer)[0] == 1045
+
+
+def test_which_takes_its_time_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rounds = 0
+
+    def counted(password: bytes, salt: bytes, count: int) -> bytes:
+        nonlocal rounds
+        rounds += count
+        return sha_crypt(password, salt, count)
+
+    monkeypatch.setattr("metaproxy.codecs.mysql.kept_passwords.sha_crypt", counted)
+    room = Room()
+    for said, right in ((b"hashcat", True), (b"hashcat", True), (b"hashcats", False), (b"hashcat", True)):
+        client = room.look_up("ann", found(("ann", SHA2_KEPT)), secure=True, new=not room.network.upstreams)
+        room.prove(client, "hashcat", SHA2)
+        room.say(client, packet(said + b"\0", 5))
+        answer = client.take()
+        assert answer == ok(6) if right else refusal(answer)[0] == 1045
+    assert rounds == 10_000, "the right password, and the wrong one"
 
 
 def test_which_is_only_taken_over_tls() -> None:
