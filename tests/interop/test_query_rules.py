@@ -21,6 +21,9 @@ from metaproxy.codecs.sql import MYSQL, POSTGRES, outline
 
 DENIED = {"postgres": "42501", "mysql": 1142}
 LIMITED = {"postgres": "53400", "mysql": 1226}
+PASSWORDS = {"ann": "pencil", "bob": "rubber", "eve": "paper"}
+NEITHER = ["begin", "start", "commit", "end", "rollback", "savepoint", "release", "set", "reset", "show"]
+"""Statements that neither read nor write, which drivers send by themselves."""
 SLOW = "select count(*) from hot as a, hot as b where a.n > 1"
 REPLY = {"error": "denied", "message": "not by this way"}
 
@@ -54,12 +57,14 @@ class Stage:
 
     def __init__(self, name: str, server: Any, proxy: Callable[..., Proxy]) -> None:
         self.name, self.server, self.port = name, server, free_port()
-        users = {"ann": "pencil", "bob": "rubber"}
+        users = PASSWORDS
         dialect = POSTGRES if name == "postgres" else MYSQL
         options = {"credentials": {"user": "app", "password": "secret"}, "connections": {"per_endpoint": 5}}
         policy = {"action": "deny", "permissions": [{"statement": "truncate"}], "principals": [{"user": "ann"}]}
         keeps = {"action": "deny", "permissions": [{"statement": "delete"}], "principals": [{"user": "bob"}]}
-        policies = {"no-ddl": policy, "bob-deletes-nothing": keeps}
+        writes = {"read_only": "false", "statement": {"present": True}, "not": {"statement": {"in": NEITHER}}}
+        reads = {"action": "deny", "permissions": [writes], "principals": [{"user": "eve"}]}
+        policies = {"no-ddl": policy, "bob-deletes-nothing": keeps, "eve-reads": reads}
         filters = [{"rbac": {"policies": policies}}, {"local_rate_limit": {"limit": 100_000, "per": "1s"}}]
         found = routes(outline(SLOW, dialect).fingerprint)
         protocol = {"name": name, "users": users}
@@ -68,7 +73,7 @@ class Stage:
         self.proxy = proxy({"listeners": listeners, "clusters": clusters})
 
     def connect(self, user: str = "ann", application: str = "", database: str = "") -> Any:
-        password = {"ann": "pencil", "bob": "rubber"}[user]
+        password = PASSWORDS[user]
         if self.name == "mysql":
             import pymysql
 
@@ -201,6 +206,19 @@ def test_statements_are_refused_that_have_such_a_one_within(stage: Stage, number
         before = stage.ask(ann, "select count(*) from t")
         assert stage.error(bob, texts[stage.name][number]) == DENIED[stage.name]
         assert stage.ask(ann, "select count(*) from t") == before
+
+
+def test_a_user_may_be_kept_to_reads_in_transactions_as_drivers_begin_them(stage: Stage) -> None:
+    with stage.connect("eve") as eve:
+        stage.run(eve, "begin")
+        assert stage.ask(eve, "select n from t where n = %s", 1) == [(1,)]
+        stage.run(eve, "commit")
+        for text in ("insert into t values (7)", "drop table t", "explain analyze delete from t"):
+            assert stage.error(eve, text) == DENIED[stage.name], text
+        if stage.name == "postgres":
+            assert stage.error(eve, "begin; insert into t values (7); commit") == DENIED[stage.name]
+    with stage.connect() as ann:
+        assert stage.ask(ann, "select n from t where n = 7") == []
 
 
 def test_clients_databases_and_addresses_choose_the_route(stage: Stage) -> None:
