@@ -25,7 +25,7 @@ from metaproxy.message import Side
 pytestmark = pytest.mark.peer("mongod", "pymongo")
 ABOUT_ANY = {
     "applyOps", "cloneCollectionAsCapped", "dropDatabase", "explain", "filemd5", "mapReduce", "validateDBMetadata",
-    "abortShardSplit", "autoSplitVector", "clusterAbortTransaction", "clusterCommitTransaction", "commitShardSplit",
+    "abortShardSplit", "autoSplitVector", "commitShardSplit",
     "donorAbortMigration", "donorForgetMigration", "donorStartMigration", "forgetShardSplit",
     "internalRenameIfOptionsAndIndexesMatch", "recipientForgetMigration", "recipientSyncData",
     "recipientVoteImportedFiles", "setShardVersion", "voteCommitIndexBuild",
@@ -145,3 +145,17 @@ def test_the_commands_of_a_server_are_known(ann: Raw) -> None:
     own = [name for name in listed if name not in logins and not name.startswith("_")]
     assert len(own) > 150
     assert {name for name in own if about_any(name)} == ABOUT_ANY
+
+
+def test_a_command_has_one_name_for_rules_whatever_a_server_calls_it_as_well(raw: Raw) -> None:
+    """Each command that a server lists is tried in small letters; the server does not list what else it knows."""
+    assert raw.ask(raw.begin("root", "toor"))["done"], "whom nothing is denied"
+    listed = raw.ask({"listCommands": 1, "$db": "admin"})["commands"]
+    others = {name.lower(): name for name in listed if name.lower() not in listed}
+    answers = {name: raw.ask({name: "x", "$db": "other"}) for name in others}
+    known = {name: others[name] for name in others if answers[name].get("codeName") != "CommandNotFound"}
+    assert {"findandmodify", "mapreduce"} <= known.keys()
+    session = MongoDB().session(Side.CLIENT, 1 << 22)
+    for spelled, name in known.items():
+        (asked,) = session.receive(message(7, {spelled: "x", "$db": "other"}))
+        assert asked.get("command") == name

@@ -15,11 +15,11 @@ from typing import Final
 from urllib.parse import unquote
 
 from metaproxy.codecs.mongodb import bson, wire
-from metaproxy.codecs.mongodb.namespaces import COLLECTION_COMMANDS, ON_CURSORS, Values, others
+from metaproxy.codecs.mongodb.namespaces import COLLECTION_COMMANDS, Values, others
 from metaproxy.message import FrameError
 
 KEYS: Final = {
-    "command": "the command, such as find, insert, aggregate; older spellings (findandmodify) as the present ones",
+    "command": "the command, such as find, insert, aggregate; other spellings (findandmodify) as the usual ones",
     "database": "the database that it is sent to",
     "collection": "the collection, where the command names one; of explain that of the explained command",
     "read_preference": "primary, primaryPreferred, secondary, secondaryPreferred or nearest; without one: primary",
@@ -40,10 +40,14 @@ KEYS: Final = {
 HELLO: Final = frozenset(("hello", "isMaster"))
 LOGIN: Final = frozenset(("saslStart", "saslContinue", "authenticate", "logout"))
 ALIASES: Final = {
-    "buildinfo": "buildInfo", "collstats": "collStats", "dbstats": "dbStats", "dbhash": "dbHash",
-    "findandmodify": "findAndModify", "getlasterror": "getLastError", "ismaster": "isMaster",
-    "datasize": "dataSize", "mapreduce": "mapReduce", "movechunk": "moveChunk", "shardcollection": "shardCollection",
-    "dropIndexes": "dropIndexes", "deleteIndexes": "dropIndexes",
+    "$eval": "eval", "availablequeryoptions": "availableQueryOptions", "buildinfo": "buildInfo",
+    "clusterAbortTransaction": "abortTransaction", "clusterAggregate": "aggregate",
+    "clusterCommitTransaction": "commitTransaction", "clusterDelete": "delete", "clusterFind": "find",
+    "clusterGetMore": "getMore", "clusterInsert": "insert", "clusterUpdate": "update", "collstats": "collStats",
+    "connpoolsync": "connPoolSync", "datasize": "dataSize", "dbhash": "dbHash", "dbstats": "dbStats",
+    "deleteIndexes": "dropIndexes", "findandmodify": "findAndModify", "flushrouterconfig": "flushRouterConfig",
+    "getlasterror": "getLastError", "getpreverror": "getPrevError", "ismaster": "isMaster", "mapreduce": "mapReduce",
+    "movechunk": "moveChunk", "reseterror": "resetError", "shardcollection": "shardCollection",
 }  # fmt: skip
 """Names by which servers know a command besides its own."""
 
@@ -97,7 +101,7 @@ def read_command(frame: bytes, body: wire.Body) -> tuple[dict[str, str], Mapping
     command = command_name(first.name)
     found["command"] = command
     about, first = _explained(frame, command, first)
-    named = fields.get(b"collection") if about in ON_CURSORS else first if about in COLLECTION_COMMANDS else None
+    named = fields.get(b"collection") if about == "getMore" else first if about in COLLECTION_COMMANDS else None
     if named is not None and (collection := bson.text(frame, named)) is not None:
         found["collection"] = collection
     for key, name in (("database", b"$db"), ("comment", b"comment")):

@@ -22,20 +22,16 @@ Values = tuple[str | None, ...]
 COLLECTION_COMMANDS: Final = frozenset(
     (
         "aggregate", "analyze", "captrunc", "checkMetadataConsistency", "cleanupStructuredEncryptionData",
-        "clusterAggregate", "clusterDelete", "clusterFind", "clusterInsert", "clusterUpdate", "collMod", "collStats",
-        "compact", "compactStructuredEncryptionData", "convertToCapped", "count", "create", "createIndexes",
-        "createSearchIndexes", "dbCheck", "delete", "distinct", "drop", "dropIndexes", "dropSearchIndex", "emptycapped",
-        "find", "findAndModify", "geoNear", "geoSearch", "godinsert", "indexStats", "insert", "killCursors",
-        "listIndexes", "listSearchIndexes", "mapReduce", "parallelCollectionScan", "planCacheClear",
-        "planCacheClearFilters", "planCacheListFilters", "planCacheListPlans", "planCacheListQueryShapes",
-        "planCacheSetFilter", "reIndex", "repairCursor", "setIndexCommitQuorum", "storageDetails", "text", "touch",
-        "update", "updateSearchIndex", "validate",
+        "collMod", "collStats", "compact", "compactStructuredEncryptionData", "convertToCapped", "count",
+        "create", "createIndexes", "createSearchIndexes", "dbCheck", "delete", "distinct", "drop",
+        "dropIndexes", "dropSearchIndex", "emptycapped", "find", "findAndModify", "geoNear", "geoSearch",
+        "godinsert", "indexStats", "insert", "killCursors", "listIndexes", "listSearchIndexes", "mapReduce",
+        "parallelCollectionScan", "planCacheClear", "planCacheClearFilters", "planCacheListFilters",
+        "planCacheListPlans", "planCacheListQueryShapes", "planCacheSetFilter", "reIndex", "repairCursor",
+        "setIndexCommitQuorum", "storageDetails", "text", "touch", "update", "updateSearchIndex", "validate",
     )
 )  # fmt: skip
 """Commands whose first value is the name of a collection."""
-
-ON_CURSORS: Final = frozenset(("clusterGetMore", "getMore"))
-"""Commands that name it in `collection`."""
 
 _WHOLE_NAMES: Final = frozenset(
     (
@@ -78,7 +74,7 @@ _NAME_NONE: Final = frozenset(
 """Commands that are about no collection's documents."""
 
 _ANY: Final[Mapping[str, Values]] = {"database": (), "collection": ()}
-_PIPELINES: Final = frozenset(("aggregate", "clusterAggregate", "collMod", "create"))
+_PIPELINES: Final = frozenset(("aggregate", "collMod", "create"))
 _WRITTEN_ANYWHERE: Final = frozenset(("mapReduce", "dropDatabase"))
 _STAGES: Final = frozenset((b"$graphLookup", b"$lookup", b"$merge", b"$out", b"$unionWith"))
 _COLLECTIONLESS: Final = "$cmd.aggregate"
@@ -99,7 +95,7 @@ def others(
     collection = known.get("collection")
     if command in _NAME_NONE:
         return {}
-    if command in COLLECTION_COMMANDS or command in ON_CURSORS:
+    if command in COLLECTION_COMMANDS or command == "getMore":
         if collection is None or collection == _COLLECTIONLESS:  # by its UUID; of the whole database, or of all
             return _ANY if known.get("database") == "admin" else {"collection": ()}
         if command not in _PIPELINES and command not in _WRITTEN_ANYWHERE and not collection.startswith(_BUCKETS):

@@ -90,6 +90,9 @@ def test_a_command_says_what_it_is() -> None:
     [
         ({"find": "a"}, "find", "a"),
         ({"findandmodify": "a"}, "findAndModify", "a"),
+        ({"deleteIndexes": "a"}, "dropIndexes", "a"),
+        ({"clusterInsert": "a"}, "insert", "a"),
+        ({"clusterGetMore": 5, "collection": "a"}, "getMore", "a"),
         ({"getMore": 5, "collection": "a"}, "getMore", "a"),
         ({"explain": {"count": "a"}}, "explain", "a"),
         ({"explain": {"ping": "a"}}, "explain", None),
