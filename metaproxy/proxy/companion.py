@@ -63,7 +63,7 @@ class CompanionExchange(Exchange):
             return
         speaker = speakers.get(self.message.companion)
         connection = speaker.connection_now() if speaker is not None else None
-        if connection is None:
+        if connection is None or not connection.ready:
             if speaker is not None:
                 speaker.end_waiting()
             self.local(Reply(ErrorKind.NO_ENDPOINT, "nothing of that client is under way"))

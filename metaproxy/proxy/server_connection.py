@@ -188,6 +188,11 @@ class ServerConnection(Protocol):
             self._wait_for_login()
         return True
 
+    @property
+    def ready(self) -> bool:
+        """Whether requests go to the server at once: it is there, and in its state."""
+        return self._ready
+
     def companion(self, message: Message) -> bytes | Message:
         """What is to be said of what is under way here: see ISession.companion. May raise FrameError."""
         return self._session.companion(message)

@@ -97,6 +97,21 @@ def test_what_waits_for_a_connection_ends_without_one() -> None:
     assert len(stage.upstreams) == 1
 
 
+def test_so_does_what_waits_for_a_connection_to_be_there() -> None:
+    stage = BankStage(most=1)
+    bob = stage.enter()
+    stage.server.end()
+    stage.say(bob, b"two\n")
+    assert stage.upstreams[-1].take() == b"hello d \n"
+    stop(stage, 0)
+    assert bob.take() == b"error stopped\n"
+    stage.clock.advance(0)
+    stage.say(bob, b"three\n")
+    stage.say(stage.upstreams[-1], b"welcome\n")
+    assert stage.upstreams[-1].take().endswith(b"three\n")
+    assert (stage.cluster.breaker.requests, stage.cluster.breaker.pending) == (1, 0)
+
+
 def test_a_filter_may_refuse_it() -> None:
     def refuse(exchange: object) -> Reply | None:
         return Reply(ErrorKind.DENIED, "no") if exchange.get("word") == "kill" else None  # type: ignore[attr-defined]
