@@ -9,21 +9,27 @@ Lives here: `ClientSession`. Does not: cutting the stream (`stream`), metadata.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Hashable, Mapping
+from functools import partial
+
+import re2
 
 from metaproxy.codecs.mysql import commands
 from metaproxy.codecs.mysql.answers import LOCAL_INFILE
 from metaproxy.codecs.mysql.commands import SHAPES, Shape
 from metaproxy.codecs.mysql.errors import UNKNOWN_COMMAND
 from metaproxy.codecs.mysql.handshake import COMPRESSION, Capability, ChangeUser, Greeting, Login, read_attributes
-from metaproxy.codecs.mysql.messages import Command, LocalError, effect_of, has_failed
+from metaproxy.codecs.mysql.messages import Command, Effect, LocalError, effect_of, has_failed
 from metaproxy.codecs.mysql.metadata import Identity, Reader
 from metaproxy.codecs.mysql.packets import ERR, HEAD, error_packet, head_of, packet, payload_of
+from metaproxy.codecs.mysql.session_state import ADRIFT, outcome_of
 from metaproxy.codecs.mysql.stream import CommandStream
 from metaproxy.message import FrameError, Hold, Kind, Message
 
-_USE = re.compile(rb"\s*use\s+(`(?:[^`]|``)+`|[^\s`;]+)\s*;?\s*\Z", re.IGNORECASE)
+_ROWS = (b"insert", b"replac", b"update", b"delete", b"select")
+"""How statements begin, in six letters, that choose no database however long they are."""
+_MAY_USE = re2.compile(rb"(?i)\b(use|execute|end)\b")
+"""What statements have that may choose a database; see session_state."""
 _ENDS = (Kind.RESPONSE, Kind.ERROR, Kind.STREAM_CLOSE)
 
 
@@ -37,6 +43,9 @@ class ClientSession(CommandStream):
         self._logged = False  # a login was sent, whatever became of it
         self._logging_in = False  # between a login, or COM_CHANGE_USER, and what it ends with
         self._asked = False  # the server waits for an answer of this client's
+        self._choices = 0  # commands that choose a database, or may do so, so far
+        self._choice: Effect | None = None  # of the last one, while it is not answered
+        self._choosing: set[int] = set()  # ids of prepared ones
 
     def open(self, profile: Hashable, credentials: Mapping[str, str]) -> bytes:
         self._over_tls, self.start_tls = self.start_tls, False  # TLS has begun, if it was asked for
@@ -58,7 +67,7 @@ class ClientSession(CommandStream):
             self._login(frame, sequence, messages)
 
     def _request(self, frame: bytes) -> Command:
-        message = Command(Kind.REQUEST, frame, 0, None, self._more)
+        message = Command(Kind.REQUEST, frame, 0, None, self._more if self._choice is None else self._read_late)
         message.login, message.effect, message.reader = False, None, self._more
         return message
 
@@ -106,38 +115,72 @@ class ClientSession(CommandStream):
             self._who.statements.remove(int.from_bytes(message.frame[HEAD + 1 : HEAD + 5], "little"))
 
     def _admit(self, beginning: bytes, id: int) -> Message:
-        head = Message(Kind.STREAM_OPEN, beginning, id, None, self._more, None, Hold.EXCHANGE)
-        if beginning[HEAD] == commands.STMT_SEND_LONG_DATA:
+        more = self._more if self._choice is None else self._read_late
+        head = Message(Kind.STREAM_OPEN, beginning, id, None, more, None, Hold.EXCHANGE)
+        if beginning[HEAD] == commands.QUERY:
+            several = self._who.flags & Capability.MULTI_STATEMENTS
+            if several or (self._more.text(head) or b"").lstrip()[:6].lower() not in _ROWS:
+                self._drift()  # its end may choose a database
+        elif beginning[HEAD] == commands.STMT_SEND_LONG_DATA:
             head.oneway = True
         return head
 
     # -- what its answer changes
 
     def _init_db(self, message: Command) -> None:
-        name = payload_of(message.frame)[1:]
-        message.effect = lambda answer: self._use(name)
+        self._choose(message, payload_of(message.frame)[1:])
 
     def _query(self, message: Command) -> None:
-        if len(message.frame) > 512:
-            return
         text = self._more.text(message)
-        found = _USE.match(text) if text else None
-        if found is not None:
-            name = found[1]
-            if name[:1] == b"`":
-                name = name[1:-1].replace(b"``", b"`")
-            message.effect = lambda answer: self._use(name)
+        if text is not None and _MAY_USE.search(text):
+            self._may_choose(message, text)
 
-    def _use(self, name: bytes) -> None:
-        self._who.database = _text(name)
+    def _execute(self, message: Command) -> None:
+        if int.from_bytes(message.frame[HEAD + 1 : HEAD + 5], "little") in self._choosing:
+            text = self._more.text(message)
+            if text is None:
+                self._drift()
+            else:
+                self._may_choose(message, text)
+
+    def _may_choose(self, message: Command, text: bytes) -> None:
+        outcome = outcome_of(text)
+        if ADRIFT in outcome.reasons:
+            self._drift()
+        elif outcome.database is not None:
+            self._choose(message, outcome.database)
+
+    def _choose(self, message: Command, name: bytes) -> None:
+        """What comes behind it waits, to be known as what it is: asked in that database, if the server agrees."""
+        self._choices += 1
+        message.hold = Hold.EXCHANGE
+        message.effect = self._choice = partial(self._use, name, self._choices)
+
+    def _drift(self) -> None:
+        """From now on its database may be another one, whatever becomes of what was asked before."""
+        self._choices += 1
+        self._who.adrift = True
         self._more = Reader(self._who)
+
+    def _use(self, name: bytes, choice: int, answer: Message) -> None:
+        self._who.database = _text(name)
+        self._who.adrift = choice != self._choices
+        self._more = Reader(self._who)
+
+    def _read_late(self, message: Message) -> None:
+        """Metadata of a command, as its client is when they are asked for."""
+        self._more(message)
 
     def _prepare(self, message: Command) -> None:
         text = payload_of(message.frame)[1:]
 
         def prepared(answer: Message) -> None:
             if len(answer.frame) >= HEAD + 5:
-                self._who.statements.add(int.from_bytes(answer.frame[HEAD + 1 : HEAD + 5], "little"), text)
+                id = int.from_bytes(answer.frame[HEAD + 1 : HEAD + 5], "little")
+                self._who.statements.add(id, text)
+                self._choosing.discard(id)
+                if _MAY_USE.search(text) and outcome_of(text).chooses:
+                    self._choosing.add(id)
 
         message.effect = prepared
 
@@ -151,7 +194,7 @@ class ClientSession(CommandStream):
         message.hold = Hold.WAIT  # what the server asks for meanwhile comes behind all that was asked before
 
         def changed(answer: Message) -> None:
-            self._who.user, self._who.database = _text(said.user), _text(said.database)
+            self._who.user, self._who.database, self._who.adrift = _text(said.user), _text(said.database), False
             self._who.statements.clear()
             self._logged_in(answer)
 
@@ -169,8 +212,11 @@ class ClientSession(CommandStream):
         if self._logging_in:
             self._log_in(message)
         effect = effect_of(message)
-        if effect is not None and not has_failed(message):
-            effect(message)
+        if effect is not None:
+            if effect is self._choice:
+                self._choice = None
+            if not has_failed(message):
+                effect(message)
         if isinstance(message, LocalError):
             return self.send_error(message, id)
         if message.metadata is not None and LOCAL_INFILE in message.metadata:
@@ -203,6 +249,7 @@ class ClientSession(CommandStream):
 _EFFECTS: dict[int, Callable[[ClientSession, Command], None]] = {
     commands.INIT_DB: ClientSession._init_db,
     commands.QUERY: ClientSession._query,
+    commands.STMT_EXECUTE: ClientSession._execute,
     commands.STMT_PREPARE: ClientSession._prepare,
     commands.CHANGE_USER: ClientSession._change_user,
     commands.RESET_CONNECTION: ClientSession._reset_connection,

@@ -8,6 +8,7 @@ Lives here: `KEYS`, `Identity`, `Reader`. Does not: SQL (`metaproxy.codecs.sql`)
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from metaproxy.codecs import sql
@@ -21,7 +22,7 @@ from metaproxy.message import Kind, Message
 KEYS = {
     "command": "the command of the protocol in lower case: query, stmt_prepare, stmt_execute, ping, login ...",
     "user": "who is logged in",
-    "database": "the database that was chosen",
+    "database": "the database that was chosen; to access rules any, once a statement may have chosen another unseen",
     "application_name": "what the client says that it is: program_name, else _client_name, of its attributes",
     "statement": "the first word of the SQL, in lower case; of a WITH, of what it stands in front of",
     "operation": "the statement, or the command where there is no SQL",
@@ -32,6 +33,7 @@ KEYS = {
     "traceparent": "the trace that a comment of sqlcommenter names",
     "tracestate": "as traceparent",
 }
+Unclear = Callable[[str], tuple[str | None, ...] | None]
 _OF_SQL = frozenset(("statement", "operation", "fingerprint", "normalized", "tables"))
 _TRACE = ("traceparent", "tracestate")
 _STAYS = frozenset((commands.QUERY, commands.STMT_PREPARE))
@@ -42,21 +44,23 @@ POOLED_KEYS = {"bound": "why the client has a server connection for itself: a te
 
 class Identity:
     """
-    Who a client is, as far as the session saw it. flags: capabilities that were agreed on.
+    Who a client is, as far as the session saw it. flags: capabilities that were agreed on. adrift: whether its
+    database may be another one by now.
     """
 
-    __slots__ = ("application", "database", "flags", "statements", "user")
+    __slots__ = ("adrift", "application", "database", "flags", "statements", "user")
 
     def __init__(self) -> None:
         self.user = self.database = self.application = ""
         self.flags = 0
+        self.adrift = False
         self.statements = Statements()
 
 
 class Reader:
     """`Message.more` of the commands of a client; made again when the client changes."""
 
-    __slots__ = ("_known", "_queries", "_statements")
+    __slots__ = ("_adrift", "_known", "_queries", "_statements")
 
     def __init__(self, identity: Identity) -> None:
         known = {
@@ -67,6 +71,7 @@ class Reader:
         self._known = {key: value for key, value in known.items() if value}
         self._queries = bool(identity.flags & Capability.QUERY_ATTRIBUTES)
         self._statements = identity.statements
+        self._adrift = identity.adrift
 
     def login(self) -> dict[str, str]:
         """The metadata of a login."""
@@ -80,6 +85,11 @@ class Reader:
             message.more = self._describe
         else:
             metadata["operation"] = name
+        if self._is_adrift(message):
+            message.unclear = partial(_unclear_database, None)
+
+    def _is_adrift(self, message: Message) -> bool:
+        return self._adrift
 
     def _describe(self, message: Message) -> None:
         """What the SQL says."""
@@ -88,12 +98,14 @@ class Reader:
         metadata["operation"] = metadata["command"]
         text = self.text(message)
         if text is None:
-            message.unclear = _unclear
+            message.unclear = partial(_unclear_database, _unclear)
             return
         decoded = text.decode("utf-8", "surrogateescape")
         outline = sql.outline(decoded, sql.MYSQL)
         whole = outline.whole and message.kind is not Kind.STREAM_OPEN
         unclear = sql.all_of([outline]) if whole else _unclear
+        if not whole or _may_choose(outline) or self._is_adrift(message):
+            unclear = partial(_unclear_database, unclear)
         if unclear is not None:
             message.unclear = unclear
         if outline.statements:
@@ -133,6 +145,18 @@ def _leaves_nothing(frame: bytes) -> bool:
     """Whether the next statement may go to another server: there is no cursor, and no value that waits."""
     code = frame[HEAD]
     return code in _STAYS or (code == commands.STMT_EXECUTE and frame[HEAD + 5 : HEAD + 6] == b"\0")
+
+
+def _may_choose(outline: sql.Outline) -> bool:
+    """Whether a part of it may be carried out in another database than it was asked in."""
+    kinds = outline.statements
+    return outline.opaque or "execute" in kinds or (len(kinds) > 1 and "use" in kinds)
+
+
+def _unclear_database(others: Unclear | None, key: str) -> tuple[str | None, ...] | None:
+    if key == "database":
+        return ()
+    return others(key) if others is not None else None
 
 
 def _unclear(key: str) -> tuple[str | None, ...] | None:

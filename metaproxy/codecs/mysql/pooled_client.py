@@ -34,11 +34,12 @@ from metaproxy.codecs.mysql.packets import (
 from metaproxy.codecs.mysql.pooled_messages import PooledCommand, PooledReader, Standing
 from metaproxy.codecs.mysql.prepared_client import PreparedClient, text_of
 from metaproxy.codecs.mysql.profile import Profile
-from metaproxy.codecs.mysql.session_state import NOTHING, Outcome, outcome_of
+from metaproxy.codecs.mysql.session_state import ADRIFT, NOTHING, Outcome, outcome_of
 from metaproxy.codecs.sql import MYSQL, outline
 from metaproxy.message import ErrorKind, FinalFrame, FrameError, Hold, Kind, Message
 
 _ENDS = (Kind.RESPONSE, Kind.ERROR, Kind.STREAM_CLOSE)
+_KNOWN_AGAIN = frozenset((ADRIFT,))
 _MULTI_STATEMENTS = int(Capability.MULTI_STATEMENTS)
 
 
@@ -176,7 +177,7 @@ class PooledClient(PreparedClient):
             self._quit = self.closing = True
 
     def _init_db(self, message: PooledCommand) -> None:
-        self._leave_behind(message, Outcome(database=payload_of(message.frame)[1:]))
+        self._leave_behind(message, Outcome(database=payload_of(message.frame)[1:], gone=_KNOWN_AGAIN))
 
     def _set_option(self, message: PooledCommand) -> None:
         added = _MULTI_STATEMENTS if message.frame[HEAD + 1 : HEAD + 3] == b"\0\0" else 0

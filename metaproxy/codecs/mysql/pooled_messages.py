@@ -15,7 +15,7 @@ from metaproxy.codecs.mysql.messages import Command
 from metaproxy.codecs.mysql.metadata import Reader
 from metaproxy.codecs.mysql.packets import HEAD
 from metaproxy.codecs.mysql.profile import Profile
-from metaproxy.codecs.mysql.session_state import NOTHING, Outcome
+from metaproxy.codecs.mysql.session_state import ADRIFT, NOTHING, Outcome
 from metaproxy.message import Message
 
 _HAS_TYPES = {STMT_EXECUTE: 1, STMT_BULK_EXECUTE: 0x80}
@@ -158,6 +158,9 @@ class PooledReader(Reader):
             metadata.pop("database", None)
             if profile.database:
                 metadata["database"] = profile.database.decode("utf-8", "surrogateescape")
+
+    def _is_adrift(self, message: Message) -> bool:
+        return isinstance(message, PooledCommand) and ADRIFT in message.standing.reasons
 
     def _autocommits(self, message: Message) -> bool:
         return not isinstance(message.profile, Profile) or message.profile.autocommit

@@ -44,6 +44,8 @@ _SAY_IDS = frozenset(("insert", "update", "replace", "delete"))
 _WORDS = {"get_lock": "GET_LOCK()", "temporary": "a temporary table"}
 _USE = re.compile(r"\s*use\s+(`(?:[^`]|``)+`|[^\s`;]+)\s*\Z", re.IGNORECASE)
 _ENDS = frozenset(("commit", "rollback"))
+ADRIFT = "a database that is not known"
+"""Of statements in which a USE may stand that can't be told: the reason until the next one."""
 
 
 class Outcome(NamedTuple):
@@ -62,6 +64,11 @@ class Outcome(NamedTuple):
     follows: str = ""
     names_clients: bool = False
 
+    @property
+    def chooses(self) -> bool:
+        """Whether it chooses a database, or may do so."""
+        return self.database is not None or ADRIFT in self.reasons
+
 
 NOTHING = Outcome()
 
@@ -78,7 +85,7 @@ def _look(data: bytes) -> Outcome:
     text = data.decode("utf-8", "surrogateescape")
     seen = outline(text, MYSQL)
     if not seen.whole:
-        return Outcome(reasons=frozenset(("a statement of many words",)), names_clients=b"kill" in data.lower())
+        return Outcome(reasons=frozenset(("a statement of many words", ADRIFT)), names_clients=b"kill" in data.lower())
     first = seen.statements[0] if seen.statements else ""
     words = seen.words
     reasons = {why for word, why in _WORDS.items() if word in words}
@@ -86,7 +93,7 @@ def _look(data: bytes) -> Outcome:
     if any(word[:1] == "@" and word[:2] != "@@" for word in words):
         reasons.add("a user variable")
     if not _KNOWN.issuperset(seen.statements):
-        reasons.add("a compound statement")
+        reasons |= {"a compound statement", ADRIFT}
     if "get_lock" not in words and _QUOTED_LOCK.search(text):
         reasons.add("GET_LOCK()")
     if _GIVEN_ID.search(text) and not _SAY_IDS.issuperset(seen.statements):
@@ -95,9 +102,13 @@ def _look(data: bytes) -> Outcome:
         reasons.add("LOCK TABLES")
     settings: tuple[tuple[str, str], ...] = ()
     database = None
+    if "execute" in seen.statements:
+        reasons.add(ADRIFT)
     changes = [kind for kind in seen.statements if kind in ("set", "use")]
     if changes and len(seen.statements) > 1:
         reasons.add("SET or USE among other statements")
+        if "use" in changes:
+            reasons.add(ADRIFT)
     elif first == "set":
         settings, why = read_set(text)
         if why:
@@ -105,11 +116,11 @@ def _look(data: bytes) -> Outcome:
     elif first == "use":
         found = _USE.match(text)
         if found is None:
-            reasons.add("a USE that is not understood")
+            reasons |= {"a USE that is not understood", ADRIFT}
         else:
             database = _unquoted(found[1])
     return Outcome(
-        settings, database, frozenset(reasons), _gone(seen.statements, words), "sql_calc_found_rows" in words,
+        settings, database, frozenset(reasons), _gone(seen.statements, words, database), "sql_calc_found_rows" in words,
         _follows(first, words), "kill" in seen.statements or "connection_id" in words,
     )  # fmt: skip
 
@@ -117,8 +128,8 @@ def _look(data: bytes) -> Outcome:
 _outcome = lru_cache(512)(_look)
 
 
-def _gone(statements: tuple[str, ...], words: frozenset[str]) -> frozenset[str]:
-    gone = set()
+def _gone(statements: tuple[str, ...], words: frozenset[str], database: bytes | None) -> frozenset[str]:
+    gone = set() if database is None else {ADRIFT}
     if "unlock" in statements:
         gone.add("LOCK TABLES")
     if "release_all_locks" in words:

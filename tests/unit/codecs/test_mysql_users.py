@@ -587,7 +587,7 @@ def test_most_statements_are_not_looked_at_twice() -> None:
 
 def test_of_a_statement_of_very_many_words_nothing_is_certain() -> None:
     found = outcome_of(b"select @a" + b",a" * 50_000 + b"; kill 7")
-    assert found.names_clients and set(found.reasons) == {"a statement of many words"}
+    assert found.names_clients and "a statement of many words" in found.reasons
     assert outcome_of(b"insert into t values " + b"('a@b', null)," * 50_000 + b"(1, 2)") == NOTHING
 
 
