@@ -8,6 +8,7 @@ what rules do with commands of drivers (test_mongodb_traffic.py).
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
@@ -20,6 +21,7 @@ from raw_mongodb import Raw, message, start
 from running import free_port
 
 from metaproxy.codecs.mongodb import MongoDB
+from metaproxy.codecs.scram import ScramClient
 from metaproxy.message import Side
 
 pytestmark = pytest.mark.peer("mongod", "pymongo")
@@ -75,6 +77,17 @@ def test_a_command_right_behind_the_end_of_a_login_is_the_users(raw: Raw) -> Non
     raw.send(message(7, raw.begin("ann", "pencil")), message(8, SECRETS))
     assert raw.receive()["done"]
     assert denied(raw.receive())
+
+
+def test_a_user_is_known_who_says_so_in_base64(raw: Raw) -> None:
+    scram = ScramClient("SCRAM-SHA-256", "ann", "pencil")
+    first = {**start(b""), "payload": base64.b64encode(scram.first()).decode()}
+    said = raw.ask({**first, "options": {"skipEmptyExchange": True}})
+    payload = said["payload"]
+    answer = scram.final(base64.b64decode(payload) if isinstance(payload, str) else payload)
+    final = {"saslContinue": 1, "conversationId": 1, "payload": base64.b64encode(answer).decode(), "$db": "admin"}
+    assert raw.ask(final)["done"]
+    assert denied(raw.ask(SECRETS))
 
 
 def test_a_login_that_wants_no_answer_ends_the_connection(raw: Raw) -> None:

@@ -228,7 +228,7 @@ class ClientSession(MessageStream):
         self._read_as(tuple(self._login.users.values()), message)
 
     def _read_as(self, users: tuple[str, ...], message: Message) -> None:
-        """users: who has logged in, the last one last."""
+        """users: who has logged in, the last one last; "" for one whose name is not known."""
         frame = message.frame
         if wire.op_code(frame) == wire.OP_QUERY:
             collection, body = wire.query(frame)
@@ -238,14 +238,14 @@ class ClientSession(MessageStream):
         else:
             body = wire.body(frame) if message.kind is not Kind.STREAM_OPEN else wire.last_body(frame)
             found, several = metadata.read_command(frame, body)
-        if users:
+        if users and users[-1]:
             found["user"] = users[-1]
         if self._application:
             found["application"] = self._application
         message.metadata = found
         message.more = _read_shape
-        if len(users) > 1:
-            several = {**several, "user": users}
+        if len(users) > 1 or "" in users:
+            several = {**several, "user": users if all(users) else ()}
         if several:
             message.unclear = several.get
 

@@ -6,6 +6,7 @@ Lives here: `Login`, `full_name`, `scram_user`. Does not: checking a proof; that
 
 from __future__ import annotations
 
+import base64
 from typing import Final, NamedTuple
 
 from metaproxy.codecs.mongodb import bson, wire
@@ -36,8 +37,9 @@ class Step:
 
 class Login:
     """
-    users: who has logged in, by database, the last one last; servers before MongoDB 6.0 let several do. steps: those
-    that wait for their answer, by a key of each that is no other request's.
+    users: who has logged in, by database, the last one last; servers before MongoDB 6.0 let several do. "": one by a
+    mechanism that does not show the name. steps: those that wait for their answer, by a key of each that is no other
+    request's.
     """
 
     __slots__ = ("_claimed", "_key", "steps", "users")
@@ -88,19 +90,43 @@ class Login:
 
     def _logged_in(self, user: _User) -> None:
         self.users.pop(user.database, None)
-        if user.name:
-            self.users[user.database] = full_name(user.name, user.database)
+        self.users[user.database] = full_name(user.name, user.database) if user.name else ""
 
 
 def _claimed(frame: bytes, body: wire.Body, database: bytes) -> _User:
-    """The user that a step names; no name where it names none, or names it in another mechanism than SCRAM."""
+    """The user that a step names; no name where it names none, or its mechanism does not show it."""
     elements = list(bson.elements(frame, *body))
     fields = {element.name: element for element in elements}
     if len(fields) < len(elements):
         raise FrameError("a field of a login's command is there twice")
-    place, payload = fields.get(database), fields.get(b"payload")
-    name = scram_user(bson.binary(frame, payload) or b"") if payload is not None else ""
-    return _User(name[:256], (bson.text(frame, place) if place is not None else None) or "admin")
+    place = fields.get(database)
+    found = (bson.text(frame, place) if place is not None else None) or "admin"
+    if b"payload" not in fields or b"mechanism" not in fields:
+        return _User("", found)
+    mechanism, payload = bson.text(frame, fields[b"mechanism"]) or "", _payload(frame, fields[b"payload"])
+    if mechanism == "PLAIN":
+        return _User(_plain_user(payload)[:256], found)
+    return _User(scram_user(payload)[:256] if mechanism.startswith("SCRAM-") else "", found)
+
+
+def _payload(frame: bytes, element: bson.Element) -> bytes:
+    """Bytes, or Base64 of them. Raises FrameError for what a server may read otherwise."""
+    text = bson.text(frame, element)
+    if text is None:
+        return bson.binary(frame, element) or b""
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        raise FrameError("the payload of a login is a text, but no Base64") from None
+
+
+def _plain_user(payload: bytes) -> str:
+    """Of what PLAIN says: for whom, who, a password."""
+    parts = payload.split(b"\0")
+    try:
+        return parts[1].decode() if len(parts) == 3 else ""
+    except UnicodeDecodeError:
+        raise FrameError("the name of a user is not UTF-8") from None
 
 
 def _of_certificate(frame: bytes, fields: dict[bytes, bson.Element]) -> _User:

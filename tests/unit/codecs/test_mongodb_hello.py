@@ -1,5 +1,6 @@
 """Hellos: a driver that reads the answer goes on talking to the proxy; and who has logged in on a connection."""
 
+import base64
 import struct
 
 import pytest
@@ -275,3 +276,29 @@ def test_users_of_several_databases_are_all_who_a_client_may_be() -> None:
     assert (message.get("user"), message.values("user")) == ("ann@shop", ("ann", "ann@shop"))
     say(session, {"logout": 1, "$db": "shop"}, {"ok": 1.0})
     assert user(session) == "ann"
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "payload", "values"),
+    [
+        ("SCRAM-SHA-256", base64.b64encode(b"n,,n=ann,r=x").decode(), ("ann",)),
+        ("PLAIN", b"\0ann\0pencil", ("ann",)),
+        ("PLAIN", b"\0ann", ()),
+        ("MONGODB-AWS", b"n,,n=ann,r=x", ()),
+    ],
+)
+def test_a_user_is_known_by_other_ways_to_say_it_or_may_be_anybody(
+    mechanism: str, payload: bson.Value, values: tuple[str, ...]
+) -> None:
+    session = client()
+    say(session, {**START, "mechanism": mechanism, "payload": payload}, BEGUN)
+    say(session, {"saslContinue": 1}, DONE)
+    (message,) = session.receive(command(99, {"find": "a"}))
+    assert message.values("user") == values
+    assert message.get("user") == (values[0] if values else None)
+
+
+def test_a_payload_that_a_server_may_read_otherwise_is_refused() -> None:
+    session = client()
+    session.receive(command(7, {**START, "payload": "bi,sbj1hbm4s"}))
+    assert "Base64" in str(session.error)
