@@ -55,7 +55,8 @@ class ClientSession(CommandStream):
 
     def _take(self, frame: bytes, sequence: int, messages: list[Message]) -> None:
         if not sequence:
-            self._command(frame, messages)
+            if not self.compresses(frame):
+                self._command(frame, messages)
         elif self._logging_in:
             if not self._asked:
                 raise FrameError("a packet of a login that the server did not ask for")
@@ -75,6 +76,9 @@ class ClientSession(CommandStream):
         login = Login.read(payload_of(frame))
         if login.capabilities & Capability.SSL and not self._over_tls:
             raise FrameError("a login that says it is over TLS, which was not begun")
+        plain = self.without_compression(login.capabilities)
+        if plain != login.capabilities:  # its server would take it at its word
+            frame = frame[:HEAD] + (plain & 0xFFFFFFFF).to_bytes(4, "little") + frame[HEAD + 4 :]
         attributes = read_attributes(login.attributes)
         who = self._who
         who.flags = login.capabilities & self._offered

@@ -107,7 +107,7 @@ class ProxyLogin(CommandStream):
             self._log_in(payload_of(frame), sequence, messages)
         elif sequence:
             raise FrameError(f"a command with the sequence number {sequence}; it is 0")
-        else:
+        elif not self.compresses(frame):
             self._command(frame, messages)
 
     def _log_in(self, payload: bytes, sequence: int, messages: list[Message]) -> None:
@@ -116,6 +116,7 @@ class ProxyLogin(CommandStream):
         if not self.may_log_in(payload):
             return
         login = Login.read(payload)
+        self.without_compression(login.capabilities)
         attributes = read_attributes(login.attributes)
         who = self._who
         who.flags = login.capabilities & self._offered

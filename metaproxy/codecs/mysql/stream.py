@@ -14,14 +14,17 @@ from metaproxy.codecs.framing import Session
 from metaproxy.codecs.login_time import LoginTime
 from metaproxy.codecs.mysql.answers import CHUNK
 from metaproxy.codecs.mysql.commands import LONG
-from metaproxy.codecs.mysql.handshake import is_tls_request
+from metaproxy.codecs.mysql.handshake import Capability, is_tls_request
 from metaproxy.codecs.mysql.messages import LocalError
 from metaproxy.codecs.mysql.packets import FULL, HEAD, LONGEST_LOGIN, error_packet, numbered
 from metaproxy.message import Chunk, FinalFrame, FrameError, Kind, Message
 
 LOOK = 65536
 """Bytes of a long command that are looked at: those of its first message."""
+_ZLIB, _ZSTD = b"\x78", b"\x28\xb5\x2f\xfd"
+_COMPRESSES = int(Capability.COMPRESS | Capability.ZSTD_COMPRESSION)
 NO_TLS = (3159, "HY000", "Connections without TLS are refused here")
+_NO_COMPRESSION = (1835, "HY000", "Compression is not offered here: log in without it")
 _MAX_ID = (1 << 31) - 1
 
 
@@ -53,6 +56,7 @@ class CommandStream(Session):
         self._long = LONG
         self._whole: frozenset[int] = frozenset()  # commands that may be as long as a frame, and come whole
         self._unfinished: LocalError | None = None  # the answer to a request that is not all there
+        self._may_compress = False  # its login wants it, though it was not offered: some drivers begin with it
 
     def _take(self, frame: bytes, sequence: int, messages: list[Message]) -> None:
         """Adds the message of one packet, or of a command of several. sequence: of its first packet."""
@@ -75,6 +79,24 @@ class CommandStream(Session):
         """The last word to a client that is not let in."""
         self.say(error_packet(self._sequence + 1, number, state, text))
         self._quit = self.closing = True
+
+    def without_compression(self, flags: int) -> int:
+        """The capabilities of a login, without what this proxy can't follow."""
+        self._may_compress = bool(flags & _COMPRESSES)
+        return flags & ~_COMPRESSES
+
+    def compresses(self, frame: bytes) -> bool:
+        """Whether what seems to be a client's first command is compressed; it gets an answer that it can read."""
+        if not self._may_compress:
+            return False
+        self._may_compress = False
+        body = frame[HEAD:]  # begins with how long it is in plain, 0 where it is not compressed
+        if body[:3] != b"\0\0\0" and not body.startswith((_ZLIB, _ZSTD), 3):
+            return False
+        said = error_packet(1, *_NO_COMPRESSION)
+        self.say(len(said).to_bytes(3, "little") + b"\1\0\0\0" + said)
+        self._quit = self.closing = True
+        return True
 
     def _admit(self, beginning: bytes, id: int) -> Message:
         """The STREAM_OPEN of a command that comes in pieces."""
