@@ -1,6 +1,6 @@
 """
 What else acts on MySQL's statements, with PyMySQL, mysql-connector and real servers: limits by user and database,
-faults, policies, mirrors with compared results, the tap, the access log.
+faults, policies, mirrors with compared results, recordings, the tap, the access log.
 
 Lives here: that each of these does with statements what it does with requests of any protocol, where logins pass and
 where clients borrow connections. Does not: routes, kept answers (test_mysql.py, test_query_rules.py).
@@ -12,6 +12,7 @@ import json
 import sys
 import threading
 import time
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -238,6 +239,36 @@ def test_statements_are_mirrored_and_their_answers_compared(mesh: Mesh) -> None:
         assert eventually(lambda: differed() == different + 1)
         assert prepared(preparing, "select b from mirrored where a = ?", 3) == [("x",)]
         assert eventually(lambda: differed() == different + 2)
+
+
+def test_a_recording_is_answered_the_same_by_the_same_data_and_not_by_others(mesh: Mesh, way: str) -> None:
+    """Of statements in texts: the ids of those that are prepared are another connection's."""
+    mesh.main.ask("use d; create or replace table recorded (a int primary key)")
+    mesh.main.ask("use d; insert into recorded select seq from seq_1_to_50")
+    mesh.proxy.command("record", "--detach", f"tape-{time.time_ns()}.jsonl", "--json")
+    with connect(mesh, way) as c:
+        for number in range(1, 21):
+            assert ask(c, "select a from d.recorded where a = %s", number) == ((number,),)
+        assert ask(c, "select count(*) from d.recorded") == ((50,),)
+        if way == "pooled":  # where the login passes its database is not recorded, as nothing of it is
+            assert ask(c, "select a, database() from recorded where a = 7") == ((7, "d"),)
+        ask(c, "insert into d.recorded values (1000)")
+        ask(c, "create or replace user hush@'%' identified by 'hunter2'")
+    file = Path(json.loads(mesh.proxy.command("record", "--stop", "--json"))["file"])
+    assert eventually(lambda: '{"end": ' in file.read_text())
+    frames = [json.loads(line).get("request", {}).get("frame", "") for line in file.read_text().splitlines()]
+    recorded = b"".join(map(b64decode, frames))
+    assert (b"insert into" in recorded, b"hunter2" in recorded) == (True, False)
+    mesh.main.ask("delete from d.recorded where a = 1000")
+    to = ["--to", f"127.0.0.1:{mesh.main.port}", "--compare", "--speed", "max", "--json"]
+    protocol = "{name: mysql, users: {nobody: none}}"
+    to += ["--protocol", protocol, "--credential", "user=app", "--credential", "password=secret"]
+    again = json.loads(mesh.proxy.command("replay", file, *to, expect=None))
+    assert again["differences"] == []
+    assert {one["operation"] for one in again["failed"]} <= {"-"}, "what is confidential was not recorded"
+    assert again["compared"] >= 22
+    second = json.loads(mesh.proxy.command("replay", file, *to, expect=1))  # the row is there now
+    assert {one["operation"] for one in second["differences"]} == {"insert", "select"}
 
 
 def test_the_tap_shows_statements_as_they_end(mesh: Mesh, way: str) -> None:
