@@ -83,7 +83,7 @@ class ISession(Interface):
     facts = Attribute(
         "Mapping[str, str]: set by the proxy before `open`, if it is there: source.address, tls.alpn ... tls.start is "
         "'required' or 'optional' while the protocol may begin TLS on this connection; endpoint.role: what the server "
-        "was, by the cluster's `topology`, when the connection began. Optional."
+        "was, by the cluster's `topology`, when the connection began; endpoint.address: the server's. Optional."
     )
     start_tls = Attribute(
         "bool: TLS begins here, behind what `owed` gives (set `owes` as well). After the handshake the proxy calls "

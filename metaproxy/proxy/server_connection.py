@@ -106,6 +106,7 @@ class ServerConnection(Protocol):
     def _begin(self) -> None:
         """It is there."""
         settings = self.pool.settings
+        self._facts["endpoint.address"] = self.endpoint.address
         for key in ("role", "shard"):
             if key in self.endpoint.learnt:
                 self._facts[f"endpoint.{key}"] = self.endpoint.learnt[key]

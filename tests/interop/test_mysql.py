@@ -7,6 +7,7 @@ and filters do to them. Does not: the codec's bytes.
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from collections.abc import Callable
@@ -32,6 +33,12 @@ class Mesh(NamedTuple):
     port: int
     limited: int
     none: int
+    both: int
+    second: int
+
+    def ports(self) -> tuple[int, int]:
+        """Of the servers behind `both`."""
+        return self.server.port, self.second
 
 
 ROUTES = [
@@ -45,15 +52,17 @@ ROUTES = [
 @pytest.fixture(scope="module")
 def mesh(shared_proxy: Callable[..., Proxy], tmp_path_factory: pytest.TempPathFactory) -> Any:
     server = MariaDB(free_port(), tmp_path_factory.mktemp("mariadb"))
-    port, limited, none = (free_port() for _ in range(3))
+    port, limited, none, both, second = (free_port() for _ in range(5))
     rate = {"limit": 3, "per": "1h", "key": ["statement"]}
     listeners = [
         listener("port", port, "mysql", ROUTES),
         listener("limited", limited, "mysql", [{"cluster": "db"}], filters=[{"local_rate_limit": rate}]),
         listener("none", none, "mysql", [{"cluster": "gone"}]),
+        listener("both", both, "mysql", [{"cluster": "both"}]),
     ]
-    clusters = [cluster("db", server.port), cluster("gone", free_port())]
-    yield Mesh(shared_proxy({"listeners": listeners, "clusters": clusters}), server, port, limited, none)
+    clusters = [cluster("db", server.port), cluster("gone", free_port()), cluster("both", server.port, second)]
+    proxy = shared_proxy({"listeners": listeners, "clusters": clusters})
+    yield Mesh(proxy, server, port, limited, none, both, second)
     server.stop()
 
 
@@ -112,6 +121,26 @@ def test_a_file_is_loaded_behind_another_result(mesh: Mesh, tmp_path: Path) -> N
             while k.nextset():
                 counts.append(k.fetchall())
         assert [count for count in counts if count] == [((100_000,),), ((200_000,),)]
+
+
+def test_a_kill_reaches_its_own_server_alone(mesh: Mesh, tmp_path: Path) -> None:
+    import pymysql
+
+    second = MariaDB(mesh.second, tmp_path)
+    for _ in range(60):  # so that numbers of one server are none of the other's
+        pymysql_connect(mesh.second).close()
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(pymysql_connect(mesh.both)) for _ in range(4)]
+        at = [[one for one in clients if ask(one, "select @@port") == ((port,),)] for port in mesh.ports()]
+        (asking, neighbour), others = at
+        with pytest.raises(pymysql.err.OperationalError, match="another server") as caught:
+            ask(asking, f"kill {others[0].thread_id()}")
+        assert caught.value.args[0] == 1094
+        ask(asking, f"kill {neighbour.thread_id()}")
+        with pytest.raises(pymysql.err.OperationalError):
+            ask(neighbour, "select 1")
+        assert [ask(one, "select 1") for one in (asking, *others)] == [((1,),)] * 3
+    second.stop()
 
 
 def test_values_of_several_packets_pass_both_ways_in_little_memory(mesh: Mesh) -> None:

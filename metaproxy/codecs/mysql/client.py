@@ -19,7 +19,8 @@ from metaproxy.codecs.mysql.answers import LOCAL_INFILE
 from metaproxy.codecs.mysql.commands import SHAPES, Shape
 from metaproxy.codecs.mysql.errors import UNKNOWN_COMMAND
 from metaproxy.codecs.mysql.handshake import COMPRESSION, Capability, ChangeUser, Greeting, Login, read_attributes
-from metaproxy.codecs.mysql.messages import Command, Effect, LocalError, effect_of, has_failed
+from metaproxy.codecs.mysql.kill import is_elsewhere, keep_number, read_kill
+from metaproxy.codecs.mysql.messages import Command, Effect, Greeted, LocalError, effect_of, has_failed
 from metaproxy.codecs.mysql.metadata import Identity, Reader
 from metaproxy.codecs.mysql.packets import ERR, HEAD, error_packet, head_of, packet, payload_of
 from metaproxy.codecs.mysql.session_state import ADRIFT, outcome_of
@@ -30,6 +31,7 @@ _ROWS = (b"insert", b"replac", b"update", b"delete", b"select")
 """How statements begin, in six letters, that choose no database however long they are."""
 _MAY_USE = re2.compile(rb"(?i)\b(use|execute|end)\b")
 """What statements have that may choose a database; see session_state."""
+_KILLS = re2.compile(rb"(?i)^\s*kill\s")
 _ENDS = (Kind.RESPONSE, Kind.ERROR, Kind.STREAM_CLOSE)
 
 
@@ -40,6 +42,7 @@ class ClientSession(CommandStream):
         self._more = Reader(self._who)
         self._greeted = self._over_tls = False
         self._offered = 0  # the capabilities of the greeting
+        self._server = ""  # its address
         self._logged = False  # a login was sent, whatever became of it
         self._logging_in = False  # between a login, or COM_CHANGE_USER, and what it ends with
         self._asked = False  # the server waits for an answer of this client's
@@ -136,8 +139,21 @@ class ClientSession(CommandStream):
 
     def _query(self, message: Command) -> None:
         text = self._more.text(message)
-        if text is not None and _MAY_USE.search(text):
+        if text is None:
+            return
+        if _MAY_USE.search(text):
             self._may_choose(message, text)
+        elif _KILLS.search(text) and (kill := read_kill(_text(text))) is not None:
+            self._kill(message, kill.number)
+
+    def _process_kill(self, message: Command) -> None:
+        self._kill(message, int.from_bytes(message.frame[HEAD + 1 : HEAD + 5], "little"))
+
+    def _kill(self, message: Command, number: int) -> None:
+        """This client's server may have another connection of that number."""
+        if self._server and is_elsewhere(number, self._server):
+            text = f"Unknown thread id: {number}; it is at another server than this connection"
+            message.answer = error_packet(self._sequence + 1, 1094, "HY000", text)
 
     def _execute(self, message: Command) -> None:
         if int.from_bytes(message.frame[HEAD + 1 : HEAD + 5], "little") in self._choosing:
@@ -212,7 +228,7 @@ class ClientSession(CommandStream):
     def send(self, message: Message, id: int) -> bytes:
         kind = message.kind
         if kind is Kind.EVENT:
-            return message.frame if self._greeted else self._greet(message.frame)
+            return message.frame if self._greeted else self._greet(message)
         if self._logging_in:
             self._log_in(message)
         effect = effect_of(message)
@@ -227,14 +243,19 @@ class ClientSession(CommandStream):
             self.send_file(id)
         return message.frame
 
-    def _greet(self, frame: bytes) -> bytes:
+    def _greet(self, message: Message) -> bytes:
         """The server's greeting, without what this proxy can't follow."""
         self._greeted = True
+        frame = message.frame
         payload = payload_of(frame)
         if payload[0] == ERR:
             return frame
         _, sequence = head_of(frame, 0)
-        greeting = Greeting.read(payload).without(COMPRESSION | Capability.SSL)
+        seen = Greeting.read(payload)
+        if isinstance(message, Greeted) and message.server:
+            self._server = message.server
+            keep_number(self, seen.thread, self._server)
+        greeting = seen.without(COMPRESSION | Capability.SSL)
         if "tls.start" in self.facts:
             greeting = greeting.without(0, Capability.SSL)
         self._offered = greeting.capabilities
@@ -255,6 +276,7 @@ _EFFECTS: dict[int, Callable[[ClientSession, Command], None]] = {
     commands.QUERY: ClientSession._query,
     commands.STMT_EXECUTE: ClientSession._execute,
     commands.STMT_PREPARE: ClientSession._prepare,
+    commands.PROCESS_KILL: ClientSession._process_kill,
     commands.CHANGE_USER: ClientSession._change_user,
     commands.RESET_CONNECTION: ClientSession._reset_connection,
 }

@@ -5,16 +5,18 @@ KILL: a client asks that what another one has under way ends, or its connection,
                                                └── 1094: nobody's; 1095: another user's
 
 Numbers are the proxy's own, for all of its listeners: a client has them for its stay, whichever server connection it
-borrows.
+borrows. Where logins pass they are those of servers, and a KILL goes to the server of the client that asks: it is
+answered with 1094 where only another server has a client of that number.
 
-Lives here: `Kill`, `read_kill`; the answer to `SELECT CONNECTION_ID()`. Does not: which statements are of this kind
-(`session_state`), what becomes of them (`pooled_client`).
+Lives here: `Kill`, `read_kill`; the answer to `SELECT CONNECTION_ID()`; whose number is at which server. Does not:
+which statements are of this kind (`session_state`), what becomes of them (`pooled_client`, `client`).
 """
 
 from __future__ import annotations
 
 import re
 from typing import NamedTuple
+from weakref import finalize
 
 from metaproxy.codecs.mysql.packets import AUTOCOMMIT, packet, write_bytes
 
@@ -27,6 +29,32 @@ _KILL = re.compile(
 _WHO_AM_I = re.compile(r"\s*select\s+(connection_id\s*\(\s*\))\s*;?\s*", re.IGNORECASE)
 _COLUMN = b"\x0c\x3f\0\x0a\0\0\0\x08\xa1\0\0\0\0"
 """Of a column: binary, 10 characters, BIGINT, unsigned and never NULL."""
+
+
+_servers: dict[int, dict[str, int]] = {}
+"""Where logins pass: numbers, the servers that gave them to clients which are there, and to how many."""
+
+
+def keep_number(client: object, number: int, server: str) -> None:
+    """A client whose login passes has this number at that server, as long as it lives."""
+    clients = _servers.setdefault(number, {})
+    clients[server] = clients.get(server, 0) + 1
+    finalize(client, _drop_number, number, server).atexit = False
+
+
+def _drop_number(number: int, server: str) -> None:
+    clients = _servers[number]
+    clients[server] -= 1
+    if not clients[server]:
+        del clients[server]
+    if not clients:
+        del _servers[number]
+
+
+def is_elsewhere(number: int, server: str) -> bool:
+    """Whether clients have this number at other servers, and none has it at this one."""
+    clients = _servers.get(number)
+    return clients is not None and server not in clients
 
 
 class Kill(NamedTuple):

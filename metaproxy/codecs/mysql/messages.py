@@ -1,8 +1,8 @@
 """
 Messages of MySQL that carry more than others: requests whose answers change what is known, answers, own errors.
 
-Lives here: `Command`, `Answer`, `LastChunk`, `LocalError`, and what is asked of them. Does not: what is done with them
-(`client`, `server`).
+Lives here: `Command`, `Answer`, `LastChunk`, `Greeted`, `LocalError`, and what is asked of them. Does not: what is done
+with them (`client`, `server`).
 """
 
 from __future__ import annotations
@@ -49,6 +49,13 @@ class LastChunk(Chunk):
     __slots__ = ("effect", "end")
     effect: Effect | None
     end: End | None
+
+
+class Greeted(Message):
+    """A server's greeting. server: its address, "" where that is not known."""
+
+    __slots__ = ("server",)
+    server: str
 
 
 class LocalError(Message):

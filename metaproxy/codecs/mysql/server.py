@@ -12,7 +12,7 @@ from metaproxy.codecs.framing import Session
 from metaproxy.codecs.mysql.answers import Answers
 from metaproxy.codecs.mysql.commands import SHAPES, Shape
 from metaproxy.codecs.mysql.handshake import Capability, Greeting
-from metaproxy.codecs.mysql.messages import Answer, LastChunk, effect_of
+from metaproxy.codecs.mysql.messages import Answer, Greeted, LastChunk, effect_of
 from metaproxy.codecs.mysql.packets import ERR, LONGEST_LOGIN, head_of, payload_of, read_error
 from metaproxy.codecs.mysql.passing_login import PassingLogin
 from metaproxy.message import Chunk, FrameError, Kind, Message
@@ -140,7 +140,9 @@ class ServerSession(Session):
         self._held = bytearray()
         self.ready = True
         self.buffered = 0
-        return [Message(Kind.EVENT, frame), *(self.receive(rest) if rest else ())]
+        greeted = Greeted(Kind.EVENT, frame)
+        greeted.server = self.facts.get("endpoint.address", "")
+        return [greeted, *(self.receive(rest) if rest else ())]
 
     def _settle(self, message: Answer | LastChunk) -> None:
         """Nothing: what the server says of its state is its client's alone."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
-from mysql_words import BASE, MAX, SERVER, command, ok, query
+from mysql_words import BASE, MAX, SERVER, Pair, command, login, ok, query
 
 from metaproxy.codecs.mysql import MySQL
 from metaproxy.codecs.mysql.handshake import Greeting, Login
@@ -184,3 +185,41 @@ def test_a_server_that_has_not_spoken_can_not_be_asked(codec: MySQL, ann: Client
 def test_kind_of_a_kill(ann: Client, other: Client) -> None:
     message = ann.says(query(f"kill query {other.number}"))
     assert (message.kind, message.get("statement")) == (Kind.REQUEST, "kill")
+
+
+# -- where logins pass
+
+
+def passed(server: str, number: int) -> Pair:
+    """A client whose login has passed to that server, which gave it the number."""
+    pair = Pair(logged_in=False)
+    pair.server.facts = {"endpoint.address": server}
+    pair.hears(packet(Greeting(b"8", number, b"c" * 20, SERVER, 45, AUTOCOMMIT, NATIVE).write(), 0))
+    pair.says(login())
+    pair.hears(ok(2))
+    return pair
+
+
+KILLS = [query("kill query 4711"), query(" KILL 4711"), command(0x0C, (4711).to_bytes(4, "little"))]
+
+
+@pytest.mark.parametrize("said", KILLS)
+def test_where_logins_pass_a_number_of_another_server_is_not_killed_at_the_client_s_own(said: bytes) -> None:
+    victim, killer = passed("10.0.0.1:3306", 4711), passed("10.0.0.2:3306", 4712)
+    (asked,) = killer.says(said)
+    assert asked.answer is not None and read_error(payload_of(asked.answer)).number == 1094
+    neighbour = passed("10.0.0.1:3306", 4713)
+    (asked,) = neighbour.says(said)
+    assert asked.answer is None and victim.client.error is None
+
+
+@pytest.mark.parametrize("said", KILLS)
+def test_where_logins_pass_the_server_knows_its_other_numbers(said: bytes) -> None:
+    victim, killer = passed("10.0.0.1:3306", 4711), passed("10.0.0.2:3306", 4712)
+    same = passed("10.0.0.2:3306", 4711)
+    (asked,) = killer.says(said)
+    assert asked.answer is None  # its own server's
+    del victim, same
+    gc.collect()
+    (asked,) = killer.says(said)
+    assert asked.answer is None  # a connection that did not come through the proxy
