@@ -43,7 +43,10 @@ def config(server: int, ports: list[int]) -> dict[str, Any]:
         cluster(f"c{number}", server, credentials=credentials, connections=mode) for number, mode in enumerate(modes)
     ]
     drop = {"match": {"statement": "drop"}, "reply": {"error": "denied", "message": "no drops"}}
-    eve = {"match": {"user": "eve", "statement": "insert"}, "reply": {"error": "denied", "message": "not for eve"}}
+    eve = {
+        "match": {"user": "eve", "statement": {"regex": "insert|use"}},
+        "reply": {"error": "denied", "message": "not for eve"},
+    }
     listeners = [
         listener(f"l{number}", port, USERS, [drop, eve, {"cluster": f"c{number}"}]) for number, port in enumerate(ports)
     ]
@@ -393,6 +396,29 @@ def test_values_that_are_sent_ahead_reach_their_statement(mesh: Mesh) -> None:
             assert k.fetchall() == [(size,)]
 
 
+@pytest.mark.parametrize("stays", [False, True], ids=["transaction", "session"])
+def test_values_that_were_sent_ahead_are_nobody_else_s(mesh: Mesh, stays: bool) -> None:
+    import io
+
+    import mysql.connector
+
+    login: dict[str, Any] = {"user": "ann", "password": "ann-password", "use_pure": True, "ssl_disabled": True}
+    port = mesh.stays if stays else mesh.port
+    first = mysql.connector.connect(host="127.0.0.1", port=port, **login)
+    statement = first.cmd_stmt_prepare(b"select ? as mine")["statement_id"]
+    first.cmd_stmt_send_long_data(statement, 0, io.BytesIO(b"the first one's"))
+    if stays:
+        first.close()
+    else:
+        first.cmd_query("select 1")
+        first.get_rows()
+    for _ in range(2):
+        with mysql.connector.connect(host="127.0.0.1", port=port, **login) as other, other.cursor(prepared=True) as k:
+            k.execute("select ? as mine", ("the other one's",))
+            assert k.fetchall() == [("the other one's",)]
+    first.close()
+
+
 def test_long_statements_and_results_pass(connect: Connect) -> None:
     ann = connect(max_allowed_packet=64 << 20)
     assert ask(ann, "select length(%s)", "y" * 20_000_000) == ((20_000_000,),)
@@ -409,6 +435,23 @@ def test_a_denied_statement_leaves_the_client_where_it_was(connect: Connect) -> 
         ask(ann, "drop table t")
     assert thread(ann) == held
     ann.rollback()
+
+
+def test_a_denied_database_is_not_the_client_s(connect: Connect) -> None:
+    import pymysql
+
+    eve = connect(user="eve", password="eve-password")
+    with pytest.raises(pymysql.err.OperationalError, match="not for eve"):
+        ask(eve, "use other")
+    assert ask(eve, "select database()") == (("d",),)
+
+
+def test_what_a_compound_statement_sets_is_not_another_client_s(connect: Connect) -> None:
+    ann = connect()
+    ask(ann, "begin not atomic set session group_concat_max_len = 5; end")
+    assert ask(ann, "select @@group_concat_max_len") == ((5,),)
+    ((other,),) = ask(connect(), "select @@group_concat_max_len")
+    assert other != 5
 
 
 def test_a_client_that_stays_keeps_what_it_has_and_leaves_nothing(mesh: Mesh, connect: Connect) -> None:
