@@ -153,6 +153,8 @@ class Asked:
                 self.mechanisms = True
                 self.user = (bson.text(frame, element) or "").partition(".")[2]
             elif element.name == b"speculativeAuthenticate" and element.type == bson.DOCUMENT:
+                if self.speculative is not None:
+                    raise FrameError("speculativeAuthenticate is there twice in a hello")
                 self.speculative = Body(element.at, element.stop)
 
 

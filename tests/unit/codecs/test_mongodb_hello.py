@@ -257,6 +257,14 @@ def test_a_field_of_a_login_that_is_there_twice_is_refused() -> None:
     assert "twice" in str(session.error)
 
 
+@pytest.mark.parametrize("options", [{}, {"users": {"ann": "pencil"}}])
+def test_a_hello_begins_one_login(options: dict[str, object]) -> None:
+    session = client(**options)
+    twice = bson.field("speculativeAuthenticate", begin("ann")) + bson.field("speculativeAuthenticate", begin("root"))
+    session.receive(op_msg(7, b"\0" + bson.join([bson.field("hello", 1), twice, bson.field("$db", "admin")])))
+    assert "twice" in str(session.error)
+
+
 @pytest.mark.parametrize("kind", [ErrorKind.TIMEOUT, ErrorKind.DENIED])
 def test_a_client_whose_login_the_proxy_answers_is_gone_with_it(kind: ErrorKind) -> None:
     """What a server makes of the login is not known any more."""
