@@ -24,11 +24,15 @@ sys.path.append(str(PYTHON))
 
 
 class Mesh(NamedTuple):
-    """Listeners over TLS: where logins pass, and where they end; a server that takes no other connections."""
+    """
+    Listeners over TLS: where logins pass, where they end, and where they end by a password as it is; a server that
+    takes no other connections.
+    """
 
     ca: Path
     passing: int
     ending: int
+    saying: int
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +45,7 @@ def mesh(shared_proxy: Callable[..., Proxy], tmp_path_factory: pytest.TempPathFa
         server.add(Path(source), name)
     server.options = ("-c", "ssl=on", "-c", "ssl_cert_file=server.crt", "-c", "ssl_key_file=server.key")
     server.start()
-    passing, ending = free_port(), free_port()
+    passing, ending, saying = free_port(), free_port(), free_port()
     tls = {"certificate": str(issued.certificate), "key": str(issued.key), "start": "protocol"}
     users = {"name": "postgres", "users": {"ann": "pencil"}}
     to_server = {"ca": str(authority.ca), "server_name": "localhost", "start": "protocol"}
@@ -49,13 +53,16 @@ def mesh(shared_proxy: Callable[..., Proxy], tmp_path_factory: pytest.TempPathFa
     listeners = [
         listener("passing", passing, "postgres", [{"cluster": "passing"}], tls=tls),
         listener("ending", ending, users, [{"cluster": "ending"}], tls={**tls, "optional": True}),
+        listener(
+            "saying", saying, {**users, "auth": "password"}, [{"cluster": "ending"}], tls={**tls, "optional": True}
+        ),
     ]
     clusters = [
         cluster("passing", server.port, tls=to_server),
         cluster("ending", server.port, tls=to_server, credentials=credentials),
     ]
     shared_proxy({"listeners": listeners, "clusters": clusters})
-    yield Mesh(authority.ca, passing, ending)
+    yield Mesh(authority.ca, passing, ending, saying)
     server.stop()
 
 
@@ -77,6 +84,15 @@ def test_both_sides_speak_tls_where_the_login_passes(mesh: Mesh) -> None:
 
 def test_both_sides_speak_tls_where_the_login_ends(mesh: Mesh) -> None:
     assert ask(mesh, mesh.ending, user="ann", password="pencil") is True
+
+
+def test_a_password_is_said_as_it_is_over_tls_alone(mesh: Mesh) -> None:
+    import psycopg
+
+    assert ask(mesh, mesh.saying, user="ann", password="pencil") is True
+    for refused in ({"password": "wrong"}, {"password": "pencil", "sslmode": "disable"}):
+        with pytest.raises(psycopg.OperationalError):
+            ask(mesh, mesh.saying, user="ann", **refused)
 
 
 def test_a_client_without_tls_is_refused_where_it_is_required_and_served_where_it_is_optional(mesh: Mesh) -> None:
