@@ -100,7 +100,10 @@ def read_command(frame: bytes, body: wire.Body) -> tuple[dict[str, str], Mapping
         raise FrameError("a field of the command is there twice")
     command = command_name(first.name)
     found["command"] = command
-    about, first = _explained(frame, command, first)
+    about = command
+    if command == "explain" and first.type == bson.DOCUMENT:
+        first = next(iter(bson.elements(frame, first.at, first.stop)), first)
+        about = command_name(first.name)
     named = fields.get(b"collection") if about == "getMore" else first if about in COLLECTION_COMMANDS else None
     if named is not None and (collection := bson.text(frame, named)) is not None:
         found["collection"] = collection
@@ -122,15 +125,6 @@ def read_command(frame: bytes, body: wire.Body) -> tuple[dict[str, str], Mapping
 
 
 _WANTED: Final = frozenset((b"$db", b"$readPreference", b"comment", b"lsid", b"autocommit", b"collection"))
-
-
-def _explained(frame: bytes, command: str, first: bson.Element) -> tuple[str, bson.Element]:
-    """The command and its first field; of explain those of what is explained."""
-    if command == "explain" and first.type == bson.DOCUMENT:
-        inner = next(iter(bson.elements(frame, first.at, first.stop)), None)
-        if inner is not None:
-            return command_name(inner.name), inner
-    return command, first
 
 
 _TRACE: Final = ("traceparent", "tracestate")

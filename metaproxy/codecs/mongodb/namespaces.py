@@ -76,8 +76,10 @@ _NAME_NONE: Final = frozenset(
 _ANY: Final[Mapping[str, Values]] = {"database": (), "collection": ()}
 _PIPELINES: Final = frozenset(("aggregate", "collMod", "create"))
 _WRITTEN_ANYWHERE: Final = frozenset(("mapReduce", "dropDatabase"))
+_OF_ONE: Final = (COLLECTION_COMMANDS | {"getMore"}) - _PIPELINES - _WRITTEN_ANYWHERE
 _STAGES: Final = frozenset((b"$graphLookup", b"$lookup", b"$merge", b"$out", b"$unionWith"))
 _COLLECTIONLESS: Final = "$cmd.aggregate"
+_SPECIAL: Final = ("$", "system.")
 _MOST_FIELDS: Final = 4096
 _MOST_NAMES: Final = 64
 _BUCKETS: Final = "system.buckets."
@@ -93,13 +95,13 @@ def others(
     explained. Raises FrameError.
     """
     collection = known.get("collection")
+    if command in _OF_ONE and collection is not None and not collection.startswith(_SPECIAL):
+        return {}
     if command in _NAME_NONE:
         return {}
-    if command in COLLECTION_COMMANDS or command == "getMore":
-        if collection is None or collection == _COLLECTIONLESS:  # by its UUID; of the whole database, or of all
-            return _ANY if known.get("database") == "admin" else {"collection": ()}
-        if command not in _PIPELINES and command not in _WRITTEN_ANYWHERE and not collection.startswith(_BUCKETS):
-            return {}
+    by_collection = command in COLLECTION_COMMANDS or command == "getMore"
+    if by_collection and (collection is None or collection == _COLLECTIONLESS):  # by UUID; all of a database, or of all
+        return _ANY if known.get("database") == "admin" else {"collection": ()}
     if command in _WRITTEN_ANYWHERE:
         return {"collection": ()} if command == "dropDatabase" else _ANY
     found = _Found(frame, known.get("database", ""))
