@@ -21,18 +21,18 @@ from running import free_port
 
 pytestmark = pytest.mark.peer("postgres", "postgres-python")
 sys.path.append(str(PYTHON))
+METHODS = ("scram-sha-256", "md5", "password", "trust")
 
 
 class Mesh(NamedTuple):
     """
-    Listeners over TLS: where logins pass, where they end, and where they end by a password as it is; a server that
-    takes no other connections.
+    Listeners over TLS: where logins pass, and where they end, by each method; a server that takes no other connections.
     """
 
     ca: Path
     passing: int
     ending: int
-    saying: int
+    methods: dict[str, int]
 
 
 @pytest.fixture(scope="module")
@@ -45,16 +45,16 @@ def mesh(shared_proxy: Callable[..., Proxy], tmp_path_factory: pytest.TempPathFa
         server.add(Path(source), name)
     server.options = ("-c", "ssl=on", "-c", "ssl_cert_file=server.crt", "-c", "ssl_key_file=server.key")
     server.start()
-    passing, ending, saying = free_port(), free_port(), free_port()
+    passing, methods = free_port(), {method: free_port() for method in METHODS}
     tls = {"certificate": str(issued.certificate), "key": str(issued.key), "start": "protocol"}
     users = {"name": "postgres", "users": {"ann": "pencil"}}
     to_server = {"ca": str(authority.ca), "server_name": "localhost", "start": "protocol"}
     credentials = {"user": "app", "password": "secret"}
     listeners = [
         listener("passing", passing, "postgres", [{"cluster": "passing"}], tls=tls),
-        listener("ending", ending, users, [{"cluster": "ending"}], tls={**tls, "optional": True}),
-        listener(
-            "saying", saying, {**users, "auth": "password"}, [{"cluster": "ending"}], tls={**tls, "optional": True}
+        *(
+            listener(method, port, {**users, "auth": method}, [{"cluster": "ending"}], tls={**tls, "optional": True})
+            for method, port in methods.items()
         ),
     ]
     clusters = [
@@ -62,7 +62,7 @@ def mesh(shared_proxy: Callable[..., Proxy], tmp_path_factory: pytest.TempPathFa
         cluster("ending", server.port, tls=to_server, credentials=credentials),
     ]
     shared_proxy({"listeners": listeners, "clusters": clusters})
-    yield Mesh(authority.ca, passing, ending, saying)
+    yield Mesh(authority.ca, passing, methods["scram-sha-256"], methods)
     server.stop()
 
 
@@ -86,13 +86,25 @@ def test_both_sides_speak_tls_where_the_login_ends(mesh: Mesh) -> None:
     assert ask(mesh, mesh.ending, user="ann", password="pencil") is True
 
 
-def test_a_password_is_said_as_it_is_over_tls_alone(mesh: Mesh) -> None:
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("sslmode", ["verify-full", "disable"])
+def test_a_client_logs_in_by_the_method_of_its_listener(mesh: Mesh, method: str, sslmode: str) -> None:
+    """Which one that was the client says: it takes no other."""
     import psycopg
 
-    assert ask(mesh, mesh.saying, user="ann", password="pencil") is True
-    for refused in ({"password": "wrong"}, {"password": "pencil", "sslmode": "disable"}):
-        with pytest.raises(psycopg.OperationalError):
-            ask(mesh, mesh.saying, user="ann", **refused)
+    port, takes = mesh.methods[method], "none" if method == "trust" else method
+    options: dict[str, Any] = {"user": "ann", "require_auth": takes, "sslmode": sslmode}
+    if method == "password" and sslmode == "disable":
+        with pytest.raises(psycopg.OperationalError, match="only taken over TLS"):
+            ask(mesh, port, password="pencil", **options)
+        return
+    assert ask(mesh, port, "select current_user", password="pencil", **options) == "app"
+    if method != "trust":
+        for wrong in ("secret", "pencils"):
+            with pytest.raises(psycopg.OperationalError, match='authentication failed for user "ann"'):
+                ask(mesh, port, password=wrong, **options)
+    with pytest.raises(psycopg.OperationalError):
+        ask(mesh, port, password="pencil", **{**options, "user": "nobody"})
 
 
 def test_a_client_without_tls_is_refused_where_it_is_required_and_served_where_it_is_optional(mesh: Mesh) -> None:
