@@ -33,15 +33,20 @@ class MySQLRoom(Stage):
     def enter(self, user: str = "ann") -> Wire:
         """A client that is logged in, on a connection that is there, or on a new one."""
         client = self.client()
+        self.log_in(client, user)
+        return client
+
+    def log_in(self, client: Wire, user: str = "ann") -> int:
+        """The number by which others know that client."""
         self.clock.advance(0)
-        challenge = Greeting.read(payload_of(client.take())).challenge
-        answer = proof(SHA2, f"{user}-password".encode(), challenge)
+        greeted = Greeting.read(payload_of(client.take()))
+        answer = proof(SHA2, f"{user}-password".encode(), greeted.challenge)
         there = len(self.network.upstreams)
         self.say(client, packet(Login(BASE, 1 << 24, 45, user.encode(), answer, b"d", SHA2, b"").write(), 1))
         if len(self.network.upstreams) > there:
             self.let_in(self.network.upstreams[-1])
         client.take()
-        return client
+        return greeted.thread
 
     def let_in(self, server: Wire) -> None:
         """A server takes the proxy's login, and the state that follows."""

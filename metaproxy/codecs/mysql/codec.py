@@ -138,6 +138,8 @@ class MySQL(Codec):
         if request.kind is Kind.CONNECT and not login:
             return FinalFrame(error_packet(0, error_for(kind, name)[0], "", text))
         if request.kind is Kind.ONEWAY or getattr(request, "oneway", False):
+            if isinstance(request, PooledCommand):
+                request.refused_unheard()
             return b""
         number, state = NO_LOGIN if login and kind is ErrorKind.DENIED and not name else error_for(kind, name)
         sequence = last_sequence(request.frame) + 1

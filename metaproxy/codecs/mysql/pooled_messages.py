@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from metaproxy.codecs.mysql.commands import STMT_BULK_EXECUTE, STMT_EXECUTE
+from metaproxy.codecs.mysql.commands import STMT_BULK_EXECUTE, STMT_EXECUTE, STMT_SEND_LONG_DATA
 from metaproxy.codecs.mysql.kill import Kill
 from metaproxy.codecs.mysql.messages import Command
 from metaproxy.codecs.mysql.metadata import Reader
@@ -26,10 +26,10 @@ _MOST_BEFORE = 1 << 18
 class Statement:
     """
     A statement that a client has prepared. id: the client's. parameters: how many it has, -1 while no server has said
-    so. types: of the parameters, as they were sent last.
+    so. types: of the parameters, as they were sent last. lacks: a value that was sent ahead and refused by the proxy.
     """
 
-    __slots__ = ("_early", "id", "outcome", "parameters", "text", "types")
+    __slots__ = ("_early", "id", "lacks", "outcome", "parameters", "text", "types")
 
     def __init__(self, id: int, text: bytes, outcome: Outcome) -> None:
         self.id = id
@@ -37,6 +37,7 @@ class Statement:
         self.outcome = outcome
         self.parameters = -1
         self.types = b""
+        self.lacks = False
         self._early = b""  # the beginning of what was executed while the parameters were not known
 
     def prepared(self, parameters: int) -> None:
@@ -137,6 +138,11 @@ class PooledCommand(Command):
     def becomes(self) -> Profile | None:
         """The state that its connection is in if it succeeds, None for the same."""
         return self.change(self.profile) if self.change is not None else None
+
+    def refused_unheard(self) -> None:
+        """It has no answer: one that follows it has to tell."""
+        if self.statement is not None and self.frame[HEAD] == STMT_SEND_LONG_DATA:
+            self.statement.lacks = True
 
     def reasons(self, failed: bool) -> frozenset[str]:
         """Why its client needs the connection behind it. Of several statements that fail some may have succeeded."""

@@ -149,6 +149,10 @@ class PooledServer(PooledLogin):
     def _send_statement(self, message: PooledCommand, statement: Statement, shape: Shape) -> bytes:
         if message.frame[HEAD] == commands.STMT_BULK_EXECUTE and not self._answers.flags & Capability.STMT_BULK:
             raise Refused("this server has no bulk execution, which another one had that the proxy saw before")
+        if statement.lacks and message.frame[HEAD] in (commands.STMT_EXECUTE, commands.STMT_BULK_EXECUTE):
+            raise Refused(
+                "a value of it that was sent ahead was refused: reset the statement, and send all of them again"
+            )
         place = self._taken.get(statement)
         if place is not None:
             return self._execute(message, statement, place, shape)
@@ -194,6 +198,7 @@ class PooledServer(PooledLogin):
             self._expect(Shape.ONE, _ignored)
             return packet(bytes((commands.STMT_RESET,)) + id, 0)
         if code == commands.STMT_RESET:
+            statement.lacks = False
             self._release(statement)
         elif code == commands.STMT_SEND_LONG_DATA:
             self._take(statement, place)

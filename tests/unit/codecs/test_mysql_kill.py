@@ -6,6 +6,7 @@ import gc
 from typing import Any
 
 import pytest
+from mysql_room import MySQLRoom
 from mysql_words import BASE, MAX, SERVER, Pair, command, login, ok, query
 
 from metaproxy.codecs.mysql import MySQL
@@ -99,6 +100,20 @@ def test_its_answer_changes_nothing_of_the_client_that_asks(ann: Client, other: 
     ann.session.send(answer_of(other, asked), asked.id)
     message = ann.says(command(0x1F))
     assert message.answer is None, "it has a connection of its own, which is to be reset"
+
+
+@pytest.mark.parametrize(("what", "ends"), [("query ", False), ("", True)])
+def test_what_waits_for_a_connection_ends_and_is_not_carried_out(what: str, ends: bool) -> None:
+    room = MySQLRoom(most=1)
+    first, waits, killer = (room.client() for _ in range(3))
+    numbers = [room.log_in(client) for client in (first, waits, killer)]
+    room.ask(first, query("begin"), ok(status=AUTOCOMMIT | 1))
+    room.say(waits, query("delete from t"))
+    room.say(killer, query(f"kill {what}{numbers[1]}"))
+    assert (killer.take(), read_error(payload_of(waits.take())).number) == (ok(), 1317)
+    assert room.ask(first, query("commit"), ok())[0] == query("commit")
+    room.say(waits, command(14))
+    assert (room.server.take(), waits.closed) == (b"", ends), "a connection that was killed ends with its next command"
 
 
 def answer_of(other: Client, message: Message) -> Message:

@@ -125,6 +125,22 @@ def test_a_client_in_a_transaction_is_in_it_behind_what_was_refused() -> None:
     assert room.passes(command(0x1F)) == command(0x1F), "which only a server can end"
 
 
+def test_a_statement_of_whose_values_one_was_refused_is_not_executed_without_it() -> None:
+    refused: list[bytes] = []
+    room = Denied(lambda message: message.frame in refused)
+    room.passes(command(0x16, "select ?, ?"), prepared(70, 2, 0))
+    first, second = command(0x18, b"\1\0\0\0\0\0one"), command(0x18, b"\1\0\0\0\1\0two")
+    refused.append(second)
+    room.say(room.ann, first)
+    room.say(room.ann, second)
+    assert room.server.take() == first[:5] + b"\x46" + first[6:]
+    execution, reset = command(0x17, b"\1\0\0\0\0\1\0\0\0"), command(0x1A, b"\1\0\0\0")
+    room.say(room.ann, execution)
+    assert "was refused" in read_error(payload_of(room.ann.take())).text and room.server.take() == b""
+    assert room.passes(reset) == reset[:5] + b"\x46" + reset[6:]
+    assert room.passes(execution) == execution[:5] + b"\x46" + execution[6:]
+
+
 def test_the_last_id_of_what_came_just_before_is_known() -> None:
     room = Denied(statement(), most=2)
     inserted = b"\7\0\0\1\0\1\x2a\2\0\0\0"
