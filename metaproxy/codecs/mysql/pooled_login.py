@@ -54,15 +54,17 @@ Mine = Callable[[Answer | LastChunk], None]
 class Seen:
     """
     What servers have shown of themselves. version: of the last one; more: its capabilities that clients may be offered;
-    autocommit: whether it has that by itself. changes_user: False once one did not know COM_CHANGE_USER.
+    autocommit: whether it has that by itself; asks: whether those whose role is known were asked for it.
+    changes_user: False once one did not know COM_CHANGE_USER.
     """
 
-    __slots__ = ("autocommit", "changes_user", "more", "version")
+    __slots__ = ("asks", "autocommit", "changes_user", "more", "version")
 
     def __init__(self, version: bytes) -> None:
         self.version = version
         self.more = 0
         self.autocommit = True
+        self.asks = False
         self.changes_user = True
 
 
@@ -238,8 +240,13 @@ class PooledLogin(Session):
         self._begin_setup()
 
     def _note_autocommit(self, on: bool) -> None:
-        """COM_CHANGE_USER is no login for `init_connect`: what it leaves is not what clients of the server have."""
-        if not self._changes:
+        """
+        COM_CHANGE_USER is no login for `init_connect`: what it leaves is not what clients of the server have. Nor does
+        a status say that, once servers are asked because their roles are known.
+        """
+        asks = "endpoint.role" in self.facts
+        self._seen.asks = self._seen.asks or asks
+        if not self._changes and (asks or not on or not self._seen.asks):
             self._seen.autocommit = on
 
     def _begin_setup(self) -> None:

@@ -23,8 +23,15 @@ class Server:
     A connection to a server that has said its status, and is then asked. is_on: what it answers, None if it does not.
     """
 
-    def __init__(self, status: int, is_on: str | None = None, profile: Profile = FIRST, role: str = "") -> None:
-        self.codec = MySQL(users={"ann": "pencil"})
+    def __init__(
+        self,
+        status: int,
+        is_on: str | None = None,
+        profile: Profile = FIRST,
+        role: str = "",
+        codec: MySQL | None = None,
+    ) -> None:
+        self.codec = codec or MySQL(users={"ann": "pencil"})
         self.session: Any = self.codec.session(Side.SERVER, MAX)
         if role:
             self.session.facts = {"endpoint.role": role}
@@ -129,6 +136,14 @@ def test_what_a_change_of_user_leaves_says_nothing_of_the_server() -> None:
     server.session.receive(ok(1, AUTOCOMMIT))
     assert server.session.ready
     assert Client(server).status == 0
+
+
+def test_a_status_says_nothing_of_init_connect_once_servers_are_asked() -> None:
+    server = Server(AUTOCOMMIT, "0", role="primary")
+    Server(AUTOCOMMIT, codec=server.codec).made()
+    assert Client(server).status == 0
+    Server(AUTOCOMMIT, "1", role="replica", codec=server.codec).made()
+    assert Client(server).status == AUTOCOMMIT
 
 
 def test_a_connection_has_what_its_client_has_whatever_its_server_has() -> None:
