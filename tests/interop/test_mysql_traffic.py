@@ -158,24 +158,29 @@ def test_a_database_has_a_limit_for_all_its_users(mesh: Mesh, way: str) -> None:
         assert passes(ann, 8) == 8
 
 
-def sleeping(server: MariaDB) -> int:
-    return int(server.ask("select count(*) from information_schema.processlist where info like 'select sleep%'"))
+def stand(server: MariaDB) -> int:
+    """How many statements wait for the table d.gate."""
+    return int(server.ask("select count(*) from information_schema.processlist where info like '%from gate'"))
 
 
 def test_a_user_has_so_many_statements_at_a_time(mesh: Mesh, way: str) -> None:
     import pymysql
 
+    mesh.main.ask("create or replace table d.gate (a int)")
+    holder = pymysql.connect(host="127.0.0.1", port=mesh.main.port, user="app", password="secret", database="d")
+    ask(holder, "lock tables gate write")
     with ThreadPoolExecutor(2) as pool, connect(mesh, f"{way}-few", user="ann") as ann:
         clients = [connect(mesh, f"{way}-few") for _ in range(3)]
-        asked = [pool.submit(ask, client, "select sleep(0.6), 5") for client in clients[:2]]
-        assert eventually(lambda: sleeping(mesh.main) == 2)
+        asked = [pool.submit(ask, client, "select count(*) + 5 from gate") for client in clients[:2]]
+        assert eventually(lambda: stand(mesh.main) == 2)
         with pytest.raises(pymysql.err.OperationalError) as refused:
             ask(clients[2], "select 1")
         assert refused.value.args[0] == 1040
         assert ask(ann, "select 1") == ((1,),)
-        assert [each.result(5) for each in asked] == [((0, 5),)] * 2
+        ask(holder, "unlock tables")
+        assert [each.result(5) for each in asked] == [((5,),)] * 2
         assert ask(clients[2], "select 1") == ((1,),)
-        for client in clients:
+        for client in (*clients, holder):
             client.close()
 
 
