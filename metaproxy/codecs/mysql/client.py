@@ -30,7 +30,7 @@ from metaproxy.message import FrameError, Hold, Kind, Message
 _ROWS = (b"insert", b"replac", b"update", b"delete", b"select")
 """How statements begin, in six letters, that choose no database however long they are."""
 _MAY_USE = re2.compile(rb"(?i)\b(use|execute|end)\b")
-"""What statements have that may choose a database; see session_state."""
+"""What statements have that may choose a database; see `_may_use`."""
 _KILLS = re2.compile(rb"(?i)^\s*kill\s")
 _ENDS = (Kind.RESPONSE, Kind.ERROR, Kind.STREAM_CLOSE)
 
@@ -58,7 +58,7 @@ class ClientSession(CommandStream):
 
     def _take(self, frame: bytes, sequence: int, messages: list[Message]) -> None:
         if not sequence:
-            if not self.compresses(frame):
+            if not (self._may_compress and self.compresses(frame)):
                 self._command(frame, messages)
         elif self._logging_in:
             if not self._asked:
@@ -141,9 +141,13 @@ class ClientSession(CommandStream):
         text = self._more.text(message)
         if text is None:
             return
-        if _MAY_USE.search(text):
+        if _may_use(text):
             self._may_choose(message, text)
-        elif _KILLS.search(text) and (kill := read_kill(_text(text))) is not None:
+        elif (
+            text.lstrip()[:4].lower() == b"kill"
+            and _KILLS.search(text)
+            and (kill := read_kill(_text(text))) is not None
+        ):
             self._kill(message, kill.number)
 
     def _process_kill(self, message: Command) -> None:
@@ -199,7 +203,7 @@ class ClientSession(CommandStream):
                 id = int.from_bytes(answer.frame[HEAD + 1 : HEAD + 5], "little")
                 self._who.statements.add(id, text)
                 self._choosing.discard(id)
-                if _MAY_USE.search(text) and outcome_of(text).chooses:
+                if _may_use(text) and outcome_of(text).chooses:
                     self._choosing.add(id)
 
         message.effect = prepared
@@ -284,3 +288,9 @@ _EFFECTS: dict[int, Callable[[ClientSession, Command], None]] = {
 
 def _text(value: bytes) -> str:
     return value.decode("utf-8", "surrogateescape")
+
+
+def _may_use(text: bytes) -> bool:
+    """Whether a statement may choose a database: see session_state. Of most it is known without a pattern."""
+    low = text.lower()
+    return (b"use" in low or b"end" in low or b"execute" in low) and bool(_MAY_USE.search(low))

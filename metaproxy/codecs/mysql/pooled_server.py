@@ -32,6 +32,7 @@ from metaproxy.codecs.mysql.pooled_login import PooledLogin, Seen
 from metaproxy.codecs.mysql.pooled_messages import PooledCommand, Statement
 from metaproxy.codecs.mysql.profile import EMPTY, Profile
 from metaproxy.codecs.mysql.proxy_login import ProxyLogin
+from metaproxy.codecs.mysql.session_state import NOTHING
 from metaproxy.message import Chunk, ErrorKind, FrameError, Hold, Kind, Message
 
 MOST_STATEMENTS = 512
@@ -323,15 +324,14 @@ class PooledServer(PooledLogin):
         keep = command is not None and bool(self._status & IN_TRANSACTION)
         if command is not None:
             failed = has_failed(message)
-            keeps = bool(command.reasons(failed))
+            keeps = bool(command.standing.reasons if command.outcome is NOTHING else command.reasons(failed))
             self._soiled = self._soiled or keeps or command.soils
             if command.resets:
                 self._soiled, keep = True, False  # whatever the server made of it: a new login follows
                 self._status = 0
             elif not failed:
-                becomes = command.becomes
-                if becomes is not None:
-                    self._state = self._own(becomes)
+                if command.change is not None:
+                    self._state = self._own(command.change(command.profile))
                 if command.frame[HEAD] == commands.STMT_PREPARE and command.statement is not None:
                     self._remember((self._state, command.statement.text), message.frame)
             if command.statement is not None:

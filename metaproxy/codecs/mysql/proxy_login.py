@@ -107,7 +107,7 @@ class ProxyLogin(CommandStream):
             self._log_in(payload_of(frame), sequence, messages)
         elif sequence:
             raise FrameError(f"a command with the sequence number {sequence}; it is 0")
-        elif not self.compresses(frame):
+        elif not (self._may_compress and self.compresses(frame)):
             self._command(frame, messages)
 
     def _log_in(self, payload: bytes, sequence: int, messages: list[Message]) -> None:

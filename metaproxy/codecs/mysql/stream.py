@@ -87,8 +87,6 @@ class CommandStream(Session):
 
     def compresses(self, frame: bytes) -> bool:
         """Whether what seems to be a client's first command is compressed; it gets an answer that it can read."""
-        if not self._may_compress:
-            return False
         self._may_compress = False
         body = frame[HEAD:]  # begins with how long it is in plain, 0 where it is not compressed
         if body[:3] != b"\0\0\0" and not body.startswith((_ZLIB, _ZSTD), 3):
