@@ -265,6 +265,9 @@ class PooledServer(PooledLogin):
         messages: list[Message] = []
         for message in found:
             self._sort(message, messages)
+        if error is None and self._answers.buffered and not self._answers.waiting:
+            # The rest of it would be a part of the answer to the next client, or to the login that comes before.
+            error = FrameError("the beginning of a packet that answers nothing")
         if error is not None:
             self.error = error
         return messages

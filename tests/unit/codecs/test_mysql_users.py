@@ -623,6 +623,14 @@ def test_what_a_command_leaves_counts_also_where_another_answer_came_with_its_ow
     assert answer.hold is Hold.OPEN and not both.server.reusable
 
 
+def test_a_server_that_begins_to_say_what_nobody_asked_for_loses_the_connection() -> None:
+    both = Both()
+    both.says(query("select 1"))
+    (answer,) = both.server.receive(ok() + b"ass")
+    assert answer.kind is RESPONSE
+    assert both.server.error is not None, "the rest would be read as a part of another client's answer"
+
+
 def test_warnings_keep_the_connection_for_one_statement() -> None:
     both = Both()
     assert both.does(query("select 1/0"), packet(b"\0\0\0\2\0\1\0", 1)) is Hold.OPEN
