@@ -159,7 +159,7 @@ class ISession(Interface):
         What tells the server of a request about what is under way on this connection, which came from another client
         (Hold.COMPANION): bytes, on a connection of their own, which the server then closes; or a request (Hold.EXCHANGE
         and a profile) that is sent to it as others are, and whose answer is the answer. May raise FrameError. Only
-        called where the codec has `cancels`.
+        called where the codec has `cancels`. Optional.
         """
 
     def change(profile: Hashable) -> bytes | None:
@@ -173,7 +173,7 @@ class ISession(Interface):
     def credit(id: int, size: int) -> None:
         """
         So many bytes of the peer's half `id` have left the proxy (the sum of their `Chunk.size`): the peer may send as
-        many more. Only called where `flow` is 'stream'.
+        many more. Only called where `flow` is 'stream'. Optional.
         """
 
     def beat(now: float) -> None:
@@ -188,11 +188,11 @@ class ISession(Interface):
 
 OPTIONAL = frozenset(
     {
-        "alpn", "alpn_upstream", "attempts_key", "beat", "beats", "capacity", "credit", "detect", "eof", "facts",
-        "cache_key", "cancelled", "cancels", "change", "companion", "comparable", "farewell", "fenced", "flow",
-        "greets", "inquiry", "keep", "keeps_keys", "login_as", "open_keys", "opens", "owed", "owes", "reset",
-        "sequential", "start_tls", "starts_tls", "tls_rest", "topologies", "traits", "unsent_bytes", "upper_keys",
-        "welcome",
+        "alpn", "alpn_upstream", "attempts_key", "beat", "beats", "cache_key", "cancelled", "cancels", "capacity",
+        "change", "changes", "companion", "comparable", "credit", "detect", "eof", "facts", "farewell", "fenced",
+        "flow", "greets", "in_transaction", "inquiry", "keep", "keeps_keys", "layout", "layout_questions", "layouts",
+        "login_as", "open_keys", "opens", "owed", "owes", "redirect", "repeatable", "reset", "reword", "sequential",
+        "start_tls", "starts_tls", "tls_rest", "topologies", "traits", "unsent_bytes", "upper_keys", "welcome",
     }
 )  # fmt: skip
 """Names of the interfaces above and below that came later: what is written without them goes on working."""
@@ -352,7 +352,7 @@ class ICodec(Interface):
         What a server's answer to `inquiry` says: role: 'primary', 'replica' or another word of the protocol; lag:
         seconds that a replica is behind, a decimal number; term: a whole number that grows when another server becomes
         the primary; position: a whole number that grows with what is written, of a replica: what it has of that. May
-        raise FrameError, for what tells nothing.
+        raise FrameError, for what tells nothing. Optional, as `inquiry`.
         """
 
     def layout_questions(topology: str, name: str) -> Sequence[Message]:
@@ -364,6 +364,7 @@ class ICodec(Interface):
     def layout(topology: str, answers: Sequence[Message], address: str) -> ILayout:
         """
         What the server at `address` answered to these questions. Raises FrameError for what is no answer to them.
+        Optional, as what is asked.
         """
 
     def redirect(request: Message, answer: Message) -> Redirect | None:

@@ -16,7 +16,9 @@ def note_write(exchange: OpenExchange) -> None:
     if exchange.endpoint is None or exchange.message.kind is Kind.CONNECT:
         return
     try:
-        if not exchange.snapshot.codec.changes(exchange.message):
+        codec = exchange.snapshot.codec
+        changes = getattr(codec, "changes", None)
+        if not (changes(exchange.message) if changes is not None else not codec.safe(exchange.message)):
             return
     except FrameError:
         pass  # what can't be read may be a write

@@ -42,13 +42,13 @@ class _Client:
 
 def message(id: int, command: dict[str, Any], flags: int = 0) -> bytes:
     """An OP_MSG."""
-    body = struct.pack("<I", flags) + b"\0" + encode(command)
+    body: bytes = struct.pack("<I", flags) + b"\0" + encode(command)
     return struct.pack("<iiii", 16 + len(body), id, 0, 2013) + body
 
 
 def old_query(id: int, command: dict[str, Any]) -> bytes:
     """An OP_QUERY of admin.$cmd, as drivers send it first that may meet an old server."""
-    body = struct.pack("<i", 4) + b"admin.$cmd\0" + struct.pack("<ii", 0, -1) + encode(command)
+    body: bytes = struct.pack("<i", 4) + b"admin.$cmd\0" + struct.pack("<ii", 0, -1) + encode(command)
     return struct.pack("<iiii", 16 + len(body), id, 0, 2004) + body
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import twisted.plugins
 from metaproxy.codecs.framing import Codec
-from metaproxy.interfaces import ICodec, IDiscovery, IFilter, ILoadBalancer
+from metaproxy.interfaces import OPTIONAL, ICodec, IDiscovery, IFilter, ILoadBalancer, ISession
 from metaproxy.plugins import (
     KINDS,
     Declaration,
@@ -641,3 +641,13 @@ def test_a_class_without_a_constructor_has_no_options() -> None:
     assert convert(OnRequest, {}, {}) == {}
     with pytest.raises(OptionError, match="no option 'limit'"):
         convert(OnRequest, {"limit": 1}, {})
+
+
+def test_each_name_that_may_be_left_out_says_so() -> None:
+    documented = {
+        name
+        for interface in (ICodec, ISession, IFilter, ILoadBalancer, IDiscovery)
+        for name in interface.names()
+        if "Optional" in (interface[name].__doc__ or "")
+    }
+    assert documented == OPTIONAL

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 from replicated import PRIMARY, SECOND, THIRD, Servers
+
+from metaproxy.message import Kind, Message
+from metaproxy.proxy.own_writes import note_write
 
 
 def at(address: str) -> bytes:
@@ -47,3 +53,14 @@ def test_what_reads_or_was_sent_nowhere_is_no_write() -> None:
     servers.ask(ann, b"write\n")
     servers.run(16.0)
     assert servers.ask(ann, b"read\n").endswith((at(SECOND), at(THIRD)))
+
+
+def test_without_a_word_of_the_codec_whatever_is_not_safe_is_a_write() -> None:
+    for word, written in (("read", False), ("put", True)):
+        codec = SimpleNamespace(safe=lambda message: message.get("word") == "read")
+        message = Message(Kind.REQUEST, b"", 0, {"word": word})
+        client = SimpleNamespace(facts={})
+        snapshot = SimpleNamespace(codec=codec)
+        exchange: Any = SimpleNamespace(endpoint=1, message=message, snapshot=snapshot, client=client, ended=7.0)
+        note_write(exchange)
+        assert bool(client.facts) is written
