@@ -39,6 +39,12 @@ FRAMED_BINARY = PROFILES[FRAMED, "binary"]
 UNBOUNDED = 1 << 62
 
 _SIZE = struct.Struct(">i")
+_OLD_HEAD = 9
+"""Bytes of the head of an old binary message around its name, whose length comes first."""
+
+
+def _name(data: Data, at: int) -> int:
+    return int.from_bytes(data[at : at + 4], "big")
 
 
 def check(data: Data, at: int, profile: Profile, most: int) -> None:
@@ -59,6 +65,8 @@ def check(data: Data, at: int, profile: Profile, most: int) -> None:
             end = min(end, at + 4 + int.from_bytes(data[at : at + 4], "big"))
     elif transport == UNFRAMED:
         end = min(end, at + most)  # what lies beyond is over the bound, whatever it is
+        if end - at >= 4 and profile[1] == "binary" and data[at] < 0x80 and _OLD_HEAD + _name(data, at) > most:
+            end = at + 4  # so does what is behind a name for which there is no room
     if start is not None:
         encoding.check(data, start, end)
 

@@ -147,3 +147,13 @@ def test_a_frame_that_trickles_in_is_looked_at_only_while_its_head_comes(monkeyp
     for _ in range(100):
         session.receive(bytes(1000))
     assert len(looked) <= 1
+
+
+@pytest.mark.parametrize("cut", [8, 20, 61, 70])
+def test_a_name_for_which_there_is_no_room_is_refused_for_that_however_it_comes(cut: int) -> None:
+    stream = b"\0\0\0\x38" + b"n" * 56 + b"\0" + b"s" * 20  # the type is none, either
+    session = Thrift(transport="unframed", protocol="binary").session(Side.CLIENT, 64)
+    session.receive(stream[:cut])
+    if session.error is None:
+        session.receive(stream[cut:])
+    assert str(session.error) == "message of at least 65 bytes; allowed are 64"
