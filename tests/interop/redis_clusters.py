@@ -65,7 +65,9 @@ class RedisCluster(_Servers):
             "--cluster-port",
             str(self._bus[port]),
         )
-        self.start(port, *cluster, "--cluster-node-timeout", str(self._timeout))
+        # A replica takes over however long ago it last heard of its master: that may be at the very beginning.
+        always = ("--cluster-replica-validity-factor", "0")
+        self.start(port, *cluster, "--cluster-node-timeout", str(self._timeout), *always)
 
     def whole(self) -> bool:
         """Whether all nodes that run know who has which slots, and each master has a replica."""

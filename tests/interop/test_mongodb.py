@@ -197,6 +197,7 @@ def test_a_new_primary_is_found_behind_the_one_address(ports: Ports, one: Any) -
     from pymongo.errors import PyMongoError
 
     events = one.shop.events
+    events.delete_many({})
     events.insert_one({"_id": 0})
     before = ports.set.primary()
     with closing(client(before, directConnection=True)) as admin:
