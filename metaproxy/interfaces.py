@@ -416,7 +416,7 @@ class ILayout(Interface):
     aliases = Attribute(
         "Mapping[str, str]: other addresses that servers may name one by, in `Redirect` -> its address."
     )
-    epoch = Attribute("int: grows with what is told; an older one is used only where no server tells a newer; or 0.")
+    epoch = Attribute("int: grows with each change; an older one is used only where no server has a newer one; or 0.")
     doubtful = Attribute("bool: who tells it says that it may not know; used only where no other server knows better.")
     shards = Attribute("int: of how many parts each one has a primary; 0: all primaries have the same data.")
 

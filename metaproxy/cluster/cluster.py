@@ -123,7 +123,7 @@ class Cluster:
     that find no endpoint of the role they need, None where servers have no roles. kept: which endpoint has what only
     one has, where the protocol knows such things, else None. read_your_writes: seconds for which a client's reads go to
     the primary behind its own writes, below 0: until a replica has them; None: replicas are read at once. asks_layout:
-    whether its servers tell which of them there are, and which has what; layout: what they told, None before that.
+    whether its servers tell which of them there are, and which has what; layout: what they say, None before that.
     """
 
     __slots__ = (
@@ -482,24 +482,24 @@ class Cluster:
     def everyone(self, subset: Mapping[str, str] | None = None) -> list[Endpoint]:
         """Endpoints that have all of the data between them, each part once; [] while one of them is not usable."""
         layout = self.layout
-        if layout is not None and subset is None:
-            found = self._with([("role", PRIMARY)])
-            whole = len(found) >= layout.shards
-        else:
+        if layout is None:
             found = self._with((subset or {}).items())
-            whole = True
-        return found if whole and all(one.usable for one in found) else []
+            return found if all(one.usable for one in found) else []
+        members = self._with((subset or {"role": PRIMARY}).items())
+        by_shard = {one.metadata.get("shard", ""): one for one in sorted(members, key=_address) if one.usable}
+        return list(by_shard.values()) if len(by_shard) >= layout.shards else []
 
     def _having(self, value: str | None, subset: Mapping[str, str] | None) -> ILoadBalancer | None:
         """Those that have what is under a value of the hash key, None for anything; primaries where nothing is said."""
         layout = self.layout
-        shard = layout.shard(value) if layout is not None and layout.shards and value is not None else None
+        # What no shard has is asked of any of them: it gives the servers' own error.
+        shard = layout.shard(value) if layout is not None and layout.shards and value is not None else ""
         if subset is not None:
-            return self._subset(subset if shard is None else {**subset, "shard": shard})
-        wanted = self._wanted.get(shard or "")
+            return self._subset({**subset, "shard": shard} if shard else subset)
+        wanted = self._wanted.get(shard)
         if wanted is None:
-            parts = () if shard is None else (("shard", shard),)
-            wanted = self._wanted[shard or ""] = (("role", PRIMARY), *parts)
+            parts = (("shard", shard),) if shard else ()
+            wanted = self._wanted[shard] = (("role", PRIMARY), *parts)
         return self._among(wanted)
 
     def _with(self, wanted: Iterable[tuple[str, str]]) -> list[Endpoint]:
@@ -533,3 +533,7 @@ class Cluster:
             found = self._by_subset[wanted] = self._rebalanced(found or Balanced((), None), members)
             self._stale.discard(wanted)
         return found.balancer
+
+
+def _address(endpoint: Endpoint) -> str:
+    return endpoint.address

@@ -84,9 +84,9 @@ def _built(
     if spec.discovery is not None and not spec.has_original_destination:
         code.append(shared.plugins.code(IDiscovery, spec.discovery))
     zone = shared.config.node.zone if spec.locality is not None else ""
-    told = clusters.lays_out(spec, codec)
-    found = told or spec.discovery is not None  # its endpoints are not those that are written
-    identity = (spec if told else replace(spec, endpoints=()), codec, code, need.max_frame, zone)
+    laid_out = clusters.lays_out(spec, codec)
+    found = laid_out or spec.discovery is not None  # its endpoints are not those that are written
+    identity = (spec if laid_out else replace(spec, endpoints=()), codec, code, need.max_frame, zone)
     before = record.cluster if record is not None else None
     tls = _client_tls(spec, codec, need)
     endpoints = [clusters.endpoint(one) for one in spec.endpoints]

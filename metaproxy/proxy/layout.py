@@ -2,10 +2,10 @@
 Which servers a cluster has, and which of them has what, as one of them tells it.
 
 Lives here: `LayoutMonitor`, which asks one server after the other until one answers, from time to time and when a
-server says that what was told is true no more. Requests that find no server wait for the next answer. Does not: the
+server says that the answer is true no more. Requests that find no server wait for the next answer. Does not: the
 questions and what the answers mean (`ICodec.layout`), where a request goes by them (`Cluster.lay_out`).
 
-The endpoints of the configuration are those that are asked first. They need not be among those that are told.
+The endpoints of the configuration are those that are asked first. They need not be among those that the answer has.
 """
 
 from __future__ import annotations
@@ -133,9 +133,10 @@ class LayoutMonitor:
         if cluster is None:
             return
         self._doubted, self._second = False, None
-        told = cluster.endpoints if cluster.layout is not None else []
+        members = cluster.endpoints if cluster.layout is not None else []
         known = {endpoint.address for endpoint in self._seeds}
-        every = [*self._seeds, *(one for one in told if one.address not in known)]
+        every = [*self._seeds, *(one for one in members if one.address not in known)]
+        self._silent &= {one.address for one in every}
         self._turn = (self._turn + 1) % len(every)  # each in its turn, as one may know less than the others
         self._left = sorted((*every[self._turn :], *every[: self._turn]), key=lambda one: one.address in self._silent)
         self._ask()
@@ -158,7 +159,7 @@ class LayoutMonitor:
         question.connect(network, LATEST)
 
     def _heard(self, cluster: Cluster, address: str, found: ILayout | None, text: str) -> None:
-        """found: what it told, None for nothing, and then why."""
+        """found: what it says, None for nothing, and then why."""
         known, second = cluster.layout, self._second
         if found is None:
             self._silent.add(address)

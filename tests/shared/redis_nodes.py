@@ -78,6 +78,8 @@ class Nodes:
         allowed: set[bytes] = getattr(wire, "allowed", set())
         number = slot(words[1].decode()) if len(words) > 1 else -1
         owner = self.owner(number) if number >= 0 else who
+        if not owner:
+            return b"-CLUSTERDOWN Hash slot not served\r\n"
         asking = b"ASKING" in allowed and self.moving.get(number) == who
         allowed.discard(b"ASKING")
         reads = b"READONLY" in allowed and self.roles[who] == "slave"

@@ -22,7 +22,7 @@ ITERATIONS: Final = {"SCRAM-SHA-256": 15000, "SCRAM-SHA-1": 10000}
 MECHANISMS: Final = tuple(HASHES)
 _CONVERSATION: Final = 1
 EVERYBODY: Final = "*"
-"""In the place of a subject: whoever has a certificate that the listener takes."""
+"""In the place of a subject: any client that has a certificate that the listener takes."""
 MOST_FAILURES: Final = 3
 """Failed logins after which a connection ends."""
 

@@ -45,6 +45,30 @@ def test_a_request_with_no_key_goes_to_any_primary() -> None:
     assert {nodes.ask(client, "TIME") for _ in range(6)} == {answer(ONE), answer(TWO)}
 
 
+def test_what_no_server_has_is_their_own_error_and_holds_up_no_other_request() -> None:
+    nodes = Nodes()
+    nodes.slots = {ONE: [(0, HALF - 1)], TWO: [(HALF, 12000)], THREE: []}
+    nodes.run()
+    client = nodes.stage.client()
+    assert nodes.ask(client, "GET", HIGH) == b"-CLUSTERDOWN Hash slot not served\r\n"
+    assert nodes.ask(client, "TIME") in (answer(ONE), answer(TWO))
+    assert nodes.ask(client, "GET", LOW) == answer(ONE)
+
+
+def test_of_several_replicas_of_the_same_keys_one_is_asked_for_all() -> None:
+    nodes = Nodes()
+    four, five = "127.0.0.1:1003", "127.0.0.1:1004"
+    nodes.roles |= {four: "slave", five: "slave"}
+    nodes.slots |= {four: [], five: []}
+    nodes.run()
+    cluster = nodes.stage.cluster
+    assert [one.address for one in cluster.everyone()] == [ONE, TWO]
+    assert cluster.everyone({"role": "replica"}) == [], "TWO has none"
+    nodes.slots |= {ONE: [(0, 16383)], TWO: []}
+    nodes.run(1.0)
+    assert [one.address for one in cluster.everyone({"role": "replica"})] == [five]
+
+
 def test_a_request_with_many_keys_is_cut_as_servers_want_it() -> None:
     nodes = Nodes()
     nodes.run()

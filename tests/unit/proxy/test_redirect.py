@@ -89,7 +89,7 @@ def test_servers_that_send_a_request_in_circles_are_not_believed_for_ever() -> N
     nodes = Nodes()
     nodes.run()
     nodes.slots = {ONE: [(0, HALF - 1)], TWO: [(HALF, 16383)], THREE: []}
-    nodes.owner = lambda number: ""  # type: ignore[method-assign]
+    nodes.owner = lambda number: "elsewhere"  # type: ignore[method-assign]
     client = nodes.stage.client()
     nodes.stage.say(client, resp.encode([b"GET", LOW.encode()]))
     for _ in range(10):
