@@ -85,6 +85,11 @@ class ISession(Interface):
         "'required' or 'optional' while the protocol may begin TLS on this connection; endpoint.role: what the server "
         "was, by the cluster's `topology`, when the connection began; endpoint.address: the server's. Optional."
     )
+    doors = Attribute(
+        "IDoors | None: of a session towards a client, set by the proxy before `open`: how clients reach each node of "
+        "the cluster, which they must not be given other addresses of; None: not at all. Optional, where the codec has "
+        "no `names_nodes`."
+    )
     start_tls = Attribute(
         "bool: TLS begins here, behind what `owed` gives (set `owes` as well). After the handshake the proxy calls "
         "`open` again, whose session sets it back and finds tls.version and others in `facts`. Only where tls.start is "
@@ -189,10 +194,11 @@ class ISession(Interface):
 OPTIONAL = frozenset(
     {
         "alpn", "alpn_upstream", "attempts_key", "beat", "beats", "cache_key", "cancelled", "cancels", "capacity",
-        "change", "changes", "companion", "comparable", "credit", "detect", "eof", "facts", "farewell", "fenced",
-        "flow", "greets", "in_transaction", "inquiry", "keep", "keeps_keys", "layout", "layout_questions", "layouts",
-        "login_as", "open_keys", "opens", "owed", "owes", "redirect", "repeatable", "reset", "reword", "sequential",
-        "start_tls", "starts_tls", "tls_rest", "topologies", "traits", "unsent_bytes", "upper_keys", "welcome",
+        "change", "changes", "companion", "comparable", "credit", "detect", "doors", "eof", "facts", "farewell",
+        "fenced", "flow", "greets", "in_transaction", "inquiry", "keep", "keeps_keys", "layout", "layout_questions",
+        "layouts", "login_as", "names_nodes", "open_keys", "opens", "owed", "owes", "redirect", "repeatable", "reset",
+        "reword", "sequential", "start_tls", "starts_tls", "tls_rest", "topologies", "traits", "unsent_bytes",
+        "upper_keys", "welcome",
     }
 )  # fmt: skip
 """Names of the interfaces above and below that came later: what is written without them goes on working."""
@@ -250,6 +256,10 @@ class ICodec(Interface):
     )
     keeps_keys = Attribute(
         "bool: its servers have things that others have not: `ISession.keep`. Optional, False if absent."
+    )
+    names_nodes = Attribute(
+        "bool: its servers tell clients the addresses of each other, as brokers do, and its sessions put those of "
+        "`ISession.doors` in their place. Optional, False if absent."
     )
     login_as = Attribute(
         "bool: clients log in at the proxy, and it may log in at servers as the same users: `credentials: {login_as: "
@@ -411,7 +421,8 @@ class ILayout(Interface):
 
     endpoints = Attribute(
         "Mapping[str, Mapping[str, str]]: address -> what it is, which a route's `subset` looks at: role, 'primary' or "
-        "'replica'; shard, where the servers have parts of the data; anything else."
+        "'replica', if there are roles; shard, where the servers have parts of the data; node, the number of each one "
+        "by which clients ask for it (`IDoors`); anything else."
     )
     aliases = Attribute(
         "Mapping[str, str]: other addresses that servers may name one by, in `Redirect` -> its address."
@@ -428,6 +439,13 @@ class ILayout(Interface):
 
     def group(value: str) -> Hashable:
         """Equal for values that one request may name together. Only asked with `shards`."""
+
+
+class IDoors(Interface):
+    """How one client reaches each node of a cluster through the proxy: a listener's `nodes`."""
+
+    def address(node: str) -> tuple[str, int] | None:
+        """The host and port for the endpoint whose metadata `node` is this whole number; None: it can't be reached."""
 
 
 class IExchange(Interface):

@@ -172,6 +172,7 @@ def _listener(listener: Listener) -> Json:
         "protocol": snapshot.codec.name,
         "addresses": [address.show(where.sockaddr) for where in snapshot.addresses],
         "bound": listener.bound(),
+        "doors": len(snapshot.doors.addresses) if snapshot.doors is not None else 0,
         "filters": list(snapshot.filters),
         "routes": len(snapshot.routes.routes),
         "limits": {

@@ -314,7 +314,7 @@ class ProxyService(Service):
             (listener, where)
             for name, listener in listeners.items()
             if not listener.draining
-            for where in snapshots[name].addresses
+            for where in snapshots[name].places()
         ]
         touched = {*listeners.values(), *(self.listeners[name] for name in gone)}
         spare = {(old, where): one for old in touched for where, one in old.sockets.items()}

@@ -48,6 +48,8 @@ PRIMARY, REPLICA = "primary", "replica"
 """Values of an endpoint's `role`, where servers are asked what they are (`topology`)."""
 WROTE = "client.wrote"
 """Of a connection's facts: when a write of its was last acknowledged, seconds of the clock."""
+NODE = "destination.node"
+"""Of a connection's facts: the node whose door it came through; requests go to the endpoint with that `node`."""
 POOLED = 20
 """Connections to an endpoint in these modes, where nothing else is said."""
 
@@ -133,6 +135,7 @@ class Cluster:
         "_notes",
         "_part_key",
         "_plan",
+        "_roles",
         "_stale",
         "_wanted",
         "asks_layout",
@@ -200,6 +203,7 @@ class Cluster:
         self.layout: ILayout | None = None
         self._wanted: dict[str, Wanted] = {}
         self._part_key = ""
+        self._roles = True
         self.kept = KeptKeys() if getattr(codec, "keeps_keys", False) else None
         self.settings = settings or Settings()
         self.slow_start = slow_start
@@ -278,6 +282,7 @@ class Cluster:
         before = {endpoint.address: endpoint for endpoint in self.endpoints}
         self.layout = layout
         self._by_subset, self._wanted = {}, {}
+        self._roles = any("role" in traits for traits in layout.endpoints.values())
         self._part_key = self.codec.hash_aliases.get("key", "key") if layout.shards else ""
         members = [before.get(address) or Endpoint(address) for address in layout.endpoints]
         for endpoint in members:
@@ -444,7 +449,9 @@ class Cluster:
             if isinstance(found, Endpoint):
                 return found
             subset = found
-        if self.asks_layout:
+        if NODE in facts:
+            balancer = self._subset({**(subset or {}), "node": facts[NODE]})
+        elif self.asks_layout:
             balancer = self._having(message.get(self._part_key) if self._part_key else None, subset)
         else:
             balancer = self.balancer if subset is None else self._subset(subset)
@@ -490,7 +497,7 @@ class Cluster:
         return list(by_shard.values()) if len(by_shard) >= layout.shards else []
 
     def _having(self, value: str | None, subset: Mapping[str, str] | None) -> ILoadBalancer | None:
-        """Those that have what is under a value of the hash key, None for anything; primaries where nothing is said."""
+        """Those that have what is under a value of the hash key, None for anything; primaries, if there are roles."""
         layout = self.layout
         # What no shard has is asked of any of them: it gives the servers' own error.
         shard = layout.shard(value) if layout is not None and layout.shards and value is not None else ""
@@ -499,7 +506,7 @@ class Cluster:
         wanted = self._wanted.get(shard)
         if wanted is None:
             parts = (("shard", shard),) if shard else ()
-            wanted = self._wanted[shard] = (("role", PRIMARY), *parts)
+            wanted = self._wanted[shard] = ((("role", PRIMARY),) if self._roles else ()) + parts
         return self._among(wanted)
 
     def _with(self, wanted: Iterable[tuple[str, str]]) -> list[Endpoint]:

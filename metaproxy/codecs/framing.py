@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 
 from zope.interface import implementer
 
-from metaproxy.interfaces import ICodec, ILayout, ISession
+from metaproxy.interfaces import ICodec, IDoors, ILayout, ISession
 from metaproxy.message import Correlation, ErrorKind, FrameError, Kind, Message, Mutation, Part, Redirect, Side
 
 
@@ -37,6 +37,7 @@ class Session:
     capacity: int = 0
     facts: Mapping[str, str] = {}
     welcome: Message | None = None
+    doors: IDoors | None = None
     in_transaction: bool = True
     start_tls: bool = False
     tls_rest: bytes = b""
@@ -153,6 +154,7 @@ class Codec:
     cancelled = ""
     keeps_keys = False
     login_as = False
+    names_nodes = False
     topologies: tuple[str, ...] = ()
     layouts: Mapping[str, str] = {}
     alpn: tuple[str, ...] = ()

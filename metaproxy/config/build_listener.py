@@ -33,6 +33,7 @@ from metaproxy.message import ErrorKind
 from metaproxy.plugins import HOOKS
 from metaproxy.proxy.answer_cache import AnswerCache
 from metaproxy.proxy.chains import Chain, ChainTable, networks
+from metaproxy.proxy.doors import Doors, NameDoors, PortDoors
 from metaproxy.proxy.mirror import Mirror, MirrorTarget
 from metaproxy.proxy.own_writes import note_write
 from metaproxy.proxy.proxy_protocol import Trusted
@@ -137,6 +138,7 @@ class ListenerBuilder:
             meant_for=tuple(address.show(address.parse(one).sockaddr) for one in spec.meant_for),
             hand_over=spec.hand_over,
             statements=spec.statements,
+            doors=_doors(spec),
         )
         return ListenerRecord(
             spec, snapshot, reached, shared.drafts.take(), _once(self._filter_uses), self._places, self._log_paths,
@@ -314,6 +316,15 @@ def _chains(listener: model.Listener, codec: ICodec) -> ChainTable | None:
     if not listener.chains and not listener.hand_over:
         return None
     return ChainTable([_chain(one) for one in listener.chains], getattr(codec, "wait", 10.0))
+
+
+def _doors(spec: model.Listener) -> Doors | None:
+    nodes = spec.nodes
+    if nodes is None:
+        return None
+    if nodes.sni is not None:
+        return NameDoors(nodes.sni, nodes.port or 0)
+    return PortDoors([address.parse(where) for where in spec.listen], nodes.ports or range(0), nodes.advertise or "")
 
 
 def _chain(spec: model.Chain) -> Chain:

@@ -26,7 +26,8 @@ ALWAYS = ("kind",)
 """What every message has."""
 _FACTS = (
     "source.address", "source.port", "source.identity", "source.subject", "source.distinguished_name",
-    "source.uri_san", "source.dns_san", "destination.address", "destination.port", "destination.original",
+    "source.uri_san", "source.dns_san", "destination.address", "destination.node", "destination.original",
+    "destination.port",
     "tls.alpn", "tls.sni", "tls.version",
 )  # fmt: skip
 """What there is to know of a connection."""

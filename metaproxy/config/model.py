@@ -36,7 +36,7 @@ from metaproxy.config.sections.cluster import (
     Script,
 )
 from metaproxy.config.sections.crds import Crds, KubernetesApi
-from metaproxy.config.sections.listener import Chain, ChainMatch, Listener, ProxyProtocol
+from metaproxy.config.sections.listener import Chain, ChainMatch, Listener, Nodes, ProxyProtocol
 from metaproxy.config.sections.process import Admin, Node, Overload, Record, SecretSource, Tokens
 from metaproxy.config.sections.rds import Rds
 from metaproxy.config.sections.route import (
@@ -57,8 +57,8 @@ __all__ = [
     "AccessLog", "Admin", "AdminTls", "Breaker", "Certificate", "Chain", "ChainMatch", "Check", "ClientTls",
     "Cluster", "Config", "Connections", "Crds", "CustomTag", "Endpoint", "HealthCheck", "Http", "KeepAlive",
     "KubernetesApi", "Latency", "Listener", "ListenerTracing", "Locality", "Mirror", "Mutations", "Node",
-    "Outlier", "Overload", "PathRewrite", "ProxyProtocol", "Rds", "Record", "Reply", "Retry", "Rewrite", "Route",
-    "Script", "SecretSource", "ServerTls", "StatementRewrite", "Tokens", "Tracing", "Xds",
+    "Nodes", "Outlier", "Overload", "PathRewrite", "ProxyProtocol", "Rds", "Record", "Reply", "Retry", "Rewrite",
+    "Route", "Script", "SecretSource", "ServerTls", "StatementRewrite", "Tokens", "Tracing", "Xds",
 ]  # fmt: skip
 
 

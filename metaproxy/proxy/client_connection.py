@@ -14,10 +14,11 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 
-from metaproxy.interfaces import ICodec
+from metaproxy.interfaces import ICodec, ISession
 from metaproxy.message import Correlation, ErrorKind, Message, Side
 from metaproxy.proxy.client_budget import ClientBudget
 from metaproxy.proxy.client_streams import ClientStreams
+from metaproxy.proxy.doors import ClientDoors
 from metaproxy.proxy.push import Pushes
 from metaproxy.proxy.roles import ClientOwner, ConnectionOwner, ExchangeStream, OpenExchange, Try, UpstreamConnection
 from metaproxy.proxy.sessions import new_session
@@ -78,7 +79,7 @@ class ClientConnection(Protocol):
         self.pinned_by_cluster: dict[tuple[str, str, Hashable], UpstreamConnection] = {}
         self.shared_by_pool: dict[ConnectionOwner, UpstreamConnection] = {}
         self.leases: dict[ConnectionOwner, UpstreamConnection] = {}
-        self.session = new_session(snapshot.codec, Side.CLIENT, snapshot.max_frame, self.facts)
+        self.session = self._new_session()
         self.codec = snapshot.codec
         self.last_active = self.network.turn.now
         self._turn = self.network.turn
@@ -110,6 +111,13 @@ class ClientConnection(Protocol):
         self._leaving = self._securing = False
         self._gone = False
         self._closed = False
+
+    def _new_session(self) -> ISession:
+        snapshot = self.listener.snapshot
+        session = new_session(snapshot.codec, Side.CLIENT, snapshot.max_frame, self.facts)
+        if snapshot.doors is not None:
+            session.doors = ClientDoors(snapshot.doors, self.facts)
+        return session
 
     # -- writing
 

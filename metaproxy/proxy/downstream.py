@@ -15,7 +15,7 @@ from itertools import takewhile
 
 from twisted.python.failure import Failure
 
-from metaproxy.message import Chunk, Correlation, ErrorKind, Hold, Kind, Message, Reply, Side
+from metaproxy.message import Chunk, Correlation, ErrorKind, Hold, Kind, Message, Reply
 from metaproxy.proxy.client_connection import (
     NO_ANSWER,
     ClientConnection,
@@ -26,11 +26,11 @@ from metaproxy.proxy.client_connection import (
 from metaproxy.proxy.client_streams import ClientStreams
 from metaproxy.proxy.companion import CompanionExchange, speakers
 from metaproxy.proxy.culprit import culprit, text_of
+from metaproxy.proxy.doors import note_name
 from metaproxy.proxy.exchange import Exchange
 from metaproxy.proxy.pool import release
 from metaproxy.proxy.push import Push, Pushes
 from metaproxy.proxy.roles import OpenExchange, StreamExchange, Try, UpstreamConnection
-from metaproxy.proxy.sessions import new_session
 from metaproxy.proxy.tls import begin_tls
 
 _ONEWAY = Kind.ONEWAY
@@ -63,9 +63,11 @@ class Downstream(ClientConnection):
             self.facts[f"{side}.address"] = name.strip("[]") if port.isdecimal() else where
             self.facts[f"{side}.port"] = port if port.isdecimal() else ""
         self.facts.update(getattr(self.transport, "facts", ()))
-        tls = self.listener.snapshot.tls
+        tls, doors = self.listener.snapshot.tls, self.listener.snapshot.doors
         if tls is not None and tls.start:
             self.facts["tls.start"] = tls.start
+        if doors is not None:
+            note_name(doors, self.facts)
         self._set_limit()
         if getattr(self.codec, "cancels", False):
             speakers[self.session] = self
@@ -94,6 +96,8 @@ class Downstream(ClientConnection):
         self._securing = False
         self.facts.pop("tls.start", None)
         self.facts.update(getattr(self.transport, "facts", ()))
+        if self.listener.snapshot.doors is not None:
+            note_name(self.listener.snapshot.doors, self.facts)
         said = self.session.open(None, {})
         if said:
             self.write(said)
@@ -296,7 +300,7 @@ class Downstream(ClientConnection):
         self._ordered = is_ordered(snapshot.codec)
         self._sequential = bool(getattr(snapshot.codec, "sequential", False))
         if not snapshot.codec.stateful:
-            self.session = new_session(snapshot.codec, Side.CLIENT, snapshot.max_frame, self.facts)
+            self.session = self._new_session()
             self._set_limit()
 
     def connection_now(self) -> UpstreamConnection | None:

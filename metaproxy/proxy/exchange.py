@@ -25,7 +25,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from metaproxy.cluster.cluster import Cluster
+from metaproxy.cluster.cluster import NODE, Cluster
 from metaproxy.cluster.retry import RetryPolicy
 from metaproxy.cluster.routes import Target
 from metaproxy.counts import BOUNDS, TargetCounts
@@ -184,9 +184,10 @@ class Exchange(ExchangeFacts):
 
     def _no_endpoint(self, cluster: Cluster) -> None:
         """Goes to the next cluster of `fallback:`, if there is one; waits where what it needs may come back."""
-        if cluster.layout is not None and cluster.lacking is not None and cluster.balancer is not None:
+        lacking = cluster.lacking if cluster.layout is not None and cluster.balancer is not None else None
+        if lacking is not None and NODE not in self.client.facts:  # of one node a client must hear that it is not there
             request_timeout.watch(self)
-            cluster.lacking.take(self)
+            lacking.take(self)
             return
         cluster.counts.no_endpoint += 1
         target = cast("Target", self.target)

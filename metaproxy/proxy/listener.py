@@ -19,6 +19,7 @@ from metaproxy.counts import ListenerCounts
 from metaproxy.proxy.chain_choice import ChainChoice
 from metaproxy.proxy.culprit import culprit
 from metaproxy.proxy.detection import Detection
+from metaproxy.proxy.doors import note_port
 from metaproxy.proxy.downstream import Downstream
 from metaproxy.proxy.proxy_protocol import ProxyProtocol
 from metaproxy.proxy.roles import Leaving, Network
@@ -60,8 +61,9 @@ class Listener:
         return self.snapshot.name
 
     def bound(self) -> list[str]:
-        """The addresses that it listens on, as the system gives them (a port 0 has become a number)."""
-        return [socket.bound for socket in self.sockets.values()]
+        """The addresses that it listens on, as the system gives them (a port 0 has become a number); without doors."""
+        own = self.snapshot.addresses
+        return [socket.bound for where, socket in self.sockets.items() if where in own]
 
     def open(self, where: Address) -> ListeningSocket:
         """A listening socket whose clients come here; not in `sockets` yet. Raises OSError with name and place."""
@@ -98,6 +100,8 @@ class Listener:
             return None
         settings = self.snapshot
         client = self._new_client(settings)
+        if settings.doors is not None and isinstance(client, Downstream):
+            note_port(settings.doors, connection.host, client.facts)
         counts.connections_active += 1
         self.clients[client] = None
         if settings.keepalive is not None:

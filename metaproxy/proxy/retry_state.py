@@ -10,7 +10,7 @@ from __future__ import annotations
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
-from metaproxy.cluster.cluster import Cluster
+from metaproxy.cluster.cluster import NODE, Cluster
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.retry import RetryPolicy, within_budget
 from metaproxy.message import Chunk, ErrorKind, FrameError, Kind, Message, Mutation
@@ -120,7 +120,7 @@ class RetryState:
         except FrameError as error:
             self.exchange.failed(None, ErrorKind.BAD_REQUEST, str(error))
             return
-        if endpoint is None and cluster.lacking is not None:
+        if endpoint is None and cluster.lacking is not None and NODE not in self.exchange.client.facts:
             self._made -= 1
             cluster.lacking.take(_Held(self))  # the server that it was sent to has lost its role
             return

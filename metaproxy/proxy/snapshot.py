@@ -17,6 +17,7 @@ from metaproxy.cluster.routes import Route, RouteTable
 from metaproxy.interfaces import ICodec, IExchange
 from metaproxy.message import ErrorKind, Mutation, Reply
 from metaproxy.proxy.chains import ChainTable
+from metaproxy.proxy.doors import Doors
 from metaproxy.proxy.overload import NO_LIMITS, OverloadLimits
 from metaproxy.proxy.tls import ServerTls
 
@@ -134,7 +135,7 @@ class ListenerSnapshot:
     filters: their names in order, for listings. proxy_trusted: tells of a peer whether it may send a PROXY header;
     None: all may. candidates: the listeners one of which a client is handed to, by its first bytes; chains: by what its
     connection is; hand_over: by the `meant_for` of others, `host:port`, first.
-    statements: whether these are counted always.
+    statements: whether these are counted always; doors: how each node of its cluster is reached.
     """
 
     name: str
@@ -162,6 +163,11 @@ class ListenerSnapshot:
     meant_for: tuple[str, ...] = ()
     hand_over: bool = False
     statements: bool = False
+    doors: Doors | None = None
+
+    def places(self) -> Sequence[Address]:
+        """Where it listens, its doors included."""
+        return self.addresses if self.doors is None else (*self.addresses, *self.doors.addresses)
 
 
 class FilterUse(NamedTuple):

@@ -56,6 +56,28 @@ class Whole(Leaf[int]):
         return variable({"type": "integer", "minimum": self._least, "maximum": self._most}, definitions)
 
 
+class Ports(Leaf[range]):
+    """most: ports that there may be."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+
+    def parse(self, node: Node) -> range:
+        first, _, last = str(scalar(node)).partition("-")
+        if not (first.isdecimal() and last.isdecimal() and 0 < int(first) <= int(last) <= 65535):
+            raise ValueError(f"{told(node)} is no range of ports; write FIRST-LAST, such as 9100-9199")
+        found = range(int(first), int(last) + 1)
+        if len(found) > self._most:
+            raise ValueError(f"{len(found)} ports; allowed are {self._most}")
+        return found
+
+    def words(self) -> str:
+        return "a range of ports, FIRST-LAST"
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        return variable({"type": "string", "pattern": "^[0-9]+-[0-9]+$"}, definitions)
+
+
 class Decimal(Leaf[float]):
     """A number from 0, fractions allowed."""
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from metaproxy.config.schema.addresses import Address, Ip, Listen, Source
 from metaproxy.config.schema.names import Name, Reference
-from metaproxy.config.schema.numbers import Duration, Flag, Size, Whole
+from metaproxy.config.schema.numbers import Duration, Flag, Ports, Size, Whole
 from metaproxy.config.schema.reading import Use
 from metaproxy.config.schema.shape import FlagOr, ListOf, Nested, Section, option
 from metaproxy.config.schema.texts import Choice, Text
@@ -24,6 +24,9 @@ from metaproxy.config.sections.telemetry import AccessLog, ListenerTracing
 from metaproxy.config.sections.transport import KeepAlive, ServerTls
 from metaproxy.interfaces import ICodec
 from metaproxy.units import Bytes, Seconds
+
+MAX_DOORS = 1000
+"""Ports of a listener for nodes: each costs a socket."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +67,27 @@ class Chain(Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Nodes(Section):
+    """How clients reach each node of the cluster by itself: each broker. By a port each, or by a name in TLS each."""
+
+    ports: range | None = option(
+        Ports(MAX_DOORS),
+        "Ports that the listener has besides, on the hosts of `listen`; node 0 is reached by the first.",
+        None,
+        "none",
+    )
+    advertise: str | None = option(
+        Text(253), "With `ports`: the host by which clients reach them.", None, "the one that each client connected to"
+    )
+    sni: str | None = option(
+        Text(253), "A name for each node, `{node}` is its number: `broker-{node}.example.org`.", None, "none"
+    )
+    port: int | None = option(
+        Whole(1, 65535), "With `sni`: the port by which clients reach this listener under these names.", None
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Listener(Section):
     """Where clients arrive, what protocol they speak, and what becomes of their requests."""
 
@@ -76,6 +100,12 @@ class Listener(Section):
     )
     protocol: Use = option(Named(ICodec), "What its clients speak.")
     tls: ServerTls | None = option(Nested(ServerTls), "TLS towards clients.", None)
+    nodes: Nodes | None = option(
+        Nested(Nodes),
+        "How clients reach each node of its cluster (each broker), where the protocol gives them the nodes' addresses: "
+        "those in its answers are replaced by these.",
+        None,
+    )
     meant_for: tuple[str, ...] = option(
         ListOf(Address(1), alone=True),
         "Addresses whose redirected connections a listener with `hand_over` gives to this one; 0.0.0.0:port for any "
