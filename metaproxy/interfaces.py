@@ -333,7 +333,8 @@ class ICodec(Interface):
         parts of the data. owner: gives for a key what is equal for the keys that one request may name; None: no
         endpoint has it. `owner.bound`: the endpoint of the connection that the client has for itself, which `owner`
         then gives for the keys that it has, None without one; a request for it is never split, and refused by [].
-        `owner.everyone()`: endpoints that have all keys, for `Part.endpoint`; [] while one of them is not usable.
+        `owner.everyone()`: endpoints that have all keys, for `Part.endpoint`; [] while one of them is not usable; with
+        `replicas=True` also the replicas that are usable.
         """
 
     def detect(data: bytes) -> bool | None:
@@ -430,6 +431,7 @@ class ILayout(Interface):
     epoch = Attribute("int: grows with each change; an older one is used only where no server has a newer one; or 0.")
     doubtful = Attribute("bool: who tells it says that it may not know; used only where no other server knows better.")
     shards = Attribute("int: of how many parts each one has a primary; 0: all primaries have the same data.")
+    outside = Attribute("bool: who tells it is none of the endpoints: only the configured ones are asked again.")
 
     def shard(value: str) -> str:
         """

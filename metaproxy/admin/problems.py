@@ -145,12 +145,28 @@ def _roles(name: str, cluster: Cluster, place: dict[str, str]) -> Iterator[Probl
         waiting = plural(len(queue), "request waits", "requests wait")
         detail = f"{waiting} for one; it takes {queue.most} at most. {shown}."
         yield _problem(BAD, "no_primary", f"Cluster {name} has no primary", detail, **place)
-    elif "replaced" in roles.values():
+    yield from _shards(name, cluster, place)
+    if PRIMARY in roles.values() and "replaced" in roles.values():
         text = "Two take themselves for it, which a stop of the older one ends."
         yield _problem(WARN, "two_primaries", f"Cluster {name} has more than one primary", f"{text} {shown}.", **place)
     lagging = [address for address, role in roles.items() if role == "lagging"]
     if lagging:
         yield _problem(WARN, "lagging", f"Cluster {name}: replicas lag behind", _listed(lagging), **place)
+
+
+def _shards(name: str, cluster: Cluster, place: dict[str, str]) -> Iterator[Problem]:
+    """Of parts of the data: those that no server takes writes for, while others do."""
+    shards: dict[str, dict[str, str]] = {}
+    for one in cluster.endpoints:
+        if "shard" in one.learnt:
+            shards.setdefault(one.learnt["shard"], {})[one.address] = one.learnt.get("role", "of no known role")
+    lost = {shard: roles for shard, roles in sorted(shards.items()) if PRIMARY not in roles.values()}
+    if lost and len(lost) < len(shards):
+        waiting = plural(len(cluster.lacking or ()), "request waits", "requests wait")
+        servers = ", ".join(f"{address} {role}" for roles in lost.values() for address, role in roles.items())
+        which = f"shard {_listed(lost)} has" if len(lost) == 1 else f"shards {_listed(lost)} have"
+        detail = f"{waiting} for one. {servers}."
+        yield _problem(BAD, "no_primary", f"Cluster {name}: {which} no primary", detail, shards=list(lost), **place)
 
 
 def _endpoints_out(name: str, cluster: Cluster, place: dict[str, str]) -> Iterator[Problem]:

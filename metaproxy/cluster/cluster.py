@@ -7,7 +7,7 @@ Lives here: decisions and counts. Does not: sockets, or anything that waits.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from math import inf
 from typing import Protocol, cast
 
@@ -201,7 +201,7 @@ class Cluster:
         self.lacking: RequestQueue[Cluster] | None = None
         self.asks_layout = False
         self.layout: ILayout | None = None
-        self._wanted: dict[str, Wanted] = {}
+        self._wanted: dict[Hashable, Wanted] = {}
         self._part_key = ""
         self._roles = True
         self.kept = KeptKeys() if getattr(codec, "keeps_keys", False) else None
@@ -486,27 +486,33 @@ class Cluster:
             return self.layout is not None and self._having(None, subset) is not None
         return (self.balancer if subset is None else self._subset(subset)) is not None
 
-    def everyone(self, subset: Mapping[str, str] | None = None) -> list[Endpoint]:
-        """Endpoints that have all of the data between them, each part once; [] while one of them is not usable."""
+    def everyone(self, subset: Mapping[str, str] | None = None, replicas: bool = False) -> list[Endpoint]:
+        """
+        Endpoints that have all of the data between them, each part once; [] while one of them is not usable. replicas:
+        also those replicas that are usable, where servers tell which are some.
+        """
         layout = self.layout
         if layout is None:
             found = self._with((subset or {}).items())
             return found if all(one.usable for one in found) else []
         members = self._with((subset or {"role": PRIMARY}).items())
         by_shard = {one.metadata.get("shard", ""): one for one in sorted(members, key=_address) if one.usable}
-        return list(by_shard.values()) if len(by_shard) >= layout.shards else []
+        if len(by_shard) < layout.shards:
+            return []
+        found = list(by_shard.values())
+        others = (one for one in self._with([("role", REPLICA)]) if one.usable and one not in found)
+        return [*found, *others] if replicas else found
 
     def _having(self, value: str | None, subset: Mapping[str, str] | None) -> ILoadBalancer | None:
         """Those that have what is under a value of the hash key, None for anything; primaries, if there are roles."""
         layout = self.layout
         # What no shard has is asked of any of them: it gives the servers' own error.
         shard = layout.shard(value) if layout is not None and layout.shards and value is not None else ""
-        if subset is not None:
-            return self._subset({**subset, "shard": shard} if shard else subset)
-        wanted = self._wanted.get(shard)
+        asked = shard if subset is None else (shard, *subset.items())
+        wanted = self._wanted.get(asked)
         if wanted is None:
-            parts = (("shard", shard),) if shard else ()
-            wanted = self._wanted[shard] = ((("role", PRIMARY),) if self._roles else ()) + parts
+            common = ({"role": PRIMARY} if self._roles else {}) if subset is None else subset
+            wanted = self._wanted[asked] = tuple(sorted({**common, **({"shard": shard} if shard else {})}.items()))
         return self._among(wanted)
 
     def _with(self, wanted: Iterable[tuple[str, str]]) -> list[Endpoint]:

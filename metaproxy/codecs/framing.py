@@ -108,6 +108,7 @@ class Layout:
     """Servers that all have the same data, as far as their primary has it: see ILayout."""
 
     shards = 0
+    outside = False
 
     def __init__(
         self,

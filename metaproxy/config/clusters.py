@@ -45,7 +45,8 @@ def monitors(spec: model.Cluster, codec: ICodec, clock: IReactorTime) -> list[Cl
     topology, most = spec.topology, spec.breaker.max_pending
     if topology is not None and lays_out(spec, codec):
         seeds = [one.address for one in spec.endpoints]
-        found.append(LayoutMonitor(topology.kind, topology.name, spec.topology_interval, most, seeds, clock))
+        interval, login = spec.topology_interval, spec.topology_credentials
+        found.append(LayoutMonitor(topology.kind, topology.name, interval, most, seeds, clock, login))
     elif topology is not None:
         found.append(Topology(topology.kind, spec.topology_interval, spec.max_replica_lag, most, clock))
     return found

@@ -10,7 +10,7 @@ The endpoints of the configuration are those that are asked first. They need not
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -43,8 +43,17 @@ class _Question(Codec):
     most = MOST_BYTES
     layout: ILayout | None = None
 
-    def __init__(self, topology: str, name: str, cluster: Cluster, endpoint: Endpoint, done: Done) -> None:
+    def __init__(
+        self,
+        topology: str,
+        name: str,
+        credentials: Mapping[str, str] | None,
+        cluster: Cluster,
+        endpoint: Endpoint,
+        done: Done,
+    ) -> None:
         super().__init__(cluster, endpoint, done)
+        self.credentials = cluster.credentials if credentials is None else credentials
         self._topology = topology
         self._questions = list(cluster.codec.layout_questions(topology, name))
         self._answers: list[Message] = []
@@ -76,15 +85,24 @@ class _Question(Codec):
 class LayoutMonitor:
     """
     A cluster's monitor. topology, name: as `topology:` has them; interval: seconds from an answer to the next question;
-    most: requests that may wait; seeds: addresses that are asked first.
+    most: requests that may wait; seeds: addresses that are asked first; credentials: how the proxy logs in to ask, None
+    for those of the cluster.
     """
 
     def __init__(
-        self, topology: str, name: str, interval: float, most: int, seeds: Sequence[str], clock: IReactorTime
+        self,
+        topology: str,
+        name: str,
+        interval: float,
+        most: int,
+        seeds: Sequence[str],
+        clock: IReactorTime,
+        credentials: Mapping[str, str] | None = None,
     ) -> None:
         self._topology, self._name = topology, name
         self._interval, self._most, self._clock = interval, most, clock
         self._seeds = [Endpoint(address) for address in seeds]
+        self._credentials = credentials
         self._cluster: Cluster | None = None
         self._network: Network | None = None
         self._waiting: Pause | None = None
@@ -133,7 +151,7 @@ class LayoutMonitor:
         if cluster is None:
             return
         self._doubted, self._second = False, None
-        members = cluster.endpoints if cluster.layout is not None else []
+        members = cluster.endpoints if cluster.layout is not None and not cluster.layout.outside else []
         known = {endpoint.address for endpoint in self._seeds}
         every = [*self._seeds, *(one for one in members if one.address not in known)]
         self._silent &= {one.address for one in every}
@@ -154,7 +172,7 @@ class LayoutMonitor:
                 return
             self._heard(self._cluster, endpoint.address, question.layout if well else None, text)
 
-        question = self._question = _Question(self._topology, self._name, cluster, endpoint, done)
+        question = self._question = _Question(self._topology, self._name, self._credentials, cluster, endpoint, done)
         self._limit = self._clock.callLater(LATEST, question.failed, f"no answer within {LATEST:g} s")
         question.connect(network, LATEST)
 
@@ -187,7 +205,6 @@ class LayoutMonitor:
 
     def _answered(self, cluster: Cluster, layout: ILayout) -> None:
         self._hopeless = False
-        self._timer = self._clock.callLater(SOON if self._doubted else self._interval, self._begin)
         before = _shown(cluster) if cluster.layout is not None else {}
         cluster.counts.discoveries += 1
         cluster.lay_out(layout)
@@ -207,6 +224,9 @@ class LayoutMonitor:
         self.warm = True
         if self._waiting is not None:
             self._waiting.release(cluster)
+        if self._cluster is not None:
+            soon = self._doubted or self._waiting  # the latter for what still has no server
+            self._timer = self._clock.callLater(SOON if soon else self._interval, self._begin)
 
 
 def _shown(cluster: Cluster) -> dict[str, str]:

@@ -33,6 +33,6 @@ class Owners:
             return endpoint
         return endpoint, cluster.layout.group(key)
 
-    def everyone(self) -> list[Endpoint]:
-        """All endpoints that have keys, each key once; [] when one of them is not usable."""
-        return self._cluster.everyone(self._subset)
+    def everyone(self, replicas: bool = False) -> list[Endpoint]:
+        """All endpoints that have keys, each key once; [] when one of them is not usable. replicas: and these."""
+        return self._cluster.everyone(self._subset, replicas)

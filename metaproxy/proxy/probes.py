@@ -8,7 +8,7 @@ when, and what follows (`cluster.health`).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -153,6 +153,10 @@ class Codec(Probe):
     _session: ISession | None = None
     _question: Message | None = None
 
+    def __init__(self, cluster: Cluster, endpoint: Endpoint, done: Done) -> None:
+        super().__init__(cluster, endpoint, done)
+        self.credentials: Mapping[str, str] = cluster.credentials
+
     def begin(self) -> None:
         codec = self.cluster.codec
         self._question = self.question()
@@ -185,7 +189,7 @@ class Codec(Probe):
 
     def _open(self) -> None:
         assert self._question is not None and self._session is not None  # it was opened, and asked nothing yet
-        self.write(self._session.open(self._question.profile, self.cluster.credentials))
+        self.write(self._session.open(self._question.profile, self.credentials))
         self._ask()
 
     def _start_tls(self, session: ISession) -> None:

@@ -61,7 +61,7 @@ class _Everyone(_Owner):
         super().__init__(lambda number: f"endpoint {number % count}")
         self._all = [f"endpoint {number}" for number in range(count)]
 
-    def everyone(self) -> list[str]:
+    def everyone(self, replicas: bool = False) -> list[str]:
         return list(self._all)
 
 

@@ -15,9 +15,10 @@ from running import Program, answers, eventually, free_port
 HOST = "127.0.0.1"
 
 
-def cli(port: int, *words: object) -> str:
+def cli(port: int, *words: object, password: str = "") -> str:
     """What redis-cli gets from a server."""
-    command = ["redis-cli", "-h", HOST, "-p", str(port), *map(str, words)]
+    login = ["-a", password, "--no-auth-warning"] if password else []
+    command = ["redis-cli", "-h", HOST, "-p", str(port), *login, *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
 
 
@@ -101,16 +102,21 @@ class RedisCluster(_Servers):
 
 
 class Watched(_Servers):
-    """A master, two replicas, and three Sentinels that call them `mymaster`."""
+    """
+    A master, two replicas, and three Sentinels that call them `mymaster`. password: of the servers; those of Sentinels
+    have another one, or none.
+    """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, password: str = "", of_sentinels: str = "") -> None:
         super().__init__(folder)
+        self._password, self._of_sentinels = password, of_sentinels
         self.ports = [free_port() for _ in range(3)]
         self.sentinels = [free_port() for _ in range(3)]
         try:
-            self.start(self.ports[0])
+            login = ["--requirepass", password, "--masterauth", password] if password else []
+            self.start(self.ports[0], *login)
             for port in self.ports[1:]:
-                self.start(port, "--replicaof", f"{HOST} {self.ports[0]}")
+                self.start(port, *login, "--replicaof", f"{HOST} {self.ports[0]}")
             for port in self.sentinels:
                 self._watch(port)
             assert eventually(self._known, 40)
@@ -125,13 +131,18 @@ class Watched(_Servers):
             f"port {port}", f"bind {HOST}", f"sentinel monitor mymaster {HOST} {self.ports[0]} 2",
             "sentinel down-after-milliseconds mymaster 500", "sentinel failover-timeout mymaster 5000",
         ]  # fmt: skip
+        if self._password:
+            lines.append(f"sentinel auth-pass mymaster {self._password}")
+        if self._of_sentinels:
+            lines.append(f"requirepass {self._of_sentinels}")
         file.write_text("\n".join(lines) + "\n")
         argv: list[str | Path] = ["redis-server", file, "--sentinel"]
         self.servers[port] = Program(argv, self.folder / str(port) / "log", ready=lambda: answers(port))
 
     def _known(self) -> bool:
         """Whether each Sentinel knows both replicas and both of the others."""
-        told = [cli(port, "sentinel", "master", "mymaster").split("\n") for port in self.sentinels]
+        login = self._of_sentinels
+        told = [cli(port, "sentinel", "master", "mymaster", password=login).split("\n") for port in self.sentinels]
         return all(
             words[words.index("num-slaves") + 1] == "2" and words[words.index("num-other-sentinels") + 1] == "2"
             for words in told

@@ -42,10 +42,12 @@ def redis(port: int) -> Any:
 class Stage:
     """Servers behind the proxy, at `port`."""
 
-    def __init__(self, servers: RedisCluster | Watched, proxy: Callable[..., Proxy], topology: object) -> None:
+    def __init__(
+        self, servers: RedisCluster | Watched, proxy: Callable[..., Proxy], topology: object, **more: object
+    ) -> None:
         self.servers, self.port = servers, free_port()
         seeds = servers.sentinels[:2] if isinstance(servers, Watched) else servers.ports[:2]
-        options = {"topology": topology, "topology_interval": "200ms", "breaker": {"max_retries": 1000}}
+        options = {"topology": topology, "topology_interval": "200ms", "breaker": {"max_retries": 1000}, **more}
         everything = cluster("all", *seeds, **options)
         self.aware = free_port()  # where the proxy is a cluster of one node
         listeners = [
@@ -158,6 +160,33 @@ def test_messages_come_to_who_subscribed(stage: Stage) -> None:
         assert found["data"] == "hi"
 
 
+def test_messages_of_a_shard_come_to_who_subscribed_at_its_slot(stage: Stage) -> None:
+    client = stage.redis
+    with client.pubsub(ignore_subscribe_messages=True) as listening:
+        listening.ssubscribe("{q}news")
+        assert eventually(lambda: client.pubsub_shardnumsub("{q}news") == [("{q}news", 1)])
+        assert client.pubsub_shardchannels() == ["{q}news"]
+        assert client.spublish("{q}news", "hi") == 1
+        found = eventually(lambda: listening.get_sharded_message(timeout=0.5), 5)
+        assert (found["type"], found["data"]) == ("smessage", "hi")
+
+
+def test_what_is_for_all_nodes_is_done_by_all(stage: Stage) -> None:
+    client = stage.redis
+    assert client.config_set("maxmemory-samples", 7)
+    assert {cli(port, "config", "get", "maxmemory-samples").split()[1] for port in stage.servers.ports} == {"7"}
+    sha = client.script_load("return 1")
+    assert {cli(port, "script", "exists", sha).strip() for port in stage.servers.ports} == {"1"}
+    client.function_load("#!lua name=all\nredis.register_function('one', function() return 1 end)", replace=True)
+    assert [client.fcall("one", 1, f"k{number}") for number in range(6)] == [1] * 6
+    assert client.acl_setuser("reader", enabled=True, nopass=True, categories=["+@read"])
+    assert all("user reader on" in cli(port, "acl", "list") for port in stage.servers.ports)
+    assert client.acl_deluser("reader") == 1
+    client.mset({f"m{number}": number for number in range(20)})
+    assert client.flushall()
+    assert eventually(lambda: {cli(port, "dbsize").strip() for port in stage.servers.ports} == {"0"})
+
+
 def test_another_driver_does_the_same(stage: Stage, clients: Callable[..., Any]) -> None:
     calls = [["set", "io:1", "a"], ["set", "io:2", "b"], ["mget", "io:1", "io:2", "none"]]
     done = clients(catalogue.ioredis_client()).run(port=stage.port, calls=calls, mode="pipeline")
@@ -241,9 +270,10 @@ def test_a_master_is_lost_under_load(stage: Stage) -> None:
 
 
 def test_a_master_that_sentinels_replace_is_followed(proxy: Callable[..., Proxy], tmp_path: Path) -> None:
-    servers = Watched(tmp_path)
+    servers = Watched(tmp_path, "of-servers", "of-sentinels")
+    logins = {"credentials": {"password": "of-servers"}, "topology_credentials": {"password": "of-sentinels"}}
     try:
-        stage = Stage(servers, proxy, {"sentinel": "mymaster"})
+        stage = Stage(servers, proxy, {"sentinel": "mymaster"}, **logins)
         stage.redis.set("r:1", "x")
         assert eventually(lambda: stage.redis.get("r:1") == "x")
         writers = Writers(stage.port, 4)

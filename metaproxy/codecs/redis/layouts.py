@@ -84,6 +84,7 @@ def _cluster(answers: Sequence[Message], address: str) -> ClusterLayout:
     endpoints: dict[str, Mapping[str, str]] = {}
     aliases: dict[str, str] = {}
     slots = [""] * SLOTS
+    masters = reached = 0  # of those with slots
     for line in _bulk(answers[1]).splitlines():
         node, place, flags, master, _, _, _, _, *ranges = line.split()
         marks = set(flags.split(","))
@@ -96,6 +97,9 @@ def _cluster(answers: Sequence[Message], address: str) -> ClusterLayout:
         owned = [one for one in ranges if not one.startswith("[")]
         if role == PRIMARY and not owned:
             role = "spare"
+        if owned:
+            masters += 1
+            reached += not marks & {"fail", "fail?"}
         for first, _, last in (one.partition("-") for one in owned):
             start, stop = int(first), int(last or first) + 1
             if not 0 <= start < stop <= SLOTS:
@@ -105,11 +109,24 @@ def _cluster(answers: Sequence[Message], address: str) -> ClusterLayout:
         host = names.partition(",")[0]
         if host and "=" not in host:
             aliases[f"{host}:{found.rpartition(':')[2]}"] = found
-    doubtful = info.get("cluster_state") != "ok"
-    return ClusterLayout(endpoints, aliases, int(info.get("cluster_current_epoch", "0")), doubtful, slots)
+    parts = set(slots)
+    for found, traits in endpoints.items():
+        if traits["shard"] not in parts:  # of a master with no slots, which others may copy all the same
+            endpoints[found] = {"role": traits["role"]}
+    down = info.get("cluster_state") != "ok"
+    # One that is cut off from most masters does not know; with most of them it knows that some slots have none.
+    knows = 2 * reached > masters and ("" in parts or reached < masters)
+    epoch = int(info.get("cluster_current_epoch", "0"))
+    return ClusterLayout(endpoints, aliases, epoch, down and not knows, slots)
 
 
 # -- Sentinel
+
+
+class _Watched(Layout):
+    """Sentinels tell it, which have nothing themselves."""
+
+    outside = True
 
 
 def _watched(answers: Sequence[Message]) -> Layout:
@@ -127,7 +144,7 @@ def _watched(answers: Sequence[Message]) -> Layout:
         fine = not marks & {"s_down", "o_down", "disconnected"} and of_replica.get("master-link-status") == "ok"
         endpoints[_join(of_replica["ip"], of_replica["port"])] = {"role": REPLICA if fine else FAILED}
     endpoints[found] = {"role": FAILED if down and not moved else PRIMARY}
-    return Layout(endpoints, int(of_master.get("config-epoch", "0")))
+    return _Watched(endpoints, int(of_master.get("config-epoch", "0")))
 
 
 # -- errors

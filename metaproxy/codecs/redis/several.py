@@ -2,10 +2,13 @@
 Commands without a key where several servers have the keys: answered here, asked of all, or refused.
 
     PING, ECHO           answered here, as long as there is a server
-    DBSIZE, KEYS ...     asked of all servers, and the answers put together; refused when one can't be asked
+    DBSIZE, FLUSHALL ... asked of all servers, and the answers put together; refused when one can't be asked
+    CONFIG SET ...       the same, of replicas, too
     SCAN                 goes through the servers one after the other; the cursor tells where it is
-    FLUSHALL ...         refused: one server would do it and the next might not
+    SWAPDB               refused: done twice it is not done
     all others           are about a server, not about its keys, and any will do
+
+Which is which: the request and response policies among the tips of COMMAND, where it has some.
 
 A cursor of ours: the server's own, 12 bits that tell the list of servers from another, 12 bits for the place in it.
 
@@ -28,23 +31,7 @@ _MASK = (1 << _BITS) - 1
 _LARGEST = (1 << 63) - 1
 """Cursors are kept below: some clients read them as signed 64-bit numbers."""
 
-_HALF_DONE = "some of the servers might do it and others not"
-_ONE_OF_THEM = "it would reach one of the servers only"
-
-REFUSED: dict[str, str] = {
-    **dict.fromkeys(("FLUSHALL", "FLUSHDB", "SWAPDB"), _HALF_DONE),
-    **dict.fromkeys(("BGREWRITEAOF", "BGSAVE", "SAVE"), _ONE_OF_THEM),
-}
-REFUSED_WITH: dict[str, dict[bytes, str]] = {
-    "ACL": dict.fromkeys((b"DELUSER", b"LOAD", b"LOG", b"SAVE", b"SETUSER"), _ONE_OF_THEM),
-    "CONFIG": dict.fromkeys((b"RESETSTAT", b"REWRITE", b"SET"), _ONE_OF_THEM),
-    "FUNCTION": dict.fromkeys((b"DELETE", b"FLUSH", b"KILL", b"LOAD", b"RESTORE"), _HALF_DONE),
-    "LATENCY": {b"RESET": _ONE_OF_THEM},
-    "MEMORY": {b"PURGE": _ONE_OF_THEM},
-    "PUBSUB": {b"NUMSUB": "each server counts its own", b"SHARDNUMSUB": "each server counts its own"},
-    "SCRIPT": {b"KILL": _ONE_OF_THEM},
-    "SLOWLOG": {b"RESET": _ONE_OF_THEM},
-}
+REFUSED: dict[str, str] = {"SWAPDB": "some of the servers might do it and others not, and it can't be sent again"}
 """What is refused over several servers, and why."""
 
 
@@ -52,10 +39,14 @@ Gather = Callable[[list[bytes]], bytes]
 """Makes one answer of the frames of several."""
 
 
+def _number(frame: bytes) -> int:
+    if frame[:1] != b":":
+        raise ValueError(f"a number expected, {frame[:20]!r} read")
+    return int(frame[1:-2])
+
+
 def _sum(frames: list[bytes]) -> bytes:
-    if any(frame[:1] != b":" for frame in frames):
-        raise ValueError(f"numbers expected, {frames[0][:20]!r} read")
-    return b":%d\r\n" % sum(int(frame[1:-2]) for frame in frames)
+    return b":%d\r\n" % sum(_number(frame) for frame in frames)
 
 
 def _all_of(frames: list[bytes]) -> bytes:
@@ -72,23 +63,86 @@ def _any_of(frames: list[bytes]) -> bytes:
     return random.choice(there) if there else frames[0]
 
 
+def _most(frames: list[bytes]) -> bytes:
+    """Of numbers of what was there to be changed, which is the same everywhere unless some of it was done before."""
+    return max(frames, key=lambda frame: _number(frame))
+
+
+def _distinct(frames: list[bytes]) -> bytes:
+    values = dict.fromkeys(value for frame in frames for value in resp.values(frame))
+    return frames[0][:1] + b"%d\r\n" % len(values) + b"".join(values)
+
+
+def _listed(frames: list[bytes]) -> bytes:
+    """Of a log: what all have; where it is cleared, one of the answers."""
+    return frames[0] if frames[0][:1] == b"+" else _all_of(frames)
+
+
+def _by_name(frames: list[bytes]) -> bytes:
+    """Of lists, or maps, of names and numbers: the sum of each."""
+    rows = [resp.values(frame) for frame in frames]
+    if len({tuple(row[::2]) for row in rows}) > 1:
+        raise ValueError("the same names expected of all servers")
+    columns = zip(*rows, strict=True)
+    values = [_sum([*column]) if place % 2 else column[0] for place, column in enumerate(columns)]
+    return frames[0].partition(resp.CRLF)[0] + resp.CRLF + b"".join(values)
+
+
 def _everywhere(frames: list[bytes]) -> bytes:
     """Of lists of 0 and 1: 1 where all have it."""
     rows = [resp.values(frame) for frame in frames]
     return b"*%d\r\n" % len(rows[0]) + b"".join(min(column) for column in zip(*rows, strict=True))
 
 
-GATHERED: dict[str, Gather] = {"DBSIZE": _sum, "KEYS": _all_of, "RANDOMKEY": _any_of}
-GATHERED_WITH: dict[str, dict[bytes, Gather]] = {
-    "PUBSUB": {b"CHANNELS": _all_of, b"NUMPAT": _sum, b"SHARDCHANNELS": _all_of},
-    "SCRIPT": {b"EXISTS": _everywhere, b"FLUSH": _first, b"LOAD": _first},
-}
-"""
-How the answers of all servers are put together. Of scripts a server forgets any at any time, and one that is loaded
-twice is loaded once: there nothing can be half done.
-"""
+class Asked(NamedTuple):
+    """
+    join: makes one answer of all. nodes: replicas are asked, too, as they do not get it from their masters. changes:
+    the error of one says how many did it all the same. one: it is done where one of them did it.
+    """
 
-NAMES = frozenset(("ECHO", "PING", "SCAN", *REFUSED, *REFUSED_WITH, *GATHERED, *GATHERED_WITH))
+    join: Gather
+    nodes: bool = False
+    changes: bool = False
+    one: bool = False
+
+
+_EVERY_SHARD = Asked(_first, changes=True)
+_EVERY_NODE = Asked(_first, nodes=True, changes=True)
+_KILLED = Asked(_first, nodes=True, one=True)
+_COUNTED = Asked(_by_name, nodes=True)
+
+ASKED: dict[str, Asked] = {
+    "DBSIZE": Asked(_sum),
+    "KEYS": Asked(_all_of),
+    "RANDOMKEY": Asked(_any_of),
+    **dict.fromkeys(("FLUSHALL", "FLUSHDB"), _EVERY_SHARD),
+    **dict.fromkeys(("BGREWRITEAOF", "BGSAVE", "SAVE"), _EVERY_NODE),
+}
+ASKED_WITH: dict[str, dict[bytes, Asked]] = {
+    "ACL": {
+        b"DELUSER": Asked(_most, nodes=True, changes=True),
+        b"LOG": Asked(_listed, nodes=True),
+        **dict.fromkeys((b"LOAD", b"SAVE", b"SETUSER"), _EVERY_NODE),
+    },
+    "CONFIG": dict.fromkeys((b"RESETSTAT", b"REWRITE", b"SET"), _EVERY_NODE),
+    "FUNCTION": {**dict.fromkeys((b"DELETE", b"FLUSH", b"LOAD", b"RESTORE"), _EVERY_SHARD), b"KILL": _KILLED},
+    "LATENCY": {b"RESET": Asked(_sum, nodes=True, changes=True)},
+    "MEMORY": {b"PURGE": _EVERY_NODE},
+    "PUBSUB": {
+        **dict.fromkeys((b"CHANNELS", b"SHARDCHANNELS"), Asked(_distinct, nodes=True)),
+        **dict.fromkeys((b"NUMSUB", b"SHARDNUMSUB"), _COUNTED),
+        b"NUMPAT": Asked(_sum, nodes=True),
+    },
+    "SCRIPT": {
+        b"EXISTS": Asked(_everywhere),
+        **dict.fromkeys((b"FLUSH", b"LOAD"), _EVERY_NODE),
+        b"KILL": _KILLED,
+    },
+    "SLOWLOG": {b"GET": Asked(_all_of, nodes=True), b"LEN": Asked(_sum, nodes=True), b"RESET": _EVERY_NODE},
+}
+"""What all servers are asked for. Each may be sent again where only some have done it."""
+
+NAMES = frozenset(("ECHO", "PING", "SCAN", *REFUSED, *ASKED, *ASKED_WITH))
 
 
 class Server(Protocol):
@@ -102,7 +156,7 @@ class Owners(Protocol):
     """The `owner` of ICodec.split, where it can name all servers."""
 
     def __call__(self, key: str) -> Hashable: ...
-    def everyone(self) -> Sequence[Server]: ...
+    def everyone(self, replicas: bool = False) -> Sequence[Server]: ...
 
 
 def names_all(owner: Callable[[str], Hashable]) -> TypeGuard[Owners]:
@@ -117,21 +171,26 @@ def split(name: str, request: Message, owner: Owners, arguments: list[bytes], al
     if name in ("ECHO", "PING"):
         return None if alone else _echo(name, arguments, owner)
     word = arguments[1].upper() if len(arguments) > 1 else b""
-    why = REFUSED.get(name) or REFUSED_WITH.get(name, {}).get(word)
-    shown = name if name in REFUSED or name in GATHERED or name == "SCAN" else f"{name} {word.decode('latin-1')}"
-    gather = GATHERED.get(name) or GATHERED_WITH.get(name, {}).get(word)
-    if why is None and gather is None and name != "SCAN":
+    why = REFUSED.get(name)
+    asked = _asked(name, word)
+    shown = f"{name} {word.decode('latin-1')}" if name in ASKED_WITH else name
+    if why is None and asked is None and name != "SCAN":
         return None
     if why is None and alone:
         why = "its client has a connection to one of them"
     if why is not None:
         raise FrameError(f"{shown} does not work over several servers: {why}")
-    everyone = owner.everyone()
+    everyone = owner.everyone(replicas=asked is not None and asked.nodes)
     if not everyone:
         raise FrameError(f"{shown} needs all servers, and one of them is not usable now")
     if name == "SCAN":
         return _scan(request, arguments, everyone)
     return [_part(request, request.frame, None, endpoint) for endpoint in everyone]
+
+
+def _asked(name: str, word: bytes) -> Asked | None:
+    """word: the first argument, in upper case."""
+    return ASKED.get(name) or ASKED_WITH.get(name, {}).get(word)
 
 
 def _echo(name: str, arguments: list[bytes], owner: Owners) -> bytes | None:
@@ -169,13 +228,25 @@ def _scan(request: Message, arguments: list[bytes], everyone: Sequence[Server]) 
 
 
 def merge(request: Message, parts: Sequence[Part], answers: Sequence[Message]) -> bytes:
-    """See ICodec.merge; none of the answers is an error. Raises ValueError for one that makes no sense."""
+    """See ICodec.merge. Raises ValueError for an answer that makes no sense."""
+    failed = [answer.frame for answer in answers if answer.kind is Kind.ERROR]
     place = parts[0].place
     if isinstance(place, _Place):
-        return _scanned(answers[0].frame, place)
-    name = request.get("command") or ""
-    gather = GATHERED.get(name) or GATHERED_WITH[name][resp.arguments(request.frame, 2)[1].upper()]
-    return gather([answer.frame for answer in answers])
+        return failed[0] if failed else _scanned(answers[0].frame, place)
+    asked = _asked(request.get("command") or "", resp.arguments(request.frame, 2)[-1].upper())
+    assert asked is not None  # else it was not split
+    if failed and not (asked.one and len(failed) < len(answers)):
+        return _failure(asked, failed, len(answers))
+    return asked.join([answer.frame for answer in answers if answer.kind is not Kind.ERROR])
+
+
+def _failure(asked: Asked, failed: list[bytes], of: int) -> bytes:
+    """The error that is the answer; behind it, of a change, that some of the servers have made it."""
+    error = next((one for one in failed if not one.startswith(b"-NOTBUSY ")), failed[0])  # the others run no script
+    done = of - len(failed)
+    if not asked.changes or not done or error[:1] != b"-":
+        return error
+    return b"%b (%d of %d servers did it)\r\n" % (error[:-2], done, of)
 
 
 def _scanned(frame: bytes, place: _Place) -> bytes:

@@ -73,16 +73,16 @@ def _part(request: Message, arguments: Sequence[bytes], places: list[int], width
 
 
 def merge(request: Message, parts: Sequence[Part], answers: Sequence[Message]) -> bytes:
-    """The answer to `request`; an error of a part is the answer, whatever the other parts did."""
-    for answer in answers:
-        if answer.kind is Kind.ERROR:
-            return answer.frame
+    """The answer to `request`; where keys were divided an error of a part is it, whatever the other parts did."""
     name = request.get("command")
-    if name == "MSET":
-        return answers[0].frame
     try:
         if name in several.NAMES:
             return several.merge(request, parts, answers)
+        for answer in answers:
+            if answer.kind is Kind.ERROR:
+                return answer.frame
+        if name == "MSET":
+            return answers[0].frame
         if name == "MGET":
             return _in_place(parts, answers)
         return b":%d\r\n" % sum(_number(answer.frame) for answer in answers)

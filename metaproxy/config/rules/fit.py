@@ -148,10 +148,16 @@ def _caches(codec: ICodec) -> bool:
 def _roles_are_told(cluster: model.Cluster, codec: ICodec | None, reading: Reading) -> None:
     """`topology` is one of the codec's, with a name behind it where that needs one, and asks somebody."""
     topology = cluster.topology
-    if codec is None or topology is None:
+    if codec is None:
+        return
+    layouts: Mapping[str, str] = getattr(codec, "layouts", {})
+    if cluster.topology_credentials is not None and (topology is None or topology.kind not in layouts):
+        which = f"of {', '.join(layouts)}" if layouts else f"which {codec.name} does not have; leave it out"
+        text = f"is for a `topology` whose servers tell which there are, {which}"
+        reading.problem(reading.at(cluster, "topology_credentials"), text)
+    if topology is None:
         return
     at = reading.at(cluster, "topology")
-    layouts: Mapping[str, str] = getattr(codec, "layouts", {})
     known = [*getattr(codec, "topologies", ()), *layouts]
     if topology.kind not in known:
         has = f"it has {', '.join(known)}" if known else "its servers tell no roles; leave it out"

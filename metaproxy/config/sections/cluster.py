@@ -217,6 +217,12 @@ class Cluster(Section):
     topology_interval: Seconds = option(
         Duration("10ms"), "Time from an answer to the next question; one that fails a request is asked at once.", "1s"
     )
+    topology_credentials: Mapping[str, Secret] | None = option(
+        MapOf(Hidden(), "KEY"),
+        "How the proxy logs in to those that tell which servers there are, such as Sentinels; `{}`: it does not.",
+        None,
+        "`credentials`",
+    )
     max_replica_lag: Seconds = option(
         Duration(), "Replicas that are further behind are not used, where the protocol tells; 0: all are.", "0s"
     )

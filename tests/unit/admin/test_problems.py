@@ -89,6 +89,20 @@ def test_a_cluster_without_a_primary_is_bad_and_says_who_waits() -> None:
     assert told(desk) == []
 
 
+def test_a_shard_without_a_primary_is_bad_and_is_named() -> None:
+    desk = Desk()
+    desk.running.cluster.lacking = Pause(desk.running.network.clock, 7)
+    first, second = desk.running.endpoints
+    first.learn({"role": "primary", "shard": "a1"})
+    second.learn({"role": "failed", "shard": "b2"})
+    (one,) = desk.get("/problems").json["problems"]
+    assert (one["level"], one["kind"], one["what"]) == ("bad", "no_primary", "Cluster demo: shard b2 has no primary")
+    assert one["detail"] == "0 requests wait for one. 127.0.0.1:1001 failed."
+    assert one["shards"] == ["b2"]
+    second.learn({"role": "primary", "shard": "b2"})
+    assert told(desk) == []
+
+
 def test_a_primary_that_was_replaced_and_a_replica_that_lags_are_told() -> None:
     desk = Desk()
     desk.running.cluster.lacking = Pause(desk.running.network.clock, 7)

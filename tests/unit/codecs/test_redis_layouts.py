@@ -49,7 +49,7 @@ def test_nodes_are_what_they_say() -> None:
         "127.0.0.1:17004": {"role": "replica", "shard": c},
         "127.0.0.1:17005": {"role": "failed", "shard": a},
         "[::1]:17006": {"role": "replica", "shard": b},
-        "127.0.0.1:17007": {"role": "spare", "shard": "012345678901"},
+        "127.0.0.1:17007": {"role": "spare"},
     }
     assert found.aliases == {"five.example:17005": "127.0.0.1:17005"}
     assert (found.epoch, found.doubtful, found.shards) == (6, False, 3)
@@ -68,7 +68,15 @@ def test_a_key_belongs_to_who_has_its_slot() -> None:
 
 
 def test_a_node_that_is_cut_off_says_that_it_may_be_wrong() -> None:
-    assert told(state="fail").doubtful
+    cut_off = NODES.replace(" master - 0 1795950485092 2", " master,fail? - 0 1795950485092 2")
+    assert told(cut_off, state="fail").doubtful
+    whole = NODES.replace("master,fail -", "master -").replace("0-5459", "0-5460").replace("10923-16382 ", "10923-")
+    assert told(whole.replace(" 16383", "16383"), state="fail").doubtful, "nothing that it says explains it"
+
+
+@pytest.mark.parametrize("nodes", [NODES, NODES.replace("master,fail -", "master -")])
+def test_one_that_reaches_most_masters_knows_that_some_slots_have_none(nodes: str) -> None:
+    assert not told(nodes, state="fail").doubtful
 
 
 @pytest.mark.parametrize(

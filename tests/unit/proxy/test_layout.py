@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from harness import Stage
 from redis_nodes import HALF, HIGH, LOW, ONE, THREE, TWO, Nodes
 
-from metaproxy.codecs.redis import resp
+from metaproxy.codecs.redis import Redis, resp
 from metaproxy.codecs.redis.layouts import slot
+from metaproxy.proxy.layout import LayoutMonitor
 
 
 def answer(who: str) -> bytes:
@@ -63,6 +65,7 @@ def test_of_several_replicas_of_the_same_keys_one_is_asked_for_all() -> None:
     nodes.run()
     cluster = nodes.stage.cluster
     assert [one.address for one in cluster.everyone()] == [ONE, TWO]
+    assert [one.address for one in cluster.everyone(replicas=True)] == [ONE, TWO, THREE, four, five]
     assert cluster.everyone({"role": "replica"}) == [], "TWO has none"
     nodes.slots |= {ONE: [(0, 16383)], TWO: []}
     nodes.run(1.0)
@@ -79,6 +82,50 @@ def test_a_request_with_many_keys_is_cut_as_servers_want_it() -> None:
     assert said.startswith(b"-"), "bulk strings are no answers to MGET, which cost nobody else anything"
     assert [words for _, words in nodes.got] == [b"MGET a", b"MGET k1"]
     assert nodes.ask(client, "GET", LOW) == answer(ONE)
+
+
+def test_requests_for_what_has_no_primary_wait_for_one_and_the_servers_are_asked_soon() -> None:
+    nodes = Nodes()
+    four = "127.0.0.1:1003"
+    nodes.roles[four] = "master"
+    nodes.slots |= {ONE: [(0, 4000)], four: [(4001, HALF - 1)]}
+    nodes.run()
+    client = nodes.stage.client()
+    nodes.roles[TWO] = "master,fail"
+    nodes.state = dict.fromkeys((ONE, THREE, four), "fail")
+    nodes.run(1.0)
+    assert nodes.told[TWO] == "failed"
+    assert nodes.ask(client, "GET", HIGH) == b""
+    nodes.run(1.0)
+    nodes.asked.clear()
+    for _ in range(5):
+        nodes.run(0.1)
+    assert len(nodes.asked) == 2 * 5
+    nodes.slots |= {TWO: [], ONE: [(0, 4000), (HALF, 16383)]}
+    nodes.state = {}
+    nodes.run(0.1)
+    assert client.take() == answer(ONE)
+
+
+def test_who_tells_it_and_has_nothing_is_asked_with_a_login_of_its_own() -> None:
+    stage = Stage(Redis(), endpoints=0)
+    stage.cluster.credentials = {"password": "of the servers"}
+    LayoutMonitor("sentinel", "mymaster", 1.0, 10, [ONE], stage.clock, {"password": "of Sentinels"}).start(
+        stage.cluster, stage.network
+    )
+    stage.clock.advance(0)
+    (sentinel,) = stage.network.upstreams
+    assert sentinel.take() == resp.encode([b"AUTH", b"of Sentinels"])
+    stage.say(sentinel, b"+OK\r\n")
+    master = [b"name", b"mymaster", b"ip", b"127.0.0.1", b"port", b"1001", b"flags", b"master"]
+    for reply in (resp.encode([b"127.0.0.1", b"1001"]), resp.encode(master), b"*0\r\n"):
+        stage.say(sentinel, reply)
+    assert [one.address for one in stage.cluster.endpoints] == [TWO]
+    client = stage.client()
+    stage.say(client, resp.encode([b"GET", b"a"]))
+    assert stage.network.upstreams[-1].take() == resp.encode([b"AUTH", b"of the servers"])
+    stage.clock.advance(1.0)
+    assert [wire.peer for wire in stage.network.upstreams] == [ONE, TWO, ONE], "the master is not asked who is it"
 
 
 def test_what_moves_to_another_server_is_found_by_the_next_answer() -> None:

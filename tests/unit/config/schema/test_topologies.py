@@ -43,3 +43,18 @@ def test_a_discovery_beside_servers_that_tell_which_there_are_is_refused() -> No
     (problem,) = refused(text)
     assert "clusters[0].discovery" in problem
     assert "write `endpoints`, some of them" in problem
+
+
+def test_those_that_tell_which_there_are_may_have_a_login_of_their_own_or_none() -> None:
+    for written, read in (("{password: x}", {"password": "x"}), ("{}", {})):
+        (found,) = accepted(CONFIG % f"cluster, topology_credentials: {written}").clusters
+        assert (found.topology_credentials, found.credentials) == (read, {})
+    assert accepted(CONFIG % "cluster").clusters[0].topology_credentials is None
+
+
+@pytest.mark.parametrize(("protocol", "told"), [("redis", "of cluster, sentinel"), ("dubbo", "leave it out")])
+def test_a_login_for_those_that_are_not_asked_is_refused(protocol: str, told: str) -> None:
+    text = CONFIG.replace(", topology: %s", ", topology_credentials: {password: x}").replace("redis", protocol)
+    (problem,) = refused(text)
+    assert "clusters[0].topology_credentials" in problem
+    assert told in problem
