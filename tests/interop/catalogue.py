@@ -75,6 +75,12 @@ _TOOLS: dict[str, list[str | Path]] = {
     "mongodb-node": ["node", PEERS / "node-mongodb" / "node_modules" / "mongodb"],
     "mongodb-go": [PEERS / "bin" / "mongodb-go"],
     "mongodb-java": ["java", PEERS / "java-mongodb" / "lib", PEERS / "java-mongodb" / "classes"],
+    "rabbitmq": [Path("/usr/lib/rabbitmq/bin/rabbitmq-server"), "epmd"],
+    "pika": [PEERS / "python" / "amqp" / "pika"],
+    "aio-pika": [PEERS / "python" / "amqp" / each for each in ("aio_pika", "aiormq", "pamqp")],
+    "amqplib": ["node", PEERS / "node-amqp" / "node_modules" / "amqplib"],
+    "amqp091-go": [PEERS / "bin" / "amqp-go"],
+    "rabbitmq-java": ["java", PEERS / "java-amqp" / "lib", PEERS / "java-amqp" / "classes"],
     "pymongo": [PEERS / "python" / "main" / "pymongo"],
     "nginx": ["nginx"],
     "haproxy": ["haproxy"],
@@ -110,6 +116,7 @@ DUBBO_SERVERS = ("java", "npm", "dubbo-py")
 DUBBO_CLIENTS = ("java", "npm", "apache", "dubbo-py", "dubbo-ssl-python", "python3-dubbo")
 THRIFT_SERVERS = ("py", "js", "java", "cpp")
 MONGODB_DRIVERS = ("mongodb-node", "mongodb-go", "mongodb-java")
+AMQP_CLIENTS = ("pika", "aio-pika", "amqplib", "amqp091-go", "rabbitmq-java")
 THRIFT_CLIENTS = ("py", "thriftpy2", "js", "java", "cpp")
 
 
@@ -236,6 +243,22 @@ def mongodb_driver(peer: str, uri: str, *, replica_set: bool) -> Command:
         java: list[str | Path] = ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx256m", "-cp", path]
         return Command([*java, "org.example.mongodb.MongoPeer", *arguments])
     return Command([PEERS / "bin" / "mongodb-go", *arguments])
+
+
+def amqp_client(peer: str, uri: str) -> Command:
+    """A program that does what an application does, once, and prints what came of it."""
+    if peer == "pika":
+        return python_command("amqp/pika_client.py", "amqp", uri)
+    if peer == "aio-pika":
+        return python_command("amqp/aio_pika_client.py", "amqp", uri)
+    if peer == "amqplib":
+        modules = PEERS / "node-amqp" / "node_modules"
+        return Command(["node", HERE / "node-amqp" / "client.js", uri], {"NODE_PATH": str(modules)})
+    if peer == "rabbitmq-java":
+        path = f"{PEERS}/java-amqp/classes:{PEERS}/java-amqp/lib/*"
+        java: list[str | Path] = ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx256m", "-cp", path]
+        return Command([*java, "org.example.amqp.AmqpPeer", uri])
+    return Command([PEERS / "bin" / "amqp-go", uri])
 
 
 def rate_limit_service(port: int, health: int, debug: int, redis: int, directory: Path) -> Command:

@@ -18,6 +18,7 @@ import pytest
 import running
 from catalogue import Clients, Command, Start
 from proxied import Proxy
+from rabbitmq_peers import RabbitMQ
 from running import PEERS, Jobs, Program
 
 # For redis-py, with which tests talk as they go along; behind everything else, as .peers holds other libraries too.
@@ -90,6 +91,14 @@ def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
     yield client
     for jobs in made.values():
         jobs.stop()
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
+    """A broker for the tests of all modules that neither end nor fill it: it takes long to start."""
+    broker = RabbitMQ(tmp_path_factory.mktemp("broker"))
+    yield broker
+    broker.stop()
 
 
 @pytest.fixture
