@@ -220,7 +220,7 @@ class Several(str):
         return self.split(",")
 
 
-SEVERAL = frozenset(("tables",))
+SEVERAL = frozenset(("groups", "tables", "topics", "transactional_ids"))
 
 
 def unreadable(key: str) -> tuple[str | None, ...]:

@@ -50,8 +50,8 @@ def network() -> Iterator[AnyPort]:
 
 
 ASKING = {
-    "discovery.yaml", "kubernetes.yaml", "mongodb.yaml", "read-write-splitting.yaml", "redis-cluster.yaml",
-    "registries.yaml", "zookeeper.yaml",
+    "discovery.yaml", "kafka.yaml", "kubernetes.yaml", "mongodb.yaml", "read-write-splitting.yaml",
+    "redis-cluster.yaml", "registries.yaml", "zookeeper.yaml",
 }  # fmt: skip
 """Configurations whose endpoints, or their roles, a server has to tell, which is not there."""
 

@@ -1,0 +1,171 @@
+"""
+A client's connection: its requests as messages, answers under its own ids, and with addresses that it can reach.
+
+Lives here: `ClientSession`. Does not: cutting the stream (`stream`), what requests name (`metadata`), where brokers are
+(`endpoints`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Final
+
+from metaproxy.codecs.kafka import endpoints, metadata, schema, versions, wire
+from metaproxy.codecs.kafka.schema import Form
+from metaproxy.codecs.kafka.server import Answer
+from metaproxy.codecs.kafka.stream import FrameStream
+from metaproxy.codecs.kafka.topic_ids import TOPICS, tells
+from metaproxy.codecs.kafka.walk import ARRAY, Plan, plan
+from metaproxy.message import Chunk, FrameError, Hold, Kind, Message
+
+_PRODUCE: Final = schema.KEYS["Produce"]
+_WAITING: Final = frozenset((schema.KEYS["JoinGroup"], schema.KEYS["SyncGroup"]))
+"""Answered when the members of a group have come, so without a time limit of the proxy."""
+_HEADS: Final = (4096, 65536, 262144, 1 << 20)
+"""Bytes of the head of a large request: the first of these that names all topics."""
+_TOPICS: Final = "topics"
+
+
+class ClientSession(FrameStream):
+    """A client whose connections each have one to a broker."""
+
+    least = wire.CLIENT_ID + 2
+
+    def __init__(self, max_frame: int, stream_over: int) -> None:
+        super().__init__(max_frame, stream_over)
+        self._software = ""
+        self._header: Callable[[Message], None] = self._read_header
+        self._cut_header: Callable[[Message], None] = self._read_cut_header
+
+    # -- what clients send
+
+    def _take(self, frame: bytes, messages: list[Message]) -> None:
+        _, key, version, id = wire.REQUEST.unpack_from(frame)
+        form = schema.request(key, version)
+        message = Message(Kind.REQUEST, frame, id, None, self._header)
+        if form is None:
+            message.answer = _refused(key, version, id)
+        elif key == _PRODUCE:
+            if not metadata.acks(frame, form):
+                message.kind = Kind.ONEWAY
+        elif key in _WAITING:
+            message.hold = Hold.BLOCKING
+        elif key == wire.API_VERSIONS:
+            self._software = metadata.software(frame, form)
+        elif key == versions.SASL_HANDSHAKE and not version:
+            message.answer = versions.handshake_refusal(id)
+        messages.append(message)
+
+    def _head_end(self, beginning: bytes, size: int) -> int:
+        form = _form_of(beginning)
+        if form is None or not _streams(form):
+            return size
+        for want in _HEADS:
+            if want >= self._whole or want >= self._most:
+                break
+            if len(beginning) < want:
+                return want
+            if _names_all(beginning[:want], form):
+                return want
+        return min(self._whole, self._most)
+
+    def _open(self, head: bytes, size: int, messages: list[Message]) -> int:
+        id = wire.correlation_id(head)
+        form = _form_of(head)
+        message = Message(Kind.STREAM_OPEN, head, id, None, self._cut_header, hold=Hold.EXCHANGE)
+        if form is not None and not metadata.acks(head, form):
+            message.oneway = True
+        messages.append(message)
+        return id
+
+    # -- what they get
+
+    def send(self, message: Message, id: int) -> bytes:
+        if isinstance(message, Chunk):
+            return message.frame
+        frame = message.frame if message.id == id else wire.with_answer_id(message.frame, id)
+        if not isinstance(message, Answer) or message.kind is Kind.STREAM_OPEN:
+            return frame
+        form = message.form
+        if form.key == wire.API_VERSIONS:
+            return versions.narrowed(frame, form)
+        if _looked_at(form):
+            at = wire.answer_body(frame, metadata.has_tags(form))
+            if tells(form):
+                TOPICS.read(frame, at, form)
+            if self.doors is not None:
+                return endpoints.rewrite(frame, at, form, self.doors)
+        return frame
+
+    # -- metadata
+
+    def _read_header(self, message: Message) -> None:
+        form = _form_of(message.frame)
+        message.metadata = metadata.read_header(message.frame, form, self._software)
+        if form is not None:
+            message.more = _read_names
+
+    def _read_cut_header(self, message: Message) -> None:
+        self._read_header(message)
+        message.more = _read_cut_names
+
+
+def _read_names(message: Message) -> None:
+    if (form := _form_of(message.frame)) is not None:
+        metadata.read_names(message, form)
+
+
+def _read_cut_names(message: Message) -> None:
+    """Of the head of a large request."""
+    if (form := _form_of(message.frame)) is not None:
+        metadata.read_names(message, form, complete=False, certain=_names_all(message.frame, form))
+
+
+def _form_of(frame: bytes) -> Form | None:
+    _, key, version, _ = wire.REQUEST.unpack_from(frame)
+    return schema.request(key, version)
+
+
+def _refused(key: int, version: int, id: int) -> bytes | None:
+    """What answers a request whose form is not known; None: it passes. Raises FrameError."""
+    api = schema.APIS.get(key)
+    if api is None:
+        raise FrameError(f"API key {key} is not known")
+    if version > api.last:
+        if key == wire.API_VERSIONS:
+            return versions.refusal(id)
+        raise FrameError(f"{api.name} in version {version}; known are {api.first} to {api.last}")
+    return None
+
+
+@cache
+def _looked_at(form: Form) -> bool:
+    return tells(form) or endpoints.names_brokers(form)
+
+
+@cache
+def _streams(form: Form) -> bool:
+    """Whether requests of this form have records, which need not be there before the request is sent on."""
+    return form.key == _PRODUCE
+
+
+def _names_all(head: bytes, form: Form) -> bool:
+    """Whether the beginning of a request has all topics that the request names."""
+    count, names = 0, 0
+    for label, start, _ in metadata.begun(head, form, _topics_plan(form)):
+        if label == ARRAY + _TOPICS:
+            count = wire.varint(head, start)[0] - 1 if form.flexible else wire.INT.unpack_from(head, start)[0]
+        else:
+            names += 1
+    return 0 < count <= names
+
+
+@cache
+def _topics_plan(form: Form) -> Plan:
+    def wanted(field: schema.Field, beside: tuple[schema.Field, ...]) -> str:
+        if field.repeated and any(inner.entity == "topicName" or inner.name == "TopicId" for inner in field.fields):
+            return _TOPICS
+        return "name" if field.entity == "topicName" or field.name == "TopicId" else ""
+
+    return plan(form, wanted)

@@ -1,0 +1,103 @@
+"""
+Kafka: what the proxy asks of a codec.
+
+Lives here: `Kafka`, its options. docs/reference/codecs/kafka.md describes it for users. Does not: messages (`stream`,
+`wire`, `walk`), connections (`client`, `server`), metadata, error answers (`errors`), brokers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Final
+
+from metaproxy.codecs.framing import Codec, Session
+from metaproxy.codecs.kafka import brokers, errors, metadata, schema, wire
+from metaproxy.codecs.kafka.client import ClientSession
+from metaproxy.codecs.kafka.server import ServerSession
+from metaproxy.interfaces import ILayout
+from metaproxy.message import ErrorKind, FinalFrame, FrameError, Kind, Message, Side
+from metaproxy.units import Bytes, Option
+
+_STREAM_OVER: Final = Bytes(1 << 20)
+_SAFE: Final = frozenset(
+    ("ApiVersions", "Metadata", "FindCoordinator", "ListOffsets", "OffsetFetch", "OffsetForLeaderEpoch",
+     "DescribeGroups", "ListGroups", "DescribeConfigs", "DescribeCluster", "DescribeTopicPartitions")
+)  # fmt: skip
+_CONFIDENTIAL: Final = frozenset(
+    ("SaslHandshake", "SaslAuthenticate", "AlterUserScramCredentials", "CreateDelegationToken",
+     "DescribeDelegationToken", "RenewDelegationToken", "ExpireDelegationToken")
+)  # fmt: skip
+
+
+class Kafka(Codec):
+    """Kafka's protocol, as Apache Kafka 4 and its clients speak it."""
+
+    name = "kafka"
+    ordered = True
+    max_id = (1 << 31) - 1
+    connections = "pinned"
+    stateful = True
+    mutable = "requests and answers pass as they are"
+    keys = metadata.KEYS
+    open_keys = False
+    layouts = brokers.LAYOUTS
+    names_nodes = True
+
+    def __init__(
+        self,
+        stream_over: Annotated[
+            Bytes,
+            Option("Larger produced and fetched batches are passed on as they come, piece by piece.", least="64KiB"),
+        ] = _STREAM_OVER,
+    ) -> None:
+        self._stream_over = stream_over
+
+    def detect(self, data: bytes) -> bool | None:
+        """The header of a request of an API that is known, in a version that is."""
+        if len(data) < 8:
+            return None if data[:1] in (b"", b"\0") else False
+        size, key, version = wire.INT.unpack_from(data)[0], *wire.REQUEST.unpack_from(data.ljust(14, b"\0"))[1:3]
+        api = schema.APIS.get(key)
+        return api is not None and 10 <= size <= 1 << 27 and 0 <= version <= api.last
+
+    def session(self, side: Side, max_frame: int) -> Session:
+        if side is Side.SERVER:
+            return ServerSession(max_frame, self._stream_over)
+        return ClientSession(max_frame, self._stream_over)
+
+    def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes:
+        """name: of an error of the protocol, such as NOT_LEADER_OR_FOLLOWER."""
+        if request.kind is Kind.ONEWAY or getattr(request, "oneway", False):
+            return b""
+        if kind in errors.CLOSES and name not in schema.ERRORS:
+            return FinalFrame()
+        frame = request.frame
+        _, key, version, _ = wire.REQUEST.unpack_from(frame)
+        form = schema.request(key, version)
+        if form is None:
+            return FinalFrame()
+        chosen = name if name in schema.ERRORS else errors.name_of(frame, form, kind)
+        answer = errors.answer(frame, form, chosen, text)
+        return FinalFrame() if answer is None else answer
+
+    def knows(self, name: str) -> bool:
+        return name in schema.ERRORS
+
+    def safe(self, request: Message) -> bool:
+        return request.get("api") in _SAFE
+
+    def confidential(self, request: Message) -> bool:
+        return request.get("api") in _CONFIDENTIAL
+
+    def probe(self) -> Message:
+        """ApiVersions: what a broker answers before anybody has logged in."""
+        frame = brokers.request(wire.API_VERSIONS, 0, b"")
+        return Message(Kind.REQUEST, frame, 1, {"api": "ApiVersions", "operation": "ApiVersions"})
+
+    def layout_questions(self, topology: str, name: str) -> list[Message]:
+        return [brokers.question()]
+
+    def layout(self, topology: str, answers: Sequence[Message], address: str) -> ILayout:
+        if not answers or answers[-1].kind is Kind.ERROR:
+            raise FrameError("it answers Metadata with an error")
+        return brokers.layout(answers[-1])

@@ -1,0 +1,220 @@
+"""
+What requests and answers say of themselves.
+
+Lives here: metadata keys, and reading them: of a request first what its header says, then what its body names. Does
+not: sessions; rewriting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import cache
+from typing import Final
+
+from metaproxy.codecs.kafka import schema, wire
+from metaproxy.codecs.kafka.schema import Field, Form
+from metaproxy.codecs.kafka.topic_ids import NO_ID, TOPICS
+from metaproxy.codecs.kafka.walk import Place, Plan, end_of, plan, walk
+from metaproxy.message import Both, FrameError, Message, Several
+
+KEYS: Final = {
+    "api": "the API, as Kafka calls it: Produce, Fetch, Metadata ...",
+    "version": "version of the API that the client speaks",
+    "operation": "the same as `api`",
+    "client_id": "what the client calls itself (client.id)",
+    "software": "name and version of the client's library, as it said when it connected: apache-kafka-java/4.4.0",
+    "topics": "topics that a request names, joined by commas: a condition holds when one of them meets it",
+    "groups": "the same of groups: of consumers, of share and streams groups",
+    "transactional_ids": "the same of transactional ids",
+    "acks": "of a Produce: 0, 1 or -1",
+    "error": "of answers: the first error in it, such as NOT_LEADER_OR_FOLLOWER",
+    "throttle_time_ms": "of answers: for how long the broker asks its client to wait, if it does",
+    "kind": "request, oneway, response, error, stream_open ...",
+}
+_KEY_OF: Final = {"topicName": "topics", "groupId": "groups", "transactionalId": "transactional_ids"}
+_NUMBERS: Final = ("coordinatorType", "resourceType")
+_COORDINATORS: Final = {0: "groups", 1: "transactional_ids"}
+"""What FindCoordinator's key names, by its type; a share group's (2) goes GROUP:TOPIC-ID:PARTITION."""
+_RESOURCES: Final = {2: "topics", 32: "groups"}
+"""What a resource of a configuration is, by its type."""
+_TOPIC_ID: Final = "topic id"
+_ERROR: Final = "error"
+_THROTTLE: Final = "throttle"
+
+
+class UnknownTopicId(FrameError):
+    """A request names a topic by an id that no answer has told yet. A client that is told so asks for Metadata."""
+
+
+# -- requests
+
+
+def read_header(frame: bytes, form: Form | None, software: str) -> dict[str, str]:
+    """What the header of a request says. Raises FrameError."""
+    key, version = wire.SHORT.unpack_from(frame, 4)[0], wire.SHORT.unpack_from(frame, 6)[0]
+    name = schema.APIS[key].name
+    found = {"api": name, "version": str(version), "operation": name}
+    client = wire.client_id(frame)
+    if client is not None:
+        found["client_id"] = client.decode("utf-8", "replace")
+    if software:
+        found["software"] = software
+    if name == "Produce" and form is not None:
+        found["acks"] = str(acks(frame, form))
+    return found
+
+
+def software(frame: bytes, form: Form) -> str:
+    """What an ApiVersions says of the client's library, '' for nothing. Raises FrameError."""
+    places = walk(frame, wire.request_body(frame, form.flexible), _software_plan(form))
+    texts = (wire.read_text(frame, start, stop, form.flexible) or b"" for _, start, stop in places)
+    return "/".join(text.decode("utf-8", "replace") for text in texts)
+
+
+@cache
+def _software_plan(form: Form) -> Plan:
+    return plan(form, lambda field, beside: "software" if field.name.startswith("ClientSoftware") else "")
+
+
+def begun(head: bytes, form: Form, plan: Plan) -> list[Place]:
+    """What the plan finds in the beginning of a request."""
+    places: list[Place] = []
+    with suppress(FrameError):
+        end_of(head, wire.request_body(head, form.flexible), plan, places)
+    return [place for place in places if place[2] <= len(head)]
+
+
+def acks(frame: bytes, form: Form) -> int:
+    """What a Produce waits for. Raises FrameError."""
+    at = wire.request_body(frame, form.flexible)
+    places: list[Place] = []
+    end = end_of(frame, at, _acks_plan(form), places)
+    return int(wire.SHORT.unpack_from(frame, end - 2)[0])
+
+
+@cache
+def _acks_plan(form: Form) -> Plan:
+    return plan(form, lambda field, beside: "acks" if field.name == "Acks" else "")
+
+
+def read_names(message: Message, form: Form, complete: bool = True, certain: bool = True) -> None:
+    """
+    Add to the metadata what the body names. complete: whether all of it is there; certain: whether it names no topics
+    behind what is there. Raises FrameError.
+    """
+    names = named(message.frame, form, complete)
+    if message.metadata is not None:
+        for key, found in names.items():
+            texts = [text.decode("utf-8", "replace") for text in found]
+            message.metadata[key] = texts[0] if len(texts) == 1 else Several(",".join(texts))
+    if certain and all(len(found) == 1 for found in names.values()):
+        return
+
+    def unclear(key: str) -> tuple[str | None, ...] | None:
+        if key == "topics" and not certain:
+            return ()
+        found = names.get(key)
+        return Both(text.decode("utf-8", "replace") for text in found) if found and len(found) > 1 else None
+
+    message.unclear = unclear
+
+
+def named(frame: bytes, form: Form, complete: bool = True) -> dict[str, dict[bytes, None]]:
+    """What a request names, by metadata key. complete: whether it is there to its end. Raises FrameError."""
+    steps = names_plan(form)
+    names: dict[str, dict[bytes, None]] = {}
+    if not steps:
+        return names
+    places = walk(frame, wire.request_body(frame, form.flexible), steps) if complete else begun(frame, form, steps)
+    kind = next((frame[start] for label, start, _ in places if label in _NUMBERS), 0)
+    for label, start, stop in places:
+        if label == _TOPIC_ID:
+            if (id := frame[start:stop]) == NO_ID:
+                continue
+            text = TOPICS.name(id)
+            if text is None:
+                raise UnknownTopicId("the request names a topic by an id that is not known yet")
+            key = "topics"
+        elif label in _NUMBERS:
+            kind = frame[start]
+            continue
+        else:
+            text = wire.read_text(frame, start, stop, form.flexible)
+            key = label
+            if label == "coordinatorKey":
+                key = _COORDINATORS.get(kind, "groups")
+                text = text.partition(b":")[0] if kind == 2 and text else text
+            elif label == "resourceName":
+                key = _RESOURCES.get(kind, "")
+        if text and key:
+            names.setdefault(key, {})[text] = None
+    return names
+
+
+@cache
+def names_plan(form: Form) -> Plan:
+    return plan(form, _named)
+
+
+def _named(field: Field, beside: tuple[Field, ...]) -> str:
+    if field.kind == "uuid":
+        return _TOPIC_ID if field.name == "TopicId" and not field.repeated else ""
+    if field.entity in _KEY_OF and field.kind == "string":
+        return _KEY_OF[field.entity]
+    return field.entity if field.entity.startswith(("coordinator", "resource")) else ""
+
+
+# -- answers
+
+
+def read_answer(frame: bytes, form: Form, plan: Plan) -> dict[str, str]:
+    """Of an answer its throttle time and its first error, as far as the plan goes. Raises FrameError."""
+    found: dict[str, str] = {"api": form.api, "version": str(form.version), "operation": form.api}
+    for label, start, stop in walk(frame, wire.answer_body(frame, has_tags(form)), plan):
+        value = int.from_bytes(frame[start:stop], "big", signed=True)
+        if value and label == _THROTTLE:
+            found["throttle_time_ms"] = str(value)
+        elif value and "error" not in found:
+            found["error"] = schema.ERROR_NAMES.get(value, str(value))
+    return found
+
+
+def fails(frame: bytes, form: Form, plan: Plan) -> bool:
+    """Whether an answer has an error of those that the plan finds. Raises FrameError."""
+    for label, start, stop in walk(frame, wire.answer_body(frame, has_tags(form)), plan):
+        if label == _ERROR and frame[start:stop] != b"\0\0":
+            return True
+    return False
+
+
+def has_tags(form: Form) -> bool:
+    """Whether the header of answers has tags: a client that asks for versions can't know that yet."""
+    return form.flexible and form.key != wire.API_VERSIONS
+
+
+@cache
+def answer_plan(form: Form) -> Plan:
+    return plan(form, _answered)
+
+
+@cache
+def top_plan(form: Form) -> Plan:
+    """Of an answer only the error that stands for all of it."""
+    top = Form(form.api, form.key, form.version, form.flexible, _up_to_error(form.fields))
+    return plan(top, _answered)
+
+
+def _up_to_error(fields: Sequence[Field]) -> tuple[Field, ...]:
+    for place, field in enumerate(fields):
+        if field.repeated or field.fields:
+            return ()
+        if field.name == "ErrorCode":
+            return tuple(fields[: place + 1])
+    return ()
+
+
+def _answered(field: Field, beside: tuple[Field, ...]) -> str:
+    if field.name == "ErrorCode":
+        return _ERROR
+    return _THROTTLE if field.name == "ThrottleTimeMs" else ""

@@ -1,0 +1,73 @@
+"""
+Which topic an id stands for: newer requests name topics by an id that brokers have given them.
+
+Lives here: `TOPICS`, what answers have told so far, and how an answer is read for that. An id is unique everywhere and
+for ever, and topics can't be renamed; so what one connection learns holds for all, and is never wrong.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Final
+
+from metaproxy.codecs.kafka import schema, wire
+from metaproxy.codecs.kafka.schema import Field
+from metaproxy.codecs.kafka.walk import Plan, plan, walk
+
+MOST: Final = 100_000
+"""Topics that are known by their ids; then the one is forgotten that was learnt first."""
+NO_ID: Final = bytes(16)
+_ID, _NAME = "id", "name"
+
+
+class TopicIds:
+    """id -> name, both as bytes."""
+
+    def __init__(self, most: int = MOST) -> None:
+        self._most = most
+        self._names: dict[bytes, bytes] = {}
+
+    def name(self, id: bytes) -> bytes | None:
+        return self._names.get(id)
+
+    def learn(self, id: bytes, name: bytes) -> None:
+        names = self._names
+        if id == NO_ID or id in names:
+            return
+        if len(names) >= self._most:
+            del names[next(iter(names))]
+        names[id] = name
+
+    def read(self, frame: bytes, at: int, form: schema.Form) -> None:
+        """What an answer tells, whose body begins there. Raises FrameError."""
+        steps = _plan(form)
+        if not steps:
+            return
+        last = b""
+        for label, start, stop in walk(frame, at, steps):
+            if label == _NAME:
+                last = wire.read_text(frame, start, stop, form.flexible) or b""
+            elif last:
+                self.learn(frame[start:stop], last)
+                last = b""
+
+
+def tells(form: schema.Form) -> bool:
+    """Whether answers of this form have names of topics beside their ids."""
+    return bool(_plan(form))
+
+
+@cache
+def _plan(form: schema.Form) -> Plan:
+    return plan(form, _wanted)
+
+
+def _wanted(field: Field, beside: tuple[Field, ...]) -> str:
+    if field.name == "TopicId" and any(other.entity == "topicName" for other in beside):
+        return _ID
+    if field.entity == "topicName" and any(other.name == "TopicId" for other in beside):
+        return _NAME
+    return ""
+
+
+TOPICS: Final = TopicIds()

@@ -1,0 +1,203 @@
+"""
+Where in a body the fields are that somebody asks for; all others are passed over.
+
+    plan(form, wanted)      how a form is walked, made once: a run of fixed size is one step
+    walk(data, at, plan)    the places of what is wanted: (label, from, to), of a text with its length
+
+Lives here: plans and their walk. Does not: what the places are for. A walk does work in the order of the bytes, and
+goes no deeper than the form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
+
+from metaproxy.codecs.kafka.schema import Field, Form
+from metaproxy.codecs.kafka.wire import varint
+from metaproxy.message import FrameError
+
+Place = tuple[str, int, int]
+Wanted = Callable[[Field, tuple[Field, ...]], str]
+"""The label of a field, '' if it is not wanted; the second: the fields of the struct that it is in."""
+
+SIZES: Final = {
+    "bool": 1, "int8": 1, "int16": 2, "uint16": 2, "int32": 4, "uint32": 4, "int64": 8, "uuid": 16, "float64": 8,
+}  # fmt: skip
+_SKIP, _TEXT, _COMPACT, _BYTES, _FIXED, _MANY, _TAGS, _MAYBE = range(8)
+ARRAY: Final = "["
+"""Goes in front of the label of an array's count."""
+SIZE_OF_TAG: Final = "#"
+"""Label of the size of a tag, in which something is wanted. It comes in front of what is in it."""
+ELEMENT: Final = "{"
+"""Goes in front of the label of a struct of an array: from where to where it stands. It comes behind what is in it."""
+
+
+class Step(NamedTuple):
+    """kind: one of the above; size: bytes of it, or of each; label: '' for what is not wanted; steps: of a struct."""
+
+    kind: int
+    size: int
+    label: str
+    compact: bool
+    steps: Plan
+    tags: Mapping[int, Plan]
+
+
+Plan = tuple[Step, ...]
+
+
+def plan(form: Form, wanted: Wanted) -> Plan:
+    """How to walk bodies of the form, up to the last field that is wanted; () if none is."""
+    steps = _steps(form.fields, form.flexible, wanted)
+    while steps and not _wants(steps[-1]):
+        steps.pop()
+    return tuple(steps)
+
+
+def whole(form: Form, wanted: Wanted) -> Plan:
+    """The same, up to the end."""
+    return tuple(_steps(form.fields, form.flexible, wanted))
+
+
+def _steps(fields: tuple[Field, ...], flexible: bool, wanted: Wanted) -> list[Step]:
+    steps: list[Step] = []
+    for field in fields:
+        if field.tag < 0:
+            _add(steps, _step(field, wanted(field, fields), flexible, wanted))
+    if flexible:
+        tags = {
+            field.tag: (_step(field, wanted(field, fields), flexible, wanted),) for field in fields if field.tag >= 0
+        }
+        steps.append(Step(_TAGS, 0, "", True, (), {tag: one for tag, one in tags.items() if _wants(one[0])}))
+    return steps
+
+
+def _step(field: Field, label: str, flexible: bool, wanted: Wanted) -> Step:
+    size = SIZES.get(field.kind, 0)
+    if field.repeated:
+        if size:
+            return Step(_FIXED, size, label, flexible, (), {})
+        if field.fields:
+            inner = tuple(_steps(field.fields, flexible, wanted))
+        else:
+            inner = (Step(_COMPACT if flexible else _TEXT, 0, label, flexible, (), {}),)
+            label = ""
+        return Step(_MANY, 0, label, flexible, inner, {})
+    if field.kind == "struct":
+        inner = tuple(_steps(field.fields, flexible, wanted))
+        return Step(_MAYBE, 0 if field.nullable else 1, label, flexible, inner, {})
+    if size:
+        return Step(_SKIP, size, label, flexible, (), {})
+    if flexible:
+        return Step(_COMPACT, 0, label, True, (), {})
+    return Step(_TEXT if field.kind == "string" else _BYTES, 0, label, False, (), {})
+
+
+def _add(steps: list[Step], step: Step) -> None:
+    if steps and step.kind == steps[-1].kind == _SKIP and not step.label and not steps[-1].label:
+        steps[-1] = steps[-1]._replace(size=steps[-1].size + step.size)
+    else:
+        steps.append(step)
+
+
+def _wants(step: Step) -> bool:
+    return bool(step.label) or any(map(_wants, step.steps)) or any(any(map(_wants, one)) for one in step.tags.values())
+
+
+def walk(data: bytes, at: int, plan: Plan) -> list[Place]:
+    """The places of what is wanted, in their order. Raises FrameError."""
+    places: list[Place] = []
+    end_of(data, at, plan, places)
+    return places
+
+
+def end_of(data: bytes, at: int, plan: Plan, places: list[Place]) -> int:
+    """Where what the plan says ends. Raises FrameError; what was found before is among the places."""
+    try:
+        end = _walk(data, at, plan, places)
+    except IndexError:
+        raise FrameError("a body that ends within a field") from None
+    if end > len(data):
+        raise FrameError("a field that ends behind its message")
+    return end
+
+
+def _walk(data: bytes, at: int, plan: Plan, places: list[Place]) -> int:
+    for kind, size, label, compact, steps, tags in plan:
+        start = at
+        if kind == _SKIP:
+            at += size
+        elif kind == _COMPACT:
+            length = data[at]
+            at += 1
+            if length > 0x7F:
+                length, at = varint(data, at - 1)
+            if length:
+                at += length - 1
+        elif kind == _TAGS:
+            if data[at]:
+                at = _tags(data, at, tags, places)
+            else:
+                at += 1
+        elif kind == _TEXT:
+            length = data[at] << 8 | data[at + 1]
+            at += 2 if length >= 0x8000 else 2 + length
+        elif kind == _BYTES:
+            length = int.from_bytes(data[at : at + 4], "big", signed=True)
+            at += 4 + max(length, 0)
+        elif kind == _MAYBE:
+            if not size:
+                at += 1
+                if data[at - 1] > 0x7F:
+                    continue
+            at = _walk(data, at, steps, places)
+        else:
+            if compact:
+                count, at = varint(data, at)
+                count -= 1
+            else:
+                if at + 4 > len(data):
+                    raise IndexError
+                count = int.from_bytes(data[at : at + 4], "big", signed=True)
+                at += 4
+            if kind == _FIXED:
+                at += max(count, 0) * size
+            else:
+                at = _many(data, at, count, label, steps, places, start)
+                continue
+        if label:
+            places.append((label, start, at))
+    return at
+
+
+def _many(data: bytes, at: int, count: int, label: str, steps: Plan, places: list[Place], start: int) -> int:
+    """The elements of an array whose count stands from `start` to `at`."""
+    if label:
+        places.append((ARRAY + label, start, at))
+    end = len(data)
+    for _ in range(count):
+        if at >= end:
+            raise IndexError
+        start = at
+        at = _walk(data, at, steps, places)
+        if label:
+            places.append((ELEMENT + label, start, at))
+    return at
+
+
+def _tags(data: bytes, at: int, tags: Mapping[int, Plan], places: list[Place]) -> int:
+    count, at = varint(data, at)
+    for _ in range(count):
+        tag, at = varint(data, at)
+        start = at
+        size, at = varint(data, at)
+        steps = tags.get(tag)
+        if steps is not None:
+            places.append((SIZE_OF_TAG, start, at))
+            if _walk(data, at, steps, places) != at + size:
+                raise FrameError(f"tag {tag} of {size} bytes has more or less in it")
+        at += size
+        if at > len(data):
+            raise IndexError
+    return at
