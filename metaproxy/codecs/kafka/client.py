@@ -12,6 +12,7 @@ from functools import cache
 from typing import Final
 
 from metaproxy.codecs.kafka import endpoints, metadata, schema, versions, wire
+from metaproxy.codecs.kafka.scan import TagHider
 from metaproxy.codecs.kafka.schema import Form
 from metaproxy.codecs.kafka.server import Answer
 from metaproxy.codecs.kafka.stream import FrameStream
@@ -35,6 +36,8 @@ class ClientSession(FrameStream):
     def __init__(self, max_frame: int, stream_over: int) -> None:
         super().__init__(max_frame, stream_over)
         self._software = ""
+        self._hiding: dict[int, TagHider] = {}
+        """Answers on their way to the client that may name brokers at their end, by their id."""
         self._header: Callable[[Message], None] = self._read_header
         self._cut_header: Callable[[Message], None] = self._read_cut_header
 
@@ -83,11 +86,13 @@ class ClientSession(FrameStream):
 
     def send(self, message: Message, id: int) -> bytes:
         if isinstance(message, Chunk):
-            return message.frame
+            return self._send_chunk(message, id) if self._hiding else message.frame
         frame = message.frame if message.id == id else wire.with_answer_id(message.frame, id)
-        if not isinstance(message, Answer) or message.kind is Kind.STREAM_OPEN:
+        if not isinstance(message, Answer):
             return frame
         form = message.form
+        if message.kind is Kind.STREAM_OPEN:
+            return self._send_head(frame, id, form)
         if form.key == wire.API_VERSIONS:
             return versions.narrowed(frame, form)
         if _looked_at(form):
@@ -97,6 +102,17 @@ class ClientSession(FrameStream):
             if self.doors is not None:
                 return endpoints.rewrite(frame, at, form, self.doors)
         return frame
+
+    def _send_head(self, frame: bytes, id: int, form: Form) -> bytes:
+        if self.doors is None or not endpoints.broker_tags(form):
+            return frame
+        hider = self._hiding[id] = TagHider(form)
+        at = wire.answer_body(frame, metadata.has_tags(form))
+        return frame[:at] + hider.feed(frame[at:])
+
+    def _send_chunk(self, chunk: Chunk, id: int) -> bytes:
+        hider = self._hiding.get(id) if chunk.kind is Kind.STREAM_DATA else self._hiding.pop(id, None)
+        return chunk.frame if hider is None else hider.feed(chunk.frame)
 
     # -- metadata
 

@@ -31,6 +31,12 @@ def names_brokers(form: Form) -> bool:
     return bool(_plan(form))
 
 
+@cache
+def broker_tags(form: Form) -> frozenset[int]:
+    """The tags of a body that name brokers."""
+    return frozenset(field.tag for field in form.fields if field.tag >= 0 and _is_broker(field.fields))
+
+
 def rewrite(frame: bytes, at: int, form: Form, doors: IDoors) -> bytes:
     """The answer, whose body begins there, with the addresses of the doors. Raises FrameError."""
     steps = _plan(form)

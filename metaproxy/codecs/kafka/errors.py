@@ -46,6 +46,9 @@ _PARTITIONS: Final = frozenset(
     ("Index", "Partition", "PartitionId", "PartitionIndex", "PartitionIndexes", "Partitions")
 )
 
+_ALSO: Final = {"User": "Name"}
+"""Of a credential the name is called like this in answers."""
+
 
 def name_of(frame: bytes, form: Form, kind: ErrorKind) -> str:
     """The error that a request gets for this kind."""
@@ -68,7 +71,8 @@ def answer(frame: bytes, form: Form, name: str, text: str) -> bytes | None:
     if answered is None:
         return None
     try:
-        asked = decode(frame, wire.request_body(frame, form.flexible), form)
+        cut = wire.total(frame) > len(frame)
+        asked = decode(frame, wire.request_body(frame, form.flexible), form, cut)
     except FrameError:
         return None
     making = _Making(schema.ERRORS[name], text.encode("utf-8", "replace"))
@@ -94,15 +98,14 @@ class _Asked:
         return None
 
     def elements(self, abouts: set[str]) -> list[_Asked] | None:
-        """The elements of the array with the most of these things in them; None where there is none."""
-        best: tuple[int, Field] | None = None
-        for field in self.fields:
-            if field.repeated:
-                common = len(abouts & {_about(inner) for inner in field.fields or (field,)})
-                if common and (best is None or common > best[0]):
-                    best = common, field
-        if best is not None:
-            return list(self._each(best[1]))
+        """The elements of the arrays with the most of these things in them; None where there are none."""
+        common = {
+            field: len(abouts & {_about(inner) for inner in field.fields or (field,)})
+            for field in self.fields
+            if field.repeated
+        }
+        if most := max(common.values(), default=0):
+            return [element for field, number in common.items() if number == most for element in self._each(field)]
         deeper = [
             found
             for field in self.fields
@@ -140,7 +143,7 @@ class _Making:
         for field in fields:
             if field.tag >= 0:
                 continue
-            if field.name == "ErrorCode":
+            if metadata.is_error(field):
                 made[field.name] = self.code
                 self.placed = True
                 self.below = self.below or self._depth > 0
@@ -153,10 +156,10 @@ class _Making:
         return made
 
     def _array(self, field: Field, asked: _Asked) -> list[Values]:
-        abouts = {_about(inner) for inner in field.fields if not inner.fields and inner.name not in _ERROR}
+        abouts = {_about(inner) for inner in field.fields if not inner.fields and not _is_of_error(inner)}
         elements = asked.elements(abouts)
         if elements is None:
-            has_error = any(inner.name == "ErrorCode" for inner in field.fields)
+            has_error = any(map(metadata.is_error, field.fields))
             elements = asked.all_of(field.name) if has_error else []
         self._depth += 1
         made = [self.struct(field.fields, element) for element in elements]
@@ -164,11 +167,12 @@ class _Making:
         return made
 
 
-_ERROR: Final = ("ErrorCode", "ErrorMessage")
+def _is_of_error(field: Field) -> bool:
+    return metadata.is_error(field) or field.name == "ErrorMessage"
 
 
 def _about(field: Field) -> str:
     """What a field is about, however it is called in requests and in answers."""
     if field.kind.startswith("int") and field.name in _PARTITIONS:
         return "partition"
-    return field.entity or field.name
+    return field.entity or _ALSO.get(field.name, field.name)

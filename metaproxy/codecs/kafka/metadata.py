@@ -209,12 +209,16 @@ def _up_to_error(fields: Sequence[Field]) -> tuple[Field, ...]:
     for place, field in enumerate(fields):
         if field.repeated or field.fields:
             return ()
-        if field.name == "ErrorCode":
+        if is_error(field):
             return tuple(fields[: place + 1])
     return ()
 
 
+def is_error(field: Field) -> bool:
+    return field.kind == "int16" and field.name.endswith("ErrorCode")
+
+
 def _answered(field: Field, beside: tuple[Field, ...]) -> str:
-    if field.name == "ErrorCode":
+    if is_error(field):
         return _ERROR
     return _THROTTLE if field.name == "ThrottleTimeMs" else ""

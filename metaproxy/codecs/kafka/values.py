@@ -26,9 +26,12 @@ _NUMBERS: Final = {
 _NONE: Final = b"\0" * 16
 
 
-def decode(data: bytes, at: int, form: Form) -> Values:
-    """Raises FrameError."""
-    reading = _Reading(data, at, form.flexible)
+def decode(data: bytes, at: int, form: Form, cut: bool = False) -> Values:
+    """
+    cut: the body ends within its last records, as the head of a large one does. Raises FrameError, also if something
+    comes behind these records.
+    """
+    reading = _Reading(data, at, form.flexible, cut)
     try:
         return reading.struct(form.fields)
     except (struct.error, IndexError):
@@ -36,13 +39,15 @@ def decode(data: bytes, at: int, form: Form) -> Values:
 
 
 class _Reading:
-    def __init__(self, data: bytes, at: int, flexible: bool) -> None:
+    def __init__(self, data: bytes, at: int, flexible: bool, cut: bool) -> None:
         self._data, self._at, self._flexible = data, at, flexible
+        self._cut = cut
+        self._over = False  # the data ended within records
         self._left = MOST
 
     def struct(self, fields: tuple[Field, ...]) -> Values:
         found = {field.name: self._field(field) for field in fields if field.tag < 0}
-        if self._flexible:
+        if self._flexible and not self._over:
             self._tags({field.tag: field for field in fields if field.tag >= 0}, found)
         return found
 
@@ -57,12 +62,19 @@ class _Reading:
             self._at = end
 
     def _field(self, field: Field) -> Value:
+        if self._over:
+            return None
         if not field.repeated:
             return self._one(field)
         count = self._varint() - 1 if self._flexible else self._number("int32")
         if count < 0:
             return None
-        return [self._one(field) for _ in range(count)]
+        found = []
+        for _ in range(count):
+            if self._over:
+                raise FrameError("something comes behind the records that were cut")
+            found.append(self._one(field))
+        return found
 
     def _one(self, field: Field) -> Value:
         self._left -= 1
@@ -78,6 +90,9 @@ class _Reading:
             return self._take(16)
         width = "int16" if field.kind == "string" else "int32"
         size = self._varint() - 1 if self._flexible else self._number(width)
+        if self._cut and field.kind == "records" and self._at + size > len(self._data):
+            self._over = True
+            return None
         return None if size < 0 else self._take(size)
 
     def _number(self, kind: str) -> int:

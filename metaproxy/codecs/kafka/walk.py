@@ -24,7 +24,8 @@ Wanted = Callable[[Field, tuple[Field, ...]], str]
 SIZES: Final = {
     "bool": 1, "int8": 1, "int16": 2, "uint16": 2, "int32": 4, "uint32": 4, "int64": 8, "uuid": 16, "float64": 8,
 }  # fmt: skip
-_SKIP, _TEXT, _COMPACT, _BYTES, _FIXED, _MANY, _TAGS, _MAYBE = range(8)
+SKIP, TEXT, COMPACT, BYTES, FIXED, MANY, TAGS, MAYBE = range(8)
+"""Kinds of steps."""
 ARRAY: Final = "["
 """Goes in front of the label of an array's count."""
 SIZE_OF_TAG: Final = "#"
@@ -69,7 +70,7 @@ def _steps(fields: tuple[Field, ...], flexible: bool, wanted: Wanted) -> list[St
         tags = {
             field.tag: (_step(field, wanted(field, fields), flexible, wanted),) for field in fields if field.tag >= 0
         }
-        steps.append(Step(_TAGS, 0, "", True, (), {tag: one for tag, one in tags.items() if _wants(one[0])}))
+        steps.append(Step(TAGS, 0, "", True, (), {tag: one for tag, one in tags.items() if _wants(one[0])}))
     return steps
 
 
@@ -77,25 +78,25 @@ def _step(field: Field, label: str, flexible: bool, wanted: Wanted) -> Step:
     size = SIZES.get(field.kind, 0)
     if field.repeated:
         if size:
-            return Step(_FIXED, size, label, flexible, (), {})
+            return Step(FIXED, size, label, flexible, (), {})
         if field.fields:
             inner = tuple(_steps(field.fields, flexible, wanted))
         else:
-            inner = (Step(_COMPACT if flexible else _TEXT, 0, label, flexible, (), {}),)
+            inner = (Step(COMPACT if flexible else TEXT, 0, label, flexible, (), {}),)
             label = ""
-        return Step(_MANY, 0, label, flexible, inner, {})
+        return Step(MANY, 0, label, flexible, inner, {})
     if field.kind == "struct":
         inner = tuple(_steps(field.fields, flexible, wanted))
-        return Step(_MAYBE, 0 if field.nullable else 1, label, flexible, inner, {})
+        return Step(MAYBE, 0 if field.nullable else 1, label, flexible, inner, {})
     if size:
-        return Step(_SKIP, size, label, flexible, (), {})
+        return Step(SKIP, size, label, flexible, (), {})
     if flexible:
-        return Step(_COMPACT, 0, label, True, (), {})
-    return Step(_TEXT if field.kind == "string" else _BYTES, 0, label, False, (), {})
+        return Step(COMPACT, 0, label, True, (), {})
+    return Step(TEXT if field.kind == "string" else BYTES, 0, label, False, (), {})
 
 
 def _add(steps: list[Step], step: Step) -> None:
-    if steps and step.kind == steps[-1].kind == _SKIP and not step.label and not steps[-1].label:
+    if steps and step.kind == steps[-1].kind == SKIP and not step.label and not steps[-1].label:
         steps[-1] = steps[-1]._replace(size=steps[-1].size + step.size)
     else:
         steps.append(step)
@@ -126,27 +127,27 @@ def end_of(data: bytes, at: int, plan: Plan, places: list[Place]) -> int:
 def _walk(data: bytes, at: int, plan: Plan, places: list[Place]) -> int:
     for kind, size, label, compact, steps, tags in plan:
         start = at
-        if kind == _SKIP:
+        if kind == SKIP:
             at += size
-        elif kind == _COMPACT:
+        elif kind == COMPACT:
             length = data[at]
             at += 1
             if length > 0x7F:
                 length, at = varint(data, at - 1)
             if length:
                 at += length - 1
-        elif kind == _TAGS:
+        elif kind == TAGS:
             if data[at]:
                 at = _tags(data, at, tags, places)
             else:
                 at += 1
-        elif kind == _TEXT:
+        elif kind == TEXT:
             length = data[at] << 8 | data[at + 1]
             at += 2 if length >= 0x8000 else 2 + length
-        elif kind == _BYTES:
+        elif kind == BYTES:
             length = int.from_bytes(data[at : at + 4], "big", signed=True)
             at += 4 + max(length, 0)
-        elif kind == _MAYBE:
+        elif kind == MAYBE:
             if not size:
                 at += 1
                 if data[at - 1] > 0x7F:
@@ -161,7 +162,7 @@ def _walk(data: bytes, at: int, plan: Plan, places: list[Place]) -> int:
                     raise IndexError
                 count = int.from_bytes(data[at : at + 4], "big", signed=True)
                 at += 4
-            if kind == _FIXED:
+            if kind == FIXED:
                 at += max(count, 0) * size
             else:
                 at = _many(data, at, count, label, steps, places, start)

@@ -379,3 +379,31 @@ def test_a_broker_tells_which_brokers_there_are() -> None:
 def test_a_chunk_is_no_message_of_its_own() -> None:
     client, _ = sessions()
     assert client.send(Chunk(Kind.STREAM_DATA, b"data", 7), 7) == b"data"
+
+
+@pytest.mark.parametrize("step", [613, 70_000])
+def test_new_leaders_behind_records_that_pass_in_pieces_are_left_to_metadata(step: int) -> None:
+    def fetched_by_id(records: bytes, tags: bytes) -> bytes:
+        partition = int32(0) + short(6) + int64s(9, 9, 0) + b"\0" + int32(-1) + compact(records) + b"\0"
+        topic = ORDERS + packed([partition]) + b"\0"
+        return answer(9, int32(0) + short(0) + int32(0) + packed([topic]) + tags, tags=b"\0")
+
+    leader = int32(2) + compact("10.0.0.2") + int32(9092) + compact(None) + b"\0"
+    tag = varint(len(packed([leader]))) + packed([leader])
+    said = fetched_by_id(bytes(100_000), b"\1\0" + tag)
+    client, server = sessions()
+    client.doors = Doors()
+    (message,) = client.receive(request(1, 16, 9, b"", tags=b"\0"))
+    server.send(message, 9)
+    found = [one for at in range(0, len(said), step) for one in server.receive(said[at : at + step])]
+    assert b"".join(client.send(one, 9) for one in found) == fetched_by_id(bytes(100_000), b"\1\x7f" + tag)
+
+
+def test_a_large_produce_that_is_refused_gets_its_error_where_its_head_names_all_of_it() -> None:
+    client, _ = sessions()
+    head, *_ = client.receive(produce(7, {"orders": [bytes(200_000)]}))
+    small = read(produce(7, {"orders": [b"r"]}))
+    assert Kafka().reply(head, ErrorKind.DENIED, "") == Kafka().reply(small, ErrorKind.DENIED, "")
+    client, _ = sessions()
+    head, *_ = client.receive(produce(7, {"orders": [bytes(200_000), b"r"]}))
+    assert isinstance(Kafka().reply(head, ErrorKind.DENIED, ""), FinalFrame)
