@@ -55,7 +55,7 @@ class TagHider:
             yield from self._skip((yield from self._varint()))
 
     def _steps(self, plan: Plan) -> _Run:
-        for kind, size, _, compact, steps, _ in plan:
+        for kind, size, _, compact, steps, _, _ in plan:
             if kind == SKIP:
                 yield from self._skip(size)
             elif kind == COMPACT:

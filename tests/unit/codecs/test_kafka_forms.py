@@ -115,3 +115,15 @@ def test_a_tag_behind_records_is_found_however_the_answer_is_cut() -> None:
         found = decode(said, 0, form)
         assert "NodeEndpoints" not in found
         assert {**found, "NodeEndpoints": values["NodeEndpoints"]} == values
+
+
+@pytest.mark.parametrize(("partitions", "replicas"), [(0, 0), (1, 3), (64, 16), (65, 17), (200, 20)])
+def test_many_partitions_are_passed_over_as_a_few_are(partitions: int, replicas: int) -> None:
+    form = form_of(schema.KEYS["Metadata"], 12, True)
+    partition: Values = {"ReplicaNodes": list(range(replicas)), "IsrNodes": [1], "OfflineReplicas": []}
+    topic: Values = {"Name": b"orders", "Partitions": [partition] * partitions}
+    body = encode(form, {"Topics": [topic, topic]})
+    places: list[Place] = []
+    steps = whole(form, lambda field, beside: "name" if field.entity == "topicName" else "")
+    assert end_of(body, 0, steps, places) == len(body)
+    assert [body[start:stop] for _, start, stop in places] == [b"\x07orders"] * 2
