@@ -46,6 +46,8 @@ BORROWED = ("session", "transaction", "statement")
 """Modes in which clients borrow connections from a pool of a bounded size; only where they log in at the proxy."""
 PRIMARY, REPLICA = "primary", "replica"
 """Values of an endpoint's `role`, where servers are asked what they are (`topology`)."""
+ANY_ROLE = ("role", "any")
+"""In a route's subset: either of them."""
 WROTE = "client.wrote"
 """Of a connection's facts: when a write of its was last acknowledged, seconds of the clock."""
 NODE = "destination.node"
@@ -517,7 +519,11 @@ class Cluster:
 
     def _with(self, wanted: Iterable[tuple[str, str]]) -> list[Endpoint]:
         pairs = list(wanted)
-        return [one for one in self.endpoints if all(one.metadata.get(key) == value for key, value in pairs)]
+        members = self.endpoints
+        if self.lacking is not None and ANY_ROLE in pairs:
+            pairs.remove(ANY_ROLE)
+            members = [one for one in members if one.metadata.get("role") in (PRIMARY, REPLICA)]
+        return [one for one in members if all(one.metadata.get(key) == value for key, value in pairs)]
 
     def _behind_writes(self, subset: Mapping[str, str], wrote: float) -> Endpoint | Mapping[str, str]:
         """Where a client may read that had a write acknowledged at that time: a replica that is sure to have it."""

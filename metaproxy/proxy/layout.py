@@ -154,6 +154,9 @@ class LayoutMonitor:
         members = cluster.endpoints if cluster.layout is not None and not cluster.layout.outside else []
         known = {endpoint.address for endpoint in self._seeds}
         every = [*self._seeds, *(one for one in members if one.address not in known)]
+        if not every:
+            self._hear_nothing(cluster, "it has no endpoint to ask")
+            return
         self._silent &= {one.address for one in every}
         self._turn = (self._turn + 1) % len(every)  # each in its turn, as one may know less than the others
         self._left = sorted((*every[self._turn :], *every[: self._turn]), key=lambda one: one.address in self._silent)

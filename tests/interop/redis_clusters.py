@@ -30,7 +30,7 @@ class _Servers:
     def start(self, port: int, *options: str) -> None:
         folder = self.folder / str(port)
         folder.mkdir(exist_ok=True)
-        argv = redis_server(port, folder, *options).argv
+        argv = redis_server(port, folder, "--repl-diskless-sync-delay", "0", *options).argv
         self.servers[port] = Program(argv, folder / "log", ready=lambda: answers(port))
 
     def stop(self) -> None:
@@ -66,15 +66,20 @@ class RedisCluster(_Servers):
             "--cluster-port",
             str(self._bus[port]),
         )
-        # A replica takes over however long ago it last heard of its master: that may be at the very beginning.
+        # A replica takes over however long ago it last heard of its master, which tests are done with soon.
         always = ("--cluster-replica-validity-factor", "0")
         self.start(port, *cluster, "--cluster-node-timeout", str(self._timeout), *always)
 
     def whole(self) -> bool:
-        """Whether all nodes that run know who has which slots, and each master has a replica."""
+        """
+        Whether all nodes that run know who has which slots, and each master has a replica that has all it has: before
+        its first copy a replica is told to nobody, and does not take over.
+        """
         running = [port for port, server in self.servers.items() if server.running]
         return all(
-            "cluster_state:ok" in cli(port, "cluster", "info") and cli(port, "cluster", "nodes").count("slave") == 3
+            "cluster_state:ok" in cli(port, "cluster", "info")
+            and cli(port, "cluster", "nodes").count("slave") == 3
+            and "master_link_status:down" not in cli(port, "info", "replication")
             for port in running
         )
 

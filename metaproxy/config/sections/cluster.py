@@ -208,9 +208,10 @@ class Cluster(Section):
     outlier: Outlier | None = option(Nested(Outlier), "When an endpoint is ejected.", None, "never")
     topology: Topology | None = option(
         TopologyKind(),
-        "Servers are asked, in the protocol's words, what they are; a route's `subset: {role: primary}` or `{role: "
-        "replica}` looks at it. Requests wait while none has the role; reads for replicas go to the primary. Where "
-        "they also tell which of them there are, and which has what, `endpoints` are those that are asked first.",
+        "Servers are asked, in the protocol's words, what they are; a route's `subset: {role: primary}`, `{role: "
+        "replica}` or, for either, `{role: any}` looks at it. Requests wait while none has the role; reads for "
+        "replicas go to the primary. Where they also tell which of them there are, and which has what, `endpoints` "
+        "are those that are asked first.",
         None,
         "all are alike",
     )

@@ -1,22 +1,35 @@
 """
-Envoy's redis_proxy as a listener of the codec `redis`, and the login at a cluster's servers.
+Envoy's redis_proxy as a listener of the codec `redis`, its Redis Clusters, and the login at a cluster's servers.
 
-Lives here: their translators: settings, prefix routes, passwords, faults. Does not: Redis Cluster, which the codec does
-not speak.
+Lives here: their translators: settings, prefix routes, passwords, faults, cluster types. Does not: keys of our own for
+them (`own_sections`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from metaproxy.codecs.redis.commands import READS
+from metaproxy.envoy.cluster_types import assigned
 from metaproxy.envoy.data_sources import inline_of
 from metaproxy.envoy.fields import Fields, number, shown_seconds, without_empty
 from metaproxy.envoy.metaprotocol import mirror_of
-from metaproxy.envoy.tables import NETWORK_FILTERS, PROTOCOL_OPTIONS, Chain, Context, Plain
+from metaproxy.envoy.tables import CLUSTER_TYPES, NETWORK_FILTERS, PROTOCOL_OPTIONS, Chain, Context, Plain
 
 _REDIS = "envoy.extensions.filters.network.redis_proxy"
 _HASHED = ("RING_HASH", "MAGLEV")
 _ALL = "+@all ~* &*"
+_NODES = ("envoy.extensions.clusters.redis.v3.RedisClusterConfig", "envoy.config.cluster.redis.RedisClusterConfig")
+_REFRESH = 5.0
+"""Seconds from one answer of a Redis Cluster's nodes to the next question, where a cluster does not say it."""
+_SUBSETS: dict[str, Plain | None] = {
+    "MASTER": None,
+    "PREFER_MASTER": None,
+    "REPLICA": {"role": "replica"},
+    "PREFER_REPLICA": {"role": "replica"},
+    "ANY": {"role": "any"},
+}
+"""Where a Redis Cluster is read from, by `read_policy`."""
 
 
 @NETWORK_FILTERS.add(f"{_REDIS}.v3.RedisProxy", "envoy.filters.network.redis_proxy")
@@ -28,16 +41,36 @@ def redis_proxy(config: Fields, chain: Chain) -> None:
     settings = config.message_at("settings")
     base = _settings(settings) if settings is not None else {}
     chain.filters += _faults(config)
-    chain.section["routes"] = list(_routes(config, base, chain))
+    reads = _SUBSETS[settings.choice("read_policy")] if settings is not None else None
+    routes = list(_routes(config, base, reads, chain))
+    chain.section["routes"] = routes
+    kinds = {_is_nodes(str(one["cluster"]), chain) for one in routes}
+    if settings is not None and False in kinds:
+        text = "MOVED and ASK are followed in clusters of the type envoy.clusters.redis alone"
+        settings.refuse("enable_redirection", text, False)
+    elif settings is not None:
+        settings.ignore("enable_redirection")  # in these they always are
+    if kinds == {True}:  # of which nodes have one
+        protocol = chain.section["protocol"]
+        chain.section["protocol"] = {**(protocol if isinstance(protocol, dict) else {"name": protocol}), "databases": 1}
+
+
+def _is_nodes(cluster: str, chain: Chain) -> bool | None:
+    """Whether a cluster is a Redis Cluster; None for one that is not known."""
+    message = chain.context.resources.clusters.get(cluster)
+    if message is None:
+        return None
+    custom = Fields(message, "", chain.report).message_at("cluster_type")
+    return custom is not None and custom.extension().type in _NODES
 
 
 def _settings(settings: Fields) -> Plain:
-    # Commands leave with the turn that read them; a redirection would be to Redis Cluster, which is not there.
+    # Commands leave with the turn that read them.
     settings.ignore("max_buffer_size_before_flush", "buffer_flush_timeout", "max_upstream_unknown_connections")
     settings.ignore("enable_hashtagging")  # a key is always hashed by what stands in braces, where something does
-    settings.refuse("enable_redirection", "metaproxy does not follow MOVED and ASK", False)
     settings.refuse("enable_command_stats", "metaproxy has no metrics a command; an access log has them", False)
-    settings.refuse("read_policy", "metaproxy asks any server that the balancer picks", 0)
+    if settings.choice("read_policy") == "PREFER_MASTER":
+        settings.report.warn(settings.at("read_policy"), "where a master is lost reads wait for another")
     length = settings.seconds("op_timeout")
     if length is None:
         settings.report.invalid(settings.path, "op_timeout is missing")
@@ -77,7 +110,8 @@ def _login(source: Fields, what: str) -> str:
 # -- routes
 
 
-def _routes(config: Fields, base: Plain, chain: Chain) -> Iterable[Plain]:
+def _routes(config: Fields, base: Plain, reads: Plain | None, chain: Chain) -> Iterable[Plain]:
+    """reads: of a Redis Cluster, the nodes that are read from; None for the masters."""
     routes = config.message_at("prefix_routes")
     if routes is None:
         config.require("prefix_routes")
@@ -93,18 +127,23 @@ def _routes(config: Fields, base: Plain, chain: Chain) -> Iterable[Plain]:
         match: Plain = {"key": condition} if prefix else {}
         one.refuse("remove_prefix", "metaproxy sends keys on as they came", False)
         one.refuse("key_formatter", "metaproxy sends keys on as they came", "")
-        if not one.require("cluster"):
-            continue
-        cluster = one.text("cluster")
-        plain: Plain = {"match": match, "cluster": cluster, **base}
-        plain["hash"] = ["key"] if _is_hashed(cluster, chain) else []
-        plain["mirror"] = [mirror for policy in one.each("request_mirror_policy") if (mirror := _mirror(policy, chain))]
-        yield without_empty(plain)
+        if one.require("cluster"):
+            yield from _route(one, match, base, reads, chain)
 
 
-def _mirror(policy: Fields, chain: Chain) -> Plain:
-    policy.refuse("exclude_read_commands", "metaproxy copies every command of the route", False)
-    return mirror_of(policy, chain)
+def _route(route: Fields, match: Plain, base: Plain, reads: Plain | None, chain: Chain) -> Iterable[Plain]:
+    """One for all commands, behind one for those that read where these have it otherwise."""
+    cluster = route.text("cluster")
+    plain: Plain = {"match": match, "cluster": cluster, **base}
+    plain["hash"] = ["key"] if _is_hashed(cluster, chain) else []
+    policies = route.each("request_mirror_policy")
+    mirrors = [mirror for policy in policies if (mirror := mirror_of(policy, chain))]
+    of_all = [mirror_of(policy, chain) for policy in policies if not policy.flag("exclude_read_commands")]
+    subset = reads if _is_nodes(cluster, chain) is not False else None
+    if subset or len(of_all) < len(policies):
+        only = {**match, "command": {"in": sorted(READS)}}
+        yield without_empty({**plain, "match": only, "subset": subset or {}, "mirror": of_all})
+    yield without_empty({**plain, "mirror": mirrors})
 
 
 def _is_hashed(cluster: str, chain: Chain) -> bool:
@@ -139,7 +178,20 @@ def _faults(config: Fields) -> list[object]:
     return [{"fault": {"faults": faults}}] if faults else []
 
 
-# -- the login at servers
+# -- servers
+
+
+def _nodes(config: Fields, cluster: Fields, context: Context) -> Plain:
+    """A Redis Cluster. Its nodes are asked at once when one of them sends a command elsewhere, or does not answer."""
+    config.ignore("cluster_refresh_timeout", "redirect_refresh_interval", "redirect_refresh_threshold")
+    config.ignore("failure_refresh_threshold", "host_degraded_refresh_threshold")
+    rate = config.seconds("cluster_refresh_rate", _REFRESH) or _REFRESH
+    endpoints = assigned(cluster, False)
+    return {"endpoints": endpoints, "topology": "cluster", "topology_interval": shown_seconds(max(rate, 0.01))}
+
+
+for _type in _NODES:
+    CLUSTER_TYPES.add(_type, "envoy.clusters.redis")(_nodes)
 
 
 @PROTOCOL_OPTIONS.add(f"{_REDIS}.v3.RedisProtocolOptions", "envoy.filters.network.redis_proxy")

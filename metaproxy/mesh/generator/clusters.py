@@ -45,7 +45,9 @@ def clusters_of(
         keys = {**cluster_keys(policy, service), **(more or {})}
         workloads = [one for one in service.workloads if one.has(labels)]
         assignment: Json = {"clusterName": name, "endpoints": list(localities(workloads, port))}
-        if service.resolution == DNS:
+        if more is not None and "clusterType" in more:
+            yield view.messages.of("clusters", {"name": name, **keys}), None
+        elif service.resolution == DNS:
             cluster: Json = {"name": name, "type": "STRICT_DNS", "dnsLookupFamily": "V4_PREFERRED"}
             yield view.messages.of("clusters", {**cluster, **keys, "loadAssignment": assignment}), None
         else:

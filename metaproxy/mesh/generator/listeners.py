@@ -103,7 +103,7 @@ def outbound(view: View, host: str, node: ProxyNode) -> Made:
     for port in service.ports:
         protocol = protocol_of(view, port.name)
         is_redis = isinstance(protocol, PortProtocol) and protocol.filter == REDIS
-        more = redis_keys(view, service) if is_redis else None
+        more = redis_keys(view, service, port) if is_redis else None
         for cluster, endpoints in clusters_of(view, service, port, rule[1] if rule is not None else None, more):
             name = str(getattr(cluster, "name"))  # noqa: B009 - a message's class is made when it is loaded
             made.clusters[name] = cluster

@@ -10,7 +10,7 @@ import base64
 import binascii
 from typing import NamedTuple
 
-from metaproxy.mesh.generator.clusters import cluster_name
+from metaproxy.mesh.generator.clusters import cluster_name, localities, socket_address
 from metaproxy.mesh.generator.index import View
 from metaproxy.mesh.generator.messages import Json, duration, packed, without_nothing
 from metaproxy.mesh.generator.policy import UNLIMITED
@@ -27,8 +27,10 @@ from metaproxy.mesh.objects.redis import (
     SecretKeys,
     Settings,
 )
+from metaproxy.support import addresses
 
 _PROXY = "envoy.extensions.filters.network.redis_proxy.v3.RedisProxy"
+_NODES = "envoy.extensions.clusters.redis.v3.RedisClusterConfig"
 _OPTIONS = "envoy.extensions.filters.network.redis_proxy.v3.RedisProtocolOptions"
 FILTER = "envoy.filters.network.redis_proxy"
 _INBOUND_TIMEOUT = 3600.0
@@ -79,7 +81,12 @@ def _filter(
 
 
 def _settings(settings: Settings) -> Json:
-    return {"opTimeout": duration(settings.op_timeout), "enableHashtagging": settings.enable_hashtagging}
+    return {
+        "opTimeout": duration(settings.op_timeout),
+        "enableHashtagging": settings.enable_hashtagging,
+        "enableRedirection": settings.enable_redirection,
+        "readPolicy": settings.read_policy,
+    }
 
 
 def _fault(fault: Fault) -> Json:
@@ -110,7 +117,10 @@ def _routes(
             share = mirror.percentage.value if mirror.percentage is not None else 100
             where = _cluster(view, object, f"redis[{place}].mirror[{at}].route", service, port, mirror.route)
             fraction = {"numerator": round(share * MILLION), "denominator": "MILLION"}
-            mirrors.append({"cluster": where, "runtimeFraction": {"defaultValue": fraction}})
+            copies: Json = {"cluster": where, "runtimeFraction": {"defaultValue": fraction}}
+            if mirror.exclude_read_commands:
+                copies["excludeReadCommands"] = True
+            mirrors.append(copies)
         if mirrors:
             made["requestMirrorPolicy"] = mirrors
         key = route.match.key if route.match is not None else None
@@ -138,8 +148,8 @@ def _cluster(
 # -- servers
 
 
-def cluster_keys(view: View, service: ServiceModel) -> Json:
-    """Return the keys of a Redis service's cluster: it hashes by key, and logs in."""
+def cluster_keys(view: View, service: ServiceModel, port: Port) -> Json:
+    """Return the keys of a Redis service's cluster: it hashes by key, or is a Redis Cluster, and logs in."""
     found = view.find(RedisDestination, "redis-destination", service.host, service.namespace)
     for other, _ in found[1:]:
         view.note(other, f"{found[0][0].key} is for the host {service.host}, too, and goes before it")
@@ -154,12 +164,33 @@ def cluster_keys(view: View, service: ServiceModel) -> Json:
         most = pool.tcp.max_connections or UNLIMITED
         others = dict.fromkeys(("maxPendingRequests", "maxRequests", "maxRetries"), UNLIMITED)
         keys["circuitBreakers"] = {"thresholds": [{"maxConnections": most, **others}]}
+    if pool.redis.mode == "CLUSTER":
+        keys |= _of_nodes(view, service, port, pool.redis.discovery_endpoints)
     login = login_of(view, object, pool.redis.auth) if pool.redis.auth is not None else None
     if login is not None:
         user = {"inlineString": login.user} if login.user else None
         options = without_nothing({"authPassword": {"inlineString": login.password}, "authUsername": user})
         keys["typedExtensionProtocolOptions"] = {FILTER: packed(_OPTIONS, options)}
     return keys
+
+
+def _of_nodes(view: View, service: ServiceModel, port: Port, seeds: tuple[str, ...]) -> Json:
+    """
+    Return the keys of a Redis Cluster, which say in the place of others where its endpoints come from. seeds: `host` or
+    `host:port`; the service's own servers without any.
+    """
+    endpoints: list[Json] = list(localities(service.workloads, port))
+    if seeds or not endpoints:
+        places = [addresses.parse(one if ":" in one else f"{one}:{port.number}") for one in seeds or (service.host,)]
+        endpoints = [
+            {"lbEndpoints": [{"endpoint": {"address": socket_address(place.host, place.port)}} for place in places]}
+        ]
+    name = cluster_name(port.number, "", service.host)
+    return {
+        "clusterType": {"name": "envoy.clusters.redis", "typedConfig": packed(_NODES, {})},
+        "lbPolicy": "CLUSTER_PROVIDED",
+        "loadAssignment": {"clusterName": name, "endpoints": endpoints},
+    }
 
 
 # -- logins

@@ -20,11 +20,10 @@ from metaproxy.mesh.objects.destination_rule import Tcp
 from metaproxy.mesh.objects.meta_router import Percentage
 from metaproxy.mesh.objects.struct import Spec, Struct
 from metaproxy.mesh.objects.values import NAME, PORT, TEXT, Choice, Fqdn, GoDuration
+from metaproxy.support import addresses
 from metaproxy.units import Seconds, Secret
 
 RULES = Rules()
-
-_CLUSTER = "the proxy does not speak to a Redis Cluster yet"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,14 +68,15 @@ class Settings(Spec):
     auth: Auth | None = option(Struct(Auth), "What clients must log in with.", None, "no login")
     op_timeout: Seconds = option(GoDuration(above=True), "Time for a command.", "60s")
     enable_hashtagging: bool = option(Flag(), "The `{tag}` of a key alone decides which server has it.", False)
-    enable_redirection: bool = option(Flag(), "Follow MOVED and ASK; not supported yet.", False)
+    enable_redirection: bool = option(
+        Flag(), "Follow MOVED and ASK, which is done with a Redis Cluster in any case.", False
+    )
     read_policy: str = option(
-        Choice(
-            "MASTER", other=dict.fromkeys(("PREFER_MASTER", "REPLICA", "PREFER_REPLICA", "ANY"), _CLUSTER)
-        ),
-        "Which servers of a Redis Cluster are read from.",
+        Choice("MASTER", "PREFER_MASTER", "REPLICA", "PREFER_REPLICA", "ANY"),
+        "Which servers of a Redis Cluster are read from; without a replica that is its master, without a master reads "
+        "wait for one.",
         "MASTER",
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +108,7 @@ class RedisMirror(Spec):
 
     route: RedisTarget = option(Struct(RedisTarget), "Where they go.")
     percentage: Percentage | None = option(Struct(Percentage), "The share that is copied.", None, "100")
-    exclude_read_commands: bool = option(Flag(), "Commands that write alone; not supported yet.", False)
+    exclude_read_commands: bool = option(Flag(), "Only commands that may write.", False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,10 +145,14 @@ class RedisPool(Spec):
     """What kind of Redis it is."""
 
     mode: str = option(
-        Choice("PROXY", other={"CLUSTER": _CLUSTER}), "`PROXY`: each server has the keys that hash to it.", "PROXY"
+        Choice("PROXY", "CLUSTER"),
+        "`PROXY`: each server has the keys that hash to it; `CLUSTER`: a Redis Cluster.",
+        "PROXY",
     )
     auth: Auth | None = option(Struct(Auth), "What the proxy logs in with.", None, "no login")
-    discovery_endpoints: tuple[str, ...] = option(ListOf(NAME), "Seeds of a Redis Cluster; not supported yet.", ())
+    discovery_endpoints: tuple[str, ...] = option(
+        ListOf(NAME), "With `CLUSTER` the nodes that are asked first, as `host` or `host:port`.", (), "the host"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,8 +180,6 @@ class RedisDestination(Spec):
 
 @RULES.of(RedisService)
 def _service(service: RedisService, reading: Reading) -> None:
-    if service.settings.enable_redirection:
-        reading.problem(reading.at(service, "settings"), f"enableRedirection is not supported: {_CLUSTER}")
     rest = [route for route in service.redis if route.match is None or route.match.key is None]
     if len(rest) > 1:
         reading.problem(reading.at(rest[1]), "a second route without a key; one takes all other commands")
@@ -195,15 +197,12 @@ def _key(key: KeyMatch, reading: Reading) -> None:
         reading.problem(reading.at(key, "remove_prefix"), "keys are sent on as they came; leave it out")
 
 
-@RULES.of(RedisMirror)
-def _mirror(mirror: RedisMirror, reading: Reading) -> None:
-    if mirror.exclude_read_commands:
-        reading.problem(
-            reading.at(mirror, "exclude_read_commands"), "copies without reads are not supported yet; leave it out"
-        )
-
-
 @RULES.of(RedisPool)
 def _pool(pool: RedisPool, reading: Reading) -> None:
-    if pool.discovery_endpoints:
-        reading.problem(reading.at(pool, "discovery_endpoints"), f"not supported: {_CLUSTER}")
+    if pool.discovery_endpoints and pool.mode != "CLUSTER":
+        reading.problem(reading.at(pool, "discovery_endpoints"), "is for mode: CLUSTER; leave it out, or write that")
+    for text in pool.discovery_endpoints:
+        try:
+            addresses.parse(text if ":" in text else f"{text}:1")
+        except ValueError as error:
+            reading.problem(reading.at(pool, "discovery_endpoints"), str(error))

@@ -25,6 +25,14 @@ def test_one_server_tells_of_all_and_requests_go_to_who_has_what_they_ask_for() 
     assert nodes.stage.cluster.counts.redirects == 0
 
 
+def test_without_anybody_to_ask_it_says_so() -> None:
+    nodes = Nodes(seeds=())
+    nodes.run()
+    nodes.run(1.0)
+    assert nodes.monitor.warm
+    assert nodes.stage.cluster.counts.discovery_failures == 2
+
+
 def test_requests_that_come_before_anything_is_told_wait_for_it() -> None:
     nodes = Nodes()
     client = nodes.stage.client()
@@ -38,6 +46,17 @@ def test_reads_go_to_replicas_of_who_has_it_and_to_itself_where_it_has_none() ->
     nodes.run()
     client = nodes.stage.client()
     assert (nodes.ask(client, "EXISTS", LOW), nodes.ask(client, "EXISTS", HIGH)) == (answer(THREE), answer(TWO))
+
+
+def test_a_subset_of_any_role_is_of_primaries_and_replicas() -> None:
+    nodes = Nodes()
+    nodes.run()
+    cluster, subset = nodes.stage.cluster, {"role": "any"}
+    asked = {cluster.owner(LOW, subset) for _ in range(6)}
+    assert {getattr(one, "address", "") for one in asked} == {ONE, THREE}
+    nodes.roles[THREE] = "slave,fail"
+    nodes.run(1.0)
+    assert {getattr(cluster.owner(LOW, subset), "address", "") for _ in range(6)} == {ONE}
 
 
 def test_a_request_with_no_key_goes_to_any_primary() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from mesh_stand import Stand, plain, unpacked
 
 LISTENER = "127.0.10.3_6379"
@@ -43,6 +44,15 @@ def test_a_service_without_routes_has_its_settings_alone() -> None:
     made = found(stand("settings: {opTimeout: 5s, enableHashtagging: true}"))
     assert made["settings"] == {"op_timeout": "5s", "enable_hashtagging": True}
     assert made["prefix_routes"] == {"catch_all_route": {"cluster": CACHE}}
+
+
+def test_a_redis_cluster_is_read_from_as_the_service_says_and_copies_may_be_of_writes_alone() -> None:
+    mirror = "mirror: [{route: {host: users.demo}, excludeReadCommands: true}]"
+    routes = f"redis: [{{route: {{host: cache.demo}}, {mirror}}}]"
+    made = found(stand(f"settings: {{readPolicy: PREFER_REPLICA, enableRedirection: true}}, {routes}"))
+    assert made["settings"] == {"op_timeout": "60s", "enable_redirection": True, "read_policy": "PREFER_REPLICA"}
+    (copies,) = made["prefix_routes"]["catch_all_route"]["request_mirror_policy"]
+    assert copies["exclude_read_commands"] is True
 
 
 def test_keys_are_routed_by_prefix_and_mirrors_have_their_own_port() -> None:
@@ -128,6 +138,24 @@ def test_the_proxy_logs_in_at_servers_and_keeps_to_limits() -> None:
     assert plain(unpacked(options["envoy.filters.network.redis_proxy"])) == {
         "auth_password": {"inline_string": "hunter2"}
     }
+
+
+@pytest.mark.parametrize(
+    ("more", "addresses"),
+    [
+        ("", ["127.0.0.11:6379", "127.0.0.12:6379"]),
+        (", discoveryEndpoints: [seed.demo, '10.0.0.1:7000']", ["seed.demo:6379", "10.0.0.1:7000"]),
+    ],
+)
+def test_a_redis_cluster_is_asked_for_its_nodes(more: str, addresses: list[str]) -> None:
+    made = stand(destination=f"connectionPool: {{redis: {{mode: CLUSTER{more}}}}}")
+    cluster: dict[str, Any] = made.one("clusters", CACHE)
+    assert cluster["cluster_type"]["name"] == "envoy.clusters.redis"
+    assert cluster["lb_policy"] == "CLUSTER_PROVIDED"
+    endpoints = cluster["load_assignment"]["endpoints"]
+    places = [each["endpoint"]["address"]["socket_address"] for one in endpoints for each in one["lb_endpoints"]]
+    assert [f"{place['address']}:{place['port_value']}" for place in places] == addresses
+    assert CACHE not in made.resources.endpoints
 
 
 def test_a_destination_of_another_namespace_counts_for_nothing() -> None:

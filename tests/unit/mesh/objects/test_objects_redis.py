@@ -17,24 +17,23 @@ from metaproxy.mesh.objects.redis import RedisService
             "{host: [r], redis: [{match: {key: {prefix: a, removePrefix: true}}, route: {host: r}}]}",
             "keys are sent on as they came",
         ),
-        ("RedisService", "{host: [r], settings: {readPolicy: REPLICA}}", "REPLICA is not supported"),
-        ("RedisService", "{host: [r], settings: {enableRedirection: true}}", "enableRedirection is not supported"),
-        (
-            "RedisService",
-            "{host: [r], redis: [{route: {host: r}, mirror: [{route: {host: s}, excludeReadCommands: true}]}]}",
-            "copies without reads",
-        ),
+        ("RedisService", "{host: [r], settings: {readPolicy: SOME}}", "SOME"),
         (
             "RedisService",
             "{host: [r], redis: [{route: {host: r}}, {route: {host: s}}]}",
             "a second route without a key",
         ),
         ("RedisService", "{host: [r], settings: {auth: {secret: {name: s}, plain: {password: p}}}}", "exclude"),
-        ("RedisDestination", "{host: r, trafficPolicy: {connectionPool: {redis: {mode: CLUSTER}}}}", "Redis Cluster"),
+        ("RedisDestination", "{host: r, trafficPolicy: {connectionPool: {redis: {mode: NONE}}}}", "PROXY, CLUSTER"),
         (
             "RedisDestination",
             "{host: r, trafficPolicy: {connectionPool: {redis: {discoveryEndpoints: [a]}}}}",
-            "Redis Cluster",
+            "is for mode: CLUSTER",
+        ),
+        (
+            "RedisDestination",
+            "{host: r, trafficPolicy: {connectionPool: {redis: {mode: CLUSTER, discoveryEndpoints: ['a:b']}}}}",
+            "port",
         ),
     ],
 )
