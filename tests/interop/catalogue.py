@@ -82,6 +82,12 @@ _TOOLS: dict[str, list[str | Path]] = {
     "amqp091-go": [PEERS / "bin" / "amqp-go"],
     "rabbitmq-java": ["java", PEERS / "java-amqp" / "lib", PEERS / "java-amqp" / "classes"],
     "pymongo": [PEERS / "python" / "main" / "pymongo"],
+    "kafka": ["java", PEERS / "java-kafka" / "lib", PEERS / "java-kafka" / "classes"],
+    "kafka-java": ["java", PEERS / "java-kafka" / "lib", PEERS / "java-kafka" / "classes"],
+    "confluent-kafka": [PEERS / "python" / "kafka" / "confluent_kafka"],
+    "aiokafka": [PEERS / "python" / "kafka" / "aiokafka"],
+    "franz-go": [PEERS / "bin" / "kafka-go"],
+    "kafkajs": ["node", PEERS / "node-kafka" / "node_modules" / "kafkajs"],
     "nginx": ["nginx"],
     "haproxy": ["haproxy"],
     "curl": ["curl"],
@@ -115,6 +121,7 @@ _TOOLS: dict[str, list[str | Path]] = {
 DUBBO_SERVERS = ("java", "npm", "dubbo-py")
 DUBBO_CLIENTS = ("java", "npm", "apache", "dubbo-py", "dubbo-ssl-python", "python3-dubbo")
 THRIFT_SERVERS = ("py", "js", "java", "cpp")
+KAFKA_CLIENTS = ("kafka-java", "confluent-kafka", "aiokafka", "franz-go", "kafkajs")
 MONGODB_DRIVERS = ("mongodb-node", "mongodb-go", "mongodb-java")
 AMQP_CLIENTS = ("pika", "aio-pika", "amqplib", "amqp091-go", "rabbitmq-java")
 THRIFT_CLIENTS = ("py", "thriftpy2", "js", "java", "cpp")
@@ -259,6 +266,30 @@ def amqp_client(peer: str, uri: str) -> Command:
         java: list[str | Path] = ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx256m", "-cp", path]
         return Command([*java, "org.example.amqp.AmqpPeer", uri])
     return Command([PEERS / "bin" / "amqp-go", uri])
+
+
+def kafka_java(program: str, *arguments: str, heap: str = "-Xmx256m") -> Command:
+    """A program of Kafka's own, or ours beside it."""
+    path = f"{PEERS}/java-kafka/classes:{PEERS}/java-kafka/lib/*"
+    small = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", heap]
+    return Command(["java", *small, "-cp", path, program, *arguments])
+
+
+def kafka_client(peer: str, **about: object) -> Command:
+    """
+    A program that does what an application does with Kafka, once, and prints what came of it.
+
+    about: bootstrap, prefix (of what it names), and, where needed, user, password, mechanism, ca (a file).
+    """
+    job = json.dumps(about)
+    if peer == "kafka-java":
+        return kafka_java("org.example.kafka.KafkaPeer", job)
+    if peer == "kafkajs":
+        modules = str(PEERS / "node-kafka" / "node_modules")
+        return Command(["node", HERE / "node-kafka" / "client.js", job], {"NODE_PATH": modules})
+    if peer == "franz-go":
+        return Command([PEERS / "bin" / "kafka-go", job])
+    return python_command(f"kafka/{peer.replace('-', '_')}_client.py", "kafka", job)
 
 
 def rate_limit_service(port: int, health: int, debug: int, redis: int, directory: Path) -> Command:

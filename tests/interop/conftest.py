@@ -16,7 +16,9 @@ from typing import Any
 import catalogue
 import pytest
 import running
+from authority import Authority
 from catalogue import Clients, Command, Start
+from kafka_peers import Brokers
 from proxied import Proxy
 from rabbitmq_peers import RabbitMQ
 from running import PEERS, Jobs, Program
@@ -99,6 +101,15 @@ def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
     broker = RabbitMQ(tmp_path_factory.mktemp("broker"))
     yield broker
     broker.stop()
+
+
+@pytest.fixture(scope="session")
+def kafka_brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Brokers]:
+    """Three brokers of Kafka for all tests: they take ten seconds to start."""
+    folder = tmp_path_factory.mktemp("kafka")
+    brokers = Brokers(folder, Authority(folder))
+    yield brokers
+    brokers.stop()
 
 
 @pytest.fixture
