@@ -97,6 +97,11 @@ class ISession(Interface):
     )
     tls_rest = Attribute("bytes: what was read behind the bytes that begin TLS: the handshake's. Optional.")
 
+    unread = Attribute(
+        "bool: set by the proxy before `beat`: what the peer sends is not read at the moment, so that its silence says "
+        "nothing. Optional."
+    )
+
     def open(profile: Hashable, credentials: Mapping[str, str]) -> bytes:
         """
         The bytes to write first on a new connection; usually b"". On the client's side (a greeting) only if the codec
@@ -195,10 +200,10 @@ OPTIONAL = frozenset(
     {
         "alpn", "alpn_upstream", "attempts_key", "beat", "beats", "cache_key", "cancelled", "cancels", "capacity",
         "change", "changes", "companion", "comparable", "credit", "detect", "doors", "eof", "facts", "farewell",
-        "fenced", "flow", "greets", "in_transaction", "inquiry", "keep", "keeps_keys", "layout", "layout_questions",
-        "layouts", "login_as", "names_nodes", "open_keys", "opens", "owed", "owes", "redirect", "repeatable", "reset",
-        "reword", "sequential", "start_tls", "starts_tls", "tls_rest", "topologies", "traits", "unsent_bytes",
-        "upper_keys", "welcome",
+        "fenced", "flow", "greets", "in_transaction", "inquiry", "keep", "keeps_keys", "lanes", "layout",
+        "layout_questions", "layouts", "login_as", "names_nodes", "open_keys", "opens", "owed", "owes", "redirect",
+        "repeatable", "reset", "reword", "sequential", "start_tls", "starts_tls", "tls_rest", "topologies", "traits",
+        "unread", "unsent_bytes", "upper_keys", "welcome",
     }
 )  # fmt: skip
 """Names of the interfaces above and below that came later: what is written without them goes on working."""
@@ -218,6 +223,10 @@ class ICodec(Interface):
     sequential = Attribute(
         "bool: a client's requests stay on one upstream connection while any is under way, so that its answers come as "
         "that server gives them; one that never gets an answer holds up none behind it. Optional, False if absent."
+    )
+    lanes = Attribute(
+        "bool: a connection has channels, on each of which order counts though answers go by id: what a client sent "
+        "behind a request that a filter still has goes to no server before it. Optional, False if absent."
     )
     max_id = Attribute("int: the greatest id that the proxy may give to a message upstream; ids run from 1.")
     connections = Attribute(

@@ -41,6 +41,7 @@ class Session:
     in_transaction: bool = True
     start_tls: bool = False
     tls_rest: bytes = b""
+    unread: bool = False
 
     def __init__(self) -> None:
         self.error, self.closing, self.owes, self.capacity = self.error, self.closing, self.owes, self.capacity
@@ -137,6 +138,7 @@ class Codec:
     correlation = Correlation.ID
     ordered = False
     sequential = False
+    lanes = False
     max_id = (1 << 63) - 1
     connections = "multiplex"
     server_first = False

@@ -446,6 +446,7 @@ class Downstream(ClientConnection):
         """Heartbeats by time; a peer that answers none loses its connection, at once if there is nothing to say."""
         if self._gone or self.transport is None or "broken" in self._pauses:
             return
+        self.session.unread = bool(self._pauses)
         try:
             self.session.beat(now)
             if self.session.owes:
@@ -463,17 +464,19 @@ class Downstream(ClientConnection):
 
     def wait_for(self, exchange: OpenExchange) -> None:
         """
-        A filter takes its time. Where answers come in the order of requests, requests are executed in it, too: what
-        the client sent next goes to no server before this one.
+        A filter takes its time. Where answers come in the order of requests, or do so on each channel, requests are
+        executed in it, too: what the client sent next goes to no server before this one.
         """
-        if self.codec.correlation is Correlation.FIFO and self._barrier is None:
+        codec = self.codec
+        if (codec.correlation is Correlation.FIFO or getattr(codec, "lanes", False)) and self._barrier is None:
             self._barrier = exchange
             self._blocked = True
 
     def waited_for(self, exchange: OpenExchange) -> None:
         """It is on its way."""
         message = exchange.message
-        if self._barrier is exchange and message.hold not in _ENDS and message.kind is not _STREAM_OPEN:
+        pieces = message.kind is _STREAM_OPEN and not getattr(self.codec, "lanes", False)
+        if self._barrier is exchange and message.hold not in _ENDS and not pieces:
             self._barrier = None
             self._release()
 

@@ -144,6 +144,7 @@ class ServerConnection(Protocol):
     def beat(self, now: float) -> None:
         """Heartbeats by time; a server that answers none loses its connection."""
         if self.alive and self.transport is not None:
+            self._session.unread = bool(self.paused_by)
             try:
                 self._session.beat(now)
             except BaseException:

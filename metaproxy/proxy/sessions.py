@@ -61,6 +61,7 @@ _LATER: dict[str, object] = {
     "reset": _no_word,
     "start_tls": False,
     "tls_rest": b"",
+    "unread": False,
     "unsent_bytes": _none_unsent,
     "welcome": None,
 }

@@ -18,6 +18,7 @@ from metaproxy.testing.bench import Bench, Long
 from metaproxy.testing.report import fault, need, shorten
 from metaproxy.testing.work import CountedBytes, Work, shortest
 
+_HEADS = (Kind.STREAM_OPEN, Kind.EVENT_OPEN)
 _HUGE = 1 << 40
 _FACTOR = 8.0
 """Four times the bytes may cost this many times the work: linear is 4, quadratic 16."""
@@ -69,7 +70,7 @@ def _check_over(bench: Bench, side: Side, frame: bytes) -> None:
     for how, pieces in (("at once", [frame]), ("byte by byte", [frame[i : i + 1] for i in range(len(frame))])):
         session = bench.session(side, bound)
         messages = bench.feed(session, pieces, bound)
-        if any(message.kind is Kind.STREAM_OPEN for message in messages):  # its body streams, whatever its length
+        if any(message.kind in _HEADS for message in messages):  # its body streams, whatever its length
             continue
         if messages and all(message.frame not in frame and len(message.frame) <= bound for message in messages):
             continue  # the codec reads it in another form, whose size counts

@@ -21,15 +21,15 @@ def join_bytes(head: Message, chunks: Sequence[Chunk]) -> Message:
 
 def joined(messages: Sequence[Message], join: Join, broken: bool) -> list[Message]:
     """
-    The messages with each stream as one of them, where its head stood: whole ones by `join`, others as a STREAM_OPEN
-    with all payload so far. Streams that were reset are left out; broken: so are those that are not whole, for after a
+    The messages with each stream as one of them, where its head stood: whole ones by `join`, others as a head with
+    all payload so far. Streams that were reset are left out; broken: so are those that are not whole, for after a
     bad frame a session need not pass on what stands before it in the same message.
     """
     found: list[Message | None] = []
     heads: dict[int, tuple[int, Message, list[Chunk]]] = {}
     for message in messages:
         known = heads.get(message.id) if isinstance(message, Chunk) else None
-        if message.kind is Kind.STREAM_OPEN:
+        if message.kind in (Kind.STREAM_OPEN, Kind.EVENT_OPEN):
             heads[message.id] = (len(found), message, [])
             found.append(message)
         elif known is None or not isinstance(message, Chunk):

@@ -10,6 +10,7 @@ metaproxy_control = ServiceMaker(
     "metaproxy-control", "metaproxy.control.tap", "A control plane for many proxies.", "metaproxy-control"
 )
 
+amqp = Declaration(ICodec, "amqp", "metaproxy.codecs.amqp.Amqp")
 auto = Declaration(ICodec, "auto", "metaproxy.codecs.auto.Auto")
 brpc = Declaration(ICodec, "brpc", "metaproxy.codecs.brpc.Brpc")
 dubbo = Declaration(ICodec, "dubbo", "metaproxy.codecs.dubbo.Dubbo")

@@ -1,0 +1,214 @@
+"""AMQP: what becomes of a method that the proxy refuses, on its channel and at its server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from amqp_words import (
+    Connected,
+    channel_close,
+    channel_open_ok,
+    declare_ok,
+    method,
+    published,
+    queue_declare,
+)
+from twisted.internet.defer import Deferred
+
+from metaproxy.interfaces import IExchange
+from metaproxy.message import ErrorKind, Reply
+
+CLOSE_OK = method("channel.close-ok")
+PASSIVE = channel_close(404, "NOT_FOUND - no exchange", "exchange.declare")
+
+
+def refusing(
+    method: str, kind: ErrorKind = ErrorKind.DENIED, name: str = "", text: str = "not here"
+) -> Callable[[IExchange], Reply | None]:
+    return lambda exchange: Reply(kind, text, name=name) if exchange.get("method") == method else None
+
+
+def room(method: str = "basic.publish", kind: ErrorKind = ErrorKind.DENIED, name: str = "") -> Connected:
+    return Connected(hooks={"on_request": (refusing(method, kind, name),)})
+
+
+def provocation(data: bytes) -> bool:
+    """Whether these bytes are a passive declaration of an exchange, and nothing else."""
+    frame = method("exchange.declare")[7:11]
+    return data[7:11] == frame and int.from_bytes(data[3:7], "big") + 8 == len(data)
+
+
+def closed_with(data: bytes) -> tuple[int, str, int]:
+    """Code, text and method of a channel.close or connection.close, and nothing else."""
+    size = data[13]
+    assert len(data) == 14 + size + 5
+    return int.from_bytes(data[11:13], "big"), data[14 : 14 + size].decode(), int.from_bytes(data[-5:-1], "big")
+
+
+def number(name: str) -> int:
+    return int.from_bytes(method(name)[7:11], "big")
+
+
+def test_a_message_that_is_refused_makes_its_server_close_the_channel_and_the_client_gets_the_reason() -> None:
+    there = room()
+    there.say(published() + queue_declare())
+    sent = there.sent()
+    assert provocation(sent[: -len(queue_declare())])
+    assert sent.endswith(queue_declare())
+    assert there.got() == b""
+    there.hear(PASSIVE)
+    assert closed_with(there.got()) == (403, "ACCESS_REFUSED - not here", number("basic.publish"))
+    there.say(published(channel=1) + CLOSE_OK)
+    assert there.sent() == CLOSE_OK
+
+
+def test_the_channel_can_be_opened_again() -> None:
+    there = room()
+    there.say(published())
+    there.hear(PASSIVE)
+    there.say(CLOSE_OK + method("channel.open", 1, b"\0"))
+    there.sent(), there.got()
+    there.hear(channel_open_ok())
+    assert there.got() == channel_open_ok()
+    there.say(queue_declare())
+    assert there.sent() == queue_declare()
+    there.hear(declare_ok())
+    assert there.got() == declare_ok()
+
+
+def test_a_large_message_that_is_refused_is_not_sent() -> None:
+    there = room()
+    there.say(published(b"x" * 200_000))
+    assert provocation(there.sent())
+    there.hear(PASSIVE)
+    assert closed_with(there.got())[0] == 403
+    there.say(CLOSE_OK + method("channel.open", 1, b"\0") + queue_declare())
+    assert there.sent() == CLOSE_OK + method("channel.open", 1, b"\0") + queue_declare()
+
+
+def test_a_method_that_wants_an_answer_is_refused_in_the_same_way() -> None:
+    there = room("queue.declare", ErrorKind.LIMITED)
+    there.say(queue_declare())
+    assert provocation(there.sent())
+    there.hear(PASSIVE)
+    assert closed_with(there.got()) == (406, "PRECONDITION_FAILED - not here", number("queue.declare"))
+
+
+def test_of_several_that_are_refused_the_first_reason_counts_and_the_channel_closes_once() -> None:
+    there = room()
+    there.say(published() * 3)
+    there.hear(PASSIVE)
+    assert closed_with(there.got())[0] == 403
+    assert there.stage.route.reply_target.counts.outcomes["denied"] == 3
+
+
+def test_what_the_server_closes_the_channel_for_by_itself_passes_as_it_is() -> None:
+    there = room()
+    there.say(published())
+    own = channel_close(404, "NOT_FOUND - no queue 'q'", "basic.consume")
+    there.hear(own)
+    assert there.got() == own
+
+
+def test_other_channels_go_on() -> None:
+    there = room()
+    there.say(published() + method("channel.open", 2, b"\0"))
+    there.sent()
+    there.hear(PASSIVE + channel_open_ok(2))
+    there.got()
+    there.say(queue_declare(channel=2))
+    assert there.sent() == queue_declare(channel=2)
+
+
+def test_a_refusal_can_have_the_name_of_any_reply_code() -> None:
+    there = room(name="NO_ROUTE")
+    there.say(published())
+    there.hear(PASSIVE)
+    assert closed_with(there.got())[:2] == (312, "NO_ROUTE - not here")
+
+
+@pytest.mark.parametrize(("kind", "code"), [(ErrorKind.INTERNAL, 541), (ErrorKind.UNSUPPORTED, 540)])
+def test_what_is_no_error_of_a_channel_closes_the_connection(kind: ErrorKind, code: int) -> None:
+    there = room(kind=kind)
+    there.say(published())
+    assert closed_with(there.got())[0] == code
+    assert there.client.closed
+
+
+def test_a_method_that_is_not_answered_in_time_closes_the_connection() -> None:
+    there = Connected(request_timeout=5.0)
+    there.say(queue_declare())
+    for _ in range(12):
+        there.stage.clock.advance(0.5)
+    assert closed_with(there.got()) == (541, "INTERNAL_ERROR - no answer within 5 s", number("queue.declare"))
+
+
+# -- order while a filter takes its time
+
+
+def test_what_follows_a_message_that_a_filter_still_has_waits_for_it() -> None:
+    waits: list[Deferred[Reply | None]] = []
+
+    def wait(exchange: IExchange) -> Deferred[Reply | None] | None:
+        if exchange.get("method") != "basic.publish":
+            return None
+        waits.append(Deferred())
+        return waits[-1]
+
+    there = Connected(hooks={"on_request": (wait,)})
+    there.say(published() + queue_declare())
+    assert there.sent() == b""
+    waits[0].callback(None)
+    there.stage.clock.advance(0)
+    assert there.sent() == published() + queue_declare()
+
+
+def test_pieces_that_a_filter_still_has_keep_what_follows_on_their_channel_and_no_other() -> None:
+    waits: list[Deferred[None]] = []
+
+    def wait(exchange: IExchange, chunk: object, side: object) -> Deferred[None]:
+        waits.append(Deferred())
+        return waits[-1]
+
+    there = Connected(hooks={"on_chunk": (wait,)})
+    there.say(method("channel.open", 2, b"\0"))
+    there.hear(channel_open_ok(2))
+    there.sent()
+    large = published(b"x" * 100_000, frame_max=50_008)
+    cut = len(large) - 50_008
+    there.say(large[:cut] + queue_declare(channel=2) + large[cut:] + queue_declare() + published())
+    assert there.sent().endswith(queue_declare(channel=2))
+    while waits:
+        waits.pop(0).callback(None)
+        there.stage.clock.advance(0)
+    sent = there.sent()
+    assert sent.endswith(b"x\xce" + queue_declare() + published())
+    assert sent.count(b"x") == 100_000
+
+
+def test_a_server_that_has_closed_a_channel_gets_nothing_more_for_it() -> None:
+    waits: list[Deferred[Reply | None]] = []
+
+    def wait(exchange: IExchange) -> Deferred[Reply | None] | None:
+        if exchange.get("method") != "queue.declare":
+            return None
+        waits.append(Deferred())
+        return waits[-1]
+
+    there = Connected(hooks={"on_request": (wait,)})
+    there.say(queue_declare())
+    there.hear(channel_close(404, "NOT_FOUND"))
+    there.got()
+    waits[0].callback(None)
+    there.stage.clock.advance(0)
+    assert (there.sent(), there.got(), there.client.closed) == (b"", b"", False)
+
+
+def test_the_text_of_a_refusal_fits_its_place() -> None:
+    there = Connected(hooks={"on_request": (refusing("basic.publish", text="ü" * 400),)})
+    there.say(published())
+    assert provocation(there.sent())
+    there.hear(PASSIVE)
+    _, text, _ = closed_with(there.got())
+    assert text == "ACCESS_REFUSED - " + "ü" * 119
