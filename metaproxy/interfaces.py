@@ -202,8 +202,8 @@ OPTIONAL = frozenset(
         "change", "changes", "companion", "comparable", "credit", "detect", "doors", "eof", "facts", "farewell",
         "fenced", "flow", "greets", "in_transaction", "inquiry", "keep", "keeps_keys", "lanes", "layout",
         "layout_questions", "layouts", "login_as", "names_nodes", "open_keys", "opens", "owed", "owes", "redirect",
-        "repeatable", "reset", "reword", "sequential", "start_tls", "starts_tls", "tls_rest", "topologies", "traits",
-        "unread", "unsent_bytes", "upper_keys", "welcome",
+        "repeatable", "reset", "reword", "sequential", "settable", "start_tls", "starts_tls", "tls_rest", "topologies",
+        "traits", "unread", "unsent_bytes", "upper_keys", "welcome",
     }
 )  # fmt: skip
 """Names of the interfaces above and below that came later: what is written without them goes on working."""
@@ -239,6 +239,10 @@ class ICodec(Interface):
         "bool: a client's session holds state (login, database), so it can't be rebuilt while it lives."
     )
     mutable = Attribute("str: '' when `mutate` works; else why not, shown when a configuration asks for mutations.")
+    settable = Attribute(
+        "tuple of str: of a codec whose `mutable` is not '', the keys that `mutate` can set all the same where a "
+        "filter does; others are left. Optional, () if absent."
+    )
     keys = Attribute("dict[str, str]: the metadata keys that the codec can give, each with a line of description.")
     open_keys = Attribute(
         "bool | None: whether messages may have other keys than `keys`, chosen by senders (headers, attachments). "

@@ -144,6 +144,7 @@ class Codec:
     server_first = False
     stateful = False
     mutable = "the protocol has no place for metadata"
+    settable: tuple[str, ...] = ()
     keys: dict[str, str] = {}
     open_keys: bool | None = None
     upper_keys: tuple[str, ...] = ()

@@ -157,6 +157,7 @@ _FILTERS: Mapping[str, Options] = {
     ),
     "fault": (("faults.*.match", _MATCH), ("key", _KEY)),
     "local_rate_limit": (("key", _KEY), ("conditions.*.match", _MATCH), ("conditions.*.key", _KEY)),
+    "quota": (("key", _KEY), ("match", _MATCH)),
     "global_rate_limit": (
         ("match", _MATCH),
         ("descriptors.*.*.from", _KEY),

@@ -268,7 +268,9 @@ class Exchange(ExchangeFacts):
             if template is None and not changes.set and not changes.remove:
                 return message
         if codec.mutable:
-            return message
+            settable = getattr(codec, "settable", ())
+            found = {key: changes.set[key] for key in settable if key in changes.set} if changes is not None else {}
+            return message.with_frame(codec.mutate(message, Mutation(found))) if found else message
         if template is None:
             mutation = cast(Mutation, changes)
         else:

@@ -39,6 +39,7 @@ local_rate_limit = Declaration(IFilter, "local_rate_limit", "metaproxy.filters.r
 metadata_exchange = Declaration(
     IFilter, "metadata_exchange", "metaproxy.filters.istio.metadata_exchange.MetadataExchange"
 )
+quota = Declaration(IFilter, "quota", "metaproxy.filters.rate_limit.quota.Quota")
 rbac = Declaration(IFilter, "rbac", "metaproxy.filters.rbac.Rbac")
 transcode = Declaration(IFilter, "transcode", "metaproxy.filters.transcode.filter.Transcode")
 

@@ -13,9 +13,10 @@ from typing import Annotated, Final
 from metaproxy.codecs.framing import Codec, Session
 from metaproxy.codecs.kafka import brokers, errors, metadata, schema, wire
 from metaproxy.codecs.kafka.client import ClientSession
-from metaproxy.codecs.kafka.server import ServerSession
+from metaproxy.codecs.kafka.metadata import THROTTLE
+from metaproxy.codecs.kafka.server import Answer, ServerSession
 from metaproxy.interfaces import ILayout
-from metaproxy.message import ErrorKind, FinalFrame, FrameError, Kind, Message, Side
+from metaproxy.message import ErrorKind, FinalFrame, FrameError, Kind, Message, Mutation, Side
 from metaproxy.units import Bytes, Option
 
 _STREAM_OVER: Final = Bytes(1 << 20)
@@ -37,7 +38,8 @@ class Kafka(Codec):
     max_id = (1 << 31) - 1
     connections = "pinned"
     stateful = True
-    mutable = "requests and answers pass as they are"
+    mutable = "records and what they are sent by pass as they are"
+    settable = (THROTTLE,)
     keys = metadata.KEYS
     open_keys = False
     layouts = brokers.LAYOUTS
@@ -79,6 +81,15 @@ class Kafka(Codec):
         chosen = name if name in schema.ERRORS else errors.name_of(frame, form, kind)
         answer = errors.answer(frame, form, chosen, text)
         return FinalFrame() if answer is None else answer
+
+    def mutate(self, message: Message, mutation: Mutation) -> bytes:
+        """Of an answer the time that its client is asked to wait, if that is longer than what the broker asks for."""
+        value = mutation.set.get(THROTTLE)
+        if value is None or not isinstance(message, Answer):
+            return message.frame
+        if not value.isdecimal():
+            raise FrameError(f"{THROTTLE} is {value!r:.50}; it must be a number of milliseconds")
+        return metadata.throttled(message.frame, message.form, int(value))
 
     def knows(self, name: str) -> bool:
         return name in schema.ERRORS

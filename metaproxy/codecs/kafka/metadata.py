@@ -41,6 +41,7 @@ _RESOURCES: Final = {2: "topics", 32: "groups"}
 _TOPIC_ID: Final = "topic id"
 _ERROR: Final = "error"
 _THROTTLE: Final = "throttle"
+THROTTLE: Final = "throttle_time_ms"
 
 
 class UnknownTopicId(FrameError):
@@ -174,10 +175,29 @@ def read_answer(frame: bytes, form: Form, plan: Plan) -> dict[str, str]:
     for label, start, stop in walk(frame, wire.answer_body(frame, has_tags(form)), plan):
         value = int.from_bytes(frame[start:stop], "big", signed=True)
         if value and label == _THROTTLE:
-            found["throttle_time_ms"] = str(value)
+            found[THROTTLE] = str(value)
         elif value and "error" not in found:
             found["error"] = schema.ERROR_NAMES.get(value, str(value))
     return found
+
+
+def throttled(frame: bytes, form: Form, milliseconds: int) -> bytes:
+    """
+    The answer whose client is asked to wait for at least so long; as it is where it has no place for that, or that is
+    not in what is there of it.
+    """
+    places: list[Place] = []
+    with suppress(FrameError):
+        end_of(frame, wire.answer_body(frame, has_tags(form)), _throttle_plan(form), places)
+    for _, start, stop in places:
+        if stop <= len(frame) and int.from_bytes(frame[start:stop], "big", signed=True) < milliseconds:
+            return frame[:start] + wire.INT.pack(min(milliseconds, wire.LARGEST)) + frame[stop:]
+    return frame
+
+
+@cache
+def _throttle_plan(form: Form) -> Plan:
+    return plan(form, lambda field, beside: _THROTTLE if field.name == "ThrottleTimeMs" else "")
 
 
 def fails(frame: bytes, form: Form, plan: Plan) -> bool:

@@ -38,7 +38,7 @@ from zope.interface import implementer
 from metaproxy.codecs.framing import Session
 from metaproxy.codecs.kafka import Kafka
 from metaproxy.interfaces import IDoors, ISession
-from metaproxy.message import Chunk, ErrorKind, FinalFrame, FrameError, Hold, Kind, Message, Side
+from metaproxy.message import Chunk, ErrorKind, FinalFrame, FrameError, Hold, Kind, Message, Mutation, Side
 from metaproxy.testing import check_codec, check_relay
 from metaproxy.units import Bytes
 
@@ -407,3 +407,18 @@ def test_a_large_produce_that_is_refused_gets_its_error_where_its_head_names_all
     client, _ = sessions()
     head, *_ = client.receive(produce(7, {"orders": [bytes(200_000), b"r"]}))
     assert isinstance(Kafka().reply(head, ErrorKind.DENIED, ""), FinalFrame)
+
+
+@pytest.mark.parametrize(("broker", "asked", "told"), [(0, "250", 250), (500, "250", 500), (100, "250", 250)])
+def test_an_answer_can_be_given_a_time_for_which_its_client_is_to_wait(broker: int, asked: str, told: int) -> None:
+    found = heard(produce(7, {"orders": [b"r"]}), produced(9, {"orders": [0]}, throttle=broker))
+    said = Kafka().mutate(found, Mutation({"throttle_time_ms": asked}))
+    assert said == produced(9, {"orders": [0]}, throttle=told)
+
+
+def test_so_can_the_head_of_a_large_answer() -> None:
+    client, server = sessions()
+    (message,) = client.receive(fetch(7))
+    server.send(message, 9)
+    head, *_ = server.receive(fetched(9, bytes(100_000)))
+    assert Kafka().mutate(head, Mutation({"throttle_time_ms": "7"})) == fetched(9, bytes(100_000), throttle=7)[:1024]

@@ -155,6 +155,20 @@ class Labelled(Quill):
         return message.frame + repr(mutation.set).encode()
 
 
+def test_a_codec_that_can_set_some_keys_gets_those_and_no_others() -> None:
+    class Narrow(Labelled):
+        mutable = "nearly nothing can be changed"
+        settable = ("left",)
+
+    for changes, expected in (({"left": "0", "right": "1"}, b"{'left': '0'}"), ({"right": "1"}, b"")):
+        hook = lambda exchange, changes=changes: [exchange.set(*each) for each in changes.items()] and None  # noqa: E731
+        stage = Stage(codec=Narrow(), hooks={"on_response": (hook,)})
+        client = stage.client()
+        stage.say(client, call(7))
+        stage.say(stage.server, answer(1))
+        assert client.take() == answer(7) + expected
+
+
 @pytest.mark.parametrize("codec", [Quill(), Labelled()], ids=["no-place", "a-place"])
 def test_metadata_of_a_refusal_are_put_into_it_where_the_protocol_has_a_place(codec: Quill) -> None:
     refusal = Reply(ErrorKind.LIMITED, "slowly", metadata={"left": "0"})
