@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Mapping, Sequence
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +99,20 @@ class RabbitMQ:
         """Have it say goodbye to its clients, and end."""
         self._node.signal(signal.SIGTERM)
         self._node.wait(20)
+
+    @contextmanager
+    def blocking(self) -> Iterator[None]:
+        """Meanwhile it takes no messages, as if it had no memory left."""
+        alarm = "{{resource_limit, memory, node()}, []}"
+        self.evaluate(f"rabbit_alarm:set_alarm({alarm}).")
+        yield
+        self.evaluate("rabbit_alarm:clear_alarm({resource_limit, memory, node()}).")
+
+    def evaluate(self, expression: str) -> None:
+        """Have it do something that only its operators can, in Erlang."""
+        command: list[str | Path] = [SERVER.with_name("rabbitmqctl"), "-q", "eval", expression]
+        environment = {**os.environ, **self._environment}
+        subprocess.run(command, env=environment, check=True, capture_output=True, timeout=30)
 
     def log(self) -> str:
         return self._node.text()

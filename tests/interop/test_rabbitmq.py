@@ -8,37 +8,185 @@ Does not: the codec's bytes (tests/unit/codecs/test_amqp*.py); logins at the pro
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-from typing import Any
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
-import catalogue
 import pytest
-from catalogue import AMQP_CLIENTS
+from amqp_clients import CLIENTS, connect, done_by, expected, properties
+from proxied import Proxy, cluster, listener
 from rabbitmq_peers import RabbitMQ
+from running import eventually, free_port
 
 pytestmark = pytest.mark.peer("rabbitmq", "pika")
 
 
-def done_by(client: str, uri: str) -> dict[str, Any]:
-    """What an application got that uses this client."""
-    command = catalogue.amqp_client(client, uri)
-    ran = subprocess.run(command.argv, env={**os.environ, **command.env}, capture_output=True, text=True, timeout=60)
-    assert ran.returncode == 0, ran.stderr
-    result: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
-    return result
-
-
-def expected(client: str, denied: int) -> dict[str, Any]:
-    return {
-        "confirmed": 100, "returned": 312, "consumed": 100, "header": "t1", "empty": True, "large": 3_000_000,
-        "committed": -1 if client == "amqplib" else 1, "reply": "pong", "missing": 404, "denied": denied,
-    }  # fmt: skip
-
-
-clients = pytest.mark.parametrize("client", [pytest.param(name, marks=pytest.mark.peer(name)) for name in AMQP_CLIENTS])
-
-
-@clients
+@CLIENTS
 def test_a_client_does_this_without_the_proxy(rabbitmq: RabbitMQ, client: str) -> None:
     assert done_by(client, rabbitmq.uri()) == expected(client, denied=0)
+
+
+class Mesh(NamedTuple):
+    """port: of a listener before the broker."""
+
+    proxy: Proxy
+    port: int
+    broker: RabbitMQ
+
+    def uri(self, login: str = "guest:guest", vhost: str = "%2F") -> str:
+        return self.broker.uri(self.port, login, vhost)
+
+
+DENY = {"action": "deny", "permissions": [{"access": "configure", "resource": "kept"}]}
+LIMIT = {
+    "limit": 5,
+    "per": "1h",
+    "match": {"method": "basic.publish", "exchange": "limited"},
+    "key": ["user", "exchange"],
+}
+FAULTS: list[dict[str, Any]] = [
+    {"match": {"queue": "locked"}, "percentage": 100, "error": {"name": "RESOURCE_LOCKED", "message": "not today"}},
+    {"match": {"queue": "late"}, "percentage": 100, "delay": "300ms"},
+]
+
+
+@pytest.fixture(scope="module")
+def mesh(rabbitmq: RabbitMQ, shared_proxy: Callable[..., Proxy]) -> Mesh:
+    port = free_port()
+    filters = [
+        {"rbac": {"policies": {"kept": DENY}}},
+        {"local_rate_limit": {"conditions": [LIMIT]}},
+        {"fault": {"faults": FAULTS}},
+    ]
+    config = {
+        "listeners": [listener("broker", port, "amqp", [{"cluster": "broker"}], filters=filters)],
+        "clusters": [cluster("broker", rabbitmq.port)],
+    }
+    return Mesh(shared_proxy(config), port, rabbitmq)
+
+
+@pytest.fixture
+def channel(mesh: Mesh) -> Iterator[Any]:
+    """A channel by pika, through the proxy."""
+    with connect(mesh.uri()) as connection:
+        yield connection.channel()
+
+
+@CLIENTS
+def test_a_client_does_the_same_through_the_proxy_and_gets_its_refusals(mesh: Mesh, client: str) -> None:
+    assert done_by(client, mesh.uri()) == expected(client, denied=403)
+
+
+def test_heartbeats_keep_a_connection_and_silence_ends_it(mesh: Mesh) -> None:
+    from pika.exceptions import AMQPConnectionError
+
+    silent = connect(mesh.uri(), heartbeat=1)
+    with connect(mesh.uri(), heartbeat=1) as connection:
+        connection.process_data_events(4.5)
+        assert connection.channel().queue_declare("", exclusive=True).method.queue.startswith("amq.gen-")
+    with pytest.raises(AMQPConnectionError):
+        silent.channel()
+
+
+def test_a_consumer_is_noticed_when_its_queue_is_deleted(mesh: Mesh, channel: Any) -> None:
+    cancelled: list[Any] = []
+    channel.queue_declare("gone")
+    channel.add_on_cancel_callback(cancelled.append)
+    channel.basic_consume("gone", lambda *_: None)
+    with connect(mesh.uri()) as other:
+        other.channel().queue_delete("gone")
+    channel.connection.process_data_events(0.5)
+    assert len(cancelled) == 1
+
+
+def test_a_broker_that_takes_no_more_says_so_to_publishers(mesh: Mesh, channel: Any) -> None:
+    said: list[str] = []
+    connection = channel.connection
+    connection.add_on_connection_blocked_callback(lambda _, method: said.append(method.method.NAME))
+    connection.add_on_connection_unblocked_callback(lambda _, method: said.append(method.method.NAME))
+    with mesh.broker.blocking():
+        channel.basic_publish("", "nothing", b"x")
+        connection.process_data_events(1)
+        assert said == ["Connection.Blocked"]
+    connection.process_data_events(1)
+    assert said == ["Connection.Blocked", "Connection.Unblocked"]
+
+
+def test_large_messages_pass_both_ways_in_little_memory_and_others_beside_them(mesh: Mesh, channel: Any) -> None:
+    queue = channel.queue_declare("", exclusive=True).method.queue
+    beside = channel.connection.channel()
+    beside.confirm_delivery()
+    before = mesh.proxy.memory()
+    mesh.proxy.forget_peak()
+    channel.basic_publish("", queue, b"x" * 30_000_000)
+    beside.basic_publish("", queue, b"small")
+    bodies: list[bytes] = []
+    channel.basic_consume(queue, lambda _c, _m, _p, body: bodies.append(body), auto_ack=True)
+    while len(bodies) < 2:
+        channel.connection.process_data_events(5)
+    assert sorted(map(len, bodies)) == [5, 30_000_000]
+    assert mesh.proxy.peak() - before < 16 << 20
+
+
+def test_deliveries_are_exchanges(mesh: Mesh, channel: Any) -> None:
+    queue = channel.queue_declare("", exclusive=True).method.queue
+    lines: list[str] = []
+
+    def look() -> None:
+        lines.extend(
+            mesh.proxy.command("tap", "--match", "method=basic.deliver", "--limit", "3", "--json").splitlines()
+        )
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    counted = mesh.proxy.outcomes().get("event", 0)
+    seen: list[str] = []
+    channel.basic_consume(
+        queue, lambda _c, _m, properties, _b: seen.append(properties.headers["tenant"]), auto_ack=True
+    )
+
+    def published() -> bool:
+        channel.basic_publish("", queue, b"x", properties(headers={"tenant": "t1"}))
+        channel.connection.process_data_events(0.1)
+        return not looking.is_alive()
+
+    assert eventually(published, 10)
+    looking.join()
+    assert mesh.proxy.outcomes()["event"] - counted >= len(seen) >= 3
+    metadata = json.loads(lines[0])["request"]["metadata"]
+    assert (metadata["exchange"], metadata["routing_key"], metadata["user"]) == ("amq.default", queue, "guest")
+
+
+def test_publishers_have_a_limit_by_user_and_exchange(mesh: Mesh) -> None:
+    from pika.exceptions import ChannelClosedByBroker
+
+    for user in ("guest:guest", "app:app-secret"):
+        with connect(mesh.uri(user)) as connection:
+            channel = connection.channel()
+            channel.exchange_declare("limited", "fanout")
+            for _ in range(5):
+                channel.basic_publish("limited", "", b"x")
+            channel.exchange_declare("limited", passive=True)
+            channel.basic_publish("limited", "", b"x")
+            with pytest.raises(ChannelClosedByBroker, match="406"):
+                channel.queue_declare("", exclusive=True)
+            connection.channel().basic_publish("", "nothing", b"x")
+
+
+def test_faults_have_any_of_the_protocols_codes_and_take_time(channel: Any) -> None:
+    from pika.exceptions import ChannelClosedByBroker
+
+    before = time.monotonic()
+    channel.queue_declare("late")
+    assert time.monotonic() - before > 0.29
+    with pytest.raises(ChannelClosedByBroker, match=r"405.*not today"):
+        channel.queue_declare("locked")
+
+
+def test_a_trace_that_a_publisher_has_begun_is_continued_to_who_consumes(mesh: Mesh, channel: Any) -> None:
+    queue = channel.queue_declare("", exclusive=True).method.queue
+    parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    channel.basic_publish("", queue, b"x", properties(headers={"traceparent": parent}))
+    _, got, _ = channel.basic_get(queue, auto_ack=True)
+    assert got.headers["traceparent"].split("-")[1] == parent.split("-")[1]

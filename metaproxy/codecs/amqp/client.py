@@ -99,10 +99,14 @@ class ClientSession(FrameStream):
         if data[:size] != wire.PROTOCOL:
             raise _wrong(bytes(data[:size]))
         self._stage = _LOGIN
+        self._greet(messages)
+        return super()._read(data[size:], messages) + size
+
+    def _greet(self, messages: list[Message]) -> None:
+        """The client has said the protocol's header."""
         message = Command(_REQUEST, wire.PROTOCOL, self._next_id(), self._reader.first())
         message.session = self
         messages.append(message)
-        return super()._read(data[size:], messages) + size
 
     def _message(self, kind: Kind, frame: bytes, channel: int) -> Command:
         message = Command(kind, frame, self._next_id(), None, self._reader)
@@ -186,16 +190,7 @@ class ClientSession(FrameStream):
 
     def _take_control(self, frame: bytes, number: int, method: Method, messages: list[Message]) -> None:
         """A method of the connection itself."""
-        if number == methods.CLOSE_OK:
-            self.closing = True
-            if self._ours:
-                return
-        elif number == methods.CLOSE:
-            self.closing = True
-            if self._over:
-                messages.append(Message(_REQUEST, frame, self._next_id(), answer=wire.CLOSED))
-                return
-        elif number in _STAGES:
+        if number in _STAGES:
             due, then = _STAGES[number]
             if self._stage != due:
                 raise Violation("COMMAND_INVALID", f"{method.name} where it is not due")
@@ -203,7 +198,18 @@ class ClientSession(FrameStream):
             self._step(frame, number)
         elif number >> 16 != _CONNECTION:
             raise Violation("COMMAND_INVALID", f"{method.name} on channel 0")
-        messages.append(self._message(_REQUEST if method.answer else _ONEWAY, frame, 0))
+        self._control(_REQUEST if method.answer else _ONEWAY, frame, number, messages)
+
+    def _control(self, kind: Kind, frame: bytes, number: int, messages: list[Message]) -> None:
+        """Add what a method of the connection itself is, which is in its place."""
+        if number in (methods.CLOSE, methods.CLOSE_OK):
+            self.closing = True
+            if number == methods.CLOSE_OK and self._ours:
+                return
+            if number == methods.CLOSE and self._over:
+                messages.append(Message(_REQUEST, frame, self._next_id(), answer=wire.CLOSED))
+                return
+        messages.append(self._message(kind, frame, 0))
 
     def _step(self, frame: bytes, number: int) -> None:
         """What a step of the handshake says."""

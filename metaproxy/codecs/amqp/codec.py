@@ -7,11 +7,15 @@ Does not: frames (`stream`, `wire`), connections (`client`, `server`), metadata,
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Final
 
 from metaproxy.codecs.amqp import fields, metadata, methods, wire
 from metaproxy.codecs.amqp.client import ClientSession, Command, Tune
 from metaproxy.codecs.amqp.errors import CODES, SOFT, name_of, worded
+from metaproxy.codecs.amqp.login import Accounts
+from metaproxy.codecs.amqp.own_client import OwnClient
+from metaproxy.codecs.amqp.own_server import OwnServer
 from metaproxy.codecs.amqp.server import ServerSession
 from metaproxy.codecs.framing import Codec, Session, begins
 from metaproxy.message import ErrorKind, FrameError, Kind, Message, Mutation, Side
@@ -49,6 +53,15 @@ class Amqp(Codec):
             Bytes,
             Option("Larger messages are passed on as they come, piece by piece.", least="4KiB"),
         ] = _STREAM_OVER,
+        users: Annotated[
+            Mapping[str, str] | None,
+            Option(
+                "Who may log in at the proxy, by PLAIN: `{NAME: {secret: SECRET}}`. Brokers get the cluster's "
+                "`credentials`. See [Logins at the proxy](#logins-at-the-proxy).",
+                secret=True,
+                default="logins pass",
+            ),
+        ] = None,
     ) -> None:
         if not 1 <= channel_max <= 0xFFFF:
             raise ValueError(f"channel_max is {channel_max}; write 1 to 65535")
@@ -56,14 +69,21 @@ class Amqp(Codec):
             raise ValueError(f"frame_max is {frame_max} bytes; the protocol has {_LEAST_FRAME} at least")
         self._tune = Tune(channel_max, frame_max)
         self._stream_over = stream_over
+        self._accounts = Accounts(users) if users is not None else None
+        if self._accounts is not None:
+            self.connections = "pool"
 
     def detect(self, data: bytes) -> bool | None:
         return begins(data, b"AMQP")
 
     def session(self, side: Side, max_frame: int) -> Session:
+        if self._accounts is None:
+            if side is Side.SERVER:
+                return ServerSession(max_frame, self._stream_over)
+            return ClientSession(max_frame, self._stream_over, self._tune)
         if side is Side.SERVER:
-            return ServerSession(max_frame, self._stream_over)
-        return ClientSession(max_frame, self._stream_over, self._tune)
+            return OwnServer(max_frame, self._stream_over)
+        return OwnClient(max_frame, self._stream_over, self._tune, self._accounts)
 
     def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes | Message:
         """name: see errors.CODES."""

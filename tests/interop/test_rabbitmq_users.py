@@ -1,0 +1,193 @@
+"""
+RabbitMQ with logins that end at the proxy: other credentials at the broker, and brokers that change beneath clients.
+
+Lives here: who is let in, what five clients do then, a broker that goes and comes back. Does not: the login's bytes
+(tests/unit/codecs/test_amqp_login.py); logins that pass (test_rabbitmq.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import pytest
+from amqp_clients import CLIENTS, connect, done_by, expected
+from proxied import Proxy, cluster, listener
+from rabbitmq_peers import RabbitMQ
+from running import free_port
+
+pytestmark = pytest.mark.peer("rabbitmq", "pika", "aio-pika")
+DENY = {"action": "deny", "permissions": [{"access": "configure", "resource": "kept"}]}
+
+
+class Mesh(NamedTuple):
+    """port: of a listener at which `app` logs in, before a broker that knows the proxy as `back`."""
+
+    proxy: Proxy
+    port: int
+    broker: RabbitMQ
+
+    def uri(self, login: str = "app:for-app", vhost: str = "%2F") -> str:
+        return self.broker.uri(self.port, login, vhost)
+
+
+def config(port: int, broker: RabbitMQ) -> dict[str, Any]:
+    credentials = {"user": "back", "password": "back-secret"}
+    protocol = {"name": "amqp", "users": {"app": "for-app"}}
+    return {
+        "listeners": [
+            listener(
+                "broker", port, protocol, [{"cluster": "broker"}], filters=[{"rbac": {"policies": {"kept": DENY}}}]
+            )
+        ],
+        "clusters": [cluster("broker", broker.port, credentials=credentials)],
+    }
+
+
+@pytest.fixture(scope="module")
+def mesh(rabbitmq: RabbitMQ, shared_proxy: Callable[..., Proxy]) -> Mesh:
+    port = free_port()
+    return Mesh(shared_proxy(config(port, rabbitmq)), port, rabbitmq)
+
+
+@CLIENTS
+def test_a_client_of_the_proxys_users_does_all_that_it_does_at_a_broker(mesh: Mesh, client: str) -> None:
+    assert done_by(client, mesh.uri()) == expected(client, denied=403)
+
+
+def test_a_wrong_password_is_refused_as_a_broker_refuses_it(mesh: Mesh) -> None:
+    from pika.exceptions import ProbableAuthenticationError
+
+    with pytest.raises(ProbableAuthenticationError, match="403"):
+        connect(mesh.uri("app:wrong"))
+    with pytest.raises(ProbableAuthenticationError, match="403"):
+        connect(mesh.uri("back:back-secret"))
+
+
+def test_a_virtual_host_that_is_not_there_is_the_brokers_own_error(mesh: Mesh) -> None:
+    from pika.exceptions import ProbableAccessDeniedError
+
+    with pytest.raises(ProbableAccessDeniedError, match=r"530.*vhost nowhere not found"):
+        connect(mesh.uri(vhost="nowhere"))
+
+
+def test_an_exclusive_queue_lives_as_long_as_its_client_and_not_as_its_channel(mesh: Mesh) -> None:
+    from pika.exceptions import ChannelClosedByBroker
+
+    with connect(mesh.uri()) as first:
+        channel = first.channel()
+        channel.queue_declare("mine", exclusive=True)
+        channel.close()
+        with connect(mesh.uri()) as second, pytest.raises(ChannelClosedByBroker, match="405"):
+            second.channel().queue_declare("mine", passive=True)
+        first.channel().queue_declare("mine", passive=True)
+    with connect(mesh.uri()) as third, pytest.raises(ChannelClosedByBroker, match="404"):
+        third.channel().queue_declare("mine", passive=True)
+
+
+@pytest.fixture(scope="module")
+def own_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
+    started = RabbitMQ(tmp_path_factory.mktemp("own"))
+    yield started
+    started.stop()
+
+
+def test_a_broker_is_replaced_beneath_clients_that_have_nothing_open_and_closed_to_those_that_have(
+    own_broker: RabbitMQ, proxy: Callable[..., Proxy]
+) -> None:
+    from pika.exceptions import ConnectionClosedByBroker
+
+    port = free_port()
+    mesh = Mesh(proxy(config(port, own_broker)), port, own_broker)
+    idle, used = connect(mesh.uri()), connect(mesh.uri())
+    idle.channel().close()
+    used.channel().queue_declare("q")
+    own_broker.kill()
+    own_broker.start()
+    with pytest.raises(ConnectionClosedByBroker, match="320"):
+        used.channel()
+    idle.channel().queue_declare("q2")
+    idle.close()
+
+
+class Publisher:
+    """
+    Publishes numbers with confirms, many at a time, until each one was confirmed: those that were not are sent again
+    over another connection. at: what is done once so many are confirmed.
+    """
+
+    def __init__(self, uri: str, count: int, at: Mapping[int, Callable[[], object]]) -> None:
+        self._uri = uri
+        self._left = list(range(count))
+        self._at = dict(at)
+        self.confirmed: set[int] = set()
+        self.connections = 0
+
+    async def run(self) -> None:
+        while self._left:
+            with contextlib.suppress(Exception):  # whatever becomes of a connection, the next one goes on
+                await asyncio.wait_for(self._publish(), 30)
+            await asyncio.sleep(0.1)
+
+    async def _publish(self) -> None:
+        import aio_pika
+
+        async with await aio_pika.connect(self._uri) as connection:
+            self.connections += 1
+            channel = await connection.channel()
+            await channel.declare_queue("confirmed", durable=True)
+            while self._left:
+                batch = self._left[:200]
+                messages = [aio_pika.Message(str(number).encode(), delivery_mode=2) for number in batch]
+                sent = [channel.default_exchange.publish(message, "confirmed") for message in messages]
+                results = await asyncio.gather(*sent, return_exceptions=True)
+                done = [number for number, result in zip(batch, results, strict=True) if not _failed(result)]
+                self.confirmed.update(done)
+                self._left = [number for number in self._left if number not in self.confirmed]
+                self._act()
+                if len(done) < len(batch):
+                    return
+
+    def _act(self) -> None:
+        for count in [count for count in self._at if count <= len(self.confirmed)]:
+            threading.Thread(target=self._at.pop(count)).start()
+
+
+def _failed(result: object) -> bool:
+    """Whether a publish was not confirmed; its result is the broker's basic.ack."""
+    return type(result).__name__ != "Ack"
+
+
+COUNT = int(os.environ.get("RABBITMQ_CONFIRMED", "2000"))
+
+
+def test_every_confirmed_message_is_there_whatever_was_restarted_meanwhile(
+    own_broker: RabbitMQ, proxy: Callable[..., Proxy]
+) -> None:
+    port = free_port()
+    first = proxy(config(port, own_broker))
+
+    def restart_broker() -> None:
+        own_broker.kill()
+        own_broker.start()
+
+    def restart_proxy() -> None:
+        first.stop()
+        proxy(config(port, own_broker))
+
+    mesh = Mesh(first, port, own_broker)
+    publisher = Publisher(mesh.uri(), COUNT, {COUNT // 5: restart_proxy, COUNT // 2: restart_broker})
+    asyncio.run(asyncio.wait_for(publisher.run(), 60 + COUNT / 200))
+    assert publisher.confirmed == set(range(COUNT))
+    assert publisher.connections >= 3
+    with connect(own_broker.uri()) as connection:
+        there = set()
+        for method, _, body in connection.channel().consume("confirmed", auto_ack=True, inactivity_timeout=1):
+            if method is None:
+                break
+            there.add(int(body))
+    assert there == publisher.confirmed

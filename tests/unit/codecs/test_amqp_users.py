@@ -1,0 +1,238 @@
+"""
+AMQP with the option `users`: logins end at the proxy, and a broker's connection is a client's while it has channels.
+
+Lives here: the whole path in memory. Does not: the login's words (test_amqp_login.py).
+"""
+
+from __future__ import annotations
+
+import pytest
+from amqp_words import (
+    HEADER,
+    OPEN_OK,
+    START,
+    channel_open_ok,
+    close,
+    connection_close,
+    declare_ok,
+    delivered,
+    method,
+    open_vhost,
+    published,
+    queue_declare,
+    start_ok,
+    table,
+    tune,
+    tune_ok,
+)  # fmt: skip
+
+from metaproxy.codecs.amqp import Amqp, login, methods, wire
+from metaproxy.message import Side
+from metaproxy.testing.stage import Stage, Wire
+
+USERS = {"app": "secret"}
+CREDENTIALS = {"user": "back", "password": "other"}
+CHANNEL_OPEN = method("channel.open", 1, b"\0")
+CHANNEL_CLOSE = close("channel.close", 1, 200, "")
+CHANNEL_CLOSED = method("channel.close-ok", 1)
+CLOSED = method("connection.close-ok", 0)
+EXCLUSIVE = 4
+
+
+class Room:
+    """A stage with one client."""
+
+    def __init__(self, response: bytes = b"\0app\0secret") -> None:
+        self.stage = Stage(Amqp(users=USERS))
+        self.stage.cluster.credentials = CREDENTIALS
+        self.client = self.stage.client()
+        self.said = self.say(HEADER) + self.say(start_ok(response, blocked=True))
+
+    @property
+    def servers(self) -> list[Wire]:
+        return self.stage.network.upstreams
+
+    def say(self, data: bytes) -> bytes:
+        """The client sends this; what it gets."""
+        self.stage.say(self.client, data)
+        return self.client.take()
+
+    def hear(self, data: bytes, server: int = -1) -> bytes:
+        """A server sends this; what the client gets."""
+        self.stage.say(self.servers[server], data)
+        return self.client.take()
+
+    def logs_in(self, *, answer: bytes = OPEN_OK, server: int = -1) -> tuple[list[bytes], bytes]:
+        """A broker's side of the proxy's login: what it got, step by step; what the client gets behind it."""
+        wire = self.servers[server]
+        steps = [wire.take()]
+        for said in (START, tune(heartbeat=0)):
+            self.stage.say(wire, said)
+            steps.append(wire.take())
+        return steps, self.hear(answer, server)
+
+    def opens(self) -> bytes:
+        self.say(tune_ok())
+        self.say(open_vhost("shop"))
+        return self.logs_in()[1]
+
+    def opens_channel(self) -> None:
+        """A channel on a connection that is there."""
+        self.opens()
+        self.say(CHANNEL_OPEN)
+        assert self.servers[-1].take() == CHANNEL_OPEN
+        assert self.hear(channel_open_ok()) == channel_open_ok()
+
+
+def test_a_login_ends_here_and_the_brokers_open_ok_answers_it() -> None:
+    room = Room()
+    assert room.said == login.GREETING + tune(2047, 131072, login.HEARTBEAT)
+    assert room.say(tune_ok(100, 65536, 0)) == b""
+    assert room.say(open_vhost("shop")) == b""
+    steps, got = room.logs_in()
+    tuned = tune_ok(100, 65536, 0) + open_vhost("shop")
+    assert steps == [HEADER, start_ok(b"\0back\0other"), tuned]
+    assert got == OPEN_OK
+
+
+def test_nothing_is_opened_at_a_broker_for_a_wrong_password() -> None:
+    room = Room(b"\0app\0wrong")
+    assert (room.servers, room.client.closed) == ([], True)
+
+
+def test_a_client_that_understands_it_is_sent_the_refusal() -> None:
+    stage = Stage(Amqp(users=USERS))
+    client = stage.client()
+    stage.say(client, HEADER)
+    properties = table({"capabilities": {"authentication_failure_close": True}})
+    words = wire.short_string(b"PLAIN") + b"\0\0\0\4\0a\0b" + wire.short_string(b"en_US")
+    client.take()
+    stage.say(client, method("connection.start-ok", 0, properties + words))
+    refusal = client.take()
+    assert wire.read_arguments(refusal, methods.METHODS[methods.CLOSE])["code"] == 403
+    assert client.closed
+
+
+def test_the_brokers_refusal_of_a_virtual_host_is_the_clients() -> None:
+    room = Room()
+    room.say(tune_ok())
+    room.say(open_vhost("nowhere"))
+    refusal = connection_close(530, "NOT_ALLOWED - vhost nowhere not found")
+    _, got = room.logs_in(answer=refusal)
+    assert got == refusal
+    assert room.servers[0].take() == CLOSED
+    room.say(CLOSED)
+    assert room.client.closed
+    assert room.servers[0].written == b""
+
+
+def test_a_refused_login_at_the_broker_closes_the_client_with_320() -> None:
+    room = Room()
+    room.say(tune_ok())
+    room.say(open_vhost())
+    room.hear(START)
+    got = room.hear(connection_close(403, "ACCESS_REFUSED"))
+    assert wire.read_arguments(got, methods.METHODS[methods.CLOSE])["code"] == 320
+
+
+def test_what_a_client_sends_on_its_channels_passes_and_so_do_deliveries() -> None:
+    room = Room()
+    room.opens_channel()
+    room.say(published())
+    assert room.servers[0].take() == published()
+    assert room.hear(delivered()) == delivered()
+
+
+def test_a_broker_that_goes_while_a_client_has_no_channel_is_not_missed() -> None:
+    room = Room()
+    room.opens_channel()
+    room.say(CHANNEL_CLOSE)
+    assert room.hear(CHANNEL_CLOSED) == CHANNEL_CLOSED
+    room.servers[0].end()
+    assert (room.client.take(), room.client.closed) == (b"", False)
+    room.say(CHANNEL_OPEN)
+    room.logs_in()
+    assert room.servers[1].take() == CHANNEL_OPEN
+    assert room.hear(channel_open_ok()) == channel_open_ok()
+
+
+def test_a_broker_that_says_goodbye_while_no_client_has_a_channel_there_is_used_no_more() -> None:
+    room = Room()
+    room.opens()
+    assert room.hear(connection_close()) == b""
+    assert (room.servers[0].closed, room.client.closed) == (True, False)
+
+
+def test_a_broker_that_goes_while_a_client_has_a_channel_closes_the_client_with_320() -> None:
+    room = Room()
+    room.opens_channel()
+    room.servers[0].end()
+    got = room.client.take()
+    assert wire.read_arguments(got, methods.METHODS[methods.CLOSE])["code"] == 320
+    assert room.client.closed
+
+
+def test_a_connection_without_channels_serves_the_next_client_of_the_same_state() -> None:
+    room = Room()
+    room.opens_channel()
+    room.say(CHANNEL_CLOSE)
+    room.hear(CHANNEL_CLOSED)
+    second = room.stage.client()
+    for data in (HEADER, start_ok(), tune_ok(), open_vhost("shop")):
+        room.stage.say(second, data)
+    assert second.take().endswith(OPEN_OK)
+    assert len(room.servers) == 1
+
+
+@pytest.mark.parametrize("way", ["closed by the client", "closed by the broker"])
+def test_an_exclusive_queue_keeps_the_connection_behind_the_last_channel(way: str) -> None:
+    room = Room()
+    room.opens_channel()
+    room.say(queue_declare("mine", EXCLUSIVE))
+    room.hear(declare_ok("mine"))
+    if way == "closed by the client":
+        room.say(CHANNEL_CLOSE)
+        room.hear(CHANNEL_CLOSED)
+    else:
+        room.hear(close("channel.close", 1, 404, "NOT_FOUND"))
+        room.say(CHANNEL_CLOSED)
+    room.servers[0].end()
+    assert room.client.closed
+
+
+def test_a_client_without_channels_says_goodbye_to_the_proxy_alone() -> None:
+    room = Room()
+    room.opens()
+    assert room.say(connection_close(200, "bye")) == CLOSED
+    assert room.client.closed
+    assert (room.servers[0].take(), room.servers[0].closed) == (b"", False)
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (tune_ok(0), 530), (tune_ok(2048), 530), (tune_ok(frame_max=0), 530), (tune_ok(frame_max=4095), 530),
+        (tune_ok(frame_max=131073), 530), (method("connection.secure-ok", 0, b"\0\0\0\0"), 503),
+        (method("connection.update-secret", 0), 540),
+    ],
+)  # fmt: skip
+def test_what_has_no_place_in_a_login_closes_the_connection(data: bytes, code: int) -> None:
+    room = Room()
+    got = room.say(data)
+    assert wire.read_arguments(got, methods.METHODS[methods.CLOSE])["code"] == code
+
+
+def test_a_broker_must_not_speak_before_its_turn() -> None:
+    session = Amqp(users=USERS).session(Side.SERVER, 1 << 20)
+    session.open(login.Profile("app", b"/", table({}), 131072, 2047), CREDENTIALS)
+    session.receive(tune())
+    assert session.error is not None
+
+
+def test_a_health_check_asks_what_a_broker_says_first() -> None:
+    codec = Amqp(users=USERS)
+    session = codec.session(Side.SERVER, 1 << 20)
+    assert (session.open(None, CREDENTIALS), session.ready) == (b"", True)
+    assert session.send(codec.probe(), 1) == HEADER
+    (answer,) = session.receive(START)
+    assert codec.alive(answer)
