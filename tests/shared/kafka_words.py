@@ -164,3 +164,27 @@ def offered(id: int, apis: Sequence[tuple[int, int, int]], error: int = 0) -> by
     """The answer in version 3: the answer's head has no tags."""
     listed = [short(key) + short(first) + short(last) + b"\0" for key, first, last in apis]
     return answer(id, short(error) + packed(listed) + int32(0) + b"\0")
+
+
+# -- records
+
+
+def zigzag(value: int) -> bytes:
+    return varint(value * 2 if value >= 0 else -value * 2 - 1)
+
+
+def counted(value: bytes | None) -> bytes:
+    return zigzag(-1) if value is None else zigzag(len(value)) + value
+
+
+def record(value: bytes, headers: dict[str, bytes | None] | None = None, key: bytes | None = None) -> bytes:
+    listed = b"".join(counted(name.encode()) + counted(one) for name, one in (headers or {}).items())
+    body = b"\0" + zigzag(0) + zigzag(0) + counted(key) + counted(value) + zigzag(len(headers or {})) + listed
+    return zigzag(len(body)) + body
+
+
+def batch(*records: bytes, compression: int = 0) -> bytes:
+    body = b"".join(records)
+    head = short(compression) + int32(0) + int64(0) * 2 + int64(-1) + short(-1) + int32(-1) + int32(len(records))
+    rest = int32(0) + b"\2" + int32(0) + head + body
+    return int64(0) + int32(len(rest)) + rest

@@ -46,15 +46,16 @@ class ClientSession(FrameStream):
     def _take(self, frame: bytes, messages: list[Message]) -> None:
         _, key, version, id = wire.REQUEST.unpack_from(frame)
         form = schema.request(key, version)
-        message = Message(Kind.REQUEST, frame, id, None, self._header)
+        kind = Produce if key == _PRODUCE else Message
+        message = kind(Kind.REQUEST, frame, id, None, self._header)
         if form is None:
             message.answer = _refused(key, version, id)
-        elif key == _PRODUCE:
+        if key == _PRODUCE:
             if not metadata.acks(frame, form):
                 message.kind = Kind.ONEWAY
         elif key in _WAITING:
             message.hold = Hold.BLOCKING
-        elif key == wire.API_VERSIONS:
+        elif key == wire.API_VERSIONS and form is not None:
             self._software = metadata.software(frame, form)
         elif key == versions.SASL_HANDSHAKE and not version:
             message.answer = versions.handshake_refusal(id)
@@ -76,7 +77,7 @@ class ClientSession(FrameStream):
     def _open(self, head: bytes, size: int, messages: list[Message]) -> int:
         id = wire.correlation_id(head)
         form = _form_of(head)
-        message = Message(Kind.STREAM_OPEN, head, id, None, self._cut_header, hold=Hold.EXCHANGE)
+        message = Produce(Kind.STREAM_OPEN, head, id, None, self._cut_header, hold=Hold.EXCHANGE)
         if form is not None and not metadata.acks(head, form):
             message.oneway = True
         messages.append(message)
@@ -121,21 +122,42 @@ class ClientSession(FrameStream):
         message.metadata = metadata.read_header(message.frame, form, self._software)
         if form is not None:
             message.more = _read_names
+        else:
+            message.unclear = metadata.of_old
 
     def _read_cut_header(self, message: Message) -> None:
         self._read_header(message)
         message.more = _read_cut_names
 
 
+class Produce(Message):
+    """A Produce. Its records are looked into when a header of theirs is asked for, or all is."""
+
+    __slots__ = ()
+
+    def read(self) -> None:
+        """Reads what may not be clear."""
+        if self.metadata is None or "topics" not in self.metadata:
+            self.get("topics")
+
+
 def _read_names(message: Message) -> None:
     if (form := _form_of(message.frame)) is not None:
         metadata.read_names(message, form)
+        if form.key == _PRODUCE:
+            message.more = _read_records
+
+
+def _read_records(message: Message) -> None:
+    if (form := _form_of(message.frame)) is not None:
+        metadata.read_records(message, form, wire.total(message.frame) == len(message.frame))
 
 
 def _read_cut_names(message: Message) -> None:
     """Of the head of a large request."""
     if (form := _form_of(message.frame)) is not None:
         metadata.read_names(message, form, complete=False, certain=_names_all(message.frame, form))
+        message.more = _read_records
 
 
 def _form_of(frame: bytes) -> Form | None:

@@ -41,7 +41,7 @@ class Kafka(Codec):
     mutable = "records and what they are sent by pass as they are"
     settable = (THROTTLE,)
     keys = metadata.KEYS
-    open_keys = False
+    open_keys = True
     layouts = brokers.LAYOUTS
     names_nodes = True
 

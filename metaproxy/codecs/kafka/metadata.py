@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import cache
 from typing import Final
 
-from metaproxy.codecs.kafka import schema, wire
+from metaproxy.codecs.kafka import records, schema, wire
 from metaproxy.codecs.kafka.schema import Field, Form
 from metaproxy.codecs.kafka.topic_ids import NO_ID, TOPICS
 from metaproxy.codecs.kafka.walk import Place, Plan, end_of, plan, walk
@@ -28,10 +28,17 @@ KEYS: Final = {
     "groups": "the same of groups: of consumers, of share and streams groups",
     "transactional_ids": "the same of transactional ids",
     "acks": "of a Produce: 0, 1 or -1",
+    "records": "of a Produce: how many records its first batch has",
+    "compression": "of a Produce, how its first batch is packed: none, gzip, snappy, lz4 or zstd",
+    "headers.<name>": "of a Produce: this header of the first record, where that is not packed",
+    "traceparent": "the trace that the header of this name has",
+    "tracestate": "as traceparent",
     "error": "of answers: the first error in it, such as NOT_LEADER_OR_FOLLOWER",
     "throttle_time_ms": "of answers: for how long the broker asks its client to wait, if it does",
     "kind": "request, oneway, response, error, stream_open ...",
 }
+HEADERS: Final = "headers."
+_TRACE: Final = ("traceparent", "tracestate")
 _KEY_OF: Final = {"topicName": "topics", "groupId": "groups", "transactionalId": "transactional_ids"}
 _NUMBERS: Final = ("coordinatorType", "resourceType")
 _COORDINATORS: Final = {0: "groups", 1: "transactional_ids"}
@@ -61,7 +68,7 @@ def read_header(frame: bytes, form: Form | None, software: str) -> dict[str, str
         found["client_id"] = client.decode("utf-8", "replace")
     if software:
         found["software"] = software
-    if name == "Produce" and form is not None:
+    if name == "Produce":
         found["acks"] = str(acks(frame, form))
     return found
 
@@ -86,8 +93,11 @@ def begun(head: bytes, form: Form, plan: Plan) -> list[Place]:
     return [place for place in places if place[2] <= len(head)]
 
 
-def acks(frame: bytes, form: Form) -> int:
-    """What a Produce waits for. Raises FrameError."""
+def acks(frame: bytes, form: Form | None) -> int:
+    """What a Produce waits for; in versions of old its body begins with that. Raises FrameError."""
+    if form is None:
+        at = wire.request_body(frame, False)
+        return int.from_bytes(frame[at : at + 2], "big", signed=True)
     at = wire.request_body(frame, form.flexible)
     places: list[Place] = []
     end = end_of(frame, at, _acks_plan(form), places)
@@ -119,6 +129,52 @@ def read_names(message: Message, form: Form, complete: bool = True, certain: boo
         return Both(text.decode("utf-8", "replace") for text in found) if found and len(found) > 1 else None
 
     message.unclear = unclear
+
+
+def read_records(message: Message, form: Form, complete: bool = True) -> None:
+    """Add to the metadata what the first batch of records says. Raises FrameError."""
+    frame, steps = message.frame, _records_plan(form)
+    places: list[Place] = []
+    with suppress(FrameError):
+        end_of(frame, wire.request_body(frame, form.flexible), steps, places)
+    batch = None
+    if places:
+        _, start, stop = places[0]
+        at = wire.varint(frame, start)[1] if form.flexible else start + 4
+        batch = records.read_batch(frame, at, min(stop, len(frame)))
+    headers = batch.headers if batch is not None else None
+    if batch is not None and message.metadata is not None:
+        message.metadata["records"] = str(batch.records)
+        message.metadata["compression"] = batch.compression
+        for name, value in (headers or {}).items():
+            message.metadata[HEADERS + name] = value
+            if name in _TRACE:
+                message.metadata[name] = value
+    if headers is None or not complete or len(places) > 1 or batch is None or batch.records != 1:
+        _make_unclear(message)
+
+
+def _make_unclear(message: Message) -> None:
+    """There are records of which nothing was read: any of them may have any header."""
+    before = getattr(message, "unclear", None)
+
+    def unclear(key: str) -> tuple[str | None, ...] | None:
+        if key.startswith(HEADERS) or key in _TRACE:
+            return ()
+        known: tuple[str | None, ...] | None = before(key) if before is not None else None
+        return known
+
+    message.unclear = unclear
+
+
+@cache
+def _records_plan(form: Form) -> Plan:
+    return plan(form, lambda field, beside: "records" if field.kind == "records" else "")
+
+
+def of_old(key: str) -> tuple[str | None, ...] | None:
+    """What is clear of a request in a version that is not known: nothing that its body names."""
+    return () if key in ("topics", "groups", "transactional_ids") or key.startswith(HEADERS) else None
 
 
 def named(frame: bytes, form: Form, complete: bool = True) -> dict[str, dict[bytes, None]]:

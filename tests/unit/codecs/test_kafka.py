@@ -13,6 +13,7 @@ from kafka_words import (
     answer,
     api_versions,
     array,
+    batch,
     cluster,
     compact,
     coordinators,
@@ -28,6 +29,7 @@ from kafka_words import (
     produce,
     produce_by_id,
     produced,
+    record,
     request,
     short,
     text,
@@ -422,3 +424,62 @@ def test_so_can_the_head_of_a_large_answer() -> None:
     server.send(message, 9)
     head, *_ = server.receive(fetched(9, bytes(100_000)))
     assert Kafka().mutate(head, Mutation({"throttle_time_ms": "7"})) == fetched(9, bytes(100_000), throttle=7)[:1024]
+
+
+# -- records
+
+TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+def test_the_headers_of_the_first_record_can_be_asked_for() -> None:
+    records = batch(record(b"v", {"tenant": b"blue", "traceparent": TRACE, "none": None}, key=b"k"))
+    found = known(
+        produce(7, {"orders": [records]}), "headers.tenant", "traceparent", "headers.none", "records", "compression"
+    )
+    assert found == {
+        "headers.tenant": "blue", "traceparent": TRACE.decode(), "headers.none": None, "records": "1",
+        "compression": "none",
+    }  # fmt: skip
+
+
+def test_a_packed_batch_is_not_unpacked_so_that_it_may_have_any_header() -> None:
+    message = read(produce(7, {"orders": [batch(b"packed", b"packed", compression=4)]}))
+    assert (message.get("compression"), message.get("records"), message.get("headers.tenant")) == ("zstd", "2", None)
+    assert message.values("headers.tenant") == ()
+
+
+@pytest.mark.parametrize(
+    ("records", "values"),
+    [
+        ([batch(record(b"v", {"tenant": b"blue"}))], ("blue",)),
+        ([batch(record(b"v", {"tenant": b"blue"}), record(b"w", {"tenant": b"red"}))], ()),
+        ([batch(record(b"v", {"tenant": b"blue"}))] * 2, ()),
+    ],
+)
+def test_only_the_header_of_a_single_record_is_what_all_have(records: list[bytes], values: tuple[str, ...]) -> None:
+    assert read(produce(7, {"orders": records})).values("headers.tenant") == values
+
+
+def test_a_rule_on_topics_does_not_look_into_records() -> None:
+    message = read(produce(7, {"orders": [batch(record(b"v"))]}))
+    assert message.values("topics") == ("orders",)
+    assert "records" not in (message.metadata or {})
+
+
+@pytest.mark.parametrize("cut", range(0, 90, 7))
+def test_records_that_end_too_early_have_no_headers_to_be_read(cut: int) -> None:
+    message = read(produce(7, {"orders": [batch(record(b"v" * 30, {"tenant": b"blue"}))[:cut]]}))
+    assert message.get("headers.tenant") is None
+    assert message.values("headers.tenant") == ()
+
+
+# -- versions of old
+
+
+def test_what_a_request_of_old_names_may_be_anything() -> None:
+    message = read(request(PRODUCE, 2, 7, short(1) + b"whatever"))
+    assert (message.get("topics"), message.values("topics"), message.values("api")) == (None, (), ("Produce",))
+
+
+def test_a_produce_of_old_that_wants_no_answer_is_one_way() -> None:
+    assert read(request(PRODUCE, 2, 7, short(0) + b"whatever")).kind is Kind.ONEWAY
