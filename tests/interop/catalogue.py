@@ -65,6 +65,7 @@ _TOOLS: dict[str, list[str | Path]] = {
     "nft": ["nft"],
     "redis-cli": ["redis-cli"],
     "redis-benchmark": ["redis-benchmark"],
+    "go-redis": [PEERS / "bin" / "redis-go"],
     "chromium": ["chromium"],
     "ratelimit": [PEERS / "bin" / "ratelimit"],
     "dubbo-py": [PEERS / "python" / "dubbo-py"],

@@ -39,12 +39,12 @@ class _Servers:
 
 
 class RedisCluster(_Servers):
-    """Three masters with half, a quarter and a quarter of the slots, and a replica of each."""
+    """Three masters with a third of the slots each, and a replica of each. first: the port of the first one."""
 
-    def __init__(self, folder: Path, timeout: int = 1000) -> None:
+    def __init__(self, folder: Path, timeout: int = 1000, first: int = 0) -> None:
         super().__init__(folder)
         self._timeout = timeout
-        self._bus = {free_port(): free_port() for _ in range(6)}
+        self._bus = {(first if first and not place else free_port()): free_port() for place in range(6)}
         self.ports = list(self._bus)
         try:
             for port in self.ports:

@@ -8,6 +8,7 @@ Does not: what nodes say (unit tests), cluster-aware clients.
 from __future__ import annotations
 
 import json
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ import catalogue
 import pytest
 from proxied import Proxy, cluster, listener
 from redis_clusters import RedisCluster, Watched, cli
-from running import answers, eventually, free_port
+from running import PEERS, answers, eventually, free_port
 
 pytestmark = pytest.mark.peer("redis-server", "redis-py", "ioredis")
 
@@ -96,6 +97,43 @@ class Writers:
         self._over.set()
         for thread in self._threads:
             thread.join(60)
+
+
+class Beside:
+    """
+    A client that has the servers themselves and counts a key upwards: how often it failed, and how long it took at most
+    until a count was there.
+    """
+
+    def __init__(self, make: Callable[[], Any], key: str) -> None:
+        self.errors, self.done, self.longest = 0, 0, 0.0
+        self._make, self._key, self._over = make, key, threading.Event()
+        self._thread = threading.Thread(target=self._count)
+        self._thread.start()
+
+    def _count(self) -> None:
+        import redis as driver
+
+        client = self._make()
+        began = time.monotonic()
+        while not self._over.is_set():
+            try:
+                client.incr(self._key)
+            except driver.RedisError:
+                self.errors += 1
+                time.sleep(0.01)
+                continue
+            self.longest = max(self.longest, time.monotonic() - began)
+            self.done += 1
+            began = time.monotonic()
+
+    def stop(self) -> str:
+        done = self.done
+        works = eventually(lambda: self.done > done, 10)
+        self._over.set()
+        self._thread.join(60)
+        assert works
+        return f"direct: {self.errors} errors, longest wait {self.longest:.2f} s"
 
 
 @pytest.fixture(scope="module")
@@ -193,6 +231,24 @@ def test_another_driver_does_the_same(stage: Stage, clients: Callable[..., Any])
     calls = [["set", "io:1", "a"], ["set", "io:2", "b"], ["mget", "io:1", "io:2", "none"]]
     done = clients(catalogue.ioredis_client()).run(port=stage.port, calls=calls, mode="pipeline")
     assert [one["value"] for one in done] == ["OK", "OK", ["a", "b", None]]
+
+
+@pytest.mark.peer("go-redis")
+def test_a_plain_client_in_go_gets_what_a_client_that_knows_clusters_gets(stage: Stage) -> None:
+    ways = {
+        "direct": ("cluster", stage.servers.ports[0]),
+        "plain": ("plain", stage.port),
+        "one node": ("cluster", stage.aware),
+    }
+    said = {}
+    for way, (kind, port) in ways.items():
+        stage.redis.flushall()
+        argv = [str(PEERS / "bin" / "redis-go"), kind, f"127.0.0.1:{port}"]
+        run = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=True)
+        said[way] = run.stdout.splitlines()
+    assert len(said["direct"]) > 20
+    assert said["plain"] == said["direct"]
+    assert said["one node"] == said["direct"]
 
 
 def test_clients_that_know_clusters_only_find_one_of_one_node(stage: Stage, clients: Callable[..., Any]) -> None:
@@ -332,8 +388,11 @@ def works_again(stage: Stage) -> bool:
 def test_a_master_is_lost_under_load(stage: Stage) -> None:
     servers = stage.servers
     assert isinstance(servers, RedisCluster)
+    from redis.cluster import RedisCluster as Aware
+
     lost = servers.master_of("w0:0:0")
-    writers = Writers(stage.port, 4)
+    seed = next(port for port in servers.ports if port != lost)
+    writers, beside = Writers(stage.port, 4), Beside(lambda: Aware("127.0.0.1", seed), "{w0:0:0}beside")
     try:
         time.sleep(0.3)
         servers.servers[lost].kill()
@@ -341,8 +400,10 @@ def test_a_master_is_lost_under_load(stage: Stage) -> None:
         assert eventually(lambda: works_again(stage), 20)
     finally:
         writers.stop()
+        direct = beside.stop()
         servers.start_node(lost)
     print(f"\nRedis Cluster: a master lost: {len(writers.errors)} of unknown end, longest wait {writers.longest:.2f} s")
+    print(direct)
     ours = ("closed the connection", "connection lost", "ClusterDownError")
     assert [error for error in writers.errors if not any(word in error for word in ours)] == []
     assert len(writers.errors) < 100
@@ -352,11 +413,18 @@ def test_a_master_is_lost_under_load(stage: Stage) -> None:
 def test_a_master_that_sentinels_replace_is_followed(proxy: Callable[..., Proxy], tmp_path: Path) -> None:
     servers = Watched(tmp_path, "of-servers", "of-sentinels")
     logins = {"credentials": {"password": "of-servers"}, "topology_credentials": {"password": "of-sentinels"}}
+
+    def direct() -> Any:
+        from redis.sentinel import Sentinel
+
+        login, places = {"password": "of-sentinels"}, [("127.0.0.1", port) for port in servers.sentinels]
+        return Sentinel(places, sentinel_kwargs=login).master_for("mymaster", password="of-servers")
+
     try:
         stage = Stage(servers, proxy, {"sentinel": "mymaster"}, **logins)
         stage.redis.set("r:1", "x")
         assert eventually(lambda: stage.redis.get("r:1") == "x")
-        writers = Writers(stage.port, 4)
+        writers, beside = Writers(stage.port, 4), Beside(direct, "beside")
         try:
             time.sleep(0.3)
             servers.servers[servers.ports[0]].kill()
@@ -364,7 +432,9 @@ def test_a_master_that_sentinels_replace_is_followed(proxy: Callable[..., Proxy]
             assert stage.redis.incr("after") == 1, "it waits for the new one"
         finally:
             writers.stop()
+            said = beside.stop()
         print(f"\nSentinel: a master lost: {len(writers.errors)} of unknown end, longest wait {writers.longest:.2f} s")
+        print(said)
         assert all("closed the connection" in error or "connection lost" in error for error in writers.errors)
         assert len(writers.errors) < 100
         roles = {one["address"]: one["role"] for one in stage.proxy.admin("/clusters")["clusters"][0]["endpoints"]}
