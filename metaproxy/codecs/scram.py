@@ -1,5 +1,5 @@
 """
-SCRAM-SHA-1 and SCRAM-SHA-256 (RFC 5802, RFC 7677): both sides of a login that shows no password.
+SCRAM-SHA-1, SCRAM-SHA-256 and SCRAM-SHA-512 (RFC 5802, RFC 7677): both sides of a login that shows no password.
 
 Lives here: the four messages of the conversation, what is kept of a password (`Verifier`), SASLprep (RFC 4013), and
 the bounds on what a peer may ask for. Does not: how a protocol carries the messages; who the users are.
@@ -17,10 +17,10 @@ import hmac
 import secrets
 import stringprep
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import lru_cache
 
-HASHES = {"SCRAM-SHA-256": "sha256", "SCRAM-SHA-1": "sha1"}
+HASHES = {"SCRAM-SHA-512": "sha512", "SCRAM-SHA-256": "sha256", "SCRAM-SHA-1": "sha1"}
 """The mechanisms, the best first, and what hashlib calls their hash."""
 
 ITERATIONS = 4096
@@ -71,16 +71,15 @@ def verifier(mechanism: str, password: str, salt: bytes = b"", iterations: int =
     return Verifier(salt, iterations, hashlib.new(name, client_key).digest(), server_key)
 
 
-def hash_name(mechanism: str) -> str:
-    """Return what hashlib calls the hash of a mechanism. Raises ScramError for others than `HASHES`."""
-    name = HASHES.get(mechanism)
-    if name is not None:
-        return name
+def hash_name(mechanism: str, known: Collection[str] = HASHES.keys()) -> str:
+    """Return what hashlib calls the hash of a mechanism. Raises ScramError for others than the known ones."""
+    if mechanism in known:
+        return HASHES[mechanism]
     shown = mechanism[:64]
     if shown.endswith("-PLUS"):
         plain = shown.removesuffix("-PLUS")
         raise ScramError(f"{shown!r} binds to the channel, which ends at the proxy; use {plain!r}")
-    raise ScramError(f"unknown mechanism {shown!r}; known are {', '.join(HASHES)}")
+    raise ScramError(f"unknown mechanism {shown!r}; known are {', '.join(known)}")
 
 
 class ScramClient:

@@ -38,7 +38,7 @@ def ports_in_a_row(count: int) -> int:
 
 class Brokers:
     """
-    Brokers 1, 2, 3, each a controller too. ports: of a listener, one a broker; authority: whose certificate they have.
+    Brokers 1, 2, 3, each a controller too. ports: of a listener, one a broker; ca: of their certificate.
     """
 
     def __init__(self, folder: Path, authority: Authority, heap: int = 192) -> None:
@@ -46,6 +46,7 @@ class Brokers:
         self.ports = {name: [free_port() for _ in range(3)] for name in (*LISTENERS, "CONTROLLER")}
         self.programs: list[Program] = []
         self._heap = f"-Xmx{heap}m"
+        self.ca = authority.ca
         issued = authority.issue("broker", "localhost", "127.0.0.1")
         store = folder / "broker.pem"
         store.write_bytes(issued.key.read_bytes() + issued.certificate.read_bytes())

@@ -12,12 +12,15 @@ from functools import cache
 from typing import Final
 
 from metaproxy.codecs.kafka import endpoints, metadata, schema, versions, wire
+from metaproxy.codecs.kafka.login import AUTHENTICATE, HANDSHAKE, LOGIN, ClientLogin, PassingLogin
 from metaproxy.codecs.kafka.scan import TagHider
 from metaproxy.codecs.kafka.schema import Form
 from metaproxy.codecs.kafka.server import Answer
 from metaproxy.codecs.kafka.stream import FrameStream
 from metaproxy.codecs.kafka.topic_ids import TOPICS, tells
+from metaproxy.codecs.kafka.users import Users
 from metaproxy.codecs.kafka.walk import ARRAY, Plan, plan
+from metaproxy.codecs.login_time import LoginTime
 from metaproxy.message import Chunk, FrameError, Hold, Kind, Message
 
 _PRODUCE: Final = schema.KEYS["Produce"]
@@ -26,6 +29,7 @@ _WAITING: Final = frozenset((schema.KEYS["JoinGroup"], schema.KEYS["SyncGroup"])
 _HEADS: Final = (4096, 65536, 262144, 1 << 20)
 """Bytes of the head of a large request: the first of these that names all topics."""
 _TOPICS: Final = "topics"
+_FIRST: Final = "SaslHandshake and SaslAuthenticate come first: security.protocol SASL_PLAINTEXT or SASL_SSL"
 
 
 class ClientSession(FrameStream):
@@ -33,9 +37,12 @@ class ClientSession(FrameStream):
 
     least = wire.CLIENT_ID + 2
 
-    def __init__(self, max_frame: int, stream_over: int) -> None:
+    def __init__(self, max_frame: int, stream_over: int, users: Users | None = None, login_timeout: float = 0) -> None:
         super().__init__(max_frame, stream_over)
         self._software = ""
+        self._ending = ClientLogin(users) if users is not None else None
+        self._passing = PassingLogin()
+        self._login_time = LoginTime(login_timeout)
         self._hiding: dict[int, TagHider] = {}
         """Answers on their way to the client that may name brokers at their end, by their id."""
         self._header: Callable[[Message], None] = self._read_header
@@ -48,6 +55,10 @@ class ClientSession(FrameStream):
         form = schema.request(key, version)
         kind = Produce if key == _PRODUCE else Message
         message = kind(Kind.REQUEST, frame, id, None, self._header)
+        if self._ending is not None and (key in LOGIN or not self._ending.user):
+            self._admit(self._ending, message, form)
+            messages.append(message)
+            return
         if form is None:
             message.answer = _refused(key, version, id)
         if key == _PRODUCE:
@@ -59,9 +70,36 @@ class ClientSession(FrameStream):
             self._software = metadata.software(frame, form)
         elif key == versions.SASL_HANDSHAKE and not version:
             message.answer = versions.handshake_refusal(id)
+        elif key in LOGIN and form is not None:
+            self._passing.asked(frame, form)
         messages.append(message)
 
+    def _admit(self, login: ClientLogin, message: Message, form: Form | None) -> None:
+        """A request before a login at the proxy is over, or of one. Raises FrameError for others."""
+        _, key, version, id = wire.REQUEST.unpack_from(message.frame)
+        if login.failed:
+            raise FrameError(f"a request behind a login that failed: {login.failed}")
+        if key == wire.API_VERSIONS:
+            if form is None:
+                message.answer = _refused(key, version, id)
+            else:
+                self._software = metadata.software(message.frame, form)
+        elif key not in LOGIN:
+            raise FrameError(f"{schema.APIS[key].name if key in schema.APIS else key} before a login ({_FIRST})")
+        elif form is None or (key == HANDSHAKE and not version):
+            message.answer = _refused(key, version, id) if form is None else versions.handshake_refusal(id)
+        else:
+            message.answer = login.answer(message.frame, form)
+            self.closing = bool(login.failed)
+
+    def beat(self, now: float) -> None:
+        login = self._ending
+        if login is not None and not login.user and self.error is None and self._login_time.over(now):
+            self.error = FrameError(f"the login is not over after {self._login_time.limit:g} s (login_timeout)")
+
     def _head_end(self, beginning: bytes, size: int) -> int:
+        if self._ending is not None and not self._ending.user:
+            raise FrameError(f"a request of {size} bytes before a login ({_FIRST})")
         form = _form_of(beginning)
         if form is None or not _streams(form):
             return size
@@ -96,6 +134,8 @@ class ClientSession(FrameStream):
             return self._send_head(frame, id, form)
         if form.key == wire.API_VERSIONS:
             return versions.narrowed(frame, form)
+        if form.key == AUTHENTICATE and message.kind is Kind.RESPONSE:
+            self._passing.accepted()
         if _looked_at(form):
             at = wire.answer_body(frame, metadata.has_tags(form))
             if tells(form):
@@ -120,6 +160,8 @@ class ClientSession(FrameStream):
     def _read_header(self, message: Message) -> None:
         form = _form_of(message.frame)
         message.metadata = metadata.read_header(message.frame, form, self._software)
+        if user := (self._ending or self._passing).user:
+            message.metadata["user"] = user
         if form is not None:
             message.more = _read_names
         else:

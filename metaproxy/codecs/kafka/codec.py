@@ -7,7 +7,7 @@ Lives here: `Kafka`, its options. docs/reference/codecs/kafka.md describes it fo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Final
 
 from metaproxy.codecs.framing import Codec, Session
@@ -15,9 +15,11 @@ from metaproxy.codecs.kafka import brokers, errors, metadata, schema, wire
 from metaproxy.codecs.kafka.client import ClientSession
 from metaproxy.codecs.kafka.metadata import THROTTLE
 from metaproxy.codecs.kafka.server import Answer, ServerSession
+from metaproxy.codecs.kafka.users import users as listed_users
+from metaproxy.codecs.login_time import LOGIN_TIME
 from metaproxy.interfaces import ILayout
 from metaproxy.message import ErrorKind, FinalFrame, FrameError, Kind, Message, Mutation, Side
-from metaproxy.units import Bytes, Option
+from metaproxy.units import Bytes, Option, Seconds
 
 _STREAM_OVER: Final = Bytes(1 << 20)
 _SAFE: Final = frozenset(
@@ -51,8 +53,22 @@ class Kafka(Codec):
             Bytes,
             Option("Larger produced and fetched batches are passed on as they come, piece by piece.", least="64KiB"),
         ] = _STREAM_OVER,
+        users: Annotated[
+            Mapping[str, str] | None,
+            Option(
+                "Who may log in at the proxy: `{NAME: {secret: SECRET}}`. Brokers get the cluster's `credentials`. See "
+                "[Logins](#logins).",
+                secret=True,
+            ),
+        ] = None,
+        login_timeout: Annotated[
+            Seconds, Option("With `users`: time that a client has to log in; 0 for any.")
+        ] = LOGIN_TIME,
     ) -> None:
         self._stream_over = stream_over
+        self._users = listed_users(users)
+        self._login_timeout = login_timeout
+        self.beats = users is not None and login_timeout > 0
 
     def detect(self, data: bytes) -> bool | None:
         """The header of a request of an API that is known, in a version that is."""
@@ -65,7 +81,7 @@ class Kafka(Codec):
     def session(self, side: Side, max_frame: int) -> Session:
         if side is Side.SERVER:
             return ServerSession(max_frame, self._stream_over)
-        return ClientSession(max_frame, self._stream_over)
+        return ClientSession(max_frame, self._stream_over, self._users, self._login_timeout)
 
     def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes:
         """name: of an error of the protocol, such as NOT_LEADER_OR_FOLLOWER."""

@@ -24,6 +24,7 @@ KEYS: Final = {
     "operation": "the same as `api`",
     "client_id": "what the client calls itself (client.id)",
     "software": "name and version of the client's library, as it said when it connected: apache-kafka-java/4.4.0",
+    "user": "who has logged in: at the proxy, or by PLAIN or SCRAM at the broker",
     "topics": "topics that a request names, joined by commas: a condition holds when one of them meets it",
     "groups": "the same of groups: of consumers, of share and streams groups",
     "transactional_ids": "the same of transactional ids",

@@ -6,15 +6,17 @@ Lives here: `ServerSession`, `Answer`. Does not: cutting the stream (`stream`).
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
 from functools import cache
 from typing import Final
 
 from metaproxy.codecs.kafka import endpoints, metadata, schema, wire
 from metaproxy.codecs.kafka.schema import Form
+from metaproxy.codecs.kafka.server_login import ServerLogin
 from metaproxy.codecs.kafka.stream import FrameStream
 from metaproxy.codecs.kafka.topic_ids import tells
 from metaproxy.codecs.kafka.walk import Plan
-from metaproxy.message import Chunk, Kind, Message
+from metaproxy.message import Chunk, FrameError, Kind, Message
 
 _HEAD: Final = 1024
 """Bytes of the head of a large answer."""
@@ -44,6 +46,25 @@ class ServerSession(FrameStream):
         super().__init__(max_frame, stream_over)
         self._asked: dict[int, Form] = {}
         """What was sent and is to be answered, by its id."""
+        self._login: ServerLogin | None = None
+
+    def open(self, profile: Hashable, credentials: Mapping[str, str]) -> bytes:
+        if not credentials:
+            return b""
+        try:
+            self._login = login = ServerLogin(credentials)
+        except ValueError as error:
+            self.error = FrameError(str(error))
+            return b""
+        self.ready = False
+        return login.first()
+
+    def _log_in(self, login: ServerLogin, frame: bytes) -> None:
+        said = login.next(frame)
+        if login.done:
+            self._login, self.ready = None, True
+        else:
+            self.say(said)
 
     def send(self, message: Message, id: int) -> bytes:
         if isinstance(message, Chunk):
@@ -55,6 +76,9 @@ class ServerSession(FrameStream):
         return frame if message.id == id else wire.with_request_id(frame, id)
 
     def _take(self, frame: bytes, messages: list[Message]) -> None:
+        if self._login is not None:
+            self._log_in(self._login, frame)
+            return
         id = wire.INT.unpack_from(frame, wire.SIZE)[0]
         form = self._asked.pop(id, None)
         if form is None:

@@ -14,12 +14,12 @@ from typing import Final, NamedTuple
 from metaproxy.codecs.mongodb import bson, errors, wire
 from metaproxy.codecs.mongodb.identity import EXTERNAL, X509, Identities, Identity
 from metaproxy.codecs.mongodb.login_names import full_name, scram_user
-from metaproxy.codecs.scram import HASHES, ScramError, ScramServer, Verifier, saslprep, verifier
+from metaproxy.codecs.scram import ScramError, ScramServer, Verifier, hash_name, saslprep, verifier
 from metaproxy.message import ErrorKind, FrameError
 
 ITERATIONS: Final = {"SCRAM-SHA-256": 15000, "SCRAM-SHA-1": 10000}
 """As MongoDB's servers have it."""
-MECHANISMS: Final = tuple(HASHES)
+MECHANISMS: Final = tuple(ITERATIONS)
 _CONVERSATION: Final = 1
 EVERYBODY: Final = "*"
 """In the place of a subject: any client that has a certificate that the listener takes."""
@@ -241,6 +241,7 @@ class Conversation:
         self._forget()
         users, mechanism = self._users, start.mechanism
         assert users is not None
+        hash_name(mechanism, MECHANISMS)
 
         def find(name: str) -> Verifier | None:
             if name != start.user:
