@@ -21,7 +21,9 @@ from pathlib import Path
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 WORK = ROOT / ".fuzz"
-NAMES = ("http", "http2", "grpc", "dubbo", "thrift", "redis", "mongodb", "mysql", "postgres", "brpc", "trpc", "auto")
+NAMES = (
+    "http", "http2", "grpc", "dubbo", "thrift", "redis", "mongodb", "mysql", "postgres", "amqp", "brpc", "trpc", "auto",
+)  # fmt: skip
 SECONDS = 1800
 
 

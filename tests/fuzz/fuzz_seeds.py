@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 
+import amqp_words as amqp
 import mysql_words as my
 from http2_stand import GET, OK, POST, raw_frame, raw_headers
 from mongodb_words import command, packed
@@ -193,4 +194,21 @@ POSTGRES_ANSWERS = [
     PARSED + BOUND + DONE, error("57P01", "end", "FATAL"), pg("N", b"SNOTICE\0\0"), pg("A", b"\0\0\0\1d\0e\0"),
     pg("3") + ready(), pg("W", b"\0\0\0") + pg("d", b"x") + pg("c") + DONE + ready(),
     pg("t", b"\0\0") + pg("n") + ready(),
+]  # fmt: skip
+_AMQP_HEADERS = amqp.headers({"tenant": "t1", "n": 5, "x": {"y": True}})
+AMQP_REQUESTS = [
+    amqp.method("channel.open", 1, b"\0"), amqp.queue_declare(), amqp.queue_declare("", channel=2), amqp.get(""),
+    amqp.exchange_declare("e", arguments=amqp.table({"alternate-exchange": "ae"})), amqp.consume(bits=8),
+    amqp.queue_bind("", "e", ""), amqp.published(properties=_AMQP_HEADERS), amqp.published(b""),
+    amqp.published(b"x" * 300, frame_max=100), amqp.published(b"x" * 20, channel=2)[:-13] + amqp.get(channel=1),
+    amqp.method("basic.ack", 1, b"\0" * 9), amqp.method("tx.commit"), amqp.method("channel.close-ok"),
+    amqp.method("channel.close", 1, b"\0\xc8\0\0\0\0\0"), amqp.method("connection.close", 0, b"\0\xc8\0\0\0\0\0"),
+    amqp.BEAT, amqp.start_ok(), amqp.tune_ok(heartbeat=1),
+]  # fmt: skip
+AMQP_ANSWERS = [
+    amqp.channel_open_ok(), amqp.declare_ok(), amqp.declare_ok("amq.gen-1", channel=2), amqp.got(), amqp.GET_EMPTY,
+    amqp.delivered(properties=_AMQP_HEADERS), amqp.delivered(b"x" * 300), amqp.returned(),
+    amqp.channel_close(404, "NOT_FOUND", "exchange.declare"), amqp.channel_close(channel=2), amqp.connection_close(),
+    amqp.method("basic.ack", 1, b"\0" * 9), amqp.method("connection.blocked", 0, b"\3low"), amqp.BEAT,
+    amqp.method("connection.close-ok", 0), amqp.method("channel.close-ok"), amqp.START, amqp.tune(), amqp.OPEN_OK,
 ]  # fmt: skip

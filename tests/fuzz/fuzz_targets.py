@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import amqp_words as amqp
 import fuzz_seeds as seeds
 import mysql_words as my
 from fuzz_detection import NAMES, check_detection
@@ -20,6 +21,7 @@ from postgres_words import join as join_postgres
 from redis_words import join as join_redis
 from redis_words import said
 
+from metaproxy.codecs.amqp import Amqp
 from metaproxy.codecs.brpc import Brpc
 from metaproxy.codecs.dubbo import Dubbo
 from metaproxy.codecs.framing import Codec, Session
@@ -223,6 +225,15 @@ def _greeted(session: Session, side: Side) -> None:
             session.send(message, 0)
 
 
+def _opened(session: Session, side: Side) -> None:
+    """A connection of AMQP that is open, and a server that was asked several things."""
+    if side is Side.CLIENT:
+        session.receive(amqp.HANDSHAKE)
+        return
+    for id, message in enumerate(amqp.opened().receive(b"".join(seeds.AMQP_REQUESTS)), 1):
+        session.send(message, id)
+
+
 def _captured(protocol: str) -> Callable[[], dict[Side, list[bytes]]]:
     """The shortest frames of each capture of real peers."""
 
@@ -331,6 +342,20 @@ TARGETS: dict[str, Target | Detection] = {
         _and(_captured("mongodb"), [*seeds.MONGODB_LOGINS, *seeds.MONGODB_COMPRESSED]),
         # Of two faults in one compressed message the reader of whole messages meets the compressor's first.
         Peers(alike=_without_nonce, forgiven=lambda error: "not compressed by" in error),
+    ),
+    "amqp": Target(
+        [Amqp, lambda: Amqp(stream_over=Bytes(64)), lambda: Amqp(frame_max=Bytes(4096), channel_max=2)],
+        _given(seeds.AMQP_REQUESTS, seeds.AMQP_ANSWERS),
+        Peers(_opened),
+        amqp.HANDSHAKE,
+        opening=(
+            LAST_CLIENT + amqp.HEADER,
+            SERVER + amqp.START,
+            LAST_CLIENT + amqp.start_ok(),
+            SERVER + amqp.tune(),
+            LAST_CLIENT + amqp.tune_ok() + amqp.open_vhost(),
+            SERVER + amqp.OPEN_OK,
+        ),
     ),
     "brpc": Target([Brpc, lambda: Brpc(write_compress_type=True)], _given(seeds.BRPC_CALLS, seeds.BRPC_ANSWERS)),
     "trpc": Target([Trpc], _given(seeds.TRPC_CALLS, seeds.TRPC_ANSWERS)),

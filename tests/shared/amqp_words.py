@@ -12,6 +12,7 @@ from metaproxy.message import Message, Side
 from metaproxy.testing.stage import Stage, Wire
 
 HEADER = wire.PROTOCOL
+BEAT = wire.BEAT
 MAX = 1 << 20
 
 

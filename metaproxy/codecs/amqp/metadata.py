@@ -129,7 +129,7 @@ class Reader:
             found["operation"] = f"{name} {about}"
         self._add_needs(found, frame, number, values, names)
         if number in _CONTENTS:
-            self._add_content(found, message)
+            message.more = _read_content
 
     def _add_needs(
         self, found: dict[str, str], frame: bytes, number: int, values: wire.Values, names: dict[str, str]
@@ -152,29 +152,32 @@ class Reader:
                     found[own] = names[needs[0][1]]
                     found[others] = other or DEFAULT
 
-    def _add_content(self, found: dict[str, str], message: Message) -> None:
-        frame = message.frame
-        at, end, size = wire.properties_of(frame)
-        found["size"] = str(size)
-        headers: list[fields.Field] = []
-        for one in fields.properties(frame, at, end):
-            if one.name == "headers":
-                headers = list(fields.table_fields(frame, one.at, one.stop))
-            elif one.name in KEYS:
-                found[one.name] = fields.property_text(frame, one)
-        several: dict[str, list[str | None]] = {}
-        for field in headers:
-            value = fields.field_text(frame, field)
-            name = _text(field.name)
-            low = name.lower()
-            keys = [HEADERS + name, HEADERS + low] if low in TAKEN else [HEADERS + name, HEADERS + low, name, low]
-            several.setdefault(HEADERS + low, []).append(value)
-            if low not in TAKEN:
-                several.setdefault(low, []).append(value)
-            if value is not None:
-                found.update(dict.fromkeys(keys, value))
-        if any(len(values) > 1 for values in several.values()):
-            message.unclear = lambda key: tuple(several[key]) if len(several.get(key, ())) > 1 else None
+
+def _read_content(message: Message) -> None:
+    """`Message.more` of what has a content, once its method is read."""
+    frame = message.frame
+    found = message.metadata = dict(message.metadata or {})
+    at, end, size = wire.properties_of(frame)
+    found["size"] = str(size)
+    for one in fields.properties(frame, at, end):
+        if one.name == "headers":
+            _add_headers(found, frame, one, message)
+        elif one.name in KEYS:
+            found[one.name] = fields.property_text(frame, one)
+
+
+def _add_headers(found: dict[str, str], frame: bytes, headers: fields.Property, message: Message) -> None:
+    several: dict[str, list[str | None]] = {}
+    for field in fields.table_fields(frame, headers.at, headers.stop):
+        value, name = fields.field_text(frame, field), _text(field.name)
+        low = name.lower()
+        alone = (name, low) if low not in TAKEN else ()
+        for key in {HEADERS + low, *alone[1:]}:
+            several.setdefault(key, []).append(value)
+        if value is not None:
+            found.update(dict.fromkeys((HEADERS + name, HEADERS + low, *alone), value))
+    if any(len(values) > 1 for values in several.values()):
+        message.unclear = lambda key: tuple(several[key]) if len(several.get(key, ())) > 1 else None
 
 
 def unknown_queue(key: str) -> tuple[str | None, ...] | None:

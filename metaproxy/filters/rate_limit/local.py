@@ -11,6 +11,8 @@ import json
 from collections.abc import Callable
 from typing import Annotated, Literal
 
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from metaproxy.filters.options import matching
@@ -22,7 +24,7 @@ from metaproxy.options import made
 from metaproxy.routing.expression import Expression, FirstMatch
 from metaproxy.units import Option, OptionsOf, Percent, Seconds
 
-_SECOND = Seconds(1.0)
+_SECOND, _NONE = Seconds(1.0), Seconds(0.0)
 _TEXT = "local_rate_limit: too many requests"
 _REFUSAL = Reply(ErrorKind.LIMITED, _TEXT)
 MOST_KEYS = 10000
@@ -79,8 +81,8 @@ class _Condition:
 @implementer(IOnRequest)
 class LocalRateLimit:
     """
-    Refuses what exceeds `limit` requests per `per`; the first of the `conditions` that holds decides in the place of
-    `limit`, `burst`, `key` and the rest.
+    Refuses what exceeds `limit` requests per `per`, or has it wait; the first of the `conditions` that holds decides in
+    the place of `limit`, `burst`, `key` and the rest.
     """
 
     def __init__(
@@ -102,6 +104,10 @@ class LocalRateLimit:
             Percent, Option("Share of what is over the limit that is refused; the rest passes, and is counted.")
         ] = ALL,
         headers: Annotated[bool, Option("Tell clients what is left, see [Quota](#quota).")] = False,
+        max_wait: Annotated[
+            Seconds, Option("How long what is over the limit may wait for its turn. What would wait longer is refused.")
+        ] = _NONE,
+        clock: IReactorTime | None = None,
     ) -> None:
         if limit is None and not conditions:
             raise ValueError("limit is missing; write how many requests may pass, or conditions that say so")
@@ -119,7 +125,10 @@ class LocalRateLimit:
         # The common case, without detours: one bucket for all, of which nobody is told.
         alone = self._rest is not None and not listed and not key and not headers
         self._only: Bucket | None = self._rest.alone if alone and self._rest is not None else None
+        self._max_wait, self._clock = max_wait, clock
         self.counters = {"ok": 0, "rate_limited": 0, "enforced": 0}
+        if max_wait:
+            self.counters["waited"] = 0
 
     def inherit(self, previous: object) -> None:
         """Goes on with its buckets; those of a condition with those of the same condition, wherever it stood."""
@@ -139,7 +148,7 @@ class LocalRateLimit:
     def gauges(self) -> dict[str, float]:
         return {"buckets": sum(len(one) for one in self._buckets if one is not None)}
 
-    def on_request(self, exchange: IExchange) -> Reply | None:
+    def on_request(self, exchange: IExchange) -> Reply | Deferred[Reply | None] | None:
         bucket = self._only
         if bucket is not None and exchange.started <= bucket.filled and bucket.tokens >= ENOUGH:
             bucket.tokens -= 1.0
@@ -147,7 +156,7 @@ class LocalRateLimit:
             return None
         return self._decide(exchange)
 
-    def _decide(self, exchange: IExchange) -> Reply | None:
+    def _decide(self, exchange: IExchange) -> Reply | Deferred[Reply | None] | None:
         find = self._find
         # Where no condition holds it is -1: the last ones, which are the filter's own.
         buckets = self._rest if find is None else self._buckets[find(exchange.get)]
@@ -160,11 +169,23 @@ class LocalRateLimit:
             self.counters["ok"] += 1
         else:
             self.counters["rate_limited"] += 1
+            if self._max_wait and self._clock is not None:
+                seconds = bucket.wait(buckets.filling, now)
+                if seconds <= self._max_wait:
+                    return self._turn_in(seconds, bucket, self._clock)
             passed = not is_enforced(self._enforced)
             self.counters["enforced"] += not passed
         if self._notes is not None:
             return self._told(exchange, self._notes, buckets.filling, bucket, passed)
         return None if passed else _REFUSAL
+
+    def _turn_in(self, seconds: float, bucket: Bucket, clock: IReactorTime) -> Deferred[Reply | None]:
+        """The token that comes then is taken now, so that who comes later waits for a later one."""
+        bucket.tokens -= 1.0
+        self.counters["waited"] += 1
+        turn: Deferred[Reply | None] = Deferred()
+        clock.callLater(seconds, turn.callback, None)
+        return turn
 
     def _told(
         self, exchange: IExchange, notes: ResponseMetadata, filling: Filling, bucket: Bucket, passed: bool

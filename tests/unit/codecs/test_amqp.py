@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import struct
-from collections.abc import Sequence
 
 import pytest
 from amqp_words import (
@@ -77,15 +76,6 @@ def prepare(session: ISession, side: Side) -> None:
             session.send(message, id)
 
 
-def join(head: Message, chunks: Sequence[Chunk]) -> Message:
-    """The whole message that a content in pieces means."""
-    whole = opened() if head.kind is Kind.STREAM_OPEN and getattr(head, "oneway", False) else None
-    body = b"".join(chunk.frame for chunk in chunks)
-    frame = head.frame + b"\x03" + head.frame[1:3] + struct.pack(">I", len(body)) + body + b"\xce"
-    assert whole is not None
-    return read(whole, frame)[0]
-
-
 def test_it_keeps_the_contract() -> None:
     client = [
         CHANNEL_OPEN, exchange_declare("orders"), queue_bind("q", "orders", "#", 1), published(properties=SOME),
@@ -99,7 +89,7 @@ def test_it_keeps_the_contract() -> None:
         method("basic.get-empty", 4, b"\0"), channel_close(about="queue.declare"), BEAT,
         connection_close(about="basic.get"), method("connection.blocked", 0, b"\3low"), method("channel.close-ok", 5),
     ]  # fmt: skip
-    check_codec(OnceOpen(), client, server, prepare=prepare, join=join, ids=False, own=TWICE)
+    check_codec(OnceOpen(), client, server, prepare=prepare, ids=False, own=TWICE)
 
 
 def test_it_keeps_the_contract_before_anybody_has_logged_in() -> None:

@@ -147,6 +147,31 @@ def test_a_method_that_is_not_answered_in_time_closes_the_connection() -> None:
 # -- order while a filter takes its time
 
 
+def test_a_publisher_over_a_limit_is_held_back_and_hears_of_it_and_goes_on() -> None:
+    waits: list[Deferred[Reply | None]] = []
+
+    def wait(exchange: IExchange) -> Deferred[Reply | None] | None:
+        if exchange.get("method") != "basic.publish":
+            return None
+        waits.append(Deferred())
+        return waits[-1]
+
+    there = Connected(hooks={"on_request": (wait,)}, max_inflight=4)
+    there.say(published() * 10)
+    assert there.client.paused
+    there.stage.listener.sweep(1.0)
+    there.stage.clock.advance(0)
+    assert there.got() == method("connection.blocked", 0, b"\x24the proxy holds this connection back")
+    while waits:
+        waits.pop().callback(None)
+        there.stage.clock.advance(0)
+    assert there.sent() == published() * 10
+    assert not there.client.paused
+    there.stage.listener.sweep(2.0)
+    there.stage.clock.advance(0)
+    assert there.got() == method("connection.unblocked", 0)
+
+
 def test_what_follows_a_message_that_a_filter_still_has_waits_for_it() -> None:
     waits: list[Deferred[Reply | None]] = []
 

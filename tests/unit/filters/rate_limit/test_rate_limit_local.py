@@ -7,11 +7,13 @@ from harness import Stage, call
 from hypothesis import given
 from hypothesis import strategies as st
 from reachable import reachable
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 
 from metaproxy.codecs.thrift import Thrift
 from metaproxy.filters.rate_limit.local import LocalRateLimit
 from metaproxy.interfaces import IFilter
-from metaproxy.message import ErrorKind, Kind, Side
+from metaproxy.message import ErrorKind, Kind, Reply, Side
 from metaproxy.plugins import OptionError, Registry
 from metaproxy.testing import check_filter
 from metaproxy.units import Percent, Seconds
@@ -51,7 +53,7 @@ def test_what_is_refused_is_told_as_limited() -> None:
     passed(limit, 100.0)
     exchange: Any = At(100.0)
     reply = limit.on_request(exchange)
-    assert reply is not None
+    assert isinstance(reply, Reply)
     assert (reply.kind, reply.text) == (ErrorKind.LIMITED, "local_rate_limit: too many requests")
 
 
@@ -275,3 +277,45 @@ def test_a_refusal_in_theader_carries_what_is_left() -> None:
     (refusal,) = Thrift().session(Side.SERVER, 1 << 20).receive(client.take())
     assert refusal.kind is Kind.ERROR
     assert (refusal.get("x-ratelimit-remaining"), refusal.get("x-ratelimit-reset")) == ("0", "10")
+
+
+# -- waiting in the place of a refusal
+
+
+AT_ONCE: Any = At(0.0)
+
+
+def test_what_is_over_the_limit_waits_for_its_turn_one_behind_the_other() -> None:
+    clock = Clock()
+    limit = LocalRateLimit(2, max_wait=Seconds(1.0), clock=clock)
+    said = [limit.on_request(AT_ONCE) for _ in range(6)]
+    turns = [one for one in said if isinstance(one, Deferred)]
+    assert [type(one) for one in said] == [type(None), type(None), Deferred, Deferred, Reply, Reply]
+    clock.advance(0.5)
+    assert [turn.called for turn in turns] == [True, False]
+    clock.advance(0.5)
+    assert [turn.called for turn in turns] == [True, True]
+    assert limit.counters == {"ok": 2, "rate_limited": 4, "waited": 2, "enforced": 2}
+
+
+def test_who_comes_later_waits_behind_those_that_wait() -> None:
+    clock = Clock()
+    limit = LocalRateLimit(1, max_wait=Seconds(5.0), clock=clock)
+    limit.on_request(AT_ONCE), limit.on_request(AT_ONCE)
+    clock.advance(0.5)
+    late: Any = At(0.5)
+    turn = limit.on_request(late)
+    assert isinstance(turn, Deferred)
+    clock.advance(1.0)
+    assert not turn.called
+    clock.advance(0.5)
+    assert turn.called
+
+
+def test_with_intervals_turns_come_with_the_tokens() -> None:
+    clock = Clock()
+    limit = LocalRateLimit(2, refill="interval", max_wait=Seconds(1.0), clock=clock)
+    said = [limit.on_request(AT_ONCE) for _ in range(5)]
+    assert [type(one) for one in said] == [type(None), type(None), Deferred, Deferred, Reply]
+    clock.advance(1.0)
+    assert all(one.called for one in said if isinstance(one, Deferred))
