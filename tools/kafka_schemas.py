@@ -65,6 +65,8 @@ def entity(api: str, parent: str, field: dict[str, Any]) -> str:
         return str(field["entityType"])
     if plain and name in ("GroupId", "Groups", "GroupIds"):
         return "groupId"
+    if plain and "TopicRegex" in name:
+        return "topicRegex"
     if plain and ("Topic" in name or (name == "Name" and "Topic" in parent)):
         return "topicName"
     return ""

@@ -13,6 +13,7 @@ from typing import Final
 
 from metaproxy.codecs.kafka import endpoints, metadata, schema, versions, wire
 from metaproxy.codecs.kafka.login import AUTHENTICATE, HANDSHAKE, LOGIN, ClientLogin, PassingLogin
+from metaproxy.codecs.kafka.names import Prefix, names
 from metaproxy.codecs.kafka.scan import TagHider
 from metaproxy.codecs.kafka.schema import Form
 from metaproxy.codecs.kafka.server import Answer
@@ -37,8 +38,18 @@ class ClientSession(FrameStream):
 
     least = wire.CLIENT_ID + 2
 
-    def __init__(self, max_frame: int, stream_over: int, users: Users | None = None, login_timeout: float = 0) -> None:
+    def __init__(
+        self,
+        max_frame: int,
+        stream_over: int,
+        users: Users | None = None,
+        login_timeout: float = 0,
+        prefix: Prefix | None = None,
+    ) -> None:
         super().__init__(max_frame, stream_over)
+        self._prefix = prefix
+        self._gathered: dict[int, list[bytes]] = {}
+        """Answers that have to be whole for their names to change, by their id."""
         self._software = ""
         self._ending = ClientLogin(users) if users is not None else None
         self._passing = PassingLogin()
@@ -53,6 +64,8 @@ class ClientSession(FrameStream):
     def _take(self, frame: bytes, messages: list[Message]) -> None:
         _, key, version, id = wire.REQUEST.unpack_from(frame)
         form = schema.request(key, version)
+        if self._prefix is not None:
+            frame = _prefixed(frame, key, version, form, self._prefix)
         kind = Produce if key == _PRODUCE else Message
         message = kind(Kind.REQUEST, frame, id, None, self._header)
         if self._ending is not None and (key in LOGIN or not self._ending.user):
@@ -110,11 +123,14 @@ class ClientSession(FrameStream):
                 return want
             if _names_all(beginning[:want], form):
                 return want
-        return min(self._whole, self._most)
+        # With a prefix all names have to be there.
+        return min(self._whole, self._most) if self._prefix is None else size
 
     def _open(self, head: bytes, size: int, messages: list[Message]) -> int:
         id = wire.correlation_id(head)
         form = _form_of(head)
+        if self._prefix is not None and form is not None:
+            head = self._prefix.put(head, form, cut=True)
         message = Produce(Kind.STREAM_OPEN, head, id, None, self._cut_header, hold=Hold.EXCHANGE)
         if form is not None and not metadata.acks(head, form):
             message.oneway = True
@@ -125,7 +141,7 @@ class ClientSession(FrameStream):
 
     def send(self, message: Message, id: int) -> bytes:
         if isinstance(message, Chunk):
-            return self._send_chunk(message, id) if self._hiding else message.frame
+            return self._send_chunk(message, id) if self._hiding or self._gathered else message.frame
         frame = message.frame if message.id == id else wire.with_answer_id(message.frame, id)
         if not isinstance(message, Answer):
             return frame
@@ -136,15 +152,25 @@ class ClientSession(FrameStream):
             return versions.narrowed(frame, form)
         if form.key == AUTHENTICATE and message.kind is Kind.RESPONSE:
             self._passing.accepted()
+        return self._shown(frame, form) if _looked_at(form) or self._prefix is not None else frame
+
+    def _shown(self, frame: bytes, form: Form) -> bytes:
+        """A whole answer as the client sees it."""
         if _looked_at(form):
             at = wire.answer_body(frame, metadata.has_tags(form))
             if tells(form):
                 TOPICS.read(frame, at, form)
             if self.doors is not None:
-                return endpoints.rewrite(frame, at, form, self.doors)
-        return frame
+                frame = endpoints.rewrite(frame, at, form, self.doors)
+        return frame if self._prefix is None else self._prefix.strip(frame, form)
 
     def _send_head(self, frame: bytes, id: int, form: Form) -> bytes:
+        if self._prefix is not None and names(form):
+            if (size := wire.total(frame)) > self._most:
+                raise FrameError(f"a {form.api} of {size} bytes with names to change; allowed are {self._most}")
+            self._gathered[id] = [frame]
+            self._form = form
+            return b""
         if self.doors is None or not endpoints.broker_tags(form):
             return frame
         hider = self._hiding[id] = TagHider(form)
@@ -152,6 +178,12 @@ class ClientSession(FrameStream):
         return frame[:at] + hider.feed(frame[at:])
 
     def _send_chunk(self, chunk: Chunk, id: int) -> bytes:
+        if (gathered := self._gathered.get(id)) is not None:
+            gathered.append(chunk.frame)
+            if chunk.kind is Kind.STREAM_DATA:
+                return b""
+            del self._gathered[id]
+            return self._shown(b"".join(gathered), self._form) if chunk.kind is Kind.STREAM_CLOSE else b""
         hider = self._hiding.get(id) if chunk.kind is Kind.STREAM_DATA else self._hiding.pop(id, None)
         return chunk.frame if hider is None else hider.feed(chunk.frame)
 
@@ -217,6 +249,16 @@ def _refused(key: int, version: int, id: int) -> bytes | None:
             return versions.refusal(id)
         raise FrameError(f"{api.name} in version {version}; known are {api.first} to {api.last}")
     return None
+
+
+def _prefixed(frame: bytes, key: int, version: int, form: Form | None, prefix: Prefix) -> bytes:
+    """Raises FrameError."""
+    if form is not None:
+        return prefix.put(frame, form)
+    if key != wire.API_VERSIONS and key in schema.APIS:
+        api = schema.APIS[key]
+        raise FrameError(f"{api.name} in version {version}, whose names can't be changed; from {api.first} on they can")
+    return frame
 
 
 @cache

@@ -7,6 +7,7 @@ Lives here: `Kafka`, its options. docs/reference/codecs/kafka.md describes it fo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Final
 
@@ -14,6 +15,7 @@ from metaproxy.codecs.framing import Codec, Session
 from metaproxy.codecs.kafka import brokers, errors, metadata, schema, wire
 from metaproxy.codecs.kafka.client import ClientSession
 from metaproxy.codecs.kafka.metadata import THROTTLE
+from metaproxy.codecs.kafka.names import Prefix
 from metaproxy.codecs.kafka.server import Answer, ServerSession
 from metaproxy.codecs.kafka.users import users as listed_users
 from metaproxy.codecs.login_time import LOGIN_TIME
@@ -21,6 +23,7 @@ from metaproxy.interfaces import ILayout
 from metaproxy.message import ErrorKind, FinalFrame, FrameError, Kind, Message, Mutation, Side
 from metaproxy.units import Bytes, Option, Seconds
 
+_PREFIX: Final = re.compile(r"[A-Za-z0-9._-]*")
 _STREAM_OVER: Final = Bytes(1 << 20)
 _SAFE: Final = frozenset(
     ("ApiVersions", "Metadata", "FindCoordinator", "ListOffsets", "OffsetFetch", "OffsetForLeaderEpoch",
@@ -64,11 +67,22 @@ class Kafka(Codec):
         login_timeout: Annotated[
             Seconds, Option("With `users`: time that a client has to log in; 0 for any.")
         ] = LOGIN_TIME,
+        prefix: Annotated[
+            str,
+            Option(
+                "What stands before the names of topics, groups and transactional ids on the brokers, and clients do "
+                "not see: see [Tenants](#tenants).",
+                most=100,
+            ),
+        ] = "",
     ) -> None:
+        if not _PREFIX.fullmatch(prefix):
+            raise ValueError(f"prefix is {prefix!r}; write letters, digits, '.', '_' and '-', such as blue.")
         self._stream_over = stream_over
         self._users = listed_users(users)
         self._login_timeout = login_timeout
         self.beats = users is not None and login_timeout > 0
+        self._prefix = Prefix(prefix) if prefix else None
 
     def detect(self, data: bytes) -> bool | None:
         """The header of a request of an API that is known, in a version that is."""
@@ -81,7 +95,7 @@ class Kafka(Codec):
     def session(self, side: Side, max_frame: int) -> Session:
         if side is Side.SERVER:
             return ServerSession(max_frame, self._stream_over)
-        return ClientSession(max_frame, self._stream_over, self._users, self._login_timeout)
+        return ClientSession(max_frame, self._stream_over, self._users, self._login_timeout, self._prefix)
 
     def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes:
         """name: of an error of the protocol, such as NOT_LEADER_OR_FOLLOWER."""
@@ -96,7 +110,10 @@ class Kafka(Codec):
             return FinalFrame()
         chosen = name if name in schema.ERRORS else errors.name_of(frame, form, kind)
         answer = errors.answer(frame, form, chosen, text)
-        return FinalFrame() if answer is None else answer
+        answered = schema.response(key, version)
+        if answer is None or answered is None:
+            return FinalFrame()
+        return answer if self._prefix is None else self._prefix.strip(answer, answered)
 
     def mutate(self, message: Message, mutation: Mutation) -> bytes:
         """Of an answer the time that its client is asked to wait, if that is longer than what the broker asks for."""

@@ -18,6 +18,7 @@ from typing import Final
 
 from metaproxy.codecs.kafka import schema, wire
 from metaproxy.codecs.kafka.schema import Field, Form
+from metaproxy.codecs.kafka.splice import Splice
 from metaproxy.codecs.kafka.walk import ARRAY, ELEMENT, SIZE_OF_TAG, Place, Plan, plan, walk
 from metaproxy.interfaces import IDoors
 
@@ -42,75 +43,37 @@ def rewrite(frame: bytes, at: int, form: Form, doors: IDoors) -> bytes:
     steps = _plan(form)
     if not steps:
         return frame
-    found = _Edits(frame, form.flexible, doors)
+    found = Splice(frame, form.flexible)
+    struct: dict[str, Place] = {}  # what was seen of the one that is under way
     for place in walk(frame, at, steps):
-        found.see(place)
-    found.finish()
-    return wire.edited(frame, sorted(found.edits))
-
-
-class _Edits:
-    def __init__(self, frame: bytes, flexible: bool, doors: IDoors) -> None:
-        self.edits: list[wire.Edit] = []
-        self._frame, self._flexible, self._doors = frame, flexible, doors
-        self._struct: dict[str, Place] = {}  # what was seen of the one that is under way
-        self._count: Place | None = None
-        self._dropped = 0
-        self._tags: list[tuple[int, int]] = []
-
-    def see(self, place: Place) -> None:
         label, start, stop = place
         if label == ELEMENT + _BROKERS:
-            self._end_struct(start, stop)
-        elif label == ARRAY + _BROKERS:
-            self._end_array()
-            self._count = place
-        elif label == SIZE_OF_TAG:
-            self._tags.append((start, stop))
+            if not _readdress(found, frame, form.flexible, struct, doors):
+                found.drop(_BROKERS, start, stop)
+            struct = {}
+        elif label == ARRAY + _BROKERS or label == SIZE_OF_TAG:
+            found.see(place)
+            struct = {}
         else:
-            self._struct[label] = place
+            struct[label] = place
+    _readdress(found, frame, form.flexible, struct, doors)
+    return found.done()
 
-    def finish(self) -> None:
-        self._end_struct(0, 0)
-        self._end_array()
-        for start, stop in self._tags:
-            size, _ = wire.varint(self._frame, start)
-            change = sum(len(text) - (to - at) for at, to, text in self.edits if stop <= at < stop + size)
-            if change:
-                self.edits.append((start, stop, wire.write_varint(size + change)))
 
-    def _end_array(self) -> None:
-        if self._count is not None and self._dropped:
-            _, start, stop = self._count
-            if self._flexible:
-                count, _ = wire.varint(self._frame, start)
-                self.edits.append((start, stop, wire.write_varint(count - self._dropped)))
-            else:
-                (count,) = wire.INT.unpack_from(self._frame, start)
-                self.edits.append((start, stop, wire.INT.pack(count - self._dropped)))
-        self._count, self._dropped = None, 0
-
-    def _end_struct(self, start: int, stop: int) -> None:
-        """A struct is whole. start, stop: of an element of an array; 0, 0: the body itself."""
-        struct, self._struct = self._struct, {}
-        if _NODE not in struct or (node := wire.INT.unpack_from(self._frame, struct[_NODE][1])[0]) < 0:
-            return
-        address = self._doors.address(str(node))
-        if address is not None:
-            self._put(struct, _HOST, wire.write_text(address[0].encode(), self._flexible))
-            self._put(struct, _PORT, wire.INT.pack(address[1]))
-        elif _ERROR in struct:
-            self._put(struct, _NODE, _NO_NODE)
-            self._put(struct, _HOST, wire.write_text(b"", self._flexible))
-            self._put(struct, _PORT, _NO_NODE)
-            self._put(struct, _ERROR, wire.SHORT.pack(schema.ERRORS["COORDINATOR_NOT_AVAILABLE"]))
-        elif stop:
-            self.edits.append((start, stop, b""))
-            self._dropped += 1
-
-    def _put(self, struct: dict[str, Place], label: str, text: bytes) -> None:
-        _, start, stop = struct[label]
-        self.edits.append((start, stop, text))
+def _readdress(found: Splice, frame: bytes, flexible: bool, struct: dict[str, Place], doors: IDoors) -> bool:
+    """Give the broker of a struct another address; whether there is one, or an error in its place."""
+    if _NODE not in struct or (node := wire.INT.unpack_from(frame, struct[_NODE][1])[0]) < 0:
+        return True
+    address = doors.address(str(node))
+    if address is None and _ERROR not in struct:
+        return False
+    host, port = address or ("", -1)
+    texts = {_HOST: wire.write_text(host.encode(), flexible), _PORT: wire.INT.pack(port)}
+    if address is None:
+        texts |= {_NODE: _NO_NODE, _ERROR: wire.SHORT.pack(schema.ERRORS["COORDINATOR_NOT_AVAILABLE"])}
+    for label, text in texts.items():
+        found.replace(*struct[label][1:], text)
+    return True
 
 
 @cache

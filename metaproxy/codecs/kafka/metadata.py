@@ -15,7 +15,8 @@ from typing import Final
 from metaproxy.codecs.kafka import records, schema, wire
 from metaproxy.codecs.kafka.schema import Field, Form
 from metaproxy.codecs.kafka.topic_ids import NO_ID, TOPICS
-from metaproxy.codecs.kafka.walk import Place, Plan, end_of, plan, walk
+from metaproxy.codecs.kafka.walk import ARRAY, ELEMENT, Place, Plan, end_of, plan, walk
+from metaproxy.codecs.kafka.walk import begun as places_of_beginning
 from metaproxy.message import Both, FrameError, Message, Several
 
 KEYS: Final = {
@@ -88,10 +89,7 @@ def _software_plan(form: Form) -> Plan:
 
 def begun(head: bytes, form: Form, plan: Plan) -> list[Place]:
     """What the plan finds in the beginning of a request."""
-    places: list[Place] = []
-    with suppress(FrameError):
-        end_of(head, wire.request_body(head, form.flexible), plan, places)
-    return [place for place in places if place[2] <= len(head)]
+    return places_of_beginning(head, wire.request_body(head, form.flexible), plan)
 
 
 def acks(frame: bytes, form: Form | None) -> int:
@@ -197,6 +195,8 @@ def named(frame: bytes, form: Form, complete: bool = True) -> dict[str, dict[byt
         elif label in _NUMBERS:
             kind = frame[start]
             continue
+        elif label.startswith((ARRAY, ELEMENT)):
+            continue
         else:
             text = wire.read_text(frame, start, stop, form.flexible)
             key = label
@@ -266,8 +266,8 @@ def fails(frame: bytes, form: Form, plan: Plan) -> bool:
 
 
 def has_tags(form: Form) -> bool:
-    """Whether the header of answers has tags: a client that asks for versions can't know that yet."""
-    return form.flexible and form.key != wire.API_VERSIONS
+    """Whether the header of answers has tags."""
+    return wire.answer_has_tags(form.key, form.flexible)
 
 
 @cache

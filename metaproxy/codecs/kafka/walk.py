@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache
 from typing import Final, NamedTuple
 
@@ -87,7 +88,6 @@ def _step(field: Field, label: str, flexible: bool, wanted: Wanted) -> Step:
             inner = tuple(_steps(field.fields, flexible, wanted))
         else:
             inner = (Step(COMPACT if flexible else TEXT, 0, label, flexible, (), {}),)
-            label = ""
         made = Step(MANY, 0, label, flexible, inner, {})
         return made if _wants(made) else made._replace(pattern=_pattern(inner))
     if field.kind == "struct":
@@ -162,6 +162,14 @@ def walk(data: bytes, at: int, plan: Plan) -> list[Place]:
     places: list[Place] = []
     end_of(data, at, plan, places)
     return places
+
+
+def begun(data: bytes, at: int, plan: Plan) -> list[Place]:
+    """The places of what is wanted in the beginning of a body."""
+    places: list[Place] = []
+    with suppress(FrameError):
+        end_of(data, at, plan, places)
+    return [place for place in places if place[2] <= len(data)]
 
 
 def end_of(data: bytes, at: int, plan: Plan, places: list[Place]) -> int:

@@ -70,6 +70,11 @@ def answer_body(frame: bytes, flexible: bool) -> int:
     return skip_tags(frame, ANSWER.size) if flexible else ANSWER.size
 
 
+def answer_has_tags(key: int, flexible: bool) -> bool:
+    """Whether the header of answers has tags: a client that asks for versions can't know that yet."""
+    return flexible and key != API_VERSIONS
+
+
 def skip_tags(data: bytes, at: int) -> int:
     """Where what is behind a section of tags begins. Raises FrameError."""
     count, at = varint(data, at)
