@@ -226,7 +226,8 @@ class ICodec(Interface):
     )
     lanes = Attribute(
         "bool: a connection has channels, on each of which order counts though answers go by id: what a client sent "
-        "behind a request that a filter still has goes to no server before it. Optional, False if absent."
+        "behind a request that a filter still has goes to no server before it, and what a server sent behind an answer "
+        "to no client before that. Optional, False if absent."
     )
     max_id = Attribute("int: the greatest id that the proxy may give to a message upstream; ids run from 1.")
     connections = Attribute(

@@ -356,6 +356,8 @@ class Downstream(ClientConnection):
                         self._write_on()
                 else:
                     self._keep(len(exchange.data))
+            elif self._queue:
+                self._finish_behind(exchange)
             elif exchange.data:
                 self.write(exchange.data)
         elif exchange.data:  # a refused request that gets no answer of its own, but may get an error
@@ -382,6 +384,22 @@ class Downstream(ClientConnection):
         if self._leaving and not self.inflight:
             self._close_if_idle()
 
+    def _finish_behind(self, exchange: OpenExchange) -> None:
+        """As `finished`, on a connection with channels while a filter has an answer: what came later stands behind."""
+        queue = self._queue
+        exchange.data = data = exchange.data or b""
+        if queue[0] is exchange:
+            queue.popleft()
+            if data:
+                self.write(data)
+            if queue:
+                self._write_on()
+        elif exchange in queue:
+            self._keep(len(data))
+        elif data:
+            queue.append(PlacedAnswer(data))
+            self._keep(len(data))
+
     def _write_on(self) -> None:
         """Writes the answers that only waited for the one before them."""
         if self._writing_on:  # a stream at the front has ended: the loop below goes on
@@ -401,6 +419,8 @@ class Downstream(ClientConnection):
                     front.stream.at_front()
                 except BaseException:
                     front.broke(Failure())
+                if not self._ordered and queue and queue[0] is front and front.stream.begun:
+                    queue.popleft()  # the order of its chunks is that of its channel, which its session keeps
         self._writing_on = False
         self._catch_up()
 
@@ -440,7 +460,19 @@ class Downstream(ClientConnection):
         self._held = deque(message for message in self._held if message.id != id)
 
     def at_front(self, exchange: OpenExchange) -> bool:
-        return not self._ordered or not self._queue or self._queue[0] is exchange
+        queue = self._queue
+        if not queue:
+            return True
+        if self._ordered:
+            return queue[0] is exchange
+        if exchange not in queue:
+            queue.append(exchange)
+        if queue[0] is not exchange:
+            return False
+        queue.popleft()
+        if queue:
+            self.network.soon(self._write_on)
+        return True
 
     def beat(self, now: float) -> None:
         """Heartbeats by time; a peer that answers none loses its connection, at once if there is nothing to say."""
@@ -479,6 +511,11 @@ class Downstream(ClientConnection):
         if self._barrier is exchange and message.hold not in _ENDS and not pieces:
             self._barrier = None
             self._release()
+
+    def answer_waits(self, exchange: OpenExchange) -> None:
+        """A filter takes its time with an answer: on a connection with channels nothing later overtakes it."""
+        if getattr(self.codec, "lanes", False) and exchange not in self._queue:
+            self._queue.append(exchange)
 
     def end_behind(self, exchange: OpenExchange) -> None:
         """Nothing is sent behind what answers `exchange`, which is about to complete; then the connection closes."""
@@ -526,7 +563,7 @@ class Downstream(ClientConnection):
         push, delivery = self._push_table().begin(message, connection)
         self.inflight += 1
         self._exchanges[push] = self._counts.requests
-        if self._ordered:
+        if self._ordered or self._queue:
             self._queue.insert(self._answered() if self._queue else 0, push)
         self._stream_table().push(push)
         push.pushed(delivery)
@@ -539,6 +576,8 @@ class Downstream(ClientConnection):
 
     def _answered(self) -> int:
         """How many of the queue, from its front on, the server has answered or pushed: filters look at the answers."""
+        if not self._ordered:
+            return len(self._queue)
         first = self._queue[0]
         if not isinstance(first, Push) and (isinstance(first, PlacedAnswer) or first.response is None):
             return 0

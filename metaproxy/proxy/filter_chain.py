@@ -70,6 +70,7 @@ def tell(exchange: Filtered, start: int) -> None:
         if answer is None:
             continue
         if isinstance(answer, Deferred):
+            exchange.client.answer_waits(exchange)
             answer.addBoth(_resume, exchange, hooks[index], tell, index - 1)
             return
         _decided(exchange, answer, hooks[index])

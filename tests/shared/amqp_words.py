@@ -151,6 +151,22 @@ def connection_close(code: int = 320, text: str = "CONNECTION_FORCED", about: st
     return close("connection.close", 0, code, text, about)
 
 
+def unframed(data: bytes) -> object:
+    """Methods and headers as they are, the bodies of each channel joined: in which frames they come has no meaning."""
+    found: list[bytes] = []
+    at = 8 if data.startswith(b"AMQP") else 0
+    bodies: dict[int, bytes] = {}
+    while at < len(data):
+        channel, size = struct.unpack_from(">HI", data, at + 1)
+        stop = at + 8 + size
+        if data[at] == 3:
+            bodies[channel] = bodies.get(channel, b"") + data[at + 7 : stop - 1]
+        else:
+            found.append(data[at:stop])
+        at = stop
+    return found, bodies
+
+
 # -- connections that are open
 
 HANDSHAKE = HEADER + start_ok() + tune_ok() + open_vhost()

@@ -35,6 +35,7 @@ from amqp_words import (
     start_ok,
     tune,
     tune_ok,
+    unframed,
 )
 
 from metaproxy.codecs.amqp import Amqp
@@ -113,22 +114,6 @@ def test_a_conversation_passes_however_it_is_cut() -> None:
         (Side.SERVER, method("connection.close-ok", 0)),
     ]  # fmt: skip
     check_relay(Amqp(stream_over=4096), conversation, normal=unframed)  # type: ignore[arg-type]
-
-
-def unframed(data: bytes) -> object:
-    """Methods and headers as they are, the bodies of each channel joined: in which frames they come has no meaning."""
-    found: list[bytes] = []
-    at = 8 if data.startswith(b"AMQP") else 0
-    bodies: dict[int, bytes] = {}
-    while at < len(data):
-        channel, size = struct.unpack_from(">HI", data, at + 1)
-        stop = at + 8 + size
-        if data[at] == 3:
-            bodies[channel] = bodies.get(channel, b"") + data[at + 7 : stop - 1]
-        else:
-            found.append(data[at:stop])
-        at = stop
-    return found, bodies
 
 
 # -- what messages are

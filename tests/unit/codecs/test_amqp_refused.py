@@ -10,9 +10,13 @@ from amqp_words import (
     channel_close,
     channel_open_ok,
     declare_ok,
+    delivered,
+    get,
+    got,
     method,
     published,
     queue_declare,
+    unframed,
 )
 from twisted.internet.defer import Deferred
 
@@ -210,6 +214,30 @@ def test_pieces_that_a_filter_still_has_keep_what_follows_on_their_channel_and_n
     sent = there.sent()
     assert sent.endswith(b"x\xce" + queue_declare() + published())
     assert sent.count(b"x") == 100_000
+
+
+def test_nothing_overtakes_an_answer_that_a_filter_still_has() -> None:
+    waits: list[Deferred[Reply | None]] = []
+
+    def wait(exchange: IExchange) -> Deferred[Reply | None] | None:
+        if exchange.get("method") != "queue.declare":
+            return None
+        waits.append(Deferred())
+        return waits[-1]
+
+    there = Connected(hooks={"on_response": (wait,)})
+    there.say(queue_declare() + get() + get())
+    large = got(b"x" * 100_000)
+    there.hear(declare_ok() + large[:1000])
+    there.hear(large[1000:] + delivered(b"y" * 100_000) + got() + delivered())
+    assert there.got() == b""
+    waits[0].callback(None)
+    for _ in range(3):
+        there.stage.clock.advance(0)
+    expected = declare_ok() + large + delivered(b"y" * 100_000) + got() + delivered()
+    assert unframed(there.got()) == unframed(expected)
+    there.hear(delivered())
+    assert there.got() == delivered()
 
 
 def test_a_server_that_has_closed_a_channel_gets_nothing_more_for_it() -> None:
