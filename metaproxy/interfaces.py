@@ -202,8 +202,8 @@ OPTIONAL = frozenset(
         "change", "changes", "companion", "comparable", "credit", "detect", "doors", "eof", "facts", "farewell",
         "fenced", "flow", "greets", "in_transaction", "inquiry", "keep", "keeps_keys", "lanes", "layout",
         "layout_questions", "layouts", "login_as", "names_nodes", "open_keys", "opens", "owed", "owes", "redirect",
-        "repeatable", "reset", "reword", "sequential", "settable", "start_tls", "starts_tls", "tls_rest", "topologies",
-        "traits", "unread", "unsent_bytes", "upper_keys", "welcome",
+        "repeatable", "reset", "reword", "rewords", "sequential", "settable", "start_tls", "starts_tls", "tls_rest",
+        "topologies", "traits", "unread", "unsent_bytes", "upper_keys", "welcome",
     }
 )  # fmt: skip
 """Names of the interfaces above and below that came later: what is written without them goes on working."""
@@ -298,6 +298,7 @@ class ICodec(Interface):
         "str: the metadata key by which a request that is sent again says how often it was sent before; '' for none. "
         "Optional."
     )
+    rewords = Attribute("str: what of requests `reword` changes: 'statement', 'key', or '' for nothing. Optional.")
 
     def session(side: Side, max_frame: int) -> ISession:
         """A reader of what `side` sends on one new connection. max_frame: bytes allowed a frame, head included."""
@@ -420,9 +421,10 @@ class ICodec(Interface):
 
     def reword(request: Message, change: Callable[[str], str | None]) -> Message | None:
         """
-        The request with other statements, for a route with `rewrite: {statement: ...}`: change(text) gives another text
-        for each of them, None to leave it. None: nothing changes. Raises FrameError for a request whose statements
-        can't be changed, or are not all known. Optional: None.
+        The request with other statements, for a route with `rewrite: {statement: ...}`, or other keys, for one with
+        `rewrite: {key: ...}`; see `rewords`. change(text) gives another text for each of them, None to leave it. None:
+        nothing changes. Raises FrameError for a request that has some which can't be changed, or are not all known.
+        Optional: None.
         """
 
     def merge(request: Message, parts: Sequence[Part], answers: Sequence[Message]) -> bytes:

@@ -222,6 +222,8 @@ class Codec:
     def comparable(self, answer: Message) -> bytes | None:
         return None
 
+    rewords = "statement"
+
     def reword(self, request: Message, change: Callable[[str], str | None]) -> Message | None:
         return None
 

@@ -183,8 +183,8 @@ class ListenerBuilder:
             reply_target=ReplyTarget(None, counts=self._counts_of(name, "-")),
         )
         self._hook(route, spec.filters, spec.cache)
-        if spec.rewrite is not None and (statement := spec.rewrite.statement) is not None:
-            reword = Rewording(compile_rewrite(statement.regex, statement.to)).reword
+        if spec.rewrite is not None and (text := spec.rewrite.statement or spec.rewrite.key) is not None:
+            reword = Rewording(compile_rewrite(text.regex, text.to)).reword
             route.on_request = (*route.on_request, reword)
         return route
 

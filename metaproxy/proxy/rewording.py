@@ -1,8 +1,8 @@
 """
-Statements that are changed on their way: `rewrite: {statement: ...}` of a route.
+Statements and keys that are changed on their way: `rewrite: {statement: ...}` and `{key: ...}` of a route.
 
-Lives here: `Rewording`, one a route: a hook behind all filters. Does not: how a protocol writes another statement into
-its request (`ICodec.reword`).
+Lives here: `Rewording`, one a route: a hook behind all filters. Does not: how a protocol writes another statement or
+key into its request (`ICodec.reword`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Rewordable(Protocol):
 
 
 class Rewording:
-    """change: gives another text for that of a statement, None to leave it; see routing.pattern."""
+    """change: gives another text for that of a statement or key, None to leave it; see routing.pattern."""
 
     def __init__(self, change: Callable[[str], str | None]) -> None:
         self._change = change
@@ -35,7 +35,7 @@ class Rewording:
         try:
             message = exchange.snapshot.codec.reword(exchange.message, self._change)
         except FrameError as error:
-            return Reply(ErrorKind.UNSUPPORTED, f"this statement is to be rewritten, and can't be: {error}")
+            return Reply(ErrorKind.UNSUPPORTED, f"this request is to be rewritten, and can't be: {error}")
         if message is not None:
             exchange.forward_as(message)
         return None

@@ -78,6 +78,11 @@ def compile_rewrite(pattern: str, to: str) -> Callable[[str], str | None]:
     return rewrite
 
 
+def literally(text: str) -> str:
+    """A pattern that matches this text and no other."""
+    return str(re2.escape(text))
+
+
 def compile_bytes(pattern: str) -> Searchable:
     """A pattern of bytes, a character of it standing for one; `.` is any byte. Raises ValueError with the reason."""
     try:

@@ -32,6 +32,12 @@ ROUTES: list[dict[str, Any]] = [
         "cluster": "all",
         "subset": {"role": "replica"},
     },
+    {
+        "name": "tenant",
+        "match": {"key": {"prefix": "t:"}},
+        "cluster": "all",
+        "rewrite": {"key": {"regex": "^t:", "to": "other:"}},
+    },
     {"name": "rest", "cluster": "all", "retry": RETRY},
 ]
 
@@ -225,6 +231,18 @@ def test_what_is_for_all_nodes_is_done_by_all(stage: Stage) -> None:
     client.mset({f"m{number}": number for number in range(20)})
     assert client.flushall()
     assert eventually(lambda: {cli(port, "dbsize").strip() for port in stage.servers.ports} == {"0"})
+
+
+def test_keys_are_others_where_a_route_says_so_and_are_where_these_belong(stage: Stage) -> None:
+    client = stage.redis
+    assert client.mset({f"t:{number}": number for number in range(10)})
+    assert client.mget([f"other:{number}" for number in range(10)]) == [str(number) for number in range(10)]
+    with client.pipeline(transaction=True) as pipeline:
+        assert pipeline.incr("t:1").get("t:1").execute() == [2, "2"]
+    large = "x" * (2 << 20)
+    assert client.set("t:large", large)
+    assert client.get("other:large") == large
+    assert client.keys("t:*") == []
 
 
 def test_another_driver_does_the_same(stage: Stage, clients: Callable[..., Any]) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Annotated, Literal
 
 from metaproxy.codecs.framing import Codec, Layout, Session, begins
-from metaproxy.codecs.redis import commands, layouts
+from metaproxy.codecs.redis import commands, layouts, rewording
 from metaproxy.codecs.redis import split as pieces
 from metaproxy.codecs.redis.accounts import accounts
 from metaproxy.codecs.redis.client import ClientSession
@@ -55,6 +55,7 @@ class Redis(Codec):
     upper_keys = ("command", "operation")
     hash_aliases = {"key": "tag"}
     layouts = layouts.LAYOUTS
+    rewords = "key"
 
     def __init__(
         self,
@@ -115,6 +116,7 @@ class Redis(Codec):
                 what = "with mode: pinned logins and SELECT are the server's"
                 raise ValueError(f"{what}: leave out auth, users and databases, or write mode: shared")
             self.connections = "pinned"
+            self.rewords = ""
             self.keys = {key: text for key, text in KEYS.items() if key not in ("user", "database")}
         if not 1 <= databases <= 16384:
             raise ValueError("databases must be 1 to 16384")
@@ -174,6 +176,9 @@ class Redis(Codec):
 
     def redirect(self, request: Message, answer: Message) -> Redirect | None:
         return layouts.redirect(request, answer)
+
+    def reword(self, request: Message, change: Callable[[str], str | None]) -> Message | None:
+        return rewording.reword(request, change)
 
     def confidential(self, request: Message) -> bool:
         return request.get("command") in commands.CONFIDENTIAL

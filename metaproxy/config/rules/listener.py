@@ -106,12 +106,17 @@ def _a_rewritten_path_names_groups_that_there_are(path: model.PathRewrite, readi
     _names_groups(path, reading)
 
 
+@RULES.of(model.KeyRewrite)
+def _a_rewritten_key_names_groups_that_there_are(key: model.KeyRewrite, reading: Reading) -> None:
+    _names_groups(key, reading)
+
+
 @RULES.of(model.StatementRewrite)
 def _a_rewritten_statement_names_groups_that_there_are(statement: model.StatementRewrite, reading: Reading) -> None:
     _names_groups(statement, reading)
 
 
-def _names_groups(text: model.PathRewrite | model.StatementRewrite, reading: Reading) -> None:
+def _names_groups(text: model.PathRewrite | model.StatementRewrite | model.KeyRewrite, reading: Reading) -> None:
     try:
         compile_rewrite(text.regex, text.to)
     except ValueError as error:
@@ -127,17 +132,21 @@ def _what_is_rewritten_is_there(listener: model.Listener, reading: Reading) -> N
         rewrite = route.rewrite
         if rewrite is None:
             continue
-        if rewrite.statement is not None and not _rewords(codec):
-            text = f"requests of {listener.protocol.name} have no statements that can be changed"
-            reading.problem(reading.at(rewrite, "statement"), text)
-        http = rewrite.statement is None or rewrite.path is not None or rewrite.host is not None
+        for kind in ("statement", "key"):
+            if getattr(rewrite, kind) is not None and _rewords(codec) != kind:
+                text = f"requests of {listener.protocol.name} have no {kind}s that can be changed"
+                reading.problem(reading.at(rewrite, kind), text)
+        bare = rewrite.statement is None and rewrite.key is None
+        http = bare or rewrite.path is not None or rewrite.host is not None
         if http and (codec.mutable or not {"path", "host"} <= codec.keys.keys()):
             text = f"requests of {listener.protocol.name} have no path and host that can be changed"
             reading.problem(reading.at(route, "rewrite"), text)
 
 
-def _rewords(codec: ICodec) -> bool:
-    return getattr(type(codec), "reword", Codec.reword) is not Codec.reword
+def _rewords(codec: ICodec) -> str:
+    """What of requests it changes: statement, key, or nothing."""
+    changes = getattr(type(codec), "reword", Codec.reword) is not Codec.reword
+    return str(getattr(codec, "rewords", Codec.rewords)) if changes else ""
 
 
 @RULES.of(model.Reply)

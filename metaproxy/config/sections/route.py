@@ -56,13 +56,29 @@ class StatementRewrite(Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRewrite(Section):
+    """Other keys instead of those that were asked for, in each request; in answers they stay as the server has them."""
+
+    regex: str = option(Regex(), "What of a key is replaced, the first place where it matches, such as `^user:`.")
+    to: str = option(Text(1024, empty=True), "By what; `\\1` is what the first group matched.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rewrite(Section):
-    """What a request is for, changed on its way: where the protocol has paths and hosts (HTTP, gRPC), or statements."""
+    """
+    What a request is for, changed on its way: where the protocol has paths and hosts (HTTP, gRPC), statements, or keys.
+    """
 
     path: PathRewrite | None = option(Nested(PathRewrite), "The path. One that does not match stays as it is.", None)
     host: str | None = option(Value(), "The host; `%x-host%` and the like are filled in.", None)
     statement: StatementRewrite | None = option(
         Nested(StatementRewrite), "The SQL. What does not match stays as it is.", None
+    )
+    key: KeyRewrite | None = option(
+        Nested(KeyRewrite),
+        "Each key. A request none of whose keys matches stays as it is; one with some that match and others that do "
+        "not is refused.",
+        None,
     )
 
 

@@ -15,6 +15,7 @@ from metaproxy.envoy.data_sources import inline_of
 from metaproxy.envoy.fields import Fields, number, shown_seconds, without_empty
 from metaproxy.envoy.metaprotocol import mirror_of
 from metaproxy.envoy.tables import CLUSTER_TYPES, NETWORK_FILTERS, PROTOCOL_OPTIONS, Chain, Context, Plain
+from metaproxy.routing.pattern import literally
 
 _REDIS = "envoy.extensions.filters.network.redis_proxy"
 _HASHED = ("RING_HASH", "MAGLEV")
@@ -125,10 +126,12 @@ def _routes(config: Fields, base: Plain, reads: Plain | None, chain: Chain) -> I
         if ignore_case:
             condition["ignore_case"] = True
         match: Plain = {"key": condition} if prefix else {}
-        one.refuse("remove_prefix", "metaproxy sends keys on as they came", False)
         one.refuse("key_formatter", "metaproxy sends keys on as they came", "")
+        keys: Plain = {}
+        if one.flag("remove_prefix") and prefix:
+            keys["rewrite"] = {"key": {"regex": f"{'(?i)' * ignore_case}^{literally(prefix)}", "to": ""}}
         if one.require("cluster"):
-            yield from _route(one, match, base, reads, chain)
+            yield from _route(one, match, {**base, **keys}, reads, chain)
 
 
 def _route(route: Fields, match: Plain, base: Plain, reads: Plain | None, chain: Chain) -> Iterable[Plain]:

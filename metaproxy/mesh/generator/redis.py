@@ -127,7 +127,7 @@ def _routes(
         if key is None:
             last = made
         else:
-            routes.append({"prefix": key.prefix, **made})
+            routes.append({"prefix": key.prefix, **({"removePrefix": True} if key.remove_prefix else {}), **made})
     return without_nothing({"routes": routes, "catchAllRoute": last})
 
 

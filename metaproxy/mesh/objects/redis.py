@@ -84,7 +84,7 @@ class KeyMatch(Spec):
     """Keys with a prefix."""
 
     prefix: str = option(NAME, "What keys begin with; the longest prefix counts.")
-    remove_prefix: bool = option(Flag(), "The server gets the key without it; not supported yet.", False)
+    remove_prefix: bool = option(Flag(), "The server gets the key without it.", False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,12 +189,6 @@ def _service(service: RedisService, reading: Reading) -> None:
 def _fault(fault: Fault, reading: Reading) -> None:
     if fault.type == "DELAY" and fault.delay is None:
         reading.problem(reading.at(fault), "DELAY needs delay, such as 100ms")
-
-
-@RULES.of(KeyMatch)
-def _key(key: KeyMatch, reading: Reading) -> None:
-    if key.remove_prefix:
-        reading.problem(reading.at(key, "remove_prefix"), "keys are sent on as they came; leave it out")
 
 
 @RULES.of(RedisPool)

@@ -50,6 +50,22 @@ from metaproxy.plugins import Registry
             "routes[0].rewrite.statement: requests of http have no statements that can be changed",
         ),
         (
+            mesh(r"[{cluster: demo, rewrite: {key: {regex: ^a, to: §\1}}}]", "redis"),
+            r"routes[0].rewrite.key.to: \1 is no group of the pattern, which has 0",
+        ),
+        (
+            mesh("[{cluster: demo, rewrite: {key: §{regex: a, to: b}}}]", "postgres"),
+            "routes[0].rewrite.key: requests of postgres have no keys that can be changed",
+        ),
+        (
+            mesh("[{cluster: demo, rewrite: {key: §{regex: a, to: b}}}]", "{name: redis, mode: pinned}"),
+            "routes[0].rewrite.key: requests of redis have no keys that can be changed",
+        ),
+        (
+            mesh("[{cluster: demo, rewrite: {statement: §{regex: a, to: b}}}]", "redis"),
+            "routes[0].rewrite.statement: requests of redis have no statements that can be changed",
+        ),
+        (
             mesh("[{cluster: demo, rewrite: §{statement: {regex: a, to: b}, host: a}}]", "postgres"),
             "routes[0].rewrite: requests of postgres have no path and host that can be changed",
         ),

@@ -41,6 +41,16 @@ def test_the_longest_prefix_comes_first() -> None:
     assert found["routes"][0]["mirror"] == [{"cluster": "copy", "percent": 10}]
 
 
+def test_a_prefix_may_be_removed() -> None:
+    routes = "routes: [{prefix: 'a.b', cluster: x, remove_prefix: true}]"
+    for more, regex in (("", r"^a\.b"), ("case_insensitive: true, ", r"(?i)^a\.b")):
+        found = section(f"settings: {{op_timeout: 5s}}\nprefix_routes: {{{more}{routes}}}")
+        assert found["routes"][0]["rewrite"] == {"key": {"regex": regex, "to": ""}}
+    assert (
+        section(BASE.replace("cluster: all", "cluster: all, remove_prefix: true"))["routes"][0].get("rewrite") is None
+    )
+
+
 @pytest.mark.parametrize(
     ("fields", "protocol"),
     [
@@ -91,7 +101,7 @@ typed_extension_protocol_options: {{envoy.filters.network.redis_proxy: {{"@type"
 @pytest.mark.parametrize(
     ("fields", "path"),
     [
-        (BASE.replace("cluster: all", "cluster: all, remove_prefix: true"), "remove_prefix"),
+        (BASE.replace("cluster: all", "cluster: all, key_formatter: x"), "key_formatter"),
         (f"{BASE}\ncustom_commands: [x]", "custom_commands"),
         (BASE.replace("op_timeout: 5s", ""), "op_timeout"),
     ],

@@ -58,12 +58,12 @@ def test_a_redis_cluster_is_read_from_as_the_service_says_and_copies_may_be_of_w
 def test_keys_are_routed_by_prefix_and_mirrors_have_their_own_port() -> None:
     made = found(
         stand(
-            "redis: [{match: {key: {prefix: 'u:'}}, route: {host: users.demo}}, "
+            "redis: [{match: {key: {prefix: 'u:', removePrefix: true}}, route: {host: users.demo}}, "
             "{route: {host: cache.demo}, mirror: [{route: {host: users.demo, port: 7}, percentage: {value: 5}}]}]"
         )
     )
     routes = made["prefix_routes"]
-    assert routes["routes"] == [{"prefix": "u:", "cluster": "outbound|6380||users.demo"}]
+    assert routes["routes"] == [{"prefix": "u:", "remove_prefix": True, "cluster": "outbound|6380||users.demo"}]
     (mirror,) = routes["catch_all_route"]["request_mirror_policy"]
     assert mirror["cluster"] == "outbound|7||users.demo"
     assert mirror["runtime_fraction"]["default_value"] == {"numerator": 50000, "denominator": "MILLION"}

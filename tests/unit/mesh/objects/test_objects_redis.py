@@ -12,11 +12,6 @@ from metaproxy.mesh.objects.redis import RedisService
     ("kind", "spec", "said"),
     [
         ("RedisService", "{host: [r], faults: [{type: DELAY}]}", "DELAY needs delay"),
-        (
-            "RedisService",
-            "{host: [r], redis: [{match: {key: {prefix: a, removePrefix: true}}, route: {host: r}}]}",
-            "keys are sent on as they came",
-        ),
         ("RedisService", "{host: [r], settings: {readPolicy: SOME}}", "SOME"),
         (
             "RedisService",
