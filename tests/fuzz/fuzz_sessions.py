@@ -8,7 +8,9 @@ Lives here: `check_session`. Does not: what a codec needs first, and its seeds (
 from __future__ import annotations
 
 import random
+import secrets
 from collections.abc import Callable, Iterator, Sequence
+from unittest.mock import patch
 
 from metaproxy.codecs.framing import Codec, Session
 from metaproxy.message import ErrorKind, FrameError, Kind, Message, Mutation, Side
@@ -101,9 +103,15 @@ class Heard:
 
 def check_session(make: Callable[[], Codec], side: Side, peers: Peers, seed: int, stream: bytes) -> None:
     """Raise unless a session reads the stream in pieces as it does at once, and what it read can be used."""
-    codec = make()
-    whole = Heard(codec, side, peers, [stream])
-    pieces = Heard(make(), side, peers, list(cut(stream, seed)))
+
+    def hear(parts: list[bytes]) -> tuple[Codec, Heard]:
+        # What the codec draws by chance, such as what it asks of a user that it does not know, must not differ.
+        with patch.object(secrets, "token_bytes", random.Random(seed).randbytes):
+            codec = make()
+            return codec, Heard(codec, side, peers, parts)
+
+    codec, whole = hear([stream])
+    _, pieces = hear(list(cut(stream, seed)))
     errors = {str(heard.session.error) for heard in (whole, pieces)}
     if len(errors) > 1 and any(map(peers.forgiven, errors)):
         return  # in pieces it was passed over, and what came of the bytes behind it is not to be compared
