@@ -22,7 +22,8 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 WORK = ROOT / ".fuzz"
 NAMES = (
-    "http", "http2", "grpc", "dubbo", "thrift", "redis", "mongodb", "mysql", "postgres", "amqp", "brpc", "trpc", "auto",
+    "http", "http2", "grpc", "dubbo", "thrift", "redis", "mongodb", "mysql", "postgres", "kafka", "amqp", "brpc",
+    "trpc", "auto",
 )  # fmt: skip
 SECONDS = 1800
 

@@ -7,8 +7,10 @@ Lives here: what the unit tests of each codec have as bytes. Does not: what beco
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 
 import amqp_words as amqp
+import kafka_words as kafka
 import mysql_words as my
 from http2_stand import GET, OK, POST, raw_frame, raw_headers
 from mongodb_words import command, packed
@@ -212,3 +214,35 @@ AMQP_ANSWERS = [
     amqp.method("basic.ack", 1, b"\0" * 9), amqp.method("connection.blocked", 0, b"\3low"), amqp.BEAT,
     amqp.method("connection.close-ok", 0), amqp.method("channel.close-ok"), amqp.START, amqp.tune(), amqp.OPEN_OK,
 ]  # fmt: skip
+
+_BROKERS = [(1, "10.0.0.1", 9092), (2, "10.0.0.2", 9092)]
+KAFKA_ASKED = [
+    kafka.api_versions(1), kafka.metadata(2, ["orders"]), kafka.produce(3, {"orders": [b"r", b"s"]}), kafka.fetch(4),
+    kafka.find_coordinator(5, ["billing"]), kafka.join_group(6), kafka.fetch(7),
+    kafka.request(1, 17, 8, b"", tags=b"\0"),
+]  # fmt: skip
+"""With the ids that the answers below have."""
+KAFKA_REQUESTS = [
+    kafka.produce(1, {"orders": [b"r"]}, acks=0), kafka.produce(1, {"orders": [b"r" * 200], "bills": [b"s"]}),
+    kafka.produce(1, {"orders": [b"r" * 200]}, acks=0), kafka.produce_by_id(1, kafka.ORDERS), kafka.api_versions(1, 99),
+    kafka.api_versions(1, 0), kafka.request(kafka.SASL_HANDSHAKE, 0, 1, kafka.text("PLAIN")),
+    kafka.request(kafka.SASL_HANDSHAKE, 1, 1, kafka.text("PLAIN")),
+    kafka.request(36, 2, 1, kafka.compact(b"\0app\0secret") + b"\0", tags=b"\0"),
+    kafka.produce(1, {"orders": [b"r"]}, transaction=b"t1"), kafka.metadata(1), kafka.fetch(-1),
+    kafka.request(32, 1, 1, kafka.array([b"\2" + kafka.text("orders") + kafka.int32(-1)]) + b"\0"),
+    kafka.request(60, 1, 1, b"\0\1\0", tags=b"\0"),
+]  # fmt: skip
+_KAFKA_ANSWERS: list[Callable[[int], bytes]] = [
+    lambda id: kafka.offered(id, [(0, 0, 99), (1, 4, 17), (17, 0, 1), (99, 0, 1)]),
+    lambda id: kafka.cluster(id, _BROKERS, [("orders", kafka.ORDERS)]),
+    lambda id: kafka.produced(id, {"orders": [0, 6]}, throttle=250),
+    lambda id: kafka.fetched(id, b"records"),
+    lambda id: kafka.coordinators(id, [("billing", 2, "10.0.0.2", 9092)]),
+    kafka.joined,
+    lambda id: kafka.fetched(id, b"r" * 300),
+    lambda id: kafka.answer(id, bytes(10) + kafka.packed([]) + _LEADERS, tags=b"\0"),
+]
+_LEADER = kafka.int32(2) + kafka.compact("10.0.0.2") + kafka.int32(9092) + kafka.compact(None) + b"\0"
+_LEADERS = b"\1\0" + kafka.varint(len(kafka.packed([_LEADER]))) + kafka.packed([_LEADER])
+KAFKA_ANSWERS = [made(id) for id, made in enumerate(_KAFKA_ANSWERS, 1)] + [made(1) for made in _KAFKA_ANSWERS]
+"""Under the id of what they answer, and under that of the first request of a connection."""

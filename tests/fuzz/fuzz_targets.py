@@ -20,6 +20,7 @@ from fuzz_sessions import Peers, check_session
 from postgres_words import join as join_postgres
 from redis_words import join as join_redis
 from redis_words import said
+from zope.interface import implementer
 
 from metaproxy.codecs.amqp import Amqp
 from metaproxy.codecs.brpc import Brpc
@@ -27,6 +28,7 @@ from metaproxy.codecs.dubbo import Dubbo
 from metaproxy.codecs.framing import Codec, Session
 from metaproxy.codecs.grpc import Grpc
 from metaproxy.codecs.http import Http, model
+from metaproxy.codecs.kafka import Kafka
 from metaproxy.codecs.mongodb import MongoDB
 from metaproxy.codecs.mysql import MySQL
 from metaproxy.codecs.mysql.packets import LONGEST_LOGIN
@@ -38,6 +40,7 @@ from metaproxy.codecs.postgres.pooled_server import PooledServer
 from metaproxy.codecs.redis import Redis
 from metaproxy.codecs.thrift import Thrift
 from metaproxy.codecs.trpc import Trpc
+from metaproxy.interfaces import IDoors
 from metaproxy.message import Chunk, Kind, Message, Side
 from metaproxy.units import Bytes
 
@@ -232,6 +235,28 @@ def _opened(session: Session, side: Side) -> None:
         return
     for id, message in enumerate(amqp.opened().receive(b"".join(seeds.AMQP_REQUESTS)), 1):
         session.send(message, id)
+@implementer(IDoors)
+class KafkaDoors:
+    """Brokers are reached at ports of the proxy, but for those of high numbers."""
+
+    def address(self, node: str) -> tuple[str, int] | None:
+        return ("proxy.example", 9100 + int(node)) if int(node) < 10 else None
+
+
+class KafkaWithDoors(Kafka):
+    def session(self, side: Side, max_frame: int) -> Session:
+        session = super().session(side, max_frame)
+        if side is Side.CLIENT:
+            session.doors = KafkaDoors()
+        return session
+
+
+def _asked_kafka(session: Session, side: Side) -> None:
+    """A broker that was asked what its answers among the seeds answer."""
+    if side is Side.SERVER:
+        client = Kafka().session(Side.CLIENT, MOST)
+        for message in client.receive(b"".join(seeds.KAFKA_ASKED)):
+            session.send(message, message.id)
 
 
 def _captured(protocol: str) -> Callable[[], dict[Side, list[bytes]]]:
@@ -356,6 +381,15 @@ TARGETS: dict[str, Target | Detection] = {
             LAST_CLIENT + amqp.tune_ok() + amqp.open_vhost(),
             SERVER + amqp.OPEN_OK,
         ),
+    "kafka": Target(
+        [
+            Kafka,
+            lambda: Kafka(stream_over=Bytes(64)),
+            KafkaWithDoors,
+            lambda: KafkaWithDoors(stream_over=Bytes(64)),
+        ],
+        _given([*seeds.KAFKA_ASKED, *seeds.KAFKA_REQUESTS], seeds.KAFKA_ANSWERS),
+        Peers(_asked_kafka),
     ),
     "brpc": Target([Brpc, lambda: Brpc(write_compress_type=True)], _given(seeds.BRPC_CALLS, seeds.BRPC_ANSWERS)),
     "trpc": Target([Trpc], _given(seeds.TRPC_CALLS, seeds.TRPC_ANSWERS)),

@@ -47,6 +47,8 @@ _COORDINATORS: Final = {0: "groups", 1: "transactional_ids"}
 """What FindCoordinator's key names, by its type; a share group's (2) goes GROUP:TOPIC-ID:PARTITION."""
 _RESOURCES: Final = {2: "topics", 32: "groups"}
 """What a resource of a configuration is, by its type."""
+_LONGEST: Final = 255
+"""Bytes of the name of a client's library, and of its version: they are kept as long as its connection."""
 _TOPIC_ID: Final = "topic id"
 _ERROR: Final = "error"
 _THROTTLE: Final = "throttle"
@@ -79,7 +81,7 @@ def software(frame: bytes, form: Form) -> str:
     """What an ApiVersions says of the client's library, '' for nothing. Raises FrameError."""
     places = walk(frame, wire.request_body(frame, form.flexible), _software_plan(form))
     texts = (wire.read_text(frame, start, stop, form.flexible) or b"" for _, start, stop in places)
-    return "/".join(text.decode("utf-8", "replace") for text in texts)
+    return "/".join(text[:_LONGEST].decode("utf-8", "replace") for text in texts)
 
 
 @cache

@@ -29,20 +29,21 @@ class TagHider:
         self._hidden = endpoints.broker_tags(form)
         self._data = b""
         self._at = 0
-        self._changed = b""
+        self._changed: bytearray | None = None
         self._run: _Run | None = self._body(whole(form, lambda field, beside: ""))
 
     def feed(self, data: bytes) -> bytes:
         """What passes of a piece."""
         if self._run is None:
             return data
-        self._data = self._changed = data
+        self._data = data
+        self._changed = None
         self._at = 0
         try:
             next(self._run)
         except StopIteration:
             self._run = None
-        return self._changed
+        return data if self._changed is None else bytes(self._changed)
 
     def _body(self, plan: Plan) -> _Run:
         yield from self._steps(plan[:-1])
@@ -50,8 +51,9 @@ class TagHider:
         for _ in range(count):
             tag = yield from self._varint()
             if tag in self._hidden:
-                place = self._at - 1
-                self._changed = self._changed[:place] + bytes((_UNKNOWN,)) + self._changed[place + 1 :]
+                if self._changed is None:
+                    self._changed = bytearray(self._data)
+                self._changed[self._at - 1] = _UNKNOWN
             yield from self._skip((yield from self._varint()))
 
     def _steps(self, plan: Plan) -> _Run:

@@ -7,15 +7,19 @@ for ever, and topics can't be renamed; so what one connection learns holds for a
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from contextlib import suppress
 from functools import cache
 from typing import Final
 
 from metaproxy.codecs.kafka import schema, wire
 from metaproxy.codecs.kafka.schema import Field
-from metaproxy.codecs.kafka.walk import Plan, plan, walk
+from metaproxy.codecs.kafka.walk import Place, Plan, TooMany, end_of, plan
 
 MOST: Final = 100_000
 """Topics that are known by their ids; then the one is forgotten that was learnt first."""
+LONGEST: Final = 249
+"""Bytes of a topic's name: Kafka has no longer ones."""
 NO_ID: Final = bytes(16)
 _ID, _NAME = "id", "name"
 
@@ -25,26 +29,29 @@ class TopicIds:
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
-        self._names: dict[bytes, bytes] = {}
+        self._names: OrderedDict[bytes, bytes] = OrderedDict()
 
     def name(self, id: bytes) -> bytes | None:
         return self._names.get(id)
 
     def learn(self, id: bytes, name: bytes) -> None:
         names = self._names
-        if id == NO_ID or id in names:
+        if id == NO_ID or id in names or len(name) > LONGEST:
             return
         if len(names) >= self._most:
-            del names[next(iter(names))]
+            names.popitem(last=False)
         names[id] = name
 
     def read(self, frame: bytes, at: int, form: schema.Form) -> None:
-        """What an answer tells, whose body begins there. Raises FrameError."""
+        """What an answer tells, whose body begins there: of the first topics, if it has too many. Raises FrameError."""
         steps = _plan(form)
         if not steps:
             return
+        places: list[Place] = []
+        with suppress(TooMany):
+            end_of(frame, at, steps, places)
         last = b""
-        for label, start, stop in walk(frame, at, steps):
+        for label, start, stop in places:
             if label == _NAME:
                 last = wire.read_text(frame, start, stop, form.flexible) or b""
             elif last:

@@ -93,7 +93,11 @@ class _Reading:
         if self._cut and field.kind == "records" and self._at + size > len(self._data):
             self._over = True
             return None
-        return None if size < 0 else self._take(size)
+        if size >= 0:
+            return self._take(size)
+        if not field.nullable and not field.repeated:
+            raise FrameError(f"{field.name} is null")
+        return None
 
     def _number(self, kind: str) -> int:
         packed = _NUMBERS[kind]

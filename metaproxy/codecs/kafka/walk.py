@@ -33,8 +33,14 @@ ARRAY: Final = "["
 """Goes in front of the label of an array's count."""
 SIZE_OF_TAG: Final = "#"
 """Label of the size of a tag, in which something is wanted. It comes in front of what is in it."""
+MOST: Final = 100_000
+"""Places that are remembered of one message."""
 ELEMENT: Final = "{"
 """Goes in front of the label of a struct of an array: from where to where it stands. It comes behind what is in it."""
+
+
+class TooMany(FrameError):
+    """A message with more of what is wanted than anybody remembers."""
 
 
 class Step(NamedTuple):
@@ -246,6 +252,8 @@ def _many(data: bytes, at: int, count: int, label: str, steps: Plan, places: lis
         at = _walk(data, at, steps, places)
         if label:
             places.append((ELEMENT + label, start, at))
+        if len(places) > MOST:
+            raise TooMany(f"a message that names more than {MOST} things")
     return at
 
 
@@ -260,6 +268,8 @@ def _tags(data: bytes, at: int, tags: Mapping[int, Plan], places: list[Place]) -
             places.append((SIZE_OF_TAG, start, at))
             if _walk(data, at, steps, places) != at + size:
                 raise FrameError(f"tag {tag} of {size} bytes has more or less in it")
+            if len(places) > MOST:
+                raise TooMany(f"a message that names more than {MOST} things")
         at += size
         if at > len(data):
             raise IndexError
