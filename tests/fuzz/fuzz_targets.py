@@ -50,8 +50,6 @@ MOST = 4096
 """Bytes of an input. More is cut off: what needs more is the business of properties and of the kit."""
 HTTP2_FRAME = (1 << 14) + 9
 """Bytes of a frame that everyone who speaks HTTP/2 must accept, whatever else is bounded (RFC 9113, 4.2)."""
-FRAME = Bytes(4096)
-"""Bytes of a frame of AMQP at least."""
 _PATH = 2
 _CUTS = (0, 6, 200)
 
@@ -237,6 +235,8 @@ def _opened(session: Session, side: Side) -> None:
         return
     for id, message in enumerate(amqp.opened().receive(b"".join(seeds.AMQP_REQUESTS)), 1):
         session.send(message, id)
+
+
 @implementer(IDoors)
 class KafkaDoors:
     """Brokers are reached at ports of the proxy, but for those of high numbers."""
@@ -251,24 +251,6 @@ class KafkaWithDoors(Kafka):
         if side is Side.CLIENT:
             session.doors = KafkaDoors()
         return session
-
-
-def _open_amqp(session: Session, side: Side) -> None:
-    """A connection that is open at both ends, with two channels and requests on each."""
-    begun = [amqp.HEADER, amqp.start_ok(), amqp.tune_ok(frame_max=FRAME) + amqp.open_vhost()]
-    asked = [amqp.method("channel.open", channel, b"\0") for channel in (1, 2)] + seeds.AMQP_ASKED
-    said = [amqp.START, amqp.tune(frame_max=FRAME), amqp.OPEN_OK, amqp.channel_open_ok(1) + amqp.channel_open_ok(2)]
-    if side is Side.CLIENT:
-        for words in (*begun, *asked[:2]):
-            session.receive(words)
-        return
-    client = Amqp(stream_over=FRAME).session(Side.CLIENT, 1 << 16)
-    for words, answer in zip([*begun, b"".join(asked[:2])], said, strict=True):
-        for message in client.receive(words):
-            session.send(message, message.id)
-        session.receive(answer)
-    for message in client.receive(b"".join(asked[2:])):
-        session.send(message, message.id)
 
 
 def _asked_kafka(session: Session, side: Side) -> None:
@@ -400,7 +382,11 @@ TARGETS: dict[str, Target | Detection] = {
             SERVER + amqp.tune(),
             LAST_CLIENT + amqp.tune_ok() + amqp.open_vhost(),
             SERVER + amqp.OPEN_OK,
+            LAST_CLIENT + amqp.method("channel.open", 1, b"\0") + amqp.method("channel.open", 2, b"\0"),
+            SERVER + amqp.channel_open_ok(1) + amqp.channel_open_ok(2),
         ),
+        passing=Amqp,
+    ),
     "kafka": Target(
         [
             Kafka,
@@ -410,13 +396,6 @@ TARGETS: dict[str, Target | Detection] = {
         ],
         _given([*seeds.KAFKA_ASKED, *seeds.KAFKA_REQUESTS], seeds.KAFKA_ANSWERS),
         Peers(_asked_kafka),
-    ),
-    "amqp": Target(
-        [Amqp, lambda: Amqp(stream_over=FRAME), lambda: Amqp(channel_max=2, frame_max=FRAME)],
-        _given([*seeds.AMQP_ASKED, *seeds.AMQP_REQUESTS], seeds.AMQP_ANSWERS),
-        Peers(_open_amqp),
-        opening=seeds.AMQP_OPENING,
-        passing=Amqp,
     ),
     "brpc": Target([Brpc, lambda: Brpc(write_compress_type=True)], _given(seeds.BRPC_CALLS, seeds.BRPC_ANSWERS)),
     "trpc": Target([Trpc], _given(seeds.TRPC_CALLS, seeds.TRPC_ANSWERS)),
