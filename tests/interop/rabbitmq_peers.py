@@ -19,7 +19,7 @@ from running import Program, free_port
 
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 EPMD = "epmd"
-USERS: Mapping[str, str] = {"guest": "guest", "app": "app-secret", "back": "back-secret"}
+USERS: Mapping[str, str] = {"guest": "guest", "app": "secret", "back": "back-secret"}
 VHOSTS: Sequence[str] = ("/", "shop")
 
 

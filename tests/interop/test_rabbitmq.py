@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import pytest
-from amqp_clients import CLIENTS, connect, done_by, expected, properties
 from proxied import Proxy, cluster, listener
+from rabbitmq_clients import CLIENTS, connect, done_by, expected, properties
 from rabbitmq_peers import RabbitMQ
 from running import eventually, free_port
 
@@ -161,7 +161,7 @@ def test_deliveries_are_exchanges(mesh: Mesh, channel: Any) -> None:
 def test_publishers_have_a_limit_by_user_and_exchange(mesh: Mesh) -> None:
     from pika.exceptions import ChannelClosedByBroker
 
-    for user in ("guest:guest", "app:app-secret"):
+    for user in ("guest:guest", "app:secret"):
         with connect(mesh.uri(user)) as connection:
             channel = connection.channel()
             channel.exchange_declare("limited", "fanout")

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import pytest
-from amqp_clients import CLIENTS, connect, done_by, expected
 from proxied import Proxy, cluster, listener
+from rabbitmq_clients import CLIENTS, connect, done_by, expected
 from rabbitmq_peers import RabbitMQ
 from running import free_port
 
