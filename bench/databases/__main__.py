@@ -22,6 +22,7 @@ from pathlib import Path
 from bench.databases import servers
 from bench.databases.loads import LOADS, Load
 from bench.databases.proxies import ENOUGH, EVERY, FEW, PROXIES, Place, Proxy
+from bench.databases.rabbit import rabbitmq
 from bench.processes import Cores, NotStarted, Running, free_ports, listens, wait_for
 from bench.programs import install_debian, machine, own_program
 
@@ -31,6 +32,7 @@ _SERVERS: dict[str, Callable[[Path], AbstractContextManager[int]]] = {
     "postgres": servers.postgres,
     "mysql": servers.mariadb,
     "mongodb": servers.mongodb,
+    "amqp": rabbitmq,
 }
 NONE = "none"
 
@@ -64,6 +66,8 @@ def _measured(load: Load, proxy: Proxy | None, process: Running | None, port: in
     before, began = process.cpu() if process else 0.0, time.monotonic()
     queries = load.run(port, seconds)
     used, taken = (process.cpu() if process else 0.0) - before, time.monotonic() - began
+    if isinstance(queries, servers.Counted):
+        queries, taken = queries
     if not queries:
         raise ValueError("no query was answered within the load's time")
     return Figure(load.name, proxy, used * 1e6 / queries, queries / taken)

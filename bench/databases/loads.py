@@ -1,5 +1,5 @@
 """
-What the databases are asked: pgbench, sysbench and a program of pymongo's, and what they say came of it.
+What databases and brokers are asked: pgbench, sysbench, a program of pymongo's, PerfTest; and what came of it.
 
 Lives here: `Load`, the list of them. Does not: servers (`servers`), who is asked (`proxies`).
 """
@@ -11,7 +11,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench.databases.servers import PASSWORD, USER, mongo_load, program, run, sysbench
+from bench.databases.rabbit import perf_test
+from bench.databases.servers import PASSWORD, USER, Counted, mongo_load, program, run, sysbench
 
 CLIENTS = 16
 """Of each load; each has one query under way."""
@@ -23,13 +24,13 @@ _OF_TPC_B = 7
 @dataclass(frozen=True, slots=True)
 class Load:
     """
-    run: makes the load at a port, for about so many seconds, and gives how many queries were answered. crowd: of many
-    clients, who log in meanwhile.
+    run: makes the load at a port, for about so many seconds, and gives how many queries were answered, with the time
+    for them of a program that takes long to start. crowd: of many clients, who log in meanwhile.
     """
 
     name: str
     database: str
-    run: Callable[[int, float], int]
+    run: Callable[[int, float], int | Counted]
     crowd: bool = False
 
 
@@ -94,4 +95,7 @@ LOADS = [
     Load("sysbench read_write, prepared", "mysql", _sysbench("oltp_read_write", True)),
     Load("mongo find_one", "mongodb", _mongo("find")),
     Load("mongo insert_one", "mongodb", _mongo("insert")),
+    Load("PerfTest 100 B, no acks", "amqp", perf_test("-s", "100", "-a")),
+    Load("PerfTest 100 B, confirms and acks", "amqp", perf_test("-s", "100", "-c", "100", "-q", "200")),
+    Load("PerfTest 1 MiB, confirms and acks", "amqp", perf_test("-s", "1048576", "-c", "10", "-q", "20")),
 ]

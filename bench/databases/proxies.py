@@ -14,10 +14,11 @@ from typing import Any
 
 import yaml
 
-from bench.databases.servers import PASSWORD, USER, program
+from bench.databases.servers import PASSWORD, PEERS, USER, Missing, program
 from bench.programs import own_program
 
-EVERY = ("postgres", "mysql", "mongodb")
+EVERY = ("postgres", "mysql", "mongodb", "amqp")
+ENVOY = PEERS / "python" / "envoy" / "envoy" / "_bin" / "envoy"
 FEW = 20
 """Connections to the server that a crowd of clients shares."""
 ENOUGH = 64
@@ -64,7 +65,7 @@ def _metaproxy(mode: str = "") -> Callable[[Place], list[str]]:
             protocol["users"] = {USER: PASSWORD}
             cluster["credentials"] = {"user": USER, "password": PASSWORD}
             cluster["connections"] = {"per_endpoint": place.shared}
-            if place.database != "mongodb":
+            if place.database not in ("mongodb", "amqp"):
                 cluster["connections"] |= {"mode": mode, "queue_timeout": "60s"}
         listener = {
             "name": "bench",
@@ -107,11 +108,35 @@ def _haproxy(place: Place) -> list[str]:
     return [program("haproxy"), "-f", str(path), "-db"]
 
 
+def _envoy(place: Place) -> list[str]:
+    if not ENVOY.exists():
+        raise Missing(f"{ENVOY} is missing; run tests/interop/install, which installs it")
+
+    def at(port: int) -> dict[str, Any]:
+        return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+
+    proxy = "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
+    tcp = {"name": "tcp", "typed_config": {"@type": proxy, "stat_prefix": "tcp", "cluster": "backend"}}
+    backend = {
+        "cluster_name": "backend",
+        "endpoints": [{"lb_endpoints": [{"endpoint": {"address": at(place.backend)}}]}],
+    }
+    resources = {
+        "listeners": [{"address": at(place.listen), "filter_chains": [{"filters": [tcp]}]}],
+        "clusters": [{"name": "backend", "type": "STATIC", "load_assignment": backend}],
+    }
+    path = place.folder / "envoy.yaml"
+    path.write_text(yaml.safe_dump({"static_resources": resources}))
+    return [str(ENVOY), "-c", str(path), "--concurrency", "1", "--disable-hot-restart", "-l", "error"]
+
+
 PROXIES = [
     Proxy("metaproxy, logins pass", EVERY, _metaproxy()),
     Proxy("metaproxy, session", ("postgres", "mysql"), _metaproxy("session"), pools=True),
-    Proxy("metaproxy, transaction", EVERY, _metaproxy("transaction"), pools=True),
+    Proxy("metaproxy, transaction", ("postgres", "mysql", "mongodb"), _metaproxy("transaction"), pools=True),
+    Proxy("metaproxy, logins end here", ("amqp",), _metaproxy("pool")),
     Proxy("pgbouncer, session", ("postgres",), _pgbouncer("session")),
     Proxy("pgbouncer, transaction", ("postgres",), _pgbouncer("transaction"), pools=True, base=True),
     Proxy("haproxy tcp", EVERY, _haproxy),
+    Proxy("envoy tcp", ("amqp",), _envoy),
 ]

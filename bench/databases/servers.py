@@ -14,14 +14,15 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from bench.processes import Running, free_ports, listens, wait_for
 from bench.programs import ROOT, which
 
 USER, PASSWORD = "app", "secret"
-_PEERS = ROOT / ".peers"
-MONGOD = _PEERS / "python" / "mongod" / "fiftyone" / "db" / "bin" / "mongod"
-PYMONGO = _PEERS / "python" / "main"
+PEERS = ROOT / ".peers"
+MONGOD = PEERS / "python" / "mongod" / "fiftyone" / "db" / "bin" / "mongod"
+PYMONGO = PEERS / "python" / "main"
 _POSTGRES = "/usr/lib/postgresql"
 _START = 30.0
 _SCALE = 4
@@ -29,6 +30,13 @@ _SCALE = 4
 ROWS = 10_000
 """sysbench: of its table; mongod: documents."""
 _ACCOUNT = f"create database d; create user {USER}@'%' identified by '{PASSWORD}'; grant all on *.* to {USER}@'%';"
+
+
+class Counted(NamedTuple):
+    """What a load's own program says: queries that were answered, and the seconds that it took for them."""
+
+    queries: int
+    seconds: float
 
 
 class Missing(Exception):
