@@ -27,6 +27,7 @@ HERE = Path(__file__).parent
 
 sys.path.insert(0, str(HERE / "shared"))
 import examples  # noqa: E402
+from few_reports import FewReports  # noqa: E402
 
 for name, number in (("usual", examples.USUAL), ("deep", examples.DEEP)):
     settings.register_profile(
@@ -36,6 +37,11 @@ for name, number in (("usual", examples.USUAL), ("deep", examples.DEEP)):
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
 settings.load_profile("usual")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput") and not config.pluginmanager.has_plugin("rerunfailures"):
+        config.pluginmanager.register(FewReports())
 
 
 @pytest.hookimpl(wrapper=True)

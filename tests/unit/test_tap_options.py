@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,22 @@ def test_what_cannot_start_ends_with_what_is_wrong(file: Path, capsys: pytest.Ca
         makeService(parsed("--config", file, "--plugins", EXAMPLES))
     assert ended.value.code == 1
     assert "did you mean 'quill'?" in capsys.readouterr().err
+
+
+def test_a_configuration_that_is_wrong_does_not_start(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text("listeners: 5")
+    with pytest.raises(SystemExit) as ended:
+        makeService(parsed("--config", file))
+    assert ended.value.code == 1
+    assert f"{file}:1:12: listeners: " in capsys.readouterr().err
+
+
+def test_an_address_of_the_admin_api_that_is_taken_is_told_by_name(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(SystemExit) as ended:
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        file.write_text(f"admin: {{listen: '{listen}'}}\nlisteners: []\n")
+        makeService(parsed("--config", file))
+    assert ended.value.code == 1
+    assert capsys.readouterr().err.startswith(f"admin.listen: {listen}: Address already in use")

@@ -10,6 +10,7 @@ from asking import Terminal
 from harness import Quill, answer
 
 from metaproxy.cli import replay
+from metaproxy.cli.main import script
 from metaproxy.message import Kind, Message
 from metaproxy.recording.connection import Call
 from metaproxy.recording.entries import Entry, Frame, foot, head
@@ -151,6 +152,14 @@ def test_the_command_itself_tells_a_server_that_is_not_there(tmp_path: Path) -> 
     done = subprocess.run(command, capture_output=True, text=True, timeout=30)
     assert done.returncode == 1
     assert "1 failed" in done.stdout
-    wrong = subprocess.run([*command[:-1], "nowhere"], capture_output=True, text=True, timeout=30)
-    assert (wrong.returncode, wrong.stdout) == (2, "")
-    assert "metaproxy: --to: 'nowhere' is not an address" in wrong.stderr
+
+
+def test_the_command_itself_tells_what_is_no_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["metaproxy", "replay", written(tmp_path, entry()), "--to", "nowhere"])
+    with pytest.raises(SystemExit) as ended:
+        script()
+    assert ended.value.code == 2
+    out, err = capsys.readouterr()
+    assert "metaproxy: --to: 'nowhere' is not an address" in err and not out

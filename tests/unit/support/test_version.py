@@ -4,30 +4,41 @@ from __future__ import annotations
 
 import platform
 import re
-import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from importlib import metadata
 from pathlib import Path
+from runpy import run_module
 
 import pytest
+from twisted.scripts.twistd import run
 
 import metaproxy
 import twisted
+from metaproxy.cli.main import script
 from metaproxy.support.version import version_line
 
 LINE = f"metaproxy {metaproxy.__version__} (Python {platform.python_version()}, Twisted {twisted.__version__})\n"
-CLI = "import sys; from metaproxy.cli.main import script; sys.argv[0] = 'metaproxy'; script()"
-TWISTD = "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; run()"
+
+
+def twistd() -> None:
+    sys.argv[1:1] = ["metaproxy"]
+    run()
 
 
 @pytest.mark.parametrize(
-    "command",
-    [["-c", CLI, "--version"], ["-m", "metaproxy", "--version"], ["-c", TWISTD, "metaproxy", "--version"]],
+    "asked",
+    [script, partial(run_module, "metaproxy", run_name="__main__"), twistd],
     ids=["metaproxy", "python -m metaproxy", "twistd metaproxy"],
 )
-def test_its_version_is_ours_and_not_a_librarys(command: list[str]) -> None:
-    told = subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=60, check=False)
-    assert (told.returncode, told.stdout) == (0, LINE)
+def test_its_version_is_ours_and_not_a_librarys(
+    asked: Callable[[], object], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["metaproxy", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        asked()
+    assert (ended.value.code, capsys.readouterr().out) == (0, LINE)
     assert version_line() + "\n" == LINE
 
 
