@@ -280,11 +280,14 @@ def kafka_client(peer: str, **about: object) -> Command:
     """
     A program that does what an application does with Kafka, once, and prints what came of it.
 
-    about: bootstrap, prefix (of what it names), and, where needed, user, password, mechanism, ca (a file).
+    about: bootstrap, prefix (of what it names), and, where needed, user, password, mechanism, ca (a file), hosts (a
+    file of names that only kafka-java and aiokafka look at).
     """
     job = json.dumps(about)
     if peer == "kafka-java":
-        return kafka_java("org.example.kafka.KafkaPeer", job)
+        java = kafka_java("org.example.kafka.KafkaPeer", job)
+        named = [f"-Djdk.net.hosts.file={about['hosts']}"] if "hosts" in about else []
+        return replace(java, argv=[java.argv[0], *named, *java.argv[1:]])
     if peer == "kafkajs":
         modules = str(PEERS / "node-kafka" / "node_modules")
         return Command(["node", HERE / "node-kafka" / "client.js", job], {"NODE_PATH": modules})

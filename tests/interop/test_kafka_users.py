@@ -125,3 +125,34 @@ def test_logins_end_at_the_proxy_whose_own_is_another_user(mesh: Mesh, client: s
 def test_other_clients_log_in_as_well(mesh: Mesh, client: str, mechanism: str) -> None:
     about = {"bootstrap": mesh.ending, "prefix": f"{client}-in", "mechanism": mechanism}
     assert run(client, **about, **ENDING) == DONE
+
+
+def test_a_wrong_password_is_the_clients_own_error(mesh: Mesh) -> None:
+    command = catalogue.kafka_client(
+        "franz-go", bootstrap=mesh.ending, prefix="wrong", user="shop", password="x", mechanism="SCRAM-SHA-256"
+    )
+    ran = subprocess.run(command.argv, capture_output=True, text=True, timeout=60)
+    assert ran.returncode != 0
+    assert "SASL_AUTHENTICATION_FAILED" in ran.stderr
+    assert "the user or the password is wrong" in ran.stderr
+
+
+def test_what_one_user_may_do_another_may_not(mesh: Mesh) -> None:
+    other = {"user": "other", "password": "ruler", "mechanism": "PLAIN"}
+    command = catalogue.kafka_client("franz-go", bootstrap=mesh.ending, prefix="others", **other)
+    ran = subprocess.run(command.argv, capture_output=True, text=True, timeout=60)
+    assert ran.returncode != 0
+    assert "TOPIC_AUTHORIZATION_FAILED" in ran.stderr
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-512"])
+@pytest.mark.parametrize("client", [by("franz-go")])
+def test_logins_pass_to_the_brokers(mesh: Mesh, client: str, mechanism: str) -> None:
+    about = {"bootstrap": mesh.passing, "prefix": f"{client}-pass-{mechanism}", "mechanism": mechanism}
+    assert run(client, **about, **PASSING) == DONE
+
+
+@pytest.mark.parametrize("client", [by("kafka-java"), by("aiokafka")])
+def test_brokers_have_names_of_their_own_in_tls(mesh: Mesh, client: str) -> None:
+    about = {"bootstrap": mesh.named, "prefix": f"{client}-named", "mechanism": "SCRAM-SHA-256", "ca": str(mesh.ca)}
+    assert run(client, **about, **ENDING, hosts=str(mesh.hosts)) == DONE
