@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -113,6 +114,13 @@ class RabbitMQ:
         command: list[str | Path] = [SERVER.with_name("rabbitmqctl"), "-q", "eval", expression]
         environment = {**os.environ, **self._environment}
         subprocess.run(command, env=environment, check=True, capture_output=True, timeout=30)
+
+    def control(self, program: Path) -> None:
+        """Writes a program that is its operators' one; it knows which broker, whatever it is given as `-n NODE`."""
+        settings = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in self._environment.items())
+        chosen = '[ "$1" = -n ] && shift 2\n'
+        program.write_text(f'#!/bin/sh\n{settings}{chosen}exec {SERVER.with_name("rabbitmqctl")} "$@"\n')
+        program.chmod(0o755)
 
     def log(self) -> str:
         return self._node.text()

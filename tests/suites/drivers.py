@@ -131,6 +131,22 @@ def _pymongo(folder: Path, reports: Path) -> list[str]:
     return _pytest(folder, reports, "-o", "addopts=", *(f"test/test_{each}.py" for each in names))
 
 
+def _pika(folder: Path, reports: Path) -> list[str]:
+    return _pytest(folder, reports, "tests/acceptance")
+
+
+def _rabbitmq_java(folder: Path, reports: Path) -> list[str]:
+    """`rabbitmqctl` is what the broker's start leaves there; the tests call it with `-n NODE`."""
+    jars = [*folder.glob("junit-platform-console-standalone-*.jar"), (folder / "classpath").read_text().strip()]
+    path = ":".join(map(str, (folder / "target/test-classes", folder / "target/classes", *jars)))
+    return [
+        "java", "-Xmx512m", f"-Drabbitmqctl.bin={reports}/rabbitmqctl", "-Dtest-broker.A.nodename=any", "-cp", path,
+        "org.junit.platform.console.ConsoleLauncher", "execute", "--disable-banner", "--details=summary",
+        f"--reports-dir={reports}", "--select-package=com.rabbitmq.client.test.functional", "--include-classname=.*",
+        "--exclude-engine=junit-platform-suite",
+    ]  # fmt: skip
+
+
 SUITES: dict[str, Suite] = {
     "redis-py": Suite("redis", _redis_py, junit),
     "ioredis": Suite("redis", _ioredis, junit, lambda port: {"TS_NODE_TRANSPILE_ONLY": "true", "NODE_ENV": "test"}),
@@ -167,4 +183,6 @@ SUITES: dict[str, Suite] = {
         junit,
         lambda port: {"DB_IP": "127.0.0.1", "DB_PORT": str(port), "DB_USER": USER, "DB_PASSWORD": PASSWORD},
     ),
+    "pika": Suite("rabbitmq", _pika, junit),
+    "rabbitmq-java": Suite("rabbitmq", _rabbitmq_java, junit),
 }

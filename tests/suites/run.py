@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -19,6 +20,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from drivers import SUITES, Suite
@@ -38,12 +40,22 @@ NAMESPACE = ("unshare", "--map-root-user", "--net", "--pid", "--fork", "--kill-c
 """For suites that name ports: ports of its own, and nothing that is left of a run that was stopped."""
 
 
+@dataclass(frozen=True)
+class Asked:
+    """folder: where the suites are. limit: seconds of a run. more: arguments of what runs a suite."""
+
+    folder: Path
+    limit: float
+    more: str
+
+
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="make interop-suites", description=__doc__)
     parser.add_argument("suites", nargs="*", help=f"some of {', '.join(SUITES)}; all by default")
     parser.add_argument("--folder", type=Path, default=ROOT / ".suites", help="where the suites are")
     parser.add_argument("--limit", type=float, default=900.0, help="seconds that one run may take")
     parser.add_argument("--way", help="the only way through the proxy that is taken")
+    parser.add_argument("--more", default="", help="further arguments of what runs the suite, such as '-k NAME'")
     parser.add_argument("--inside", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     names = options.suites or [name for name in SUITES if (options.folder / name).is_dir()]
@@ -51,25 +63,29 @@ def main(arguments: Sequence[str]) -> int:
     if unknown or not names:
         print(f"not there: {', '.join(unknown) or options.folder}; see docs/how-to/run-driver-suites.md")
         return 2
+    asked = Asked(options.folder.resolve(), options.limit, options.more)
     if options.inside is not None:
-        return _inside(SUITES[names[0]], options.folder.resolve() / names[0], options.inside, options.limit)
-    return max(_compare(name, options.folder, options.limit, options.way) for name in names)
+        return _inside(names[0], options.inside, asked)
+    return max(_compare(name, options.way, asked) for name in names)
 
 
-def _compare(name: str, folder: Path, limit: float, only: str | None) -> int:
+def _compare(name: str, only: str | None, asked: Asked) -> int:
     """Runs a suite direct and each way through the proxy, and prints what differs; 1 if that is more than expected."""
     ways = [way for way, how in SERVERS[SUITES[name].server].ways.items() if only == way or not (only or how.asked)]
     if not ways:
         print(f"{name}: no way called {only}; there are {', '.join(SERVERS[SUITES[name].server].ways)}")
         return 2
-    direct = _results(name, folder, limit, DIRECT)
-    return max(int(not direct), *(_differences(name, direct, folder, limit, way) for way in ways))
+    direct = _results(name, DIRECT, asked)
+    return max(int(not direct), *(_differences(name, direct, way, asked) for way in ways))
 
 
-def _results(name: str, folder: Path, limit: float, way: str) -> Results:
+def _results(name: str, way: str, asked: Asked) -> Results:
     """What a run gave; nothing if it did not end as it should."""
-    suite, reports = SUITES[name], _reports(folder / name, way)
-    command = [sys.executable, __file__, name, "--folder", folder, "--limit", limit, "--inside", way]
+    suite, reports = SUITES[name], _reports(asked.folder / name, way)
+    command = [
+        sys.executable, __file__, name, "--folder", asked.folder, "--limit", asked.limit, f"--more={asked.more}",
+        "--inside", way,
+    ]  # fmt: skip
     began = time.monotonic()
     alone = NAMESPACE if SERVERS[suite.server].port else ()
     ended = subprocess.run([*alone, *map(str, command)], check=False)
@@ -82,8 +98,8 @@ def _results(name: str, folder: Path, limit: float, way: str) -> Results:
     return results
 
 
-def _differences(name: str, direct: Results, folder: Path, limit: float, way: str) -> int:
-    proxied = _results(name, folder, limit, way)
+def _differences(name: str, direct: Results, way: str, asked: Asked) -> int:
+    proxied = _results(name, way, asked)
     if not proxied:
         return 1
     differing = _differing(direct, proxied)
@@ -114,8 +130,9 @@ def _reports(folder: Path, way: str) -> Path:
     return folder / f"reports-{way}"
 
 
-def _inside(suite: Suite, folder: Path, way: str, limit: float) -> int:
+def _inside(name: str, way: str, asked: Asked) -> int:
     """A server on the port that the suite is given or names, or the proxy there and a server behind it."""
+    suite, folder = SUITES[name], asked.folder / name
     kind = SERVERS[suite.server]
     if kind.port:
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
@@ -131,15 +148,15 @@ def _inside(suite: Suite, folder: Path, way: str, limit: float) -> int:
             programs.callback(kind.start(each, home))
         if way != DIRECT:
             programs.callback(_proxy(suite, way, port, behind, reports))
-        return _run(suite, folder, reports, port, limit)
+        return _run(suite, folder, reports, port, asked)
 
 
-def _run(suite: Suite, folder: Path, reports: Path, port: int, limit: float) -> int:
+def _run(suite: Suite, folder: Path, reports: Path, port: int, asked: Asked) -> int:
     """1 if the suite was stopped; whether tests fail is said by its reports."""
     suite.prepare(folder, port)
     with (reports / "output").open("wb") as output:
         program = subprocess.Popen(
-            suite.command(folder, reports),
+            [*suite.command(folder, reports), *shlex.split(asked.more)],
             cwd=folder,
             env={**os.environ, **suite.environment(port)},
             stdout=output,
@@ -147,10 +164,10 @@ def _run(suite: Suite, folder: Path, reports: Path, port: int, limit: float) -> 
             start_new_session=True,
         )
         try:
-            program.wait(limit)
+            program.wait(asked.limit)
             return 0
         except subprocess.TimeoutExpired:
-            print(f"stopped after {limit:g} s")
+            print(f"stopped after {asked.limit:g} s")
             return 1
         finally:
             if program.poll() is None:

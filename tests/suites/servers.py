@@ -23,6 +23,7 @@ import catalogue  # noqa: E402
 import mongodb_peers  # noqa: E402
 from mysql_peers import MariaDB  # noqa: E402
 from postgres_peers import PostgreSQL  # noqa: E402
+from rabbitmq_peers import RabbitMQ  # noqa: E402
 from running import Program, answers, eventually  # noqa: E402
 
 USER, PASSWORD = "app", "secret"
@@ -98,6 +99,13 @@ def _mongod(port: int, folder: Path) -> Callable[[], object]:
     return program.stop
 
 
+def _rabbitmq(port: int, folder: Path) -> Callable[[], object]:
+    """Its operators' program is beside the folder."""
+    server = RabbitMQ(folder, port=port)
+    server.control(folder.parent / "rabbitmqctl")
+    return server.stop
+
+
 def _pgbouncer(port: int, behind: int, folder: Path) -> Callable[[], object]:
     """Transaction pooling, as others have it: what its clients can't do is what ours may not be able to."""
     users, settings = folder / "users.txt", folder / "pgbouncer.ini"
@@ -142,4 +150,16 @@ SERVERS: dict[str, Kind] = {
     ),
     "mariadb": Kind(_mariadb, {"pinned": Way({"name": "mysql"})}),
     "mongod": Kind(_mongod, {"pinned": Way({"name": "mongodb"})}),
+    "rabbitmq": Kind(
+        _rabbitmq,
+        {
+            "pinned": Way({"name": "amqp"}),
+            "users": Way(
+                {"name": "amqp", "users": {"guest": {"secret": "clients"}}},
+                {"credentials": {"user": "back", "password": {"secret": "servers"}}},
+                {"clients": {"value": "guest"}, "servers": {"value": "back-secret"}},
+            ),
+        },
+        port=5672,
+    ),
 }
