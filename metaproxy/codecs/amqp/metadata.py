@@ -105,6 +105,9 @@ class Reader:
         """queue: what an empty name of a queue stands for; None where the name is not empty, or nothing is known."""
         frame = message.frame
         number = wire.number_of(frame)
+        if number == methods.PUBLISH:
+            self._read_publish(message)
+            return
         name = name_of(number)
         found = {**self._known, "method": name, "operation": name}
         # What is known stands, also where the rest can't be read.
@@ -130,6 +133,23 @@ class Reader:
         self._add_needs(found, frame, number, values, names)
         if number in _CONTENTS:
             message.more = _read_content
+
+    def _read_publish(self, message: Message) -> None:
+        """As `read`, of what most of the traffic is."""
+        frame = message.frame
+        message.metadata = found = {**self._known, "method": "basic.publish", "operation": "basic.publish"}
+        end = wire.frame_end(frame) - 1
+        start = wire.ARGUMENTS + 3
+        stop = start + frame[start - 1]
+        key_start = stop + 1
+        if stop >= end or (key_stop := key_start + frame[stop]) >= end:
+            raise wire.cut_short(METHODS[methods.PUBLISH])
+        exchange = _text(frame[start:stop]) or DEFAULT
+        found["operation"] = f"basic.publish {exchange}"
+        found["access"] = _W
+        found["exchange"] = found["resource"] = found[_W] = exchange
+        found["routing_key"] = _text(frame[key_start:key_stop])
+        message.more = _read_content
 
     def _add_needs(
         self, found: dict[str, str], frame: bytes, number: int, values: wire.Values, names: dict[str, str]

@@ -10,7 +10,7 @@ Lives here: `ServerSession`. Does not: cutting the stream (`stream`), the client
 from __future__ import annotations
 
 from collections import deque
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from metaproxy.codecs.amqp import methods, wire
 from metaproxy.codecs.amqp.errors import ClosedChannel, Violation
@@ -138,6 +138,8 @@ class ServerSession(FrameStream):
         return first.id
 
     def _take(self, frame: bytes, channel: int, number: int, messages: list[Message]) -> None:
+        if number in _READ_BY_CLIENTS:
+            wire.read_arguments(frame, METHODS[number])
         if number in ANSWERS:
             id = self._answered(channel, number)
             messages.append(Message(Kind.RESPONSE if id else Kind.EVENT, frame, id, None, self._reader))
@@ -204,3 +206,7 @@ def _about(frame: bytes) -> int:
     """The method that a close is about, 0 for none."""
     values = wire.read_arguments(frame, METHODS[methods.CLOSE])
     return methods.number(wire.number_at(values, "class"), wire.number_at(values, "method"))
+
+
+_READ_BY_CLIENTS: Final = frozenset((methods.TUNE, methods.QUEUE_DECLARE_OK, methods.CHANNEL_CLOSE))
+"""What a client's session reads as it sends it: it must be readable."""

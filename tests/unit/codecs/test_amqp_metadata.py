@@ -10,6 +10,7 @@ from amqp_words import (
     Connected,
     asked,
     consume,
+    content,
     declare_ok,
     delivered,
     exchange_declare,
@@ -182,6 +183,14 @@ def test_properties_that_cant_be_read_are_refused_where_somebody_asks_for_them(p
         message.get("headers.tenant")
     assert message.values("headers.tenant") == ()
     assert message.get("exchange") == "orders"
+
+
+@pytest.mark.parametrize("arguments", [b"", b"\0\0", b"\0\0\xff", b"\0\0\6orders", b"\0\0\1e\xffk\0", b"\0\0\1e\1k"])
+def test_a_publish_whose_arguments_cant_be_read_may_go_anywhere(arguments: bytes) -> None:
+    (message,) = read(opened(), method("basic.publish", 1, arguments) + content(1, b""))
+    with pytest.raises(FrameError, match=r"the arguments of basic.publish end before"):
+        message.get("exchange")
+    assert message.values("write") == ()
 
 
 def test_what_can_be_read_is_known_without_that() -> None:
