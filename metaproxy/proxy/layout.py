@@ -10,7 +10,7 @@ The endpoints of the configuration are those that are asked first. They need not
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -18,6 +18,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from metaproxy.cluster.cluster import Cluster
 from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.cluster.health import Done
+from metaproxy.cluster.roles import WaitingExchange
 from metaproxy.interfaces import ILayout
 from metaproxy.message import FrameError, Message
 from metaproxy.proxy.pause import Pause
@@ -82,6 +83,18 @@ class _Question(Codec):
         return found
 
 
+class _Lacking(Pause):
+    """Requests that find no server. doubt: called for each, so that the servers are asked soon."""
+
+    def __init__(self, clock: IReactorTime, most: int, doubt: Callable[[], None]) -> None:
+        super().__init__(clock, most)
+        self._doubt = doubt
+
+    def take(self, exchange: WaitingExchange[Cluster]) -> None:
+        super().take(exchange)
+        self._doubt()
+
+
 class LayoutMonitor:
     """
     A cluster's monitor. topology, name: as `topology:` has them; interval: seconds from an answer to the next question;
@@ -120,7 +133,7 @@ class LayoutMonitor:
     def start(self, cluster: Cluster, network: Network) -> None:
         self._cluster, self._network = cluster, network
         cluster.asks_layout = True
-        self._waiting = cluster.lacking = Pause(self._clock, self._most)
+        self._waiting = cluster.lacking = _Lacking(self._clock, self._most, self.doubt)
         self._timer = self._clock.callLater(0, self._begin)
 
     def stop(self) -> None:
@@ -228,8 +241,7 @@ class LayoutMonitor:
         if self._waiting is not None:
             self._waiting.release(cluster)
         if self._cluster is not None:
-            soon = self._doubted or self._waiting  # the latter for what still has no server
-            self._timer = self._clock.callLater(SOON if soon else self._interval, self._begin)
+            self._timer = self._clock.callLater(SOON if self._doubted else self._interval, self._begin)
 
 
 def _shown(cluster: Cluster) -> dict[str, str]:

@@ -39,6 +39,14 @@ class SplitRequest(WholeAnswers):
         self._places: dict[Try, int] = {}
         self._left = len(parts)
 
+    @property
+    def outcome(self) -> str:
+        return self.exchange.outcome
+
+    def released(self, cluster: Cluster | None) -> None:
+        """An endpoint that it waited for may be there."""
+        self.start()
+
     def start(self) -> None:
         exchange, cluster, route = self.exchange, self._cluster, self.exchange.matched_route
         exchange.tries = len(self._parts)
@@ -47,7 +55,7 @@ class SplitRequest(WholeAnswers):
             if endpoint is None:
                 endpoint = cluster.pick(part.message, route.hash_keys, route.subset, exchange.client.facts)
             if endpoint is None:
-                exchange.failed(None, ErrorKind.NO_ENDPOINT, f"no usable endpoint in cluster {cluster.name}")
+                self._lacks_one()
                 return
             attempt = Attempt(self, part.message, cluster, endpoint)
             self._places[attempt] = len(self._attempts)
@@ -55,6 +63,17 @@ class SplitRequest(WholeAnswers):
         for attempt in list(self._attempts):
             if not attempt.done:
                 pool_of(attempt.endpoint, cluster, self.client.network).start(attempt, self.client)
+
+    def _lacks_one(self) -> None:
+        """Waits, all of it, where the endpoint of a part may come back; nothing of it was sent yet."""
+        cluster, attempts, self._attempts, self._places = self._cluster, self._attempts, [], {}
+        for attempt in attempts:
+            attempt.cancel()
+        if cluster.lacking is not None:
+            cluster.lacking.take(self)
+        else:
+            text = f"no usable endpoint in cluster {cluster.name}"
+            self.exchange.failed(None, ErrorKind.NO_ENDPOINT, text)
 
     def connections(self) -> tuple[UpstreamConnection, ...]:
         """Which connections it is under way on."""
@@ -79,7 +98,7 @@ class SplitRequest(WholeAnswers):
     def broke(self, failure: Failure) -> None:
         self.exchange.broke(failure)
 
-    def failed(self, attempt: Try, kind: ErrorKind, text: str) -> None:
+    def failed(self, attempt: Try | None, kind: ErrorKind, text: str) -> None:
         self.cancel()
         self.exchange.failed(attempt, kind, text)
 

@@ -126,6 +126,37 @@ def test_requests_for_what_has_no_primary_wait_for_one_and_the_servers_are_asked
     assert client.take() == answer(ONE)
 
 
+def test_a_request_in_pieces_waits_for_the_primary_of_one_of_them() -> None:
+    nodes = Nodes()
+    four = "127.0.0.1:1003"
+    nodes.roles[four] = "master"
+    nodes.slots |= {ONE: [(0, 4000)], four: [(4001, HALF - 1)]}
+    nodes.run()
+    client = nodes.stage.client()
+    nodes.roles[TWO] = "master,fail"
+    nodes.run(1.0)
+    nodes.got.clear()
+    assert nodes.ask(client, "DEL", LOW, HIGH) == b""
+    nodes.run(0.1)
+    assert nodes.got == [], "no part of it is sent before all can be"
+    nodes.slots |= {TWO: [], ONE: [(0, 4000), (HALF, 16383)]}
+    nodes.run(0.1)
+    assert sorted(nodes.got) == sorted([(four, b"DEL " + LOW.encode()), (ONE, b"DEL " + HIGH.encode())])
+    assert nodes.stage.cluster.breaker.requests == 0
+
+
+def test_while_no_server_takes_writes_all_wait() -> None:
+    nodes = Nodes()
+    nodes.run()
+    client = nodes.stage.client()
+    nodes.roles |= {ONE: "master,fail", TWO: "master,fail"}
+    nodes.run(1.0)
+    assert (nodes.ask(client, "GET", LOW), nodes.ask(client, "TIME")) == (b"", b"")
+    nodes.roles |= {ONE: "master", TWO: "master"}
+    nodes.run(0.1)
+    assert client.take() in (answer(ONE) + answer(ONE), answer(ONE) + answer(TWO))
+
+
 def test_who_tells_it_and_has_nothing_is_asked_with_a_login_of_its_own() -> None:
     stage = Stage(Redis(), endpoints=0)
     stage.cluster.credentials = {"password": "of the servers"}
