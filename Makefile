@@ -88,6 +88,7 @@ bench: $(VENV)/.installed
 	$(BIN)/python -m bench $(ARGS)
 	$(BIN)/python -m bench.web $(WEB)
 	$(BIN)/python -m bench.databases $(DATABASES)
+	$(BIN)/python -m bench.redis_cluster $(REDIS_CLUSTER)
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m demo $(ARGS)

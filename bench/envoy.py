@@ -109,6 +109,22 @@ def redis_proxy() -> Json:
     )
 
 
+def redis_cluster(listen: int, admin: int, node: int) -> Json:
+    """The Redis filter in front of a Redis Cluster, one node of which is known."""
+    made = bootstrap(redis_proxy(), listen, admin, node)
+    (cluster,) = made["static_resources"]["clusters"]
+    del cluster["type"]
+    config = {
+        "@type": f"type.googleapis.com/{_TYPES}.clusters.redis.v3.RedisClusterConfig",
+        "cluster_refresh_rate": "1s",
+    }
+    cluster |= {
+        "lb_policy": "CLUSTER_PROVIDED",
+        "cluster_type": {"name": "envoy.clusters.redis", "typed_config": config},
+    }
+    return made
+
+
 def tcp_proxy() -> Json:
     """Bytes both ways and no protocol: what a proxy costs before it understands anything."""
     return _filter("tcp_proxy", f"{_NETWORK}.tcp_proxy.v3.TcpProxy", cluster="backend")
