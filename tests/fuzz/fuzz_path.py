@@ -38,7 +38,8 @@ class Server:
     def __init__(self, codec: Codec, wire: Wire, passing: Codec | None) -> None:
         self.wire = wire
         self._codec = codec
-        self._session: Session = codec.session(Side.CLIENT, BOUND)
+        behind = passing if passing is not None and codec.connections == "pinned" else codec
+        self._session: Session = behind.session(Side.CLIENT, BOUND)
         self._session.facts = {}
         self._reader, self._said = self._session, None
         if passing is not None:

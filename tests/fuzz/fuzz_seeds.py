@@ -216,6 +216,9 @@ AMQP_ANSWERS = [
 ]  # fmt: skip
 
 _BROKERS = [(1, "10.0.0.1", 9092), (2, "10.0.0.2", 9092)]
+KAFKA_LOGIN = kafka.request(kafka.SASL_HANDSHAKE, 1, 1, kafka.text("PLAIN")) + kafka.request(
+    36, 2, 2, kafka.compact(b"\0app\0secret") + b"\0", tags=b"\0"
+)
 KAFKA_ASKED = [
     kafka.api_versions(1), kafka.metadata(2, ["orders"]), kafka.produce(3, {"orders": [b"r", b"s"]}), kafka.fetch(4),
     kafka.find_coordinator(5, ["billing"]), kafka.join_group(6), kafka.fetch(7),
@@ -230,7 +233,10 @@ KAFKA_REQUESTS = [
     kafka.request(36, 2, 1, kafka.compact(b"\0app\0secret") + b"\0", tags=b"\0"),
     kafka.produce(1, {"orders": [b"r"]}, transaction=b"t1"), kafka.metadata(1), kafka.fetch(-1),
     kafka.request(32, 1, 1, kafka.array([b"\2" + kafka.text("orders") + kafka.int32(-1)]) + b"\0"),
-    kafka.request(60, 1, 1, b"\0\1\0", tags=b"\0"),
+    kafka.request(60, 1, 1, b"\0\1\0", tags=b"\0"), KAFKA_LOGIN + kafka.fetch(3),
+    kafka.request(kafka.SASL_HANDSHAKE, 1, 1, kafka.text("SCRAM-SHA-256"))
+    + kafka.request(36, 1, 2, kafka.int32(len(_SCRAM_FIRST)) + _SCRAM_FIRST)
+    + kafka.request(36, 1, 3, kafka.int32(20) + b"c=biws,r=a,p=AAAAAAA"),
 ]  # fmt: skip
 _LEADER = kafka.int32(2) + kafka.compact("10.0.0.2") + kafka.int32(9092) + kafka.compact(None) + b"\0"
 _LEADERS = b"\1\0" + kafka.varint(len(kafka.packed([_LEADER]))) + kafka.packed([_LEADER])

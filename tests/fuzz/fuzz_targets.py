@@ -254,8 +254,10 @@ class KafkaWithDoors(Kafka):
 
 
 def _asked_kafka(session: Session, side: Side) -> None:
-    """A broker that was asked what its answers among the seeds answer."""
-    if side is Side.SERVER:
+    """A client that has logged in, and a broker that was asked what its answers among the seeds answer."""
+    if side is Side.CLIENT:
+        session.receive(seeds.KAFKA_LOGIN)
+    else:
         client = Kafka().session(Side.CLIENT, MOST)
         for message in client.receive(b"".join(seeds.KAFKA_ASKED)):
             session.send(message, message.id)
@@ -371,7 +373,12 @@ TARGETS: dict[str, Target | Detection] = {
         Peers(alike=_without_nonce, forgiven=lambda error: "not compressed by" in error),
     ),
     "amqp": Target(
-        [Amqp, lambda: Amqp(stream_over=Bytes(64)), lambda: Amqp(frame_max=Bytes(4096), channel_max=2)],
+        [
+            Amqp,
+            lambda: Amqp(stream_over=Bytes(64)),
+            lambda: Amqp(frame_max=Bytes(4096), channel_max=2),
+            lambda: Amqp(users={"app": "secret"}),
+        ],
         _given(seeds.AMQP_REQUESTS, seeds.AMQP_ANSWERS),
         Peers(_opened),
         amqp.HANDSHAKE,
@@ -393,9 +400,13 @@ TARGETS: dict[str, Target | Detection] = {
             lambda: Kafka(stream_over=Bytes(64)),
             KafkaWithDoors,
             lambda: KafkaWithDoors(stream_over=Bytes(64)),
+            lambda: Kafka(prefix="blue."),
+            lambda: Kafka(prefix="blue.", stream_over=Bytes(64)),
+            lambda: Kafka(users={"app": "secret"}),
         ],
         _given([*seeds.KAFKA_ASKED, *seeds.KAFKA_REQUESTS], seeds.KAFKA_ANSWERS),
         Peers(_asked_kafka),
+        passing=Kafka,
     ),
     "brpc": Target([Brpc, lambda: Brpc(write_compress_type=True)], _given(seeds.BRPC_CALLS, seeds.BRPC_ANSWERS)),
     "trpc": Target([Trpc], _given(seeds.TRPC_CALLS, seeds.TRPC_ANSWERS)),

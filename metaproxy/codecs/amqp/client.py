@@ -20,6 +20,7 @@ from metaproxy.codecs.amqp.metadata import Identity, Reader, unknown_queue
 from metaproxy.codecs.amqp.methods import METHODS, Method
 from metaproxy.codecs.amqp.refusals import Refusals
 from metaproxy.codecs.amqp.stream import FrameStream
+from metaproxy.codecs.login_time import LoginTime
 from metaproxy.message import Chunk, ErrorKind, FinalFrame, FrameError, Kind, Message
 
 _REQUEST, _ONEWAY, _EVENT = Kind.REQUEST, Kind.ONEWAY, Kind.EVENT
@@ -56,8 +57,9 @@ class ClientSession(FrameStream):
     contents = frozenset((methods.PUBLISH,))
     _beat_answer = wire.BEAT
 
-    def __init__(self, max_frame: int, stream_over: int, tune: Tune) -> None:
+    def __init__(self, max_frame: int, stream_over: int, tune: Tune, login_timeout: float = 0.0) -> None:
         super().__init__(max_frame, stream_over)
+        self._login_time = LoginTime(login_timeout)
         self._tune = tune
         self._stage = _FIRST
         self._last_id = 0
@@ -326,7 +328,12 @@ class ClientSession(FrameStream):
 
     def beat(self, now: float) -> None:
         super().beat(now)
-        if self._can_wait and self.unread != self._blocked and self._stage == _OPEN and not self._over:
+        if self._stage != _OPEN:
+            if self.error is None and not self.unread and self._login_time.over(now):
+                text = f"the login is not over after {self._login_time.limit:g} s (login_timeout)"
+                self.error = Violation("CONNECTION_FORCED", text)
+            return
+        if self._can_wait and self.unread != self._blocked and not self._over:
             self._blocked = self.unread
             self.say(_WAIT if self._blocked else _GO_ON)
 

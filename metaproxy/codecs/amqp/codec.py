@@ -18,8 +18,9 @@ from metaproxy.codecs.amqp.own_client import OwnClient
 from metaproxy.codecs.amqp.own_server import OwnServer
 from metaproxy.codecs.amqp.server import ServerSession
 from metaproxy.codecs.framing import Codec, Session, begins
+from metaproxy.codecs.login_time import LOGIN_TIME
 from metaproxy.message import ErrorKind, FrameError, Kind, Message, Mutation, Side
-from metaproxy.units import Bytes, Option
+from metaproxy.units import Bytes, Option, Seconds
 
 _CONFIDENTIAL: Final = frozenset((methods.START_OK, methods.SECURE_OK, methods.UPDATE_SECRET))
 _STREAM_OVER: Final = Bytes(64 << 10)
@@ -62,6 +63,9 @@ class Amqp(Codec):
                 default="logins pass",
             ),
         ] = None,
+        login_timeout: Annotated[
+            Seconds, Option("Time until a client has logged in and opened a virtual host; 0 for any.")
+        ] = LOGIN_TIME,
     ) -> None:
         if not 1 <= channel_max <= 0xFFFF:
             raise ValueError(f"channel_max is {channel_max}; write 1 to 65535")
@@ -69,6 +73,7 @@ class Amqp(Codec):
             raise ValueError(f"frame_max is {frame_max} bytes; the protocol has {_LEAST_FRAME} at least")
         self._tune = Tune(channel_max, frame_max)
         self._stream_over = stream_over
+        self._login_timeout = login_timeout
         self._accounts = Accounts(users) if users is not None else None
         if self._accounts is not None:
             self.connections = "pool"
@@ -80,10 +85,10 @@ class Amqp(Codec):
         if self._accounts is None:
             if side is Side.SERVER:
                 return ServerSession(max_frame, self._stream_over)
-            return ClientSession(max_frame, self._stream_over, self._tune)
+            return ClientSession(max_frame, self._stream_over, self._tune, self._login_timeout)
         if side is Side.SERVER:
             return OwnServer(max_frame, self._stream_over)
-        return OwnClient(max_frame, self._stream_over, self._tune, self._accounts)
+        return OwnClient(max_frame, self._stream_over, self._tune, self._accounts, self._login_timeout)
 
     def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes | Message:
         """name: see errors.CODES."""

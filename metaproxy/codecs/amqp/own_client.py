@@ -29,8 +29,10 @@ _LEAST_FRAME: Final = 4096
 
 
 class OwnClient(ClientSession):
-    def __init__(self, max_frame: int, stream_over: int, tune: Tune, accounts: Accounts) -> None:
-        super().__init__(max_frame, stream_over, tune)
+    def __init__(
+        self, max_frame: int, stream_over: int, tune: Tune, accounts: Accounts, login_timeout: float = 0.0
+    ) -> None:
+        super().__init__(max_frame, stream_over, tune, login_timeout)
         self._accounts = accounts
         self._properties = b""
         self._limits = (0, 0)

@@ -35,10 +35,14 @@ class OwnServer(ServerSession):
         """profile: None for a health check, which asks what a broker says first."""
         if not isinstance(profile, Profile):
             return b""
+        try:
+            self._login = login = BrokerLogin(profile, credentials)
+        except ValueError as error:
+            self.error = FrameError(str(error))
+            return b""
         self._profile = profile
-        self._login = BrokerLogin(profile, credentials)
         self.ready = False
-        return self._login.first()
+        return login.first()
 
     def _take(self, frame: bytes, channel: int, number: int, messages: list[Message]) -> None:
         if not self.ready:

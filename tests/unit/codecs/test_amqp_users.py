@@ -29,6 +29,7 @@ from amqp_words import (
 from metaproxy.codecs.amqp import Amqp, login, methods, wire
 from metaproxy.message import Side
 from metaproxy.testing.stage import Stage, Wire
+from metaproxy.units import Seconds
 
 USERS = {"app": "secret"}
 CREDENTIALS = {"user": "back", "password": "other"}
@@ -135,6 +136,15 @@ def test_a_refused_login_at_the_broker_closes_the_client_with_320() -> None:
     assert wire.read_arguments(got, methods.METHODS[methods.CLOSE])["code"] == 320
 
 
+def test_without_credentials_for_the_broker_a_client_is_told_and_the_proxy_does_not_fail() -> None:
+    room = Room()
+    room.stage.cluster.credentials = {}
+    room.say(tune_ok())
+    got = room.say(open_vhost())
+    assert wire.read_arguments(got, methods.METHODS[methods.CLOSE])["code"] == 320
+    assert room.client.closed
+
+
 def test_what_a_client_sends_on_its_channels_passes_and_so_do_deliveries() -> None:
     room = Room()
     room.opens_channel()
@@ -236,3 +246,46 @@ def test_a_health_check_asks_what_a_broker_says_first() -> None:
     assert session.send(codec.probe(), 1) == HEADER
     (answer,) = session.receive(START)
     assert codec.alive(answer)
+
+
+# -- clients that never log in
+
+
+def waits(stage: Stage, seconds: int) -> None:
+    for _ in range(seconds):
+        stage.clock.advance(1)
+        stage.listener.sweep(stage.clock.seconds())
+
+
+@pytest.mark.parametrize("users", [None, USERS])
+def test_a_client_that_says_nothing_is_let_go(users: dict[str, str] | None) -> None:
+    stage = Stage(Amqp(users=users, login_timeout=Seconds(5)))
+    client = stage.client()
+    waits(stage, 3)
+    assert not client.closed
+    waits(stage, 4)
+    assert (client.closed, client.take()) == (True, b"")
+
+
+@pytest.mark.parametrize("users", [None, USERS])
+def test_a_login_that_is_not_over_in_time_ends_with_320_and_its_reason(users: dict[str, str] | None) -> None:
+    stage = Stage(Amqp(users=users, login_timeout=Seconds(5)))
+    client = stage.client()
+    stage.say(client, HEADER)
+    if users is None:
+        stage.say(stage.server, START)
+    client.take()
+    said = start_ok()
+    for at in range(7):
+        stage.say(client, said[at : at + 1])
+        waits(stage, 1)
+    close = client.take()
+    assert wire.read_arguments(close, methods.METHODS[methods.CLOSE])["code"] == 320
+    assert (b"login_timeout" in close, client.closed) == (True, True)
+
+
+def test_a_client_that_has_opened_a_virtual_host_stays() -> None:
+    room = Room()
+    room.opens()
+    waits(room.stage, 120)
+    assert not room.client.closed
