@@ -136,8 +136,8 @@ class Quota:
         if paid is None or not self._tell:
             return
         response = exchange.response
-        if self._counts_bytes and self._of != "requests" and response is not None:
-            self._pay(paid, float(len(response.frame)))
+        if self._counts_bytes:
+            self._count(paid, exchange.request_bytes, 0 if response is None else len(response.frame))
         if (seconds := self._owed(paid.bucket)) > 0:
             self.counters["told"] += 1
             exchange.set(self._tell, str(math.ceil(seconds * 1000)))
@@ -149,9 +149,7 @@ class Quota:
         if paid.timer is not None:
             paid.timer.cancel()
         if self._counts_bytes:
-            asked = exchange.request_bytes if self._of != "answers" else 0
-            answered = exchange.response_bytes if self._of != "requests" else 0
-            self._pay(paid, asked + answered - paid.cost)
+            self._count(paid, exchange.request_bytes, exchange.response_bytes)
 
     def explain(self, get: object) -> str:
         return "waits where its quota is used up"
@@ -162,6 +160,12 @@ class Quota:
         if now > bucket.filled:
             bucket.fill(filling, now)
         return max(0.0, min(-bucket.tokens / filling.rate, self._longest))
+
+    def _count(self, paid: _Paid, asked: int, answered: int) -> None:
+        """Take what these bytes cost more than was known before."""
+        asked = asked if self._of != "answers" else 0
+        answered = answered if self._of != "requests" else 0
+        self._pay(paid, asked + answered - paid.cost)
 
     def _pay(self, paid: _Paid, cost: float) -> None:
         """Take what an exchange costs; not more than what is waited for."""

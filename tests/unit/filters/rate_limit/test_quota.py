@@ -126,3 +126,11 @@ def test_a_new_configuration_goes_on_with_what_is_owed() -> None:
 def test_what_can_not_be_meant_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"write|leave it out"):
         Quota(Clock(), **options)
+
+
+def test_what_was_streamed_until_the_answer_is_counted_for_what_it_tells() -> None:
+    quota = Quota(Clock(), bytes=Bytes(1000), tell="wait")
+    exchange = request(10)
+    asked(quota, exchange)
+    exchange.message = Message(Kind.STREAM_OPEN, bytes(1500), 1)  # as much as has passed meanwhile
+    assert answered(quota, exchange) == "500"
