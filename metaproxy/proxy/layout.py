@@ -246,9 +246,12 @@ class LayoutMonitor:
 
 def _shown(cluster: Cluster) -> dict[str, str]:
     return {
-        one.address: " ".join(filter(None, (one.learnt.get("role", "of no role"), one.learnt.get("shard"))))
-        for one in cluster.endpoints
+        one.address: " ".join(filter(None, (_part(one.learnt), one.learnt.get("shard")))) for one in cluster.endpoints
     }
+
+
+def _part(learnt: Mapping[str, str]) -> str:
+    return learnt.get("role") or (f"node {learnt['node']}" if "node" in learnt else "of no role")
 
 
 def _stop(timer: IDelayedCall | None) -> None:

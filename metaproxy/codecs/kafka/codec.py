@@ -24,6 +24,9 @@ from metaproxy.message import ErrorKind, FinalFrame, FrameError, Kind, Message, 
 from metaproxy.units import Bytes, Option, Seconds
 
 _PREFIX: Final = re.compile(r"[A-Za-z0-9._-]*")
+_LONGEST_HELLO: Final = 1 << 16
+_VERSIONS: Final = 32
+"""Of ApiVersions; those that do not exist yet are answered."""
 _STREAM_OVER: Final = Bytes(1 << 20)
 _SAFE: Final = frozenset(
     ("ApiVersions", "Metadata", "FindCoordinator", "ListOffsets", "OffsetFetch", "OffsetForLeaderEpoch",
@@ -85,12 +88,11 @@ class Kafka(Codec):
         self._prefix = Prefix(prefix) if prefix else None
 
     def detect(self, data: bytes) -> bool | None:
-        """The header of a request of an API that is known, in a version that is."""
+        """An ApiVersions, with which clients begin: PostgreSQL's first message looks like an old Metadata."""
         if len(data) < 8:
-            return None if data[:1] in (b"", b"\0") else False
-        size, key, version = wire.INT.unpack_from(data)[0], *wire.REQUEST.unpack_from(data.ljust(14, b"\0"))[1:3]
-        api = schema.APIS.get(key)
-        return api is not None and 10 <= size <= 1 << 27 and 0 <= version <= api.last
+            return None if data[:1] in (b"", b"\0") and data[4:6] in (b"", b"\0", b"\0\x12") else False
+        size, key, version, _ = wire.REQUEST.unpack_from(data.ljust(wire.CLIENT_ID, b"\0"))
+        return bool(key == wire.API_VERSIONS and 10 <= size <= _LONGEST_HELLO and 0 <= version < _VERSIONS)
 
     def session(self, side: Side, max_frame: int) -> Session:
         if side is Side.SERVER:
@@ -100,7 +102,7 @@ class Kafka(Codec):
     def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes:
         """name: of an error of the protocol, such as NOT_LEADER_OR_FOLLOWER."""
         if request.kind is Kind.ONEWAY or getattr(request, "oneway", False):
-            return b""
+            return FinalFrame()  # as a broker does: a client that wants no answer learns of nothing else
         if kind in errors.CLOSES and name not in schema.ERRORS:
             return FinalFrame()
         frame = request.frame

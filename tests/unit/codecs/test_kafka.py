@@ -483,3 +483,28 @@ def test_what_a_request_of_old_names_may_be_anything() -> None:
 
 def test_a_produce_of_old_that_wants_no_answer_is_one_way() -> None:
     assert read(request(PRODUCE, 2, 7, short(0) + b"whatever")).kind is Kind.ONEWAY
+
+
+# -- detection
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        (api_versions(1), True),
+        (api_versions(1, 0), True),
+        (api_versions(1)[:6], None),
+        (b"\0", None),
+        (fetch(1), False),
+        (b"\0\0\0\x29\0\3\0\0user\0ann\0database\0shop\0\0", False),  # PostgreSQL
+        (b"GET / HTTP/1.1\r\n", False),
+        (b"\0\0\0\x1a\x80\1\0\1\0\0\0\4echo", False),  # Thrift
+    ],
+)
+def test_a_client_that_begins_with_a_question_for_versions_speaks_kafka(data: bytes, found: bool | None) -> None:
+    assert Kafka().detect(data) is found
+
+
+def test_a_produce_without_answer_that_is_refused_ends_its_connection_as_with_a_broker() -> None:
+    said = Kafka().reply(read(produce(7, {"orders": [b"r"]}, acks=0)), ErrorKind.DENIED, "")
+    assert isinstance(said, FinalFrame) and said == b""

@@ -1,0 +1,129 @@
+"""Kafka through the data path: brokers that one of them tells of, doors, errors, quotas."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from harness import Stage
+from kafka_words import (
+    METADATA,
+    answer,
+    array,
+    cluster,
+    fetch,
+    int32,
+    metadata,
+    produce,
+    produced,
+    request,
+    short,
+    text,
+)
+
+from metaproxy.codecs.kafka import Kafka
+from metaproxy.filters.rate_limit.quota import Quota
+from metaproxy.message import ErrorKind, Reply
+from metaproxy.proxy.doors import PortDoors
+from metaproxy.proxy.layout import LayoutMonitor
+from metaproxy.support import addresses as address
+from metaproxy.testing.stage import Wire
+from metaproxy.units import Bytes
+
+SEED, ONE, TWO = "127.0.0.1:1000", "10.0.0.1:9092", "10.0.0.2:9092"
+BROKERS = [(1, "10.0.0.1", 9092), (2, "10.0.0.2", 9092)]
+DOORS = PortDoors([address.parse("127.0.0.1:80")], range(9100, 9110), "proxy.example")
+QUESTION = request(METADATA, 1, 1, array([]), client=b"metaproxy")
+
+
+class Town(Stage):
+    """Two brokers, of which a third address tells."""
+
+    def __init__(self, **hooks: Any) -> None:
+        super().__init__(Kafka(), doors=DOORS, hooks=hooks)
+        self.monitor = LayoutMonitor("brokers", "", 10.0, 100, (SEED,), self.clock)
+        self.monitor.start(self.cluster, self.network)
+        self.clock.advance(0)
+        (seed,) = self.network.upstreams
+        assert (seed.peer, seed.take()) == (SEED, QUESTION)
+        brokers = [int32(node) + text(host) + int32(port) + short(-1) for node, host, port in BROKERS]
+        self.say(seed, answer(1, array(brokers) + int32(1) + array([])))
+
+    def come(self, host: str) -> Wire:
+        wire = Wire(host, "127.0.0.9:4321")
+        wire.protocol = self.listener.accepted(wire)
+        wire.protocol.makeConnection(wire)
+        return wire
+
+    def broker(self) -> Wire:
+        """The one that was asked last."""
+        return self.network.upstreams[-1]
+
+
+def test_a_client_gets_to_know_brokers_by_their_doors_and_is_served_by_them() -> None:
+    town = Town()
+    first = town.come("127.0.0.1:80")
+    town.say(first, metadata(7))
+    assert town.broker().peer in (ONE, TWO)
+    town.say(town.broker(), cluster(1, BROKERS))
+    assert first.take() == cluster(7, [(1, "proxy.example", 9101), (2, "proxy.example", 9102)])
+    for door, peer in ((9101, ONE), (9102, TWO)):
+        town.say(town.come(f"127.0.0.1:{door}"), fetch(8))
+        assert (town.broker().peer, town.broker().take()) == (peer, fetch(1))
+
+
+def test_the_door_of_a_broker_that_is_not_there_closes_as_a_lost_broker_does() -> None:
+    town = Town()
+    client = town.come("127.0.0.1:9105")
+    town.say(client, fetch(8))
+    assert (client.take(), client.closed) == (b"", True)
+
+
+def test_a_lost_broker_closes_its_clients_connections() -> None:
+    town = Town()
+    client = town.come("127.0.0.1:9101")
+    town.say(client, fetch(8))
+    town.broker().end()
+    town.clock.advance(0)
+    assert (client.take(), client.closed) == (b"", True)
+
+
+def test_who_is_refused_hears_it_in_the_order_of_what_was_asked() -> None:
+    def deny(exchange: Any) -> Reply | None:
+        return Reply(ErrorKind.DENIED, "no") if exchange.get("topics") == "secret" else None
+
+    town = Town(on_request=(deny,))
+    client = town.come("127.0.0.1:9101")
+    town.say(client, produce(7, {"orders": [b"r"]}) + produce(8, {"secret": [b"r"]}))
+    assert client.take() == b""
+    town.say(town.broker(), produced(1, {"orders": [0]}))
+    said = client.take()
+    ours = produced(7, {"orders": [0]})
+    assert said.startswith(ours) and short(29) in said[len(ours) :]
+
+
+def test_who_is_over_its_quota_is_told_so_and_waits() -> None:
+    stage = Town()
+    quota = Quota(stage.clock, bytes=Bytes(200), per=1.0, of="requests", tell="throttle_time_ms")  # type: ignore[arg-type]
+    hooks = {name: (getattr(quota, name),) for name in ("on_request", "on_response", "on_complete")}
+    town = Town(**hooks)
+    quota_clock = stage.clock
+    client = town.come("127.0.0.1:9101")
+    first = produce(7, {"orders": [bytes(300)]})
+    town.say(client, first)
+    town.say(town.broker(), produced(1, {"orders": [0]}))
+    owed = (len(first) - 200) * 5
+    assert client.take() == produced(7, {"orders": [0]}, throttle=owed)
+    town.broker().take()
+    town.say(client, fetch(8))
+    assert town.broker().take() == b""
+    quota_clock.advance(owed / 1000)
+    town.clock.advance(0)
+    assert town.broker().take() == fetch(2)
+
+
+def test_the_log_calls_brokers_by_their_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[Any] = []
+    monkeypatch.setattr("metaproxy.cluster.cluster.Cluster.tell", lambda cluster, text: lines.append(text))
+    Town()
+    assert lines == [f"2 servers: {ONE} is node 1, {TWO} is node 2"]
