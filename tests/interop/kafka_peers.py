@@ -104,7 +104,7 @@ class Brokers:
             "group.initial.rebalance.delay.ms": 0, "log.cleaner.enable": "false",
             "group.consumer.min.heartbeat.interval.ms": 300, "group.consumer.heartbeat.interval.ms": 500,
             "broker.session.timeout.ms": 3000, "broker.heartbeat.interval.ms": 500,
-            "socket.request.max.bytes": 120 << 20, "message.max.bytes": 100 << 20,
+            "socket.request.max.bytes": 120 << 20, "fetch.max.bytes": (1 << 31) - 1, "message.max.bytes": 100 << 20,
         }  # fmt: skip
         internal = {"offsets.topic": "", "transaction.state.log": "min.isr", "share.coordinator.state.topic": "min.isr"}
         for topic, least in internal.items():

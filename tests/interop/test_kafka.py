@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -18,9 +19,20 @@ import pytest
 from catalogue import KAFKA_CLIENTS
 from kafka_peers import Brokers, ports_in_a_row
 from proxied import Proxy, listener
+from running import PEERS, eventually
 
 pytestmark = pytest.mark.peer("kafka")
-DENIED = {"action": "deny", "permissions": [{"topics": {"prefix": "denied-"}}]}
+sys.path.append(str(PEERS / "python" / "kafka"))
+DENIED = {"action": "deny", "permissions": [{"topics": {"prefix": f"{tenant}denied-"}} for tenant in ("", "blue.")]}
+"""Rules see names as the brokers have them."""
+LOST = {
+    "match": {"api": "Produce", "topics": {"prefix": "lost-"}}, "every": 3, "percentage": 100,
+    "error": {"name": "NOT_LEADER_OR_FOLLOWER", "message": "fault"},
+}  # fmt: skip
+FEW = {
+    "bytes": "100KiB", "of": "requests", "key": "client_id", "tell": "throttle_time_ms",
+    "match": {"api": "Produce", "topics": {"prefix": "few-"}},
+}  # fmt: skip
 EXPECTED = {
     "produced": 300, "consumed": 300, "members": 2, "next_generation": True, "committed": 10, "offset": 5,
     "denied": "TOPIC_AUTHORIZATION_FAILED", "brokers": 3,
@@ -28,18 +40,24 @@ EXPECTED = {
 
 
 class Mesh(NamedTuple):
-    """hidden: a listener before brokers that give addresses that do not exist; told: before such as give their own."""
+    """
+    hidden: a listener before brokers that give addresses that do not exist; told: before such as give their own; blue,
+    red: tenants of these.
+    """
 
     brokers: Brokers
     proxy: Proxy
     hidden: str
     told: str
+    blue: str
+    red: str
 
 
 @pytest.fixture(scope="module")
 def mesh(kafka_brokers: Brokers, shared_proxy: Callable[..., Proxy]) -> Mesh:
     brokers = kafka_brokers
-    ports = {name: ports_in_a_row(5) for name in ("hidden", "told")}
+    ports = {name: ports_in_a_row(5) for name in ("hidden", "told", "blue", "red")}
+    spoken = {name: {"name": "kafka", "prefix": f"{name}."} for name in ("blue", "red")}
     endpoints = [
         {"address": f"127.0.0.1:{port}", "metadata": {"node": str(number)}}
         for number, port in enumerate(brokers.ports["HIDDEN"], 1)
@@ -49,8 +67,9 @@ def mesh(kafka_brokers: Brokers, shared_proxy: Callable[..., Proxy]) -> Mesh:
         {
             "listeners": [
                 listener(
-                    name, first, "kafka", [{"cluster": name}], nodes={"ports": f"{first + 1}-{first + 4}"},
-                    filters=[{"rbac": {"policies": {"denied": DENIED}}}],
+                    name, first, spoken.get(name, "kafka"), [{"cluster": "hidden" if name == "hidden" else "told"}],
+                    nodes={"ports": f"{first + 1}-{first + 4}"},
+                    filters=[{"rbac": {"policies": {"denied": DENIED}}}, {"fault": {"faults": [LOST]}}, {"quota": FEW}],
                 )
                 for name, first in ports.items()
             ],
@@ -79,3 +98,90 @@ def expected(client: str) -> dict[str, Any]:
 @pytest.mark.parametrize("client", [pytest.param(name, marks=pytest.mark.peer(name)) for name in KAFKA_CLIENTS])
 def test_clients_do_what_they_do_with_brokers_and_see_no_address_of_one(mesh: Mesh, client: str) -> None:
     assert run(client, bootstrap=mesh.hidden, prefix=client) == expected(client)
+
+
+# -- rules; librdkafka tells what it sees
+
+
+def produced(bootstrap: str, topic: str, *values: bytes, **options: Any) -> int:
+    """How many of the records were written, one request each."""
+    from confluent_kafka import Producer
+
+    written: list[object] = []
+    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 0, **options})
+    for value in values:
+        producer.produce(topic, value, on_delivery=lambda error, _: written.append(error))
+        producer.flush(30)
+    return written.count(None)
+
+
+def consumed(bootstrap: str, topic: str, count: int) -> list[bytes]:
+    """The first records of a topic's partition 0, at most so many."""
+    from confluent_kafka import Consumer, TopicPartition
+
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "looks"})
+    consumer.assign([TopicPartition(topic, 0, 0)])
+    found: list[bytes] = []
+
+    def read() -> bool:
+        found.extend(one.value() for one in consumer.consume(count, 0.3))
+        return len(found) >= count
+
+    eventually(read, 20)
+    consumer.close()
+    return found
+
+
+def created(bootstrap: str, topic: str) -> None:
+    """A topic with one partition."""
+    from confluent_kafka.admin import AdminClient, NewTopic
+
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin.create_topics([NewTopic(topic, 1, 3)])[topic].result(20)
+
+
+def topics(bootstrap: str) -> set[str]:
+    from confluent_kafka.admin import AdminClient
+
+    return set(AdminClient({"bootstrap.servers": bootstrap}).list_topics(timeout=20).topics)
+
+
+@pytest.mark.peer("confluent-kafka")
+def test_each_third_produce_fails_and_none_is_lost(mesh: Mesh) -> None:
+    created(mesh.told, "lost-orders")
+    values = [b"%d" % number for number in range(20)]
+    assert produced(mesh.told, "lost-orders", *values, **{"enable.idempotence": True}) == 20
+    assert consumed(mesh.told, "lost-orders", 20) == values
+    assert mesh.proxy.counted("metaproxy_filter_events_total") >= 6
+
+
+@pytest.mark.peer("confluent-kafka")
+def test_who_produces_more_than_its_quota_is_told_to_wait(mesh: Mesh) -> None:
+    created(mesh.told, "few-orders")
+    told: list[float] = []
+    about = {"client.id": "busy", "throttle_cb": lambda event: told.append(event.throttle_time)}
+    assert produced(mesh.told, "few-orders", *[b"x" * 60_000] * 4, **about) == 4
+    assert max(told) > 0
+
+
+@pytest.mark.peer("confluent-kafka")
+def test_records_that_nobody_acknowledges_arrive(mesh: Mesh) -> None:
+    created(mesh.hidden, "unasked")
+    assert produced(mesh.hidden, "unasked", b"1", b"2", b"3", acks=0) == 3
+    assert consumed(mesh.hidden, "unasked", 3) == [b"1", b"2", b"3"]
+
+
+@pytest.mark.peer("confluent-kafka")
+def test_tenants_have_names_of_their_own(mesh: Mesh) -> None:
+    for tenant, bootstrap in (("blue", mesh.blue), ("red", mesh.red)):
+        created(bootstrap, "orders")
+        assert produced(bootstrap, "orders", tenant.encode()) == 1
+    assert topics(mesh.blue) == topics(mesh.red) == {"orders"}
+    assert topics(mesh.brokers.bootstrap()) >= {"blue.orders", "red.orders"}
+    assert consumed(mesh.blue, "orders", 1) == [b"blue"]
+    assert consumed(mesh.brokers.bootstrap(), "red.orders", 1) == [b"red"]
+
+
+@pytest.mark.peer("franz-go")
+def test_a_tenant_does_what_it_does_with_brokers_of_its_own(mesh: Mesh) -> None:
+    assert run("franz-go", bootstrap=mesh.blue, prefix="tenant") == expected("franz-go")
