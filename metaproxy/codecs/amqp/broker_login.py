@@ -26,7 +26,8 @@ class BrokerLogin:
     """
     One login; call `first`, then `next` with each of the broker's frames until `done`. heartbeat: seconds that broker
     and proxy have agreed on. refusal: the broker's connection.close, of a login that it took: its virtual host is not
-    there, or not for this user. Raises ValueError where the credentials are no login for RabbitMQ.
+    there, or not for this user; or of one that is the client's own. Raises ValueError where the credentials are no
+    login for RabbitMQ.
     """
 
     __slots__ = ("_expected", "_login", "_profile", "_user", "done", "heartbeat", "refusal")
@@ -36,13 +37,20 @@ class BrokerLogin:
         if unknown:
             raise ValueError(f"credentials have {', '.join(unknown)}; their keys are {', '.join(_KEYS)}")
         user, password = (credentials.get(key, "") for key in _KEYS)
-        if not user or not password:
+        if profile.forwarded is not None and credentials:
+            raise ValueError(
+                "clients log in at brokers by themselves, as the listener's protocol has `logins: forward`: leave out "
+                "the credentials of the cluster"
+            )
+        if profile.forwarded is None and (not user or not password):
             raise ValueError(
                 "clients log in at the proxy, as the listener's protocol has `users`: credentials of the cluster need "
                 "user and password"
             )
         self._user = user
         self._login = b"\0" + user.encode() + b"\0" + password.encode()
+        if profile.forwarded is not None:
+            self._login = profile.forwarded.response
         self._profile = profile
         self._expected = methods.START
         self.heartbeat = 0
@@ -97,7 +105,7 @@ class BrokerLogin:
     def _closed(self, frame: bytes) -> bytes:
         values = wire.read_arguments(frame, METHODS[methods.CLOSE])
         code, text = wire.number_at(values, "code"), wire.string_at(values, "text").decode("utf-8", "replace")
-        if self._expected != methods.OPEN_OK:
+        if self._expected != methods.OPEN_OK and self._profile.forwarded is None:
             raise FrameError(f"the broker refused the login of {self._user!r}: {code} {text}")
         self.refusal = frame
         self.done = True

@@ -8,12 +8,12 @@ Does not: frames (`stream`, `wire`), connections (`client`, `server`), metadata,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from metaproxy.codecs.amqp import fields, metadata, methods, wire
 from metaproxy.codecs.amqp.client import ClientSession, Command, Tune
 from metaproxy.codecs.amqp.errors import CODES, SOFT, name_of, worded
-from metaproxy.codecs.amqp.login import Accounts
+from metaproxy.codecs.amqp.login import Accounts, Anyone
 from metaproxy.codecs.amqp.own_client import OwnClient
 from metaproxy.codecs.amqp.own_server import OwnServer
 from metaproxy.codecs.amqp.server import ServerSession
@@ -66,7 +66,20 @@ class Amqp(Codec):
         login_timeout: Annotated[
             Seconds, Option("Time until a client has logged in and opened a virtual host; 0 for any.")
         ] = LOGIN_TIME,
+        logins: Annotated[
+            Literal["pass", "forward"],
+            Option(
+                "Without `users`. `pass`: all of it is between client and broker, which the client's first bytes "
+                "choose. `forward`: the proxy reads user, password and virtual host first, so that routes may go by "
+                "`user` and `vhost`, and logs in at the broker with these. See [Logins that are "
+                "forwarded](#logins-that-are-forwarded)."
+            ),
+        ] = "pass",
     ) -> None:
+        if logins not in ("pass", "forward"):
+            raise ValueError(f"logins is {logins!r}; write pass or forward")
+        if logins == "forward" and users is not None:
+            raise ValueError("with users logins end at the proxy: leave out logins")
         if not 1 <= channel_max <= 0xFFFF:
             raise ValueError(f"channel_max is {channel_max}; write 1 to 65535")
         if frame_max < _LEAST_FRAME:
@@ -74,9 +87,11 @@ class Amqp(Codec):
         self._tune = Tune(channel_max, frame_max)
         self._stream_over = stream_over
         self._login_timeout = login_timeout
-        self._accounts = Accounts(users) if users is not None else None
+        self._accounts: Accounts | Anyone | None = Accounts(users) if users is not None else None
         if self._accounts is not None:
             self.connections = "pool"
+        if logins == "forward":
+            self._accounts = Anyone()
 
     def detect(self, data: bytes) -> bool | None:
         return begins(data, b"AMQP")

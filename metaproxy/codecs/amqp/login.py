@@ -38,10 +38,29 @@ REFUSED: Final = "Login was refused using authentication mechanism PLAIN. For de
 Table = dict[str, Union[bool, str, "Table"]]
 
 
+class Forwarded:
+    """What a client logs in with, to be said to a broker: no text of it is ever shown."""
+
+    __slots__ = ("response",)
+
+    def __init__(self, response: bytes) -> None:
+        self.response = response
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Forwarded) and hmac.compare_digest(self.response, other.response)
+
+    def __hash__(self) -> int:
+        return hash(self.response)
+
+    def __repr__(self) -> str:
+        return "Forwarded(...)"
+
+
 class Profile(NamedTuple):
     """
     The state that a connection to a broker is opened in. user: as whom the client logged in at the proxy; properties:
-    the client's, as a table; frame_max, channel_max: what client and broker both keep to.
+    the client's, as a table; frame_max, channel_max: what client and broker both keep to; forwarded: the client's own
+    login, where that is the broker's to decide about.
     """
 
     user: str
@@ -49,10 +68,23 @@ class Profile(NamedTuple):
     properties: bytes
     frame_max: int
     channel_max: int
+    forwarded: Forwarded | None = None
+
+
+class Anyone:
+    """In the place of `Accounts`: the broker decides who may log in."""
+
+    forwards = True
+
+    def admits(self, login: Login) -> bool:
+        """Whether it is a login by PLAIN at all."""
+        return login.mechanism.encode("latin-1") == MECHANISM and bool(login.user)
 
 
 class Accounts:
     """Who may log in, by name. Raises ValueError, without a password in its text."""
+
+    forwards = False
 
     def __init__(self, users: object) -> None:
         if not isinstance(users, Mapping) or not users:

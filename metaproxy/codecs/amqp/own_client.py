@@ -5,7 +5,7 @@ A client that logs in at the proxy: its connection to a broker is there while it
                                   └───────────────────────────────────────────────────┘
 
 While it has none, and no exclusive queue, which lives as long as a connection, the broker may go, and another one take
-its place.
+its place. A client whose login is the broker's to decide about has its connection for life.
 
 Lives here: `OwnClient`. Does not: passwords (`login`), the broker's side (`own_server`).
 """
@@ -17,7 +17,7 @@ from typing import Final
 from metaproxy.codecs.amqp import login, methods, wire
 from metaproxy.codecs.amqp.client import ClientSession, Command, Tune
 from metaproxy.codecs.amqp.errors import CODES, Violation
-from metaproxy.codecs.amqp.login import Accounts, Profile
+from metaproxy.codecs.amqp.login import Accounts, Anyone, Forwarded, Profile
 from metaproxy.codecs.amqp.login_fields import read_login
 from metaproxy.codecs.amqp.methods import METHODS
 from metaproxy.message import Hold, Kind, Message
@@ -30,12 +30,18 @@ _LEAST_FRAME: Final = 4096
 
 class OwnClient(ClientSession):
     def __init__(
-        self, max_frame: int, stream_over: int, tune: Tune, accounts: Accounts, login_timeout: float = 0.0
+        self,
+        max_frame: int,
+        stream_over: int,
+        tune: Tune,
+        accounts: Accounts | Anyone,
+        login_timeout: float = 0.0,
     ) -> None:
         super().__init__(max_frame, stream_over, tune, login_timeout)
         self._accounts = accounts
         self._properties = b""
         self._limits = (0, 0)
+        self._forwarded: Forwarded | None = None
         self._profile: Profile | None = None
         self._open_channels: set[int] = set()
         self._exclusive = False  # it has declared a queue that lives as long as its connection
@@ -43,7 +49,7 @@ class OwnClient(ClientSession):
     @property
     def _is_bound(self) -> bool:
         """Whether the broker's connection has something of it."""
-        return bool(self._open_channels) or self._exclusive
+        return bool(self._open_channels) or self._exclusive or self._forwarded is not None
 
     # -- the login
 
@@ -61,9 +67,10 @@ class OwnClient(ClientSession):
             self._limits = frame_max, channel_max
         elif number == methods.OPEN:
             vhost = wire.string_at(wire.read_arguments(frame, METHODS[number]), "vhost")
-            self._profile = Profile(self._identity.user, vhost, self._properties, *self._limits)
+            self._profile = Profile(self._identity.user, vhost, self._properties, *self._limits, self._forwarded)
             message = self._message(Kind.CONNECT, frame, 0)
-            message.hold = Hold.EXCHANGE
+            # A login of the client's own is good for its own connection, and as long as that lasts.
+            message.hold = Hold.EXCHANGE if self._forwarded is None else Hold.OPEN
             messages.append(message)
         elif number in (methods.CLOSE, methods.CLOSE_OK) and not self._is_bound:
             self.closing = True
@@ -80,6 +87,8 @@ class OwnClient(ClientSession):
         said = read_login(frame)
         if self._accounts.admits(said):
             self._properties = login.properties_of(frame)
+            if self._accounts.forwards:
+                self._forwarded = Forwarded(said.response)
             self.say(login.tune(self._tune.channel_max, self._tune.frame_max, login.HEARTBEAT))
             return
         refusal = b""
@@ -103,6 +112,8 @@ class OwnClient(ClientSession):
 
     def _note(self, message: Message, frame: bytes, channel: int, number: int) -> None:
         """What binds it to its connection, or frees it."""
+        if self._forwarded is not None:
+            return
         if number == methods.CHANNEL_OPEN:
             self._open_channels.add(channel)
             message.hold = Hold.OPEN

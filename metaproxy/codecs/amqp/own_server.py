@@ -73,6 +73,7 @@ class OwnServer(ServerSession):
         self.welcome = _WELCOME
         if login.refusal:
             self.welcome = Message(Kind.ERROR, login.refusal)
+        if login.refusal or profile.forwarded is not None:  # which is good for one client
             self._soiled, self.reusable = True, False
 
     def send(self, message: Message, id: int) -> bytes:

@@ -300,7 +300,7 @@ class FrameStream(Session):
             self._spoke_at = now
             self.say(BEAT)
         if now - self._heard_at > 2 * self._interval + 1:
-            self.error = FrameError(f"no heartbeat within {2 * self._interval:g} s")
+            self.error = Violation("CONNECTION_FORCED", f"no heartbeat within {2 * self._interval:g} s")
 
 
 def _payload(data: bytes, at: int) -> bytes:

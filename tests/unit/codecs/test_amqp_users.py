@@ -289,3 +289,90 @@ def test_a_client_that_has_opened_a_virtual_host_stays() -> None:
     room.opens()
     waits(room.stage, 120)
     assert not room.client.closed
+
+
+# -- logins: forward
+
+
+class Forwarding(Room):
+    def __init__(self, response: bytes = b"\0app\0secret") -> None:
+        self.stage = Stage(Amqp(logins="forward"))
+        self.client = self.stage.client()
+        self.said = self.say(HEADER) + self.say(start_ok(response, blocked=True))
+
+
+def test_a_forwarded_login_is_said_to_the_broker_that_user_and_virtual_host_choose() -> None:
+    seen: list[tuple[str | None, str | None]] = []
+    room = Forwarding(b"\0ann\0her word")
+    room.stage.route.on_complete = (lambda exchange: seen.append((exchange.get("user"), exchange.get("vhost"))),)
+    assert room.said == login.GREETING + tune(heartbeat=login.HEARTBEAT)
+    room.say(tune_ok())
+    room.say(open_vhost("shop"))
+    steps, got = room.logs_in()
+    assert b"\0ann\0her word" in steps[1]
+    assert steps[2].endswith(open_vhost("shop"))
+    assert (got, seen) == (OPEN_OK, [("ann", "shop")])
+
+
+def test_a_forwarded_login_that_the_broker_refuses_is_refused_in_its_words() -> None:
+    room = Forwarding()
+    room.say(tune_ok())
+    room.say(open_vhost("shop"))
+    room.servers[0].take()
+    room.hear(START)
+    refusal = connection_close(403, "ACCESS_REFUSED - Login was refused")
+    assert room.hear(refusal) == refusal
+
+
+def test_a_forwarded_login_is_good_for_its_own_client_as_long_as_that_is_there() -> None:
+    room = Forwarding()
+    room.opens_channel()
+    room.say(CHANNEL_CLOSE)
+    assert room.hear(CHANNEL_CLOSED) == CHANNEL_CLOSED
+    assert not room.servers[0].closed
+    room.servers[0].take()
+    room.say(CHANNEL_OPEN)
+    assert (len(room.servers), room.servers[0].take()) == (1, CHANNEL_OPEN)
+    other = room.stage.client()
+    room.stage.say(other, HEADER + start_ok() + tune_ok() + open_vhost("shop"))
+    assert len(room.servers) == 2
+    room.client.end()
+    assert room.servers[0].closed
+
+
+def test_a_client_of_a_forwarded_login_says_goodbye_to_its_broker() -> None:
+    room = Forwarding()
+    room.opens()
+    goodbye = close("connection.close", 0, 200, "")
+    room.say(goodbye)
+    assert room.servers[0].take() == goodbye
+    assert room.hear(CLOSED) == CLOSED
+    assert room.client.closed
+
+
+def test_a_broker_that_goes_ends_the_client_of_a_forwarded_login() -> None:
+    room = Forwarding()
+    room.opens()
+    room.servers[0].end()
+    assert room.client.take()[11:13] == (320).to_bytes(2, "big")
+
+
+def test_a_client_that_names_nobody_is_refused_before_any_broker_is_asked() -> None:
+    for response in (b"", b"\0\0word", b"app"):
+        room = Forwarding(response)
+        assert (room.servers, room.client.closed) == ([], True)
+
+
+def test_what_is_forwarded_is_never_shown() -> None:
+    profile = login.Profile("ann", b"/", b"", 1, 1, login.Forwarded(b"\0ann\0her word"))
+    assert "her word" not in repr(profile)
+    assert profile == profile._replace(forwarded=login.Forwarded(b"\0ann\0her word"))
+    assert profile != profile._replace(forwarded=login.Forwarded(b"\0ann\0another"))
+    assert len({profile, profile._replace(forwarded=login.Forwarded(b"\0ann\0her word"))}) == 1
+
+
+def test_logins_are_forwarded_or_end_here_and_not_both() -> None:
+    with pytest.raises(ValueError, match="leave out logins"):
+        Amqp(users=USERS, logins="forward")
+    with pytest.raises(ValueError, match="write pass or forward"):
+        Amqp(logins="keep")  # type: ignore[arg-type]
