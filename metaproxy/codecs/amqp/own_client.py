@@ -26,6 +26,7 @@ _PASSIVE, _EXCLUSIVE = 1, 4
 _CLOSES: Final = (methods.CHANNEL_CLOSE, methods.CHANNEL_CLOSE_OK)
 _LIMITS: Final = ("channel-max", "frame-max")
 _LEAST_FRAME: Final = 4096
+_SECRET_UPDATED: Final = wire.method_frame(0, METHODS[methods.UPDATE_SECRET].answer)
 
 
 class OwnClient(ClientSession):
@@ -77,7 +78,8 @@ class OwnClient(ClientSession):
             if number == methods.CLOSE:
                 messages.append(Message(Kind.REQUEST, frame, self._next_id(), answer=wire.CLOSED))
         elif number == methods.UPDATE_SECRET:
-            raise Violation("NOT_IMPLEMENTED", "connection.update-secret: passwords are not renewed here")
+            # As RabbitMQ answers it of users that it knows itself: nothing changes.
+            messages.append(Message(Kind.REQUEST, frame, self._next_id(), answer=_SECRET_UPDATED))
         elif number == methods.SECURE_OK:
             raise Violation("COMMAND_INVALID", "connection.secure-ok where nothing was asked")
         else:

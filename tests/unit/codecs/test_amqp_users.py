@@ -223,13 +223,19 @@ def test_a_client_without_channels_says_goodbye_to_the_proxy_alone() -> None:
     [
         (tune_ok(0), 530), (tune_ok(2048), 530), (tune_ok(frame_max=0), 530), (tune_ok(frame_max=4095), 530),
         (tune_ok(frame_max=131073), 530), (method("connection.secure-ok", 0, b"\0\0\0\0"), 503),
-        (method("connection.update-secret", 0), 540),
     ],
 )  # fmt: skip
 def test_what_has_no_place_in_a_login_closes_the_connection(data: bytes, code: int) -> None:
     room = Room()
     got = room.say(data)
     assert wire.read_arguments(got, methods.METHODS[methods.CLOSE])["code"] == code
+
+
+def test_an_updated_secret_changes_nothing_as_at_a_broker_that_knows_the_user_itself() -> None:
+    room = Room()
+    room.opens_channel()
+    assert room.say(method("connection.update-secret", 0)) == method("connection.update-secret-ok", 0)
+    assert room.servers[0].take() == b""
 
 
 def test_a_broker_must_not_speak_before_its_turn() -> None:
