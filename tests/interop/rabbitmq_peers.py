@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from authority import Authority
 from running import Program, free_port
 
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
@@ -48,18 +49,23 @@ class RabbitMQ:
     """
     A broker on 127.0.0.1 that serves when the constructor returns.
 
-    options: further lines of its rabbitmq.conf. port: for clients. It is ended at once, as a crash would end it.
+    options: further lines of its rabbitmq.conf. port: for clients; tls_port: for those that speak TLS, and are to trust
+    ca, the file of an authority. It is ended at once, as a crash would end it.
     """
 
     def __init__(self, folder: Path, *options: str, port: int = 0) -> None:
         self.folder = folder / "rabbitmq"
         self.folder.mkdir()
-        self.port = port or free_port()
+        self.port, self.tls_port = port or free_port(), free_port()
+        authority = Authority(self.folder)
+        self.ca, self.issued = authority.ca, authority.issue("localhost", "localhost", "127.0.0.1")
         mapper, distribution = free_port(), free_port()
         (self.folder / "plugins").write_text("[].\n")
         (self.folder / "definitions.json").write_text(json.dumps(_definitions(USERS, VHOSTS)))
         lines = [
             f"listeners.tcp.1 = 127.0.0.1:{self.port}", "log.console = true", "log.file = false",
+            f"listeners.ssl.1 = 127.0.0.1:{self.tls_port}", f"ssl_options.cacertfile = {self.ca}",
+            f"ssl_options.certfile = {self.issued.certificate}", f"ssl_options.keyfile = {self.issued.key}",
             "vm_memory_high_watermark.absolute = 512MB", f"load_definitions = {self.folder}/definitions.json", *options,
         ]  # fmt: skip
         (self.folder / "rabbitmq.conf").write_text("\n".join(lines) + "\n")

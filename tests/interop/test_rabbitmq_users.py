@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -18,40 +19,49 @@ import pytest
 from proxied import Proxy, cluster, listener
 from rabbitmq_clients import CLIENTS, connect, done_by, expected
 from rabbitmq_peers import RabbitMQ
-from running import free_port
+from running import eventually, free_port
 
 pytestmark = pytest.mark.peer("rabbitmq", "pika", "aio-pika")
 DENY = {"action": "deny", "permissions": [{"access": "configure", "resource": "kept"}]}
 
 
 class Mesh(NamedTuple):
-    """port: of a listener at which `app` logs in, before a broker that knows the proxy as `back`."""
+    """
+    port: of a listener at which `app` logs in, before a broker that knows the proxy as `back`; what is in the virtual
+    host `shop` goes to a cluster of its own. tls_port: the same by TLS, on both sides.
+    """
 
     proxy: Proxy
     port: int
     broker: RabbitMQ
+    tls_port: int = 0
 
     def uri(self, login: str = "app:for-app", vhost: str = "%2F") -> str:
         return self.broker.uri(self.port, login, vhost)
 
 
-def config(port: int, broker: RabbitMQ) -> dict[str, Any]:
+def config(port: int, broker: RabbitMQ, tls_port: int = 0) -> dict[str, Any]:
     credentials = {"user": "back", "password": "back-secret"}
-    protocol = {"name": "amqp", "users": {"app": "for-app"}}
-    return {
-        "listeners": [
-            listener(
-                "broker", port, protocol, [{"cluster": "broker"}], filters=[{"rbac": {"policies": {"kept": DENY}}}]
-            )
-        ],
-        "clusters": [cluster("broker", broker.port, credentials=credentials)],
-    }
+    protocol = {"name": "amqp", "users": {"app": "for-app", "ann": "for-ann"}}
+    filters = [{"rbac": {"policies": {"kept": DENY}}}]
+    routes = [{"match": {"vhost": "shop", "user": "ann"}, "cluster": "shop"}, {"cluster": "broker"}]
+    listeners = [listener("broker", port, protocol, routes, filters=filters)]
+    clusters = [
+        cluster("broker", broker.port, credentials=credentials),
+        cluster("shop", broker.port, credentials=credentials),
+    ]
+    if tls_port:
+        own = {"certificate": str(broker.issued.certificate), "key": str(broker.issued.key)}
+        listeners.append(listener("secure", tls_port, protocol, [{"cluster": "secure"}], tls=own))
+        theirs = {"ca": str(broker.ca), "server_name": "localhost"}
+        clusters.append(cluster("secure", broker.tls_port, credentials=credentials, tls=theirs))
+    return {"listeners": listeners, "clusters": clusters}
 
 
 @pytest.fixture(scope="module")
 def mesh(rabbitmq: RabbitMQ, shared_proxy: Callable[..., Proxy]) -> Mesh:
-    port = free_port()
-    return Mesh(shared_proxy(config(port, rabbitmq)), port, rabbitmq)
+    port, tls_port = free_port(), free_port()
+    return Mesh(shared_proxy(config(port, rabbitmq, tls_port)), port, rabbitmq, tls_port)
 
 
 @CLIENTS
@@ -73,6 +83,32 @@ def test_a_virtual_host_that_is_not_there_is_the_brokers_own_error(mesh: Mesh) -
 
     with pytest.raises(ProbableAccessDeniedError, match=r"530.*vhost nowhere not found"):
         connect(mesh.uri(vhost="nowhere"))
+
+
+def test_routes_look_at_who_has_logged_in_and_at_the_virtual_host(mesh: Mesh) -> None:
+    def asked(name: str) -> int:
+        stats = mesh.proxy.stats()
+        return int(
+            sum(value for key, value in stats.items() if "exchanges_total" in key and f'cluster="{name}"' in key)
+        )
+
+    for login, vhost, name in (("ann:for-ann", "shop", "shop"), ("app:for-app", "shop", "broker")):
+        before = asked(name)
+        with connect(mesh.uri(login, vhost)) as connection:
+            connection.channel().queue_declare("", exclusive=True)
+        assert eventually(lambda name=name, before=before: asked(name) >= before + 3)
+
+
+def test_tls_is_spoken_on_both_sides(mesh: Mesh) -> None:
+    import pika
+
+    context = ssl.create_default_context(cafile=str(mesh.broker.ca))
+    options = pika.SSLOptions(context, "localhost")
+    with connect(mesh.broker.uri(mesh.tls_port, "app:for-app"), ssl_options=options) as connection:
+        channel = connection.channel()
+        queue = channel.queue_declare("", exclusive=True).method.queue
+        channel.basic_publish("", queue, b"x" * 1_000_000)
+        assert len(channel.basic_get(queue, auto_ack=True)[2]) == 1_000_000
 
 
 def test_an_exclusive_queue_lives_as_long_as_its_client_and_not_as_its_channel(mesh: Mesh) -> None:
