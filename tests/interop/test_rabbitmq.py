@@ -11,9 +11,12 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import catalogue
 import pytest
+from catalogue import Start
 from proxied import Proxy, cluster, listener
 from rabbitmq_clients import CLIENTS, connect, done_by, expected, properties
 from rabbitmq_peers import RabbitMQ
@@ -184,9 +187,30 @@ def test_faults_have_any_of_the_protocols_codes_and_take_time(channel: Any) -> N
         channel.queue_declare("locked")
 
 
-def test_a_trace_that_a_publisher_has_begun_is_continued_to_who_consumes(mesh: Mesh, channel: Any) -> None:
-    queue = channel.queue_declare("", exclusive=True).method.queue
-    parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-    channel.basic_publish("", queue, b"x", properties(headers={"traceparent": parent}))
-    _, got, _ = channel.basic_get(queue, auto_ack=True)
-    assert got.headers["traceparent"].split("-")[1] == parent.split("-")[1]
+@pytest.mark.peer("otlp")
+def test_a_trace_goes_from_who_publishes_to_who_consumes(
+    rabbitmq: RabbitMQ, start_here: Start, proxy: Callable[..., Proxy], tmp_path: Path
+) -> None:
+    port, sink, file = free_port(), free_port(), tmp_path / "spans"
+    start_here(catalogue.otlp_sink(sink, file))
+    exported = {"exporter": "otlp", "url": f"http://127.0.0.1:{sink}/v1/traces", "interval": "50ms"}
+    traced = listener("broker", port, "amqp", [{"cluster": "broker"}], tracing={"direction": "outbound"})
+    proxy({"tracing": exported, "listeners": [traced], "clusters": [cluster("broker", rabbitmq.port)]})
+    trace, parent = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+    seen: list[str] = []
+    with connect(rabbitmq.uri(port)) as connection:
+        channel = connection.channel()
+        queue = channel.queue_declare("", exclusive=True).method.queue
+        channel.basic_consume(queue, lambda _c, _m, about, _b: seen.append(about.headers["traceparent"]), auto_ack=True)
+        channel.basic_publish("", queue, b"x", properties(headers={"traceparent": f"00-{trace}-{parent}-01"}))
+        assert eventually(lambda: connection.process_data_events(0.1) or seen)
+
+    def spans() -> list[dict[str, Any]]:
+        lines = file.read_text().splitlines() if file.exists() else []
+        return [span for span in (json.loads(line)["span"] for line in lines) if span["traceId"] == trace]
+
+    assert eventually(lambda: len(spans()) == 2)
+    publish, delivery = sorted(spans(), key=lambda span: str(span["name"]), reverse=True)
+    assert (publish["name"], publish["parentSpanId"]) == ("egress basic.publish amq.default", parent)
+    assert (delivery["name"], delivery["parentSpanId"]) == ("egress basic.deliver amq.default", publish["spanId"])
+    assert seen == [f"00-{trace}-{publish['spanId']}-01"]

@@ -55,6 +55,8 @@ MAX_NAME = 100
 """Characters of such a key."""
 CREDENTIALS = ("auth", "token", "passw", "secret", "cookie", "credential", "api-key", "apikey")
 """Metadata whose key holds one of these are shown as ****, unless the configuration names the key."""
+EVENT = "event"
+"""The outcome of a server's push."""
 FIRST_BYTE = "response.first_byte"
 """The event of a stream's span: its answer began."""
 
@@ -139,6 +141,7 @@ class Tracing:
         self._words = WORDS if policy.trust and not policy.follow else (*WORDS, *CONTEXT_WORDS)
         self._prefix = MADE_OF[policy.direction]
         self._kind = SpanKind.CLIENT if policy.direction == "outbound" else SpanKind.SERVER
+        self._push_kind = SpanKind.CONSUMER
         self.fixed = {"component": "proxy"}
         self.fixed |= {name: value for name, value in (("node_id", node_id), ("zone", zone)) if value}
         self._open: dict[IExchange, Span] = {}
@@ -244,10 +247,7 @@ class Tracing:
     def on_complete(self, exchange: ICompletedExchange) -> None:
         span = self._open.pop(exchange, None)
         if span is None:
-            if exchange.outcome != "bad_request" or (exchange.learnt and request_id.KEY in exchange.learnt):
-                return
-            self.on_request(exchange)  # it ended before any filter saw it: no route could be found in its bytes
-            span = self._open.pop(exchange, None)
+            span = self._late(exchange)
             if span is None:
                 return
         span.set_attributes(self._tags(exchange))
@@ -259,6 +259,36 @@ class Tracing:
             # Zipkin has no status: its exporter makes the tag `error` of this text.
             span.set_status(Status(StatusCode.ERROR, "true"))
         span.end(int((exchange.ended + self._offset) * 1e9))
+
+    def _late(self, exchange: ICompletedExchange) -> Span | None:
+        """The span of what no filter saw before its end; None where it is not traced."""
+        if exchange.outcome == EVENT:
+            return self._of_push(exchange)
+        if exchange.outcome != "bad_request" or (exchange.learnt and request_id.KEY in exchange.learnt):
+            return None
+        self.on_request(exchange)  # no route could be found in its bytes
+        return self._open.pop(exchange, None)
+
+    def _of_push(self, exchange: IExchange) -> Span | None:
+        """
+        Of a server's push that carries the context of something that is traced: the delivery of a message that was
+        published with one. It has gone to the client as it was, so that nothing is put into it.
+        """
+        if not self.carries or not self.policy.trust:
+            return None
+        get = exchange.get
+        try:
+            parent = self._propagation.extract(get)
+        except FrameError:
+            return None
+        if parent is None or not parent.trace_flags.sampled:
+            return None
+        self.counters["traced"] += 1
+        exchange.learn(TRACE_ID, f"{parent.trace_id:032x}")
+        exchange.learn(request_id.KEY, get(request_id.KEY))
+        operation = _get(get, "operation")
+        name = f"{self._prefix} {operation[: self.policy.max_tag_length]}" if operation else self._prefix
+        return self._spans.start(name, self._push_kind, parent, exchange.started + self._offset)
 
     def _tags(self, exchange: CompletedExchange) -> dict[str, str]:
         request, response = exchange.message, exchange.response

@@ -108,9 +108,48 @@ def run(made: Any, exchange: FakeExchange | None = None, **changes: Any) -> Fake
     return exchange
 
 
+def broken(message: Message) -> None:
+    raise FrameError("no metadata in there")
+
+
 def one(kept: Kept) -> dict[str, Any]:
     (span,) = kept.spans
     return dict(span.attributes or {})
+
+
+# -- pushes
+
+
+@pytest.mark.parametrize(
+    ("metadata", "policy", "traced"),
+    [
+        ({"traceparent": W3C}, {}, True),
+        ({"traceparent": UNSAMPLED}, {}, False),
+        ({}, {"sampling": 100}, False),
+        ({"traceparent": W3C}, {"trust": False}, False),
+    ],
+)
+def test_a_push_has_a_span_where_it_carries_the_context_of_one(
+    metadata: dict[str, str], policy: dict[str, Any], traced: bool
+) -> None:
+    made, kept = tracing(**policy)
+    push = FakeExchange(**metadata)
+    push.outcome, push.response = "event", None
+    made.on_complete(push)
+    assert (len(kept.spans), push.changes) == (int(traced), {})
+    if traced:
+        (span,) = kept.spans
+        assert span.parent is not None
+        assert (f"{span.parent.span_id:016x}", span.kind) == (SPAN, SpanKind.CONSUMER)
+        assert made.counters["traced"] == 1
+
+
+def test_a_push_that_can_t_be_read_has_no_span() -> None:
+    made, kept = tracing()
+    push = FakeExchange()
+    push.outcome, push.message = "event", Message(Kind.EVENT, b"", more=broken)
+    made.on_complete(push)
+    assert kept.spans == ()
 
 
 # -- the request id
