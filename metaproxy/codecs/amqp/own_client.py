@@ -24,6 +24,7 @@ from metaproxy.message import Hold, Kind, Message
 
 _PASSIVE, _EXCLUSIVE = 1, 4
 _CLOSES: Final = (methods.CHANNEL_CLOSE, methods.CHANNEL_CLOSE_OK)
+_BLOCKING: Final = (methods.BLOCKED, methods.UNBLOCKED)
 _LIMITS: Final = ("channel-max", "frame-max")
 _LEAST_FRAME: Final = 4096
 _SECRET_UPDATED: Final = wire.method_frame(0, METHODS[methods.UPDATE_SECRET].answer)
@@ -77,6 +78,8 @@ class OwnClient(ClientSession):
             self.closing = True
             if number == methods.CLOSE:
                 messages.append(Message(Kind.REQUEST, frame, self._next_id(), answer=wire.CLOSED))
+        elif number in _BLOCKING and not self._is_bound:
+            """No broker's connection is concerned."""
         elif number == methods.UPDATE_SECRET:
             # As RabbitMQ answers it of users that it knows itself: nothing changes.
             messages.append(Message(Kind.REQUEST, frame, self._next_id(), answer=_SECRET_UPDATED))
@@ -106,7 +109,19 @@ class OwnClient(ClientSession):
         message.profile = self._profile
         return message
 
+    def _is_unopened(self, channel: int) -> bool:
+        """Known where the broker's connection is not the client's from its login on."""
+        return self._forwarded is None and channel not in self._open_channels
+
+    def _check(self, channel: int, number: int) -> None:
+        """A broker would close the connection, which may be another client's by then."""
+        super()._check(channel, number)
+        if number != methods.CHANNEL_OPEN and self._is_unopened(channel):
+            raise Violation("CHANNEL_ERROR", f"{methods.name_of(number)} on channel {channel}, which is not open")
+
     def _take(self, frame: bytes, channel: int, number: int, messages: list[Message]) -> None:
+        if number == methods.CHANNEL_CLOSE_OK and channel and self._is_unopened(channel):
+            return  # broker and client have closed it at the same time, and the broker has answered
         before = len(messages)
         super()._take(frame, channel, number, messages)
         if channel and len(messages) > before:

@@ -231,6 +231,32 @@ def test_what_has_no_place_in_a_login_closes_the_connection(data: bytes, code: i
     assert wire.read_arguments(got, methods.METHODS[methods.CLOSE])["code"] == code
 
 
+@pytest.mark.parametrize("data", [published(), published(b"x" * 200_000), queue_declare(), CHANNEL_CLOSE])
+def test_what_is_for_a_channel_that_is_not_open_closes_its_client_and_reaches_no_broker(data: bytes) -> None:
+    room = Room()
+    room.opens()
+    got = room.say(data)
+    assert wire.read_arguments(got, methods.METHODS[methods.CLOSE])["code"] == 504
+    assert (room.servers[0].take(), room.servers[0].closed) == (b"", False)
+
+
+def test_what_a_client_says_of_itself_reaches_no_broker_while_it_has_no_channel() -> None:
+    room = Room()
+    room.opens()
+    assert room.say(method("connection.blocked", 0, b"\0") + method("connection.unblocked", 0)) == b""
+    assert (room.servers[0].take(), room.client.closed) == (b"", False)
+
+
+def test_a_channel_that_both_sides_close_at_the_same_time_is_closed_once() -> None:
+    room = Room()
+    room.opens_channel()
+    room.say(CHANNEL_CLOSE)
+    room.servers[0].take()
+    room.hear(close("channel.close", 1, 404, "NOT_FOUND") + CHANNEL_CLOSED)
+    assert room.say(CHANNEL_CLOSED) == b""
+    assert (room.servers[0].take(), room.client.closed) == (b"", False)
+
+
 def test_an_updated_secret_changes_nothing_as_at_a_broker_that_knows_the_user_itself() -> None:
     room = Room()
     room.opens_channel()
