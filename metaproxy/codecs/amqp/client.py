@@ -72,6 +72,8 @@ class ClientSession(FrameStream):
         """Ids of those that are not answered -> their channel."""
         self._closed: set[int] = set()
         """Channels that the server has closed, and whose client has not said that it knows."""
+        self.unopened: set[int] = set()
+        """Those of them that the proxy did not let be opened, so that no server knows of them."""
         self._lanes = Lanes()
         self.refusals = Refusals()
         self._refused: Callable[[Message, str], bytes] = self.refusals.provoke
@@ -113,7 +115,7 @@ class ClientSession(FrameStream):
     def _message(self, kind: Kind, frame: bytes, channel: int) -> Command:
         message = Command(kind, frame, self._next_id(), None, self._reader)
         message.session = self
-        if channel:
+        if channel and wire.number_of(frame) != methods.CHANNEL_OPEN:
             message.refused = self._refused
         return message
 
@@ -141,6 +143,9 @@ class ClientSession(FrameStream):
             self._take_control(frame, number, method, messages)
             return
         self._check(channel, number)
+        if number in _ON_CLOSED and channel in self.unopened:
+            self._leave_unopened(frame, channel, number, messages)
+            return
         kind = _REQUEST if method.answer else _ONEWAY
         message = self._message(kind, frame, channel)
         if method.nowait or number in _NAMING_QUEUES:
@@ -148,6 +153,13 @@ class ClientSession(FrameStream):
         elif number == methods.CHANNEL_CLOSE_OK:
             self._closed.discard(channel)
         messages.append(message)
+
+    def _leave_unopened(self, frame: bytes, channel: int, number: int, messages: list[Message]) -> None:
+        """The client knows that its channel was not opened; which it may have closed meanwhile."""
+        self.unopened.remove(channel)
+        self._closed.discard(channel)
+        if number == methods.CHANNEL_CLOSE:
+            messages.append(Message(_REQUEST, frame, self._next_id(), answer=wire.channel_closed(channel)))
 
     def _check(self, channel: int, number: int) -> None:
         if self._stage != _OPEN:
@@ -302,10 +314,18 @@ class ClientSession(FrameStream):
         """Whether the server has closed a channel, and the client was sent that."""
         return channel in self._closed
 
+    def refuse_to_open(self, channel: int) -> None:
+        """A channel.close of the proxy's own follows."""
+        self.unopened.add(channel)
+
     def end(self, name: str, code: int, text: str, number: int = 0) -> FinalFrame:
         """What closes the whole connection; number: the method that it is about."""
+        return self.end_by(code, worded(name, text), number)
+
+    def end_by(self, code: int, text: str, number: int) -> FinalFrame:
+        """As `end`, with a whole reply text."""
         self._over = self._ours = True
-        return FinalFrame(wire.close_connection(code, worded(name, text), number))
+        return FinalFrame(wire.close_connection(code, text, number))
 
     def farewell(self, kind: ErrorKind, text: str) -> bytes:
         if self._over or self.closing or self._stage == _FIRST:

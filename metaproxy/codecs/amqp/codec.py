@@ -116,14 +116,23 @@ class Amqp(Codec):
             return wire.close_connection(CODES[name], worded(name, text), number)
         if channel and session.is_closed(channel):
             return b""
-        if channel and name in SOFT and session.refusals.is_under_way(channel):
-            if request.kind is Kind.ONEWAY:
-                session.refusals.give_reason(channel, CODES[name], worded(name, text), number)
-                return b""
-            return Message(Kind.ERROR, wire.close_channel(channel, CODES[name], worded(name, text), number), request.id)
-        if request.kind is Kind.ONEWAY and name in SOFT:
-            return b""
+        if channel and name in SOFT:
+            return self._refuse(session, request, channel, CODES[name], worded(name, text))
         return session.end(name, CODES[name], text, number)
+
+    def _refuse(self, session: ClientSession, request: Message, channel: int, code: int, text: str) -> bytes | Message:
+        """A method of a channel, which closes."""
+        number = wire.number_of(request.frame)
+        if number == methods.CHANNEL_CLOSE:
+            return Message(Kind.ERROR, wire.channel_closed(channel), request.id)
+        if number == methods.CHANNEL_OPEN:
+            session.refuse_to_open(channel)
+        elif not session.refusals.is_under_way(channel):
+            return b"" if request.kind is Kind.ONEWAY else session.end_by(code, text, number)
+        elif request.kind is Kind.ONEWAY:
+            session.refusals.give_reason(channel, code, text, number)
+            return b""
+        return Message(Kind.ERROR, wire.close_channel(channel, code, text, number), request.id)
 
     def knows(self, name: str) -> bool:
         return name in CODES

@@ -18,6 +18,7 @@ from metaproxy.codecs.amqp.methods import METHODS
 from metaproxy.message import Message
 
 _NOT_FOUND = 404
+_CLOSES = (methods.CHANNEL_CLOSE, methods.CHANNEL_CLOSE_OK)
 _ABOUT = 100
 """Bytes of the reason that the server's log gets to see."""
 
@@ -40,7 +41,11 @@ class Refusals:
         self._word = ""
 
     def provoke(self, message: Message, text: str) -> bytes:
-        """`Message.refused`: what is sent in the place of a message of a channel."""
+        """
+        `Message.refused`: what is sent in the place of a message of a channel. What closes it closes it in any case.
+        """
+        if wire.number_of(message.frame) in _CLOSES:
+            return message.frame
         channel = wire.channel_of(message.frame)
         self._under_way.add(channel)
         if not self._word:

@@ -13,6 +13,7 @@ from collections import deque
 from typing import Final, NamedTuple
 
 from metaproxy.codecs.amqp import methods, wire
+from metaproxy.codecs.amqp.client import Command
 from metaproxy.codecs.amqp.errors import ClosedChannel, Violation
 from metaproxy.codecs.amqp.lanes import Lanes
 from metaproxy.codecs.amqp.login_fields import read_login
@@ -54,6 +55,8 @@ class ServerSession(FrameStream):
             return self._lanes.chunk(message, id)
         kind, frame = message.kind, message.frame
         channel = wire.channel_of(frame)
+        if type(message) is Command and message.session.unopened:
+            _check_opened(message, channel)
         if kind is _REQUEST:
             self._asked(frame, channel, id)
         elif not channel:
@@ -200,6 +203,12 @@ class ServerSession(FrameStream):
             kind, id = Kind.EVENT_OPEN, -self._pushes
         messages.append(Message(kind, beginning, id, None, self._reader))
         return id
+
+
+def _check_opened(message: Command, channel: int) -> None:
+    """What a client sent behind a channel.open that the proxy has refused goes to no server."""
+    if channel in message.session.unopened and wire.number_of(message.frame) != methods.CHANNEL_OPEN:
+        raise ClosedChannel(f"channel {channel} was not opened")
 
 
 def _about(frame: bytes) -> int:

@@ -148,6 +148,47 @@ def test_a_method_that_is_not_answered_in_time_closes_the_connection() -> None:
     assert closed_with(there.got()) == (541, "INTERNAL_ERROR - no answer within 5 s", number("queue.declare"))
 
 
+def test_a_channel_that_is_not_to_be_opened_is_closed_and_no_server_hears_of_it() -> None:
+    refused = [0]
+
+    def limit(exchange: IExchange) -> Reply | None:
+        if exchange.get("method") != "channel.open" or refused[0] != 1:
+            return None
+        return Reply(ErrorKind.LIMITED, "not so many")
+
+    there = Connected(hooks={"on_request": (limit,)})
+    refused[0] = 1
+    there.say(method("channel.open", 2, b"\0") + queue_declare(channel=2) + published(channel=2))
+    assert closed_with(there.got()) == (406, "PRECONDITION_FAILED - not so many", number("channel.open"))
+    there.say(queue_declare(channel=2) + method("channel.close-ok", 2))
+    refused[0] = 2
+    there.say(method("channel.open", 2, b"\0"))
+    assert (there.sent(), there.got()) == (method("channel.open", 2, b"\0"), b"")
+    assert not there.client.closed
+
+
+def test_a_client_that_closes_a_channel_which_was_not_opened_is_answered() -> None:
+    there = room("channel.open", ErrorKind.LIMITED)
+    assert there.got() == b""
+    there.say(method("channel.open", 2, b"\0"))
+    there.got()
+    there.say(method("channel.close", 2, b"\0\xc8\0\0\0\0\0"))
+    assert (there.got(), there.sent()) == (method("channel.close-ok", 2), b"")
+
+
+def test_channels_close_whatever_is_refused() -> None:
+    there = room("channel.close-ok")
+    there.hear(channel_close(404, "NOT_FOUND"))
+    there.say(CLOSE_OK)
+    assert there.sent() == CLOSE_OK
+    there = room("channel.close")
+    close = method("channel.close", 1, b"\0\xc8\0\0\0\0\0")
+    there.say(close)
+    assert there.sent() == close
+    there.hear(CLOSE_OK)
+    assert there.got() == CLOSE_OK
+
+
 # -- order while a filter takes its time
 
 
