@@ -219,7 +219,10 @@ class ICodec(Interface):
 
     name = Attribute("str: the value of `protocol:` in a configuration, such as 'dubbo'.")
     correlation = Attribute("Correlation.ID, or FIFO: answers come in the order of the requests.")
-    ordered = Attribute("bool: whether clients must get answers in the order of their requests. FIFO implies it.")
+    ordered = Attribute(
+        "bool: whether clients must get answers in the order of their requests, which are executed in it, too: what a "
+        "client sent behind a request that a filter still has goes to no server before it. FIFO implies it."
+    )
     sequential = Attribute(
         "bool: a client's requests stay on one upstream connection while any is under way, so that its answers come as "
         "that server gives them; one that never gets an answer holds up none behind it. Optional, False if absent."

@@ -499,8 +499,7 @@ class Downstream(ClientConnection):
         A filter takes its time. Where answers come in the order of requests, or do so on each channel, requests are
         executed in it, too: what the client sent next goes to no server before this one.
         """
-        codec = self.codec
-        if (codec.correlation is Correlation.FIFO or getattr(codec, "lanes", False)) and self._barrier is None:
+        if (self._ordered or getattr(self.codec, "lanes", False)) and self._barrier is None:
             self._barrier = exchange
             self._blocked = True
 

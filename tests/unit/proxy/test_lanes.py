@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from harness import HEAD, Quill, Stage, answer, call
 from twisted.internet.defer import Deferred
 
@@ -32,6 +33,10 @@ class Unordered(Laned):
     lanes = False
 
 
+class Ordered(Unordered):
+    ordered = True
+
+
 def holding(waits: Waits, *ids: int) -> Callable[[IExchange], Deferred[Reply | None] | None]:
     """A hook that takes its time with these requests."""
 
@@ -45,9 +50,10 @@ def holding(waits: Waits, *ids: int) -> Callable[[IExchange], Deferred[Reply | N
     return hook
 
 
-def test_requests_wait_for_one_that_a_filter_still_has() -> None:
+@pytest.mark.parametrize("codec", [Laned, Ordered])
+def test_requests_wait_for_one_that_a_filter_still_has(codec: type[Laned]) -> None:
     waits: Waits = {}
-    stage = Stage(Laned(), hooks={"on_request": (holding(waits, 2),)})
+    stage = Stage(codec(), hooks={"on_request": (holding(waits, 2),)})
     client = stage.client()
     stage.say(client, call(1) + call(2) + call(3) + call(4))
     assert stage.server.take() == call(1)
