@@ -29,6 +29,8 @@ _LONG = 4 << 20
 _SCANS = 3
 _PATIENCE = 0.05
 """Seconds of CPU for feeding that much."""
+_SURE = 4
+"""Pieces of it, after which is known how long all of them take."""
 _TRIES = 3
 """What a thread of the test runner allocates meanwhile is counted, too, and does not come each time."""
 
@@ -262,10 +264,11 @@ def _check_scan(bench: Bench, side: Side, long: Long) -> None:
         session = bench.session(side, _HUGE)
         chunk = long.filler[:1] * min(held, 1 << 16)
         bench.feed(session, [long.start], _HUGE)
-        until = time.thread_time() + _PATIENCE
-        for _ in range(held // len(chunk)):
+        begin, chunks = time.thread_time(), held // len(chunk)
+        for fed in range(1, chunks + 1):
             bench.feed(session, [chunk], _HUGE)
-            if time.thread_time() > until:  # looks at each byte in Python, so it need not look twice
+            # It looks at each byte in Python, so it need not look twice.
+            if fed >= _SURE and time.thread_time() - begin > _PATIENCE * fed / chunks:
                 return
         best.append(shortest(partial(session.receive, piece), 16))
         if session.error is not None or not session.buffered:

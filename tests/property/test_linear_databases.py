@@ -14,7 +14,7 @@ from typing import Any
 
 import mysql_words
 import pytest
-from linear import check_large, check_linear, receiving
+from linear import check_large, check_linear, check_steady, receiving
 from mongodb_words import answer, command, op_msg, section, sequence
 from postgres_words import (
     BOUND,
@@ -147,13 +147,13 @@ def test_many_messages_in_one_read_cost_what_they_are(spoke: tuple[Make, bytes])
 
 def test_a_message_a_read_costs_the_same_however_many_came_before(spoke: tuple[Make, bytes]) -> None:
     make, frame = spoke
-    check_linear(lambda size: receiving(make(), [frame] * size), 200, True)
+    check_steady(lambda: receiving(make(), [frame] * 200), 200, True)
 
 
 def test_bytes_that_trickle_in_cost_what_they_are(spoke: tuple[Make, bytes]) -> None:
     make, frame = spoke
     whole = frame * 200
-    check_linear(lambda size: receiving(make(), (whole[at : at + 1] for at in range(size))), 800)
+    check_steady(lambda: receiving(make(), (whole[at : at + 1] for at in range(800))), 800)
 
 
 def nested(depth: int) -> bytes:
@@ -181,22 +181,22 @@ def sequences_of(size: int) -> bytes:
 
 HUGE: dict[str, tuple[Make, Callable[[int], bytes], int]] = {
     "postgres query": (postgres_client, lambda size: query("select '" + "x" * size + "'"), 1 << 19),
-    "postgres query, users": (partial(postgres_client, **TRUSTED), lambda size: query("select " + "1," * size), 4000),
+    "postgres query, users": (partial(postgres_client, **TRUSTED), lambda size: query("select " + "1," * size), 1000),
     "postgres several statements, users": (
-        partial(postgres_client, **TRUSTED), lambda size: query("set a to 1;" * size), 2000,
+        partial(postgres_client, **TRUSTED), lambda size: query("set a to 1;" * size), 500,
     ),
     "postgres parameters": (postgres_client, lambda size: parse("select 1") + bind("", b"x" * size) + SYNC, 1 << 19),
     "postgres names": (postgres_client, lambda size: parse("select 1", "n" * size) + SYNC, 1 << 18),
-    "postgres login": (lambda: Postgres().session(Side.CLIENT, MEBI), startup_of, 600),
+    "postgres login": (lambda: Postgres().session(Side.CLIENT, MEBI), startup_of, 300),
     "postgres row": (postgres_server, lambda size: said("D", bytes(size)) + DONE + ready(), 1 << 19),
-    "postgres error": (postgres_server, lambda size: said("E", b"SERROR\0" + b"Ma\0" * size + b"\0") + ready(), 4000),
+    "postgres error": (postgres_server, lambda size: said("E", b"SERROR\0" + b"Ma\0" * size + b"\0") + ready(), 1000),
     "mysql query": (mysql_client, lambda size: mysql_words.query("select '" + "x" * size + "'"), 1 << 19),
-    "mysql words": (mysql_client, lambda size: mysql_words.query("select " + "1," * size), 4000),
-    "mysql rows": (mysql_server, lambda size: mysql_words.rows([["a"]] * size), 3000),
-    "mongodb fields": (mongodb_client, fields_of, 3000),
-    "mongodb documents": (mongodb_client, documents_of, 3000),
+    "mysql words": (mysql_client, lambda size: mysql_words.query("select " + "1," * size), 1000),
+    "mysql rows": (mysql_server, lambda size: mysql_words.rows([["a"]] * size), 800),
+    "mongodb fields": (mongodb_client, fields_of, 800),
+    "mongodb documents": (mongodb_client, documents_of, 800),
     "mongodb documents in documents": (mongodb_client, nested, 2000),
-    "mongodb sequences": (mongodb_client, sequences_of, 2000),
+    "mongodb sequences": (mongodb_client, sequences_of, 600),
 }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -34,6 +35,30 @@ def check_linear(job: Job, size: int, allocations: bool = False) -> None:
         if two <= MOST * one + SPARE:
             return
     pytest.fail(f"{one} for {size // 2}, {two} for {size}: {two / max(one, 1):.2f} times")
+
+
+def check_steady(calls: Callable[[], Iterable[Callable[[], object]]], number: int, allocations: bool = False) -> None:
+    """
+    The first half of so many calls costs about as much as the second: `check_linear` in one go, for calls that are the
+    same whatever follows.
+    """
+    _first(calls, 2, allocations)  # what is imported or remembered once
+    for _ in range(TRIES):
+        one, two = _first(calls, number, allocations)
+        if two <= MOST * one + SPARE:
+            return
+    pytest.fail(f"{one} for the first {number // 2} calls, {two} for {number}: {two / max(one, 1):.2f} times")
+
+
+def _first(calls: Callable[[], Iterable[Callable[[], object]]], number: int, allocations: bool) -> tuple[int, int]:
+    """The work of half of them, and of all."""
+    half = 0
+    with Work(allocations) as counted:
+        for place, call in enumerate(islice(calls(), number)):
+            if place == number // 2:
+                half = counted.total
+            counted.of(call)
+    return half, counted.total
 
 
 def _work(job: Job, size: int, allocations: bool) -> int:

@@ -178,7 +178,7 @@ def looked_at(dialect: Dialect, text: str) -> int:
 @both
 @pytest.mark.parametrize("piece", UNITS)
 def test_twice_the_text_has_twice_the_characters_to_look_at(piece: str, dialect: Dialect) -> None:
-    few, many = (looked_at(dialect, piece * (size // len(piece))) for size in (500, 1000))
+    few, many = (looked_at(dialect, piece * (size // len(piece))) for size in (200, 400))
     assert many <= 2.2 * few + 50
 
 
@@ -186,14 +186,14 @@ def test_twice_the_text_has_twice_the_characters_to_look_at(piece: str, dialect:
 @pytest.mark.parametrize("piece", [*UNITS, "a=", "?,?", "(?),(", "a='\\'", "="])
 def test_so_have_pairs_and_lists_of_values(piece: str, pattern: re.Pattern[str]) -> None:
     few, many = Steps(pattern), Steps(pattern)
-    list(few.find_all(piece * (500 // len(piece))))
-    list(many.find_all(piece * (1000 // len(piece))))
+    list(few.find_all(piece * (200 // len(piece))))
+    list(many.find_all(piece * (400 // len(piece))))
     assert many.count <= 2.2 * few.count + 50
 
 
 @both
 @pytest.mark.parametrize("piece", [*UNITS, "/*a='b'*/"])
 def test_twice_the_text_is_twice_the_work(piece: str, dialect: Dialect) -> None:
-    few, many = (piece * (size // len(piece)) for size in (4_000, 8_000))
+    few, many = (piece * (size // len(piece)) for size in (1_000, 2_000))
     once = count_calls(lambda: outline(few, dialect))
     assert count_calls(lambda: outline(many, dialect)) <= 2.2 * once + 50
