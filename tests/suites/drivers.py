@@ -8,6 +8,7 @@ Left out are what needs more servers than that, modules or TLS certificates, and
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Mapping
@@ -15,6 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from servers import PASSWORD, USER
+
+from catalogue import kafka_java  # isort: skip  # of tests/interop, which servers.py makes importable
+from kafka_broker import LOGINS  # isort: skip
 
 Results = dict[str, str]
 
@@ -135,6 +139,20 @@ def _pika(folder: Path, reports: Path) -> list[str]:
     return _pytest(folder, reports, "tests/acceptance")
 
 
+def _aiokafka(folder: Path, reports: Path) -> list[str]:
+    image = "--docker-image=running:2.13_4.4.0"  # it runs none, and knows the version by it
+    left_out = ("-m", "not ssl", "-k", "not gssapi and not ssl_context")
+    return _pytest(folder, reports, "-p", "aiokafka_broker", image, *left_out, "--timeout=120", "tests")
+
+
+def _aiokafka_environment(port: int) -> Mapping[str, str]:
+    return {
+        "AIOKAFKA_PORTS": f"{port} {port + LOGINS}",
+        "AIOKAFKA_TOOLS": shlex.join(map(str, kafka_java("").argv[:-1])),
+        "PYTHONPATH": str(Path(__file__).parent),
+    }
+
+
 def _rabbitmq_java(folder: Path, reports: Path) -> list[str]:
     """`rabbitmqctl` is what the broker's start leaves there; the tests call it with `-n NODE`."""
     jars = [*folder.glob("junit-platform-console-standalone-*.jar"), (folder / "classpath").read_text().strip()]
@@ -183,6 +201,7 @@ SUITES: dict[str, Suite] = {
         junit,
         lambda port: {"DB_IP": "127.0.0.1", "DB_PORT": str(port), "DB_USER": USER, "DB_PASSWORD": PASSWORD},
     ),
+    "aiokafka": Suite("kafka", _aiokafka, junit, _aiokafka_environment),
     "pika": Suite("rabbitmq", _pika, junit),
     "rabbitmq-java": Suite("rabbitmq", _rabbitmq_java, junit),
 }

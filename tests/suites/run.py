@@ -182,6 +182,8 @@ def _proxy(suite: Suite, way: str, port: int, behind: int, directory: Path) -> C
         home = directory / "other"
         home.mkdir()
         return through.other(port, behind, home)
+    if through.config is not None:
+        return Proxy(through.config(port, behind), directory).stop
     front = listener(
         "front", port, dict(through.protocol), [{"cluster": "server"}], max_frame="512MiB", max_connections=MANY
     )

@@ -20,9 +20,12 @@ TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS / "interop"), str(TESTS / "shared")]
 
 import catalogue  # noqa: E402
+import kafka_broker  # noqa: E402
 import mongodb_peers  # noqa: E402
+from kafka_broker import Broker  # noqa: E402
 from mysql_peers import MariaDB  # noqa: E402
 from postgres_peers import PostgreSQL  # noqa: E402
+from proxied import listener  # noqa: E402
 from rabbitmq_peers import RabbitMQ  # noqa: E402
 from running import Program, answers, eventually  # noqa: E402
 
@@ -33,14 +36,15 @@ USER, PASSWORD = "app", "secret"
 class Way:
     """
     A way through the proxy: its protocol, and what its cluster has beside the endpoint, secrets of both. other: starts
-    another proxy in its place, on the first port in front of the server on the second, and gives what ends it. asked:
-    it is only taken when it is named.
+    another proxy in its place, on the first port in front of the server on the second, and gives what ends it. config:
+    what the proxy runs on, given these ports, where one listener is not enough. asked: it is only taken when named.
     """
 
     protocol: Mapping[str, Any] = field(default_factory=dict)
     cluster: Mapping[str, Any] = field(default_factory=dict)
     secrets: Mapping[str, Any] = field(default_factory=dict)
     other: Callable[[int, int, Path], Callable[[], object]] | None = None
+    config: Callable[[int, int], Mapping[str, Any]] | None = None
     asked: bool = False
 
 
@@ -106,6 +110,44 @@ def _rabbitmq(port: int, folder: Path) -> Callable[[], object]:
     return server.stop
 
 
+def _kafka(port: int, folder: Path) -> Callable[[], object]:
+    return Broker(port, folder).stop
+
+
+def _kafka_doors(port: int, behind: int) -> Mapping[str, Any]:
+    """The broker is reached by a port of the proxy's that stands for its number; logins pass."""
+    return _kafka_config(port, behind, "kafka", {})
+
+
+def _kafka_users(port: int, behind: int) -> Mapping[str, Any]:
+    """The same with logins that end at the proxy; for the broker all are one user."""
+    protocol = {"name": "kafka", "users": {user: {"secret": user} for user in kafka_broker.USERS}}
+    credentials = {"user": "admin", "password": {"secret": "admin"}, "mechanism": "PLAIN"}
+    secrets = {user: {"value": user} for user in kafka_broker.USERS}
+    return {"secrets": secrets, **_kafka_config(port, behind, protocol, {"credentials": credentials})}
+
+
+def _kafka_config(port: int, behind: int, protocol: Any, logged_in: Mapping[str, Any]) -> dict[str, Any]:
+    """Those who log in come to a port of their own, and the proxy is given the broker's."""
+    logins = {"address": f"127.0.0.1:{behind + kafka_broker.LOGINS}", "metadata": {"node": str(kafka_broker.NODE)}}
+    clusters = {
+        "open": ("kafka", {"endpoints": [f"127.0.0.1:{behind}"], "topology": "brokers"}),
+        "logins": (protocol, {"endpoints": [logins], **logged_in}),
+    }
+    ports = {"open": port, "logins": port + kafka_broker.LOGINS}
+    return {
+        "listeners": [
+            listener(
+                name, ports[name], spoken, [{"cluster": name}], nodes={"ports": f"{ports[name] + 1}-{ports[name] + 5}"}
+            )
+            for name, (spoken, _) in clusters.items()
+        ],
+        "clusters": [
+            {"name": name, "request_timeout": "120s", **options} for name, (_, options) in clusters.items()
+        ],
+    }  # fmt: skip
+
+
 def _pgbouncer(port: int, behind: int, folder: Path) -> Callable[[], object]:
     """Transaction pooling, as others have it: what its clients can't do is what ours may not be able to."""
     users, settings = folder / "users.txt", folder / "pgbouncer.ini"
@@ -150,6 +192,7 @@ SERVERS: dict[str, Kind] = {
     ),
     "mariadb": Kind(_mariadb, {"pinned": Way({"name": "mysql"})}),
     "mongod": Kind(_mongod, {"pinned": Way({"name": "mongodb"})}),
+    "kafka": Kind(_kafka, {"pinned": Way(config=_kafka_doors), "users": Way(config=_kafka_users)}, port=9092),
     "rabbitmq": Kind(
         _rabbitmq,
         {
