@@ -1,5 +1,5 @@
 """
-Records golden bytes of real peers: `python tests/interop/record.py [dubbo|thrift|redis|brpc|trpc|mongodb]`, after
+Records golden bytes of real peers: `python tests/interop/record.py [dubbo|thrift|redis|brpc|trpc|mongodb|kafka]`, after
 tests/interop/install.
 
 Lives here: which calls of which peers are recorded. Run by hand when a peer's version changes; the files are committed.
@@ -22,6 +22,7 @@ from typing import Any, Protocol
 import catalogue
 import rpc_peers
 from capture import Frames, brpc_frames, dubbo_frames, exchange, redis_frames, save, thrift_frames, trpc_frames
+from record_kafka import kafka
 from record_mongodb import mongodb
 from running import PEERS, Jobs, Program, answers, free_port
 
@@ -460,7 +461,15 @@ def trpc() -> None:
         save("trpc/streams.json", source, exchanges)
 
 
-RECORDINGS = {"dubbo": dubbo, "thrift": thrift, "redis": redis, "brpc": brpc, "trpc": trpc, "mongodb": mongodb}
+RECORDINGS = {
+    "dubbo": dubbo,
+    "thrift": thrift,
+    "redis": redis,
+    "brpc": brpc,
+    "trpc": trpc,
+    "mongodb": mongodb,
+    "kafka": kafka,
+}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or RECORDINGS:
