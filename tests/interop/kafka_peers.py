@@ -1,20 +1,24 @@
 """
 Apache Kafka for tests: three brokers in KRaft mode.
 
-Lives here: their configuration, starting, killing and ending them. Does not: clients (catalogue.py), what is asked.
+Lives here: their configuration, starting, killing and ending them; clients under way (`Run`). Does not: what clients
+there are (catalogue.py).
 """
 
 from __future__ import annotations
 
 import base64
+import json
+import os
 import subprocess
 import uuid
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from authority import Authority
-from catalogue import kafka_java
+from catalogue import kafka_client, kafka_java
 from running import Program, answers, eventually, free_port
 
 LISTENERS = ("PLAINTEXT", "HIDDEN", "SASL_PLAINTEXT", "SASL_SSL")
@@ -26,6 +30,52 @@ USERS = {"app": "pencil", "admin": "rubber"}
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 _PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule required "
 _SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+
+
+DONE = {
+    "produced": 300, "consumed": 300, "members": 2, "next_generation": True, "committed": 10, "offset": 5,
+    "denied": "TOPIC_AUTHORIZATION_FAILED", "brokers": 3,
+}  # fmt: skip
+"""What comes of a client's program where it may do all but create what begins with `denied-`."""
+
+
+def done(client: str) -> dict[str, Any]:
+    """The same of this one: kafkajs has two of the five compressions."""
+    return {**DONE, **({"produced": 120, "consumed": 120} if client == "kafkajs" else {})}
+
+
+class Run:
+    """
+    A client's program under way: see catalogue.kafka_client. They spend their time on waiting for each other, so those
+    of a module begin at once.
+    """
+
+    def __init__(self, client: str, **about: object) -> None:
+        command = kafka_client(client, **about)
+        self._process = subprocess.Popen(
+            [*map(str, command.argv)],
+            env={**os.environ, **command.env},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def said(self) -> tuple[int, str, str]:
+        """Its status, what it printed, and its errors, once it has ended."""
+        out, errors = self._process.communicate(timeout=120)
+        return self._process.returncode, out, errors
+
+    def result(self) -> dict[str, Any]:
+        status, out, errors = self.said()
+        assert status == 0, errors[-3000:]
+        found: dict[str, Any] = json.loads(out.splitlines()[-1])
+        return found
+
+    def stop(self) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.communicate()
 
 
 def ports_in_a_row(count: int) -> int:
@@ -53,7 +103,7 @@ class Brokers:
         id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[:22]
         formatted = [self._format(number, id, store) for number in (1, 2, 3)]
         for each in formatted:
-            output, _ = each.communicate(timeout=60)
+            output, _ = each.communicate(timeout=120)
             assert each.returncode == 0, output
         try:
             self.programs = [self._started(number) for number in (1, 2, 3)]
@@ -136,7 +186,7 @@ class Brokers:
 
     def _await(self, programs: Sequence[Program]) -> None:
         for each in programs:
-            eventually(partial(_settled, each), 60, 0.1)
+            eventually(partial(_settled, each), 120, 0.1)
             assert each.running and _settled(each), each.text()[-3000:]
 
 

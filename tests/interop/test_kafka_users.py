@@ -7,17 +7,14 @@ without a login (test_kafka.py).
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import catalogue
 import pytest
 from authority import Authority
-from kafka_peers import Brokers, ports_in_a_row
+from kafka_peers import DONE, MECHANISMS, Brokers, Run, ports_in_a_row
 from proxied import Proxy, listener
 
 pytestmark = pytest.mark.peer("kafka")
@@ -26,10 +23,6 @@ MINE = {
     "denied": {"action": "deny", "permissions": [{"topics": {"prefix": "denied-"}}]},
     "other": {"action": "deny", "permissions": [{"user": "other", "api": "CreateTopics"}]},
 }
-DONE = {
-    "produced": 300, "consumed": 300, "members": 2, "next_generation": True, "committed": 10, "offset": 5,
-    "denied": "TOPIC_AUTHORIZATION_FAILED", "brokers": 3,
-}  # fmt: skip
 PASSING = {"user": "app", "password": "pencil"}
 ENDING = {"user": "shop", "password": "eraser"}
 
@@ -96,23 +89,34 @@ def mesh(kafka_brokers: Brokers, shared_proxy: Callable[..., Proxy], tmp_path_fa
     return Mesh(proxy, ending, named, passing, authority.ca, hosts)
 
 
-def run(client: str, **about: object) -> dict[str, Any]:
-    command = catalogue.kafka_client(client, **about)
-    ran = subprocess.run(command.argv, env={**os.environ, **command.env}, capture_output=True, text=True, timeout=90)
-    assert ran.returncode == 0, ran.stderr[-3000:]
-    result: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
-    return result
+@pytest.fixture(scope="module")
+def runs(mesh: Mesh) -> Iterator[Mapping[str, Run]]:
+    """All clients at once, by the names of the tests' parameters."""
+    by_tls = {"ca": str(mesh.ca), "hosts": str(mesh.hosts)}
+    started: dict[str, Run] = {}
+
+    def run(client: str, where: str, mechanism: str, **about: object) -> None:
+        name = f"{client} {where} {mechanism}"
+        if not catalogue.missing(client):
+            job = {"bootstrap": getattr(mesh, where), "mechanism": mechanism, **about}
+            started[name] = Run(client, prefix=name.replace(" ", "-"), **job)
+
+    for mechanism in MECHANISMS:
+        run("franz-go", "ending", mechanism, **ENDING)
+        run("franz-go", "passing", mechanism, **PASSING)
+    run("aiokafka", "ending", "SCRAM-SHA-512", **ENDING)
+    run("confluent-kafka", "ending", "SCRAM-SHA-256", **ENDING)
+    run("kafka-java", "named", "SCRAM-SHA-256", **ENDING, **by_tls)
+    run("aiokafka", "named", "SCRAM-SHA-256", **ENDING, **by_tls)
+    yield started
+    for each in started.values():
+        each.stop()
 
 
-def by(client: str) -> Any:
-    return pytest.param(client, marks=pytest.mark.peer(client))
-
-
-@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])
-@pytest.mark.parametrize("client", [by("franz-go")])
-def test_logins_end_at_the_proxy_whose_own_is_another_user(mesh: Mesh, client: str, mechanism: str) -> None:
-    about = {"bootstrap": mesh.ending, "prefix": f"{client}-{mechanism}", "mechanism": mechanism}
-    assert run(client, **about, **ENDING) == DONE
+@pytest.mark.peer("franz-go")
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+def test_logins_end_at_the_proxy_whose_own_is_another_user(runs: Mapping[str, Run], mechanism: str) -> None:
+    assert runs[f"franz-go ending {mechanism}"].result() == DONE
 
 
 @pytest.mark.parametrize(
@@ -122,37 +126,35 @@ def test_logins_end_at_the_proxy_whose_own_is_another_user(mesh: Mesh, client: s
         pytest.param("confluent-kafka", "SCRAM-SHA-256", marks=pytest.mark.peer("confluent-kafka")),
     ],
 )
-def test_other_clients_log_in_as_well(mesh: Mesh, client: str, mechanism: str) -> None:
-    about = {"bootstrap": mesh.ending, "prefix": f"{client}-in", "mechanism": mechanism}
-    assert run(client, **about, **ENDING) == DONE
+def test_other_clients_log_in_as_well(runs: Mapping[str, Run], client: str, mechanism: str) -> None:
+    assert runs[f"{client} ending {mechanism}"].result() == DONE
 
 
+@pytest.mark.peer("franz-go")
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+def test_logins_pass_to_the_brokers(runs: Mapping[str, Run], mechanism: str) -> None:
+    assert runs[f"franz-go passing {mechanism}"].result() == DONE
+
+
+@pytest.mark.parametrize(
+    "client", [pytest.param(name, marks=pytest.mark.peer(name)) for name in ("kafka-java", "aiokafka")]
+)
+def test_brokers_have_names_of_their_own_in_tls(runs: Mapping[str, Run], client: str) -> None:
+    assert runs[f"{client} named SCRAM-SHA-256"].result() == DONE
+
+
+@pytest.mark.peer("franz-go")
 def test_a_wrong_password_is_the_clients_own_error(mesh: Mesh) -> None:
-    command = catalogue.kafka_client(
-        "franz-go", bootstrap=mesh.ending, prefix="wrong", user="shop", password="x", mechanism="SCRAM-SHA-256"
-    )
-    ran = subprocess.run(command.argv, capture_output=True, text=True, timeout=60)
-    assert ran.returncode != 0
-    assert "SASL_AUTHENTICATION_FAILED" in ran.stderr
-    assert "the user or the password is wrong" in ran.stderr
+    wrong = {"user": "shop", "password": "x", "mechanism": "SCRAM-SHA-256"}
+    status, _, errors = Run("franz-go", bootstrap=mesh.ending, prefix="wrong", **wrong).said()
+    assert status != 0
+    assert "SASL_AUTHENTICATION_FAILED" in errors
+    assert "the user or the password is wrong" in errors
 
 
+@pytest.mark.peer("franz-go")
 def test_what_one_user_may_do_another_may_not(mesh: Mesh) -> None:
     other = {"user": "other", "password": "ruler", "mechanism": "PLAIN"}
-    command = catalogue.kafka_client("franz-go", bootstrap=mesh.ending, prefix="others", **other)
-    ran = subprocess.run(command.argv, capture_output=True, text=True, timeout=60)
-    assert ran.returncode != 0
-    assert "TOPIC_AUTHORIZATION_FAILED" in ran.stderr
-
-
-@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-512"])
-@pytest.mark.parametrize("client", [by("franz-go")])
-def test_logins_pass_to_the_brokers(mesh: Mesh, client: str, mechanism: str) -> None:
-    about = {"bootstrap": mesh.passing, "prefix": f"{client}-pass-{mechanism}", "mechanism": mechanism}
-    assert run(client, **about, **PASSING) == DONE
-
-
-@pytest.mark.parametrize("client", [by("kafka-java"), by("aiokafka")])
-def test_brokers_have_names_of_their_own_in_tls(mesh: Mesh, client: str) -> None:
-    about = {"bootstrap": mesh.named, "prefix": f"{client}-named", "mechanism": "SCRAM-SHA-256", "ca": str(mesh.ca)}
-    assert run(client, **about, **ENDING, hosts=str(mesh.hosts)) == DONE
+    status, _, errors = Run("franz-go", bootstrap=mesh.ending, prefix="others", **other).said()
+    assert status != 0
+    assert "TOPIC_AUTHORIZATION_FAILED" in errors
