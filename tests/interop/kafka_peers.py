@@ -29,6 +29,11 @@ exist: who reaches them twice, has them from elsewhere.
 USERS = {"app": "pencil", "admin": "rubber"}
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 _PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule required "
+_BEARER = (
+    "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required "
+    'unsecuredLoginStringClaim_sub="broker";'
+)
+"""Tokens that nobody has signed will do."""
 _SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
 
 
@@ -100,7 +105,7 @@ class Brokers:
         issued = authority.issue("broker", "localhost", "127.0.0.1")
         store = folder / "broker.pem"
         store.write_bytes(issued.key.read_bytes() + issued.certificate.read_bytes())
-        id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[:22]
+        id = base64.urlsafe_b64encode(b"k" + uuid.uuid4().bytes[1:]).decode()[:22]  # never with - in front
         formatted = [self._format(number, id, store) for number in (1, 2, 3)]
         for each in formatted:
             output, _ = each.communicate(timeout=120)
@@ -146,7 +151,7 @@ class Brokers:
                 "PLAINTEXT:PLAINTEXT,HIDDEN:PLAINTEXT,CONTROLLER:PLAINTEXT,"
                 "SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL",
             "controller.listener.names": "CONTROLLER", "inter.broker.listener.name": "PLAINTEXT",
-            "sasl.enabled.mechanisms": ",".join(MECHANISMS),
+            "sasl.enabled.mechanisms": ",".join((*MECHANISMS, "OAUTHBEARER")),
             "ssl.keystore.type": "PEM", "ssl.keystore.location": store,
             "log.dirs": self.folder / f"data-{number}",
             "num.partitions": 3, "default.replication.factor": 3, "min.insync.replicas": 2,
@@ -161,8 +166,8 @@ class Brokers:
             values |= {f"{topic}.num.partitions": 3, f"{topic}.replication.factor": 3}
             values |= {f"{topic}.{least}": 2} if least else {}
         for name in ("sasl_plaintext", "sasl_ssl"):
-            for mechanism in MECHANISMS:
-                login = f"{_PLAIN}{users};" if mechanism == "PLAIN" else _SCRAM
+            logins = {"PLAIN": f"{_PLAIN}{users};", "OAUTHBEARER": _BEARER, **dict.fromkeys(MECHANISMS[1:], _SCRAM)}
+            for mechanism, login in logins.items():
                 values[f"listener.name.{name}.{mechanism.lower()}.sasl.jaas.config"] = login
         return "".join(f"{key}={value}\n" for key, value in values.items())
 

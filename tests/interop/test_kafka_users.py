@@ -7,6 +7,7 @@ without a login (test_kafka.py).
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,8 +17,10 @@ import pytest
 from authority import Authority
 from kafka_peers import DONE, MECHANISMS, Brokers, Run, ports_in_a_row
 from proxied import Proxy, listener
+from running import PEERS
 
 pytestmark = pytest.mark.peer("kafka")
+sys.path.append(str(PEERS / "python" / "kafka"))
 OURS = {"shop": "eraser", "other": "ruler"}
 MINE = {
     "denied": {"action": "deny", "permissions": [{"topics": {"prefix": "denied-"}}]},
@@ -158,3 +161,13 @@ def test_what_one_user_may_do_another_may_not(mesh: Mesh) -> None:
     status, _, errors = Run("franz-go", bootstrap=mesh.ending, prefix="others", **other).said()
     assert status != 0
     assert "TOPIC_AUTHORIZATION_FAILED" in errors
+
+
+@pytest.mark.peer("confluent-kafka")
+def test_tokens_of_oauthbearer_pass_to_the_brokers(mesh: Mesh) -> None:
+    from confluent_kafka.admin import AdminClient
+
+    unsigned = {"enable.sasl.oauthbearer.unsecure.jwt": True, "sasl.oauthbearer.config": "principal=app"}
+    login = {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "OAUTHBEARER", **unsigned}
+    admin = AdminClient({"bootstrap.servers": mesh.passing, **login})
+    assert set(admin.list_topics(timeout=30).brokers) == {1, 2, 3}
