@@ -368,6 +368,8 @@ class Downstream(ClientConnection):
                     self._state_refused(exchange)
                     return
                 self._push_table().opened_by(exchange)
+            elif exchange.response is not None and exchange.response.hold == Hold.OPEN:
+                self._push_table().opened_by(exchange)
             if exchange is self._barrier:
                 self._barrier = None
             if exchange.message.hold == Hold.CLOSE:

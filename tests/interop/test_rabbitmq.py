@@ -103,6 +103,10 @@ def test_a_consumer_is_noticed_when_its_queue_is_deleted(mesh: Mesh, channel: An
     assert len(cancelled) == 1
 
 
+def test_flow_is_answered_by_the_broker(channel: Any) -> None:
+    assert channel.flow(True) is True
+
+
 def test_a_broker_that_takes_no_more_says_so_to_publishers(mesh: Mesh, channel: Any) -> None:
     said: list[str] = []
     connection = channel.connection

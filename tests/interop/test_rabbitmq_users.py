@@ -44,7 +44,9 @@ def config(port: int, broker: RabbitMQ, tls_port: int = 0) -> dict[str, Any]:
     credentials = {"user": "back", "password": "back-secret"}
     protocol = {"name": "amqp", "users": {"app": "for-app", "ann": "for-ann"}}
     filters = [{"rbac": {"policies": {"kept": DENY}}}]
-    routes = [{"match": {"vhost": "shop", "user": "ann"}, "cluster": "shop"}, {"cluster": "broker"}]
+    # Who opens a channel waits for a broker that starts.
+    patient = {"timeout": "60s", "retry": {"attempts": 100, "on": ["connect"], "backoff": "100ms..400ms"}}
+    routes = [{"match": {"vhost": "shop", "user": "ann"}, "cluster": "shop"}, {"cluster": "broker", **patient}]
     listeners = [listener("broker", port, protocol, routes, filters=filters)]
     clusters = [
         cluster("broker", broker.port, credentials=credentials),
@@ -141,10 +143,12 @@ def test_a_broker_is_replaced_beneath_clients_that_have_nothing_open_and_closed_
     idle.channel().close()
     used.channel().queue_declare("q")
     own_broker.kill()
-    own_broker.start()
     with pytest.raises(ConnectionClosedByBroker, match="320"):
         used.channel()
+    starting = threading.Thread(target=own_broker.start)
+    starting.start()
     idle.channel().queue_declare("q2")
+    starting.join()
     idle.close()
 
 

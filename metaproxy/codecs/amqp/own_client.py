@@ -1,7 +1,7 @@
 """
 A client that logs in at the proxy: its connection to a broker is there while it has channels.
 
-    login ── Kind.CONNECT ── (no channel) ── channel.open: Hold.OPEN ── ... ── the last one closed: Hold.CLOSE
+    login ── Kind.CONNECT ── (no channel) ── channel.open-ok: Hold.OPEN ── ... ── the last one closed: Hold.CLOSE
                                   └───────────────────────────────────────────────────┘
 
 While it has none, and no exclusive queue, which lives as long as a connection, the broker may go, and another one take
@@ -132,8 +132,9 @@ class OwnClient(ClientSession):
         if self._forwarded is not None:
             return
         if number == methods.CHANNEL_OPEN:
+            if not self._is_bound:
+                message.hold = Hold.EXCHANGE  # the broker's answer binds it: what fails before that may be tried again
             self._open_channels.add(channel)
-            message.hold = Hold.OPEN
         elif number in _CLOSES:
             self._open_channels.discard(channel)
             if not self._is_bound:

@@ -16,8 +16,9 @@ from metaproxy.codecs.amqp.login import Profile
 from metaproxy.codecs.amqp.metadata import Reader
 from metaproxy.codecs.amqp.methods import METHODS
 from metaproxy.codecs.amqp.server import ServerSession
-from metaproxy.message import FrameError, Kind, Message
+from metaproxy.message import FrameError, Hold, Kind, Message
 
+_CHANNEL_OPEN_OK = METHODS[methods.CHANNEL_OPEN].answer
 _PASSIVE, _EXCLUSIVE = 1, 4
 _WELCOME = Message(Kind.RESPONSE, wire.method_frame(0, methods.OPEN_OK, b"\0"))
 
@@ -54,6 +55,8 @@ class OwnServer(ServerSession):
             super()._take(frame, channel, number, messages)
             if number == methods.CHANNEL_CLOSE_OK:
                 self._closed_channel(channel)
+            elif number == _CHANNEL_OPEN_OK:
+                messages[-1].hold = Hold.OPEN
 
     def _go_on(self, frame: bytes, channel: int) -> None:
         """With the login."""

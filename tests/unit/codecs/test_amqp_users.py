@@ -6,6 +6,8 @@ Lives here: the whole path in memory. Does not: the login's words (test_amqp_log
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from amqp_words import (
     HEADER,
@@ -26,8 +28,11 @@ from amqp_words import (
     tune_ok,
 )  # fmt: skip
 
+from metaproxy.cluster.retry import RetryPolicy
+from metaproxy.cluster.routes import Route, RouteTable, Target
 from metaproxy.codecs.amqp import Amqp, login, methods, wire
 from metaproxy.message import Side
+from metaproxy.routing.matcher import compile_condition
 from metaproxy.testing.stage import Stage, Wire
 from metaproxy.units import Seconds
 
@@ -166,6 +171,34 @@ def test_a_broker_that_goes_while_a_client_has_no_channel_is_not_missed() -> Non
     assert room.hear(channel_open_ok()) == channel_open_ok()
 
 
+def test_a_channel_waits_for_a_broker_that_comes_back_where_its_route_tries_again() -> None:
+    room = Room()
+    room.opens()
+    room.servers[0].end()
+    room.stage.route.retry = RetryPolicy(1)
+    network = room.stage.network
+    network.accept = False
+    room.say(CHANNEL_OPEN)
+    network.accept = True
+    network.dialled[-1][1].connectionFailed("refused", False)
+    room.stage.clock.advance(1)
+    room.logs_in()
+    assert room.servers[1].take() == CHANNEL_OPEN
+    assert room.hear(channel_open_ok()) == channel_open_ok()
+    assert room.hear(delivered()) == delivered()
+
+
+def test_deliveries_are_counted_where_their_channel_was_opened() -> None:
+    room = Room()
+    target = Target(room.stage.cluster)
+    other = Route("other", [compile_condition("vhost", "other")], [Target(room.stage.cluster)])
+    own = Route("own", [], [target])
+    object.__setattr__(room.stage.snapshot, "routes", RouteTable([other, own], random.Random(1)))
+    room.opens_channel()
+    room.hear(delivered())
+    assert (target.counts.outcomes["event"], other.targets[0].counts.outcomes) == (1, {})
+
+
 def test_a_broker_that_says_goodbye_while_no_client_has_a_channel_there_is_used_no_more() -> None:
     room = Room()
     room.opens()
@@ -268,6 +301,21 @@ def test_a_broker_must_not_speak_before_its_turn() -> None:
     session = Amqp(users=USERS).session(Side.SERVER, 1 << 20)
     session.open(login.Profile("app", b"/", table({}), 131072, 2047), CREDENTIALS)
     session.receive(tune())
+    assert session.error is not None
+
+
+def test_heartbeats_are_spoken_with_a_broker_as_it_was_agreed_there() -> None:
+    session = Amqp(users=USERS).session(Side.SERVER, 1 << 20)
+    session.open(login.Profile("app", b"/", table({}), 131072, 2047), CREDENTIALS)
+    for said in (START, tune(heartbeat=10), OPEN_OK):
+        session.receive(said)
+    session.owed()
+    session.beat(100.0)
+    session.beat(104.0)
+    assert not session.owes
+    session.beat(105.5)
+    assert session.owed() == wire.BEAT
+    session.beat(122.0)
     assert session.error is not None
 
 
