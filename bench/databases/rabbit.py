@@ -51,7 +51,7 @@ def rabbitmq(folder: Path) -> Iterator[int]:
     log = home / "log.txt"
     with (
         Running(["env", *(f"{name}={value}" for name, value in names.items()), program("epmd")], home / "epmd.log"),
-        Running(command, log) as broker,
+        Running(command, log, home) as broker,
     ):
         try:
             wait_for("RabbitMQ is not ready", _START, broker, lambda: "Server startup complete" in log.read_text())

@@ -95,7 +95,13 @@ class RabbitMQ:
         self._runs += 1
         log = self.folder / f"{self._runs}.log"
         ready = "Server startup complete"
-        self._node = _Node([SERVER], log, self._environment, ready=lambda: ready in log.read_text(errors="replace"))
+        self._node = _Node(
+            [SERVER],
+            log,
+            self._environment,
+            ready=lambda: ready in log.read_text(errors="replace"),
+            cwd=self.folder,  # where it leaves what it says when it fails
+        )
 
     def kill(self) -> None:
         """End it without a word."""
