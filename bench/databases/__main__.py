@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.databases import servers
+from bench.databases.kafka import kafka
 from bench.databases.loads import LOADS, Load
 from bench.databases.proxies import ENOUGH, EVERY, FEW, PROXIES, Place, Proxy
 from bench.databases.rabbit import rabbitmq
@@ -33,6 +34,7 @@ _SERVERS: dict[str, Callable[[Path], AbstractContextManager[int]]] = {
     "mysql": servers.mariadb,
     "mongodb": servers.mongodb,
     "amqp": rabbitmq,
+    "kafka": kafka,
 }
 NONE = "none"
 

@@ -1,5 +1,6 @@
 """
-What databases and brokers are asked: pgbench, sysbench, a program of pymongo's, PerfTest; and what came of it.
+What databases and brokers are asked: pgbench, sysbench, a program of pymongo's, PerfTest, Kafka's own tools; and what
+came of it.
 
 Lives here: `Load`, the list of them. Does not: servers (`servers`), who is asked (`proxies`).
 """
@@ -11,6 +12,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from bench.databases.kafka import consuming, producing
 from bench.databases.rabbit import perf_test
 from bench.databases.servers import PASSWORD, USER, Counted, mongo_load, program, run, sysbench
 
@@ -98,4 +100,7 @@ LOADS = [
     Load("PerfTest 100 B, no acks", "amqp", perf_test("-s", "100", "-a")),
     Load("PerfTest 100 B, confirms and acks", "amqp", perf_test("-s", "100", "-c", "100", "-q", "200")),
     Load("PerfTest 1 MiB, confirms and acks", "amqp", perf_test("-s", "1048576", "-c", "10", "-q", "20")),
+    Load("ProducerPerformance 100 B", "kafka", producing(100_000)),
+    Load("ProducerPerformance 100 B, each in a request", "kafka", producing(3_000, "batch.size=0")),
+    Load("ConsumerPerformance 100 B", "kafka", consuming),
 ]

@@ -14,10 +14,11 @@ from typing import Any
 
 import yaml
 
+from bench.databases import kafka
 from bench.databases.servers import PASSWORD, PEERS, USER, Missing, program
 from bench.programs import own_program
 
-EVERY = ("postgres", "mysql", "mongodb", "amqp")
+EVERY = ("postgres", "mysql", "mongodb", "amqp", "kafka")
 ENVOY = PEERS / "python" / "envoy" / "envoy" / "_bin" / "envoy"
 FEW = 20
 """Connections to the server that a crowd of clients shares."""
@@ -36,6 +37,13 @@ class Place:
     backend: int
     shared: int
     folder: Path
+
+    @property
+    def tcp(self) -> tuple[list[int], int]:
+        """For a proxy of bytes: where it listens, and what is behind that."""
+        if self.database == "kafka":
+            return [self.listen, self.backend + kafka.VIA], self.backend + kafka.TCP
+        return [self.listen], self.backend
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +83,10 @@ def _metaproxy(mode: str = "") -> Callable[[Place], list[str]]:
             "drain_timeout": "1s",
             "routes": [{"cluster": "backend"}],
         }
+        if place.database == "kafka":
+            doors = place.backend + kafka.DOORS
+            listener["nodes"] = {"ports": f"{doors}-{doors + 1}"}
+            cluster["topology"] = "brokers"
         config = {"admin": {"listen": f"127.0.0.1:{place.admin}"}, "listeners": [listener], "clusters": [cluster]}
         path = place.folder / "metaproxy.yaml"
         path.write_text(yaml.safe_dump(config))
@@ -100,10 +112,11 @@ def _pgbouncer(mode: str) -> Callable[[Place], list[str]]:
 
 
 def _haproxy(place: Place) -> list[str]:
-    path = place.folder / "haproxy.cfg"
+    path, (ports, backend) = place.folder / "haproxy.cfg", place.tcp
+    binds = "".join(f"  bind 127.0.0.1:{port}\n" for port in ports)
     path.write_text(
         f"global\n  nbthread 1\n  maxconn {_CROWD}\ndefaults\n  mode tcp\n  timeout connect 5s\n  timeout client 1m\n"
-        f"  timeout server 1m\nlisten bench\n  bind 127.0.0.1:{place.listen}\n  server s 127.0.0.1:{place.backend}\n"
+        f"  timeout server 1m\nlisten bench\n{binds}  server s 127.0.0.1:{backend}\n"
     )
     return [program("haproxy"), "-f", str(path), "-db"]
 
@@ -115,14 +128,15 @@ def _envoy(place: Place) -> list[str]:
     def at(port: int) -> dict[str, Any]:
         return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
 
+    ports, target = place.tcp
     proxy = "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
     tcp = {"name": "tcp", "typed_config": {"@type": proxy, "stat_prefix": "tcp", "cluster": "backend"}}
     backend = {
         "cluster_name": "backend",
-        "endpoints": [{"lb_endpoints": [{"endpoint": {"address": at(place.backend)}}]}],
+        "endpoints": [{"lb_endpoints": [{"endpoint": {"address": at(target)}}]}],
     }
     resources = {
-        "listeners": [{"address": at(place.listen), "filter_chains": [{"filters": [tcp]}]}],
+        "listeners": [{"address": at(port), "filter_chains": [{"filters": [tcp]}]} for port in ports],
         "clusters": [{"name": "backend", "type": "STATIC", "load_assignment": backend}],
     }
     path = place.folder / "envoy.yaml"
@@ -138,5 +152,5 @@ PROXIES = [
     Proxy("pgbouncer, session", ("postgres",), _pgbouncer("session")),
     Proxy("pgbouncer, transaction", ("postgres",), _pgbouncer("transaction"), pools=True, base=True),
     Proxy("haproxy tcp", EVERY, _haproxy),
-    Proxy("envoy tcp", ("amqp",), _envoy),
+    Proxy("envoy tcp", ("amqp", "kafka"), _envoy),
 ]
