@@ -244,7 +244,7 @@ def _refused(key: int, version: int, id: int) -> bytes | None:
     api = schema.APIS.get(key)
     if api is None:
         raise FrameError(f"API key {key} is not known")
-    if version > api.last:
+    if version < 0 or version > api.last:
         if key == wire.API_VERSIONS:
             return versions.refusal(id)
         raise FrameError(f"{api.name} in version {version}; known are {api.first} to {api.last}")

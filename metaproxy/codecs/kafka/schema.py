@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final, NamedTuple
@@ -32,8 +33,12 @@ class Field(NamedTuple):
     fields: tuple[Field, ...]
 
 
-class Form(NamedTuple):
-    """What requests, or answers, of a version of an API have behind their header."""
+@dataclass(frozen=True, eq=False, slots=True)
+class Form:
+    """
+    What requests, or answers, of a version of an API have behind their header. There is one of each, so that what is
+    made of a form is found by it without a look at its fields.
+    """
 
     api: str
     key: int

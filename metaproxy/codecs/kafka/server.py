@@ -132,6 +132,7 @@ def _has_records(field: schema.Field) -> bool:
     return field.kind == "records" or any(map(_has_records, field.fields))
 
 
+@cache
 def _unknown(key: int, version: int) -> Form:
     """Of a version of old, whose fields are not known."""
     return Form(schema.APIS[key].name, key, version, False, ())

@@ -307,6 +307,7 @@ def test_a_question_for_versions_that_is_too_new_is_answered_as_brokers_do() -> 
     [
         (request(999, 0, 7, b""), "API key 999 is not known"),
         (request(METADATA, 99, 7, b""), "Metadata in version 99; known are 0 to 13"),
+        (request(METADATA, -1, 7, b""), "Metadata in version -1; known are 0 to 13"),
         (struct.pack(">i", 5) + b"12345", "a message of 9 bytes; the least are 14"),
         (request(PRODUCE, 9, 7, b"\xff\xff\xff\xff\xff", tags=b"\0"), "a varint without end"),
     ],
