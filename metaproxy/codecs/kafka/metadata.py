@@ -17,7 +17,7 @@ from metaproxy.codecs.kafka.schema import Field, Form
 from metaproxy.codecs.kafka.topic_ids import NO_ID, TOPICS
 from metaproxy.codecs.kafka.walk import ARRAY, ELEMENT, Place, Plan, end_of, plan, walk
 from metaproxy.codecs.kafka.walk import begun as places_of_beginning
-from metaproxy.message import Both, FrameError, Message, Several
+from metaproxy.message import FrameError, Message, Several
 
 KEYS: Final = {
     "api": "the API, as Kafka calls it: Produce, Fetch, Metadata ...",
@@ -127,7 +127,7 @@ def read_names(message: Message, form: Form, complete: bool = True, certain: boo
         if key == "topics" and not certain:
             return ()
         found = names.get(key)
-        return Both(text.decode("utf-8", "replace") for text in found) if found and len(found) > 1 else None
+        return tuple(text.decode("utf-8", "replace") for text in found) if found and len(found) > 1 else None
 
     message.unclear = unclear
 

@@ -39,9 +39,10 @@ from zope.interface import implementer
 
 from metaproxy.codecs.framing import Session
 from metaproxy.codecs.kafka import Kafka
+from metaproxy.filters.rbac import Rbac
 from metaproxy.interfaces import IDoors, ISession
 from metaproxy.message import Chunk, ErrorKind, FinalFrame, FrameError, Hold, Kind, Message, Mutation, Side
-from metaproxy.testing import check_codec, check_relay
+from metaproxy.testing import FakeExchange, check_codec, check_relay
 from metaproxy.units import Bytes
 
 MAX = 1 << 22
@@ -509,3 +510,30 @@ def test_a_client_that_begins_with_a_question_for_versions_speaks_kafka(data: by
 def test_a_produce_without_answer_that_is_refused_ends_its_connection_as_with_a_broker() -> None:
     said = Kafka().reply(read(produce(7, {"orders": [b"r"]}, acks=0)), ErrorKind.DENIED, "")
     assert isinstance(said, FinalFrame) and said == b""
+
+
+# -- rules
+
+
+@pytest.mark.parametrize(
+    ("data", "passes"),
+    [
+        (fetch(7, [b"billing.a"]), True),
+        (fetch(7, [b"billing.a", b"secret.a"]), False),
+        (fetch(7, [b"secret.a"]), False),
+        (find_coordinator(7, ["billing-a"]), True),
+        (find_coordinator(7, ["billing-a", "mail"]), False),
+        (metadata(7), True),
+    ],
+)
+def test_a_rule_judges_each_topic_and_group_that_a_request_names(data: bytes, passes: bool) -> None:
+    allowed = {"topics": {"prefix": "billing."}}, {"groups": {"prefix": "billing-"}}
+    others = [{key: {**condition, "not": True} for key, condition in one.items()} for one in allowed]
+    none = {"and": [{"topics": {"present": False}}, {"groups": {"present": False}}]}
+    rules: list[dict[str, object]] = [
+        {"others": {"action": "deny", "permissions": others}},
+        {"own": {"permissions": [*allowed, none]}},
+    ]
+    for policies in rules:
+        reply = Rbac(policies=policies).on_request(FakeExchange(message=read(data)))
+        assert (reply is None) is passes, policies
