@@ -85,6 +85,13 @@ def _redis_py(folder: Path, reports: Path) -> list[str]:
     return _pytest(folder, reports, "-m", left_out, *(f"--ignore=tests/{each}" for each in ignored), "tests")
 
 
+def _redis_py_cluster(folder: Path, reports: Path) -> list[str]:
+    """Those that ask servers: the others have mocks in their place, or several nodes."""
+    classes = ("ClusterRedisCommands", "ClusterPipeline", "ClusterPubSubObject", "ClusterTransaction")
+    files = ("test_cluster.py", "test_cluster_transaction.py")
+    return _pytest(folder, reports, "-m", "not ssl", "-k", " or ".join(classes), *(f"tests/{each}" for each in files))
+
+
 def _ioredis(folder: Path, reports: Path) -> list[str]:
     return [
         str(folder / "node_modules/.bin/mocha"), "--no-experimental-strip-types", "--exit", "--reporter", "xunit",
@@ -167,6 +174,12 @@ def _rabbitmq_java(folder: Path, reports: Path) -> list[str]:
 
 SUITES: dict[str, Suite] = {
     "redis-py": Suite("redis", _redis_py, junit),
+    "redis-py-cluster": Suite(
+        "redis-cluster",
+        _redis_py_cluster,
+        junit,
+        lambda port: {"PYTEST_ADDOPTS": f"--redis-url=redis://127.0.0.1:{port}/0 --redis-cluster-nodes=1"},
+    ),
     "ioredis": Suite("redis", _ioredis, junit, lambda port: {"TS_NODE_TRANSPILE_ONLY": "true", "NODE_ENV": "test"}),
     "go-redis": Suite(
         "redis",

@@ -145,7 +145,8 @@ def _inside(name: str, way: str, asked: Asked) -> int:
         for each in (behind, *suite.more_servers):
             home = reports / str(each)
             home.mkdir()
-            programs.callback(kind.start(each, home))
+            start = kind.start if way == DIRECT or kind.ways[way].start is None else kind.ways[way].start
+            programs.callback(start(each, home))
         if way != DIRECT:
             programs.callback(_proxy(suite, way, port, behind, reports))
         return _run(suite, folder, reports, port, asked)

@@ -22,6 +22,7 @@ sys.path[:0] = [str(TESTS / "interop"), str(TESTS / "shared")]
 import catalogue  # noqa: E402
 import kafka_broker  # noqa: E402
 import mongodb_peers  # noqa: E402
+import redis_clusters  # noqa: E402
 from kafka_broker import Broker  # noqa: E402
 from mysql_peers import MariaDB  # noqa: E402
 from postgres_peers import PostgreSQL  # noqa: E402
@@ -38,6 +39,7 @@ class Way:
     A way through the proxy: its protocol, and what its cluster has beside the endpoint, secrets of both. other: starts
     another proxy in its place, on the first port in front of the server on the second, and gives what ends it. config:
     what the proxy runs on, given these ports, where one listener is not enough. asked: it is only taken when named.
+    start: starts other servers than direct runs have, see `Kind`.
     """
 
     protocol: Mapping[str, Any] = field(default_factory=dict)
@@ -46,6 +48,7 @@ class Way:
     other: Callable[[int, int, Path], Callable[[], object]] | None = None
     config: Callable[[int, int], Mapping[str, Any]] | None = None
     asked: bool = False
+    start: Callable[[int, Path], Callable[[], object]] | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,21 @@ def _redis(port: int, folder: Path) -> Callable[[], object]:
 
     argv = ["redis-server", "--bind", "127.0.0.1", "--port", str(port), *options]
     return Program(argv, folder / "log", ready=answers).stop
+
+
+def _redis_node(port: int, folder: Path) -> Callable[[], object]:
+    """A Redis Cluster of one node."""
+    options = ["--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--enable-debug-command", "yes"]
+    command = catalogue.redis_server(port, folder, *options)
+    program = Program(command.argv, folder / "log", command.env, lambda: answers(port))
+    redis_clusters.cli(port, "cluster", "addslotsrange", 0, 16383)
+    eventually(lambda: "cluster_state:ok" in redis_clusters.cli(port, "cluster", "info"), 10)
+    return program.stop
+
+
+def _redis_nodes(port: int, folder: Path) -> Callable[[], object]:
+    """One of six nodes, three of them replicas."""
+    return redis_clusters.RedisCluster(folder, first=port).stop
 
 
 def _postgres(port: int, folder: Path) -> Callable[[], object]:
@@ -181,6 +199,14 @@ _POOL = 150
 """Connections to a server: suites leave some open, and a server has 200 at most."""
 SERVERS: dict[str, Kind] = {
     "redis": Kind(_redis, {"pinned": Way({"name": "redis", "mode": "pinned"})}, port=6379),
+    "redis-cluster": Kind(
+        _redis_node,
+        {
+            "one-node": Way(
+                {"name": "redis", "databases": 1, "present": "cluster"}, {"topology": "cluster"}, start=_redis_nodes
+            )
+        },
+    ),
     "postgres": Kind(
         _postgres,
         {

@@ -78,6 +78,15 @@ def _listed(frames: list[bytes]) -> bytes:
     return frames[0] if frames[0][:1] == b"+" else _all_of(frames)
 
 
+def _newest(frames: list[bytes], arguments: list[bytes]) -> bytes:
+    """Of entries with a number and a time: the newest of all, as many as were asked for."""
+    entries = [value for frame in frames for value in resp.values(frame)]
+    entries.sort(key=lambda entry: _number(resp.values(entry)[1]), reverse=True)
+    asked = arguments[2] if len(arguments) > 2 else b"10"
+    entries = entries[: int(asked)] if asked.isdigit() else entries  # -1: all
+    return b"*%d\r\n" % len(entries) + b"".join(entries)
+
+
 def _by_name(frames: list[bytes]) -> bytes:
     """Of lists, or maps, of names and numbers: the sum of each."""
     rows = [resp.values(frame) for frame in frames]
@@ -96,14 +105,16 @@ def _everywhere(frames: list[bytes]) -> bytes:
 
 class Asked(NamedTuple):
     """
-    join: makes one answer of all. nodes: replicas are asked, too, as they do not get it from their masters. changes:
-    the error of one says how many did it all the same. one: it is done where one of them did it.
+    join: makes one answer of all; newest: of these, the newest in the place of that. nodes: replicas are asked, too, as
+    they do not get it from their masters. changes: the error of one says how many did it all the same. one: it is done
+    where one of them did it.
     """
 
     join: Gather
     nodes: bool = False
     changes: bool = False
     one: bool = False
+    newest: bool = False
 
 
 _EVERY_SHARD = Asked(_first, changes=True)
@@ -138,7 +149,11 @@ ASKED_WITH: dict[str, dict[bytes, Asked]] = {
         **dict.fromkeys((b"FLUSH", b"LOAD"), _EVERY_NODE),
         b"KILL": _KILLED,
     },
-    "SLOWLOG": {b"GET": Asked(_all_of, nodes=True), b"LEN": Asked(_sum, nodes=True), b"RESET": _EVERY_NODE},
+    "SLOWLOG": {
+        b"GET": Asked(_all_of, nodes=True, newest=True),
+        b"LEN": Asked(_sum, nodes=True),
+        b"RESET": _EVERY_NODE,
+    },
 }
 """What all servers are asked for. Each may be sent again where only some have done it."""
 
@@ -233,11 +248,13 @@ def merge(request: Message, parts: Sequence[Part], answers: Sequence[Message]) -
     place = parts[0].place
     if isinstance(place, _Place):
         return failed[0] if failed else _scanned(answers[0].frame, place)
-    asked = _asked(request.get("command") or "", resp.arguments(request.frame, 2)[-1].upper())
+    arguments = resp.arguments(request.frame, 3)
+    asked = _asked(request.get("command") or "", arguments[min(1, len(arguments) - 1)].upper())
     assert asked is not None  # else it was not split
     if failed and not (asked.one and len(failed) < len(answers)):
         return _failure(asked, failed, len(answers))
-    return asked.join([answer.frame for answer in answers if answer.kind is not Kind.ERROR])
+    frames = [answer.frame for answer in answers if answer.kind is not Kind.ERROR]
+    return _newest(frames, arguments) if asked.newest else asked.join(frames)
 
 
 def _failure(asked: Asked, failed: list[bytes], of: int) -> bytes:

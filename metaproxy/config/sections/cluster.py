@@ -220,7 +220,7 @@ class Cluster(Section):
     )
     topology_credentials: Mapping[str, Secret] | None = option(
         MapOf(Hidden(), "KEY"),
-        "How the proxy logs in to those that tell which servers there are, such as Sentinels; `{}`: it does not.",
+        "How the proxy logs in to those that tell which servers there are, where that is another login; `{}`: none.",
         None,
         "`credentials`",
     )

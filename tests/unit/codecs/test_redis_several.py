@@ -120,6 +120,23 @@ def test_answers_are_put_together(text: str, answers: tuple[bytes, ...], expecte
     assert merged(text, *answers) == expected
 
 
+@pytest.mark.parametrize(
+    ("asked", "ids"),
+    [
+        ("SLOWLOG GET", [7, 3, 8, 2]),
+        ("SLOWLOG GET 1", [7]),
+        ("SLOWLOG GET 3", [7, 3, 8]),
+        ("SLOWLOG GET -1", [7, 3, 8, 2]),
+    ],
+)
+def test_of_slow_commands_the_newest_of_all_servers_are_shown(asked: str, ids: list[int]) -> None:
+    def entries(*pairs: tuple[int, int]) -> bytes:
+        return b"*%d\r\n" % len(pairs) + b"".join(b"*3\r\n:%d\r\n:%d\r\n:5\r\n" % pair for pair in pairs)
+
+    said = merged(asked, entries((3, 90), (2, 50)), entries((7, 95)), entries((8, 60)))
+    assert [int(resp.values(entry)[0][1:]) for entry in resp.values(said)] == ids
+
+
 @pytest.mark.parametrize("text", ["DBSIZE", "SCRIPT EXISTS a", "PUBSUB NUMSUB a", "ACL DELUSER a"])
 def test_an_answer_that_makes_no_sense_is_an_error(text: str) -> None:
     assert merged(text, b"+what\r\n", b"*3\r\n:1\r\n:1\r\n:1\r\n").startswith(b"-ERR an endpoint's answer")
