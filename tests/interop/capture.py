@@ -129,6 +129,19 @@ def trpc_frames(reads: Reads) -> list[Frame]:
     ]
 
 
+def amqp_frames(reads: Reads) -> list[Frame]:
+    """The eight bytes with which a client begins stand alone, too."""
+
+    def size(data: bytes) -> int:
+        return 8 if data.startswith(b"AMQP") else 8 + int.from_bytes(data[3:7], "big")
+
+    return [
+        {"from": side, "hex": grouped(frame, 1, 2, 4, 2, 2)}
+        for side, data in runs(reads)
+        for frame in whole_frames(data, size)
+    ]
+
+
 def mongodb_frames(reads: Reads) -> list[Frame]:
     size: Callable[[bytes], int] = lambda data: struct.unpack_from("<i", data)[0]  # noqa: E731
     return [

@@ -370,6 +370,9 @@ def version(peer: str) -> str:
         shown = subprocess.run([_TOOLS[peer][0], "--version"], capture_output=True, text=True).stdout
         number = re.findall(r"v(\d\S+)", shown)[0]
         return f"mongod {number} (PyPI)"
+    if peer == "rabbitmq":
+        (folder,) = Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*")
+        return f"RabbitMQ {folder.name.partition('-')[2]} (Debian)"
     package = {"py": "thrift", "redis-py": "redis"}.get(peer, peer)
     for pins in HERE.glob("requirements*.txt"):
         for line in pins.read_text().splitlines():

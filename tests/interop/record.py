@@ -1,6 +1,6 @@
 """
-Records golden bytes of real peers: `python tests/interop/record.py [dubbo|thrift|redis|brpc|trpc|mongodb|kafka]`, after
-tests/interop/install.
+Records golden bytes of real peers: `python tests/interop/record.py [dubbo|thrift|redis|brpc|trpc|mongodb|kafka|...]`,
+after tests/interop/install.
 
 Lives here: which calls of which peers are recorded. Run by hand when a peer's version changes; the files are committed.
 Does not: the relay and the files' form (capture.py).
@@ -24,6 +24,7 @@ import rpc_peers
 from capture import Frames, brpc_frames, dubbo_frames, exchange, redis_frames, save, thrift_frames, trpc_frames
 from record_kafka import kafka
 from record_mongodb import mongodb
+from record_rabbitmq import rabbitmq
 from running import PEERS, Jobs, Program, answers, free_port
 
 PERSON = {
@@ -469,6 +470,7 @@ RECORDINGS = {
     "trpc": trpc,
     "mongodb": mongodb,
     "kafka": kafka,
+    "rabbitmq": rabbitmq,
 }
 
 if __name__ == "__main__":
