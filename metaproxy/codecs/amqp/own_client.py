@@ -80,7 +80,7 @@ class OwnClient(ClientSession):
                 messages.append(Message(Kind.REQUEST, frame, self._next_id(), answer=wire.CLOSED))
         elif number in _BLOCKING and not self._is_bound:
             """No broker's connection is concerned."""
-        elif number == methods.UPDATE_SECRET:
+        elif number == methods.UPDATE_SECRET and self._forwarded is None:
             # As RabbitMQ answers it of users that it knows itself: nothing changes.
             messages.append(Message(Kind.REQUEST, frame, self._next_id(), answer=_SECRET_UPDATED))
         elif number == methods.SECURE_OK:
@@ -112,6 +112,10 @@ class OwnClient(ClientSession):
     def _is_unopened(self, channel: int) -> bool:
         """Known where the broker's connection is not the client's from its login on."""
         return self._forwarded is None and channel not in self._open_channels
+
+    def _leave_unopened(self, frame: bytes, channel: int, number: int, messages: list[Message]) -> None:
+        self._open_channels.discard(channel)
+        super()._leave_unopened(frame, channel, number, messages)
 
     def _check(self, channel: int, number: int) -> None:
         """A broker would close the connection, which may be another client's by then."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from amqp_words import (
     HANDSHAKE,
@@ -31,6 +33,7 @@ from amqp_words import (
 )
 
 from metaproxy.codecs.amqp import Amqp
+from metaproxy.filters.rbac import Rbac
 from metaproxy.interfaces import IExchange
 from metaproxy.message import FrameError, Kind, Message, Reply, Side
 
@@ -216,3 +219,33 @@ def test_a_servers_answer_has_its_method() -> None:
     assert (answer.get("method"), answer.get("queue"), answer.get("operation")) == (
         "queue.declare-ok", "a", "queue.declare-ok a"
     )  # fmt: skip
+
+
+ONLY_ORDERS: Any = {
+    "orders": {
+        "action": "deny",
+        "permissions": [{key: {"prefix": "orders.", "not": True}} for key in ("configure", "write", "read")],
+    }
+}
+
+
+@pytest.mark.parametrize(
+    ("frame", "passes"),
+    [
+        (queue_declare("orders.new"), True),
+        (queue_declare("other"), False),
+        (queue_bind("orders.new", "orders.all", "#"), True),
+        (queue_bind("orders.new", "other", "#"), False),
+        (queue_bind("other", "orders.all", "#"), False),
+        (published(exchange="orders.all"), True),
+        (published(exchange=""), False),
+        (published(b"x" * 100_000, exchange="other"), False),
+        (consume(""), False),
+        (method("basic.ack", 1, b"\0\0\0\0\0\0\0\1\0"), True),
+        (method("channel.open", 2, b"\0"), True),
+    ],
+)
+def test_patterns_for_each_permission_bound_what_a_client_may_do(frame: bytes, passes: bool) -> None:
+    there = Connected(hooks={"on_request": (Rbac(policies=ONLY_ORDERS).on_request,)})
+    there.say(frame)
+    assert there.sent().startswith(frame[:12]) is passes

@@ -430,6 +430,15 @@ def test_a_client_of_a_forwarded_login_says_goodbye_to_its_broker() -> None:
     assert room.client.closed
 
 
+def test_a_secret_is_updated_by_the_broker_that_it_was_forwarded_to() -> None:
+    room = Forwarding()
+    room.opens()
+    update = method("connection.update-secret", 0, b"\0\0\0\1x\0")
+    room.say(update)
+    assert room.servers[0].take() == update
+    assert room.hear(method("connection.update-secret-ok", 0)) == method("connection.update-secret-ok", 0)
+
+
 def test_a_broker_that_goes_ends_the_client_of_a_forwarded_login() -> None:
     room = Forwarding()
     room.opens()
