@@ -39,6 +39,8 @@ BEFORE_TUNE: Final = 131072
 """Bytes of a frame while nothing is agreed on: a login may have a long token."""
 _METHOD_MOST: Final = 1024
 """Bytes of a method that has a content; its strings are of 255 bytes at most."""
+_TICK: Final = 1.0
+"""Seconds between two looks at a connection, or a little more."""
 _NONE, _HEADER = -1, -1
 
 
@@ -289,14 +291,17 @@ class FrameStream(Session):
     # -- heartbeats
 
     def beat(self, now: float) -> None:
-        """Speaks when it said nothing for half of the interval; a peer that is silent for two of them is gone."""
+        """
+        Speaks when it said nothing for half of the interval, `_TICK` early as it may have spoken long before it is
+        asked; a peer that is silent for two of them is gone.
+        """
         if self._spoke or not self._spoke_at:
             self._spoke, self._spoke_at = False, now
         if self._heard or self.unread or not self._heard_at:
             self._heard, self._heard_at = False, now
         if not self._interval or self.error is not None:
             return
-        if now - self._spoke_at >= self._interval / 2:
+        if now - self._spoke_at >= self._interval / 2 - _TICK:
             self._spoke_at = now
             self.say(BEAT)
         if now - self._heard_at > 2 * self._interval + 1:

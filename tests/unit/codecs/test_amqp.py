@@ -271,9 +271,18 @@ def beaten(session: Session, seconds: int) -> bytes:
     return said
 
 
+@pytest.mark.parametrize("seconds", [1, 2])
+def test_a_peer_with_a_short_interval_hears_something_each_time_that_there_is_a_look_at_it(seconds: int) -> None:
+    client = opened(handshake=HEADER + start_ok() + tune_ok(heartbeat=seconds))
+    client.owed()
+    for now in (1.0, 2.0, 3.0):
+        client.beat(now)
+        assert client.owed() == BEAT
+
+
 def test_either_side_gets_heartbeats_when_nothing_else_is_said() -> None:
     client = opened(handshake=HEADER + start_ok() + tune_ok(heartbeat=10))
-    assert beaten(client, 6) == BEAT
+    assert beaten(client, 5) == BEAT
     server = Amqp().session(Side.SERVER, MAX)
     server.send(Message(Kind.ONEWAY, tune_ok(heartbeat=10)), 1)
     assert beaten(server, 12) == BEAT * 2
