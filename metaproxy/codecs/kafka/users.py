@@ -113,7 +113,7 @@ class Conversation:
             if error.value == "invalid-proof":
                 raise LoginError("the user or the password is wrong") from None
             raise LoginError(str(error)) from None
-        self.user = scram.user
+        self.user, self._scram = scram.user, None
         return answer
 
     def _plain(self, token: bytes) -> str:
