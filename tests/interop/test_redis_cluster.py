@@ -18,6 +18,7 @@ from typing import Any
 
 import catalogue
 import pytest
+from mesh_folder import MeshFolder
 from proxied import Proxy, cluster, listener
 from redis_clusters import RedisCluster, Watched, cli
 from running import PEERS, answers, eventually, free_port
@@ -364,6 +365,30 @@ def test_what_envoy_is_told_of_a_redis_cluster_does_the_same_here(
         seen.append({one for one, text in stats.items() if "cmdstat_get:" in text})
     assert seen[0] == seen[1]
     assert all("role:slave" in cli(one, "info", "replication") for one in seen[0])
+
+
+def test_a_mesh_of_files_has_a_redis_cluster(stage: Stage, proxy: Callable[..., Proxy], tmp_path: Path) -> None:
+    folder, at = MeshFolder(tmp_path, proxy), free_port()
+    folder.service("cache.demo", at, "redis", [("127.0.0.1", stage.servers.ports[0], "v1")])
+    seeds = [f"127.0.0.1:{port}" for port in stage.servers.ports[1:3]]
+    pool = f"{{redis: {{mode: CLUSTER, discoveryEndpoints: {json.dumps(seeds)}}}}}"
+    folder.put("RedisDestination", "cache", f"{{host: cache.demo, trafficPolicy: {{connectionPool: {pool}}}}}")
+    settings = "{readPolicy: PREFER_REPLICA, enableRedirection: true}"
+    routes = (
+        "[{match: {key: {prefix: 'p:', removePrefix: true}}, route: {host: cache.demo}}, {route: {host: cache.demo}}]"
+    )
+    folder.put("RedisService", "cache", f"{{host: [cache.demo], settings: {settings}, redis: {routes}}}")
+    folder.proxy()
+    folder.settle()
+    client = redis(at)
+    assert eventually(partial(wrote, client), 10)
+    assert client.mset({f"p:mesh{number}": number for number in range(10)})
+    assert stage.redis.mget([f"mesh{number}" for number in range(10)]) == [str(number) for number in range(10)]
+    for one in stage.servers.ports:
+        cli(one, "config", "resetstat")
+    assert eventually(lambda: [client.get(f"mesh{number}") for number in range(10)] == [str(n) for n in range(10)])
+    asked = [one for one in stage.servers.ports if "cmdstat_get:" in cli(one, "info", "commandstats")]
+    assert asked and all("role:slave" in cli(one, "info", "replication") for one in asked)
 
 
 def reads(client: Any, **values: str) -> bool:
