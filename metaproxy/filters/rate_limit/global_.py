@@ -105,7 +105,7 @@ class GlobalRateLimit:
             Percent, Option("Share of what is over the limit that is refused; the rest passes, and is counted.")
         ] = ALL,
         hits_addend: Annotated[int, Option("As how many a request counts.", least=1, most=_MOST)] = 1,
-        headers: Annotated[bool, Option("Show clients what is left, see [Quota](#quota).")] = False,
+        headers: Annotated[bool, Option("Show clients what is left, see [Remaining](#remaining).")] = False,
         remember_over_limit: Annotated[
             bool,
             Option("What a service said to be over its limit is refused until its window ends, without asking again."),

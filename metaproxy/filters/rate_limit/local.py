@@ -103,7 +103,7 @@ class LocalRateLimit:
         enforced: Annotated[
             Percent, Option("Share of what is over the limit that is refused; the rest passes, and is counted.")
         ] = ALL,
-        headers: Annotated[bool, Option("Tell clients what is left, see [Quota](#quota).")] = False,
+        headers: Annotated[bool, Option("Tell clients what is left, see [Remaining](#remaining).")] = False,
         max_wait: Annotated[
             Seconds, Option("How long what is over the limit may wait for its turn. What would wait longer is refused.")
         ] = _NONE,
