@@ -11,8 +11,8 @@ import asyncio
 import contextlib
 import os
 import ssl
-import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import pytest
@@ -145,10 +145,10 @@ def test_a_broker_is_replaced_beneath_clients_that_have_nothing_open_and_closed_
     own_broker.kill()
     with pytest.raises(ConnectionClosedByBroker, match="320"):
         used.channel()
-    starting = threading.Thread(target=own_broker.start)
-    starting.start()
-    idle.channel().queue_declare("q2")
-    starting.join()
+    with ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(own_broker.start)
+        idle.channel().queue_declare("q2")
+        starting.result()
     idle.close()
 
 
@@ -162,14 +162,19 @@ class Publisher:
         self._uri = uri
         self._left = list(range(count))
         self._at = dict(at)
+        self._pool = ThreadPoolExecutor(1)
+        self._acts: list[Future[object]] = []
         self.confirmed: set[int] = set()
         self.connections = 0
 
     async def run(self) -> None:
-        while self._left:
-            with contextlib.suppress(Exception):  # whatever becomes of a connection, the next one goes on
-                await asyncio.wait_for(self._publish(), 30)
-            await asyncio.sleep(0.1)
+        with self._pool:
+            while self._left:
+                with contextlib.suppress(Exception):  # whatever becomes of a connection, the next one goes on
+                    await asyncio.wait_for(self._publish(), 30)
+                await asyncio.sleep(0.1)
+        for act in self._acts:
+            act.result()
 
     async def _publish(self) -> None:
         import aio_pika
@@ -192,7 +197,7 @@ class Publisher:
 
     def _act(self) -> None:
         for count in [count for count in self._at if count <= len(self.confirmed)]:
-            threading.Thread(target=self._at.pop(count)).start()
+            self._acts.append(self._pool.submit(self._at.pop(count)))
 
 
 def _failed(result: object) -> bool:
