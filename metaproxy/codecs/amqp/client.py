@@ -302,6 +302,10 @@ class ClientSession(FrameStream):
         if isinstance(queue, int):
             self._naming.pop(queue, None)
 
+    def _send_blocking(self, frame: bytes, blocks: bool) -> bytes:
+        """The broker takes no messages, or does so again."""
+        return frame
+
     def _send_close(self, frame: bytes, id: int) -> bytes:
         if self._over:
             return b""
@@ -369,6 +373,8 @@ _SENT: Final[dict[int, Callable[[ClientSession, bytes, int], bytes]]] = {
     methods.CHANNEL_CLOSE: ClientSession._send_channel_close,
     methods.CHANNEL_CLOSE_OK: ClientSession._send_channel_closed,
     methods.CLOSE: ClientSession._send_close,
+    methods.BLOCKED: lambda session, frame, id: session._send_blocking(frame, True),
+    methods.UNBLOCKED: lambda session, frame, id: session._send_blocking(frame, False),
 }
 """What is looked at on its way to a client."""
 _WAIT: Final = wire.method_frame(0, methods.BLOCKED, wire.short_string(b"the proxy holds this connection back"))

@@ -46,12 +46,13 @@ class OwnClient(ClientSession):
         self._forwarded: Forwarded | None = None
         self._profile: Profile | None = None
         self._open_channels: set[int] = set()
+        self._waits = False  # for the broker, which is to say when it takes messages again
         self._exclusive = False  # it has declared a queue that lives as long as its connection
 
     @property
     def _is_bound(self) -> bool:
         """Whether the broker's connection has something of it."""
-        return bool(self._open_channels) or self._exclusive or self._forwarded is not None
+        return bool(self._open_channels) or self._exclusive or self._waits or self._forwarded is not None
 
     # -- the login
 
@@ -101,6 +102,10 @@ class OwnClient(ClientSession):
             refusal = self.end("ACCESS_REFUSED", CODES["ACCESS_REFUSED"], login.REFUSED)
         self.closing = True
         messages.append(Message(Kind.REQUEST, frame, self._next_id(), answer=refusal))
+
+    def _send_blocking(self, frame: bytes, blocks: bool) -> bytes:
+        self._waits = blocks
+        return frame
 
     # -- what it sends then
 

@@ -57,6 +57,8 @@ class OwnServer(ServerSession):
                 self._closed_channel(channel)
             elif number == _CHANNEL_OPEN_OK:
                 messages[-1].hold = Hold.OPEN
+            elif number == methods.UNBLOCKED and self.reusable:
+                messages[-1].hold = Hold.CLOSE  # it was all that the client kept the connection for
 
     def _go_on(self, frame: bytes, channel: int) -> None:
         """With the login."""

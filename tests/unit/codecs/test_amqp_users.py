@@ -243,6 +243,18 @@ def test_an_exclusive_queue_keeps_the_connection_behind_the_last_channel(way: st
     assert room.client.closed
 
 
+def test_a_client_that_a_broker_has_told_to_wait_hears_of_the_end_of_that_without_a_channel() -> None:
+    room = Room()
+    room.opens_channel()
+    blocked, unblocked = method("connection.blocked", 0, b"\3low"), method("connection.unblocked", 0)
+    assert room.hear(blocked) == blocked
+    room.say(CHANNEL_CLOSE)
+    room.hear(CHANNEL_CLOSED)
+    assert room.hear(unblocked) == unblocked
+    room.servers[0].end()
+    assert (room.client.take(), room.client.closed) == (b"", False)
+
+
 def test_a_client_without_channels_says_goodbye_to_the_proxy_alone() -> None:
     room = Room()
     room.opens()
@@ -311,7 +323,7 @@ def test_heartbeats_are_spoken_with_a_broker_as_it_was_agreed_there() -> None:
         session.receive(said)
     session.owed()
     session.beat(100.0)
-    session.beat(104.0)
+    session.beat(101.0)
     assert not session.owes
     session.beat(105.5)
     assert session.owed() == wire.BEAT
