@@ -1,5 +1,5 @@
 """
-What servers of databases say that are none, or mean harm: in place of their first words, and behind a login.
+What servers say that are none, or mean harm: in place of their first words, and behind a login.
 
 Lives here: the tables, by protocol. Does not: who says it, who asks meanwhile (test_hostile_servers.py).
 """
@@ -12,11 +12,14 @@ import zlib
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
+import amqp_words as amqp
+import kafka_words as kafka
 from mongodb_words import MORE, answer, command, framed
 from mysql_words import column, error, greeting, ok
 from postgres_words import COPY_IN, DONE, LOGGED_IN, ROW, ready, said
 from postgres_words import error as refusal
 
+from metaproxy.codecs.amqp import wire
 from metaproxy.codecs.mysql.packets import HEAD, packet
 
 MEBI = 1 << 20
@@ -196,3 +199,124 @@ MONGODB_LOGIN: Mapping[str, Words] = {
     "a refusal of 1 MiB": (b"", lambda asked: answer(_id(asked), {"ok": 0.0, "errmsg": "x" * MEBI})),
 }
 MONGODB_GOOD: Words = (b"", lambda asked: answer(_id(asked), {"ok": 1.0}))
+
+# -- Kafka
+
+
+def _told(asked: bytes, body: bytes, tags: bytes = b"\0") -> bytes:
+    """An answer to the request that was read, whose id is behind its API and version."""
+    return kafka.answer(struct.unpack_from(">i", asked, 8)[0], body, tags)
+
+
+def _broker(node: int, host: bytes = b"10.0.0.1") -> bytes:
+    return kafka.int32(node) + kafka.compact(host) + kafka.int32(9092) + b"\0\0"
+
+
+_ENDLESS = b"\xff\xff\xff\xff\x0f"
+_NO_CLUSTER = b"\0" + kafka.int32(1)
+_BROKERS = _broker(1) * 400_000
+_TOPICS = b"".join(
+    b"\0\0\2t" + struct.pack(">QQ", 1, number) + b"\0\1" + kafka.int32(0) + b"\0" for number in range(200_000)
+)
+KAFKA: Mapping[str, Words] = {
+    "zeros": (b"\0" * 64,),
+    "HTTP": (HTTP,),
+    "nothing": (b"",),
+    "a message without end": (b"\x7f\xff\xff\xff" + b"\0" * MEBI,),
+    "a negative size": (b"\xff\xff\xff\xff" + b"\0" * 60,),
+    "answers to nothing": (b"", lambda asked: kafka.answer(4711, b"no", b"\0") * 100_000),
+    "an answer that is cut off": (b"", lambda asked: _told(asked, kafka.int32(0))),
+    "2^32 brokers": (b"", lambda asked: _told(asked, kafka.int32(0) + _ENDLESS + _broker(1))),
+    "a host of 4 GiB": (b"", lambda asked: _told(asked, kafka.int32(0) + b"\2" + kafka.int32(1) + _ENDLESS + b"a")),
+    "brokers without end": (
+        b"",
+        lambda asked: _told(asked, kafka.int32(0) + kafka.varint(400_001) + _BROKERS + _NO_CLUSTER + b"\1\0"),
+    ),
+    "topics without end": (
+        b"",
+        lambda asked: _told(
+            asked, kafka.int32(0) + kafka.packed([_broker(1)]) + _NO_CLUSTER + kafka.varint(200_001) + _TOPICS + b"\0"
+        ),
+    ),
+    "tags without end": (b"", lambda asked: _told(asked, b"", _ENDLESS + b"\5\1x" * 1_000_000)),
+    "a message of 1 GiB that goes on": (
+        b"", lambda asked: kafka.int32(1 << 30) + asked[8:12] + b"\0" + b"\1" * 8 * MEBI,
+    ),
+}  # fmt: skip
+KAFKA_GOOD: Words = (
+    b"",
+    lambda asked: _told(asked, kafka.int32(0) + kafka.packed([_broker(1)]) + _NO_CLUSTER + b"\1\0"),
+)
+
+
+def _token(asked: bytes, token: bytes, error: bytes = b"\0\0\xff\xff") -> bytes:
+    return kafka.answer(0, error + kafka.int32(len(token)) + token)
+
+
+_MECHANISMS = kafka.answer(0, b"\0\0" + kafka.array([kafka.text("SCRAM-SHA-512"), kafka.text("SCRAM-SHA-256")]))
+KAFKA_LOGIN: Mapping[str, Words] = {
+    **{row: words for row, words in KAFKA.items() if len(words) == 1},
+    "an answer of 16 MiB": (b"", kafka.int32(16 * MEBI) + bytes(16 * MEBI)),
+    "mechanisms without end": (b"", kafka.answer(0, b"\0\x21" + b"\x7f\xff\xff\xff" + kafka.text("x") * 100_000)),
+    "work without end": (b"", _MECHANISMS, lambda asked: _token(asked, _challenge(asked))),
+    "a login that never ends": (b"", _MECHANISMS * 100_000),
+    "a login that is done without a proof": (b"", _MECHANISMS, lambda asked: _token(asked, b""), lambda asked: b""),
+    "a token that is longer than its answer": (b"", _MECHANISMS, kafka.answer(0, b"\0\0\xff\xff\x7f\xff\xff\xff")),
+    "a refusal of 1 MiB": (b"", _MECHANISMS, kafka.answer(0, b"\0\x3a\x7f\xff" + b"x" * MEBI)),
+}
+
+# -- AMQP
+
+_BROKEN = amqp.method("connection.start", 0, b"\0\x09\x7f\xff\xff\xff" + b"x" * 100)
+AMQP: Mapping[str, Words] = {
+    "zeros": (b"\0" * 64,),
+    "HTTP": (HTTP,),
+    "nothing": (b"",),
+    "another version": (b"AMQP\0\1\0\0",),
+    "a frame of 4 GiB": (b"\1\0\0\xff\xff\xff\xff" + b"x" * MEBI,),
+    "a frame that does not end": (b"", amqp.START[:-1] + b"\0"),
+    "a body before anything": (b"", wire.body_frames(1, b"x" * 1000, 4096)),
+    "a method of no number": (b"", b"\1\0\0\0\0\0\1x\xce"),
+    "heartbeats without end": (b"", amqp.BEAT * 100_000),
+    "the client's own words": (b"", amqp.start_ok()),
+    "a close that is cut off": (b"", amqp.method("connection.close", 0, b"\1\x40")),
+}
+AMQP_LOGIN: Mapping[str, Words] = {
+    **AMQP,
+    "a table that is longer than its frame": (b"", _BROKEN),
+    "no mechanism that is known": (b"", amqp.START.replace(b"PLAIN", b"MAGIC")),
+    "challenges without end": (b"", amqp.START, amqp.method("connection.secure", 0, amqp.long(b"x")) * 50_000),
+    "limits that are too small": (b"", amqp.START, amqp.tune(frame_max=1)),
+    "deliveries within the login": (b"", amqp.START, amqp.delivered() * 1000),
+    "a refusal that is cut off": (b"", amqp.START, amqp.method("connection.close", 0, b"\1\x93\xff")),
+    "nothing behind the limits": (b"", amqp.START, amqp.tune(), b""),
+}
+_OPEN: Words = (b"", amqp.START, amqp.tune(heartbeat=0), amqp.OPEN_OK)
+_DELIVER = amqp.method("basic.deliver", 1, amqp.short("c") + bytes(9) + amqp.short("") + amqp.short("q"))
+AMQP_ANSWERS: Mapping[str, Words] = {
+    "nothing": (*_OPEN, b""),
+    "HTTP": (*_OPEN, HTTP),
+    "answers to nothing": (*_OPEN, amqp.GET_EMPTY * 100_000),
+    "an answer to another question": (*_OPEN, amqp.declare_ok()),
+    "deliveries without end": (*_OPEN, amqp.delivered() * 100_000),
+    "a delivery of 2^63 bytes": (
+        *_OPEN, _DELIVER + wire.content_frame(1, 60, 1 << 63, b"\0\0") + wire.body_frames(1, bytes(8 * MEBI), 131072),
+    ),
+    "a body that is longer than it should be": (
+        *_OPEN, _DELIVER + wire.content_frame(1, 60, 5, b"\0\0") + wire.body_frames(1, bytes(600), 1000),
+    ),
+    "a frame over what was agreed on": (*_OPEN, wire.body_frames(1, bytes(200_000), 1 << 20)),
+    "contents that never come": (
+        *_OPEN, b"".join(wire.method_frame(n, 60 << 16 | 60, _DELIVER[11:-1]) for n in range(1, 65536)),
+    ),
+    "channels closed without end": (*_OPEN, b"".join(amqp.channel_close(channel=n) for n in range(1, 65536)) * 2),
+    "the same channel closed without end": (*_OPEN, amqp.channel_close() * 50_000),
+    "the connection closed without end": (*_OPEN, amqp.connection_close() * 50_000),
+    "a close that is cut off": (*_OPEN, amqp.method("channel.close", 1, b"\1")),
+    "held back without end": (*_OPEN, amqp.method("connection.blocked", 0, amqp.short("x" * 200)) * 50_000),
+    "properties that are longer than their frame": (
+        *_OPEN, _DELIVER + wire.content_frame(1, 60, 5, b"\x20\0\x7f\xff\xff\xff") + wire.body_frames(1, b"hello", 99),
+    ),
+    "bodies of nothing": (*_OPEN, _DELIVER + wire.content_frame(1, 60, 5, b"\0\0") + b"\3\0\1\0\0\0\0\xce" * 200_000),
+}  # fmt: skip
+AMQP_GOOD: Words = (*_OPEN, amqp.channel_open_ok())

@@ -1,5 +1,5 @@
 """
-Servers of databases that are none, or mean harm: their clients hear of it soon, and nobody else notices.
+Servers of databases and brokers that are none, or mean harm: their clients hear of it soon, and nobody else notices.
 
 Where logins pass, where they end at the proxy, and where a client has a connection from the pool for its stay. Lives
 here: who says what such servers say (hostile_words.py), and who asks them. Does not: clients that mean harm
@@ -16,9 +16,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import amqp_words as amqp
 import hostile_words as words
+import kafka_words as kafka
 import pytest
 from hostile_words import Words
+from kafka_peers import ports_in_a_row
 from mongodb_words import command, document
 from mysql_words import native_login
 from mysql_words import query as mysql_query
@@ -134,19 +137,69 @@ def ask_mongodb_user(client: socket.socket) -> bytes:
     return b""
 
 
+def kafka_answer(client: socket.socket) -> bytes:
+    head = exactly(client, 4)
+    return head + exactly(client, int.from_bytes(head, "big"))
+
+
+ENDS = b"asked"
+"""What is heard at least: the end of the connection is a broker's answer, too."""
+
+
+def ask_kafka(client: socket.socket) -> bytes:
+    client.sendall(kafka.metadata(0x77777777))
+    return ENDS
+
+
+def ask_kafka_user(client: socket.socket) -> bytes:
+    client.sendall(kafka.request(kafka.SASL_HANDSHAKE, 1, 1, kafka.text("PLAIN")))
+    kafka_answer(client)
+    client.sendall(kafka.request(36, 1, 2, kafka.int32(11) + b"\0app\0secret"))
+    kafka_answer(client)
+    return ask_kafka(client)
+
+
+def amqp_frame(client: socket.socket) -> bytes:
+    head = exactly(client, 7)
+    return head + exactly(client, int.from_bytes(head[3:], "big") + 1)
+
+
+def ask_amqp(client: socket.socket) -> bytes:
+    client.sendall(amqp.HEADER)
+    return ENDS
+
+
+def ask_amqp_channel(client: socket.socket) -> bytes:
+    for step in (amqp.HEADER, amqp.start_ok(), amqp.tune_ok(heartbeat=0) + amqp.open_vhost()):
+        client.sendall(step)
+        amqp_frame(client)
+    client.sendall(amqp.method("channel.open", 1, b"\0"))
+    return ENDS
+
+
+def ask_amqp_user(client: socket.socket) -> bytes:
+    for step in (amqp.HEADER, amqp.start_ok()):
+        client.sendall(step)
+        amqp_frame(client)
+    client.sendall(amqp.tune_ok(heartbeat=0) + amqp.open_vhost())
+    return ENDS
+
+
 @dataclass(frozen=True)
 class Way:
     """
     protocol: of the listener. ask: what a client says, as far as it is let. rows: what servers say. over: what a client
-    hears when it has its answer. options: of the cluster. good: what a server says that is one.
+    hears when it has its answer, one of these. options: of the cluster. good: what a server says that is one. doors:
+    whether the listener has ports for nodes.
     """
 
     protocol: object
     ask: Callable[[socket.socket], bytes]
     rows: Mapping[str, Words]
-    over: bytes = b"any"
+    over: bytes | tuple[bytes, ...] = b"any"
     options: Mapping[str, object] = field(default_factory=dict)
     good: Words = ()
+    doors: bool = False
 
 
 USER = {"app": {"secret": "app"}}
@@ -155,6 +208,11 @@ LOGIN: Mapping[str, Any] = {"credentials": {"user": "app", "password": PASSWORD}
 POSTGRES = {"name": "postgres", "users": USER, "auth": "trust"}
 MYSQL = {"name": "mysql", "users": USER, "method": "mysql_native_password"}
 MONGODB = {"name": "mongodb", "users": USER}
+KAFKA = {"name": "kafka", "users": USER}
+AMQP = {"name": "amqp", "users": USER}
+AMQP_CLOSES = (b"\0\x0a\0\x32", b"\0\x14\0\x28")
+"""That of a connection, and of a channel."""
+PLAIN_LOGIN: Mapping[str, Any] = {"credentials": {"user": "app", "password": "brokers-are-told-it"}}
 WAYS: Mapping[str, Way] = {
     "postgres": Way("postgres", ask_postgres, words.POSTGRES),
     "postgres users": Way(POSTGRES, ask_postgres, words.POSTGRES_LOGIN, b"\0C", LOGIN),
@@ -169,6 +227,11 @@ WAYS: Mapping[str, Way] = {
     "mongodb": Way("mongodb", ask_mongodb, words.MONGODB),
     "mongodb users": Way(MONGODB, ask_mongodb_user, words.MONGODB_LOGIN, b"errmsg", LOGIN),
     "mongodb users answers": Way(MONGODB, ask_mongodb_user, words.MONGODB_ANSWERS, b"ok", {}, words.MONGODB_GOOD),
+    "kafka": Way("kafka", ask_kafka, words.KAFKA, b"\x77" * 4, {}, words.KAFKA_GOOD, doors=True),
+    "kafka users": Way(KAFKA, ask_kafka_user, words.KAFKA_LOGIN, b"\x77" * 4, LOGIN),
+    "amqp": Way("amqp", ask_amqp, words.AMQP, b"AMQP"),
+    "amqp answers": Way("amqp", ask_amqp_channel, words.AMQP_ANSWERS, AMQP_CLOSES, good=words.AMQP_GOOD),
+    "amqp users": Way(AMQP, ask_amqp_user, words.AMQP_LOGIN, options=PLAIN_LOGIN),
     "mongodb session": Way(MONGODB, ask_mongodb_user, words.MONGODB_ANSWERS, b"ok", SESSION, words.MONGODB_GOOD),
 }
 Mesh = tuple[Proxy, Server, Mapping[str, int]]
@@ -177,13 +240,20 @@ Mesh = tuple[Proxy, Server, Mapping[str, int]]
 @pytest.fixture(scope="module")
 def mesh(shared_proxy: Callable[..., Proxy]) -> Iterator[Mesh]:
     server = Server()
-    ports = {name: free_port() for name in WAYS}
+    ports = {name: ports_in_a_row(5) if way.doors else free_port() for name, way in WAYS.items()}
     names = {name: name.replace(" ", "-") for name in WAYS}
     proxy = shared_proxy(
         {
             "secrets": {"app": {"value": "secret"}},
             "listeners": [
-                listener(names[name], ports[name], way.protocol, [{"cluster": names[name], "timeout": TIMEOUT}], **IDLE)
+                listener(
+                    names[name],
+                    ports[name],
+                    way.protocol,
+                    [{"cluster": names[name], "timeout": TIMEOUT}],
+                    **IDLE,
+                    **({"nodes": {"ports": f"{ports[name] + 1}-{ports[name] + 4}"}} if way.doors else {}),
+                )
                 for name, way in WAYS.items()
             ],
             "clusters": [cluster(names[name], server.port, **way.options) for name, way in WAYS.items()],
@@ -199,7 +269,10 @@ def heard(port: int, way: Way, over: bytes = b"") -> bytes:
     with socket.create_connection(("127.0.0.1", port), 5) as client, contextlib.suppress(ConnectionError):
         client.settimeout(SOON)
         said = way.ask(client)
-        while (over or way.over) not in said and (more := client.recv(1 << 16)):
+        ends = over or way.over
+        while not any(word in said for word in (ends if isinstance(ends, tuple) else (ends,))) and (
+            more := client.recv(1 << 16)
+        ):
             said = (said + more)[-MEBI:]
     return said
 
@@ -228,5 +301,8 @@ def test_behind_such_servers_one_that_is_good_is_asked_as_before(mesh: Mesh, nam
     assert good in heard(ports[name], way, good)
 
 
-GOOD = {"postgres": b"C\0\0\0\x0dSELECT 1\0Z", "mysql": b"\7\0\0\1\0\0\0\2", "mongodb": b"ok\0"}
+GOOD = {
+    "postgres": b"C\0\0\0\x0dSELECT 1\0Z", "mysql": b"\7\0\0\1\0\0\0\2", "mongodb": b"ok\0",
+    "kafka": b"127.0.0.1", "amqp": b"\0\x14\0\x0b",
+}  # fmt: skip
 """What a client hears of a server that answers."""
