@@ -526,6 +526,8 @@ class Exchange(ExchangeFacts):
             self._abort(reply)
             return
         self._stop()
+        if self.outcome:
+            return  # the server connection was its client's own, which has ended with it
         kind = reply.kind
         self.reply_kind = kind
         # Behind what filters noted of it.

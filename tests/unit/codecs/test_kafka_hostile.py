@@ -20,6 +20,7 @@ from kafka_words import (
     metadata,
     offered,
     packed,
+    produce,
     request,
     short,
     text,
@@ -32,6 +33,7 @@ from metaproxy.codecs.kafka import Kafka, schema, walk
 from metaproxy.codecs.kafka.topic_ids import TopicIds
 from metaproxy.interfaces import IDoors
 from metaproxy.message import ErrorKind, FinalFrame, FrameError, Message, Side
+from metaproxy.testing.stage import Stage
 from metaproxy.units import Bytes
 
 MAX = 1 << 22
@@ -219,3 +221,18 @@ def test_a_request_with_more_in_it_than_an_error_can_repeat_ends_its_connection(
     client, _ = sessions()
     (message,) = client.receive(request(METADATA, 4, 7, array([text("a")] * 60_000) + b"\0"))
     assert isinstance(Kafka().reply(message, ErrorKind.DENIED, "no"), FinalFrame)
+
+
+def test_a_large_request_to_a_broker_that_reads_no_more_ends_with_its_connection_when_the_proxy_ends() -> None:
+    stage = Stage(Kafka(stream_over=Bytes(1 << 16)), drain_timeout=5.0)
+    client = stage.client()
+    data = produce(7, {"orders": [bytes(1 << 20)]})
+    stage.say(client, data[:70_000])
+    stage.server.protocol.pauseProducing()
+    for at in range(70_000, len(data), 70_000):
+        if not client.paused:
+            stage.say(client, data[at : at + 70_000])
+    assert client.paused
+    stage.listener.drain()
+    stage.clock.advance(6)
+    assert (client.closed, stage.listener.counts.active_exchanges) == (True, 0)
