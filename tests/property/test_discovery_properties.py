@@ -27,6 +27,7 @@ LEAVES = (
 VALUES = some.recursive(
     LEAVES,
     lambda inner: some.lists(inner, max_size=4) | some.dictionaries(KEYS | some.text(max_size=5), inner, max_size=8),
+    max_leaves=30,
 )
 OBJECTS = some.dictionaries(KEYS, VALUES, max_size=10)
 
