@@ -81,10 +81,17 @@ def _listed(frames: list[bytes]) -> bytes:
 def _newest(frames: list[bytes], arguments: list[bytes]) -> bytes:
     """Of entries with a number and a time: the newest of all, as many as were asked for."""
     entries = [value for frame in frames for value in resp.values(frame)]
-    entries.sort(key=lambda entry: _number(resp.values(entry)[1]), reverse=True)
+    entries.sort(key=_time, reverse=True)
     asked = arguments[2] if len(arguments) > 2 else b"10"
     entries = entries[: int(asked)] if asked.isdigit() else entries  # -1: all
     return b"*%d\r\n" % len(entries) + b"".join(entries)
+
+
+def _time(entry: bytes) -> int:
+    values = resp.values(entry)
+    if len(values) < 2:
+        raise ValueError(f"an entry with a time expected, {entry[:20]!r} read")
+    return _number(values[1])
 
 
 def _by_name(frames: list[bytes]) -> bytes:

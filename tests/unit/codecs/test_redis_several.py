@@ -142,6 +142,11 @@ def test_an_answer_that_makes_no_sense_is_an_error(text: str) -> None:
     assert merged(text, b"+what\r\n", b"*3\r\n:1\r\n:1\r\n:1\r\n").startswith(b"-ERR an endpoint's answer")
 
 
+@pytest.mark.parametrize("entry", [b"*1\r\n:1\r\n", b"*2\r\n:1\r\n$1\r\nx\r\n", b":1\r\n", b"*0\r\n", b"$-1\r\n"])
+def test_so_is_a_slow_command_without_a_time(entry: bytes) -> None:
+    assert merged("SLOWLOG GET", b"*1\r\n" + entry, b"*0\r\n").startswith(b"-ERR an endpoint's answer")
+
+
 @pytest.mark.parametrize("text", several.REFUSED)
 def test_what_can_not_be_sent_again_is_refused_with_the_reason(text: str) -> None:
     with pytest.raises(FrameError, match=f"^{text} does not work over several servers: "):
