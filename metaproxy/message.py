@@ -238,18 +238,19 @@ class Message:
     raise FrameError, once. answer: not None, of a client's message, means that the codec answers it itself with these
     bytes (b"": with nothing), in order; it is not forwarded. hold: see Hold. profile: which state the upstream
     connection must be in (database, protocol version, user), any hashable; connections of one profile serve all its
-    requests. refused: is there only if a codec set it, for a request of a transaction: refused(message, text) gives the
-    frame that makes the server fail all of it, for a request that the proxy answers itself. unclear: is there only
-    where a receiver may see another value than `get` gives: see `values`. duplex: is there only if a codec set it, on a
-    server's STREAM_OPEN: the client's half is open from now on, though its request was whole (a tunnel behind CONNECT
-    or 101, an upload that the server asked for). failed: is there only if a codec set it, on a server's STREAM_OPEN:
-    its head reports failure. retry_after: is there only if a codec set it, on a server's answer that reports failure:
-    so many seconds pass before another try, where there is one; below 0: there must be none. oneway: is there only if a
-    codec set it, on a client's STREAM_OPEN: no answer ever comes, so that the exchange is complete when the request's
-    end was handed to the connection. logoff: is there only if a codec set it, on a server's DRAIN: the whole server
-    leaves, not only this connection, so that others get what is new. companion: is there only with Hold.COMPANION: the
-    ISession of the client that it is about. override_key: is there only if a codec with `keeps_keys` set it, on a
-    request: it needs the server that has what this key stands for (see ISession.keep), if that is known.
+    requests. refused: is there only if a codec set it, for a request of a transaction, or of a channel:
+    refused(message, text) gives the frame that makes the server fail all of it, or close that, for a request that the
+    proxy answers itself. unclear: is there only where a receiver may see another value than `get` gives: see `values`.
+    duplex: is there only if a codec set it, on a server's STREAM_OPEN: the client's half is open from now on, though
+    its request was whole (a tunnel behind CONNECT or 101, an upload that the server asked for). failed: is there only
+    if a codec set it, on a server's STREAM_OPEN: its head reports failure. retry_after: is there only if a codec set
+    it, on a server's answer that reports failure: so many seconds pass before another try, where there is one; below 0:
+    there must be none. oneway: is there only if a codec set it, on a client's STREAM_OPEN: no answer ever comes, so
+    that the exchange is complete when the request's end was handed to the connection. logoff: is there only if a codec
+    set it, on a server's DRAIN: the whole server leaves, not only this connection, so that others get what is new.
+    companion: is there only with Hold.COMPANION: the ISession of the client that it is about. override_key: is there
+    only if a codec with `keeps_keys` set it, on a request: it needs the server that has what this key stands for (see
+    ISession.keep), if that is known.
     """
 
     __slots__ = (

@@ -1,7 +1,8 @@
 """
-A request that the proxy answers itself though it belongs to a transaction: the server is made to fail all of it.
+A request that the proxy answers itself though it belongs to a transaction, or to a channel whose order counts: the
+server is made to fail all of it.
 
-Without that it would carry out the rest at the end, and the client did not ask for a part. Lives here: `refuse` and
+Without that it would carry out the rest, and the client did not ask for a part. Lives here: `refuse` and
 `TransactionAbort`. Does not: what the server is sent (`Message.refused`, the codec's).
 """
 
