@@ -39,6 +39,7 @@ from zope.interface import implementer
 
 from metaproxy.codecs.framing import Session
 from metaproxy.codecs.kafka import Kafka
+from metaproxy.codecs.kafka.topic_ids import TopicIds
 from metaproxy.filters.rbac import Rbac
 from metaproxy.interfaces import IDoors, ISession
 from metaproxy.message import Chunk, ErrorKind, FinalFrame, FrameError, Hold, Kind, Message, Mutation, Side
@@ -537,3 +538,12 @@ def test_a_rule_judges_each_topic_and_group_that_a_request_names(data: bytes, pa
     for policies in rules:
         reply = Rbac(policies=policies).on_request(FakeExchange(message=read(data)))
         assert (reply is None) is passes, policies
+
+
+def test_of_too_many_topics_the_one_that_was_learnt_first_is_forgotten() -> None:
+    topics = TopicIds(most=2)
+    for number in (1, 2, 1, 3):
+        topics.learn(bytes([number]) * 16, b"t%d" % number)
+    topics.learn(bytes(16), b"none")
+    found = [topics.name(bytes([number]) * 16) for number in range(4)]
+    assert found == [None, None, b"t2", b"t3"]
