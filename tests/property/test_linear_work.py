@@ -306,7 +306,7 @@ def test_time_outs_of_everything_under_way_cost_what_they_are(kind: str) -> None
         yield partial(out_of_time, stage)
         assert stage.route.targets[0].counts.outcomes == {"timeout": size}
 
-    check_linear(job, 3_000)
+    check_linear(job, 1_200)
 
 
 @pytest.mark.parametrize("kind", CODECS_IN_MEMORY)
@@ -328,7 +328,7 @@ def test_whatever_ends_everything_under_way_costs_what_it_ends(kind: str, end: s
             yield lambda: stage.cluster.drain(stage.endpoints[0])
             yield partial(out_of_time, stage)
 
-    check_linear(job, 2_000)
+    check_linear(job, 800)
 
 
 @pytest.mark.parametrize("kind", CODECS_IN_MEMORY)
@@ -342,4 +342,4 @@ def test_requests_that_wait_for_a_connection_cost_what_they_are_when_none_comes(
         yield partial(out_of_time, stage)
         assert stage.route.targets[0].counts.outcomes == {"timeout": size}
 
-    check_linear(job, 2_000)
+    check_linear(job, 800)
