@@ -39,6 +39,7 @@ BEFORE_TUNE: Final = 131072
 """Bytes of a frame while nothing is agreed on: a login may have a long token."""
 _METHOD_MOST: Final = 1024
 """Bytes of a method that has a content; its strings are of 255 bytes at most."""
+_TYPES: Final = frozenset((METHOD, CONTENT, BODY))
 _TICK: Final = 1.0
 """Seconds between two looks at a connection, or a little more."""
 _NONE, _HEADER = -1, -1
@@ -199,11 +200,13 @@ class FrameStream(Session):
                 start = stop
             elif kind == HEARTBEAT:
                 if channel or size:
-                    raise Violation("FRAME_ERROR", f"a heartbeat of {size} bytes on channel {channel}")
+                    name = "UNEXPECTED_FRAME" if channel else "FRAME_ERROR"
+                    raise Violation(name, f"a heartbeat of {size} bytes on channel {channel}")
                 messages.append(Message(Kind.HEARTBEAT, BEAT, answer=self._beat_answer))
                 start = stop
             else:
-                raise Violation("UNEXPECTED_FRAME", f"a frame of type {kind} on channel {channel}, where none may come")
+                name = "UNEXPECTED_FRAME" if kind in _TYPES else "FRAME_ERROR"
+                raise Violation(name, f"a frame of type {kind} on channel {channel}, where none may come")
             at = stop
         self._way, self._left, self._number = way, left, number
         if self.closing:
@@ -304,7 +307,7 @@ class FrameStream(Session):
         if now - self._spoke_at >= self._interval / 2 - _TICK:
             self._spoke_at = now
             self.say(BEAT)
-        if now - self._heard_at > 2 * self._interval + 1:
+        if now - self._heard_at > 2 * self._interval - _TICK / 2:
             self.error = Violation("CONNECTION_FORCED", f"no heartbeat within {2 * self._interval:g} s")
 
 

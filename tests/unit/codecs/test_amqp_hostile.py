@@ -115,14 +115,15 @@ def test_nothing_is_read_behind_a_close_of_the_connection() -> None:
     assert (session.error, session.closing, session.receive(get())) == (None, True, [])
 
 
-def test_what_is_wrong_with_a_frame_is_said_to_the_client() -> None:
+@pytest.mark.parametrize(("type", "code"), [(3, 505), (8, 505), (9, 501)])
+def test_what_is_wrong_with_a_frame_is_said_to_the_client(type: int, code: int) -> None:
     there = Connected()
-    there.say(queue_declare() + b"\x09\0\1\0\0\0\0\xce")
+    there.say(queue_declare() + bytes((type,)) + b"\0\1\0\0\0\0\xce")
     assert there.sent() == queue_declare()
     there.hear(declare_ok())
     said = there.got()
     assert said.startswith(declare_ok())
-    assert said[len(declare_ok()) :][11:13] == struct.pack(">H", 505)
+    assert said[len(declare_ok()) :][11:13] == struct.pack(">H", code)
     assert there.client.closed
 
 
