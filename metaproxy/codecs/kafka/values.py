@@ -53,6 +53,7 @@ class _Reading:
 
     def _tags(self, known: dict[int, Field], found: Values) -> None:
         for _ in range(self._varint()):
+            self._count()
             tag, size = self._varint(), self._varint()
             end = self._at + size
             if tag in known:
@@ -77,9 +78,7 @@ class _Reading:
         return found
 
     def _one(self, field: Field) -> Value:
-        self._left -= 1
-        if self._left < 0:
-            raise FrameError(f"a body of more than {MOST} values")
+        self._count()
         if field.kind == "struct":
             if field.nullable and not field.repeated and self._number("int8") < 0:
                 return None
@@ -98,6 +97,11 @@ class _Reading:
         if not field.nullable and not field.repeated:
             raise FrameError(f"{field.name} is null")
         return None
+
+    def _count(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise FrameError(f"a body of more than {MOST} values")
 
     def _number(self, kind: str) -> int:
         packed = _NUMBERS[kind]

@@ -35,12 +35,14 @@ SIZE_OF_TAG: Final = "#"
 """Label of the size of a tag, in which something is wanted. It comes in front of what is in it."""
 MOST: Final = 100_000
 """Places that are remembered of one message."""
+MOST_ELEMENTS: Final = 500_000
+"""Elements and tags of one message that are gone through one by one: half a second of work at most."""
 ELEMENT: Final = "{"
 """Goes in front of the label of a struct of an array: from where to where it stands. It comes behind what is in it."""
 
 
 class TooMany(FrameError):
-    """A message with more of what is wanted than anybody remembers."""
+    """A message with more of what is wanted than anybody remembers, or with more than anybody goes through."""
 
 
 class Step(NamedTuple):
@@ -181,7 +183,7 @@ def begun(data: bytes, at: int, plan: Plan) -> list[Place]:
 def end_of(data: bytes, at: int, plan: Plan, places: list[Place]) -> int:
     """Where what the plan says ends. Raises FrameError; what was found before is among the places."""
     try:
-        end = _walk(data, at, plan, places)
+        end = _walk(data, at, plan, places, [MOST_ELEMENTS])
     except IndexError:
         raise FrameError("a body that ends within a field") from None
     if end > len(data):
@@ -189,7 +191,8 @@ def end_of(data: bytes, at: int, plan: Plan, places: list[Place]) -> int:
     return end
 
 
-def _walk(data: bytes, at: int, plan: Plan, places: list[Place]) -> int:
+def _walk(data: bytes, at: int, plan: Plan, places: list[Place], left: list[int]) -> int:
+    """left: how many more elements and tags are gone through one by one."""
     for kind, size, label, compact, steps, tags, pattern in plan:
         start = at
         if kind == SKIP:
@@ -203,7 +206,7 @@ def _walk(data: bytes, at: int, plan: Plan, places: list[Place]) -> int:
                 at += length - 1
         elif kind == TAGS:
             if data[at]:
-                at = _tags(data, at, tags, places)
+                at = _tags(data, at, tags, places, left)
             else:
                 at += 1
         elif kind == TEXT:
@@ -217,7 +220,7 @@ def _walk(data: bytes, at: int, plan: Plan, places: list[Place]) -> int:
                 at += 1
                 if data[at - 1] > 0x7F:
                     continue
-            at = _walk(data, at, steps, places)
+            at = _walk(data, at, steps, places, left)
         else:
             if compact:
                 count, at = varint(data, at)
@@ -233,23 +236,27 @@ def _walk(data: bytes, at: int, plan: Plan, places: list[Place]) -> int:
                 if pattern and (found := _run(data, at, count, pattern)):
                     at = found
                     continue
-                at = _many(data, at, count, label, steps, places, start)
+                at = _many(data, at, count, label, steps, places, start, left)
                 continue
         if label:
             places.append((label, start, at))
     return at
 
 
-def _many(data: bytes, at: int, count: int, label: str, steps: Plan, places: list[Place], start: int) -> int:
+def _many(
+    data: bytes, at: int, count: int, label: str, steps: Plan, places: list[Place], start: int, left: list[int]
+) -> int:
     """The elements of an array whose count stands from `start` to `at`."""
     if label:
         places.append((ARRAY + label, start, at))
     end = len(data)
+    if count > 0:
+        _spend(left, min(count, end - at))
     for _ in range(count):
         if at >= end:
             raise IndexError
         start = at
-        at = _walk(data, at, steps, places)
+        at = _walk(data, at, steps, places, left)
         if label:
             places.append((ELEMENT + label, start, at))
         if len(places) > MOST:
@@ -257,8 +264,15 @@ def _many(data: bytes, at: int, count: int, label: str, steps: Plan, places: lis
     return at
 
 
-def _tags(data: bytes, at: int, tags: Mapping[int, Plan], places: list[Place]) -> int:
+def _spend(left: list[int], count: int) -> None:
+    left[0] -= count
+    if left[0] < 0:
+        raise TooMany(f"a message with more than {MOST_ELEMENTS} elements in its arrays")
+
+
+def _tags(data: bytes, at: int, tags: Mapping[int, Plan], places: list[Place], left: list[int]) -> int:
     count, at = varint(data, at)
+    _spend(left, min(count, len(data) - at))
     for _ in range(count):
         tag, at = varint(data, at)
         start = at
@@ -266,7 +280,7 @@ def _tags(data: bytes, at: int, tags: Mapping[int, Plan], places: list[Place]) -
         steps = tags.get(tag)
         if steps is not None:
             places.append((SIZE_OF_TAG, start, at))
-            if _walk(data, at, steps, places) != at + size:
+            if _walk(data, at, steps, places, left) != at + size:
                 raise FrameError(f"tag {tag} of {size} bytes has more or less in it")
             if len(places) > MOST:
                 raise TooMany(f"a message that names more than {MOST} things")

@@ -24,6 +24,8 @@ INT: Final = struct.Struct(">i")
 CLIENT_ID: Final = REQUEST.size
 LARGEST: Final = (1 << 31) - 1
 API_VERSIONS: Final = 18
+MOST_TAGS: Final = 1000
+"""Tags that a header may have. None has been defined so far."""
 
 Edit = tuple[int, int, bytes]
 """From where to where of a frame these bytes stand in place of others."""
@@ -78,6 +80,8 @@ def answer_has_tags(key: int, flexible: bool) -> bool:
 def skip_tags(data: bytes, at: int) -> int:
     """Where what is behind a section of tags begins. Raises FrameError."""
     count, at = varint(data, at)
+    if count > MOST_TAGS:
+        raise FrameError(f"{count} tags in a header; allowed are {MOST_TAGS}")
     for _ in range(count):
         _, at = varint(data, at)
         size, at = varint(data, at)

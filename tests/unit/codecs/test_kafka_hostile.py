@@ -153,6 +153,29 @@ def test_tags_without_end_cost_no_broker_its_address() -> None:
     assert client.send(message, 7) == answer(7, b"\1" + int32(0) + varint(300) + changed * 300, tags=b"\0")
 
 
+def test_of_what_has_more_elements_than_anybody_goes_through_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(walk, "MOST_ELEMENTS", 10)
+    keys = packed([b"\1"] * 12)
+    asked = flexible(32, 4, packed([b"\2" + compact("orders") + keys + b"\0"]) + b"\0\0\0")
+    tagged = flexible(METADATA, 12, b"\2" + bytes(16) + compact("orders") + b"\x0c" + b"\5\1x" * 12 + b"\0\0\0")
+    for message in (known(asked), known(tagged)):
+        with pytest.raises(FrameError, match="more than 10 elements"):
+            message.get("topics")
+
+
+def test_a_header_of_more_than_a_thousand_tags_is_none() -> None:
+    client, _ = sessions()
+    assert client.receive(request(18, 3, 7, b"\1\1\0", tags=varint(1001) + b"\5\1x" * 1001)) == []
+    assert "1001 tags in a header" in str(client.error)
+
+
+def test_an_error_repeats_no_request_of_tags_without_end() -> None:
+    message = known(
+        flexible(METADATA, 12, b"\2" + bytes(16) + compact("orders") + b"\0\1\0" + varint(50_001) + b"\5\0" * 50_001)
+    )
+    assert isinstance(Kafka().reply(message, ErrorKind.DENIED, "no"), FinalFrame)
+
+
 # -- what is kept
 
 
