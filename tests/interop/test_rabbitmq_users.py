@@ -45,7 +45,7 @@ def config(port: int, broker: RabbitMQ, tls_port: int = 0) -> dict[str, Any]:
     protocol = {"name": "amqp", "users": {"app": "for-app", "ann": "for-ann"}}
     filters = [{"rbac": {"policies": {"kept": DENY}}}]
     # Who opens a channel waits for a broker that starts.
-    patient = {"timeout": "60s", "retry": {"attempts": 100, "on": ["connect"], "backoff": "100ms..400ms"}}
+    patient = {"timeout": "60s", "retry": {"attempts": 100, "on": ["connect", "reset"], "backoff": "100ms..400ms"}}
     routes = [{"match": {"vhost": "shop", "user": "ann"}, "cluster": "shop"}, {"cluster": "broker", **patient}]
     listeners = [listener("broker", port, protocol, routes, filters=filters)]
     clusters = [

@@ -19,7 +19,7 @@ from metaproxy.codecs.amqp.own_server import OwnServer
 from metaproxy.codecs.amqp.server import ServerSession
 from metaproxy.codecs.framing import Codec, Session, begins
 from metaproxy.codecs.login_time import LOGIN_TIME
-from metaproxy.message import ErrorKind, FrameError, Kind, Message, Mutation, Side
+from metaproxy.message import ErrorKind, FrameError, Hold, Kind, Message, Mutation, Side
 from metaproxy.units import Bytes, Option, Seconds
 
 _CONFIDENTIAL: Final = frozenset((methods.START_OK, methods.SECURE_OK, methods.UPDATE_SECRET))
@@ -136,6 +136,10 @@ class Amqp(Codec):
 
     def knows(self, name: str) -> bool:
         return name in CODES
+
+    def repeatable(self, request: Message) -> bool:
+        """What a client without channels opens, one or its connection: nothing is left of a try that failed."""
+        return request.hold == Hold.EXCHANGE
 
     def confidential(self, request: Message) -> bool:
         return request.frame != wire.PROTOCOL and wire.number_of(request.frame) in _CONFIDENTIAL

@@ -188,6 +188,22 @@ def test_a_channel_waits_for_a_broker_that_comes_back_where_its_route_tries_agai
     assert room.hear(delivered()) == delivered()
 
 
+def test_a_channel_is_opened_at_another_broker_where_the_first_goes_meanwhile_and_no_other_request_is() -> None:
+    room = Room()
+    room.opens()
+    room.stage.route.retry = RetryPolicy(1, on=("connect", "reset"))
+    room.say(CHANNEL_OPEN)
+    room.servers[0].end()
+    room.stage.clock.advance(1)
+    room.logs_in()
+    assert room.servers[1].take() == CHANNEL_OPEN
+    assert room.hear(channel_open_ok()) == channel_open_ok()
+    room.say(queue_declare())
+    room.servers[1].end()
+    assert room.client.closed
+    assert len(room.servers) == 2
+
+
 def test_deliveries_are_counted_where_their_channel_was_opened() -> None:
     room = Room()
     target = Target(room.stage.cluster)
