@@ -14,6 +14,13 @@ async function until(check, milliseconds = 60000) {
   for (const end = Date.now() + milliseconds; !check() && Date.now() < end; ) await new Promise((go) => setTimeout(go, 20));
 }
 
+async function led(admin) {
+  const found = await admin.fetchTopicMetadata({ topics: [orders, done] }).catch((error) => {
+    if (error.type !== "UNKNOWN_TOPIC_OR_PARTITION" && error.type !== "LEADER_NOT_AVAILABLE") throw error;
+  });
+  return found && found.topics.every((topic) => topic.partitions.every((one) => one.leader >= 0));
+}
+
 async function drained(kafka, group) {
   const seen = new Set();
   const had = new Set();
@@ -39,7 +46,11 @@ async function main() {
     { topic: orders, numPartitions: 6, replicationFactor: 3 },
     { topic: done, numPartitions: 1, replicationFactor: 3 },
   ];
-  await admin.createTopics({ topics });
+  await admin.createTopics({ topics, waitForLeaders: false }); // else it fails where a broker has not heard of them yet
+  for (const end = Date.now() + 60000; !(await led(admin)); ) {
+    if (Date.now() > end) throw new Error("the topics have no leaders");
+    await new Promise((go) => setTimeout(go, 50));
+  }
   for (const compression of [CompressionTypes.None, CompressionTypes.GZIP]) {
     const out = kafka.producer({ idempotent: true });
     await out.connect();
