@@ -73,6 +73,7 @@ class OwnServer(ServerSession):
         self.ready = True
         self._agree(profile.frame_max, login.heartbeat)
         self._lanes.frame_max = profile.frame_max
+        self._channel_max = profile.channel_max or 0xFFFF
         self._identity.user, self._identity.vhost = profile.user, profile.vhost.decode("utf-8", "surrogateescape")
         self._reader = Reader(self._identity)
         self.welcome = _WELCOME

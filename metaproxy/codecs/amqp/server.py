@@ -43,6 +43,7 @@ class ServerSession(FrameStream):
         self._closed: set[int] = set()
         """Channels that the server has closed, and was not sent an answer for."""
         self._pushes = 0
+        self._channel_max = 0xFFFF
         self._identity = Identity()
         self._reader = Reader(self._identity)
         self._lanes = Lanes()
@@ -90,6 +91,7 @@ class ServerSession(FrameStream):
             frame_max = wire.number_at(values, "frame-max")
             self._agree(frame_max, wire.number_at(values, "heartbeat"))
             self._lanes.frame_max = frame_max or self._most
+            self._channel_max = wire.number_at(values, "channel-max") or 0xFFFF
         elif number == methods.OPEN:
             values = wire.read_arguments(frame, METHODS[number])
             self._identity.vhost = wire.string_at(values, "vhost").decode("utf-8", "surrogateescape")
@@ -196,6 +198,8 @@ class ServerSession(FrameStream):
         messages.append(Message(Kind.RESPONSE if id else Kind.EVENT, frame, id, None, self._reader))
 
     def _open(self, beginning: bytes, channel: int, number: int, messages: list[Message]) -> int:
+        if channel > self._channel_max:  # each has a content under way, at most
+            raise Violation("CHANNEL_ERROR", f"channel {channel}; agreed were {self._channel_max} at most")
         id = self._answered(channel, number) if number == methods.GET_OK else 0
         kind = Kind.STREAM_OPEN
         if not id:

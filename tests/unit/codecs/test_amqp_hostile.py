@@ -26,7 +26,7 @@ from amqp_words import (
     tune_ok,
 )
 
-from metaproxy.codecs.amqp import Amqp
+from metaproxy.codecs.amqp import Amqp, wire
 from metaproxy.codecs.amqp.lanes import MOST_WAITING, Lanes
 from metaproxy.message import Chunk, FrameError, Kind, Message, Side
 
@@ -222,3 +222,16 @@ def test_a_push_in_pieces_that_is_cut_off_ends_the_client() -> None:
     session = opened()
     session.send(Message(Kind.EVENT_OPEN, delivered(b"x" * 100)[:60], -1), -1)
     assert session.reset(-1, None, "") is None
+
+
+def test_a_server_has_no_more_contents_under_way_than_channels_were_agreed_on() -> None:
+    codec = Amqp()
+    client, server = codec.session(Side.CLIENT, 1 << 20), codec.session(Side.SERVER, 1 << 20)
+    for message in client.receive(HEADER + start_ok() + tune_ok(100) + open_vhost()):
+        server.send(message, message.id)
+    whole = [delivered(bytes(200_000), channel=channel) for channel in range(1, 102)]
+    heads = [one[: wire.frame_end(one, wire.frame_end(one))] for one in whole]
+    begun = [server.receive(head)[0].kind for head in heads[:100]]
+    assert begun == [Kind.EVENT_OPEN] * 100
+    server.receive(heads[100])
+    assert str(server.error) == "channel 101; agreed were 100 at most"
