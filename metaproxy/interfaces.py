@@ -26,7 +26,7 @@ which of them there are and which of them has what.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from zope.interface import Attribute, Interface
@@ -203,7 +203,7 @@ OPTIONAL = frozenset(
         "fenced", "flow", "greets", "in_transaction", "inquiry", "keep", "keeps_keys", "lanes", "layout",
         "layout_questions", "layouts", "login_as", "names_nodes", "open_keys", "opens", "owed", "owes", "redirect",
         "repeatable", "reset", "reword", "rewords", "sequential", "settable", "start_tls", "starts_tls", "tls_rest",
-        "topologies", "traits", "unread", "unsent_bytes", "upper_keys", "welcome",
+        "topologies", "traits", "unread", "unsent_bytes", "upper_keys", "welcome", "without",
     }
 )  # fmt: skip
 """Names of the interfaces above and below that came later: what is written without them goes on working."""
@@ -313,6 +313,15 @@ class ICodec(Interface):
         closes behind the error. A FinalFrame ends the client's connection behind it, an empty one without a word. text:
         at most 1 KiB. name: see Reply; an unknown name counts as "". A Message (ERROR) passes through the client's
         session: for protocols whose frames depend on what was sent before (compressed headers, sequence numbers).
+        """
+
+    def without(
+        request: Message, names: Mapping[str, Collection[str]], kind: ErrorKind, text: str, name: str = ""
+    ) -> Message | None:
+        """
+        The request without some of what it names, by metadata key (of `SEVERAL`), where a filter refuses these alone:
+        what the client's session makes of its answer has the error for them, as `reply` words it. None: that can't be,
+        and the whole request is refused. May raise FrameError. Optional: None.
         """
 
     def knows(name: str) -> bool:

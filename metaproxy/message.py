@@ -7,7 +7,7 @@ Does not: anything that parses, decides or writes. This module imports nothing o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from enum import Enum, IntEnum
 
 
@@ -171,10 +171,11 @@ class Reply:
     codec make them from kind and text; name: the protocol's own name for the error where `kind` is not precise enough,
     else ""; details: what logs show in place of `text`, where operators may know more than clients; ending: what
     becomes of the client's connection, None for nothing; metadata: put into the codec's frame where the protocol's
-    errors can carry them.
+    errors can carry them; only: of a request that names several things, by metadata key, those that are refused: the
+    rest goes on where the codec can tell them apart (`ICodec.without`), else all of it is refused.
     """
 
-    __slots__ = ("details", "ending", "frame", "kind", "metadata", "name", "text")
+    __slots__ = ("details", "ending", "frame", "kind", "metadata", "name", "only", "text")
 
     def __init__(
         self,
@@ -185,10 +186,12 @@ class Reply:
         details: str = "",
         ending: Ending | None = None,
         metadata: Mapping[str, str] | None = None,
+        only: Mapping[str, Collection[str]] | None = None,
     ) -> None:
         self.kind = kind
         self.text = text
         self.frame = frame
+        self.only = only
         self.name = name
         self.details = details or text
         self.ending = ending

@@ -9,7 +9,7 @@ sockets.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 
 from zope.interface import implementer
 
@@ -170,6 +170,11 @@ class Codec:
 
     def reply(self, request: Message, kind: ErrorKind, text: str, name: str = "") -> bytes | Message:
         raise NotImplementedError
+
+    def without(
+        self, request: Message, names: Mapping[str, Collection[str]], kind: ErrorKind, text: str, name: str = ""
+    ) -> Message | None:
+        return None
 
     def knows(self, name: str) -> bool:
         return False

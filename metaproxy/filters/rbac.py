@@ -19,7 +19,7 @@ from zope.interface import implementer
 from metaproxy.filters.details import note
 from metaproxy.filters.unclear import is_unclear, values_of
 from metaproxy.interfaces import IExchange, IOnRequest
-from metaproxy.message import ErrorKind, FrameError, Reply
+from metaproxy.message import SEVERAL, ErrorKind, FrameError, Reply, Several
 from metaproxy.options import OptionError, made
 from metaproxy.routing.expression import ALWAYS, Expression, FirstMatch, Get, Values, all_of, any_of
 from metaproxy.units import Option, OptionsOf
@@ -182,7 +182,7 @@ class Rbac:
         if self._shadow is not None:
             note(exchange, self._judge_in_the_shadow(exchange))
         if not verdict.allowed:
-            return Reply(ErrorKind.DENIED, _TEXT, details=verdict.details)
+            return Reply(ErrorKind.DENIED, _TEXT, details=verdict.details, only=self._refused_alone(policies, exchange))
         if verdict.policy is not NONE:
             note(exchange, verdict.details)
         logged = policies.logs(get)
@@ -190,6 +190,26 @@ class Rbac:
             self.counters["logged"] += 1
             note(exchange, f"rbac_logged_matched_policy[{logged}]")
         return None
+
+    def _refused_alone(self, policies: Policies, exchange: IExchange) -> dict[str, list[str]] | None:
+        """Of the things that a request names those that are refused, if others of them are not."""
+        message = exchange.message
+        for key in SEVERAL:
+            named = message.values(key) if isinstance(message.get(key), Several) else ()
+            texts = [text for text in named if text is not None]
+            refused = [text for text in texts if not self._may_have(policies, exchange, key, text)]
+            if 0 < len(refused) < len(texts):
+                return {key: refused}
+        return None
+
+    def _may_have(self, policies: Policies, exchange: IExchange, key: str, text: str) -> bool:
+        """Whether a request like this one that names this alone would pass."""
+        get, all_values = exchange.get, values_of(exchange)
+        if not policies.judge(lambda asked: text if asked == key else get(asked)).allowed:
+            return False
+        if not is_unclear(exchange.message):
+            return True
+        return policies.judge_unclear(lambda asked: (text,) if asked == key else all_values(asked)).allowed
 
     def explain(self, get: Get) -> str:
         told = [one.judge(get).details for one in (self._policies, self._shadow) if one is not None]

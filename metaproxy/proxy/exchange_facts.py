@@ -100,6 +100,10 @@ class ExchangeFacts:
             return self.learnt[key]
         return self.message.get(key)
 
+    def narrow(self, rest: Message, details: str) -> None:
+        self.message = rest
+        self.details = f"{self.details}; {details}" if self.details else details
+
     def learn(self, key: str, value: str | None) -> None:
         if self.learnt is None:
             self.learnt = {}

@@ -13,7 +13,7 @@ from typing import Protocol
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from metaproxy.message import ErrorKind, FrameError, Reply
+from metaproxy.message import ErrorKind, FrameError, Message, Reply
 from metaproxy.proxy.roles import OpenExchange
 
 Hook = Callable[..., object]
@@ -34,6 +34,9 @@ class Filtered(OpenExchange, Protocol):
     def local(self, reply: Reply) -> None:
         """Answer in the place of a server."""
 
+    def narrow(self, rest: Message, details: str) -> None:
+        """Send this on in the place of the request, of which a filter refused some."""
+
 
 def ask(exchange: Filtered, start: int = 0) -> None:
     """Calls the on_request hooks from number `start` on."""
@@ -51,6 +54,8 @@ def ask(exchange: Filtered, start: int = 0) -> None:
             exchange.client.wait_for(exchange)
             answer.addBoth(_resume, exchange, hooks[index], ask, index + 1)
             return
+        if _goes_on_without(exchange, answer):
+            continue
         _decided(exchange, answer, hooks[index])
         return
     exchange.forward()
@@ -78,6 +83,21 @@ def tell(exchange: Filtered, start: int) -> None:
     exchange.deliver()
 
 
+def _goes_on_without(exchange: Filtered, answer: object) -> bool:
+    """Whether a filter refuses some of what a request names, and the rest of it is sent on."""
+    if not isinstance(answer, Reply) or not answer.only or answer.kind is None:
+        return False
+    part = getattr(exchange.snapshot.codec, "without", None)
+    try:
+        rest = part(exchange.message, answer.only, answer.kind, answer.text, answer.name) if part is not None else None
+    except FrameError:
+        return False
+    if rest is None:
+        return False
+    exchange.narrow(rest, answer.details)
+    return True
+
+
 def failed(exchange: Filtered, hook: Hook, failure: Failure) -> None:
     """Ends an exchange whose filter raised: FrameError means that the request can't be read."""
     if failure.check(FrameError):
@@ -95,7 +115,7 @@ def _resume(answer: object, exchange: Filtered, hook: Hook, go_on: Callable[[Fil
     try:
         if isinstance(answer, Failure):
             failed(exchange, hook, answer)
-        elif answer is None:
+        elif answer is None or (go_on is ask and _goes_on_without(exchange, answer)):
             go_on(exchange, next)
         else:
             _decided(exchange, answer, hook)

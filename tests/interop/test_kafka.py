@@ -146,6 +146,34 @@ def test_each_third_produce_fails_and_none_is_lost(mesh: Mesh) -> None:
 
 
 @pytest.mark.peer("confluent-kafka")
+def test_a_client_of_two_topics_goes_on_with_the_one_that_it_may_have(mesh: Mesh) -> None:
+    from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+
+    created(mesh.told, "allowed")
+    created(mesh.brokers.bootstrap(), "denied-beside")
+    both = ("denied-beside", "allowed")
+    ended: dict[str, int | None] = {}
+    producer = Producer({"bootstrap.servers": mesh.told, "linger.ms": 50})
+    for topic in both:
+        producer.produce(
+            topic, b"x", on_delivery=lambda error, one: ended.update({one.topic(): error.code() if error else None})
+        )
+    producer.flush(30)
+    assert ended == {"allowed": None, "denied-beside": KafkaError.TOPIC_AUTHORIZATION_FAILED}
+    consumer = Consumer({"bootstrap.servers": mesh.told, "group.id": "looks"})
+    consumer.assign([TopicPartition(topic, 0, 0) for topic in both])
+    seen: list[bytes] = []
+
+    def read() -> bool:
+        seen.extend(one.value() for one in consumer.consume(5, 0.3) if not one.error())
+        return bool(seen)
+
+    eventually(read, 20)
+    consumer.close()
+    assert seen == [b"x"]
+
+
+@pytest.mark.peer("confluent-kafka")
 def test_who_produces_more_than_its_quota_is_told_to_wait(mesh: Mesh) -> None:
     created(mesh.told, "few-orders")
     told: list[float] = []

@@ -7,13 +7,14 @@ Lives here: `ClientSession`. Does not: cutting the stream (`stream`), what reque
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cache
 from typing import Final
 
-from metaproxy.codecs.kafka import endpoints, metadata, schema, versions, wire
+from metaproxy.codecs.kafka import endpoints, metadata, partly, schema, versions, wire
 from metaproxy.codecs.kafka.login import AUTHENTICATE, HANDSHAKE, LOGIN, ClientLogin, PassingLogin
 from metaproxy.codecs.kafka.names import Prefix, names
+from metaproxy.codecs.kafka.partly import Refusal
 from metaproxy.codecs.kafka.scan import TagHider
 from metaproxy.codecs.kafka.schema import Form
 from metaproxy.codecs.kafka.server import Answer
@@ -54,6 +55,8 @@ class ClientSession(FrameStream):
         self._ending = ClientLogin(users) if users is not None else None
         self._passing = PassingLogin()
         self._login_time = LoginTime(login_timeout)
+        self._refusals: dict[int, list[Refusal]] = {}
+        """What answers have to say of topics that their brokers are not asked for, by their id."""
         self._hiding: dict[int, TagHider] = {}
         """Answers on their way to the client that may name brokers at their end, by their id."""
         self._header: Callable[[Message], None] = self._read_header
@@ -66,8 +69,9 @@ class ClientSession(FrameStream):
         form = schema.request(key, version)
         if self._prefix is not None:
             frame = _prefixed(frame, key, version, form, self._prefix)
-        kind = Produce if key == _PRODUCE else Message
+        kind = Produce if key == _PRODUCE else Call
         message = kind(Kind.REQUEST, frame, id, None, self._header)
+        message.session = self
         if self._ending is not None and (key in LOGIN or not self._ending.user):
             self._admit(self._ending, message, form)
             messages.append(message)
@@ -132,6 +136,7 @@ class ClientSession(FrameStream):
         if self._prefix is not None and form is not None:
             head = self._prefix.put(head, form, cut=True)
         message = Produce(Kind.STREAM_OPEN, head, id, None, self._cut_header, hold=Hold.EXCHANGE)
+        message.session = self
         if form is not None and not metadata.acks(head, form):
             message.oneway = True
         messages.append(message)
@@ -146,6 +151,8 @@ class ClientSession(FrameStream):
         if not isinstance(message, Answer):
             return frame
         form = message.form
+        if self._refusals:
+            frame = self._with_refusal(frame, id, form)
         if message.kind is Kind.STREAM_OPEN:
             return self._send_head(frame, id, form)
         if form.key == wire.API_VERSIONS:
@@ -153,6 +160,30 @@ class ClientSession(FrameStream):
         if form.key == AUTHENTICATE and message.kind is Kind.RESPONSE:
             self._passing.accepted()
         return self._shown(frame, form) if _looked_at(form) or self._prefix is not None else frame
+
+    def refuse(self, call: Call, topics: Collection[bytes], error: str, text: str) -> Call | None:
+        """The request without these topics, whose answer will have the error for them; None: that can't be."""
+        form = _form_of(call.frame)
+        made = partly.without(call.frame, form, topics, error, text) if form is not None else None
+        if made is None:
+            return None
+        frame, refusal = made
+        rest = type(call)(call.kind, frame, call.id, None, self._header, hold=call.hold)
+        rest.session = self
+        self._refusals.setdefault(call.id, []).append(refusal)
+        return rest
+
+    def _with_refusal(self, frame: bytes, id: int, form: Form) -> bytes:
+        if id not in self._refusals:
+            return frame
+        while True:  # answers come in order: one before it that is still there was never answered by a broker
+            first = next(iter(self._refusals))
+            refusals = self._refusals.pop(first)
+            if first == id:
+                break
+        for refusal in refusals:
+            frame = refusal.put(frame, form)
+        return frame
 
     def _shown(self, frame: bytes, form: Form) -> bytes:
         """A whole answer as the client sees it."""
@@ -204,7 +235,14 @@ class ClientSession(FrameStream):
         message.more = _read_cut_names
 
 
-class Produce(Message):
+class Call(Message):
+    """A request. session: of its connection."""
+
+    __slots__ = ("session",)
+    session: ClientSession
+
+
+class Produce(Call):
     """A Produce. Its records are looked into when a header of theirs is asked for, or all is."""
 
     __slots__ = ()

@@ -8,12 +8,12 @@ Lives here: `Kafka`, its options. docs/reference/codecs/kafka.md describes it fo
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Final
 
 from metaproxy.codecs.framing import Codec, Session
 from metaproxy.codecs.kafka import brokers, errors, metadata, schema, wire
-from metaproxy.codecs.kafka.client import ClientSession
+from metaproxy.codecs.kafka.client import Call, ClientSession
 from metaproxy.codecs.kafka.metadata import THROTTLE
 from metaproxy.codecs.kafka.names import Prefix
 from metaproxy.codecs.kafka.server import Answer, ServerSession
@@ -116,6 +116,18 @@ class Kafka(Codec):
         if answer is None or answered is None:
             return FinalFrame()
         return answer if self._prefix is None else self._prefix.strip(answer, answered)
+
+    def without(
+        self, request: Message, names: Mapping[str, Collection[str]], kind: ErrorKind, text: str, name: str = ""
+    ) -> Message | None:
+        """Topics alone, of a request that is whole and answered."""
+        if not isinstance(request, Call) or request.kind is not Kind.REQUEST or names.keys() != {"topics"}:
+            return None
+        form = schema.request(*wire.REQUEST.unpack_from(request.frame)[1:3])
+        if form is None or (kind in errors.CLOSES and name not in schema.ERRORS):
+            return None
+        error = name if name in schema.ERRORS else errors.name_of(request.frame, form, kind)
+        return request.session.refuse(request, {one.encode() for one in names["topics"]}, error, text)
 
     def mutate(self, message: Message, mutation: Mutation) -> bytes:
         """Of an answer the time that its client is asked to wait, if that is longer than what the broker asks for."""

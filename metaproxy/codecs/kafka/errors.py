@@ -5,7 +5,7 @@ Every API has its errors in a place of its own: one for all, one for each topic,
 what requests name: so an answer's arrays are filled from the request's arrays that have the same things in them (a
 topic, a partition, a group), and wherever the answer has an ErrorCode it gets it. No API is written by hand.
 
-Lives here: which error stands for what, `answer`. Does not: who decides that there is one.
+Lives here: which error stands for what, `answer`, `elements`. Does not: who decides that there is one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 
 from metaproxy.codecs.kafka import metadata, schema, wire
 from metaproxy.codecs.kafka.schema import Field, Form
-from metaproxy.codecs.kafka.values import Value, Values, decode, encode
+from metaproxy.codecs.kafka.values import Value, Values, decode, encode, encode_element
 from metaproxy.message import ErrorKind, FrameError
 
 NAMES: Final = {
@@ -68,6 +68,27 @@ def name_of(frame: bytes, form: Form, kind: ErrorKind) -> str:
 def answer(frame: bytes, form: Form, name: str, text: str) -> bytes | None:
     """The answer to a request. None where it has no place for an error, or the request can't be read."""
     answered = schema.response(form.key, form.version)
+    made = _made(frame, form, answered, name, text)
+    if made is None or answered is None:
+        return None
+    making, values = made
+    if "ErrorCode" in values and making.below and making.code in _OF_TOPICS:
+        values["ErrorCode"] = 0
+    tags = b"\0" if metadata.has_tags(answered) else b""
+    return wire.framed(wire.INT.pack(wire.correlation_id(frame)) + tags + encode(answered, values))
+
+
+def elements(frame: bytes, form: Form, name: str, text: str, array: Field | None) -> tuple[int, bytes] | None:
+    """Those of an array of the answer to a request, with the error, and their number. None as with `answer`."""
+    made = _made(frame, form, schema.response(form.key, form.version), name, text)
+    listed = made[1].get(array.name) if made is not None and array is not None else None
+    if array is None or not isinstance(listed, list) or not listed:
+        return None
+    return len(listed), b"".join(encode_element(array, form.flexible, one) for one in listed)
+
+
+def _made(frame: bytes, form: Form, answered: Form | None, name: str, text: str) -> tuple[_Making, Values] | None:
+    """The values of an answer with the error, None where it has no place for that, or the request can't be read."""
     if answered is None:
         return None
     try:
@@ -77,12 +98,7 @@ def answer(frame: bytes, form: Form, name: str, text: str) -> bytes | None:
         return None
     making = _Making(schema.ERRORS[name], text.encode("utf-8", "replace"))
     values = making.struct(answered.fields, _Asked(form.fields, asked))
-    if not making.placed:
-        return None
-    if "ErrorCode" in values and making.below and making.code in _OF_TOPICS:
-        values["ErrorCode"] = 0
-    tags = b"\0" if metadata.has_tags(answered) else b""
-    return wire.framed(wire.INT.pack(wire.correlation_id(frame)) + tags + encode(answered, values))
+    return (making, values) if making.placed else None
 
 
 class _Asked:

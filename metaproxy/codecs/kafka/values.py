@@ -1,7 +1,7 @@
 """
 Bodies as values, and back: for what is seldom done, such as an answer of the proxy's own.
 
-Lives here: `decode`, of a body whose form is known, and `encode`. Does not: what passes (`walk`).
+Lives here: `decode`, of a body whose form is known, `encode` and `encode_element`. Does not: what passes (`walk`).
 """
 
 from __future__ import annotations
@@ -123,6 +123,11 @@ class _Reading:
 def encode(form: Form, values: Values) -> bytes:
     """What the values leave out has its default."""
     return _struct(form.fields, form.flexible, values)
+
+
+def encode_element(field: Field, flexible: bool, value: Value) -> bytes:
+    """One element of an array."""
+    return _one(field, flexible, value)
 
 
 def _struct(fields: tuple[Field, ...], flexible: bool, values: Values) -> bytes:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from kafka_samples import sample
 from kafka_words import request
 
 from metaproxy.codecs.kafka import Kafka, metadata, schema, wire
 from metaproxy.codecs.kafka.scan import TagHider
 from metaproxy.codecs.kafka.schema import APIS, Field, Form
 from metaproxy.codecs.kafka.values import Values, decode, encode
-from metaproxy.codecs.kafka.walk import SIZES, Place, end_of, whole
+from metaproxy.codecs.kafka.walk import Place, end_of, whole
 from metaproxy.message import ErrorKind, FinalFrame, FrameError, Kind, Message
 
 FORMS = [
@@ -26,23 +27,6 @@ def form_of(key: int, version: int, answer: bool) -> Form:
     form = schema.response(key, version) if answer else schema.request(key, version)
     assert form is not None
     return form
-
-
-def sample(fields: tuple[Field, ...]) -> Values:
-    """Something in each field, two elements in each array, tags included."""
-    return {field.name: [one(field), one(field)] if field.repeated else one(field) for field in fields}
-
-
-def one(field: Field) -> object:
-    if field.kind == "struct":
-        return sample(field.fields)
-    if field.kind == "uuid":
-        return b"u" * 16
-    if field.kind == "bool":
-        return True
-    if field.kind == "float64":
-        return 1.5
-    return 1 if field.kind in SIZES else field.name.encode() * 30
 
 
 def test_each_form_is_walked_to_the_end_of_what_was_written_and_read_as_it_was() -> None:

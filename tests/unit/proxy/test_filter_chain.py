@@ -177,3 +177,41 @@ def test_metadata_of_a_refusal_are_put_into_it_where_the_protocol_has_a_place(co
     stage.say(client, call(7))
     plain = codec.reply(Message(None, b"", 7), ErrorKind.LIMITED, "slowly")  # type: ignore[arg-type]
     assert client.take() == (plain if codec.mutable else plain + b"{'left': '0'}")
+
+
+class Parted(Quill):
+    """Calls of `a+b` can do without either."""
+
+    def without(self, request: Message, names: Any, kind: ErrorKind, text: str, name: str = "") -> Message | None:
+        (left,) = {"a", "b"} - set(names["service"]) or {""}
+        if left == "b":
+            raise FrameError("b has nothing in it")
+        return self.parse(call(request.id, left)) if left else None
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_filter_may_refuse_some_of_what_a_request_names(waits: bool) -> None:
+    seen: list[str | None] = []
+
+    def refuse(exchange: Any) -> Any:
+        reply = Reply(ErrorKind.DENIED, "no", details="b is refused", only={"service": ["b"]})
+        return succeed(reply) if waits else reply
+
+    def see(exchange: Any) -> None:
+        seen.append(exchange.get("service"))
+
+    stage = Stage(Parted(), hooks={"on_request": (refuse, see)})
+    client = stage.client()
+    stage.say(client, call(7, "a+b"))
+    assert seen == ["a"] and stage.server.take() == call(1, "a")
+    stage.say(stage.server, answer(1))
+    assert client.take() == answer(7)
+
+
+@pytest.mark.parametrize("codec", [Parted, Quill])
+@pytest.mark.parametrize("refused", [["a", "b"], ["a"]])
+def test_where_the_codec_cannot_tell_them_apart_all_of_it_is_refused(codec: type[Quill], refused: list[str]) -> None:
+    stage = Stage(codec(), hooks={"on_request": (lambda _: Reply(ErrorKind.DENIED, "no", only={"service": refused}),)})
+    client = stage.client()
+    stage.say(client, call(7, "a+b"))
+    assert b"no" in client.take() and not stage.network.upstreams
