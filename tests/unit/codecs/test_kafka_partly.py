@@ -15,6 +15,8 @@ from metaproxy.codecs.kafka.schema import Form
 from metaproxy.codecs.kafka.values import Values, decode, encode
 from metaproxy.filters.rbac import Rbac
 from metaproxy.message import ErrorKind, Kind, Message, Side
+from metaproxy.proxy.doors import ClientDoors, PortDoors
+from metaproxy.support import addresses as address
 from metaproxy.testing.stage import Wire
 
 DENIED = schema.ERRORS["TOPIC_AUTHORIZATION_FAILED"]
@@ -176,3 +178,20 @@ def test_a_known_message_says_what_is_sent() -> None:
     rest = Kafka().without(message, SECRET, ErrorKind.DENIED, "no")
     assert rest is not None and rest.kind is Kind.REQUEST
     assert (rest.get("api"), rest.get("topics")) == (schema.APIS[METADATA].name, "orders")
+
+
+def test_doors_and_a_prefix_hold_for_what_was_left_out_as_well() -> None:
+    codec = Kafka(prefix="blue.")
+    client, server = codec.session(Side.CLIENT, MAX), codec.session(Side.SERVER, MAX)
+    client.doors = ClientDoors(PortDoors([address.parse("127.0.0.1:80")], range(9100, 9110), "proxy.example"), {})
+    (message,) = client.receive(metadata(7, ["orders", "secret"]))
+    rest = codec.without(message, {"topics": ["blue.secret"]}, ErrorKind.DENIED, "no")
+    assert rest is not None and rest.get("topics") == "blue.orders"
+    server.send(rest, 9)
+    (heard,) = server.receive(cluster(9, [(1, "10.0.0.1", 9092)], [("blue.orders", b"o" * 16)]))
+    form = schema.response(METADATA, 12)
+    assert form is not None
+    got = client.send(heard, 7)
+    found: Any = decode(got, wire.answer_body(got, True), form)
+    assert names_in(found, "Topics") == [b"secret", b"orders"]
+    assert (found["Brokers"][0]["Host"], found["Brokers"][0]["Port"]) == (b"proxy.example", 9101)
