@@ -67,7 +67,7 @@ def entity(api: str, parent: str, field: dict[str, Any]) -> str:
         return "groupId"
     if plain and "TopicRegex" in name:
         return "topicRegex"
-    if plain and ("Topic" in name or (name == "Name" and "Topic" in parent)):
+    if plain and ("Topic" in name or (name == "Name" and "Topic" in parent and "Config" not in parent)):
         return "topicName"
     return ""
 

@@ -7,6 +7,7 @@ from kafka_samples import sample
 from kafka_words import request
 
 from metaproxy.codecs.kafka import Kafka, metadata, schema, wire
+from metaproxy.codecs.kafka.names import Prefix
 from metaproxy.codecs.kafka.scan import TagHider
 from metaproxy.codecs.kafka.schema import APIS, Field, Form
 from metaproxy.codecs.kafka.values import Values, decode, encode
@@ -111,3 +112,14 @@ def test_many_partitions_are_passed_over_as_a_few_are(partitions: int, replicas:
     steps = whole(form, lambda field, beside: "name" if field.entity == "topicName" else "")
     assert end_of(body, 0, steps, places) == len(body)
     assert [body[start:stop] for _, start, stop in places] == [b"\x07orders"] * 2
+
+
+def test_names_of_configurations_are_no_topics() -> None:
+    for version in range(2, 8):
+        form = form_of(schema.KEYS["CreateTopics"], version, False)
+        config = {"Name": b"retention.ms", "Value": b"1000"}
+        body = encode(form, {"Topics": [{"Name": b"orders", "Configs": [config]}]})
+        frame = request(form.key, version, 7, body, tags=b"\0" if form.flexible else b"")
+        assert metadata.named(frame, form) == {"topics": {b"orders": None}}
+        put = Prefix("blue.").put(frame, form)
+        assert b"blue.orders" in put and b"blue.ret" not in put

@@ -25,7 +25,8 @@ MAX = 1 << 22
 ARRAYS = {
     "Produce": "TopicData", "Metadata": "Topics", "ListOffsets": "Topics", "OffsetCommit": "Topics",
     "DeleteRecords": "Topics", "OffsetForLeaderEpoch": "Topics", "TxnOffsetCommit": "Topics",
-    "CreatePartitions": "Topics", "DescribeProducers": "Topics", "DescribeTopicPartitions": "Topics",
+    "CreateTopics": "Topics", "CreatePartitions": "Topics", "DescribeProducers": "Topics",
+    "DescribeTopicPartitions": "Topics",
 }  # fmt: skip
 """Of requests of some APIs, that have names and no ids of topics."""
 
