@@ -273,10 +273,19 @@ def test_a_script_is_known_at_all_servers_once_it_was_loaded(mesh: Mesh) -> None
         assert [client.evalsha(digest, 1, key) for key in keys] == ["v"] * 30
 
 
-@pytest.mark.parametrize("words", [("FLUSHALL",), ("FLUSHDB",), ("FUNCTION", "FLUSH"), ("CONFIG", "RESETSTAT")])
-def test_what_could_be_half_done_is_refused_and_done_nowhere(words: tuple[str, ...], mesh: Mesh) -> None:
+@pytest.mark.parametrize(
+    ("words", "left"),
+    [(("FLUSHALL",), 0), (("FLUSHDB",), 0), (("FUNCTION", "FLUSH"), 50), (("CONFIG", "RESETSTAT"), 50)],
+)
+def test_what_is_for_all_servers_is_done_by_all(words: tuple[str, ...], left: int, mesh: Mesh) -> None:
     fill(mesh, 50)
-    assert b" does not work over several servers: " in said(mesh.ring, *words)
+    assert said(mesh.ring, *words) == b"+OK\r\n"
+    assert said(mesh.ring, "DBSIZE") == b":%d\r\n" % left
+
+
+def test_what_could_be_half_done_is_refused_and_done_nowhere(mesh: Mesh) -> None:
+    fill(mesh, 50)
+    assert b" does not work over several servers: " in said(mesh.ring, "SWAPDB", "0", "1")
     assert said(mesh.ring, "DBSIZE") == b":50\r\n"
 
 
