@@ -33,6 +33,8 @@ MAX_NAME = 128
 
 _NAME = re.compile(rf"[\x21-\x7e]{{1,{MAX_NAME}}}")
 _TEXT = "rbac: access denied"
+_MOST_JUDGED = 10_000
+"""Values that are looked at to refuse some of what a request names by itself; of a longer one all is refused."""
 
 
 class Verdict(NamedTuple):
@@ -194,9 +196,12 @@ class Rbac:
     def _refused_alone(self, policies: Policies, exchange: IExchange) -> dict[str, list[str]] | None:
         """Of the things that a request names those that are refused, if others of them are not."""
         message = exchange.message
-        for key in SEVERAL:
-            named = message.values(key) if isinstance(message.get(key), Several) else ()
-            texts = [text for text in named if text is not None]
+        named = {key: message.values(key) for key in SEVERAL if isinstance(message.get(key), Several)}
+        total = sum(map(len, named.values()))
+        for key, values in named.items():
+            texts = [text for text in values if text is not None]
+            if len(texts) * (1 + total - len(texts)) > _MOST_JUDGED:
+                continue
             refused = [text for text in texts if not self._may_have(policies, exchange, key, text)]
             if 0 < len(refused) < len(texts):
                 return {key: refused}

@@ -56,7 +56,7 @@ THROTTLE: Final = "throttle_time_ms"
 
 
 class UnknownTopicId(FrameError):
-    """A request names a topic by an id that no answer has told yet. A client that is told so asks for Metadata."""
+    """A request names a topic by an id that has come in no answer yet. Clients that get this error ask for Metadata."""
 
 
 # -- requests

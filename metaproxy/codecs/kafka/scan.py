@@ -2,7 +2,7 @@
 A large answer that passes piece by piece, in which new leaders are named behind the records (NodeEndpoints, a tag).
 
 What was sent of it says how long it is, so other addresses can't take the place of these. The tag gets a number that
-nobody knows, and clients pass over it: they look for the leaders in Metadata, as before KIP-951.
+no client knows, and clients pass over it: they look for the leaders in Metadata, as before KIP-951.
 
 Lives here: `TagHider`. Does not: answers that are whole (`endpoints`).
 """

@@ -1,7 +1,7 @@
 """
 Which topic an id stands for: newer requests name topics by an id that brokers have given them.
 
-Lives here: `TOPICS`, what answers have told so far, and how an answer is read for that. An id is unique everywhere and
+Lives here: `TOPICS`, what answers have said so far, and how an answer is read for that. An id is unique everywhere and
 for ever, and topics can't be renamed; so what one connection learns holds for all, and is never wrong.
 """
 

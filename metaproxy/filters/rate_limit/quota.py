@@ -1,5 +1,5 @@
 """
-`quota`: who is over it waits, and is told for how long.
+`quota`: what is over it waits, and answers say for how long.
 
 Lives here: what an exchange costs, for how long its sender waits. Does not: how buckets fill (`token_bucket`), refusals
 (`local`).
@@ -75,7 +75,7 @@ class Quota:
             Option(
                 "A metadata key of answers that says for how many milliseconds the client is to wait: "
                 "`throttle_time_ms` of Kafka.",
-                default="nothing is told",
+                default="none",
             ),
         ] = "",
     ) -> None:
@@ -95,7 +95,7 @@ class Quota:
         self._longest = max_delay
         self._tell = tell
         self._under_way: dict[IExchange, _Paid] = {}
-        self.counters = {"ok": 0, "delayed": 0, "told": 0}
+        self.counters = {"ok": 0, "delayed": 0, "announced": 0}
 
     def inherit(self, previous: object) -> None:
         """Goes on with its buckets, where they count the same."""
@@ -139,7 +139,7 @@ class Quota:
         if self._counts_bytes:
             self._count(paid, exchange.request_bytes, 0 if response is None else len(response.frame))
         if (seconds := self._owed(paid.bucket)) > 0:
-            self.counters["told"] += 1
+            self.counters["announced"] += 1
             exchange.set(self._tell, str(math.ceil(seconds * 1000)))
 
     def on_complete(self, exchange: IExchange) -> None:

@@ -196,3 +196,11 @@ def test_doors_and_a_prefix_hold_for_what_was_left_out_as_well() -> None:
     found: Any = decode(got, wire.answer_body(got, True), form)
     assert names_in(found, "Topics") == [b"secret", b"orders"]
     assert (found["Brokers"][0]["Host"], found["Brokers"][0]["Port"]) == (b"proxy.example", 9101)
+
+
+@pytest.mark.parametrize(("number", "served"), [(9_000, True), (11_000, False)])
+def test_of_very_many_topics_all_are_refused_where_one_is(number: int, served: bool) -> None:
+    """Each would be judged by itself, on the time of all clients."""
+    names = [f"t{place}" for place in range(number)]
+    stage = Guarded()
+    assert bool(stage.ask(stage.client(), metadata(7, [*names, "secret"]))) is served

@@ -1,4 +1,4 @@
-"""`quota`: who is over it waits, and is told for how long."""
+"""`quota`: what is over it waits, and answers say for how long."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_an_answer_tells_for_how_long_its_client_is_to_wait() -> None:
     assert answered(quota, second) == "750"
 
 
-def test_nothing_is_told_while_there_is_something_left() -> None:
+def test_nothing_is_announced_while_there_is_something_left() -> None:
     quota = Quota(Clock(), requests=2, tell="wait")
     exchange = request()
     asked(quota, exchange)
