@@ -281,13 +281,18 @@ def kafka_client(peer: str, **about: object) -> Command:
     A program that does what an application does with Kafka, once, and prints what came of it.
 
     about: bootstrap, prefix (of what it names), and, where needed, user, password, mechanism, ca (a file), hosts (a
-    file of names that only kafka-java and aiokafka look at).
+    file that it sees in the place of /etc/hosts: as root).
     """
-    job = json.dumps(about)
+    command = _kafka_client(peer, json.dumps(about))
+    if "hosts" not in about:
+        return command
+    script = 'mount --bind "$0" /etc/hosts && exec "$@"'
+    return replace(command, argv=["unshare", "--mount", "sh", "-c", script, str(about["hosts"]), *command.argv])
+
+
+def _kafka_client(peer: str, job: str) -> Command:
     if peer == "kafka-java":
-        java = kafka_java("org.example.kafka.KafkaPeer", job)
-        named = [f"-Djdk.net.hosts.file={about['hosts']}"] if "hosts" in about else []
-        return replace(java, argv=[java.argv[0], *named, *java.argv[1:]])
+        return kafka_java("org.example.kafka.KafkaPeer", job)
     if peer == "kafkajs":
         modules = str(PEERS / "node-kafka" / "node_modules")
         return Command(["node", HERE / "node-kafka" / "client.js", job], {"NODE_PATH": modules})

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import catalogue
 import pytest
 from authority import Authority
-from kafka_peers import DONE, MECHANISMS, Brokers, Run, ports_in_a_row
+from kafka_peers import DONE, MECHANISMS, Brokers, Run, done, ports_in_a_row
 from proxied import Proxy, listener
 from running import PEERS
 
@@ -28,6 +28,11 @@ MINE = {
 }
 PASSING = {"user": "app", "password": "pencil"}
 ENDING = {"user": "shop", "password": "eraser"}
+NAMED = {
+    "kafka-java": "SCRAM-SHA-256", "confluent-kafka": "SCRAM-SHA-512", "aiokafka": "SCRAM-SHA-256", "franz-go": "PLAIN",
+    "kafkajs": "PLAIN",
+}  # fmt: skip
+"""How each client logs in where brokers have names."""
 
 
 class Mesh(NamedTuple):
@@ -95,7 +100,6 @@ def mesh(kafka_brokers: Brokers, shared_proxy: Callable[..., Proxy], tmp_path_fa
 @pytest.fixture(scope="module")
 def runs(mesh: Mesh) -> Iterator[Mapping[str, Run]]:
     """All clients at once, by the names of the tests' parameters."""
-    by_tls = {"ca": str(mesh.ca), "hosts": str(mesh.hosts)}
     started: dict[str, Run] = {}
 
     def run(client: str, where: str, mechanism: str, **about: object) -> None:
@@ -109,8 +113,20 @@ def runs(mesh: Mesh) -> Iterator[Mapping[str, Run]]:
         run("franz-go", "passing", mechanism, **PASSING)
     run("aiokafka", "ending", "SCRAM-SHA-512", **ENDING)
     run("confluent-kafka", "ending", "SCRAM-SHA-256", **ENDING)
-    run("kafka-java", "named", "SCRAM-SHA-256", **ENDING, **by_tls)
-    run("aiokafka", "named", "SCRAM-SHA-256", **ENDING, **by_tls)
+    yield started
+    for each in started.values():
+        each.stop()
+
+
+@pytest.fixture(scope="module")
+def named_runs(mesh: Mesh) -> Iterator[Mapping[str, Run]]:
+    """All clients at once, over TLS to brokers that have names."""
+    about = {"bootstrap": mesh.named, "ca": str(mesh.ca), "hosts": str(mesh.hosts), **ENDING}
+    found = {client: mechanism for client, mechanism in NAMED.items() if not catalogue.missing(client)}
+    started = {
+        client: Run(client, prefix=f"{client}-named", mechanism=mechanism, **about)
+        for client, mechanism in found.items()
+    }
     yield started
     for each in started.values():
         each.stop()
@@ -139,11 +155,9 @@ def test_logins_pass_to_the_brokers(runs: Mapping[str, Run], mechanism: str) -> 
     assert runs[f"franz-go passing {mechanism}"].result() == DONE
 
 
-@pytest.mark.parametrize(
-    "client", [pytest.param(name, marks=pytest.mark.peer(name)) for name in ("kafka-java", "aiokafka")]
-)
-def test_brokers_have_names_of_their_own_in_tls(runs: Mapping[str, Run], client: str) -> None:
-    assert runs[f"{client} named SCRAM-SHA-256"].result() == DONE
+@pytest.mark.parametrize("client", [pytest.param(name, marks=pytest.mark.peer(name)) for name in NAMED])
+def test_brokers_have_names_of_their_own_in_tls(named_runs: Mapping[str, Run], client: str) -> None:
+    assert named_runs[client].result() == done(client)
 
 
 @pytest.mark.peer("franz-go")
