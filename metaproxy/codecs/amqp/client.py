@@ -322,12 +322,14 @@ class ClientSession(FrameStream):
         """A channel.close of the proxy's own follows."""
         self.unopened.add(channel)
 
-    def end(self, name: str, code: int, text: str, number: int = 0) -> FinalFrame:
-        """What closes the whole connection; number: the method that it is about."""
+    def end(self, name: str, code: int, text: str, number: int = 0) -> bytes:
+        """What closes the whole connection, once; number: the method that it is about."""
         return self.end_by(code, worded(name, text), number)
 
-    def end_by(self, code: int, text: str, number: int) -> FinalFrame:
+    def end_by(self, code: int, text: str, number: int) -> bytes:
         """As `end`, with a whole reply text."""
+        if self._over:
+            return FinalFrame() if self._ours else b""
         self._over = self._ours = True
         return FinalFrame(wire.close_connection(code, text, number))
 

@@ -392,6 +392,21 @@ def test_a_login_that_is_not_over_in_time_ends_with_320_and_its_reason(users: di
     assert (b"login_timeout" in close, client.closed) == (True, True)
 
 
+@pytest.mark.parametrize("said", [(HEADER,), (HEADER, start_ok()), (HEADER, start_ok(), tune_ok())])
+def test_a_login_that_its_server_does_not_answer_is_closed_with_one_word(said: tuple[bytes, ...]) -> None:
+    stage = Stage(Amqp(login_timeout=Seconds(5)), request_timeout=15.0)
+    client = stage.client()
+    for word, answer in zip(said, (b"", START, tune()), strict=False):
+        if answer:
+            stage.say(stage.server, answer)
+        stage.say(client, word)
+    client.take()
+    waits(stage, 20)
+    close = client.take()
+    assert wire.number_of(close) == methods.CLOSE
+    assert (wire.frame_end(close), client.closed) == (len(close), True)
+
+
 def test_a_client_that_has_opened_a_virtual_host_stays() -> None:
     room = Room()
     room.opens()
