@@ -15,7 +15,7 @@ from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 
 from metaproxy.interfaces import ICodec, ISession
-from metaproxy.message import Correlation, ErrorKind, Message, Side
+from metaproxy.message import Correlation, ErrorKind, FinalFrame, Message, Side
 from metaproxy.proxy.client_budget import ClientBudget
 from metaproxy.proxy.client_streams import ClientStreams
 from metaproxy.proxy.doors import ClientDoors
@@ -351,11 +351,20 @@ class ClientConnection(Protocol):
         if self._gone:
             return
         data = self.session.reset(exchange.message.id, kind, text)
-        if data is None:
-            self.flush()
-            self.close()
-        elif data:
+        if data:
             self.write(data)
+        if data is None or type(data) is FinalFrame:
+            self.flush()
+            self._end_at_once(bool(data))
+
+    def _end_at_once(self, spoke: bool) -> None:
+        """spoke: there is a last word for the client, which gets it if it reads."""
+        if not spoke or self._progress():
+            self.close()
+            return
+        self._closed = True
+        self.transport.loseConnection()
+        self._end(local=True)
 
     def half_close(self) -> None:
         self.flush()

@@ -519,6 +519,15 @@ class Exchange(ExchangeFacts):
         self.endpoint = attempt.endpoint
         self.attempt = attempt
 
+    def revoke_by(self, attempt: Try) -> float:
+        """As `refuse_by`, of what the server has: its own time is over, or may be any moment."""
+        if self.deadlines is not None:
+            self.deadlines.forget(self, None)
+            self.deadlines = None
+        self.endpoint = attempt.endpoint
+        self.attempt = attempt
+        return request_timeout.allowed(self)
+
     def answer_locally(self, reply: Reply) -> None:
         if self.outcome:
             return

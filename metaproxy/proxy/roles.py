@@ -431,6 +431,13 @@ class OpenExchange(Protocol):
     def released(self, cluster: Cluster | None) -> None: ...
     def answer_locally(self, reply: Reply) -> None: ...
     def refuse_by(self, attempt: Try) -> None: ...
+
+    def revoke_by(self, attempt: Try) -> float:
+        """What goes to the server behind it is on its way; how many seconds that may take, 0 for any."""
+
+    def run_out(self, text: str) -> None:
+        """Its time is over; text: which."""
+
     def abandon(self, outcome: str) -> None: ...
 
 
@@ -523,9 +530,6 @@ class StreamExchange(OpenExchange, Protocol):
 
     def allowed(self) -> float:
         """Seconds that it may take to be answered, 0 for no limit."""
-
-    def run_out(self, text: str) -> None:
-        """Its time is over; text: which."""
 
     def write(self, message: Message) -> None:
         """Send the client a head or a chunk of the answer."""

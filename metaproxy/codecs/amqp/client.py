@@ -13,7 +13,7 @@ from functools import partial
 from typing import Final
 
 from metaproxy.codecs.amqp import methods, wire
-from metaproxy.codecs.amqp.errors import CODES, Violation, WrongProtocol, worded
+from metaproxy.codecs.amqp.errors import CODES, Violation, WrongProtocol, name_of, worded
 from metaproxy.codecs.amqp.lanes import Lanes
 from metaproxy.codecs.amqp.login_fields import read_login
 from metaproxy.codecs.amqp.metadata import Identity, Reader, unknown_queue
@@ -77,6 +77,7 @@ class ClientSession(FrameStream):
         self._lanes = Lanes()
         self.refusals = Refusals()
         self._refused: Callable[[Message, str], bytes] = self.refusals.provoke
+        self._revoked: Callable[[Message, str], bytes] = self.refusals.revoke
         self._can_wait = False  # the client understands connection.blocked
         self._blocked = False  # and was sent it, by the proxy
         self._over = False  # connection.close was sent to the client
@@ -115,8 +116,11 @@ class ClientSession(FrameStream):
     def _message(self, kind: Kind, frame: bytes, channel: int) -> Command:
         message = Command(kind, frame, self._next_id(), None, self._reader)
         message.session = self
-        if channel and wire.number_of(frame) != methods.CHANNEL_OPEN:
-            message.refused = self._refused
+        if channel:
+            if wire.number_of(frame) != methods.CHANNEL_OPEN:
+                message.refused = self._refused
+            if kind is _REQUEST:
+                message.revoked = self._revoked
         return message
 
     def _take_content(self, frame: bytes, channel: int, number: int, messages: list[Message]) -> None:
@@ -152,6 +156,10 @@ class ClientSession(FrameStream):
             self._look(message, channel, number, method)
         elif number == methods.CHANNEL_CLOSE_OK:
             self._closed.discard(channel)
+        elif number == methods.CHANNEL_CLOSE:
+            self.refusals.leave(channel)
+        elif number == methods.CHANNEL_OPEN:
+            self.refusals.enter(channel)
         messages.append(message)
 
     def _leave_unopened(self, frame: bytes, channel: int, number: int, messages: list[Message]) -> None:
@@ -288,6 +296,7 @@ class ClientSession(FrameStream):
             return b""
         self._closed.add(channel)
         self._forget(channel)
+        self.refusals.leave(channel)
         return self.refusals.reworded(frame, channel)
 
     def _send_channel_closed(self, frame: bytes, id: int) -> bytes:
@@ -318,6 +327,11 @@ class ClientSession(FrameStream):
         """Whether the server has closed a channel, and the client was sent that."""
         return channel in self._closed
 
+    def leaves(self, request: Message) -> bool:
+        """Whether the client has closed the channel of this request since, and so waits for no answer to it."""
+        channel, number = wire.channel_of(request.frame), wire.number_of(request.frame)
+        return request.kind is _REQUEST and number != methods.CHANNEL_CLOSE and self.refusals.is_left_by_client(channel)
+
     def refuse_to_open(self, channel: int) -> None:
         """A channel.close of the proxy's own follows."""
         self.unopened.add(channel)
@@ -332,6 +346,14 @@ class ClientSession(FrameStream):
             return FinalFrame() if self._ours else b""
         self._over = self._ours = True
         return FinalFrame(wire.close_connection(code, text, number))
+
+    def reset(self, id: int, kind: ErrorKind | None, text: str) -> bytes:
+        """
+        Some of a content went to the client. The specification lets a method cut it off, channel.close as well, but
+        RabbitMQ's Java client and amqplib take it for an error of the connection: so that ends, and says why.
+        """
+        name = name_of(kind or ErrorKind.INTERNAL, "", 0)
+        return self.end(name, CODES[name], text)
 
     def farewell(self, kind: ErrorKind, text: str) -> bytes:
         if self._over or self.closing or self._stage == _FIRST:

@@ -110,11 +110,13 @@ class Amqp(Codec):
         frame = request.frame
         header = frame == wire.PROTOCOL
         channel, number = (0, 0) if header else (wire.channel_of(frame), wire.number_of(frame))
-        name = name_of(kind, name, channel)
+        followed = getattr(request, "failing", False)
+        # A server that did not even close the channel in time has more open than that.
+        name = name_of(kind, name, 0 if kind is ErrorKind.TIMEOUT and not followed else channel)
         session = request.session if isinstance(request, Command) else None
         if session is None:
             return wire.close_connection(CODES[name], worded(name, text), number)
-        if channel and session.is_closed(channel):
+        if channel and (session.is_closed(channel) or session.leaves(request)):
             return b""
         if channel and name in SOFT:
             return self._refuse(session, request, channel, CODES[name], worded(name, text))
@@ -125,13 +127,15 @@ class Amqp(Codec):
         number = wire.number_of(request.frame)
         if number == methods.CHANNEL_CLOSE:
             return Message(Kind.ERROR, wire.channel_closed(channel), request.id)
-        if number == methods.CHANNEL_OPEN:
-            session.refuse_to_open(channel)
-        elif not session.refusals.is_under_way(channel):
-            return b"" if request.kind is Kind.ONEWAY else session.end_by(code, text, number)
-        elif request.kind is Kind.ONEWAY:
-            session.refusals.give_reason(channel, code, text, number)
+        under_way = session.refusals.is_under_way(channel)
+        if request.kind is Kind.ONEWAY:
+            if under_way:
+                session.refusals.give_reason(channel, code, text, number)
             return b""
+        if not getattr(request, "failing", False):
+            if number != methods.CHANNEL_OPEN or under_way:
+                return session.end_by(code, text, number)
+            session.refuse_to_open(channel)
         return Message(Kind.ERROR, wire.close_channel(channel, code, text, number), request.id)
 
     def knows(self, name: str) -> bool:

@@ -3,7 +3,9 @@ How a method on a channel is refused: its server is made to close that channel, 
 
 A channel that only the proxy closed would go on at its server, with consumers and messages that are not acknowledged.
 So what is refused is replaced by a method that closes the channel there: behind all that came before, and nothing of
-what comes after is executed. That method is a passive declaration of an exchange that does not exist.
+what comes after is executed. That method is a passive declaration of an exchange that does not exist. Where an answer
+is refused, or late, the same is sent behind what the server has. A channel.close of the proxy's own would do less: its
+answer, and a close of the server that crosses it, could not be told from those that belong to the client's.
 
 Lives here: `Refusals`. Does not: which code a refusal has (`errors`, `codec`).
 """
@@ -32,11 +34,13 @@ class _Refusal(NamedTuple):
 class Refusals:
     """Those of a connection."""
 
-    __slots__ = ("_reasons", "_under_way", "_word")
+    __slots__ = ("_left", "_reasons", "_under_way", "_word")
 
     def __init__(self) -> None:
         self._under_way: set[int] = set()
         """Channels that their server is about to close."""
+        self._left: set[int] = set()
+        """Those that were open, and that client or server has closed."""
         self._reasons: dict[int, _Refusal] = {}
         self._word = ""
 
@@ -53,6 +57,22 @@ class Refusals:
         name = f"refused by the proxy ({text[:_ABOUT]}) {self._word}".encode("utf-8", "replace")[-255:]
         arguments = b"\0\0" + wire.short_string(name) + wire.short_string(b"direct") + b"\1\0\0\0\0"
         return wire.method_frame(channel, methods.EXCHANGE_DECLARE, arguments)
+
+    def revoke(self, message: Message, text: str) -> bytes:
+        """`Message.revoked`: what is sent behind a message of a channel; b"" where that channel is not open any more."""
+        channel = wire.channel_of(message.frame)
+        return b"" if channel in self._left else self.provoke(message, text)
+
+    def enter(self, channel: int) -> None:
+        """The client opens it."""
+        self._left.discard(channel)
+
+    def leave(self, channel: int) -> None:
+        self._left.add(channel)
+
+    def is_left_by_client(self, channel: int) -> bool:
+        """Whether it is closed, or will be, without a word about a refusal."""
+        return channel in self._left and channel not in self._under_way
 
     def is_under_way(self, channel: int) -> bool:
         return channel in self._under_way

@@ -20,7 +20,7 @@ from metaproxy.codecs.amqp.login_fields import read_login
 from metaproxy.codecs.amqp.metadata import Identity, Reader
 from metaproxy.codecs.amqp.methods import ANSWERS, METHODS
 from metaproxy.codecs.amqp.stream import FrameStream
-from metaproxy.message import Chunk, Kind, Message
+from metaproxy.message import Chunk, ErrorKind, Kind, Message
 
 _REQUEST = Kind.REQUEST
 
@@ -98,6 +98,15 @@ class ServerSession(FrameStream):
         else:
             return
         self._reader = Reader(self._identity)
+
+    def reset(self, id: int, kind: ErrorKind | None, text: str) -> bytes | None:
+        """
+        What still comes of an answer, or of a push, is dropped. A message that is sent in part is another matter: its
+        server closes the connection for a method in the place of the rest.
+        """
+        if self._drop_content(id):
+            return b""
+        return b"" if any(one.id == id for due in self._due.values() for one in due) else None
 
     # -- what comes
 

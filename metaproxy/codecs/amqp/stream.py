@@ -284,6 +284,13 @@ class FrameStream(Session):
         kind = Kind.STREAM_DATA if content.left else Kind.STREAM_CLOSE
         messages.append(Chunk(kind, payload[at:] if at else payload, content.id))
 
+    def _drop_content(self, id: int) -> bool:
+        """Whether a content in pieces has this id, of which nothing more is wanted then."""
+        content = next((one for one in self._apart.values() if one.id == id), None)
+        if content is not None:
+            content.id = 0
+        return content is not None
+
     # -- what is agreed on
 
     def _agree(self, frame_max: int, heartbeat: int) -> None:

@@ -28,7 +28,7 @@ from amqp_words import (
 
 from metaproxy.codecs.amqp import Amqp, wire
 from metaproxy.codecs.amqp.lanes import MOST_WAITING, Lanes
-from metaproxy.message import Chunk, FrameError, Kind, Message, Side
+from metaproxy.message import Chunk, ErrorKind, FinalFrame, FrameError, Kind, Message, Side
 
 
 def publish_method(channel: int) -> bytes:
@@ -221,7 +221,9 @@ def test_a_client_that_leaves_at_the_same_time_is_answered() -> None:
 def test_a_push_in_pieces_that_is_cut_off_ends_the_client() -> None:
     session = opened()
     session.send(Message(Kind.EVENT_OPEN, delivered(b"x" * 100)[:60], -1), -1)
-    assert session.reset(-1, None, "") is None
+    last_word = session.reset(-1, ErrorKind.DENIED, "not this")
+    assert last_word == connection_close(403, "ACCESS_REFUSED - not this")
+    assert isinstance(last_word, FinalFrame)
 
 
 def test_a_server_has_no_more_contents_under_way_than_channels_were_agreed_on() -> None:

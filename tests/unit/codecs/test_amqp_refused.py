@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 from amqp_words import (
@@ -21,7 +22,7 @@ from amqp_words import (
 from twisted.internet.defer import Deferred
 
 from metaproxy.interfaces import IExchange
-from metaproxy.message import ErrorKind, Reply
+from metaproxy.message import ErrorKind, Message, Reply, Side
 
 CLOSE_OK = method("channel.close-ok")
 PASSIVE = channel_close(404, "NOT_FOUND - no exchange", "exchange.declare")
@@ -140,12 +141,121 @@ def test_what_is_no_error_of_a_channel_closes_the_connection(kind: ErrorKind, co
     assert there.client.closed
 
 
-def test_a_method_that_is_not_answered_in_time_closes_the_connection() -> None:
+def waits(there: Connected, seconds: int) -> None:
+    for _ in range(2 * seconds):
+        there.stage.clock.advance(0.5)
+
+
+# -- what the server has already
+
+
+def refusing_answers(name: str = "queue.declare") -> Connected:
+    return Connected(hooks={"on_response": (refusing(name),)})
+
+
+def test_an_answer_that_is_refused_closes_its_channel_there_and_here_and_no_other() -> None:
+    there = refusing_answers()
+    there.say(method("channel.open", 2, b"\0") + queue_declare() + get())
+    there.hear(channel_open_ok(2) + declare_ok())
+    assert there.got() == channel_open_ok(2)
+    sent = there.sent().removeprefix(method("channel.open", 2, b"\0") + queue_declare() + get())
+    assert provocation(sent)
+    there.hear(got() + delivered())  # before it closes the channel
+    assert there.got() == got() + delivered()
+    there.hear(PASSIVE)
+    assert closed_with(there.got()) == (403, "ACCESS_REFUSED - not here", number("queue.declare"))
+    there.say(queue_declare() + CLOSE_OK + method("channel.open", 1, b"\0") + get(channel=2))
+    assert there.sent() == CLOSE_OK + method("channel.open", 1, b"\0") + get(channel=2)
+    there.hear(channel_open_ok() + got(channel=2))
+    assert there.got() == channel_open_ok() + got(channel=2)
+
+
+def test_a_large_answer_that_is_refused_is_dropped_and_its_channel_closed() -> None:
+    there = refusing_answers("basic.get")
+    there.say(get())
+    large = got(b"x" * 200_000)
+    there.hear(large[:1000])
+    assert provocation(there.sent().removeprefix(get()))
+    there.hear(large[1000:] + PASSIVE)
+    assert closed_with(there.got())[:2] == (403, "ACCESS_REFUSED - not here")
+    assert not there.client.closed
+
+
+def test_a_channel_whose_opening_is_refused_behind_its_server_is_closed_there_too() -> None:
+    refused = [False]
+
+    def refuse(exchange: IExchange) -> Reply | None:
+        return Reply(ErrorKind.DENIED, "not here") if refused[0] else None
+
+    there = Connected(hooks={"on_response": (refuse,)})
+    refused[0] = True
+    there.say(method("channel.open", 2, b"\0"))
+    there.hear(channel_open_ok(2))
+    assert provocation(there.sent().removeprefix(method("channel.open", 2, b"\0")))
+    there.hear(channel_close(404, "NOT_FOUND - no exchange", "exchange.declare", 2))
+    assert closed_with(there.got()) == (403, "ACCESS_REFUSED - not here", number("channel.open"))
+    there.say(method("channel.close-ok", 2))
+    assert there.sent() == method("channel.close-ok", 2)
+
+
+def test_a_method_that_is_not_answered_in_time_closes_its_channel_and_its_late_answer_is_dropped() -> None:
+    there = Connected(request_timeout=5.0)
+    there.say(method("channel.open", 2, b"\0"))
+    there.hear(channel_open_ok(2))
+    there.sent(), there.got()
+    there.say(queue_declare())
+    waits(there, 6)
+    assert provocation(there.sent().removeprefix(queue_declare()))
+    assert there.got() == b""
+    there.hear(declare_ok() + PASSIVE)
+    assert closed_with(there.got()) == (406, "PRECONDITION_FAILED - no answer within 5 s", number("queue.declare"))
+    there.say(CLOSE_OK + get(channel=2))
+    assert there.sent() == CLOSE_OK + get(channel=2)
+    assert not there.client.closed
+
+
+def test_a_server_that_does_not_close_the_channel_in_time_costs_the_connection() -> None:
     there = Connected(request_timeout=5.0)
     there.say(queue_declare())
-    for _ in range(12):
-        there.stage.clock.advance(0.5)
+    waits(there, 12)
     assert closed_with(there.got()) == (541, "INTERNAL_ERROR - no answer within 5 s", number("queue.declare"))
+    assert there.client.closed
+
+
+def test_a_channel_that_is_not_closed_in_time_costs_the_connection() -> None:
+    there = Connected(request_timeout=5.0)
+    there.say(method("channel.close", 1, b"\0\xc8\0\0\0\0\0"))
+    waits(there, 6)
+    assert closed_with(there.got())[0] == 541
+    assert there.client.closed
+
+
+def test_of_a_channel_that_its_client_has_closed_meanwhile_nothing_is_refused() -> None:
+    decided: Deferred[Reply | None] = Deferred()
+    there = Connected(
+        hooks={"on_response": (lambda exchange: decided if exchange.get("method") == "queue.declare" else None,)}
+    )
+    close = method("channel.close", 1, b"\0\xc8\0\0\0\0\0")
+    there.say(queue_declare())
+    there.hear(declare_ok())
+    there.say(close)
+    there.hear(CLOSE_OK)
+    assert there.got() == b""
+    decided.callback(Reply(ErrorKind.DENIED, "not here"))
+    there.stage.clock.advance(0)
+    assert (there.sent(), there.got(), there.client.closed) == (queue_declare() + close, CLOSE_OK, False)
+
+
+def test_a_content_that_is_cut_off_closes_the_connection_with_its_reason() -> None:
+    def cut(exchange: IExchange, chunk: Message, side: Side) -> Reply | None:
+        return Reply(ErrorKind.DENIED, "not this") if side is Side.SERVER and b"y" in chunk.frame else None
+
+    there = Connected(hooks={"on_chunk": (cut,)})
+    there.hear(delivered(b"x" * 100_000 + b"y" * 100_000))
+    found, bodies = cast("tuple[list[bytes], dict[int, bytes]]", unframed(there.got()))
+    assert bodies == {1: b"x" * 65536}
+    assert closed_with(found[-1]) == (403, "ACCESS_REFUSED - not this", 0)
+    assert there.client.closed
 
 
 def test_a_channel_that_is_not_to_be_opened_is_closed_and_no_server_hears_of_it() -> None:
