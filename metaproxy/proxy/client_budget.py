@@ -1,7 +1,7 @@
 """
 How much a client may have waiting, in bytes, and so how many exchanges it may have under way.
 
-Lives here: `ClientBudget`. Does not: who is paused or closed (`downstream`).
+Lives here: `ClientBudget`. Does not: who is paused or closed (`client_connection`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """
 One client's connection as such: what is written to it, how much may wait for it, who is paused, what it has alone.
 
-Lives here: `ClientConnection`, below `downstream.Downstream`. Does not: what is read, exchanges, their order
-(`downstream`); the arithmetic of bytes and windows (`client_budget`).
+Lives here: `ClientConnection`, below `downstream.Downstream`. Does not: what is read, exchanges (`downstream`,
+`client_requests`), the order of answers (`response_order`); the arithmetic of bytes and windows (`client_budget`).
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 
-from metaproxy.interfaces import ICodec, ISession
-from metaproxy.message import Correlation, ErrorKind, FinalFrame, Message, Side
+from metaproxy.interfaces import ISession
+from metaproxy.message import ErrorKind, FinalFrame, Message, Side
 from metaproxy.proxy.client_budget import ClientBudget
 from metaproxy.proxy.client_streams import ClientStreams
 from metaproxy.proxy.doors import ClientDoors
 from metaproxy.proxy.push import Pushes
+from metaproxy.proxy.response_order import ResponseOrder, is_ordered, order_of
 from metaproxy.proxy.roles import ClientOwner, ConnectionOwner, ExchangeStream, OpenExchange, Try, UpstreamConnection
 from metaproxy.proxy.sessions import new_session
 from metaproxy.wire import Wire
@@ -28,25 +29,6 @@ SLOW, BEHIND = "slow", "behind"
 """Reasons for starting nothing more: the client reads slowly; too many answers wait for one before them."""
 NO_ANSWER: tuple[object, int] = (None, 0)
 """In place of the endpoint that answered last: while nothing is under way, which needs no endpoint to be kept."""
-
-
-def is_ordered(codec: ICodec) -> bool:
-    return bool(codec.ordered or codec.correlation is Correlation.FIFO)
-
-
-class PlacedAnswer:
-    """What the codec answered by itself: a place in the order of answers, and no exchange."""
-
-    __slots__ = ("data",)
-
-    def __init__(self, data: bytes) -> None:
-        self.data: bytes | None = data
-
-
-class PlacedEvent(PlacedAnswer):
-    """A push that came behind answers which filters still keep: its place is behind these."""
-
-    __slots__ = ()
 
 
 class ClientConnection(Protocol):
@@ -62,10 +44,10 @@ class ClientConnection(Protocol):
     # Beyond 30 attributes in its dict an object is slower to read and larger.
     __slots__ = (
         "_barrier", "_blocked", "_budget", "_choked", "_closed", "_counts", "_exchanges", "_gone", "_held",
-        "_last_answered", "_last_words", "_leaving", "_limit", "_look_again", "_ordered", "_out", "_overload",
-        "_pauses", "_queue", "_releasing", "_securing", "_sequential", "_slow", "_stall", "_stall_mark", "_streams",
-        "_turn", "_window", "_withheld", "_writing_on", "codec", "facts", "inflight", "last_active", "leases",
-        "listener", "network", "number", "pinned_by_cluster", "session", "session_pin", "shared_by_pool",
+        "_last_answered", "_last_words", "_leaving", "_limit", "_look_again", "_order", "_ordered", "_out",
+        "_overload", "_pauses", "_releasing", "_securing", "_sequential", "_slow", "_stall", "_stall_mark", "_streams",
+        "_turn", "_window", "_withheld", "codec", "facts", "inflight", "last_active", "leases", "listener",
+        "network", "number", "pinned_by_cluster", "session", "session_pin", "shared_by_pool",
     )  # fmt: skip
 
     def __init__(self, listener: ClientOwner, number: int) -> None:
@@ -98,11 +80,11 @@ class ClientConnection(Protocol):
         self._withheld: set[str] = set()
         self._last_words = b""
         self._ordered = is_ordered(snapshot.codec)
-        self._queue: deque[OpenExchange | PlacedAnswer] = deque()
+        self._order: ResponseOrder | None = order_of(snapshot.codec, self, self._budget)
         self._exchanges: dict[OpenExchange, int] = {}
         self._held: deque[Message] = deque()
         self._barrier: OpenExchange | None = None
-        self._blocked = self._releasing = self._writing_on = False
+        self._blocked = self._releasing = False
         self._out: list[bytes] = []
         self._pauses: set[object] = set()
         self._choked: set[UpstreamConnection] = set()
@@ -264,7 +246,8 @@ class ClientConnection(Protocol):
 
     def _backlog(self) -> int:
         """What the client asked and did not get yet: under way, waiting for its place in the order, or for its turn."""
-        backlog = max(self.inflight, len(self._queue)) + len(self._held)
+        places = len(self._order.places) if self._order is not None else 0
+        backlog = max(self.inflight, places) + len(self._held)
         return backlog if self._streams is None else backlog - self._streams.active
 
     def _set_limit(self) -> None:
@@ -278,7 +261,7 @@ class ClientConnection(Protocol):
         streams = self._streams.active if self._streams is not None else 0
         return self.inflight - streams < self._window and (not capacity or self.inflight < capacity)
 
-    def _keep(self, size: int) -> None:
+    def keep(self, size: int) -> None:
         """An answer that waits for the one before it: bytes that count as what the client may have waiting."""
         budget = self._budget
         budget.behind += size
@@ -339,9 +322,9 @@ class ClientConnection(Protocol):
             elif self._budget.behind > self._budget.size and BEHIND not in self._withheld:
                 self._withhold(BEHIND)
             elif size < 0:
-                self._catch_up()
+                self.catch_up()
 
-    def _catch_up(self) -> None:
+    def catch_up(self) -> None:
         """Fewer answers wait for the one before them: enough to read the client again?"""
         if BEHIND in self._withheld and self._budget.behind <= self._budget.size // 2:
             self._withheld.discard(BEHIND)
@@ -422,6 +405,14 @@ class ClientConnection(Protocol):
         if not self._gone and self.transport is not None:
             self._closed = True
             self.transport.abortConnection()
+
+    def reset(self) -> None:
+        """Ends the connection as a crash would: the client sees a reset."""
+        if not self._gone:
+            self._closed = True
+            # What wraps another transport, as TLS does, may only know how to abort.
+            transport = self.transport
+            getattr(transport, "resetConnection", transport.abortConnection)()
 
     # -- what requests and answers are, see Downstream
 

@@ -2,7 +2,7 @@
 The streams of one client's connection: which chunk belongs to which exchange.
 
 Lives here: `ClientStreams`, which a connection has from its first head on. Does not: what a stream does with its chunks
-(`stream`); the order and the number of exchanges (`downstream`).
+(`stream`); the order and the number of exchanges (`response_order`, `client_requests`).
 """
 
 from __future__ import annotations

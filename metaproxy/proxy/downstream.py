@@ -1,35 +1,26 @@
 """
-One client's connection: reads, bounds, orders, closes. What a message goes through is exchange.py's.
+One client's connection: what is read, what begins and ends an exchange, how it closes.
 
-Lives here: `Downstream`. Does not: filters, routes, upstream connections; what is written and who is paused
-(`client_connection`).
+Lives here: `Downstream`. Does not: what may begin (`client_requests`); the order of answers (`response_order`); what is
+written and who is paused (`client_connection`); what a message goes through (`exchange`).
 
-Longer than most modules: beginning, order and end of exchanges look at the same few attributes.
+Longer than most modules: what ends an exchange and what ends the connection look at the same few attributes.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Sequence
-from itertools import takewhile
-
 from twisted.python.failure import Failure
 
-from metaproxy.message import Chunk, Correlation, ErrorKind, Hold, Kind, Message, Reply
-from metaproxy.proxy.client_connection import (
-    NO_ANSWER,
-    ClientConnection,
-    PlacedAnswer,
-    PlacedEvent,
-    is_ordered,
-)
+from metaproxy.message import Chunk, ErrorKind, Hold, Kind, Message
+from metaproxy.proxy.client_connection import NO_ANSWER
+from metaproxy.proxy.client_requests import ENDING, ClientRequests
 from metaproxy.proxy.client_streams import ClientStreams
-from metaproxy.proxy.companion import CompanionExchange, speakers
+from metaproxy.proxy.companion import speakers
 from metaproxy.proxy.culprit import culprit, text_of
 from metaproxy.proxy.doors import note_name
-from metaproxy.proxy.exchange import Exchange
 from metaproxy.proxy.pool import release
-from metaproxy.proxy.push import Push, Pushes
+from metaproxy.proxy.push import Pushes
+from metaproxy.proxy.response_order import is_ordered, order_of
 from metaproxy.proxy.roles import OpenExchange, StreamExchange, Try, UpstreamConnection
 from metaproxy.proxy.tls import begin_tls
 
@@ -37,17 +28,11 @@ _ONEWAY = Kind.ONEWAY
 _CONNECT = Kind.CONNECT
 _STREAM_OPEN = Kind.STREAM_OPEN
 _CHUNKS = (Kind.STREAM_DATA, Kind.STREAM_CLOSE, Kind.STREAM_RESET)
-_ON_ITS_OWN = (Hold.OPEN, Hold.CLOSE)
-"""Once a client has a connection of its own, these go over it behind what is under way there."""
-_ENDS = (Hold.EXCHANGE, Hold.BLOCKING, Hold.CLOSE, Hold.COMPANION)
-"""What follows these takes another connection, and so must wait for their answer."""
-_ENDING = "ending"
-"""The reason for the pause of a connection that takes nothing more, see end_behind."""
 LINGER = 1.0
 """Seconds an idle connection stays open after the drain message to its client, where the protocol has one."""
 
 
-class Downstream(ClientConnection):
+class Downstream(ClientRequests):
     """What a client asks and gets: each message begins, continues or ends an exchange."""
 
     # -- a connection begins
@@ -161,31 +146,6 @@ class Downstream(ClientConnection):
         self.listener.plugin_failed(f"codec {self.codec.name}: send", failure)
         self.close()
 
-    def _begin(self, message: Message, kind: type[Exchange] = Exchange) -> Exchange:
-        listener = self.listener
-        exchange = kind(self, message, listener.snapshot, self._turn.now)
-        self.inflight += 1
-        if self.inflight >= self._limit:
-            self._blocked = True
-        counts = self._counts
-        counts.requests += 1
-        counts.active_exchanges += 1
-        if message.kind is _ONEWAY:
-            counts.oneway += 1
-        elif self._ordered and message.kind is not _CONNECT:
-            self._queue.append(exchange)
-        self._exchanges[exchange] = counts.requests
-        if self._streams is not None and message.kind is _STREAM_OPEN:
-            self._streams.begin(exchange)
-        try:
-            if self._overload.shedding:
-                exchange.failed(None, ErrorKind.OVERLOAD, self._overload.shed())
-            else:
-                exchange.begin()
-        except BaseException:
-            exchange.broke(Failure())
-        return exchange
-
     def _unusual(self, message: Message) -> None:
         kind = message.kind
         if kind == Kind.HEARTBEAT:
@@ -217,59 +177,6 @@ class Downstream(ClientConnection):
             self._held.append(message)
             self._release()
 
-    def _begin_alone(self, message: Message) -> None:
-        """A request that nothing is before, and that what follows waits for: what `_release` does, in fewer steps."""
-        if self._held or self._releasing or self._pauses or self._gone or self._withheld:
-            self._held.append(message)
-            self._release()
-            return
-        exchange = self._begin(message)
-        if not exchange.outcome:
-            self._barrier, self._blocked = exchange, True
-
-    def _release(self) -> None:
-        """Starts what had to wait for its turn: what binds or frees the connection, and what follows."""
-        held = self._held
-        if _ENDING in self._pauses:
-            held.clear()
-            return
-        if self._releasing:  # what was just started has ended: the loop below goes on
-            return
-        self._releasing = True
-        try:
-            while held and self._barrier is None and self._may_start() and not (self._gone or self._withheld):
-                message = held[0]
-                hold = message.hold
-                if hold and self.inflight and (self.session_pin is None or hold not in _ON_ITS_OWN):
-                    break
-                held.popleft()
-                if message.answer is not None:
-                    self._counts.local_answers += 1
-                    self._answer(message.answer)
-                    continue
-                if hold == Hold.CLOSE and self.session_pin is None:
-                    message.hold = hold = Hold.NONE
-                exchange = self._begin(message, CompanionExchange if hold == Hold.COMPANION else Exchange)
-                # Where order is all there is, what follows a head must not come between its chunks.
-                pieces = message.kind is _STREAM_OPEN and self.codec.correlation is Correlation.FIFO
-                if (pieces or hold in _ENDS) and not exchange.outcome:
-                    self._barrier = exchange
-        finally:
-            self._releasing = False
-        self._weigh_next()
-
-    def _weigh_next(self) -> None:
-        """Whether what comes next may begin at once."""
-        self._set_limit()
-        self._blocked = bool(self._held or self._barrier is not None or not self._may_start() or self._withheld)
-
-    def _answer(self, data: bytes) -> None:
-        if self._ordered and self._queue:
-            self._queue.append(PlacedAnswer(data))
-            self._keep(len(data))
-        elif data:
-            self.write(data)
-
     def _refuse(self, text: str) -> bool:
         """
         The peer's bytes are not the protocol: nothing more is read, what came before is answered, and it ends.
@@ -298,33 +205,11 @@ class Downstream(ClientConnection):
             return
         self.codec = snapshot.codec
         self._ordered = is_ordered(snapshot.codec)
+        self._order = order_of(snapshot.codec, self, self._budget)
         self._sequential = bool(getattr(snapshot.codec, "sequential", False))
         if not snapshot.codec.stateful:
             self.session = self._new_session()
             self._set_limit()
-
-    def connection_now(self) -> UpstreamConnection | None:
-        """The server connection on which something of its is under way, or that has its state."""
-        return self.session_pin or next(iter(self._connections()), None)
-
-    def end_waiting(self) -> None:
-        """Ends its first request, which waits for a server connection, as another client asks for that."""
-        for exchange in self._exchanges:
-            if exchange.message.kind is not _CONNECT:
-                name = getattr(exchange.snapshot.codec, "cancelled", "")
-                text = "the request was cancelled while it waited for a connection"
-                exchange.answer_locally(Reply(ErrorKind.OVERLOAD, text, name=name))
-                return
-
-    def under_way(self) -> Iterator[OpenExchange]:
-        """Its exchanges that are not complete, the last one first."""
-        return reversed(self._exchanges)
-
-    def open_streams(self) -> Sequence[OpenExchange]:
-        """Those of its exchanges under way that are streams."""
-        if self._streams is None or not self._streams.active:
-            return ()
-        return [exchange for exchange in self._exchanges if exchange.stream is not None]
 
     # -- an exchange has ended
 
@@ -344,22 +229,21 @@ class Downstream(ClientConnection):
                 self._last_answered = exchange.endpoint, number
         kind = exchange.message.kind
         if kind is not _ONEWAY and kind is not _CONNECT:
-            if self._ordered:
-                queue = self._queue
+            order = self._order
+            if order is None or not (places := order.places):
+                if exchange.data:
+                    self.write(exchange.data)
+            else:
                 if exchange.data is None:
                     exchange.data = b""
-                if queue and queue[0] is exchange:
-                    queue.popleft()
+                if places[0] is exchange:  # `order.finished` would do it, with a call more for each message
+                    places.popleft()
                     if exchange.data:
                         self.write(exchange.data)
-                    if queue and (queue[0].data is not None or self._streams is not None):
-                        self._write_on()
+                    if places and (places[0].data is not None or self._streams is not None):
+                        order.write_on()
                 else:
-                    self._keep(len(exchange.data))
-            elif self._queue:
-                self._finish_behind(exchange)
-            elif exchange.data:
-                self.write(exchange.data)
+                    order.finished(exchange)
         elif exchange.data:  # a refused request that gets no answer of its own, but may get an error
             self._answer(exchange.data)
         if exchange.message.hold:
@@ -379,57 +263,12 @@ class Downstream(ClientConnection):
                 self._barrier = None
             if self._held:
                 self._release()
-            elif not self._releasing and _ENDING not in self._pauses:
+            elif not self._releasing and ENDING not in self._pauses:
                 self._weigh_next()
         if self._pauses:
             self._read_on()
         if self._leaving and not self.inflight:
             self._close_if_idle()
-
-    def _finish_behind(self, exchange: OpenExchange) -> None:
-        """As `finished`, on a connection with channels while a filter has an answer: what came later stands behind."""
-        queue = self._queue
-        exchange.data = data = exchange.data or b""
-        if queue[0] is exchange:
-            queue.popleft()
-            if data:
-                self.write(data)
-            if queue:
-                self._write_on()
-        elif exchange in queue:
-            self._keep(len(data))
-        elif data:
-            queue.append(PlacedAnswer(data))
-            self._keep(len(data))
-
-    def _write_on(self) -> None:
-        """Writes the answers that only waited for the one before them."""
-        if self._writing_on:  # a stream at the front has ended: the loop below goes on
-            return
-        self._writing_on = True
-        queue = self._queue
-        front: object = None
-        while queue and queue[0] is not front:
-            front = queue[0]
-            if (data := front.data) is not None:
-                queue.popleft()
-                self._budget.behind -= len(data)
-                if data:
-                    self.write(data)
-            elif self._streams is not None and isinstance(front, Exchange) and front.stream is not None:
-                try:
-                    front.stream.at_front()
-                except BaseException:
-                    front.broke(Failure())
-                if not self._ordered and queue and queue[0] is front and front.stream.begun:
-                    queue.popleft()  # the order of its chunks is that of its channel, which its session keeps
-        self._writing_on = False
-        self._catch_up()
-
-    def passed_over(self, exchange: OpenExchange) -> bool:
-        """Whether the server, which takes this client's requests in their order, has answered a later one."""
-        endpoint, number = self._last_answered
-        return endpoint is not None and endpoint is exchange.endpoint and self._exchanges[exchange] < number
 
     def _state_refused(self, exchange: OpenExchange) -> None:
         """The state that client and codec believe in from now on is nowhere: the client gets the error and no more."""
@@ -455,26 +294,8 @@ class Downstream(ClientConnection):
         if chunk.size:
             self.credit(chunk.id, chunk.size)
 
-    def under_way_as(self, id: int) -> OpenExchange | None:
-        return next((exchange for exchange in self._exchanges if exchange.message.id == id), None)
-
-    def give_up_waiting(self, id: int) -> None:
-        self._held = deque(message for message in self._held if message.id != id)
-
     def at_front(self, exchange: OpenExchange) -> bool:
-        queue = self._queue
-        if not queue:
-            return True
-        if self._ordered:
-            return queue[0] is exchange
-        if exchange not in queue:
-            queue.append(exchange)
-        if queue[0] is not exchange:
-            return False
-        queue.popleft()
-        if queue:
-            self.network.soon(self._write_on)
-        return True
+        return self._order is None or self._order.at_front(exchange)
 
     def beat(self, now: float) -> None:
         """Heartbeats by time; a peer that answers none loses its connection, at once if there is nothing to say."""
@@ -494,55 +315,6 @@ class Downstream(ClientConnection):
         elif self.session.closing:
             self._leave()
 
-    # -- what filters do to the connection of their exchange
-
-    def wait_for(self, exchange: OpenExchange) -> None:
-        """
-        A filter takes its time. Where answers come in the order of requests, or do so on each channel, requests are
-        executed in it, too: what the client sent next goes to no server before this one.
-        """
-        if (self._ordered or getattr(self.codec, "lanes", False)) and self._barrier is None:
-            self._barrier = exchange
-            self._blocked = True
-
-    def waited_for(self, exchange: OpenExchange) -> None:
-        """It is on its way."""
-        message = exchange.message
-        pieces = message.kind is _STREAM_OPEN and not getattr(self.codec, "lanes", False)
-        if self._barrier is exchange and message.hold not in _ENDS and not pieces:
-            self._barrier = None
-            self._release()
-
-    def answer_waits(self, exchange: OpenExchange) -> None:
-        """A filter takes its time with an answer: on a connection with channels nothing later overtakes it."""
-        if getattr(self.codec, "lanes", False) and exchange not in self._queue:
-            self._queue.append(exchange)
-
-    def end_behind(self, exchange: OpenExchange) -> None:
-        """Nothing is sent behind what answers `exchange`, which is about to complete; then the connection closes."""
-        self.pause(_ENDING)
-        self._blocked = self._leaving = True
-        self._held.clear()
-        if exchange.message.kind in (_ONEWAY, _CONNECT):  # have no place among the answers
-            return
-        later = list(self._exchanges)
-        if self._ordered:
-            queue = list(self._queue)
-            place = queue.index(exchange)
-            self._queue = deque(queue[: place + 1])
-            later = [one for one in queue[place:] if isinstance(one, Exchange)]
-        for other in later:
-            if other is not exchange:
-                other.abandon("downstream_gone")
-
-    def reset(self) -> None:
-        """Ends the connection as a crash would: the client sees a reset."""
-        if not self._gone:
-            self._closed = True
-            # What wraps another transport, as TLS does, may only know how to abort.
-            transport = self.transport
-            getattr(transport, "resetConnection", transport.abortConnection)()
-
     # -- pushes
 
     def event(self, message: Message, connection: UpstreamConnection) -> None:
@@ -550,12 +322,11 @@ class Downstream(ClientConnection):
         self._counts.events += 1
         data = self.session.send(message, message.id)
         self._push_table().passed(message, len(data), connection)
-        place = self._answered() if self._queue else 0
-        if place:
-            self._queue.insert(place, PlacedEvent(data))
-            self._keep(len(data))
-        else:
+        order = self._order
+        if order is None or not order.places:
             self.write(data)
+        else:
+            order.event(data)
 
     def event_open(self, message: Message, connection: UpstreamConnection) -> Try:
         """The head of a push whose chunks follow."""
@@ -564,8 +335,8 @@ class Downstream(ClientConnection):
         push, delivery = self._push_table().begin(message, connection)
         self.inflight += 1
         self._exchanges[push] = self._counts.requests
-        if self._ordered or self._queue:
-            self._queue.insert(self._answered() if self._queue else 0, push)
+        if self._order is not None:
+            self._order.event_open(push)
         self._stream_table().push(push)
         push.pushed(delivery)
         return delivery
@@ -574,22 +345,6 @@ class Downstream(ClientConnection):
         if self._pushes is None:
             self._pushes = Pushes(self)
         return self._pushes
-
-    def _answered(self) -> int:
-        """How many of the queue, from its front on, the server has answered or pushed: filters look at the answers."""
-        if not self._ordered:
-            return len(self._queue)
-        first = self._queue[0]
-        if not isinstance(first, Push) and (isinstance(first, PlacedAnswer) or first.response is None):
-            return 0
-        place = len(self._queue)
-        for waiting in reversed(self._queue):
-            if isinstance(waiting, PlacedEvent | Push) or (
-                not isinstance(waiting, PlacedAnswer) and waiting.response is not None
-            ):
-                break
-            place -= 1
-        return place
 
     # -- leaving
 
@@ -660,9 +415,7 @@ class Downstream(ClientConnection):
             self.end_behind(blocking[0])
             for exchange in blocking:
                 exchange.abandon("downstream_gone")
-        kept = list(takewhile(lambda message: message.hold != Hold.BLOCKING, self._held))
-        self._held.clear()
-        self._held.extend(kept)
+        self._drop_blocking()
         if self.session_pin is not None and not self.inflight:
             self.transport.abortConnection()
             return
@@ -697,7 +450,9 @@ class Downstream(ClientConnection):
             self._counts.destroyed_remote_active += len(self._exchanges)
         for exchange in list(self._exchanges):
             exchange.abandon("downstream_gone")
-        self._queue.clear()
+        if self._order is not None:
+            self._order.places.clear()
+            self._order = None  # it points back here: without the cycle memory is free at once
         if self._streams is not None:
             self._streams.clear()
         self._let_read_on()

@@ -89,27 +89,6 @@ def test_idle_means_nothing_in_flight_b12() -> None:
     assert not busy.closed, "an answer counts as activity too"
 
 
-def test_answers_without_ids_keep_the_order_although_endpoints_differ_in_speed() -> None:
-    stage = lines(endpoints=2)
-    client = stage.client()
-    stage.say(client, b"get a\nget b\nget c\n")
-    slow, fast = sorted(stage.network.upstreams, key=lambda wire: b"get a" not in wire.written)
-    stage.say(fast, b"value b\n")
-    assert client.take() == b""
-    stage.say(slow, b"value a\nvalue c\n")
-    assert client.take() == b"value a\nvalue b\nvalue c\n"
-
-
-def test_what_the_codec_answers_itself_keeps_its_place() -> None:
-    stage = lines()
-    client = stage.client()
-    stage.say(client, b"get a\nlocal\nget b\n")
-    assert client.take() == b""
-    stage.say(stage.server, b"value a\nvalue b\n")
-    assert client.take() == b"value a\nlocal\nvalue b\n"
-    assert stage.listener.counts.local_answers == 1
-
-
 def test_a_goodbye_closes_when_everything_before_it_is_answered() -> None:
     stage = lines()
     client = stage.client()
@@ -140,37 +119,6 @@ def test_a_connection_that_was_a_clients_own_serves_the_next_such_client() -> No
     stage.say(stage.server, b"ok\ndone\n")
     stage.say(other, b"begin u\n")
     assert len(stage.network.upstreams) == 1
-
-
-def test_a_transaction_waits_for_what_its_client_asked_before() -> None:
-    stage = lines()
-    client = stage.client()
-    stage.say(client, b"set x\nbegin t\n")
-    assert [wire.take() for wire in stage.network.upstreams] == [b"set x\n"]
-    stage.say(stage.server, b"ok\n")
-    assert stage.network.upstreams[1].take() == b"begin t\n"
-
-
-def test_a_blocking_request_delays_its_own_client_only() -> None:
-    stage = lines()
-    client, other = stage.client(), stage.client()
-    stage.say(client, b"block list\nget a\n")
-    stage.say(other, b"get b\n")
-    own, shared = stage.network.upstreams
-    assert (own.take(), shared.take()) == (b"block list\n", b"get b\n")
-    stage.say(shared, b"value b\n")
-    stage.clock.advance(3600)  # no request timeout: the client asked to wait
-    stage.say(own, b"element\n")
-    assert client.take() == b"element\n"
-    assert shared.take() == b"get a\n"
-
-
-def test_a_client_that_leaves_while_it_blocks_takes_no_element() -> None:
-    stage = lines()
-    client = stage.client()
-    stage.say(client, b"block list\n")
-    stage.finish(client)
-    assert stage.server.closed
 
 
 def test_events_reach_the_client_whose_connection_it_is_and_nobody_else() -> None:
@@ -245,18 +193,6 @@ def test_reading_pauses_at_max_inflight_and_goes_on_at_half() -> None:
     assert not client.paused
 
 
-def test_reading_pauses_too_for_what_waits_behind_a_blocking_request() -> None:
-    stage = lines(max_inflight=4)
-    client = stage.client()
-    stage.say(client, b"block list\n")
-    stage.say(client, b"get a\nlocal\nget b\n")
-    assert client.paused
-    stage.say(stage.server, b"element\n")
-    stage.say(stage.network.upstreams[1], b"a\nb\n")
-    assert not client.paused
-    assert client.take() == b"element\na\nlocal\nb\n"
-
-
 def test_a_slow_client_pauses_itself_and_the_connection_that_it_has_alone() -> None:
     stage = Stage(connections=ConnectionSettings(mode="pool"))
     client = stage.client()
@@ -276,19 +212,6 @@ def test_a_slow_client_pauses_no_connection_that_others_share() -> None:
     assert slow.paused and not stage.server.paused
     stage.say(stage.server, answer(1) + answer(2))
     assert other.take() == answer(1)
-
-
-def test_nothing_more_of_a_slow_client_is_sent_until_it_caught_up() -> None:
-    stage = Stage()
-    client = stage.client()
-    stage.say(client, call(1))
-    stage.downstream(client).pauseProducing()
-    stage.server.take()
-    stage.say(client, call(2))  # was on its way already
-    assert stage.server.take() == b""
-    stage.downstream(client).resumeProducing()
-    stage.clock.advance(0)
-    assert stage.server.take() == call(2)
 
 
 def test_a_client_that_takes_nothing_for_stall_timeout_is_closed() -> None:

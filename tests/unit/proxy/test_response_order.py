@@ -1,11 +1,14 @@
-"""A connection with channels (ICodec.lanes): answers go by id, and yet nothing overtakes what a filter still has."""
+"""
+The order of answers: that of the requests; on a connection with channels (ICodec.lanes) answers go by id, and yet
+nothing overtakes what a filter still has.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import pytest
-from harness import HEAD, Quill, Stage, answer, call
+from harness import HEAD, LineCodec, Quill, Stage, answer, call
 from twisted.internet.defer import Deferred
 
 from metaproxy.codecs.framing import LengthFramed
@@ -48,6 +51,27 @@ def holding(waits: Waits, *ids: int) -> Callable[[IExchange], Deferred[Reply | N
         return waits[id]
 
     return hook
+
+
+def test_answers_without_ids_keep_the_order_although_endpoints_differ_in_speed() -> None:
+    stage = Stage(codec=LineCodec(), endpoints=2)
+    client = stage.client()
+    stage.say(client, b"get a\nget b\nget c\n")
+    slow, fast = sorted(stage.network.upstreams, key=lambda wire: b"get a" not in wire.written)
+    stage.say(fast, b"value b\n")
+    assert client.take() == b""
+    stage.say(slow, b"value a\nvalue c\n")
+    assert client.take() == b"value a\nvalue b\nvalue c\n"
+
+
+def test_what_the_codec_answers_itself_keeps_its_place() -> None:
+    stage = Stage(codec=LineCodec())
+    client = stage.client()
+    stage.say(client, b"get a\nlocal\nget b\n")
+    assert client.take() == b""
+    stage.say(stage.server, b"value a\nvalue b\n")
+    assert client.take() == b"value a\nlocal\nvalue b\n"
+    assert stage.listener.counts.local_answers == 1
 
 
 @pytest.mark.parametrize("codec", [Laned, Ordered])
