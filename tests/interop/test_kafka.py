@@ -7,8 +7,10 @@ Does not: logins at the proxy and TLS (test_kafka_users.py); a broker that is lo
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import catalogue
@@ -16,15 +18,25 @@ import pytest
 from catalogue import KAFKA_CLIENTS
 from kafka_peers import Brokers, Run, done, ports_in_a_row
 from proxied import Proxy, listener
-from running import PEERS, eventually
+from running import PEERS, eventually, free_port
 
 pytestmark = pytest.mark.peer("kafka")
 sys.path.append(str(PEERS / "python" / "kafka"))
-DENIED = {"action": "deny", "permissions": [{"topics": {"prefix": f"{tenant}denied-"}} for tenant in ("", "blue.")]}
+DENIED = {
+    "action": "deny",
+    "permissions": [
+        *({"topics": {"prefix": f"{tenant}denied-"}} for tenant in ("", "blue.")),
+        {"groups": {"prefix": "denied-"}},
+        {"transactional_ids": {"prefix": "denied-"}},
+    ],
+}
 """Rules see names as the brokers have them."""
 LOST = {
     "match": {"api": "Produce", "topics": {"prefix": "lost-"}}, "every": 3, "percentage": 100,
     "error": {"name": "NOT_LEADER_OR_FOLLOWER", "message": "fault"},
+}  # fmt: skip
+UNPAID = {
+    "match": {"headers.tenant": "unpaid"}, "percentage": 100, "error": {"name": "POLICY_VIOLATION", "message": "fault"},
 }  # fmt: skip
 FEW = {
     "bytes": "100KiB", "of": "requests", "key": "client_id", "tell": "throttle_time_ms",
@@ -56,18 +68,19 @@ def mesh(kafka_brokers: Brokers, shared_proxy: Callable[..., Proxy]) -> Mesh:
         for number, port in enumerate(brokers.ports["HIDDEN"], 1)
     ]
     told = brokers.bootstrap().split(",")
+    filters = [{"rbac": {"policies": {"denied": DENIED}}}, {"fault": {"faults": [LOST, UNPAID]}}, {"quota": FEW}]
     proxy = shared_proxy(
         {
             "listeners": [
                 listener(
                     name, first, spoken.get(name, "kafka"), [{"cluster": "hidden" if name == "hidden" else "told"}],
                     nodes={"ports": f"{first + 1}-{first + 4}"},
-                    filters=[{"rbac": {"policies": {"denied": DENIED}}}, {"fault": {"faults": [LOST]}}, {"quota": FEW}],
+                    filters=filters,
                 )
                 for name, first in ports.items()
             ],
             "clusters": [
-                {"name": "hidden", "endpoints": endpoints},
+                {"name": "hidden", "endpoints": endpoints, "health_check": {"kind": "codec", "interval": "500ms"}},
                 {"name": "told", "endpoints": told[:1], "topology": "brokers", "topology_interval": "500ms"},
             ],
         }
@@ -171,6 +184,77 @@ def test_a_client_of_two_topics_goes_on_with_the_one_that_it_may_have(mesh: Mesh
     eventually(read, 20)
     consumer.close()
     assert seen == [b"x"]
+
+
+@pytest.mark.peer("confluent-kafka")
+def test_groups_and_transactions_that_are_denied_have_errors_of_their_own(mesh: Mesh) -> None:
+    from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+
+    consumer = Consumer({"bootstrap.servers": mesh.told, "group.id": "denied-group"})
+    consumer.subscribe(["any"])
+    errors: list[int] = []
+
+    def told() -> bool:
+        found = consumer.poll(0.3)
+        errors.extend([found.error().code()] if found is not None and found.error() is not None else [])
+        return KafkaError.GROUP_AUTHORIZATION_FAILED in errors
+
+    assert eventually(told, 20), errors
+    consumer.close()
+    producer = Producer({"bootstrap.servers": mesh.told, "transactional.id": "denied-writer"})
+    with pytest.raises(KafkaException) as caught:
+        producer.init_transactions(20)
+    assert caught.value.args[0].code() == KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+
+
+@pytest.mark.peer("confluent-kafka")
+def test_rules_look_at_the_headers_of_a_record(mesh: Mesh) -> None:
+    from confluent_kafka import KafkaError, Producer
+
+    created(mesh.told, "paid-orders")
+    ended: list[int | None] = []
+    producer = Producer({"bootstrap.servers": mesh.told, "linger.ms": 0})
+    for tenant in (b"paid", b"unpaid", b"paid"):
+        producer.produce(
+            "paid-orders", tenant, headers={"tenant": tenant},
+            on_delivery=lambda error, _: ended.append(error.code() if error else None),
+        )  # fmt: skip
+        producer.flush(30)
+    assert ended == [None, KafkaError.POLICY_VIOLATION, None]
+    assert consumed(mesh.brokers.bootstrap(), "paid-orders", 2) == [b"paid", b"paid"]
+
+
+@pytest.mark.peer("confluent-kafka")
+def test_a_record_s_trace_goes_on(
+    mesh: Mesh, start_here: catalogue.Start, proxy: Callable[..., Proxy], tmp_path: Path
+) -> None:
+    from confluent_kafka import Producer
+
+    first, sink, file = ports_in_a_row(5), free_port(), tmp_path / "spans"
+    start_here(catalogue.otlp_sink(sink, file))
+    exported = {"exporter": "otlp", "url": f"http://127.0.0.1:{sink}/v1/traces", "interval": "50ms"}
+    doors = {"nodes": {"ports": f"{first + 1}-{first + 4}"}}
+    traced = listener("kafka", first, "kafka", [{"cluster": "kafka"}], tracing={"direction": "outbound"}, **doors)
+    behind = {"name": "kafka", "endpoints": mesh.brokers.bootstrap().split(","), "topology": "brokers"}
+    proxy({"tracing": exported, "listeners": [traced], "clusters": [behind]})
+    created(mesh.told, "traced-orders")
+    trace, parent = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+    producer = Producer({"bootstrap.servers": f"127.0.0.1:{first}"})
+    producer.produce("traced-orders", b"x", headers={"traceparent": f"00-{trace}-{parent}-01"})
+    assert producer.flush(30) == 0
+
+    def spans() -> list[dict[str, Any]]:
+        lines = file.read_text().splitlines() if file.exists() else []
+        return [span for span in (json.loads(line)["span"] for line in lines) if span["traceId"] == trace]
+
+    assert eventually(spans, 10)
+    assert [(span["name"], span["parentSpanId"]) for span in spans()] == [("egress Produce", parent)]
+
+
+def test_brokers_are_asked_for_their_versions_to_see_whether_they_serve(mesh: Mesh) -> None:
+    stats = mesh.proxy.stats()
+    assert stats['metaproxy_cluster_health_checks_total{cluster="hidden"}'] >= 3
+    assert stats['metaproxy_cluster_health_check_failures_total{cluster="hidden"}'] == 0
 
 
 @pytest.mark.peer("confluent-kafka")
