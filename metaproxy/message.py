@@ -245,7 +245,8 @@ class Message:
     refused(message, text) gives the frame that makes the server fail all of it, or close that, for a request that the
     proxy answers itself. revoked: is there only if a codec set it, for the same where the server has the request: its
     answer is refused, or did not come in time; b"" where nothing is to be sent. failing: is there only if the proxy set
-    it, on a request with one of these: the server has followed. unclear: is there only where a receiver may see another value than `get` gives: see `values`.
+    it, on a request with one of these: the server has followed. unclear: is there only where a receiver may see another
+    value than `get` gives: see `values`.
     duplex: is there only if a codec set it, on a server's STREAM_OPEN: the client's half is open from now on, though
     its request was whole (a tunnel behind CONNECT or 101, an upload that the server asked for). failed: is there only
     if a codec set it, on a server's STREAM_OPEN: its head reports failure. retry_after: is there only if a codec set
@@ -259,8 +260,8 @@ class Message:
     """
 
     __slots__ = (
-        "answer", "companion", "duplex", "failed", "failing", "frame", "hold", "id", "kind", "logoff", "metadata", "more",
-        "oneway", "override_key", "profile", "refused", "retry_after", "revoked", "unclear",
+        "answer", "companion", "duplex", "failed", "failing", "frame", "hold", "id", "kind", "logoff", "metadata",
+        "more", "oneway", "override_key", "profile", "refused", "retry_after", "revoked", "unclear",
     )  # fmt: skip
     refused: Callable[[Message, str], bytes]
     revoked: Callable[[Message, str], bytes]

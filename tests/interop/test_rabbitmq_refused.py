@@ -1,8 +1,8 @@
 """
 RabbitMQ: answers that the proxy refuses, or that come too late, close their channel and no other.
 
-Lives here: what five clients and a real broker make of it. Does not: the bytes (tests/unit/codecs/test_amqp_refused.py);
-requests that are refused (test_rabbitmq.py).
+Lives here: what five clients and a real broker make of it. Does not: the bytes
+(tests/unit/codecs/test_amqp_refused.py); requests that are refused (test_rabbitmq.py).
 """
 
 from __future__ import annotations

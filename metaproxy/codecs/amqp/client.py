@@ -20,6 +20,7 @@ from metaproxy.codecs.amqp.metadata import Identity, Reader, unknown_queue
 from metaproxy.codecs.amqp.methods import METHODS, Method
 from metaproxy.codecs.amqp.refusals import Refusals
 from metaproxy.codecs.amqp.stream import FrameStream
+from metaproxy.codecs.amqp.tuning import TUNED, Tune
 from metaproxy.codecs.login_time import LoginTime
 from metaproxy.message import Chunk, ErrorKind, FinalFrame, FrameError, Kind, Message
 
@@ -41,16 +42,6 @@ class Command(Message):
 
     __slots__ = ("session",)
     session: ClientSession
-
-
-class Tune:
-    """What a connection may agree on. frame_max: bytes; channel_max: channels; 0 for no limit of the proxy's own."""
-
-    __slots__ = ("channel_max", "frame_max")
-
-    def __init__(self, channel_max: int, frame_max: int) -> None:
-        self.channel_max = channel_max
-        self.frame_max = frame_max
 
 
 class ClientSession(FrameStream):
@@ -241,19 +232,14 @@ class ClientSession(FrameStream):
             self._can_wait = login.blocked
         elif number == methods.TUNE_OK:
             values = wire.read_arguments(frame, METHODS[number])
-            self._tuned(*(wire.number_at(values, name) for name in _TUNED))
+            self._tuned(*(wire.number_at(values, name) for name in TUNED))
         elif number == methods.OPEN:
             values = wire.read_arguments(frame, METHODS[number])
             self._identity.vhost = wire.string_at(values, "vhost").decode("utf-8", "surrogateescape")
         self._reader = Reader(self._identity)
 
     def _tuned(self, channel_max: int, frame_max: int, heartbeat: int) -> None:
-        for name, value, most in (
-            ("channel_max", channel_max, self._tune.channel_max),
-            ("frame_max", frame_max, self._tune.frame_max),
-        ):
-            if most and not 0 < value <= most:
-                raise Violation("NOT_ALLOWED", f"tune-ok with {name} {value}; allowed are 1 to {most}")
+        self._tune.check(channel_max, frame_max)
         self._channel_max = channel_max or 0xFFFF
         self._agree(frame_max, heartbeat)
         self._lanes.frame_max = frame_max or self._most
@@ -276,12 +262,7 @@ class ClientSession(FrameStream):
         return frame
 
     def _send_tune(self, frame: bytes, id: int) -> bytes:
-        values = wire.read_arguments(frame, METHODS[methods.TUNE])
-        channel_max, frame_max, heartbeat = (wire.number_at(values, name) for name in _TUNED)
-        channel_max = _least(channel_max, self._tune.channel_max)
-        frame_max = _least(frame_max, self._tune.frame_max)
-        arguments = channel_max.to_bytes(2, "big") + frame_max.to_bytes(4, "big") + heartbeat.to_bytes(2, "big")
-        return wire.method_frame(0, methods.TUNE, arguments)
+        return self._tune.least(frame)
 
     def _send_declared(self, frame: bytes, id: int) -> bytes:
         channel = self._naming.pop(id, None) if self._naming else None
@@ -389,7 +370,6 @@ class ClientSession(FrameStream):
 _CONNECTION: Final = 10
 _NAME: Final = 4
 """Bytes by which the protocol is known, of whatever version."""
-_TUNED: Final = ("channel-max", "frame-max", "heartbeat")
 _NAMING_QUEUES: Final = frozenset((methods.QUEUE_UNBIND, methods.GET))
 _SENT: Final[dict[int, Callable[[ClientSession, bytes, int], bytes]]] = {
     methods.TUNE: ClientSession._send_tune,
@@ -407,11 +387,6 @@ _GO_ON: Final = wire.method_frame(0, methods.UNBLOCKED)
 
 def _read_named(reader: Reader, queue: str, message: Message) -> None:
     reader.read(message, queue)
-
-
-def _least(theirs: int, ours: int) -> int:
-    """Of two limits, where 0 is none."""
-    return min(theirs, ours) if theirs and ours else theirs or ours
 
 
 def _wrong(data: bytes) -> FrameError:

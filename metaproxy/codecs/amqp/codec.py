@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from typing import Annotated, Final, Literal
 
 from metaproxy.codecs.amqp import fields, metadata, methods, wire
-from metaproxy.codecs.amqp.client import ClientSession, Command, Tune
+from metaproxy.codecs.amqp.client import ClientSession, Command
 from metaproxy.codecs.amqp.errors import CODES, SOFT, name_of, worded
 from metaproxy.codecs.amqp.login import Accounts, Anyone
 from metaproxy.codecs.amqp.own_client import OwnClient
 from metaproxy.codecs.amqp.own_server import OwnServer
 from metaproxy.codecs.amqp.server import ServerSession
+from metaproxy.codecs.amqp.tuning import Tune
 from metaproxy.codecs.framing import Codec, Session, begins
 from metaproxy.codecs.login_time import LOGIN_TIME
 from metaproxy.message import ErrorKind, FrameError, Hold, Kind, Message, Mutation, Side

@@ -15,11 +15,12 @@ from __future__ import annotations
 from typing import Final
 
 from metaproxy.codecs.amqp import login, methods, wire
-from metaproxy.codecs.amqp.client import ClientSession, Command, Tune
+from metaproxy.codecs.amqp.client import ClientSession, Command
 from metaproxy.codecs.amqp.errors import CODES, Violation
 from metaproxy.codecs.amqp.login import Accounts, Anyone, Forwarded, Profile
 from metaproxy.codecs.amqp.login_fields import read_login
 from metaproxy.codecs.amqp.methods import METHODS
+from metaproxy.codecs.amqp.tuning import Tune
 from metaproxy.message import Hold, Kind, Message
 
 _PASSIVE, _EXCLUSIVE = 1, 4

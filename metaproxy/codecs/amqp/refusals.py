@@ -59,7 +59,7 @@ class Refusals:
         return wire.method_frame(channel, methods.EXCHANGE_DECLARE, arguments)
 
     def revoke(self, message: Message, text: str) -> bytes:
-        """`Message.revoked`: what is sent behind a message of a channel; b"" where that channel is not open any more."""
+        """`Message.revoked`: what is sent behind a message of a channel; b"" where that is not open any more."""
         channel = wire.channel_of(message.frame)
         return b"" if channel in self._left else self.provoke(message, text)
 
