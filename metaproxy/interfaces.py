@@ -199,11 +199,11 @@ class ISession(Interface):
 OPTIONAL = frozenset(
     {
         "alpn", "alpn_upstream", "attempts_key", "beat", "beats", "cache_key", "cancelled", "cancels", "capacity",
-        "change", "changes", "companion", "comparable", "credit", "detect", "doors", "eof", "facts", "farewell",
-        "fenced", "flow", "greets", "in_transaction", "inquiry", "keep", "keeps_keys", "lanes", "layout",
-        "layout_questions", "layouts", "login_as", "names_nodes", "open_keys", "opens", "owed", "owes", "redirect",
-        "repeatable", "reset", "reword", "rewords", "sequential", "settable", "start_tls", "starts_tls", "tls_rest",
-        "topologies", "traits", "unread", "unsent_bytes", "upper_keys", "welcome", "without",
+        "change", "changes", "companion", "comparable", "copied", "credit", "detect", "doors", "eof", "facts",
+        "farewell", "fenced", "flow", "greets", "in_transaction", "inquiry", "keep", "keeps_keys", "lanes", "layout",
+        "layout_questions", "layouts", "login_as", "mirror", "names_nodes", "open_keys", "opens", "owed", "owes",
+        "redirect", "repeatable", "reset", "reword", "rewords", "sequential", "settable", "start_tls", "starts_tls",
+        "tls_rest", "topologies", "traits", "unread", "unsent_bytes", "upper_keys", "welcome", "without",
     }
 )  # fmt: skip
 """Names of the interfaces above and below that came later: what is written without them goes on working."""
@@ -302,6 +302,18 @@ class ICodec(Interface):
         "Optional."
     )
     rewords = Attribute("str: what of requests `reword` changes: 'statement', 'key', or '' for nothing. Optional.")
+    mirror = Attribute(
+        "ICodec | None: the codec that clusters speak which get copies (a route's `mirror`), where clients have server "
+        "connections of their own: its connections are shared and log in by themselves, and its `copied` says what is "
+        "sent on them. The same object as long as this one lives. None: copies are the requests themselves. Optional."
+    )
+    copied = Attribute(
+        "Callable[[Message], Sequence[Message]] | None: only of a codec that is another one's `mirror`: what is sent "
+        "for a request of that one, messages of this codec, each a copy of its own; () for what is not copied. An "
+        "`override_key` of theirs is a hint: where its server is gone, they go to another one. An ERROR that answers "
+        "one counts as a failure. May raise FrameError, for what should be copied and can't be: it counts as dropped. "
+        "Optional, None if absent."
+    )
 
     def session(side: Side, max_frame: int) -> ISession:
         """A reader of what `side` sends on one new connection. max_frame: bytes allowed a frame, head included."""

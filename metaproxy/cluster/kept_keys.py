@@ -33,12 +33,16 @@ class KeptKeys:
     def keep(self, endpoint: Endpoint, key: Hashable, live: bool) -> None:
         """The endpoint's server has it from now on, or has it no more."""
         if not live:
-            self._kept.pop(key, None)
+            self.lose(key)
             return
         self._kept[key] = endpoint, self.now()
         self._kept.move_to_end(key)
         if len(self._kept) > self._most:
             self._kept.popitem(last=False)
+
+    def lose(self, key: Hashable) -> None:
+        """It is not known any more which server has it."""
+        self._kept.pop(key, None)
 
     def find(self, key: Hashable) -> Endpoint | None:
         """The endpoint that has it; None where that is not known."""

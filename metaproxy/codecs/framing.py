@@ -164,6 +164,8 @@ class Codec:
     alpn: tuple[str, ...] = ()
     alpn_upstream: tuple[str, ...] = ()
     attempts_key = ""
+    mirror: ICodec | None = None
+    copied: Callable[[Message], Sequence[Message]] | None = None
 
     def session(self, side: Side, max_frame: int) -> Session:
         raise NotImplementedError

@@ -71,7 +71,9 @@ def build_cluster(
     checkpoint()
     protocol = spec.protocol or need.protocol
     if protocol is not None:
-        return _built(shared, spec, before, need, shared.plugins.codec(protocol))
+        codec = shared.plugins.codec(protocol)
+        mirror: ICodec | None = getattr(codec, "mirror", None) if need.copies else None
+        return _built(shared, spec, before, need, mirror or codec)
     if need.asked is not None:
         return _built(shared, spec, before, need, _NO_PROTOCOL)
     return ClusterRecord(spec, need, uses=shared.drafts.take()), None  # nobody sends anything there

@@ -17,11 +17,15 @@ from metaproxy.config.schema.reading import Use
 
 
 class Reached(NamedTuple):
-    """By one listener. clusters: where its requests may come, copies and `fallback` included; asked: by its filters."""
+    """
+    By one listener. clusters: where its requests may come, copies and `fallback` included; asked: by its filters;
+    mirrors: where copies come.
+    """
 
     spec: model.Listener | None
     clusters: frozenset[str]
     asked: Mapping[str, bool]
+    mirrors: frozenset[str] = frozenset()
 
 
 _NOTHING = Reached(None, frozenset(), {})
@@ -31,12 +35,13 @@ _NOTHING = Reached(None, frozenset(), {})
 class Need(NamedTuple):
     """
     What is sent to a cluster. protocol: of the first listener that does; max_frame: the most of all; asked: whether a
-    filter or xDS asks it, and whether over gRPC, None for neither.
+    filter or xDS asks it, and whether over gRPC, None for neither; copies: whether it is a listener's mirror.
     """
 
     protocol: Use | None
     max_frame: int
     asked: bool | None
+    copies: bool = False
 
 
 MAX_FRAME = 16 << 20
@@ -115,7 +120,9 @@ class ReachDraft:
             if name not in seen:
                 seen.add(name)
                 waiting += self.fallbacks.get(name, ())
-        return Reached(listener, frozenset(seen), references.asked_by(listener))
+        return Reached(
+            listener, frozenset(seen), references.asked_by(listener), frozenset(references.mirrors(listener))
+        )
 
     def _replace(self, name: str, old: Reached | None, new: Reached | None) -> None:
         if new is not None:
@@ -167,7 +174,8 @@ class ReachDraft:
         specs = [spec for name in senders if (spec := self.of(name).spec) is not None]
         is_same = all(one.protocol == specs[0].protocol for one in specs)
         first = specs[0] if is_same else min(specs, key=lambda one: self._places[one.name])
-        return Need(first.protocol, max(one.max_frame for one in specs), asked)
+        copies = any(cluster in self.of(name).mirrors for name in senders)
+        return Need(first.protocol, max(one.max_frame for one in specs), asked, copies)
 
     def commit(self) -> None:
         """The configuration is in force."""

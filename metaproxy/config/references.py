@@ -46,8 +46,17 @@ def tls_files(section: Listener | Cluster) -> set[Path]:
 
 def clusters_of(route: Route) -> list[str]:
     """The clusters that a route names: where its requests go, then where copies go."""
-    direct = [route.cluster] if route.cluster is not None else list(route.clusters or ())
-    return [*direct, *(mirror.cluster for mirror in route.mirror)]
+    return [*targets_of(route), *(mirror.cluster for mirror in route.mirror)]
+
+
+def targets_of(route: Route) -> list[str]:
+    """The clusters that a route's requests go to."""
+    return [route.cluster] if route.cluster is not None else list(route.clusters or ())
+
+
+def mirrors(listener: Listener) -> set[str]:
+    """The clusters that get copies of a listener's requests."""
+    return {mirror.cluster for route in listener.routes for mirror in route.mirror}
 
 
 def asked(config: Config) -> dict[str, bool]:

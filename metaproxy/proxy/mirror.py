@@ -10,19 +10,22 @@ Envoy's `request_mirror_policies` are the reference: fire and forget, the answer
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from metaproxy.cluster.cluster import Cluster
+from metaproxy.cluster.cluster import NODE, Cluster
+from metaproxy.cluster.endpoint import Endpoint
 from metaproxy.comparison import Digest, compare, compare_streams
 from metaproxy.counts import MirrorCounts
 from metaproxy.message import Chunk, ErrorKind, FrameError, Hold, Kind, Message, Side
 from metaproxy.proxy.attempt import Attempt
 from metaproxy.proxy.culprit import culprit
+from metaproxy.proxy.mirror_client import MirrorClient
 from metaproxy.proxy.pool import pool_of
-from metaproxy.proxy.roles import ConnectionOwner, Network, OpenExchange, Try, UpstreamConnection
+from metaproxy.proxy.roles import OpenExchange, Try
+from metaproxy.support.log_throttle import LogThrottle
 
 log = Logger()
 
@@ -41,40 +44,11 @@ LINGER = 15.0
 """Seconds that an answer in pieces may go on when nobody waits for it, where the cluster has no time-out."""
 
 
-class MirrorClient:
-    """Stands where a client does, for the pools: copies of all clients share connections, and slow no client down."""
-
-    def __init__(self, network: Network) -> None:
-        self.network = network
-        self.number = 0
-        self.inflight = 0
-        self.session_pin: UpstreamConnection | None = None
-        self.pinned_by_cluster: dict[tuple[str, str, Hashable], UpstreamConnection] = {}
-        self.shared_by_pool: dict[ConnectionOwner, UpstreamConnection] = {}
-        self.leases: dict[ConnectionOwner, UpstreamConnection] = {}
-
-    def pinned(self, connection: UpstreamConnection) -> None:
-        """A copy has left a transaction open, which nothing will end."""
-        connection.drop()
-
-    def unpin(self) -> None:
-        self.session_pin = None
-
-    def released(self, connection: UpstreamConnection) -> None:
-        """Nothing: it keeps none."""
-
-    def pin_lost(self, connection: UpstreamConnection, kind: ErrorKind, text: str) -> None:
-        self.pinned_by_cluster = {place: own for place, own in self.pinned_by_cluster.items() if own is not connection}
-
-    def event(self, message: Message, connection: UpstreamConnection) -> None:
-        """A push, which no client asked for."""
-
-    def event_open(self, message: Message, connection: UpstreamConnection) -> None:
-        """The same."""
-
-
 class MirrorTarget:
-    """share: of the route's requests, 0 to 1; compare: whether answers are; last: (operation, what differs)."""
+    """
+    share: of the route's requests, 0 to 1; compare: whether answers are; last: (operation, what differs); makes:
+    whether its codec makes copies that are no requests of the client's (`ICodec.mirror`).
+    """
 
     def __init__(
         self, cluster: Cluster, share: float = 1.0, compare: bool = False, counts: MirrorCounts | None = None
@@ -87,22 +61,30 @@ class MirrorTarget:
         self.copies = 0
         self.bytes = 0
         self._client: MirrorClient | None = None
+        self._log_throttle: LogThrottle | None = None
+        self._copied: Callable[[Message], Sequence[Message]] | None = getattr(cluster.codec, "copied", None)
+        self.makes = self._copied is not None
 
     @property
     def name(self) -> str:
         return self.cluster.name
+
+    def copies_of(self, message: Message) -> Sequence[Message]:
+        """What it gets of a request. Raises FrameError."""
+        return (message,) if self._copied is None else self._copied(message)
 
     def send(self, exchange: OpenExchange, message: Message) -> Copy | None:
         """The copy on its way; None when it was not sent."""
         client = self._client
         if client is None:
             client = self._client = MirrorClient(exchange.client.network)
-        cluster, route = self.cluster, exchange.matched_route
+            self._log_throttle = LogThrottle(client.network.clock.seconds)
+        cluster = self.cluster
         breaker = cluster.breaker
         endpoint = None
         crowded = self.copies >= MAX_COPIES or self.bytes >= MAX_BYTES or breaker.requests >= breaker.max_requests
         if not crowded and not any(connection.choked for connection in client.shared_by_pool.values()):
-            endpoint = cluster.pick(message, route.hash_keys, None, exchange.client.facts)
+            endpoint = self._pick(exchange, message)
         if endpoint is None:
             self.counts.dropped += 1
             return None
@@ -115,6 +97,35 @@ class MirrorTarget:
         except BaseException:
             copy.broke(Failure())
         return copy
+
+    def _pick(self, exchange: OpenExchange, message: Message) -> Endpoint | None:
+        keys, facts = exchange.matched_route.hash_keys, exchange.client.facts
+        if NODE in facts:  # of the original's cluster
+            facts = {key: value for key, value in facts.items() if key != NODE}
+        endpoint = self.cluster.pick(message, keys, None, facts)
+        if endpoint is None and self.makes and self.lost(message):
+            endpoint = self.cluster.pick(message, keys, None, facts)
+        return endpoint
+
+    def refused(self, attempt: Try, answer: Message) -> None:
+        """Count that a server took no copy, and log why, once a minute."""
+        self.counts.failures += 1
+        if self._log_throttle is not None and self._log_throttle.allows():
+            log.warn(
+                "mirror {name}: {address} takes no copy of {operation}: {error}",
+                name=self.name,
+                address=attempt.endpoint.address,
+                operation=attempt.message.known().get("operation", "-"),
+                error=answer.known().get("error", "it says no more"),
+            )
+
+    def lost(self, message: Message) -> bool:
+        """The server that had what a copy is for may be gone: others are asked. False: it was for none."""
+        kept, key = self.cluster.kept, getattr(message, "override_key", None)
+        if kept is None or key is None:
+            return False
+        kept.lose(key)
+        return True
 
 
 class Copy:
@@ -170,6 +181,8 @@ class Copy:
     def answered(self, attempt: Try, response: Message) -> None:
         attempt.finish()
         attempt.endpoint.answered(response.kind is Kind.ERROR)
+        if response.kind is Kind.ERROR and self.target.makes:
+            self.target.refused(attempt, response)
         self._answer = response
         self._end()
 
@@ -207,7 +220,7 @@ class Copy:
         return self.client.network.turn.now > since + limit
 
     def redirected(self, attempt: Try) -> None:
-        """Nobody looks where it goes."""
+        """Its time goes on, wherever it is sent."""
 
     def interim(self, attempt: Try, message: Message) -> None:
         """It answers nothing."""
@@ -262,6 +275,8 @@ class Copy:
 
     def failed(self, attempt: Try | None, kind: ErrorKind, text: str) -> None:
         self.target.counts.failures += 1
+        if self.target.makes and self.attempt is not None:
+            self.target.lost(self.attempt.message)
         self._end()
 
     def broke(self, failure: Failure) -> None:
@@ -326,6 +341,7 @@ class Mirror:
         self.watchers: Sequence[Callable[..., object]] = ()
         self._uniform = uniform
         self._compares = any(target.compare for target in targets)
+        self._making = tuple(target for target in targets if target.makes)
         self._open: dict[OpenExchange, list[Copy]] = {}
         self._digests: dict[OpenExchange, Digest] = {}
 
@@ -337,15 +353,19 @@ class Mirror:
     def copy(self, exchange: OpenExchange, message: Message) -> None:
         """
         Sends copies of a request that was just forwarded. Not of one that binds a connection, or of a client that has
-        its own: what a mirror would make of the rest of a transaction is anybody's guess. Where clients borrow
-        connections for their requests, only what reads is copied: of the others each may begin a transaction.
+        its own: what a mirror would make of the rest of a transaction is anybody's guess, unless its codec makes copies
+        that stand alone. Where clients borrow connections for their requests, only what reads is copied: of the others
+        each may begin a transaction.
         """
+        targets = self.targets
         if exchange.client.session_pin is not None or (message.hold is not Hold.NONE and not _reads(exchange, message)):
-            return
-        for target in self.targets:
+            targets = self._making
+        for target in targets:
             if target.share >= 1.0 or self._uniform() < target.share:
+                copy = None
                 try:
-                    copy = target.send(exchange, message)
+                    for one in target.copies_of(message):
+                        copy = target.send(exchange, one)
                 except FrameError:
                     target.counts.dropped += 1
                     continue

@@ -93,12 +93,14 @@ def ports_in_a_row(count: int) -> int:
 
 class Brokers:
     """
-    Brokers 1, 2, 3, each a controller too. ports: of a listener, one a broker; ca: of their certificate.
+    Brokers 1, 2, 3, or only the first `count`, each a controller too. ports: of a listener, one a broker; ca: of their
+    certificate.
     """
 
-    def __init__(self, folder: Path, authority: Authority, heap: int = 192) -> None:
+    def __init__(self, folder: Path, authority: Authority, heap: int = 192, count: int = 3) -> None:
         self.folder = folder
-        self.ports = {name: [free_port() for _ in range(3)] for name in (*LISTENERS, "CONTROLLER")}
+        numbers = range(1, count + 1)
+        self.ports = {name: [free_port() for _ in numbers] for name in (*LISTENERS, "CONTROLLER")}
         self.programs: list[Program] = []
         self._heap = f"-Xmx{heap}m"
         self.ca = authority.ca
@@ -106,12 +108,12 @@ class Brokers:
         store = folder / "broker.pem"
         store.write_bytes(issued.key.read_bytes() + issued.certificate.read_bytes())
         id = base64.urlsafe_b64encode(b"k" + uuid.uuid4().bytes[1:]).decode()[:22]  # never with - in front
-        formatted = [self._format(number, id, store) for number in (1, 2, 3)]
+        formatted = [self._format(number, id, store) for number in numbers]
         for each in formatted:
             output, _ = each.communicate(timeout=120)
             assert each.returncode == 0, output
         try:
-            self.programs = [self._started(number) for number in (1, 2, 3)]
+            self.programs = [self._started(number) for number in numbers]
             self._await(self.programs)
         except BaseException:
             self.stop()
@@ -141,6 +143,7 @@ class Brokers:
 
         voters = ",".join(f"{one}@127.0.0.1:{port}" for one, port in enumerate(self.ports["CONTROLLER"], 1))
         public = [name for name in LISTENERS if name != "HIDDEN"]
+        copies, least = len(self.ports["CONTROLLER"]), min(2, len(self.ports["CONTROLLER"]))
         users = " ".join(f'user_{user}="{password}"' for user, password in USERS.items())
         values: dict[str, object] = {
             "process.roles": "broker,controller", "node.id": number, "controller.quorum.voters": voters,
@@ -154,7 +157,7 @@ class Brokers:
             "sasl.enabled.mechanisms": ",".join((*MECHANISMS, "OAUTHBEARER")),
             "ssl.keystore.type": "PEM", "ssl.keystore.location": store,
             "log.dirs": self.folder / f"data-{number}",
-            "num.partitions": 3, "default.replication.factor": 3, "min.insync.replicas": 2,
+            "num.partitions": 3, "default.replication.factor": copies, "min.insync.replicas": least,
             "num.network.threads": 2, "num.io.threads": 2, "background.threads": 2,
             "group.initial.rebalance.delay.ms": 0, "log.cleaner.enable": "false",
             "group.consumer.min.heartbeat.interval.ms": 300, "group.consumer.heartbeat.interval.ms": 500,
@@ -162,9 +165,9 @@ class Brokers:
             "socket.request.max.bytes": 120 << 20, "fetch.max.bytes": (1 << 31) - 1, "message.max.bytes": 100 << 20,
         }  # fmt: skip
         internal = {"offsets.topic": "", "transaction.state.log": "min.isr", "share.coordinator.state.topic": "min.isr"}
-        for topic, least in internal.items():
-            values |= {f"{topic}.num.partitions": 3, f"{topic}.replication.factor": 3}
-            values |= {f"{topic}.{least}": 2} if least else {}
+        for topic, key in internal.items():
+            values |= {f"{topic}.num.partitions": 3, f"{topic}.replication.factor": copies}
+            values |= {f"{topic}.{key}": least} if key else {}
         for name in ("sasl_plaintext", "sasl_ssl"):
             logins = {"PLAIN": f"{_PLAIN}{users};", "OAUTHBEARER": _BEARER, **dict.fromkeys(MECHANISMS[1:], _SCRAM)}
             for mechanism, login in logins.items():

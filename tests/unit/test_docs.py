@@ -50,7 +50,7 @@ def network() -> Iterator[AnyPort]:
 
 
 ASKING = {
-    "discovery.yaml", "kafka.yaml", "kubernetes.yaml", "mongodb.yaml", "read-write-splitting.yaml",
+    "discovery.yaml", "kafka-mirror.yaml", "kafka.yaml", "kubernetes.yaml", "mongodb.yaml", "read-write-splitting.yaml",
     "redis-cluster.yaml", "registries.yaml", "zookeeper.yaml",
 }  # fmt: skip
 """Configurations whose endpoints, or their roles, a server has to tell, which is not there."""

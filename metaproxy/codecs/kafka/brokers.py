@@ -6,11 +6,12 @@ Lives here: the question (Metadata of no topics) and what its answer means. Does
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from metaproxy.codecs.framing import Layout
 from metaproxy.codecs.kafka import schema, wire
-from metaproxy.codecs.kafka.values import decode
+from metaproxy.codecs.kafka.values import Values, decode
 from metaproxy.message import FrameError, Kind, Message
 
 LAYOUTS: Final = {"brokers": ""}
@@ -31,6 +32,19 @@ def request(key: int, version: int, body: bytes) -> bytes:
     return wire.framed(head + body)
 
 
+def probe() -> Message:
+    """ApiVersions: what a broker answers before anybody has logged in."""
+    frame = request(wire.API_VERSIONS, 0, b"")
+    return Message(Kind.REQUEST, frame, 1, {"api": "ApiVersions", "operation": "ApiVersions"})
+
+
+def layout_of(answers: Sequence[Message]) -> Layout:
+    """What the answers to the question say. Raises FrameError."""
+    if not answers or answers[-1].kind is Kind.ERROR:
+        raise FrameError("it answers Metadata with an error")
+    return layout(answers[-1])
+
+
 def layout(answer: Message) -> Layout:
     """Raises FrameError."""
     form = schema.response(_METADATA, _VERSION)
@@ -41,9 +55,16 @@ def layout(answer: Message) -> Layout:
         raise FrameError("it tells of no brokers")
     endpoints: dict[str, dict[str, str]] = {}
     for broker in brokers:
-        node, host = broker["NodeId"], broker["Host"].decode("utf-8", "replace")
+        node = broker["NodeId"]
         what = {"node": str(node), "controller": "true" if node == said["ControllerId"] else "false"}
         if broker["Rack"]:
             what["rack"] = broker["Rack"].decode("utf-8", "replace")
-        endpoints[f"[{host}]:{broker['Port']}" if ":" in host else f"{host}:{broker['Port']}"] = what
+        endpoints[address_of(broker)] = what
     return Layout(endpoints)
+
+
+def address_of(broker: Values) -> str:
+    """Of a struct that has a broker's Host and Port."""
+    host = broker["Host"]
+    text = host.decode("utf-8", "replace") if isinstance(host, bytes) else ""
+    return f"[{text}]:{broker['Port']}" if ":" in text else f"{text}:{broker['Port']}"

@@ -14,6 +14,7 @@ from typing import Annotated, Final
 from metaproxy.codecs.framing import Codec, Session
 from metaproxy.codecs.kafka import brokers, errors, metadata, schema, wire
 from metaproxy.codecs.kafka.client import Call, ClientSession
+from metaproxy.codecs.kafka.copies import KafkaCopies
 from metaproxy.codecs.kafka.metadata import THROTTLE
 from metaproxy.codecs.kafka.names import Prefix
 from metaproxy.codecs.kafka.server import Answer, ServerSession
@@ -86,6 +87,7 @@ class Kafka(Codec):
         self._login_timeout = login_timeout
         self.beats = users is not None and login_timeout > 0
         self._prefix = Prefix(prefix) if prefix else None
+        self.mirror: KafkaCopies = KafkaCopies(stream_over)
 
     def detect(self, data: bytes) -> bool | None:
         """An ApiVersions, with which clients begin: PostgreSQL's first message looks like an old Metadata."""
@@ -148,14 +150,10 @@ class Kafka(Codec):
         return request.get("api") in _CONFIDENTIAL
 
     def probe(self) -> Message:
-        """ApiVersions: what a broker answers before anybody has logged in."""
-        frame = brokers.request(wire.API_VERSIONS, 0, b"")
-        return Message(Kind.REQUEST, frame, 1, {"api": "ApiVersions", "operation": "ApiVersions"})
+        return brokers.probe()
 
     def layout_questions(self, topology: str, name: str) -> list[Message]:
         return [brokers.question()]
 
     def layout(self, topology: str, answers: Sequence[Message], address: str) -> ILayout:
-        if not answers or answers[-1].kind is Kind.ERROR:
-            raise FrameError("it answers Metadata with an error")
-        return brokers.layout(answers[-1])
+        return brokers.layout_of(answers)

@@ -29,11 +29,12 @@ def _clusters_fit_their_routes(config: model.Config, reading: Reading) -> None:
             for name in references.clusters_of(route):
                 if name in clusters:
                     _cluster_fits(listener, route, clusters[name], reading)
-            for name in _targets(route):
+            for name in references.targets_of(route):
                 if name in clusters and clusters[name].discovery is None and clusters[name].topology is None:
                     _subset_is_there(route, name, kinds[name], reading)
     used, asked = references.senders(config), references.asked(config)
     _services_are_there(config, clusters, reading)
+    _mirrors_are_no_targets(config, clusters, reading)
     for cluster in config.clusters:
         _service_can_be_checked(cluster, cluster.name in asked and cluster.name not in used, reading)
         _fallback_fits(cluster, clusters, used, reading)
@@ -83,10 +84,6 @@ def _fallback_fits(
                     break
 
 
-def _targets(route: model.Route) -> list[str]:
-    return [route.cluster] if route.cluster is not None else list(route.clusters or ())
-
-
 def _pinned(codec: ICodec) -> bool:
     """Whether each client has an upstream connection of its own, whatever a cluster says."""
     return bool(codec.connections == "pinned")
@@ -97,6 +94,8 @@ def _connections_fit(cluster: model.Cluster, senders: Sequence[model.Listener], 
     for listener in senders:
         ours = reading.codec(cluster.protocol or senders[0].protocol)
         theirs = reading.codec(listener.protocol)
+        if _mirror(theirs) is not None and cluster.name in references.mirrors(listener):
+            continue
         if ours is not None and theirs is not None and _pinned(ours) is not _pinned(theirs):
             other = "the cluster's own protocol" if cluster.protocol else f"listener {senders[0].name!r}"
             text = f"clients of listener {listener.name!r} and {other} differ in whether connections are shared (mode)"
@@ -104,7 +103,8 @@ def _connections_fit(cluster: model.Cluster, senders: Sequence[model.Listener], 
 
 
 def _cluster_fits(listener: model.Listener, route: model.Route, cluster: model.Cluster, reading: Reading) -> None:
-    key = "mirror" if cluster.name not in _targets(route) else "cluster" if route.cluster is not None else "clusters"
+    targets = references.targets_of(route)
+    key = "mirror" if cluster.name not in targets else "cluster" if route.cluster is not None else "clusters"
     at = reading.at(route, key)
     protocol = cluster.protocol or listener.protocol
     if protocol.name != listener.protocol.name and protocol.name not in _translated(listener, route, reading):
@@ -112,6 +112,9 @@ def _cluster_fits(listener: model.Listener, route: model.Route, cluster: model.C
         reading.problem(at, f"{speaks}; no filter of the route translates that")
         return
     codec, mode = reading.codec(protocol), cluster.connections.mode
+    if key == "mirror" and _mirror(codec) is not None:
+        _copies_fit(route, cluster, protocol.name, reading)
+        codec = _mirror(codec)
     pinned = codec is not None and _pinned(codec)
     probe_is_there(cluster, codec, reading)
     if pinned and key == "mirror":
@@ -139,6 +142,36 @@ def _cluster_fits(listener: model.Listener, route: model.Route, cluster: model.C
     if route.hash and not getattr(balancer, "uses_hash", balancer is None and reading.gives(cluster, "balancer")):
         text = f"has no effect: the balancer of cluster {cluster.name!r}, {cluster.balancer.name}, looks at no hash"
         reading.warn(reading.at(route, "hash"), text)
+
+
+def _mirror(codec: ICodec | None) -> ICodec | None:
+    """What speaks to clusters that get copies, if that is another codec."""
+    found = getattr(codec, "mirror", None)
+    return found if ICodec.providedBy(found) else None
+
+
+def _copies_fit(route: model.Route, cluster: model.Cluster, protocol: str, reading: Reading) -> None:
+    """Copies that are requests of the proxy's own, on connections of its own."""
+    if any(mirror.compare for mirror in route.mirror if mirror.cluster == cluster.name):
+        text = (
+            f"copies of {protocol} are requests of the proxy's own, whose answers can't be compared; leave out compare"
+        )
+        reading.problem(reading.at(route, "mirror"), text)
+    if cluster.connections.mode not in (None, "multiplex"):
+        text = f"copies of {protocol} share connections to cluster {cluster.name!r}: leave out its connections.mode"
+        reading.problem(reading.at(route, "mirror"), f"{text} ({cluster.connections.mode})")
+
+
+def _mirrors_are_no_targets(config: model.Config, clusters: Mapping[str, model.Cluster], reading: Reading) -> None:
+    """Where copies are made by another codec than requests."""
+    targets = {name for one in config.listeners for route in one.routes for name in references.targets_of(route)}
+    targets |= {name for cluster in config.clusters for name in cluster.fallback}
+    for listener in config.listeners:
+        for name in sorted(references.mirrors(listener) & targets & clusters.keys()):
+            protocol = clusters[name].protocol or listener.protocol
+            if _mirror(reading.codec(protocol)) is not None:
+                text = f"gets copies of {protocol.name}, on connections of the proxy's own, and requests as well"
+                reading.problem(reading.at(clusters[name], "name"), f"{text}; write a cluster for each")
 
 
 def _caches(codec: ICodec) -> bool:

@@ -54,7 +54,7 @@ def _nodes_are_named(listener: model.Listener, reading: Reading) -> None:
         reading.problem(at, "sni needs tls: the name is what a client's TLS asks for")
     if nodes.ports is not None and not any(address.parse(one).port for one in listener.listen):
         reading.problem(at, "ports needs a `listen` with a host and a port of its own")
-    clusters = {name for route in listener.routes for name in references.clusters_of(route)}
+    clusters = {name for route in listener.routes for name in references.targets_of(route)}
     if len(clusters) > 1:
         text = f"its routes lead to several clusters ({', '.join(sorted(clusters))}), whose nodes have the same numbers"
         reading.problem(at, f"{text}; write a listener for each")
@@ -67,7 +67,7 @@ def _nodes_are_known(config: model.Config, reading: Reading) -> None:
     for listener in config.listeners:
         if listener.nodes is None:
             continue
-        for name in {name for route in listener.routes for name in references.clusters_of(route)} & clusters.keys():
+        for name in {name for route in listener.routes for name in references.targets_of(route)} & clusters.keys():
             cluster = clusters[name]
             numbered = any("node" in one.metadata for one in cluster.endpoints)
             if cluster.topology is None and cluster.discovery is None and not numbered:

@@ -362,7 +362,12 @@ STREAM = _families(
 MIRROR = _families(
     _EXCHANGE,
     ("metaproxy_mirror_requests_total", "counter", "Copies of requests that were sent.", _of("requests")),
-    ("metaproxy_mirror_failures_total", "counter", "Copies that got no answer.", _of("failures")),
+    (
+        "metaproxy_mirror_failures_total",
+        "counter",
+        "Copies that got no answer, or, where the codec makes them, an error.",
+        _of("failures"),
+    ),
     (
         "metaproxy_mirror_dropped_total",
         "counter",

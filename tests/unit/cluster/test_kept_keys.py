@@ -93,3 +93,11 @@ def test_a_key_whose_server_is_gone_is_nowhere(gone: str) -> None:
         endpoint.healthy = False
     stage.say(stage.customer, b"fetch one\n")
     assert stage.customer.take() == b"i open one\nerror no_endpoint\n"
+
+
+def test_a_key_may_be_lost_without_a_word_of_its_server() -> None:
+    kept = KeptKeys()
+    kept.keep(HERE, "a", True)
+    for key in ("a", "never"):
+        kept.lose(key)
+    assert (kept.find("a"), len(kept)) == (None, 0)

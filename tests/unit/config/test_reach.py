@@ -96,3 +96,12 @@ def test_a_cluster_that_is_a_control_plane_is_asked_over_grpc_or_http() -> None:
     draft = kept.put(replace(kept.config, xds=(model.Xds(cluster="plane", transport="rest"),)))
     assert draft.need("plane").asked is False
     assert kept.put(replace(kept.config, xds=())).need("plane").asked is None
+
+
+def test_a_cluster_that_gets_copies_is_known_for_that() -> None:
+    plain = listener("a", "x", "y")
+    route = model.Route(cluster="x", mirror=(model.Mirror(cluster="y"),))
+    copying = replace(plain, routes=(route,))
+    kept = Kept(copying, clusters=tuple(map(cluster, "xy")))
+    assert [kept.draft(kept.config).need(name).copies for name in "xy"] == [False, True]
+    assert not kept.put(replace(kept.config, listeners=(plain,))).need("y").copies

@@ -17,7 +17,7 @@ from metaproxy.config.model import (
     SecretSource,
     ServerTls,
 )
-from metaproxy.config.references import asked, clusters_of, files_of, senders
+from metaproxy.config.references import asked, clusters_of, files_of, mirrors, senders, targets_of
 from metaproxy.config.schema.reading import Use
 
 
@@ -40,6 +40,12 @@ def test_the_files_of_a_configuration_are_those_of_its_secrets_certificates_and_
 def test_the_clusters_of_a_route_are_those_that_answer_and_then_those_that_get_copies() -> None:
     assert clusters_of(Route(cluster="a", mirror=(Mirror(cluster="c"),))) == ["a", "c"]
     assert clusters_of(Route(clusters={"a": 1, "b": 0})) == ["a", "b"]
+
+
+def test_what_requests_go_to_and_what_gets_copies_are_told_apart() -> None:
+    routes = Route(cluster="a", mirror=(Mirror(cluster="c"),)), Route(clusters={"a": 1, "b": 0})
+    assert [targets_of(route) for route in routes] == [["a"], ["a", "b"]]
+    assert mirrors(listener("in", *routes, Route(cluster="c", mirror=(Mirror(cluster="d"),)))) == {"c", "d"}
 
 
 def test_the_senders_of_a_cluster_are_the_listeners_that_reach_it_directly_by_copies_or_by_fallback() -> None:

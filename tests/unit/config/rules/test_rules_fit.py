@@ -121,3 +121,44 @@ def test_a_topology_and_kept_answers_need_a_protocol_that_has_them() -> None:
     assert any("redis has no topology 'primary_replica': it has cluster, sentinel" in one for one in told)
     told = refused(TWO_MODES.replace("[{cluster: demo}]", "[{cluster: demo, cache: 1s}]", 1))
     assert any("answers of redis can't be kept; leave it out" in one for one in told)
+
+
+COPIES = """
+listeners:
+  - {name: a, listen: "127.0.0.1:1", protocol: kafka, routes: [{cluster: one, mirror: {cluster: two}}]}
+  - {name: b, listen: "127.0.0.1:2", protocol: {name: kafka, prefix: b.}, routes: [{cluster: one, mirror: two}]}
+clusters:
+  - {name: one, endpoints: ["127.0.0.1:3"]}
+  - {name: two, endpoints: ["127.0.0.1:4"], health_check: {kind: codec}}
+"""
+
+
+def test_clients_with_connections_of_their_own_are_mirrored_where_the_codec_makes_copies() -> None:
+    accepted(COPIES)
+    accepted(COPIES.replace('"127.0.0.1:4"]', '"127.0.0.1:4"], connections: {mode: multiplex}'))
+    (problem,) = refused(
+        mesh("[{cluster: demo, mirror: other}]", protocol="held").replace(
+            "clusters: [", "clusters: [{name: other, endpoints: ['127.0.0.1:2']}, "
+        )
+    )
+    assert "have a state on their connection; a copy would miss it" in problem
+
+
+def test_answers_to_copies_that_the_codec_makes_are_not_compared() -> None:
+    (problem,) = refused(COPIES.replace("{cluster: two}", "{cluster: two, compare: true}"))
+    assert "listeners[0].routes[0].mirror" in problem
+    assert "copies of kafka are requests of the proxy's own, whose answers can't be compared; leave out" in problem
+
+
+def test_copies_that_the_codec_makes_share_connections() -> None:
+    problem, *_ = refused(COPIES.replace('"127.0.0.1:4"]', '"127.0.0.1:4"], connections: {mode: pinned}'))
+    assert "copies of kafka share connections to cluster 'two': leave out its connections.mode (pinned)" in problem
+
+
+def test_a_cluster_that_gets_copies_by_another_codec_gets_no_requests() -> None:
+    text = "gets copies of kafka, on connections of the proxy's own, and requests as well; write a cluster for each"
+    for other in (
+        COPIES.replace("cluster: one, mirror: two", "cluster: two"),
+        COPIES.replace('"127.0.0.1:3"]', '"127.0.0.1:3"], fallback: [two]'),
+    ):
+        assert any("clusters[1].name" in one and text in one for one in refused(other)), refused(other)

@@ -49,3 +49,8 @@ def test_only_a_protocol_that_names_nodes_has_doors(nodes: str) -> None:
 def test_doors_lead_to_one_cluster() -> None:
     text = written("{ports: 9100-9101}", routes="[{match: {command: GET}, cluster: a}, {cluster: b}]")
     assert any("its routes lead to several clusters (a, b)" in one for one in refused(text))
+
+
+def test_a_mirror_is_no_cluster_that_doors_lead_to() -> None:
+    text = written("{ports: 9100-9101}", routes="[{cluster: a, mirror: b}]")
+    assert not any("several clusters" in one for one in refused(text)), refused(text)
